@@ -1,0 +1,1 @@
+//! ntcom-abi-tests

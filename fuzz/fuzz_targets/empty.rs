@@ -1,0 +1,12 @@
+//! The empty target: what an execution costs before anything is done. Speeds are ratios to it.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    core::hint::black_box(data);
+});
+
+#[cfg(not(fuzzing))]
+fn main() {
+    println!("a fuzz target: run it with `cargo xtask fuzz`");
+}
