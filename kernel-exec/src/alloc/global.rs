@@ -1,0 +1,73 @@
+//! The allocator of a driver image: non-paged pool.
+
+use core::{alloc::Layout, ptr::NonNull};
+
+use super::Allocator;
+use crate::nt;
+
+/// Every allocation of this crate has this pool tag: `Ntcm` as a debugger prints it.
+const TAG: u32 = u32::from_le_bytes(*b"Ntcm");
+
+/// What the pool aligns to on 64-bit (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
+const POOL_ALIGN: usize = 16;
+
+/// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
+///
+/// Every alignment is kept: above the pool's own 16 bytes a block is made larger by its alignment, and the pool's pointer
+/// stands just before it. IRQL: ≤ DISPATCH_LEVEL.
+///
+/// ```
+/// # use ntcom_exec::{Allocator, GlobalAllocator};
+/// # use core::alloc::Layout;
+/// const { assert!(GlobalAllocator::NON_PAGED) };
+/// ```
+#[derive(Clone, Copy, Default, Debug)]
+pub struct GlobalAllocator;
+
+/// What is asked of the pool for a layout: the pool's own size, and how far it is over-aligned. None when it overflows.
+fn pool_size(layout: Layout) -> Option<usize> {
+    if layout.align() <= POOL_ALIGN {
+        // The pool refuses to allocate nothing.
+        Some(layout.size().max(1))
+    } else {
+        layout.size().checked_add(layout.align())
+    }
+}
+
+// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic below stays inside what was asked of it;
+// 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
+unsafe impl Allocator for GlobalAllocator {
+    const NON_PAGED: bool = true;
+
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let base = NonNull::new(nt::allocate_pool(pool_size(layout)?, TAG))?;
+        if layout.align() <= POOL_ALIGN {
+            return Some(base);
+        }
+        // 16..=align bytes, because the base is aligned to 16: room for the base pointer.
+        let offset = layout.align() - (base.addr().get() & (layout.align() - 1));
+        // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
+        let block = unsafe { base.add(offset) };
+        let slot = block.cast::<NonNull<u8>>();
+        // SAFETY: at least 16 bytes of the allocation stand before `block`.
+        let slot = unsafe { slot.sub(1) };
+        // SAFETY: inside the allocation, and aligned because `block` is.
+        unsafe { slot.write(base) };
+        Some(block)
+    }
+
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        let Some(size) = pool_size(layout) else { return };
+        let base = if layout.align() <= POOL_ALIGN {
+            memory
+        } else {
+            let slot = memory.cast::<NonNull<u8>>();
+            // SAFETY: `allocate` put the base pointer there.
+            let slot = unsafe { slot.sub(1) };
+            // SAFETY: as above.
+            unsafe { slot.read() }
+        };
+        // SAFETY: from `allocate_pool` with this tag and size; the caller does not use it again.
+        unsafe { nt::free_pool(base.as_ptr(), size, TAG) }
+    }
+}

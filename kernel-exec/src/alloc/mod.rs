@@ -1,0 +1,57 @@
+//! Allocators: where the blocks of tasks come from.
+
+mod global;
+
+use core::{alloc::Layout, ptr::NonNull};
+
+pub use global::GlobalAllocator;
+
+/// A source of memory for the blocks of tasks and COM objects.
+///
+/// A block may be given back at DISPATCH_LEVEL on any processor, whoever releases last, so an allocator for tasks must be
+/// non-paged: the spawn functions check [`NON_PAGED`](Self::NON_PAGED) when they are compiled `[C13]`.
+///
+/// # Safety
+/// 1. Memory from [`allocate`](Self::allocate) is valid for reads and writes of the layout, aligned to it, and nobody else's
+///    until it is given back.
+/// 2. `NON_PAGED` is true only if the memory is resident for all its life, and both functions may be called at
+///    ≤ DISPATCH_LEVEL.
+/// 3. Neither function unwinds.
+///
+/// ```
+/// use core::{alloc::Layout, ptr::NonNull};
+/// use ntcom_exec::{Allocator, GlobalAllocator};
+///
+/// /// Counts what it hands on.
+/// struct Counting<'a>(&'a core::cell::Cell<usize>);
+///
+/// // SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+/// unsafe impl Allocator for Counting<'_> {
+///     const NON_PAGED: bool = GlobalAllocator::NON_PAGED;
+///     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+///         self.0.set(self.0.get() + 1);
+///         GlobalAllocator.allocate(layout)
+///     }
+///     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+///         // SAFETY: the caller keeps the same promise.
+///         unsafe { GlobalAllocator.free(memory, layout) }
+///     }
+/// }
+/// ```
+pub unsafe trait Allocator {
+    /// The memory is never paged out, and both functions may be called at ≤ DISPATCH_LEVEL.
+    const NON_PAGED: bool;
+
+    /// Memory of this size and alignment, not necessarily zeroed, or none if there is none.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL where `NON_PAGED`, else ≤ APC_LEVEL.
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>>;
+
+    /// Gives memory back.
+    ///
+    /// IRQL: as for [`allocate`](Self::allocate).
+    ///
+    /// # Safety
+    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this `layout`, and is not used again.
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout);
+}

@@ -1,0 +1,59 @@
+//! The ambient task: which task's poll this processor is in.
+//!
+//! A poll puts a node on its stack and its address into the processor's slot. At DISPATCH_LEVEL a processor is in one DPC at
+//! a time and switches no threads, so the slot is that poll's; below DISPATCH_LEVEL there is none.
+
+use core::{cell::Cell, ptr};
+
+use crate::{sync::with_ambient_slot, task::TaskPtr};
+
+/// A poll in progress.
+pub(crate) struct Node {
+    /// Whose.
+    pub(crate) task: TaskPtr,
+    /// A cancel request was set when the poll began, and has not been taken since.
+    pub(crate) untaken: Cell<bool>,
+    /// How many cleanups deep this point of the poll is: in a cleanup no cancellation is seen.
+    masked: Cell<u32>,
+}
+
+impl Node {
+    pub(crate) fn is_masked(&self) -> bool {
+        self.masked.get() > 0
+    }
+}
+
+/// Runs a piece of user code of this task. Returns whether a request that was set is untaken afterwards, too.
+pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -> (R, bool) {
+    let node = Node { task, untaken: Cell::new(cancel_set), masked: Cell::new(0) };
+    let result = with_ambient_slot(|slot| match slot {
+        Some(slot) => {
+            let outer = slot.replace(&raw const node);
+            let result = f();
+            slot.set(outer);
+            result
+        }
+        None => f(),
+    });
+    (result, node.untaken.get())
+}
+
+/// Asks about the task that is being polled here, if one is.
+pub(crate) fn current<R>(f: impl FnOnce(Option<&Node>) -> R) -> R {
+    let node = with_ambient_slot(|slot| slot.map_or(ptr::null(), Cell::get));
+    // SAFETY: `enter` put it there and has not returned: the node is on this processor's stack, further out.
+    f(unsafe { node.as_ref() })
+}
+
+/// Runs a piece of a cleanup.
+pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
+    current(|node| match node {
+        Some(node) => {
+            node.masked.set(node.masked.get() + 1);
+            let result = f();
+            node.masked.set(node.masked.get() - 1);
+            result
+        }
+        None => f(),
+    })
+}

@@ -1,0 +1,180 @@
+//! Tasks on DPCs: bodies that run at DISPATCH_LEVEL.
+
+use core::{ffi::c_void, future::Future, ptr::NonNull};
+
+use crate::{
+    GlobalAllocator, NTSTATUS,
+    budget::{CONTINUE_AFTER, DEFAULT_POLL_BUDGET},
+    nt,
+    sync::{KernelCell, with_image},
+    task::{CancelHandle, Port, Task, TaskPtr, run},
+    tracker::Link,
+};
+
+/// A task's place in the DPC queues.
+///
+/// Waking queues `dpc`, on the waker's processor. A spent budget arms `timer`, whose DPC is one of its own: a DPC that a
+/// timer uses is not queued by hand (learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
+#[repr(C)]
+pub struct DpcPort {
+    dpc: KernelCell<nt::KDPC>,
+    timer_dpc: KernelCell<nt::KDPC>,
+    timer: KernelCell<nt::KTIMER>,
+    link: Link,
+}
+
+/// The routine of both DPCs.
+unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
+    // SAFETY: `initialize` passed a task's address, which is not null.
+    let task = unsafe { TaskPtr::from_context(context.cast()) };
+    // SAFETY: the DPC has left its queue: what it held is ours [T3].
+    unsafe { run(task, DEFAULT_POLL_BUDGET) }
+}
+
+/// # Safety
+/// `dpc` is in non-paged memory and in no queue.
+unsafe fn initialize(dpc: *mut nt::KDPC, task: TaskPtr) {
+    // SAFETY: any IRQL; by this function's contract.
+    unsafe { nt::KeInitializeDpc(dpc, Some(routine), task.to_context().cast()) }
+}
+
+// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the storage is touched by these
+// functions and by the kernel while the DPC or the timer is queued, never in between.
+unsafe impl Port for DpcPort {
+    fn new() -> Self {
+        Self {
+            dpc: KernelCell::default(),
+            timer_dpc: KernelCell::default(),
+            timer: KernelCell::default(),
+            link: Link::new(),
+        }
+    }
+
+    unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
+        // SAFETY: allocated: nobody has seen the block yet.
+        let this = unsafe { port.as_ref() };
+        // SAFETY: in the block, which is non-paged, and new.
+        unsafe { initialize(this.dpc.get(), task) };
+        // SAFETY: the link is the task's own, in no list, and leaves it in `ended`.
+        with_image(|image| unsafe { image.tracker.insert(&this.link, task) })?;
+        // SAFETY: scheduled from the start, and accepted.
+        unsafe { Self::schedule(task, port) };
+        Ok(())
+    }
+
+    unsafe fn schedule(_task: TaskPtr, port: NonNull<Self>) {
+        let this = port.as_ptr();
+        // SAFETY: the queue's reference keeps the block until the DPC has begun.
+        let dpc = unsafe { &(*this).dpc }.get();
+        // SAFETY: initialised by `launch`, resident. It is in no queue [T3].
+        unsafe { nt::KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+    }
+
+    unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
+        let this = port.as_ptr();
+        // SAFETY: the queue's reference keeps the block until the timer's DPC has begun.
+        let this = unsafe { &*this };
+        let (dpc, timer) = (this.timer_dpc.get(), this.timer.get());
+        // SAFETY: neither is queued: the task is scheduled once, by this call [T3].
+        unsafe { initialize(dpc, task) };
+        // SAFETY: as above; ≤ DISPATCH_LEVEL.
+        unsafe { nt::KeInitializeTimerEx(timer, nt::_TIMER_TYPE::NotificationTimer) };
+        let due = nt::LARGE_INTEGER { QuadPart: CONTINUE_AFTER };
+        // SAFETY: both are initialised and resident until the routine runs; one-shot.
+        unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
+    }
+
+    unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {
+        // SAFETY: the poller's reference.
+        let this = unsafe { port.as_ref() };
+        // SAFETY: inserted by `launch`, removed here only.
+        with_image(|image| unsafe { image.tracker.remove(&this.link) });
+    }
+}
+
+fn spawn<F>(future: F, references: u32) -> Result<TaskPtr, NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let init = |body: *mut F| {
+        // SAFETY: the place for the body.
+        unsafe { body.write(future) };
+        Ok(())
+    };
+    let spawned = Task::<(), F, GlobalAllocator, DpcPort>::spawn((), GlobalAllocator, references, init)?;
+    let task = Task::task(spawned.block);
+    let Some(reason) = spawned.refused else { return Ok(task) };
+    for _ in 0..references {
+        // SAFETY: the references that were asked for.
+        unsafe { task.release() };
+    }
+    Err(reason)
+}
+
+/// Runs a future to its end in DPCs, on whatever processor wakes it.
+///
+/// The body is polled and dropped at DISPATCH_LEVEL: it must not touch pageable memory nor wait for anything. It is the
+/// image's default tracker's. IRQL of the caller: ≤ DISPATCH_LEVEL; below it the first poll is over before this returns.
+///
+/// # Errors
+/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
+/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
+/// - `STATUS_NOT_SUPPORTED`: this build has no kernel (neither `wdk` nor `sim`).
+///
+/// In each case the future has been dropped, at the caller's IRQL.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| {
+///     ntcom_exec::spawn_dpc_task(async { ntcom_exec::yield_now().await }).unwrap();
+/// }))]).unwrap();
+/// kernel.unload().unwrap();
+/// ```
+pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let task = spawn(future, 1)?;
+    // SAFETY: the one reference that was asked for.
+    unsafe { task.release() };
+    Ok(())
+}
+
+/// As [`spawn_dpc_task`], with a handle that cancels it.
+///
+/// # Errors
+/// As for [`spawn_dpc_task`].
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| {
+///     let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
+///     handle.cancel(); // the body is polled once more, and dropped
+/// }))]).unwrap();
+/// kernel.unload().unwrap();
+/// ```
+pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let task = spawn(future, 1)?;
+    // SAFETY: the one reference that was asked for.
+    Ok(unsafe { CancelHandle::from_reference(task) })
+}
+
+impl TaskPtr {
+    fn to_context(self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    /// # Safety
+    /// From `to_context`.
+    unsafe fn from_context(context: *mut c_void) -> Self {
+        // SAFETY: by this function's contract it is a task's address.
+        Self(unsafe { NonNull::new_unchecked(context.cast()) })
+    }
+}

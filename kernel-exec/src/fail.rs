@@ -1,0 +1,41 @@
+//! Failing fast: what happens when going on would corrupt the machine.
+
+use crate::nt;
+
+/// Why the machine stops. In a kernel: bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE), whose first parameter is this
+/// number (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure). On a host
+/// without a kernel: abort.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum FailFast {
+    /// `FAST_FAIL_INVALID_ARG`: a transition that the task protocol does not know.
+    Protocol = 5,
+    /// `FAST_FAIL_FATAL_APP_EXIT`: a panic in user code below a poll `[C12]`.
+    Panic = 7,
+    /// `FAST_FAIL_INVALID_REFERENCE_COUNT`: overflow or underflow of a count `[C3]`.
+    ReferenceCount = 14,
+}
+
+/// Stops the machine.
+#[cold]
+pub(crate) fn fail_fast(reason: FailFast) -> ! {
+    nt::fail_fast(reason as u32)
+}
+
+/// Stops the machine when it is dropped by unwinding: user code may not unwind out of a poll.
+pub(crate) struct NoUnwind(());
+
+impl NoUnwind {
+    pub(crate) fn run<R>(f: impl FnOnce() -> R) -> R {
+        let guard = Self(());
+        let result = f();
+        let _disarmed = core::mem::ManuallyDrop::new(guard);
+        result
+    }
+}
+
+impl Drop for NoUnwind {
+    fn drop(&mut self) {
+        fail_fast(FailFast::Panic);
+    }
+}

@@ -1,0 +1,233 @@
+//! The block: one allocation for everything a task needs.
+
+use core::{
+    alloc::Layout,
+    mem::{ManuallyDrop, offset_of},
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll},
+};
+
+use super::{
+    header::{Header, Port, TaskPtr, Vtable},
+    state::{State, Status},
+};
+use crate::{Allocator, NTSTATUS, sync::UnsafeCell};
+
+/// First the body, then its value. Only its size and alignment are used: what is in it is reached by a cast.
+union Stage<F: Future> {
+    nothing: (),
+    _body: ManuallyDrop<F>,
+    _value: ManuallyDrop<F::Output>,
+}
+
+/// A task with all its types: prefix, body, allocator, executor. See the [protocol](super) for the order of the block.
+///
+/// `P` stands at offset 0, so that a pointer to the block is a pointer to the prefix.
+#[repr(C)]
+pub struct Task<P, F: Future, A, X> {
+    prefix: P,
+    header: Header,
+    port: X,
+    allocator: ManuallyDrop<A>,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+/// A new task.
+pub struct Spawned<B> {
+    /// The block, with the references that were asked for.
+    pub block: NonNull<B>,
+    /// Why the task never began, if so: it is in state [`Status::Error`] with this status, its body dropped.
+    pub refused: Option<NTSTATUS>,
+}
+
+impl<P, F, A, X> Task<P, F, A, X>
+where
+    P: 'static,
+    F: Future + Send + 'static,
+    F::Output: Copy + Send + 'static,
+    A: Allocator + Send + 'static,
+    X: Port,
+{
+    const VTABLE: &'static Vtable = &Vtable {
+        poll: Self::poll,
+        drop_body: Self::drop_body,
+        free: Self::free,
+        schedule: Self::schedule,
+        defer: Self::defer,
+        ended: Self::ended,
+    };
+
+    /// Allocates a block, builds the body in it, and hands the task to its executor.
+    ///
+    /// The block starts with `references` references, all the caller's. `init` writes the body to the place it is given; when it
+    /// fails nothing has been built there. A failure of `init`, or a refusal of the executor, gives a task in state Error with
+    /// that status `[C11]`, after `[C7]`.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at the caller's IRQL.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no block; `init` has not been called.
+    pub fn spawn(
+        prefix: P,
+        allocator: A,
+        references: u32,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> Result<Spawned<Self>, NTSTATUS> {
+        let block = Self::allocate(prefix, allocator, State::scheduled(references), NTSTATUS::SUCCESS)?;
+        // SAFETY: just allocated and written, and nobody else's.
+        let this = unsafe { block.as_ref() };
+        let built = this.stage.with_mut(|stage| init(stage.cast()));
+        let task = Self::task(block);
+        let launched = built.and_then(|()| {
+            // SAFETY: in its final place, and nobody else's yet.
+            let launched = unsafe { X::launch(task, Self::port(task)) };
+            launched.inspect_err(|_| {
+                // SAFETY: built above, not launched, so never polled and never dropped.
+                unsafe { Self::drop_body(task) }
+            })
+        });
+        match launched {
+            Ok(()) => Ok(Spawned { block, refused: None }),
+            Err(reason) => {
+                let stored = reason.as_failure();
+                let header = Header::new(State::ended(Status::Error, references), Self::VTABLE, stored);
+                // SAFETY: nobody else has seen the block; the old header owns nothing.
+                unsafe { task.0.write(header) };
+                Ok(Spawned { block, refused: Some(stored) })
+            }
+        }
+    }
+
+    /// A block in state Error from the start: no body, no executor. The status is kept after `[C7]`.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no block.
+    pub fn failed(
+        prefix: P,
+        allocator: A,
+        references: u32,
+        status: NTSTATUS,
+    ) -> Result<NonNull<Self>, NTSTATUS> {
+        Self::allocate(prefix, allocator, State::ended(Status::Error, references), status.as_failure())
+    }
+
+    fn allocate(prefix: P, allocator: A, state: State, stored: NTSTATUS) -> Result<NonNull<Self>, NTSTATUS> {
+        const {
+            assert!(
+                A::NON_PAGED,
+                "the block of a task may be freed at DISPATCH_LEVEL: its allocator must be NON_PAGED"
+            );
+        }
+        let memory =
+            allocator.allocate(Layout::new::<Self>()).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<Self>();
+        let block = Self {
+            prefix,
+            header: Header::new(state, Self::VTABLE, stored),
+            port: X::new(),
+            allocator: ManuallyDrop::new(allocator),
+            stage: UnsafeCell::new(Stage { nothing: () }),
+        };
+        // SAFETY: `memory` is valid for writes of this layout.
+        unsafe { memory.write(block) };
+        Ok(memory)
+    }
+
+    /// The task in this block.
+    #[must_use]
+    pub fn task(block: NonNull<Self>) -> TaskPtr {
+        // SAFETY: inside the block: this is where the header stands.
+        TaskPtr(unsafe { block.byte_add(offset_of!(Self, header)) }.cast())
+    }
+
+    /// The block of this task.
+    fn block(task: TaskPtr) -> NonNull<Self> {
+        // SAFETY: the pointer was made by `task` from a pointer to the whole block [T8].
+        unsafe { task.0.byte_sub(offset_of!(Self, header)) }.cast()
+    }
+
+    fn port(task: TaskPtr) -> NonNull<X> {
+        // SAFETY: inside the block: this is where the port stands.
+        unsafe { Self::block(task).byte_add(offset_of!(Self, port)) }.cast()
+    }
+
+    /// The stage of an allocated task.
+    ///
+    /// # Safety
+    /// The task is allocated for as long as the result is used.
+    unsafe fn stage<'a>(task: TaskPtr) -> &'a UnsafeCell<Stage<F>> {
+        // SAFETY: inside the block.
+        let stage = unsafe { Self::block(task).byte_add(offset_of!(Self, stage)) }.cast();
+        // SAFETY: allocated by this function's contract; the cell allows what the protocol does with it.
+        unsafe { stage.as_ref() }
+    }
+
+    /// The value of a Completed task.
+    ///
+    /// # Safety
+    /// The caller has a reference and has seen [`Status::Completed`].
+    pub unsafe fn value(block: NonNull<Self>) -> F::Output {
+        // SAFETY: the caller's reference.
+        let stage = unsafe { Self::stage(Self::task(block)) };
+        // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4]; it is `Copy`.
+        stage.with(|stage| unsafe { stage.cast::<F::Output>().read() })
+    }
+
+    unsafe fn poll(task: TaskPtr, context: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the caller is the poller, so the block is allocated [T2].
+        let stage = unsafe { Self::stage(task) };
+        let polled = stage.with_mut(|stage| {
+            // SAFETY: the body is built, not dropped, and the poller's alone [T2].
+            let body = unsafe { &mut *stage.cast::<F>() };
+            // SAFETY: the body stays where it is until it is dropped.
+            unsafe { Pin::new_unchecked(body) }.poll(context)
+        });
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(value) => {
+                // SAFETY: the caller is the poller, and the body has not been dropped.
+                unsafe { Self::drop_body(task) };
+                // SAFETY: the poller's until the end [T4].
+                stage.with_mut(|stage| unsafe { stage.cast::<F::Output>().write(value) });
+                Poll::Ready(())
+            }
+        }
+    }
+
+    unsafe fn drop_body(task: TaskPtr) {
+        // SAFETY: the caller is the poller, or nobody else has seen the block.
+        let stage = unsafe { Self::stage(task) };
+        // SAFETY: the body is built and dropped here only, once.
+        stage.with_mut(|stage| unsafe { stage.cast::<F>().drop_in_place() });
+    }
+
+    unsafe fn free(task: TaskPtr) {
+        let block = Self::block(task);
+        // SAFETY: inside the block.
+        let allocator = unsafe { block.byte_add(offset_of!(Self, allocator)) }.cast::<A>();
+        // SAFETY: the count is zero, so the block is the caller's alone: the body is gone and a value is `Copy`. It is not
+        // used again after the prefix and the allocator have left it.
+        let allocator = unsafe { allocator.read() };
+        // SAFETY: the prefix stands at offset 0.
+        unsafe { block.cast::<P>().drop_in_place() };
+        // SAFETY: from this allocator with this layout; not used again.
+        unsafe { allocator.free(block.cast(), Layout::new::<Self>()) }
+    }
+
+    unsafe fn schedule(task: TaskPtr) {
+        // SAFETY: the caller's duty, and this is the port of that task.
+        unsafe { X::schedule(task, Self::port(task)) }
+    }
+
+    unsafe fn defer(task: TaskPtr) {
+        // SAFETY: the caller's duty, and this is the port of that task.
+        unsafe { X::defer(task, Self::port(task)) }
+    }
+
+    unsafe fn ended(task: TaskPtr) {
+        // SAFETY: the caller's duty, and this is the port of that task.
+        unsafe { X::ended(task, Self::port(task)) }
+    }
+}

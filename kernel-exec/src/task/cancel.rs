@@ -1,0 +1,150 @@
+//! Cancellation: the handle that asks, and the questions a body asks about itself.
+
+use super::header::TaskPtr;
+use crate::ambient;
+
+/// Asks a task to stop. One reference: it keeps the task's block, not the task's driver, and dropping it detaches it
+/// without cancelling `[C9]`.
+///
+/// Clone, cancel and drop: IRQL ≤ DISPATCH_LEVEL. None of them runs user code.
+#[derive(Debug)]
+pub struct CancelHandle(TaskPtr);
+
+// SAFETY: a handle is a reference, and every step on a task may be taken on any processor.
+unsafe impl Send for CancelHandle {}
+// SAFETY: as above; a shared handle can only cancel and clone.
+unsafe impl Sync for CancelHandle {}
+
+impl CancelHandle {
+    /// A handle that owns one of the caller's references.
+    ///
+    /// # Safety
+    /// The caller has a reference, which is the handle's afterwards.
+    #[must_use]
+    pub unsafe fn from_reference(task: TaskPtr) -> Self {
+        Self(task)
+    }
+
+    /// Requests cancellation `[C10]`: the body is polled once with the request set. Harmless after the end, a no-op while a
+    /// request is pending.
+    pub fn cancel(&self) {
+        // SAFETY: the handle's reference.
+        unsafe { self.0.cancel() }
+    }
+}
+
+impl Clone for CancelHandle {
+    fn clone(&self) -> Self {
+        // SAFETY: the handle's reference.
+        unsafe { self.0.add_reference() };
+        Self(self.0)
+    }
+}
+
+impl Drop for CancelHandle {
+    fn drop(&mut self) {
+        // SAFETY: the handle's reference, which is gone with it.
+        unsafe { self.0.release() };
+    }
+}
+
+/// Takes the pending cancel request of the task that is being polled: true once for each request. The body goes on as if it
+/// had not been cancelled; a later cancel is a new request `[C10]`.
+///
+/// False outside a task, without a request, and inside a cleanup. It finds the task by the processor, so it is right
+/// inside combinators that bring wakers of their own. IRQL: DISPATCH_LEVEL in a task's poll; harmless elsewhere.
+#[must_use = "a request that has been taken is gone"]
+pub fn take_cancellation_request() -> bool {
+    ambient::current(|node| {
+        let Some(node) = node.filter(|node| !node.is_masked()) else { return false };
+        // SAFETY: a node on the stack means that its task is being polled, here.
+        let taken = unsafe { node.task.header() }.state.take_cancel();
+        if taken {
+            node.untaken.set(false);
+        }
+        taken
+    })
+}
+
+/// Is the task that is being polled asked to stop: is a request pending, or does it unwind already?
+///
+/// False outside a task and inside a cleanup. Found as [`take_cancellation_request`] finds it.
+#[must_use]
+pub fn is_cancellation_requested() -> bool {
+    ambient::current(|node| {
+        node.filter(|node| !node.is_masked()).is_some_and(|node| {
+            // SAFETY: a node on the stack means that its task is being polled, here.
+            let state = unsafe { &node.task.header().state };
+            state.cancel_requested() || state.is_unwinding()
+        })
+    })
+}
+
+/// What a `try_finally` asks of the task that is being polled. The poller's side of `[C10]`.
+pub(crate) mod unwind {
+    use super::{TaskPtr, ambient};
+    use crate::fail::{FailFast, fail_fast};
+
+    /// A main has returned Pending: must it be dropped now? If so, the task unwinds from here on.
+    pub(crate) fn begin() -> bool {
+        ambient::current(|node| {
+            let Some(node) = node.filter(|node| !node.is_masked()) else { return false };
+            // SAFETY: a node on the stack means that its task is being polled, here.
+            let header = unsafe { node.task.header() };
+            // SAFETY: as above: we are its poller.
+            let cleaning = unsafe { node.task.is_cleaning() };
+            let requested = node.untaken.get() && header.state.cancel_requested();
+            if cleaning || !(requested || header.state.is_unwinding()) {
+                return false;
+            }
+            header.state.begin_unwind();
+            true
+        })
+    }
+
+    /// A cleanup begins. Returns the task that counts it, if in one.
+    pub(crate) fn begin_cleanup() -> Option<TaskPtr> {
+        ambient::current(|node| {
+            let task = node?.task;
+            // SAFETY: we are its poller.
+            unsafe { task.count_cleanup(1) };
+            Some(task)
+        })
+    }
+
+    /// The cleanup that `counted` counts has ended, or is dropped. Fails fast where that is not the task that is being
+    /// polled: a `try_finally` that has begun stays in its task.
+    pub(crate) fn end_cleanup(counted: TaskPtr) {
+        ambient::current(|node| match node {
+            // SAFETY: we are its poller.
+            Some(node) if node.task == counted => unsafe { counted.count_cleanup(-1) },
+            _ => fail_fast(FailFast::Protocol),
+        });
+    }
+}
+
+impl TaskPtr {
+    /// Has a cleanup begun that has not ended?
+    ///
+    /// # Safety
+    /// The caller is the poller.
+    pub(crate) unsafe fn is_cleaning(self) -> bool {
+        // SAFETY: the poller's reference.
+        let header = unsafe { self.header() };
+        // SAFETY: the poller's own [T2].
+        header.cleanups.with(|count| unsafe { *count } > 0)
+    }
+
+    /// # Safety
+    /// The caller is the poller.
+    unsafe fn count_cleanup(self, by: i32) {
+        // SAFETY: the poller's reference.
+        let header = unsafe { self.header() };
+        header.cleanups.with_mut(|count| {
+            // SAFETY: the poller's own [T2].
+            let count = unsafe { &mut *count };
+            // A body cannot hold 2^32 futures; below zero would be a cleanup that ended twice, which its own state excludes.
+            *count = count.wrapping_add_signed(by);
+        });
+    }
+}

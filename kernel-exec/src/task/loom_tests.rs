@@ -1,0 +1,402 @@
+//! The protocol under loom: every interleaving of two or three processors, weak memory included.
+//!
+//! The task, its word, its wakers and its runs are the shipping code; only the executor's queue is the test's. Each "processor"
+//! does its own thing and then runs whatever is queued. loom's `UnsafeCell` reports two polls at once, a value read while it is
+//! written, and the like.
+
+use core::{
+    alloc::Layout,
+    ffi::c_void,
+    future::Future,
+    num::NonZeroU32,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll, Waker},
+};
+use std::{collections::VecDeque, sync::Arc};
+
+use loom::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{Completion, Port, Status, Task, TaskPtr, run, waker};
+use crate::{Allocator, NTSTATUS};
+
+loom::lazy_static! {
+    /// The one DPC queue.
+    static ref QUEUE: Mutex<VecDeque<Queued>> = Mutex::new(VecDeque::new());
+}
+
+struct Queued(TaskPtr);
+// SAFETY: a queued task may be run on any processor.
+unsafe impl Send for Queued {}
+
+struct QueuePort;
+
+// SAFETY: `drain` runs each task once for each time it was queued.
+unsafe impl Port for QueuePort {
+    fn new() -> Self {
+        Self
+    }
+    unsafe fn launch(task: TaskPtr, _port: NonNull<Self>) -> Result<(), NTSTATUS> {
+        QUEUE.lock().unwrap().push_back(Queued(task));
+        Ok(())
+    }
+    unsafe fn schedule(task: TaskPtr, _port: NonNull<Self>) {
+        QUEUE.lock().unwrap().push_back(Queued(task));
+    }
+    unsafe fn defer(task: TaskPtr, _port: NonNull<Self>) {
+        QUEUE.lock().unwrap().push_back(Queued(task));
+    }
+    unsafe fn ended(_task: TaskPtr, _port: NonNull<Self>) {}
+}
+
+/// What a processor does when its IRQL drops.
+fn drain() {
+    loop {
+        let next = QUEUE.lock().unwrap().pop_front();
+        let Some(Queued(task)) = next else { return };
+        // SAFETY: taken out of the queue.
+        unsafe { run(task, const { NonZeroU32::new(2).unwrap() }) };
+    }
+}
+
+/// What a test looks at: flags for the body, and counts of what happened.
+#[derive(Default)]
+struct World {
+    flags: [AtomicUsize; 2],
+    dropped: AtomicUsize,
+    freed: AtomicUsize,
+    handled: AtomicUsize,
+    handled_status: AtomicUsize,
+}
+
+struct Counting(Arc<World>);
+
+// SAFETY: the host's memory.
+unsafe impl Allocator for Counting {
+    const NON_PAGED: bool = true;
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: a block is not empty.
+        NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        self.0.freed.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: from `allocate`.
+        unsafe { std::alloc::dealloc(memory.as_ptr(), layout) }
+    }
+}
+
+/// Ready with 7 once this many flags are set. Flags are read Relaxed: only the wake makes them visible.
+struct Body {
+    world: Arc<World>,
+    needs: usize,
+}
+
+impl Future for Body {
+    type Output = u32;
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<u32> {
+        let set = self.world.flags.iter().filter(|flag| flag.load(Ordering::Relaxed) == 1).count();
+        if set >= self.needs { Poll::Ready(7) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.world.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+type TestTask = Task<(), Body, Counting, QueuePort>;
+
+/// A reference that crosses threads.
+struct Reference(NonNull<TestTask>);
+// SAFETY: references may.
+unsafe impl Send for Reference {}
+
+impl Reference {
+    fn task(&self) -> TaskPtr {
+        TestTask::task(self.0)
+    }
+    fn again(&self) -> Self {
+        // SAFETY: this reference.
+        unsafe { self.task().add_reference() };
+        Self(self.0)
+    }
+    fn waker(&self) -> Waker {
+        // SAFETY: this reference.
+        unsafe { self.task().add_reference() };
+        waker::owned(self.task())
+    }
+    fn status(&self) -> Status {
+        // SAFETY: this reference.
+        unsafe { self.task().status() }
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // SAFETY: this reference.
+        unsafe { self.task().release() };
+    }
+}
+
+fn spawn(world: &Arc<World>, needs: usize) -> Reference {
+    let body = Body { world: Arc::clone(world), needs };
+    let init = |slot: *mut Body| {
+        // SAFETY: the place for it.
+        unsafe { slot.write(body) };
+        Ok(())
+    };
+    let spawned = TestTask::spawn((), Counting(Arc::clone(world)), 1, init).unwrap();
+    assert!(spawned.refused.is_none());
+    Reference(spawned.block)
+}
+
+fn check_gone(world: &World) {
+    assert_eq!(world.dropped.load(Ordering::Relaxed), 1, "the body is dropped once");
+    assert_eq!(world.freed.load(Ordering::Relaxed), 1, "the block is freed once");
+}
+
+fn check_value(operation: &Reference) {
+    assert_eq!(operation.status(), Status::Completed);
+    // SAFETY: Completed has been seen.
+    assert_eq!(unsafe { TestTask::value(operation.0) }, 7);
+}
+
+/// Z03. A wake that finds the task scheduled already changes nothing; what was written before it must be seen all the same.
+#[test]
+fn loom_a_wake_that_finds_already_notified_still_publishes() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        let (waker, other) = (operation.waker(), Arc::clone(&world));
+        let thread = thread::spawn(move || {
+            other.flags[0].store(1, Ordering::Relaxed);
+            waker.wake_by_ref();
+            drain();
+        });
+        drain();
+        thread.join().unwrap();
+        drain();
+        check_value(&operation);
+        drop(operation);
+        drain();
+        check_gone(&world);
+    });
+}
+
+#[test]
+fn loom_cancel_meets_completion() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        drain();
+        let (waker, other) = (operation.waker(), Arc::clone(&world));
+        let waking = thread::spawn(move || {
+            other.flags[0].store(1, Ordering::Relaxed);
+            waker.wake();
+            drain();
+        });
+        // SAFETY: our reference.
+        unsafe { operation.task().cancel() };
+        drain();
+        waking.join().unwrap();
+        drain();
+        let status = operation.status();
+        match status {
+            Status::Completed => check_value(&operation),
+            // SAFETY: the end has been seen.
+            Status::Canceled => unsafe {
+                assert_eq!(operation.task().stored_status(), NTSTATUS::CANCELLED);
+            },
+            other => panic!("{other:?}"),
+        }
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// Z04. Whoever sees Completed sees the value.
+#[test]
+fn loom_a_terminal_status_makes_the_value_visible() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        world.flags[0].store(1, Ordering::Relaxed);
+        let operation = spawn(&world, 1);
+        let reader = operation.again();
+        let thread = thread::spawn(move || {
+            if reader.status() != Status::Started {
+                check_value(&reader);
+            }
+        });
+        drain();
+        thread.join().unwrap();
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+#[test]
+fn loom_wake_meets_completion() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        world.flags[0].store(1, Ordering::Relaxed);
+        let waker = operation.waker();
+        let thread = thread::spawn(move || {
+            waker.wake();
+            drain();
+        });
+        drain();
+        drop(operation);
+        thread.join().unwrap();
+        drain();
+        check_gone(&world);
+    });
+}
+
+/// `[C9]`: the last reference goes while a waker decides otherwise.
+#[test]
+fn loom_last_release_meets_wake() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        drain();
+        let waker = operation.waker();
+        let thread = thread::spawn(move || {
+            waker.wake();
+            drain();
+        });
+        drop(operation);
+        drain();
+        thread.join().unwrap();
+        drain();
+        check_gone(&world);
+    });
+}
+
+/// `[C9]`: both references go without a wake.
+#[test]
+fn loom_last_release_meets_waker_drop() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        drain();
+        let waker = operation.waker();
+        let thread = thread::spawn(move || {
+            drop(waker);
+            drain();
+        });
+        drop(operation);
+        drain();
+        thread.join().unwrap();
+        drain();
+        check_gone(&world);
+    });
+}
+
+#[test]
+fn loom_two_wakers() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 2);
+        drain();
+        let threads: Vec<_> = (0..2)
+            .map(|flag| {
+                let (waker, world) = (operation.waker(), Arc::clone(&world));
+                thread::spawn(move || {
+                    world.flags[flag].store(1, Ordering::Relaxed);
+                    waker.wake();
+                    drain();
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        drain();
+        check_value(&operation);
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// Z02. A run is over only when nobody else can have begun one: the stage's cell would report two polls at once.
+#[test]
+fn loom_two_processors_and_one_body() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, 1);
+        let waker = operation.waker();
+        let thread = thread::spawn(move || {
+            waker.wake_by_ref();
+            drain();
+            drop(waker);
+            drain();
+        });
+        drain();
+        thread.join().unwrap();
+        drop(operation);
+        drain();
+        check_gone(&world);
+    });
+}
+
+unsafe extern "system" fn handler(context: *mut c_void, status: i32) {
+    // SAFETY: the test's world, which outlives the run.
+    let world = unsafe { &*context.cast::<World>() };
+    world.handled_status.store(status as usize, Ordering::Relaxed);
+    world.handled.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn loom_handler_claim_meets_completion() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        world.flags[0].store(1, Ordering::Relaxed);
+        let operation = spawn(&world, 1);
+        let (other, context) = (operation.again(), Arc::clone(&world));
+        let thread = thread::spawn(move || {
+            let completion =
+                Completion { function: handler, context: Arc::as_ptr(&context).cast_mut().cast() };
+            // SAFETY: our reference; the world outlives the run.
+            unsafe { other.task().set_completion(completion) }.unwrap();
+        });
+        drain();
+        thread.join().unwrap();
+        assert_eq!(world.handled.load(Ordering::Relaxed), 1, "the handler runs once");
+        assert_eq!(world.handled_status.load(Ordering::Relaxed), Status::Completed as usize);
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// `[C14]`: of two setters one is refused, and the other's handler runs.
+#[test]
+fn loom_two_handlers() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        world.flags[0].store(1, Ordering::Relaxed);
+        let operation = spawn(&world, 1);
+        let set = |operation: &Reference, world: &Arc<World>| {
+            let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
+            // SAFETY: the reference; the world outlives the run.
+            unsafe { operation.task().set_completion(completion) }
+        };
+        let (other, context) = (operation.again(), Arc::clone(&world));
+        let thread = thread::spawn(move || set(&other, &context));
+        let mine = set(&operation, &world);
+        drain();
+        let other = thread.join().unwrap();
+        assert!(mine.is_ok() != other.is_ok(), "{mine:?} {other:?}");
+        assert_eq!(mine.and(other), Err(NTSTATUS::INVALID_DEVICE_STATE));
+        assert_eq!(world.handled.load(Ordering::Relaxed), 1);
+        drop(operation);
+        check_gone(&world);
+    });
+}

@@ -1,0 +1,53 @@
+//! A task: one body, one block, one word.
+//!
+//! # The protocol
+//!
+//! A block holds, in this order: the maker's prefix (for COM: the interface pointers), the [`Header`] with the
+//! [state word](state), the executor's [`Port`] (its queue entry, such as a KDPC), the allocator, and the *stage*: first the
+//! body, then its value.
+//!
+//! | bit of the word | set by | cleared by |
+//! |---|---|---|
+//! | SCHEDULED | wake, cancel, abandonment | the run that begins, or the poll that goes on |
+//! | RUNNING | the run that begins | the end of the run |
+//! | status (2 bits) | the end of the task | never |
+//! | CANCEL | cancel, abandonment | taking it, unwinding, the end |
+//! | UNWINDING | `try_finally` | never |
+//! | ABANDONED, DOOMED | the first and second loss of the last reference | never |
+//! | HANDLER_CLAIMED, HANDLER_READY | the completion handler's setter | never |
+//! | count | one for each reference | |
+//!
+//! Rules, cited by number in SAFETY comments:
+//!
+//! - **T1** A *reference* is one of: a COM reference, a waker, a cancel handle, "SCHEDULED or RUNNING" (one for both together).
+//!   The block is allocated while the count is above zero, and an unfinished task's count never becomes zero: the step that
+//!   gives up its last reference makes that reference the queue's.
+//! - **T2** The *poller* is whoever set RUNNING. Only the poller touches the body, the cleanup count, and, until the end, value
+//!   and stored status. SCHEDULED becomes RUNNING in one step, so there is never a second poller.
+//! - **T3** SCHEDULED without RUNNING: the task stands in its executor's queue, exactly once. SCHEDULED with RUNNING: it does not;
+//!   the poller goes on. So the port's queue entry is never inserted twice.
+//! - **T4** The status becomes terminal last: the body is dropped, value and status are written, the tracker has forgotten the
+//!   task. Nothing writes them afterwards, and whoever sees a terminal status may read them.
+//! - **T5** After a step that gave up a reference nothing of the block is touched through it.
+//! - **T6** Every wake is a successful read-modify-write with Release, also when it changes nothing; every run and every end of a
+//!   poll is one with Acquire. Otherwise what the waker wrote before may be missed by the poll that its wake relies on.
+//! - **T7** The completion handler is written by the one claimant, before HANDLER_READY; it is run by whoever takes the second of the
+//!   two steps "ready" and "terminal".
+//! - **T8** Pointers to a task carry the provenance of the whole block, and no `&mut` ever covers the word or the port.
+
+mod block;
+mod cancel;
+mod header;
+mod run;
+pub(crate) mod state;
+mod waker;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+
+pub use block::{Spawned, Task};
+pub(crate) use cancel::unwind;
+pub use cancel::{CancelHandle, is_cancellation_requested, take_cancellation_request};
+pub use header::{Completion, Header, Port, TaskPtr};
+pub use run::run;
+pub use state::Status;

@@ -1,0 +1,123 @@
+//! A run: what an executor does with a task that it took out of its queue.
+
+use core::{
+    num::NonZeroU32,
+    task::{Context, Poll},
+};
+
+use super::{
+    header::TaskPtr,
+    state::{Complete, EndPoll, Start, State, Status},
+    waker,
+};
+use crate::{NTSTATUS, ambient, fail::NoUnwind};
+
+/// Polls a task until it ends, is idle, or has been polled `budget` times: what an executor does with each task that its
+/// [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's IRQL.
+///
+/// # Safety
+/// The caller's port was given the task to run, has taken it out of its queue, and hands over the queue's reference `[T3]`.
+pub unsafe fn run(task: TaskPtr, budget: NonZeroU32) {
+    // User code below may not unwind out of here [C12].
+    NoUnwind::run(|| {
+        // SAFETY: the queue's reference, which is the poller's from here on.
+        match unsafe { task.header() }.state.start() {
+            // SAFETY: the poller, with the body in place.
+            Start::Drop => unsafe { cancel_body(task) },
+            // SAFETY: as above.
+            Start::Poll { cancel } => unsafe { poll_until(task, cancel, budget) },
+        }
+    });
+}
+
+/// # Safety
+/// The caller is the poller and the body is in place; it is the poller no longer.
+unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
+    let mut left = budget.get();
+    loop {
+        left -= 1;
+        // SAFETY: the poller.
+        let (polled, untaken) = unsafe { poll(task, cancel_set) };
+        if polled.is_ready() {
+            // SAFETY: the poller; `poll` has dropped the body and written the value.
+            return unsafe { value_written(task) };
+        }
+        // SAFETY: the poller.
+        let cleaning = unsafe { task.is_cleaning() };
+        // SAFETY: the poller.
+        match unsafe { State::end_poll(task.state(), untaken, cleaning, left > 0) } {
+            EndPoll::Idle => return,
+            EndPoll::Again { cancel } => cancel_set = cancel,
+            EndPoll::Defer => {
+                // SAFETY: the queue's reference, which the step made of ours.
+                let defer = unsafe { task.header() }.vtable.defer;
+                // SAFETY: the step's duty.
+                return unsafe { defer(task) };
+            }
+            // SAFETY: still the poller, with the body in place.
+            EndPoll::DropBody => return unsafe { cancel_body(task) },
+        }
+    }
+}
+
+/// One poll. Returns whether a request that was set at its beginning is untaken, too.
+///
+/// # Safety
+/// The caller is the poller and the body is in place.
+unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<()>, bool) {
+    // SAFETY: the poller's reference is the waker's for the poll.
+    let waker = unsafe { waker::borrowed(task) };
+    let mut context = Context::from_waker(&waker);
+    // SAFETY: the poller's reference.
+    let poll = unsafe { task.header() }.vtable.poll;
+    // SAFETY: the poller, with the body in place.
+    ambient::enter(task, cancel_set, || unsafe { poll(task, &mut context) })
+}
+
+/// The body has returned a value: the task ends.
+///
+/// # Safety
+/// The caller is the poller; it is the poller no longer.
+unsafe fn value_written(task: TaskPtr) {
+    // SAFETY: the poller's reference.
+    let unwinding = unsafe { task.header() }.state.is_unwinding();
+    let status = if unwinding { Status::Canceled } else { Status::Completed };
+    // SAFETY: the poller, the body is gone.
+    unsafe { end(task, status) }
+}
+
+/// Drops the body of a cancelled task and ends it.
+///
+/// # Safety
+/// The caller is the poller and the body is in place; it is the poller no longer.
+unsafe fn cancel_body(task: TaskPtr) {
+    // SAFETY: the poller's reference.
+    let drop_body = unsafe { task.header() }.vtable.drop_body;
+    // SAFETY: the poller, with the body in place.
+    ambient::enter(task, false, || unsafe { drop_body(task) });
+    // SAFETY: the poller, the body is gone.
+    unsafe { end(task, Status::Canceled) }
+}
+
+/// The last step of a run that ends its task.
+///
+/// # Safety
+/// The caller is the poller; the body is gone, and a value written if there is one. It is the poller no longer.
+unsafe fn end(task: TaskPtr, status: Status) {
+    // SAFETY: the poller's reference.
+    let header = unsafe { task.header() };
+    if matches!(status, Status::Canceled) {
+        // SAFETY: the poller's until the end [T4].
+        header.stored.with_mut(|stored| unsafe { *stored = NTSTATUS::CANCELLED });
+    }
+    // SAFETY: the poller, once.
+    unsafe { (header.vtable.ended)(task) };
+    // SAFETY: the poller; all is written.
+    match unsafe { State::complete(task.state(), status) } {
+        Complete::Done => {}
+        // SAFETY: the step's duty.
+        Complete::Free => unsafe { task.free() },
+        // SAFETY: the step's duty.
+        Complete::RunHandler => unsafe { task.run_completion() },
+    }
+}

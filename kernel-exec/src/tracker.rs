@@ -1,0 +1,153 @@
+//! The tracker: every unfinished task of an image, so that unload can reach the idle ones too.
+//!
+//! It is a list of tasks, not a count, and it holds no references: a task leaves it before its status becomes terminal,
+//! so whatever is in the list, under its lock, is allocated `[T1]`.
+
+use core::ptr;
+
+use crate::{NTSTATUS, nt, sync::KernelCell, task::TaskPtr};
+
+/// A task's place in its tracker's list. Only touched under the tracker's lock.
+pub(crate) struct Link(KernelCell<Node>);
+
+struct Node {
+    previous: *const Link,
+    next: *const Link,
+    task: Option<TaskPtr>,
+}
+
+impl Link {
+    pub(crate) const fn new() -> Self {
+        Self(KernelCell::new(Node { previous: ptr::null(), next: ptr::null(), task: None }))
+    }
+}
+
+struct List {
+    first: *const Link,
+    length: usize,
+    closed: bool,
+}
+
+/// A set of unfinished tasks. Every task belongs to one: by default to the image's own ([`default_tracker`]).
+pub struct TaskTracker {
+    lock: KernelCell<nt::KSPIN_LOCK>,
+    list: KernelCell<List>,
+}
+
+// SAFETY: the list is only touched under the spin lock, and a link's task may be asked to cancel on any processor.
+unsafe impl Sync for TaskTracker {}
+
+impl TaskTracker {
+    pub(crate) const fn new() -> Self {
+        Self {
+            // An initialised KSPIN_LOCK is zero.
+            lock: KernelCell::new(0),
+            list: KernelCell::new(List { first: ptr::null(), length: 0, closed: false }),
+        }
+    }
+
+    fn locked<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
+        // SAFETY: initialised, resident; ≤ DISPATCH_LEVEL by the contract of every caller; not held by this processor, because
+        // nothing below calls back.
+        let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
+        // SAFETY: the lock is held, and `f` does not come back here.
+        let result = f(unsafe { &mut *self.list.get() });
+        // SAFETY: held since above.
+        unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
+        result
+    }
+
+    /// # Errors
+    /// `STATUS_DELETE_PENDING`: closed.
+    ///
+    /// # Safety
+    /// `link` is the task's own, in no list, and is removed before the task ends.
+    pub(crate) unsafe fn insert(&self, link: &Link, task: TaskPtr) -> Result<(), NTSTATUS> {
+        self.locked(|list| {
+            if list.closed {
+                return Err(NTSTATUS::DELETE_PENDING);
+            }
+            let node = Node { previous: ptr::null(), next: list.first, task: Some(task) };
+            // SAFETY: under the lock, a link in no list is nobody else's.
+            unsafe { link.0.get().write(node) };
+            // SAFETY: under the lock, what is in the list is allocated.
+            if let Some(first) = unsafe { list.first.as_ref() } {
+                // SAFETY: under the lock.
+                unsafe { (*first.0.get()).previous = link };
+            }
+            list.first = link;
+            list.length += 1;
+            Ok(())
+        })
+    }
+
+    /// # Safety
+    /// `link` is in this tracker's list.
+    pub(crate) unsafe fn remove(&self, link: &Link) {
+        self.locked(|list| {
+            // SAFETY: under the lock.
+            let Node { previous, next, .. } = unsafe { link.0.get().read() };
+            // SAFETY: under the lock, what is in the list is allocated.
+            match unsafe { previous.as_ref() } {
+                // SAFETY: under the lock.
+                Some(previous) => unsafe { (*previous.0.get()).next = next },
+                None => list.first = next,
+            }
+            // SAFETY: as above.
+            if let Some(next) = unsafe { next.as_ref() } {
+                // SAFETY: under the lock.
+                unsafe { (*next.0.get()).previous = previous };
+            }
+            list.length -= 1;
+        });
+    }
+
+    /// Requests cancellation of every unfinished task, idle ones included `[C18]`. IRQL: ≤ DISPATCH_LEVEL; the bodies run once
+    /// the caller is below it.
+    pub fn cancel_all(&self) {
+        self.locked(|list| {
+            let mut link = list.first;
+            // SAFETY: under the lock, what is in the list is allocated.
+            while let Some(current) = unsafe { link.as_ref() } {
+                // SAFETY: under the lock.
+                let node = unsafe { &*current.0.get() };
+                if let Some(task) = node.task {
+                    // SAFETY: a task in the list has not ended, and cannot while we hold the lock that it must take for that.
+                    unsafe { task.cancel() };
+                }
+                link = node.next;
+            }
+        });
+    }
+
+    /// From now on nothing can be spawned on it: `STATUS_DELETE_PENDING`. IRQL: ≤ DISPATCH_LEVEL.
+    pub fn close(&self) {
+        self.locked(|list| list.closed = true);
+    }
+
+    /// How many tasks have not ended. IRQL: ≤ DISPATCH_LEVEL.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.locked(|list| list.length)
+    }
+}
+
+/// Calls `f` with the tracker of this image.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| {
+///     ntcom_exec::spawn_dpc_task(core::future::ready(())).unwrap();
+///     ntcom_exec::default_tracker(|tracker| {
+///         assert_eq!(tracker.unfinished(), 0, "a ready body ends in its first poll");
+///         tracker.close();
+///     });
+///     let refused = ntcom_exec::spawn_dpc_task(core::future::ready(()));
+///     assert_eq!(refused, Err(ntcom_exec::NTSTATUS::DELETE_PENDING));
+/// }))]).unwrap();
+/// ```
+pub fn default_tracker<R>(f: impl FnOnce(&TaskTracker) -> R) -> R {
+    crate::sync::with_image(|image| f(&image.tracker))
+}
