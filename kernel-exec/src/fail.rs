@@ -10,6 +10,8 @@ use crate::nt;
 pub(crate) enum FailFast {
     /// `FAST_FAIL_INVALID_ARG`: a transition that the task protocol does not know.
     Protocol = 5,
+    /// `FAST_FAIL_VTGUARD_CHECK_FAILURE`: an interface's table changed under its user.
+    Interface = 1,
     /// `FAST_FAIL_FATAL_APP_EXIT`: a panic in user code below a poll `[C12]`.
     Panic = 7,
     /// `FAST_FAIL_INVALID_REFERENCE_COUNT`: overflow or underflow of a count `[C3]`.
@@ -20,6 +22,12 @@ pub(crate) enum FailFast {
 #[cold]
 pub(crate) fn fail_fast(reason: FailFast) -> ! {
     nt::fail_fast(reason as u32)
+}
+
+/// Stops the machine: a COM interface whose slots were there has lost them.
+#[cold]
+pub fn fail_fast_corrupt_interface() -> ! {
+    fail_fast(FailFast::Interface)
 }
 
 /// Stops the machine when it is dropped by unwinding: user code may not unwind out of a poll.

@@ -37,6 +37,7 @@ pub use budget::DEFAULT_POLL_BUDGET;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(all(feature = "sim", not(loom)))]
 pub use dpc::{DpcPort, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use fail::fail_fast_corrupt_interface;
 pub use no_executor::NoExecutor;
 #[cfg(any(loom, not(feature = "sim")))]
 pub use no_executor::NoExecutor as DpcPort;

@@ -1,1 +1,46 @@
-//! ntcom
+//! Async COM for Windows kernel drivers.
+//!
+//! An interface method that takes its time returns an *operation*: a COM object with the state of the work, its result, and a
+//! way to cancel it. The work itself is a Rust future that runs at DISPATCH_LEVEL, in DPCs. Clients need no Rust: what they see is
+//! the vtables of [`async_com`], whose behaviour is the contract's (docs/abi-contract.md, rules `[C1]`…`[C21]`).
+//!
+//! ```
+//! # #[cfg(feature = "async-com-kernel")] {
+//! use ntcom::{AsyncStatus, spawn_async_operation};
+//! # use ntsim::{Config, Schedule, Simulation};
+//! # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+//! # kernel.run(vec![(0, Box::new(|| {
+//!
+//! let operation = spawn_async_operation(async { 6 * 7_u32 });
+//! assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
+//! assert_eq!(operation.result(), Ok(42));
+//! # }))]).unwrap();
+//! # }
+//! ```
+//!
+//! | feature | what |
+//! |---|---|
+//! | `async-com` | the async COM types, clients included; spawning answers an operation with `STATUS_NOT_SUPPORTED` `[C21]` |
+//! | `async-com-kernel` | operations run on the kernel executor |
+//! | `sim` | that executor runs on the simulated kernel; never in a driver |
+//!
+//! There is no default feature. The crate is `no_std` and never allocates but through an [`Allocator`], which may fail.
+#![cfg_attr(not(test), no_std)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+#[cfg(feature = "async-com")]
+pub mod async_com;
+pub mod com;
+
+#[cfg(feature = "async-com")]
+pub use async_com::{
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationTask, AsyncOperationVtbl,
+    AsyncStatus, AsyncValueType, spawn_async_operation, spawn_async_operation_cancellable,
+    spawn_async_operation_error, spawn_async_operation_error_raw, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable,
+};
+pub use com::{ComRc, GUID, IUnknownRaw, IUnknownVtbl, Interface};
+pub use ntcom_exec::{
+    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, is_cancellation_requested, on_cancel,
+    take_cancellation_request, try_finally, yield_now,
+};

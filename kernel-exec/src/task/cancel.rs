@@ -8,7 +8,7 @@ use crate::ambient;
 ///
 /// Clone, cancel and drop: IRQL ≤ DISPATCH_LEVEL. None of them runs user code.
 #[derive(Debug)]
-pub struct CancelHandle(TaskPtr);
+pub struct CancelHandle(Option<TaskPtr>);
 
 // SAFETY: a handle is a reference, and every step on a task may be taken on any processor.
 unsafe impl Send for CancelHandle {}
@@ -22,29 +22,41 @@ impl CancelHandle {
     /// The caller has a reference, which is the handle's afterwards.
     #[must_use]
     pub unsafe fn from_reference(task: TaskPtr) -> Self {
-        Self(task)
+        Self(Some(task))
+    }
+
+    /// A handle of nothing: for a task that could not be made.
+    #[must_use]
+    pub const fn inert() -> Self {
+        Self(None)
     }
 
     /// Requests cancellation `[C10]`: the body is polled once with the request set. Harmless after the end, a no-op while a
     /// request is pending.
     pub fn cancel(&self) {
-        // SAFETY: the handle's reference.
-        unsafe { self.0.cancel() }
+        if let Some(task) = self.0 {
+            // SAFETY: the handle's reference.
+            unsafe { task.cancel() }
+        }
     }
 }
 
 impl Clone for CancelHandle {
     fn clone(&self) -> Self {
-        // SAFETY: the handle's reference.
-        unsafe { self.0.add_reference() };
+        if let Some(task) = self.0 {
+            // SAFETY: the handle's reference.
+            unsafe { task.add_reference() };
+        }
         Self(self.0)
     }
 }
 
 impl Drop for CancelHandle {
     fn drop(&mut self) {
-        // SAFETY: the handle's reference, which is gone with it.
-        unsafe { self.0.release() };
+        if let Some(task) = self.0 {
+            // SAFETY: the handle's reference, which is gone with it.
+            unsafe { task.release() };
+        }
     }
 }
 

@@ -1,0 +1,144 @@
+//! What crosses the interface: tables, wire types, IIDs. The numbers are the contract's.
+
+use core::ffi::c_void;
+
+use crate::com::{GUID, IUnknownVtbl, Interface};
+use ntcom_exec::{NTSTATUS, Status};
+
+/// A value that an operation can yield: `Copy + Send + Sync + 'static`. It is copied to each client that asks, byte by byte, on
+/// any processor.
+///
+/// Padding is the producer's: a type that crosses a trust boundary should have none.
+pub trait AsyncValueType: Copy + Send + Sync + 'static {}
+
+impl<T: Copy + Send + Sync + 'static> AsyncValueType for T {}
+
+/// How far an operation is, as it crosses the interface: a signed 32-bit integer with WinRT's values. It is no Rust `enum`:
+/// the other side may write anything.
+///
+/// ```
+/// use ntcom::AsyncStatus;
+/// assert_eq!(AsyncStatus::Canceled.0, 2);
+/// assert!(!AsyncStatus(4).is_known());
+/// ```
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AsyncStatus(pub i32);
+
+#[expect(non_upper_case_globals, reason = "these are the contract's names")]
+impl AsyncStatus {
+    /// The operation has not ended.
+    pub const Started: Self = Self(0);
+    /// It ended with a value.
+    pub const Completed: Self = Self(1);
+    /// It was cancelled.
+    pub const Canceled: Self = Self(2);
+    /// It failed.
+    pub const Error: Self = Self(3);
+}
+
+impl AsyncStatus {
+    /// One of the four values?
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        matches!(self, Self::Started | Self::Completed | Self::Canceled | Self::Error)
+    }
+
+    /// Final `[C6]`? Unknown values are not.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Canceled | Self::Error)
+    }
+}
+
+impl From<Status> for AsyncStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Started => Self::Started,
+            Status::Completed => Self::Completed,
+            Status::Canceled => Self::Canceled,
+            Status::Error => Self::Error,
+        }
+    }
+}
+
+/// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
+#[repr(C)]
+pub struct AsyncOperationVtbl<T> {
+    /// Slots 0–2.
+    pub base: IUnknownVtbl,
+    /// Slot 3 `[C4]`: writes how far the operation is. IRQL ≤ DISPATCH_LEVEL.
+    pub get_status: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS>,
+    /// Slot 4 `[C5]`: copies the value out, or answers why there is none and zeroes `out`. `out` needs no alignment. `STATUS_PENDING`
+    /// passes `NT_SUCCESS`: compare with `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    pub get_result: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut T) -> NTSTATUS>,
+}
+
+/// `IAsyncOperation<T>`: one pointer, to its table. Who gets a pointer to it from a method owns one reference.
+#[repr(C)]
+pub struct AsyncOperationRaw<T> {
+    /// The table.
+    pub vtbl: *const AsyncOperationVtbl<T>,
+}
+
+// SAFETY: `repr(C)` with the table's pointer first; the IID is the contract's.
+unsafe impl<T> Interface for AsyncOperationRaw<T> {
+    const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
+}
+
+// SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
+unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
+
+/// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
+pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: AsyncStatus);
+
+/// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
+#[repr(C)]
+pub struct AsyncControlVtbl {
+    /// Slots 0–2.
+    pub base: IUnknownVtbl,
+    /// Slot 3 `[C10]`: requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    pub cancel: Option<unsafe extern "system" fn(this: *mut c_void) -> NTSTATUS>,
+    /// Slot 4 `[C16]`: writes why the operation failed. IRQL ≤ DISPATCH_LEVEL.
+    pub get_error: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS>,
+    /// Slot 5 `[C14]`: sets the one completion handler. IRQL ≤ DISPATCH_LEVEL.
+    pub set_completed: Option<
+        unsafe extern "system" fn(
+            this: *mut c_void,
+            handler: Option<CompletedHandler>,
+            context: *mut c_void,
+        ) -> NTSTATUS,
+    >,
+    /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, null: for ever.
+    pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
+    /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
+    pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
+}
+
+/// `IAsyncControl`: one pointer, to its table.
+#[repr(C)]
+pub struct AsyncControlRaw {
+    /// The table.
+    pub vtbl: *const AsyncControlVtbl,
+}
+
+// SAFETY: `repr(C)` with the table's pointer first; the IID is the contract's.
+unsafe impl Interface for AsyncControlRaw {
+    const IID: GUID = GUID::from_u128(0xd0d7cfee_ce81_4ca0_965e_49cff7a6d598);
+}
+
+// SAFETY: every slot may be called on any processor [C13].
+unsafe impl Send for AsyncControlRaw {}
+// SAFETY: as above.
+unsafe impl Sync for AsyncControlRaw {}
+
+const _: () = {
+    const P: usize = size_of::<usize>();
+    assert!(size_of::<AsyncStatus>() == 4 && size_of::<NTSTATUS>() == 4);
+    assert!(size_of::<IUnknownVtbl>() == 3 * P);
+    assert!(size_of::<AsyncOperationVtbl<u64>>() == 5 * P);
+    assert!(size_of::<AsyncControlVtbl>() == 8 * P);
+    assert!(size_of::<AsyncOperationRaw<u64>>() == P && size_of::<AsyncControlRaw>() == P);
+};

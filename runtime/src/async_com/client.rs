@@ -1,0 +1,156 @@
+//! Using operations: anybody's, so nothing that comes back is believed unchecked `[C17]`.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use bytemuck::AnyBitPattern;
+use ntcom_exec::NTSTATUS;
+
+use super::abi::{
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
+};
+use crate::ComRc;
+
+/// What a provider that breaks the contract becomes.
+const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
+
+/// The answer of a call that yields nothing: success codes other than SUCCESS are a breach.
+const fn checked(status: NTSTATUS) -> Result<(), NTSTATUS> {
+    match status {
+        NTSTATUS::SUCCESS => Ok(()),
+        failure if !failure.is_success() => Err(failure),
+        _ => Err(BROKEN),
+    }
+}
+
+impl<T> ComRc<AsyncOperationRaw<T>> {
+    fn table(&self) -> Option<&AsyncOperationVtbl<T>> {
+        // SAFETY: the object lives while we have a reference.
+        let table = unsafe { (*self.as_ptr()).vtbl };
+        // SAFETY: null, or this interface's table.
+        unsafe { table.as_ref() }
+    }
+
+    /// How far the operation is.
+    ///
+    /// # Errors
+    /// What the object answered; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract (no such slot, an unknown status, a
+    /// success code other than `STATUS_SUCCESS`).
+    pub fn status(&self) -> Result<AsyncStatus, NTSTATUS> {
+        let get_status = self.table().and_then(|table| table.get_status).ok_or(BROKEN)?;
+        let mut status = AsyncStatus(-1);
+        // SAFETY: the object lives while we have a reference; `out` is ours.
+        checked(unsafe { get_status(self.as_ptr().cast(), &raw mut status) })?;
+        if status.is_known() { Ok(status) } else { Err(BROKEN) }
+    }
+
+    /// The value, for types for which every bit pattern is one.
+    ///
+    /// # Errors
+    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
+    /// - `STATUS_CANCELLED`, or why the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
+    pub fn result(&self) -> Result<T, NTSTATUS>
+    where
+        T: AnyBitPattern,
+    {
+        let value = self.value()?;
+        // SAFETY: the bytes were zeroed before the object wrote to them, and every bit pattern is a `T`.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// The value, for all other types.
+    ///
+    /// # Errors
+    /// As for [`result`](Self::result).
+    ///
+    /// # Safety
+    /// Whoever made this object is trusted to write a valid `T` when it answers `STATUS_SUCCESS`: for instance, it is our own.
+    pub unsafe fn result_trusted(&self) -> Result<T, NTSTATUS> {
+        let value = self.value()?;
+        // SAFETY: this function's contract.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    fn value(&self) -> Result<MaybeUninit<T>, NTSTATUS> {
+        let before = self.status()?;
+        let get_result = self.table().and_then(|table| table.get_result).ok_or(BROKEN)?;
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the object lives while we have a reference; `out` is ours.
+        let status = unsafe { get_result(self.as_ptr().cast(), value.as_mut_ptr()) };
+        match (before, status) {
+            (AsyncStatus::Started | AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(value),
+            (AsyncStatus::Started, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
+            (AsyncStatus::Completed, _) => Err(BROKEN),
+            (_, failure) if !failure.is_success() => Err(failure),
+            _ => Err(BROKEN),
+        }
+    }
+
+    /// The operation's control: to cancel it, or to hear of its end.
+    ///
+    /// # Errors
+    /// As for [`ComRc::query`].
+    pub fn control(&self) -> Result<ComRc<AsyncControlRaw>, NTSTATUS> {
+        self.query()
+    }
+}
+
+impl ComRc<AsyncControlRaw> {
+    fn table(&self) -> Option<&AsyncControlVtbl> {
+        // SAFETY: the object lives while we have a reference.
+        let table = unsafe { (*self.as_ptr()).vtbl };
+        // SAFETY: null, or this interface's table.
+        unsafe { table.as_ref() }
+    }
+
+    /// Requests cancellation `[C10]`.
+    ///
+    /// # Errors
+    /// What the object answered; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract.
+    pub fn cancel(&self) -> Result<(), NTSTATUS> {
+        let cancel = self.table().and_then(|table| table.cancel).ok_or(BROKEN)?;
+        // SAFETY: the object lives while we have a reference.
+        checked(unsafe { cancel(self.this()) })
+    }
+
+    /// Why the operation failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`.
+    ///
+    /// # Errors
+    /// As for [`cancel`](Self::cancel).
+    pub fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
+        let get_error = self.table().and_then(|table| table.get_error).ok_or(BROKEN)?;
+        let mut error = NTSTATUS::SUCCESS;
+        // SAFETY: the object lives while we have a reference; `out` is ours.
+        checked(unsafe { get_error(self.this(), &raw mut error) })?;
+        Ok(error)
+    }
+
+    /// The size of the value in bytes `[C16]`.
+    ///
+    /// # Errors
+    /// As for [`cancel`](Self::cancel).
+    pub fn result_size(&self) -> Result<u32, NTSTATUS> {
+        let get_result_size = self.table().and_then(|table| table.get_result_size).ok_or(BROKEN)?;
+        let mut size = 0;
+        // SAFETY: the object lives while we have a reference; `out` is ours.
+        checked(unsafe { get_result_size(self.this(), &raw mut size) })?;
+        Ok(size)
+    }
+
+    /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.
+    ///
+    /// # Errors
+    /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for [`cancel`](Self::cancel).
+    ///
+    /// # Safety
+    /// `handler` may be called with `context`, once, on any processor at ≤ DISPATCH_LEVEL, until it has returned.
+    pub unsafe fn set_completed(
+        &self,
+        handler: CompletedHandler,
+        context: *mut c_void,
+    ) -> Result<(), NTSTATUS> {
+        let set_completed = self.table().and_then(|table| table.set_completed).ok_or(BROKEN)?;
+        // SAFETY: the object lives while we have a reference; the rest is this function's contract.
+        checked(unsafe { set_completed(self.this(), Some(handler), context) })
+    }
+}

@@ -1,0 +1,33 @@
+//! Async COM: operations, their control, how to make them and how to use them.
+//!
+//! | file | what | rules |
+//! |---|---|---|
+//! | `abi` | vtables, wire types, IIDs | the contract's layout table |
+//! | `operation` | our operation: one block, two interfaces | C1–C9, C13 |
+//! | `control` | `IAsyncControl` of our operation | C10, C14–C16 |
+//! | `immortal` | the operation there is no memory for | C11 |
+//! | `spawn` | making operations | C11, C21 |
+//! | `client` | using anybody's operations | C17 |
+
+mod abi;
+mod client;
+mod control;
+mod immortal;
+mod operation;
+mod spawn;
+
+pub use abi::{
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
+    CompletedHandler,
+};
+pub use operation::AsyncOperationTask;
+pub use spawn::{
+    spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
+};
+
+/// What runs the operations of this build.
+#[cfg(feature = "async-com-kernel")]
+use ntcom_exec::DpcPort as Executor;
+#[cfg(not(feature = "async-com-kernel"))]
+use ntcom_exec::NoExecutor as Executor;

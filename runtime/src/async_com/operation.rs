@@ -1,0 +1,275 @@
+//! Our operation: one block with two interfaces. Thunks are thin: they check pointers and call the safe methods of
+//! [`Operation`], which is a client's view of the task behind `this`.
+
+use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
+
+use ntcom_exec::{Allocator, CancelHandle, GlobalAllocator, NTSTATUS, Status, Task, TaskPtr};
+
+use super::{
+    Executor,
+    abi::{
+        AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
+    },
+    immortal,
+};
+use crate::com::{GUID, IUnknownRaw, IUnknownVtbl, Interface};
+
+/// What stands at the beginning of every operation's block: its interfaces.
+#[repr(C)]
+pub(super) struct Head<T> {
+    pub(super) operation: AsyncOperationRaw<T>,
+    pub(super) control: AsyncControlRaw,
+}
+
+/// Where `this` of the second interface stands in the block.
+pub(super) const CONTROL: usize = offset_of!(Head<u64>, control);
+
+type Block<T, F, A> = Task<Head<T>, F, A, Executor>;
+
+/// The operation that runs a body `F` for a value `T`, in one block from `A`: interfaces, state, executor's storage, and the
+/// body, whose place the value takes.
+///
+/// It is only ever behind an interface pointer; this type names its instantiations.
+pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
+
+impl<T, F, A> AsyncOperationTask<T, F, A>
+where
+    T: AsyncValueType,
+    F: Future<Output = T> + Send + 'static,
+    A: Allocator + Send + 'static,
+{
+    const OPERATION: &'static AsyncOperationVtbl<T> = &AsyncOperationVtbl {
+        base: unknown_slots::<Self, 0>(),
+        get_status: Some(Self::get_status),
+        get_result: Some(Self::get_result),
+    };
+
+    const CONTROL: &'static AsyncControlVtbl = &super::control::slots::<Self>();
+
+    const HEAD: Head<T> = Head {
+        operation: AsyncOperationRaw { vtbl: Self::OPERATION },
+        control: AsyncControlRaw { vtbl: Self::CONTROL },
+    };
+
+    /// Spawns an operation whose block comes from `allocator` and whose body `init` builds in place. The result is never null `[C11]`
+    /// and owns one reference; it may be terminal already. See [`spawn_async_operation_raw`](super::spawn_async_operation_raw).
+    ///
+    /// `init` writes the body to the place that it is given. Where it fails it has written nothing, and its status is the operation's.
+    /// IRQL: ≤ DISPATCH_LEVEL.
+    pub fn spawn_raw(
+        allocator: A,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> *mut AsyncOperationRaw<T> {
+        Self::spawn(allocator, 1, init).map_or_else(immortal::raw, |(raw, _)| raw)
+    }
+
+    /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
+    pub fn spawn_raw_cancellable(
+        allocator: A,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> (*mut AsyncOperationRaw<T>, CancelHandle) {
+        match Self::spawn(allocator, 2, init) {
+            // SAFETY: the second of the two references that were asked for.
+            Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
+            None => (immortal::raw(), CancelHandle::inert()),
+        }
+    }
+
+    /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
+    pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
+        Block::<T, F, A>::failed(Self::HEAD, allocator, 1, status)
+            .map_or_else(|_| immortal::raw(), |block| block.as_ptr().cast())
+    }
+
+    /// None: there is no memory for the block.
+    fn spawn(
+        allocator: A,
+        references: u32,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> Option<(*mut AsyncOperationRaw<T>, TaskPtr)> {
+        let spawned = Block::<T, F, A>::spawn(Self::HEAD, allocator, references, init).ok()?;
+        Some((spawned.block.as_ptr().cast(), Task::task(spawned.block)))
+    }
+
+    /// The operation behind a client's pointer.
+    ///
+    /// # Safety
+    /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
+    unsafe fn from_this<'a>(this: *mut c_void) -> Operation<'a> {
+        // SAFETY: interface pointers are not null.
+        let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<T, F, A>>();
+        Operation { block: block.cast(), task: Task::task(block), _borrow: PhantomData }
+    }
+
+    unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+        if out.is_null() {
+            return NTSTATUS::INVALID_PARAMETER;
+        }
+        // SAFETY: a slot's contract.
+        let operation = unsafe { Self::from_this(this) };
+        // SAFETY: not null; a client's `out` is writable, and needs no alignment.
+        unsafe { out.write_unaligned(operation.status().into()) };
+        NTSTATUS::SUCCESS
+    }
+
+    unsafe extern "system" fn get_result(this: *mut c_void, out: *mut T) -> NTSTATUS {
+        if out.is_null() {
+            return NTSTATUS::INVALID_PARAMETER;
+        }
+        // SAFETY: a slot's contract.
+        let operation = unsafe { Self::from_this(this) };
+        let status = operation.outcome();
+        if status == NTSTATUS::SUCCESS {
+            // SAFETY: the block of `this`, Completed, which has been seen.
+            let value = unsafe { Block::<T, F, A>::value(operation.block.cast()) };
+            // SAFETY: not null; a client's `out` is writable, and needs no alignment.
+            unsafe { out.write_unaligned(value) };
+        } else {
+            // SAFETY: as above.
+            unsafe { out.cast::<u8>().write_bytes(0, size_of::<T>()) };
+        }
+        status
+    }
+}
+
+/// What the slots that do not know the value's type need of an operation.
+pub(super) trait Object {
+    /// # Safety
+    /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
+    unsafe fn operation<'a>(this: *mut c_void) -> Operation<'a>;
+    /// The size of the value in bytes, if it fits the interface.
+    const VALUE_SIZE: Option<u32>;
+}
+
+impl<T, F, A> Object for AsyncOperationTask<T, F, A>
+where
+    T: AsyncValueType,
+    F: Future<Output = T> + Send + 'static,
+    A: Allocator + Send + 'static,
+{
+    const VALUE_SIZE: Option<u32> =
+        if size_of::<T>() <= u32::MAX as usize { Some(size_of::<T>() as u32) } else { None };
+
+    unsafe fn operation<'a>(this: *mut c_void) -> Operation<'a> {
+        // SAFETY: this function's contract.
+        unsafe { Self::from_this(this) }
+    }
+}
+
+/// A client's view of an operation: everything that does not need the types of value and body.
+#[derive(Clone, Copy)]
+pub(super) struct Operation<'a> {
+    /// The block, which is the first interface.
+    block: NonNull<c_void>,
+    task: TaskPtr,
+    /// A client's reference.
+    _borrow: PhantomData<&'a ()>,
+}
+
+impl Operation<'_> {
+    pub(super) fn status(self) -> Status {
+        // SAFETY: the client's reference.
+        unsafe { self.task.status() }
+    }
+
+    /// What get_result answers: `STATUS_PENDING`, `STATUS_SUCCESS`, or the stored status.
+    pub(super) fn outcome(self) -> NTSTATUS {
+        match self.status() {
+            Status::Started => NTSTATUS::PENDING,
+            Status::Completed => NTSTATUS::SUCCESS,
+            // SAFETY: the client's reference; the end has been seen.
+            Status::Canceled | Status::Error => unsafe { self.task.stored_status() },
+        }
+    }
+
+    pub(super) fn cancel(self) {
+        // SAFETY: the client's reference.
+        unsafe { self.task.cancel() }
+    }
+
+    pub(super) fn task(self) -> TaskPtr {
+        self.task
+    }
+
+    /// The interface with this IID, not AddRef'd.
+    fn interface(self, iid: GUID) -> Option<*mut c_void> {
+        let offset = interface_offset(iid)?;
+        // SAFETY: inside the block's head.
+        Some(unsafe { self.block.byte_add(offset) }.as_ptr())
+    }
+
+    fn add_ref(self) -> u32 {
+        // SAFETY: the client's reference.
+        visible_count(unsafe { self.task.add_reference() })
+    }
+}
+
+/// Where an operation's interfaces stand. IUnknown is always the first one `[C2]`.
+pub(super) fn interface_offset(iid: GUID) -> Option<usize> {
+    match iid {
+        IUnknownRaw::IID | <AsyncOperationRaw<()>>::IID => Some(0),
+        AsyncControlRaw::IID => Some(CONTROL),
+        _ => None,
+    }
+}
+
+/// What AddRef and Release tell a client `[C3]`: it saturates, and is 0 only for 0.
+fn visible_count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The first three slots, for the interface at this offset of the block.
+pub(super) const fn unknown_slots<O: Object, const OFFSET: usize>() -> IUnknownVtbl {
+    IUnknownVtbl {
+        QueryInterface: Some(query_interface::<O, OFFSET>),
+        AddRef: Some(add_ref::<O, OFFSET>),
+        Release: Some(release::<O, OFFSET>),
+    }
+}
+
+/// The operation whose interface at this offset `this` is.
+///
+/// # Safety
+/// As it says; the caller has a reference while the result is used.
+pub(super) unsafe fn adjust<'a, O: Object, const OFFSET: usize>(this: *mut c_void) -> Operation<'a> {
+    // SAFETY: the interface stands at this offset of the block.
+    let first = unsafe { this.byte_sub(OFFSET) };
+    // SAFETY: this function's contract.
+    unsafe { O::operation(first) }
+}
+
+unsafe extern "system" fn query_interface<O: Object, const OFFSET: usize>(
+    this: *mut c_void,
+    iid: *const GUID,
+    out: *mut *mut c_void,
+) -> NTSTATUS {
+    if out.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null; a client's `out` is writable.
+    unsafe { out.write_unaligned(core::ptr::null_mut()) };
+    if iid.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null; a client's `iid` is readable.
+    let iid = unsafe { iid.read_unaligned() };
+    // SAFETY: a slot's contract.
+    let operation = unsafe { adjust::<O, OFFSET>(this) };
+    let Some(interface) = operation.interface(iid) else { return NTSTATUS::NOINTERFACE };
+    operation.add_ref();
+    // SAFETY: as above.
+    unsafe { out.write_unaligned(interface) };
+    NTSTATUS::SUCCESS
+}
+
+unsafe extern "system" fn add_ref<O: Object, const OFFSET: usize>(this: *mut c_void) -> u32 {
+    // SAFETY: a slot's contract.
+    unsafe { adjust::<O, OFFSET>(this) }.add_ref()
+}
+
+unsafe extern "system" fn release<O: Object, const OFFSET: usize>(this: *mut c_void) -> u32 {
+    // SAFETY: a slot's contract. The view is not used once its reference is given up.
+    let task = unsafe { adjust::<O, OFFSET>(this) }.task();
+    // SAFETY: the client's reference, which is gone afterwards.
+    visible_count(unsafe { task.release() })
+}

@@ -1,0 +1,120 @@
+//! `ComRc`: a counted pointer to an interface.
+
+use core::{ffi::c_void, ptr::NonNull};
+
+use super::{E_NOINTERFACE, GUID, IUnknownVtbl, Interface};
+use crate::NTSTATUS;
+
+/// A counted pointer to an interface of any object, our own or foreign: it owns one reference.
+///
+/// Clone is AddRef, Drop is Release. IRQL: what the object documents; for operations ≤ DISPATCH_LEVEL.
+///
+/// ```
+/// # #[cfg(feature = "async-com")] {
+/// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, NTSTATUS, spawn_async_operation_error};
+/// let operation = spawn_async_operation_error::<u32>(NTSTATUS::CANCELLED);
+/// let unknown: ComRc<IUnknownRaw> = operation.query()?;
+/// let again: ComRc<AsyncOperationRaw<u32>> = unknown.query()?;
+/// assert_eq!(again.as_ptr(), operation.as_ptr());
+/// # }
+/// # Ok::<(), ntcom::NTSTATUS>(())
+/// ```
+#[derive(Debug)]
+pub struct ComRc<I: Interface>(NonNull<I>);
+
+// SAFETY: the count may be changed on any processor [C3]; the interface itself may be used on another one.
+unsafe impl<I: Interface + Send + Sync> Send for ComRc<I> {}
+// SAFETY: as above.
+unsafe impl<I: Interface + Send + Sync> Sync for ComRc<I> {}
+
+impl<I: Interface> ComRc<I> {
+    /// Takes over one reference.
+    ///
+    /// # Errors
+    /// - `STATUS_INVALID_PARAMETER`: the pointer is null.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: its table, or one of the slots of IUnknown in it, is null `[C17]`. The reference is lost.
+    ///
+    /// # Safety
+    /// Unless it is null, `raw` points to an object with interface `I` and one reference that is the result's afterwards; a table
+    /// pointer that is not null points to a table of `I`.
+    pub unsafe fn from_raw(raw: *mut I) -> Result<Self, NTSTATUS> {
+        let this = Self(NonNull::new(raw).ok_or(NTSTATUS::INVALID_PARAMETER)?);
+        let complete = this.unknown().is_some_and(|table| {
+            table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some()
+        });
+        if complete {
+            Ok(this)
+        } else {
+            let _lost = core::mem::ManuallyDrop::new(this);
+            Err(NTSTATUS::DRIVER_INTERNAL_ERROR)
+        }
+    }
+
+    /// The pointer, without its reference.
+    #[must_use]
+    pub const fn as_ptr(&self) -> *mut I {
+        self.0.as_ptr()
+    }
+
+    /// The pointer, with its reference.
+    #[must_use]
+    pub fn into_raw(self) -> *mut I {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// The pointer as slots take it.
+    pub(crate) fn this(&self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    /// The slots of IUnknown, read afresh: the other side may change them.
+    fn unknown(&self) -> Option<IUnknownVtbl> {
+        let table = self.0.cast::<*const IUnknownVtbl>();
+        // SAFETY: every interface begins with its table's pointer, and the object lives while we have a reference.
+        let table = unsafe { table.read() };
+        // SAFETY: null, or a table that begins with these slots.
+        unsafe { table.as_ref() }.copied()
+    }
+
+    /// Another interface of the same object `[C1]`.
+    ///
+    /// # Errors
+    /// `STATUS_NOINTERFACE` (also for an object that answers `E_NOINTERFACE`), or what the object answered;
+    /// `STATUS_DRIVER_INTERNAL_ERROR` if it breaks the contract.
+    pub fn query<J: Interface>(&self) -> Result<ComRc<J>, NTSTATUS> {
+        let slot = self.unknown().and_then(|table| table.QueryInterface);
+        let query = slot.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+        let iid: GUID = J::IID;
+        let mut out = core::ptr::null_mut();
+        // SAFETY: the object lives while we have a reference; both pointers are valid for the call.
+        let status = unsafe { query(self.this(), &raw const iid, &raw mut out) };
+        match status {
+            E_NOINTERFACE => Err(NTSTATUS::NOINTERFACE),
+            status if !status.is_success() => Err(status),
+            // SAFETY: the object answered with an AddRef'd pointer to this interface.
+            _ => unsafe { ComRc::from_raw(out.cast()) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR),
+        }
+    }
+}
+
+impl<I: Interface> Clone for ComRc<I> {
+    fn clone(&self) -> Self {
+        if let Some(add_ref) = self.unknown().and_then(|table| table.AddRef) {
+            // SAFETY: the object lives while we have a reference.
+            unsafe { add_ref(self.this()) };
+            Self(self.0)
+        } else {
+            // The slot was there when this pointer was made: the other side corrupts its own tables.
+            ntcom_exec::fail_fast_corrupt_interface()
+        }
+    }
+}
+
+impl<I: Interface> Drop for ComRc<I> {
+    fn drop(&mut self) {
+        if let Some(release) = self.unknown().and_then(|table| table.Release) {
+            // SAFETY: our reference, which is gone afterwards.
+            unsafe { release(self.this()) };
+        }
+    }
+}

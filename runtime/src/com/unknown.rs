@@ -1,0 +1,64 @@
+//! `IUnknown`: the three slots that every interface begins with.
+
+use core::ffi::c_void;
+
+use super::GUID;
+use crate::NTSTATUS;
+
+/// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
+pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
+
+/// A COM interface.
+///
+/// # Safety
+/// The type is `repr(C)` and its first field, at offset 0, is a pointer to a table that begins with the slots of
+/// [`IUnknownVtbl`]; `IID` is that interface's.
+///
+/// ```
+/// use ntcom::{GUID, IUnknownVtbl, Interface};
+///
+/// #[repr(C)]
+/// struct IClockRaw { vtbl: *const IClockVtbl }
+/// #[repr(C)]
+/// struct IClockVtbl {
+///     base: IUnknownVtbl,
+///     ticks: Option<unsafe extern "system" fn(this: *mut core::ffi::c_void) -> u64>,
+/// }
+/// // SAFETY: the layout is as required, and this is the interface's IID.
+/// unsafe impl Interface for IClockRaw {
+///     const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a01);
+/// }
+/// ```
+pub unsafe trait Interface {
+    /// The interface's identifier.
+    const IID: GUID;
+}
+
+/// The slots of `IUnknown`. Offsets 0, 8, 16 on 64-bit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[expect(non_snake_case, reason = "slots keep their ABI names")]
+pub struct IUnknownVtbl {
+    /// Slot 0 `[C1]`: another interface of the same object, AddRef'd. A null `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown
+    /// interface `STATUS_NOINTERFACE`; on every failure a non-null `out` receives NULL. IRQL ≤ DISPATCH_LEVEL.
+    pub QueryInterface: Option<
+        unsafe extern "system" fn(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS,
+    >,
+    /// Slot 1 `[C3]`: one more reference. IRQL ≤ DISPATCH_LEVEL.
+    pub AddRef: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
+    /// Slot 2 `[C3]`: one reference less; 0 only if the object is gone. IRQL ≤ DISPATCH_LEVEL.
+    pub Release: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
+}
+
+/// An object of which only `IUnknown` is known. One pointer.
+#[repr(C)]
+#[derive(Debug)]
+pub struct IUnknownRaw {
+    /// The table.
+    pub vtbl: *const IUnknownVtbl,
+}
+
+// SAFETY: `repr(C)` with the table's pointer first; the IID is IUnknown's.
+unsafe impl Interface for IUnknownRaw {
+    const IID: GUID = GUID::from_u128(0x00000000_0000_0000_C000_000000000046);
+}
