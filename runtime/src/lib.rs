@@ -44,3 +44,8 @@ pub use ntcom_exec::{
     Allocator, CancelHandle, GlobalAllocator, NTSTATUS, is_cancellation_requested, on_cancel,
     take_cancellation_request, try_finally, yield_now,
 };
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "async-com"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,83 @@
+//! What an operation costs, counted: allocations, read-modify-writes, kernel calls.
+
+use ntcom::{AsyncStatus, spawn_async_operation};
+use ntsim::{Config, Counters, Schedule, Simulation};
+
+fn in_kernel(program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.unload().unwrap();
+}
+
+fn cost(f: impl FnOnce()) -> Counters {
+    // What the image keeps for itself is made before the counting begins.
+    assert_eq!(ntcom_exec::default_tracker(ntcom_exec::TaskTracker::unfinished), 0);
+    let before = ntsim::counters();
+    f();
+    let after = ntsim::counters();
+    Counters {
+        rmw: after.rmw - before.rmw,
+        loads: after.loads - before.loads,
+        stores: after.stores - before.stores,
+        allocations: after.allocations - before.allocations,
+        frees: after.frees - before.frees,
+        kernel_calls: after.kernel_calls - before.kernel_calls,
+        dpcs_run: after.dpcs_run - before.dpcs_run,
+        ..after
+    }
+}
+
+#[test]
+fn a_ready_operation_is_one_allocation_and_three_read_modify_writes() {
+    in_kernel(|| {
+        let cost = cost(|| {
+            let operation = spawn_async_operation(async { 7_u64 });
+            assert_eq!(operation.result(), Ok(7));
+        });
+        assert_eq!((cost.allocations, cost.frees), (1, 1));
+        // Start running, complete, last release.
+        assert_eq!(cost.rmw, 3);
+        assert_eq!(cost.dpcs_run, 1);
+        // Allocate, initialise the DPC, insert it, two for "which processor am I on", free; and twice a spin lock for the tracker.
+        assert_eq!(cost.kernel_calls, 6 + 2 * 2);
+    });
+}
+
+#[test]
+fn get_status_is_one_load() {
+    in_kernel(|| {
+        let operation = spawn_async_operation(core::future::pending::<u8>());
+        let cost = cost(|| assert_eq!(operation.status(), Ok(AsyncStatus::Started)));
+        assert_eq!((cost.loads, cost.rmw, cost.stores, cost.kernel_calls), (1, 0, 0, 0));
+        operation.control().unwrap().cancel().unwrap();
+    });
+}
+
+#[test]
+fn a_wake_is_one_read_modify_write_and_one_kernel_call_at_most() {
+    use core::{
+        future::poll_fn,
+        task::{Poll, Waker},
+    };
+    use std::sync::{Arc, Mutex};
+    in_kernel(|| {
+        let stored: Arc<Mutex<Option<Waker>>> = Arc::default();
+        let inside = Arc::clone(&stored);
+        let operation = spawn_async_operation(poll_fn(move |context| {
+            *inside.lock().unwrap() = Some(context.waker().clone());
+            Poll::<u8>::Pending
+        }));
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+        let waker = stored.lock().unwrap().take().unwrap();
+        let first = cost(|| waker.wake_by_ref());
+        assert_eq!((first.rmw, first.kernel_calls, first.allocations), (1, 1, 0));
+        let second = cost(|| waker.wake_by_ref());
+        assert_eq!((second.rmw, second.kernel_calls, second.allocations), (1, 0, 0), "scheduled already");
+        drop(waker);
+        // SAFETY: what the raise answered.
+        unsafe { ntsim::ddi::KeLowerIrql(irql) };
+        operation.control().unwrap().cancel().unwrap();
+        drop(stored);
+    });
+}

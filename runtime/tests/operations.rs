@@ -1,0 +1,262 @@
+//! Operations as a Rust client sees them, on the simulated kernel.
+
+use core::{
+    ffi::c_void,
+    future::{pending, poll_fn},
+    sync::atomic::{AtomicI32, Ordering::SeqCst},
+    task::Poll,
+};
+
+use ntcom::{
+    AsyncControlRaw, AsyncOperationRaw, AsyncOperationTask, AsyncStatus, ComRc, GlobalAllocator, IUnknownRaw,
+    NTSTATUS, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    try_finally,
+};
+use ntsim::{Config, Schedule, Simulation};
+
+fn in_kernel(program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+#[test]
+fn a_completed_operation_gives_its_value_as_often_as_asked() {
+    in_kernel(|| {
+        let operation = spawn_async_operation(async { [1_u64, 2, 3] });
+        assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
+        assert_eq!(operation.result(), Ok([1, 2, 3]));
+        assert_eq!(operation.result(), Ok([1, 2, 3]));
+        let control = operation.control().unwrap();
+        assert_eq!(control.error(), Ok(NTSTATUS::SUCCESS));
+        assert_eq!(control.result_size(), Ok(24));
+    });
+}
+
+#[test]
+fn a_started_operation_is_pending_until_it_is_cancelled() {
+    in_kernel(|| {
+        let operation = spawn_async_operation(pending::<u32>());
+        assert_eq!(operation.status(), Ok(AsyncStatus::Started));
+        assert_eq!(operation.result(), Err(NTSTATUS::PENDING));
+        let control = operation.control().unwrap();
+        assert_eq!(control.error(), Ok(NTSTATUS::PENDING));
+        control.cancel().unwrap();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        assert_eq!(operation.result(), Err(NTSTATUS::CANCELLED));
+        control.cancel().unwrap();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled), "terminal states are final");
+    });
+}
+
+#[test]
+fn a_body_that_unwound_is_canceled_whatever_it_returns() {
+    in_kernel(|| {
+        let (operation, handle) = spawn_async_operation_cancellable(async {
+            try_finally(pending::<u32>(), async {}).await.unwrap_or(9)
+        });
+        handle.cancel();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        assert_eq!(operation.result(), Err(NTSTATUS::CANCELLED));
+    });
+}
+
+#[test]
+fn an_error_operation_never_stores_success() {
+    in_kernel(|| {
+        for (given, stored) in [
+            (NTSTATUS::SUCCESS, NTSTATUS::UNSUCCESSFUL),
+            (NTSTATUS::PENDING, NTSTATUS::UNSUCCESSFUL),
+            (NTSTATUS::from_u32(0x8000_0005), NTSTATUS::from_u32(0x8000_0005)),
+            (NTSTATUS::DELETE_PENDING, NTSTATUS::DELETE_PENDING),
+        ] {
+            let operation = spawn_async_operation_error::<u8>(given);
+            assert_eq!(operation.status(), Ok(AsyncStatus::Error));
+            assert_eq!(operation.result(), Err(stored));
+        }
+    });
+}
+
+#[test]
+fn a_failing_initialiser_keeps_its_reason_in_the_same_block() {
+    in_kernel(|| {
+        type Operation = AsyncOperationTask<u8, core::future::Pending<u8>>;
+        let raw = Operation::spawn_raw(GlobalAllocator, |_| Err(NTSTATUS::from_u32(0xC000_0022)));
+        assert_eq!(ntsim::counters().allocations, 1);
+        // SAFETY: the pointer owns a reference.
+        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
+        assert_eq!(operation.result(), Err(NTSTATUS::from_u32(0xC000_0022)));
+        drop(operation);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
+#[test]
+fn without_memory_there_is_the_constant_operation() {
+    in_kernel(|| {
+        ntsim::fail_allocation(0);
+        let (operation, handle) = spawn_async_operation_cancellable(async { 1_u8 });
+        assert_eq!(operation.result(), Err(NTSTATUS::INSUFFICIENT_RESOURCES));
+        handle.cancel();
+        let control = operation.control().unwrap();
+        control.cancel().unwrap();
+        assert_eq!(control.error(), Ok(NTSTATUS::INSUFFICIENT_RESOURCES));
+        let unknown: ComRc<IUnknownRaw> = control.query().unwrap();
+        assert_eq!(unknown.as_ptr().cast(), operation.as_ptr());
+        assert!(matches!(operation.query::<Nobodys>(), Err(NTSTATUS::NOINTERFACE)));
+    });
+}
+
+#[repr(C)]
+struct Nobodys(*const c_void);
+// SAFETY: a table's pointer first; no object has this interface.
+unsafe impl ntcom::Interface for Nobodys {
+    const IID: ntcom::GUID = ntcom::GUID::from_u128(7);
+}
+
+#[test]
+fn identity_is_one_pointer_from_every_interface() {
+    in_kernel(|| {
+        let operation = spawn_async_operation(async { 1_u8 });
+        let control: ComRc<AsyncControlRaw> = operation.query().unwrap();
+        let from_control: ComRc<IUnknownRaw> = control.query().unwrap();
+        let from_operation: ComRc<IUnknownRaw> = operation.query().unwrap();
+        assert_eq!(from_control.as_ptr(), from_operation.as_ptr());
+        let back: ComRc<AsyncOperationRaw<u8>> = from_control.query().unwrap();
+        assert_eq!(back.as_ptr(), operation.as_ptr());
+    });
+}
+
+/// `[C14]`
+#[test]
+fn the_completion_handler_runs_once_early_or_late() {
+    static STATUS: AtomicI32 = AtomicI32::new(-1);
+    unsafe extern "system" fn handler(_context: *mut c_void, status: AsyncStatus) {
+        assert_eq!(STATUS.swap(status.0, SeqCst), -1, "once");
+    }
+    in_kernel(|| {
+        let operation = spawn_async_operation(pending::<u8>());
+        let control = operation.control().unwrap();
+        // SAFETY: the handler may be called with anything.
+        let set = || unsafe { control.set_completed(handler, core::ptr::null_mut()) };
+        assert_eq!(set(), Ok(()));
+        assert_eq!(set(), Err(NTSTATUS::INVALID_DEVICE_STATE));
+        assert_eq!(STATUS.load(SeqCst), -1);
+        control.cancel().unwrap();
+        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Canceled.0);
+
+        let operation = spawn_async_operation(async { 1_u8 });
+        let control = operation.control().unwrap();
+        // SAFETY: the handler may be called with anything.
+        unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
+        assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed.0);
+    });
+}
+
+#[test]
+fn a_detached_operation_goes_on() {
+    in_kernel(|| {
+        let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<core::task::Waker>));
+        let stored = waker.clone();
+        let done = std::sync::Arc::new(core::sync::atomic::AtomicBool::new(false));
+        let flag = done.clone();
+        let mut first = true;
+        let operation = spawn_async_operation(poll_fn(move |context| {
+            if core::mem::take(&mut first) {
+                *stored.lock().unwrap() = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            flag.store(true, SeqCst);
+            Poll::Ready(1_u8)
+        }));
+        drop(operation);
+        assert!(!done.load(SeqCst), "releasing is not cancelling");
+        let waker = waker.lock().unwrap().take().unwrap();
+        waker.wake();
+        assert!(done.load(SeqCst));
+    });
+}
+
+/// `[C17]`: objects that break the contract.
+mod broken {
+    use super::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, c_void};
+    use ntcom::{AsyncOperationVtbl, IUnknownVtbl};
+
+    unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
+        1
+    }
+    unsafe extern "system" fn no_interface(
+        _this: *mut c_void,
+        _iid: *const ntcom::GUID,
+        _out: *mut *mut c_void,
+    ) -> NTSTATUS {
+        ntcom::com::E_NOINTERFACE
+    }
+    unsafe extern "system" fn completed(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+        // SAFETY: the client's.
+        unsafe { out.write(AsyncStatus::Completed) };
+        NTSTATUS::SUCCESS
+    }
+    unsafe extern "system" fn seven(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+        // SAFETY: the client's.
+        unsafe { out.write(AsyncStatus(7)) };
+        NTSTATUS::SUCCESS
+    }
+    unsafe extern "system" fn pending(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
+        NTSTATUS::PENDING
+    }
+    unsafe extern "system" fn timeout(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
+        NTSTATUS::TIMEOUT
+    }
+
+    const UNKNOWN: IUnknownVtbl =
+        IUnknownVtbl { QueryInterface: Some(no_interface), AddRef: Some(one), Release: Some(one) };
+
+    fn object(vtbl: AsyncOperationVtbl<u32>) -> Result<ComRc<AsyncOperationRaw<u32>>, NTSTATUS> {
+        let raw = Box::leak(Box::new(AsyncOperationRaw { vtbl: Box::leak(Box::new(vtbl)) }));
+        // SAFETY: it counts nothing and lives for ever.
+        unsafe { ComRc::from_raw(raw) }
+    }
+
+    const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
+
+    #[test]
+    fn nulls_are_errors() {
+        // SAFETY: null is allowed.
+        let null = unsafe { ComRc::<AsyncOperationRaw<u32>>::from_raw(core::ptr::null_mut()) };
+        assert_eq!(null.unwrap_err(), NTSTATUS::INVALID_PARAMETER);
+        let mut raw = AsyncOperationRaw::<u32> { vtbl: core::ptr::null() };
+        // SAFETY: a null table is allowed.
+        let tableless = unsafe { ComRc::from_raw(&raw mut raw) };
+        assert_eq!(tableless.unwrap_err(), BROKEN);
+        let base = IUnknownVtbl { Release: None, ..UNKNOWN };
+        assert_eq!(
+            object(AsyncOperationVtbl { base, get_status: None, get_result: None }).unwrap_err(),
+            BROKEN
+        );
+        let slotless =
+            object(AsyncOperationVtbl { base: UNKNOWN, get_status: None, get_result: None }).unwrap();
+        assert_eq!(slotless.status(), Err(BROKEN));
+        assert_eq!(slotless.result(), Err(BROKEN));
+    }
+
+    #[test]
+    fn contradictions_are_errors() {
+        let unknown_status =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(seven), get_result: Some(pending) };
+        assert_eq!(object(unknown_status).unwrap().status(), Err(BROKEN));
+        let pending_value =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(pending) };
+        assert_eq!(object(pending_value).unwrap().result(), Err(BROKEN));
+        let odd_success =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(timeout) };
+        assert_eq!(object(odd_success).unwrap().result(), Err(BROKEN));
+    }
+
+    #[test]
+    fn the_other_no_interface_is_ours() {
+        let table =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(pending) };
+        assert!(matches!(object(table).unwrap().control(), Err(NTSTATUS::NOINTERFACE)));
+    }
+}
