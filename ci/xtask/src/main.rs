@@ -1,2 +1,71 @@
-//! Every command of the project.
-fn main() {}
+//! Every command of the project: `cargo xtask <command>`.
+//!
+//! | command | what |
+//! |---|---|
+//! | `fuzz` | fuzzes the targets, for a minute by default |
+//! | `replay` | runs one input of a target and prints what it does |
+//! | `loom` | the state word and the task core under every interleaving |
+//!
+//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
+#![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
+
+mod command;
+mod fuzz;
+mod interrupt;
+mod loom;
+mod problem;
+mod project;
+mod replay;
+mod tools;
+mod ui;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+
+/// Every command of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fuzzes: builds the targets, runs each, and prints what was found and how fast it was.
+    Fuzz(fuzz::Options),
+    /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and its trace.
+    Replay {
+        /// The input: a file of a corpus, or what a finding left.
+        file: PathBuf,
+        /// Its target; by default the folder of the file that is named after one.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// Runs the loom tests: every interleaving, weak memory included.
+    Loom {
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+    },
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    interrupt::install()?;
+    let project = Project::find();
+    match cli.command {
+        Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
+        Command::Loom { filter } => loom::run(&project, filter.as_deref()),
+    }
+}
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        problem::exit_code(&error)
+    })
+}

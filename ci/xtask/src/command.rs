@@ -1,0 +1,121 @@
+//! Child processes: how they are started, captured and shown.
+use std::{
+    env,
+    ffi::OsStr,
+    io::{self, BufRead, BufReader},
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+};
+
+use anyhow::Context;
+
+use crate::project::Project;
+
+/// The cargo that runs this program, at the root of the checkout.
+pub(crate) fn cargo(project: &Project) -> Command {
+    at_root(project, env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A program at the root of the checkout, without what cargo told this one about its own package.
+pub(crate) fn at_root(project: &Project, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(project.root());
+    for (name, _) in env::vars_os() {
+        let cargo_s = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if cargo_s {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a child left.
+pub(crate) struct Captured {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// All that it printed, both streams as they came.
+    pub(crate) output: String,
+}
+
+/// Runs a command to its end and keeps what it prints; every line is also shown to `watch`.
+pub(crate) fn capture(command: &mut Command, mut watch: impl FnMut(&str)) -> anyhow::Result<Captured> {
+    let shown = shell(command);
+    let (reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let child = command.spawn();
+    // The command holds the writing ends: the pipe would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.with_context(|| format!("cannot run {shown}"))?;
+    let mut output = String::new();
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader);
+    while reader.read_until(b'\n', &mut line)? != 0 {
+        let text = String::from_utf8_lossy(&line);
+        watch(text.trim_end());
+        output.push_str(&text);
+        line.clear();
+    }
+    let status = child.wait()?;
+    Ok(Captured { status, output })
+}
+
+/// The command as a person types it into a shell at the root of the checkout.
+pub(crate) fn shell(command: &Command) -> String {
+    let mut words = Vec::new();
+    for (name, value) in command.get_envs() {
+        let (Some(name), Some(value)) = (name.to_str(), value.and_then(OsStr::to_str)) else { continue };
+        if !name.starts_with("CARGO_MANIFEST_") {
+            words.push(format!("{name}={}", quote(value)));
+        }
+    }
+    let program = Path::new(command.get_program());
+    match program.file_name().and_then(OsStr::to_str) {
+        Some("cargo") => words.push("cargo".to_owned()),
+        Some("xtask") => words.push("cargo xtask".to_owned()),
+        _ => words.push(quote(&program.to_string_lossy())),
+    }
+    let root = command.get_current_dir();
+    words.extend(command.get_args().map(|argument| {
+        let path = Path::new(argument);
+        let path = root.and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
+        quote(&path.to_string_lossy())
+    }));
+    words.join(" ")
+}
+
+/// One word of a shell's command line.
+pub(crate) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{capture, shell};
+
+    #[test]
+    fn a_command_is_shown_as_one_line_that_repeats_it() {
+        let mut command = Command::new("/opt/rust/bin/cargo");
+        command.current_dir("/p").env("RUSTFLAGS", "--cfg loom").args(["test", "/p/target/x", "it's"]);
+        assert_eq!(shell(&command), r"RUSTFLAGS='--cfg loom' cargo test target/x 'it'\''s'");
+    }
+
+    #[test]
+    fn both_streams_are_captured_in_order() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; echo two >&2; echo three; exit 7"]);
+        let mut lines = 0;
+        let captured = capture(&mut command, |_| lines += 1).unwrap();
+        assert_eq!(captured.output, "one\ntwo\nthree\n");
+        assert_eq!(captured.status.code(), Some(7));
+        assert_eq!(lines, 3);
+    }
+}

@@ -1,0 +1,51 @@
+//! Building the targets: once each, by cargo-fuzz.
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::bail;
+
+use super::Sanitizer;
+use crate::{
+    interrupt,
+    project::{BASELINE, Project},
+    tools::{self, Unstable},
+    ui,
+};
+
+/// The binaries of the targets and of the baseline, by name.
+pub(crate) fn build(
+    project: &Project,
+    sanitizer: Sanitizer,
+    targets: &[String],
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    tools::cxx()?;
+    let cargo_fuzz = tools::cargo_fuzz(project)?;
+    let compiler = Unstable::find();
+    eprintln!("compiler: {}", compiler.name());
+    let folder = project.path("target/fuzz-build").join(sanitizer.name());
+    let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+
+    let mut binaries = BTreeMap::new();
+    // One at a time: the package's other binaries are no libFuzzer programs and do not link with its instrumentation.
+    for name in std::iter::once(BASELINE).chain(targets.iter().map(String::as_str)) {
+        if interrupt::interrupted() {
+            bail!("interrupted");
+        }
+        let mut command = compiler.command(project, &cargo_fuzz);
+        command.args(["build", "--fuzz-dir", "fuzz", "--sanitizer", sanitizer.name(), "--target", &triple]);
+        if sanitizer == Sanitizer::Address {
+            command.args(["--features", "sanitizer"]);
+        }
+        command.arg("--target-dir").arg(&folder).arg(name);
+        ui::step(&format!("building {name} (sanitizer: {})", sanitizer.name()), &mut command)?;
+        let binary = folder.join(&triple).join("release").join(name);
+        if !Path::is_file(&binary) {
+            bail!("cargo-fuzz built no {}", binary.display());
+        }
+        binaries.insert(name.to_owned(), binary);
+    }
+    Ok(binaries)
+}

@@ -1,0 +1,203 @@
+//! A run of one target: its processes side by side, watched once a second.
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+
+use super::{Sanitizer, corpus, libfuzzer, process::Process, stats::Stats, summary::Finding};
+use crate::{command, interrupt, project::Project, ui};
+
+/// How often the processes are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a target may run over its time: an input may take ten seconds, and its report some more.
+const OVERTIME: Duration = Duration::from_secs(30);
+
+/// What runs of all targets have in common.
+pub(crate) struct Runner<'a> {
+    /// The checkout.
+    pub(crate) project: &'a Project,
+    /// What the binaries are built with.
+    pub(crate) sanitizer: Sanitizer,
+    /// How many processes a target has.
+    pub(crate) jobs: u32,
+    /// The folder of the runs.
+    pub(crate) work: PathBuf,
+    /// The binaries.
+    pub(crate) binaries: BTreeMap<String, PathBuf>,
+}
+
+/// What came of a run.
+pub(crate) struct Run {
+    /// The target.
+    pub(crate) target: String,
+    /// How long it ran.
+    pub(crate) seconds: f64,
+    /// Executions of all processes.
+    pub(crate) execs: u64,
+    /// The best coverage of a process.
+    pub(crate) coverage: u64,
+    /// Files in the run's folder of inputs.
+    pub(crate) corpus_files: u64,
+    /// What the target counted.
+    pub(crate) stats: Option<Stats>,
+    /// What was found: at most one a process.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Run {
+    /// Executions a second of all processes together.
+    pub(crate) fn execs_per_second(&self) -> f64 {
+        self.execs as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+impl Runner<'_> {
+    /// A target's binary with its environment, at the root of the checkout.
+    pub(crate) fn command(&self, target: &str) -> anyhow::Result<Command> {
+        let binary = self.binaries.get(target).with_context(|| format!("{target} is not built"))?;
+        let mut command = command::at_root(self.project, binary);
+        if self.sanitizer == Sanitizer::Address {
+            // Rust's own statics look like violations of C++'s rule of one definition. The user's options come last and win.
+            let mut options = "detect_odr_violation=0".to_owned();
+            if let Ok(more) = env::var("ASAN_OPTIONS") {
+                options = format!("{options}:{more}");
+            }
+            command.env("ASAN_OPTIONS", options);
+        }
+        Ok(command)
+    }
+
+    fn start(&self, target: &str, time: Duration, index: u32) -> anyhow::Result<Process> {
+        let folder = corpus::run_folder(&self.work, target);
+        let relative = self.project.relative(&folder).display();
+        let mut command = self.command(target)?;
+        // libFuzzer stops when more than so many whole seconds are over: one more than it is told.
+        let limit = time.as_secs().saturating_sub(1).max(1);
+        command
+            .arg(format!("-max_total_time={limit}"))
+            .arg(format!("-artifact_prefix={relative}/"))
+            .arg("-print_final_stats=1")
+            .args(libfuzzer::limits(target));
+        if self.jobs > 1 {
+            command.arg("-reload=1");
+        }
+        command.arg(self.project.relative(&corpus::inputs(&self.work, target)));
+        Process::start(command, &folder, index)
+    }
+
+    /// Runs a target for so long, from the inputs that are in its folder.
+    pub(crate) fn run(&self, target: &str, time: Duration) -> anyhow::Result<Run> {
+        let folder = corpus::run_folder(&self.work, target);
+        fs::create_dir_all(&folder)?;
+        let live = ui::Live::new();
+        let start = Instant::now();
+        let mut processes = Vec::new();
+        for index in 0..self.jobs {
+            processes.push(self.start(target, time, index)?);
+        }
+        let mut window = Window::default();
+        let mut shown = 0;
+        loop {
+            let mut running = 0;
+            for process in &mut processes {
+                running += u32::from(process.running()?);
+            }
+            // When one has found something the others stop too: a target is not restarted after a finding.
+            let ended_early = processes.iter().any(|process| process.failure().is_some());
+            if interrupt::interrupted() || ended_early || start.elapsed() > time + OVERTIME {
+                processes.iter_mut().for_each(Process::stop);
+            }
+            if running == 0 {
+                break;
+            }
+            if start.elapsed().as_secs() > shown {
+                shown = start.elapsed().as_secs();
+                live.show(&window.line(target, shown, time.as_secs(), &processes));
+            }
+            thread::sleep(TICK);
+        }
+        let run = self.collect(target, &processes)?;
+        live.finish(&format!(
+            "{target}: {:.1} s, {} execs, {} exec/s",
+            run.seconds,
+            ui::count(run.execs),
+            ui::rate(Some(run.execs_per_second()))
+        ));
+        Ok(run)
+    }
+
+    fn collect(&self, target: &str, processes: &[Process]) -> anyhow::Result<Run> {
+        let progress: Vec<_> = processes.iter().map(Process::progress).collect();
+        let findings = processes.iter().filter_map(|process| self.finding(target, process)).collect();
+        Ok(Run {
+            target: target.to_owned(),
+            seconds: processes.iter().map(Process::seconds).fold(0.0, f64::max),
+            execs: processes.iter().map(executions).sum(),
+            coverage: progress.iter().map(|progress| progress.coverage).max().unwrap_or(0),
+            corpus_files: corpus::size(&corpus::inputs(&self.work, target))?,
+            stats: Stats::sum(processes.iter().map(Process::stats)),
+            findings,
+        })
+    }
+
+    /// What a process found. One that ended badly and left no input is a finding too: its log is all there is.
+    fn finding(&self, target: &str, process: &Process) -> Option<Finding> {
+        let message = process.message();
+        if let Some((file, seconds)) = process.artifact() {
+            let file = self.project.relative(&file).to_path_buf();
+            let replay = replay_command(&file, target);
+            return Some(Finding::new(file, message, "no message", seconds, replay));
+        }
+        let status = process.failure()?;
+        let log = self.project.relative(process.log()).to_path_buf();
+        let what = format!("{target} ended with {status} and left no input; the file is its log");
+        Some(Finding::new(log, message, &what, process.seconds(), String::new()))
+    }
+}
+
+/// The one line that replays an input.
+fn replay_command(file: &Path, target: &str) -> String {
+    format!("cargo xtask replay {} --target {target}", command::quote(&file.to_string_lossy()))
+}
+
+/// Executions of a process: its own count if libFuzzer, which says so rarely while it runs, knows of fewer.
+fn executions(process: &Process) -> u64 {
+    let counted = process.stats().map_or(0, |stats| stats.execs);
+    process.progress().execs.max(counted)
+}
+
+/// What was counted a moment ago: rates are those since then.
+#[derive(Default)]
+struct Window {
+    at: f64,
+    execs: u64,
+    live_steps: u64,
+}
+
+impl Window {
+    fn line(&mut self, target: &str, elapsed: u64, of: u64, processes: &[Process]) -> String {
+        let at = processes.iter().map(Process::seconds).fold(0.0, f64::max);
+        let execs: u64 = processes.iter().map(executions).sum();
+        let stats = Stats::sum(processes.iter().map(Process::stats));
+        let live_steps = stats.map_or(0, |stats| stats.live_steps);
+        let seconds = (at - self.at).max(f64::MIN_POSITIVE);
+        let since = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let exec_rate = since(execs, self.execs);
+        let step_rate = stats.map(|_| since(live_steps, self.live_steps));
+        *self = Self { at, execs, live_steps };
+        let progress = processes.iter().map(Process::progress);
+        let (coverage, corpus) =
+            progress.fold((0, 0), |(coverage, corpus), p| (p.coverage.max(coverage), p.corpus.max(corpus)));
+        format!(
+            "{target}: {elapsed}/{of} s, {} exec/s, {} live steps/s, coverage {coverage}, corpus {corpus}",
+            ui::rate(Some(exec_rate)),
+            ui::rate(step_rate)
+        )
+    }
+}

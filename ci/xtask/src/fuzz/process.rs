@@ -1,0 +1,161 @@
+//! One libFuzzer process: started, read, stopped.
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    libfuzzer::{Message, Progress, Reader},
+    stats::{self, Stats},
+};
+
+/// How long a process that is asked to stop may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What was read so far.
+#[derive(Default)]
+struct Seen {
+    reader: Reader,
+    /// When the input of the finding was written.
+    found: Option<Instant>,
+}
+
+/// A running or ended libFuzzer process.
+pub(crate) struct Process {
+    child: Child,
+    start: Instant,
+    seen: Arc<Mutex<Seen>>,
+    thread: Option<JoinHandle<()>>,
+    stats: PathBuf,
+    log: PathBuf,
+    ended: Option<(ExitStatus, Instant)>,
+    asked_to_stop: Option<Instant>,
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    // What a panicking reader left is still what it read.
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    /// Starts a target. What it prints goes to `<folder>/log-<index>.txt`, what it counts to `<folder>/stats-<index>.json`.
+    pub(crate) fn start(mut command: Command, folder: &Path, index: u32) -> anyhow::Result<Self> {
+        let log = folder.join(format!("log-{index}.txt"));
+        let stats = folder.join(format!("stats-{index}.json"));
+        if stats.exists() {
+            std::fs::remove_file(&stats)?;
+        }
+        let mut file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        command
+            .env(stats::VARIABLE, &stats)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command.spawn().context("cannot run a target")?;
+        let stderr = child.stderr.take().context("a target has no stderr")?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        let thread = std::thread::spawn(move || {
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|length| length != 0) {
+                // A full disk costs the log, not the finding.
+                let _ = file.write_all(&line);
+                let text = String::from_utf8_lossy(&line);
+                let mut seen = lock(&shared);
+                seen.reader.line(text.trim_end());
+                if seen.reader.artifact.is_some() && seen.found.is_none() {
+                    seen.found = Some(Instant::now());
+                }
+                line.clear();
+            }
+        });
+        Ok(Self { child, start, seen, thread: Some(thread), stats, log, ended: None, asked_to_stop: None })
+    }
+
+    /// Whether it still runs. One that was asked to stop and does not is killed.
+    pub(crate) fn running(&mut self) -> anyhow::Result<bool> {
+        if self.ended.is_some() {
+            return Ok(false);
+        }
+        if self.asked_to_stop.is_some_and(|asked| asked.elapsed() > GRACE) {
+            self.child.kill()?;
+        }
+        let Some(status) = self.child.try_wait()? else { return Ok(true) };
+        self.ended = Some((status, Instant::now()));
+        if let Some(thread) = self.thread.take() {
+            // The pipe has ended with the process: nothing is left unread.
+            let _ = thread.join();
+        }
+        Ok(false)
+    }
+
+    /// Asks it to stop: libFuzzer prints its statistics and ends.
+    pub(crate) fn stop(&mut self) {
+        if self.ended.is_none() && self.asked_to_stop.is_none() {
+            self.asked_to_stop = Some(Instant::now());
+            if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+                // If it ended meanwhile there is nobody to ask.
+                let _ = kill_process(pid, Signal::INT);
+            }
+        }
+    }
+
+    /// How long it ran.
+    pub(crate) fn seconds(&self) -> f64 {
+        let end = self.ended.map_or_else(Instant::now, |(_, end)| end);
+        end.duration_since(self.start).as_secs_f64()
+    }
+
+    /// What libFuzzer said of its progress.
+    pub(crate) fn progress(&self) -> Progress {
+        lock(&self.seen).reader.progress
+    }
+
+    /// What the target counted.
+    pub(crate) fn stats(&self) -> Option<Stats> {
+        Stats::read(&self.stats)
+    }
+
+    /// Where all that it printed is.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The input that it wrote as it stopped, and after how many seconds.
+    pub(crate) fn artifact(&self) -> Option<(PathBuf, f64)> {
+        let seen = lock(&self.seen);
+        let seconds = seen.found?.duration_since(self.start).as_secs_f64();
+        Some((PathBuf::from(seen.reader.artifact.as_ref()?), seconds))
+    }
+
+    /// Why it stopped, as far as it said.
+    pub(crate) fn message(&self) -> Option<Message> {
+        lock(&self.seen).reader.message().cloned()
+    }
+
+    /// How it ended if that was neither well nor on request.
+    pub(crate) fn failure(&self) -> Option<ExitStatus> {
+        let (status, _) = self.ended?;
+        (!status.success() && self.asked_to_stop.is_none()).then_some(status)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            // It may have ended by itself.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

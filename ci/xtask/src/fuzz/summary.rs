@@ -1,0 +1,230 @@
+//! What a run leaves: a table, the findings with how to replay each, and a file for other programs.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::{libfuzzer::Message, monitor::Run};
+use crate::{problem::Problem, ui};
+
+/// An input that made a target stop.
+#[derive(Clone, Serialize, Debug)]
+pub(crate) struct Finding {
+    /// The input, from the root of the checkout.
+    file: PathBuf,
+    /// Who noticed.
+    oracle: String,
+    /// What.
+    message: String,
+    /// How long it took to find.
+    seconds: f64,
+    /// The command that replays it; empty if there is no input.
+    replay: String,
+}
+
+impl Finding {
+    /// A finding, with what the target said or else `otherwise`.
+    pub(crate) fn new(
+        file: PathBuf,
+        message: Option<Message>,
+        otherwise: &str,
+        seconds: f64,
+        replay: String,
+    ) -> Self {
+        let (oracle, message) = match message {
+            Some(message) if replay.is_empty() => (message.oracle, format!("{} ({otherwise})", message.text)),
+            Some(message) => (message.oracle, message.text),
+            None => ("none".to_owned(), otherwise.to_owned()),
+        };
+        Self { file, oracle, message, seconds, replay }
+    }
+}
+
+/// One target's results.
+#[derive(Serialize, Debug)]
+pub(crate) struct TargetSummary {
+    name: String,
+    seconds: f64,
+    execs: u64,
+    execs_per_second: f64,
+    /// Live steps a second; null if the target does not count.
+    steps_per_second: Option<f64>,
+    steps_per_empty_exec: Option<f64>,
+    live_share: Option<f64>,
+    coverage: u64,
+    corpus_files: u64,
+    findings: Vec<Finding>,
+}
+
+impl TargetSummary {
+    /// A run's results.
+    pub(crate) fn new(run: &Run, empty_execs_per_second: f64) -> Self {
+        // The target's own counts lag behind libFuzzer's if it crashed: their ratio does not.
+        let steps_per_exec = run.stats.and_then(|stats| stats.live_steps_per_exec());
+        let steps_per_second = steps_per_exec.map(|steps| steps * run.execs_per_second());
+        let relative = |steps: f64| (empty_execs_per_second > 0.0).then(|| steps / empty_execs_per_second);
+        Self {
+            name: run.target.clone(),
+            seconds: run.seconds,
+            execs: run.execs,
+            execs_per_second: run.execs_per_second(),
+            steps_per_second,
+            steps_per_empty_exec: steps_per_second.and_then(relative),
+            live_share: run.stats.and_then(|stats| stats.live_share()),
+            coverage: run.coverage,
+            corpus_files: run.corpus_files,
+            findings: run.findings.clone(),
+        }
+    }
+}
+
+/// All results.
+#[derive(Serialize, Debug)]
+pub(crate) struct Summary {
+    /// What an execution that does nothing costs, as a speed.
+    pub(crate) empty_execs_per_second: f64,
+    /// What the targets were built with.
+    pub(crate) sanitizer: &'static str,
+    /// Each target's.
+    pub(crate) targets: Vec<TargetSummary>,
+}
+
+/// Finds out before the run whether the summary can be written after it.
+pub(crate) fn check(file: &Path) -> anyhow::Result<()> {
+    let opened = fs::OpenOptions::new().append(true).create(true).open(file);
+    opened.map(drop).map_err(|error| Problem::Usage(format!("{}: {error}", file.display())).into())
+}
+
+/// A ratio, or `-`.
+fn ratio(number: Option<f64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"))
+}
+
+/// A share in percent, or `-`.
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+impl Summary {
+    /// Prints the table.
+    pub(crate) fn print(&self) {
+        let header = [
+            "target",
+            "seconds",
+            "execs",
+            "exec/s",
+            "live steps/s",
+            "live steps per empty exec",
+            "live share",
+            "coverage",
+            "corpus files",
+            "findings",
+        ];
+        let mut table = ui::table(&header, 1..header.len());
+        for target in &self.targets {
+            table.add_row([
+                target.name.clone(),
+                format!("{:.1}", target.seconds),
+                ui::count(target.execs),
+                ui::rate(Some(target.execs_per_second)),
+                ui::rate(target.steps_per_second),
+                ratio(target.steps_per_empty_exec),
+                percent(target.live_share),
+                ui::count(target.coverage),
+                ui::count(target.corpus_files),
+                target.findings.len().to_string(),
+            ]);
+        }
+        println!("{table}");
+        let speed = ui::rate(Some(self.empty_execs_per_second));
+        println!("empty: {speed} exec/s, sanitizer: {}", self.sanitizer);
+    }
+
+    /// Writes the file.
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+/// Prints what was found and how to see it again.
+pub(crate) fn print_findings(runs: &[Run]) {
+    for run in runs {
+        for finding in &run.findings {
+            println!();
+            println!("FOUND by {} after {:.1} s: {}", run.target, finding.seconds, finding.file.display());
+            println!("  {}: {}", finding.oracle, finding.message);
+            if !finding.replay.is_empty() {
+                println!("  {}", finding.replay);
+            }
+        }
+    }
+    let findings: usize = runs.iter().map(|run| run.findings.len()).sum();
+    println!("{}", if findings == 0 { "no findings".to_owned() } else { format!("\n{findings} findings") });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::json;
+
+    use super::{Finding, Summary, TargetSummary};
+    use crate::fuzz::{libfuzzer::Message, monitor::Run, stats::Stats};
+
+    fn run() -> Run {
+        let message = Message { oracle: "count".to_owned(), text: "two".to_owned() };
+        let file = PathBuf::from("target/fuzz/vtable/crash-ab");
+        Run {
+            target: "vtable".to_owned(),
+            seconds: 2.0,
+            execs: 1000,
+            coverage: 7,
+            corpus_files: 3,
+            stats: Some(Stats { execs: 500, steps: 4000, live_steps: 3000 }),
+            findings: vec![Finding::new(file, Some(message), "", 1.5, "cargo xtask replay x".to_owned())],
+        }
+    }
+
+    #[test]
+    fn the_file_has_the_documented_shape() {
+        let targets = vec![TargetSummary::new(&run(), 1000.0)];
+        let summary = Summary { empty_execs_per_second: 1000.0, sanitizer: "address", targets };
+        let expected = json!({
+            "empty_execs_per_second": 1000.0,
+            "sanitizer": "address",
+            "targets": [{
+                "name": "vtable",
+                "seconds": 2.0,
+                "execs": 1000,
+                "execs_per_second": 500.0,
+                "steps_per_second": 3000.0,
+                "steps_per_empty_exec": 3.0,
+                "live_share": 0.75,
+                "coverage": 7,
+                "corpus_files": 3,
+                "findings": [{
+                    "file": "target/fuzz/vtable/crash-ab",
+                    "oracle": "count",
+                    "message": "two",
+                    "seconds": 1.5,
+                    "replay": "cargo xtask replay x"
+                }]
+            }]
+        });
+        assert_eq!(serde_json::to_value(&summary).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let run = Run { stats: None, ..run() };
+        let value = serde_json::to_value(TargetSummary::new(&run, 0.0)).unwrap();
+        assert_eq!(value["steps_per_second"], json!(null));
+        assert_eq!(value["steps_per_empty_exec"], json!(null));
+        assert_eq!(value["live_share"], json!(null));
+    }
+}

@@ -1,0 +1,80 @@
+//! One input, replayed on stable: decoded, run, its trace printed. The fuzz crate's `ntcom-replay` does all that.
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+
+use crate::{command, problem::Problem, project::Project};
+
+/// Replays a file.
+pub(crate) fn run(project: &Project, file: &Path, target: Option<&str>) -> anyhow::Result<ExitCode> {
+    let file = find(project, file)?;
+    let targets = project.fuzz_targets()?;
+    let target = match target {
+        Some(name) => project.chosen_targets(&[name.to_owned()])?.remove(0),
+        None => target_of(&file, &targets)?,
+    };
+    let mut replay = command::cargo(project);
+    replay
+        .args(["run", "-q", "-p", "ntcom-fuzz", "--bin", "ntcom-replay", "--", "--target", &target])
+        .arg(&file);
+    let status = replay.status().context("cannot run cargo")?;
+    // A signal is what the input did.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    if code.is_none() {
+        eprintln!("the replay ended by {status}");
+    }
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The file, from here or from the root of the checkout.
+fn find(project: &Project, file: &Path) -> anyhow::Result<PathBuf> {
+    let here = std::path::absolute(file).context("where is this?")?;
+    let candidates = [here, project.path(file)];
+    let found = candidates.iter().find(|path| path.is_file());
+    let Some(found) = found else {
+        let what = if file.is_dir() { "is a folder" } else { "does not exist" };
+        return Err(Problem::Usage(format!("{}: {what}", file.display())).into());
+    };
+    match File::open(found) {
+        Ok(_) => Ok(found.clone()),
+        Err(error) => Err(Problem::Usage(format!("{}: {error}", file.display())).into()),
+    }
+}
+
+/// The target in whose folder the file lies: the innermost one.
+fn target_of(file: &Path, targets: &[String]) -> anyhow::Result<String> {
+    let folders = file.parent().into_iter().flat_map(Path::components);
+    let named =
+        folders.rev().find_map(|folder| targets.iter().find(|name| folder.as_os_str() == name.as_str()));
+    named.cloned().ok_or_else(|| {
+        let list = targets.join(", ");
+        let message = format!(
+            "{}: no folder of this path is named after a target, so say which it is for: --target NAME ({list})",
+            file.display()
+        );
+        Problem::Usage(message).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::target_of;
+    use crate::problem::Problem;
+
+    #[test]
+    fn the_target_is_the_innermost_folder_named_after_one() {
+        let targets = ["vtable".to_owned(), "schedules".to_owned()];
+        let target = |path| target_of(Path::new(path), &targets);
+        assert_eq!(target("/x/target/fuzz/vtable/crash-1").unwrap(), "vtable");
+        assert_eq!(target("/vtable/corpus/schedules/abc").unwrap(), "schedules");
+        let error = target("/tmp/vtable").unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Problem::Usage(_))));
+        assert!(error.to_string().contains("--target") && error.to_string().contains("vtable, schedules"));
+    }
+}

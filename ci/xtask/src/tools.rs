@@ -1,0 +1,133 @@
+//! The tools that fuzzing needs: what is installed, and installing what can be.
+use std::{env, path::PathBuf, process::Command};
+
+use crate::{command, problem::Problem, project::Project, ui};
+
+/// The version of cargo-fuzz that is installed.
+const CARGO_FUZZ: &str = "0.13.2";
+/// What a version that may be used begins with.
+const CARGO_FUZZ_SERIES: &str = "0.13.";
+/// Where it is installed.
+const TOOLS: &str = "target/tools";
+
+/// A compiler that knows `-Z` flags.
+pub(crate) enum Unstable {
+    /// A nightly toolchain of rustup's.
+    Nightly(String),
+    /// The default toolchain, told to accept them.
+    Bootstrap,
+}
+
+impl Unstable {
+    /// A nightly toolchain where there is one.
+    pub(crate) fn find() -> Self {
+        let list = Command::new("rustup").args(["toolchain", "list"]).output();
+        let list =
+            list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let works = |name: &String| {
+            let run = Command::new("rustup").args(["run", name, "cargo", "--version"]).output();
+            run.is_ok_and(|output| output.status.success())
+        };
+        nightlies(&list).into_iter().find(works).map_or(Self::Bootstrap, Self::Nightly)
+    }
+
+    /// A program that finds this compiler as `cargo` and `rustc`.
+    pub(crate) fn command(&self, project: &Project, program: &std::path::Path) -> Command {
+        match self {
+            Self::Nightly(name) => {
+                let mut command = command::at_root(project, "rustup");
+                command.args(["run", name]).arg(program);
+                command
+            }
+            Self::Bootstrap => {
+                let mut command = command::at_root(project, program);
+                command.env("RUSTC_BOOTSTRAP", "1");
+                command
+            }
+        }
+    }
+
+    /// What it is, for a person.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Nightly(name) => name.clone(),
+            Self::Bootstrap => "no nightly toolchain: stable with RUSTC_BOOTSTRAP=1".to_owned(),
+        }
+    }
+}
+
+/// The nightly toolchains in the output of `rustup toolchain list`, the undated first.
+fn nightlies(list: &str) -> Vec<String> {
+    let mut names: Vec<String> = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| name.starts_with("nightly"))
+        .map(str::to_owned)
+        .collect();
+    names.sort_by_key(|name| name.starts_with("nightly-2"));
+    names
+}
+
+/// Whether what `--version` printed names a usable cargo-fuzz.
+fn usable(version: &str) -> bool {
+    version.trim().rsplit(' ').next().is_some_and(|version| version.starts_with(CARGO_FUZZ_SERIES))
+}
+
+/// cargo-fuzz: the one in the checkout's tools, else a usable one in `PATH`, else a new one in the checkout's tools.
+///
+/// # Errors
+/// [`Problem::Unavailable`] when it cannot be installed.
+pub(crate) fn cargo_fuzz(project: &Project) -> anyhow::Result<PathBuf> {
+    let own = project.path(TOOLS).join("bin").join(format!("cargo-fuzz{}", env::consts::EXE_SUFFIX));
+    for candidate in [own.clone(), PathBuf::from("cargo-fuzz")] {
+        let output = Command::new(&candidate).arg("--version").output();
+        if output.is_ok_and(|output| usable(&String::from_utf8_lossy(&output.stdout))) {
+            return Ok(candidate);
+        }
+    }
+    let mut install = command::cargo(project);
+    install.args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--force", "--root", TOOLS]);
+    ui::step(&format!("installing cargo-fuzz {CARGO_FUZZ}"), &mut install)
+        .map_err(|error| Problem::Unavailable(format!("cargo-fuzz cannot be installed: {error:#}")))?;
+    Ok(own)
+}
+
+/// A C++ compiler, which libFuzzer is compiled with.
+///
+/// # Errors
+/// [`Problem::Unavailable`] when there is none.
+pub(crate) fn cxx() -> anyhow::Result<()> {
+    let named = env::var_os("CXX");
+    let candidates = named.into_iter().chain(["c++".into(), "g++".into(), "clang++".into()]);
+    let works = |name: &std::ffi::OsString| {
+        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    if candidates.into_iter().any(|name| works(&name)) {
+        return Ok(());
+    }
+    Err(Problem::Unavailable("there is no C++ compiler (c++), which libFuzzer is compiled with".to_owned())
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nightlies, usable};
+
+    #[test]
+    fn only_versions_of_one_series_are_used() {
+        assert!(usable("cargo-fuzz 0.13.2\n"));
+        assert!(!usable("cargo-fuzz 0.12.0\n"));
+        assert!(!usable(""));
+    }
+
+    #[test]
+    fn the_undated_nightly_comes_first() {
+        let list = "stable-x86_64-unknown-linux-gnu (default)\nnightly-2026-01-01-x86_64-unknown-linux-gnu\n\
+                    nightly-x86_64-unknown-linux-gnu\n";
+        assert_eq!(
+            nightlies(list),
+            ["nightly-x86_64-unknown-linux-gnu", "nightly-2026-01-01-x86_64-unknown-linux-gnu"]
+        );
+        assert!(nightlies("no installed toolchains\n").is_empty());
+    }
+}

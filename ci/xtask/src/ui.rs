@@ -1,0 +1,132 @@
+//! What a person sees: progress on stderr, results on stdout.
+use std::{
+    io::IsTerminal,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::command;
+
+/// A line that changes while something runs; without a terminal, a line a change.
+pub(crate) struct Live {
+    bar: Option<ProgressBar>,
+}
+
+impl Live {
+    /// Begins.
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Shows a line.
+    pub(crate) fn show(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(line.to_owned()),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Shows a line where there is a terminal: for what changes too often for a log.
+    pub(crate) fn hint(&self, line: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line.to_owned());
+        }
+    }
+
+    /// Ends: the line goes away and this one stays.
+    pub(crate) fn finish(self, line: &str) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        eprintln!("{line}");
+    }
+}
+
+/// Runs a command as one step of a set-up: shows that it runs, then how long it took; its output only if it fails.
+///
+/// # Errors
+/// It cannot be run or it fails; the error has its output and the command that repeats it.
+pub(crate) fn step(what: &str, run: &mut Command) -> anyhow::Result<()> {
+    let live = Live::new();
+    live.show(&format!("{what} ..."));
+    let start = Instant::now();
+    let captured = command::capture(run, |line| live.hint(&format!("{what}: {}", line.trim())));
+    let seconds = start.elapsed().as_secs_f64();
+    match captured {
+        Ok(captured) if captured.status.success() => {
+            live.finish(&format!("{what}: {seconds:.1} s"));
+            Ok(())
+        }
+        Ok(captured) => {
+            live.finish(&format!("{what}: failed"));
+            bail!(
+                "{what} failed ({}):\n{}\nto repeat: {}",
+                captured.status,
+                captured.output,
+                command::shell(run)
+            )
+        }
+        Err(error) => {
+            live.finish(&format!("{what}: failed"));
+            Err(error)
+        }
+    }
+}
+
+/// A table; the columns of `numbers` are aligned to the right.
+pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(Cell::new));
+    for index in numbers {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A number with its thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index != 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A rate, whole and with its thousands apart; `-` when it is not known.
+pub(crate) fn rate(number: Option<f64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| count(number.round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, rate};
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1000), "1,000");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(rate(Some(1234.6)), "1,235");
+        assert_eq!(rate(None), "-");
+    }
+}
