@@ -31,6 +31,16 @@ pub(crate) fn at_root(project: &Project, program: impl AsRef<OsStr>) -> Command 
     command
 }
 
+/// This program again, at the root of the checkout.
+pub(crate) fn xtask(project: &Project) -> anyhow::Result<Command> {
+    let program = env::current_exe().context("cannot find this program")?;
+    // A leg may have linked it anew since it was started.
+    let program = program.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    let mut command = at_root(project, program);
+    command.env("CARGO_MANIFEST_DIR", project.path("ci/xtask"));
+    Ok(command)
+}
+
 /// What a child left.
 pub(crate) struct Captured {
     /// How it ended.

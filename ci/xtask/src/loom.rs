@@ -2,7 +2,7 @@
 use std::{
     env,
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
@@ -86,7 +86,7 @@ fn build(project: &Project) -> anyhow::Result<PathBuf> {
         "--no-run",
     ]);
     ui::step("building the loom tests", &mut build)?;
-    let output = build.arg("--message-format=json").output()?;
+    let output = build.arg("--message-format=json").stdout(Stdio::piped()).output()?;
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let artifacts = lines.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
     artifacts.filter_map(|artifact| artifact.executable).next_back().context("cargo built no test program")

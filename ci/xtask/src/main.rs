@@ -2,20 +2,25 @@
 //!
 //! | command | what |
 //! |---|---|
+//! | `test` | everything CI runs, leg by leg |
 //! | `fuzz` | fuzzes the targets, for a minute by default |
 //! | `replay` | runs one input of a target and prints what it does |
 //! | `loom` | the state word and the task core under every interleaving |
+//! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
 //!
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
+mod alloc_scan;
 mod command;
 mod fuzz;
 mod interrupt;
+mod legs;
 mod loom;
 mod problem;
 mod project;
 mod replay;
+mod test;
 mod tools;
 mod ui;
 
@@ -35,6 +40,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs everything that CI runs and ends with "N passed, N failed, N skipped".
+    Test {
+        /// Only this leg; may be given several times.
+        #[arg(long, value_name = "LEG")]
+        only: Vec<String>,
+        /// Lists the legs and runs nothing.
+        #[arg(long)]
+        list: bool,
+    },
     /// Fuzzes: builds the targets, runs each, and prints what was found and how fast it was.
     Fuzz(fuzz::Options),
     /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and its trace.
@@ -50,6 +64,8 @@ enum Command {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
+    /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
+    AllocScan,
 }
 
 fn run() -> anyhow::Result<ExitCode> {
@@ -57,9 +73,11 @@ fn run() -> anyhow::Result<ExitCode> {
     interrupt::install()?;
     let project = Project::find();
     match cli.command {
+        Command::Test { only, list } => test::run(&project, &only, list),
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
+        Command::AllocScan => alloc_scan::run(&project),
     }
 }
 

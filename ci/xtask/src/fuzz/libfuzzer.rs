@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     pub(crate) coverage: u64,
     /// Inputs in memory.
     pub(crate) corpus: u64,
+    /// Executions a second since the start.
+    pub(crate) speed: u64,
 }
 
 /// What a target said when it stopped. The order is that of how much it tells: the smallest is shown.
@@ -102,6 +104,7 @@ fn pulse(line: &str, mut progress: Progress) -> Option<Progress> {
         match word {
             "cov:" => progress.coverage = words.next()?.parse().ok()?,
             "corp:" => progress.corpus = words.next()?.split('/').next()?.parse().ok()?,
+            "exec/s:" => progress.speed = words.next()?.parse().ok()?,
             _ => {}
         }
     }
@@ -147,7 +150,7 @@ mod tests {
              #77\tNEW    cov: 12 ft: 33 corp: 4/55b lim: 4 exec/s: 0 rss: 31Mb L: 2/3 MS: 1 ChangeByte-\n\
              #4096\tpulse  cov: 12 ft: 33 corp: 5/56b lim: 8 exec/s: 2048 rss: 31Mb\n",
         );
-        assert_eq!(reader.progress, Progress { execs: 4096, coverage: 12, corpus: 5 });
+        assert_eq!(reader.progress, Progress { execs: 4096, coverage: 12, corpus: 5, speed: 2048 });
         assert_eq!(reader.message(), None);
         assert_eq!(reader.artifact, None);
     }
@@ -156,7 +159,7 @@ mod tests {
     fn the_final_statistics_have_the_last_word_on_executions() {
         let reader =
             read("#64\tpulse cov: 1 ft: 1 corp: 1/1b exec/s: 9\nstat::number_of_executed_units: 97\n");
-        assert_eq!(reader.progress, Progress { execs: 97, coverage: 1, corpus: 1 });
+        assert_eq!(reader.progress, Progress { execs: 97, coverage: 1, corpus: 1, speed: 9 });
     }
 
     #[test]

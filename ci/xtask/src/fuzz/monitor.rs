@@ -188,7 +188,9 @@ impl Window {
         let live_steps = stats.map_or(0, |stats| stats.live_steps);
         let seconds = (at - self.at).max(f64::MIN_POSITIVE);
         let since = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        let exec_rate = since(execs, self.execs);
+        // Without counts there is what libFuzzer said last, which may be a while ago.
+        let said = || processes.iter().map(|process| process.progress().speed).sum::<u64>() as f64;
+        let exec_rate = stats.map_or_else(said, |_| since(execs, self.execs));
         let step_rate = stats.map(|_| since(live_steps, self.live_steps));
         *self = Self { at, execs, live_steps };
         let progress = processes.iter().map(Process::progress);

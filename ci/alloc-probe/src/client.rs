@@ -1,0 +1,49 @@
+//! Using operations: anybody's, through their tables.
+use core::ffi::c_void;
+
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+
+fn take<T>(raw: *mut AsyncOperationRaw<T>) -> Option<ComRc<AsyncOperationRaw<T>>> {
+    // SAFETY: nobody calls the functions of this crate; who did would hand over a reference.
+    unsafe { ComRc::from_raw(raw) }.ok()
+}
+
+/// Status, value, and the references taken on the way.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_client_result(raw: *mut AsyncOperationRaw<u64>) -> u64 {
+    let Some(operation) = take(raw) else { return 0 };
+    let again = operation.clone();
+    if operation.status() != Ok(AsyncStatus::Completed) {
+        return 0;
+    }
+    again.result().unwrap_or(0)
+}
+
+/// A large value.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_client_big(raw: *mut AsyncOperationRaw<[u64; 64]>) -> u64 {
+    let Some(operation) = take(raw) else { return 0 };
+    operation.result().map_or(0, |value| value.iter().fold(0, |sum: u64, word| sum.wrapping_add(*word)))
+}
+
+/// The control: cancellation, error, size.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_client_control(raw: *mut AsyncOperationRaw<u64>) -> NTSTATUS {
+    let Some(operation) = take(raw) else { return NTSTATUS::INVALID_PARAMETER };
+    let control: ComRc<AsyncControlRaw> = match operation.control() {
+        Ok(control) => control,
+        Err(status) => return status,
+    };
+    if let Err(status) = control.cancel() {
+        return status;
+    }
+    match (control.error(), control.result_size()) {
+        (Ok(status), Ok(_)) | (Err(status), _) | (_, Err(status)) => status,
+    }
+}
+
+/// A pointer handed out and back.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_client_into_raw(raw: *mut AsyncOperationRaw<u64>) -> *mut c_void {
+    take(raw).map_or(core::ptr::null_mut(), |operation| operation.into_raw().cast())
+}

@@ -1,0 +1,303 @@
+//! The legs of `cargo xtask test`. To add one: a line in [`LEGS`] and a function.
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitStatus},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    command::{self, capture, cargo, shell, xtask},
+    problem::UNAVAILABLE,
+    test::{Context, Leg, Outcome},
+};
+
+const fn required(
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Context<'_>) -> anyhow::Result<Outcome>,
+) -> Leg {
+    Leg { name, what, required: true, run }
+}
+
+const fn optional(
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Context<'_>) -> anyhow::Result<Outcome>,
+) -> Leg {
+    Leg { name, what, required: false, run }
+}
+
+/// All legs, the quick ones first.
+#[rustfmt::skip]
+pub(crate) const LEGS: &[Leg] = &[
+    optional("fmt", "rustfmt agrees with every file", fmt),
+    optional("clippy", "the lints, as errors, everywhere", clippy),
+    required("alone", "each package builds by itself, with each of its features", alone),
+    required("test", "unit, integration and documentation tests", tests),
+    required("docs", "the documentation builds without warnings", docs),
+    required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
+    required("loom", "the task core under every interleaving", loom),
+    required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
+    required("fuzz-cli", "fuzz and replay refuse bad input and say why", fuzz_cli),
+];
+
+/// How long the smoke run of a target takes, in seconds.
+const SMOKE_SECONDS: usize = 5;
+/// The target without an operating system that proves `no_std`, where it is installed.
+const BARE: &str = "x86_64-unknown-none";
+
+impl Context<'_> {
+    /// Runs a command and shows its last line.
+    fn capture(&self, command: &mut Command) -> anyhow::Result<command::Captured> {
+        capture(command, |line| self.live.hint(&format!("{} ... {}", self.label, line.trim())))
+    }
+
+    /// Runs commands up to the first that fails; `note` makes a note of what the last one printed.
+    fn all(&self, commands: Vec<Command>, note: impl Fn(&str) -> String) -> anyhow::Result<Outcome> {
+        let mut last = String::new();
+        for mut command in commands {
+            let captured = self.capture(&mut command)?;
+            last = note(&captured.output);
+            if !captured.status.success() {
+                return Ok(Outcome::Failed {
+                    note: if last.is_empty() { captured.status.to_string() } else { last },
+                    output: captured.output,
+                    repeat: shell(&command),
+                });
+            }
+        }
+        Ok(Outcome::Passed(last))
+    }
+
+    fn cargo<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = cargo(self.project);
+        command.args(arguments);
+        command
+    }
+
+    /// Whether a cargo subcommand is installed.
+    fn has(&self, subcommand: &str) -> bool {
+        self.cargo([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+    }
+}
+
+fn no_note(_: &str) -> String {
+    String::new()
+}
+
+fn fmt(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    if !context.has("fmt") {
+        return Ok(Outcome::Skipped("rustfmt is not installed: rustup component add rustfmt".to_owned()));
+    }
+    context.all(vec![context.cargo(["fmt", "--all", "--check"])], no_note)
+}
+
+fn clippy(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    if !context.has("clippy") {
+        return Ok(Outcome::Skipped("clippy is not installed: rustup component add clippy".to_owned()));
+    }
+    let clippy = context.cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    context.all(vec![clippy], no_note)
+}
+
+fn alone(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let check = |arguments: &[&str]| {
+        let mut command = context.cargo(["check", "--target-dir", "target/alone"]);
+        command.env("RUSTFLAGS", "-Dwarnings").args(arguments);
+        command
+    };
+    let mut commands = vec![
+        check(&["-p", "ntcom"]),
+        check(&["-p", "ntcom-exec"]),
+        check(&["-p", "ntcom", "--features", "async-com"]),
+        check(&["-p", "ntcom", "--features", "async-com-kernel"]),
+        check(&["-p", "ntsim"]),
+    ];
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    let bare = installed
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|line| line == BARE));
+    if bare {
+        commands.push(check(&["-p", "ntcom-exec", "--target", BARE]));
+        commands.push(check(&["-p", "ntcom", "--features", "async-com-kernel", "--target", BARE]));
+    }
+    let note =
+        if bare { format!("also for {BARE}") } else { format!("without {BARE}, which is not installed") };
+    context.all(commands, |_| note.clone())
+}
+
+/// The totals of the `test result:` lines.
+fn test_totals(output: &str) -> [u64; 3] {
+    let mut totals = [0_u64; 3];
+    for line in output.lines().filter(|line| line.starts_with("test result:")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let [number, what] = pair else { continue };
+            let kind = ["passed;", "failed;", "ignored;"].iter().position(|kind| kind == what);
+            let total = kind.and_then(|kind| totals.get_mut(kind));
+            if let (Some(total), Ok(number)) = (total, number.parse::<u64>()) {
+                *total += number;
+            }
+        }
+    }
+    totals
+}
+
+fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let note = |output: &str| {
+        let [passed, failed, ignored] = test_totals(output);
+        format!("{passed} tests passed, {failed} failed, {ignored} ignored")
+    };
+    context.all(vec![context.cargo(["test", "--workspace", "--no-fail-fast"])], note)
+}
+
+fn docs(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut doc = context.cargo(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-Dwarnings");
+    context.all(vec![doc], no_note)
+}
+
+fn alloc_scan(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut scan = xtask(context.project)?;
+    scan.arg("alloc-scan");
+    context.all(vec![scan], |output| last_line(output).to_owned())
+}
+
+fn loom(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut loom = xtask(context.project)?;
+    loom.arg("loom");
+    context.all(vec![loom], |output| last_line(output).to_owned())
+}
+
+fn last_line(output: &str) -> &str {
+    output.trim_end().lines().next_back().unwrap_or_default()
+}
+
+fn fuzz_smoke(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let targets = context.project.fuzz_targets()?;
+    let seconds = SMOKE_SECONDS * targets.len().max(1);
+    let mut fuzz = xtask(context.project)?;
+    fuzz.args(["fuzz", "--seconds", &seconds.to_string(), "--work", "target/fuzz-smoke"]);
+    let captured = context.capture(&mut fuzz)?;
+    if captured.status.code() == Some(UNAVAILABLE.into()) {
+        return Ok(Outcome::Skipped(error_line(&captured.output).to_owned()));
+    }
+    if captured.status.success() {
+        return Ok(Outcome::Passed(format!("{} targets, {SMOKE_SECONDS} s each", targets.len())));
+    }
+    let note = match captured.output.lines().filter(|line| line.starts_with("FOUND by ")).count() {
+        0 => error_line(&captured.output).to_owned(),
+        findings => format!("{findings} findings"),
+    };
+    Ok(Outcome::Failed { note, output: captured.output, repeat: shell(&fuzz) })
+}
+
+/// What a command of ours says went wrong, in a line.
+fn error_line(output: &str) -> &str {
+    output.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_else(|| last_line(output))
+}
+
+/// One bad use of a command, and what its output must name.
+struct BadUse<'a> {
+    arguments: Vec<String>,
+    names: Vec<&'a str>,
+}
+
+/// Whether a bad use was refused as bad input, and said what it must.
+fn refused(status: ExitStatus, output: &str, names: &[&str]) -> bool {
+    status.code() == Some(2) && names.iter().all(|name| output.contains(name))
+}
+
+fn fuzz_cli(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let targets = context.project.fuzz_targets()?;
+    let target = targets.first().context("there is no fuzz target")?;
+    let folder = context.project.path("target/fuzz-cli");
+    fs::create_dir_all(&folder)?;
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).context("cannot write an input");
+    // The first byte of an input of any target; and something else entirely.
+    write("truncated", b"N")?;
+    write("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0")?;
+    if let Some(shortened) = shortened(&context.project.path("corpus").join(target))? {
+        write("truncated", &shortened)?;
+    }
+
+    let mut uses = vec![
+        BadUse {
+            arguments: words("fuzz --target nope"),
+            names: targets.iter().map(String::as_str).collect(),
+        },
+        BadUse { arguments: words("fuzz --seconds 0"), names: vec!["--seconds"] },
+        BadUse { arguments: words("fuzz --seconds 99999999999"), names: vec!["--seconds"] },
+        BadUse { arguments: words("fuzz --jobs 0"), names: vec!["--jobs"] },
+        BadUse { arguments: words("replay target/fuzz-cli/foreign"), names: vec!["foreign", "--target"] },
+        BadUse { arguments: words("replay target/fuzz-cli/foreign --target nope"), names: vec![target] },
+    ];
+    for name in ["truncated", "foreign", "missing"] {
+        let arguments = words(&format!("replay target/fuzz-cli/{name} --target {target}"));
+        uses.push(BadUse { arguments, names: vec![name] });
+    }
+
+    for BadUse { arguments, names } in &uses {
+        let mut command = xtask(context.project)?;
+        command.args(arguments);
+        let captured = context.capture(&mut command)?;
+        if !refused(captured.status, &captured.output, names) {
+            return Ok(Outcome::Failed {
+                note: format!("{}, not exit code 2 and {}", captured.status, names.join(", ")),
+                output: captured.output,
+                repeat: shell(&command),
+            });
+        }
+    }
+    Ok(Outcome::Passed(format!("{} bad uses refused", uses.len())))
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// The first file of a folder without its last byte.
+fn shortened(folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(None) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_file() {
+            let mut bytes = fs::read(path)?;
+            bytes.pop();
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+    use super::{error_line, refused, test_totals};
+
+    #[test]
+    fn totals_are_those_of_all_test_programs() {
+        let output = "running 2 tests\n\
+            test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.54s\n\
+            test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
+        assert_eq!(test_totals(output), [15, 2, 1]);
+        assert_eq!(test_totals(""), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_refusal_has_its_exit_code_and_says_why() {
+        let code = |code: i32| ExitStatus::from_raw(code << 8);
+        assert!(refused(code(2), "error: no such file: x", &["x"]));
+        assert!(!refused(code(2), "error", &["x"]));
+        assert!(!refused(code(1), "x", &["x"]));
+    }
+
+    #[test]
+    fn the_reason_is_the_error_line() {
+        assert_eq!(error_line("building ...\nerror: no compiler\n"), "no compiler");
+        assert_eq!(error_line("a\nb\n"), "b");
+    }
+}
