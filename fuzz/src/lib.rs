@@ -1,1 +1,37 @@
-//! ntcom-fuzz
+//! The fuzzing of ntcom, as a library: what an input means, how it is run, and what is wrong when something is.
+//!
+//! | module | what |
+//! |---|---|
+//! | `input` | a corpus file: header and records |
+//! | `ops`, `script`, `value` | the operation grammar: what clients do, what bodies do, what they yield |
+//! | `world`, `body`, `call`, `perform` | doing it to the shipping runtime, through its vtables |
+//! | `model` | the sequential reference model |
+//! | `vtable`, `schedules` | the oracles of the two targets |
+//! | `run`, `target`, `stats`, `mutate` | running inputs, in tests, in libFuzzer, and by hand |
+//!
+//! The targets themselves, in `fuzz_targets/`, are glue.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test harness: an index out of range is a bug of the harness, and is to stop it"
+)]
+
+pub mod body;
+pub mod call;
+pub mod input;
+pub mod model;
+pub mod mutate;
+pub mod ops;
+pub mod perform;
+pub mod run;
+mod schedules;
+pub mod script;
+pub mod stats;
+pub mod target;
+pub mod value;
+mod vtable;
+pub mod world;
+
+/// At most this many operations in one run.
+pub const OPERATIONS: usize = 16;
+/// At most this many processors.
+pub const PROCESSORS: usize = 4;

@@ -13,7 +13,7 @@
 //! compiles and every spawn answers `STATUS_NOT_SUPPORTED`. Rules cited as `[C1]`…`[C21]` are the ABI contract's
 //! (docs/abi-contract.md), `[T1]`… those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]
-#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+#![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
 mod alloc;
 mod ambient;

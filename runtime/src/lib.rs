@@ -26,7 +26,7 @@
 //!
 //! There is no default feature. The crate is `no_std` and never allocates but through an [`Allocator`], which may fail.
 #![cfg_attr(not(test), no_std)]
-#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+#![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
 #[cfg(feature = "async-com")]
 pub mod async_com;

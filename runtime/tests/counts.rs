@@ -1,4 +1,5 @@
 //! What an operation costs, counted: allocations, read-modify-writes, kernel calls.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use ntcom::{AsyncStatus, spawn_async_operation};
 use ntsim::{Config, Counters, Schedule, Simulation};

@@ -1,4 +1,5 @@
 //! Operations as a Rust client sees them, on the simulated kernel.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{
     ffi::c_void,

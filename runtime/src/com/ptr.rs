@@ -19,7 +19,6 @@ use crate::NTSTATUS;
 /// # }
 /// # Ok::<(), ntcom::NTSTATUS>(())
 /// ```
-#[derive(Debug)]
 pub struct ComRc<I: Interface>(NonNull<I>);
 
 // SAFETY: the count may be changed on any processor [C3]; the interface itself may be used on another one.
@@ -94,6 +93,12 @@ impl<I: Interface> ComRc<I> {
             // SAFETY: the object answered with an AddRef'd pointer to this interface.
             _ => unsafe { ComRc::from_raw(out.cast()) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR),
         }
+    }
+}
+
+impl<I: Interface> core::fmt::Debug for ComRc<I> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ComRc({:p}, {})", self.0, I::IID)
     }
 }
 

@@ -1,0 +1,236 @@
+//! Scripted bodies: futures over the shipping runtime that do what a script says and record what happens to them.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::future::join;
+use ntcom::{is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
+
+use crate::{
+    call::{self, Answer},
+    script::{Script, Shape, Step},
+    value::Value,
+    world::{self, Waiting, World},
+};
+
+/// A part of a script.
+struct Part {
+    operation: usize,
+    script: Script,
+    at: u8,
+    end: u8,
+    /// How far the current step is: yields left, or that a park has been left.
+    inside: Option<u8>,
+}
+
+impl Part {
+    fn new(operation: usize, script: Script, part: usize) -> Self {
+        let (at, end) = script.shape.part(part);
+        Self { operation, script, at, end, inside: None }
+    }
+
+    fn next(&mut self) {
+        self.at += 1;
+        self.inside = None;
+    }
+}
+
+impl Future for Part {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        world::with(|world| {
+            while this.at < this.end {
+                ntsim::preemption_point();
+                match step(world, this, context) {
+                    Poll::Ready(true) => this.next(),
+                    Poll::Ready(false) => break,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(())
+        })
+    }
+}
+
+/// One step. Ready(true): go on with the next; Ready(false): this part ends.
+fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool> {
+    let operation = part.operation;
+    let body = &world.slot(operation).body;
+    let pending = |waiting| {
+        body.waiting.set(waiting);
+        Poll::Pending
+    };
+    match part.script.step(part.at) {
+        Step::Finish => return Poll::Ready(false),
+        Step::Yield(times) => {
+            let left = part.inside.unwrap_or(times + 1);
+            if left > 0 {
+                part.inside = Some(left - 1);
+                context.waker().wake_by_ref();
+                return pending(Waiting::Itself);
+            }
+        }
+        Step::Await(gate) => {
+            if !world.pass_gate(gate.into()) {
+                drop(world.wait_at_gate(gate.into(), operation, context.waker().clone()));
+                // It may have been opened since.
+                if !world.pass_gate(gate.into()) {
+                    return pending(Waiting::Gate);
+                }
+            }
+        }
+        Step::Stash => drop(world.stash(operation, context.waker().clone())),
+        Step::Take => log(world, operation, 0x10 | u64::from(take_cancellation_request())),
+        Step::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
+        Step::Park => {
+            if part.inside.is_none() {
+                part.inside = Some(0);
+                return pending(Waiting::Parked);
+            }
+        }
+        Step::Open(gate) => world.open_gate(gate.into()),
+        Step::CancelLink => {
+            if let Some(link) = body.link.get() {
+                call::cancel(world, link);
+            }
+        }
+        Step::ReleaseLink => release_link(world, operation),
+        Step::AskLink => {
+            if let Some(link) = body.link.get() {
+                let Answer { status, .. } = call::get_status(world, link, crate::ops::Out::Given);
+                let result = call::get_result(world, link, crate::ops::Out::Given);
+                log(world, operation, u64::from(status) << 32 | u64::from(result.status));
+            }
+        }
+        Step::KeepWaker => drop(body.kept.replace(Some(context.waker().clone()))),
+        Step::DropKept => drop(body.kept.take()),
+        Step::Notify => context.waker().wake_by_ref(),
+        Step::DropStash(index) => drop(world.take_stashed(index)),
+    }
+    Poll::Ready(true)
+}
+
+/// Adds to what a body has seen.
+fn log(world: &World, operation: usize, entry: u64) {
+    let log = &world.slot(operation).body.log;
+    log.set(mix(log.get(), entry));
+}
+
+/// One step of a hash, for the model too.
+#[must_use]
+pub fn mix(hash: u64, entry: u64) -> u64 {
+    (hash ^ entry).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+}
+
+fn release_link(world: &World, operation: usize) {
+    if let Some(link) = world.slot(operation).body.link.take() {
+        call::release(world, link, crate::ops::Via::Operation);
+    }
+}
+
+/// A body: it knows when it is polled and dropped.
+struct Body<F> {
+    operation: usize,
+    inner: F,
+}
+
+impl<F: Future> Future for Body<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let operation = self.operation;
+        // SAFETY: `inner` is pinned with the body and never moved out of it.
+        let inner = unsafe { self.map_unchecked_mut(|body| &mut body.inner) };
+        world::with(|world| {
+            let body = &world.slot(operation).body;
+            let here = ntsim::current_processor();
+            if let Some(other) = body.polling.replace(Some(here)) {
+                fail("C8", format!("operation {operation} is polled by P{here} while P{other} polls it"));
+            }
+            if body.drops.get() > 0 || body.ready.get() {
+                fail("C8", format!("operation {operation} is polled after its end"));
+            }
+            if !ntsim::in_dpc() {
+                fail("C13", format!("operation {operation} is polled outside of a DPC"));
+            }
+            body.polls.set(body.polls.get() + 1);
+            body.waiting.set(Waiting::Nothing);
+            let polled = inner.poll(context);
+            if polled.is_ready() {
+                body.ready.set(true);
+            }
+            if body.polling.take() != Some(here) {
+                fail("C8", format!("operation {operation} has been polled by another processor, too"));
+            }
+            polled
+        })
+    }
+}
+
+impl<F> Drop for Body<F> {
+    fn drop(&mut self) {
+        let operation = self.operation;
+        world::with(|world| {
+            let body = &world.slot(operation).body;
+            body.drops.set(body.drops.get() + 1);
+            if body.drops.get() > 1 {
+                fail("C8", format!("the body of operation {operation} is dropped a second time"));
+            }
+            if let Some(other) = body.polling.get() {
+                fail("C8", format!("the body of operation {operation} is dropped while P{other} polls it"));
+            }
+            let refused = body.spawning.get() && body.polls.get() == 0;
+            if !ntsim::in_dpc() && !refused {
+                let why = "outside of a DPC: user code runs on the stack of a client's call";
+                fail("C9", format!("the body of operation {operation} is dropped {why}"));
+            }
+            ntsim::preemption_point();
+            drop(body.kept.take());
+            release_link(world, operation);
+        });
+    }
+}
+
+fn fail(rule: &'static str, message: String) -> ! {
+    ntsim::fail(rule, message)
+}
+
+/// The body of this operation.
+pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
+    let part = move |part| Part::new(operation, script, part);
+    let inner = async move {
+        match script.shape {
+            Shape::Plain => part(0).await,
+            Shape::TryFinally => {
+                let ended = try_finally(part(0), part(1)).await;
+                world::with(|world| log(world, operation, 0x30 | u64::from(ended.is_some())));
+            }
+            Shape::OnCancel => {
+                let ended = on_cancel(part(0), part(1)).await;
+                world::with(|world| log(world, operation, 0x40 | u64::from(ended.is_some())));
+            }
+            Shape::Nested => {
+                let main = async {
+                    let ended = try_finally(part(0), part(1)).await;
+                    world::with(|world| log(world, operation, 0x50 | u64::from(ended.is_some())));
+                    part(2).await;
+                };
+                let ended = try_finally(main, part(3)).await;
+                world::with(|world| log(world, operation, 0x60 | u64::from(ended.is_some())));
+            }
+            Shape::Join => {
+                let (first, second) =
+                    join(try_finally(part(0), part(1)), try_finally(part(2), part(3))).await;
+                let both = u64::from(first.is_some()) << 1 | u64::from(second.is_some());
+                world::with(|world| log(world, operation, 0x70 | both));
+            }
+        }
+        T::of(operation)
+    };
+    Body { operation, inner }
+}

@@ -1,0 +1,353 @@
+//! Calls through the vtables, as a client that knows nothing of Rust makes them: pointers in, statuses and bytes out.
+//!
+//! Every function needs a reference to the operation that the caller owns, which [`World`]'s tables see to; a ledger kept here, call
+//! by call, sees to it that they do. Values' types are erased: slot by slot, the tables of all of them have one ABI.
+
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
+
+use ntcom::{
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
+    IUnknownVtbl, Interface, NTSTATUS,
+};
+
+use crate::{
+    ops::{Handler, Iid, Out, Timeout, Via},
+    value::{Bytes, Kind, LARGEST, UNTOUCHED},
+    world::{self, World},
+};
+
+/// What a call answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The status, or for AddRef and Release: is the count zero?
+    pub status: u32,
+    /// What the out-parameter holds.
+    pub out: OutValue,
+}
+
+/// What an out-parameter holds after a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutValue {
+    /// There is none.
+    None,
+    /// What was there before.
+    Untouched,
+    /// A number.
+    Number(u32),
+    /// A null pointer.
+    Null,
+    /// The pointer that this operation has always had for this interface.
+    Interface(Via),
+    /// Another pointer.
+    Stranger,
+    /// The bytes of a value.
+    Bytes(Bytes),
+}
+
+const UNTOUCHED_WORD: u32 = 0xA5A5_A5A5;
+
+const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
+
+fn iid(which: Iid) -> Option<GUID> {
+    match which {
+        Iid::Unknown => Some(IUnknownRaw::IID),
+        Iid::Operation => Some(AsyncOperationRaw::<()>::IID),
+        Iid::Control => Some(AsyncControlRaw::IID),
+        Iid::Nobodys => Some(NOBODYS),
+        Iid::Null => None,
+    }
+}
+
+/// The table of an interface.
+///
+/// # Safety
+/// `this` is an interface with a table of type `V`.
+unsafe fn table<'a, V>(this: *mut c_void) -> &'a V {
+    // SAFETY: an interface begins with its table's pointer.
+    let table = unsafe { this.cast::<*const V>().read() };
+    if table.is_null() {
+        ntsim::fail("C11", "an interface without a table".into());
+    }
+    // SAFETY: not null, so this interface's table.
+    unsafe { &*table }
+}
+
+fn slot<F>(slot: Option<F>, name: &str) -> F {
+    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+}
+
+/// The oracle of the generator itself: a call without a reference, or above DISPATCH_LEVEL, is the client's breach of the contract.
+pub const ILLEGAL: &str = "illegal call";
+
+fn legal(world: &World, operation: usize) {
+    if world.slot(operation).ledger.get() == 0 {
+        ntsim::fail(ILLEGAL, format!("operation {operation} is called without a reference to it"));
+    }
+    if u32::from(ntsim::irql()) > ntsim::types::DISPATCH_LEVEL {
+        ntsim::fail(ILLEGAL, format!("operation {operation} is called above DISPATCH_LEVEL"));
+    }
+}
+
+fn ledger(world: &World, operation: usize, by: i32) {
+    let ledger = &world.slot(operation).ledger;
+    ledger.set(ledger.get().saturating_add_signed(by));
+}
+
+/// A spawn has handed out its one reference.
+pub fn received(world: &World, operation: usize) {
+    ledger(world, operation, 1);
+}
+
+/// A pointer to one of the operation's interfaces. The second one is asked for when it is first needed.
+fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
+    legal(world, operation);
+    let operation = world.slot(operation);
+    let this = operation.operation.get();
+    if via == Via::Operation {
+        return this;
+    }
+    if operation.control.get().is_null() {
+        // SAFETY: a live operation's first interface.
+        let unknown = unsafe { table::<IUnknownVtbl>(this) };
+        let mut out = ptr::null_mut();
+        // SAFETY: the caller has a reference.
+        let status = unsafe {
+            slot(unknown.QueryInterface, "QueryInterface")(this, &AsyncControlRaw::IID, &raw mut out)
+        };
+        if status != NTSTATUS::SUCCESS || out.is_null() {
+            ntsim::fail("C2", format!("an operation without IAsyncControl: {status}"));
+        }
+        // SAFETY: the reference that the query gave us.
+        unsafe { slot(unknown.Release, "Release")(this) };
+        operation.control.set(out);
+    }
+    operation.control.get()
+}
+
+fn base(world: &World, operation: usize, via: Via) -> (*mut c_void, &'static IUnknownVtbl) {
+    let this = interface(world, operation, via);
+    // SAFETY: every interface begins with these slots.
+    (this, unsafe { table(this) })
+}
+
+fn operation_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncOperationVtbl<u8>) {
+    let this = interface(world, operation, Via::Operation);
+    // SAFETY: the operation's interface; only the type that `get_result` points to is another.
+    (this, unsafe { table(this) })
+}
+
+fn control_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncControlVtbl) {
+    let this = interface(world, operation, Via::Control);
+    // SAFETY: the operation's second interface.
+    (this, unsafe { table(this) })
+}
+
+/// A place for an out-parameter of four bytes, aligned or not.
+struct Small([u32; 3]);
+
+impl Small {
+    fn new() -> Self {
+        Self([UNTOUCHED_WORD; 3])
+    }
+
+    fn pointer<V>(&mut self, out: Out) -> *mut V {
+        let place = self.0.as_mut_ptr();
+        match out {
+            Out::Given => place.cast(),
+            Out::Misaligned => place.cast::<u8>().wrapping_add(5).cast(),
+            Out::Null => ptr::null_mut(),
+        }
+    }
+
+    fn value(&self, out: Out) -> OutValue {
+        let bytes = self.0.map(u32::to_ne_bytes);
+        let flat = bytes.as_flattened();
+        let at = if out == Out::Misaligned { 5 } else { 0 };
+        let (mut number, mut rest) = ([0; 4], 0);
+        for (index, byte) in flat.iter().enumerate() {
+            match index.checked_sub(at) {
+                Some(inside) if inside < 4 => number[inside] = *byte,
+                _ => rest += usize::from(*byte != UNTOUCHED),
+            }
+        }
+        match u32::from_ne_bytes(number) {
+            _ if rest > 0 => OutValue::Stranger,
+            UNTOUCHED_WORD => OutValue::Untouched,
+            number => OutValue::Number(number),
+        }
+    }
+}
+
+/// `QueryInterface`. A pointer that it yields owns a reference.
+pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) -> Answer {
+    let (this, table) = base(world, operation, via);
+    // The pointer that is to come, so that it can be recognised.
+    let control = interface(world, operation, Via::Control);
+    let mut place = [ptr::without_provenance_mut::<c_void>(UNTOUCHED_WORD as usize); 3];
+    let pointer = match out {
+        Out::Given => place.as_mut_ptr(),
+        Out::Misaligned => place.as_mut_ptr().wrapping_byte_add(3),
+        Out::Null => ptr::null_mut(),
+    };
+    let wanted = iid(which);
+    let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the caller has a reference; both pointers are null or good.
+    let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, iid, pointer) };
+    if status == NTSTATUS::SUCCESS {
+        ledger(world, operation, 1);
+    }
+    let found = if pointer.is_null() {
+        OutValue::None
+    } else {
+        // SAFETY: inside the three pointers.
+        match unsafe { pointer.read_unaligned() } {
+            found if found.is_null() => OutValue::Null,
+            found if found == world.slot(operation).operation.get() => OutValue::Interface(Via::Operation),
+            found if found == control => OutValue::Interface(Via::Control),
+            found if found.addr() == UNTOUCHED_WORD as usize => OutValue::Untouched,
+            _ => OutValue::Stranger,
+        }
+    };
+    Answer { status: status.to_u32(), out: found }
+}
+
+/// `AddRef`.
+pub fn add_ref(world: &World, operation: usize, via: Via) -> Answer {
+    let (this, table) = base(world, operation, via);
+    // SAFETY: the caller has a reference.
+    let count = unsafe { slot(table.AddRef, "AddRef")(this) };
+    ledger(world, operation, 1);
+    Answer { status: u32::from(count == 0), out: OutValue::None }
+}
+
+/// `Release`: the caller's reference is gone.
+pub fn release(world: &World, operation: usize, via: Via) -> Answer {
+    let (this, table) = base(world, operation, via);
+    ledger(world, operation, -1);
+    // SAFETY: the caller's reference.
+    let count = unsafe { slot(table.Release, "Release")(this) };
+    Answer { status: u32::from(count == 0), out: OutValue::None }
+}
+
+/// `get_status`.
+pub fn get_status(world: &World, operation: usize, out: Out) -> Answer {
+    let (this, table) = operation_table(world, operation);
+    let mut place = Small::new();
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = unsafe { slot(table.get_status, "get_status")(this, place.pointer::<AsyncStatus>(out)) };
+    Answer { status: status.to_u32(), out: place.value(out) }
+}
+
+/// A place for the largest value, with room before and after it.
+#[repr(align(64))]
+struct Buffer {
+    _bytes: [u8; LARGEST + ROOM],
+}
+
+const ROOM: usize = 192;
+
+/// `get_result`.
+pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
+    let kind: Kind = world.slot(operation).kind.get();
+    let size = kind.size();
+    let (this, table) = operation_table(world, operation);
+    let get_result = slot(table.get_result, "get_result");
+    if out == Out::Null {
+        // SAFETY: the caller has a reference; a null `out` is an error.
+        let status = unsafe { get_result(this, ptr::null_mut()) };
+        return Answer { status: status.to_u32(), out: OutValue::None };
+    }
+    let at = if out == Out::Misaligned { 65 } else { 64 };
+    let around = 16 + size;
+    // Only as much of it as this value needs is ever written or read.
+    let mut buffer = MaybeUninit::<Buffer>::uninit();
+    // SAFETY: inside the buffer.
+    let place = unsafe { buffer.as_mut_ptr().cast::<u8>().add(at - 8) };
+    // SAFETY: `around` bytes from `at - 8` on are inside the buffer.
+    unsafe { place.write_bytes(UNTOUCHED, around) };
+    // SAFETY: just written, and nobody else's.
+    let place = unsafe { core::slice::from_raw_parts_mut(place, around) };
+    // SAFETY: the caller has a reference; `out` has room for the value.
+    let status = unsafe { get_result(this, place[8..].as_mut_ptr()) };
+    let expected = if status == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
+    let mut found = kind.recognise(operation, &place[8..8 + size], expected);
+    if place[..8].iter().chain(&place[8 + size..]).any(|byte| *byte != UNTOUCHED) {
+        found = Bytes::Garbage;
+    }
+    Answer { status: status.to_u32(), out: OutValue::Bytes(found) }
+}
+
+/// `cancel`.
+pub fn cancel(world: &World, operation: usize) -> Answer {
+    let (this, table) = control_table(world, operation);
+    // SAFETY: the caller has a reference.
+    let status = unsafe { slot(table.cancel, "cancel")(this) };
+    Answer { status: status.to_u32(), out: OutValue::None }
+}
+
+/// `get_error`.
+pub fn get_error(world: &World, operation: usize, out: Out) -> Answer {
+    let (this, table) = control_table(world, operation);
+    let mut place = Small::new();
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = unsafe { slot(table.get_error, "get_error")(this, place.pointer(out)) };
+    Answer { status: status.to_u32(), out: place.value(out) }
+}
+
+/// `get_result_size`.
+pub fn get_result_size(world: &World, operation: usize, out: Out) -> Answer {
+    let (this, table) = control_table(world, operation);
+    let mut place = Small::new();
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = unsafe { slot(table.get_result_size, "get_result_size")(this, place.pointer(out)) };
+    Answer { status: status.to_u32(), out: place.value(out) }
+}
+
+/// `wait`.
+pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
+    let (this, table) = control_table(world, operation);
+    let time = if timeout == Timeout::Zero { 0 } else { -10_000 };
+    let time = if timeout == Timeout::Forever { ptr::null() } else { &raw const time };
+    // SAFETY: the caller has a reference; the timeout is null or good.
+    let status = unsafe { slot(table.wait, "wait")(this, time) };
+    Answer { status: status.to_u32(), out: OutValue::None }
+}
+
+/// `set_completed`. For [`Handler::Releases`] the caller gives the handler one of its references, if it is accepted.
+pub fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
+    let (this, table) = control_table(world, operation);
+    let function: Option<ntcom::async_com::CompletedHandler> = match handler {
+        Handler::Records => Some(records),
+        Handler::Releases => Some(releases),
+        Handler::Null => None,
+    };
+    let context = ptr::without_provenance_mut(operation + 1);
+    // SAFETY: the caller has a reference; the handlers may be called with an operation's number, once.
+    let status = unsafe { slot(table.set_completed, "set_completed")(this, function, context) };
+    Answer { status: status.to_u32(), out: OutValue::None }
+}
+
+/// A completion handler that records that it ran.
+unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
+    world::with(|world| {
+        let operation = context.addr() - 1;
+        let slot = world.slot(operation);
+        slot.handled.set(slot.handled.get() + 1);
+        if slot.handled.get() > 1 && !slot.bodyless.get() {
+            ntsim::fail("C14", format!("the completion handler of operation {operation} runs twice"));
+        }
+        if !status.is_terminal() {
+            ntsim::fail("C14", format!("the completion handler of operation {operation} is told {status:?}"));
+        }
+        if !slot.bodyless.get() && slot.body.drops.get() == 0 {
+            ntsim::fail("C8", format!("operation {operation} has ended, and its body has not been dropped"));
+        }
+    });
+}
+
+/// A completion handler that releases a reference, too.
+unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+    // SAFETY: called with what we were called with.
+    unsafe { records(context, status) };
+    world::with(|world| release(world, context.addr() - 1, Via::Operation));
+}

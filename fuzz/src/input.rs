@@ -1,0 +1,191 @@
+//! Inputs: what a file of a corpus is, and what is wrong with one that is none.
+
+use arbitrary::{Arbitrary, Unstructured};
+use core::fmt;
+
+use crate::ops::{self, Op, RECORD, Step};
+
+/// Why some bytes are not an input of a target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    /// They do not begin with the target's header.
+    Foreign {
+        /// The header that the target wants.
+        expected: &'static [u8],
+        /// How they begin.
+        found: Vec<u8>,
+    },
+    /// They end inside the header or inside a record.
+    Truncated {
+        /// How many there are.
+        length: usize,
+        /// How many bytes more would make a record.
+        missing: usize,
+    },
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign { expected, found } => write!(
+                f,
+                "foreign: an input of this target begins with \"{}\", this one with \"{}\"",
+                expected.escape_ascii(),
+                found.escape_ascii()
+            ),
+            Self::Truncated { length, missing } => {
+                write!(f, "truncated: {length} bytes, {missing} short of a whole record")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Malformed {}
+
+/// The records after a header of `size` bytes that begins with `magic`.
+fn records<'a>(data: &'a [u8], magic: &'static [u8], size: usize) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    if !data.starts_with(magic) {
+        let short = data.len() < magic.len() && magic.starts_with(data);
+        return Err(if short {
+            Malformed::Truncated { length: data.len(), missing: size - data.len() }
+        } else {
+            Malformed::Foreign { expected: magic, found: data.iter().take(magic.len()).copied().collect() }
+        });
+    }
+    if data.len() < size {
+        return Err(Malformed::Truncated { length: data.len(), missing: size - data.len() });
+    }
+    let (header, records) = data.split_at(size);
+    match records.len() % RECORD {
+        0 => Ok((header, records)),
+        rest => Err(Malformed::Truncated { length: data.len(), missing: RECORD - rest }),
+    }
+}
+
+/// What both targets' inputs have in common.
+pub trait Input: Sized {
+    /// The target's name.
+    const TARGET: &'static str;
+    /// How its inputs begin.
+    const MAGIC: &'static [u8];
+    /// The size of the whole header.
+    const HEADER: usize;
+
+    /// Decodes an input.
+    ///
+    /// # Errors
+    /// Why the bytes are none.
+    fn decode(data: &[u8]) -> Result<Self, Malformed>;
+
+    /// What it does, a line a step.
+    fn steps(&self) -> &[Step];
+}
+
+/// An input of `vtable`: one processor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VtableInput {
+    /// What the client does.
+    pub steps: Vec<Step>,
+}
+
+impl Input for VtableInput {
+    const TARGET: &'static str = "vtable";
+    const MAGIC: &'static [u8] = b"NTV1";
+    const HEADER: usize = 4;
+
+    fn decode(data: &[u8]) -> Result<Self, Malformed> {
+        let (_, records) = records(data, Self::MAGIC, Self::HEADER)?;
+        let mut steps = ops::decode(records);
+        // One processor, and nothing to schedule.
+        for step in &mut steps {
+            step.processor = 0;
+        }
+        steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
+        Ok(Self { steps })
+    }
+
+    fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// An input of `schedules`: several processors, and what decides between them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SchedulesInput {
+    /// Two to four.
+    pub processors: usize,
+    /// What each processor's program does.
+    pub steps: Vec<Step>,
+    /// The schedule: see `ntsim::Schedule::bytes`.
+    pub schedule: Vec<u8>,
+}
+
+impl Input for SchedulesInput {
+    const TARGET: &'static str = "schedules";
+    const MAGIC: &'static [u8] = b"NTS1";
+    const HEADER: usize = 8;
+
+    fn decode(data: &[u8]) -> Result<Self, Malformed> {
+        let (header, records) = records(data, Self::MAGIC, Self::HEADER)?;
+        let processors = 2 + usize::from(header.get(4).copied().unwrap_or(0)) % 3;
+        let mut steps = ops::decode(records);
+        let mut schedule = Vec::new();
+        for step in &mut steps {
+            step.processor %= processors as u8;
+            if let Op::Schedule(bytes) = step.op {
+                schedule.extend_from_slice(&bytes);
+            }
+        }
+        steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
+        Ok(Self { processors, steps, schedule })
+    }
+
+    fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+macro_rules! arbitrary {
+    ($input:ty) => {
+        impl<'a> Arbitrary<'a> for $input {
+            fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+                let data = u.bytes(u.len())?;
+                Self::decode(data).map_err(|_| arbitrary::Error::IncorrectFormat)
+            }
+
+            fn arbitrary_take_rest(u: Unstructured<'a>) -> arbitrary::Result<Self> {
+                Self::decode(u.take_rest()).map_err(|_| arbitrary::Error::IncorrectFormat)
+            }
+        }
+    };
+}
+
+arbitrary!(VtableInput);
+arbitrary!(SchedulesInput);
+
+#[cfg(test)]
+mod tests {
+    use super::{Input, Malformed, SchedulesInput, VtableInput};
+
+    #[test]
+    fn a_foreign_file_is_told_from_a_truncated_one() {
+        let foreign = VtableInput::decode(b"\x7fELF").unwrap_err();
+        assert!(matches!(foreign, Malformed::Foreign { .. }), "{foreign}");
+        assert!(matches!(VtableInput::decode(b"NTS1").unwrap_err(), Malformed::Foreign { .. }));
+        let cut = VtableInput::decode(b"NTV1\x00\x00").unwrap_err();
+        assert_eq!(cut, Malformed::Truncated { length: 6, missing: 2 });
+        assert!(matches!(SchedulesInput::decode(b"NT").unwrap_err(), Malformed::Truncated { .. }));
+        assert!(matches!(SchedulesInput::decode(b"NTS1\x00").unwrap_err(), Malformed::Truncated { .. }));
+    }
+
+    #[test]
+    fn every_record_is_an_operation() {
+        for head in 0..=255_u8 {
+            let mut data = b"NTS1\x02\0\0\0".to_vec();
+            data.extend([head, 0x35, 7, 200]);
+            let input = SchedulesInput::decode(&data).unwrap();
+            assert_eq!(input.processors, 4);
+            assert!(input.steps.len() == 1 || input.schedule.len() == 3, "{head}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The executor's side of the model: runs, references of any kind, cancellation. Rules C8–C11 and C14, step by step.
+
+use super::{End, Model};
+use crate::ops::Handler;
+
+/// The executor's poll budget, which is part of what is compared: polls are counted.
+const BUDGET: u32 = ntcom_exec::DEFAULT_POLL_BUDGET.get();
+
+impl Model {
+    /// Puts a scheduled task into the DPC queue, which a processor below DISPATCH_LEVEL empties at once.
+    pub(super) fn enqueue(&mut self, operation: usize) {
+        self.queue.push_back(operation);
+        self.drain();
+    }
+
+    pub(super) fn drain(&mut self) {
+        if self.raised || self.in_dpc {
+            return;
+        }
+        while let Some(operation) = self.queue.pop_front() {
+            self.in_dpc = true;
+            self.run(operation);
+            self.in_dpc = false;
+        }
+    }
+
+    /// All due timers expire at a tick; their DPCs run after it.
+    pub fn advance_time(&mut self) {
+        let due = core::mem::take(&mut self.timers);
+        self.queue.extend(due);
+        self.drain();
+    }
+
+    fn run(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        task.scheduled = false;
+        task.running = true;
+        if task.doomed {
+            self.drop_body(operation);
+            return self.end(operation, End::Canceled);
+        }
+        let mut left = BUDGET;
+        loop {
+            left -= 1;
+            let task = &mut self.tasks[operation];
+            // The request that this poll shows to the body; taking it clears it.
+            task.body.untaken = task.cancel;
+            task.polls += 1;
+            let ready = self.poll_body(operation);
+            let task = &mut self.tasks[operation];
+            if ready {
+                let end = if task.unwinding { End::Canceled } else { End::Completed };
+                self.drop_body(operation);
+                return self.end(operation, end);
+            }
+            let canceled = task.unwinding || (task.body.untaken && task.cancel);
+            if canceled && task.cleanups == 0 {
+                self.drop_body(operation);
+                return self.end(operation, End::Canceled);
+            }
+            if !task.scheduled {
+                if task.clients + task.others > 0 {
+                    task.running = false;
+                    return;
+                }
+                if task.abandoned {
+                    self.drop_body(operation);
+                    return self.end(operation, End::Canceled);
+                }
+                task.abandoned = true;
+                task.cancel = true;
+            }
+            if left == 0 {
+                task.scheduled = true;
+                task.running = false;
+                self.timers.push(operation);
+                return;
+            }
+            task.scheduled = false;
+        }
+    }
+
+    fn end(&mut self, operation: usize, end: End) {
+        let task = &mut self.tasks[operation];
+        task.running = false;
+        task.scheduled = false;
+        task.cancel = false;
+        task.end = Some(end);
+        if task.handler.is_some() {
+            self.run_handler(operation);
+        } else {
+            self.free_if_last(operation);
+        }
+    }
+
+    pub(super) fn run_handler(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        task.handled += 1;
+        if task.handler == Some(Handler::Releases) {
+            task.others -= 1;
+        }
+        self.free_if_last(operation);
+    }
+
+    fn free_if_last(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        if task.clients + task.others == 0 {
+            task.freed = true;
+        }
+    }
+
+    pub(super) fn drop_body(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        task.drops += 1;
+        task.cleanups = 0;
+        let (kept, link) = (core::mem::take(&mut task.kept), task.link.take());
+        if kept {
+            self.release_other(operation);
+        }
+        if let Some(link) = link {
+            self.release_other(link);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        if task.end.is_some() || task.cancel {
+            return;
+        }
+        task.cancel = true;
+        self.wake_by_ref(operation);
+    }
+
+    pub(super) fn wake_by_ref(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        if task.end.is_some() || task.scheduled {
+            return;
+        }
+        task.scheduled = true;
+        if !task.running {
+            self.enqueue(operation);
+        }
+    }
+
+    pub(super) fn wake_by_value(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        task.others -= 1;
+        if task.end.is_some() {
+            self.free_if_last(operation);
+        } else {
+            self.wake_by_ref(operation);
+        }
+    }
+
+    /// True if the object is gone.
+    pub(super) fn release_client(&mut self, operation: usize) -> bool {
+        self.tasks[operation].clients -= 1;
+        self.released(operation)
+    }
+
+    pub(super) fn release_other(&mut self, operation: usize) {
+        // A handle of the constant operation is a handle of nothing.
+        if !self.tasks[operation].immortal || self.tasks[operation].others > 0 {
+            self.tasks[operation].others = self.tasks[operation].others.saturating_sub(1);
+        }
+        self.released(operation);
+    }
+
+    fn released(&mut self, operation: usize) -> bool {
+        let task = &mut self.tasks[operation];
+        let last = task.clients + task.others == 0 && !task.scheduled && !task.running;
+        if task.immortal || !last {
+            return false;
+        }
+        if task.end.is_some() {
+            task.freed = true;
+            return true;
+        }
+        task.doomed = task.abandoned;
+        task.abandoned = true;
+        task.cancel = true;
+        task.scheduled = true;
+        self.enqueue(operation);
+        false
+    }
+}

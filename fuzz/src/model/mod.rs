@@ -1,0 +1,473 @@
+//! The sequential reference model: what the contract says a single processor sees, written a second time without a word, an
+//! atomic or a pointer.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | clients: operations, references, answers |
+//! | `executor` | runs, references of any kind, cancellation |
+//! | `script` | what bodies do |
+
+mod executor;
+mod script;
+
+use std::collections::VecDeque;
+
+use ntcom::NTSTATUS;
+
+use crate::{
+    OPERATIONS,
+    call::{Answer, OutValue},
+    ops::{Handler, Iid, Op, Out, STATUSES, Step, Timeout, Via},
+    perform::{Done, NOTHING},
+    script::{GATES, Script},
+    value::{Bytes, Kind},
+    world::{HANDLES, STASH},
+};
+
+/// How an operation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Completed,
+    Canceled,
+    Error(u32),
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Task {
+    kind: Kind,
+    script: Script,
+    end: Option<End>,
+    /// There is no block: the constant operation.
+    immortal: bool,
+    /// The block has been freed.
+    freed: bool,
+    clients: u32,
+    /// References of other kinds: handles, wakers, handlers, links.
+    others: u32,
+    scheduled: bool,
+    running: bool,
+    cancel: bool,
+    unwinding: bool,
+    abandoned: bool,
+    doomed: bool,
+    cleanups: u32,
+    handler: Option<Handler>,
+    link: Option<usize>,
+    kept: bool,
+    body: script::Body,
+    /// What is compared with the real body.
+    pub polls: u32,
+    /// Likewise.
+    pub drops: u32,
+    /// Likewise.
+    pub log: u64,
+    /// Likewise.
+    pub handled: u32,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Gate {
+    open: bool,
+    waiters: Vec<usize>,
+}
+
+/// Everything.
+#[derive(Clone, Default, Debug)]
+pub struct Model {
+    /// The operations.
+    pub tasks: Vec<Task>,
+    gates: [Gate; GATES],
+    stash: Vec<usize>,
+    handles: Vec<usize>,
+    /// The DPC queue.
+    queue: VecDeque<usize>,
+    /// Tasks whose budget was spent.
+    timers: Vec<usize>,
+    raised: bool,
+    in_dpc: bool,
+    fail_next: bool,
+}
+
+const fn status(status: NTSTATUS) -> u32 {
+    status.to_u32()
+}
+
+impl Model {
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.tasks.clear();
+        for gate in &mut self.gates {
+            gate.open = false;
+            gate.waiters.clear();
+        }
+        self.stash.clear();
+        self.handles.clear();
+        self.queue.clear();
+        self.timers.clear();
+        self.raised = false;
+        self.in_dpc = false;
+        self.fail_next = false;
+    }
+
+    /// How many blocks are allocated.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.tasks.iter().filter(|task| !task.immortal && !task.freed).count()
+    }
+
+    /// How many operations have not ended.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.tasks.iter().filter(|task| task.end.is_none()).count()
+    }
+
+    fn held(&self, n: u8) -> Option<usize> {
+        let holds = |operation: &usize| self.tasks[*operation].clients > 0;
+        let all = 0..self.tasks.len();
+        let count = all.clone().filter(holds).count();
+        all.filter(holds).nth(usize::from(n).checked_rem(count)?)
+    }
+
+    /// What a step does, and what it must answer.
+    pub fn step(&mut self, step: &Step) -> Option<Done> {
+        let on = |operation, answer| Some(Done { operation: Some(operation), answer });
+        let nothing = |operation| Some(Done { operation: Some(operation), answer: NOTHING });
+        let command = Some(Done { operation: None, answer: NOTHING });
+        let plain = |answer| Answer { status: answer, out: OutValue::None };
+        let success = status(NTSTATUS::SUCCESS);
+        match step.op {
+            Op::Spawn { kind, script, cancellable, linked, .. } => {
+                let link = if linked { self.held(step.target) } else { None };
+                nothing(self.spawn(kind, script, cancellable, link)?)
+            }
+            Op::SpawnError { kind, status } => nothing(self.spawn_error(kind, STATUSES[status])?),
+            Op::Query(_, iid, out) => {
+                let operation = self.held(step.target)?;
+                let answer = query(iid, out);
+                if answer.status == success {
+                    self.tasks[operation].clients += 1;
+                }
+                on(operation, answer)
+            }
+            Op::AddRef(_) => {
+                let operation = self.held(step.target)?;
+                self.tasks[operation].clients += 1;
+                on(operation, plain(0))
+            }
+            Op::Release(_) => {
+                let operation = self.held(step.target)?;
+                let gone = self.release_client(operation);
+                on(operation, plain(gone.into()))
+            }
+            Op::GetStatus(out) => {
+                let operation = self.held(step.target)?;
+                let number = match self.tasks[operation].end {
+                    None => 0,
+                    Some(End::Completed) => 1,
+                    Some(End::Canceled) => 2,
+                    Some(End::Error(_)) => 3,
+                };
+                on(operation, written(out, number))
+            }
+            Op::GetResult(out) => {
+                let operation = self.held(step.target)?;
+                let answer = match (out, self.outcome(operation)) {
+                    (Out::Null, _) => plain(status(NTSTATUS::INVALID_PARAMETER)),
+                    (_, answer) if answer == success => {
+                        Answer { status: answer, out: OutValue::Bytes(Bytes::Value) }
+                    }
+                    (_, answer) => Answer { status: answer, out: OutValue::Bytes(Bytes::Zeroed) },
+                };
+                on(operation, answer)
+            }
+            Op::Cancel => {
+                let operation = self.held(step.target)?;
+                self.cancel(operation);
+                on(operation, plain(success))
+            }
+            Op::GetError(out) => {
+                let operation = self.held(step.target)?;
+                on(operation, written(out, self.outcome(operation)))
+            }
+            Op::GetResultSize(out) => {
+                let operation = self.held(step.target)?;
+                on(operation, written(out, self.tasks[operation].kind.size() as u32))
+            }
+            Op::Wait(timeout) => {
+                let operation = self.held(step.target)?;
+                let task = &self.tasks[operation];
+                let answer = match timeout {
+                    _ if task.immortal => success,
+                    Timeout::Zero if task.end.is_some() => success,
+                    Timeout::Zero => status(NTSTATUS::TIMEOUT),
+                    Timeout::Forever | Timeout::Some => status(NTSTATUS::NOT_SUPPORTED),
+                };
+                on(operation, plain(answer))
+            }
+            Op::SetCompleted(handler) => {
+                let operation = self.held(step.target)?;
+                on(operation, plain(self.set_completed(operation, handler)))
+            }
+            Op::OpenGate(gate) => {
+                self.open_gate(gate.into());
+                command
+            }
+            Op::WakeStash { index, by_ref } => {
+                let operation = take(&mut self.stash, index)?;
+                if by_ref {
+                    self.wake_by_ref(operation);
+                    self.put_stash(operation);
+                } else {
+                    self.wake_by_value(operation);
+                }
+                nothing(operation)
+            }
+            Op::CloneStash(index) => {
+                let operation = take(&mut self.stash, index)?;
+                self.tasks[operation].others += 1;
+                self.put_stash(operation);
+                self.put_stash(operation);
+                nothing(operation)
+            }
+            Op::DropStash(index) => {
+                let operation = take(&mut self.stash, index)?;
+                self.release_other(operation);
+                nothing(operation)
+            }
+            Op::HandleCancel(index) => {
+                let operation = take(&mut self.handles, index)?;
+                self.cancel(operation);
+                self.put_handle(operation);
+                nothing(operation)
+            }
+            Op::HandleClone(index) => {
+                let operation = take(&mut self.handles, index)?;
+                self.tasks[operation].others += 1;
+                self.put_handle(operation);
+                self.put_handle(operation);
+                nothing(operation)
+            }
+            Op::HandleDrop(index) => {
+                let operation = take(&mut self.handles, index)?;
+                self.release_other(operation);
+                nothing(operation)
+            }
+            Op::Raise => {
+                self.raised = true;
+                command
+            }
+            Op::Lower => {
+                self.raised = false;
+                self.drain();
+                command
+            }
+            Op::AdvanceTime => {
+                self.advance_time();
+                command
+            }
+            Op::FailAllocation => {
+                self.fail_next = true;
+                command
+            }
+            Op::CancelAll => {
+                self.cancel_all();
+                command
+            }
+            Op::Schedule(_) => None,
+        }
+    }
+
+    /// The end of a run begins: IRQL is lowered, every gate is opened.
+    pub fn open_everything(&mut self) {
+        self.raised = false;
+        self.drain();
+        for gate in 0..GATES {
+            self.open_gate(gate);
+        }
+    }
+
+    /// As `perform::release_everything`.
+    pub fn release_everything(&mut self) {
+        for gate in 0..GATES {
+            while let Some(operation) = self.gates[gate].waiters.pop() {
+                self.release_other(operation);
+            }
+        }
+        while let Some(operation) = take(&mut self.stash, 0) {
+            self.release_other(operation);
+        }
+        while let Some(operation) = take(&mut self.handles, 0) {
+            self.release_other(operation);
+        }
+        for operation in 0..self.tasks.len() {
+            while self.tasks[operation].clients > 0 {
+                self.release_client(operation);
+            }
+        }
+    }
+
+    /// Every task that has not ended is asked to, the newest first.
+    pub fn cancel_all(&mut self) {
+        // Under the tracker's lock nothing runs.
+        let raised = core::mem::replace(&mut self.raised, true);
+        for operation in (0..self.tasks.len()).rev() {
+            if self.tasks[operation].end.is_none() {
+                self.cancel(operation);
+            }
+        }
+        self.raised = raised;
+        self.drain();
+    }
+
+    fn spawn(&mut self, kind: Kind, script: Script, cancellable: bool, link: Option<usize>) -> Option<usize> {
+        let operation = self.make(kind, script)?;
+        if let Some(link) = link {
+            self.tasks[link].others += 1;
+            self.tasks[operation].link = Some(link);
+        }
+        let no_memory = core::mem::take(&mut self.fail_next);
+        let task = &mut self.tasks[operation];
+        task.clients = 1;
+        if no_memory {
+            task.immortal = true;
+            task.end = Some(End::Error(status(NTSTATUS::INSUFFICIENT_RESOURCES)));
+            self.drop_body(operation);
+        } else {
+            task.scheduled = true;
+            if cancellable {
+                task.others += 1;
+            }
+            self.enqueue(operation);
+        }
+        if cancellable {
+            self.put_handle(operation);
+        }
+        Some(operation)
+    }
+
+    fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
+        let operation = self.make(kind, Script { shape: crate::script::Shape::Plain, steps: [0; 6] })?;
+        let no_memory = core::mem::take(&mut self.fail_next);
+        let task = &mut self.tasks[operation];
+        task.clients = 1;
+        task.immortal = no_memory;
+        task.end = Some(End::Error(match error {
+            _ if no_memory => status(NTSTATUS::INSUFFICIENT_RESOURCES),
+            // Severities 0 and 1 are success and information [C7].
+            code if code >> 31 == 0 => status(NTSTATUS::UNSUCCESSFUL),
+            code => code,
+        }));
+        Some(operation)
+    }
+
+    fn make(&mut self, kind: Kind, script: Script) -> Option<usize> {
+        let operation = self.tasks.len();
+        if operation >= OPERATIONS {
+            return None;
+        }
+        self.tasks.push(Task {
+            kind,
+            script,
+            end: None,
+            immortal: false,
+            freed: false,
+            clients: 0,
+            others: 0,
+            scheduled: false,
+            running: false,
+            cancel: false,
+            unwinding: false,
+            abandoned: false,
+            doomed: false,
+            cleanups: 0,
+            handler: None,
+            link: None,
+            kept: false,
+            body: script::Body::new(script.shape),
+            polls: 0,
+            drops: 0,
+            log: 0,
+            handled: 0,
+        });
+        Some(operation)
+    }
+
+    fn outcome(&self, operation: usize) -> u32 {
+        match self.tasks[operation].end {
+            None => status(NTSTATUS::PENDING),
+            Some(End::Completed) => status(NTSTATUS::SUCCESS),
+            Some(End::Canceled) => status(NTSTATUS::CANCELLED),
+            Some(End::Error(error)) => error,
+        }
+    }
+
+    fn set_completed(&mut self, operation: usize, handler: Handler) -> u32 {
+        let task = &mut self.tasks[operation];
+        if handler == Handler::Null {
+            return status(NTSTATUS::INVALID_PARAMETER);
+        }
+        // The constant operation takes any number of handlers [C11].
+        if task.immortal {
+            task.handled += 1;
+            return status(NTSTATUS::SUCCESS);
+        }
+        if task.handler.is_some() {
+            return status(NTSTATUS::INVALID_DEVICE_STATE);
+        }
+        task.handler = Some(handler);
+        if handler == Handler::Releases {
+            task.others += 1;
+        }
+        if task.end.is_some() {
+            self.run_handler(operation);
+        }
+        status(NTSTATUS::SUCCESS)
+    }
+
+    fn put_stash(&mut self, operation: usize) {
+        if self.stash.len() < STASH {
+            self.stash.push(operation);
+        } else {
+            self.release_other(operation);
+        }
+    }
+
+    fn put_handle(&mut self, operation: usize) {
+        if self.handles.len() < HANDLES {
+            self.handles.push(operation);
+        } else {
+            self.release_other(operation);
+        }
+    }
+}
+
+fn take(list: &mut Vec<usize>, n: u8) -> Option<usize> {
+    let index = usize::from(n).checked_rem(list.len())?;
+    Some(list.remove(index))
+}
+
+/// A slot that writes four bytes.
+fn written(out: Out, number: u32) -> Answer {
+    match out {
+        Out::Null => Answer { status: status(NTSTATUS::INVALID_PARAMETER), out: OutValue::Untouched },
+        Out::Given | Out::Misaligned => {
+            Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::Number(number) }
+        }
+    }
+}
+
+fn query(iid: Iid, out: Out) -> Answer {
+    let invalid = status(NTSTATUS::INVALID_PARAMETER);
+    if out == Out::Null {
+        return Answer { status: invalid, out: OutValue::None };
+    }
+    let found = |via| Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::Interface(via) };
+    match iid {
+        Iid::Null => Answer { status: invalid, out: OutValue::Null },
+        Iid::Nobodys => Answer { status: status(NTSTATUS::NOINTERFACE), out: OutValue::Null },
+        // IUnknown is always the same pointer [C2].
+        Iid::Unknown | Iid::Operation => found(Via::Operation),
+        Iid::Control => found(Via::Control),
+    }
+}

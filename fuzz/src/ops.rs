@@ -1,0 +1,272 @@
+//! The operation grammar: what clients do, four bytes an operation, every four bytes an operation.
+//!
+//! ```text
+//! vtable     "NTV1"                              record*
+//! schedules  "NTS1"  processors  flags  0  0     record*
+//! record     opcode | processor << 6    target   a   b
+//! ```
+//!
+//! A `Spawn` takes the record after it too: its steps are `a b` and the next four bytes. What a target means is decided when the
+//! operation is done: the n-th of the operations that the processor holds a reference to, so that nearly every step reaches one.
+//! A change that gives existing inputs another meaning is a new version number, and a breaking change.
+
+use core::fmt;
+
+use crate::script::{STEPS, Script, Shape};
+use crate::value::Kind;
+
+/// The bytes of a record.
+pub const RECORD: usize = 4;
+/// More operations than this in one input are not decoded.
+pub const LONGEST: usize = 96;
+
+/// Which of the interfaces a call goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// `IAsyncOperation<T>`.
+    Operation,
+    /// `IAsyncControl`.
+    Control,
+}
+
+/// What QueryInterface is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Iid {
+    /// `IUnknown`.
+    Unknown,
+    /// `IAsyncOperation`.
+    Operation,
+    /// `IAsyncControl`.
+    Control,
+    /// An interface that nobody has.
+    Nobodys,
+    /// A null pointer.
+    Null,
+}
+
+/// What becomes of an out-parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Out {
+    /// Aligned.
+    Given,
+    /// At an odd address.
+    Misaligned,
+    /// Null.
+    Null,
+}
+
+/// What `wait` is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timeout {
+    /// Zero.
+    Zero,
+    /// A null pointer: for ever.
+    Forever,
+    /// One millisecond.
+    Some,
+}
+
+/// The completion handler that is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handler {
+    /// Records that it ran.
+    Records,
+    /// Releases a reference of its own, too.
+    Releases,
+    /// Null.
+    Null,
+}
+
+/// What one client does once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Spawns an operation.
+    Spawn {
+        /// Its value.
+        kind: Kind,
+        /// Its body.
+        script: Script,
+        /// With a cancel handle.
+        cancellable: bool,
+        /// Its body holds a reference to the target.
+        linked: bool,
+        /// Every processor gets a reference.
+        shared: bool,
+    },
+    /// Makes an operation that failed before it began.
+    SpawnError {
+        /// Its value.
+        kind: Kind,
+        /// Which status: an index into [`STATUSES`].
+        status: usize,
+    },
+    /// `QueryInterface`.
+    Query(Via, Iid, Out),
+    /// `AddRef`.
+    AddRef(Via),
+    /// `Release`.
+    Release(Via),
+    /// `get_status`.
+    GetStatus(Out),
+    /// `get_result`.
+    GetResult(Out),
+    /// `cancel`.
+    Cancel,
+    /// `get_error`.
+    GetError(Out),
+    /// `get_result_size`.
+    GetResultSize(Out),
+    /// `set_completed`.
+    SetCompleted(Handler),
+    /// `wait`.
+    Wait(Timeout),
+    /// Opens a gate that bodies wait for.
+    OpenGate(u8),
+    /// Wakes with a waker from the stash: by value, or by reference.
+    WakeStash {
+        /// Which.
+        index: u8,
+        /// Keep the waker.
+        by_ref: bool,
+    },
+    /// Clones a waker in the stash.
+    CloneStash(u8),
+    /// Drops a waker from the stash.
+    DropStash(u8),
+    /// Cancels through a handle.
+    HandleCancel(u8),
+    /// Clones a handle.
+    HandleClone(u8),
+    /// Drops a handle.
+    HandleDrop(u8),
+    /// Raises the IRQL to DISPATCH_LEVEL, where no DPC runs on this processor.
+    Raise,
+    /// Lowers it again: the DPCs run.
+    Lower,
+    /// Moves the clock by two ticks.
+    AdvanceTime,
+    /// The next pool allocation fails.
+    FailAllocation,
+    /// Cancels every task of the tracker.
+    CancelAll,
+    /// Three bytes for the schedule: not a step.
+    Schedule([u8; 3]),
+}
+
+/// The statuses that error operations are made with: failures, a warning, and codes that `[C7]` replaces.
+pub const STATUSES: [u32; 6] = [0xC000_0001, 0xC000_0022, 0x8000_0005, 0, 0x103, 0x4000_0000];
+
+/// An operation, and who does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The processor whose program it belongs to. Always 0 in `vtable`.
+    pub processor: u8,
+    /// Which operation it is done to: see the [module](self).
+    pub target: u8,
+    /// What is done.
+    pub op: Op,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "P{} {:?}", self.processor, self.op)?;
+        match self.op {
+            Op::Spawn { linked: false, .. }
+            | Op::SpawnError { .. }
+            | Op::OpenGate(_)
+            | Op::WakeStash { .. }
+            | Op::CloneStash(_)
+            | Op::DropStash(_)
+            | Op::HandleCancel(_)
+            | Op::HandleClone(_)
+            | Op::HandleDrop(_)
+            | Op::Raise
+            | Op::Lower
+            | Op::AdvanceTime
+            | Op::FailAllocation
+            | Op::CancelAll
+            | Op::Schedule(_) => Ok(()),
+            _ => write!(f, " on its held operation #{} (modulo)", self.target),
+        }
+    }
+}
+
+/// Decodes records until they are used up.
+#[must_use]
+pub fn decode(mut records: &[u8]) -> Vec<Step> {
+    let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
+    while let Some((step, rest)) = decode_one(records) {
+        steps.push(step);
+        records = rest;
+        if steps.len() == LONGEST {
+            break;
+        }
+    }
+    steps
+}
+
+fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
+    let ([head, target, a, b], mut rest) = records.split_first_chunk()?;
+    let (a, b) = (*a, *b);
+    let via = if a & 1 == 0 { Via::Operation } else { Via::Control };
+    let out = match a >> 1 & 3 {
+        0 | 1 => Out::Given,
+        2 => Out::Misaligned,
+        _ => Out::Null,
+    };
+    let op = match head & 31 {
+        0..=3 => {
+            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
+            rest = after;
+            let [s2, s3, s4, s5] = *tail;
+            let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
+            let selector = target >> 4;
+            Op::Spawn {
+                kind: Kind::ALL[usize::from(target & 15) % Kind::ALL.len()],
+                script: Script { shape: Shape::ALL[usize::from(selector & 7) % Shape::ALL.len()], steps },
+                cancellable: head & 1 == 1,
+                linked: selector & 8 != 0,
+                shared: head & 2 == 0,
+            }
+        }
+        4 => Op::SpawnError {
+            kind: Kind::ALL[usize::from(a) % Kind::ALL.len()],
+            status: usize::from(b) % STATUSES.len(),
+        },
+        5 => {
+            let iid = [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Control, Iid::Nobodys, Iid::Null];
+            Op::Query(via, iid[usize::from(b) % iid.len()], out)
+        }
+        6 => Op::AddRef(via),
+        7 | 8 => Op::Release(via),
+        9 => Op::GetStatus(out),
+        10 | 11 => Op::GetResult(out),
+        12 | 13 => Op::Cancel,
+        14 => Op::GetError(out),
+        15 => Op::GetResultSize(out),
+        16 => Op::SetCompleted(match a % 4 {
+            0 | 1 => Handler::Records,
+            2 => Handler::Releases,
+            _ => Handler::Null,
+        }),
+        17 => Op::Wait(match a % 3 {
+            0 => Timeout::Zero,
+            1 => Timeout::Forever,
+            _ => Timeout::Some,
+        }),
+        18 | 19 => Op::OpenGate(a % crate::script::GATES as u8),
+        20 => Op::WakeStash { index: a, by_ref: b & 1 == 1 },
+        21 => Op::CloneStash(a),
+        22 => Op::DropStash(a),
+        23 => Op::HandleCancel(a),
+        24 => Op::HandleClone(a),
+        25 => Op::HandleDrop(a),
+        26 => Op::Raise,
+        27 => Op::Lower,
+        28 => Op::AdvanceTime,
+        29 => Op::FailAllocation,
+        30 => Op::CancelAll,
+        _ => Op::Schedule([*target, a, b]),
+    };
+    Some((Step { processor: head >> 6, target: *target, op }, rest))
+}

@@ -1,0 +1,317 @@
+//! Does what a step says, to the real thing. What is done is always legal: a call is made only by a processor that holds a
+//! reference, and a reference that is given up is taken from the tables first.
+
+use ntcom::{AsyncOperationRaw, NTSTATUS};
+use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
+
+use crate::{
+    OPERATIONS, PROCESSORS,
+    body::body,
+    call::{self, Answer, OutValue},
+    ops::{Handler, Op, Out, STATUSES, Step, Via},
+    script::Script,
+    value::{Aligned, Kind, Padded, Page, Value},
+    world::World,
+};
+
+/// What a step did, if it reached something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// To which operation, if to one.
+    pub operation: Option<usize>,
+    /// What was answered.
+    pub answer: Answer,
+}
+
+/// What a command without an answer answers.
+pub const NOTHING: Answer = Answer { status: 0, out: OutValue::None };
+
+/// Two clock ticks, in units of 100 ns.
+pub const TWO_TICKS: u64 = 2 * 156_250;
+
+/// Does one step on this processor, of which there are `processors`.
+pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
+    world.steps.set(world.steps.get() + 1);
+    let done = dispatch(world, processor, processors, step);
+    let reached = match step.op {
+        Op::Raise | Op::Lower | Op::AdvanceTime | Op::FailAllocation | Op::CancelAll => false,
+        _ => done.is_some(),
+    };
+    if reached {
+        world.reached();
+    }
+    done
+}
+
+fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
+    let held = || world.held(processor, step.target);
+    let on = |operation, answer| Some(Done { operation: Some(operation), answer });
+    let command = || Some(Done { operation: None, answer: NOTHING });
+    match step.op {
+        Op::Spawn { kind, script, cancellable, linked, shared } => {
+            let link = if linked { held() } else { None };
+            let operation = make(world, kind, link)?;
+            let raw = spawn_kind(world, kind, operation, script, cancellable);
+            publish(world, operation, raw, processor, if shared { processors } else { 1 });
+            on(operation, NOTHING)
+        }
+        Op::SpawnError { kind, status } => {
+            let operation = make(world, kind, None)?;
+            let raw = spawn_error_kind(kind, NTSTATUS::from_u32(STATUSES[status]));
+            world.slot(operation).bodyless.set(true);
+            publish(world, operation, raw, processor, 1);
+            on(operation, NOTHING)
+        }
+        Op::Query(via, iid, out) => {
+            let operation = held()?;
+            let answer = call::query(world, operation, via, iid, out);
+            if answer.status == NTSTATUS::SUCCESS.to_u32() {
+                own(world, operation, processor, 1);
+            }
+            on(operation, answer)
+        }
+        Op::AddRef(via) => {
+            let operation = held()?;
+            let answer = call::add_ref(world, operation, via);
+            own(world, operation, processor, 1);
+            on(operation, answer)
+        }
+        Op::Release(via) => {
+            let operation = held()?;
+            own(world, operation, processor, -1);
+            on(operation, call::release(world, operation, via))
+        }
+        Op::GetStatus(out) => held().and_then(|o| on(o, call::get_status(world, o, out))),
+        Op::GetResult(out) => held().and_then(|o| on(o, call::get_result(world, o, out))),
+        Op::Cancel => held().and_then(|o| on(o, call::cancel(world, o))),
+        Op::GetError(out) => held().and_then(|o| on(o, call::get_error(world, o, out))),
+        Op::GetResultSize(out) => held().and_then(|o| on(o, call::get_result_size(world, o, out))),
+        Op::Wait(timeout) => held().and_then(|o| on(o, call::wait(world, o, timeout))),
+        Op::SetCompleted(handler) => {
+            let operation = held()?;
+            on(operation, set_completed(world, operation, handler))
+        }
+        Op::OpenGate(gate) => {
+            world.open_gate(gate.into());
+            command()
+        }
+        Op::WakeStash { index, by_ref } => {
+            let (operation, waker) = world.take_stashed(index)?;
+            if by_ref {
+                waker.wake_by_ref();
+                drop(world.stash(operation, waker));
+            } else {
+                waker.wake();
+            }
+            on(operation, NOTHING)
+        }
+        Op::CloneStash(index) => {
+            let (operation, waker) = world.take_stashed(index)?;
+            let clone = waker.clone();
+            drop(world.stash(operation, waker));
+            drop(world.stash(operation, clone));
+            on(operation, NOTHING)
+        }
+        Op::DropStash(index) => {
+            let (operation, waker) = world.take_stashed(index)?;
+            drop(waker);
+            on(operation, NOTHING)
+        }
+        Op::HandleCancel(index) => {
+            let (operation, handle) = world.take_handle(index)?;
+            handle.cancel();
+            world.put_handle(operation, handle);
+            on(operation, NOTHING)
+        }
+        Op::HandleClone(index) => {
+            let (operation, handle) = world.take_handle(index)?;
+            let clone = handle.clone();
+            world.put_handle(operation, handle);
+            world.put_handle(operation, clone);
+            on(operation, NOTHING)
+        }
+        Op::HandleDrop(index) => {
+            let (operation, handle) = world.take_handle(index)?;
+            drop(handle);
+            on(operation, NOTHING)
+        }
+        Op::Raise => {
+            raise(world, processor);
+            command()
+        }
+        Op::Lower => {
+            lower(world, processor);
+            command()
+        }
+        Op::AdvanceTime => {
+            ntsim::advance_time(TWO_TICKS);
+            command()
+        }
+        Op::FailAllocation => {
+            ntsim::fail_allocation(0);
+            command()
+        }
+        Op::CancelAll => {
+            ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
+            command()
+        }
+        Op::Schedule(_) => None,
+    }
+}
+
+/// To DISPATCH_LEVEL, if the program is not there already.
+pub fn raise(world: &World, processor: usize) {
+    let raised = &world.raised[processor];
+    if raised.get().is_none() {
+        // SAFETY: from below, by a program at PASSIVE_LEVEL.
+        raised.set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
+    }
+}
+
+/// Back to where it was.
+pub fn lower(world: &World, processor: usize) {
+    if let Some(irql) = world.raised[processor].take() {
+        // SAFETY: what the raise answered.
+        unsafe { KeLowerIrql(irql) };
+    }
+}
+
+/// A set_completed with the reference that a releasing handler needs.
+fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
+    if handler == Handler::Releases {
+        call::add_ref(world, operation, Via::Operation);
+    }
+    let answer = call::set_completed(world, operation, handler);
+    let slot = world.slot(operation);
+    if answer.status == NTSTATUS::SUCCESS.to_u32() {
+        slot.handlers.set(slot.handlers.get() + 1);
+    } else if handler == Handler::Releases {
+        call::release(world, operation, Via::Operation);
+    }
+    answer
+}
+
+fn own(world: &World, operation: usize, processor: usize, by: i32) {
+    let count = &world.slot(operation).references[processor];
+    count.set(count.get().saturating_add_signed(by));
+}
+
+/// The number of a new operation, whose body holds a reference to `link`.
+fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
+    let operation = world.spawned.get();
+    if operation >= OPERATIONS {
+        return None;
+    }
+    world.spawned.set(operation + 1);
+    let slot = world.slot(operation);
+    slot.kind.set(kind);
+    slot.body.spawning.set(true);
+    if let Some(link) = link {
+        call::add_ref(world, link, Via::Operation);
+        slot.body.link.set(Some(link));
+    }
+    Some(operation)
+}
+
+/// A spawn has returned: its spawner, and other processors, may use the operation.
+fn publish(
+    world: &World,
+    operation: usize,
+    raw: *mut AsyncOperationRaw<u8>,
+    processor: usize,
+    owners: usize,
+) {
+    if raw.is_null() {
+        ntsim::fail("C11", format!("spawning operation {operation} returned null"));
+    }
+    let slot = world.slot(operation);
+    slot.body.spawning.set(false);
+    // Dropped without a poll, at this point: it was refused, or there was no memory for it.
+    if slot.body.drops.get() > 0 && slot.body.polls.get() == 0 {
+        slot.bodyless.set(true);
+    }
+    slot.operation.set(raw.cast());
+    call::received(world, operation);
+    own(world, operation, processor, 1);
+    for other in (0..owners.min(PROCESSORS)).filter(|other| *other != processor) {
+        call::add_ref(world, operation, Via::Operation);
+        own(world, operation, other, 1);
+    }
+}
+
+fn spawn_kind(
+    world: &World,
+    kind: Kind,
+    operation: usize,
+    script: Script,
+    cancellable: bool,
+) -> *mut AsyncOperationRaw<u8> {
+    match kind {
+        Kind::Unit => spawn::<()>(world, operation, script, cancellable),
+        Kind::U8 => spawn::<u8>(world, operation, script, cancellable),
+        Kind::U64 => spawn::<u64>(world, operation, script, cancellable),
+        Kind::Padded => spawn::<Padded>(world, operation, script, cancellable),
+        Kind::Aligned => spawn::<Aligned>(world, operation, script, cancellable),
+        Kind::Page => spawn::<Page>(world, operation, script, cancellable),
+    }
+}
+
+fn spawn<T: Value>(
+    world: &World,
+    operation: usize,
+    script: Script,
+    cancellable: bool,
+) -> *mut AsyncOperationRaw<u8> {
+    let body = body::<T>(operation, script);
+    if cancellable {
+        let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(body);
+        world.put_handle(operation, handle);
+        raw.cast()
+    } else {
+        ntcom::spawn_async_operation_raw(body).cast()
+    }
+}
+
+fn spawn_error_kind(kind: Kind, status: NTSTATUS) -> *mut AsyncOperationRaw<u8> {
+    match kind {
+        Kind::Unit => ntcom::spawn_async_operation_error_raw::<()>(status).cast(),
+        Kind::U8 => ntcom::spawn_async_operation_error_raw::<u8>(status),
+        Kind::U64 => ntcom::spawn_async_operation_error_raw::<u64>(status).cast(),
+        Kind::Padded => ntcom::spawn_async_operation_error_raw::<Padded>(status).cast(),
+        Kind::Aligned => ntcom::spawn_async_operation_error_raw::<Aligned>(status).cast(),
+        Kind::Page => ntcom::spawn_async_operation_error_raw::<Page>(status).cast(),
+    }
+}
+
+/// What clients may still do when a run ends: everything that they hold is given up, on this processor.
+pub fn release_everything(world: &World) {
+    for gate in 0..crate::script::GATES {
+        // One at a time: dropping a waker may let bodies run.
+        while let Some((_, waker)) = pop_waiter(world, gate) {
+            drop(waker);
+        }
+    }
+    while let Some((_, waker)) = world.take_stashed(0) {
+        drop(waker);
+    }
+    while let Some((_, handle)) = world.take_handle(0) {
+        drop(handle);
+    }
+    for operation in 0..world.spawned.get() {
+        for processor in 0..PROCESSORS {
+            while world.slot(operation).references[processor].get() > 0 {
+                own(world, operation, processor, -1);
+                call::release(world, operation, Via::Operation);
+            }
+        }
+    }
+}
+
+fn pop_waiter(world: &World, gate: usize) -> Option<(usize, core::task::Waker)> {
+    world.gates.borrow_mut()[gate].waiters.pop()
+}
+
+/// A quiet look: has it ended, by its own account? For the ends of runs.
+pub fn has_ended(world: &World, operation: usize) -> bool {
+    call::get_status(world, operation, Out::Given).out != OutValue::Number(0)
+}

@@ -1,0 +1,117 @@
+//! Runs an input to its end, on a simulated kernel, and judges it.
+
+use core::fmt;
+
+use ntsim::{Config, Counters, Simulation, Stop};
+
+use crate::{
+    input::{Input, Malformed, SchedulesInput, VtableInput},
+    schedules, vtable,
+};
+
+/// What a run found out.
+pub struct Report {
+    /// Why it is a finding, if it is one.
+    pub stop: Option<Stop>,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps that reached a live object.
+    pub live: u64,
+    /// What the kernel counted.
+    pub counters: Counters,
+}
+
+impl Report {
+    /// The rule, bug check or limit that was broken.
+    #[must_use]
+    pub fn oracle(&self) -> Option<String> {
+        self.stop.as_ref().map(|stop| match stop {
+            Stop::BugCheck(bug) => format!("bug check {:#x}", bug.code),
+            Stop::Failure { oracle, .. } => (*oracle).to_owned(),
+            Stop::StepLimit { .. } => "step limit".to_owned(),
+            Stop::Deadlock { .. } => "deadlock".to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.stop, self.oracle()) {
+            (Some(stop), Some(oracle)) => write!(f, "FINDING {oracle}: {stop}"),
+            _ => write!(f, "clean: {} steps, {} of them on live objects", self.steps, self.live),
+        }
+    }
+}
+
+/// A kernel that is used for one input after the other.
+pub struct Runner {
+    kernel: Simulation,
+    model: crate::model::Model,
+}
+
+/// Preemption points after which a fair schedule must have ended: a thousand for each of the longest input's operations.
+pub const STEP_LIMIT: u64 = 100_000;
+
+/// The kernel that an input of this target is run on.
+pub(crate) fn config(processors: usize, step_time: u64, trace: bool) -> Config {
+    Config { processors, trace, step_limit: STEP_LIMIT, step_time, ..Config::default() }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runner {
+    /// A kernel for this thread.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            kernel: Simulation::new(Config::default(), ntsim::Schedule::round_robin()),
+            model: crate::model::Model::default(),
+        }
+    }
+
+    /// Runs an input of `vtable`. With `trace` the kernel writes down what happens.
+    pub fn vtable(&mut self, input: &VtableInput, trace: bool) -> Report {
+        self.kernel.reset(config(1, 0, trace), ntsim::Schedule::round_robin());
+        let model = core::mem::take(&mut self.model);
+        let (stop, model) = vtable::run(&mut self.kernel, input, model);
+        self.model = model;
+        self.report(stop)
+    }
+
+    /// Runs an input of `schedules`.
+    pub fn schedules(&mut self, input: &SchedulesInput, trace: bool) -> Report {
+        let schedule = ntsim::Schedule::bytes(input.schedule.clone());
+        self.kernel.reset(config(input.processors, 1, trace), schedule);
+        let stop = schedules::run(&mut self.kernel, input);
+        self.report(stop)
+    }
+
+    /// Decodes and runs an input of the named target. None: there is no such target.
+    ///
+    /// # Errors
+    /// The bytes are no input of it.
+    pub fn named(&mut self, target: &str, data: &[u8], trace: bool) -> Option<Result<Report, Malformed>> {
+        match target {
+            VtableInput::TARGET => Some(VtableInput::decode(data).map(|input| self.vtable(&input, trace))),
+            SchedulesInput::TARGET => {
+                Some(SchedulesInput::decode(data).map(|input| self.schedules(&input, trace)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The last run's trace, if it was asked for.
+    #[must_use]
+    pub fn trace(&self) -> &ntsim::Trace {
+        self.kernel.trace()
+    }
+
+    fn report(&self, stop: Option<Stop>) -> Report {
+        let (steps, live) = crate::world::with(|world| (world.steps.get(), world.live.get()));
+        Report { stop, steps, live, counters: self.kernel.counters() }
+    }
+}

@@ -1,0 +1,182 @@
+//! The `schedules` oracles: several processors, any interleaving. What must hold whatever the order: rules C5–C10, one poll at a
+//! time, nothing lost, nothing left, and an end of it.
+
+use std::rc::Rc;
+
+use ntcom::NTSTATUS;
+use ntsim::{Simulation, Stop};
+
+use crate::{
+    call::{self, OutValue},
+    input::SchedulesInput,
+    ops::{Iid, Op, Out, Step},
+    perform::{Done, lower, perform, release_everything},
+    script::GATES,
+    value::Bytes,
+    world::{self, Waiting, World},
+};
+
+/// Runs an input. Why it failed, if it did.
+pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
+    world::with(World::reset);
+    phases(kernel, input).err()
+}
+
+fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
+    let processors = input.processors;
+    let steps = Rc::new(input.steps.clone());
+    let programs = (0..processors).map(|processor| -> (usize, ntsim::Program) {
+        let steps = Rc::clone(&steps);
+        (processor, Box::new(move || world::with(|world| drive(world, processor, processors, &steps))))
+    });
+    kernel.run(programs.collect())?;
+    // Everything that waits for a gate must come to its end now.
+    on_processor_0(kernel, |world| {
+        world.all_open.set(true);
+        for gate in 0..GATES {
+            world.open_gate(gate);
+        }
+    })?;
+    on_processor_0(kernel, |world| {
+        nothing_is_lost(world);
+        release_everything(world);
+    })?;
+    for _ in 0..ROUNDS {
+        if world::with(unfinished).is_none() {
+            break;
+        }
+        on_processor_0(kernel, |_| ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all))?;
+    }
+    on_processor_0(kernel, everything_has_ended)?;
+    kernel.unload()
+}
+
+/// Every script has ended after as many polls: each round is a poll at least.
+const ROUNDS: usize = 128;
+
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+}
+
+fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
+    for step in steps.iter().filter(|step| usize::from(step.processor) == processor) {
+        if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
+        {
+            check(world, operation, step, answer.status, answer.out);
+        }
+    }
+    lower(world, processor);
+}
+
+fn check(world: &World, operation: usize, step: &Step, status: u32, out: OutValue) {
+    let success = status == NTSTATUS::SUCCESS.to_u32();
+    match (step.op, out) {
+        (Op::GetStatus(_), OutValue::Number(number)) => {
+            if !success || number > 3 {
+                fail("C4", operation, format!("get_status answers {status:#x} and {number}"));
+            }
+            if number > 0 {
+                ended(world, operation, number.cast_signed());
+            }
+        }
+        (Op::GetResult(_), OutValue::Bytes(bytes)) => {
+            let expected = if success { Bytes::Value } else { Bytes::Zeroed };
+            if bytes != expected {
+                fail("C5", operation, format!("get_result answers {status:#x} and leaves {bytes:?}"));
+            }
+            let pending = status == NTSTATUS::PENDING.to_u32();
+            let slot = world.slot(operation);
+            if pending && slot.ended.get() != 0 {
+                fail("C6", operation, "get_result is pending after a terminal status".into());
+            }
+            if status == NTSTATUS::CANCELLED.to_u32() {
+                ended(world, operation, 2);
+            } else if success {
+                ended(world, operation, 1);
+            } else if !pending && !slot.bodyless.get() {
+                fail("C7", operation, format!("get_result answers {status:#x}"));
+            }
+        }
+        (Op::GetError(_), OutValue::Number(number)) => {
+            let terminal = number != NTSTATUS::PENDING.to_u32();
+            if terminal && !world.slot(operation).bodyless.get() {
+                ended(world, operation, if number == NTSTATUS::CANCELLED.to_u32() { 2 } else { 1 });
+            }
+        }
+        (Op::Query(_, Iid::Nobodys | Iid::Null, Out::Given), OutValue::Null) => {}
+        (Op::Query(_, Iid::Nobodys | Iid::Null, Out::Given), out) => {
+            fail("C1", operation, format!("a failed QueryInterface leaves {out:?}"));
+        }
+        (Op::Query(_, _, Out::Given), out) if !matches!(out, OutValue::Interface(_)) => {
+            fail("C2", operation, format!("QueryInterface answers {status:#x} and {out:?}"));
+        }
+        (Op::Release(_), _) => {
+            let left: u32 = world.slot(operation).references.iter().map(core::cell::Cell::get).sum();
+            if status == 1 && left > 0 {
+                fail("C3", operation, format!("Release answers 0 with {left} references left"));
+            }
+        }
+        (Op::Cancel, _) if !success => fail("C10", operation, format!("cancel answers {status:#x}")),
+        _ => {}
+    }
+}
+
+/// A terminal status has been seen.
+fn ended(world: &World, operation: usize, status: i32) {
+    let slot = world.slot(operation);
+    let before = slot.ended.replace(status);
+    if before != 0 && before != status {
+        fail("C6", operation, format!("its terminal status was {before} and is {status}"));
+    }
+    if !slot.bodyless.get() && slot.body.drops.get() != 1 {
+        let drops = slot.body.drops.get();
+        fail("C8", operation, format!("it has ended, and its body has been dropped {drops} times"));
+    }
+}
+
+/// All gates are open: a body that has not ended waits for something else.
+fn nothing_is_lost(world: &World) {
+    for operation in 0..world.spawned.get() {
+        let slot = world.slot(operation);
+        let body = &slot.body;
+        let held = slot.references.iter().any(|count| count.get() > 0);
+        if slot.bodyless.get() || body.drops.get() > 0 {
+            continue;
+        }
+        if body.waiting.get() != Waiting::Parked {
+            let waiting = body.waiting.get();
+            fail(
+                "lost wake-up",
+                operation,
+                format!("its wake has come and it was not polled: waiting for {waiting:?}"),
+            );
+        }
+        if held && call::get_status(world, operation, Out::Given).out != OutValue::Number(0) {
+            fail("C8", operation, "it has ended, and its body has not been dropped".into());
+        }
+    }
+}
+
+fn unfinished(world: &World) -> Option<usize> {
+    (0..world.spawned.get()).find(|operation| {
+        let slot = world.slot(*operation);
+        !slot.bodyless.get() && slot.body.drops.get() == 0
+    })
+}
+
+fn everything_has_ended(world: &World) {
+    if let Some(operation) = unfinished(world) {
+        fail("liveness", operation, "it never ends".into());
+    }
+    for operation in 0..world.spawned.get() {
+        let slot = world.slot(operation);
+        if slot.handled.get() != slot.handlers.get() {
+            let (handlers, runs) = (slot.handlers.get(), slot.handled.get());
+            fail("C14", operation, format!("{handlers} completion handlers were accepted, {runs} have run"));
+        }
+    }
+}
+
+fn fail(rule: &'static str, operation: usize, message: String) -> ! {
+    ntsim::fail(rule, format!("operation {operation}: {message}"))
+}

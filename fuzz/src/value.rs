@@ -1,0 +1,182 @@
+//! Values whose bytes say where they belong: every operation's value is made from its number, for each type.
+
+use crate::OPERATIONS;
+
+/// The types of values that operations yield.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `()`: nothing is written.
+    Unit,
+    /// One byte.
+    U8,
+    /// Eight bytes.
+    U64,
+    /// A struct with padding, compared field by field.
+    Padded,
+    /// A struct aligned to 64 bytes: over-aligned for the pool.
+    Aligned,
+    /// 4 KiB.
+    Page,
+}
+
+/// A struct with three bytes of padding.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Padded {
+    byte: u8,
+    word: u32,
+}
+
+/// A struct aligned beyond what the pool gives.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct Aligned([u8; 64]);
+
+/// A large value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Page([u8; 4096]);
+
+/// The largest value, in bytes.
+pub const LARGEST: usize = 4096;
+
+static PAGES: [[u8; LARGEST]; OPERATIONS] = {
+    let mut pages = [[0; LARGEST]; OPERATIONS];
+    let mut operation = 0;
+    while operation < OPERATIONS {
+        let mut index = 0;
+        while index < LARGEST {
+            pages[operation][index] = graffito(operation, index);
+            index += 1;
+        }
+        operation += 1;
+    }
+    pages
+};
+
+/// The byte at this place of this operation's value: never 0, which means "zeroed", nor 0xA5, which means "untouched".
+const fn graffito(operation: usize, index: usize) -> u8 {
+    let byte = (operation * 61 + index * 7 + (index >> 8) * 3 + 17) as u8 | 1;
+    if byte == UNTOUCHED { 0x5B } else { byte }
+}
+
+/// What a buffer is filled with before a call.
+pub const UNTOUCHED: u8 = 0xA5;
+
+/// A type in the list of [`Kind`]s.
+pub trait Value: Copy + Send + Sync + 'static {
+    /// The value of this operation.
+    fn of(operation: usize) -> Self;
+}
+
+fn bytes(operation: usize) -> &'static [u8; LARGEST] {
+    &PAGES[operation % OPERATIONS]
+}
+
+impl Value for () {
+    fn of(_operation: usize) -> Self {}
+}
+
+impl Value for u8 {
+    fn of(operation: usize) -> Self {
+        bytes(operation)[0]
+    }
+}
+
+impl Value for u64 {
+    fn of(operation: usize) -> Self {
+        bytes(operation).first_chunk().copied().map_or(0, Self::from_ne_bytes)
+    }
+}
+
+impl Value for Padded {
+    fn of(operation: usize) -> Self {
+        let bytes = bytes(operation);
+        Self { byte: bytes[0], word: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) }
+    }
+}
+
+impl Value for Aligned {
+    fn of(operation: usize) -> Self {
+        Self(bytes(operation).first_chunk().copied().unwrap_or([0; 64]))
+    }
+}
+
+impl Value for Page {
+    fn of(operation: usize) -> Self {
+        Self(*bytes(operation))
+    }
+}
+
+/// What a buffer holds after a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bytes {
+    /// The operation's value.
+    Value,
+    /// Zeros.
+    Zeroed,
+    /// What was there before.
+    Untouched,
+    /// Something else.
+    Garbage,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Unit, Self::U8, Self::U64, Self::Padded, Self::Aligned, Self::Page];
+
+    /// The type's size in bytes.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        match self {
+            Self::Unit => 0,
+            Self::U8 => 1,
+            Self::U64 | Self::Padded => 8,
+            Self::Aligned => 64,
+            Self::Page => LARGEST,
+        }
+    }
+
+    /// What a buffer of this type's size holds. A unit's buffer always holds what is expected.
+    #[must_use]
+    pub fn recognise(self, operation: usize, buffer: &[u8], expected: Bytes) -> Bytes {
+        let value = &bytes(operation)[..self.size()];
+        let is_value = match self {
+            Self::Unit => return expected,
+            Self::Padded => buffer[0] == value[0] && buffer[4..8] == value[4..8],
+            _ => buffer == value,
+        };
+        if is_value {
+            Bytes::Value
+        } else if buffer.iter().all(|byte| *byte == 0) {
+            Bytes::Zeroed
+        } else if buffer.iter().all(|byte| *byte == UNTOUCHED) {
+            Bytes::Untouched
+        } else {
+            Bytes::Garbage
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aligned, Bytes, Kind, Padded, Page, Value, bytes};
+
+    #[test]
+    fn the_sizes_are_the_types() {
+        assert_eq!(Kind::Padded.size(), size_of::<Padded>());
+        assert_eq!(Kind::Aligned.size(), size_of::<Aligned>());
+        assert_eq!(Kind::Page.size(), size_of::<Page>());
+        assert_eq!(align_of::<Aligned>(), 64);
+    }
+
+    #[test]
+    fn another_operations_value_is_garbage() {
+        for kind in Kind::ALL.into_iter().skip(1) {
+            let mine = &bytes(3)[..kind.size()];
+            assert_eq!(kind.recognise(3, mine, Bytes::Zeroed), Bytes::Value, "{kind:?}");
+            assert_eq!(kind.recognise(4, mine, Bytes::Value), Bytes::Garbage, "{kind:?}");
+        }
+        assert_eq!(u8::of(3), bytes(3)[0]);
+    }
+}

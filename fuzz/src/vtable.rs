@@ -1,0 +1,126 @@
+//! The `vtable` oracle: one processor, and after every step every answer, every body and every block as the model says.
+
+use core::cell::RefCell;
+use std::rc::Rc;
+
+use ntsim::{Simulation, Stop};
+
+use crate::{
+    call::Answer,
+    input::VtableInput,
+    model::Model,
+    ops::Step,
+    perform::{Done, TWO_TICKS, lower, perform, release_everything},
+    script::GATES,
+    world::{self, World},
+};
+
+/// Runs an input. Why it failed, if it did, and the model for the next one.
+pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, mut model: Model) -> (Option<Stop>, Model) {
+    world::with(World::reset);
+    model.reset();
+    let model = Rc::new(RefCell::new(model));
+    let steps = input.steps.clone();
+    let in_program = Rc::clone(&model);
+    let program = move || {
+        world::with(|world| drive(world, &mut in_program.borrow_mut(), &steps));
+    };
+    let stop = kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err();
+    // After a bug check the program is suspended for ever, with the model in its hands.
+    let model = Rc::try_unwrap(model).map(RefCell::into_inner).unwrap_or_default();
+    (stop, model)
+}
+
+fn drive(world: &World, model: &mut Model, steps: &[Step]) {
+    for (number, step) in steps.iter().enumerate() {
+        let expected = model.step(step);
+        let done = perform(world, 0, 1, step);
+        if done != expected {
+            different(number, step, done, expected);
+        }
+        compare(world, model, &|| format!("after step {number}, {step}"));
+    }
+    finish(world, model);
+}
+
+/// The end of a run: everybody lets go, whatever is left is cancelled, and nothing remains.
+fn finish(world: &World, model: &mut Model) {
+    model.open_everything();
+    lower(world, 0);
+    for gate in 0..GATES {
+        world.open_gate(gate);
+    }
+    compare(world, model, &|| "with all gates opened".into());
+    model.release_everything();
+    release_everything(world);
+    compare(world, model, &|| "with everything released".into());
+    // A body that keeps its own waker, or is in the middle of a long yield, wants to be told and given time.
+    for round in 0..ROUNDS {
+        if model.unfinished() == 0 {
+            break;
+        }
+        model.advance_time();
+        ntsim::advance_time(TWO_TICKS);
+        model.cancel_all();
+        ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
+        compare(world, model, &|| format!("in round {round} of cancelling what is left"));
+    }
+    if model.unfinished() > 0 {
+        ntsim::fail("liveness", format!("{} operations never end", model.unfinished()));
+    }
+    let left = ntsim::counters().live_blocks;
+    if left > 0 {
+        ntsim::fail("leak", format!("{left} blocks are left"));
+    }
+}
+
+/// Every script has ended after as many polls: each round is a poll at least.
+const ROUNDS: usize = 128;
+
+#[cold]
+fn different(number: usize, step: &Step, done: Option<Done>, expected: Option<Done>) -> ! {
+    let show = |done: Option<Done>| match done {
+        None => "nothing".to_owned(),
+        Some(Done { operation, answer: Answer { status, out } }) => {
+            let operation =
+                operation.map_or_else(String::new, |operation| format!("operation {operation}: "));
+            format!("{operation}{status:#x}, out {out:?}")
+        }
+    };
+    let (done, expected) = (show(done), show(expected));
+    ntsim::fail("model", format!("step {number}, {step}: answered {done}; the contract says {expected}"))
+}
+
+fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
+    let wrong = |operation: usize, what: &str, real: u64, expected: u64| -> ! {
+        let when = when();
+        ntsim::fail("model", format!("{when}: operation {operation}: {what} {real}, in the model {expected}"))
+    };
+    for (operation, task) in model.tasks.iter().enumerate() {
+        let slot = world.slot(operation);
+        let body = &slot.body;
+        if body.polls.get() != task.polls {
+            wrong(operation, "polls", body.polls.get().into(), task.polls.into());
+        }
+        if body.drops.get() != task.drops {
+            wrong(operation, "drops of the body", body.drops.get().into(), task.drops.into());
+        }
+        if body.log.get() != task.log {
+            wrong(operation, "what the body saw, as a hash:", body.log.get(), task.log);
+        }
+        if slot.handled.get() != task.handled {
+            wrong(
+                operation,
+                "runs of the completion handler",
+                slot.handled.get().into(),
+                task.handled.into(),
+            );
+        }
+    }
+    let blocks = ntsim::counters().live_blocks;
+    let expected = model.blocks();
+    if blocks as usize != expected {
+        let when = when();
+        ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"));
+    }
+}

@@ -1,0 +1,291 @@
+//! The world of one run: the operations and their clients, gates and wakers, and what has happened to each body.
+//!
+//! It is one per thread, like the simulated kernel, and is only touched in short pieces: nothing here is borrowed across a call
+//! into the runtime or the kernel, because there another processor may go on.
+
+use core::{cell::Cell, cell::RefCell, ffi::c_void, task::Waker};
+
+use ntcom::CancelHandle;
+
+use crate::{OPERATIONS, PROCESSORS, script::GATES, value::Kind};
+
+/// How many wakers the stash holds.
+pub const STASH: usize = 12;
+/// How many handles there may be.
+pub const HANDLES: usize = 12;
+
+/// Why a body is not being polled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// It has not been polled, or is not waiting.
+    Nothing,
+    /// For a gate.
+    Gate,
+    /// For nothing: it has kept no waker.
+    Parked,
+    /// For its own wake.
+    Itself,
+}
+
+/// What has happened to a body.
+pub struct BodyRecord {
+    /// How often it was polled.
+    pub polls: Cell<u32>,
+    /// How often it was dropped.
+    pub drops: Cell<u32>,
+    /// The processor that polls it now.
+    pub polling: Cell<Option<usize>>,
+    /// It has returned Ready.
+    pub ready: Cell<bool>,
+    /// What its last Pending waits for.
+    pub waiting: Cell<Waiting>,
+    /// What it has seen of cancellation and of its link, as a hash.
+    pub log: Cell<u64>,
+    /// It was handed to spawn and has not come back.
+    pub spawning: Cell<bool>,
+    /// The operation that it holds a reference to.
+    pub link: Cell<Option<usize>>,
+    /// Its own waker.
+    pub kept: Cell<Option<Waker>>,
+}
+
+/// An operation, as its clients see it.
+pub struct Slot {
+    /// The first interface; null until the spawn has returned.
+    pub operation: Cell<*mut c_void>,
+    /// The second one, once somebody has asked for it.
+    pub control: Cell<*mut c_void>,
+    /// Its value's type.
+    pub kind: Cell<Kind>,
+    /// Client references, by processor.
+    pub references: [Cell<u32>; PROCESSORS],
+    /// References that calls have made and not given up, whoever has them: kept by `call`, independently of the tables.
+    pub ledger: Cell<u32>,
+    /// The constant operation, or one without a body.
+    pub bodyless: Cell<bool>,
+    /// A terminal status that somebody has seen.
+    pub ended: Cell<i32>,
+    /// How often its completion handler has run.
+    pub handled: Cell<u32>,
+    /// Handlers accepted.
+    pub handlers: Cell<u32>,
+    /// What happened to the body.
+    pub body: BodyRecord,
+}
+
+/// A gate: an event that lets one Await pass each time it is opened.
+#[derive(Default)]
+pub struct Gate {
+    /// The next Await passes.
+    pub open: bool,
+    /// Who waits: operation and waker.
+    pub waiters: Vec<(usize, Waker)>,
+}
+
+/// Everything.
+pub struct World {
+    /// The operations, in the order of their spawns.
+    pub slots: [Slot; OPERATIONS],
+    /// How many operations there are.
+    pub spawned: Cell<usize>,
+    /// The gates.
+    pub gates: RefCell<[Gate; GATES]>,
+    /// Every Await passes: the end of a run.
+    pub all_open: Cell<bool>,
+    /// Wakers that clients wake or drop: operation and waker.
+    pub stash: RefCell<Vec<(usize, Waker)>>,
+    /// Cancel handles.
+    pub handles: RefCell<Vec<(usize, CancelHandle)>>,
+    /// The processor's IRQL was raised by its program, from this level.
+    pub raised: [Cell<Option<u8>>; PROCESSORS],
+    /// Steps that were decoded and done.
+    pub steps: Cell<u64>,
+    /// Steps that reached a live object.
+    pub live: Cell<u64>,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            operation: Cell::new(core::ptr::null_mut()),
+            control: Cell::new(core::ptr::null_mut()),
+            kind: Cell::new(Kind::Unit),
+            references: [const { Cell::new(0) }; PROCESSORS],
+            ledger: Cell::new(0),
+            bodyless: Cell::new(false),
+            ended: Cell::new(0),
+            handled: Cell::new(0),
+            handlers: Cell::new(0),
+            body: BodyRecord {
+                polls: Cell::new(0),
+                drops: Cell::new(0),
+                polling: Cell::new(None),
+                ready: Cell::new(false),
+                waiting: Cell::new(Waiting::Nothing),
+                log: Cell::new(0),
+                spawning: Cell::new(false),
+                link: Cell::new(None),
+                kept: Cell::new(None),
+            },
+        }
+    }
+}
+
+impl World {
+    const fn new() -> Self {
+        Self {
+            slots: [const { Slot::new() }; OPERATIONS],
+            spawned: Cell::new(0),
+            gates: RefCell::new([const { Gate { open: false, waiters: Vec::new() } }; GATES]),
+            all_open: Cell::new(false),
+            stash: RefCell::new(Vec::new()),
+            handles: RefCell::new(Vec::new()),
+            raised: [const { Cell::new(None) }; PROCESSORS],
+            steps: Cell::new(0),
+            live: Cell::new(0),
+        }
+    }
+
+    /// Forgets the last run. What it left behind after a bug check is leaked: nobody may be called any more.
+    pub fn reset(&self) {
+        for slot in self.slots.iter().take(self.spawned.get()) {
+            slot.operation.set(core::ptr::null_mut());
+            slot.control.set(core::ptr::null_mut());
+            slot.references.iter().for_each(|count| count.set(0));
+            slot.ledger.set(0);
+            slot.bodyless.set(false);
+            slot.ended.set(0);
+            slot.handled.set(0);
+            slot.handlers.set(0);
+            let body = &slot.body;
+            body.polls.set(0);
+            body.drops.set(0);
+            body.polling.set(None);
+            body.ready.set(false);
+            body.waiting.set(Waiting::Nothing);
+            body.log.set(0);
+            body.spawning.set(false);
+            body.link.set(None);
+            leak(body.kept.take());
+        }
+        self.spawned.set(0);
+        for gate in self.gates.borrow_mut().iter_mut() {
+            gate.open = false;
+            gate.waiters.drain(..).for_each(leak);
+        }
+        self.all_open.set(false);
+        self.stash.borrow_mut().drain(..).for_each(leak);
+        self.handles.borrow_mut().drain(..).for_each(leak);
+        self.raised.iter().for_each(|raised| raised.set(None));
+        self.steps.set(0);
+        self.live.set(0);
+    }
+
+    /// The slot of this operation.
+    ///
+    /// # Panics
+    /// There are [`OPERATIONS`].
+    #[must_use]
+    pub fn slot(&self, operation: usize) -> &Slot {
+        &self.slots[operation]
+    }
+
+    /// Counts a step that reached a live object.
+    pub fn reached(&self) {
+        self.live.set(self.live.get() + 1);
+    }
+
+    /// The n-th, modulo their number, of the operations that this processor has a reference to.
+    #[must_use]
+    pub fn held(&self, processor: usize, n: u8) -> Option<usize> {
+        let holds = |operation: &usize| {
+            let slot = &self.slots[*operation];
+            slot.references[processor].get() > 0 && !slot.operation.get().is_null()
+        };
+        let all = 0..self.spawned.get();
+        let count = all.clone().filter(holds).count();
+        all.filter(holds).nth(usize::from(n).checked_rem(count)?)
+    }
+
+    /// Gives a waker to the stash, or back if it is full.
+    #[must_use]
+    pub fn stash(&self, operation: usize, waker: Waker) -> Option<Waker> {
+        let mut stash = self.stash.borrow_mut();
+        if stash.len() >= STASH {
+            return Some(waker);
+        }
+        stash.push((operation, waker));
+        None
+    }
+
+    /// Takes the n-th waker, modulo their number, out of the stash.
+    #[must_use]
+    pub fn take_stashed(&self, n: u8) -> Option<(usize, Waker)> {
+        let mut stash = self.stash.borrow_mut();
+        let index = usize::from(n).checked_rem(stash.len())?;
+        Some(stash.remove(index))
+    }
+
+    /// Takes the n-th handle, modulo their number.
+    #[must_use]
+    pub fn take_handle(&self, n: u8) -> Option<(usize, CancelHandle)> {
+        let mut handles = self.handles.borrow_mut();
+        let index = usize::from(n).checked_rem(handles.len())?;
+        Some(handles.remove(index))
+    }
+
+    /// Gives a handle back, or a new one; drops it if there is no room.
+    pub fn put_handle(&self, operation: usize, handle: CancelHandle) {
+        let mut handles = self.handles.borrow_mut();
+        if handles.len() < HANDLES {
+            handles.push((operation, handle));
+        } else {
+            drop(handles);
+            drop(handle);
+        }
+    }
+
+    /// An Await: true if it passes.
+    #[must_use]
+    pub fn pass_gate(&self, gate: usize) -> bool {
+        self.all_open.get() || core::mem::take(&mut self.gates.borrow_mut()[gate].open)
+    }
+
+    /// Waits at a gate; an earlier waker of the same operation is returned, to be dropped.
+    #[must_use]
+    pub fn wait_at_gate(&self, gate: usize, operation: usize, waker: Waker) -> Option<Waker> {
+        let waiters = &mut self.gates.borrow_mut()[gate].waiters;
+        match waiters.iter_mut().find(|(waiting, _)| *waiting == operation) {
+            Some((_, old)) => Some(core::mem::replace(old, waker)),
+            None => {
+                waiters.push((operation, waker));
+                None
+            }
+        }
+    }
+
+    /// Opens a gate and wakes whoever waits there.
+    pub fn open_gate(&self, gate: usize) {
+        let waiters = {
+            let gate = &mut self.gates.borrow_mut()[gate];
+            gate.open = true;
+            core::mem::take(&mut gate.waiters)
+        };
+        for (_, waker) in waiters {
+            waker.wake();
+        }
+    }
+}
+
+fn leak<T>(value: T) {
+    let _leaked = core::mem::ManuallyDrop::new(value);
+}
+
+thread_local! {
+    static WORLD: World = const { World::new() };
+}
+
+/// Calls `f` with this thread's world.
+pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+    WORLD.with(f)
+}
