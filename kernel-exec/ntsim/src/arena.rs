@@ -1,0 +1,150 @@
+//! The memory of the simulated pool, and a shadow that tells in one look what an address is.
+
+extern crate alloc;
+
+use alloc::{alloc::alloc_zeroed, alloc::dealloc, alloc::handle_alloc_error, boxed::Box};
+use core::{alloc::Layout, cell::Cell, ptr::NonNull};
+
+use crate::{
+    asan,
+    kernel::pool::{ARENA, GRAIN, GUARD, PAGE},
+};
+
+/// The guard's pattern.
+pub(crate) const GUARD_BYTE: u8 = 0xFD;
+/// The pattern of freed memory.
+pub(crate) const FREED_BYTE: u8 = 0xDD;
+/// The pattern of uninitialised memory.
+pub(crate) const FRESH_BYTE: u8 = 0xA5;
+
+/// What 16 bytes of the arena are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Memory {
+    /// In no block.
+    Outside = 0,
+    /// In a live block.
+    Live = 1,
+    /// In a freed block.
+    Freed = 2,
+    /// In a live block of paged pool.
+    Paged = 3,
+}
+
+/// The arena.
+pub(crate) struct Arena {
+    base: NonNull<u8>,
+    shadow: Box<[Cell<u8>]>,
+}
+
+const LAYOUT: Layout = match Layout::from_size_align(ARENA, PAGE) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+impl Arena {
+    pub(crate) fn new() -> Self {
+        // SAFETY: the layout's size is not zero.
+        let memory = unsafe { alloc_zeroed(LAYOUT) };
+        let Some(base) = NonNull::new(memory) else { handle_alloc_error(LAYOUT) };
+        asan::poison(base.as_ptr(), ARENA);
+        let shadow: *mut [u8] =
+            Box::into_raw(alloc::vec![Memory::Outside as u8; ARENA / GRAIN].into_boxed_slice());
+        // SAFETY: from a box of as many bytes; a cell has its content's layout.
+        let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
+        Self { base, shadow }
+    }
+
+    /// The arena's first address.
+    pub(crate) fn base(&self) -> usize {
+        self.base.as_ptr() as usize
+    }
+
+    /// The pointer to the byte at `offset`.
+    pub(crate) fn at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset <= ARENA);
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// Where in the arena an address is.
+    #[inline(always)]
+    pub(crate) fn offset(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.base());
+        (offset < ARENA).then_some(offset)
+    }
+
+    /// Whether an address is neither outside the arena nor in a live block of non-paged pool.
+    #[inline(always)]
+    pub(crate) fn suspicious(&self, address: usize) -> bool {
+        let offset = address.wrapping_sub(self.base());
+        match self.shadow.get(offset / GRAIN) {
+            Some(state) => state.get() != Memory::Live as u8,
+            None => false,
+        }
+    }
+
+    /// What the byte at `offset` is.
+    pub(crate) fn state(&self, offset: usize) -> Memory {
+        match self.shadow.get(offset / GRAIN).map(Cell::get) {
+            Some(1) => Memory::Live,
+            Some(2) => Memory::Freed,
+            Some(3) => Memory::Paged,
+            _ => Memory::Outside,
+        }
+    }
+
+    /// Says what a range is, in the shadow and to AddressSanitizer. `offset` is a multiple of 16.
+    pub(crate) fn mark(&self, offset: usize, size: usize, state: Memory) {
+        let grains = offset / GRAIN..(offset + size).div_ceil(GRAIN);
+        for cell in self.shadow.get(grains).unwrap_or_default() {
+            cell.set(state as u8);
+        }
+        match state {
+            Memory::Live | Memory::Paged => asan::unpoison(self.at(offset), size),
+            Memory::Outside | Memory::Freed => asan::poison(self.at(offset), size),
+        }
+    }
+
+    /// Fills a range, and leaves it open to AddressSanitizer: [`Arena::mark`] or [`Arena::close`] it next.
+    pub(crate) fn fill(&self, offset: usize, size: usize, byte: u8) {
+        if offset.checked_add(size).is_none_or(|end| end > ARENA) {
+            return;
+        }
+        asan::unpoison(self.at(offset), size);
+        // SAFETY: in the arena, by the check above; the memory is the kernel's own or, in a block, being handed over.
+        unsafe { self.at(offset).write_bytes(byte, size) }
+    }
+
+    /// Tells AddressSanitizer that nobody may touch a range.
+    pub(crate) fn close(&self, offset: usize, size: usize) {
+        asan::poison(self.at(offset), size);
+    }
+
+    /// The first byte of a range, which nobody may touch, that is not `byte`.
+    pub(crate) fn first_other(&self, offset: usize, size: usize, byte: u8) -> Option<usize> {
+        if offset.checked_add(size).is_none_or(|end| end > ARENA) {
+            return None;
+        }
+        asan::unpoison(self.at(offset), size);
+        // SAFETY: in the arena, by the check above, and initialised: it was zeroed when it was allocated.
+        let bytes = unsafe { core::slice::from_raw_parts(self.at(offset), size) };
+        let found = bytes.iter().position(|&other| other != byte);
+        asan::poison(self.at(offset), size);
+        found.map(|position| offset + position)
+    }
+
+    /// As new, where `used` bytes were ever used.
+    pub(crate) fn reset(&self, used: usize) {
+        self.mark(0, used, Memory::Outside);
+        self.fill(0, GUARD, GUARD_BYTE);
+        self.close(0, GUARD);
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        asan::unpoison(self.base.as_ptr(), ARENA);
+        // SAFETY: allocated by `new` with this layout; nobody has it any more.
+        unsafe { dealloc(self.base.as_ptr(), LAYOUT) }
+    }
+}

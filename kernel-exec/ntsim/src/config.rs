@@ -1,0 +1,23 @@
+//! What a simulated machine is like.
+
+/// The machine: how many processors, how fast the virtual clock is, and where a run is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Processors: 1 to 64. Default 1.
+    pub processors: usize,
+    /// Whether events are collected. Default no: then no text is ever made.
+    pub trace: bool,
+    /// Preemption points in the whole simulation, over all runs. Default 1,000,000.
+    pub step_limit: u64,
+    /// What the virtual clock advances at a preemption point, in 100-ns units. Default 1.
+    pub step_time: u64,
+    /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
+    /// Default 1,000,000,000, which is 100 s.
+    pub dpc_watchdog: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { processors: 1, trace: false, step_limit: 1_000_000, step_time: 1, dpc_watchdog: 1_000_000_000 }
+    }
+}

@@ -1,0 +1,250 @@
+//! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializedpc`,
+//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
+//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::objects::{self, DPC_OBJECT, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::{dpc::Entry, processor::Activity},
+    trace::Value,
+    types::{
+        _KDPC_IMPORTANCE, BOOLEAN, KDPC, KDPC_IMPORTANCE, NTSTATUS, PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER,
+        PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+    },
+    verifier::{Checked, irql::Ddi, memory::Use, violation},
+};
+
+/// From so many DPCs in another processor's queue on, that processor is interrupted for any importance.
+const DEPTH_LIMIT: usize = 4;
+
+impl Machine {
+    /// What a check yields, or the bug check.
+    pub(crate) fn checked<T>(&self, outcome: Checked<T>) -> T {
+        match outcome {
+            Ok(value) => value,
+            Err(violation) => self.bug_check(violation),
+        }
+    }
+
+    fn initialize_dpc(&self, dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) -> Checked<()> {
+        let address = objects::address(dpc);
+        self.check_memory(address, Use::Dpc)?;
+        if routine.is_none() {
+            let rule = alloc::format!("the DPC {} was initialised without a routine", self.name(address));
+            return Err(violation(0xC7, [2, 0, address as u64, address as u64 + 64], rule));
+        }
+        self.forbid_queued(address, "a DPC was initialised")?;
+        let fresh = KDPC {
+            Type: DPC_OBJECT,
+            Importance: _KDPC_IMPORTANCE::MediumImportance as u8,
+            DeferredRoutine: routine,
+            DeferredContext: context,
+            ..KDPC::default()
+        };
+        objects::write_dpc(dpc, fresh);
+        Ok(())
+    }
+
+    /// A violation where the DPC is in a queue or a set timer will use it.
+    fn forbid_queued(&self, address: usize, what: &str) -> Checked<()> {
+        let bounds = [address as u64, address as u64 + 64];
+        let kernel = self.kernel.borrow();
+        if let Some((processor, _)) = kernel.dpcs.find_in(address..address + 1) {
+            drop(kernel);
+            let rule = alloc::format!(
+                "{what} while it was in processor {processor}'s queue: {}",
+                self.name(address)
+            );
+            return Err(violation(0xC7, [1, address as u64, bounds[0], bounds[1]], rule));
+        }
+        if let Some(timer) = kernel.timers.find_in(address..address + 1) {
+            drop(kernel);
+            let rule =
+                alloc::format!("{what} while the timer {} that uses it was set", self.name(timer.address));
+            return Err(violation(0xC7, [1, address as u64, bounds[0], bounds[1]], rule));
+        }
+        Ok(())
+    }
+
+    /// Queues a DPC; false where it is queued already.
+    fn insert_dpc(&self, dpc: *mut KDPC, arguments: (PVOID, PVOID)) -> Checked<Option<KDPC>> {
+        let value = objects::load_dpc(self, dpc)?;
+        let address = objects::address(dpc);
+        if value.ProcessorHistory == USED_BY_TIMER {
+            let rule = alloc::format!(
+                "the DPC {} is used with a timer and was also queued by hand",
+                self.name(address)
+            );
+            return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
+        }
+        if value.DpcData != 0 {
+            return Ok(None);
+        }
+        let target = objects::target(&value).unwrap_or(self.current.get());
+        let queued = KDPC {
+            ProcessorHistory: USED_BY_HAND,
+            SystemArgument1: arguments.0,
+            SystemArgument2: arguments.1,
+            DpcData: target + 1,
+            ..value
+        };
+        objects::write_dpc(dpc, queued);
+        Ok(Some(queued))
+    }
+
+    /// Queues a DPC that [`Machine::insert_dpc`] has marked, and runs it or has it run when NT would.
+    fn deliver(&self, dpc: *mut KDPC, value: &KDPC) {
+        let target = value.DpcData - 1;
+        let importance = KDPC_IMPORTANCE::from(value.Importance);
+        let entry = Entry { address: objects::address(dpc), in_flight: false };
+        let depth = self.enqueue(target, entry, importance == _KDPC_IMPORTANCE::HighImportance);
+        let now = if target == self.current.get() {
+            importance != _KDPC_IMPORTANCE::LowImportance || self.choose(2) == 1
+        } else {
+            self.processor(target).activity.get() == Activity::Idle
+                || depth >= DEPTH_LIMIT
+                || matches!(
+                    importance,
+                    _KDPC_IMPORTANCE::HighImportance | _KDPC_IMPORTANCE::MediumHighImportance
+                )
+                || self.choose(2) == 1
+        };
+        if now {
+            self.request_interrupt(target);
+            if target == self.current.get() {
+                self.take_interrupts();
+            }
+        } else {
+            self.reconsider();
+        }
+    }
+
+    /// Takes a DPC out of its queue; false where it is in none.
+    fn remove_dpc(&self, dpc: *mut KDPC) -> Checked<bool> {
+        let value = objects::load_dpc(self, dpc)?;
+        let Some(processor) = value.DpcData.checked_sub(1) else { return Ok(false) };
+        let removed = self.kernel.borrow_mut().dpcs.remove(processor, dpc as usize);
+        if !removed {
+            return Err(objects::changed(self, 1, dpc as usize));
+        }
+        self.unqueue(processor);
+        objects::write_dpc(dpc, KDPC { DpcData: 0, ..value });
+        Ok(true)
+    }
+
+    /// A processor's queue has lost a DPC that did not run.
+    fn unqueue(&self, processor: usize) {
+        let cpu = self.processor(processor);
+        cpu.queued.set(cpu.queued.get() - 1);
+        if cpu.queued.get() == 0 {
+            cpu.interrupt.set(false);
+            if cpu.activity.get() == Activity::Idle {
+                self.make_unrunnable(processor);
+            }
+        }
+    }
+}
+
+/// Makes a DPC: importance medium, no target. Any IRQL. Storage is non-paged and in no queue: else bug check 0xC7, or 0xD1 in
+/// paged pool (`nf-wdm-keinitializedpc`).
+///
+/// # Safety
+/// `Dpc` is valid for writes, and stays valid while it is queued; `DeferredRoutine` may be called with `DeferredContext`.
+pub unsafe extern "C" fn KeInitializeDpc(
+    Dpc: PRKDPC,
+    DeferredRoutine: PKDEFERRED_ROUTINE,
+    DeferredContext: PVOID,
+) {
+    let machine = enter(Ddi::KeInitializeDpc);
+    machine.called(Ddi::KeInitializeDpc, |machine| {
+        let routine = DeferredRoutine.map_or(0, |routine| routine as usize);
+        let arguments = [Dpc as usize, routine, objects::untyped(DeferredContext)];
+        (arguments.map(|argument| machine.pointer(argument)), None)
+    });
+    machine.checked(machine.initialize_dpc(Dpc, DeferredRoutine, DeferredContext));
+}
+
+/// Queues a DPC: TRUE; or FALSE, and nothing changes, where it is queued already. Any IRQL.
+///
+/// It goes to its target processor, or the current one: to the head of the queue for HighImportance, else to the tail. On the
+/// current processor below DISPATCH_LEVEL it runs before this returns, unless LowImportance leaves it for later, which is a
+/// schedule choice; at DISPATCH_LEVEL it runs when IRQL drops. Another processor is interrupted at once for High and MediumHigh,
+/// when it is idle, or when its queue is four deep; else now or later is a schedule choice, later being: when its IRQL drops below
+/// DISPATCH_LEVEL, when it becomes idle, or a clock period from now.
+///
+/// Not initialised, freed, or used with a timer: bug check 0xC7 (`nf-wdm-keinsertqueuedpc`).
+///
+/// # Safety
+/// `Dpc` was given to [`KeInitializeDpc`] and stays valid until its routine has begun; its routine may be called with these
+/// arguments.
+pub unsafe extern "C" fn KeInsertQueueDpc(
+    Dpc: PRKDPC,
+    SystemArgument1: PVOID,
+    SystemArgument2: PVOID,
+) -> BOOLEAN {
+    let machine = enter(Ddi::KeInsertQueueDpc);
+    let queued = machine.checked(machine.insert_dpc(Dpc, (SystemArgument1, SystemArgument2)));
+    machine.called(Ddi::KeInsertQueueDpc, |machine| {
+        let arguments = [Dpc as usize, objects::untyped(SystemArgument1), objects::untyped(SystemArgument2)];
+        (arguments.map(|argument| machine.pointer(argument)), Some(Value::Boolean(queued.is_some())))
+    });
+    let Some(value) = queued else { return 0 };
+    machine.deliver(Dpc, &value);
+    1
+}
+
+/// Takes a DPC out of its queue: TRUE, and it will not run; FALSE where it is in none, which for a timer's DPC may be so although
+/// the timer has expired and it is about to run. Any IRQL (`nf-wdm-keremovequeuedpc`).
+///
+/// # Safety
+/// `Dpc` was given to [`KeInitializeDpc`] and is valid.
+pub unsafe extern "C" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
+    let machine = enter(Ddi::KeRemoveQueueDpc);
+    let removed = machine.checked(machine.remove_dpc(Dpc));
+    machine.called(Ddi::KeRemoveQueueDpc, |machine| {
+        ([machine.pointer(Dpc as usize)], Some(Value::Boolean(removed)))
+    });
+    removed.into()
+}
+
+/// Sets a DPC's importance, for later insertions. Any IRQL. Values beyond the four of KDPC_IMPORTANCE end the run
+/// (`nf-wdm-kesetimportancedpc`).
+///
+/// # Safety
+/// As for [`KeRemoveQueueDpc`].
+pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORTANCE) {
+    let machine = enter(Ddi::KeSetImportanceDpc);
+    machine.called(Ddi::KeSetImportanceDpc, |machine| {
+        ([machine.pointer(Dpc as usize), Value::Signed(Importance.into())], None)
+    });
+    if !(0..=3).contains(&Importance) {
+        machine.fail("not supported", alloc::format!("KeSetImportanceDpc with importance {Importance}"));
+    }
+    let value = machine.checked(objects::load_dpc(machine, Dpc));
+    objects::write_dpc(Dpc, KDPC { Importance: Importance as u8, ..value });
+}
+
+/// Sets the processor that a DPC runs on, for later insertions. STATUS_INVALID_PARAMETER where there is no such processor. Any
+/// IRQL (`nf-wdm-kesettargetprocessordpcex`).
+///
+/// # Safety
+/// As for [`KeRemoveQueueDpc`]; `ProcNumber` is valid for reads.
+pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPROCESSOR_NUMBER) -> NTSTATUS {
+    let machine = enter(Ddi::KeSetTargetProcessorDpcEx);
+    let value = machine.checked(objects::load_dpc(machine, Dpc));
+    // SAFETY: by the caller's promise.
+    let target = unsafe { ProcNumber.read() };
+    let fits = target.Group == 0 && target.Reserved == 0 && usize::from(target.Number) < machine.count();
+    let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
+    machine.called(Ddi::KeSetTargetProcessorDpcEx, |machine| {
+        let arguments = [machine.pointer(Dpc as usize), Value::Number(target.Number.into())];
+        (arguments, Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    if fits {
+        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + u16::from(target.Number), ..value });
+    }
+    status
+}

@@ -1,0 +1,96 @@
+//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentirql`, `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL},
+    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+};
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+const HIGH: u8 = HIGH_LEVEL as u8;
+
+impl Machine {
+    /// Raises IRQL and returns the one before.
+    pub(crate) fn raise(&self, to: KIRQL) -> KIRQL {
+        let from = self.irql();
+        if to < from || to > HIGH {
+            let rule = alloc::format!(
+                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or none",
+                irql_name(from),
+                irql_name(to)
+            );
+            self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
+        }
+        self.cpu().irql.set(to);
+        from
+    }
+
+    /// Lowers IRQL; below DISPATCH_LEVEL the DPCs that were held off run before this returns.
+    pub(crate) fn lower(&self, to: KIRQL) {
+        let from = self.irql();
+        if to > from {
+            let rule = alloc::format!(
+                "IRQL was to be lowered from {from} ({}) to {to} ({}), which is higher",
+                irql_name(from),
+                irql_name(to)
+            );
+            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 0], rule));
+        }
+        if to < DISPATCH && self.cpu().in_dpc.get() {
+            let rule = alloc::format!("a DPC routine lowered IRQL to {to}, below DISPATCH_LEVEL");
+            self.bug_check(violation(0xC4, [0x31, from.into(), to.into(), 1], rule));
+        }
+        self.set_irql(to);
+    }
+}
+
+/// The current processor's IRQL. Any IRQL (`nf-wdm-kegetcurrentirql`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
+    let machine = enter(Ddi::KeGetCurrentIrql);
+    let irql = machine.irql();
+    machine.called(Ddi::KeGetCurrentIrql, |_| ([], Some(Value::Number(irql.into()))));
+    irql
+}
+
+/// Raises IRQL to `NewIrql` and returns the IRQL before. Any IRQL up to `NewIrql`: else bug check 0xC4/0x30
+/// (`nf-wdm-keraiseirql`).
+///
+/// # Safety
+/// As for [`KeGetCurrentIrql`].
+pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
+    let machine = enter(Ddi::KfRaiseIrql);
+    let before = machine.raise(NewIrql);
+    machine
+        .called(Ddi::KfRaiseIrql, |_| ([Value::Number(NewIrql.into())], Some(Value::Number(before.into()))));
+    before
+}
+
+/// Raises IRQL to DISPATCH_LEVEL and returns the IRQL before. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x30
+/// (`nf-wdm-keraiseirqltodpclevel`).
+///
+/// # Safety
+/// As for [`KeGetCurrentIrql`].
+pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
+    let machine = enter(Ddi::KeRaiseIrqlToDpcLevel);
+    let before = machine.raise(DISPATCH);
+    machine.called(Ddi::KeRaiseIrqlToDpcLevel, |_| ([], Some(Value::Number(before.into()))));
+    before
+}
+
+/// Lowers IRQL to `NewIrql`. Below DISPATCH_LEVEL, the DPCs that were held off run before it returns. Any IRQL from `NewIrql`
+/// on: else bug check 0xC4/0x31; so too for a DPC routine that goes below DISPATCH_LEVEL (`nf-wdm-kelowerirql`).
+///
+/// # Safety
+/// As for [`KeGetCurrentIrql`].
+pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
+    let machine = enter(Ddi::KeLowerIrql);
+    machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
+    machine.lower(NewIrql);
+}

@@ -1,0 +1,170 @@
+//! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`,
+//! `nf-wdm-kereleasespinlock`, `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
+//!
+//! The lock's word is 1 while it is held. Who holds it is the verifier's knowledge. Nobody spins: a processor that waits cannot run
+//! until the lock is released.
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
+    verifier::{Checked, irql::Ddi, memory::Use, violation},
+};
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
+fn read(lock: PKSPIN_LOCK) -> KSPIN_LOCK {
+    // SAFETY: the memory was checked; else the driver promised that the lock is valid.
+    unsafe { lock.read_unaligned() }
+}
+
+fn write(lock: PKSPIN_LOCK, value: KSPIN_LOCK) {
+    // SAFETY: as for `read`.
+    unsafe { lock.write_unaligned(value) }
+}
+
+impl Machine {
+    /// A violation where IRQL is not in the range for this call.
+    fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
+        if fits {
+            return Ok(());
+        }
+        let irql = self.irql();
+        let rule = alloc::format!("{} for {} at IRQL {irql}", ddi.name(), self.name(lock as usize));
+        Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
+    }
+
+    /// Waits until the lock is free, and takes it. IRQL ≥ DISPATCH_LEVEL.
+    fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi) -> Checked<()> {
+        let (address, me) = (lock as usize, self.current.get());
+        loop {
+            self.check_memory(address, Use::Lock)?;
+            let holder = self.kernel.borrow().locks.holder(address);
+            match (holder, read(lock)) {
+                (None, 0) => break,
+                (Some(holder), _) if holder == me => {
+                    let rule = alloc::format!(
+                        "spin lock {} was acquired by processor {me}, which holds it: spin locks are not recursive",
+                        self.name(address)
+                    );
+                    return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
+                }
+                (Some(_), _) => self.wait_for_lock(address, ddi),
+                (None, word) => {
+                    let rule = alloc::format!(
+                        "spin lock {} is held by nobody, yet its word is {word:#x}: not initialised, or overwritten",
+                        self.name(address)
+                    );
+                    return Err(violation(0xC4, [0x1002, address as u64, 0, 0], rule));
+                }
+            }
+        }
+        write(lock, 1);
+        self.kernel.borrow_mut().locks.acquire(address, me);
+        Ok(())
+    }
+
+    /// Gives the lock up, if it is this processor's.
+    fn release(&self, lock: PKSPIN_LOCK) -> Checked<()> {
+        let (address, me) = (lock as usize, self.current.get());
+        self.check_memory(address, Use::Lock)?;
+        let holder = self.kernel.borrow().locks.holder(address);
+        match holder {
+            Some(holder) if holder == me => {}
+            Some(holder) => {
+                let rule = alloc::format!(
+                    "spin lock {} was released by processor {me}, and processor {holder} holds it",
+                    self.name(address)
+                );
+                return Err(violation(0xC4, [0x1004, address as u64, holder as u64, me as u64], rule));
+            }
+            None => {
+                let rule =
+                    alloc::format!("spin lock {} was released, and nobody holds it", self.name(address));
+                return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
+            }
+        }
+        write(lock, 0);
+        self.kernel.borrow_mut().locks.release(address);
+        self.wake_waiters(address);
+        Ok(())
+    }
+}
+
+/// Makes a free spin lock. Any IRQL. One that is held: bug check 0xC4/0x1005 (`nf-wdm-keinitializespinlock`).
+///
+/// # Safety
+/// `SpinLock` is valid for writes.
+pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
+    let machine = enter(Ddi::KeInitializeSpinLock);
+    machine.called(Ddi::KeInitializeSpinLock, |machine| ([machine.pointer(SpinLock as usize)], None));
+    machine.checked(machine.check_memory(SpinLock as usize, Use::Lock));
+    let holder = machine.kernel.borrow().locks.holder(SpinLock as usize);
+    if let Some(holder) = holder {
+        let name = machine.name(SpinLock as usize);
+        let rule = alloc::format!("spin lock {name} was initialised while processor {holder} held it");
+        machine.bug_check(violation(0xC4, [0x1005, SpinLock as u64, 0, 0], rule));
+    }
+    write(SpinLock, 0);
+}
+
+/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before: what KeAcquireSpinLock is on x64. IRQL ≤
+/// DISPATCH_LEVEL: else bug check 0xC4/0x42. A lock that this processor holds: 0xC4/0x1000; a word that is not a lock's:
+/// 0xC4/0x1002 (`nf-wdm-keacquirespinlock`).
+///
+/// # Safety
+/// `SpinLock` was initialised and is valid until it is released.
+pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> KIRQL {
+    let ddi = Ddi::KeAcquireSpinLockRaiseToDpc;
+    let machine = enter(ddi);
+    let before = machine.irql();
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
+    machine.raise(DISPATCH);
+    machine.checked(machine.acquire(SpinLock, ddi));
+    machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], Some(Value::Number(before.into()))));
+    before
+}
+
+/// Releases a spin lock and lowers IRQL to `NewIrql`. At DISPATCH_LEVEL: else bug check 0xC4/0x32. A lock that nobody holds:
+/// 0xC4/0x1007; another processor's: 0xC4/0x1004 (`nf-wdm-kereleasespinlock`).
+///
+/// # Safety
+/// `SpinLock` was acquired by this processor; `NewIrql` is what the acquisition returned.
+pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL) {
+    let ddi = Ddi::KeReleaseSpinLock;
+    let machine = enter(ddi);
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x32, machine.irql() == DISPATCH));
+    machine.checked(machine.release(SpinLock));
+    machine
+        .called(ddi, |machine| ([machine.pointer(SpinLock as usize), Value::Number(NewIrql.into())], None));
+    machine.lower(NewIrql);
+}
+
+/// Acquires a spin lock at DISPATCH_LEVEL or above: else bug check 0xC4/0x40. Else as [`KeAcquireSpinLockRaiseToDpc`], without a
+/// change of IRQL (`nf-wdm-keacquirespinlockatdpclevel`).
+///
+/// # Safety
+/// As for [`KeAcquireSpinLockRaiseToDpc`].
+pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
+    let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
+    let machine = enter(ddi);
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
+    machine.checked(machine.acquire(SpinLock, ddi));
+    machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
+}
+
+/// Releases a spin lock at DISPATCH_LEVEL or above: else bug check 0xC4/0x41. Else as [`KeReleaseSpinLock`], without a change of
+/// IRQL (`nf-wdm-kereleasespinlockfromdpclevel`).
+///
+/// # Safety
+/// `SpinLock` was acquired by this processor.
+pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
+    let ddi = Ddi::KeReleaseSpinLockFromDpcLevel;
+    let machine = enter(ddi);
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
+    machine.checked(machine.release(SpinLock));
+    machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
+}

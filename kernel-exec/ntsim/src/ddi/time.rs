@@ -1,0 +1,49 @@
+//! Clocks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kequeryinterrupttimeprecise,
+//! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+use crate::{
+    engine::machine::enter,
+    trace::Value,
+    types::{LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG64},
+    verifier::irql::Ddi,
+};
+
+/// Ticks of the performance counter a second: it counts in the virtual clock's units.
+const FREQUENCY: i64 = 10_000_000;
+
+/// Virtual time since the simulation began, in 100-ns units, also into `QpcTimeStamp`, whose unit is the same here, unless that
+/// is null. Any IRQL (`nf-wdm-kequeryinterrupttimeprecise`).
+///
+/// # Safety
+/// `QpcTimeStamp` is null, which is laxer than NT, or valid for a write.
+pub unsafe extern "C" fn KeQueryInterruptTimePrecise(QpcTimeStamp: PULONG64) -> ULONG64 {
+    let machine = enter(Ddi::KeQueryInterruptTimePrecise);
+    let now = machine.clock.now();
+    if !QpcTimeStamp.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { QpcTimeStamp.write(now) };
+    }
+    machine.called(Ddi::KeQueryInterruptTimePrecise, |machine| {
+        ([machine.pointer(QpcTimeStamp as usize)], Some(Value::Number(now)))
+    });
+    now
+}
+
+/// The performance counter, which is the virtual clock; its frequency (10,000,000) into `PerformanceFrequency` unless that is
+/// null. Any IRQL (`nf-ntifs-kequeryperformancecounter`).
+///
+/// # Safety
+/// `PerformanceFrequency` is null or valid for a write.
+pub unsafe extern "C" fn KeQueryPerformanceCounter(PerformanceFrequency: PLARGE_INTEGER) -> LARGE_INTEGER {
+    let machine = enter(Ddi::KeQueryPerformanceCounter);
+    let now = machine.clock.now();
+    if !PerformanceFrequency.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { PerformanceFrequency.write(LARGE_INTEGER { QuadPart: FREQUENCY }) };
+    }
+    machine.called(Ddi::KeQueryPerformanceCounter, |machine| {
+        ([machine.pointer(PerformanceFrequency as usize)], Some(Value::Number(now)))
+    });
+    LARGE_INTEGER { QuadPart: now.cast_signed() }
+}

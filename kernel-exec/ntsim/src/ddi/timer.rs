@@ -1,0 +1,190 @@
+//! Timers (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializetimerex`, `nf-wdm-kesettimerex`,
+//! `nf-wdm-kecanceltimer`, `nf-wdm-kereadstatetimer`; learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER};
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::timer::Entry,
+    trace::Value,
+    types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE},
+    verifier::{Checked, irql::Ddi, memory::Use, violation},
+};
+
+impl Machine {
+    fn initialize_timer(&self, timer: *mut KTIMER, kind: TIMER_TYPE) -> Checked<()> {
+        let address = objects::address(timer);
+        self.check_memory(address, Use::Timer)?;
+        let set = self.kernel.borrow().timers.find_in(address..address + 1);
+        if set.is_some_and(|entry| entry.address == address) {
+            let rule = alloc::format!("a timer was initialised while it was set: {}", self.name(address));
+            return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
+        }
+        let kind = u8::from(kind != 0);
+        objects::write_timer(timer, KTIMER { Type: TIMER_OBJECT + kind, ..KTIMER::default() });
+        Ok(())
+    }
+
+    /// Takes a timer out of the timer queue; false where it is not in it.
+    fn unset(&self, timer: *mut KTIMER, value: &KTIMER) -> Checked<bool> {
+        if value.Inserted == 0 {
+            return Ok(false);
+        }
+        let entry = self.kernel.borrow_mut().timers.remove(objects::key(value), timer as usize);
+        if entry.is_none() {
+            return Err(objects::changed(self, 0, timer as usize));
+        }
+        objects::write_timer(timer, KTIMER { Inserted: 0, ..*value });
+        Ok(true)
+    }
+
+    /// Marks a DPC as a timer's.
+    fn claim_dpc(&self, dpc: *mut KDPC) -> Checked<()> {
+        let value = objects::load_dpc(self, dpc)?;
+        let address = objects::address(dpc);
+        if value.ProcessorHistory == USED_BY_HAND {
+            let rule = alloc::format!(
+                "the DPC {} was queued by hand and is now used with a timer",
+                self.name(address)
+            );
+            return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
+        }
+        objects::write_dpc(dpc, KDPC { ProcessorHistory: USED_BY_TIMER, ..value });
+        Ok(())
+    }
+
+    /// Sets a timer; true where it was set before.
+    fn set_timer(&self, timer: *mut KTIMER, due: i64, dpc: *mut KDPC) -> Checked<bool> {
+        let value = objects::load_timer(self, timer)?;
+        let was_set = self.unset(timer, &value)?;
+        if !dpc.is_null() {
+            self.claim_dpc(dpc)?;
+        }
+        self.ensure_phase();
+        let now = self.clock.now();
+        let due_time = match u64::try_from(due) {
+            Ok(absolute) => absolute,
+            // Relative time counts from the last tick.
+            Err(_) => self.clock.tick_before(now).saturating_add(due.unsigned_abs()),
+        };
+        let tick = self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(now));
+        let entry = Entry {
+            address: objects::address(timer),
+            dpc: objects::address(dpc),
+            processor: self.current.get(),
+        };
+        let key = self.kernel.borrow_mut().timers.insert(tick, entry);
+        let set = KTIMER {
+            Inserted: 1,
+            SignalState: 0,
+            DueTime: due_time,
+            TimerListEntry: [key.tick as usize, key.sequence as usize],
+            Dpc: dpc,
+            Processor: self.current.get() as u16,
+            ..value
+        };
+        objects::write_timer(timer, set);
+        self.reconsider();
+        Ok(was_set)
+    }
+}
+
+/// Makes a notification timer that is not set and not signalled. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged and no set timer:
+/// else bug check 0xC7, or 0xD1 in paged pool (`nf-wdm-keinitializetimer`).
+///
+/// # Safety
+/// `Timer` is valid for writes, and stays valid while it is set.
+pub unsafe extern "C" fn KeInitializeTimer(Timer: PKTIMER) {
+    let machine = enter(Ddi::KeInitializeTimer);
+    machine.called(Ddi::KeInitializeTimer, |machine| ([machine.pointer(Timer as usize)], None));
+    machine.checked(machine.initialize_timer(Timer, 0));
+}
+
+/// As [`KeInitializeTimer`], for a timer of the given type (`nf-wdm-keinitializetimerex`).
+///
+/// # Safety
+/// As for [`KeInitializeTimer`].
+pub unsafe extern "C" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
+    let machine = enter(Ddi::KeInitializeTimerEx);
+    machine.called(Ddi::KeInitializeTimerEx, |machine| {
+        ([machine.pointer(Timer as usize), Value::Signed(Type.into())], None)
+    });
+    machine.checked(machine.initialize_timer(Timer, Type));
+}
+
+fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, dpc: PKDPC) -> BOOLEAN {
+    // SAFETY: the only field, and any bits are a value.
+    let due = unsafe { due.QuadPart };
+    let was_set = machine.checked(machine.set_timer(timer, due, dpc));
+    machine.called(ddi, |machine| {
+        let arguments = [machine.pointer(timer as usize), Value::Signed(due), machine.pointer(dpc as usize)];
+        (arguments, Some(Value::Boolean(was_set)))
+    });
+    was_set.into()
+}
+
+/// Sets a timer, and with it the DPC that is queued when it expires, unless `Dpc` is null. TRUE where it was set before: then that
+/// is cancelled. A DPC that an earlier expiry has queued stays queued. IRQL ≤ DISPATCH_LEVEL.
+///
+/// `DueTime` is in 100-ns units: negative, relative to the last clock tick; else absolute, on a system clock that began with the
+/// simulation. Timers expire at clock ticks (15.625 ms), the next at the earliest. The DPC runs on its target, or on the processor
+/// that set the timer; whether it is in a queue between the expiry and its call is a schedule choice.
+///
+/// Not initialised or freed, or a DPC that has been queued by hand: bug check 0xC7 (`nf-wdm-kesettimer`).
+///
+/// # Safety
+/// `Timer` and `Dpc` were initialised and stay valid: the timer until it has expired or was cancelled, the DPC until its routine
+/// has begun or the timer was cancelled.
+pub unsafe extern "C" fn KeSetTimer(Timer: PKTIMER, DueTime: LARGE_INTEGER, Dpc: PKDPC) -> BOOLEAN {
+    set(enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Dpc)
+}
+
+/// As [`KeSetTimer`]. A `Period` other than 0 ends the run: periodic timers are not supported (`nf-wdm-kesettimerex`).
+///
+/// # Safety
+/// As for [`KeSetTimer`].
+pub unsafe extern "C" fn KeSetTimerEx(
+    Timer: PKTIMER,
+    DueTime: LARGE_INTEGER,
+    Period: LONG,
+    Dpc: PKDPC,
+) -> BOOLEAN {
+    let machine = enter(Ddi::KeSetTimerEx);
+    if Period != 0 {
+        let message =
+            alloc::format!("KeSetTimerEx with a period ({Period} ms): ntsim has no periodic timers");
+        machine.fail("not supported", message);
+    }
+    set(machine, Ddi::KeSetTimerEx, Timer, DueTime, Dpc)
+}
+
+/// Cancels a timer: TRUE where it was set; FALSE where it was not, or has expired: its DPC then still runs. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-kecanceltimer`).
+///
+/// # Safety
+/// `Timer` was initialised and is valid.
+pub unsafe extern "C" fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN {
+    let machine = enter(Ddi::KeCancelTimer);
+    let value = machine.checked(objects::load_timer(machine, Timer));
+    let was_set = machine.checked(machine.unset(Timer, &value));
+    machine.called(Ddi::KeCancelTimer, |machine| {
+        ([machine.pointer(Timer as usize)], Some(Value::Boolean(was_set)))
+    });
+    was_set.into()
+}
+
+/// Whether a timer has expired since it was set. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-kereadstatetimer`).
+///
+/// # Safety
+/// `Timer` was initialised and is valid.
+pub unsafe extern "C" fn KeReadStateTimer(Timer: PKTIMER) -> BOOLEAN {
+    let machine = enter(Ddi::KeReadStateTimer);
+    let value = machine.checked(objects::load_timer(machine, Timer));
+    let signalled = value.SignalState != 0;
+    machine.called(Ddi::KeReadStateTimer, |machine| {
+        ([machine.pointer(Timer as usize)], Some(Value::Boolean(signalled)))
+    });
+    signalled.into()
+}

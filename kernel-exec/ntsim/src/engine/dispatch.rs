@@ -1,0 +1,100 @@
+//! DPC interrupts: when a processor is below DISPATCH_LEVEL its queue is drained, on top of whatever it was doing.
+
+extern crate alloc;
+
+use super::machine::Machine;
+use crate::{
+    ddi::objects,
+    kernel::{dpc::Entry, processor::Activity},
+    trace::event::What,
+    verifier::{bugcheck::irql_name, violation},
+};
+
+const DISPATCH: u8 = 2;
+
+impl Machine {
+    /// Puts a DPC into a processor's queue; an idle processor can then run. Returns the queue's new length.
+    pub(crate) fn enqueue(&self, processor: usize, entry: Entry, at_head: bool) -> usize {
+        let depth = self.kernel.borrow_mut().dpcs.push(processor, entry, at_head);
+        let cpu = self.processor(processor);
+        if depth == 1 {
+            cpu.late_since.set(self.clock.now());
+        }
+        cpu.queued.set(depth);
+        if cpu.activity.get() == Activity::Idle {
+            cpu.interrupt.set(true);
+            self.make_runnable(processor);
+        }
+        depth
+    }
+
+    /// Requests a DPC interrupt: it comes at once, or at the processor's next point below DISPATCH_LEVEL.
+    pub(crate) fn request_interrupt(&self, processor: usize) {
+        self.processor(processor).interrupt.set(true);
+    }
+
+    /// Takes the DPC interrupt of the current processor, where one is requested and IRQL allows it.
+    pub(crate) fn take_interrupts(&self) {
+        let cpu = self.cpu();
+        if cpu.interrupt.get() && cpu.irql.get() < DISPATCH {
+            self.drain();
+        }
+    }
+
+    /// Runs the current processor's DPCs until its queue is empty. IRQL is below DISPATCH_LEVEL before and after.
+    pub(crate) fn drain(&self) {
+        let (me, cpu) = (self.current.get(), self.cpu());
+        let before = cpu.irql.replace(DISPATCH);
+        cpu.draining.set(true);
+        cpu.drain_start.set(self.clock.now());
+        let watchdog = self.config.get().dpc_watchdog;
+        if watchdog != 0 && watchdog < self.clock.granted_time() {
+            self.reconsider();
+        }
+        loop {
+            let entry = self.kernel.borrow_mut().dpcs.pop(me);
+            let Some(entry) = entry else { break };
+            cpu.queued.set(cpu.queued.get() - 1);
+            self.run_dpc(entry);
+        }
+        cpu.interrupt.set(false);
+        cpu.draining.set(false);
+        cpu.irql.set(before);
+    }
+
+    /// Runs one DPC, which has left its queue.
+    fn run_dpc(&self, entry: Entry) {
+        let call = match objects::take_dpc(self, entry) {
+            Ok(call) => call,
+            Err(violation) => self.bug_check(violation),
+        };
+        let cpu = self.cpu();
+        cpu.in_dpc.set(true);
+        cpu.dpc_start.set(self.clock.now());
+        self.counts.dpcs_run.add();
+        if self.tracing.get() {
+            let (dpc, routine) = (self.name(entry.address), self.name(call.routine as usize));
+            self.record(What::DpcStart { dpc, routine });
+        }
+        let me = self.current.get();
+        // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and KeInsertQueueDpc for this
+        // very call, at DISPATCH_LEVEL; no borrow of the machine is open [M1].
+        unsafe { (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1) };
+        if self.tracing.get() {
+            let dpc = self.name(entry.address);
+            self.record(What::DpcEnd { dpc });
+        }
+        debug_assert_eq!(me, self.current.get());
+        let irql = cpu.irql.get();
+        if irql != DISPATCH {
+            let parameter = u64::from(irql) << 16 | u64::from(DISPATCH) << 8 | 2;
+            let rule = alloc::format!(
+                "a DPC routine was called at DISPATCH_LEVEL and returned at IRQL {irql} ({})",
+                irql_name(irql)
+            );
+            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+        }
+        self.check_watchdog();
+        cpu.in_dpc.set(false);
+    }
+}

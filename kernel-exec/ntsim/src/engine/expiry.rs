@@ -1,0 +1,104 @@
+//! What happens by itself as the virtual clock goes on: timers expire, late DPCs get their interrupt, the watchdog bites.
+
+extern crate alloc;
+
+use super::machine::Machine;
+use crate::{
+    ddi::objects,
+    kernel::{clock::TICK, dpc, processor::Processor, timer},
+    trace::event::What,
+    verifier::{Checked, violation},
+};
+
+impl Machine {
+    /// The virtual time at which the engine has to look, if nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let mut deadline = self.kernel.borrow().timers.next().unwrap_or(u64::MAX);
+        for cpu in self.late() {
+            deadline = deadline.min(cpu.late_since.get().saturating_add(TICK));
+        }
+        let (cpu, limit) = (self.cpu(), self.config.get().dpc_watchdog);
+        if limit != 0 && cpu.draining.get() {
+            deadline = deadline.min(cpu.drain_start.get().saturating_add(limit).saturating_add(1));
+        }
+        (deadline != u64::MAX).then_some(deadline)
+    }
+
+    /// Processors with DPCs in their queues for which no interrupt has been requested: it is, a clock period later.
+    fn late(&self) -> impl Iterator<Item = &Processor> {
+        self.processors.iter().take(self.count()).filter(|cpu| cpu.queued.get() != 0 && !cpu.interrupt.get())
+    }
+
+    /// Does what is due by now, on the current processor.
+    pub(crate) fn attend_clock(&self) {
+        if let Err(violation) = self.expire() {
+            self.bug_check(violation);
+        }
+        self.check_watchdog();
+    }
+
+    /// The time one drain of the DPC queue may take.
+    pub(crate) fn check_watchdog(&self) {
+        let (cpu, limit) = (self.cpu(), self.config.get().dpc_watchdog);
+        let now = self.clock.now();
+        if limit == 0 || !cpu.draining.get() || now.saturating_sub(cpu.drain_start.get()) <= limit {
+            return;
+        }
+        let single = now.saturating_sub(cpu.dpc_start.get());
+        let allotted = limit / TICK;
+        if cpu.in_dpc.get() && single > limit {
+            let rule = alloc::format!("a DPC routine ran for {single} units of 100 ns, of {limit} allowed");
+            self.bug_check(violation(0x133, [0, single / TICK, allotted, 0], rule));
+        }
+        let all = now - cpu.drain_start.get();
+        let rule = alloc::format!(
+            "the processor ran DPCs for {all} units of 100 ns without a break, of {limit} allowed"
+        );
+        self.bug_check(violation(0x133, [1, allotted, 0, 0], rule));
+    }
+
+    /// Expires every timer that is due, and requests the interrupts of late DPCs.
+    pub(crate) fn expire(&self) -> Checked<()> {
+        let now = self.clock.now();
+        loop {
+            let due = self.kernel.borrow_mut().timers.pop_due(now);
+            let Some((key, entry)) = due else { break };
+            self.expire_timer(key, entry)?;
+        }
+        for cpu in self.late() {
+            if now.saturating_sub(cpu.late_since.get()) >= TICK {
+                cpu.interrupt.set(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses where in their period the clock ticks are, when it first matters.
+    pub(crate) fn ensure_phase(&self) {
+        if self.clock.phase().is_none() {
+            let sixteenth = u64::from(self.choose(16));
+            self.clock.set_phase(sixteenth * (TICK / 16));
+        }
+    }
+
+    /// A timer expires: it is signalled, and its DPC is queued, or called without having been in a queue.
+    fn expire_timer(&self, key: timer::Key, entry: timer::Entry) -> Checked<()> {
+        if self.tracing.get() {
+            let object = self.name(entry.address);
+            self.record(What::TimerExpired { object });
+        }
+        objects::expire_timer(self, entry.address, key)?;
+        if entry.dpc == 0 {
+            return Ok(());
+        }
+        let Some(dpc) = objects::timer_dpc(self, entry.dpc)? else { return Ok(()) };
+        let target = dpc.target.unwrap_or(entry.processor);
+        let in_flight = self.choose(2) == 1;
+        if !in_flight {
+            objects::mark_queued(entry.dpc, target);
+        }
+        self.enqueue(target, dpc::Entry { address: entry.dpc, in_flight }, dpc.high);
+        self.request_interrupt(target);
+        Ok(())
+    }
+}

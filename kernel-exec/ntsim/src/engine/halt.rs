@@ -1,0 +1,95 @@
+//! Ends: a bug check or a failure suspends its coroutine for ever, and the loop outside ends the run.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use super::machine::{Machine, NOBODY};
+use crate::{
+    kernel::processor::Activity,
+    trace::event::What,
+    verifier::{
+        Violation,
+        bugcheck::BugCheck,
+        stop::{Stop, Wait},
+    },
+};
+
+impl Machine {
+    /// Notes why the run ends; the first reason stays.
+    pub(crate) fn put_stop(&self, stop: Stop) {
+        if self.tracing.get() {
+            self.record(What::Stop { stop: stop.clone() });
+        }
+        self.stop.borrow_mut().get_or_insert(stop);
+    }
+
+    /// Ends the run.
+    #[cold]
+    pub(crate) fn halt(&self, stop: Stop) -> ! {
+        if std::thread::panicking() {
+            // The thread would count this panic for ever: the coroutine that it unwinds is not coming back.
+            std::eprintln!("ntsim: stopped while a panic unwinds: {stop}");
+            std::process::abort();
+        }
+        self.put_stop(stop);
+        self.stay()
+    }
+
+    /// Leaves the coroutine for ever.
+    pub(crate) fn stay(&self) -> ! {
+        loop {
+            self.next.set(NOBODY);
+            self.suspend();
+        }
+    }
+
+    /// Ends the run with a bug check.
+    #[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
+        self.halt(self.bug_check_of(*violation))
+    }
+
+    /// A violation as a stop of the current processor.
+    pub(crate) fn bug_check_of(&self, violation: Violation) -> Stop {
+        Stop::BugCheck(BugCheck {
+            code: violation.code,
+            parameters: violation.parameters,
+            processor: self.current.get(),
+            irql: self.irql(),
+            rule: violation.rule,
+        })
+    }
+
+    /// Ends the run with a failure.
+    #[cold]
+    pub(crate) fn fail(&self, oracle: &'static str, message: String) -> ! {
+        self.halt(Stop::Failure { oracle, message })
+    }
+
+    /// Who waits for which lock.
+    pub(crate) fn waits(&self) -> Vec<Wait> {
+        (0..self.count()).filter_map(|processor| self.wait(processor)).collect()
+    }
+
+    fn wait(&self, processor: usize) -> Option<Wait> {
+        let Activity::Waiting(lock) = self.processor(processor).activity.get() else { return None };
+        let lock_name = alloc::format!("{}", self.name(lock));
+        Some(Wait { processor, lock: lock_name, holder: self.kernel.borrow().locks.holder(lock) })
+    }
+
+    /// The waits that go from `start` back to it.
+    pub(crate) fn cycle(&self, start: usize) -> Option<Vec<Wait>> {
+        let mut at = start;
+        for _ in 0..self.count() {
+            let Activity::Waiting(lock) = self.processor(at).activity.get() else { return None };
+            at = self.kernel.borrow().locks.holder(lock)?;
+            if at == start {
+                return Some(self.waits());
+            }
+        }
+        None
+    }
+}

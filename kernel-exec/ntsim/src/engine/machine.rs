@@ -1,0 +1,215 @@
+//! The simulated machine, and how a DDI, which has no argument for it, finds the one it is in.
+//!
+//! Rules: the machine is only touched through shared references; what is in a `RefCell` is borrowed for a few lines at a time,
+//! never across a preemption point, a routine or a closure of somebody else's `[M1]`. `ACTIVE` points to a machine only while
+//! its `run` is on the stack, which outlives everything that its coroutines do `[M2]`.
+
+use core::{
+    cell::{Cell, RefCell},
+    ptr::{NonNull, null},
+};
+use std::thread_local;
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use corosensei::Yielder;
+
+use super::{recording::Decision, schedule::Schedule};
+use crate::{
+    arena::Arena,
+    config::Config,
+    counters::{Counters, Counts},
+    image_state::ImageState,
+    kernel::{Kernel, clock::Clock, processor::Processor},
+    trace::recorder::Recorder,
+    verifier::{irql::Ddi, stop::Stop},
+};
+
+/// Most processors of a machine.
+pub(crate) const PROCESSORS: usize = 64;
+/// No processor: the loop outside all coroutines is to find one.
+pub(crate) const NOBODY: usize = usize::MAX;
+
+/// How a coroutine gives up control.
+pub(crate) type Suspend = Yielder<(), ()>;
+
+/// The simulated machine.
+pub(crate) struct Machine {
+    pub(crate) clock: Clock,
+    /// The processor that runs.
+    pub(crate) current: Cell<usize>,
+    /// The processor that is to run next, set before a coroutine gives up control; or [`NOBODY`].
+    pub(crate) next: Cell<usize>,
+    /// A coroutine is running, not the loop outside.
+    pub(crate) inside: Cell<bool>,
+    /// A bit for each processor that can go on.
+    pub(crate) runnable: Cell<u64>,
+    /// A bit for each processor whose coroutine is a program's.
+    pub(crate) programs: Cell<u64>,
+    pub(crate) counts: Counts,
+    pub(crate) processors: [Processor; PROCESSORS],
+    pub(crate) yielders: [Cell<*const Suspend>; PROCESSORS],
+    pub(crate) config: Cell<Config>,
+    pub(crate) tracing: Cell<bool>,
+    /// Different for every simulation and reset on this thread.
+    pub(crate) epoch: Cell<u32>,
+    pub(crate) arena: Arena,
+    pub(crate) kernel: RefCell<Kernel>,
+    pub(crate) schedule: RefCell<Schedule>,
+    pub(crate) decisions: RefCell<Vec<Decision>>,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) stop: RefCell<Option<Stop>>,
+    pub(crate) image: ImageState,
+    /// Stands in where a processor's number would be out of range, which it never is.
+    spare: Processor,
+}
+
+thread_local! {
+    /// The machine of this thread's simulation, or null.
+    static LOADED: Cell<*const Machine> = const { Cell::new(null()) };
+    /// The machine whose coroutine is running on this thread, or null.
+    static ACTIVE: Cell<*const Machine> = const { Cell::new(null()) };
+    /// Counts simulations and resets.
+    static EPOCHS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The machine that the caller's code is running on.
+#[inline(always)]
+pub(crate) fn active<'a>() -> Option<&'a Machine> {
+    let machine = ACTIVE.get();
+    // SAFETY: null, or valid for as long as the coroutine that is calling lives [M2].
+    unsafe { machine.as_ref() }
+}
+
+/// The machine of this thread, running or not.
+pub(crate) fn loaded<'a>() -> Option<&'a Machine> {
+    let machine = LOADED.get();
+    // SAFETY: null, or the simulation's, which unloads it before it frees it.
+    unsafe { machine.as_ref() }
+}
+
+/// Makes a machine this thread's, or none.
+pub(crate) fn load(machine: Option<NonNull<Machine>>) {
+    LOADED.set(machine.map_or(null(), |machine| machine.as_ptr()));
+}
+
+/// Makes a machine the one that coroutines run on, or none.
+pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
+    ACTIVE.set(machine.map_or(null(), |machine| machine.as_ptr()));
+}
+
+/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
+#[inline]
+pub(crate) fn enter<'a>(ddi: Ddi) -> &'a Machine {
+    let Some(machine) = active() else { outside(ddi.name()) };
+    machine.point();
+    machine.counts.kernel_calls.add();
+    if let Err(violation) = ddi.check(machine.irql()) {
+        machine.bug_check(violation);
+    }
+    machine
+}
+
+/// A call that needs a kernel, without one. Out of a DDI the panic is an abort: it cannot leave an `extern "C"` function.
+#[cold]
+#[expect(clippy::panic, reason = "there is no kernel that could stop, and nothing true to return")]
+pub(crate) fn outside(name: &str) -> ! {
+    panic!("ntsim: {name} called outside a simulation run")
+}
+
+impl Machine {
+    pub(crate) fn new(config: Config, schedule: Schedule) -> Self {
+        let machine = Self {
+            clock: Clock::default(),
+            current: Cell::new(0),
+            next: Cell::new(NOBODY),
+            inside: Cell::new(false),
+            runnable: Cell::new(0),
+            programs: Cell::new(0),
+            counts: Counts::default(),
+            processors: [const { Processor::new() }; PROCESSORS],
+            yielders: [const { Cell::new(null()) }; PROCESSORS],
+            config: Cell::new(config),
+            tracing: Cell::new(config.trace),
+            epoch: Cell::new(0),
+            arena: Arena::new(),
+            kernel: RefCell::default(),
+            schedule: RefCell::new(Schedule::round_robin()),
+            decisions: RefCell::default(),
+            recorder: RefCell::default(),
+            stop: RefCell::new(None),
+            image: ImageState::default(),
+            spare: Processor::new(),
+        };
+        machine.reset(config, schedule);
+        machine
+    }
+
+    /// As new; keeps its memory.
+    pub(crate) fn reset(&self, config: Config, schedule: Schedule) {
+        let touched = self.config.get().processors.max(config.processors);
+        for processor in self.processors.iter().take(touched) {
+            processor.reset();
+        }
+        self.config.set(config);
+        self.tracing.set(config.trace);
+        self.clock.reset(config.step_time);
+        self.current.set(0);
+        self.next.set(NOBODY);
+        self.inside.set(false);
+        self.runnable.set(0);
+        self.programs.set(0);
+        self.counts.reset();
+        let mut kernel = self.kernel.borrow_mut();
+        self.arena.reset(kernel.pool.top());
+        kernel.reset(config.processors);
+        self.schedule.replace(schedule);
+        self.decisions.borrow_mut().clear();
+        self.recorder.borrow_mut().reset();
+        self.stop.replace(None);
+        self.image.reset();
+        let epoch = EPOCHS.get().wrapping_add(1).max(1);
+        EPOCHS.set(epoch);
+        self.epoch.set(epoch);
+    }
+
+    /// The processor with this number.
+    #[inline(always)]
+    pub(crate) fn processor(&self, number: usize) -> &Processor {
+        self.processors.get(number).unwrap_or(&self.spare)
+    }
+
+    /// The current processor.
+    #[inline(always)]
+    pub(crate) fn cpu(&self) -> &Processor {
+        self.processor(self.current.get())
+    }
+
+    /// The current processor's IRQL.
+    #[inline(always)]
+    pub(crate) fn irql(&self) -> u8 {
+        self.cpu().irql.get()
+    }
+
+    /// How many processors there are.
+    pub(crate) fn count(&self) -> usize {
+        self.config.get().processors
+    }
+
+    /// The counters.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            steps: self.clock.steps(),
+            switches: self.counts.switches.get(),
+            rmw: self.counts.rmw.get(),
+            loads: self.counts.loads.get(),
+            stores: self.counts.stores.get(),
+            allocations: self.counts.allocations.get(),
+            frees: self.counts.frees.get(),
+            kernel_calls: self.counts.kernel_calls.get(),
+            dpcs_run: self.counts.dpcs_run.get(),
+            live_blocks: self.kernel.borrow().pool.live() as u64,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The loop outside all coroutines: starts programs, resumes processors, and ends the run.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::ptr::NonNull;
+
+use corosensei::{Coroutine, stack::DefaultStack};
+
+use super::machine::{Machine, NOBODY, Suspend, activate};
+use crate::{
+    kernel::processor::Activity,
+    trace::event::What,
+    verifier::{bugcheck::irql_name, stop::Stop, violation},
+};
+
+/// A program: what a thread at PASSIVE_LEVEL executes.
+pub type Program = Box<dyn FnOnce()>;
+
+type Thread = Coroutine<(), (), (), DefaultStack>;
+
+/// Bytes of a coroutine's stack.
+const STACK: usize = 256 << 10;
+
+/// One processor's coroutine and what it is to begin with.
+#[derive(Default)]
+struct Slot {
+    thread: Option<Thread>,
+    program: Option<Program>,
+}
+
+/// The coroutines of a simulation, and stacks that are not in use.
+#[derive(Default)]
+pub(crate) struct Threads {
+    slots: Vec<Slot>,
+    stacks: Vec<DefaultStack>,
+}
+
+/// When a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Programs have returned, no DPC is queued, no timer is set.
+    Quiet,
+    /// Programs have returned.
+    Returned,
+}
+
+/// A run that is going on: ends it also when a program's panic passes by.
+struct Running<'a> {
+    threads: &'a mut Threads,
+    finished: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        activate(None);
+        if !self.finished {
+            self.threads.abandon();
+        }
+    }
+}
+
+impl Threads {
+    /// Gives each program to its processor and runs to the end. Whether the machine can go on afterwards is in the result: it
+    /// can after `Ok` only.
+    pub(crate) fn run(
+        &mut self,
+        machine: NonNull<Machine>,
+        programs: Vec<(usize, Program)>,
+        until: Until,
+    ) -> Result<(), Stop> {
+        // SAFETY: the simulation's, which is borrowed for the whole run.
+        let kernel = unsafe { machine.as_ref() };
+        if self.slots.len() < kernel.count() {
+            self.slots.resize_with(kernel.count(), Slot::default);
+        }
+        let mut left = programs.len();
+        for (processor, program) in programs {
+            if let Some(slot) = self.slots.get_mut(processor) {
+                slot.program = Some(program);
+            }
+            kernel.processor(processor).activity.set(Activity::Live);
+            kernel.runnable.set(kernel.runnable.get() | 1 << processor);
+        }
+        activate(Some(machine));
+        let mut running = Running { threads: self, finished: false };
+        let outcome = running.threads.drive(kernel, machine, &mut left, until);
+        kernel.inside.set(false);
+        kernel.clock.settle();
+        running.finished = outcome.is_ok() && until == Until::Quiet;
+        outcome
+    }
+
+    fn drive(
+        &mut self,
+        kernel: &Machine,
+        machine: NonNull<Machine>,
+        left: &mut usize,
+        until: Until,
+    ) -> Result<(), Stop> {
+        let mut target = kernel.next_or_idle()?;
+        kernel.clock.settle();
+        kernel.regrant();
+        while let Some(processor) = target {
+            kernel.current.set(processor);
+            kernel.inside.set(true);
+            let ended = self.resume(processor, machine);
+            kernel.inside.set(false);
+            if let Some(stop) = kernel.stop.borrow().clone() {
+                return Err(stop);
+            }
+            target = match ended {
+                None => Some(kernel.next.get()).filter(|next| *next != NOBODY),
+                Some(was_program) => {
+                    *left -= usize::from(was_program);
+                    if *left == 0 && until == Until::Returned {
+                        return Ok(());
+                    }
+                    kernel.clock.settle();
+                    None
+                }
+            };
+            if target.is_none() {
+                target = kernel.next_or_idle()?;
+                kernel.clock.settle();
+                kernel.regrant();
+            }
+        }
+        if *left == 0 { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
+    }
+
+    /// Lets a processor go on until it gives up control. When its coroutine has ended: whether that was a program.
+    fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Option<bool> {
+        let slot = self.slots.get_mut(processor)?;
+        let thread = match slot.thread.take() {
+            Some(thread) => slot.thread.insert(thread),
+            None => {
+                let stack = self.stacks.pop().unwrap_or_else(new_stack);
+                let program = slot.program.take();
+                slot.thread.insert(Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
+                    // SAFETY: the run that resumes this coroutine borrows the machine.
+                    unsafe { machine.as_ref() }.execute(yielder, program);
+                }))
+            }
+        };
+        thread.resume(());
+        if !thread.done() {
+            return None;
+        }
+        let thread = slot.thread.take()?;
+        self.stacks.push(thread.into_stack());
+        // SAFETY: as above.
+        Some(unsafe { machine.as_ref() }.retire(processor))
+    }
+
+    /// Gives up all coroutines, where they are. What is on their stacks is leaked, as on a machine that has stopped.
+    fn abandon(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(program) = slot.program.take() {
+                // Its destructors may call the kernel, which has stopped.
+                Box::leak(program);
+            }
+            if let Some(mut thread) = slot.thread.take() {
+                if !thread.done() {
+                    // SAFETY: nothing refers to the frames but the stopped kernel, which forgets them at its reset;
+                    // values on them are leaked, not dropped.
+                    unsafe { thread.force_reset() };
+                }
+                self.stacks.push(thread.into_stack());
+            }
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
+fn new_stack() -> DefaultStack {
+    DefaultStack::new(STACK).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"))
+}
+
+impl Machine {
+    /// What a coroutine does: its program, if it has one, then the DPCs that were held off.
+    fn execute(&self, yielder: &Suspend, program: Option<Program>) {
+        let me = self.current.get();
+        if let Some(cell) = self.yielders.get(me) {
+            cell.set(core::ptr::from_ref(yielder));
+        }
+        self.cpu().activity.set(Activity::Live);
+        self.take_interrupts();
+        let Some(program) = program else {
+            self.idle_drain();
+            return;
+        };
+        self.programs.set(self.programs.get() | 1 << me);
+        if self.tracing.get() {
+            self.record(What::ProgramStart);
+        }
+        program();
+        if self.tracing.get() {
+            self.record(What::ProgramEnd);
+        }
+        let irql = self.irql();
+        if irql != 0 {
+            let parameter = u64::from(irql) << 16 | 2;
+            let rule =
+                alloc::format!("a program returned at IRQL {irql} ({}), not PASSIVE_LEVEL", irql_name(irql));
+            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
+        }
+        self.idle_drain();
+    }
+
+    /// Runs what is in the queue of a processor that has nothing else to do.
+    fn idle_drain(&self) {
+        if self.cpu().queued.get() != 0 {
+            self.drain();
+        }
+    }
+
+    /// A processor's coroutine has ended; whether it was a program's.
+    fn retire(&self, processor: usize) -> bool {
+        let cpu = self.processor(processor);
+        cpu.activity.set(Activity::Idle);
+        self.make_unrunnable(processor);
+        let bit = 1 << processor;
+        let was_program = self.programs.get() & bit != 0;
+        self.programs.set(self.programs.get() & !bit);
+        was_program
+    }
+
+    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either.
+    fn next_or_idle(&self) -> Result<Option<usize>, Stop> {
+        loop {
+            self.expire().map_err(|violation| self.bug_check_of(*violation))?;
+            if let Some(stop) = self.stop.borrow().clone() {
+                return Err(stop);
+            }
+            if self.runnable.get() != 0 {
+                let next = self.decide();
+                if let Some(stop) = self.stop.borrow().clone() {
+                    return Err(stop);
+                }
+                return Ok(Some(next));
+            }
+            let next = self.kernel.borrow().timers.next();
+            let Some(tick) = next else { return Ok(None) };
+            let by = tick.saturating_sub(self.clock.now());
+            self.clock.skip(by);
+            if self.tracing.get() {
+                self.record(What::TimeSkipped { by });
+            }
+        }
+    }
+}

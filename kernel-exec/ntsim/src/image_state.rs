@@ -1,0 +1,79 @@
+//! A driver's statics, one set a simulated kernel.
+
+extern crate alloc;
+
+use alloc::{alloc::alloc, alloc::dealloc, alloc::handle_alloc_error, vec::Vec};
+use core::{alloc::Layout, any::TypeId, cell::RefCell, ptr::NonNull};
+
+/// The place of one type's state.
+#[derive(Debug)]
+struct Place {
+    of: TypeId,
+    layout: Layout,
+    memory: NonNull<u8>,
+    /// It holds a value of this simulation's; memory is kept over a reset, values are not.
+    live: bool,
+}
+
+/// All states. As statics in NT, they are never dropped: their memory is just gone.
+#[derive(Debug, Default)]
+pub(crate) struct ImageState {
+    places: RefCell<Vec<Place>>,
+}
+
+impl ImageState {
+    /// The values are gone.
+    pub(crate) fn reset(&self) {
+        for place in self.places.borrow_mut().iter_mut() {
+            place.live = false;
+        }
+    }
+
+    /// This kernel's `T`.
+    #[inline]
+    pub(crate) fn get<T: Default + 'static>(&self) -> *const T {
+        match self.find(TypeId::of::<T>()) {
+            Some((memory, true)) => memory.as_ptr().cast(),
+            found => self.create(found.map(|(memory, _)| memory)),
+        }
+    }
+
+    fn find(&self, of: TypeId) -> Option<(NonNull<u8>, bool)> {
+        self.places.borrow().iter().find(|place| place.of == of).map(|place| (place.memory, place.live))
+    }
+
+    #[cold]
+    fn create<T: Default + 'static>(&self, memory: Option<NonNull<u8>>) -> *const T {
+        // No borrow is open: the value may come from code that asks for other states.
+        let value = T::default();
+        let layout = Layout::new::<T>();
+        let memory = match memory {
+            Some(memory) => memory,
+            None if layout.size() == 0 => NonNull::<T>::dangling().cast(),
+            None => {
+                // SAFETY: the size is not zero.
+                let memory = unsafe { alloc(layout) };
+                NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
+            }
+        };
+        // SAFETY: allocated with this layout, and no value is in it.
+        unsafe { memory.cast::<T>().write(value) };
+        let mut places = self.places.borrow_mut();
+        match places.iter_mut().find(|place| place.of == TypeId::of::<T>()) {
+            Some(place) => place.live = true,
+            None => places.push(Place { of: TypeId::of::<T>(), layout, memory, live: true }),
+        }
+        memory.cast::<T>().as_ptr()
+    }
+}
+
+impl Drop for ImageState {
+    fn drop(&mut self) {
+        for place in self.places.borrow_mut().drain(..) {
+            if place.layout.size() != 0 {
+                // SAFETY: from `create`, with this layout; the simulation is over, so nobody has it.
+                unsafe { dealloc(place.memory.as_ptr(), place.layout) }
+            }
+        }
+    }
+}

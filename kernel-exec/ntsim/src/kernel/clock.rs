@@ -1,0 +1,191 @@
+//! The virtual clock and the countdown to the next preemption point that is more than a decrement.
+//!
+//! Time is not stored but computed: every step is worth `step_time`, and `base` holds what was skipped. The countdown `left` is
+//! granted in portions; at 0 the engine looks at everything that may be due (schedule, timers, limits) and grants anew.
+
+use core::cell::Cell;
+
+/// Ticks of the clock interrupt, in 100-ns units: 64 a second.
+pub(crate) const TICK: u64 = 156_250;
+
+/// The clock.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// Points left until the engine is to look.
+    left: Cell<u64>,
+    /// What `left` was when it was granted.
+    granted: Cell<u64>,
+    /// Steps before the grant.
+    steps: Cell<u64>,
+    /// Points, from the grant on, that the current processor may run before the schedule is asked; `u64::MAX`: it is alone.
+    slice: Cell<u64>,
+    /// Virtual time skipped by jumps, in 100-ns units.
+    base: Cell<u64>,
+    step_time: Cell<u64>,
+    /// Ticks are at this time and every [`TICK`] from it; none: not chosen yet.
+    phase: Cell<Option<u64>>,
+}
+
+impl Clock {
+    pub(crate) fn reset(&self, step_time: u64) {
+        self.left.set(0);
+        self.granted.set(0);
+        self.steps.set(0);
+        self.slice.set(0);
+        self.base.set(0);
+        self.step_time.set(step_time);
+        self.phase.set(None);
+    }
+
+    /// Counts a point; false where the engine has to look first.
+    #[inline(always)]
+    pub(crate) fn step(&self) -> bool {
+        let left = self.left.get();
+        if left == 0 {
+            return false;
+        }
+        self.left.set(left - 1);
+        true
+    }
+
+    /// Steps so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get() + (self.granted.get() - self.left.get())
+    }
+
+    /// Virtual time in 100-ns units.
+    pub(crate) fn now(&self) -> u64 {
+        self.base.get().saturating_add(self.steps().saturating_mul(self.step_time.get()))
+    }
+
+    /// Moves the clock on without a step.
+    pub(crate) fn skip(&self, time: u64) {
+        self.base.set(self.base.get().saturating_add(time));
+    }
+
+    /// Books what was used of the grant; nothing is left of it.
+    pub(crate) fn settle(&self) {
+        let used = self.granted.get() - self.left.get();
+        self.steps.set(self.steps.get() + used);
+        if self.slice.get() != u64::MAX {
+            self.slice.set(self.slice.get().saturating_sub(used));
+        }
+        self.left.set(0);
+        self.granted.set(0);
+    }
+
+    /// Counts the point at which the engine looks, after [`Clock::settle`]; true where the slice was used up before it.
+    pub(crate) fn step_slowly(&self) -> bool {
+        self.steps.set(self.steps.get() + 1);
+        match self.slice.get() {
+            0 => true,
+            u64::MAX => false,
+            slice => {
+                self.slice.set(slice - 1);
+                false
+            }
+        }
+    }
+
+    /// Grants points up to the slice's end, the step limit, or the virtual time `deadline`, whichever is first. Settled before.
+    pub(crate) fn grant(&self, step_limit: u64, deadline: Option<u64>) {
+        let mut points = self.slice.get().min(step_limit.saturating_sub(self.steps.get()));
+        if let Some(deadline) = deadline {
+            points = points.min(self.points_until(deadline).saturating_sub(1));
+        }
+        self.left.set(points);
+        self.granted.set(points);
+    }
+
+    /// Points until the clock shows `time`.
+    fn points_until(&self, time: u64) -> u64 {
+        match (time.saturating_sub(self.now()), self.step_time.get()) {
+            (0, _) => 0,
+            (_, 0) => u64::MAX,
+            (distance, step) => distance.div_ceil(step),
+        }
+    }
+
+    /// What is left of the current grant, as virtual time.
+    pub(crate) fn granted_time(&self) -> u64 {
+        self.left.get().saturating_mul(self.step_time.get())
+    }
+
+    /// The rest of the slice, as of the last settling.
+    pub(crate) fn slice(&self) -> u64 {
+        self.slice.get()
+    }
+
+    pub(crate) fn set_slice(&self, points: u64) {
+        self.slice.set(points);
+    }
+
+    pub(crate) fn phase(&self) -> Option<u64> {
+        self.phase.get()
+    }
+
+    pub(crate) fn set_phase(&self, phase: u64) {
+        self.phase.set(Some(phase % TICK));
+    }
+
+    /// The last tick at or before `time`; 0 where there was none yet: the kernel was booted then.
+    pub(crate) fn tick_before(&self, time: u64) -> u64 {
+        let phase = self.phase.get().unwrap_or(0);
+        match time.checked_sub(phase) {
+            Some(since) => time - since % TICK,
+            None => 0,
+        }
+    }
+
+    /// The first tick at or after `time`.
+    pub(crate) fn tick_at_or_after(&self, time: u64) -> u64 {
+        let phase = self.phase.get().unwrap_or(0);
+        match time.checked_sub(phase) {
+            Some(since) => time.saturating_add((TICK - since % TICK) % TICK),
+            None => phase,
+        }
+    }
+
+    /// The first tick after `time`.
+    pub(crate) fn tick_after(&self, time: u64) -> u64 {
+        self.tick_at_or_after(time.saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, TICK};
+
+    #[test]
+    fn ticks_are_a_period_apart_from_the_phase_on() {
+        let clock = Clock::default();
+        clock.reset(1);
+        clock.set_phase(10);
+        assert_eq!(clock.tick_before(9), 0);
+        assert_eq!(clock.tick_before(10), 10);
+        assert_eq!(clock.tick_before(TICK + 11), TICK + 10);
+        assert_eq!(clock.tick_at_or_after(3), 10);
+        assert_eq!(clock.tick_at_or_after(10), 10);
+        assert_eq!(clock.tick_after(10), TICK + 10);
+    }
+
+    #[test]
+    fn a_grant_ends_at_the_first_of_slice_limit_and_deadline() {
+        let clock = Clock::default();
+        clock.reset(10);
+        clock.set_slice(100);
+        clock.grant(1000, Some(55));
+        assert_eq!(clock.granted_time(), 50, "five steps; the sixth shows 60");
+        for _ in 0..5 {
+            assert!(clock.step());
+        }
+        assert!(!clock.step());
+        assert_eq!(clock.now(), 50);
+        clock.settle();
+        assert!(!clock.step_slowly());
+        assert_eq!(clock.now(), 60);
+        assert_eq!(clock.slice(), 94);
+        clock.grant(8, None);
+        assert_eq!(clock.granted_time(), 20);
+    }
+}

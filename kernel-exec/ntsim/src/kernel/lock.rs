@@ -1,0 +1,46 @@
+//! Which processor holds which spin lock.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+/// A held lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) address: usize,
+    pub(crate) processor: usize,
+}
+
+/// All held locks.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    held: Vec<Held>,
+}
+
+impl Locks {
+    pub(crate) fn reset(&mut self) {
+        self.held.clear();
+    }
+
+    /// The processor that holds the lock.
+    pub(crate) fn holder(&self, address: usize) -> Option<usize> {
+        self.held.iter().rev().find(|held| held.address == address).map(|held| held.processor)
+    }
+
+    /// Notes that a processor has acquired a lock that was free.
+    pub(crate) fn acquire(&mut self, address: usize, processor: usize) {
+        self.held.push(Held { address, processor });
+    }
+
+    /// Notes that a lock has been released.
+    pub(crate) fn release(&mut self, address: usize) {
+        if let Some(position) = self.held.iter().rposition(|held| held.address == address) {
+            self.held.remove(position);
+        }
+    }
+
+    /// All, in the order of acquisition.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+}

@@ -1,0 +1,64 @@
+//! One processor: its IRQL, what it is doing, and whether a DPC interrupt is pending.
+
+use core::cell::Cell;
+
+/// What a processor's thread of execution is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Activity {
+    /// Nothing: no program; runnable only for its DPC queue.
+    #[default]
+    Idle,
+    /// Runs a program, or DPCs from idleness.
+    Live,
+    /// Waits for the spin lock at this address.
+    Waiting(usize),
+}
+
+/// The state of one processor.
+#[derive(Debug)]
+pub(crate) struct Processor {
+    pub(crate) irql: Cell<u8>,
+    pub(crate) activity: Cell<Activity>,
+    /// A DPC interrupt has been requested: it is delivered as soon as IRQL is below DISPATCH_LEVEL.
+    pub(crate) interrupt: Cell<bool>,
+    /// Entries of its DPC queue.
+    pub(crate) queued: Cell<usize>,
+    /// When the first of them was queued.
+    pub(crate) late_since: Cell<u64>,
+    /// It is in a DPC routine.
+    pub(crate) in_dpc: Cell<bool>,
+    /// When the current drain of the DPC queue began, and the current routine.
+    pub(crate) drain_start: Cell<u64>,
+    pub(crate) dpc_start: Cell<u64>,
+    /// It is between the first and the last DPC of a drain.
+    pub(crate) draining: Cell<bool>,
+}
+
+impl Processor {
+    pub(crate) const fn new() -> Self {
+        Self {
+            irql: Cell::new(0),
+            activity: Cell::new(Activity::Idle),
+            interrupt: Cell::new(false),
+            queued: Cell::new(0),
+            late_since: Cell::new(0),
+            in_dpc: Cell::new(false),
+            drain_start: Cell::new(0),
+            dpc_start: Cell::new(0),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// As new.
+    pub(crate) fn reset(&self) {
+        self.irql.set(0);
+        self.activity.set(Activity::Idle);
+        self.interrupt.set(false);
+        self.queued.set(0);
+        self.late_since.set(0);
+        self.in_dpc.set(false);
+        self.drain_start.set(0);
+        self.dpc_start.set(0);
+        self.draining.set(false);
+    }
+}

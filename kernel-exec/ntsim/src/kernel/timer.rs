@@ -1,0 +1,80 @@
+//! Set timers, by when they expire.
+
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+
+/// A set timer's place: the tick at which it expires, and a number that keeps timers of one tick in the order of setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) tick: u64,
+    pub(crate) sequence: u64,
+}
+
+/// A set timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The KTIMER's address.
+    pub(crate) address: usize,
+    /// The KDPC's address, or 0.
+    pub(crate) dpc: usize,
+    /// The processor that set it: its DPC runs there unless it targets another.
+    pub(crate) processor: usize,
+}
+
+/// The timer queue.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    set: BTreeMap<Key, Entry>,
+    sequence: u64,
+}
+
+impl Timers {
+    pub(crate) fn reset(&mut self) {
+        if !self.set.is_empty() {
+            self.set.clear();
+        }
+        self.sequence = 0;
+    }
+
+    /// Sets a timer that is not set.
+    pub(crate) fn insert(&mut self, tick: u64, entry: Entry) -> Key {
+        self.sequence += 1;
+        let key = Key { tick, sequence: self.sequence };
+        self.set.insert(key, entry);
+        key
+    }
+
+    /// Removes the timer at `address`, whose place is `key`; none where another or none is there.
+    pub(crate) fn remove(&mut self, key: Key, address: usize) -> Option<Entry> {
+        if self.set.get(&key)?.address != address {
+            return None;
+        }
+        self.set.remove(&key)
+    }
+
+    /// Removes the first timer that has expired at `now`.
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Key, Entry)> {
+        let (key, _) = self.set.first_key_value()?;
+        if key.tick > now {
+            return None;
+        }
+        self.set.pop_first()
+    }
+
+    /// When the next timer expires.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.set.first_key_value().map(|(key, _)| key.tick)
+    }
+
+    /// The first set timer that, or whose DPC, lies in an address range.
+    pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<Entry> {
+        let touches = |entry: &&Entry| range.contains(&entry.address) || range.contains(&entry.dpc);
+        self.set.values().find(touches).copied()
+    }
+
+    /// The first set timer of all.
+    pub(crate) fn any(&self) -> Option<Entry> {
+        self.set.values().next().copied()
+    }
+}

@@ -1,0 +1,232 @@
+//! Pool allocation and free: the accounting of [`crate::kernel::pool`] and the bytes of [`crate::arena`] together.
+
+extern crate alloc;
+
+use core::ptr::null_mut;
+
+use crate::{
+    arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
+    asan,
+    engine::machine::Machine,
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place},
+    trace::{event::What, value::Tag},
+    types::{
+        POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
+        POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
+    },
+    verifier::{Checked, memory::describe, violation},
+};
+
+const CACHE_LINE: usize = 64;
+const APC: u8 = 1;
+const DISPATCH: u8 = 2;
+const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
+const SUPPORTED: POOL_FLAGS = KINDS | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED;
+
+/// What ExAllocatePool2 is to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    size: usize,
+    tag: u32,
+    paged: bool,
+    zeroed: bool,
+    align: usize,
+}
+
+impl Machine {
+    /// The request behind ExAllocatePool2's arguments; none where NT returns NULL for them.
+    pub(crate) fn pool_request(&self, flags: POOL_FLAGS, size: u64, tag: u32) -> Checked<Option<Request>> {
+        let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
+        let kind = u64::from(paged);
+        if flags & !SUPPORTED != 0 {
+            let rule = alloc::format!(
+                "ExAllocatePool2 with flags that ntsim does not support: {:#x}",
+                flags & !SUPPORTED
+            );
+            self.fail("not supported", rule);
+        }
+        if size == 0 {
+            let rule = alloc::format!("ExAllocatePool2 for zero bytes, tag {}", Tag(tag));
+            return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
+        }
+        if paged && irql > APC {
+            let rule = alloc::format!("paged pool is allocated at IRQL ≤ APC_LEVEL only, and was at {irql}");
+            return Err(violation(0xC4, [0x01, irql.into(), kind, size], rule));
+        }
+        if irql > DISPATCH {
+            let rule = alloc::format!("pool is allocated at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+            return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
+        }
+        if tag == 0 || (flags & KINDS).count_ones() != 1 {
+            return Ok(None);
+        }
+        let size = size as usize;
+        let align = match flags & POOL_FLAG_CACHE_ALIGNED {
+            _ if size >= PAGE => PAGE,
+            0 => GRAIN,
+            _ => CACHE_LINE,
+        };
+        Ok(Some(Request { size, tag, paged, zeroed: flags & POOL_FLAG_UNINITIALIZED == 0, align }))
+    }
+
+    /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
+    pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
+        let Request { size, tag, paged, zeroed, align } = request;
+        let mut kernel = self.kernel.borrow_mut();
+        if kernel.pool.fails() {
+            return Ok(null_mut());
+        }
+        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, align) else {
+            drop(kernel);
+            if self.tracing.get() {
+                self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
+            }
+            return Ok(null_mut());
+        };
+        drop(kernel);
+        match place {
+            Place::Fresh { padding } => {
+                let before = padding.min(GUARD);
+                self.arena.fill(block.offset - before, before, GUARD_BYTE);
+                self.arena.close(block.offset - before, before);
+            }
+            Place::Reused => {
+                if let Some(at) = self.arena.first_other(block.offset, block.room, FREED_BYTE) {
+                    return Err(self.written_after_free(&block, at));
+                }
+            }
+        }
+        self.arena.fill(block.offset, size, if zeroed { 0 } else { FRESH_BYTE });
+        let (end, behind) = (block.offset + size, block.room - size + GUARD);
+        self.arena.fill(end, behind, GUARD_BYTE);
+        self.arena.close(end, behind);
+        self.arena.mark(block.offset, size, if paged { Memory::Paged } else { Memory::Live });
+        self.counts.allocations.add();
+        if self.tracing.get() {
+            self.record(What::Allocated { number: block.number, size, tag });
+        }
+        Ok(self.arena.at(block.offset))
+    }
+
+    /// Frees the block at `address`; `tag`: the tag it must have.
+    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Checked<()> {
+        let (irql, kernel) = (self.irql(), self.kernel.borrow());
+        let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
+        let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
+            let what = match block {
+                Some(block) => alloc::format!("the inside of {}", describe(&block)),
+                None => alloc::string::String::from("an address that is no block's"),
+            };
+            return Err(violation(
+                0xC2,
+                [0x46, address as u64, 0, 0],
+                alloc::format!("{what} was freed to pool"),
+            ));
+        };
+        let described = || describe(&block);
+        if !block.live {
+            let rule = alloc::format!("{} was freed again", described());
+            return Err(violation(0xC2, [0x07, 0, block.tag.into(), address as u64], rule));
+        }
+        if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
+            let rule = alloc::format!("{} was freed with the wrong tag, {}", described(), Tag(tag));
+            return Err(violation(0xC2, [0x0A, address as u64, block.tag.into(), tag.into()], rule));
+        }
+        if block.paged && irql > APC {
+            let rule = alloc::format!(
+                "paged pool is freed at IRQL ≤ APC_LEVEL only, and {} was at {irql}",
+                described()
+            );
+            return Err(violation(0xC4, [0x11, irql.into(), 1, address as u64], rule));
+        }
+        if irql > DISPATCH {
+            let rule = alloc::format!(
+                "pool is freed at IRQL ≤ DISPATCH_LEVEL only, and {} was at {irql}",
+                described()
+            );
+            return Err(violation(0xC4, [0x12, irql.into(), 0, address as u64], rule));
+        }
+        let range = address..address + block.size;
+        let bounds = [address as u64, range.end as u64];
+        if let Some((processor, entry)) = kernel.dpcs.find_in(range.clone()) {
+            let at = entry.address - address;
+            let rule = alloc::format!(
+                "{} was freed with the DPC at +{at:#x} in processor {processor}'s queue",
+                described()
+            );
+            return Err(violation(0xC7, [1, entry.address as u64, bounds[0], bounds[1]], rule));
+        }
+        if let Some(entry) = kernel.timers.find_in(range.clone()) {
+            let rule = if range.contains(&entry.address) {
+                alloc::format!(
+                    "{} was freed with the timer at +{:#x} set",
+                    described(),
+                    entry.address - address
+                )
+            } else {
+                alloc::format!(
+                    "{} was freed with the DPC of a set timer at +{:#x}",
+                    described(),
+                    entry.dpc - address
+                )
+            };
+            return Err(violation(0xC7, [0, entry.address as u64, bounds[0], bounds[1]], rule));
+        }
+        if let Some(held) = kernel.locks.held().iter().find(|held| range.contains(&held.address)) {
+            let (at, by) = (held.address - address, held.processor);
+            let rule = alloc::format!(
+                "{} was freed with the spin lock at +{at:#x} held by processor {by}",
+                described()
+            );
+            return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
+        }
+        drop(kernel);
+        if !asan::ENABLED {
+            self.check_guards(&block)?;
+        }
+        self.arena.fill(block.offset, block.room, FREED_BYTE);
+        self.arena.mark(block.offset, block.room, Memory::Freed);
+        self.kernel.borrow_mut().pool.free(block.offset, self.current.get(), self.clock.steps());
+        self.counts.frees.add();
+        if self.tracing.get() {
+            self.record(What::Freed { number: block.number, tag: block.tag });
+        }
+        Ok(())
+    }
+
+    /// Checks that nobody has written into the guards around a block.
+    pub(crate) fn check_guards(&self, block: &Block) -> Checked<()> {
+        let address = self.arena.at(block.offset) as u64;
+        if let Some(at) = self.arena.first_other(block.offset - GUARD, GUARD, GUARD_BYTE) {
+            let distance = block.offset - at;
+            let rule = alloc::format!("{} was written to {distance} bytes before its start", describe(block));
+            return Err(violation(0xC1, [address, self.arena.at(at) as u64, 0, 0x23], rule));
+        }
+        let end = if block.live { block.size } else { block.room };
+        let behind = block.room - end + GUARD;
+        if let Some(at) = self.arena.first_other(block.offset + end, behind, GUARD_BYTE) {
+            let distance = at - (block.offset + end);
+            let rule = alloc::format!("{} was written to {distance} bytes behind its end", describe(block));
+            return Err(violation(0xC1, [address, self.arena.at(at) as u64, 0, 0x24], rule));
+        }
+        Ok(())
+    }
+
+    /// Checks that nobody has written into a freed block.
+    pub(crate) fn check_freed(&self, block: &Block) -> Checked<()> {
+        match self.arena.first_other(block.offset, block.room, FREED_BYTE) {
+            Some(at) => Err(self.written_after_free(block, at)),
+            None => Ok(()),
+        }
+    }
+
+    fn written_after_free(&self, block: &Block, at: usize) -> alloc::boxed::Box<crate::verifier::Violation> {
+        let address = self.arena.at(at) as u64;
+        let rule = alloc::format!(
+            "{} was written to at +{:#x} after it was freed",
+            describe(block),
+            at - block.offset
+        );
+        violation(0xCC, [address, 1, 0, 0], rule)
+    }
+}

@@ -1,0 +1,110 @@
+//! What programs, and everything that they call, can ask of the machine they run on.
+
+extern crate alloc;
+
+use alloc::string::String;
+
+use crate::{
+    counters::Counters,
+    engine::machine::{active, loaded, outside},
+    trace::event::What,
+};
+
+/// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
+#[inline]
+pub fn preemption_point() {
+    if let Some(machine) = active() {
+        machine.point();
+    }
+}
+
+/// The current processor; 0 outside a run. Not a preemption point.
+#[inline]
+pub fn current_processor() -> usize {
+    active().map_or(0, |machine| machine.current.get())
+}
+
+/// The current processor's IRQL; 0 outside a run. Not a preemption point.
+#[inline]
+pub fn irql() -> u8 {
+    active().map_or(0, |machine| machine.irql())
+}
+
+/// Whether the current processor is in a DPC routine.
+#[inline]
+pub fn in_dpc() -> bool {
+    active().is_some_and(|machine| machine.cpu().in_dpc.get())
+}
+
+/// Whether the caller is in a run of this thread's simulation.
+#[inline]
+pub fn is_active() -> bool {
+    active().is_some()
+}
+
+/// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
+/// where IRQL allows it. A preemption point.
+///
+/// # Panics
+/// Outside a run.
+pub fn advance_time(by_100ns: u64) {
+    let Some(machine) = active() else { outside("advance_time") };
+    machine.clock.skip(by_100ns);
+    if machine.tracing.get() {
+        machine.record(What::TimeSkipped { by: by_100ns });
+    }
+    machine.attend_clock();
+    machine.take_interrupts();
+    machine.reconsider();
+    machine.point();
+}
+
+/// Ends the run with [`Stop::Failure`](crate::Stop::Failure): an oracle is not content. The caller's stack is left as it is, and
+/// leaked.
+///
+/// # Panics
+/// Outside a run, with the same text.
+#[expect(clippy::panic, reason = "a test's failure, where there is no run to end")]
+pub fn fail(oracle: &'static str, message: String) -> ! {
+    match active() {
+        Some(machine) => machine.fail(oracle, message),
+        None => panic!("{oracle}: {message}"),
+    }
+}
+
+/// Adds a line to the trace. The closure is called only when tracing.
+#[inline]
+pub fn note(f: impl FnOnce() -> String) {
+    if let Some(machine) = active()
+        && machine.tracing.get()
+    {
+        let line = f();
+        machine.record(What::Note(line));
+    }
+}
+
+/// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an
+/// earlier order. Nothing without a simulation.
+pub fn fail_allocation(nth: u32) {
+    if let Some(machine) = loaded() {
+        machine.kernel.borrow_mut().pool.fail(nth);
+    }
+}
+
+/// The counters of this thread's simulation; all 0 without one.
+pub fn counters() -> Counters {
+    loaded().map_or_else(Counters::default, |machine| machine.counters())
+}
+
+/// This simulated kernel's `T`: what would be a driver's static. Made by `Default` when it is first asked for; its address is the
+/// same until the simulation is reset. Like a static it is never dropped.
+///
+/// # Panics
+/// Where the thread has no simulation.
+#[inline]
+pub fn image_state<T: Default + 'static>() -> *const T {
+    match active().or_else(loaded) {
+        Some(machine) => machine.image.get::<T>(),
+        None => outside("image_state"),
+    }
+}

@@ -1,0 +1,238 @@
+//! A simulation: a machine, its processors' coroutines, and what a test asks of them.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{fmt, ptr::NonNull};
+
+use crate::{
+    config::Config,
+    counters::Counters,
+    engine::{
+        machine::{Machine, PROCESSORS, load, loaded},
+        recording::Recording,
+        run::{Program, Threads, Until},
+        schedule::Schedule,
+    },
+    trace::recorder::{Recorder, Trace},
+    verifier::{Checked, stop::Stop, violation},
+};
+
+/// A simulated machine with its kernel. While it lives it is its OS thread's; other threads may have theirs.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation};
+///
+/// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(7));
+/// kernel.run(vec![
+///     (0, Box::new(|| assert_eq!(ntsim::current_processor(), 0))),
+///     (1, Box::new(|| assert_eq!(ntsim::current_processor(), 1))),
+/// ])?;
+/// kernel.unload()?;
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
+pub struct Simulation {
+    machine: NonNull<Machine>,
+    threads: Threads,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Ready for a run.
+    Ready,
+    /// A run has ended early: nothing is possible but a reset.
+    Stopped,
+}
+
+impl Simulation {
+    /// A machine that has just been booted.
+    ///
+    /// # Panics
+    /// Where the thread has a simulation already, or `config.processors` is not from 1 to 64.
+    pub fn new(config: Config, schedule: Schedule) -> Self {
+        assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
+        check(config);
+        let machine = NonNull::from(Box::leak(Box::new(Machine::new(config, schedule))));
+        load(Some(machine));
+        Self { machine, threads: Threads::default(), state: State::Ready }
+    }
+
+    /// As [`Simulation::new`], in the same memory: cheap.
+    ///
+    /// # Panics
+    /// Where `config.processors` is not from 1 to 64.
+    pub fn reset(&mut self, config: Config, schedule: Schedule) {
+        check(config);
+        self.machine().reset(config, schedule);
+        self.state = State::Ready;
+    }
+
+    fn machine(&self) -> &Machine {
+        // SAFETY: from `new`, freed by `drop` only, and only shared references to it are ever made.
+        unsafe { self.machine.as_ref() }
+    }
+
+    /// Starts each program as a thread at PASSIVE_LEVEL on its processor, and runs until all have returned, no DPC is queued and
+    /// no timer is set: while there is nothing to run, the clock jumps to the next timer. Further runs go on in the same kernel.
+    ///
+    /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
+    /// a DPC routine, aborts the process, as always in Rust: there, use [`fail`](crate::fail).
+    ///
+    /// # Errors
+    /// Why the run ended early. What the programs had on their stacks is leaked. Only [`Simulation::reset`] is possible then.
+    ///
+    /// # Panics
+    /// Where a program's processor is not there or has a program already, or the simulation has stopped.
+    pub fn run(&mut self, programs: Vec<(usize, Program)>) -> Result<(), Stop> {
+        self.phase(programs, Until::Quiet)
+    }
+
+    fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
+        assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
+        let mut taken = 0_u64;
+        for (processor, _) in &programs {
+            assert!(*processor < self.machine().count(), "ntsim: there is no processor {processor}");
+            assert!(taken >> processor & 1 == 0, "ntsim: processor {processor} has two programs");
+            taken |= 1 << processor;
+        }
+        // A panic that passes by leaves it so.
+        self.state = State::Stopped;
+        self.threads.run(self.machine, programs, until)?;
+        self.state = State::Ready;
+        Ok(())
+    }
+
+    /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor and checks, at the moment when it returns, what
+    /// [`Simulation::unload`] checks. Work that other processors have not finished by then is a bug check. The simulation has
+    /// stopped afterwards.
+    ///
+    /// # Errors
+    /// As for [`Simulation::run`] and [`Simulation::unload`].
+    ///
+    /// # Panics
+    /// As for [`Simulation::run`].
+    pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
+        self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
+        self.state = State::Stopped;
+        self.checked(self.machine().check_unload())
+    }
+
+    /// What NT and Driver Verifier check when a driver has been unloaded: a DPC is queued or running, a timer set (0xCE), a spin lock
+    /// held (0xC4/0x1006), pool leaked (0xC4/0x62), or written to where it must not be (0xC1, 0xCC). A program that returns at
+    /// raised IRQL has been stopped before, in [`Simulation::run`].
+    ///
+    /// # Errors
+    /// The bug check.
+    ///
+    /// # Panics
+    /// Where the simulation has stopped.
+    pub fn unload(&mut self) -> Result<(), Stop> {
+        assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
+        self.checked(self.machine().check_unload())
+    }
+
+    fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
+        outcome.map_err(|violation| {
+            self.state = State::Stopped;
+            let stop = self.machine().bug_check_of(*violation);
+            self.machine().put_stop(stop.clone());
+            stop
+        })
+    }
+
+    /// The events so far.
+    pub fn trace(&self) -> &Trace {
+        let recorder = self.machine().recorder.as_ptr();
+        // SAFETY: events are added only by runs and checks, which borrow the simulation mutably.
+        let recorder: &Recorder = unsafe { &*recorder };
+        recorder.trace()
+    }
+
+    /// The decisions so far: [`Schedule::replay`] makes the same run of them.
+    pub fn recording(&self) -> Recording {
+        Recording::new(self.machine().decisions.borrow().clone())
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Counters {
+        self.machine().counters()
+    }
+
+    /// The virtual clock, in 100-ns units since the simulation began.
+    pub fn virtual_time(&self) -> u64 {
+        self.machine().clock.now()
+    }
+}
+
+fn check(config: Config) {
+    let processors = config.processors;
+    assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+}
+
+impl Machine {
+    /// The checks of an unload.
+    fn check_unload(&self) -> Checked<()> {
+        let kernel = self.kernel.borrow();
+        let pending = |address: usize, what: &str| {
+            let rule = alloc::format!("the driver was unloaded while {what}");
+            Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
+        };
+        if let Some((processor, entry)) = kernel.dpcs.any() {
+            let what =
+                alloc::format!("the DPC {} was in processor {processor}'s queue", self.name(entry.address));
+            return pending(entry.address, &what);
+        }
+        if let Some(timer) = kernel.timers.any() {
+            let what = alloc::format!("the timer {} was set", self.name(timer.address));
+            return pending(timer.address, &what);
+        }
+        if let Some(processor) = self.processors.iter().take(self.count()).position(|cpu| cpu.in_dpc.get()) {
+            return pending(0, &alloc::format!("processor {processor} was in a DPC routine"));
+        }
+        if let Some(held) = kernel.locks.held().first() {
+            let (name, by) = (self.name(held.address), held.processor);
+            let rule =
+                alloc::format!("the driver was unloaded while processor {by} held the spin lock {name}");
+            return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
+        }
+        for block in kernel.pool.blocks() {
+            self.check_guards(block)?;
+            if !block.live {
+                self.check_freed(block)?;
+            }
+        }
+        let mut leaked = kernel.pool.blocks().iter().filter(|block| block.live);
+        if let Some(first) = leaked.next() {
+            let count = 1 + leaked.count();
+            let rule = alloc::format!(
+                "the driver was unloaded and has leaked {count} pool allocation(s), the first being {}",
+                crate::verifier::memory::describe(first)
+            );
+            let name = NAME.as_ptr() as u64;
+            return Err(violation(0xC4, [0x62, name, 0, count as u64], rule));
+        }
+        Ok(())
+    }
+}
+
+/// The driver's name in bug check 0xC4/0x62: that of all drivers here.
+static NAME: &str = "driver\0";
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        load(None);
+        // SAFETY: from `new`; the thread's pointers to it are gone with `load`, and no run is going on, since that borrows.
+        drop(unsafe { Box::from_raw(self.machine.as_ptr()) });
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("config", &self.machine().config.get())
+            .field("state", &self.state)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! A cell that notices when two accesses overlap.
+
+use core::cell::Cell;
+
+use crate::{
+    engine::machine::{Machine, active},
+    trace::event::What,
+    verifier::memory::Use,
+};
+
+/// Memory that several may reach, with loom's way to it.
+///
+/// An access begins, lets itself be preempted, runs the closure, and ends. Where another access of another processor is going on
+/// meanwhile, and one of the two is mutable, the run ends with a failure of oracle `data race`; where both are this processor's
+/// (a DPC on top of a thread, or a closure in a closure), `aliasing`. Outside runs nothing is checked and nothing costs anything.
+#[derive(Debug, Default)]
+pub struct UnsafeCell<T: ?Sized> {
+    state: State,
+    value: core::cell::UnsafeCell<T>,
+}
+
+/// The accesses that are going on.
+#[derive(Debug, Default)]
+struct State {
+    /// A bit for each processor that reads.
+    readers: Cell<u64>,
+    /// The simulation that the state is of: what an earlier one left behind does not count.
+    epoch: Cell<u32>,
+    /// The processor that writes, plus one.
+    writer: Cell<u8>,
+}
+
+/// An access that is going on; ends it when dropped.
+struct Access<'a> {
+    state: &'a State,
+    /// The reader's bit, or 0 where it was set already.
+    reader: u64,
+    writer: bool,
+}
+
+impl Drop for Access<'_> {
+    fn drop(&mut self) {
+        self.state.readers.set(self.state.readers.get() & !self.reader);
+        if self.writer {
+            self.state.writer.set(0);
+        }
+    }
+}
+
+impl State {
+    fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
+        if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
+            self.readers.set(0);
+            self.writer.set(0);
+        }
+        if let Err(violation) = machine.check_memory(address, Use::Cell) {
+            machine.bug_check(violation);
+        }
+        let me = machine.current.get();
+        let (readers, bit) = (self.readers.get(), 1_u64 << me);
+        let writer = self.writer.get().checked_sub(1).map(usize::from);
+        let others = readers & !bit;
+        let other = match (writer, mutable) {
+            (Some(writer), _) => Some((writer, "with_mut")),
+            (None, true) if others != 0 => Some((others.trailing_zeros() as usize, "with")),
+            (None, true) if readers != 0 => Some((me, "with")),
+            _ => None,
+        };
+        if let Some((other, access)) = other {
+            overlap(machine, address, mutable, other, access);
+        }
+        let access = if mutable {
+            self.writer.set(me as u8 + 1);
+            Access { state: self, reader: 0, writer: true }
+        } else {
+            self.readers.set(readers | bit);
+            Access { state: self, reader: bit & !readers, writer: false }
+        };
+        machine.point();
+        if machine.tracing.get() {
+            let object = machine.name(address);
+            machine.record(What::Cell { object, mutable });
+        }
+        access
+    }
+}
+
+#[cold]
+fn overlap(machine: &Machine, address: usize, mutable: bool, other: usize, access: &str) -> ! {
+    let (me, name) = (machine.current.get(), machine.name(address));
+    let mine = if mutable { "with_mut" } else { "with" };
+    if me == other {
+        machine
+            .fail("aliasing", std::format!("cell {name}: {mine} on processor {me} inside its own {access}"));
+    }
+    machine.fail(
+        "data race",
+        std::format!("cell {name}: {mine} on processor {me} while processor {other} is in {access}"),
+    );
+}
+
+impl<T> UnsafeCell<T> {
+    /// A new cell.
+    pub const fn new(value: T) -> Self {
+        Self {
+            state: State { readers: Cell::new(0), epoch: Cell::new(0), writer: Cell::new(0) },
+            value: core::cell::UnsafeCell::new(value),
+        }
+    }
+
+    /// The content.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> UnsafeCell<T> {
+    fn access(&self, mutable: bool) -> Option<Access<'_>> {
+        let machine = active()?;
+        Some(self.state.begin(machine, self.value.get().cast::<()>() as usize, mutable))
+    }
+
+    /// Reads: an access for the time of the closure.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        let _access = self.access(false);
+        f(self.value.get())
+    }
+
+    /// Writes: a mutable access for the time of the closure.
+    #[inline]
+    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        let _access = self.access(true);
+        f(self.value.get())
+    }
+
+    /// The content's address; access through it is neither a preemption point nor checked.
+    #[inline]
+    pub const fn get(&self) -> *mut T {
+        self.value.get()
+    }
+
+    /// The content, which nobody else can reach.
+    #[inline]
+    pub const fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}

@@ -1,0 +1,219 @@
+//! Events.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::{self, Display, Formatter};
+
+use super::{
+    name::Name,
+    value::{Tag, Value},
+};
+use crate::verifier::{irql::Ddi, stop::Stop};
+
+/// Something that happened, and where and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Preemption points before it.
+    pub step: u64,
+    /// Virtual time in 100-ns units.
+    pub time: u64,
+    /// The processor it happened on.
+    pub processor: usize,
+    /// The processor's IRQL.
+    pub irql: u8,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// A DDI was called; the event is made when it has taken effect.
+    Call {
+        /// Which.
+        ddi: Ddi,
+        /// Its arguments.
+        arguments: Vec<Value>,
+        /// Its result, where it has one.
+        result: Option<Value>,
+    },
+    /// Another processor goes on.
+    Switch {
+        /// Which.
+        to: usize,
+    },
+    /// A program began.
+    ProgramStart,
+    /// A program returned.
+    ProgramEnd,
+    /// A DPC has left its queue and its routine is called.
+    DpcStart {
+        /// The DPC.
+        dpc: Name,
+        /// Its routine.
+        routine: Name,
+    },
+    /// A DPC routine has returned.
+    DpcEnd {
+        /// The DPC.
+        dpc: Name,
+    },
+    /// A timer has expired.
+    TimerExpired {
+        /// The timer.
+        object: Name,
+    },
+    /// The processor waits for a spin lock.
+    Wait {
+        /// The DDI that it is in.
+        ddi: Ddi,
+        /// The lock.
+        object: Name,
+    },
+    /// Pool was allocated.
+    Allocated {
+        /// The block's number.
+        number: u32,
+        /// Its size in bytes.
+        size: usize,
+        /// Its tag.
+        tag: u32,
+    },
+    /// Pool was freed.
+    Freed {
+        /// The block's number.
+        number: u32,
+        /// Its tag.
+        tag: u32,
+    },
+    /// An atomic operation.
+    Atomic {
+        /// Which.
+        operation: AtomicOp,
+        /// The atomic.
+        object: Name,
+        /// Its value before.
+        old: Value,
+        /// Its value after.
+        new: Value,
+    },
+    /// An access to an [`UnsafeCell`](crate::sync::UnsafeCell).
+    Cell {
+        /// The cell.
+        object: Name,
+        /// With `with_mut`.
+        mutable: bool,
+    },
+    /// The virtual clock was moved by so many units of 100 ns.
+    TimeSkipped {
+        /// How far.
+        by: u64,
+    },
+    /// A line of [`note`](crate::note).
+    Note(String),
+    /// The run ends early.
+    Stop {
+        /// Why.
+        stop: Stop,
+    },
+}
+
+/// A kind of atomic operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtomicOp {
+    /// A load.
+    Load,
+    /// A store.
+    Store,
+    /// An unconditional exchange.
+    Swap,
+    /// A compare-exchange that succeeded.
+    Exchange,
+    /// A compare-exchange that failed: nothing was written.
+    FailedExchange,
+    /// A read-modify-write by arithmetic or logic.
+    Modify,
+    /// A fence; its object is null.
+    Fence,
+}
+
+impl AtomicOp {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Store => "store",
+            Self::Swap => "swap",
+            Self::Exchange => "exchange",
+            Self::FailedExchange => "failed exchange",
+            Self::Modify => "modify",
+            Self::Fence => "fence",
+        }
+    }
+}
+
+impl Display for What {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call { ddi, arguments, result } => {
+                write!(f, "{}(", ddi.name())?;
+                for (number, argument) in arguments.iter().enumerate() {
+                    write!(f, "{}{argument}", if number == 0 { "" } else { ", " })?;
+                }
+                match result {
+                    Some(result) => write!(f, ") = {result}"),
+                    None => f.write_str(")"),
+                }
+            }
+            Self::Switch { to } => write!(f, "switch to processor {to}"),
+            Self::ProgramStart => f.write_str("program starts"),
+            Self::ProgramEnd => f.write_str("program returns"),
+            Self::DpcStart { dpc, routine } => write!(f, "DPC {dpc} starts, routine {routine}"),
+            Self::DpcEnd { dpc } => write!(f, "DPC {dpc} ends"),
+            Self::TimerExpired { object } => write!(f, "timer {object} expires"),
+            Self::Wait { ddi, object } => write!(f, "{} waits for {object}", ddi.name()),
+            Self::Allocated { number, size, tag } => {
+                write!(f, "block{number}: {size} bytes, tag {}", Tag(*tag))
+            }
+            Self::Freed { number, tag } => write!(f, "block{number} freed, tag {}", Tag(*tag)),
+            Self::Atomic { operation: AtomicOp::Fence, .. } => f.write_str("fence"),
+            Self::Atomic { operation, object, old, new } => {
+                write!(f, "{object}: {} ", operation.name())?;
+                match operation {
+                    AtomicOp::Load | AtomicOp::FailedExchange => write!(f, "{old}"),
+                    _ => write!(f, "{old} -> {new}"),
+                }
+            }
+            Self::Cell { object, mutable } => {
+                write!(f, "{object}: {}", if *mutable { "with_mut" } else { "with" })
+            }
+            Self::TimeSkipped { by } => write!(f, "clock moves by {by}"),
+            Self::Note(line) => write!(f, "note: {line}"),
+            Self::Stop { stop } => write!(f, "stop: {}", Brief(stop)),
+        }
+    }
+}
+
+/// A stop without the addresses that differ from process to process.
+struct Brief<'a>(&'a Stop);
+
+impl Display for Brief<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Stop::BugCheck(bug) => write!(f, "bug check {:#x} {}: {}", bug.code, bug.name(), bug.rule),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl Display for Event {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>6} {:>10}  p{:<2} irql {:<2} {}",
+            self.step, self.time, self.processor, self.irql, self.what
+        )
+    }
+}

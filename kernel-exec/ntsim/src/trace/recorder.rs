@@ -1,0 +1,119 @@
+//! Collects events and names objects.
+
+extern crate alloc;
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::fmt::{self, Display, Formatter};
+
+use super::{
+    event::{Event, What},
+    name::Name,
+    value::Value,
+};
+use crate::{engine::machine::Machine, verifier::irql::Ddi};
+
+/// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is set.
+///
+/// As text it is a line an event: step, virtual time, processor, IRQL, what happened. The same programs, configuration and
+/// schedule make the same text in every process.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Trace {
+    events: Vec<Event>,
+}
+
+impl Trace {
+    /// The events.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+}
+
+impl Display for Trace {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if !self.events.is_empty() {
+            writeln!(f, "  step       time  cpu")?;
+        }
+        self.events.iter().try_for_each(|event| writeln!(f, "{event}"))
+    }
+}
+
+/// The trace in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    trace: Trace,
+    names: BTreeMap<usize, u32>,
+}
+
+impl Recorder {
+    pub(crate) fn reset(&mut self) {
+        self.trace.events.clear();
+        self.names.clear();
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+}
+
+impl Machine {
+    /// An address's name. Without tracing, objects outside pool have no number.
+    pub(crate) fn name(&self, address: usize) -> Name {
+        if address == 0 {
+            return Name::Null;
+        }
+        if let Some(offset) = self.arena.offset(address) {
+            return match self.kernel.borrow().pool.find(offset) {
+                Some(block) => Name::Block { number: block.number, offset: offset - block.offset },
+                None => Name::Pool { offset },
+            };
+        }
+        if !self.tracing.get() {
+            return Name::Address(address);
+        }
+        let names = &mut self.recorder.borrow_mut().names;
+        let next = names.len() as u32;
+        Name::Object(*names.entry(address).or_insert(next))
+    }
+
+    /// A pointer-sized value as the trace shows it: a small number, or a pointer.
+    pub(crate) fn pointer(&self, value: usize) -> Value {
+        if value < 0x1_0000 && value != 0 {
+            Value::Bits(value as u64)
+        } else {
+            Value::Pointer(self.name(value))
+        }
+    }
+
+    /// An integer as the trace shows it: pool addresses have names.
+    pub(crate) fn integer(&self, value: u64) -> Value {
+        match self.arena.offset(value as usize) {
+            Some(_) => Value::Pointer(self.name(value as usize)),
+            None => Value::Bits(value),
+        }
+    }
+
+    /// Adds an event.
+    pub(crate) fn record(&self, what: What) {
+        let event = Event {
+            step: self.clock.steps(),
+            time: self.clock.now(),
+            processor: self.current.get(),
+            irql: self.irql(),
+            what,
+        };
+        self.recorder.borrow_mut().trace.events.push(event);
+    }
+
+    /// Adds the call of a DDI, when tracing.
+    #[inline]
+    pub(crate) fn called<const N: usize>(
+        &self,
+        ddi: Ddi,
+        describe: impl FnOnce(&Self) -> ([Value; N], Option<Value>),
+    ) {
+        if self.tracing.get() {
+            let (arguments, result) = describe(self);
+            self.record(What::Call { ddi, arguments: arguments.into(), result });
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The kernel's types and constants as drivers see them on x64, by wdk-sys's names.
+//!
+//! Their layout is the real one as far as it is public (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, `ns-wdm-_kdpc` and the
+//! pages of the others); sizes and offsets are asserted below. Fields are private: a driver treats them as opaque too.
+#![expect(non_camel_case_types, non_snake_case, reason = "the names are the kernel's")]
+
+use core::{ffi::c_void, ptr::null_mut};
+
+/// An untyped pointer.
+pub type PVOID = *mut c_void;
+/// An interrupt request level.
+pub type KIRQL = u8;
+/// TRUE is 1, FALSE is 0.
+pub type BOOLEAN = u8;
+/// 8 bits, unsigned.
+pub type UCHAR = u8;
+/// 16 bits, unsigned.
+pub type USHORT = u16;
+/// 32 bits, unsigned, on every platform.
+pub type ULONG = u32;
+/// 32 bits, signed, on every platform.
+pub type LONG = i32;
+/// 64 bits, signed.
+pub type LONGLONG = i64;
+/// 64 bits, unsigned.
+pub type ULONG64 = u64;
+/// A pointer to 64 bits, unsigned.
+pub type PULONG64 = *mut ULONG64;
+/// As wide as a pointer, unsigned.
+pub type ULONG_PTR = u64;
+/// A size in bytes.
+pub type SIZE_T = u64;
+/// Success is ≥ 0.
+pub type NTSTATUS = i32;
+/// The `POOL_FLAG_*` bits.
+pub type POOL_FLAGS = ULONG64;
+/// A spin lock: 0 while it is free.
+pub type KSPIN_LOCK = ULONG_PTR;
+/// A pointer to a spin lock.
+pub type PKSPIN_LOCK = *mut KSPIN_LOCK;
+/// A pointer to a deferred procedure call.
+pub type PKDPC = *mut KDPC;
+/// A pointer to a deferred procedure call that is not freed meanwhile.
+pub type PRKDPC = *mut KDPC;
+/// A pointer to a timer.
+pub type PKTIMER = *mut KTIMER;
+/// A pointer to a [`LARGE_INTEGER`].
+pub type PLARGE_INTEGER = *mut LARGE_INTEGER;
+/// A pointer to a [`PROCESSOR_NUMBER`].
+pub type PPROCESSOR_NUMBER = *mut PROCESSOR_NUMBER;
+/// A DPC's routine: the DPC, its context, and the two arguments of the insertion. Called at DISPATCH_LEVEL.
+pub type PKDEFERRED_ROUTINE = Option<
+    unsafe extern "C" fn(
+        Dpc: *mut KDPC,
+        DeferredContext: PVOID,
+        SystemArgument1: PVOID,
+        SystemArgument2: PVOID,
+    ),
+>;
+
+/// wdk-sys's module of the enumeration `KDPC_IMPORTANCE`.
+pub mod _KDPC_IMPORTANCE {
+    #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
+    /// The type of the values.
+    pub type Type = i32;
+    /// To the tail; may be left for later even on the own processor.
+    pub const LowImportance: Type = 0;
+    /// To the tail; what KeInitializeDpc sets.
+    pub const MediumImportance: Type = 1;
+    /// To the head; interrupts another processor.
+    pub const HighImportance: Type = 2;
+    /// To the tail; interrupts another processor.
+    pub const MediumHighImportance: Type = 3;
+}
+/// When and where in its queue a DPC is run.
+pub type KDPC_IMPORTANCE = _KDPC_IMPORTANCE::Type;
+
+/// wdk-sys's module of the enumeration `TIMER_TYPE`.
+pub mod _TIMER_TYPE {
+    #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
+    /// The type of the values.
+    pub type Type = i32;
+    /// Expiry releases every waiter.
+    pub const NotificationTimer: Type = 0;
+    /// Expiry releases one waiter.
+    pub const SynchronizationTimer: Type = 1;
+}
+/// Notification or synchronization.
+pub type TIMER_TYPE = _TIMER_TYPE::Type;
+
+/// The lowest IRQL: threads.
+pub const PASSIVE_LEVEL: u32 = 0;
+/// Asynchronous procedure calls.
+pub const APC_LEVEL: u32 = 1;
+/// DPCs and spin locks.
+pub const DISPATCH_LEVEL: u32 = 2;
+/// The highest IRQL on x64.
+pub const HIGH_LEVEL: u32 = 15;
+
+/// Charge the current process.
+pub const POOL_FLAG_USE_QUOTA: POOL_FLAGS = 0x1;
+/// Do not zero the memory.
+pub const POOL_FLAG_UNINITIALIZED: POOL_FLAGS = 0x2;
+/// For the session space: refused by ntsim.
+pub const POOL_FLAG_SESSION: POOL_FLAGS = 0x4;
+/// Aligned to a cache line (64 bytes).
+pub const POOL_FLAG_CACHE_ALIGNED: POOL_FLAGS = 0x8;
+/// Raise an exception on failure: refused by ntsim.
+pub const POOL_FLAG_RAISE_ON_FAILURE: POOL_FLAGS = 0x20;
+/// Non-paged, not executable.
+pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;
+/// Non-paged, executable.
+pub const POOL_FLAG_NON_PAGED_EXECUTE: POOL_FLAGS = 0x80;
+/// Paged: only to be touched at ≤ APC_LEVEL.
+pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
+
+/// Success.
+pub const STATUS_SUCCESS: NTSTATUS = 0;
+/// An argument is wrong.
+pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
+
+/// All processor groups, as an argument of KeQueryActiveProcessorCountEx.
+pub const ALL_PROCESSOR_GROUPS: USHORT = 0xFFFF;
+
+/// A deferred procedure call.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct _KDPC {
+    pub(crate) Type: u8,
+    pub(crate) Importance: u8,
+    pub(crate) Number: u16,
+    pub(crate) DpcListEntry: PVOID,
+    pub(crate) ProcessorHistory: usize,
+    pub(crate) DeferredRoutine: PKDEFERRED_ROUTINE,
+    pub(crate) DeferredContext: PVOID,
+    pub(crate) SystemArgument1: PVOID,
+    pub(crate) SystemArgument2: PVOID,
+    pub(crate) DpcData: usize,
+}
+/// A deferred procedure call.
+pub type KDPC = _KDPC;
+
+impl Default for _KDPC {
+    /// All zero: not initialised.
+    fn default() -> Self {
+        Self {
+            Type: 0,
+            Importance: 0,
+            Number: 0,
+            DpcListEntry: null_mut(),
+            ProcessorHistory: 0,
+            DeferredRoutine: None,
+            DeferredContext: null_mut(),
+            SystemArgument1: null_mut(),
+            SystemArgument2: null_mut(),
+            DpcData: 0,
+        }
+    }
+}
+
+/// A timer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct _KTIMER {
+    pub(crate) Type: u8,
+    pub(crate) Inserted: u8,
+    pub(crate) Reserved: [u8; 2],
+    pub(crate) SignalState: LONG,
+    pub(crate) WaitListHead: [PVOID; 2],
+    pub(crate) DueTime: u64,
+    pub(crate) TimerListEntry: [usize; 2],
+    pub(crate) Dpc: *mut KDPC,
+    pub(crate) Processor: u16,
+    pub(crate) TimerType: u16,
+    pub(crate) Period: ULONG,
+}
+/// A timer.
+pub type KTIMER = _KTIMER;
+
+impl Default for _KTIMER {
+    /// All zero: not initialised.
+    fn default() -> Self {
+        Self {
+            Type: 0,
+            Inserted: 0,
+            Reserved: [0; 2],
+            SignalState: 0,
+            WaitListHead: [null_mut(); 2],
+            DueTime: 0,
+            TimerListEntry: [0; 2],
+            Dpc: null_mut(),
+            Processor: 0,
+            TimerType: 0,
+            Period: 0,
+        }
+    }
+}
+
+/// 64 bits, signed; wdk-sys's union has more fields of the same bits.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union LARGE_INTEGER {
+    /// The value.
+    pub QuadPart: LONGLONG,
+}
+
+impl Default for LARGE_INTEGER {
+    fn default() -> Self {
+        Self { QuadPart: 0 }
+    }
+}
+
+impl core::fmt::Debug for LARGE_INTEGER {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // SAFETY: the only field, and any bits are a value.
+        let value = unsafe { self.QuadPart };
+        f.debug_struct("LARGE_INTEGER").field("QuadPart", &value).finish()
+    }
+}
+
+/// A processor: a group and a number in it.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PROCESSOR_NUMBER {
+    /// Always 0 in ntsim.
+    pub Group: USHORT,
+    /// The number in the group.
+    pub Number: UCHAR,
+    /// 0.
+    pub Reserved: UCHAR,
+}
+
+const _: () = {
+    assert!(size_of::<KDPC>() == 64 && align_of::<KDPC>() == 8);
+    assert!(core::mem::offset_of!(KDPC, DeferredRoutine) == 24);
+    assert!(core::mem::offset_of!(KDPC, DeferredContext) == 32);
+    assert!(core::mem::offset_of!(KDPC, DpcData) == 56);
+    assert!(size_of::<KTIMER>() == 64 && align_of::<KTIMER>() == 8);
+    assert!(core::mem::offset_of!(KTIMER, SignalState) == 4);
+    assert!(core::mem::offset_of!(KTIMER, DueTime) == 24);
+    assert!(core::mem::offset_of!(KTIMER, Dpc) == 48);
+    assert!(core::mem::offset_of!(KTIMER, Period) == 60);
+    assert!(size_of::<KSPIN_LOCK>() == 8);
+    assert!(size_of::<LARGE_INTEGER>() == 8);
+    assert!(size_of::<PROCESSOR_NUMBER>() == 4);
+};

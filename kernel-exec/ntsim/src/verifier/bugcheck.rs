@@ -1,0 +1,61 @@
+//! A bug check as data, and as text that tells everything.
+
+extern crate alloc;
+
+use alloc::string::String;
+use core::fmt::{self, Display, Formatter};
+
+use super::pages;
+
+/// A bug check: what a real machine stops with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BugCheck {
+    /// The stop code, such as 0xC4.
+    pub code: u32,
+    /// The four parameters. Addresses among them differ from process to process.
+    pub parameters: [u64; 4],
+    /// The processor that stopped.
+    pub processor: usize,
+    /// Its IRQL then.
+    pub irql: u8,
+    /// The rule that was broken, with the objects concerned.
+    pub rule: String,
+}
+
+/// An IRQL's name.
+pub(crate) fn irql_name(irql: u8) -> &'static str {
+    match irql {
+        0 => "PASSIVE_LEVEL",
+        1 => "APC_LEVEL",
+        2 => "DISPATCH_LEVEL",
+        13 => "CLOCK_LEVEL",
+        14 => "IPI_LEVEL",
+        15 => "HIGH_LEVEL",
+        _ => "a device's IRQL",
+    }
+}
+
+impl BugCheck {
+    /// The code's symbolic name, such as `DRIVER_VERIFIER_DETECTED_VIOLATION`.
+    pub fn name(&self) -> &'static str {
+        pages::entry(self.code, self.parameters).name
+    }
+
+    /// The public page on this code.
+    pub fn page(&self) -> String {
+        let page = pages::entry(self.code, self.parameters).page;
+        alloc::format!("learn.microsoft.com/windows-hardware/drivers/debugger/{page}")
+    }
+}
+
+impl Display for BugCheck {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "bug check {:#x} {}: {}", self.code, self.name(), self.rule)?;
+        writeln!(f, "  processor {} at IRQL {} ({})", self.processor, self.irql, irql_name(self.irql))?;
+        let meanings = pages::entry(self.code, self.parameters).parameters;
+        for (number, (value, meaning)) in self.parameters.iter().zip(meanings).enumerate() {
+            writeln!(f, "  parameter {}: {value:#x} ({meaning})", number + 1)?;
+        }
+        write!(f, "  see {}", self.page())
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether an object may be where it is.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String};
+
+use super::{Checked, Violation, violation};
+use crate::{arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag};
+
+/// What an address is used as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Atomic,
+    Cell,
+    Dpc,
+    Timer,
+    Lock,
+}
+
+impl Use {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Atomic => "atomic",
+            Self::Cell => "cell",
+            Self::Dpc => "DPC",
+            Self::Timer => "timer",
+            Self::Lock => "spin lock",
+        }
+    }
+
+    #[inline(always)]
+    const fn size(self) -> usize {
+        match self {
+            Self::Dpc | Self::Timer => 64,
+            Self::Lock => 8,
+            Self::Atomic | Self::Cell => 1,
+        }
+    }
+}
+
+/// A block, as rules name it.
+pub(crate) fn describe(block: &Block) -> String {
+    let (number, size, tag) = (block.number, block.size, Tag(block.tag));
+    if block.live {
+        alloc::format!("block{number} ({size} bytes, tag {tag})")
+    } else {
+        let (by, at) = (block.freed_by, block.freed_at);
+        alloc::format!("block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at})")
+    }
+}
+
+impl Machine {
+    /// A violation where an object is in freed, paged or nobody's pool memory. Memory outside pool is not checked.
+    #[inline(always)]
+    pub(crate) fn check_memory(&self, address: usize, used: Use) -> Checked<()> {
+        let fine = address != 0
+            && !self.arena.suspicious(address)
+            && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)));
+        if fine { Ok(()) } else { self.judge_memory(address, used) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn judge_memory(&self, address: usize, used: Use) -> Checked<()> {
+        let irql = self.irql();
+        let bad =
+            |rule: String| -> Box<Violation> { violation(0xD1, [address as u64, irql.into(), 1, 0], rule) };
+        let name = used.name();
+        let Some(offset) = self.arena.offset(address) else {
+            return if address == 0 { Err(bad(alloc::format!("{name} at a null pointer"))) } else { Ok(()) };
+        };
+        let kernel = self.kernel.borrow();
+        let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));
+        let Some(block) = block else {
+            return Err(bad(alloc::format!("{name} in pool memory that is in no block: pool+{offset:#x}")));
+        };
+        let (start, end) =
+            (address - (offset - block.offset), address - (offset - block.offset) + block.size);
+        let distance = offset - block.offset;
+        let place = alloc::format!("block{}+{distance:#x} of {}", block.number, describe(block));
+        match (state, used) {
+            (Memory::Freed | Memory::Outside, Use::Dpc | Use::Timer) => {
+                let kind = u64::from(used == Use::Dpc);
+                let rule = alloc::format!("{name} in freed pool memory: {place}");
+                Err(violation(0xC7, [kind, address as u64, start as u64, end as u64], rule))
+            }
+            (Memory::Freed | Memory::Outside, _) => {
+                Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
+            }
+            (Memory::Paged, Use::Dpc | Use::Timer | Use::Lock) => {
+                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
+            }
+            (Memory::Paged, Use::Atomic | Use::Cell) if irql >= 2 => {
+                Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
+            }
+            (Memory::Live, _) if distance + used.size() > block.size => {
+                Err(bad(alloc::format!("{name} reaches beyond its block: {place}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The verifier: rules, and what a broken one is called.
+
+pub(crate) mod bugcheck;
+pub(crate) mod irql;
+pub(crate) mod memory;
+pub(crate) mod pages;
+pub(crate) mod stop;
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String};
+
+/// A broken rule: the bug check it is, without the circumstances.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) code: u32,
+    pub(crate) parameters: [u64; 4],
+    pub(crate) rule: String,
+}
+
+/// The outcome of something that a rule may forbid.
+pub(crate) type Checked<T> = Result<T, Box<Violation>>;
+
+/// A violation.
+pub(crate) fn violation(code: u32, parameters: [u64; 4], rule: String) -> Box<Violation> {
+    Box::new(Violation { code, parameters, rule })
+}

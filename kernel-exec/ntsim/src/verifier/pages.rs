@@ -1,0 +1,166 @@
+//! Names of bug checks, what their parameters mean, and the public page that says so.
+
+/// What is known of a bug check, or of one of its first parameter's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// What the four parameters are.
+    pub(crate) parameters: [&'static str; 4],
+    /// Under learn.microsoft.com/windows-hardware/drivers/debugger/.
+    pub(crate) page: &'static str,
+}
+
+const RESERVED: &str = "reserved";
+const IRQL: &str = "current IRQL";
+const LOCK: &str = "address of the spin lock";
+
+/// The entry of a bug check with this code and these parameters.
+pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
+    let [first, ..] = parameters;
+    match code {
+        0x0A => Entry {
+            name: "IRQL_NOT_LESS_OR_EQUAL",
+            parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
+            page: "bug-check-0xa--irql-not-less-or-equal",
+        },
+        0xC1 => Entry {
+            name: "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",
+            parameters: [
+                "address of the block",
+                "address of the corrupted byte",
+                RESERVED,
+                "what is corrupted: 0x23 before, 0x24 behind the block",
+            ],
+            page: "bug-check-0xc1--special-pool-detected-memory-corruption",
+        },
+        0xC2 => Entry {
+            name: "BAD_POOL_CALLER",
+            parameters: match first {
+                0x07 => ["0x7: freed twice", RESERVED, "the block's tag", "address of the block"],
+                0x0A => [
+                    "0xA: wrong tag",
+                    "address of the block",
+                    "tag it was allocated with",
+                    "tag it is freed with",
+                ],
+                _ => ["0x46: not the address of a block", "address", "0", "0"],
+            },
+            page: "bug-check-0xc2--bad-pool-caller",
+        },
+        0xC4 => Entry {
+            name: "DRIVER_VERIFIER_DETECTED_VIOLATION",
+            parameters: verifier(parameters),
+            page: "bug-check-0xc4--driver-verifier-detected-violation",
+        },
+        0xC7 => Entry {
+            name: "TIMER_OR_DPC_INVALID",
+            parameters: match first {
+                0 => [
+                    "0: timer object",
+                    "address of the timer",
+                    "start of the memory checked",
+                    "end of the memory checked",
+                ],
+                1 => [
+                    "1: DPC object",
+                    "address of the DPC",
+                    "start of the memory checked",
+                    "end of the memory checked",
+                ],
+                2 => [
+                    "2: DPC routine",
+                    "address of the routine",
+                    "start of the memory checked",
+                    "end of the memory checked",
+                ],
+                _ => [
+                    "3: processor of a DPC",
+                    "address of the DPC",
+                    "processor number",
+                    "number of processors",
+                ],
+            },
+            page: "bug-check-0xc7--timer-or-dpc-invalid",
+        },
+        0xC8 => Entry {
+            name: "IRQL_UNEXPECTED_VALUE",
+            parameters: ["current IRQL << 16 | expected IRQL << 8 | 2", "0", "0", "0"],
+            page: "bug-check-0xc8--irql-unexpected-value",
+        },
+        0xCC => Entry {
+            name: "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
+            parameters: ["address referenced", "0 read, 1 write", "address of the code, if known", RESERVED],
+            page: "bug-check-0xcc--page-fault-in-freed-special-pool",
+        },
+        0xCE => Entry {
+            name: "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
+            parameters: [
+                "address of what is pending",
+                "0 read, 1 write",
+                "address of the code, if known",
+                RESERVED,
+            ],
+            page: "bug-check-0xce--driver-unloaded-without-cancelling-pending-operations",
+        },
+        0xD1 => Entry {
+            name: "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
+            parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
+            page: "bug-check-0xd1--driver-irql-not-less-or-equal",
+        },
+        0x133 => Entry {
+            name: "DPC_WATCHDOG_VIOLATION",
+            parameters: match first {
+                0 => ["0: a single DPC", "its time in ticks", "time allotted in ticks", RESERVED],
+                _ => ["1: cumulative time in DPCs", "time allotted in ticks", RESERVED, RESERVED],
+            },
+            page: "bug-check-0x133-dpc-watchdog-violation",
+        },
+        0x139 => Entry {
+            name: "KERNEL_SECURITY_CHECK_FAILURE",
+            parameters: [
+                "what failed (14: a reference count)",
+                "address of the trap frame",
+                "address of the exception record",
+                RESERVED,
+            ],
+            page: "bug-check-0x139--kernel-security-check-failure",
+        },
+        _ => Entry {
+            name: "raised by the driver",
+            parameters: ["parameter 1", "parameter 2", "parameter 3", "parameter 4"],
+            page: "bug-check-code-reference2",
+        },
+    }
+}
+
+/// The parameters of bug check 0xC4 by the first.
+fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
+    match first {
+        0x00 => ["0x0: zero bytes", IRQL, "pool type (0 non-paged, 1 paged)", "number of bytes"],
+        0x01 => ["0x1: paged pool allocated above APC_LEVEL", IRQL, "pool type", "number of bytes"],
+        0x02 => ["0x2: non-paged pool allocated above DISPATCH_LEVEL", IRQL, "pool type", "number of bytes"],
+        0x11 => ["0x11: paged pool freed above APC_LEVEL", IRQL, "pool type", "address of the block"],
+        0x12 => {
+            ["0x12: non-paged pool freed above DISPATCH_LEVEL", IRQL, "pool type", "address of the block"]
+        }
+        0x30 => ["0x30: raise to a lower or no IRQL", IRQL, "requested IRQL", "0"],
+        0x31 => {
+            ["0x31: lower to a higher or no IRQL", IRQL, "requested IRQL", "1: not allowed in a DPC routine"]
+        }
+        0x32 => ["0x32: KeReleaseSpinLock not at DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x40 => ["0x40: KeAcquireSpinLockAtDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x41 => ["0x41: KeReleaseSpinLockFromDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x42 => ["0x42: spin lock acquired above DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x62 => {
+            ["0x62: pool leaked at unload", "name of the driver", RESERVED, "allocations that were not freed"]
+        }
+        0xE5 => ["0xE5: called at a wrong IRQL", IRQL, RESERVED, RESERVED],
+        0x1000 => ["0x1000: self-deadlock", LOCK, RESERVED, RESERVED],
+        0x1002 => ["0x1002: lock not initialised", LOCK, RESERVED, RESERVED],
+        0x1004 => ["0x1004: released by another", LOCK, "processor that acquired it", "current processor"],
+        0x1005 => ["0x1005: initialised while held", LOCK, RESERVED, RESERVED],
+        0x1006 => ["0x1006: ended while holding a lock", LOCK, "processor that acquired it", RESERVED],
+        0x1007 => ["0x1007: released, but not held", LOCK, RESERVED, RESERVED],
+        _ => ["kind of violation", "parameter 2", "parameter 3", "parameter 4"],
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a run ended before its programs did.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::{self, Display, Formatter};
+
+use super::bugcheck::BugCheck;
+
+/// Why a run ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// A rule of the kernel was broken.
+    BugCheck(BugCheck),
+    /// An oracle was not content: a test's by [`fail`](crate::fail), or one of ntsim's own.
+    Failure {
+        /// Which oracle: such as `data race`, `aliasing`, `replay`, `not supported`.
+        oracle: &'static str,
+        /// What it saw.
+        message: String,
+    },
+    /// More preemption points than [`Config::step_limit`](crate::Config::step_limit): some processor spins for ever, or the
+    /// limit is too low.
+    StepLimit {
+        /// The limit.
+        steps: u64,
+        /// The processor that was running.
+        processor: usize,
+        /// Its IRQL.
+        irql: u8,
+        /// Whether it was in a DPC routine.
+        in_dpc: bool,
+    },
+    /// Nobody can go on.
+    Deadlock {
+        /// Who waits for whom.
+        waits: Vec<Wait>,
+    },
+}
+
+/// A processor that waits for a spin lock for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Who waits.
+    pub processor: usize,
+    /// The spin lock's name, as in the trace.
+    pub lock: String,
+    /// The processor that holds it.
+    pub holder: Option<usize>,
+}
+
+impl Stop {
+    /// The bug check, where it is one.
+    pub fn bug_check(&self) -> Option<&BugCheck> {
+        match self {
+            Self::BugCheck(bug_check) => Some(bug_check),
+            _ => None,
+        }
+    }
+}
+
+impl Display for Wait {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "processor {} waits for spin lock {}", self.processor, self.lock)?;
+        match self.holder {
+            Some(holder) => write!(f, ", which processor {holder} holds"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Stop {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BugCheck(bug_check) => bug_check.fmt(f),
+            Self::Failure { oracle, message } => write!(f, "{oracle}: {message}"),
+            Self::StepLimit { steps, processor, irql, in_dpc } => {
+                let place = if *in_dpc { ", in a DPC routine" } else { "" };
+                write!(
+                    f,
+                    "step limit: {steps} preemption points; processor {processor} was at IRQL {irql}{place}"
+                )
+            }
+            Self::Deadlock { waits } => {
+                write!(f, "deadlock")?;
+                for (number, wait) in waits.iter().enumerate() {
+                    write!(f, "{} {wait}", if number == 0 { ":" } else { ";" })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl core::error::Error for Stop {}
