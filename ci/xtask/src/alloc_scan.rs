@@ -24,7 +24,7 @@ const REQUIRED: [&str; 3] = ["alloc_probe", "ntcom", "ntcom_exec"];
 const SIMULATOR: &str = "ntsim";
 
 /// The builds, each with the flags it adds: the executor for DPCs exists only where there is a kernel.
-const BUILDS: [(&str, &[&str]); 2] = [("no kernel", &[]), ("simulated kernel", &["--features", "sim"])];
+const BUILDS: [(&str, &[&str]); 1] = [("no kernel", &[])];
 
 /// What an infallible allocation refers to, whatever crate it is compiled into.
 const FORBIDDEN: [&str; 7] = [

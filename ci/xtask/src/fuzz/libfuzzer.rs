@@ -5,6 +5,9 @@ const MAX_LENS: &[(&str, u32)] = &[];
 /// The longest input, in bytes.
 const MAX_LEN: u32 = 512;
 
+/// libFuzzer's exit code when it was interrupted: a terminal's Ctrl-C reaches it without us.
+pub(crate) const INTERRUPTED: i32 = 72;
+
 /// The flags that every use of a target has: how long an input is and what it may cost.
 pub(crate) fn limits(target: &str) -> [String; 3] {
     let max_len = MAX_LENS.iter().find(|(name, _)| *name == target).map_or(MAX_LEN, |(_, max_len)| *max_len);

@@ -183,8 +183,8 @@ struct Window {
 impl Window {
     fn line(&mut self, target: &str, elapsed: u64, of: u64, processes: &[Process]) -> String {
         let at = processes.iter().map(Process::seconds).fold(0.0, f64::max);
-        let execs: u64 = processes.iter().map(executions).sum();
         let stats = Stats::sum(processes.iter().map(Process::stats));
+        let execs = stats.map_or(0, |stats| stats.execs);
         let live_steps = stats.map_or(0, |stats| stats.live_steps);
         let seconds = (at - self.at).max(f64::MIN_POSITIVE);
         let since = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;

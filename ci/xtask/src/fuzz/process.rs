@@ -13,7 +13,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    libfuzzer::{Message, Progress, Reader},
+    libfuzzer::{self, Message, Progress, Reader},
     stats::{self, Stats},
 };
 
@@ -146,7 +146,8 @@ impl Process {
     /// How it ended if that was neither well nor on request.
     pub(crate) fn failure(&self) -> Option<ExitStatus> {
         let (status, _) = self.ended?;
-        (!status.success() && self.asked_to_stop.is_none()).then_some(status)
+        let asked = self.asked_to_stop.is_some() || status.code() == Some(libfuzzer::INTERRUPTED);
+        (!status.success() && !asked).then_some(status)
     }
 }
 

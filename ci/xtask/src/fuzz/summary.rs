@@ -37,7 +37,7 @@ impl Finding {
         let (oracle, message) = match message {
             Some(message) if replay.is_empty() => (message.oracle, format!("{} ({otherwise})", message.text)),
             Some(message) => (message.oracle, message.text),
-            None => ("none".to_owned(), otherwise.to_owned()),
+            None => ("exit".to_owned(), otherwise.to_owned()),
         };
         Self { file, oracle, message, seconds, replay }
     }
@@ -164,7 +164,11 @@ pub(crate) fn print_findings(runs: &[Run]) {
         }
     }
     let findings: usize = runs.iter().map(|run| run.findings.len()).sum();
-    println!("{}", if findings == 0 { "no findings".to_owned() } else { format!("\n{findings} findings") });
+    match findings {
+        0 => println!("no findings"),
+        1 => println!("\n1 finding"),
+        _ => println!("\n{findings} findings"),
+    }
 }
 
 #[cfg(test)]
