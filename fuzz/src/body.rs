@@ -20,6 +20,7 @@ use crate::{
 struct Part {
     operation: usize,
     script: Script,
+    cleanup: bool,
     at: u8,
     end: u8,
     /// How far the current step is: yields left, or that a park has been left.
@@ -29,7 +30,7 @@ struct Part {
 impl Part {
     fn new(operation: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
-        Self { operation, script, at, end, inside: None }
+        Self { operation, script, cleanup: script.shape.is_cleanup(part), at, end, inside: None }
     }
 
     fn next(&mut self) {
@@ -90,6 +91,10 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         Step::Park => {
             if part.inside.is_none() {
                 part.inside = Some(0);
+                if part.cleanup {
+                    context.waker().wake_by_ref();
+                    return pending(Waiting::Itself);
+                }
                 return pending(Waiting::Parked);
             }
         }

@@ -97,7 +97,7 @@ fn change(
             records[record] = records[record] & 63 | fresh[0] & 0xC0;
         }
         _ => {
-            let length = records.len();
+            let length = records.len().min(room * RECORD);
             records.resize(room * RECORD, 0);
             let length = bytewise(records, length, room * RECORD).min(room * RECORD);
             records.truncate(length / RECORD * RECORD);

@@ -30,6 +30,7 @@ impl Report {
             Stop::Failure { oracle, .. } => (*oracle).to_owned(),
             Stop::StepLimit { .. } => "step limit".to_owned(),
             Stop::Deadlock { .. } => "deadlock".to_owned(),
+            _ => "stop".to_owned(),
         })
     }
 }
@@ -111,7 +112,14 @@ impl Runner {
     }
 
     fn report(&self, stop: Option<Stop>) -> Report {
-        let (steps, live) = crate::world::with(|world| (world.steps.get(), world.live.get()));
+        let (steps, live) = crate::world::with(|world| {
+            let numbers = (world.steps.get(), world.live.get());
+            if stop.is_some() {
+                // What is left refers to a kernel that has stopped: forget it, while it is known to be the last run's.
+                world.reset();
+            }
+            numbers
+        });
         Report { stop, steps, live, counters: self.kernel.counters() }
     }
 }

@@ -47,7 +47,11 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
         }
         on_processor_0(kernel, |_| ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all))?;
     }
-    on_processor_0(kernel, everything_has_ended)?;
+    on_processor_0(kernel, |world| {
+        everything_has_ended(world);
+        // Wakers that bodies have stashed since: of operations that have all ended.
+        release_everything(world);
+    })?;
     kernel.unload()
 }
 

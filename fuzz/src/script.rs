@@ -20,7 +20,8 @@ pub enum Step {
     Take,
     /// `is_cancellation_requested`.
     Observe,
-    /// Returns Pending once, without having kept a waker.
+    /// Returns Pending once, without having kept a waker. In a cleanup, which nothing cancels, it wakes itself first: a cleanup that
+    /// waits for nothing would wait for ever.
     Park,
     /// Opens a gate.
     Open(u8),
@@ -86,6 +87,16 @@ pub enum Shape {
 impl Shape {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Plain, Self::TryFinally, Self::OnCancel, Self::Nested, Self::Join];
+
+    /// Is this part a cleanup?
+    #[must_use]
+    pub const fn is_cleanup(self, part: usize) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::TryFinally | Self::OnCancel => part == 1,
+            Self::Nested | Self::Join => part == 1 || part == 3,
+        }
+    }
 
     /// Where the steps of this part are. A shape's parts are numbered as it names them.
     #[must_use]

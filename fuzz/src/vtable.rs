@@ -47,6 +47,7 @@ fn drive(world: &World, model: &mut Model, steps: &[Step]) {
 fn finish(world: &World, model: &mut Model) {
     model.open_everything();
     lower(world, 0);
+    world.all_open.set(true);
     for gate in 0..GATES {
         world.open_gate(gate);
     }
@@ -68,6 +69,9 @@ fn finish(world: &World, model: &mut Model) {
     if model.unfinished() > 0 {
         ntsim::fail("liveness", format!("{} operations never end", model.unfinished()));
     }
+    // Wakers that bodies have stashed since: of operations that have all ended.
+    model.release_everything();
+    release_everything(world);
     let left = ntsim::counters().live_blocks;
     if left > 0 {
         ntsim::fail("leak", format!("{left} blocks are left"));

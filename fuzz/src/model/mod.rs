@@ -87,6 +87,7 @@ pub struct Model {
     raised: bool,
     in_dpc: bool,
     fail_next: bool,
+    all_open: bool,
 }
 
 const fn status(status: NTSTATUS) -> u32 {
@@ -108,6 +109,7 @@ impl Model {
         self.raised = false;
         self.in_dpc = false;
         self.fail_next = false;
+        self.all_open = false;
     }
 
     /// How many blocks are allocated.
@@ -282,6 +284,7 @@ impl Model {
     pub fn open_everything(&mut self) {
         self.raised = false;
         self.drain();
+        self.all_open = true;
         for gate in 0..GATES {
             self.open_gate(gate);
         }

@@ -205,7 +205,7 @@ impl Model {
             }
             Step::Await(gate) => {
                 let gate = &mut self.gates[usize::from(gate)];
-                if !core::mem::take(&mut gate.open) {
+                if !self.all_open && !core::mem::take(&mut gate.open) {
                     if !gate.waiters.contains(&operation) {
                         gate.waiters.push(operation);
                         task.others += 1;
@@ -233,6 +233,9 @@ impl Model {
             Step::Park => {
                 if part.inside.is_none() {
                     part.inside = Some(0);
+                    if task.body.shape.is_cleanup(number) {
+                        self.wake_by_ref(operation);
+                    }
                     return None;
                 }
             }

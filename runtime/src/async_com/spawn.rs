@@ -125,9 +125,13 @@ where
 /// `STATUS_UNSUCCESSFUL` `[C7]`. Without memory the status is `STATUS_INSUFFICIENT_RESOURCES`.
 ///
 /// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
 /// use ntcom::NTSTATUS;
 /// let operation = ntcom::spawn_async_operation_error::<u32>(NTSTATUS::INVALID_PARAMETER);
 /// assert_eq!(operation.result(), Err(NTSTATUS::INVALID_PARAMETER));
+/// # }))]).unwrap();
 /// ```
 pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> ComRc<AsyncOperationRaw<T>> {
     own(spawn_async_operation_error_raw(status))
@@ -136,10 +140,14 @@ pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> ComRc
 /// As [`spawn_async_operation_error`], with the pointer as a client gets it. Never null.
 ///
 /// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
 /// # use ntcom::NTSTATUS;
 /// let raw = ntcom::spawn_async_operation_error_raw::<u32>(NTSTATUS::NOT_SUPPORTED);
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
+/// # }))]).unwrap();
 /// ```
 pub fn spawn_async_operation_error_raw<T: AsyncValueType>(status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
     AsyncOperationTask::<T, Pending<T>>::failed_raw(GlobalAllocator, status)

@@ -12,12 +12,17 @@ use crate::NTSTATUS;
 /// ```
 /// # #[cfg(feature = "async-com")] {
 /// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, NTSTATUS, spawn_async_operation_error};
-/// let operation = spawn_async_operation_error::<u32>(NTSTATUS::CANCELLED);
-/// let unknown: ComRc<IUnknownRaw> = operation.query()?;
-/// let again: ComRc<AsyncOperationRaw<u32>> = unknown.query()?;
-/// assert_eq!(again.as_ptr(), operation.as_ptr());
+/// # use ntsim::{Config, Schedule, Simulation};
+///
+/// fn same_object() -> Result<bool, NTSTATUS> {
+///     let operation = spawn_async_operation_error::<u32>(NTSTATUS::CANCELLED);
+///     let unknown: ComRc<IUnknownRaw> = operation.query()?;
+///     let again: ComRc<AsyncOperationRaw<u32>> = unknown.query()?;
+///     Ok(again.as_ptr() == operation.as_ptr())
+/// }
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| assert_eq!(same_object(), Ok(true))))]).unwrap();
 /// # }
-/// # Ok::<(), ntcom::NTSTATUS>(())
 /// ```
 pub struct ComRc<I: Interface>(NonNull<I>);
 
