@@ -11,12 +11,13 @@ use crate::{
     kernel::{dpc::Entry, processor::Activity},
     trace::Value,
     types::{
-        _KDPC_IMPORTANCE, BOOLEAN, KDPC, KDPC_IMPORTANCE, NTSTATUS, PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER,
-        PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+        _KDPC_IMPORTANCE, BOOLEAN, DISPATCH_LEVEL, KDPC, KDPC_IMPORTANCE, NTSTATUS, PKDEFERRED_ROUTINE,
+        PPROCESSOR_NUMBER, PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
     },
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
 
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 /// From so many DPCs in another processor's queue on, that processor is interrupted for any importance.
 const DEPTH_LIMIT: usize = 4;
 
@@ -102,7 +103,7 @@ impl Machine {
         let entry = Entry { address: objects::address(dpc), in_flight: false };
         let depth = self.enqueue(target, entry, importance == _KDPC_IMPORTANCE::HighImportance);
         let now = if target == self.current.get() {
-            importance != _KDPC_IMPORTANCE::LowImportance || self.choose(2) == 1
+            importance != _KDPC_IMPORTANCE::LowImportance || self.irql() >= DISPATCH || self.choose(2) == 1
         } else {
             self.processor(target).activity.get() == Activity::Idle
                 || depth >= DEPTH_LIMIT

@@ -77,6 +77,7 @@ impl Machine {
             self.record(What::DpcStart { dpc, routine });
         }
         let me = self.current.get();
+        let held = self.kernel.borrow().locks.held_by(me);
         // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and KeInsertQueueDpc for this
         // very call, at DISPATCH_LEVEL; no borrow of the machine is open [M1].
         unsafe { (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1) };
@@ -94,7 +95,23 @@ impl Machine {
             );
             self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
         }
+        self.check_locks_after(me, held);
         self.check_watchdog();
         cpu.in_dpc.set(false);
+    }
+
+    /// A DPC routine must release what it has acquired.
+    fn check_locks_after(&self, processor: usize, before: usize) {
+        let kernel = self.kernel.borrow();
+        if kernel.locks.held_by(processor) <= before {
+            return;
+        }
+        let Some(held) = kernel.locks.held().iter().rev().find(|held| held.processor == processor).copied()
+        else {
+            return;
+        };
+        drop(kernel);
+        let rule = alloc::format!("a DPC routine returned holding the spin lock {}", self.name(held.address));
+        self.bug_check(violation(0xC4, [0x1006, held.address as u64, processor as u64, 0], rule));
     }
 }

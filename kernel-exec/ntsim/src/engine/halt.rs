@@ -45,7 +45,10 @@ impl Machine {
     }
 
     /// Ends the run with a bug check.
-    #[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
+    #[expect(
+        clippy::boxed_local,
+        reason = "violations are boxed where they arise, so that checks return a word"
+    )]
     #[cold]
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {

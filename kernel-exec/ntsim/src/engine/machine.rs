@@ -7,6 +7,7 @@
 use core::{
     cell::{Cell, RefCell},
     ptr::{NonNull, null},
+    sync::atomic::{AtomicU32, Ordering},
 };
 use std::thread_local;
 
@@ -15,7 +16,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 use corosensei::Yielder;
 
-use super::{recording::Decision, schedule::Schedule};
+use super::{recording::Decision, run::Program, schedule::Schedule};
 use crate::{
     arena::Arena,
     config::Config,
@@ -45,14 +46,18 @@ pub(crate) struct Machine {
     pub(crate) inside: Cell<bool>,
     /// A bit for each processor that can go on.
     pub(crate) runnable: Cell<u64>,
-    /// A bit for each processor whose coroutine is a program's.
+    /// The program that the coroutine which is resumed next begins with.
+    pub(crate) job: Cell<Option<Program>>,
+    /// The coroutine that was resumed has nothing more to do.
+    pub(crate) served: Cell<bool>,
+    /// A bit for each processor that has a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
     pub(crate) processors: [Processor; PROCESSORS],
     pub(crate) yielders: [Cell<*const Suspend>; PROCESSORS],
     pub(crate) config: Cell<Config>,
     pub(crate) tracing: Cell<bool>,
-    /// Different for every simulation and reset on this thread.
+    /// Different for every simulation and reset.
     pub(crate) epoch: Cell<u32>,
     pub(crate) arena: Arena,
     pub(crate) kernel: RefCell<Kernel>,
@@ -65,13 +70,14 @@ pub(crate) struct Machine {
     spare: Processor,
 }
 
+/// Counts simulations and resets of the process.
+static EPOCHS: AtomicU32 = AtomicU32::new(1);
+
 thread_local! {
     /// The machine of this thread's simulation, or null.
     static LOADED: Cell<*const Machine> = const { Cell::new(null()) };
     /// The machine whose coroutine is running on this thread, or null.
     static ACTIVE: Cell<*const Machine> = const { Cell::new(null()) };
-    /// Counts simulations and resets.
-    static EPOCHS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The machine that the caller's code is running on.
@@ -126,6 +132,8 @@ impl Machine {
             next: Cell::new(NOBODY),
             inside: Cell::new(false),
             runnable: Cell::new(0),
+            job: Cell::new(None),
+            served: Cell::new(false),
             programs: Cell::new(0),
             counts: Counts::default(),
             processors: [const { Processor::new() }; PROCESSORS],
@@ -159,6 +167,7 @@ impl Machine {
         self.next.set(NOBODY);
         self.inside.set(false);
         self.runnable.set(0);
+        self.served.set(false);
         self.programs.set(0);
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();
@@ -169,9 +178,7 @@ impl Machine {
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.image.reset();
-        let epoch = EPOCHS.get().wrapping_add(1).max(1);
-        EPOCHS.set(epoch);
-        self.epoch.set(epoch);
+        self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }
 
     /// The processor with this number.

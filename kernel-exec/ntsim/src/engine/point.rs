@@ -113,7 +113,6 @@ impl Machine {
     fn switch_to(&self, target: usize) {
         let me = self.current.get();
         self.next.set(target);
-        self.counts.switches.add();
         self.suspend();
         if self.tracing.get() {
             self.record(What::Switch { to: me });

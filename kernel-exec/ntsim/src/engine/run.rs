@@ -23,9 +23,14 @@ type Thread = Coroutine<(), (), (), DefaultStack>;
 const STACK: usize = 256 << 10;
 
 /// One processor's coroutine and what it is to begin with.
+///
+/// A coroutine outlives its program: between two it is suspended in [`Machine::serve`], with nothing on its stack that
+/// would have to be dropped `[R1]`.
 #[derive(Default)]
 struct Slot {
     thread: Option<Thread>,
+    /// It is in the middle of something.
+    busy: bool,
     program: Option<Program>,
 }
 
@@ -102,7 +107,9 @@ impl Threads {
         kernel.clock.settle();
         kernel.regrant();
         while let Some(processor) = target {
-            kernel.current.set(processor);
+            if kernel.current.replace(processor) != processor {
+                kernel.counts.switches.add();
+            }
             kernel.inside.set(true);
             let ended = self.resume(processor, machine);
             kernel.inside.set(false);
@@ -129,46 +136,54 @@ impl Threads {
         if *left == 0 { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
     }
 
-    /// Lets a processor go on until it gives up control. When its coroutine has ended: whether that was a program.
+    /// Lets a processor go on until it gives up control. When it has nothing more to do: whether it had a program.
     fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Option<bool> {
         let slot = self.slots.get_mut(processor)?;
-        let thread = match slot.thread.take() {
-            Some(thread) => slot.thread.insert(thread),
-            None => {
-                let stack = self.stacks.pop().unwrap_or_else(new_stack);
-                let program = slot.program.take();
-                slot.thread.insert(Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
-                    // SAFETY: the run that resumes this coroutine borrows the machine.
-                    unsafe { machine.as_ref() }.execute(yielder, program);
-                }))
-            }
-        };
+        // SAFETY: the run borrows the machine.
+        let kernel = unsafe { machine.as_ref() };
+        if !slot.busy {
+            slot.busy = true;
+            kernel.job.replace(slot.program.take());
+        }
+        let stacks = &mut self.stacks;
+        let thread = slot.thread.get_or_insert_with(|| {
+            let stack = stacks.pop().unwrap_or_else(new_stack);
+            Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
+                // SAFETY: whoever resumes this coroutine borrows the machine.
+                unsafe { machine.as_ref() }.serve(yielder)
+            })
+        });
         thread.resume(());
-        if !thread.done() {
+        if !kernel.served.replace(false) {
             return None;
         }
-        let thread = slot.thread.take()?;
-        self.stacks.push(thread.into_stack());
-        // SAFETY: as above.
-        Some(unsafe { machine.as_ref() }.retire(processor))
+        slot.busy = false;
+        Some(kernel.retire(processor))
     }
 
     /// Gives up all coroutines, where they are. What is on their stacks is leaked, as on a machine that has stopped.
     fn abandon(&mut self) {
         for slot in &mut self.slots {
+            slot.busy = false;
             if let Some(program) = slot.program.take() {
                 // Its destructors may call the kernel, which has stopped.
                 Box::leak(program);
             }
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
-                    // SAFETY: nothing refers to the frames but the stopped kernel, which forgets them at its reset;
-                    // values on them are leaked, not dropped.
+                    // SAFETY: between two programs [R1], or in a run that has stopped: then nothing refers to the frames
+                    // but the kernel, which forgets them at its reset, and values on them are leaked, not dropped.
                     unsafe { thread.force_reset() };
                 }
                 self.stacks.push(thread.into_stack());
             }
         }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 
@@ -178,12 +193,23 @@ fn new_stack() -> DefaultStack {
 }
 
 impl Machine {
-    /// What a coroutine does: its program, if it has one, then the DPCs that were held off.
-    fn execute(&self, yielder: &Suspend, program: Option<Program>) {
+    /// What a coroutine does: one job after the other.
+    fn serve(&self, yielder: &Suspend) {
         let me = self.current.get();
         if let Some(cell) = self.yielders.get(me) {
             cell.set(core::ptr::from_ref(yielder));
         }
+        loop {
+            let job = self.job.take();
+            self.execute(job);
+            self.served.set(true);
+            self.suspend();
+        }
+    }
+
+    /// A job: the program, if there is one, then the DPCs that were held off.
+    fn execute(&self, program: Option<Program>) {
+        let me = self.current.get();
         self.cpu().activity.set(Activity::Live);
         self.take_interrupts();
         let Some(program) = program else {
@@ -215,7 +241,7 @@ impl Machine {
         }
     }
 
-    /// A processor's coroutine has ended; whether it was a program's.
+    /// A processor has nothing more to do; whether it had a program.
     fn retire(&self, processor: usize) -> bool {
         let cpu = self.processor(processor);
         cpu.activity.set(Activity::Idle);
@@ -229,7 +255,9 @@ impl Machine {
     /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either.
     fn next_or_idle(&self) -> Result<Option<usize>, Stop> {
         loop {
-            self.expire().map_err(|violation| self.bug_check_of(*violation))?;
+            if let Err(violation) = self.expire() {
+                self.put_stop(self.bug_check_of(*violation));
+            }
             if let Some(stop) = self.stop.borrow().clone() {
                 return Err(stop);
             }

@@ -39,6 +39,11 @@ impl Locks {
         }
     }
 
+    /// How many a processor holds.
+    pub(crate) fn held_by(&self, processor: usize) -> usize {
+        self.held.iter().filter(|held| held.processor == processor).count()
+    }
+
     /// All, in the order of acquisition.
     pub(crate) fn held(&self) -> &[Held] {
         &self.held
