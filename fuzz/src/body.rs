@@ -11,9 +11,10 @@ use ntcom::{is_cancellation_requested, on_cancel, take_cancellation_request, try
 
 use crate::{
     call::{self, Answer},
+    perform::meet,
     script::{Script, Shape, Step},
     value::Value,
-    world::{self, Waiting, World},
+    world::{self, Event, Waiting, World},
 };
 
 /// A part of a script.
@@ -66,7 +67,14 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         body.waiting.set(waiting);
         Poll::Pending
     };
-    match part.script.step(part.at) {
+    let step = part.script.step(part.at);
+    meet(
+        world,
+        ntsim::current_processor(),
+        u32::from(part.script.steps[usize::from(part.at)] & 15) | 0x80,
+        Some(operation),
+    );
+    match step {
         Step::Finish => return Poll::Ready(false),
         Step::Yield(times) => {
             let left = part.inside.unwrap_or(times + 1);
@@ -124,6 +132,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
 fn log(world: &World, operation: usize, entry: u64) {
     let log = &world.slot(operation).body.log;
     log.set(mix(log.get(), entry));
+    world.happened(operation, Event::Saw(log.get()));
 }
 
 /// One step of a hash, for the model too.
@@ -164,6 +173,7 @@ impl<F: Future> Future for Body<F> {
                 fail("C13", format!("operation {operation} is polled outside of a DPC"));
             }
             body.polls.set(body.polls.get() + 1);
+            world.happened(operation, Event::Polled);
             body.waiting.set(Waiting::Nothing);
             let polled = inner.poll(context);
             if polled.is_ready() {
@@ -183,6 +193,7 @@ impl<F> Drop for Body<F> {
         world::with(|world| {
             let body = &world.slot(operation).body;
             body.drops.set(body.drops.get() + 1);
+            world.happened(operation, Event::Dropped);
             if body.drops.get() > 1 {
                 fail("C8", format!("the body of operation {operation} is dropped a second time"));
             }

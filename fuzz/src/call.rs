@@ -13,7 +13,7 @@ use ntcom::{
 use crate::{
     ops::{Handler, Iid, Out, Timeout, Via},
     value::{Bytes, Kind, LARGEST, UNTOUCHED},
-    world::{self, World},
+    world::{self, Event, World},
 };
 
 /// What a call answers.
@@ -80,6 +80,8 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 pub const ILLEGAL: &str = "illegal call";
 
 fn legal(world: &World, operation: usize) {
+    world.tried();
+    world.reached();
     if world.slot(operation).ledger.get() == 0 {
         ntsim::fail(ILLEGAL, format!("operation {operation} is called without a reference to it"));
     }
@@ -100,7 +102,6 @@ pub fn received(world: &World, operation: usize) {
 
 /// A pointer to one of the operation's interfaces. The second one is asked for when it is first needed.
 fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
-    legal(world, operation);
     let operation = world.slot(operation);
     let this = operation.operation.get();
     if via == Via::Operation {
@@ -125,18 +126,21 @@ fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
 }
 
 fn base(world: &World, operation: usize, via: Via) -> (*mut c_void, &'static IUnknownVtbl) {
+    legal(world, operation);
     let this = interface(world, operation, via);
     // SAFETY: every interface begins with these slots.
     (this, unsafe { table(this) })
 }
 
 fn operation_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncOperationVtbl<u8>) {
+    legal(world, operation);
     let this = interface(world, operation, Via::Operation);
     // SAFETY: the operation's interface; only the type that `get_result` points to is another.
     (this, unsafe { table(this) })
 }
 
 fn control_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncControlVtbl) {
+    legal(world, operation);
     let this = interface(world, operation, Via::Control);
     // SAFETY: the operation's second interface.
     (this, unsafe { table(this) })
@@ -333,6 +337,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         let operation = context.addr() - 1;
         let slot = world.slot(operation);
         slot.handled.set(slot.handled.get() + 1);
+        world.happened(operation, Event::Handled);
         if slot.handled.get() > 1 && !slot.bodyless.get() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} runs twice"));
         }

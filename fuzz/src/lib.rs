@@ -7,7 +7,7 @@
 //! | `world`, `body`, `call`, `perform` | doing it to the shipping runtime, through its vtables |
 //! | `model` | the sequential reference model |
 //! | `vtable`, `schedules` | the oracles of the two targets |
-//! | `run`, `target`, `stats`, `mutate` | running inputs, in tests, in libFuzzer, and by hand |
+//! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
 //!
 //! The targets themselves, in `fuzz_targets/`, are glue.
 #![expect(
@@ -17,6 +17,7 @@
 
 pub mod body;
 pub mod call;
+pub mod coverage;
 pub mod input;
 pub mod model;
 pub mod mutate;

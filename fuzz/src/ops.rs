@@ -120,7 +120,8 @@ pub enum Op {
     SetCompleted(Handler),
     /// `wait`.
     Wait(Timeout),
-    /// Opens a gate that bodies wait for.
+    /// Opens a gate that bodies wait for. Wakers of the stash, where there are none, open gates too, and handles, where there are
+    /// none, cancel through the vtable, so that few steps reach nothing.
     OpenGate(u8),
     /// Wakes with a waker from the stash: by value, or by reference.
     WakeStash {
@@ -151,6 +152,52 @@ pub enum Op {
     CancelAll,
     /// Three bytes for the schedule: not a step.
     Schedule([u8; 3]),
+}
+
+impl Op {
+    /// A number for each kind of operation, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Spawn { .. } => 1,
+            Self::SpawnError { .. } => 2,
+            Self::Query(..) => 3,
+            Self::AddRef(_) => 4,
+            Self::Release(_) => 5,
+            Self::GetStatus(_) => 6,
+            Self::GetResult(_) => 7,
+            Self::Cancel => 8,
+            Self::GetError(_) => 9,
+            Self::GetResultSize(_) => 10,
+            Self::SetCompleted(_) => 11,
+            Self::Wait(_) => 12,
+            Self::OpenGate(_) => 13,
+            Self::WakeStash { .. } => 14,
+            Self::CloneStash(_) => 15,
+            Self::DropStash(_) => 16,
+            Self::HandleCancel(_) => 17,
+            Self::HandleClone(_) => 18,
+            Self::HandleDrop(_) => 19,
+            Self::Raise => 20,
+            Self::Lower => 21,
+            Self::AdvanceTime => 22,
+            Self::FailAllocation => 23,
+            Self::CancelAll => 24,
+            Self::Schedule(_) => 25,
+        }
+    }
+
+    /// A command to the executor, or to the world, rather than a slot call.
+    #[must_use]
+    pub const fn is_command(&self) -> bool {
+        !matches!(self.number(), 3..=12)
+    }
+
+    /// Done to an operation, a waker or a handle; the others only change what the next ones meet.
+    #[must_use]
+    pub const fn reaches_something(&self) -> bool {
+        self.number() <= 19
+    }
 }
 
 /// The statuses that error operations are made with: failures, a warning, and codes that `[C7]` replaces.

@@ -8,8 +8,9 @@ use crate::{
     OPERATIONS, PROCESSORS,
     body::body,
     call::{self, Answer, OutValue},
+    coverage::hit,
     ops::{Handler, Op, Out, STATUSES, Step, Via},
-    script::Script,
+    script::{GATES, Script},
     value::{Aligned, Kind, Padded, Page, Value},
     world::World,
 };
@@ -31,22 +32,63 @@ pub const TWO_TICKS: u64 = 2 * 156_250;
 
 /// Does one step on this processor, of which there are `processors`.
 pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
-    world.steps.set(world.steps.get() + 1);
+    let what = step.op.number();
+    let on = world.held(processor, step.target);
+    world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
+    meet(world, processor, what.into(), on);
     let done = dispatch(world, processor, processors, step);
-    let reached = match step.op {
-        Op::Raise | Op::Lower | Op::AdvanceTime | Op::FailAllocation | Op::CancelAll => false,
-        _ => done.is_some(),
-    };
-    if reached {
-        world.reached();
+    world.doing[processor].set((0, 0));
+    if step.op.is_command() {
+        world.tried();
+        if done.is_some() && step.op.reaches_something() {
+            world.reached();
+        }
+    } else if done.is_none() {
+        // A slot call for which there is no object; those that are made are counted by `call`.
+        world.tried();
+    }
+    if let Some(Done { operation: Some(operation), answer }) = done {
+        hit(u32::from(what) | 0x100, situation(world, operation) << 8 ^ answer.status);
     }
     done
+}
+
+/// Tells libFuzzer what the other processors are in the middle of, while this one does something.
+pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
+    let state = on.map_or(0, |operation| situation(world, operation));
+    hit(what, state);
+    for (other, doing) in world.doing.iter().enumerate() {
+        let (theirs, target) = doing.get();
+        if other != processor && theirs != 0 {
+            let same = on == Some(target.into());
+            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | state << 8);
+        }
+    }
+}
+
+/// How an operation stands, in a few bits.
+fn situation(world: &World, operation: usize) -> u32 {
+    let slot = world.slot(operation);
+    let body = &slot.body;
+    let few = |count: u32| count.min(2);
+    few(body.polls.get())
+        | few(body.drops.get()) << 2
+        | (body.waiting.get() as u32) << 4
+        | u32::from(body.polling.get().is_some()) << 6
+        | u32::from(slot.bodyless.get()) << 7
+        | few(slot.handled.get()) << 8
+        | few(slot.references.iter().map(core::cell::Cell::get).sum()) << 10
 }
 
 fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
     let held = || world.held(processor, step.target);
     let on = |operation, answer| Some(Done { operation: Some(operation), answer });
     let command = || Some(Done { operation: None, answer: NOTHING });
+    let cancel_held = || held().and_then(|operation| on(operation, call::cancel(world, operation)));
+    let open = |world: &World, gate: u8| {
+        world.open_gate(usize::from(gate) % GATES);
+        command()
+    };
     match step.op {
         Op::Spawn { kind, script, cancellable, linked, shared } => {
             let link = if linked { held() } else { None };
@@ -66,24 +108,24 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
             let operation = held()?;
             let answer = call::query(world, operation, via, iid, out);
             if answer.status == NTSTATUS::SUCCESS.to_u32() {
-                own(world, operation, processor, 1);
+                world.own(operation, processor, 1);
             }
             on(operation, answer)
         }
         Op::AddRef(via) => {
             let operation = held()?;
             let answer = call::add_ref(world, operation, via);
-            own(world, operation, processor, 1);
+            world.own(operation, processor, 1);
             on(operation, answer)
         }
         Op::Release(via) => {
             let operation = held()?;
-            own(world, operation, processor, -1);
+            world.own(operation, processor, -1);
             on(operation, call::release(world, operation, via))
         }
         Op::GetStatus(out) => held().and_then(|o| on(o, call::get_status(world, o, out))),
         Op::GetResult(out) => held().and_then(|o| on(o, call::get_result(world, o, out))),
-        Op::Cancel => held().and_then(|o| on(o, call::cancel(world, o))),
+        Op::Cancel => cancel_held(),
         Op::GetError(out) => held().and_then(|o| on(o, call::get_error(world, o, out))),
         Op::GetResultSize(out) => held().and_then(|o| on(o, call::get_result_size(world, o, out))),
         Op::Wait(timeout) => held().and_then(|o| on(o, call::wait(world, o, timeout))),
@@ -91,12 +133,9 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
             let operation = held()?;
             on(operation, set_completed(world, operation, handler))
         }
-        Op::OpenGate(gate) => {
-            world.open_gate(gate.into());
-            command()
-        }
+        Op::OpenGate(gate) => open(world, gate),
         Op::WakeStash { index, by_ref } => {
-            let (operation, waker) = world.take_stashed(index)?;
+            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
             if by_ref {
                 waker.wake_by_ref();
                 drop(world.stash(operation, waker));
@@ -106,32 +145,32 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
             on(operation, NOTHING)
         }
         Op::CloneStash(index) => {
-            let (operation, waker) = world.take_stashed(index)?;
+            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
             let clone = waker.clone();
             drop(world.stash(operation, waker));
             drop(world.stash(operation, clone));
             on(operation, NOTHING)
         }
         Op::DropStash(index) => {
-            let (operation, waker) = world.take_stashed(index)?;
+            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
             drop(waker);
             on(operation, NOTHING)
         }
         Op::HandleCancel(index) => {
-            let (operation, handle) = world.take_handle(index)?;
+            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
             handle.cancel();
             world.put_handle(operation, handle);
             on(operation, NOTHING)
         }
         Op::HandleClone(index) => {
-            let (operation, handle) = world.take_handle(index)?;
+            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
             let clone = handle.clone();
             world.put_handle(operation, handle);
             world.put_handle(operation, clone);
             on(operation, NOTHING)
         }
         Op::HandleDrop(index) => {
-            let (operation, handle) = world.take_handle(index)?;
+            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
             drop(handle);
             on(operation, NOTHING)
         }
@@ -191,11 +230,6 @@ fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     answer
 }
 
-fn own(world: &World, operation: usize, processor: usize, by: i32) {
-    let count = &world.slot(operation).references[processor];
-    count.set(count.get().saturating_add_signed(by));
-}
-
 /// The number of a new operation, whose body holds a reference to `link`.
 fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     let operation = world.spawned.get();
@@ -232,10 +266,10 @@ fn publish(
     }
     slot.operation.set(raw.cast());
     call::received(world, operation);
-    own(world, operation, processor, 1);
+    world.own(operation, processor, 1);
     for other in (0..owners.min(PROCESSORS)).filter(|other| *other != processor) {
         call::add_ref(world, operation, Via::Operation);
-        own(world, operation, other, 1);
+        world.own(operation, other, 1);
     }
 }
 
@@ -285,7 +319,7 @@ fn spawn_error_kind(kind: Kind, status: NTSTATUS) -> *mut AsyncOperationRaw<u8> 
 
 /// What clients may still do when a run ends: everything that they hold is given up, on this processor.
 pub fn release_everything(world: &World) {
-    for gate in 0..crate::script::GATES {
+    for gate in 0..GATES {
         // One at a time: dropping a waker may let bodies run.
         while let Some((_, waker)) = pop_waiter(world, gate) {
             drop(waker);
@@ -300,7 +334,7 @@ pub fn release_everything(world: &World) {
     for operation in 0..world.spawned.get() {
         for processor in 0..PROCESSORS {
             while world.slot(operation).references[processor].get() > 0 {
-                own(world, operation, processor, -1);
+                world.own(operation, processor, -1);
                 call::release(world, operation, Via::Operation);
             }
         }

@@ -96,6 +96,14 @@ fn different(number: usize, step: &Step, done: Option<Done>, expected: Option<Do
 }
 
 fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
+    let blocks = ntsim::counters().live_blocks;
+    if world.digest.get() != model.digest || blocks as usize != model.blocks() {
+        compare_in_detail(world, model, blocks, when);
+    }
+}
+
+#[cold]
+fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() -> String) -> ! {
     let wrong = |operation: usize, what: &str, real: u64, expected: u64| -> ! {
         let when = when();
         ntsim::fail("model", format!("{when}: operation {operation}: {what} {real}, in the model {expected}"))
@@ -121,10 +129,6 @@ fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
             );
         }
     }
-    let blocks = ntsim::counters().live_blocks;
-    let expected = model.blocks();
-    if blocks as usize != expected {
-        let when = when();
-        ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"));
-    }
+    let (when, expected) = (when(), model.blocks());
+    ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"))
 }

@@ -98,10 +98,42 @@ pub struct World {
     pub handles: RefCell<Vec<(usize, CancelHandle)>>,
     /// The processor's IRQL was raised by its program, from this level.
     pub raised: [Cell<Option<u8>>; PROCESSORS],
-    /// Steps that were decoded and done.
+    /// Slot calls and executor commands that were tried.
     pub steps: Cell<u64>,
-    /// Steps that reached a live object.
+    /// Those that reached a live object.
     pub live: Cell<u64>,
+    /// Everything that has happened to bodies and handlers, as a number that does not depend on the order.
+    pub digest: Cell<u64>,
+    /// By processor: a bit for each operation that it has a reference to.
+    held: [Cell<u32>; PROCESSORS],
+    /// By processor: what it is in the middle of, and on which operation.
+    pub doing: [Cell<(u8, u8)>; PROCESSORS],
+}
+
+/// What can happen to an operation, for the digest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Its body is polled.
+    Polled,
+    /// Its body is dropped.
+    Dropped,
+    /// Its body has seen something.
+    Saw(u64),
+    /// Its completion handler runs.
+    Handled,
+}
+
+/// The digest after an event.
+#[must_use]
+pub fn digest(digest: u64, operation: usize, event: Event) -> u64 {
+    let (kind, value) = match event {
+        Event::Polled => (1, 0),
+        Event::Dropped => (2, 0),
+        Event::Saw(log) => (3, log),
+        Event::Handled => (4, 0),
+    };
+    let mixed = (value ^ (operation as u64) << 8 ^ kind).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    digest.wrapping_add(mixed ^ mixed >> 32 | 1)
 }
 
 impl Slot {
@@ -143,6 +175,9 @@ impl World {
             raised: [const { Cell::new(None) }; PROCESSORS],
             steps: Cell::new(0),
             live: Cell::new(0),
+            digest: Cell::new(0),
+            held: [const { Cell::new(0) }; PROCESSORS],
+            doing: [const { Cell::new((0, 0)) }; PROCESSORS],
         }
     }
 
@@ -179,6 +214,22 @@ impl World {
         self.raised.iter().for_each(|raised| raised.set(None));
         self.steps.set(0);
         self.live.set(0);
+        self.digest.set(0);
+        self.held.iter().for_each(|held| held.set(0));
+        self.doing.iter().for_each(|doing| doing.set((0, 0)));
+    }
+
+    /// Something has happened to an operation.
+    pub fn happened(&self, operation: usize, event: Event) {
+        self.digest.set(digest(self.digest.get(), operation, event));
+    }
+
+    /// A processor has got, or given up, client references. An operation is there for it once its pointer is.
+    pub fn own(&self, operation: usize, processor: usize, by: i32) {
+        let count = &self.slots[operation].references[processor];
+        count.set(count.get().saturating_add_signed(by));
+        let (held, bit) = (&self.held[processor], 1 << operation);
+        held.set(if count.get() > 0 { held.get() | bit } else { held.get() & !bit });
     }
 
     /// The slot of this operation.
@@ -190,7 +241,12 @@ impl World {
         &self.slots[operation]
     }
 
-    /// Counts a step that reached a live object.
+    /// Counts a step that was tried.
+    pub fn tried(&self) {
+        self.steps.set(self.steps.get() + 1);
+    }
+
+    /// Counts one that reached a live object.
     pub fn reached(&self) {
         self.live.set(self.live.get() + 1);
     }
@@ -198,13 +254,7 @@ impl World {
     /// The n-th, modulo their number, of the operations that this processor has a reference to.
     #[must_use]
     pub fn held(&self, processor: usize, n: u8) -> Option<usize> {
-        let holds = |operation: &usize| {
-            let slot = &self.slots[*operation];
-            slot.references[processor].get() > 0 && !slot.operation.get().is_null()
-        };
-        let all = 0..self.spawned.get();
-        let count = all.clone().filter(holds).count();
-        all.filter(holds).nth(usize::from(n).checked_rem(count)?)
+        nth_bit(self.held[processor].get(), n)
     }
 
     /// Gives a waker to the stash, or back if it is full.
@@ -275,6 +325,17 @@ impl World {
             waker.wake();
         }
     }
+}
+
+/// The number of the n-th bit, modulo their number, that is set.
+#[must_use]
+pub fn nth_bit(bits: u32, n: u8) -> Option<usize> {
+    let skip = u32::from(n).checked_rem(bits.count_ones())?;
+    let mut rest = bits;
+    for _ in 0..skip {
+        rest &= rest - 1;
+    }
+    Some(rest.trailing_zeros() as usize)
 }
 
 fn leak<T>(value: T) {

@@ -1,7 +1,7 @@
 //! The executor's side of the model: runs, references of any kind, cancellation. Rules C8–C11 and C14, step by step.
 
 use super::{End, Model};
-use crate::ops::Handler;
+use crate::{ops::Handler, world::Event};
 
 /// The executor's poll budget, which is part of what is compared: polls are counted.
 const BUDGET: u32 = ntcom_exec::DEFAULT_POLL_BUDGET.get();
@@ -46,6 +46,7 @@ impl Model {
             // The request that this poll shows to the body; taking it clears it.
             task.body.untaken = task.cancel;
             task.polls += 1;
+            self.happened(operation, Event::Polled);
             let ready = self.poll_body(operation);
             let task = &mut self.tasks[operation];
             if ready {
@@ -96,6 +97,8 @@ impl Model {
     pub(super) fn run_handler(&mut self, operation: usize) {
         let task = &mut self.tasks[operation];
         task.handled += 1;
+        self.happened(operation, Event::Handled);
+        let task = &mut self.tasks[operation];
         if task.handler == Some(Handler::Releases) {
             task.others -= 1;
         }
@@ -106,12 +109,15 @@ impl Model {
         let task = &mut self.tasks[operation];
         if task.clients + task.others == 0 {
             task.freed = true;
+            self.blocks -= 1;
         }
     }
 
     pub(super) fn drop_body(&mut self, operation: usize) {
         let task = &mut self.tasks[operation];
         task.drops += 1;
+        self.happened(operation, Event::Dropped);
+        let task = &mut self.tasks[operation];
         task.cleanups = 0;
         let (kept, link) = (core::mem::take(&mut task.kept), task.link.take());
         if kept {
@@ -155,6 +161,9 @@ impl Model {
     /// True if the object is gone.
     pub(super) fn release_client(&mut self, operation: usize) -> bool {
         self.tasks[operation].clients -= 1;
+        if self.tasks[operation].clients == 0 {
+            self.held &= !(1 << operation);
+        }
         self.released(operation)
     }
 
@@ -174,6 +183,7 @@ impl Model {
         }
         if task.end.is_some() {
             task.freed = true;
+            self.blocks -= 1;
             return true;
         }
         task.doomed = task.abandoned;

@@ -21,7 +21,7 @@ use crate::{
     perform::{Done, NOTHING},
     script::{GATES, Script},
     value::{Bytes, Kind},
-    world::{HANDLES, STASH},
+    world::{Event, HANDLES, STASH, digest, nth_bit},
 };
 
 /// How an operation ended.
@@ -77,6 +77,12 @@ struct Gate {
 pub struct Model {
     /// The operations.
     pub tasks: Vec<Task>,
+    /// What has happened, as the world counts it.
+    pub digest: u64,
+    /// A bit for each operation that the client has a reference to.
+    held: u32,
+    /// How many blocks are allocated.
+    blocks: usize,
     gates: [Gate; GATES],
     stash: Vec<usize>,
     handles: Vec<usize>,
@@ -98,6 +104,9 @@ impl Model {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.tasks.clear();
+        self.digest = 0;
+        self.held = 0;
+        self.blocks = 0;
         for gate in &mut self.gates {
             gate.open = false;
             gate.waiters.clear();
@@ -115,7 +124,7 @@ impl Model {
     /// How many blocks are allocated.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.tasks.iter().filter(|task| !task.immortal && !task.freed).count()
+        self.blocks
     }
 
     /// How many operations have not ended.
@@ -124,11 +133,29 @@ impl Model {
         self.tasks.iter().filter(|task| task.end.is_none()).count()
     }
 
+    fn happened(&mut self, operation: usize, event: Event) {
+        self.digest = digest(self.digest, operation, event);
+    }
+
+    fn add_client(&mut self, operation: usize) {
+        self.tasks[operation].clients += 1;
+        self.held |= 1 << operation;
+    }
+
+    fn open(&mut self, gate: u8) -> Option<Done> {
+        self.open_gate(usize::from(gate) % GATES);
+        Some(Done { operation: None, answer: NOTHING })
+    }
+
+    fn cancel_held(&mut self, n: u8) -> Option<Done> {
+        let operation = self.held(n)?;
+        self.cancel(operation);
+        let answer = Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::None };
+        Some(Done { operation: Some(operation), answer })
+    }
+
     fn held(&self, n: u8) -> Option<usize> {
-        let holds = |operation: &usize| self.tasks[*operation].clients > 0;
-        let all = 0..self.tasks.len();
-        let count = all.clone().filter(holds).count();
-        all.filter(holds).nth(usize::from(n).checked_rem(count)?)
+        nth_bit(self.held, n)
     }
 
     /// What a step does, and what it must answer.
@@ -148,13 +175,13 @@ impl Model {
                 let operation = self.held(step.target)?;
                 let answer = query(iid, out);
                 if answer.status == success {
-                    self.tasks[operation].clients += 1;
+                    self.add_client(operation);
                 }
                 on(operation, answer)
             }
             Op::AddRef(_) => {
                 let operation = self.held(step.target)?;
-                self.tasks[operation].clients += 1;
+                self.add_client(operation);
                 on(operation, plain(0))
             }
             Op::Release(_) => {
@@ -183,11 +210,7 @@ impl Model {
                 };
                 on(operation, answer)
             }
-            Op::Cancel => {
-                let operation = self.held(step.target)?;
-                self.cancel(operation);
-                on(operation, plain(success))
-            }
+            Op::Cancel => self.cancel_held(step.target),
             Op::GetError(out) => {
                 let operation = self.held(step.target)?;
                 on(operation, written(out, self.outcome(operation)))
@@ -211,12 +234,9 @@ impl Model {
                 let operation = self.held(step.target)?;
                 on(operation, plain(self.set_completed(operation, handler)))
             }
-            Op::OpenGate(gate) => {
-                self.open_gate(gate.into());
-                command
-            }
+            Op::OpenGate(gate) => self.open(gate),
             Op::WakeStash { index, by_ref } => {
-                let operation = take(&mut self.stash, index)?;
+                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
                 if by_ref {
                     self.wake_by_ref(operation);
                     self.put_stash(operation);
@@ -226,32 +246,38 @@ impl Model {
                 nothing(operation)
             }
             Op::CloneStash(index) => {
-                let operation = take(&mut self.stash, index)?;
+                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
                 self.tasks[operation].others += 1;
                 self.put_stash(operation);
                 self.put_stash(operation);
                 nothing(operation)
             }
             Op::DropStash(index) => {
-                let operation = take(&mut self.stash, index)?;
+                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
                 self.release_other(operation);
                 nothing(operation)
             }
             Op::HandleCancel(index) => {
-                let operation = take(&mut self.handles, index)?;
+                let Some(operation) = take(&mut self.handles, index) else {
+                    return self.cancel_held(step.target);
+                };
                 self.cancel(operation);
                 self.put_handle(operation);
                 nothing(operation)
             }
             Op::HandleClone(index) => {
-                let operation = take(&mut self.handles, index)?;
+                let Some(operation) = take(&mut self.handles, index) else {
+                    return self.cancel_held(step.target);
+                };
                 self.tasks[operation].others += 1;
                 self.put_handle(operation);
                 self.put_handle(operation);
                 nothing(operation)
             }
             Op::HandleDrop(index) => {
-                let operation = take(&mut self.handles, index)?;
+                let Some(operation) = take(&mut self.handles, index) else {
+                    return self.cancel_held(step.target);
+                };
                 self.release_other(operation);
                 nothing(operation)
             }
@@ -330,13 +356,14 @@ impl Model {
             self.tasks[operation].link = Some(link);
         }
         let no_memory = core::mem::take(&mut self.fail_next);
+        self.add_client(operation);
         let task = &mut self.tasks[operation];
-        task.clients = 1;
         if no_memory {
             task.immortal = true;
             task.end = Some(End::Error(status(NTSTATUS::INSUFFICIENT_RESOURCES)));
             self.drop_body(operation);
         } else {
+            self.blocks += 1;
             task.scheduled = true;
             if cancellable {
                 task.others += 1;
@@ -352,8 +379,9 @@ impl Model {
     fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
         let operation = self.make(kind, Script { shape: crate::script::Shape::Plain, steps: [0; 6] })?;
         let no_memory = core::mem::take(&mut self.fail_next);
+        self.add_client(operation);
+        self.blocks += usize::from(!no_memory);
         let task = &mut self.tasks[operation];
-        task.clients = 1;
         task.immortal = no_memory;
         task.end = Some(End::Error(match error {
             _ if no_memory => status(NTSTATUS::INSUFFICIENT_RESOURCES),
@@ -413,6 +441,7 @@ impl Model {
         // The constant operation takes any number of handlers [C11].
         if task.immortal {
             task.handled += 1;
+            self.happened(operation, Event::Handled);
             return status(NTSTATUS::SUCCESS);
         }
         if task.handler.is_some() {

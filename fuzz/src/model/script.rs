@@ -4,7 +4,7 @@ use super::Model;
 use crate::{
     body::mix,
     script::{Shape, Step},
-    world::STASH,
+    world::{Event, STASH},
 };
 
 /// How far a `try_finally` is.
@@ -289,5 +289,7 @@ impl Model {
     fn log(&mut self, operation: usize, entry: u64) {
         let log = &mut self.tasks[operation].log;
         *log = mix(*log, entry);
+        let log = *log;
+        self.happened(operation, Event::Saw(log));
     }
 }
