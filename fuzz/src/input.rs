@@ -2,6 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use core::fmt;
+use std::rc::Rc;
 
 use crate::ops::{self, Op, RECORD, Step};
 
@@ -85,7 +86,7 @@ pub trait Input: Sized {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VtableInput {
     /// What the client does.
-    pub steps: Vec<Step>,
+    pub steps: Rc<Vec<Step>>,
 }
 
 impl Input for VtableInput {
@@ -101,7 +102,7 @@ impl Input for VtableInput {
             step.processor = 0;
         }
         steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
-        Ok(Self { steps })
+        Ok(Self { steps: Rc::new(steps) })
     }
 
     fn steps(&self) -> &[Step] {
@@ -115,7 +116,7 @@ pub struct SchedulesInput {
     /// Two to four.
     pub processors: usize,
     /// What each processor's program does.
-    pub steps: Vec<Step>,
+    pub steps: Rc<Vec<Step>>,
     /// The schedule: see `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
@@ -137,7 +138,7 @@ impl Input for SchedulesInput {
             }
         }
         steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
-        Ok(Self { processors, steps, schedule })
+        Ok(Self { processors, steps: Rc::new(steps), schedule })
     }
 
     fn steps(&self) -> &[Step] {

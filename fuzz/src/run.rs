@@ -1,11 +1,13 @@
 //! Runs an input to its end, on a simulated kernel, and judges it.
 
-use core::fmt;
+use core::{cell::RefCell, fmt};
+use std::rc::Rc;
 
 use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
     input::{Input, Malformed, SchedulesInput, VtableInput},
+    model::Model,
     schedules, vtable,
 };
 
@@ -47,7 +49,7 @@ impl fmt::Display for Report {
 /// A kernel that is used for one input after the other.
 pub struct Runner {
     kernel: Simulation,
-    model: crate::model::Model,
+    model: Rc<RefCell<Model>>,
 }
 
 /// Preemption points after which a fair schedule must have ended: a thousand for each of the longest input's operations.
@@ -70,16 +72,18 @@ impl Runner {
     pub fn new() -> Self {
         Self {
             kernel: Simulation::new(Config::default(), ntsim::Schedule::round_robin()),
-            model: crate::model::Model::default(),
+            model: Rc::default(),
         }
     }
 
     /// Runs an input of `vtable`. With `trace` the kernel writes down what happens.
     pub fn vtable(&mut self, input: &VtableInput, trace: bool) -> Report {
         self.kernel.reset(config(1, 0, trace), ntsim::Schedule::round_robin());
-        let model = core::mem::take(&mut self.model);
-        let (stop, model) = vtable::run(&mut self.kernel, input, model);
-        self.model = model;
+        self.model.borrow_mut().reset();
+        let stop = vtable::run(&mut self.kernel, input, &self.model);
+        if stop.is_some() {
+            self.model = Rc::default();
+        }
         self.report(stop)
     }
 

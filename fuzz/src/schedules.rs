@@ -24,9 +24,8 @@ pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Sto
 
 fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
     let processors = input.processors;
-    let steps = Rc::new(input.steps.clone());
     let programs = (0..processors).map(|processor| -> (usize, ntsim::Program) {
-        let steps = Rc::clone(&steps);
+        let steps = Rc::clone(&input.steps);
         (processor, Box::new(move || world::with(|world| drive(world, processor, processors, &steps))))
     });
     kernel.run(programs.collect())?;

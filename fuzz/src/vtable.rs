@@ -15,20 +15,16 @@ use crate::{
     world::{self, World},
 };
 
-/// Runs an input. Why it failed, if it did, and the model for the next one.
-pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, mut model: Model) -> (Option<Stop>, Model) {
+/// Runs an input, with a model that has been reset. Why it failed, if it did: then the model is lost with the program, which is
+/// suspended for ever.
+pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
     world::with(World::reset);
-    model.reset();
-    let model = Rc::new(RefCell::new(model));
-    let steps = input.steps.clone();
-    let in_program = Rc::clone(&model);
+    let steps = Rc::clone(&input.steps);
+    let in_program = Rc::clone(model);
     let program = move || {
         world::with(|world| drive(world, &mut in_program.borrow_mut(), &steps));
     };
-    let stop = kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err();
-    // After a bug check the program is suspended for ever, with the model in its hands.
-    let model = Rc::try_unwrap(model).map(RefCell::into_inner).unwrap_or_default();
-    (stop, model)
+    kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err()
 }
 
 fn drive(world: &World, model: &mut Model, steps: &[Step]) {

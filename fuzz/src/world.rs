@@ -321,8 +321,14 @@ impl World {
             gate.open = true;
             core::mem::take(&mut gate.waiters)
         };
-        for (_, waker) in waiters {
+        let mut waiters = waiters;
+        for (_, waker) in waiters.drain(..) {
             waker.wake();
+        }
+        // The list's memory is used again, unless somebody waits already.
+        let now = &mut self.gates.borrow_mut()[gate].waiters;
+        if now.is_empty() {
+            *now = waiters;
         }
     }
 }

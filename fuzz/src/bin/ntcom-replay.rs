@@ -35,7 +35,7 @@ fn usage() -> ExitCode {
 fn replay(target: &str, file: &str) -> Result<ExitCode, String> {
     let data = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
     let malformed = |error| format!("{file}: not an input of `{target}`: {error}");
-    let steps = match target {
+    let steps: std::rc::Rc<Vec<ntcom_fuzz::ops::Step>> = match target {
         VtableInput::TARGET => VtableInput::decode(&data).map_err(malformed)?.steps,
         SchedulesInput::TARGET => {
             let input = SchedulesInput::decode(&data).map_err(malformed)?;

@@ -280,9 +280,13 @@ impl Model {
 
     pub(super) fn open_gate(&mut self, gate: usize) {
         self.gates[gate].open = true;
-        let waiters = core::mem::take(&mut self.gates[gate].waiters);
-        for operation in waiters {
+        let mut waiters = core::mem::take(&mut self.gates[gate].waiters);
+        for operation in waiters.drain(..) {
             self.wake_by_value(operation);
+        }
+        let now = &mut self.gates[gate].waiters;
+        if now.is_empty() {
+            *now = waiters;
         }
     }
 
