@@ -4,7 +4,7 @@
 //! The harness itself is not instrumented: its edges say little, and counting them costs more than running it.
 
 /// How many features there may be. A power of two.
-pub const FEATURES: usize = 1 << 13;
+pub const FEATURES: usize = 1 << 12;
 
 #[cfg(fuzzing)]
 mod counters {
@@ -22,9 +22,8 @@ mod counters {
 
     pub(super) fn hit(feature: usize) {
         let counter = COUNTERS.0.get().cast::<u8>().wrapping_add(feature % super::FEATURES);
-        // SAFETY: inside the array, by the remainder; see `Sync`.
-        let count = unsafe { &mut *counter };
-        *count = count.saturating_add(1);
+        // SAFETY: inside the array, by the remainder; see `Sync`. How often makes no difference: libFuzzer would keep an input for each.
+        unsafe { counter.write(1) };
     }
 }
 

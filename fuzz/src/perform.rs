@@ -61,7 +61,7 @@ pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
         let (theirs, target) = doing.get();
         if other != processor && theirs != 0 {
             let same = on == Some(target.into());
-            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | state << 8);
+            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | if same { state << 8 } else { 0 });
         }
     }
 }
@@ -70,14 +70,12 @@ pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
 fn situation(world: &World, operation: usize) -> u32 {
     let slot = world.slot(operation);
     let body = &slot.body;
-    let few = |count: u32| count.min(2);
-    few(body.polls.get())
-        | few(body.drops.get()) << 2
-        | (body.waiting.get() as u32) << 4
-        | u32::from(body.polling.get().is_some()) << 6
-        | u32::from(slot.bodyless.get()) << 7
-        | few(slot.handled.get()) << 8
-        | few(slot.references.iter().map(core::cell::Cell::get).sum()) << 10
+    u32::from(body.polls.get() > 0)
+        | u32::from(body.drops.get() > 0) << 1
+        | (body.waiting.get() as u32) << 2
+        | u32::from(body.polling.get().is_some()) << 4
+        | u32::from(slot.bodyless.get()) << 5
+        | u32::from(slot.handled.get() > 0) << 6
 }
 
 fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {

@@ -69,6 +69,9 @@ enum Command {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    if let Some(rustc) = fuzz::wrapper::run_if_asked() {
+        return rustc;
+    }
     let cli = Cli::parse();
     interrupt::install()?;
     let project = Project::find();

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::bail;
 
-use super::Sanitizer;
+use super::{Sanitizer, wrapper};
 use crate::{
     interrupt,
     project::{BASELINE, Project},
@@ -36,6 +36,9 @@ pub(crate) fn build(
         }
         let mut command = compiler.command(project, &cargo_fuzz);
         command.args(["build", "--fuzz-dir", "fuzz", "--sanitizer", sanitizer.name(), "--target", &triple]);
+        // Inputs have no magic numbers to guess inside: comparing operands would only cost time.
+        command.arg("--no-trace-compares");
+        wrapper::set(&mut command)?;
         if sanitizer == Sanitizer::Address {
             command.args(["--features", "sanitizer"]);
         }

@@ -14,6 +14,7 @@ mod monitor;
 mod process;
 mod stats;
 mod summary;
+pub(crate) mod wrapper;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

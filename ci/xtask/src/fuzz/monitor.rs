@@ -83,6 +83,7 @@ impl Runner<'_> {
             .arg(format!("-max_total_time={limit}"))
             .arg(format!("-artifact_prefix={relative}/"))
             .arg("-print_final_stats=1")
+            .args(libfuzzer::STRATEGY)
             .args(libfuzzer::limits(target));
         if self.jobs > 1 {
             command.arg("-reload=1");

@@ -1,0 +1,77 @@
+//! A rustc wrapper for fuzz builds: coverage instrumentation for the code under test only.
+//!
+//! cargo-fuzz instruments every crate alike. The edges of the harness and of the simulated kernel are fifteen times those of the code
+//! under test, libFuzzer handles each of them in each execution, and they say little: that made runs three times as slow. The
+//! harness tells libFuzzer what it needs by counters of its own (`fuzz/src/coverage.rs`). AddressSanitizer stays everywhere.
+use std::{
+    env,
+    ffi::OsString,
+    process::{Command, ExitCode},
+};
+
+use anyhow::Context;
+
+/// The environment variable that makes this program a rustc wrapper.
+const MARK: &str = "NTCOM_XTASK_IS_RUSTC_WRAPPER";
+
+/// The crates under test, as rustc names them.
+const UNDER_TEST: [&str; 2] = ["ntcom", "ntcom_exec"];
+
+/// Makes a build use this program as its wrapper.
+///
+/// # Errors
+/// This program's own path is not to be had.
+pub(crate) fn set(command: &mut Command) -> anyhow::Result<()> {
+    command.env("RUSTC_WRAPPER", env::current_exe().context("the path of this program")?).env(MARK, "1");
+    Ok(())
+}
+
+/// Runs rustc, if this process was started for that.
+///
+/// # Errors
+/// rustc cannot be run.
+pub(crate) fn run_if_asked() -> Option<anyhow::Result<ExitCode>> {
+    env::var_os(MARK)?;
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let (rustc, arguments) = arguments.split_first()?;
+    let status = Command::new(rustc).args(kept(arguments)).status();
+    let code = status.with_context(|| format!("cannot run {}", rustc.display())).map(|status| {
+        // No code: a signal. Cargo only asks whether it is 0.
+        ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101))
+    });
+    Some(code)
+}
+
+/// The arguments without those that instrument, unless they are for a crate under test.
+fn kept(arguments: &[OsString]) -> Vec<OsString> {
+    let name = arguments.iter().skip_while(|argument| *argument != "--crate-name").nth(1);
+    let under_test = name.is_some_and(|name| UNDER_TEST.iter().any(|crate_| name == crate_));
+    arguments.iter().filter(|argument| under_test || !instruments(argument)).cloned().collect()
+}
+
+fn instruments(argument: &OsString) -> bool {
+    let argument = argument.to_string_lossy();
+    argument == "-Cpasses=sancov-module" || argument.starts_with("-Cllvm-args=-sanitizer-coverage-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kept;
+
+    #[test]
+    fn only_the_code_under_test_is_instrumented() {
+        let arguments = |name: &str| {
+            [
+                "--crate-name",
+                name,
+                "-Cpasses=sancov-module",
+                "-Cllvm-args=-sanitizer-coverage-level=4",
+                "-Zsanitizer=address",
+            ]
+            .map(Into::into)
+        };
+        assert_eq!(kept(&arguments("ntcom")), arguments("ntcom"));
+        assert_eq!(kept(&arguments("ntcom_exec")), arguments("ntcom_exec"));
+        assert_eq!(kept(&arguments("ntsim")), ["--crate-name", "ntsim", "-Zsanitizer=address"]);
+    }
+}
