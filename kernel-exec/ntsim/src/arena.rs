@@ -33,11 +33,15 @@ pub(crate) enum Memory {
 
 /// The arena.
 pub(crate) struct Arena {
+    /// What the host's allocator returned.
+    memory: NonNull<u8>,
+    /// The first page's start in it.
     base: NonNull<u8>,
     shadow: Box<[Cell<u8>]>,
 }
 
-const LAYOUT: Layout = match Layout::from_size_align(ARENA, PAGE) {
+/// A page more than needed instead of a page's alignment: zeroed memory of small alignment comes untouched from the system.
+const LAYOUT: Layout = match Layout::from_size_align(ARENA + PAGE, GRAIN) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
 };
@@ -46,13 +50,16 @@ impl Arena {
     pub(crate) fn new() -> Self {
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(LAYOUT) };
-        let Some(base) = NonNull::new(memory) else { handle_alloc_error(LAYOUT) };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(LAYOUT) };
+        let padding = memory.align_offset(PAGE);
+        // SAFETY: less than a page, and there is a page more than needed.
+        let base = unsafe { memory.add(padding) };
         asan::poison(base.as_ptr(), ARENA);
         let shadow: *mut [u8] =
             Box::into_raw(alloc::vec![Memory::Outside as u8; ARENA / GRAIN].into_boxed_slice());
         // SAFETY: from a box of as many bytes; a cell has its content's layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
-        Self { base, shadow }
+        Self { memory, base, shadow }
     }
 
     /// The arena's first address.
@@ -145,6 +152,6 @@ impl Drop for Arena {
     fn drop(&mut self) {
         asan::unpoison(self.base.as_ptr(), ARENA);
         // SAFETY: allocated by `new` with this layout; nobody has it any more.
-        unsafe { dealloc(self.base.as_ptr(), LAYOUT) }
+        unsafe { dealloc(self.memory.as_ptr(), LAYOUT) }
     }
 }

@@ -5,7 +5,7 @@ extern crate alloc;
 use alloc::{collections::VecDeque, vec::Vec};
 
 /// Bytes of the simulated pool. Only what is used is ever touched.
-pub(crate) const ARENA: usize = 16 << 20;
+pub(crate) const ARENA: usize = 4 << 20;
 /// Bytes between two blocks that nobody may touch.
 pub(crate) const GUARD: usize = 32;
 /// What a shadow byte stands for, and every block's alignment.

@@ -54,7 +54,7 @@ impl Display for BugCheck {
         writeln!(f, "  processor {} at IRQL {} ({})", self.processor, self.irql, irql_name(self.irql))?;
         let meanings = pages::entry(self.code, self.parameters).parameters;
         for (number, (value, meaning)) in self.parameters.iter().zip(meanings).enumerate() {
-            writeln!(f, "  parameter {}: {value:#018x} ({meaning})", number + 1)?;
+            writeln!(f, "  parameter {}: {value:#x} ({meaning})", number + 1)?;
         }
         write!(f, "  see {}", self.page())
     }

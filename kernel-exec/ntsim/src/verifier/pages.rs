@@ -118,7 +118,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         0x139 => Entry {
             name: "KERNEL_SECURITY_CHECK_FAILURE",
             parameters: [
-                "what failed (14: a reference count)",
+                "what failed (5 an argument, 7 fatal exit, 14 a reference count)",
                 "address of the trap frame",
                 "address of the exception record",
                 RESERVED,

@@ -1,0 +1,308 @@
+//! Safe wrappers of the DDIs for the tests: each test keeps the promises that the calls ask for, or breaks one on purpose where the
+//! simulated kernel promises to notice before any harm is done.
+#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "tests say what they mean, helpers too"
+)]
+
+use core::{cell::RefCell, ptr::null_mut};
+use std::rc::Rc;
+
+use ntsim::{BugCheck, Config, Program, Schedule, Simulation, Stop, ddi, types::*};
+
+/// The tests' pool tag.
+pub(crate) const TAG: u32 = u32::from_le_bytes(*b"Test");
+/// A tick of the clock in 100-ns units.
+pub(crate) const TICK: u64 = 156_250;
+/// DISPATCH_LEVEL as an IRQL.
+pub(crate) const DISPATCH: u8 = 2;
+
+/// A program.
+pub(crate) fn program(f: impl FnOnce() + 'static) -> Program {
+    Box::new(f)
+}
+
+/// A configuration of so many processors that traces.
+pub(crate) fn processors(processors: usize) -> Config {
+    Config { processors, trace: true, ..Config::default() }
+}
+
+/// Runs one program on one processor.
+pub(crate) fn alone(f: impl FnOnce() + 'static) -> Result<(), Stop> {
+    Simulation::new(processors(1), Schedule::round_robin()).run(vec![(0, program(f))])
+}
+
+/// Runs one program on one processor, which must go well, and unloads.
+pub(crate) fn fine(f: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    let run = kernel.run(vec![(0, program(f))]);
+    run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{stop}\n{}", kernel.trace()));
+}
+
+/// The bug check that a program must end in.
+pub(crate) fn bug(f: impl FnOnce() + 'static) -> BugCheck {
+    match alone(f) {
+        Err(Stop::BugCheck(bug_check)) => bug_check,
+        other => panic!("no bug check, but {other:?}"),
+    }
+}
+
+/// The code and first parameter of the bug check that a program must end in.
+pub(crate) fn code(f: impl FnOnce() + 'static) -> (u32, u64) {
+    let bug_check = bug(f);
+    (bug_check.code, bug_check.parameters[0])
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    /// Adds a line.
+    pub(crate) fn add(&self, line: impl Into<String>) {
+        self.0.borrow_mut().push(line.into());
+    }
+
+    /// The lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+}
+
+type Body = Box<dyn Fn(usize, usize)>;
+
+/// A DPC in a block of pool of its own, whose routine is a closure.
+#[derive(Clone, Copy)]
+pub(crate) struct Dpc {
+    pub(crate) dpc: *mut KDPC,
+    body: *mut Body,
+}
+
+unsafe extern "C" fn call_body(_dpc: *mut KDPC, context: PVOID, first: PVOID, second: PVOID) {
+    // SAFETY: `Dpc::initialize` passed a body that lives until `Dpc::free`.
+    let body = unsafe { &*context.cast::<Body>() };
+    body(first as usize, second as usize);
+}
+
+impl Dpc {
+    /// A DPC that runs a closure with the two arguments of its insertion.
+    pub(crate) fn with_arguments(f: impl Fn(usize, usize) + 'static) -> Self {
+        let dpc = Self { dpc: object(), body: Box::into_raw(Box::new(Box::new(f))) };
+        dpc.initialize();
+        dpc
+    }
+
+    /// A DPC that runs a closure.
+    pub(crate) fn new(f: impl Fn() + 'static) -> Self {
+        Self::with_arguments(move |_, _| f())
+    }
+
+    pub(crate) fn initialize(self) {
+        // SAFETY: storage from `object`; the routine's context is a body.
+        unsafe { ddi::KeInitializeDpc(self.dpc, Some(call_body), self.body.cast()) }
+    }
+
+    pub(crate) fn insert(self) -> bool {
+        self.insert_with(0, 0)
+    }
+
+    pub(crate) fn insert_with(self, first: usize, second: usize) -> bool {
+        insert(self.dpc, first, second)
+    }
+
+    pub(crate) fn remove(self) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeRemoveQueueDpc(self.dpc) != 0 }
+    }
+
+    pub(crate) fn importance(self, importance: KDPC_IMPORTANCE) -> Self {
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetImportanceDpc(self.dpc, importance) };
+        self
+    }
+
+    pub(crate) fn target(self, processor: u8) -> Self {
+        assert_eq!(self.try_target(processor), STATUS_SUCCESS);
+        self
+    }
+
+    pub(crate) fn try_target(self, processor: u8) -> NTSTATUS {
+        let mut number = PROCESSOR_NUMBER { Group: 0, Number: processor, Reserved: 0 };
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetTargetProcessorDpcEx(self.dpc, &raw mut number) }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.dpc);
+        // SAFETY: from `with_arguments`, freed once.
+        drop(unsafe { Box::from_raw(self.body) });
+    }
+}
+
+pub(crate) fn insert(dpc: *mut KDPC, first: usize, second: usize) -> bool {
+    let arguments = (core::ptr::without_provenance_mut(first), core::ptr::without_provenance_mut(second));
+    // SAFETY: initialised, or the kernel says that it is not.
+    unsafe { ddi::KeInsertQueueDpc(dpc, arguments.0, arguments.1) != 0 }
+}
+
+/// A timer in a block of pool of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Timer(pub(crate) *mut KTIMER);
+
+impl Timer {
+    pub(crate) fn new() -> Self {
+        let timer = Self(object());
+        timer.initialize();
+        timer
+    }
+
+    pub(crate) fn initialize(self) {
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeTimer(self.0) }
+    }
+
+    pub(crate) fn set(self, due: i64, dpc: Option<Dpc>) -> bool {
+        let dpc = dpc.map_or(null_mut(), |dpc| dpc.dpc);
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeSetTimer(self.0, LARGE_INTEGER { QuadPart: due }, dpc) != 0 }
+    }
+
+    pub(crate) fn set_periodic(self, due: i64, period: i32) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetTimerEx(self.0, LARGE_INTEGER { QuadPart: due }, period, null_mut()) != 0 }
+    }
+
+    pub(crate) fn cancel(self) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeCancelTimer(self.0) != 0 }
+    }
+
+    pub(crate) fn signalled(self) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeReadStateTimer(self.0) != 0 }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.0);
+    }
+}
+
+/// A spin lock in a block of pool of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Lock(pub(crate) PKSPIN_LOCK);
+
+impl Lock {
+    pub(crate) fn new() -> Self {
+        let lock = Self(object());
+        lock.initialize();
+        lock
+    }
+
+    pub(crate) fn initialize(self) {
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeSpinLock(self.0) }
+    }
+
+    pub(crate) fn acquire(self) -> KIRQL {
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeAcquireSpinLockRaiseToDpc(self.0) }
+    }
+
+    pub(crate) fn release(self, irql: KIRQL) {
+        // SAFETY: acquired, or the kernel says that it is not.
+        unsafe { ddi::KeReleaseSpinLock(self.0, irql) }
+    }
+
+    pub(crate) fn acquire_at_dpc_level(self) {
+        // SAFETY: initialised.
+        unsafe { ddi::KeAcquireSpinLockAtDpcLevel(self.0) }
+    }
+
+    pub(crate) fn release_from_dpc_level(self) {
+        // SAFETY: acquired, or the kernel says that it is not.
+        unsafe { ddi::KeReleaseSpinLockFromDpcLevel(self.0) }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.0);
+    }
+}
+
+pub(crate) fn current_irql() -> KIRQL {
+    // SAFETY: in a run.
+    unsafe { ddi::KeGetCurrentIrql() }
+}
+
+pub(crate) fn raise(to: KIRQL) -> KIRQL {
+    // SAFETY: in a run.
+    unsafe { ddi::KfRaiseIrql(to) }
+}
+
+pub(crate) fn raise_to_dpc_level() -> KIRQL {
+    // SAFETY: in a run.
+    unsafe { ddi::KeRaiseIrqlToDpcLevel() }
+}
+
+pub(crate) fn lower(to: KIRQL) {
+    // SAFETY: in a run.
+    unsafe { ddi::KeLowerIrql(to) }
+}
+
+pub(crate) fn processor_number() -> u32 {
+    // SAFETY: a null argument is allowed.
+    unsafe { ddi::KeGetCurrentProcessorNumberEx(null_mut()) }
+}
+
+pub(crate) fn interrupt_time() -> u64 {
+    let mut stamp = 0;
+    // SAFETY: the argument is valid.
+    unsafe { ddi::KeQueryInterruptTimePrecise(&raw mut stamp) }
+}
+
+pub(crate) fn bug_check(code: u32, parameters: [u64; 4]) -> ! {
+    let [first, second, third, fourth] = parameters;
+    // SAFETY: in a run.
+    unsafe { ddi::KeBugCheckEx(code, first, second, third, fourth) }
+}
+
+/// Pool with these flags; may be null.
+pub(crate) fn pool(flags: POOL_FLAGS, size: u64, tag: u32) -> *mut u8 {
+    // SAFETY: in a run.
+    unsafe { ddi::ExAllocatePool2(flags, size, tag) }.cast()
+}
+
+/// Zeroed non-paged pool.
+pub(crate) fn allocate(size: u64) -> *mut u8 {
+    let memory = pool(POOL_FLAG_NON_PAGED, size, TAG);
+    assert!(!memory.is_null());
+    memory
+}
+
+/// Zeroed non-paged pool for an object.
+pub(crate) fn object<T>() -> *mut T {
+    allocate(size_of::<T>() as u64).cast()
+}
+
+pub(crate) fn free<T>(memory: *mut T) {
+    free_with_tag(memory, TAG);
+}
+
+pub(crate) fn free_with_tag<T>(memory: *mut T, tag: u32) {
+    // SAFETY: allocated and no longer used, or the kernel says that it is not.
+    unsafe { ddi::ExFreePoolWithTag(memory.cast(), tag) }
+}
+
+/// Writes a byte near a block: what must not be done, in memory that is the arena's all the same.
+pub(crate) fn poke(memory: *mut u8, distance: isize) {
+    // SAFETY: the arena has room on both sides of every block.
+    unsafe { memory.wrapping_offset(distance).write(0x42) }
+}
+
+/// Reads a byte of a block.
+pub(crate) fn peek(memory: *mut u8, distance: usize) -> u8 {
+    // SAFETY: in the block.
+    unsafe { memory.wrapping_add(distance).read() }
+}

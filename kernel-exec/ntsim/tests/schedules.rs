@@ -1,0 +1,168 @@
+//! Same input, same run: traces, recordings, replays.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "tests say what they mean, helpers too"
+)]
+
+mod common;
+
+use std::rc::Rc;
+
+use common::*;
+use ntsim::{
+    Config, Recording, Schedule, Simulation, Stop,
+    sync::{AtomicUsize, Ordering},
+};
+
+/// Something with everything in it. Whether it ends well depends on the schedule.
+fn everything(schedule: Schedule) -> (Result<(), Stop>, String, Recording) {
+    let mut kernel = Simulation::new(processors(3), schedule);
+    let shared = Rc::new(AtomicUsize::new(0));
+    let (first, second) = (Rc::clone(&shared), Rc::clone(&shared));
+    let programs = vec![
+        (
+            0,
+            program(move || {
+                let counter = Rc::clone(&first);
+                let dpc = Dpc::new(move || _ = counter.fetch_add(1, Ordering::SeqCst)).target(2);
+                let (timer, lock) = (Timer::new(), Lock::new());
+                dpc.insert();
+                let before = lock.acquire();
+                first.store(first.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
+                lock.release(before);
+                timer.set(-100, None);
+                ntsim::advance_time(TICK);
+                ntsim::note(|| format!("counted {}", first.load(Ordering::SeqCst)));
+                timer.free();
+                lock.free();
+            }),
+        ),
+        (
+            1,
+            program(move || {
+                second.store(second.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let before = raise_to_dpc_level();
+                free(allocate(100));
+                lower(before);
+            }),
+        ),
+    ];
+    let outcome = kernel.run(programs);
+    let unloaded = outcome.and_then(|()| kernel.unload());
+    (unloaded, kernel.trace().to_string(), kernel.recording())
+}
+
+#[test]
+fn the_same_seed_makes_the_same_trace() {
+    for seed in 0..30 {
+        let (first, second) = (everything(Schedule::seed(seed)), everything(Schedule::seed(seed)));
+        assert_eq!(first.1, second.1);
+        assert_eq!(first.2, second.2);
+    }
+    assert_ne!(everything(Schedule::seed(0)).1, everything(Schedule::seed(1)).1);
+}
+
+#[test]
+fn the_trace_names_objects_not_addresses() {
+    let (_, text, _) = everything(Schedule::seed(3));
+    for needle in [
+        "KeInsertQueueDpc(block0, null, null) = TRUE",
+        "block1: 64 bytes, tag 'Test'",
+        "object",
+        "note: counted",
+    ] {
+        assert!(text.contains(needle), "{needle} is not in\n{text}");
+    }
+    assert!(!text.contains("0x7f") && !text.contains("0x55"), "{text}");
+}
+
+#[test]
+fn a_replayed_recording_makes_the_same_trace() {
+    for seed in 0..30 {
+        let (_, trace, recording) = everything(Schedule::seed(seed));
+        let text = recording.to_text();
+        let (_, replayed, again) = everything(Schedule::replay(text.parse().unwrap()));
+        assert_eq!(trace, replayed);
+        assert_eq!(recording, again);
+    }
+}
+
+#[test]
+fn a_recording_that_does_not_fit_says_at_which_decision() {
+    let (_, _, recording) = everything(Schedule::seed(1));
+    let decisions = recording.decisions();
+    let cut = Recording::new(decisions[..3].to_vec());
+    let stop = everything(Schedule::replay(cut)).0.unwrap_err();
+    let Stop::Failure { oracle: "replay", message } = stop else { panic!("{stop}") };
+    assert!(message.starts_with("decision 3: ") && message.ends_with("the recording has ended"), "{message}");
+    let wrong = Recording::parse("ntsim recording 1\nr63:1").unwrap();
+    let stop = everything(Schedule::replay(wrong)).0.unwrap_err();
+    assert!(stop.to_string().contains("decision 0: processor 63 is not runnable"), "{stop}");
+}
+
+#[test]
+fn bytes_choose_who_runs_and_are_not_used_while_one_runs_alone() {
+    let order = |bytes: Vec<u8>| {
+        let mut kernel = Simulation::new(processors(2), Schedule::bytes(bytes));
+        let log = Log::default();
+        let two_steps = |name: &'static str| {
+            let log = log.clone();
+            program(move || {
+                for _ in 0..2 {
+                    ntsim::preemption_point();
+                    log.add(name);
+                }
+            })
+        };
+        let programs = vec![(0, two_steps("a")), (1, two_steps("b"))];
+        kernel.run(programs).unwrap();
+        (log.lines().concat(), kernel.recording().decisions().len())
+    };
+    assert_eq!(order(vec![0x1F]), ("aabb".into(), 1));
+    assert_eq!(order(vec![0x20 | 0x1F]), ("bbaa".into(), 1));
+    assert_eq!(order(vec![0x01, 0x21, 0x00]).0, "abab");
+}
+
+#[test]
+fn every_processor_gets_its_turn() {
+    let schedules = [Schedule::round_robin(), Schedule::seed(9), Schedule::bytes(vec![0; 100])];
+    for schedule in schedules {
+        let mut kernel = Simulation::new(processors(4), schedule);
+        let arrived = Rc::new(AtomicUsize::new(0));
+        let meet = |processor| {
+            let arrived = Rc::clone(&arrived);
+            let wait = move || {
+                arrived.fetch_add(1, Ordering::SeqCst);
+                while arrived.load(Ordering::SeqCst) < 4 {}
+            };
+            (processor, program(wait))
+        };
+        kernel.run((0..4).map(meet).collect()).unwrap();
+    }
+}
+
+#[test]
+fn without_tracing_nothing_is_collected_and_notes_are_not_made() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let quiet = || {
+        ntsim::note(|| panic!("evaluated"));
+        ntsim::preemption_point();
+    };
+    kernel.run(vec![(0, program(quiet))]).unwrap();
+    assert!(kernel.trace().events().is_empty());
+    assert_eq!(kernel.trace().to_string(), "");
+}
+
+#[test]
+fn sixty_four_processors() {
+    let mut kernel = Simulation::new(processors(64), Schedule::seed(1));
+    let sum = Rc::new(AtomicUsize::new(0));
+    let add = |processor| {
+        let sum = Rc::clone(&sum);
+        (processor, program(move || _ = sum.fetch_add(processor_number() as usize, Ordering::SeqCst)))
+    };
+    kernel.run((0..64).map(add).collect()).unwrap();
+    assert_eq!(sum.load(Ordering::SeqCst), 63 * 32);
+}

@@ -1,0 +1,317 @@
+//! Simulations: phases, ends, reset, threads.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "tests say what they mean, helpers too"
+)]
+
+mod common;
+
+use core::{cell::Cell, panic::AssertUnwindSafe};
+use std::{panic::catch_unwind, rc::Rc};
+
+use common::*;
+use ntsim::{BugCheck, Config, Schedule, Simulation, Stop, types::_KDPC_IMPORTANCE::HighImportance};
+
+fn kernel() -> Simulation {
+    Simulation::new(processors(2), Schedule::round_robin())
+}
+
+fn panic_text(f: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload.downcast_ref::<&str>().unwrap().to_string(),
+    }
+}
+
+#[test]
+fn a_bug_check_ends_the_run_and_a_reset_begins_anew() {
+    let mut kernel = kernel();
+    for round in 0..3 {
+        let reached = Rc::new(Cell::new(false));
+        let after = Rc::clone(&reached);
+        let broken = program(move || {
+            allocate(10);
+            raise(5);
+            raise(0);
+            after.set(true);
+        });
+        let bystander = program(|| {
+            loop {
+                ntsim::preemption_point();
+            }
+        });
+        let stop = kernel.run(vec![(0, broken), (1, bystander)]).unwrap_err();
+        assert_eq!(stop.bug_check().unwrap().processor, 0);
+        assert!(!reached.get());
+        assert!(!ntsim::is_active());
+        let refused = panic_text(|| drop(kernel.run(vec![])));
+        assert!(refused.contains("reset it first"), "{refused}");
+        kernel.reset(processors(2), Schedule::seed(round));
+        assert_eq!(kernel.counters(), ntsim::Counters::default());
+        assert!(kernel.trace().events().is_empty());
+        let fine = program(|| free(allocate(10)));
+        kernel.run(vec![(1, fine)]).unwrap();
+        kernel.unload().unwrap();
+        kernel.reset(processors(2), Schedule::round_robin());
+    }
+}
+
+#[test]
+fn the_text_of_a_bug_check_tells_everything() {
+    let stop = alone(|| bug_check(0xDEAD, [1, 2, 3, 4])).unwrap_err();
+    let text = stop.to_string();
+    for needle in ["0xdead", "KeBugCheckEx", "parameter 4: 0x4", "processor 0 at IRQL 0 (PASSIVE_LEVEL)"] {
+        assert!(text.contains(needle), "{needle} is not in {text}");
+    }
+    let text = alone(|| lower(3)).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "bug check 0xc4 DRIVER_VERIFIER_DETECTED_VIOLATION: IRQL was to be lowered from 0 (PASSIVE_LEVEL) to 3 (a device's IRQL), \
+         which is higher\n  processor 0 at IRQL 0 (PASSIVE_LEVEL)\n  \
+         parameter 1: 0x31 (0x31: lower to a higher or no IRQL)\n  \
+         parameter 2: 0x0 (current IRQL)\n  parameter 3: 0x3 (requested IRQL)\n  \
+         parameter 4: 0x0 (1: not allowed in a DPC routine)\n  see \
+         learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc4--driver-verifier-detected-violation"
+    );
+}
+
+#[test]
+fn a_failure_ends_the_run() {
+    let stop = alone(|| {
+        let dpc = Dpc::new(|| ntsim::fail("my oracle", "saw something".into()));
+        dpc.insert();
+    });
+    assert_eq!(stop, Err(Stop::Failure { oracle: "my oracle", message: "saw something".into() }));
+    assert_eq!(panic_text(|| ntsim::fail("my oracle", "outside".into())), "my oracle: outside");
+}
+
+#[test]
+fn a_panic_in_a_program_propagates_and_a_reset_begins_anew() {
+    let mut kernel = kernel();
+    let unwound = Rc::new(Cell::new(false));
+    struct OnDrop(Rc<Cell<bool>>);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            free(allocate(8));
+            self.0.set(true);
+        }
+    }
+    let guard = OnDrop(Rc::clone(&unwound));
+    let text = panic_text(|| {
+        let panics = program(move || {
+            let _guard = guard;
+            ntsim::preemption_point();
+            panic!("on purpose")
+        });
+        let bystander = program(|| {
+            loop {
+                ntsim::preemption_point();
+            }
+        });
+        drop(kernel.run(vec![(0, panics), (1, bystander)]));
+    });
+    assert_eq!(text, "on purpose");
+    assert!(unwound.get(), "destructors ran, and could call the kernel");
+    assert!(!ntsim::is_active());
+    kernel.reset(processors(1), Schedule::round_robin());
+    kernel.run(vec![(0, program(|| free(allocate(1))))]).unwrap();
+}
+
+#[test]
+fn later_phases_go_on_in_the_same_kernel() {
+    let mut kernel = kernel();
+    let slot = Rc::new(Cell::new(core::ptr::null_mut()));
+    let (give, take) = (Rc::clone(&slot), slot);
+    kernel.run(vec![(0, program(move || give.set(allocate(8))))]).unwrap();
+    let time = kernel.virtual_time();
+    assert!(time > 0);
+    kernel.run(vec![(1, program(move || free(take.get())))]).unwrap();
+    assert!(kernel.virtual_time() > time);
+    kernel.run(vec![]).unwrap();
+    kernel.unload().unwrap();
+}
+
+#[test]
+fn spinning_for_ever_meets_the_step_limit() {
+    let config = Config { step_limit: 1_000, ..processors(2) };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let spin = || loop {
+        ntsim::preemption_point();
+    };
+    let stop = kernel.run(vec![(0, program(spin)), (1, program(spin))]).unwrap_err();
+    assert!(matches!(stop, Stop::StepLimit { steps: 1_000, irql: 0, in_dpc: false, .. }), "{stop}");
+    assert_eq!(kernel.counters().steps, 1_001);
+}
+
+#[test]
+fn the_clock_goes_on_by_the_step_time() {
+    let config = Config { step_time: 7, ..processors(1) };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let walk = || {
+        let start = interrupt_time();
+        for _ in 0..10 {
+            ntsim::preemption_point();
+        }
+        assert_eq!(interrupt_time() - start, 11 * 7);
+    };
+    kernel.run(vec![(0, program(walk))]).unwrap();
+}
+
+#[test]
+fn kernels_of_two_threads_do_not_see_one_another() {
+    let barrier = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let threads: Vec<_> = (1..=2_usize)
+        .map(|number| {
+            let barrier = std::sync::Arc::clone(&barrier);
+            std::thread::spawn(move || {
+                let mut kernel = Simulation::new(processors(number), Schedule::round_robin());
+                barrier.wait();
+                let leak = move || {
+                    for _ in 0..number {
+                        allocate(16);
+                    }
+                    barrier.wait();
+                    assert_eq!(ntsim::counters().live_blocks, number as u64);
+                    let state = ntsim::image_state::<Cell<usize>>();
+                    // SAFETY: this kernel's, on this thread.
+                    assert_eq!(unsafe { &*state }.replace(number), 0);
+                };
+                kernel.run(vec![(number - 1, program(leak))]).unwrap();
+                kernel.trace().to_string()
+            })
+        })
+        .collect();
+    let traces: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(traces[0].contains("block0") && !traces[0].contains("block1"), "{}", traces[0]);
+    assert!(traces[1].contains("block1") && !traces[1].contains("block2"), "{}", traces[1]);
+}
+
+#[test]
+fn a_thread_has_one_simulation_at_a_time() {
+    let first = kernel();
+    assert!(panic_text(|| drop(kernel())).contains("has a simulation already"));
+    drop(first);
+    drop(kernel());
+}
+
+#[test]
+fn programs_must_fit_the_processors() {
+    let mut kernel = kernel();
+    assert!(panic_text(|| drop(kernel.run(vec![(2, program(|| ()))]))).contains("there is no processor 2"));
+    let twice = || vec![(1, program(|| ())), (1, program(|| ()))];
+    assert!(panic_text(|| drop(kernel.run(twice()))).contains("processor 1 has two programs"));
+    kernel.run(vec![(1, program(|| ()))]).unwrap();
+    for processors in [0, 65] {
+        let config = Config { processors, ..Config::default() };
+        assert!(panic_text(|| kernel.reset(config, Schedule::round_robin())).contains("1 to 64"));
+    }
+}
+
+#[test]
+fn image_state_lives_until_the_reset() {
+    #[derive(Default)]
+    struct Image(Cell<u32>);
+    let mut kernel = kernel();
+    let add = |expected: u32| {
+        program(move || {
+            let image = ntsim::image_state::<Image>();
+            assert_eq!(image, ntsim::image_state::<Image>());
+            // SAFETY: the kernel's, until its reset.
+            let image = unsafe { &*image };
+            image.0.set(image.0.get() + 1);
+            assert_eq!(image.0.get(), expected);
+        })
+    };
+    kernel.run(vec![(0, add(1))]).unwrap();
+    kernel.run(vec![(1, add(2))]).unwrap();
+    kernel.reset(processors(1), Schedule::round_robin());
+    kernel.run(vec![(0, add(1))]).unwrap();
+}
+
+#[test]
+fn outside_a_run_there_is_nothing() {
+    assert!(!ntsim::is_active());
+    assert_eq!((ntsim::irql(), ntsim::current_processor(), ntsim::in_dpc()), (0, 0, false));
+    ntsim::preemption_point();
+    ntsim::fail_allocation(0);
+    assert_eq!(ntsim::counters(), ntsim::Counters::default());
+    assert!(panic_text(|| ntsim::advance_time(1)).contains("advance_time called outside a simulation run"));
+}
+
+#[test]
+fn a_ddi_outside_a_run_aborts_and_names_itself() {
+    const CHILD: &str = "NTSIM_TEST_OUTSIDE";
+    if std::env::var_os(CHILD).is_some() {
+        current_irql();
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_ddi_outside_a_run_aborts_and_names_itself", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.code().is_none(), "{:?}", child.status);
+    assert!(said.contains("ntsim: KeGetCurrentIrql called outside a simulation run"), "{said}");
+}
+
+fn unload_code(stop: Result<(), Stop>) -> (u32, String) {
+    let Err(Stop::BugCheck(BugCheck { code, rule, .. })) = stop else { panic!("{stop:?}") };
+    (code, rule)
+}
+
+#[test]
+fn unload_must_not_leave_a_timer() {
+    let mut kernel = kernel();
+    let unload = program(|| _ = Timer::new().set(-100, None));
+    let (code, rule) = unload_code(kernel.unload_with(0, unload));
+    assert_eq!((code, rule.as_str()), (0xCE, "the driver was unloaded while the timer block0 was set"));
+    kernel.reset(processors(2), Schedule::round_robin());
+    let unload = program(|| {
+        let timer = Timer::new();
+        timer.set(-100, None);
+        timer.cancel();
+        timer.free();
+    });
+    kernel.unload_with(0, unload).unwrap();
+}
+
+#[test]
+fn unload_must_not_leave_a_dpc_in_a_queue_or_running() {
+    let mut queued = false;
+    let mut running = false;
+    for seed in 0..100 {
+        let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
+        let unload = program(|| {
+            let dpc = Dpc::new(|| {
+                for _ in 0..20 {
+                    ntsim::preemption_point();
+                }
+            });
+            dpc.importance(HighImportance).target(1).insert();
+            ntsim::preemption_point();
+        });
+        let (code, rule) = unload_code(kernel.unload_with(0, unload));
+        queued |= code == 0xCE && rule.contains("in processor 1's queue");
+        running |= code == 0xCE && rule.contains("processor 1 was in a DPC routine");
+    }
+    assert!(queued && running);
+}
+
+#[test]
+fn unload_must_not_leave_a_spin_lock_held() {
+    let mut kernel = kernel();
+    let keep = program(|| {
+        let lock = Lock::new();
+        let before = raise_to_dpc_level();
+        lock.acquire_at_dpc_level();
+        lower(before);
+    });
+    kernel.run(vec![(0, keep)]).unwrap();
+    let (code, rule) = unload_code(kernel.unload());
+    assert_eq!(code, 0xC4);
+    assert!(rule.contains("processor 0 held the spin lock block0"), "{rule}");
+}
