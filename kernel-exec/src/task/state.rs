@@ -160,7 +160,8 @@ impl Snapshot {
     }
 
     fn add_one(self) -> Self {
-        if self.count() >= COUNT_LIMIT {
+        // From zero: somebody revives a task whose block is being freed.
+        if self.count() == 0 || self.count() >= COUNT_LIMIT {
             fail_fast(FailFast::ReferenceCount);
         }
         Self(self.0 + ONE)

@@ -146,3 +146,84 @@ fn the_count_has_room_below_its_limit() {
     check(word(0, COUNT_LIMIT - 1).wake_by_ref(), SCHEDULED, COUNT_LIMIT, Wake::Schedule);
     const { assert!(usize::BITS < 64 || COUNT_LIMIT > 1 << 32) };
 }
+
+/// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
+#[cfg(feature = "sim")]
+mod fail_fast {
+    use super::super::{COUNT_LIMIT, COUNT_SHIFT, SCHEDULED, State, Status};
+    use crate::sync::AtomicUsize;
+    use core::ptr::NonNull;
+    use ntsim::{Config, Schedule, Simulation, Stop};
+
+    /// The first parameter of the bug check 0x139 that this program ends in.
+    fn reason(program: impl FnOnce() + 'static) -> u64 {
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        match kernel.run(vec![(0, Box::new(program))]) {
+            Err(Stop::BugCheck(bug)) if bug.code == 0x139 => bug.parameters[0],
+            other => {
+                assert!(other.is_ok(), "{other:?}");
+                0
+            }
+        }
+    }
+
+    fn with_count(count: usize) -> State {
+        State(AtomicUsize::new(count << COUNT_SHIFT))
+    }
+
+    const REFERENCE_COUNT: u64 = 14;
+    const PROTOCOL: u64 = 5;
+
+    #[test]
+    fn a_count_beyond_half_its_range() {
+        assert_eq!(
+            reason(|| {
+                with_count(COUNT_LIMIT).add_reference();
+            }),
+            REFERENCE_COUNT
+        );
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        let below = || assert_eq!(with_count(COUNT_LIMIT - 1).add_reference(), COUNT_LIMIT);
+        kernel.run(vec![(0, Box::new(below))]).unwrap();
+    }
+
+    #[test]
+    fn a_count_below_zero() {
+        let release = || {
+            // SAFETY: the word outlives the call.
+            let _ = unsafe { State::release(NonNull::from(&with_count(0))) };
+        };
+        assert_eq!(reason(release), REFERENCE_COUNT);
+    }
+
+    #[test]
+    fn a_reference_from_nothing() {
+        assert_eq!(
+            reason(|| {
+                with_count(0).add_reference();
+            }),
+            REFERENCE_COUNT
+        );
+    }
+
+    #[test]
+    fn a_second_poller_or_a_second_end() {
+        assert_eq!(
+            reason(|| {
+                let _ = with_count(1).start();
+            }),
+            PROTOCOL
+        );
+        let twice = || {
+            let state = State(AtomicUsize::new(SCHEDULED | 2 << COUNT_SHIFT));
+            let _ = state.start();
+            let _ = state.start();
+        };
+        assert_eq!(reason(twice), PROTOCOL);
+        let end = || {
+            // SAFETY: the word outlives the call.
+            let _ = unsafe { State::complete(NonNull::from(&with_count(1)), Status::Completed) };
+        };
+        assert_eq!(reason(end), PROTOCOL);
+    }
+}
