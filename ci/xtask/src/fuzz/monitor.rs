@@ -173,34 +173,60 @@ fn executions(process: &Process) -> u64 {
     process.progress().execs.max(counted)
 }
 
-/// What was counted a moment ago: rates are those since then.
+/// What was counted when the counts last changed, and the rates since the time before.
 #[derive(Default)]
 struct Window {
     at: f64,
-    execs: u64,
-    live_steps: u64,
+    stats: Stats,
+    exec_rate: f64,
+    step_rate: f64,
 }
 
 impl Window {
-    fn line(&mut self, target: &str, elapsed: u64, of: u64, processes: &[Process]) -> String {
-        let at = processes.iter().map(Process::seconds).fold(0.0, f64::max);
-        let stats = Stats::sum(processes.iter().map(Process::stats));
-        let execs = stats.map_or(0, |stats| stats.execs);
-        let live_steps = stats.map_or(0, |stats| stats.live_steps);
+    /// A slow target counts less often than it is looked at: its rates stay until it has.
+    fn move_to(&mut self, at: f64, stats: Stats) {
+        if stats.execs == self.stats.execs {
+            return;
+        }
         let seconds = (at - self.at).max(f64::MIN_POSITIVE);
-        let since = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        self.exec_rate = rate(stats.execs, self.stats.execs);
+        self.step_rate = rate(stats.live_steps, self.stats.live_steps);
+        self.at = at;
+        self.stats = stats;
+    }
+
+    fn line(&mut self, target: &str, elapsed: u64, of: u64, processes: &[Process]) -> String {
+        let progress: Vec<_> = processes.iter().map(Process::progress).collect();
+        let (mut exec_rate, mut step_rate) = (progress.iter().map(|p| p.speed).sum::<u64>() as f64, None);
         // Without counts there is what libFuzzer said last, which may be a while ago.
-        let said = || processes.iter().map(|process| process.progress().speed).sum::<u64>() as f64;
-        let exec_rate = stats.map_or_else(said, |_| since(execs, self.execs));
-        let step_rate = stats.map(|_| since(live_steps, self.live_steps));
-        *self = Self { at, execs, live_steps };
-        let progress = processes.iter().map(Process::progress);
-        let (coverage, corpus) =
-            progress.fold((0, 0), |(coverage, corpus), p| (p.coverage.max(coverage), p.corpus.max(corpus)));
+        if let Some(stats) = Stats::sum(processes.iter().map(Process::stats)) {
+            self.move_to(processes.iter().map(Process::seconds).fold(0.0, f64::max), stats);
+            (exec_rate, step_rate) = (self.exec_rate, Some(self.step_rate));
+        }
+        let coverage = progress.iter().map(|p| p.coverage).max().unwrap_or(0);
+        let corpus = progress.iter().map(|p| p.corpus).max().unwrap_or(0);
         format!(
             "{target}: {elapsed}/{of} s, {} exec/s, {} live steps/s, coverage {coverage}, corpus {corpus}",
             ui::rate(Some(exec_rate)),
             ui::rate(step_rate)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stats, Window};
+
+    #[test]
+    fn rates_are_those_between_two_counts() {
+        let mut window = Window::default();
+        let stats = |execs| Stats { execs, steps: 10 * execs, live_steps: 5 * execs };
+        window.move_to(1.0, stats(100));
+        assert_eq!((window.exec_rate, window.step_rate), (100.0, 500.0));
+        window.move_to(2.0, stats(100));
+        assert_eq!((window.exec_rate, window.step_rate), (100.0, 500.0));
+        window.move_to(3.0, stats(140));
+        assert_eq!((window.exec_rate, window.step_rate), (20.0, 100.0));
     }
 }

@@ -1,0 +1,55 @@
+//! The strict look: no object file of an archive names an infallible allocation at all.
+use anyhow::Context;
+use object::{Object, ObjectSymbol, read::archive::ArchiveFile};
+
+use super::symbols::{demangled, forbidden};
+
+/// What was seen of an archive.
+#[derive(Default, Debug)]
+pub(crate) struct Seen {
+    /// Object files.
+    pub(crate) objects: u64,
+    /// Their symbols, defined or not.
+    pub(crate) symbols: u64,
+    /// Those that must not be there, with their object file.
+    pub(crate) hits: Vec<String>,
+}
+
+/// Reads the object files of an archive.
+pub(crate) fn scan(data: &[u8]) -> anyhow::Result<Seen> {
+    let archive = ArchiveFile::parse(data)?;
+    let mut seen = Seen::default();
+    for member in archive.members() {
+        let member = member?;
+        let name = String::from_utf8_lossy(member.name()).into_owned();
+        if !name.ends_with(".o") {
+            continue;
+        }
+        let object =
+            object::File::parse(member.data(data)?).with_context(|| format!("{name} is no object file"))?;
+        seen.objects += 1;
+        for symbol in object.symbols() {
+            let Ok(symbol) = symbol.name() else { continue };
+            if symbol.is_empty() {
+                continue;
+            }
+            seen.symbols += 1;
+            if forbidden(symbol) {
+                seen.hits.push(format!("{name}: {}", demangled(symbol)));
+            }
+        }
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scan;
+
+    #[test]
+    fn an_archive_without_objects_has_none() {
+        let seen = scan(b"!<arch>\n").unwrap();
+        assert_eq!((seen.objects, seen.symbols), (0, 0));
+        assert!(scan(b"no archive").is_err());
+    }
+}
