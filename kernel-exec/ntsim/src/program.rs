@@ -55,7 +55,7 @@ pub fn advance_time(by_100ns: u64) {
     }
     machine.attend_clock();
     machine.take_interrupts();
-    machine.reconsider();
+    machine.regrant();
     machine.point();
 }
 

@@ -65,6 +65,27 @@ fn the_same_seed_makes_the_same_trace() {
 }
 
 #[test]
+fn the_trace_is_the_same_in_every_process() {
+    const CHILD: &str = "NTSIM_TEST_TRACE";
+    if std::env::var_os(CHILD).is_some() {
+        print!("{}", everything(Schedule::seed(11)).1);
+        return;
+    }
+    let said = || {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_trace_is_the_same_in_every_process", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(child.stdout).unwrap();
+        said.lines().filter(|line| line.contains(" irql ")).map(String::from).collect::<Vec<_>>()
+    };
+    let first = said();
+    assert!(first.len() > 20);
+    assert_eq!(first, said());
+}
+
+#[test]
 fn the_trace_names_objects_not_addresses() {
     let (_, text, _) = everything(Schedule::seed(3));
     for needle in [

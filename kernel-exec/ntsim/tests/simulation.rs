@@ -12,7 +12,10 @@ use core::{cell::Cell, panic::AssertUnwindSafe};
 use std::{panic::catch_unwind, rc::Rc};
 
 use common::*;
-use ntsim::{BugCheck, Config, Schedule, Simulation, Stop, types::_KDPC_IMPORTANCE::HighImportance};
+use ntsim::{
+    BugCheck, Config, Schedule, Simulation, Stop,
+    types::_KDPC_IMPORTANCE::{HighImportance, LowImportance},
+};
 
 fn kernel() -> Simulation {
     Simulation::new(processors(2), Schedule::round_robin())
@@ -144,6 +147,32 @@ fn spinning_for_ever_meets_the_step_limit() {
     let stop = kernel.run(vec![(0, program(spin)), (1, program(spin))]).unwrap_err();
     assert!(matches!(stop, Stop::StepLimit { steps: 1_000, irql: 0, in_dpc: false, .. }), "{stop}");
     assert_eq!(kernel.counters().steps, 1_001);
+}
+
+#[test]
+fn no_step_is_lost_or_counted_twice() {
+    let counters = (0..200).map(|seed| {
+        let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
+        let walk = |points: usize| {
+            for _ in 0..points {
+                ntsim::preemption_point();
+            }
+        };
+        let interrupt = move || {
+            let (dpc, timer) = (Dpc::new(move || walk(50)), Timer::new());
+            let by_timer = Dpc::new(move || walk(30));
+            dpc.importance(HighImportance).target(0).insert();
+            timer.set(-1, Some(by_timer));
+            ntsim::advance_time(TICK);
+            walk(20);
+        };
+        kernel.run(vec![(0, program(move || walk(100))), (1, program(interrupt))]).unwrap();
+        let counters = kernel.counters();
+        assert_eq!(kernel.virtual_time(), counters.steps + TICK, "seed {seed}");
+        (counters.steps, counters.dpcs_run)
+    });
+    let distinct: std::collections::BTreeSet<_> = counters.collect();
+    assert_eq!(distinct.len(), 1, "{distinct:?}");
 }
 
 #[test]
@@ -299,6 +328,13 @@ fn unload_must_not_leave_a_dpc_in_a_queue_or_running() {
         running |= code == 0xCE && rule.contains("processor 1 was in a DPC routine");
     }
     assert!(queued && running);
+}
+
+#[test]
+fn unload_must_not_leave_a_late_dpc() {
+    let mut kernel = Simulation::new(processors(1), Schedule::bytes(vec![0]));
+    let unload = program(|| _ = Dpc::new(|| ()).importance(LowImportance).insert());
+    assert_eq!(unload_code(kernel.unload_with(0, unload)).0, 0xCE);
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Machine {
                 self.take_interrupts();
             }
         } else {
-            self.reconsider();
+            self.regrant();
         }
     }
 

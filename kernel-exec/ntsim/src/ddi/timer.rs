@@ -86,7 +86,7 @@ impl Machine {
             ..value
         };
         objects::write_timer(timer, set);
-        self.reconsider();
+        self.regrant();
         Ok(was_set)
     }
 }

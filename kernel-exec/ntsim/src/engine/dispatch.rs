@@ -49,7 +49,7 @@ impl Machine {
         cpu.drain_start.set(self.clock.now());
         let watchdog = self.config.get().dpc_watchdog;
         if watchdog != 0 && watchdog < self.clock.granted_time() {
-            self.reconsider();
+            self.regrant();
         }
         loop {
             let entry = self.kernel.borrow_mut().dpcs.pop(me);

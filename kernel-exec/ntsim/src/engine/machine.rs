@@ -48,6 +48,8 @@ pub(crate) struct Machine {
     pub(crate) runnable: Cell<u64>,
     /// The program that the coroutine which is resumed next begins with.
     pub(crate) job: Cell<Option<Program>>,
+    /// The program that runs is a driver's Unload routine: what is pending when it returns stays so.
+    pub(crate) unloading: Cell<bool>,
     /// The coroutine that was resumed has nothing more to do.
     pub(crate) served: Cell<bool>,
     /// A bit for each processor that has a program.
@@ -133,6 +135,7 @@ impl Machine {
             inside: Cell::new(false),
             runnable: Cell::new(0),
             job: Cell::new(None),
+            unloading: Cell::new(false),
             served: Cell::new(false),
             programs: Cell::new(0),
             counts: Counts::default(),

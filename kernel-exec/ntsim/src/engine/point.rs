@@ -50,6 +50,8 @@ impl Machine {
         }
         self.attend_clock();
         self.take_interrupts();
+        // DPCs may have been granted and have used points meanwhile.
+        self.clock.settle();
         if ask && self.clock.slice() == 0 {
             self.ask();
         }
@@ -67,6 +69,7 @@ impl Machine {
     /// Which of the runnable processors, of which there is at least one, runs next. Sets its slice.
     pub(crate) fn decide(&self) -> usize {
         let runnable = self.runnable.get();
+        self.clock.settle();
         if runnable.is_power_of_two() {
             self.clock.set_slice(u64::MAX);
             return runnable.trailing_zeros() as usize;
@@ -129,16 +132,11 @@ impl Machine {
         }
     }
 
-    /// Grants the running processor points up to the next event. Settled before.
+    /// Grants the running processor points up to the next event: after a look, and where something has changed that may come
+    /// before the end of the grant.
     pub(crate) fn regrant(&self) {
-        let config = self.config.get();
-        self.clock.grant(config.step_limit, self.deadline());
-    }
-
-    /// Something has changed that may come before the end of the grant.
-    pub(crate) fn reconsider(&self) {
         self.clock.settle();
-        self.regrant();
+        self.clock.grant(self.config.get().step_limit, self.deadline());
     }
 
     /// A processor can go on.
@@ -178,7 +176,6 @@ impl Machine {
         if std::thread::panicking() {
             self.halt(Stop::Deadlock { waits: self.waits() });
         }
-        self.clock.settle();
         let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };
         self.switch_to(target);
         self.regrant();

@@ -87,6 +87,7 @@ impl Threads {
             kernel.processor(processor).activity.set(Activity::Live);
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
+        kernel.unloading.set(until == Until::Returned);
         activate(Some(machine));
         let mut running = Running { threads: self, finished: false };
         let outcome = running.threads.drive(kernel, machine, &mut left, until);
@@ -104,7 +105,6 @@ impl Threads {
         until: Until,
     ) -> Result<(), Stop> {
         let mut target = kernel.next_or_idle()?;
-        kernel.clock.settle();
         kernel.regrant();
         while let Some(processor) = target {
             if kernel.current.replace(processor) != processor {
@@ -123,13 +123,11 @@ impl Threads {
                     if *left == 0 && until == Until::Returned {
                         return Ok(());
                     }
-                    kernel.clock.settle();
                     None
                 }
             };
             if target.is_none() {
                 target = kernel.next_or_idle()?;
-                kernel.clock.settle();
                 kernel.regrant();
             }
         }
@@ -231,7 +229,9 @@ impl Machine {
                 alloc::format!("a program returned at IRQL {irql} ({}), not PASSIVE_LEVEL", irql_name(irql));
             self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
         }
-        self.idle_drain();
+        if !self.unloading.get() {
+            self.idle_drain();
+        }
     }
 
     /// Runs what is in the queue of a processor that has nothing else to do.

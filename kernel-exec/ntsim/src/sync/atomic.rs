@@ -80,8 +80,7 @@ macro_rules! atomic {
 
             /// Reads the value.
             #[inline]
-            #[track_caller]
-            pub fn load(&self, order: Ordering) -> $value {
+                        pub fn load(&self, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.loads);
                 let value = self.inner.load(order);
                 end(machine, self.address(), AtomicOp::Load, value, value);
@@ -90,8 +89,7 @@ macro_rules! atomic {
 
             /// Writes the value.
             #[inline]
-            #[track_caller]
-            pub fn store(&self, value: $value, order: Ordering) {
+                        pub fn store(&self, value: $value, order: Ordering) {
                 let machine = begin(self.address(), |machine| &machine.counts.stores);
                 if machine.is_some_and(|machine| machine.tracing.get()) {
                     let old = self.inner.load(Ordering::Relaxed);
@@ -114,8 +112,7 @@ macro_rules! atomic {
             /// # Errors
             /// The value, where it is another.
             #[inline]
-            #[track_caller]
-            pub fn compare_exchange(
+                        pub fn compare_exchange(
                 &self,
                 current: $value,
                 new: $value,
@@ -136,8 +133,7 @@ macro_rules! atomic {
             /// # Errors
             /// The value, where it is another.
             #[inline]
-            #[track_caller]
-            pub fn compare_exchange_weak(
+                        pub fn compare_exchange_weak(
                 &self,
                 current: $value,
                 new: $value,
@@ -273,7 +269,6 @@ modify! {
 
 /// A fence: a preemption point, and core's fence.
 #[inline]
-#[track_caller]
 pub fn fence(order: Ordering) {
     if let Some(machine) = active() {
         machine.point();
