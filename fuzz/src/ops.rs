@@ -269,17 +269,14 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
             let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
             let selector = target >> 4;
             Op::Spawn {
-                kind: Kind::ALL[usize::from(target & 15) % Kind::ALL.len()],
+                kind: Kind::select(target & 15),
                 script: Script { shape: Shape::ALL[usize::from(selector & 7) % Shape::ALL.len()], steps },
                 cancellable: head & 1 == 1,
                 linked: selector & 8 != 0,
                 shared: head & 2 == 0,
             }
         }
-        4 => Op::SpawnError {
-            kind: Kind::ALL[usize::from(a) % Kind::ALL.len()],
-            status: usize::from(b) % STATUSES.len(),
-        },
+        4 => Op::SpawnError { kind: Kind::select(a), status: usize::from(b) % STATUSES.len() },
         5 => {
             let iid = [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Control, Iid::Nobodys, Iid::Null];
             Op::Query(via, iid[usize::from(b) % iid.len()], out)

@@ -125,6 +125,19 @@ impl Kind {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Unit, Self::U8, Self::U64, Self::Padded, Self::Aligned, Self::Page];
 
+    /// The kind that a nibble selects: the page, which costs the most, the least often.
+    #[must_use]
+    pub const fn select(nibble: u8) -> Self {
+        match nibble % 16 {
+            0 | 1 => Self::Unit,
+            2..=4 => Self::U8,
+            5..=8 => Self::U64,
+            9..=11 => Self::Padded,
+            12..=14 => Self::Aligned,
+            _ => Self::Page,
+        }
+    }
+
     /// The type's size in bytes.
     #[must_use]
     pub const fn size(self) -> usize {

@@ -12,7 +12,8 @@ mod backend {
         KeReleaseSpinLock, KeSetTimerEx,
     };
     pub(crate) use ntsim::types::{
-        _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED, PVOID,
+        _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED,
+        POOL_FLAG_UNINITIALIZED, PVOID,
     };
 
     pub(crate) fn fail_fast(reason: u32) -> ! {
@@ -20,10 +21,10 @@ mod backend {
         unsafe { KeBugCheckEx(0x139, reason.into(), 0, 0, 0) }
     }
 
-    /// Zeroed non-paged pool, 16-byte aligned, or null. IRQL ≤ DISPATCH_LEVEL.
+    /// Non-paged pool, not zeroed, 16-byte aligned, or null. IRQL ≤ DISPATCH_LEVEL.
     pub(crate) fn allocate_pool(size: usize, tag: u32) -> *mut u8 {
         // SAFETY: ≤ DISPATCH_LEVEL by this function's contract; flags and tag are valid, the size is not zero.
-        unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size as u64, tag) }.cast()
+        unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
     }
 
     /// # Safety
@@ -65,11 +66,11 @@ mod backend {
         abort(reason)
     }
 
-    /// Zeroed memory from the host's allocator, 16-byte aligned, or null.
+    /// Memory from the host's allocator, not zeroed, 16-byte aligned, or null.
     pub(crate) fn allocate_pool(size: usize, _tag: u32) -> *mut u8 {
         match Layout::from_size_align(size, ALIGN) {
             // SAFETY: the size is not zero: every caller allocates a block that holds something.
-            Ok(layout) if size > 0 => unsafe { alloc::alloc::alloc_zeroed(layout) },
+            Ok(layout) if size > 0 => unsafe { alloc::alloc::alloc(layout) },
             _ => core::ptr::null_mut(),
         }
     }

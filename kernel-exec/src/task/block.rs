@@ -2,7 +2,7 @@
 
 use core::{
     alloc::Layout,
-    mem::{ManuallyDrop, offset_of},
+    mem::{ManuallyDrop, MaybeUninit, offset_of},
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll},
@@ -16,7 +16,6 @@ use crate::{Allocator, NTSTATUS, sync::UnsafeCell};
 
 /// First the body, then its value. Only its size and alignment are used: what is in it is reached by a cast.
 union Stage<F: Future> {
-    nothing: (),
     _body: ManuallyDrop<F>,
     _value: ManuallyDrop<F::Output>,
 }
@@ -30,7 +29,10 @@ pub struct Task<P, F: Future, A, X> {
     header: Header,
     port: X,
     allocator: ManuallyDrop<A>,
-    stage: UnsafeCell<Stage<F>>,
+    /// Every access to the stage goes through this cell. It is beside the stage, not around it, so that a new block is written
+    /// field by field and a large stage not at all.
+    access: UnsafeCell<()>,
+    stage: MaybeUninit<Stage<F>>,
 }
 
 /// A new task.
@@ -75,10 +77,10 @@ where
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> Result<Spawned<Self>, NTSTATUS> {
         let block = Self::allocate(prefix, allocator, State::scheduled(references), NTSTATUS::SUCCESS)?;
-        // SAFETY: just allocated and written, and nobody else's.
-        let this = unsafe { block.as_ref() };
-        let built = this.stage.with_mut(|stage| init(stage.cast()));
         let task = Self::task(block);
+        // SAFETY: just allocated and written, and nobody else's.
+        let (access, stage) = unsafe { Self::stage(task) };
+        let built = access.with_mut(|_| init(stage.cast().as_ptr()));
         let launched = built.and_then(|()| {
             // SAFETY: in its final place, and nobody else's yet.
             let launched = unsafe { X::launch(task, Self::port(task)) };
@@ -121,25 +123,33 @@ where
                 "the block of a task may be freed at DISPATCH_LEVEL: its allocator must be NON_PAGED"
             );
         }
-        let memory =
-            allocator.allocate(Layout::new::<Self>()).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<Self>();
-        let block = Self {
-            prefix,
-            header: Header::new(state, Self::VTABLE, stored),
-            port: X::new(),
-            allocator: ManuallyDrop::new(allocator),
-            stage: UnsafeCell::new(Stage { nothing: () }),
-        };
-        // SAFETY: `memory` is valid for writes of this layout.
-        unsafe { memory.write(block) };
-        Ok(memory)
+        let layout = Layout::new::<Self>();
+        let block = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<Self>();
+        let header = Header::new(state, Self::VTABLE, stored);
+        // SAFETY: new memory of the block's layout; likewise below. The stage is left as it is.
+        unsafe { Self::field(block, offset_of!(Self, prefix)).write(prefix) };
+        // SAFETY: as above.
+        unsafe { Self::field(block, offset_of!(Self, header)).write(header) };
+        // SAFETY: as above.
+        unsafe { Self::field(block, offset_of!(Self, port)).write(X::new()) };
+        // SAFETY: as above.
+        unsafe { Self::field(block, offset_of!(Self, allocator)).write(allocator) };
+        // SAFETY: as above.
+        unsafe { Self::field(block, offset_of!(Self, access)).write(UnsafeCell::new(())) };
+        Ok(block)
+    }
+
+    /// The address of a field. `offset` is an `offset_of!` this block.
+    fn field<V>(block: NonNull<Self>, offset: usize) -> NonNull<V> {
+        debug_assert!(offset < size_of::<Self>());
+        // SAFETY: inside the block, which is one allocation.
+        unsafe { block.byte_add(offset) }.cast()
     }
 
     /// The task in this block.
     #[must_use]
     pub fn task(block: NonNull<Self>) -> TaskPtr {
-        // SAFETY: inside the block: this is where the header stands.
-        TaskPtr(unsafe { block.byte_add(offset_of!(Self, header)) }.cast())
+        TaskPtr(Self::field(block, offset_of!(Self, header)))
     }
 
     /// The block of this task.
@@ -149,19 +159,18 @@ where
     }
 
     fn port(task: TaskPtr) -> NonNull<X> {
-        // SAFETY: inside the block: this is where the port stands.
-        unsafe { Self::block(task).byte_add(offset_of!(Self, port)) }.cast()
+        Self::field(Self::block(task), offset_of!(Self, port))
     }
 
-    /// The stage of an allocated task.
+    /// The cell that an allocated task's stage is reached through, and the stage.
     ///
     /// # Safety
-    /// The task is allocated for as long as the result is used.
-    unsafe fn stage<'a>(task: TaskPtr) -> &'a UnsafeCell<Stage<F>> {
-        // SAFETY: inside the block.
-        let stage = unsafe { Self::block(task).byte_add(offset_of!(Self, stage)) }.cast();
-        // SAFETY: allocated by this function's contract; the cell allows what the protocol does with it.
-        unsafe { stage.as_ref() }
+    /// The task is allocated for as long as the cell is used.
+    unsafe fn stage<'a>(task: TaskPtr) -> (&'a UnsafeCell<()>, NonNull<Stage<F>>) {
+        let block = Self::block(task);
+        let access = Self::field(block, offset_of!(Self, access));
+        // SAFETY: allocated, by this function's contract.
+        (unsafe { access.as_ref() }, Self::field(block, offset_of!(Self, stage)))
     }
 
     /// The value of a Completed task.
@@ -170,17 +179,17 @@ where
     /// The caller has a reference and has seen [`Status::Completed`].
     pub unsafe fn value(block: NonNull<Self>) -> F::Output {
         // SAFETY: the caller's reference.
-        let stage = unsafe { Self::stage(Self::task(block)) };
+        let (access, stage) = unsafe { Self::stage(Self::task(block)) };
         // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4]; it is `Copy`.
-        stage.with(|stage| unsafe { stage.cast::<F::Output>().read() })
+        access.with(|_| unsafe { stage.cast::<F::Output>().read() })
     }
 
     unsafe fn poll(task: TaskPtr, context: &mut Context<'_>) -> Poll<()> {
         // SAFETY: the caller is the poller, so the block is allocated [T2].
-        let stage = unsafe { Self::stage(task) };
-        let polled = stage.with_mut(|stage| {
+        let (access, stage) = unsafe { Self::stage(task) };
+        let polled = access.with_mut(|_| {
             // SAFETY: the body is built, not dropped, and the poller's alone [T2].
-            let body = unsafe { &mut *stage.cast::<F>() };
+            let body = unsafe { stage.cast::<F>().as_mut() };
             // SAFETY: the body stays where it is until it is dropped.
             unsafe { Pin::new_unchecked(body) }.poll(context)
         });
@@ -190,7 +199,7 @@ where
                 // SAFETY: the caller is the poller, and the body has not been dropped.
                 unsafe { Self::drop_body(task) };
                 // SAFETY: the poller's until the end [T4].
-                stage.with_mut(|stage| unsafe { stage.cast::<F::Output>().write(value) });
+                access.with_mut(|_| unsafe { stage.cast::<F::Output>().write(value) });
                 Poll::Ready(())
             }
         }
@@ -198,9 +207,9 @@ where
 
     unsafe fn drop_body(task: TaskPtr) {
         // SAFETY: the caller is the poller, or nobody else has seen the block.
-        let stage = unsafe { Self::stage(task) };
+        let (access, stage) = unsafe { Self::stage(task) };
         // SAFETY: the body is built and dropped here only, once.
-        stage.with_mut(|stage| unsafe { stage.cast::<F>().drop_in_place() });
+        access.with_mut(|_| unsafe { stage.cast::<F>().drop_in_place() });
     }
 
     unsafe fn free(task: TaskPtr) {
