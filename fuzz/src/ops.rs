@@ -120,8 +120,7 @@ pub enum Op {
     SetCompleted(Handler),
     /// `wait`.
     Wait(Timeout),
-    /// Opens a gate that bodies wait for. Wakers of the stash, where there are none, open gates too, and handles, where there are
-    /// none, cancel through the vtable, so that few steps reach nothing.
+    /// Opens a gate that bodies wait for.
     OpenGate(u8),
     /// Wakes with a waker from the stash: by value, or by reference.
     WakeStash {
@@ -155,6 +154,20 @@ pub enum Op {
 }
 
 impl Op {
+    /// What is done instead where there is no room for another operation, no waker in the stash, or no handle: so that few steps
+    /// reach nothing.
+    #[must_use]
+    pub fn or_else(self, room: bool, wakers: bool, handles: bool) -> Self {
+        match self {
+            Self::Spawn { .. } | Self::SpawnError { .. } if !room => Self::GetResult(Out::Given),
+            Self::WakeStash { index, .. } | Self::CloneStash(index) | Self::DropStash(index) if !wakers => {
+                Self::OpenGate(index % crate::script::GATES as u8)
+            }
+            Self::HandleCancel(_) | Self::HandleClone(_) | Self::HandleDrop(_) if !handles => Self::Cancel,
+            other => other,
+        }
+    }
+
     /// A number for each kind of operation, from 1.
     #[must_use]
     pub const fn number(&self) -> u8 {
@@ -305,11 +318,16 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
         23 => Op::HandleCancel(a),
         24 => Op::HandleClone(a),
         25 => Op::HandleDrop(a),
-        26 => Op::Raise,
-        27 => Op::Lower,
-        28 => Op::AdvanceTime,
-        29 => Op::FailAllocation,
-        30 => Op::CancelAll,
+        26 if a & 1 == 0 => Op::Raise,
+        26 => Op::Lower,
+        27 => match a % 4 {
+            0 | 1 => Op::AdvanceTime,
+            2 => Op::FailAllocation,
+            _ => Op::CancelAll,
+        },
+        28 => Op::GetStatus(out),
+        29 => Op::GetResult(out),
+        30 => Op::Query(via, Iid::Control, Out::Given),
         _ => Op::Schedule([*target, a, b]),
     };
     Some((Step { processor: head >> 6, target: *target, op }, rest))

@@ -32,15 +32,17 @@ pub const TWO_TICKS: u64 = 2 * 156_250;
 
 /// Does one step on this processor, of which there are `processors`.
 pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
-    let what = step.op.number();
+    let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
+    let op = step.op.or_else(world.spawned.get() < OPERATIONS, wakers, handles);
+    let what = op.number();
     let on = world.held(processor, step.target);
     world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
     meet(world, processor, what.into(), on);
-    let done = dispatch(world, processor, processors, step);
+    let done = dispatch(world, processor, processors, step.target, op);
     world.doing[processor].set((0, 0));
-    if step.op.is_command() {
+    if op.is_command() {
         world.tried();
-        if done.is_some() && step.op.reaches_something() {
+        if done.is_some() && op.reaches_something() {
             world.reached();
         }
     } else if done.is_none() {
@@ -78,16 +80,11 @@ fn situation(world: &World, operation: usize) -> u32 {
         | u32::from(slot.handled.get() > 0) << 6
 }
 
-fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
-    let held = || world.held(processor, step.target);
+fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: Op) -> Option<Done> {
+    let held = || world.held(processor, target);
     let on = |operation, answer| Some(Done { operation: Some(operation), answer });
     let command = || Some(Done { operation: None, answer: NOTHING });
-    let cancel_held = || held().and_then(|operation| on(operation, call::cancel(world, operation)));
-    let open = |world: &World, gate: u8| {
-        world.open_gate(usize::from(gate) % GATES);
-        command()
-    };
-    match step.op {
+    match op {
         Op::Spawn { kind, script, cancellable, linked, shared } => {
             let link = if linked { held() } else { None };
             let operation = make(world, kind, link)?;
@@ -123,7 +120,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
         }
         Op::GetStatus(out) => held().and_then(|o| on(o, call::get_status(world, o, out))),
         Op::GetResult(out) => held().and_then(|o| on(o, call::get_result(world, o, out))),
-        Op::Cancel => cancel_held(),
+        Op::Cancel => held().and_then(|o| on(o, call::cancel(world, o))),
         Op::GetError(out) => held().and_then(|o| on(o, call::get_error(world, o, out))),
         Op::GetResultSize(out) => held().and_then(|o| on(o, call::get_result_size(world, o, out))),
         Op::Wait(timeout) => held().and_then(|o| on(o, call::wait(world, o, timeout))),
@@ -131,9 +128,12 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
             let operation = held()?;
             on(operation, set_completed(world, operation, handler))
         }
-        Op::OpenGate(gate) => open(world, gate),
+        Op::OpenGate(gate) => {
+            world.open_gate(gate.into());
+            command()
+        }
         Op::WakeStash { index, by_ref } => {
-            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
+            let (operation, waker) = world.take_stashed(index)?;
             if by_ref {
                 waker.wake_by_ref();
                 drop(world.stash(operation, waker));
@@ -143,32 +143,32 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
             on(operation, NOTHING)
         }
         Op::CloneStash(index) => {
-            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
+            let (operation, waker) = world.take_stashed(index)?;
             let clone = waker.clone();
             drop(world.stash(operation, waker));
             drop(world.stash(operation, clone));
             on(operation, NOTHING)
         }
         Op::DropStash(index) => {
-            let Some((operation, waker)) = world.take_stashed(index) else { return open(world, index) };
+            let (operation, waker) = world.take_stashed(index)?;
             drop(waker);
             on(operation, NOTHING)
         }
         Op::HandleCancel(index) => {
-            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
+            let (operation, handle) = world.take_handle(index)?;
             handle.cancel();
             world.put_handle(operation, handle);
             on(operation, NOTHING)
         }
         Op::HandleClone(index) => {
-            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
+            let (operation, handle) = world.take_handle(index)?;
             let clone = handle.clone();
             world.put_handle(operation, handle);
             world.put_handle(operation, clone);
             on(operation, NOTHING)
         }
         Op::HandleDrop(index) => {
-            let Some((operation, handle)) = world.take_handle(index) else { return cancel_held() };
+            let (operation, handle) = world.take_handle(index)?;
             drop(handle);
             on(operation, NOTHING)
         }

@@ -142,18 +142,6 @@ impl Model {
         self.held |= 1 << operation;
     }
 
-    fn open(&mut self, gate: u8) -> Option<Done> {
-        self.open_gate(usize::from(gate) % GATES);
-        Some(Done { operation: None, answer: NOTHING })
-    }
-
-    fn cancel_held(&mut self, n: u8) -> Option<Done> {
-        let operation = self.held(n)?;
-        self.cancel(operation);
-        let answer = Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::None };
-        Some(Done { operation: Some(operation), answer })
-    }
-
     fn held(&self, n: u8) -> Option<usize> {
         nth_bit(self.held, n)
     }
@@ -165,7 +153,8 @@ impl Model {
         let command = Some(Done { operation: None, answer: NOTHING });
         let plain = |answer| Answer { status: answer, out: OutValue::None };
         let success = status(NTSTATUS::SUCCESS);
-        match step.op {
+        let room = self.tasks.len() < OPERATIONS;
+        match step.op.or_else(room, !self.stash.is_empty(), !self.handles.is_empty()) {
             Op::Spawn { kind, script, cancellable, linked, .. } => {
                 let link = if linked { self.held(step.target) } else { None };
                 nothing(self.spawn(kind, script, cancellable, link)?)
@@ -201,16 +190,13 @@ impl Model {
             }
             Op::GetResult(out) => {
                 let operation = self.held(step.target)?;
-                let answer = match (out, self.outcome(operation)) {
-                    (Out::Null, _) => plain(status(NTSTATUS::INVALID_PARAMETER)),
-                    (_, answer) if answer == success => {
-                        Answer { status: answer, out: OutValue::Bytes(Bytes::Value) }
-                    }
-                    (_, answer) => Answer { status: answer, out: OutValue::Bytes(Bytes::Zeroed) },
-                };
-                on(operation, answer)
+                on(operation, self.result(operation, out))
             }
-            Op::Cancel => self.cancel_held(step.target),
+            Op::Cancel => {
+                let operation = self.held(step.target)?;
+                self.cancel(operation);
+                on(operation, plain(success))
+            }
             Op::GetError(out) => {
                 let operation = self.held(step.target)?;
                 on(operation, written(out, self.outcome(operation)))
@@ -234,9 +220,12 @@ impl Model {
                 let operation = self.held(step.target)?;
                 on(operation, plain(self.set_completed(operation, handler)))
             }
-            Op::OpenGate(gate) => self.open(gate),
+            Op::OpenGate(gate) => {
+                self.open_gate(gate.into());
+                command
+            }
             Op::WakeStash { index, by_ref } => {
-                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
+                let operation = take(&mut self.stash, index)?;
                 if by_ref {
                     self.wake_by_ref(operation);
                     self.put_stash(operation);
@@ -246,38 +235,32 @@ impl Model {
                 nothing(operation)
             }
             Op::CloneStash(index) => {
-                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
+                let operation = take(&mut self.stash, index)?;
                 self.tasks[operation].others += 1;
                 self.put_stash(operation);
                 self.put_stash(operation);
                 nothing(operation)
             }
             Op::DropStash(index) => {
-                let Some(operation) = take(&mut self.stash, index) else { return self.open(index) };
+                let operation = take(&mut self.stash, index)?;
                 self.release_other(operation);
                 nothing(operation)
             }
             Op::HandleCancel(index) => {
-                let Some(operation) = take(&mut self.handles, index) else {
-                    return self.cancel_held(step.target);
-                };
+                let operation = take(&mut self.handles, index)?;
                 self.cancel(operation);
                 self.put_handle(operation);
                 nothing(operation)
             }
             Op::HandleClone(index) => {
-                let Some(operation) = take(&mut self.handles, index) else {
-                    return self.cancel_held(step.target);
-                };
+                let operation = take(&mut self.handles, index)?;
                 self.tasks[operation].others += 1;
                 self.put_handle(operation);
                 self.put_handle(operation);
                 nothing(operation)
             }
             Op::HandleDrop(index) => {
-                let Some(operation) = take(&mut self.handles, index) else {
-                    return self.cancel_held(step.target);
-                };
+                let operation = take(&mut self.handles, index)?;
                 self.release_other(operation);
                 nothing(operation)
             }
@@ -422,6 +405,15 @@ impl Model {
             handled: 0,
         });
         Some(operation)
+    }
+
+    fn result(&self, operation: usize, out: Out) -> Answer {
+        let answer = self.outcome(operation);
+        let bytes = if answer == status(NTSTATUS::SUCCESS) { Bytes::Value } else { Bytes::Zeroed };
+        match out {
+            Out::Null => Answer { status: status(NTSTATUS::INVALID_PARAMETER), out: OutValue::None },
+            Out::Given | Out::Misaligned => Answer { status: answer, out: OutValue::Bytes(bytes) },
+        }
     }
 
     fn outcome(&self, operation: usize) -> u32 {
