@@ -20,7 +20,7 @@ union Stage<F: Future> {
     _value: ManuallyDrop<F::Output>,
 }
 
-/// A task with all its types: prefix, body, allocator, executor. See the [protocol](super) for the order of the block.
+/// A task with all its types: prefix, body, allocator, executor. The order of the block is in `task/mod.rs`.
 ///
 /// `P` stands at offset 0, so that a pointer to the block is a pointer to the prefix.
 #[repr(C)]
@@ -141,7 +141,8 @@ where
 
     /// The address of a field. `offset` is an `offset_of!` this block.
     fn field<V>(block: NonNull<Self>, offset: usize) -> NonNull<V> {
-        debug_assert!(offset < size_of::<Self>());
+        // A stage of size zero may stand at the very end.
+        debug_assert!(offset <= size_of::<Self>());
         // SAFETY: inside the block, which is one allocation.
         unsafe { block.byte_add(offset) }.cast()
     }
