@@ -35,6 +35,10 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     let op = step.op.or_else(world.spawned.get() < OPERATIONS, wakers, handles);
     let what = op.number();
+    ntsim::note(|| match world.held(processor, step.target) {
+        Some(operation) => format!("P{processor} does {op:?}; held: operation {operation}"),
+        None => format!("P{processor} does {op:?}; it holds none"),
+    });
     let on = world.held(processor, step.target);
     world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
     meet(world, processor, what.into(), on);
