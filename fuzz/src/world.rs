@@ -232,13 +232,15 @@ impl World {
         held.set(if count.get() > 0 { held.get() | bit } else { held.get() & !bit });
     }
 
-    /// The slot of this operation.
-    ///
-    /// # Panics
-    /// There are [`OPERATIONS`].
+    /// The slot of this operation. Another number comes from a body whose memory is not its own any more: a finding.
     #[must_use]
     pub fn slot(&self, operation: usize) -> &Slot {
-        &self.slots[operation]
+        self.slots.get(operation).unwrap_or_else(|| {
+            ntsim::fail(
+                "C8",
+                format!("what is polled or dropped as a body is none: operation {operation:#x}"),
+            )
+        })
     }
 
     /// Counts a step that was tried.
