@@ -354,6 +354,12 @@ unsafe extern "system" fn handler(context: *mut c_void, status: i32) {
     world.handled.fetch_add(1, Ordering::Relaxed);
 }
 
+fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(), NTSTATUS> {
+    let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
+    // SAFETY: the reference; the world outlives the run.
+    unsafe { operation.task().set_completion(completion) }
+}
+
 #[test]
 fn loom_handler_claim_meets_completion() {
     loom::model(|| {
@@ -383,14 +389,9 @@ fn loom_two_handlers() {
         let world = Arc::new(World::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
-        let set = |operation: &Reference, world: &Arc<World>| {
-            let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
-            // SAFETY: the reference; the world outlives the run.
-            unsafe { operation.task().set_completion(completion) }
-        };
         let (other, context) = (operation.again(), Arc::clone(&world));
-        let thread = thread::spawn(move || set(&other, &context));
-        let mine = set(&operation, &world);
+        let thread = thread::spawn(move || set_handler(&other, &context));
+        let mine = set_handler(&operation, &world);
         drain();
         let other = thread.join().unwrap();
         assert!(mine.is_ok() != other.is_ok(), "{mine:?} {other:?}");

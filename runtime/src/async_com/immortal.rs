@@ -10,7 +10,7 @@ use super::{
         AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
         AsyncValueType, CompletedHandler,
     },
-    operation::{CONTROL, Head, interface_offset},
+    operation::{CONTROL, Head, answer_query, interface_offset},
 };
 use crate::com::{GUID, IUnknownVtbl};
 
@@ -58,21 +58,9 @@ unsafe extern "system" fn query_interface<const OFFSET: usize>(
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    if out.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null; a client's `out` is writable.
-    unsafe { out.write_unaligned(core::ptr::null_mut()) };
-    if iid.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null; a client's `iid` is readable.
-    let iid = unsafe { iid.read_unaligned() };
-    let Some(offset) = interface_offset(iid) else { return NTSTATUS::NOINTERFACE };
-    let interface = this.wrapping_byte_sub(OFFSET).wrapping_byte_add(offset);
-    // SAFETY: as above.
-    unsafe { out.write_unaligned(interface) };
-    NTSTATUS::SUCCESS
+    let interface = |iid| Some(this.wrapping_byte_sub(OFFSET).wrapping_byte_add(interface_offset(iid)?));
+    // SAFETY: a slot's contract.
+    unsafe { answer_query(iid, out, interface) }
 }
 
 unsafe extern "system" fn one_reference(_this: *mut c_void) -> u32 {

@@ -191,9 +191,10 @@ impl Operation<'_> {
         self.task
     }
 
-    /// The interface with this IID, not AddRef'd.
-    fn interface(self, iid: GUID) -> Option<*mut c_void> {
+    /// The interface with this IID, AddRef'd.
+    fn query(self, iid: GUID) -> Option<*mut c_void> {
         let offset = interface_offset(iid)?;
+        self.add_ref();
         // SAFETY: inside the block's head.
         Some(unsafe { self.block.byte_add(offset) }.as_ptr())
     }
@@ -238,28 +239,39 @@ pub(super) unsafe fn adjust<'a, O: Object, const OFFSET: usize>(this: *mut c_voi
     unsafe { O::operation(first) }
 }
 
+/// QueryInterface `[C1]`: `interface` gives the pointer for an IID, AddRef'd.
+///
+/// # Safety
+/// `iid` is null or readable, `out` null or writable.
+pub(super) unsafe fn answer_query(
+    iid: *const GUID,
+    out: *mut *mut c_void,
+    interface: impl FnOnce(GUID) -> Option<*mut c_void>,
+) -> NTSTATUS {
+    if out.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null, so writable.
+    unsafe { out.write_unaligned(core::ptr::null_mut()) };
+    if iid.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null, so readable.
+    let Some(interface) = interface(unsafe { iid.read_unaligned() }) else { return NTSTATUS::NOINTERFACE };
+    // SAFETY: as above.
+    unsafe { out.write_unaligned(interface) };
+    NTSTATUS::SUCCESS
+}
+
 unsafe extern "system" fn query_interface<O: Object, const OFFSET: usize>(
     this: *mut c_void,
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    if out.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null; a client's `out` is writable.
-    unsafe { out.write_unaligned(core::ptr::null_mut()) };
-    if iid.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null; a client's `iid` is readable.
-    let iid = unsafe { iid.read_unaligned() };
     // SAFETY: a slot's contract.
     let operation = unsafe { adjust::<O, OFFSET>(this) };
-    let Some(interface) = operation.interface(iid) else { return NTSTATUS::NOINTERFACE };
-    operation.add_ref();
-    // SAFETY: as above.
-    unsafe { out.write_unaligned(interface) };
-    NTSTATUS::SUCCESS
+    // SAFETY: a slot's contract.
+    unsafe { answer_query(iid, out, |iid| operation.query(iid)) }
 }
 
 unsafe extern "system" fn add_ref<O: Object, const OFFSET: usize>(this: *mut c_void) -> u32 {
