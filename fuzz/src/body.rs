@@ -11,7 +11,7 @@ use ntcom::{is_cancellation_requested, on_cancel, take_cancellation_request, try
 
 use crate::{
     call::{self, Answer},
-    perform::meet,
+    coverage::meet,
     script::{Script, Shape, Step},
     value::Value,
     world::{self, Event, Waiting, World},

@@ -8,7 +8,7 @@ use crate::{
     OPERATIONS, PROCESSORS,
     body::body,
     call::{self, Answer, OutValue},
-    coverage::hit,
+    coverage::{hit, meet, situation},
     ops::{Handler, Op, Out, STATUSES, Step, Via},
     script::{GATES, Script},
     value::{Aligned, Kind, Padded, Page, Value},
@@ -57,31 +57,6 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
         hit(u32::from(what) | 0x100, situation(world, operation) << 8 ^ answer.status);
     }
     done
-}
-
-/// Tells libFuzzer what the other processors are in the middle of, while this one does something.
-pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
-    let state = on.map_or(0, |operation| situation(world, operation));
-    hit(what, state);
-    for (other, doing) in world.doing.iter().enumerate() {
-        let (theirs, target) = doing.get();
-        if other != processor && theirs != 0 {
-            let same = on == Some(target.into());
-            hit(what | 0x200 | u32::from(same) << 10, u32::from(theirs) | if same { state << 8 } else { 0 });
-        }
-    }
-}
-
-/// How an operation stands, in a few bits.
-fn situation(world: &World, operation: usize) -> u32 {
-    let slot = world.slot(operation);
-    let body = &slot.body;
-    u32::from(body.polls.get() > 0)
-        | u32::from(body.drops.get() > 0) << 1
-        | (body.waiting.get() as u32) << 2
-        | u32::from(body.polling.get().is_some()) << 4
-        | u32::from(slot.bodyless.get()) << 5
-        | u32::from(slot.handled.get() > 0) << 6
 }
 
 fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: Op) -> Option<Done> {

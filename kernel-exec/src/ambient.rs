@@ -5,7 +5,7 @@
 
 use core::{cell::Cell, ptr};
 
-use crate::{sync::with_ambient_slot, task::TaskPtr};
+use crate::{sync::with_processor_slot, task::TaskPtr};
 
 /// A poll in progress.
 pub(crate) struct Node {
@@ -26,9 +26,9 @@ impl Node {
 /// Runs a piece of user code of this task. Returns whether a request that was set is untaken afterwards, too.
 pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -> (R, bool) {
     let node = Node { task, untaken: Cell::new(cancel_set), masked: Cell::new(0) };
-    let result = with_ambient_slot(|slot| match slot {
+    let result = with_processor_slot(|slot| match slot {
         Some(slot) => {
-            let outer = slot.replace(&raw const node);
+            let outer = slot.replace((&raw const node).cast());
             let result = f();
             slot.set(outer);
             result
@@ -40,8 +40,8 @@ pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -
 
 /// Asks about the task that is being polled here, if one is.
 pub(crate) fn current<R>(f: impl FnOnce(Option<&Node>) -> R) -> R {
-    let node = with_ambient_slot(|slot| slot.map_or(ptr::null(), Cell::get));
-    // SAFETY: `enter` put it there and has not returned: the node is on this processor's stack, further out.
+    let node = with_processor_slot(|slot| slot.map_or(ptr::null(), Cell::get)).cast::<Node>();
+    // SAFETY: `enter`, which alone writes slots, put it there and has not returned: the node is on this processor's stack, further out.
     f(unsafe { node.as_ref() })
 }
 

@@ -6,9 +6,9 @@ use crate::{
     GlobalAllocator, NTSTATUS,
     budget::{CONTINUE_AFTER, DEFAULT_POLL_BUDGET},
     nt,
-    sync::{KernelCell, with_image},
+    sync::KernelCell,
     task::{CancelHandle, Port, Task, TaskPtr, run},
-    tracker::Link,
+    tracker::{Link, default_tracker},
 };
 
 /// A task's place in the DPC queues.
@@ -56,7 +56,7 @@ unsafe impl Port for DpcPort {
         // SAFETY: in the block, which is non-paged, and new.
         unsafe { initialize(this.dpc.get(), task) };
         // SAFETY: the link is the task's own, in no list, and leaves it in `ended`.
-        with_image(|image| unsafe { image.tracker.insert(&this.link, task) })?;
+        default_tracker(|tracker| unsafe { tracker.insert(&this.link, task) })?;
         // SAFETY: scheduled from the start, and accepted.
         unsafe { Self::schedule(task, port) };
         Ok(())
@@ -88,7 +88,7 @@ unsafe impl Port for DpcPort {
         // SAFETY: the poller's reference.
         let this = unsafe { port.as_ref() };
         // SAFETY: inserted by `launch`, removed here only.
-        with_image(|image| unsafe { image.tracker.remove(&this.link) });
+        default_tracker(|tracker| unsafe { tracker.remove(&this.link) });
     }
 }
 

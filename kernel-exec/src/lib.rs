@@ -7,7 +7,7 @@
 //! | `tracker` | the unfinished tasks of an image |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `alloc` | allocators, by default non-paged pool |
-//! | `nt`, `sync` | the two seams: which kernel, which atomics |
+//! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
 //!
 //! Features: `sim` puts the executor on the simulated kernel [`ntsim`](https://docs.rs/ntsim). Without a kernel everything
 //! compiles and every spawn answers `STATUS_NOT_SUPPORTED`. Rules cited as `[C1]`…`[C21]` are the ABI contract's
@@ -22,8 +22,6 @@ mod combinators;
 #[cfg(all(feature = "sim", not(loom)))]
 mod dpc;
 mod fail;
-#[cfg(all(feature = "sim", not(loom)))]
-mod image;
 mod no_executor;
 mod nt;
 mod status;

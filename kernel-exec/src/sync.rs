@@ -55,27 +55,51 @@ mod kernel_cell {
     }
 }
 
-pub(crate) use image::with_ambient_slot;
 #[cfg(all(feature = "sim", not(loom)))]
-pub(crate) use image::with_image;
+pub(crate) use image::image_static;
+pub(crate) use image::with_processor_slot;
 
 #[cfg(all(feature = "sim", not(loom)))]
 mod image {
-    //! A driver's statics, one set a simulated kernel.
+    //! A driver's statics: one set a simulated kernel, so that kernels in different threads do not see one another.
     use core::cell::Cell;
 
-    use crate::{ambient::Node, image::Image, nt};
+    use crate::nt;
 
-    pub(crate) fn with_image<R>(f: impl FnOnce(&Image) -> R) -> R {
-        let image = ntsim::image_state::<Image>();
-        // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
-        f(unsafe { &*image })
+    /// Declares a function that calls its argument with a static of this image.
+    macro_rules! image_static {
+        ($(#[$doc:meta])* $visibility:vis fn $name:ident -> $type:ty) => {
+            $(#[$doc])*
+            $visibility fn $name<R>(f: impl FnOnce(&$type) -> R) -> R {
+                let image = ntsim::image_state::<$type>();
+                // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
+                f(unsafe { &*image })
+            }
+        };
+    }
+    pub(crate) use image_static;
+
+    /// Simulated kernels have at most this many processors.
+    const PROCESSORS: usize = 64;
+
+    /// A pointer for each processor, only touched at DISPATCH_LEVEL, by that processor.
+    struct Slots([Cell<*const ()>; PROCESSORS]);
+
+    impl Default for Slots {
+        fn default() -> Self {
+            Self([const { Cell::new(core::ptr::null()) }; PROCESSORS])
+        }
     }
 
-    /// Where the node of the task that this processor is in stands; none where no task can be.
-    pub(crate) fn with_ambient_slot<R>(f: impl FnOnce(Option<&Cell<*const Node>>) -> R) -> R {
+    image_static! {
+        /// The slots of this image.
+        fn with_slots -> Slots
+    }
+
+    /// The slot of the processor that the caller cannot leave, because it runs at DISPATCH_LEVEL; else none.
+    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
         match nt::processor_at_dispatch() {
-            Some(processor) => with_image(|image| f(image.ambient(processor))),
+            Some(processor) => with_slots(|slots| f(slots.0.get(processor))),
             None => f(None),
         }
     }
@@ -86,25 +110,23 @@ mod image {
     //! Without a kernel a task can only be in a test's thread.
     use core::cell::Cell;
 
-    use crate::ambient::Node;
-
     #[cfg(loom)]
     loom::thread_local! {
-        static SLOT: Cell<*const Node> = Cell::new(core::ptr::null());
+        static SLOT: Cell<*const ()> = Cell::new(core::ptr::null());
     }
 
     #[cfg(all(test, not(loom)))]
     std::thread_local! {
-        static SLOT: Cell<*const Node> = const { Cell::new(core::ptr::null()) };
+        static SLOT: Cell<*const ()> = const { Cell::new(core::ptr::null()) };
     }
 
     #[cfg(any(loom, test))]
-    pub(crate) fn with_ambient_slot<R>(f: impl FnOnce(Option<&Cell<*const Node>>) -> R) -> R {
+    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
         SLOT.with(|slot| f(Some(slot)))
     }
 
     #[cfg(not(any(loom, test)))]
-    pub(crate) fn with_ambient_slot<R>(f: impl FnOnce(Option<&Cell<*const Node>>) -> R) -> R {
+    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
         f(None)
     }
 }

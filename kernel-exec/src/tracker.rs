@@ -5,7 +5,11 @@
 
 use core::ptr;
 
-use crate::{NTSTATUS, nt, sync::KernelCell, task::TaskPtr};
+use crate::{
+    NTSTATUS, nt,
+    sync::{KernelCell, image_static},
+    task::TaskPtr,
+};
 
 /// A task's place in its tracker's list. Only touched under the tracker's lock.
 pub(crate) struct Link(KernelCell<Node>);
@@ -132,22 +136,28 @@ impl TaskTracker {
     }
 }
 
-/// Calls `f` with the tracker of this image.
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
-///     ntcom_exec::spawn_dpc_task(core::future::ready(())).unwrap();
-///     ntcom_exec::default_tracker(|tracker| {
-///         assert_eq!(tracker.unfinished(), 0, "a ready body ends in its first poll");
-///         tracker.close();
-///     });
-///     let refused = ntcom_exec::spawn_dpc_task(core::future::ready(()));
-///     assert_eq!(refused, Err(ntcom_exec::NTSTATUS::DELETE_PENDING));
-/// }))]).unwrap();
-/// ```
-pub fn default_tracker<R>(f: impl FnOnce(&TaskTracker) -> R) -> R {
-    crate::sync::with_image(|image| f(&image.tracker))
+impl Default for TaskTracker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+image_static! {
+    /// Calls `f` with the tracker of this image.
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation};
+    ///
+    /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    /// kernel.run(vec![(0, Box::new(|| {
+    ///     ntcom_exec::spawn_dpc_task(core::future::ready(())).unwrap();
+    ///     ntcom_exec::default_tracker(|tracker| {
+    ///         assert_eq!(tracker.unfinished(), 0, "a ready body ends in its first poll");
+    ///         tracker.close();
+    ///     });
+    ///     let refused = ntcom_exec::spawn_dpc_task(core::future::ready(()));
+    ///     assert_eq!(refused, Err(ntcom_exec::NTSTATUS::DELETE_PENDING));
+    /// }))]).unwrap();
+    /// ```
+    pub fn default_tracker -> TaskTracker
 }
