@@ -5,6 +5,7 @@ use core::{ffi::c_void, future::Future, ptr::NonNull};
 use crate::{
     GlobalAllocator, NTSTATUS,
     budget::{CONTINUE_AFTER, DEFAULT_POLL_BUDGET},
+    fail::{FailFast, fail_fast},
     nt,
     sync::KernelCell,
     task::{CancelHandle, Port, Task, TaskPtr, run},
@@ -67,7 +68,11 @@ unsafe impl Port for DpcPort {
         // SAFETY: the queue's reference keeps the block until the DPC has begun.
         let dpc = unsafe { &(*this).dpc }.get();
         // SAFETY: initialised by `launch`, resident. It is in no queue [T3].
-        unsafe { nt::KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+        let inserted = unsafe { nt::KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+        // FALSE: it stood in a queue already, and this wake would be lost.
+        if inserted == 0 {
+            fail_fast(FailFast::Protocol);
+        }
     }
 
     unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
@@ -81,7 +86,10 @@ unsafe impl Port for DpcPort {
         unsafe { nt::KeInitializeTimerEx(timer, nt::_TIMER_TYPE::NotificationTimer) };
         let due = nt::LARGE_INTEGER { QuadPart: CONTINUE_AFTER };
         // SAFETY: both are initialised and resident until the routine runs; one-shot.
-        unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
+        let was_set = unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
+        if was_set != 0 {
+            fail_fast(FailFast::Protocol);
+        }
     }
 
     unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {
