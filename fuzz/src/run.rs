@@ -23,25 +23,11 @@ pub struct Report {
     pub counters: Counters,
 }
 
-impl Report {
-    /// The rule, bug check or limit that was broken.
-    #[must_use]
-    pub fn oracle(&self) -> Option<String> {
-        self.stop.as_ref().map(|stop| match stop {
-            Stop::BugCheck(bug) => format!("bug check {:#x}", bug.code),
-            Stop::Failure { oracle, .. } => (*oracle).to_owned(),
-            Stop::StepLimit { .. } => "step limit".to_owned(),
-            Stop::Deadlock { .. } => "deadlock".to_owned(),
-            _ => "stop".to_owned(),
-        })
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.stop, self.oracle()) {
-            (Some(stop), Some(oracle)) => write!(f, "FINDING {oracle}: {stop}"),
-            _ => write!(f, "clean: {} steps, {} of them on live objects", self.steps, self.live),
+        match &self.stop {
+            Some(stop) => write!(f, "FINDING {stop}"),
+            None => write!(f, "clean: {} steps, {} of them on live objects", self.steps, self.live),
         }
     }
 }

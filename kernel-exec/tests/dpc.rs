@@ -219,7 +219,6 @@ fn try_finally_runs_its_cleanup_when_main_ends() {
     });
 }
 
-/// Z18.
 #[test]
 fn try_finally_unwinds_even_if_it_was_never_polled() {
     in_kernel(|| {
@@ -242,7 +241,6 @@ fn try_finally_unwinds_even_if_it_was_never_polled() {
     });
 }
 
-/// Z17, Z42.
 #[test]
 fn nested_try_finally_unwinds_innermost_first_and_the_outer_one_too() {
     in_kernel(|| {

@@ -39,6 +39,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("docs", "the documentation builds without warnings", docs),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("loom", "the task core under every interleaving", loom),
+    required("zoo", "each planted bug is found by the corpus or by loom", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
     required("fuzz-cli", "fuzz and replay refuse bad input and say why", fuzz_cli),
 ];
@@ -168,6 +169,12 @@ fn loom(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut loom = xtask(context.project)?;
     loom.arg("loom");
     context.all(vec![loom], |output| last_line(output).to_owned())
+}
+
+fn zoo(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut zoo = xtask(context.project)?;
+    zoo.arg("zoo");
+    context.all(vec![zoo], |output| last_line(output).to_owned())
 }
 
 fn last_line(output: &str) -> &str {

@@ -6,6 +6,7 @@
 //! | `fuzz` | fuzzes the targets, for a minute by default |
 //! | `replay` | runs one input of a target and prints what it does |
 //! | `loom` | the state word and the task core under every interleaving |
+//! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
 //!
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
@@ -23,6 +24,7 @@ mod replay;
 mod test;
 mod tools;
 mod ui;
+mod zoo;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -64,6 +66,11 @@ enum Command {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
+    /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
+    Zoo {
+        /// Only bugs whose number contains this.
+        filter: Option<String>,
+    },
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
 }
@@ -80,6 +87,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
+        Command::Zoo { filter } => zoo::run(&project, filter.as_deref()),
         Command::AllocScan => alloc_scan::run(&project),
     }
 }

@@ -1,0 +1,178 @@
+//! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
+//!
+//! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
+//! loom tests must. A patch that no longer applies, or a bug that is not found, is a failure.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    command::{self, capture},
+    interrupt,
+    project::Project,
+    ui,
+};
+
+/// The patches.
+const ZOO: &str = "ci/zoo";
+/// The copy, and what is built from it.
+const TREE: &str = "target/zoo/tree";
+const BUILD: &str = "target/zoo/build";
+
+/// A planted bug.
+struct Bug {
+    patch: PathBuf,
+    name: String,
+    what: String,
+    found_by: String,
+}
+
+/// Plants and hunts each bug whose number contains the filter.
+pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<ExitCode> {
+    let bugs: Vec<Bug> = bugs(project)?
+        .into_iter()
+        .filter(|bug| filter.is_none_or(|filter| bug.name.contains(filter)))
+        .collect();
+    if bugs.is_empty() {
+        bail!("no bug of {ZOO} matches {}", filter.unwrap_or("anything"));
+    }
+    copy(project)?;
+    let mut table = ui::table(&["bug", "what", "found by", "result", "how"], 5..5);
+    let mut missed = 0;
+    for (index, bug) in bugs.iter().enumerate() {
+        if interrupt::interrupted() {
+            bail!("interrupted");
+        }
+        let live = ui::Live::new();
+        let label = format!("[{}/{}] {} by {}", index + 1, bugs.len(), bug.name, bug.found_by);
+        live.hint(&label);
+        let how = hunt(project, bug)?;
+        missed += usize::from(how.is_none());
+        let result = if how.is_some() { "found" } else { "MISSED" };
+        live.finish(&format!("{label}: {result}"));
+        let how = how.unwrap_or_default();
+        table.add_row([&bug.name, &bug.what, &bug.found_by, result, &how]);
+    }
+    println!("{table}");
+    println!("{} of {} planted bugs found", bugs.len() - missed, bugs.len());
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
+    let mut bugs = Vec::new();
+    for entry in fs::read_dir(project.path(ZOO)).with_context(|| format!("cannot read {ZOO}"))? {
+        let patch = entry?.path();
+        if patch.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {}", patch.display()))?;
+        let (Some(what), Some(found_by)) = (header(&text, "Bug: "), header(&text, "Found-by: ")) else {
+            bail!("{} does not begin with Bug: and Found-by:", patch.display());
+        };
+        let name = patch.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        bugs.push(Bug { patch, name, what: what.to_owned(), found_by: found_by.to_owned() });
+    }
+    bugs.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(bugs)
+}
+
+fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().take_while(|line| !line.starts_with("diff ")).find_map(|line| line.strip_prefix(name))
+}
+
+/// Copies the tracked files as they are now. What has not changed keeps its time, so that it is not built again.
+fn copy(project: &Project) -> anyhow::Result<()> {
+    let listed =
+        command::at_root(project, "git").args(["ls-files", "-z"]).output().context("cannot run git")?;
+    if !listed.status.success() {
+        bail!("git does not list the files of this checkout");
+    }
+    let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
+    for name in names.split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (project.path(name), project.path(TREE).join(name));
+        // Deleted, but not yet for git.
+        let Ok(bytes) = fs::read(&from) else { continue };
+        if fs::read(&to).is_ok_and(|old| old == bytes) {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
+}
+
+/// What gave the bug away; none: nothing did.
+fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
+    let tree = project.path(TREE);
+    apply(&tree, &bug.patch, &[])?;
+    let mut test = command::cargo(project);
+    test.current_dir(&tree);
+    match bug.found_by.as_str() {
+        "corpus" => {
+            test.args(["test", "--quiet", "--package", "ntcom-fuzz", "--test", "corpus"]);
+            test.arg("--target-dir").arg(project.path(BUILD));
+        }
+        "loom" => {
+            test.args(["test", "--quiet", "--release", "--package", "ntcom-exec", "--lib"]);
+            test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
+            test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
+        }
+        other => bail!("{}: Found-by: {other}: neither corpus nor loom", bug.patch.display()),
+    }
+    let captured = capture(&mut test, |_| {});
+    apply(&tree, &bug.patch, &["--reverse"])?;
+    let captured = captured?;
+    if captured.status.success() {
+        return Ok(None);
+    }
+    if captured.output.contains("could not compile") {
+        bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
+    }
+    Ok(Some(clue(&captured.output)))
+}
+
+/// The line that tells the most.
+fn clue(output: &str) -> String {
+    let line = ["FINDING ", "panicked at", "signal: "]
+        .iter()
+        .find_map(|mark| output.lines().find_map(|line| line.find(mark).and_then(|at| line.get(at..))))
+        .unwrap_or("a failing test");
+    line.trim_start_matches("FINDING ").chars().take(60).collect()
+}
+
+fn apply(tree: &Path, patch: &Path, more: &[&str]) -> anyhow::Result<()> {
+    let mut git = Command::new("git");
+    // The copy lies inside a checkout, which git must not take it for a part of.
+    git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+    git.arg("apply").args(more).arg(patch);
+    let applied = capture(&mut git, |_| {})?;
+    if !applied.status.success() {
+        bail!("{} does not apply any more:\n{}", patch.display(), applied.output);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clue, header};
+
+    #[test]
+    fn a_patch_says_what_it_is_before_it_begins() {
+        let text = "Bug: wakes are lost\nFound-by: loom\n\ndiff --git a b\nBug: not this one\n";
+        assert_eq!(header(text, "Bug: "), Some("wakes are lost"));
+        assert_eq!(header(text, "Found-by: "), Some("loom"));
+        assert_eq!(header(text, "Oracle: "), None);
+    }
+
+    #[test]
+    fn an_oracle_tells_more_than_a_panic() {
+        assert_eq!(clue("thread panicked at x:\ny: FINDING C8: polled twice\n"), "C8: polled twice");
+        assert_eq!(clue("nothing"), "a failing test");
+    }
+}
