@@ -21,7 +21,7 @@ use crate::{
 struct Part {
     operation: usize,
     script: Script,
-    cleanup: bool,
+    number: u8,
     at: u8,
     end: u8,
     /// How far the current step is: yields left, or that a park has been left.
@@ -31,7 +31,11 @@ struct Part {
 impl Part {
     fn new(operation: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
-        Self { operation, script, cleanup: script.shape.is_cleanup(part), at, end, inside: None }
+        Self { operation, script, number: part as u8, at, end, inside: None }
+    }
+
+    fn is_cleanup(&self) -> bool {
+        self.script.shape.is_cleanup(self.number.into())
     }
 
     fn next(&mut self) {
@@ -46,6 +50,8 @@ impl Future for Part {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         world::with(|world| {
+            let parts = &world.slot(this.operation).body.parts;
+            parts.set(parts.get() | 1 << this.number);
             while this.at < this.end {
                 ntsim::preemption_point();
                 match step(world, this, context) {
@@ -54,6 +60,7 @@ impl Future for Part {
                     Poll::Pending => return Poll::Pending,
                 }
             }
+            parts.set(parts.get() | 0x10 << this.number);
             Poll::Ready(())
         })
     }
@@ -99,7 +106,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         Step::Park => {
             if part.inside.is_none() {
                 part.inside = Some(0);
-                if part.cleanup {
+                if part.is_cleanup() {
                     context.waker().wake_by_ref();
                     return pending(Waiting::Itself);
                 }
@@ -150,6 +157,7 @@ fn release_link(world: &World, operation: usize) {
 /// A body: it knows when it is polled and dropped.
 struct Body<F> {
     operation: usize,
+    shape: Shape,
     inner: F,
 }
 
@@ -173,6 +181,7 @@ impl<F: Future> Future for Body<F> {
                 fail("C13", format!("operation {operation} is polled outside of a DPC"));
             }
             body.polls.set(body.polls.get() + 1);
+            body.asked.set(false);
             world.happened(operation, Event::Polled);
             body.waiting.set(Waiting::Nothing);
             let polled = inner.poll(context);
@@ -204,6 +213,12 @@ impl<F> Drop for Body<F> {
             if !ntsim::in_dpc() && !refused {
                 let why = "outside of a DPC: user code runs on the stack of a client's call";
                 fail("C9", format!("the body of operation {operation} is dropped {why}"));
+            }
+            // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run.
+            if world.slot(operation).ledger.get() > 0
+                && let Some(part) = self.shape.missing_cleanup(body.parts.get())
+            {
+                fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
             }
             ntsim::preemption_point();
             drop(body.kept.take());
@@ -248,5 +263,5 @@ pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = 
         }
         T::of(operation)
     };
-    Body { operation, inner }
+    Body { operation, shape: script.shape, inner }
 }

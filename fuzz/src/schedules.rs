@@ -154,6 +154,10 @@ fn nothing_is_lost(world: &World) {
                 format!("its wake has come and it was not polled: waiting for {waiting:?}"),
             );
         }
+        // A request that is pending while a cleanup runs is seen when that ends, and by now every cleanup has.
+        if body.asked.get() {
+            fail("C10", operation, "cancel was asked for, and it was not polled with the request set".into());
+        }
         if held && call::get_status(world, operation, Out::Given).out != OutValue::Number(0) {
             fail("C8", operation, "it has ended, and its body has not been dropped".into());
         }

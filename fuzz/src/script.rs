@@ -99,6 +99,30 @@ impl Shape {
         }
     }
 
+    /// A cleanup that should have run before a body is dropped, and has not. `parts`: a bit for each part that has been polled, and, four
+    /// bits up, for each that has ended.
+    #[must_use]
+    pub const fn missing_cleanup(self, parts: u8) -> Option<u8> {
+        let (polled, ended) = (parts & 15, parts >> 4);
+        // Which mains a cleanup guards: the first of them, which is polled first.
+        let guards: &[(u8, u8)] = match self {
+            Self::Plain => &[],
+            Self::OnCancel if ended & 1 != 0 => &[],
+            Self::TryFinally | Self::OnCancel => &[(0, 1)],
+            Self::Nested => &[(0, 1), (0, 3)],
+            Self::Join => &[(0, 1), (2, 3)],
+        };
+        let mut index = 0;
+        while index < guards.len() {
+            let (main, cleanup) = guards[index];
+            if polled >> main & 1 == 1 && ended >> cleanup & 1 == 0 {
+                return Some(cleanup);
+            }
+            index += 1;
+        }
+        None
+    }
+
     /// Where the steps of this part are. A shape's parts are numbered as it names them.
     #[must_use]
     pub const fn part(self, part: usize) -> (u8, u8) {

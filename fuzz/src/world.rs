@@ -47,6 +47,10 @@ pub struct BodyRecord {
     pub link: Cell<Option<usize>>,
     /// Its own waker.
     pub kept: Cell<Option<Waker>>,
+    /// Somebody has asked for its cancellation, and it has not been polled since.
+    pub asked: Cell<bool>,
+    /// A bit for each part that has been polled, and, four bits up, for each that has ended.
+    pub parts: Cell<u8>,
 }
 
 /// An operation, as its clients see it.
@@ -158,6 +162,8 @@ impl Slot {
                 spawning: Cell::new(false),
                 link: Cell::new(None),
                 kept: Cell::new(None),
+                asked: Cell::new(false),
+                parts: Cell::new(0),
             },
         }
     }
@@ -202,6 +208,8 @@ impl World {
             body.spawning.set(false);
             body.link.set(None);
             leak(body.kept.take());
+            body.asked.set(false);
+            body.parts.set(0);
         }
         self.spawned.set(0);
         for gate in self.gates.borrow_mut().iter_mut() {

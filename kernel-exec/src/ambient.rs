@@ -13,8 +13,19 @@ pub(crate) struct Node {
     pub(crate) task: TaskPtr,
     /// A cancel request was set when the poll began, and has not been taken since.
     pub(crate) untaken: Cell<bool>,
+    /// A main that had to unwind could not, because a cleanup was running somewhere else in the body: it wants another poll.
+    pub(crate) held_back: Cell<bool>,
     /// How many cleanups deep this point of the poll is: in a cleanup no cancellation is seen.
     masked: Cell<u32>,
+}
+
+/// How a piece of user code left the cancellation of its task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    /// A request was set when it began, and has not been taken in it.
+    pub(crate) untaken: bool,
+    /// A main still has to unwind.
+    pub(crate) held_back: bool,
 }
 
 impl Node {
@@ -23,9 +34,10 @@ impl Node {
     }
 }
 
-/// Runs a piece of user code of this task. Returns whether a request that was set is untaken afterwards, too.
-pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -> (R, bool) {
-    let node = Node { task, untaken: Cell::new(cancel_set), masked: Cell::new(0) };
+/// Runs a piece of user code of this task; `cancel_set`: with a cancel request set.
+pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -> (R, Left) {
+    let node =
+        Node { task, untaken: Cell::new(cancel_set), held_back: Cell::new(false), masked: Cell::new(0) };
     let result = with_processor_slot(|slot| match slot {
         Some(slot) => {
             let outer = slot.replace((&raw const node).cast());
@@ -35,7 +47,7 @@ pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -
         }
         None => f(),
     });
-    (result, node.untaken.get())
+    (result, Left { untaken: node.untaken.get(), held_back: node.held_back.get() })
 }
 
 /// Asks about the task that is being polled here, if one is.

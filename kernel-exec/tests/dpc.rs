@@ -328,6 +328,24 @@ fn both_sides_of_a_join_unwind() {
     });
 }
 
+/// A main that could not unwind because a sibling's cleanup was running does so when that has ended, and is not just dropped.
+#[test]
+fn a_main_held_back_by_a_siblings_cleanup_unwinds_after_it() {
+    in_kernel(|| {
+        let (log, slow) = (Log::default(), Event::default());
+        let (one, two) = (log.clone().entry("cleanup 1"), slow.wait());
+        let ended = log.clone();
+        let handle = cancellable(async move {
+            let both = join(try_finally(pending::<()>(), one), try_finally(async {}, two)).await;
+            ended.add(if both == (None, Some(())) { "ended" } else { "ended otherwise" });
+        });
+        handle.cancel();
+        assert!(log.take().is_empty(), "the second one's cleanup is running");
+        slow.set();
+        assert_eq!(log.take(), ["cleanup 1", "ended"]);
+    });
+}
+
 #[test]
 fn the_loser_of_a_select_is_dropped() {
     in_kernel(|| {

@@ -45,6 +45,7 @@ impl Model {
             let task = &mut self.tasks[operation];
             // The request that this poll shows to the body; taking it clears it.
             task.body.untaken = task.cancel;
+            task.body.held_back = false;
             task.polls += 1;
             self.happened(operation, Event::Polled);
             let ready = self.poll_body(operation);
@@ -55,11 +56,13 @@ impl Model {
                 return self.end(operation, end);
             }
             let canceled = task.unwinding || (task.body.untaken && task.cancel);
-            if canceled && task.cleanups == 0 {
+            let unwinds = canceled && task.cleanups == 0;
+            if unwinds && !task.body.held_back {
                 self.drop_body(operation);
                 return self.end(operation, End::Canceled);
             }
-            if !task.scheduled {
+            // A main that was held back unwinds in a poll of its own.
+            if !task.scheduled && !unwinds {
                 if task.clients + task.others > 0 {
                     task.running = false;
                     return;

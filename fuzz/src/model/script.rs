@@ -38,6 +38,8 @@ pub(super) struct Body {
     guards: [Guard; 2],
     /// A request was set when this poll began, and has not been taken.
     pub(super) untaken: bool,
+    /// A main that had to unwind in this poll could not, because of a cleanup elsewhere in the body.
+    pub(super) held_back: bool,
     /// How many cleanups deep the poll is.
     masked: u32,
 }
@@ -54,6 +56,7 @@ impl Body {
             parts: [part(0), part(1), part(2), part(3)],
             guards: [guard; 2],
             untaken: false,
+            held_back: false,
             masked: 0,
         }
     }
@@ -144,7 +147,11 @@ impl Model {
                 }
             } else {
                 let requested = task.unwinding || (task.body.untaken && task.cancel);
-                if task.body.masked > 0 || task.cleanups > 0 || !requested {
+                if task.body.masked > 0 || !requested {
+                    return None;
+                }
+                if task.cleanups > 0 {
+                    task.body.held_back = true;
                     return None;
                 }
                 task.unwinding = true;

@@ -106,7 +106,11 @@ pub(crate) mod unwind {
             // SAFETY: as above: we are its poller.
             let cleaning = unsafe { node.task.is_cleaning() };
             let requested = node.untaken.get() && header.state.cancel_requested();
-            if cleaning || !(requested || header.state.is_unwinding()) {
+            if !(requested || header.state.is_unwinding()) {
+                return false;
+            }
+            if cleaning {
+                node.held_back.set(true);
                 return false;
             }
             header.state.begin_unwind();

@@ -7,10 +7,14 @@ use core::{
 
 use super::{
     header::TaskPtr,
-    state::{Complete, EndPoll, Start, State, Status},
+    state::{Complete, EndPoll, Pending, Start, State, Status},
     waker,
 };
-use crate::{NTSTATUS, ambient, fail::NoUnwind};
+use crate::{
+    NTSTATUS,
+    ambient::{self, Left},
+    fail::NoUnwind,
+};
 
 /// Polls a task until it ends, is idle, or has been polled `budget` times: what an executor does with each task that its
 /// [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's IRQL.
@@ -37,15 +41,16 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
     loop {
         left -= 1;
         // SAFETY: the poller.
-        let (polled, untaken) = unsafe { poll(task, cancel_set) };
+        let (polled, left_over) = unsafe { poll(task, cancel_set) };
         if polled.is_ready() {
             // SAFETY: the poller; `poll` has dropped the body and written the value.
             return unsafe { value_written(task) };
         }
         // SAFETY: the poller.
         let cleaning = unsafe { task.is_cleaning() };
+        let pending = Pending { untaken: left_over.untaken, cleaning, held_back: left_over.held_back };
         // SAFETY: the poller.
-        match unsafe { State::end_poll(task.state(), untaken, cleaning, left > 0) } {
+        match unsafe { State::end_poll(task.state(), pending, left > 0) } {
             EndPoll::Idle => return,
             EndPoll::Again { cancel } => cancel_set = cancel,
             EndPoll::Defer => {
@@ -60,11 +65,11 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
     }
 }
 
-/// One poll. Returns whether a request that was set at its beginning is untaken, too.
+/// One poll, and how it left the task's cancellation.
 ///
 /// # Safety
 /// The caller is the poller and the body is in place.
-unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<()>, bool) {
+unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<()>, Left) {
     // SAFETY: the poller's reference is the waker's for the poll.
     let waker = unsafe { waker::borrowed(task) };
     let mut context = Context::from_waker(&waker);

@@ -86,6 +86,17 @@ pub(crate) enum Release {
     Schedule,
 }
 
+/// What the poller knows about a poll that returned Pending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    /// A request was set when the poll began and has not been taken in it.
+    pub(crate) untaken: bool,
+    /// A cleanup is under way.
+    pub(crate) cleaning: bool,
+    /// A main that has to unwind could not, because a cleanup was under way when it returned Pending.
+    pub(crate) held_back: bool,
+}
+
 /// What the end of a poll that returned Pending obliges the poller to.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -242,15 +253,14 @@ impl Snapshot {
     }
 
     /// The poll returned Pending.
-    ///
-    /// `untaken`: a request was set when the poll began and has not been taken in it. `cleaning`: a cleanup is under way.
-    fn end_poll(self, untaken: bool, cleaning: bool, budget_left: bool) -> (Self, EndPoll) {
-        let canceled = self.has(UNWINDING) || (untaken && self.has(CANCEL));
-        if canceled && !cleaning {
+    fn end_poll(self, poll: Pending, budget_left: bool) -> (Self, EndPoll) {
+        let canceled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
+        let unwinds = canceled && !poll.cleaning;
+        if unwinds && !poll.held_back {
             return (self, EndPoll::DropBody);
         }
-        let next = if self.has(SCHEDULED) {
-            self
+        let next = if self.has(SCHEDULED) || unwinds {
+            self.with(SCHEDULED)
         } else if self.count() > 1 {
             return (self.without(RUNNING).minus_one(), EndPoll::Idle);
         } else if self.has(ABANDONED) {
@@ -413,14 +423,9 @@ impl State {
     ///
     /// # Safety
     /// The caller is the poller. On [`EndPoll::Idle`] and [`EndPoll::Defer`] it is no longer.
-    pub(crate) unsafe fn end_poll(
-        this: NonNull<Self>,
-        untaken: bool,
-        cleaning: bool,
-        budget_left: bool,
-    ) -> EndPoll {
+    pub(crate) unsafe fn end_poll(this: NonNull<Self>, poll: Pending, budget_left: bool) -> EndPoll {
         // SAFETY: the poller has the queue's reference until the step.
-        unsafe { Self::step(this, |s| s.end_poll(untaken, cleaning, budget_left)) }
+        unsafe { Self::step(this, |s| s.end_poll(poll, budget_left)) }
     }
 
     /// Ends the task: value and stored status become visible.

@@ -1,8 +1,8 @@
 //! The word's steps one by one, as pure functions.
 
 use super::{
-    ABANDONED, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE, Publish,
-    RUNNING, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING, Wake,
+    ABANDONED, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE, Pending,
+    Publish, RUNNING, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING, Wake,
 };
 
 fn word(flags: usize, count: usize) -> Snapshot {
@@ -67,33 +67,41 @@ fn the_last_reference_of_an_unfinished_task_becomes_the_queues() {
 
 #[test]
 fn a_pending_poll_ends_idle_again_deferred_or_dropped() {
-    check(word(RUNNING, 2).end_poll(false, false, true), 0, 1, EndPoll::Idle);
-    check(
-        word(RUNNING | SCHEDULED, 2).end_poll(false, false, true),
-        RUNNING,
-        2,
-        EndPoll::Again { cancel: false },
-    );
-    check(word(RUNNING | SCHEDULED, 2).end_poll(false, false, false), SCHEDULED, 2, EndPoll::Defer);
-    check(word(RUNNING | CANCEL, 2).end_poll(true, false, true), RUNNING | CANCEL, 2, EndPoll::DropBody);
-    check(
-        word(RUNNING | UNWINDING, 2).end_poll(false, false, true),
-        RUNNING | UNWINDING,
-        2,
-        EndPoll::DropBody,
-    );
+    check(word(RUNNING, 2).end_poll(QUIET, true), 0, 1, EndPoll::Idle);
+    check(word(RUNNING | SCHEDULED, 2).end_poll(QUIET, true), RUNNING, 2, EndPoll::Again { cancel: false });
+    check(word(RUNNING | SCHEDULED, 2).end_poll(QUIET, false), SCHEDULED, 2, EndPoll::Defer);
+    check(word(RUNNING | CANCEL, 2).end_poll(UNTAKEN, true), RUNNING | CANCEL, 2, EndPoll::DropBody);
+    check(word(RUNNING | UNWINDING, 2).end_poll(QUIET, true), RUNNING | UNWINDING, 2, EndPoll::DropBody);
+}
+
+const QUIET: Pending = Pending { untaken: false, cleaning: false, held_back: false };
+const UNTAKEN: Pending = Pending { untaken: true, ..QUIET };
+const CLEANING: Pending = Pending { cleaning: true, ..QUIET };
+const CLEANING_UNTAKEN: Pending = Pending { untaken: true, ..CLEANING };
+const HELD_BACK: Pending = Pending { held_back: true, ..UNTAKEN };
+
+#[test]
+fn a_main_that_was_held_back_gets_another_poll() {
+    let again = EndPoll::Again { cancel: true };
+    check(word(RUNNING | CANCEL, 2).end_poll(HELD_BACK, true), RUNNING | CANCEL, 2, again);
+    check(word(RUNNING | CANCEL, 2).end_poll(HELD_BACK, false), SCHEDULED | CANCEL, 2, EndPoll::Defer);
+    let again = EndPoll::Again { cancel: false };
+    check(word(RUNNING | UNWINDING, 1).end_poll(HELD_BACK, true), RUNNING | UNWINDING, 1, again);
+    let still = Pending { cleaning: true, ..HELD_BACK };
+    check(word(RUNNING | CANCEL, 2).end_poll(still, true), CANCEL, 1, EndPoll::Idle);
+    check(word(RUNNING, 2).end_poll(HELD_BACK, true), 0, 1, EndPoll::Idle);
 }
 
 #[test]
 fn a_cleanup_under_way_keeps_the_body() {
-    check(word(RUNNING | CANCEL, 2).end_poll(true, true, true), CANCEL, 1, EndPoll::Idle);
-    check(word(RUNNING | UNWINDING, 2).end_poll(false, true, true), UNWINDING, 1, EndPoll::Idle);
+    check(word(RUNNING | CANCEL, 2).end_poll(CLEANING_UNTAKEN, true), CANCEL, 1, EndPoll::Idle);
+    check(word(RUNNING | UNWINDING, 2).end_poll(CLEANING, true), UNWINDING, 1, EndPoll::Idle);
 }
 
 #[test]
 fn a_request_set_during_a_poll_gets_a_poll_of_its_own() {
     check(
-        word(RUNNING | CANCEL | SCHEDULED, 2).end_poll(false, false, true),
+        word(RUNNING | CANCEL | SCHEDULED, 2).end_poll(QUIET, true),
         RUNNING | CANCEL,
         2,
         EndPoll::Again { cancel: true },
@@ -103,18 +111,13 @@ fn a_request_set_during_a_poll_gets_a_poll_of_its_own() {
 #[test]
 fn a_poll_that_nobody_can_wake_again_ends_in_cancellation_and_then_in_the_drop() {
     check(
-        word(RUNNING, 1).end_poll(false, false, true),
+        word(RUNNING, 1).end_poll(QUIET, true),
         RUNNING | ABANDONED | CANCEL,
         1,
         EndPoll::Again { cancel: true },
     );
-    check(word(RUNNING, 1).end_poll(false, false, false), SCHEDULED | ABANDONED | CANCEL, 1, EndPoll::Defer);
-    check(
-        word(RUNNING | ABANDONED, 1).end_poll(false, false, true),
-        RUNNING | ABANDONED,
-        1,
-        EndPoll::DropBody,
-    );
+    check(word(RUNNING, 1).end_poll(QUIET, false), SCHEDULED | ABANDONED | CANCEL, 1, EndPoll::Defer);
+    check(word(RUNNING | ABANDONED, 1).end_poll(QUIET, true), RUNNING | ABANDONED, 1, EndPoll::DropBody);
 }
 
 #[test]
