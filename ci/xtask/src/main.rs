@@ -67,10 +67,7 @@ enum Command {
         filter: Option<String>,
     },
     /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
-    Zoo {
-        /// Only bugs whose number contains this.
-        filter: Option<String>,
-    },
+    Zoo(zoo::Options),
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
 }
@@ -87,7 +84,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
-        Command::Zoo { filter } => zoo::run(&project, filter.as_deref()),
+        Command::Zoo(options) => zoo::run(&project, &options),
         Command::AllocScan => alloc_scan::run(&project),
     }
 }

@@ -1,7 +1,10 @@
 //! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must. A patch that no longer applies, or a bug that is not found, is a failure.
+//! loom tests must. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
+//! targets that a patch's `Target:` line names, each from an empty corpus, several times.
+mod fuzzed;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use clap::Args;
 
 use crate::{
     command::{self, capture},
@@ -29,10 +33,28 @@ struct Bug {
     name: String,
     what: String,
     found_by: String,
+    target: Option<String>,
 }
 
-/// Plants and hunts each bug whose number contains the filter.
-pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<ExitCode> {
+/// Which bugs are planted, and who is to find them.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only bugs whose number contains this.
+    filter: Option<String>,
+    /// Fuzzes from an empty corpus instead of running the committed inputs: minutes a bug.
+    #[arg(long)]
+    fuzz: bool,
+    /// With `--fuzz`: how often each target is started.
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "fuzz", value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// With `--fuzz`: how long a target may take to find the bug.
+    #[arg(long, value_name = "N", default_value_t = 60, requires = "fuzz", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+}
+
+/// Plants and hunts each bug that is asked for.
+pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
+    let filter = options.filter.as_deref();
     let bugs: Vec<Bug> = bugs(project)?
         .into_iter()
         .filter(|bug| filter.is_none_or(|filter| bug.name.contains(filter)))
@@ -41,6 +63,9 @@ pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<Exi
         bail!("no bug of {ZOO} matches {}", filter.unwrap_or("anything"));
     }
     copy(project)?;
+    if options.fuzz {
+        return fuzzed::run(project, &bugs, options);
+    }
     let mut table = ui::table(&["bug", "what", "found by", "result", "how"], 5..5);
     let mut missed = 0;
     for (index, bug) in bugs.iter().enumerate() {
@@ -74,7 +99,8 @@ fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
             bail!("{} does not begin with Bug: and Found-by:", patch.display());
         };
         let name = patch.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        bugs.push(Bug { patch, name, what: what.to_owned(), found_by: found_by.to_owned() });
+        let target = header(&text, "Target: ").map(str::to_owned);
+        bugs.push(Bug { patch, name, what: what.to_owned(), found_by: found_by.to_owned(), target });
     }
     bugs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(bugs)
