@@ -50,7 +50,12 @@ impl Future for Part {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         world::with(|world| {
-            let parts = &world.slot(this.operation).body.parts;
+            let body = &world.slot(this.operation).body;
+            let parts = &body.parts;
+            if this.is_cleanup() && parts.get() >> this.number & 1 == 0 {
+                // A request may have been answered by this: a later one, made while it was pending, asked for nothing more [C10].
+                body.asked.set(false);
+            }
             parts.set(parts.get() | 1 << this.number);
             while this.at < this.end {
                 ntsim::preemption_point();
@@ -101,7 +106,13 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             }
         }
         Step::Stash => drop(world.stash(operation, context.waker().clone())),
-        Step::Take => log(world, operation, 0x10 | u64::from(take_cancellation_request())),
+        Step::Take => {
+            let taken = take_cancellation_request();
+            if taken {
+                body.asked.set(false);
+            }
+            log(world, operation, 0x10 | u64::from(taken));
+        }
         Step::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
         Step::Park => {
             if part.inside.is_none() {

@@ -47,7 +47,7 @@ pub struct BodyRecord {
     pub link: Cell<Option<usize>>,
     /// Its own waker.
     pub kept: Cell<Option<Waker>>,
-    /// Somebody has asked for its cancellation, and it has not been polled since.
+    /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
     pub asked: Cell<bool>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,

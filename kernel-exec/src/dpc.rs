@@ -8,7 +8,7 @@ use crate::{
     fail::{FailFast, fail_fast},
     nt,
     sync::KernelCell,
-    task::{CancelHandle, Port, Task, TaskPtr, run},
+    task::{CancelHandle, Infallible, Port, Task, TaskPtr, run},
     tracker::{Link, default_tracker},
 };
 
@@ -100,17 +100,19 @@ unsafe impl Port for DpcPort {
     }
 }
 
+type Spawn<F> = Task<(), Infallible<F>, GlobalAllocator, DpcPort>;
+
 fn spawn<F>(future: F, references: u32) -> Result<TaskPtr, NTSTATUS>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let init = |body: *mut F| {
-        // SAFETY: the place for the body.
-        unsafe { body.write(future) };
+    let init = |body: *mut Infallible<F>| {
+        // SAFETY: the place for the body, which is transparent over the future.
+        unsafe { body.cast::<F>().write(future) };
         Ok(())
     };
-    let spawned = Task::<(), F, GlobalAllocator, DpcPort>::spawn((), GlobalAllocator, references, init)?;
-    let task = Task::task(spawned.block);
+    let spawned = Spawn::<F>::spawn((), GlobalAllocator, references, init)?;
+    let task = Spawn::<F>::task(spawned.block);
     let Some(reason) = spawned.refused else { return Ok(task) };
     for _ in 0..references {
         // SAFETY: the references that were asked for.

@@ -7,6 +7,7 @@
 //! | `tracker` | the unfinished tasks of an image |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `alloc` | allocators, by default non-paged pool |
+//! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
 //!
 //! Features: `sim` puts the executor on the simulated kernel [`ntsim`](https://docs.rs/ntsim). Without a kernel everything
@@ -24,6 +25,7 @@ mod dpc;
 mod fail;
 mod no_executor;
 mod nt;
+mod refcount;
 mod status;
 mod sync;
 mod task;
@@ -39,10 +41,11 @@ pub use fail::fail_fast_corrupt_interface;
 pub use no_executor::NoExecutor;
 #[cfg(any(loom, not(feature = "sim")))]
 pub use no_executor::NoExecutor as DpcPort;
+pub use refcount::ReferenceCount;
 pub use status::NTSTATUS;
 pub use task::{
-    CancelHandle, Completion, Header, Port, Spawned, Status, Task, TaskPtr, is_cancellation_requested, run,
-    take_cancellation_request,
+    CancelHandle, Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr,
+    is_cancellation_requested, run, take_cancellation_request,
 };
 #[cfg(all(feature = "sim", not(loom)))]
 pub use tracker::{TaskTracker, default_tracker};

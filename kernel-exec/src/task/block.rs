@@ -9,22 +9,23 @@ use core::{
 };
 
 use super::{
+    body::TaskBody,
     header::{Header, Port, TaskPtr, Vtable},
     state::{State, Status},
 };
 use crate::{Allocator, NTSTATUS, sync::UnsafeCell};
 
 /// First the body, then its value. Only its size and alignment are used: what is in it is reached by a cast.
-union Stage<F: Future> {
+union Stage<F: TaskBody> {
     _body: ManuallyDrop<F>,
-    _value: ManuallyDrop<F::Output>,
+    _value: ManuallyDrop<F::Value>,
 }
 
 /// A task with all its types: prefix, body, allocator, executor. The order of the block is in `task/mod.rs`.
 ///
 /// `P` stands at offset 0, so that a pointer to the block is a pointer to the prefix.
 #[repr(C)]
-pub struct Task<P, F: Future, A, X> {
+pub struct Task<P, F: TaskBody, A, X> {
     prefix: P,
     header: Header,
     port: X,
@@ -46,8 +47,7 @@ pub struct Spawned<B> {
 impl<P, F, A, X> Task<P, F, A, X>
 where
     P: 'static,
-    F: Future + Send + 'static,
-    F::Output: Copy + Send + 'static,
+    F: TaskBody,
     A: Allocator + Send + 'static,
     X: Port,
 {
@@ -178,32 +178,30 @@ where
     ///
     /// # Safety
     /// The caller has a reference and has seen [`Status::Completed`].
-    pub unsafe fn value(block: NonNull<Self>) -> F::Output {
+    pub unsafe fn value(block: NonNull<Self>) -> F::Value {
         // SAFETY: the caller's reference.
         let (access, stage) = unsafe { Self::stage(Self::task(block)) };
         // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4]; it is `Copy`.
-        access.with(|_| unsafe { stage.cast::<F::Output>().read() })
+        access.with(|_| unsafe { stage.cast::<F::Value>().read() })
     }
 
-    unsafe fn poll(task: TaskPtr, context: &mut Context<'_>) -> Poll<()> {
+    unsafe fn poll(task: TaskPtr, context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         // SAFETY: the caller is the poller, so the block is allocated [T2].
         let (access, stage) = unsafe { Self::stage(task) };
         let polled = access.with_mut(|_| {
             // SAFETY: the body is built, not dropped, and the poller's alone [T2].
             let body = unsafe { stage.cast::<F>().as_mut() };
             // SAFETY: the body stays where it is until it is dropped.
-            unsafe { Pin::new_unchecked(body) }.poll(context)
+            unsafe { Pin::new_unchecked(body) }.poll_body(context)
         });
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(value) => {
-                // SAFETY: the caller is the poller, and the body has not been dropped.
-                unsafe { Self::drop_body(task) };
-                // SAFETY: the poller's until the end [T4].
-                access.with_mut(|_| unsafe { stage.cast::<F::Output>().write(value) });
-                Poll::Ready(())
-            }
-        }
+        polled.map(|result| {
+            // SAFETY: the caller is the poller, and the body has not been dropped.
+            unsafe { Self::drop_body(task) };
+            let value = result?;
+            // SAFETY: the poller's until the end [T4].
+            access.with_mut(|_| unsafe { stage.cast::<F::Value>().write(value) });
+            Ok(())
+        })
     }
 
     unsafe fn drop_body(task: TaskPtr) {

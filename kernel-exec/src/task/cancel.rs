@@ -1,6 +1,6 @@
 //! Cancellation: the handle that asks, and the questions a body asks about itself.
 
-use super::header::TaskPtr;
+use super::header::{Polling, TaskPtr};
 use crate::ambient;
 
 /// Asks a task to stop. One reference: it keeps the task's block, not the task's driver, and dropping it detaches it
@@ -73,6 +73,8 @@ pub fn take_cancellation_request() -> bool {
         let taken = unsafe { node.task.header() }.state.take_cancel();
         if taken {
             node.untaken.set(false);
+            // SAFETY: as above: we are its poller.
+            unsafe { node.task.note_cancel() };
         }
         taken
     })
@@ -145,22 +147,47 @@ impl TaskPtr {
     /// # Safety
     /// The caller is the poller.
     pub(crate) unsafe fn is_cleaning(self) -> bool {
-        // SAFETY: the poller's reference.
-        let header = unsafe { self.header() };
-        // SAFETY: the poller's own [T2].
-        header.cleanups.with(|count| unsafe { *count } > 0)
+        // SAFETY: this function's contract.
+        unsafe { self.polling(|polling| polling.cleanups > 0) }
     }
 
     /// # Safety
     /// The caller is the poller.
     unsafe fn count_cleanup(self, by: i32) {
+        // A body cannot hold 2^32 futures; below zero would be a cleanup that ended twice, which its own state excludes.
+        let count = |polling: &mut Polling| polling.cleanups = polling.cleanups.wrapping_add_signed(by);
+        // SAFETY: this function's contract.
+        unsafe { self.polling(count) }
+    }
+
+    /// The body has been shown a cancel request.
+    ///
+    /// # Safety
+    /// The caller is the poller.
+    pub(super) unsafe fn note_cancel(self) {
+        // SAFETY: this function's contract.
+        unsafe { self.polling(|polling| polling.cancel_seen = true) }
+    }
+
+    /// Has a cancel request ever reached the body, or is one pending?
+    ///
+    /// # Safety
+    /// The caller is the poller.
+    pub(super) unsafe fn was_canceled(self) -> bool {
+        // SAFETY: the poller's reference.
+        let pending = unsafe { self.header() }.state.cancel_requested();
+        // SAFETY: this function's contract.
+        pending || unsafe { self.polling(|polling| polling.cancel_seen) }
+    }
+
+    /// # Safety
+    /// The caller is the poller, and `f` does not come back here.
+    unsafe fn polling<R>(self, f: impl FnOnce(&mut Polling) -> R) -> R {
         // SAFETY: the poller's reference.
         let header = unsafe { self.header() };
-        header.cleanups.with_mut(|count| {
+        header.polling.with_mut(|polling| {
             // SAFETY: the poller's own [T2].
-            let count = unsafe { &mut *count };
-            // A body cannot hold 2^32 futures; below zero would be a cleanup that ended twice, which its own state excludes.
-            *count = count.wrapping_add_signed(by);
-        });
+            f(unsafe { &mut *polling })
+        })
     }
 }

@@ -48,8 +48,8 @@ pub unsafe trait Port: Sized + 'static {
 
 /// The functions that know a task's types.
 pub(super) struct Vtable {
-    /// Polls the body; at Ready the body is dropped and the value written. Poller only.
-    pub(super) poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<()>,
+    /// Polls the body; at Ready the body is dropped, and the value written if there is one. Poller only.
+    pub(super) poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<Result<(), NTSTATUS>>,
     /// Drops the body. Poller only, once.
     pub(super) drop_body: unsafe fn(TaskPtr),
     /// Frees the block of a finished task. The count is zero.
@@ -71,12 +71,21 @@ pub struct Completion {
     pub context: *mut c_void,
 }
 
+/// What the poller keeps from one poll to the next.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Polling {
+    /// Cleanups that have begun and not ended.
+    pub(super) cleanups: u32,
+    /// A poll has been shown a cancel request, or the body has taken one.
+    pub(super) cancel_seen: bool,
+}
+
 /// The part of a block that does not depend on its types. Only ever behind a [`TaskPtr`].
 pub struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// Cleanups that have begun and not ended. Poller only `[T2]`.
-    pub(super) cleanups: UnsafeCell<u32>,
+    /// Poller only `[T2]`.
+    pub(super) polling: UnsafeCell<Polling>,
     /// What a Canceled or Error task answers. Poller until the end, then read-only `[T4]`.
     pub(super) stored: UnsafeCell<NTSTATUS>,
     /// `[T7]`
@@ -88,7 +97,7 @@ impl Header {
         Self {
             state,
             vtable,
-            cleanups: UnsafeCell::new(0),
+            polling: UnsafeCell::new(Polling::default()),
             stored: UnsafeCell::new(stored),
             completion: UnsafeCell::new(None),
         }

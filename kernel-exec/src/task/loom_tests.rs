@@ -23,7 +23,7 @@ use loom::{
     thread,
 };
 
-use super::{Completion, Port, Status, Task, TaskPtr, run, waker};
+use super::{Completion, Infallible, Port, Status, Task, TaskPtr, run, waker};
 use crate::{Allocator, NTSTATUS};
 
 loom::lazy_static! {
@@ -111,7 +111,7 @@ impl Drop for Body {
     }
 }
 
-type TestTask = Task<(), Body, Counting, QueuePort>;
+type TestTask = Task<(), Infallible<Body>, Counting, QueuePort>;
 
 /// A reference that crosses threads.
 struct Reference(NonNull<TestTask>);
@@ -147,9 +147,9 @@ impl Drop for Reference {
 
 fn spawn(world: &Arc<World>, needs: usize) -> Reference {
     let body = Body { world: Arc::clone(world), needs };
-    let init = |slot: *mut Body| {
-        // SAFETY: the place for it.
-        unsafe { slot.write(body) };
+    let init = |slot: *mut Infallible<Body>| {
+        // SAFETY: the place for it, which is transparent over it.
+        unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
     let spawned = TestTask::spawn((), Counting(Arc::clone(world)), 1, init).unwrap();

@@ -36,6 +36,7 @@
 //! - **T8** Pointers to a task carry the provenance of the whole block, and no `&mut` ever covers the word or the port.
 
 mod block;
+mod body;
 mod cancel;
 mod header;
 mod run;
@@ -46,6 +47,7 @@ mod waker;
 mod loom_tests;
 
 pub use block::{Spawned, Task};
+pub use body::{Fallible, Infallible, TaskBody};
 pub(crate) use cancel::unwind;
 pub use cancel::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 pub use header::{Completion, Header, Port, TaskPtr};

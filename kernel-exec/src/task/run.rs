@@ -42,9 +42,9 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
         left -= 1;
         // SAFETY: the poller.
         let (polled, left_over) = unsafe { poll(task, cancel_set) };
-        if polled.is_ready() {
-            // SAFETY: the poller; `poll` has dropped the body and written the value.
-            return unsafe { value_written(task) };
+        if let Poll::Ready(result) = polled {
+            // SAFETY: the poller; `poll` has dropped the body and written the value, if there is one.
+            return unsafe { returned(task, result) };
         }
         // SAFETY: the poller.
         let cleaning = unsafe { task.is_cleaning() };
@@ -69,7 +69,11 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
 ///
 /// # Safety
 /// The caller is the poller and the body is in place.
-unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<()>, Left) {
+unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, Left) {
+    if cancel_set {
+        // SAFETY: the poller.
+        unsafe { task.note_cancel() };
+    }
     // SAFETY: the poller's reference is the waker's for the poll.
     let waker = unsafe { waker::borrowed(task) };
     let mut context = Context::from_waker(&waker);
@@ -79,16 +83,26 @@ unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<()>, Left) {
     ambient::enter(task, cancel_set, || unsafe { poll(task, &mut context) })
 }
 
-/// The body has returned a value: the task ends.
+/// The body has returned: the task ends `[C10]`, `[C20]`.
 ///
 /// # Safety
-/// The caller is the poller; it is the poller no longer.
-unsafe fn value_written(task: TaskPtr) {
+/// The caller is the poller, the body is gone, and a value written if there is one; it is the poller no longer.
+unsafe fn returned(task: TaskPtr, result: Result<(), NTSTATUS>) {
     // SAFETY: the poller's reference.
     let unwinding = unsafe { task.header() }.state.is_unwinding();
-    let status = if unwinding { Status::Canceled } else { Status::Completed };
+    let end_as = match result {
+        Ok(()) if unwinding => Err(NTSTATUS::CANCELLED),
+        other => other,
+    };
+    // SAFETY: the poller.
+    let canceled = unwinding || unsafe { task.was_canceled() };
+    let status = match end_as {
+        Ok(()) => Status::Completed,
+        Err(NTSTATUS::CANCELLED) if canceled => Status::Canceled,
+        Err(_) => Status::Error,
+    };
     // SAFETY: the poller, the body is gone.
-    unsafe { end(task, status) }
+    unsafe { end(task, status, end_as.err().map_or(NTSTATUS::SUCCESS, NTSTATUS::as_failure)) }
 }
 
 /// Drops the body of a cancelled task and ends it.
@@ -101,19 +115,19 @@ unsafe fn cancel_body(task: TaskPtr) {
     // SAFETY: the poller, with the body in place.
     ambient::enter(task, false, || unsafe { drop_body(task) });
     // SAFETY: the poller, the body is gone.
-    unsafe { end(task, Status::Canceled) }
+    unsafe { end(task, Status::Canceled, NTSTATUS::CANCELLED) }
 }
 
 /// The last step of a run that ends its task.
 ///
 /// # Safety
 /// The caller is the poller; the body is gone, and a value written if there is one. It is the poller no longer.
-unsafe fn end(task: TaskPtr, status: Status) {
+unsafe fn end(task: TaskPtr, status: Status, stored: NTSTATUS) {
     // SAFETY: the poller's reference.
     let header = unsafe { task.header() };
-    if matches!(status, Status::Canceled) {
+    if status != Status::Completed {
         // SAFETY: the poller's until the end [T4].
-        header.stored.with_mut(|stored| unsafe { *stored = NTSTATUS::CANCELLED });
+        header.stored.with_mut(|place| unsafe { *place = stored });
     }
     // SAFETY: the poller, once.
     unsafe { (header.vtable.ended)(task) };

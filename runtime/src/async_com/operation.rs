@@ -3,7 +3,9 @@
 
 use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
-use ntcom_exec::{Allocator, CancelHandle, GlobalAllocator, NTSTATUS, Status, Task, TaskPtr};
+use ntcom_exec::{
+    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, Status, Task, TaskBody, TaskPtr,
+};
 
 use super::{
     Executor,
@@ -24,12 +26,32 @@ pub(super) struct Head<T> {
 /// Where `this` of the second interface stands in the block.
 pub(super) const CONTROL: usize = offset_of!(Head<u64>, control);
 
-type Block<T, F, A> = Task<Head<T>, F, A, Executor>;
+type Block<B, A> = Task<Head<<B as TaskBody>::Value>, B, A, Executor>;
 
 /// The operation that runs a body `F` for a value `T`, in one block from `A`: interfaces, state, executor's storage, and the
 /// body, whose place the value takes.
 ///
 /// It is only ever behind an interface pointer; this type names its instantiations.
+///
+/// ```
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// use core::future::Ready;
+/// use ntcom::{AsyncOperationTask, ComRc, GlobalAllocator};
+///
+/// let raw = AsyncOperationTask::<u8, Ready<u8>>::spawn_raw(GlobalAllocator, |place| {
+///     // SAFETY: the place for the body.
+///     unsafe { place.write(core::future::ready(5)) };
+///     Ok(())
+/// });
+/// // SAFETY: the pointer owns a reference.
+/// let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
+/// assert_eq!(operation.result(), Ok(5));
+/// # }))]).unwrap();
+/// # }
+/// ```
 pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
 
 impl<T, F, A> AsyncOperationTask<T, F, A>
@@ -38,19 +60,6 @@ where
     F: Future<Output = T> + Send + 'static,
     A: Allocator + Send + 'static,
 {
-    const OPERATION: &'static AsyncOperationVtbl<T> = &AsyncOperationVtbl {
-        base: unknown_slots::<Self, 0>(),
-        get_status: Some(Self::get_status),
-        get_result: Some(Self::get_result),
-    };
-
-    const CONTROL: &'static AsyncControlVtbl = &super::control::slots::<Self>();
-
-    const HEAD: Head<T> = Head {
-        operation: AsyncOperationRaw { vtbl: Self::OPERATION },
-        control: AsyncControlRaw { vtbl: Self::CONTROL },
-    };
-
     /// Spawns an operation whose block comes from `allocator` and whose body `init` builds in place. The result is never null `[C11]`
     /// and owns one reference; it may be terminal already. See [`spawn_async_operation_raw`](super::spawn_async_operation_raw).
     ///
@@ -60,7 +69,7 @@ where
         allocator: A,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> *mut AsyncOperationRaw<T> {
-        Self::spawn(allocator, 1, init).map_or_else(immortal::raw, |(raw, _)| raw)
+        OperationTask::<Infallible<F>, A>::spawn_raw(allocator, |place| init(place.cast()))
     }
 
     /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
@@ -68,6 +77,48 @@ where
         allocator: A,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<T>, CancelHandle) {
+        OperationTask::<Infallible<F>, A>::spawn_raw_cancellable(allocator, |place| init(place.cast()))
+    }
+
+    /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
+    pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
+        OperationTask::<Infallible<F>, A>::failed_raw(allocator, status)
+    }
+}
+
+/// The operation that runs a body, whatever its kind.
+pub(super) struct OperationTask<B, A>(PhantomData<(B, A)>);
+
+impl<B, A> OperationTask<B, A>
+where
+    B: TaskBody<Value: AsyncValueType>,
+    A: Allocator + Send + 'static,
+{
+    const OPERATION: &'static AsyncOperationVtbl<B::Value> = &AsyncOperationVtbl {
+        base: unknown_slots::<Self, 0>(),
+        get_status: Some(Self::get_status),
+        get_result: Some(Self::get_result),
+    };
+
+    const CONTROL: &'static AsyncControlVtbl = &super::control::slots::<Self>();
+
+    const HEAD: Head<B::Value> = Head {
+        operation: AsyncOperationRaw { vtbl: Self::OPERATION },
+        control: AsyncControlRaw { vtbl: Self::CONTROL },
+    };
+
+    /// See [`AsyncOperationTask::spawn_raw`].
+    pub(super) fn spawn_raw(
+        allocator: A,
+        init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
+    ) -> *mut AsyncOperationRaw<B::Value> {
+        Self::spawn(allocator, 1, init).map_or_else(immortal::raw, |(raw, _)| raw)
+    }
+
+    fn spawn_raw_cancellable(
+        allocator: A,
+        init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
+    ) -> (*mut AsyncOperationRaw<B::Value>, CancelHandle) {
         match Self::spawn(allocator, 2, init) {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
@@ -75,9 +126,8 @@ where
         }
     }
 
-    /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
-    pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
-        Block::<T, F, A>::failed(Self::HEAD, allocator, 1, status)
+    fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<B::Value> {
+        Block::<B, A>::failed(Self::HEAD, allocator, 1, status)
             .map_or_else(|_| immortal::raw(), |block| block.as_ptr().cast())
     }
 
@@ -85,10 +135,10 @@ where
     fn spawn(
         allocator: A,
         references: u32,
-        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
-    ) -> Option<(*mut AsyncOperationRaw<T>, TaskPtr)> {
-        let spawned = Block::<T, F, A>::spawn(Self::HEAD, allocator, references, init).ok()?;
-        Some((spawned.block.as_ptr().cast(), Task::task(spawned.block)))
+        init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
+    ) -> Option<(*mut AsyncOperationRaw<B::Value>, TaskPtr)> {
+        let spawned = Block::<B, A>::spawn(Self::HEAD, allocator, references, init).ok()?;
+        Some((spawned.block.as_ptr().cast(), Block::<B, A>::task(spawned.block)))
     }
 
     /// The operation behind a client's pointer.
@@ -97,8 +147,8 @@ where
     /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
     unsafe fn from_this<'a>(this: *mut c_void) -> Operation<'a> {
         // SAFETY: interface pointers are not null.
-        let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<T, F, A>>();
-        Operation { block: block.cast(), task: Task::task(block), _borrow: PhantomData }
+        let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<B, A>>();
+        Operation { block: block.cast(), task: Block::<B, A>::task(block), _borrow: PhantomData }
     }
 
     unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
@@ -112,7 +162,7 @@ where
         NTSTATUS::SUCCESS
     }
 
-    unsafe extern "system" fn get_result(this: *mut c_void, out: *mut T) -> NTSTATUS {
+    unsafe extern "system" fn get_result(this: *mut c_void, out: *mut B::Value) -> NTSTATUS {
         if out.is_null() {
             return NTSTATUS::INVALID_PARAMETER;
         }
@@ -121,12 +171,12 @@ where
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
             // SAFETY: the block of `this`, Completed, which has been seen.
-            let value = unsafe { Block::<T, F, A>::value(operation.block.cast()) };
+            let value = unsafe { Block::<B, A>::value(operation.block.cast()) };
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
             unsafe { out.write_unaligned(value) };
         } else {
             // SAFETY: as above.
-            unsafe { out.cast::<u8>().write_bytes(0, size_of::<T>()) };
+            unsafe { out.cast::<u8>().write_bytes(0, size_of::<B::Value>()) };
         }
         status
     }
@@ -141,14 +191,13 @@ pub(super) trait Object {
     const VALUE_SIZE: Option<u32>;
 }
 
-impl<T, F, A> Object for AsyncOperationTask<T, F, A>
+impl<B, A> Object for OperationTask<B, A>
 where
-    T: AsyncValueType,
-    F: Future<Output = T> + Send + 'static,
+    B: TaskBody<Value: AsyncValueType>,
     A: Allocator + Send + 'static,
 {
     const VALUE_SIZE: Option<u32> =
-        if size_of::<T>() <= u32::MAX as usize { Some(size_of::<T>() as u32) } else { None };
+        if size_of::<B::Value>() <= u32::MAX as usize { Some(size_of::<B::Value>() as u32) } else { None };
 
     unsafe fn operation<'a>(this: *mut c_void) -> Operation<'a> {
         // SAFETY: this function's contract.

@@ -1,0 +1,57 @@
+//! A reference count that never wraps `[C3]`.
+
+use crate::{
+    fail::{FailFast, fail_fast},
+    sync::{AtomicUsize, Ordering},
+};
+
+/// A count above half its range is an error that has not wrapped yet.
+const LIMIT: usize = usize::MAX / 2;
+
+/// How many references an object has: one word, one read-modify-write a change.
+///
+/// Half the range, less than none, and a reference from a count of zero (an object revived from its own `Drop`) stop the machine: bug
+/// check 0x139, parameter 14. IRQL: any.
+///
+/// ```
+/// let count = ntcom_exec::ReferenceCount::one();
+/// assert_eq!(count.add(), 2);
+/// assert_eq!(count.remove(), 1);
+/// assert_eq!(count.remove(), 0, "whoever gets this destroys the object");
+/// ```
+#[repr(transparent)]
+pub struct ReferenceCount(AtomicUsize);
+
+impl ReferenceCount {
+    /// The count of a new object.
+    #[must_use]
+    pub fn one() -> Self {
+        Self(AtomicUsize::new(1))
+    }
+
+    /// One more. Returns the new count.
+    pub fn add(&self) -> usize {
+        // Relaxed: whoever hands out a reference has one.
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        if before == 0 || before >= LIMIT {
+            fail_fast(FailFast::ReferenceCount);
+        }
+        before + 1
+    }
+
+    /// One less. Returns the new count; at zero everything that was done with the object has been done before.
+    #[must_use = "at zero the object is the caller's to destroy"]
+    pub fn remove(&self) -> usize {
+        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        if before == 0 || before > LIMIT {
+            fail_fast(FailFast::ReferenceCount);
+        }
+        before - 1
+    }
+}
+
+impl core::fmt::Debug for ReferenceCount {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("ReferenceCount").field(&self.0.load(Ordering::Relaxed)).finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! Bodies: what a task runs, and how it tells a value from a failure.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::NTSTATUS;
+
+/// What a task polls: a future that ends with a value or with the reason why there is none.
+///
+/// Both kinds of futures are bodies through a wrapper: [`Infallible`] and [`Fallible`]. Polled and dropped at the executor's IRQL,
+/// by one processor at a time `[T2]`.
+pub trait TaskBody: Send + 'static {
+    /// What a Completed task yields.
+    type Value: Copy + Send + 'static;
+
+    /// As [`Future::poll`]. An error ends the task with that status `[C20]`.
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>>;
+}
+
+pin_project! {
+    /// The body of a future whose output is the value. Transparent: a place for one is a place for the other.
+    #[repr(transparent)]
+    #[derive(Debug)]
+    pub struct Infallible<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+pin_project! {
+    /// The body of a future whose output is `Result<value, NTSTATUS>`. Transparent: a place for one is a place for the other.
+    #[repr(transparent)]
+    #[derive(Debug)]
+    pub struct Fallible<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> TaskBody for Infallible<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Copy + Send + 'static,
+{
+    type Value = F::Output;
+
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<F::Output, NTSTATUS>> {
+        self.project().future.poll(context).map(Ok)
+    }
+}
+
+impl<T, F> TaskBody for Fallible<F>
+where
+    T: Copy + Send + 'static,
+    F: Future<Output = Result<T, NTSTATUS>> + Send + 'static,
+{
+    type Value = T;
+
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, NTSTATUS>> {
+        self.project().future.poll(context)
+    }
+}
