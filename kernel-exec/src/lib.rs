@@ -32,12 +32,12 @@ mod task;
 #[cfg(all(feature = "sim", not(loom)))]
 mod tracker;
 
-pub use alloc::{Allocator, GlobalAllocator};
+pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(all(feature = "sim", not(loom)))]
 pub use dpc::{DpcPort, spawn_dpc_task, spawn_dpc_task_cancellable};
-pub use fail::fail_fast_corrupt_interface;
+pub use fail::{fail_fast_corrupt_interface, no_unwind};
 pub use no_executor::NoExecutor;
 #[cfg(any(loom, not(feature = "sim")))]
 pub use no_executor::NoExecutor as DpcPort;

@@ -28,22 +28,31 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
+pub mod alloc;
 #[cfg(feature = "async-com")]
 pub mod async_com;
 pub mod com;
+mod declare;
 
+pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]
 pub use async_com::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationTask, AsyncOperationVtbl,
-    AsyncStatus, AsyncValueType, spawn_async_operation, spawn_async_operation_cancellable,
-    spawn_async_operation_error, spawn_async_operation_error_raw, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable,
+    AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationTask, AsyncOperationVtbl,
+    AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, spawn_async_operation,
+    spawn_async_operation_cancellable, spawn_async_operation_error, spawn_async_operation_error_raw,
+    spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
-pub use com::{ComRc, GUID, IUnknownRaw, IUnknownVtbl, Interface};
+pub use com::{
+    AbiType, AbiValue, ComObject, ComRc, Derived, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface,
+    InterfaceOf, This,
+};
+#[doc(hidden)]
+pub use declare::__private;
 pub use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, is_cancellation_requested, on_cancel,
+    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, is_cancellation_requested, on_cancel,
     take_cancellation_request, try_finally, yield_now,
 };
+pub use ntcom_macros::{AbiType, AbiValue};
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "async-com"))]

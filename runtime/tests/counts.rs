@@ -92,3 +92,69 @@ fn a_wake_is_one_read_modify_write_and_one_kernel_call_at_most() {
         drop(stored);
     });
 }
+
+mod declared {
+    use ntcom::{
+        AsyncBody, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS,
+        declare_com_interface, pin_init,
+    };
+
+    declare_com_interface! {
+        pub(crate) trait ICounted: IUnknown {
+            const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7b01);
+            async fn named(&self) -> u64;
+            #[opaque]
+            async fn opaque(&self, n: u64) -> u64;
+            fn at_once(&self) -> u64;
+        }
+    }
+
+    pub(crate) struct Counted;
+
+    // SAFETY: the bodies touch nothing.
+    unsafe impl ICounted for Counted {
+        type Allocator = GlobalAllocator;
+        type NamedFuture = core::future::Ready<u64>;
+        fn named(&self) -> impl InitBoxTrait<Self::NamedFuture, Self::Allocator, NTSTATUS> {
+            InitBox::new(GlobalAllocator, pin_init!(core::future::ready(7)))
+        }
+        fn opaque(&self, n: u64) -> impl AsyncBody<u64, Self::Allocator, NTSTATUS> {
+            InitBox::new(GlobalAllocator, pin_init!(async move { n }))
+        }
+        fn at_once(&self) -> u64 {
+            7
+        }
+    }
+
+    pub(crate) fn object() -> ntcom::ComRc<ICountedRaw> {
+        ComObject::<_, ICountedRaw>::new(Counted).unwrap()
+    }
+}
+
+#[test]
+fn a_declared_method_is_one_allocation_and_five_read_modify_writes_in_both_forms() {
+    use declared::ICountedClient as _;
+    in_kernel(|| {
+        let object = declared::object();
+        let named = cost(|| assert_eq!(object.named().unwrap().result(), Ok(7)));
+        let opaque = cost(|| assert_eq!(object.opaque(7).unwrap().result(), Ok(7)));
+        for cost in [named, opaque] {
+            assert_eq!((cost.allocations, cost.frees), (1, 1));
+            // Start running, complete, last release; and the object's AddRef and Release.
+            assert_eq!(cost.rmw, 5);
+            assert_eq!(cost.dpcs_run, 1);
+        }
+    });
+}
+
+#[test]
+fn an_object_is_one_allocation_and_a_call_at_once_touches_no_word() {
+    use declared::ICountedClient as _;
+    in_kernel(|| {
+        let made = cost(|| drop(declared::object()));
+        assert_eq!((made.allocations, made.frees, made.rmw), (1, 1, 1));
+        let object = declared::object();
+        let call = cost(|| assert_eq!(object.at_once(), Ok(7)));
+        assert_eq!((call.rmw, call.loads, call.stores, call.kernel_calls), (0, 0, 0, 0));
+    });
+}

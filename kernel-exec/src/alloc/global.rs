@@ -2,7 +2,7 @@
 
 use core::{alloc::Layout, ptr::NonNull};
 
-use super::Allocator;
+use super::{Allocator, NonPaged};
 use crate::nt;
 
 /// Every allocation of this crate has this pool tag: `Ntcm` as a debugger prints it.
@@ -71,3 +71,6 @@ unsafe impl Allocator for GlobalAllocator {
         unsafe { nt::free_pool(base.as_ptr(), size, TAG) }
     }
 }
+
+// SAFETY: it is.
+unsafe impl NonPaged for GlobalAllocator {}

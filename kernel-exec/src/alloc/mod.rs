@@ -55,3 +55,20 @@ pub unsafe trait Allocator {
     /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this `layout`, and is not used again.
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout);
 }
+
+/// An allocator whose memory is never paged out: what the blocks of tasks and objects come from `[C13]`.
+///
+/// # Safety
+/// [`NON_PAGED`](Allocator::NON_PAGED) is true.
+///
+/// ```
+/// use ntcom_exec::{GlobalAllocator, NonPaged};
+/// fn holds_tasks<A: NonPaged>() {}
+/// holds_tasks::<GlobalAllocator>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` may be paged out: the block of an operation or object may be freed at DISPATCH_LEVEL",
+    label = "not a non-paged allocator",
+    note = "use `GlobalAllocator`, or implement `NonPaged` for an allocator whose `NON_PAGED` is true"
+)]
+pub unsafe trait NonPaged: Allocator {}

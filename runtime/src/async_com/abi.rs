@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use crate::com::{GUID, IUnknownVtbl, Interface};
+use crate::com::{AbiType, AbiValue, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface};
 use ntcom_exec::{NTSTATUS, Status};
 
 /// A value that an operation can yield: `Copy + Send + Sync + 'static`. It is copied to each client that asks, byte by byte, on
@@ -86,6 +86,14 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
     const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
 }
 
+// SAFETY: the table begins with IUnknown's slots.
+unsafe impl<T> Derived for AsyncOperationRaw<T> {
+    type Base = IUnknownRaw;
+}
+
+// SAFETY: `repr(C)`, one pointer.
+unsafe impl<T> AbiType for AsyncOperationRaw<T> {}
+
 // SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
 // SAFETY: as above.
@@ -128,6 +136,18 @@ pub struct AsyncControlRaw {
 unsafe impl Interface for AsyncControlRaw {
     const IID: GUID = GUID::from_u128(0xd0d7cfee_ce81_4ca0_965e_49cff7a6d598);
 }
+
+// SAFETY: the table begins with IUnknown's slots.
+unsafe impl Derived for AsyncControlRaw {
+    type Base = IUnknownRaw;
+}
+
+// SAFETY: `repr(C)`, one pointer.
+unsafe impl AbiType for AsyncControlRaw {}
+// SAFETY: transparent over `i32`.
+unsafe impl AbiType for AsyncStatus {}
+// SAFETY: as above.
+unsafe impl AbiValue for AsyncStatus {}
 
 // SAFETY: every slot may be called on any processor [C13].
 unsafe impl Send for AsyncControlRaw {}

@@ -10,9 +10,9 @@ use super::{
         AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
         AsyncValueType, CompletedHandler,
     },
-    operation::{CONTROL, Head, answer_query, interface_offset},
+    operation::{CONTROL, Head, interface_offset},
 };
-use crate::com::{GUID, IUnknownVtbl};
+use crate::com::{GUID, IUnknownVtbl, unknown::answer_query};
 
 const STATUS: NTSTATUS = NTSTATUS::INSUFFICIENT_RESOURCES;
 

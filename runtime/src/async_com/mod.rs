@@ -7,13 +7,16 @@
 //! | `control` | `IAsyncControl` of our operation | C10, C14–C16 |
 //! | `immortal` | the operation there is no memory for | C11 |
 //! | `spawn` | making operations | C11, C21 |
+//! | `recipe`, `method` | async methods of declared interfaces: what they return, and what becomes of it | C11, C19, C20 |
 //! | `client` | using anybody's operations | C17 |
 
 mod abi;
 mod client;
 mod control;
 mod immortal;
+pub(crate) mod method;
 mod operation;
+mod recipe;
 mod spawn;
 
 pub use abi::{
@@ -21,6 +24,7 @@ pub use abi::{
     CompletedHandler,
 };
 pub use operation::AsyncOperationTask;
+pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{
     spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
     spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,

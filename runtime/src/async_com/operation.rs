@@ -14,7 +14,10 @@ use super::{
     },
     immortal,
 };
-use crate::com::{GUID, IUnknownRaw, IUnknownVtbl, Interface};
+use crate::com::{
+    GUID, IUnknownRaw, IUnknownVtbl, Interface,
+    unknown::{answer_query, visible_count},
+};
 
 /// What stands at the beginning of every operation's block: its interfaces.
 #[repr(C)]
@@ -263,11 +266,6 @@ pub(super) fn interface_offset(iid: GUID) -> Option<usize> {
     }
 }
 
-/// What AddRef and Release tell a client `[C3]`: it saturates, and is 0 only for 0.
-fn visible_count(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 /// The first three slots, for the interface at this offset of the block.
 pub(super) const fn unknown_slots<O: Object, const OFFSET: usize>() -> IUnknownVtbl {
     IUnknownVtbl {
@@ -286,30 +284,6 @@ pub(super) unsafe fn adjust<'a, O: Object, const OFFSET: usize>(this: *mut c_voi
     let first = unsafe { this.byte_sub(OFFSET) };
     // SAFETY: this function's contract.
     unsafe { O::operation(first) }
-}
-
-/// QueryInterface `[C1]`: `interface` gives the pointer for an IID, AddRef'd.
-///
-/// # Safety
-/// `iid` is null or readable, `out` null or writable.
-pub(super) unsafe fn answer_query(
-    iid: *const GUID,
-    out: *mut *mut c_void,
-    interface: impl FnOnce(GUID) -> Option<*mut c_void>,
-) -> NTSTATUS {
-    if out.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null, so writable.
-    unsafe { out.write_unaligned(core::ptr::null_mut()) };
-    if iid.is_null() {
-        return NTSTATUS::INVALID_PARAMETER;
-    }
-    // SAFETY: not null, so readable.
-    let Some(interface) = interface(unsafe { iid.read_unaligned() }) else { return NTSTATUS::NOINTERFACE };
-    // SAFETY: as above.
-    unsafe { out.write_unaligned(interface) };
-    NTSTATUS::SUCCESS
 }
 
 unsafe extern "system" fn query_interface<O: Object, const OFFSET: usize>(

@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr::NonNull};
 
-use super::{E_NOINTERFACE, GUID, IUnknownVtbl, Interface};
+use super::{Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface};
 use crate::NTSTATUS;
 
 /// A counted pointer to an interface of any object, our own or foreign: it owns one reference.
@@ -24,6 +24,7 @@ use crate::NTSTATUS;
 /// # kernel.run(vec![(0, Box::new(|| assert_eq!(same_object(), Ok(true))))]).unwrap();
 /// # }
 /// ```
+#[repr(transparent)]
 pub struct ComRc<I: Interface>(NonNull<I>);
 
 // SAFETY: the count may be changed on any processor [C3]; the interface itself may be used on another one.
@@ -98,6 +99,17 @@ impl<I: Interface> ComRc<I> {
             // SAFETY: the object answered with an AddRef'd pointer to this interface.
             _ => unsafe { ComRc::from_raw(out.cast()) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR),
         }
+    }
+}
+
+/// A pointer to an interface is one to its base.
+impl<I: Derived> core::ops::Deref for ComRc<I> {
+    type Target = ComRc<I::Base>;
+
+    fn deref(&self) -> &ComRc<I::Base> {
+        let this = core::ptr::from_ref(self).cast::<ComRc<I::Base>>();
+        // SAFETY: transparent, and a pointer to an interface is one to its base.
+        unsafe { &*this }
     }
 }
 

@@ -32,7 +32,39 @@ pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 pub unsafe trait Interface {
     /// The interface's identifier.
     const IID: GUID;
+
+    /// Whether a pointer to this interface is also one to the interface with this IID: to itself, to its bases, and to IUnknown.
+    #[must_use]
+    fn answers(iid: &GUID) -> bool {
+        *iid == Self::IID || *iid == IUnknownRaw::IID
+    }
 }
+
+/// An interface with a base: its table begins with the base's slots, so that a pointer to it is a pointer to the base.
+///
+/// # Safety
+/// As it says.
+///
+/// ```
+/// use ntcom::{AsyncOperationRaw, Derived, IUnknownRaw};
+/// fn base_of<I: Derived<Base = IUnknownRaw>>() {}
+/// base_of::<AsyncOperationRaw<u32>>();
+/// ```
+pub unsafe trait Derived: Interface {
+    /// The base.
+    type Base: Interface;
+}
+
+/// The base of every declared interface. Everything that may be used and dropped on any processor can be an object: it is implemented for
+/// all `Send + Sync + 'static` types.
+///
+/// ```
+/// fn can_be_an_object<T: ntcom::IUnknown>() {}
+/// can_be_an_object::<core::sync::atomic::AtomicU32>();
+/// ```
+pub trait IUnknown: Send + Sync + 'static {}
+
+impl<T: Send + Sync + 'static> IUnknown for T {}
 
 /// The slots of `IUnknown`. Offsets 0, 8, 16 on 64-bit.
 #[repr(C)]
@@ -61,4 +93,33 @@ pub struct IUnknownRaw {
 // SAFETY: `repr(C)` with the table's pointer first; the IID is IUnknown's.
 unsafe impl Interface for IUnknownRaw {
     const IID: GUID = GUID::from_u128(0x00000000_0000_0000_C000_000000000046);
+}
+
+/// What AddRef and Release tell a client `[C3]`: it saturates, and is 0 only for 0.
+pub(crate) fn visible_count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// QueryInterface `[C1]`: `interface` gives the pointer for an IID, AddRef'd.
+///
+/// # Safety
+/// `iid` is null or readable, `out` null or writable.
+pub(crate) unsafe fn answer_query(
+    iid: *const GUID,
+    out: *mut *mut c_void,
+    interface: impl FnOnce(GUID) -> Option<*mut c_void>,
+) -> NTSTATUS {
+    if out.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null, so writable.
+    unsafe { out.write_unaligned(core::ptr::null_mut()) };
+    if iid.is_null() {
+        return NTSTATUS::INVALID_PARAMETER;
+    }
+    // SAFETY: not null, so readable.
+    let Some(interface) = interface(unsafe { iid.read_unaligned() }) else { return NTSTATUS::NOINTERFACE };
+    // SAFETY: as above.
+    unsafe { out.write_unaligned(interface) };
+    NTSTATUS::SUCCESS
 }

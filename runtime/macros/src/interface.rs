@@ -1,0 +1,381 @@
+//! What a declaration becomes: the trait that objects implement, the table, the raw interface, and the client's trait.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Path, spanned::Spanned};
+
+use crate::parse::{Interface, Method, Returns};
+
+/// The names of a declaration.
+struct Names {
+    implemented: Ident,
+    vtbl: Ident,
+    raw: Ident,
+    client: Ident,
+}
+
+impl Names {
+    fn of(name: &Ident) -> Self {
+        Self {
+            implemented: name.clone(),
+            vtbl: format_ident!("{name}Vtbl"),
+            raw: format_ident!("{name}Raw"),
+            client: format_ident!("{name}Client"),
+        }
+    }
+}
+
+pub(crate) fn expand(krate: &TokenStream, interface: &Interface) -> TokenStream {
+    let names = Names::of(&interface.name);
+    let parts = [
+        asserts(krate, interface),
+        implemented(krate, interface, &names),
+        vtbl(krate, interface, &names),
+        raw(krate, interface, &names),
+        client(krate, interface, &names),
+    ];
+    quote!(#(#parts)*)
+}
+
+/// The base's companion with this suffix, beside it.
+fn companion(krate: &TokenStream, interface: &Interface, suffix: &str) -> TokenStream {
+    if interface.is_root() {
+        let name = format_ident!("IUnknown{suffix}");
+        return quote!(#krate::com::#name);
+    }
+    let mut path: Path = interface.base.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.ident = format_ident!("{}{suffix}", last.ident, span = last.ident.span());
+    }
+    quote!(#path)
+}
+
+/// What must hold of the types, each said where the type stands.
+fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
+    let mut checks = Vec::new();
+    for method in &interface.methods {
+        for (_, argument) in &method.arguments {
+            checks
+                .push(quote_spanned!(argument.span()=> #krate::__private::crosses_by_value::<#argument>();));
+        }
+        match &method.returns {
+            Returns::Value(None) => {}
+            Returns::Value(Some(value)) => {
+                checks.push(quote_spanned!(value.span()=> #krate::__private::crosses_by_value::<#value>();));
+            }
+            Returns::Operation(operation) => {
+                let value = &operation.value;
+                checks.push(quote_spanned!(value.span()=> #krate::__private::crosses_as_result::<#value>();));
+            }
+        }
+    }
+    quote!(const _: () = { #(#checks)* };)
+}
+
+/// The trait that objects implement.
+fn implemented(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Interface { attributes, visibility, base, .. } = interface;
+    let name = &names.implemented;
+    let unsafety = interface.has_async().then(|| quote!(unsafe));
+    let safety = interface.has_async().then(|| {
+        quote! {
+            ///
+            /// # Safety
+            /// The bodies of the async methods are polled and dropped by the executor: at DISPATCH_LEVEL, on any processor. Neither may
+            /// touch pageable memory, wait, or do anything else that is not allowed there. (That they are `Send` and `'static`, and that
+            /// their blocks are non-paged, the compiler sees to.)
+            #[allow(clippy::missing_safety_doc, reason = "it is there, but not for clippy, because a macro writes it")]
+        }
+    });
+    let allocator = interface.has_async().then(|| {
+        quote! {
+            /// Where the operations' blocks come from.
+            type Allocator: #krate::NonPaged + ::core::marker::Send + 'static;
+        }
+    });
+    let methods = interface.methods.iter().map(|method| implemented_method(krate, method, name));
+    quote! {
+        #(#attributes)*
+        #safety
+        #visibility #unsafety trait #name: #base {
+            #allocator
+            #(#methods)*
+        }
+    }
+}
+
+fn implemented_method(krate: &TokenStream, method: &Method, name: &Ident) -> TokenStream {
+    let Method { attributes, name: method_name, .. } = method;
+    let unsafety = method.is_unsafe.then(|| quote!(unsafe));
+    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
+    let head = quote!(#(#attributes)* #unsafety fn #method_name(&self #(, #arguments)*));
+    match &method.returns {
+        Returns::Value(None) => quote!(#head;),
+        Returns::Value(Some(value)) => quote!(#head -> #value;),
+        Returns::Operation(operation) if operation.opaque => {
+            let output = &operation.output;
+            quote!(#head -> impl #krate::AsyncBody<#output, <Self as #name>::Allocator, #krate::NTSTATUS>;)
+        }
+        Returns::Operation(operation) => {
+            let output = &operation.output;
+            let future = future_name(method_name);
+            let doc = format!("The body of [`{method_name}`](Self::{method_name}).");
+            quote! {
+                #[doc = #doc]
+                type #future: ::core::future::Future<Output = #output> + ::core::marker::Send + 'static;
+                #head -> impl #krate::InitBoxTrait<
+                    <Self as #name>::#future, <Self as #name>::Allocator, #krate::NTSTATUS
+                >;
+            }
+        }
+    }
+}
+
+/// `get_status` → `GetStatusFuture`.
+fn future_name(method: &Ident) -> Ident {
+    let text = method.to_string();
+    let words = text.trim_start_matches("r#").split('_').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    });
+    format_ident!("{}Future", words.collect::<String>(), span = method.span())
+}
+
+/// What a slot returns.
+fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
+    match &method.returns {
+        Returns::Value(None) => TokenStream::new(),
+        Returns::Value(Some(value)) => quote!(-> #value),
+        Returns::Operation(operation) => {
+            let value = &operation.value;
+            quote!(-> *mut #krate::AsyncOperationRaw<#value>)
+        }
+    }
+}
+
+/// The table, and how it is made for an object.
+fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, vtbl, raw, .. } = names;
+    let visibility = &interface.visibility;
+    let base_vtbl = companion(krate, interface, "Vtbl");
+    let slots = interface.methods.iter().map(|method| {
+        let name = &method.name;
+        let doc = format!("The slot of [`{implemented}::{name}`].");
+        let types = method.arguments.iter().map(|(_, found)| found);
+        let result = slot_result(krate, method);
+        quote! {
+            #[doc = #doc]
+            pub #name: ::core::option::Option<
+                unsafe extern "system" fn(this: *mut ::core::ffi::c_void #(, #types)*) #result
+            >,
+        }
+    });
+    let thunks = interface.methods.iter().map(|method| thunk(krate, method, implemented));
+    let method_names: Vec<_> = interface.methods.iter().map(|method| &method.name).collect();
+    let texts: Vec<_> = method_names.iter().map(|name| name.to_string()).collect();
+    let doc = format!("The slots of `{implemented}`.");
+    let overloaded = texts.iter().zip(&method_names).map(|(text, name)| {
+        let message = format!(
+            "`{text}`: a base interface has a method of this name, and an interface has no overloads"
+        );
+        quote_spanned! {name.span()=>
+            const _: () = ::core::assert!(!<#base_vtbl>::__has(#text), #message);
+        }
+    });
+    quote! {
+        #[doc = #doc]
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[allow(non_snake_case, reason = "slots keep the names that they were declared with")]
+        #visibility struct #vtbl {
+            /// The slots of the base interface.
+            pub base: #base_vtbl,
+            #(#slots)*
+        }
+
+        #(#overloaded)*
+
+        impl #vtbl {
+            /// Whether this interface, or one of its bases, has a method of this name.
+            #[doc(hidden)]
+            #[must_use]
+            pub const fn __has(name: &str) -> bool {
+                #krate::__private::contains(&[#(#texts),*], name) || <#base_vtbl>::__has(name)
+            }
+
+            /// The table of an object's interface.
+            #[doc(hidden)]
+            #[allow(
+                clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
+                reason = "written by a macro: a slot's `this` is the object that the table was made for"
+            )]
+            pub const fn __of<__T: #implemented, __I: #krate::Interface>() -> Self {
+                #(#thunks)*
+                Self {
+                    base: <#base_vtbl>::__of::<__T, __I>(),
+                    #(#method_names: ::core::option::Option::Some(#method_names::<__T>),)*
+                }
+            }
+        }
+
+        // SAFETY: the table's slots take the head of an object of this type.
+        unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
+            const VTBL: *const ::core::ffi::c_void =
+                ::core::ptr::from_ref::<#vtbl>(const { &#vtbl::__of::<__T, #raw>() }).cast();
+        }
+    }
+}
+
+/// A slot's function.
+fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStream {
+    let name = &method.name;
+    let result = slot_result(krate, method);
+    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
+    let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
+    let call = quote!(<__T as #implemented>::#name(__object #(, #values)*));
+    let call = if method.is_unsafe { quote!(unsafe { #call }) } else { call };
+    let answer = match &method.returns {
+        Returns::Value(_) => quote!(__answer),
+        Returns::Operation(operation) => {
+            let kind = if operation.fallible { quote!(Fallible) } else { quote!(Infallible) };
+            let spawn = if operation.opaque { quote!(spawn_opaque) } else { quote!(spawn_named) };
+            quote!(unsafe { #krate::__private::#spawn::<__T, _, _, #krate::__private::#kind<_>, _>(__this, __answer) })
+        }
+    };
+    quote! {
+        unsafe extern "system" fn #name<__T: #implemented>(
+            __this: *mut ::core::ffi::c_void #(, #arguments)*
+        ) #result {
+            let __object: &__T = unsafe { #krate::__private::object(__this) };
+            let __answer = #krate::__private::no_unwind(|| #call);
+            #answer
+        }
+    }
+}
+
+/// The interface as clients see it.
+fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, vtbl, raw, .. } = names;
+    let Interface { visibility, iid, .. } = interface;
+    let base_raw = companion(krate, interface, "Raw");
+    let doc = format!(
+        "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
+        names.client
+    );
+    quote! {
+        #[doc = #doc]
+        #[repr(C)]
+        #visibility struct #raw {
+            /// The table.
+            pub vtbl: *const #vtbl,
+        }
+
+        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared, and the pointer is its bases', too.
+        unsafe impl #krate::Interface for #raw {
+            const IID: #krate::GUID = #iid;
+
+            fn answers(iid: &#krate::GUID) -> bool {
+                *iid == <Self as #krate::Interface>::IID || <#base_raw as #krate::Interface>::answers(iid)
+            }
+        }
+
+        // SAFETY: the table begins with the base's.
+        unsafe impl #krate::Derived for #raw {
+            type Base = #base_raw;
+        }
+
+        // SAFETY: `repr(C)`, one pointer.
+        unsafe impl #krate::AbiType for #raw {}
+        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
+        unsafe impl ::core::marker::Send for #raw {}
+        // SAFETY: as above.
+        unsafe impl ::core::marker::Sync for #raw {}
+    }
+}
+
+/// The client's calls.
+fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, vtbl, raw, client } = names;
+    let visibility = &interface.visibility;
+    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
+    let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
+    let errors =
+        "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
+    let duties = interface.methods.iter().map(|method| {
+        method.is_unsafe.then(|| {
+            quote!(
+                ///
+                /// # Safety
+                /// As the interface's method demands.
+            )
+        })
+    });
+    let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
+    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
+    quote! {
+        #[doc = #doc]
+        #visibility trait #client {
+            #(
+                #docs
+                ///
+                /// # Errors
+                #[doc = #errors]
+                #duties
+                #signatures;
+            )*
+        }
+
+        #[allow(
+            clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
+            clippy::not_unsafe_ptr_arg_deref,
+            reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
+        )]
+        impl #client for #krate::ComRc<#raw> {
+            #(#signatures { #bodies })*
+        }
+    }
+}
+
+/// A method's own documentation, or what can be said without.
+fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
+    let docs: Vec<_> =
+        method.attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
+    if docs.is_empty() {
+        let doc = format!("Calls [`{implemented}::{}`].", method.name);
+        quote!(#[doc = #doc])
+    } else {
+        quote!(#(#docs)*)
+    }
+}
+
+fn client_signature(krate: &TokenStream, method: &Method) -> TokenStream {
+    let name = &method.name;
+    let unsafety = method.is_unsafe.then(|| quote!(unsafe));
+    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
+    let value = match &method.returns {
+        Returns::Value(None) => quote!(()),
+        Returns::Value(Some(value)) => quote!(#value),
+        Returns::Operation(operation) => {
+            let value = &operation.value;
+            quote!(#krate::ComRc<#krate::AsyncOperationRaw<#value>>)
+        }
+    };
+    quote!(#unsafety fn #name(&self #(, #arguments)*) -> ::core::result::Result<#value, #krate::NTSTATUS>)
+}
+
+fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStream {
+    let name = &method.name;
+    let values = method.arguments.iter().map(|(name, _)| name);
+    let call = quote! {
+        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
+        let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+        let __result = unsafe { __slot(self.as_ptr().cast() #(, #values)*) };
+    };
+    match &method.returns {
+        Returns::Value(_) => quote!(#call ::core::result::Result::Ok(__result)),
+        Returns::Operation(_) => quote! {
+            #call
+            unsafe { #krate::__private::operation(__result) }
+        },
+    }
+}

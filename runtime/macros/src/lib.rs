@@ -1,0 +1,34 @@
+//! The procedural macros of ntcom: use them through that crate, which documents them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `parse` | the grammar of interfaces, and what is wrong with a declaration |
+//! | `interface` | what a declaration becomes |
+//! | `abi_type` | the derives of `AbiType` and `AbiValue` |
+
+mod abi_type;
+mod interface;
+mod parse;
+
+use proc_macro::TokenStream;
+
+/// What `ntcom::declare_com_interface!` expands to: the path of that crate in parentheses, and the declaration.
+#[proc_macro]
+pub fn declare_com_interface(input: TokenStream) -> TokenStream {
+    let declared = syn::parse(input).and_then(|parse::Input { krate, item }| {
+        parse::interface(item).map(|interface| interface::expand(&krate, &interface))
+    });
+    declared.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// `ntcom::AbiType`: a `repr(C)` or `repr(transparent)` struct of such types.
+#[proc_macro_derive(AbiType)]
+pub fn derive_abi_type(input: TokenStream) -> TokenStream {
+    abi_type::derive(input.into(), abi_type::Which::Type).into()
+}
+
+/// `ntcom::AbiValue`: a `repr(transparent)` struct around such a value.
+#[proc_macro_derive(AbiValue)]
+pub fn derive_abi_value(input: TokenStream) -> TokenStream {
+    abi_type::derive(input.into(), abi_type::Which::Value).into()
+}

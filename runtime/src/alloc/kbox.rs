@@ -1,0 +1,133 @@
+//! `KBox`: a box whose allocation may fail.
+
+use core::{
+    alloc::Layout,
+    mem::ManuallyDrop,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    ptr::NonNull,
+};
+
+use super::{Init, init_with};
+use crate::{Allocator, GlobalAllocator, NTSTATUS};
+
+/// A value in memory of its own, from an [`Allocator`].
+///
+/// IRQL: of allocation and Drop what the allocator allows (≤ DISPATCH_LEVEL for non-paged ones), and what dropping the value needs. `Send`
+/// and `Sync` as the value and the allocator are. Two words for an allocator of size zero: one.
+///
+/// ```
+/// use ntcom::{KBox, NTSTATUS};
+///
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let mut boxed = KBox::new(41_u32).unwrap();
+/// *boxed += 1;
+/// assert_eq!(*boxed, 42);
+///
+/// ntsim::fail_allocation(0);
+/// assert_eq!(KBox::new(41_u32).err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
+/// # }))]).unwrap();
+/// ```
+pub struct KBox<T, A: Allocator = GlobalAllocator> {
+    value: NonNull<T>,
+    allocator: ManuallyDrop<A>,
+}
+
+// SAFETY: it owns the value and the allocator.
+unsafe impl<T: Send, A: Allocator + Send> Send for KBox<T, A> {}
+// SAFETY: sharing it shares both.
+unsafe impl<T: Sync, A: Allocator + Sync> Sync for KBox<T, A> {}
+
+impl<T> KBox<T> {
+    /// A box in non-paged pool.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    pub fn new(value: T) -> Result<Self, NTSTATUS> {
+        Self::new_in(value, GlobalAllocator)
+    }
+}
+
+impl<T, A: Allocator> KBox<T, A> {
+    /// A box in memory of this allocator.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    pub fn new_in(value: T, allocator: A) -> Result<Self, NTSTATUS> {
+        Self::init_in(allocator, init_with(|| Ok(value)))
+    }
+
+    /// A box whose value is built in place.
+    ///
+    /// # Errors
+    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built; else what the initialiser says.
+    pub fn init_in<E: From<NTSTATUS>>(allocator: A, init: impl Init<T, E>) -> Result<Self, E> {
+        // A panic in the initialiser leaks the memory, which is all that can be done: what it has built is not known.
+        let layout = Layout::new::<T>();
+        let memory = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?;
+        let value = memory.cast::<T>();
+        // SAFETY: new memory of the layout, where the value stays until the box is dropped.
+        match unsafe { init.init(value) } {
+            Ok(()) => Ok(Self { value, allocator: ManuallyDrop::new(allocator) }),
+            Err(error) => {
+                // SAFETY: from this allocator with this layout, holding nothing.
+                unsafe { allocator.free(memory, layout) };
+                Err(error)
+            }
+        }
+    }
+
+    /// A pinned box whose value is built in place.
+    ///
+    /// # Errors
+    /// As for [`init_in`](Self::init_in).
+    ///
+    /// ```
+    /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};
+    ///
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// let pinned: Result<_, NTSTATUS> = KBox::pin_in(GlobalAllocator, pin_init!(async { 5_u8 }));
+    /// assert!(pinned.is_ok());
+    /// # }))]).unwrap();
+    /// ```
+    pub fn pin_in<E: From<NTSTATUS>>(allocator: A, init: impl Init<T, E>) -> Result<Pin<Self>, E> {
+        let boxed = Self::init_in(allocator, init)?;
+        // SAFETY: a box does not move its value, and drops it where it is.
+        Ok(unsafe { Pin::new_unchecked(boxed) })
+    }
+}
+
+impl<T, A: Allocator> Deref for KBox<T, A> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the box owns the value.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T, A: Allocator> DerefMut for KBox<T, A> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the box owns the value, and this borrows it alone.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T, A: Allocator> Drop for KBox<T, A> {
+    fn drop(&mut self) {
+        // SAFETY: the box owns the value, which is not used again.
+        unsafe { self.value.drop_in_place() };
+        // SAFETY: taken once, here.
+        let allocator = unsafe { ManuallyDrop::take(&mut self.allocator) };
+        // SAFETY: from this allocator with this layout.
+        unsafe { allocator.free(self.value.cast(), Layout::new::<T>()) };
+    }
+}
+
+impl<T: core::fmt::Debug, A: Allocator> core::fmt::Debug for KBox<T, A> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        T::fmt(self, f)
+    }
+}

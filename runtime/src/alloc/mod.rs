@@ -1,0 +1,7 @@
+//! Memory: values that are built where they are to stay, and boxes that may fail.
+
+mod init;
+mod kbox;
+
+pub use init::{Init, InitWith, from_pin_init, init_with};
+pub use kbox::KBox;

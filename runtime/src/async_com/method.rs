@@ -1,0 +1,148 @@
+//! Async methods of declared interfaces: from a slot's `this` and a recipe to an operation.
+
+use core::{
+    any::TypeId,
+    ffi::c_void,
+    future::Future,
+    marker::PhantomData,
+    mem::offset_of,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll},
+};
+
+use ntcom_exec::{Allocator, Fallible, Infallible, NTSTATUS, NonPaged, TaskBody, no_unwind};
+
+use super::{
+    abi::{AsyncOperationRaw, AsyncValueType},
+    operation::OperationTask,
+    recipe::{AsyncBody, InitBoxTrait},
+};
+use crate::{Init, This};
+
+/// The object whose method is being called, its type forgotten.
+#[derive(Clone, Copy)]
+pub struct Object<'a> {
+    this: NonNull<c_void>,
+    type_id: TypeId,
+    /// The caller's reference.
+    _borrow: PhantomData<&'a ()>,
+}
+
+impl Object<'_> {
+    /// One more reference, if it is of this type.
+    pub(super) fn downcast<T: Send + Sync + 'static>(self) -> Option<This<T>> {
+        if self.type_id != TypeId::of::<T>() {
+            return None;
+        }
+        // SAFETY: of this type, and the caller has a reference, by `spawn_opaque`, which alone makes these.
+        Some(unsafe { This::from_interface(self.this) })
+    }
+}
+
+/// A body, and the object that it is a method of: the body is dropped first, and then the reference `[C19]`.
+#[repr(C)]
+struct Guarded<B, T: Send + Sync + 'static> {
+    body: B,
+    _object: This<T>,
+}
+
+impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
+    type Value = B::Value;
+
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<B::Value, NTSTATUS>> {
+        // SAFETY: `body` is pinned with the whole, and never moved out of it.
+        unsafe { self.map_unchecked_mut(|guarded| &mut guarded.body) }.poll_body(context)
+    }
+}
+
+/// The bodies that a future can be.
+///
+/// # Safety
+/// Transparent over `F`: a place for one is a place for the other.
+pub unsafe trait Wraps<F>: TaskBody<Value: AsyncValueType> {}
+
+// SAFETY: transparent, by their declarations.
+unsafe impl<F> Wraps<F> for Infallible<F>
+where
+    F: Future + Send + 'static,
+    F::Output: AsyncValueType,
+{
+}
+
+// SAFETY: as above.
+unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
+    F: Future<Output = Result<T, NTSTATUS>> + Send + 'static
+{
+}
+
+/// Spawns the operation of a method whose future has a name.
+///
+/// # Safety
+/// `this` is the interface of an object of type `T` that `ComObject` made, and the caller has a reference.
+pub unsafe fn spawn_named<T, F, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
+where
+    T: Send + Sync + 'static,
+    A: NonPaged + Send + 'static,
+    B: Wraps<F>,
+    R: InitBoxTrait<F, A, NTSTATUS>,
+{
+    let (allocator, init) = no_unwind(|| recipe.into_parts());
+    // SAFETY: this function's contract.
+    unsafe { spawn::<T, F, A, B>(this, allocator, init) }
+}
+
+/// Spawns the operation of a method whose future has no name.
+///
+/// # Safety
+/// As for [`spawn_named`].
+pub unsafe fn spawn_opaque<T, O, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
+where
+    T: Send + Sync + 'static,
+    A: NonPaged + Send + 'static,
+    R: AsyncBody<O, A, NTSTATUS>,
+    B: Wraps<R::Body>,
+{
+    let object = Object {
+        // SAFETY: interface pointers are not null.
+        this: unsafe { NonNull::new_unchecked(this) },
+        type_id: TypeId::of::<T>(),
+        _borrow: PhantomData,
+    };
+    let (allocator, init) = no_unwind(|| recipe.into_parts_for(object));
+    // SAFETY: this function's contract.
+    unsafe { spawn::<T, R::Body, A, B>(this, allocator, init) }
+}
+
+/// # Safety
+/// As for [`spawn_named`].
+unsafe fn spawn<T, F, A, B>(
+    this: *mut c_void,
+    allocator: A,
+    init: impl Init<F, NTSTATUS>,
+) -> *mut AsyncOperationRaw<B::Value>
+where
+    T: Send + Sync + 'static,
+    A: Allocator + Send + 'static,
+    B: Wraps<F>,
+{
+    OperationTask::<Guarded<B, T>, A>::spawn_raw(allocator, |place| {
+        // SAFETY: the place for the body, which is not null.
+        let place = unsafe { NonNull::new_unchecked(place) };
+        let body = field::<_, F>(place, offset_of!(Guarded<B, T>, body));
+        // SAFETY: the place for `B`, which is transparent over `F`; it stays there until the executor drops it.
+        no_unwind(|| unsafe { init.init(body) })?;
+        // SAFETY: interface pointers are not null.
+        let this = unsafe { NonNull::new_unchecked(this) };
+        // SAFETY: this function's contract.
+        let object = unsafe { This::<T>::from_interface(this) };
+        // SAFETY: the place for it.
+        unsafe { field(place, offset_of!(Guarded<B, T>, _object)).write(object) };
+        Ok(())
+    })
+}
+
+fn field<S, F>(place: NonNull<S>, offset: usize) -> NonNull<F> {
+    // SAFETY: `offset` is a field's.
+    unsafe { place.byte_add(offset) }.cast()
+}

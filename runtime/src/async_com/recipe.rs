@@ -1,0 +1,191 @@
+//! What an implementation of an async method returns: a recipe for a body, and where its block is to come from.
+
+use core::{future::Future, marker::PhantomData};
+
+use ntcom_exec::{Allocator, NTSTATUS};
+
+use super::method::Object;
+use crate::{Init, This, alloc::InitWith};
+
+/// A recipe for a body `F`: an allocator `A` for the operation's block, and an initialiser that builds the body in it, or fails with
+/// an `E`. What `async fn` methods return.
+///
+/// ```
+/// use ntcom::{GlobalAllocator, InitBox, InitBoxTrait, NTSTATUS, pin_init};
+/// use core::future::Ready;
+///
+/// fn recipe() -> impl InitBoxTrait<Ready<u32>, GlobalAllocator, NTSTATUS> {
+///     InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1)))
+/// }
+/// let (_allocator, _init) = recipe().into_parts();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no recipe for a body `{F}` in a block of `{A}`",
+    note = "write `InitBox::new(allocator, pin_init!(future))`"
+)]
+pub trait InitBoxTrait<F, A: Allocator, E>: Sized {
+    /// The initialiser.
+    type Init: Init<F, E>;
+
+    /// Takes the recipe apart.
+    fn into_parts(self) -> (A, Self::Init);
+}
+
+/// A recipe for a body whose type has no name, such as that of an `async` block, with an output `T`: what `#[opaque] async fn`
+/// methods return.
+///
+/// ```
+/// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
+///
+/// fn recipe(n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+///     InitBox::new(GlobalAllocator, pin_init!(async move { n + 1 }))
+/// }
+/// # drop(recipe(1));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no recipe for a body with output `{T}` in a block of `{A}`",
+    note = "write `InitBox::new(allocator, pin_init!(async move {{ … }}))`; the body must be `Send` and `'static`"
+)]
+pub trait AsyncBody<T, A: Allocator, E>: Sized {
+    /// The body.
+    type Body: Future<Output = T> + Send + 'static;
+    /// The initialiser.
+    type Init: Init<Self::Body, E>;
+
+    /// Takes the recipe apart, for a method of this object.
+    #[doc(hidden)]
+    fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init);
+}
+
+/// The recipe: not a box, but what is needed to make one. There is one allocation, the operation's block, and the body is built in it.
+///
+/// ```
+/// use ntcom::{GlobalAllocator, InitBox, pin_init};
+/// let recipe = InitBox::<core::future::Ready<u8>, _, ntcom::NTSTATUS, _>::new(
+///     GlobalAllocator,
+///     pin_init!(core::future::ready(1)),
+/// );
+/// # drop(recipe);
+/// ```
+pub struct InitBox<F, A, E, I> {
+    allocator: A,
+    init: I,
+    _body: PhantomData<fn() -> (F, E)>,
+}
+
+impl<F, A: Allocator, E, I: Init<F, E>> InitBox<F, A, E, I> {
+    /// A recipe: `init` is followed once the block from `allocator` is there.
+    pub fn new(allocator: A, init: I) -> Self {
+        Self { allocator, init, _body: PhantomData }
+    }
+}
+
+impl<O, F, A: Allocator, G> InitBox<F, A, NTSTATUS, WithThis<O, G>>
+where
+    O: Send + Sync + 'static,
+    G: FnOnce(This<O>) -> F,
+{
+    /// A recipe for a body that reaches its own object: `make` gets a counted pointer to it. The way to do that.
+    ///
+    /// The pointer is one more reference (the operation itself holds one while the body lives, and that costs nothing extra). `O` is the type
+    /// that implements the method, `Self`; for another type the operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
+    ///
+    /// ```
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    /// use ntcom::{
+    ///     AsyncBody, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This, declare_com_interface,
+    /// };
+    ///
+    /// declare_com_interface! {
+    ///     /// Counts.
+    ///     pub trait ICounter: IUnknown {
+    ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a04);
+    ///         /// Adds to the count, and returns it.
+    ///         #[opaque]
+    ///         async fn add(&self, n: u32) -> u32;
+    ///     }
+    /// }
+    ///
+    /// struct Counter(AtomicU32);
+    ///
+    /// // SAFETY: the body touches nothing but an atomic in non-paged pool.
+    /// unsafe impl ICounter for Counter {
+    ///     type Allocator = GlobalAllocator;
+    ///     fn add(&self, n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+    ///         InitBox::with_this(GlobalAllocator, move |this: This<Self>| async move {
+    ///             this.0.fetch_add(n, Ordering::Relaxed) + n
+    ///         })
+    ///     }
+    /// }
+    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// let counter = ComObject::<_, ICounterRaw>::new(Counter(AtomicU32::new(40))).unwrap();
+    /// assert_eq!(counter.add(2).unwrap().result(), Ok(42));
+    /// # }))]).unwrap();
+    /// # }
+    /// ```
+    pub fn with_this(allocator: A, make: G) -> Self {
+        Self { allocator, init: WithThis { make, _object: PhantomData }, _body: PhantomData }
+    }
+}
+
+/// The initialiser of [`InitBox::with_this`], before it knows its object.
+pub struct WithThis<O, G> {
+    make: G,
+    _object: PhantomData<fn(O)>,
+}
+
+/// The same, with its object.
+pub struct MadeWithThis<O, G> {
+    make: G,
+    this: Option<This<O>>,
+}
+
+// SAFETY: the body is written before Ok is returned, and not otherwise.
+unsafe impl<O, F, G: FnOnce(This<O>) -> F> Init<F, NTSTATUS> for MadeWithThis<O, G> {
+    unsafe fn init(self, place: core::ptr::NonNull<F>) -> Result<(), NTSTATUS> {
+        // None: the recipe names another type than its object's.
+        let this = self.this.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+        // SAFETY: this function's contract.
+        unsafe { place.write((self.make)(this)) };
+        Ok(())
+    }
+}
+
+impl<F, A: Allocator, E, I: Init<F, E>> InitBoxTrait<F, A, E> for InitBox<F, A, E, I> {
+    type Init = I;
+
+    fn into_parts(self) -> (A, I) {
+        (self.allocator, self.init)
+    }
+}
+
+impl<T, F, A, E, G> AsyncBody<T, A, E> for InitBox<F, A, E, InitWith<G>>
+where
+    F: Future<Output = T> + Send + 'static,
+    A: Allocator,
+    InitWith<G>: Init<F, E>,
+{
+    type Body = F;
+    type Init = InitWith<G>;
+
+    fn into_parts_for(self, _object: Object<'_>) -> (A, Self::Init) {
+        (self.allocator, self.init)
+    }
+}
+
+impl<T, F, A, O, G> AsyncBody<T, A, NTSTATUS> for InitBox<F, A, NTSTATUS, WithThis<O, G>>
+where
+    F: Future<Output = T> + Send + 'static,
+    A: Allocator,
+    O: Send + Sync + 'static,
+    G: FnOnce(This<O>) -> F,
+{
+    type Body = F;
+    type Init = MadeWithThis<O, G>;
+
+    fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init) {
+        (self.allocator, MadeWithThis { make: self.init.make, this: object.downcast() })
+    }
+}

@@ -1,0 +1,151 @@
+//! `declare_com_interface!`, and what it needs of this crate.
+
+/// Declares a COM interface: a trait for those who implement it, a table, a raw interface, and calls for those who use it.
+///
+/// ```
+/// use ntcom::{
+///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
+/// };
+///
+/// declare_com_interface! {
+///     /// A thermometer.
+///     pub trait IThermometer: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a05);
+///         /// What it is made for, in kelvin: at once.
+///         fn highest(&self) -> u32;
+///         /// Measures: an operation.
+///         async fn measure(&self, channel: u32) -> i32;
+///     }
+/// }
+///
+/// struct Thermometer;
+///
+/// // SAFETY: the body touches no pageable memory and waits for nothing.
+/// unsafe impl IThermometer for Thermometer {
+///     type Allocator = GlobalAllocator;
+///     type MeasureFuture = core::future::Ready<i32>;
+///     fn highest(&self) -> u32 { 400 }
+///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as i32)))
+///     }
+/// }
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+///
+/// let thermometer = ComObject::<_, IThermometerRaw>::new(Thermometer).unwrap();
+/// assert_eq!(thermometer.highest(), Ok(400));
+/// assert_eq!(thermometer.measure(3).unwrap().result(), Ok(293));
+/// # }))]).unwrap();
+/// # }
+/// ```
+///
+/// # What is declared
+///
+/// For `trait IName: IBase` with `const IID: GUID` and methods that take `&self`:
+///
+/// | item | what |
+/// |---|---|
+/// | `IName` | the trait that a type implements whose objects have the interface |
+/// | `INameVtbl` | the table: the base's slots, then one slot a method, in the order of their declaration |
+/// | `INameRaw` | the interface as it crosses: one pointer to the table |
+/// | `INameClient` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
+///
+/// The base is `IUnknown`, or another declared interface, whose `…Vtbl` and `…Raw` must be in scope beside it. A client's pointer to an interface
+/// has the calls of its bases, too.
+///
+/// # Methods
+///
+/// - `fn name(&self, …) -> T`: the slot returns the value, an [`AbiValue`](crate::AbiValue), as are the arguments.
+/// - `async fn name(&self, …) -> T`: the slot returns `*mut AsyncOperationRaw<T>`, never null `[C11]`, which owns one reference. The
+///   implementation names the future (`type NameFuture`) and returns a recipe for it ([`InitBox`](crate::InitBox)); the body is built in the
+///   operation's block, the one allocation. While it lives it holds a reference to its object `[C19]`.
+/// - `#[opaque] async fn …`: the same for futures that have no name, such as those of `async` blocks.
+/// - `async fn … -> Result<T, NTSTATUS>`: `T` crosses; an `Err` ends the operation in state Error `[C20]`.
+/// - `unsafe fn …`: for arguments that the object trusts, such as pointers that it follows. The calls are then unsafe, too.
+///
+/// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
+///
+/// Methods may be called at the IRQL that the interface's author documents; async ones at ≤ DISPATCH_LEVEL if making the recipe allows it.
+#[macro_export]
+macro_rules! declare_com_interface {
+    ($($declaration:tt)*) => {
+        $crate::__private::declare_com_interface! { ($crate) $($declaration)* }
+    };
+}
+
+#[doc(hidden)]
+pub mod __private {
+    //! For the expansion of macros only.
+
+    use core::ffi::c_void;
+
+    pub use ntcom_exec::{Fallible, Infallible, no_unwind};
+    pub use ntcom_macros::declare_com_interface;
+
+    #[cfg(feature = "async-com")]
+    pub use crate::async_com::method::{spawn_named, spawn_opaque};
+    use crate::{AbiType, AbiValue, ComRc, Interface, NTSTATUS, com::object};
+
+    /// An argument, or a result at once.
+    pub const fn crosses_by_value<T: AbiValue>() {}
+
+    /// An async method's result.
+    #[cfg(feature = "async-com")]
+    pub const fn crosses_as_result<T: AbiType + crate::AsyncValueType>() {}
+
+    /// Is this one of the names?
+    #[must_use]
+    pub const fn contains(names: &[&str], name: &str) -> bool {
+        let mut rest = names;
+        while let [first, others @ ..] = rest {
+            if same(first.as_bytes(), name.as_bytes()) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
+
+    const fn same(mut one: &[u8], mut other: &[u8]) -> bool {
+        while let ([a, one_rest @ ..], [b, other_rest @ ..]) = (one, other) {
+            if *a != *b {
+                return false;
+            }
+            (one, other) = (one_rest, other_rest);
+        }
+        one.is_empty() && other.is_empty()
+    }
+
+    /// The object of a slot's `this`.
+    ///
+    /// # Safety
+    /// `this` is the interface of an object of type `T` that `ComObject` made, and the caller has a reference while the result is used.
+    pub unsafe fn object<'a, T>(this: *mut c_void) -> &'a T {
+        // SAFETY: this function's contract.
+        unsafe { object::object(this) }
+    }
+
+    /// The slots of an interface, read afresh: the other side may change them.
+    ///
+    /// # Safety
+    /// The interface's table, if there is one, is a `V`.
+    pub unsafe fn vtbl<I: Interface, V: Copy>(client: &ComRc<I>) -> Result<V, NTSTATUS> {
+        // SAFETY: every interface begins with its table's pointer, and the object lives while there is a reference.
+        let table = unsafe { client.as_ptr().cast::<*const V>().read() };
+        // SAFETY: null, or a table of this type.
+        unsafe { table.as_ref() }.copied().ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)
+    }
+
+    /// What an async method returned.
+    ///
+    /// # Safety
+    /// Null, or an operation with a reference that is the result's.
+    #[cfg(feature = "async-com")]
+    pub unsafe fn operation<T>(
+        raw: *mut crate::AsyncOperationRaw<T>,
+    ) -> Result<ComRc<crate::AsyncOperationRaw<T>>, NTSTATUS> {
+        // SAFETY: this function's contract. Null breaks the contract [C11].
+        unsafe { ComRc::from_raw(raw) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)
+    }
+}
