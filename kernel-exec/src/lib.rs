@@ -49,3 +49,10 @@ pub use task::{
 };
 #[cfg(all(feature = "sim", not(loom)))]
 pub use tracker::{TaskTracker, default_tracker};
+
+/// This build runs on the simulated kernel: the feature `sim` is on, perhaps by another package of the same build. Never true of a driver.
+///
+/// ```
+/// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
+/// ```
+pub const SIMULATED: bool = cfg!(feature = "sim");

@@ -81,11 +81,30 @@ pub mod __private {
     use core::ffi::c_void;
 
     pub use ntcom_exec::{Fallible, Infallible, no_unwind};
+    #[cfg(feature = "async-com")]
     pub use ntcom_macros::declare_com_interface;
+    #[cfg(not(feature = "async-com"))]
+    pub use ntcom_macros::declare_com_interface_at_once as declare_com_interface;
 
     #[cfg(feature = "async-com")]
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
     use crate::{AbiType, AbiValue, ComRc, Interface, NTSTATUS, com::object};
+
+    /// The image contains the simulated kernel.
+    pub const SIMULATED: bool = ntcom_exec::SIMULATED;
+
+    /// Calls a driver's entry function with what the system passes to `DriverEntry`.
+    ///
+    /// # Safety
+    /// The pointers are what the system passes.
+    pub unsafe fn enter<D, R>(
+        entry: unsafe fn(*mut D, *const R) -> NTSTATUS,
+        driver: *mut c_void,
+        registry_path: *const c_void,
+    ) -> NTSTATUS {
+        // SAFETY: this function's contract.
+        no_unwind(|| unsafe { entry(driver.cast(), registry_path.cast()) })
+    }
 
     /// An argument, or a result at once.
     pub const fn crosses_by_value<T: AbiValue>() {}

@@ -33,6 +33,7 @@ pub mod alloc;
 pub mod async_com;
 pub mod com;
 mod declare;
+mod driver;
 
 pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]

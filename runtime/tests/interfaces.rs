@@ -481,7 +481,7 @@ fn a_panic_in_an_initialiser_fails_fast() {
 
 #[test]
 fn a_panic_in_a_method_fails_fast() {
-    let program = || drop(failing().method_panics());
+    let program = || assert_eq!(failing().method_panics(), Ok(()));
     panics_are_fail_fast("a_panic_in_a_method_fails_fast", "in a method", program);
 }
 

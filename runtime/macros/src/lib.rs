@@ -15,8 +15,18 @@ use proc_macro::TokenStream;
 /// What `ntcom::declare_com_interface!` expands to: the path of that crate in parentheses, and the declaration.
 #[proc_macro]
 pub fn declare_com_interface(input: TokenStream) -> TokenStream {
+    declare(input, parse::Build::Async)
+}
+
+/// The same, in a build of ntcom without its feature `async-com`.
+#[proc_macro]
+pub fn declare_com_interface_at_once(input: TokenStream) -> TokenStream {
+    declare(input, parse::Build::AtOnce)
+}
+
+fn declare(input: TokenStream, build: parse::Build) -> TokenStream {
     let declared = syn::parse(input).and_then(|parse::Input { krate, item }| {
-        parse::interface(item).map(|interface| interface::expand(&krate, &interface))
+        parse::interface(item, build).map(|interface| interface::expand(&krate, &interface))
     });
     declared.unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -30,6 +30,15 @@ impl Parse for Input {
     }
 }
 
+/// What the build of ntcom offers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// Async methods too.
+    Async,
+    /// Methods that answer at once.
+    AtOnce,
+}
+
 /// A declared interface.
 pub(crate) struct Interface {
     pub(crate) attributes: Vec<Attribute>,
@@ -97,7 +106,7 @@ impl Errors {
 }
 
 /// Reads a declaration.
-pub(crate) fn interface(item: ItemTrait) -> Result<Interface, Error> {
+pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Error> {
     let mut errors = Errors::default();
     if let Some(unsafety) = &item.unsafety {
         errors.say(
@@ -125,6 +134,9 @@ pub(crate) fn interface(item: ItemTrait) -> Result<Interface, Error> {
             },
             TraitItem::Fn(function) => {
                 check_name(&function.sig.ident, &mut names, &mut errors);
+                if let (Some(asyncness), Build::AtOnce) = (&function.sig.asyncness, build) {
+                    errors.say(asyncness.span, "async methods need the feature `async-com` of ntcom");
+                }
                 match method(function) {
                     Ok(method) => methods.push(method),
                     Err(error) => errors.add(error),

@@ -1,0 +1,39 @@
+//! `driver_entry!`: the entry point of a driver image.
+
+/// Makes a function the entry point of a driver image, `DriverEntry`.
+///
+/// The function is `unsafe fn(driver: *mut D, registry_path: *const R) -> NTSTATUS` for the driver's own types of the two objects
+/// (`wdk_sys::DRIVER_OBJECT` and `wdk_sys::UNICODE_STRING`). It runs at PASSIVE_LEVEL; if it fails the image is freed without Unload. A panic in
+/// it fails fast.
+///
+/// An image that contains the simulated kernel (feature `sim`, which any package of a build can switch on for all) does not compile:
+///
+/// ```compile_fail
+/// unsafe fn entry(driver: *mut core::ffi::c_void, path: *const core::ffi::c_void) -> ntcom::NTSTATUS {
+///     ntcom::NTSTATUS::SUCCESS
+/// }
+/// ntcom::driver_entry!(entry); // in this documentation's tests the simulated kernel is there
+/// ```
+#[macro_export]
+macro_rules! driver_entry {
+    ($entry:path) => {
+        const _: () = ::core::assert!(
+            !$crate::__private::SIMULATED,
+            "this driver image contains the simulated kernel: build it without the feature `sim` of ntcom and ntcom-exec \
+             (build the driver's package alone, with `-p`, if another package of the workspace switches it on)",
+        );
+
+        /// The entry point of this image.
+        ///
+        /// # Safety
+        /// For the system to call.
+        #[unsafe(export_name = "DriverEntry")]
+        pub unsafe extern "system" fn __driver_entry(
+            driver: *mut ::core::ffi::c_void,
+            registry_path: *const ::core::ffi::c_void,
+        ) -> $crate::NTSTATUS {
+            // SAFETY: the system's pointers.
+            unsafe { $crate::__private::enter($entry, driver, registry_path) }
+        }
+    };
+}
