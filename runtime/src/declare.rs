@@ -88,7 +88,7 @@ pub mod __private {
 
     #[cfg(feature = "async-com")]
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
-    use crate::{AbiType, AbiValue, ComRc, Interface, NTSTATUS, com::object};
+    use crate::{AbiValue, ComRc, Interface, NTSTATUS, com::object};
 
     /// The image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
@@ -111,7 +111,7 @@ pub mod __private {
 
     /// An async method's result.
     #[cfg(feature = "async-com")]
-    pub const fn crosses_as_result<T: AbiType + crate::AsyncValueType>() {}
+    pub const fn crosses_as_result<T: crate::AbiType + crate::AsyncValueType>() {}
 
     /// Is this one of the names?
     #[must_use]

@@ -223,7 +223,22 @@ impl<T> This<T> {
     ///
     /// # Safety
     /// `this` is the interface of an object of type `T` that [`ComObject`] made, and the caller has a reference.
-    pub(crate) unsafe fn from_interface(this: NonNull<c_void>) -> Self {
+    ///
+    /// ```
+    /// use core::ptr::NonNull;
+    /// use ntcom::{ComRc, Interface, InterfaceOf, This};
+    ///
+    /// /// The value of an object that this driver made itself.
+    /// ///
+    /// /// # Safety
+    /// /// `ours` is an object of type `T`.
+    /// unsafe fn value_of<T, I: InterfaceOf<T>>(ours: &ComRc<I>) -> Option<This<T>> {
+    ///     let this = NonNull::new(ours.as_ptr())?;
+    ///     // SAFETY: an object of that type, by this function's contract.
+    ///     Some(unsafe { This::from_interface(this.cast()) })
+    /// }
+    /// ```
+    pub unsafe fn from_interface(this: NonNull<c_void>) -> Self {
         let head = this.cast::<Head<T>>();
         // SAFETY: this function's contract.
         unsafe { head.as_ref() }.count.add();
