@@ -7,7 +7,7 @@ use core::{
 };
 
 use futures_util::future::join;
-use ntcom::{is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
+use ntcom::{KBox, is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
 
 use crate::{
     call::{self, Answer},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A part of a script.
-struct Part {
+pub struct Part {
     operation: usize,
     script: Script,
     number: u8,
@@ -29,9 +29,17 @@ struct Part {
 }
 
 impl Part {
-    fn new(operation: usize, script: Script, part: usize) -> Self {
+    /// The part with this number.
+    #[must_use]
+    pub fn new(operation: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
         Self { operation, script, number: part as u8, at, end, inside: None }
+    }
+
+    /// The operation whose body it belongs to.
+    #[must_use]
+    pub fn operation(&self) -> usize {
+        self.operation
     }
 
     fn is_cleanup(&self) -> bool {
@@ -147,7 +155,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
 }
 
 /// Adds to what a body has seen.
-fn log(world: &World, operation: usize, entry: u64) {
+pub fn log(world: &World, operation: usize, entry: u64) {
     let log = &world.slot(operation).body.log;
     log.set(mix(log.get(), entry));
     world.happened(operation, Event::Saw(log.get()));
@@ -166,10 +174,19 @@ fn release_link(world: &World, operation: usize) {
 }
 
 /// A body: it knows when it is polled and dropped.
-struct Body<F> {
+pub struct Body<F> {
     operation: usize,
     shape: Shape,
+    /// Memory of its own, if its initialiser has allocated some.
+    _memory: Option<KBox<[u8; 40]>>,
     inner: F,
+}
+
+impl<F> Body<F> {
+    /// A body around a future.
+    pub fn new(operation: usize, script: Script, memory: Option<KBox<[u8; 40]>>, inner: F) -> Self {
+        Self { operation, shape: script.shape, _memory: memory, inner }
+    }
 }
 
 impl<F: Future> Future for Body<F> {
@@ -191,6 +208,7 @@ impl<F: Future> Future for Body<F> {
             if !ntsim::in_dpc() {
                 fail("C13", format!("operation {operation} is polled outside of a DPC"));
             }
+            alive(world, operation);
             body.polls.set(body.polls.get() + 1);
             body.asked.set(false);
             world.happened(operation, Event::Polled);
@@ -232,9 +250,20 @@ impl<F> Drop for Body<F> {
                 fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
             }
             ntsim::preemption_point();
+            alive(world, operation);
+            body.object.set(None);
             drop(body.kept.take());
             release_link(world, operation);
         });
+    }
+}
+
+/// The object of a body that is polled or dropped.
+fn alive(world: &World, operation: usize) {
+    if let Some(object) = world.slot(operation).body.object.get()
+        && world.objects[object].drops.get() > 0
+    {
+        fail("C19", format!("object {object} is gone, and the body of operation {operation} is not"));
     }
 }
 
@@ -242,10 +271,15 @@ fn fail(rule: &'static str, message: String) -> ! {
     ntsim::fail(rule, message)
 }
 
-/// The body of this operation.
+/// The body of a spawned operation.
 pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
+    Body::new(operation, script, None, self::script::<T>(operation, script))
+}
+
+/// What a body does.
+pub fn script<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
     let part = move |part| Part::new(operation, script, part);
-    let inner = async move {
+    async move {
         match script.shape {
             Shape::Plain => part(0).await,
             Shape::TryFinally => {
@@ -273,6 +307,5 @@ pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = 
             }
         }
         T::of(operation)
-    };
-    Body { operation, shape: script.shape, inner }
+    }
 }

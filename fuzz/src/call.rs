@@ -348,6 +348,12 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if !slot.bodyless.get() && slot.body.drops.get() == 0 {
             ntsim::fail("C8", format!("operation {operation} has ended, and its body has not been dropped"));
         }
+        if let Some(object) = slot.object.get()
+            && world.objects[object].drops.get() == 0
+            && world.is_let_go(object, operation)
+        {
+            ntsim::fail("C19", format!("operation {operation} has ended, and still holds object {object}"));
+        }
     });
 }
 

@@ -91,7 +91,7 @@ pub struct VtableInput {
 
 impl Input for VtableInput {
     const TARGET: &'static str = "vtable";
-    const MAGIC: &'static [u8] = b"NTV1";
+    const MAGIC: &'static [u8] = b"NTV2";
     const HEADER: usize = 4;
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
@@ -123,7 +123,7 @@ pub struct SchedulesInput {
 
 impl Input for SchedulesInput {
     const TARGET: &'static str = "schedules";
-    const MAGIC: &'static [u8] = b"NTS1";
+    const MAGIC: &'static [u8] = b"NTS2";
     const HEADER: usize = 8;
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
@@ -172,17 +172,17 @@ mod tests {
     fn a_foreign_file_is_told_from_a_truncated_one() {
         let foreign = VtableInput::decode(b"\x7fELF").unwrap_err();
         assert!(matches!(foreign, Malformed::Foreign { .. }), "{foreign}");
-        assert!(matches!(VtableInput::decode(b"NTS1").unwrap_err(), Malformed::Foreign { .. }));
-        let cut = VtableInput::decode(b"NTV1\x00\x00").unwrap_err();
+        assert!(matches!(VtableInput::decode(b"NTS2").unwrap_err(), Malformed::Foreign { .. }));
+        let cut = VtableInput::decode(b"NTV2\x00\x00").unwrap_err();
         assert_eq!(cut, Malformed::Truncated { length: 6, missing: 2 });
         assert!(matches!(SchedulesInput::decode(b"NT").unwrap_err(), Malformed::Truncated { .. }));
-        assert!(matches!(SchedulesInput::decode(b"NTS1\x00").unwrap_err(), Malformed::Truncated { .. }));
+        assert!(matches!(SchedulesInput::decode(b"NTS2\x00").unwrap_err(), Malformed::Truncated { .. }));
     }
 
     #[test]
     fn every_record_is_an_operation() {
         for head in 0..=255_u8 {
-            let mut data = b"NTS1\x02\0\0\0".to_vec();
+            let mut data = b"NTS2\x02\0\0\0".to_vec();
             data.extend([head, 0x35, 7, 200]);
             let input = SchedulesInput::decode(&data).unwrap();
             assert_eq!(input.processors, 4);

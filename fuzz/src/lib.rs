@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `input` | a corpus file: header and records |
 //! | `ops`, `script`, `value` | the operation grammar: what clients do, what bodies do, what they yield |
-//! | `world`, `body`, `call`, `perform` | doing it to the shipping runtime, through its vtables |
+//! | `world`, `body`, `call`, `declared`, `perform` | doing it to the shipping runtime, through its vtables |
 //! | `model` | the sequential reference model |
 //! | `vtable`, `schedules` | the oracles of the two targets |
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
@@ -17,7 +17,9 @@
 
 pub mod body;
 pub mod call;
+pub mod call_op;
 pub mod coverage;
+pub mod declared;
 pub mod input;
 pub mod model;
 pub mod mutate;

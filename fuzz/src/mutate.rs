@@ -130,6 +130,6 @@ mod tests {
     fn whatever_comes_out_is_an_input() {
         check::<VtableInput>(b"");
         check::<VtableInput>(b"garbage");
-        check::<SchedulesInput>(b"NTS1");
+        check::<SchedulesInput>(b"NTS2");
     }
 }

@@ -1,17 +1,19 @@
 //! The operation grammar: what clients do, four bytes an operation, every four bytes an operation.
 //!
 //! ```text
-//! vtable     "NTV1"                              record*
-//! schedules  "NTS1"  processors  flags  0  0     record*
+//! vtable     "NTV2"                              record*
+//! schedules  "NTS2"  processors  flags  0  0     record*
 //! record     opcode | processor << 6    target   a   b
 //! ```
 //!
-//! A `Spawn` takes the record after it too: its steps are `a b` and the next four bytes. What a target means is decided when the
+//! A `Spawn` and a `Call` take the record after them too: their steps are `a b` and the next four bytes. What a target means is decided when the
 //! operation is done: the n-th of the operations that the processor holds a reference to, so that nearly every step reaches one.
 //! A change that gives existing inputs another meaning is a new version number, and a breaking change.
 
 use core::fmt;
 
+pub use crate::call_op::{Call, Init, Method};
+use crate::declared::OBJECTS;
 use crate::script::{STEPS, Script, Shape};
 use crate::value::Kind;
 
@@ -75,6 +77,19 @@ pub enum Handler {
     Releases,
     /// Null.
     Null,
+}
+
+/// What is done to an object, besides calling its async methods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectOp {
+    /// `AddRef`.
+    AddRef,
+    /// `Release`.
+    Release,
+    /// `QueryInterface`, for one of four interfaces.
+    Query(u8),
+    /// The method that answers at once.
+    Echo(u8),
 }
 
 /// What one client does once.
@@ -145,8 +160,19 @@ pub enum Op {
     Lower,
     /// Moves the clock by two ticks.
     AdvanceTime,
-    /// The next pool allocation fails.
-    FailAllocation,
+    /// The next pool allocation fails, or the one after it.
+    FailAllocation(u8),
+    /// Calls an async method of an object, which is made if there is none.
+    Call {
+        /// Of which object.
+        object: usize,
+        /// Which method, and what its body does.
+        call: Call,
+        /// Every processor gets a reference to the operation.
+        shared: bool,
+    },
+    /// Does something else to an object.
+    Object(usize, ObjectOp),
     /// Cancels every task of the tracker.
     CancelAll,
     /// Three bytes for the schedule: not a step.
@@ -159,7 +185,9 @@ impl Op {
     #[must_use]
     pub fn or_else(self, room: bool, wakers: bool, handles: bool) -> Self {
         match self {
-            Self::Spawn { .. } | Self::SpawnError { .. } if !room => Self::GetResult(Out::Given),
+            Self::Spawn { .. } | Self::SpawnError { .. } | Self::Call { .. } if !room => {
+                Self::GetResult(Out::Given)
+            }
             Self::WakeStash { index, .. } | Self::CloneStash(index) | Self::DropStash(index) if !wakers => {
                 Self::OpenGate(index % crate::script::GATES as u8)
             }
@@ -194,16 +222,18 @@ impl Op {
             Self::Raise => 20,
             Self::Lower => 21,
             Self::AdvanceTime => 22,
-            Self::FailAllocation => 23,
+            Self::FailAllocation(_) => 23,
             Self::CancelAll => 24,
             Self::Schedule(_) => 25,
+            Self::Call { .. } => 26,
+            Self::Object(..) => 27,
         }
     }
 
     /// A command to the executor, or to the world, rather than a slot call.
     #[must_use]
     pub const fn is_command(&self) -> bool {
-        !matches!(self.number(), 3..=12)
+        !matches!(self.number(), 3..=12 | 26 | 27)
     }
 
     /// Done to an operation, a waker or a handle; the others only change what the next ones meet.
@@ -243,7 +273,9 @@ impl fmt::Display for Step {
             | Op::Raise
             | Op::Lower
             | Op::AdvanceTime
-            | Op::FailAllocation
+            | Op::FailAllocation(_)
+            | Op::Call { .. }
+            | Op::Object(..)
             | Op::CancelAll
             | Op::Schedule(_) => Ok(()),
             _ => write!(f, " on its held operation #{} (modulo)", self.target),
@@ -322,12 +354,28 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
         26 => Op::Lower,
         27 => match a % 4 {
             0 | 1 => Op::AdvanceTime,
-            2 => Op::FailAllocation,
+            2 => Op::FailAllocation(b & 1),
             _ => Op::CancelAll,
         },
-        28 => Op::GetStatus(out),
-        29 => Op::GetResult(out),
-        30 => Op::Query(via, Iid::Control, Out::Given),
+        28 | 29 => {
+            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
+            rest = after;
+            let [s2, s3, s4, s5] = *tail;
+            Op::Call {
+                object: usize::from(target >> 5 & 1) % OBJECTS,
+                call: Call::decode(*target, [a, b, s2, s3, s4, s5]),
+                shared: target >> 6 & 1 == 0,
+            }
+        }
+        30 => {
+            let op = match a % 4 {
+                0 => ObjectOp::AddRef,
+                1 => ObjectOp::Release,
+                2 => ObjectOp::Query(b),
+                _ => ObjectOp::Echo(b),
+            };
+            Op::Object(usize::from(target & 1) % OBJECTS, op)
+        }
         _ => Op::Schedule([*target, a, b]),
     };
     Some((Step { processor: head >> 6, target: *target, op }, rest))

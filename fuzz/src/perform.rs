@@ -9,7 +9,8 @@ use crate::{
     body::body,
     call::{self, Answer, OutValue},
     coverage::{hit, meet, situation},
-    ops::{Handler, Op, Out, STATUSES, Step, Via},
+    declared,
+    ops::{Call, Handler, ObjectOp, Op, Out, STATUSES, Step, Via},
     script::{GATES, Script},
     value::{Aligned, Kind, Padded, Page, Value},
     world::World,
@@ -164,9 +165,24 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
             ntsim::advance_time(TWO_TICKS);
             command()
         }
-        Op::FailAllocation => {
-            ntsim::fail_allocation(0);
+        Op::FailAllocation(nth) => {
+            ntsim::fail_allocation(nth.into());
             command()
+        }
+        Op::Call { object, call, shared } => {
+            let operation = declared_call(
+                world,
+                processor,
+                processors,
+                object,
+                call,
+                if shared { processors } else { 1 },
+            )?;
+            on(operation, NOTHING)
+        }
+        Op::Object(number, op) => {
+            let answer = object_op(world, processor, number, op)?;
+            Some(Done { operation: None, answer })
         }
         Op::CancelAll => {
             ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
@@ -174,6 +190,85 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::Schedule(_) => None,
     }
+}
+
+/// The object with this number, for a processor that holds it. Made with a reference for each processor where there is none.
+fn object(world: &World, processor: usize, processors: usize, number: usize) -> Option<()> {
+    let object = &world.objects[number];
+    if object.this.get().is_null() && !object.making.replace(true) {
+        let this = declared::make(number);
+        object.making.set(false);
+        object.this.set(this?);
+        object.ledger.set(1);
+        object.own(processor, 1);
+        for other in (0..processors).filter(|other| *other != processor) {
+            declared::add_ref(world, number);
+            object.own(other, 1);
+        }
+    }
+    (object.references[processor].get() > 0).then_some(())
+}
+
+/// Calls an async method. The result is the operation.
+fn declared_call(
+    world: &World,
+    processor: usize,
+    processors: usize,
+    number: usize,
+    call: Call,
+    owners: usize,
+) -> Option<usize> {
+    object(world, processor, processors, number)?;
+    let operation = make(world, call.method.kind(), None)?;
+    let slot = world.slot(operation);
+    slot.object.set(Some(number));
+    slot.may_fail.set(call.failure());
+    let raw = declared::call(world, number, operation, call);
+    // No body was made: there was no memory, or the initialiser has failed.
+    if slot.body.object.get().is_none() && slot.body.drops.get() == 0 {
+        slot.bodyless.set(true);
+    }
+    publish(world, operation, raw, processor, owners);
+    Some(operation)
+}
+
+fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Option<Answer> {
+    let object = &world.objects[number];
+    if object.references[processor].get() == 0 {
+        return None;
+    }
+    let flag = |zero: bool| Answer { status: zero.into(), out: OutValue::None };
+    Some(match op {
+        ObjectOp::AddRef => {
+            let zero = declared::add_ref(world, number);
+            object.own(processor, 1);
+            flag(zero)
+        }
+        ObjectOp::Release => {
+            object.own(processor, -1);
+            flag(declared::release(world, number))
+        }
+        ObjectOp::Query(which) => {
+            let (status, right) = declared::query(world, number, which);
+            if status == NTSTATUS::SUCCESS.to_u32() {
+                object.own(processor, 1);
+            }
+            if !right || (status == NTSTATUS::SUCCESS.to_u32()) != declared::has(which) {
+                ntsim::fail(
+                    "C1",
+                    format!("QueryInterface of object {number} answers {status:#x}, pointer right: {right}"),
+                );
+            }
+            Answer { status, out: OutValue::None }
+        }
+        ObjectOp::Echo(argument) => {
+            let answer = declared::echo(world, number, argument.into());
+            if answer != u32::from(argument) + number as u32 {
+                ntsim::fail("layout", format!("object {number} echoes {argument} as {answer}"));
+            }
+            NOTHING
+        }
+    })
 }
 
 /// To DISPATCH_LEVEL, if the program is not there already.
@@ -308,6 +403,14 @@ pub fn release_everything(world: &World) {
     }
     while let Some((_, handle)) = world.take_handle(0) {
         drop(handle);
+    }
+    for (number, object) in world.objects.iter().enumerate() {
+        for processor in 0..PROCESSORS {
+            while object.references[processor].get() > 0 {
+                object.own(processor, -1);
+                declared::release(world, number);
+            }
+        }
     }
     for operation in 0..world.spawned.get() {
         for processor in 0..PROCESSORS {

@@ -93,17 +93,25 @@ fn check(world: &World, operation: usize, step: &Step, status: u32, out: OutValu
                 fail("C6", operation, "get_result is pending after a terminal status".into());
             }
             if status == NTSTATUS::CANCELLED.to_u32() {
-                ended(world, operation, 2);
+                ended_by_cancelled(world, operation);
             } else if success {
                 ended(world, operation, 1);
             } else if !pending && !slot.bodyless.get() {
-                fail("C7", operation, format!("get_result answers {status:#x}"));
+                if slot.may_fail.get().map(stored) != Some(status) {
+                    fail("C7", operation, format!("get_result answers {status:#x}"));
+                }
+                ended(world, operation, 3);
             }
         }
         (Op::GetError(_), OutValue::Number(number)) => {
-            let terminal = number != NTSTATUS::PENDING.to_u32();
-            if terminal && !world.slot(operation).bodyless.get() {
-                ended(world, operation, if number == NTSTATUS::CANCELLED.to_u32() { 2 } else { 1 });
+            let slot = world.slot(operation);
+            match NTSTATUS::from_u32(number) {
+                NTSTATUS::PENDING => {}
+                _ if slot.bodyless.get() => {}
+                NTSTATUS::CANCELLED => ended_by_cancelled(world, operation),
+                NTSTATUS::SUCCESS => ended(world, operation, 1),
+                _ if slot.may_fail.get().map(stored) == Some(number) => ended(world, operation, 3),
+                _ => fail("C7", operation, format!("get_error writes {number:#x}")),
             }
         }
         (Op::Query(_, Iid::Nobodys | Iid::Null, Out::Given), OutValue::Null) => {}
@@ -121,6 +129,18 @@ fn check(world: &World, operation: usize, step: &Step, status: u32, out: OutValu
         }
         (Op::Cancel, _) if !success => fail("C10", operation, format!("cancel answers {status:#x}")),
         _ => {}
+    }
+}
+
+/// What an operation stores that fails with this status `[C7]`.
+fn stored(status: u32) -> u32 {
+    NTSTATUS::from_u32(status).as_failure().to_u32()
+}
+
+/// `STATUS_CANCELLED` is stored: by a cancelled operation, or by one whose body has failed with it and was not asked to stop `[C20]`.
+fn ended_by_cancelled(world: &World, operation: usize) {
+    if world.slot(operation).may_fail.get() != Some(NTSTATUS::CANCELLED.to_u32()) {
+        ended(world, operation, 2);
     }
 }
 
@@ -174,6 +194,13 @@ fn unfinished(world: &World) -> Option<usize> {
 fn everything_has_ended(world: &World) {
     if let Some(operation) = unfinished(world) {
         fail("liveness", operation, "it never ends".into());
+    }
+    for (number, object) in world.objects.iter().enumerate() {
+        let held = object.ledger.get() > 0;
+        if !object.this.get().is_null() && !held && object.drops.get() != 1 {
+            let drops = object.drops.get();
+            ntsim::fail("C19", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+        }
     }
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);

@@ -21,7 +21,7 @@ pub enum Kind {
 
 /// A struct with three bytes of padding.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ntcom::AbiType)]
 pub struct Padded {
     byte: u8,
     word: u32,
@@ -29,7 +29,7 @@ pub struct Padded {
 
 /// A struct aligned beyond what the pool gives.
 #[repr(C, align(64))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ntcom::AbiType)]
 pub struct Aligned([u8; 64]);
 
 /// A large value.

@@ -7,7 +7,7 @@ use core::{cell::Cell, cell::RefCell, ffi::c_void, task::Waker};
 
 use ntcom::CancelHandle;
 
-use crate::{OPERATIONS, PROCESSORS, script::GATES, value::Kind};
+use crate::{OPERATIONS, PROCESSORS, declared::OBJECTS, script::GATES, value::Kind};
 
 /// How many wakers the stash holds.
 pub const STASH: usize = 12;
@@ -45,6 +45,8 @@ pub struct BodyRecord {
     pub spawning: Cell<bool>,
     /// The operation that it holds a reference to.
     pub link: Cell<Option<usize>>,
+    /// The object whose method it is the body of.
+    pub object: Cell<Option<usize>>,
     /// Its own waker.
     pub kept: Cell<Option<Waker>>,
     /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
@@ -73,8 +75,44 @@ pub struct Slot {
     pub handled: Cell<u32>,
     /// Handlers accepted.
     pub handlers: Cell<u32>,
+    /// The object whose method made it.
+    pub object: Cell<Option<usize>>,
+    /// The status that its body may fail with by itself.
+    pub may_fail: Cell<Option<u32>>,
     /// What happened to the body.
     pub body: BodyRecord,
+}
+
+/// An object with declared methods, as its clients see it.
+pub struct Object {
+    /// Its interface; null until it has been made.
+    pub this: Cell<*mut c_void>,
+    /// Client references, by processor.
+    pub references: [Cell<u32>; PROCESSORS],
+    /// References that calls have made and not given up.
+    pub ledger: Cell<u32>,
+    /// How often its value was dropped.
+    pub drops: Cell<u32>,
+    /// Somebody is making it.
+    pub making: Cell<bool>,
+}
+
+impl Object {
+    const fn new() -> Self {
+        Self {
+            this: Cell::new(core::ptr::null_mut()),
+            references: [const { Cell::new(0) }; PROCESSORS],
+            ledger: Cell::new(0),
+            drops: Cell::new(0),
+            making: Cell::new(false),
+        }
+    }
+
+    /// A processor has got, or given up, client references.
+    pub fn own(&self, processor: usize, by: i32) {
+        let count = &self.references[processor];
+        count.set(count.get().saturating_add_signed(by));
+    }
 }
 
 /// A gate: an event that lets one Await pass each time it is opened.
@@ -90,6 +128,8 @@ pub struct Gate {
 pub struct World {
     /// The operations, in the order of their spawns.
     pub slots: [Slot; OPERATIONS],
+    /// The objects with declared methods.
+    pub objects: [Object; OBJECTS],
     /// How many operations there are.
     pub spawned: Cell<usize>,
     /// The gates.
@@ -152,6 +192,8 @@ impl Slot {
             ended: Cell::new(0),
             handled: Cell::new(0),
             handlers: Cell::new(0),
+            object: Cell::new(None),
+            may_fail: Cell::new(None),
             body: BodyRecord {
                 polls: Cell::new(0),
                 drops: Cell::new(0),
@@ -161,6 +203,7 @@ impl Slot {
                 log: Cell::new(0),
                 spawning: Cell::new(false),
                 link: Cell::new(None),
+                object: Cell::new(None),
                 kept: Cell::new(None),
                 asked: Cell::new(false),
                 parts: Cell::new(0),
@@ -173,6 +216,7 @@ impl World {
     const fn new() -> Self {
         Self {
             slots: [const { Slot::new() }; OPERATIONS],
+            objects: [const { Object::new() }; OBJECTS],
             spawned: Cell::new(0),
             gates: RefCell::new([const { Gate { open: false, waiters: Vec::new() } }; GATES]),
             all_open: Cell::new(false),
@@ -198,6 +242,8 @@ impl World {
             slot.ended.set(0);
             slot.handled.set(0);
             slot.handlers.set(0);
+            slot.object.set(None);
+            slot.may_fail.set(None);
             let body = &slot.body;
             body.polls.set(0);
             body.drops.set(0);
@@ -207,9 +253,18 @@ impl World {
             body.log.set(0);
             body.spawning.set(false);
             body.link.set(None);
+            body.object.set(None);
             leak(body.kept.take());
             body.asked.set(false);
             body.parts.set(0);
+        }
+        for object in self.objects.iter().filter(|object| !object.this.get().is_null() || object.making.get())
+        {
+            object.making.set(false);
+            object.this.set(core::ptr::null_mut());
+            object.references.iter().for_each(|count| count.set(0));
+            object.ledger.set(0);
+            object.drops.set(0);
         }
         self.spawned.set(0);
         for gate in self.gates.borrow_mut().iter_mut() {
@@ -227,7 +282,27 @@ impl World {
         self.doing.iter().for_each(|doing| doing.set((0, 0)));
     }
 
-    /// Something has happened to an operation.
+    /// An operation whose body is a method's of this object, and lives.
+    #[must_use]
+    pub fn body_of(&self, object: usize) -> Option<usize> {
+        (0..self.spawned.get()).find(|operation| self.slots[*operation].body.object.get() == Some(object))
+    }
+
+    /// Nobody holds this object any more, as far as can be told: no client, and no operation but those that are known to have ended.
+    #[must_use]
+    pub fn is_let_go(&self, object: usize, ended: usize) -> bool {
+        let over = |(operation, slot): (usize, &Slot)| {
+            slot.object.get() != Some(object)
+                || operation == ended
+                || slot.bodyless.get()
+                || slot.ended.get() != 0
+                || slot.handled.get() > 0
+        };
+        self.objects[object].ledger.get() == 0
+            && self.slots.iter().take(self.spawned.get()).enumerate().all(over)
+    }
+
+    /// Something has happened to an operation, or, numbered after these, to an object.
     pub fn happened(&self, operation: usize, event: Event) {
         self.digest.set(digest(self.digest.get(), operation, event));
     }

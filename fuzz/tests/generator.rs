@@ -64,7 +64,7 @@ fn a_call_without_a_reference_is_reported() {
 /// One input gives one run: the same steps, the same counts, the same trace.
 #[test]
 fn a_run_is_determined_by_its_input() {
-    let mut data = b"NTS1\x01\0\0\0".to_vec();
+    let mut data = b"NTS2\x01\0\0\0".to_vec();
     for byte in 0..160_u32 {
         data.push((byte.wrapping_mul(2_654_435_761) >> 24) as u8);
     }

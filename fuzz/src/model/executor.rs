@@ -6,6 +6,13 @@ use crate::{ops::Handler, world::Event};
 /// The executor's poll budget, which is part of what is compared: polls are counted.
 const BUDGET: u32 = ntcom_exec::DEFAULT_POLL_BUDGET.get();
 
+const CANCELLED: u32 = 0xC000_0120;
+
+/// What is stored for a failure: severities 0 and 1 are success and information `[C7]`.
+pub(super) fn as_failure(status: u32) -> u32 {
+    if status >> 31 == 0 { 0xC000_0001 } else { status }
+}
+
 impl Model {
     /// Puts a scheduled task into the DPC queue, which a processor below DISPATCH_LEVEL empties at once.
     pub(super) fn enqueue(&mut self, operation: usize) {
@@ -45,13 +52,20 @@ impl Model {
             let task = &mut self.tasks[operation];
             // The request that this poll shows to the body; taking it clears it.
             task.body.untaken = task.cancel;
+            task.cancel_seen |= task.cancel;
             task.body.held_back = false;
             task.polls += 1;
             self.happened(operation, Event::Polled);
             let ready = self.poll_body(operation);
             let task = &mut self.tasks[operation];
             if ready {
-                let end = if task.unwinding { End::Canceled } else { End::Completed };
+                let canceled = task.unwinding || task.cancel_seen || task.cancel;
+                let end = match task.fails {
+                    Some(CANCELLED) if canceled => End::Canceled,
+                    Some(status) => End::Error(as_failure(status)),
+                    None if task.unwinding => End::Canceled,
+                    None => End::Completed,
+                };
                 self.drop_body(operation);
                 return self.end(operation, end);
             }
@@ -128,6 +142,13 @@ impl Model {
         }
         if let Some(link) = link {
             self.release_other(link);
+        }
+        // The body's own memory, and then the object that it is a method of [C19].
+        let task = &mut self.tasks[operation];
+        self.blocks -= usize::from(core::mem::take(&mut task.boxed));
+        if let Some(object) = task.object.take() {
+            self.objects[object].bodies -= 1;
+            self.drop_object_if_last(object);
         }
     }
 

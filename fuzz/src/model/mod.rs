@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `mod` | clients: operations, references, answers |
 //! | `executor` | runs, references of any kind, cancellation |
+//! | `object` | objects with declared methods |
 //! | `script` | what bodies do |
 
 mod executor;
+mod object;
 mod script;
 
 use std::collections::VecDeque;
@@ -17,6 +19,7 @@ use ntcom::NTSTATUS;
 use crate::{
     OPERATIONS,
     call::{Answer, OutValue},
+    declared::OBJECTS,
     ops::{Handler, Iid, Op, Out, STATUSES, Step, Timeout, Via},
     perform::{Done, NOTHING},
     script::{GATES, Script},
@@ -30,6 +33,15 @@ enum End {
     Completed,
     Canceled,
     Error(u32),
+}
+
+/// An object with declared methods.
+#[derive(Clone, Copy, Default, Debug)]
+struct Object {
+    made: bool,
+    clients: u32,
+    /// Bodies that live.
+    bodies: u32,
 }
 
 /// One operation.
@@ -54,6 +66,14 @@ pub struct Task {
     cleanups: u32,
     handler: Option<Handler>,
     link: Option<usize>,
+    /// The object whose method its body is, while it lives.
+    object: Option<usize>,
+    /// The body has memory of its own.
+    boxed: bool,
+    /// What the body fails with when its script has ended.
+    fails: Option<u32>,
+    /// A request has reached the body.
+    cancel_seen: bool,
     kept: bool,
     body: script::Body,
     /// What is compared with the real body.
@@ -90,9 +110,11 @@ pub struct Model {
     queue: VecDeque<usize>,
     /// Tasks whose budget was spent.
     timers: Vec<usize>,
+    objects: [Object; OBJECTS],
     raised: bool,
     in_dpc: bool,
-    fail_next: bool,
+    /// How many allocations succeed before one fails.
+    fail_in: Option<u8>,
     all_open: bool,
 }
 
@@ -117,7 +139,8 @@ impl Model {
         self.timers.clear();
         self.raised = false;
         self.in_dpc = false;
-        self.fail_next = false;
+        self.objects = [Object::default(); OBJECTS];
+        self.fail_in = None;
         self.all_open = false;
     }
 
@@ -277,9 +300,14 @@ impl Model {
                 self.advance_time();
                 command
             }
-            Op::FailAllocation => {
-                self.fail_next = true;
+            Op::FailAllocation(nth) => {
+                self.fail_in = Some(nth);
                 command
+            }
+            Op::Call { object, call, .. } => nothing(self.call(object, call)?),
+            Op::Object(object, op) => {
+                let answer = self.object_op(object, op)?;
+                Some(Done { operation: None, answer: plain(answer) })
             }
             Op::CancelAll => {
                 self.cancel_all();
@@ -312,6 +340,11 @@ impl Model {
         while let Some(operation) = take(&mut self.handles, 0) {
             self.release_other(operation);
         }
+        for object in 0..OBJECTS {
+            while self.objects[object].clients > 0 {
+                self.release_object(object);
+            }
+        }
         for operation in 0..self.tasks.len() {
             while self.tasks[operation].clients > 0 {
                 self.release_client(operation);
@@ -338,7 +371,7 @@ impl Model {
             self.tasks[link].others += 1;
             self.tasks[operation].link = Some(link);
         }
-        let no_memory = core::mem::take(&mut self.fail_next);
+        let no_memory = !self.allocate();
         self.add_client(operation);
         let task = &mut self.tasks[operation];
         if no_memory {
@@ -346,7 +379,6 @@ impl Model {
             task.end = Some(End::Error(status(NTSTATUS::INSUFFICIENT_RESOURCES)));
             self.drop_body(operation);
         } else {
-            self.blocks += 1;
             task.scheduled = true;
             if cancellable {
                 task.others += 1;
@@ -361,18 +393,29 @@ impl Model {
 
     fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
         let operation = self.make(kind, Script { shape: crate::script::Shape::Plain, steps: [0; 6] })?;
-        let no_memory = core::mem::take(&mut self.fail_next);
+        let no_memory = !self.allocate();
         self.add_client(operation);
-        self.blocks += usize::from(!no_memory);
         let task = &mut self.tasks[operation];
         task.immortal = no_memory;
         task.end = Some(End::Error(match error {
             _ if no_memory => status(NTSTATUS::INSUFFICIENT_RESOURCES),
-            // Severities 0 and 1 are success and information [C7].
-            code if code >> 31 == 0 => status(NTSTATUS::UNSUCCESSFUL),
-            code => code,
+            code => executor::as_failure(code),
         }));
         Some(operation)
+    }
+
+    /// One allocation. False: it fails.
+    fn allocate(&mut self) -> bool {
+        match &mut self.fail_in {
+            Some(0) => {
+                self.fail_in = None;
+                return false;
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.blocks += 1;
+        true
     }
 
     fn make(&mut self, kind: Kind, script: Script) -> Option<usize> {
@@ -397,6 +440,10 @@ impl Model {
             cleanups: 0,
             handler: None,
             link: None,
+            object: None,
+            boxed: false,
+            fails: None,
+            cancel_seen: false,
             kept: false,
             body: script::Body::new(script.shape),
             polls: 0,

@@ -40,6 +40,8 @@ pub(super) struct Body {
     pub(super) untaken: bool,
     /// A main that had to unwind in this poll could not, because of a cleanup elsewhere in the body.
     pub(super) held_back: bool,
+    /// The object that it reaches when its script has ended.
+    pub(super) reaches: Option<usize>,
     /// How many cleanups deep the poll is.
     masked: u32,
 }
@@ -57,14 +59,23 @@ impl Body {
             guards: [guard; 2],
             untaken: false,
             held_back: false,
+            reaches: None,
             masked: 0,
         }
     }
 }
 
 impl Model {
-    /// One poll. True: the body has returned its value.
+    /// One poll. True: the body has returned.
     pub(super) fn poll_body(&mut self, operation: usize) -> bool {
+        let ended = self.poll_script(operation);
+        if ended && let Some(object) = self.tasks[operation].body.reaches {
+            self.log(operation, 0x80 | object as u64);
+        }
+        ended
+    }
+
+    fn poll_script(&mut self, operation: usize) -> bool {
         let shape = self.tasks[operation].body.shape;
         match shape {
             Shape::Plain => self.part(operation, 0),
@@ -230,6 +241,7 @@ impl Model {
                 let taken = task.body.masked == 0 && core::mem::take(&mut task.cancel);
                 if taken {
                     task.body.untaken = false;
+                    task.cancel_seen = true;
                 }
                 self.log(operation, 0x10 | u64::from(taken));
             }

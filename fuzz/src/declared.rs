@@ -1,0 +1,337 @@
+//! Declared interfaces: an object whose async methods run scripts, and the calls of it, through its table.
+//!
+//! The interface has both forms of async methods, several of them, one inherited, with initialisers that allocate or fail, and bodies
+//! that fail or reach their object. The calls erase nothing: the table is what `declare_com_interface!` made.
+
+use core::{
+    ffi::c_void,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ntcom::{
+    AsyncBody, AsyncOperationRaw, ComObject, GUID, GlobalAllocator, IUnknown, IUnknownRaw, IUnknownVtbl,
+    InitBox, InitBoxTrait, Interface, KBox, NTSTATUS, This, declare_com_interface, pin_init,
+};
+
+use crate::{
+    body::{self, Body, Part},
+    ops::{Call, Init, Method, STATUSES},
+    value::{Aligned, Padded, Value},
+    world::{self, Event, World},
+};
+
+/// How many objects there may be in a run.
+pub const OBJECTS: usize = 2;
+
+/// What a method's body is made of, as it crosses the interface: an operation's number, and the call.
+#[repr(transparent)]
+#[derive(Clone, Copy, ntcom::AbiType, ntcom::AbiValue)]
+pub struct Token(u64);
+
+impl Token {
+    fn new(operation: usize, call: Call) -> Self {
+        Self(operation as u64 | u64::from(call.pack()) << 8)
+    }
+
+    fn operation(self) -> usize {
+        (self.0 & 0xFF) as usize
+    }
+}
+
+declare_com_interface! {
+    /// The base of the harness's interface.
+    pub trait IBase: IUnknown {
+        const IID: GUID = GUID::from_u128(0x5eed_0001);
+        /// Answers at once: the number, and the object's.
+        fn echo(&self, number: u32) -> u32;
+        /// Inherited, with a named future.
+        async fn inherited(&self, token: Token, steps: u64) -> u64;
+    }
+}
+
+declare_com_interface! {
+    /// The harness's interface.
+    pub trait IProbe: IBase {
+        const IID: GUID = GUID::from_u128(0x5eed_0002);
+        /// With a named future, for nothing.
+        async fn named(&self, token: Token, steps: u64);
+        /// With a future that has no name.
+        #[opaque]
+        async fn opaque(&self, token: Token, steps: u64) -> u8;
+        /// With an over-aligned value.
+        #[opaque]
+        async fn aligned(&self, token: Token, steps: u64) -> Aligned;
+        /// Which may fail by itself.
+        #[opaque]
+        async fn fallible(&self, token: Token, steps: u64) -> Result<u64, NTSTATUS>;
+        /// Whose body reaches its object.
+        #[opaque]
+        async fn reaching(&self, token: Token, steps: u64) -> Padded;
+    }
+}
+
+/// The object: its number.
+struct Probe(usize);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let number = self.0;
+        world::with(|world| {
+            let object = &world.objects[number];
+            object.drops.set(object.drops.get() + 1);
+            world.happened(crate::OPERATIONS + number, Event::Dropped);
+            if object.drops.get() > 1 {
+                ntsim::fail("C3", format!("object {number} is dropped a second time"));
+            }
+            if object.ledger.get() > 0 {
+                ntsim::fail("C3", format!("object {number} is dropped while clients hold it"));
+            }
+            if let Some(operation) = world.body_of(number) {
+                ntsim::fail(
+                    "C19",
+                    format!("object {number} is dropped while the body of operation {operation} lives"),
+                );
+            }
+        });
+    }
+}
+
+/// A body with a name: a plain script.
+pub struct Named<T> {
+    part: Part,
+    _value: PhantomData<fn() -> T>,
+}
+
+impl<T: Value> Future for Named<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let operation = self.part.operation();
+        Pin::new(&mut self.part).poll(context).map(|()| T::of(operation))
+    }
+}
+
+/// What an initialiser does before it makes the body: fail, allocate, or nothing.
+fn prepare(call: Call) -> Result<Option<KBox<[u8; 40]>>, NTSTATUS> {
+    match call.init {
+        Init::Plain => Ok(None),
+        Init::Allocates => KBox::new([0xB0; 40]).map(Some),
+        Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[index])),
+    }
+}
+
+/// The body of a call whose operation has this number.
+struct Made {
+    operation: usize,
+    call: Call,
+    /// Memory that the initialiser has allocated: it lives as long as the body.
+    memory: Option<KBox<[u8; 40]>>,
+}
+
+impl Made {
+    /// Runs in the initialiser.
+    fn new(object: usize, token: Token, steps: u64) -> Result<Self, NTSTATUS> {
+        let call = Call::unpack((token.0 >> 8) as u32, steps);
+        let operation = token.operation();
+        let memory = prepare(call)?;
+        world::with(|world| world.slot(operation).body.object.set(Some(object)));
+        Ok(Self { operation, call, memory })
+    }
+
+    fn named<T: Value>(self) -> Body<Named<T>> {
+        let part = Part::new(self.operation, self.call.script, 0);
+        Body::new(self.operation, self.call.script, self.memory, Named { part, _value: PhantomData })
+    }
+
+    fn opaque<T: Value>(self) -> impl Future<Output = T> + Send + 'static {
+        let inner = body::script::<T>(self.operation, self.call.script);
+        Body::new(self.operation, self.call.script, self.memory, inner)
+    }
+}
+
+// SAFETY: the bodies touch what the harness lets them touch at DISPATCH_LEVEL.
+unsafe impl IBase for Probe {
+    type Allocator = GlobalAllocator;
+    type InheritedFuture = Body<Named<u64>>;
+    fn echo(&self, number: u32) -> u32 {
+        number.wrapping_add(self.0 as u32)
+    }
+    fn inherited(
+        &self,
+        token: Token,
+        steps: u64,
+    ) -> impl InitBoxTrait<Self::InheritedFuture, GlobalAllocator, NTSTATUS> {
+        InitBox::new(GlobalAllocator, pin_init!(Made::new(self.0, token, steps)?.named()))
+    }
+}
+
+// SAFETY: as above.
+unsafe impl IProbe for Probe {
+    type Allocator = GlobalAllocator;
+    type NamedFuture = Body<Named<()>>;
+    fn named(
+        &self,
+        token: Token,
+        steps: u64,
+    ) -> impl InitBoxTrait<Self::NamedFuture, GlobalAllocator, NTSTATUS> {
+        InitBox::new(GlobalAllocator, pin_init!(Made::new(self.0, token, steps)?.named()))
+    }
+    fn opaque(&self, token: Token, steps: u64) -> impl AsyncBody<u8, GlobalAllocator, NTSTATUS> {
+        InitBox::new(GlobalAllocator, pin_init!(Made::new(self.0, token, steps)?.opaque()))
+    }
+    fn aligned(&self, token: Token, steps: u64) -> impl AsyncBody<Aligned, GlobalAllocator, NTSTATUS> {
+        InitBox::new(GlobalAllocator, pin_init!(Made::new(self.0, token, steps)?.opaque()))
+    }
+    fn fallible(
+        &self,
+        token: Token,
+        steps: u64,
+    ) -> impl AsyncBody<Result<u64, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+        InitBox::new(
+            GlobalAllocator,
+            pin_init!({
+                let made = Made::new(self.0, token, steps)?;
+                let reason = made.call.failure();
+                let inner = made.opaque::<u64>();
+                async move {
+                    let value = inner.await;
+                    reason.map_or(Ok(value), |status| Err(NTSTATUS::from_u32(status)))
+                }
+            }),
+        )
+    }
+    fn reaching(&self, token: Token, steps: u64) -> impl AsyncBody<Padded, GlobalAllocator, NTSTATUS> {
+        InitBox::with_this(GlobalAllocator, move |this: This<Self>| {
+            // An initialiser of this form cannot fail: it makes what it is told to without memory of its own.
+            let call = Call::unpack((token.0 >> 8) as u32, steps);
+            let operation = token.operation();
+            world::with(|world| world.slot(operation).body.object.set(Some(this.0)));
+            let inner = async move {
+                let value = body::script::<Padded>(operation, call.script).await;
+                world::with(|world| body::log(world, operation, 0x80 | this.0 as u64));
+                value
+            };
+            Body::new(operation, call.script, None, inner)
+        })
+    }
+}
+
+/// Makes the object with this number, with one reference. None: there is no memory.
+pub fn make(number: usize) -> Option<*mut c_void> {
+    let object = ComObject::<_, IProbeRaw, _>::init_in(GlobalAllocator, pin_init!(Probe(number))).ok()?;
+    Some(object.into_raw().cast())
+}
+
+/// The table of an object.
+///
+/// # Safety
+/// `this` is one, and lives.
+unsafe fn table<'a>(this: *mut c_void) -> &'a IProbeVtbl {
+    // SAFETY: this function's contract: an interface begins with its table's pointer.
+    let table = unsafe { this.cast::<*const IProbeVtbl>().read() };
+    if table.is_null() {
+        ntsim::fail("layout", "an object without a table".into());
+    }
+    // SAFETY: not null, so this interface's table.
+    unsafe { &*table }
+}
+
+fn slot<F>(slot: Option<F>, name: &str) -> F {
+    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+}
+
+fn legal(world: &World, number: usize) -> *mut c_void {
+    world.tried();
+    world.reached();
+    let object = &world.objects[number];
+    if object.ledger.get() == 0 {
+        ntsim::fail(crate::call::ILLEGAL, format!("object {number} is called without a reference to it"));
+    }
+    object.this.get()
+}
+
+/// Calls an async method. The result is an operation with a reference, or null.
+pub fn call(world: &World, number: usize, operation: usize, call: Call) -> *mut AsyncOperationRaw<u8> {
+    let this = legal(world, number);
+    // SAFETY: the caller has a reference.
+    let table = unsafe { table(this) };
+    let (token, steps) = (Token::new(operation, call), call.steps());
+    macro_rules! through {
+        ($slot:expr, $name:literal) => {
+            // SAFETY: the caller has a reference.
+            unsafe { slot($slot, $name)(this, token, steps) }.cast()
+        };
+    }
+    match call.method {
+        Method::Inherited => through!(table.base.inherited, "inherited"),
+        Method::Named => through!(table.named, "named"),
+        Method::Opaque => through!(table.opaque, "opaque"),
+        Method::Aligned => through!(table.aligned, "aligned"),
+        Method::Fallible => through!(table.fallible, "fallible"),
+        Method::Reaching => through!(table.reaching, "reaching"),
+    }
+}
+
+/// Calls the method that answers at once.
+pub fn echo(world: &World, number: usize, argument: u32) -> u32 {
+    let this = legal(world, number);
+    // SAFETY: the caller has a reference.
+    let table = unsafe { table(this) };
+    // SAFETY: as above.
+    unsafe { slot(table.base.echo, "echo")(this, argument) }
+}
+
+fn unknown(world: &World, number: usize) -> (*mut c_void, IUnknownVtbl) {
+    let this = legal(world, number);
+    // SAFETY: the caller has a reference.
+    (this, unsafe { table(this) }.base.base)
+}
+
+/// `AddRef`. True: it answers zero.
+pub fn add_ref(world: &World, number: usize) -> bool {
+    let (this, table) = unknown(world, number);
+    // SAFETY: the caller has a reference.
+    let count = unsafe { slot(table.AddRef, "AddRef")(this) };
+    let ledger = &world.objects[number].ledger;
+    ledger.set(ledger.get() + 1);
+    count == 0
+}
+
+/// `Release`: the caller's reference is gone. True: it answers zero.
+pub fn release(world: &World, number: usize) -> bool {
+    let (this, table) = unknown(world, number);
+    let ledger = &world.objects[number].ledger;
+    ledger.set(ledger.get() - 1);
+    // SAFETY: the caller's reference.
+    let count = unsafe { slot(table.Release, "Release")(this) };
+    count == 0
+}
+
+/// What QueryInterface is asked for.
+const IIDS: [GUID; 4] = [IUnknownRaw::IID, IBaseRaw::IID, IProbeRaw::IID, GUID::from_u128(0x5eed_dead)];
+
+/// `QueryInterface` for one of four interfaces, the last of which it does not have. A pointer that it yields owns a reference. Answers the
+/// status, and whether the pointer is right.
+pub fn query(world: &World, number: usize, which: u8) -> (u32, bool) {
+    let (this, table) = unknown(world, number);
+    let which = usize::from(which) % IIDS.len();
+    let iid = IIDS[which];
+    let mut out = this.wrapping_byte_add(1);
+    // SAFETY: the caller has a reference; both pointers are good.
+    let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, &raw const iid, &raw mut out) };
+    let expected = if which + 1 < IIDS.len() { this } else { core::ptr::null_mut() };
+    if status == NTSTATUS::SUCCESS {
+        let ledger = &world.objects[number].ledger;
+        ledger.set(ledger.get() + 1);
+    }
+    (status.to_u32(), out == expected)
+}
+
+/// Has it this interface?
+#[must_use]
+pub fn has(which: u8) -> bool {
+    usize::from(which) % IIDS.len() + 1 < IIDS.len()
+}

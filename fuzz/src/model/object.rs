@@ -1,0 +1,94 @@
+//! Objects with declared methods, in the model: C11, C19, C20.
+
+use ntcom::NTSTATUS;
+
+use super::{End, Model, executor::as_failure, status};
+use crate::{
+    OPERATIONS,
+    declared::has,
+    ops::{Call, Init, Method, ObjectOp, STATUSES},
+    world::Event,
+};
+
+impl Model {
+    /// Calls an async method of an object, which is made if there was none. The operation, if there is one.
+    pub(super) fn call(&mut self, object: usize, call: Call) -> Option<usize> {
+        if !self.objects[object].made {
+            if !self.allocate() {
+                return None;
+            }
+            self.objects[object].made = true;
+            self.objects[object].clients = 1;
+        }
+        if self.objects[object].clients == 0 {
+            return None;
+        }
+        let operation = self.make(call.method.kind(), call.script)?;
+        let block = self.allocate();
+        let refused = if block { self.initialise(call) } else { Err(NTSTATUS::INSUFFICIENT_RESOURCES) };
+        self.add_client(operation);
+        let task = &mut self.tasks[operation];
+        match refused {
+            Ok(boxed) => {
+                task.boxed = boxed;
+                task.object = Some(object);
+                task.fails = call.failure();
+                // Recorded when the script has ended, whatever the method's result.
+                task.body.reaches = (call.method == Method::Reaching).then_some(object);
+                task.scheduled = true;
+                self.objects[object].bodies += 1;
+                self.enqueue(operation);
+            }
+            Err(reason) => {
+                task.immortal = !block;
+                task.end = Some(End::Error(as_failure(status(reason))));
+            }
+        }
+        Some(operation)
+    }
+
+    /// What the initialiser does. Has the body memory of its own?
+    fn initialise(&mut self, call: Call) -> Result<bool, NTSTATUS> {
+        match call.init {
+            Init::Plain => Ok(false),
+            Init::Allocates if self.allocate() => Ok(true),
+            Init::Allocates => Err(NTSTATUS::INSUFFICIENT_RESOURCES),
+            Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[index])),
+        }
+    }
+
+    /// What is answered: a status, or whether a count is zero.
+    pub(super) fn object_op(&mut self, object: usize, op: ObjectOp) -> Option<u32> {
+        if self.objects[object].clients == 0 {
+            return None;
+        }
+        Some(match op {
+            ObjectOp::AddRef => {
+                self.objects[object].clients += 1;
+                0
+            }
+            ObjectOp::Release => u32::from(self.release_object(object)),
+            ObjectOp::Query(which) if has(which) => {
+                self.objects[object].clients += 1;
+                status(NTSTATUS::SUCCESS)
+            }
+            ObjectOp::Query(_) => status(NTSTATUS::NOINTERFACE),
+            ObjectOp::Echo(_) => 0,
+        })
+    }
+
+    /// True if the object is gone.
+    pub(super) fn release_object(&mut self, object: usize) -> bool {
+        self.objects[object].clients -= 1;
+        self.drop_object_if_last(object)
+    }
+
+    pub(super) fn drop_object_if_last(&mut self, object: usize) -> bool {
+        let gone = self.objects[object].clients + self.objects[object].bodies == 0;
+        if gone {
+            self.blocks -= 1;
+            self.happened(OPERATIONS + object, Event::Dropped);
+        }
+        gone
+    }
+}
