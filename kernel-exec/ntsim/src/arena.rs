@@ -135,7 +135,7 @@ impl Arena {
         asan::unpoison(self.at(offset), size);
         // SAFETY: in the arena, by the check above, and initialised: it was zeroed when it was allocated.
         let bytes = unsafe { core::slice::from_raw_parts(self.at(offset), size) };
-        let found = bytes.iter().position(|&other| other != byte);
+        let found = position_other(bytes, byte);
         asan::poison(self.at(offset), size);
         found.map(|position| offset + position)
     }
@@ -148,10 +148,37 @@ impl Arena {
     }
 }
 
+/// Where the first byte is that is not `byte`: block-wise, because whole pages are looked through at each unload.
+fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let expected = [byte; BLOCK];
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let same = blocks.iter().take_while(|block| **block == expected).count() * BLOCK;
+    let rest = bytes.get(same..).unwrap_or_default();
+    rest.iter().position(|&other| other != byte).map(|position| same + position)
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
         asan::unpoison(self.base.as_ptr(), ARENA);
         // SAFETY: allocated by `new` with this layout; nobody has it any more.
         unsafe { dealloc(self.memory.as_ptr(), LAYOUT) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::position_other;
+
+    #[test]
+    fn the_first_other_byte_is_found_wherever_it_is() {
+        for length in [0, 1, 63, 64, 65, 200] {
+            let mut bytes = vec![0xA5; length];
+            assert_eq!(position_other(&bytes, 0xA5), None, "{length}");
+            for position in (0..length).rev() {
+                bytes[position] = 0;
+                assert_eq!(position_other(&bytes, 0xA5), Some(position), "{length}");
+            }
+        }
     }
 }
