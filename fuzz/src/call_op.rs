@@ -62,7 +62,7 @@ pub enum Init {
     /// Allocates memory of its own.
     Allocates,
     /// Fails with one of the [`STATUSES`].
-    Fails(usize),
+    Fails(u8),
 }
 
 /// A call.
@@ -86,13 +86,14 @@ impl Call {
     pub const fn decode(selector: u8, steps: [u8; STEPS]) -> Self {
         let method = Method::ALL[(selector & 7) as usize];
         // The last step's operand has nothing else to say where it says this.
-        let free = (steps[STEPS - 1] >> 4) as usize;
-        let shape = if method.is_named() { Shape::Plain } else { Shape::ALL[free % Shape::ALL.len()] };
+        let free = steps[STEPS - 1] >> 4;
+        let shape =
+            if method.is_named() { Shape::Plain } else { Shape::ALL[free as usize % Shape::ALL.len()] };
         let init = match (method, selector >> 3 & 3) {
             // Its initialiser is its form's.
             (Method::Reaching, _) | (_, 0 | 1) => Init::Plain,
             (_, 2) => Init::Allocates,
-            _ => Init::Fails(free % STATUSES.len()),
+            _ => Init::Fails(free % STATUSES.len() as u8),
         };
         Self { method, init, script: Script { shape, steps }, selector: selector & 31 }
     }

@@ -45,6 +45,9 @@ pub fn hit(what: u32, situation: u32) {
 pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
     let state = on.map_or(0, |operation| situation(world, operation));
     hit(what, state);
+    if world.alone.get() {
+        return;
+    }
     for (other, doing) in world.doing.iter().enumerate() {
         let (theirs, target) = doing.get();
         if other != processor && theirs != 0 {

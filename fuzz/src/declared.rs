@@ -119,7 +119,7 @@ fn prepare(call: Call) -> Result<Option<KBox<[u8; 40]>>, NTSTATUS> {
     match call.init {
         Init::Plain => Ok(None),
         Init::Allocates => KBox::new([0xB0; 40]).map(Some),
-        Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[index])),
+        Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[usize::from(index)])),
     }
 }
 

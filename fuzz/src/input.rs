@@ -78,6 +78,14 @@ pub trait Input: Sized {
     /// Why the bytes are none.
     fn decode(data: &[u8]) -> Result<Self, Malformed>;
 
+    /// Whether the bytes are an input, without decoding it.
+    ///
+    /// # Errors
+    /// Why they are none.
+    fn check(data: &[u8]) -> Result<(), Malformed> {
+        records(data, Self::MAGIC, Self::HEADER).map(|_| ())
+    }
+
     /// What it does, a line a step.
     fn steps(&self) -> &[Step];
 }

@@ -35,7 +35,7 @@ pub fn mutate<I: Input>(
     }
     let mut random = Random(seed.into());
     let mut input = data[..size].to_vec();
-    if I::decode(&input).is_err() {
+    if I::check(&input).is_err() {
         input.clear();
         input.extend_from_slice(I::MAGIC);
     }

@@ -113,7 +113,7 @@ pub enum Op {
         /// Its value.
         kind: Kind,
         /// Which status: an index into [`STATUSES`].
-        status: usize,
+        status: u8,
     },
     /// `QueryInterface`.
     Query(Via, Iid, Out),
@@ -165,14 +165,14 @@ pub enum Op {
     /// Calls an async method of an object, which is made if there is none.
     Call {
         /// Of which object.
-        object: usize,
+        object: u8,
         /// Which method, and what its body does.
         call: Call,
         /// Every processor gets a reference to the operation.
         shared: bool,
     },
     /// Does something else to an object.
-    Object(usize, ObjectOp),
+    Object(u8, ObjectOp),
     /// Cancels every task of the tracker.
     CancelAll,
     /// Three bytes for the schedule: not a step.
@@ -183,16 +183,19 @@ impl Op {
     /// What is done instead where there is no room for another operation, no waker in the stash, or no handle: so that few steps
     /// reach nothing.
     #[must_use]
-    pub fn or_else(self, room: bool, wakers: bool, handles: bool) -> Self {
+    #[inline]
+    pub fn instead(&self, room: bool, wakers: bool, handles: bool) -> Option<Self> {
         match self {
             Self::Spawn { .. } | Self::SpawnError { .. } | Self::Call { .. } if !room => {
-                Self::GetResult(Out::Given)
+                Some(Self::GetResult(Out::Given))
             }
             Self::WakeStash { index, .. } | Self::CloneStash(index) | Self::DropStash(index) if !wakers => {
-                Self::OpenGate(index % crate::script::GATES as u8)
+                Some(Self::OpenGate(index % crate::script::GATES as u8))
             }
-            Self::HandleCancel(_) | Self::HandleClone(_) | Self::HandleDrop(_) if !handles => Self::Cancel,
-            other => other,
+            Self::HandleCancel(_) | Self::HandleClone(_) | Self::HandleDrop(_) if !handles => {
+                Some(Self::Cancel)
+            }
+            _ => None,
         }
     }
 
@@ -245,6 +248,8 @@ impl Op {
 
 /// The statuses that error operations are made with: failures, a warning, and codes that `[C7]` replaces.
 pub const STATUSES: [u32; 6] = [0xC000_0001, 0xC000_0022, 0x8000_0005, 0, 0x103, 0x4000_0000];
+
+const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
 
 /// An operation, and who does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -321,7 +326,7 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
                 shared: head & 2 == 0,
             }
         }
-        4 => Op::SpawnError { kind: Kind::select(a), status: usize::from(b) % STATUSES.len() },
+        4 => Op::SpawnError { kind: Kind::select(a), status: b % STATUSES.len() as u8 },
         5 => {
             let iid = [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Control, Iid::Nobodys, Iid::Null];
             Op::Query(via, iid[usize::from(b) % iid.len()], out)
@@ -362,7 +367,7 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
             rest = after;
             let [s2, s3, s4, s5] = *tail;
             Op::Call {
-                object: usize::from(target >> 5 & 1) % OBJECTS,
+                object: (target >> 5 & 1) % OBJECTS as u8,
                 call: Call::decode(*target, [a, b, s2, s3, s4, s5]),
                 shared: target >> 6 & 1 == 0,
             }
@@ -374,7 +379,7 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
                 2 => ObjectOp::Query(b),
                 _ => ObjectOp::Echo(b),
             };
-            Op::Object(usize::from(target & 1) % OBJECTS, op)
+            Op::Object((target & 1) % OBJECTS as u8, op)
         }
         _ => Op::Schedule([*target, a, b]),
     };

@@ -34,7 +34,9 @@ pub const TWO_TICKS: u64 = 2 * 156_250;
 /// Does one step on this processor, of which there are `processors`.
 pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
-    let op = step.op.or_else(world.spawned.get() < OPERATIONS, wakers, handles);
+    // Operations are looked at where they are: copies cost as much as many calls do.
+    let replaced = step.op.instead(world.spawned.get() < OPERATIONS, wakers, handles);
+    let op = replaced.as_ref().unwrap_or(&step.op);
     let what = op.number();
     ntsim::note(|| match world.held(processor, step.target) {
         Some(operation) => format!("P{processor} does {op:?}; held: operation {operation}"),
@@ -60,11 +62,11 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     done
 }
 
-fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: Op) -> Option<Done> {
+fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: &Op) -> Option<Done> {
     let held = || world.held(processor, target);
     let on = |operation, answer| Some(Done { operation: Some(operation), answer });
     let command = || Some(Done { operation: None, answer: NOTHING });
-    match op {
+    match *op {
         Op::Spawn { kind, script, cancellable, linked, shared } => {
             let link = if linked { held() } else { None };
             let operation = make(world, kind, link)?;
@@ -74,7 +76,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::SpawnError { kind, status } => {
             let operation = make(world, kind, None)?;
-            let raw = spawn_error_kind(kind, NTSTATUS::from_u32(STATUSES[status]));
+            let raw = spawn_error_kind(kind, NTSTATUS::from_u32(STATUSES[usize::from(status)]));
             world.slot(operation).bodyless.set(true);
             publish(world, operation, raw, processor, 1);
             on(operation, NOTHING)
@@ -174,14 +176,14 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
                 world,
                 processor,
                 processors,
-                object,
+                object.into(),
                 call,
                 if shared { processors } else { 1 },
             )?;
             on(operation, NOTHING)
         }
         Op::Object(number, op) => {
-            let answer = object_op(world, processor, number, op)?;
+            let answer = object_op(world, processor, number.into(), op)?;
             Some(Done { operation: None, answer })
         }
         Op::CancelAll => {

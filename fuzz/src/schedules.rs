@@ -18,7 +18,10 @@ use crate::{
 
 /// Runs an input. Why it failed, if it did.
 pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
-    world::with(World::reset);
+    world::with(|world| {
+        world.reset();
+        world.alone.set(false);
+    });
     phases(kernel, input).err()
 }
 

@@ -18,7 +18,10 @@ use crate::{
 /// Runs an input, with a model that has been reset. Why it failed, if it did: then the model is lost with the program, which is
 /// suspended for ever.
 pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
-    world::with(World::reset);
+    world::with(|world| {
+        world.reset();
+        world.alone.set(true);
+    });
     let steps = Rc::clone(&input.steps);
     let in_program = Rc::clone(model);
     let program = move || {

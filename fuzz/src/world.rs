@@ -150,6 +150,8 @@ pub struct World {
     pub digest: Cell<u64>,
     /// By processor: a bit for each operation that it has a reference to.
     held: [Cell<u32>; PROCESSORS],
+    /// There is one processor.
+    pub alone: Cell<bool>,
     /// By processor: what it is in the middle of, and on which operation.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],
 }
@@ -227,6 +229,7 @@ impl World {
             live: Cell::new(0),
             digest: Cell::new(0),
             held: [const { Cell::new(0) }; PROCESSORS],
+            alone: Cell::new(false),
             doing: [const { Cell::new((0, 0)) }; PROCESSORS],
         }
     }

@@ -177,12 +177,15 @@ impl Model {
         let plain = |answer| Answer { status: answer, out: OutValue::None };
         let success = status(NTSTATUS::SUCCESS);
         let room = self.tasks.len() < OPERATIONS;
-        match step.op.or_else(room, !self.stash.is_empty(), !self.handles.is_empty()) {
+        let replaced = step.op.instead(room, !self.stash.is_empty(), !self.handles.is_empty());
+        match *replaced.as_ref().unwrap_or(&step.op) {
             Op::Spawn { kind, script, cancellable, linked, .. } => {
                 let link = if linked { self.held(step.target) } else { None };
                 nothing(self.spawn(kind, script, cancellable, link)?)
             }
-            Op::SpawnError { kind, status } => nothing(self.spawn_error(kind, STATUSES[status])?),
+            Op::SpawnError { kind, status } => {
+                nothing(self.spawn_error(kind, STATUSES[usize::from(status)])?)
+            }
             Op::Query(_, iid, out) => {
                 let operation = self.held(step.target)?;
                 let answer = query(iid, out);
@@ -304,9 +307,9 @@ impl Model {
                 self.fail_in = Some(nth);
                 command
             }
-            Op::Call { object, call, .. } => nothing(self.call(object, call)?),
+            Op::Call { object, call, .. } => nothing(self.call(object.into(), call)?),
             Op::Object(object, op) => {
-                let answer = self.object_op(object, op)?;
+                let answer = self.object_op(object.into(), op)?;
                 Some(Done { operation: None, answer: plain(answer) })
             }
             Op::CancelAll => {

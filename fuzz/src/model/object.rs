@@ -53,7 +53,7 @@ impl Model {
             Init::Plain => Ok(false),
             Init::Allocates if self.allocate() => Ok(true),
             Init::Allocates => Err(NTSTATUS::INSUFFICIENT_RESOURCES),
-            Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[index])),
+            Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[usize::from(index)])),
         }
     }
 
