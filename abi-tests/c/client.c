@@ -62,10 +62,15 @@ static int is_expected(const struct client *client, const uint8_t *bytes) {
 
 /* [C4] */
 static int status(struct client *client) {
-    ntcom_AsyncStatus status = -1;
-    CHECK(client, ntcom_IAsyncOperation_get_status(client->operation, &status) == NTCOM_STATUS_SUCCESS);
-    CHECK(client, status == client->expected.status);
-    CHECK(client, ntcom_is_terminal(status) == (client->expected.status != NTCOM_STARTED));
+    struct {
+        ntcom_AsyncStatus status;
+        uint32_t after[3];
+    } out;
+    memset(&out, GRAFFITI, sizeof out);
+    CHECK(client, ntcom_IAsyncOperation_get_status(client->operation, &out.status) == NTCOM_STATUS_SUCCESS);
+    CHECK(client, out.status == client->expected.status);
+    CHECK(client, all((const uint8_t *)out.after, sizeof out.after, GRAFFITI));
+    CHECK(client, ntcom_is_terminal(out.status) == (client->expected.status != NTCOM_STARTED));
     CHECK(client, ntcom_IAsyncOperation_get_status(client->operation, NULL) == NTCOM_STATUS_INVALID_PARAMETER);
     return 1;
 }
@@ -188,16 +193,24 @@ static int control(struct client *client) {
     } room;
     uint8_t *packed = (uint8_t *)&room;
     LONGLONG at_once = 0;
-    NTSTATUS error = (NTSTATUS)0xA5A5A5A5;
-    ULONG size = 0xA5A5A5A5;
+    struct {
+        NTSTATUS error;
+        ULONG between;
+        ULONG size;
+        ULONG after;
+    } out;
+    NTSTATUS error;
     NTSTATUS ended = client->expected.status == NTCOM_STARTED ? NTCOM_STATUS_TIMEOUT : NTCOM_STATUS_SUCCESS;
 
     CHECK(client, ntcom_IAsyncControl_wait(control, &at_once) == ended);
-    CHECK(client, ntcom_IAsyncControl_get_error(control, &error) == NTCOM_STATUS_SUCCESS);
-    CHECK(client, error == client->expected.result);
+    memset(&out, GRAFFITI, sizeof out);
+    CHECK(client, ntcom_IAsyncControl_get_error(control, &out.error) == NTCOM_STATUS_SUCCESS);
+    CHECK(client, out.error == client->expected.result);
+    CHECK(client, out.between == 0xA5A5A5A5);
     CHECK(client, ntcom_IAsyncControl_get_error(control, NULL) == NTCOM_STATUS_INVALID_PARAMETER);
-    CHECK(client, ntcom_IAsyncControl_get_result_size(control, &size) == NTCOM_STATUS_SUCCESS);
-    CHECK(client, size == client->expected.size);
+    CHECK(client, ntcom_IAsyncControl_get_result_size(control, &out.size) == NTCOM_STATUS_SUCCESS);
+    CHECK(client, out.size == client->expected.size);
+    CHECK(client, out.after == 0xA5A5A5A5);
     CHECK(client, ntcom_IAsyncControl_get_result_size(control, NULL) == NTCOM_STATUS_INVALID_PARAMETER);
 
     /* Through the bare table: a pointer of the right type that is not aligned is more than C allows. */

@@ -18,6 +18,12 @@ bool all(const uint8_t *bytes, size_t count, uint8_t value) {
     return true;
 }
 
+// A place for a number, and what must not be written to behind it.
+template <class Number> struct Guarded {
+    Number value = Number(0xA5A5A5A5);
+    uint32_t after = 0xA5A5A5A5;
+};
+
 struct Heard {
     uint32_t before = 0xBEF0BEF0;
     uint32_t times = 0;
@@ -87,10 +93,11 @@ private:
 
     // [C4]
     bool status() {
-        ntcom::AsyncStatus status = -1;
-        CHECK(operation->get_status(&status) == NTCOM_STATUS_SUCCESS);
-        CHECK(status == expected.status);
-        CHECK(ntcom_is_terminal(status) == (expected.status != NTCOM_STARTED));
+        Guarded<ntcom::AsyncStatus> out;
+        CHECK(operation->get_status(&out.value) == NTCOM_STATUS_SUCCESS);
+        CHECK(out.value == expected.status);
+        CHECK(out.after == 0xA5A5A5A5);
+        CHECK(ntcom_is_terminal(out.value) == (expected.status != NTCOM_STARTED));
         CHECK(operation->get_status(nullptr) == NTCOM_STATUS_INVALID_PARAMETER);
         return true;
     }
@@ -192,13 +199,15 @@ private:
         LONGLONG at_once = 0;
         NTSTATUS ended = expected.status == NTCOM_STARTED ? NTCOM_STATUS_TIMEOUT : NTCOM_STATUS_SUCCESS;
         CHECK(control->wait(&at_once) == ended);
-        NTSTATUS error = NTSTATUS(0xA5A5A5A5);
-        CHECK(control->get_error(&error) == NTCOM_STATUS_SUCCESS);
-        CHECK(error == expected.result);
+        Guarded<NTSTATUS> error;
+        CHECK(control->get_error(&error.value) == NTCOM_STATUS_SUCCESS);
+        CHECK(error.value == expected.result);
+        CHECK(error.after == 0xA5A5A5A5);
         CHECK(control->get_error(nullptr) == NTCOM_STATUS_INVALID_PARAMETER);
-        ULONG size = 0xA5A5A5A5;
-        CHECK(control->get_result_size(&size) == NTCOM_STATUS_SUCCESS);
-        CHECK(size == expected.size);
+        Guarded<ULONG> size;
+        CHECK(control->get_result_size(&size.value) == NTCOM_STATUS_SUCCESS);
+        CHECK(size.value == expected.size);
+        CHECK(size.after == 0xA5A5A5A5);
         CHECK(control->get_result_size(nullptr) == NTCOM_STATUS_INVALID_PARAMETER);
         return true;
     }

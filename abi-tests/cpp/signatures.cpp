@@ -24,8 +24,9 @@ IS(IAsyncControl, set_completed, NTSTATUS, void(NTCOM_CALL *)(void *, int32_t), 
 IS(IAsyncControl, wait, NTSTATUS, const LONGLONG *);
 IS(IAsyncControl, get_result_size, NTSTATUS, ULONG *);
 
-// The IIDs are constants where the language has such.
-static_assert(ntcom_IID_IUnknown.Data1 == 0 && ntcom_IID_IUnknown.Data4[7] == 0x46);
-static_assert(IUnknown::iid.Data4[0] == 0xC0);
-static_assert(Operation::iid.Data1 == 0xE18C01F5 && Operation::iid.Data4[7] == 0x7B);
-static_assert(IAsyncControl::iid.Data1 == 0xD0D7CFEE && IAsyncControl::iid.Data4[7] == 0x98);
+// The IIDs are constants where the language has such. header.rs has all of their digits.
+static_assert(IUnknown::iid.Data1 == 0 && IUnknown::iid.Data4[7] == 0x46, "the IID of IUnknown");
+static_assert(Operation::iid.Data1 == 0xE18C01F5, "the IID of IAsyncOperation");
+static_assert(Operation::iid.Data4[7] == 0x7B, "the IID of IAsyncOperation");
+static_assert(IAsyncControl::iid.Data1 == 0xD0D7CFEE, "the IID of IAsyncControl");
+static_assert(IAsyncControl::iid.Data4[7] == 0x98, "the IID of IAsyncControl");

@@ -1,25 +1,35 @@
 //! Every slot, called by C and by C++ code: it arrives in the slot with its number, with the arguments in their places, and the answer
 //! comes back whole. Each argument and each answer says where it belongs. The tables here are laid out by hand.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
-use core::{cell::RefCell, ffi::c_void};
+use core::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+};
 
 use ntcom_abi_tests::{
     Arguments, Calls, abi_c_calls_control, abi_c_calls_operation, abi_cpp_calls_control,
     abi_cpp_calls_operation,
 };
 
-/// A call as it arrived: which slot, and with what.
-type Arrival = (usize, Vec<usize>);
+/// A call as it arrived: "slot 3(this, 0x3736353433323130)".
+type Arrival = String;
 
 thread_local! {
     static ARRIVED: RefCell<Vec<Arrival>> = const { RefCell::new(Vec::new()) };
+    /// The object that is called.
+    static THIS: Cell<*const c_void> = const { Cell::new(core::ptr::null()) };
 }
 
-fn arrived(slot: usize, arguments: &[*const c_void]) -> u32 {
-    let arguments = arguments.iter().map(|argument| argument.addr()).collect();
-    ARRIVED.with_borrow_mut(|calls| calls.push((slot, arguments)));
+fn arrived(slot: usize, this: *const c_void, arguments: &[*const c_void]) -> u32 {
+    ARRIVED.with_borrow_mut(|calls| calls.push(call(slot, this, arguments)));
     answer(slot)
+}
+
+fn call(slot: usize, this: *const c_void, arguments: &[*const c_void]) -> Arrival {
+    let this = if this == THIS.get() { "this".to_owned() } else { format!("{this:?}, which is not this") };
+    let arguments: String = arguments.iter().map(|argument| format!(", {argument:?}")).collect();
+    format!("slot {slot}({this}{arguments})")
 }
 
 /// What the slot with this number answers: four bytes that are all its own.
@@ -29,13 +39,13 @@ fn answer(slot: usize) -> u32 {
 
 /// The function for a slot of an interface with no, one or two parameters besides `this`.
 extern "system" fn none<const SLOT: usize>(this: *const c_void) -> u32 {
-    arrived(SLOT, &[this])
+    arrived(SLOT, this, &[])
 }
 extern "system" fn one<const SLOT: usize>(this: *const c_void, a: *const c_void) -> u32 {
-    arrived(SLOT, &[this, a])
+    arrived(SLOT, this, &[a])
 }
 extern "system" fn two<const SLOT: usize>(this: *const c_void, a: *const c_void, b: *const c_void) -> u32 {
-    arrived(SLOT, &[this, a, b])
+    arrived(SLOT, this, &[a, b])
 }
 
 /// A pointer that points nowhere, each byte of which says whose it is.
@@ -58,23 +68,22 @@ fn arguments() -> Arguments {
     }
 }
 
-/// Calls the slots of an object with this table, which are to arrive so.
+/// Calls the slots of an object with this table, which are to arrive with these arguments, in order.
 fn check(calls: Calls, table: &[*const c_void], expected: &[&[*mut c_void]]) {
     let object = table.as_ptr();
     let this = (&raw const object).cast_mut().cast::<c_void>();
+    THIS.set(this);
     let arguments = arguments();
     let mut answers = vec![0; table.len()];
     // SAFETY: an object with as many slots as are called.
     unsafe { calls(this, &raw const arguments, answers.as_mut_ptr()) };
-    let expected: Vec<Arrival> = expected
-        .iter()
-        .enumerate()
-        .map(|(slot, rest)| {
-            (slot, core::iter::once(&this).chain(*rest).map(|argument| argument.addr()).collect())
-        })
-        .collect();
-    assert_eq!(ARRIVED.take(), expected, "(slot, [this, arguments])");
-    assert_eq!(answers, (0..table.len()).map(answer).collect::<Vec<_>>(), "the answers, by slot");
+    let found = ARRIVED.take();
+    assert_eq!(found.len(), expected.len());
+    for (slot, ((found, answered), arguments)) in found.iter().zip(answers).zip(expected).enumerate() {
+        let arguments: Vec<*const c_void> = arguments.iter().map(|argument| argument.cast_const()).collect();
+        assert_eq!(*found, call(slot, this, &arguments), "arrived, and by hand");
+        assert_eq!(answered, answer(slot), "what slot {slot} answered");
+    }
 }
 
 fn operation(calls: Calls) {
@@ -139,7 +148,7 @@ fn cpp_calls_the_slots_of_iasynccontrol() {
 
 /// The runtime's own client, by the same tables.
 mod rust {
-    use super::{ARRIVED, Arrival, c_void, none, one, two};
+    use super::{ARRIVED, THIS, c_void, call, none, one, two};
     use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
 
     extern "system" fn success<const SLOT: usize>(this: *const c_void) -> u32 {
@@ -168,8 +177,9 @@ mod rust {
     }
     unsafe extern "system" fn handler(_context: *mut c_void, _status: AsyncStatus) {}
 
-    fn slots() -> Vec<usize> {
-        ARRIVED.take().into_iter().map(|(slot, _): Arrival| slot).collect()
+    /// The slots that were called, in order.
+    fn slots() -> Vec<String> {
+        ARRIVED.take().iter().map(|call| call.split('(').next().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -186,13 +196,13 @@ mod rust {
         // SAFETY: an object that counts nothing and outlives its pointer.
         let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
         assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
-        assert_eq!(slots(), [3]);
+        assert_eq!(slots(), ["slot 3"]);
         assert_eq!(operation.result(), Ok(0x4443_4241));
-        assert_eq!(slots(), [3, 4]);
+        assert_eq!(slots(), ["slot 3", "slot 4"]);
         drop(operation.clone());
-        assert_eq!(slots(), [1, 2]);
+        assert_eq!(slots(), ["slot 1", "slot 2"]);
         drop(operation);
-        assert_eq!(slots(), [2]);
+        assert_eq!(slots(), ["slot 2"]);
     }
 
     #[test]
@@ -214,14 +224,14 @@ mod rust {
         assert_eq!(control.cancel(), Ok(()));
         assert_eq!(control.error(), Ok(NTSTATUS(1)));
         assert_eq!(control.result_size(), Ok(0x4443_4241));
+        THIS.set(raw.cast());
         let context = super::graffiti(0x70);
         // SAFETY: the handler may be called with anything; it is not called.
         assert_eq!(unsafe { control.set_completed(handler, context) }, Ok(()));
-        let this = raw.addr();
-        let calls: Vec<Arrival> = ARRIVED.take();
-        assert_eq!(calls.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [3, 4, 7, 5]);
-        assert_eq!(calls[3].1, [this, handler as *const () as usize, context.addr()]);
+        let set = call(5, raw.cast(), &[handler as *const c_void, context]);
+        assert_eq!(ARRIVED.with_borrow(|calls| calls.last().unwrap().clone()), set);
+        assert_eq!(slots(), ["slot 3", "slot 4", "slot 7", "slot 5"]);
         drop(control);
-        assert_eq!(slots(), [2]);
+        assert_eq!(slots(), ["slot 2"]);
     }
 }
