@@ -111,10 +111,10 @@ fn measured(numbers: Numbers) -> Vec<(String, u64)> {
 
 /// Every number is found, as it was written down, and no other one.
 fn compare(found: &[(String, u64)], expected: &[(&str, u64, u64)]) {
-    for (index, (name, on_64, on_32)) in expected.iter().enumerate() {
-        let number = if cfg!(target_pointer_width = "64") { *on_64 } else { *on_32 };
-        let found = found.get(index).map(|(name, number)| (name.as_str(), *number));
-        assert_eq!(found, Some((*name, number)), "found, and by hand");
+    let print = |name: &str, number: u64| format!("{name}: {number:#x}");
+    for ((name, number), (pinned, on_64, on_32)) in found.iter().zip(expected) {
+        let by_hand = if cfg!(target_pointer_width = "64") { *on_64 } else { *on_32 };
+        assert_eq!(print(name, *number), print(pinned, by_hand), "found, and by hand");
     }
     assert_eq!(found.len(), expected.len(), "{:?} is not pinned", found.get(expected.len()));
 }
