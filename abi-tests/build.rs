@@ -11,7 +11,7 @@ fn build(cpp: bool) -> cc::Build {
         .warnings(true)
         .extra_warnings(true)
         .warnings_into_errors(true)
-        .flag_if_supported("-pedantic");
+        .flag("-pedantic");
     if cpp {
         // What a driver is compiled with. So the clients need no C++ library either.
         build.flag("-fno-exceptions").flag("-fno-rtti").cpp_link_stdlib(None);
