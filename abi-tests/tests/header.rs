@@ -78,6 +78,14 @@ const NUMBERS: &[(&str, u64, u64)] = &[
     ("ntcom_IID_IAsyncOperation, second half", 0x9038_9D69_1621_387B, 0x9038_9D69_1621_387B),
     ("ntcom_IID_IAsyncControl, first half", 0xD0D7_CFEE_CE81_4CA0, 0xD0D7_CFEE_CE81_4CA0),
     ("ntcom_IID_IAsyncControl, second half", 0x965E_49CF_F7A6_D598, 0x965E_49CF_F7A6_D598),
+    ("ntcom_checked_answer(NTCOM_STATUS_SUCCESS)", 0, 0),
+    ("ntcom_checked_answer(NTCOM_STATUS_PENDING)", 0x103, 0x103),
+    ("ntcom_checked_answer(NTCOM_STATUS_TIMEOUT)", 0xC000_0183, 0xC000_0183),
+    ("ntcom_checked_answer(NTCOM_STATUS_CANCELLED)", 0xC000_0120, 0xC000_0120),
+    ("ntcom_is_terminal(-1)", 0, 0),
+    ("ntcom_is_terminal(4)", 0, 0),
+    ("ntcom_is_equal_guid(&ntcom_IID_IUnknown, &ntcom_IID_IUnknown)", 1, 1),
+    ("ntcom_is_equal_guid(&ntcom_IID_IAsyncOperation, &ntcom_IID_IAsyncControl)", 0, 0),
 ];
 
 /// What C++ has besides.
