@@ -1,2 +1,171 @@
-//! The binary interface of ntcom, pinned: the tests hold the runtime's types against the numbers of the contract
-//! (docs/abi-contract.md), which are written out by hand and never computed.
+//! The binary interface of ntcom, pinned: the tests hold the runtime's types, and `ntcom.h` as C and C++ compilers have it, against the
+//! numbers of the contract (docs/abi-contract.md), which are written out by hand and never computed. And operations are used by clients
+//! that no Rust compiler built.
+//!
+//! | test | what |
+//! |---|---|
+//! | `layout` | the runtime's tables, values and IIDs |
+//! | `header` | the header's, measured by the C and the C++ compiler; 32-bit and other compilers where there are any |
+//! | `slots` | every slot, called by C and C++: each argument and each answer says where it belongs |
+//! | `clients` | everything a client may do, done in C and in C++ to operations of ours |
+//! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
+//! | `documents` | docs/c-clients.md shows the file that is tested |
+//!
+//! The library itself is what the C and C++ sides export. `c/abi.h` says the same in C.
+
+use core::ffi::{CStr, c_char, c_void};
+
+/// The compiler that the C side was built with.
+pub const CC: &str = env!("ABI_TESTS_CC");
+/// The compiler that the C++ side was built with.
+pub const CXX: &str = env!("ABI_TESTS_CXX");
+
+/// What a client is to find.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The value's bytes, if the status is Completed.
+    pub value: *const u8,
+    /// For each of them: 0 if it is padding.
+    pub part: *const u8,
+    /// How many.
+    pub size: u32,
+    /// Which type of value: what `abi_kind` calls it in C.
+    pub kind: i32,
+    /// The operation's status.
+    pub status: i32,
+    /// What get_result answers.
+    pub result: i32,
+    /// Not 0: the operation that there is no memory for.
+    pub constant: i32,
+}
+
+/// The first check of a client that failed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Finding {
+    what: *const c_char,
+    file: *const c_char,
+    line: i32,
+}
+
+impl Finding {
+    /// None so far.
+    pub const NONE: Self = Self { what: core::ptr::null(), file: core::ptr::null(), line: 0 };
+
+    /// File, line and text of the check that failed, if one did.
+    ///
+    /// # Safety
+    /// It was made by one of the clients.
+    #[must_use]
+    pub unsafe fn text(&self) -> Option<String> {
+        if self.line == 0 {
+            return None;
+        }
+        // SAFETY: a literal of the client's.
+        let file = unsafe { CStr::from_ptr(self.file) };
+        // SAFETY: as above.
+        let what = unsafe { CStr::from_ptr(self.what) };
+        Some(format!("{}:{}: {}", file.to_string_lossy(), self.line, what.to_string_lossy()))
+    }
+}
+
+/// Arguments whose bits say where they belong. Nobody follows them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each is named after the parameter")]
+pub struct Arguments {
+    pub iid: *mut c_void,
+    pub interface_out: *mut c_void,
+    pub status_out: *mut c_void,
+    pub result_out: *mut c_void,
+    pub error_out: *mut c_void,
+    pub handler: *mut c_void,
+    pub context: *mut c_void,
+    pub timeout: *mut c_void,
+    pub size_out: *mut c_void,
+}
+
+/// How a broken operation of `u32` answers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// 0: whole; 1: there is none; 2: no Release; 3: no slots but IUnknown's.
+    pub table: i32,
+    /// What get_status answers.
+    pub status_answer: i32,
+    /// Whether it writes anything.
+    pub status_is_written: i32,
+    /// What it writes.
+    pub status: i32,
+    /// What get_result answers.
+    pub result_answer: i32,
+    /// What it writes.
+    pub result: u32,
+    /// What QueryInterface answers.
+    pub query_answer: i32,
+    /// What it writes. 0: NULL; 1: the object itself; 2: its control, which has no wait and no get_result_size.
+    pub query_gives: i32,
+    /// What cancel, get_error and set_completed answer.
+    pub control_answer: i32,
+}
+
+/// A place for a broken operation.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Broken {
+    operation: *const c_void,
+    control: *const c_void,
+    script: *const Script,
+}
+
+impl Broken {
+    /// Room for one.
+    pub const EMPTY: Self =
+        Self { operation: core::ptr::null(), control: core::ptr::null(), script: core::ptr::null() };
+}
+
+/// The reading of docs/c-clients.md.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SensorRead {
+    operation: *mut c_void,
+    control: *mut c_void,
+    /// `STATUS_PENDING` until it is over.
+    pub status: i32,
+    /// If the status is `STATUS_SUCCESS`.
+    pub reading: u32,
+}
+
+impl SensorRead {
+    /// None yet.
+    pub const EMPTY: Self =
+        Self { operation: core::ptr::null_mut(), control: core::ptr::null_mut(), status: -1, reading: 0 };
+}
+
+/// A client: takes over one reference of an operation, whose value is of the expected type.
+pub type Client = unsafe extern "C" fn(*mut c_void, *const Expected, *mut Finding);
+/// Calls every slot of an interface once and collects the answers.
+pub type Calls = unsafe extern "C" fn(*mut c_void, *const Arguments, *mut u32);
+/// Is told a name and a number.
+pub type Sink = unsafe extern "C" fn(*mut c_void, *const c_char, u64);
+/// Tells every offset, size and value of the header.
+pub type Numbers = unsafe extern "C" fn(Sink, *mut c_void);
+
+#[expect(missing_docs, reason = "c/abi.h says what they do")]
+unsafe extern "C" {
+    pub fn abi_c_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
+    pub fn abi_cpp_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
+    pub fn abi_c_calls_operation(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+    pub fn abi_c_calls_control(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+    pub fn abi_cpp_calls_operation(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+    pub fn abi_cpp_calls_control(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+    pub fn abi_c_numbers(sink: Sink, context: *mut c_void);
+    pub fn abi_cpp_numbers(sink: Sink, context: *mut c_void);
+    pub fn abi_c_operation(alive: *mut i32) -> *mut c_void;
+    pub fn abi_c_operation_complete(operation: *mut c_void, value: u32);
+    pub fn abi_c_broken(place: *mut Broken, script: *const Script) -> *mut c_void;
+    pub fn sensor_read_begin(read: *mut SensorRead, operation: *mut c_void) -> i32;
+    pub fn sensor_read_cancel(read: *mut SensorRead);
+    pub fn sensor_read_end(read: *mut SensorRead);
+}

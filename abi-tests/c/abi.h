@@ -1,0 +1,107 @@
+/* What the C and C++ sides export to the Rust side: abi-tests/src/lib.rs says the same. */
+#ifndef NTCOM_ABI_TESTS_H
+#define NTCOM_ABI_TESTS_H
+
+#include "ntcom.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/* The types of value that the clients know by name. */
+enum abi_kind { ABI_UNIT, ABI_U8, ABI_U32, ABI_U64, ABI_PADDED, ABI_ALIGNED, ABI_PAGE };
+
+/* Bytes 1 to 7 and 18 to 23 are padding. */
+struct abi_padded {
+    uint8_t tag;
+    uint64_t number;
+    uint16_t half;
+};
+struct abi_aligned {
+#if defined(__cplusplus)
+    alignas(64) uint8_t bytes[64];
+#else
+    _Alignas(64) uint8_t bytes[64];
+#endif
+};
+struct abi_page {
+    uint32_t words[1024];
+};
+
+/* What a client is to find. */
+struct abi_expected {
+    const uint8_t *value; /* the value's bytes, if the status is Completed */
+    const uint8_t *part;  /* for each of them: 0 if it is padding */
+    uint32_t size;        /* of the value */
+    int32_t kind;         /* abi_kind */
+    int32_t status;       /* AsyncStatus */
+    int32_t result;       /* what get_result answers */
+    int32_t constant;     /* not 0: the operation there is no memory for */
+};
+
+/* The first check that failed. `line` is 0 if none did. */
+struct abi_finding {
+    const char *what;
+    const char *file;
+    int32_t line;
+};
+
+/* Arguments whose bits say where they belong. None of them is followed. */
+struct abi_arguments {
+    void *iid;
+    void *interface_out;
+    void *status_out;
+    void *result_out;
+    void *error_out;
+    void *handler;
+    void *context;
+    void *timeout;
+    void *size_out;
+};
+
+/* How a broken operation answers. */
+struct abi_script {
+    int32_t table; /* 0: whole; 1: there is none; 2: no Release; 3: no slots but IUnknown's */
+    int32_t status_answer;
+    int32_t status_is_written;
+    int32_t status;
+    int32_t result_answer;
+    uint32_t result;
+    int32_t query_answer;
+    int32_t query_gives; /* 0: NULL; 1: the object itself; 2: its control */
+    int32_t control_answer;
+};
+
+/* Everything that a client may do with an operation of which it owns one reference, which is gone afterwards. */
+void abi_c_client(void *operation, const struct abi_expected *expected, struct abi_finding *finding);
+void abi_cpp_client(void *operation, const struct abi_expected *expected, struct abi_finding *finding);
+
+/* Calls every slot once, in order, and collects the answers. */
+void abi_c_calls_operation(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void abi_c_calls_control(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void abi_cpp_calls_operation(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void abi_cpp_calls_control(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+
+/* Tells `sink` every offset, size and value of the header, as this compiler has it. */
+typedef void (*abi_sink)(void *context, const char *name, uint64_t value);
+void abi_c_numbers(abi_sink sink, void *context);
+void abi_cpp_numbers(abi_sink sink, void *context);
+
+/* An operation that is implemented in C: Started, with one reference. *alive is 1 until it is gone. One processor at a time. */
+void *abi_c_operation(int32_t *alive);
+/* Ends it with a value. */
+void abi_c_operation_complete(void *operation, uint32_t value);
+
+/* An operation that answers as the script says. Nobody owns or counts it: it lives as long as `place`, which has room for one. */
+struct abi_broken {
+    const void *operation;
+    const void *control;
+    const struct abi_script *script;
+};
+void *abi_c_broken(struct abi_broken *place, const struct abi_script *script);
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif

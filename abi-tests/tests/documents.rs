@@ -1,0 +1,26 @@
+//! What the documentation shows is what is tested.
+
+#[test]
+fn the_chapter_for_c_shows_the_example_that_is_tested() {
+    let chapter = include_str!("../../docs/c-clients.md");
+    let example = include_str!("../c/example.c");
+    assert!(
+        chapter.contains(&format!("```c\n{example}```\n")),
+        "docs/c-clients.md has to show abi-tests/c/example.c as it is"
+    );
+}
+
+#[test]
+fn the_headers_promises_name_rules_that_there_are() {
+    let header = include_str!("../../runtime/include/ntcom.h");
+    let contract = include_str!("../../docs/abi-contract.md");
+    let brackets = header.split('[').skip(1).filter_map(|text| text.split_once(']'));
+    let rules: Vec<&str> = brackets
+        .flat_map(|(inside, _)| inside.split(", "))
+        .filter(|rule| rule.strip_prefix('C').is_some_and(|number| number.parse::<u32>().is_ok()))
+        .collect();
+    assert!(rules.len() > 10, "{rules:?}");
+    for rule in rules {
+        assert!(contract.contains(&format!("| {rule} | **")), "{rule}");
+    }
+}
