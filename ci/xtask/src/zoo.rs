@@ -1,7 +1,7 @@
 //! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
+//! loom tests must; `test PACKAGE [TEST]`: that package's tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
 //! targets that a patch's `Target:` line names, each from an empty corpus, several times.
 mod fuzzed;
 
@@ -149,7 +149,17 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
             test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
             test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
         }
-        other => bail!("{}: Found-by: {other}: neither corpus nor loom", bug.patch.display()),
+        other => {
+            let mut words = other.split_whitespace();
+            let (Some("test"), Some(package)) = (words.next(), words.next()) else {
+                bail!("{}: Found-by: {other}: not corpus, loom, or test PACKAGE [TEST]", bug.patch.display());
+            };
+            test.args(["test", "--quiet", "--package", package, "--all-features"]);
+            for name in words {
+                test.args(["--test", name]);
+            }
+            test.arg("--target-dir").arg(project.path(BUILD));
+        }
     }
     let captured = capture(&mut test, |_| {});
     apply(&tree, &bug.patch, &["--reverse"])?;
