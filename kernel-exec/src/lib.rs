@@ -9,8 +9,16 @@
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
 //!
-//! Features: `sim` puts the executor on the simulated kernel [`ntsim`](https://docs.rs/ntsim). Without a kernel everything
-//! compiles and every spawn answers `STATUS_NOT_SUPPORTED`. Rules cited as `[C1]`…`[C21]` are the ABI contract's
+//! | feature | what |
+//! |---|---|
+//! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
+//! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
+//!
+//! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`. At most 2048 processors: on one with a
+//! higher number a task stops the machine (bug check 0x139, parameter 8).
+//!
+//! `wdk` has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers
+//! (`cargo xtask wdk-check`), not from the WDK's, and has not run on Windows. Rules cited as `[C1]`…`[C21]` are the ABI contract's
 //! (docs/abi-contract.md), `[T1]`… those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
@@ -19,30 +27,32 @@ mod alloc;
 mod ambient;
 mod budget;
 mod combinators;
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 mod dpc;
 mod fail;
+#[cfg(kernel = "wdk")]
+mod global_alloc;
 mod no_executor;
 mod nt;
 mod status;
 mod sync;
 mod task;
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 mod tracker;
 
 pub use alloc::{Allocator, GlobalAllocator};
 pub use budget::DEFAULT_POLL_BUDGET;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub use dpc::{DpcPort, spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use fail::fail_fast_corrupt_interface;
 pub use no_executor::NoExecutor;
-#[cfg(any(loom, not(feature = "sim")))]
+#[cfg(not(kernel))]
 pub use no_executor::NoExecutor as DpcPort;
 pub use status::NTSTATUS;
 pub use task::{
     CancelHandle, Completion, Header, Port, Spawned, Status, Task, TaskPtr, is_cancellation_requested, run,
     take_cancellation_request,
 };
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub use tracker::{TaskTracker, default_tracker};
