@@ -14,11 +14,11 @@
 //! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`. At most 2048 processors: on one with a
-//! higher number a task stops the machine (bug check 0x139, parameter 8).
+//! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`.
 //!
-//! `wdk` has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers
-//! (`cargo xtask wdk-check`), not from the WDK's, and has not run on Windows. Rules cited as `[C1]`…`[C21]` are the ABI contract's
+//! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers
+//! (`cargo xtask wdk-check`), not from the WDK's, and has not run on Windows. A driver's image has room for 2048 processors: a task
+//! on one with a higher number stops the machine (bug check 0x139, parameter 8). Rules cited as `[C1]`…`[C21]` are the ABI contract's
 //! (docs/abi-contract.md), `[T1]`… those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
