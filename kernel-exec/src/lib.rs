@@ -16,8 +16,8 @@
 //!
 //! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`.
 //!
-//! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers
-//! (`cargo xtask wdk-check`), not from the WDK's, and has not run on Windows. A driver's image has room for 2048 processors: a task
+//! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers,
+//! not from the WDK's, and been run in that form on ntsim (`cargo xtask wdk-check`); it has not run on Windows. A driver's image has room for 2048 processors: a task
 //! on one with a higher number stops the machine (bug check 0x139, parameter 8). Rules cited as `[C1]`…`[C21]` are the ABI contract's
 //! (docs/abi-contract.md), `[T1]`… those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]

@@ -38,7 +38,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("test", "unit, integration and documentation tests", tests),
     required("docs", "the documentation builds without warnings", docs),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
-    required("wdk-check", "the driver crates type-check against the real wdk-sys", wdk_check),
+    required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
     required("zoo", "each planted bug is found by the corpus or by loom", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),

@@ -8,7 +8,7 @@
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
-//! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations |
+//! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
@@ -73,7 +73,8 @@ enum Command {
     Zoo(zoo::Options),
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
-    /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers.
+    /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
+    /// executor so built on the simulated kernel.
     WdkCheck,
 }
 

@@ -1,10 +1,11 @@
-//! `cargo xtask wdk-check`: the binding to the real kernel, type-checked against the real wdk-sys on Linux.
+//! `cargo xtask wdk-check`: the binding to the real kernel, type-checked against the real wdk-sys on Linux, and tried.
 //!
 //! wdk-sys's build script makes its bindings from the headers of the WDK and refuses every host but Windows. Cargo lets a
 //! configuration file say what a script that `links` something would have said; so the bindings are made here, with the
 //! script's options, and the file names their folder. The headers are mingw-w64's DDK: their declarations are not the WDK's, and
 //! where they are wrong nobody notices before Windows. What this finds is a wrong call or type of ours, and where wdk-sys and ntsim
-//! differ (`kernel-exec/src/nt/parity.rs`). Nothing is linked or run.
+//! differ (`kernel-exec/src/nt/parity.rs`). A test program then has ntsim define what wdk-sys declares, and runs the executor as it
+//! is in a driver, all but its optimisation and its target (`kernel-exec/tests/wdk.rs`).
 mod bindings;
 mod sources;
 
@@ -16,11 +17,16 @@ use crate::{command, project::Project, ui};
 
 /// All that this makes.
 const FOLDER: &str = "target/wdk";
+/// What cargo makes.
+const BUILD: &str = "target/wdk/build";
 /// What stands for wdk-sys's build script.
 const CONFIG: &str = "target/wdk/config.toml";
-/// What is checked: a package, and its features; unit tests too, for the parity of the two kernels.
-const CHECKED: [(&str, &str, &[&str]); 2] =
-    [("ntcom-exec", "wdk", &["--all-targets"]), ("ntcom", "wdk,async-com-kernel", &[])];
+/// What cargo does, for a person and for cargo. Unit tests are checked too: the parity of the two kernels is one.
+const STEPS: [(&str, &[&str]); 3] = [
+    ("checking ntcom-exec", &["check", "-p", "ntcom-exec", "--features", "wdk", "--all-targets"]),
+    ("checking ntcom", &["check", "-p", "ntcom", "--features", "wdk,async-com-kernel"]),
+    ("running ntcom-exec on ntsim", &["test", "-p", "ntcom-exec", "--features", "wdk", "--test", "wdk"]),
+];
 
 /// Makes the bindings and checks.
 pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
@@ -30,13 +36,13 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let folder = folder.to_str().context("the path of this checkout is not UTF-8")?;
     fs::write(project.path(CONFIG), config(&host, folder)?)
         .with_context(|| format!("cannot write {CONFIG}"))?;
-    for (package, features, more) in CHECKED {
-        let mut check = command::cargo(project);
+    for (what, arguments) in STEPS {
+        let mut cargo = command::cargo(project);
         // They would replace the flags of the configuration file.
-        check.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        check.args(["--config", CONFIG, "check", "--locked", "--target", &host, "--target-dir"]);
-        check.arg(format!("{FOLDER}/build")).args(["-p", package, "--features", features]).args(more);
-        ui::step(&format!("checking {package} with {features}"), &mut check)?;
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        cargo.args(["--config", CONFIG]).args(arguments);
+        cargo.args(["--locked", "--target", &host, "--target-dir", BUILD]);
+        ui::step(what, &mut cargo)?;
     }
     println!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
     Ok(ExitCode::SUCCESS)
