@@ -3,14 +3,19 @@
 //! Built by `cargo xtask wdk-check` only. Atomics are core's here, so schedules differ at DDI calls only; and the statics are the
 //! program's, so one kernel at a time has them.
 #![cfg(all(kernel = "wdk", wdk_check))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they mean, helpers of tests too"
+)]
 
 use core::{
     alloc::{GlobalAlloc, Layout},
     future::{pending, poll_fn},
     task::Poll,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use ntcom_exec::{
     DEFAULT_POLL_BUDGET, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
@@ -58,7 +63,7 @@ struct Kernel(Simulation, #[expect(dead_code, reason = "held")] MutexGuard<'stat
 impl Kernel {
     fn new(schedule: Schedule) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = ONE.lock().expect("the statics are as a test that failed has left them");
         Self(Simulation::new(Config { processors: 2, ..Config::default() }, schedule), guard)
     }
 
