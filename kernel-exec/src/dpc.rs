@@ -4,13 +4,16 @@ use core::{ffi::c_void, future::Future, ptr::NonNull};
 
 use crate::{
     GlobalAllocator, NTSTATUS,
-    budget::{CONTINUE_AFTER, DEFAULT_POLL_BUDGET},
+    budget::DEFAULT_POLL_BUDGET,
     fail::{FailFast, fail_fast},
     nt,
     sync::KernelCell,
     task::{CancelHandle, Infallible, Port, Task, TaskPtr, run},
     tracker::{Link, default_tracker},
 };
+
+/// When a task whose budget is spent goes on: relative, in units of 100 ns. The timer fires at the next clock tick.
+const CONTINUE_AFTER: i64 = -1;
 
 /// A task's place in the DPC queues.
 ///

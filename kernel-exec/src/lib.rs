@@ -10,8 +10,16 @@
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
 //!
-//! Features: `sim` puts the executor on the simulated kernel [`ntsim`](https://docs.rs/ntsim). Without a kernel everything
-//! compiles and every spawn answers `STATUS_NOT_SUPPORTED`. Rules cited as `[C1]`…`[C21]` are the ABI contract's
+//! | feature | what |
+//! |---|---|
+//! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
+//! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
+//!
+//! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`.
+//!
+//! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers,
+//! not from the WDK's, and been run in that form on ntsim (`cargo xtask wdk-check`); it has not run on Windows. A driver's image has room for 2048 processors: a task
+//! on one with a higher number stops the machine (bug check 0x139, parameter 8). Rules cited as `[C1]`…`[C21]` are the ABI contract's
 //! (docs/abi-contract.md), `[T1]`… those of the task protocol (`task/mod.rs`).
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
@@ -20,26 +28,28 @@ mod alloc;
 mod ambient;
 mod budget;
 mod combinators;
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 mod dpc;
 mod fail;
+#[cfg(kernel = "wdk")]
+mod global_alloc;
 mod no_executor;
 mod nt;
 mod refcount;
 mod status;
 mod sync;
 mod task;
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 mod tracker;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub use dpc::{DpcPort, spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use fail::{fail_fast_corrupt_interface, no_unwind};
 pub use no_executor::NoExecutor;
-#[cfg(any(loom, not(feature = "sim")))]
+#[cfg(not(kernel))]
 pub use no_executor::NoExecutor as DpcPort;
 pub use refcount::ReferenceCount;
 pub use status::NTSTATUS;
@@ -47,7 +57,7 @@ pub use task::{
     CancelHandle, Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr,
     is_cancellation_requested, run, take_cancellation_request,
 };
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub use tracker::{TaskTracker, default_tracker};
 
 /// This build runs on the simulated kernel: the feature `sim` is on, perhaps by another package of the same build. Never true of a driver.

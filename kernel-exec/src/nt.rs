@@ -1,19 +1,80 @@
 //! The seam: the only file that knows which kernel the executor is on.
 //!
-//! Both kernels offer the same names with `wdk-sys`'s signatures. `sim` wins wherever it is on. Without a kernel there is
-//! memory from the host, failing fast is an abort, and nothing can be spawned.
+//! Both kernels offer the same names, and what the executor makes of them is the same code on both. Without a kernel there is
+//! memory from the host, failing fast is an abort, and nothing can be spawned. `build.rs` says which it is.
 
-#[cfg(feature = "sim")]
-mod backend {
-    //! The simulated kernel.
-    pub(crate) use ntsim::ddi::{
-        ExAllocatePool2, ExFreePoolWithTag, KeAcquireSpinLockRaiseToDpc, KeBugCheckEx, KeGetCurrentIrql,
-        KeGetCurrentProcessorNumberEx, KeInitializeDpc, KeInitializeTimerEx, KeInsertQueueDpc,
-        KeReleaseSpinLock, KeSetTimerEx,
+/// Every DDI that the executor calls, with its signature in both kernels. The structs are each kernel's own; all else is
+/// written out, so that a `BOOLEAN` or a `ULONG` is as wide in the one as in the other.
+///
+/// `ddis!(take …)` imports them from a module, `ddis!(check …)` only holds the module's functions to their signatures.
+#[cfg(kernel)]
+macro_rules! ddis {
+    ($how:ident $kernel:ident::$module:ident) => {
+        ddis! { @$how $kernel::$module
+            ExAllocatePool2: unsafe extern "C" fn(u64, u64, u32) -> *mut c_void,
+            ExFreePoolWithTag: unsafe extern "C" fn(*mut c_void, u32),
+            KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
+            KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
+            KeGetCurrentIrql: unsafe extern "C" fn() -> u8,
+            KeGetCurrentProcessorNumberEx: unsafe extern "C" fn(*mut PROCESSOR_NUMBER) -> u32,
+            KeInitializeDpc: unsafe extern "C" fn(
+                *mut KDPC,
+                Option<unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void)>,
+                *mut c_void,
+            ),
+            KeInitializeTimerEx: unsafe extern "C" fn(*mut KTIMER, i32),
+            KeInsertQueueDpc: unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void) -> u8,
+            KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
+            KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
+        }
     };
+    (@take $kernel:ident::$module:ident $($ddi:ident: $signature:ty,)*) => {
+        $(pub(crate) use $kernel::$module::$ddi;)*
+        ddis! { @check $kernel::$module $($ddi: $signature,)* }
+    };
+    (@check $kernel:ident::$module:ident $($ddi:ident: $signature:ty,)*) => {
+        const _: () = {
+            use core::ffi::c_void;
+            $(let _: $signature = $kernel::$module::$ddi;)*
+        };
+    };
+}
+
+#[cfg(kernel = "sim")]
+mod ddi {
+    //! The simulated kernel.
     pub(crate) use ntsim::types::{
         _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_UNINITIALIZED, PVOID,
+        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+    };
+
+    ddis!(take ntsim::ddi);
+}
+
+#[cfg(kernel = "wdk")]
+mod ddi {
+    //! The real kernel.
+    pub(crate) use wdk_sys::{
+        _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED,
+        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+    };
+
+    ddis!(take wdk_sys::ntddk);
+}
+
+#[cfg(all(test, kernel = "wdk"))]
+mod parity;
+
+#[cfg(kernel)]
+mod backend {
+    //! What the executor makes of a kernel's calls.
+    pub(crate) use super::ddi::{
+        _TIMER_TYPE, KDPC, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc, KeInitializeDpc,
+        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetTimerEx, LARGE_INTEGER, PVOID,
+    };
+    use super::ddi::{
+        DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx, KeGetCurrentIrql,
+        KeGetCurrentProcessorNumberEx, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
     pub(crate) fn fail_fast(reason: u32) -> ! {
@@ -34,7 +95,8 @@ mod backend {
         unsafe { ExFreePoolWithTag(memory.cast(), tag) }
     }
 
-    /// The processor whose number cannot change under the caller, because it runs at DISPATCH_LEVEL; else none.
+    /// The processor whose number cannot change under the caller, because it runs at DISPATCH_LEVEL; else none. The number counts
+    /// through all processor groups.
     pub(crate) fn processor_at_dispatch() -> Option<usize> {
         // SAFETY: callable at any IRQL.
         let irql = unsafe { KeGetCurrentIrql() };
@@ -46,7 +108,7 @@ mod backend {
     }
 }
 
-#[cfg(not(feature = "sim"))]
+#[cfg(not(kernel))]
 mod backend {
     //! No kernel.
     extern crate alloc;

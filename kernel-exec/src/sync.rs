@@ -7,12 +7,12 @@ pub(crate) use core::sync::atomic::Ordering;
 
 #[cfg(loom)]
 pub(crate) use loom::{cell::UnsafeCell, sync::atomic::AtomicUsize};
-#[cfg(all(not(loom), feature = "sim"))]
+#[cfg(kernel = "sim")]
 pub(crate) use ntsim::sync::{AtomicUsize, UnsafeCell};
-#[cfg(all(not(loom), not(feature = "sim")))]
+#[cfg(not(any(loom, kernel = "sim")))]
 pub(crate) use plain::{AtomicUsize, UnsafeCell};
 
-#[cfg(all(not(loom), not(feature = "sim")))]
+#[cfg(not(any(loom, kernel = "sim")))]
 mod plain {
     pub(crate) use core::sync::atomic::AtomicUsize;
 
@@ -34,10 +34,10 @@ mod plain {
     }
 }
 
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub(crate) use kernel_cell::KernelCell;
 
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 mod kernel_cell {
     /// Memory that the kernel, or whoever holds a kernel lock, writes: only its address is ever taken.
     #[repr(transparent)]
@@ -55,16 +55,16 @@ mod kernel_cell {
     }
 }
 
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel)]
 pub(crate) use image::image_static;
-pub(crate) use image::with_processor_slot;
+pub(crate) use slots::with_processor_slot;
 
-#[cfg(all(feature = "sim", not(loom)))]
+#[cfg(kernel = "sim")]
 mod image {
     //! A driver's statics: one set a simulated kernel, so that kernels in different threads do not see one another.
-    use core::cell::Cell;
 
-    use crate::nt;
+    /// Simulated kernels have at most this many processors.
+    pub(super) const PROCESSORS: usize = 64;
 
     /// Declares a function that calls its argument with a static of this image.
     macro_rules! image_static {
@@ -78,16 +78,54 @@ mod image {
         };
     }
     pub(crate) use image_static;
+}
 
-    /// Simulated kernels have at most this many processors.
-    const PROCESSORS: usize = 64;
+#[cfg(kernel = "wdk")]
+mod image {
+    //! A driver's statics: statics. An image is one driver, and has one set.
 
-    /// A pointer for each processor, only touched at DISPATCH_LEVEL, by that processor.
+    /// 32 groups of 64: as many processors as Windows has room for. 16 KiB of the image's zeroed data.
+    pub(super) const PROCESSORS: usize = 2048;
+
+    /// Declares a function that calls its argument with a static of this image.
+    macro_rules! image_static {
+        ($(#[$doc:meta])* $visibility:vis fn $name:ident -> $type:ty) => {
+            $(#[$doc])*
+            $visibility fn $name<R>(f: impl FnOnce(&$type) -> R) -> R {
+                static IMAGE: $type = <$type>::new();
+                f(&IMAGE)
+            }
+        };
+    }
+    pub(crate) use image_static;
+}
+
+#[cfg(kernel)]
+mod slots {
+    //! A pointer for each processor.
+    use core::cell::Cell;
+
+    use super::image::{PROCESSORS, image_static};
+    use crate::{
+        fail::{FailFast, fail_fast},
+        nt,
+    };
+
+    /// Each is only touched at DISPATCH_LEVEL, by its processor.
     struct Slots([Cell<*const ()>; PROCESSORS]);
+
+    // SAFETY: `with_processor_slot` hands each processor its own slot, and the processor cannot switch threads meanwhile.
+    unsafe impl Sync for Slots {}
+
+    impl Slots {
+        const fn new() -> Self {
+            Self([const { Cell::new(core::ptr::null()) }; PROCESSORS])
+        }
+    }
 
     impl Default for Slots {
         fn default() -> Self {
-            Self([const { Cell::new(core::ptr::null()) }; PROCESSORS])
+            Self::new()
         }
     }
 
@@ -97,16 +135,20 @@ mod image {
     }
 
     /// The slot of the processor that the caller cannot leave, because it runs at DISPATCH_LEVEL; else none.
+    ///
+    /// A processor that has no slot stops the machine: a body polled without one would not see that it is cancelled, and its
+    /// cleanup would be left out `[C10]`.
     pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
-        match nt::processor_at_dispatch() {
-            Some(processor) => with_slots(|slots| f(slots.0.get(processor))),
-            None => f(None),
-        }
+        let Some(processor) = nt::processor_at_dispatch() else { return f(None) };
+        with_slots(|slots| match slots.0.get(processor) {
+            Some(slot) => f(Some(slot)),
+            None => fail_fast(FailFast::Processor),
+        })
     }
 }
 
-#[cfg(any(loom, not(feature = "sim")))]
-mod image {
+#[cfg(not(kernel))]
+mod slots {
     //! Without a kernel a task can only be in a test's thread.
     use core::cell::Cell;
 

@@ -22,9 +22,13 @@
 //! |---|---|
 //! | `async-com` | the async COM types, clients included; spawning answers an operation with `STATUS_NOT_SUPPORTED` `[C21]` |
 //! | `async-com-kernel` | operations run on the kernel executor |
-//! | `sim` | that executor runs on the simulated kernel; never in a driver |
+//! | `wdk` | that executor runs on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys); on Windows only, elsewhere it does nothing |
+//! | `sim` | that executor runs on the simulated kernel; wins over `wdk`; never in a driver |
 //!
-//! There is no default feature. The crate is `no_std` and never allocates but through an [`Allocator`], which may fail.
+//! There is no default feature. `wdk` has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's
+//! DDK headers, not from the WDK's, and been run in that form on the simulated kernel (`cargo xtask wdk-check`); it has not run on
+//! Windows. With it [`GlobalAllocator`] can be
+//! the driver's `#[global_allocator]`. The crate is `no_std` and never allocates but through an [`Allocator`], which may fail.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 

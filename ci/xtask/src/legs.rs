@@ -38,6 +38,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("test", "unit, integration and documentation tests", tests),
     required("docs", "the documentation builds without warnings", docs),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
+    required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
     required("zoo", "each planted bug is found by the corpus or by loom", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
@@ -114,6 +115,8 @@ fn alone(context: &Context<'_>) -> anyhow::Result<Outcome> {
         check(&["-p", "ntcom-exec"]),
         check(&["-p", "ntcom", "--features", "async-com"]),
         check(&["-p", "ntcom", "--features", "async-com-kernel"]),
+        // Off Windows: no kernel.
+        check(&["-p", "ntcom", "--features", "async-com-kernel,wdk"]),
         check(&["-p", "ntsim"]),
     ];
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
@@ -175,6 +178,20 @@ fn zoo(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut zoo = xtask(context.project)?;
     zoo.arg("zoo");
     context.all(vec![zoo], |output| last_line(output).to_owned())
+}
+
+fn wdk_check(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut check = xtask(context.project)?;
+    check.arg("wdk-check");
+    let captured = context.capture(&mut check)?;
+    Ok(if captured.status.success() {
+        Outcome::Passed(last_line(&captured.output).to_owned())
+    } else if captured.status.code() == Some(UNAVAILABLE.into()) {
+        Outcome::Skipped(error_line(&captured.output).to_owned())
+    } else {
+        let note = error_line(&captured.output).to_owned();
+        Outcome::Failed { note, output: captured.output, repeat: shell(&check) }
+    })
 }
 
 fn last_line(output: &str) -> &str {

@@ -8,12 +8,14 @@
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
+//! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
 mod alloc_scan;
 mod command;
+mod debian;
 mod fuzz;
 mod interrupt;
 mod legs;
@@ -24,6 +26,7 @@ mod replay;
 mod test;
 mod tools;
 mod ui;
+mod wdk_check;
 mod zoo;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -70,6 +73,9 @@ enum Command {
     Zoo(zoo::Options),
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
+    /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
+    /// executor so built on the simulated kernel.
+    WdkCheck,
 }
 
 fn run() -> anyhow::Result<ExitCode> {
@@ -86,6 +92,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Zoo(options) => zoo::run(&project, &options),
         Command::AllocScan => alloc_scan::run(&project),
+        Command::WdkCheck => wdk_check::run(&project),
     }
 }
 

@@ -1,14 +1,26 @@
-//! The tools that fuzzing needs: what is installed, and installing what can be.
+//! The tools that commands need: what is installed, and installing what can be.
 use std::{env, path::PathBuf, process::Command};
 
 use crate::{command, problem::Problem, project::Project, ui};
 
-/// The version of cargo-fuzz that is installed.
-const CARGO_FUZZ: &str = "0.13.2";
-/// What a version that may be used begins with.
-const CARGO_FUZZ_SERIES: &str = "0.13.";
-/// Where it is installed.
+/// Where they are installed.
 const TOOLS: &str = "target/tools";
+
+/// A program from the crate registry.
+struct Tool {
+    /// Its crate.
+    package: &'static str,
+    /// Its name.
+    program: &'static str,
+    /// The version that is installed.
+    version: &'static str,
+    /// What a version that may be used begins with.
+    series: &'static str,
+}
+
+const CARGO_FUZZ: Tool =
+    Tool { package: "cargo-fuzz", program: "cargo-fuzz", version: "0.13.2", series: "0.13." };
+const BINDGEN: Tool = Tool { package: "bindgen-cli", program: "bindgen", version: "0.73.2", series: "0.73." };
 
 /// A compiler that knows `-Z` flags.
 pub(crate) enum Unstable {
@@ -68,28 +80,44 @@ fn nightlies(list: &str) -> Vec<String> {
     names
 }
 
-/// Whether what `--version` printed names a usable cargo-fuzz.
-fn usable(version: &str) -> bool {
-    version.trim().rsplit(' ').next().is_some_and(|version| version.starts_with(CARGO_FUZZ_SERIES))
+impl Tool {
+    /// Whether what `--version` printed names a usable version.
+    fn usable(&self, version: &str) -> bool {
+        version.trim().rsplit(' ').next().is_some_and(|version| version.starts_with(self.series))
+    }
+
+    /// The one in the checkout's tools, else a usable one in `PATH`, else a new one in the checkout's tools.
+    fn find(&self, project: &Project) -> anyhow::Result<PathBuf> {
+        let Self { package, program, version, .. } = self;
+        let own = project.path(TOOLS).join("bin").join(format!("{program}{}", env::consts::EXE_SUFFIX));
+        for candidate in [own.clone(), PathBuf::from(program)] {
+            let output = Command::new(&candidate).arg("--version").output();
+            if output.is_ok_and(|output| self.usable(&String::from_utf8_lossy(&output.stdout))) {
+                return Ok(candidate);
+            }
+        }
+        let mut install = command::cargo(project);
+        install.args(["install", package, "--version", version, "--locked", "--force", "--root", TOOLS]);
+        ui::step(&format!("installing {package} {version}"), &mut install)
+            .map_err(|error| Problem::Unavailable(format!("{package} cannot be installed: {error:#}")))?;
+        Ok(own)
+    }
 }
 
-/// cargo-fuzz: the one in the checkout's tools, else a usable one in `PATH`, else a new one in the checkout's tools.
+/// cargo-fuzz, installed if need be.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when it cannot be installed.
 pub(crate) fn cargo_fuzz(project: &Project) -> anyhow::Result<PathBuf> {
-    let own = project.path(TOOLS).join("bin").join(format!("cargo-fuzz{}", env::consts::EXE_SUFFIX));
-    for candidate in [own.clone(), PathBuf::from("cargo-fuzz")] {
-        let output = Command::new(&candidate).arg("--version").output();
-        if output.is_ok_and(|output| usable(&String::from_utf8_lossy(&output.stdout))) {
-            return Ok(candidate);
-        }
-    }
-    let mut install = command::cargo(project);
-    install.args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--force", "--root", TOOLS]);
-    ui::step(&format!("installing cargo-fuzz {CARGO_FUZZ}"), &mut install)
-        .map_err(|error| Problem::Unavailable(format!("cargo-fuzz cannot be installed: {error:#}")))?;
-    Ok(own)
+    CARGO_FUZZ.find(project)
+}
+
+/// bindgen, installed if need be.
+///
+/// # Errors
+/// [`Problem::Unavailable`] when it cannot be installed.
+pub(crate) fn bindgen(project: &Project) -> anyhow::Result<PathBuf> {
+    BINDGEN.find(project)
 }
 
 /// A C++ compiler, which libFuzzer is compiled with.
@@ -111,13 +139,14 @@ pub(crate) fn cxx() -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{nightlies, usable};
+    use super::{BINDGEN, CARGO_FUZZ, nightlies};
 
     #[test]
     fn only_versions_of_one_series_are_used() {
-        assert!(usable("cargo-fuzz 0.13.2\n"));
-        assert!(!usable("cargo-fuzz 0.12.0\n"));
-        assert!(!usable(""));
+        assert!(CARGO_FUZZ.usable("cargo-fuzz 0.13.2\n"));
+        assert!(!CARGO_FUZZ.usable("cargo-fuzz 0.12.0\n"));
+        assert!(!CARGO_FUZZ.usable(""));
+        assert!(BINDGEN.usable("bindgen 0.73.2\n"));
     }
 
     #[test]

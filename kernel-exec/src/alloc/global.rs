@@ -14,7 +14,8 @@ const POOL_ALIGN: usize = 16;
 /// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
 ///
 /// Every alignment is kept: above the pool's own 16 bytes a block is made larger by its alignment, and the pool's pointer
-/// stands just before it. IRQL: ≤ DISPATCH_LEVEL.
+/// stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel (feature `wdk`) it is a
+/// [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator] static POOL: GlobalAllocator = GlobalAllocator;`.
 ///
 /// ```
 /// # use ntcom_exec::{Allocator, GlobalAllocator};

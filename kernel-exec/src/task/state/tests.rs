@@ -151,7 +151,7 @@ fn the_count_has_room_below_its_limit() {
 }
 
 /// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
-#[cfg(feature = "sim")]
+#[cfg(kernel = "sim")]
 mod fail_fast {
     use super::super::{COUNT_LIMIT, COUNT_SHIFT, SCHEDULED, State, Status};
     use crate::sync::AtomicUsize;

@@ -1,0 +1,132 @@
+//! The bindings that wdk-sys includes: the three files, with the options, that its build script makes.
+use std::{fs, path::Path, process::Command};
+
+use anyhow::Context;
+
+use super::sources::{self, Sources};
+use crate::{command, project::Project, tools, ui};
+
+/// What is read.
+const HEADER: &str = "ci/wdk/mingw.h";
+/// What bindgen is asked for, and wdk-sys's name of the file.
+const FILES: [(&str, &str); 3] = [("types", "types.rs"), ("functions", "ntddk.rs"), ("vars", "constants.rs")];
+/// The options of wdk-sys's build script.
+const OPTIONS: [&str; 13] = [
+    "--use-core",
+    "--with-derive-default",
+    "--generate-cstr",
+    "--default-enum-style",
+    "moduleconsts",
+    "--must-use-type",
+    "NTSTATUS",
+    "--rust-target",
+    "1.91",
+    "--rust-edition",
+    "2024",
+    "--formatter",
+    "prettyplease",
+];
+/// clang's options: the target as wdk-sys has it, and what makes mingw's headers readable to a compiler in MSVC's ways.
+const CLANG: [&str; 18] = [
+    "--target=x86_64-pc-windows-msvc",
+    "-fno-builtin",
+    "-fms-compatibility",
+    "-fms-extensions",
+    "-fdelayed-template-parsing",
+    "-fgnuc-version=4.2.1",
+    "-w",
+    "-D_WIN64",
+    "-D_AMD64_",
+    "-DAMD64",
+    "-D_KERNEL_MODE",
+    "-D_WIN32_WINNT=0x0A00",
+    "-DNTDDI_VERSION=0x0A000006",
+    "-D__MINGW32__",
+    "-D__MINGW64__",
+    // Intrinsics for user mode that do not compile here.
+    "-D__AMXINTRIN_H",
+    "-D__AMX_COMPLEXINTRIN_H",
+    "-D__AMX_FP16INTRIN_H",
+];
+
+/// Makes the files. What has not changed keeps its time, so that wdk-sys is not checked again.
+///
+/// # Errors
+/// A tool is missing and cannot be installed, or bindgen does not understand the headers.
+pub(super) fn generate(project: &Project, folder: &Path) -> anyhow::Result<()> {
+    let sources = sources::find(project)?;
+    let bindgen = tools::bindgen(project)?;
+    let new = folder.with_extension("new");
+    for path in [folder, &new] {
+        fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+    }
+    for (what, name) in FILES {
+        let raw = new.join(name);
+        let mut command = bind(project, &bindgen, &sources);
+        command.args(["--generate", what, "--output"]).arg(&raw).arg(HEADER).arg("--").args(clang(&sources));
+        ui::step(&format!("binding the {what} of mingw-w64's DDK"), &mut command)?;
+        let text = fs::read_to_string(&raw).with_context(|| format!("cannot read {}", raw.display()))?;
+        let text = as_on_windows(&text);
+        let file = folder.join(name);
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            continue;
+        }
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn bind(project: &Project, bindgen: &Path, sources: &Sources) -> Command {
+    let mut command = command::at_root(project, bindgen);
+    command.env("LIBCLANG_PATH", &sources.libclang).args(OPTIONS);
+    command
+}
+
+fn clang(sources: &Sources) -> Vec<String> {
+    let Sources { headers, resources, .. } = sources;
+    let paths = [
+        format!("-resource-dir={}", resources.display()),
+        format!("-I{}", headers.join("ddk").display()),
+        format!("-I{}", headers.display()),
+    ];
+    paths.into_iter().chain(CLANG.map(str::to_owned)).collect()
+}
+
+/// Bindings with the width that `long` has on Windows, wherever they are compiled.
+fn as_on_windows(bindings: &str) -> String {
+    let mut text = String::with_capacity(bindings.len());
+    let mut rest = bindings;
+    while let Some((before, after)) = rest.split_once("::core::ffi::") {
+        text.push_str(before);
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, after) = after.split_at(end);
+        match name {
+            "c_long" => text.push_str("i32"),
+            "c_ulong" => text.push_str("u32"),
+            other => {
+                text.push_str("::core::ffi::");
+                text.push_str(other);
+            }
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_on_windows;
+
+    #[test]
+    fn long_is_32_bits_wide() {
+        let linux = "type LONG = ::core::ffi::c_long;\ntype A = [::core::ffi::c_ulong; 2];\n";
+        assert_eq!(as_on_windows(linux), "type LONG = i32;\ntype A = [u32; 2];\n");
+    }
+
+    #[test]
+    fn nothing_else_is_touched() {
+        let text = "type LONGLONG = ::core::ffi::c_longlong; // c_long\ntype X = ::core::ffi::c_ulonglong";
+        assert_eq!(as_on_windows(text), text);
+    }
+}

@@ -1,0 +1,85 @@
+//! `cargo xtask wdk-check`: the binding to the real kernel, type-checked against the real wdk-sys on Linux, and tried.
+//!
+//! wdk-sys's build script makes its bindings from the headers of the WDK and refuses every host but Windows. Cargo lets a
+//! configuration file say what a script that `links` something would have said; so the bindings are made here, with the
+//! script's options, and the file names their folder. The headers are mingw-w64's DDK: their declarations are not the WDK's, and
+//! where they are wrong nobody notices before Windows. What this finds is a wrong call or type of ours, and where wdk-sys and ntsim
+//! differ (`kernel-exec/src/nt/parity.rs`). A test program then has ntsim define what wdk-sys declares, and runs the executor as it
+//! is in a driver, all but its optimisation and its target (`kernel-exec/tests/wdk.rs`).
+mod bindings;
+mod sources;
+
+use std::{fs, process::ExitCode};
+
+use anyhow::{Context, bail};
+
+use crate::{command, project::Project, ui};
+
+/// All that this makes.
+const FOLDER: &str = "target/wdk";
+/// What cargo makes.
+const BUILD: &str = "target/wdk/build";
+/// What stands for wdk-sys's build script.
+const CONFIG: &str = "target/wdk/config.toml";
+/// What cargo does, for a person and for cargo. Unit tests are checked too: the parity of the two kernels is one.
+const STEPS: [(&str, &[&str]); 3] = [
+    ("checking ntcom-exec", &["check", "-p", "ntcom-exec", "--features", "wdk", "--all-targets"]),
+    ("checking ntcom", &["check", "-p", "ntcom", "--features", "wdk,async-com-kernel"]),
+    ("running ntcom-exec on ntsim", &["test", "-p", "ntcom-exec", "--features", "wdk", "--test", "wdk"]),
+];
+
+/// Makes the bindings and checks.
+pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
+    let folder = project.path(FOLDER).join("bindings");
+    bindings::generate(project, &folder)?;
+    let host = host(project)?;
+    let folder = folder.to_str().context("the path of this checkout is not UTF-8")?;
+    fs::write(project.path(CONFIG), config(&host, folder)?)
+        .with_context(|| format!("cannot write {CONFIG}"))?;
+    for (what, arguments) in STEPS {
+        let mut cargo = command::cargo(project);
+        // They would replace the flags of the configuration file.
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        cargo.args(["--config", CONFIG]).args(arguments);
+        cargo.args(["--locked", "--target", &host, "--target-dir", BUILD]);
+        ui::step(what, &mut cargo)?;
+    }
+    println!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The target that cargo builds for by default.
+fn host(project: &Project) -> anyhow::Result<String> {
+    let output = command::cargo(project).arg("-vV").output().context("cannot run cargo")?;
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let Some(host) = version.lines().find_map(|line| line.strip_prefix("host: ")) else {
+        bail!("cargo -vV does not name its host");
+    };
+    Ok(host.to_owned())
+}
+
+/// The configuration file that stands for wdk-sys's build script.
+fn config(host: &str, bindings: &str) -> anyhow::Result<String> {
+    // TOML reads a string of JSON as it is meant.
+    let bindings = serde_json::to_string(bindings)?;
+    Ok(format!(
+        "[target.{host}]\n\
+         rustflags = [\"--cfg\", \"wdk_check\", \"-Dwarnings\"]\n\
+         \n\
+         [target.{host}.wdk]\n\
+         rustc-cfg = ['driver_model__driver_type=\"WDM\"']\n\
+         rustc-env = {{ OUT_DIR = {bindings} }}\n"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::config;
+
+    #[test]
+    fn the_folder_of_the_bindings_is_quoted() {
+        let config = config("x86_64-unknown-linux-gnu", r#"/a "b"\c"#).unwrap();
+        assert!(config.contains("\n[target.x86_64-unknown-linux-gnu.wdk]\n"), "{config}");
+        assert!(config.contains(r#"OUT_DIR = "/a \"b\"\\c" }"#), "{config}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The two kernels held against each other. Nothing here runs: where they differ, `cargo xtask wdk-check` does not compile.
+//!
+//! The calls: wdk-sys's were taken with the signatures of `ddis!`, and ntsim's are held to the same list. The structs: their
+//! sizes are compared; their fields are private in ntsim, which asserts these same offsets of its own (`types.rs`).
+
+mod calls {
+    use ntsim::types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PROCESSOR_NUMBER};
+
+    ddis!(check ntsim::ddi);
+}
+
+/// The size and the alignment of a type in each kernel.
+macro_rules! sizes {
+    ($($name:ident: $size:literal, $align:literal;)*) => {
+        const _: () = {
+            $(
+                assert!(size_of::<wdk_sys::$name>() == $size && align_of::<wdk_sys::$name>() == $align);
+                assert!(size_of::<ntsim::types::$name>() == $size && align_of::<ntsim::types::$name>() == $align);
+            )*
+        };
+    };
+}
+
+sizes! {
+    KDPC: 64, 8;
+    KSPIN_LOCK: 8, 8;
+    KTIMER: 64, 8;
+    LARGE_INTEGER: 8, 8;
+    PROCESSOR_NUMBER: 4, 2;
+}
+
+/// Where a field of wdk-sys's struct is.
+macro_rules! offsets {
+    ($($name:ident { $($($field:ident).+: $offset:literal),* })*) => {
+        const _: () = {
+            $($(assert!(core::mem::offset_of!(wdk_sys::$name, $($field).+) == $offset);)*)*
+        };
+    };
+}
+
+offsets! {
+    KDPC { DeferredRoutine: 24, DeferredContext: 32, SystemArgument1: 40, SystemArgument2: 48, DpcData: 56 }
+    KTIMER { Header.SignalState: 4, DueTime: 24, Dpc: 48, Period: 60 }
+}
+
+/// Not simulated yet.
+const _: () = assert!(size_of::<wdk_sys::KEVENT>() == 24 && align_of::<wdk_sys::KEVENT>() == 8);
+
+/// The constants.
+const _: () = {
+    assert!(wdk_sys::DISPATCH_LEVEL == ntsim::types::DISPATCH_LEVEL);
+    assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);
+    assert!(wdk_sys::POOL_FLAG_UNINITIALIZED == ntsim::types::POOL_FLAG_UNINITIALIZED);
+    assert!(wdk_sys::_TIMER_TYPE::NotificationTimer == ntsim::types::_TIMER_TYPE::NotificationTimer);
+};

@@ -1,0 +1,174 @@
+//! The executor as a driver links it, with wdk-sys's declarations, on ntsim's definitions: only the linker joins them.
+//!
+//! Built by `cargo xtask wdk-check` only. Atomics are core's here, so schedules differ at DDI calls only; and the statics are the
+//! program's, so one kernel at a time has them.
+#![cfg(all(kernel = "wdk", wdk_check))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they mean, helpers of tests too"
+)]
+
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    future::{pending, poll_fn},
+    task::Poll,
+};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+
+use ntcom_exec::{
+    DEFAULT_POLL_BUDGET, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
+    spawn_dpc_task, spawn_dpc_task_cancellable, try_finally, yield_now,
+};
+use ntsim::{Config, Schedule, Simulation, Stop};
+
+mod exports {
+    //! What the kernel exports, by ntsim.
+    use ntsim::{
+        ddi,
+        types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID},
+    };
+
+    macro_rules! export {
+        ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+            $(
+                #[unsafe(no_mangle)]
+                unsafe extern "C" fn $name($($argument: $type),*) $(-> $result)? {
+                    // SAFETY: the caller's promises are the function's.
+                    unsafe { ddi::$name($($argument),*) }
+                }
+            )*
+        };
+    }
+
+    export! {
+        ExAllocatePool2(flags: u64, size: u64, tag: u32) -> PVOID;
+        ExFreePoolWithTag(memory: PVOID, tag: u32);
+        KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
+        KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
+        KeGetCurrentIrql() -> u8;
+        KeGetCurrentProcessorNumberEx(number: *mut PROCESSOR_NUMBER) -> u32;
+        KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID);
+        KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
+        KeInsertQueueDpc(dpc: *mut KDPC, one: PVOID, two: PVOID) -> u8;
+        KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
+        KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
+    }
+}
+
+/// The one kernel that has the statics.
+struct Kernel(Simulation, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+impl Kernel {
+    fn new(schedule: Schedule) -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        let guard = ONE.lock().expect("the statics are as a test that failed has left them");
+        Self(Simulation::new(Config { processors: 2, ..Config::default() }, schedule), guard)
+    }
+
+    fn run(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
+        self.0.run(vec![(processor, Box::new(program))])
+    }
+
+    /// Nothing may be left.
+    fn unload(mut self) {
+        self.run(0, || default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0))).unwrap();
+        self.0.unload().unwrap_or_else(|stop| panic!("{stop}"));
+    }
+}
+
+#[test]
+fn a_body_outlives_its_poll_budget_and_ends() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let (sender, receiver) = mpsc::channel();
+    let body = async move {
+        for _ in 0..3 * DEFAULT_POLL_BUDGET.get() {
+            yield_now().await;
+        }
+        sender.send(()).unwrap();
+    };
+    kernel.run(0, || spawn_dpc_task(body).unwrap()).unwrap();
+    kernel.run(0, || ntsim::advance_time(1_000_000)).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(()));
+    kernel.unload();
+}
+
+/// The slots work: a cancellation is seen on the processor that the wake came from, and the cleanup runs.
+#[test]
+fn a_cancelled_body_cleans_up_on_either_processor() {
+    for seed in 0..20 {
+        let mut kernel = Kernel::new(Schedule::seed(seed));
+        let (sender, receiver) = mpsc::channel();
+        let seen = sender.clone();
+        let body = async move {
+            let main = poll_fn(move |_| {
+                seen.send(is_cancellation_requested()).unwrap();
+                Poll::<()>::Pending
+            });
+            try_finally(main, async move { sender.send(true).unwrap() }).await;
+        };
+        let handle = Arc::new(Mutex::new(None));
+        let spawned = Arc::clone(&handle);
+        let spawn = move || *spawned.lock().unwrap() = Some(spawn_dpc_task_cancellable(body).unwrap());
+        kernel.run(0, spawn).unwrap();
+        kernel.run((seed % 2) as usize, move || handle.lock().unwrap().take().unwrap().cancel()).unwrap();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [false, true, true], "seed {seed}");
+        kernel.unload();
+    }
+}
+
+#[test]
+fn the_tracker_of_the_image_reaches_a_body_that_waits() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let spawn = || {
+        let handle = spawn_dpc_task_cancellable(pending()).unwrap();
+        default_tracker(|tracker| assert_eq!(tracker.unfinished(), 1));
+        default_tracker(ntcom_exec::TaskTracker::cancel_all);
+        drop(handle);
+    };
+    kernel.run(1, spawn).unwrap();
+    kernel.unload();
+}
+
+#[test]
+fn without_memory_a_spawn_fails() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let spawn = || {
+        ntsim::fail_allocation(0);
+        assert_eq!(spawn_dpc_task(async {}), Err(NTSTATUS::INSUFFICIENT_RESOURCES));
+    };
+    kernel.run(0, spawn).unwrap();
+    kernel.unload();
+}
+
+#[test]
+fn the_global_allocator_keeps_every_alignment_and_gives_all_back() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let allocate = || {
+        for align in (0..13).map(|power| 1 << power) {
+            let layout = Layout::from_size_align(24, align).unwrap();
+            // SAFETY: the size is not zero.
+            let memory = unsafe { GlobalAllocator.alloc(layout) };
+            assert!(!memory.is_null() && memory.addr().is_multiple_of(align));
+            // SAFETY: allocated with this layout.
+            unsafe { memory.write_bytes(0xFF, layout.size()) };
+            // SAFETY: as above, and not used again.
+            unsafe { GlobalAllocator.dealloc(memory, layout) };
+        }
+        ntsim::fail_allocation(0);
+        // SAFETY: the size is not zero.
+        assert!(unsafe { GlobalAllocator.alloc(Layout::new::<u64>()) }.is_null());
+    };
+    kernel.run(0, allocate).unwrap();
+    kernel.unload();
+}
+
+#[test]
+fn failing_fast_is_a_bug_check() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    match kernel.run(0, || ntcom_exec::fail_fast_corrupt_interface()) {
+        Err(Stop::BugCheck(bug)) => assert_eq!((bug.code, bug.parameters[0]), (0x139, 1)),
+        other => panic!("{other:?}"),
+    }
+}
