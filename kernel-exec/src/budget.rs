@@ -4,4 +4,8 @@ use core::num::NonZeroU32;
 
 /// How often a task may be polled in one run of a DPC before it lets the processor go. Guidelines for DPC routines want a
 /// run below 100 microseconds (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
+///
+/// ```
+/// assert_eq!(ntcom_exec::DEFAULT_POLL_BUDGET.get(), 16);
+/// ```
 pub const DEFAULT_POLL_BUDGET: NonZeroU32 = NonZeroU32::new(16).unwrap();

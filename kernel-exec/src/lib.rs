@@ -46,19 +46,28 @@ pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
-pub use dpc::{DpcPort, spawn_dpc_task, spawn_dpc_task_cancellable};
-pub use fail::{fail_fast_corrupt_interface, no_unwind};
-pub use no_executor::NoExecutor;
-#[cfg(not(kernel))]
-pub use no_executor::NoExecutor as DpcPort;
+pub use dpc::{spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use refcount::ReferenceCount;
 pub use status::NTSTATUS;
-pub use task::{
-    CancelHandle, Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr,
-    is_cancellation_requested, run, take_cancellation_request,
-};
+pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use tracker::{TaskTracker, default_tracker};
+
+// What `ntcom` is made of. For that crate only: these change with it, in any version.
+#[doc(hidden)]
+#[cfg(kernel)]
+pub use dpc::DpcPort;
+#[doc(hidden)]
+pub use fail::{fail_fast_corrupt_interface, no_unwind};
+#[doc(hidden)]
+pub use no_executor::NoExecutor;
+#[doc(hidden)]
+#[cfg(not(kernel))]
+pub use no_executor::NoExecutor as DpcPort;
+#[doc(hidden)]
+pub use task::{
+    Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
+};
 
 /// This build runs on the simulated kernel: the feature `sim` is on, perhaps by another package of the same build. Never true of a driver.
 ///

@@ -33,6 +33,19 @@ struct List {
 }
 
 /// A set of unfinished tasks. Every task belongs to one: by default to the image's own ([`default_tracker`]).
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// ntcom_exec::spawn_dpc_task(core::future::pending()).unwrap();
+/// ntcom_exec::default_tracker(|tracker| {
+///     tracker.close(); // what a driver's Unload begins with
+///     tracker.cancel_all();
+///     assert_eq!(tracker.unfinished(), 0);
+/// });
+/// # }))]).unwrap();
+/// ```
 pub struct TaskTracker {
     lock: KernelCell<nt::KSPIN_LOCK>,
     list: KernelCell<List>,

@@ -87,6 +87,7 @@ pub mod __private {
     pub use ntcom_macros::declare_com_interface_at_once as declare_com_interface;
 
     #[cfg(feature = "async-com")]
+    #[doc(hidden)]
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
     use crate::{AbiValue, ComRc, Interface, NTSTATUS, com::object};
 

@@ -35,8 +35,11 @@ pub(crate) const LEGS: &[Leg] = &[
     optional("fmt", "rustfmt agrees with every file", fmt),
     optional("clippy", "the lints, as errors, everywhere", clippy),
     required("alone", "each package builds by itself, with each of its features", alone),
+    required("features", "a driver's workspace builds in the right ways and is refused in the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
     required("docs", "the documentation builds without warnings", docs),
+    optional("msrv", "the oldest Rust that is promised", msrv),
+    optional("api", "the public API is as listed, and every item has an example", api),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
@@ -180,17 +183,61 @@ fn zoo(context: &Context<'_>) -> anyhow::Result<Outcome> {
     context.all(vec![zoo], |output| last_line(output).to_owned())
 }
 
+fn features(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut features = xtask(context.project)?;
+    features.arg("features");
+    context.all(vec![features], |output| last_line(output).to_owned())
+}
+
+/// The oldest compiler that the project promises to build with, where it is installed.
+fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    let version = |toolchain: Option<&str>| {
+        let mut rustc = Command::new("rustc");
+        rustc.args(toolchain).arg("--version");
+        let output = rustc.output().ok().filter(|output| output.status.success())?;
+        let version = String::from_utf8_lossy(&output.stdout).split(' ').nth(1)?.to_owned();
+        version.starts_with(&format!("{wanted}.")).then_some(version)
+    };
+    if let Some(version) = version(None) {
+        return Ok(Outcome::Passed(format!("{version} is what every other leg uses")));
+    }
+    let exact = format!("+{wanted}.0");
+    let Some(toolchain) =
+        [format!("+{wanted}"), exact].into_iter().find(|name| version(Some(name)).is_some())
+    else {
+        return Ok(Outcome::Skipped(format!(
+            "Rust {wanted} is not installed: rustup toolchain install {wanted}"
+        )));
+    };
+    let mut check = Command::new("cargo");
+    check.current_dir(context.project.root()).arg(&toolchain);
+    check.args(["check", "--workspace", "--all-targets", "--target-dir", "target/msrv"]);
+    context.all(vec![check], |_| format!("checked with {toolchain}"))
+}
+
+fn api(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut api = xtask(context.project)?;
+    api.arg("api");
+    unless_unavailable(context, api)
+}
+
 fn wdk_check(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut check = xtask(context.project)?;
     check.arg("wdk-check");
-    let captured = context.capture(&mut check)?;
+    unless_unavailable(context, check)
+}
+
+/// A command that says by its exit code that a tool is missing.
+fn unless_unavailable(context: &Context<'_>, mut command: Command) -> anyhow::Result<Outcome> {
+    let captured = context.capture(&mut command)?;
     Ok(if captured.status.success() {
         Outcome::Passed(last_line(&captured.output).to_owned())
     } else if captured.status.code() == Some(UNAVAILABLE.into()) {
         Outcome::Skipped(error_line(&captured.output).to_owned())
     } else {
         let note = error_line(&captured.output).to_owned();
-        Outcome::Failed { note, output: captured.output, repeat: shell(&check) }
+        Outcome::Failed { note, output: captured.output, repeat: shell(&command) }
     })
 }
 

@@ -7,6 +7,8 @@
 //! | `replay` | runs one input of a target and prints what it does |
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
+//! | `api` | the public Rust API, against its lists; an example for every item |
+//! | `features` | the features as a driver's workspace meets them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
 //! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
@@ -14,8 +16,10 @@
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
 mod alloc_scan;
+mod api;
 mod command;
 mod debian;
+mod features;
 mod fuzz;
 mod interrupt;
 mod legs;
@@ -71,6 +75,10 @@ enum Command {
     },
     /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
     Zoo(zoo::Options),
+    /// Compares the public Rust API with its lists, and looks for items without an example.
+    Api(api::Options),
+    /// Builds a driver's workspace in right and in wrong ways: an image never gets the simulated kernel.
+    Features,
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
     /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
@@ -91,6 +99,8 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Zoo(options) => zoo::run(&project, &options),
+        Command::Api(options) => api::run(&project, &options),
+        Command::Features => features::run(&project),
         Command::AllocScan => alloc_scan::run(&project),
         Command::WdkCheck => wdk_check::run(&project),
     }

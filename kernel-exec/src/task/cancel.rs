@@ -7,6 +7,18 @@ use crate::ambient;
 /// without cancelling `[C9]`.
 ///
 /// Clone, cancel and drop: IRQL ≤ DISPATCH_LEVEL. None of them runs user code.
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
+/// let other = handle.clone();
+/// drop(handle); // does not cancel
+/// other.cancel();
+/// other.cancel(); // harmless
+/// # }))]).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct CancelHandle(Option<TaskPtr>);
 
@@ -20,12 +32,14 @@ impl CancelHandle {
     ///
     /// # Safety
     /// The caller has a reference, which is the handle's afterwards.
+    #[doc(hidden)]
     #[must_use]
     pub unsafe fn from_reference(task: TaskPtr) -> Self {
         Self(Some(task))
     }
 
     /// A handle of nothing: for a task that could not be made.
+    #[doc(hidden)]
     #[must_use]
     pub const fn inert() -> Self {
         Self(None)
@@ -65,6 +79,22 @@ impl Drop for CancelHandle {
 ///
 /// False outside a task, without a request, and inside a cleanup. It finds the task by the processor, so it is right
 /// inside combinators that bring wakers of their own. IRQL: DISPATCH_LEVEL in a task's poll; harmless elsewhere.
+///
+/// ```
+/// /// Ends early, with what there is, when it is asked to stop.
+/// async fn collect(samples: &[u32]) -> u32 {
+///     let mut sum = 0;
+///     for sample in samples {
+///         if ntcom_exec::take_cancellation_request() {
+///             break;
+///         }
+///         sum += sample;
+///         ntcom_exec::yield_now().await;
+///     }
+///     sum
+/// }
+/// # drop(collect(&[1]));
+/// ```
 #[must_use = "a request that has been taken is gone"]
 pub fn take_cancellation_request() -> bool {
     ambient::current(|node| {
@@ -83,6 +113,16 @@ pub fn take_cancellation_request() -> bool {
 /// Is the task that is being polled asked to stop: is a request pending, or does it unwind already?
 ///
 /// False outside a task and inside a cleanup. Found as [`take_cancellation_request`] finds it.
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// ntcom_exec::spawn_dpc_task(async {
+///     assert!(!ntcom_exec::is_cancellation_requested(), "nobody has asked yet");
+/// }).unwrap();
+/// # }))]).unwrap();
+/// ```
 #[must_use]
 pub fn is_cancellation_requested() -> bool {
     ambient::current(|node| {

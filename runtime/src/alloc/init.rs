@@ -37,7 +37,13 @@ pub unsafe trait Init<T, E>: Sized {
     unsafe fn init(self, place: NonNull<T>) -> Result<(), E>;
 }
 
-/// The initialiser that [`init_with`] makes.
+/// The initialiser that [`init_with`] makes, and [`pin_init!`](crate::pin_init) with it.
+///
+/// ```
+/// use ntcom::alloc::{InitWith, init_with};
+/// let seven: InitWith<_> = init_with(|| Ok::<u32, ntcom::NTSTATUS>(7));
+/// # drop(seven);
+/// ```
 pub struct InitWith<F>(F);
 
 /// An initialiser that calls a function for the value.

@@ -9,6 +9,12 @@ use ntcom_exec::{NTSTATUS, Status};
 /// any processor.
 ///
 /// Padding is the producer's: a type that crosses a trust boundary should have none.
+///
+/// ```
+/// fn can_be_yielded<T: ntcom::AsyncValueType>() {}
+/// can_be_yielded::<[u32; 4]>();
+/// can_be_yielded::<()>();
+/// ```
 pub trait AsyncValueType: Copy + Send + Sync + 'static {}
 
 impl<T: Copy + Send + Sync + 'static> AsyncValueType for T {}
@@ -63,6 +69,24 @@ impl From<Status> for AsyncStatus {
 }
 
 /// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
+///
+/// ```
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// use ntcom::{AsyncStatus, NTSTATUS};
+/// let operation = ntcom::spawn_async_operation(async { 5_u8 });
+/// let this = operation.as_ptr();
+/// // SAFETY: an operation of our own, whose table is complete.
+/// let get_status = unsafe { (*(*this).vtbl).get_status }.unwrap();
+/// let mut status = AsyncStatus::Started;
+/// // SAFETY: the operation lives, and `out` is writable.
+/// assert_eq!(unsafe { get_status(this.cast(), &mut status) }, NTSTATUS::SUCCESS);
+/// assert_eq!(status, AsyncStatus::Completed);
+/// # }))]).unwrap();
+/// # }
+/// ```
 #[repr(C)]
 pub struct AsyncOperationVtbl<T> {
     /// Slots 0–2.
@@ -75,6 +99,21 @@ pub struct AsyncOperationVtbl<T> {
 }
 
 /// `IAsyncOperation<T>`: one pointer, to its table. Who gets a pointer to it from a method owns one reference.
+///
+/// ```
+/// use ntcom::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+///
+/// /// Takes over what a method returned.
+/// ///
+/// /// # Safety
+/// /// Null, or an operation with a reference.
+/// unsafe fn poll_once(returned: *mut AsyncOperationRaw<u32>) -> Result<AsyncStatus, NTSTATUS> {
+///     // SAFETY: this function's contract.
+///     unsafe { ComRc::from_raw(returned) }?.status()
+/// }
+/// # // SAFETY: null is allowed.
+/// # assert!(unsafe { poll_once(core::ptr::null_mut()) }.is_err());
+/// ```
 #[repr(C)]
 pub struct AsyncOperationRaw<T> {
     /// The table.
@@ -100,9 +139,25 @@ unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
 unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
 /// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
+///
+/// ```
+/// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
+/// use ntcom::{AsyncStatus, async_com::CompletedHandler};
+///
+/// unsafe extern "system" fn record(context: *mut c_void, status: AsyncStatus) {
+///     // SAFETY: whoever sets this handler passes a counter that outlives the call.
+///     unsafe { &*context.cast::<AtomicI32>() }.store(status.0, Ordering::Release);
+/// }
+/// let handler: CompletedHandler = record;
+/// ```
 pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: AsyncStatus);
 
 /// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
+///
+/// ```
+/// use core::mem::offset_of;
+/// assert_eq!(offset_of!(ntcom::AsyncControlVtbl, cancel), 3 * size_of::<usize>());
+/// ```
 #[repr(C)]
 pub struct AsyncControlVtbl {
     /// Slots 0–2.
@@ -125,7 +180,21 @@ pub struct AsyncControlVtbl {
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
 }
 
-/// `IAsyncControl`: one pointer, to its table.
+/// `IAsyncControl`: one pointer, to its table. Every operation has it.
+///
+/// ```
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// use ntcom::{AsyncControlRaw, AsyncStatus, ComRc};
+/// let operation = ntcom::spawn_async_operation(core::future::pending::<u8>());
+/// let control: ComRc<AsyncControlRaw> = operation.query().unwrap();
+/// control.cancel().unwrap();
+/// assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+/// # }))]).unwrap();
+/// # }
+/// ```
 #[repr(C)]
 pub struct AsyncControlRaw {
     /// The table.

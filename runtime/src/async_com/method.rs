@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{Init, This};
 
+#[doc(hidden)]
 /// The object whose method is being called, its type forgotten.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
@@ -56,6 +57,7 @@ impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
     }
 }
 
+#[doc(hidden)]
 /// The bodies that a future can be.
 ///
 /// # Safety
@@ -76,6 +78,7 @@ unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
 {
 }
 
+#[doc(hidden)]
 /// Spawns the operation of a method whose future has a name.
 ///
 /// # Safety
@@ -92,6 +95,7 @@ where
     unsafe { spawn::<T, F, A, B>(this, allocator, init) }
 }
 
+#[doc(hidden)]
 /// Spawns the operation of a method whose future has no name.
 ///
 /// # Safety

@@ -130,12 +130,14 @@ where
     }
 }
 
+#[doc(hidden)]
 /// The initialiser of [`InitBox::with_this`], before it knows its object.
 pub struct WithThis<O, G> {
     make: G,
     _object: PhantomData<fn(O)>,
 }
 
+#[doc(hidden)]
 /// The same, with its object.
 pub struct MadeWithThis<O, G> {
     make: G,

@@ -6,6 +6,10 @@ use super::GUID;
 use crate::NTSTATUS;
 
 /// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
+///
+/// ```
+/// assert!(!ntcom::com::E_NOINTERFACE.is_success());
+/// ```
 pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 
 /// A COM interface.
@@ -67,6 +71,12 @@ pub trait IUnknown: Send + Sync + 'static {}
 impl<T: Send + Sync + 'static> IUnknown for T {}
 
 /// The slots of `IUnknown`. Offsets 0, 8, 16 on 64-bit.
+///
+/// ```
+/// use core::mem::offset_of;
+/// use ntcom::IUnknownVtbl;
+/// assert_eq!(offset_of!(IUnknownVtbl, Release), 2 * size_of::<usize>());
+/// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
@@ -83,6 +93,15 @@ pub struct IUnknownVtbl {
 }
 
 /// An object of which only `IUnknown` is known. One pointer.
+///
+/// ```
+/// use ntcom::{ComRc, Derived, IUnknownRaw};
+///
+/// /// Every interface whose base is IUnknown is one.
+/// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
+///     (**interface).clone()
+/// }
+/// ```
 #[repr(C)]
 #[derive(Debug)]
 pub struct IUnknownRaw {
