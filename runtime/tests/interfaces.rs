@@ -678,3 +678,98 @@ fn an_object_without_memory_is_an_error_and_its_value_is_dropped() {
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }
+
+/// Memory goes back to the allocator, with the layout, that it came from: of operations, objects and boxes.
+mod allocators {
+    use core::{alloc::Layout, ptr::NonNull};
+    use std::sync::Mutex;
+
+    use super::{Arc, AsyncBody, in_kernel};
+    use ntcom::{
+        Allocator, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, KBox, NTSTATUS,
+        NonPaged, declare_com_interface, pin_init,
+    };
+
+    /// What each of its clones has handed out and not got back.
+    #[derive(Clone, Default)]
+    struct Ledger(Arc<Mutex<Vec<(usize, Layout)>>>);
+
+    // SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+    unsafe impl Allocator for Ledger {
+        const NON_PAGED: bool = true;
+        fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+            let memory = GlobalAllocator.allocate(layout)?;
+            self.0.lock().unwrap().push((memory.addr().get(), layout));
+            Some(memory)
+        }
+        unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+            let mut out = self.0.lock().unwrap();
+            let entry = (memory.addr().get(), layout);
+            let index = out.iter().position(|known| *known == entry).expect("what was handed out, as it was");
+            out.remove(index);
+            // SAFETY: the caller keeps the same promise.
+            unsafe { GlobalAllocator.free(memory, layout) }
+        }
+    }
+
+    // SAFETY: it is.
+    unsafe impl NonPaged for Ledger {}
+
+    impl Ledger {
+        fn out(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+    }
+
+    declare_com_interface! {
+        trait ILedger: IUnknown {
+            const IID: GUID = GUID::from_u128(0xb3);
+            async fn named(&self) -> u64;
+            #[opaque]
+            async fn opaque(&self) -> u8;
+            async fn fails(&self) -> u64;
+        }
+    }
+
+    #[repr(align(128))]
+    struct Owner(Ledger);
+
+    // SAFETY: the bodies touch nothing.
+    unsafe impl ILedger for Owner {
+        type Allocator = Ledger;
+        type NamedFuture = core::future::Ready<u64>;
+        type FailsFuture = core::future::Pending<u64>;
+        fn named(&self) -> impl InitBoxTrait<Self::NamedFuture, Ledger, NTSTATUS> {
+            InitBox::new(self.0.clone(), pin_init!(core::future::ready(1)))
+        }
+        fn opaque(&self) -> impl AsyncBody<u8, Ledger, NTSTATUS> {
+            InitBox::new(self.0.clone(), pin_init!(async { 2 }))
+        }
+        fn fails(&self) -> impl InitBoxTrait<Self::FailsFuture, Ledger, NTSTATUS> {
+            InitBox::new(self.0.clone(), ntcom::alloc::init_with(|| Err(NTSTATUS::NOT_SUPPORTED)))
+        }
+    }
+
+    #[test]
+    fn every_block_goes_back_where_it_came_from() {
+        in_kernel(|| {
+            let ledger = Ledger::default();
+            let owner = Owner(ledger.clone());
+            let object = ComObject::<_, ILedgerRaw, _>::new_in(owner, ledger.clone()).unwrap();
+            let operations = (object.named().unwrap(), object.opaque().unwrap(), object.fails().unwrap());
+            assert_eq!(ledger.out(), 4);
+            assert_eq!((operations.0.result(), operations.1.result()), (Ok(1), Ok(2)));
+            assert_eq!(operations.2.result(), Err(NTSTATUS::NOT_SUPPORTED));
+            drop(object);
+            assert_eq!(ledger.out(), 3);
+            drop(operations);
+            let boxed = KBox::new_in([0_u64; 9], ledger.clone()).unwrap();
+            let refused: Result<KBox<u8, _>, NTSTATUS> =
+                KBox::init_in(ledger.clone(), ntcom::alloc::init_with(|| Err(NTSTATUS::NOT_SUPPORTED)));
+            assert_eq!(refused.err(), Some(NTSTATUS::NOT_SUPPORTED));
+            assert_eq!(ledger.out(), 1);
+            drop(boxed);
+            assert_eq!(ledger.out(), 0);
+        });
+    }
+}
