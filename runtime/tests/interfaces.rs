@@ -705,7 +705,7 @@ mod allocators {
         unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
             let mut out = self.0.lock().unwrap();
             let entry = (memory.addr().get(), layout);
-            let index = out.iter().position(|known| *known == entry).expect("what was handed out, as it was");
+            let index = out.iter().position(|known| *known == entry).unwrap();
             out.remove(index);
             // SAFETY: the caller keeps the same promise.
             unsafe { GlobalAllocator.free(memory, layout) }
