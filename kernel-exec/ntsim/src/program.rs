@@ -7,7 +7,7 @@ use alloc::string::String;
 use crate::{
     counters::Counters,
     engine::machine::{active, loaded, outside},
-    trace::event::What,
+    trace::{Mark, event::What},
 };
 
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
@@ -80,6 +80,27 @@ pub fn note(f: impl FnOnce() -> String) {
     {
         let line = f();
         machine.record(What::Note(line));
+    }
+}
+
+/// Adds to the trace what the program is doing: a wake, the start of a poll. Timelines draw it and what belongs together. The
+/// closure is called only when tracing.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, trace::{Mark, MarkKind}};
+///
+/// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3"))))])?;
+/// assert!(kernel.trace().to_string().contains("wake request 3"));
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
+#[inline]
+pub fn mark(f: impl FnOnce() -> Mark) {
+    if let Some(machine) = active()
+        && machine.tracing.get()
+    {
+        let mark = f();
+        machine.record(What::Mark(mark));
     }
 }
 

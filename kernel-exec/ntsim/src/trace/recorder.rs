@@ -26,6 +26,11 @@ impl Trace {
     pub fn events(&self) -> &[Event] {
         &self.events
     }
+
+    /// A trace of these events.
+    pub fn new(events: Vec<Event>) -> Self {
+        Self { events }
+    }
 }
 
 impl Display for Trace {
