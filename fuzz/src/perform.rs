@@ -2,11 +2,14 @@
 //! reference, and a reference that is given up is taken from the tables first.
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
-use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
+use ntsim::{
+    ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
+    trace::{Mark, MarkKind},
+};
 
 use crate::{
     OPERATIONS, PROCESSORS,
-    body::body,
+    body::{body, marked},
     call::{self, Answer, OutValue},
     coverage::{hit, meet, situation},
     ops::{Handler, Op, Out, STATUSES, Step, Via},
@@ -35,11 +38,8 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     let op = step.op.or_else(world.spawned.get() < OPERATIONS, wakers, handles);
     let what = op.number();
-    ntsim::note(|| match world.held(processor, step.target) {
-        Some(operation) => format!("P{processor} does {op:?}; held: operation {operation}"),
-        None => format!("P{processor} does {op:?}; it holds none"),
-    });
     let on = world.held(processor, step.target);
+    say(processor, op, on);
     world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
     meet(world, processor, what.into(), on);
     let done = dispatch(world, processor, processors, step.target, op);
@@ -57,6 +57,19 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
         hit(u32::from(what) | 0x100, situation(world, operation) << 8 ^ answer.status);
     }
     done
+}
+
+/// Says in the trace what is about to be done.
+fn say(processor: usize, op: Op, on: Option<usize>) {
+    match on {
+        // Its call says so itself.
+        Some(_) if op == Op::Cancel => {}
+        Some(operation) if !op.is_command() => ntsim::mark(|| {
+            Mark::new(MarkKind::Call, format!("operation {operation}")).detail(format!("{op:?}"))
+        }),
+        Some(operation) => ntsim::note(|| format!("P{processor} does {op:?}; held: operation {operation}")),
+        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds none")),
+    }
 }
 
 fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: Op) -> Option<Done> {
@@ -113,6 +126,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::WakeStash { index, by_ref } => {
             let (operation, waker) = world.take_stashed(index)?;
+            marked(MarkKind::Wake, operation, "by a stashed waker");
             if by_ref {
                 waker.wake_by_ref();
                 drop(world.stash(operation, waker));
@@ -136,6 +150,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         Op::HandleCancel(index) => {
             let (operation, handle) = world.take_handle(index)?;
             world.slot(operation).body.asked.set(true);
+            marked(MarkKind::Cancel, operation, "by its handle");
             handle.cancel();
             world.put_handle(operation, handle);
             on(operation, NOTHING)
@@ -218,6 +233,7 @@ fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     let slot = world.slot(operation);
     slot.kind.set(kind);
     slot.body.spawning.set(true);
+    marked(MarkKind::Spawn, operation, "");
     if let Some(link) = link {
         call::add_ref(world, link, Via::Operation);
         slot.body.link.set(Some(link));

@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod mark;
 pub(crate) mod name;
 pub(crate) mod recorder;
+pub(crate) mod timeline;
 pub(crate) mod value;
 
 pub use event::{AtomicOp, Event, What};
