@@ -84,6 +84,10 @@ fn every_kind() -> Vec<(What, &'static str)> {
             r#"{"atomic":{"operation":"failed_exchange","object":"object3","old":{"bits":1},"new":{"bits":1}}}"#,
         ),
         (What::Cell { object: block, mutable: true }, r#"{"cell":{"object":"block0+0x10","mutable":true}}"#),
+        (
+            What::CellEnd { object: block, mutable: false },
+            r#"{"cell_end":{"object":"block0+0x10","mutable":false}}"#,
+        ),
         (What::TimeSkipped { by: 5 }, r#"{"time_skipped":{"by":5}}"#),
         (What::Note("a\nb".into()), r#"{"note":"a\nb"}"#),
         (What::Mark(mark), r#"{"mark":{"kind":"poll_start","subject":"operation 3","detail":"first"}}"#),

@@ -33,6 +33,8 @@ struct State {
 /// An access that is going on; ends it when dropped.
 struct Access<'a> {
     state: &'a State,
+    machine: &'a Machine,
+    address: usize,
     /// The reader's bit, or 0 where it was set already.
     reader: u64,
     writer: bool,
@@ -44,11 +46,15 @@ impl Drop for Access<'_> {
         if self.writer {
             self.state.writer.set(0);
         }
+        if self.machine.tracing.get() {
+            let object = self.machine.name(self.address);
+            self.machine.record(What::CellEnd { object, mutable: self.writer });
+        }
     }
 }
 
 impl State {
-    fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
+    fn begin<'a>(&'a self, machine: &'a Machine, address: usize, mutable: bool) -> Access<'a> {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
             self.readers.set(0);
             self.writer.set(0);
@@ -71,16 +77,16 @@ impl State {
         }
         let access = if mutable {
             self.writer.set(me as u8 + 1);
-            Access { state: self, reader: 0, writer: true }
+            Access { state: self, machine, address, reader: 0, writer: true }
         } else {
             self.readers.set(readers | bit);
-            Access { state: self, reader: bit & !readers, writer: false }
+            Access { state: self, machine, address, reader: bit & !readers, writer: false }
         };
-        machine.point();
         if machine.tracing.get() {
             let object = machine.name(address);
             machine.record(What::Cell { object, mutable });
         }
+        machine.point();
         access
     }
 }

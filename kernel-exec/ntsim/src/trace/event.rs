@@ -104,8 +104,15 @@ pub enum What {
         /// Its value after.
         new: Value,
     },
-    /// An access to an [`UnsafeCell`](crate::sync::UnsafeCell).
+    /// An access to an [`UnsafeCell`](crate::sync::UnsafeCell) begins.
     Cell {
+        /// The cell.
+        object: Name,
+        /// With `with_mut`.
+        mutable: bool,
+    },
+    /// An access to a cell ends.
+    CellEnd {
         /// The cell.
         object: Name,
         /// With `with_mut`.
@@ -196,6 +203,9 @@ impl Display for What {
             }
             Self::Cell { object, mutable } => {
                 write!(f, "{object}: {}", if *mutable { "with_mut" } else { "with" })
+            }
+            Self::CellEnd { object, mutable } => {
+                write!(f, "{object}: {} ends", if *mutable { "with_mut" } else { "with" })
             }
             Self::TimeSkipped { by } => write!(f, "clock moves by {by}"),
             Self::Note(line) => write!(f, "note: {line}"),

@@ -74,7 +74,7 @@ fn class(what: &What) -> Class {
             Class::Read
         }
         What::Atomic { .. } => Class::Write,
-        What::Cell { .. } => Class::Cell,
+        What::Cell { .. } | What::CellEnd { .. } => Class::Cell,
         What::Call { .. } => Class::Ddi,
         What::Allocated { .. } | What::Freed { .. } => Class::Pool,
         What::TimerExpired { .. } | What::TimeSkipped { .. } => Class::Timer,
