@@ -106,6 +106,7 @@ mod verifier;
 pub use config::Config;
 pub use counters::Counters;
 pub use engine::{
+    explore::{Exploration, Finding, Limits, explore},
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,

@@ -58,6 +58,11 @@ impl Recorder {
     pub(crate) fn trace(&self) -> &Trace {
         &self.trace
     }
+
+    /// How many objects have numbers.
+    pub(crate) fn named(&self) -> u32 {
+        self.names.len() as u32
+    }
 }
 
 impl Machine {
