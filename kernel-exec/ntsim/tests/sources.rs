@@ -93,8 +93,39 @@ fn choices() -> Vec<(usize, Program)> {
     vec![choose(0), choose(2)]
 }
 
-const PROGRAMS: [(&str, Programs); 3] =
-    [("everything", everything), ("contended", contended), ("choices", choices)];
+/// Each has a time in which it is the only one that can run: one waits for the other's lock, then the other is idle.
+fn alone_in_turn() -> Vec<(usize, Program)> {
+    let lock = Rc::new(UnsafeCell::new(None::<Lock>));
+    let ready = Rc::new(AtomicUsize::new(0));
+    let (held, published) = (Rc::clone(&lock), Rc::clone(&ready));
+    let hold = move || {
+        let lock = Lock::new();
+        // SAFETY: nobody else is there before `ready`.
+        held.with_mut(|held| unsafe { *held = Some(lock) });
+        let before = lock.acquire();
+        published.store(1, SeqCst);
+        (0..10).for_each(|_| ntsim::preemption_point());
+        lock.release(before);
+    };
+    let wait = move || {
+        while ready.load(SeqCst) == 0 {}
+        // SAFETY: nobody writes any more.
+        let lock = lock.with(|lock| unsafe { *lock }).unwrap();
+        let before = lock.acquire();
+        lock.release(before);
+        let dpc = Dpc::new(ntsim::preemption_point).target(1);
+        dpc.insert();
+        (0..5).for_each(|_| ntsim::preemption_point());
+    };
+    vec![(0, program(wait)), (1, program(hold))]
+}
+
+const PROGRAMS: [(&str, Programs); 4] = [
+    ("everything", everything),
+    ("contended", contended),
+    ("choices", choices),
+    ("alone in turn", alone_in_turn),
+];
 
 /// Every source, made anew each time.
 fn sources() -> Vec<(String, Box<dyn Fn() -> Schedule>)> {
