@@ -39,10 +39,10 @@ const top_ = cpu => AXIS + cpu * LANE;
 
 function clamp() {
   const least = inner() / total();
-  scale = Math.min(Math.max(scale, Math.min(least, 14)), 60);
+  scale = Math.min(Math.max(scale, Math.min(least, 14)), 260);
   left = Math.max(0, Math.min(left, total() - inner() / scale));
 }
-function fit() { scale = inner() / total(); left = 0; draw(); }
+function fit() { scale = Math.min(inner() / total(), 100); left = 0; draw(); }
 function zoom(factor, at) {
   const c = left + (at - GUTTER) / scale;
   scale *= factor; clamp();
@@ -159,6 +159,7 @@ function draw() {
     if (size) {
       const y = top_(e.cpu) + TICKS + 12 - size;
       const w = Math.min(Math.max(scale * .35, .8), 3);
+      if (scale >= 55) out.push(label(x(c) - 3, x(c + 1), top_(e.cpu) + TICKS - 1, e.text, 'class="said"'));
       out.push(rect(middle(i) - w / 2, middle(i) + w / 2, y, size, `var(--${e.class === 'other' ? 'note' : e.class})`));
     }
   }
@@ -365,6 +366,6 @@ if (asked) {
   left = +asked[1]; scale = inner() / Math.max(asked[2] - asked[1], 1);
 } else if (total() * 5 > inner()) {
   scale = 9; left = ended ? total() : 0;
-} else scale = inner() / total();
+} else scale = Math.min(inner() / total(), 100);
 draw();
 if (ended) choose(data.stop, true);
