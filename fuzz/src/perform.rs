@@ -39,7 +39,9 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     let op = step.op.or_else(world.spawned.get() < OPERATIONS, wakers, handles);
     let what = op.number();
     let on = world.held(processor, step.target);
-    say(processor, op, on);
+    if ntsim::is_tracing() {
+        say(processor, op, on);
+    }
     world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
     meet(world, processor, what.into(), on);
     let done = dispatch(world, processor, processors, step.target, op);
@@ -60,6 +62,7 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
 }
 
 /// Says in the trace what is about to be done.
+#[cold]
 fn say(processor: usize, op: Op, on: Option<usize>) {
     match on {
         // Its call says so itself.

@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use crate::{
     counters::Counters,
-    engine::machine::{active, loaded, outside},
+    engine::machine::{Machine, active, loaded, outside},
     trace::{Mark, event::What},
 };
 
@@ -72,14 +72,19 @@ pub fn fail(oracle: &'static str, message: String) -> ! {
     }
 }
 
+/// Whether a run of this thread's simulation is going on that is traced: whether marks and notes are worth preparing.
+#[inline]
+pub fn is_tracing() -> bool {
+    active().is_some_and(|machine| machine.tracing.get())
+}
+
 /// Adds a line to the trace. The closure is called only when tracing.
 #[inline]
 pub fn note(f: impl FnOnce() -> String) {
     if let Some(machine) = active()
         && machine.tracing.get()
     {
-        let line = f();
-        machine.record(What::Note(line));
+        traced(machine, || What::Note(f()));
     }
 }
 
@@ -99,9 +104,16 @@ pub fn mark(f: impl FnOnce() -> Mark) {
     if let Some(machine) = active()
         && machine.tracing.get()
     {
-        let mark = f();
-        machine.record(What::Mark(mark));
+        traced(machine, || What::Mark(f()));
     }
+}
+
+/// Adds an event whose making should not be in the way while nothing is traced.
+#[cold]
+#[inline(never)]
+fn traced(machine: &Machine, what: impl FnOnce() -> What) {
+    let what = what();
+    machine.record(what);
 }
 
 /// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an

@@ -33,8 +33,6 @@ struct State {
 /// An access that is going on; ends it when dropped.
 struct Access<'a> {
     state: &'a State,
-    machine: &'a Machine,
-    address: usize,
     /// The reader's bit, or 0 where it was set already.
     reader: u64,
     writer: bool,
@@ -46,15 +44,26 @@ impl Drop for Access<'_> {
         if self.writer {
             self.state.writer.set(0);
         }
-        if self.machine.tracing.get() {
-            let object = self.machine.name(self.address);
-            self.machine.record(What::CellEnd { object, mutable: self.writer });
-        }
     }
 }
 
+/// An access has begun, and has ended: kept apart from what is always done.
+#[cold]
+#[inline(never)]
+fn began(machine: &Machine, address: usize, mutable: bool) {
+    let object = machine.name(address);
+    machine.record(What::Cell { object, mutable });
+}
+
+#[cold]
+#[inline(never)]
+fn ended(machine: &Machine, address: usize, mutable: bool) {
+    let object = machine.name(address);
+    machine.record(What::CellEnd { object, mutable });
+}
+
 impl State {
-    fn begin<'a>(&'a self, machine: &'a Machine, address: usize, mutable: bool) -> Access<'a> {
+    fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
             self.readers.set(0);
             self.writer.set(0);
@@ -77,14 +86,13 @@ impl State {
         }
         let access = if mutable {
             self.writer.set(me as u8 + 1);
-            Access { state: self, machine, address, reader: 0, writer: true }
+            Access { state: self, reader: 0, writer: true }
         } else {
             self.readers.set(readers | bit);
-            Access { state: self, machine, address, reader: bit & !readers, writer: false }
+            Access { state: self, reader: bit & !readers, writer: false }
         };
         if machine.tracing.get() {
-            let object = machine.name(address);
-            machine.record(What::Cell { object, mutable });
+            began(machine, address, mutable);
         }
         machine.point();
         access
@@ -121,23 +129,29 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    fn access(&self, mutable: bool) -> Option<Access<'_>> {
-        let machine = active()?;
-        Some(self.state.begin(machine, self.value.get().cast::<()>() as usize, mutable))
+    #[inline(always)]
+    fn access<R>(&self, mutable: bool, f: impl FnOnce(*mut T) -> R) -> R {
+        let Some(machine) = active() else { return f(self.value.get()) };
+        let address = self.value.get().cast::<()>() as usize;
+        let access = self.state.begin(machine, address, mutable);
+        let result = f(self.value.get());
+        drop(access);
+        if machine.tracing.get() {
+            ended(machine, address, mutable);
+        }
+        result
     }
 
     /// Reads: an access for the time of the closure.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        let _access = self.access(false);
-        f(self.value.get())
+        self.access(false, |value| f(value))
     }
 
     /// Writes: a mutable access for the time of the closure.
     #[inline]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        let _access = self.access(true);
-        f(self.value.get())
+        self.access(true, f)
     }
 
     /// The content's address; access through it is neither a preemption point nor checked.
