@@ -8,6 +8,7 @@ use core::{
 
 use futures_util::future::join;
 use ntcom::{KBox, is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
+use ntsim::trace::{Mark, MarkKind};
 
 use crate::{
     call::{self, Answer},
@@ -100,6 +101,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             let left = part.inside.unwrap_or(times + 1);
             if left > 0 {
                 part.inside = Some(left - 1);
+                marked(MarkKind::Wake, operation, "yields");
                 context.waker().wake_by_ref();
                 return pending(Waiting::Itself);
             }
@@ -126,6 +128,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             if part.inside.is_none() {
                 part.inside = Some(0);
                 if part.is_cleanup() {
+                    marked(MarkKind::Wake, operation, "goes on with its cleanup");
                     context.waker().wake_by_ref();
                     return pending(Waiting::Itself);
                 }
@@ -141,6 +144,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         Step::ReleaseLink => release_link(world, operation),
         Step::AskLink => {
             if let Some(link) = body.link.get() {
+                marked(MarkKind::Call, link, "get_status, get_result");
                 let Answer { status, .. } = call::get_status(world, link, crate::ops::Out::Given);
                 let result = call::get_result(world, link, crate::ops::Out::Given);
                 log(world, operation, u64::from(status) << 32 | u64::from(result.status));
@@ -148,10 +152,18 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         }
         Step::KeepWaker => drop(body.kept.replace(Some(context.waker().clone()))),
         Step::DropKept => drop(body.kept.take()),
-        Step::Notify => context.waker().wake_by_ref(),
+        Step::Notify => {
+            marked(MarkKind::Wake, operation, "notifies itself");
+            context.waker().wake_by_ref();
+        }
         Step::DropStash(index) => drop(world.take_stashed(index)),
     }
     Poll::Ready(true)
+}
+
+/// Says in the trace, where there is one, what is done to an operation.
+pub fn marked(kind: MarkKind, operation: usize, detail: impl Into<String>) {
+    ntsim::mark(|| Mark::new(kind, format!("operation {operation}")).detail(detail));
 }
 
 /// Adds to what a body has seen.
@@ -213,7 +225,15 @@ impl<F: Future> Future for Body<F> {
             body.asked.set(false);
             world.happened(operation, Event::Polled);
             body.waiting.set(Waiting::Nothing);
+            marked(MarkKind::PollStart, operation, "");
             let polled = inner.poll(context);
+            ntsim::mark(|| {
+                let detail = match &polled {
+                    Poll::Ready(_) => "ready".into(),
+                    Poll::Pending => format!("pending, waits for {:?}", body.waiting.get()),
+                };
+                Mark::new(MarkKind::PollEnd, format!("operation {operation}")).detail(detail)
+            });
             if polled.is_ready() {
                 body.ready.set(true);
             }
@@ -232,6 +252,7 @@ impl<F> Drop for Body<F> {
             let body = &world.slot(operation).body;
             body.drops.set(body.drops.get() + 1);
             world.happened(operation, Event::Dropped);
+            marked(MarkKind::Drop, operation, "its body");
             if body.drops.get() > 1 {
                 fail("C8", format!("the body of operation {operation} is dropped a second time"));
             }

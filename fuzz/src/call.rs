@@ -9,8 +9,10 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS,
 };
+use ntsim::trace::MarkKind;
 
 use crate::{
+    body::marked,
     ops::{Handler, Iid, Out, Timeout, Via},
     value::{Bytes, Kind, LARGEST, UNTOUCHED},
     world::{self, Event, World},
@@ -285,6 +287,7 @@ pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
 pub fn cancel(world: &World, operation: usize) -> Answer {
     let (this, table) = control_table(world, operation);
     world.slot(operation).body.asked.set(true);
+    marked(MarkKind::Cancel, operation, "");
     // SAFETY: the caller has a reference.
     let status = unsafe { slot(table.cancel, "cancel")(this) };
     Answer { status: status.to_u32(), out: OutValue::None }

@@ -2,11 +2,14 @@
 //! reference, and a reference that is given up is taken from the tables first.
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
-use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
+use ntsim::{
+    ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
+    trace::{Mark, MarkKind},
+};
 
 use crate::{
     OPERATIONS, PROCESSORS,
-    body::body,
+    body::{body, marked},
     call::{self, Answer, OutValue},
     coverage::{hit, meet, situation},
     declared,
@@ -38,11 +41,10 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     let replaced = step.op.instead(world.spawned.get() < OPERATIONS, wakers, handles);
     let op = replaced.as_ref().unwrap_or(&step.op);
     let what = op.number();
-    ntsim::note(|| match world.held(processor, step.target) {
-        Some(operation) => format!("P{processor} does {op:?}; held: operation {operation}"),
-        None => format!("P{processor} does {op:?}; it holds none"),
-    });
     let on = world.held(processor, step.target);
+    if ntsim::is_tracing() {
+        say(processor, op, on);
+    }
     world.doing[processor].set((what, on.map_or(u8::MAX, |operation| operation as u8)));
     meet(world, processor, what.into(), on);
     let done = dispatch(world, processor, processors, step.target, op);
@@ -60,6 +62,22 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
         hit(u32::from(what) | 0x100, situation(world, operation) << 8 ^ answer.status);
     }
     done
+}
+
+/// Says in the trace what is about to be done.
+#[cold]
+fn say(processor: usize, op: &Op, on: Option<usize>) {
+    match on {
+        // Its call says so itself.
+        Some(_) if *op == Op::Cancel => {}
+        Some(operation) if !op.is_command() && !matches!(op, Op::Call { .. } | Op::Object(..)) => {
+            ntsim::mark(|| {
+                Mark::new(MarkKind::Call, format!("operation {operation}")).detail(format!("{op:?}"))
+            })
+        }
+        Some(operation) => ntsim::note(|| format!("P{processor} does {op:?}; held: operation {operation}")),
+        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds none")),
+    }
 }
 
 fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: &Op) -> Option<Done> {
@@ -116,6 +134,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::WakeStash { index, by_ref } => {
             let (operation, waker) = world.take_stashed(index)?;
+            marked(MarkKind::Wake, operation, "by a stashed waker");
             if by_ref {
                 waker.wake_by_ref();
                 drop(world.stash(operation, waker));
@@ -139,6 +158,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         Op::HandleCancel(index) => {
             let (operation, handle) = world.take_handle(index)?;
             world.slot(operation).body.asked.set(true);
+            marked(MarkKind::Cancel, operation, "by its handle");
             handle.cancel();
             world.put_handle(operation, handle);
             on(operation, NOTHING)
@@ -315,6 +335,7 @@ fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     let slot = world.slot(operation);
     slot.kind.set(kind);
     slot.body.spawning.set(true);
+    marked(MarkKind::Spawn, operation, "");
     if let Some(link) = link {
         call::add_ref(world, link, Via::Operation);
         slot.body.link.set(Some(link));

@@ -6,8 +6,9 @@
 use core::{cell::Cell, cell::RefCell, ffi::c_void, task::Waker};
 
 use ntcom::CancelHandle;
+use ntsim::trace::MarkKind;
 
-use crate::{OPERATIONS, PROCESSORS, declared::OBJECTS, script::GATES, value::Kind};
+use crate::{OPERATIONS, PROCESSORS, body::marked, declared::OBJECTS, script::GATES, value::Kind};
 
 /// How many wakers the stash holds.
 pub const STASH: usize = 12;
@@ -410,7 +411,8 @@ impl World {
             core::mem::take(&mut gate.waiters)
         };
         let mut waiters = waiters;
-        for (_, waker) in waiters.drain(..) {
+        for (operation, waker) in waiters.drain(..) {
+            marked(MarkKind::Wake, operation, "a gate opens");
             waker.wake();
         }
         // The list's memory is used again, unless somebody waits already.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `test` | everything CI runs, leg by leg |
 //! | `fuzz` | fuzzes the targets, for a minute by default |
-//! | `replay` | runs one input of a target and prints what it does |
+//! | `replay` | runs one input of a target, prints what it does, and draws it (`--timeline out.html`) |
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `api` | the public Rust API, against its lists; an example for every item |
@@ -67,6 +67,8 @@ enum Command {
         /// Its target; by default the folder of the file that is named after one.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
+        #[command(flatten)]
+        outputs: replay::Outputs,
     },
     /// Runs the loom tests: every interleaving, weak memory included.
     Loom {
@@ -96,7 +98,9 @@ fn run() -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Test { only, list } => test::run(&project, &only, list),
         Command::Fuzz(options) => fuzz::run(&project, &options),
-        Command::Replay { file, target } => replay::run(&project, &file, target.as_deref()),
+        Command::Replay { file, target, outputs } => {
+            replay::run(&project, &file, target.as_deref(), &outputs)
+        }
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Zoo(options) => zoo::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),

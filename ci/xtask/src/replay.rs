@@ -1,4 +1,5 @@
-//! One input, replayed on stable: decoded, run, its trace printed. The fuzz crate's `ntcom-replay` does all that.
+//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data. The fuzz crate's `ntcom-replay` does
+//! all that.
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -9,8 +10,24 @@ use anyhow::Context;
 
 use crate::{command, problem::Problem, project::Project};
 
+/// Files to write what happened to.
+#[derive(clap::Args)]
+pub(crate) struct Outputs {
+    /// Draws the run as a timeline: a page of HTML that a browser shows without a network.
+    #[arg(long, value_name = "OUT.html")]
+    timeline: Option<PathBuf>,
+    /// Writes the run's events as JSON lines.
+    #[arg(long, value_name = "OUT.jsonl")]
+    trace: Option<PathBuf>,
+}
+
 /// Replays a file.
-pub(crate) fn run(project: &Project, file: &Path, target: Option<&str>) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    project: &Project,
+    file: &Path,
+    target: Option<&str>,
+    outputs: &Outputs,
+) -> anyhow::Result<ExitCode> {
     let file = find(project, file)?;
     let targets = project.fuzz_targets()?;
     let target = match target {
@@ -21,6 +38,12 @@ pub(crate) fn run(project: &Project, file: &Path, target: Option<&str>) -> anyho
     replay
         .args(["run", "-q", "-p", "ntcom-fuzz", "--bin", "ntcom-replay", "--", "--target", &target])
         .arg(&file);
+    for (flag, path) in [("--timeline", &outputs.timeline), ("--trace", &outputs.trace)] {
+        if let Some(path) = path {
+            // The replay runs at the root of the checkout; the path is from here.
+            replay.arg(flag).arg(std::path::absolute(path).context("where is this?")?);
+        }
+    }
     let status = replay.status().context("cannot run cargo")?;
     // A signal is what the input did.
     let code = status.code().and_then(|code| u8::try_from(code).ok());

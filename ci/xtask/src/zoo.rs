@@ -1,7 +1,8 @@
 //! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must; `test PACKAGE [TEST]`: that package's tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
+//! loom tests must; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
+//! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
 //! targets that a patch's `Target:` line names, each from an empty corpus, several times.
 mod fuzzed;
 
@@ -21,8 +22,8 @@ use crate::{
     ui,
 };
 
-/// The patches.
-const ZOO: &str = "ci/zoo";
+/// The patches: to what is tested, and to what it is tested on.
+const ZOO: [&str; 2] = ["ci/zoo", "ci/zoo/ntsim"];
 /// The copy, and what is built from it.
 const TREE: &str = "target/zoo/tree";
 const BUILD: &str = "target/zoo/build";
@@ -34,6 +35,8 @@ struct Bug {
     what: String,
     found_by: String,
     target: Option<String>,
+    /// The file of ntsim's tests that is to find it.
+    test: Option<String>,
 }
 
 /// Which bugs are planted, and who is to find them.
@@ -60,7 +63,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         .filter(|bug| filter.is_none_or(|filter| bug.name.contains(filter)))
         .collect();
     if bugs.is_empty() {
-        bail!("no bug of {ZOO} matches {}", filter.unwrap_or("anything"));
+        bail!("no bug of {} matches {}", ZOO.join(" or "), filter.unwrap_or("anything"));
     }
     copy(project)?;
     if options.fuzz {
@@ -89,7 +92,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
 
 fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
     let mut bugs = Vec::new();
-    for entry in fs::read_dir(project.path(ZOO)).with_context(|| format!("cannot read {ZOO}"))? {
+    let mut entries = Vec::new();
+    for folder in ZOO {
+        entries.extend(fs::read_dir(project.path(folder)).with_context(|| format!("cannot read {folder}"))?);
+    }
+    for entry in entries {
         let patch = entry?.path();
         if patch.extension().is_none_or(|extension| extension != "patch") {
             continue;
@@ -99,8 +106,9 @@ fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
             bail!("{} does not begin with Bug: and Found-by:", patch.display());
         };
         let name = patch.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let target = header(&text, "Target: ").map(str::to_owned);
-        bugs.push(Bug { patch, name, what: what.to_owned(), found_by: found_by.to_owned(), target });
+        let optional = |header_name| header(&text, header_name).map(str::to_owned);
+        let (target, test) = (optional("Target: "), optional("Test: "));
+        bugs.push(Bug { patch, name, what: what.to_owned(), found_by: found_by.to_owned(), target, test });
     }
     bugs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(bugs)
@@ -149,10 +157,18 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
             test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
             test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
         }
+        "ntsim" => {
+            let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
+            test.args(["test", "--quiet", "--package", "ntsim", "--test", file]);
+            test.arg("--target-dir").arg(project.path(BUILD));
+        }
         other => {
             let mut words = other.split_whitespace();
             let (Some("test"), Some(package)) = (words.next(), words.next()) else {
-                bail!("{}: Found-by: {other}: not corpus, loom, or test PACKAGE [TEST]", bug.patch.display());
+                bail!(
+                    "{}: Found-by: {other}: not corpus, loom, ntsim, or test PACKAGE [TEST]",
+                    bug.patch.display()
+                );
             };
             test.args(["test", "--quiet", "--package", package, "--all-features"]);
             for name in words {

@@ -1,24 +1,28 @@
-//! `ntcom-replay --target NAME FILE`: decodes an input, runs it, prints what happened. Exit code 0: clean, 1: a finding, 2: no
-//! input of that target.
+//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] FILE`: decodes an input, runs it, prints what happened, and
+//! writes it down as a timeline or as data. Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be
+//! written.
 
-use std::{env, fs, process::ExitCode};
+use std::{env, fs, path::Path, process::ExitCode, rc::Rc};
 
 use ntcom_fuzz::{
     input::{Input, SchedulesInput, VtableInput},
+    ops::Step,
     run::Runner,
 };
 
+/// What is asked for.
+#[derive(Default)]
+struct Request {
+    target: Option<String>,
+    timeline: Option<String>,
+    trace: Option<String>,
+    file: Option<String>,
+}
+
 fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1);
-    let (Some(flag), Some(target), Some(file), None) =
-        (arguments.next(), arguments.next(), arguments.next(), arguments.next())
-    else {
-        return usage();
-    };
-    if flag != "--target" {
-        return usage();
-    }
-    match replay(&target, &file) {
+    let Some(request) = request(env::args().skip(1)) else { return usage() };
+    let (Some(target), Some(file)) = (&request.target, &request.file) else { return usage() };
+    match replay(target, file, &request) {
         Ok(code) => code,
         Err(message) => {
             eprintln!("error: {message}");
@@ -27,15 +31,31 @@ fn main() -> ExitCode {
     }
 }
 
+fn request(mut arguments: impl Iterator<Item = String>) -> Option<Request> {
+    let mut request = Request::default();
+    while let Some(argument) = arguments.next() {
+        let (place, value) = match argument.as_str() {
+            "--target" => (&mut request.target, arguments.next()?),
+            "--timeline" => (&mut request.timeline, arguments.next()?),
+            "--trace" => (&mut request.trace, arguments.next()?),
+            _ => (&mut request.file, argument),
+        };
+        if place.replace(value).is_some() {
+            return None;
+        }
+    }
+    Some(request)
+}
+
 fn usage() -> ExitCode {
-    eprintln!("usage: ntcom-replay --target vtable|schedules FILE");
+    eprintln!("usage: ntcom-replay --target vtable|schedules [--timeline OUT.html] [--trace OUT.jsonl] FILE");
     ExitCode::from(2)
 }
 
-fn replay(target: &str, file: &str) -> Result<ExitCode, String> {
+fn replay(target: &str, file: &str, request: &Request) -> Result<ExitCode, String> {
     let data = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
     let malformed = |error| format!("{file}: not an input of `{target}`: {error}");
-    let steps: std::rc::Rc<Vec<ntcom_fuzz::ops::Step>> = match target {
+    let steps: Rc<Vec<Step>> = match target {
         VtableInput::TARGET => VtableInput::decode(&data).map_err(malformed)?.steps,
         SchedulesInput::TARGET => {
             let input = SchedulesInput::decode(&data).map_err(malformed)?;
@@ -55,5 +75,18 @@ fn replay(target: &str, file: &str) -> Result<ExitCode, String> {
     };
     println!("trace:\n{}", runner.trace());
     println!("{report}");
+    if let Some(path) = &request.timeline {
+        let name = Path::new(file).file_name().map_or_else(|| file.into(), |name| name.to_string_lossy());
+        write(path, runner.trace().to_html(&format!("{target}: {name}")).as_bytes())?;
+    }
+    if let Some(path) = &request.trace {
+        let mut lines = Vec::new();
+        runner.trace().write_json_lines(&mut lines).map_err(|error| format!("{path}: {error}"))?;
+        write(path, &lines)?;
+    }
     Ok(if report.stop.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn write(path: &str, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{path}: {error}"))
 }

@@ -106,13 +106,14 @@ mod verifier;
 pub use config::Config;
 pub use counters::Counters;
 pub use engine::{
+    explore::{Exploration, Finding, Limits, explore},
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,
 };
 pub use program::{
     advance_time, counters, current_processor, fail, fail_allocation, image_state, in_dpc, irql, is_active,
-    note, preemption_point,
+    is_tracing, mark, note, preemption_point,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

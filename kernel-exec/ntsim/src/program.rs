@@ -6,8 +6,8 @@ use alloc::string::String;
 
 use crate::{
     counters::Counters,
-    engine::machine::{active, loaded, outside},
-    trace::event::What,
+    engine::machine::{Machine, active, loaded, outside},
+    trace::{Mark, event::What},
 };
 
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
@@ -72,15 +72,48 @@ pub fn fail(oracle: &'static str, message: String) -> ! {
     }
 }
 
+/// Whether a run of this thread's simulation is going on that is traced: whether marks and notes are worth preparing.
+#[inline]
+pub fn is_tracing() -> bool {
+    active().is_some_and(|machine| machine.tracing.get())
+}
+
 /// Adds a line to the trace. The closure is called only when tracing.
 #[inline]
 pub fn note(f: impl FnOnce() -> String) {
     if let Some(machine) = active()
         && machine.tracing.get()
     {
-        let line = f();
-        machine.record(What::Note(line));
+        traced(machine, || What::Note(f()));
     }
+}
+
+/// Adds to the trace what the program is doing: a wake, the start of a poll. Timelines draw it and what belongs together. The
+/// closure is called only when tracing.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, trace::{Mark, MarkKind}};
+///
+/// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3"))))])?;
+/// assert!(kernel.trace().to_string().contains("wake request 3"));
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
+#[inline]
+pub fn mark(f: impl FnOnce() -> Mark) {
+    if let Some(machine) = active()
+        && machine.tracing.get()
+    {
+        traced(machine, || What::Mark(f()));
+    }
+}
+
+/// Adds an event whose making should not be in the way while nothing is traced.
+#[cold]
+#[inline(never)]
+fn traced(machine: &Machine, what: impl FnOnce() -> What) {
+    let what = what();
+    machine.record(what);
 }
 
 /// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an

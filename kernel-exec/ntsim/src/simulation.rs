@@ -154,6 +154,11 @@ impl Simulation {
         Recording::new(self.machine().decisions.borrow().clone())
     }
 
+    /// The schedule, in exchange for round robin.
+    pub(crate) fn take_schedule(&mut self) -> Schedule {
+        self.machine().schedule.replace(Schedule::round_robin())
+    }
+
     /// The counters.
     pub fn counters(&self) -> Counters {
         self.machine().counters()

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use common::*;
 use ntsim::{
     Schedule, Simulation, Stop,
-    types::{_KDPC_IMPORTANCE::*, KDPC, STATUS_INVALID_PARAMETER},
+    types::{_KDPC_IMPORTANCE::*, KDPC, PVOID, STATUS_INVALID_PARAMETER},
 };
 
 #[test]
@@ -314,6 +314,32 @@ fn pool_that_holds_a_queued_dpc_must_not_be_freed() {
         "{}",
         bug.rule
     );
+}
+
+#[test]
+fn a_queued_dpc_is_seen_wherever_in_a_block_it_is() {
+    unsafe extern "C" fn nothing(_: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {}
+    let used = |at: usize, freed_queued: bool| {
+        move || {
+            let block = allocate(256);
+            let dpc: *mut KDPC = block.wrapping_add(at).cast();
+            // SAFETY: in the block.
+            unsafe { ntsim::ddi::KeInitializeDpc(dpc, Some(nothing), core::ptr::null_mut()) };
+            let before = raise_to_dpc_level();
+            insert(dpc, 0, 0);
+            if freed_queued {
+                free(block);
+            }
+            lower(before);
+            free(block);
+        }
+    };
+    for at in [0, 16, 0x70, 192] {
+        let bug = bug(used(at, true));
+        assert_eq!((bug.code, bug.parameters[0]), (0xC7, 1));
+        assert!(bug.rule.contains(&format!("with the DPC at +{at:#x} in")), "{}", bug.rule);
+        fine(used(at, false));
+    }
 }
 
 #[test]

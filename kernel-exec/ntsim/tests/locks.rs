@@ -12,7 +12,10 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use common::*;
-use ntsim::{Schedule, Simulation, Stop};
+use ntsim::{
+    Schedule, Simulation, Stop,
+    sync::{AtomicUsize, Ordering},
+};
 
 #[test]
 fn acquiring_raises_and_releasing_restores() {
@@ -263,6 +266,39 @@ fn two_locks_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
         }
     }
     assert!(ended[0] > 0 && ended[1] > 0, "{ended:?}");
+}
+
+#[test]
+fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..60 {
+        let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
+        let slot = Rc::new(Cell::new(None::<Lock>));
+        let (made, log) = (Rc::clone(&slot), Log::default());
+        kernel.run(vec![(0, program(move || made.set(Some(Lock::new()))))]).unwrap();
+        let lock = slot.get().unwrap();
+        let held = Rc::new(AtomicUsize::new(0));
+        let holder = Rc::clone(&held);
+        let hold = move || {
+            let before = lock.acquire();
+            holder.store(1, Ordering::SeqCst);
+            // Time enough for both others to come and wait.
+            (0..500).for_each(|_| ntsim::preemption_point());
+            lock.release(before);
+        };
+        let wait = |name: &'static str| {
+            let (held, log) = (Rc::clone(&held), log.clone());
+            program(move || {
+                while held.load(Ordering::SeqCst) == 0 {}
+                let before = lock.acquire();
+                log.add(name);
+                lock.release(before);
+            })
+        };
+        kernel.run(vec![(0, program(hold)), (1, wait("1")), (2, wait("2"))]).unwrap();
+        orders.insert(log.lines().concat());
+    }
+    assert_eq!(orders, ["12".into(), "21".into()].into());
 }
 
 #[test]

@@ -29,6 +29,11 @@ impl Machine {
         self.processors.iter().take(self.count()).filter(|cpu| cpu.queued.get() != 0 && !cpu.interrupt.get())
     }
 
+    /// Whether time alone can make something happen: a timer is set, or a late DPC waits for its interrupt.
+    pub(crate) fn timed(&self) -> bool {
+        self.kernel.borrow().timers.next().is_some() || self.late().next().is_some()
+    }
+
     /// Does what is due by now, on the current processor.
     pub(crate) fn attend_clock(&self) {
         if let Err(violation) = self.expire() {

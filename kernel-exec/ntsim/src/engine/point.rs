@@ -72,13 +72,14 @@ impl Machine {
         self.clock.settle();
         if runnable.is_power_of_two() {
             self.clock.set_slice(u64::MAX);
+            self.not_asked();
             return runnable.trailing_zeros() as usize;
         }
-        let decision = self.schedule.borrow_mut().run(runnable, self.current.get());
+        let decision = self.ask_schedule(runnable);
         match decision {
             Ok((processor, points)) => {
                 self.clock.set_slice(points.into());
-                self.decisions.borrow_mut().push(Decision::Run { processor: processor as u8, points });
+                self.record_run(processor, points);
                 processor
             }
             Err(message) => {

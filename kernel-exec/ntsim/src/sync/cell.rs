@@ -47,6 +47,21 @@ impl Drop for Access<'_> {
     }
 }
 
+/// An access has begun, and has ended: kept apart from what is always done.
+#[cold]
+#[inline(never)]
+fn began(machine: &Machine, address: usize, mutable: bool) {
+    let object = machine.name(address);
+    machine.record(What::Cell { object, mutable });
+}
+
+#[cold]
+#[inline(never)]
+fn ended(machine: &Machine, address: usize, mutable: bool) {
+    let object = machine.name(address);
+    machine.record(What::CellEnd { object, mutable });
+}
+
 impl State {
     fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
@@ -76,11 +91,10 @@ impl State {
             self.readers.set(readers | bit);
             Access { state: self, reader: bit & !readers, writer: false }
         };
-        machine.point();
         if machine.tracing.get() {
-            let object = machine.name(address);
-            machine.record(What::Cell { object, mutable });
+            began(machine, address, mutable);
         }
+        machine.point();
         access
     }
 }
@@ -115,23 +129,29 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    fn access(&self, mutable: bool) -> Option<Access<'_>> {
-        let machine = active()?;
-        Some(self.state.begin(machine, self.value.get().cast::<()>() as usize, mutable))
+    #[inline(always)]
+    fn access<R>(&self, mutable: bool, f: impl FnOnce(*mut T) -> R) -> R {
+        let Some(machine) = active() else { return f(self.value.get()) };
+        let address = self.value.get().cast::<()>() as usize;
+        let access = self.state.begin(machine, address, mutable);
+        let result = f(self.value.get());
+        drop(access);
+        if machine.tracing.get() {
+            ended(machine, address, mutable);
+        }
+        result
     }
 
     /// Reads: an access for the time of the closure.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        let _access = self.access(false);
-        f(self.value.get())
+        self.access(false, |value| f(value))
     }
 
     /// Writes: a mutable access for the time of the closure.
     #[inline]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        let _access = self.access(true);
-        f(self.value.get())
+        self.access(true, f)
     }
 
     /// The content's address; access through it is neither a preemption point nor checked.

@@ -5,14 +5,18 @@ extern crate alloc;
 use alloc::{string::String, vec::Vec};
 use core::fmt::{self, Display, Formatter};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
+    mark::Mark,
     name::Name,
     value::{Tag, Value},
 };
 use crate::verifier::{irql::Ddi, stop::Stop};
 
 /// Something that happened, and where and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Event {
     /// Preemption points before it.
     pub step: u64,
@@ -27,7 +31,8 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum What {
     /// A DDI was called; the event is made when it has taken effect.
@@ -99,8 +104,15 @@ pub enum What {
         /// Its value after.
         new: Value,
     },
-    /// An access to an [`UnsafeCell`](crate::sync::UnsafeCell).
+    /// An access to an [`UnsafeCell`](crate::sync::UnsafeCell) begins.
     Cell {
+        /// The cell.
+        object: Name,
+        /// With `with_mut`.
+        mutable: bool,
+    },
+    /// An access to a cell ends.
+    CellEnd {
         /// The cell.
         object: Name,
         /// With `with_mut`.
@@ -113,6 +125,8 @@ pub enum What {
     },
     /// A line of [`note`](crate::note).
     Note(String),
+    /// A program says what it does, with [`mark`](crate::mark).
+    Mark(Mark),
     /// The run ends early.
     Stop {
         /// Why.
@@ -121,7 +135,8 @@ pub enum What {
 }
 
 /// A kind of atomic operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AtomicOp {
     /// A load.
@@ -189,8 +204,12 @@ impl Display for What {
             Self::Cell { object, mutable } => {
                 write!(f, "{object}: {}", if *mutable { "with_mut" } else { "with" })
             }
+            Self::CellEnd { object, mutable } => {
+                write!(f, "{object}: {} ends", if *mutable { "with_mut" } else { "with" })
+            }
             Self::TimeSkipped { by } => write!(f, "clock moves by {by}"),
             Self::Note(line) => write!(f, "note: {line}"),
+            Self::Mark(mark) => mark.fmt(f),
             Self::Stop { stop } => write!(f, "stop: {}", Brief(stop)),
         }
     }

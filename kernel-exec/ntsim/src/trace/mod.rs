@@ -1,11 +1,16 @@
 //! The trace: events as data, and as text that is the same in every process.
 
 pub(crate) mod event;
+pub(crate) mod json;
+pub(crate) mod mark;
 pub(crate) mod name;
 pub(crate) mod recorder;
+pub(crate) mod timeline;
 pub(crate) mod value;
 
 pub use event::{AtomicOp, Event, What};
-pub use name::Name;
+pub use json::ParseTraceError;
+pub use mark::{Mark, MarkKind};
+pub use name::{Name, ParseNameError};
 pub use recorder::Trace;
 pub use value::Value;

@@ -2,10 +2,19 @@
 
 extern crate alloc;
 
-use core::fmt::{self, Display, Formatter};
+use alloc::string::String;
+use core::{
+    fmt::{self, Display, Formatter},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
 
 /// An address, by a name that is the same in every process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// As text: `null`, `block3`, `block3+0x40`, `pool+0x80`, `object7`, `0x7f0012345678`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum Name {
     /// The null pointer.
@@ -37,6 +46,83 @@ impl Display for Name {
             Self::Pool { offset } => write!(f, "pool+{offset:#x}"),
             Self::Object(number) => write!(f, "object{number}"),
             Self::Address(address) => write!(f, "{address:#x}"),
+        }
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        alloc::format!("{name}")
+    }
+}
+
+/// A text is no [`Name`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseNameError(String);
+
+impl Display for ParseNameError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no object's name", self.0)
+    }
+}
+
+impl core::error::Error for ParseNameError {}
+
+impl FromStr for Name {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNameError> {
+        parse(text).ok_or_else(|| ParseNameError(text.into()))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, ParseNameError> {
+        text.parse()
+    }
+}
+
+fn parse(text: &str) -> Option<Name> {
+    if text == "null" {
+        return Some(Name::Null);
+    }
+    let hex = |text: &str| usize::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    if let Some(block) = text.strip_prefix("block") {
+        let (number, offset) = match block.split_once('+') {
+            Some((number, offset)) => (number, hex(offset)?),
+            None => (block, 0),
+        };
+        return Some(Name::Block { number: number.parse().ok()?, offset });
+    }
+    if let Some(offset) = text.strip_prefix("pool+") {
+        return Some(Name::Pool { offset: hex(offset)? });
+    }
+    if let Some(number) = text.strip_prefix("object") {
+        return Some(Name::Object(number.parse().ok()?));
+    }
+    hex(text).map(Name::Address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Name;
+
+    #[test]
+    fn a_name_reads_back() {
+        for name in [
+            Name::Null,
+            Name::Block { number: 3, offset: 0 },
+            Name::Block { number: 3, offset: 0x40 },
+            Name::Pool { offset: 0 },
+            Name::Object(u32::MAX),
+            Name::Address(0x7f00_1234_5678),
+        ] {
+            assert_eq!(String::from(name).parse(), Ok(name));
+        }
+        for none in ["", "block", "block1+", "block1+4", "object-1", "pool", "0xg", "12"] {
+            assert!(none.parse::<Name>().is_err(), "{none}");
         }
     }
 }

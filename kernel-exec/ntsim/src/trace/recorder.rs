@@ -26,6 +26,11 @@ impl Trace {
     pub fn events(&self) -> &[Event] {
         &self.events
     }
+
+    /// A trace of these events.
+    pub fn new(events: Vec<Event>) -> Self {
+        Self { events }
+    }
 }
 
 impl Display for Trace {
@@ -52,6 +57,11 @@ impl Recorder {
 
     pub(crate) fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// How many objects have numbers.
+    pub(crate) fn named(&self) -> u32 {
+        self.names.len() as u32
     }
 }
 

@@ -5,10 +5,13 @@ extern crate alloc;
 use alloc::string::String;
 use core::fmt::{self, Display, Formatter};
 
+use serde::{Deserialize, Serialize};
+
 use super::pages;
 
 /// A bug check: what a real machine stops with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BugCheck {
     /// The stop code, such as 0xC4.
     pub code: u32,

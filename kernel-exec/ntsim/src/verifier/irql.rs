@@ -1,12 +1,14 @@
 //! The DDIs, and at which IRQLs each may be called (learn.microsoft.com/windows-hardware/drivers/ddi/, each one's page).
 
+use serde::{Deserialize, Serialize};
+
 use super::{Checked, bugcheck::irql_name, violation};
 
 extern crate alloc;
 
 /// A DDI of the simulated kernel.
 #[expect(missing_docs, reason = "the names are the kernel's, and each function has its page")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Ddi {
     KeGetCurrentIrql,

@@ -2,13 +2,33 @@
 
 extern crate alloc;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use core::fmt::{self, Display, Formatter};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bugcheck::BugCheck;
 
+/// An oracle's name.
+type Oracle = &'static str;
+
+/// Reads an oracle's name. Those that were read live as long as the process, each once.
+fn known_for_ever<'de, D: Deserializer<'de>>(from: D) -> Result<Oracle, D::Error> {
+    static NAMES: Mutex<BTreeSet<Oracle>> = Mutex::new(BTreeSet::new());
+    let name = String::deserialize(from)?;
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name.as_str()) {
+        return Ok(known);
+    }
+    let name: Oracle = name.leak();
+    names.insert(name);
+    Ok(name)
+}
+
 /// Why a run ended early.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Stop {
     /// A rule of the kernel was broken.
@@ -16,7 +36,8 @@ pub enum Stop {
     /// An oracle was not content: a test's by [`fail`](crate::fail), or one of ntsim's own.
     Failure {
         /// Which oracle: such as `data race`, `aliasing`, `replay`, `not supported`.
-        oracle: &'static str,
+        #[serde(deserialize_with = "known_for_ever")]
+        oracle: Oracle,
         /// What it saw.
         message: String,
     },
@@ -40,7 +61,8 @@ pub enum Stop {
 }
 
 /// A processor that waits for a spin lock for ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wait {
     /// Who waits.
     pub processor: usize,

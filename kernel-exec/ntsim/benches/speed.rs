@@ -1,0 +1,268 @@
+//! How fast the simulation is, as a table: `cargo bench -p ntsim`. The best of several rounds, on whatever machine this is; nothing is
+//! judged.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark that goes wrong may say so")]
+
+use core::{hint::black_box, ptr::null_mut};
+use std::{rc::Rc, time::Instant};
+
+use corosensei::{Coroutine, CoroutineResult};
+use ntsim::{
+    Config, Decision, Limits, Program, Recording, Schedule, Simulation, ddi, explore,
+    sync::{AtomicU32, Ordering::SeqCst},
+    types::{KDPC, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED, PVOID},
+};
+
+const ROUNDS: usize = 7;
+const TAG: u32 = u32::from_le_bytes(*b"Spee");
+/// Enough for every row.
+const STEPS: u64 = u64::MAX / 2;
+
+/// Nanoseconds that one of `count` takes, at best.
+fn best(count: u64, mut round: impl FnMut(u64)) -> f64 {
+    let times = (0..ROUNDS).map(|_| {
+        let start = Instant::now();
+        round(count);
+        start.elapsed().as_nanos() as f64 / count as f64
+    });
+    times.fold(f64::INFINITY, f64::min)
+}
+
+/// A machine that is used for every round.
+struct Bench {
+    kernel: Simulation,
+    config: Config,
+}
+
+impl Bench {
+    fn new(processors: usize) -> Self {
+        let config = Config { processors, step_limit: STEPS, dpc_watchdog: 0, ..Config::default() };
+        Self { kernel: Simulation::new(config, Schedule::round_robin()), config }
+    }
+
+    /// One program on the first processor, which does something so many times.
+    fn alone(&mut self, count: u64, program: impl Fn(u64) + Clone + 'static) -> f64 {
+        best(count, |count| {
+            self.kernel.reset(self.config, Schedule::round_robin());
+            let program = program.clone();
+            self.kernel.run(vec![(0, Box::new(move || program(count)))]).unwrap();
+        })
+    }
+
+    /// Two processors at preemption points, who takes over from whom at every one of them.
+    fn switches(&mut self, count: u64) -> f64 {
+        let last = self.config.processors as u8 - 1;
+        let decisions = (0..2 * count + 8)
+            .map(|number| Decision::Run { processor: if number % 2 == 0 { 0 } else { last }, points: 0 });
+        let recording = Recording::new(decisions.collect());
+        let mut switches = 0;
+        let time = best(count, |count| {
+            self.kernel.reset(self.config, Schedule::replay(recording.clone()));
+            let points =
+                || -> Program { Box::new(move || (0..count).for_each(|_| ntsim::preemption_point())) };
+            self.kernel.run(vec![(0, points()), (last.into(), points())]).unwrap();
+            switches = self.kernel.counters().switches;
+        });
+        time * count as f64 / switches as f64
+    }
+}
+
+/// Two coroutines in turn, as two processors would be, without anything of a simulation.
+fn coroutine_switch() -> f64 {
+    let make = |step: u64| {
+        Coroutine::<u64, u64, ()>::new(move |yielder, mut value| {
+            loop {
+                value = yielder.suspend(black_box(value) + step);
+            }
+        })
+    };
+    let mut both = [make(1), make(2)];
+    let time = best(1_000_000, |count| {
+        let mut value = 0;
+        for number in 0..count {
+            let coroutine = both.get_mut(number as usize % 2).unwrap();
+            match coroutine.resume(value) {
+                CoroutineResult::Yield(next) => value = next,
+                CoroutineResult::Return(()) => unreachable!("it goes on for ever"),
+            }
+        }
+        black_box(value);
+    });
+    for coroutine in &mut both {
+        // SAFETY: nothing on its stack needs to be dropped.
+        unsafe { coroutine.force_reset() };
+    }
+    // In and out.
+    time / 2.0
+}
+
+unsafe extern "C" fn nothing(_dpc: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {}
+
+fn irql(count: u64) {
+    for _ in 0..count {
+        // SAFETY: in a run.
+        black_box(unsafe { ddi::KeGetCurrentIrql() });
+    }
+}
+
+fn raise_and_lower(count: u64) {
+    for _ in 0..count {
+        // SAFETY: in a run.
+        let before = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+        // SAFETY: back to where it was.
+        unsafe { ddi::KeLowerIrql(before) };
+    }
+}
+
+fn locks(count: u64) {
+    let mut lock = 0;
+    // SAFETY: the lock is on this stack for the whole run.
+    unsafe { ddi::KeInitializeSpinLock(&raw mut lock) };
+    for _ in 0..count {
+        // SAFETY: initialised.
+        let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
+        // SAFETY: acquired.
+        unsafe { ddi::KeReleaseSpinLock(&raw mut lock, before) };
+    }
+}
+
+fn dpcs(count: u64) {
+    let mut dpc = KDPC::default();
+    // SAFETY: the DPC is on this stack for the whole run.
+    unsafe { ddi::KeInitializeDpc(&raw mut dpc, Some(nothing), null_mut()) };
+    for _ in 0..count {
+        // SAFETY: initialised; it has run when this returns.
+        unsafe { ddi::KeInsertQueueDpc(&raw mut dpc, null_mut(), null_mut()) };
+    }
+}
+
+/// Sets and cancels a timer while so many others are set.
+fn timers(count: u64, others: usize) {
+    let far = LARGE_INTEGER { QuadPart: -(1 << 60) };
+    let mut all = vec![KTIMER::default(); others + 1];
+    for timer in &mut all {
+        // SAFETY: the timers live until they are cancelled.
+        unsafe { ddi::KeInitializeTimer(timer) };
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetTimer(timer, far, null_mut()) };
+    }
+    let (timer, others) = all.split_last_mut().unwrap();
+    for _ in 0..count {
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetTimer(timer, far, null_mut()) };
+        // SAFETY: initialised.
+        unsafe { ddi::KeCancelTimer(timer) };
+    }
+    for timer in others {
+        // SAFETY: initialised.
+        unsafe { ddi::KeCancelTimer(timer) };
+    }
+}
+
+fn pool(count: u64) {
+    for _ in 0..count {
+        // SAFETY: in a run.
+        let block = unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 256, TAG) };
+        // SAFETY: allocated.
+        unsafe { ddi::ExFreePoolWithTag(block, TAG) };
+    }
+}
+
+fn atomics(count: u64) {
+    let atomic = AtomicU32::new(0);
+    for _ in 0..count {
+        atomic.fetch_add(1, SeqCst);
+    }
+}
+
+/// What a small driver does between DriverEntry and Unload: pool, a lock, a DPC to the other processor, a timer.
+fn driver() {
+    let size = (size_of::<KDPC>() + size_of::<KTIMER>() + 8) as u64;
+    // SAFETY: in a run.
+    let block = unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, size, TAG) };
+    let dpc: *mut KDPC = block.cast();
+    let timer: *mut KTIMER = dpc.wrapping_add(1).cast();
+    let lock: *mut u64 = timer.wrapping_add(1).cast();
+    // SAFETY: in the block, as are the others.
+    unsafe { ddi::KeInitializeSpinLock(lock) };
+    // SAFETY: as above.
+    unsafe { ddi::KeInitializeTimer(timer) };
+    // SAFETY: as above.
+    unsafe { ddi::KeInitializeDpc(dpc, Some(nothing), null_mut()) };
+    // SAFETY: initialised.
+    let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(lock) };
+    // SAFETY: initialised.
+    unsafe { ddi::KeInsertQueueDpc(dpc, null_mut(), null_mut()) };
+    // SAFETY: acquired.
+    unsafe { ddi::KeReleaseSpinLock(lock, before) };
+    // SAFETY: initialised.
+    unsafe { ddi::KeSetTimer(timer, LARGE_INTEGER { QuadPart: -1 }, null_mut()) };
+    // SAFETY: initialised.
+    unsafe { ddi::KeCancelTimer(timer) };
+    // SAFETY: nobody uses it any more.
+    unsafe { ddi::ExFreePoolWithTag(block, TAG) };
+}
+
+fn driver_round(trace: bool, schedule: impl Fn(u64) -> Schedule) -> f64 {
+    let mut bench = Bench::new(2);
+    let config = Config { trace, ..bench.config };
+    best(2_000, |count| {
+        for number in 0..count {
+            bench.kernel.reset(config, schedule(number));
+            bench.kernel.run(vec![(0, Box::new(driver)), (1, Box::new(driver))]).unwrap();
+            bench.kernel.unload().unwrap();
+        }
+    })
+}
+
+/// One run of an exploration.
+fn exploration() -> f64 {
+    let limits = Limits { preemptions: Some(2), ..Limits::default() };
+    let mut runs = 0;
+    let time = best(1, |_| {
+        let explored = explore(Config { processors: 2, ..Config::default() }, limits, |kernel| {
+            let counter = Rc::new(AtomicU32::new(0));
+            let add = |processor| {
+                let counter = Rc::clone(&counter);
+                let add: Program = Box::new(move || (0..20).for_each(|_| _ = counter.fetch_add(1, SeqCst)));
+                (processor, add)
+            };
+            kernel.run(vec![add(0), add(1)])
+        });
+        assert!(explored.complete);
+        runs = explored.runs;
+    });
+    time / runs as f64
+}
+
+fn main() {
+    // Without it this is `cargo test --benches`, which is to see that it runs, not how fast.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        driver_round(true, Schedule::seed);
+        return;
+    }
+    let switch = coroutine_switch();
+    println!("{:<58} {:>11} {:>13} {:>9}", "", "ns each", "a second", "switches");
+    let row = |what: &str, time: f64| {
+        println!("{what:<58} {time:>11.1} {:>13.0} {:>9.1}", 1e9 / time, time / switch);
+    };
+    row("a coroutine switch, bare", switch);
+    let mut two = Bench::new(2);
+    row("a change of processor, with its decision replayed", two.switches(200_000));
+    two.config.processors = 64;
+    row("the same on a machine of 64 processors", two.switches(200_000));
+    two.config.processors = 2;
+    row("preemption point", two.alone(1_000_000, |n| (0..n).for_each(|_| ntsim::preemption_point())));
+    row("atomic read-modify-write", two.alone(1_000_000, atomics));
+    row("KeGetCurrentIrql", two.alone(1_000_000, irql));
+    row("KeRaiseIrqlToDpcLevel + KeLowerIrql", two.alone(500_000, raise_and_lower));
+    row("spin lock acquired + released", two.alone(500_000, locks));
+    row("KeInsertQueueDpc, and the DPC runs", two.alone(500_000, dpcs));
+    row("KeSetTimer + KeCancelTimer", two.alone(500_000, |n| timers(n, 0)));
+    row("the same beside 10,000 set timers", two.alone(500_000, |n| timers(n, 10_000)));
+    row("ExAllocatePool2 (256 bytes) + ExFreePoolWithTag", two.alone(20_000, pool));
+    drop(two);
+    row("a driver's load, work, unload on 2 processors", driver_round(false, Schedule::seed));
+    row("the same by PCT", driver_round(false, |seed| Schedule::pct(seed, 3, 60)));
+    row("the same with its trace", driver_round(true, Schedule::seed));
+    row("one run of an exploration, 40 atomic operations", exploration());
+}

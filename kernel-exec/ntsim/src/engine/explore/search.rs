@@ -1,0 +1,300 @@
+//! The search: a depth-first walk over the decisions of a program's runs, the same program from its beginning each time.
+//!
+//! A path is the decisions of the current run that may still be taken otherwise. A run follows the path and, where it ends, goes
+//! on with the first possibility everywhere; then the last decision that has another possibility takes it.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+
+use super::footprint::Footprint;
+use crate::{
+    engine::schedule::{QUANTUM, after},
+    trace::Event,
+};
+
+/// How far the search goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) preemptions: Option<u32>,
+    pub(crate) decisions: usize,
+    pub(crate) prune: bool,
+}
+
+/// The situation in which the schedule is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Situation<'a> {
+    /// A bit for each processor that can run.
+    pub(crate) runnable: u64,
+    /// The current processor.
+    pub(crate) current: usize,
+    /// It is in the middle of something, and could go on.
+    pub(crate) running: bool,
+    /// All events so far.
+    pub(crate) events: &'a [Event],
+    /// How many objects have names.
+    pub(crate) named: u32,
+    /// Time alone may make something happen: a timer is set, a DPC waits for a clock tick.
+    pub(crate) timed: bool,
+}
+
+/// The search.
+#[derive(Debug, Clone)]
+pub(crate) struct Search {
+    bounds: Bounds,
+    path: Vec<Node>,
+    /// Decisions of this run so far.
+    position: usize,
+    /// Events of this run that footprints have.
+    seen: usize,
+    /// Nothing new can come of this run, or it is too long: it goes on by round robin.
+    rest: Option<Rest>,
+}
+
+/// Why a run goes on without new decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Whatever follows is the same as in an earlier run but for the order of steps that can change places.
+    Redundant,
+    /// It has made as many decisions as it may.
+    TooLong,
+}
+
+/// A decision of the path.
+#[derive(Debug, Clone)]
+enum Node {
+    Run(Run),
+    Choice { options: u8, taken: u8 },
+}
+
+/// Which processor runs.
+#[derive(Debug, Clone)]
+struct Run {
+    runnable: u64,
+    /// The processor that was running, if it could go on.
+    running: Option<usize>,
+    /// Preemptions before it.
+    preemptions: u32,
+    /// Names given before it.
+    named: u32,
+    /// Who need not run next, because what comes of it is known.
+    sleep: Vec<Sleeper>,
+    taken: usize,
+    /// A bit for each processor that has been taken.
+    tried: u64,
+    /// What the taken one has touched in its step, in all the step's choices.
+    own: Footprint,
+    /// What was touched until the next decision: also by processors that ran on because they were the only ones.
+    footprint: Footprint,
+}
+
+/// A processor whose next transition has been explored from here, or from before and nothing since has touched what it touches.
+#[derive(Debug, Clone)]
+struct Sleeper {
+    processor: usize,
+    footprint: Footprint,
+    named: u32,
+}
+
+impl Run {
+    fn cost(&self, processor: usize) -> u32 {
+        self.running.is_some_and(|running| running != processor).into()
+    }
+
+    /// The next processor to take: the running one first, then by their numbers.
+    fn next(&self, bounds: Bounds) -> Option<usize> {
+        let affordable = |processor: &usize| {
+            bounds.preemptions.is_none_or(|bound| self.preemptions + self.cost(*processor) <= bound)
+        };
+        let asleep = |processor: &usize| self.sleep.iter().any(|sleeper| sleeper.processor == *processor);
+        let open = self.runnable & !self.tried;
+        self.running
+            .into_iter()
+            .chain(0..64)
+            .filter(|processor| open >> processor & 1 == 1)
+            .find(|processor| affordable(processor) && !asleep(processor))
+    }
+
+    fn take(&mut self, processor: usize) {
+        self.taken = processor;
+        self.tried |= 1 << processor;
+        self.own = Footprint::default();
+        self.footprint = Footprint::default();
+    }
+
+    /// Adds what has happened between this decision and the next one. Whether a processor that sleeps has run, because it was the
+    /// only one that could.
+    fn add(&mut self, events: &[Event], timed: bool) -> bool {
+        let taken = self.taken;
+        let others = events.iter().position(|event| event.processor != taken).unwrap_or(events.len());
+        self.own.add(events.get(..others).unwrap_or_default());
+        self.footprint.add(events);
+        if timed {
+            self.everything();
+        }
+        let Some(other) = events.get(others) else { return false };
+        self.sleep.iter().any(|sleeper| {
+            sleeper.processor == other.processor && sleeper.footprint.independent(&self.own, sleeper.named)
+        })
+    }
+
+    fn everything(&mut self) {
+        self.own.everything();
+        self.footprint.everything();
+    }
+
+    /// What has been explored with the taken one first need not be explored with it later, [S1].
+    fn put_to_sleep(&mut self, bounds: Bounds) {
+        if bounds.prune && (bounds.preemptions.is_none() || self.running == Some(self.taken)) {
+            let footprint = core::mem::take(&mut self.own);
+            self.sleep.push(Sleeper { processor: self.taken, footprint, named: self.named });
+        }
+    }
+}
+
+impl Search {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, path: Vec::new(), position: 0, seen: 0, rest: None }
+    }
+
+    /// Why the run went on without new decisions, if it did.
+    pub(crate) fn rest(&self) -> Option<Rest> {
+        self.rest
+    }
+
+    /// Who runs, and for how many points.
+    pub(crate) fn run(&mut self, situation: &Situation<'_>) -> Result<(usize, u32), String> {
+        self.observe(situation.events, situation.timed);
+        let Situation { runnable, current, .. } = *situation;
+        if self.rest.is_some() {
+            return Ok((after(runnable, current), QUANTUM));
+        }
+        let running = (situation.running && runnable >> current & 1 == 1).then_some(current);
+        let position = self.position;
+        self.position += 1;
+        if let Some(node) = self.path.get(position) {
+            return match node {
+                Node::Run(run) if run.runnable == runnable && run.running == running => Ok((run.taken, 0)),
+                _ => Err(different(position)),
+            };
+        }
+        if position >= self.bounds.decisions {
+            self.rest = Some(Rest::TooLong);
+            return Ok((after(runnable, current), QUANTUM));
+        }
+        let (preemptions, sleep) = self.inherited();
+        let mut run = Run {
+            runnable,
+            running,
+            preemptions,
+            named: situation.named,
+            sleep,
+            taken: 0,
+            tried: 0,
+            own: Footprint::default(),
+            footprint: Footprint::default(),
+        };
+        let Some(first) = run.next(self.bounds) else {
+            self.rest = Some(Rest::Redundant);
+            return Ok((after(runnable, current), QUANTUM));
+        };
+        run.take(first);
+        self.path.push(Node::Run(run));
+        Ok((first, 0))
+    }
+
+    /// Which of `options` possibilities.
+    pub(crate) fn choose(&mut self, options: u8) -> Result<u8, String> {
+        if self.rest.is_some() {
+            return Ok(0);
+        }
+        let position = self.position;
+        self.position += 1;
+        if let Some(node) = self.path.get(position) {
+            return match node {
+                Node::Choice { options: before, taken } if *before == options => Ok(*taken),
+                _ => Err(different(position)),
+            };
+        }
+        // The rest of the transition is another one in each choice.
+        if let Some(run) = self.last_run() {
+            run.everything();
+        }
+        if position >= self.bounds.decisions {
+            self.rest = Some(Rest::TooLong);
+            return Ok(0);
+        }
+        self.path.push(Node::Choice { options, taken: 0 });
+        Ok(0)
+    }
+
+    /// The run has ended.
+    pub(crate) fn finish(&mut self, events: &[Event]) -> Result<(), String> {
+        self.observe(events, false);
+        if self.position < self.path.len() { Err(different(self.position)) } else { Ok(()) }
+    }
+
+    /// Takes the next path; false where there is none.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.position = 0;
+        self.seen = 0;
+        self.rest = None;
+        while let Some(node) = self.path.pop() {
+            match node {
+                Node::Choice { options, taken } if taken + 1 < options => {
+                    self.path.push(Node::Choice { options, taken: taken + 1 });
+                    return true;
+                }
+                Node::Choice { .. } => {}
+                Node::Run(mut run) => {
+                    run.put_to_sleep(self.bounds);
+                    if let Some(next) = run.next(self.bounds) {
+                        run.take(next);
+                        self.path.push(Node::Run(run));
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Adds what has happened since the last time to the footprint of the transition that did it.
+    fn observe(&mut self, events: &[Event], timed: bool) {
+        let new = events.get(self.seen..).unwrap_or_default();
+        self.seen = events.len();
+        if self.rest.is_some() {
+            return;
+        }
+        let at_end = self.position >= self.path.len();
+        // In the part of the path that is walked again, the transition is the one before the position.
+        let walked = self.path.get_mut(..self.position).unwrap_or_default();
+        let last = walked.iter_mut().rev().find_map(|node| match node {
+            Node::Run(run) => Some(run),
+            Node::Choice { .. } => None,
+        });
+        if last.is_some_and(|run| run.add(new, timed)) && at_end {
+            self.rest = Some(Rest::Redundant);
+        }
+    }
+
+    fn last_run(&mut self) -> Option<&mut Run> {
+        self.path.iter_mut().rev().find_map(|node| match node {
+            Node::Run(run) => Some(run),
+            Node::Choice { .. } => None,
+        })
+    }
+
+    /// What a new decision has from the one before: preemptions, and who sleeps on.
+    fn inherited(&mut self) -> (u32, Vec<Sleeper>) {
+        let Some(run) = self.last_run() else { return (0, Vec::new()) };
+        let on = |sleeper: &&Sleeper| sleeper.footprint.independent(&run.footprint, sleeper.named);
+        (run.preemptions + run.cost(run.taken), run.sleep.iter().filter(on).cloned().collect())
+    }
+}
+
+fn different(position: usize) -> String {
+    alloc::format!(
+        "decision {position} is not what it was in the run before: the program depends on something outside of the simulation"
+    )
+}

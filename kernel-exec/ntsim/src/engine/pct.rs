@@ -1,0 +1,135 @@
+//! Probabilistic concurrency testing: random priorities and a few points where the highest one is taken away (Burckhardt, Kothari,
+//! Musuvathi, Nagarakatte: A randomized scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010).
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use super::{
+    machine::PROCESSORS,
+    schedule::{QUANTUM, after, random},
+};
+
+/// The state of the scheduler.
+#[derive(Debug, Clone)]
+pub(crate) struct Pct {
+    random: u64,
+    /// By processor; the highest of the runnable ones runs.
+    priorities: [u32; PROCESSORS],
+    /// Where the one that would run gets a priority below all others: the point, and the priority. Latest first.
+    changes: Vec<(u64, u32)>,
+    /// Points at which it was asked.
+    asked: u64,
+    expected: u64,
+}
+
+impl Pct {
+    pub(crate) fn new(seed: u64, depth: u32, expected_points: u64) -> Self {
+        let (mut random, expected) = (seed, expected_points.max(1));
+        let depth = depth.max(1);
+        let mut priorities = core::array::from_fn(|processor| depth + processor as u32);
+        for last in (1..PROCESSORS).rev() {
+            let other = below(&mut random, last as u64 + 1) as usize;
+            priorities.swap(last, other);
+        }
+        let mut changes: Vec<_> =
+            (1..depth).map(|priority| (1 + below(&mut random, expected), priority)).collect();
+        changes.sort_unstable_by(|one, other| other.cmp(one));
+        Self { random, priorities, changes, asked: 0, expected }
+    }
+
+    /// Who runs, until the next point at which somebody else could.
+    pub(crate) fn run(&mut self, runnable: u64, current: usize) -> (usize, u32) {
+        self.asked += 1;
+        if self.asked > self.expected {
+            return (after(runnable, current), QUANTUM);
+        }
+        while let Some((_, priority)) = self.changes.pop_if(|(at, _)| *at == self.asked) {
+            let would_run = self.highest(runnable);
+            if let Some(place) = self.priorities.get_mut(would_run) {
+                *place = priority;
+            }
+        }
+        (self.highest(runnable), 0)
+    }
+
+    /// One of `options` possibilities, each as likely as the others.
+    pub(crate) fn choose(&mut self, options: u8) -> u8 {
+        below(&mut self.random, options.into()) as u8
+    }
+
+    /// No two processors have the same priority.
+    fn highest(&self, runnable: u64) -> usize {
+        let candidates = self.priorities.iter().enumerate().filter(|(number, _)| runnable >> number & 1 == 1);
+        candidates.max_by_key(|(_, priority)| **priority).map_or(0, |(number, _)| number)
+    }
+}
+
+/// A number below `end`, which is not 0.
+fn below(state: &mut u64, end: u64) -> u64 {
+    // The high half of the product: uniform but for an error of 2^-64 times `end`.
+    ((u128::from(random(state)) * u128::from(end)) >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pct;
+
+    /// Who runs at each of so many points with three processors that can always run.
+    fn runs(seed: u64, depth: u32, points: usize) -> Vec<usize> {
+        let mut pct = Pct::new(seed, depth, 40);
+        let mut current = 0;
+        (0..points)
+            .map(|_| {
+                (current, _) = pct.run(0b111, current);
+                current
+            })
+            .collect()
+    }
+
+    fn changes(runs: &[usize]) -> usize {
+        runs.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    }
+
+    #[test]
+    fn the_highest_runs_until_a_change_point() {
+        for seed in 0..200 {
+            assert_eq!(changes(&runs(seed, 1, 40)), 0, "depth 1 has no change points");
+            assert!(changes(&runs(seed, 3, 40)) <= 2);
+        }
+        assert!((0..200).any(|seed| changes(&runs(seed, 3, 40)) == 2));
+    }
+
+    #[test]
+    fn every_processor_may_be_first_and_every_point_a_change() {
+        let first: Vec<_> = (0..100).map(|seed| runs(seed, 1, 1)[0]).collect();
+        assert!((0..3).all(|processor| first.contains(&processor)));
+        let mut seen = [false; 40];
+        for seed in 0..2000 {
+            if let Some(at) = runs(seed, 2, 40).windows(2).position(|pair| pair[0] != pair[1]) {
+                seen[at + 1] = true;
+            }
+        }
+        assert!(seen.iter().skip(1).all(|seen| *seen), "{seen:?}");
+    }
+
+    #[test]
+    fn after_the_expected_points_it_is_round_robin() {
+        let mut pct = Pct::new(3, 2, 5);
+        for _ in 0..5 {
+            assert_eq!(pct.run(0b11, 0).1, 0);
+        }
+        assert_eq!(pct.run(0b11, 0), (1, 16));
+        assert_eq!(pct.run(0b11, 1), (0, 16));
+    }
+
+    #[test]
+    fn a_processor_that_has_become_runnable_runs_if_it_is_higher() {
+        let overtakes = |seed| {
+            let mut pct = Pct::new(seed, 1, 40);
+            assert_eq!(pct.run(0b001, 0).0, 0);
+            pct.run(0b011, 0).0 == 1
+        };
+        assert!((0..50).any(overtakes) && !(0..50).all(overtakes));
+    }
+}

@@ -1,0 +1,151 @@
+//! Traces as JSON lines: what other programs read.
+//!
+//! The first line is `{"format":"ntsim trace","version":1,"events":N}`; each of the next N lines is an [`Event`], with the names of
+//! its fields and, in small letters, of its variants:
+//!
+//! ```json
+//! {"step":3,"time":3,"processor":0,"irql":2,"what":{"call":{"ddi":"KeInsertQueueDpc","arguments":[{"pointer":"block0"}],"result":{"boolean":true}}}}
+//! ```
+//!
+//! Objects are texts, as in [`Name`](super::Name). Numbers are up to 64 bits, which JavaScript's are not.
+
+extern crate alloc;
+
+use alloc::{string::String, string::ToString, vec::Vec};
+use core::fmt::{self, Display, Formatter};
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{event::Event, recorder::Trace};
+use crate::engine::machine::PROCESSORS;
+
+const FORMAT: &str = "ntsim trace";
+const VERSION: u32 = 1;
+const HIGH_LEVEL: u8 = 15;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u32,
+    events: usize,
+}
+
+/// Why a text is no trace, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseTraceError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1; 0: the line as a whole.
+    pub column: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl ParseTraceError {
+    fn new(line: usize, column: usize, message: String) -> Self {
+        Self { line, column, message }
+    }
+}
+
+impl Display for ParseTraceError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "trace, line {}", self.line)?;
+        if self.column != 0 {
+            write!(f, ", column {}", self.column)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl core::error::Error for ParseTraceError {}
+
+impl Trace {
+    /// Writes the trace as JSON lines.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_json_lines(&self, to: &mut impl io::Write) -> io::Result<()> {
+        let header = Header { format: FORMAT.into(), version: VERSION, events: self.events().len() };
+        serde_json::to_writer(&mut *to, &header)?;
+        to.write_all(b"\n")?;
+        for event in self.events() {
+            serde_json::to_writer(&mut *to, event)?;
+            to.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`Trace::write_json_lines`] writes.
+    ///
+    /// # Errors
+    /// The first line that is not as it should be; the first that is missing, or is too much; an event on a processor or at an
+    /// IRQL that there is not, or before the one above it.
+    pub fn read_json_lines(text: &str) -> Result<Self, ParseTraceError> {
+        let mut lines = text.lines().zip(1..);
+        let expected = match lines.next() {
+            Some((line, number)) => header(line, number)?,
+            None => return Err(ParseTraceError::new(1, 0, "it is empty".into())),
+        };
+        let mut events: Vec<Event> = Vec::new();
+        let mut last = 1;
+        for (line, number) in lines {
+            last = number;
+            if events.len() == expected {
+                let message = alloc::format!("the header says {expected} events, and there are more");
+                return Err(ParseTraceError::new(number, 0, message));
+            }
+            let event = parse(line, number)?;
+            plausible(&event, events.last()).map_err(|message| ParseTraceError::new(number, 0, message))?;
+            events.push(event);
+        }
+        if events.len() < expected {
+            let message = alloc::format!("the trace ends after {} of {expected} events", events.len());
+            return Err(ParseTraceError::new(last + 1, 0, message));
+        }
+        Ok(Self::new(events))
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(line: &'a str, number: usize) -> Result<T, ParseTraceError> {
+    serde_json::from_str(line).map_err(|error| {
+        let said = error.to_string();
+        // serde_json says where too, in its own lines.
+        let message = said.rsplit_once(" at line ").map_or(said.as_str(), |(message, _)| message);
+        ParseTraceError::new(number, error.column().max(1), message.into())
+    })
+}
+
+fn header(line: &str, number: usize) -> Result<usize, ParseTraceError> {
+    let header: Header = parse(line, number)?;
+    if header.format != FORMAT {
+        let message = alloc::format!("the format is {:?}, not {FORMAT:?}", header.format);
+        return Err(ParseTraceError::new(number, 0, message));
+    }
+    if header.version != VERSION {
+        let message = alloc::format!("version {} is not known; {VERSION} is", header.version);
+        return Err(ParseTraceError::new(number, 0, message));
+    }
+    Ok(header.events)
+}
+
+/// What a run guarantees of every event.
+fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
+    let Event { step, time, processor, irql, .. } = event;
+    if *processor >= PROCESSORS {
+        return Err(alloc::format!("there is no processor {processor}"));
+    }
+    if *irql > HIGH_LEVEL {
+        return Err(alloc::format!("there is no IRQL {irql}"));
+    }
+    match before {
+        Some(before) if before.step > *step => {
+            Err(alloc::format!("step {step} comes after step {}", before.step))
+        }
+        Some(before) if before.time > *time => {
+            Err(alloc::format!("time {time} comes after time {}", before.time))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,199 @@
+//! What causes what: arrows.
+
+extern crate alloc;
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
+use serde::Serialize;
+
+use super::super::{
+    event::{Event, What},
+    mark::{Mark, MarkKind},
+    name::Name,
+    value::Value,
+};
+use crate::verifier::irql::Ddi;
+
+/// An arrow from an event to a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Link {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) kind: Kind,
+}
+
+/// What an arrow means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// From a wake, or the spawn, to the poll that it asks for.
+    Wake,
+    /// From a request to end to the next poll.
+    Cancel,
+    /// From the insertion of a DPC, or a timer's expiry, to its run.
+    Dpc,
+    /// From the setting of a timer to its expiry.
+    Timer,
+    /// From the release of a spin lock to who waited for it.
+    Lock,
+}
+
+/// What has happened and waits for its effect.
+#[derive(Default)]
+struct Causes<'a> {
+    polls: BTreeMap<&'a str, Vec<(usize, Kind)>>,
+    dpcs: BTreeMap<String, usize>,
+    /// By timer: the call that set it, and the DPC it was given.
+    timers: BTreeMap<String, (usize, Name)>,
+    releases: BTreeMap<String, usize>,
+    /// By processor: the lock that it waits for.
+    waits: BTreeMap<usize, String>,
+}
+
+/// All arrows, in the order of what is caused.
+pub(super) fn find(events: &[Event]) -> Vec<Link> {
+    let mut causes = Causes::default();
+    let mut links = Vec::new();
+    for (to, event) in events.iter().enumerate() {
+        if let Some(lock) = causes.waits.remove(&event.processor)
+            && let Some(&from) = causes.releases.get(&lock)
+        {
+            links.push(Link { from, to, kind: Kind::Lock });
+        }
+        match &event.what {
+            What::Mark(mark) => causes.mark(to, mark, &mut links),
+            What::Call { ddi, arguments, result } => causes.call(to, *ddi, arguments, *result),
+            What::DpcStart { dpc, .. } => {
+                let cause = causes.dpcs.remove(&String::from(*dpc));
+                links.extend(cause.map(|from| Link { from, to, kind: Kind::Dpc }));
+            }
+            What::TimerExpired { object } => {
+                if let Some((from, dpc)) = causes.timers.remove(&String::from(*object)) {
+                    links.push(Link { from, to, kind: Kind::Timer });
+                    causes.dpcs.insert(dpc.into(), to);
+                }
+            }
+            What::Wait { object, .. } => {
+                causes.waits.insert(event.processor, (*object).into());
+            }
+            _ => {}
+        }
+    }
+    links
+}
+
+impl<'a> Causes<'a> {
+    fn mark(&mut self, at: usize, mark: &'a Mark, links: &mut Vec<Link>) {
+        let polls = self.polls.entry(mark.subject.as_str()).or_default();
+        match mark.kind {
+            MarkKind::Wake | MarkKind::Spawn => polls.push((at, Kind::Wake)),
+            MarkKind::Cancel => polls.push((at, Kind::Cancel)),
+            MarkKind::PollStart => {
+                links.extend(polls.drain(..).map(|(from, kind)| Link { from, to: at, kind }));
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, at: usize, ddi: Ddi, arguments: &[Value], result: Option<Value>) {
+        let pointer = |index: usize| match arguments.get(index) {
+            Some(Value::Pointer(name)) => Some(*name),
+            _ => None,
+        };
+        let Some(object) = pointer(0).map(String::from) else { return };
+        let yes = result == Some(Value::Boolean(true));
+        match ddi {
+            Ddi::KeInsertQueueDpc if yes => _ = self.dpcs.insert(object, at),
+            Ddi::KeRemoveQueueDpc if yes => _ = self.dpcs.remove(&object),
+            Ddi::KeSetTimer | Ddi::KeSetTimerEx => {
+                let dpc = arguments.iter().rev().find_map(|value| match value {
+                    Value::Pointer(name) => Some(*name),
+                    _ => None,
+                });
+                self.timers.insert(object, (at, dpc.unwrap_or(Name::Null)));
+            }
+            Ddi::KeCancelTimer if yes => _ = self.timers.remove(&object),
+            Ddi::KeReleaseSpinLock | Ddi::KeReleaseSpinLockFromDpcLevel => {
+                self.releases.insert(object, at);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            event::{Event, What},
+            mark::{Mark, MarkKind},
+            name::Name,
+            value::Value,
+        },
+        Kind, find,
+    };
+    use crate::verifier::irql::Ddi;
+
+    fn links(list: Vec<(usize, What)>) -> Vec<(usize, usize, Kind)> {
+        let events: Vec<Event> = list
+            .into_iter()
+            .map(|(processor, what)| Event { step: 0, time: 0, processor, irql: 0, what })
+            .collect();
+        find(&events).into_iter().map(|link| (link.from, link.to, link.kind)).collect()
+    }
+
+    fn mark(kind: MarkKind, subject: &str) -> What {
+        What::Mark(Mark::new(kind, subject))
+    }
+
+    fn call(ddi: Ddi, arguments: &[u32], result: bool) -> What {
+        let arguments = arguments.iter().map(|number| Value::Pointer(Name::Object(*number))).collect();
+        What::Call { ddi, arguments, result: Some(Value::Boolean(result)) }
+    }
+
+    #[test]
+    fn wakes_lead_to_the_next_poll_of_what_they_wake() {
+        let found = links(vec![
+            (0, mark(MarkKind::Spawn, "a")),
+            (1, mark(MarkKind::Wake, "b")),
+            (1, mark(MarkKind::PollStart, "a")),
+            (0, mark(MarkKind::Wake, "a")),
+            (0, mark(MarkKind::Cancel, "a")),
+            (1, mark(MarkKind::PollEnd, "a")),
+            (1, mark(MarkKind::PollStart, "a")),
+            (1, mark(MarkKind::PollStart, "a")),
+        ]);
+        assert_eq!(found, [(0, 2, Kind::Wake), (3, 6, Kind::Wake), (4, 6, Kind::Cancel)]);
+    }
+
+    #[test]
+    fn a_dpc_runs_because_of_its_insertion_or_its_timer() {
+        let start = |dpc| What::DpcStart { dpc: Name::Object(dpc), routine: Name::Null };
+        let found = links(vec![
+            (0, call(Ddi::KeInsertQueueDpc, &[1], true)),
+            (0, call(Ddi::KeInsertQueueDpc, &[1], false)),
+            (1, start(1)),
+            (0, call(Ddi::KeSetTimer, &[2, 3], false)),
+            (1, What::TimerExpired { object: Name::Object(2) }),
+            (1, start(3)),
+            (0, call(Ddi::KeInsertQueueDpc, &[1], true)),
+            (0, call(Ddi::KeRemoveQueueDpc, &[1], true)),
+            (0, call(Ddi::KeSetTimer, &[2, 3], false)),
+            (0, call(Ddi::KeCancelTimer, &[2], true)),
+            (1, start(1)),
+        ]);
+        assert_eq!(found, [(0, 2, Kind::Dpc), (3, 4, Kind::Timer), (4, 5, Kind::Dpc)]);
+    }
+
+    #[test]
+    fn who_waited_for_a_lock_goes_on_because_of_its_release() {
+        let wait = What::Wait { ddi: Ddi::KeAcquireSpinLockRaiseToDpc, object: Name::Object(1) };
+        let found = links(vec![
+            (0, wait),
+            (1, call(Ddi::KeReleaseSpinLock, &[1], true)),
+            (0, What::Switch { to: 0 }),
+            (0, What::Switch { to: 0 }),
+        ]);
+        assert_eq!(found, [(1, 2, Kind::Lock)]);
+    }
+}

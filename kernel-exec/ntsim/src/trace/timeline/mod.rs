@@ -1,0 +1,177 @@
+//! A trace as a picture: one HTML file with everything in it, that a browser shows without a network.
+//!
+//! `spans` and `links` find out what a reader wants to see (who ran, at which IRQL, what was polled, what woke it); the page
+//! draws it: `page.html`, `page.css`, `page.js`. Its horizontal axis is the order of events, because the virtual clock jumps.
+
+mod links;
+mod spans;
+
+extern crate alloc;
+
+use alloc::{string::String, string::ToString, vec::Vec};
+
+use serde::Serialize;
+
+use self::{links::Link, spans::Span};
+use super::{
+    event::{AtomicOp, Event, What},
+    mark::MarkKind,
+    recorder::Trace,
+};
+
+/// Everything that the page draws.
+#[derive(Serialize)]
+struct Picture<'a> {
+    title: &'a str,
+    processors: usize,
+    events: Vec<Shown>,
+    spans: Vec<Span>,
+    links: Vec<Link>,
+    /// The event that ended the run early.
+    stop: Option<usize>,
+}
+
+/// An event as the page has it.
+#[derive(Serialize)]
+struct Shown {
+    step: u64,
+    time: u64,
+    cpu: usize,
+    irql: u8,
+    class: Class,
+    text: String,
+}
+
+/// How an event is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Class {
+    /// An atomic operation that writes.
+    Write,
+    /// One that only reads.
+    Read,
+    Cell,
+    /// A DDI call.
+    Ddi,
+    Pool,
+    Timer,
+    Wait,
+    Note,
+    Spawn,
+    Call,
+    Wake,
+    Cancel,
+    Poll,
+    Drop,
+    Stop,
+    /// A program or DPC begins or ends, another processor goes on, and the like.
+    Other,
+}
+
+fn class(what: &What) -> Class {
+    match what {
+        What::Atomic { operation: AtomicOp::Load | AtomicOp::FailedExchange | AtomicOp::Fence, .. } => {
+            Class::Read
+        }
+        What::Atomic { .. } => Class::Write,
+        What::Cell { .. } | What::CellEnd { .. } => Class::Cell,
+        What::Call { .. } => Class::Ddi,
+        What::Allocated { .. } | What::Freed { .. } => Class::Pool,
+        What::TimerExpired { .. } | What::TimeSkipped { .. } => Class::Timer,
+        What::Wait { .. } => Class::Wait,
+        What::Note(_) => Class::Note,
+        What::Mark(mark) => match mark.kind {
+            MarkKind::Spawn => Class::Spawn,
+            MarkKind::Call => Class::Call,
+            MarkKind::Wake => Class::Wake,
+            MarkKind::Cancel => Class::Cancel,
+            MarkKind::PollStart | MarkKind::PollEnd => Class::Poll,
+            MarkKind::Drop => Class::Drop,
+        },
+        What::Stop { .. } => Class::Stop,
+        // What bars show, and what has no picture of its own.
+        _ => Class::Other,
+    }
+}
+
+impl Trace {
+    /// The trace as a timeline: a page of HTML that needs nothing else. One lane a processor; IRQL as colour; programs, DPCs and
+    /// polls as bars; marks, with arrows from what causes to what is caused; the end of the run. It can be zoomed, filtered
+    /// and read as text.
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation};
+    ///
+    /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+    /// kernel.run(vec![(0, Box::new(|| ntsim::note(|| "hello".into())))])?;
+    /// let page = kernel.trace().to_html("a first run");
+    /// assert!(page.starts_with("<!doctype html>") && page.contains("note: hello"));
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    pub fn to_html(&self, title: &str) -> String {
+        let events = self.events();
+        let picture = Picture {
+            title,
+            processors: events.iter().map(|event| event.processor + 1).max().unwrap_or(1),
+            events: events.iter().map(shown).collect(),
+            spans: spans::find(events),
+            links: links::find(events),
+            stop: events.iter().position(|event| matches!(event.what, What::Stop { .. })),
+        };
+        // These types have no map keys and no foreign serialisers: it does not fail; a page that says so is better than a panic.
+        let data = serde_json::to_string(&picture).unwrap_or_else(|error| error.to_string());
+        include_str!("page.html")
+            .replace("{{title}}", &escaped(title))
+            .replace("{{style}}", include_str!("page.css"))
+            .replace("{{script}}", include_str!("page.js"))
+            // Last: what comes from the trace is not looked at again.
+            .replace("{{data}}", &data.replace('<', "\\u003c"))
+    }
+}
+
+fn shown(event: &Event) -> Shown {
+    Shown {
+        step: event.step,
+        time: event.time,
+        cpu: event.processor,
+        irql: event.irql,
+        class: class(&event.what),
+        text: event.what.to_string(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            event::{Event, What},
+            recorder::Trace,
+        },
+        escaped,
+    };
+
+    #[test]
+    fn nothing_in_a_trace_or_title_ends_the_page() {
+        let what = What::Note("</script><b>{{script}}{{title}}".into());
+        let event = Event { step: 0, time: 0, processor: 1, irql: 0, what };
+        let page = Trace::new(vec![event]).to_html("<\"x\">");
+        assert_eq!(page.matches("</script>").count(), 2, "the data's and the code's");
+        assert!(page.contains(r"\u003c/script>\u003cb>{{script}}{{title}}"));
+        assert!(page.contains("<title>&lt;&quot;x&quot;&gt;</title>"));
+        assert_eq!(escaped("a&b"), "a&amp;b");
+    }
+
+    #[test]
+    fn the_page_needs_nothing_from_outside() {
+        let page = Trace::default().to_html("empty");
+        for outside in ["http:", "https:", "src=", "@import", "url(", "<link"] {
+            // The namespace of SVG is a name, not an address.
+            let page = page.replace("http://www.w3.org/2000/svg", "");
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+}

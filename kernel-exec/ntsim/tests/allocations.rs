@@ -1,0 +1,52 @@
+//! What a run takes from the host's allocator does not depend on how long it is.
+#![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers too")]
+
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    cell::Cell,
+};
+use std::alloc::System;
+
+use ntsim::{Config, Program, Schedule, Simulation};
+
+struct Counting;
+
+std::thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: the system's allocator, with a count beside it that does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: by the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: by the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_switch_allocates_nothing() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let mut run = |points: u64| {
+        let config = Config { processors: 3, step_limit: 10_000_000, ..Config::default() };
+        kernel.reset(config, Schedule::seed(1));
+        let spin = || -> Program { Box::new(move || (0..points).for_each(|_| ntsim::preemption_point())) };
+        let before = COUNT.get();
+        kernel.run(vec![(0, spin()), (1, spin()), (2, spin())]).unwrap();
+        (COUNT.get() - before, kernel.counters().switches)
+    };
+    // The longest first: the list of decisions grows once.
+    run(100_000);
+    let (short, few) = run(100);
+    let (long, many) = run(100_000);
+    assert!(many > few + 10_000, "{few} and {many} switches");
+    assert_eq!(short, long);
+}
