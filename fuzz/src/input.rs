@@ -104,12 +104,11 @@ impl Input for VtableInput {
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let (_, records) = records(data, Self::MAGIC, Self::HEADER)?;
-        let mut steps = ops::decode(records);
         // One processor, and nothing to schedule.
-        for step in &mut steps {
+        let steps = ops::decode(records, |step| {
             step.processor = 0;
-        }
-        steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
+            !matches!(step.op, Op::Schedule(_))
+        });
         Ok(Self { steps: Rc::new(steps) })
     }
 
@@ -137,15 +136,17 @@ impl Input for SchedulesInput {
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let (header, records) = records(data, Self::MAGIC, Self::HEADER)?;
         let processors = 2 + usize::from(header.get(4).copied().unwrap_or(0)) % 3;
-        let mut steps = ops::decode(records);
         let mut schedule = Vec::new();
-        for step in &mut steps {
+        let steps = ops::decode(records, |step| {
             step.processor %= processors as u8;
-            if let Op::Schedule(bytes) = step.op {
-                schedule.extend_from_slice(&bytes);
+            match step.op {
+                Op::Schedule(bytes) => {
+                    schedule.extend_from_slice(&bytes);
+                    false
+                }
+                _ => true,
             }
-        }
-        steps.retain(|step| !matches!(step.op, Op::Schedule(_)));
+        });
         Ok(Self { processors, steps: Rc::new(steps), schedule })
     }
 

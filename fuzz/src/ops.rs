@@ -288,20 +288,21 @@ impl fmt::Display for Step {
     }
 }
 
-/// Decodes records until they are used up.
+/// Decodes records until they are used up, and keeps the steps that `keep` wants, as it leaves them.
 #[must_use]
-pub fn decode(mut records: &[u8]) -> Vec<Step> {
+pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Vec<Step> {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
-    while let Some((step, rest)) = decode_one(records) {
-        steps.push(step);
-        records = rest;
-        if steps.len() == LONGEST {
-            break;
+    for _ in 0..LONGEST {
+        let Some((mut step, rest)) = decode_one(records) else { break };
+        if keep(&mut step) {
+            steps.push(step);
         }
+        records = rest;
     }
     steps
 }
 
+#[inline]
 fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
     let ([head, target, a, b], mut rest) = records.split_first_chunk()?;
     let (a, b) = (*a, *b);

@@ -71,7 +71,7 @@ fn finish(world: &World, model: &mut Model) {
     // Wakers that bodies have stashed since: of operations that have all ended.
     model.release_everything();
     release_everything(world);
-    let left = ntsim::counters().live_blocks;
+    let left = ntsim::live_blocks();
     if left > 0 {
         ntsim::fail("leak", format!("{left} blocks are left"));
     }
@@ -95,7 +95,7 @@ fn different(number: usize, step: &Step, done: Option<Done>, expected: Option<Do
 }
 
 fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
-    let blocks = ntsim::counters().live_blocks;
+    let blocks = ntsim::live_blocks();
     if world.digest.get() != model.digest || blocks as usize != model.blocks() {
         compare_in_detail(world, model, blocks, when);
     }

@@ -113,7 +113,7 @@ pub use engine::{
 };
 pub use program::{
     advance_time, counters, current_processor, fail, fail_allocation, image_state, in_dpc, irql, is_active,
-    is_tracing, mark, note, preemption_point,
+    is_tracing, live_blocks, mark, note, preemption_point,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

@@ -124,6 +124,12 @@ pub fn fail_allocation(nth: u32) {
     }
 }
 
+/// How many blocks of pool are allocated: one of the [`counters`], for who asks often.
+#[inline]
+pub fn live_blocks() -> u64 {
+    loaded().map_or(0, Machine::live_blocks)
+}
+
 /// The counters of this thread's simulation; all 0 without one.
 pub fn counters() -> Counters {
     loaded().map_or_else(Counters::default, |machine| machine.counters())

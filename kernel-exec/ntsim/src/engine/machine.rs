@@ -219,7 +219,12 @@ impl Machine {
             frees: self.counts.frees.get(),
             kernel_calls: self.counts.kernel_calls.get(),
             dpcs_run: self.counts.dpcs_run.get(),
-            live_blocks: self.kernel.borrow().pool.live() as u64,
+            live_blocks: self.live_blocks(),
         }
+    }
+
+    /// How many blocks of pool are allocated.
+    pub(crate) fn live_blocks(&self) -> u64 {
+        self.kernel.borrow().pool.live() as u64
     }
 }
