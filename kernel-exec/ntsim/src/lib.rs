@@ -1,9 +1,9 @@
 //! A deterministic simulation of a multiprocessor NT kernel, for testing drivers on Linux.
 //!
 //! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`]) and uses the atomics of [`sync`].
-//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks and pool, and a verifier that
-//! stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time; at every call and every
-//! atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
+//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks, threads, what they wait for,
+//! and pool, and a verifier that stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time,
+//! and one of its threads; at every call and every atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
 //! programs, [`Config`] and schedule make the same run, and a [`Recording`] of one replays it.
 //!
 //! # First example
@@ -64,25 +64,37 @@
 //! | `KeInsertQueueDpc` | importance, target, depth limit; what NT leaves open is a choice of the schedule | not initialised, freed, a timer's: 0xC7 |
 //! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
 //! | `KeSetImportanceDpc` | full | no such importance: failure `not supported` |
-//! | `KeInitializeTimer(Ex)` | full; nothing waits for timers yet | set: 0xC7; paged pool: 0xD1 |
+//! | `KeInitializeTimer(Ex)` | full | set, waited for: 0xC7; paged pool: 0xD1 |
 //! | `KeSetTimer`, `KeSetTimerEx` | one-shot, relative or absolute | period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeCancelTimer`, `KeReadStateTimer` | full | not initialised, freed: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
 //! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; not initialised: 0xC4/0x1002 |
 //! | `KeReleaseSpinLock`, `KeReleaseSpinLockFromDpcLevel` | full | wrong IRQL: 0xC4/0x32, 0x41; held by another: 0xC4/0x1004; by nobody: 0xC4/0x1007 |
+//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
+//! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
+//! | `KeGetCurrentThread` | programs, system threads, idle threads | |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
+//! | `ObfReferenceObject`, `ObfDereferenceObject` | threads | no reference is left: 0xC4/0x3F; other objects: failure `not supported` |
+//! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
+//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
+//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `ExAllocatePool2` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; other flags: failure `not supported` |
 //! | `ExFreePoolWithTag`, `ExFreePool` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
 //! | `KeBugCheckEx` | full | always |
 //!
 //! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program returns
-//! at raised IRQL (0xC8); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at unload a DPC
-//! or timer is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
+//! or thread returns at raised IRQL (0xC8) or with a mutex (0x4000008A); pool with an object that is waited for is freed (0xCC), or
+//! with a held mutex (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at unload a DPC,
+//! timer or thread is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
 //!
 //! # What is not
 //!
-//! Weak memory (the simulation is sequentially consistent), threads that wait, events, work items, periodic timers, interrupts
-//! other than the clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses
+//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, work items, periodic timers,
+//! interrupts other than the clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses
 //! by plain pointers are atomic to the simulation.
 
 extern crate std;

@@ -8,7 +8,10 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place},
+    kernel::{
+        pool::{Block, GRAIN, GUARD, PAGE, Place},
+        thread::ThreadName,
+    },
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
@@ -177,7 +180,21 @@ impl Machine {
             );
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
+        let waited_for = kernel.waits.find_in(range.clone());
+        let held = kernel.mutexes.find_in(range);
         drop(kernel);
+        if let Some((thread, object)) = waited_for {
+            let (at, thread) = (object - address, ThreadName::of(thread));
+            let rule =
+                alloc::format!("{} was freed while {thread} waits for the object at +{at:#x}", described());
+            return Err(violation(0xCC, [object as u64, 1, 0, 0], rule));
+        }
+        if let Some(held) = held {
+            let (at, by) = (held.address - address, ThreadName::of(held.thread));
+            let rule = alloc::format!("{} was freed with the mutex at +{at:#x} held by {by}", described());
+            let owner = self.thread_address(held.thread) as u64;
+            return Err(violation(0xC4, [0x1006, held.address as u64, owner, 0], rule));
+        }
         self.check_guards(&block)?;
         if PATTERNS {
             self.arena.fill(block.offset, block.room, FREED_BYTE);

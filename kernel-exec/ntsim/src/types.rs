@@ -6,8 +6,24 @@
 
 use core::{ffi::c_void, ptr::null_mut};
 
+mod dispatcher;
+
+pub use dispatcher::{
+    _CLIENT_ID, _DISPATCHER_HEADER, _EVENT_TYPE, _KEVENT, _KMUTANT, _KSEMAPHORE, _KTHREAD, _KWAIT_BLOCK,
+    _KWAIT_REASON, _LIST_ENTRY, _MODE, _OBJECT_ATTRIBUTES, _OBJECT_TYPE, _WAIT_TYPE, ACCESS_MASK, CLIENT_ID,
+    DISPATCHER_HEADER, EVENT_TYPE, KEVENT, KMUTANT, KMUTEX, KPRIORITY, KPROCESSOR_MODE, KSEMAPHORE, KTHREAD,
+    KWAIT_BLOCK, KWAIT_REASON, LIST_ENTRY, MAXIMUM_WAIT_OBJECTS, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
+    PCLIENT_ID, PHANDLE, PKEVENT, PKSTART_ROUTINE, PKTHREAD, PKWAIT_BLOCK, PLIST_ENTRY, POBJECT_ATTRIBUTES,
+    POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PRKEVENT, PRKMUTEX, PRKSEMAPHORE, THREAD_ALL_ACCESS,
+    THREAD_WAIT_OBJECTS, WAIT_TYPE,
+};
+
 /// An untyped pointer.
 pub type PVOID = *mut c_void;
+/// What a driver holds of an object that it does not point to.
+pub type HANDLE = PVOID;
+/// A signed number as wide as a pointer.
+pub type LONG_PTR = i64;
 /// An interrupt request level.
 pub type KIRQL = u8;
 /// TRUE is 1, FALSE is 0.
@@ -116,6 +132,20 @@ pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 
 /// Success.
 pub const STATUS_SUCCESS: NTSTATUS = 0;
+/// The wait was satisfied; plus its index where one of several objects did it.
+pub const STATUS_WAIT_0: NTSTATUS = 0;
+/// The time of a wait is over.
+pub const STATUS_TIMEOUT: NTSTATUS = 0x102;
+/// There is no such handle.
+pub const STATUS_INVALID_HANDLE: NTSTATUS = 0xC000_0008_u32.cast_signed();
+/// A mutex is another thread's.
+pub const STATUS_MUTANT_NOT_OWNED: NTSTATUS = 0xC000_0046_u32.cast_signed();
+/// A semaphore would count further than its limit.
+pub const STATUS_SEMAPHORE_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0047_u32.cast_signed();
+/// A mutex was acquired too often.
+pub const STATUS_MUTANT_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0191_u32.cast_signed();
+/// Memory is low.
+pub const STATUS_INSUFFICIENT_RESOURCES: NTSTATUS = 0xC000_009A_u32.cast_signed();
 /// An argument is wrong.
 pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
 

@@ -142,7 +142,7 @@ impl Machine {
         cpu.queued.set(cpu.queued.get() - 1);
         if cpu.queued.get() == 0 {
             cpu.interrupt.set(false);
-            if cpu.activity.get() == Activity::Idle {
+            if cpu.activity.get() == Activity::Idle && cpu.ready.get() == 0 {
                 self.make_unrunnable(processor);
             }
         }

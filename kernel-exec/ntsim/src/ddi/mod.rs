@@ -3,28 +3,41 @@
 //! Each is a preemption point, is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
 //! on the thread, each aborts the process with its name.
 
+pub(crate) mod dispatcher;
 pub(crate) mod dpc;
+pub(crate) mod event;
 pub(crate) mod fatal;
 pub(crate) mod irql;
 pub(crate) mod lock;
+pub(crate) mod mutex;
+pub(crate) mod object;
 pub(crate) mod objects;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod semaphore;
+pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
+pub(crate) mod wait;
 
 pub use dpc::{
     KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
 };
+pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
 pub use fatal::KeBugCheckEx;
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
     KeReleaseSpinLockFromDpcLevel,
 };
+pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
+pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
 pub use pool::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag};
 pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
+pub use semaphore::{KeInitializeSemaphore, KeReadStateSemaphore, KeReleaseSemaphore};
+pub use thread::{KeGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread};
 pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter};
 pub use timer::{
     KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetTimer, KeSetTimerEx,
 };
+pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};

@@ -4,10 +4,13 @@
 
 extern crate alloc;
 
-use super::objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER};
+use super::{
+    dispatcher,
+    objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER},
+};
 use crate::{
     engine::machine::{Machine, enter},
-    kernel::timer::Entry,
+    kernel::{thread::ThreadName, timer::Entry},
     trace::Value,
     types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE},
     verifier::{Checked, irql::Ddi, memory::Use, violation},
@@ -22,8 +25,20 @@ impl Machine {
             let rule = alloc::format!("a timer was initialised while it was set: {}", self.name(address));
             return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
         }
+        let waiter = self.kernel.borrow().waits.waiters(address).first().copied();
+        if let Some(waiter) = waiter {
+            let (thread, name) = (ThreadName::of(waiter), self.name(address));
+            let rule = alloc::format!("a timer was initialised while {thread} waits for it: {name}");
+            return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
+        }
         let kind = u8::from(kind != 0);
-        objects::write_timer(timer, KTIMER { Type: TIMER_OBJECT + kind, ..KTIMER::default() });
+        let list = dispatcher::empty_list(address);
+        let fresh = KTIMER {
+            Type: TIMER_OBJECT + kind,
+            WaitListHead: [list.Flink.cast(), list.Blink.cast()],
+            ..KTIMER::default()
+        };
+        objects::write_timer(timer, fresh);
         Ok(())
     }
 
@@ -62,16 +77,10 @@ impl Machine {
         if !dpc.is_null() {
             self.claim_dpc(dpc)?;
         }
-        self.ensure_phase();
-        let now = self.clock.now();
-        let due_time = match u64::try_from(due) {
-            Ok(absolute) => absolute,
-            // Relative time counts from the last tick.
-            Err(_) => self.clock.tick_before(now).saturating_add(due.unsigned_abs()),
-        };
-        let tick = self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(now));
+        let (due_time, tick) = self.due(due);
         let entry = Entry {
             address: objects::address(timer),
+            thread: None,
             dpc: objects::address(dpc),
             processor: self.current.get(),
         };

@@ -5,8 +5,9 @@ extern crate alloc;
 use super::machine::Machine;
 use crate::{
     ddi::objects,
-    kernel::{clock::TICK, dpc, processor::Processor, timer},
+    kernel::{clock::TICK, dpc, processor::Processor, timer, wait::Kind},
     trace::event::What,
+    types::{STATUS_SUCCESS, STATUS_TIMEOUT},
     verifier::{Checked, violation},
 };
 
@@ -81,13 +82,31 @@ impl Machine {
         }
     }
 
+    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick.
+    pub(crate) fn due(&self, due: i64) -> (u64, u64) {
+        self.ensure_phase();
+        let now = self.clock.now();
+        let due_time = match u64::try_from(due) {
+            Ok(absolute) => absolute,
+            // Relative time counts from the last tick.
+            Err(_) => self.clock.tick_before(now).saturating_add(due.unsigned_abs()),
+        };
+        let tick = self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(now));
+        (due_time, tick)
+    }
+
     /// A timer expires: it is signalled, and its DPC is queued, or called without having been in a queue.
     fn expire_timer(&self, key: timer::Key, entry: timer::Entry) -> Checked<()> {
+        if let Some(thread) = entry.thread {
+            self.time_out(thread);
+            return Ok(());
+        }
         if self.tracing.get() {
             let object = self.name(entry.address);
             self.record(What::TimerExpired { object });
         }
         objects::expire_timer(self, entry.address, key)?;
+        self.signal(entry.address)?;
         if entry.dpc == 0 {
             return Ok(());
         }
@@ -100,5 +119,11 @@ impl Machine {
         self.enqueue(target, dpc::Entry { address: entry.dpc, in_flight }, dpc.high);
         self.request_interrupt(target);
         Ok(())
+    }
+
+    /// The time of a thread's wait is over.
+    fn time_out(&self, thread: usize) {
+        let delay = self.kernel.borrow().waits.of(thread).is_some_and(|wait| wait.kind == Kind::Delay);
+        self.end_wait(thread, if delay { STATUS_SUCCESS } else { STATUS_TIMEOUT });
     }
 }

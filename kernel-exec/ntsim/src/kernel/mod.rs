@@ -4,9 +4,12 @@
 pub(crate) mod clock;
 pub(crate) mod dpc;
 pub(crate) mod lock;
+pub(crate) mod mutex;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod thread;
 pub(crate) mod timer;
+pub(crate) mod wait;
 
 /// Everything that needs a mutable borrow. What is asked for at every preemption point lives in cells instead: see
 /// [`processor::Processor`] and [`clock::Clock`].
@@ -15,6 +18,9 @@ pub(crate) struct Kernel {
     pub(crate) dpcs: dpc::Queues,
     pub(crate) timers: timer::Timers,
     pub(crate) locks: lock::Locks,
+    pub(crate) threads: thread::Threads,
+    pub(crate) waits: wait::Waits,
+    pub(crate) mutexes: mutex::Mutexes,
     pub(crate) pool: pool::Pool,
 }
 
@@ -24,6 +30,9 @@ impl Kernel {
         self.dpcs.reset(processors);
         self.timers.reset();
         self.locks.reset();
+        self.threads.reset();
+        self.waits.reset();
+        self.mutexes.reset();
         self.pool.reset();
     }
 }

@@ -2,13 +2,15 @@
 
 use core::cell::Cell;
 
+use super::thread::NO_THREAD;
+
 /// What a processor's thread of execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Activity {
-    /// Nothing: no program; runnable only for its DPC queue.
+    /// Nothing: no thread runs; runnable only for its DPC queue and for threads that are ready.
     #[default]
     Idle,
-    /// Runs a program, or DPCs from idleness.
+    /// Runs a thread, or DPCs from idleness.
     Live,
     /// Waits for the spin lock at this address.
     Waiting(usize),
@@ -19,6 +21,10 @@ pub(crate) enum Activity {
 pub(crate) struct Processor {
     pub(crate) irql: Cell<u8>,
     pub(crate) activity: Cell<Activity>,
+    /// The context that runs on it, or [`NO_THREAD`].
+    pub(crate) context: Cell<usize>,
+    /// How many threads are ready on it.
+    pub(crate) ready: Cell<usize>,
     /// A DPC interrupt has been requested: it is delivered as soon as IRQL is below DISPATCH_LEVEL.
     pub(crate) interrupt: Cell<bool>,
     /// Entries of its DPC queue.
@@ -39,6 +45,8 @@ impl Processor {
         Self {
             irql: Cell::new(0),
             activity: Cell::new(Activity::Idle),
+            context: Cell::new(NO_THREAD),
+            ready: Cell::new(0),
             interrupt: Cell::new(false),
             queued: Cell::new(0),
             late_since: Cell::new(0),
@@ -53,6 +61,8 @@ impl Processor {
     pub(crate) fn reset(&self) {
         self.irql.set(0);
         self.activity.set(Activity::Idle);
+        self.context.set(NO_THREAD);
+        self.ready.set(0);
         self.interrupt.set(false);
         self.queued.set(0);
         self.late_since.set(0);

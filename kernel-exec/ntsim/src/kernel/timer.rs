@@ -1,4 +1,4 @@
-//! Set timers, by when they expire.
+//! Set timers, and the time-outs of waits, by when they expire.
 
 extern crate alloc;
 
@@ -11,11 +11,13 @@ pub(crate) struct Key {
     pub(crate) sequence: u64,
 }
 
-/// A set timer.
+/// A set timer, or the time-out of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The KTIMER's address.
+    /// The KTIMER's address, or that of the thread that waits.
     pub(crate) address: usize,
+    /// The thread whose wait ends then; none: it is a timer.
+    pub(crate) thread: Option<usize>,
     /// The KDPC's address, or 0.
     pub(crate) dpc: usize,
     /// The processor that set it: its DPC runs there unless it targets another.
@@ -75,6 +77,6 @@ impl Timers {
 
     /// The first set timer of all.
     pub(crate) fn any(&self) -> Option<Entry> {
-        self.set.values().next().copied()
+        self.set.values().find(|entry| entry.thread.is_none()).copied()
     }
 }

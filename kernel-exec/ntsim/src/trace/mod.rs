@@ -9,3 +9,5 @@ pub use event::{AtomicOp, Event, What};
 pub use name::Name;
 pub use recorder::Trace;
 pub use value::Value;
+
+pub use crate::kernel::thread::ThreadName;

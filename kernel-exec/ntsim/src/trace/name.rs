@@ -4,6 +4,8 @@ extern crate alloc;
 
 use core::fmt::{self, Display, Formatter};
 
+use crate::kernel::thread::ThreadName;
+
 /// An address, by a name that is the same in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub enum Name {
         /// Bytes from the arena's start.
         offset: usize,
     },
+    /// What stands for a thread.
+    Thread(ThreadName),
     /// Elsewhere: its number in the order of first appearance in the trace.
     Object(u32),
     /// Elsewhere, and nothing was traced: the address itself.
@@ -35,6 +39,7 @@ impl Display for Name {
             Self::Block { number, offset: 0 } => write!(f, "block{number}"),
             Self::Block { number, offset } => write!(f, "block{number}+{offset:#x}"),
             Self::Pool { offset } => write!(f, "pool+{offset:#x}"),
+            Self::Thread(thread) => thread.fmt(f),
             Self::Object(number) => write!(f, "object{number}"),
             Self::Address(address) => write!(f, "{address:#x}"),
         }

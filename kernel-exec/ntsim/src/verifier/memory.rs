@@ -15,6 +15,8 @@ pub(crate) enum Use {
     Dpc,
     Timer,
     Lock,
+    Dispatcher,
+    WaitBlocks,
 }
 
 impl Use {
@@ -25,6 +27,8 @@ impl Use {
             Self::Dpc => "DPC",
             Self::Timer => "timer",
             Self::Lock => "spin lock",
+            Self::Dispatcher => "dispatcher object",
+            Self::WaitBlocks => "array of wait blocks",
         }
     }
 
@@ -32,8 +36,9 @@ impl Use {
     const fn size(self) -> usize {
         match self {
             Self::Dpc | Self::Timer => 64,
+            Self::Dispatcher => 24,
             Self::Lock => 8,
-            Self::Atomic | Self::Cell => 1,
+            Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
         }
     }
 }
@@ -87,7 +92,7 @@ impl Machine {
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
             }
-            (Memory::Paged, Use::Dpc | Use::Timer | Use::Lock) => {
+            (Memory::Paged, Use::Dpc | Use::Timer | Use::Lock | Use::Dispatcher | Use::WaitBlocks) => {
                 Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
             }
             (Memory::Paged, Use::Atomic | Use::Cell) if irql >= 2 => {

@@ -18,6 +18,31 @@ const LOCK: &str = "address of the spin lock";
 pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
     let [first, ..] = parameters;
     match code {
+        0x0C => Entry {
+            name: "MAXIMUM_WAIT_OBJECTS_EXCEEDED",
+            parameters: [RESERVED; 4],
+            page: "bug-check-0xc--maximum-wait-objects-exceeded",
+        },
+        0x1E => Entry {
+            name: "KMODE_EXCEPTION_NOT_HANDLED",
+            parameters: ["the exception", "address of the code, if known", "parameter 0", "parameter 1"],
+            page: "bug-check-0x1e--kmode-exception-not-handled",
+        },
+        0xB8 => Entry {
+            name: "ATTEMPTED_SWITCH_FROM_DPC",
+            parameters: [
+                "address of the thread",
+                "address of the new thread",
+                "address of the stack",
+                RESERVED,
+            ],
+            page: "bug-check-0xb8--attempted-switch-from-dpc",
+        },
+        0x4000_008A => Entry {
+            name: "THREAD_TERMINATE_HELD_MUTEX",
+            parameters: ["address of the thread", "address of the mutex", RESERVED, RESERVED],
+            page: "bug-check-0x4000008a--thread-terminate-held-mutex",
+        },
         0x0A => Entry {
             name: "IRQL_NOT_LESS_OR_EQUAL",
             parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
@@ -118,7 +143,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         0x139 => Entry {
             name: "KERNEL_SECURITY_CHECK_FAILURE",
             parameters: [
-                "what failed (5 an argument, 7 fatal exit, 14 a reference count)",
+                "what failed (3 a list entry, 5 an argument, 7 fatal exit, 14 a reference count)",
                 "address of the trap frame",
                 "address of the exception record",
                 RESERVED,
@@ -148,6 +173,20 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
             ["0x31: lower to a higher or no IRQL", IRQL, "requested IRQL", "1: not allowed in a DPC routine"]
         }
         0x32 => ["0x32: KeReleaseSpinLock not at DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x3B => [
+            "0x3B: wait at DISPATCH_LEVEL or above",
+            IRQL,
+            "address of the object",
+            "address of the time-out",
+        ],
+        0x3C => ["0x3C: no open handle", "handle", RESERVED, RESERVED],
+        0x3F => [
+            "0x3F: object without references",
+            "address of the object",
+            "1: referenced, -1: dereferenced",
+            RESERVED,
+        ],
+        0x80 => ["0x80: KeSetEvent above DISPATCH_LEVEL", IRQL, "address of the event", RESERVED],
         0x40 => ["0x40: KeAcquireSpinLockAtDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
         0x41 => ["0x41: KeReleaseSpinLockFromDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
         0x42 => ["0x42: spin lock acquired above DISPATCH_LEVEL", IRQL, LOCK, "0"],

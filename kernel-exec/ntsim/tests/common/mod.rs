@@ -8,6 +8,8 @@
     reason = "tests say what they mean, helpers too"
 )]
 
+pub(crate) mod waiting;
+
 use core::{cell::RefCell, ptr::null_mut};
 use std::rc::Rc;
 
