@@ -82,7 +82,7 @@ fn threads_share_one_processor_and_the_schedule_chooses() {
                         }
                     })
                 });
-                threads.map(Thread::join);
+                threads.into_iter().for_each(Thread::join);
             }),
         )]);
         run.and_then(|()| kernel.unload()).unwrap();
@@ -153,7 +153,7 @@ fn at_dispatch_level_a_processor_does_not_switch_threads() {
                         lower(before);
                     })
                 });
-                threads.map(Thread::join);
+                threads.into_iter().for_each(Thread::join);
             }),
         )]);
         run.unwrap();
@@ -176,7 +176,7 @@ fn each_thread_has_its_own_irql_below_dispatch_level() {
                         lower(before);
                     }
                 };
-                [Thread::spawn(walk(0)), Thread::spawn(walk(1))].map(Thread::join);
+                [Thread::spawn(walk(0)), Thread::spawn(walk(1))].into_iter().for_each(Thread::join);
             }),
         )]);
         run.unwrap();
@@ -434,7 +434,7 @@ fn a_write_of_one_thread_inside_the_access_of_another_of_its_processor_is_found(
                         let cell = Rc::clone(&cell);
                         Thread::spawn(move || if mutable { cell.with_mut(|_| ()) } else { cell.with(|_| ()) })
                     });
-                    threads.map(Thread::join);
+                    threads.into_iter().for_each(Thread::join);
                 }),
             )]);
             run.is_err()
@@ -503,7 +503,7 @@ fn the_same_seed_makes_the_same_trace_with_threads() {
                     })
                 });
                 event.set();
-                threads.map(Thread::join);
+                threads.into_iter().for_each(Thread::join);
                 event.free();
             })
         };

@@ -53,7 +53,7 @@ fn a_notification_event_satisfies_every_wait_until_it_is_reset() {
             })
         });
         event.set();
-        threads.map(Thread::join);
+        threads.into_iter().for_each(Thread::join);
         assert_eq!((woken.get(), event.state()), (3, 1));
         assert_eq!(wait(&event, Some(0)), STATUS_SUCCESS, "it stays signalled");
         event.reset();
@@ -80,7 +80,7 @@ fn a_synchronization_event_satisfies_one_wait() {
             assert_eq!(woken.get(), count);
             assert_eq!(event.state(), 0);
         }
-        threads.map(Thread::join);
+        threads.into_iter().for_each(Thread::join);
         event.free();
     });
 }
@@ -106,7 +106,7 @@ fn which_waiter_a_synchronization_event_releases_is_a_choice() {
                 });
                 delay(ONE);
                 event.set();
-                threads.map(Thread::join);
+                threads.into_iter().for_each(Thread::join);
             }),
         )]);
         run.unwrap();
@@ -210,7 +210,7 @@ fn a_semaphore_releases_as_many_waiters_as_it_counts() {
         delay(ONE);
         assert_eq!(woken.get(), 2);
         semaphore.release(1);
-        threads.map(Thread::join);
+        threads.into_iter().for_each(Thread::join);
         semaphore.free();
     });
 }
@@ -231,7 +231,7 @@ fn a_mutex_is_held_by_one_thread_on_every_schedule() {
                 }
             })
         });
-        threads.map(Thread::join);
+        threads.into_iter().for_each(Thread::join);
         assert_eq!(mutex.state(), 1);
         mutex.free();
     });
@@ -337,7 +337,7 @@ fn any_of_several_objects_ends_a_wait_with_its_index() {
         assert_eq!(wait_any(&all, None), STATUS_WAIT_0 + 4);
         assert_eq!(wait_any(&all, Some(ONE)), STATUS_TIMEOUT);
         thread.join();
-        events.map(Event::free);
+        events.into_iter().for_each(Event::free);
     });
 }
 
@@ -457,7 +457,7 @@ fn what_was_not_initialised_or_was_moved_is_refused() {
         for distance in 0..24 {
             let byte = peek(from.0.cast(), distance);
             // SAFETY: in the block.
-            unsafe { to.0.cast::<u8>().add(distance).write(byte) };
+            unsafe { to.0.cast::<u8>().wrapping_add(distance).write(byte) };
         }
         to.set();
     };
@@ -542,7 +542,7 @@ fn two_mutexes_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
                         one.release();
                     })
                 };
-                [both(first, second), both(second, first)].map(Thread::join);
+                [both(first, second), both(second, first)].into_iter().for_each(Thread::join);
             }),
         )]);
         match run {
