@@ -14,10 +14,19 @@ pub struct Config {
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
+    /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
+    pub workers: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { processors: 1, trace: false, step_limit: 1_000_000, step_time: 1, dpc_watchdog: 1_000_000_000 }
+        Self {
+            processors: 1,
+            trace: false,
+            step_limit: 1_000_000,
+            step_time: 1,
+            dpc_watchdog: 1_000_000_000,
+            workers: 2,
+        }
     }
 }

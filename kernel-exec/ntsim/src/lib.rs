@@ -75,25 +75,28 @@
 //! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
 //! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
-//! | `ObfReferenceObject`, `ObfDereferenceObject` | threads | no reference is left: 0xC4/0x3F; other objects: failure `not supported` |
+//! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
 //! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
 //! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
 //! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
 //! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
+//! | `IoCreateDevice`, `IoDeleteDevice` | no names; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; a name, another driver: failure `not supported` |
+//! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
+//! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
 //! | `ExAllocatePool2` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; other flags: failure `not supported` |
-//! | `ExFreePoolWithTag`, `ExFreePool` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
+//! | `ExFreePoolWithTag`, `ExFreePool` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
 //! | `KeBugCheckEx` | full | always |
 //!
 //! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program returns
 //! or thread returns at raised IRQL (0xC8) or with a mutex (0x4000008A); pool with an object that is waited for is freed (0xCC), or
 //! with a held mutex (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at unload a DPC,
-//! timer or thread is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
+//! timer, thread or work item is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
 //!
 //! # What is not
 //!
-//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, work items, periodic timers,
+//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, periodic timers,
 //! interrupts other than the clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses
 //! by plain pointers are atomic to the simulation.
 
@@ -104,6 +107,7 @@ mod asan;
 mod config;
 mod counters;
 pub mod ddi;
+mod driver;
 mod engine;
 mod image_state;
 mod kernel;
@@ -117,14 +121,15 @@ mod verifier;
 
 pub use config::Config;
 pub use counters::Counters;
+pub use driver::DriverEntry;
 pub use engine::{
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,
 };
 pub use program::{
-    advance_time, counters, current_processor, fail, fail_allocation, image_state, in_dpc, irql, is_active,
-    note, preemption_point,
+    advance_time, counters, current_processor, driver_object, fail, fail_allocation, image_state, in_dpc,
+    irql, is_active, note, preemption_point,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

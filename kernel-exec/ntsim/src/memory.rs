@@ -37,6 +37,14 @@ pub(crate) struct Request {
     paged: bool,
     zeroed: bool,
     align: usize,
+    kernel: bool,
+}
+
+impl Request {
+    /// Zeroed non-paged pool of the kernel's own, which no driver may free.
+    pub(crate) fn kernel(size: usize, tag: [u8; 4]) -> Self {
+        Self { size, tag: u32::from_le_bytes(tag), paged: false, zeroed: true, align: GRAIN, kernel: true }
+    }
 }
 
 impl Machine {
@@ -72,17 +80,24 @@ impl Machine {
             0 => GRAIN,
             _ => CACHE_LINE,
         };
-        Ok(Some(Request { size, tag, paged, zeroed: flags & POOL_FLAG_UNINITIALIZED == 0, align }))
+        Ok(Some(Request {
+            size,
+            tag,
+            paged,
+            zeroed: flags & POOL_FLAG_UNINITIALIZED == 0,
+            align,
+            kernel: false,
+        }))
     }
 
     /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
-        let Request { size, tag, paged, zeroed, align } = request;
+        let Request { size, tag, paged, zeroed, align, kernel: owned } = request;
         let mut kernel = self.kernel.borrow_mut();
         if kernel.pool.fails() {
             return Ok(null_mut());
         }
-        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, align) else {
+        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, owned, align) else {
             drop(kernel);
             if self.tracing.get() {
                 self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
@@ -108,8 +123,17 @@ impl Machine {
         Ok(self.arena.at(block.offset))
     }
 
-    /// Frees the block at `address`; `tag`: the tag it must have.
+    /// Frees the block at `address`, which is a driver's; `tag`: the tag it must have.
     pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Checked<()> {
+        self.free_of(address, tag, false)
+    }
+
+    /// Frees the kernel's own block at `address`.
+    pub(crate) fn free_kernel(&self, address: usize) -> Checked<()> {
+        self.free_of(address, None, true)
+    }
+
+    fn free_of(&self, address: usize, tag: Option<u32>, owned: bool) -> Checked<()> {
         let (irql, kernel) = (self.irql(), self.kernel.borrow());
         let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
         let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
@@ -127,6 +151,11 @@ impl Machine {
         if !block.live {
             let rule = alloc::format!("{} was freed again", described());
             return Err(violation(0xC2, [0x07, 0, block.tag.into(), address as u64], rule));
+        }
+        if block.kernel != owned {
+            let rule =
+                alloc::format!("{} is the kernel's own and was freed to pool by the driver", described());
+            return Err(violation(0xC2, [0x46, address as u64, 0, 0], rule));
         }
         if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
             let rule = alloc::format!("{} was freed with the wrong tag, {}", described(), Tag(tag));
@@ -181,8 +210,15 @@ impl Machine {
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
         let waited_for = kernel.waits.find_in(range.clone());
-        let held = kernel.mutexes.find_in(range);
+        let held = kernel.mutexes.find_in(range.clone());
+        let item = kernel.work.find_in(range);
         drop(kernel);
+        if let Some(item) = item {
+            let at = item.address - address;
+            let rule =
+                alloc::format!("{} was freed with the work item at +{at:#x} in its queue", described());
+            return Err(violation(0xE4, [0, item.address as u64, bounds[0], bounds[1]], rule));
+        }
         if let Some((thread, object)) = waited_for {
             let (at, thread) = (object - address, ThreadName::of(thread));
             let rule =

@@ -8,6 +8,7 @@ use crate::{
     counters::Counters,
     engine::machine::{active, loaded, outside},
     trace::event::What,
+    types::PDRIVER_OBJECT,
 };
 
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
@@ -106,5 +107,16 @@ pub fn image_state<T: Default + 'static>() -> *const T {
     match active().or_else(loaded) {
         Some(machine) => machine.image.get::<T>(),
         None => outside("image_state"),
+    }
+}
+
+/// This simulated kernel's driver object: DriverEntry's argument. It is the same until the simulation is reset.
+///
+/// # Panics
+/// Where the thread has no simulation.
+pub fn driver_object() -> PDRIVER_OBJECT {
+    match active().or_else(loaded) {
+        Some(machine) => machine.driver_object(),
+        None => outside("driver_object"),
     }
 }

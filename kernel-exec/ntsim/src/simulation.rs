@@ -70,7 +70,7 @@ impl Simulation {
         self.state = State::Ready;
     }
 
-    fn machine(&self) -> &Machine {
+    pub(crate) fn machine(&self) -> &Machine {
         // SAFETY: from `new`, freed by `drop` only, and only shared references to it are ever made.
         unsafe { self.machine.as_ref() }
     }
@@ -176,7 +176,7 @@ fn check(config: Config) {
 
 impl Machine {
     /// The checks of an unload.
-    fn check_unload(&self) -> Checked<()> {
+    pub(crate) fn check_unload(&self) -> Checked<()> {
         let pending = |address: usize, what: &str| {
             let rule = alloc::format!("the driver was unloaded while {what}");
             Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
@@ -187,6 +187,15 @@ impl Machine {
             return pending(self.thread_address(thread), &what);
         }
         let kernel = self.kernel.borrow();
+        if let Some(item) = kernel.work.any() {
+            let what = alloc::format!("the work item {} was queued", self.name(item.address));
+            return pending(item.address, &what);
+        }
+        if let Some((thread, item)) = kernel.work.running() {
+            let (name, worker) = (self.name(item.address), ThreadName::of(thread));
+            let what = alloc::format!("the routine of the work item {name} was running in {worker}");
+            return pending(item.address, &what);
+        }
         if let Some((processor, entry)) = kernel.dpcs.any() {
             let what =
                 alloc::format!("the DPC {} was in processor {processor}'s queue", self.name(entry.address));

@@ -7,6 +7,7 @@
 use core::{ffi::c_void, ptr::null_mut};
 
 mod dispatcher;
+mod io;
 
 pub use dispatcher::{
     _CLIENT_ID, _DISPATCHER_HEADER, _EVENT_TYPE, _KEVENT, _KMUTANT, _KSEMAPHORE, _KTHREAD, _KWAIT_BLOCK,
@@ -16,6 +17,13 @@ pub use dispatcher::{
     PCLIENT_ID, PHANDLE, PKEVENT, PKSTART_ROUTINE, PKTHREAD, PKWAIT_BLOCK, PLIST_ENTRY, POBJECT_ATTRIBUTES,
     POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PRKEVENT, PRKMUTEX, PRKSEMAPHORE, THREAD_ALL_ACCESS,
     THREAD_WAIT_OBJECTS, WAIT_TYPE,
+};
+pub use io::{
+    _DEVICE_OBJECT, _DRIVER_OBJECT, _IO_WORKITEM, _UNICODE_STRING, _WORK_QUEUE_ITEM, _WORK_QUEUE_TYPE,
+    DEVICE_OBJECT, DO_DEVICE_INITIALIZING, DRIVER_OBJECT, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN,
+    IO_WORKITEM, PCUNICODE_STRING, PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PDRIVER_UNLOAD,
+    PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PIO_WORKITEM_ROUTINE_EX, PUNICODE_STRING, PWORK_QUEUE_ITEM,
+    PWORKER_THREAD_ROUTINE, UNICODE_STRING, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE,
 };
 
 /// An untyped pointer.
@@ -32,6 +40,14 @@ pub type BOOLEAN = u8;
 pub type UCHAR = u8;
 /// 16 bits, unsigned.
 pub type USHORT = u16;
+/// 16 bits, signed.
+pub type CSHORT = i16;
+/// A 16-bit character.
+pub type WCHAR = u16;
+/// A pointer to 16-bit characters.
+pub type PWSTR = *mut WCHAR;
+/// A pointer to 16-bit characters, which end with a zero.
+pub type PCWSTR = *const WCHAR;
 /// 32 bits, unsigned, on every platform.
 pub type ULONG = u32;
 /// 32 bits, signed, on every platform.

@@ -258,7 +258,7 @@ impl Machine {
         for (index, address) in objects.iter().copied().enumerate() {
             let object = match kind {
                 Kind::Any | Kind::All => self.waitable(address)?,
-                Kind::Delay => return Ok(None),
+                Kind::Delay | Kind::Kernel(_) => return Ok(None),
             };
             if !self.is_signalled(address, object, thread) {
                 continue;

@@ -3,6 +3,7 @@
 //! Each is a preemption point, is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
 //! on the thread, each aborts the process with its name.
 
+pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
 pub(crate) mod event;
@@ -19,7 +20,9 @@ pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod wait;
+pub(crate) mod work_item;
 
+pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
     KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
 };
@@ -41,3 +44,7 @@ pub use timer::{
     KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetTimer, KeSetTimerEx,
 };
 pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};
+pub use work_item::{
+    ExInitializeWorkItem, ExQueueWorkItem, IoAllocateWorkItem, IoFreeWorkItem, IoInitializeWorkItem,
+    IoQueueWorkItem, IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem,
+};

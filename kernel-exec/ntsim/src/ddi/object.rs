@@ -1,4 +1,4 @@
-//! Objects with references and handles: threads (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! Objects with references: threads, which have handles too, and devices (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -36,8 +36,11 @@ impl Machine {
     /// Adds to the references of the object at an address, or takes from them; how many there are then.
     fn reference(&self, address: usize, more: bool) -> Checked<usize> {
         let Some(thread) = self.kernel.borrow().threads.find(address) else {
-            let message = alloc::format!("a reference to {}, which is no thread", self.name(address));
-            self.fail("not supported", message);
+            return if more {
+                self.reference_io_object(address)
+            } else {
+                self.dereference_io_object(address)
+            };
         };
         let count = self.kernel.borrow().threads.get(thread).references;
         if count == 0 {
@@ -96,7 +99,7 @@ fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
 }
 
 /// One more reference to an object: what ObReferenceObject is. IRQL ≤ DISPATCH_LEVEL. An object whose references are all gone: bug
-/// check 0xC4/0x3F. Objects other than threads end the run as not supported (`nf-wdm-obfreferenceobject`).
+/// check 0xC4/0x3F, and so too where there is no object (`nf-wdm-obfreferenceobject`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run: what is no object is noticed.

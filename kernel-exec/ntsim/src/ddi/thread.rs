@@ -36,12 +36,17 @@ impl Machine {
         }
         let start = (start.routine as *mut c_void, start.context);
         let start = Some((start.0.expose_provenance(), start.1.expose_provenance()));
-        Some(self.create_thread(Thread { references: 2, open: true, start, ..Thread::default() }))
+        let thread = self.new_thread(Thread { references: 2, open: true, start, ..Thread::default() });
+        self.make_ready(thread);
+        Some(thread)
     }
 
     /// What a system thread does, from its beginning to its end.
     pub(crate) fn run_thread(&self, thread: usize) -> ! {
-        let start = self.kernel.borrow().threads.get(thread).start;
+        let Thread { start, worker, .. } = self.kernel.borrow().threads.get(thread);
+        if worker {
+            self.run_worker(thread);
+        }
         if let Some((routine, context)) = start {
             let routine: *const c_void = core::ptr::with_exposed_provenance(routine);
             // SAFETY: from a function of this type, in `create_system_thread`.

@@ -110,7 +110,7 @@ impl Machine {
             Patience::Due(due) => Some(self.set_timeout(thread, due)),
             Patience::Endless => None,
         };
-        Ok(self.block(Wait { thread, kind, objects, timeout }, ddi))
+        Ok(self.block(Wait { thread, kind, objects, timeout }, Some(ddi)))
     }
 
     /// The addresses of the objects of a wait for several.
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn KeDelayExecutionThread(
         Patience::Due(due) => {
             let thread = machine.thread();
             let timeout = Some(machine.set_timeout(thread, due));
-            machine.block(Wait { thread, kind: Kind::Delay, objects: Vec::new(), timeout }, ddi)
+            machine.block(Wait { thread, kind: Kind::Delay, objects: Vec::new(), timeout }, Some(ddi))
         }
         Patience::None => {
             machine.yield_processor();

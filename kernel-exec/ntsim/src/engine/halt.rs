@@ -112,6 +112,7 @@ impl Machine {
             Kind::Any => names.join(" or "),
             Kind::All => names.join(" and "),
             Kind::Delay => String::from("the end of a delay"),
+            Kind::Kernel(reason) => String::from(reason),
         };
         let kernel = self.kernel.borrow();
         let holder = wait.objects.iter().find_map(|object| kernel.mutexes.holder(*object));

@@ -7,6 +7,7 @@
 //! - `dispatch`: DPC interrupts and the drain of a DPC queue;
 //! - `expiry`: clock ticks and timers;
 //! - `halt`: bug checks and other ends;
+//! - `worker`: the threads that run work items;
 //! - `run`: the loop outside all coroutines.
 
 pub(crate) mod dispatch;
@@ -18,3 +19,4 @@ pub(crate) mod recording;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod thread;
+pub(crate) mod worker;

@@ -99,7 +99,7 @@ impl Machine {
 
     /// The current thread waits; its processor goes on with something else. Returns what the wait came to, when somebody has
     /// called [`Machine::end_wait`] for the thread and it runs again, perhaps on another processor. IRQL < DISPATCH_LEVEL.
-    pub(crate) fn block(&self, wait: Wait, ddi: Ddi) -> i32 {
+    pub(crate) fn block(&self, wait: Wait, ddi: Option<Ddi>) -> i32 {
         let (me, thread) = (self.current.get(), wait.thread);
         if self.tracing.get() {
             let objects = wait.objects.iter().map(|object| self.name(*object)).collect();
@@ -138,12 +138,10 @@ impl Machine {
         self.make_ready(thread);
     }
 
-    /// A new thread at PASSIVE_LEVEL, which can run.
-    pub(crate) fn create_thread(&self, thread: Thread) -> usize {
+    /// A new thread at PASSIVE_LEVEL, which is not ready yet.
+    pub(crate) fn new_thread(&self, thread: Thread) -> usize {
         let processor = self.current.get();
-        let context = self.kernel.borrow_mut().threads.create(Thread { processor, ..thread });
-        self.make_ready(context);
-        context
+        self.kernel.borrow_mut().threads.create(Thread { processor, ..thread })
     }
 
     /// What a thread must not leave behind: raised IRQL, a mutex.

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub(crate) mod clock;
+pub(crate) mod device;
 pub(crate) mod dpc;
 pub(crate) mod lock;
 pub(crate) mod mutex;
@@ -10,6 +11,7 @@ pub(crate) mod processor;
 pub(crate) mod thread;
 pub(crate) mod timer;
 pub(crate) mod wait;
+pub(crate) mod work;
 
 /// Everything that needs a mutable borrow. What is asked for at every preemption point lives in cells instead: see
 /// [`processor::Processor`] and [`clock::Clock`].
@@ -21,6 +23,8 @@ pub(crate) struct Kernel {
     pub(crate) threads: thread::Threads,
     pub(crate) waits: wait::Waits,
     pub(crate) mutexes: mutex::Mutexes,
+    pub(crate) work: work::Work,
+    pub(crate) devices: device::Devices,
     pub(crate) pool: pool::Pool,
 }
 
@@ -33,6 +37,8 @@ impl Kernel {
         self.threads.reset();
         self.waits.reset();
         self.mutexes.reset();
+        self.work.reset();
+        self.devices.reset();
         self.pool.reset();
     }
 }

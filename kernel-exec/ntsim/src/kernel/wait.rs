@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     All,
     /// Time alone: KeDelayExecutionThread.
     Delay,
+    /// The kernel's own code, for this reason.
+    Kernel(&'static str),
 }
 
 /// A thread that waits.

@@ -86,10 +86,22 @@ pub enum What {
     ThreadWait {
         /// The thread.
         thread: ThreadName,
-        /// The DDI that it is in.
-        ddi: Ddi,
+        /// The DDI that it is in; none: it is a worker thread that waits for work.
+        ddi: Option<Ddi>,
         /// What it waits for.
         objects: Vec<Name>,
+    },
+    /// A work item has left its queue and its routine is called.
+    WorkStart {
+        /// The work item.
+        item: Name,
+        /// Its routine.
+        routine: Name,
+    },
+    /// A work item's routine has returned.
+    WorkEnd {
+        /// The work item.
+        item: Name,
     },
     /// A thread has ended.
     ThreadEnd {
@@ -209,12 +221,17 @@ impl Display for What {
                 write!(f, "{thread} is ready on processor {processor}")
             }
             Self::ThreadWait { thread, ddi, objects } => {
-                write!(f, "{thread} waits in {}", ddi.name())?;
+                match ddi {
+                    Some(ddi) => write!(f, "{thread} waits in {}", ddi.name())?,
+                    None => write!(f, "{thread} waits for work")?,
+                }
                 for (number, object) in objects.iter().enumerate() {
                     write!(f, "{} {object}", if number == 0 { " for" } else { "," })?;
                 }
                 Ok(())
             }
+            Self::WorkStart { item, routine } => write!(f, "work item {item} starts, routine {routine}"),
+            Self::WorkEnd { item } => write!(f, "work item {item} ends"),
             Self::ThreadEnd { thread } => write!(f, "{thread} ends"),
             Self::Wait { ddi, object } => write!(f, "{} waits for {object}", ddi.name()),
             Self::Allocated { number, size, tag } => {

@@ -5,6 +5,7 @@ use super::{Checked, bugcheck::irql_name, violation};
 extern crate alloc;
 
 const PASSIVE: u8 = 0;
+const APC: u8 = 1;
 const DISPATCH: u8 = 2;
 const ANY: u8 = 15;
 
@@ -86,6 +87,17 @@ ddis! {
     KeWaitForSingleObject: ANY,
     KeWaitForMultipleObjects: ANY,
     KeDelayExecutionThread: ANY,
+    IoCreateDevice: APC,
+    IoDeleteDevice: APC,
+    IoAllocateWorkItem: DISPATCH,
+    IoFreeWorkItem: DISPATCH,
+    IoInitializeWorkItem: ANY,
+    IoUninitializeWorkItem: ANY,
+    IoSizeofWorkItem: ANY,
+    IoQueueWorkItem: DISPATCH,
+    IoQueueWorkItemEx: DISPATCH,
+    ExInitializeWorkItem: ANY,
+    ExQueueWorkItem: DISPATCH,
 }
 
 impl Ddi {

@@ -5,7 +5,9 @@ extern crate alloc;
 use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
-use crate::{arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag};
+use crate::{
+    arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag, types::IO_WORKITEM,
+};
 
 /// What an address is used as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) enum Use {
     Lock,
     Dispatcher,
     WaitBlocks,
+    WorkItem,
+    ExWorkItem,
 }
 
 impl Use {
@@ -28,6 +32,7 @@ impl Use {
             Self::Timer => "timer",
             Self::Lock => "spin lock",
             Self::Dispatcher => "dispatcher object",
+            Self::WorkItem | Self::ExWorkItem => "work item",
             Self::WaitBlocks => "array of wait blocks",
         }
     }
@@ -37,6 +42,8 @@ impl Use {
         match self {
             Self::Dpc | Self::Timer => 64,
             Self::Dispatcher => 24,
+            Self::WorkItem => size_of::<IO_WORKITEM>(),
+            Self::ExWorkItem => 32,
             Self::Lock => 8,
             Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
         }
@@ -92,11 +99,12 @@ impl Machine {
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
             }
-            (Memory::Paged, Use::Dpc | Use::Timer | Use::Lock | Use::Dispatcher | Use::WaitBlocks) => {
-                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
-            }
-            (Memory::Paged, Use::Atomic | Use::Cell) if irql >= 2 => {
+            (Memory::Paged, Use::Atomic | Use::Cell) if irql < 2 => Ok(()),
+            (Memory::Paged, Use::Atomic | Use::Cell) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
+            }
+            (Memory::Paged, _) => {
+                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
             }
             (Memory::Live, _) if distance + used.size() > block.size => {
                 Err(bad(alloc::format!("{name} reaches beyond its block: {place}")))

@@ -132,6 +132,30 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
             page: "bug-check-0xd1--driver-irql-not-less-or-equal",
         },
+        0xE1 => Entry {
+            name: "WORKER_THREAD_RETURNED_AT_BAD_IRQL",
+            parameters: [
+                "address of the routine",
+                "IRQL",
+                "parameter of the routine",
+                "address of the work item",
+            ],
+            page: "bug-check-0xe1--worker-thread-returned-at-bad-irql",
+        },
+        0xE4 => Entry {
+            name: "WORKER_INVALID",
+            parameters: match first {
+                0 => {
+                    ["0: queued item freed", "address of the item", "start of the block", "end of the block"]
+                }
+                1 => ["1: queued item queued again", "address of the item", "queue", "0"],
+                2 => ["2: queued I/O item freed", "address of the item", "address of the routine", "0"],
+                3 => ["3: item for no object", "address of the item", "address of the object", "0"],
+                6 => ["6: no queue", "address of the item", "queue", "0"],
+                _ => ["7: no item or no routine", "address of the item", "queue", "0"],
+            },
+            page: "bug-check-0xe4--worker-invalid",
+        },
         0x133 => Entry {
             name: "DPC_WATCHDOG_VIOLATION",
             parameters: match first {

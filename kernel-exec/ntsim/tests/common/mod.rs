@@ -8,6 +8,7 @@
     reason = "tests say what they mean, helpers too"
 )]
 
+pub(crate) mod io;
 pub(crate) mod waiting;
 
 use core::{cell::RefCell, ptr::null_mut};
