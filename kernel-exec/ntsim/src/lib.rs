@@ -65,9 +65,11 @@
 //! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
 //! | `KeSetImportanceDpc` | full | no such importance: failure `not supported` |
 //! | `KeInitializeTimer(Ex)` | full | set, waited for: 0xC7; paged pool: 0xD1 |
-//! | `KeSetTimer`, `KeSetTimerEx` | one-shot, relative or absolute | period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeFlushQueuedDpcs` | waits for what was queued before it | above PASSIVE_LEVEL: 0xC4/0xE5 |
+//! | `KeSetTimer`, `KeSetTimerEx`, `KeSetCoalescableTimer` | one-shot or periodic, relative or absolute; tolerated lateness is a choice of the schedule | negative period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeCancelTimer`, `KeReadStateTimer` | full | not initialised, freed: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
+//! | `KeQuerySystemTimePrecise` | the virtual clock, until [`set_system_time`] sets it | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
 //! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; not initialised: 0xC4/0x1002 |
 //! | `KeReleaseSpinLock`, `KeReleaseSpinLockFromDpcLevel` | full | wrong IRQL: 0xC4/0x32, 0x41; held by another: 0xC4/0x1004; by nobody: 0xC4/0x1007 |
@@ -96,9 +98,9 @@
 //!
 //! # What is not
 //!
-//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, periodic timers,
-//! interrupts other than the clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses
-//! by plain pointers are atomic to the simulation.
+//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the
+//! clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
+//! are atomic to the simulation.
 
 extern crate std;
 
@@ -129,7 +131,7 @@ pub use engine::{
 };
 pub use program::{
     advance_time, counters, current_processor, driver_object, fail, fail_allocation, image_state, in_dpc,
-    irql, is_active, note, preemption_point,
+    irql, is_active, note, preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

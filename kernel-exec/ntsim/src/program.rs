@@ -60,6 +60,18 @@ pub fn advance_time(by_100ns: u64) {
     machine.point();
 }
 
+/// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs that are due at an absolute time
+/// follow it; relative ones do not. A preemption point.
+///
+/// # Panics
+/// Outside a run.
+pub fn set_system_time(time: u64) {
+    let Some(machine) = active() else { outside("set_system_time") };
+    machine.set_system_time(time);
+    machine.regrant();
+    machine.point();
+}
+
 /// Ends the run with [`Stop::Failure`](crate::Stop::Failure): an oracle is not content. The caller's stack is left as it is, and
 /// leaked.
 ///

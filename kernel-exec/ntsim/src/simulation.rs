@@ -76,7 +76,7 @@ impl Simulation {
     }
 
     /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
-    /// queued, no timer is set, and system threads have ended or wait for what nobody can do any more: while there is nothing to
+    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nobody can do any more: while there is nothing to
     /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it.
     ///
     /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as

@@ -1,5 +1,5 @@
 //! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializedpc`,
-//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
+//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
 //! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -146,6 +146,9 @@ impl Machine {
                 self.make_unrunnable(processor);
             }
         }
+        if self.flushers.get() != 0 {
+            self.wake_flushers();
+        }
     }
 }
 
@@ -248,4 +251,15 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
         objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + u16::from(target.Number), ..value });
     }
     status
+}
+
+/// Waits until every DPC that was queued or running before the call, on whichever processor, has run. Promises nothing about later ones.
+/// PASSIVE_LEVEL (`nf-wdm-keflushqueueddpcs`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeFlushQueuedDpcs() {
+    let machine = enter(Ddi::KeFlushQueuedDpcs);
+    machine.flush_dpcs();
+    machine.called(Ddi::KeFlushQueuedDpcs, |_| ([], None));
 }

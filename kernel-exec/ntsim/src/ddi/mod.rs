@@ -24,7 +24,8 @@ pub(crate) mod work_item;
 
 pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
-    KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
+    KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc,
+    KeSetTargetProcessorDpcEx,
 };
 pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
 pub use fatal::KeBugCheckEx;
@@ -39,9 +40,10 @@ pub use pool::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag};
 pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
 pub use semaphore::{KeInitializeSemaphore, KeReadStateSemaphore, KeReleaseSemaphore};
 pub use thread::{KeGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread};
-pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter};
+pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise};
 pub use timer::{
-    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetTimer, KeSetTimerEx,
+    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetCoalescableTimer,
+    KeSetTimer, KeSetTimerEx,
 };
 pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};
 pub use work_item::{

@@ -87,7 +87,15 @@ impl Machine {
     fn set_timeout(&self, thread: usize, due: i64) -> Key {
         let (_, tick) = self.due(due);
         let address = self.thread_address(thread);
-        let entry = Entry { address, thread: Some(thread), dpc: 0, processor: self.current.get() };
+        let entry = Entry {
+            address,
+            thread: Some(thread),
+            dpc: 0,
+            processor: self.current.get(),
+            period: 0,
+            tolerance: 0,
+            absolute: u64::try_from(due).ok(),
+        };
         self.kernel.borrow_mut().timers.insert(tick, entry)
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     pub(crate) served: Cell<bool>,
     /// The thread whose coroutine was resumed has ended, and leaves its stack as it is.
     pub(crate) ended: Cell<bool>,
+    /// Threads in KeFlushQueuedDpcs that wait.
+    pub(crate) flushers: Cell<usize>,
     /// Jumps of the clock to a timer so far.
     pub(crate) jumps: Cell<u64>,
     /// A bit for each processor that has a program.
@@ -143,6 +145,7 @@ impl Machine {
             unloading: Cell::new(false),
             served: Cell::new(false),
             ended: Cell::new(false),
+            flushers: Cell::new(0),
             jumps: Cell::new(0),
             programs: Cell::new(0),
             counts: Counts::default(),
@@ -179,6 +182,7 @@ impl Machine {
         self.runnable.set(0);
         self.served.set(false);
         self.ended.set(false);
+        self.flushers.set(0);
         self.jumps.set(0);
         self.programs.set(0);
         self.counts.reset();

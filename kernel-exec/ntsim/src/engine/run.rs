@@ -341,7 +341,8 @@ impl Machine {
         was_program
     }
 
-    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either.
+    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either; periodic ones
+    /// count only while there are programs that may wait for them.
     fn next_or_idle(&self) -> Result<Option<usize>, Stop> {
         loop {
             if let Err(violation) = self.expire() {
@@ -357,8 +358,11 @@ impl Machine {
                 }
                 return Ok(Some(next));
             }
-            let next = self.kernel.borrow().timers.next();
-            let Some(tick) = next else { return Ok(None) };
+            let kernel = self.kernel.borrow();
+            let next = kernel.timers.next();
+            let enough = self.programs.get() == 0 && kernel.timers.all_periodic();
+            drop(kernel);
+            let Some(tick) = next.filter(|_| !enough) else { return Ok(None) };
             let by = tick.saturating_sub(self.clock.now());
             self.clock.skip(by);
             self.jumps.set(self.jumps.get() + 1);

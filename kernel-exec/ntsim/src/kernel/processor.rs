@@ -33,6 +33,8 @@ pub(crate) struct Processor {
     pub(crate) late_since: Cell<u64>,
     /// It is in a DPC routine.
     pub(crate) in_dpc: Cell<bool>,
+    /// The number of the insertion that the routine runs for.
+    pub(crate) dpc_number: Cell<u64>,
     /// When the current drain of the DPC queue began, and the current routine.
     pub(crate) drain_start: Cell<u64>,
     pub(crate) dpc_start: Cell<u64>,
@@ -51,6 +53,7 @@ impl Processor {
             queued: Cell::new(0),
             late_since: Cell::new(0),
             in_dpc: Cell::new(false),
+            dpc_number: Cell::new(0),
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
             draining: Cell::new(false),

@@ -54,6 +54,19 @@ impl Waits {
         Some(self.waits.remove(position))
     }
 
+    /// Notes that the time-out of a thread's wait has another place.
+    pub(crate) fn set_timeout(&mut self, thread: usize, key: Key) {
+        if let Some(wait) = self.waits.iter_mut().find(|wait| wait.thread == thread) {
+            wait.timeout = Some(key);
+        }
+    }
+
+    /// The threads that the kernel itself lets wait for this reason.
+    pub(crate) fn kernel(&self, reason: &'static str) -> Vec<usize> {
+        let waits = self.waits.iter().filter(|wait| wait.kind == Kind::Kernel(reason));
+        waits.map(|wait| wait.thread).collect()
+    }
+
     /// A thread's wait.
     pub(crate) fn of(&self, thread: usize) -> Option<&Wait> {
         self.waits.iter().find(|wait| wait.thread == thread)
