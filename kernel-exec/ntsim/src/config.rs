@@ -16,6 +16,8 @@ pub struct Config {
     pub dpc_watchdog: u64,
     /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
     pub workers: usize,
+    /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. Default no.
+    pub lock_order: bool,
 }
 
 impl Default for Config {
@@ -27,6 +29,7 @@ impl Default for Config {
             step_time: 1,
             dpc_watchdog: 1_000_000_000,
             workers: 2,
+            lock_order: false,
         }
     }
 }

@@ -211,8 +211,14 @@ impl Machine {
         }
         let waited_for = kernel.waits.find_in(range.clone());
         let held = kernel.mutexes.find_in(range.clone());
-        let item = kernel.work.find_in(range);
+        let item = kernel.work.find_in(range.clone());
+        let remove_lock = kernel.tags.find_in(range.clone());
         drop(kernel);
+        if let Some(lock) = remove_lock {
+            let at = lock - address;
+            let rule = alloc::format!("{} was freed with the remove lock at +{at:#x} held", described());
+            return Err(violation(0xC4, [0x1006, lock as u64, 0, 0], rule));
+        }
         if let Some(item) = item {
             let at = item.address - address;
             let rule =
@@ -231,6 +237,7 @@ impl Machine {
             let owner = self.thread_address(held.thread) as u64;
             return Err(violation(0xC4, [0x1006, held.address as u64, owner, 0], rule));
         }
+        self.kernel.borrow_mut().order.forget(range);
         self.check_guards(&block)?;
         if PATTERNS {
             self.arena.fill(block.offset, block.room, FREED_BYTE);

@@ -7,6 +7,7 @@ pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
 pub(crate) mod event;
+pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
 pub(crate) mod irql;
 pub(crate) mod lock;
@@ -15,6 +16,9 @@ pub(crate) mod object;
 pub(crate) mod objects;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod queued_lock;
+pub(crate) mod remove_lock;
+pub(crate) mod rundown;
 pub(crate) mod semaphore;
 pub(crate) mod thread;
 pub(crate) mod time;
@@ -28,6 +32,9 @@ pub use dpc::{
     KeSetTargetProcessorDpcEx,
 };
 pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
+pub use fast_mutex::{
+    ExAcquireFastMutex, ExInitializeFastMutex, ExReleaseFastMutex, ExTryToAcquireFastMutex,
+};
 pub use fatal::KeBugCheckEx;
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
@@ -38,6 +45,18 @@ pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
 pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
 pub use pool::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag};
 pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
+pub use queued_lock::{
+    KeAcquireInStackQueuedSpinLock, KeAcquireInStackQueuedSpinLockAtDpcLevel, KeReleaseInStackQueuedSpinLock,
+    KeReleaseInStackQueuedSpinLockFromDpcLevel,
+};
+pub use remove_lock::{
+    IoAcquireRemoveLockEx, IoInitializeRemoveLockEx, IoReleaseRemoveLockAndWaitEx, IoReleaseRemoveLockEx,
+};
+pub use rundown::{
+    ExAcquireRundownProtection, ExAcquireRundownProtectionEx, ExInitializeRundownProtection,
+    ExReInitializeRundownProtection, ExReleaseRundownProtection, ExReleaseRundownProtectionEx,
+    ExRundownCompleted, ExWaitForRundownProtectionRelease,
+};
 pub use semaphore::{KeInitializeSemaphore, KeReadStateSemaphore, KeReleaseSemaphore};
 pub use thread::{KeGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread};
 pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise};

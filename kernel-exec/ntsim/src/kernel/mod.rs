@@ -6,8 +6,10 @@ pub(crate) mod device;
 pub(crate) mod dpc;
 pub(crate) mod lock;
 pub(crate) mod mutex;
+pub(crate) mod order;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod tag;
 pub(crate) mod thread;
 pub(crate) mod timer;
 pub(crate) mod wait;
@@ -23,6 +25,8 @@ pub(crate) struct Kernel {
     pub(crate) threads: thread::Threads,
     pub(crate) waits: wait::Waits,
     pub(crate) mutexes: mutex::Mutexes,
+    pub(crate) order: order::Order,
+    pub(crate) tags: tag::Tags,
     pub(crate) work: work::Work,
     pub(crate) devices: device::Devices,
     pub(crate) pool: pool::Pool,
@@ -37,6 +41,8 @@ impl Kernel {
         self.threads.reset();
         self.waits.reset();
         self.mutexes.reset();
+        self.order.reset();
+        self.tags.reset();
         self.work.reset();
         self.devices.reset();
         self.pool.reset();

@@ -21,6 +21,9 @@ pub(crate) enum Use {
     WaitBlocks,
     WorkItem,
     ExWorkItem,
+    Rundown,
+    FastMutex,
+    RemoveLock,
 }
 
 impl Use {
@@ -33,6 +36,9 @@ impl Use {
             Self::Lock => "spin lock",
             Self::Dispatcher => "dispatcher object",
             Self::WorkItem | Self::ExWorkItem => "work item",
+            Self::Rundown => "rundown protection",
+            Self::FastMutex => "fast mutex",
+            Self::RemoveLock => "remove lock",
             Self::WaitBlocks => "array of wait blocks",
         }
     }
@@ -43,8 +49,9 @@ impl Use {
             Self::Dpc | Self::Timer => 64,
             Self::Dispatcher => 24,
             Self::WorkItem => size_of::<IO_WORKITEM>(),
-            Self::ExWorkItem => 32,
-            Self::Lock => 8,
+            Self::ExWorkItem | Self::RemoveLock => 32,
+            Self::FastMutex => 56,
+            Self::Lock | Self::Rundown => 8,
             Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
         }
     }
@@ -99,8 +106,8 @@ impl Machine {
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
             }
-            (Memory::Paged, Use::Atomic | Use::Cell) if irql < 2 => Ok(()),
-            (Memory::Paged, Use::Atomic | Use::Cell) => {
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) if irql < 2 => Ok(()),
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
             }
             (Memory::Paged, _) => {

@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod io;
+pub(crate) mod locks;
 pub(crate) mod waiting;
 
 use core::{cell::RefCell, ptr::null_mut};
