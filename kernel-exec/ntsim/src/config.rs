@@ -18,6 +18,8 @@ pub struct Config {
     pub workers: usize,
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. Default no.
     pub lock_order: bool,
+    /// Whether pool allocations fail at random: one in sixteen, as the schedule chooses. Default no.
+    pub low_resources: bool,
 }
 
 impl Default for Config {
@@ -30,6 +32,7 @@ impl Default for Config {
             dpc_watchdog: 1_000_000_000,
             workers: 2,
             lock_order: false,
+            low_resources: false,
         }
     }
 }

@@ -15,21 +15,27 @@ use crate::{
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
-        POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
+        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
     },
-    verifier::{Checked, memory::describe, violation},
+    verifier::{Checked, irql::Ddi, memory::describe, violation},
 };
 
 /// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
 /// access itself.
 const PATTERNS: bool = !asan::ENABLED;
+/// With low resources, one allocation in so many fails: about as many as under Driver Verifier.
+const LOW_RESOURCES: u8 = 16;
 const CACHE_LINE: usize = 64;
 const APC: u8 = 1;
 const DISPATCH: u8 = 2;
 const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
-const SUPPORTED: POOL_FLAGS = KINDS | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED;
+const SUPPORTED: POOL_FLAGS = KINDS
+    | POOL_FLAG_USE_QUOTA
+    | POOL_FLAG_UNINITIALIZED
+    | POOL_FLAG_CACHE_ALIGNED
+    | POOL_FLAG_RAISE_ON_FAILURE;
 
-/// What ExAllocatePool2 is to do.
+/// What an allocation is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     size: usize,
@@ -48,19 +54,24 @@ impl Request {
 }
 
 impl Machine {
-    /// The request behind ExAllocatePool2's arguments; none where NT returns NULL for them.
-    pub(crate) fn pool_request(&self, flags: POOL_FLAGS, size: u64, tag: u32) -> Checked<Option<Request>> {
+    /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
+    pub(crate) fn pool_request(
+        &self,
+        ddi: Ddi,
+        flags: POOL_FLAGS,
+        size: u64,
+        tag: u32,
+    ) -> Checked<Option<Request>> {
+        let name = ddi.name();
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
         if flags & !SUPPORTED != 0 {
-            let rule = alloc::format!(
-                "ExAllocatePool2 with flags that ntsim does not support: {:#x}",
-                flags & !SUPPORTED
-            );
+            let rule =
+                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & !SUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
-            let rule = alloc::format!("ExAllocatePool2 for zero bytes, tag {}", Tag(tag));
+            let rule = alloc::format!("{name} for zero bytes, tag {}", Tag(tag));
             return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
         }
         if paged && irql > APC {
@@ -93,6 +104,9 @@ impl Machine {
     /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
         let Request { size, tag, paged, zeroed, align, kernel: owned } = request;
+        if self.config.get().low_resources && self.choose(LOW_RESOURCES) == LOW_RESOURCES - 1 {
+            return Ok(null_mut());
+        }
         let mut kernel = self.kernel.borrow_mut();
         if kernel.pool.fails() {
             return Ok(null_mut());
@@ -213,7 +227,13 @@ impl Machine {
         let held = kernel.mutexes.find_in(range.clone());
         let item = kernel.work.find_in(range.clone());
         let remove_lock = kernel.tags.find_in(range.clone());
+        let list = kernel.lookaside.find_in(range.clone());
         drop(kernel);
+        if let Some(list) = list {
+            let at = list - address;
+            let rule = alloc::format!("{} was freed with the lookaside list at +{at:#x}", described());
+            return Err(violation(0xCC, [list as u64, 1, 0, 0], rule));
+        }
         if let Some(lock) = remove_lock {
             let at = lock - address;
             let rule = alloc::format!("{} was freed with the remove lock at +{at:#x} held", described());

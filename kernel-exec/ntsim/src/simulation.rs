@@ -187,6 +187,9 @@ impl Machine {
             return pending(self.thread_address(thread), &what);
         }
         let kernel = self.kernel.borrow();
+        if let Some(list) = kernel.lookaside.find_in(0..usize::MAX) {
+            return pending(list, &alloc::format!("the lookaside list {} was not deleted", self.name(list)));
+        }
         if let Some(item) = kernel.work.any() {
             let what = alloc::format!("the work item {} was queued", self.name(item.address));
             return pending(item.address, &what);

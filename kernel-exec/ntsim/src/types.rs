@@ -9,6 +9,7 @@ use core::{ffi::c_void, ptr::null_mut};
 mod dispatcher;
 mod io;
 mod lock;
+mod pool;
 
 pub use dispatcher::{
     _CLIENT_ID, _DISPATCHER_HEADER, _EVENT_TYPE, _KEVENT, _KMUTANT, _KSEMAPHORE, _KTHREAD, _KWAIT_BLOCK,
@@ -30,6 +31,10 @@ pub use lock::{
     _EX_RUNDOWN_REF, _FAST_MUTEX, _IO_REMOVE_LOCK, _IO_REMOVE_LOCK_COMMON_BLOCK, _KLOCK_QUEUE_HANDLE,
     _KSPIN_LOCK_QUEUE, EX_RUNDOWN_REF, FAST_MUTEX, IO_REMOVE_LOCK, IO_REMOVE_LOCK_COMMON_BLOCK,
     KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PEX_RUNDOWN_REF, PFAST_MUTEX, PIO_REMOVE_LOCK, PKLOCK_QUEUE_HANDLE,
+};
+pub use pool::{
+    _LOOKASIDE_LIST_EX, _POOL_TYPE, LOOKASIDE_LIST_EX, PALLOCATE_FUNCTION_EX, PCPOOL_EXTENDED_PARAMETER,
+    PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX, POOL_TYPE,
 };
 
 /// An untyped pointer.
@@ -143,7 +148,7 @@ pub const POOL_FLAG_UNINITIALIZED: POOL_FLAGS = 0x2;
 pub const POOL_FLAG_SESSION: POOL_FLAGS = 0x4;
 /// Aligned to a cache line (64 bytes).
 pub const POOL_FLAG_CACHE_ALIGNED: POOL_FLAGS = 0x8;
-/// Raise an exception on failure: refused by ntsim.
+/// Raise an exception on failure, which nobody handles here.
 pub const POOL_FLAG_RAISE_ON_FAILURE: POOL_FLAGS = 0x20;
 /// Non-paged, not executable.
 pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;

@@ -11,6 +11,7 @@ pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
 pub(crate) mod irql;
 pub(crate) mod lock;
+pub(crate) mod lookaside;
 pub(crate) mod mutex;
 pub(crate) mod object;
 pub(crate) mod objects;
@@ -41,9 +42,15 @@ pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
     KeReleaseSpinLockFromDpcLevel,
 };
+pub use lookaside::{
+    ExAllocateFromLookasideListEx, ExDeleteLookasideListEx, ExFlushLookasideListEx, ExFreeToLookasideListEx,
+    ExInitializeLookasideListEx,
+};
 pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
 pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
-pub use pool::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag};
+pub use pool::{
+    ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
+};
 pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
 pub use queued_lock::{
     KeAcquireInStackQueuedSpinLock, KeAcquireInStackQueuedSpinLockAtDpcLevel, KeReleaseInStackQueuedSpinLock,

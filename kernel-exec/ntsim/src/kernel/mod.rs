@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod dpc;
 pub(crate) mod lock;
+pub(crate) mod lookaside;
 pub(crate) mod mutex;
 pub(crate) mod order;
 pub(crate) mod pool;
@@ -27,6 +28,7 @@ pub(crate) struct Kernel {
     pub(crate) mutexes: mutex::Mutexes,
     pub(crate) order: order::Order,
     pub(crate) tags: tag::Tags,
+    pub(crate) lookaside: lookaside::Lists,
     pub(crate) work: work::Work,
     pub(crate) devices: device::Devices,
     pub(crate) pool: pool::Pool,
@@ -43,6 +45,7 @@ impl Kernel {
         self.mutexes.reset();
         self.order.reset();
         self.tags.reset();
+        self.lookaside.reset();
         self.work.reset();
         self.devices.reset();
         self.pool.reset();

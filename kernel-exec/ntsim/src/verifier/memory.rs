@@ -24,6 +24,7 @@ pub(crate) enum Use {
     Rundown,
     FastMutex,
     RemoveLock,
+    Lookaside,
 }
 
 impl Use {
@@ -39,6 +40,7 @@ impl Use {
             Self::Rundown => "rundown protection",
             Self::FastMutex => "fast mutex",
             Self::RemoveLock => "remove lock",
+            Self::Lookaside => "lookaside list",
             Self::WaitBlocks => "array of wait blocks",
         }
     }
@@ -51,6 +53,7 @@ impl Use {
             Self::WorkItem => size_of::<IO_WORKITEM>(),
             Self::ExWorkItem | Self::RemoveLock => 32,
             Self::FastMutex => 56,
+            Self::Lookaside => 96,
             Self::Lock | Self::Rundown => 8,
             Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
         }

@@ -62,6 +62,9 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             name: "BAD_POOL_CALLER",
             parameters: match first {
                 0x07 => ["0x7: freed twice", RESERVED, "the block's tag", "address of the block"],
+                0x9B => {
+                    ["0x9B: tag of zero", "pool type", "number of bytes", "address of the code, if known"]
+                }
                 0x0A => [
                     "0xA: wrong tag",
                     "address of the block",
