@@ -20,6 +20,8 @@ pub struct Config {
     pub lock_order: bool,
     /// Whether pool allocations fail at random: one in sixteen, as the schedule chooses. Default no.
     pub low_resources: bool,
+    /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
+    pub group_size: usize,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             workers: 2,
             lock_order: false,
             low_resources: false,
+            group_size: 64,
         }
     }
 }

@@ -59,8 +59,9 @@
 //! | `KeGetCurrentIrql` | full | |
 //! | `KfRaiseIrql`, `KeRaiseIrqlToDpcLevel` | full | lower or no IRQL: 0xC4/0x30 |
 //! | `KeLowerIrql` | full; held-off DPCs run | higher IRQL, or below DISPATCH_LEVEL in a DPC: 0xC4/0x31 |
-//! | `KeGetCurrentProcessorNumberEx`, `KeQueryActiveProcessorCountEx` | one group | |
+//! | `KeGetCurrentProcessorNumberEx`, `KeQueryActiveProcessorCountEx`, `KeQueryActiveGroupCount`, `KeGetProcessorNumberFromIndex`, `KeGetProcessorIndexFromNumber` | groups of [`Config::group_size`] | |
 //! | `KeInitializeDpc` | full | queued or used by a set timer: 0xC7; paged pool: 0xD1 |
+//! | `KeInitializeThreadedDpc` | no | always: failure `not supported` |
 //! | `KeInsertQueueDpc` | importance, target, depth limit; what NT leaves open is a choice of the schedule | not initialised, freed, a timer's: 0xC7 |
 //! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
 //! | `KeSetImportanceDpc` | full | no such importance: failure `not supported` |
@@ -71,7 +72,7 @@
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
 //! | `KeQuerySystemTimePrecise` | the virtual clock, until [`set_system_time`] sets it | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
-//! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; opposite orders, with [`Config::lock_order`]: 0xC4/0x1001; not initialised: 0xC4/0x1002 |
+//! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel`, `KeTryToAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; opposite orders, with [`Config::lock_order`]: 0xC4/0x1001; not initialised: 0xC4/0x1002 |
 //! | `KeReleaseSpinLock`, `KeReleaseSpinLockFromDpcLevel` | full | wrong IRQL: 0xC4/0x32, 0x41; held by another: 0xC4/0x1004; by nobody: 0xC4/0x1007 |
 //! | `KeAcquireInStackQueuedSpinLock(AtDpcLevel)`, `KeReleaseInStackQueuedSpinLock(FromDpcLevel)` | full | as spin locks; released with another handle: 0xC4/0x1007 |
 //! | `ExInitialize-`, `ExAcquire-`, `ExRelease-`, `ExReInitializeRundownProtection`, `ExWaitForRundownProtectionRelease`, `ExRundownCompleted` | full | released too often, completed too early: 0x139 (14); the wait as waits |
@@ -114,6 +115,7 @@ mod asan;
 mod config;
 mod counters;
 pub mod ddi;
+mod diagnosis;
 mod driver;
 mod engine;
 mod image_state;
@@ -128,6 +130,7 @@ mod verifier;
 
 pub use config::Config;
 pub use counters::Counters;
+pub use diagnosis::{Diagnosis, ProcessorState};
 pub use driver::DriverEntry;
 pub use engine::{
     recording::{Decision, ParseRecordingError, Recording},

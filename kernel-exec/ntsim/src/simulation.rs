@@ -50,7 +50,7 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` is not from 1 to 64.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -62,7 +62,7 @@ impl Simulation {
     /// As [`Simulation::new`], in the same memory: cheap.
     ///
     /// # Panics
-    /// Where `config.processors` is not from 1 to 64.
+    /// Where `config.processors` or `config.group_size` is not from 1 to 64.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
         self.threads.reset();
@@ -172,6 +172,8 @@ impl Simulation {
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+    let size = config.group_size;
+    assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }
 
 impl Machine {

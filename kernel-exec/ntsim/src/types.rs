@@ -180,6 +180,8 @@ pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
 
 /// All processor groups, as an argument of KeQueryActiveProcessorCountEx.
 pub const ALL_PROCESSOR_GROUPS: USHORT = 0xFFFF;
+/// No processor.
+pub const INVALID_PROCESSOR_INDEX: ULONG = 0xFFFF_FFFF;
 
 /// A deferred procedure call.
 #[repr(C)]
@@ -281,7 +283,7 @@ impl core::fmt::Debug for LARGE_INTEGER {
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PROCESSOR_NUMBER {
-    /// Always 0 in ntsim.
+    /// The group.
     pub Group: USHORT,
     /// The number in the group.
     pub Number: UCHAR,

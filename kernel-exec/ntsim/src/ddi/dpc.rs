@@ -171,6 +171,24 @@ pub unsafe extern "C" fn KeInitializeDpc(
     machine.checked(machine.initialize_dpc(Dpc, DeferredRoutine, DeferredContext));
 }
 
+/// Ends the run: ntsim has no threaded DPCs, whose routines run at PASSIVE_LEVEL where NT likes (`nf-wdm-keinitializethreadeddpc`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeInitializeThreadedDpc(
+    Dpc: PRKDPC,
+    DeferredRoutine: PKDEFERRED_ROUTINE,
+    DeferredContext: PVOID,
+) {
+    let machine = enter(Ddi::KeInitializeThreadedDpc);
+    let _ = (DeferredRoutine, DeferredContext);
+    let name = machine.name(Dpc as usize);
+    machine.fail(
+        "not supported",
+        alloc::format!("KeInitializeThreadedDpc for {name}: ntsim has no threaded DPCs"),
+    )
+}
+
 /// Queues a DPC: TRUE; or FALSE, and nothing changes, where it is queued already. Any IRQL.
 ///
 /// It goes to its target processor, or the current one: to the head of the queue for HighImportance, else to the tail. On the
@@ -241,14 +259,15 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     // SAFETY: by the caller's promise.
     let target = unsafe { ProcNumber.read() };
-    let fits = target.Group == 0 && target.Reserved == 0 && usize::from(target.Number) < machine.count();
+    let processor = machine.processor_index(target);
+    let fits = processor.is_some();
     let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     machine.called(Ddi::KeSetTargetProcessorDpcEx, |machine| {
         let arguments = [machine.pointer(Dpc as usize), Value::Number(target.Number.into())];
         (arguments, Some(Value::Bits(status.cast_unsigned().into())))
     });
-    if fits {
-        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + u16::from(target.Number), ..value });
+    if let Some(processor) = processor {
+        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
     }
     status
 }

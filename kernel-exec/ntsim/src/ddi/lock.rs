@@ -13,7 +13,7 @@ use crate::{
     engine::machine::{Machine, enter},
     kernel::lock::Held,
     trace::Value,
-    types::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
+    types::{BOOLEAN, DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
 
@@ -203,4 +203,23 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
     machine.checked(machine.release(SpinLock, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
+}
+
+/// Acquires a spin lock if it is free: TRUE; FALSE where it is held, by this processor too. At DISPATCH_LEVEL or above: else bug check
+/// 0xC4/0x40 (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
+///
+/// # Safety
+/// As for [`KeAcquireSpinLockRaiseToDpc`].
+pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
+    let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
+    let machine = enter(ddi);
+    let address = SpinLock as usize;
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
+    machine.checked(machine.check_memory(address, Use::Lock));
+    let free = machine.kernel.borrow().locks.holder(address).is_none();
+    if free {
+        machine.checked(machine.acquire(SpinLock, ddi, 0));
+    }
+    machine.called(ddi, |machine| ([machine.pointer(address)], Some(Value::Boolean(free))));
+    free.into()
 }

@@ -29,8 +29,8 @@ pub(crate) mod work_item;
 
 pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
-    KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc,
-    KeSetTargetProcessorDpcEx,
+    KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
+    KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
 };
 pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
 pub use fast_mutex::{
@@ -40,7 +40,7 @@ pub use fatal::KeBugCheckEx;
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
-    KeReleaseSpinLockFromDpcLevel,
+    KeReleaseSpinLockFromDpcLevel, KeTryToAcquireSpinLockAtDpcLevel,
 };
 pub use lookaside::{
     ExAllocateFromLookasideListEx, ExDeleteLookasideListEx, ExFlushLookasideListEx, ExFreeToLookasideListEx,
@@ -51,7 +51,10 @@ pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceOb
 pub use pool::{
     ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 };
-pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
+pub use processor::{
+    KeGetCurrentProcessorNumberEx, KeGetProcessorIndexFromNumber, KeGetProcessorNumberFromIndex,
+    KeQueryActiveGroupCount, KeQueryActiveProcessorCountEx,
+};
 pub use queued_lock::{
     KeAcquireInStackQueuedSpinLock, KeAcquireInStackQueuedSpinLockAtDpcLevel, KeReleaseInStackQueuedSpinLock,
     KeReleaseInStackQueuedSpinLockFromDpcLevel,

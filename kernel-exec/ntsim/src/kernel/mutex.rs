@@ -43,6 +43,11 @@ impl Mutexes {
         self.held.retain(|held| held.address != address);
     }
 
+    /// All.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
     /// The first mutex that a thread holds.
     pub(crate) fn of(&self, thread: usize) -> Option<Held> {
         self.held.iter().find(|held| held.thread == thread).copied()

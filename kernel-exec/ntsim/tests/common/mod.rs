@@ -234,6 +234,11 @@ impl Lock {
         unsafe { ddi::KeAcquireSpinLockAtDpcLevel(self.0) }
     }
 
+    pub(crate) fn try_acquire(self) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeTryToAcquireSpinLockAtDpcLevel(self.0) != 0 }
+    }
+
     pub(crate) fn release_from_dpc_level(self) {
         // SAFETY: acquired, or the kernel says that it is not.
         unsafe { ddi::KeReleaseSpinLockFromDpcLevel(self.0) }
