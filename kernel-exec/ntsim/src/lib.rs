@@ -90,6 +90,9 @@
 //! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | no names; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; a name, another driver: failure `not supported` |
+//! | `IoAllocateIrp`, `IoFreeIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
+//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35; completed to the end: failure `not supported` |
+//! | `IoSetCancelRoutine`, `IoCancelIrp`, `IoAcquireCancelSpinLock`, `IoReleaseCancelSpinLock` | full | the routine keeps the lock: 0xC4/0x1006, or another IRQL: 0xC8; no IRP: 0x44 |
 //! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
 //! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
 //! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |

@@ -8,6 +8,7 @@ use core::{ffi::c_void, ptr::null_mut};
 
 mod dispatcher;
 mod io;
+mod irp;
 mod lock;
 mod pool;
 
@@ -26,6 +27,12 @@ pub use io::{
     IO_WORKITEM, PCUNICODE_STRING, PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PDRIVER_UNLOAD,
     PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PIO_WORKITEM_ROUTINE_EX, PUNICODE_STRING, PWORK_QUEUE_ITEM,
     PWORKER_THREAD_ROUTINE, UNICODE_STRING, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE,
+};
+pub use irp::{
+    _IO_STACK_LOCATION, _IO_STATUS_BLOCK, _IRP, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP,
+    IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, PDRIVER_CANCEL, PDRIVER_DISPATCH,
+    PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
+    SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
 };
 pub use lock::{
     _EX_RUNDOWN_REF, _FAST_MUTEX, _IO_REMOVE_LOCK, _IO_REMOVE_LOCK_COMMON_BLOCK, _KLOCK_QUEUE_HANDLE,
@@ -51,6 +58,8 @@ pub type BOOLEAN = u8;
 pub type UCHAR = u8;
 /// 16 bits, unsigned.
 pub type USHORT = u16;
+/// 8 bits, signed.
+pub type CCHAR = i8;
 /// 16 bits, signed.
 pub type CSHORT = i16;
 /// A 16-bit character.
@@ -161,6 +170,14 @@ pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 pub const STATUS_SUCCESS: NTSTATUS = 0;
 /// The wait was satisfied; plus its index where one of several objects did it.
 pub const STATUS_WAIT_0: NTSTATUS = 0;
+/// The request is not completed yet.
+pub const STATUS_PENDING: NTSTATUS = 0x103;
+/// A completion routine keeps the request.
+pub const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xC000_0016_u32.cast_signed();
+/// The driver has no dispatch routine for the request.
+pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = 0xC000_0010_u32.cast_signed();
+/// The request was canceled.
+pub const STATUS_CANCELLED: NTSTATUS = 0xC000_0120_u32.cast_signed();
 /// The time of a wait is over.
 pub const STATUS_TIMEOUT: NTSTATUS = 0x102;
 /// There is no such handle.

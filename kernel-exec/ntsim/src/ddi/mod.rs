@@ -3,12 +3,14 @@
 //! Each is a preemption point, is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
 //! on the thread, each aborts the process with its name.
 
+pub(crate) mod cancel;
 pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
 pub(crate) mod event;
 pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
+pub(crate) mod irp;
 pub(crate) mod irql;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
@@ -27,6 +29,7 @@ pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod work_item;
 
+pub use cancel::{IoAcquireCancelSpinLock, IoCancelIrp, IoReleaseCancelSpinLock, IoSetCancelRoutine};
 pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
@@ -37,6 +40,10 @@ pub use fast_mutex::{
     ExAcquireFastMutex, ExInitializeFastMutex, ExReleaseFastMutex, ExTryToAcquireFastMutex,
 };
 pub use fatal::KeBugCheckEx;
+pub use irp::{
+    IoAllocateIrp, IoCopyCurrentIrpStackLocationToNext, IoFreeIrp, IoGetCurrentIrpStackLocation,
+    IoGetNextIrpStackLocation, IoMarkIrpPending, IoSetCompletionRoutine, IofCallDriver, IofCompleteRequest,
+};
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,

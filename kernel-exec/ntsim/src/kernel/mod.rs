@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod dpc;
+pub(crate) mod irp;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
 pub(crate) mod mutex;
@@ -29,6 +30,7 @@ pub(crate) struct Kernel {
     pub(crate) order: order::Order,
     pub(crate) tags: tag::Tags,
     pub(crate) lookaside: lookaside::Lists,
+    pub(crate) irps: irp::Irps,
     pub(crate) work: work::Work,
     pub(crate) devices: device::Devices,
     pub(crate) pool: pool::Pool,
@@ -46,6 +48,7 @@ impl Kernel {
         self.order.reset();
         self.tags.reset();
         self.lookaside.reset();
+        self.irps.reset();
         self.work.reset();
         self.devices.reset();
         self.pool.reset();

@@ -135,6 +135,40 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
             page: "bug-check-0xd1--driver-irql-not-less-or-equal",
         },
+        0x35 => Entry {
+            name: "NO_MORE_IRP_STACK_LOCATIONS",
+            parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
+            page: "bug-check-0x35--no-more-irp-stack-locations",
+        },
+        0x44 => Entry {
+            name: "MULTIPLE_IRP_COMPLETE_REQUESTS",
+            parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
+            page: "bug-check-0x44--multiple-irp-complete-requests",
+        },
+        0xC9 => Entry {
+            name: "DRIVER_VERIFIER_IOMANAGER_VIOLATION",
+            parameters: match first {
+                5 => [
+                    "5: IRQL changed in a dispatch routine",
+                    "address of the device",
+                    "IRQL before",
+                    "IRQL after",
+                ],
+                6 => ["6: completed as pending", "status", "address of the IRP", "0"],
+                7 => [
+                    "7: completed with a cancel routine",
+                    "address of the routine",
+                    "address of the IRP",
+                    "0",
+                ],
+                0x0E => ["0xE: completed above DISPATCH_LEVEL", IRQL, "address of the IRP", "0"],
+                0x10 => ["0x10: sent above DISPATCH_LEVEL", IRQL, RESERVED, RESERVED],
+                4 => ["4: no device", "address", "0", "0"],
+                0..0x200 => ["kind of violation", "address of the IRP", "0", "0"],
+                _ => ["kind of violation", "address of the code, if known", "address of the IRP", "0"],
+            },
+            page: "bug-check-0xc9--driver-verifier-iomanager-violation",
+        },
         0xE1 => Entry {
             name: "WORKER_THREAD_RETURNED_AT_BAD_IRQL",
             parameters: [
