@@ -98,17 +98,20 @@
 //! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
 //! | `ExInitializeLookasideListEx`, `ExAllocateFrom-`, `ExFreeTo-`, `ExFlush-`, `ExDeleteLookasideListEx` | entries are pool, given back at once | no entry of the list: 0xC2; no list, deleted with entries in use, freed: 0xCC; own functions: failure `not supported` |
 //! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
+//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
+//! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `KeBugCheckEx` | full | always |
 //!
-//! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program returns
-//! or thread returns at raised IRQL (0xC8) or with a mutex (0x4000008A); pool with an object that is waited for is freed (0xCC), or
-//! with a held mutex (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at unload a DPC,
-//! timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
+//! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
+//! thread ends at raised IRQL (0xC8) or with a mutex (0x4000008A); pool is freed with an object in it that is waited for (0xCC) or a
+//! held mutex or remove lock (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at
+//! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or
+//! memory written to after its free (0xCC).
 //!
 //! # What is not
 //!
-//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the
-//! clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
+//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
+//! DPCs, DbgPrint and its like, cancel-safe queues, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
 
 extern crate std;

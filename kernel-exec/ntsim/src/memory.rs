@@ -8,10 +8,7 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::{
-        pool::{Block, GRAIN, GUARD, PAGE, Place},
-        thread::ThreadName,
-    },
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place},
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
@@ -223,41 +220,11 @@ impl Machine {
             );
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
-        let waited_for = kernel.waits.find_in(range.clone());
-        let held = kernel.mutexes.find_in(range.clone());
-        let item = kernel.work.find_in(range.clone());
-        let remove_lock = kernel.tags.find_in(range.clone());
-        let list = kernel.lookaside.find_in(range.clone());
+        let has_objects = kernel.has_objects();
         drop(kernel);
-        if let Some(list) = list {
-            let at = list - address;
-            let rule = alloc::format!("{} was freed with the lookaside list at +{at:#x}", described());
-            return Err(violation(0xCC, [list as u64, 1, 0, 0], rule));
+        if has_objects {
+            self.check_objects_in(&block, range)?;
         }
-        if let Some(lock) = remove_lock {
-            let at = lock - address;
-            let rule = alloc::format!("{} was freed with the remove lock at +{at:#x} held", described());
-            return Err(violation(0xC4, [0x1006, lock as u64, 0, 0], rule));
-        }
-        if let Some(item) = item {
-            let at = item.address - address;
-            let rule =
-                alloc::format!("{} was freed with the work item at +{at:#x} in its queue", described());
-            return Err(violation(0xE4, [0, item.address as u64, bounds[0], bounds[1]], rule));
-        }
-        if let Some((thread, object)) = waited_for {
-            let (at, thread) = (object - address, ThreadName::of(thread));
-            let rule =
-                alloc::format!("{} was freed while {thread} waits for the object at +{at:#x}", described());
-            return Err(violation(0xCC, [object as u64, 1, 0, 0], rule));
-        }
-        if let Some(held) = held {
-            let (at, by) = (held.address - address, ThreadName::of(held.thread));
-            let rule = alloc::format!("{} was freed with the mutex at +{at:#x} held by {by}", described());
-            let owner = self.thread_address(held.thread) as u64;
-            return Err(violation(0xC4, [0x1006, held.address as u64, owner, 0], rule));
-        }
-        self.kernel.borrow_mut().order.forget(range);
         self.check_guards(&block)?;
         if PATTERNS {
             self.arena.fill(block.offset, block.room, FREED_BYTE);

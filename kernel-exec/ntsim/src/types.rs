@@ -172,6 +172,8 @@ pub const STATUS_SUCCESS: NTSTATUS = 0;
 pub const STATUS_WAIT_0: NTSTATUS = 0;
 /// The request is not completed yet.
 pub const STATUS_PENDING: NTSTATUS = 0x103;
+/// There is not enough room.
+pub const STATUS_BUFFER_TOO_SMALL: NTSTATUS = 0xC000_0023_u32.cast_signed();
 /// A completion routine keeps the request.
 pub const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xC000_0016_u32.cast_signed();
 /// The driver has no dispatch routine for the request.

@@ -21,8 +21,10 @@ pub(crate) mod pool;
 pub(crate) mod processor;
 pub(crate) mod queued_lock;
 pub(crate) mod remove_lock;
+pub(crate) mod routines;
 pub(crate) mod rundown;
 pub(crate) mod semaphore;
+pub(crate) mod string;
 pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
@@ -75,6 +77,10 @@ pub use rundown::{
     ExRundownCompleted, ExWaitForRundownProtectionRelease,
 };
 pub use semaphore::{KeInitializeSemaphore, KeReadStateSemaphore, KeReleaseSemaphore};
+pub use string::{
+    MmGetSystemRoutineAddress, RtlAppendUnicodeStringToString, RtlCompareUnicodeString, RtlCopyUnicodeString,
+    RtlEqualUnicodeString, RtlInitUnicodeString,
+};
 pub use thread::{KeGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread};
 pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise};
 pub use timer::{

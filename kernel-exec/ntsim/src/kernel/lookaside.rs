@@ -20,6 +20,11 @@ impl Lists {
         }
     }
 
+    /// Whether there is no list.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
     /// Whether there is a list at an address.
     pub(crate) fn contains(&self, list: usize) -> bool {
         self.lists.contains(&list)

@@ -37,6 +37,16 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Whether there may be objects in pool that must not be freed, besides DPCs, timers and spin locks.
+    pub(crate) fn has_objects(&self) -> bool {
+        !self.waits.all().is_empty()
+            || !self.mutexes.held().is_empty()
+            || !self.tags.is_empty()
+            || !self.lookaside.is_empty()
+            || !self.order.is_empty()
+            || self.work.is_used()
+    }
+
     /// As new, for `processors` processors; keeps its memory.
     pub(crate) fn reset(&mut self, processors: usize) {
         self.dpcs.reset(processors);

@@ -18,6 +18,11 @@ impl Order {
         }
     }
 
+    /// Whether nothing is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// Notes that `second` is acquired while `first` is held; false where `first` was acquired while `second` was held, be it
     /// through others.
     pub(crate) fn add(&mut self, first: usize, second: usize) -> bool {

@@ -17,6 +17,11 @@ impl Tags {
         }
     }
 
+    /// Whether none is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     pub(crate) fn acquire(&mut self, lock: usize, tag: usize) {
         self.held.push((lock, tag));
     }

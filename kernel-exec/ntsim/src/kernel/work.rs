@@ -87,6 +87,11 @@ impl Work {
         self.workers.clear();
     }
 
+    /// Whether anything was ever queued.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
     /// Puts an item at a queue's end.
     pub(crate) fn push(&mut self, queue: usize, item: Item) {
         if let Some(queue) = self.queues.get_mut(queue) {
