@@ -46,7 +46,7 @@ unsafe fn release(request: *mut Request) {
 
 const TAG: u32 = u32::from_le_bytes(*b"Race");
 pub(crate) const MACHINE: Config =
-    Config { processors: 2, trace: true, step_limit: 10_000, step_time: 1, dpc_watchdog: 0 };
+    Config { processors: 2, trace: true, step_limit: 10_000, dpc_watchdog: 0, ..Config::DEFAULT };
 
 /// One run of it: the client starts a request on processor 0 and releases it; then the driver is unloaded.
 pub(crate) fn client(kernel: &mut Simulation) -> Result<(), Stop> {

@@ -14,10 +14,33 @@ pub struct Config {
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
+    /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
+    pub workers: usize,
+    /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. Default no.
+    pub lock_order: bool,
+    /// Whether pool allocations fail at random: one in sixteen, as the schedule chooses. Default no.
+    pub low_resources: bool,
+    /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
+    pub group_size: usize,
+}
+
+impl Config {
+    /// What [`Default`] gives, for constants.
+    pub const DEFAULT: Self = Self {
+        processors: 1,
+        trace: false,
+        step_limit: 1_000_000,
+        step_time: 1,
+        dpc_watchdog: 1_000_000_000,
+        workers: 2,
+        lock_order: false,
+        low_resources: false,
+        group_size: 64,
+    };
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { processors: 1, trace: false, step_limit: 1_000_000, step_time: 1, dpc_watchdog: 1_000_000_000 }
+        Self::DEFAULT
     }
 }

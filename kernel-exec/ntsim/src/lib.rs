@@ -1,9 +1,9 @@
 //! A deterministic simulation of a multiprocessor NT kernel, for testing drivers on Linux.
 //!
 //! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`]) and uses the atomics of [`sync`].
-//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks and pool, and a verifier that
-//! stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time; at every call and every
-//! atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
+//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks, threads, what they wait for,
+//! and pool, and a verifier that stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time,
+//! and one of its threads; at every call and every atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
 //! programs, [`Config`] and schedule make the same run, and a [`Recording`] of one replays it.
 //!
 //! # First example
@@ -59,31 +59,60 @@
 //! | `KeGetCurrentIrql` | full | |
 //! | `KfRaiseIrql`, `KeRaiseIrqlToDpcLevel` | full | lower or no IRQL: 0xC4/0x30 |
 //! | `KeLowerIrql` | full; held-off DPCs run | higher IRQL, or below DISPATCH_LEVEL in a DPC: 0xC4/0x31 |
-//! | `KeGetCurrentProcessorNumberEx`, `KeQueryActiveProcessorCountEx` | one group | |
+//! | `KeGetCurrentProcessorNumberEx`, `KeQueryActiveProcessorCountEx`, `KeQueryActiveGroupCount`, `KeGetProcessorNumberFromIndex`, `KeGetProcessorIndexFromNumber` | groups of [`Config::group_size`] | |
 //! | `KeInitializeDpc` | full | queued or used by a set timer: 0xC7; paged pool: 0xD1 |
+//! | `KeInitializeThreadedDpc` | no | always: failure `not supported` |
 //! | `KeInsertQueueDpc` | importance, target, depth limit; what NT leaves open is a choice of the schedule | not initialised, freed, a timer's: 0xC7 |
 //! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
 //! | `KeSetImportanceDpc` | full | no such importance: failure `not supported` |
-//! | `KeInitializeTimer(Ex)` | full; nothing waits for timers yet | set: 0xC7; paged pool: 0xD1 |
-//! | `KeSetTimer`, `KeSetTimerEx` | one-shot, relative or absolute | period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeInitializeTimer(Ex)` | full | set, waited for: 0xC7; paged pool: 0xD1 |
+//! | `KeFlushQueuedDpcs` | waits for what was queued before it | above PASSIVE_LEVEL: 0xC4/0xE5 |
+//! | `KeSetTimer`, `KeSetTimerEx`, `KeSetCoalescableTimer` | one-shot or periodic, relative or absolute; tolerated lateness is a choice of the schedule | negative period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeCancelTimer`, `KeReadStateTimer` | full | not initialised, freed: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
+//! | `KeQuerySystemTimePrecise` | the virtual clock, until [`set_system_time`] sets it | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
-//! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; not initialised: 0xC4/0x1002 |
+//! | `KeAcquireSpinLockRaiseToDpc`, `KeAcquireSpinLockAtDpcLevel`, `KeTryToAcquireSpinLockAtDpcLevel` | who waits cannot run; a cycle of waits is a deadlock | wrong IRQL: 0xC4/0x42, 0x40; held by this processor: 0xC4/0x1000; opposite orders, with [`Config::lock_order`]: 0xC4/0x1001; not initialised: 0xC4/0x1002 |
 //! | `KeReleaseSpinLock`, `KeReleaseSpinLockFromDpcLevel` | full | wrong IRQL: 0xC4/0x32, 0x41; held by another: 0xC4/0x1004; by nobody: 0xC4/0x1007 |
-//! | `ExAllocatePool2` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; other flags: failure `not supported` |
-//! | `ExFreePoolWithTag`, `ExFreePool` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
+//! | `KeAcquireInStackQueuedSpinLock(AtDpcLevel)`, `KeReleaseInStackQueuedSpinLock(FromDpcLevel)` | full | as spin locks; released with another handle: 0xC4/0x1007 |
+//! | `ExInitialize-`, `ExAcquire-`, `ExRelease-`, `ExReInitializeRundownProtection`, `ExWaitForRundownProtectionRelease`, `ExRundownCompleted` | full | released too often, completed too early: 0x139 (14); the wait as waits |
+//! | `ExInitialize-`, `ExAcquire-`, `ExTryToAcquire-`, `ExReleaseFastMutex` | not the Unsafe ones | wrong IRQL: 0xC4/0x33, 0x34; held by this thread: 0xC4/0x1000; another's: 0xC4/0x1004; nobody's: 0xC4/0x1007; moved: 0x139 |
+//! | `IoInitializeRemoveLockEx`, `IoAcquireRemoveLockEx`, `IoReleaseRemoveLock(AndWait)Ex` | of free builds | a tag that it is not held with, waited for twice: 0x139 (14); moved: 0x139 (3); another size: failure `not supported` |
+//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
+//! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
+//! | `KeGetCurrentThread` | programs, system threads, idle threads | |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
+//! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
+//! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
+//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
+//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeDelayExecutionThread` | zero: yields | as the waits |
+//! | `IoCreateDevice`, `IoDeleteDevice` | no names; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; a name, another driver: failure `not supported` |
+//! | `IoAllocateIrp`, `IoFreeIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
+//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35; completed to the end: failure `not supported` |
+//! | `IoSetCancelRoutine`, `IoCancelIrp`, `IoAcquireCancelSpinLock`, `IoReleaseCancelSpinLock` | full | the routine keeps the lock: 0xC4/0x1006, or another IRQL: 0xC8; no IRP: 0x44 |
+//! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
+//! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
+//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
+//! | `ExInitializeLookasideListEx`, `ExAllocateFrom-`, `ExFreeTo-`, `ExFlush-`, `ExDeleteLookasideListEx` | entries are pool, given back at once | no entry of the list: 0xC2; no list, deleted with entries in use, freed: 0xCC; own functions: failure `not supported` |
+//! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
+//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
+//! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `KeBugCheckEx` | full | always |
 //!
-//! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program returns
-//! at raised IRQL (0xC8); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at unload a DPC
-//! or timer is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or memory written to after its free (0xCC).
+//! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
+//! thread ends at raised IRQL (0xC8) or with a mutex (0x4000008A); pool is freed with an object in it that is waited for (0xCC) or a
+//! held mutex or remove lock (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at
+//! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or
+//! memory written to after its free (0xCC).
 //!
 //! # What is not
 //!
-//! Weak memory (the simulation is sequentially consistent), threads that wait, events, work items, periodic timers, interrupts
-//! other than the clock's and DPCs. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses
-//! by plain pointers are atomic to the simulation.
+//! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
+//! DPCs, DbgPrint and its like, cancel-safe queues, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
+//! are atomic to the simulation.
 
 extern crate std;
 
@@ -92,6 +121,8 @@ mod asan;
 mod config;
 mod counters;
 pub mod ddi;
+mod diagnosis;
+mod driver;
 mod engine;
 mod image_state;
 mod kernel;
@@ -105,15 +136,18 @@ mod verifier;
 
 pub use config::Config;
 pub use counters::Counters;
+pub use diagnosis::{Diagnosis, ProcessorState};
+pub use driver::DriverEntry;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,
 };
+pub use kernel::thread::ThreadName;
 pub use program::{
-    advance_time, counters, current_processor, fail, fail_allocation, image_state, in_dpc, irql, is_active,
-    is_tracing, live_blocks, mark, note, preemption_point,
+    advance_time, counters, current_processor, driver_object, fail, fail_allocation, image_state, in_dpc,
+    irql, is_active, is_tracing, live_blocks, mark, note, preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

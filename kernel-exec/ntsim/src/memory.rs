@@ -12,21 +12,27 @@ use crate::{
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
-        POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
+        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
     },
-    verifier::{Checked, memory::describe, violation},
+    verifier::{Checked, irql::Ddi, memory::describe, violation},
 };
 
 /// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
 /// access itself.
 const PATTERNS: bool = !asan::ENABLED;
+/// With low resources, one allocation in so many fails: about as many as under Driver Verifier.
+const LOW_RESOURCES: u8 = 16;
 const CACHE_LINE: usize = 64;
 const APC: u8 = 1;
 const DISPATCH: u8 = 2;
 const KINDS: POOL_FLAGS = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
-const SUPPORTED: POOL_FLAGS = KINDS | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED;
+const SUPPORTED: POOL_FLAGS = KINDS
+    | POOL_FLAG_USE_QUOTA
+    | POOL_FLAG_UNINITIALIZED
+    | POOL_FLAG_CACHE_ALIGNED
+    | POOL_FLAG_RAISE_ON_FAILURE;
 
-/// What ExAllocatePool2 is to do.
+/// What an allocation is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     size: usize,
@@ -34,22 +40,35 @@ pub(crate) struct Request {
     paged: bool,
     zeroed: bool,
     align: usize,
+    kernel: bool,
+}
+
+impl Request {
+    /// Zeroed non-paged pool of the kernel's own, which no driver may free.
+    pub(crate) fn kernel(size: usize, tag: [u8; 4]) -> Self {
+        Self { size, tag: u32::from_le_bytes(tag), paged: false, zeroed: true, align: GRAIN, kernel: true }
+    }
 }
 
 impl Machine {
-    /// The request behind ExAllocatePool2's arguments; none where NT returns NULL for them.
-    pub(crate) fn pool_request(&self, flags: POOL_FLAGS, size: u64, tag: u32) -> Checked<Option<Request>> {
+    /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
+    pub(crate) fn pool_request(
+        &self,
+        ddi: Ddi,
+        flags: POOL_FLAGS,
+        size: u64,
+        tag: u32,
+    ) -> Checked<Option<Request>> {
+        let name = ddi.name();
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
         if flags & !SUPPORTED != 0 {
-            let rule = alloc::format!(
-                "ExAllocatePool2 with flags that ntsim does not support: {:#x}",
-                flags & !SUPPORTED
-            );
+            let rule =
+                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & !SUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
-            let rule = alloc::format!("ExAllocatePool2 for zero bytes, tag {}", Tag(tag));
+            let rule = alloc::format!("{name} for zero bytes, tag {}", Tag(tag));
             return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
         }
         if paged && irql > APC {
@@ -69,17 +88,27 @@ impl Machine {
             0 => GRAIN,
             _ => CACHE_LINE,
         };
-        Ok(Some(Request { size, tag, paged, zeroed: flags & POOL_FLAG_UNINITIALIZED == 0, align }))
+        Ok(Some(Request {
+            size,
+            tag,
+            paged,
+            zeroed: flags & POOL_FLAG_UNINITIALIZED == 0,
+            align,
+            kernel: false,
+        }))
     }
 
     /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
-        let Request { size, tag, paged, zeroed, align } = request;
+        let Request { size, tag, paged, zeroed, align, kernel: owned } = request;
+        if self.config.get().low_resources && self.choose(LOW_RESOURCES) == LOW_RESOURCES - 1 {
+            return Ok(null_mut());
+        }
         let mut kernel = self.kernel.borrow_mut();
         if kernel.pool.fails() {
             return Ok(null_mut());
         }
-        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, align) else {
+        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, owned, align) else {
             drop(kernel);
             if self.tracing.get() {
                 self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
@@ -105,8 +134,17 @@ impl Machine {
         Ok(self.arena.at(block.offset))
     }
 
-    /// Frees the block at `address`; `tag`: the tag it must have.
+    /// Frees the block at `address`, which is a driver's; `tag`: the tag it must have.
     pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Checked<()> {
+        self.free_of(address, tag, false)
+    }
+
+    /// Frees the kernel's own block at `address`.
+    pub(crate) fn free_kernel(&self, address: usize) -> Checked<()> {
+        self.free_of(address, None, true)
+    }
+
+    fn free_of(&self, address: usize, tag: Option<u32>, owned: bool) -> Checked<()> {
         let (irql, kernel) = (self.irql(), self.kernel.borrow());
         let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
         let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
@@ -124,6 +162,11 @@ impl Machine {
         if !block.live {
             let rule = alloc::format!("{} was freed again", described());
             return Err(violation(0xC2, [0x07, 0, block.tag.into(), address as u64], rule));
+        }
+        if block.kernel != owned {
+            let rule =
+                alloc::format!("{} is the kernel's own and was freed to pool by the driver", described());
+            return Err(violation(0xC2, [0x46, address as u64, 0, 0], rule));
         }
         if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
             let rule = alloc::format!("{} was freed with the wrong tag, {}", described(), Tag(tag));
@@ -177,7 +220,11 @@ impl Machine {
             );
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
+        let has_objects = kernel.has_objects();
         drop(kernel);
+        if has_objects {
+            self.check_objects_in(&block, range)?;
+        }
         self.check_guards(&block)?;
         if PATTERNS {
             self.arena.fill(block.offset, block.room, FREED_BYTE);

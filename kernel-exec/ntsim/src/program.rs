@@ -8,6 +8,7 @@ use crate::{
     counters::Counters,
     engine::machine::{Machine, active, loaded, outside},
     trace::{Mark, event::What},
+    types::PDRIVER_OBJECT,
 };
 
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
@@ -55,6 +56,18 @@ pub fn advance_time(by_100ns: u64) {
     }
     machine.attend_clock();
     machine.take_interrupts();
+    machine.regrant();
+    machine.point();
+}
+
+/// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs that are due at an absolute time
+/// follow it; relative ones do not. A preemption point.
+///
+/// # Panics
+/// Outside a run.
+pub fn set_system_time(time: u64) {
+    let Some(machine) = active() else { outside("set_system_time") };
+    machine.set_system_time(time);
     machine.regrant();
     machine.point();
 }
@@ -145,5 +158,16 @@ pub fn image_state<T: Default + 'static>() -> *const T {
     match active().or_else(loaded) {
         Some(machine) => machine.image.get::<T>(),
         None => outside("image_state"),
+    }
+}
+
+/// This simulated kernel's driver object: DriverEntry's argument. It is the same until the simulation is reset.
+///
+/// # Panics
+/// Where the thread has no simulation.
+pub fn driver_object() -> PDRIVER_OBJECT {
+    match active().or_else(loaded) {
+        Some(machine) => machine.driver_object(),
+        None => outside("driver_object"),
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
+    kernel::thread::ThreadName,
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
 };
@@ -49,7 +50,7 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` is not from 1 to 64.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -61,20 +62,22 @@ impl Simulation {
     /// As [`Simulation::new`], in the same memory: cheap.
     ///
     /// # Panics
-    /// Where `config.processors` is not from 1 to 64.
+    /// Where `config.processors` or `config.group_size` is not from 1 to 64.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
+        self.threads.reset();
         self.machine().reset(config, schedule);
         self.state = State::Ready;
     }
 
-    fn machine(&self) -> &Machine {
+    pub(crate) fn machine(&self) -> &Machine {
         // SAFETY: from `new`, freed by `drop` only, and only shared references to it are ever made.
         unsafe { self.machine.as_ref() }
     }
 
-    /// Starts each program as a thread at PASSIVE_LEVEL on its processor, and runs until all have returned, no DPC is queued and
-    /// no timer is set: while there is nothing to run, the clock jumps to the next timer. Further runs go on in the same kernel.
+    /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
+    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nobody can do any more: while there is nothing to
+    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it.
     ///
     /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
     /// a DPC routine, aborts the process, as always in Rust: there, use [`fail`](crate::fail).
@@ -118,7 +121,8 @@ impl Simulation {
         self.checked(self.machine().check_unload())
     }
 
-    /// What NT and Driver Verifier check when a driver has been unloaded: a DPC is queued or running, a timer set (0xCE), a spin lock
+    /// What NT and Driver Verifier check when a driver has been unloaded: a system thread has not ended, a DPC is queued or running,
+    /// a timer set (0xCE), a spin lock
     /// held (0xC4/0x1006), pool leaked (0xC4/0x62), or written to where it must not be (0xC1, 0xCC). A program that returns at
     /// raised IRQL has been stopped before, in [`Simulation::run`].
     ///
@@ -173,16 +177,35 @@ impl Simulation {
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+    let size = config.group_size;
+    assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }
 
 impl Machine {
     /// The checks of an unload.
-    fn check_unload(&self) -> Checked<()> {
-        let kernel = self.kernel.borrow();
+    pub(crate) fn check_unload(&self) -> Checked<()> {
         let pending = |address: usize, what: &str| {
             let rule = alloc::format!("the driver was unloaded while {what}");
             Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
         };
+        let alive = self.kernel.borrow().threads.first_alive();
+        if let Some(thread) = alive {
+            let what = alloc::format!("{} had not ended", ThreadName::of(thread));
+            return pending(self.thread_address(thread), &what);
+        }
+        let kernel = self.kernel.borrow();
+        if let Some(list) = kernel.lookaside.find_in(0..usize::MAX) {
+            return pending(list, &alloc::format!("the lookaside list {} was not deleted", self.name(list)));
+        }
+        if let Some(item) = kernel.work.any() {
+            let what = alloc::format!("the work item {} was queued", self.name(item.address));
+            return pending(item.address, &what);
+        }
+        if let Some((thread, item)) = kernel.work.running() {
+            let (name, worker) = (self.name(item.address), ThreadName::of(thread));
+            let what = alloc::format!("the routine of the work item {name} was running in {worker}");
+            return pending(item.address, &what);
+        }
         if let Some((processor, entry)) = kernel.dpcs.any() {
             let what =
                 alloc::format!("the DPC {} was in processor {processor}'s queue", self.name(entry.address));

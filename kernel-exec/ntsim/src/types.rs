@@ -6,8 +6,50 @@
 
 use core::{ffi::c_void, ptr::null_mut};
 
+mod dispatcher;
+mod io;
+mod irp;
+mod lock;
+mod pool;
+
+pub use dispatcher::{
+    _CLIENT_ID, _DISPATCHER_HEADER, _EVENT_TYPE, _KEVENT, _KMUTANT, _KSEMAPHORE, _KTHREAD, _KWAIT_BLOCK,
+    _KWAIT_REASON, _LIST_ENTRY, _MODE, _OBJECT_ATTRIBUTES, _OBJECT_TYPE, _WAIT_TYPE, ACCESS_MASK, CLIENT_ID,
+    DISPATCHER_HEADER, EVENT_TYPE, KEVENT, KMUTANT, KMUTEX, KPRIORITY, KPROCESSOR_MODE, KSEMAPHORE, KTHREAD,
+    KWAIT_BLOCK, KWAIT_REASON, LIST_ENTRY, MAXIMUM_WAIT_OBJECTS, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
+    PCLIENT_ID, PHANDLE, PKEVENT, PKSTART_ROUTINE, PKTHREAD, PKWAIT_BLOCK, PLIST_ENTRY, POBJECT_ATTRIBUTES,
+    POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PRKEVENT, PRKMUTEX, PRKSEMAPHORE, THREAD_ALL_ACCESS,
+    THREAD_WAIT_OBJECTS, WAIT_TYPE,
+};
+pub use io::{
+    _DEVICE_OBJECT, _DRIVER_OBJECT, _IO_WORKITEM, _UNICODE_STRING, _WORK_QUEUE_ITEM, _WORK_QUEUE_TYPE,
+    DEVICE_OBJECT, DO_DEVICE_INITIALIZING, DRIVER_OBJECT, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN,
+    IO_WORKITEM, PCUNICODE_STRING, PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PDRIVER_UNLOAD,
+    PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PIO_WORKITEM_ROUTINE_EX, PUNICODE_STRING, PWORK_QUEUE_ITEM,
+    PWORKER_THREAD_ROUTINE, UNICODE_STRING, WORK_QUEUE_ITEM, WORK_QUEUE_TYPE,
+};
+pub use irp::{
+    _IO_STACK_LOCATION, _IO_STATUS_BLOCK, _IRP, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP,
+    IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, PDRIVER_CANCEL, PDRIVER_DISPATCH,
+    PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
+    SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
+};
+pub use lock::{
+    _EX_RUNDOWN_REF, _FAST_MUTEX, _IO_REMOVE_LOCK, _IO_REMOVE_LOCK_COMMON_BLOCK, _KLOCK_QUEUE_HANDLE,
+    _KSPIN_LOCK_QUEUE, EX_RUNDOWN_REF, FAST_MUTEX, IO_REMOVE_LOCK, IO_REMOVE_LOCK_COMMON_BLOCK,
+    KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PEX_RUNDOWN_REF, PFAST_MUTEX, PIO_REMOVE_LOCK, PKLOCK_QUEUE_HANDLE,
+};
+pub use pool::{
+    _LOOKASIDE_LIST_EX, _POOL_TYPE, LOOKASIDE_LIST_EX, PALLOCATE_FUNCTION_EX, PCPOOL_EXTENDED_PARAMETER,
+    PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX, POOL_TYPE,
+};
+
 /// An untyped pointer.
 pub type PVOID = *mut c_void;
+/// What a driver holds of an object that it does not point to.
+pub type HANDLE = PVOID;
+/// A signed number as wide as a pointer.
+pub type LONG_PTR = i64;
 /// An interrupt request level.
 pub type KIRQL = u8;
 /// TRUE is 1, FALSE is 0.
@@ -16,6 +58,16 @@ pub type BOOLEAN = u8;
 pub type UCHAR = u8;
 /// 16 bits, unsigned.
 pub type USHORT = u16;
+/// 8 bits, signed.
+pub type CCHAR = i8;
+/// 16 bits, signed.
+pub type CSHORT = i16;
+/// A 16-bit character.
+pub type WCHAR = u16;
+/// A pointer to 16-bit characters.
+pub type PWSTR = *mut WCHAR;
+/// A pointer to 16-bit characters, which end with a zero.
+pub type PCWSTR = *const WCHAR;
 /// 32 bits, unsigned, on every platform.
 pub type ULONG = u32;
 /// 32 bits, signed, on every platform.
@@ -105,7 +157,7 @@ pub const POOL_FLAG_UNINITIALIZED: POOL_FLAGS = 0x2;
 pub const POOL_FLAG_SESSION: POOL_FLAGS = 0x4;
 /// Aligned to a cache line (64 bytes).
 pub const POOL_FLAG_CACHE_ALIGNED: POOL_FLAGS = 0x8;
-/// Raise an exception on failure: refused by ntsim.
+/// Raise an exception on failure, which nobody handles here.
 pub const POOL_FLAG_RAISE_ON_FAILURE: POOL_FLAGS = 0x20;
 /// Non-paged, not executable.
 pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;
@@ -116,11 +168,39 @@ pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 
 /// Success.
 pub const STATUS_SUCCESS: NTSTATUS = 0;
+/// The wait was satisfied; plus its index where one of several objects did it.
+pub const STATUS_WAIT_0: NTSTATUS = 0;
+/// The request is not completed yet.
+pub const STATUS_PENDING: NTSTATUS = 0x103;
+/// There is not enough room.
+pub const STATUS_BUFFER_TOO_SMALL: NTSTATUS = 0xC000_0023_u32.cast_signed();
+/// A completion routine keeps the request.
+pub const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xC000_0016_u32.cast_signed();
+/// The driver has no dispatch routine for the request.
+pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = 0xC000_0010_u32.cast_signed();
+/// The request was canceled.
+pub const STATUS_CANCELLED: NTSTATUS = 0xC000_0120_u32.cast_signed();
+/// The time of a wait is over.
+pub const STATUS_TIMEOUT: NTSTATUS = 0x102;
+/// There is no such handle.
+pub const STATUS_INVALID_HANDLE: NTSTATUS = 0xC000_0008_u32.cast_signed();
+/// A mutex is another thread's.
+pub const STATUS_MUTANT_NOT_OWNED: NTSTATUS = 0xC000_0046_u32.cast_signed();
+/// A semaphore would count further than its limit.
+pub const STATUS_SEMAPHORE_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0047_u32.cast_signed();
+/// A mutex was acquired too often.
+pub const STATUS_MUTANT_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0191_u32.cast_signed();
+/// The object is about to go.
+pub const STATUS_DELETE_PENDING: NTSTATUS = 0xC000_0056_u32.cast_signed();
+/// Memory is low.
+pub const STATUS_INSUFFICIENT_RESOURCES: NTSTATUS = 0xC000_009A_u32.cast_signed();
 /// An argument is wrong.
 pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
 
 /// All processor groups, as an argument of KeQueryActiveProcessorCountEx.
 pub const ALL_PROCESSOR_GROUPS: USHORT = 0xFFFF;
+/// No processor.
+pub const INVALID_PROCESSOR_INDEX: ULONG = 0xFFFF_FFFF;
 
 /// A deferred procedure call.
 #[repr(C)]
@@ -222,7 +302,7 @@ impl core::fmt::Debug for LARGE_INTEGER {
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PROCESSOR_NUMBER {
-    /// Always 0 in ntsim.
+    /// The group.
     pub Group: USHORT,
     /// The number in the group.
     pub Number: UCHAR,

@@ -263,6 +263,6 @@ fn what_is_leaked_is_counted_at_unload() {
 
 #[test]
 fn unsupported_flags_end_the_run() {
-    let stop = alone(|| _ = pool(POOL_FLAG_NON_PAGED | POOL_FLAG_RAISE_ON_FAILURE, 8, TAG)).unwrap_err();
+    let stop = alone(|| _ = pool(POOL_FLAG_NON_PAGED | POOL_FLAG_SESSION, 8, TAG)).unwrap_err();
     assert!(stop.to_string().contains("not supported"), "{stop}");
 }

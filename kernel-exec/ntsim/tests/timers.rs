@@ -12,7 +12,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use common::*;
-use ntsim::{Schedule, Simulation, Stop};
+use ntsim::{Schedule, Simulation};
 
 #[test]
 fn a_timer_is_set_set_again_and_cancelled() {
@@ -292,11 +292,4 @@ fn a_timers_dpc_is_not_also_queued_by_hand() {
         timer.free();
         dpc.free();
     });
-}
-
-#[test]
-fn periodic_timers_are_refused() {
-    let stop = alone(|| _ = Timer::new().set_periodic(-1, 10));
-    let Err(Stop::Failure { oracle: "not supported", message }) = stop else { panic!("{stop:?}") };
-    assert!(message.contains("10 ms"), "{message}");
 }

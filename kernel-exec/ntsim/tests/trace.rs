@@ -10,7 +10,7 @@ mod common;
 
 use common::*;
 use ntsim::{
-    BugCheck, Ddi, Schedule, Simulation, Stop, Wait,
+    BugCheck, Ddi, Schedule, Simulation, Stop, ThreadName, Wait,
     sync::{AtomicUsize, Ordering, UnsafeCell},
     trace::{AtomicOp, Event, Mark, MarkKind, Name, Trace, Value, What},
 };
@@ -48,7 +48,13 @@ fn every_kind() -> Vec<(What, &'static str)> {
         new: Value::Bits(1),
     };
     let mark = Mark::new(MarkKind::PollStart, "operation 3").detail("first");
-    let wait = Wait { processor: 0, lock: "block1".into(), holder: Some(1) };
+    let wait = Wait {
+        processor: 0,
+        thread: Some(ThreadName::System(1)),
+        lock: "block1".into(),
+        holder: Some(1),
+        holding_thread: None,
+    };
     vec![
         (
             call,
@@ -70,6 +76,28 @@ fn every_kind() -> Vec<(What, &'static str)> {
             What::TimerExpired { object: Name::Pool { offset: 64 } },
             r#"{"timer_expired":{"object":"pool+0x40"}}"#,
         ),
+        (
+            What::Thread { processor: 1, thread: ThreadName::Program(1) },
+            r#"{"thread":{"processor":1,"thread":{"program":1}}}"#,
+        ),
+        (
+            What::ThreadReady { processor: 0, thread: ThreadName::Idle(0) },
+            r#"{"thread_ready":{"processor":0,"thread":{"idle":0}}}"#,
+        ),
+        (
+            What::ThreadWait {
+                thread: ThreadName::System(1),
+                ddi: Some(Ddi::KeWaitForSingleObject),
+                objects: vec![block],
+            },
+            r#"{"thread_wait":{"thread":{"system":1},"ddi":"KeWaitForSingleObject","objects":["block0+0x10"]}}"#,
+        ),
+        (What::ThreadEnd { thread: ThreadName::System(1) }, r#"{"thread_end":{"thread":{"system":1}}}"#),
+        (
+            What::WorkStart { item: block, routine: Name::Address(0x1234) },
+            r#"{"work_start":{"item":"block0+0x10","routine":"0x1234"}}"#,
+        ),
+        (What::WorkEnd { item: block }, r#"{"work_end":{"item":"block0+0x10"}}"#),
         (
             What::Wait { ddi: Ddi::KeAcquireSpinLockRaiseToDpc, object: block },
             r#"{"wait":{"ddi":"KeAcquireSpinLockRaiseToDpc","object":"block0+0x10"}}"#,
@@ -105,7 +133,7 @@ fn every_kind() -> Vec<(What, &'static str)> {
         ),
         (
             What::Stop { stop: Stop::Deadlock { waits: vec![wait] } },
-            r#"{"stop":{"stop":{"deadlock":{"waits":[{"processor":0,"lock":"block1","holder":1}]}}}}"#,
+            r#"{"stop":{"stop":{"deadlock":{"waits":[{"processor":0,"thread":{"system":1},"lock":"block1","holder":1,"holding_thread":null}]}}}}"#,
         ),
     ]
 }

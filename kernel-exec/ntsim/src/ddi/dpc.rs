@@ -1,5 +1,5 @@
 //! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializedpc`,
-//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
+//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
 //! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -142,9 +142,12 @@ impl Machine {
         cpu.queued.set(cpu.queued.get() - 1);
         if cpu.queued.get() == 0 {
             cpu.interrupt.set(false);
-            if cpu.activity.get() == Activity::Idle {
+            if cpu.activity.get() == Activity::Idle && cpu.ready.get() == 0 {
                 self.make_unrunnable(processor);
             }
+        }
+        if self.flushers.get() != 0 {
+            self.wake_flushers();
         }
     }
 }
@@ -166,6 +169,24 @@ pub unsafe extern "C" fn KeInitializeDpc(
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
     machine.checked(machine.initialize_dpc(Dpc, DeferredRoutine, DeferredContext));
+}
+
+/// Ends the run: ntsim has no threaded DPCs, whose routines run at PASSIVE_LEVEL where NT likes (`nf-wdm-keinitializethreadeddpc`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeInitializeThreadedDpc(
+    Dpc: PRKDPC,
+    DeferredRoutine: PKDEFERRED_ROUTINE,
+    DeferredContext: PVOID,
+) {
+    let machine = enter(Ddi::KeInitializeThreadedDpc);
+    let _ = (DeferredRoutine, DeferredContext);
+    let name = machine.name(Dpc as usize);
+    machine.fail(
+        "not supported",
+        alloc::format!("KeInitializeThreadedDpc for {name}: ntsim has no threaded DPCs"),
+    )
 }
 
 /// Queues a DPC: TRUE; or FALSE, and nothing changes, where it is queued already. Any IRQL.
@@ -238,14 +259,26 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     // SAFETY: by the caller's promise.
     let target = unsafe { ProcNumber.read() };
-    let fits = target.Group == 0 && target.Reserved == 0 && usize::from(target.Number) < machine.count();
+    let processor = machine.processor_index(target);
+    let fits = processor.is_some();
     let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     machine.called(Ddi::KeSetTargetProcessorDpcEx, |machine| {
         let arguments = [machine.pointer(Dpc as usize), Value::Number(target.Number.into())];
         (arguments, Some(Value::Bits(status.cast_unsigned().into())))
     });
-    if fits {
-        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + u16::from(target.Number), ..value });
+    if let Some(processor) = processor {
+        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
     }
     status
+}
+
+/// Waits until every DPC that was queued or running before the call, on whichever processor, has run. Promises nothing about later ones.
+/// PASSIVE_LEVEL (`nf-wdm-keflushqueueddpcs`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeFlushQueuedDpcs() {
+    let machine = enter(Ddi::KeFlushQueuedDpcs);
+    machine.flush_dpcs();
+    machine.called(Ddi::KeFlushQueuedDpcs, |_| ([], None));
 }

@@ -7,10 +7,13 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
+
 use crate::{
     engine::machine::{Machine, enter},
+    kernel::lock::Held,
     trace::Value,
-    types::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
+    types::{BOOLEAN, DISPATCH_LEVEL, KIRQL, KSPIN_LOCK, PKSPIN_LOCK},
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
 
@@ -28,7 +31,7 @@ fn write(lock: PKSPIN_LOCK, value: KSPIN_LOCK) {
 
 impl Machine {
     /// A violation where IRQL is not in the range for this call.
-    fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
+    pub(crate) fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
         if fits {
             return Ok(());
         }
@@ -37,9 +40,12 @@ impl Machine {
         Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
     }
 
-    /// Waits until the lock is free, and takes it. IRQL ≥ DISPATCH_LEVEL.
-    fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi) -> Checked<()> {
+    /// Waits until the lock is free, and takes it, with a queue handle or without one. IRQL ≥ DISPATCH_LEVEL.
+    pub(crate) fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
         let (address, me) = (lock as usize, self.current.get());
+        if self.config.get().lock_order {
+            self.check_lock_order(address)?;
+        }
         loop {
             self.check_memory(address, Use::Lock)?;
             let holder = self.kernel.borrow().locks.holder(address);
@@ -63,12 +69,30 @@ impl Machine {
             }
         }
         write(lock, 1);
-        self.kernel.borrow_mut().locks.acquire(address, me);
+        self.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
         Ok(())
     }
 
-    /// Gives the lock up, if it is this processor's.
-    fn release(&self, lock: PKSPIN_LOCK) -> Checked<()> {
+    /// A violation where this processor holds a lock that was once acquired while the one at `address` was held.
+    #[cold]
+    fn check_lock_order(&self, address: usize) -> Checked<()> {
+        let mut kernel = self.kernel.borrow_mut();
+        let me = self.current.get();
+        let others = |held: &&Held| held.processor == me && held.address != address;
+        let held: Vec<usize> = kernel.locks.held().iter().filter(others).map(|held| held.address).collect();
+        let wrong = held.into_iter().find(|first| !kernel.order.add(*first, address));
+        drop(kernel);
+        let Some(first) = wrong else { return Ok(()) };
+        let rule = alloc::format!(
+            "spin lock {} was acquired while {} was held, and once they were acquired in the opposite order",
+            self.name(address),
+            self.name(first)
+        );
+        Err(violation(0xC4, [0x1001, address as u64, first as u64, 0], rule))
+    }
+
+    /// Gives the lock up, if it is this processor's and was acquired with this queue handle or, with 0, without one.
+    pub(crate) fn release(&self, lock: PKSPIN_LOCK, handle: usize) -> Checked<()> {
         let (address, me) = (lock as usize, self.current.get());
         self.check_memory(address, Use::Lock)?;
         let holder = self.kernel.borrow().locks.holder(address);
@@ -86,6 +110,16 @@ impl Machine {
                     alloc::format!("spin lock {} was released, and nobody holds it", self.name(address));
                 return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
             }
+        }
+        let with = self.kernel.borrow().locks.handle(address);
+        if with != handle {
+            let rule = alloc::format!(
+                "spin lock {} was acquired with the queue handle {} and released with {}",
+                self.name(address),
+                self.name(with),
+                self.name(handle)
+            );
+            return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
         }
         write(lock, 0);
         self.kernel.borrow_mut().locks.release(address);
@@ -108,6 +142,8 @@ pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
         let rule = alloc::format!("spin lock {name} was initialised while processor {holder} held it");
         machine.bug_check(violation(0xC4, [0x1005, SpinLock as u64, 0, 0], rule));
     }
+    let address = SpinLock as usize;
+    machine.kernel.borrow_mut().order.forget(address..address + 1);
     write(SpinLock, 0);
 }
 
@@ -123,7 +159,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
     let before = machine.irql();
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
     machine.raise(DISPATCH);
-    machine.checked(machine.acquire(SpinLock, ddi));
+    machine.checked(machine.acquire(SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], Some(Value::Number(before.into()))));
     before
 }
@@ -137,7 +173,7 @@ pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL
     let ddi = Ddi::KeReleaseSpinLock;
     let machine = enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x32, machine.irql() == DISPATCH));
-    machine.checked(machine.release(SpinLock));
+    machine.checked(machine.release(SpinLock, 0));
     machine
         .called(ddi, |machine| ([machine.pointer(SpinLock as usize), Value::Number(NewIrql.into())], None));
     machine.lower(NewIrql);
@@ -152,7 +188,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
     let machine = enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
-    machine.checked(machine.acquire(SpinLock, ddi));
+    machine.checked(machine.acquire(SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
@@ -165,6 +201,25 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeReleaseSpinLockFromDpcLevel;
     let machine = enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
-    machine.checked(machine.release(SpinLock));
+    machine.checked(machine.release(SpinLock, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
+}
+
+/// Acquires a spin lock if it is free: TRUE; FALSE where it is held, by this processor too. At DISPATCH_LEVEL or above: else bug check
+/// 0xC4/0x40 (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
+///
+/// # Safety
+/// As for [`KeAcquireSpinLockRaiseToDpc`].
+pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
+    let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
+    let machine = enter(ddi);
+    let address = SpinLock as usize;
+    machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
+    machine.checked(machine.check_memory(address, Use::Lock));
+    let free = machine.kernel.borrow().locks.holder(address).is_none();
+    if free {
+        machine.checked(machine.acquire(SpinLock, ddi, 0));
+    }
+    machine.called(ddi, |machine| ([machine.pointer(address)], Some(Value::Boolean(free))));
+    free.into()
 }

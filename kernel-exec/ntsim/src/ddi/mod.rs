@@ -3,28 +3,92 @@
 //! Each is a preemption point, is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
 //! on the thread, each aborts the process with its name.
 
+pub(crate) mod cancel;
+pub(crate) mod device;
+pub(crate) mod dispatcher;
 pub(crate) mod dpc;
+pub(crate) mod event;
+pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
+pub(crate) mod irp;
 pub(crate) mod irql;
 pub(crate) mod lock;
+pub(crate) mod lookaside;
+pub(crate) mod mutex;
+pub(crate) mod object;
 pub(crate) mod objects;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod queued_lock;
+pub(crate) mod remove_lock;
+pub(crate) mod routines;
+pub(crate) mod rundown;
+pub(crate) mod semaphore;
+pub(crate) mod string;
+pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
+pub(crate) mod wait;
+pub(crate) mod work_item;
 
+pub use cancel::{IoAcquireCancelSpinLock, IoCancelIrp, IoReleaseCancelSpinLock, IoSetCancelRoutine};
+pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
-    KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc, KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
+    KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
+    KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
+};
+pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
+pub use fast_mutex::{
+    ExAcquireFastMutex, ExInitializeFastMutex, ExReleaseFastMutex, ExTryToAcquireFastMutex,
 };
 pub use fatal::KeBugCheckEx;
+pub use irp::{
+    IoAllocateIrp, IoCopyCurrentIrpStackLocationToNext, IoFreeIrp, IoGetCurrentIrpStackLocation,
+    IoGetNextIrpStackLocation, IoMarkIrpPending, IoSetCompletionRoutine, IofCallDriver, IofCompleteRequest,
+};
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
-    KeReleaseSpinLockFromDpcLevel,
+    KeReleaseSpinLockFromDpcLevel, KeTryToAcquireSpinLockAtDpcLevel,
 };
-pub use pool::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag};
-pub use processor::{KeGetCurrentProcessorNumberEx, KeQueryActiveProcessorCountEx};
-pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter};
+pub use lookaside::{
+    ExAllocateFromLookasideListEx, ExDeleteLookasideListEx, ExFlushLookasideListEx, ExFreeToLookasideListEx,
+    ExInitializeLookasideListEx,
+};
+pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
+pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
+pub use pool::{
+    ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
+};
+pub use processor::{
+    KeGetCurrentProcessorNumberEx, KeGetProcessorIndexFromNumber, KeGetProcessorNumberFromIndex,
+    KeQueryActiveGroupCount, KeQueryActiveProcessorCountEx,
+};
+pub use queued_lock::{
+    KeAcquireInStackQueuedSpinLock, KeAcquireInStackQueuedSpinLockAtDpcLevel, KeReleaseInStackQueuedSpinLock,
+    KeReleaseInStackQueuedSpinLockFromDpcLevel,
+};
+pub use remove_lock::{
+    IoAcquireRemoveLockEx, IoInitializeRemoveLockEx, IoReleaseRemoveLockAndWaitEx, IoReleaseRemoveLockEx,
+};
+pub use rundown::{
+    ExAcquireRundownProtection, ExAcquireRundownProtectionEx, ExInitializeRundownProtection,
+    ExReInitializeRundownProtection, ExReleaseRundownProtection, ExReleaseRundownProtectionEx,
+    ExRundownCompleted, ExWaitForRundownProtectionRelease,
+};
+pub use semaphore::{KeInitializeSemaphore, KeReadStateSemaphore, KeReleaseSemaphore};
+pub use string::{
+    MmGetSystemRoutineAddress, RtlAppendUnicodeStringToString, RtlCompareUnicodeString, RtlCopyUnicodeString,
+    RtlEqualUnicodeString, RtlInitUnicodeString,
+};
+pub use thread::{KeGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread};
+pub use time::{KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise};
 pub use timer::{
-    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetTimer, KeSetTimerEx,
+    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetCoalescableTimer,
+    KeSetTimer, KeSetTimerEx,
+};
+pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};
+pub use work_item::{
+    ExInitializeWorkItem, ExQueueWorkItem, IoAllocateWorkItem, IoFreeWorkItem, IoInitializeWorkItem,
+    IoQueueWorkItem, IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem,
 };

@@ -157,6 +157,23 @@ pub(crate) fn expire_timer(machine: &Machine, address: usize, key: Key) -> Check
     Ok(())
 }
 
+/// When a timer that is in the timer queue, or has just left it, is or was due.
+pub(crate) fn due_time(address: usize) -> u64 {
+    read_timer(core::ptr::with_exposed_provenance_mut(address)).DueTime
+}
+
+/// Notes in a timer that it is in the timer queue, there.
+pub(crate) fn place_timer(address: usize, due_time: u64, key: Key) {
+    let timer: *mut KTIMER = core::ptr::with_exposed_provenance_mut(address);
+    let placed = KTIMER {
+        Inserted: 1,
+        DueTime: due_time,
+        TimerListEntry: [key.tick as usize, key.sequence as usize],
+        ..read_timer(timer)
+    };
+    write_timer(timer, placed);
+}
+
 /// A set timer's place in the timer queue, which it holds in fields of the kernel's own.
 pub(crate) fn key(timer: &KTIMER) -> Key {
     let [tick, sequence] = timer.TimerListEntry;

@@ -1,47 +1,116 @@
-//! Pool (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`, `ntddk/nf-ntddk-exfreepool`,
+//! Pool (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`, `wdm/nf-wdm-exallocatepool3`,
+//! `wdm/nf-wdm-exallocatepoolwithtag`, `wdm/nf-wdm-exfreepool2`, `ntddk/nf-ntddk-exfreepool`,
 //! `wdm/nf-wdm-exfreepoolwithtag`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
 
 use core::ptr::null_mut;
 
 use crate::{
     engine::machine::{Machine, enter},
     trace::Value,
-    types::{POOL_FLAGS, PVOID, SIZE_T, ULONG},
-    verifier::{Checked, irql::Ddi},
+    types::{
+        _POOL_TYPE, PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
+        POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED,
+        POOL_FLAGS, POOL_TYPE, PVOID, SIZE_T, STATUS_INSUFFICIENT_RESOURCES, ULONG,
+    },
+    verifier::{irql::Ddi, violation},
 };
 
-/// Memory of `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set, aligned to 16 bytes, and to a page from 4096
-/// bytes on; NULL where there is none, or where `Tag` is 0.
-///
-/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. Zero bytes: 0xC4/0x0. Flags beyond
-/// NON_PAGED, NON_PAGED_EXECUTE, PAGED, USE_QUOTA, UNINITIALIZED and CACHE_ALIGNED end the run as not supported
-/// (`nf-wdm-exallocatepool2`).
-///
-/// # Safety
-/// None beyond being called in a simulation run. The memory is valid until it is freed or the simulation is reset.
-pub unsafe extern "C" fn ExAllocatePool2(Flags: POOL_FLAGS, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID {
-    let machine = enter(Ddi::ExAllocatePool2);
-    let allocated = machine.pool_request(Flags, NumberOfBytes, Tag).and_then(|request| match request {
+/// Allocates for a DDI. `tag` 0 yields null, as in ExAllocatePool2.
+fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: ULONG) -> PVOID {
+    let allocated = machine.pool_request(ddi, flags, size, tag).and_then(|request| match request {
         Some(request) => machine.allocate(request),
         None => Ok(null_mut()),
     });
-    let memory = match allocated {
-        Ok(memory) => memory,
-        Err(violation) => machine.bug_check(violation),
-    };
-    machine.called(Ddi::ExAllocatePool2, |machine| {
-        let arguments = [Value::Bits(Flags), Value::Number(NumberOfBytes), Value::Tag(Tag)];
+    let memory = machine.checked(allocated);
+    if memory.is_null() && flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
+        let what = alloc::format!("{} for {size} bytes", ddi.name());
+        machine.bug_check(machine.raised(STATUS_INSUFFICIENT_RESOURCES, &what));
+    }
+    machine.called(ddi, |machine| {
+        let arguments = [Value::Bits(flags), Value::Number(size), Value::Tag(tag)];
         (arguments, Some(Value::Pointer(machine.name(memory as usize))))
     });
     memory.cast()
 }
 
-fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
-    let freed: Checked<()> = machine.free(memory as usize, tag);
-    if let Err(violation) = freed {
-        machine.bug_check(violation);
+fn refuse_parameters(machine: &Machine, ddi: Ddi, parameters: PCPOOL_EXTENDED_PARAMETER, count: ULONG) {
+    if count != 0 || !parameters.is_null() {
+        machine.fail("not supported", alloc::format!("{} with extended parameters", ddi.name()));
     }
+}
+
+impl Machine {
+    /// The flags of ExAllocatePool2 for a POOL_TYPE; the run ends where drivers have none of it.
+    pub(crate) fn pool_flags(&self, ddi: Ddi, kind: POOL_TYPE) -> POOL_FLAGS {
+        match kind {
+            _POOL_TYPE::NonPagedPool => POOL_FLAG_NON_PAGED_EXECUTE,
+            _POOL_TYPE::PagedPool => POOL_FLAG_PAGED,
+            _POOL_TYPE::NonPagedPoolCacheAligned => POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_CACHE_ALIGNED,
+            _POOL_TYPE::PagedPoolCacheAligned => POOL_FLAG_PAGED | POOL_FLAG_CACHE_ALIGNED,
+            _POOL_TYPE::NonPagedPoolNx => POOL_FLAG_NON_PAGED,
+            _POOL_TYPE::NonPagedPoolNxCacheAligned => POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED,
+            other => self.fail("not supported", alloc::format!("{} with pool type {other}", ddi.name())),
+        }
+    }
+}
+
+/// Memory of `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set, aligned to 16 bytes, and to a page from 4096
+/// bytes on; NULL where there is none, or where `Tag` is 0.
+///
+/// POOL_FLAG_USE_QUOTA has no effect: the system process, in which everything runs here, has no quota. With POOL_FLAG_RAISE_ON_FAILURE,
+/// what would be NULL is the exception STATUS_INSUFFICIENT_RESOURCES, which is bug check 0x1E: there are no handlers.
+///
+/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. Zero bytes: 0xC4/0x0. Flags beyond those and
+/// NON_PAGED, NON_PAGED_EXECUTE, PAGED, UNINITIALIZED and CACHE_ALIGNED end the run as not supported (`nf-wdm-exallocatepool2`).
+///
+/// # Safety
+/// None beyond being called in a simulation run. The memory is valid until it is freed or the simulation is reset.
+pub unsafe extern "C" fn ExAllocatePool2(Flags: POOL_FLAGS, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID {
+    allocate(enter(Ddi::ExAllocatePool2), Ddi::ExAllocatePool2, Flags, NumberOfBytes, Tag)
+}
+
+/// As [`ExAllocatePool2`]; extended parameters end the run as not supported (`nf-wdm-exallocatepool3`).
+///
+/// # Safety
+/// As for [`ExAllocatePool2`].
+pub unsafe extern "C" fn ExAllocatePool3(
+    Flags: POOL_FLAGS,
+    NumberOfBytes: SIZE_T,
+    Tag: ULONG,
+    ExtendedParameters: PCPOOL_EXTENDED_PARAMETER,
+    ExtendedParametersCount: ULONG,
+) -> PVOID {
+    let ddi = Ddi::ExAllocatePool3;
+    let machine = enter(ddi);
+    refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
+    allocate(machine, ddi, Flags, NumberOfBytes, Tag)
+}
+
+/// Memory of a POOL_TYPE, not zeroed. Rules and bug checks as for [`ExAllocatePool2`]; a tag of 0: 0xC2 (0x9B). Pool types beyond the
+/// six of [`_POOL_TYPE`] end the run as not supported (`nf-wdm-exallocatepoolwithtag`).
+///
+/// # Safety
+/// As for [`ExAllocatePool2`].
+pub unsafe extern "C" fn ExAllocatePoolWithTag(
+    PoolType: POOL_TYPE,
+    NumberOfBytes: SIZE_T,
+    Tag: ULONG,
+) -> PVOID {
+    let ddi = Ddi::ExAllocatePoolWithTag;
+    let machine = enter(ddi);
+    let flags = machine.pool_flags(ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
+    if Tag == 0 {
+        let rule = alloc::format!("ExAllocatePoolWithTag for {NumberOfBytes} bytes with a tag of zero");
+        machine.bug_check(violation(0xC2, [0x9B, PoolType as u64, NumberOfBytes, 0], rule));
+    }
+    allocate(machine, ddi, flags, NumberOfBytes, Tag)
+}
+
+fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
+    machine.checked(machine.free(memory as usize, tag));
 }
 
 /// Frees a block of pool, whose tag must be `Tag`; a `Tag` of 0 fits every block.
@@ -65,4 +134,21 @@ pub unsafe extern "C" fn ExFreePool(P: PVOID) {
     let machine = enter(Ddi::ExFreePool);
     machine.called(Ddi::ExFreePool, |machine| ([machine.pointer(P as usize)], None));
     free(machine, P, None);
+}
+
+/// As [`ExFreePoolWithTag`]; extended parameters end the run as not supported (`nf-wdm-exfreepool2`).
+///
+/// # Safety
+/// As for [`ExFreePoolWithTag`].
+pub unsafe extern "C" fn ExFreePool2(
+    P: PVOID,
+    Tag: ULONG,
+    ExtendedParameters: PCPOOL_EXTENDED_PARAMETER,
+    ExtendedParametersCount: ULONG,
+) {
+    let ddi = Ddi::ExFreePool2;
+    let machine = enter(ddi);
+    refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
+    machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
+    free(machine, P, (Tag != 0).then_some(Tag));
 }

@@ -1,15 +1,49 @@
 //! Processors (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentprocessornumberex`,
-//! `nf-wdm-kequeryactiveprocessorcountex`).
+//! `nf-wdm-kequeryactiveprocessorcountex`, `nf-wdm-kequeryactivegroupcount`, `nf-wdm-kegetprocessornumberfromindex`,
+//! `nf-wdm-kegetprocessorindexfromnumber`). A processor has an index among all, and a number in its group.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{
-    engine::machine::enter,
+    engine::machine::{Machine, enter},
     trace::Value,
-    types::{ALL_PROCESSOR_GROUPS, PPROCESSOR_NUMBER, PROCESSOR_NUMBER, ULONG, USHORT},
+    types::{
+        ALL_PROCESSOR_GROUPS, INVALID_PROCESSOR_INDEX, NTSTATUS, PPROCESSOR_NUMBER, PROCESSOR_NUMBER,
+        STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG, USHORT,
+    },
     verifier::irql::Ddi,
 };
 
-/// The current processor's number, also into `ProcNumber` unless that is null. Any IRQL; below DISPATCH_LEVEL the answer may be
+impl Machine {
+    /// A processor's group and number in it.
+    fn processor_number(&self, index: usize) -> PROCESSOR_NUMBER {
+        let size = self.config.get().group_size;
+        PROCESSOR_NUMBER { Group: (index / size) as USHORT, Number: (index % size) as u8, Reserved: 0 }
+    }
+
+    /// The processor with this group and number, if there is one.
+    pub(crate) fn processor_index(&self, number: PROCESSOR_NUMBER) -> Option<usize> {
+        let size = self.config.get().group_size;
+        let index = usize::from(number.Group) * size + usize::from(number.Number);
+        let fits = usize::from(number.Number) < size && number.Reserved == 0 && index < self.count();
+        fits.then_some(index)
+    }
+
+    /// How many groups there are.
+    fn groups(&self) -> usize {
+        self.count().div_ceil(self.config.get().group_size)
+    }
+
+    /// How many processors there are in a group, or in all.
+    fn processors_of(&self, group: USHORT) -> usize {
+        let size = self.config.get().group_size;
+        match usize::from(group) {
+            _ if group == ALL_PROCESSOR_GROUPS => self.count(),
+            group => self.count().saturating_sub(group * size).min(size),
+        }
+    }
+}
+
+/// The current processor's index among all, and its group and number into `ProcNumber` unless that is null. Any IRQL; below DISPATCH_LEVEL the answer may be
 /// old (`nf-wdm-kegetcurrentprocessornumberex`).
 ///
 /// # Safety
@@ -19,7 +53,7 @@ pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NU
     let number = machine.current.get() as u8;
     if !ProcNumber.is_null() {
         // SAFETY: by the caller's promise.
-        unsafe { ProcNumber.write(PROCESSOR_NUMBER { Group: 0, Number: number, Reserved: 0 }) };
+        unsafe { ProcNumber.write(machine.processor_number(number.into())) };
     }
     machine.called(Ddi::KeGetCurrentProcessorNumberEx, |machine| {
         ([machine.pointer(ProcNumber as usize)], Some(Value::Number(number.into())))
@@ -34,9 +68,56 @@ pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NU
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeQueryActiveProcessorCountEx(GroupNumber: USHORT) -> ULONG {
     let machine = enter(Ddi::KeQueryActiveProcessorCountEx);
-    let count = if matches!(GroupNumber, 0 | ALL_PROCESSOR_GROUPS) { machine.count() as ULONG } else { 0 };
+    let count = machine.processors_of(GroupNumber) as ULONG;
     machine.called(Ddi::KeQueryActiveProcessorCountEx, |_| {
         ([Value::Number(GroupNumber.into())], Some(Value::Number(count.into())))
     });
     count
+}
+
+/// How many groups there are. Any IRQL (`nf-wdm-kequeryactivegroupcount`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeQueryActiveGroupCount() -> USHORT {
+    let machine = enter(Ddi::KeQueryActiveGroupCount);
+    let count = machine.groups() as USHORT;
+    machine.called(Ddi::KeQueryActiveGroupCount, |_| ([], Some(Value::Number(count.into()))));
+    count
+}
+
+/// A processor's group and number, by its index among all: STATUS_SUCCESS, or STATUS_INVALID_PARAMETER where there is none. Any IRQL
+/// (`nf-wdm-kegetprocessornumberfromindex`).
+///
+/// # Safety
+/// `ProcNumber` is valid for a write.
+pub unsafe extern "C" fn KeGetProcessorNumberFromIndex(
+    ProcIndex: ULONG,
+    ProcNumber: PPROCESSOR_NUMBER,
+) -> NTSTATUS {
+    let machine = enter(Ddi::KeGetProcessorNumberFromIndex);
+    let fits = (ProcIndex as usize) < machine.count();
+    let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
+    if fits {
+        // SAFETY: by the caller's promise.
+        unsafe { ProcNumber.write(machine.processor_number(ProcIndex as usize)) };
+    }
+    machine.called(Ddi::KeGetProcessorNumberFromIndex, |_| {
+        ([Value::Number(ProcIndex.into())], Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}
+
+/// A processor's index among all, by its group and number; INVALID_PROCESSOR_INDEX where there is none. Any IRQL
+/// (`nf-wdm-kegetprocessorindexfromnumber`).
+///
+/// # Safety
+/// `ProcNumber` is valid for a read.
+pub unsafe extern "C" fn KeGetProcessorIndexFromNumber(ProcNumber: PPROCESSOR_NUMBER) -> ULONG {
+    let machine = enter(Ddi::KeGetProcessorIndexFromNumber);
+    // SAFETY: by the caller's promise.
+    let number = unsafe { ProcNumber.read() };
+    let index = machine.processor_index(number).map_or(INVALID_PROCESSOR_INDEX, |index| index as ULONG);
+    machine.called(Ddi::KeGetProcessorIndexFromNumber, |_| ([], Some(Value::Number(index.into()))));
+    index
 }

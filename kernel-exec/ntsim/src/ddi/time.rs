@@ -1,4 +1,5 @@
 //! Clocks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kequeryinterrupttimeprecise,
+//! `nf-wdm-kequerysystemtimeprecise`,
 //! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -28,6 +29,19 @@ pub unsafe extern "C" fn KeQueryInterruptTimePrecise(QpcTimeStamp: PULONG64) -> 
         ([machine.pointer(QpcTimeStamp as usize)], Some(Value::Number(now)))
     });
     now
+}
+
+/// The system clock, into `CurrentTime`, in 100-ns units. It began at 0 with the simulation and goes as the virtual clock, unless it is
+/// set by [`set_system_time`](crate::set_system_time). Any IRQL (`nf-wdm-kequerysystemtimeprecise`).
+///
+/// # Safety
+/// `CurrentTime` is valid for a write.
+pub unsafe extern "C" fn KeQuerySystemTimePrecise(CurrentTime: PLARGE_INTEGER) {
+    let machine = enter(Ddi::KeQuerySystemTimePrecise);
+    let time = machine.clock.system_time();
+    // SAFETY: by the caller's promise.
+    unsafe { CurrentTime.write_unaligned(LARGE_INTEGER { QuadPart: time.cast_signed() }) };
+    machine.called(Ddi::KeQuerySystemTimePrecise, |_| ([], Some(Value::Number(time))));
 }
 
 /// The performance counter, which is the virtual clock; its frequency (10,000,000) into `PerformanceFrequency` unless that is

@@ -4,14 +4,27 @@
 
 extern crate alloc;
 
-use super::objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER};
+use super::{
+    dispatcher,
+    objects::{self, TIMER_OBJECT, USED_BY_HAND, USED_BY_TIMER},
+};
 use crate::{
     engine::machine::{Machine, enter},
-    kernel::timer::Entry,
+    kernel::{thread::ThreadName, timer::Entry},
     trace::Value,
-    types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE},
+    types::{BOOLEAN, KDPC, KTIMER, LARGE_INTEGER, LONG, PKDPC, PKTIMER, TIMER_TYPE, ULONG},
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
+
+/// The highest LONG.
+const MAXLONG: ULONG = LONG::MAX.cast_unsigned();
+
+/// How a timer goes on after it has expired, and how late it may be: in milliseconds.
+#[derive(Debug, Default, Clone, Copy)]
+struct Repeat {
+    period: u32,
+    tolerance: u32,
+}
 
 impl Machine {
     fn initialize_timer(&self, timer: *mut KTIMER, kind: TIMER_TYPE) -> Checked<()> {
@@ -22,8 +35,20 @@ impl Machine {
             let rule = alloc::format!("a timer was initialised while it was set: {}", self.name(address));
             return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
         }
+        let waiter = self.kernel.borrow().waits.waiters(address).first().copied();
+        if let Some(waiter) = waiter {
+            let (thread, name) = (ThreadName::of(waiter), self.name(address));
+            let rule = alloc::format!("a timer was initialised while {thread} waits for it: {name}");
+            return Err(violation(0xC7, [0, address as u64, address as u64, address as u64 + 64], rule));
+        }
         let kind = u8::from(kind != 0);
-        objects::write_timer(timer, KTIMER { Type: TIMER_OBJECT + kind, ..KTIMER::default() });
+        let list = dispatcher::empty_list(address);
+        let fresh = KTIMER {
+            Type: TIMER_OBJECT + kind,
+            WaitListHead: [list.Flink.cast(), list.Blink.cast()],
+            ..KTIMER::default()
+        };
+        objects::write_timer(timer, fresh);
         Ok(())
     }
 
@@ -56,24 +81,24 @@ impl Machine {
     }
 
     /// Sets a timer; true where it was set before.
-    fn set_timer(&self, timer: *mut KTIMER, due: i64, dpc: *mut KDPC) -> Checked<bool> {
+    fn set_timer(&self, timer: *mut KTIMER, due: i64, how: Repeat, dpc: *mut KDPC) -> Checked<bool> {
         let value = objects::load_timer(self, timer)?;
         let was_set = self.unset(timer, &value)?;
         if !dpc.is_null() {
             self.claim_dpc(dpc)?;
         }
-        self.ensure_phase();
-        let now = self.clock.now();
-        let due_time = match u64::try_from(due) {
-            Ok(absolute) => absolute,
-            // Relative time counts from the last tick.
-            Err(_) => self.clock.tick_before(now).saturating_add(due.unsigned_abs()),
-        };
-        let tick = self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(now));
+        let (due_time, mut tick) = self.due(due);
+        if how.tolerance != 0 {
+            tick = self.tolerant_tick_of(due_time, how.tolerance);
+        }
         let entry = Entry {
             address: objects::address(timer),
+            thread: None,
             dpc: objects::address(dpc),
             processor: self.current.get(),
+            period: how.period,
+            tolerance: how.tolerance,
+            absolute: u64::try_from(due).ok(),
         };
         let key = self.kernel.borrow_mut().timers.insert(tick, entry);
         let set = KTIMER {
@@ -83,6 +108,7 @@ impl Machine {
             TimerListEntry: [key.tick as usize, key.sequence as usize],
             Dpc: dpc,
             Processor: self.current.get() as u16,
+            Period: how.period,
             ..value
         };
         objects::write_timer(timer, set);
@@ -114,10 +140,10 @@ pub unsafe extern "C" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
     machine.checked(machine.initialize_timer(Timer, Type));
 }
 
-fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, dpc: PKDPC) -> BOOLEAN {
+fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Repeat, dpc: PKDPC) -> BOOLEAN {
     // SAFETY: the only field, and any bits are a value.
     let due = unsafe { due.QuadPart };
-    let was_set = machine.checked(machine.set_timer(timer, due, dpc));
+    let was_set = machine.checked(machine.set_timer(timer, due, how, dpc));
     machine.called(ddi, |machine| {
         let arguments = [machine.pointer(timer as usize), Value::Signed(due), machine.pointer(dpc as usize)];
         (arguments, Some(Value::Boolean(was_set)))
@@ -126,11 +152,12 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, dpc: PKD
 }
 
 /// Sets a timer, and with it the DPC that is queued when it expires, unless `Dpc` is null. TRUE where it was set before: then that
-/// is cancelled. A DPC that an earlier expiry has queued stays queued. IRQL ≤ DISPATCH_LEVEL.
+/// is cancelled, and a period with it. A DPC that an earlier expiry has queued stays queued. IRQL ≤ DISPATCH_LEVEL.
 ///
-/// `DueTime` is in 100-ns units: negative, relative to the last clock tick; else absolute, on a system clock that began with the
-/// simulation. Timers expire at clock ticks (15.625 ms), the next at the earliest. The DPC runs on its target, or on the processor
-/// that set the timer; whether it is in a queue between the expiry and its call is a schedule choice.
+/// `DueTime` is in 100-ns units: negative, relative to the last clock tick; else absolute, by the system clock
+/// ([`KeQuerySystemTimePrecise`](super::KeQuerySystemTimePrecise)), which it follows when that is set. Timers expire at clock ticks
+/// (15.625 ms), the next at the earliest. The DPC runs on its target, or on the processor that set the timer; whether it is in a
+/// queue between the expiry and its call is a schedule choice.
 ///
 /// Not initialised or freed, or a DPC that has been queued by hand: bug check 0xC7 (`nf-wdm-kesettimer`).
 ///
@@ -138,13 +165,16 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, dpc: PKD
 /// `Timer` and `Dpc` were initialised and stay valid: the timer until it has expired or was cancelled, the DPC until its routine
 /// has begun or the timer was cancelled.
 pub unsafe extern "C" fn KeSetTimer(Timer: PKTIMER, DueTime: LARGE_INTEGER, Dpc: PKDPC) -> BOOLEAN {
-    set(enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Dpc)
+    set(enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Repeat::default(), Dpc)
 }
 
-/// As [`KeSetTimer`]. A `Period` other than 0 ends the run: periodic timers are not supported (`nf-wdm-kesettimerex`).
+/// As [`KeSetTimer`]. With a `Period`, in milliseconds, the timer is set again whenever it expires, for a period from when it was due;
+/// its DPC may run on two processors at once, and does not run twice where it is still queued. A period below zero ends the run as not
+/// supported (`nf-wdm-kesettimerex`).
 ///
 /// # Safety
-/// As for [`KeSetTimer`].
+/// As for [`KeSetTimer`]; a periodic timer and its DPC stay valid until the timer was cancelled and the DPC has run for the last time,
+/// which KeFlushQueuedDpcs waits for.
 pub unsafe extern "C" fn KeSetTimerEx(
     Timer: PKTIMER,
     DueTime: LARGE_INTEGER,
@@ -152,15 +182,35 @@ pub unsafe extern "C" fn KeSetTimerEx(
     Dpc: PKDPC,
 ) -> BOOLEAN {
     let machine = enter(Ddi::KeSetTimerEx);
-    if Period != 0 {
-        let message =
-            alloc::format!("KeSetTimerEx with a period ({Period} ms): ntsim has no periodic timers");
-        machine.fail("not supported", message);
-    }
-    set(machine, Ddi::KeSetTimerEx, Timer, DueTime, Dpc)
+    let Ok(period) = u32::try_from(Period) else {
+        machine.fail("not supported", alloc::format!("KeSetTimerEx with a period of {Period} ms"))
+    };
+    set(machine, Ddi::KeSetTimerEx, Timer, DueTime, Repeat { period, tolerance: 0 }, Dpc)
 }
 
-/// Cancels a timer: TRUE where it was set; FALSE where it was not, or has expired: its DPC then still runs. IRQL ≤ DISPATCH_LEVEL
+/// As [`KeSetTimerEx`]; each expiry may be up to `TolerableDelay` milliseconds late, which is a schedule choice. A period or delay above
+/// MAXLONG ends the run as not supported (`nf-wdm-kesetcoalescabletimer`).
+///
+/// # Safety
+/// As for [`KeSetTimerEx`].
+pub unsafe extern "C" fn KeSetCoalescableTimer(
+    Timer: PKTIMER,
+    DueTime: LARGE_INTEGER,
+    Period: ULONG,
+    TolerableDelay: ULONG,
+    Dpc: PKDPC,
+) -> BOOLEAN {
+    let ddi = Ddi::KeSetCoalescableTimer;
+    let machine = enter(ddi);
+    if Period > MAXLONG || TolerableDelay > MAXLONG {
+        let message =
+            alloc::format!("KeSetCoalescableTimer with period {Period} and delay {TolerableDelay} ms");
+        machine.fail("not supported", message);
+    }
+    set(machine, ddi, Timer, DueTime, Repeat { period: Period, tolerance: TolerableDelay }, Dpc)
+}
+
+/// Cancels a timer: TRUE where it was set, which a periodic one is until it is cancelled; FALSE where it was not, or has expired: its DPC then still runs. IRQL ≤ DISPATCH_LEVEL
 /// (`nf-wdm-kecanceltimer`).
 ///
 /// # Safety

@@ -2,13 +2,23 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
+
 use super::machine::Machine;
 use crate::{
     ddi::objects,
-    kernel::{dpc::Entry, processor::Activity},
+    kernel::{
+        dpc::Entry,
+        processor::{Activity, Processor},
+        wait::{Kind, Wait},
+    },
     trace::event::What,
-    verifier::{bugcheck::irql_name, violation},
+    types::STATUS_SUCCESS,
+    verifier::{bugcheck::irql_name, irql::Ddi, violation},
 };
+
+/// What KeFlushQueuedDpcs waits for.
+const FLUSH: &str = "DPCs to run";
 
 const DISPATCH: u8 = 2;
 
@@ -53,8 +63,9 @@ impl Machine {
         }
         loop {
             let entry = self.kernel.borrow_mut().dpcs.pop(me);
-            let Some(entry) = entry else { break };
+            let Some((entry, number)) = entry else { break };
             cpu.queued.set(cpu.queued.get() - 1);
+            cpu.dpc_number.set(number);
             self.run_dpc(entry);
         }
         cpu.interrupt.set(false);
@@ -98,6 +109,39 @@ impl Machine {
         self.check_locks_after(me, held);
         self.check_watchdog();
         cpu.in_dpc.set(false);
+        if self.flushers.get() != 0 {
+            self.wake_flushers();
+        }
+    }
+
+    /// Whether a DPC that was inserted with this number or before is queued or running.
+    fn is_pending(&self, number: u64) -> bool {
+        let running = |cpu: &Processor| cpu.in_dpc.get() && cpu.dpc_number.get() <= number;
+        self.processors.iter().take(self.count()).any(running) || self.kernel.borrow().dpcs.any_until(number)
+    }
+
+    /// The current thread waits until every DPC that is queued or running has run. IRQL is PASSIVE_LEVEL.
+    pub(crate) fn flush_dpcs(&self) {
+        let last = self.kernel.borrow().dpcs.last();
+        for cpu in self.processors.iter().take(self.count()).filter(|cpu| cpu.queued.get() != 0) {
+            cpu.interrupt.set(true);
+        }
+        while self.is_pending(last) {
+            self.flushers.set(self.flushers.get() + 1);
+            let (thread, kind) = (self.thread(), Kind::Kernel(FLUSH));
+            let wait = Wait { thread, kind, objects: Vec::new(), timeout: None };
+            self.block(wait, Some(Ddi::KeFlushQueuedDpcs));
+            self.flushers.set(self.flushers.get() - 1);
+        }
+    }
+
+    /// A DPC has run or left its queue: whoever waits for DPCs looks again.
+    #[cold]
+    pub(crate) fn wake_flushers(&self) {
+        let waiting = self.kernel.borrow().waits.kernel(FLUSH);
+        for thread in waiting {
+            self.end_wait(thread, STATUS_SUCCESS);
+        }
     }
 
     /// A DPC routine must release what it has acquired.

@@ -5,8 +5,15 @@ extern crate alloc;
 use super::machine::Machine;
 use crate::{
     ddi::objects,
-    kernel::{clock::TICK, dpc, processor::Processor, timer},
+    kernel::{
+        clock::{MILLISECOND, TICK},
+        dpc,
+        processor::Processor,
+        timer,
+        wait::Kind,
+    },
     trace::event::What,
+    types::{STATUS_SUCCESS, STATUS_TIMEOUT},
     verifier::{Checked, violation},
 };
 
@@ -86,13 +93,67 @@ impl Machine {
         }
     }
 
+    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick.
+    pub(crate) fn due(&self, due: i64) -> (u64, u64) {
+        self.ensure_phase();
+        let due_time = match u64::try_from(due) {
+            Ok(absolute) => self.clock.time_of(absolute),
+            // Relative time counts from the last tick.
+            Err(_) => self.clock.tick_before(self.clock.now()).saturating_add(due.unsigned_abs()),
+        };
+        (due_time, self.tick_of(due_time))
+    }
+
+    /// The tick at which something that is due then comes.
+    fn tick_of(&self, due_time: u64) -> u64 {
+        self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(self.clock.now()))
+    }
+
+    /// As [`Machine::tick_of`], or so many milliseconds later at most, which is a choice of the schedule.
+    pub(crate) fn tolerant_tick_of(&self, due_time: u64, tolerance: u32) -> u64 {
+        if tolerance == 0 {
+            return self.tick_of(due_time);
+        }
+        let quarters = u64::from(self.choose(5));
+        self.tick_of(due_time.saturating_add(u64::from(tolerance) * MILLISECOND / 4 * quarters))
+    }
+
+    /// Sets the system clock. What is due at an absolute time follows it.
+    pub(crate) fn set_system_time(&self, time: u64) {
+        self.ensure_phase();
+        self.clock.set_system_time(time);
+        let absolute = self.kernel.borrow().timers.absolute();
+        for (key, entry) in absolute {
+            let Some(system) = entry.absolute else { continue };
+            let due_time = self.clock.time_of(system);
+            let tick = self.tolerant_tick_of(due_time, entry.tolerance);
+            let mut kernel = self.kernel.borrow_mut();
+            kernel.timers.remove(key, entry.address);
+            let key = kernel.timers.insert(tick, entry);
+            if let Some(thread) = entry.thread {
+                kernel.waits.set_timeout(thread, key);
+            } else {
+                drop(kernel);
+                objects::place_timer(entry.address, due_time, key);
+            }
+        }
+    }
+
     /// A timer expires: it is signalled, and its DPC is queued, or called without having been in a queue.
     fn expire_timer(&self, key: timer::Key, entry: timer::Entry) -> Checked<()> {
+        if let Some(thread) = entry.thread {
+            self.time_out(thread);
+            return Ok(());
+        }
         if self.tracing.get() {
             let object = self.name(entry.address);
             self.record(What::TimerExpired { object });
         }
         objects::expire_timer(self, entry.address, key)?;
+        self.signal(entry.address)?;
+        if entry.period != 0 {
+            self.restart_timer(entry);
+        }
         if entry.dpc == 0 {
             return Ok(());
         }
@@ -105,5 +166,19 @@ impl Machine {
         self.enqueue(target, dpc::Entry { address: entry.dpc, in_flight }, dpc.high);
         self.request_interrupt(target);
         Ok(())
+    }
+
+    /// A periodic timer has expired and is set again, for a period from when it was due.
+    fn restart_timer(&self, entry: timer::Entry) {
+        let due_time = objects::due_time(entry.address).saturating_add(u64::from(entry.period) * MILLISECOND);
+        let tick = self.tolerant_tick_of(due_time, entry.tolerance);
+        let key = self.kernel.borrow_mut().timers.insert(tick, timer::Entry { absolute: None, ..entry });
+        objects::place_timer(entry.address, due_time, key);
+    }
+
+    /// The time of a thread's wait is over.
+    fn time_out(&self, thread: usize) {
+        let delay = self.kernel.borrow().waits.of(thread).is_some_and(|wait| wait.kind == Kind::Delay);
+        self.end_wait(thread, if delay { STATUS_SUCCESS } else { STATUS_TIMEOUT });
     }
 }

@@ -6,7 +6,11 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::machine::{Machine, NOBODY};
 use crate::{
-    kernel::processor::Activity,
+    kernel::{
+        processor::Activity,
+        thread::ThreadName,
+        wait::{self, Kind},
+    },
     trace::event::What,
     verifier::{
         Violation,
@@ -72,15 +76,53 @@ impl Machine {
         self.halt(Stop::Failure { oracle, message })
     }
 
-    /// Who waits for which lock.
+    /// The end of a run that has taken too many steps.
+    pub(crate) fn step_limit(&self) -> Stop {
+        Stop::StepLimit {
+            steps: self.config.get().step_limit,
+            processor: self.current.get(),
+            irql: self.irql(),
+            in_dpc: self.cpu().in_dpc.get(),
+        }
+    }
+
+    /// Whether some processor waits for a spin lock.
+    pub(crate) fn spins(&self) -> bool {
+        let mut all = self.processors.iter().take(self.count());
+        all.any(|cpu| matches!(cpu.activity.get(), Activity::Waiting(_)))
+    }
+
+    /// Who waits for what: processors for spin locks, then threads.
     pub(crate) fn waits(&self) -> Vec<Wait> {
-        (0..self.count()).filter_map(|processor| self.wait(processor)).collect()
+        let spinning = (0..self.count()).filter_map(|processor| self.wait(processor));
+        let waits = self.kernel.borrow().waits.all().to_vec();
+        spinning.chain(waits.iter().map(|wait| self.thread_wait(wait))).collect()
     }
 
     fn wait(&self, processor: usize) -> Option<Wait> {
         let Activity::Waiting(lock) = self.processor(processor).activity.get() else { return None };
         let lock_name = alloc::format!("{}", self.name(lock));
-        Some(Wait { processor, lock: lock_name, holder: self.kernel.borrow().locks.holder(lock) })
+        let holder = self.kernel.borrow().locks.holder(lock);
+        Some(Wait { processor, thread: None, lock: lock_name, holder, holding_thread: None })
+    }
+
+    fn thread_wait(&self, wait: &wait::Wait) -> Wait {
+        let names: Vec<String> = wait.objects.iter().map(|object| self.describe_object(*object)).collect();
+        let lock = match wait.kind {
+            Kind::Any => names.join(" or "),
+            Kind::All => names.join(" and "),
+            Kind::Delay => String::from("the end of a delay"),
+            Kind::Kernel(reason) => String::from(reason),
+        };
+        let kernel = self.kernel.borrow();
+        let holder = wait.objects.iter().find_map(|object| kernel.mutexes.holder(*object));
+        Wait {
+            processor: kernel.threads.get(wait.thread).processor,
+            thread: Some(ThreadName::of(wait.thread)),
+            lock,
+            holder: None,
+            holding_thread: holder.map(|held| ThreadName::of(held.thread)),
+        }
     }
 
     /// The waits that go from `start` back to it.

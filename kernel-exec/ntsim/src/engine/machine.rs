@@ -16,7 +16,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 use corosensei::Yielder;
 
-use super::{recording::Decision, run::Program, schedule::Schedule};
+use super::{recording::Decision, run::Job, schedule::Schedule};
 use crate::{
     arena::Arena,
     config::Config,
@@ -46,17 +46,24 @@ pub(crate) struct Machine {
     pub(crate) inside: Cell<bool>,
     /// A bit for each processor that can go on.
     pub(crate) runnable: Cell<u64>,
-    /// The program that the coroutine which is resumed next begins with.
-    pub(crate) job: Cell<Option<Program>>,
+    /// What the coroutine that is resumed next begins with.
+    pub(crate) job: Cell<Job>,
     /// The program that runs is a driver's Unload routine: what is pending when it returns stays so.
     pub(crate) unloading: Cell<bool>,
     /// The coroutine that was resumed has nothing more to do.
     pub(crate) served: Cell<bool>,
+    /// The thread whose coroutine was resumed has ended, and leaves its stack as it is.
+    pub(crate) ended: Cell<bool>,
+    /// Threads in KeFlushQueuedDpcs that wait.
+    pub(crate) flushers: Cell<usize>,
+    /// Jumps of the clock to a timer so far.
+    pub(crate) jumps: Cell<u64>,
     /// A bit for each processor that has a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
     pub(crate) processors: [Processor; PROCESSORS],
-    pub(crate) yielders: [Cell<*const Suspend>; PROCESSORS],
+    /// How the coroutine that runs gives up control.
+    pub(crate) yielder: Cell<*const Suspend>,
     pub(crate) config: Cell<Config>,
     pub(crate) tracing: Cell<bool>,
     /// Different for every simulation and reset.
@@ -134,13 +141,16 @@ impl Machine {
             next: Cell::new(NOBODY),
             inside: Cell::new(false),
             runnable: Cell::new(0),
-            job: Cell::new(None),
+            job: Cell::new(Job::Idle),
             unloading: Cell::new(false),
             served: Cell::new(false),
+            ended: Cell::new(false),
+            flushers: Cell::new(0),
+            jumps: Cell::new(0),
             programs: Cell::new(0),
             counts: Counts::default(),
             processors: [const { Processor::new() }; PROCESSORS],
-            yielders: [const { Cell::new(null()) }; PROCESSORS],
+            yielder: Cell::new(null()),
             config: Cell::new(config),
             tracing: Cell::new(config.trace),
             epoch: Cell::new(0),
@@ -171,6 +181,9 @@ impl Machine {
         self.inside.set(false);
         self.runnable.set(0);
         self.served.set(false);
+        self.ended.set(false);
+        self.flushers.set(0);
+        self.jumps.set(0);
         self.programs.set(0);
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();

@@ -1,11 +1,13 @@
-//! The deterministic engine: each processor is a coroutine, one runs at a time, and a schedule decides who goes on.
+//! The deterministic engine: each thread is a coroutine, one runs at a time, and a schedule decides who goes on.
 //!
 //! - `schedule`, `pct`, `explore` and `recording`: decisions;
 //! - `machine`: the simulated machine that the running coroutine is in, and how a DDI finds it;
-//! - `point`: preemption points, switches, waits;
+//! - `point`: preemption points, switches, waits for spin locks;
+//! - `thread`: which thread a processor runs, waits, the end of a thread;
 //! - `dispatch`: DPC interrupts and the drain of a DPC queue;
 //! - `expiry`: clock ticks and timers;
 //! - `halt`: bug checks and other ends;
+//! - `worker`: the threads that run work items;
 //! - `run`: the loop outside all coroutines.
 
 pub(crate) mod dispatch;
@@ -18,3 +20,5 @@ pub(crate) mod point;
 pub(crate) mod recording;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod thread;
+pub(crate) mod worker;

@@ -12,7 +12,7 @@ use super::{
     recording::Decision,
 };
 use crate::{
-    kernel::processor::Activity,
+    kernel::{processor::Activity, thread::NO_THREAD},
     trace::event::What,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -40,13 +40,7 @@ impl Machine {
         }
         let config = self.config.get();
         if self.clock.steps() > config.step_limit {
-            let cpu = self.cpu();
-            self.halt(Stop::StepLimit {
-                steps: config.step_limit,
-                processor: self.current.get(),
-                irql: cpu.irql.get(),
-                in_dpc: cpu.in_dpc.get(),
-            });
+            self.halt(self.step_limit());
         }
         self.attend_clock();
         self.take_interrupts();
@@ -60,21 +54,53 @@ impl Machine {
 
     /// Asks the schedule who runs, and switches.
     fn ask(&self) {
+        let context = self.cpu().context.get();
         let target = self.decide();
-        if target != self.current.get() {
+        if target != self.current.get() || self.cpu().context.get() != context {
             self.switch_to(target);
         }
     }
 
-    /// Which of the runnable processors, of which there is at least one, runs next. Sets its slice.
+    /// Which of the runnable processors, of which there is at least one, runs next, and which of its threads. Sets its slice.
     pub(crate) fn decide(&self) -> usize {
         let runnable = self.runnable.get();
         self.clock.settle();
         if runnable.is_power_of_two() {
+            let only = runnable.trailing_zeros() as usize;
+            if self.processor(only).ready.get() != 0 {
+                return self.decide_alone(only);
+            }
             self.clock.set_slice(u64::MAX);
             self.not_asked();
-            return runnable.trailing_zeros() as usize;
+            return only;
         }
+        let processor = self.run_next(runnable);
+        if self.processor(processor).ready.get() != 0 {
+            self.arrange(processor);
+        }
+        processor
+    }
+
+    /// As [`Machine::decide`], where one processor is runnable and threads are ready on it.
+    #[cold]
+    fn decide_alone(&self, only: usize) -> usize {
+        let vacant = self.processor(only).context.get() == NO_THREAD;
+        if vacant {
+            self.arrange(only);
+        }
+        if self.processor(only).ready.get() == 0 {
+            self.clock.set_slice(u64::MAX);
+            return only;
+        }
+        let processor = self.run_next(1 << only);
+        if !vacant {
+            self.arrange(only);
+        }
+        processor
+    }
+
+    /// Which of these processors the schedule lets run. Sets its slice.
+    fn run_next(&self, runnable: u64) -> usize {
         let decision = self.ask_schedule(runnable);
         match decision {
             Ok((processor, points)) => {
@@ -113,21 +139,22 @@ impl Machine {
         self.put_stop(stop);
     }
 
-    /// Gives control to another processor, or to the loop outside; returns when this one goes on. Its interrupts are taken.
-    fn switch_to(&self, target: usize) {
-        let me = self.current.get();
+    /// Gives control to another processor or thread, or to the loop outside; returns when this one goes on, which a thread that
+    /// has waited may do on another processor. Its interrupts are taken.
+    pub(crate) fn switch_to(&self, target: usize) {
         self.next.set(target);
         self.suspend();
         if self.tracing.get() {
-            self.record(What::Switch { to: me });
+            self.record(What::Switch { to: self.current.get() });
         }
         self.take_interrupts();
     }
 
     /// Leaves the coroutine until it is resumed.
     pub(crate) fn suspend(&self) {
-        let yielder = self.yielders.get(self.current.get()).map_or(core::ptr::null(), core::cell::Cell::get);
-        // SAFETY: the current processor's coroutine is the caller's; its yielder lives as long as its body runs.
+        let yielder = self.yielder.get();
+        // SAFETY: the caller runs on the coroutine whose yielder this is: the loop outside sets it before each resumption, and a
+        // coroutine that begins sets its own; it lives as long as the coroutine's body runs.
         if let Some(yielder) = unsafe { yielder.as_ref() } {
             yielder.suspend(());
         }
@@ -148,8 +175,12 @@ impl Machine {
             return;
         }
         self.runnable.set(after);
+        self.contend();
+    }
+
+    /// Somebody else can run. Where the running thread was alone, from now on there is somebody to ask about.
+    pub(crate) fn contend(&self) {
         if self.clock.slice() == u64::MAX {
-            // The running processor was alone: from now on there is somebody to ask about.
             self.clock.settle();
             self.clock.set_slice(0);
             self.regrant();

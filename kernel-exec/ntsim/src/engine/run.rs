@@ -3,48 +3,83 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null};
 
 use corosensei::{Coroutine, stack::DefaultStack};
 
 use super::machine::{Machine, NOBODY, Suspend, activate};
 use crate::{
-    kernel::processor::Activity,
+    kernel::{
+        processor::Activity,
+        thread::{IDLE, NO_THREAD, SYSTEM, State},
+    },
     trace::event::What,
-    verifier::{bugcheck::irql_name, stop::Stop, violation},
+    verifier::stop::Stop,
 };
 
 /// A program: what a thread at PASSIVE_LEVEL executes.
 pub type Program = Box<dyn FnOnce()>;
+
+/// What a coroutine is to do.
+#[derive(Default)]
+pub(crate) enum Job {
+    /// To run what is in its processor's DPC queue.
+    #[default]
+    Idle,
+    /// To be the program's thread, and then to run what is in the DPC queue.
+    Program(Program),
+    /// To be this system thread.
+    Thread(usize),
+}
 
 type Thread = Coroutine<(), (), (), DefaultStack>;
 
 /// Bytes of a coroutine's stack.
 const STACK: usize = 256 << 10;
 
-/// One processor's coroutine and what it is to begin with.
+/// One thread's coroutine and what it is to begin with.
 ///
-/// A coroutine outlives its program: between two it is suspended in [`Machine::serve`], with nothing on its stack that
-/// would have to be dropped `[R1]`.
-#[derive(Default)]
+/// A processor's coroutine outlives its program: between two it is suspended in [`Machine::serve`], with nothing on its stack
+/// that would have to be dropped `[R1]`. That of a system thread is given up when the thread has ended: it is suspended in
+/// [`Machine::stay`], and no frame on its stack is ever entered again `[R2]`.
 struct Slot {
     thread: Option<Thread>,
+    /// How the coroutine gives up control; null before it has begun.
+    yielder: *const Suspend,
     /// It is in the middle of something.
     busy: bool,
     program: Option<Program>,
 }
 
-/// The coroutines of a simulation, and stacks that are not in use.
+impl Default for Slot {
+    fn default() -> Self {
+        Self { thread: None, yielder: null(), busy: false, program: None }
+    }
+}
+
+/// The coroutines of a simulation by the context of their thread, and stacks that are not in use.
 #[derive(Default)]
 pub(crate) struct Threads {
     slots: Vec<Slot>,
     stacks: Vec<DefaultStack>,
+    /// Threads wait beyond the run that is over.
+    waiting: bool,
+}
+
+/// What a coroutine that gave up control has done.
+enum Ended {
+    /// Not all that it had to do.
+    Not,
+    /// All, which was a program or was not.
+    Served { was_program: bool },
+    /// It was a system thread, which has ended.
+    Thread,
 }
 
 /// When a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// Programs have returned, no DPC is queued, no timer is set.
+    /// Programs have returned, no DPC is queued, no timer is set; system threads have ended or wait for what cannot happen.
     Quiet,
     /// Programs have returned.
     Returned,
@@ -84,7 +119,9 @@ impl Threads {
             if let Some(slot) = self.slots.get_mut(processor) {
                 slot.program = Some(program);
             }
-            kernel.processor(processor).activity.set(Activity::Live);
+            let cpu = kernel.processor(processor);
+            cpu.activity.set(Activity::Live);
+            cpu.context.set(processor);
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
         kernel.unloading.set(until == Until::Returned);
@@ -94,7 +131,16 @@ impl Threads {
         kernel.inside.set(false);
         kernel.clock.settle();
         running.finished = outcome.is_ok() && until == Until::Quiet;
+        running.threads.waiting = !kernel.kernel.borrow().waits.all().is_empty();
         outcome
+    }
+
+    /// Gives up threads that an earlier run has left waiting: the machine has been reset.
+    pub(crate) fn reset(&mut self) {
+        if self.waiting {
+            self.waiting = false;
+            self.abandon();
+        }
     }
 
     fn drive(
@@ -117,31 +163,40 @@ impl Threads {
                 return Err(stop);
             }
             target = match ended {
-                None => Some(kernel.next.get()).filter(|next| *next != NOBODY),
-                Some(was_program) => {
+                Ended::Not => Some(kernel.next.get()).filter(|next| *next != NOBODY),
+                Ended::Served { was_program } => {
                     *left -= usize::from(was_program);
                     if *left == 0 && until == Until::Returned {
                         return Ok(());
                     }
                     None
                 }
+                Ended::Thread => None,
             };
             if target.is_none() {
                 target = kernel.next_or_idle()?;
                 kernel.regrant();
             }
         }
-        if *left == 0 { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
+        if *left == 0 && !kernel.spins() { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
     }
 
-    /// Lets a processor go on until it gives up control. When it has nothing more to do: whether it had a program.
-    fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Option<bool> {
-        let slot = self.slots.get_mut(processor)?;
+    /// Lets a processor go on until it gives up control.
+    fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Ended {
         // SAFETY: the run borrows the machine.
         let kernel = unsafe { machine.as_ref() };
+        let context = self.context(kernel, processor);
+        if context >= self.slots.len() {
+            self.slots.resize_with(context + 1, Slot::default);
+        }
+        let Some(slot) = self.slots.get_mut(context) else { return Ended::Not };
         if !slot.busy {
             slot.busy = true;
-            kernel.job.replace(slot.program.take());
+            kernel.job.set(match slot.program.take() {
+                Some(program) => Job::Program(program),
+                None if context >= SYSTEM => Job::Thread(context),
+                None => Job::Idle,
+            });
         }
         let stacks = &mut self.stacks;
         let thread = slot.thread.get_or_insert_with(|| {
@@ -151,12 +206,39 @@ impl Threads {
                 unsafe { machine.as_ref() }.serve(yielder)
             })
         });
+        kernel.yielder.set(slot.yielder);
         thread.resume(());
-        if !kernel.served.replace(false) {
-            return None;
+        slot.yielder = kernel.yielder.get();
+        if kernel.served.replace(false) {
+            slot.busy = false;
+            return Ended::Served { was_program: kernel.retire(processor, context) };
         }
-        slot.busy = false;
-        Some(kernel.retire(processor))
+        if kernel.ended.replace(false) {
+            if let Some(mut thread) = slot.thread.take() {
+                if !thread.done() {
+                    // SAFETY: the thread has ended [R2].
+                    unsafe { thread.force_reset() };
+                }
+                self.stacks.push(thread.into_stack());
+            }
+            *slot = Slot::default();
+            return Ended::Thread;
+        }
+        Ended::Not
+    }
+
+    /// The context that a processor goes on with: its thread, or, where it has none, one for its DPCs: the program's coroutine
+    /// if that is free, else the idle thread's.
+    fn context(&self, kernel: &Machine, processor: usize) -> usize {
+        let cpu = kernel.processor(processor);
+        let context = cpu.context.get();
+        if context != NO_THREAD {
+            return context;
+        }
+        let home_is_busy = self.slots.get(processor).is_some_and(|slot| slot.busy);
+        let context = if home_is_busy { IDLE + processor } else { processor };
+        cpu.context.set(context);
+        context
     }
 
     /// Gives up all coroutines, where they are. What is on their stacks is leaked, as on a machine that has stopped.
@@ -169,12 +251,13 @@ impl Threads {
             }
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
-                    // SAFETY: between two programs [R1], or in a run that has stopped: then nothing refers to the frames
-                    // but the kernel, which forgets them at its reset, and values on them are leaked, not dropped.
+                    // SAFETY: between two programs [R1], or in a run or a simulation that is over: then nothing refers to
+                    // the frames but the kernel, which forgets them at its reset, and values on them are leaked, not dropped.
                     unsafe { thread.force_reset() };
                 }
                 self.stacks.push(thread.into_stack());
             }
+            slot.yielder = null();
         }
     }
 }
@@ -193,10 +276,7 @@ fn new_stack() -> DefaultStack {
 impl Machine {
     /// What a coroutine does: one job after the other.
     fn serve(&self, yielder: &Suspend) {
-        let me = self.current.get();
-        if let Some(cell) = self.yielders.get(me) {
-            cell.set(core::ptr::from_ref(yielder));
-        }
+        self.yielder.set(core::ptr::from_ref(yielder));
         loop {
             let job = self.job.take();
             self.execute(job);
@@ -205,14 +285,15 @@ impl Machine {
         }
     }
 
-    /// A job: the program, if there is one, then the DPCs that were held off.
-    fn execute(&self, program: Option<Program>) {
+    /// A job: the program or thread, if there is one, then the DPCs that were held off.
+    fn execute(&self, job: Job) {
         let me = self.current.get();
         self.cpu().activity.set(Activity::Live);
         self.take_interrupts();
-        let Some(program) = program else {
-            self.idle_drain();
-            return;
+        let program = match job {
+            Job::Idle => return self.idle_drain(),
+            Job::Thread(thread) => self.run_thread(thread),
+            Job::Program(program) => program,
         };
         self.programs.set(self.programs.get() | 1 << me);
         if self.tracing.get() {
@@ -222,16 +303,23 @@ impl Machine {
         if self.tracing.get() {
             self.record(What::ProgramEnd);
         }
-        let irql = self.irql();
-        if irql != 0 {
-            let parameter = u64::from(irql) << 16 | 2;
-            let rule =
-                alloc::format!("a program returned at IRQL {irql} ({}), not PASSIVE_LEVEL", irql_name(irql));
-            self.bug_check(violation(0xC8, [parameter, 0, 0, 0], rule));
-        }
+        self.check_thread_end(me, "program");
+        self.end_program(me);
         if !self.unloading.get() {
             self.idle_drain();
         }
+    }
+
+    /// Whoever waits for a program's thread has waited long enough.
+    fn end_program(&self, context: usize) {
+        let mut kernel = self.kernel.borrow_mut();
+        if !kernel.threads.used() {
+            return;
+        }
+        kernel.threads.update(context, |thread| thread.state = State::Ended);
+        let address = kernel.threads.identity(context);
+        drop(kernel);
+        self.checked(self.signal(address));
     }
 
     /// Runs what is in the queue of a processor that has nothing else to do.
@@ -241,18 +329,20 @@ impl Machine {
         }
     }
 
-    /// A processor has nothing more to do; whether it had a program.
-    fn retire(&self, processor: usize) -> bool {
-        let cpu = self.processor(processor);
-        cpu.activity.set(Activity::Idle);
-        self.make_unrunnable(processor);
+    /// A processor's context has nothing more to do; whether it was a program's.
+    fn retire(&self, processor: usize, context: usize) -> bool {
+        self.vacate(processor);
+        if context != processor {
+            return false;
+        }
         let bit = 1 << processor;
         let was_program = self.programs.get() & bit != 0;
         self.programs.set(self.programs.get() & !bit);
         was_program
     }
 
-    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either.
+    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either; periodic ones
+    /// count only while there are programs that may wait for them.
     fn next_or_idle(&self) -> Result<Option<usize>, Stop> {
         loop {
             if let Err(violation) = self.expire() {
@@ -268,10 +358,17 @@ impl Machine {
                 }
                 return Ok(Some(next));
             }
-            let next = self.kernel.borrow().timers.next();
-            let Some(tick) = next else { return Ok(None) };
+            let kernel = self.kernel.borrow();
+            let next = kernel.timers.next();
+            let enough = self.programs.get() == 0 && kernel.timers.all_periodic();
+            drop(kernel);
+            let Some(tick) = next.filter(|_| !enough) else { return Ok(None) };
             let by = tick.saturating_sub(self.clock.now());
             self.clock.skip(by);
+            self.jumps.set(self.jumps.get() + 1);
+            if self.jumps.get().saturating_add(self.clock.steps()) > self.config.get().step_limit {
+                return Err(self.step_limit());
+            }
             if self.tracing.get() {
                 self.record(What::TimeSkipped { by });
             }

@@ -7,6 +7,8 @@ use core::cell::Cell;
 
 /// Ticks of the clock interrupt, in 100-ns units: 64 a second.
 pub(crate) const TICK: u64 = 156_250;
+/// A millisecond, in 100-ns units.
+pub(crate) const MILLISECOND: u64 = 10_000;
 
 /// The clock.
 #[derive(Debug, Default)]
@@ -24,10 +26,13 @@ pub(crate) struct Clock {
     step_time: Cell<u64>,
     /// Ticks are at this time and every [`TICK`] from it; none: not chosen yet.
     phase: Cell<Option<u64>>,
+    /// What the system clock showed when the simulation began; less than nothing where it was set back far enough.
+    system_base: Cell<i128>,
 }
 
 impl Clock {
     pub(crate) fn reset(&self, step_time: u64) {
+        self.system_base.set(0);
         self.left.set(0);
         self.granted.set(0);
         self.steps.set(0);
@@ -56,6 +61,22 @@ impl Clock {
     /// Virtual time in 100-ns units.
     pub(crate) fn now(&self) -> u64 {
         self.base.get().saturating_add(self.steps().saturating_mul(self.step_time.get()))
+    }
+
+    /// What the system clock shows.
+    pub(crate) fn system_time(&self) -> u64 {
+        u64::try_from(self.system_base.get() + i128::from(self.now())).unwrap_or(0)
+    }
+
+    /// Sets the system clock, which from then on goes as this one.
+    pub(crate) fn set_system_time(&self, time: u64) {
+        self.system_base.set(i128::from(time) - i128::from(self.now()));
+    }
+
+    /// The time by this clock at which the system clock shows `system`.
+    pub(crate) fn time_of(&self, system: u64) -> u64 {
+        let time = i128::from(system) - self.system_base.get();
+        u64::try_from(time.max(0)).unwrap_or(u64::MAX)
     }
 
     /// Moves the clock on without a step.

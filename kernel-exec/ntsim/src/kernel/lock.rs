@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 pub(crate) struct Held {
     pub(crate) address: usize,
     pub(crate) processor: usize,
+    /// The address of the queue handle it was acquired with, or 0.
+    pub(crate) handle: usize,
 }
 
 /// All held locks.
@@ -27,9 +29,14 @@ impl Locks {
         self.held.iter().rev().find(|held| held.address == address).map(|held| held.processor)
     }
 
+    /// The queue handle that a held lock was acquired with, or 0.
+    pub(crate) fn handle(&self, address: usize) -> usize {
+        self.held.iter().rev().find(|held| held.address == address).map_or(0, |held| held.handle)
+    }
+
     /// Notes that a processor has acquired a lock that was free.
-    pub(crate) fn acquire(&mut self, address: usize, processor: usize) {
-        self.held.push(Held { address, processor });
+    pub(crate) fn acquire(&mut self, held: Held) {
+        self.held.push(held);
     }
 
     /// Notes that a lock has been released.

@@ -2,11 +2,20 @@
 #![deny(unsafe_code)]
 
 pub(crate) mod clock;
+pub(crate) mod device;
 pub(crate) mod dpc;
+pub(crate) mod irp;
 pub(crate) mod lock;
+pub(crate) mod lookaside;
+pub(crate) mod mutex;
+pub(crate) mod order;
 pub(crate) mod pool;
 pub(crate) mod processor;
+pub(crate) mod tag;
+pub(crate) mod thread;
 pub(crate) mod timer;
+pub(crate) mod wait;
+pub(crate) mod work;
 
 /// Everything that needs a mutable borrow. What is asked for at every preemption point lives in cells instead: see
 /// [`processor::Processor`] and [`clock::Clock`].
@@ -15,15 +24,43 @@ pub(crate) struct Kernel {
     pub(crate) dpcs: dpc::Queues,
     pub(crate) timers: timer::Timers,
     pub(crate) locks: lock::Locks,
+    pub(crate) threads: thread::Threads,
+    pub(crate) waits: wait::Waits,
+    pub(crate) mutexes: mutex::Mutexes,
+    pub(crate) order: order::Order,
+    pub(crate) tags: tag::Tags,
+    pub(crate) lookaside: lookaside::Lists,
+    pub(crate) irps: irp::Irps,
+    pub(crate) work: work::Work,
+    pub(crate) devices: device::Devices,
     pub(crate) pool: pool::Pool,
 }
 
 impl Kernel {
+    /// Whether there may be objects in pool that must not be freed, besides DPCs, timers and spin locks.
+    pub(crate) fn has_objects(&self) -> bool {
+        !self.waits.all().is_empty()
+            || !self.mutexes.held().is_empty()
+            || !self.tags.is_empty()
+            || !self.lookaside.is_empty()
+            || !self.order.is_empty()
+            || self.work.is_used()
+    }
+
     /// As new, for `processors` processors; keeps its memory.
     pub(crate) fn reset(&mut self, processors: usize) {
         self.dpcs.reset(processors);
         self.timers.reset();
         self.locks.reset();
+        self.threads.reset();
+        self.waits.reset();
+        self.mutexes.reset();
+        self.order.reset();
+        self.tags.reset();
+        self.lookaside.reset();
+        self.irps.reset();
+        self.work.reset();
+        self.devices.reset();
         self.pool.reset();
     }
 }

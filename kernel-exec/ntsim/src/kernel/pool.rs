@@ -26,6 +26,8 @@ pub(crate) struct Block {
     /// Counts allocations from 0, in the whole simulation.
     pub(crate) number: u32,
     pub(crate) paged: bool,
+    /// It is the kernel's own: an object that has a function of its own to free it.
+    pub(crate) kernel: bool,
     pub(crate) live: bool,
     /// The processor that freed it.
     pub(crate) freed_by: usize,
@@ -106,6 +108,7 @@ impl Pool {
         size: usize,
         tag: u32,
         paged: bool,
+        kernel: bool,
         align: usize,
     ) -> Option<(Block, Place)> {
         let room = size.checked_next_multiple_of(GRAIN)?;
@@ -116,6 +119,7 @@ impl Pool {
             tag,
             number: self.allocations,
             paged,
+            kernel,
             live: true,
             freed_by: 0,
             freed_at: 0,
@@ -179,8 +183,8 @@ mod tests {
     #[test]
     fn blocks_are_apart_by_a_guard() {
         let mut pool = pool();
-        let (first, _) = pool.allocate(20, 1, false, 16).unwrap();
-        let (second, _) = pool.allocate(20, 1, false, 16).unwrap();
+        let (first, _) = pool.allocate(20, 1, false, false, 16).unwrap();
+        let (second, _) = pool.allocate(20, 1, false, false, 16).unwrap();
         assert_eq!(second.offset, first.offset + 32 + GUARD);
         assert_eq!(pool.find(first.offset + 19).unwrap().number, 0);
         assert!(pool.find(first.offset + 20).is_none());
@@ -189,20 +193,20 @@ mod tests {
     #[test]
     fn freed_memory_is_reused_only_when_the_arena_is_used_up() {
         let mut pool = pool();
-        let (first, _) = pool.allocate(PAGE, 1, false, PAGE).unwrap();
+        let (first, _) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
         pool.free(first.offset, 0, 0);
-        let (second, place) = pool.allocate(PAGE, 1, false, PAGE).unwrap();
+        let (second, place) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
         assert_ne!(first.offset, second.offset);
         assert!(matches!(place, Place::Fresh { .. }));
         while pool.top() + 2 * PAGE + GUARD <= ARENA {
-            pool.allocate(PAGE, 1, false, PAGE).unwrap();
+            pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
         }
-        let (last, place) = pool.allocate(PAGE, 1, false, PAGE).unwrap();
+        let (last, place) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
         if place == Place::Reused {
             assert_eq!(last.offset, first.offset);
         } else {
-            assert_eq!(pool.allocate(PAGE, 1, false, PAGE).unwrap().0.offset, first.offset);
+            assert_eq!(pool.allocate(PAGE, 1, false, false, PAGE).unwrap().0.offset, first.offset);
         }
-        assert!(pool.allocate(PAGE, 1, false, PAGE).is_none());
+        assert!(pool.allocate(PAGE, 1, false, false, PAGE).is_none());
     }
 }

@@ -2,13 +2,15 @@
 
 use core::cell::Cell;
 
+use super::thread::NO_THREAD;
+
 /// What a processor's thread of execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Activity {
-    /// Nothing: no program; runnable only for its DPC queue.
+    /// Nothing: no thread runs; runnable only for its DPC queue and for threads that are ready.
     #[default]
     Idle,
-    /// Runs a program, or DPCs from idleness.
+    /// Runs a thread, or DPCs from idleness.
     Live,
     /// Waits for the spin lock at this address.
     Waiting(usize),
@@ -19,6 +21,10 @@ pub(crate) enum Activity {
 pub(crate) struct Processor {
     pub(crate) irql: Cell<u8>,
     pub(crate) activity: Cell<Activity>,
+    /// The context that runs on it, or [`NO_THREAD`].
+    pub(crate) context: Cell<usize>,
+    /// How many threads are ready on it.
+    pub(crate) ready: Cell<usize>,
     /// A DPC interrupt has been requested: it is delivered as soon as IRQL is below DISPATCH_LEVEL.
     pub(crate) interrupt: Cell<bool>,
     /// Entries of its DPC queue.
@@ -27,6 +33,8 @@ pub(crate) struct Processor {
     pub(crate) late_since: Cell<u64>,
     /// It is in a DPC routine.
     pub(crate) in_dpc: Cell<bool>,
+    /// The number of the insertion that the routine runs for.
+    pub(crate) dpc_number: Cell<u64>,
     /// When the current drain of the DPC queue began, and the current routine.
     pub(crate) drain_start: Cell<u64>,
     pub(crate) dpc_start: Cell<u64>,
@@ -39,10 +47,13 @@ impl Processor {
         Self {
             irql: Cell::new(0),
             activity: Cell::new(Activity::Idle),
+            context: Cell::new(NO_THREAD),
+            ready: Cell::new(0),
             interrupt: Cell::new(false),
             queued: Cell::new(0),
             late_since: Cell::new(0),
             in_dpc: Cell::new(false),
+            dpc_number: Cell::new(0),
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
             draining: Cell::new(false),
@@ -53,6 +64,8 @@ impl Processor {
     pub(crate) fn reset(&self) {
         self.irql.set(0);
         self.activity.set(Activity::Idle);
+        self.context.set(NO_THREAD);
+        self.ready.set(0);
         self.interrupt.set(false);
         self.queued.set(0);
         self.late_since.set(0);

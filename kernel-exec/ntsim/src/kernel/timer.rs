@@ -1,4 +1,4 @@
-//! Set timers, by when they expire.
+//! Set timers, and the time-outs of waits, by when they expire.
 
 extern crate alloc;
 
@@ -11,15 +11,23 @@ pub(crate) struct Key {
     pub(crate) sequence: u64,
 }
 
-/// A set timer.
+/// A set timer, or the time-out of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The KTIMER's address.
+    /// The KTIMER's address, or that of the thread that waits.
     pub(crate) address: usize,
+    /// The thread whose wait ends then; none: it is a timer.
+    pub(crate) thread: Option<usize>,
     /// The KDPC's address, or 0.
     pub(crate) dpc: usize,
     /// The processor that set it: its DPC runs there unless it targets another.
     pub(crate) processor: usize,
+    /// Its period in milliseconds, or 0.
+    pub(crate) period: u32,
+    /// How much later than due it may expire, in milliseconds.
+    pub(crate) tolerance: u32,
+    /// It is due when the system clock shows this.
+    pub(crate) absolute: Option<u64>,
 }
 
 /// The timer queue.
@@ -27,6 +35,8 @@ pub(crate) struct Entry {
 pub(crate) struct Timers {
     set: BTreeMap<Key, Entry>,
     sequence: u64,
+    /// How many of them are periodic.
+    periodic: usize,
 }
 
 impl Timers {
@@ -35,11 +45,13 @@ impl Timers {
             self.set.clear();
         }
         self.sequence = 0;
+        self.periodic = 0;
     }
 
     /// Sets a timer that is not set.
     pub(crate) fn insert(&mut self, tick: u64, entry: Entry) -> Key {
         self.sequence += 1;
+        self.periodic += usize::from(entry.period != 0);
         let key = Key { tick, sequence: self.sequence };
         self.set.insert(key, entry);
         key
@@ -50,7 +62,9 @@ impl Timers {
         if self.set.get(&key)?.address != address {
             return None;
         }
-        self.set.remove(&key)
+        let entry = self.set.remove(&key)?;
+        self.periodic -= usize::from(entry.period != 0);
+        Some(entry)
     }
 
     /// Removes the first timer that has expired at `now`.
@@ -59,7 +73,20 @@ impl Timers {
         if key.tick > now {
             return None;
         }
-        self.set.pop_first()
+        let (key, entry) = self.set.pop_first()?;
+        self.periodic -= usize::from(entry.period != 0);
+        Some((key, entry))
+    }
+
+    /// Whether all that are set, if any, are periodic.
+    pub(crate) fn all_periodic(&self) -> bool {
+        self.periodic == self.set.len()
+    }
+
+    /// Those that follow the system clock.
+    pub(crate) fn absolute(&self) -> alloc::vec::Vec<(Key, Entry)> {
+        let absolute = self.set.iter().filter(|(_, entry)| entry.absolute.is_some());
+        absolute.map(|(key, entry)| (*key, *entry)).collect()
     }
 
     /// When the next timer expires.
@@ -75,6 +102,6 @@ impl Timers {
 
     /// The first set timer of all.
     pub(crate) fn any(&self) -> Option<Entry> {
-        self.set.values().next().copied()
+        self.set.values().find(|entry| entry.thread.is_none()).copied()
     }
 }

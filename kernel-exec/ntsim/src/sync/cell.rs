@@ -12,7 +12,8 @@ use crate::{
 ///
 /// An access begins, lets itself be preempted, runs the closure, and ends. Where another access of another processor is going on
 /// meanwhile, and one of the two is mutable, the run ends with a failure of oracle `data race`; where both are this processor's
-/// (a DPC on top of a thread, or a closure in a closure), `aliasing`. Outside runs nothing is checked and nothing costs anything.
+/// (a DPC or another of its threads on top of a thread, or a closure in a closure), `aliasing`. Outside runs nothing is checked and
+/// nothing costs anything.
 #[derive(Debug, Default)]
 pub struct UnsafeCell<T: ?Sized> {
     state: State,
@@ -22,10 +23,12 @@ pub struct UnsafeCell<T: ?Sized> {
 /// The accesses that are going on.
 #[derive(Debug, Default)]
 struct State {
-    /// A bit for each processor that reads.
+    /// A bit for each processor that reads; cleared where one of several of its threads has ended its access, so only a hint.
     readers: Cell<u64>,
     /// The simulation that the state is of: what an earlier one left behind does not count.
     epoch: Cell<u32>,
+    /// Reads that are going on.
+    reads: Cell<u16>,
     /// The processor that writes, plus one.
     writer: Cell<u8>,
 }
@@ -35,12 +38,16 @@ struct Access<'a> {
     state: &'a State,
     /// The reader's bit, or 0 where it was set already.
     reader: u64,
+    reads: bool,
     writer: bool,
 }
 
 impl Drop for Access<'_> {
     fn drop(&mut self) {
         self.state.readers.set(self.state.readers.get() & !self.reader);
+        if self.reads {
+            self.state.reads.set(self.state.reads.get().saturating_sub(1));
+        }
         if self.writer {
             self.state.writer.set(0);
         }
@@ -66,6 +73,7 @@ impl State {
     fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
             self.readers.set(0);
+            self.reads.set(0);
             self.writer.set(0);
         }
         if let Err(violation) = machine.check_memory(address, Use::Cell) {
@@ -78,7 +86,7 @@ impl State {
         let other = match (writer, mutable) {
             (Some(writer), _) => Some((writer, "with_mut")),
             (None, true) if others != 0 => Some((others.trailing_zeros() as usize, "with")),
-            (None, true) if readers != 0 => Some((me, "with")),
+            (None, true) if self.reads.get() != 0 => Some((me, "with")),
             _ => None,
         };
         if let Some((other, access)) = other {
@@ -86,10 +94,11 @@ impl State {
         }
         let access = if mutable {
             self.writer.set(me as u8 + 1);
-            Access { state: self, reader: 0, writer: true }
+            Access { state: self, reader: 0, reads: false, writer: true }
         } else {
             self.readers.set(readers | bit);
-            Access { state: self, reader: bit & !readers, writer: false }
+            self.reads.set(self.reads.get().saturating_add(1));
+            Access { state: self, reader: bit & !readers, reads: true, writer: false }
         };
         if machine.tracing.get() {
             began(machine, address, mutable);
@@ -117,7 +126,12 @@ impl<T> UnsafeCell<T> {
     /// A new cell.
     pub const fn new(value: T) -> Self {
         Self {
-            state: State { readers: Cell::new(0), epoch: Cell::new(0), writer: Cell::new(0) },
+            state: State {
+                readers: Cell::new(0),
+                epoch: Cell::new(0),
+                reads: Cell::new(0),
+                writer: Cell::new(0),
+            },
             value: core::cell::UnsafeCell::new(value),
         }
     }

@@ -12,7 +12,10 @@ use super::{
     name::Name,
     value::{Tag, Value},
 };
-use crate::verifier::{irql::Ddi, stop::Stop};
+use crate::{
+    kernel::thread::ThreadName,
+    verifier::{irql::Ddi, stop::Stop},
+};
 
 /// Something that happened, and where and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +72,46 @@ pub enum What {
     TimerExpired {
         /// The timer.
         object: Name,
+    },
+    /// A processor goes on with another thread than before.
+    Thread {
+        /// The processor.
+        processor: usize,
+        /// The thread.
+        thread: ThreadName,
+    },
+    /// A thread can run: it is new, or its wait is over.
+    ThreadReady {
+        /// The processor that it will run on.
+        processor: usize,
+        /// The thread.
+        thread: ThreadName,
+    },
+    /// A thread waits.
+    ThreadWait {
+        /// The thread.
+        thread: ThreadName,
+        /// The DDI that it is in; none: it is a worker thread that waits for work.
+        ddi: Option<Ddi>,
+        /// What it waits for.
+        objects: Vec<Name>,
+    },
+    /// A work item has left its queue and its routine is called.
+    WorkStart {
+        /// The work item.
+        item: Name,
+        /// Its routine.
+        routine: Name,
+    },
+    /// A work item's routine has returned.
+    WorkEnd {
+        /// The work item.
+        item: Name,
+    },
+    /// A thread has ended.
+    ThreadEnd {
+        /// The thread.
+        thread: ThreadName,
     },
     /// The processor waits for a spin lock.
     Wait {
@@ -188,6 +231,23 @@ impl Display for What {
             Self::DpcStart { dpc, routine } => write!(f, "DPC {dpc} starts, routine {routine}"),
             Self::DpcEnd { dpc } => write!(f, "DPC {dpc} ends"),
             Self::TimerExpired { object } => write!(f, "timer {object} expires"),
+            Self::Thread { processor, thread } => write!(f, "processor {processor} goes on with {thread}"),
+            Self::ThreadReady { processor, thread } => {
+                write!(f, "{thread} is ready on processor {processor}")
+            }
+            Self::ThreadWait { thread, ddi, objects } => {
+                match ddi {
+                    Some(ddi) => write!(f, "{thread} waits in {}", ddi.name())?,
+                    None => write!(f, "{thread} waits for work")?,
+                }
+                for (number, object) in objects.iter().enumerate() {
+                    write!(f, "{} {object}", if number == 0 { " for" } else { "," })?;
+                }
+                Ok(())
+            }
+            Self::WorkStart { item, routine } => write!(f, "work item {item} starts, routine {routine}"),
+            Self::WorkEnd { item } => write!(f, "work item {item} ends"),
+            Self::ThreadEnd { thread } => write!(f, "{thread} ends"),
             Self::Wait { ddi, object } => write!(f, "{} waits for {object}", ddi.name()),
             Self::Allocated { number, size, tag } => {
                 write!(f, "block{number}: {size} bytes, tag {}", Tag(*tag))

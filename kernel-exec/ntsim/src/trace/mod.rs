@@ -14,3 +14,5 @@ pub use mark::{Mark, MarkKind};
 pub use name::{Name, ParseNameError};
 pub use recorder::Trace;
 pub use value::Value;
+
+pub use crate::kernel::thread::ThreadName;

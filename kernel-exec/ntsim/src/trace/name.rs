@@ -10,6 +10,8 @@ use core::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::thread::ThreadName;
+
 /// An address, by a name that is the same in every process.
 ///
 /// As text: `null`, `block3`, `block3+0x40`, `pool+0x80`, `object7`, `0x7f0012345678`.
@@ -31,6 +33,8 @@ pub enum Name {
         /// Bytes from the arena's start.
         offset: usize,
     },
+    /// What stands for a thread.
+    Thread(ThreadName),
     /// Elsewhere: its number in the order of first appearance in the trace.
     Object(u32),
     /// Elsewhere, and nothing was traced: the address itself.
@@ -44,6 +48,7 @@ impl Display for Name {
             Self::Block { number, offset: 0 } => write!(f, "block{number}"),
             Self::Block { number, offset } => write!(f, "block{number}+{offset:#x}"),
             Self::Pool { offset } => write!(f, "pool+{offset:#x}"),
+            Self::Thread(thread) => thread.fmt(f),
             Self::Object(number) => write!(f, "object{number}"),
             Self::Address(address) => write!(f, "{address:#x}"),
         }

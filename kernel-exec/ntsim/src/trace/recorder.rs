@@ -10,7 +10,7 @@ use super::{
     name::Name,
     value::Value,
 };
-use crate::{engine::machine::Machine, verifier::irql::Ddi};
+use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::irql::Ddi};
 
 /// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is set.
 ///
@@ -76,6 +76,9 @@ impl Machine {
                 Some(block) => Name::Block { number: block.number, offset: offset - block.offset },
                 None => Name::Pool { offset },
             };
+        }
+        if let Some(context) = self.kernel.borrow().threads.find(address) {
+            return Name::Thread(ThreadName::of(context));
         }
         if !self.tracing.get() {
             return Name::Address(address);

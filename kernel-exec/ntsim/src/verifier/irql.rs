@@ -6,92 +6,156 @@ use super::{Checked, bugcheck::irql_name, violation};
 
 extern crate alloc;
 
-/// A DDI of the simulated kernel.
-#[expect(missing_docs, reason = "the names are the kernel's, and each function has its page")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Ddi {
-    KeGetCurrentIrql,
-    KfRaiseIrql,
-    KeRaiseIrqlToDpcLevel,
-    KeLowerIrql,
-    KeGetCurrentProcessorNumberEx,
-    KeQueryActiveProcessorCountEx,
-    KeInitializeDpc,
-    KeInsertQueueDpc,
-    KeRemoveQueueDpc,
-    KeSetImportanceDpc,
-    KeSetTargetProcessorDpcEx,
-    KeInitializeTimer,
-    KeInitializeTimerEx,
-    KeSetTimer,
-    KeSetTimerEx,
-    KeCancelTimer,
-    KeReadStateTimer,
-    KeQueryInterruptTimePrecise,
-    KeQueryPerformanceCounter,
-    KeInitializeSpinLock,
-    KeAcquireSpinLockRaiseToDpc,
-    KeReleaseSpinLock,
-    KeAcquireSpinLockAtDpcLevel,
-    KeReleaseSpinLockFromDpcLevel,
-    ExAllocatePool2,
-    ExFreePoolWithTag,
-    ExFreePool,
-    KeBugCheckEx,
-}
-
+const PASSIVE: u8 = 0;
+const APC: u8 = 1;
 const DISPATCH: u8 = 2;
 const ANY: u8 = 15;
 
+macro_rules! ddis {
+    ($($name:ident: $ceiling:expr,)*) => {
+        /// A DDI of the simulated kernel.
+        #[expect(missing_docs, reason = "the names are the kernel's, and each function has its page")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Ddi {
+            $($name,)*
+        }
+
+        impl Ddi {
+            /// The highest IRQL it may be called at. Some have rules of their own besides: spin locks, pool, waits.
+            pub const fn ceiling(self) -> u8 {
+                match self {
+                    $(Self::$name => $ceiling,)*
+                }
+            }
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+ddis! {
+    KeGetCurrentIrql: ANY,
+    KfRaiseIrql: ANY,
+    KeRaiseIrqlToDpcLevel: ANY,
+    KeLowerIrql: ANY,
+    KeGetCurrentProcessorNumberEx: ANY,
+    KeQueryActiveProcessorCountEx: ANY,
+    KeInitializeDpc: ANY,
+    KeQueryActiveGroupCount: ANY,
+    KeGetProcessorNumberFromIndex: ANY,
+    KeGetProcessorIndexFromNumber: ANY,
+    KeInitializeThreadedDpc: ANY,
+    KeInsertQueueDpc: ANY,
+    KeRemoveQueueDpc: ANY,
+    KeSetImportanceDpc: ANY,
+    KeSetTargetProcessorDpcEx: ANY,
+    KeInitializeTimer: DISPATCH,
+    KeInitializeTimerEx: DISPATCH,
+    KeSetTimer: DISPATCH,
+    KeSetTimerEx: DISPATCH,
+    KeCancelTimer: DISPATCH,
+    KeReadStateTimer: DISPATCH,
+    KeSetCoalescableTimer: DISPATCH,
+    KeFlushQueuedDpcs: PASSIVE,
+    KeQuerySystemTimePrecise: ANY,
+    KeQueryInterruptTimePrecise: ANY,
+    KeQueryPerformanceCounter: ANY,
+    KeInitializeSpinLock: ANY,
+    KeAcquireSpinLockRaiseToDpc: ANY,
+    KeTryToAcquireSpinLockAtDpcLevel: ANY,
+    KeReleaseSpinLock: ANY,
+    KeAcquireSpinLockAtDpcLevel: ANY,
+    KeReleaseSpinLockFromDpcLevel: ANY,
+    ExAllocatePool2: ANY,
+    ExAllocatePool3: ANY,
+    ExAllocatePoolWithTag: ANY,
+    ExFreePool2: ANY,
+    ExInitializeLookasideListEx: DISPATCH,
+    ExAllocateFromLookasideListEx: ANY,
+    ExFreeToLookasideListEx: ANY,
+    ExFlushLookasideListEx: DISPATCH,
+    ExDeleteLookasideListEx: DISPATCH,
+    ExFreePoolWithTag: ANY,
+    ExFreePool: ANY,
+    KeBugCheckEx: ANY,
+    KeGetCurrentThread: ANY,
+    PsCreateSystemThread: PASSIVE,
+    PsTerminateSystemThread: PASSIVE,
+    ObReferenceObjectByHandle: PASSIVE,
+    ObfReferenceObject: DISPATCH,
+    ObfDereferenceObject: DISPATCH,
+    ZwClose: PASSIVE,
+    KeInitializeEvent: ANY,
+    KeSetEvent: ANY,
+    KeResetEvent: DISPATCH,
+    KeClearEvent: DISPATCH,
+    KeReadStateEvent: DISPATCH,
+    KeInitializeSemaphore: ANY,
+    KeReleaseSemaphore: DISPATCH,
+    KeReadStateSemaphore: ANY,
+    KeInitializeMutex: ANY,
+    KeReleaseMutex: DISPATCH,
+    KeReadStateMutex: DISPATCH,
+    KeWaitForSingleObject: ANY,
+    KeWaitForMultipleObjects: ANY,
+    KeDelayExecutionThread: ANY,
+    KeAcquireInStackQueuedSpinLock: ANY,
+    KeReleaseInStackQueuedSpinLock: ANY,
+    KeAcquireInStackQueuedSpinLockAtDpcLevel: ANY,
+    KeReleaseInStackQueuedSpinLockFromDpcLevel: ANY,
+    ExInitializeRundownProtection: APC,
+    ExAcquireRundownProtection: DISPATCH,
+    ExReleaseRundownProtection: DISPATCH,
+    ExWaitForRundownProtectionRelease: ANY,
+    ExRundownCompleted: APC,
+    ExReInitializeRundownProtection: APC,
+    ExInitializeFastMutex: DISPATCH,
+    ExAcquireFastMutex: ANY,
+    ExTryToAcquireFastMutex: ANY,
+    ExReleaseFastMutex: ANY,
+    IoInitializeRemoveLockEx: PASSIVE,
+    IoAcquireRemoveLockEx: DISPATCH,
+    IoReleaseRemoveLockEx: DISPATCH,
+    IoReleaseRemoveLockAndWaitEx: PASSIVE,
+    IoCreateDevice: APC,
+    IoDeleteDevice: APC,
+    IoAllocateIrp: DISPATCH,
+    IoFreeIrp: DISPATCH,
+    IofCallDriver: ANY,
+    IofCompleteRequest: ANY,
+    IoMarkIrpPending: ANY,
+    IoGetCurrentIrpStackLocation: ANY,
+    IoGetNextIrpStackLocation: ANY,
+    IoSetCompletionRoutine: ANY,
+    IoCopyCurrentIrpStackLocationToNext: ANY,
+    IoSetCancelRoutine: ANY,
+    IoCancelIrp: ANY,
+    IoAcquireCancelSpinLock: ANY,
+    IoReleaseCancelSpinLock: ANY,
+    RtlInitUnicodeString: DISPATCH,
+    RtlCopyUnicodeString: DISPATCH,
+    RtlEqualUnicodeString: PASSIVE,
+    RtlCompareUnicodeString: PASSIVE,
+    RtlAppendUnicodeStringToString: PASSIVE,
+    MmGetSystemRoutineAddress: PASSIVE,
+    IoAllocateWorkItem: DISPATCH,
+    IoFreeWorkItem: DISPATCH,
+    IoInitializeWorkItem: ANY,
+    IoUninitializeWorkItem: ANY,
+    IoSizeofWorkItem: ANY,
+    IoQueueWorkItem: DISPATCH,
+    IoQueueWorkItemEx: DISPATCH,
+    ExInitializeWorkItem: ANY,
+    ExQueueWorkItem: DISPATCH,
+}
+
 impl Ddi {
-    /// The highest IRQL it may be called at. Spin locks and pool have rules of their own besides.
-    pub const fn ceiling(self) -> u8 {
-        match self {
-            Self::KeInitializeTimer
-            | Self::KeInitializeTimerEx
-            | Self::KeSetTimer
-            | Self::KeSetTimerEx
-            | Self::KeCancelTimer
-            | Self::KeReadStateTimer => DISPATCH,
-            _ => ANY,
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::KeGetCurrentIrql => "KeGetCurrentIrql",
-            Self::KfRaiseIrql => "KfRaiseIrql",
-            Self::KeRaiseIrqlToDpcLevel => "KeRaiseIrqlToDpcLevel",
-            Self::KeLowerIrql => "KeLowerIrql",
-            Self::KeGetCurrentProcessorNumberEx => "KeGetCurrentProcessorNumberEx",
-            Self::KeQueryActiveProcessorCountEx => "KeQueryActiveProcessorCountEx",
-            Self::KeInitializeDpc => "KeInitializeDpc",
-            Self::KeInsertQueueDpc => "KeInsertQueueDpc",
-            Self::KeRemoveQueueDpc => "KeRemoveQueueDpc",
-            Self::KeSetImportanceDpc => "KeSetImportanceDpc",
-            Self::KeSetTargetProcessorDpcEx => "KeSetTargetProcessorDpcEx",
-            Self::KeInitializeTimer => "KeInitializeTimer",
-            Self::KeInitializeTimerEx => "KeInitializeTimerEx",
-            Self::KeSetTimer => "KeSetTimer",
-            Self::KeSetTimerEx => "KeSetTimerEx",
-            Self::KeCancelTimer => "KeCancelTimer",
-            Self::KeReadStateTimer => "KeReadStateTimer",
-            Self::KeQueryInterruptTimePrecise => "KeQueryInterruptTimePrecise",
-            Self::KeQueryPerformanceCounter => "KeQueryPerformanceCounter",
-            Self::KeInitializeSpinLock => "KeInitializeSpinLock",
-            Self::KeAcquireSpinLockRaiseToDpc => "KeAcquireSpinLockRaiseToDpc",
-            Self::KeReleaseSpinLock => "KeReleaseSpinLock",
-            Self::KeAcquireSpinLockAtDpcLevel => "KeAcquireSpinLockAtDpcLevel",
-            Self::KeReleaseSpinLockFromDpcLevel => "KeReleaseSpinLockFromDpcLevel",
-            Self::ExAllocatePool2 => "ExAllocatePool2",
-            Self::ExFreePoolWithTag => "ExFreePoolWithTag",
-            Self::ExFreePool => "ExFreePool",
-            Self::KeBugCheckEx => "KeBugCheckEx",
-        }
-    }
-
     /// Bug check 0xC4/0xE5 where it is called above its ceiling.
     #[inline]
     pub(crate) fn check(self, irql: u8) -> Checked<()> {

@@ -5,7 +5,9 @@ extern crate alloc;
 use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
-use crate::{arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag};
+use crate::{
+    arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag, types::IO_WORKITEM,
+};
 
 /// What an address is used as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,14 @@ pub(crate) enum Use {
     Dpc,
     Timer,
     Lock,
+    Dispatcher,
+    WaitBlocks,
+    WorkItem,
+    ExWorkItem,
+    Rundown,
+    FastMutex,
+    RemoveLock,
+    Lookaside,
 }
 
 impl Use {
@@ -25,6 +35,13 @@ impl Use {
             Self::Dpc => "DPC",
             Self::Timer => "timer",
             Self::Lock => "spin lock",
+            Self::Dispatcher => "dispatcher object",
+            Self::WorkItem | Self::ExWorkItem => "work item",
+            Self::Rundown => "rundown protection",
+            Self::FastMutex => "fast mutex",
+            Self::RemoveLock => "remove lock",
+            Self::Lookaside => "lookaside list",
+            Self::WaitBlocks => "array of wait blocks",
         }
     }
 
@@ -32,8 +49,13 @@ impl Use {
     const fn size(self) -> usize {
         match self {
             Self::Dpc | Self::Timer => 64,
-            Self::Lock => 8,
-            Self::Atomic | Self::Cell => 1,
+            Self::Dispatcher => 24,
+            Self::WorkItem => size_of::<IO_WORKITEM>(),
+            Self::ExWorkItem | Self::RemoveLock => 32,
+            Self::FastMutex => 56,
+            Self::Lookaside => 96,
+            Self::Lock | Self::Rundown => 8,
+            Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
         }
     }
 }
@@ -87,11 +109,12 @@ impl Machine {
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
             }
-            (Memory::Paged, Use::Dpc | Use::Timer | Use::Lock) => {
-                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
-            }
-            (Memory::Paged, Use::Atomic | Use::Cell) if irql >= 2 => {
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) if irql < 2 => Ok(()),
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
+            }
+            (Memory::Paged, _) => {
+                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
             }
             (Memory::Live, _) if distance + used.size() > block.size => {
                 Err(bad(alloc::format!("{name} reaches beyond its block: {place}")))

@@ -18,6 +18,31 @@ const LOCK: &str = "address of the spin lock";
 pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
     let [first, ..] = parameters;
     match code {
+        0x0C => Entry {
+            name: "MAXIMUM_WAIT_OBJECTS_EXCEEDED",
+            parameters: [RESERVED; 4],
+            page: "bug-check-0xc--maximum-wait-objects-exceeded",
+        },
+        0x1E => Entry {
+            name: "KMODE_EXCEPTION_NOT_HANDLED",
+            parameters: ["the exception", "address of the code, if known", "parameter 0", "parameter 1"],
+            page: "bug-check-0x1e--kmode-exception-not-handled",
+        },
+        0xB8 => Entry {
+            name: "ATTEMPTED_SWITCH_FROM_DPC",
+            parameters: [
+                "address of the thread",
+                "address of the new thread",
+                "address of the stack",
+                RESERVED,
+            ],
+            page: "bug-check-0xb8--attempted-switch-from-dpc",
+        },
+        0x4000_008A => Entry {
+            name: "THREAD_TERMINATE_HELD_MUTEX",
+            parameters: ["address of the thread", "address of the mutex", RESERVED, RESERVED],
+            page: "bug-check-0x4000008a--thread-terminate-held-mutex",
+        },
         0x0A => Entry {
             name: "IRQL_NOT_LESS_OR_EQUAL",
             parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
@@ -37,6 +62,9 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             name: "BAD_POOL_CALLER",
             parameters: match first {
                 0x07 => ["0x7: freed twice", RESERVED, "the block's tag", "address of the block"],
+                0x9B => {
+                    ["0x9B: tag of zero", "pool type", "number of bytes", "address of the code, if known"]
+                }
                 0x0A => [
                     "0xA: wrong tag",
                     "address of the block",
@@ -107,6 +135,64 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
             page: "bug-check-0xd1--driver-irql-not-less-or-equal",
         },
+        0x35 => Entry {
+            name: "NO_MORE_IRP_STACK_LOCATIONS",
+            parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
+            page: "bug-check-0x35--no-more-irp-stack-locations",
+        },
+        0x44 => Entry {
+            name: "MULTIPLE_IRP_COMPLETE_REQUESTS",
+            parameters: ["address of the IRP", RESERVED, RESERVED, RESERVED],
+            page: "bug-check-0x44--multiple-irp-complete-requests",
+        },
+        0xC9 => Entry {
+            name: "DRIVER_VERIFIER_IOMANAGER_VIOLATION",
+            parameters: match first {
+                5 => [
+                    "5: IRQL changed in a dispatch routine",
+                    "address of the device",
+                    "IRQL before",
+                    "IRQL after",
+                ],
+                6 => ["6: completed as pending", "status", "address of the IRP", "0"],
+                7 => [
+                    "7: completed with a cancel routine",
+                    "address of the routine",
+                    "address of the IRP",
+                    "0",
+                ],
+                0x0E => ["0xE: completed above DISPATCH_LEVEL", IRQL, "address of the IRP", "0"],
+                0x10 => ["0x10: sent above DISPATCH_LEVEL", IRQL, RESERVED, RESERVED],
+                4 => ["4: no device", "address", "0", "0"],
+                0..0x200 => ["kind of violation", "address of the IRP", "0", "0"],
+                _ => ["kind of violation", "address of the code, if known", "address of the IRP", "0"],
+            },
+            page: "bug-check-0xc9--driver-verifier-iomanager-violation",
+        },
+        0xE1 => Entry {
+            name: "WORKER_THREAD_RETURNED_AT_BAD_IRQL",
+            parameters: [
+                "address of the routine",
+                "IRQL",
+                "parameter of the routine",
+                "address of the work item",
+            ],
+            page: "bug-check-0xe1--worker-thread-returned-at-bad-irql",
+        },
+        0xE4 => Entry {
+            name: "WORKER_INVALID",
+            parameters: match first {
+                0 => {
+                    ["0: queued item freed", "address of the item", "start of the block", "end of the block"]
+                }
+                1 => ["1: queued item queued again", "address of the item", "queue", "0"],
+                2 => ["2: queued I/O item freed", "address of the item", "address of the routine", "0"],
+                3 => ["3: item for no object", "address of the item", "address of the object", "0"],
+                6 => ["6: no queue", "address of the item", "queue", "0"],
+                _ => ["7: no item or no routine", "address of the item", "queue", "0"],
+            },
+            page: "bug-check-0xe4--worker-invalid",
+        },
         0x133 => Entry {
             name: "DPC_WATCHDOG_VIOLATION",
             parameters: match first {
@@ -118,7 +204,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         0x139 => Entry {
             name: "KERNEL_SECURITY_CHECK_FAILURE",
             parameters: [
-                "what failed (5 an argument, 7 fatal exit, 14 a reference count)",
+                "what failed (3 a list entry, 5 an argument, 7 fatal exit, 14 a reference count)",
                 "address of the trap frame",
                 "address of the exception record",
                 RESERVED,
@@ -148,6 +234,20 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
             ["0x31: lower to a higher or no IRQL", IRQL, "requested IRQL", "1: not allowed in a DPC routine"]
         }
         0x32 => ["0x32: KeReleaseSpinLock not at DISPATCH_LEVEL", IRQL, LOCK, "0"],
+        0x3B => [
+            "0x3B: wait at DISPATCH_LEVEL or above",
+            IRQL,
+            "address of the object",
+            "address of the time-out",
+        ],
+        0x3C => ["0x3C: no open handle", "handle", RESERVED, RESERVED],
+        0x3F => [
+            "0x3F: object without references",
+            "address of the object",
+            "1: referenced, -1: dereferenced",
+            RESERVED,
+        ],
+        0x80 => ["0x80: KeSetEvent above DISPATCH_LEVEL", IRQL, "address of the event", RESERVED],
         0x40 => ["0x40: KeAcquireSpinLockAtDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
         0x41 => ["0x41: KeReleaseSpinLockFromDpcLevel below DISPATCH_LEVEL", IRQL, LOCK, "0"],
         0x42 => ["0x42: spin lock acquired above DISPATCH_LEVEL", IRQL, LOCK, "0"],

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bugcheck::BugCheck;
+use crate::kernel::thread::ThreadName;
 
 /// An oracle's name.
 type Oracle = &'static str;
@@ -53,23 +54,27 @@ pub enum Stop {
         /// Whether it was in a DPC routine.
         in_dpc: bool,
     },
-    /// Nobody can go on.
+    /// Programs have not returned, and nobody can ever go on: no timer is set, no thread is ready.
     Deadlock {
         /// Who waits for whom.
         waits: Vec<Wait>,
     },
 }
 
-/// A processor that waits for a spin lock for ever.
+/// A processor that waits for a spin lock, or a thread that waits for objects, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
-    /// Who waits.
+    /// The processor that waits, or that the thread ran on last.
     pub processor: usize,
-    /// The spin lock's name, as in the trace.
+    /// The thread; none where a processor waits for a spin lock.
+    pub thread: Option<ThreadName>,
+    /// What it waits for: the spin lock's name, as in the trace, or the objects with their kinds.
     pub lock: String,
-    /// The processor that holds it.
+    /// The processor that holds the spin lock.
     pub holder: Option<usize>,
+    /// The thread that holds the mutex, or the first of several that is held.
+    pub holding_thread: Option<ThreadName>,
 }
 
 impl Stop {
@@ -84,10 +89,14 @@ impl Stop {
 
 impl Display for Wait {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "processor {} waits for spin lock {}", self.processor, self.lock)?;
-        match self.holder {
-            Some(holder) => write!(f, ", which processor {holder} holds"),
-            None => Ok(()),
+        match self.thread {
+            Some(thread) => write!(f, "{thread} waits for {}", self.lock)?,
+            None => write!(f, "processor {} waits for spin lock {}", self.processor, self.lock)?,
+        }
+        match (self.holder, self.holding_thread) {
+            (Some(holder), _) => write!(f, ", which processor {holder} holds"),
+            (None, Some(holder)) => write!(f, ", which {holder} holds"),
+            (None, None) => Ok(()),
         }
     }
 }

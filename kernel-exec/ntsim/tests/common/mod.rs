@@ -8,6 +8,11 @@
     reason = "tests say what they mean, helpers too"
 )]
 
+pub(crate) mod io;
+pub(crate) mod irps;
+pub(crate) mod locks;
+pub(crate) mod waiting;
+
 use core::{cell::RefCell, ptr::null_mut};
 use std::rc::Rc;
 
@@ -170,9 +175,18 @@ impl Timer {
         unsafe { ddi::KeSetTimer(self.0, LARGE_INTEGER { QuadPart: due }, dpc) != 0 }
     }
 
-    pub(crate) fn set_periodic(self, due: i64, period: i32) -> bool {
+    pub(crate) fn set_periodic(self, due: i64, period: i32, dpc: Option<Dpc>) -> bool {
+        let dpc = dpc.map_or(null_mut(), |dpc| dpc.dpc);
         // SAFETY: initialised.
-        unsafe { ddi::KeSetTimerEx(self.0, LARGE_INTEGER { QuadPart: due }, period, null_mut()) != 0 }
+        unsafe { ddi::KeSetTimerEx(self.0, LARGE_INTEGER { QuadPart: due }, period, dpc) != 0 }
+    }
+
+    pub(crate) fn set_coalescable(self, due: i64, period: u32, tolerance: u32) -> bool {
+        // SAFETY: initialised.
+        unsafe {
+            ddi::KeSetCoalescableTimer(self.0, LARGE_INTEGER { QuadPart: due }, period, tolerance, null_mut())
+                != 0
+        }
     }
 
     pub(crate) fn cancel(self) -> bool {
@@ -221,6 +235,11 @@ impl Lock {
         unsafe { ddi::KeAcquireSpinLockAtDpcLevel(self.0) }
     }
 
+    pub(crate) fn try_acquire(self) -> bool {
+        // SAFETY: initialised.
+        unsafe { ddi::KeTryToAcquireSpinLockAtDpcLevel(self.0) != 0 }
+    }
+
     pub(crate) fn release_from_dpc_level(self) {
         // SAFETY: acquired, or the kernel says that it is not.
         unsafe { ddi::KeReleaseSpinLockFromDpcLevel(self.0) }
@@ -260,6 +279,19 @@ pub(crate) fn interrupt_time() -> u64 {
     let mut stamp = 0;
     // SAFETY: the argument is valid.
     unsafe { ddi::KeQueryInterruptTimePrecise(&raw mut stamp) }
+}
+
+pub(crate) fn system_time() -> i64 {
+    let mut time = LARGE_INTEGER::default();
+    // SAFETY: the argument is valid.
+    unsafe { ddi::KeQuerySystemTimePrecise(&raw mut time) };
+    // SAFETY: the only field.
+    unsafe { time.QuadPart }
+}
+
+pub(crate) fn flush_dpcs() {
+    // SAFETY: in a run.
+    unsafe { ddi::KeFlushQueuedDpcs() }
 }
 
 pub(crate) fn bug_check(code: u32, parameters: [u64; 4]) -> ! {

@@ -1,0 +1,139 @@
+//! Canceling IRPs (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`, `nf-wdm-iocancelirp`,
+//! `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use core::cell::Cell;
+
+use super::irp::{read, read_location, write};
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{BOOLEAN, DISPATCH_LEVEL, IRP, KIRQL, PDEVICE_OBJECT, PDRIVER_CANCEL, PIRP, PKSPIN_LOCK},
+    verifier::{Checked, bugcheck::irql_name, irql::Ddi, violation},
+};
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
+/// The system's cancel spin lock.
+#[derive(Default)]
+struct CancelLock(#[expect(dead_code, reason = "only its address is used: it is a lock's word")] Cell<u64>);
+
+impl Machine {
+    fn cancel_lock(&self) -> PKSPIN_LOCK {
+        self.image.get::<CancelLock>().cast_mut().cast()
+    }
+
+    fn acquire_cancel_lock(&self, ddi: Ddi) -> Checked<KIRQL> {
+        let (lock, before) = (self.cancel_lock(), self.irql());
+        self.lock_irql(lock, ddi, 0x42, before <= DISPATCH)?;
+        self.raise(DISPATCH);
+        self.acquire(lock, ddi, 0)?;
+        Ok(before)
+    }
+
+    fn release_cancel_lock(&self, ddi: Ddi, irql: KIRQL) -> Checked<()> {
+        let lock = self.cancel_lock();
+        self.lock_irql(lock, ddi, 0x32, self.irql() == DISPATCH)?;
+        self.release(lock, 0)?;
+        self.lower(irql);
+        Ok(())
+    }
+
+    fn cancel_irp(&self, irp: PIRP) -> Checked<bool> {
+        let ddi = Ddi::IoCancelIrp;
+        let before = self.acquire_cancel_lock(ddi)?;
+        self.irp(irp, 0x44, "was canceled, and is none")?;
+        let value = read(irp);
+        write(irp, IRP { Cancel: 1, CancelRoutine: None, CancelIrql: before, ..value });
+        let Some(routine) = value.CancelRoutine else {
+            self.release_cancel_lock(ddi, before)?;
+            return Ok(false);
+        };
+        let device: PDEVICE_OBJECT = if value.CurrentLocation > value.StackCount {
+            core::ptr::null_mut()
+        } else {
+            read_location(irp, value.CurrentLocation).DeviceObject
+        };
+        // SAFETY: the driver's routine, with its device and IRP, at DISPATCH_LEVEL with the cancel spin lock held; no borrow of
+        // the machine is open [M1].
+        unsafe { routine(device, irp) };
+        let (me, lock) = (self.current.get(), self.cancel_lock() as usize);
+        if self.kernel.borrow().locks.holder(lock) == Some(me) {
+            let rule = alloc::string::String::from("a cancel routine returned holding the cancel spin lock");
+            return Err(violation(0xC4, [0x1006, lock as u64, me as u64, 0], rule));
+        }
+        let irql = self.irql();
+        if irql != before {
+            let parameter = u64::from(irql) << 16 | u64::from(before) << 8 | 2;
+            let rule = alloc::format!(
+                "a cancel routine returned at IRQL {irql} ({}), and the IRP's CancelIrql was {before}",
+                irql_name(irql)
+            );
+            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
+        }
+        Ok(true)
+    }
+}
+
+/// Sets an IRP's cancel routine, or none, and returns the one before, which then is not called any more: null says that the IRP is being
+/// canceled, or that there was none. An atomic exchange. Any IRQL. No IRP: bug check 0x44 (`nf-wdm-iosetcancelroutine`).
+///
+/// # Safety
+/// The routine may be called until it is set to another.
+pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
+    let machine = enter(Ddi::IoSetCancelRoutine);
+    machine.checked(machine.irp(Irp, 0x44, "got a cancel routine, and is none"));
+    let value = read(Irp);
+    write(Irp, IRP { CancelRoutine, ..value });
+    machine.called(Ddi::IoSetCancelRoutine, |machine| {
+        let routines = [CancelRoutine, value.CancelRoutine];
+        let [new, old] =
+            routines.map(|routine| machine.pointer(routine.map_or(0, |routine| routine as usize)));
+        ([machine.pointer(Irp as usize), new], Some(old))
+    });
+    value.CancelRoutine
+}
+
+/// Asks for an IRP to be canceled: TRUE where it had a cancel routine, which has been called then. IRQL ≤ DISPATCH_LEVEL: else bug check
+/// 0xC4/0x42. The routine returns with the cancel spin lock: 0xC4/0x1006; at another IRQL than the IRP's CancelIrql: 0xC8. No IRP: 0x44
+/// (`nf-wdm-iocancelirp`).
+///
+/// # Safety
+/// The IRP is not freed meanwhile by anybody but its cancel routine.
+pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
+    let machine = enter(Ddi::IoCancelIrp);
+    let canceled = machine.checked(machine.cancel_irp(Irp));
+    machine.called(Ddi::IoCancelIrp, |machine| {
+        ([machine.pointer(Irp as usize)], Some(Value::Boolean(canceled)))
+    });
+    canceled.into()
+}
+
+/// Acquires the cancel spin lock; the IRQL before into `Irql`. Rules and bug checks as for
+/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc) (`nf-wdm-ioacquirecancelspinlock`).
+///
+/// # Safety
+/// `Irql` is valid for a write.
+pub unsafe extern "C" fn IoAcquireCancelSpinLock(Irql: *mut KIRQL) {
+    let ddi = Ddi::IoAcquireCancelSpinLock;
+    let machine = enter(ddi);
+    let before = machine.checked(machine.acquire_cancel_lock(ddi));
+    // SAFETY: by the caller's promise.
+    unsafe { Irql.write(before) };
+    machine.called(ddi, |_| ([], Some(Value::Number(before.into()))));
+}
+
+/// Releases the cancel spin lock and lowers IRQL. Rules and bug checks as for [`KeReleaseSpinLock`](super::KeReleaseSpinLock)
+/// (`nf-wdm-ioreleasecancelspinlock`).
+///
+/// # Safety
+/// As for [`KeReleaseSpinLock`](super::KeReleaseSpinLock).
+pub unsafe extern "C" fn IoReleaseCancelSpinLock(Irql: KIRQL) {
+    let ddi = Ddi::IoReleaseCancelSpinLock;
+    let machine = enter(ddi);
+    machine.called(ddi, |_| ([Value::Number(Irql.into())], None));
+    machine.checked(machine.release_cancel_lock(ddi, Irql));
+}

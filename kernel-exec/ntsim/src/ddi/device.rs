@@ -1,0 +1,189 @@
+//! Devices and the driver (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocreatedevice`,
+//! `nf-wdm-iodeletedevice`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use core::ptr::null_mut;
+
+use super::objects;
+use crate::{
+    engine::machine::{Machine, enter},
+    memory::Request,
+    trace::Value,
+    types::{
+        BOOLEAN, DEVICE_OBJECT, DO_DEVICE_INITIALIZING, DRIVER_OBJECT, NTSTATUS, PDEVICE_OBJECT,
+        PDRIVER_OBJECT, PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, ULONG,
+    },
+    verifier::{Checked, irql::Ddi, violation},
+};
+
+/// The tag of device objects.
+const TAG: [u8; 4] = *b"Devi";
+
+/// The driver's fields that the I/O manager keeps.
+fn first_device(driver: PDRIVER_OBJECT) -> *mut PDEVICE_OBJECT {
+    // SAFETY: the machine's driver object, which lives as long as the simulation; no reference is made.
+    unsafe { &raw mut (*driver).DeviceObject }
+}
+
+fn next_device(device: PDEVICE_OBJECT) -> *mut PDEVICE_OBJECT {
+    // SAFETY: a device object of the machine's, which is not gone: it is in its driver's list. No reference is made.
+    unsafe { &raw mut (*device).NextDevice }
+}
+
+fn load(place: *mut PDEVICE_OBJECT) -> PDEVICE_OBJECT {
+    // SAFETY: from one of the functions above.
+    unsafe { place.read() }
+}
+
+fn store(place: *mut PDEVICE_OBJECT, device: PDEVICE_OBJECT) {
+    // SAFETY: from one of the functions above.
+    unsafe { place.write(device) }
+}
+
+impl Machine {
+    /// The driver object, which is the machine's only one.
+    pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
+        self.image.get::<DRIVER_OBJECT>().cast_mut()
+    }
+
+    /// Whether an address is that of a device or of the driver.
+    pub(crate) fn is_io_object(&self, address: usize) -> bool {
+        address == self.driver_object() as usize || self.kernel.borrow().devices.get(address).is_some()
+    }
+
+    /// One more reference to a device; the driver's are not counted.
+    pub(crate) fn reference_io_object(&self, address: usize) -> Checked<usize> {
+        if address == self.driver_object() as usize {
+            return Ok(1);
+        }
+        let device = self.kernel.borrow_mut().devices.update(address, |device| device.references += 1);
+        match device {
+            Some(device) => Ok(device.references),
+            None => Err(self.no_object(address, 1)),
+        }
+    }
+
+    /// One reference to a device less; with the last it is gone.
+    pub(crate) fn dereference_io_object(&self, address: usize) -> Checked<usize> {
+        if address == self.driver_object() as usize {
+            return Ok(1);
+        }
+        let Some(before) = self.kernel.borrow().devices.get(address) else {
+            return Err(self.no_object(address, u64::MAX));
+        };
+        if before.references == 1 && !before.deleted {
+            let rule = alloc::format!(
+                "the device {} was dereferenced more often than referenced",
+                self.name(address)
+            );
+            return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
+        }
+        self.kernel.borrow_mut().devices.update(address, |device| device.references -= 1);
+        if before.references == 1 {
+            self.free_kernel(address)?;
+        }
+        Ok(before.references - 1)
+    }
+
+    fn no_object(&self, address: usize, new: u64) -> alloc::boxed::Box<crate::verifier::Violation> {
+        let rule = alloc::format!("a reference to {}, which is no object any more", self.name(address));
+        violation(0xC4, [0x3F, address as u64, new, 0], rule)
+    }
+
+    fn create_device(
+        &self,
+        driver: PDRIVER_OBJECT,
+        extension: ULONG,
+        kind: ULONG,
+        bits: ULONG,
+    ) -> Checked<PDEVICE_OBJECT> {
+        let size = size_of::<DEVICE_OBJECT>() + extension as usize;
+        let device: PDEVICE_OBJECT = self.allocate(Request::kernel(size, TAG))?.cast();
+        if device.is_null() {
+            return Ok(null_mut());
+        }
+        let first = first_device(driver);
+        let fresh = DEVICE_OBJECT {
+            Size: u16::try_from(size).unwrap_or(u16::MAX),
+            DriverObject: driver,
+            NextDevice: load(first),
+            Flags: DO_DEVICE_INITIALIZING,
+            Characteristics: bits,
+            DeviceExtension: if extension == 0 { null_mut() } else { device.wrapping_add(1).cast() },
+            DeviceType: kind,
+            ..DEVICE_OBJECT::default()
+        };
+        // SAFETY: allocated just now, for this and the extension.
+        unsafe { device.write(fresh) };
+        store(first, device);
+        self.kernel.borrow_mut().devices.add(objects::address(device));
+        Ok(device)
+    }
+
+    fn delete_device(&self, device: PDEVICE_OBJECT) -> Checked<()> {
+        let address = device as usize;
+        let found = self.kernel.borrow().devices.get(address).filter(|device| !device.deleted);
+        if found.is_none() {
+            let rule =
+                alloc::format!("{} was deleted by IoDeleteDevice, and is no device", self.name(address));
+            return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
+        }
+        let mut place = first_device(self.driver_object());
+        while !load(place).is_null() && load(place) != device {
+            place = next_device(load(place));
+        }
+        if load(place) == device {
+            store(place, load(next_device(device)));
+        }
+        self.kernel.borrow_mut().devices.update(address, |device| device.deleted = true);
+        self.dereference_io_object(address)?;
+        Ok(())
+    }
+}
+
+/// Makes a device of the driver, with `DeviceExtensionSize` zeroed bytes of the driver's own. STATUS_INSUFFICIENT_RESOURCES where memory
+/// is low. IRQL ≤ APC_LEVEL. Left at unload it is a leak of pool (bug check 0xC4/0x62). A name, exclusive access, and a driver
+/// other than [`driver_object`](crate::driver_object) end the run as not supported (`nf-wdm-iocreatedevice`).
+///
+/// # Safety
+/// `DeviceObject` is valid for a write.
+pub unsafe extern "C" fn IoCreateDevice(
+    DriverObject: PDRIVER_OBJECT,
+    DeviceExtensionSize: ULONG,
+    DeviceName: PUNICODE_STRING,
+    DeviceType: ULONG,
+    DeviceCharacteristics: ULONG,
+    Exclusive: BOOLEAN,
+    DeviceObject: *mut PDEVICE_OBJECT,
+) -> NTSTATUS {
+    let machine = enter(Ddi::IoCreateDevice);
+    if DriverObject != machine.driver_object() || !DeviceName.is_null() || Exclusive != 0 {
+        let message = "IoCreateDevice with a name, exclusive access, or another driver than the simulation's";
+        machine.fail("not supported", alloc::string::String::from(message));
+    }
+    let created = machine.create_device(DriverObject, DeviceExtensionSize, DeviceType, DeviceCharacteristics);
+    let device = machine.checked(created);
+    machine.called(Ddi::IoCreateDevice, |machine| {
+        let arguments = [machine.pointer(DriverObject as usize), Value::Number(DeviceExtensionSize.into())];
+        (arguments, Some(machine.pointer(device as usize)))
+    });
+    if device.is_null() {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { DeviceObject.write_unaligned(device) };
+    STATUS_SUCCESS
+}
+
+/// Deletes a device: it is gone with its last reference, such as that of a queued work item. IRQL ≤ APC_LEVEL. No device, or deleted
+/// before: bug check 0xC4/0x3F (`nf-wdm-iodeletedevice`).
+///
+/// # Safety
+/// Nobody uses the device without a reference any more.
+pub unsafe extern "C" fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT) {
+    let machine = enter(Ddi::IoDeleteDevice);
+    machine.called(Ddi::IoDeleteDevice, |machine| ([machine.pointer(DeviceObject as usize)], None));
+    machine.checked(machine.delete_device(DeviceObject));
+}

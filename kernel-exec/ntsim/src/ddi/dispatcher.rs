@@ -1,0 +1,309 @@
+//! Dispatcher objects in the driver's memory, and what is common to all of them: being signalled, and satisfying waits. The only
+//! code that reads and writes their headers.
+//!
+//! Safe functions that take an address rely on the driver's promise to the DDI that first got it: the object is valid memory
+//! while a thread waits for it `[W1]`. Threads are not in the driver's memory: they are known by their addresses.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String};
+
+use super::objects::TIMER_OBJECT;
+use crate::{
+    engine::machine::Machine,
+    kernel::{
+        mutex::Held,
+        thread::{State, ThreadName},
+        wait::Kind,
+    },
+    types::{DISPATCHER_HEADER, KMUTANT, LIST_ENTRY, LONG, NTSTATUS},
+    verifier::{Checked, Violation, memory::Use, violation},
+};
+
+/// An event's `Type` once it is initialised, as in NT, for notification events; one more for synchronization events.
+pub(crate) const EVENT_OBJECT: u8 = 0;
+/// A mutex's `Type`.
+pub(crate) const MUTEX_OBJECT: u8 = 2;
+/// A semaphore's `Type`.
+pub(crate) const SEMAPHORE_OBJECT: u8 = 5;
+
+/// Sizes as headers have them: in units of four bytes.
+const EVENT_SIZE: u8 = 6;
+const MUTEX_SIZE: u8 = 14;
+const SEMAPHORE_SIZE: u8 = 8;
+
+/// Something that a thread can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waitable {
+    Event {
+        synchronization: bool,
+    },
+    Semaphore,
+    Mutex,
+    Timer {
+        synchronization: bool,
+    },
+    /// The thread with this context.
+    Thread(usize),
+}
+
+impl Waitable {
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Event { .. } => "event",
+            Self::Semaphore => "semaphore",
+            Self::Mutex => "mutex",
+            Self::Timer { .. } => "timer",
+            Self::Thread(_) => "thread",
+        }
+    }
+
+    /// Its `Type` and `Size`; none where they do not say that it is initialised.
+    fn marks(self) -> Option<(u8, u8)> {
+        match self {
+            Self::Event { synchronization } => Some((EVENT_OBJECT + u8::from(synchronization), EVENT_SIZE)),
+            Self::Semaphore => Some((SEMAPHORE_OBJECT, SEMAPHORE_SIZE)),
+            Self::Mutex => Some((MUTEX_OBJECT, MUTEX_SIZE)),
+            Self::Timer { .. } | Self::Thread(_) => None,
+        }
+    }
+
+    /// Whether a wait that it satisfies changes it, so that it may satisfy no other.
+    fn is_consumed(self) -> bool {
+        match self {
+            Self::Event { synchronization } | Self::Timer { synchronization } => synchronization,
+            Self::Semaphore | Self::Mutex => true,
+            Self::Thread(_) => false,
+        }
+    }
+}
+
+fn header(address: usize) -> *mut DISPATCHER_HEADER {
+    core::ptr::with_exposed_provenance_mut(address)
+}
+
+fn read(address: usize) -> DISPATCHER_HEADER {
+    // SAFETY: checked before as far as pool goes, else valid by [W1]; any bits are a header.
+    unsafe { header(address).read_unaligned() }
+}
+
+fn write(address: usize, value: DISPATCHER_HEADER) {
+    // SAFETY: as for `read`.
+    unsafe { header(address).write_unaligned(value) }
+}
+
+/// The address of an object's list of waiters, which an initialised object's own list head holds: it is empty.
+fn list_head(address: usize) -> *mut LIST_ENTRY {
+    core::ptr::without_provenance_mut(address + core::mem::offset_of!(DISPATCHER_HEADER, WaitListHead))
+}
+
+/// What an initialised object's list head holds.
+pub(crate) fn empty_list(address: usize) -> LIST_ENTRY {
+    LIST_ENTRY { Flink: list_head(address), Blink: list_head(address) }
+}
+
+/// Reads an object's state, once it is known to be valid.
+pub(crate) fn state(address: usize) -> LONG {
+    read(address).SignalState
+}
+
+/// Writes an object's state, once it is known to be valid.
+pub(crate) fn set_state(address: usize, state: LONG) {
+    write(address, DISPATCHER_HEADER { SignalState: state, ..read(address) });
+}
+
+fn set_owner(address: usize, owner: usize) {
+    let mutex: *mut KMUTANT = core::ptr::with_exposed_provenance_mut(address);
+    // SAFETY: valid by [W1]; no reference is made.
+    let place = unsafe { &raw mut (*mutex).OwnerThread };
+    // SAFETY: as above.
+    unsafe { place.write_unaligned(core::ptr::with_exposed_provenance_mut(owner)) }
+}
+
+impl Machine {
+    /// The header of a fresh object of its kind, once nobody waits for what is there.
+    pub(crate) fn fresh_header(
+        &self,
+        address: usize,
+        kind: Waitable,
+        state: LONG,
+    ) -> Checked<DISPATCHER_HEADER> {
+        self.check_memory(address, Use::Dispatcher)?;
+        let waiter = self.kernel.borrow().waits.waiters(address).first().copied();
+        if let Some(waiter) = waiter {
+            let (thread, name) = (ThreadName::of(waiter), self.name(address));
+            let rule = alloc::format!("{} {name} was initialised while {thread} waits for it", kind.name());
+            return Err(violation(0x139, [3, 0, 0, 0], rule));
+        }
+        let (object, size) = kind.marks().unwrap_or_default();
+        Ok(DISPATCHER_HEADER {
+            Type: object,
+            Size: size,
+            SignalState: state,
+            WaitListHead: empty_list(address),
+            ..DISPATCHER_HEADER::default()
+        })
+    }
+
+    /// What the object at an address is, once it is known to be one.
+    pub(crate) fn waitable(&self, address: usize) -> Checked<Waitable> {
+        let thread = self.kernel.borrow().threads.find(address);
+        if let Some(thread) = thread {
+            return self.waitable_thread(thread, address);
+        }
+        self.check_memory(address, Use::Dispatcher)?;
+        let header = read(address);
+        let candidates = [
+            Waitable::Event { synchronization: false },
+            Waitable::Event { synchronization: true },
+            Waitable::Semaphore,
+            Waitable::Mutex,
+        ];
+        let marks = Some((header.Type, header.Size));
+        let found = match header.Type.checked_sub(TIMER_OBJECT) {
+            Some(kind @ 0..=1) => Some(Waitable::Timer { synchronization: kind == 1 }),
+            _ => candidates.into_iter().find(|candidate| candidate.marks() == marks),
+        };
+        let intact = header.WaitListHead.Flink == list_head(address);
+        found.filter(|_| intact).ok_or_else(|| self.not_initialised(address, "a dispatcher object"))
+    }
+
+    fn waitable_thread(&self, thread: usize, address: usize) -> Checked<Waitable> {
+        if self.kernel.borrow().threads.get(thread).references != 0 {
+            return Ok(Waitable::Thread(thread));
+        }
+        let name = ThreadName::of(thread);
+        let rule = alloc::format!("{name} was waited for, but the last reference to it is gone");
+        Err(violation(0xCC, [address as u64, 0, 0, 0], rule))
+    }
+
+    /// A violation where the object at an address is not of this kind.
+    pub(crate) fn expect_waitable(&self, address: usize, kind: &'static str) -> Checked<Waitable> {
+        match self.waitable(address) {
+            Ok(found) if found.name() == kind => Ok(found),
+            Ok(found) => {
+                let rule =
+                    alloc::format!("{} is used as {kind}, and is a {}", self.name(address), found.name());
+                Err(violation(0x139, [3, 0, 0, 0], rule))
+            }
+            Err(violation) if violation.code == 0x139 => Err(self.not_initialised(address, kind)),
+            Err(violation) => Err(violation),
+        }
+    }
+
+    fn not_initialised(&self, address: usize, what: &str) -> Box<Violation> {
+        let rule = alloc::format!(
+            "{} is used as {what}, but was not initialised as one, or was moved or overwritten since",
+            self.name(address)
+        );
+        violation(0x139, [3, 0, 0, 0], rule)
+    }
+
+    /// An object with its kind, for a message.
+    pub(crate) fn describe_object(&self, address: usize) -> String {
+        match self.waitable(address) {
+            Ok(Waitable::Thread(thread)) => alloc::format!("the end of {}", ThreadName::of(thread)),
+            Ok(kind) => alloc::format!("{} {}", kind.name(), self.name(address)),
+            Err(_) => alloc::format!("{}, which is no dispatcher object any more", self.name(address)),
+        }
+    }
+
+    fn is_signalled(&self, address: usize, kind: Waitable, thread: usize) -> bool {
+        match kind {
+            Waitable::Thread(other) => self.kernel.borrow().threads.get(other).state == State::Ended,
+            Waitable::Mutex if state(address) <= 0 => {
+                let holder = self.kernel.borrow().mutexes.holder(address);
+                holder.is_some_and(|held| held.thread == thread)
+            }
+            _ => state(address) > 0,
+        }
+    }
+
+    /// An object satisfies a thread's wait.
+    fn consume(&self, address: usize, kind: Waitable, thread: usize, at_dispatch: bool) -> Checked<()> {
+        match kind {
+            Waitable::Event { synchronization: true } | Waitable::Timer { synchronization: true } => {
+                set_state(address, 0);
+            }
+            Waitable::Semaphore => set_state(address, state(address) - 1),
+            Waitable::Mutex => {
+                let Some(next) = state(address).checked_sub(1) else {
+                    return Err(self.raised(
+                        crate::types::STATUS_MUTANT_LIMIT_EXCEEDED,
+                        "a mutex was acquired too often",
+                    ));
+                };
+                if next == 0 {
+                    let owner = self.thread_address(thread);
+                    set_owner(address, owner);
+                    self.kernel.borrow_mut().mutexes.acquire(Held { address, thread, at_dispatch });
+                }
+                set_state(address, next);
+            }
+            Waitable::Event { .. } | Waitable::Timer { .. } | Waitable::Thread(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Satisfies a thread's wait, if its objects allow it now. `at_dispatch`: it is running, at DISPATCH_LEVEL.
+    pub(crate) fn try_satisfy(
+        &self,
+        thread: usize,
+        kind: Kind,
+        objects: &[usize],
+        at_dispatch: bool,
+    ) -> Checked<Option<NTSTATUS>> {
+        let mut signalled = 0;
+        for (index, address) in objects.iter().copied().enumerate() {
+            let object = match kind {
+                Kind::Any | Kind::All => self.waitable(address)?,
+                Kind::Delay | Kind::Kernel(_) => return Ok(None),
+            };
+            if !self.is_signalled(address, object, thread) {
+                continue;
+            }
+            if kind == Kind::Any {
+                self.consume(address, object, thread, at_dispatch)?;
+                return Ok(Some(index as NTSTATUS));
+            }
+            signalled += 1;
+        }
+        if signalled < objects.len() || objects.is_empty() {
+            return Ok(None);
+        }
+        for address in objects.iter().copied() {
+            let object = self.waitable(address)?;
+            self.consume(address, object, thread, at_dispatch)?;
+        }
+        Ok(Some(crate::types::STATUS_SUCCESS))
+    }
+
+    /// An object may have become signalled: ends the waits that it satisfies. Where it can satisfy only some, who is tried first
+    /// is a choice of the schedule.
+    pub(crate) fn signal(&self, address: usize) -> Checked<()> {
+        let waiters = self.kernel.borrow().waits.waiters(address);
+        if waiters.is_empty() {
+            return Ok(());
+        }
+        let options = u8::try_from(waiters.len()).unwrap_or(u8::MAX);
+        let choose = options > 1 && self.waitable(address)?.is_consumed();
+        let first = if choose { usize::from(self.choose(options)) } else { 0 };
+        let (before, from) = waiters.split_at_checked(first).unwrap_or((&[], &waiters));
+        for thread in from.iter().chain(before).copied() {
+            let wait = self.kernel.borrow().waits.of(thread).cloned();
+            let Some(wait) = wait else { continue };
+            if let Some(status) = self.try_satisfy(thread, wait.kind, &wait.objects, false)? {
+                self.end_wait(thread, status);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bug check of an exception that nobody handles.
+    pub(crate) fn raised(&self, status: NTSTATUS, what: &str) -> Box<Violation> {
+        let rule =
+            alloc::format!("{what}: exception {:#x} was raised and not handled", status.cast_unsigned());
+        violation(0x1E, [status.cast_unsigned().into(), 0, 0, 0], rule)
+    }
+}

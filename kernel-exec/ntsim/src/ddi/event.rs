@@ -1,0 +1,128 @@
+//! Events (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializeevent`, `nf-wdm-kesetevent`,
+//! `nf-wdm-keresetevent`, `nf-wdm-keclearevent`, `nf-wdm-kereadstateevent`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::{
+    dispatcher::{self, Waitable},
+    objects,
+};
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
+    verifier::{Checked, irql::Ddi, violation},
+};
+
+const KIND: &str = "event";
+
+impl Machine {
+    /// Signals an event, or resets it; the state before.
+    pub(crate) fn change_event(&self, address: usize, signalled: bool) -> Checked<LONG> {
+        self.expect_waitable(address, KIND)?;
+        let before = dispatcher::state(address);
+        dispatcher::set_state(address, signalled.into());
+        if signalled && before == 0 {
+            self.signal(address)?;
+        }
+        Ok(before)
+    }
+
+    /// Refuses `Wait`: there is no call that is not interrupted before the next.
+    pub(crate) fn refuse_wait_argument(&self, ddi: Ddi, wait: BOOLEAN) {
+        if wait != 0 {
+            let message =
+                alloc::format!("{} with Wait: ntsim does not join a release and a wait", ddi.name());
+            self.fail("not supported", message);
+        }
+    }
+}
+
+/// Makes an event. A notification event, once set, satisfies every wait until it is reset; a synchronization event satisfies one
+/// wait, which resets it. Any IRQL. Storage is non-paged: else bug check 0xD1; nobody waits for an event there: else 0x139. Another
+/// type ends the run as not supported (`nf-wdm-keinitializeevent`).
+///
+/// # Safety
+/// `Event` is valid for writes, and stays valid and where it is while it is used.
+pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, State: BOOLEAN) {
+    let machine = enter(Ddi::KeInitializeEvent);
+    machine.called(Ddi::KeInitializeEvent, |machine| {
+        let arguments =
+            [machine.pointer(Event as usize), Value::Signed(Type.into()), Value::Boolean(State != 0)];
+        (arguments, None)
+    });
+    let synchronization = match Type {
+        _EVENT_TYPE::NotificationEvent => false,
+        _EVENT_TYPE::SynchronizationEvent => true,
+        other => machine.fail("not supported", alloc::format!("KeInitializeEvent with type {other}")),
+    };
+    let kind = Waitable::Event { synchronization };
+    let address = objects::address(Event);
+    let header = machine.checked(machine.fresh_header(address, kind, (State != 0).into()));
+    // SAFETY: by the caller's promise; checked as far as pool goes.
+    unsafe { Event.write_unaligned(KEVENT { Header: header }) }
+}
+
+/// Signals an event and returns its state before: 0 where it was not signalled. Threads whose waits it satisfies are ready when
+/// this returns; of several that wait for a synchronization event, which is a choice of the schedule. IRQL ≤ DISPATCH_LEVEL: else
+/// bug check 0xC4/0x80. Not an event: 0x139. `Wait` ends the run as not supported (`nf-wdm-kesetevent`).
+///
+/// # Safety
+/// `Event` was initialised and is valid.
+pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG {
+    let ddi = Ddi::KeSetEvent;
+    let machine = enter(ddi);
+    let irql = machine.irql();
+    if u32::from(irql) > DISPATCH_LEVEL {
+        let rule =
+            alloc::format!("KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+        machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
+    }
+    machine.refuse_wait_argument(ddi, Wait);
+    let before = machine.checked(machine.change_event(objects::address(Event), true));
+    machine.called(ddi, |machine| {
+        let arguments = [machine.pointer(Event as usize), Value::Signed(Increment.into())];
+        (arguments, Some(Value::Signed(before.into())))
+    });
+    before
+}
+
+/// Resets an event and returns its state before. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139 (`nf-wdm-keresetevent`).
+///
+/// # Safety
+/// As for [`KeSetEvent`].
+pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
+    let machine = enter(Ddi::KeResetEvent);
+    let before = machine.checked(machine.change_event(objects::address(Event), false));
+    machine.called(Ddi::KeResetEvent, |machine| {
+        ([machine.pointer(Event as usize)], Some(Value::Signed(before.into())))
+    });
+    before
+}
+
+/// Resets an event. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139 (`nf-wdm-keclearevent`).
+///
+/// # Safety
+/// As for [`KeSetEvent`].
+pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
+    let machine = enter(Ddi::KeClearEvent);
+    machine.checked(machine.change_event(objects::address(Event), false));
+    machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
+}
+
+/// An event's state: 0 where it is not signalled. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139
+/// (`nf-wdm-kereadstateevent`).
+///
+/// # Safety
+/// As for [`KeSetEvent`].
+pub unsafe extern "C" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
+    let machine = enter(Ddi::KeReadStateEvent);
+    let address = objects::address(Event);
+    machine.checked(machine.expect_waitable(address, KIND));
+    let state = dispatcher::state(address);
+    machine.called(Ddi::KeReadStateEvent, |machine| {
+        ([machine.pointer(Event as usize)], Some(Value::Signed(state.into())))
+    });
+    state
+}

@@ -1,0 +1,198 @@
+//! Fast mutexes (learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializefastmutex`, `nf-wdm-exacquirefastmutex`,
+//! `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::{dispatcher, objects};
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::{
+        mutex::Held,
+        thread::ThreadName,
+        wait::{Kind, Wait},
+    },
+    trace::Value,
+    types::{APC_LEVEL, BOOLEAN, DISPATCHER_HEADER, FAST_MUTEX, KEVENT, PFAST_MUTEX, STATUS_SUCCESS},
+    verifier::{Checked, irql::Ddi, memory::Use, violation},
+};
+
+const APC: u8 = APC_LEVEL as u8;
+/// What the event in an initialised fast mutex has as its type and size: a synchronization event's.
+const EVENT: (u8, u8) = (1, 6);
+
+fn read(mutex: PFAST_MUTEX) -> FAST_MUTEX {
+    // SAFETY: the memory was checked as far as pool goes; else the driver promised that it is valid.
+    unsafe { mutex.read_unaligned() }
+}
+
+fn write(mutex: PFAST_MUTEX, value: FAST_MUTEX) {
+    // SAFETY: as for `read`.
+    unsafe { mutex.write_unaligned(value) }
+}
+
+/// The address of the event in a fast mutex.
+fn event(mutex: PFAST_MUTEX) -> usize {
+    mutex as usize + core::mem::offset_of!(FAST_MUTEX, Event)
+}
+
+impl Machine {
+    fn initialize_fast_mutex(&self, mutex: PFAST_MUTEX) -> Checked<()> {
+        let address = objects::address(mutex);
+        self.check_memory(address, Use::FastMutex)?;
+        let holder = self.kernel.borrow().mutexes.holder(address);
+        if let Some(held) = holder {
+            let (name, by) = (self.name(address), ThreadName::of(held.thread));
+            let rule = alloc::format!("fast mutex {name} was initialised while {by} held it");
+            return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
+        }
+        let list = dispatcher::empty_list(event(mutex));
+        let (kind, size) = EVENT;
+        let header =
+            DISPATCHER_HEADER { Type: kind, Size: size, WaitListHead: list, ..DISPATCHER_HEADER::default() };
+        write(mutex, FAST_MUTEX { Count: 1, Event: KEVENT { Header: header }, ..FAST_MUTEX::default() });
+        Ok(())
+    }
+
+    fn load_fast_mutex(&self, mutex: PFAST_MUTEX) -> Checked<FAST_MUTEX> {
+        self.check_memory(objects::address(mutex), Use::FastMutex)?;
+        let value = read(mutex);
+        let header = value.Event.Header;
+        let intact = header.WaitListHead.Flink == dispatcher::empty_list(event(mutex)).Flink;
+        if (header.Type, header.Size) == EVENT && intact {
+            return Ok(value);
+        }
+        let rule = alloc::format!(
+            "{} is used as a fast mutex, but was not initialised as one, or was moved or overwritten since",
+            self.name(mutex as usize)
+        );
+        Err(violation(0x139, [3, 0, 0, 0], rule))
+    }
+
+    fn fast_mutex_irql(&self, mutex: PFAST_MUTEX, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
+        if fits {
+            return Ok(());
+        }
+        let (irql, name) = (self.irql(), self.name(mutex as usize));
+        let rule = alloc::format!("{} for {name} at IRQL {irql}", ddi.name());
+        Err(violation(0xC4, [kind, irql.into(), mutex as u64, 0], rule))
+    }
+
+    /// Takes a fast mutex that is free; false where it is held.
+    fn try_fast_mutex(&self, mutex: PFAST_MUTEX, old_irql: u8) -> Checked<bool> {
+        let value = self.load_fast_mutex(mutex)?;
+        let (address, thread) = (mutex as usize, self.thread());
+        let holder = self.kernel.borrow().mutexes.holder(address);
+        if holder.is_some() {
+            return Ok(false);
+        }
+        let owner = self.thread_address(thread);
+        self.kernel.borrow_mut().mutexes.acquire(Held { address, thread, at_dispatch: false });
+        let owner = core::ptr::with_exposed_provenance_mut(owner);
+        write(mutex, FAST_MUTEX { Count: 0, Owner: owner, OldIrql: old_irql.into(), ..value });
+        Ok(true)
+    }
+
+    fn acquire_fast_mutex(&self, mutex: PFAST_MUTEX, ddi: Ddi, old_irql: u8) -> Checked<()> {
+        let (address, thread) = (mutex as usize, self.thread());
+        while !self.try_fast_mutex(mutex, old_irql)? {
+            let holder = self.kernel.borrow().mutexes.holder(address);
+            if holder.is_some_and(|held| held.thread == thread) {
+                let (name, me) = (self.name(address), ThreadName::of(thread));
+                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it");
+                return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
+            }
+            let kind = Kind::Kernel("a fast mutex");
+            self.block(Wait { thread, kind, objects: alloc::vec![address], timeout: None }, Some(ddi));
+        }
+        Ok(())
+    }
+
+    /// Gives a fast mutex up; the IRQL before its acquisition.
+    fn release_fast_mutex(&self, mutex: PFAST_MUTEX) -> Checked<u8> {
+        let value = self.load_fast_mutex(mutex)?;
+        let (address, thread, name) = (mutex as usize, self.thread(), self.name(mutex as usize));
+        let holder = self.kernel.borrow().mutexes.holder(address);
+        let Some(held) = holder else {
+            let rule = alloc::format!("fast mutex {name} was released, and nobody holds it");
+            return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
+        };
+        if held.thread != thread {
+            let (by, me) = (ThreadName::of(held.thread), ThreadName::of(thread));
+            let rule = alloc::format!("fast mutex {name} was released by {me}, and {by} holds it");
+            let threads = [held.thread, thread].map(|thread| self.thread_address(thread) as u64);
+            return Err(violation(0xC4, [0x1004, address as u64, threads[0], threads[1]], rule));
+        }
+        write(mutex, FAST_MUTEX { Count: 1, Owner: core::ptr::null_mut(), ..value });
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.mutexes.release(address);
+        let waiters = kernel.waits.waiters(address);
+        drop(kernel);
+        for waiter in waiters {
+            self.end_wait(waiter, STATUS_SUCCESS);
+        }
+        Ok(value.OldIrql as u8)
+    }
+}
+
+fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> &'a Machine {
+    let machine = enter(ddi);
+    machine.called(ddi, |machine| ([machine.pointer(mutex as usize)], None));
+    machine
+}
+
+/// Makes a fast mutex that is free: an inline function in NT. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged: else bug check 0xD1; nobody
+/// holds it: else 0xC4/0x1005 (`nf-wdm-exinitializefastmutex`).
+///
+/// # Safety
+/// `FastMutex` is valid for writes, and stays valid and where it is while it is used.
+pub unsafe extern "C" fn ExInitializeFastMutex(FastMutex: PFAST_MUTEX) {
+    let machine = begin(Ddi::ExInitializeFastMutex, FastMutex);
+    machine.checked(machine.initialize_fast_mutex(FastMutex));
+}
+
+/// Raises IRQL to APC_LEVEL and acquires a fast mutex, for which it waits. IRQL ≤ APC_LEVEL: else bug check 0xC4/0x33. One that this
+/// thread holds: 0xC4/0x1000. No fast mutex, or moved: 0x139 (`nf-wdm-exacquirefastmutex`).
+///
+/// # Safety
+/// `FastMutex` was initialised and is valid until it is released.
+pub unsafe extern "C" fn ExAcquireFastMutex(FastMutex: PFAST_MUTEX) {
+    let ddi = Ddi::ExAcquireFastMutex;
+    let machine = begin(ddi, FastMutex);
+    let before = machine.irql();
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
+    machine.raise(APC);
+    machine.checked(machine.acquire_fast_mutex(FastMutex, ddi, before));
+}
+
+/// Acquires a fast mutex if it is free, and raises IRQL to APC_LEVEL then: TRUE. IRQL ≤ APC_LEVEL: else bug check 0xC4/0x33
+/// (`nf-wdm-extrytoacquirefastmutex`).
+///
+/// # Safety
+/// As for [`ExAcquireFastMutex`].
+pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOLEAN {
+    let ddi = Ddi::ExTryToAcquireFastMutex;
+    let machine = enter(ddi);
+    let before = machine.irql();
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
+    let acquired = machine.checked(machine.try_fast_mutex(FastMutex, before));
+    machine.called(ddi, |machine| ([machine.pointer(FastMutex as usize)], Some(Value::Boolean(acquired))));
+    if acquired {
+        machine.raise(APC);
+    }
+    acquired.into()
+}
+
+/// Releases a fast mutex and restores the IRQL before its acquisition. At APC_LEVEL: else bug check 0xC4/0x34. Another thread's:
+/// 0xC4/0x1004; nobody's: 0xC4/0x1007 (`nf-wdm-exreleasefastmutex`).
+///
+/// # Safety
+/// As for [`ExAcquireFastMutex`].
+pub unsafe extern "C" fn ExReleaseFastMutex(FastMutex: PFAST_MUTEX) {
+    let ddi = Ddi::ExReleaseFastMutex;
+    let machine = begin(ddi, FastMutex);
+    machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x34, machine.irql() == APC));
+    let before = machine.checked(machine.release_fast_mutex(FastMutex));
+    machine.lower(before);
+}

@@ -1,0 +1,423 @@
+//! I/O request packets (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`,
+//! `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`, `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the
+//! other functions, most of which are inline in C).
+//!
+//! An IRP is a block of the kernel's own, known by its address: what is no IRP is never touched.
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String};
+
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::irp::{Call, Fate},
+    memory::Request,
+    trace::Value,
+    types::{
+        BOOLEAN, CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH,
+        PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
+        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST,
+        STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+    },
+    verifier::{Checked, Violation, irql::Ddi, violation},
+};
+
+/// The tag of IRPs.
+const TAG: [u8; 4] = *b"Irp ";
+
+/// Reads an IRP, once it is known to be one.
+pub(crate) fn read(irp: PIRP) -> IRP {
+    // SAFETY: an IRP of the machine's that is not gone, which every caller has looked up.
+    unsafe { irp.read() }
+}
+
+/// Writes an IRP, once it is known to be one.
+pub(crate) fn write(irp: PIRP, value: IRP) {
+    // SAFETY: as for `read`.
+    unsafe { irp.write(value) }
+}
+
+/// The stack location with this number, from 1. The last is for the driver that gets the IRP first.
+fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
+    let first: PIO_STACK_LOCATION = irp.wrapping_add(1).cast();
+    first.wrapping_offset(isize::from(number) - 1)
+}
+
+/// Reads a stack location that the IRP has.
+pub(crate) fn read_location(irp: PIRP, number: i8) -> IO_STACK_LOCATION {
+    // SAFETY: in the IRP's block, by its count of locations.
+    unsafe { location(irp, number).read() }
+}
+
+fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
+    // SAFETY: as for `read_location`.
+    unsafe { location(irp, number).write(value) }
+}
+
+impl Machine {
+    /// The serial number of an IRP; a violation of this code where there is none.
+    pub(crate) fn irp(&self, irp: PIRP, kind: u64, what: &str) -> Checked<u64> {
+        let found = self.kernel.borrow().irps.serial(irp as usize);
+        found.ok_or_else(|| self.irp_violation(kind, irp, what))
+    }
+
+    /// A violation of the I/O manager's rules.
+    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
+        let rule = alloc::format!("IRP {} {what}", self.name(irp as usize));
+        match kind {
+            0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
+            0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
+            kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
+            kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
+        }
+    }
+
+    /// The current location of an IRP that a driver has.
+    fn current_location(&self, irp: PIRP, what: &str) -> Checked<i8> {
+        self.irp(irp, 0x44, what)?;
+        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
+        if (1..=count).contains(&current) { Ok(current) } else { Err(self.irp_violation(0x44, irp, what)) }
+    }
+
+    /// The location of the driver that the IRP is sent to next.
+    fn next_location(&self, irp: PIRP) -> Checked<i8> {
+        self.irp(irp, 3, "was prepared to be sent, and is none")?;
+        match read(irp).CurrentLocation {
+            current @ 2.. => Ok(current - 1),
+            _ => Err(self.irp_violation(0x35, irp, "has no stack location left")),
+        }
+    }
+
+    fn allocate_irp(&self, stack: CCHAR) -> Checked<PIRP> {
+        let locations = usize::try_from(stack).unwrap_or(0);
+        let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();
+        let irp: PIRP = self.allocate(Request::kernel(size, TAG))?.cast();
+        if irp.is_null() {
+            return Ok(irp);
+        }
+        let fresh =
+            IRP { Size: size as u16, StackCount: stack, CurrentLocation: stack + 1, ..IRP::default() };
+        write(irp, fresh);
+        for number in 1..=stack {
+            write_location(irp, number, IO_STACK_LOCATION::default());
+        }
+        let none = location(irp, stack + 1);
+        write(irp, IRP { CurrentStackLocation: none, ..fresh });
+        self.kernel.borrow_mut().irps.add(irp.expose_provenance());
+        Ok(irp)
+    }
+
+    fn free_irp(&self, irp: PIRP) -> Checked<()> {
+        self.irp(irp, 1, "was freed, and is none")?;
+        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
+        if current <= count {
+            return Err(self.irp_violation(0x20B, irp, "was freed while a driver has it"));
+        }
+        self.kernel.borrow_mut().irps.remove(irp as usize);
+        self.free_kernel(irp as usize)
+    }
+
+    /// The dispatch routine of a device for a major function.
+    fn dispatch_routine(&self, device: PDEVICE_OBJECT, major: u8) -> PDRIVER_DISPATCH {
+        // SAFETY: a device of the machine's that is not gone, which the caller has looked up.
+        let driver = unsafe { device.read() }.DriverObject;
+        // SAFETY: the machine's driver object.
+        let table = unsafe { driver.read() }.MajorFunction;
+        let routine = table.get(usize::from(major)).copied().filter(|routine| !routine.is_null())?;
+        // SAFETY: the driver put a routine of this type there.
+        Some(unsafe {
+            core::mem::transmute::<PVOID, unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS>(routine)
+        })
+    }
+
+    fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
+        let irql = self.irql();
+        let serial = self.irp(irp, 3, "was sent, and is none")?;
+        if u32::from(irql) > DISPATCH_LEVEL {
+            let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
+            return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
+        }
+        if self.kernel.borrow().devices.get(device as usize).is_none() {
+            let rule =
+                alloc::format!("an IRP was sent to {}, which is no device", self.name(device as usize));
+            return Err(violation(0xC9, [4, device as u64, 0, 0], rule));
+        }
+        if read(irp).CancelRoutine.is_some() {
+            return Err(self.irp_violation(0x203, irp, "was sent with the cancel routine set"));
+        }
+        let number = self.next_location(irp)?;
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
+        let call = kernel.irps.begin_call(serial, number);
+        drop(kernel);
+        write(irp, IRP { CurrentLocation: number, CurrentStackLocation: location(irp, number), ..read(irp) });
+        let stack = IO_STACK_LOCATION { DeviceObject: device, ..read_location(irp, number) };
+        write_location(irp, number, stack);
+        self.reference_io_object(device as usize)?;
+        let status = match self.dispatch_routine(device, stack.MajorFunction) {
+            // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
+            Some(routine) => unsafe { routine(device, irp) },
+            None => {
+                let mut value = read(irp);
+                value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
+                write(irp, value);
+                self.complete_irp(irp)?;
+                STATUS_INVALID_DEVICE_REQUEST
+            }
+        };
+        self.dereference_io_object(device as usize)?;
+        if self.irql() != irql {
+            let rule = alloc::format!(
+                "a dispatch routine was called at IRQL {irql} and returned at {}",
+                self.irql()
+            );
+            return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
+        }
+        let call = self.kernel.borrow_mut().irps.end_call(call);
+        self.judge_dispatch(irp, call, status)?;
+        Ok(status)
+    }
+
+    /// What a dispatch routine has returned must fit what it did.
+    fn judge_dispatch(&self, irp: PIRP, call: Option<Call>, status: NTSTATUS) -> Checked<()> {
+        let Some(Call { marked, fate, .. }) = call else { return Ok(()) };
+        let pending = status == STATUS_PENDING;
+        let (kind, what) = match fate {
+            _ if marked && !pending => {
+                (0x23E, "was marked pending, and the dispatch routine did not return STATUS_PENDING")
+            }
+            Fate::Forwarded => return Ok(()),
+            _ if pending && !marked => {
+                (0x23D, "was not marked pending, and the dispatch routine returned STATUS_PENDING")
+            }
+            Fate::Kept if !pending => (
+                0x226,
+                "was neither sent on nor completed, and the dispatch routine did not return STATUS_PENDING",
+            ),
+            Fate::Completed(completed) if !pending && completed != status => {
+                (0x224, "was completed with another status than the dispatch routine returned")
+            }
+            _ => return Ok(()),
+        };
+        Err(self.irp_violation(kind, irp, what))
+    }
+
+    /// Completes an IRP: calls the completion routines from the current location up.
+    fn complete_irp(&self, irp: PIRP) -> Checked<()> {
+        let irql = self.irql();
+        if u32::from(irql) > DISPATCH_LEVEL {
+            let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
+            return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
+        }
+        let mut current = self.current_location(irp, "was completed, and no driver has it")?;
+        let serial = self.irp(irp, 0x44, "was completed, and is none")?;
+        let value = read(irp);
+        let status = value.IoStatus.Status;
+        if status == STATUS_PENDING || status == -1 {
+            let rule =
+                alloc::format!("IRP {} was completed with the status {status:#x}", self.name(irp as usize));
+            return Err(violation(0xC9, [6, status.cast_unsigned().into(), irp as u64, 0], rule));
+        }
+        if let Some(routine) = value.CancelRoutine {
+            let rule =
+                alloc::format!("IRP {} was completed with its cancel routine set", self.name(irp as usize));
+            return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
+        }
+        loop {
+            let value = read(irp);
+            self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
+            let stack = read_location(irp, current);
+            let pending = u8::from(stack.Control & SL_PENDING_RETURNED != 0);
+            current += 1;
+            write(
+                irp,
+                IRP {
+                    PendingReturned: pending,
+                    CurrentLocation: current,
+                    CurrentStackLocation: location(irp, current),
+                    ..value
+                },
+            );
+            let wanted = match (value.Cancel != 0, value.IoStatus.Status >= 0) {
+                (true, _) if stack.Control & SL_INVOKE_ON_CANCEL != 0 => true,
+                (_, true) => stack.Control & SL_INVOKE_ON_SUCCESS != 0,
+                (_, false) => stack.Control & SL_INVOKE_ON_ERROR != 0,
+            };
+            if let Some(routine) = stack.CompletionRoutine.filter(|_| wanted) {
+                let device = if current > value.StackCount {
+                    core::ptr::null_mut()
+                } else {
+                    read_location(irp, current).DeviceObject
+                };
+                // SAFETY: the driver's routine, as it was set; no borrow of the machine is open [M1].
+                if unsafe { routine(device, irp, stack.Context) } == STATUS_MORE_PROCESSING_REQUIRED {
+                    return Ok(());
+                }
+                self.irp(
+                    irp,
+                    0x44,
+                    "was freed by a completion routine that did not return STATUS_MORE_PROCESSING_REQUIRED",
+                )?;
+            } else if pending != 0 && current <= value.StackCount {
+                let stack = read_location(irp, current);
+                write_location(
+                    irp,
+                    current,
+                    IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack },
+                );
+            }
+            if current > value.StackCount {
+                let message = alloc::format!(
+                    "IRP {} was completed to its end: the completion routine of whoever made it by IoAllocateIrp frees it and returns \
+                     STATUS_MORE_PROCESSING_REQUIRED",
+                    self.name(irp as usize)
+                );
+                self.fail("not supported", message);
+            }
+        }
+    }
+}
+
+/// An IRP with so many stack locations, one for each driver below; null where memory is low. IRQL ≤ DISPATCH_LEVEL. Left at unload it is
+/// a leak of pool (bug check 0xC4/0x62). No location, or quota, ends the run as not supported (`nf-wdm-ioallocateirp`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
+    let machine = enter(Ddi::IoAllocateIrp);
+    if !(1..CCHAR::MAX).contains(&StackSize) || ChargeQuota != 0 {
+        machine.fail("not supported", String::from("IoAllocateIrp without stack locations, or with quota"));
+    }
+    let irp = machine.checked(machine.allocate_irp(StackSize));
+    machine.called(Ddi::IoAllocateIrp, |machine| {
+        ([Value::Signed(StackSize.into())], Some(machine.pointer(irp as usize)))
+    });
+    irp
+}
+
+/// Frees an IRP of [`IoAllocateIrp`]. IRQL ≤ DISPATCH_LEVEL. No IRP, or freed before: bug check 0xC9 (1); while a driver has it: 0xC9
+/// (0x20B) (`nf-wdm-iofreeirp`).
+///
+/// # Safety
+/// Nobody uses the IRP any more.
+pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
+    let machine = enter(Ddi::IoFreeIrp);
+    machine.called(Ddi::IoFreeIrp, |machine| ([machine.pointer(Irp as usize)], None));
+    machine.checked(machine.free_irp(Irp));
+}
+
+/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called, or, where there is none,
+/// the IRP is completed with STATUS_INVALID_DEVICE_REQUEST. The result is the routine's.
+///
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
+/// 0xC9 (0x203). The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor returned STATUS_PENDING: 0xC9
+/// (0x226); marked it pending and returns something else, or the other way round: 0xC9 (0x23E, 0x23D); returns another status than it
+/// completed it with: 0xC9 (0x224) (`nf-wdm-iofcalldriver`).
+///
+/// # Safety
+/// The driver's routines may be called with this IRP.
+pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) -> NTSTATUS {
+    let machine = enter(Ddi::IofCallDriver);
+    machine.called(Ddi::IofCallDriver, |machine| {
+        ([machine.pointer(DeviceObject as usize), machine.pointer(Irp as usize)], None)
+    });
+    machine.checked(machine.call_driver(DeviceObject, Irp))
+}
+
+/// Completes an IRP: the completion routines of the drivers above are called, the lowest first, until one returns
+/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported.
+///
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
+/// cancel routine set: 0xC9 (7) (`nf-wdm-iofcompleterequest`).
+///
+/// # Safety
+/// The completion routines may be called.
+pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
+    let machine = enter(Ddi::IofCompleteRequest);
+    machine.called(Ddi::IofCompleteRequest, |machine| {
+        ([machine.pointer(Irp as usize), Value::Signed(PriorityBoost.into())], None)
+    });
+    machine.checked(machine.complete_irp(Irp));
+}
+
+/// Says that the dispatch routine returns STATUS_PENDING. Any IRQL. No driver has the IRP: bug check 0x44 (`nf-wdm-iomarkirppending`).
+///
+/// # Safety
+/// None beyond being called in a simulation run: what is no IRP is noticed.
+pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
+    let machine = enter(Ddi::IoMarkIrpPending);
+    machine.called(Ddi::IoMarkIrpPending, |machine| ([machine.pointer(Irp as usize)], None));
+    let number = machine.checked(machine.current_location(Irp, "was marked pending, and no driver has it"));
+    let stack = read_location(Irp, number);
+    write_location(Irp, number, IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack });
+    let serial = machine.checked(machine.irp(Irp, 0x44, "was marked pending, and is none"));
+    machine.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
+}
+
+/// The stack location of the driver that has the IRP. Any IRQL. No driver has it: bug check 0x44
+/// (`nf-wdm-iogetcurrentirpstacklocation`).
+///
+/// # Safety
+/// As for [`IoMarkIrpPending`]; the location is the IRP's.
+pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
+    let machine = enter(Ddi::IoGetCurrentIrpStackLocation);
+    let number = machine.checked(machine.current_location(Irp, "was looked into, and no driver has it"));
+    machine.called(Ddi::IoGetCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
+    location(Irp, number)
+}
+
+/// The stack location of the driver that the IRP is sent to next. Any IRQL. No location left: bug check 0x35
+/// (`nf-wdm-iogetnextirpstacklocation`).
+///
+/// # Safety
+/// As for [`IoGetCurrentIrpStackLocation`].
+pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
+    let machine = enter(Ddi::IoGetNextIrpStackLocation);
+    let number = machine.checked(machine.next_location(Irp));
+    machine.called(Ddi::IoGetNextIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
+    location(Irp, number)
+}
+
+/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled. Any
+/// IRQL. No location left: bug check 0x35 (`nf-wdm-iosetcompletionroutine`).
+///
+/// # Safety
+/// As for [`IoMarkIrpPending`]; the routine may be called with `Context`.
+pub unsafe extern "C" fn IoSetCompletionRoutine(
+    Irp: PIRP,
+    CompletionRoutine: PIO_COMPLETION_ROUTINE,
+    Context: PVOID,
+    InvokeOnSuccess: BOOLEAN,
+    InvokeOnError: BOOLEAN,
+    InvokeOnCancel: BOOLEAN,
+) {
+    let machine = enter(Ddi::IoSetCompletionRoutine);
+    machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
+    let number = machine.checked(machine.next_location(Irp));
+    let flags = [
+        (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
+        (InvokeOnError, SL_INVOKE_ON_ERROR),
+        (InvokeOnCancel, SL_INVOKE_ON_CANCEL),
+    ];
+    let control = flags.iter().filter(|(wanted, _)| *wanted != 0).fold(0, |control, (_, bit)| control | bit);
+    let stack = read_location(Irp, number);
+    write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
+}
+
+/// Gives the driver below the current location's parameters. Any IRQL. No driver has the IRP: bug check 0x44; no location left: 0x35
+/// (`nf-wdm-iocopycurrentirpstacklocationtonext`).
+///
+/// # Safety
+/// As for [`IoMarkIrpPending`].
+pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
+    let machine = enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
+    machine
+        .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
+    let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
+    let next = machine.checked(machine.next_location(Irp));
+    let stack = read_location(Irp, number);
+    let copy =
+        IO_STACK_LOCATION { Control: 0, CompletionRoutine: None, Context: core::ptr::null_mut(), ..stack };
+    write_location(Irp, next, copy);
+}

@@ -1,0 +1,173 @@
+//! Lookaside lists (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializelookasidelistex`,
+//! `nf-wdm-exallocatefromlookasidelistex`, `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
+//! `nf-wdm-exdeletelookasidelistex`).
+//!
+//! An entry that is given back goes to pool at once and one that is taken is fresh pool: what NT may do too, and what shows a use
+//! after it was given back.
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+
+use super::objects;
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{
+        LOOKASIDE_LIST_EX, NTSTATUS, PALLOCATE_FUNCTION_EX, PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX,
+        POOL_FLAG_UNINITIALIZED, POOL_TYPE, PVOID, SIZE_T, STATUS_SUCCESS, ULONG, USHORT,
+    },
+    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+};
+
+impl Machine {
+    fn initialize_lookaside(
+        &self,
+        list: PLOOKASIDE_LIST_EX,
+        kind: POOL_TYPE,
+        size: ULONG,
+        tag: ULONG,
+    ) -> Checked<()> {
+        let address = objects::address(list);
+        self.check_memory(address, Use::Lookaside)?;
+        if self.kernel.borrow().lookaside.contains(address) {
+            return Err(self.bad_list(list, "was initialised, and is a lookaside list already"));
+        }
+        let fresh = LOOKASIDE_LIST_EX { Type: kind, Size: size, Tag: tag, ..LOOKASIDE_LIST_EX::default() };
+        // SAFETY: checked as far as pool goes; else valid by the caller's promise.
+        unsafe { list.write_unaligned(fresh) };
+        self.kernel.borrow_mut().lookaside.add(address);
+        Ok(())
+    }
+
+    fn bad_list(&self, list: PLOOKASIDE_LIST_EX, what: &str) -> Box<Violation> {
+        let rule = alloc::format!("{} {what}", self.name(list as usize));
+        violation(0xCC, [list as u64, 1, 0, 0], rule)
+    }
+
+    fn load_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<LOOKASIDE_LIST_EX> {
+        self.check_memory(list as usize, Use::Lookaside)?;
+        if !self.kernel.borrow().lookaside.contains(list as usize) {
+            return Err(self.bad_list(list, "is used as a lookaside list, and is none"));
+        }
+        // SAFETY: checked as far as pool goes; else valid by the caller's promise.
+        Ok(unsafe { list.read_unaligned() })
+    }
+
+    fn take_entry(&self, list: PLOOKASIDE_LIST_EX, ddi: Ddi) -> Checked<*mut u8> {
+        let value = self.load_lookaside(list)?;
+        let flags = self.pool_flags(ddi, value.Type) | POOL_FLAG_UNINITIALIZED;
+        let request = self.pool_request(ddi, flags, value.Size.into(), value.Tag)?;
+        let entry = match request {
+            Some(request) => self.allocate(request)?,
+            None => core::ptr::null_mut(),
+        };
+        if !entry.is_null() {
+            self.kernel.borrow_mut().lookaside.allocate(entry as usize, list as usize);
+        }
+        Ok(entry)
+    }
+
+    fn give_entry(&self, list: PLOOKASIDE_LIST_EX, entry: usize) -> Checked<()> {
+        let value = self.load_lookaside(list)?;
+        if !self.kernel.borrow_mut().lookaside.free(entry, list as usize) {
+            let (name, list) = (self.name(entry), self.name(list as usize));
+            let rule =
+                alloc::format!("{name} was given to the lookaside list {list}, and is no entry of it in use");
+            return Err(violation(0xC2, [0x46, entry as u64, 0, 0], rule));
+        }
+        self.free(entry, Some(value.Tag))
+    }
+
+    fn delete_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<()> {
+        self.load_lookaside(list)?;
+        let in_use = self.kernel.borrow().lookaside.in_use(list as usize);
+        if in_use != 0 {
+            return Err(self.bad_list(list, "is a lookaside list that was deleted with entries in use"));
+        }
+        self.kernel.borrow_mut().lookaside.remove(list as usize);
+        Ok(())
+    }
+}
+
+/// Makes a lookaside list of entries of `Size` bytes. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged: else bug check 0xD1; no list already:
+/// else 0xCC. The list is deleted before unload (0xCE) and before its memory is freed (0xCC). Functions of the driver's own, flags, and
+/// a size or tag of zero end the run as not supported (`nf-wdm-exinitializelookasidelistex`).
+///
+/// # Safety
+/// `Lookaside` is valid for writes, and stays valid and where it is until the list is deleted.
+pub unsafe extern "C" fn ExInitializeLookasideListEx(
+    Lookaside: PLOOKASIDE_LIST_EX,
+    Allocate: PALLOCATE_FUNCTION_EX,
+    Free: PFREE_FUNCTION_EX,
+    PoolType: POOL_TYPE,
+    Flags: ULONG,
+    Size: SIZE_T,
+    Tag: ULONG,
+    Depth: USHORT,
+) -> NTSTATUS {
+    let ddi = Ddi::ExInitializeLookasideListEx;
+    let machine = enter(ddi);
+    let size = ULONG::try_from(Size).unwrap_or(0);
+    if Allocate.is_some() || Free.is_some() || Flags != 0 || Depth != 0 || size == 0 || Tag == 0 {
+        let message = "ExInitializeLookasideListEx with functions, flags, a depth, or a size or tag of zero";
+        machine.fail("not supported", alloc::string::String::from(message));
+    }
+    machine.pool_flags(ddi, PoolType);
+    machine.checked(machine.initialize_lookaside(Lookaside, PoolType, size, Tag));
+    machine.called(ddi, |machine| {
+        ([machine.pointer(Lookaside as usize), Value::Number(Size), Value::Tag(Tag)], Some(Value::Bits(0)))
+    });
+    STATUS_SUCCESS
+}
+
+/// An entry, not zeroed; null where memory is low. IRQL ≤ DISPATCH_LEVEL, of paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. No
+/// list: 0xCC (`nf-wdm-exallocatefromlookasidelistex`).
+///
+/// # Safety
+/// `Lookaside` was initialised and is valid.
+pub unsafe extern "C" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) -> PVOID {
+    let ddi = Ddi::ExAllocateFromLookasideListEx;
+    let machine = enter(ddi);
+    let entry = machine.checked(machine.take_entry(Lookaside, ddi));
+    machine.called(ddi, |machine| {
+        ([machine.pointer(Lookaside as usize)], Some(machine.pointer(entry as usize)))
+    });
+    entry.cast()
+}
+
+/// Gives an entry back. IRQL as for [`ExAllocateFromLookasideListEx`]. No entry of this list in use: bug check 0xC2
+/// (`nf-wdm-exfreetolookasidelistex`).
+///
+/// # Safety
+/// As for [`ExAllocateFromLookasideListEx`]; nobody uses the entry any more.
+pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, Entry: PVOID) {
+    let ddi = Ddi::ExFreeToLookasideListEx;
+    let machine = enter(ddi);
+    machine.called(ddi, |machine| {
+        ([machine.pointer(Lookaside as usize), machine.pointer(Entry as usize)], None)
+    });
+    machine.checked(machine.give_entry(Lookaside, Entry as usize));
+}
+
+/// Frees what the list keeps, which here is nothing. IRQL ≤ DISPATCH_LEVEL. No list: bug check 0xCC (`nf-wdm-exflushlookasidelistex`).
+///
+/// # Safety
+/// As for [`ExAllocateFromLookasideListEx`].
+pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
+    let machine = enter(Ddi::ExFlushLookasideListEx);
+    machine.called(Ddi::ExFlushLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
+    machine.checked(machine.load_lookaside(Lookaside));
+}
+
+/// Deletes a list whose entries have all been given back: else bug check 0xCC. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-exdeletelookasidelistex`).
+///
+/// # Safety
+/// As for [`ExAllocateFromLookasideListEx`].
+pub unsafe extern "C" fn ExDeleteLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
+    let machine = enter(Ddi::ExDeleteLookasideListEx);
+    machine.called(Ddi::ExDeleteLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
+    machine.checked(machine.delete_lookaside(Lookaside));
+}

@@ -1,0 +1,111 @@
+//! Mutexes (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializemutex`, `nf-wdm-kereleasemutex`,
+//! `nf-wdm-kereadstatemutex`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::{
+    dispatcher::{self, Waitable},
+    objects,
+};
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::thread::ThreadName,
+    trace::Value,
+    types::{BOOLEAN, DISPATCH_LEVEL, KMUTANT, LONG, PRKMUTEX, STATUS_MUTANT_NOT_OWNED, ULONG},
+    verifier::{Checked, irql::Ddi, violation},
+};
+
+const KIND: &str = "mutex";
+
+impl Machine {
+    fn initialize_mutex(&self, mutex: PRKMUTEX) -> Checked<()> {
+        let address = objects::address(mutex);
+        let holder = self.kernel.borrow().mutexes.holder(address);
+        if let Some(held) = holder {
+            let (name, by) = (self.name(address), ThreadName::of(held.thread));
+            let rule = alloc::format!("mutex {name} was initialised while {by} held it");
+            return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
+        }
+        let header = self.fresh_header(address, Waitable::Mutex, 1)?;
+        // SAFETY: by the caller's promise; checked as far as pool goes.
+        unsafe { mutex.write_unaligned(KMUTANT { Header: header, ApcDisable: 1, ..KMUTANT::default() }) }
+        Ok(())
+    }
+
+    /// Gives a mutex up once; the state before: 0 where it is free now.
+    fn release_mutex(&self, address: usize) -> Checked<LONG> {
+        self.expect_waitable(address, KIND)?;
+        let (thread, name) = (self.thread(), self.name(address));
+        let at_dispatch = u32::from(self.irql()) >= DISPATCH_LEVEL;
+        let holder = self.kernel.borrow().mutexes.holder(address);
+        let me = ThreadName::of(thread);
+        let wrong = match holder {
+            Some(held) if held.thread != thread => {
+                alloc::format!(
+                    "mutex {name} was released by {me}, and {} holds it",
+                    ThreadName::of(held.thread)
+                )
+            }
+            None => alloc::format!("mutex {name} was released by {me}, and nobody holds it"),
+            Some(held) if held.at_dispatch != at_dispatch => {
+                let (then, now) = if at_dispatch { ("below", "at") } else { ("at", "below") };
+                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL and released {now} it")
+            }
+            Some(_) => {
+                let before = dispatcher::state(address);
+                dispatcher::set_state(address, before + 1);
+                if before == 0 {
+                    self.kernel.borrow_mut().mutexes.release(address);
+                    self.signal(address)?;
+                }
+                return Ok(before);
+            }
+        };
+        Err(self.raised(STATUS_MUTANT_NOT_OWNED, &wrong))
+    }
+}
+
+/// Makes a mutex that is free. The thread whose wait it satisfies holds it, may acquire it again, and must release it as often, before
+/// it ends (bug check 0x4000008A). `Level` is ignored, as in NT. Any IRQL. Storage is non-paged: else bug check 0xD1; nobody waits for
+/// a mutex there: else 0x139; nobody holds it: else 0xC4/0x1005 (`nf-wdm-keinitializemutex`).
+///
+/// # Safety
+/// `Mutex` is valid for writes, and stays valid and where it is while it is used.
+pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
+    let machine = enter(Ddi::KeInitializeMutex);
+    machine.called(Ddi::KeInitializeMutex, |machine| {
+        ([machine.pointer(Mutex as usize), Value::Number(Level.into())], None)
+    });
+    machine.checked(machine.initialize_mutex(Mutex));
+}
+
+/// Releases a mutex that the current thread holds: 0 where it is free now. IRQL ≤ DISPATCH_LEVEL, and at DISPATCH_LEVEL just when it
+/// was acquired there. Another's or nobody's: the exception STATUS_MUTANT_NOT_OWNED, which is bug check 0x1E. Not a mutex: 0x139.
+/// `Wait` ends the run as not supported (`nf-wdm-kereleasemutex`).
+///
+/// # Safety
+/// `Mutex` was initialised and is valid.
+pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG {
+    let ddi = Ddi::KeReleaseMutex;
+    let machine = enter(ddi);
+    machine.refuse_wait_argument(ddi, Wait);
+    let before = machine.checked(machine.release_mutex(objects::address(Mutex)));
+    machine.called(ddi, |machine| ([machine.pointer(Mutex as usize)], Some(Value::Signed(before.into()))));
+    before
+}
+
+/// A mutex's state: 1 where it is free. IRQL ≤ DISPATCH_LEVEL. Not a mutex: bug check 0x139 (`nf-wdm-kereadstatemutex`).
+///
+/// # Safety
+/// As for [`KeReleaseMutex`].
+pub unsafe extern "C" fn KeReadStateMutex(Mutex: PRKMUTEX) -> LONG {
+    let machine = enter(Ddi::KeReadStateMutex);
+    let address = objects::address(Mutex);
+    machine.checked(machine.expect_waitable(address, KIND));
+    let state = dispatcher::state(address);
+    machine.called(Ddi::KeReadStateMutex, |machine| {
+        ([machine.pointer(Mutex as usize)], Some(Value::Signed(state.into())))
+    });
+    state
+}

@@ -1,0 +1,135 @@
+//! Objects with references: threads, which have handles too, and devices (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::objects;
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::thread::SYSTEM,
+    trace::Value,
+    types::{
+        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
+        POBJECT_TYPE, PVOID, STATUS_SUCCESS,
+    },
+    verifier::{Checked, irql::Ddi, violation},
+};
+
+/// Handles of the kernel are above this, on x64.
+const KERNEL_HANDLES: usize = 0xFFFF_FFFF_8000_0000;
+
+/// The handle of a thread.
+pub(crate) fn handle(thread: usize) -> HANDLE {
+    core::ptr::without_provenance_mut(KERNEL_HANDLES + 4 * (thread + 1 - SYSTEM))
+}
+
+impl Machine {
+    /// The thread whose open handle this is.
+    fn thread_of(&self, handle: HANDLE) -> Option<usize> {
+        let number = (handle as usize).checked_sub(KERNEL_HANDLES)?;
+        let thread = (number / 4 + SYSTEM).checked_sub(1)?;
+        let open = number.is_multiple_of(4) && self.kernel.borrow().threads.get(thread).open;
+        (open && thread >= SYSTEM).then_some(thread)
+    }
+
+    /// Adds to the references of the object at an address, or takes from them; how many there are then.
+    fn reference(&self, address: usize, more: bool) -> Checked<usize> {
+        let Some(thread) = self.kernel.borrow().threads.find(address) else {
+            return if more {
+                self.reference_io_object(address)
+            } else {
+                self.dereference_io_object(address)
+            };
+        };
+        let count = self.kernel.borrow().threads.get(thread).references;
+        if count == 0 {
+            let (new, verb) = if more { (1, "referenced") } else { (u64::MAX, "dereferenced") };
+            let rule = alloc::format!("{} was {verb} without a reference to it", self.name(address));
+            return Err(violation(0xC4, [0x3F, address as u64, new, 0], rule));
+        }
+        let after = if more { count + 1 } else { count - 1 };
+        self.kernel.borrow_mut().threads.update(thread, |thread| thread.references = after);
+        Ok(after)
+    }
+
+    fn bad_handle(&self, handle: HANDLE, name: &str) -> ! {
+        let value = handle as usize;
+        let rule = alloc::format!("{name} with {value:#x}, which is no open handle");
+        self.bug_check(violation(0xC4, [0x3C, value as u64, 0, 0], rule))
+    }
+}
+
+/// A pointer to the object of a handle, with a reference of its own. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C. There are
+/// handles of threads; an `ObjectType` that is not null, UserMode and HandleInformation end the run as not supported
+/// (`nf-wdm-obreferenceobjectbyhandle`).
+///
+/// # Safety
+/// `Object` is valid for a write.
+pub unsafe extern "C" fn ObReferenceObjectByHandle(
+    Handle: HANDLE,
+    DesiredAccess: ACCESS_MASK,
+    ObjectType: POBJECT_TYPE,
+    AccessMode: KPROCESSOR_MODE,
+    Object: *mut PVOID,
+    HandleInformation: POBJECT_HANDLE_INFORMATION,
+) -> NTSTATUS {
+    let ddi = Ddi::ObReferenceObjectByHandle;
+    let machine = enter(ddi);
+    if !ObjectType.is_null() || i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
+        let message = "ObReferenceObjectByHandle with an ObjectType, UserMode, or HandleInformation";
+        machine.fail("not supported", alloc::string::String::from(message));
+    }
+    let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
+    let address = machine.thread_address(thread);
+    machine.checked(machine.reference(address, true));
+    // SAFETY: by the caller's promise.
+    unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
+    machine.called(ddi, |machine| {
+        let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
+        (arguments, Some(machine.pointer(address)))
+    });
+    STATUS_SUCCESS
+}
+
+fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
+    let count = machine.checked(machine.reference(objects::address(object), more));
+    machine.called(ddi, |machine| ([machine.pointer(object as usize)], Some(Value::Number(count as u64))));
+    count as LONG_PTR
+}
+
+/// One more reference to an object: what ObReferenceObject is. IRQL ≤ DISPATCH_LEVEL. An object whose references are all gone: bug
+/// check 0xC4/0x3F, and so too where there is no object (`nf-wdm-obfreferenceobject`).
+///
+/// # Safety
+/// None beyond being called in a simulation run: what is no object is noticed.
+pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
+    let ddi = Ddi::ObfReferenceObject;
+    change(enter(ddi), ddi, Object, true)
+}
+
+/// One reference less: what ObDereferenceObject is. With the last the object is gone. Else as [`ObfReferenceObject`]
+/// (`nf-wdm-obdereferenceobject`).
+///
+/// # Safety
+/// As for [`ObfReferenceObject`].
+pub unsafe extern "C" fn ObfDereferenceObject(Object: PVOID) -> LONG_PTR {
+    let ddi = Ddi::ObfDereferenceObject;
+    change(enter(ddi), ddi, Object, false)
+}
+
+/// Closes a handle, and with it a reference to its object. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C, where NT returns
+/// STATUS_INVALID_HANDLE (`nf-wdm-zwclose`).
+///
+/// # Safety
+/// As for [`ObfReferenceObject`].
+pub unsafe extern "C" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
+    let ddi = Ddi::ZwClose;
+    let machine = enter(ddi);
+    machine.called(ddi, |_| ([Value::Bits(Handle as u64)], Some(Value::Bits(0))));
+    let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
+    let address = machine.thread_address(thread);
+    machine.checked(machine.reference(address, false));
+    machine.kernel.borrow_mut().threads.update(thread, |thread| thread.open = false);
+    STATUS_SUCCESS
+}

@@ -1,0 +1,108 @@
+//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializesemaphore`,
+//! `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use super::{
+    dispatcher::{self, Waitable},
+    objects,
+};
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{BOOLEAN, KPRIORITY, KSEMAPHORE, LONG, PRKSEMAPHORE, STATUS_SEMAPHORE_LIMIT_EXCEEDED},
+    verifier::{Checked, irql::Ddi},
+};
+
+const KIND: &str = "semaphore";
+
+impl Machine {
+    /// Adds to a semaphore's count; the count before.
+    fn release_semaphore(&self, semaphore: PRKSEMAPHORE, adjustment: LONG) -> Checked<LONG> {
+        let address = objects::address(semaphore);
+        self.expect_waitable(address, KIND)?;
+        // SAFETY: valid by the caller's promise, and a semaphore; no reference is made.
+        let limit = unsafe { &raw const (*semaphore).Limit };
+        // SAFETY: as above.
+        let limit = unsafe { limit.read_unaligned() };
+        let before = dispatcher::state(address);
+        match before.checked_add(adjustment) {
+            Some(count) if count <= limit && adjustment > 0 => dispatcher::set_state(address, count),
+            _ => {
+                let what = alloc::format!(
+                    "semaphore {} counted {before} of at most {limit} and {adjustment} was to be added",
+                    self.name(address)
+                );
+                return Err(self.raised(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
+            }
+        }
+        self.signal(address)?;
+        Ok(before)
+    }
+}
+
+/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it satisfies takes one. Any IRQL. Storage is
+/// non-paged: else bug check 0xD1; nobody waits for a semaphore there: else 0x139. A count or limit that is none ends the run as not
+/// supported (`nf-wdm-keinitializesemaphore`).
+///
+/// # Safety
+/// `Semaphore` is valid for writes, and stays valid and where it is while it is used.
+pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: LONG, Limit: LONG) {
+    let machine = enter(Ddi::KeInitializeSemaphore);
+    machine.called(Ddi::KeInitializeSemaphore, |machine| {
+        let arguments =
+            [machine.pointer(Semaphore as usize), Value::Signed(Count.into()), Value::Signed(Limit.into())];
+        (arguments, None)
+    });
+    if Limit <= 0 || !(0..=Limit).contains(&Count) {
+        let message = alloc::format!("KeInitializeSemaphore with count {Count} and limit {Limit}");
+        machine.fail("not supported", message);
+    }
+    let address = objects::address(Semaphore);
+    let header = machine.checked(machine.fresh_header(address, Waitable::Semaphore, Count));
+    // SAFETY: by the caller's promise; checked as far as pool goes.
+    unsafe { Semaphore.write_unaligned(KSEMAPHORE { Header: header, Limit }) }
+}
+
+/// Adds `Adjustment` to a semaphore's count and returns the count before; ready are then as many waiting threads as it satisfies.
+/// IRQL ≤ DISPATCH_LEVEL. Beyond the limit, or by zero or less: the exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check
+/// 0x1E. Not a semaphore: 0x139. `Wait` ends the run as not supported (`nf-wdm-kereleasesemaphore`).
+///
+/// # Safety
+/// `Semaphore` was initialised and is valid.
+pub unsafe extern "C" fn KeReleaseSemaphore(
+    Semaphore: PRKSEMAPHORE,
+    Increment: KPRIORITY,
+    Adjustment: LONG,
+    Wait: BOOLEAN,
+) -> LONG {
+    let ddi = Ddi::KeReleaseSemaphore;
+    let machine = enter(ddi);
+    machine.refuse_wait_argument(ddi, Wait);
+    let before = machine.checked(machine.release_semaphore(Semaphore, Adjustment));
+    machine.called(ddi, |machine| {
+        let arguments = [
+            machine.pointer(Semaphore as usize),
+            Value::Signed(Increment.into()),
+            Value::Signed(Adjustment.into()),
+        ];
+        (arguments, Some(Value::Signed(before.into())))
+    });
+    before
+}
+
+/// A semaphore's count. Any IRQL. Not a semaphore: bug check 0x139 (`nf-wdm-kereadstatesemaphore`).
+///
+/// # Safety
+/// As for [`KeReleaseSemaphore`].
+pub unsafe extern "C" fn KeReadStateSemaphore(Semaphore: PRKSEMAPHORE) -> LONG {
+    let machine = enter(Ddi::KeReadStateSemaphore);
+    let address = objects::address(Semaphore);
+    machine.checked(machine.expect_waitable(address, KIND));
+    let state = dispatcher::state(address);
+    machine.called(Ddi::KeReadStateSemaphore, |machine| {
+        ([machine.pointer(Semaphore as usize)], Some(Value::Signed(state.into())))
+    });
+    state
+}

@@ -1,0 +1,200 @@
+//! Counted strings, and routines by name (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-rtlinitunicodestring`,
+//! `nf-wdm-rtlcopyunicodestring`, `nf-wdm-rtlequalunicodestring`, `nf-wdm-rtlcompareunicodestring`,
+//! `nf-wdm-rtlappendunicodestringtostring`, `nf-wdm-mmgetsystemroutineaddress`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::cmp::Ordering;
+
+use super::routines;
+use crate::{
+    engine::machine::enter,
+    trace::Value,
+    types::{
+        BOOLEAN, LONG, NTSTATUS, PCUNICODE_STRING, PCWSTR, PUNICODE_STRING, PVOID, STATUS_BUFFER_TOO_SMALL,
+        STATUS_SUCCESS, UNICODE_STRING, USHORT,
+    },
+    verifier::irql::Ddi,
+};
+
+/// Most characters of a string: its length in bytes fits 16 bits, and so does that of its final zero.
+const MOST: usize = 0x7FFE;
+
+fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
+    // SAFETY: by the caller's promise to the DDI.
+    unsafe { string.read_unaligned() }
+}
+
+fn store(string: PUNICODE_STRING, value: UNICODE_STRING) {
+    // SAFETY: by the caller's promise to the DDI.
+    unsafe { string.write_unaligned(value) }
+}
+
+/// The characters of a string.
+fn characters(string: &UNICODE_STRING) -> Vec<u16> {
+    let count = usize::from(string.Length) / 2;
+    // SAFETY: by the caller's promise the buffer has so many characters.
+    (0..count).map(|index| unsafe { string.Buffer.wrapping_add(index).read_unaligned() }).collect()
+}
+
+/// Writes characters into a string's buffer from a place on, as many as there is room for.
+fn put(string: &UNICODE_STRING, from: usize, characters: &[u16]) -> usize {
+    let room = (usize::from(string.MaximumLength) / 2).saturating_sub(from);
+    for (index, character) in characters.iter().take(room).enumerate() {
+        // SAFETY: by the caller's promise the buffer has `MaximumLength` bytes.
+        unsafe { string.Buffer.wrapping_add(from + index).write_unaligned(*character) };
+    }
+    characters.len().min(room)
+}
+
+/// A character as comparisons that ignore case see it: its uppercase, where that is one character of 16 bits.
+fn upcase(character: u16) -> u16 {
+    let mut upper = char::from_u32(character.into()).into_iter().flat_map(char::to_uppercase);
+    match (upper.next(), upper.next()) {
+        (Some(upper), None) => u16::try_from(u32::from(upper)).unwrap_or(character),
+        _ => character,
+    }
+}
+
+fn compare(one: PCUNICODE_STRING, other: PCUNICODE_STRING, ignore_case: bool) -> (i32, Ordering) {
+    let [one, other] = [one, other].map(|string| {
+        let mut characters = characters(&load(string));
+        if ignore_case {
+            characters.iter_mut().for_each(|character| *character = upcase(*character));
+        }
+        characters
+    });
+    let differs = one.iter().zip(&other).find(|(one, other)| one != other);
+    let difference = match differs {
+        Some((one, other)) => i32::from(*one) - i32::from(*other),
+        None => (one.len() as i32 - other.len() as i32) * 2,
+    };
+    (difference, difference.cmp(&0))
+}
+
+/// Makes a string of characters that end with a zero, without copying them; of null, an empty one. IRQL ≤ DISPATCH_LEVEL. More than
+/// 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
+///
+/// # Safety
+/// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as long as the string is used.
+pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING, SourceString: PCWSTR) {
+    let machine = enter(Ddi::RtlInitUnicodeString);
+    machine.called(Ddi::RtlInitUnicodeString, |machine| {
+        ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
+    });
+    if SourceString.is_null() {
+        return store(DestinationString, UNICODE_STRING::default());
+    }
+    // SAFETY: by the caller's promise up to the zero.
+    let is_end = |index: &usize| unsafe { SourceString.wrapping_add(*index).read_unaligned() } == 0;
+    let Some(count) = (0..=MOST).find(is_end) else {
+        machine.fail("not supported", String::from("RtlInitUnicodeString for more than 32,766 characters"))
+    };
+    let bytes = 2 * count as USHORT;
+    store(
+        DestinationString,
+        UNICODE_STRING { Length: bytes, MaximumLength: bytes + 2, Buffer: SourceString.cast_mut() },
+    );
+}
+
+/// Copies as many characters as there is room for; of null, none. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-rtlcopyunicodestring`).
+///
+/// # Safety
+/// Both are strings with valid buffers; `SourceString` may be null.
+pub unsafe extern "C" fn RtlCopyUnicodeString(
+    DestinationString: PUNICODE_STRING,
+    SourceString: PCUNICODE_STRING,
+) {
+    let machine = enter(Ddi::RtlCopyUnicodeString);
+    machine.called(Ddi::RtlCopyUnicodeString, |machine| {
+        ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
+    });
+    let source = if SourceString.is_null() { Vec::new() } else { characters(&load(SourceString)) };
+    let destination = load(DestinationString);
+    let count = put(&destination, 0, &source);
+    if count * 2 + 2 <= usize::from(destination.MaximumLength) {
+        put(&destination, count, &[0]);
+    }
+    store(DestinationString, UNICODE_STRING { Length: 2 * count as USHORT, ..destination });
+}
+
+/// Whether two strings are the same. PASSIVE_LEVEL (`nf-wdm-rtlequalunicodestring`).
+///
+/// # Safety
+/// Both are strings with valid buffers.
+pub unsafe extern "C" fn RtlEqualUnicodeString(
+    String1: PCUNICODE_STRING,
+    String2: PCUNICODE_STRING,
+    CaseInSensitive: BOOLEAN,
+) -> BOOLEAN {
+    let machine = enter(Ddi::RtlEqualUnicodeString);
+    let equal = compare(String1, String2, CaseInSensitive != 0).1 == Ordering::Equal;
+    machine.called(Ddi::RtlEqualUnicodeString, |machine| {
+        ([String1, String2].map(|string| machine.pointer(string as usize)), Some(Value::Boolean(equal)))
+    });
+    equal.into()
+}
+
+/// How two strings differ: below zero, zero, above. PASSIVE_LEVEL (`nf-wdm-rtlcompareunicodestring`).
+///
+/// # Safety
+/// Both are strings with valid buffers.
+pub unsafe extern "C" fn RtlCompareUnicodeString(
+    String1: PCUNICODE_STRING,
+    String2: PCUNICODE_STRING,
+    CaseInSensitive: BOOLEAN,
+) -> LONG {
+    let machine = enter(Ddi::RtlCompareUnicodeString);
+    let (difference, _) = compare(String1, String2, CaseInSensitive != 0);
+    machine.called(Ddi::RtlCompareUnicodeString, |machine| {
+        let strings = [String1, String2].map(|string| machine.pointer(string as usize));
+        (strings, Some(Value::Signed(difference.into())))
+    });
+    difference
+}
+
+/// Appends a string: STATUS_SUCCESS, or STATUS_BUFFER_TOO_SMALL and nothing changes. PASSIVE_LEVEL
+/// (`nf-wdm-rtlappendunicodestringtostring`).
+///
+/// # Safety
+/// Both are strings with valid buffers.
+pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
+    Destination: PUNICODE_STRING,
+    Source: PCUNICODE_STRING,
+) -> NTSTATUS {
+    let machine = enter(Ddi::RtlAppendUnicodeStringToString);
+    let (destination, source) = (load(Destination), load(Source));
+    let length = usize::from(destination.Length) + usize::from(source.Length);
+    let fits = length <= usize::from(destination.MaximumLength);
+    let status = if fits { STATUS_SUCCESS } else { STATUS_BUFFER_TOO_SMALL };
+    if fits {
+        let from = usize::from(destination.Length) / 2;
+        let count = put(&destination, from, &characters(&source));
+        if length + 2 <= usize::from(destination.MaximumLength) {
+            put(&destination, from + count, &[0]);
+        }
+        store(Destination, UNICODE_STRING { Length: length as USHORT, ..destination });
+    }
+    machine.called(Ddi::RtlAppendUnicodeStringToString, |machine| {
+        let strings = [machine.pointer(Destination as usize), machine.pointer(Source as usize)];
+        (strings, Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}
+
+/// The address of a routine that NT exports and ntsim has; null for every other name. PASSIVE_LEVEL
+/// (`nf-wdm-mmgetsystemroutineaddress`).
+///
+/// # Safety
+/// `SystemRoutineName` is a string with a valid buffer.
+pub unsafe extern "C" fn MmGetSystemRoutineAddress(SystemRoutineName: PUNICODE_STRING) -> PVOID {
+    let machine = enter(Ddi::MmGetSystemRoutineAddress);
+    let name = String::from_utf16_lossy(&characters(&load(SystemRoutineName)));
+    let routine = routines::find(&name);
+    machine.called(Ddi::MmGetSystemRoutineAddress, |machine| {
+        ([machine.pointer(SystemRoutineName as usize)], Some(machine.pointer(routine as usize)))
+    });
+    routine
+}

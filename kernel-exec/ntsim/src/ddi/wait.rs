@@ -1,0 +1,285 @@
+//! Waits (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kewaitforsingleobject`,
+//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::objects;
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::{
+        thread::ThreadName,
+        timer::{Entry, Key},
+        wait::{Kind, Wait},
+    },
+    trace::Value,
+    types::{
+        _KWAIT_REASON, _MODE, _WAIT_TYPE, BOOLEAN, DISPATCH_LEVEL, KPROCESSOR_MODE, KWAIT_BLOCK,
+        KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
+        STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
+    },
+    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+};
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
+/// How long a wait may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Not at all: a test.
+    None,
+    /// Until then: negative is relative.
+    Due(i64),
+    /// For ever.
+    Endless,
+}
+
+impl Patience {
+    fn of(timeout: PLARGE_INTEGER) -> Self {
+        if timeout.is_null() {
+            return Self::Endless;
+        }
+        // SAFETY: not null, so valid for reads by the caller's promise.
+        let value = unsafe { timeout.read_unaligned() };
+        // SAFETY: the only field, and any bits are a value.
+        match unsafe { value.QuadPart } {
+            0 => Self::None,
+            due => Self::Due(due),
+        }
+    }
+}
+
+impl Machine {
+    /// A violation where the current thread must not wait now: in a DPC or at raised IRQL.
+    pub(crate) fn forbid_wait(&self, ddi: Ddi, object: usize, timeout: usize, test: bool) -> Checked<()> {
+        let irql = self.irql();
+        if irql < DISPATCH || (irql == DISPATCH && test) {
+            return Ok(());
+        }
+        let name = ddi.name();
+        if self.cpu().in_dpc.get() {
+            let address = self.thread_address(self.thread());
+            let rule = alloc::format!("{name} in a DPC routine, which must not wait");
+            return Err(violation(0xB8, [address as u64, 0, 0, 0], rule));
+        }
+        let rule = alloc::format!("{name} at IRQL {irql}: a thread waits at IRQL ≤ APC_LEVEL only");
+        Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
+    }
+
+    /// Refuses what ntsim has not: users, alerts, and unknown reasons.
+    fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE, alertable: BOOLEAN) {
+        let name = ddi.name();
+        let refused = if i32::from(mode) != _MODE::KernelMode {
+            alloc::format!("{name} with WaitMode {mode}: ntsim has waits in KernelMode only")
+        } else if alertable != 0 {
+            alloc::format!("{name} with Alertable: ntsim has no alerts and no APCs")
+        } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
+            alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
+        } else {
+            return;
+        };
+        self.fail("not supported", refused);
+    }
+
+    /// Puts the end of a thread's wait into the timer queue.
+    fn set_timeout(&self, thread: usize, due: i64) -> Key {
+        let (_, tick) = self.due(due);
+        let address = self.thread_address(thread);
+        let entry = Entry {
+            address,
+            thread: Some(thread),
+            dpc: 0,
+            processor: self.current.get(),
+            period: 0,
+            tolerance: 0,
+            absolute: u64::try_from(due).ok(),
+        };
+        self.kernel.borrow_mut().timers.insert(tick, entry)
+    }
+
+    fn wait_for(
+        &self,
+        ddi: Ddi,
+        kind: Kind,
+        objects: Vec<usize>,
+        timeout: PLARGE_INTEGER,
+    ) -> Checked<NTSTATUS> {
+        let patience = Patience::of(timeout);
+        let first = objects.first().copied().unwrap_or_default();
+        self.forbid_wait(ddi, first, timeout as usize, patience == Patience::None)?;
+        let thread = self.thread();
+        if let Some(status) = self.try_satisfy(thread, kind, &objects, self.irql() >= DISPATCH)? {
+            return Ok(status);
+        }
+        let timeout = match patience {
+            Patience::None => return Ok(STATUS_TIMEOUT),
+            Patience::Due(due) => Some(self.set_timeout(thread, due)),
+            Patience::Endless => None,
+        };
+        Ok(self.block(Wait { thread, kind, objects, timeout }, Some(ddi)))
+    }
+
+    /// The addresses of the objects of a wait for several.
+    fn wait_objects(&self, count: ULONG, objects: *mut PVOID, all: bool, room: usize) -> Checked<Vec<usize>> {
+        if count == 0 {
+            self.fail("not supported", alloc::string::String::from("KeWaitForMultipleObjects for no object"));
+        }
+        if count > MAXIMUM_WAIT_OBJECTS || (room == 0 && count > THREAD_WAIT_OBJECTS) {
+            return Err(too_many(count, room));
+        }
+        if room != 0 {
+            let end = room + size_of::<KWAIT_BLOCK>() * count as usize - 1;
+            self.check_memory(room, Use::WaitBlocks)?;
+            self.check_memory(end, Use::WaitBlocks)?;
+        }
+        let mut addresses = Vec::new();
+        for index in 0..count as usize {
+            // SAFETY: by the caller's promise the array has so many elements.
+            let object = unsafe { objects.wrapping_add(index).read_unaligned() };
+            addresses.push(objects::address(object));
+        }
+        let twice = addresses
+            .iter()
+            .enumerate()
+            .find(|(index, one)| addresses.iter().take(*index).any(|other| other == *one));
+        if let Some((_, address)) = twice.filter(|_| all) {
+            let name = self.name(*address);
+            self.fail(
+                "not supported",
+                alloc::format!("KeWaitForMultipleObjects with WaitAll and {name} twice"),
+            );
+        }
+        Ok(addresses)
+    }
+
+    /// Lets another thread of this processor run, if the schedule has one.
+    fn yield_processor(&self) {
+        if self.cpu().ready.get() != 0 {
+            self.clock.settle();
+            self.clock.set_slice(0);
+            self.regrant();
+        }
+        self.point();
+    }
+}
+
+fn too_many(count: ULONG, room: usize) -> Box<Violation> {
+    let most = if room == 0 { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
+    let with = if room == 0 { "without an array of wait blocks" } else { "with an array of wait blocks" };
+    let rule = alloc::format!("KeWaitForMultipleObjects for {count} objects; {with} {most} are possible");
+    violation(0x0C, [0; 4], rule)
+}
+
+/// Waits until an object is signalled, or until `Timeout`: STATUS_SUCCESS or STATUS_TIMEOUT. What the object does to the waits that
+/// it satisfies is with the function that initialises it; a thread is signalled when it has ended.
+///
+/// `Timeout` is in 100-ns units: negative, relative to the last clock tick; positive, absolute; zero: no wait, a test; null: for
+/// ever. It is over at a clock tick. While every thread waits, the clock jumps; where no timer is set either, the run ends with
+/// [`Stop::Deadlock`](crate::Stop::Deadlock).
+///
+/// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. No object, or one that was moved
+/// or overwritten: 0x139. UserMode, Alertable and reasons that no driver has end the run as not supported
+/// (`nf-wdm-kewaitforsingleobject`).
+///
+/// # Safety
+/// `Object` is an initialised event, semaphore, mutex or timer and stays valid until this returns, or a referenced thread; `Timeout`
+/// is null or valid for reads.
+pub unsafe extern "C" fn KeWaitForSingleObject(
+    Object: PVOID,
+    WaitReason: KWAIT_REASON,
+    WaitMode: KPROCESSOR_MODE,
+    Alertable: BOOLEAN,
+    Timeout: PLARGE_INTEGER,
+) -> NTSTATUS {
+    let ddi = Ddi::KeWaitForSingleObject;
+    let machine = enter(ddi);
+    machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
+    let objects = alloc::vec![objects::address(Object)];
+    let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
+    machine.called(ddi, |machine| {
+        ([machine.pointer(Object as usize)], Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}
+
+/// Waits until one of `Count` objects is signalled (WaitAny: the status is its index) or until all are at the same time (WaitAll: only
+/// then is any of them changed), or until `Timeout`. Else as [`KeWaitForSingleObject`].
+///
+/// More than three objects need a `WaitBlockArray` in memory that is not paged; more than 64 are too many: bug check 0xC. The same
+/// object twice in a WaitAll and no object at all end the run as not supported (`nf-wdm-kewaitformultipleobjects`).
+///
+/// # Safety
+/// As for [`KeWaitForSingleObject`], for each of the `Count` elements of `Object`; `WaitBlockArray` is null or has room for as many
+/// wait blocks until this returns.
+pub unsafe extern "C" fn KeWaitForMultipleObjects(
+    Count: ULONG,
+    Object: *mut PVOID,
+    WaitType: WAIT_TYPE,
+    WaitReason: KWAIT_REASON,
+    WaitMode: KPROCESSOR_MODE,
+    Alertable: BOOLEAN,
+    Timeout: PLARGE_INTEGER,
+    WaitBlockArray: PKWAIT_BLOCK,
+) -> NTSTATUS {
+    let ddi = Ddi::KeWaitForMultipleObjects;
+    let machine = enter(ddi);
+    machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
+    let kind = match WaitType {
+        _WAIT_TYPE::WaitAll => Kind::All,
+        _WAIT_TYPE::WaitAny => Kind::Any,
+        other => machine.fail(
+            "not supported",
+            alloc::format!(
+                "KeWaitForMultipleObjects with WaitType {other}, which is neither WaitAll nor WaitAny"
+            ),
+        ),
+    };
+    let objects = machine.wait_objects(Count, Object, kind == Kind::All, WaitBlockArray as usize);
+    let objects = machine.checked(objects);
+    let status = machine.checked(machine.wait_for(ddi, kind, objects, Timeout));
+    machine.called(ddi, |machine| {
+        let arguments =
+            [Value::Number(Count.into()), machine.pointer(Object as usize), Value::Signed(WaitType.into())];
+        (arguments, Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}
+
+/// The current thread waits until a time, as [`KeWaitForSingleObject`] has it; zero: it lets another thread run, if one is ready.
+/// STATUS_SUCCESS.
+///
+/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. UserMode and Alertable end the run as not supported
+/// (`nf-wdm-kedelayexecutionthread`).
+///
+/// # Safety
+/// `Interval` is valid for reads.
+pub unsafe extern "C" fn KeDelayExecutionThread(
+    WaitMode: KPROCESSOR_MODE,
+    Alertable: BOOLEAN,
+    Interval: PLARGE_INTEGER,
+) -> NTSTATUS {
+    let ddi = Ddi::KeDelayExecutionThread;
+    let machine = enter(ddi);
+    machine.refuse_wait(ddi, _KWAIT_REASON::Executive, WaitMode, Alertable);
+    machine.checked(machine.forbid_wait(ddi, 0, Interval as usize, false));
+    let status = match Patience::of(Interval) {
+        Patience::Due(due) => {
+            let thread = machine.thread();
+            let timeout = Some(machine.set_timeout(thread, due));
+            machine.block(Wait { thread, kind: Kind::Delay, objects: Vec::new(), timeout }, Some(ddi))
+        }
+        Patience::None => {
+            machine.yield_processor();
+            STATUS_SUCCESS
+        }
+        Patience::Endless => {
+            let thread = ThreadName::of(machine.thread());
+            machine
+                .fail("not supported", alloc::format!("{thread}: KeDelayExecutionThread without an interval"))
+        }
+    };
+    machine.called(ddi, |machine| ([machine.pointer(Interval as usize)], Some(Value::Bits(status as u64))));
+    status
+}

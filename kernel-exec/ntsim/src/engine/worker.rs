@@ -1,0 +1,84 @@
+//! Worker threads: system threads that run the routines of work items, a few for each queue.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use super::machine::Machine;
+use crate::{
+    ddi::work_item,
+    kernel::{
+        thread::{Thread, ThreadName},
+        wait::{Kind, Wait},
+        work::Item,
+    },
+    trace::event::What,
+    types::STATUS_SUCCESS,
+    verifier::{bugcheck::irql_name, violation},
+};
+
+impl Machine {
+    /// Queues a work item, and sees to it that some worker will run it, unless all are busy.
+    pub(crate) fn queue_work(&self, queue: usize, item: Item) {
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.work.push(queue, item);
+        let idle = kernel.work.wake(queue);
+        let workers = kernel.work.workers(queue);
+        drop(kernel);
+        if let Some(thread) = idle {
+            self.end_wait(thread, STATUS_SUCCESS);
+        } else if workers < self.config.get().workers.max(1) {
+            let thread = self.new_thread(Thread { references: 1, worker: true, ..Thread::default() });
+            self.kernel.borrow_mut().work.add_worker(thread, queue);
+            self.make_ready(thread);
+        }
+    }
+
+    /// What a worker thread does.
+    pub(crate) fn run_worker(&self, thread: usize) -> ! {
+        loop {
+            let item = self.kernel.borrow_mut().work.take(thread);
+            match item {
+                Some(item) => self.run_item(thread, item),
+                None => {
+                    let kind = Kind::Kernel("work");
+                    self.block(Wait { thread, kind, objects: Vec::new(), timeout: None }, None);
+                }
+            }
+        }
+    }
+
+    /// Runs the routine of a work item, which has left its queue.
+    fn run_item(&self, thread: usize, item: Item) {
+        let routine = item.call.routine();
+        let names = self.tracing.get().then(|| (self.name(item.address), self.name(routine)));
+        if let Some((item, routine)) = names {
+            self.record(What::WorkStart { item, routine });
+        }
+        work_item::call(item);
+        if let Some((item, _)) = names {
+            self.record(What::WorkEnd { item });
+        }
+        let irql = self.irql();
+        if irql != 0 {
+            let rule = alloc::format!(
+                "a work item's routine returned at IRQL {irql} ({}), not PASSIVE_LEVEL",
+                irql_name(irql)
+            );
+            let context = item.call.context() as u64;
+            let parameters = [routine as u64, irql.into(), context, item.address as u64];
+            self.bug_check(violation(0xE1, parameters, rule));
+        }
+        let held = self.kernel.borrow().mutexes.of(thread);
+        if let Some(held) = held {
+            let (name, worker) = (self.name(held.address), ThreadName::of(thread));
+            let rule =
+                alloc::format!("a work item's routine returned in {worker} and holds the mutex {name}");
+            let owner = self.thread_address(thread) as u64;
+            self.bug_check(violation(0x4000_008A, [owner, held.address as u64, 0, 0], rule));
+        }
+        if let Some(object) = item.call.object() {
+            self.checked(self.dereference_io_object(object));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Which thread holds which mutex.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// A held mutex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) address: usize,
+    /// The context of the thread that holds it.
+    pub(crate) thread: usize,
+    /// It was acquired at DISPATCH_LEVEL.
+    pub(crate) at_dispatch: bool,
+}
+
+/// All held mutexes, each once however often it was acquired.
+#[derive(Debug, Default)]
+pub(crate) struct Mutexes {
+    held: Vec<Held>,
+}
+
+impl Mutexes {
+    pub(crate) fn reset(&mut self) {
+        if !self.held.is_empty() {
+            self.held.clear();
+        }
+    }
+
+    /// Who holds a mutex, and how.
+    pub(crate) fn holder(&self, address: usize) -> Option<Held> {
+        self.held.iter().find(|held| held.address == address).copied()
+    }
+
+    /// Notes that a thread holds a mutex that was free.
+    pub(crate) fn acquire(&mut self, held: Held) {
+        self.held.push(held);
+    }
+
+    /// Notes that a mutex is free.
+    pub(crate) fn release(&mut self, address: usize) {
+        self.held.retain(|held| held.address != address);
+    }
+
+    /// All.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// The first mutex that a thread holds.
+    pub(crate) fn of(&self, thread: usize) -> Option<Held> {
+        self.held.iter().find(|held| held.thread == thread).copied()
+    }
+
+    /// The first held mutex in an address range.
+    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Held> {
+        self.held.iter().find(|held| range.contains(&held.address)).copied()
+    }
+}

@@ -1,0 +1,230 @@
+//! Threads: what each is doing, and which are ready on which processor.
+//!
+//! A thread is known by its context, which is also the number of its coroutine: a processor's program has the processor's
+//! number; idle processors have [`IDLE`] and more; all other threads, in the order of their creation, [`SYSTEM`] and more.
+//! Numbers are not used again before the reset, so that a thread that is gone is not mistaken for another.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+/// The idle thread of processor 0; of the others in order.
+pub(crate) const IDLE: usize = 64;
+/// The first thread that is neither a program nor idle.
+pub(crate) const SYSTEM: usize = 128;
+/// No thread.
+pub(crate) const NO_THREAD: usize = usize::MAX;
+
+/// A thread, by a name that is the same in every process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ThreadName {
+    /// The program of this processor, which is its first thread.
+    Program(usize),
+    /// This processor's idle thread: what DPCs interrupt where nothing else runs.
+    Idle(usize),
+    /// A system thread: its number in the order of creation, from 1.
+    System(usize),
+}
+
+impl ThreadName {
+    /// The name of the thread with this context.
+    pub(crate) fn of(context: usize) -> Self {
+        match context {
+            SYSTEM.. => Self::System(context - SYSTEM + 1),
+            IDLE.. => Self::Idle(context - IDLE),
+            _ => Self::Program(context),
+        }
+    }
+}
+
+impl Display for ThreadName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(processor) => write!(f, "program {processor}"),
+            Self::Idle(processor) => write!(f, "idle thread {processor}"),
+            Self::System(number) => write!(f, "thread {number}"),
+        }
+    }
+}
+
+/// What a thread is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// It runs, or it is a program, of which the processor knows.
+    #[default]
+    Active,
+    /// It could run.
+    Ready,
+    /// It waits.
+    Waiting,
+    /// It has ended.
+    Ended,
+}
+
+/// One thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Thread {
+    pub(crate) state: State,
+    /// Its IRQL while it does not run: below DISPATCH_LEVEL.
+    pub(crate) irql: u8,
+    /// The processor that it runs on, or ran on last.
+    pub(crate) processor: usize,
+    /// What its last wait came to.
+    pub(crate) status: i32,
+    /// References to its object: its own while it has not ended, its open handle's, and those of pointers.
+    pub(crate) references: usize,
+    /// The routine and context that it begins with, as addresses.
+    pub(crate) start: Option<(usize, usize)>,
+    /// A handle to it is open.
+    pub(crate) open: bool,
+    /// It is a worker thread, which the kernel itself has made.
+    pub(crate) worker: bool,
+}
+
+/// Addresses that stand for threads. Nothing is ever written there.
+type Identities = [[u64; 8]; 64];
+
+/// All threads. Nothing is here while there are programs only.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    table: Vec<Thread>,
+    /// Threads that are ready, by processor, those that have waited longest first.
+    ready: Vec<VecDeque<usize>>,
+    identities: Vec<Box<Identities>>,
+}
+
+impl Threads {
+    pub(crate) fn reset(&mut self) {
+        if self.table.is_empty() {
+            return;
+        }
+        self.table.clear();
+        for queue in &mut self.ready {
+            queue.clear();
+        }
+    }
+
+    /// Whether anybody has asked about threads in this simulation.
+    pub(crate) fn used(&self) -> bool {
+        !self.table.is_empty()
+    }
+
+    /// Makes the table, of programs and idle threads.
+    fn begin(&mut self) {
+        if self.table.is_empty() {
+            self.table.resize_with(SYSTEM, Thread::default);
+            self.ready.resize_with(IDLE, VecDeque::new);
+            for (context, thread) in self.table.iter_mut().enumerate() {
+                thread.processor = context % IDLE;
+                thread.references = 1;
+            }
+        }
+    }
+
+    /// A new thread that is not ready yet.
+    pub(crate) fn create(&mut self, thread: Thread) -> usize {
+        self.begin();
+        self.table.push(thread);
+        self.table.len() - 1
+    }
+
+    /// The thread with this context; a copy.
+    pub(crate) fn get(&self, context: usize) -> Thread {
+        self.table.get(context).copied().unwrap_or_default()
+    }
+
+    /// Changes a thread.
+    pub(crate) fn update(&mut self, context: usize, change: impl FnOnce(&mut Thread)) {
+        self.begin();
+        if let Some(thread) = self.table.get_mut(context) {
+            change(thread);
+        }
+    }
+
+    /// The first of the system threads that drivers made and that have not ended.
+    pub(crate) fn first_alive(&self) -> Option<usize> {
+        let alive = |thread: &Thread| !thread.worker && thread.state != State::Ended;
+        let position = self.table.iter().skip(SYSTEM).position(alive);
+        position.map(|number| SYSTEM + number)
+    }
+
+    /// Puts a thread behind those that are ready on a processor.
+    pub(crate) fn push_ready(&mut self, context: usize, processor: usize) {
+        self.update(context, |thread| {
+            thread.state = State::Ready;
+            thread.processor = processor;
+        });
+        if let Some(queue) = self.ready.get_mut(processor) {
+            queue.push_back(context);
+        }
+    }
+
+    /// Takes the `nth` of the threads that are ready on a processor.
+    pub(crate) fn take_ready(&mut self, processor: usize, nth: usize) -> Option<usize> {
+        let context = self.ready.get_mut(processor)?.remove(nth)?;
+        self.update(context, |thread| thread.state = State::Active);
+        Some(context)
+    }
+
+    /// The address that stands for a thread.
+    pub(crate) fn identity(&mut self, context: usize) -> usize {
+        self.begin();
+        let (chunk, place) = (context / 64, context % 64);
+        while self.identities.len() <= chunk {
+            self.identities.push(Box::new([[0; 8]; 64]));
+        }
+        let chunk = self.identities.get(chunk).map(|chunk| chunk.as_ptr().expose_provenance());
+        chunk.map_or(0, |start| start + place * size_of::<[u64; 8]>())
+    }
+
+    /// The thread that an address stands for.
+    pub(crate) fn find(&self, address: usize) -> Option<usize> {
+        if self.table.is_empty() {
+            return None;
+        }
+        self.identities.iter().enumerate().find_map(|(chunk, identities)| {
+            let distance = address.checked_sub(identities.as_ptr() as usize)?;
+            let context = chunk * 64 + distance / size_of::<[u64; 8]>();
+            let inside = distance < size_of::<Identities>() && distance.is_multiple_of(size_of::<[u64; 8]>());
+            (inside && context < self.table.len()).then_some(context)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SYSTEM, State, Thread, ThreadName, Threads};
+
+    #[test]
+    fn an_address_stands_for_one_thread() {
+        let mut threads = Threads::default();
+        assert_eq!(threads.find(0), None);
+        let first = threads.create(Thread::default());
+        assert_eq!(first, SYSTEM);
+        let address = threads.identity(first);
+        assert_eq!(threads.find(address), Some(first));
+        assert_eq!(threads.find(address + 8), None);
+        assert_eq!(threads.find(threads.identities[0].as_ptr() as usize), Some(0));
+        threads.reset();
+        assert_eq!(threads.find(address), None);
+    }
+
+    #[test]
+    fn ready_threads_are_taken_in_any_order() {
+        let mut threads = Threads::default();
+        for _ in 0..3 {
+            let context = threads.create(Thread::default());
+            threads.push_ready(context, 2);
+        }
+        assert_eq!(threads.take_ready(2, 1), Some(SYSTEM + 1));
+        assert_eq!(threads.get(SYSTEM + 1).state, State::Active);
+        assert_eq!(threads.take_ready(2, 0), Some(SYSTEM));
+        assert_eq!(threads.take_ready(2, 1), None);
+        assert_eq!(ThreadName::of(SYSTEM).to_string(), "thread 1");
+    }
+}

@@ -1,0 +1,63 @@
+//! What must not be in memory that is freed, besides what the DPC fast path has: objects that are waited for, held, or queued.
+
+extern crate alloc;
+
+use core::ops::Range;
+
+use super::{Checked, memory::describe, violation};
+use crate::{
+    engine::machine::Machine,
+    kernel::{pool::Block, thread::ThreadName},
+};
+
+impl Machine {
+    /// A violation where an object that the kernel still needs is in the block, whose addresses are these. Else what is known of
+    /// locks there is forgotten.
+    #[cold]
+    pub(crate) fn check_objects_in(&self, block: &Block, range: Range<usize>) -> Checked<()> {
+        let mut kernel = self.kernel.borrow_mut();
+        let list = kernel.lookaside.find_in(range.clone());
+        let remove_lock = kernel.tags.find_in(range.clone());
+        let item = kernel.work.find_in(range.clone());
+        let waited_for = kernel.waits.find_in(range.clone());
+        let held = kernel.mutexes.find_in(range.clone());
+        kernel.order.forget(range.clone());
+        drop(kernel);
+        let at = |object: usize| object - range.start;
+        let described = describe(block);
+        if let Some(list) = list {
+            let rule = alloc::format!("{described} was freed with the lookaside list at +{:#x}", at(list));
+            return Err(violation(0xCC, [list as u64, 1, 0, 0], rule));
+        }
+        if let Some(lock) = remove_lock {
+            let rule = alloc::format!("{described} was freed with the remove lock at +{:#x} held", at(lock));
+            return Err(violation(0xC4, [0x1006, lock as u64, 0, 0], rule));
+        }
+        if let Some(item) = item {
+            let rule = alloc::format!(
+                "{described} was freed with the work item at +{:#x} in its queue",
+                at(item.address)
+            );
+            let bounds = [range.start as u64, range.end as u64];
+            return Err(violation(0xE4, [0, item.address as u64, bounds[0], bounds[1]], rule));
+        }
+        if let Some((thread, object)) = waited_for {
+            let thread = ThreadName::of(thread);
+            let rule = alloc::format!(
+                "{described} was freed while {thread} waits for the object at +{:#x}",
+                at(object)
+            );
+            return Err(violation(0xCC, [object as u64, 1, 0, 0], rule));
+        }
+        if let Some(held) = held {
+            let by = ThreadName::of(held.thread);
+            let rule = alloc::format!(
+                "{described} was freed with the mutex at +{:#x} held by {by}",
+                at(held.address)
+            );
+            let owner = self.thread_address(held.thread) as u64;
+            return Err(violation(0xC4, [0x1006, held.address as u64, owner, 0], rule));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,309 @@
+//! Safe wrappers of threads and of what they wait for.
+
+use core::ptr::null_mut;
+
+use ntsim::{
+    ddi,
+    types::{_EVENT_TYPE::*, _KWAIT_REASON::*, _MODE::*, _TIMER_TYPE::*, _WAIT_TYPE::*, *},
+};
+
+use super::{Timer, free, object};
+
+/// Something to wait for.
+pub(crate) trait Waitable {
+    /// Its address.
+    fn pointer(&self) -> PVOID;
+}
+
+/// Waits for one object: for ever, or so long.
+pub(crate) fn wait(object: &dyn Waitable, timeout: Option<i64>) -> NTSTATUS {
+    wait_at(object.pointer(), timeout)
+}
+
+/// Waits for what is at an address.
+pub(crate) fn wait_at(object: PVOID, timeout: Option<i64>) -> NTSTATUS {
+    wait_with(object, timeout, Executive, KernelMode as i8, 0)
+}
+
+/// Waits with all arguments.
+pub(crate) fn wait_with(
+    object: PVOID,
+    timeout: Option<i64>,
+    reason: i32,
+    mode: i8,
+    alertable: u8,
+) -> NTSTATUS {
+    let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or_default() };
+    let due = if timeout.is_some() { &raw mut due } else { null_mut() };
+    // SAFETY: an object, or the kernel says that it is none.
+    unsafe { ddi::KeWaitForSingleObject(object, reason, mode, alertable, due) }
+}
+
+/// Waits for several objects.
+pub(crate) fn wait_for(kind: WAIT_TYPE, objects: &[&dyn Waitable], timeout: Option<i64>) -> NTSTATUS {
+    let mut pointers: Vec<PVOID> = objects.iter().map(|object| object.pointer()).collect();
+    let mut blocks = [KWAIT_BLOCK::default(); 64];
+    wait_with_blocks(
+        kind,
+        &mut pointers,
+        timeout,
+        if objects.len() > 3 { blocks.as_mut_ptr() } else { null_mut() },
+    )
+}
+
+/// Waits for several objects with this room for wait blocks.
+pub(crate) fn wait_with_blocks(
+    kind: WAIT_TYPE,
+    objects: &mut [PVOID],
+    timeout: Option<i64>,
+    blocks: PKWAIT_BLOCK,
+) -> NTSTATUS {
+    let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or_default() };
+    let due = if timeout.is_some() { &raw mut due } else { null_mut() };
+    let (count, objects) = (objects.len() as u32, objects.as_mut_ptr());
+    // SAFETY: objects, and room for as many blocks.
+    unsafe {
+        ddi::KeWaitForMultipleObjects(count, objects, kind, Executive, KernelMode as i8, 0, due, blocks)
+    }
+}
+
+/// Waits for all.
+pub(crate) fn wait_all(objects: &[&dyn Waitable], timeout: Option<i64>) -> NTSTATUS {
+    wait_for(WaitAll, objects, timeout)
+}
+
+/// Waits for any.
+pub(crate) fn wait_any(objects: &[&dyn Waitable], timeout: Option<i64>) -> NTSTATUS {
+    wait_for(WaitAny, objects, timeout)
+}
+
+/// Waits so long.
+pub(crate) fn delay(interval: i64) -> NTSTATUS {
+    let mut interval = LARGE_INTEGER { QuadPart: interval };
+    // SAFETY: the argument is valid.
+    unsafe { ddi::KeDelayExecutionThread(KernelMode as i8, 0, &raw mut interval) }
+}
+
+/// The current thread's object.
+pub(crate) fn current_thread() -> PKTHREAD {
+    // SAFETY: in a run.
+    unsafe { ddi::KeGetCurrentThread() }
+}
+
+/// An event in a block of pool of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Event(pub(crate) PRKEVENT);
+
+impl Event {
+    pub(crate) fn new(kind: EVENT_TYPE, signalled: bool) -> Self {
+        let event = Self(object());
+        event.initialize(kind, signalled);
+        event
+    }
+
+    pub(crate) fn notification() -> Self {
+        Self::new(NotificationEvent, false)
+    }
+
+    pub(crate) fn synchronization() -> Self {
+        Self::new(SynchronizationEvent, false)
+    }
+
+    pub(crate) fn initialize(self, kind: EVENT_TYPE, signalled: bool) {
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeEvent(self.0, kind, signalled.into()) }
+    }
+
+    pub(crate) fn set(self) -> i32 {
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeSetEvent(self.0, 0, 0) }
+    }
+
+    pub(crate) fn set_and_wait(self) -> i32 {
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetEvent(self.0, 0, 1) }
+    }
+
+    pub(crate) fn reset(self) -> i32 {
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeResetEvent(self.0) }
+    }
+
+    pub(crate) fn clear(self) {
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeClearEvent(self.0) }
+    }
+
+    pub(crate) fn state(self) -> i32 {
+        // SAFETY: initialised, or the kernel says that it is not.
+        unsafe { ddi::KeReadStateEvent(self.0) }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.0);
+    }
+}
+
+/// A semaphore in a block of pool of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Semaphore(pub(crate) PRKSEMAPHORE);
+
+impl Semaphore {
+    pub(crate) fn new(count: i32, limit: i32) -> Self {
+        let semaphore = Self(object());
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeSemaphore(semaphore.0, count, limit) };
+        semaphore
+    }
+
+    pub(crate) fn release(self, adjustment: i32) -> i32 {
+        // SAFETY: initialised.
+        unsafe { ddi::KeReleaseSemaphore(self.0, 0, adjustment, 0) }
+    }
+
+    pub(crate) fn state(self) -> i32 {
+        // SAFETY: initialised.
+        unsafe { ddi::KeReadStateSemaphore(self.0) }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.0);
+    }
+}
+
+/// A mutex in a block of pool of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Mutex(pub(crate) PRKMUTEX);
+
+impl Mutex {
+    pub(crate) fn new() -> Self {
+        let mutex = Self(object());
+        mutex.initialize();
+        mutex
+    }
+
+    pub(crate) fn initialize(self) {
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeMutex(self.0, 0) }
+    }
+
+    pub(crate) fn release(self) -> i32 {
+        // SAFETY: initialised.
+        unsafe { ddi::KeReleaseMutex(self.0, 0) }
+    }
+
+    pub(crate) fn state(self) -> i32 {
+        // SAFETY: initialised.
+        unsafe { ddi::KeReadStateMutex(self.0) }
+    }
+
+    pub(crate) fn free(self) {
+        free(self.0);
+    }
+}
+
+type Body = Box<dyn FnOnce()>;
+
+unsafe extern "C" fn call_body(context: PVOID) {
+    // SAFETY: `spawn_with_handle` passed a box, for one call.
+    let body = unsafe { Box::from_raw(context.cast::<Body>()) };
+    body();
+}
+
+/// A system thread that runs a closure; a handle to it. Null where there is no memory.
+pub(crate) fn spawn_with_handle(f: impl FnOnce() + 'static) -> HANDLE {
+    let body: Body = Box::new(f);
+    let context = Box::into_raw(Box::new(body));
+    let mut handle = null_mut();
+    // SAFETY: the routine's context is a body, for the one call that there is.
+    let status = unsafe {
+        ddi::PsCreateSystemThread(
+            &raw mut handle,
+            THREAD_ALL_ACCESS,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            Some(call_body),
+            context.cast(),
+        )
+    };
+    if status == STATUS_INSUFFICIENT_RESOURCES {
+        // SAFETY: there is no thread that would use it.
+        drop(unsafe { Box::from_raw(context) });
+        return null_mut();
+    }
+    assert_eq!(status, STATUS_SUCCESS);
+    handle
+}
+
+pub(crate) fn close(handle: HANDLE) {
+    // SAFETY: a handle, or the kernel says that it is none.
+    assert_eq!(unsafe { ddi::ZwClose(handle) }, STATUS_SUCCESS);
+}
+
+pub(crate) fn thread_object(handle: HANDLE) -> PVOID {
+    let mut object = null_mut();
+    // SAFETY: a handle, or the kernel says that it is none.
+    let status = unsafe {
+        ddi::ObReferenceObjectByHandle(handle, 0, null_mut(), KernelMode as i8, &raw mut object, null_mut())
+    };
+    assert_eq!(status, STATUS_SUCCESS);
+    object
+}
+
+pub(crate) fn reference(object: PVOID) -> i64 {
+    // SAFETY: an object, or the kernel says that it is none.
+    unsafe { ddi::ObfReferenceObject(object) }
+}
+
+pub(crate) fn dereference(object: PVOID) -> i64 {
+    // SAFETY: an object, or the kernel says that it is none.
+    unsafe { ddi::ObfDereferenceObject(object) }
+}
+
+/// Ends the current thread, if it is a system thread.
+pub(crate) fn terminate(status: NTSTATUS) -> NTSTATUS {
+    // SAFETY: nothing is pinned on the stacks of these tests.
+    unsafe { ddi::PsTerminateSystemThread(status) }
+}
+
+/// A system thread, referenced, whose handle is closed.
+#[derive(Clone, Copy)]
+pub(crate) struct Thread(pub(crate) PVOID);
+
+impl Thread {
+    /// A thread that runs a closure.
+    pub(crate) fn spawn(f: impl FnOnce() + 'static) -> Self {
+        let handle = spawn_with_handle(f);
+        let object = thread_object(handle);
+        close(handle);
+        Self(object)
+    }
+
+    /// Waits for its end and gives its object up.
+    pub(crate) fn join(self) {
+        assert_eq!(wait(&self, None), STATUS_SUCCESS);
+        dereference(self.0);
+    }
+}
+
+impl Timer {
+    pub(crate) fn synchronization() -> Self {
+        let timer = Self(object());
+        // SAFETY: storage from `object`.
+        unsafe { ddi::KeInitializeTimerEx(timer.0, SynchronizationTimer) };
+        timer
+    }
+}
+
+macro_rules! waitable {
+    ($($name:ident),*) => { $(
+        impl Waitable for $name {
+            fn pointer(&self) -> PVOID {
+                self.0.cast()
+            }
+        }
+    )* };
+}
+
+waitable!(Event, Semaphore, Mutex, Thread, Timer);
