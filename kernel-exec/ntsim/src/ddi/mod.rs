@@ -4,6 +4,7 @@
 //! on the thread, each aborts the process with its name.
 
 pub(crate) mod cancel;
+pub(crate) mod csq;
 pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
@@ -32,6 +33,7 @@ pub(crate) mod wait;
 pub(crate) mod work_item;
 
 pub use cancel::{IoAcquireCancelSpinLock, IoCancelIrp, IoReleaseCancelSpinLock, IoSetCancelRoutine};
+pub use csq::{IoCsqInitialize, IoCsqInsertIrp, IoCsqRemoveIrp, IoCsqRemoveNextIrp};
 pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,

@@ -1,0 +1,249 @@
+//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`, `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`,
+//! `nf-wdm-iocsqremovenextirp`).
+//!
+//! The queue and its lock are the driver's, behind routines; here is the protocol with IoCancelIrp, made of the calls that a driver
+//! without these functions would make itself. What those check, these do.
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use core::ptr::null_mut;
+
+use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, irp};
+use crate::{
+    engine::machine::{Machine, active, enter},
+    trace::Value,
+    types::{
+        IO_CSQ, IO_CSQ_IRP_CONTEXT, IRP, KIRQL, NTSTATUS, PDEVICE_OBJECT, PIO_CSQ, PIO_CSQ_ACQUIRE_LOCK,
+        PIO_CSQ_COMPLETE_CANCELED_IRP, PIO_CSQ_INSERT_IRP, PIO_CSQ_IRP_CONTEXT, PIO_CSQ_PEEK_NEXT_IRP,
+        PIO_CSQ_RELEASE_LOCK, PIO_CSQ_REMOVE_IRP, PIRP, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+    },
+    verifier::irql::Ddi,
+};
+
+/// The `Type` of a queue, and of a context, as in NT.
+const QUEUE: u32 = 2;
+const CONTEXT: u32 = 1;
+
+/// A queue, once it is known to be one.
+fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
+    // SAFETY: by the caller's promise to the DDI.
+    let value = unsafe { csq.read_unaligned() };
+    if value.Type != QUEUE {
+        let name = machine.name(csq as usize);
+        machine.fail("not supported", alloc::format!("{name} is used as a cancel-safe queue, and is none"));
+    }
+    value
+}
+
+fn lock(csq: PIO_CSQ, value: &IO_CSQ) -> KIRQL {
+    let mut irql = 0;
+    if let Some(acquire) = value.CsqAcquireLock {
+        // SAFETY: the driver's routine, with its queue; no borrow of the machine is open [M1].
+        unsafe { acquire(csq, &raw mut irql) };
+    }
+    irql
+}
+
+fn unlock(csq: PIO_CSQ, value: &IO_CSQ, irql: KIRQL) {
+    if let Some(release) = value.CsqReleaseLock {
+        // SAFETY: as for `lock`.
+        unsafe { release(csq, irql) };
+    }
+}
+
+/// Takes an IRP, whose cancel routine is not set any more, out of the locked queue.
+fn take(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
+    if let Some(remove) = value.CsqRemoveIrp {
+        // SAFETY: as for `lock`; the IRP is in the queue.
+        unsafe { remove(csq, packet) };
+    }
+    let mut content = irp::read(packet);
+    let [.., last] = &mut content.DriverContext;
+    let context: PIO_CSQ_IRP_CONTEXT = last.cast();
+    *last = null_mut();
+    irp::write(packet, content);
+    if !context.is_null() && context.cast() != csq {
+        let gone = IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp: null_mut(), Csq: csq };
+        // SAFETY: the context that the driver gave with the IRP, which it promised to keep while the IRP is in the queue.
+        unsafe { context.write_unaligned(gone) };
+    }
+}
+
+fn complete(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
+    if let Some(complete) = value.CsqCompleteCanceledIrp {
+        // SAFETY: as for `lock`; the IRP is in no queue.
+        unsafe { complete(csq, packet) };
+    }
+}
+
+/// The queue that an IRP is in.
+fn queue_of(packet: PIRP) -> PIO_CSQ {
+    let IRP { DriverContext: [.., last], .. } = irp::read(packet);
+    // SAFETY: a queue or a context, both of which begin with their types.
+    match unsafe { last.cast::<u32>().read_unaligned() } {
+        CONTEXT => {
+            // SAFETY: a context.
+            unsafe { last.cast::<IO_CSQ_IRP_CONTEXT>().read_unaligned() }.Csq
+        }
+        _ => last.cast(),
+    }
+}
+
+/// The cancel routine of every IRP in a queue.
+unsafe extern "C" fn cancel(_device: PDEVICE_OBJECT, packet: PIRP) {
+    let Some(machine) = active() else { return };
+    let csq = queue_of(packet);
+    let value = load(machine, csq);
+    // SAFETY: a cancel routine is called with the lock held.
+    unsafe { IoReleaseCancelSpinLock(irp::read(packet).CancelIrql) };
+    let irql = lock(csq, &value);
+    take(csq, &value, packet);
+    unlock(csq, &value, irql);
+    complete(csq, &value, packet);
+}
+
+/// Whether an IRP's cancel routine was set: then it will not be called.
+fn withdraw(packet: PIRP) -> bool {
+    // SAFETY: no routine is set.
+    unsafe { IoSetCancelRoutine(packet, None) }.is_some()
+}
+
+/// Makes a cancel-safe queue of the driver's routines: STATUS_SUCCESS, or STATUS_INVALID_PARAMETER where one is missing. Any IRQL
+/// (`nf-wdm-iocsqinitialize`).
+///
+/// # Safety
+/// `Csq` is valid for writes and stays so while it is used; the routines may be called with it.
+pub unsafe extern "C" fn IoCsqInitialize(
+    Csq: PIO_CSQ,
+    CsqInsertIrp: PIO_CSQ_INSERT_IRP,
+    CsqRemoveIrp: PIO_CSQ_REMOVE_IRP,
+    CsqPeekNextIrp: PIO_CSQ_PEEK_NEXT_IRP,
+    CsqAcquireLock: PIO_CSQ_ACQUIRE_LOCK,
+    CsqReleaseLock: PIO_CSQ_RELEASE_LOCK,
+    CsqCompleteCanceledIrp: PIO_CSQ_COMPLETE_CANCELED_IRP,
+) -> NTSTATUS {
+    let machine = enter(Ddi::IoCsqInitialize);
+    let complete = CsqInsertIrp.is_some()
+        && CsqRemoveIrp.is_some()
+        && CsqPeekNextIrp.is_some()
+        && CsqAcquireLock.is_some()
+        && CsqReleaseLock.is_some()
+        && CsqCompleteCanceledIrp.is_some();
+    let status = if complete { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
+    if complete {
+        let fresh = IO_CSQ {
+            Type: QUEUE,
+            CsqInsertIrp,
+            CsqRemoveIrp,
+            CsqPeekNextIrp,
+            CsqAcquireLock,
+            CsqReleaseLock,
+            CsqCompleteCanceledIrp,
+            ReservePointer: null_mut(),
+        };
+        // SAFETY: by the caller's promise.
+        unsafe { Csq.write_unaligned(fresh) };
+    }
+    machine.called(Ddi::IoCsqInitialize, |machine| {
+        ([machine.pointer(Csq as usize)], Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}
+
+/// Marks an IRP pending and puts it into the queue, from where IoCancelIrp takes it; one that has been canceled already is completed by the
+/// driver's routine at once. With a `Context`, [`IoCsqRemoveIrp`] finds it again. IRQL ≤ DISPATCH_LEVEL. What is no queue ends the
+/// run as not supported; no driver has the IRP: bug check 0x44 (`nf-wdm-iocsqinsertirp`).
+///
+/// # Safety
+/// `Csq` was initialised; `Context` is null or valid for writes while the IRP is in the queue. The driver does not touch the IRP any more
+/// without the queue's lock.
+pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CSQ_IRP_CONTEXT) {
+    let machine = enter(Ddi::IoCsqInsertIrp);
+    machine.called(Ddi::IoCsqInsertIrp, |machine| {
+        let arguments = [Csq as usize, Irp as usize, Context as usize];
+        (arguments.map(|argument| machine.pointer(argument)), None)
+    });
+    let value = load(machine, Csq);
+    machine.checked(machine.irp(Irp, 0x44, "was queued, and is none"));
+    if !Context.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { Context.write_unaligned(IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp, Csq }) };
+    }
+    let mut content = irp::read(Irp);
+    let [.., last] = &mut content.DriverContext;
+    *last = if Context.is_null() { Csq.cast() } else { Context.cast() };
+    irp::write(Irp, content);
+    let irql = lock(Csq, &value);
+    if let Some(insert) = value.CsqInsertIrp {
+        // SAFETY: the driver's routine, with its queue and an IRP; no borrow of the machine is open [M1].
+        unsafe { insert(Csq, Irp) };
+    }
+    // SAFETY: what is no IRP is noticed.
+    unsafe { IoMarkIrpPending(Irp) };
+    // SAFETY: the routine may be called until it is withdrawn.
+    unsafe { IoSetCancelRoutine(Irp, Some(cancel)) };
+    let canceled = irp::read(Irp).Cancel != 0 && withdraw(Irp);
+    if canceled {
+        take(Csq, &value, Irp);
+    }
+    unlock(Csq, &value, irql);
+    if canceled {
+        complete(Csq, &value, Irp);
+    }
+}
+
+/// Takes the first IRP that fits `PeekContext` and is not being canceled out of the queue; null where there is none. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-iocsqremovenextirp`).
+///
+/// # Safety
+/// `Csq` was initialised; the driver's routine takes `PeekContext`.
+pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) -> PIRP {
+    let machine = enter(Ddi::IoCsqRemoveNextIrp);
+    let value = load(machine, Csq);
+    let irql = lock(Csq, &value);
+    let mut found = null_mut();
+    if let Some(peek) = value.CsqPeekNextIrp {
+        loop {
+            // SAFETY: the driver's routine, with its queue, locked, and an IRP of it or null; no borrow of the machine is open [M1].
+            found = unsafe { peek(Csq, found, PeekContext) };
+            if found.is_null() || withdraw(found) {
+                break;
+            }
+        }
+    }
+    if !found.is_null() {
+        take(Csq, &value, found);
+    }
+    unlock(Csq, &value, irql);
+    machine.called(Ddi::IoCsqRemoveNextIrp, |machine| {
+        ([machine.pointer(Csq as usize)], Some(machine.pointer(found as usize)))
+    });
+    found
+}
+
+/// Takes the IRP of a context out of the queue; null where it has been taken or is being canceled. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-iocsqremoveirp`).
+///
+/// # Safety
+/// `Csq` was initialised; `Context` was given to [`IoCsqInsertIrp`] for this queue.
+pub unsafe extern "C" fn IoCsqRemoveIrp(Csq: PIO_CSQ, Context: PIO_CSQ_IRP_CONTEXT) -> PIRP {
+    let machine = enter(Ddi::IoCsqRemoveIrp);
+    let value = load(machine, Csq);
+    let irql = lock(Csq, &value);
+    // SAFETY: by the caller's promise.
+    let mut found = unsafe { Context.read_unaligned() }.Irp;
+    if !found.is_null() && !withdraw(found) {
+        found = null_mut();
+    }
+    if !found.is_null() {
+        take(Csq, &value, found);
+    }
+    unlock(Csq, &value, irql);
+    machine.called(Ddi::IoCsqRemoveIrp, |machine| {
+        let arguments = [machine.pointer(Csq as usize), machine.pointer(Context as usize)];
+        (arguments, Some(machine.pointer(found as usize)))
+    });
+    found
+}
