@@ -162,8 +162,16 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
 }
 
 /// Says in the trace, where there is one, what is done to an operation.
-pub fn marked(kind: MarkKind, operation: usize, detail: impl Into<String>) {
+#[inline(always)]
+pub fn marked(kind: MarkKind, operation: usize, detail: &'static str) {
     ntsim::mark(|| Mark::new(kind, format!("operation {operation}")).detail(detail));
+}
+
+/// Says in the trace how a poll has ended.
+#[cold]
+fn polled_once(operation: usize, ready: bool, waiting: Waiting) {
+    let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
+    ntsim::mark(|| Mark::new(MarkKind::PollEnd, format!("operation {operation}")).detail(detail));
 }
 
 /// Adds to what a body has seen.
@@ -227,13 +235,9 @@ impl<F: Future> Future for Body<F> {
             body.waiting.set(Waiting::Nothing);
             marked(MarkKind::PollStart, operation, "");
             let polled = inner.poll(context);
-            ntsim::mark(|| {
-                let detail = match &polled {
-                    Poll::Ready(_) => "ready".into(),
-                    Poll::Pending => format!("pending, waits for {:?}", body.waiting.get()),
-                };
-                Mark::new(MarkKind::PollEnd, format!("operation {operation}")).detail(detail)
-            });
+            if ntsim::is_tracing() {
+                polled_once(operation, polled.is_ready(), body.waiting.get());
+            }
             if polled.is_ready() {
                 body.ready.set(true);
             }

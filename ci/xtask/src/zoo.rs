@@ -2,8 +2,8 @@
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
 //! loom tests must; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
-//! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the judges are the fuzz
-//! targets that a patch's `Target:` line names, each from an empty corpus, several times.
+//! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the
+//! judges are the fuzz targets that a patch's `Target:` line names, each from an empty corpus, several times.
 mod fuzzed;
 
 use std::{
@@ -157,6 +157,7 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
             test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
             test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
         }
+        // Not with all features: those of the sanitizer need its runtime.
         "ntsim" => {
             let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
             test.args(["test", "--quiet", "--package", "ntsim", "--test", file]);

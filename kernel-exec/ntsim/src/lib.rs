@@ -49,6 +49,13 @@
 //! # Ok::<(), ntsim::Stop>(())
 //! ```
 //!
+//! # Hunting
+//!
+//! One run is one [`Schedule`]: a seed, PCT with a given depth, a fuzzer's bytes; every one of them is fair in the end, so that "it
+//! never ends" can be a finding. [`explore`] makes all runs with at most so many preemptions. A run that ends badly leaves a
+//! [`Recording`], which replays it, and a [`Trace`]: text, JSON lines, or a timeline ([`Trace::to_html`]) in which programs can
+//! [`mark`] what they do.
+//!
 //! # What is simulated
 //!
 //! The rules are those of the public documentation; where it is silent, ntsim is stricter than NT, never laxer. What it does not

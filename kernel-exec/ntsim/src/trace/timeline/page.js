@@ -127,7 +127,7 @@ function draw() {
   }
   // Time, where there is room for it.
   let last = -1e9;
-  for (let c = Math.max(0, Math.floor(left)); c < Math.min(total(), right); c++) {
+  for (let c = Math.max(0, Math.floor(left)); c < Math.min(shown.length, right); c++) {
     const e = events[shown[c]];
     if (!e || x(c) - last < 78) continue;
     last = x(c);
@@ -153,7 +153,7 @@ function draw() {
     out.push(`<path d="M${a},${y}H${Math.max(b, a + 4)}" stroke="var(--wait)" stroke-width="9" stroke-dasharray="3 3"/>`);
     out.push(label(a, b, y - 8, `waits for ${s.label}`, 'style="fill:var(--wait)"'));
   }
-  for (let c = Math.max(0, Math.floor(left)); c < Math.min(total(), right); c++) {
+  for (let c = Math.max(0, Math.floor(left)); c < Math.min(shown.length, right); c++) {
     const i = shown[c], e = events[i];
     const size = ticks[e.class];
     if (size) {
@@ -175,7 +175,7 @@ function draw() {
   }
   // Marks, each with its subject where the next one leaves room for it.
   const nextMark = [];
-  for (let c = Math.min(total() - 1, Math.ceil(right)); c >= Math.max(0, Math.floor(left) - 1); c--) {
+  for (let c = Math.min(shown.length - 1, Math.ceil(right)); c >= Math.max(0, Math.floor(left) - 1); c--) {
     const i = shown[c], e = events[i];
     if (!marks.has(e.class) || e.class === 'stop') continue;
     const [a, y] = [middle(i), top_(e.cpu) + MARKS], said = e.text.replace(/ \(.*/, '').replace(/^timer /, '');
@@ -226,7 +226,7 @@ function under(mouse) {
   if (px < GUTTER) return null;
   let best = null, least = 1e9;
   const reach = Math.max(1, 7 / scale);
-  for (let c = Math.max(0, Math.ceil(at - reach)); c <= Math.min(total() - 1, at + reach); c++) {
+  for (let c = Math.max(0, Math.ceil(at - reach)); c <= Math.min(shown.length - 1, at + reach); c++) {
     const e = events[shown[c]];
     const d = Math.abs(c - at) + (e.cpu === cpu ? 0 : reach) - (marks.has(e.class) ? reach / 2 : 0);
     if (d < least) { least = d; best = shown[c]; }
