@@ -2,7 +2,8 @@
 
 /// Declares a COM interface: a trait for those who implement it, a table, a raw interface, and calls for those who use it.
 ///
-/// ```
+#[cfg_attr(feature = "async-com", doc = "```")]
+#[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
 /// use ntcom::{
 ///     ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
 /// };

@@ -156,7 +156,11 @@ fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
         let [passed, failed, ignored] = test_totals(output);
         format!("{passed} tests passed, {failed} failed, {ignored} ignored")
     };
-    context.all(vec![context.cargo(["test", "--workspace", "--no-fail-fast"])], note)
+    let workspace = context.cargo(["test", "--workspace", "--no-fail-fast"]);
+    // As somebody meets the crate who has it from a registry: without features.
+    let alone =
+        context.cargo(["test", "--package", "ntcom", "--no-fail-fast", "--target-dir", "target/alone"]);
+    context.all(vec![alone, workspace], note)
 }
 
 fn docs(context: &Context<'_>) -> anyhow::Result<Outcome> {

@@ -23,6 +23,7 @@ macro_rules! sizes {
 
 sizes! {
     KDPC: 64, 8;
+    KEVENT: 24, 8;
     KSPIN_LOCK: 8, 8;
     KTIMER: 64, 8;
     LARGE_INTEGER: 8, 8;
@@ -42,9 +43,6 @@ offsets! {
     KDPC { DeferredRoutine: 24, DeferredContext: 32, SystemArgument1: 40, SystemArgument2: 48, DpcData: 56 }
     KTIMER { Header.SignalState: 4, DueTime: 24, Dpc: 48, Period: 60 }
 }
-
-/// Not simulated yet.
-const _: () = assert!(size_of::<wdk_sys::KEVENT>() == 24 && align_of::<wdk_sys::KEVENT>() == 8);
 
 /// The constants.
 const _: () = {

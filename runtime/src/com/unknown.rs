@@ -50,9 +50,18 @@ pub unsafe trait Interface {
 /// As it says.
 ///
 /// ```
-/// use ntcom::{AsyncOperationRaw, Derived, IUnknownRaw};
-/// fn base_of<I: Derived<Base = IUnknownRaw>>() {}
-/// base_of::<AsyncOperationRaw<u32>>();
+/// use ntcom::{Derived, GUID, IUnknown, IUnknownRaw, declare_com_interface};
+///
+/// declare_com_interface! {
+///     /// Answers.
+///     pub trait IAnswer: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a02);
+///         /// The answer.
+///         fn answer(&self) -> u32;
+///     }
+/// }
+/// fn has_this_base<I: Derived<Base = IUnknownRaw>>() {}
+/// has_this_base::<IAnswerRaw>();
 /// ```
 pub unsafe trait Derived: Interface {
     /// The base.
