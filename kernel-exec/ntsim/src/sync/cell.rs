@@ -70,7 +70,10 @@ fn ended(machine: &Machine, address: usize, mutable: bool) {
 }
 
 impl State {
-    fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> Access<'_> {
+    /// Begins an access. Returns the reader's bit, if it has set it. What is passed and returned are numbers: under AddressSanitizer
+    /// a copied struct costs as much as the rest.
+    #[inline]
+    fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> u64 {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
             self.readers.set(0);
             self.reads.set(0);
@@ -81,30 +84,35 @@ impl State {
         }
         let me = machine.current.get();
         let (readers, bit) = (self.readers.get(), 1_u64 << me);
-        let writer = self.writer.get().checked_sub(1).map(usize::from);
-        let others = readers & !bit;
-        let other = match (writer, mutable) {
-            (Some(writer), _) => Some((writer, "with_mut")),
-            (None, true) if others != 0 => Some((others.trailing_zeros() as usize, "with")),
-            (None, true) if self.reads.get() != 0 => Some((me, "with")),
-            _ => None,
-        };
-        if let Some((other, access)) = other {
-            overlap(machine, address, mutable, other, access);
+        if self.writer.get() != 0 || mutable && (readers & !bit != 0 || self.reads.get() != 0) {
+            self.overlaps(machine, address, mutable);
         }
-        let access = if mutable {
+        let set = if mutable {
             self.writer.set(me as u8 + 1);
-            Access { state: self, reader: 0, reads: false, writer: true }
+            0
         } else {
             self.readers.set(readers | bit);
             self.reads.set(self.reads.get().saturating_add(1));
-            Access { state: self, reader: bit & !readers, reads: true, writer: false }
+            bit & !readers
         };
         if machine.tracing.get() {
             began(machine, address, mutable);
         }
         machine.point();
-        access
+        set
+    }
+
+    /// With whom an access overlaps, of which it is known that it does.
+    #[cold]
+    fn overlaps(&self, machine: &Machine, address: usize, mutable: bool) -> ! {
+        let me = machine.current.get();
+        let others = self.readers.get() & !(1_u64 << me);
+        let (other, access) = match self.writer.get().checked_sub(1) {
+            Some(writer) => (writer.into(), "with_mut"),
+            None if others != 0 => (others.trailing_zeros() as usize, "with"),
+            None => (me, "with"),
+        };
+        overlap(machine, address, mutable, other, access)
     }
 }
 
@@ -147,7 +155,8 @@ impl<T: ?Sized> UnsafeCell<T> {
     fn access<R>(&self, mutable: bool, f: impl FnOnce(*mut T) -> R) -> R {
         let Some(machine) = active() else { return f(self.value.get()) };
         let address = self.value.get().cast::<()>() as usize;
-        let access = self.state.begin(machine, address, mutable);
+        let reader = self.state.begin(machine, address, mutable);
+        let access = Access { state: &self.state, reader, reads: !mutable, writer: mutable };
         let result = f(self.value.get());
         drop(access);
         if machine.tracing.get() {
