@@ -293,19 +293,22 @@ impl fmt::Display for Step {
 pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Vec<Step> {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
     for _ in 0..LONGEST {
-        let Some((mut step, rest)) = decode_one(records) else { break };
-        if keep(&mut step) {
-            steps.push(step);
+        let Some((head, rest)) = records.split_first_chunk() else { break };
+        let (op, rest) = decode_op(*head, rest);
+        let [opcode, target, ..] = *head;
+        // Put where it stays, and taken back if it is not wanted: copies cost more.
+        steps.push(Step { processor: opcode >> 6, target, op });
+        if steps.last_mut().is_some_and(|step| !keep(step)) {
+            steps.pop();
         }
         records = rest;
     }
     steps
 }
 
+/// What a record does, and the records after it and what it takes of them.
 #[inline]
-fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
-    let ([head, target, a, b], mut rest) = records.split_first_chunk()?;
-    let (a, b) = (*a, *b);
+fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8]) {
     let via = if a & 1 == 0 { Via::Operation } else { Via::Control };
     let out = match a >> 1 & 3 {
         0 | 1 => Out::Given,
@@ -369,7 +372,7 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
             let [s2, s3, s4, s5] = *tail;
             Op::Call {
                 object: (target >> 5 & 1) % OBJECTS as u8,
-                call: Call::decode(*target, [a, b, s2, s3, s4, s5]),
+                call: Call::decode(target, [a, b, s2, s3, s4, s5]),
                 shared: target >> 6 & 1 == 0,
             }
         }
@@ -382,7 +385,7 @@ fn decode_one(records: &[u8]) -> Option<(Step, &[u8])> {
             };
             Op::Object((target & 1) % OBJECTS as u8, op)
         }
-        _ => Op::Schedule([*target, a, b]),
+        _ => Op::Schedule([target, a, b]),
     };
-    Some((Step { processor: head >> 6, target: *target, op }, rest))
+    (op, rest)
 }

@@ -58,7 +58,10 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
         // A slot call for which there is no object; those that are made are counted by `call`.
         world.tried();
     }
-    if let Some(Done { operation: Some(operation), answer }) = done {
+    // What a command leaves behind, the next step on that operation tells; each feature costs.
+    if let Some(Done { operation: Some(operation), answer }) = done
+        && !op.is_command()
+    {
         hit(u32::from(what) | 0x100, situation(world, operation) << 8 ^ answer.status);
     }
     done
