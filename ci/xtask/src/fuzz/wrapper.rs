@@ -2,7 +2,8 @@
 //!
 //! cargo-fuzz instruments every crate alike. The edges of the harness and of the simulated kernel are fifteen times those of the code
 //! under test, libFuzzer handles each of them in each execution, and they say little: that made runs three times as slow. The
-//! harness tells libFuzzer what it needs by counters of its own (`fuzz/src/coverage.rs`). AddressSanitizer stays everywhere.
+//! harness tells libFuzzer what it needs by counters of its own (`fuzz/src/coverage.rs`). AddressSanitizer stays everywhere, without code
+//! for fake stacks, which have to be off: they leak one for each coroutine (`fuzz/fuzz_targets/asan_options.rs`).
 use std::{
     env,
     ffi::OsString,
@@ -42,11 +43,16 @@ pub(crate) fn run_if_asked() -> Option<anyhow::Result<ExitCode>> {
     Some(code)
 }
 
-/// The arguments without those that instrument, unless they are for a crate under test.
+/// Leaves out of AddressSanitizer's code what asks at each call whether stacks are fake.
+const NO_FAKE_STACKS: &str = "-Cllvm-args=-asan-use-after-return=never";
+
+/// The arguments without those that instrument, unless they are for a crate under test, and with what AddressSanitizer is to leave out.
 fn kept(arguments: &[OsString]) -> Vec<OsString> {
     let name = arguments.iter().skip_while(|argument| *argument != "--crate-name").nth(1);
     let under_test = name.is_some_and(|name| UNDER_TEST.iter().any(|crate_| name == crate_));
-    arguments.iter().filter(|argument| under_test || !instruments(argument)).cloned().collect()
+    let sanitized = arguments.iter().any(|argument| argument == "-Zsanitizer=address");
+    let kept = arguments.iter().filter(|argument| under_test || !instruments(argument)).cloned();
+    kept.chain(sanitized.then(|| NO_FAKE_STACKS.into())).collect()
 }
 
 fn instruments(argument: &OsString) -> bool {
@@ -56,7 +62,9 @@ fn instruments(argument: &OsString) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::kept;
+    use std::ffi::OsString;
+
+    use super::{NO_FAKE_STACKS, kept};
 
     #[test]
     fn only_the_code_under_test_is_instrumented() {
@@ -70,8 +78,12 @@ mod tests {
             ]
             .map(Into::into)
         };
-        assert_eq!(kept(&arguments("ntcom")), arguments("ntcom"));
-        assert_eq!(kept(&arguments("ntcom_exec")), arguments("ntcom_exec"));
-        assert_eq!(kept(&arguments("ntsim")), ["--crate-name", "ntsim", "-Zsanitizer=address"]);
+        let all = |name| [&arguments(name)[..], &[NO_FAKE_STACKS.into()]].concat();
+        assert_eq!(kept(&arguments("ntcom")), all("ntcom"));
+        assert_eq!(kept(&arguments("ntcom_exec")), all("ntcom_exec"));
+        let sim = ["--crate-name", "ntsim", "-Zsanitizer=address", NO_FAKE_STACKS];
+        assert_eq!(kept(&arguments("ntsim")), sim);
+        let plain: [OsString; 2] = ["--crate-name", "ntsim"].map(Into::into);
+        assert_eq!(kept(&plain), plain);
     }
 }
