@@ -1,5 +1,9 @@
 //! `cargo xtask zoo --fuzz`: each planted bug is hunted by the fuzz targets, from an empty corpus, several times.
-use std::{fs, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -11,6 +15,9 @@ use crate::{
     project::Project,
     ui,
 };
+
+/// Where the inputs are kept, by target and bug.
+const FOUND: &str = "target/zoo/found";
 
 /// What `cargo xtask fuzz --summary` writes, as far as it is read here.
 #[derive(Deserialize)]
@@ -25,6 +32,8 @@ struct Target {
 
 #[derive(Deserialize)]
 struct Finding {
+    /// The input, from the root of the copy.
+    file: PathBuf,
     oracle: String,
     seconds: f64,
 }
@@ -68,7 +77,10 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
         }
     }
     println!("{table}");
-    println!("at most {} s a run, from an empty corpus, with AddressSanitizer", options.seconds);
+    println!(
+        "at most {} s a run, from an empty corpus, with AddressSanitizer; inputs: {FOUND}/",
+        options.seconds
+    );
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -96,11 +108,12 @@ fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow
             .with_context(|| format!("the fuzzing left no summary:\n{}", captured.output))?;
         let found = summary.targets.into_iter().flat_map(|target| target.findings).next();
         let result = match &found {
-            Some(Finding { oracle, seconds }) => format!("{oracle}, {seconds:.1} s"),
+            Some(Finding { oracle, seconds, .. }) => format!("{oracle}, {seconds:.1} s"),
             None => "MISSED".to_owned(),
         };
         live.finish(&format!("{label}: {result}"));
-        if let Some(Finding { oracle, seconds }) = found {
+        if let Some(Finding { file, oracle, seconds }) = found {
+            keep(project, &tree.join(file), &bug.name, target)?;
             hunt.seconds.push(seconds);
             if !hunt.oracles.contains(&oracle) {
                 hunt.oracles.push(oracle);
@@ -108,6 +121,17 @@ fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow
         }
     }
     Ok(hunt)
+}
+
+/// Keeps the shortest of the inputs that found a bug: what belongs into `corpus/regressions/`.
+fn keep(project: &Project, input: &Path, bug: &str, target: &str) -> anyhow::Result<()> {
+    let kept = project.path(FOUND).join(target).join(bug);
+    let size = |file: &Path| fs::metadata(file).map_or(u64::MAX, |metadata| metadata.len());
+    if size(input) < size(&kept) {
+        fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
+        fs::copy(input, &kept).with_context(|| format!("cannot keep {}", input.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
