@@ -41,6 +41,29 @@
 /// # }
 /// ```
 ///
+/// The least that there is to write, for one async method:
+///
+#[cfg_attr(feature = "async-com", doc = "```")]
+#[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
+/// # use ntcom::{
+/// #     GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
+/// # };
+/// declare_com_interface! {
+///     pub trait IMyAsync: IUnknown {
+///         const IID: GUID = GUID { data1: 0x0d6a1e7c, data2: 0x7f5c, data3: 0x4d3e, data4: [0x8a, 0x55, 0x1f, 0x0f, 0x0c, 0x1f, 0x7a, 0x06] };
+///         async fn get_status(&self) -> i32;
+///     }
+/// }
+/// struct MyImpl;
+/// unsafe impl IMyAsync for MyImpl {
+///     type GetStatusFuture = core::future::Ready<i32>;
+///     type Allocator = GlobalAllocator;
+///     fn get_status(&self) -> impl InitBoxTrait<Self::GetStatusFuture, Self::Allocator, NTSTATUS> {
+///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(1)))
+///     }
+/// }
+/// ```
+///
 /// # What is declared
 ///
 /// For `trait IName: IBase` with `const IID: GUID` and methods that take `&self`:
