@@ -18,8 +18,6 @@ use ntsim::{
     types::{_KDPC_IMPORTANCE::*, STATUS_SUCCESS, STATUS_TIMEOUT},
 };
 
-const ONE: i64 = -(TICK as i64);
-
 #[test]
 fn raise_returns_the_old_level() {
     fine(|| {

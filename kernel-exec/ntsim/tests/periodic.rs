@@ -18,7 +18,6 @@ use ntsim::{
     types::{_KDPC_IMPORTANCE, STATUS_SUCCESS},
 };
 
-const ONE: i64 = -(TICK as i64);
 const SECOND: u64 = 10_000_000;
 
 #[test]

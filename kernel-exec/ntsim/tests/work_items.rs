@@ -17,16 +17,6 @@ use ntsim::{
     types::{_WORK_QUEUE_TYPE::*, *},
 };
 
-/// Runs a program with many seeds, each of which must go well, and unloads.
-fn every_seed(count: usize, f: impl Fn() + Clone + 'static) {
-    for seed in 0..60 {
-        let mut kernel = Simulation::new(processors(count), Schedule::seed(seed));
-        let run = kernel.run(vec![(0, program(f.clone()))]);
-        run.and_then(|()| kernel.unload())
-            .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
-    }
-}
-
 #[test]
 fn a_routine_runs_at_passive_level_in_a_thread_of_the_system() {
     every_seed(2, || {

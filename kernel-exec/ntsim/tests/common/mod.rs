@@ -338,3 +338,16 @@ pub(crate) fn peek(memory: *mut u8, distance: usize) -> u8 {
     // SAFETY: in the block.
     unsafe { memory.wrapping_add(distance).read() }
 }
+
+/// Runs a program on so many processors with many seeds, each of which must go well, and unloads.
+pub(crate) fn every_seed(count: usize, f: impl Fn() + Clone + 'static) {
+    for seed in 0..60 {
+        let mut kernel = Simulation::new(processors(count), Schedule::seed(seed));
+        let run = kernel.run(vec![(0, program(f.clone()))]);
+        run.and_then(|()| kernel.unload())
+            .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
+    }
+}
+
+/// A clock tick, as a relative due time.
+pub(crate) const ONE: i64 = -(TICK as i64);
