@@ -114,8 +114,10 @@ where
         unsafe { body.cast::<F>().write(future) };
         Ok(())
     };
-    let spawned = Spawn::<F>::spawn((), GlobalAllocator, references, init)?;
-    let task = Spawn::<F>::task(spawned.block);
+    // SAFETY: `init` writes the body.
+    let spawned = unsafe { Spawn::<F>::spawn((), GlobalAllocator, references, init) }?;
+    // SAFETY: the references that were asked for keep the block.
+    let task = unsafe { Spawn::<F>::task(spawned.block) };
     let Some(reason) = spawned.refused else { return Ok(task) };
     for _ in 0..references {
         // SAFETY: the references that were asked for.

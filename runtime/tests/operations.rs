@@ -10,8 +10,8 @@ use core::{
 
 use ntcom::{
     AsyncControlRaw, AsyncOperationRaw, AsyncOperationTask, AsyncStatus, ComRc, GlobalAllocator, IUnknownRaw,
-    NTSTATUS, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    try_finally,
+    NTSTATUS, alloc::init_with, spawn_async_operation, spawn_async_operation_cancellable,
+    spawn_async_operation_error, try_finally,
 };
 use ntsim::{Config, Schedule, Simulation};
 
@@ -82,7 +82,7 @@ fn an_error_operation_never_stores_success() {
 fn a_failing_initialiser_keeps_its_reason_in_the_same_block() {
     in_kernel(|| {
         type Operation = AsyncOperationTask<u8, core::future::Pending<u8>>;
-        let raw = Operation::spawn_raw(GlobalAllocator, |_| Err(NTSTATUS::from_u32(0xC000_0022)));
+        let raw = Operation::spawn_raw(GlobalAllocator, init_with(|| Err(NTSTATUS::from_u32(0xC000_0022))));
         assert_eq!(ntsim::counters().allocations, 1);
         // SAFETY: the pointer owns a reference.
         let operation = unsafe { ComRc::from_raw(raw) }.unwrap();

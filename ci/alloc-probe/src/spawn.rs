@@ -9,9 +9,10 @@ use core::{
 
 use ntcom::{
     Allocator, AsyncOperationRaw, AsyncOperationTask, CancelHandle, ComRc, GlobalAllocator, NTSTATUS,
-    is_cancellation_requested, on_cancel, spawn_async_operation, spawn_async_operation_cancellable,
-    spawn_async_operation_error, spawn_async_operation_error_raw, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, take_cancellation_request, try_finally, yield_now,
+    alloc::init_with, is_cancellation_requested, on_cancel, spawn_async_operation,
+    spawn_async_operation_cancellable, spawn_async_operation_error, spawn_async_operation_error_raw,
+    spawn_async_operation_raw, spawn_async_operation_raw_cancellable, take_cancellation_request, try_finally,
+    yield_now,
 };
 
 /// A value that is not in one register.
@@ -138,12 +139,6 @@ unsafe impl Allocator for Tagged {
 /// An operation from that allocator, whose body is made in place and may fail to be.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_in_place(tag: u32) -> *mut AsyncOperationRaw<u64> {
-    AsyncOperationTask::<u64, Wakes, Tagged>::spawn_raw(Tagged(tag), move |place: *mut Wakes| {
-        if tag == 1 {
-            return Err(NTSTATUS::INVALID_PARAMETER);
-        }
-        // SAFETY: the place for the body, in a new block.
-        unsafe { place.write(Wakes(false)) };
-        Ok(())
-    })
+    let init = init_with(move || if tag == 1 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(Wakes(false)) });
+    AsyncOperationTask::<u64, Wakes, Tagged>::spawn_raw(Tagged(tag), init)
 }

@@ -62,22 +62,26 @@ where
 
     /// Allocates a block, builds the body in it, and hands the task to its executor.
     ///
-    /// The block starts with `references` references, all the caller's. `init` writes the body to the place it is given; when it
-    /// fails nothing has been built there. A failure of `init`, or a refusal of the executor, gives a task in state Error with
+    /// The block starts with `references` references, all the caller's. `init` writes the body to the place it is given; what it has
+    /// written when it fails is forgotten. A failure of `init`, or a refusal of the executor, gives a task in state Error with
     /// that status `[C11]`, after `[C7]`.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at the caller's IRQL.
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no block; `init` has not been called.
-    pub fn spawn(
+    ///
+    /// # Safety
+    /// Where `init` returns Ok it has written an `F` to the place that it was given.
+    pub unsafe fn spawn(
         prefix: P,
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> Result<Spawned<Self>, NTSTATUS> {
         let block = Self::allocate(prefix, allocator, State::scheduled(references), NTSTATUS::SUCCESS)?;
-        let task = Self::task(block);
+        // SAFETY: just allocated.
+        let task = unsafe { Self::task(block) };
         // SAFETY: just allocated and written, and nobody else's.
         let (access, stage) = unsafe { Self::stage(task) };
         let built = access.with_mut(|_| init(stage.cast().as_ptr()));
@@ -85,7 +89,7 @@ where
             // SAFETY: in its final place, and nobody else's yet.
             let launched = unsafe { X::launch(task, Self::port(task)) };
             launched.inspect_err(|_| {
-                // SAFETY: built above, not launched, so never polled and never dropped.
+                // SAFETY: built above, by this function's contract; not launched, so never polled and never dropped.
                 unsafe { Self::drop_body(task) }
             })
         });
@@ -148,8 +152,11 @@ where
     }
 
     /// The task in this block.
+    ///
+    /// # Safety
+    /// The block is allocated, and the pointer may be used for all of it `[T8]`.
     #[must_use]
-    pub fn task(block: NonNull<Self>) -> TaskPtr {
+    pub unsafe fn task(block: NonNull<Self>) -> TaskPtr {
         TaskPtr(Self::field(block, offset_of!(Self, header)))
     }
 
@@ -180,7 +187,9 @@ where
     /// The caller has a reference and has seen [`Status::Completed`].
     pub unsafe fn value(block: NonNull<Self>) -> F::Value {
         // SAFETY: the caller's reference.
-        let (access, stage) = unsafe { Self::stage(Self::task(block)) };
+        let task = unsafe { Self::task(block) };
+        // SAFETY: as above.
+        let (access, stage) = unsafe { Self::stage(task) };
         // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4]; it is `Copy`.
         access.with(|_| unsafe { stage.cast::<F::Value>().read() })
     }

@@ -120,7 +120,8 @@ unsafe impl Send for Reference {}
 
 impl Reference {
     fn task(&self) -> TaskPtr {
-        TestTask::task(self.0)
+        // SAFETY: this reference.
+        unsafe { TestTask::task(self.0) }
     }
     fn again(&self) -> Self {
         // SAFETY: this reference.
@@ -152,7 +153,8 @@ fn spawn(world: &Arc<World>, needs: usize) -> Reference {
         unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
-    let spawned = TestTask::spawn((), Counting(Arc::clone(world)), 1, init).unwrap();
+    // SAFETY: `init` writes the body.
+    let spawned = unsafe { TestTask::spawn((), Counting(Arc::clone(world)), 1, init) }.unwrap();
     assert!(spawned.refused.is_none());
     Reference(spawned.block)
 }

@@ -130,7 +130,7 @@ where
     A: Allocator + Send + 'static,
     B: Wraps<F>,
 {
-    OperationTask::<Guarded<B, T>, A>::spawn_raw(allocator, |place| {
+    let init = |place| {
         // SAFETY: the place for the body, which is not null.
         let place = unsafe { NonNull::new_unchecked(place) };
         let body = field::<_, F>(place, offset_of!(Guarded<B, T>, body));
@@ -143,7 +143,9 @@ where
         // SAFETY: the place for it.
         unsafe { field(place, offset_of!(Guarded<B, T>, _object)).write(object) };
         Ok(())
-    })
+    };
+    // SAFETY: both fields are written before Ok is returned.
+    unsafe { OperationTask::<Guarded<B, T>, A>::spawn_raw(allocator, init) }
 }
 
 fn field<S, F>(place: NonNull<S>, offset: usize) -> NonNull<F> {

@@ -5,6 +5,7 @@ use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr
 
 use ntcom_exec::{
     Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, Status, Task, TaskBody, TaskPtr,
+    no_unwind,
 };
 
 use super::{
@@ -14,9 +15,12 @@ use super::{
     },
     immortal,
 };
-use crate::com::{
-    GUID, IUnknownRaw, IUnknownVtbl, Interface,
-    unknown::{answer_query, visible_count},
+use crate::{
+    Init,
+    com::{
+        GUID, IUnknownRaw, IUnknownVtbl, Interface,
+        unknown::{answer_query, visible_count},
+    },
 };
 
 /// What stands at the beginning of every operation's block: its interfaces.
@@ -42,13 +46,9 @@ type Block<B, A> = Task<Head<<B as TaskBody>::Value>, B, A, Executor>;
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
 /// use core::future::Ready;
-/// use ntcom::{AsyncOperationTask, ComRc, GlobalAllocator};
+/// use ntcom::{AsyncOperationTask, ComRc, GlobalAllocator, pin_init};
 ///
-/// let raw = AsyncOperationTask::<u8, Ready<u8>>::spawn_raw(GlobalAllocator, |place| {
-///     // SAFETY: the place for the body.
-///     unsafe { place.write(core::future::ready(5)) };
-///     Ok(())
-/// });
+/// let raw = AsyncOperationTask::<u8, Ready<u8>>::spawn_raw(GlobalAllocator, pin_init!(core::future::ready(5)));
 /// // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
 /// assert_eq!(operation.result(), Ok(5));
@@ -66,26 +66,34 @@ where
     /// Spawns an operation whose block comes from `allocator` and whose body `init` builds in place. The result is never null `[C11]`
     /// and owns one reference; it may be terminal already. See [`spawn_async_operation_raw`](super::spawn_async_operation_raw).
     ///
-    /// `init` writes the body to the place that it is given. Where it fails it has written nothing, and its status is the operation's.
-    /// IRQL: ≤ DISPATCH_LEVEL.
-    pub fn spawn_raw(
-        allocator: A,
-        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
-    ) -> *mut AsyncOperationRaw<T> {
-        OperationTask::<Infallible<F>, A>::spawn_raw(allocator, |place| init(place.cast()))
+    /// Where `init` fails its status is the operation's. IRQL: ≤ DISPATCH_LEVEL.
+    pub fn spawn_raw(allocator: A, init: impl Init<F, NTSTATUS>) -> *mut AsyncOperationRaw<T> {
+        // SAFETY: `in_place` is.
+        unsafe { OperationTask::<Infallible<F>, A>::spawn_raw(allocator, in_place(init)) }
     }
 
     /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
     pub fn spawn_raw_cancellable(
         allocator: A,
-        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+        init: impl Init<F, NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<T>, CancelHandle) {
-        OperationTask::<Infallible<F>, A>::spawn_raw_cancellable(allocator, |place| init(place.cast()))
+        // SAFETY: `in_place` is.
+        unsafe { OperationTask::<Infallible<F>, A>::spawn_raw_cancellable(allocator, in_place(init)) }
     }
 
     /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
     pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
         OperationTask::<Infallible<F>, A>::failed_raw(allocator, status)
+    }
+}
+
+/// What an initialiser of a future does to the place for its body, which is transparent over it.
+fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) -> Result<(), NTSTATUS> {
+    move |place| {
+        // SAFETY: the place for the body, in a new block.
+        let place = unsafe { NonNull::new_unchecked(place) };
+        // SAFETY: as above; the body stays there until the executor drops it.
+        no_unwind(|| unsafe { init.init(place.cast()) })
     }
 }
 
@@ -111,18 +119,25 @@ where
     };
 
     /// See [`AsyncOperationTask::spawn_raw`].
-    pub(super) fn spawn_raw(
+    ///
+    /// # Safety
+    /// Where `init` returns Ok it has written a `B` to the place that it was given; likewise below.
+    pub(super) unsafe fn spawn_raw(
         allocator: A,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> *mut AsyncOperationRaw<B::Value> {
-        Self::spawn(allocator, 1, init).map_or_else(immortal::raw, |(raw, _)| raw)
+        // SAFETY: this function's contract.
+        unsafe { Self::spawn(allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
     }
 
-    fn spawn_raw_cancellable(
+    /// # Safety
+    /// As for `spawn_raw`.
+    unsafe fn spawn_raw_cancellable(
         allocator: A,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<B::Value>, CancelHandle) {
-        match Self::spawn(allocator, 2, init) {
+        // SAFETY: this function's contract.
+        match unsafe { Self::spawn(allocator, 2, init) } {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
             None => (immortal::raw(), CancelHandle::inert()),
@@ -135,13 +150,19 @@ where
     }
 
     /// None: there is no memory for the block.
-    fn spawn(
+    ///
+    /// # Safety
+    /// As for `spawn_raw`.
+    unsafe fn spawn(
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> Option<(*mut AsyncOperationRaw<B::Value>, TaskPtr)> {
-        let spawned = Block::<B, A>::spawn(Self::HEAD, allocator, references, init).ok()?;
-        Some((spawned.block.as_ptr().cast(), Block::<B, A>::task(spawned.block)))
+        // SAFETY: this function's contract.
+        let spawned = unsafe { Block::<B, A>::spawn(Self::HEAD, allocator, references, init) }.ok()?;
+        // SAFETY: the references that were asked for keep the block.
+        let task = unsafe { Block::<B, A>::task(spawned.block) };
+        Some((spawned.block.as_ptr().cast(), task))
     }
 
     /// The operation behind a client's pointer.
@@ -151,7 +172,9 @@ where
     unsafe fn from_this<'a>(this: *mut c_void) -> Operation<'a> {
         // SAFETY: interface pointers are not null.
         let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<B, A>>();
-        Operation { block: block.cast(), task: Block::<B, A>::task(block), _borrow: PhantomData }
+        // SAFETY: the caller's reference keeps the block.
+        let task = unsafe { Block::<B, A>::task(block) };
+        Operation { block: block.cast(), task, _borrow: PhantomData }
     }
 
     unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {

@@ -4,7 +4,10 @@
 //! pageable memory; below DISPATCH_LEVEL its first poll is over before the spawn returns. A body that cannot be started is
 //! dropped before the spawn returns, at the caller's IRQL.
 
-use core::future::{Future, Pending};
+use core::{
+    future::{Future, Pending},
+    ptr::NonNull,
+};
 
 use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS};
 
@@ -12,12 +15,16 @@ use super::{
     abi::{AsyncOperationRaw, AsyncValueType},
     operation::AsyncOperationTask,
 };
-use crate::ComRc;
+use crate::{ComRc, Init};
 
-fn by_value<F>(body: F) -> impl FnOnce(*mut F) -> Result<(), NTSTATUS> {
-    move |place| {
-        // SAFETY: the place for the body, in a new block.
-        unsafe { place.write(body) };
+/// A body that is there already. Its own initialiser, because it goes into its place without a detour through a `Result`.
+struct ByValue<F>(F);
+
+// SAFETY: the body is written.
+unsafe impl<F> Init<F, NTSTATUS> for ByValue<F> {
+    unsafe fn init(self, place: NonNull<F>) -> Result<(), NTSTATUS> {
+        // SAFETY: this function's contract.
+        unsafe { place.write(self.0) };
         Ok(())
     }
 }
@@ -73,7 +80,7 @@ where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    AsyncOperationTask::spawn_raw(GlobalAllocator, by_value(body))
+    AsyncOperationTask::spawn_raw(GlobalAllocator, ByValue(body))
 }
 
 /// As [`spawn_async_operation`], with a handle that cancels. Dropping the handle does not.
@@ -118,7 +125,7 @@ where
     T: AsyncValueType,
     F: Future<Output = T> + Send + 'static,
 {
-    AsyncOperationTask::spawn_raw_cancellable(GlobalAllocator, by_value(body))
+    AsyncOperationTask::spawn_raw_cancellable(GlobalAllocator, ByValue(body))
 }
 
 /// An operation that failed before it began, with this status; a success or informational code becomes
