@@ -27,6 +27,8 @@
 mod alloc;
 mod ambient;
 mod budget;
+#[cfg(kernel)]
+mod clock;
 mod combinators;
 #[cfg(kernel)]
 mod dpc;
@@ -44,6 +46,8 @@ mod tracker;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
+#[cfg(kernel)]
+pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{spawn_dpc_task, spawn_dpc_task_cancellable};
@@ -51,7 +55,7 @@ pub use refcount::ReferenceCount;
 pub use status::NTSTATUS;
 pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
-pub use tracker::{TaskTracker, default_tracker};
+pub use tracker::{DrainError, TaskTracker, default_tracker};
 
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
 #[doc(hidden)]

@@ -27,7 +27,9 @@ mod exports {
     //! What the kernel exports, by ntsim.
     use ntsim::{
         ddi,
-        types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID},
+        types::{
+            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID,
+        },
     };
 
     macro_rules! export {
@@ -47,13 +49,18 @@ mod exports {
         ExFreePoolWithTag(memory: PVOID, tag: u32);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
+        KeFlushQueuedDpcs();
         KeGetCurrentIrql() -> u8;
         KeGetCurrentProcessorNumberEx(number: *mut PROCESSOR_NUMBER) -> u32;
         KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID);
+        KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
         KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
         KeInsertQueueDpc(dpc: *mut KDPC, one: PVOID, two: PVOID) -> u8;
+        KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
         KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
+        KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
+        KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;
     }
 }
 
