@@ -37,7 +37,9 @@ mod fail;
 mod global_alloc;
 mod no_executor;
 mod nt;
+mod oneshot;
 mod refcount;
+mod signal;
 mod status;
 mod sync;
 mod task;
@@ -51,7 +53,9 @@ pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use oneshot::{Receiver, Sender, oneshot};
 pub use refcount::ReferenceCount;
+pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
