@@ -60,6 +60,16 @@ impl Instant {
         Duration::new(units / PER_SECOND, nanoseconds)
     }
 
+    /// Of a tick that was due at this moment and is seen at `now`: how many of the following ones are over too, and when the first is due
+    /// that is not; none where the clock cannot show that, or the period is zero.
+    pub(crate) fn next_multiple(self, period: Duration, now: Self) -> (u64, Option<Self>) {
+        let late = now.0.saturating_sub(self.0);
+        let Some(period) = units(period) else { return (0, None) };
+        let Some(missed) = late.checked_div(period) else { return (0, None) };
+        let next = self.0.saturating_add(late - late % period).checked_add(period);
+        (missed, next.filter(|time| *time <= Self::LAST).map(Self))
+    }
+
     /// How far away this is, in units of 100 ns; none where it is over.
     pub(crate) fn units_left(self) -> Option<i64> {
         let left = self.0.saturating_sub(nt::interrupt_time());
@@ -94,6 +104,17 @@ mod tests {
         let last = Instant(Instant::LAST);
         assert_eq!(last.checked_add(Duration::ZERO), Some(last));
         assert_eq!(last.checked_add(Duration::from_nanos(1)), None);
+    }
+
+    #[test]
+    fn the_next_tick_is_a_multiple_of_the_period_away() {
+        let (period, due) = (Duration::from_nanos(1000), Instant(25));
+        assert_eq!(due.next_multiple(period, Instant(25)), (0, Some(Instant(35))));
+        assert_eq!(due.next_multiple(period, Instant(34)), (0, Some(Instant(35))));
+        assert_eq!(due.next_multiple(period, Instant(35)), (1, Some(Instant(45))));
+        assert_eq!(due.next_multiple(period, Instant(61)), (3, Some(Instant(65))));
+        assert_eq!(due.next_multiple(Duration::ZERO, Instant(61)), (0, None));
+        assert_eq!(Instant(Instant::LAST).next_multiple(period, Instant(Instant::LAST)), (0, None));
     }
 
     #[test]

@@ -24,6 +24,8 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
+#[cfg(any(kernel, all(test, loom)))]
+mod alarm;
 mod alloc;
 mod ambient;
 mod budget;
@@ -44,6 +46,8 @@ mod status;
 mod sync;
 mod task;
 #[cfg(kernel)]
+mod timer;
+#[cfg(kernel)]
 mod tracker;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged};
@@ -58,6 +62,8 @@ pub use refcount::ReferenceCount;
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
+#[cfg(kernel)]
+pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
 #[cfg(kernel)]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
 

@@ -15,6 +15,7 @@ macro_rules! ddis {
             ExFreePoolWithTag: unsafe extern "C" fn(*mut c_void, u32),
             KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
             KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
+            KeCancelTimer: unsafe extern "C" fn(*mut KTIMER) -> u8,
             KeFlushQueuedDpcs: unsafe extern "C" fn(),
             KeGetCurrentIrql: unsafe extern "C" fn() -> u8,
             KeGetCurrentProcessorNumberEx: unsafe extern "C" fn(*mut PROCESSOR_NUMBER) -> u32,
@@ -75,8 +76,8 @@ mod backend {
     //! What the executor makes of a kernel's calls.
     pub(crate) use super::ddi::{
         _EVENT_TYPE, _TIMER_TYPE, KDPC, KEVENT, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc,
-        KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx, KeInsertQueueDpc,
-        KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER, PVOID,
+        KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx,
+        KeInsertQueueDpc, KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,

@@ -137,6 +137,28 @@ impl TaskTracker {
         });
     }
 
+    /// A timer is about to be set.
+    ///
+    /// # Errors
+    /// `STATUS_DELETE_PENDING`: closed, and no task is left that could wait for it.
+    pub(crate) fn begin_timer(&self) -> Result<(), NTSTATUS> {
+        self.locked(|list| {
+            if list.closed && list.length == 0 {
+                return Err(NTSTATUS::DELETE_PENDING);
+            }
+            list.timers += 1;
+            Ok(())
+        })
+    }
+
+    /// A timer that was set has been cancelled, or its DPC routine is about to return.
+    pub(crate) fn end_timer(&self) {
+        self.locked(|list| {
+            list.timers -= 1;
+            list.tell_waiters();
+        });
+    }
+
     /// Requests cancellation of every unfinished task, idle ones included `[C18]`. IRQL: ≤ DISPATCH_LEVEL; the bodies run once
     /// the caller is below it.
     pub fn cancel_all(&self) {

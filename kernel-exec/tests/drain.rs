@@ -9,8 +9,8 @@ use std::{rc::Rc, sync::Arc};
 
 use common::{Event, TICK, Thread, in_kernel, kernel, program};
 use ntcom_exec::{
-    DEFAULT_POLL_BUDGET, DrainError, NTSTATUS, TaskTracker, default_tracker, spawn_dpc_task,
-    spawn_dpc_task_cancellable, try_finally, yield_now,
+    DEFAULT_POLL_BUDGET, DrainError, NTSTATUS, TaskTracker, default_tracker, interval, sleep, spawn_dpc_task,
+    spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{
     ddi,
@@ -183,6 +183,10 @@ fn several_threads_may_drain_at_once() {
     }
 }
 
+async fn sleep_for_cleanup(duration: Duration) {
+    assert_eq!(sleep(duration).await, Ok(()), "a cleanup may sleep on a closed tracker");
+}
+
 /// What the threads of a driver do with tasks while it is loaded, and still while it is being unloaded.
 fn work(index: usize, event: &Event) {
     // Each may be refused: the tracker may have been closed.
@@ -195,6 +199,13 @@ fn work(index: usize, event: &Event) {
     let _ = spawn_dpc_task(async move {
         two_ticks().await;
         stubborn.await;
+    });
+    let limit = Duration::from_nanos(TICK * 100 * (1 + index as u64));
+    let _ = spawn_dpc_task(async move {
+        let mut ticks = interval(limit / 2);
+        let sampling = async { while ticks.tick().await.is_ok() {} };
+        try_finally(timeout(limit, sampling), sleep_for_cleanup(limit)).await;
+        sleep(limit * 100).await.unwrap_or_default();
     });
     event.wake();
     if index.is_multiple_of(2)

@@ -49,6 +49,7 @@ mod exports {
         ExFreePoolWithTag(memory: PVOID, tag: u32);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
+        KeCancelTimer(timer: *mut KTIMER) -> u8;
         KeFlushQueuedDpcs();
         KeGetCurrentIrql() -> u8;
         KeGetCurrentProcessorNumberEx(number: *mut PROCESSOR_NUMBER) -> u32;
