@@ -14,12 +14,14 @@ use core::{
     alloc::{GlobalAlloc, Layout},
     future::{pending, poll_fn},
     task::Poll,
+    time::Duration,
 };
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
+use futures_util::FutureExt;
 use ntcom_exec::{
-    DEFAULT_POLL_BUDGET, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
-    spawn_dpc_task, spawn_dpc_task_cancellable, try_finally, yield_now,
+    DEFAULT_POLL_BUDGET, DrainError, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
+    sleep, spawn_dpc_task, spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 
@@ -137,6 +139,25 @@ fn the_tracker_of_the_image_reaches_a_body_that_waits() {
     };
     kernel.run(1, spawn).unwrap();
     kernel.unload();
+}
+
+/// The tracker is the program's: it is not closed, because other tests need it.
+#[test]
+fn a_task_that_sleeps_is_cancelled_or_ends_and_is_drained() {
+    for seed in 0..20 {
+        let mut kernel = Kernel::new(Schedule::seed(seed));
+        let program = move || {
+            let short = async { sleep(Duration::from_millis(20)).await.unwrap() };
+            spawn_dpc_task(timeout(Duration::from_secs(1), short).map(Result::unwrap)).unwrap();
+            let long = spawn_dpc_task_cancellable(sleep(Duration::from_secs(1)).map(Result::unwrap)).unwrap();
+            let stuck = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
+            assert_eq!(stuck, Err(DrainError::Stuck { tasks: 2, timers: 3 }));
+            long.cancel();
+            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+        };
+        kernel.run((seed % 2) as usize, program).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload();
+    }
 }
 
 #[test]
