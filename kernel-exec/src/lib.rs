@@ -24,9 +24,13 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
+#[cfg(any(kernel, all(test, loom)))]
+mod alarm;
 mod alloc;
 mod ambient;
 mod budget;
+#[cfg(kernel)]
+mod clock;
 mod combinators;
 #[cfg(kernel)]
 mod dpc;
@@ -35,23 +39,33 @@ mod fail;
 mod global_alloc;
 mod no_executor;
 mod nt;
+mod oneshot;
 mod refcount;
+mod signal;
 mod status;
 mod sync;
 mod task;
+#[cfg(kernel)]
+mod timer;
 #[cfg(kernel)]
 mod tracker;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
+#[cfg(kernel)]
+pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use oneshot::{Receiver, Sender, oneshot};
 pub use refcount::ReferenceCount;
+pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
-pub use tracker::{TaskTracker, default_tracker};
+pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
+#[cfg(kernel)]
+pub use tracker::{DrainError, TaskTracker, default_tracker};
 
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
 #[doc(hidden)]

@@ -15,6 +15,8 @@ macro_rules! ddis {
             ExFreePoolWithTag: unsafe extern "C" fn(*mut c_void, u32),
             KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
             KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
+            KeCancelTimer: unsafe extern "C" fn(*mut KTIMER) -> u8,
+            KeFlushQueuedDpcs: unsafe extern "C" fn(),
             KeGetCurrentIrql: unsafe extern "C" fn() -> u8,
             KeGetCurrentProcessorNumberEx: unsafe extern "C" fn(*mut PROCESSOR_NUMBER) -> u32,
             KeInitializeDpc: unsafe extern "C" fn(
@@ -22,10 +24,14 @@ macro_rules! ddis {
                 Option<unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void)>,
                 *mut c_void,
             ),
+            KeInitializeEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8),
             KeInitializeTimerEx: unsafe extern "C" fn(*mut KTIMER, i32),
             KeInsertQueueDpc: unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void) -> u8,
+            KeQueryInterruptTimePrecise: unsafe extern "C" fn(*mut u64) -> u64,
             KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
+            KeSetEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8) -> i32,
             KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
+            KeWaitForSingleObject: unsafe extern "C" fn(*mut c_void, i32, i8, u8, *mut LARGE_INTEGER) -> i32,
         }
     };
     (@take $kernel:ident::$module:ident $($ddi:ident: $signature:ty,)*) => {
@@ -44,8 +50,8 @@ macro_rules! ddis {
 mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
-        _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
+        LARGE_INTEGER, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take ntsim::ddi);
@@ -55,8 +61,8 @@ mod ddi {
 mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
-        _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
+        LARGE_INTEGER, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take wdk_sys::ntddk);
@@ -69,12 +75,14 @@ mod parity;
 mod backend {
     //! What the executor makes of a kernel's calls.
     pub(crate) use super::ddi::{
-        _TIMER_TYPE, KDPC, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc, KeInitializeDpc,
-        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetTimerEx, LARGE_INTEGER, PVOID,
+        _EVENT_TYPE, _TIMER_TYPE, KDPC, KEVENT, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc,
+        KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx,
+        KeInsertQueueDpc, KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER, PVOID,
     };
     use super::ddi::{
-        DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx, KeGetCurrentIrql,
-        KeGetCurrentProcessorNumberEx, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
+        _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
+        KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeQueryInterruptTimePrecise, KeWaitForSingleObject,
+        PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
     pub(crate) fn fail_fast(reason: u32) -> ! {
@@ -93,6 +101,32 @@ mod backend {
     pub(crate) unsafe fn free_pool(memory: *mut u8, _size: usize, tag: u32) {
         // SAFETY: by this function's contract.
         unsafe { ExFreePoolWithTag(memory.cast(), tag) }
+    }
+
+    /// Is this PASSIVE_LEVEL, where a thread may wait for DPCs?
+    pub(crate) fn is_passive() -> bool {
+        // SAFETY: callable at any IRQL.
+        let irql = unsafe { KeGetCurrentIrql() };
+        u32::from(irql) == PASSIVE_LEVEL
+    }
+
+    /// Time since the machine was started, in units of 100 ns; it never goes back. Any IRQL.
+    pub(crate) fn interrupt_time() -> u64 {
+        let mut performance_counter = 0;
+        // SAFETY: callable at any IRQL; the argument is valid for a write.
+        unsafe { KeQueryInterruptTimePrecise(&raw mut performance_counter) }
+    }
+
+    /// Waits for an event: for ever, or for so many units of 100 ns, more than none.
+    ///
+    /// # Safety
+    /// The event is initialised and stays where it is; IRQL ≤ APC_LEVEL.
+    pub(crate) unsafe fn wait_for_event(event: *mut KEVENT, limit: Option<i64>) {
+        let mut timeout = LARGE_INTEGER { QuadPart: -limit.unwrap_or(0) };
+        let timeout = if limit.is_some() { &raw mut timeout } else { core::ptr::null_mut() };
+        let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
+        // SAFETY: by this function's contract; not alertable, in kernel mode: the stack stays resident.
+        let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, timeout) };
     }
 
     /// The processor whose number cannot change under the caller, because it runs at DISPATCH_LEVEL; else none. The number counts

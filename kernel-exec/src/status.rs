@@ -46,10 +46,14 @@ codes! {
     DELETE_PENDING, "STATUS_DELETE_PENDING", 0xC000_0056;
     /// There is no memory.
     INSUFFICIENT_RESOURCES, "STATUS_INSUFFICIENT_RESOURCES", 0xC000_009A;
+    /// Something did not end before its time was over. An error, unlike [`TIMEOUT`](Self::TIMEOUT).
+    IO_TIMEOUT, "STATUS_IO_TIMEOUT", 0xC000_00B5;
     /// The call is not offered here.
     NOT_SUPPORTED, "STATUS_NOT_SUPPORTED", 0xC000_00BB;
     /// The operation was cancelled.
     CANCELLED, "STATUS_CANCELLED", 0xC000_0120;
+    /// The other end has gone.
+    PIPE_BROKEN, "STATUS_PIPE_BROKEN", 0xC000_014B;
     /// The other side broke the contract.
     DRIVER_INTERNAL_ERROR, "STATUS_DRIVER_INTERNAL_ERROR", 0xC000_0183;
     /// The call is wrong in this state: a second completion handler.

@@ -12,6 +12,17 @@ pub(crate) use ntsim::sync::{AtomicUsize, UnsafeCell};
 #[cfg(not(any(loom, kernel = "sim")))]
 pub(crate) use plain::{AtomicUsize, UnsafeCell};
 
+/// A constructor that may make statics: loom's types are made at run time only.
+#[cfg(not(loom))]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $visibility:vis fn $($rest:tt)*) => { $(#[$meta])* $visibility const fn $($rest)* };
+}
+#[cfg(loom)]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $visibility:vis fn $($rest:tt)*) => { $(#[$meta])* $visibility fn $($rest)* };
+}
+pub(crate) use const_fn;
+
 #[cfg(not(any(loom, kernel = "sim")))]
 mod plain {
     pub(crate) use core::sync::atomic::AtomicUsize;

@@ -1,15 +1,21 @@
 //! The tracker: every unfinished task of an image, so that unload can reach the idle ones too.
 //!
 //! It is a list of tasks, not a count, and it holds no references: a task leaves it before its status becomes terminal,
-//! so whatever is in the list, under its lock, is allocated `[T1]`.
+//! so whatever is in the list, under its lock, is allocated `[T1]`. Beside it timers are counted from being set until they are
+//! cancelled or their DPC routine returns: they may outlive the task that set them, when their future is kept or leaked.
+
+mod drain;
 
 use core::ptr;
 
+use self::drain::Waiter;
 use crate::{
     NTSTATUS, nt,
     sync::{KernelCell, image_static},
     task::TaskPtr,
 };
+
+pub use self::drain::DrainError;
 
 /// A task's place in its tracker's list. Only touched under the tracker's lock.
 pub(crate) struct Link(KernelCell<Node>);
@@ -29,7 +35,11 @@ impl Link {
 struct List {
     first: *const Link,
     length: usize,
+    /// Timers that are set, or whose DPC routine has not come to its end.
+    timers: usize,
     closed: bool,
+    /// Who waits until all of them are gone.
+    waiters: *const Waiter,
 }
 
 /// A set of unfinished tasks. Every task belongs to one: by default to the image's own ([`default_tracker`]).
@@ -42,6 +52,7 @@ struct List {
 /// ntcom_exec::default_tracker(|tracker| {
 ///     tracker.close(); // what a driver's Unload begins with
 ///     tracker.cancel_all();
+///     tracker.drain(None).unwrap(); // and ends with
 ///     assert_eq!(tracker.unfinished(), 0);
 /// });
 /// # }))]).unwrap();
@@ -59,7 +70,13 @@ impl TaskTracker {
         Self {
             // An initialised KSPIN_LOCK is zero.
             lock: KernelCell::new(0),
-            list: KernelCell::new(List { first: ptr::null(), length: 0, closed: false }),
+            list: KernelCell::new(List {
+                first: ptr::null(),
+                length: 0,
+                timers: 0,
+                closed: false,
+                waiters: ptr::null(),
+            }),
         }
     }
 
@@ -116,6 +133,29 @@ impl TaskTracker {
                 unsafe { (*next.0.get()).previous = previous };
             }
             list.length -= 1;
+            list.tell_waiters();
+        });
+    }
+
+    /// A timer is about to be set.
+    ///
+    /// # Errors
+    /// `STATUS_DELETE_PENDING`: closed, and no task is left that could wait for it.
+    pub(crate) fn begin_timer(&self) -> Result<(), NTSTATUS> {
+        self.locked(|list| {
+            if list.closed && list.length == 0 {
+                return Err(NTSTATUS::DELETE_PENDING);
+            }
+            list.timers += 1;
+            Ok(())
+        })
+    }
+
+    /// A timer that was set has been cancelled, or its DPC routine is about to return.
+    pub(crate) fn end_timer(&self) {
+        self.locked(|list| {
+            list.timers -= 1;
+            list.tell_waiters();
         });
     }
 

@@ -14,12 +14,14 @@ use core::{
     alloc::{GlobalAlloc, Layout},
     future::{pending, poll_fn},
     task::Poll,
+    time::Duration,
 };
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
+use futures_util::FutureExt;
 use ntcom_exec::{
-    DEFAULT_POLL_BUDGET, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
-    spawn_dpc_task, spawn_dpc_task_cancellable, try_finally, yield_now,
+    DEFAULT_POLL_BUDGET, DrainError, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
+    sleep, spawn_dpc_task, spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 
@@ -27,7 +29,9 @@ mod exports {
     //! What the kernel exports, by ntsim.
     use ntsim::{
         ddi,
-        types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID},
+        types::{
+            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID,
+        },
     };
 
     macro_rules! export {
@@ -47,13 +51,19 @@ mod exports {
         ExFreePoolWithTag(memory: PVOID, tag: u32);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
+        KeCancelTimer(timer: *mut KTIMER) -> u8;
+        KeFlushQueuedDpcs();
         KeGetCurrentIrql() -> u8;
         KeGetCurrentProcessorNumberEx(number: *mut PROCESSOR_NUMBER) -> u32;
         KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID);
+        KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
         KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
         KeInsertQueueDpc(dpc: *mut KDPC, one: PVOID, two: PVOID) -> u8;
+        KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
         KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
+        KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
+        KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;
     }
 }
 
@@ -129,6 +139,25 @@ fn the_tracker_of_the_image_reaches_a_body_that_waits() {
     };
     kernel.run(1, spawn).unwrap();
     kernel.unload();
+}
+
+/// The tracker is the program's: it is not closed, because other tests need it.
+#[test]
+fn a_task_that_sleeps_is_cancelled_or_ends_and_is_drained() {
+    for seed in 0..20 {
+        let mut kernel = Kernel::new(Schedule::seed(seed));
+        let program = move || {
+            let short = async { sleep(Duration::from_millis(20)).await.unwrap() };
+            spawn_dpc_task(timeout(Duration::from_secs(1), short).map(Result::unwrap)).unwrap();
+            let long = spawn_dpc_task_cancellable(sleep(Duration::from_secs(1)).map(Result::unwrap)).unwrap();
+            let stuck = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
+            assert_eq!(stuck, Err(DrainError::Stuck { tasks: 2, timers: 3 }));
+            long.cancel();
+            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+        };
+        kernel.run((seed % 2) as usize, program).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload();
+    }
 }
 
 #[test]

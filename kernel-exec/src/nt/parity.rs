@@ -4,7 +4,7 @@
 //! sizes are compared; their fields are private in ntsim, which asserts these same offsets of its own (`types.rs`).
 
 mod calls {
-    use ntsim::types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PROCESSOR_NUMBER};
+    use ntsim::types::{KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PROCESSOR_NUMBER};
 
     ddis!(check ntsim::ddi);
 }
@@ -47,7 +47,11 @@ offsets! {
 /// The constants.
 const _: () = {
     assert!(wdk_sys::DISPATCH_LEVEL == ntsim::types::DISPATCH_LEVEL);
+    assert!(wdk_sys::PASSIVE_LEVEL == ntsim::types::PASSIVE_LEVEL);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);
     assert!(wdk_sys::POOL_FLAG_UNINITIALIZED == ntsim::types::POOL_FLAG_UNINITIALIZED);
+    assert!(wdk_sys::_EVENT_TYPE::SynchronizationEvent == ntsim::types::_EVENT_TYPE::SynchronizationEvent);
+    assert!(wdk_sys::_KWAIT_REASON::Executive == ntsim::types::_KWAIT_REASON::Executive);
+    assert!(wdk_sys::_MODE::KernelMode == ntsim::types::_MODE::KernelMode);
     assert!(wdk_sys::_TIMER_TYPE::NotificationTimer == ntsim::types::_TIMER_TYPE::NotificationTimer);
 };

@@ -1,0 +1,122 @@
+//! Alarms under loom: the timer queue is the test's, the protocol is the shipping code.
+
+use core::{
+    ptr::NonNull,
+    task::{Context, Poll, Waker},
+};
+use std::{sync::Arc, task::Wake};
+
+use loom::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{Alarm, Block, Clockwork, NTSTATUS, expired};
+
+loom::lazy_static! {
+    /// What is set.
+    static ref QUEUE: Mutex<Option<Set>> = Mutex::new(None);
+    static ref ENDED: AtomicUsize = AtomicUsize::new(0);
+}
+
+struct Set(NonNull<Block<Queue>>);
+// SAFETY: a timer may expire on any processor.
+unsafe impl Send for Set {}
+
+#[derive(Default)]
+struct Queue(core::cell::Cell<Option<NonNull<Block<Queue>>>>);
+
+// SAFETY: `expire` calls once for what it takes out of the queue.
+unsafe impl Clockwork for Queue {
+    fn new() -> Self {
+        Self::default()
+    }
+    unsafe fn prepare(&self, block: NonNull<Block<Self>>) {
+        self.0.set(Some(block));
+    }
+    unsafe fn set(&self, _units: i64) -> Result<(), NTSTATUS> {
+        *QUEUE.lock().unwrap() = self.0.get().map(Set);
+        Ok(())
+    }
+    unsafe fn cancel(&self) -> bool {
+        QUEUE.lock().unwrap().take().is_some()
+    }
+    fn ended() {
+        ENDED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A clock tick.
+fn expire() {
+    let due = QUEUE.lock().unwrap().take();
+    if let Some(Set(block)) = due {
+        // SAFETY: set, and taken out of the queue.
+        unsafe { expired(block) };
+    }
+}
+
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Z20. The timer fires while its future stores the waker.
+#[test]
+fn loom_an_alarm_that_fires_is_seen_or_wakes() {
+    loom::model(|| {
+        let mut alarm = Alarm::<Queue>::new().unwrap();
+        alarm.arm(1).unwrap();
+        let clock = thread::spawn(expire);
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let polled = alarm.poll(&Context::from_waker(&waker));
+        clock.join().unwrap();
+        if polled.is_pending() {
+            assert!(woken.0.load(Ordering::Relaxed) > 0, "fired, and nobody was woken");
+            assert!(alarm.poll(&Context::from_waker(&waker)).is_ready());
+        }
+        drop((alarm, waker));
+        assert_eq!(Arc::strong_count(&woken), 1);
+        assert_eq!(ENDED.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// Z21. Dropped while it fires: the block is freed once, by whoever is last.
+#[test]
+fn loom_an_alarm_that_is_dropped_while_it_fires() {
+    loom::model(|| {
+        let mut alarm = Alarm::<Queue>::new().unwrap();
+        alarm.arm(1).unwrap();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(alarm.poll(&Context::from_waker(&waker)).is_pending());
+        let clock = thread::spawn(expire);
+        drop(alarm);
+        clock.join().unwrap();
+        drop(waker);
+        assert_eq!(Arc::strong_count(&woken), 1, "the waker went with it");
+        assert_eq!(ENDED.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// Armed again while the routine of the last arming is on its way out.
+#[test]
+fn loom_an_alarm_that_is_armed_again() {
+    loom::model(|| {
+        let mut alarm = Alarm::<Queue>::new().unwrap();
+        alarm.arm(1).unwrap();
+        let clock = thread::spawn(expire);
+        if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
+            alarm.arm(1).unwrap();
+            assert!(alarm.poll(&Context::from_waker(Waker::noop())).is_pending(), "one call, one signal");
+        }
+        drop(alarm);
+        clock.join().unwrap();
+    });
+}

@@ -1,0 +1,132 @@
+//! A signal under loom: every interleaving of a waiter and those who set it, weak memory included.
+
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use std::{sync::Arc, task::Wake};
+
+use loom::{
+    sync::{
+        Arc as LoomArc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{Signal, Wait};
+
+/// Counts how often it was woken.
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A signal and what is written before it is set.
+struct World {
+    signal: Signal,
+    written: AtomicUsize,
+}
+
+impl World {
+    fn new() -> LoomArc<Self> {
+        LoomArc::new(Self { signal: Signal::new(), written: AtomicUsize::new(0) })
+    }
+
+    /// As long as the signal is not there, the last poll's waker must have been called before everything is quiet.
+    fn set(&self) {
+        self.written.store(1, Ordering::Relaxed);
+        self.signal.set();
+    }
+}
+
+fn poll(wait: core::pin::Pin<&mut Wait<'_>>, waker: &Waker) -> Poll<()> {
+    wait.poll(&mut Context::from_waker(waker))
+}
+
+/// Z20. Either the poll sees the set, or its waker is called; and the value that was written before is seen.
+#[test]
+fn loom_a_set_is_seen_or_wakes() {
+    loom::model(|| {
+        let world = World::new();
+        let other = LoomArc::clone(&world);
+        let setter = thread::spawn(move || other.set());
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut wait = pin!(world.signal.wait());
+        if poll(wait.as_mut(), &waker).is_pending() {
+            setter.join().unwrap();
+            assert!(woken.0.load(Ordering::Relaxed) > 0, "set, and nobody was woken");
+            assert!(poll(wait, &waker).is_ready());
+        } else {
+            assert_eq!(world.written.load(Ordering::Relaxed), 1);
+            setter.join().unwrap();
+        }
+    });
+}
+
+/// A second poll, with another waker, while it is set: the newer one is called.
+#[test]
+fn loom_a_replaced_waker_is_not_the_one_that_counts() {
+    loom::model(|| {
+        let world = World::new();
+        let other = LoomArc::clone(&world);
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
+        let wakers = woken.clone().map(Waker::from);
+        let mut wait = pin!(world.signal.wait());
+        assert!(poll(wait.as_mut(), &wakers[0]).is_pending());
+        let setter = thread::spawn(move || other.set());
+        let polled = poll(wait.as_mut(), &wakers[1]);
+        setter.join().unwrap();
+        if polled.is_pending() {
+            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and the last waker was not called");
+            assert!(poll(wait, &wakers[1]).is_ready());
+        }
+    });
+}
+
+/// A wait that is dropped takes nothing with it: the next one ends.
+#[test]
+fn loom_a_dropped_wait_loses_nothing() {
+    loom::model(|| {
+        let world = World::new();
+        let other = LoomArc::clone(&world);
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut first = Box::pin(world.signal.wait());
+        assert!(poll(first.as_mut(), &waker).is_pending());
+        let setter = thread::spawn(move || other.set());
+        drop(first);
+        setter.join().unwrap();
+        assert!(poll(pin!(world.signal.wait()), &waker).is_ready());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&woken), 1, "nothing of it is kept");
+    });
+}
+
+/// Two set it: it is one signal or two, and never none.
+#[test]
+fn loom_two_setters_and_a_waiter() {
+    loom::model(|| {
+        let world = World::new();
+        let setters = [(); 2].map(|()| {
+            let other = LoomArc::clone(&world);
+            thread::spawn(move || other.set())
+        });
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut wait = pin!(world.signal.wait());
+        let polled = poll(wait.as_mut(), &waker);
+        for setter in setters {
+            setter.join().unwrap();
+        }
+        if polled.is_pending() {
+            assert!(woken.0.load(Ordering::Relaxed) > 0);
+            assert!(poll(wait, &waker).is_ready());
+        }
+    });
+}

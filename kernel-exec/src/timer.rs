@@ -1,0 +1,14 @@
+//! Time for tasks: `sleep`, `timeout`, `interval`.
+//!
+//! Each is a deadline by interrupt time and an [alarm](crate::alarm), which is made and armed in the poll that first has to wait. The
+//! kernel's timer is always one-shot, relative and of the clock's own precision; that nothing comes early and nothing drifts is done by
+//! looking at the precise clock after each call.
+
+mod clockwork;
+mod interval;
+mod sleep;
+mod timeout;
+
+pub use interval::{Interval, Tick, interval};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use timeout::{Timeout, timeout};

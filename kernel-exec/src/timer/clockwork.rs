@@ -1,0 +1,59 @@
+//! The kernel's timers as an alarm's clockwork.
+
+use core::ptr::NonNull;
+
+use crate::{
+    NTSTATUS,
+    alarm::{Block, Clockwork, expired},
+    nt,
+    sync::KernelCell,
+    tracker::{TaskTracker, default_tracker},
+};
+
+/// A one-shot timer and its DPC, which is used for nothing else.
+///
+/// Both are initialised once. A timer that has expired may be set again, and so may its DPC be queued again once its routine has
+/// begun: it has left its queue before (learn.microsoft.com/windows-hardware/drivers/kernel/handling-overlapped-i-o-operations).
+#[derive(Default)]
+pub(crate) struct KernelTimer {
+    timer: KernelCell<nt::KTIMER>,
+    dpc: KernelCell<nt::KDPC>,
+}
+
+unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, block: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
+    // SAFETY: `prepare` passed the block's address, which is not null.
+    let block = unsafe { NonNull::new_unchecked(block.cast::<Block<KernelTimer>>()) };
+    // SAFETY: a one-shot timer's DPC, so this is the one call for one `set`; after a cancel that was in time there is none.
+    unsafe { expired(block) }
+}
+
+// SAFETY: `routine` calls `expired` once for each time that the timer was set and KeCancelTimer did not answer TRUE.
+unsafe impl Clockwork for KernelTimer {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    unsafe fn prepare(&self, block: NonNull<Block<Self>>) {
+        // SAFETY: any IRQL; in non-paged memory, and new.
+        unsafe { nt::KeInitializeDpc(self.dpc.get(), Some(routine), block.as_ptr().cast()) };
+        // SAFETY: ≤ DISPATCH_LEVEL; as above.
+        unsafe { nt::KeInitializeTimerEx(self.timer.get(), nt::_TIMER_TYPE::NotificationTimer) };
+    }
+
+    unsafe fn set(&self, units: i64) -> Result<(), NTSTATUS> {
+        default_tracker(TaskTracker::begin_timer)?;
+        let due = nt::LARGE_INTEGER { QuadPart: -units };
+        // SAFETY: ≤ DISPATCH_LEVEL; initialised by `prepare`, resident until the routine has run or the timer was cancelled [A1].
+        let _was_set = unsafe { nt::KeSetTimerEx(self.timer.get(), due, 0, self.dpc.get()) };
+        Ok(())
+    }
+
+    unsafe fn cancel(&self) -> bool {
+        // SAFETY: ≤ DISPATCH_LEVEL; initialised by `prepare`.
+        (unsafe { nt::KeCancelTimer(self.timer.get()) }) != 0
+    }
+
+    fn ended() {
+        default_tracker(TaskTracker::end_timer);
+    }
+}

@@ -1,0 +1,116 @@
+//! Ticks at equal distances.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::sleep::Lazy;
+use crate::{Instant, NTSTATUS};
+
+/// Ticks every `period`, the first time one period after this call.
+///
+/// The ticks do not drift: they are due at multiples of the period from this call on, however late each is seen. Those that are
+/// missed are skipped, and counted by the next. Each needs the same timer, which is allocated once, in the first poll.
+///
+/// A period of zero has no ticks: each is an error. Periods are rounded up to units of 100 ns; one below a clock tick (15.6 ms unless
+/// somebody has asked for shorter ones) misses some.
+///
+/// ```
+/// use core::time::Duration;
+/// use ntcom_exec::{NTSTATUS, interval};
+///
+/// async fn sample(mut times: u32) -> Result<(), NTSTATUS> {
+///     let mut ticks = interval(Duration::from_millis(50));
+///     while times > 0 {
+///         let missed = ticks.tick().await?;
+///         // read the hardware
+///         times -= 1;
+/// #       assert_eq!(missed, 0);
+///     }
+///     Ok(())
+/// }
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// ntcom_exec::spawn_dpc_task(async { sample(3).await.unwrap() }).unwrap();
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+pub fn interval(period: Duration) -> Interval {
+    let next = if period.is_zero() { None } else { Instant::now().checked_add(period) };
+    Interval { next, period, alarm: Lazy::default() }
+}
+
+/// What [`interval`] makes: ask it for [`tick`](Self::tick)s.
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let ticks: ntcom_exec::Interval = ntcom_exec::interval(core::time::Duration::from_millis(20));
+/// drop(ticks); // nothing has been allocated
+/// # }))]).unwrap();
+/// ```
+pub struct Interval {
+    /// When the next tick is due; none: never.
+    next: Option<Instant>,
+    period: Duration,
+    alarm: Lazy,
+}
+
+impl Interval {
+    /// The next tick: how many before it were missed since the last one. Dropping the future loses no tick. IRQL of the polls and of
+    /// the drop of the interval: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// Of the future: `STATUS_INVALID_PARAMETER`: the period is zero, or the next tick is beyond what the clock can show; else as for
+    /// [`sleep_until`](crate::sleep_until), and a later tick may succeed.
+    pub const fn tick(&mut self) -> Tick<'_> {
+        Tick { interval: self }
+    }
+
+    fn poll_tick(&mut self, context: &Context<'_>) -> Poll<Result<u64, NTSTATUS>> {
+        let Some(due) = self.next else { return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER)) };
+        let polled = self.alarm.poll(due, context);
+        polled.map_ok(|()| {
+            let (missed, next) = due.next_multiple(self.period, Instant::now());
+            self.next = next;
+            missed
+        })
+    }
+}
+
+impl core::fmt::Debug for Interval {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Interval");
+        f.field("next", &self.next).field("period", &self.period).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Interval::tick`].
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let mut ticks = ntcom_exec::interval(core::time::Duration::from_millis(20));
+/// let tick: ntcom_exec::Tick<'_> = ticks.tick();
+/// drop(tick);
+/// # }))]).unwrap();
+/// ```
+#[must_use = "futures do nothing unless polled"]
+#[derive(Debug)]
+pub struct Tick<'a> {
+    interval: &'a mut Interval,
+}
+
+impl Future for Tick<'_> {
+    type Output = Result<u64, NTSTATUS>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.interval.poll_tick(context)
+    }
+}

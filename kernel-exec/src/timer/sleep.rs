@@ -1,0 +1,143 @@
+//! Waiting for a moment.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::clockwork::KernelTimer;
+use crate::{Instant, NTSTATUS, alarm::Alarm};
+
+/// A place for an alarm that is made when it is needed.
+#[derive(Default)]
+pub(super) struct Lazy(Option<Alarm<KernelTimer>>);
+
+impl Lazy {
+    /// Ready when the precise clock has passed the deadline, not before: a relative timer counts from the last clock tick, so its DPC may
+    /// come up to a clock period early, and is then armed for what is left.
+    pub(super) fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
+        loop {
+            if let Some(alarm) = self.0.as_mut().filter(|alarm| alarm.is_armed())
+                && alarm.poll(context).is_pending()
+            {
+                return Poll::Pending;
+            }
+            let Some(units) = deadline.units_left() else { return Poll::Ready(Ok(())) };
+            if self.0.is_none() {
+                self.0 = Alarm::new();
+            }
+            let Some(alarm) = &mut self.0 else { return Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES)) };
+            if let Err(refused) = alarm.arm(units) {
+                return Poll::Ready(Err(refused));
+            }
+        }
+    }
+
+    /// Gives the alarm's memory back.
+    pub(super) fn free(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Waits for so long, from this call on, by interrupt time: see [`sleep_until`].
+///
+/// Zero ends in the first poll, without a timer. A duration that ends after what the clock can show (29,000 years after the machine's
+/// start; [`Duration::MAX`] is one) ends in the first poll with an error.
+///
+/// # Errors
+/// Of the future: `STATUS_INVALID_PARAMETER`: that duration; else as for [`sleep_until`].
+///
+/// ```
+/// use core::time::Duration;
+/// use ntcom_exec::{Instant, NTSTATUS, sleep};
+///
+/// async fn body() -> Result<(), NTSTATUS> {
+///     let start = Instant::now();
+///     sleep(Duration::from_millis(20)).await?;
+///     assert!(Instant::now().duration_since(start) >= Duration::from_millis(20));
+///     assert_eq!(sleep(Duration::MAX).await, Err(NTSTATUS::INVALID_PARAMETER));
+///     Ok(())
+/// }
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { deadline: Instant::now().checked_add(duration), alarm: Lazy::default() }
+}
+
+/// Waits until a moment, and never less: the first clock tick after it is when its task is woken (a tick is 15.6 ms apart from the next
+/// unless somebody has asked for shorter ones). A moment that is over ends it in the first poll.
+///
+/// The timer is a block of non-paged pool, allocated and set in the first poll, and given back when the future ends or is dropped. Dropping it
+/// is safe in every state, without waiting: a timer whose DPC is on its way already keeps its block until that has run.
+///
+/// IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
+///
+/// # Errors
+/// Of the future, each in the poll that would set the timer:
+/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for it.
+/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task: this is polled by somebody else, and
+///   the timer could outlive the driver.
+///
+/// ```
+/// use core::time::Duration;
+/// use ntcom_exec::{Instant, NTSTATUS, sleep_until};
+///
+/// async fn body() -> Result<(), NTSTATUS> {
+///     let deadline = Instant::now().checked_add(Duration::from_millis(20)).unwrap();
+///     sleep_until(deadline).await?;
+///     assert!(Instant::now() >= deadline);
+///     sleep_until(deadline).await // over
+/// }
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline: Some(deadline), alarm: Lazy::default() }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let sleep: ntcom_exec::Sleep = ntcom_exec::sleep(core::time::Duration::from_millis(20));
+/// drop(sleep); // nothing has been allocated
+/// # }))]).unwrap();
+/// ```
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    /// None: the clock cannot show it.
+    deadline: Option<Instant>,
+    alarm: Lazy,
+}
+
+impl Future for Sleep {
+    type Output = Result<(), NTSTATUS>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(deadline) = self.deadline else { return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER)) };
+        let polled = self.alarm.poll(deadline, context);
+        if polled.is_ready() {
+            self.alarm.free();
+        }
+        polled
+    }
+}
+
+impl core::fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

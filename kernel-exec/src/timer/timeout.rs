@@ -1,0 +1,77 @@
+//! A limit to how long a future may take.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+
+use super::sleep::{Sleep, sleep};
+use crate::NTSTATUS;
+
+pin_project! {
+    /// The future of [`timeout`].
+    ///
+    /// ```
+    /// use core::{future::{Ready, ready}, time::Duration};
+    /// # use ntsim::{Config, Schedule, Simulation};
+    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// let limited: ntcom_exec::Timeout<Ready<u32>> = ntcom_exec::timeout(Duration::from_millis(20), ready(1));
+    /// drop(limited);
+    /// # }))]).unwrap();
+    /// ```
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        sleep: Sleep,
+    }
+}
+
+/// Waits for a future, but not longer than so long, from this call on.
+///
+/// The future is polled first: one that is ready, in the first poll or when the time is over, wins, and a limit of zero is one poll. When
+/// the time is over the future is not polled any more, and is dropped with this: as the loser of a select, so the cleanup of
+/// a [`try_finally`](crate::try_finally) in it does not run.
+///
+/// IRQL: as for [`sleep`].
+///
+/// # Errors
+/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what [`sleep`] says, at once: a limit that
+/// cannot be kept is not taken for none; [`Duration::MAX`] is `STATUS_INVALID_PARAMETER`.
+///
+/// ```
+/// use core::time::Duration;
+/// use ntcom_exec::{NTSTATUS, timeout};
+///
+/// async fn body() {
+///     let limit = Duration::from_millis(20);
+///     assert_eq!(timeout(limit, async { 7 }).await, Ok(7));
+///     let late = timeout(limit, core::future::pending::<u32>()).await;
+///     assert_eq!(late, Err(NTSTATUS::IO_TIMEOUT));
+/// }
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| ntcom_exec::spawn_dpc_task(body()).unwrap()))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future, sleep: sleep(limit) }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, NTSTATUS>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(value) = this.future.poll(context) {
+            return Poll::Ready(Ok(value));
+        }
+        Pin::new(this.sleep).poll(context).map(|slept| Err(slept.err().unwrap_or(NTSTATUS::IO_TIMEOUT)))
+    }
+}

@@ -1,0 +1,111 @@
+//! What several tests of tasks need: kernels, an event for bodies, and threads.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; helpers of tests")]
+
+use core::{
+    future::{Future, poll_fn},
+    ptr::null_mut,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    task::{Poll, Waker},
+};
+use std::sync::{Arc, Mutex};
+
+use ntsim::{
+    Config, Program, Schedule, Simulation, ddi,
+    types::{_KWAIT_REASON, _MODE, PVOID, STATUS_SUCCESS},
+};
+
+/// A clock period, in units of 100 ns.
+pub(crate) const TICK: u64 = 156_250;
+
+pub(crate) fn kernel(processors: usize, seed: u64) -> Simulation {
+    Simulation::new(Config { processors, ..Config::default() }, Schedule::seed(seed))
+}
+
+/// Runs a program alone, and unloads.
+pub(crate) fn in_kernel(program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+pub(crate) fn program(f: impl FnOnce() + 'static) -> Program {
+    Box::new(f)
+}
+
+/// An event that a body waits for, and keeps a waker in.
+#[derive(Clone, Default)]
+pub(crate) struct Event(Arc<(AtomicBool, Mutex<Option<Waker>>)>);
+
+impl Event {
+    pub(crate) fn set(&self) {
+        self.0.0.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.0.1.lock().unwrap().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
+        let event = self.clone();
+        poll_fn(move |context| {
+            if event.0.0.load(SeqCst) {
+                return Poll::Ready(());
+            }
+            let waker = context.waker().clone();
+            let old = event.0.1.lock().unwrap().replace(waker);
+            drop(old);
+            // The setter may have come between the look and the waker.
+            if event.0.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
+
+    /// What it keeps of its waiter.
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
+        self.0.1.lock().unwrap().take()
+    }
+}
+
+type Body = Box<dyn FnOnce()>;
+
+unsafe extern "C" fn call_body(context: PVOID) {
+    // SAFETY: `Thread::spawn` passed a box, for one call.
+    let body = unsafe { Box::from_raw(context.cast::<Body>()) };
+    body();
+}
+
+/// A system thread, on any processor.
+pub(crate) struct Thread(PVOID);
+
+impl Thread {
+    pub(crate) fn spawn(f: impl FnOnce() + 'static) -> Self {
+        let body: Body = Box::new(f);
+        let context = Box::into_raw(Box::new(body)).cast();
+        let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
+        let (body, mode) = (Some(call_body as _), _MODE::KernelMode as i8);
+        // SAFETY: the routine's context is a body, for the one call that there is.
+        let status = unsafe {
+            ddi::PsCreateSystemThread(&raw mut handle, 0, null_mut(), null_mut(), null_mut(), body, context)
+        };
+        assert_eq!(status, STATUS_SUCCESS);
+        // SAFETY: the new thread's handle.
+        let status =
+            unsafe { ddi::ObReferenceObjectByHandle(handle, 0, none, mode, &raw mut object, null_mut()) };
+        assert_eq!(status, STATUS_SUCCESS);
+        // SAFETY: as above.
+        assert_eq!(unsafe { ddi::ZwClose(handle) }, STATUS_SUCCESS);
+        Self(object)
+    }
+
+    pub(crate) fn join(self) {
+        let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
+        // SAFETY: the thread's object, which is referenced.
+        let status = unsafe { ddi::KeWaitForSingleObject(self.0, reason, mode, 0, null_mut()) };
+        assert_eq!(status, STATUS_SUCCESS);
+        // SAFETY: the reference of `spawn`.
+        unsafe { ddi::ObfDereferenceObject(self.0) };
+    }
+}

@@ -1,0 +1,244 @@
+//! Draining a tracker: when it returns, nothing is left; and what is kept of ended tasks does not hold it up.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+mod common;
+
+use core::{cell::Cell, future::pending, time::Duration};
+use std::{rc::Rc, sync::Arc};
+
+use common::{Event, TICK, Thread, in_kernel, kernel, program};
+use ntcom_exec::{
+    DEFAULT_POLL_BUDGET, DrainError, NTSTATUS, TaskTracker, default_tracker, interval, sleep, spawn_dpc_task,
+    spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
+};
+use ntsim::{
+    ddi,
+    sync::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// Until nothing is left.
+fn drain() {
+    assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+}
+
+/// For so many clock periods.
+fn drain_for(periods: u32) -> Result<(), DrainError> {
+    let period = Duration::from_nanos(TICK * 100);
+    default_tracker(|tracker| tracker.drain(Some(period * periods)))
+}
+
+/// A body that the next clock tick goes on with, twice.
+async fn two_ticks() {
+    for _ in 0..2 * DEFAULT_POLL_BUDGET.get() {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn where_nothing_is_left_it_returns_at_once() {
+    in_kernel(|| {
+        drain();
+        assert_eq!(default_tracker(|tracker| tracker.drain(Some(Duration::ZERO))), Ok(()));
+        spawn_dpc_task(async {}).unwrap();
+        drain();
+    });
+}
+
+#[test]
+fn above_passive_level_it_is_refused() {
+    in_kernel(|| {
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ddi::KfRaiseIrql(1) };
+        assert_eq!(default_tracker(|tracker| tracker.drain(None)), Err(DrainError::Irql));
+        // SAFETY: what the raise answered.
+        unsafe { ddi::KeLowerIrql(irql) };
+        let body =
+            async { assert_eq!(default_tracker(|tracker| tracker.drain(None)), Err(DrainError::Irql)) };
+        spawn_dpc_task(body).unwrap();
+        assert_eq!(DrainError::Irql.status(), NTSTATUS::INVALID_DEVICE_STATE);
+    });
+}
+
+/// Z24. A task that waits is in no queue, and is a task.
+#[test]
+fn an_idle_task_holds_it_up() {
+    for seed in 0..50 {
+        let mut kernel = kernel(2, seed);
+        let event = Event::default();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (waits, ends) = (event.clone(), Arc::clone(&ended));
+        let run = move || {
+            spawn_dpc_task(async move {
+                waits.wait().await;
+                ends.store(true, Ordering::Relaxed);
+            })
+            .unwrap();
+            assert_eq!(drain_for(1), Err(DrainError::Stuck { tasks: 1, timers: 0 }));
+            let setter = Thread::spawn(move || event.set());
+            drain();
+            assert!(ended.load(Ordering::Relaxed), "drained with a task pending");
+            setter.join();
+        };
+        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+#[test]
+fn what_is_stuck_is_told_and_it_can_be_called_again() {
+    in_kernel(|| {
+        let events = [(); 3].map(|()| {
+            spawn_dpc_task_cancellable(pending()).unwrap().cancel();
+            let event = Event::default();
+            let cleanup = event.wait();
+            let body = async move { assert_eq!(try_finally(pending::<()>(), cleanup).await, None) };
+            spawn_dpc_task_cancellable(body).unwrap().cancel();
+            event
+        });
+        for (ended, event) in events.iter().enumerate() {
+            let stuck = drain_for(1).unwrap_err();
+            assert_eq!(stuck, DrainError::Stuck { tasks: 3 - ended, timers: 0 });
+            assert_eq!(stuck.status(), NTSTATUS::TIMEOUT);
+            event.set();
+        }
+        drain();
+    });
+}
+
+/// Z27. An ended task's block lives as long as a handle or a waker of it, and is not waited for.
+#[test]
+fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
+    in_kernel(|| {
+        let event = Event::default();
+        let wait = event.wait();
+        let handle = spawn_dpc_task_cancellable(async move {
+            let wait = core::pin::pin!(wait);
+            let _loser = futures_util::future::select(wait, core::future::ready(())).await;
+        })
+        .unwrap();
+        let waker = event.take_waker().unwrap();
+        default_tracker(TaskTracker::close);
+        default_tracker(TaskTracker::cancel_all);
+        assert_eq!(drain_for(2), Ok(()));
+        assert_eq!(ntsim::live_blocks(), 1, "the block is its keepers'");
+        handle.cancel();
+        waker.wake();
+        drop(handle);
+        assert_eq!(ntsim::live_blocks(), 0);
+    });
+}
+
+/// Z25. The limit passes just when the last task ends: whoever ends it must not touch the event of somebody who has gone.
+#[test]
+fn a_waiter_that_gives_up_while_the_last_task_ends_is_not_told_any_more() {
+    let gave_up = Cell::new(0);
+    for seed in 0..400 {
+        let mut kernel = kernel(2, seed);
+        let (spawned, stuck) = (Rc::new(AtomicBool::new(false)), Rc::new(Cell::new(false)));
+        let (start, gives_up) = (Rc::clone(&spawned), Rc::clone(&stuck));
+        let drainer = move || {
+            while !start.load(Ordering::Acquire) {}
+            gives_up.set(drain_for(1).is_err());
+            drain();
+        };
+        let spawner = move || {
+            spawn_dpc_task(two_ticks()).unwrap();
+            spawned.store(true, Ordering::Release);
+        };
+        let run = kernel.run(vec![(0, program(drainer)), (1, program(spawner))]);
+        run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        gave_up.set(gave_up.get() + usize::from(stuck.get()));
+    }
+    let gave_up = gave_up.get();
+    assert!((20..380).contains(&gave_up), "the two meet: {gave_up} of 400 gave up");
+}
+
+#[test]
+fn several_threads_may_drain_at_once() {
+    for seed in 0..100 {
+        let mut kernel = kernel(3, seed);
+        let returned = Rc::new(AtomicUsize::new(0));
+        let run = move || {
+            let event = Event::default();
+            spawn_dpc_task(event.wait()).unwrap();
+            let drainers = [0, 1, 2].map(|index| {
+                let returned = Rc::clone(&returned);
+                Thread::spawn(move || {
+                    // One of them gives up now and then, and leaves the others their places.
+                    let gave_up = index == 1 && drain_for(1).is_err();
+                    if !gave_up {
+                        drain();
+                    }
+                    returned.fetch_add(1, Ordering::Relaxed);
+                })
+            });
+            event.set();
+            drainers.into_iter().for_each(Thread::join);
+            assert_eq!(returned.load(Ordering::Relaxed), 3);
+        };
+        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+async fn sleep_for_cleanup(duration: Duration) {
+    assert_eq!(sleep(duration).await, Ok(()), "a cleanup may sleep on a closed tracker");
+}
+
+/// What the threads of a driver do with tasks while it is loaded, and still while it is being unloaded.
+fn work(index: usize, event: &Event) {
+    // Each may be refused: the tracker may have been closed.
+    let cleanup = two_ticks();
+    let waits = event.wait();
+    let guarded = async move { try_finally(waits, cleanup).await.unwrap_or_default() };
+    let handle = spawn_dpc_task_cancellable(guarded);
+    let _ = spawn_dpc_task(two_ticks());
+    let stubborn = event.wait();
+    let _ = spawn_dpc_task(async move {
+        two_ticks().await;
+        stubborn.await;
+    });
+    let limit = Duration::from_nanos(TICK * 100 * (1 + index as u64));
+    let _ = spawn_dpc_task(async move {
+        let mut ticks = interval(limit / 2);
+        let sampling = async { while ticks.tick().await.is_ok() {} };
+        try_finally(timeout(limit, sampling), sleep_for_cleanup(limit)).await;
+        sleep(limit * 100).await.unwrap_or_default();
+    });
+    event.wake();
+    if index.is_multiple_of(2)
+        && let Ok(handle) = handle
+    {
+        handle.cancel();
+    }
+}
+
+/// Z26. From load to unload on one to four processors: Unload closes, cancels, drains, and returns.
+#[test]
+fn a_driver_is_unloaded_right_after_the_drain() {
+    for seed in 0..500 {
+        let processors = seed as usize % 4 + 1;
+        let mut kernel = kernel(processors, seed);
+        let driver = move || {
+            let event = Event::default();
+            let threads: Vec<Thread> = (0..processors)
+                .map(|index| {
+                    let event = event.clone();
+                    Thread::spawn(move || work(index, &event))
+                })
+                .collect();
+            work(1, &event);
+            // Threads end before the tasks that they have begun, or with them.
+            let (early, late) = if seed % 8 < 4 { (threads, Vec::new()) } else { (Vec::new(), threads) };
+            early.into_iter().for_each(Thread::join);
+            default_tracker(TaskTracker::close);
+            default_tracker(TaskTracker::cancel_all);
+            drain();
+            assert_eq!(default_tracker(TaskTracker::unfinished), 0);
+            late.into_iter().for_each(Thread::join);
+        };
+        kernel.unload_with(0, program(driver)).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
