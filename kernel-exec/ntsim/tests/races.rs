@@ -177,6 +177,22 @@ fn a_dpc_on_top_of_a_write_is_aliasing() {
     assert!(found);
 }
 
+/// Its one byte past the end is in no block.
+#[test]
+fn a_cell_of_nothing_may_end_its_block() {
+    alone(|| {
+        let size = size_of::<UnsafeCell<()>>();
+        assert!(size.is_multiple_of(16), "as large as what pool gives");
+        let cell: *mut UnsafeCell<()> = allocate(size as u64).cast();
+        // SAFETY: allocated just now, 16-byte aligned.
+        unsafe { cell.write(UnsafeCell::new(())) };
+        // SAFETY: as above.
+        unsafe { &*cell }.with_mut(|_| ());
+        free(cell);
+    })
+    .unwrap();
+}
+
 #[test]
 fn an_access_that_a_stop_left_behind_does_not_count_later() {
     let cell = Rc::new(UnsafeCell::new(0));

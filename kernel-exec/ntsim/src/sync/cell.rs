@@ -154,7 +154,12 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[inline(always)]
     fn access<R>(&self, mutable: bool, f: impl FnOnce(*mut T) -> R) -> R {
         let Some(machine) = active() else { return f(self.value.get()) };
-        let address = self.value.get().cast::<()>() as usize;
+        // A value of no bytes may be where the next block begins: the cell is then where its state is.
+        let address = if size_of_val(&self.value) == 0 {
+            (&raw const self.state).cast::<()>() as usize
+        } else {
+            self.value.get().cast::<()>() as usize
+        };
         let reader = self.state.begin(machine, address, mutable);
         let access = Access { state: &self.state, reader, reads: !mutable, writer: mutable };
         let result = f(self.value.get());
