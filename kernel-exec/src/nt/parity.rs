@@ -4,7 +4,9 @@
 //! sizes are compared; their fields are private in ntsim, which asserts these same offsets of its own (`types.rs`).
 
 mod calls {
-    use ntsim::types::{KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PROCESSOR_NUMBER};
+    use ntsim::types::{
+        KDPC, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PIO_WORKITEM, PKTHREAD, PROCESSOR_NUMBER,
+    };
 
     ddis!(check ntsim::ddi);
 }
@@ -27,6 +29,8 @@ sizes! {
     KSPIN_LOCK: 8, 8;
     KTIMER: 64, 8;
     LARGE_INTEGER: 8, 8;
+    LONG_PTR: 8, 8;
+    PKTHREAD: 8, 8;
     PROCESSOR_NUMBER: 4, 2;
 }
 
@@ -50,4 +54,5 @@ const _: () = {
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);
     assert!(wdk_sys::POOL_FLAG_UNINITIALIZED == ntsim::types::POOL_FLAG_UNINITIALIZED);
     assert!(wdk_sys::_TIMER_TYPE::NotificationTimer == ntsim::types::_TIMER_TYPE::NotificationTimer);
+    assert!(wdk_sys::_WORK_QUEUE_TYPE::DelayedWorkQueue == ntsim::types::_WORK_QUEUE_TYPE::DelayedWorkQueue);
 };

@@ -76,7 +76,22 @@ where
         references: u32,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> Result<Spawned<Self>, NTSTATUS> {
-        let block = Self::allocate(prefix, allocator, State::scheduled(references), NTSTATUS::SUCCESS)?;
+        Self::spawn_on(X::new(), prefix, allocator, references, init)
+    }
+
+    /// As [`spawn`](Self::spawn), on an executor's storage that says more than a new one.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub fn spawn_on(
+        port: X,
+        prefix: P,
+        allocator: A,
+        references: u32,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> Result<Spawned<Self>, NTSTATUS> {
+        let state = State::scheduled(references);
+        let block = Self::allocate(port, prefix, allocator, state, NTSTATUS::SUCCESS)?;
         let task = Self::task(block);
         // SAFETY: just allocated and written, and nobody else's.
         let (access, stage) = unsafe { Self::stage(task) };
@@ -113,10 +128,17 @@ where
         references: u32,
         status: NTSTATUS,
     ) -> Result<NonNull<Self>, NTSTATUS> {
-        Self::allocate(prefix, allocator, State::ended(Status::Error, references), status.as_failure())
+        let state = State::ended(Status::Error, references);
+        Self::allocate(X::new(), prefix, allocator, state, status.as_failure())
     }
 
-    fn allocate(prefix: P, allocator: A, state: State, stored: NTSTATUS) -> Result<NonNull<Self>, NTSTATUS> {
+    fn allocate(
+        port: X,
+        prefix: P,
+        allocator: A,
+        state: State,
+        stored: NTSTATUS,
+    ) -> Result<NonNull<Self>, NTSTATUS> {
         const {
             assert!(
                 A::NON_PAGED,
@@ -131,7 +153,7 @@ where
         // SAFETY: as above.
         unsafe { Self::field(block, offset_of!(Self, header)).write(header) };
         // SAFETY: as above.
-        unsafe { Self::field(block, offset_of!(Self, port)).write(X::new()) };
+        unsafe { Self::field(block, offset_of!(Self, port)).write(port) };
         // SAFETY: as above.
         unsafe { Self::field(block, offset_of!(Self, allocator)).write(allocator) };
         // SAFETY: as above.
