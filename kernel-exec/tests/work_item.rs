@@ -106,6 +106,26 @@ fn without_memory_a_spawn_fails_and_the_future_is_dropped() {
     });
 }
 
+/// A work item in a driver's own memory is uninitialised before that is freed; ntsim does not say when one is not.
+#[test]
+fn every_item_that_is_initialised_is_uninitialised_and_every_reference_given_back() {
+    let config = Config { trace: true, ..Config::default() };
+    let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
+    kernel.run_one(|| {
+        let device = Device::new();
+        device.spawn(yield_now());
+        device.cancellable(pending()).cancel();
+        default_tracker(TaskTracker::close);
+        device.try_spawn(async {}).unwrap_err();
+        device.delete();
+    });
+    let trace = kernel.0.trace().to_string();
+    let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
+    assert_eq!([calls(" IoInitializeWorkItem"), calls(" IoUninitializeWorkItem")], [3, 3], "{trace}");
+    assert_eq!([calls(" ObfReferenceObject"), calls(" ObfDereferenceObject")], [3, 3]);
+    kernel.unload();
+}
+
 #[test]
 fn a_body_is_woken_by_dpcs_and_by_every_processor() {
     for seed in 0..100 {
