@@ -3,6 +3,7 @@
 
 /* mingw makes inline functions of these, which bindgen leaves out: out of the way, and declared below. */
 #define KeGetCurrentIrql mingw_KeGetCurrentIrql
+#define KeGetCurrentThread mingw_KeGetCurrentThread
 #define KeInitializeSpinLock mingw_KeInitializeSpinLock
 #define KeLowerIrql mingw_KeLowerIrql
 #define KeRaiseIrqlToDpcLevel mingw_KeRaiseIrqlToDpcLevel
@@ -10,12 +11,14 @@
 #include "ntifs.h"
 #include "ntddk.h"
 #undef KeGetCurrentIrql
+#undef KeGetCurrentThread
 #undef KeInitializeSpinLock
 #undef KeLowerIrql
 #undef KeRaiseIrqlToDpcLevel
 #undef KfRaiseIrql
 
 NTKERNELAPI KIRQL NTAPI KeGetCurrentIrql(VOID);
+NTKERNELAPI PKTHREAD NTAPI KeGetCurrentThread(VOID);
 NTKERNELAPI VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK SpinLock);
 NTKERNELAPI VOID NTAPI KeLowerIrql(KIRQL NewIrql);
 NTKERNELAPI KIRQL NTAPI KeRaiseIrqlToDpcLevel(VOID);

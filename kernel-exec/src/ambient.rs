@@ -1,11 +1,15 @@
-//! The ambient task: which task's poll this processor is in.
+//! The ambient task: which task's poll the caller is in.
 //!
-//! A poll puts a node on its stack and its address into the processor's slot. At DISPATCH_LEVEL a processor is in one DPC at
-//! a time and switches no threads, so the slot is that poll's; below DISPATCH_LEVEL there is none.
+//! A poll puts a node on its stack, and its address where the poll is found again. At DISPATCH_LEVEL that is the processor's slot:
+//! a processor is in one DPC at a time and switches no threads. Below, where a poll may be preempted and go on on another
+//! processor, it is its thread's link. A DPC that interrupts such a poll has the processor's slot, and so its own task or none.
 
-use core::{cell::Cell, ptr};
+use core::{cell::Cell, ptr::NonNull};
 
-use crate::{sync::with_processor_slot, task::TaskPtr};
+use crate::{
+    sync::{ThreadLink, ambient, with_ambient},
+    task::TaskPtr,
+};
 
 /// A poll in progress.
 pub(crate) struct Node {
@@ -35,25 +39,27 @@ impl Node {
 }
 
 /// Runs a piece of user code of this task; `cancel_set`: with a cancel request set.
-pub(crate) fn enter<R>(task: TaskPtr, cancel_set: bool, f: impl FnOnce() -> R) -> (R, Left) {
+///
+/// # Safety
+/// `link` is none, or allocated until this returns, and nobody else's.
+pub(crate) unsafe fn enter<R>(
+    task: TaskPtr,
+    link: Option<NonNull<ThreadLink>>,
+    cancel_set: bool,
+    f: impl FnOnce() -> R,
+) -> (R, Left) {
     let node =
         Node { task, untaken: Cell::new(cancel_set), held_back: Cell::new(false), masked: Cell::new(0) };
-    let result = with_processor_slot(|slot| match slot {
-        Some(slot) => {
-            let outer = slot.replace((&raw const node).cast());
-            let result = f();
-            slot.set(outer);
-            result
-        }
-        None => f(),
-    });
+    // SAFETY: by this function's contract.
+    let link = link.map(|link| unsafe { link.as_ref() });
+    let result = with_ambient((&raw const node).cast(), link, f);
     (result, Left { untaken: node.untaken.get(), held_back: node.held_back.get() })
 }
 
 /// Asks about the task that is being polled here, if one is.
 pub(crate) fn current<R>(f: impl FnOnce(Option<&Node>) -> R) -> R {
-    let node = with_processor_slot(|slot| slot.map_or(ptr::null(), Cell::get)).cast::<Node>();
-    // SAFETY: `enter`, which alone writes slots, put it there and has not returned: the node is on this processor's stack, further out.
+    let node = ambient().cast::<Node>();
+    // SAFETY: `enter`, which alone calls `with_ambient`, gave it and has not returned: the node is on this stack, further out.
     f(unsafe { node.as_ref() })
 }
 

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-/// How often a task may be polled in one run of a DPC before it lets the processor go. Guidelines for DPC routines want a
+/// How often a task may be polled in one run of a DPC or work item before it lets the processor, or the worker thread, go. Guidelines for DPC routines want a
 /// run below 100 microseconds (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
 ///
 /// ```

@@ -132,7 +132,8 @@ impl<M: Future, C: Future<Output = ()>> Future for TryFinally<M, C> {
 
 /// Lets others go first: Pending once, with the task woken already.
 ///
-/// The task is polled again in the same run while its poll budget lasts, and then by a timer, so that the DPCs of others run.
+/// The task is polled again in the same run while its poll budget lasts. Then, so that the DPCs of others run, a task on DPCs goes on by
+/// a timer; a task on work items stands behind those of others.
 ///
 /// ```
 /// async fn body(pages: usize) {

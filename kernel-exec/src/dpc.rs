@@ -3,12 +3,13 @@
 use core::{ffi::c_void, future::Future, ptr::NonNull};
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    NTSTATUS,
     budget::DEFAULT_POLL_BUDGET,
     fail::{FailFast, fail_fast},
     nt,
+    spawn::spawn,
     sync::KernelCell,
-    task::{CancelHandle, Infallible, Port, Task, TaskPtr, run},
+    task::{CancelHandle, Port, TaskPtr, run},
     tracker::{Link, default_tracker},
 };
 
@@ -103,29 +104,6 @@ unsafe impl Port for DpcPort {
     }
 }
 
-type Spawn<F> = Task<(), Infallible<F>, GlobalAllocator, DpcPort>;
-
-fn spawn<F>(future: F, references: u32) -> Result<TaskPtr, NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let init = |body: *mut Infallible<F>| {
-        // SAFETY: the place for the body, which is transparent over the future.
-        unsafe { body.cast::<F>().write(future) };
-        Ok(())
-    };
-    // SAFETY: `init` writes the body.
-    let spawned = unsafe { Spawn::<F>::spawn((), GlobalAllocator, references, init) }?;
-    // SAFETY: the references that were asked for keep the block.
-    let task = unsafe { Spawn::<F>::task(spawned.block) };
-    let Some(reason) = spawned.refused else { return Ok(task) };
-    for _ in 0..references {
-        // SAFETY: the references that were asked for.
-        unsafe { task.release() };
-    }
-    Err(reason)
-}
-
 /// Runs a future to its end in DPCs, on whatever processor wakes it.
 ///
 /// The body is polled and dropped at DISPATCH_LEVEL: it must not touch pageable memory nor wait for anything. It is the
@@ -151,8 +129,8 @@ pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let task = spawn(future, 1)?;
-    // SAFETY: the one reference that was asked for.
+    let task = spawn(DpcPort::new(), future)?;
+    // SAFETY: the one reference of a new task.
     unsafe { task.release() };
     Ok(())
 }
@@ -176,8 +154,8 @@ pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let task = spawn(future, 1)?;
-    // SAFETY: the one reference that was asked for.
+    let task = spawn(DpcPort::new(), future)?;
+    // SAFETY: the one reference of a new task.
     Ok(unsafe { CancelHandle::from_reference(task) })
 }
 

@@ -1,14 +1,26 @@
-//! The kernel executor: asynchronous tasks on DPCs.
+//! The kernel executor: asynchronous tasks on DPCs and on work items.
 //!
 //! | module | what |
 //! |---|---|
 //! | `task` | the state machine: word, block, wakers, cancellation; knows no kernel |
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
+//! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
+//! | `ambient` | which task's poll the caller is in |
 //! | `tracker` | the unfinished tasks of an image |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
+//!
+//! | a task | on DPCs | on work items |
+//! |---|---|---|
+//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
+//! | its body is polled and dropped at | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
+//! | and runs | on the processor of its waker | in whichever thread, on whichever processor |
+//! | is spawned, woken, cancelled at | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
+//! | with its poll budget spent goes on | by a timer | behind the other work items |
+//! | finds itself by | the processor | the thread |
+//! | holds besides | nothing | a reference to its device object |
 //!
 //! | feature | what |
 //! |---|---|
@@ -42,6 +54,8 @@ mod nt;
 mod oneshot;
 mod refcount;
 mod signal;
+#[cfg(kernel)]
+mod spawn;
 mod status;
 mod sync;
 mod task;
@@ -49,6 +63,8 @@ mod task;
 mod timer;
 #[cfg(kernel)]
 mod tracker;
+#[cfg(kernel)]
+mod work_item;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged};
 pub use budget::DEFAULT_POLL_BUDGET;
@@ -66,6 +82,8 @@ pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_reques
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
 #[cfg(kernel)]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
+#[cfg(kernel)]
+pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
 #[doc(hidden)]
@@ -82,6 +100,9 @@ pub use no_executor::NoExecutor as DpcPort;
 pub use task::{
     Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
 };
+#[doc(hidden)]
+#[cfg(kernel)]
+pub use work_item::WorkItemPort;
 
 /// This build runs on the simulated kernel: the feature `sim` is on, perhaps by another package of the same build. Never true of a driver.
 ///

@@ -13,12 +13,22 @@ macro_rules! ddis {
         ddis! { @$how $kernel::$module
             ExAllocatePool2: unsafe extern "C" fn(u64, u64, u32) -> *mut c_void,
             ExFreePoolWithTag: unsafe extern "C" fn(*mut c_void, u32),
+            IoInitializeWorkItem: unsafe extern "C" fn(*mut c_void, PIO_WORKITEM),
+            IoQueueWorkItemEx: unsafe extern "C" fn(
+                PIO_WORKITEM,
+                Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PIO_WORKITEM)>,
+                i32,
+                *mut c_void,
+            ),
+            IoSizeofWorkItem: unsafe extern "C" fn() -> u32,
+            IoUninitializeWorkItem: unsafe extern "C" fn(PIO_WORKITEM),
             KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
             KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
             KeCancelTimer: unsafe extern "C" fn(*mut KTIMER) -> u8,
             KeFlushQueuedDpcs: unsafe extern "C" fn(),
             KeGetCurrentIrql: unsafe extern "C" fn() -> u8,
             KeGetCurrentProcessorNumberEx: unsafe extern "C" fn(*mut PROCESSOR_NUMBER) -> u32,
+            KeGetCurrentThread: unsafe extern "C" fn() -> PKTHREAD,
             KeInitializeDpc: unsafe extern "C" fn(
                 *mut KDPC,
                 Option<unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void)>,
@@ -32,6 +42,8 @@ macro_rules! ddis {
             KeSetEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8) -> i32,
             KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
             KeWaitForSingleObject: unsafe extern "C" fn(*mut c_void, i32, i8, u8, *mut LARGE_INTEGER) -> i32,
+            ObfDereferenceObject: unsafe extern "C" fn(*mut c_void) -> LONG_PTR,
+            ObfReferenceObject: unsafe extern "C" fn(*mut c_void) -> LONG_PTR,
         }
     };
     (@take $kernel:ident::$module:ident $($ddi:ident: $signature:ty,)*) => {
@@ -50,8 +62,9 @@ macro_rules! ddis {
 mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
-        LARGE_INTEGER, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, KDPC, KEVENT,
+        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT, PIO_WORKITEM, PKTHREAD,
+        POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take ntsim::ddi);
@@ -61,8 +74,9 @@ mod ddi {
 mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, DISPATCH_LEVEL, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
-        LARGE_INTEGER, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, KDPC, KEVENT,
+        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT, PIO_WORKITEM, PKTHREAD,
+        POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take wdk_sys::ntddk);
@@ -75,14 +89,16 @@ mod parity;
 mod backend {
     //! What the executor makes of a kernel's calls.
     pub(crate) use super::ddi::{
-        _EVENT_TYPE, _TIMER_TYPE, KDPC, KEVENT, KSPIN_LOCK, KTIMER, KeAcquireSpinLockRaiseToDpc,
-        KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx,
-        KeInsertQueueDpc, KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER, PVOID,
+        _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, IoInitializeWorkItem, IoQueueWorkItemEx,
+        IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
+        KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
+        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER,
+        ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
-        KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeQueryInterruptTimePrecise, KeWaitForSingleObject,
-        PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
+        KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeGetCurrentThread, KeQueryInterruptTimePrecise,
+        KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
     pub(crate) fn fail_fast(reason: u32) -> ! {
@@ -129,16 +145,29 @@ mod backend {
         let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, timeout) };
     }
 
-    /// The processor whose number cannot change under the caller, because it runs at DISPATCH_LEVEL; else none. The number counts
-    /// through all processor groups.
-    pub(crate) fn processor_at_dispatch() -> Option<usize> {
+    /// What the caller cannot leave while it runs.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) enum Place {
+        /// At DISPATCH_LEVEL: the processor with this number, which counts through all processor groups.
+        Processor(usize),
+        /// Below it, where a thread may be preempted and go on elsewhere: the thread, which is only compared.
+        Thread(*const ()),
+        /// Above it, where no task is.
+        Interrupt,
+    }
+
+    pub(crate) fn place() -> Place {
         // SAFETY: callable at any IRQL.
-        let irql = unsafe { KeGetCurrentIrql() };
-        if u32::from(irql) != DISPATCH_LEVEL {
-            return None;
+        let irql = u32::from(unsafe { KeGetCurrentIrql() });
+        if irql == DISPATCH_LEVEL {
+            // SAFETY: callable at any IRQL; a null argument is allowed.
+            Place::Processor(unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize)
+        } else if irql < DISPATCH_LEVEL {
+            // SAFETY: callable at any IRQL.
+            Place::Thread(unsafe { KeGetCurrentThread() }.cast_const().cast())
+        } else {
+            Place::Interrupt
         }
-        // SAFETY: callable at any IRQL; a null argument is allowed.
-        Some(unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize)
     }
 }
 

@@ -66,9 +66,9 @@ mod kernel_cell {
     }
 }
 
+pub(crate) use ambient::{ThreadLink, ambient, with_ambient};
 #[cfg(kernel)]
 pub(crate) use image::image_static;
-pub(crate) use slots::with_processor_slot;
 
 #[cfg(kernel = "sim")]
 mod image {
@@ -112,74 +112,98 @@ mod image {
 }
 
 #[cfg(kernel)]
-mod slots {
-    //! A pointer for each processor.
-    use core::cell::Cell;
+mod processors;
+#[cfg(kernel)]
+mod threads;
 
-    use super::image::{PROCESSORS, image_static};
-    use crate::{
-        fail::{FailFast, fail_fast},
-        nt,
-    };
+#[cfg(kernel)]
+mod ambient {
+    //! A pointer for each DPC and each thread that is in a poll.
+    use core::ptr;
 
-    /// Each is only touched at DISPATCH_LEVEL, by its processor.
-    struct Slots([Cell<*const ()>; PROCESSORS]);
+    pub(crate) use super::threads::ThreadLink;
+    use super::{processors, threads};
+    use crate::nt::{self, Place};
 
-    // SAFETY: `with_processor_slot` hands each processor its own slot, and the processor cannot switch threads meanwhile.
-    unsafe impl Sync for Slots {}
-
-    impl Slots {
-        const fn new() -> Self {
-            Self([const { Cell::new(core::ptr::null()) }; PROCESSORS])
+    /// Calls `f`. Until it returns, [`ambient`] answers `pointer` on this processor if this is DISPATCH_LEVEL, in this thread if
+    /// it is below and there is a link.
+    pub(crate) fn with_ambient<R>(pointer: *const (), link: Option<&ThreadLink>, f: impl FnOnce() -> R) -> R {
+        match (nt::place(), link) {
+            (Place::Processor(processor), _) => processors::with(processor, pointer, f),
+            (Place::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
+            _ => f(),
         }
     }
 
-    impl Default for Slots {
-        fn default() -> Self {
-            Self::new()
+    /// The pointer of the innermost [`with_ambient`] that has not returned here, or null.
+    pub(crate) fn ambient() -> *const () {
+        match nt::place() {
+            Place::Processor(processor) => processors::get(processor),
+            Place::Thread(thread) => threads::get(thread),
+            Place::Interrupt => ptr::null(),
         }
-    }
-
-    image_static! {
-        /// The slots of this image.
-        fn with_slots -> Slots
-    }
-
-    /// The slot of the processor that the caller cannot leave, because it runs at DISPATCH_LEVEL; else none.
-    ///
-    /// A processor that has no slot stops the machine: a body polled without one would not see that it is cancelled, and its
-    /// cleanup would be left out `[C10]`.
-    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
-        let Some(processor) = nt::processor_at_dispatch() else { return f(None) };
-        with_slots(|slots| match slots.0.get(processor) {
-            Some(slot) => f(Some(slot)),
-            None => fail_fast(FailFast::Processor),
-        })
     }
 }
 
 #[cfg(not(kernel))]
-mod slots {
+mod ambient {
     //! Without a kernel a task can only be in a test's thread.
-    use core::cell::Cell;
+    #[cfg(any(loom, test))]
+    pub(crate) use in_tests::{ambient, with_ambient};
+    #[cfg(not(any(loom, test)))]
+    pub(crate) use nowhere::{ambient, with_ambient};
 
-    #[cfg(loom)]
-    loom::thread_local! {
-        static SLOT: Cell<*const ()> = Cell::new(core::ptr::null());
-    }
-
-    #[cfg(all(test, not(loom)))]
-    std::thread_local! {
-        static SLOT: Cell<*const ()> = const { Cell::new(core::ptr::null()) };
-    }
+    /// What a thread would be entered with.
+    pub(crate) struct ThreadLink(());
 
     #[cfg(any(loom, test))]
-    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
-        SLOT.with(|slot| f(Some(slot)))
+    mod in_tests {
+        use core::cell::Cell;
+
+        use super::ThreadLink;
+
+        #[cfg(loom)]
+        loom::thread_local! {
+            static SLOT: Cell<*const ()> = Cell::new(core::ptr::null());
+        }
+
+        #[cfg(all(test, not(loom)))]
+        std::thread_local! {
+            static SLOT: Cell<*const ()> = const { Cell::new(core::ptr::null()) };
+        }
+
+        pub(crate) fn with_ambient<R>(
+            pointer: *const (),
+            _link: Option<&ThreadLink>,
+            f: impl FnOnce() -> R,
+        ) -> R {
+            SLOT.with(|slot| {
+                let outer = slot.replace(pointer);
+                let result = f();
+                slot.set(outer);
+                result
+            })
+        }
+
+        pub(crate) fn ambient() -> *const () {
+            SLOT.with(Cell::get)
+        }
     }
 
     #[cfg(not(any(loom, test)))]
-    pub(crate) fn with_processor_slot<R>(f: impl FnOnce(Option<&Cell<*const ()>>) -> R) -> R {
-        f(None)
+    mod nowhere {
+        use super::ThreadLink;
+
+        pub(crate) fn with_ambient<R>(
+            _pointer: *const (),
+            _link: Option<&ThreadLink>,
+            f: impl FnOnce() -> R,
+        ) -> R {
+            f()
+        }
+
+        pub(crate) fn ambient() -> *const () {
+            core::ptr::null()
+        }
     }
 }

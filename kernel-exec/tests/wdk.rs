@@ -13,6 +13,7 @@
 use core::{
     alloc::{GlobalAlloc, Layout},
     future::{pending, poll_fn},
+    ptr::null_mut,
     task::Poll,
     time::Duration,
 };
@@ -21,16 +22,18 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use futures_util::FutureExt;
 use ntcom_exec::{
     DEFAULT_POLL_BUDGET, DrainError, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
-    sleep, spawn_dpc_task, spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
+    sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_work_item_task_cancellable, timeout,
+    try_finally, yield_now,
 };
-use ntsim::{Config, Schedule, Simulation, Stop};
+use ntsim::{Config, Schedule, Simulation, Stop, ddi, types::FILE_DEVICE_UNKNOWN};
 
 mod exports {
     //! What the kernel exports, by ntsim.
     use ntsim::{
         ddi,
         types::{
-            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PROCESSOR_NUMBER, PVOID,
+            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX,
+            PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER, PVOID,
         },
     };
 
@@ -49,12 +52,17 @@ mod exports {
     export! {
         ExAllocatePool2(flags: u64, size: u64, tag: u32) -> PVOID;
         ExFreePoolWithTag(memory: PVOID, tag: u32);
+        IoInitializeWorkItem(object: PVOID, item: PIO_WORKITEM);
+        IoQueueWorkItemEx(item: PIO_WORKITEM, routine: PIO_WORKITEM_ROUTINE_EX, queue: i32, context: PVOID);
+        IoSizeofWorkItem() -> u32;
+        IoUninitializeWorkItem(item: PIO_WORKITEM);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
         KeCancelTimer(timer: *mut KTIMER) -> u8;
         KeFlushQueuedDpcs();
         KeGetCurrentIrql() -> u8;
         KeGetCurrentProcessorNumberEx(number: *mut PROCESSOR_NUMBER) -> u32;
+        KeGetCurrentThread() -> PKTHREAD;
         KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID);
         KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
         KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
@@ -64,6 +72,8 @@ mod exports {
         KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
         KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;
+        ObfDereferenceObject(object: PVOID) -> i64;
+        ObfReferenceObject(object: PVOID) -> i64;
     }
 }
 
@@ -121,6 +131,46 @@ fn a_cancelled_body_cleans_up_on_either_processor() {
         let handle = Arc::new(Mutex::new(None));
         let spawned = Arc::clone(&handle);
         let spawn = move || *spawned.lock().unwrap() = Some(spawn_dpc_task_cancellable(body).unwrap());
+        kernel.run(0, spawn).unwrap();
+        kernel.run((seed % 2) as usize, move || handle.lock().unwrap().take().unwrap().cancel()).unwrap();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [false, true, true], "seed {seed}");
+        kernel.unload();
+    }
+}
+
+/// The list of threads works: a cancellation is seen in whichever worker thread, and the cleanup runs.
+#[test]
+fn a_cancelled_body_on_work_items_cleans_up() {
+    for seed in 0..40 {
+        let mut kernel = Kernel::new(Schedule::seed(seed));
+        let (sender, receiver) = mpsc::channel();
+        let seen = sender.clone();
+        let body = async move {
+            let main = poll_fn(move |_| {
+                assert_eq!(ntsim::irql(), 0);
+                seen.send(is_cancellation_requested()).unwrap();
+                Poll::<()>::Pending
+            });
+            for _ in 0..DEFAULT_POLL_BUDGET.get() {
+                yield_now().await;
+            }
+            try_finally(main, async move { sender.send(true).unwrap() }).await;
+        };
+        let handle = Arc::new(Mutex::new(None));
+        let spawned = Arc::clone(&handle);
+        let spawn = move || {
+            let (driver, mut device) = (ntsim::driver_object(), null_mut());
+            // SAFETY: the arguments are valid.
+            let status = unsafe {
+                ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device)
+            };
+            assert_eq!(status, 0);
+            // SAFETY: a device, deleted below.
+            let task = unsafe { spawn_work_item_task_cancellable(device.cast(), body) };
+            *spawned.lock().unwrap() = Some(task.unwrap());
+            // SAFETY: a device, once.
+            unsafe { ddi::IoDeleteDevice(device) };
+        };
         kernel.run(0, spawn).unwrap();
         kernel.run((seed % 2) as usize, move || handle.lock().unwrap().take().unwrap().cancel()).unwrap();
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [false, true, true], "seed {seed}");

@@ -4,7 +4,9 @@
 //! sizes are compared; their fields are private in ntsim, which asserts these same offsets of its own (`types.rs`).
 
 mod calls {
-    use ntsim::types::{KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PROCESSOR_NUMBER};
+    use ntsim::types::{
+        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PIO_WORKITEM, PKTHREAD, PROCESSOR_NUMBER,
+    };
 
     ddis!(check ntsim::ddi);
 }
@@ -27,6 +29,8 @@ sizes! {
     KSPIN_LOCK: 8, 8;
     KTIMER: 64, 8;
     LARGE_INTEGER: 8, 8;
+    LONG_PTR: 8, 8;
+    PKTHREAD: 8, 8;
     PROCESSOR_NUMBER: 4, 2;
 }
 
@@ -54,4 +58,5 @@ const _: () = {
     assert!(wdk_sys::_KWAIT_REASON::Executive == ntsim::types::_KWAIT_REASON::Executive);
     assert!(wdk_sys::_MODE::KernelMode == ntsim::types::_MODE::KernelMode);
     assert!(wdk_sys::_TIMER_TYPE::NotificationTimer == ntsim::types::_TIMER_TYPE::NotificationTimer);
+    assert!(wdk_sys::_WORK_QUEUE_TYPE::DelayedWorkQueue == ntsim::types::_WORK_QUEUE_TYPE::DelayedWorkQueue);
 };

@@ -79,7 +79,26 @@ where
         references: u32,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> Result<Spawned<Self>, NTSTATUS> {
-        let block = Self::allocate(prefix, allocator, State::scheduled(references), NTSTATUS::SUCCESS)?;
+        // SAFETY: this function's contract.
+        unsafe { Self::spawn_on(X::new(), prefix, allocator, references, init) }
+    }
+
+    /// As [`spawn`](Self::spawn), on an executor's storage that says more than a new one.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    ///
+    /// # Safety
+    /// As for [`spawn`](Self::spawn).
+    pub unsafe fn spawn_on(
+        port: X,
+        prefix: P,
+        allocator: A,
+        references: u32,
+        init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
+    ) -> Result<Spawned<Self>, NTSTATUS> {
+        let state = State::scheduled(references);
+        let block = Self::allocate(port, prefix, allocator, state, NTSTATUS::SUCCESS)?;
         // SAFETY: just allocated.
         let task = unsafe { Self::task(block) };
         // SAFETY: just allocated and written, and nobody else's.
@@ -117,10 +136,17 @@ where
         references: u32,
         status: NTSTATUS,
     ) -> Result<NonNull<Self>, NTSTATUS> {
-        Self::allocate(prefix, allocator, State::ended(Status::Error, references), status.as_failure())
+        let state = State::ended(Status::Error, references);
+        Self::allocate(X::new(), prefix, allocator, state, status.as_failure())
     }
 
-    fn allocate(prefix: P, allocator: A, state: State, stored: NTSTATUS) -> Result<NonNull<Self>, NTSTATUS> {
+    fn allocate(
+        port: X,
+        prefix: P,
+        allocator: A,
+        state: State,
+        stored: NTSTATUS,
+    ) -> Result<NonNull<Self>, NTSTATUS> {
         const {
             assert!(
                 A::NON_PAGED,
@@ -135,7 +161,7 @@ where
         // SAFETY: as above.
         unsafe { Self::field(block, offset_of!(Self, header)).write(header) };
         // SAFETY: as above.
-        unsafe { Self::field(block, offset_of!(Self, port)).write(X::new()) };
+        unsafe { Self::field(block, offset_of!(Self, port)).write(port) };
         // SAFETY: as above.
         unsafe { Self::field(block, offset_of!(Self, allocator)).write(allocator) };
         // SAFETY: as above.

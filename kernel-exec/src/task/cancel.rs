@@ -77,8 +77,10 @@ impl Drop for CancelHandle {
 /// Takes the pending cancel request of the task that is being polled: true once for each request. The body goes on as if it
 /// had not been cancelled; a later cancel is a new request `[C10]`.
 ///
-/// False outside a task, without a request, and inside a cleanup. It finds the task by the processor, so it is right
-/// inside combinators that bring wakers of their own. IRQL: DISPATCH_LEVEL in a task's poll; harmless elsewhere.
+/// False outside a task, without a request, and inside a cleanup. It finds the task by the processor, or below DISPATCH_LEVEL by
+/// the thread, so it is right inside combinators that bring wakers of their own. IRQL: that of the task's poll, DISPATCH_LEVEL on DPCs
+/// and PASSIVE_LEVEL on work items; harmless elsewhere, where no task is found: a body on work items that has raised its IRQL to
+/// DISPATCH_LEVEL is told false.
 ///
 /// ```
 /// /// Ends early, with what there is, when it is asked to stop.

@@ -3,7 +3,7 @@
 //! # The protocol
 //!
 //! A block holds, in this order: the maker's prefix (for COM: the interface pointers), the [`Header`] with the
-//! [state word](state), the executor's [`Port`] (its queue entry, such as a KDPC), the allocator, and the *stage*: first the
+//! [state word](state), the executor's [`Port`] (its queue entry: KDPCs, or an IO_WORKITEM), the allocator, and the *stage*: first the
 //! body, then its value.
 //!
 //! | bit of the word | set by | cleared by |
@@ -52,4 +52,6 @@ pub(crate) use cancel::unwind;
 pub use cancel::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 pub use header::{Completion, Header, Port, TaskPtr};
 pub use run::run;
+#[cfg(kernel)]
+pub(crate) use run::run_in_thread;
 pub use state::Status;

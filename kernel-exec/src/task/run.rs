@@ -2,6 +2,7 @@
 
 use core::{
     num::NonZeroU32,
+    ptr::NonNull,
     task::{Context, Poll},
 };
 
@@ -14,6 +15,7 @@ use crate::{
     NTSTATUS,
     ambient::{self, Left},
     fail::NoUnwind,
+    sync::ThreadLink,
 };
 
 /// Polls a task until it ends, is idle, or has been polled `budget` times: what an executor does with each task that its
@@ -22,26 +24,40 @@ use crate::{
 /// # Safety
 /// The caller's port was given the task to run, has taken it out of its queue, and hands over the queue's reference `[T3]`.
 pub unsafe fn run(task: TaskPtr, budget: NonZeroU32) {
+    // SAFETY: by this function's contract.
+    unsafe { run_in_thread(task, None, budget) }
+}
+
+/// As [`run`]; `link` is how the body finds its task when this is below DISPATCH_LEVEL.
+///
+/// # Safety
+/// As for [`run`]; the link, if there is one, is in the block, and this run's alone.
+pub(crate) unsafe fn run_in_thread(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: NonZeroU32) {
     // User code below may not unwind out of here [C12].
     NoUnwind::run(|| {
         // SAFETY: the queue's reference, which is the poller's from here on.
         match unsafe { task.header() }.state.start() {
             // SAFETY: the poller, with the body in place.
-            Start::Drop => unsafe { cancel_body(task) },
+            Start::Drop => unsafe { cancel_body(task, link) },
             // SAFETY: as above.
-            Start::Poll { cancel } => unsafe { poll_until(task, cancel, budget) },
+            Start::Poll { cancel } => unsafe { poll_until(task, link, cancel, budget) },
         }
     });
 }
 
 /// # Safety
 /// The caller is the poller and the body is in place; it is the poller no longer.
-unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
+unsafe fn poll_until(
+    task: TaskPtr,
+    link: Option<NonNull<ThreadLink>>,
+    mut cancel_set: bool,
+    budget: NonZeroU32,
+) {
     let mut left = budget.get();
     loop {
         left -= 1;
         // SAFETY: the poller.
-        let (polled, left_over) = unsafe { poll(task, cancel_set) };
+        let (polled, left_over) = unsafe { poll(task, link, cancel_set) };
         if let Poll::Ready(result) = polled {
             // SAFETY: the poller; `poll` has dropped the body and written the value, if there is one.
             return unsafe { returned(task, result) };
@@ -60,7 +76,7 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
                 return unsafe { defer(task) };
             }
             // SAFETY: still the poller, with the body in place.
-            EndPoll::DropBody => return unsafe { cancel_body(task) },
+            EndPoll::DropBody => return unsafe { cancel_body(task, link) },
         }
     }
 }
@@ -69,7 +85,11 @@ unsafe fn poll_until(task: TaskPtr, mut cancel_set: bool, budget: NonZeroU32) {
 ///
 /// # Safety
 /// The caller is the poller and the body is in place.
-unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, Left) {
+unsafe fn poll(
+    task: TaskPtr,
+    link: Option<NonNull<ThreadLink>>,
+    cancel_set: bool,
+) -> (Poll<Result<(), NTSTATUS>>, Left) {
     if cancel_set {
         // SAFETY: the poller.
         unsafe { task.note_cancel() };
@@ -80,7 +100,9 @@ unsafe fn poll(task: TaskPtr, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, 
     // SAFETY: the poller's reference.
     let poll = unsafe { task.header() }.vtable.poll;
     // SAFETY: the poller, with the body in place.
-    ambient::enter(task, cancel_set, || unsafe { poll(task, &mut context) })
+    let poll = || unsafe { poll(task, &mut context) };
+    // SAFETY: the poller's reference keeps the block; the link is this run's.
+    unsafe { ambient::enter(task, link, cancel_set, poll) }
 }
 
 /// The body has returned: the task ends `[C10]`, `[C20]`.
@@ -109,11 +131,13 @@ unsafe fn returned(task: TaskPtr, result: Result<(), NTSTATUS>) {
 ///
 /// # Safety
 /// The caller is the poller and the body is in place; it is the poller no longer.
-unsafe fn cancel_body(task: TaskPtr) {
+unsafe fn cancel_body(task: TaskPtr, link: Option<NonNull<ThreadLink>>) {
     // SAFETY: the poller's reference.
     let drop_body = unsafe { task.header() }.vtable.drop_body;
     // SAFETY: the poller, with the body in place.
-    ambient::enter(task, false, || unsafe { drop_body(task) });
+    let drop_body = || unsafe { drop_body(task) };
+    // SAFETY: the poller's reference keeps the block; the link is this run's.
+    unsafe { ambient::enter(task, link, false, drop_body) };
     // SAFETY: the poller, the body is gone.
     unsafe { end(task, Status::Canceled, NTSTATUS::CANCELLED) }
 }

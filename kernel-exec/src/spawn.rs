@@ -1,0 +1,34 @@
+//! Spawning: what every kind of task that a driver spawns has in common.
+
+use core::future::Future;
+
+use crate::{
+    GlobalAllocator, NTSTATUS,
+    task::{Infallible, Port, Task, TaskPtr},
+};
+
+type Spawn<F, X> = Task<(), Infallible<F>, GlobalAllocator, X>;
+
+/// A new task of this future, with one reference, which is the caller's.
+///
+/// # Errors
+/// `STATUS_INSUFFICIENT_RESOURCES`, or why the port refuses it. The future has been dropped.
+pub(crate) fn spawn<F, X>(port: X, future: F) -> Result<TaskPtr, NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+    X: Port,
+{
+    let init = |body: *mut Infallible<F>| {
+        // SAFETY: the place for the body, which is transparent over the future.
+        unsafe { body.cast::<F>().write(future) };
+        Ok(())
+    };
+    // SAFETY: `init` writes the body.
+    let spawned = unsafe { Spawn::<F, X>::spawn_on(port, (), GlobalAllocator, 1, init) }?;
+    // SAFETY: the reference that was asked for keeps the block.
+    let task = unsafe { Spawn::<F, X>::task(spawned.block) };
+    let Some(reason) = spawned.refused else { return Ok(task) };
+    // SAFETY: the one reference that was asked for.
+    unsafe { task.release() };
+    Err(reason)
+}

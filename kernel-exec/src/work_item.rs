@@ -1,0 +1,245 @@
+//! Tasks on work items: bodies that run at PASSIVE_LEVEL, in a system worker thread.
+
+use core::{
+    future::Future,
+    mem::MaybeUninit,
+    ptr::{NonNull, null_mut},
+};
+
+use crate::{
+    NTSTATUS,
+    budget::DEFAULT_POLL_BUDGET,
+    fail::{FailFast, fail_fast},
+    nt,
+    spawn::spawn,
+    sync::{KernelCell, ThreadLink},
+    task::{CancelHandle, Port, TaskPtr, run_in_thread},
+    tracker::{Link, default_tracker},
+};
+
+/// Room for an IO_WORKITEM, whose size only the running kernel knows: `launch` compares. The bound is fixed so that a task's block has
+/// a size when it is compiled.
+#[repr(C, align(16))]
+struct Room([MaybeUninit<u8>; 256]);
+
+/// A task's place in the queue of work items.
+///
+/// Waking queues `item`. It leaves the queue before its routine runs, so it can be queued again meanwhile
+/// (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads); that it never stands there twice is the protocol's
+/// `[T3]`. A spent budget queues it too, behind the others.
+#[repr(C)]
+pub struct WorkItemPort {
+    item: KernelCell<Room>,
+    /// Referenced from `launch` to `ended`.
+    device: nt::PDEVICE_OBJECT,
+    /// Written by `launch`, then only read.
+    task: KernelCell<Option<TaskPtr>>,
+    thread: ThreadLink,
+    link: Link,
+}
+
+impl WorkItemPort {
+    /// The storage of a task for this device.
+    ///
+    /// # Safety
+    /// `device` is null, or a device object that somebody keeps referenced until the task has been launched.
+    #[must_use]
+    pub unsafe fn for_device(device: nt::PDEVICE_OBJECT) -> Self {
+        Self {
+            item: KernelCell::new(Room([MaybeUninit::uninit(); 256])),
+            device,
+            task: KernelCell::new(None),
+            thread: ThreadLink::new(),
+            link: Link::new(),
+        }
+    }
+
+    fn item(&self) -> nt::PIO_WORKITEM {
+        self.item.get().cast()
+    }
+
+    /// Takes what the task will hold.
+    ///
+    /// # Safety
+    /// The port is in its final place and new; the device is a referenced object.
+    unsafe fn acquire(&self, task: TaskPtr) {
+        // SAFETY: the launching processor's alone.
+        unsafe { self.task.get().write(Some(task)) };
+        // SAFETY: any IRQL; a device, and room for the item in non-paged memory.
+        unsafe { nt::IoInitializeWorkItem(self.device.cast(), self.item()) };
+        // SAFETY: ≤ DISPATCH_LEVEL; a referenced object.
+        unsafe { nt::ObfReferenceObject(self.device.cast()) };
+    }
+
+    /// Gives back what `acquire` took.
+    ///
+    /// # Safety
+    /// `acquire` has been called, once, and the item is in no queue.
+    unsafe fn give_up(&self) {
+        // SAFETY: any IRQL; initialised, and in no queue.
+        unsafe { nt::IoUninitializeWorkItem(self.item()) };
+        // SAFETY: ≤ DISPATCH_LEVEL; the reference of `acquire`.
+        unsafe { nt::ObfDereferenceObject(self.device.cast()) };
+    }
+}
+
+/// The item's routine: PASSIVE_LEVEL, and the system keeps the device referenced until it has returned.
+unsafe extern "C" fn routine(_device: nt::PVOID, context: nt::PVOID, _item: nt::PIO_WORKITEM) {
+    let port: *const WorkItemPort = context.cast();
+    // SAFETY: `schedule` passed the port; the queue's reference keeps the block until the run ends, and nobody touches `this` then.
+    let this = unsafe { &*port };
+    // SAFETY: written before the task was ever queued, and never again.
+    let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
+    let thread = NonNull::from(&this.thread);
+    // SAFETY: the item has left its queue: what it held is ours [T3]. The link is in the block, and only a run touches it.
+    unsafe { run_in_thread(task, Some(thread), DEFAULT_POLL_BUDGET) }
+}
+
+// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the storage is touched by these
+// functions, by the run, and by the kernel while the item is queued, never in between.
+unsafe impl Port for WorkItemPort {
+    /// For no device: such a task is refused.
+    fn new() -> Self {
+        // SAFETY: null is allowed.
+        unsafe { Self::for_device(null_mut()) }
+    }
+
+    unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
+        // SAFETY: allocated: nobody has seen the block yet.
+        let this = unsafe { port.as_ref() };
+        if this.device.is_null() {
+            return Err(NTSTATUS::INVALID_PARAMETER);
+        }
+        // SAFETY: any IRQL.
+        let needed = unsafe { nt::IoSizeofWorkItem() } as usize;
+        if needed > size_of::<Room>() {
+            return Err(NTSTATUS::NOT_SUPPORTED);
+        }
+        // SAFETY: in the block, which is non-paged, and new; a device, by the contract of `for_device`.
+        unsafe { this.acquire(task) };
+        // SAFETY: the link is the task's own, in no list, and leaves it in `ended`.
+        let tracked = default_tracker(|tracker| unsafe { tracker.insert(&this.link, task) });
+        if let Err(refused) = tracked {
+            // SAFETY: acquired above, never queued.
+            unsafe { this.give_up() };
+            return Err(refused);
+        }
+        // SAFETY: scheduled from the start, and accepted.
+        unsafe { Self::schedule(task, port) };
+        Ok(())
+    }
+
+    unsafe fn schedule(_task: TaskPtr, port: NonNull<Self>) {
+        let this = port.as_ptr();
+        // SAFETY: the queue's reference keeps the block until the routine has begun.
+        let item = unsafe { &(*this).item }.get().cast();
+        let queue = nt::_WORK_QUEUE_TYPE::DelayedWorkQueue;
+        // SAFETY: ≤ DISPATCH_LEVEL; initialised by `launch`, resident, in no queue [T3]; the routine wants the port.
+        unsafe { nt::IoQueueWorkItemEx(item, Some(routine), queue, this.cast()) };
+    }
+
+    unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
+        // To the queue's end: the others have their turn.
+        // SAFETY: by this function's contract; we are in the routine, so the item has left its queue.
+        unsafe { Self::schedule(task, port) };
+    }
+
+    unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {
+        // SAFETY: the poller's reference.
+        let this = unsafe { port.as_ref() };
+        // SAFETY: inserted by `launch`, removed here only.
+        default_tracker(|tracker| unsafe { tracker.remove(&this.link) });
+        // SAFETY: acquired by `launch`. The item is in no queue: the task runs [T3].
+        unsafe { this.give_up() };
+    }
+}
+
+/// Runs a future to its end at PASSIVE_LEVEL, in work items of this device.
+///
+/// The body is polled and dropped in a system worker thread: it may touch pageable memory and, for a short time, wait; there are few
+/// worker threads, and what keeps one keeps it from others
+/// (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads). It must be at PASSIVE_LEVEL again, in the thread that
+/// it was called in, wherever it polls another future. It is the image's default tracker's, and its device object is referenced until it has ended. Waking it
+/// allocates nothing: its work item is in its block.
+///
+/// IRQL of the caller: ≤ DISPATCH_LEVEL; wakes, cancels and the drop of wakers and handles: likewise.
+///
+/// # Errors
+/// - `STATUS_INVALID_PARAMETER`: `device` is null.
+/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
+/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
+/// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than 256 bytes, which a task has room for.
+///
+/// In each case the future has been dropped, at the caller's IRQL.
+///
+/// # Safety
+/// `device` is null, or a device object of this driver that is referenced, or not yet deleted, during the call.
+///
+/// ```
+/// use std::ptr::null_mut;
+///
+/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| {
+///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
+///     // SAFETY: the arguments are valid.
+///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
+///     let body = async { assert_eq!(ntsim::irql(), 0) };
+///     // SAFETY: the driver's device, which is deleted below.
+///     unsafe { ntcom_exec::spawn_work_item_task(device, body) }.unwrap();
+///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+///     unsafe { ddi::IoDeleteDevice(device) };
+/// }))]).unwrap();
+/// kernel.unload().unwrap();
+/// ```
+pub unsafe fn spawn_work_item_task<F>(device: nt::PDEVICE_OBJECT, future: F) -> Result<(), NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // SAFETY: by this function's contract.
+    let task = spawn(unsafe { WorkItemPort::for_device(device) }, future)?;
+    // SAFETY: the one reference of a new task.
+    unsafe { task.release() };
+    Ok(())
+}
+
+/// As [`spawn_work_item_task`], with a handle that cancels it.
+///
+/// # Errors
+/// As for [`spawn_work_item_task`].
+///
+/// # Safety
+/// As for [`spawn_work_item_task`].
+///
+/// ```
+/// use std::ptr::null_mut;
+///
+/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// kernel.run(vec![(0, Box::new(|| {
+///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
+///     // SAFETY: the arguments are valid.
+///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
+///     let body = core::future::pending();
+///     // SAFETY: the driver's device, which is deleted below.
+///     let handle = unsafe { ntcom_exec::spawn_work_item_task_cancellable(device, body) }.unwrap();
+///     handle.cancel(); // the body is polled with the request set, and dropped
+///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+///     unsafe { ddi::IoDeleteDevice(device) };
+/// }))]).unwrap();
+/// kernel.unload().unwrap();
+/// ```
+pub unsafe fn spawn_work_item_task_cancellable<F>(
+    device: nt::PDEVICE_OBJECT,
+    future: F,
+) -> Result<CancelHandle, NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // SAFETY: by this function's contract.
+    let task = spawn(unsafe { WorkItemPort::for_device(device) }, future)?;
+    // SAFETY: the one reference of a new task.
+    Ok(unsafe { CancelHandle::from_reference(task) })
+}

@@ -1,0 +1,150 @@
+//! What the tests of tasks on work items have in common.
+
+use core::{
+    future::{Future, poll_fn},
+    ptr::null_mut,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    task::{Poll, Waker},
+};
+use std::sync::{Arc, Mutex};
+
+use ntcom_exec::{CancelHandle, NTSTATUS, spawn_work_item_task, spawn_work_item_task_cancellable};
+use ntsim::{
+    Config, Schedule, Simulation, ddi,
+    types::{FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT},
+};
+
+pub(crate) type Program = Box<dyn FnOnce()>;
+
+/// A kernel of so many processors, whose runs and unload must go well.
+pub(crate) struct Kernel(pub(crate) Simulation, pub(crate) u64);
+
+impl Kernel {
+    pub(crate) fn new(processors: usize, seed: u64) -> Self {
+        let config = Config { processors, ..Config::default() };
+        Self(Simulation::new(config, Schedule::seed(seed)), seed)
+    }
+    pub(crate) fn run(&mut self, programs: Vec<Program>) {
+        let run = self.0.run(programs.into_iter().enumerate().collect());
+        run.unwrap_or_else(|stop| panic!("seed {}: {stop}", self.1));
+    }
+    pub(crate) fn run_one(&mut self, program: impl FnOnce() + 'static) {
+        self.run(vec![Box::new(program)]);
+    }
+    pub(crate) fn unload(mut self) {
+        self.0.unload().unwrap_or_else(|stop| panic!("seed {}: {stop}", self.1));
+    }
+}
+
+/// Runs a test in schedules of one to three processors.
+pub(crate) fn in_schedules(count: u64, test: impl Fn(&mut Kernel)) {
+    for seed in 0..count {
+        let mut kernel = Kernel::new(1 + (seed % 3) as usize, seed);
+        test(&mut kernel);
+        kernel.unload();
+    }
+}
+
+/// A device of the driver.
+#[derive(Clone, Copy)]
+pub(crate) struct Device(pub(crate) PDEVICE_OBJECT);
+
+impl Device {
+    pub(crate) fn new() -> Self {
+        let (driver, mut device) = (ntsim::driver_object(), null_mut());
+        // SAFETY: the arguments are valid.
+        let status =
+            unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+        assert_eq!(status, 0);
+        Self(device)
+    }
+    pub(crate) fn delete(self) {
+        // SAFETY: a device, once.
+        unsafe { ddi::IoDeleteDevice(self.0) }
+    }
+    pub(crate) fn try_spawn(self, body: impl Future<Output = ()> + Send + 'static) -> Result<(), NTSTATUS> {
+        // SAFETY: null, or a device that the tests have not deleted.
+        unsafe { spawn_work_item_task(self.0, body) }
+    }
+    pub(crate) fn spawn(self, body: impl Future<Output = ()> + Send + 'static) {
+        self.try_spawn(body).unwrap();
+    }
+    pub(crate) fn cancellable(self, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
+        // SAFETY: as above.
+        unsafe { spawn_work_item_task_cancellable(self.0, body) }.unwrap()
+    }
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+impl Log {
+    pub(crate) fn add(&self, entry: &'static str) {
+        self.0.lock().unwrap().push(entry);
+    }
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        core::mem::take(&mut self.0.lock().unwrap())
+    }
+    /// Adds an entry, at PASSIVE_LEVEL.
+    pub(crate) async fn entry(self, entry: &'static str) {
+        assert_eq!(ntsim::irql(), 0);
+        self.add(entry);
+    }
+    /// Adds an entry when it is dropped.
+    pub(crate) fn on_drop(&self, entry: &'static str) -> OnDrop {
+        OnDrop(self.clone(), entry)
+    }
+}
+
+pub(crate) struct OnDrop(Log, &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        assert_eq!(ntsim::irql(), 0, "a body is dropped at PASSIVE_LEVEL");
+        self.0.add(self.1);
+    }
+}
+
+/// An event that a body waits for.
+#[derive(Clone, Default)]
+pub(crate) struct Event(pub(crate) Arc<(AtomicU32, Mutex<Option<Waker>>)>);
+
+impl Event {
+    pub(crate) fn set(&self) {
+        self.0.0.fetch_add(1, SeqCst);
+        let waker = self.0.1.lock().unwrap().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+    /// Until it has been set so often.
+    pub(crate) fn wait_for(&self, times: u32) -> impl Future<Output = ()> + Send + use<> {
+        let event = self.clone();
+        poll_fn(move |context| {
+            assert_eq!(ntsim::irql(), 0);
+            let waker = context.waker().clone();
+            let old = event.0.1.lock().unwrap().replace(waker);
+            drop(old);
+            if event.0.0.load(SeqCst) >= times { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
+    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.wait_for(1)
+    }
+    /// Forgets the waker.
+    pub(crate) fn disconnect(&self) {
+        let waker = self.0.1.lock().unwrap().take();
+        drop(waker);
+    }
+}
+
+/// Runs a program at DISPATCH_LEVEL.
+pub(crate) fn at_dispatch<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: at PASSIVE_LEVEL; lowered below.
+    let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+    let result = f();
+    // SAFETY: what the raise answered.
+    unsafe { ddi::KeLowerIrql(irql) };
+    result
+}
