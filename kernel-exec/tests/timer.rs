@@ -61,6 +61,36 @@ fn a_sleep_is_never_too_short_and_ends_with_the_first_tick_after_it() {
 }
 
 #[test]
+fn a_tolerant_sleep_is_late_by_its_tolerance_at_most() {
+    let (late, most) = (Rc::new(Cell::new(0)), Duration::from_millis(200));
+    let counts = Rc::clone(&late);
+    under_schedules(100, move |_| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        spawn_dpc_task(async move {
+            let start = Instant::now();
+            sleep(ticks(2)).with_tolerance(most).await.unwrap();
+            sender.send(Instant::now().duration_since(start)).unwrap();
+        })
+        .unwrap();
+        drain();
+        let slept = receiver.recv().unwrap();
+        assert!(slept >= ticks(2) && slept < ticks(3) + most + Duration::from_millis(1), "{slept:?}");
+        counts.set(counts.get() + usize::from(slept > ticks(4)));
+    });
+    assert!(late.get() > 20, "the kernel makes use of it: {} of 100 were late", late.get());
+}
+
+/// A tolerance that the kernel's call does not take is the most that it does.
+#[test]
+fn an_absurd_tolerance_is_taken_as_the_most_there_is() {
+    in_kernel(|| {
+        let body = async { sleep(ticks(1)).with_tolerance(Duration::MAX).await.unwrap() };
+        spawn_dpc_task_cancellable(body).unwrap().cancel();
+        drain();
+    });
+}
+
+#[test]
 fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
     in_kernel(|| {
         spawn_dpc_task(async {
