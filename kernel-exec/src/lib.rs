@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `task` | the state machine: word, block, wakers, cancellation; knows no kernel |
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
-//! | `tracker` | the unfinished tasks of an image |
+//! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
+//! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; who owns an armed timer; moments |
+//! | `signal`, `oneshot` | what callbacks tell a task |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
