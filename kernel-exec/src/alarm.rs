@@ -24,6 +24,15 @@ use core::{
 
 use crate::{Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal};
 
+/// When an alarm fires.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// After so many units of 100 ns, more than none.
+    pub(crate) units: i64,
+    /// Or up to so many milliseconds later, where that saves an interrupt.
+    pub(crate) tolerance: u32,
+}
+
 /// What calls [`expired`] after some time, and what it keeps in the block for that (such as a KTIMER).
 ///
 /// # Safety
@@ -39,14 +48,14 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     /// `block` is the block of this storage, and new.
     unsafe fn prepare(&self, block: NonNull<Block<Self>>);
 
-    /// Has [`expired`] called after so many units of 100 ns, more than none.
+    /// Has [`expired`] called after `time`.
     ///
     /// # Errors
     /// It will not be called.
     ///
     /// # Safety
     /// Prepared; an earlier call has been taken back or has begun.
-    unsafe fn set(&self, units: i64) -> Result<(), NTSTATUS>;
+    unsafe fn set(&self, time: Time) -> Result<(), NTSTATUS>;
 
     /// Takes the call back: true; or false: it has begun or will.
     ///
@@ -129,15 +138,15 @@ impl<K: Clockwork> Alarm<K> {
         self.armed
     }
 
-    /// Fires after so many units of 100 ns, more than none. It is not armed.
+    /// Fires after `time`. It is not armed.
     ///
     /// # Errors
     /// The clockwork's.
-    pub(crate) fn arm(&mut self, units: i64) -> Result<(), NTSTATUS> {
+    pub(crate) fn arm(&mut self, time: Time) -> Result<(), NTSTATUS> {
         let block = self.block();
         block.references.add();
         // SAFETY: prepared by `new`; the call of an earlier arming has begun, because its signal has been seen [A3].
-        let set = unsafe { block.clockwork.set(units) };
+        let set = unsafe { block.clockwork.set(time) };
         match set {
             Ok(()) => self.armed = true,
             // SAFETY: the reference above, which nobody has been given.

@@ -6,8 +6,10 @@
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
 //! | `ambient` | which task's poll the caller is in |
-//! | `tracker` | the unfinished tasks of an image |
+//! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
+//! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; who owns an armed timer; moments |
+//! | `signal`, `oneshot` | what callbacks tell a task |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |

@@ -39,6 +39,7 @@ macro_rules! ddis {
             KeInsertQueueDpc: unsafe extern "C" fn(*mut KDPC, *mut c_void, *mut c_void) -> u8,
             KeQueryInterruptTimePrecise: unsafe extern "C" fn(*mut u64) -> u64,
             KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
+            KeSetCoalescableTimer: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, u32, u32, *mut KDPC) -> u8,
             KeSetEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8) -> i32,
             KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
             KeWaitForSingleObject: unsafe extern "C" fn(*mut c_void, i32, i8, u8, *mut LARGE_INTEGER) -> i32,
@@ -92,8 +93,9 @@ mod backend {
         _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, IoInitializeWorkItem, IoQueueWorkItemEx,
         IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
         KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
-        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetEvent, KeSetTimerEx, LARGE_INTEGER,
-        ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PVOID,
+        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent,
+        KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM,
+        PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,

@@ -4,7 +4,11 @@
 
 mod common;
 
-use std::sync::Arc;
+use core::{
+    future::Future,
+    task::{Context, Waker},
+};
+use std::{sync::Arc, task::Wake};
 
 use common::{Thread, in_kernel, kernel, program};
 use futures_util::future::{Either, select};
@@ -129,6 +133,32 @@ fn of_two_that_wait_the_one_polled_last_has_the_place() {
         assert_eq!(tasks.each_ref().map(|(_, ended)| ended.load(Ordering::Relaxed)), [false, true]);
         tasks[0].0.cancel();
         drain();
+    });
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_wait_that_has_lost_its_place_does_not_take_the_others_with_it() {
+    in_kernel(|| {
+        let signal = Signal::new();
+        let woken = [(); 2].map(|()| Arc::new(Woken::default()));
+        let wakers = woken.clone().map(Waker::from);
+        let (mut first, mut second) = (Box::pin(signal.wait()), Box::pin(signal.wait()));
+        assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
+        assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
+        drop(first);
+        signal.set();
+        assert_eq!(woken.map(|woken| woken.0.load(Ordering::Relaxed)), [0, 1]);
+        assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_ready());
     });
 }
 

@@ -69,6 +69,7 @@ mod exports {
         KeInsertQueueDpc(dpc: *mut KDPC, one: PVOID, two: PVOID) -> u8;
         KeQueryInterruptTimePrecise(counter: *mut u64) -> u64;
         KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
+        KeSetCoalescableTimer(timer: *mut KTIMER, due: LARGE_INTEGER, period: u32, delay: u32, dpc: *mut KDPC) -> u8;
         KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
         KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;

@@ -14,13 +14,15 @@ use loom::{
     thread,
 };
 
-use super::{Alarm, Block, Clockwork, NTSTATUS, expired};
+use super::{Alarm, Block, Clockwork, NTSTATUS, Time, expired};
 
 loom::lazy_static! {
     /// What is set.
     static ref QUEUE: Mutex<Option<Set>> = Mutex::new(None);
     static ref ENDED: AtomicUsize = AtomicUsize::new(0);
 }
+
+const SOON: Time = Time { units: 1, tolerance: 0 };
 
 struct Set(NonNull<Block<Queue>>);
 // SAFETY: a timer may expire on any processor.
@@ -37,7 +39,7 @@ unsafe impl Clockwork for Queue {
     unsafe fn prepare(&self, block: NonNull<Block<Self>>) {
         self.0.set(Some(block));
     }
-    unsafe fn set(&self, _units: i64) -> Result<(), NTSTATUS> {
+    unsafe fn set(&self, _time: Time) -> Result<(), NTSTATUS> {
         *QUEUE.lock().unwrap() = self.0.get().map(Set);
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Wake for Woken {
 fn loom_an_alarm_that_fires_is_seen_or_wakes() {
     loom::model(|| {
         let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(1).unwrap();
+        alarm.arm(SOON).unwrap();
         let clock = thread::spawn(expire);
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -92,7 +94,7 @@ fn loom_an_alarm_that_fires_is_seen_or_wakes() {
 fn loom_an_alarm_that_is_dropped_while_it_fires() {
     loom::model(|| {
         let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(1).unwrap();
+        alarm.arm(SOON).unwrap();
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
         assert!(alarm.poll(&Context::from_waker(&waker)).is_pending());
@@ -110,10 +112,10 @@ fn loom_an_alarm_that_is_dropped_while_it_fires() {
 fn loom_an_alarm_that_is_armed_again() {
     loom::model(|| {
         let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(1).unwrap();
+        alarm.arm(SOON).unwrap();
         let clock = thread::spawn(expire);
         if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
-            alarm.arm(1).unwrap();
+            alarm.arm(SOON).unwrap();
             assert!(alarm.poll(&Context::from_waker(Waker::noop())).is_pending(), "one call, one signal");
         }
         drop(alarm);

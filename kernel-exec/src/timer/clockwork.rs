@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use crate::{
     NTSTATUS,
-    alarm::{Block, Clockwork, expired},
+    alarm::{Block, Clockwork, Time, expired},
     nt,
     sync::KernelCell,
     tracker::{TaskTracker, default_tracker},
@@ -40,11 +40,18 @@ unsafe impl Clockwork for KernelTimer {
         unsafe { nt::KeInitializeTimerEx(self.timer.get(), nt::_TIMER_TYPE::NotificationTimer) };
     }
 
-    unsafe fn set(&self, units: i64) -> Result<(), NTSTATUS> {
+    unsafe fn set(&self, time: Time) -> Result<(), NTSTATUS> {
         default_tracker(TaskTracker::begin_timer)?;
-        let due = nt::LARGE_INTEGER { QuadPart: -units };
-        // SAFETY: ≤ DISPATCH_LEVEL; initialised by `prepare`, resident until the routine has run or the timer was cancelled [A1].
-        let _was_set = unsafe { nt::KeSetTimerEx(self.timer.get(), due, 0, self.dpc.get()) };
+        let due = nt::LARGE_INTEGER { QuadPart: -time.units };
+        let (timer, dpc) = (self.timer.get(), self.dpc.get());
+        // Not set before, or expired: what the calls answer is FALSE.
+        if time.tolerance == 0 {
+            // SAFETY: ≤ DISPATCH_LEVEL; initialised by `prepare`, resident until the routine has run or the timer was cancelled [A1].
+            unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
+        } else {
+            // SAFETY: as above.
+            unsafe { nt::KeSetCoalescableTimer(timer, due, 0, time.tolerance, dpc) };
+        }
         Ok(())
     }
 

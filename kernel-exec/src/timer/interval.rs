@@ -62,6 +62,26 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// Lets the kernel fire each tick up to so much later: see [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Before the first
+    /// poll. Late ticks do not move the later ones.
+    ///
+    /// ```
+    /// # use ntsim::{Config, Schedule, Simulation};
+    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// use core::time::Duration;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let ticks = ntcom_exec::interval(second).with_tolerance(second / 10);
+    /// # drop(ticks);
+    /// # }))]).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
+        self.alarm.tolerate(tolerance);
+        self
+    }
+
     /// The next tick: how many before it were missed since the last one. Dropping the future loses no tick. IRQL of the polls and of
     /// the drop of the interval: ≤ DISPATCH_LEVEL.
     ///

@@ -8,28 +8,37 @@ use core::{
 };
 
 use super::clockwork::KernelTimer;
-use crate::{Instant, NTSTATUS, alarm::Alarm};
+use crate::{
+    Instant, NTSTATUS,
+    alarm::{Alarm, Time},
+};
 
 /// A place for an alarm that is made when it is needed.
 #[derive(Default)]
-pub(super) struct Lazy(Option<Alarm<KernelTimer>>);
+pub(super) struct Lazy {
+    alarm: Option<Alarm<KernelTimer>>,
+    /// In milliseconds.
+    tolerance: u32,
+}
 
 impl Lazy {
     /// Ready when the precise clock has passed the deadline, not before: a relative timer counts from the last clock tick, so its DPC may
     /// come up to a clock period early, and is then armed for what is left.
     pub(super) fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
-            if let Some(alarm) = self.0.as_mut().filter(|alarm| alarm.is_armed())
+            if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.is_armed())
                 && alarm.poll(context).is_pending()
             {
                 return Poll::Pending;
             }
             let Some(units) = deadline.units_left() else { return Poll::Ready(Ok(())) };
-            if self.0.is_none() {
-                self.0 = Alarm::new();
+            if self.alarm.is_none() {
+                self.alarm = Alarm::new();
             }
-            let Some(alarm) = &mut self.0 else { return Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES)) };
-            if let Err(refused) = alarm.arm(units) {
+            let Some(alarm) = &mut self.alarm else {
+                return Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
+            };
+            if let Err(refused) = alarm.arm(Time { units, tolerance: self.tolerance }) {
                 return Poll::Ready(Err(refused));
             }
         }
@@ -37,7 +46,13 @@ impl Lazy {
 
     /// Gives the alarm's memory back.
     pub(super) fn free(&mut self) {
-        self.0 = None;
+        self.alarm = None;
+    }
+
+    /// From the next arming on. In whole milliseconds, rounded down; what is too much for the kernel is the most that it takes.
+    pub(super) fn tolerate(&mut self, tolerance: Duration) {
+        let most = i32::MAX.cast_unsigned();
+        self.tolerance = u32::try_from(tolerance.as_millis()).map_or(most, |tolerance| tolerance.min(most));
     }
 }
 
@@ -121,6 +136,29 @@ pub struct Sleep {
     /// None: the clock cannot show it.
     deadline: Option<Instant>,
     alarm: Lazy,
+}
+
+impl Sleep {
+    /// Lets the kernel fire the timer up to so much later, together with others, which saves interrupts and power
+    /// (`KeSetCoalescableTimer`). Whole milliseconds count; below one it is exact, as it is without this. Before the first poll.
+    ///
+    /// ```
+    /// # use ntsim::{Config, Schedule, Simulation};
+    /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// use core::time::Duration;
+    ///
+    /// ntcom_exec::spawn_dpc_task(async {
+    ///     let second = Duration::from_secs(1);
+    ///     ntcom_exec::sleep(second).with_tolerance(second / 10).await.unwrap();
+    /// }).unwrap();
+    /// # }))]).unwrap();
+    /// # kernel.unload().unwrap();
+    /// ```
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
+        self.alarm.tolerate(tolerance);
+        self
+    }
 }
 
 impl Future for Sleep {
