@@ -432,6 +432,7 @@ fn a_closed_tracker_refuses_and_the_body_is_dropped() {
         let body = async move { drop(guard) };
         assert_eq!(spawn_dpc_task(body), Err(NTSTATUS::DELETE_PENDING));
         assert_eq!(log.take(), ["dropped"]);
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "it never was in the list");
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }

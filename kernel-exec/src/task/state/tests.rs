@@ -28,6 +28,7 @@ fn a_run_takes_the_queues_reference_over() {
 fn an_idle_task_is_queued_by_a_wake_with_a_reference_of_its_own() {
     check(word(0, 1).wake_by_ref(), SCHEDULED, 2, Wake::Schedule);
     check(word(0, 1).wake_by_value(), SCHEDULED, 1, Wake::Schedule);
+    check(word(ABANDONED, 1).wake_by_ref(), ABANDONED | SCHEDULED, 2, Wake::Schedule);
 }
 
 #[test]
