@@ -317,6 +317,7 @@ declare_com_interface! {
         async fn aligned(&self) -> u64;
         async fn large(&self) -> u64;
         async fn panics(&self) -> u64;
+        async fn recipe_panics(&self) -> u64;
         fn method_panics(&self);
         #[opaque]
         async fn strangers(&self) -> u64;
@@ -347,6 +348,16 @@ impl Future for Large {
 
 struct Failing;
 
+/// A recipe of a driver's own, which panics when it is taken apart.
+struct PanickingRecipe;
+
+impl<F> InitBoxTrait<F, GlobalAllocator, NTSTATUS> for PanickingRecipe {
+    type Init = ntcom::alloc::InitWith<fn() -> Result<F, NTSTATUS>>;
+    fn into_parts(self) -> (GlobalAllocator, Self::Init) {
+        panic!("in a recipe");
+    }
+}
+
 fn refuse(status: NTSTATUS) -> Result<u64, NTSTATUS> {
     if status == NTSTATUS::SUCCESS { Ok(1) } else { Err(status) }
 }
@@ -362,6 +373,7 @@ unsafe impl IFails for Failing {
     type AlignedFuture = Aligned;
     type LargeFuture = Large;
     type PanicsFuture = core::future::Ready<u64>;
+    type RecipePanicsFuture = core::future::Ready<u64>;
     fn refused(&self, status: NTSTATUS) -> impl InitBoxTrait<Self::RefusedFuture, GlobalAllocator, NTSTATUS> {
         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(refuse(status)?)))
     }
@@ -373,6 +385,9 @@ unsafe impl IFails for Failing {
     }
     fn panics(&self) -> impl InitBoxTrait<Self::PanicsFuture, GlobalAllocator, NTSTATUS> {
         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(panics())))
+    }
+    fn recipe_panics(&self) -> impl InitBoxTrait<Self::RecipePanicsFuture, GlobalAllocator, NTSTATUS> {
+        PanickingRecipe
     }
     fn method_panics(&self) {
         panic!("in a method");
@@ -477,6 +492,12 @@ fn panics_are_fail_fast(test: &str, said: &str, program: impl FnOnce() + 'static
 fn a_panic_in_an_initialiser_fails_fast() {
     let program = || drop(failing().panics());
     panics_are_fail_fast("a_panic_in_an_initialiser_fails_fast", "in an initialiser", program);
+}
+
+#[test]
+fn a_panic_in_a_recipe_fails_fast() {
+    let program = || drop(failing().recipe_panics());
+    panics_are_fail_fast("a_panic_in_a_recipe_fails_fast", "in a recipe", program);
 }
 
 #[test]

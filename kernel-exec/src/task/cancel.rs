@@ -212,7 +212,10 @@ mod tests {
             Box::new(|| {
                 let body = poll_fn(|_| {
                     let here = ambient::current(|node| node.map(|node| node.task));
-                    here.map_or(Poll::Pending, |task| Poll::Ready(unwind::end_cleanup(task)))
+                    here.map_or(Poll::Pending, |task| {
+                        unwind::end_cleanup(task);
+                        Poll::Ready(())
+                    })
                 });
                 assert!(crate::spawn_dpc_task(body).is_ok());
             }),

@@ -123,3 +123,17 @@ pub(crate) unsafe fn answer_query(
     unsafe { out.write_unaligned(interface) };
     NTSTATUS::SUCCESS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::visible_count;
+
+    /// `[C3]`: a client that sees zero believes that the object is gone.
+    #[test]
+    fn only_zero_is_seen_as_zero() {
+        assert_eq!([0, 1, 7].map(visible_count), [0, 1, 7]);
+        for large in [u32::MAX as usize, 1 << (usize::BITS - 1), usize::MAX] {
+            assert_eq!(visible_count(large), u32::MAX, "{large:#x}");
+        }
+    }
+}
