@@ -128,6 +128,22 @@ fn identity_is_one_pointer_from_every_interface() {
     });
 }
 
+/// All operations have one IID, and get_result writes as many bytes as the value has.
+#[test]
+fn an_operation_is_not_found_as_one_with_values_of_another_size() {
+    in_kernel(|| {
+        for operation in
+            [spawn_async_operation(async { 7_u64 }), spawn_async_operation_error(NTSTATUS::CANCELLED)]
+        {
+            let unknown: ComRc<IUnknownRaw> = operation.query().unwrap();
+            assert!(matches!(unknown.query::<AsyncOperationRaw<u8>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert!(matches!(unknown.query::<AsyncOperationRaw<()>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert!(matches!(unknown.query::<AsyncOperationRaw<[u64; 2]>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert_eq!(unknown.query::<AsyncOperationRaw<u64>>().unwrap().result(), operation.result());
+        }
+    });
+}
+
 /// `[C14]`
 #[test]
 fn the_completion_handler_runs_once_early_or_late() {
@@ -166,7 +182,9 @@ fn only_a_timeout_of_zero_is_waited_for() {
             let control = operation.control().unwrap();
             let this = control.as_ptr();
             // SAFETY: an operation of our own, which lives.
-            let wait = unsafe { (*(*this).vtbl).wait }.unwrap();
+            let table = unsafe { this.read() }.vtbl;
+            // SAFETY: it has a table.
+            let wait = unsafe { &*table }.wait.unwrap();
             // SAFETY: as above; the timeout is good.
             let wait = |timeout: i64| unsafe { wait(this.cast(), &raw const timeout) };
             assert_eq!(wait(0), if ended { NTSTATUS::SUCCESS } else { NTSTATUS::TIMEOUT });

@@ -81,7 +81,8 @@ impl<I: Interface> ComRc<I> {
         unsafe { table.as_ref() }.copied()
     }
 
-    /// Another interface of the same object `[C1]`.
+    /// Another interface of the same object `[C1]`. All types of operations have one IID: for `AsyncOperationRaw<T>` the object is also asked
+    /// for the size of its values, and one of another size has no such interface.
     ///
     /// # Errors
     /// `STATUS_NOINTERFACE` (also for an object that answers `E_NOINTERFACE`), or what the object answered;
@@ -98,7 +99,10 @@ impl<I: Interface> ComRc<I> {
             E_NOINTERFACE => Err(NTSTATUS::NOINTERFACE),
             NTSTATUS::SUCCESS => {
                 // SAFETY: the object answered with an AddRef'd pointer to this interface.
-                unsafe { ComRc::from_raw(out.cast()) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)
+                let found = unsafe { ComRc::from_raw(out.cast()) };
+                let found = found.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+                J::__check(&found)?;
+                Ok(found)
             }
             status if !status.is_success() => Err(status),
             _ => Err(NTSTATUS::DRIVER_INTERNAL_ERROR),

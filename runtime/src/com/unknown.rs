@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use super::GUID;
+use super::{ComRc, GUID};
 use crate::NTSTATUS;
 
 /// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
@@ -37,6 +37,15 @@ pub unsafe trait Interface {
     #[must_use]
     fn answers(iid: &GUID) -> bool {
         *iid == Self::IID || *iid == IUnknownRaw::IID
+    }
+
+    /// Whether what an object has answered for this IID is this type: a question for types that share an IID.
+    #[doc(hidden)]
+    fn __check(_found: &ComRc<Self>) -> Result<(), NTSTATUS>
+    where
+        Self: Sized,
+    {
+        Ok(())
     }
 }
 
