@@ -279,13 +279,19 @@ fn the_prefix_of_a_block_is_dropped_when_it_is_freed() {
         type Prefixed =
             Task<OnDrop, ntcom_exec::Infallible<core::future::Ready<u8>>, GlobalAllocator, DpcPort>;
         let log = Log::default();
-        let denied = |_| Err(NTSTATUS::NOT_SUPPORTED);
-        // SAFETY: `init` never succeeds.
-        let spawned = unsafe { Prefixed::spawn(log.on_drop("prefix"), GlobalAllocator, 1, denied) }.unwrap();
+        let init = |place: *mut ntcom_exec::Infallible<core::future::Ready<u8>>| {
+            // SAFETY: the place for the body, which is transparent over the future.
+            unsafe { place.cast::<core::future::Ready<u8>>().write(core::future::ready(1)) };
+            Ok(())
+        };
+        // SAFETY: `init` writes the body.
+        let spawned = unsafe { Prefixed::spawn(log.on_drop("prefix"), GlobalAllocator, 1, init) }.unwrap();
         assert_eq!(log.take(), [""; 0]);
         // SAFETY: the one reference.
         let task = unsafe { Prefixed::task(spawned.block) };
-        // SAFETY: as above.
+        // SAFETY: as above; it has ended.
+        assert_eq!(unsafe { task.stored_status() }, NTSTATUS::SUCCESS);
+        // SAFETY: as above; it is gone afterwards.
         unsafe { task.release() };
         assert_eq!(log.take(), ["prefix"]);
         assert_eq!(default_tracker(TaskTracker::unfinished), 0);

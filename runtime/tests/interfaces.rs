@@ -593,6 +593,19 @@ mod foreign {
         IUnknownVtbl { QueryInterface: Some(none), AddRef: Some(one), Release: Some(one) };
 
     #[test]
+    fn a_table_that_is_taken_away_is_an_error() {
+        let table = IRootVtbl { base: UNKNOWN, root: None, started: None };
+        let mut object = IRootRaw { vtbl: &raw const table };
+        let raw = &raw mut object;
+        // SAFETY: it counts nothing, and lives longer than the client.
+        let client = unsafe { ComRc::from_raw(raw) }.unwrap();
+        // SAFETY: the object is there.
+        unsafe { raw.write(IRootRaw { vtbl: core::ptr::null() }) };
+        assert_eq!(client.root(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
+        assert_eq!(client.query::<ntcom::IUnknownRaw>().err(), Some(NTSTATUS::DRIVER_INTERNAL_ERROR));
+    }
+
+    #[test]
     fn a_missing_slot_and_a_null_operation_are_errors() {
         in_kernel(|| {
             let table = IRootVtbl { base: UNKNOWN, root: None, started: Some(null) };

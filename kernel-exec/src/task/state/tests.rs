@@ -53,6 +53,7 @@ fn a_wake_after_the_end_only_gives_its_reference_up() {
 #[test]
 fn cancel_schedules_an_idle_task_once() {
     check(word(0, 1).request_cancel(), CANCEL | SCHEDULED, 2, Wake::Schedule);
+    check(word(ABANDONED, 1).request_cancel(), ABANDONED | CANCEL | SCHEDULED, 2, Wake::Schedule);
     check(word(CANCEL, 1).request_cancel(), CANCEL, 1, Wake::Nothing);
     check(word(RUNNING, 2).request_cancel(), RUNNING | CANCEL | SCHEDULED, 2, Wake::Nothing);
     check(word(COMPLETED, 1).request_cancel(), COMPLETED, 1, Wake::Nothing);
