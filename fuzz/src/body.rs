@@ -120,6 +120,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             let taken = take_cancellation_request();
             if taken {
                 body.asked.set(false);
+                body.took.set(true);
             }
             log(world, operation, 0x10 | u64::from(taken));
         }

@@ -341,12 +341,19 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         let operation = context.addr() - 1;
         let slot = world.slot(operation);
         slot.handled.set(slot.handled.get() + 1);
-        world.happened(operation, Event::Handled);
+        slot.told.set(status.0);
+        world.happened(operation, Event::Handled(status.0));
         if slot.handled.get() > 1 && !slot.bodyless.get() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} runs twice"));
         }
         if !status.is_terminal() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} is told {status:?}"));
+        }
+        let seen = slot.ended.replace(status.0);
+        if seen != 0 && seen != status.0 {
+            let why =
+                format!("the completion handler of operation {operation} is told {status:?} after {seen}");
+            ntsim::fail("C6", why);
         }
         if !slot.bodyless.get() && slot.body.drops.get() == 0 {
             ntsim::fail("C8", format!("operation {operation} has ended, and its body has not been dropped"));

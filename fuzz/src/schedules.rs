@@ -154,6 +154,14 @@ fn ended(world: &World, operation: usize, status: i32) {
     if before != 0 && before != status {
         fail("C6", operation, format!("its terminal status was {before} and is {status}"));
     }
+    let failed_with = slot.may_fail.get().map(NTSTATUS::from_u32);
+    if status == 3 && failed_with == Some(NTSTATUS::CANCELLED) && slot.body.took.get() {
+        fail(
+            "C20",
+            operation,
+            "it took a request and failed with STATUS_CANCELLED, and is not Canceled".into(),
+        );
+    }
     if !slot.bodyless.get() && slot.body.drops.get() != 1 {
         let drops = slot.body.drops.get();
         fail("C8", operation, format!("it has ended, and its body has been dropped {drops} times"));

@@ -127,6 +127,10 @@ fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() 
                 task.handled.into(),
             );
         }
+        if slot.told.get() != task.told {
+            let (told, expected) = (slot.told.get().cast_unsigned(), task.told.cast_unsigned());
+            wrong(operation, "the completion handler is told", told.into(), expected.into());
+        }
     }
     let (when, expected) = (when(), model.blocks());
     ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"))

@@ -52,6 +52,8 @@ pub struct BodyRecord {
     pub kept: Cell<Option<Waker>>,
     /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
     pub asked: Cell<bool>,
+    /// It has taken a request.
+    pub took: Cell<bool>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,
 }
@@ -74,6 +76,8 @@ pub struct Slot {
     pub ended: Cell<i32>,
     /// How often its completion handler has run.
     pub handled: Cell<u32>,
+    /// The status that it was told.
+    pub told: Cell<i32>,
     /// Handlers accepted.
     pub handlers: Cell<u32>,
     /// The object whose method made it.
@@ -166,8 +170,8 @@ pub enum Event {
     Dropped,
     /// Its body has seen something.
     Saw(u64),
-    /// Its completion handler runs.
-    Handled,
+    /// Its completion handler is told this status.
+    Handled(i32),
 }
 
 /// The digest after an event.
@@ -177,7 +181,7 @@ pub fn digest(digest: u64, operation: usize, event: Event) -> u64 {
         Event::Polled => (1, 0),
         Event::Dropped => (2, 0),
         Event::Saw(log) => (3, log),
-        Event::Handled => (4, 0),
+        Event::Handled(status) => (4, u64::from(status.cast_unsigned())),
     };
     let mixed = (value ^ (operation as u64) << 8 ^ kind).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     digest.wrapping_add(mixed ^ mixed >> 32 | 1)
@@ -194,6 +198,7 @@ impl Slot {
             bodyless: Cell::new(false),
             ended: Cell::new(0),
             handled: Cell::new(0),
+            told: Cell::new(0),
             handlers: Cell::new(0),
             object: Cell::new(None),
             may_fail: Cell::new(None),
@@ -209,6 +214,7 @@ impl Slot {
                 object: Cell::new(None),
                 kept: Cell::new(None),
                 asked: Cell::new(false),
+                took: Cell::new(false),
                 parts: Cell::new(0),
             },
         }
@@ -245,6 +251,7 @@ impl World {
             slot.bodyless.set(false);
             slot.ended.set(0);
             slot.handled.set(0);
+            slot.told.set(0);
             slot.handlers.set(0);
             slot.object.set(None);
             slot.may_fail.set(None);
@@ -260,6 +267,7 @@ impl World {
             body.object.set(None);
             leak(body.kept.take());
             body.asked.set(false);
+            body.took.set(false);
             body.parts.set(0);
         }
         for object in self.objects.iter().filter(|object| !object.this.get().is_null() || object.making.get())

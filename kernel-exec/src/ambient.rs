@@ -75,3 +75,62 @@ pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
         None => f(),
     })
 }
+
+#[cfg(all(test, kernel = "sim"))]
+mod tests {
+    use core::ptr::NonNull;
+
+    use super::{current, enter, masked};
+    use crate::task::TaskPtr;
+    use ntsim::{Config, Schedule, Simulation};
+
+    /// A task that is only compared.
+    fn task(number: usize) -> TaskPtr {
+        TaskPtr(NonNull::<crate::task::Header>::dangling().map_addr(|address| address.saturating_add(number)))
+    }
+
+    fn here() -> Option<TaskPtr> {
+        current(|node| node.map(|node| node.task))
+    }
+
+    fn at_dispatch_level(program: impl FnOnce() + 'static) {
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        let run = kernel.run(vec![(
+            0,
+            Box::new(|| {
+                // SAFETY: at PASSIVE_LEVEL; lowered below.
+                let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+                program();
+                // SAFETY: what the raise answered.
+                unsafe { ntsim::ddi::KeLowerIrql(irql) };
+            }),
+        )]);
+        assert!(run.is_ok(), "{run:?}");
+    }
+
+    #[test]
+    fn a_poll_is_over_when_it_has_returned() {
+        at_dispatch_level(|| {
+            enter(task(1), false, || {
+                assert_eq!(here(), Some(task(1)));
+                enter(task(2), false, || assert_eq!(here(), Some(task(2))));
+                assert_eq!(here(), Some(task(1)), "the outer one goes on");
+            });
+            assert_eq!(here(), None);
+        });
+    }
+
+    #[test]
+    fn a_cleanup_inside_of_a_cleanup_does_not_end_the_outer_one() {
+        let is_masked = || current(|node| node.is_some_and(super::Node::is_masked));
+        at_dispatch_level(move || {
+            enter(task(1), true, || {
+                masked(|| {
+                    masked(|| assert!(is_masked()));
+                    assert!(is_masked());
+                });
+                assert!(!is_masked());
+            });
+        });
+    }
+}

@@ -59,7 +59,9 @@ pin_project! {
 /// having taken the request, `main` is dropped, the cleanup runs to its end, the result is `None`, and from then on the task
 /// unwinds: whatever encloses this may only clean up too. Inside the cleanup no cancellation is seen.
 ///
-/// The cleanup does *not* run when the body is dropped without a poll: when it is abandoned a second time `[C9]`.
+/// The cleanup does *not* run when this future is dropped before that, as the loser of a select is, nor when the body is dropped
+/// without a poll: when it is abandoned a second time `[C9]`. A combinator that polls only those of its futures that have been woken does
+/// not poll this one for a cancel request: it is dropped with the body.
 /// Once polled, this future must stay in its task: dropping it elsewhere while its cleanup runs fails fast.
 ///
 /// ```

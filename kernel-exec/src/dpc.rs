@@ -16,6 +16,9 @@ use crate::{
 /// When a task whose budget is spent goes on: relative, in units of 100 ns. The timer fires at the next clock tick.
 const CONTINUE_AFTER: i64 = -1;
 
+// A due time that is not relative has passed already: the timer's DPC would be queued at once, in the drain that is to end.
+const _: () = assert!(CONTINUE_AFTER < 0);
+
 /// A task's place in the DPC queues.
 ///
 /// Waking queues `dpc`, on the waker's processor. A spent budget arms `timer`, whose DPC is one of its own: a DPC that a

@@ -34,3 +34,42 @@ unsafe impl Port for NoExecutor {
         fail_fast(FailFast::Protocol)
     }
 }
+
+#[cfg(all(test, kernel = "sim"))]
+mod tests {
+    use core::future::Ready;
+
+    use super::NoExecutor;
+    use crate::{GlobalAllocator, Infallible, NTSTATUS, Status, Task};
+    use ntsim::{Config, Schedule, Simulation};
+
+    /// `[C21]`
+    #[test]
+    fn without_an_executor_a_task_is_refused_as_not_supported() {
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        let run = kernel.run(vec![(
+            0,
+            Box::new(|| {
+                type Refused = Task<(), Infallible<Ready<u8>>, GlobalAllocator, NoExecutor>;
+                let init = |place: *mut Infallible<Ready<u8>>| {
+                    // SAFETY: the place for the body, which is transparent over the future.
+                    unsafe { place.cast::<Ready<u8>>().write(core::future::ready(1)) };
+                    Ok(())
+                };
+                // SAFETY: `init` writes the body.
+                let spawned = unsafe { Refused::spawn((), GlobalAllocator, 1, init) };
+                let spawned = spawned.unwrap_or_else(|status| panic!("{status}"));
+                assert_eq!(spawned.refused, Some(NTSTATUS::NOT_SUPPORTED));
+                // SAFETY: the one reference.
+                let task = unsafe { Refused::task(spawned.block) };
+                // SAFETY: as above.
+                assert_eq!(unsafe { task.status() }, Status::Error);
+                // SAFETY: as above; it has ended.
+                assert_eq!(unsafe { task.stored_status() }, NTSTATUS::NOT_SUPPORTED);
+                // SAFETY: as above; it is gone afterwards.
+                assert_eq!(unsafe { task.release() }, 0);
+            }),
+        )]);
+        assert!(run.is_ok(), "{run:?}");
+    }
+}

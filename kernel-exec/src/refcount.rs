@@ -55,3 +55,85 @@ impl core::fmt::Debug for ReferenceCount {
         f.debug_tuple("ReferenceCount").field(&self.0.load(Ordering::Relaxed)).finish()
     }
 }
+
+/// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
+#[cfg(all(test, kernel = "sim"))]
+mod tests {
+    use super::{LIMIT, ReferenceCount};
+    use crate::sync::AtomicUsize;
+    use ntsim::{Config, Schedule, Simulation, Stop};
+
+    /// Does this stop the machine with bug check 0x139, parameter 14?
+    fn stops(program: impl FnOnce() + 'static) -> bool {
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        match kernel.run(vec![(0, Box::new(program))]) {
+            Err(Stop::BugCheck(bug)) => (bug.code, bug.parameters[0]) == (0x139, 14),
+            other => {
+                assert!(other.is_ok(), "{other:?}");
+                false
+            }
+        }
+    }
+
+    fn count(of: usize) -> ReferenceCount {
+        ReferenceCount(AtomicUsize::new(of))
+    }
+
+    #[test]
+    fn a_count_at_half_its_range_does_not_grow() {
+        assert!(!stops(|| assert_eq!(count(LIMIT - 1).add(), LIMIT)));
+        assert!(stops(|| assert_eq!(count(LIMIT).add(), LIMIT + 1)));
+    }
+
+    #[test]
+    fn a_count_beyond_half_its_range_does_not_shrink() {
+        assert!(!stops(|| assert_eq!(count(LIMIT).remove(), LIMIT - 1)));
+        assert!(stops(|| assert_eq!(count(LIMIT + 1).remove(), LIMIT)));
+    }
+
+    #[test]
+    fn nothing_neither_grows_nor_shrinks() {
+        assert!(stops(|| assert_eq!(count(0).add(), 1)));
+        assert!(stops(|| assert_ne!(count(0).remove(), 1)));
+    }
+}
+
+/// What a client did with an object has been done before the last release destroys it.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::ReferenceCount;
+    use loom::{cell::UnsafeCell, thread};
+    use std::sync::Arc;
+
+    struct Object {
+        count: ReferenceCount,
+        value: UnsafeCell<u32>,
+    }
+    // SAFETY: two threads use it, one after the other if the count is right: loom looks.
+    unsafe impl Sync for Object {}
+    // SAFETY: as above.
+    unsafe impl Send for Object {}
+
+    fn release(object: &Object) {
+        object.value.with(|value| {
+            // SAFETY: this reference.
+            assert_eq!(unsafe { *value }, 1);
+        });
+        if object.count.remove() == 0 {
+            // SAFETY: the last reference.
+            object.value.with_mut(|value| unsafe { *value = 0 });
+        }
+    }
+
+    #[test]
+    fn loom_the_last_release_comes_after_every_use() {
+        loom::model(|| {
+            let object = Arc::new(Object { count: ReferenceCount::one(), value: UnsafeCell::new(1) });
+            object.count.add();
+            let other = Arc::clone(&object);
+            let thread = thread::spawn(move || release(&other));
+            release(&object);
+            thread.join().unwrap();
+        });
+    }
+}

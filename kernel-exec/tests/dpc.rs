@@ -423,6 +423,41 @@ fn a_body_that_owns_its_own_waker_lives_until_the_trackers_cancel() {
     });
 }
 
+/// `[C18]`: an image that unloads closes its tracker and then cancels what lives.
+#[test]
+fn a_closed_tracker_still_reaches_what_lives() {
+    in_kernel(|| {
+        let log = Log::default();
+        let (older, newer) = (log.on_drop("older"), log.on_drop("newer"));
+        let handles = [older, newer].map(|guard| {
+            cancellable(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            })
+        });
+        default_tracker(TaskTracker::close);
+        assert_eq!(default_tracker(TaskTracker::unfinished), 2);
+        default_tracker(TaskTracker::cancel_all);
+        assert_eq!(log.take().len(), 2);
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0);
+        drop(handles);
+    });
+}
+
+#[test]
+fn a_body_that_yields_goes_on_by_itself() {
+    in_kernel(|| {
+        let log = Log::default();
+        let goes_on = log.clone();
+        let handle = cancellable(async move {
+            yield_now().await;
+            goes_on.add(if is_cancellation_requested() { "cancelled" } else { "goes on" });
+        });
+        assert_eq!(log.take(), ["goes on"]);
+        drop(handle);
+    });
+}
+
 #[test]
 fn a_closed_tracker_refuses_and_the_body_is_dropped() {
     in_kernel(|| {
@@ -432,6 +467,7 @@ fn a_closed_tracker_refuses_and_the_body_is_dropped() {
         let body = async move { drop(guard) };
         assert_eq!(spawn_dpc_task(body), Err(NTSTATUS::DELETE_PENDING));
         assert_eq!(log.take(), ["dropped"]);
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "it never was in the list");
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }

@@ -317,6 +317,7 @@ declare_com_interface! {
         async fn aligned(&self) -> u64;
         async fn large(&self) -> u64;
         async fn panics(&self) -> u64;
+        async fn recipe_panics(&self) -> u64;
         fn method_panics(&self);
         #[opaque]
         async fn strangers(&self) -> u64;
@@ -347,6 +348,16 @@ impl Future for Large {
 
 struct Failing;
 
+/// A recipe of a driver's own, which panics when it is taken apart.
+struct PanickingRecipe;
+
+impl<F> InitBoxTrait<F, GlobalAllocator, NTSTATUS> for PanickingRecipe {
+    type Init = ntcom::alloc::InitWith<fn() -> Result<F, NTSTATUS>>;
+    fn into_parts(self) -> (GlobalAllocator, Self::Init) {
+        panic!("in a recipe");
+    }
+}
+
 fn refuse(status: NTSTATUS) -> Result<u64, NTSTATUS> {
     if status == NTSTATUS::SUCCESS { Ok(1) } else { Err(status) }
 }
@@ -362,6 +373,7 @@ unsafe impl IFails for Failing {
     type AlignedFuture = Aligned;
     type LargeFuture = Large;
     type PanicsFuture = core::future::Ready<u64>;
+    type RecipePanicsFuture = core::future::Ready<u64>;
     fn refused(&self, status: NTSTATUS) -> impl InitBoxTrait<Self::RefusedFuture, GlobalAllocator, NTSTATUS> {
         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(refuse(status)?)))
     }
@@ -373,6 +385,9 @@ unsafe impl IFails for Failing {
     }
     fn panics(&self) -> impl InitBoxTrait<Self::PanicsFuture, GlobalAllocator, NTSTATUS> {
         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(panics())))
+    }
+    fn recipe_panics(&self) -> impl InitBoxTrait<Self::RecipePanicsFuture, GlobalAllocator, NTSTATUS> {
+        PanickingRecipe
     }
     fn method_panics(&self) {
         panic!("in a method");
@@ -480,6 +495,12 @@ fn a_panic_in_an_initialiser_fails_fast() {
 }
 
 #[test]
+fn a_panic_in_a_recipe_fails_fast() {
+    let program = || drop(failing().recipe_panics());
+    panics_are_fail_fast("a_panic_in_a_recipe_fails_fast", "in a recipe", program);
+}
+
+#[test]
 fn a_panic_in_a_method_fails_fast() {
     let program = || assert_eq!(failing().method_panics(), Ok(()));
     panics_are_fail_fast("a_panic_in_a_method_fails_fast", "in a method", program);
@@ -570,6 +591,19 @@ mod foreign {
     }
     const UNKNOWN: IUnknownVtbl =
         IUnknownVtbl { QueryInterface: Some(none), AddRef: Some(one), Release: Some(one) };
+
+    #[test]
+    fn a_table_that_is_taken_away_is_an_error() {
+        let table = IRootVtbl { base: UNKNOWN, root: None, started: None };
+        let mut object = IRootRaw { vtbl: &raw const table };
+        let raw = &raw mut object;
+        // SAFETY: it counts nothing, and lives longer than the client.
+        let client = unsafe { ComRc::from_raw(raw) }.unwrap();
+        // SAFETY: the object is there.
+        unsafe { raw.write(IRootRaw { vtbl: core::ptr::null() }) };
+        assert_eq!(client.root(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
+        assert_eq!(client.query::<ntcom::IUnknownRaw>().err(), Some(NTSTATUS::DRIVER_INTERNAL_ERROR));
+    }
 
     #[test]
     fn a_missing_slot_and_a_null_operation_are_errors() {

@@ -128,6 +128,22 @@ fn identity_is_one_pointer_from_every_interface() {
     });
 }
 
+/// All operations have one IID, and get_result writes as many bytes as the value has.
+#[test]
+fn an_operation_is_not_found_as_one_with_values_of_another_size() {
+    in_kernel(|| {
+        for operation in
+            [spawn_async_operation(async { 7_u64 }), spawn_async_operation_error(NTSTATUS::CANCELLED)]
+        {
+            let unknown: ComRc<IUnknownRaw> = operation.query().unwrap();
+            assert!(matches!(unknown.query::<AsyncOperationRaw<u8>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert!(matches!(unknown.query::<AsyncOperationRaw<()>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert!(matches!(unknown.query::<AsyncOperationRaw<[u64; 2]>>(), Err(NTSTATUS::NOINTERFACE)));
+            assert_eq!(unknown.query::<AsyncOperationRaw<u64>>().unwrap().result(), operation.result());
+        }
+    });
+}
+
 /// `[C14]`
 #[test]
 fn the_completion_handler_runs_once_early_or_late() {
@@ -151,6 +167,31 @@ fn the_completion_handler_runs_once_early_or_late() {
         // SAFETY: the handler may be called with anything.
         unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
         assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed.0);
+    });
+}
+
+/// `[C15]`: so far.
+#[test]
+fn only_a_timeout_of_zero_is_waited_for() {
+    in_kernel(|| {
+        for ended in [false, true] {
+            let operation =
+                spawn_async_operation(poll_fn(
+                    move |_| if ended { Poll::Ready(1_u8) } else { Poll::Pending },
+                ));
+            let control = operation.control().unwrap();
+            let this = control.as_ptr();
+            // SAFETY: an operation of our own, which lives.
+            let table = unsafe { this.read() }.vtbl;
+            // SAFETY: it has a table.
+            let wait = unsafe { &*table }.wait.unwrap();
+            // SAFETY: as above; the timeout is good.
+            let wait = |timeout: i64| unsafe { wait(this.cast(), &raw const timeout) };
+            assert_eq!(wait(0), if ended { NTSTATUS::SUCCESS } else { NTSTATUS::TIMEOUT });
+            for timeout in [1, -1, 1 << 32, i64::MIN, i64::MAX] {
+                assert_eq!(wait(timeout), NTSTATUS::NOT_SUPPORTED, "{timeout}");
+            }
+        }
     });
 }
 
@@ -206,6 +247,31 @@ mod broken {
     unsafe extern "system" fn pending(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
         NTSTATUS::PENDING
     }
+    unsafe extern "system" fn started(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+        // SAFETY: the client's.
+        unsafe { out.write(AsyncStatus::Started) };
+        NTSTATUS::SUCCESS
+    }
+    unsafe extern "system" fn five(_this: *mut c_void, out: *mut u32) -> NTSTATUS {
+        // SAFETY: the client's.
+        unsafe { out.write(5) };
+        NTSTATUS::SUCCESS
+    }
+    unsafe extern "system" fn canceled(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
+        NTSTATUS::CANCELLED
+    }
+    unsafe extern "system" fn itself(
+        this: *mut c_void,
+        _iid: *const ntcom::GUID,
+        out: *mut *mut c_void,
+    ) -> NTSTATUS {
+        // SAFETY: the client's.
+        unsafe { out.write(this) };
+        NTSTATUS::PENDING
+    }
+    unsafe extern "system" fn not_released(_this: *mut c_void) -> u32 {
+        panic!("an object without AddRef is released");
+    }
     unsafe extern "system" fn timeout(_this: *mut c_void, _out: *mut u32) -> NTSTATUS {
         NTSTATUS::TIMEOUT
     }
@@ -252,6 +318,54 @@ mod broken {
         let odd_success =
             AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(timeout) };
         assert_eq!(object(odd_success).unwrap().result(), Err(BROKEN));
+    }
+
+    /// The operation may end between the client's two calls.
+    #[test]
+    fn an_end_that_comes_between_two_calls_is_no_contradiction() {
+        let ended = |get_result| {
+            let table =
+                AsyncOperationVtbl { base: UNKNOWN, get_status: Some(started), get_result: Some(get_result) };
+            object(table).unwrap().result()
+        };
+        assert_eq!(ended(five), Ok(5));
+        assert_eq!(ended(canceled), Err(NTSTATUS::CANCELLED));
+        assert_eq!(ended(pending), Err(NTSTATUS::PENDING));
+        assert_eq!(ended(timeout), Err(BROKEN));
+    }
+
+    #[test]
+    fn a_query_that_answers_another_success_code_is_broken() {
+        let base = IUnknownVtbl { QueryInterface: Some(itself), ..UNKNOWN };
+        let table = AsyncOperationVtbl { base, get_status: Some(completed), get_result: Some(five) };
+        assert!(matches!(object(table).unwrap().query::<super::IUnknownRaw>(), Err(BROKEN)));
+    }
+
+    #[test]
+    fn nothing_is_called_of_an_object_whose_unknown_is_incomplete() {
+        let base = IUnknownVtbl { AddRef: None, Release: Some(not_released), ..UNKNOWN };
+        let table = AsyncOperationVtbl { base, get_status: Some(completed), get_result: Some(five) };
+        assert_eq!(object(table).unwrap_err(), BROKEN);
+    }
+
+    /// Whose bytes would it be, if the client's memory were not zeroed?
+    #[test]
+    fn a_value_that_was_never_written_is_zeros() {
+        type Large = [u64; 64];
+        unsafe extern "system" fn nothing(_this: *mut c_void, _out: *mut Large) -> NTSTATUS {
+            NTSTATUS::SUCCESS
+        }
+        #[inline(never)]
+        fn dirty_the_stack() {
+            core::hint::black_box([u64::MAX; 1024]);
+        }
+        let table =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(nothing) };
+        let raw = Box::leak(Box::new(AsyncOperationRaw::<Large> { vtbl: Box::leak(Box::new(table)) }));
+        // SAFETY: it counts nothing and lives for ever.
+        let object = unsafe { ComRc::from_raw(raw) }.unwrap();
+        dirty_the_stack();
+        assert_eq!(object.result(), Ok([0; 64]));
     }
 
     #[test]

@@ -112,14 +112,20 @@ impl Model {
     }
 
     pub(super) fn run_handler(&mut self, operation: usize) {
-        let task = &mut self.tasks[operation];
-        task.handled += 1;
-        self.happened(operation, Event::Handled);
+        self.tell_handler(operation);
         let task = &mut self.tasks[operation];
         if task.handler == Some(Handler::Releases) {
             task.others -= 1;
         }
         self.free_if_last(operation);
+    }
+
+    pub(super) fn tell_handler(&mut self, operation: usize) {
+        let task = &mut self.tasks[operation];
+        task.handled += 1;
+        task.told = task.end.map_or(0, End::number);
+        let told = task.told;
+        self.happened(operation, Event::Handled(told));
     }
 
     fn free_if_last(&mut self, operation: usize) {

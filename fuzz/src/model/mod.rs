@@ -35,6 +35,17 @@ enum End {
     Error(u32),
 }
 
+impl End {
+    /// As get_status writes it, and the completion handler is told it.
+    const fn number(self) -> i32 {
+        match self {
+            Self::Completed => 1,
+            Self::Canceled => 2,
+            Self::Error(_) => 3,
+        }
+    }
+}
+
 /// An object with declared methods.
 #[derive(Clone, Copy, Default, Debug)]
 struct Object {
@@ -84,6 +95,8 @@ pub struct Task {
     pub log: u64,
     /// Likewise.
     pub handled: u32,
+    /// Likewise.
+    pub told: i32,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -206,13 +219,8 @@ impl Model {
             }
             Op::GetStatus(out) => {
                 let operation = self.held(step.target)?;
-                let number = match self.tasks[operation].end {
-                    None => 0,
-                    Some(End::Completed) => 1,
-                    Some(End::Canceled) => 2,
-                    Some(End::Error(_)) => 3,
-                };
-                on(operation, written(out, number))
+                let number = self.tasks[operation].end.map_or(0, End::number);
+                on(operation, written(out, number.cast_unsigned()))
             }
             Op::GetResult(out) => {
                 let operation = self.held(step.target)?;
@@ -453,6 +461,7 @@ impl Model {
             drops: 0,
             log: 0,
             handled: 0,
+            told: 0,
         });
         Some(operation)
     }
@@ -482,8 +491,7 @@ impl Model {
         }
         // The constant operation takes any number of handlers [C11].
         if task.immortal {
-            task.handled += 1;
-            self.happened(operation, Event::Handled);
+            self.tell_handler(operation);
             return status(NTSTATUS::SUCCESS);
         }
         if task.handler.is_some() {

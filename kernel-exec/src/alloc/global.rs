@@ -35,6 +35,12 @@ fn pool_size(layout: Layout) -> Option<usize> {
     }
 }
 
+/// Where an over-aligned block begins in the pool's memory: 16..=align bytes from its base, because that is aligned to 16. There is
+/// room for the base pointer before it.
+const fn block_offset(base: usize, align: usize) -> usize {
+    align - (base & (align - 1))
+}
+
 // SAFETY: 1. the pool hands out exclusive memory, and the arithmetic below stays inside what was asked of it;
 // 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
 unsafe impl Allocator for GlobalAllocator {
@@ -45,8 +51,7 @@ unsafe impl Allocator for GlobalAllocator {
         if layout.align() <= POOL_ALIGN {
             return Some(base);
         }
-        // 16..=align bytes, because the base is aligned to 16: room for the base pointer.
-        let offset = layout.align() - (base.addr().get() & (layout.align() - 1));
+        let offset = block_offset(base.addr().get(), layout.align());
         // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
         let block = unsafe { base.add(offset) };
         let slot = block.cast::<NonNull<u8>>();
@@ -75,3 +80,34 @@ unsafe impl Allocator for GlobalAllocator {
 
 // SAFETY: it is.
 unsafe impl NonPaged for GlobalAllocator {}
+
+#[cfg(test)]
+mod tests {
+    use core::alloc::Layout;
+
+    use super::{POOL_ALIGN, block_offset, pool_size};
+
+    /// Wherever the pool's memory begins, which the simulated pool alone does not show.
+    #[test]
+    fn an_over_aligned_block_is_inside_of_what_the_pool_gave() {
+        for align in [32, 64, 256, 4096] {
+            for size in [1, 8, 100, 4096] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                let total = pool_size(layout).unwrap();
+                for base in (0..2 * align).step_by(POOL_ALIGN) {
+                    let offset = block_offset(base, align);
+                    assert_eq!((base + offset) % align, 0, "{layout:?} at {base}");
+                    assert!(offset >= size_of::<usize>(), "{layout:?} at {base}: room for the base");
+                    assert!(offset + size <= total, "{layout:?} at {base}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_pool_is_never_asked_for_nothing() {
+        for align in [1, 16, 64] {
+            assert!(pool_size(Layout::from_size_align(0, align).unwrap()).unwrap() > 0);
+        }
+    }
+}

@@ -1,7 +1,10 @@
 //! Cancellation: the handle that asks, and the questions a body asks about itself.
 
 use super::header::{Polling, TaskPtr};
-use crate::ambient;
+use crate::{
+    ambient,
+    fail::{FailFast, fail_fast},
+};
 
 /// Asks a task to stop. One reference: it keeps the task's block, not the task's driver, and dropping it detaches it
 /// without cancelling `[C9]`.
@@ -138,8 +141,7 @@ pub fn is_cancellation_requested() -> bool {
 
 /// What a `try_finally` asks of the task that is being polled. The poller's side of `[C10]`.
 pub(crate) mod unwind {
-    use super::{TaskPtr, ambient};
-    use crate::fail::{FailFast, fail_fast};
+    use super::{FailFast, TaskPtr, ambient, fail_fast};
 
     /// A main has returned Pending: must it be dropped now? If so, the task unwinds from here on.
     pub(crate) fn begin() -> bool {
@@ -196,8 +198,11 @@ impl TaskPtr {
     /// # Safety
     /// The caller is the poller.
     unsafe fn count_cleanup(self, by: i32) {
-        // A body cannot hold 2^32 futures; below zero would be a cleanup that ended twice, which its own state excludes.
-        let count = |polling: &mut Polling| polling.cleanups = polling.cleanups.wrapping_add_signed(by);
+        // A body cannot hold 2^32 futures; below zero goes a cleanup that another task counted whose block stood here before.
+        let count = |polling: &mut Polling| match polling.cleanups.checked_add_signed(by) {
+            Some(count) => polling.cleanups = count,
+            None => fail_fast(FailFast::Protocol),
+        };
         // SAFETY: this function's contract.
         unsafe { self.polling(count) }
     }
@@ -231,5 +236,33 @@ impl TaskPtr {
             // SAFETY: the poller's own [T2].
             f(unsafe { &mut *polling })
         })
+    }
+}
+
+#[cfg(all(test, kernel = "sim"))]
+mod tests {
+    use core::{future::poll_fn, task::Poll};
+
+    use super::{ambient, unwind};
+    use ntsim::{Config, Schedule, Simulation, Stop};
+
+    #[test]
+    fn a_cleanup_that_the_task_does_not_count_fails_fast() {
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        let run = kernel.run(vec![(
+            0,
+            Box::new(|| {
+                let body = poll_fn(|_| {
+                    let here = ambient::current(|node| node.map(|node| node.task));
+                    here.map_or(Poll::Pending, |task| {
+                        unwind::end_cleanup(task);
+                        Poll::Ready(())
+                    })
+                });
+                assert!(crate::spawn_dpc_task(body).is_ok());
+            }),
+        )]);
+        let Err(Stop::BugCheck(bug)) = run else { panic!("{run:?}") };
+        assert_eq!((bug.code, bug.parameters[0]), (0x139, 5));
     }
 }

@@ -91,15 +91,25 @@ unsafe impl Allocator for Counting {
     }
 }
 
-/// Ready with 7 once this many flags are set. Flags are read Relaxed: only the wake makes them visible.
+/// Ready with 7 once this many flags are set. Flags are read Relaxed: only the wake makes them visible. One that is [`ASKING`] needs one flag,
+/// and nothing but the request to see it.
 struct Body {
     world: Arc<World>,
     needs: usize,
 }
 
+/// See [`Body`].
+const ASKING: usize = usize::MAX;
+
 impl Future for Body {
     type Output = u32;
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<u32> {
+        if self.needs == ASKING {
+            if crate::is_cancellation_requested() {
+                assert_eq!(self.world.flags[0].load(Ordering::Relaxed), 1, "it was set before the request");
+            }
+            return Poll::Pending;
+        }
         let set = self.world.flags.iter().filter(|flag| flag.load(Ordering::Relaxed) == 1).count();
         if set >= self.needs { Poll::Ready(7) } else { Poll::Pending }
     }
@@ -218,6 +228,29 @@ fn loom_cancel_meets_completion() {
             },
             other => panic!("{other:?}"),
         }
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// What was written before a request is seen by whoever sees the request, also in the middle of a poll.
+#[test]
+fn loom_a_request_publishes_what_came_before_it() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let operation = spawn(&world, ASKING);
+        let (canceller, shared) = (operation.again(), Arc::clone(&world));
+        let thread = thread::spawn(move || {
+            shared.flags[0].store(1, Ordering::Relaxed);
+            // SAFETY: this reference.
+            unsafe { canceller.task().cancel() };
+            drop(canceller);
+            drain();
+        });
+        drain();
+        thread.join().unwrap();
+        drain();
+        assert_eq!(operation.status(), Status::Canceled);
         drop(operation);
         check_gone(&world);
     });

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use crate::com::{AbiType, AbiValue, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface};
+use crate::com::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface};
 use ntcom_exec::{NTSTATUS, Status};
 
 /// A value that an operation can yield: `Copy + Send + Sync + 'static`. It is copied to each client that asks, byte by byte, on
@@ -123,6 +123,12 @@ pub struct AsyncOperationRaw<T> {
 // SAFETY: `repr(C)` with the table's pointer first; the IID is the contract's.
 unsafe impl<T> Interface for AsyncOperationRaw<T> {
     const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
+
+    /// get_result writes as many bytes as the object's values have, so these must be a `T`'s.
+    fn __check(found: &ComRc<Self>) -> Result<(), NTSTATUS> {
+        let size = found.control()?.result_size()?;
+        if usize::try_from(size) == Ok(size_of::<T>()) { Ok(()) } else { Err(NTSTATUS::NOINTERFACE) }
+    }
 }
 
 // SAFETY: the table begins with IUnknown's slots.

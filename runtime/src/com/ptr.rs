@@ -81,11 +81,13 @@ impl<I: Interface> ComRc<I> {
         unsafe { table.as_ref() }.copied()
     }
 
-    /// Another interface of the same object `[C1]`.
+    /// Another interface of the same object `[C1]`. All types of operations have one IID: for `AsyncOperationRaw<T>` the object is also asked
+    /// for the size of its values, and one of another size has no such interface.
     ///
     /// # Errors
     /// `STATUS_NOINTERFACE` (also for an object that answers `E_NOINTERFACE`), or what the object answered;
-    /// `STATUS_DRIVER_INTERNAL_ERROR` if it breaks the contract.
+    /// `STATUS_DRIVER_INTERNAL_ERROR` if it breaks the contract, as with a success code other than `STATUS_SUCCESS`; a reference that
+    /// came with that is lost.
     pub fn query<J: Interface>(&self) -> Result<ComRc<J>, NTSTATUS> {
         let slot = self.unknown().and_then(|table| table.QueryInterface);
         let query = slot.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
@@ -95,9 +97,15 @@ impl<I: Interface> ComRc<I> {
         let status = unsafe { query(self.this(), &raw const iid, &raw mut out) };
         match status {
             E_NOINTERFACE => Err(NTSTATUS::NOINTERFACE),
+            NTSTATUS::SUCCESS => {
+                // SAFETY: the object answered with an AddRef'd pointer to this interface.
+                let found = unsafe { ComRc::from_raw(out.cast()) };
+                let found = found.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+                J::__check(&found)?;
+                Ok(found)
+            }
             status if !status.is_success() => Err(status),
-            // SAFETY: the object answered with an AddRef'd pointer to this interface.
-            _ => unsafe { ComRc::from_raw(out.cast()) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR),
+            _ => Err(NTSTATUS::DRIVER_INTERNAL_ERROR),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use super::GUID;
+use super::{ComRc, GUID};
 use crate::NTSTATUS;
 
 /// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
@@ -41,6 +41,15 @@ pub unsafe trait Interface {
     #[must_use]
     fn answers(iid: &GUID) -> bool {
         *iid == Self::IID || *iid == IUnknownRaw::IID
+    }
+
+    /// Whether what an object has answered for this IID is this type: a question for types that share an IID.
+    #[doc(hidden)]
+    fn __check(_found: &ComRc<Self>) -> Result<(), NTSTATUS>
+    where
+        Self: Sized,
+    {
+        Ok(())
     }
 }
 
@@ -150,4 +159,18 @@ pub(crate) unsafe fn answer_query(
     // SAFETY: as above.
     unsafe { out.write_unaligned(interface) };
     NTSTATUS::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible_count;
+
+    /// `[C3]`: a client that sees zero believes that the object is gone.
+    #[test]
+    fn only_zero_is_seen_as_zero() {
+        assert_eq!([0, 1, 7].map(visible_count), [0, 1, 7]);
+        for large in [u32::MAX as usize, 1 << (usize::BITS - 1), usize::MAX] {
+            assert_eq!(visible_count(large), u32::MAX, "{large:#x}");
+        }
+    }
 }

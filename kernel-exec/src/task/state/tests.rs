@@ -28,6 +28,7 @@ fn a_run_takes_the_queues_reference_over() {
 fn an_idle_task_is_queued_by_a_wake_with_a_reference_of_its_own() {
     check(word(0, 1).wake_by_ref(), SCHEDULED, 2, Wake::Schedule);
     check(word(0, 1).wake_by_value(), SCHEDULED, 1, Wake::Schedule);
+    check(word(ABANDONED, 1).wake_by_ref(), ABANDONED | SCHEDULED, 2, Wake::Schedule);
 }
 
 #[test]
@@ -52,6 +53,7 @@ fn a_wake_after_the_end_only_gives_its_reference_up() {
 #[test]
 fn cancel_schedules_an_idle_task_once() {
     check(word(0, 1).request_cancel(), CANCEL | SCHEDULED, 2, Wake::Schedule);
+    check(word(ABANDONED, 1).request_cancel(), ABANDONED | CANCEL | SCHEDULED, 2, Wake::Schedule);
     check(word(CANCEL, 1).request_cancel(), CANCEL, 1, Wake::Nothing);
     check(word(RUNNING, 2).request_cancel(), RUNNING | CANCEL | SCHEDULED, 2, Wake::Nothing);
     check(word(COMPLETED, 1).request_cancel(), COMPLETED, 1, Wake::Nothing);

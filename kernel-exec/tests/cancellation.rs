@@ -1,0 +1,299 @@
+//! The corners of cancellation `[C9]`, `[C10]`, `[C20]`: cleanups that are dropped, abandoned or nested, and requests that come in the
+//! middle of a poll.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use core::{
+    future::{Future, pending, poll_fn},
+    task::{Poll, Waker},
+};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{Either, select};
+use ntcom_exec::{
+    CancelHandle, DpcPort, Fallible, GlobalAllocator, NTSTATUS, Status, Task, TaskTracker, default_tracker,
+    is_cancellation_requested, spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request,
+    try_finally, yield_now,
+};
+use ntsim::{Config, Schedule, Simulation};
+
+fn in_kernel(program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+impl Log {
+    fn add(&self, entry: &'static str) {
+        self.0.lock().unwrap().push(entry);
+    }
+    fn take(&self) -> Vec<&'static str> {
+        core::mem::take(&mut self.0.lock().unwrap())
+    }
+    /// Adds an entry when it is dropped.
+    fn on_drop(&self, entry: &'static str) -> OnDrop {
+        OnDrop(self.clone(), entry)
+    }
+}
+
+struct OnDrop(Log, &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.add(self.1);
+    }
+}
+
+/// Where a body leaves its waker. It is woken, or forgotten, from outside.
+#[derive(Clone, Default)]
+struct Parking(Arc<Mutex<Option<Waker>>>);
+
+impl Parking {
+    /// Pending once, with the waker here.
+    fn park(&self) -> impl Future<Output = ()> + Send + use<> {
+        let parking = self.clone();
+        let mut parked = false;
+        poll_fn(move |context| {
+            if core::mem::replace(&mut parked, true) {
+                return Poll::Ready(());
+            }
+            let old = parking.0.lock().unwrap().replace(context.waker().clone());
+            drop(old);
+            Poll::Pending
+        })
+    }
+    /// Always Pending, with the waker here.
+    fn stay(&self) -> impl Future<Output = ()> + Send + use<> {
+        let parking = self.clone();
+        poll_fn(move |context| {
+            let old = parking.0.lock().unwrap().replace(context.waker().clone());
+            drop(old);
+            Poll::Pending
+        })
+    }
+    fn wake(&self) {
+        let waker = self.0.lock().unwrap().take();
+        waker.unwrap().wake();
+    }
+    fn forget(&self) {
+        let waker = self.0.lock().unwrap().take();
+        drop(waker.unwrap());
+    }
+}
+
+/// A body's own handle, which is there once the spawn has returned.
+#[derive(Clone, Default)]
+struct Own(Arc<Mutex<Option<CancelHandle>>>);
+
+impl Own {
+    fn set(&self, handle: CancelHandle) {
+        *self.0.lock().unwrap() = Some(handle);
+    }
+    fn cancel(&self) {
+        let handle = self.0.lock().unwrap().take().unwrap();
+        handle.cancel();
+    }
+}
+
+/// A cleanup that is dropped is over: it does not keep its body from being cancelled.
+#[test]
+fn a_cleanup_that_loses_a_select_no_longer_keeps_the_body() {
+    in_kernel(|| {
+        let log = Log::default();
+        let whole = log.on_drop("body dropped");
+        let body = async move {
+            let _whole = whole;
+            let cleaning = Box::pin(try_finally(async {}, pending()));
+            assert!(matches!(select(cleaning, Box::pin(yield_now())).await, Either::Right(_)));
+            pending::<()>().await;
+        };
+        let handle = spawn_dpc_task_cancellable(body).unwrap();
+        handle.cancel();
+        assert_eq!(log.take(), ["body dropped"]);
+    });
+}
+
+#[test]
+fn a_body_that_is_abandoned_twice_in_its_cleanup_is_dropped_there() {
+    in_kernel(|| {
+        let (log, parking) = (Log::default(), Parking::default());
+        let (whole, stays) = (log.on_drop("body dropped"), parking.stay());
+        spawn_dpc_task(async move {
+            let _whole = whole;
+            try_finally(async {}, stays).await;
+        })
+        .unwrap();
+        parking.forget();
+        assert_eq!(log.take(), [""; 0], "polled with a request, which a cleanup does not see");
+        parking.forget();
+        assert_eq!(log.take(), ["body dropped"]);
+    });
+}
+
+/// What a body that was abandoned once has done since does not give it another poll.
+#[test]
+fn a_body_that_went_on_after_it_was_abandoned_is_dropped_the_next_time() {
+    in_kernel(|| {
+        let (log, parking) = (Log::default(), Parking::default());
+        let (whole, polled, stays) = (log.on_drop("dropped"), log.clone(), parking.clone());
+        let mut stays = Box::pin(stays.stay());
+        spawn_dpc_task(poll_fn(move |context| {
+            let _whole = &whole;
+            polled.add(if take_cancellation_request() { "takes it" } else { "polled" });
+            stays.as_mut().poll(context)
+        }))
+        .unwrap();
+        parking.forget();
+        assert_eq!(log.take(), ["polled", "takes it"]);
+        parking.wake();
+        assert_eq!(log.take(), ["polled"]);
+        parking.forget();
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+#[test]
+fn main_is_gone_before_its_cleanup_begins_when_it_ends_by_itself() {
+    in_kernel(|| {
+        let log = Log::default();
+        let (guard, cleanup) = (log.on_drop("main dropped"), log.clone());
+        // Not an `async` block, which would drop what it holds when it ends.
+        let main = poll_fn(move |_| {
+            let _held = &guard;
+            Poll::Ready(())
+        });
+        spawn_dpc_task(async move {
+            try_finally(main, async move { cleanup.add("cleanup") }).await;
+        })
+        .unwrap();
+        assert_eq!(log.take(), ["main dropped", "cleanup"]);
+    });
+}
+
+#[test]
+fn a_cleanup_sees_no_cancellation_after_a_cleanup_inside_of_it_either() {
+    in_kernel(|| {
+        let (log, parking) = (Log::default(), Parking::default());
+        let (inside, parks) = (log.clone(), parking.park());
+        let cleanup = async move {
+            parks.await;
+            assert_eq!(try_finally(yield_now(), async {}).await, Some(()), "nor does it unwind in here");
+            let seen = is_cancellation_requested() || take_cancellation_request();
+            inside.add(if seen { "seen" } else { "not seen" });
+        };
+        let handle = spawn_dpc_task_cancellable(async move {
+            assert_eq!(try_finally(async { 1 }, cleanup).await, Some(1));
+        })
+        .unwrap();
+        handle.cancel();
+        parking.wake();
+        assert_eq!(log.take(), ["not seen"]);
+    });
+}
+
+/// The poll that it comes in the middle of does not have to act on it, but sees it.
+#[test]
+fn a_request_is_there_as_soon_as_it_has_been_made() {
+    in_kernel(|| {
+        let (log, parking, own) = (Log::default(), Parking::default(), Own::default());
+        let (seen, parks, asks) = (log.clone(), parking.park(), own.clone());
+        let handle = spawn_dpc_task_cancellable(async move {
+            parks.await;
+            assert!(!is_cancellation_requested());
+            asks.cancel();
+            assert!(is_cancellation_requested());
+            assert!(take_cancellation_request() && !is_cancellation_requested());
+            seen.add("seen");
+        })
+        .unwrap();
+        own.set(handle);
+        parking.wake();
+        assert_eq!(log.take(), ["seen"]);
+    });
+}
+
+/// `[C20]`: how a body ends that fails with `STATUS_CANCELLED`, with a handle and what it waits for.
+fn fails_with_cancelled(
+    took: impl FnOnce() -> bool + Send + 'static,
+    parking: &Parking,
+    own: &Own,
+) -> Status {
+    fn task<F>(body: F) -> (ntcom_exec::TaskPtr, CancelHandle)
+    where
+        F: Future<Output = Result<(), NTSTATUS>> + Send + 'static,
+    {
+        type Of<F> = Task<(), Fallible<F>, GlobalAllocator, DpcPort>;
+        let init = |place: *mut Fallible<F>| {
+            // SAFETY: the place for the body, which is transparent over the future.
+            unsafe { place.cast::<F>().write(body) };
+            Ok(())
+        };
+        // SAFETY: `init` writes the body.
+        let spawned = unsafe { Of::<F>::spawn((), GlobalAllocator, 2, init) }.unwrap();
+        // SAFETY: there are two references.
+        let task = unsafe { Of::<F>::task(spawned.block) };
+        // SAFETY: the second one is the handle's.
+        (task, unsafe { CancelHandle::from_reference(task) })
+    }
+    let parks = (parking.park(), parking.park());
+    let (task, handle) = task(async move {
+        parks.0.await;
+        assert!(took());
+        parks.1.await;
+        Err(NTSTATUS::CANCELLED)
+    });
+    own.set(handle.clone());
+    drop(handle);
+    parking.wake();
+    parking.wake();
+    // SAFETY: the first reference.
+    let status = unsafe { task.status() };
+    own.0.lock().unwrap().take();
+    // SAFETY: as above; it is gone afterwards.
+    unsafe { task.release() };
+    status
+}
+
+#[test]
+fn a_body_that_fails_with_cancelled_is_canceled_if_it_has_ever_seen_a_request() {
+    in_kernel(|| {
+        let (parking, own) = (Parking::default(), Own::default());
+        let asks = own.clone();
+        let takes_its_own = move || {
+            asks.cancel();
+            take_cancellation_request()
+        };
+        assert_eq!(fails_with_cancelled(takes_its_own, &parking, &own), Status::Canceled);
+        assert_eq!(fails_with_cancelled(|| true, &parking, &own), Status::Error, "nobody has asked");
+    });
+}
+
+/// What stands before the task goes with its block.
+#[test]
+fn the_prefix_of_a_block_is_dropped_when_it_is_freed() {
+    in_kernel(|| {
+        type Prefixed =
+            Task<OnDrop, ntcom_exec::Infallible<core::future::Ready<u8>>, GlobalAllocator, DpcPort>;
+        let log = Log::default();
+        let init = |place: *mut ntcom_exec::Infallible<core::future::Ready<u8>>| {
+            // SAFETY: the place for the body, which is transparent over the future.
+            unsafe { place.cast::<core::future::Ready<u8>>().write(core::future::ready(1)) };
+            Ok(())
+        };
+        // SAFETY: `init` writes the body.
+        let spawned = unsafe { Prefixed::spawn(log.on_drop("prefix"), GlobalAllocator, 1, init) }.unwrap();
+        assert_eq!(log.take(), [""; 0]);
+        // SAFETY: the one reference.
+        let task = unsafe { Prefixed::task(spawned.block) };
+        // SAFETY: as above; it has ended.
+        assert_eq!(unsafe { task.stored_status() }, NTSTATUS::SUCCESS);
+        // SAFETY: as above; it is gone afterwards.
+        unsafe { task.release() };
+        assert_eq!(log.take(), ["prefix"]);
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0);
+    });
+}

@@ -1,0 +1,220 @@
+//! Where memory comes from and where it goes: back to the allocator that it came from, with the layout that was asked for, once what was in
+//! it has been dropped where it stood.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use core::{
+    alloc::Layout,
+    future::Future,
+    pin::Pin,
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::{Context, Poll},
+};
+use std::sync::{Arc, Mutex};
+
+use ntcom::{
+    Allocator, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, KBox, NTSTATUS,
+    NonPaged, This,
+    alloc::{from_pin_init, init_with},
+    declare_com_interface,
+};
+use ntsim::{Config, Schedule, Simulation};
+
+fn in_kernel(program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+/// What an allocator has given out, and what has happened.
+#[derive(Default)]
+struct Books {
+    live: Vec<(usize, Layout)>,
+    events: Vec<&'static str>,
+}
+
+/// An allocator that keeps books. It is itself a value that has to be dropped.
+#[derive(Clone)]
+struct Bookkeeper(Arc<Mutex<Books>>);
+
+impl Bookkeeper {
+    fn new() -> (Self, Shared) {
+        let books = Shared::default();
+        (Self(Arc::clone(&books)), books)
+    }
+}
+
+type Shared = Arc<Mutex<Books>>;
+
+fn happened(books: &Shared, event: &'static str) {
+    books.lock().unwrap().events.push(event);
+}
+
+fn events(books: &Shared) -> Vec<&'static str> {
+    core::mem::take(&mut books.lock().unwrap().events)
+}
+
+// SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+unsafe impl Allocator for Bookkeeper {
+    const NON_PAGED: bool = true;
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let memory = GlobalAllocator.allocate(layout)?;
+        self.0.lock().unwrap().live.push((memory.addr().get(), layout));
+        Some(memory)
+    }
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        let mut books = self.0.lock().unwrap();
+        let asked = books.live.iter().position(|block| *block == (memory.addr().get(), layout));
+        let event = match asked {
+            Some(index) => {
+                books.live.swap_remove(index);
+                "freed"
+            }
+            None => "freed as what was never given out",
+        };
+        books.events.push(event);
+        // SAFETY: the caller keeps the same promise.
+        unsafe { GlobalAllocator.free(memory, layout) }
+    }
+}
+// SAFETY: it is.
+unsafe impl NonPaged for Bookkeeper {}
+
+impl Drop for Bookkeeper {
+    fn drop(&mut self) {
+        happened(&self.0, "allocator dropped");
+    }
+}
+
+/// A value that wants to stay where it is, over-aligned.
+#[repr(align(64))]
+struct Value {
+    books: Shared,
+    /// Where it was last seen.
+    at: AtomicUsize,
+}
+
+impl Value {
+    fn new(books: &Shared) -> Self {
+        Self { books: Arc::clone(books), at: AtomicUsize::new(0) }
+    }
+    fn look(&self) -> usize {
+        let at = core::ptr::from_ref(self).addr();
+        self.at.store(at, SeqCst);
+        at
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        let at = self.at.load(SeqCst);
+        let moved = at != 0 && at != core::ptr::from_ref(self).addr();
+        happened(&self.books, if moved { "value dropped elsewhere" } else { "value dropped" });
+    }
+}
+
+impl Future for Value {
+    type Output = u8;
+    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<u8> {
+        assert_eq!(self.look() % 64, 0);
+        Poll::Ready(1)
+    }
+}
+
+declare_com_interface! {
+    /// Tells where it is.
+    trait IPlace: IUnknown {
+        const IID: GUID = GUID::from_u128(0xa110_c001);
+        /// Its address.
+        fn place(&self) -> usize;
+    }
+}
+
+impl IPlace for Value {
+    fn place(&self) -> usize {
+        self.look()
+    }
+}
+
+const IN_ORDER: [&str; 3] = ["value dropped", "freed", "allocator dropped"];
+
+#[test]
+fn a_box_drops_its_value_frees_its_memory_and_drops_its_allocator() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let boxed = KBox::new_in(Value::new(&books), allocator).unwrap();
+        assert_eq!(boxed.look() % 64, 0);
+        assert_eq!(events(&books), [""; 0]);
+        drop(boxed);
+        assert_eq!(events(&books), IN_ORDER);
+    });
+}
+
+#[test]
+fn a_box_for_nothing_is_a_box() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        drop(KBox::new_in((), allocator).unwrap());
+        assert_eq!(events(&books), ["freed", "allocator dropped"]);
+        assert!(KBox::new(()).is_ok());
+    });
+}
+
+#[test]
+fn an_object_drops_its_value_frees_its_memory_and_drops_its_allocator() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let object = ComObject::<_, IPlaceRaw, _>::new_in(Value::new(&books), allocator).unwrap();
+        assert_eq!(object.place().unwrap() % 64, 0);
+        let this = NonNull::new(object.as_ptr()).unwrap();
+        // SAFETY: an object of that type, which `object` refers to.
+        let this = unsafe { This::<Value>::from_interface(this.cast()) };
+        drop(object);
+        let again = this.clone();
+        drop(this);
+        assert_eq!(again.look() % 64, 0);
+        assert_eq!(events(&books), [""; 0], "one of the two is left");
+        drop(again);
+        assert_eq!(events(&books), IN_ORDER);
+    });
+}
+
+#[test]
+fn an_operation_drops_its_body_at_its_end_and_the_rest_with_the_last_reference() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let body = Value::new(&books);
+        let raw = AsyncOperationTask::<u8, Value, _>::spawn_raw(allocator, init_with(|| Ok(body)));
+        // SAFETY: the pointer owns a reference.
+        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
+        assert_eq!(operation.result(), Ok(1));
+        assert_eq!(events(&books), ["value dropped"]);
+        drop(operation);
+        assert_eq!(events(&books), ["freed", "allocator dropped"]);
+    });
+}
+
+/// What nothing was built in is given back, too.
+#[test]
+fn a_failing_initialiser_leaves_no_memory_behind() {
+    const DENIED: NTSTATUS = NTSTATUS::from_u32(0xC000_0022);
+    const GIVEN_BACK: [&str; 2] = ["freed", "allocator dropped"];
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let refused = KBox::<Value, _>::init_in(allocator, init_with(|| Err(DENIED)));
+        assert_eq!(refused.err(), Some(DENIED));
+        assert_eq!(events(&books), GIVEN_BACK);
+
+        let (allocator, books) = Bookkeeper::new();
+        let fails =
+            pin_init::init_from_closure(|place: pin_init::PinUninit<'_, Value>| Err(place.init_err(DENIED)));
+        let refused = KBox::<Value, _>::init_in(allocator, from_pin_init::<_, NTSTATUS>(fails));
+        assert_eq!(refused.err(), Some(DENIED));
+        assert_eq!(events(&books), GIVEN_BACK);
+
+        let (allocator, books) = Bookkeeper::new();
+        let refused = ComObject::<Value, IPlaceRaw, _>::init_in(allocator, init_with(|| Err(DENIED)));
+        assert_eq!(refused.err(), Some(DENIED));
+        assert_eq!(events(&books), GIVEN_BACK);
+    });
+}
