@@ -13,7 +13,7 @@ use ntcom_exec::{
     spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{
-    ddi,
+    Config, Exploration, Limits, ddi, explore,
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -240,5 +240,29 @@ fn a_driver_is_unloaded_right_after_the_drain() {
             late.into_iter().for_each(Thread::join);
         };
         kernel.unload_with(0, program(driver)).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+/// Every schedule with at most two preemptions: a thread, on whichever processor, has a task sleep, and the driver is unloaded, with
+/// the task cancelled or left to its end.
+#[test]
+fn a_driver_is_unloaded_under_every_schedule_with_two_preemptions() {
+    for cancels in [false, true] {
+        let limits = Limits { preemptions: Some(2), ..Limits::default() };
+        let explored = explore(Config { processors: 2, ..Config::default() }, limits, |kernel| {
+            let driver = move || {
+                let body = async { sleep(Duration::from_millis(1)).await.unwrap_or_default() };
+                Thread::spawn(|| spawn_dpc_task(body).unwrap()).join();
+                default_tracker(TaskTracker::close);
+                if cancels {
+                    default_tracker(TaskTracker::cancel_all);
+                }
+                drain();
+            };
+            kernel.unload_with(0, program(driver))
+        });
+        let Exploration { runs, complete, finding, .. } = explored;
+        assert!(finding.is_none(), "{:?}", finding.map(|finding| finding.stop.to_string()));
+        assert!(complete && runs > 500, "{runs} runs");
     }
 }
