@@ -138,7 +138,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::HandleCancel(index) => {
             let (operation, handle) = world.take_handle(index)?;
-            world.slot(operation).body.asked.set(true);
+            world.slot(operation).body.ask();
             handle.cancel();
             world.put_handle(operation, handle);
             on(operation, NOTHING)

@@ -170,6 +170,44 @@ fn the_completion_handler_runs_once_early_or_late() {
     });
 }
 
+/// `[C14]`: a handler may release the reference through which it was set, the last one, also inside set_completed.
+#[test]
+fn a_handler_may_release_the_reference_that_it_was_set_through() {
+    static RUNS: AtomicI32 = AtomicI32::new(0);
+    unsafe extern "system" fn releases(context: *mut c_void, _status: AsyncStatus) {
+        RUNS.fetch_add(1, SeqCst);
+        // SAFETY: the pointer owns a reference.
+        drop(unsafe { ComRc::<AsyncControlRaw>::from_raw(context.cast()) });
+    }
+    /// The one reference to the operation.
+    fn set(control: ComRc<AsyncControlRaw>) -> NTSTATUS {
+        let this = control.into_raw();
+        // SAFETY: an operation of our own, which lives.
+        let table = unsafe { this.read() }.vtbl;
+        // SAFETY: it has a table.
+        let set_completed = unsafe { &*table }.set_completed.unwrap();
+        // SAFETY: the reference, which is the handler's from here on.
+        unsafe { set_completed(this.cast(), Some(releases), this.cast()) }
+    }
+    in_kernel(|| {
+        let ended = spawn_async_operation(async { 1_u8 });
+        let control = ended.control().unwrap();
+        drop(ended);
+        assert_eq!(set(control), NTSTATUS::SUCCESS);
+        assert_eq!(RUNS.load(SeqCst), 1);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+
+        let (started, handle) = spawn_async_operation_cancellable(pending::<u8>());
+        let control = started.control().unwrap();
+        drop(started);
+        assert_eq!(set(control), NTSTATUS::SUCCESS);
+        handle.cancel();
+        assert_eq!(RUNS.load(SeqCst), 2);
+        drop(handle);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
 /// `[C15]`: so far.
 #[test]
 fn only_a_timeout_of_zero_is_waited_for() {
