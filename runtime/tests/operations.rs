@@ -105,6 +105,15 @@ fn without_memory_there_is_the_constant_operation() {
         let unknown: ComRc<IUnknownRaw> = control.query().unwrap();
         assert_eq!(unknown.as_ptr().cast(), operation.as_ptr());
         assert!(matches!(operation.query::<Nobodys>(), Err(NTSTATUS::NOINTERFACE)));
+        static TOLD: AtomicI32 = AtomicI32::new(0);
+        unsafe extern "system" fn handler(_context: *mut c_void, status: AsyncStatus) {
+            TOLD.fetch_add(status.0, SeqCst);
+        }
+        for _ in 0..2 {
+            // SAFETY: the handler may be called with anything.
+            unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
+        }
+        assert_eq!(TOLD.load(SeqCst), 2 * AsyncStatus::Error.0, "each is told at once");
     });
 }
 
