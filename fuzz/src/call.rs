@@ -286,7 +286,7 @@ pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
 /// `cancel`.
 pub fn cancel(world: &World, operation: usize) -> Answer {
     let (this, table) = control_table(world, operation);
-    world.slot(operation).body.asked.set(true);
+    world.slot(operation).body.ask();
     marked(MarkKind::Cancel, operation, "");
     // SAFETY: the caller has a reference.
     let status = unsafe { slot(table.cancel, "cancel")(this) };

@@ -160,7 +160,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
         }
         Op::HandleCancel(index) => {
             let (operation, handle) = world.take_handle(index)?;
-            world.slot(operation).body.asked.set(true);
+            world.slot(operation).body.ask();
             marked(MarkKind::Cancel, operation, "by its handle");
             handle.cancel();
             world.put_handle(operation, handle);

@@ -189,6 +189,10 @@ fn nothing_is_lost(world: &World) {
         if body.asked.get() {
             fail("C10", operation, "cancel was asked for, and it was not polled with the request set".into());
         }
+        // It has been polled with a request set, and has neither taken it, nor unwound, nor been dropped: it did not see it.
+        if body.ever_asked.get() && !body.took.get() {
+            fail("C10", operation, "cancel was asked for, and no request has reached it".into());
+        }
         if held && call::get_status(world, operation, Out::Given).out != OutValue::Number(0) {
             fail("C8", operation, "it has ended, and its body has not been dropped".into());
         }

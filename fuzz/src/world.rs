@@ -52,6 +52,8 @@ pub struct BodyRecord {
     pub kept: Cell<Option<Waker>>,
     /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
     pub asked: Cell<bool>,
+    /// Somebody has ever asked for its cancellation.
+    pub ever_asked: Cell<bool>,
     /// It has taken a request.
     pub took: Cell<bool>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
@@ -214,10 +216,19 @@ impl Slot {
                 object: Cell::new(None),
                 kept: Cell::new(None),
                 asked: Cell::new(false),
+                ever_asked: Cell::new(false),
                 took: Cell::new(false),
                 parts: Cell::new(0),
             },
         }
+    }
+}
+
+impl BodyRecord {
+    /// Somebody is about to ask for its cancellation.
+    pub fn ask(&self) {
+        self.asked.set(true);
+        self.ever_asked.set(true);
     }
 }
 
@@ -267,6 +278,7 @@ impl World {
             body.object.set(None);
             leak(body.kept.take());
             body.asked.set(false);
+            body.ever_asked.set(false);
             body.took.set(false);
             body.parts.set(0);
         }

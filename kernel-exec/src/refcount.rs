@@ -98,42 +98,5 @@ mod tests {
     }
 }
 
-/// What a client did with an object has been done before the last release destroys it.
 #[cfg(all(test, loom))]
-mod loom_tests {
-    use super::ReferenceCount;
-    use loom::{cell::UnsafeCell, thread};
-    use std::sync::Arc;
-
-    struct Object {
-        count: ReferenceCount,
-        value: UnsafeCell<u32>,
-    }
-    // SAFETY: two threads use it, one after the other if the count is right: loom looks.
-    unsafe impl Sync for Object {}
-    // SAFETY: as above.
-    unsafe impl Send for Object {}
-
-    fn release(object: &Object) {
-        object.value.with(|value| {
-            // SAFETY: this reference.
-            assert_eq!(unsafe { *value }, 1);
-        });
-        if object.count.remove() == 0 {
-            // SAFETY: the last reference.
-            object.value.with_mut(|value| unsafe { *value = 0 });
-        }
-    }
-
-    #[test]
-    fn loom_the_last_release_comes_after_every_use() {
-        loom::model(|| {
-            let object = Arc::new(Object { count: ReferenceCount::one(), value: UnsafeCell::new(1) });
-            object.count.add();
-            let other = Arc::clone(&object);
-            let thread = thread::spawn(move || release(&other));
-            release(&object);
-            thread.join().unwrap();
-        });
-    }
-}
+mod loom_tests;

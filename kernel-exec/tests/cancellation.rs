@@ -216,6 +216,37 @@ fn a_request_is_there_as_soon_as_it_has_been_made() {
     });
 }
 
+/// Each request is shown by a poll that begins with it, also one that comes in the middle of the poll after the last one was taken.
+#[test]
+fn a_request_in_the_poll_after_one_was_taken_gets_a_poll_of_its_own() {
+    in_kernel(|| {
+        let (log, parking, own) = (Log::default(), Parking::default(), Own::default());
+        let (seen, asks, stays) = (log.clone(), own.clone(), parking.clone());
+        let (mut polls, mut stays) = (0, Box::pin(stays.stay()));
+        let body = poll_fn(move |context| {
+            polls += 1;
+            match polls {
+                2 => {
+                    assert!(take_cancellation_request());
+                    context.waker().wake_by_ref();
+                }
+                3 => asks.cancel(),
+                4 => {
+                    seen.add(if is_cancellation_requested() { "seen" } else { "not seen" });
+                    return Poll::Ready(());
+                }
+                _ => {}
+            }
+            stays.as_mut().poll(context)
+        });
+        let handle = spawn_dpc_task_cancellable(body).unwrap();
+        own.set(handle.clone());
+        handle.cancel();
+        assert_eq!(log.take(), ["seen"]);
+        parking.forget();
+    });
+}
+
 /// `[C20]`: how a body ends that fails with `STATUS_CANCELLED`, with a handle and what it waits for.
 fn fails_with_cancelled(
     took: impl FnOnce() -> bool + Send + 'static,

@@ -105,6 +105,15 @@ fn without_memory_there_is_the_constant_operation() {
         let unknown: ComRc<IUnknownRaw> = control.query().unwrap();
         assert_eq!(unknown.as_ptr().cast(), operation.as_ptr());
         assert!(matches!(operation.query::<Nobodys>(), Err(NTSTATUS::NOINTERFACE)));
+        static TOLD: AtomicI32 = AtomicI32::new(0);
+        unsafe extern "system" fn handler(_context: *mut c_void, status: AsyncStatus) {
+            TOLD.fetch_add(status.0, SeqCst);
+        }
+        for _ in 0..2 {
+            // SAFETY: the handler may be called with anything.
+            unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
+        }
+        assert_eq!(TOLD.load(SeqCst), 2 * AsyncStatus::Error.0, "each is told at once");
     });
 }
 
@@ -167,6 +176,44 @@ fn the_completion_handler_runs_once_early_or_late() {
         // SAFETY: the handler may be called with anything.
         unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
         assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed.0);
+    });
+}
+
+/// `[C14]`: a handler may release the reference through which it was set, the last one, also inside set_completed.
+#[test]
+fn a_handler_may_release_the_reference_that_it_was_set_through() {
+    static RUNS: AtomicI32 = AtomicI32::new(0);
+    unsafe extern "system" fn releases(context: *mut c_void, _status: AsyncStatus) {
+        RUNS.fetch_add(1, SeqCst);
+        // SAFETY: the pointer owns a reference.
+        drop(unsafe { ComRc::<AsyncControlRaw>::from_raw(context.cast()) });
+    }
+    /// The one reference to the operation.
+    fn set(control: ComRc<AsyncControlRaw>) -> NTSTATUS {
+        let this = control.into_raw();
+        // SAFETY: an operation of our own, which lives.
+        let table = unsafe { this.read() }.vtbl;
+        // SAFETY: it has a table.
+        let set_completed = unsafe { &*table }.set_completed.unwrap();
+        // SAFETY: the reference, which is the handler's from here on.
+        unsafe { set_completed(this.cast(), Some(releases), this.cast()) }
+    }
+    in_kernel(|| {
+        let ended = spawn_async_operation(async { 1_u8 });
+        let control = ended.control().unwrap();
+        drop(ended);
+        assert_eq!(set(control), NTSTATUS::SUCCESS);
+        assert_eq!(RUNS.load(SeqCst), 1);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+
+        let (started, handle) = spawn_async_operation_cancellable(pending::<u8>());
+        let control = started.control().unwrap();
+        drop(started);
+        assert_eq!(set(control), NTSTATUS::SUCCESS);
+        handle.cancel();
+        assert_eq!(RUNS.load(SeqCst), 2);
+        drop(handle);
+        assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }
 
