@@ -7,10 +7,15 @@ use core::{
     future::poll_fn,
     task::{Poll, Waker},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use ntcom_exec::{spawn_dpc_task, spawn_dpc_task_cancellable};
+use ntcom_exec::{CancelHandle, spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request};
 use ntsim::{Config, Program, Schedule, Simulation};
+
+const POINTS: usize = 64;
 
 /// Processor 0 runs for so many preemption points, processor 1 for so many, and then each to its end.
 fn switches(first: usize, second: usize) -> Schedule {
@@ -24,7 +29,6 @@ fn switches(first: usize, second: usize) -> Schedule {
 
 /// A kernel of two processors, used again for each schedule.
 fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
-    const POINTS: usize = 64;
     let config = || Config { processors: 2, ..Config::default() };
     let mut kernel = Simulation::new(config(), Schedule::round_robin());
     for (first, second) in (0..POINTS).flat_map(|first| (0..POINTS).map(move |second| (first, second))) {
@@ -115,5 +119,47 @@ fn a_cancel_and_a_release_meet_the_end_of_a_poll() {
                 wake(&place);
             }),
         )
+    });
+}
+
+/// A body that looks for a request sees it, whenever it comes `[C9]`.
+#[test]
+fn a_request_meets_the_look_for_one() {
+    let sightings = Arc::new(AtomicUsize::new(0));
+    everywhere(|| {
+        let (handle, place) = (Arc::default(), Arc::<Mutex<Option<Waker>>>::default());
+        let (leaves, last, sees, seen) =
+            (Arc::clone(&place), Arc::clone(&place), Arc::clone(&sightings), Arc::clone(&sightings));
+        let body = poll_fn(move |context| {
+            if take_cancellation_request() {
+                sees.fetch_add(1, Ordering::Relaxed);
+                return Poll::Ready(());
+            }
+            let waker = context.waker().clone();
+            *leaves.lock().unwrap() = Some(waker);
+            Poll::Pending
+        });
+        let before = sightings.load(Ordering::Relaxed);
+        let (spawned, cancels) = (Arc::<Mutex<Option<CancelHandle>>>::clone(&handle), handle);
+        let cancel = move || {
+            let handle = cancels.lock().unwrap().take();
+            if let Some(handle) = handle {
+                handle.cancel();
+            }
+        };
+        let otherwise = cancel.clone();
+        let spawn = move || {
+            let handle = spawn_dpc_task_cancellable(body).unwrap();
+            *spawned.lock().unwrap() = Some(handle);
+            // Polls that look, beside the request.
+            wake(&place);
+            wake(&place);
+        };
+        let end = move || {
+            otherwise();
+            drop(take(&last));
+            assert_eq!(seen.load(Ordering::Relaxed), before + 1, "the body has seen the request");
+        };
+        (Box::new(spawn), Box::new(cancel), Box::new(end))
     });
 }
