@@ -5,12 +5,10 @@
 
 use core::{
     future::poll_fn,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Poll, Waker},
 };
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use ntcom_exec::{CancelHandle, spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request};
 use ntsim::{Config, Program, Schedule, Simulation};
