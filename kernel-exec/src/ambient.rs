@@ -114,6 +114,17 @@ mod tests {
         });
     }
 
+    /// There a thread may change processors, and be preempted by a poll.
+    #[test]
+    fn below_dispatch_level_there_is_no_slot() {
+        let slot = || crate::sync::with_processor_slot(|slot| slot.is_some());
+        let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+        let run = kernel.run(vec![(0, Box::new(move || assert!(!slot())))]);
+        assert!(run.is_ok(), "{run:?}");
+        drop(kernel);
+        at_dispatch_level(move || assert!(slot()));
+    }
+
     #[test]
     fn a_cleanup_inside_of_a_cleanup_does_not_end_the_outer_one() {
         let is_masked = || current(|node| node.is_some_and(super::Node::is_masked));
