@@ -134,6 +134,34 @@ fn a_body_that_is_abandoned_twice_in_its_cleanup_is_dropped_there() {
     });
 }
 
+/// The same of a cleanup that unwinding has begun, and of one that has kept no waker at all.
+#[test]
+fn an_unwinding_body_that_is_abandoned_in_its_cleanup_is_dropped_there() {
+    in_kernel(|| {
+        let (log, parking) = (Log::default(), Parking::default());
+        let (whole, stays) = (log.on_drop("body dropped"), parking.stay());
+        let handle = spawn_dpc_task_cancellable(async move {
+            let _whole = whole;
+            try_finally(pending::<()>(), stays).await;
+        })
+        .unwrap();
+        handle.cancel();
+        drop(handle);
+        parking.forget();
+        assert_eq!(log.take(), [""; 0]);
+        parking.forget();
+        assert_eq!(log.take(), ["body dropped"]);
+
+        let whole = log.on_drop("body dropped");
+        spawn_dpc_task(async move {
+            let _whole = whole;
+            try_finally(pending::<()>(), pending()).await;
+        })
+        .unwrap();
+        assert_eq!(log.take(), ["body dropped"], "nobody can wake main, nor then the cleanup");
+    });
+}
+
 /// What a body that was abandoned once has done since does not give it another poll.
 #[test]
 fn a_body_that_went_on_after_it_was_abandoned_is_dropped_the_next_time() {
@@ -247,12 +275,8 @@ fn a_request_in_the_poll_after_one_was_taken_gets_a_poll_of_its_own() {
     });
 }
 
-/// `[C20]`: how a body ends that fails with `STATUS_CANCELLED`, with a handle and what it waits for.
-fn fails_with_cancelled(
-    took: impl FnOnce() -> bool + Send + 'static,
-    parking: &Parking,
-    own: &Own,
-) -> Status {
+/// `[C20]`: how a body ends that fails with `STATUS_CANCELLED`: in the poll that has done this, or in the next one.
+fn fails_with_cancelled(after: impl FnOnce() + Send + 'static, at_once: bool, own: &Own) -> Status {
     fn task<F>(body: F) -> (ntcom_exec::TaskPtr, CancelHandle)
     where
         F: Future<Output = Result<(), NTSTATUS>> + Send + 'static,
@@ -270,17 +294,22 @@ fn fails_with_cancelled(
         // SAFETY: the second one is the handle's.
         (task, unsafe { CancelHandle::from_reference(task) })
     }
+    let parking = Parking::default();
     let parks = (parking.park(), parking.park());
     let (task, handle) = task(async move {
         parks.0.await;
-        assert!(took());
-        parks.1.await;
+        after();
+        if !at_once {
+            parks.1.await;
+        }
         Err(NTSTATUS::CANCELLED)
     });
     own.set(handle.clone());
     drop(handle);
     parking.wake();
-    parking.wake();
+    if !at_once {
+        parking.wake();
+    }
     // SAFETY: the first reference.
     let status = unsafe { task.status() };
     own.0.lock().unwrap().take();
@@ -292,14 +321,21 @@ fn fails_with_cancelled(
 #[test]
 fn a_body_that_fails_with_cancelled_is_canceled_if_it_has_ever_seen_a_request() {
     in_kernel(|| {
-        let (parking, own) = (Parking::default(), Own::default());
+        let own = Own::default();
         let asks = own.clone();
         let takes_its_own = move || {
             asks.cancel();
-            take_cancellation_request()
+            assert!(take_cancellation_request());
         };
-        assert_eq!(fails_with_cancelled(takes_its_own, &parking, &own), Status::Canceled);
-        assert_eq!(fails_with_cancelled(|| true, &parking, &own), Status::Error, "nobody has asked");
+        assert_eq!(fails_with_cancelled(takes_its_own, false, &own), Status::Canceled);
+        let asks = own.clone();
+        assert_eq!(
+            fails_with_cancelled(move || asks.cancel(), true, &own),
+            Status::Canceled,
+            "one is pending"
+        );
+        let looks = || assert!(!take_cancellation_request() && !is_cancellation_requested());
+        assert_eq!(fails_with_cancelled(looks, false, &own), Status::Error, "nobody has asked");
     });
 }
 

@@ -137,6 +137,22 @@ fn identity_is_one_pointer_from_every_interface() {
     });
 }
 
+/// `[C11]`, `[C18]`
+#[test]
+fn a_driver_that_goes_away_makes_operations_that_have_failed() {
+    in_kernel(|| {
+        ntcom_exec::default_tracker(ntcom_exec::TaskTracker::close);
+        let (operation, handle) = spawn_async_operation_cancellable(async { 1_u8 });
+        assert_eq!(operation.status(), Ok(AsyncStatus::Error));
+        assert_eq!(operation.result(), Err(NTSTATUS::DELETE_PENDING));
+        handle.cancel();
+        drop(operation);
+        assert_eq!(ntsim::counters().live_blocks, 1, "the handle's");
+        drop(handle);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
 /// All operations have one IID, and get_result writes as many bytes as the value has.
 #[test]
 fn an_operation_is_not_found_as_one_with_values_of_another_size() {

@@ -163,7 +163,18 @@ pub(crate) unsafe fn answer_query(
 
 #[cfg(test)]
 mod tests {
-    use super::visible_count;
+    use super::{GUID, IUnknownRaw, Interface, visible_count};
+
+    #[test]
+    fn every_interface_answers_for_itself_and_for_unknown() {
+        struct Clock;
+        // SAFETY: there is no object of it.
+        unsafe impl Interface for Clock {
+            const IID: GUID = GUID::from_u128(1);
+        }
+        assert!(Clock::answers(&Clock::IID) && Clock::answers(&IUnknownRaw::IID));
+        assert!(!Clock::answers(&GUID::from_u128(1 << 127 | 1)));
+    }
 
     /// `[C3]`: a client that sees zero believes that the object is gone.
     #[test]
