@@ -187,6 +187,9 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
     if captured.output.contains("could not compile") {
         bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
     }
+    if captured.output.contains("no test target named") {
+        bail!("the judge of {} is not there:\n{}", bug.name, captured.output);
+    }
     Ok(Some(clue(&captured.output)))
 }
 
