@@ -3,50 +3,21 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
+
 use core::{
     future::{Future, pending, poll_fn},
     task::{Poll, Waker},
 };
 use std::sync::{Arc, Mutex};
 
+use common::{Log, OnDrop, in_kernel};
 use futures_util::future::{Either, select};
 use ntcom_exec::{
     CancelHandle, DpcPort, Fallible, GlobalAllocator, NTSTATUS, Status, Task, TaskTracker, default_tracker,
     is_cancellation_requested, spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request,
     try_finally, yield_now,
 };
-use ntsim::{Config, Schedule, Simulation};
-
-fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
-    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
-}
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<&'static str>>>);
-
-impl Log {
-    fn add(&self, entry: &'static str) {
-        self.0.lock().unwrap().push(entry);
-    }
-    fn take(&self) -> Vec<&'static str> {
-        core::mem::take(&mut self.0.lock().unwrap())
-    }
-    /// Adds an entry when it is dropped.
-    fn on_drop(&self, entry: &'static str) -> OnDrop {
-        OnDrop(self.clone(), entry)
-    }
-}
-
-struct OnDrop(Log, &'static str);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.add(self.1);
-    }
-}
 
 /// Where a body leaves its waker. It is woken, or forgotten, from outside.
 #[derive(Clone, Default)]

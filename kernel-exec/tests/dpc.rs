@@ -2,6 +2,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
+
 use core::{
     future::{Future, pending, poll_fn},
     pin::Pin,
@@ -10,75 +12,13 @@ use core::{
 };
 use std::sync::{Arc, Mutex};
 
+use common::{Event, Log, in_kernel};
 use futures_util::future::{join, select};
 use ntcom_exec::{
     CancelHandle, DEFAULT_POLL_BUDGET, NTSTATUS, TaskTracker, default_tracker, is_cancellation_requested,
     on_cancel, spawn_dpc_task, spawn_dpc_task_cancellable, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation};
-
-fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
-    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
-}
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<&'static str>>>);
-
-impl Log {
-    fn add(&self, entry: &'static str) {
-        self.0.lock().unwrap().push(entry);
-    }
-    fn take(&self) -> Vec<&'static str> {
-        core::mem::take(&mut self.0.lock().unwrap())
-    }
-    async fn entry(self, entry: &'static str) {
-        self.add(entry);
-    }
-    /// Adds an entry when it is dropped.
-    fn on_drop(&self, entry: &'static str) -> impl Drop + Send + use<> {
-        struct OnDrop(Log, &'static str);
-        impl Drop for OnDrop {
-            fn drop(&mut self) {
-                self.0.add(self.1);
-            }
-        }
-        OnDrop(self.clone(), entry)
-    }
-}
-
-/// An event that a body waits for.
-#[derive(Clone, Default)]
-struct Event(Arc<(AtomicBool, Mutex<Option<Waker>>)>);
-
-impl Event {
-    fn set(&self) {
-        self.0.0.store(true, SeqCst);
-        let waker = self.0.1.lock().unwrap().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-    fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
-        let event = self.clone();
-        poll_fn(move |context| {
-            if event.0.0.load(SeqCst) {
-                return Poll::Ready(());
-            }
-            let waker = context.waker().clone();
-            let old = event.0.1.lock().unwrap().replace(waker);
-            drop(old);
-            Poll::Pending
-        })
-    }
-    /// Forgets the waker.
-    fn disconnect(&self) {
-        let waker = self.0.1.lock().unwrap().take();
-        drop(waker);
-    }
-}
 
 fn cancellable(body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
     spawn_dpc_task_cancellable(body).unwrap()
@@ -375,7 +315,7 @@ fn a_body_that_nobody_can_wake_is_cancelled_and_cleans_up() {
         })
         .unwrap();
         assert_eq!(log.take(), [""; 0]);
-        event.disconnect();
+        drop(event.take_waker());
         assert_eq!(log.take(), ["cleanup"]);
     });
 }
@@ -395,9 +335,9 @@ fn a_body_that_is_abandoned_a_second_time_is_dropped_unpolled() {
         }))
         .unwrap();
         assert_eq!(log.take(), ["polled"]);
-        event.disconnect();
+        drop(event.take_waker());
         assert_eq!(log.take(), ["takes it"]);
-        event.disconnect();
+        drop(event.take_waker());
         assert_eq!(log.take(), ["dropped"]);
     });
 }
@@ -512,7 +452,7 @@ fn wake_cancel_and_release_from_two_processors() {
         assert!(run.is_ok(), "seed {seed}: {:?}", run.err().map(|stop| stop.to_string()));
         assert_eq!(log.take(), ["cleanup", "end"], "seed {seed}");
         // A wake that came between the body's look and its registration has left the waker there.
-        kernel.run(vec![(0, Box::new(move || event.disconnect()))]).unwrap();
+        kernel.run(vec![(0, Box::new(move || drop(event.take_waker())))]).unwrap();
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

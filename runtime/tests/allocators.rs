@@ -2,6 +2,8 @@
 //! it has been dropped where it stood.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
+
 use core::{
     alloc::Layout,
     future::Future,
@@ -12,19 +14,13 @@ use core::{
 };
 use std::sync::{Arc, Mutex};
 
+use common::in_kernel;
 use ntcom::{
-    Allocator, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, KBox, NTSTATUS,
-    NonPaged, This,
+    Allocator, AsyncBody, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox,
+    InitBoxTrait, KBox, NTSTATUS, NonPaged, This,
     alloc::{from_pin_init, init_with},
-    declare_com_interface,
+    declare_com_interface, pin_init,
 };
-use ntsim::{Config, Schedule, Simulation};
-
-fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
-    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
-}
 
 /// What an allocator has given out, and what has happened.
 #[derive(Default)]
@@ -216,5 +212,52 @@ fn a_failing_initialiser_leaves_no_memory_behind() {
         let refused = ComObject::<Value, IPlaceRaw, _>::init_in(allocator, init_with(|| Err(DENIED)));
         assert_eq!(refused.err(), Some(DENIED));
         assert_eq!(events(&books), GIVEN_BACK);
+    });
+}
+
+declare_com_interface! {
+    /// Async methods of each form, and one whose body is never built.
+    trait IOwner: IUnknown {
+        const IID: GUID = GUID::from_u128(0xa110_c002);
+        async fn named(&self) -> u64;
+        #[opaque]
+        async fn opaque(&self) -> u8;
+        async fn fails(&self) -> u64;
+    }
+}
+
+struct Owner(Bookkeeper);
+
+// SAFETY: the bodies touch nothing.
+unsafe impl IOwner for Owner {
+    type Allocator = Bookkeeper;
+    type NamedFuture = core::future::Ready<u64>;
+    type FailsFuture = core::future::Pending<u64>;
+    fn named(&self) -> impl InitBoxTrait<Self::NamedFuture, Bookkeeper, NTSTATUS> {
+        InitBox::new(self.0.clone(), pin_init!(core::future::ready(1)))
+    }
+    fn opaque(&self) -> impl AsyncBody<u8, Bookkeeper, NTSTATUS> {
+        InitBox::new(self.0.clone(), pin_init!(async { 2 }))
+    }
+    fn fails(&self) -> impl InitBoxTrait<Self::FailsFuture, Bookkeeper, NTSTATUS> {
+        InitBox::new(self.0.clone(), init_with(|| Err(NTSTATUS::NOT_SUPPORTED)))
+    }
+}
+
+#[test]
+fn the_blocks_of_declared_methods_go_back_where_they_came_from() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let live = || books.lock().unwrap().live.len();
+        let object = ComObject::<_, IOwnerRaw, _>::new_in(Owner(allocator.clone()), allocator).unwrap();
+        let operations = (object.named().unwrap(), object.opaque().unwrap(), object.fails().unwrap());
+        assert_eq!(live(), 4);
+        assert_eq!((operations.0.result(), operations.1.result()), (Ok(1), Ok(2)));
+        assert_eq!(operations.2.result(), Err(NTSTATUS::NOT_SUPPORTED));
+        drop(object);
+        assert_eq!(live(), 3);
+        drop(operations);
+        assert_eq!(live(), 0);
+        assert!(!events(&books).contains(&"freed as what was never given out"));
     });
 }

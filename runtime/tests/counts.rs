@@ -1,14 +1,10 @@
 //! What an operation costs, counted: allocations, read-modify-writes, kernel calls.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use ntcom::{AsyncStatus, spawn_async_operation};
-use ntsim::{Config, Schedule, Simulation};
+mod common;
 
-fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
-    kernel.unload().unwrap();
-}
+use common::in_kernel;
+use ntcom::{AsyncStatus, spawn_async_operation};
 
 /// What was counted in between.
 struct Cost {

@@ -1,6 +1,8 @@
 //! Operations as a Rust client sees them, on the simulated kernel.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
+
 use core::{
     ffi::c_void,
     future::{pending, poll_fn},
@@ -8,18 +10,12 @@ use core::{
     task::Poll,
 };
 
+use common::in_kernel;
 use ntcom::{
     AsyncControlRaw, AsyncOperationRaw, AsyncOperationTask, AsyncStatus, ComRc, GlobalAllocator, IUnknownRaw,
     NTSTATUS, alloc::init_with, spawn_async_operation, spawn_async_operation_cancellable,
     spawn_async_operation_error, try_finally,
 };
-use ntsim::{Config, Schedule, Simulation};
-
-fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
-    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
-}
 
 #[test]
 fn a_completed_operation_gives_its_value_as_often_as_asked() {

@@ -32,6 +32,37 @@ pub(crate) fn program(f: impl FnOnce() + 'static) -> Program {
     Box::new(f)
 }
 
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+impl Log {
+    pub(crate) fn add(&self, entry: &'static str) {
+        self.0.lock().unwrap().push(entry);
+    }
+
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        core::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    pub(crate) async fn entry(self, entry: &'static str) {
+        self.add(entry);
+    }
+
+    /// Adds an entry when it is dropped.
+    pub(crate) fn on_drop(&self, entry: &'static str) -> OnDrop {
+        OnDrop(self.clone(), entry)
+    }
+}
+
+pub(crate) struct OnDrop(Log, &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.add(self.1);
+    }
+}
+
 /// An event that a body waits for, and keeps a waker in.
 #[derive(Clone, Default)]
 pub(crate) struct Event(Arc<(AtomicBool, Mutex<Option<Waker>>)>);

@@ -208,7 +208,7 @@ impl Window {
         let corpus = progress.iter().map(|p| p.corpus).max().unwrap_or(0);
         format!(
             "{target}: {elapsed}/{of} s, {} exec/s, {} live steps/s, coverage {coverage}, corpus {corpus}",
-            ui::rate(Some(exec_rate)),
+            ui::rate(Some(exec_rate).filter(|rate| *rate > 0.0)),
             ui::rate(step_rate)
         )
     }
