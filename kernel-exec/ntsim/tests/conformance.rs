@@ -189,6 +189,7 @@ fn a_dpc_that_is_queued_is_not_queued_again_and_its_first_arguments_win() {
 fn a_dpc_that_is_removed_does_not_run() {
     fine(|| {
         let dpc = Dpc::new(|| ntsim::fail("test", "ran".into()));
+        assert!(!dpc.remove(), "not queued yet");
         let before = raise_to_dpc_level();
         dpc.insert();
         assert!(dpc.remove());

@@ -67,20 +67,6 @@ fn inserting_a_queued_dpc_changes_nothing() {
 }
 
 #[test]
-fn a_removed_dpc_does_not_run() {
-    fine(|| {
-        let dpc = Dpc::new(|| ntsim::fail("test", "ran".into()));
-        assert!(!dpc.remove(), "not queued yet");
-        let before = raise_to_dpc_level();
-        dpc.insert();
-        assert!(dpc.remove());
-        assert!(!dpc.remove());
-        lower(before);
-        dpc.free();
-    });
-}
-
-#[test]
 fn it_leaves_its_queue_before_its_routine_runs() {
     fine(|| {
         let runs = Rc::new(Cell::new(0));
