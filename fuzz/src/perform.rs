@@ -13,7 +13,7 @@ use crate::{
     call::{self, Answer, OutValue},
     coverage::{hit, meet, situation},
     declared,
-    ops::{Call, Handler, ObjectOp, Op, Out, STATUSES, Step, Via},
+    ops::{Call, Handler, ObjectOp, Op, STATUSES, Step, Via},
     script::{GATES, Script},
     value::{Aligned, Kind, Padded, Page, Value},
     world::World,
@@ -34,11 +34,16 @@ pub const NOTHING: Answer = Answer { status: 0, out: OutValue::None };
 /// Two clock ticks, in units of 100 ns.
 pub const TWO_TICKS: u64 = 2 * 156_250;
 
+/// What [`perform`] does now in the place of this operation, if not itself.
+pub fn instead(world: &World, op: &Op) -> Option<Op> {
+    let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
+    op.instead(world.spawned.get() < OPERATIONS, wakers, handles)
+}
+
 /// Does one step on this processor, of which there are `processors`.
 pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
-    let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     // Operations are looked at where they are: copies cost as much as many calls do.
-    let replaced = step.op.instead(world.spawned.get() < OPERATIONS, wakers, handles);
+    let replaced = instead(world, &step.op);
     let op = replaced.as_ref().unwrap_or(&step.op);
     let what = op.number();
     let on = world.held(processor, step.target);
@@ -450,9 +455,4 @@ pub fn release_everything(world: &World) {
 
 fn pop_waiter(world: &World, gate: usize) -> Option<(usize, core::task::Waker)> {
     world.gates.borrow_mut()[gate].waiters.pop()
-}
-
-/// A quiet look: has it ended, by its own account? For the ends of runs.
-pub fn has_ended(world: &World, operation: usize) -> bool {
-    call::get_status(world, operation, Out::Given).out != OutValue::Number(0)
 }

@@ -10,7 +10,7 @@ use crate::{
     call::{self, OutValue},
     input::SchedulesInput,
     ops::{Iid, Op, Out, Step},
-    perform::{Done, lower, perform, release_everything},
+    perform::{Done, instead, lower, perform, release_everything},
     script::GATES,
     value::Bytes,
     world::{self, Waiting, World},
@@ -66,17 +66,20 @@ fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> 
 
 fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
     for step in steps.iter().filter(|step| usize::from(step.processor) == processor) {
+        // Judged is what is done. The step that does it may leave another world behind.
+        let replaced = instead(world, &step.op);
         if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
         {
-            check(world, operation, step, answer.status, answer.out);
+            let op = replaced.as_ref().unwrap_or(&step.op);
+            check(world, operation, op, answer.status, answer.out);
         }
     }
     lower(world, processor);
 }
 
-fn check(world: &World, operation: usize, step: &Step, status: u32, out: OutValue) {
+fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
     let success = status == NTSTATUS::SUCCESS.to_u32();
-    match (step.op, out) {
+    match (*op, out) {
         (Op::GetStatus(_), OutValue::Number(number)) => {
             if !success || number > 3 {
                 fail("C4", operation, format!("get_status answers {status:#x} and {number}"));

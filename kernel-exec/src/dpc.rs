@@ -46,8 +46,8 @@ unsafe fn initialize(dpc: *mut nt::KDPC, task: TaskPtr) {
     unsafe { nt::KeInitializeDpc(dpc, Some(routine), task.to_context().cast()) }
 }
 
-// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the storage is touched by these
-// functions and by the kernel while the DPC or the timer is queued, never in between.
+// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the DPCs and the timer are
+// touched by these functions and by the kernel while they are queued, never in between; the link only under the tracker's lock.
 unsafe impl Port for DpcPort {
     fn new() -> Self {
         Self {
@@ -115,7 +115,6 @@ unsafe impl Port for DpcPort {
 /// # Errors
 /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
 /// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-/// - `STATUS_NOT_SUPPORTED`: this build has no kernel (neither `wdk` nor `sim`).
 ///
 /// In each case the future has been dropped, at the caller's IRQL.
 ///

@@ -29,7 +29,8 @@
 //! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything compiles and every spawn answers `STATUS_NOT_SUPPORTED`.
+//! Without a kernel everything that needs none compiles: there are no spawn functions, timers and trackers here, and operations of `ntcom`
+//! fail with `STATUS_NOT_SUPPORTED`.
 //!
 //! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers,
 //! not from the WDK's, and been run in that form on ntsim (`cargo xtask wdk-check`); it has not run on Windows. A driver's image has room for 2048 processors: a task
@@ -111,4 +112,4 @@ pub use work_item::WorkItemPort;
 /// ```
 /// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
 /// ```
-pub const SIMULATED: bool = cfg!(feature = "sim");
+pub const SIMULATED: bool = cfg!(kernel = "sim");

@@ -8,14 +8,17 @@
 //! |---|---|
 //! | SET | the signal has been set, and no wait has taken it |
 //! | WAKER | the slot holds the waker of somebody who waits |
-//! | HELD | one party has the slot to itself: the waiter that writes it, or the setter that empties it |
+//! | HELD | one party has the slot to itself: the waiter that writes it, or the one that empties it |
+//! | the rest | the number of the wait whose waker is in the slot |
 //!
 //! - **S1** Only who set HELD touches the slot, until it clears HELD.
 //! - **S2** Who sets SET while WAKER is there and HELD is not takes HELD with the same step, empties the slot, gives HELD back and
 //!   wakes. Who sets SET while HELD is there does nothing more: the holder, when it gives HELD back, sees SET. (A setter that holds
 //!   wakes anyway.)
 //! - **S3** So WAKER and SET are never both there while HELD is not: nobody waits in the slot for what has happened.
-//! - **S4** Every set is a read-modify-write with Release, also where it changes nothing; every step of a waiter is one with Acquire.
+//! - **S4** A wait that is dropped takes HELD only where the word says that the waker is its own: nobody holds the slot to look at it, and
+//!   a wait that finds it held has nothing in it, or its waker is being taken out or replaced.
+//! - **S5** Every set is a read-modify-write with Release, also where it changes nothing; every step of a waiter is one with Acquire.
 
 mod wait;
 mod word;
@@ -26,15 +29,13 @@ mod loom_tests;
 use core::task::{Context, Poll, Waker};
 
 pub use self::wait::Wait;
-use self::word::{Set, Store, Word};
+use self::word::{LAST_WAIT, Set, Store, Word};
 use crate::sync::{UnsafeCell, const_fn};
 
 /// Who waits.
 struct Slot {
     waker: Option<Waker>,
-    /// Which wait wrote it: each has a number.
-    wait: usize,
-    /// The number of the last wait that began.
+    /// The number of the last wait that began: each has one.
     last: usize,
 }
 
@@ -81,7 +82,7 @@ impl Signal {
         /// A signal that has not been set.
         #[must_use]
         pub fn new() -> Self {
-            Self { word: Word::new(), slot: UnsafeCell::new(Slot { waker: None, wait: 0, last: 0 }) }
+            Self { word: Word::new(), slot: UnsafeCell::new(Slot { waker: None, last: 0 }) }
         }
     }
 
@@ -136,7 +137,7 @@ impl Signal {
             unsafe { &mut *slot }.store(wait, context.waker())
         };
         let replaced = self.slot.with_mut(store);
-        let polled = if self.word.end_store() {
+        let polled = if self.word.end_store(*wait) {
             Poll::Pending
         } else {
             // It was set meanwhile [S2]: this wait ends. The slot is still ours.
@@ -157,17 +158,8 @@ impl Signal {
 
     /// Wait number `wait` is no more.
     pub(crate) fn forget(&self, wait: usize) {
-        if wait == 0 || !self.word.begin_look() {
-            return;
-        }
-        // SAFETY: held since the step above [S1].
-        let is_own = self.slot.with(|slot| unsafe { &*slot }.wait == wait);
-        if is_own {
+        if wait != 0 && self.word.begin_removal(wait) {
             drop(self.empty());
-        } else if self.word.end_look() == Set::Wake
-            && let Some(other) = self.empty()
-        {
-            other.wake();
         }
     }
 }
@@ -176,10 +168,9 @@ impl Slot {
     /// Puts the waker of wait number `wait` into the slot, and gives it a number if it has none. Returns the waker before.
     fn store(&mut self, wait: &mut usize, waker: &Waker) -> Option<Waker> {
         if *wait == 0 {
-            self.last = self.last.wrapping_add(1).max(1);
+            self.last = if self.last == LAST_WAIT { 1 } else { self.last + 1 };
             *wait = self.last;
         }
-        self.wait = *wait;
         match &self.waker {
             Some(old) if old.will_wake(waker) => None,
             _ => self.waker.replace(waker.clone()),

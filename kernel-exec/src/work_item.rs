@@ -95,8 +95,8 @@ unsafe extern "C" fn routine(_device: nt::PVOID, context: nt::PVOID, _item: nt::
     unsafe { run_in_thread(task, Some(thread), DEFAULT_POLL_BUDGET) }
 }
 
-// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the storage is touched by these
-// functions, by the run, and by the kernel while the item is queued, never in between.
+// SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the item is touched by these
+// functions and by the kernel while it is queued, never in between; the links only under the locks of their lists.
 unsafe impl Port for WorkItemPort {
     /// For no device: such a task is refused.
     fn new() -> Self {

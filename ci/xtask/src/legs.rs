@@ -43,7 +43,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
-    required("zoo", "each planted bug is found by the corpus, by loom, or by ntsim's own tests", zoo),
+    required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
     required("fuzz-cli", "fuzz and replay refuse bad input and say why", fuzz_cli),
 ];

@@ -7,6 +7,7 @@
 mod fuzzed;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -118,7 +119,7 @@ fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().take_while(|line| !line.starts_with("diff ")).find_map(|line| line.strip_prefix(name))
 }
 
-/// Copies the tracked files as they are now. What has not changed keeps its time, so that it is not built again.
+/// Copies the tracked files as they are now, and no others stay. What has not changed keeps its time, so that it is not built again.
 fn copy(project: &Project) -> anyhow::Result<()> {
     let listed =
         command::at_root(project, "git").args(["ls-files", "-z"]).output().context("cannot run git")?;
@@ -126,10 +127,13 @@ fn copy(project: &Project) -> anyhow::Result<()> {
         bail!("git does not list the files of this checkout");
     }
     let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
+    let tree = project.path(TREE);
+    let mut wanted = BTreeSet::new();
     for name in names.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (project.path(name), project.path(TREE).join(name));
         // Deleted, but not yet for git.
         let Ok(bytes) = fs::read(&from) else { continue };
+        wanted.insert(to.clone());
         if fs::read(&to).is_ok_and(|old| old == bytes) {
             continue;
         }
@@ -137,6 +141,23 @@ fn copy(project: &Project) -> anyhow::Result<()> {
             fs::create_dir_all(folder)?;
         }
         fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    sweep(&tree, &wanted)
+}
+
+/// Removes the files of earlier copies: what is not tracked any more must find nothing.
+fn sweep(folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            // The builds of the copy's own.
+            if entry.file_name() != "target" {
+                sweep(&path, wanted)?;
+            }
+        } else if !wanted.contains(&path) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
     }
     Ok(())
 }
@@ -187,8 +208,9 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
     if captured.output.contains("could not compile") {
         bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
     }
-    if captured.output.contains("no test target named") {
-        bail!("the judge of {} is not there:\n{}", bug.name, captured.output);
+    // What cargo says of tests that ran and failed, of whatever kind: else it is the judge that failed.
+    if !captured.output.contains("test failed, to rerun") {
+        bail!("the judge of {} did not run:\n{}", bug.name, captured.output);
     }
     Ok(Some(clue(&captured.output)))
 }

@@ -114,11 +114,14 @@ fn loom_an_alarm_that_is_armed_again() {
         let mut alarm = Alarm::<Queue>::new().unwrap();
         alarm.arm(SOON).unwrap();
         let clock = thread::spawn(expire);
+        let mut armed = 1;
         if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
             alarm.arm(SOON).unwrap();
+            armed += 1;
             assert!(alarm.poll(&Context::from_waker(Waker::noop())).is_pending(), "one call, one signal");
         }
         drop(alarm);
         clock.join().unwrap();
+        assert_eq!(ENDED.load(Ordering::Relaxed), armed, "each arming ends once");
     });
 }

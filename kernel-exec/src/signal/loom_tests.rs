@@ -130,3 +130,29 @@ fn loom_two_setters_and_a_waiter() {
         }
     });
 }
+
+/// A wait has ended and is dropped while the next one, elsewhere, is dropped too: the signal keeps neither's waker.
+#[test]
+fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
+    loom::model(|| {
+        let signal = LoomArc::new(Signal::new());
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
+        let wakers = woken.clone().map(Waker::from);
+        let mut first = Box::pin(signal.wait());
+        assert!(poll(first.as_mut(), &wakers[0]).is_pending());
+        signal.set();
+        assert!(poll(first.as_mut(), &wakers[0]).is_ready());
+        let (other, waker) = (LoomArc::clone(&signal), wakers[1].clone());
+        let next = thread::spawn(move || {
+            let mut second = Box::pin(other.wait());
+            // A slot that is held would be told, and asked again: nobody holds it.
+            assert!(poll(second.as_mut(), &waker).is_pending());
+            drop(second);
+        });
+        drop(first);
+        next.join().unwrap();
+        drop(wakers);
+        let kept = woken.map(|woken| Arc::strong_count(&woken));
+        assert_eq!(kept, [1, 1], "nothing of them is kept");
+    });
+}

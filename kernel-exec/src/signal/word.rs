@@ -8,8 +8,12 @@ const SET: usize = 1 << 0;
 const WAKER: usize = 1 << 1;
 /// Somebody has the slot to itself.
 const HELD: usize = 1 << 2;
+/// Above the bits: the number of the wait that wrote the slot last.
+const WAIT: u32 = 3;
+/// The highest number of a wait.
+pub(super) const LAST_WAIT: usize = usize::MAX >> WAIT;
 
-/// What a set, or a look at the slot that is over, obliges the caller to.
+/// What a set obliges the caller to.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Set {
@@ -53,16 +57,12 @@ const fn begin_store(word: usize) -> (usize, Store) {
     }
 }
 
-const fn end_store(word: usize) -> (usize, bool) {
-    if word & SET != 0 { (word & !SET, false) } else { (word & !HELD | WAKER, true) }
+const fn end_store(word: usize, wait: usize) -> (usize, bool) {
+    if word & SET != 0 { (word & !SET, false) } else { (wait << WAIT | WAKER, true) }
 }
 
-const fn begin_look(word: usize) -> (usize, bool) {
-    if word & HELD == 0 && word & WAKER != 0 { (word | HELD, true) } else { (word, false) }
-}
-
-const fn end_look(word: usize) -> (usize, Set) {
-    if word & SET != 0 { (word, Set::Wake) } else { (word & !HELD, Set::Nothing) }
+const fn begin_removal(word: usize, wait: usize) -> (usize, bool) {
+    if word & (HELD | WAKER) == WAKER && word >> WAIT == wait { (word | HELD, true) } else { (word, false) }
 }
 
 /// The word itself.
@@ -75,7 +75,7 @@ impl Word {
         }
     }
 
-    /// One successful read-modify-write, also where it changes nothing `[S4]`.
+    /// One successful read-modify-write, also where it changes nothing `[S5]`.
     fn step<D>(&self, transition: impl Fn(usize) -> (usize, D)) -> D {
         let mut current = self.0.load(Ordering::Relaxed);
         loop {
@@ -106,22 +106,17 @@ impl Word {
         self.step(begin_store)
     }
 
-    /// The holder has put a waker into the slot: true, and the slot is given back with it; false: the signal has been set meanwhile,
-    /// it is the caller's now, and so is the slot still.
+    /// The holder has put a waker of this wait into the slot: true, and the slot is given back with it; false: the signal has been set
+    /// meanwhile, it is the caller's now, and so is the slot still.
     #[must_use]
-    pub(super) fn end_store(&self) -> bool {
-        self.step(end_store)
+    pub(super) fn end_store(&self, wait: usize) -> bool {
+        self.step(|word| end_store(word, wait))
     }
 
-    /// Holds the slot, if there is a waker in it that nobody is taking out.
+    /// Holds the slot, if there is a waker of this wait in it that nobody is taking out.
     #[must_use]
-    pub(super) fn begin_look(&self) -> bool {
-        self.step(begin_look)
-    }
-
-    /// The holder has left the waker in the slot: gives it back, or, where the signal has been set meanwhile, has the setter's duty.
-    pub(super) fn end_look(&self) -> Set {
-        self.step(end_look)
+    pub(super) fn begin_removal(&self, wait: usize) -> bool {
+        self.step(|word| begin_removal(word, wait))
     }
 
     /// The holder has emptied the slot.
@@ -132,20 +127,23 @@ impl Word {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{HELD, SET, Set, Store, WAKER, begin_look, begin_store, end_look, end_store, set};
+    use super::{HELD, SET, Set, Store, WAIT, WAKER, begin_removal, begin_store, end_store, set};
 
-    /// Every word that can be: `[S3]`.
+    /// Every word that can be, with a few waits: `[S3]`.
     fn words() -> impl Iterator<Item = usize> {
-        (0..8).filter(|word| word & (SET | WAKER | HELD) != SET | WAKER)
+        (0..4 << WAIT).filter(|word| word & (SET | WAKER | HELD) != SET | WAKER)
     }
 
     #[test]
     fn nobody_waits_in_the_slot_for_what_has_happened() {
         let fine = |word: usize| word & (SET | WAKER | HELD) != SET | WAKER;
         for word in words() {
-            assert!(fine(set(word).0) && fine(begin_store(word).0) && fine(begin_look(word).0), "{word:#b}");
+            assert!(
+                fine(set(word).0) && fine(begin_store(word).0) && fine(begin_removal(word, 1).0),
+                "{word:#b}"
+            );
             if word & HELD != 0 {
-                assert!(fine(end_store(word).0) && fine(end_look(word).0), "{word:#b}");
+                assert!(fine(end_store(word, 1).0), "{word:#b}");
                 assert!(fine(word & !(HELD | WAKER)), "{word:#b}");
             }
         }
@@ -156,8 +154,16 @@ mod tests {
         for word in words().filter(|word| word & HELD != 0) {
             assert_eq!(set(word), (word | SET, Set::Nothing));
             assert_ne!(begin_store(word).1, Store::Held);
-            assert!(!begin_look(word).1);
+            assert!(!begin_removal(word, word >> WAIT).1);
         }
+    }
+
+    #[test]
+    fn a_wait_removes_its_own_waker_only() {
+        let (stored, kept) = end_store(HELD, 2);
+        assert!(kept);
+        assert_eq!(begin_removal(stored, 1), (stored, false));
+        assert_eq!(begin_removal(stored, 2), (stored | HELD, true));
     }
 
     #[test]

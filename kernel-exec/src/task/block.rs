@@ -249,7 +249,7 @@ where
     unsafe fn free(task: TaskPtr) {
         let block = Self::block(task);
         // SAFETY: inside the block.
-        let allocator = unsafe { block.byte_add(offset_of!(Self, allocator)) }.cast::<A>();
+        let allocator = Self::field::<A>(block, offset_of!(Self, allocator));
         // SAFETY: the count is zero, so the block is the caller's alone: the body is gone and a value is `Copy`. It is not
         // used again after the prefix and the allocator have left it.
         let allocator = unsafe { allocator.read() };

@@ -13,7 +13,8 @@ use crate::{NTSTATUS, sync::UnsafeCell};
 ///
 /// # Safety
 /// An implementer runs a task once, with `run`, for each `schedule` and each `defer` that it was given, and for a `launch`
-/// that it accepted; it touches its storage at no other time than between one of these and the run, and in `ended`.
+/// that it accepted. What it is queued with is touched at no other time than between one of these and the run, and in `ended`; what else is in
+/// its storage is under a lock of its own, and in no list after `ended` and the run.
 pub unsafe trait Port: Sized + 'static {
     /// The storage, before [`launch`](Self::launch).
     fn new() -> Self;

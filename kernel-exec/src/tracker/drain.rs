@@ -58,7 +58,7 @@ impl Waiter {
 }
 
 impl List {
-    /// What is left in it: none, and then no code of any of them runs but what is on its way out of a DPC routine.
+    /// What is left in it: none, and then no code of any of them runs but what is on its way out of a DPC routine or a work item's.
     const fn left(&self) -> Result<(), DrainError> {
         if self.length == 0 && self.timers == 0 {
             return Ok(());
@@ -103,11 +103,13 @@ impl List {
 }
 
 impl TaskTracker {
-    /// Waits until every task of this tracker has ended, and no code of the executor runs any more for one of them: what a driver's Unload
+    /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more for one of them: what a driver's Unload
     /// does last, after [`close`](Self::close) and [`cancel_all`](Self::cancel_all).
     ///
     /// When it returns `Ok`, there was a moment at which every task had ended and no timer of a [`sleep`](crate::sleep) was set
-    /// or on its way, and after it every DPC of theirs has returned (`KeFlushQueuedDpcs`). The memory of the tasks has been freed, except
+    /// or on its way, and after it every DPC of theirs has returned (`KeFlushQueuedDpcs`). A task on a work item may still be in the last
+    /// instructions of its routine, and its block not freed: the system keeps its device object, and so the image, until that has returned.
+    /// The memory of the others has been freed, except
     /// where somebody still has a [`CancelHandle`](crate::CancelHandle), a waker or a COM reference: who keeps one keeps a block of pool, which does
     /// not hold up this function, and must give it up before the image goes. On a closed tracker the moment lasts: nothing can be
     /// spawned any more, and no timer set. On an open one others may have begun something since.
@@ -154,7 +156,7 @@ impl TaskTracker {
         }
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.wait_until_empty(deadline)?;
-        // Whoever took the last ones out of the list did so in a DPC routine, and may be in it still.
+        // Whoever took the last ones out of the list may have done so in a DPC routine, and be in it still.
         // SAFETY: PASSIVE_LEVEL, as checked.
         unsafe { nt::KeFlushQueuedDpcs() };
         Ok(())
