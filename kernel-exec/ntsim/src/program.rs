@@ -61,13 +61,15 @@ pub fn advance_time(by_100ns: u64) {
 }
 
 /// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs that are due at an absolute time
-/// follow it; relative ones do not. A preemption point.
+/// follow it, those whose time has passed by it at once; relative ones do not. A preemption point.
 ///
 /// # Panics
 /// Outside a run.
 pub fn set_system_time(time: u64) {
     let Some(machine) = active() else { outside("set_system_time") };
     machine.set_system_time(time);
+    machine.attend_clock();
+    machine.take_interrupts();
     machine.regrant();
     machine.point();
 }

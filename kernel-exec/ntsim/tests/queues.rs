@@ -280,12 +280,14 @@ fn timer_model(steps: &[TimerStep]) -> (Vec<bool>, Vec<usize>) {
             TimerStep::Set { timer, due, with_dpc } => {
                 answers.push(timers[timer].set.is_some());
                 let ticks = |time: u64| time / TICK * TICK;
+                let passed = u64::try_from(due).is_ok_and(|absolute| absolute <= now);
                 let due = match u64::try_from(due) {
                     Ok(absolute) => absolute,
                     Err(_) => ticks(now) + due.unsigned_abs(),
                 };
-                let tick = (due.div_ceil(TICK) * TICK).max(ticks(now) + TICK);
+                let tick = if passed { now } else { (due.div_ceil(TICK) * TICK).max(ticks(now) + TICK) };
                 timers[timer] = TimerState { set: Some((tick, number, with_dpc)), signalled: false };
+                expire(&mut timers, now, &mut queue);
             }
             TimerStep::Cancel(timer) => answers.push(timers[timer].set.take().is_some()),
             TimerStep::Read(timer) => answers.push(timers[timer].signalled),

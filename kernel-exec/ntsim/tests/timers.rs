@@ -142,6 +142,28 @@ fn absolute_time_is_the_clock_of_the_simulation() {
 }
 
 #[test]
+fn an_absolute_time_that_has_passed_is_due_in_the_call() {
+    fine(|| {
+        ntsim::advance_time(TICK);
+        for due in [0, TICK.cast_signed()] {
+            let ran = Rc::new(Cell::new(false));
+            let in_dpc = Rc::clone(&ran);
+            let (timer, dpc) = (Timer::new(), Dpc::new(move || in_dpc.set(true)));
+            assert!(!timer.set(due, Some(dpc)));
+            assert!(timer.signalled() && ran.get());
+            let before = raise_to_dpc_level();
+            ran.set(false);
+            timer.set(due, Some(dpc));
+            assert!(timer.signalled() && !ran.get(), "the DPC waits for a lower IRQL");
+            lower(before);
+            assert!(ran.get());
+            timer.free();
+            dpc.free();
+        }
+    });
+}
+
+#[test]
 fn cancelling_after_expiry_is_false_and_the_dpc_still_runs() {
     fine(|| {
         let ran = Rc::new(Cell::new(false));

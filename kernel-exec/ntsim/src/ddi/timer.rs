@@ -88,7 +88,8 @@ impl Machine {
             self.claim_dpc(dpc)?;
         }
         let (due_time, mut tick) = self.due(due);
-        if how.tolerance != 0 {
+        let passed = tick <= self.clock.now();
+        if how.tolerance != 0 && !passed {
             tick = self.tolerant_tick_of(due_time, how.tolerance);
         }
         let entry = Entry {
@@ -112,6 +113,9 @@ impl Machine {
             ..value
         };
         objects::write_timer(timer, set);
+        if passed {
+            self.expire()?;
+        }
         self.regrant();
         Ok(was_set)
     }
@@ -148,6 +152,8 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Rep
         let arguments = [machine.pointer(timer as usize), Value::Signed(due), machine.pointer(dpc as usize)];
         (arguments, Some(Value::Boolean(was_set)))
     });
+    // Of a DPC that is due at once.
+    machine.take_interrupts();
     was_set.into()
 }
 
@@ -156,7 +162,7 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Rep
 ///
 /// `DueTime` is in 100-ns units: negative, relative to the last clock tick; else absolute, by the system clock
 /// ([`KeQuerySystemTimePrecise`](super::KeQuerySystemTimePrecise)), which it follows when that is set. Timers expire at clock ticks
-/// (15.625 ms), the next at the earliest. The DPC runs on its target, or on the processor that set the timer; whether it is in a
+/// (15.625 ms), the next at the earliest; one whose absolute time has passed expires in the call. The DPC runs on its target, or on the processor that set the timer; whether it is in a
 /// queue between the expiry and its call is a schedule choice.
 ///
 /// Not initialised or freed, or a DPC that has been queued by hand: bug check 0xC7 (`nf-wdm-kesettimer`).

@@ -93,13 +93,18 @@ impl Machine {
         }
     }
 
-    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick.
+    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick, or now where an absolute
+    /// time has passed already.
     pub(crate) fn due(&self, due: i64) -> (u64, u64) {
         self.ensure_phase();
+        let now = self.clock.now();
         let due_time = match u64::try_from(due) {
-            Ok(absolute) => self.clock.time_of(absolute),
+            Ok(absolute) => match self.clock.time_of(absolute) {
+                passed if passed <= now => return (passed, now),
+                to_come => to_come,
+            },
             // Relative time counts from the last tick.
-            Err(_) => self.clock.tick_before(self.clock.now()).saturating_add(due.unsigned_abs()),
+            Err(_) => self.clock.tick_before(now).saturating_add(due.unsigned_abs()),
         };
         (due_time, self.tick_of(due_time))
     }
@@ -118,7 +123,7 @@ impl Machine {
         self.tick_of(due_time.saturating_add(u64::from(tolerance) * MILLISECOND / 4 * quarters))
     }
 
-    /// Sets the system clock. What is due at an absolute time follows it.
+    /// Sets the system clock. What is due at an absolute time follows it; what is overdue by that is due now.
     pub(crate) fn set_system_time(&self, time: u64) {
         self.ensure_phase();
         self.clock.set_system_time(time);
@@ -126,7 +131,8 @@ impl Machine {
         for (key, entry) in absolute {
             let Some(system) = entry.absolute else { continue };
             let due_time = self.clock.time_of(system);
-            let tick = self.tolerant_tick_of(due_time, entry.tolerance);
+            let now = self.clock.now();
+            let tick = if due_time <= now { now } else { self.tolerant_tick_of(due_time, entry.tolerance) };
             let mut kernel = self.kernel.borrow_mut();
             kernel.timers.remove(key, entry.address);
             let key = kernel.timers.insert(tick, entry);
