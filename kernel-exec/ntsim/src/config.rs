@@ -18,10 +18,24 @@ pub struct Config {
     pub workers: usize,
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. Default no.
     pub lock_order: bool,
-    /// Whether pool allocations fail at random: one in sixteen, as the schedule chooses. Default no.
-    pub low_resources: bool,
+    /// Which allocations fail. Default none.
+    pub low_resources: LowResources,
     /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
     pub group_size: usize,
+}
+
+/// Which allocations fail, of pool and of what the kernel itself makes of it: work items, IRPs, devices, threads. Those that
+/// [`fail_allocation`](crate::fail_allocation) orders fail in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LowResources {
+    /// None.
+    #[default]
+    Never,
+    /// One in sixteen, as the schedule chooses: about as many as under Driver Verifier.
+    Random,
+    /// The first one of a call stack that none has failed of before, in this simulation and before its resets; then none until the
+    /// next reset. [`starve`](crate::starve) does the resets.
+    Systematic,
 }
 
 impl Config {
@@ -34,7 +48,7 @@ impl Config {
         dpc_watchdog: 1_000_000_000,
         workers: 2,
         lock_order: false,
-        low_resources: false,
+        low_resources: LowResources::Never,
         group_size: 64,
     };
 }

@@ -52,7 +52,8 @@
 //! # Hunting
 //!
 //! One run is one [`Schedule`]: a seed, PCT with a given depth, a fuzzer's bytes; every one of them is fair in the end, so that "it
-//! never ends" can be a finding. [`explore`] makes all runs with at most so many preemptions. A run that ends badly leaves a
+//! never ends" can be a finding. [`explore`] makes all runs with at most so many preemptions; [`starve`] has an allocation of each
+//! call stack fail once. A run that ends badly leaves a
 //! [`Recording`], which replays it, and a [`Trace`]: text, JSON lines, or a timeline ([`Trace::to_html`]) in which programs can
 //! [`mark`] what they do.
 //!
@@ -134,6 +135,7 @@ mod driver;
 mod engine;
 mod image_state;
 mod kernel;
+mod low_resources;
 mod memory;
 mod program;
 mod simulation;
@@ -142,7 +144,7 @@ pub mod trace;
 pub mod types;
 mod verifier;
 
-pub use config::Config;
+pub use config::{Config, LowResources};
 pub use counters::Counters;
 pub use diagnosis::{Diagnosis, ProcessorState};
 pub use driver::DriverEntry;
@@ -153,6 +155,7 @@ pub use engine::{
     schedule::Schedule,
 };
 pub use kernel::thread::ThreadName;
+pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
     advance_time, counters, current_processor, driver_object, fail, fail_allocation, image_state, in_dpc,
     irql, is_active, is_tracing, live_blocks, mark, note, preemption_point, set_system_time,

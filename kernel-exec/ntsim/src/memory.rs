@@ -20,8 +20,6 @@ use crate::{
 /// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
 /// access itself.
 const PATTERNS: bool = !asan::ENABLED;
-/// With low resources, one allocation in so many fails: about as many as under Driver Verifier.
-const LOW_RESOURCES: u8 = 16;
 const CACHE_LINE: usize = 64;
 const APC: u8 = 1;
 const DISPATCH: u8 = 2;
@@ -101,13 +99,10 @@ impl Machine {
     /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
         let Request { size, tag, paged, zeroed, align, kernel: owned } = request;
-        if self.config.get().low_resources && self.choose(LOW_RESOURCES) == LOW_RESOURCES - 1 {
+        if self.is_low() {
             return Ok(null_mut());
         }
         let mut kernel = self.kernel.borrow_mut();
-        if kernel.pool.fails() {
-            return Ok(null_mut());
-        }
         let Some((block, place)) = kernel.pool.allocate(size, tag, paged, owned, align) else {
             drop(kernel);
             if self.tracing.get() {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use common::*;
 use ntsim::{
-    Config, Schedule, Simulation, Stop, ddi,
+    Config, LowResources, Schedule, Simulation, Stop, ddi,
     types::{_POOL_TYPE::*, *},
 };
 
@@ -86,7 +86,7 @@ fn failure_is_null_or_an_exception() {
 
 #[test]
 fn with_low_resources_some_allocations_fail_as_the_schedule_chooses() {
-    let failures = |low_resources: bool, seed: u64| {
+    let failures = |low_resources, seed: u64| {
         let mut kernel = Simulation::new(Config { low_resources, ..processors(1) }, Schedule::seed(seed));
         let failed = Rc::new(Cell::new(0));
         let count = Rc::clone(&failed);
@@ -102,9 +102,9 @@ fn with_low_resources_some_allocations_fail_as_the_schedule_chooses() {
         run.and_then(|()| kernel.unload()).unwrap();
         failed.get()
     };
-    assert!((20..150).contains(&failures(true, 1)));
-    assert_eq!(failures(true, 1), failures(true, 1));
-    assert_eq!(failures(false, 1), 0);
+    assert!((20..150).contains(&failures(LowResources::Random, 1)));
+    assert_eq!(failures(LowResources::Random, 1), failures(LowResources::Random, 1));
+    assert_eq!(failures(LowResources::Never, 1), 0);
 }
 
 #[derive(Clone, Copy)]

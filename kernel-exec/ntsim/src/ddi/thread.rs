@@ -31,7 +31,7 @@ pub(crate) struct Start {
 impl Machine {
     /// A new system thread with an open handle; none where memory is low.
     fn create_system_thread(&self, start: Start) -> Option<usize> {
-        if self.kernel.borrow_mut().pool.fails() {
+        if self.is_low() {
             return None;
         }
         let start = (start.routine as *mut c_void, start.context);

@@ -82,6 +82,7 @@ impl Machine {
         let cpu = self.cpu();
         cpu.in_dpc.set(true);
         cpu.dpc_start.set(self.clock.now());
+        cpu.dpc_frame.set(core::ptr::from_ref(&call).addr());
         self.counts.dpcs_run.add();
         if self.tracing.get() {
             let (dpc, routine) = (self.name(entry.address), self.name(call.routine as usize));

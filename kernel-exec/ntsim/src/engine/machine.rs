@@ -23,6 +23,7 @@ use crate::{
     counters::{Counters, Counts},
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
+    low_resources::Low,
     trace::recorder::Recorder,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -75,6 +76,7 @@ pub(crate) struct Machine {
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
     pub(crate) image: ImageState,
+    pub(crate) low: Low,
     /// Stands in where a processor's number would be out of range, which it never is.
     spare: Processor,
 }
@@ -161,6 +163,7 @@ impl Machine {
             recorder: RefCell::default(),
             stop: RefCell::new(None),
             image: ImageState::default(),
+            low: Low::default(),
             spare: Processor::new(),
         };
         machine.reset(config, schedule);
@@ -194,6 +197,7 @@ impl Machine {
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.image.reset();
+        self.low.reset(config.low_resources);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }
 

@@ -35,7 +35,7 @@ pub(crate) enum Job {
 type Thread = Coroutine<(), (), (), DefaultStack>;
 
 /// Bytes of a coroutine's stack.
-const STACK: usize = 256 << 10;
+pub(crate) const STACK: usize = 256 << 10;
 
 /// One thread's coroutine and what it is to begin with.
 ///

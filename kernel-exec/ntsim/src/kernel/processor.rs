@@ -33,6 +33,8 @@ pub(crate) struct Processor {
     pub(crate) late_since: Cell<u64>,
     /// It is in a DPC routine.
     pub(crate) in_dpc: Cell<bool>,
+    /// An address in the frame that called the routine.
+    pub(crate) dpc_frame: Cell<usize>,
     /// The number of the insertion that the routine runs for.
     pub(crate) dpc_number: Cell<u64>,
     /// When the current drain of the DPC queue began, and the current routine.
@@ -53,6 +55,7 @@ impl Processor {
             queued: Cell::new(0),
             late_since: Cell::new(0),
             in_dpc: Cell::new(false),
+            dpc_frame: Cell::new(0),
             dpc_number: Cell::new(0),
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),

@@ -1,0 +1,214 @@
+//! Low resources: which allocations fail, and a hunt that has each call stack fail once.
+
+extern crate alloc;
+
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use core::cell::{Cell, RefCell};
+
+use std::path::Path;
+
+use backtrace::Frame;
+
+use crate::{
+    config::{Config, LowResources},
+    engine::{machine::Machine, recording::Recording, run::STACK, schedule::Schedule},
+    simulation::Simulation,
+    trace::{Trace, event::What},
+    verifier::stop::Stop,
+};
+
+/// With random low resources, one allocation in so many fails.
+const ONE_IN: u8 = 16;
+/// Callers that the name of a call stack has at most.
+const CALLERS: usize = 4;
+
+/// A machine's memory of what has failed.
+#[derive(Debug, Default)]
+pub(crate) struct Low {
+    /// Call stacks that an allocation has failed of, as return addresses, innermost first. Resets leave it.
+    failed: RefCell<BTreeSet<Vec<usize>>>,
+    /// The next allocation of a new call stack fails.
+    armed: Cell<bool>,
+    /// Allocations that were asked for since the reset.
+    asked: Cell<u32>,
+    /// The one that failed, and who called.
+    site: RefCell<Option<(u32, String)>>,
+}
+
+impl Low {
+    pub(crate) fn reset(&self, low_resources: LowResources) {
+        self.armed.set(low_resources == LowResources::Systematic);
+        self.asked.set(0);
+        self.site.take();
+    }
+}
+
+impl Machine {
+    /// Whether the allocation that is being made is one to fail.
+    pub(crate) fn is_low(&self) -> bool {
+        let ordered = self.kernel.borrow_mut().pool.fails();
+        let low = match self.config.get().low_resources {
+            LowResources::Never => false,
+            LowResources::Random => self.choose(ONE_IN) == ONE_IN - 1,
+            LowResources::Systematic => self.is_new_call_stack(),
+        };
+        ordered || low
+    }
+
+    /// Whether the running call has to fail because none of its call stack has failed yet.
+    fn is_new_call_stack(&self) -> bool {
+        let number = self.low.asked.get();
+        self.low.asked.set(number + 1);
+        if !self.low.armed.get() || !self.low.failed.borrow_mut().insert(self.call_stack()) {
+            return false;
+        }
+        self.low.armed.set(false);
+        let callers = self.callers();
+        if self.tracing.get() {
+            self.record(What::Note(alloc::format!(
+                "low resources: allocation {number}, by {callers}, fails"
+            )));
+        }
+        self.low.site.replace(Some((number, callers)));
+        true
+    }
+
+    /// The return addresses from here to where the running routine or thread begins.
+    fn call_stack(&self) -> Vec<usize> {
+        let mut addresses = Vec::new();
+        self.walk(|frame| {
+            addresses.push(frame.ip().addr());
+            true
+        });
+        addresses
+    }
+
+    /// The innermost functions that are neither the simulation's nor the standard library's.
+    fn callers(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        self.walk(|frame| {
+            backtrace::resolve_frame(frame, |symbol| {
+                if names.len() < CALLERS
+                    && let Some(name) = symbol.name()
+                    && symbol.filename().is_none_or(|file| !is_own(file))
+                {
+                    names.push(alloc::format!("{name:#}"));
+                }
+            });
+            names.len() < CALLERS
+        });
+        names.join(" < ")
+    }
+
+    /// Shows the frames of the running routine or thread, innermost first, until it has seen enough. A DPC runs on the stack of what
+    /// it has interrupted, which is not its caller.
+    #[inline(never)]
+    fn walk(&self, mut frame: impl FnMut(&Frame) -> bool) {
+        let here = core::ptr::from_ref(&frame).addr();
+        let end = here + STACK;
+        let end = if self.cpu().in_dpc.get() { end.min(self.cpu().dpc_frame.get()) } else { end };
+        backtrace::trace(|next| match next.sp().addr() {
+            // The unwinder's own.
+            below if below < here => true,
+            inside if inside < end => frame(next),
+            _ => false,
+        });
+    }
+}
+
+/// Whether a source file is the simulation's or the standard library's.
+fn is_own(file: &Path) -> bool {
+    let file = file.to_string_lossy();
+    let own = file!().trim_end_matches("low_resources.rs");
+    file.contains(own) || file.starts_with("/rustc/")
+}
+
+/// What [`starve`] has found out.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Starvation {
+    /// Call stacks whose allocation has failed once: as many runs, and one more in which none failed, where there is no finding.
+    pub call_stacks: usize,
+    /// The first run that ended early.
+    pub finding: Option<Starved>,
+}
+
+/// A run that ended early because, or although, an allocation failed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Starved {
+    /// Which allocation since the reset failed, from 0: [`fail_allocation`](crate::fail_allocation) with it, before the round, has the
+    /// same one fail again. None where no allocation had failed.
+    pub allocation: Option<u32>,
+    /// Who asked for it: the innermost functions that are not the simulation's, as far as they have names; else empty.
+    pub callers: String,
+    /// Why the run ended.
+    pub stop: Stop,
+    /// Its decisions.
+    pub recording: Recording,
+    /// Its events.
+    pub trace: Trace,
+}
+
+/// Runs a program again and again, each time with one allocation that fails, until one of each distinct call stack has failed once; and
+/// stops at the first finding. What Driver Verifier calls systematic low resources, with the schedule that is asked for.
+///
+/// `round` is the program: it makes everything anew, runs it on the simulation that it is given, which has been reset, and returns
+/// how that went. It may run several programs one after the other, load a driver, and unload. Traces are collected whatever `config` says.
+/// Allocations are those of [`LowResources`]. A call stack ends where the routine or thread that allocates begins: what a DPC has
+/// interrupted does not count.
+///
+/// ```
+/// use ntsim::{Config, Schedule, ddi, starve, types::POOL_FLAG_NON_PAGED};
+///
+/// let starved = starve(Config::default(), || Schedule::seed(1), |kernel| {
+///     kernel.run(vec![(0, Box::new(|| {
+///         // SAFETY: as their pages say; a leaked block is a finding.
+///         unsafe {
+///             let first = ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, u32::from_le_bytes(*b"Once"));
+///             if first.is_null() {
+///                 return;
+///             }
+///             let second = ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, u32::from_le_bytes(*b"Once"));
+///             if second.is_null() {
+///                 return; // and `first`?
+///             }
+///             ddi::ExFreePool(second);
+///             ddi::ExFreePool(first);
+///         }
+///     }))])?;
+///     kernel.unload()
+/// });
+/// let finding = starved.finding.expect("a block leaks where the second allocation fails");
+/// assert_eq!(finding.allocation, Some(1));
+/// assert!(finding.stop.to_string().contains("Once"));
+/// ```
+///
+/// # Panics
+/// As for [`Simulation::new`]; and what panics in `round` passes by.
+pub fn starve(
+    config: Config,
+    mut schedule: impl FnMut() -> Schedule,
+    mut round: impl FnMut(&mut Simulation) -> Result<(), Stop>,
+) -> Starvation {
+    let config = Config { trace: true, low_resources: LowResources::Systematic, ..config };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let mut call_stacks = 0;
+    loop {
+        kernel.reset(config, schedule());
+        let outcome = round(&mut kernel);
+        let site = kernel.machine().low.site.take();
+        let failed = site.is_some();
+        call_stacks += usize::from(failed);
+        if let Err(stop) = outcome {
+            let (allocation, callers) =
+                site.map_or((None, String::new()), |(number, callers)| (Some(number), callers));
+            let (recording, trace) = (kernel.recording(), kernel.trace().clone());
+            let finding = Some(Starved { allocation, callers, stop, recording, trace });
+            return Starvation { call_stacks, finding };
+        }
+        if !failed {
+            return Starvation { call_stacks, finding: None };
+        }
+    }
+}
