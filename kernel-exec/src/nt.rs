@@ -59,6 +59,18 @@ macro_rules! ddis {
     };
 }
 
+/// A task is about to be woken: at IRQL ≤ DISPATCH_LEVEL, says the simulated kernel's verifier.
+#[cfg(kernel = "sim")]
+#[inline]
+pub(crate) fn check_wake(task: *const ()) {
+    ntsim::check_wake(task);
+}
+
+/// A task is about to be woken: at IRQL ≤ DISPATCH_LEVEL, which this kernel does not check.
+#[cfg(not(kernel = "sim"))]
+#[inline]
+pub(crate) fn check_wake(_task: *const ()) {}
+
 #[cfg(kernel = "sim")]
 mod ddi {
     //! The simulated kernel.

@@ -30,7 +30,10 @@ use core::task::{Context, Poll, Waker};
 
 pub use self::wait::Wait;
 use self::word::{LAST_WAIT, Set, Store, Word};
-use crate::sync::{UnsafeCell, const_fn};
+use crate::{
+    nt,
+    sync::{UnsafeCell, const_fn},
+};
 
 /// Who waits.
 struct Slot {
@@ -89,6 +92,7 @@ impl Signal {
     /// Sets it, and wakes who waits. Where it is set already nothing happens. IRQL: ≤ DISPATCH_LEVEL; on any processor, by several at
     /// once; no user code runs in it but that of a waker that is no task's of this crate.
     pub fn set(&self) {
+        nt::check_wake(core::ptr::from_ref(self).cast());
         if self.word.set() == Set::Wake
             && let Some(waker) = self.empty()
         {

@@ -111,7 +111,7 @@
 //! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `KeBugCheckEx` | full | always |
 //!
-//! Besides: a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
+//! Besides: a wake above DISPATCH_LEVEL ([`check_wake`], 0xC4/0xE5); a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
 //! thread ends at raised IRQL (0xC8) or with a mutex (0x4000008A); pool is freed with an object in it that is waited for (0xCC) or a
 //! held mutex or remove lock (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at
 //! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or
@@ -157,8 +157,8 @@ pub use engine::{
 pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
-    advance_time, counters, current_processor, driver_object, fail, fail_allocation, image_state, in_dpc,
-    irql, is_active, is_tracing, live_blocks, mark, note, preemption_point, set_system_time,
+    advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
+    in_dpc, irql, is_active, is_tracing, live_blocks, mark, note, preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

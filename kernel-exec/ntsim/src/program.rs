@@ -9,7 +9,10 @@ use crate::{
     engine::machine::{Machine, active, loaded, outside},
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
+    verifier::violation,
 };
+
+const DISPATCH: u8 = 2;
 
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
 #[inline]
@@ -129,6 +132,42 @@ pub fn mark(f: impl FnOnce() -> Mark) {
 fn traced(machine: &Machine, what: impl FnOnce() -> What) {
     let what = what();
     machine.record(what);
+}
+
+/// The verifier's rule for wakes, for whoever implements a waker: at IRQL ≤ DISPATCH_LEVEL, whether or not this wake calls the kernel.
+/// Without it a wake from an interrupt's level is seen only where it happens to queue a work item. Nothing outside a run.
+///
+/// Above DISPATCH_LEVEL: bug check 0xC4/0xE5, its third parameter the address of what is woken.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, Stop, check_wake, ddi};
+///
+/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// let stop = kernel.run(vec![(0, Box::new(|| {
+///     let task = 7_u64;
+///     check_wake((&raw const task).cast());
+///     // SAFETY: in a run.
+///     unsafe { ddi::KfRaiseIrql(3) };
+///     check_wake((&raw const task).cast());
+/// }))]);
+/// assert!(matches!(stop, Err(Stop::BugCheck(bug)) if (bug.code, bug.parameters[0]) == (0xC4, 0xE5)));
+/// ```
+#[inline]
+pub fn check_wake(woken: *const ()) {
+    if let Some(machine) = active()
+        && machine.irql() > DISPATCH
+    {
+        machine.wake_too_high(woken.addr());
+    }
+}
+
+impl Machine {
+    #[cold]
+    fn wake_too_high(&self, woken: usize) -> ! {
+        let (irql, what) = (self.irql(), self.name(woken));
+        let rule = alloc::format!("wakes are for IRQL ≤ DISPATCH_LEVEL, and {what} was woken at {irql}");
+        self.bug_check(violation(0xC4, [0xE5, irql.into(), woken as u64, 0], rule))
+    }
 }
 
 /// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an

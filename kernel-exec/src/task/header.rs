@@ -7,7 +7,7 @@ use core::{
 };
 
 use super::state::{Publish, Release, State, Status, Wake};
-use crate::{NTSTATUS, sync::UnsafeCell};
+use crate::{NTSTATUS, nt, sync::UnsafeCell};
 
 /// How a task gets a processor, and what it keeps in its block for that (such as a KDPC).
 ///
@@ -195,6 +195,7 @@ impl TaskPtr {
     /// # Safety
     /// The caller has a reference, or holds what keeps the task from ending.
     pub unsafe fn cancel(self) {
+        nt::check_wake(self.0.as_ptr().cast_const().cast());
         // SAFETY: the caller's reference.
         let duty = unsafe { self.header() }.state.request_cancel();
         // SAFETY: the step's duty.

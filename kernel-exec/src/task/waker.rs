@@ -10,6 +10,7 @@ use super::{
     header::{Header, TaskPtr},
     state::State,
 };
+use crate::nt;
 
 const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
@@ -42,6 +43,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
+    nt::check_wake(data);
     // SAFETY: the waker that is given up.
     let task = unsafe { task(data) };
     // SAFETY: it has a reference, which it gives up.
@@ -51,6 +53,7 @@ unsafe fn wake(data: *const ()) {
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
+    nt::check_wake(data);
     // SAFETY: the waker that is used.
     let task = unsafe { task(data) };
     // SAFETY: it has a reference.
