@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Cancel,
     /// From the insertion of a DPC, or a timer's expiry, to its run.
     Dpc,
+    /// From the queueing of a work item to its run.
+    Work,
     /// From the setting of a timer to its expiry.
     Timer,
     /// From the release of a spin lock to who waited for it.
@@ -43,6 +45,7 @@ pub(super) enum Kind {
 struct Causes<'a> {
     polls: BTreeMap<&'a str, Vec<(usize, Kind)>>,
     dpcs: BTreeMap<String, usize>,
+    work_items: BTreeMap<String, usize>,
     /// By timer: the call that set it, and the DPC it was given.
     timers: BTreeMap<String, (usize, Name)>,
     releases: BTreeMap<String, usize>,
@@ -66,6 +69,10 @@ pub(super) fn find(events: &[Event]) -> Vec<Link> {
             What::DpcStart { dpc, .. } => {
                 let cause = causes.dpcs.remove(&String::from(*dpc));
                 links.extend(cause.map(|from| Link { from, to, kind: Kind::Dpc }));
+            }
+            What::WorkStart { item, .. } => {
+                let cause = causes.work_items.remove(&String::from(*item));
+                links.extend(cause.map(|from| Link { from, to, kind: Kind::Work }));
             }
             What::TimerExpired { object } => {
                 if let Some((from, dpc)) = causes.timers.remove(&String::from(*object)) {
@@ -105,7 +112,10 @@ impl<'a> Causes<'a> {
         match ddi {
             Ddi::KeInsertQueueDpc if yes => _ = self.dpcs.insert(object, at),
             Ddi::KeRemoveQueueDpc if yes => _ = self.dpcs.remove(&object),
-            Ddi::KeSetTimer | Ddi::KeSetTimerEx => {
+            Ddi::IoQueueWorkItem | Ddi::IoQueueWorkItemEx | Ddi::ExQueueWorkItem => {
+                self.work_items.insert(object, at);
+            }
+            Ddi::KeSetTimer | Ddi::KeSetTimerEx | Ddi::KeSetCoalescableTimer => {
                 let dpc = arguments.iter().rev().find_map(|value| match value {
                     Value::Pointer(name) => Some(*name),
                     _ => None,
@@ -183,6 +193,23 @@ mod tests {
             (1, start(1)),
         ]);
         assert_eq!(found, [(0, 2, Kind::Dpc), (3, 4, Kind::Timer), (4, 5, Kind::Dpc)]);
+    }
+
+    #[test]
+    fn a_coalescable_timer_expires_because_it_was_set() {
+        let set = call(Ddi::KeSetCoalescableTimer, &[2, 3], false);
+        let found = links(vec![(0, set), (1, What::TimerExpired { object: Name::Object(2) })]);
+        assert_eq!(found, [(0, 1, Kind::Timer)]);
+    }
+
+    #[test]
+    fn a_work_item_runs_because_it_was_queued() {
+        let start = |item| What::WorkStart { item: Name::Object(item), routine: Name::Null };
+        for ddi in [Ddi::IoQueueWorkItem, Ddi::IoQueueWorkItemEx, Ddi::ExQueueWorkItem] {
+            let found =
+                links(vec![(0, call(ddi, &[1, 9], true)), (1, start(2)), (1, start(1)), (1, start(1))]);
+            assert_eq!(found, [(0, 2, Kind::Work)]);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ const groups = [
   ['kernel calls', ['ddi', 'pool'], []],
   ['notes', ['note'], []],
   ['wakes', [], ['wake', 'cancel']],
-  ['DPC arrows', [], ['dpc', 'timer', 'lock']],
+  ['DPC arrows', [], ['dpc', 'work', 'timer', 'lock']],
 ];
 const off = new Set();
 let column = [], shown = [];          // event -> column, column -> event
@@ -99,9 +99,9 @@ function arrow(a, y, b, z, colour, strong, opacity) {
     + `<polygon points="${head}" fill="${colour}" opacity="${Math.min(opacity * 1.3, 1)}"/>`;
 }
 
-const arrowFrom = { wake: MARKS, cancel: MARKS, dpc: TICKS, timer: TICKS, lock: TICKS };
-const arrowTo = { wake: POLL + 8, cancel: POLL + 8, dpc: DPC + 8, timer: MARKS, lock: PROGRAM + 4 };
-const arrowColour = { wake: 'var(--wake)', cancel: 'var(--cancel)', dpc: 'var(--dpc)', timer: 'var(--timer)', lock: 'var(--lock)' };
+const arrowFrom = { wake: MARKS, cancel: MARKS, dpc: TICKS, work: TICKS, timer: TICKS, lock: TICKS };
+const arrowTo = { wake: POLL + 8, cancel: POLL + 8, dpc: DPC + 8, work: DPC + 8, timer: MARKS, lock: PROGRAM + 4 };
+const arrowColour = { wake: 'var(--wake)', cancel: 'var(--cancel)', dpc: 'var(--dpc)', work: 'var(--work)', timer: 'var(--timer)', lock: 'var(--lock)' };
 
 function draw() {
   width = svg.clientWidth || 800;
@@ -136,6 +136,14 @@ function draw() {
   }
   for (const s of of('program')) {
     out.push(rect(start(s.from), stop(s.to) - 1, top_(s.cpu) + PROGRAM, 7, 'var(--program)', 'rx="3"'));
+  }
+  for (const s of of('thread')) {
+    const [a, b, y] = [start(s.from), stop(s.to) - 1, top_(s.cpu) + PROGRAM];
+    out.push(rect(a, b, y - 1, 9, 'var(--thread)', 'rx="3"') + label(a, b, y + 7, s.label, 'class="thread"'));
+  }
+  for (const s of of('work')) {
+    const [a, b, y] = [start(s.from), stop(s.to) - 1, top_(s.cpu) + DPC];
+    out.push(rect(a, b, y, 17, 'var(--work)', 'rx="4"') + label(a, b, y + 12.5, s.label, 'style="fill:var(--dpcink)"'));
   }
   for (const s of of('dpc')) {
     const [a, b, y] = [start(s.from), stop(s.to) - 1, top_(s.cpu) + DPC];
@@ -211,7 +219,7 @@ function drawOverview() {
   const at = (i, end) => (end ? (i + 1 < events.length ? column[i + 1] : total()) : column[i]) * k;
   for (const s of spans) {
     if (s.kind === 'run') out.push(rect(at(s.from), at(s.to, true), 2 + s.cpu * h, h - 1, 'var(--program)', 'opacity=".45"'));
-    if (s.kind === 'dpc') out.push(rect(at(s.from), at(s.to, true), 2 + s.cpu * h, h - 1, 'var(--dpc)'));
+    if (s.kind === 'dpc' || s.kind === 'work') out.push(rect(at(s.from), at(s.to, true), 2 + s.cpu * h, h - 1, `var(--${s.kind})`));
     if (s.kind === 'wait') out.push(rect(at(s.from), at(s.to), 2 + s.cpu * h, h - 1, 'var(--wait)'));
   }
   if (data.stop !== null) out.push(rect(at(data.stop) - 1, at(data.stop) + 2, 0, 34, 'var(--stop)'));
@@ -309,7 +317,8 @@ $('outcome').className = ended ? 'bad' : 'good';
 const end = events[events.length - 1] || { step: 0, time: 0 };
 const number = (n, what) => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 $('facts').textContent = [number(data.processors, 'processor'), number(events.length, 'event'), number(end.step, 'step'),
-  `${(end.time / 10).toLocaleString('en')} µs of virtual time`, number(spans.filter(s => s.kind === 'dpc').length, 'DPC run')].join(' · ');
+  `${(end.time / 10).toLocaleString('en')} µs of virtual time`, number(spans.filter(s => s.kind === 'dpc').length, 'DPC run'),
+  ...[events.filter(e => / starts, routine /.test(e.text) && e.text.startsWith('work item')).length].filter(n => n).map(n => number(n, 'work item run'))].join(' · ');
 for (const [name, classes, arrows] of groups) {
   const present = events.some(e => classes.includes(e.class)) || links.some(l => arrows.includes(l.kind));
   if (!present) continue;
@@ -333,14 +342,15 @@ const levels = [...new Set(events.map(e => Math.min(e.irql, 3)))].sort();
 const classesIn = new Set(events.map(e => e.class)), kinds = new Set(links.map(l => l.kind)), lasting = new Set(spans.map(s => s.kind));
 const legend = levels.map(level => box('irql' + level, ['PASSIVE_LEVEL', 'APC_LEVEL', 'DISPATCH_LEVEL', 'above DISPATCH_LEVEL'][level]));
 for (const [have, entry] of [
-  [lasting.has('program'), box('program', 'program')], [lasting.has('dpc'), box('dpc', 'DPC routine')], [lasting.has('poll'), box('poll', 'poll')],
+  [lasting.has('program'), box('program', 'program')], [lasting.has('thread'), box('thread', 'system thread')],
+  [lasting.has('work'), box('work', 'work item')], [lasting.has('dpc'), box('dpc', 'DPC routine')], [lasting.has('poll'), box('poll', 'poll')],
   [lasting.has('wait'), swatch('<path d="M0,7H18" stroke="var(--wait)" stroke-width="9" stroke-dasharray="3 3"/>', 'waits for a spin lock')],
   ...['spawn', 'call', 'wake', 'cancel', 'drop'].map(kind => [classesIn.has(kind), sign(kind, kind)]),
   [classesIn.has('timer'), sign('timer', 'timer, clock')], [data.stop !== null, sign('stop', 'the end')],
   [classesIn.has('write'), tick('write', 'atomic write')], [classesIn.has('read'), tick('read', 'atomic read')],
   [classesIn.has('cell'), tick('cell', 'cell')], [classesIn.has('ddi'), tick('ddi', 'kernel call')], [classesIn.has('pool'), tick('pool', 'pool')],
   [kinds.has('wake'), line('wake', 'wake → poll')], [kinds.has('cancel'), line('cancel', 'cancel → poll')],
-  [kinds.has('dpc'), line('dpc', 'queued → runs')], [kinds.has('timer'), line('timer', 'set → expires')], [kinds.has('lock'), line('lock', 'released → goes on')],
+  [kinds.has('dpc'), line('dpc', 'queued → runs')], [kinds.has('work'), line('work', 'queued → runs')], [kinds.has('timer'), line('timer', 'set → expires')], [kinds.has('lock'), line('lock', 'released → goes on')],
 ]) if (have) legend.push(entry);
 $('legend').innerHTML = legend.join('') + '<span>pale: another processor runs</span>';
 

@@ -1,4 +1,6 @@
-//! What lasts: who runs, IRQLs, programs, DPCs, polls, waits for spin locks.
+//! What lasts: who runs, IRQLs, programs and threads, work items, DPCs, polls, waits for spin locks.
+//!
+//! What a thread does lasts only while a processor runs it: a wait cuts it in pieces, the next of which may be another processor's.
 
 extern crate alloc;
 
@@ -14,7 +16,7 @@ use super::super::{
     event::{Event, What},
     mark::{Mark, MarkKind},
 };
-use crate::verifier::bugcheck::irql_name;
+use crate::{kernel::thread::ThreadName, verifier::bugcheck::irql_name};
 
 /// Something that lasts from an event to another, both included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +39,10 @@ pub(super) enum Kind {
     Run,
     /// A program.
     Program,
+    /// A system thread.
+    Thread,
+    /// A work item's routine.
+    Work,
     /// A DPC routine.
     Dpc,
     /// A poll, by the program's marks.
@@ -52,7 +58,20 @@ struct Lane {
     open: Vec<Span>,
 }
 
+impl Kind {
+    /// It is on the stack of a thread, so it goes where the thread goes.
+    fn is_of_thread(self) -> bool {
+        matches!(self, Self::Program | Self::Thread | Self::Work | Self::Poll)
+    }
+}
+
 impl Lane {
+    /// What the thread that is left was doing, which is put aside from `to` on.
+    fn leave(&mut self, to: usize) -> Vec<Span> {
+        let left = self.open.extract_if(.., |span| span.kind.is_of_thread());
+        left.map(|span| Span { to, ..span }).collect()
+    }
+
     /// The innermost open span of a kind ends at `to`.
     fn close(&mut self, kind: Kind, to: usize) -> Option<Span> {
         let position = self.open.iter().rposition(|span| span.kind == kind)?;
@@ -61,11 +80,49 @@ impl Lane {
     }
 }
 
+/// Who runs where, and what threads were doing that do not run.
+#[derive(Default)]
+struct Threads {
+    current: BTreeMap<usize, ThreadName>,
+    aside: BTreeMap<ThreadName, Vec<Span>>,
+}
+
+impl Threads {
+    /// A processor leaves its thread: the pieces that end so.
+    fn leave(&mut self, processor: usize, lane: &mut Lane, to: usize) -> Vec<Span> {
+        let pieces = lane.leave(to);
+        // Before the first such event it is the program.
+        let thread = self.current.remove(&processor).unwrap_or(ThreadName::Program(processor));
+        if !pieces.is_empty() {
+            self.aside.insert(thread, pieces.clone());
+        }
+        pieces
+    }
+
+    /// A processor goes on with a thread, which goes on with what it was doing.
+    fn arrive(&mut self, processor: usize, thread: ThreadName, lane: &mut Lane, new: Span) {
+        let Span { from, irql, .. } = new;
+        self.current.insert(processor, thread);
+        let known = self.aside.remove(&thread).unwrap_or_default();
+        if known.is_empty() && matches!(thread, ThreadName::System(_)) {
+            lane.open.push(Span { cpu: processor, ..new });
+        }
+        lane.open.extend(known.into_iter().map(|span| Span { cpu: processor, from, irql, ..span }));
+    }
+
+    /// A thread does nothing any more.
+    fn end(&mut self, thread: ThreadName) {
+        self.aside.remove(&thread);
+        self.current.retain(|_, current| *current != thread);
+    }
+}
+
 /// All spans, in the order of their kinds and then of their beginnings.
 pub(super) fn find(events: &[Event]) -> Vec<Span> {
     let mut lanes: BTreeMap<usize, Lane> = BTreeMap::new();
     let mut spans = Vec::new();
     let mut running: Option<usize> = None;
+    let mut threads = Threads::default();
     for (index, event) in events.iter().enumerate() {
         let (cpu, irql) = (event.processor, event.irql);
         let span = |kind, label| Span { cpu, from: index, to: index, kind, irql, label };
@@ -87,14 +144,29 @@ pub(super) fn find(events: &[Event]) -> Vec<Span> {
         match &event.what {
             What::ProgramStart => lane.open.push(span(Kind::Program, "program".into())),
             What::ProgramEnd => spans.extend(lane.close(Kind::Program, index)),
+            What::Thread { processor, thread } => {
+                let lane = lanes.entry(*processor).or_default();
+                spans.extend(threads.leave(*processor, lane, index));
+                threads.arrive(*processor, *thread, lane, span(Kind::Thread, thread.to_string()));
+            }
+            What::ThreadWait { .. } => spans.extend(threads.leave(cpu, lane, index)),
+            What::ThreadEnd { thread } => {
+                spans.extend(lane.leave(index));
+                threads.end(*thread);
+            }
+            What::WorkStart { item, .. } => {
+                lane.open.push(span(Kind::Work, alloc::format!("work item {item}")))
+            }
+            What::WorkEnd { .. } => spans.extend(lane.close(Kind::Work, index)),
             What::DpcStart { dpc, .. } => lane.open.push(span(Kind::Dpc, alloc::format!("DPC {dpc}"))),
             What::DpcEnd { .. } => spans.extend(lane.close(Kind::Dpc, index)),
             What::Mark(Mark { kind: MarkKind::PollStart, subject, .. }) => {
-                if let Some(dpc) = lane.open.iter_mut().rfind(|span| span.kind == Kind::Dpc)
-                    && !dpc.label.ends_with(subject.as_str())
+                let bar = lane.open.iter_mut().rfind(|span| matches!(span.kind, Kind::Dpc | Kind::Work));
+                if let Some(bar) = bar
+                    && !bar.label.ends_with(subject.as_str())
                 {
-                    dpc.label.push_str(" · ");
-                    dpc.label.push_str(subject);
+                    bar.label.push_str(" · ");
+                    bar.label.push_str(subject);
                 }
                 lane.open.push(span(Kind::Poll, subject.clone()));
             }
@@ -119,7 +191,7 @@ mod tests {
         },
         Kind, find,
     };
-    use crate::verifier::irql::Ddi;
+    use crate::{kernel::thread::ThreadName, verifier::irql::Ddi};
 
     fn events(list: Vec<(usize, u8, What)>) -> Vec<Event> {
         list.into_iter()
@@ -159,6 +231,40 @@ mod tests {
         assert_eq!((poll.label.as_str(), poll.irql), ("task", 2));
         let dpc = found.iter().find(|span| span.kind == Kind::Dpc).unwrap();
         assert_eq!(dpc.label, "DPC object0 · task", "what is polled in it");
+    }
+
+    #[test]
+    fn what_a_thread_does_goes_where_it_goes() {
+        let (item, routine) = (Name::Object(0), Name::Object(1));
+        let goes_on = |processor, thread| What::Thread { processor, thread };
+        let (program, worker) = (ThreadName::Program(0), ThreadName::System(1));
+        let list = events(vec![
+            (0, 0, What::ProgramStart),
+            (0, 0, goes_on(0, worker)),
+            (0, 0, What::WorkStart { item, routine }),
+            (0, 0, What::Mark(Mark::new(MarkKind::PollStart, "task"))),
+            (0, 0, What::ThreadWait { thread: worker, ddi: None, objects: Vec::new() }),
+            (0, 0, goes_on(0, program)),
+            (1, 0, goes_on(1, worker)),
+            (1, 0, What::Mark(Mark::new(MarkKind::PollEnd, "task"))),
+            (1, 0, What::WorkEnd { item }),
+            (1, 0, What::ThreadEnd { thread: worker }),
+            (1, 0, goes_on(1, ThreadName::Idle(1))),
+            (0, 0, What::ProgramEnd),
+        ]);
+        let found = find(&list);
+        let of = |kind| {
+            let spans = found.iter().filter(move |span| span.kind == kind);
+            spans.map(|span| (span.cpu, span.from, span.to)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Kind::Program), [(0, 0, 1), (0, 5, 11)]);
+        assert_eq!(of(Kind::Thread), [(0, 1, 4), (1, 6, 9)]);
+        assert_eq!(of(Kind::Work), [(0, 2, 4), (1, 6, 8)]);
+        assert_eq!(of(Kind::Poll), [(0, 3, 4), (1, 6, 7)]);
+        let labels =
+            |kind| found.iter().filter(move |span| span.kind == kind).map(|span| span.label.as_str());
+        assert!(labels(Kind::Work).all(|label| label == "work item object0 · task"));
+        assert!(labels(Kind::Thread).all(|label| label == "thread 1"));
     }
 
     #[test]
