@@ -109,6 +109,7 @@
 //! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
 //! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
 //! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
+//! | `DbgPrint`, `DbgPrintEx` | the kernel's format syntax, at most 512 bytes, into the trace; on x86-64 Unix hosts only | characters of 16 bits above PASSIVE_LEVEL: 0xC4/0xE5; a string in memory that cannot be read: 0xD1; floating point, `%n`, no directive: failure `not supported` |
 //! | `KeBugCheckEx` | full | always |
 //!
 //! Besides: a wake above DISPATCH_LEVEL ([`check_wake`], 0xC4/0xE5); a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
@@ -120,7 +121,7 @@
 //! # What is not
 //!
 //! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
-//! DPCs, DbgPrint and its like, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
+//! DPCs, the va_list relatives of DbgPrint, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
 
 extern crate std;

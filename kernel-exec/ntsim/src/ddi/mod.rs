@@ -19,6 +19,8 @@ pub(crate) mod mutex;
 pub(crate) mod object;
 pub(crate) mod objects;
 pub(crate) mod pool;
+#[cfg(all(unix, target_arch = "x86_64"))]
+pub(crate) mod print;
 pub(crate) mod processor;
 pub(crate) mod queued_lock;
 pub(crate) mod remove_lock;
@@ -62,6 +64,8 @@ pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceOb
 pub use pool::{
     ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 };
+#[cfg(all(unix, target_arch = "x86_64"))]
+pub use print::{DbgPrint, DbgPrintEx};
 pub use processor::{
     KeGetCurrentProcessorNumberEx, KeGetProcessorIndexFromNumber, KeGetProcessorNumberFromIndex,
     KeQueryActiveGroupCount, KeQueryActiveProcessorCountEx,

@@ -5,11 +5,11 @@ use core::{ffi::c_void, ptr::null_mut};
 use crate::types::PVOID;
 
 macro_rules! routines {
-    ($($name:ident,)*) => {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
         /// The address of the routine with this name; null where there is none.
         pub(crate) fn find(name: &str) -> PVOID {
             match name {
-                $(stringify!($name) => super::$name as *mut c_void,)*
+                $($(#[$meta])* stringify!($name) => super::$name as *mut c_void,)*
                 _ => null_mut(),
             }
         }
@@ -17,6 +17,10 @@ macro_rules! routines {
 }
 
 routines! {
+    #[cfg(all(unix, target_arch = "x86_64"))]
+    DbgPrint,
+    #[cfg(all(unix, target_arch = "x86_64"))]
+    DbgPrintEx,
     ExAcquireFastMutex,
     ExAcquireRundownProtection,
     ExAcquireRundownProtectionEx,

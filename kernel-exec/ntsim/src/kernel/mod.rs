@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod dpc;
+pub(crate) mod format;
 pub(crate) mod irp;
 pub(crate) mod lock;
 pub(crate) mod lookaside;

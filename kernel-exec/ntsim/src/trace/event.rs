@@ -166,6 +166,15 @@ pub enum What {
         /// How far.
         by: u64,
     },
+    /// A message of DbgPrint or DbgPrintEx.
+    Print {
+        /// The component: a DPFLTR_… number.
+        component: u32,
+        /// The level, or a mask of levels.
+        level: u32,
+        /// The text.
+        text: String,
+    },
     /// A line of [`note`](crate::note).
     Note(String),
     /// A program says what it does, with [`mark`](crate::mark).
@@ -268,6 +277,13 @@ impl Display for What {
                 write!(f, "{object}: {} ends", if *mutable { "with_mut" } else { "with" })
             }
             Self::TimeSkipped { by } => write!(f, "clock moves by {by}"),
+            Self::Print { component, level, text } => {
+                write!(
+                    f,
+                    "prints (component {component}, level {level:#x}): {}",
+                    text.trim_end().escape_debug()
+                )
+            }
             Self::Note(line) => write!(f, "note: {line}"),
             Self::Mark(mark) => mark.fmt(f),
             Self::Stop { stop } => write!(f, "stop: {}", Brief(stop)),

@@ -41,6 +41,20 @@ pub type PUNICODE_STRING = *mut UNICODE_STRING;
 /// A pointer to one that is not changed.
 pub type PCUNICODE_STRING = *const UNICODE_STRING;
 
+/// A counted string of characters of 8 bits.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct _STRING {
+    /// Bytes in use.
+    pub Length: USHORT,
+    /// Bytes there are.
+    pub MaximumLength: USHORT,
+    /// The characters.
+    pub Buffer: *mut core::ffi::c_char,
+}
+/// A counted string of characters of 8 bits.
+pub type ANSI_STRING = _STRING;
+
 impl Default for _UNICODE_STRING {
     fn default() -> Self {
         Self { Length: 0, MaximumLength: 0, Buffer: null_mut() }

@@ -84,6 +84,8 @@ ddis! {
     ExFreePoolWithTag: ANY,
     ExFreePool: ANY,
     KeBugCheckEx: ANY,
+    DbgPrint: ANY,
+    DbgPrintEx: ANY,
     KeGetCurrentThread: ANY,
     PsCreateSystemThread: PASSIVE,
     PsTerminateSystemThread: PASSIVE,

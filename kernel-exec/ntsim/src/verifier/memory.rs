@@ -25,6 +25,7 @@ pub(crate) enum Use {
     FastMutex,
     RemoveLock,
     Lookaside,
+    Text,
 }
 
 impl Use {
@@ -42,6 +43,7 @@ impl Use {
             Self::RemoveLock => "remove lock",
             Self::Lookaside => "lookaside list",
             Self::WaitBlocks => "array of wait blocks",
+            Self::Text => "text",
         }
     }
 
@@ -55,7 +57,7 @@ impl Use {
             Self::FastMutex => 56,
             Self::Lookaside => 96,
             Self::Lock | Self::Rundown => 8,
-            Self::Atomic | Self::Cell | Self::WaitBlocks => 1,
+            Self::Atomic | Self::Cell | Self::WaitBlocks | Self::Text => 1,
         }
     }
 }
@@ -85,8 +87,10 @@ impl Machine {
     #[inline(never)]
     fn judge_memory(&self, address: usize, used: Use) -> Checked<()> {
         let irql = self.irql();
-        let bad =
-            |rule: String| -> Box<Violation> { violation(0xD1, [address as u64, irql.into(), 1, 0], rule) };
+        let write = u64::from(used != Use::Text);
+        let bad = |rule: String| -> Box<Violation> {
+            violation(0xD1, [address as u64, irql.into(), write, 0], rule)
+        };
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
             return if address == 0 { Err(bad(alloc::format!("{name} at a null pointer"))) } else { Ok(()) };
@@ -109,8 +113,8 @@ impl Machine {
             (Memory::Freed | Memory::Outside, _) => {
                 Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
             }
-            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) if irql < 2 => Ok(()),
-            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown) => {
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) if irql < 2 => Ok(()),
+            (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
             }
             (Memory::Paged, _) => {

@@ -1,0 +1,169 @@
+//! Messages to the debugger (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-dbgprint`, `nf-wdm-dbgprintex`).
+//!
+//! Rust cannot define functions of a variable number of arguments yet. So what is called is a few instructions that put the registers
+//! with arguments beside each other, and call a function that walks over them: on x86-64 with the System V convention only.
+
+extern crate alloc;
+
+use alloc::string::String;
+use core::{arch::naked_asm, ffi::c_char};
+
+use crate::{
+    engine::machine::{Machine, enter},
+    kernel::format::{Refusal, Source, message},
+    trace::event::What,
+    types::{DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, PCSTR, STATUS_SUCCESS, ULONG},
+    verifier::{Violation, irql::Ddi, memory::Use, violation},
+};
+
+unsafe extern "C" {
+    /// Sends a message to the debugger, which is here an event of the trace, whatever filters a real machine may have.
+    ///
+    /// `Format` is printf's, in the kernel's dialect: `%d %i %u %x %X %o` with the sizes `h hh l ll I32 I64 I`, where `l` is 32 bits;
+    /// `%p`; `%c %s` and, of 16 bits, `%wc %lc %C %ws %ls %S`; `%Z` of an ANSI_STRING and `%wZ` of a UNICODE_STRING; flags, widths and
+    /// precisions. At most 512 bytes are sent. Any IRQL, except for characters of 16 bits.
+    ///
+    /// Those above PASSIVE_LEVEL: bug check 0xC4/0xE5. A string in freed pool, or in paged pool above APC_LEVEL: 0xD1. Floating point,
+    /// `%n`, and what is no directive end the run as not supported (`nf-wdm-dbgprint`).
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, ddi};
+    ///
+    /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
+    /// kernel.run(vec![(0, Box::new(|| {
+    ///     // SAFETY: the arguments are what the format says.
+    ///     unsafe { ddi::DbgPrint(c"%d of %s: %I64x\n".as_ptr(), 7, c"seven".as_ptr(), u64::MAX) };
+    /// }))])?;
+    /// assert!(kernel.trace().to_string().contains("7 of seven: ffffffffffffffff"));
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    ///
+    /// # Safety
+    /// The arguments are as many and of such types as the format says, and point to what is valid for reads.
+    #[link_name = "ntsim_DbgPrint"]
+    pub fn DbgPrint(Format: PCSTR, ...) -> ULONG;
+
+    /// As [`DbgPrint`], of a component and with a level (`nf-wdm-dbgprintex`).
+    ///
+    /// # Safety
+    /// As for [`DbgPrint`].
+    #[link_name = "ntsim_DbgPrintEx"]
+    pub fn DbgPrintEx(ComponentId: ULONG, Level: ULONG, Format: PCSTR, ...) -> ULONG;
+}
+
+/// The arguments of a call: those in registers, and those on the stack.
+///
+/// After 56 bytes, of which the lower 48 are the registers', comes the return address, and then what the caller has pushed. With the return
+/// address it is 64 bytes, so that the stack is aligned for the call.
+macro_rules! with_arguments {
+    ($($symbol:literal $entry:ident $print:ident)*) => {$(
+        #[unsafe(naked)]
+        #[unsafe(export_name = $symbol)]
+        unsafe extern "C" fn $entry() {
+            naked_asm!(
+                "sub rsp, 56",
+                "mov [rsp], rdi",
+                "mov [rsp + 8], rsi",
+                "mov [rsp + 16], rdx",
+                "mov [rsp + 24], rcx",
+                "mov [rsp + 32], r8",
+                "mov [rsp + 40], r9",
+                "mov rdi, rsp",
+                "lea rsi, [rsp + 64]",
+                "call {print}",
+                "add rsp, 56",
+                "ret",
+                print = sym $print,
+            )
+        }
+    )*};
+}
+
+with_arguments! {
+    "ntsim_DbgPrint" dbg_print_entry dbg_print
+    "ntsim_DbgPrintEx" dbg_print_ex_entry dbg_print_ex
+}
+
+/// # Safety
+/// As for [`DbgPrint`]; the arguments are where the call has put them.
+unsafe extern "C" fn dbg_print(registers: *const [u64; REGISTERS], stack: *const u64) -> ULONG {
+    let mut arguments = Arguments { registers, stack, taken: 0 };
+    let format = arguments.next();
+    print(Ddi::DbgPrint, DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, format, arguments)
+}
+
+/// # Safety
+/// As for [`DbgPrintEx`]; the arguments are where the call has put them.
+unsafe extern "C" fn dbg_print_ex(registers: *const [u64; REGISTERS], stack: *const u64) -> ULONG {
+    let mut arguments = Arguments { registers, stack, taken: 0 };
+    let (component, level) = (arguments.next() as u32, arguments.next() as u32);
+    let format = arguments.next();
+    print(Ddi::DbgPrintEx, component, level, format, arguments)
+}
+
+/// Registers with arguments.
+const REGISTERS: usize = 6;
+
+struct Arguments {
+    registers: *const [u64; REGISTERS],
+    stack: *const u64,
+    taken: usize,
+}
+
+impl Arguments {
+    fn next(&mut self) -> u64 {
+        let number = self.taken;
+        self.taken += 1;
+        let place = match number.checked_sub(REGISTERS) {
+            None => self.registers.cast::<u64>().wrapping_add(number),
+            Some(pushed) => self.stack.wrapping_add(pushed),
+        };
+        // SAFETY: by the caller's promise to the DDI there are so many arguments.
+        unsafe { place.read() }
+    }
+}
+
+/// The arguments of a call in a run.
+struct Call<'a> {
+    machine: &'a Machine,
+    arguments: Arguments,
+}
+
+impl Source for Call<'_> {
+    type Trouble = alloc::boxed::Box<Violation>;
+
+    fn argument(&mut self) -> u64 {
+        self.arguments.next()
+    }
+
+    fn byte(&mut self, address: u64) -> Result<u8, Self::Trouble> {
+        self.machine.check_memory(address as usize, Use::Text)?;
+        let byte: *const c_char = core::ptr::with_exposed_provenance(address as usize);
+        // SAFETY: by the caller's promise to the DDI; if it is pool, it is live.
+        Ok(unsafe { byte.read() }.cast_unsigned())
+    }
+}
+
+fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments) -> ULONG {
+    let machine = enter(ddi);
+    let irql = machine.irql();
+    let text = match message(format, irql == 0, Call { machine, arguments }) {
+        Ok(text) => text,
+        Err(Refusal::Memory(violation)) => machine.bug_check(violation),
+        Err(Refusal::Directive(directive, why)) => {
+            machine.fail("not supported", alloc::format!("{} with {directive:?}: {why}", ddi.name()))
+        }
+        Err(Refusal::Wide(directive)) => {
+            let rule = alloc::format!(
+                "{} with {directive} may be called at PASSIVE_LEVEL only, and was at {irql}",
+                ddi.name()
+            );
+            machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule))
+        }
+    };
+    if machine.tracing.get() {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        machine.record(What::Print { component, level, text });
+    }
+    STATUS_SUCCESS.cast_unsigned()
+}
