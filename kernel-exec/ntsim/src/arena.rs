@@ -7,7 +7,8 @@ use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
 use crate::{
     asan,
-    kernel::pool::{ARENA, GRAIN, GUARD, PAGE},
+    kernel::pool::{ARENA, Block, GRAIN, GUARD, PAGE},
+    protection::{Page, Pages},
 };
 
 /// The guard's pattern.
@@ -38,6 +39,8 @@ pub(crate) struct Arena {
     /// The first page's start in it.
     base: NonNull<u8>,
     shadow: Box<[Cell<u8>]>,
+    /// What a plain access comes to.
+    pub(crate) pages: Pages,
 }
 
 /// A page more than needed instead of a page's alignment: zeroed memory of small alignment comes untouched from the system.
@@ -59,7 +62,7 @@ impl Arena {
             Box::into_raw(alloc::vec![Memory::Outside as u8; ARENA / GRAIN].into_boxed_slice());
         // SAFETY: from a box of as many bytes; a cell has its content's layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
-        Self { memory, base, shadow }
+        Self { memory, base, shadow, pages: Pages::new() }
     }
 
     /// The arena's first address.
@@ -138,8 +141,28 @@ impl Arena {
         position_other(bytes, byte).map(|position| offset + position)
     }
 
+    /// Opens or closes the pages of a block that has pages of its own. Where it is opened, the page behind it is its guard.
+    pub(crate) fn protect(&self, block: &Block, to: Page) {
+        let base = self.base.as_ptr();
+        self.pages.set(base, block.offset, block.room, to);
+        if to == Page::Open {
+            self.pages.set(base, block.offset + block.room, PAGE, Page::Guard);
+        }
+    }
+
+    /// Opens the page of paged pool that holds the byte at `offset`.
+    pub(crate) fn page_in(&self, offset: usize) {
+        self.pages.set(self.base.as_ptr(), offset, 1, Page::PagedIn);
+    }
+
+    /// Closes paged pool.
+    pub(crate) fn page_out(&self) {
+        self.pages.page_out(self.base.as_ptr());
+    }
+
     /// As new, where `used` bytes were ever used.
     pub(crate) fn reset(&self, used: usize) {
+        self.pages.reset(self.base.as_ptr(), used);
         self.mark(0, used, Memory::Outside);
         self.fill(0, GUARD, GUARD_BYTE);
         self.close(0, GUARD);
@@ -159,6 +182,7 @@ fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
 impl Drop for Arena {
     fn drop(&mut self) {
         asan::unpoison(self.base.as_ptr(), ARENA);
+        self.pages.reset(self.base.as_ptr(), ARENA);
         // SAFETY: allocated by `new` with this layout; nobody has it any more.
         unsafe { dealloc(self.memory.as_ptr(), LAYOUT) }
     }

@@ -104,7 +104,7 @@
 //! | `IoCsqInitialize`, `IoCsqInsertIrp`, `IoCsqRemoveIrp`, `IoCsqRemoveNextIrp` | full; not `IoCsqInsertIrpEx` | no queue: failure `not supported`; the IRP as above |
 //! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
 //! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
-//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
+//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block, or with [`Config::special_pool`] pages; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
 //! | `ExInitializeLookasideListEx`, `ExAllocateFrom-`, `ExFreeTo-`, `ExFlush-`, `ExDeleteLookasideListEx` | entries are pool, given back at once | no entry of the list: 0xC2; no list, deleted with entries in use, freed: 0xCC; own functions: failure `not supported` |
 //! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
 //! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
@@ -116,7 +116,8 @@
 //! thread ends at raised IRQL (0xC8) or with a mutex (0x4000008A); pool is freed with an object in it that is waited for (0xCC) or a
 //! held mutex or remove lock (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at
 //! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or
-//! memory written to after its free (0xCC).
+//! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
+//! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
 //!
 //! # What is not
 //!
@@ -139,6 +140,7 @@ mod kernel;
 mod low_resources;
 mod memory;
 mod program;
+mod protection;
 mod simulation;
 pub mod sync;
 pub mod trace;

@@ -8,7 +8,8 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place},
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place, Request},
+    protection::Page,
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
@@ -29,24 +30,6 @@ const SUPPORTED: POOL_FLAGS = KINDS
     | POOL_FLAG_UNINITIALIZED
     | POOL_FLAG_CACHE_ALIGNED
     | POOL_FLAG_RAISE_ON_FAILURE;
-
-/// What an allocation is to be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request {
-    size: usize,
-    tag: u32,
-    paged: bool,
-    zeroed: bool,
-    align: usize,
-    kernel: bool,
-}
-
-impl Request {
-    /// Zeroed non-paged pool of the kernel's own, which no driver may free.
-    pub(crate) fn kernel(size: usize, tag: [u8; 4]) -> Self {
-        Self { size, tag: u32::from_le_bytes(tag), paged: false, zeroed: true, align: GRAIN, kernel: true }
-    }
-}
 
 impl Machine {
     /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
@@ -98,12 +81,12 @@ impl Machine {
 
     /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
-        let Request { size, tag, paged, zeroed, align, kernel: owned } = request;
+        let Request { size, tag, paged, zeroed, .. } = request;
         if self.is_low() {
             return Ok(null_mut());
         }
         let mut kernel = self.kernel.borrow_mut();
-        let Some((block, place)) = kernel.pool.allocate(size, tag, paged, owned, align) else {
+        let Some((block, place)) = kernel.pool.allocate(request, self.has_special_pool()) else {
             drop(kernel);
             if self.tracing.get() {
                 self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
@@ -111,6 +94,9 @@ impl Machine {
             return Ok(null_mut());
         };
         drop(kernel);
+        if block.own_pages {
+            self.arena.protect(&block, Page::Open);
+        }
         match place {
             Place::Fresh { padding } => self.guard(block.offset - padding.min(GUARD), padding.min(GUARD)),
             Place::Reused => {
@@ -120,8 +106,11 @@ impl Machine {
             }
         }
         self.arena.fill(block.offset, size, if zeroed { 0 } else { FRESH_BYTE });
-        self.guard(block.offset + size, block.room - size + GUARD);
+        self.guard(block.offset + size, block.room - size + block.guard());
         self.arena.mark(block.offset, size, if paged { Memory::Paged } else { Memory::Live });
+        if block.own_pages && paged {
+            self.arena.protect(&block, Page::PagedIn);
+        }
         self.counts.allocations.add();
         if self.tracing.get() {
             self.record(What::Allocated { number: block.number, size, tag });
@@ -220,17 +209,64 @@ impl Machine {
         if has_objects {
             self.check_objects_in(&block, range)?;
         }
+        if block.own_pages {
+            self.arena.protect(&block, Page::Open);
+        }
         self.check_guards(&block)?;
         if PATTERNS {
             self.arena.fill(block.offset, block.room, FREED_BYTE);
         }
         self.arena.mark(block.offset, block.room, Memory::Freed);
+        if block.own_pages {
+            self.arena.protect(&block, Page::Freed);
+        }
         self.kernel.borrow_mut().pool.free(block.offset, self.current.get(), self.clock.steps());
         self.counts.frees.add();
         if self.tracing.get() {
             self.record(What::Freed { number: block.number, tag: block.tag });
         }
         Ok(())
+    }
+
+    /// Whether blocks have pages of their own.
+    fn has_special_pool(&self) -> bool {
+        self.config.get().special_pool && !asan::ENABLED
+    }
+
+    /// IRQL has risen to DISPATCH_LEVEL, or a processor goes on where it is there: paged pool is closed.
+    #[inline(always)]
+    pub(crate) fn page_out(&self) {
+        if self.arena.pages.any_paged_in() && self.irql() >= DISPATCH {
+            self.arena.page_out();
+        }
+    }
+
+    /// The driver has touched a page of the arena that is closed.
+    #[cold]
+    pub(crate) fn page_fault(&self, address: usize, write: bool) -> ! {
+        let (irql, access) = (self.irql(), u64::from(write));
+        let offset = self.arena.offset(address).unwrap_or(0);
+        let what = if write { "written to" } else { "read" };
+        // Who faults inside the kernel may have it borrowed.
+        let block = self.kernel.try_borrow().ok().and_then(|kernel| kernel.pool.last_before(offset).copied());
+        let place = block.map_or_else(String::new, |block| {
+            alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
+        });
+        self.bug_check(match self.arena.pages.of(offset) {
+            Page::Freed => violation(
+                0xCC,
+                [address as u64, access, 0, 0],
+                alloc::format!("freed pool was {what}{place}"),
+            ),
+            Page::Guard => {
+                let rule = alloc::format!("memory behind a block was {what}{place}");
+                violation(0xCD, [address as u64, access, 0, 0], rule)
+            }
+            _ => {
+                let rule = alloc::format!("paged pool was {what} at IRQL {irql}{place}");
+                violation(0xD1, [address as u64, irql.into(), access, 0], rule)
+            }
+        })
     }
 
     /// Fills a guard.
@@ -242,17 +278,19 @@ impl Machine {
 
     /// Checks that nobody has written into the guards around a block.
     pub(crate) fn check_guards(&self, block: &Block) -> Checked<()> {
-        if !PATTERNS {
+        // Pages that nobody could touch have nothing to show.
+        if !PATTERNS || (block.own_pages && !block.live) {
             return Ok(());
         }
         let address = self.arena.at(block.offset) as u64;
-        if let Some(at) = self.arena.first_other(block.offset - GUARD, GUARD, GUARD_BYTE) {
+        let before = if block.own_pages { GUARD.min(block.offset % PAGE) } else { GUARD };
+        if let Some(at) = self.arena.first_other(block.offset - before, before, GUARD_BYTE) {
             let distance = block.offset - at;
             let rule = alloc::format!("{} was written to {distance} bytes before its start", describe(block));
             return Err(violation(0xC1, [address, self.arena.at(at) as u64, 0, 0x23], rule));
         }
         let end = if block.live { block.size } else { block.room };
-        let behind = block.room - end + GUARD;
+        let behind = block.room - end + block.guard();
         if let Some(at) = self.arena.first_other(block.offset + end, behind, GUARD_BYTE) {
             let distance = at - (block.offset + end);
             let rule = alloc::format!("{} was written to {distance} bytes behind its end", describe(block));
@@ -263,7 +301,7 @@ impl Machine {
 
     /// Checks that nobody has written into a freed block.
     pub(crate) fn check_freed(&self, block: &Block) -> Checked<()> {
-        if !PATTERNS {
+        if !PATTERNS || block.own_pages {
             return Ok(());
         }
         match self.arena.first_other(block.offset, block.room, FREED_BYTE) {

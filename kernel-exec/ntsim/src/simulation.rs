@@ -15,6 +15,7 @@ use crate::{
         schedule::Schedule,
     },
     kernel::thread::ThreadName,
+    protection::{Page, prepare},
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
 };
@@ -50,7 +51,8 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or the host has no
+    /// special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -177,6 +179,9 @@ impl Simulation {
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+    if config.special_pool {
+        prepare();
+    }
     let size = config.group_size;
     assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }
@@ -225,6 +230,9 @@ impl Machine {
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
         for block in kernel.pool.blocks() {
+            if block.own_pages && block.live {
+                self.arena.protect(block, Page::Open);
+            }
             self.check_guards(block)?;
             if !block.live {
                 self.check_freed(block)?;

@@ -9,7 +9,7 @@ use core::ptr::null_mut;
 use super::objects;
 use crate::{
     engine::machine::{Machine, enter},
-    memory::Request,
+    kernel::pool::Request,
     trace::Value,
     types::{
         BOOLEAN, DEVICE_OBJECT, DO_DEVICE_INITIALIZING, DRIVER_OBJECT, NTSTATUS, PDEVICE_OBJECT,

@@ -12,7 +12,7 @@ use alloc::{boxed::Box, string::String};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::irp::{Call, Fate},
-    memory::Request,
+    kernel::pool::Request,
     trace::Value,
     types::{
         BOOLEAN, CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH,

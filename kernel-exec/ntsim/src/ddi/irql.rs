@@ -26,6 +26,7 @@ impl Machine {
             self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
         }
         self.cpu().irql.set(to);
+        self.page_out();
         from
     }
 

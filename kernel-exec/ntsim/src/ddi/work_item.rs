@@ -13,8 +13,8 @@ use core::ffi::c_void;
 use super::objects;
 use crate::{
     engine::machine::{Machine, enter},
+    kernel::pool::Request,
     kernel::work::{Call, Item, QUEUES},
-    memory::Request,
     trace::Value,
     types::{
         _WORK_QUEUE_TYPE, IO_WORKITEM, PDEVICE_OBJECT, PIO_WORKITEM, PIO_WORKITEM_ROUTINE,

@@ -55,6 +55,7 @@ impl Machine {
     pub(crate) fn drain(&self) {
         let (me, cpu) = (self.current.get(), self.cpu());
         let before = cpu.irql.replace(DISPATCH);
+        self.page_out();
         cpu.draining.set(true);
         cpu.drain_start.set(self.clock.now());
         let watchdog = self.config.get().dpc_watchdog;

@@ -144,6 +144,7 @@ impl Machine {
     pub(crate) fn switch_to(&self, target: usize) {
         self.next.set(target);
         self.suspend();
+        self.page_out();
         if self.tracing.get() {
             self.record(What::Switch { to: self.current.get() });
         }

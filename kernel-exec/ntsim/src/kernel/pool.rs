@@ -13,6 +13,24 @@ pub(crate) const GRAIN: usize = 16;
 /// Blocks of this size or more are aligned to it.
 pub(crate) const PAGE: usize = 4096;
 
+/// What an allocation is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) size: usize,
+    pub(crate) tag: u32,
+    pub(crate) paged: bool,
+    pub(crate) zeroed: bool,
+    pub(crate) align: usize,
+    pub(crate) kernel: bool,
+}
+
+impl Request {
+    /// Zeroed non-paged pool of the kernel's own, which no driver may free.
+    pub(crate) fn kernel(size: usize, tag: [u8; 4]) -> Self {
+        Self { size, tag: u32::from_le_bytes(tag), paged: false, zeroed: true, align: GRAIN, kernel: true }
+    }
+}
+
 /// A block of pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
@@ -29,10 +47,19 @@ pub(crate) struct Block {
     /// It is the kernel's own: an object that has a function of its own to free it.
     pub(crate) kernel: bool,
     pub(crate) live: bool,
+    /// Its pages are nobody else's, and it ends where they end, but for its alignment.
+    pub(crate) own_pages: bool,
     /// The processor that freed it.
     pub(crate) freed_by: usize,
     /// The step at which it was freed.
     pub(crate) freed_at: u64,
+}
+
+impl Block {
+    /// Bytes of guard behind its room.
+    pub(crate) fn guard(&self) -> usize {
+        if self.own_pages { 0 } else { GUARD }
+    }
 }
 
 /// The pool.
@@ -102,16 +129,17 @@ impl Pool {
         }
     }
 
-    /// Makes a block; none where there is no room.
-    pub(crate) fn allocate(
-        &mut self,
-        size: usize,
-        tag: u32,
-        paged: bool,
-        kernel: bool,
-        align: usize,
-    ) -> Option<(Block, Place)> {
+    /// Makes a block; none where there is no room. With pages of its own, there is a page behind them.
+    pub(crate) fn allocate(&mut self, request: Request, own_pages: bool) -> Option<(Block, Place)> {
+        let Request { size, tag, paged, kernel, align, .. } = request;
         let room = size.checked_next_multiple_of(GRAIN)?;
+        let (room, start) = if own_pages {
+            let pages = room.checked_next_multiple_of(PAGE)?;
+            let before = (pages - room) / align * align;
+            (pages - before, self.top.next_multiple_of(PAGE).checked_add(before)?)
+        } else {
+            (room, self.top.next_multiple_of(align))
+        };
         let mut block = Block {
             offset: 0,
             size,
@@ -121,21 +149,23 @@ impl Pool {
             paged,
             kernel,
             live: true,
+            own_pages,
             freed_by: 0,
             freed_at: 0,
         };
-        let offset = self.top.next_multiple_of(align);
-        let end = offset.checked_add(room)?.checked_add(GUARD)?;
+        let end = start.checked_add(room)?.checked_add(if own_pages { PAGE } else { GUARD })?;
         let place = if end <= ARENA {
-            block.offset = offset;
-            let padding = offset - self.top;
+            block.offset = start;
+            let padding = start - self.top;
             self.blocks.push(block);
             self.top = end;
             Place::Fresh { padding }
         } else {
-            let blocks = &self.blocks;
             let fits = |index: &usize| {
-                blocks.get(*index).is_some_and(|old| old.room == room && old.offset.is_multiple_of(align))
+                let old = self.blocks.get(*index);
+                old.is_some_and(|old| {
+                    old.room == room && old.offset.is_multiple_of(align) && old.own_pages == own_pages
+                })
             };
             let position = self.freed.iter().position(fits)?;
             let index = self.freed.remove(position)?;
@@ -149,10 +179,15 @@ impl Pool {
         Some((block, place))
     }
 
+    /// The last block, live or freed, that begins at `offset` or before.
+    pub(crate) fn last_before(&self, offset: usize) -> Option<&Block> {
+        let after = self.blocks.partition_point(|block| block.offset <= offset);
+        self.blocks.get(after.checked_sub(1)?)
+    }
+
     /// The block, live or freed, that holds the byte at `offset`.
     pub(crate) fn find(&self, offset: usize) -> Option<&Block> {
-        let after = self.blocks.partition_point(|block| block.offset <= offset);
-        let block = self.blocks.get(after.checked_sub(1)?)?;
+        let block = self.last_before(offset)?;
         (offset < block.offset + block.size.max(1)).then_some(block)
     }
 
@@ -172,7 +207,11 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARENA, GUARD, PAGE, Place, Pool};
+    use super::{ARENA, GUARD, PAGE, Place, Pool, Request};
+
+    fn request(size: usize, align: usize) -> Request {
+        Request { align, ..Request::kernel(size, *b"Test") }
+    }
 
     fn pool() -> Pool {
         let mut pool = Pool::default();
@@ -183,30 +222,45 @@ mod tests {
     #[test]
     fn blocks_are_apart_by_a_guard() {
         let mut pool = pool();
-        let (first, _) = pool.allocate(20, 1, false, false, 16).unwrap();
-        let (second, _) = pool.allocate(20, 1, false, false, 16).unwrap();
+        let (first, _) = pool.allocate(request(20, 16), false).unwrap();
+        let (second, _) = pool.allocate(request(20, 16), false).unwrap();
         assert_eq!(second.offset, first.offset + 32 + GUARD);
         assert_eq!(pool.find(first.offset + 19).unwrap().number, 0);
         assert!(pool.find(first.offset + 20).is_none());
     }
 
     #[test]
+    fn a_block_with_pages_of_its_own_ends_where_they_end() {
+        let mut pool = pool();
+        let mut end = 0;
+        for (size, align, before) in
+            [(20, 16, PAGE - 32), (20, 64, PAGE - 64), (PAGE, PAGE, 0), (PAGE + 1, PAGE, 0)]
+        {
+            let (block, _) = pool.allocate(request(size, align), true).unwrap();
+            assert!(block.offset >= end + PAGE && block.offset % PAGE == before && block.offset % align == 0);
+            end = block.offset + block.room;
+            assert!(end.is_multiple_of(PAGE) && block.room >= size);
+            assert_eq!(pool.top(), end + PAGE);
+        }
+    }
+
+    #[test]
     fn freed_memory_is_reused_only_when_the_arena_is_used_up() {
         let mut pool = pool();
-        let (first, _) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
+        let (first, _) = pool.allocate(request(PAGE, PAGE), false).unwrap();
         pool.free(first.offset, 0, 0);
-        let (second, place) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
+        let (second, place) = pool.allocate(request(PAGE, PAGE), false).unwrap();
         assert_ne!(first.offset, second.offset);
         assert!(matches!(place, Place::Fresh { .. }));
         while pool.top() + 2 * PAGE + GUARD <= ARENA {
-            pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
+            pool.allocate(request(PAGE, PAGE), false).unwrap();
         }
-        let (last, place) = pool.allocate(PAGE, 1, false, false, PAGE).unwrap();
+        let (last, place) = pool.allocate(request(PAGE, PAGE), false).unwrap();
         if place == Place::Reused {
             assert_eq!(last.offset, first.offset);
         } else {
-            assert_eq!(pool.allocate(PAGE, 1, false, false, PAGE).unwrap().0.offset, first.offset);
+            assert_eq!(pool.allocate(request(PAGE, PAGE), false).unwrap().0.offset, first.offset);
         }
-        assert!(pool.allocate(PAGE, 1, false, false, PAGE).is_none());
+        assert!(pool.allocate(request(PAGE, PAGE), false).is_none());
     }
 }

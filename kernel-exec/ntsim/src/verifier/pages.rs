@@ -120,6 +120,11 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             parameters: ["address referenced", "0 read, 1 write", "address of the code, if known", RESERVED],
             page: "bug-check-0xcc--page-fault-in-freed-special-pool",
         },
+        0xCD => Entry {
+            name: "PAGE_FAULT_BEYOND_END_OF_ALLOCATION",
+            parameters: ["address referenced", "0 read, 1 write", "address of the code, if known", RESERVED],
+            page: "bug-check-0xcd--page-fault-beyond-end-of-allocation",
+        },
         0xCE => Entry {
             name: "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
             parameters: [
