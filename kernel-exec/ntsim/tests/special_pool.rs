@@ -10,8 +10,8 @@
 
 mod common;
 
-use core::hint::black_box;
-use std::{cell::Cell, rc::Rc};
+use core::{cell::Cell, hint::black_box};
+use std::rc::Rc;
 
 use common::{waiting::*, *};
 use ntsim::{BugCheck, Config, Program, Schedule, Simulation, Stop, types::*};
