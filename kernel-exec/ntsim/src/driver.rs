@@ -6,7 +6,7 @@ use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::cell::Cell;
 
 use crate::{
-    engine::machine::{Machine, active},
+    engine::machine::{Machine, here},
     program::driver_object,
     simulation::Simulation,
     types::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
@@ -68,7 +68,7 @@ impl Simulation {
             // SAFETY: by the caller's promise; the arguments live as long as the simulation.
             result.set(unsafe { entry(driver_object(), path) });
             if result.get() < 0
-                && let Some(machine) = active()
+                && let Some(machine) = here()
             {
                 machine.checked(machine.check_unload());
             }

@@ -153,6 +153,7 @@ pub use diagnosis::{Diagnosis, ProcessorState};
 pub use driver::DriverEntry;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
+    free::FreeProgram,
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,

@@ -6,7 +6,10 @@ use alloc::string::String;
 
 use crate::{
     counters::Counters,
-    engine::machine::{Machine, active, loaded, outside},
+    engine::{
+        free::{attend, bystander},
+        machine::{Machine, active, here, loaded_here, outside},
+    },
     trace::{Mark, event::What},
     types::PDRIVER_OBJECT,
     verifier::violation,
@@ -17,33 +20,43 @@ const DISPATCH: u8 = 2;
 /// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
 #[inline]
 pub fn preemption_point() {
-    if let Some(machine) = active() {
-        machine.point();
+    match active() {
+        Some(machine) => machine.point(),
+        None => attend(),
     }
 }
 
 /// The current processor; 0 outside a run. Not a preemption point.
 #[inline]
 pub fn current_processor() -> usize {
-    active().map_or(0, |machine| machine.current.get())
+    match active() {
+        Some(machine) => machine.current.get(),
+        None => bystander().map_or(0, |(_, me)| me),
+    }
 }
 
 /// The current processor's IRQL; 0 outside a run. Not a preemption point.
 #[inline]
 pub fn irql() -> u8 {
-    active().map_or(0, |machine| machine.irql())
+    match active() {
+        Some(machine) => machine.irql(),
+        None => bystander().map_or(0, |(machine, me)| machine.processor(me).irql.get()),
+    }
 }
 
 /// Whether the current processor is in a DPC routine.
 #[inline]
 pub fn in_dpc() -> bool {
-    active().is_some_and(|machine| machine.cpu().in_dpc.get())
+    match active() {
+        Some(machine) => machine.cpu().in_dpc.get(),
+        None => bystander().is_some_and(|(machine, me)| machine.processor(me).in_dpc.get()),
+    }
 }
 
 /// Whether the caller is in a run of this thread's simulation.
 #[inline]
 pub fn is_active() -> bool {
-    active().is_some()
+    active().is_some() || bystander().is_some()
 }
 
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
@@ -52,7 +65,7 @@ pub fn is_active() -> bool {
 /// # Panics
 /// Outside a run.
 pub fn advance_time(by_100ns: u64) {
-    let Some(machine) = active() else { outside("advance_time") };
+    let Some(machine) = here() else { outside("advance_time") };
     machine.clock.skip(by_100ns);
     if machine.tracing.get() {
         machine.record(What::TimeSkipped { by: by_100ns });
@@ -69,7 +82,7 @@ pub fn advance_time(by_100ns: u64) {
 /// # Panics
 /// Outside a run.
 pub fn set_system_time(time: u64) {
-    let Some(machine) = active() else { outside("set_system_time") };
+    let Some(machine) = here() else { outside("set_system_time") };
     machine.set_system_time(time);
     machine.attend_clock();
     machine.take_interrupts();
@@ -84,7 +97,7 @@ pub fn set_system_time(time: u64) {
 /// Outside a run, with the same text.
 #[expect(clippy::panic, reason = "a test's failure, where there is no run to end")]
 pub fn fail(oracle: &'static str, message: String) -> ! {
-    match active() {
+    match here() {
         Some(machine) => machine.fail(oracle, message),
         None => panic!("{oracle}: {message}"),
     }
@@ -93,16 +106,16 @@ pub fn fail(oracle: &'static str, message: String) -> ! {
 /// Whether a run of this thread's simulation is going on that is traced: whether marks and notes are worth preparing.
 #[inline]
 pub fn is_tracing() -> bool {
-    active().is_some_and(|machine| machine.tracing.get())
+    here().is_some_and(|machine| machine.tracing.get())
 }
 
 /// Adds a line to the trace. The closure is called only when tracing.
 #[inline]
 pub fn note(f: impl FnOnce() -> String) {
-    if let Some(machine) = active()
+    if let Some(machine) = here()
         && machine.tracing.get()
     {
-        traced(machine, || What::Note(f()));
+        traced(&machine, || What::Note(f()));
     }
 }
 
@@ -119,10 +132,10 @@ pub fn note(f: impl FnOnce() -> String) {
 /// ```
 #[inline]
 pub fn mark(f: impl FnOnce() -> Mark) {
-    if let Some(machine) = active()
+    if let Some(machine) = here()
         && machine.tracing.get()
     {
-        traced(machine, || What::Mark(f()));
+        traced(&machine, || What::Mark(f()));
     }
 }
 
@@ -154,8 +167,8 @@ fn traced(machine: &Machine, what: impl FnOnce() -> What) {
 /// ```
 #[inline]
 pub fn check_wake(woken: *const ()) {
-    if let Some(machine) = active()
-        && machine.irql() > DISPATCH
+    if irql() > DISPATCH
+        && let Some(machine) = here()
     {
         machine.wake_too_high(woken.addr());
     }
@@ -173,7 +186,7 @@ impl Machine {
 /// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an
 /// earlier order. Nothing without a simulation.
 pub fn fail_allocation(nth: u32) {
-    if let Some(machine) = loaded() {
+    if let Some(machine) = loaded_here() {
         machine.kernel.borrow_mut().pool.fail(nth);
     }
 }
@@ -181,12 +194,12 @@ pub fn fail_allocation(nth: u32) {
 /// How many blocks of pool are allocated: one of the [`counters`], for who asks often.
 #[inline]
 pub fn live_blocks() -> u64 {
-    loaded().map_or(0, Machine::live_blocks)
+    loaded_here().map_or(0, |machine| machine.live_blocks())
 }
 
 /// The counters of this thread's simulation; all 0 without one.
 pub fn counters() -> Counters {
-    loaded().map_or_else(Counters::default, |machine| machine.counters())
+    loaded_here().map_or_else(Counters::default, |machine| machine.counters())
 }
 
 /// This simulated kernel's `T`: what would be a driver's static. Made by `Default` when it is first asked for; its address is the
@@ -196,7 +209,7 @@ pub fn counters() -> Counters {
 /// Where the thread has no simulation.
 #[inline]
 pub fn image_state<T: Default + 'static>() -> *const T {
-    match active().or_else(loaded) {
+    match loaded_here() {
         Some(machine) => machine.image.get::<T>(),
         None => outside("image_state"),
     }
@@ -207,7 +220,7 @@ pub fn image_state<T: Default + 'static>() -> *const T {
 /// # Panics
 /// Where the thread has no simulation.
 pub fn driver_object() -> PDRIVER_OBJECT {
-    match active().or_else(loaded) {
+    match loaded_here() {
         Some(machine) => machine.driver_object(),
         None => outside("driver_object"),
     }

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     counters::Counters,
     engine::{
+        free::{self, FreeProgram},
         machine::{Machine, PROCESSORS, load, loaded},
         recording::Recording,
         run::{Program, Threads, Until},
@@ -43,6 +44,8 @@ pub struct Simulation {
 enum State {
     /// Ready for a run.
     Ready,
+    /// A free run has ended: an unload is possible.
+    Over,
     /// A run has ended early: nothing is possible but a reset.
     Stopped,
 }
@@ -93,14 +96,57 @@ impl Simulation {
         self.phase(programs, Until::Quiet)
     }
 
-    fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
+    /// As [`Simulation::run`], with an OS thread of the host for each processor, which all run at once: for ThreadSanitizer, for stress,
+    /// and for benchmarks. No schedule decides and nothing is repeatable, but for choices that NT leaves open.
+    ///
+    /// The same rules are checked. What is different: operations on atomics are the host's and are neither traced nor counted, nor are
+    /// their addresses looked at; accesses to cells are not watched; each kernel call excludes the others, so that no data race is seen
+    /// between accesses that a call of each thread lies between; and system threads that wait at the end are given up. After it only [`Simulation::unload`] and
+    /// [`Simulation::reset`] are possible.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use ntsim::{Config, FreeProgram, Schedule, Simulation, sync::{AtomicU32, Ordering::SeqCst}};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// let sum = Arc::new(AtomicU32::new(0));
+    /// let add = |processor: usize| -> (usize, FreeProgram) {
+    ///     let sum = Arc::clone(&sum);
+    ///     (processor, Box::new(move || for _ in 0..1_000 { sum.fetch_add(1, SeqCst); }))
+    /// };
+    /// kernel.run_freely(vec![add(0), add(1)])?;
+    /// kernel.unload()?;
+    /// assert_eq!(sum.load(SeqCst), 2_000);
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// As for [`Simulation::run`], and with [`Config::special_pool`].
+    pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
+        self.check_programs(programs.iter().map(|(processor, _)| *processor));
+        assert!(!self.machine().config.get().special_pool, "ntsim: special pool is for runs with a schedule");
+        self.state = State::Stopped;
+        free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
+        self.state = State::Over;
+        Ok(())
+    }
+
+    fn check_programs(&self, processors: impl Iterator<Item = usize>) {
         assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
         let mut taken = 0_u64;
-        for (processor, _) in &programs {
-            assert!(*processor < self.machine().count(), "ntsim: there is no processor {processor}");
+        for processor in processors {
+            assert!(processor < self.machine().count(), "ntsim: there is no processor {processor}");
             assert!(taken >> processor & 1 == 0, "ntsim: processor {processor} has two programs");
             taken |= 1 << processor;
         }
+    }
+
+    fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
+        self.check_programs(programs.iter().map(|(processor, _)| *processor));
         // A panic that passes by leaves it so.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
@@ -134,7 +180,7 @@ impl Simulation {
     /// # Panics
     /// Where the simulation has stopped.
     pub fn unload(&mut self) -> Result<(), Stop> {
-        assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
+        assert!(self.state != State::Stopped, "ntsim: this simulation has stopped; reset it first");
         self.checked(self.machine().check_unload())
     }
 

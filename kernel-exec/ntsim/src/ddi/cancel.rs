@@ -59,7 +59,7 @@ impl Machine {
         };
         // SAFETY: the driver's routine, with its device and IRP, at DISPATCH_LEVEL with the cancel spin lock held; no borrow of
         // the machine is open [M1].
-        unsafe { routine(device, irp) };
+        self.call_out(|| unsafe { routine(device, irp) });
         let (me, lock) = (self.current.get(), self.cancel_lock() as usize);
         if self.kernel.borrow().locks.holder(lock) == Some(me) {
             let rule = alloc::string::String::from("a cancel routine returned holding the cancel spin lock");
@@ -84,7 +84,7 @@ impl Machine {
 /// # Safety
 /// The routine may be called until it is set to another.
 pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
-    let machine = enter(Ddi::IoSetCancelRoutine);
+    let machine = &*enter(Ddi::IoSetCancelRoutine);
     machine.checked(machine.irp(Irp, 0x44, "got a cancel routine, and is none"));
     let value = read(Irp);
     write(Irp, IRP { CancelRoutine, ..value });
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CA
 /// # Safety
 /// The IRP is not freed meanwhile by anybody but its cancel routine.
 pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
-    let machine = enter(Ddi::IoCancelIrp);
+    let machine = &*enter(Ddi::IoCancelIrp);
     let canceled = machine.checked(machine.cancel_irp(Irp));
     machine.called(Ddi::IoCancelIrp, |machine| {
         ([machine.pointer(Irp as usize)], Some(Value::Boolean(canceled)))
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
 /// `Irql` is valid for a write.
 pub unsafe extern "C" fn IoAcquireCancelSpinLock(Irql: *mut KIRQL) {
     let ddi = Ddi::IoAcquireCancelSpinLock;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let before = machine.checked(machine.acquire_cancel_lock(ddi));
     // SAFETY: by the caller's promise.
     unsafe { Irql.write(before) };
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn IoAcquireCancelSpinLock(Irql: *mut KIRQL) {
 /// As for [`KeReleaseSpinLock`](super::KeReleaseSpinLock).
 pub unsafe extern "C" fn IoReleaseCancelSpinLock(Irql: KIRQL) {
     let ddi = Ddi::IoReleaseCancelSpinLock;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.called(ddi, |_| ([Value::Number(Irql.into())], None));
     machine.checked(machine.release_cancel_lock(ddi, Irql));
 }

@@ -12,7 +12,7 @@ use core::ptr::null_mut;
 
 use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, irp};
 use crate::{
-    engine::machine::{Machine, active, enter},
+    engine::machine::{Machine, enter, here},
     trace::Value,
     types::{
         IO_CSQ, IO_CSQ_IRP_CONTEXT, IRP, KIRQL, NTSTATUS, PDEVICE_OBJECT, PIO_CSQ, PIO_CSQ_ACQUIRE_LOCK,
@@ -93,9 +93,9 @@ fn queue_of(packet: PIRP) -> PIO_CSQ {
 
 /// The cancel routine of every IRP in a queue.
 unsafe extern "C" fn cancel(_device: PDEVICE_OBJECT, packet: PIRP) {
-    let Some(machine) = active() else { return };
+    let Some(machine) = here() else { return };
     let csq = queue_of(packet);
-    let value = load(machine, csq);
+    let value = load(&machine, csq);
     // SAFETY: a cancel routine is called with the lock held.
     unsafe { IoReleaseCancelSpinLock(irp::read(packet).CancelIrql) };
     let irql = lock(csq, &value);
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
     CsqReleaseLock: PIO_CSQ_RELEASE_LOCK,
     CsqCompleteCanceledIrp: PIO_CSQ_COMPLETE_CANCELED_IRP,
 ) -> NTSTATUS {
-    let machine = enter(Ddi::IoCsqInitialize);
+    let machine = &*enter(Ddi::IoCsqInitialize);
     let complete = CsqInsertIrp.is_some()
         && CsqRemoveIrp.is_some()
         && CsqPeekNextIrp.is_some()
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
 /// `Csq` was initialised; `Context` is null or valid for writes while the IRP is in the queue. The driver does not touch the IRP any more
 /// without the queue's lock.
 pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CSQ_IRP_CONTEXT) {
-    let machine = enter(Ddi::IoCsqInsertIrp);
+    let machine = &*enter(Ddi::IoCsqInsertIrp);
     machine.called(Ddi::IoCsqInsertIrp, |machine| {
         let arguments = [Csq as usize, Irp as usize, Context as usize];
         (arguments.map(|argument| machine.pointer(argument)), None)
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
 /// # Safety
 /// `Csq` was initialised; the driver's routine takes `PeekContext`.
 pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) -> PIRP {
-    let machine = enter(Ddi::IoCsqRemoveNextIrp);
+    let machine = &*enter(Ddi::IoCsqRemoveNextIrp);
     let value = load(machine, Csq);
     let irql = lock(Csq, &value);
     let mut found = null_mut();
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
 /// # Safety
 /// `Csq` was initialised; `Context` was given to [`IoCsqInsertIrp`] for this queue.
 pub unsafe extern "C" fn IoCsqRemoveIrp(Csq: PIO_CSQ, Context: PIO_CSQ_IRP_CONTEXT) -> PIRP {
-    let machine = enter(Ddi::IoCsqRemoveIrp);
+    let machine = &*enter(Ddi::IoCsqRemoveIrp);
     let value = load(machine, Csq);
     let irql = lock(Csq, &value);
     // SAFETY: by the caller's promise.

@@ -158,7 +158,7 @@ pub unsafe extern "C" fn IoCreateDevice(
     Exclusive: BOOLEAN,
     DeviceObject: *mut PDEVICE_OBJECT,
 ) -> NTSTATUS {
-    let machine = enter(Ddi::IoCreateDevice);
+    let machine = &*enter(Ddi::IoCreateDevice);
     if DriverObject != machine.driver_object() || !DeviceName.is_null() || Exclusive != 0 {
         let message = "IoCreateDevice with a name, exclusive access, or another driver than the simulation's";
         machine.fail("not supported", alloc::string::String::from(message));
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn IoCreateDevice(
 /// # Safety
 /// Nobody uses the device without a reference any more.
 pub unsafe extern "C" fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT) {
-    let machine = enter(Ddi::IoDeleteDevice);
+    let machine = &*enter(Ddi::IoDeleteDevice);
     machine.called(Ddi::IoDeleteDevice, |machine| ([machine.pointer(DeviceObject as usize)], None));
     machine.checked(machine.delete_device(DeviceObject));
 }

@@ -162,7 +162,7 @@ pub unsafe extern "C" fn KeInitializeDpc(
     DeferredRoutine: PKDEFERRED_ROUTINE,
     DeferredContext: PVOID,
 ) {
-    let machine = enter(Ddi::KeInitializeDpc);
+    let machine = &*enter(Ddi::KeInitializeDpc);
     machine.called(Ddi::KeInitializeDpc, |machine| {
         let routine = DeferredRoutine.map_or(0, |routine| routine as usize);
         let arguments = [Dpc as usize, routine, objects::untyped(DeferredContext)];
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn KeInitializeThreadedDpc(
     DeferredRoutine: PKDEFERRED_ROUTINE,
     DeferredContext: PVOID,
 ) {
-    let machine = enter(Ddi::KeInitializeThreadedDpc);
+    let machine = &*enter(Ddi::KeInitializeThreadedDpc);
     let _ = (DeferredRoutine, DeferredContext);
     let name = machine.name(Dpc as usize);
     machine.fail(
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
     SystemArgument1: PVOID,
     SystemArgument2: PVOID,
 ) -> BOOLEAN {
-    let machine = enter(Ddi::KeInsertQueueDpc);
+    let machine = &*enter(Ddi::KeInsertQueueDpc);
     let queued = machine.checked(machine.insert_dpc(Dpc, (SystemArgument1, SystemArgument2)));
     machine.called(Ddi::KeInsertQueueDpc, |machine| {
         let arguments = [Dpc as usize, objects::untyped(SystemArgument1), objects::untyped(SystemArgument2)];
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
 /// # Safety
 /// `Dpc` was given to [`KeInitializeDpc`] and is valid.
 pub unsafe extern "C" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
-    let machine = enter(Ddi::KeRemoveQueueDpc);
+    let machine = &*enter(Ddi::KeRemoveQueueDpc);
     let removed = machine.checked(machine.remove_dpc(Dpc));
     machine.called(Ddi::KeRemoveQueueDpc, |machine| {
         ([machine.pointer(Dpc as usize)], Some(Value::Boolean(removed)))
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
 /// # Safety
 /// As for [`KeRemoveQueueDpc`].
 pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORTANCE) {
-    let machine = enter(Ddi::KeSetImportanceDpc);
+    let machine = &*enter(Ddi::KeSetImportanceDpc);
     machine.called(Ddi::KeSetImportanceDpc, |machine| {
         ([machine.pointer(Dpc as usize), Value::Signed(Importance.into())], None)
     });
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORT
 /// # Safety
 /// As for [`KeRemoveQueueDpc`]; `ProcNumber` is valid for reads.
 pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPROCESSOR_NUMBER) -> NTSTATUS {
-    let machine = enter(Ddi::KeSetTargetProcessorDpcEx);
+    let machine = &*enter(Ddi::KeSetTargetProcessorDpcEx);
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     // SAFETY: by the caller's promise.
     let target = unsafe { ProcNumber.read() };
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeFlushQueuedDpcs() {
-    let machine = enter(Ddi::KeFlushQueuedDpcs);
+    let machine = &*enter(Ddi::KeFlushQueuedDpcs);
     machine.flush_dpcs();
     machine.called(Ddi::KeFlushQueuedDpcs, |_| ([], None));
 }

@@ -46,7 +46,7 @@ impl Machine {
 /// # Safety
 /// `Event` is valid for writes, and stays valid and where it is while it is used.
 pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, State: BOOLEAN) {
-    let machine = enter(Ddi::KeInitializeEvent);
+    let machine = &*enter(Ddi::KeInitializeEvent);
     machine.called(Ddi::KeInitializeEvent, |machine| {
         let arguments =
             [machine.pointer(Event as usize), Value::Signed(Type.into()), Value::Boolean(State != 0)];
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 /// `Event` was initialised and is valid.
 pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeSetEvent;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let irql = machine.irql();
     if u32::from(irql) > DISPATCH_LEVEL {
         let rule =
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
 /// # Safety
 /// As for [`KeSetEvent`].
 pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
-    let machine = enter(Ddi::KeResetEvent);
+    let machine = &*enter(Ddi::KeResetEvent);
     let before = machine.checked(machine.change_event(objects::address(Event), false));
     machine.called(Ddi::KeResetEvent, |machine| {
         ([machine.pointer(Event as usize)], Some(Value::Signed(before.into())))
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
 /// # Safety
 /// As for [`KeSetEvent`].
 pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
-    let machine = enter(Ddi::KeClearEvent);
+    let machine = &*enter(Ddi::KeClearEvent);
     machine.checked(machine.change_event(objects::address(Event), false));
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
 /// # Safety
 /// As for [`KeSetEvent`].
 pub unsafe extern "C" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
-    let machine = enter(Ddi::KeReadStateEvent);
+    let machine = &*enter(Ddi::KeReadStateEvent);
     let address = objects::address(Event);
     machine.checked(machine.expect_waitable(address, KIND));
     let state = dispatcher::state(address);

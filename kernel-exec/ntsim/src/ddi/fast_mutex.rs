@@ -7,7 +7,7 @@ extern crate alloc;
 
 use super::{dispatcher, objects};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Entered, Machine, enter},
     kernel::{
         mutex::Held,
         thread::ThreadName,
@@ -136,7 +136,7 @@ impl Machine {
     }
 }
 
-fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> &'a Machine {
+fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> Entered<'a> {
     let machine = enter(ddi);
     machine.called(ddi, |machine| ([machine.pointer(mutex as usize)], None));
     machine
@@ -148,7 +148,7 @@ fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> &'a Machine {
 /// # Safety
 /// `FastMutex` is valid for writes, and stays valid and where it is while it is used.
 pub unsafe extern "C" fn ExInitializeFastMutex(FastMutex: PFAST_MUTEX) {
-    let machine = begin(Ddi::ExInitializeFastMutex, FastMutex);
+    let machine = &*begin(Ddi::ExInitializeFastMutex, FastMutex);
     machine.checked(machine.initialize_fast_mutex(FastMutex));
 }
 
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn ExInitializeFastMutex(FastMutex: PFAST_MUTEX) {
 /// `FastMutex` was initialised and is valid until it is released.
 pub unsafe extern "C" fn ExAcquireFastMutex(FastMutex: PFAST_MUTEX) {
     let ddi = Ddi::ExAcquireFastMutex;
-    let machine = begin(ddi, FastMutex);
+    let machine = &*begin(ddi, FastMutex);
     let before = machine.irql();
     machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
     machine.raise(APC);
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn ExAcquireFastMutex(FastMutex: PFAST_MUTEX) {
 /// As for [`ExAcquireFastMutex`].
 pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOLEAN {
     let ddi = Ddi::ExTryToAcquireFastMutex;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let before = machine.irql();
     machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x33, before <= APC));
     let acquired = machine.checked(machine.try_fast_mutex(FastMutex, before));
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOL
 /// As for [`ExAcquireFastMutex`].
 pub unsafe extern "C" fn ExReleaseFastMutex(FastMutex: PFAST_MUTEX) {
     let ddi = Ddi::ExReleaseFastMutex;
-    let machine = begin(ddi, FastMutex);
+    let machine = &*begin(ddi, FastMutex);
     machine.checked(machine.fast_mutex_irql(FastMutex, ddi, 0x34, machine.irql() == APC));
     let before = machine.checked(machine.release_fast_mutex(FastMutex));
     machine.lower(before);

@@ -20,7 +20,7 @@ pub unsafe extern "C" fn KeBugCheckEx(
     BugCheckParameter3: ULONG_PTR,
     BugCheckParameter4: ULONG_PTR,
 ) -> ! {
-    let machine = enter(Ddi::KeBugCheckEx);
+    let machine = &*enter(Ddi::KeBugCheckEx);
     let parameters = [BugCheckParameter1, BugCheckParameter2, BugCheckParameter3, BugCheckParameter4];
     machine.bug_check(violation(
         BugCheckCode,

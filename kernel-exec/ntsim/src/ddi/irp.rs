@@ -157,7 +157,7 @@ impl Machine {
         self.reference_io_object(device as usize)?;
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
-            Some(routine) => unsafe { routine(device, irp) },
+            Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
             None => {
                 let mut value = read(irp);
                 value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
@@ -251,7 +251,8 @@ impl Machine {
                     read_location(irp, current).DeviceObject
                 };
                 // SAFETY: the driver's routine, as it was set; no borrow of the machine is open [M1].
-                if unsafe { routine(device, irp, stack.Context) } == STATUS_MORE_PROCESSING_REQUIRED {
+                let answer = self.call_out(|| unsafe { routine(device, irp, stack.Context) });
+                if answer == STATUS_MORE_PROCESSING_REQUIRED {
                     return Ok(());
                 }
                 self.irp(
@@ -285,7 +286,7 @@ impl Machine {
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
-    let machine = enter(Ddi::IoAllocateIrp);
+    let machine = &*enter(Ddi::IoAllocateIrp);
     if !(1..CCHAR::MAX).contains(&StackSize) || ChargeQuota != 0 {
         machine.fail("not supported", String::from("IoAllocateIrp without stack locations, or with quota"));
     }
@@ -302,7 +303,7 @@ pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -
 /// # Safety
 /// Nobody uses the IRP any more.
 pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
-    let machine = enter(Ddi::IoFreeIrp);
+    let machine = &*enter(Ddi::IoFreeIrp);
     machine.called(Ddi::IoFreeIrp, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.free_irp(Irp));
 }
@@ -318,7 +319,7 @@ pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
 /// # Safety
 /// The driver's routines may be called with this IRP.
 pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) -> NTSTATUS {
-    let machine = enter(Ddi::IofCallDriver);
+    let machine = &*enter(Ddi::IofCallDriver);
     machine.called(Ddi::IofCallDriver, |machine| {
         ([machine.pointer(DeviceObject as usize), machine.pointer(Irp as usize)], None)
     });
@@ -334,7 +335,7 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 /// # Safety
 /// The completion routines may be called.
 pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
-    let machine = enter(Ddi::IofCompleteRequest);
+    let machine = &*enter(Ddi::IofCompleteRequest);
     machine.called(Ddi::IofCompleteRequest, |machine| {
         ([machine.pointer(Irp as usize), Value::Signed(PriorityBoost.into())], None)
     });
@@ -346,7 +347,7 @@ pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
 /// # Safety
 /// None beyond being called in a simulation run: what is no IRP is noticed.
 pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
-    let machine = enter(Ddi::IoMarkIrpPending);
+    let machine = &*enter(Ddi::IoMarkIrpPending);
     machine.called(Ddi::IoMarkIrpPending, |machine| ([machine.pointer(Irp as usize)], None));
     let number = machine.checked(machine.current_location(Irp, "was marked pending, and no driver has it"));
     let stack = read_location(Irp, number);
@@ -361,7 +362,7 @@ pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
 /// # Safety
 /// As for [`IoMarkIrpPending`]; the location is the IRP's.
 pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
-    let machine = enter(Ddi::IoGetCurrentIrpStackLocation);
+    let machine = &*enter(Ddi::IoGetCurrentIrpStackLocation);
     let number = machine.checked(machine.current_location(Irp, "was looked into, and no driver has it"));
     machine.called(Ddi::IoGetCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
@@ -373,7 +374,7 @@ pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LO
 /// # Safety
 /// As for [`IoGetCurrentIrpStackLocation`].
 pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
-    let machine = enter(Ddi::IoGetNextIrpStackLocation);
+    let machine = &*enter(Ddi::IoGetNextIrpStackLocation);
     let number = machine.checked(machine.next_location(Irp));
     machine.called(Ddi::IoGetNextIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
@@ -392,7 +393,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     InvokeOnError: BOOLEAN,
     InvokeOnCancel: BOOLEAN,
 ) {
-    let machine = enter(Ddi::IoSetCompletionRoutine);
+    let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
     let number = machine.checked(machine.next_location(Irp));
     let flags = [
@@ -411,7 +412,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
 /// # Safety
 /// As for [`IoMarkIrpPending`].
 pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
-    let machine = enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
+    let machine = &*enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
     let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));

@@ -54,7 +54,7 @@ impl Machine {
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
-    let machine = enter(Ddi::KeGetCurrentIrql);
+    let machine = &*enter(Ddi::KeGetCurrentIrql);
     let irql = machine.irql();
     machine.called(Ddi::KeGetCurrentIrql, |_| ([], Some(Value::Number(irql.into()))));
     irql
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
 /// # Safety
 /// As for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
-    let machine = enter(Ddi::KfRaiseIrql);
+    let machine = &*enter(Ddi::KfRaiseIrql);
     let before = machine.raise(NewIrql);
     machine
         .called(Ddi::KfRaiseIrql, |_| ([Value::Number(NewIrql.into())], Some(Value::Number(before.into()))));
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
 /// # Safety
 /// As for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
-    let machine = enter(Ddi::KeRaiseIrqlToDpcLevel);
+    let machine = &*enter(Ddi::KeRaiseIrqlToDpcLevel);
     let before = machine.raise(DISPATCH);
     machine.called(Ddi::KeRaiseIrqlToDpcLevel, |_| ([], Some(Value::Number(before.into()))));
     before
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
 /// # Safety
 /// As for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
-    let machine = enter(Ddi::KeLowerIrql);
+    let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
     machine.lower(NewIrql);
 }

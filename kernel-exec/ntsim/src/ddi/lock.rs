@@ -133,7 +133,7 @@ impl Machine {
 /// # Safety
 /// `SpinLock` is valid for writes.
 pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
-    let machine = enter(Ddi::KeInitializeSpinLock);
+    let machine = &*enter(Ddi::KeInitializeSpinLock);
     machine.called(Ddi::KeInitializeSpinLock, |machine| ([machine.pointer(SpinLock as usize)], None));
     machine.checked(machine.check_memory(SpinLock as usize, Use::Lock));
     let holder = machine.kernel.borrow().locks.holder(SpinLock as usize);
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
 /// `SpinLock` was initialised and is valid until it is released.
 pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> KIRQL {
     let ddi = Ddi::KeAcquireSpinLockRaiseToDpc;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let before = machine.irql();
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
     machine.raise(DISPATCH);
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
 /// `SpinLock` was acquired by this processor; `NewIrql` is what the acquisition returned.
 pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL) {
     let ddi = Ddi::KeReleaseSpinLock;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x32, machine.irql() == DISPATCH));
     machine.checked(machine.release(SpinLock, 0));
     machine
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL
 /// As for [`KeAcquireSpinLockRaiseToDpc`].
 pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
     machine.checked(machine.acquire(SpinLock, ddi, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
 /// `SpinLock` was acquired by this processor.
 pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeReleaseSpinLockFromDpcLevel;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x41, machine.irql() >= DISPATCH));
     machine.checked(machine.release(SpinLock, 0));
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
@@ -212,7 +212,7 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
 /// As for [`KeAcquireSpinLockRaiseToDpc`].
 pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
     let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let address = SpinLock as usize;
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, machine.irql() >= DISPATCH));
     machine.checked(machine.check_memory(address, Use::Lock));

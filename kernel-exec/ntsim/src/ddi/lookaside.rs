@@ -108,7 +108,7 @@ pub unsafe extern "C" fn ExInitializeLookasideListEx(
     Depth: USHORT,
 ) -> NTSTATUS {
     let ddi = Ddi::ExInitializeLookasideListEx;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let size = ULONG::try_from(Size).unwrap_or(0);
     if Allocate.is_some() || Free.is_some() || Flags != 0 || Depth != 0 || size == 0 || Tag == 0 {
         let message = "ExInitializeLookasideListEx with functions, flags, a depth, or a size or tag of zero";
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn ExInitializeLookasideListEx(
 /// `Lookaside` was initialised and is valid.
 pub unsafe extern "C" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) -> PVOID {
     let ddi = Ddi::ExAllocateFromLookasideListEx;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let entry = machine.checked(machine.take_entry(Lookaside, ddi));
     machine.called(ddi, |machine| {
         ([machine.pointer(Lookaside as usize)], Some(machine.pointer(entry as usize)))
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIS
 /// As for [`ExAllocateFromLookasideListEx`]; nobody uses the entry any more.
 pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, Entry: PVOID) {
     let ddi = Ddi::ExFreeToLookasideListEx;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.called(ddi, |machine| {
         ([machine.pointer(Lookaside as usize), machine.pointer(Entry as usize)], None)
     });
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, 
 /// # Safety
 /// As for [`ExAllocateFromLookasideListEx`].
 pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
-    let machine = enter(Ddi::ExFlushLookasideListEx);
+    let machine = &*enter(Ddi::ExFlushLookasideListEx);
     machine.called(Ddi::ExFlushLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
     machine.checked(machine.load_lookaside(Lookaside));
 }
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
 /// # Safety
 /// As for [`ExAllocateFromLookasideListEx`].
 pub unsafe extern "C" fn ExDeleteLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
-    let machine = enter(Ddi::ExDeleteLookasideListEx);
+    let machine = &*enter(Ddi::ExDeleteLookasideListEx);
     machine.called(Ddi::ExDeleteLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
     machine.checked(machine.delete_lookaside(Lookaside));
 }

@@ -73,7 +73,7 @@ impl Machine {
 /// # Safety
 /// `Mutex` is valid for writes, and stays valid and where it is while it is used.
 pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
-    let machine = enter(Ddi::KeInitializeMutex);
+    let machine = &*enter(Ddi::KeInitializeMutex);
     machine.called(Ddi::KeInitializeMutex, |machine| {
         ([machine.pointer(Mutex as usize), Value::Number(Level.into())], None)
     });
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
 /// `Mutex` was initialised and is valid.
 pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeReleaseMutex;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.refuse_wait_argument(ddi, Wait);
     let before = machine.checked(machine.release_mutex(objects::address(Mutex)));
     machine.called(ddi, |machine| ([machine.pointer(Mutex as usize)], Some(Value::Signed(before.into()))));
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG 
 /// # Safety
 /// As for [`KeReleaseMutex`].
 pub unsafe extern "C" fn KeReadStateMutex(Mutex: PRKMUTEX) -> LONG {
-    let machine = enter(Ddi::KeReadStateMutex);
+    let machine = &*enter(Ddi::KeReadStateMutex);
     let address = objects::address(Mutex);
     machine.checked(machine.expect_waitable(address, KIND));
     let state = dispatcher::state(address);

@@ -75,7 +75,7 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
     HandleInformation: POBJECT_HANDLE_INFORMATION,
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     if !ObjectType.is_null() || i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
         let message = "ObReferenceObjectByHandle with an ObjectType, UserMode, or HandleInformation";
         machine.fail("not supported", alloc::string::String::from(message));
@@ -105,7 +105,7 @@ fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
 /// None beyond being called in a simulation run: what is no object is noticed.
 pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
     let ddi = Ddi::ObfReferenceObject;
-    change(enter(ddi), ddi, Object, true)
+    change(&enter(ddi), ddi, Object, true)
 }
 
 /// One reference less: what ObDereferenceObject is. With the last the object is gone. Else as [`ObfReferenceObject`]
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
 /// As for [`ObfReferenceObject`].
 pub unsafe extern "C" fn ObfDereferenceObject(Object: PVOID) -> LONG_PTR {
     let ddi = Ddi::ObfDereferenceObject;
-    change(enter(ddi), ddi, Object, false)
+    change(&enter(ddi), ddi, Object, false)
 }
 
 /// Closes a handle, and with it a reference to its object. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C, where NT returns
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn ObfDereferenceObject(Object: PVOID) -> LONG_PTR {
 /// As for [`ObfReferenceObject`].
 pub unsafe extern "C" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
     let ddi = Ddi::ZwClose;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.called(ddi, |_| ([Value::Bits(Handle as u64)], Some(Value::Bits(0))));
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
     let address = machine.thread_address(thread);

@@ -69,7 +69,7 @@ impl Machine {
 /// # Safety
 /// None beyond being called in a simulation run. The memory is valid until it is freed or the simulation is reset.
 pub unsafe extern "C" fn ExAllocatePool2(Flags: POOL_FLAGS, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID {
-    allocate(enter(Ddi::ExAllocatePool2), Ddi::ExAllocatePool2, Flags, NumberOfBytes, Tag)
+    allocate(&enter(Ddi::ExAllocatePool2), Ddi::ExAllocatePool2, Flags, NumberOfBytes, Tag)
 }
 
 /// As [`ExAllocatePool2`]; extended parameters end the run as not supported (`nf-wdm-exallocatepool3`).
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn ExAllocatePool3(
     ExtendedParametersCount: ULONG,
 ) -> PVOID {
     let ddi = Ddi::ExAllocatePool3;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
     allocate(machine, ddi, Flags, NumberOfBytes, Tag)
 }
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
     Tag: ULONG,
 ) -> PVOID {
     let ddi = Ddi::ExAllocatePoolWithTag;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let flags = machine.pool_flags(ddi, PoolType) | POOL_FLAG_UNINITIALIZED;
     if Tag == 0 {
         let rule = alloc::format!("ExAllocatePoolWithTag for {NumberOfBytes} bytes with a tag of zero");
@@ -121,7 +121,7 @@ fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
 /// # Safety
 /// Nobody uses the memory any more.
 pub unsafe extern "C" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
-    let machine = enter(Ddi::ExFreePoolWithTag);
+    let machine = &*enter(Ddi::ExFreePoolWithTag);
     machine.called(Ddi::ExFreePoolWithTag, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
     free(machine, P, (Tag != 0).then_some(Tag));
 }
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
 /// # Safety
 /// As for [`ExFreePoolWithTag`].
 pub unsafe extern "C" fn ExFreePool(P: PVOID) {
-    let machine = enter(Ddi::ExFreePool);
+    let machine = &*enter(Ddi::ExFreePool);
     machine.called(Ddi::ExFreePool, |machine| ([machine.pointer(P as usize)], None));
     free(machine, P, None);
 }
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn ExFreePool2(
     ExtendedParametersCount: ULONG,
 ) {
     let ddi = Ddi::ExFreePool2;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
     machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
     free(machine, P, (Tag != 0).then_some(Tag));

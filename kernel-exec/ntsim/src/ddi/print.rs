@@ -145,7 +145,7 @@ impl Source for Call<'_> {
 }
 
 fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments) -> ULONG {
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let irql = machine.irql();
     let text = match message(format, irql == 0, Call { machine, arguments }) {
         Ok(text) => text,

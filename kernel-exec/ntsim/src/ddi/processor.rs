@@ -49,7 +49,7 @@ impl Machine {
 /// # Safety
 /// `ProcNumber` is null or valid for a write.
 pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NUMBER) -> ULONG {
-    let machine = enter(Ddi::KeGetCurrentProcessorNumberEx);
+    let machine = &*enter(Ddi::KeGetCurrentProcessorNumberEx);
     let number = machine.current.get() as u8;
     if !ProcNumber.is_null() {
         // SAFETY: by the caller's promise.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NU
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeQueryActiveProcessorCountEx(GroupNumber: USHORT) -> ULONG {
-    let machine = enter(Ddi::KeQueryActiveProcessorCountEx);
+    let machine = &*enter(Ddi::KeQueryActiveProcessorCountEx);
     let count = machine.processors_of(GroupNumber) as ULONG;
     machine.called(Ddi::KeQueryActiveProcessorCountEx, |_| {
         ([Value::Number(GroupNumber.into())], Some(Value::Number(count.into())))
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn KeQueryActiveProcessorCountEx(GroupNumber: USHORT) -> U
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeQueryActiveGroupCount() -> USHORT {
-    let machine = enter(Ddi::KeQueryActiveGroupCount);
+    let machine = &*enter(Ddi::KeQueryActiveGroupCount);
     let count = machine.groups() as USHORT;
     machine.called(Ddi::KeQueryActiveGroupCount, |_| ([], Some(Value::Number(count.into()))));
     count
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn KeGetProcessorNumberFromIndex(
     ProcIndex: ULONG,
     ProcNumber: PPROCESSOR_NUMBER,
 ) -> NTSTATUS {
-    let machine = enter(Ddi::KeGetProcessorNumberFromIndex);
+    let machine = &*enter(Ddi::KeGetProcessorNumberFromIndex);
     let fits = (ProcIndex as usize) < machine.count();
     let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     if fits {
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn KeGetProcessorNumberFromIndex(
 /// # Safety
 /// `ProcNumber` is valid for a read.
 pub unsafe extern "C" fn KeGetProcessorIndexFromNumber(ProcNumber: PPROCESSOR_NUMBER) -> ULONG {
-    let machine = enter(Ddi::KeGetProcessorIndexFromNumber);
+    let machine = &*enter(Ddi::KeGetProcessorIndexFromNumber);
     // SAFETY: by the caller's promise.
     let number = unsafe { ProcNumber.read() };
     let index = machine.processor_index(number).map_or(INVALID_PROCESSOR_INDEX, |index| index as ULONG);

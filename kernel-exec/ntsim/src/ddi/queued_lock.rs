@@ -8,7 +8,7 @@
 extern crate alloc;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Entered, Machine, enter},
     types::{DISPATCH_LEVEL, KIRQL, KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
     verifier::{Checked, irql::Ddi},
 };
@@ -43,7 +43,7 @@ impl Machine {
     }
 }
 
-fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> &'a Machine {
+fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> Entered<'a> {
     let machine = enter(ddi);
     machine.called(ddi, |machine| ([machine.pointer(lock as usize), machine.pointer(handle as usize)], None));
     machine
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
     LockHandle: PKLOCK_QUEUE_HANDLE,
 ) {
     let ddi = Ddi::KeAcquireInStackQueuedSpinLock;
-    let machine = begin(ddi, SpinLock, LockHandle);
+    let machine = &*begin(ddi, SpinLock, LockHandle);
     let before = machine.irql();
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x42, before <= DISPATCH));
     machine.raise(DISPATCH);
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
 /// `LockHandle` is that of the acquisition.
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLock;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let before = machine.checked(machine.release_queued(LockHandle, ddi, 0x32, machine.irql() == DISPATCH));
     machine.lower(before);
 }
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     LockHandle: PKLOCK_QUEUE_HANDLE,
 ) {
     let ddi = Ddi::KeAcquireInStackQueuedSpinLockAtDpcLevel;
-    let machine = begin(ddi, SpinLock, LockHandle);
+    let machine = &*begin(ddi, SpinLock, LockHandle);
     let irql = machine.irql();
     machine.checked(machine.lock_irql(SpinLock, ddi, 0x40, irql >= DISPATCH));
     machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, irql));
@@ -102,6 +102,6 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
 /// As for [`KeReleaseInStackQueuedSpinLock`].
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLockFromDpcLevel;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.checked(machine.release_queued(LockHandle, ddi, 0x41, machine.irql() >= DISPATCH));
 }

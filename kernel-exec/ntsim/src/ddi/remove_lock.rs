@@ -7,7 +7,7 @@ extern crate alloc;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Entered, Machine, enter},
     kernel::wait::{Kind, Wait},
     trace::Value,
     types::{
@@ -101,7 +101,7 @@ impl Machine {
     }
 }
 
-fn begin<'a>(ddi: Ddi, lock: PIO_REMOVE_LOCK, size: ULONG) -> &'a Machine {
+fn begin<'a>(ddi: Ddi, lock: PIO_REMOVE_LOCK, size: ULONG) -> Entered<'a> {
     let machine = enter(ddi);
     machine.called(ddi, |machine| ([machine.pointer(lock as usize)], None));
     machine.refuse_remove_lock_size(ddi, size);
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn IoInitializeRemoveLockEx(
     HighWatermark: ULONG,
     RemlockSize: ULONG,
 ) {
-    let machine = begin(Ddi::IoInitializeRemoveLockEx, Lock, RemlockSize);
+    let machine = &*begin(Ddi::IoInitializeRemoveLockEx, Lock, RemlockSize);
     let _ = (AllocateTag, MaxLockedMinutes, HighWatermark);
     machine.checked(machine.check_memory(objects::address(Lock), Use::RemoveLock));
     let held = machine.kernel.borrow().tags.is_held(Lock as usize);
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn IoAcquireRemoveLockEx(
     RemlockSize: ULONG,
 ) -> NTSTATUS {
     let ddi = Ddi::IoAcquireRemoveLockEx;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let _ = (File, Line);
     machine.refuse_remove_lock_size(ddi, RemlockSize);
     let value = machine.checked(machine.load_remove_lock(RemoveLock));
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn IoAcquireRemoveLockEx(
 /// # Safety
 /// As for [`IoAcquireRemoveLockEx`].
 pub unsafe extern "C" fn IoReleaseRemoveLockEx(RemoveLock: PIO_REMOVE_LOCK, Tag: PVOID, RemlockSize: ULONG) {
-    let machine = begin(Ddi::IoReleaseRemoveLockEx, RemoveLock, RemlockSize);
+    let machine = &*begin(Ddi::IoReleaseRemoveLockEx, RemoveLock, RemlockSize);
     machine.checked(machine.release_remove_lock(RemoveLock, Tag as usize));
 }
 
@@ -183,6 +183,6 @@ pub unsafe extern "C" fn IoReleaseRemoveLockAndWaitEx(
     RemlockSize: ULONG,
 ) {
     let ddi = Ddi::IoReleaseRemoveLockAndWaitEx;
-    let machine = begin(ddi, RemoveLock, RemlockSize);
+    let machine = &*begin(ddi, RemoveLock, RemlockSize);
     machine.checked(machine.wait_for_removal(RemoveLock, Tag as usize, ddi));
 }

@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Entered, Machine, enter},
     kernel::wait::{Kind, Wait},
     trace::Value,
     types::{BOOLEAN, PEX_RUNDOWN_REF, STATUS_SUCCESS, ULONG},
@@ -92,7 +92,7 @@ impl Machine {
     }
 }
 
-fn begin<'a>(ddi: Ddi, rundown: PEX_RUNDOWN_REF) -> &'a Machine {
+fn begin<'a>(ddi: Ddi, rundown: PEX_RUNDOWN_REF) -> Entered<'a> {
     let machine = enter(ddi);
     machine.called(ddi, |machine| ([machine.pointer(rundown as usize)], None));
     machine
@@ -103,7 +103,7 @@ fn begin<'a>(ddi: Ddi, rundown: PEX_RUNDOWN_REF) -> &'a Machine {
 /// # Safety
 /// `RunRef` is valid for writes.
 pub unsafe extern "C" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
-    let machine = begin(Ddi::ExInitializeRundownProtection, RunRef);
+    let machine = &*begin(Ddi::ExInitializeRundownProtection, RunRef);
     machine.checked(machine.load_rundown(RunRef));
     write(RunRef, 0);
 }
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn ExAcquireRundownProtection(RunRef: PEX_RUNDOWN_REF) -> 
 /// As for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExAcquireRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, Count: ULONG) -> BOOLEAN {
     let ddi = Ddi::ExAcquireRundownProtection;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let acquired = machine.checked(machine.acquire_rundown(RunRef, Count));
     machine.called(ddi, |machine| ([machine.pointer(RunRef as usize)], Some(Value::Boolean(acquired))));
     acquired.into()
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn ExReleaseRundownProtection(RunRef: PEX_RUNDOWN_REF) {
 /// # Safety
 /// As for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, Count: ULONG) {
-    let machine = begin(Ddi::ExReleaseRundownProtection, RunRef);
+    let machine = &*begin(Ddi::ExReleaseRundownProtection, RunRef);
     machine.checked(machine.release_rundown(RunRef, Count));
 }
 
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, C
 /// # Safety
 /// As for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExWaitForRundownProtectionRelease(RunRef: PEX_RUNDOWN_REF) {
-    let machine = begin(Ddi::ExWaitForRundownProtectionRelease, RunRef);
+    let machine = &*begin(Ddi::ExWaitForRundownProtectionRelease, RunRef);
     machine.checked(machine.run_down(RunRef));
 }
 
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn ExWaitForRundownProtectionRelease(RunRef: PEX_RUNDOWN_R
 /// # Safety
 /// As for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
-    let machine = begin(Ddi::ExRundownCompleted, RunRef);
+    let machine = &*begin(Ddi::ExRundownCompleted, RunRef);
     machine.checked(machine.finish_rundown(RunRef, ACTIVE, "rundown was completed without a wait for it"));
 }
 
@@ -176,6 +176,6 @@ pub unsafe extern "C" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
 /// # Safety
 /// As for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
-    let machine = begin(Ddi::ExReInitializeRundownProtection, RunRef);
+    let machine = &*begin(Ddi::ExReInitializeRundownProtection, RunRef);
     machine.checked(machine.finish_rundown(RunRef, 0, "initialised again, and has not been run down"));
 }

@@ -49,7 +49,7 @@ impl Machine {
 /// # Safety
 /// `Semaphore` is valid for writes, and stays valid and where it is while it is used.
 pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: LONG, Limit: LONG) {
-    let machine = enter(Ddi::KeInitializeSemaphore);
+    let machine = &*enter(Ddi::KeInitializeSemaphore);
     machine.called(Ddi::KeInitializeSemaphore, |machine| {
         let arguments =
             [machine.pointer(Semaphore as usize), Value::Signed(Count.into()), Value::Signed(Limit.into())];
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
     Wait: BOOLEAN,
 ) -> LONG {
     let ddi = Ddi::KeReleaseSemaphore;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.refuse_wait_argument(ddi, Wait);
     let before = machine.checked(machine.release_semaphore(Semaphore, Adjustment));
     machine.called(ddi, |machine| {
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
 /// # Safety
 /// As for [`KeReleaseSemaphore`].
 pub unsafe extern "C" fn KeReadStateSemaphore(Semaphore: PRKSEMAPHORE) -> LONG {
-    let machine = enter(Ddi::KeReadStateSemaphore);
+    let machine = &*enter(Ddi::KeReadStateSemaphore);
     let address = objects::address(Semaphore);
     machine.checked(machine.expect_waitable(address, KIND));
     let state = dispatcher::state(address);

@@ -80,7 +80,7 @@ fn compare(one: PCUNICODE_STRING, other: PCUNICODE_STRING, ignore_case: bool) ->
 /// # Safety
 /// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as long as the string is used.
 pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING, SourceString: PCWSTR) {
-    let machine = enter(Ddi::RtlInitUnicodeString);
+    let machine = &*enter(Ddi::RtlInitUnicodeString);
     machine.called(Ddi::RtlInitUnicodeString, |machine| {
         ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
     });
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn RtlCopyUnicodeString(
     DestinationString: PUNICODE_STRING,
     SourceString: PCUNICODE_STRING,
 ) {
-    let machine = enter(Ddi::RtlCopyUnicodeString);
+    let machine = &*enter(Ddi::RtlCopyUnicodeString);
     machine.called(Ddi::RtlCopyUnicodeString, |machine| {
         ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
     });
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn RtlEqualUnicodeString(
     String2: PCUNICODE_STRING,
     CaseInSensitive: BOOLEAN,
 ) -> BOOLEAN {
-    let machine = enter(Ddi::RtlEqualUnicodeString);
+    let machine = &*enter(Ddi::RtlEqualUnicodeString);
     let equal = compare(String1, String2, CaseInSensitive != 0).1 == Ordering::Equal;
     machine.called(Ddi::RtlEqualUnicodeString, |machine| {
         ([String1, String2].map(|string| machine.pointer(string as usize)), Some(Value::Boolean(equal)))
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn RtlCompareUnicodeString(
     String2: PCUNICODE_STRING,
     CaseInSensitive: BOOLEAN,
 ) -> LONG {
-    let machine = enter(Ddi::RtlCompareUnicodeString);
+    let machine = &*enter(Ddi::RtlCompareUnicodeString);
     let (difference, _) = compare(String1, String2, CaseInSensitive != 0);
     machine.called(Ddi::RtlCompareUnicodeString, |machine| {
         let strings = [String1, String2].map(|string| machine.pointer(string as usize));
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
     Destination: PUNICODE_STRING,
     Source: PCUNICODE_STRING,
 ) -> NTSTATUS {
-    let machine = enter(Ddi::RtlAppendUnicodeStringToString);
+    let machine = &*enter(Ddi::RtlAppendUnicodeStringToString);
     let (destination, source) = (load(Destination), load(Source));
     let length = usize::from(destination.Length) + usize::from(source.Length);
     let fits = length <= usize::from(destination.MaximumLength);
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
 /// # Safety
 /// `SystemRoutineName` is a string with a valid buffer.
 pub unsafe extern "C" fn MmGetSystemRoutineAddress(SystemRoutineName: PUNICODE_STRING) -> PVOID {
-    let machine = enter(Ddi::MmGetSystemRoutineAddress);
+    let machine = &*enter(Ddi::MmGetSystemRoutineAddress);
     let name = String::from_utf16_lossy(&characters(&load(SystemRoutineName)));
     let routine = routines::find(&name);
     machine.called(Ddi::MmGetSystemRoutineAddress, |machine| {

@@ -53,7 +53,7 @@ impl Machine {
             let routine: Routine = unsafe { core::mem::transmute(routine) };
             // SAFETY: the routine and its context are what the driver gave to PsCreateSystemThread for this very call, at
             // PASSIVE_LEVEL; no borrow of the machine is open [M1].
-            unsafe { routine(core::ptr::with_exposed_provenance_mut(context)) };
+            self.call_out(|| unsafe { routine(core::ptr::with_exposed_provenance_mut(context)) });
         }
         self.end_thread()
     }
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn PsCreateSystemThread(
     StartRoutine: PKSTART_ROUTINE,
     StartContext: PVOID,
 ) -> NTSTATUS {
-    let machine = enter(Ddi::PsCreateSystemThread);
+    let machine = &*enter(Ddi::PsCreateSystemThread);
     machine.refuse_attributes(ObjectAttributes, ProcessHandle, ClientId);
     let Some(routine) = StartRoutine else {
         machine.fail("not supported", alloc::string::String::from("PsCreateSystemThread without a routine"))
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn PsCreateSystemThread(
 /// # Safety
 /// What is pinned on the thread's stack is not used any more.
 pub unsafe extern "C" fn PsTerminateSystemThread(ExitStatus: NTSTATUS) -> NTSTATUS {
-    let machine = enter(Ddi::PsTerminateSystemThread);
+    let machine = &*enter(Ddi::PsTerminateSystemThread);
     let thread = machine.thread();
     let own = thread >= SYSTEM;
     machine.called(Ddi::PsTerminateSystemThread, |_| {
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn PsTerminateSystemThread(ExitStatus: NTSTATUS) -> NTSTAT
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn KeGetCurrentThread() -> PKTHREAD {
-    let machine = enter(Ddi::KeGetCurrentThread);
+    let machine = &*enter(Ddi::KeGetCurrentThread);
     let address = machine.thread_address(machine.thread());
     machine.called(Ddi::KeGetCurrentThread, |machine| ([], Some(machine.pointer(address))));
     core::ptr::with_exposed_provenance_mut(address)

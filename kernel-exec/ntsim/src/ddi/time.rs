@@ -19,7 +19,7 @@ const FREQUENCY: i64 = 10_000_000;
 /// # Safety
 /// `QpcTimeStamp` is null, which is laxer than NT, or valid for a write.
 pub unsafe extern "C" fn KeQueryInterruptTimePrecise(QpcTimeStamp: PULONG64) -> ULONG64 {
-    let machine = enter(Ddi::KeQueryInterruptTimePrecise);
+    let machine = &*enter(Ddi::KeQueryInterruptTimePrecise);
     let now = machine.clock.now();
     if !QpcTimeStamp.is_null() {
         // SAFETY: by the caller's promise.
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn KeQueryInterruptTimePrecise(QpcTimeStamp: PULONG64) -> 
 /// # Safety
 /// `CurrentTime` is valid for a write.
 pub unsafe extern "C" fn KeQuerySystemTimePrecise(CurrentTime: PLARGE_INTEGER) {
-    let machine = enter(Ddi::KeQuerySystemTimePrecise);
+    let machine = &*enter(Ddi::KeQuerySystemTimePrecise);
     let time = machine.clock.system_time();
     // SAFETY: by the caller's promise.
     unsafe { CurrentTime.write_unaligned(LARGE_INTEGER { QuadPart: time.cast_signed() }) };
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn KeQuerySystemTimePrecise(CurrentTime: PLARGE_INTEGER) {
 /// # Safety
 /// `PerformanceFrequency` is null or valid for a write.
 pub unsafe extern "C" fn KeQueryPerformanceCounter(PerformanceFrequency: PLARGE_INTEGER) -> LARGE_INTEGER {
-    let machine = enter(Ddi::KeQueryPerformanceCounter);
+    let machine = &*enter(Ddi::KeQueryPerformanceCounter);
     let now = machine.clock.now();
     if !PerformanceFrequency.is_null() {
         // SAFETY: by the caller's promise.

@@ -127,7 +127,7 @@ impl Machine {
 /// # Safety
 /// `Timer` is valid for writes, and stays valid while it is set.
 pub unsafe extern "C" fn KeInitializeTimer(Timer: PKTIMER) {
-    let machine = enter(Ddi::KeInitializeTimer);
+    let machine = &*enter(Ddi::KeInitializeTimer);
     machine.called(Ddi::KeInitializeTimer, |machine| ([machine.pointer(Timer as usize)], None));
     machine.checked(machine.initialize_timer(Timer, 0));
 }
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn KeInitializeTimer(Timer: PKTIMER) {
 /// # Safety
 /// As for [`KeInitializeTimer`].
 pub unsafe extern "C" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
-    let machine = enter(Ddi::KeInitializeTimerEx);
+    let machine = &*enter(Ddi::KeInitializeTimerEx);
     machine.called(Ddi::KeInitializeTimerEx, |machine| {
         ([machine.pointer(Timer as usize), Value::Signed(Type.into())], None)
     });
@@ -171,7 +171,7 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Rep
 /// `Timer` and `Dpc` were initialised and stay valid: the timer until it has expired or was cancelled, the DPC until its routine
 /// has begun or the timer was cancelled.
 pub unsafe extern "C" fn KeSetTimer(Timer: PKTIMER, DueTime: LARGE_INTEGER, Dpc: PKDPC) -> BOOLEAN {
-    set(enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Repeat::default(), Dpc)
+    set(&enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Repeat::default(), Dpc)
 }
 
 /// As [`KeSetTimer`]. With a `Period`, in milliseconds, the timer is set again whenever it expires, for a period from when it was due;
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn KeSetTimerEx(
     Period: LONG,
     Dpc: PKDPC,
 ) -> BOOLEAN {
-    let machine = enter(Ddi::KeSetTimerEx);
+    let machine = &*enter(Ddi::KeSetTimerEx);
     let Ok(period) = u32::try_from(Period) else {
         machine.fail("not supported", alloc::format!("KeSetTimerEx with a period of {Period} ms"))
     };
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn KeSetCoalescableTimer(
     Dpc: PKDPC,
 ) -> BOOLEAN {
     let ddi = Ddi::KeSetCoalescableTimer;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     if Period > MAXLONG || TolerableDelay > MAXLONG {
         let message =
             alloc::format!("KeSetCoalescableTimer with period {Period} and delay {TolerableDelay} ms");
@@ -222,7 +222,7 @@ pub unsafe extern "C" fn KeSetCoalescableTimer(
 /// # Safety
 /// `Timer` was initialised and is valid.
 pub unsafe extern "C" fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN {
-    let machine = enter(Ddi::KeCancelTimer);
+    let machine = &*enter(Ddi::KeCancelTimer);
     let value = machine.checked(objects::load_timer(machine, Timer));
     let was_set = machine.checked(machine.unset(Timer, &value));
     machine.called(Ddi::KeCancelTimer, |machine| {
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN {
 /// # Safety
 /// `Timer` was initialised and is valid.
 pub unsafe extern "C" fn KeReadStateTimer(Timer: PKTIMER) -> BOOLEAN {
-    let machine = enter(Ddi::KeReadStateTimer);
+    let machine = &*enter(Ddi::KeReadStateTimer);
     let value = machine.checked(objects::load_timer(machine, Timer));
     let signalled = value.SignalState != 0;
     machine.called(Ddi::KeReadStateTimer, |machine| {

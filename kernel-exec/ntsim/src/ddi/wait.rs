@@ -194,7 +194,7 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     Timeout: PLARGE_INTEGER,
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForSingleObject;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
     let objects = alloc::vec![objects::address(Object)];
     let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     WaitBlockArray: PKWAIT_BLOCK,
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForMultipleObjects;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
     let kind = match WaitType {
         _WAIT_TYPE::WaitAll => Kind::All,
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn KeDelayExecutionThread(
     Interval: PLARGE_INTEGER,
 ) -> NTSTATUS {
     let ddi = Ddi::KeDelayExecutionThread;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     machine.refuse_wait(ddi, _KWAIT_REASON::Executive, WaitMode, Alertable);
     machine.checked(machine.forbid_wait(ddi, 0, Interval as usize, false));
     let status = match Patience::of(Interval) {

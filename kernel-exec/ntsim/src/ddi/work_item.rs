@@ -187,7 +187,7 @@ impl Machine {
 /// # Safety
 /// None beyond being called in a simulation run: what is no device is noticed.
 pub unsafe extern "C" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PIO_WORKITEM {
-    let machine = enter(Ddi::IoAllocateWorkItem);
+    let machine = &*enter(Ddi::IoAllocateWorkItem);
     let memory = machine.checked(machine.allocate(Request::kernel(size_of::<IO_WORKITEM>(), TAG)));
     let item: PIO_WORKITEM = memory.cast();
     if !item.is_null() {
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PIO
 /// # Safety
 /// `IoWorkItem` is from [`IoAllocateWorkItem`].
 pub unsafe extern "C" fn IoFreeWorkItem(IoWorkItem: PIO_WORKITEM) {
-    let machine = enter(Ddi::IoFreeWorkItem);
+    let machine = &*enter(Ddi::IoFreeWorkItem);
     machine.called(Ddi::IoFreeWorkItem, |machine| ([machine.pointer(IoWorkItem as usize)], None));
     machine.checked(machine.give_up_item(IoWorkItem, true));
 }
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn IoFreeWorkItem(IoWorkItem: PIO_WORKITEM) {
 /// # Safety
 /// `IoWorkItem` is valid for writes of [`IoSizeofWorkItem`] bytes, and stays valid while the item is queued.
 pub unsafe extern "C" fn IoInitializeWorkItem(IoObject: PVOID, IoWorkItem: PIO_WORKITEM) {
-    let machine = enter(Ddi::IoInitializeWorkItem);
+    let machine = &*enter(Ddi::IoInitializeWorkItem);
     machine.called(Ddi::IoInitializeWorkItem, |machine| {
         ([machine.pointer(IoObject as usize), machine.pointer(IoWorkItem as usize)], None)
     });
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn IoInitializeWorkItem(IoObject: PVOID, IoWorkItem: PIO_W
 /// # Safety
 /// `IoWorkItem` is valid.
 pub unsafe extern "C" fn IoUninitializeWorkItem(IoWorkItem: PIO_WORKITEM) {
-    let machine = enter(Ddi::IoUninitializeWorkItem);
+    let machine = &*enter(Ddi::IoUninitializeWorkItem);
     machine.called(Ddi::IoUninitializeWorkItem, |machine| ([machine.pointer(IoWorkItem as usize)], None));
     machine.checked(machine.give_up_item(IoWorkItem, false));
 }
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn IoUninitializeWorkItem(IoWorkItem: PIO_WORKITEM) {
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn IoSizeofWorkItem() -> ULONG {
-    let machine = enter(Ddi::IoSizeofWorkItem);
+    let machine = &*enter(Ddi::IoSizeofWorkItem);
     let size = size_of::<IO_WORKITEM>() as ULONG;
     machine.called(Ddi::IoSizeofWorkItem, |_| ([], Some(Value::Number(size.into()))));
     size
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn IoQueueWorkItem(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItem;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItemEx;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
     WorkerRoutine: PWORKER_THREAD_ROUTINE,
     Parameter: PVOID,
 ) {
-    let machine = enter(Ddi::ExInitializeWorkItem);
+    let machine = &*enter(Ddi::ExInitializeWorkItem);
     let routine = WorkerRoutine.map_or(0, |routine| routine as usize);
     machine.called(Ddi::ExInitializeWorkItem, |machine| {
         ([Item as usize, routine, Parameter as usize].map(|argument| machine.pointer(argument)), None)
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
 /// `WorkItem` was initialised and is valid while it is queued; its routine may be called with its parameter.
 pub unsafe extern "C" fn ExQueueWorkItem(WorkItem: PWORK_QUEUE_ITEM, QueueType: WORK_QUEUE_TYPE) {
     let ddi = Ddi::ExQueueWorkItem;
-    let machine = enter(ddi);
+    let machine = &*enter(ddi);
     let address = objects::address(WorkItem);
     machine.checked(machine.check_memory(address, Use::ExWorkItem));
     // SAFETY: checked as far as pool goes; else valid by the caller's promise.

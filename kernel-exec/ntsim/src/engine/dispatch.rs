@@ -41,6 +41,7 @@ impl Machine {
     /// Requests a DPC interrupt: it comes at once, or at the processor's next point below DISPATCH_LEVEL.
     pub(crate) fn request_interrupt(&self, processor: usize) {
         self.processor(processor).interrupt.set(true);
+        self.alert(processor);
     }
 
     /// Takes the DPC interrupt of the current processor, where one is requested and IRQL allows it.
@@ -93,7 +94,9 @@ impl Machine {
         let held = self.kernel.borrow().locks.held_by(me);
         // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and KeInsertQueueDpc for this
         // very call, at DISPATCH_LEVEL; no borrow of the machine is open [M1].
-        unsafe { (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1) };
+        self.call_out(|| unsafe {
+            (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1)
+        });
         if self.tracing.get() {
             let dpc = self.name(entry.address);
             self.record(What::DpcEnd { dpc });

@@ -80,6 +80,7 @@ impl Machine {
         for cpu in self.late() {
             if now.saturating_sub(cpu.late_since.get()) >= TICK {
                 cpu.interrupt.set(true);
+                self.alert_all();
             }
         }
         Ok(())

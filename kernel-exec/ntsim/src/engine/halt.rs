@@ -26,6 +26,7 @@ impl Machine {
             self.record(What::Stop { stop: stop.clone() });
         }
         self.stop.borrow_mut().get_or_insert(stop);
+        self.alert_all();
     }
 
     /// Ends the run.

@@ -16,7 +16,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 use corosensei::Yielder;
 
-use super::{recording::Decision, run::Job, schedule::Schedule};
+use super::{free, recording::Decision, run::Job, schedule::Schedule};
 use crate::{
     arena::Arena,
     config::Config,
@@ -67,6 +67,8 @@ pub(crate) struct Machine {
     pub(crate) yielder: Cell<*const Suspend>,
     pub(crate) config: Cell<Config>,
     pub(crate) tracing: Cell<bool>,
+    /// The run is one of the free-running engine's.
+    pub(crate) is_free: Cell<bool>,
     /// Different for every simulation and reset.
     pub(crate) epoch: Cell<u32>,
     pub(crate) arena: Arena,
@@ -116,10 +118,49 @@ pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
     ACTIVE.set(machine.map_or(null(), |machine| machine.as_ptr()));
 }
 
+/// The machine, for as long as a DDI takes. Where the run is a free one, and the caller did not have the baton, it is given back at the end.
+pub(crate) struct Entered<'a> {
+    machine: &'a Machine,
+    taken: bool,
+}
+
+impl core::ops::Deref for Entered<'_> {
+    type Target = Machine;
+
+    #[inline(always)]
+    fn deref(&self) -> &Machine {
+        self.machine
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.taken {
+            free::return_baton(self.machine);
+        }
+    }
+}
+
+/// The machine that the caller's code is running on, for a while.
+#[inline(always)]
+pub(crate) fn here<'a>() -> Option<Entered<'a>> {
+    match active() {
+        Some(machine) => Some(Entered { machine, taken: false }),
+        None => free::take_baton().map(|machine| Entered { machine, taken: true }),
+    }
+}
+
+/// As [`here`], or the machine of this thread that is not running.
+#[inline(always)]
+pub(crate) fn loaded_here<'a>() -> Option<Entered<'a>> {
+    here().or_else(|| loaded().map(|machine| Entered { machine, taken: false }))
+}
+
 /// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
 #[inline]
-pub(crate) fn enter<'a>(ddi: Ddi) -> &'a Machine {
-    let Some(machine) = active() else { outside(ddi.name()) };
+pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
+    let Some(machine) = here() else { outside(ddi.name()) };
     machine.point();
     machine.counts.kernel_calls.add();
     if let Err(violation) = ddi.check(machine.irql()) {
@@ -155,6 +196,7 @@ impl Machine {
             yielder: Cell::new(null()),
             config: Cell::new(config),
             tracing: Cell::new(config.trace),
+            is_free: Cell::new(false),
             epoch: Cell::new(0),
             arena: Arena::new(),
             kernel: RefCell::default(),

@@ -13,6 +13,7 @@
 pub(crate) mod dispatch;
 pub(crate) mod expiry;
 pub(crate) mod explore;
+pub(crate) mod free;
 pub(crate) mod halt;
 pub(crate) mod machine;
 pub(crate) mod pct;

@@ -18,6 +18,8 @@ use crate::{
 };
 
 const DISPATCH: u8 = 2;
+/// Points between two choices among a processor's threads, in a free run.
+const FREE_SLICE: u64 = 16;
 
 impl Machine {
     /// A preemption point.
@@ -54,10 +56,25 @@ impl Machine {
 
     /// Asks the schedule who runs, and switches.
     fn ask(&self) {
+        if self.is_free.get() {
+            return self.ask_alone();
+        }
         let context = self.cpu().context.get();
         let target = self.decide();
         if target != self.current.get() || self.cpu().context.get() != context {
             self.switch_to(target);
+        }
+    }
+
+    /// As [`Machine::ask`], of this processor's threads only: in a free run the others run by themselves.
+    fn ask_alone(&self) {
+        self.clock.set_slice(FREE_SLICE);
+        let (me, context) = (self.current.get(), self.cpu().context.get());
+        if self.cpu().ready.get() != 0 {
+            self.arrange(me);
+        }
+        if self.cpu().context.get() != context {
+            self.switch_to(NOBODY);
         }
     }
 
@@ -176,6 +193,7 @@ impl Machine {
             return;
         }
         self.runnable.set(after);
+        self.alert(processor);
         self.contend();
     }
 
@@ -209,8 +227,12 @@ impl Machine {
         if std::thread::panicking() {
             self.halt(Stop::Deadlock { waits: self.waits() });
         }
-        let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };
-        self.switch_to(target);
+        if self.is_free.get() {
+            self.wait_freely();
+        } else {
+            let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };
+            self.switch_to(target);
+        }
         self.regrant();
     }
 

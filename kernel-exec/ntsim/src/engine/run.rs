@@ -32,7 +32,7 @@ pub(crate) enum Job {
     Thread(usize),
 }
 
-type Thread = Coroutine<(), (), (), DefaultStack>;
+pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
 
 /// Bytes of a coroutine's stack.
 pub(crate) const STACK: usize = 256 << 10;
@@ -67,7 +67,7 @@ pub(crate) struct Threads {
 }
 
 /// What a coroutine that gave up control has done.
-enum Ended {
+pub(crate) enum Ended {
     /// Not all that it had to do.
     Not,
     /// All, which was a program or was not.
@@ -111,10 +111,28 @@ impl Threads {
     ) -> Result<(), Stop> {
         // SAFETY: the simulation's, which is borrowed for the whole run.
         let kernel = unsafe { machine.as_ref() };
+        let mut left = programs.len();
+        self.start(kernel, programs.into_iter(), until);
+        activate(Some(machine));
+        let mut running = Running { threads: self, finished: false };
+        let outcome = running.threads.drive(kernel, machine, &mut left, until);
+        kernel.inside.set(false);
+        kernel.clock.settle();
+        running.finished = outcome.is_ok() && until == Until::Quiet;
+        running.threads.waiting = !kernel.kernel.borrow().waits.all().is_empty();
+        outcome
+    }
+
+    /// Gives each program to its processor.
+    pub(crate) fn start(
+        &mut self,
+        kernel: &Machine,
+        programs: impl Iterator<Item = (usize, Program)>,
+        until: Until,
+    ) {
         if self.slots.len() < kernel.count() {
             self.slots.resize_with(kernel.count(), Slot::default);
         }
-        let mut left = programs.len();
         for (processor, program) in programs {
             if let Some(slot) = self.slots.get_mut(processor) {
                 slot.program = Some(program);
@@ -125,14 +143,11 @@ impl Threads {
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
         kernel.unloading.set(until == Until::Returned);
-        activate(Some(machine));
-        let mut running = Running { threads: self, finished: false };
-        let outcome = running.threads.drive(kernel, machine, &mut left, until);
-        kernel.inside.set(false);
-        kernel.clock.settle();
-        running.finished = outcome.is_ok() && until == Until::Quiet;
-        running.threads.waiting = !kernel.kernel.borrow().waits.all().is_empty();
-        outcome
+    }
+
+    /// Ends a free run, which no coroutine outlives.
+    pub(crate) fn end(&mut self) {
+        self.abandon();
     }
 
     /// Gives up threads that an earlier run has left waiting: the machine has been reset.
@@ -185,11 +200,24 @@ impl Threads {
     fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Ended {
         // SAFETY: the run borrows the machine.
         let kernel = unsafe { machine.as_ref() };
+        let Some((context, mut thread)) = self.prepare(kernel, processor, machine) else { return Ended::Not };
+        thread.resume(());
+        self.settle(kernel, processor, context, thread)
+    }
+
+    /// Takes the coroutine that a processor goes on with, and tells it what to do.
+    #[inline]
+    pub(crate) fn prepare(
+        &mut self,
+        kernel: &Machine,
+        processor: usize,
+        machine: NonNull<Machine>,
+    ) -> Option<(usize, Thread)> {
         let context = self.context(kernel, processor);
         if context >= self.slots.len() {
             self.slots.resize_with(context + 1, Slot::default);
         }
-        let Some(slot) = self.slots.get_mut(context) else { return Ended::Not };
+        let slot = self.slots.get_mut(context)?;
         if !slot.busy {
             slot.busy = true;
             kernel.job.set(match slot.program.take() {
@@ -199,7 +227,7 @@ impl Threads {
             });
         }
         let stacks = &mut self.stacks;
-        let thread = slot.thread.get_or_insert_with(|| {
+        let thread = slot.thread.take().unwrap_or_else(|| {
             let stack = stacks.pop().unwrap_or_else(new_stack);
             Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
                 // SAFETY: whoever resumes this coroutine borrows the machine.
@@ -207,8 +235,21 @@ impl Threads {
             })
         });
         kernel.yielder.set(slot.yielder);
-        thread.resume(());
+        Some((context, thread))
+    }
+
+    /// Puts a coroutine back that has given up control; what it has done.
+    #[inline]
+    pub(crate) fn settle(
+        &mut self,
+        kernel: &Machine,
+        processor: usize,
+        context: usize,
+        thread: Thread,
+    ) -> Ended {
+        let Some(slot) = self.slots.get_mut(context) else { return Ended::Not };
         slot.yielder = kernel.yielder.get();
+        slot.thread = Some(thread);
         if kernel.served.replace(false) {
             slot.busy = false;
             return Ended::Served { was_program: kernel.retire(processor, context) };
@@ -299,7 +340,7 @@ impl Machine {
         if self.tracing.get() {
             self.record(What::ProgramStart);
         }
-        program();
+        self.call_out(program);
         if self.tracing.get() {
             self.record(What::ProgramEnd);
         }
@@ -358,19 +399,42 @@ impl Machine {
                 }
                 return Ok(Some(next));
             }
-            let kernel = self.kernel.borrow();
-            let next = kernel.timers.next();
-            let enough = self.programs.get() == 0 && kernel.timers.all_periodic();
-            drop(kernel);
-            let Some(tick) = next.filter(|_| !enough) else { return Ok(None) };
-            let by = tick.saturating_sub(self.clock.now());
-            self.clock.skip(by);
-            self.jumps.set(self.jumps.get() + 1);
-            if self.jumps.get().saturating_add(self.clock.steps()) > self.config.get().step_limit {
-                return Err(self.step_limit());
+            if !self.jump()? {
+                return Ok(None);
             }
-            if self.tracing.get() {
-                self.record(What::TimeSkipped { by });
+        }
+    }
+
+    /// Moves the clock to the next timer; false where there is none that counts.
+    fn jump(&self) -> Result<bool, Stop> {
+        let kernel = self.kernel.borrow();
+        let next = kernel.timers.next();
+        let enough = self.programs.get() == 0 && kernel.timers.all_periodic();
+        drop(kernel);
+        let Some(tick) = next.filter(|_| !enough) else { return Ok(false) };
+        let by = tick.saturating_sub(self.clock.now());
+        self.clock.skip(by);
+        self.jumps.set(self.jumps.get() + 1);
+        if self.jumps.get().saturating_add(self.clock.steps()) > self.config.get().step_limit {
+            return Err(self.step_limit());
+        }
+        if self.tracing.get() {
+            self.record(What::TimeSkipped { by });
+        }
+        Ok(true)
+    }
+
+    /// In a free run where nobody has anything to do: what time brings next. False: nothing.
+    pub(crate) fn next_event(&self) -> Result<bool, Stop> {
+        loop {
+            if let Err(violation) = self.expire() {
+                return Err(self.bug_check_of(*violation));
+            }
+            if self.runnable.get() != 0 {
+                return Ok(true);
+            }
+            if !self.jump()? {
+                return Ok(false);
             }
         }
     }

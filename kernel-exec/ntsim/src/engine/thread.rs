@@ -85,7 +85,12 @@ impl Machine {
     pub(crate) fn make_ready(&self, context: usize) {
         let last = self.kernel.borrow().threads.get(context).processor;
         let count = self.count();
-        let away = if context >= SYSTEM && count > 1 { usize::from(self.choose(count as u8)) } else { 0 };
+        // In a free run threads stay where they are.
+        let away = if context >= SYSTEM && count > 1 && !self.is_free.get() {
+            usize::from(self.choose(count as u8))
+        } else {
+            0
+        };
         let processor = (last + away) % count;
         self.kernel.borrow_mut().threads.push_ready(context, processor);
         let cpu = self.processor(processor);
@@ -119,7 +124,7 @@ impl Machine {
         }
         self.cpu().irql.set(PASSIVE);
         self.vacate(me);
-        let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };
+        let target = if self.is_free.get() || self.runnable.get() == 0 { NOBODY } else { self.decide() };
         self.switch_to(target);
         self.regrant();
         self.kernel.borrow().threads.get(thread).status
@@ -140,7 +145,9 @@ impl Machine {
 
     /// A new thread at PASSIVE_LEVEL, which is not ready yet.
     pub(crate) fn new_thread(&self, thread: Thread) -> usize {
-        let processor = self.current.get();
+        let count = self.count();
+        let away = if self.is_free.get() && count > 1 { usize::from(self.choose(count as u8)) } else { 0 };
+        let processor = (self.current.get() + away) % count;
         self.kernel.borrow_mut().threads.create(Thread { processor, ..thread })
     }
 

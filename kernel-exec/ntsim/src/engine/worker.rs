@@ -55,7 +55,7 @@ impl Machine {
         if let Some((item, routine)) = names {
             self.record(What::WorkStart { item, routine });
         }
-        work_item::call(item);
+        self.call_out(|| work_item::call(item));
         if let Some((item, _)) = names {
             self.record(What::WorkEnd { item });
         }

@@ -4,7 +4,10 @@ use core::sync::atomic::{self, Ordering};
 
 use crate::{
     counters::Count,
-    engine::machine::{Machine, active},
+    engine::{
+        free::attend,
+        machine::{Machine, active},
+    },
     trace::{Value, event::AtomicOp, event::What},
     verifier::memory::Use,
 };
@@ -41,7 +44,10 @@ impl<T> Shown for *mut T {
 /// The start of an operation in a run: a preemption point, a check of the address, and a count.
 #[inline(always)]
 fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Option<&'a Machine> {
-    let machine = active()?;
+    let Some(machine) = active() else {
+        attend();
+        return None;
+    };
     machine.point();
     count(machine).add();
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {
@@ -276,6 +282,8 @@ pub fn fence(order: Ordering) {
             let (object, none) = (machine.name(0), Value::Bits(0));
             machine.record(What::Atomic { operation: AtomicOp::Fence, object, old: none, new: none });
         }
+    } else {
+        attend();
     }
     atomic::fence(order);
 }
