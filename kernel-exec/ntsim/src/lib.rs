@@ -151,9 +151,10 @@ pub use config::{Config, LowResources};
 pub use counters::Counters;
 pub use diagnosis::{Diagnosis, ProcessorState};
 pub use driver::DriverEntry;
+#[cfg(feature = "free-running")]
+pub use engine::free::FreeProgram;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
-    free::FreeProgram,
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,

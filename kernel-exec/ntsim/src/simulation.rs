@@ -5,11 +5,12 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, ptr::NonNull};
 
+#[cfg(feature = "free-running")]
+use crate::engine::free::{self, FreeProgram};
 use crate::{
     config::Config,
     counters::Counters,
     engine::{
-        free::{self, FreeProgram},
         machine::{Machine, PROCESSORS, load, loaded},
         recording::Recording,
         run::{Program, Threads, Until},
@@ -45,6 +46,7 @@ enum State {
     /// Ready for a run.
     Ready,
     /// A free run has ended: an unload is possible.
+    #[cfg(feature = "free-running")]
     Over,
     /// A run has ended early: nothing is possible but a reset.
     Stopped,
@@ -126,6 +128,7 @@ impl Simulation {
     ///
     /// # Panics
     /// As for [`Simulation::run`], and with [`Config::special_pool`].
+    #[cfg(feature = "free-running")]
     pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
         assert!(!self.machine().config.get().special_pool, "ntsim: special pool is for runs with a schedule");

@@ -8,6 +8,11 @@
 //! Interrupts come in at kernel calls and at the operations of [`sync`](crate::sync), as everywhere; a processor that spins on an
 //! atomic looks from time to time. Virtual time goes on with the calls, and jumps when all processors are idle.
 
+#![cfg_attr(
+    not(feature = "free-running"),
+    allow(dead_code, unreachable_pub, reason = "without the feature nothing begins such a run")
+)]
+
 extern crate alloc;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
@@ -20,9 +25,11 @@ use core::{
 };
 use std::{
     panic::{catch_unwind, resume_unwind},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread_local,
 };
+
+// Not std's: ThreadSanitizer has to see what they do, and std is not compiled for it.
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     machine::{Machine, PROCESSORS, Suspend, activate, active},
@@ -32,6 +39,9 @@ use crate::{kernel::clock::TICK, verifier::stop::Stop};
 
 /// A program of a free run: it goes to another OS thread.
 pub type FreeProgram = Box<dyn FnOnce() + Send>;
+
+/// Whether there are free runs at all: else what is done for them at every call is compiled to nothing.
+pub(crate) const ENABLED: bool = cfg!(feature = "free-running");
 
 /// Operations on atomics in a row, without a kernel call, between two looks at the clock.
 const SPINS: u32 = 1 << 10;
@@ -78,22 +88,30 @@ thread_local! {
 }
 
 /// The free run of this OS thread.
-#[inline]
+#[inline(always)]
 fn free<'a>() -> Option<&'a Free> {
+    if !ENABLED {
+        return None;
+    }
     // SAFETY: null, or the run's, which outlives the OS threads that it has started.
     unsafe { FREE.get().as_ref() }
 }
 
 /// Whether the calling code is a free run's, without the baton: the machine, and the number of the processor.
+#[inline]
 pub(crate) fn bystander<'a>() -> Option<(&'a Machine, usize)> {
     // SAFETY: as long as the run. Only what this processor alone writes may be read.
     free().map(|free| (unsafe { free.machine.as_ref() }, PROCESSOR.get()))
 }
 
 /// Takes the baton, if the calling code is a free run's.
-#[cold]
+#[inline(always)]
 pub(crate) fn take_baton<'a>() -> Option<&'a Machine> {
-    let free = free()?;
+    take(free()?)
+}
+
+#[cold]
+fn take<'a>(free: &Free) -> Option<&'a Machine> {
     free.take();
     // SAFETY: as long as the run; with the baton.
     let machine = unsafe { free.machine.as_ref() };
@@ -115,7 +133,7 @@ pub(crate) fn return_baton(machine: &Machine) {
 }
 
 /// An operation on an atomic, outside of the machine: takes interrupts that have been requested, and lets time go by for who spins.
-#[inline]
+#[inline(always)]
 pub(crate) fn attend() {
     let Some(free) = free() else { return };
     let spun = SPUN.get() + 1;
@@ -128,14 +146,14 @@ pub(crate) fn attend() {
 
 impl Free {
     fn lock(&self) -> MutexGuard<'_, Baton> {
-        self.baton.lock().unwrap_or_else(PoisonError::into_inner)
+        self.baton.lock()
     }
 
     /// Takes the baton.
     fn take(&self) {
         let mut baton = self.lock();
         while baton.held {
-            baton = self.returned.wait(baton).unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait(&mut baton);
         }
         baton.held = true;
         drop(baton);
@@ -158,7 +176,7 @@ impl Free {
         baton.held = false;
         self.returned.notify_one();
         while baton.events == seen && !baton.over {
-            baton = self.happened.wait(baton).unwrap_or_else(PoisonError::into_inner);
+            self.happened.wait(&mut baton);
         }
         drop(baton);
         self.take();
@@ -226,7 +244,7 @@ impl Free {
                     if active().is_none() {
                         self.take();
                     }
-                    self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+                    self.panic.lock().get_or_insert(panic);
                     machine.put_stop(Stop::Failure {
                         oracle: "panic",
                         message: String::from("a program panicked"),
@@ -280,10 +298,16 @@ impl Free {
 }
 
 impl Machine {
+    /// The run is a free one.
+    #[inline(always)]
+    pub(crate) fn is_free(&self) -> bool {
+        ENABLED && self.is_free.get()
+    }
+
     /// Calls something of the driver's: without the baton, where the run is a free one.
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
-        if !self.is_free.get() {
+        if !self.is_free() {
             return f();
         }
         return_baton(self);
@@ -295,7 +319,7 @@ impl Machine {
     /// In a free run: a processor can go on, or is to look.
     #[inline(always)]
     pub(crate) fn alert(&self, processor: usize) {
-        if self.is_free.get() {
+        if self.is_free() {
             alert(1 << processor);
         }
     }
@@ -303,7 +327,7 @@ impl Machine {
     /// In a free run: all are to look.
     #[inline(always)]
     pub(crate) fn alert_all(&self) {
-        if self.is_free.get() {
+        if self.is_free() {
             alert(u64::MAX);
         }
     }
@@ -362,15 +386,22 @@ pub(crate) fn run(
     kernel.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {
-        for processor in 0..kernel.count() {
+        let be = |processor: usize| {
             let (free, left) = (&free, &left);
-            scope.spawn(move || free.be(processor, left.get(), until));
+            scope.spawn(move || free.be(processor, left.get(), until))
+        };
+        let threads: Vec<_> = (0..kernel.count()).map(be).collect();
+        // Joined one by one, not by the scope, whose own way ThreadSanitizer does not see.
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
         }
     });
     kernel.is_free.set(false);
     kernel.inside.set(false);
     kernel.clock.settle();
-    let panic = free.panic.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let panic = free.panic.into_inner();
     *threads = free.threads.into_inner();
     let stop = kernel.stop.borrow().clone();
     let ended = match stop {

@@ -136,7 +136,7 @@ impl core::ops::Deref for Entered<'_> {
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.taken {
+        if free::ENABLED && self.taken {
             free::return_baton(self.machine);
         }
     }

@@ -56,7 +56,7 @@ impl Machine {
 
     /// Asks the schedule who runs, and switches.
     fn ask(&self) {
-        if self.is_free.get() {
+        if self.is_free() {
             return self.ask_alone();
         }
         let context = self.cpu().context.get();
@@ -227,7 +227,7 @@ impl Machine {
         if std::thread::panicking() {
             self.halt(Stop::Deadlock { waits: self.waits() });
         }
-        if self.is_free.get() {
+        if self.is_free() {
             self.wait_freely();
         } else {
             let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };

@@ -86,7 +86,7 @@ impl Machine {
         let last = self.kernel.borrow().threads.get(context).processor;
         let count = self.count();
         // In a free run threads stay where they are.
-        let away = if context >= SYSTEM && count > 1 && !self.is_free.get() {
+        let away = if context >= SYSTEM && count > 1 && !self.is_free() {
             usize::from(self.choose(count as u8))
         } else {
             0
@@ -124,7 +124,7 @@ impl Machine {
         }
         self.cpu().irql.set(PASSIVE);
         self.vacate(me);
-        let target = if self.is_free.get() || self.runnable.get() == 0 { NOBODY } else { self.decide() };
+        let target = if self.is_free() || self.runnable.get() == 0 { NOBODY } else { self.decide() };
         self.switch_to(target);
         self.regrant();
         self.kernel.borrow().threads.get(thread).status
@@ -146,7 +146,7 @@ impl Machine {
     /// A new thread at PASSIVE_LEVEL, which is not ready yet.
     pub(crate) fn new_thread(&self, thread: Thread) -> usize {
         let count = self.count();
-        let away = if self.is_free.get() && count > 1 { usize::from(self.choose(count as u8)) } else { 0 };
+        let away = if self.is_free() && count > 1 { usize::from(self.choose(count as u8)) } else { 0 };
         let processor = (self.current.get() + away) % count;
         self.kernel.borrow_mut().threads.create(Thread { processor, ..thread })
     }

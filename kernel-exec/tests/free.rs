@@ -1,0 +1,165 @@
+//! The executor on processors that really run at once: an OS thread of the host for each.
+//!
+//! What the schedules of the other tests cannot show: atomics of the host, with its memory model, and code between two preemption
+//! points in parallel. Nothing here depends on who is faster. Under ThreadSanitizer, see `docs/thread-sanitizer.md`.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+mod common;
+
+use core::{
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use common::Event;
+use ntcom_exec::{
+    CancelHandle, Signal, default_tracker, oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable,
+    try_finally, yield_now,
+};
+use ntsim::{Config, FreeProgram, Schedule, Simulation};
+
+const PROCESSORS: usize = 4;
+const ROUNDS: u32 = 60;
+
+/// What the processors share.
+#[derive(Default)]
+struct Shared {
+    ended: AtomicU32,
+    dropped: AtomicU32,
+    cleaned: AtomicU32,
+    done: AtomicU32,
+    signals: [Signal; PROCESSORS],
+    events: [Event; PROCESSORS],
+}
+
+struct OnDrop(Arc<Shared>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, SeqCst);
+    }
+}
+
+/// Runs a program on each processor; the first drains when all have returned.
+fn freely(seed: u64, work: fn(usize, &Arc<Shared>)) -> Arc<Shared> {
+    let shared = Arc::new(Shared::default());
+    let config = Config { processors: PROCESSORS, step_limit: u64::MAX / 2, ..Config::default() };
+    let mut kernel = Simulation::new(config, Schedule::seed(seed));
+    let program = |processor: usize| -> (usize, FreeProgram) {
+        let shared = Arc::clone(&shared);
+        let program = move || {
+            work(processor, &shared);
+            shared.done.fetch_add(1, SeqCst);
+            if processor != 0 {
+                return;
+            }
+            while shared.done.load(SeqCst) as usize != PROCESSORS {
+                ntsim::preemption_point();
+            }
+            default_tracker(|tracker| {
+                tracker.close();
+                tracker.cancel_all();
+                tracker.drain(None).unwrap();
+                assert_eq!(tracker.unfinished(), 0);
+            });
+        };
+        (processor, Box::new(program))
+    };
+    let run = kernel.run_freely((0..PROCESSORS).map(program).collect());
+    run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
+    shared
+}
+
+fn task(shared: &Arc<Shared>, me: usize, round: u32) -> impl Future<Output = ()> + Send + 'static {
+    let shared = Arc::clone(shared);
+    async move {
+        let _dropped = OnDrop(Arc::clone(&shared));
+        yield_now().await;
+        match round % 4 {
+            0 => _ = shared.signals.get(me).unwrap().wait().await,
+            1 => shared.events.get(me).unwrap().wait().await,
+            2 => _ = sleep(Duration::from_micros(u64::from(round))).await,
+            _ => {}
+        }
+        shared.ended.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn every_task_ends_once_whoever_wakes_and_cancels_it() {
+    for seed in 0..4 {
+        let shared = freely(seed, |me, shared| {
+            let mut handles: Vec<CancelHandle> = Vec::new();
+            for round in 0..ROUNDS {
+                handles.push(spawn_dpc_task_cancellable(task(shared, me, round)).unwrap());
+                let other = (me + round as usize) % PROCESSORS;
+                shared.signals.get(other).unwrap().set();
+                shared.events.get(other).unwrap().set();
+                if round % 3 == 0 {
+                    handles.swap_remove(handles.len() / 2).cancel();
+                }
+            }
+        });
+        let spawned = ROUNDS * PROCESSORS as u32;
+        assert_eq!(shared.dropped.load(SeqCst), spawned);
+        assert!(shared.ended.load(SeqCst) <= spawned);
+    }
+}
+
+#[test]
+fn every_cleanup_runs_once() {
+    for seed in 0..4 {
+        let shared = freely(seed, |_, shared| {
+            for round in 0..ROUNDS {
+                let (main, cleanup) = (Arc::clone(shared), Arc::clone(shared));
+                let body = try_finally(
+                    async move {
+                        for _ in 0..round % 5 {
+                            yield_now().await;
+                        }
+                        main.ended.fetch_add(1, SeqCst);
+                    },
+                    async move {
+                        yield_now().await;
+                        cleanup.cleaned.fetch_add(1, SeqCst);
+                    },
+                );
+                let handle = spawn_dpc_task_cancellable(async move { _ = body.await }).unwrap();
+                if round % 2 == 0 {
+                    handle.cancel();
+                }
+            }
+        });
+        let (ended, cleaned) = (shared.ended.load(SeqCst), shared.cleaned.load(SeqCst));
+        assert!(ended <= ROUNDS * PROCESSORS as u32 && cleaned <= ROUNDS * PROCESSORS as u32);
+        assert_eq!(cleaned, ROUNDS * PROCESSORS as u32, "{ended} mains ended");
+    }
+}
+
+#[test]
+fn what_is_sent_between_processors_arrives() {
+    for seed in 0..4 {
+        let shared = freely(seed, |_, shared| {
+            for round in 0..ROUNDS {
+                let (sender, receiver) = oneshot::<u32>().unwrap();
+                let arrived = Arc::clone(shared);
+                spawn_dpc_task(async move {
+                    assert_eq!(receiver.await, Ok(round));
+                    arrived.ended.fetch_add(1, SeqCst);
+                })
+                .unwrap();
+                spawn_dpc_task(async move {
+                    yield_now().await;
+                    sender.send(round).unwrap();
+                })
+                .unwrap();
+            }
+            while shared.ended.load(SeqCst) < ROUNDS * PROCESSORS as u32 {
+                ntsim::preemption_point();
+            }
+        });
+        assert_eq!(shared.ended.load(SeqCst), ROUNDS * PROCESSORS as u32);
+    }
+}
