@@ -1,7 +1,7 @@
 //! The executor on processors that really run at once: an OS thread of the host for each.
 //!
 //! What the schedules of the other tests cannot show: atomics of the host, with its memory model, and code between two preemption
-//! points in parallel. Nothing here depends on who is faster. Under ThreadSanitizer, see `docs/thread-sanitizer.md`.
+//! points in parallel. Nothing here depends on who is faster. Under ThreadSanitizer: `cargo xtask tsan`.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

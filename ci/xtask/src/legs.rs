@@ -43,6 +43,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
+    required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
     required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
     required("fuzz-cli", "fuzz and replay refuse bad input and say why", fuzz_cli),
@@ -179,6 +180,12 @@ fn loom(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut loom = xtask(context.project)?;
     loom.arg("loom");
     context.all(vec![loom], |output| last_line(output).to_owned())
+}
+
+fn tsan(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut tsan = xtask(context.project)?;
+    tsan.arg("tsan");
+    context.all(vec![tsan], |output| last_line(output).to_owned())
 }
 
 fn zoo(context: &Context<'_>) -> anyhow::Result<Outcome> {

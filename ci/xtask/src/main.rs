@@ -6,6 +6,7 @@
 //! | `fuzz` | fuzzes the targets, for a minute by default |
 //! | `replay` | runs one input of a target, prints what it does, and draws it (`--timeline out.html`) |
 //! | `loom` | the state word and the task core under every interleaving |
+//! | `tsan` | the executor on processors that run at once, under ThreadSanitizer |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `api` | the public Rust API, against its lists; an example for every item |
 //! | `features` | the features as a driver's workspace meets them |
@@ -29,6 +30,7 @@ mod project;
 mod replay;
 mod test;
 mod tools;
+mod tsan;
 mod ui;
 mod wdk_check;
 mod zoo;
@@ -75,6 +77,8 @@ enum Command {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
+    /// Runs the tests that have an OS thread for each processor, under ThreadSanitizer.
+    Tsan,
     /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
     Zoo(zoo::Options),
     /// Compares the public Rust API with its lists, and looks for items without an example.
@@ -102,6 +106,7 @@ fn run() -> anyhow::Result<ExitCode> {
             replay::run(&project, &file, target.as_deref(), &outputs)
         }
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
+        Command::Tsan => tsan::run(&project),
         Command::Zoo(options) => zoo::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
