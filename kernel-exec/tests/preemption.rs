@@ -36,6 +36,9 @@ fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
             .and_then(|()| kernel.unload());
         assert!(run.is_ok(), "after {first} and {second} points: {}", run.err().unwrap());
     }
+    // The last switches came after the ends: none lies beyond what was tried.
+    let steps = kernel.counters().steps;
+    assert!(steps < 2 * POINTS as u64, "{steps} points, of which {POINTS} on each processor were tried");
 }
 
 /// A body that waits so often, and where it leaves its waker.

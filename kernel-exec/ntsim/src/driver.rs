@@ -100,6 +100,7 @@ impl Simulation {
             return refused(alloc::string::String::from("the driver has no Unload routine"));
         };
         if let Some(item) = self.machine().holding_item() {
+            let item = self.machine().name(item);
             return refused(alloc::format!(
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
@@ -110,10 +111,10 @@ impl Simulation {
 }
 
 impl Machine {
-    /// The name of a work item whose routine runs and holds a device.
-    fn holding_item(&self) -> Option<alloc::string::String> {
-        let running = self.kernel.borrow().work.running();
-        let (_, item) = running.filter(|(_, item)| item.call.object().is_some())?;
-        Some(alloc::format!("{}", self.name(item.address)))
+    /// The address of a work item whose routine runs and holds a device.
+    pub(crate) fn holding_item(&self) -> Option<usize> {
+        let kernel = self.kernel.borrow();
+        let (_, item) = kernel.work.running().find(|(_, item)| item.call.object().is_some())?;
+        Some(item.address)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
-    kernel::thread::ThreadName,
+    kernel::{thread::ThreadName, work::Item},
     protection::{Page, prepare},
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
@@ -158,8 +158,9 @@ impl Simulation {
     }
 
     /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor and checks, at the moment when it returns, what
-    /// [`Simulation::unload`] checks. Work that other processors have not finished by then is a bug check. The simulation has
-    /// stopped afterwards.
+    /// [`Simulation::unload`] checks. Work that other processors have not finished by then is a bug check, but for the routine of a
+    /// work item that holds a device: the image stays until it has returned, which the run goes on for (`nf-wdm-ioqueueworkitem`). The
+    /// simulation has stopped afterwards.
     ///
     /// # Errors
     /// As for [`Simulation::run`] and [`Simulation::unload`].
@@ -238,6 +239,12 @@ fn check(config: Config) {
 impl Machine {
     /// The checks of an unload.
     pub(crate) fn check_unload(&self) -> Checked<()> {
+        self.check_pending(false)?;
+        self.check_pool()
+    }
+
+    /// What must not be going on. `held`: the routine of a work item may run that holds a device, and by it the image.
+    pub(crate) fn check_pending(&self, held: bool) -> Checked<()> {
         let pending = |address: usize, what: &str| {
             let rule = alloc::format!("the driver was unloaded while {what}");
             Err(violation(0xCE, [address as u64, 0, 0, 0], rule))
@@ -255,7 +262,8 @@ impl Machine {
             let what = alloc::format!("the work item {} was queued", self.name(item.address));
             return pending(item.address, &what);
         }
-        if let Some((thread, item)) = kernel.work.running() {
+        let free = |item: &Item| !held || item.call.object().is_none();
+        if let Some((thread, item)) = kernel.work.running().find(|(_, item)| free(item)) {
             let (name, worker) = (self.name(item.address), ThreadName::of(thread));
             let what = alloc::format!("the routine of the work item {name} was running in {worker}");
             return pending(item.address, &what);
@@ -278,6 +286,12 @@ impl Machine {
                 alloc::format!("the driver was unloaded while processor {by} held the spin lock {name}");
             return Err(violation(0xC4, [0x1006, held.address as u64, by as u64, 0], rule));
         }
+        Ok(())
+    }
+
+    /// What must be left of the pool: nothing.
+    fn check_pool(&self) -> Checked<()> {
+        let kernel = self.kernel.borrow();
         for block in kernel.pool.blocks() {
             if block.own_pages && block.live {
                 self.arena.protect(block, Page::Open);

@@ -350,6 +350,49 @@ fn unload_while_a_routine_runs_is_refused() {
     assert!(bug.rule.contains("was running in thread 1"), "{}", bug.rule);
 }
 
+/// The device, and by it the image, is referenced until the routine has returned: `nf-wdm-ioqueueworkitem`.
+#[test]
+fn the_image_stays_until_a_routine_of_its_device_has_returned() {
+    let unload = |stays: bool, leaves: bool| {
+        let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+        let returned = Rc::new(Cell::new(false));
+        let at_the_end = Rc::clone(&returned);
+        let run = kernel.unload_with(
+            0,
+            program(move || {
+                let (device, event) = (Device::new(), Event::notification());
+                let item = WorkItem::in_block(device);
+                item.queue(move |_| {
+                    event.set();
+                    delay(-1);
+                    item.uninitialize();
+                    item.free_block();
+                    if stays {
+                        wait(&Event::notification(), None);
+                    }
+                    returned.set(true);
+                });
+                wait(&event, None);
+                event.free();
+                device.delete();
+                if leaves {
+                    Timer::new().set(-1, None);
+                }
+            }),
+        );
+        (run, at_the_end.get())
+    };
+    assert_eq!(unload(false, false), (Ok(()), true));
+    let rule = |run: Result<(), Stop>| run.unwrap_err().bug_check().unwrap().rule.clone();
+    let (timer, returned) = unload(false, true);
+    assert!(
+        rule(timer).contains("while the timer") && !returned,
+        "what Unload leaves is found when it returns"
+    );
+    let (stays, returned) = unload(true, false);
+    assert!(rule(stays).contains("was running in thread 1") && !returned);
+}
+
 #[test]
 fn leaked_items_are_found_at_unload() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());

@@ -181,13 +181,16 @@ impl Threads {
                 Ended::Not => Some(kernel.next.get()).filter(|next| *next != NOBODY),
                 Ended::Served { was_program } => {
                     *left -= usize::from(was_program);
-                    if *left == 0 && until == Until::Returned {
-                        return Ok(());
+                    if was_program && *left == 0 && until == Until::Returned {
+                        kernel.check_returned()?;
                     }
                     None
                 }
                 Ended::Thread => None,
             };
+            if *left == 0 && until == Until::Returned && kernel.holding_item().is_none() {
+                return Ok(());
+            }
             if target.is_none() {
                 target = kernel.next_or_idle()?;
                 kernel.regrant();
@@ -403,6 +406,18 @@ impl Machine {
                 return Ok(None);
             }
         }
+    }
+
+    /// Unload has returned while the routine of a work item holds the image: nothing else may be going on.
+    fn check_returned(&self) -> Result<(), Stop> {
+        if self.holding_item().is_none() {
+            return Ok(());
+        }
+        self.check_pending(true).map_err(|violation| {
+            let stop = self.bug_check_of(*violation);
+            self.put_stop(stop.clone());
+            stop
+        })
     }
 
     /// Moves the clock to the next timer; false where there is none that counts.

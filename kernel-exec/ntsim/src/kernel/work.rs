@@ -137,8 +137,8 @@ impl Work {
         self.find_in(0..usize::MAX)
     }
 
-    /// The first item whose routine is running, with its worker.
-    pub(crate) fn running(&self) -> Option<(usize, Item)> {
-        self.workers.iter().find_map(|worker| worker.runs.map(|item| (worker.thread, item)))
+    /// The items whose routines are running, with their workers.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (usize, Item)> {
+        self.workers.iter().filter_map(|worker| worker.runs.map(|item| (worker.thread, item)))
     }
 }
