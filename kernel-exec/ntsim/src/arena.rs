@@ -169,12 +169,19 @@ impl Arena {
     }
 }
 
+/// How many bytes in front are `byte`, in whole blocks.
+fn same_in_front<const BLOCK: usize>(bytes: &[u8], byte: u8) -> usize {
+    let expected = [byte; BLOCK];
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    blocks.iter().take_while(|block| **block == expected).count() * BLOCK
+}
+
 /// Where the first byte is that is not `byte`: block-wise, because whole pages are looked through at each unload.
 fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
     const BLOCK: usize = 64;
-    let expected = [byte; BLOCK];
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let same = blocks.iter().take_while(|block| **block == expected).count() * BLOCK;
+    let same = same_in_front::<BLOCK>(bytes, byte);
+    // What is left of a guard is less than a block, and a few grains.
+    let same = same + same_in_front::<GRAIN>(bytes.get(same..).unwrap_or_default(), byte);
     let rest = bytes.get(same..).unwrap_or_default();
     rest.iter().position(|&other| other != byte).map(|position| same + position)
 }

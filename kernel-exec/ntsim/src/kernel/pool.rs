@@ -3,6 +3,7 @@
 extern crate alloc;
 
 use alloc::{collections::VecDeque, vec::Vec};
+use core::cell::Cell;
 
 /// Bytes of the simulated pool. Only what is used is ever touched.
 pub(crate) const ARENA: usize = 4 << 20;
@@ -69,6 +70,8 @@ pub(crate) struct Pool {
     blocks: Vec<Block>,
     /// Freed blocks, oldest first, as indexes: reused only when the arena is used up.
     freed: VecDeque<usize>,
+    /// The index of the block that was made or looked for last: it is likely to be the next one.
+    recent: Cell<usize>,
     /// The end of the last guard.
     top: usize,
     allocations: u32,
@@ -89,6 +92,7 @@ pub(crate) enum Place {
 impl Pool {
     pub(crate) fn reset(&mut self) {
         self.blocks.clear();
+        self.recent.set(0);
         self.freed.clear();
         self.top = GUARD;
         self.allocations = 0;
@@ -157,6 +161,7 @@ impl Pool {
         let place = if end <= ARENA {
             block.offset = start;
             let padding = start - self.top;
+            self.recent.set(self.blocks.len());
             self.blocks.push(block);
             self.top = end;
             Place::Fresh { padding }
@@ -169,6 +174,7 @@ impl Pool {
             };
             let position = self.freed.iter().position(fits)?;
             let index = self.freed.remove(position)?;
+            self.recent.set(index);
             let old = self.blocks.get_mut(index)?;
             block.offset = old.offset;
             *old = block;
@@ -181,8 +187,21 @@ impl Pool {
 
     /// The last block, live or freed, that begins at `offset` or before.
     pub(crate) fn last_before(&self, offset: usize) -> Option<&Block> {
-        let after = self.blocks.partition_point(|block| block.offset <= offset);
-        self.blocks.get(after.checked_sub(1)?)
+        self.blocks.get(self.index(offset)?)
+    }
+
+    /// Where in the list it is.
+    fn index(&self, offset: usize) -> Option<usize> {
+        let recent = self.recent.get();
+        let ends = |next: &Block| offset < next.offset;
+        if self.blocks.get(recent).is_some_and(|block| block.offset <= offset)
+            && self.blocks.get(recent + 1).is_none_or(ends)
+        {
+            return Some(recent);
+        }
+        let index = self.blocks.partition_point(|block| block.offset <= offset).checked_sub(1)?;
+        self.recent.set(index);
+        Some(index)
     }
 
     /// The block, live or freed, that holds the byte at `offset`.
@@ -193,8 +212,7 @@ impl Pool {
 
     /// Notes that the block at `offset`, which is live, has been freed.
     pub(crate) fn free(&mut self, offset: usize, processor: usize, step: u64) {
-        let after = self.blocks.partition_point(|block| block.offset <= offset);
-        let Some(index) = after.checked_sub(1) else { return };
+        let Some(index) = self.index(offset) else { return };
         if let Some(block) = self.blocks.get_mut(index) {
             block.live = false;
             block.freed_by = processor;
