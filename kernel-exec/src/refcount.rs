@@ -2,7 +2,7 @@
 
 use crate::{
     fail::{FailFast, fail_fast},
-    sync::{AtomicUsize, Ordering},
+    sync::{AtomicUsize, Ordering, const_fn},
 };
 
 /// A count above half its range is an error that has not wrapped yet.
@@ -23,10 +23,12 @@ const LIMIT: usize = usize::MAX / 2;
 pub struct ReferenceCount(AtomicUsize);
 
 impl ReferenceCount {
-    /// The count of a new object.
-    #[must_use]
-    pub fn one() -> Self {
-        Self(AtomicUsize::new(1))
+    const_fn! {
+        /// The count of a new object.
+        #[must_use]
+        pub fn one() -> Self {
+            Self(AtomicUsize::new(1))
+        }
     }
 
     /// One more. Returns the new count.

@@ -113,7 +113,8 @@ pub mod __private {
     #[cfg(feature = "async-com")]
     #[doc(hidden)]
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
-    use crate::{AbiValue, ComRc, Interface, NTSTATUS, com::object};
+    pub use crate::com::place::{At, InterfaceAt, Place};
+    use crate::{AbiValue, ComRc, Interface, NTSTATUS, com::place};
 
     /// The image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
@@ -164,10 +165,10 @@ pub mod __private {
     /// The object of a slot's `this`.
     ///
     /// # Safety
-    /// `this` is the interface of an object of type `T` that `ComObject` made, and the caller has a reference while the result is used.
-    pub unsafe fn object<'a, T>(this: *mut c_void) -> &'a T {
+    /// `this` is the interface at this place of an object of type `T`, and the caller has a reference while the result is used.
+    pub unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
         // SAFETY: this function's contract.
-        unsafe { object::object(this) }
+        unsafe { place::object::<T, P>(this) }
     }
 
     /// The slots of an interface, read afresh: the other side may change them.

@@ -49,7 +49,7 @@ pub use async_com::{
 };
 pub use com::{
     AbiType, AbiValue, ComObject, ComRc, Derived, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface,
-    InterfaceOf, This,
+    InterfaceOf, Interfaces, This,
 };
 #[doc(hidden)]
 pub use declare::__private;

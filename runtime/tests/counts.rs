@@ -154,3 +154,64 @@ fn an_object_is_one_allocation_and_a_call_at_once_touches_no_word() {
         assert_eq!((call.rmw, call.loads, call.stores, call.kernel_calls), (0, 0, 0, 0));
     });
 }
+
+/// `[C2]`: whichever interface is asked, and for whichever; what is looked for is a question of constants.
+#[test]
+fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
+    use ntcom::{ComObject, ComRc, GUID, IUnknownRaw, Interface as _, NTSTATUS};
+    ntcom::declare_com_interface! {
+        trait IOther: ntcom::IUnknown {
+            const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7b02);
+            fn other(&self);
+        }
+    }
+    impl IOther for declared::Counted {
+        fn other(&self) {}
+    }
+    in_kernel(|| {
+        type Both = (declared::ICountedRaw, IOtherRaw);
+        let object = ComObject::<_, Both>::new(declared::Counted).unwrap();
+        let other: ComRc<IOtherRaw> = object.query().unwrap();
+        let query = |this: *mut core::ffi::c_void, iid: GUID, expected: NTSTATUS| {
+            // SAFETY: a live object's interface begins with its table's pointer.
+            let table = unsafe { *this.cast::<*const ntcom::IUnknownVtbl>() };
+            // SAFETY: as above.
+            let table = unsafe { *table };
+            let mut out = core::ptr::null_mut();
+            let mut status = NTSTATUS::PENDING;
+            let cost = cost(|| {
+                // SAFETY: a live object, and good pointers.
+                status = unsafe { table.QueryInterface.unwrap()(this, &raw const iid, &raw mut out) };
+            });
+            assert_eq!(status, expected);
+            if status == NTSTATUS::SUCCESS {
+                // SAFETY: what has been found owns a reference.
+                unsafe { table.Release.unwrap()(this) };
+            }
+            (cost.rmw, cost.loads, cost.stores, cost.kernel_calls)
+        };
+        for this in [object.as_ptr().cast(), other.as_ptr().cast()] {
+            for iid in [IUnknownRaw::IID, declared::ICountedRaw::IID, IOtherRaw::IID] {
+                assert_eq!(query(this, iid, NTSTATUS::SUCCESS), (1, 0, 0, 0));
+            }
+            assert_eq!(query(this, GUID::from_u128(1), NTSTATUS::NOINTERFACE), (0, 0, 0, 0));
+        }
+    });
+}
+
+/// The way from a secondary interface to its object costs nothing that is counted either.
+#[test]
+fn a_call_through_a_secondary_interface_costs_what_one_through_the_primary_does() {
+    use declared::ICountedClient as _;
+    use ntcom::{ComObject, ComRc, IUnknownRaw};
+    in_kernel(|| {
+        type Second = (IUnknownRaw, declared::ICountedRaw);
+        let object = ComObject::<_, Second>::new(declared::Counted).unwrap();
+        let second: ComRc<declared::ICountedRaw> = object.query().unwrap();
+        assert_ne!(second.as_ptr().cast(), object.as_ptr());
+        let at_once = cost(|| assert_eq!(second.at_once(), Ok(7)));
+        assert_eq!((at_once.rmw, at_once.loads, at_once.stores, at_once.kernel_calls), (0, 0, 0, 0));
+        let named = cost(|| assert_eq!(second.named().unwrap().result(), Ok(7)));
+        assert_eq!((named.rmw, named.allocations, named.frees), (5, 1, 1));
+    });
+}

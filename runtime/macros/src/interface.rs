@@ -209,19 +209,26 @@ fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStrea
                 clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
                 reason = "written by a macro: a slot's `this` is the object that the table was made for"
             )]
-            pub const fn __of<__T: #implemented, __I: #krate::Interface>() -> Self {
+            pub const fn __of<__T: #implemented, __P: #krate::__private::Place<__T>>() -> Self {
                 #(#thunks)*
                 Self {
-                    base: <#base_vtbl>::__of::<__T, __I>(),
-                    #(#method_names: ::core::option::Option::Some(#method_names::<__T>),)*
+                    base: <#base_vtbl>::__of::<__T, __P>(),
+                    #(#method_names: ::core::option::Option::Some(#method_names::<__T, __P>),)*
                 }
             }
         }
 
-        // SAFETY: the table's slots take the head of an object of this type.
+        // SAFETY: the tables are this interface's; their slots find an object of this type from that place.
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
+            type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
+        }
+
+        // SAFETY: as above.
+        unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
+            for #raw
+        {
             const VTBL: *const ::core::ffi::c_void =
-                ::core::ptr::from_ref::<#vtbl>(const { &#vtbl::__of::<__T, #raw>() }).cast();
+                ::core::ptr::from_ref::<#vtbl>(const { &#vtbl::__of::<__T, __P>() }).cast();
         }
     }
 }
@@ -239,14 +246,14 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
         Returns::Operation(operation) => {
             let kind = if operation.fallible { quote!(Fallible) } else { quote!(Infallible) };
             let spawn = if operation.opaque { quote!(spawn_opaque) } else { quote!(spawn_named) };
-            quote!(unsafe { #krate::__private::#spawn::<__T, _, _, #krate::__private::#kind<_>, _>(__this, __answer) })
+            quote!(unsafe { #krate::__private::#spawn::<__T, __P, _, _, #krate::__private::#kind<_>, _>(__this, __answer) })
         }
     };
     quote! {
-        unsafe extern "system" fn #name<__T: #implemented>(
+        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
             __this: *mut ::core::ffi::c_void #(, #arguments)*
         ) #result {
-            let __object: &__T = unsafe { #krate::__private::object(__this) };
+            let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
             let __answer = #krate::__private::no_unwind(|| #call);
             #answer
         }

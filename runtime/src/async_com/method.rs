@@ -18,13 +18,17 @@ use super::{
     operation::OperationTask,
     recipe::{AsyncBody, InitBoxTrait},
 };
-use crate::{Init, This};
+use crate::{
+    Init, This,
+    com::place::{self, Place},
+};
 
 #[doc(hidden)]
 /// The object whose method is being called, its type forgotten.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
-    this: NonNull<c_void>,
+    /// Its core.
+    core: NonNull<c_void>,
     type_id: TypeId,
     /// The caller's reference.
     _borrow: PhantomData<&'a ()>,
@@ -37,7 +41,7 @@ impl Object<'_> {
             return None;
         }
         // SAFETY: of this type, and the caller has a reference, by `spawn_opaque`, which alone makes these.
-        Some(unsafe { This::from_interface(self.this) })
+        Some(unsafe { This::from_core(self.core.cast()) })
     }
 }
 
@@ -82,17 +86,18 @@ unsafe impl<T: AsyncValueType, F> Wraps<F> for Fallible<F> where
 /// Spawns the operation of a method whose future has a name.
 ///
 /// # Safety
-/// `this` is the interface of an object of type `T` that `ComObject` made, and the caller has a reference.
-pub unsafe fn spawn_named<T, F, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
+/// `this` is the interface at place `P` of an object of type `T`, and the caller has a reference.
+pub unsafe fn spawn_named<T, P, F, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
+    P: Place<T>,
     A: NonPaged + Send + 'static,
     B: Wraps<F>,
     R: InitBoxTrait<F, A, NTSTATUS>,
 {
     let (allocator, init) = no_unwind(|| recipe.into_parts());
     // SAFETY: this function's contract.
-    unsafe { spawn::<T, F, A, B>(this, allocator, init) }
+    unsafe { spawn::<T, P, F, A, B>(this, allocator, init) }
 }
 
 #[doc(hidden)]
@@ -100,33 +105,35 @@ where
 ///
 /// # Safety
 /// As for [`spawn_named`].
-pub unsafe fn spawn_opaque<T, O, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
+pub unsafe fn spawn_opaque<T, P, O, A, B, R>(this: *mut c_void, recipe: R) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
+    P: Place<T>,
     A: NonPaged + Send + 'static,
     R: AsyncBody<O, A, NTSTATUS>,
     B: Wraps<R::Body>,
 {
     let object = Object {
-        // SAFETY: interface pointers are not null.
-        this: unsafe { NonNull::new_unchecked(this) },
+        // SAFETY: this function's contract.
+        core: unsafe { place::core::<T, P>(this) }.cast(),
         type_id: TypeId::of::<T>(),
         _borrow: PhantomData,
     };
     let (allocator, init) = no_unwind(|| recipe.into_parts_for(object));
     // SAFETY: this function's contract.
-    unsafe { spawn::<T, R::Body, A, B>(this, allocator, init) }
+    unsafe { spawn::<T, P, R::Body, A, B>(this, allocator, init) }
 }
 
 /// # Safety
 /// As for [`spawn_named`].
-unsafe fn spawn<T, F, A, B>(
+unsafe fn spawn<T, P, F, A, B>(
     this: *mut c_void,
     allocator: A,
     init: impl Init<F, NTSTATUS>,
 ) -> *mut AsyncOperationRaw<B::Value>
 where
     T: Send + Sync + 'static,
+    P: Place<T>,
     A: Allocator + Send + 'static,
     B: Wraps<F>,
 {
@@ -136,10 +143,8 @@ where
         let body = field::<_, F>(place, offset_of!(Guarded<B, T>, body));
         // SAFETY: the place for `B`, which is transparent over `F`; it stays there until the executor drops it.
         no_unwind(|| unsafe { init.init(body) })?;
-        // SAFETY: interface pointers are not null.
-        let this = unsafe { NonNull::new_unchecked(this) };
         // SAFETY: this function's contract.
-        let object = unsafe { This::<T>::from_interface(this) };
+        let object = unsafe { place::this::<T, P>(this) };
         // SAFETY: the place for it.
         unsafe { field(place, offset_of!(Guarded<B, T>, _object)).write(object) };
         Ok(())

@@ -39,6 +39,19 @@ impl GUID {
             data4,
         }
     }
+
+    /// Equality that constants can ask for.
+    pub(crate) const fn same(&self, other: &Self) -> bool {
+        self.digits() == other.digits()
+    }
+
+    const fn digits(&self) -> u128 {
+        let [a, b, c, d] = self.data1.to_be_bytes();
+        let [e, f] = self.data2.to_be_bytes();
+        let [g, h] = self.data3.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = self.data4;
+        u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    }
 }
 
 impl core::fmt::Display for GUID {

@@ -3,14 +3,30 @@
 //! What is declared here crosses binary interfaces and is frozen once released: a slot, a value or an IID never changes.
 //! Every slot is `extern "system"`, and every slot is an `Option`, because a table from the other side may hold a null.
 
+//!
+//! | file | what | rules |
+//! |---|---|---|
+//! | `guid`, `abi_type` | identifiers, and what may cross | |
+//! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
+//! | `interfaces` | which interfaces an object has | C2 |
+//! | `place` | where each stands, its table, its first three slots | C1–C3 |
+//! | `block`, `this`, `object` | the block of an object, and how it is made and reached | C3, C19 |
+
 mod abi_type;
+mod block;
 mod guid;
-pub(crate) mod object;
+mod interfaces;
+mod object;
+pub(crate) mod place;
 mod ptr;
+mod this;
 pub(crate) mod unknown;
 
 pub use abi_type::{AbiType, AbiValue};
 pub use guid::GUID;
-pub use object::{ComObject, InterfaceOf, This};
+pub use interfaces::Interfaces;
+pub use object::ComObject;
+pub use place::InterfaceOf;
 pub use ptr::ComRc;
+pub use this::This;
 pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface};

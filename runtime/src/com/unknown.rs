@@ -2,7 +2,10 @@
 
 use core::ffi::c_void;
 
-use super::{ComRc, GUID};
+use super::{
+    ComRc, GUID,
+    place::{At, InterfaceAt, InterfaceOf, Place},
+};
 use crate::NTSTATUS;
 
 /// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
@@ -130,6 +133,32 @@ pub struct IUnknownRaw {
 // SAFETY: `repr(C)` with the table's pointer first; the IID is IUnknown's.
 unsafe impl Interface for IUnknownRaw {
     const IID: GUID = GUID::from_u128(0x00000000_0000_0000_C000_000000000046);
+}
+
+// SAFETY: the tables are of IUnknown's slots at that place.
+unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {
+    type __Table<P: Place<T>> = At<Self, T, P>;
+}
+
+// SAFETY: as above.
+unsafe impl<T: IUnknown, P: Place<T>> InterfaceAt<T, P> for IUnknownRaw {
+    const VTBL: *const c_void = core::ptr::from_ref::<IUnknownVtbl>(const { &P::UNKNOWN }).cast();
+}
+
+impl IUnknownVtbl {
+    /// The slots of an object's interface.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn __of<T, P: Place<T>>() -> Self {
+        P::UNKNOWN
+    }
+
+    /// Whether IUnknown has a method of this name: the declaration checks that itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn __has(_name: &str) -> bool {
+        false
+    }
 }
 
 /// What AddRef and Release tell a client `[C3]`: it saturates, and is 0 only for 0.

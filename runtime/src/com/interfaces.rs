@@ -1,0 +1,150 @@
+//! The interfaces of an object: one, or several in a tuple.
+
+use core::ffi::c_void;
+
+use super::{
+    GUID, Interface, InterfaceOf,
+    place::{Standalone, Table},
+};
+
+/// The interfaces that objects of type `T` can have together: one, `ISensorRaw`, or a tuple of up to eight, `(ISensorRaw, IConfigRaw)`,
+/// the primary one first.
+///
+/// Each has its pointer in the object and its own table, whose slots find the object from it. QueryInterface answers for each, for all their bases, and
+/// for IUnknown, which is always the primary one `[C2]`; where two have a base in common, it is the first one's. An interface may be derived
+/// from another one, anywhere in the tuple. Two with the same IID are a compile error.
+///
+/// # Safety
+/// As `ntcom` implements it.
+///
+/// ```
+/// use ntcom::{ComObject, ComRc, GUID, IUnknown, declare_com_interface};
+///
+/// declare_com_interface! {
+///     /// Measures.
+///     pub trait ISensor: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a08);
+///         /// The last measurement.
+///         fn last(&self) -> u32;
+///     }
+/// }
+/// declare_com_interface! {
+///     /// Is configured.
+///     pub trait IConfig: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a09);
+///         /// The channels.
+///         fn channels(&self) -> u32;
+///     }
+/// }
+/// struct Sensor { channels: u32 }
+/// impl ISensor for Sensor {
+///     fn last(&self) -> u32 { 7 }
+/// }
+/// impl IConfig for Sensor {
+///     fn channels(&self) -> u32 { self.channels }
+/// }
+///
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let sensor = ComObject::<_, (ISensorRaw, IConfigRaw)>::new(Sensor { channels: 4 }).unwrap();
+/// assert_eq!(sensor.last(), Ok(7));
+/// let config: ComRc<IConfigRaw> = sensor.query().unwrap();
+/// assert_eq!(config.channels(), Ok(4));
+/// # }))]).unwrap();
+/// ```
+///
+/// The same interface twice:
+///
+/// ```compile_fail,E0080
+/// # use ntcom::{ComObject, GUID, IUnknown, declare_com_interface};
+/// # declare_com_interface! {
+/// #     /// Measures.
+/// #     pub trait ISensor: IUnknown {
+/// #         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a08);
+/// #         /// The last measurement.
+/// #         fn last(&self) -> u32;
+/// #     }
+/// # }
+/// # struct Sensor;
+/// # impl ISensor for Sensor {
+/// #     fn last(&self) -> u32 { 7 }
+/// # }
+/// let sensor = ComObject::<_, (ISensorRaw, ISensorRaw)>::new(Sensor);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are no interfaces of objects of type `{T}`",
+    note = "name one interface that `{T}` implements, such as `ISensorRaw`, or up to eight in a tuple, `(ISensorRaw, IConfigRaw)`"
+)]
+pub unsafe trait Interfaces<T>: Sized + 'static {
+    /// The first one: what a new object is handed out as, and its IUnknown.
+    type Primary: Interface;
+
+    /// A pointer to a table for each.
+    #[doc(hidden)]
+    type Tables: Copy + 'static;
+
+    /// The tables of an object on its own.
+    #[doc(hidden)]
+    const __STANDALONE: Self::Tables;
+
+    /// Which of them an IID asks for.
+    #[doc(hidden)]
+    fn __index(iid: &GUID) -> Option<usize>;
+}
+
+// SAFETY: one table, and one interface that answers.
+unsafe impl<T: 'static, I: Interface + InterfaceOf<T> + 'static> Interfaces<T> for I {
+    type Primary = I;
+    type Tables = [*const c_void; 1];
+    const __STANDALONE: Self::Tables = [<I::__Table<Standalone<I, 0>>>::VTBL];
+
+    fn __index(iid: &GUID) -> Option<usize> {
+        I::answers(iid).then_some(0)
+    }
+}
+
+/// Stops the compilation if two interfaces of an object have the same IID.
+const fn assert_distinct(iids: &[GUID]) {
+    let mut rest = iids;
+    while let [first, others @ ..] = rest {
+        let mut left = others;
+        while let [other, more @ ..] = left {
+            assert!(
+                !first.same(other),
+                "two interfaces of an object have the same IID: a query would find the first one only"
+            );
+            left = more;
+        }
+        rest = others;
+    }
+}
+
+macro_rules! tuple {
+    ($count:literal: $($interface:ident $index:literal),+; $primary:ident) => {
+        // SAFETY: a table for each, in the order in which they answer.
+        unsafe impl<T: 'static, $($interface: InterfaceOf<T> + 'static),+> Interfaces<T> for ($($interface,)+) {
+            type Primary = $primary;
+            type Tables = [*const c_void; $count];
+            const __STANDALONE: Self::Tables = {
+                assert_distinct(&[$($interface::IID),+]);
+                [$(<$interface::__Table<Standalone<Self, $index>>>::VTBL),+]
+            };
+
+            fn __index(iid: &GUID) -> Option<usize> {
+                $(if $interface::answers(iid) {
+                    return Some($index);
+                })+
+                None
+            }
+        }
+    };
+}
+
+tuple!(1: A 0; A);
+tuple!(2: A 0, B 1; A);
+tuple!(3: A 0, B 1, C 2; A);
+tuple!(4: A 0, B 1, C 2, D 3; A);
+tuple!(5: A 0, B 1, C 2, D 3, E 4; A);
+tuple!(6: A 0, B 1, C 2, D 3, E 4, F 5; A);
+tuple!(7: A 0, B 1, C 2, D 3, E 4, F 5, G 6; A);
+tuple!(8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7; A);
