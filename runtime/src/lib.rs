@@ -48,8 +48,8 @@ pub use async_com::{
     spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 pub use com::{
-    AbiType, AbiValue, ComObject, ComRc, Derived, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface,
-    InterfaceOf, Interfaces, This,
+    AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
+    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, Outer, This,
 };
 #[doc(hidden)]
 pub use declare::__private;

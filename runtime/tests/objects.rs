@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
+#[path = "common/unknown.rs"]
+mod unknown;
 
 use core::{
     ffi::c_void,
@@ -15,6 +17,7 @@ use ntcom::{
     AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, IUnknownRaw, IUnknownVtbl,
     InitBox, InitBoxTrait, Interface, NTSTATUS, This, declare_com_interface, pin_init, try_finally,
 };
+use unknown::query;
 
 declare_com_interface! {
     /// What two of the others are derived from.
@@ -125,23 +128,6 @@ fn thing() -> (ComRc<IFirstRaw>, ComRc<ISecondRaw>, ComRc<IThirdRaw>, Arc<Atomic
     (first, second, third, drops)
 }
 
-/// QueryInterface as a client in C calls it.
-fn query(this: *mut c_void, iid: &GUID) -> *mut c_void {
-    // SAFETY: a live object's interface begins with its table's pointer.
-    let table = unsafe { *this.cast::<*const IUnknownVtbl>() };
-    // SAFETY: as above.
-    let table = unsafe { *table };
-    let mut out = this;
-    // SAFETY: a live object, and good pointers.
-    let status = unsafe { table.QueryInterface.unwrap()(this, iid, &raw mut out) };
-    assert_eq!(status == NTSTATUS::SUCCESS, !out.is_null(), "{status}");
-    if !out.is_null() {
-        // SAFETY: what has been found owns a reference, and it is any interface's of this object.
-        unsafe { table.Release.unwrap()(this) };
-    }
-    out
-}
-
 #[test]
 fn every_slot_of_every_interface_finds_the_object() {
     in_kernel(|| {
@@ -173,12 +159,12 @@ fn query_interface_answers_the_same_whomever_one_asks() {
         assert_eq!(all[1].addr() - all[0].addr(), size_of::<usize>(), "side by side");
         assert_eq!(all[2].addr() - all[1].addr(), size_of::<usize>());
         for this in all {
-            assert_eq!(query(this, &IUnknownRaw::IID), all[0], "IUnknown is the primary one");
-            assert_eq!(query(this, &IFirstRaw::IID), all[0]);
-            assert_eq!(query(this, &ISecondRaw::IID), all[1]);
-            assert_eq!(query(this, &IThirdRaw::IID), all[2]);
-            assert_eq!(query(this, &IBaseRaw::IID), all[0], "the first one that has it");
-            assert_eq!(query(this, &GUID::from_u128(0xc4)), null_mut());
+            assert_eq!(query(this, IUnknownRaw::IID), all[0], "IUnknown is the primary one");
+            assert_eq!(query(this, IFirstRaw::IID), all[0]);
+            assert_eq!(query(this, ISecondRaw::IID), all[1]);
+            assert_eq!(query(this, IThirdRaw::IID), all[2]);
+            assert_eq!(query(this, IBaseRaw::IID), all[0], "the first one that has it");
+            assert_eq!(query(this, GUID::from_u128(0xc4)), null_mut());
         }
     });
 }

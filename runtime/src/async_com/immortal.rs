@@ -12,7 +12,7 @@ use super::{
     },
     operation::{CONTROL, Head, interface_offset},
 };
-use crate::com::{GUID, IUnknownVtbl, unknown::answer_query};
+use crate::com::{GUID, IUnknownVtbl, statics::one_reference, unknown::answer_query};
 
 const STATUS: NTSTATUS = NTSTATUS::INSUFFICIENT_RESOURCES;
 
@@ -61,10 +61,6 @@ unsafe extern "system" fn query_interface<const OFFSET: usize>(
     let interface = |iid| Some(this.wrapping_byte_sub(OFFSET).wrapping_byte_add(interface_offset(iid)?));
     // SAFETY: a slot's contract.
     unsafe { answer_query(iid, out, interface) }
-}
-
-unsafe extern "system" fn one_reference(_this: *mut c_void) -> u32 {
-    1
 }
 
 unsafe extern "system" fn get_status(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {

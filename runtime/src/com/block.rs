@@ -29,6 +29,11 @@ pub(crate) struct Core<T> {
 }
 
 impl<T> Core<T> {
+    /// The core of a static, which has one reference for ever.
+    pub(super) const fn immortal(value: T) -> Self {
+        Self { count: ReferenceCount::one(), destroy: None, value }
+    }
+
     pub(crate) const fn value(&self) -> &T {
         &self.value
     }
@@ -62,7 +67,7 @@ const fn at<P>(block: NonNull<u8>, offset: usize) -> NonNull<P> {
 
 /// Makes a block whose value is built in place, with one reference.
 ///
-/// The initialiser gets the value's place, and the block's, whose front is there already.
+/// `init` gets the block, of which everything but value and allocator is there already.
 ///
 /// # Errors
 /// `STATUS_INSUFFICIENT_RESOURCES`, or what the initialiser says.
@@ -80,6 +85,11 @@ where
     let core = offset_of!(Front<F, T>, core);
     // SAFETY: the field's place in new memory of the block's layout; likewise below.
     unsafe { at(memory, offset_of!(Front<F, T>, front)).write(front) };
+    // SAFETY: as above.
+    unsafe { at(memory, core + offset_of!(Core<T>, count)).write(ReferenceCount::one()) };
+    let destroy: Option<unsafe fn(NonNull<Core<T>>)> = Some(destroy::<F, T, A>);
+    // SAFETY: as above.
+    unsafe { at(memory, core + offset_of!(Core<T>, destroy)).write(destroy) };
     let value = at::<T>(memory, core + offset_of!(Core<T>, value));
     // A panic below would leave a block of which nobody knows what is in it.
     let built = ntcom_exec::no_unwind(|| {
@@ -92,11 +102,6 @@ where
         unsafe { allocator.free(memory, layout) };
         return Err(status);
     }
-    // SAFETY: as above.
-    unsafe { at(memory, core + offset_of!(Core<T>, count)).write(ReferenceCount::one()) };
-    let destroy: Option<unsafe fn(NonNull<Core<T>>)> = Some(destroy::<F, T, A>);
-    // SAFETY: as above.
-    unsafe { at(memory, core + offset_of!(Core<T>, destroy)).write(destroy) };
     // SAFETY: as above.
     unsafe { at(memory, offset_of!(Block<F, T, A>, allocator)).write(allocator) };
     Ok(memory.cast())

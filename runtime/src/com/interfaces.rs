@@ -1,10 +1,10 @@
 //! The interfaces of an object: one, or several in a tuple.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, marker::PhantomData};
 
 use super::{
     GUID, Interface, InterfaceOf,
-    place::{Standalone, Table},
+    place::{Kind, Table},
 };
 
 /// The interfaces that objects of type `T` can have together: one, `ISensorRaw`, or a tuple of up to eight, `(ISensorRaw, IConfigRaw)`,
@@ -83,24 +83,45 @@ pub unsafe trait Interfaces<T>: Sized + 'static {
     #[doc(hidden)]
     type Tables: Copy + 'static;
 
-    /// The tables of an object on its own.
+    /// These tables, for a kind of objects.
     #[doc(hidden)]
-    const __STANDALONE: Self::Tables;
+    type __Made<O: Kind<T>>: Made<Self::Tables>;
 
     /// Which of them an IID asks for.
     #[doc(hidden)]
     fn __index(iid: &GUID) -> Option<usize>;
+
+    /// An interface that the object has beyond these, AddRef'd: an inner object's.
+    #[doc(hidden)]
+    fn __beyond(_value: &T, _iid: &GUID) -> Option<*mut c_void> {
+        None
+    }
 }
+
+#[doc(hidden)]
+/// Tables.
+pub trait Made<Tables> {
+    /// They.
+    const TABLES: Tables;
+}
+
+#[doc(hidden)]
+/// The tables of interfaces `S` for objects of a kind.
+pub struct MadeFor<S, T, O>(PhantomData<(S, T, O)>);
 
 // SAFETY: one table, and one interface that answers.
 unsafe impl<T: 'static, I: Interface + InterfaceOf<T> + 'static> Interfaces<T> for I {
     type Primary = I;
     type Tables = [*const c_void; 1];
-    const __STANDALONE: Self::Tables = [<I::__Table<Standalone<I, 0>>>::VTBL];
+    type __Made<O: Kind<T>> = MadeFor<I, T, O>;
 
     fn __index(iid: &GUID) -> Option<usize> {
         I::answers(iid).then_some(0)
     }
+}
+
+impl<T: 'static, I: InterfaceOf<T>, O: Kind<T>> Made<[*const c_void; 1]> for MadeFor<I, T, O> {
+    const TABLES: [*const c_void; 1] = [<I::__Table<O::At<0>>>::VTBL];
 }
 
 /// Stops the compilation if two interfaces of an object have the same IID.
@@ -125,10 +146,7 @@ macro_rules! tuple {
         unsafe impl<T: 'static, $($interface: InterfaceOf<T> + 'static),+> Interfaces<T> for ($($interface,)+) {
             type Primary = $primary;
             type Tables = [*const c_void; $count];
-            const __STANDALONE: Self::Tables = {
-                assert_distinct(&[$($interface::IID),+]);
-                [$(<$interface::__Table<Standalone<Self, $index>>>::VTBL),+]
-            };
+            type __Made<O: Kind<T>> = MadeFor<Self, T, O>;
 
             fn __index(iid: &GUID) -> Option<usize> {
                 $(if $interface::answers(iid) {
@@ -136,6 +154,15 @@ macro_rules! tuple {
                 })+
                 None
             }
+        }
+
+        impl<T: 'static, O: Kind<T>, $($interface: InterfaceOf<T>),+> Made<[*const c_void; $count]>
+            for MadeFor<($($interface,)+), T, O>
+        {
+            const TABLES: [*const c_void; $count] = {
+                assert_distinct(&[$($interface::IID),+]);
+                [$(<$interface::__Table<O::At<$index>>>::VTBL),+]
+            };
         }
     };
 }

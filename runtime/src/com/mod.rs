@@ -11,22 +11,28 @@
 //! | `interfaces` | which interfaces an object has | C2 |
 //! | `place` | where each stands, its table, its first three slots | C1–C3 |
 //! | `block`, `this`, `object` | the block of an object, and how it is made and reached | C3, C19 |
+//! | `statics` | objects that are statics | C3, C18 |
+//! | `aggregate` | objects that are made of others | C2 |
 
 mod abi_type;
+mod aggregate;
 mod block;
 mod guid;
 mod interfaces;
 mod object;
 pub(crate) mod place;
 mod ptr;
+pub(crate) mod statics;
 mod this;
 pub(crate) mod unknown;
 
 pub use abi_type::{AbiType, AbiValue};
+pub use aggregate::{Aggregates, Inner, Outer};
 pub use guid::GUID;
 pub use interfaces::Interfaces;
 pub use object::ComObject;
 pub use place::InterfaceOf;
 pub use ptr::ComRc;
+pub use statics::ComStatic;
 pub use this::This;
 pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface};

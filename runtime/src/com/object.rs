@@ -5,7 +5,8 @@ use core::{marker::PhantomData, ptr::NonNull};
 use super::{
     ComRc, IUnknown, Interfaces,
     block::{self, Front},
-    place::{self, Standalone},
+    interfaces::Made,
+    place::{self, Alone, Standalone},
     this::This,
 };
 use crate::{
@@ -108,7 +109,8 @@ impl<T, S, A> ComObject<T, S, A> {
         S: Interfaces<T>,
         A: NonPaged + Send + 'static,
     {
-        let object = block::make(S::__STANDALONE, allocator, |_: NonNull<Front<S::Tables, T>>| init)?;
+        let object =
+            block::make(<S::__Made<Alone<S>>>::TABLES, allocator, |_: NonNull<Front<S::Tables, T>>| init)?;
         // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
     }

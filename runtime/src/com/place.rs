@@ -7,7 +7,7 @@ use super::{
     block::{self, Core, Front},
     unknown::{answer_query, visible_count},
 };
-use crate::{NTSTATUS, This};
+use crate::NTSTATUS;
 
 /// An interface that objects of type `T` can have: implemented by `declare_com_interface!` for every `T` that implements the
 /// declared trait.
@@ -107,14 +107,28 @@ pub(crate) unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
 /// # Safety
 /// As for [`object`].
 #[cfg(feature = "async-com")]
-pub(crate) unsafe fn this<T, P: Place<T>>(this: *mut c_void) -> This<T> {
+pub(crate) unsafe fn this<T, P: Place<T>>(this: *mut c_void) -> crate::This<T> {
     // SAFETY: this function's contract.
     let core = unsafe { core::<T, P>(this) };
     // SAFETY: as above.
-    unsafe { This::from_core(core) }
+    unsafe { crate::This::from_core(core) }
 }
 
-/// The `K`-th interface of an object on its own with interfaces `S`.
+#[doc(hidden)]
+/// A kind of object: where each of its interfaces stands.
+pub trait Kind<T>: 'static {
+    /// The `K`-th one.
+    type At<const K: usize>: Place<T>;
+}
+
+/// Objects on their own, with interfaces `S`.
+pub(super) struct Alone<S>(PhantomData<S>);
+
+impl<T: 'static, S: Interfaces<T>> Kind<T> for Alone<S> {
+    type At<const K: usize> = Standalone<S, K>;
+}
+
+/// The `K`-th interface of an object on its own.
 pub(super) struct Standalone<S, const K: usize>(PhantomData<S>);
 
 // SAFETY: the tables stand side by side at the block's beginning, and the core after them; the slots undo that.
@@ -127,10 +141,9 @@ unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Standalon
     };
 }
 
-/// The way from the interface `K` to the interface with this IID, as far as there is one: a number of bytes, which may be negative.
-pub(super) fn distance<T, S: Interfaces<T>, const K: usize>(iid: &GUID) -> Option<isize> {
-    let index = S::__index(iid)?.cast_signed();
-    Some((index - K.cast_signed()) * size_of::<*const c_void>().cast_signed())
+/// The way from interface `K` to interface `index`, in bytes.
+pub(super) const fn distance(index: usize, k: usize) -> isize {
+    (index.cast_signed() - k.cast_signed()) * size_of::<*const c_void>().cast_signed()
 }
 
 unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K: usize>(
@@ -139,11 +152,15 @@ unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K:
     out: *mut *mut c_void,
 ) -> NTSTATUS {
     let interface = |iid| {
-        let distance = distance::<T, S, K>(&iid)?;
+        let Some(index) = S::__index(&iid) else {
+            // SAFETY: a slot's contract.
+            let value = unsafe { object::<T, Standalone<S, K>>(this) };
+            return S::__beyond(value, &iid);
+        };
         // SAFETY: a slot's contract.
         unsafe { add_ref::<T, Standalone<S, K>>(this) };
         // SAFETY: the other interface stands there in the same block.
-        Some(unsafe { this.byte_offset(distance) })
+        Some(unsafe { this.byte_offset(distance(index, K)) })
     };
     // SAFETY: a slot's contract.
     unsafe { answer_query(iid, out, interface) }

@@ -89,21 +89,24 @@ impl<I: Interface> ComRc<I> {
     /// `STATUS_DRIVER_INTERNAL_ERROR` if it breaks the contract, as with a success code other than `STATUS_SUCCESS`; a reference that
     /// came with that is lost.
     pub fn query<J: Interface>(&self) -> Result<ComRc<J>, NTSTATUS> {
+        let found = self.query_raw(&J::IID)?;
+        // SAFETY: the object answered with an AddRef'd pointer to this interface.
+        let found = unsafe { ComRc::from_raw(found.as_ptr().cast()) };
+        let found = found.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+        J::__check(&found)?;
+        Ok(found)
+    }
+
+    /// The interface with this IID, AddRef'd, whatever it is. Errors as for [`query`](Self::query).
+    pub(super) fn query_raw(&self, iid: &GUID) -> Result<NonNull<c_void>, NTSTATUS> {
         let slot = self.unknown().and_then(|table| table.QueryInterface);
         let query = slot.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-        let iid: GUID = J::IID;
         let mut out = core::ptr::null_mut();
         // SAFETY: the object lives while we have a reference; both pointers are valid for the call.
-        let status = unsafe { query(self.this(), &raw const iid, &raw mut out) };
+        let status = unsafe { query(self.this(), iid, &raw mut out) };
         match status {
             E_NOINTERFACE => Err(NTSTATUS::NOINTERFACE),
-            NTSTATUS::SUCCESS => {
-                // SAFETY: the object answered with an AddRef'd pointer to this interface.
-                let found = unsafe { ComRc::from_raw(out.cast()) };
-                let found = found.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-                J::__check(&found)?;
-                Ok(found)
-            }
+            NTSTATUS::SUCCESS => NonNull::new(out).ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR),
             status if !status.is_success() => Err(status),
             _ => Err(NTSTATUS::DRIVER_INTERNAL_ERROR),
         }
