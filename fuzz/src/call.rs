@@ -311,14 +311,21 @@ pub fn get_result_size(world: &World, operation: usize, out: Out) -> Answer {
     Answer { status: status.to_u32(), out: place.value(out) }
 }
 
-/// `wait`.
+/// `wait`. Nobody waits for ever for what may never end: a wait without a limit is given one, unless the operation has ended.
 pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
+    let forever = timeout == Timeout::Forever && has_ended(world, operation);
     let (this, table) = control_table(world, operation);
     let time = if timeout == Timeout::Zero { 0 } else { -10_000 };
-    let time = if timeout == Timeout::Forever { ptr::null() } else { &raw const time };
+    let time = if forever { ptr::null() } else { &raw const time };
     // SAFETY: the caller has a reference; the timeout is null or good.
     let status = unsafe { slot(table.wait, "wait")(this, time) };
     Answer { status: status.to_u32(), out: OutValue::None }
+}
+
+/// Whether the operation is in a terminal state, as it says itself.
+pub fn has_ended(world: &World, operation: usize) -> bool {
+    let answer = get_status(world, operation, Out::Given);
+    matches!(answer.out, OutValue::Number(status) if status != 0)
 }
 
 /// `set_completed`. For [`Handler::Releases`] the caller gives the handler one of its references, if it is accepted.

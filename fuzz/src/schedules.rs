@@ -133,8 +133,19 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
                 fail("C3", operation, format!("Release answers 0 with {left} references left"));
             }
         }
+        (Op::Wait(_), _) => check_wait(world, operation, NTSTATUS::from_u32(status)),
         (Op::Cancel, _) if !success => fail("C10", operation, format!("cancel answers {status:#x}")),
         _ => {}
+    }
+}
+
+/// `[C15]`
+fn check_wait(world: &World, operation: usize, answer: NTSTATUS) {
+    match answer {
+        NTSTATUS::SUCCESS if call::has_ended(world, operation) => {}
+        NTSTATUS::TIMEOUT if world.slot(operation).ended.get() == 0 => {}
+        NTSTATUS::NOT_SUPPORTED if u32::from(ntsim::irql()) > ntsim::types::PASSIVE_LEVEL => {}
+        _ => fail("C15", operation, format!("wait answers {answer}")),
     }
 }
 

@@ -152,11 +152,21 @@ mod backend {
     /// # Safety
     /// The event is initialised and stays where it is; IRQL ≤ APC_LEVEL.
     pub(crate) unsafe fn wait_for_event(event: *mut KEVENT, limit: Option<i64>) {
-        let mut timeout = LARGE_INTEGER { QuadPart: -limit.unwrap_or(0) };
-        let timeout = if limit.is_some() { &raw mut timeout } else { core::ptr::null_mut() };
+        // SAFETY: by this function's contract.
+        unsafe { wait_for_event_until(event, limit.map(i64::wrapping_neg)) }
+    }
+
+    /// As [`wait_for_event`], with a timeout as KeWaitForSingleObject takes it: negative is from now, positive a moment of system time, none
+    /// for ever.
+    ///
+    /// # Safety
+    /// As for [`wait_for_event`].
+    pub(crate) unsafe fn wait_for_event_until(event: *mut KEVENT, timeout: Option<i64>) {
+        let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or(0) };
+        let due = if timeout.is_some() { &raw mut due } else { core::ptr::null_mut() };
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
         // SAFETY: by this function's contract; not alertable, in kernel mode: the stack stays resident.
-        let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, timeout) };
+        let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, due) };
     }
 
     /// What the caller cannot leave while it runs.

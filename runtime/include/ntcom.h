@@ -280,8 +280,8 @@ NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
  *   are in must stay until it has returned. It may run before the cancel or the wake that ended the operation has returned: hold no lock
  *   that it takes.
  * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
- *   negative: from now; null: for ever. Above PASSIVE_LEVEL anything but a zero timeout is STATUS_NOT_SUPPORTED. So far only a zero
- *   timeout is supported at any level.
+ *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
+ *   timeout is STATUS_NOT_SUPPORTED. The operation stays until the wait is over, also if its last reference goes meanwhile.
  * get_result_size [C16]: *size becomes the size of T in bytes. Answers STATUS_SUCCESS.
  */
 typedef struct ntcom_IAsyncControlVtbl {

@@ -229,31 +229,6 @@ fn a_handler_may_release_the_reference_that_it_was_set_through() {
     });
 }
 
-/// `[C15]`: so far.
-#[test]
-fn only_a_timeout_of_zero_is_waited_for() {
-    in_kernel(|| {
-        for ended in [false, true] {
-            let operation =
-                spawn_async_operation(poll_fn(
-                    move |_| if ended { Poll::Ready(1_u8) } else { Poll::Pending },
-                ));
-            let control = operation.control().unwrap();
-            let this = control.as_ptr();
-            // SAFETY: an operation of our own, which lives.
-            let table = unsafe { this.read() }.vtbl;
-            // SAFETY: it has a table.
-            let wait = unsafe { &*table }.wait.unwrap();
-            // SAFETY: as above; the timeout is good.
-            let wait = |timeout: i64| unsafe { wait(this.cast(), &raw const timeout) };
-            assert_eq!(wait(0), if ended { NTSTATUS::SUCCESS } else { NTSTATUS::TIMEOUT });
-            for timeout in [1, -1, 1 << 32, i64::MIN, i64::MAX] {
-                assert_eq!(wait(timeout), NTSTATUS::NOT_SUPPORTED, "{timeout}");
-            }
-        }
-    });
-}
-
 #[test]
 fn a_detached_operation_goes_on() {
     in_kernel(|| {

@@ -241,14 +241,7 @@ impl Model {
             }
             Op::Wait(timeout) => {
                 let operation = self.held(step.target)?;
-                let task = &self.tasks[operation];
-                let answer = match timeout {
-                    _ if task.immortal => success,
-                    Timeout::Zero if task.end.is_some() => success,
-                    Timeout::Zero => status(NTSTATUS::TIMEOUT),
-                    Timeout::Forever | Timeout::Some => status(NTSTATUS::NOT_SUPPORTED),
-                };
-                on(operation, plain(answer))
+                on(operation, plain(self.wait(operation, timeout)))
             }
             Op::SetCompleted(handler) => {
                 let operation = self.held(step.target)?;
@@ -464,6 +457,23 @@ impl Model {
             told: 0,
         });
         Some(operation)
+    }
+
+    /// `[C15]`. A wait that is not over at once takes one clock tick, with all that is due at it.
+    fn wait(&mut self, operation: usize, timeout: Timeout) -> u32 {
+        if self.tasks[operation].immortal {
+            return NTSTATUS::SUCCESS.to_u32();
+        }
+        if timeout != Timeout::Zero {
+            if self.raised {
+                return NTSTATUS::NOT_SUPPORTED.to_u32();
+            }
+            if self.tasks[operation].end.is_none() {
+                self.advance_time();
+            }
+        }
+        let ended = self.tasks[operation].end.is_some();
+        if ended { NTSTATUS::SUCCESS.to_u32() } else { NTSTATUS::TIMEOUT.to_u32() }
     }
 
     fn result(&self, operation: usize, out: Out) -> Answer {

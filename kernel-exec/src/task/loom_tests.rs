@@ -56,7 +56,7 @@ unsafe impl Port for QueuePort {
 }
 
 /// What a processor does when its IRQL drops.
-fn drain() {
+pub(super) fn drain() {
     loop {
         let next = QUEUE.lock().unwrap().pop_front();
         let Some(Queued(task)) = next else { return };
@@ -67,12 +67,12 @@ fn drain() {
 
 /// What a test looks at: flags for the body, and counts of what happened.
 #[derive(Default)]
-struct World {
-    flags: [AtomicUsize; 2],
+pub(super) struct World {
+    pub(super) flags: [AtomicUsize; 2],
     dropped: AtomicUsize,
     freed: AtomicUsize,
-    handled: AtomicUsize,
-    handled_status: AtomicUsize,
+    pub(super) handled: AtomicUsize,
+    pub(super) handled_status: AtomicUsize,
 }
 
 struct Counting(Arc<World>);
@@ -124,16 +124,16 @@ impl Drop for Body {
 type TestTask = Task<(), Infallible<Body>, Counting, QueuePort>;
 
 /// A reference that crosses threads.
-struct Reference(NonNull<TestTask>);
+pub(super) struct Reference(NonNull<TestTask>);
 // SAFETY: references may.
 unsafe impl Send for Reference {}
 
 impl Reference {
-    fn task(&self) -> TaskPtr {
+    pub(super) fn task(&self) -> TaskPtr {
         // SAFETY: this reference.
         unsafe { TestTask::task(self.0) }
     }
-    fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         // SAFETY: this reference.
         unsafe { self.task().add_reference() };
         Self(self.0)
@@ -156,7 +156,7 @@ impl Drop for Reference {
     }
 }
 
-fn spawn(world: &Arc<World>, needs: usize) -> Reference {
+pub(super) fn spawn(world: &Arc<World>, needs: usize) -> Reference {
     let body = Body { world: Arc::clone(world), needs };
     let init = |slot: *mut Infallible<Body>| {
         // SAFETY: the place for it, which is transparent over it.
@@ -169,12 +169,12 @@ fn spawn(world: &Arc<World>, needs: usize) -> Reference {
     Reference(spawned.block)
 }
 
-fn check_gone(world: &World) {
+pub(super) fn check_gone(world: &World) {
     assert_eq!(world.dropped.load(Ordering::Relaxed), 1, "the body is dropped once");
     assert_eq!(world.freed.load(Ordering::Relaxed), 1, "the block is freed once");
 }
 
-fn check_value(operation: &Reference) {
+pub(super) fn check_value(operation: &Reference) {
     assert_eq!(operation.status(), Status::Completed);
     // SAFETY: Completed has been seen.
     assert_eq!(unsafe { TestTask::value(operation.0) }, 7);
@@ -389,7 +389,7 @@ unsafe extern "system" fn handler(context: *mut c_void, status: i32) {
     world.handled.fetch_add(1, Ordering::Relaxed);
 }
 
-fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(), NTSTATUS> {
+pub(super) fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(), NTSTATUS> {
     let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
     // SAFETY: the reference; the world outlives the run.
     unsafe { operation.task().set_completion(completion) }

@@ -15,6 +15,7 @@
 //! | UNWINDING | `try_finally` | never |
 //! | ABANDONED, DOOMED | the first and second loss of the last reference | never |
 //! | HANDLER_CLAIMED, HANDLER_READY | the completion handler's setter | never |
+//! | WAITERS | the first thread that waits for the end | never |
 //! | count | one for each reference | |
 //!
 //! Rules, cited by number in SAFETY comments:
@@ -34,6 +35,9 @@
 //! - **T7** The completion handler is written by the one claimant, before HANDLER_READY; it is run by whoever takes the second of the
 //!   two steps "ready" and "terminal".
 //! - **T8** Pointers to a task carry the provenance of the whole block, and no `&mut` ever covers the word or the port.
+//! - **T9** A thread that waits for the end stands in the list of waiters, on its own stack, before it sets WAITERS, and has a reference
+//!   until it has left the list. Whoever ends the task with WAITERS set tells its waiters, under the list's lock, with the poller's
+//!   reference still there: so what is told is that task's, and is there. (`wait.rs`)
 
 mod block;
 mod body;
@@ -41,6 +45,7 @@ mod cancel;
 mod header;
 mod run;
 pub(crate) mod state;
+mod wait;
 mod waker;
 
 #[cfg(all(test, loom))]

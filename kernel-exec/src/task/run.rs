@@ -9,7 +9,7 @@ use core::{
 use super::{
     header::TaskPtr,
     state::{Complete, EndPoll, Pending, Start, State, Status},
-    waker,
+    wait, waker,
 };
 use crate::{
     NTSTATUS,
@@ -160,7 +160,18 @@ unsafe fn end(task: TaskPtr, status: Status, stored: NTSTATUS) {
         Complete::Done => {}
         // SAFETY: the step's duty.
         Complete::Free => unsafe { task.free() },
-        // SAFETY: the step's duty.
-        Complete::RunHandler => unsafe { task.run_completion() },
+        Complete::Tell { waiters, handler } => {
+            if waiters {
+                // SAFETY: the poller's reference, which the step has left.
+                unsafe { wait::tell(task) };
+            }
+            if handler {
+                // SAFETY: the step's duty; it gives the reference up.
+                unsafe { task.run_completion() }
+            } else {
+                // SAFETY: the poller's reference.
+                let _left = unsafe { task.release() };
+            }
+        }
     }
 }

@@ -27,6 +27,8 @@ const DOOMED: usize = 1 << 7;
 const HANDLER_CLAIMED: usize = 1 << 8;
 /// The completion handler is written.
 const HANDLER_READY: usize = 1 << 9;
+/// Somebody waits, or has waited, until the task ends.
+const WAITERS: usize = 1 << 10;
 
 /// The references are counted above the flags: 48 bits of them on 64-bit, 20 on 32-bit.
 const COUNT_SHIFT: u32 = if usize::BITS >= 64 { 16 } else { 12 };
@@ -122,8 +124,23 @@ pub(crate) enum Complete {
     Done,
     /// Free the block: nobody else has a reference.
     Free,
-    /// Run the completion handler, then give up the reference that the poller has kept.
-    RunHandler,
+    /// Tell those who want to hear of the end, then give up the reference that the poller has kept.
+    Tell {
+        /// The threads that wait.
+        waiters: bool,
+        /// The completion handler: run it.
+        handler: bool,
+    },
+}
+
+/// What [`State::announce_waiter`] found.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Announced {
+    /// The end of the task will be told.
+    Wait,
+    /// The task has ended: there is nothing to wait for.
+    Ended,
 }
 
 /// What [`State::publish_handler`] obliges the setter to.
@@ -282,8 +299,9 @@ impl Snapshot {
             fail_fast(FailFast::Protocol);
         }
         let next = self.without(RUNNING | SCHEDULED | CANCEL).with((status as usize) << STATUS_SHIFT);
-        if next.has(HANDLER_READY) {
-            return (next, Complete::RunHandler);
+        let (waiters, handler) = (next.has(WAITERS), next.has(HANDLER_READY));
+        if waiters || handler {
+            return (next, Complete::Tell { waiters, handler });
         }
         let next = next.minus_one();
         (next, if next.count() == 0 { Complete::Free } else { Complete::Done })
@@ -298,6 +316,11 @@ impl Snapshot {
     fn publish_handler(self) -> (Self, Publish) {
         let next = self.with(HANDLER_READY);
         if self.is_terminal() { (next.add_one(), Publish::RunNow) } else { (next, Publish::Later) }
+    }
+
+    /// Somebody who stands in the list of waiters wants to be told of the end `[T9]`.
+    fn announce_waiter(self) -> (Self, Announced) {
+        if self.is_terminal() { (self, Announced::Ended) } else { (self.with(WAITERS), Announced::Wait) }
     }
 }
 
@@ -399,6 +422,12 @@ impl State {
     pub(crate) fn publish_handler(&self) -> Publish {
         // SAFETY: as in `start`; the step adds a reference at most.
         unsafe { Self::step(NonNull::from(self), Snapshot::publish_handler) }
+    }
+
+    /// The caller stands in the list of waiters.
+    pub(crate) fn announce_waiter(&self) -> Announced {
+        // SAFETY: as in `start`.
+        unsafe { Self::step(NonNull::from(self), Snapshot::announce_waiter) }
     }
 
     /// A wake that gives up the caller's reference.

@@ -180,7 +180,8 @@ pub struct AsyncControlVtbl {
             context: *mut c_void,
         ) -> NTSTATUS,
     >,
-    /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, null: for ever.
+    /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, positive: a moment of system time, null: for ever.
+    /// IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
     /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,

@@ -1,6 +1,6 @@
 //! Using operations: anybody's, so nothing that comes back is believed unchecked `[C17]`.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{ffi::c_void, mem::MaybeUninit, time::Duration};
 
 use bytemuck::AnyBitPattern;
 use ntcom_exec::NTSTATUS;
@@ -20,6 +20,12 @@ const fn checked(status: NTSTATUS) -> Result<(), NTSTATUS> {
         failure if !failure.is_success() => Err(failure),
         _ => Err(BROKEN),
     }
+}
+
+/// A time from now on as the kernel takes it: negative, in units of 100 ns, rounded up; none where it cannot.
+fn from_now(limit: Duration) -> Option<i64> {
+    let units = limit.as_nanos().div_ceil(100);
+    i64::try_from(units).ok().map(i64::wrapping_neg)
 }
 
 impl<T> ComRc<AsyncOperationRaw<T>> {
@@ -135,6 +141,26 @@ impl ComRc<AsyncControlRaw> {
         // SAFETY: the object lives while we have a reference; `out` is ours.
         checked(unsafe { get_result_size(self.this(), &raw mut size) })?;
         Ok(size)
+    }
+
+    /// Waits until the operation has ended `[C15]`. `limit`: how long at most; zero only looks; none, or what the kernel's clock cannot show (29,000
+    /// years), is for ever.
+    ///
+    /// IRQL: PASSIVE_LEVEL; with a limit of zero ≤ DISPATCH_LEVEL. Never in the context that the operation needs to go on.
+    ///
+    /// # Errors
+    /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
+    /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
+    /// - As for [`cancel`](Self::cancel).
+    pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
+        let wait = self.table().and_then(|table| table.wait).ok_or(BROKEN)?;
+        let timeout = limit.and_then(from_now);
+        let timeout = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+        // SAFETY: the object lives while we have a reference; `timeout` is null or ours.
+        match unsafe { wait(self.this(), timeout) } {
+            NTSTATUS::TIMEOUT => Err(NTSTATUS::TIMEOUT),
+            status => checked(status),
+        }
     }
 
     /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.

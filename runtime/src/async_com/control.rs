@@ -2,11 +2,11 @@
 
 use core::{ffi::c_void, mem::transmute};
 
-use ntcom_exec::{Completion, NTSTATUS, Status};
+use ntcom_exec::{Completion, NTSTATUS};
 
 use super::{
     abi::{AsyncControlVtbl, CompletedHandler},
-    operation::{CONTROL, Object, Operation, adjust, unknown_slots},
+    operation::{CONTROL, Object, adjust, unknown_slots},
 };
 
 /// The table of an operation's second interface.
@@ -57,21 +57,13 @@ unsafe extern "system" fn set_completed<O: Object>(
     }
 }
 
-/// Only the question whether it has ended: a zero timeout. Waiting is not supported.
 unsafe extern "system" fn wait<O: Object>(this: *mut c_void, timeout: *const i64) -> NTSTATUS {
-    if timeout.is_null() {
-        return NTSTATUS::NOT_SUPPORTED;
-    }
-    // SAFETY: not null; a client's timeout is readable.
-    if unsafe { timeout.read_unaligned() } != 0 {
-        return NTSTATUS::NOT_SUPPORTED;
-    }
-    // SAFETY: a slot's contract.
-    has_ended(unsafe { adjust::<O, CONTROL>(this) })
-}
-
-fn has_ended(operation: Operation<'_>) -> NTSTATUS {
-    if operation.status() == Status::Started { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS }
+    // SAFETY: a client's timeout is null or readable, and needs no alignment.
+    let timeout = if timeout.is_null() { None } else { Some(unsafe { timeout.read_unaligned() }) };
+    // SAFETY: a slot's contract. The view is not used after the wait, during which the client's reference may go.
+    let task = unsafe { adjust::<O, CONTROL>(this) }.task();
+    // SAFETY: the client's reference.
+    unsafe { task.wait(timeout) }
 }
 
 unsafe extern "system" fn get_result_size<O: Object>(_this: *mut c_void, size: *mut u32) -> NTSTATUS {

@@ -1,8 +1,9 @@
 //! The word's steps one by one, as pure functions.
 
 use super::{
-    ABANDONED, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE, Pending,
-    Publish, RUNNING, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING, Wake,
+    ABANDONED, Announced, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE,
+    Pending, Publish, RUNNING, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING, WAITERS,
+    Wake,
 };
 
 fn word(flags: usize, count: usize) -> Snapshot {
@@ -130,8 +131,19 @@ fn the_end_frees_or_leaves_or_runs_the_handler() {
         word(RUNNING | HANDLER_READY, 1).complete(Status::Completed),
         COMPLETED | HANDLER_READY,
         1,
-        Complete::RunHandler,
+        Complete::Tell { waiters: false, handler: true },
     );
+}
+
+#[test]
+fn who_waits_is_told_of_the_end_and_nobody_waits_after_it() {
+    check(word(RUNNING, 2).announce_waiter(), RUNNING | WAITERS, 2, Announced::Wait);
+    check(word(WAITERS, 3).announce_waiter(), WAITERS, 3, Announced::Wait);
+    check(word(COMPLETED, 2).announce_waiter(), COMPLETED, 2, Announced::Ended);
+    for (flags, handler) in [(WAITERS, false), (WAITERS | HANDLER_READY, true)] {
+        let duty = Complete::Tell { waiters: true, handler };
+        check(word(RUNNING | flags, 2).complete(Status::Completed), COMPLETED | flags, 2, duty);
+    }
 }
 
 #[test]

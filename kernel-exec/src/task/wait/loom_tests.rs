@@ -1,0 +1,112 @@
+//! Waits under loom `[T9]`: the waiters' list, the word and the end are the shipping code; lock and events are loom's.
+
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use loom::thread;
+
+use crate::{
+    NTSTATUS,
+    task::{
+        Status,
+        loom_tests::{Reference, World, check_gone, check_value, drain, set_handler, spawn},
+    },
+};
+
+/// What a limited wait is given: in the model its time is over at once.
+const SOON: Option<i64> = Some(-1);
+
+fn wait(operation: &Reference, timeout: Option<i64>) -> NTSTATUS {
+    // SAFETY: this reference.
+    unsafe { operation.task().wait(timeout) }
+}
+
+/// A ready task, and a thread that waits for it for ever and looks at its value.
+fn ended_by(world: &Arc<World>) -> (Reference, thread::JoinHandle<()>) {
+    world.flags[0].store(1, Ordering::Relaxed);
+    let operation = spawn(world, 1);
+    let waiter = operation.again();
+    let thread = thread::spawn(move || {
+        assert_eq!(wait(&waiter, None), NTSTATUS::SUCCESS);
+        check_value(&waiter);
+    });
+    (operation, thread)
+}
+
+/// A wait that is lost would never return: loom reports a deadlock.
+#[test]
+fn loom_a_wait_meets_the_end() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let (operation, thread) = ended_by(&world);
+        drain();
+        thread.join().unwrap();
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// The event of a wait that gives up is not set once it has gone.
+#[test]
+fn loom_a_wait_that_gives_up_meets_the_end() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        world.flags[0].store(1, Ordering::Relaxed);
+        let operation = spawn(&world, 1);
+        let waiter = operation.again();
+        let thread = thread::spawn(move || match wait(&waiter, SOON) {
+            NTSTATUS::SUCCESS => check_value(&waiter),
+            NTSTATUS::TIMEOUT => {}
+            other => panic!("{other}"),
+        });
+        drain();
+        thread.join().unwrap();
+        assert_eq!(wait(&operation, SOON), NTSTATUS::SUCCESS);
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// Two are in the list at once, and one leaves it: the other one is found there.
+#[test]
+fn loom_a_wait_leaves_the_list_to_another() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let (operation, thread) = ended_by(&world);
+        assert_eq!(wait(&operation, SOON), NTSTATUS::TIMEOUT, "nobody has run the task yet");
+        drain();
+        thread.join().unwrap();
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// The handler and the waiter are both told, in one end.
+#[test]
+fn loom_a_wait_and_a_handler_meet_the_end() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let (operation, thread) = ended_by(&world);
+        set_handler(&operation, &world).unwrap();
+        drain();
+        thread.join().unwrap();
+        // The wait may be over before the handler has run [C14]: in this thread it has.
+        assert_eq!(world.handled.load(Ordering::Relaxed), 1);
+        assert_eq!(world.handled_status.load(Ordering::Relaxed), Status::Completed as usize);
+        drop(operation);
+        check_gone(&world);
+    });
+}
+
+/// The wait has a reference of its own: everybody else lets go, and only it is left to free the task.
+#[test]
+fn loom_a_wait_outlives_every_other_reference() {
+    loom::model(|| {
+        let world = Arc::new(World::default());
+        let (operation, thread) = ended_by(&world);
+        drop(operation);
+        drain();
+        thread.join().unwrap();
+        check_gone(&world);
+    });
+}
