@@ -1,10 +1,12 @@
 //! Tasks on DPCs: bodies that run at DISPATCH_LEVEL.
 
-use core::{ffi::c_void, future::Future, ptr::NonNull};
+mod options;
+
+use core::{future::Future, ptr::NonNull};
 
 use crate::{
-    NTSTATUS,
-    budget::DEFAULT_POLL_BUDGET,
+    GlobalAllocator, NTSTATUS,
+    budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
     spawn::spawn,
@@ -12,6 +14,8 @@ use crate::{
     task::{CancelHandle, Port, TaskPtr, run},
     tracker::{Link, default_tracker},
 };
+
+pub use self::options::{DpcOptions, Importance};
 
 /// When a task whose budget is spent goes on: relative, in units of 100 ns. The timer fires at the next clock tick.
 const CONTINUE_AFTER: i64 = -1;
@@ -28,41 +32,83 @@ pub struct DpcPort {
     dpc: KernelCell<nt::KDPC>,
     timer_dpc: KernelCell<nt::KDPC>,
     timer: KernelCell<nt::KTIMER>,
+    /// Written by `launch`, then only read.
+    task: KernelCell<Option<TaskPtr>>,
+    settings: Settings,
     link: Link,
+}
+
+/// How the DPCs of a task are queued, and how long they run.
+#[derive(Clone, Copy)]
+struct Settings {
+    importance: Importance,
+    /// None: the waker's.
+    processor: Option<nt::PROCESSOR_NUMBER>,
+    budget: Budget,
+}
+
+impl Settings {
+    const DEFAULT: Self = Self { importance: Importance::Medium, processor: None, budget: Budget::DEFAULT };
 }
 
 /// The routine of both DPCs.
 unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
-    // SAFETY: `initialize` passed a task's address, which is not null.
-    let task = unsafe { TaskPtr::from_context(context.cast()) };
+    let port: *const DpcPort = context.cast();
+    // SAFETY: `initialize` passed the port; the queue's reference keeps the block until the run ends, and nobody touches `this` then.
+    let this = unsafe { &*port };
+    // SAFETY: written before the task was ever queued, and never again.
+    let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
+    let budget = this.settings.budget;
     // SAFETY: the DPC has left its queue: what it held is ours [T3].
-    unsafe { run(task, DEFAULT_POLL_BUDGET) }
+    unsafe { run(task, budget) }
 }
 
-/// # Safety
-/// `dpc` is in non-paged memory and in no queue.
-unsafe fn initialize(dpc: *mut nt::KDPC, task: TaskPtr) {
-    // SAFETY: any IRQL; by this function's contract.
-    unsafe { nt::KeInitializeDpc(dpc, Some(routine), task.to_context().cast()) }
+impl DpcPort {
+    fn with(settings: Settings) -> Self {
+        Self {
+            dpc: KernelCell::default(),
+            timer_dpc: KernelCell::default(),
+            timer: KernelCell::default(),
+            task: KernelCell::new(None),
+            settings,
+            link: Link::new(),
+        }
+    }
+
+    /// # Errors
+    /// `STATUS_INVALID_PARAMETER`: there is no such processor.
+    ///
+    /// # Safety
+    /// `dpc` is one of this port's, which is in its final place in non-paged memory; it is in no queue.
+    unsafe fn initialize(&self, dpc: *mut nt::KDPC) -> Result<(), NTSTATUS> {
+        let context = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: any IRQL; by this function's contract.
+        unsafe { nt::KeInitializeDpc(dpc, Some(routine), context) };
+        if self.settings.importance != Importance::Medium {
+            // SAFETY: any IRQL; initialised, and in no queue.
+            unsafe { nt::KeSetImportanceDpc(dpc, self.settings.importance as i32) };
+        }
+        let Some(mut processor) = self.settings.processor else { return Ok(()) };
+        // SAFETY: any IRQL; as above, and a processor's number.
+        let status = unsafe { nt::KeSetTargetProcessorDpcEx(dpc, &raw mut processor) };
+        if status == NTSTATUS::SUCCESS.0 { Ok(()) } else { Err(NTSTATUS(status)) }
+    }
 }
 
 // SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the DPCs and the timer are
 // touched by these functions and by the kernel while they are queued, never in between; the link only under the tracker's lock.
 unsafe impl Port for DpcPort {
     fn new() -> Self {
-        Self {
-            dpc: KernelCell::default(),
-            timer_dpc: KernelCell::default(),
-            timer: KernelCell::default(),
-            link: Link::new(),
-        }
+        Self::with(Settings::DEFAULT)
     }
 
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
         // SAFETY: allocated: nobody has seen the block yet.
         let this = unsafe { port.as_ref() };
+        // SAFETY: the launching processor's alone.
+        unsafe { this.task.get().write(Some(task)) };
         // SAFETY: in the block, which is non-paged, and new.
-        unsafe { initialize(this.dpc.get(), task) };
+        unsafe { this.initialize(this.dpc.get()) }?;
         // SAFETY: the link is the task's own, in no list, and leaves it in `ended`.
         default_tracker(|tracker| unsafe { tracker.insert(&this.link, task) })?;
         // SAFETY: scheduled from the start, and accepted.
@@ -82,13 +128,16 @@ unsafe impl Port for DpcPort {
         }
     }
 
-    unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
+    unsafe fn defer(_task: TaskPtr, port: NonNull<Self>) {
         let this = port.as_ptr();
         // SAFETY: the queue's reference keeps the block until the timer's DPC has begun.
         let this = unsafe { &*this };
         let (dpc, timer) = (this.timer_dpc.get(), this.timer.get());
         // SAFETY: neither is queued: the task is scheduled once, by this call [T3].
-        unsafe { initialize(dpc, task) };
+        if unsafe { this.initialize(dpc) }.is_err() {
+            // `launch` has had the same answer for the same processor.
+            fail_fast(FailFast::Processor);
+        }
         // SAFETY: as above; ≤ DISPATCH_LEVEL.
         unsafe { nt::KeInitializeTimerEx(timer, nt::_TIMER_TYPE::NotificationTimer) };
         let due = nt::LARGE_INTEGER { QuadPart: CONTINUE_AFTER };
@@ -131,7 +180,7 @@ pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let task = spawn(DpcPort::new(), future)?;
+    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
     // SAFETY: the one reference of a new task.
     unsafe { task.release() };
     Ok(())
@@ -156,20 +205,7 @@ pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let task = spawn(DpcPort::new(), future)?;
+    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
     // SAFETY: the one reference of a new task.
     Ok(unsafe { CancelHandle::from_reference(task) })
-}
-
-impl TaskPtr {
-    fn to_context(self) -> *mut c_void {
-        self.0.as_ptr().cast()
-    }
-
-    /// # Safety
-    /// From `to_context`.
-    unsafe fn from_context(context: *mut c_void) -> Self {
-        // SAFETY: by this function's contract it is a task's address.
-        Self(unsafe { NonNull::new_unchecked(context.cast()) })
-    }
 }

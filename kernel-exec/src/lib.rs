@@ -10,6 +10,8 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; who owns an armed timer; moments |
 //! | `signal`, `oneshot` | what callbacks tell a task |
+//! | `budget` | how long one run may keep a processor |
+//! | `storage` | memory of the driver's own for a task |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
@@ -60,6 +62,8 @@ mod signal;
 #[cfg(kernel)]
 mod spawn;
 mod status;
+#[cfg(kernel)]
+mod storage;
 mod sync;
 mod task;
 #[cfg(kernel)]
@@ -69,17 +73,19 @@ mod tracker;
 #[cfg(kernel)]
 mod work_item;
 
-pub use alloc::{Allocator, GlobalAllocator, NonPaged};
-pub use budget::DEFAULT_POLL_BUDGET;
+pub use alloc::{Allocator, GlobalAllocator, NonPaged, PoolAllocator};
+pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
 #[cfg(kernel)]
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
-pub use dpc::{spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use refcount::ReferenceCount;
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
+#[cfg(kernel)]
+pub use storage::TaskStorage;
 pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
@@ -89,6 +95,8 @@ pub use tracker::{DrainError, TaskTracker, default_tracker};
 pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
+#[doc(hidden)]
+pub use budget::Budget;
 #[doc(hidden)]
 #[cfg(kernel)]
 pub use dpc::DpcPort;

@@ -40,6 +40,8 @@ macro_rules! ddis {
             KeQueryInterruptTimePrecise: unsafe extern "C" fn(*mut u64) -> u64,
             KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
             KeSetCoalescableTimer: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, u32, u32, *mut KDPC) -> u8,
+            KeSetImportanceDpc: unsafe extern "C" fn(*mut KDPC, i32),
+            KeSetTargetProcessorDpcEx: unsafe extern "C" fn(*mut KDPC, *mut PROCESSOR_NUMBER) -> i32,
             KeSetEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8) -> i32,
             KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
             KeWaitForSingleObject: unsafe extern "C" fn(*mut c_void, i32, i8, u8, *mut LARGE_INTEGER) -> i32,
@@ -106,8 +108,8 @@ mod backend {
         IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
         KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
         KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent,
-        KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM,
-        PVOID,
+        KeSetImportanceDpc, KeSetTargetProcessorDpcEx, KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject,
+        ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
@@ -213,6 +215,11 @@ mod backend {
             }
         }
         abort(reason)
+    }
+
+    /// There is no clock.
+    pub(crate) const fn interrupt_time() -> u64 {
+        0
     }
 
     /// Memory from the host's allocator, not zeroed, 16-byte aligned, or null.

@@ -3,19 +3,21 @@
 use core::future::Future;
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    Allocator, NTSTATUS,
     task::{Infallible, Port, Task, TaskPtr},
 };
 
-type Spawn<F, X> = Task<(), Infallible<F>, GlobalAllocator, X>;
+/// A task of its own, without anything before its header.
+pub(crate) type Spawn<F, A, X> = Task<(), Infallible<F>, A, X>;
 
 /// A new task of this future, with one reference, which is the caller's.
 ///
 /// # Errors
 /// `STATUS_INSUFFICIENT_RESOURCES`, or why the port refuses it. The future has been dropped.
-pub(crate) fn spawn<F, X>(port: X, future: F) -> Result<TaskPtr, NTSTATUS>
+pub(crate) fn spawn<F, A, X>(port: X, allocator: A, future: F) -> Result<TaskPtr, NTSTATUS>
 where
     F: Future<Output = ()> + Send + 'static,
+    A: Allocator + Send + 'static,
     X: Port,
 {
     let init = |body: *mut Infallible<F>| {
@@ -24,9 +26,9 @@ where
         Ok(())
     };
     // SAFETY: `init` writes the body.
-    let spawned = unsafe { Spawn::<F, X>::spawn_on(port, (), GlobalAllocator, 1, init) }?;
+    let spawned = unsafe { Spawn::<F, A, X>::spawn_on(port, (), allocator, 1, init) }?;
     // SAFETY: the reference that was asked for keeps the block.
-    let task = unsafe { Spawn::<F, X>::task(spawned.block) };
+    let task = unsafe { Spawn::<F, A, X>::task(spawned.block) };
     let Some(reason) = spawned.refused else { return Ok(task) };
     // SAFETY: the one reference that was asked for.
     unsafe { task.release() };

@@ -7,8 +7,8 @@ use core::{
 };
 
 use crate::{
-    NTSTATUS,
-    budget::DEFAULT_POLL_BUDGET,
+    GlobalAllocator, NTSTATUS,
+    budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
     spawn::spawn,
@@ -92,7 +92,7 @@ unsafe extern "C" fn routine(_device: nt::PVOID, context: nt::PVOID, _item: nt::
     let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
     let thread = NonNull::from(&this.thread);
     // SAFETY: the item has left its queue: what it held is ours [T3]. The link is in the block, and only a run touches it.
-    unsafe { run_in_thread(task, Some(thread), DEFAULT_POLL_BUDGET) }
+    unsafe { run_in_thread(task, Some(thread), Budget::DEFAULT) }
 }
 
 // SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the item is touched by these
@@ -198,7 +198,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     // SAFETY: by this function's contract.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, future)?;
+    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
     // SAFETY: the one reference of a new task.
     unsafe { task.release() };
     Ok(())
@@ -239,7 +239,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     // SAFETY: by this function's contract.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, future)?;
+    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
     // SAFETY: the one reference of a new task.
     Ok(unsafe { CancelHandle::from_reference(task) })
 }

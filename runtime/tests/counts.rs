@@ -45,8 +45,9 @@ fn a_ready_operation_is_one_allocation_and_three_read_modify_writes() {
         // Start running, complete, last release.
         assert_eq!(cost.rmw, 3);
         assert_eq!(cost.dpcs_run, 1);
-        // Allocate, initialise the DPC, insert it, two for "which processor am I on", free; and twice a spin lock for the tracker.
-        assert_eq!(cost.kernel_calls, 6 + 2 * 2);
+        // Allocate, initialise the DPC, insert it, when the run began, two for "which processor am I on", free; and twice a spin lock for
+        // the tracker.
+        assert_eq!(cost.kernel_calls, 7 + 2 * 2);
     });
 }
 

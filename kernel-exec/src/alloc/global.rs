@@ -2,14 +2,7 @@
 
 use core::{alloc::Layout, ptr::NonNull};
 
-use super::{Allocator, NonPaged};
-use crate::nt;
-
-/// Every allocation of this crate has this pool tag: `Ntcm` as a debugger prints it.
-const TAG: u32 = u32::from_le_bytes(*b"Ntcm");
-
-/// What the pool aligns to on 64-bit (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
-const POOL_ALIGN: usize = 16;
+use super::{Allocator, NonPaged, PoolAllocator};
 
 /// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
 ///
@@ -25,89 +18,19 @@ const POOL_ALIGN: usize = 16;
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 
-/// What is asked of the pool for a layout: the pool's own size, and how far it is over-aligned. None when it overflows.
-fn pool_size(layout: Layout) -> Option<usize> {
-    if layout.align() <= POOL_ALIGN {
-        // The pool refuses to allocate nothing.
-        Some(layout.size().max(1))
-    } else {
-        layout.size().checked_add(layout.align())
-    }
-}
-
-/// Where an over-aligned block begins in the pool's memory: 16..=align bytes from its base, because that is aligned to 16. There is
-/// room for the base pointer before it.
-const fn block_offset(base: usize, align: usize) -> usize {
-    align - (base & (align - 1))
-}
-
-// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic below stays inside what was asked of it;
-// 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
+// SAFETY: those of `PoolAllocator`.
 unsafe impl Allocator for GlobalAllocator {
-    const NON_PAGED: bool = true;
+    const NON_PAGED: bool = PoolAllocator::NON_PAGED;
 
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let base = NonNull::new(nt::allocate_pool(pool_size(layout)?, TAG))?;
-        if layout.align() <= POOL_ALIGN {
-            return Some(base);
-        }
-        let offset = block_offset(base.addr().get(), layout.align());
-        // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
-        let block = unsafe { base.add(offset) };
-        let slot = block.cast::<NonNull<u8>>();
-        // SAFETY: at least 16 bytes of the allocation stand before `block`.
-        let slot = unsafe { slot.sub(1) };
-        // SAFETY: inside the allocation, and aligned because `block` is.
-        unsafe { slot.write(base) };
-        Some(block)
+        PoolAllocator::DEFAULT.allocate(layout)
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        let Some(size) = pool_size(layout) else { return };
-        let base = if layout.align() <= POOL_ALIGN {
-            memory
-        } else {
-            let slot = memory.cast::<NonNull<u8>>();
-            // SAFETY: `allocate` put the base pointer there.
-            let slot = unsafe { slot.sub(1) };
-            // SAFETY: as above.
-            unsafe { slot.read() }
-        };
-        // SAFETY: from `allocate_pool` with this tag and size; the caller does not use it again.
-        unsafe { nt::free_pool(base.as_ptr(), size, TAG) }
+        // SAFETY: by this function's contract.
+        unsafe { PoolAllocator::DEFAULT.free(memory, layout) }
     }
 }
 
 // SAFETY: it is.
 unsafe impl NonPaged for GlobalAllocator {}
-
-#[cfg(test)]
-mod tests {
-    use core::alloc::Layout;
-
-    use super::{POOL_ALIGN, block_offset, pool_size};
-
-    /// Wherever the pool's memory begins, which the simulated pool alone does not show.
-    #[test]
-    fn an_over_aligned_block_is_inside_of_what_the_pool_gave() {
-        for align in [32, 64, 256, 4096] {
-            for size in [1, 8, 100, 4096] {
-                let layout = Layout::from_size_align(size, align).unwrap();
-                let total = pool_size(layout).unwrap();
-                for base in (0..2 * align).step_by(POOL_ALIGN) {
-                    let offset = block_offset(base, align);
-                    assert_eq!((base + offset) % align, 0, "{layout:?} at {base}");
-                    assert!(offset >= size_of::<usize>(), "{layout:?} at {base}: room for the base");
-                    assert!(offset + size <= total, "{layout:?} at {base}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_pool_is_never_asked_for_nothing() {
-        for align in [1, 16, 64] {
-            assert!(pool_size(Layout::from_size_align(0, align).unwrap()).unwrap() > 0);
-        }
-    }
-}

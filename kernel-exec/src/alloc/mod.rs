@@ -1,10 +1,12 @@
 //! Allocators: where the blocks of tasks come from.
 
 mod global;
+mod pool;
 
 use core::{alloc::Layout, ptr::NonNull};
 
 pub use global::GlobalAllocator;
+pub use pool::PoolAllocator;
 
 /// A source of memory for the blocks of tasks and COM objects.
 ///

@@ -24,7 +24,7 @@ use loom::{
 };
 
 use super::{Completion, Infallible, Port, Status, Task, TaskPtr, run, waker};
-use crate::{Allocator, NTSTATUS};
+use crate::{Allocator, NTSTATUS, budget::Budget};
 
 loom::lazy_static! {
     /// The one DPC queue.
@@ -61,7 +61,7 @@ pub(super) fn drain() {
         let next = QUEUE.lock().unwrap().pop_front();
         let Some(Queued(task)) = next else { return };
         // SAFETY: taken out of the queue.
-        unsafe { run(task, const { NonZeroU32::new(2).unwrap() }) };
+        unsafe { run(task, Budget::polls(const { NonZeroU32::new(2).unwrap() })) };
     }
 }
 

@@ -1,7 +1,6 @@
 //! A run: what an executor does with a task that it took out of its queue.
 
 use core::{
-    num::NonZeroU32,
     ptr::NonNull,
     task::{Context, Poll},
 };
@@ -14,16 +13,17 @@ use super::{
 use crate::{
     NTSTATUS,
     ambient::{self, Left},
+    budget::{Budget, Spending},
     fail::NoUnwind,
     sync::ThreadLink,
 };
 
-/// Polls a task until it ends, is idle, or has been polled `budget` times: what an executor does with each task that its
+/// Polls a task until it ends, is idle, or has spent `budget`: what an executor does with each task that its
 /// [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's IRQL.
 ///
 /// # Safety
 /// The caller's port was given the task to run, has taken it out of its queue, and hands over the queue's reference `[T3]`.
-pub unsafe fn run(task: TaskPtr, budget: NonZeroU32) {
+pub unsafe fn run(task: TaskPtr, budget: Budget) {
     // SAFETY: by this function's contract.
     unsafe { run_in_thread(task, None, budget) }
 }
@@ -32,15 +32,16 @@ pub unsafe fn run(task: TaskPtr, budget: NonZeroU32) {
 ///
 /// # Safety
 /// As for [`run`]; the link, if there is one, is in the block, and this run's alone.
-pub(crate) unsafe fn run_in_thread(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: NonZeroU32) {
+pub(crate) unsafe fn run_in_thread(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: Budget) {
     // User code below may not unwind out of here [C12].
     NoUnwind::run(|| {
+        let spending = budget.begin();
         // SAFETY: the queue's reference, which is the poller's from here on.
         match unsafe { task.header() }.state.start() {
             // SAFETY: the poller, with the body in place.
             Start::Drop => unsafe { cancel_body(task, link) },
             // SAFETY: as above.
-            Start::Poll { cancel } => unsafe { poll_until(task, link, cancel, budget) },
+            Start::Poll { cancel } => unsafe { poll_until(task, link, cancel, spending) },
         }
     });
 }
@@ -51,11 +52,9 @@ unsafe fn poll_until(
     task: TaskPtr,
     link: Option<NonNull<ThreadLink>>,
     mut cancel_set: bool,
-    budget: NonZeroU32,
+    mut spending: Spending,
 ) {
-    let mut left = budget.get();
     loop {
-        left -= 1;
         // SAFETY: the poller.
         let (polled, left_over) = unsafe { poll(task, link, cancel_set) };
         if let Poll::Ready(result) = polled {
@@ -65,8 +64,11 @@ unsafe fn poll_until(
         // SAFETY: the poller.
         let cleaning = unsafe { task.is_cleaning() };
         let pending = Pending { untaken: left_over.untaken, cleaning, held_back: left_over.held_back };
+        // SAFETY: the poller's reference.
+        let woken = unsafe { task.header() }.state.is_scheduled();
+        let budget_left = spending.poll_ended(woken);
         // SAFETY: the poller.
-        match unsafe { State::end_poll(task.state(), pending, left > 0) } {
+        match unsafe { State::end_poll(task.state(), pending, budget_left) } {
             EndPoll::Idle => return,
             EndPoll::Again { cancel } => cancel_set = cancel,
             EndPoll::Defer => {

@@ -375,6 +375,11 @@ impl State {
         Snapshot(self.0.load(Ordering::Acquire)).has(UNWINDING)
     }
 
+    /// Has it been woken since its poll began? Others may wake it at any time.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        Snapshot(self.0.load(Ordering::Relaxed)).has(SCHEDULED)
+    }
+
     /// One more reference, made from an existing one. Returns the new count.
     pub(crate) fn add_reference(&self) -> usize {
         // Relaxed: the reference that it is made from has the visibility already.

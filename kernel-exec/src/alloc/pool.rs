@@ -1,0 +1,137 @@
+//! Non-paged pool, with a tag of the driver's choice.
+
+use core::{alloc::Layout, ptr::NonNull};
+
+use super::{Allocator, NonPaged};
+use crate::{NTSTATUS, nt};
+
+/// What the pool aligns to on 64-bit (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
+const POOL_ALIGN: usize = 16;
+
+/// Non-paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory.
+///
+/// Every alignment is kept, as by [`GlobalAllocator`](crate::GlobalAllocator), which is this with the tag `Ntcm`. IRQL: ≤ DISPATCH_LEVEL.
+///
+/// ```
+/// # use ntcom_exec::{Allocator, PoolAllocator};
+/// # use core::alloc::Layout;
+/// const SAMPLES: PoolAllocator = PoolAllocator::with_tag(*b"Smpl");
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let layout = Layout::new::<[u64; 8]>();
+/// let memory = SAMPLES.allocate(layout).unwrap();
+/// // SAFETY: from above.
+/// unsafe { SAMPLES.free(memory, layout) };
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolAllocator {
+    tag: u32,
+}
+
+impl PoolAllocator {
+    /// With the tag of every allocation of this crate: `Ntcm`.
+    pub(crate) const DEFAULT: Self = Self::with_tag(*b"Ntcm");
+
+    /// With this tag, as a debugger prints it. Four zeros are no tag: nothing is allocated then.
+    #[must_use]
+    pub const fn with_tag(tag: [u8; 4]) -> Self {
+        Self { tag: u32::from_le_bytes(tag) }
+    }
+
+    /// # Errors
+    /// `STATUS_INVALID_PARAMETER`: no tag.
+    pub(crate) const fn check(self) -> Result<(), NTSTATUS> {
+        if self.tag == 0 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(()) }
+    }
+}
+
+/// What is asked of the pool for a layout: the pool's own size, and how far it is over-aligned. None when it overflows.
+fn pool_size(layout: Layout) -> Option<usize> {
+    if layout.align() <= POOL_ALIGN {
+        // The pool refuses to allocate nothing.
+        Some(layout.size().max(1))
+    } else {
+        layout.size().checked_add(layout.align())
+    }
+}
+
+/// Where an over-aligned block begins in the pool's memory: 16..=align bytes from its base, because that is aligned to 16. There is
+/// room for the base pointer before it.
+const fn block_offset(base: usize, align: usize) -> usize {
+    align - (base & (align - 1))
+}
+
+// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic below stays inside what was asked of it;
+// 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
+unsafe impl Allocator for PoolAllocator {
+    const NON_PAGED: bool = true;
+
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.check().ok()?;
+        let base = NonNull::new(nt::allocate_pool(pool_size(layout)?, self.tag))?;
+        if layout.align() <= POOL_ALIGN {
+            return Some(base);
+        }
+        let offset = block_offset(base.addr().get(), layout.align());
+        // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
+        let block = unsafe { base.add(offset) };
+        let slot = block.cast::<NonNull<u8>>();
+        // SAFETY: at least 16 bytes of the allocation stand before `block`.
+        let slot = unsafe { slot.sub(1) };
+        // SAFETY: inside the allocation, and aligned because `block` is.
+        unsafe { slot.write(base) };
+        Some(block)
+    }
+
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        let Some(size) = pool_size(layout) else { return };
+        let base = if layout.align() <= POOL_ALIGN {
+            memory
+        } else {
+            let slot = memory.cast::<NonNull<u8>>();
+            // SAFETY: `allocate` put the base pointer there.
+            let slot = unsafe { slot.sub(1) };
+            // SAFETY: as above.
+            unsafe { slot.read() }
+        };
+        // SAFETY: from `allocate_pool` with this tag and size; the caller does not use it again.
+        unsafe { nt::free_pool(base.as_ptr(), size, self.tag) }
+    }
+}
+
+// SAFETY: it is.
+unsafe impl NonPaged for PoolAllocator {}
+
+#[cfg(test)]
+mod tests {
+    use core::alloc::Layout;
+
+    use super::{POOL_ALIGN, block_offset, pool_size};
+
+    /// Wherever the pool's memory begins, which the simulated pool alone does not show.
+    #[test]
+    fn an_over_aligned_block_is_inside_of_what_the_pool_gave() {
+        for align in [32, 64, 256, 4096] {
+            for size in [1, 8, 100, 4096] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                let total = pool_size(layout).unwrap();
+                for base in (0..2 * align).step_by(POOL_ALIGN) {
+                    let offset = block_offset(base, align);
+                    assert_eq!((base + offset) % align, 0, "{layout:?} at {base}");
+                    assert!(offset >= size_of::<usize>(), "{layout:?} at {base}: room for the base");
+                    assert!(offset + size <= total, "{layout:?} at {base}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_pool_is_never_asked_for_nothing() {
+        for align in [1, 16, 64] {
+            assert!(pool_size(Layout::from_size_align(0, align).unwrap()).unwrap() > 0);
+        }
+    }
+}

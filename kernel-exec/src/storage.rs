@@ -1,0 +1,86 @@
+//! Memory of the driver's own for one task at a time.
+
+use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
+
+use crate::{
+    Allocator, NonPaged,
+    sync::{AtomicUsize, KernelCell, Ordering, const_fn},
+};
+
+/// Room for a task, which a driver has in a static or in its device extension: such a task allocates nothing
+/// ([`DpcOptions::spawn_in`](crate::DpcOptions::spawn_in)).
+///
+/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in a device extension is borrowed for
+/// `'static` at the driver's own risk: it must stay until [`is_free`](Self::is_free) says so, after
+/// [`drain`](crate::TaskTracker::drain), and for good: so before the device is deleted.
+///
+/// ```
+/// static STORAGE: ntcom_exec::TaskStorage<1024> = ntcom_exec::TaskStorage::new();
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// assert!(STORAGE.is_free());
+/// # }))]).unwrap();
+/// ```
+#[repr(C, align(16))]
+pub struct TaskStorage<const SIZE: usize> {
+    room: KernelCell<MaybeUninit<[u8; SIZE]>>,
+    /// 1 while there is a task's block in `room`.
+    taken: AtomicUsize,
+}
+
+// SAFETY: the room is that task's whose allocation took it.
+unsafe impl<const SIZE: usize> Sync for TaskStorage<SIZE> {}
+// SAFETY: it is never moved while it is taken: then it is borrowed for good.
+unsafe impl<const SIZE: usize> Send for TaskStorage<SIZE> {}
+
+impl<const SIZE: usize> TaskStorage<SIZE> {
+    const_fn! {
+        /// Free storage.
+        #[must_use]
+        pub fn new() -> Self {
+            Self { room: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
+        }
+    }
+
+    /// Whether there is no task in it, nor anything that refers to one that was. IRQL: any.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.taken.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) const fn allocator(&'static self) -> InPlace<SIZE> {
+        InPlace(self)
+    }
+}
+
+impl<const SIZE: usize> Default for TaskStorage<SIZE> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Allocates one block: the storage.
+pub(crate) struct InPlace<const SIZE: usize>(&'static TaskStorage<SIZE>);
+
+// SAFETY: 1. whoever turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to 16, until it is given back; 2. a static or device
+// extension is resident, by the storage's contract; 3. nothing panics.
+unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
+    const NON_PAGED: bool = true;
+
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if layout.size() > SIZE || layout.align() > align_of::<TaskStorage<SIZE>>() {
+            return None;
+        }
+        // Acquire: what the task before did to the room is over.
+        self.0.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        NonNull::new(self.0.room.get().cast())
+    }
+
+    unsafe fn free(&self, _memory: NonNull<u8>, _layout: Layout) {
+        self.0.taken.store(0, Ordering::Release);
+    }
+}
+
+// SAFETY: it is.
+unsafe impl<const SIZE: usize> NonPaged for InPlace<SIZE> {}

@@ -1,0 +1,194 @@
+//! What a driver may say about a task on DPCs: where it runs, how long, in whose memory.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+mod common;
+
+use core::{
+    future::{Future, pending, poll_fn},
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    task::Poll,
+    time::Duration,
+};
+use std::sync::{Arc, Mutex};
+
+use common::{Event, TICK, in_kernel, kernel, program};
+use ntcom_exec::{DpcOptions, Importance, NTSTATUS, TaskStorage, TaskTracker, default_tracker};
+
+/// Polls itself again and again, each poll taking so much of the virtual time; tells how often it has been polled.
+fn busy(polls: u32, units: u64) -> (Arc<AtomicU32>, impl Future<Output = ()> + Send + 'static) {
+    let polled = Arc::new(AtomicU32::new(0));
+    let inside = Arc::clone(&polled);
+    let body = poll_fn(move |context| {
+        ntsim::advance_time(units);
+        if inside.fetch_add(1, SeqCst) + 1 == polls {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    (polled, body)
+}
+
+/// So many rounds of the timer that a spent budget waits for.
+fn ticks(rounds: u32) {
+    for _ in 0..rounds {
+        ntsim::advance_time(2 * TICK);
+    }
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_spent() {
+    in_kernel(|| {
+        let (polled, body) = busy(7, 300);
+        DpcOptions::new().spawn(body).unwrap();
+        assert_eq!(polled.load(SeqCst), 4, "the fourth poll has passed 100 microseconds");
+        ticks(1);
+        assert_eq!(polled.load(SeqCst), 7, "and the rest by a timer");
+    });
+}
+
+#[test]
+fn the_budgets_are_the_drivers() {
+    in_kernel(|| {
+        let (polled, body) = busy(5, 300);
+        DpcOptions::new().time_budget(Duration::from_micros(30)).spawn(body).unwrap();
+        assert_eq!(polled.load(SeqCst), 1);
+        ticks(4);
+        assert_eq!(polled.load(SeqCst), 5);
+
+        let (polled, body) = busy(30, 0);
+        DpcOptions::new().poll_budget(3).spawn(body).unwrap();
+        assert_eq!(polled.load(SeqCst), 3);
+        ticks(9);
+        assert_eq!(polled.load(SeqCst), 30);
+    });
+}
+
+#[test]
+fn a_task_runs_on_its_processor_whoever_wakes_it() {
+    for seed in 0..50 {
+        let mut kernel = kernel(3, seed);
+        let event = Event::default();
+        let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let (inside, waited) = (Arc::clone(&seen), event.clone());
+        let body = async move {
+            inside.lock().unwrap().push(ntsim::current_processor());
+            waited.wait().await;
+            inside.lock().unwrap().push(ntsim::current_processor());
+            ntcom_exec::sleep(Duration::from_millis(20)).await.unwrap();
+            inside.lock().unwrap().push(ntsim::current_processor());
+            for _ in 0..40 {
+                ntcom_exec::yield_now().await;
+                assert_eq!(ntsim::current_processor(), 2, "by the timer of a spent budget too");
+            }
+        };
+        kernel
+            .run(vec![
+                (0, program(move || DpcOptions::new().processor(0, 2).spawn(body).unwrap())),
+                (1, program(move || event.set())),
+            ])
+            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        assert_eq!(*seen.lock().unwrap(), [2, 2, 2], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_task_of_high_importance_goes_before_one_of_low() {
+    in_kernel(|| {
+        let order: Arc<Mutex<Vec<Importance>>> = Arc::default();
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+        for importance in [Importance::Low, Importance::Medium, Importance::High] {
+            let inside = Arc::clone(&order);
+            let body = async move { inside.lock().unwrap().push(importance) };
+            DpcOptions::new().importance(importance).spawn(body).unwrap();
+        }
+        // SAFETY: what the raise answered.
+        unsafe { ntsim::ddi::KeLowerIrql(irql) };
+        assert_eq!(*order.lock().unwrap(), [Importance::High, Importance::Low, Importance::Medium]);
+    });
+}
+
+#[test]
+fn what_is_wrong_is_refused_and_the_future_dropped() {
+    in_kernel(|| {
+        let refused = |options: DpcOptions| {
+            let alive = Arc::new(());
+            let inside = Arc::clone(&alive);
+            let answer = options.spawn(async move { drop(inside) });
+            assert_eq!(Arc::strong_count(&alive), 1, "the future has been dropped");
+            answer
+        };
+        let wrong = Err(NTSTATUS::INVALID_PARAMETER);
+        assert_eq!(refused(DpcOptions::new().poll_budget(0)), wrong);
+        assert_eq!(refused(DpcOptions::new().time_budget(Duration::ZERO)), wrong);
+        assert_eq!(refused(DpcOptions::new().time_budget(Duration::MAX)), wrong);
+        assert_eq!(refused(DpcOptions::new().processor(0, 1)), wrong, "there is one processor");
+        assert_eq!(refused(DpcOptions::new().processor(7, 0)), wrong, "and one group");
+        assert_eq!(refused(DpcOptions::new().tag([0; 4])), wrong);
+        default_tracker(TaskTracker::close);
+        assert_eq!(refused(DpcOptions::new()), Err(NTSTATUS::DELETE_PENDING));
+    });
+}
+
+#[test]
+fn a_task_in_the_drivers_memory_allocates_nothing() {
+    in_kernel(|| {
+        let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
+        default_tracker(TaskTracker::unfinished);
+        let before = ntsim::counters();
+        let handle = DpcOptions::new().spawn_in(storage, pending()).unwrap();
+        assert_eq!(ntsim::counters().allocations, before.allocations);
+        assert!(!storage.is_free());
+        let again = DpcOptions::new().spawn_in(storage, pending());
+        assert_eq!(again.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
+        handle.cancel();
+        assert!(!storage.is_free(), "the handle refers to it");
+        drop(handle);
+        assert!(storage.is_free());
+        drop(DpcOptions::new().spawn_in(storage, async {}).unwrap());
+        assert!(storage.is_free());
+        assert_eq!(ntsim::counters().frees, before.frees);
+    });
+}
+
+#[test]
+fn refused_options_leave_the_storage_free() {
+    in_kernel(|| {
+        let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
+        let wrong = DpcOptions::new().processor(0, 9).spawn_in(storage, pending());
+        assert_eq!(wrong.err(), Some(NTSTATUS::INVALID_PARAMETER));
+        assert!(storage.is_free());
+    });
+}
+
+#[test]
+fn storage_goes_from_task_to_task_on_several_processors() {
+    for seed in 0..100 {
+        let mut kernel = kernel(2, seed);
+        let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
+        let ran = Arc::new(AtomicU32::new(0));
+        let spawner = || {
+            let ran = Arc::clone(&ran);
+            program(move || {
+                for _ in 0..3 {
+                    let inside = Arc::clone(&ran);
+                    let spawned = DpcOptions::new().spawn_in(storage, async move {
+                        inside.fetch_add(1, SeqCst);
+                    });
+                    if let Err(status) = spawned {
+                        assert_eq!(status, NTSTATUS::INSUFFICIENT_RESOURCES);
+                        ran.fetch_add(1, SeqCst);
+                    }
+                }
+            })
+        };
+        let programs = vec![(0, spawner()), (1, spawner())];
+        kernel.run(programs).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        assert_eq!(ran.load(SeqCst), 6, "seed {seed}");
+        assert!(storage.is_free());
+    }
+}
