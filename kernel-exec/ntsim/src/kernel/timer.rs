@@ -2,7 +2,7 @@
 
 extern crate alloc;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// A set timer's place: the tick at which it expires, and a number that keeps timers of one tick in the order of setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,10 +30,19 @@ pub(crate) struct Entry {
     pub(crate) absolute: Option<u64>,
 }
 
+impl Entry {
+    /// Its own address, and that of its DPC if it has one.
+    fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        [self.address, self.dpc].into_iter().filter(|address| *address != 0)
+    }
+}
+
 /// The timer queue.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     set: BTreeMap<Key, Entry>,
+    /// The address of each that is set, and of its DPC.
+    places: BTreeSet<(usize, Key)>,
     sequence: u64,
     /// How many of them are periodic.
     periodic: usize,
@@ -43,6 +52,7 @@ impl Timers {
     pub(crate) fn reset(&mut self) {
         if !self.set.is_empty() {
             self.set.clear();
+            self.places.clear();
         }
         self.sequence = 0;
         self.periodic = 0;
@@ -54,6 +64,7 @@ impl Timers {
         self.periodic += usize::from(entry.period != 0);
         let key = Key { tick, sequence: self.sequence };
         self.set.insert(key, entry);
+        self.places.extend(entry.places().map(|address| (address, key)));
         key
     }
 
@@ -63,7 +74,7 @@ impl Timers {
             return None;
         }
         let entry = self.set.remove(&key)?;
-        self.periodic -= usize::from(entry.period != 0);
+        self.forget(key, &entry);
         Some(entry)
     }
 
@@ -74,8 +85,16 @@ impl Timers {
             return None;
         }
         let (key, entry) = self.set.pop_first()?;
-        self.periodic -= usize::from(entry.period != 0);
+        self.forget(key, &entry);
         Some((key, entry))
+    }
+
+    /// This one has left the queue.
+    fn forget(&mut self, key: Key, entry: &Entry) {
+        self.periodic -= usize::from(entry.period != 0);
+        for address in entry.places() {
+            self.places.remove(&(address, key));
+        }
     }
 
     /// Whether all that are set, if any, are periodic.
@@ -96,8 +115,10 @@ impl Timers {
 
     /// The first set timer that, or whose DPC, lies in an address range.
     pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<Entry> {
-        let touches = |entry: &&Entry| range.contains(&entry.address) || range.contains(&entry.dpc);
-        self.set.values().find(touches).copied()
+        let first = Key { tick: 0, sequence: 0 };
+        let touched = self.places.range((range.start, first)..(range.end, first));
+        let key = touched.map(|(_, key)| key).min()?;
+        self.set.get(key).copied()
     }
 
     /// The first set timer of all.
