@@ -4,6 +4,7 @@
 //!
 //! | test | what |
 //! |---|---|
+//! | `golden` | `abi.golden` has what the Rust definitions are, and they have what it says |
 //! | `layout` | the runtime's tables, values and IIDs |
 //! | `header` | the header's, measured by the C and the C++ compiler; 32-bit and other compilers where there are any |
 //! | `slots` | every slot, called by C and C++: each argument and each answer says where it belongs |

@@ -20,8 +20,8 @@
  * The trap. NT_SUCCESS(STATUS_PENDING) is true: there is a value for STATUS_SUCCESS only. The helpers ..._try_get and
  * ntcom::try_get answer just that question.
  *
- * It needs nothing but <stddef.h> and <stdint.h>, and may be included before or after the headers of Windows and of the DDK: the types
- * that have their names are theirs. Define NTCOM_HAVE_NT_TYPES if NTSTATUS, ULONG, LONG, LONGLONG and GUID come from elsewhere.
+ * It needs nothing but <stddef.h> and <stdint.h>, on Windows <guiddef.h> if there is one, and may be included before or after the headers
+ * of Windows and of the DDK: the types that have their names are theirs. Define NTCOM_HAVE_NT_TYPES if NTSTATUS, ULONG, LONG, LONGLONG and GUID come from elsewhere.
  */
 #ifndef NTCOM_H
 #define NTCOM_H
@@ -33,12 +33,19 @@
 #if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
 #error "ntcom.h is C++17"
 #endif
-#define NTCOM_STATIC_ASSERT(condition, text) static_assert(condition, text)
 #else
 #if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 201112L
 #error "ntcom.h is C11"
 #endif
+#endif
+
+/* Defined before, it is left alone: whoever measures a header that is wrong has to get past its asserts. */
+#if !defined(NTCOM_STATIC_ASSERT)
+#if defined(__cplusplus)
+#define NTCOM_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#else
 #define NTCOM_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
 #endif
 
 /* The calling convention of every slot and every callback: the platform's own, which is stdcall on 32-bit Windows. */
@@ -68,6 +75,12 @@ typedef uint32_t ULONG;
 typedef int64_t LONGLONG;
 #endif
 typedef LONG NTSTATUS;
+/* Where there is Windows's own header of GUID it is included: wdm.h leaves it out, and what else it has, if there is a GUID already. */
+#if defined(_WIN32) && defined(__has_include)
+#if __has_include(<guiddef.h>)
+#include <guiddef.h>
+#endif
+#endif
 #if !defined(GUID_DEFINED)
 #define GUID_DEFINED
 typedef struct _GUID {
@@ -101,8 +114,10 @@ NTCOM_STATIC_ASSERT(offsetof(GUID, Data3) == 6 && offsetof(GUID, Data4) == 8, "a
 #define NTCOM_STATUS_INVALID_PARAMETER ((NTSTATUS)0xC000000D)
 #define NTCOM_STATUS_DELETE_PENDING ((NTSTATUS)0xC0000056)
 #define NTCOM_STATUS_INSUFFICIENT_RESOURCES ((NTSTATUS)0xC000009A)
+#define NTCOM_STATUS_IO_TIMEOUT ((NTSTATUS)0xC00000B5)
 #define NTCOM_STATUS_NOT_SUPPORTED ((NTSTATUS)0xC00000BB)
 #define NTCOM_STATUS_CANCELLED ((NTSTATUS)0xC0000120)
+#define NTCOM_STATUS_PIPE_BROKEN ((NTSTATUS)0xC000014B)
 #define NTCOM_STATUS_DRIVER_INTERNAL_ERROR ((NTSTATUS)0xC0000183)
 #define NTCOM_STATUS_INVALID_DEVICE_STATE ((NTSTATUS)0xC0000184)
 #define NTCOM_STATUS_NOINTERFACE ((NTSTATUS)0xC00002B9)
@@ -113,8 +128,10 @@ NTCOM_STATIC_ASSERT(NTCOM_STATUS_UNSUCCESSFUL == -1073741823, "STATUS_UNSUCCESSF
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_INVALID_PARAMETER == -1073741811, "STATUS_INVALID_PARAMETER");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_DELETE_PENDING == -1073741738, "STATUS_DELETE_PENDING");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_INSUFFICIENT_RESOURCES == -1073741670, "STATUS_INSUFFICIENT_RESOURCES");
+NTCOM_STATIC_ASSERT(NTCOM_STATUS_IO_TIMEOUT == -1073741643, "STATUS_IO_TIMEOUT");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_NOT_SUPPORTED == -1073741637, "STATUS_NOT_SUPPORTED");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_CANCELLED == -1073741536, "STATUS_CANCELLED");
+NTCOM_STATIC_ASSERT(NTCOM_STATUS_PIPE_BROKEN == -1073741493, "STATUS_PIPE_BROKEN");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_DRIVER_INTERNAL_ERROR == -1073741437, "STATUS_DRIVER_INTERNAL_ERROR");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_INVALID_DEVICE_STATE == -1073741436, "STATUS_INVALID_DEVICE_STATE");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_NOINTERFACE == -1073741127, "STATUS_NOINTERFACE");

@@ -41,6 +41,7 @@ pub(crate) const LEGS: &[Leg] = &[
     optional("msrv", "the oldest Rust that is promised", msrv),
     optional("api", "the public API is as listed, and every item has an example", api),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
+    required("abi", "compilers agree on the binary interface, and with what was promised", abi),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("loom", "the task core under every interleaving", loom),
     required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
@@ -231,6 +232,12 @@ fn api(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut api = xtask(context.project)?;
     api.arg("api");
     unless_unavailable(context, api)
+}
+
+fn abi(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut abi = xtask(context.project)?;
+    abi.arg("abi");
+    unless_unavailable(context, abi)
 }
 
 fn wdk_check(context: &Context<'_>) -> anyhow::Result<Outcome> {

@@ -8,6 +8,7 @@
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `tsan` | the executor on processors that run at once, under ThreadSanitizer |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
+//! | `abi` | the binary interface: what compilers make of it, and what was promised |
 //! | `api` | the public Rust API, against its lists; an example for every item |
 //! | `features` | the features as a driver's workspace meets them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
@@ -16,6 +17,7 @@
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
+mod abi;
 mod alloc_scan;
 mod api;
 mod command;
@@ -81,6 +83,8 @@ enum Command {
     Tsan,
     /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
     Zoo(zoo::Options),
+    /// Has compilers measure the binary interface, compares them, and holds all to the golden file, which is append-only.
+    Abi(abi::Options),
     /// Compares the public Rust API with its lists, and looks for items without an example.
     Api(api::Options),
     /// Builds a driver's workspace in right and in wrong ways: an image never gets the simulated kernel.
@@ -108,6 +112,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Tsan => tsan::run(&project),
         Command::Zoo(options) => zoo::run(&project, &options),
+        Command::Abi(options) => abi::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
         Command::AllocScan => alloc_scan::run(&project),

@@ -1,7 +1,7 @@
 //! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
+//! loom tests must; `abi`: `cargo xtask abi` must find a difference; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
 //! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the
 //! judges are the fuzz targets that a patch's `Target:` line names, each from an empty corpus, several times.
 mod fuzzed;
@@ -178,6 +178,11 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
             test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
             test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
         }
+        "abi" => {
+            test = command::xtask(project)?;
+            test.current_dir(&tree).arg("abi").env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
+            test.env("CARGO_TARGET_DIR", project.path(BUILD));
+        }
         // Not with all features: those of the sanitizer need its runtime.
         "ntsim" => {
             let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
@@ -188,7 +193,7 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
             let mut words = other.split_whitespace();
             let (Some("test"), Some(package)) = (words.next(), words.next()) else {
                 bail!(
-                    "{}: Found-by: {other}: not corpus, loom, ntsim, or test PACKAGE [TEST]",
+                    "{}: Found-by: {other}: not corpus, loom, abi, ntsim, or test PACKAGE [TEST]",
                     bug.patch.display()
                 );
             };
@@ -205,6 +210,10 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
     if captured.status.success() {
         return Ok(None);
     }
+    // What compilers refuse is a difference there.
+    if bug.found_by == "abi" && captured.output.contains("DIFFERENCE: ") {
+        return Ok(Some(clue(&captured.output)));
+    }
     if captured.output.contains("could not compile") {
         bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
     }
@@ -217,11 +226,11 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
 
 /// The line that tells the most.
 fn clue(output: &str) -> String {
-    let line = ["FINDING ", "panicked at", "signal: "]
+    let line = ["DIFFERENCE: ", "FINDING ", "panicked at", "signal: "]
         .iter()
         .find_map(|mark| output.lines().find_map(|line| line.find(mark).and_then(|at| line.get(at..))))
         .unwrap_or("a failing test");
-    line.trim_start_matches("FINDING ").chars().take(60).collect()
+    line.trim_start_matches("FINDING ").trim_start_matches("DIFFERENCE: ").chars().take(60).collect()
 }
 
 fn apply(tree: &Path, patch: &Path, more: &[&str]) -> anyhow::Result<()> {

@@ -27,7 +27,7 @@ const OPTIONS: [&str; 13] = [
     "prettyplease",
 ];
 /// clang's options: the target as wdk-sys has it, and what makes mingw's headers readable to a compiler in MSVC's ways.
-const CLANG: [&str; 18] = [
+pub(crate) const CLANG: [&str; 18] = [
     "--target=x86_64-pc-windows-msvc",
     "-fno-builtin",
     "-fms-compatibility",

@@ -9,6 +9,8 @@
 mod bindings;
 mod sources;
 
+pub(crate) use self::bindings::CLANG;
+
 use std::{fs, process::ExitCode};
 
 use anyhow::{Context, bail};

@@ -1,0 +1,151 @@
+//! The header itself: whether every compiler takes it without a warning, its asserts included, and beside the headers of Windows.
+use std::{fs, process::Command};
+
+use anyhow::{Context, bail};
+
+use super::{
+    golden::Promise,
+    judges::{self, Judge, Language},
+    measure::FOLDER,
+};
+use crate::{command, project::Project};
+
+/// The header, from the root.
+const HEADER: &str = "runtime/include/ntcom.h";
+/// No warning is allowed.
+const STRICT: [&str; 6] = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wshadow", "-Wundef"];
+/// What uses it.
+const USE: &str = "NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
+int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why);
+int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why) {
+    return IAsyncOperationU32_try_get(operation, value, why);
+}
+";
+const OURS: &str = "#include <ntcom.h>\n";
+/// What a driver or a program includes besides, each before ntcom.h, behind it, and on both sides.
+const WINDOWS: [(&str, &str); 4] = [
+    ("wdm.h", "#include <wdm.h>\n"),
+    ("ntddk.h", "#include <ntddk.h>\n"),
+    ("ntifs.h", "#include <ntifs.h>\n"),
+    ("windows.h and unknwn.h", "#include <windows.h>\n#include <unknwn.h>\n"),
+];
+
+/// Has every judge compile the header, strictly. What is said about it afterwards, a line each.
+///
+/// # Errors
+/// One does not: its name, and what it said.
+pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<String>> {
+    let mut said = Vec::new();
+    let mut alone = 0;
+    for judge in judges {
+        for language in Language::ALL {
+            let program = format!("{OURS}{OURS}{USE}");
+            accept(&mut strictly(project, judge, language, &program, &[])?, judge, language, "alone")?;
+            alone += 1;
+        }
+    }
+    let mut beside = 0;
+    for judge in judges.iter().filter(|judge| judge.has_ddk()) {
+        let Some(more) = judges::ddk().map(|ddk| judge.beside_ddk(ddk)) else { break };
+        for language in Language::ALL {
+            for (what, theirs) in WINDOWS {
+                // Not every compiler takes these headers as every language, whether or not ours is there.
+                let mut without = strictly(project, judge, language, theirs, &more)?;
+                if !command::capture(&mut without, |_| {})?.status.success() {
+                    said.push(format!(
+                        "skipped: {} as {}, beside {what}: it does not take mingw-w64's {what} itself",
+                        judge.title(),
+                        language.name()
+                    ));
+                    continue;
+                }
+                for order in [[theirs, OURS, ""], [OURS, theirs, ""], [theirs, OURS, theirs]] {
+                    let program = format!("{}{USE}", order.concat());
+                    accept(&mut strictly(project, judge, language, &program, &more)?, judge, language, what)?;
+                    beside += 1;
+                }
+            }
+        }
+    }
+    said.push(format!(
+        "header: {alone} compilations without a warning, and {beside} beside mingw-w64's DDK and SDK"
+    ));
+    Ok(said)
+}
+
+/// A compilation of a program, in which no warning is allowed.
+fn strictly(
+    project: &Project,
+    judge: &Judge,
+    language: Language,
+    program: &str,
+    more: &[String],
+) -> anyhow::Result<Command> {
+    let file = project.path(FOLDER).join(if language == Language::C { "use.c" } else { "use.cpp" });
+    fs::write(&file, program)?;
+    let mut compile = judge.compile(project, language).context("the compiler has gone")?;
+    compile.args(STRICT).arg("-fsyntax-only").args(more).arg(&file);
+    Ok(compile)
+}
+
+fn accept(compile: &mut Command, judge: &Judge, language: Language, what: &str) -> anyhow::Result<()> {
+    let captured = command::capture(compile, |_| {})?;
+    if !captured.status.success() {
+        bail!(
+            "DIFFERENCE: {} refuses {HEADER} as {} ({what}):\n{}\nto repeat: {}",
+            judge.title(),
+            language.name(),
+            captured.output,
+            command::shell(compile)
+        );
+    }
+    Ok(())
+}
+
+/// The statuses and IIDs that the header has and the golden file has not.
+pub(super) fn unpromised(project: &Project, promises: &[Promise]) -> anyhow::Result<Vec<String>> {
+    let header = fs::read_to_string(project.path(HEADER)).with_context(|| format!("cannot read {HEADER}"))?;
+    Ok(names(&header)
+        .into_iter()
+        .filter(|name| !promises.iter().any(|promise| is_of(promise, name)))
+        .collect())
+}
+
+fn is_of(promise: &Promise, name: &str) -> bool {
+    match promise.kind() {
+        "value" => name.strip_prefix("NTCOM_") == Some(promise.name()),
+        "interface" => name.strip_prefix("ntcom_IID_") == Some(promise.name()),
+        _ => false,
+    }
+}
+
+/// `NTCOM_STATUS_*` and `ntcom_IID_*`.
+fn names(header: &str) -> Vec<String> {
+    let words = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let mut names: Vec<String> = words
+        .filter(|word| {
+            ["NTCOM_STATUS_", "ntcom_IID_"]
+                .iter()
+                .any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
+        })
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_of, names};
+    use crate::abi::golden::parse;
+
+    #[test]
+    fn the_names_of_the_header_are_found() {
+        let header = "#define NTCOM_STATUS_PENDING (0x103)\nGUID ntcom_IID_IClock = NTCOM_IID_ICLOCK_FIELDS;";
+        assert_eq!(names(header), ["NTCOM_STATUS_PENDING", "ntcom_IID_IClock"]);
+        let promises = parse("value | STATUS_PENDING | 0x00000103 | 0.1.0", true).unwrap();
+        assert!(promises.iter().any(|promise| is_of(promise, "NTCOM_STATUS_PENDING")));
+        assert!(!promises.iter().any(|promise| is_of(promise, "NTCOM_STATUS_PEND")));
+    }
+}

@@ -1,0 +1,195 @@
+//! What was promised once: the golden file's earlier revisions, and the CHANGELOG.
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::golden::{self, Promise};
+use crate::{problem::Problem, project::Project};
+
+/// The file, from the root.
+pub(super) const GOLDEN: &str = "abi-tests/abi.golden";
+
+/// What git prints; none: it fails.
+fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+    let mut git = std::process::Command::new("git");
+    let output = git.current_dir(root).args(arguments).output().context("cannot run git")?;
+    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// The promises of a revision.
+///
+/// # Errors
+/// There is no such revision, or it has no golden file, or one that cannot be read.
+pub(super) fn at(root: &Path, revision: &str) -> anyhow::Result<Vec<Promise>> {
+    let commit = format!("{revision}^{{commit}}");
+    if git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_none() {
+        return Err(Problem::Usage(format!("git knows no revision \"{revision}\" here")).into());
+    }
+    let Some(text) = git(root, &["show", &format!("{revision}:{GOLDEN}")])? else {
+        return Err(Problem::Usage(format!("the revision {revision} has no {GOLDEN}")).into());
+    };
+    golden::parse(&text, true).with_context(|| format!("{GOLDEN} at {revision}"))
+}
+
+/// The commits before the present that changed the file, the newest first; none: this is no checkout of git's.
+pub(super) fn commits(root: &Path) -> anyhow::Result<Option<Vec<String>>> {
+    let top = git(root, &["rev-parse", "--show-toplevel"]).unwrap_or_default();
+    let same = |top: String| Some(Path::new(top.trim()).canonicalize().ok()? == root.canonicalize().ok()?);
+    if top.and_then(same) != Some(true) {
+        return Ok(None);
+    }
+    let Some(log) = git(root, &["log", "--format=%h", "--diff-filter=AM", "--", GOLDEN])? else {
+        // Nothing is committed yet.
+        return Ok(Some(Vec::new()));
+    };
+    Ok(Some(log.lines().map(str::to_owned).collect()))
+}
+
+/// Fails if the file has lost or changed a line that it had in any commit before. What it says of itself otherwise.
+pub(super) fn check(root: &Path, present: &[Promise], version: &str) -> anyhow::Result<String> {
+    let Some(commits) = commits(root)? else {
+        return Ok("no history of git's: what was promised before is not known".to_owned());
+    };
+    for commit in &commits {
+        let breaks = golden::breaks(&at(root, commit)?, present);
+        if !breaks.is_empty() {
+            let lines: Vec<String> = breaks.iter().map(golden::Break::print).collect();
+            bail!(
+                "DIFFERENCE: {GOLDEN} is append-only, and has lost what commit {commit} promised:\n{}",
+                lines.join("\n")
+            );
+        }
+    }
+    if let Some(newest) = commits.first() {
+        let old = at(root, newest)?;
+        let wrong = |promise: &&&Promise| promise.since != version;
+        if let Some(early) = golden::additions(&old, present).iter().find(wrong) {
+            bail!(
+                "{GOLDEN}: a new line is in since {version}, this one says otherwise:\n  {}",
+                early.print()
+            );
+        }
+    }
+    Ok(format!("nothing lost since {} commits", commits.len()))
+}
+
+/// The interfaces that no ABI heading of the CHANGELOG names, with their IIDs, in a section of their version or one without a version.
+pub(super) fn untold<'a>(changelog: &str, promises: &'a [Promise]) -> Vec<&'a Promise> {
+    let mut section = "";
+    let mut heading = "";
+    let mut lines = Vec::new();
+    for line in changelog.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            (section, heading) = (title.trim(), "");
+        } else if let Some(title) = line.strip_prefix("### ") {
+            heading = title.trim();
+        } else if heading == "ABI" {
+            lines.push((section, line));
+        }
+    }
+    let told = |promise: &Promise| {
+        lines.iter().any(|(section, line)| {
+            (*section == "Unreleased" || section.split([' ', '[', ']']).any(|word| word == promise.since))
+                && line.contains(&format!("`{}", promise.name()))
+                && line.contains(promise.cell(2))
+        })
+    };
+    promises.iter().filter(|promise| promise.kind() == "interface" && !told(promise)).collect()
+}
+
+/// Two revisions, for `--against OLD` and `--against OLD..NEW`.
+pub(super) fn revisions(against: &str) -> (&str, Option<&str>) {
+    match against.split_once("..") {
+        Some((old, new)) => (old, Some(new)),
+        None => (against, None),
+    }
+}
+
+/// Reads the file as it is now.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub(super) fn present(project: &Project) -> anyhow::Result<(String, Vec<Promise>)> {
+    let text =
+        std::fs::read_to_string(project.path(GOLDEN)).with_context(|| format!("cannot read {GOLDEN}"))?;
+    let promises = golden::parse(&text, true).with_context(|| GOLDEN.to_owned())?;
+    Ok((text, promises))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::{GOLDEN, at, check, commits, golden::parse, revisions, untold};
+
+    const FIRST: &str = "interface | IClock | 0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a01 | 0.1.0\n\
+        size | IClockVtbl | 24 12 | 0.1.0\n";
+    const SECOND: &str = "interface | IBell | 0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a02 | 0.2.0\n";
+
+    fn commit(root: &Path, text: &str) {
+        fs::create_dir_all(root.join("abi-tests")).unwrap();
+        fs::write(root.join(GOLDEN), text).unwrap();
+        for arguments in [
+            vec!["init", "--quiet"],
+            vec!["add", "."],
+            vec!["-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--message", "x"],
+        ] {
+            assert!(super::git(root, &arguments).unwrap().is_some(), "{arguments:?}");
+        }
+    }
+
+    /// A change that is committed, too, is a change: every revision counts.
+    #[test]
+    fn every_earlier_revision_is_kept() {
+        let root = std::env::temp_dir().join(format!("ntcom-abi-history-{}", std::process::id()));
+        drop(fs::remove_dir_all(&root));
+        commit(&root, FIRST);
+        let both = format!("{FIRST}{SECOND}");
+        let now = |text: &str| check(&root, &parse(text, true).unwrap(), "0.2.0");
+        assert!(now(FIRST).unwrap().contains("1 commits"));
+        assert!(now(&both).is_ok());
+        commit(&root, &both.replace("24 12", "32 16"));
+        assert!(now(&both.replace("24 12", "32 16")).unwrap_err().to_string().contains("24 12"));
+        commit(&root, &both);
+        // The second commit's mistake cannot be made good by a third.
+        assert!(now(&both).unwrap_err().to_string().contains("32 16"));
+        assert_eq!(commits(&root).unwrap().unwrap().len(), 3);
+        assert_eq!(at(&root, "HEAD").unwrap(), parse(&both, true).unwrap());
+        assert!(at(&root, "nope").unwrap_err().to_string().contains("nope"));
+        // Not this folder's history.
+        assert_eq!(commits(&root.join("abi-tests")).unwrap(), None);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_new_line_is_in_since_this_version() {
+        let root = std::env::temp_dir().join(format!("ntcom-abi-since-{}", std::process::id()));
+        drop(fs::remove_dir_all(&root));
+        commit(&root, FIRST);
+        let both = parse(&format!("{FIRST}{SECOND}"), true).unwrap();
+        assert!(check(&root, &both, "0.2.0").is_ok());
+        assert!(check(&root, &both, "0.3.0").unwrap_err().to_string().contains("IBell"));
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_new_interface_is_told_of_under_the_abi_heading() {
+        let promises = parse(&format!("{FIRST}{SECOND}"), true).unwrap();
+        let told = |changelog: &str| -> Vec<String> {
+            untold(changelog, &promises).iter().map(|promise| promise.name().to_owned()).collect()
+        };
+        let clock = "- `IClock` 0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a01: ticks.\n";
+        let bell = "- `IBell` 0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a02: rings.\n";
+        assert!(told(&format!("## Unreleased\n\n### ABI\n\n{clock}{bell}")).is_empty());
+        assert!(told(&format!("## 0.2.0\n### ABI\n{bell}## 0.1.0\n### ABI\n{clock}")).is_empty());
+        assert_eq!(told(&format!("## Unreleased\n### ABI\n{clock}\n### Added\n{bell}")), ["IBell"]);
+        assert_eq!(told(&format!("## 0.1.0\n### ABI\n{clock}{bell}")), ["IBell"]);
+        assert_eq!(told(&format!("## Unreleased\n### ABI\n{clock}- `IBell`: rings.\n")), ["IBell"]);
+    }
+
+    #[test]
+    fn one_revision_is_compared_with_the_present() {
+        assert_eq!(revisions("v0.1.0"), ("v0.1.0", None));
+        assert_eq!(revisions("a..b"), ("a", Some("b")));
+    }
+}

@@ -1,0 +1,226 @@
+//! What a compiler has made of the header: read from the data of an object file, and from the dump of MSVC's tables.
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail};
+use object::{Object, ObjectSection, ObjectSymbol};
+
+use super::{
+    golden::Promise,
+    judges::{Judge, Language},
+    source::{self, COUNT, NAME, ROWS, halves_of, number_of, slot_name, slot_symbol, type_of},
+};
+use crate::{command, project::Project};
+
+/// What was found: names as [`number_of`] and [`type_of`] make them, and values as the golden file writes them. A name may be
+/// there more than once: a struct and a class have it, or two types of operation.
+pub(super) type Found = Vec<(String, String)>;
+
+/// Where the programs and objects are made.
+pub(super) const FOLDER: &str = "target/abi";
+/// What stands for a type that is not the promised one.
+const ANOTHER: &str = "another type";
+
+/// Compiles the measuring program and reads what it measured. The header's own asserts are left out: they would stop the measurement
+/// of what they forbid.
+///
+/// # Errors
+/// The compiler refuses the header, or what it makes is not understood.
+pub(super) fn measure(
+    project: &Project,
+    judge: &Judge,
+    language: Language,
+    promises: &[Promise],
+) -> anyhow::Result<Found> {
+    let folder = project.path(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let file = folder.join(if language == Language::C { "measure.c" } else { "measure.cpp" });
+    let object = folder.join("measure.o");
+    fs::write(&file, source::program(promises, language))?;
+    let who = format!("{}, {}", judge.title(), language.name());
+    let mut compile = judge.compile(project, language).context("the compiler has gone")?;
+    compile.args(["-w", "-DNTCOM_STATIC_ASSERT(condition,text)=struct abi_nothing", "-c", "-o"]).arg(&object);
+    if judge.msvc && language == Language::Cpp {
+        compile.args(["-Xclang", "-fdump-vtable-layouts"]);
+    }
+    compile.arg(&file);
+    let compiled = command::capture(&mut compile, |_| {})?;
+    if !compiled.status.success() {
+        bail!("DIFFERENCE: {who} does not find in the header what is promised:\n{}", compiled.output);
+    }
+    let mut found = read(&object, judge, language, promises).with_context(|| who.clone())?;
+    if judge.msvc && language == Language::Cpp {
+        let slots = dumped(&compiled.output, judge.bits, promises);
+        let missing = promises.iter().find(|promise| {
+            promise.kind() == "slot" && !slots.iter().any(|(name, _)| *name == number_of(promise))
+        });
+        if let Some(missing) = missing {
+            bail!("{who} has dumped no table with {}:\n{}", missing.name(), compiled.output);
+        }
+        found.extend(slots);
+    }
+    Ok(found)
+}
+
+/// The bytes of a variable, from its beginning to the end of its section.
+fn variable<'data>(file: &object::File<'data>, is: impl Fn(&str) -> bool) -> anyhow::Result<&'data [u8]> {
+    let symbol =
+        file.symbols().find(|symbol| symbol.name().is_ok_and(&is) && symbol.section_index().is_some());
+    let symbol = symbol.context("a variable is not in the object file")?;
+    let section = file.section_by_index(symbol.section_index().context("no section")?)?;
+    let start = usize::try_from(
+        symbol.address().checked_sub(section.address()).context("an address before its section")?,
+    )?;
+    section.data()?.get(start..).context("a variable behind the end of its section")
+}
+
+/// A number that the machine, little-endian as all are, has written.
+fn number(bytes: &[u8], size: usize) -> anyhow::Result<u64> {
+    let bytes = bytes.get(..size).context("a variable is cut off")?;
+    Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+/// 32-bit Windows puts an underscore before C's names; MSVC's C++ spells a variable's type behind its name.
+fn named(name: &str) -> impl Fn(&str) -> bool {
+    move |symbol| {
+        symbol == name
+            || symbol.strip_prefix('_') == Some(name)
+            || symbol
+                .strip_prefix('?')
+                .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with("@@")))
+    }
+}
+
+fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) -> anyhow::Result<Found> {
+    let bytes = fs::read(object).context("cannot read the object file")?;
+    let file = object::File::parse(bytes.as_slice())?;
+    let rows = variable(&file, named(ROWS))?;
+    let count = usize::try_from(number(variable(&file, named(COUNT))?, 8)?)?;
+    let mut numbers = Vec::new();
+    for row in rows.chunks_exact(NAME + 8).take(count) {
+        let (name, value) = row.split_at(NAME);
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        numbers.push((String::from_utf8_lossy(name).into_owned(), number(value, 8)?));
+    }
+    if numbers.len() != count {
+        bail!("{count} numbers were measured, and {} are there", numbers.len());
+    }
+    let mut found = Found::new();
+    for (index, promise) in promises.iter().enumerate() {
+        let of = |name: &str| -> Vec<u64> {
+            numbers.iter().filter(|(other, _)| other == name).map(|(_, number)| *number).collect()
+        };
+        let name = number_of(promise);
+        found.extend(of(&name).into_iter().map(|number| (name.clone(), as_promised(promise, number))));
+        for number in of(&type_of(promise)) {
+            let text = if number == 1 { promise.cell(3) } else { ANOTHER };
+            found.push((type_of(promise), text.to_owned()));
+        }
+        if promise.kind() == "interface" {
+            let guid = variable(&file, named(&format!("ntcom_IID_{}", promise.name())))?;
+            found.push((name.clone(), guid_of_fields(guid)?));
+            if let [Some(high), Some(low)] = halves_of(promise).map(|half| of(&half).first().copied()) {
+                found.push((name, guid_of_halves(high, low)));
+            }
+        } else if language == Language::Cpp && !judge.msvc && slot_name(promise).is_some() {
+            let member = variable(&file, named(&slot_symbol(index)))?;
+            let word = number(member, usize::try_from(judge.bits / 8)?)?;
+            // Itanium's: the offset, and one more where a function's address may be odd.
+            found.push((name, (word & !1).to_string()));
+        }
+    }
+    Ok(found)
+}
+
+/// A number as the golden file writes the promised one.
+fn as_promised(promise: &Promise, number: u64) -> String {
+    if promise.cell(2).starts_with("0x") { format!("{number:#010x}") } else { number.to_string() }
+}
+
+fn guid_of_fields(bytes: &[u8]) -> anyhow::Result<String> {
+    let field = |at: usize, size: usize| number(bytes.get(at..).unwrap_or_default(), size);
+    let tail = bytes.get(8..16).context("a GUID is cut off")?;
+    let low = tail.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    Ok(guid_of_halves(field(0, 4)? << 32 | field(4, 2)? << 16 | field(6, 2)?, low))
+}
+
+fn guid_of_halves(high: u64, low: u64) -> String {
+    let (data1, data2, data3) = (high >> 32, high >> 16 & 0xFFFF, high & 0xFFFF);
+    format!("{data1:08x}-{data2:04x}-{data3:04x}-{:04x}-{:012x}", low >> 48, low & 0xFFFF_FFFF_FFFF)
+}
+
+/// The offsets of the slots in the tables that clang dumps: those of the interface itself, and those of an object of ours.
+fn dumped(output: &str, bits: u32, promises: &[Promise]) -> Found {
+    let mut found = Found::new();
+    for promise in promises {
+        let Some((interface, method)) = slot_name(promise) else { continue };
+        let within = format!("'ntcom::{interface}'");
+        for table in tables(output)
+            .filter(|(title, _)| title.split(" (").next().is_some_and(|path| path.contains(&within)))
+        {
+            // IUnknown's table is a part of every other.
+            let own = interface != "IUnknown" || table.0.starts_with("'ntcom::IUnknown' (");
+            if let (true, Some(slot)) = (own, table.1.iter().position(|entry| is_method(entry, method))) {
+                found.push((number_of(promise), (slot * (bits as usize / 8)).to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// The tables of a dump: title and entries in their order.
+fn tables(output: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    output.split("VFTable for ").skip(1).map(|text| {
+        let mut lines = text.lines();
+        let title = lines.next().unwrap_or_default();
+        let entries = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+            let (index, entry) = line.split_once(" | ")?;
+            index.trim().parse::<u32>().is_ok().then_some(entry)
+        });
+        (title, entries.collect())
+    })
+}
+
+/// Whether an entry of a table, `ULONG ntcom::IUnknown::AddRef() [pure]`, is this method.
+fn is_method(entry: &str, method: &str) -> bool {
+    entry.split('(').next().is_some_and(|name| name.ends_with(&format!("::{method}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dumped, guid_of_fields, guid_of_halves, named, number};
+    use crate::abi::golden::parse;
+
+    #[test]
+    fn names_are_found_as_each_platform_spells_them() {
+        let iid = named("ntcom_IID_IClock");
+        assert!(iid("ntcom_IID_IClock") && iid("_ntcom_IID_IClock") && iid("?ntcom_IID_IClock@@3U_GUID@@B"));
+        assert!(!iid("ntcom_IID_IClock2") && !iid("?ntcom_IID_IClock2@@3U_GUID@@B"));
+    }
+
+    #[test]
+    fn a_guid_is_read_from_its_fields() {
+        let bytes = [4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
+        assert_eq!(guid_of_fields(&bytes).unwrap(), "01020304-0506-0708-090a-0b0c0d0e0f10");
+        assert_eq!(
+            guid_of_halves(0x0102_0304_0506_0708, 0x090A_0B0C_0D0E_0F10),
+            guid_of_fields(&bytes).unwrap()
+        );
+        assert!(guid_of_fields(&bytes[..15]).is_err());
+        assert_eq!(number(&[1, 2, 0, 0], 4).unwrap(), 0x201);
+    }
+
+    #[test]
+    fn slots_are_read_from_a_dump() {
+        const DUMP: &str = "VFTable for 'ntcom::IUnknown' (2 entries).\n   0 | ULONG ntcom::IUnknown::AddRef() [pure]\n\
+            \x20  1 | ULONG ntcom::IUnknown::Release() [pure]\n\n\
+            VFTable indices for 'ntcom::IClock' (1 entry).\n   1 | ULONG ntcom::IClock::tick()\n\n\
+            VFTable for 'ntcom::IUnknown' in 'ntcom::IClock' in 'Object' (3 entries).\n   0 | ULONG Object::Release()\n\
+            \x20      [this adjustment: -8 non-virtual]\n   1 | ULONG Object::AddRef()\n   2 | ULONG Object::tick()\n\n";
+        let promises = "slot | IUnknown[2] Release | 16 8 | ULONG (void *this) | 0.1.0\n\
+            slot | IClock[3] tick | 24 12 | ULONG (void *this) | 0.1.0\n\
+            slot | IClock[2] Release | 16 8 | ULONG (void *this) | 0.1.0\n";
+        let found = dumped(DUMP, 64, &parse(promises, true).unwrap());
+        let expected = [("IUnknown[2] Release", "8"), ("IClock[3] tick", "16"), ("IClock[2] Release", "0")];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}

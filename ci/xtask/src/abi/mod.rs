@@ -1,0 +1,201 @@
+//! `cargo xtask abi`: the binary interface, judged by compilers and held to what was promised.
+//!
+//! `abi-tests/abi.golden` has every promise in a line. A program that is generated from it measures the header with each compiler, and
+//! is never run: what it measures is data of its object file, so that a compiler for another machine is a judge as good as one for this
+//! one. Rust's definitions are measured by `ntcom-abi-definitions`. One table, slot by judge; the first difference is a failure, with
+//! the slot, the judges and both numbers. Then every compiler takes the header without a warning, also beside the headers of Windows; the
+//! golden file has lost no line that any commit had; and the tests of `abi-tests` pass with clang as the compiler of the C and C++ sides.
+mod golden;
+mod header;
+mod history;
+mod judges;
+mod measure;
+mod source;
+mod verdict;
+
+use std::{fs, process::ExitCode};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use self::{
+    golden::Promise,
+    history::GOLDEN,
+    judges::{Judge, Language},
+    verdict::Column,
+};
+use crate::{
+    command::{self, capture},
+    project::Project,
+    ui,
+};
+
+/// The version that new promises are in since.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Where they are told of.
+const CHANGELOG: &str = "CHANGELOG.md";
+
+/// What to do with the promises.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Compares the golden file with that of a revision, or those of two (`OLD..NEW`), and judges nothing.
+    #[arg(long, value_name = "REV", conflicts_with = "bless")]
+    against: Option<String>,
+    /// Appends what the Rust definitions have and the golden file has not. It changes and removes nothing.
+    #[arg(long)]
+    bless: bool,
+}
+
+/// Judges, compares or appends.
+pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
+    if let Some(against) = &options.against {
+        return compare(project, against);
+    }
+    let defined = defined(project)?;
+    if options.bless {
+        return bless(project, &defined);
+    }
+    let (_, promises) = history::present(project)?;
+    let (judges, skipped) = judges::find(project)?;
+    judge(project, &promises, &defined, &judges)?;
+    for line in &skipped {
+        println!("{line}");
+    }
+    println!(
+        "skipped: rustc (32-bit): no 32-bit core library is part of this toolchain; the 32-bit numbers are C's and C++'s"
+    );
+    let unpromised = header::unpromised(project, &promises)?;
+    if let Some(name) = unpromised.first() {
+        bail!("DIFFERENCE: {name} is in the header, and {GOLDEN} has no line about it");
+    }
+    for line in header::check(project, &judges)? {
+        println!("{line}");
+    }
+    println!("{GOLDEN}: {}", history::check(project.root(), &promises, VERSION)?);
+    let changelog =
+        fs::read_to_string(project.path(CHANGELOG)).with_context(|| format!("cannot read {CHANGELOG}"))?;
+    if let Some(promise) = history::untold(&changelog, &promises).first() {
+        bail!(
+            "DIFFERENCE: the ABI heading of {CHANGELOG} does not name `{}` {}",
+            promise.name(),
+            promise.cell(2)
+        );
+    }
+    with_clang(project)?;
+    let absent =
+        if skipped.is_empty() { String::new() } else { format!(" ({} more are absent)", skipped.len()) };
+    println!("{} promises, {} judges{absent}, no difference", promises.len(), judges.len() + 1);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the Rust definitions are, as the compiler at hand has them.
+fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
+    let mut run = command::cargo(project);
+    run.args(["run", "--quiet", "--package", "ntcom-abi-definitions"]);
+    let captured = capture(&mut run, |_| {})?;
+    if !captured.status.success() {
+        if !captured.output.contains("could not compile") {
+            bail!("the definitions cannot be measured:\n{}", captured.output);
+        }
+        let why = captured
+            .output
+            .lines()
+            .find(|line| line.contains("evaluation panicked") || line.starts_with("error"));
+        bail!("DIFFERENCE: rustc refuses the definitions: {}\n{}", why.unwrap_or_default(), captured.output);
+    }
+    golden::parse(&captured.output, false).context("what ntcom-abi-definitions printed")
+}
+
+/// Prints the table.
+///
+/// # Errors
+/// There is a difference.
+fn judge(
+    project: &Project,
+    promises: &[Promise],
+    defined: &[Promise],
+    judges: &[&Judge],
+) -> anyhow::Result<()> {
+    let rustc = verdict::expected(defined, 64);
+    let mut columns =
+        vec![Column { head: "rustc\n64-bit".to_owned(), bits: 64, found: vec![("rustc".to_owned(), rustc)] }];
+    for judge in judges {
+        let mut found = Vec::new();
+        for language in Language::ALL {
+            let who = format!("{} ({})", judge.name, language.name());
+            found.push((who, measure::measure(project, judge, language, promises)?));
+        }
+        columns.push(Column { head: judge.column(), bits: judge.bits, found });
+    }
+    let (table, first) = verdict::table(promises, &columns);
+    println!("{table}");
+    if let Some(first) = first {
+        bail!("DIFFERENCE: {first}");
+    }
+    if let Some(new) = golden::additions(promises, defined).first() {
+        bail!("DIFFERENCE: rustc has what {GOLDEN} has not: {}\nnext: cargo xtask abi --bless", new.line);
+    }
+    Ok(())
+}
+
+/// The tests with the other compiler: the slots, the clients, the operations in C.
+fn with_clang(project: &Project) -> anyhow::Result<()> {
+    let Some((c, cpp)) = judges::clang() else {
+        println!("skipped: the tests of ntcom-abi-tests with clang: there is none here");
+        return Ok(());
+    };
+    let mut test = command::cargo(project);
+    test.args(["test", "--quiet", "--package", "ntcom-abi-tests"]).env("CC", c).env("CXX", cpp);
+    ui::step(&format!("testing ntcom-abi-tests with {c}"), &mut test)
+}
+
+/// Appends the new lines.
+fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
+    let (mut text, promises) = history::present(project)?;
+    let same: Vec<Promise> =
+        promises.iter().map(|promise| Promise { since: String::new(), ..promise.clone() }).collect();
+    let breaks = golden::breaks(&same, defined);
+    if !breaks.is_empty() {
+        let lines: Vec<String> = breaks.iter().map(golden::Break::print).collect();
+        bail!(
+            "DIFFERENCE: the definitions do not keep what {GOLDEN} promises, and nothing is written:\n{}",
+            lines.join("\n")
+        );
+    }
+    let new = golden::additions(&promises, defined);
+    for promise in &new {
+        let line = Promise { since: VERSION.to_owned(), ..(*promise).clone() }.print();
+        println!("+ {line}");
+        if promise.kind() == "interface" {
+            text.push('\n');
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    fs::write(project.path(GOLDEN), text).with_context(|| format!("cannot write {GOLDEN}"))?;
+    println!(
+        "{} lines added to {GOLDEN}; a new interface belongs under the ABI heading of {CHANGELOG}, too",
+        new.len()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compares two revisions, or one with what is here.
+fn compare(project: &Project, against: &str) -> anyhow::Result<ExitCode> {
+    let (old, new) = history::revisions(against);
+    let before = history::at(project.root(), old)?;
+    let after = match new {
+        Some(new) => history::at(project.root(), new)?,
+        None => history::present(project)?.1,
+    };
+    let added = golden::additions(&before, &after);
+    for promise in &added {
+        println!("    added: {}", promise.print());
+    }
+    let breaks = golden::breaks(&before, &after);
+    for broken in &breaks {
+        println!("{}", broken.print());
+    }
+    println!("since {old}: {} promises added, {} broken", added.len(), breaks.len());
+    Ok(if breaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
