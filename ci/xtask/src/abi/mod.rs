@@ -24,11 +24,7 @@ use self::{
     judges::{Judge, Language},
     verdict::Column,
 };
-use crate::{
-    command::{self, capture},
-    project::Project,
-    ui,
-};
+use crate::{command, project::Project, ui};
 
 /// The version that new promises are in since.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -92,18 +88,17 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
 fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
     let mut run = command::cargo(project);
     run.args(["run", "--quiet", "--package", "ntcom-abi-definitions"]);
-    let captured = capture(&mut run, |_| {})?;
-    if !captured.status.success() {
-        if !captured.output.contains("could not compile") {
-            bail!("the definitions cannot be measured:\n{}", captured.output);
+    let output = run.output().context("cannot run cargo")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !said.contains("could not compile") {
+            bail!("the definitions cannot be measured:\n{said}");
         }
-        let why = captured
-            .output
-            .lines()
-            .find(|line| line.contains("evaluation panicked") || line.starts_with("error"));
-        bail!("DIFFERENCE: rustc refuses the definitions: {}\n{}", why.unwrap_or_default(), captured.output);
+        let why = said.lines().find(|line| line.contains("evaluation panicked") || line.starts_with("error"));
+        bail!("DIFFERENCE: rustc refuses the definitions: {}\n{said}", why.unwrap_or_default());
     }
-    golden::parse(&captured.output, false).context("what ntcom-abi-definitions printed")
+    golden::parse(&String::from_utf8_lossy(&output.stdout), false)
+        .context("what ntcom-abi-definitions printed")
 }
 
 /// Prints the table.
