@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Node {
     /// Whose.
     pub(crate) task: TaskPtr,
+    /// It is below DISPATCH_LEVEL, in a thread.
+    pub(crate) in_thread: bool,
     /// A cancel request was set when the poll began, and has not been taken since.
     pub(crate) untaken: Cell<bool>,
     /// A main that had to unwind could not, because a cleanup was running somewhere else in the body: it wants another poll.
@@ -48,8 +50,13 @@ pub(crate) unsafe fn enter<R>(
     cancel_set: bool,
     f: impl FnOnce() -> R,
 ) -> (R, Left) {
-    let node =
-        Node { task, untaken: Cell::new(cancel_set), held_back: Cell::new(false), masked: Cell::new(0) };
+    let node = Node {
+        task,
+        in_thread: link.is_some(),
+        untaken: Cell::new(cancel_set),
+        held_back: Cell::new(false),
+        masked: Cell::new(0),
+    };
     // SAFETY: by this function's contract.
     let link = link.map(|link| unsafe { link.as_ref() });
     let result = with_ambient((&raw const node).cast(), link, f);

@@ -28,19 +28,18 @@ const _: () = assert!(CONTINUE_AFTER < 0);
 /// Waking queues `dpc`, on the waker's processor. A spent budget arms `timer`, whose DPC is one of its own: a DPC that a
 /// timer uses is not queued by hand (learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
 #[repr(C)]
-pub struct DpcPort {
+pub(crate) struct DpcQueue {
     dpc: KernelCell<nt::KDPC>,
     timer_dpc: KernelCell<nt::KDPC>,
     timer: KernelCell<nt::KTIMER>,
-    /// Written by `launch`, then only read.
+    /// Written by `prepare`, then only read.
     task: KernelCell<Option<TaskPtr>>,
     settings: Settings,
-    link: Link,
 }
 
 /// How the DPCs of a task are queued, and how long they run.
 #[derive(Clone, Copy)]
-struct Settings {
+pub(crate) struct Settings {
     importance: Importance,
     /// None: the waker's.
     processor: Option<nt::PROCESSOR_NUMBER>,
@@ -48,14 +47,15 @@ struct Settings {
 }
 
 impl Settings {
-    const DEFAULT: Self = Self { importance: Importance::Medium, processor: None, budget: Budget::DEFAULT };
+    pub(crate) const DEFAULT: Self =
+        Self { importance: Importance::Medium, processor: None, budget: Budget::DEFAULT };
 }
 
 /// The routine of both DPCs.
 unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
-    let port: *const DpcPort = context.cast();
-    // SAFETY: `initialize` passed the port; the queue's reference keeps the block until the run ends, and nobody touches `this` then.
-    let this = unsafe { &*port };
+    let queue: *const DpcQueue = context.cast();
+    // SAFETY: `initialize` passed it; the queue's reference keeps the block until the run ends, and nobody touches `this` then.
+    let this = unsafe { &*queue };
     // SAFETY: written before the task was ever queued, and never again.
     let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
     let budget = this.settings.budget;
@@ -63,15 +63,14 @@ unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVO
     unsafe { run(task, budget) }
 }
 
-impl DpcPort {
-    fn with(settings: Settings) -> Self {
+impl DpcQueue {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
             dpc: KernelCell::default(),
             timer_dpc: KernelCell::default(),
             timer: KernelCell::default(),
             task: KernelCell::new(None),
             settings,
-            link: Link::new(),
         }
     }
 
@@ -79,7 +78,19 @@ impl DpcPort {
     /// `STATUS_INVALID_PARAMETER`: there is no such processor.
     ///
     /// # Safety
-    /// `dpc` is one of this port's, which is in its final place in non-paged memory; it is in no queue.
+    /// This is in the block of `task`, in its final place in non-paged memory, and nobody else's yet.
+    pub(crate) unsafe fn prepare(&self, task: TaskPtr) -> Result<(), NTSTATUS> {
+        // SAFETY: the launching processor's alone.
+        unsafe { self.task.get().write(Some(task)) };
+        // SAFETY: in the block, which is non-paged, and new.
+        unsafe { self.initialize(self.dpc.get()) }
+    }
+
+    /// # Errors
+    /// `STATUS_INVALID_PARAMETER`: there is no such processor.
+    ///
+    /// # Safety
+    /// `dpc` is one of this queue's, which is in its final place in non-paged memory; it is in no queue.
     unsafe fn initialize(&self, dpc: *mut nt::KDPC) -> Result<(), NTSTATUS> {
         let context = core::ptr::from_ref(self).cast_mut().cast();
         // SAFETY: any IRQL; by this function's contract.
@@ -93,6 +104,64 @@ impl DpcPort {
         let status = unsafe { nt::KeSetTargetProcessorDpcEx(dpc, &raw mut processor) };
         if status == NTSTATUS::SUCCESS.0 { Ok(()) } else { Err(NTSTATUS(status)) }
     }
+
+    /// As [`Port::schedule`].
+    ///
+    /// # Safety
+    /// Prepared; a step obliged the caller to this `[T3]`.
+    pub(crate) unsafe fn schedule(queue: NonNull<Self>) {
+        let queue = queue.as_ptr();
+        // SAFETY: the queue's reference keeps the block until the DPC has begun.
+        let dpc = unsafe { &(*queue).dpc }.get();
+        // SAFETY: initialised by `prepare`, resident. It is in no queue [T3].
+        let inserted = unsafe { nt::KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+        // FALSE: it stood in a queue already, and this wake would be lost.
+        if inserted == 0 {
+            fail_fast(FailFast::Protocol);
+        }
+    }
+
+    /// As [`Port::defer`], in a run of its DPC.
+    ///
+    /// # Safety
+    /// As for [`schedule`](Self::schedule).
+    pub(crate) unsafe fn defer(queue: NonNull<Self>) {
+        // SAFETY: the queue's reference keeps the block until the timer's DPC has begun.
+        let this = unsafe { queue.as_ref() };
+        let (dpc, timer) = (this.timer_dpc.get(), this.timer.get());
+        // SAFETY: neither is queued: the task is scheduled once, by this call [T3].
+        if unsafe { this.initialize(dpc) }.is_err() {
+            // `prepare` has had the same answer for the same processor.
+            fail_fast(FailFast::Processor);
+        }
+        // SAFETY: as above; ≤ DISPATCH_LEVEL.
+        unsafe { nt::KeInitializeTimerEx(timer, nt::_TIMER_TYPE::NotificationTimer) };
+        let due = nt::LARGE_INTEGER { QuadPart: CONTINUE_AFTER };
+        // SAFETY: both are initialised and resident until the routine runs; one-shot.
+        let was_set = unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
+        if was_set != 0 {
+            fail_fast(FailFast::Protocol);
+        }
+    }
+}
+
+/// What a task on DPCs keeps in its block.
+#[repr(C)]
+pub struct DpcPort {
+    queue: DpcQueue,
+    link: Link,
+}
+
+impl DpcPort {
+    fn with(settings: Settings) -> Self {
+        Self { queue: DpcQueue::new(settings), link: Link::new() }
+    }
+}
+
+/// The queue of a port.
+fn queue(port: NonNull<DpcPort>) -> NonNull<DpcQueue> {
+    // At offset 0.
+    port.cast()
 }
 
 // SAFETY: every queueing below ends in one call of `routine`, which runs the task once; the DPCs and the timer are
@@ -105,47 +174,23 @@ unsafe impl Port for DpcPort {
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
         // SAFETY: allocated: nobody has seen the block yet.
         let this = unsafe { port.as_ref() };
-        // SAFETY: the launching processor's alone.
-        unsafe { this.task.get().write(Some(task)) };
-        // SAFETY: in the block, which is non-paged, and new.
-        unsafe { this.initialize(this.dpc.get()) }?;
+        // SAFETY: in the block of this task, and new.
+        unsafe { this.queue.prepare(task) }?;
         // SAFETY: the link is the task's own, in no list, and leaves it in `ended`.
         default_tracker(|tracker| unsafe { tracker.insert(&this.link, task) })?;
         // SAFETY: scheduled from the start, and accepted.
-        unsafe { Self::schedule(task, port) };
+        unsafe { DpcQueue::schedule(queue(port)) };
         Ok(())
     }
 
     unsafe fn schedule(_task: TaskPtr, port: NonNull<Self>) {
-        let this = port.as_ptr();
-        // SAFETY: the queue's reference keeps the block until the DPC has begun.
-        let dpc = unsafe { &(*this).dpc }.get();
-        // SAFETY: initialised by `launch`, resident. It is in no queue [T3].
-        let inserted = unsafe { nt::KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
-        // FALSE: it stood in a queue already, and this wake would be lost.
-        if inserted == 0 {
-            fail_fast(FailFast::Protocol);
-        }
+        // SAFETY: the caller's duty.
+        unsafe { DpcQueue::schedule(queue(port)) }
     }
 
     unsafe fn defer(_task: TaskPtr, port: NonNull<Self>) {
-        let this = port.as_ptr();
-        // SAFETY: the queue's reference keeps the block until the timer's DPC has begun.
-        let this = unsafe { &*this };
-        let (dpc, timer) = (this.timer_dpc.get(), this.timer.get());
-        // SAFETY: neither is queued: the task is scheduled once, by this call [T3].
-        if unsafe { this.initialize(dpc) }.is_err() {
-            // `launch` has had the same answer for the same processor.
-            fail_fast(FailFast::Processor);
-        }
-        // SAFETY: as above; ≤ DISPATCH_LEVEL.
-        unsafe { nt::KeInitializeTimerEx(timer, nt::_TIMER_TYPE::NotificationTimer) };
-        let due = nt::LARGE_INTEGER { QuadPart: CONTINUE_AFTER };
-        // SAFETY: both are initialised and resident until the routine runs; one-shot.
-        let was_set = unsafe { nt::KeSetTimerEx(timer, due, 0, dpc) };
-        if was_set != 0 {
-            fail_fast(FailFast::Protocol);
-        }
+        // SAFETY: the caller's duty.
+        unsafe { DpcQueue::defer(queue(port)) }
     }
 
     unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {

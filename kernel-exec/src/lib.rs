@@ -5,6 +5,7 @@
 //! | `task` | the state machine: word, block, wakers, cancellation; knows no kernel |
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
+//! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
 //! | `ambient` | which task's poll the caller is in |
 //! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
@@ -18,13 +19,14 @@
 //!
 //! | a task | on DPCs | on work items |
 //! |---|---|---|
-//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
+//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `DpcOptions` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
 //! | its body is polled and dropped at | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
 //! | and runs | on the processor of its waker | in whichever thread, on whichever processor |
 //! | is spawned, woken, cancelled at | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
-//! | with its poll budget spent goes on | by a timer | behind the other work items |
+//! | with its budget of polls or time spent goes on | by a timer | behind the other work items |
 //! | finds itself by | the processor | the thread |
-//! | holds besides | nothing | a reference to its device object |
+//! | goes to the other level for a while | by `passive`, where it has a device | it is there |
+//! | holds besides | nothing, or a reference to its device object | a reference to its device object |
 //!
 //! | feature | what |
 //! |---|---|
@@ -54,9 +56,12 @@ mod dpc;
 mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
+#[cfg(kernel)]
+mod moving;
 mod no_executor;
 mod nt;
 mod oneshot;
+mod passive;
 mod refcount;
 mod signal;
 #[cfg(kernel)]
@@ -81,6 +86,7 @@ pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use oneshot::{Receiver, Sender, oneshot};
+pub use passive::{Passive, passive};
 pub use refcount::ReferenceCount;
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
@@ -109,7 +115,7 @@ pub use no_executor::NoExecutor;
 pub use no_executor::NoExecutor as DpcPort;
 #[doc(hidden)]
 pub use task::{
-    Completion, Fallible, Header, Infallible, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
+    Completion, Fallible, Header, Infallible, Level, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
 };
 #[doc(hidden)]
 #[cfg(kernel)]

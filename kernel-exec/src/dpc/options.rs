@@ -6,6 +6,7 @@ use super::{DpcPort, Settings};
 use crate::{
     DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET, NTSTATUS, PoolAllocator, TaskStorage,
     budget::Budget,
+    moving::MovingPort,
     nt,
     spawn::{Spawn, spawn},
     storage::InPlace,
@@ -179,14 +180,42 @@ impl DpcOptions {
         spawn(self.port()?, storage.allocator(), future).map(handle)
     }
 
+    /// As [`spawn_cancellable`](Self::spawn_cancellable), for a task that can go on at PASSIVE_LEVEL for a while, in work items of this
+    /// device: see [`passive`](crate::passive()). The device object is referenced until the task has ended.
+    ///
+    /// # Errors
+    /// - `STATUS_INVALID_PARAMETER`: `device` is null.
+    /// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than 256 bytes, which a task has room for.
+    /// - else as for [`spawn`](Self::spawn).
+    ///
+    /// # Safety
+    /// `device` is null, or a device object of this driver that is referenced, or not yet deleted, during the call.
+    pub unsafe fn spawn_on_device<F>(
+        self,
+        device: nt::PDEVICE_OBJECT,
+        future: F,
+    ) -> Result<CancelHandle, NTSTATUS>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.allocator.check()?;
+        // SAFETY: by this function's contract.
+        let port = unsafe { MovingPort::new_on(self.settings()?, device) };
+        spawn(port, self.allocator, future).map(handle)
+    }
+
     fn port(self) -> Result<DpcPort, NTSTATUS> {
+        self.settings().map(DpcPort::with)
+    }
+
+    fn settings(self) -> Result<Settings, NTSTATUS> {
         let processor = self.processor.map(|(group, number)| nt::PROCESSOR_NUMBER {
             Group: group,
             Number: number,
             Reserved: 0,
         });
         let budget = Budget::new(self.polls, self.time)?;
-        Ok(DpcPort::with(Settings { importance: self.importance, processor, budget }))
+        Ok(Settings { importance: self.importance, processor, budget })
     }
 }
 

@@ -58,6 +58,7 @@ where
         schedule: Self::schedule,
         defer: Self::defer,
         ended: Self::ended,
+        level: X::LEVEL,
     };
 
     /// Allocates a block, builds the body in it, and hands the task to its executor.

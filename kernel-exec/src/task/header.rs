@@ -16,6 +16,9 @@ use crate::{NTSTATUS, nt, sync::UnsafeCell};
 /// that it accepted. What it is queued with is touched at no other time than between one of these and the run, and in `ended`; what else is in
 /// its storage is under a lock of its own, and in no list after `ended` and the run.
 pub unsafe trait Port: Sized + 'static {
+    /// Where the runs of its tasks are.
+    const LEVEL: Level = Level::Dispatch;
+
     /// The storage, before [`launch`](Self::launch).
     fn new() -> Self;
 
@@ -47,6 +50,17 @@ pub unsafe trait Port: Sized + 'static {
     unsafe fn ended(task: TaskPtr, port: NonNull<Self>);
 }
 
+/// At which IRQL the runs of a task are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// DISPATCH_LEVEL.
+    Dispatch,
+    /// PASSIVE_LEVEL.
+    Passive,
+    /// PASSIVE_LEVEL while its body wants that ([`TaskPtr::wants_passive`]), else DISPATCH_LEVEL.
+    Moving,
+}
+
 /// The functions that know a task's types.
 pub(super) struct Vtable {
     /// Polls the body; at Ready the body is dropped, and the value written if there is one. Poller only.
@@ -61,6 +75,8 @@ pub(super) struct Vtable {
     pub(super) defer: unsafe fn(TaskPtr),
     /// [`Port::ended`].
     pub(super) ended: unsafe fn(TaskPtr),
+    /// [`Port::LEVEL`].
+    pub(super) level: Level,
 }
 
 /// What runs once when a task has ended: a function and what it is given.
@@ -79,6 +95,9 @@ pub(super) struct Polling {
     pub(super) cleanups: u32,
     /// A poll has been shown a cancel request, or the body has taken one.
     pub(super) cancel_seen: bool,
+    /// How many parts of the body want to be polled at PASSIVE_LEVEL. Read, besides, by whoever has to queue the task: after the step
+    /// that obliged him to, and before the run.
+    pub(super) passives: u32,
 }
 
 /// The part of a block that does not depend on its types. Only ever behind a [`TaskPtr`].

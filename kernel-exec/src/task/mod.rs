@@ -43,6 +43,7 @@ mod block;
 mod body;
 mod cancel;
 mod header;
+pub(crate) mod passive;
 mod run;
 pub(crate) mod state;
 mod wait;
@@ -55,7 +56,7 @@ pub use block::{Spawned, Task};
 pub use body::{Fallible, Infallible, TaskBody};
 pub(crate) use cancel::unwind;
 pub use cancel::{CancelHandle, is_cancellation_requested, take_cancellation_request};
-pub use header::{Completion, Header, Port, TaskPtr};
+pub use header::{Completion, Header, Level, Port, TaskPtr};
 pub use run::run;
 #[cfg(kernel)]
 pub(crate) use run::run_in_thread;

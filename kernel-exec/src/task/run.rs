@@ -64,9 +64,11 @@ unsafe fn poll_until(
         // SAFETY: the poller.
         let cleaning = unsafe { task.is_cleaning() };
         let pending = Pending { untaken: left_over.untaken, cleaning, held_back: left_over.held_back };
+        // SAFETY: the poller.
+        let moves = unsafe { task.must_move(link.is_some()) };
         // SAFETY: the poller's reference.
         let woken = unsafe { task.header() }.state.is_scheduled();
-        let budget_left = spending.poll_ended(woken);
+        let budget_left = spending.poll_ended(woken) && !moves;
         // SAFETY: the poller.
         match unsafe { State::end_poll(task.state(), pending, budget_left) } {
             EndPoll::Idle => return,

@@ -1,0 +1,398 @@
+//! A part of a body at PASSIVE_LEVEL: going there, waiting there, and coming back.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(dead_code, reason = "what the tests share is more than these use")]
+
+mod common;
+mod work_items;
+
+use core::{
+    future::{Future, pending, poll_fn, ready},
+    pin::Pin,
+    ptr::null_mut,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    task::{Context, Poll},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use common::{Event, Log};
+use futures_util::{
+    StreamExt,
+    future::{Either, join, select},
+    stream::FuturesUnordered,
+};
+use ntcom_exec::{
+    CancelHandle, DpcOptions, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task,
+    take_cancellation_request, try_finally, yield_now,
+};
+use work_items::{Device, Kernel, in_schedules};
+
+const PASSIVE: u8 = 0;
+const DISPATCH: u8 = 2;
+
+fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
+    // SAFETY: a device that the tests have not deleted.
+    unsafe { DpcOptions::new().spawn_on_device(device.0, body) }.unwrap()
+}
+
+/// Polled and, once polled, dropped at PASSIVE_LEVEL only.
+struct AtPassive<F: Future>(Pin<Box<F>>, bool);
+
+impl<F: Future> Future for AtPassive<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        assert_eq!(ntsim::irql(), PASSIVE);
+        self.1 = true;
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<F: Future> Drop for AtPassive<F> {
+    fn drop(&mut self) {
+        assert!(!self.1 || ntsim::irql() == PASSIVE, "dropped at IRQL {}", ntsim::irql());
+    }
+}
+
+fn at_passive<F: Future>(future: F) -> AtPassive<F> {
+    AtPassive(Box::pin(future), false)
+}
+
+#[test]
+fn it_goes_waits_there_and_comes_back() {
+    in_schedules(200, |kernel| {
+        let (log, event) = (Log::default(), Event::default());
+        let (inside, waited) = (log.clone(), event.clone());
+        kernel.run(vec![Box::new(move || {
+            let device = Device::new();
+            drop(spawn(device, async move {
+                for _ in 0..3 {
+                    assert_eq!(ntsim::irql(), DISPATCH);
+                    let away = async {
+                        yield_now().await;
+                        waited.wait().await;
+                        inside.clone().entry("away").await;
+                        7
+                    };
+                    assert_eq!(passive(at_passive(away)).await, Ok(7));
+                    assert_eq!(ntsim::irql(), DISPATCH);
+                    inside.clone().entry("back").await;
+                }
+            }));
+            device.delete();
+            event.set();
+        })]);
+        assert_eq!(log.take(), ["away", "back", "away", "back", "away", "back"]);
+    });
+}
+
+#[test]
+fn moving_allocates_nothing() {
+    in_schedules(1, |kernel| {
+        kernel.run_one(|| {
+            let device = Device::new();
+            let before = ntsim::counters().allocations;
+            drop(spawn(device, async move {
+                for _ in 0..10 {
+                    passive(yield_now()).await.unwrap();
+                }
+            }));
+            while default_tracker(TaskTracker::unfinished) > 0 {
+                ntsim::advance_time(200_000);
+                wait_a_moment();
+            }
+            // The task's own block, and what the image keeps for itself.
+            assert!(ntsim::counters().allocations - before <= 2);
+            device.delete();
+        });
+    });
+}
+
+fn wait_a_moment() {
+    let mut moment = ntsim::types::LARGE_INTEGER { QuadPart: -1 };
+    let mode = ntsim::types::_MODE::KernelMode as i8;
+    // SAFETY: the arguments are valid.
+    unsafe { ntsim::ddi::KeDelayExecutionThread(mode, 0, &raw mut moment) };
+}
+
+/// Whatever the moment: on the way there, there, on the way back.
+#[test]
+fn a_cancelled_task_is_dropped_where_it_is() {
+    in_schedules(300, |kernel| {
+        let log = Log::default();
+        let (inside, cleanup) = (log.clone(), log.clone());
+        kernel.run(vec![Box::new(move || {
+            let device = Device::new();
+            let handle = spawn(device, async move {
+                let main = async {
+                    passive(at_passive(async {
+                        yield_now().await;
+                        pending::<()>().await;
+                    }))
+                    .await
+                    .unwrap();
+                    inside.entry("never").await;
+                };
+                try_finally(main, cleanup.entry("cleanup")).await;
+            });
+            device.delete();
+            handle.cancel();
+        })]);
+        assert_eq!(log.take(), ["cleanup"]);
+    });
+}
+
+#[test]
+fn a_request_is_seen_and_taken_at_passive_level() {
+    in_schedules(100, |kernel| {
+        let taken = Arc::new(AtomicU32::new(0));
+        let inside = Arc::clone(&taken);
+        kernel.run_one(move || {
+            let device = Device::new();
+            let handle = spawn(device, async move {
+                let away = poll_fn(move |_| {
+                    if take_cancellation_request() {
+                        inside.fetch_add(1, SeqCst);
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending
+                });
+                assert_eq!(passive(at_passive(away)).await, Ok(()));
+                assert_eq!(ntsim::irql(), DISPATCH);
+                yield_now().await;
+            });
+            device.delete();
+            handle.cancel();
+        });
+        assert_eq!(taken.load(SeqCst), 1);
+    });
+}
+
+/// The loser is dropped in the poll that began it, at DISPATCH_LEVEL, and the task never moves.
+#[test]
+fn one_that_is_dropped_before_it_has_gone_leaves_the_task_where_it_is() {
+    in_schedules(60, |kernel| {
+        kernel.run_one(|| {
+            let device = Device::new();
+            drop(spawn(device, async {
+                let away = passive(at_passive(pending::<()>()));
+                let Either::Right(_) = select(away, ready(1)).await else { panic!("pending") };
+                assert_eq!(ntsim::irql(), DISPATCH);
+                yield_now().await;
+                assert_eq!(ntsim::irql(), DISPATCH);
+            }));
+            device.delete();
+        });
+    });
+}
+
+#[test]
+fn a_loser_that_has_been_polled_there_is_dropped_there() {
+    in_schedules(200, |kernel| {
+        let event = Event::default();
+        kernel.run_one(move || {
+            let device = Device::new();
+            let waited = event.clone();
+            drop(spawn(device, async move {
+                let away = Box::pin(passive(at_passive(pending::<()>())));
+                let waited = Box::pin(waited.wait());
+                let Either::Right(((), away)) = select(away, waited).await else { panic!("pending") };
+                drop(away);
+                yield_now().await;
+                assert_eq!(ntsim::irql(), DISPATCH, "nothing keeps it there");
+            }));
+            device.delete();
+            // The worker, on this processor or another, has or has not begun.
+            event.set();
+        });
+    });
+}
+
+#[test]
+fn two_at_once_stay_until_both_are_done() {
+    in_schedules(200, |kernel| {
+        let (first, second) = (Event::default(), Event::default());
+        let log = Log::default();
+        let inside = log.clone();
+        kernel.run_one(move || {
+            let device = Device::new();
+            let (waits, also_waits) = (first.wait(), second.wait());
+            drop(spawn(device, async move {
+                let (one, two) = join(passive(at_passive(waits)), passive(at_passive(also_waits))).await;
+                assert_eq!((one, two), (Ok(()), Ok(())));
+                yield_now().await;
+                assert_eq!(ntsim::irql(), DISPATCH);
+                inside.entry("done").await;
+            }));
+            device.delete();
+            first.set();
+            second.set();
+        });
+        assert_eq!(log.take(), ["done"]);
+    });
+}
+
+#[test]
+fn many_in_one_combinator_with_wakers_of_its_own() {
+    in_schedules(100, |kernel| {
+        let done = Arc::new(AtomicU32::new(0));
+        let inside = Arc::clone(&done);
+        kernel.run_one(move || {
+            let device = Device::new();
+            drop(spawn(device, async move {
+                let mut all: FuturesUnordered<_> = (0..5).map(|_| passive(at_passive(yield_now()))).collect();
+                while let Some(ended) = all.next().await {
+                    ended.unwrap();
+                    inside.fetch_add(1, SeqCst);
+                }
+                yield_now().await;
+                assert_eq!(ntsim::irql(), DISPATCH);
+            }));
+            device.delete();
+        });
+        assert_eq!(done.load(SeqCst), 5);
+    });
+}
+
+#[test]
+fn a_task_without_a_device_is_told_so_and_one_on_work_items_is_there_already() {
+    in_schedules(30, |kernel| {
+        let log = Log::default();
+        let (dpc, item) = (log.clone(), log.clone());
+        kernel.run_one(move || {
+            spawn_dpc_task(async move {
+                let dropped = dpc.on_drop("dropped");
+                let away = passive(async move { drop(dropped) });
+                assert_eq!(away.await, Err(NTSTATUS::NOT_SUPPORTED));
+                assert_eq!(ntsim::irql(), DISPATCH);
+            })
+            .unwrap();
+            let device = Device::new();
+            device.spawn(async move {
+                let nested = passive(async { passive(at_passive(yield_now())).await });
+                assert_eq!(nested.await, Ok(Ok(())));
+                item.entry("in place").await;
+            });
+            device.delete();
+        });
+        assert_eq!(log.take(), ["dropped", "in place"]);
+    });
+}
+
+#[test]
+fn one_inside_of_another_is_one_visit() {
+    in_schedules(60, |kernel| {
+        kernel.run_one(|| {
+            let device = Device::new();
+            drop(spawn(device, async {
+                let nested = passive(async {
+                    passive(at_passive(yield_now())).await.unwrap();
+                    assert_eq!(ntsim::irql(), PASSIVE);
+                });
+                nested.await.unwrap();
+                assert_eq!(ntsim::irql(), DISPATCH);
+            }));
+            device.delete();
+        });
+    });
+}
+
+#[test]
+fn a_spent_budget_there_goes_behind_the_other_work_items() {
+    in_schedules(60, |kernel| {
+        kernel.run_one(|| {
+            let device = Device::new();
+            drop(spawn(device, async {
+                passive(at_passive(async {
+                    for _ in 0..40 {
+                        yield_now().await;
+                    }
+                }))
+                .await
+                .unwrap();
+                for _ in 0..40 {
+                    yield_now().await;
+                    assert_eq!(ntsim::irql(), DISPATCH);
+                }
+            }));
+            device.delete();
+        });
+    });
+}
+
+#[test]
+fn a_timer_wakes_it_there() {
+    in_schedules(60, |kernel| {
+        kernel.run_one(|| {
+            let device = Device::new();
+            drop(spawn(device, async {
+                passive(at_passive(async {
+                    ntcom_exec::sleep(Duration::from_millis(30)).await.unwrap();
+                }))
+                .await
+                .unwrap();
+                assert_eq!(ntsim::irql(), DISPATCH);
+            }));
+            device.delete();
+        });
+    });
+}
+
+/// Nobody can wake it: it is cancelled where it is.
+#[test]
+fn one_that_is_abandoned_there_ends_there() {
+    in_schedules(100, |kernel| {
+        let log = Log::default();
+        let guard = log.on_drop("dropped");
+        kernel.run_one(move || {
+            let device = Device::new();
+            drop(spawn(device, async move {
+                let _guard = guard;
+                let _ended = passive(at_passive(pending::<()>())).await;
+            }));
+            device.delete();
+        });
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+#[test]
+fn a_driver_is_unloaded_right_after_the_drain() {
+    for seed in 0..300 {
+        let mut kernel = Kernel::new(1 + (seed % 3) as usize, seed);
+        let log = Log::default();
+        let (inside, cleanup) = (log.clone(), log.clone());
+        let driver = move || {
+            let device = Device::new();
+            let event = Event::default();
+            let waited = event.wait();
+            drop(spawn(device, async move {
+                passive(at_passive(waited)).await.unwrap();
+                inside.entry("woken").await;
+                passive(at_passive(pending::<()>())).await.unwrap();
+            }));
+            drop(spawn(device, async move {
+                let main = passive(at_passive(pending::<()>()));
+                try_finally(main, async { assert!(passive(cleanup.entry("cleanup")).await.is_ok()) }).await;
+            }));
+            event.set();
+            default_tracker(|tracker| {
+                tracker.close();
+                tracker.cancel_all();
+                tracker.drain(None).unwrap();
+                assert_eq!(tracker.unfinished(), 0);
+            });
+            // SAFETY: null is refused before anything else.
+            let refused = unsafe { DpcOptions::new().spawn_on_device(null_mut(), pending()) };
+            assert_eq!(refused.err(), Some(NTSTATUS::INVALID_PARAMETER));
+            // SAFETY: a device that is not deleted yet.
+            let refused = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) };
+            assert_eq!(refused.err(), Some(NTSTATUS::DELETE_PENDING));
+            device.delete();
+        };
+        let unloaded = kernel.0.unload_with(0, Box::new(driver));
+        unloaded.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let lines = log.take();
+        assert_eq!(lines.iter().filter(|line| **line == "cleanup").count(), 1, "seed {seed}: {lines:?}");
+    }
+}
