@@ -13,6 +13,7 @@
 //! | `signal`, `oneshot` | what callbacks tell a task |
 //! | `budget` | how long one run may keep a processor |
 //! | `storage` | memory of the driver's own for a task |
+//! | `callback` | what a callback that nobody can withdraw, and nobody trusts, tells a task |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
 //! | `nt`, `sync` | the two seams: which kernel, which atomics and statics |
@@ -48,6 +49,7 @@ mod alarm;
 mod alloc;
 mod ambient;
 mod budget;
+mod callback;
 #[cfg(kernel)]
 mod clock;
 mod combinators;
@@ -103,6 +105,8 @@ pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
 #[doc(hidden)]
 pub use budget::Budget;
+#[doc(hidden)]
+pub use callback::{Callback, Pause, call_back};
 #[doc(hidden)]
 #[cfg(kernel)]
 pub use dpc::DpcPort;

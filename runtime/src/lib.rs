@@ -42,10 +42,10 @@ mod driver;
 pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]
 pub use async_com::{
-    AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationTask, AsyncOperationVtbl,
-    AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, spawn_async_operation,
-    spawn_async_operation_cancellable, spawn_async_operation_error, spawn_async_operation_error_raw,
-    spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
+    AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationTask,
+    AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, OperationFuture,
+    spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 pub use com::{
     AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,

@@ -1,7 +1,12 @@
 //! Using operations: anybody's, through their tables.
-use core::ffi::c_void;
+use core::{
+    ffi::c_void,
+    future::{Future as _, IntoFuture as _},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
-use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+use ntcom::{AsyncControlRaw, AsyncOperation, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
 
 fn take<T>(raw: *mut AsyncOperationRaw<T>) -> Option<ComRc<AsyncOperationRaw<T>>> {
     // SAFETY: nobody calls the functions of this crate; who did would hand over a reference.
@@ -46,4 +51,15 @@ pub extern "C" fn probe_client_control(raw: *mut AsyncOperationRaw<u64>) -> NTST
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_into_raw(raw: *mut AsyncOperationRaw<u64>) -> *mut c_void {
     take(raw).map_or(core::ptr::null_mut(), |operation| operation.into_raw().cast())
+}
+
+/// A future of it, polled once and dropped.
+#[unsafe(no_mangle)]
+pub extern "C" fn probe_client_future(raw: *mut AsyncOperationRaw<u64>) -> u64 {
+    let Some(operation) = take(raw) else { return 0 };
+    let mut future = pin!(AsyncOperation::from(operation).into_future().cancel_on_drop().watched());
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(value)) => value,
+        _ => 0,
+    }
 }

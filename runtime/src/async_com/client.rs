@@ -11,13 +11,22 @@ use super::abi::{
 use crate::ComRc;
 
 /// What a provider that breaks the contract becomes.
-const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
+pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
 /// The answer of a call that yields nothing: success codes other than SUCCESS are a breach.
 const fn checked(status: NTSTATUS) -> Result<(), NTSTATUS> {
     match status {
         NTSTATUS::SUCCESS => Ok(()),
         failure if !failure.is_success() => Err(failure),
+        _ => Err(BROKEN),
+    }
+}
+
+/// What get_error wrote, for an operation in this state `[C16]`.
+pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Result<NTSTATUS, NTSTATUS> {
+    match (status, error) {
+        (AsyncStatus::Started, NTSTATUS::PENDING) | (AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(error),
+        (AsyncStatus::Canceled | AsyncStatus::Error, failure) if !failure.is_success() => Ok(failure),
         _ => Err(BROKEN),
     }
 }
@@ -119,16 +128,22 @@ impl ComRc<AsyncControlRaw> {
         checked(unsafe { cancel(self.this()) })
     }
 
-    /// Why the operation failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`.
+    /// Why the operation failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`. Whether that agrees with its
+    /// status only [`AsyncOperation::error`](super::AsyncOperation::error) can tell: this interface has no status.
     ///
     /// # Errors
-    /// As for [`cancel`](Self::cancel).
+    /// As for [`cancel`](Self::cancel); another success code than these two breaks the contract.
     pub fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
         let get_error = self.table().and_then(|table| table.get_error).ok_or(BROKEN)?;
-        let mut error = NTSTATUS::SUCCESS;
+        // No answer of a provider that writes none.
+        let mut error = NTSTATUS::TIMEOUT;
         // SAFETY: the object lives while we have a reference; `out` is ours.
         checked(unsafe { get_error(self.this(), &raw mut error) })?;
-        Ok(error)
+        match error {
+            NTSTATUS::PENDING | NTSTATUS::SUCCESS => Ok(error),
+            failure if !failure.is_success() => Ok(failure),
+            _ => Err(BROKEN),
+        }
     }
 
     /// The size of the value in bytes `[C16]`.

@@ -8,9 +8,12 @@
 //! | `immortal` | the operation there is no memory for | C11 |
 //! | `spawn` | making operations | C11, C21 |
 //! | `recipe`, `method` | async methods of declared interfaces: what they return, and what becomes of it | C11, C19, C20 |
-//! | `client` | using anybody's operations | C17 |
+//! | `client` | using anybody's operations, slot by slot | C17 |
+//! | `async_operation`, `awaiting` | the same as a value, and as a future | C14, C17 |
 
 mod abi;
+mod async_operation;
+mod awaiting;
 mod client;
 mod control;
 mod immortal;
@@ -23,6 +26,8 @@ pub use abi::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
     CompletedHandler,
 };
+pub use async_operation::AsyncOperation;
+pub use awaiting::OperationFuture;
 pub use operation::AsyncOperationTask;
 pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{

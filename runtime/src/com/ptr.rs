@@ -9,6 +9,10 @@ use crate::NTSTATUS;
 ///
 /// Clone is AddRef, Drop is Release. IRQL: what the object documents; for operations ≤ DISPATCH_LEVEL.
 ///
+/// The slots of IUnknown are looked at when it is made `[C17]`, and again at each use: the other side may change them. If AddRef has become null
+/// since, cloning fails fast: a copy without a reference would be a use after free to come. If Release has, dropping leaks the reference, and
+/// if QueryInterface has, [`query`](Self::query) is an error.
+///
 /// ```
 /// # #[cfg(feature = "async-com")] {
 /// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, NTSTATUS, spawn_async_operation_error};
@@ -41,7 +45,9 @@ impl<I: Interface> ComRc<I> {
     ///
     /// # Safety
     /// Unless it is null, `raw` points to an object with interface `I` and one reference that is the result's afterwards; a table
-    /// pointer that is not null points to a table of `I`.
+    /// pointer that is not null points to a table of `I`, whose slots that are not null may be called as the interface says. What no client can
+    /// check is the object's to keep: it stays while it is referenced, its slots write where they are told to, and what QueryInterface gives
+    /// out with `STATUS_SUCCESS` is null or such a pointer, too.
     pub unsafe fn from_raw(raw: *mut I) -> Result<Self, NTSTATUS> {
         let this = Self(NonNull::new(raw).ok_or(NTSTATUS::INVALID_PARAMETER)?);
         let complete = this.unknown().is_some_and(|table| {
@@ -90,7 +96,8 @@ impl<I: Interface> ComRc<I> {
     /// came with that is lost.
     pub fn query<J: Interface>(&self) -> Result<ComRc<J>, NTSTATUS> {
         let found = self.query_raw(&J::IID)?;
-        // SAFETY: the object answered with an AddRef'd pointer to this interface.
+        // SAFETY: the object answered STATUS_SUCCESS, so this is null or, by COM's rules, an AddRef'd pointer to this interface. No client can check
+        // that: who made this object answers for it, as `from_raw`'s caller has promised that it is an object.
         let found = unsafe { ComRc::from_raw(found.as_ptr().cast()) };
         let found = found.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)?;
         J::__check(&found)?;

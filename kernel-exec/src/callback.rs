@@ -1,0 +1,321 @@
+//! Being called back by somebody who cannot be told to stop, and whom nobody trusts `[C14]`, `[C17]`.
+//!
+//! A completion handler cannot be withdrawn: it may be called after whoever waits has gone; and a provider that breaks the contract calls
+//! it twice, or after it has refused it. So what the handler is given is not an address but a *ticket*: a number that is given once, as
+//! long as the image is loaded. Who may be called is found by it in a list, under a lock. A call with any other number does nothing, at any
+//! time, and there is no memory to keep for it.
+//!
+//! - **K1** An entry is in the list from [`Callback::register`] until its [`Callback`] is dropped, which is pinned: under the lock, what is in
+//!   the list is allocated.
+//! - **K2** Wakers are cloned, woken and dropped outside of the lock: they may run anybody's code.
+
+#[cfg(kernel)]
+pub use in_kernel::{Callback, Pause, call_back};
+#[cfg(not(kernel))]
+pub use nowhere::{Callback, Pause, call_back};
+
+#[cfg(kernel)]
+mod in_kernel {
+    //! Lists under spin locks.
+
+    use core::{
+        cell::Cell,
+        ffi::c_void,
+        future::Future,
+        marker::PhantomPinned,
+        pin::Pin,
+        ptr,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use crate::{
+        NTSTATUS, Sleep, nt, sleep,
+        sync::{AtomicUsize, KernelCell, Ordering, image_static},
+    };
+
+    /// As many lists as this: so a list is short, and seldom two processors want the same.
+    const LISTS: usize = 64;
+
+    struct Entry {
+        called: bool,
+        waker: Option<Waker>,
+        next: *const Callback,
+    }
+
+    /// Somebody who may be called back, once it is registered.
+    pub struct Callback {
+        /// 0: not registered.
+        ticket: usize,
+        /// Only touched under the lock of its list.
+        entry: KernelCell<Entry>,
+        _pinned: PhantomPinned,
+    }
+
+    // SAFETY: once registered, the entry is only touched under a lock; a waker may be used and dropped on any processor.
+    unsafe impl Send for Callback {}
+    // SAFETY: a shared callback can do nothing.
+    unsafe impl Sync for Callback {}
+
+    struct List {
+        lock: KernelCell<nt::KSPIN_LOCK>,
+        first: Cell<*const Callback>,
+    }
+
+    impl List {
+        const fn new() -> Self {
+            // An initialised KSPIN_LOCK is zero.
+            Self { lock: KernelCell::new(0), first: Cell::new(ptr::null()) }
+        }
+
+        /// IRQL ≤ DISPATCH_LEVEL.
+        fn locked<R>(&self, f: impl FnOnce(&Cell<*const Callback>) -> R) -> R {
+            // SAFETY: initialised, resident; not held by this processor, because nothing below calls back [K2].
+            let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
+            let result = f(&self.first);
+            // SAFETY: held since above.
+            unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
+            result
+        }
+    }
+
+    struct Lists {
+        /// How many tickets have been given.
+        given: AtomicUsize,
+        lists: [List; LISTS],
+    }
+
+    // SAFETY: each list is only touched under its spin lock.
+    unsafe impl Sync for Lists {}
+
+    impl Lists {
+        const fn new() -> Self {
+            Self { given: AtomicUsize::new(0), lists: [const { List::new() }; LISTS] }
+        }
+    }
+
+    impl Default for Lists {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    image_static! {
+        /// Who of this image may be called back.
+        fn with_lists -> Lists
+    }
+
+    /// Calls `f` under the lock of a ticket's list.
+    fn locked<R>(ticket: usize, f: impl FnOnce(&Cell<*const Callback>) -> R) -> R {
+        with_lists(|lists| {
+            #[expect(clippy::indexing_slicing, reason = "a remainder of its length")]
+            lists.lists[ticket % LISTS].locked(f)
+        })
+    }
+
+    /// Whoever has this ticket is called; nobody, if nobody has.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL.
+    pub fn call_back(ticket: *mut c_void) {
+        let ticket = ticket.addr();
+        let waker = locked(ticket, |first| {
+            let mut callback = first.get();
+            // SAFETY: under the lock, what is in the list is allocated [K1].
+            while let Some(current) = unsafe { callback.as_ref() } {
+                // SAFETY: under the lock, nobody else has it.
+                let entry = unsafe { &mut *current.entry.get() };
+                if current.ticket == ticket {
+                    entry.called = true;
+                    return entry.waker.take();
+                }
+                callback = entry.next;
+            }
+            None
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    impl Callback {
+        /// One that nobody can call.
+        #[must_use]
+        pub const fn new() -> Self {
+            let entry = Entry { called: false, waker: None, next: ptr::null() };
+            Self { ticket: 0, entry: KernelCell::new(entry), _pinned: PhantomPinned }
+        }
+
+        /// Makes it one that [`call_back`] finds by the answer, from here on. Once.
+        ///
+        /// IRQL: ≤ DISPATCH_LEVEL.
+        ///
+        /// # Errors
+        /// `STATUS_NOT_SUPPORTED`: without a kernel.
+        pub fn register(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
+            // SAFETY: it stays where it is.
+            let this = unsafe { self.get_unchecked_mut() };
+            if this.ticket == 0 {
+                // Relaxed: only that each is given once counts. 64 bits do not come round.
+                this.ticket = with_lists(|lists| lists.given.fetch_add(1, Ordering::Relaxed)) + 1;
+                let this = &*this;
+                locked(this.ticket, |first| {
+                    // SAFETY: under the lock, and in no list yet.
+                    unsafe { (*this.entry.get()).next = first.get() };
+                    first.set(this);
+                });
+            }
+            Ok(ptr::without_provenance_mut(this.ticket))
+        }
+
+        /// Ready once it has been called. The waker of the last poll is woken. IRQL: ≤ DISPATCH_LEVEL.
+        pub fn poll(self: Pin<&mut Self>, context: &Context<'_>) -> Poll<()> {
+            let this = self.into_ref().get_ref();
+            let looked = this.entry(|entry| {
+                if entry.called {
+                    return Some(Poll::Ready(()));
+                }
+                let same = entry.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+                same.then_some(Poll::Pending)
+            });
+            if let Some(polled) = looked {
+                return polled;
+            }
+            let waker = context.waker().clone();
+            let (polled, _old) = this.entry(|entry| {
+                if entry.called {
+                    return (Poll::Ready(()), Some(waker));
+                }
+                (Poll::Pending, entry.waker.replace(waker))
+            });
+            polled
+        }
+
+        /// Calls `f` under the lock.
+        fn entry<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> R {
+            // SAFETY: under the lock, nobody else has it; before it is registered, nobody else knows it.
+            locked(self.ticket, |_| f(unsafe { &mut *self.entry.get() }))
+        }
+    }
+
+    impl Default for Callback {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    impl Drop for Callback {
+        fn drop(&mut self) {
+            if self.ticket == 0 {
+                return;
+            }
+            locked(self.ticket, |first| {
+                // SAFETY: under the lock.
+                let next = unsafe { (*self.entry.get()).next };
+                if ptr::eq(first.get(), self) {
+                    return first.set(next);
+                }
+                let mut callback = first.get();
+                // SAFETY: under the lock, what is in the list is allocated [K1].
+                while let Some(current) = unsafe { callback.as_ref() } {
+                    // SAFETY: under the lock, nobody else has it.
+                    let entry = unsafe { &mut *current.entry.get() };
+                    if ptr::eq(entry.next, self) {
+                        entry.next = next;
+                        return;
+                    }
+                    callback = entry.next;
+                }
+            });
+            // The waker goes with the entry, outside of the lock [K2].
+        }
+    }
+
+    impl core::fmt::Debug for Callback {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.debug_struct("Callback").field("ticket", &self.ticket).finish_non_exhaustive()
+        }
+    }
+
+    /// A while, between two looks at what tells nobody.
+    #[derive(Debug)]
+    pub struct Pause(Sleep);
+
+    impl Pause {
+        /// So long from now on.
+        #[must_use]
+        pub fn new(duration: Duration) -> Self {
+            Self(sleep(duration))
+        }
+
+        /// Ready when it is over; see [`sleep`].
+        ///
+        /// # Errors
+        /// As of the future of [`sleep`].
+        pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
+            Pin::new(&mut self.0).poll(context)
+        }
+    }
+}
+
+#[cfg(not(kernel))]
+mod nowhere {
+    //! Without a kernel nobody waits.
+
+    use core::{
+        ffi::c_void,
+        marker::PhantomPinned,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
+
+    use crate::NTSTATUS;
+
+    /// Nobody has a ticket.
+    pub fn call_back(_ticket: *mut c_void) {}
+
+    /// Nobody who may be called back.
+    #[derive(Debug, Default)]
+    pub struct Callback(PhantomPinned);
+
+    impl Callback {
+        /// One that nobody can call.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self(PhantomPinned)
+        }
+
+        /// Refuses.
+        ///
+        /// # Errors
+        /// `STATUS_NOT_SUPPORTED`.
+        pub const fn register(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
+            Err(NTSTATUS::NOT_SUPPORTED)
+        }
+
+        /// Never ready.
+        pub const fn poll(self: Pin<&mut Self>, _context: &Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    /// No while.
+    #[derive(Debug)]
+    pub struct Pause(());
+
+    impl Pause {
+        /// So long from now on.
+        #[must_use]
+        pub const fn new(_duration: Duration) -> Self {
+            Self(())
+        }
+
+        /// Refuses.
+        ///
+        /// # Errors
+        /// `STATUS_NOT_SUPPORTED`.
+        pub const fn poll(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
+            Poll::Ready(Err(NTSTATUS::NOT_SUPPORTED))
+        }
+    }
+}
