@@ -73,6 +73,12 @@ fn bytes(operation: usize) -> &'static [u8; LARGEST] {
     &PAGES[operation % OPERATIONS]
 }
 
+/// The bytes of this operation's value, as they are in memory. Those of padding are anybody's.
+#[must_use]
+pub fn bytes_of(kind: Kind, operation: usize) -> &'static [u8] {
+    &bytes(operation)[..kind.size()]
+}
+
 impl Value for () {
     fn of(_operation: usize) -> Self {}
 }

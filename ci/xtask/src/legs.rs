@@ -43,6 +43,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("abi", "compilers agree on the binary interface, and with what was promised", abi),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
+    required("conformance", "ours and the C implementation keep the contract, and each planted breach is found", conformance),
     required("loom", "the task core under every interleaving", loom),
     required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
     required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
@@ -193,6 +194,12 @@ fn zoo(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut zoo = xtask(context.project)?;
     zoo.arg("zoo");
     context.all(vec![zoo], |output| last_line(output).to_owned())
+}
+
+fn conformance(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut conformance = xtask(context.project)?;
+    conformance.arg("conformance");
+    context.all(vec![conformance], |output| last_line(output).to_owned())
 }
 
 fn features(context: &Context<'_>) -> anyhow::Result<Outcome> {

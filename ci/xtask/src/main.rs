@@ -9,6 +9,7 @@
 //! | `tsan` | the executor on processors that run at once, under ThreadSanitizer |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
 //! | `abi` | the binary interface: what compilers make of it, and what was promised |
+//! | `conformance` | judges implementations of async COM by the contract: ours, those in C, or a library of yours |
 //! | `api` | the public Rust API, against its lists; an example for every item |
 //! | `features` | the features as a driver's workspace meets them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
@@ -21,6 +22,7 @@ mod abi;
 mod alloc_scan;
 mod api;
 mod command;
+mod conformance;
 mod debian;
 mod features;
 mod fuzz;
@@ -85,6 +87,8 @@ enum Command {
     Zoo(zoo::Options),
     /// Has compilers measure the binary interface, compares them, and holds all to the golden file, which is append-only.
     Abi(abi::Options),
+    /// Judges an implementation of async COM by the contract, rule by rule: a library of yours, or those that come with the kit.
+    Conformance(conformance::Options),
     /// Compares the public Rust API with its lists, and looks for items without an example.
     Api(api::Options),
     /// Builds a driver's workspace in right and in wrong ways: an image never gets the simulated kernel.
@@ -113,6 +117,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Tsan => tsan::run(&project),
         Command::Zoo(options) => zoo::run(&project, &options),
         Command::Abi(options) => abi::run(&project, &options),
+        Command::Conformance(options) => conformance::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
         Command::AllocScan => alloc_scan::run(&project),

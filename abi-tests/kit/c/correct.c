@@ -1,0 +1,741 @@
+/*
+ * Async COM in plain C, written from ntcom.h and the contract: an executor with a queue, operations with bodies, and the table of the
+ * conformance kit. For one thread: where this file changes a count or a flag, a driver needs atomics or a lock.
+ *
+ * An operation is one block: two interfaces, a count, what the executor knows of it, and its value. The count is of everybody who may
+ * still touch the block: clients, wakers, handles, a handler, and the queue it is in.
+ */
+#include <ntcom_kit.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+struct object; /* with methods: below */
+
+/* How far a main and its cleanup are. */
+struct guard {
+    int phase; /* 0 main, 1 cleanup, 2 ended */
+    int has_value;
+};
+
+struct operation {
+    ntcom_IAsyncOperation operation; /* IUnknown, too */
+    ntcom_IAsyncControl control;
+    ULONG references;
+    uint32_t kind;
+    ntcom_AsyncStatus status;
+    NTSTATUS stored;
+    int constant; /* the one that there is no memory for: nobody counts it */
+
+    ntcom_CompletedHandler handler;
+    void *handler_context;
+
+    /* What the executor knows. */
+    struct ntcom_kit_recipe body;
+    struct object *object;
+    struct operation *next;
+    struct operation *next_alive, **previous_alive;
+    int queued, running, woken;
+    int requested;       /* somebody asks for its end, and the body has not taken that */
+    int seen;            /* a poll has shown a request to the body */
+    int shown;           /* this poll does, and the body has not taken it */
+    int unwinding;       /* a try_finally has acted on a request */
+    int abandoned;       /* nobody is left who could wake it: it was cancelled for that */
+    int doomed;          /* for a second time: its body is dropped unpolled */
+    int in_cleanup;      /* the poll is inside of a cleanup */
+    struct guard guard;
+    int main_ended;
+
+    unsigned char *value; /* behind this, of the kind's size */
+};
+
+/* What stands before the value, which may be aligned to 64. */
+#define HEAD ((sizeof(struct operation) + 63) / 64 * 64)
+
+/* Everything that there is one of. */
+static struct operation *queue, **queue_end = &queue;
+static struct operation *alive; /* those that have not ended */
+static uint64_t live_blocks, all_blocks;
+static int no_memory, closed;
+static const ntcom_IAsyncOperationVtbl operation_table;
+static const ntcom_IAsyncControlVtbl control_table;
+
+/* An object whose methods make operations. */
+struct object {
+    ntcom_IUnknown unknown;
+    ULONG references;
+    void (*dropped)(void *context);
+    void *context;
+};
+
+/* ---- Memory ---- */
+
+static void *allocate(size_t size) {
+    all_blocks++;
+    return aligned_alloc(64, (size + 63) / 64 * 64);
+}
+
+static void object_let_go(struct object *object) {
+    if (--object->references == 0) {
+        object->dropped(object->context);
+        free(object);
+    }
+}
+
+static void let_go(struct operation *operation);
+
+/* Everybody who may touch the block has a reference. Beyond half of the range somebody has lost count [C3]. */
+static ULONG hold(struct operation *operation) {
+    if (operation->constant) {
+        return 1;
+    }
+    if (operation->references >= 0x7FFFFFFF) {
+        abort();
+    }
+    return ++operation->references;
+}
+
+/* ---- The executor ---- */
+
+static void enqueue(struct operation *operation) {
+    operation->queued = 1;
+    operation->next = NULL;
+    *queue_end = operation;
+    queue_end = &operation->next;
+    hold(operation);
+}
+
+/* The body is to be polled: soon, or once more after the poll that is going on. */
+static void wake(struct operation *operation) {
+    if (operation->status != NTCOM_STARTED || operation->queued) {
+        return;
+    }
+    if (operation->running) {
+        operation->woken = 1;
+    } else {
+        enqueue(operation);
+    }
+}
+
+/* [C10]: one request at a time. */
+static void request(struct operation *operation) {
+    if (operation->status == NTCOM_STARTED && !operation->requested) {
+        operation->requested = 1;
+        wake(operation);
+    }
+}
+
+static void drop_body(struct operation *operation) {
+    operation->body.drop(operation->body.context);
+    if (operation->object != NULL) {
+        object_let_go(operation->object); /* before the end is visible [C19] */
+        operation->object = NULL;
+    }
+}
+
+/* The body has been dropped. The last thing that is done here, but for the reference: the handler may release the last one. */
+static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS stored) {
+    *operation->previous_alive = operation->next_alive;
+    if (operation->next_alive != NULL) {
+        operation->next_alive->previous_alive = operation->previous_alive;
+    }
+    operation->stored = stored;
+    operation->status = status;
+    if (operation->handler != NULL) {
+        operation->handler(operation->handler_context, status);
+    }
+}
+
+static int poll_part(struct operation *operation, uint32_t part) {
+    return operation->body.poll(operation->body.context, part, operation) == NTCOM_KIT_READY;
+}
+
+/* Does a main that has not ended unwind now [C10]? */
+static int unwinds(const struct operation *operation) {
+    return operation->unwinding || (operation->shown && operation->requested);
+}
+
+/* A main and its cleanup. Not 0: both have ended. */
+static int poll_guard(struct operation *operation, int cleans_up_always) {
+    struct guard *guard = &operation->guard;
+    if (guard->phase == 0) {
+        if (poll_part(operation, 0)) {
+            guard->has_value = 1;
+            if (!cleans_up_always) {
+                guard->phase = 2;
+            }
+        } else if (unwinds(operation)) {
+            operation->unwinding = 1;
+            operation->requested = 0;
+        } else {
+            return 0;
+        }
+        if (guard->phase == 0) {
+            guard->phase = 1;
+        }
+    }
+    if (guard->phase == 1) {
+        operation->in_cleanup = 1;
+        int ended = poll_part(operation, 1);
+        operation->in_cleanup = 0;
+        if (!ended) {
+            return 0;
+        }
+        guard->phase = 2;
+    }
+    operation->body.guarded(operation->body.context, 0, guard->has_value);
+    return 1;
+}
+
+static int poll_body(struct operation *operation) {
+    operation->body.begin(operation->body.context);
+    switch (operation->body.shape) {
+    case NTCOM_KIT_TRY_FINALLY:
+        return poll_guard(operation, 1);
+    case NTCOM_KIT_ON_CANCEL:
+        return poll_guard(operation, 0);
+    default:
+        return poll_part(operation, 0);
+    }
+}
+
+/* A failure or a warning is stored as it is, a success or an information as STATUS_UNSUCCESSFUL [C7]. */
+static NTSTATUS as_failure(NTSTATUS status) { return status < 0 ? status : NTCOM_STATUS_UNSUCCESSFUL; }
+
+/* The body has ended by itself [C10, C20]. */
+static void finish(struct operation *operation) {
+    NTSTATUS why = operation->body.finish(operation->body.context, operation->value);
+    int asked = operation->unwinding || operation->seen || operation->requested;
+    drop_body(operation);
+    if (why == NTCOM_STATUS_SUCCESS) {
+        if (operation->unwinding) {
+            end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
+        } else {
+            end(operation, NTCOM_COMPLETED, NTCOM_STATUS_SUCCESS);
+        }
+    } else if (why == NTCOM_STATUS_CANCELLED && asked) {
+        end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
+    } else {
+        end(operation, NTCOM_ERROR, as_failure(why));
+    }
+}
+
+static void cancel_body(struct operation *operation) {
+    drop_body(operation);
+    end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
+}
+
+/* Polls the body until nobody has woken it meanwhile. */
+static void run(struct operation *operation) {
+    operation->running = 1;
+    if (operation->doomed) {
+        cancel_body(operation);
+        return;
+    }
+    do {
+        operation->woken = 0;
+        operation->shown = operation->requested;
+        operation->seen |= operation->requested;
+        if (poll_body(operation)) {
+            finish(operation);
+            return;
+        }
+        if (operation->guard.phase != 1 && unwinds(operation)) {
+            cancel_body(operation);
+            return;
+        }
+    } while (operation->woken);
+    operation->running = 0;
+}
+
+static void advance(void) {
+    while (queue != NULL) {
+        struct operation *operation = queue;
+        queue = operation->next;
+        if (queue == NULL) {
+            queue_end = &queue;
+        }
+        operation->queued = 0;
+        run(operation);
+        let_go(operation);
+    }
+}
+
+/* [C9]: the last reference of one that has not ended is the queue's, with a request; the second time its body is only dropped. */
+static void let_go(struct operation *operation) {
+    if (operation->constant || --operation->references > 0) {
+        return;
+    }
+    if (operation->status == NTCOM_STARTED) {
+        operation->doomed = operation->abandoned;
+        operation->abandoned = 1;
+        operation->requested = 1;
+        enqueue(operation);
+        return;
+    }
+    live_blocks--;
+    free(operation);
+}
+
+/* ---- IUnknown, of both interfaces ---- */
+
+static struct operation *from_control(void *self) {
+    return (struct operation *)((char *)self - offsetof(struct operation, control));
+}
+
+static NTSTATUS query(struct operation *operation, const GUID *iid, void **out) {
+    GUID wanted;
+    void *found = NULL;
+    NTSTATUS answer = NTCOM_STATUS_SUCCESS;
+    if (out == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    if (iid == NULL) {
+        answer = NTCOM_STATUS_INVALID_PARAMETER;
+    } else {
+        memcpy(&wanted, (const void *)iid, sizeof wanted);
+        if (ntcom_is_equal_guid(&wanted, &ntcom_IID_IUnknown) || ntcom_is_equal_guid(&wanted, &ntcom_IID_IAsyncOperation)) {
+            found = &operation->operation;
+        } else if (ntcom_is_equal_guid(&wanted, &ntcom_IID_IAsyncControl)) {
+            found = &operation->control;
+        } else {
+            answer = NTCOM_STATUS_NOINTERFACE;
+        }
+    }
+    memcpy((void *)out, &found, sizeof found); /* no out needs alignment */
+    if (found != NULL) {
+        hold(operation);
+    }
+    return answer;
+}
+
+static ULONG release(struct operation *operation) {
+    /* Gone is what has ended and has nobody left. */
+    int gone = !operation->constant && operation->references == 1 && operation->status != NTCOM_STARTED;
+    let_go(operation);
+    return gone ? 0 : 1;
+}
+
+static NTSTATUS NTCOM_CALL operation_query(void *self, const GUID *iid, void **out) { return query(self, iid, out); }
+static ULONG NTCOM_CALL operation_add_ref(void *self) { return hold(self); }
+static ULONG NTCOM_CALL operation_release(void *self) { return release(self); }
+static NTSTATUS NTCOM_CALL control_query(void *self, const GUID *iid, void **out) {
+    return query(from_control(self), iid, out);
+}
+static ULONG NTCOM_CALL control_add_ref(void *self) { return hold(from_control(self)); }
+static ULONG NTCOM_CALL control_release(void *self) { return release(from_control(self)); }
+
+/* ---- IAsyncOperation ---- */
+
+static NTSTATUS outcome(const struct operation *operation) {
+    return operation->status == NTCOM_STARTED ? NTCOM_STATUS_PENDING : operation->stored;
+}
+
+static NTSTATUS NTCOM_CALL get_status(void *self, ntcom_AsyncStatus *out) {
+    const struct operation *operation = self;
+    if (out == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    memcpy((void *)out, &operation->status, sizeof operation->status);
+    return NTCOM_STATUS_SUCCESS;
+}
+
+static NTSTATUS NTCOM_CALL get_result(void *self, void *out) {
+    const struct operation *operation = self;
+    if (out == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    if (operation->status == NTCOM_COMPLETED) {
+        memcpy(out, operation->value, ntcom_kit_size(operation->kind));
+    } else {
+        memset(out, 0, ntcom_kit_size(operation->kind));
+    }
+    return outcome(operation);
+}
+
+/* ---- IAsyncControl ---- */
+
+static NTSTATUS NTCOM_CALL cancel(void *self) {
+    request(from_control(self));
+    return NTCOM_STATUS_SUCCESS;
+}
+
+static NTSTATUS NTCOM_CALL get_error(void *self, NTSTATUS *out) {
+    NTSTATUS error = outcome(from_control(self));
+    if (out == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    memcpy((void *)out, &error, sizeof error);
+    return NTCOM_STATUS_SUCCESS;
+}
+
+static NTSTATUS NTCOM_CALL set_completed(void *self, ntcom_CompletedHandler handler, void *context) {
+    struct operation *operation = from_control(self);
+    if (handler == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    if (operation->constant) {
+        handler(context, operation->status); /* as often as asked [C11] */
+        return NTCOM_STATUS_SUCCESS;
+    }
+    if (operation->handler != NULL) {
+        return NTCOM_STATUS_INVALID_DEVICE_STATE;
+    }
+    operation->handler = handler;
+    operation->handler_context = context;
+    if (operation->status != NTCOM_STARTED) {
+        handler(context, operation->status);
+    }
+    return NTCOM_STATUS_SUCCESS;
+}
+
+static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
+    if (timeout == NULL || *timeout != 0) {
+        return NTCOM_STATUS_NOT_SUPPORTED;
+    }
+    return from_control(self)->status == NTCOM_STARTED ? NTCOM_STATUS_TIMEOUT : NTCOM_STATUS_SUCCESS;
+}
+
+static NTSTATUS NTCOM_CALL get_result_size(void *self, ULONG *size) {
+    ULONG bytes = ntcom_kit_size(from_control(self)->kind);
+    if (size == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    memcpy((void *)size, &bytes, sizeof bytes);
+    return NTCOM_STATUS_SUCCESS;
+}
+
+static const ntcom_IAsyncOperationVtbl operation_table = {
+    operation_query, operation_add_ref, operation_release, get_status, get_result,
+};
+static const ntcom_IAsyncControlVtbl control_table = {
+    control_query, control_add_ref, control_release, cancel, get_error, set_completed, wait, get_result_size,
+};
+
+/* ---- New operations ---- */
+
+/* The one that there is no memory for: a constant for each kind, which keeps no count [C11]. */
+static struct operation *constant(uint32_t kind) {
+    static struct operation constants[NTCOM_KIT_PAGE + 1];
+    struct operation *operation = &constants[kind <= NTCOM_KIT_PAGE ? kind : 0];
+    operation->operation.lpVtbl = &operation_table;
+    operation->control.lpVtbl = &control_table;
+    operation->references = 1;
+    operation->kind = kind;
+    operation->status = NTCOM_ERROR;
+    operation->stored = NTCOM_STATUS_INSUFFICIENT_RESOURCES;
+    operation->constant = 1;
+    return operation;
+}
+
+/* One with a client's reference; NULL: there is no memory. */
+static struct operation *new_operation(uint32_t kind) {
+    struct operation *operation = NULL;
+    if (!no_memory) {
+        operation = allocate(HEAD + ntcom_kit_size(kind));
+    }
+    no_memory = 0;
+    if (operation != NULL) {
+        memset(operation, 0, sizeof *operation);
+        operation->operation.lpVtbl = &operation_table;
+        operation->control.lpVtbl = &control_table;
+        operation->references = 1;
+        operation->kind = kind;
+        operation->value = (unsigned char *)operation + HEAD;
+        live_blocks++;
+    }
+    return operation;
+}
+
+/* One that has failed before it began. */
+static struct operation *failed(uint32_t kind, NTSTATUS status) {
+    struct operation *operation = new_operation(kind);
+    if (operation == NULL) {
+        return constant(kind);
+    }
+    operation->status = NTCOM_ERROR;
+    operation->stored = as_failure(status);
+    return operation;
+}
+
+static void *spawn_error(uint32_t kind, NTSTATUS status) { return &failed(kind, status)->operation; }
+
+static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object) {
+    struct operation *operation;
+    if (closed) { /* [C18] */
+        recipe->drop(recipe->context);
+        return failed(recipe->kind, NTCOM_STATUS_DELETE_PENDING);
+    }
+    operation = new_operation(recipe->kind);
+    if (operation == NULL) {
+        recipe->drop(recipe->context);
+        return constant(recipe->kind);
+    }
+    operation->body = *recipe;
+    if (object != NULL) {
+        object->references++;
+        operation->object = object;
+    }
+    operation->next_alive = alive;
+    operation->previous_alive = &alive;
+    if (alive != NULL) {
+        alive->previous_alive = &operation->next_alive;
+    }
+    alive = operation;
+    enqueue(operation);
+    return operation;
+}
+
+static void *spawn(const struct ntcom_kit_recipe *recipe, void **handle) {
+    struct operation *operation = start(recipe, NULL);
+    if (handle != NULL) {
+        hold(operation);
+        *handle = operation; /* a handle is a reference of another kind */
+    }
+    return &operation->operation;
+}
+
+/* [C21]: what it would be without an executor. */
+static void *spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
+    recipe->drop(recipe->context);
+    return &failed(recipe->kind, NTCOM_STATUS_NOT_SUPPORTED)->operation;
+}
+
+/* ---- Tasks, wakers, handles: all of them are the operation ---- */
+
+static int32_t task_is_cancelled(void *task) {
+    const struct operation *operation = task;
+    return !operation->in_cleanup && (operation->requested || operation->unwinding);
+}
+
+static int32_t task_take_cancellation(void *task) {
+    struct operation *operation = task;
+    int taken = !operation->in_cleanup && operation->requested;
+    if (taken) {
+        operation->requested = 0;
+        operation->shown = 0;
+        operation->seen = 1;
+    }
+    return taken;
+}
+
+static void task_wake(void *task) { wake(task); }
+
+static void *held(void *operation) {
+    hold(operation);
+    return operation;
+}
+
+static void waker_wake_by_ref(void *waker) { wake(waker); }
+static void drop_reference(void *operation) { let_go(operation); }
+
+static void waker_wake(void *waker) {
+    wake(waker);
+    let_go(waker);
+}
+
+static void handle_cancel(void *handle) { request(handle); }
+
+/* ---- Objects with methods ---- */
+
+static NTSTATUS NTCOM_CALL object_query(void *self, const GUID *iid, void **out) {
+    struct object *object = self;
+    if (out == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    *out = NULL;
+    if (iid == NULL) {
+        return NTCOM_STATUS_INVALID_PARAMETER;
+    }
+    if (!ntcom_is_equal_guid(iid, &ntcom_IID_IUnknown)) {
+        return NTCOM_STATUS_NOINTERFACE;
+    }
+    *out = &object->unknown;
+    object->references++;
+    return NTCOM_STATUS_SUCCESS;
+}
+static ULONG NTCOM_CALL object_add_ref(void *self) { return ++((struct object *)self)->references; }
+static ULONG NTCOM_CALL object_release(void *self) {
+    ULONG left = ((struct object *)self)->references - 1;
+    object_let_go(self);
+    return left;
+}
+
+static const ntcom_IUnknownVtbl object_table = {object_query, object_add_ref, object_release};
+
+static void *new_object(void (*dropped)(void *context), void *context) {
+    struct object *object = allocate(sizeof *object);
+    if (object != NULL) {
+        object->unknown.lpVtbl = &object_table;
+        object->references = 1;
+        object->dropped = dropped;
+        object->context = context;
+    }
+    return object;
+}
+
+static void *object_spawn(void *object, const struct ntcom_kit_recipe *recipe) {
+    return &start(recipe, object)->operation;
+}
+
+/* ---- A client that distrusts [C17] ---- */
+
+#define BROKEN NTCOM_STATUS_DRIVER_INTERNAL_ERROR
+/* What objects that speak HRESULT answer for an interface that they do not have. */
+#define E_NOINTERFACE_ ((NTSTATUS)0x80004002)
+
+/* An answer of a call that yields nothing but success or a failure. */
+static NTSTATUS checked(NTSTATUS answer) { return answer <= 0 ? answer : BROKEN; }
+
+static const ntcom_IAsyncOperationVtbl *table_of(void *self) {
+    const ntcom_IAsyncOperationVtbl *table = self == NULL ? NULL : ((ntcom_IAsyncOperation *)self)->lpVtbl;
+    int whole = table != NULL && table->QueryInterface != NULL && table->AddRef != NULL && table->Release != NULL;
+    return whole ? table : NULL;
+}
+
+static NTSTATUS client_status(void *operation, uint32_t kind, ntcom_AsyncStatus *out) {
+    const ntcom_IAsyncOperationVtbl *table = table_of(operation);
+    ntcom_AsyncStatus status = -1;
+    NTSTATUS answer;
+    (void)kind;
+    if (table == NULL || table->get_status == NULL) {
+        return BROKEN;
+    }
+    answer = checked(table->get_status(operation, &status));
+    if (answer == NTCOM_STATUS_SUCCESS && (status < NTCOM_STARTED || status > NTCOM_ERROR)) {
+        answer = BROKEN;
+    }
+    if (answer == NTCOM_STATUS_SUCCESS) {
+        *out = status;
+    }
+    return answer;
+}
+
+static NTSTATUS client_result(void *operation, uint32_t kind, void *out) {
+    _Alignas(64) unsigned char value[4096] = {0};
+    ntcom_AsyncStatus status;
+    NTSTATUS answer = client_status(operation, kind, &status);
+    if (answer != NTCOM_STATUS_SUCCESS) {
+        return answer;
+    }
+    if (table_of(operation)->get_result == NULL) {
+        return BROKEN;
+    }
+    answer = table_of(operation)->get_result(operation, value);
+    if (answer == NTCOM_STATUS_SUCCESS && (status == NTCOM_STARTED || status == NTCOM_COMPLETED)) {
+        memcpy(out, value, ntcom_kit_size(kind));
+        return answer;
+    }
+    if (answer == NTCOM_STATUS_PENDING && status == NTCOM_STARTED) {
+        return answer;
+    }
+    return answer < 0 && status != NTCOM_COMPLETED ? answer : BROKEN;
+}
+
+/* QueryInterface. What comes with a success code that it does not give is lost. */
+static NTSTATUS ask(void *unknown, const GUID *iid, void **out) {
+    const ntcom_IAsyncOperationVtbl *table = table_of(unknown);
+    NTSTATUS answer;
+    *out = NULL;
+    if (table == NULL) {
+        return BROKEN;
+    }
+    answer = table->QueryInterface(unknown, iid, out);
+    if (answer == E_NOINTERFACE_) {
+        return NTCOM_STATUS_NOINTERFACE;
+    }
+    if (answer == NTCOM_STATUS_SUCCESS && table_of(*out) == NULL) {
+        return BROKEN;
+    }
+    return checked(answer);
+}
+
+static NTSTATUS client_query(void *unknown, uint32_t kind) {
+    void *operation, *control;
+    ULONG size = 0;
+    NTSTATUS answer = ask(unknown, &ntcom_IID_IAsyncOperation, &operation);
+    if (answer != NTCOM_STATUS_SUCCESS) {
+        return answer;
+    }
+    answer = ask(operation, &ntcom_IID_IAsyncControl, &control);
+    if (answer == NTCOM_STATUS_SUCCESS) {
+        ntcom_IAsyncControl *of = control;
+        answer = of->lpVtbl->get_result_size == NULL ? BROKEN : checked(of->lpVtbl->get_result_size(control, &size));
+        of->lpVtbl->Release(control);
+        if (answer == NTCOM_STATUS_SUCCESS && size != ntcom_kit_size(kind)) {
+            answer = NTCOM_STATUS_NOINTERFACE;
+        }
+    }
+    table_of(operation)->Release(operation);
+    return answer;
+}
+
+/* ---- What is left of the table ---- */
+
+static int32_t run_program(void (*program)(void *context), void *context, struct ntcom_kit_stop *stop) {
+    static const char leak[] = "the program has ended, and memory of operations is left";
+    no_memory = 0;
+    closed = 0;
+    live_blocks = 0;
+    program(context);
+    if (live_blocks == 0) {
+        return 0;
+    }
+    memcpy(stop->text, leak, sizeof leak);
+    return 1;
+}
+
+static void fail_next_allocation(void) { no_memory = 1; }
+static uint64_t live_operations(void) { return live_blocks; }
+static uint64_t allocations(void) { return all_blocks; }
+static void exhaust_references(void *operation) { ((struct operation *)operation)->references = 0x7FFFFFFF; }
+static void close_provider(void) { closed = 1; }
+
+static void cancel_all(void) {
+    for (struct operation *operation = alive; operation != NULL; operation = operation->next_alive) {
+        request(operation);
+    }
+}
+
+/* There is nobody else who could end them. */
+static void drain(void) { advance(); }
+
+static const struct ntcom_kit_table table = {
+    .size = sizeof(struct ntcom_kit_table),
+    .version = NTCOM_KIT_VERSION,
+    .name = "a plain implementation in C",
+    .shapes = NTCOM_KIT_PLAIN | NTCOM_KIT_TRY_FINALLY | NTCOM_KIT_ON_CANCEL,
+    .fails = 1,
+    .run = run_program,
+    .advance = advance,
+    .spawn = spawn,
+    .spawn_error = spawn_error,
+    .task_is_cancelled = task_is_cancelled,
+    .task_take_cancellation = task_take_cancellation,
+    .task_wake = task_wake,
+    .task_waker = held,
+    .waker_clone = held,
+    .waker_wake = waker_wake,
+    .waker_wake_by_ref = waker_wake_by_ref,
+    .waker_drop = drop_reference,
+    .handle_cancel = handle_cancel,
+    .handle_clone = held,
+    .handle_drop = drop_reference,
+    .fail_next_allocation = fail_next_allocation,
+    .live_operations = live_operations,
+    .allocations = allocations,
+    .exhaust_references = exhaust_references,
+    .object = new_object,
+    .object_spawn = object_spawn,
+    .close = close_provider,
+    .cancel_all = cancel_all,
+    .drain = drain,
+    .client_result = client_result,
+    .client_status = client_status,
+    .client_query = client_query,
+    .spawn_without_executor = spawn_without_executor,
+};
+
+#if !defined(NTCOM_KIT_OTHER_TABLE)
+const struct ntcom_kit_table *ntcom_kit(void) { return &table; }
+#endif

@@ -1,0 +1,57 @@
+//! This project's implementation as the conformance kit sees it: the shipping runtime on one simulated processor, at DISPATCH_LEVEL but
+//! while the executor runs. A bug check of the simulated kernel stops the run, and is what the kit reports.
+
+mod body;
+mod calls;
+mod client;
+mod kernel;
+mod object;
+mod spawn;
+mod values;
+
+use ntcom_kit::table::{Table, VERSION, shape};
+
+static TABLE: Table = Table {
+    size: size_of::<Table>() as u32,
+    version: VERSION,
+    name: c"ntcom on a simulated kernel".as_ptr(),
+    shapes: shape::PLAIN | shape::TRY_FINALLY | shape::ON_CANCEL | shape::NESTED | shape::JOIN,
+    fails: 1,
+    raises: 1,
+    level: 2,
+    run: Some(kernel::run),
+    advance: Some(kernel::advance),
+    spawn: Some(spawn::spawn),
+    spawn_error: Some(spawn::spawn_error),
+    task_is_cancelled: Some(calls::task_is_cancelled),
+    task_take_cancellation: Some(calls::task_take_cancellation),
+    task_wake: Some(calls::task_wake),
+    task_waker: Some(calls::task_waker),
+    waker_clone: Some(calls::waker_clone),
+    waker_wake: Some(calls::waker_wake),
+    waker_wake_by_ref: Some(calls::waker_wake_by_ref),
+    waker_drop: Some(calls::waker_drop),
+    handle_cancel: Some(calls::handle_cancel),
+    handle_clone: Some(calls::handle_clone),
+    handle_drop: Some(calls::handle_drop),
+    fail_next_allocation: Some(kernel::fail_next_allocation),
+    live_operations: Some(kernel::live_operations),
+    allocations: Some(kernel::allocations),
+    irql: Some(kernel::irql),
+    exhaust_references: None,
+    object: Some(object::object),
+    object_spawn: Some(object::object_spawn),
+    close: Some(kernel::close),
+    cancel_all: Some(kernel::cancel_all),
+    drain: Some(kernel::drain),
+    client_result: Some(client::client_result),
+    client_status: Some(client::client_status),
+    client_query: Some(client::client_query),
+    spawn_without_executor: None,
+};
+
+/// What the kit looks for.
+#[unsafe(no_mangle)]
+extern "C" fn ntcom_kit() -> *const Table {
+    &raw const TABLE
+}

@@ -1,0 +1,49 @@
+//! New operations.
+
+use core::{ffi::c_void, ptr};
+
+use ntcom::{
+    NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable,
+};
+use ntcom_kit::table::{MAY_FAIL, Recipe};
+
+use crate::{
+    body::{Kits, infallible},
+    calls, object,
+    values::{Value, for_kind},
+};
+
+fn plain<T: Value>(body: Kits) -> *mut c_void {
+    spawn_async_operation_raw(infallible::<T>(body)).cast()
+}
+
+fn cancellable<T: Value>(body: Kits, handle: *mut *mut c_void) -> *mut c_void {
+    let (raw, cancel) = spawn_async_operation_raw_cancellable(infallible::<T>(body));
+    // SAFETY: the header: not null, so a place for one.
+    unsafe { handle.write(calls::handle(cancel)) };
+    raw.cast()
+}
+
+fn failed<T: Value>(status: NTSTATUS) -> *mut c_void {
+    spawn_async_operation_error_raw::<T>(status).cast()
+}
+
+pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c_void) -> *mut c_void {
+    // SAFETY: the header: a recipe.
+    let recipe = unsafe { recipe.read() };
+    let kind = recipe.kind;
+    // Only declared methods have bodies that fail: one of an object that nobody else knows.
+    if recipe.flags & MAY_FAIL != 0 && handle.is_null() {
+        return object::method_of_nobody(recipe);
+    }
+    let body = Kits::new(recipe);
+    if handle.is_null() { for_kind!(kind, plain(body)) } else { for_kind!(kind, cancellable(body, handle)) }
+}
+
+pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: NTSTATUS) -> *mut c_void {
+    for_kind!(kind, failed(status))
+}
+
+/// What a spawn gives that cannot be: the kit calls it a breach.
+pub(crate) const NOTHING: *mut c_void = ptr::null_mut();

@@ -1,0 +1,423 @@
+//! Bodies: the kit's own, which do what a script says, through the functions of the library's table, and record what happens to
+//! them. What a step means is as in `ntcom_fuzz::script`; so the model of the fuzz targets says what is to happen.
+
+use core::{ffi::c_void, ptr};
+
+use ntcom::NTSTATUS;
+use ntcom_fuzz::{
+    body::mix,
+    script::{Shape, Step},
+    value::{Kind, bytes_of},
+};
+
+use crate::{
+    rule::Rule,
+    table::{self, MAY_FAIL, Recipe, poll},
+    world::{self, World},
+};
+
+/// The number of a kind in the header.
+#[must_use]
+pub(crate) const fn kind_number(kind: Kind) -> u32 {
+    match kind {
+        Kind::Unit => 0,
+        Kind::U8 => 1,
+        Kind::U64 => 2,
+        Kind::Padded => 3,
+        Kind::Aligned => 4,
+        Kind::Page => 5,
+    }
+}
+
+/// The bit of a shape in the header.
+#[must_use]
+pub(crate) const fn shape_bit(shape: Shape) -> u32 {
+    match shape {
+        Shape::Plain => table::shape::PLAIN,
+        Shape::TryFinally => table::shape::TRY_FINALLY,
+        Shape::OnCancel => table::shape::ON_CANCEL,
+        Shape::Nested => table::shape::NESTED,
+        Shape::Join => table::shape::JOIN,
+    }
+}
+
+/// What a body's context is: its operation's number, from 1, so that it is not null.
+fn context(operation: usize) -> *mut c_void {
+    ptr::without_provenance_mut(operation + 1)
+}
+
+/// The recipe of this operation's body.
+pub(crate) fn recipe(world: &World, operation: usize) -> Recipe {
+    world.slot(operation, |slot| Recipe {
+        size: size_of::<Recipe>() as u32,
+        kind: kind_number(slot.kind),
+        shape: shape_bit(slot.script.shape),
+        flags: if slot.fails.is_some() { MAY_FAIL } else { 0 },
+        context: context(operation),
+        begin,
+        poll: poll_part,
+        guarded,
+        finish,
+        drop: drop_body,
+    })
+}
+
+/// The operation of a context that the library gives back. None, and a breach, if it is nobody's.
+fn known(world: &World, context: *mut c_void, what: &str) -> Option<usize> {
+    let operation = context.addr().wrapping_sub(1);
+    if world.try_slot(operation, |_| ()).is_some() {
+        return Some(operation);
+    }
+    world.breach(Rule::C8, format!("{what} is called with a context that is no body's"));
+    None
+}
+
+unsafe extern "C" fn begin(context: *mut c_void) {
+    world::with(|world| {
+        let Some(operation) = known(world, context, "begin") else { return };
+        world.trail.add(format!("  operation {operation}: its body is polled"));
+        let (dropped, finished, polling) =
+            world.slot(operation, |slot| (slot.record.drops > 0, slot.finished, slot.polling));
+        if dropped || finished {
+            world.breach(Rule::C8, format!("the body of operation {operation} is polled after its end"));
+        }
+        if polling {
+            world.breach(Rule::C8, format!("the body of operation {operation} is polled while it is polled"));
+        }
+        if !world.advancing.get() {
+            let why = "on the stack of a client's call";
+            world.breach(Rule::C9, format!("the body of operation {operation} is polled {why}"));
+        }
+        check_level(world, operation, "polled");
+        world.slot(operation, |slot| slot.record.polls += 1);
+    });
+}
+
+/// [C13]: bodies run and are dropped at the executor's level.
+fn check_level(world: &World, operation: usize, what: &str) {
+    let table = world.table.get();
+    let Some(irql) = table.irql else { return };
+    // SAFETY: the header: a question that may be asked at any time.
+    let now = unsafe { irql() };
+    if now != table.level {
+        let expected = table.level;
+        world.breach(
+            Rule::C13,
+            format!("the body of operation {operation} is {what} at IRQL {now}, not at {expected}"),
+        );
+    }
+}
+
+unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_void) -> i32 {
+    world::with(|world| {
+        let Some(operation) = known(world, context, "poll") else { return poll::READY };
+        let part = part as usize;
+        let Some(before) = world.slot(operation, |slot| {
+            let before = slot.parts.get(part).copied();
+            if let Some(part) = slot.parts.get_mut(part) {
+                part.begun = true;
+            }
+            slot.polling = true;
+            before
+        }) else {
+            world.breach(Rule::C10, format!("operation {operation} has no part {part}"));
+            return poll::READY;
+        };
+        if before.ended {
+            world.breach(Rule::C10, format!("part {part} of operation {operation} is polled after its end"));
+        }
+        if world.slot(operation, |slot| slot.raises) {
+            return poll::RAISE;
+        }
+        let ready = run_part(world, operation, part, task);
+        world.slot(operation, |slot| {
+            slot.polling = false;
+            if let Some(part) = slot.parts.get_mut(part) {
+                part.ended = ready;
+            }
+        });
+        if ready { poll::READY } else { poll::PENDING }
+    })
+}
+
+/// Goes on with a part. True: it has ended.
+fn run_part(world: &World, operation: usize, part: usize, task: *mut c_void) -> bool {
+    let shape = world.slot(operation, |slot| slot.script.shape);
+    let (first, end) = shape.part(part);
+    loop {
+        let (at, inside) = world
+            .slot(operation, |slot| slot.parts.get(part).map_or((end, None), |part| (part.at, part.inside)));
+        if first + at >= end {
+            return true;
+        }
+        let step = world.slot(operation, |slot| slot.script.step(first + at));
+        let is_cleanup = shape.is_cleanup(part);
+        let (goes_on, inside) = step_once(world, operation, step, inside, is_cleanup, task);
+        world.slot(operation, |slot| {
+            if let Some(part) = slot.parts.get_mut(part) {
+                match goes_on {
+                    Some(true) => *part = world::Part { at: at + 1, inside: None, ..*part },
+                    Some(false) => part.at = end,
+                    None => part.inside = inside,
+                }
+            }
+        });
+        match goes_on {
+            Some(true) => {}
+            Some(false) => return true,
+            None => return false,
+        }
+    }
+}
+
+/// One step. Some(go on with the next?), or None: the part returns PENDING. And how far the step is.
+fn step_once(
+    world: &World,
+    operation: usize,
+    step: Step,
+    inside: Option<u8>,
+    is_cleanup: bool,
+    task: *mut c_void,
+) -> (Option<bool>, Option<u8>) {
+    let table = Calls(world);
+    match step {
+        Step::Finish => return (Some(false), None),
+        Step::Yield(times) => {
+            let left = inside.unwrap_or(times + 1);
+            if left > 0 {
+                table.wake(task);
+                return (None, Some(left - 1));
+            }
+        }
+        Step::Await(gate) => {
+            if !pass_gate(world, gate.into()) {
+                wait_at_gate(world, gate.into(), operation, task);
+                return (None, inside);
+            }
+        }
+        Step::Stash => {
+            let waker = table.waker(task);
+            world.stash.borrow_mut().push((operation, waker));
+        }
+        Step::Take => {
+            let taken = table.take_cancellation(task);
+            log(world, operation, 0x10 | u64::from(taken));
+        }
+        Step::Observe => log(world, operation, 0x20 | u64::from(table.is_cancelled(task))),
+        Step::Park => {
+            if inside.is_none() {
+                if is_cleanup {
+                    table.wake(task);
+                }
+                return (None, Some(0));
+            }
+        }
+        Step::Open(gate) => open_gate(world, gate.into()),
+        Step::KeepWaker => {
+            let waker = table.waker(task);
+            let old = world.slot(operation, |slot| slot.kept.replace(waker));
+            old.into_iter().for_each(|waker| table.drop_waker(waker));
+        }
+        Step::DropKept => {
+            let kept = world.slot(operation, |slot| slot.kept.take());
+            kept.into_iter().for_each(|waker| table.drop_waker(waker));
+        }
+        Step::Notify => table.wake(task),
+        // What bodies do to each other depends on which of them runs first, which is nobody's promise: these have no links and leave
+        // the stash alone.
+        Step::CancelLink | Step::ReleaseLink | Step::AskLink | Step::DropStash(_) => {}
+    }
+    (Some(true), None)
+}
+
+/// The functions of the table that wakers and tasks are used through.
+pub(crate) struct Calls<'a>(pub(crate) &'a World);
+
+impl Calls<'_> {
+    fn wake(&self, task: *mut c_void) {
+        let Some(wake) = self.0.table.get().task_wake else { return };
+        // SAFETY: the task of the poll that we are in.
+        unsafe { wake(task) }
+    }
+
+    fn waker(&self, task: *mut c_void) -> *mut c_void {
+        let Some(waker) = self.0.table.get().task_waker else { return ptr::null_mut() };
+        // SAFETY: the task of the poll that we are in.
+        unsafe { waker(task) }
+    }
+
+    fn is_cancelled(&self, task: *mut c_void) -> bool {
+        let Some(asks) = self.0.table.get().task_is_cancelled else { return false };
+        // SAFETY: the task of the poll that we are in.
+        let answer = unsafe { asks(task) };
+        answer != 0
+    }
+
+    fn take_cancellation(&self, task: *mut c_void) -> bool {
+        let Some(takes) = self.0.table.get().task_take_cancellation else { return false };
+        // SAFETY: the task of the poll that we are in.
+        let answer = unsafe { takes(task) };
+        answer != 0
+    }
+
+    pub(crate) fn clone_waker(&self, waker: *mut c_void) -> *mut c_void {
+        let Some(clone) = self.0.table.get().waker_clone else { return ptr::null_mut() };
+        // SAFETY: a waker that we have.
+        unsafe { clone(waker) }
+    }
+
+    pub(crate) fn wake_waker(&self, waker: *mut c_void) {
+        let Some(wake) = self.0.table.get().waker_wake else { return };
+        // SAFETY: a waker that we have, and give up.
+        unsafe { wake(waker) }
+    }
+
+    pub(crate) fn wake_waker_by_ref(&self, waker: *mut c_void) {
+        let Some(wake) = self.0.table.get().waker_wake_by_ref else { return };
+        // SAFETY: a waker that we have.
+        unsafe { wake(waker) }
+    }
+
+    pub(crate) fn drop_waker(&self, waker: *mut c_void) {
+        let Some(drop) = self.0.table.get().waker_drop else { return };
+        // SAFETY: a waker that we have, and give up.
+        unsafe { drop(waker) }
+    }
+}
+
+fn pass_gate(world: &World, gate: usize) -> bool {
+    world.all_open.get()
+        || world.gates.borrow_mut().get_mut(gate).is_some_and(|gate| core::mem::take(&mut gate.open))
+}
+
+fn wait_at_gate(world: &World, gate: usize, operation: usize, task: *mut c_void) {
+    let waiting = world.gates.borrow()[gate].waiters.iter().any(|(other, _)| *other == operation);
+    if !waiting {
+        let waker = Calls(world).waker(task);
+        world.gates.borrow_mut()[gate].waiters.push((operation, waker));
+    }
+}
+
+/// Opens a gate: the next wait passes, and who waits is woken.
+pub(crate) fn open_gate(world: &World, gate: usize) {
+    let waiters = {
+        let mut gates = world.gates.borrow_mut();
+        gates[gate].open = true;
+        core::mem::take(&mut gates[gate].waiters)
+    };
+    for (_, waker) in waiters {
+        Calls(world).wake_waker(waker);
+    }
+}
+
+/// Adds to what a body has seen.
+fn log(world: &World, operation: usize, entry: u64) {
+    world.trail.add(format!("  operation {operation}: its body sees {}", seen(entry)));
+    world.slot(operation, |slot| slot.record.log = mix(slot.record.log, entry));
+}
+
+/// An entry of a body's log, in words.
+fn seen(entry: u64) -> &'static str {
+    match entry {
+        0x10 => "no request to take",
+        0x11 => "a request, and takes it",
+        0x20 => "no request",
+        0x21 => "a request",
+        0x70..=0x73 => "both guards end",
+        _ if entry & 1 == 1 => "a guard end with a value",
+        _ => "a guard end without a value",
+    }
+}
+
+unsafe extern "C" fn guarded(context: *mut c_void, guard: u32, has_value: i32) {
+    world::with(|world| {
+        let Some(operation) = known(world, context, "guarded") else { return };
+        let some = has_value != 0;
+        let (shape, guards) = world.slot(operation, |slot| {
+            if let Some(guard) = slot.guards.get_mut(guard as usize) {
+                *guard = Some(some);
+            }
+            (slot.script.shape, slot.guards)
+        });
+        let base = match (shape, guard) {
+            (Shape::TryFinally, 0) => 0x30,
+            (Shape::OnCancel, 0) => 0x40,
+            (Shape::Nested, 0) => 0x50,
+            (Shape::Nested, 1) => 0x60,
+            (Shape::Join, 0 | 1) => {
+                if let [Some(first), Some(second)] = guards {
+                    log(world, operation, 0x70 | u64::from(first) << 1 | u64::from(second));
+                }
+                return;
+            }
+            _ => {
+                world.breach(Rule::C10, format!("operation {operation} has no guard {guard}"));
+                return;
+            }
+        };
+        log(world, operation, base | u64::from(some));
+    });
+}
+
+unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATUS {
+    world::with(|world| {
+        let Some(operation) = known(world, context, "finish") else { return NTSTATUS::UNSUCCESSFUL };
+        let (again, kind, fails) = world
+            .slot(operation, |slot| (core::mem::replace(&mut slot.finished, true), slot.kind, slot.fails));
+        if again {
+            world.breach(Rule::C8, format!("the body of operation {operation} ends a second time"));
+        }
+        if let Some(status) = fails {
+            world.trail.add(format!("  operation {operation}: its body fails with {status}"));
+            return status;
+        }
+        world.trail.add(format!("  operation {operation}: its body ends with its value"));
+        let bytes = bytes_of(kind, operation);
+        if !bytes.is_empty() {
+            // SAFETY: the header: there is room for the kind's size.
+            unsafe { value.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+        NTSTATUS::SUCCESS
+    })
+}
+
+unsafe extern "C" fn drop_body(context: *mut c_void) {
+    world::with(|world| {
+        let Some(operation) = known(world, context, "drop") else { return };
+        world.trail.add(format!("  operation {operation}: its body is dropped"));
+        let slot = world.slot(operation, |slot| {
+            slot.record.drops += 1;
+            slot.clone()
+        });
+        if slot.record.drops > 1 {
+            world.breach(Rule::C8, format!("the body of operation {operation} is dropped a second time"));
+        }
+        if slot.polling {
+            world
+                .breach(Rule::C8, format!("the body of operation {operation} is dropped while it is polled"));
+        }
+        let refused = slot.spawning && slot.record.polls == 0;
+        if refused {
+            world.slot(operation, |slot| slot.bodyless = true);
+        } else if !world.advancing.get() {
+            let why = "on the stack of a client's call";
+            world.breach(Rule::C9, format!("the body of operation {operation} is dropped {why}"));
+        } else {
+            check_level(world, operation, "dropped");
+        }
+        // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run.
+        let bits = slot.parts.iter().enumerate().fold(0, |bits, (number, part)| {
+            bits | u8::from(part.begun) << number | (u8::from(part.ended) << number) << 4
+        });
+        if slot.references > 0
+            && let Some(part) = slot.script.shape.missing_cleanup(bits)
+        {
+            world.breach(
+                Rule::C10,
+                format!("the body of operation {operation} is dropped without its cleanup, part {part}"),
+            );
+        }
+        let kept = world.slot(operation, |slot| slot.kept.take());
+        kept.into_iter().for_each(|waker| Calls(world).drop_waker(waker));
+    });
+}

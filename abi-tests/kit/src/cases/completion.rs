@@ -1,0 +1,143 @@
+//! C14: completion handlers.
+
+use ntcom::NTSTATUS;
+use ntcom_fuzz::{
+    ops::{Handler, Via},
+    value::Kind,
+};
+
+use super::{
+    Case, case, states,
+    steps::{PENDING, READY},
+};
+use crate::{
+    ensure,
+    finding::Check,
+    kit::{Kit, status},
+    rule::Rule,
+};
+
+pub(super) const CASES: &[Case] = &[
+    case(Rule::C14, "a_null_handler", null_handler),
+    case(Rule::C14, "a_second_handler", second_handler),
+    case(Rule::C14, "a_handler_runs_once_when_the_operation_ends", runs_once),
+    case(Rule::C14, "a_late_handler_runs_at_once", late),
+    case(Rule::C14, "a_handler_is_told_the_status", told),
+    case(Rule::C14, "a_handler_may_release_the_last_reference", releases_the_last),
+    case(Rule::C14, "a_late_handler_may_release_its_reference", late_releases),
+    case(Rule::C14, "a_handler_runs_though_all_clients_have_gone", without_clients),
+];
+
+fn expect(answer: NTSTATUS, expected: NTSTATUS, what: &str) -> Check {
+    ensure!(C14, answer == expected, "set_completed {what} answers {answer}, and should answer {expected}");
+    Ok(())
+}
+
+fn handled(kit: &Kit<'_>, operation: usize, times: u32, when: &str) -> Check {
+    let found = kit.record(operation).handled;
+    ensure!(
+        C14,
+        found == times,
+        "{when} the completion handler has run {found} times, and should have {times} times"
+    );
+    Ok(())
+}
+
+fn null_handler(kit: &Kit<'_>) -> Check {
+    for (operation, ..) in states::every(kit, Kind::U64)? {
+        let answer = kit.set_completed(operation, Handler::Null)?;
+        expect(answer, NTSTATUS::INVALID_PARAMETER, "with a null handler")?;
+        // It was none: there is room for one.
+        expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "after a null handler")?;
+    }
+    Ok(())
+}
+
+fn second_handler(kit: &Kit<'_>) -> Check {
+    for (operation, status, _) in states::every(kit, Kind::U64)? {
+        let times = u32::from(status != status::STARTED);
+        expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "for the first time")?;
+        let answer = kit.set_completed(operation, Handler::Records)?;
+        expect(answer, NTSTATUS::INVALID_DEVICE_STATE, "for the second time")?;
+        handled(kit, operation, times, "after a second set_completed")?;
+    }
+    Ok(())
+}
+
+fn runs_once(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U64, PENDING)?;
+    expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "of a started operation")?;
+    kit.advance()?;
+    handled(kit, operation, 0, "before the end")?;
+    kit.open(0)?;
+    kit.advance()?;
+    handled(kit, operation, 1, "after the end")?;
+    kit.cancel(operation)?;
+    kit.advance()?;
+    handled(kit, operation, 1, "long after the end")
+}
+
+fn late(kit: &Kit<'_>) -> Check {
+    for (operation, status, _) in states::every(kit, Kind::U64)? {
+        if status != status::STARTED {
+            expect(
+                kit.set_completed(operation, Handler::Records)?,
+                NTSTATUS::SUCCESS,
+                "of an operation that has ended",
+            )?;
+            handled(kit, operation, 1, "set late, inside of set_completed,")?;
+        }
+    }
+    Ok(())
+}
+
+fn told(kit: &Kit<'_>) -> Check {
+    let (completes, cancels) = (kit.spawn(Kind::U64, READY)?, kit.spawn(Kind::U64, PENDING)?);
+    let fails = kit.spawn_error(Kind::U64, states::FAILURE)?;
+    for operation in [completes, cancels, fails] {
+        kit.set_completed(operation, Handler::Records)?;
+    }
+    kit.cancel(cancels)?;
+    kit.advance()?;
+    for (operation, status) in [(completes, 1), (cancels, 2), (fails, 3)] {
+        let told = kit.record(operation).told;
+        ensure!(
+            C14,
+            told == status,
+            "a completion handler was told {told}, and should have been told {status}"
+        );
+    }
+    Ok(())
+}
+
+fn releases_the_last(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U64, super::steps::STASHED)?;
+    kit.set_completed(operation, Handler::Releases)?;
+    kit.release(operation, Via::Operation)?;
+    kit.advance()?;
+    kit.wake(operation, false)?;
+    kit.advance()?;
+    handled(kit, operation, 1, "after the end")?;
+    if let Some(live) = kit.live() {
+        ensure!(C14, live == 0, "the handler has released the last reference, and the memory is left");
+    }
+    Ok(())
+}
+
+fn late_releases(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U64, READY)?;
+    kit.advance()?;
+    kit.set_completed(operation, Handler::Releases)?;
+    handled(kit, operation, 1, "set late, inside of set_completed,")?;
+    kit.expect_end(Rule::C14, operation, status::COMPLETED, NTSTATUS::SUCCESS)
+}
+
+fn without_clients(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U64, PENDING)?;
+    kit.set_completed(operation, Handler::Records)?;
+    kit.advance()?;
+    kit.release(operation, Via::Operation)?;
+    kit.open(0)?;
+    kit.advance()?;
+    handled(kit, operation, 1, "after the end, with no client left,")
+}

@@ -1,0 +1,101 @@
+//! C3: counting.
+
+use ntcom_fuzz::{
+    ops::{Out, Via},
+    value::Kind,
+};
+
+use super::{
+    Case, case, states,
+    steps::{END, PARK, PENDING, READY, plain},
+};
+use crate::{ensure, finding::Check, kit::Kit, need::Need, rule::Rule};
+
+pub(super) const CASES: &[Case] = &[
+    case(Rule::C3, "counts_say_zero_or_not", zero_or_not),
+    case(Rule::C3, "counts_are_one_for_all_interfaces", one_for_all),
+    case(Rule::C3, "the_last_release_answers_zero", last_release),
+    case(Rule::C3, "the_last_release_frees", frees).needs(&[Need::Live]),
+    case(Rule::C3, "overflow_fails_fast", overflow).needs(&[Need::Exhaust]).fails_fast(),
+];
+
+fn zero_or_not(kit: &Kit<'_>) -> Check {
+    for (operation, ..) in states::every(kit, Kind::U8)? {
+        for _ in 0..3 {
+            ensure!(C3, !kit.add_ref(operation, Via::Operation)?, "AddRef answers 0");
+        }
+        for _ in 0..3 {
+            ensure!(
+                C3,
+                !kit.release(operation, Via::Operation)?,
+                "Release answers 0 while the client has a reference"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn one_for_all(kit: &Kit<'_>) -> Check {
+    for (operation, ..) in states::every(kit, Kind::U8)? {
+        ensure!(C3, !kit.add_ref(operation, Via::Control)?, "AddRef answers 0");
+        ensure!(C3, !kit.add_ref(operation, Via::Operation)?, "AddRef answers 0");
+        ensure!(
+            C3,
+            !kit.release(operation, Via::Operation)?,
+            "Release answers 0 while the client has references"
+        );
+        ensure!(
+            C3,
+            !kit.release(operation, Via::Control)?,
+            "Release answers 0 while the client has a reference"
+        );
+    }
+    Ok(())
+}
+
+fn last_release(kit: &Kit<'_>) -> Check {
+    for via in [Via::Operation, Via::Control] {
+        // The second one waits without a waker, which would be a reference.
+        for script in [READY, plain([PARK, END, END, END, END, END])] {
+            let operation = kit.spawn(Kind::U64, script)?;
+            kit.advance()?;
+            if script != READY {
+                kit.cancel(operation)?;
+                kit.advance()?;
+            }
+            // So that the second interface is known.
+            kit.get_error(operation, Out::Given)?;
+            ensure!(
+                C3,
+                kit.release(operation, via)?,
+                "the last Release of an operation that has ended does not answer 0"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn frees(kit: &Kit<'_>) -> Check {
+    let first = kit.spawn(Kind::Aligned, READY)?;
+    let second = kit.spawn(Kind::Page, READY)?;
+    kit.advance()?;
+    ensure!(C3, kit.live() == Some(2), "two operations live, and there is memory for {:?}", kit.live());
+    kit.release(first, Via::Operation)?;
+    ensure!(C3, kit.live() == Some(1), "one operation lives, and there is memory for {:?}", kit.live());
+    kit.release(second, Via::Operation)?;
+    ensure!(C3, kit.live() == Some(0), "no operation lives, and there is memory for {:?}", kit.live());
+    Ok(())
+}
+
+fn overflow(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U8, PENDING)?;
+    kit.advance()?;
+    let this = kit.0.slot(operation, |slot| slot.operation);
+    kit.0.trail.add("exhaust_references".to_owned());
+    if let Some(exhaust) = kit.table().exhaust_references {
+        // SAFETY: the header: an operation that we have a reference to.
+        unsafe { exhaust(this) };
+    }
+    kit.add_ref(operation, Via::Operation)?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! The cases, as data: a rule, a name, what the library must offer, and a function.
+
+mod cancelling;
+mod completion;
+mod counting;
+mod ending;
+mod fallible;
+mod memory;
+mod objects;
+mod queries;
+mod releasing;
+mod results;
+mod trust;
+mod unloading;
+
+use crate::{finding::Check, kit::Kit, need::Need, rule::Rule};
+
+/// How a case ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expects {
+    /// It ends, and nothing is left.
+    End,
+    /// The library fails fast: it stops the run, or the process.
+    FailFast,
+}
+
+/// A case.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The rule that it is about; it may find breaches of others.
+    pub rule: Rule,
+    /// Its name, which `--only` knows.
+    pub name: &'static str,
+    /// What the library must offer.
+    pub needs: &'static [Need],
+    /// How it ends.
+    pub expects: Expects,
+    /// Judges.
+    pub run: fn(&Kit<'_>) -> Check,
+}
+
+const fn case(rule: Rule, name: &'static str, run: fn(&Kit<'_>) -> Check) -> Case {
+    Case { rule, name, needs: &[], expects: Expects::End, run }
+}
+
+impl Case {
+    const fn needs(self, needs: &'static [Need]) -> Self {
+        Self { needs, ..self }
+    }
+
+    const fn fails_fast(self) -> Self {
+        Self { expects: Expects::FailFast, ..self }
+    }
+}
+
+/// All cases, in the order of their rules.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    let groups: [&[Case]; 12] = [
+        queries::CASES,
+        counting::CASES,
+        results::CASES,
+        ending::CASES,
+        releasing::CASES,
+        cancelling::CASES,
+        memory::CASES,
+        completion::CASES,
+        trust::CASES,
+        unloading::CASES,
+        objects::CASES,
+        fallible::CASES,
+    ];
+    let mut all = groups.concat();
+    all.sort_by_key(|case| case.rule);
+    all
+}
+
+/// Steps of bodies, as `ntcom_fuzz::script` encodes them.
+mod steps {
+    use ntcom_fuzz::script::{STEPS, Script, Shape};
+
+    pub(super) const END: u8 = 0;
+    /// Waits for gate 0.
+    pub(super) const WAIT: u8 = 2;
+    /// Waits for gate 1.
+    pub(super) const WAIT_1: u8 = 2 | 1 << 4;
+    /// Gives a waker to the stash.
+    pub(super) const STASH: u8 = 4;
+    pub(super) const TAKE: u8 = 5;
+    pub(super) const OBSERVE: u8 = 6;
+    /// Returns PENDING once, without a waker.
+    pub(super) const PARK: u8 = 7;
+    pub(super) const KEEP: u8 = 12;
+    pub(super) const NOTIFY: u8 = 14;
+    /// Wakes itself and returns PENDING, once.
+    pub(super) const YIELD: u8 = 1;
+
+    pub(super) const fn plain(steps: [u8; STEPS]) -> Script {
+        Script { shape: Shape::Plain, steps }
+    }
+
+    /// Three steps of a main, three of its cleanup.
+    pub(super) const fn guarded(shape: Shape, steps: [u8; STEPS]) -> Script {
+        Script { shape, steps }
+    }
+
+    /// Ends in its first poll.
+    pub(super) const READY: Script = plain([END; STEPS]);
+    /// Waits for gate 0, then ends.
+    pub(super) const PENDING: Script = plain([WAIT, END, END, END, END, END]);
+    /// Waits for the wakers that it gives to the stash, then ends.
+    pub(super) const STASHED: Script = plain([STASH, PARK, END, END, END, END]);
+}
+
+/// An operation in each state: what clients ask all of them.
+pub(crate) mod states {
+    use ntcom::NTSTATUS;
+    use ntcom_fuzz::value::Kind;
+
+    use super::steps::{PENDING, READY};
+    use crate::{
+        finding::Finding,
+        kit::{Kit, status},
+    };
+
+    /// A failure that is nobody else's.
+    pub(crate) const FAILURE: NTSTATUS = NTSTATUS::from_u32(0xC000_009D);
+
+    /// An operation, its status, and what it has stored.
+    pub(crate) type State = (usize, u32, NTSTATUS);
+
+    /// Started, Completed, Canceled and Error.
+    pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<[State; 4], Finding> {
+        let completed = kit.spawn(kind, READY)?;
+        let canceled = kit.spawn(kind, PENDING)?;
+        kit.cancel(canceled)?;
+        kit.advance()?;
+        let started = kit.spawn(kind, PENDING)?;
+        kit.advance()?;
+        let failed = kit.spawn_error(kind, FAILURE)?;
+        Ok([
+            (started, status::STARTED, NTSTATUS::PENDING),
+            (completed, status::COMPLETED, NTSTATUS::SUCCESS),
+            (canceled, status::CANCELED, NTSTATUS::CANCELLED),
+            (failed, status::ERROR, FAILURE),
+        ])
+    }
+}

@@ -1,0 +1,133 @@
+//! C1, C2: QueryInterface and identity.
+
+use ntcom::NTSTATUS;
+use ntcom_fuzz::{
+    call::{Answer, OutValue},
+    ops::{Iid, Out, Via},
+    value::Kind,
+};
+
+use super::{Case, case, states};
+use crate::{
+    ensure,
+    finding::{Check, Finding},
+    kit::Kit,
+    rule::Rule,
+};
+
+pub(super) const CASES: &[Case] = &[
+    case(Rule::C1, "query_null_iid", null_iid),
+    case(Rule::C1, "query_null_out", null_out),
+    case(Rule::C1, "query_unknown_iid", unknown_iid),
+    case(Rule::C1, "query_adds_a_reference", adds_a_reference),
+    case(Rule::C1, "query_needs_no_alignment", no_alignment),
+    case(Rule::C2, "identity", identity),
+    case(Rule::C2, "interfaces_never_change", never_change),
+];
+
+const VIAS: [Via; 2] = [Via::Operation, Via::Control];
+
+fn expect(answer: Answer, status: NTSTATUS, out: OutValue, what: &str) -> Check {
+    let answered = NTSTATUS::from_u32(answer.status);
+    ensure!(C1, answered == status, "QueryInterface {what} answers {answered}, and should answer {status}");
+    ensure!(
+        C1,
+        answer.out == out,
+        "QueryInterface {what} leaves {:?} in its out, and should leave {out:?}",
+        answer.out
+    );
+    Ok(())
+}
+
+/// For each state and each interface.
+fn everywhere(kit: &Kit<'_>, check: impl Fn(usize, Via) -> Check) -> Check {
+    for (operation, ..) in states::every(kit, Kind::U64)? {
+        for via in VIAS {
+            check(operation, via)?;
+        }
+    }
+    Ok(())
+}
+
+fn null_iid(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        let answer = kit.query(operation, via, Iid::Null, Out::Given)?;
+        expect(answer, NTSTATUS::INVALID_PARAMETER, OutValue::Null, "with a null iid")
+    })
+}
+
+fn null_out(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Nobodys, Iid::Null] {
+            let answer = kit.query(operation, via, iid, Out::Null)?;
+            expect(answer, NTSTATUS::INVALID_PARAMETER, OutValue::None, "with a null out")?;
+        }
+        Ok(())
+    })
+}
+
+fn unknown_iid(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        let answer = kit.query(operation, via, Iid::Nobodys, Out::Given)?;
+        expect(answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that nobody has")
+    })
+}
+
+fn adds_a_reference(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        for iid in [Iid::Unknown, Iid::Operation, Iid::Control] {
+            let found = if iid == Iid::Control { Via::Control } else { Via::Operation };
+            let answer = kit.query(operation, via, iid, Out::Given)?;
+            expect(answer, NTSTATUS::SUCCESS, OutValue::Interface(found), &format!("for {iid:?}"))?;
+            let gone = kit.release(operation, found)?;
+            ensure!(C1, !gone, "what QueryInterface gave was no reference: a Release of it answers 0");
+        }
+        Ok(())
+    })
+}
+
+fn no_alignment(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        let answer = kit.query(operation, via, Iid::Control, Out::Misaligned)?;
+        expect(answer, NTSTATUS::SUCCESS, OutValue::Interface(Via::Control), "with a misaligned out")
+    })
+}
+
+fn identity(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        let answer = kit.query(operation, via, Iid::Unknown, Out::Given)?;
+        if answer.status == 0 && answer.out != OutValue::Interface(Via::Operation) {
+            let why = format!("IUnknown asked through {via:?} is another pointer: {:?}", answer.out);
+            return Err(Finding::new(Rule::C2, why));
+        }
+        let answer = kit.query(operation, via, Iid::Control, Out::Given)?;
+        ensure!(
+            C2,
+            answer.status == 0 && answer.out == OutValue::Interface(Via::Control),
+            "IAsyncControl asked through {via:?} is another pointer than before: {:?}",
+            answer.out
+        );
+        Ok(())
+    })
+}
+
+fn never_change(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U8, super::steps::PENDING)?;
+    let set = |kit: &Kit<'_>| -> Result<Vec<u32>, Finding> {
+        let mut answers = Vec::new();
+        for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Nobodys] {
+            answers.push(kit.query(operation, Via::Operation, iid, Out::Given)?.status);
+        }
+        Ok(answers)
+    };
+    let before = set(kit)?;
+    kit.open(0)?;
+    kit.advance()?;
+    let after = set(kit)?;
+    ensure!(
+        C2,
+        before == after,
+        "its interfaces have changed with its end: {before:x?} before, {after:x?} after"
+    );
+    Ok(())
+}

@@ -1,0 +1,427 @@
+//! A client: every slot, called through the tables, with out-parameters whose surroundings are watched. It knows nothing of the library but
+//! what the contract says.
+
+use core::{ffi::c_void, ptr};
+
+use ntcom::{
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
+    IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+};
+use ntcom_fuzz::{
+    call::{Answer, OutValue},
+    ops::{Handler, Iid, Out, Via},
+    value::{Bytes, LARGEST, UNTOUCHED},
+};
+
+use crate::{
+    ensure,
+    finding::{Check, Finding},
+    rule::Rule,
+    world::{self, World},
+};
+
+/// What out-parameters of four bytes are filled with before a call.
+const UNTOUCHED_WORD: u32 = u32::from_ne_bytes([UNTOUCHED; 4]);
+/// An interface that nobody has.
+const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
+
+fn iid(which: Iid) -> Option<GUID> {
+    match which {
+        Iid::Unknown => Some(IUnknownRaw::IID),
+        Iid::Operation => Some(AsyncOperationRaw::<()>::IID),
+        Iid::Control => Some(AsyncControlRaw::IID),
+        Iid::Nobodys => Some(NOBODYS),
+        Iid::Null => None,
+    }
+}
+
+/// The table of an interface.
+///
+/// # Safety
+/// `this` is an interface of a library that keeps the contract, whose table begins with a `V`.
+pub(crate) unsafe fn table<V>(this: *mut c_void, rule: Rule) -> Result<V, Finding> {
+    if this.is_null() {
+        return Err(Finding::new(rule, "an interface is null"));
+    }
+    // SAFETY: an interface begins with its table's pointer.
+    let table = unsafe { this.cast::<*const V>().read() };
+    if table.is_null() {
+        return Err(Finding::new(rule, "an interface has no table"));
+    }
+    // SAFETY: a table of this interface.
+    Ok(unsafe { table.read() })
+}
+
+/// A slot, which is never null.
+pub(crate) fn slot<F>(slot: Option<F>, rule: Rule, name: &str) -> Result<F, Finding> {
+    slot.ok_or_else(|| Finding::new(rule, format!("the slot {name} is null")))
+}
+
+/// Calls a slot: says so in the trail, and looks whether it allocated [C13].
+fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
+    let name = what.split([' ', '(']).next().unwrap_or_default().to_owned();
+    world.trail.add(what);
+    // SAFETY: the header: a question that may be asked at any time.
+    let count = || world.table.get().allocations.map(|count| unsafe { count() });
+    let before = count();
+    let answer = call();
+    let after = count();
+    if before != after {
+        world.breach(Rule::C13, format!("{name} allocates memory"));
+    }
+    answer
+}
+
+/// The operation's interface that calls go through. The second one is asked for when it is first needed.
+fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, Finding> {
+    let (this, control) = world.slot(operation, |slot| (slot.operation, slot.control));
+    if via == Via::Operation {
+        return Ok(this);
+    }
+    if control.is_null() {
+        // SAFETY: a live operation's first interface.
+        let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
+        let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
+        let mut out = ptr::null_mut();
+        world.trail.add(format!("QueryInterface of operation {operation} for IAsyncControl"));
+        // SAFETY: the caller has a reference.
+        let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut out) };
+        ensure!(
+            C1,
+            status == NTSTATUS::SUCCESS && !out.is_null(),
+            "QueryInterface for IAsyncControl answers {status}, out {out:?}; every operation has that interface"
+        );
+        let release = slot(unknown.Release, Rule::C3, "Release")?;
+        world.trail.add(format!("Release of operation {operation}"));
+        // SAFETY: the reference that the query gave us.
+        let left = unsafe { release(this) };
+        ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
+        world.slot(operation, |slot| slot.control = out);
+        return Ok(out);
+    }
+    Ok(control)
+}
+
+fn unknown(world: &World, operation: usize, via: Via) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
+    let this = interface(world, operation, via)?;
+    // SAFETY: every interface begins with these slots.
+    Ok((this, unsafe { table(this, Rule::C1) }?))
+}
+
+fn operation_table(
+    world: &World,
+    operation: usize,
+) -> Result<(*mut c_void, AsyncOperationVtbl<u8>), Finding> {
+    let this = interface(world, operation, Via::Operation)?;
+    // SAFETY: the operation's first interface: only what `get_result` points to is another type.
+    Ok((this, unsafe { table(this, Rule::C4) }?))
+}
+
+fn control_table(world: &World, operation: usize) -> Result<(*mut c_void, AsyncControlVtbl), Finding> {
+    let this = interface(world, operation, Via::Control)?;
+    // SAFETY: the operation's second interface.
+    Ok((this, unsafe { table(this, Rule::C10) }?))
+}
+
+/// Room for an out-parameter of up to eight bytes, at an even or an odd address, in the middle of what must not change.
+struct Small([u8; 32]);
+
+impl Small {
+    const fn new() -> Self {
+        Self([UNTOUCHED; 32])
+    }
+
+    const fn at(out: Out) -> usize {
+        match out {
+            Out::Misaligned => 9,
+            Out::Given | Out::Null => 8,
+        }
+    }
+
+    fn pointer<V>(&mut self, out: Out) -> *mut V {
+        if out == Out::Null {
+            return ptr::null_mut();
+        }
+        self.0.as_mut_ptr().wrapping_add(Self::at(out)).cast()
+    }
+
+    /// What is in the `N` bytes. None: something else has been written.
+    fn read<const N: usize>(&self, out: Out) -> Option<[u8; N]> {
+        let (before, rest) = self.0.split_at(Self::at(out));
+        let (inside, after) = rest.split_first_chunk::<N>()?;
+        before.iter().chain(after).all(|byte| *byte == UNTOUCHED).then_some(*inside)
+    }
+
+    fn number(&self, out: Out) -> OutValue {
+        match self.read::<4>(out).map(u32::from_ne_bytes) {
+            None => OutValue::Stranger,
+            Some(UNTOUCHED_WORD) => OutValue::Untouched,
+            Some(number) => OutValue::Number(number),
+        }
+    }
+}
+
+/// `QueryInterface`. A pointer that it yields owns a reference.
+pub(crate) fn query(
+    world: &World,
+    operation: usize,
+    via: Via,
+    which: Iid,
+    out: Out,
+) -> Result<Answer, Finding> {
+    let (this, table) = unknown(world, operation, via)?;
+    // The pointer that is to come, so that it can be recognised.
+    let control = interface(world, operation, Via::Control)?;
+    let wanted = iid(which);
+    let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let mut place = Small::new();
+    let pointer = place.pointer::<*mut c_void>(out);
+    let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
+    let what = format!("QueryInterface of operation {operation}, via {via:?}, for {which:?}, out {out:?}");
+    // SAFETY: the caller has a reference; both pointers are null or good.
+    let status = called(world, what, || unsafe { query(this, iid, pointer) });
+    if status == NTSTATUS::SUCCESS {
+        world.slot(operation, |slot| slot.references += 1);
+    }
+    let first = world.slot(operation, |slot| slot.operation).addr();
+    let found = match place.read::<{ size_of::<usize>() }>(out).map(usize::from_ne_bytes) {
+        _ if out == Out::Null => OutValue::None,
+        Some(0) => OutValue::Null,
+        Some(found) if found == first => OutValue::Interface(Via::Operation),
+        Some(found) if found == control.addr() => OutValue::Interface(Via::Control),
+        Some(found) if found == usize::from_ne_bytes([UNTOUCHED; size_of::<usize>()]) => OutValue::Untouched,
+        _ => OutValue::Stranger,
+    };
+    Ok(Answer { status: status.to_u32(), out: found })
+}
+
+/// `AddRef`. The status says whether it answers 0.
+pub(crate) fn add_ref(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
+    let (this, table) = unknown(world, operation, via)?;
+    let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
+    // SAFETY: the caller has a reference.
+    let count =
+        called(world, format!("AddRef of operation {operation}, via {via:?}"), || unsafe { add_ref(this) });
+    world.slot(operation, |slot| slot.references += 1);
+    Ok(Answer { status: u32::from(count == 0), out: OutValue::None })
+}
+
+/// `Release`. The status says whether it answers 0.
+pub(crate) fn release(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
+    let (this, table) = unknown(world, operation, via)?;
+    let release = slot(table.Release, Rule::C3, "Release")?;
+    world.slot(operation, |slot| slot.references -= 1);
+    // SAFETY: the caller's reference.
+    let count =
+        called(world, format!("Release of operation {operation}, via {via:?}"), || unsafe { release(this) });
+    Ok(Answer { status: u32::from(count == 0), out: OutValue::None })
+}
+
+/// `get_status`.
+pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+    let (this, table) = operation_table(world, operation)?;
+    let get_status = slot(table.get_status, Rule::C4, "get_status")?;
+    let mut place = Small::new();
+    let pointer = place.pointer::<AsyncStatus>(out);
+    let what = format!("get_status of operation {operation}, out {out:?}");
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = called(world, what, || unsafe { get_status(this, pointer) });
+    if let (NTSTATUS::SUCCESS, OutValue::Number(now @ 0..=3)) = (status, place.number(out)) {
+        is_final(world, operation, now.cast_signed());
+    }
+    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+}
+
+/// [C6]: whoever has seen a terminal status sees it for ever.
+fn is_final(world: &World, operation: usize, now: i32) {
+    let before = world.slot(operation, |slot| core::mem::replace(&mut slot.ended, now));
+    if before != 0 && before != now {
+        let (before, now) = (AsyncStatus(before), AsyncStatus(now));
+        world.breach(Rule::C6, format!("operation {operation} was {before:?}, and now is {now:?}"));
+    }
+}
+
+/// A place for the largest value, with room before and after it.
+#[repr(align(64))]
+struct Buffer([u8; LARGEST + 192]);
+
+/// `get_result`.
+pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+    let (this, table) = operation_table(world, operation)?;
+    let get_result = slot(table.get_result, Rule::C5, "get_result")?;
+    let kind = world.slot(operation, |slot| slot.kind);
+    let at = if out == Out::Misaligned { 65 } else { 64 };
+    let mut buffer = Box::new(Buffer([UNTOUCHED; LARGEST + 192]));
+    let pointer = if out == Out::Null { ptr::null_mut() } else { buffer.0.as_mut_ptr().wrapping_add(at) };
+    let what = format!("get_result of operation {operation}, out {out:?}");
+    // SAFETY: the caller has a reference; `out` is null or has room for the value.
+    let status = called(world, what, || unsafe { get_result(this, pointer) });
+    let (before, rest) = buffer.0.split_at(at);
+    let (inside, after) = rest.split_at(kind.size());
+    let around = before.iter().chain(after).all(|byte| *byte == UNTOUCHED);
+    let found = if out == Out::Null {
+        OutValue::None
+    } else if around {
+        let expected = if status == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
+        OutValue::Bytes(kind.recognise(operation, inside, expected))
+    } else {
+        OutValue::Bytes(Bytes::Garbage)
+    };
+    Ok(Answer { status: status.to_u32(), out: found })
+}
+
+/// `cancel`.
+pub(crate) fn cancel(world: &World, operation: usize) -> Result<Answer, Finding> {
+    let (this, table) = control_table(world, operation)?;
+    let cancel = slot(table.cancel, Rule::C10, "cancel")?;
+    world.slot(operation, |slot| slot.asked = true);
+    // SAFETY: the caller has a reference.
+    let status = called(world, format!("cancel of operation {operation}"), || unsafe { cancel(this) });
+    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+}
+
+/// `get_error`.
+pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+    let (this, table) = control_table(world, operation)?;
+    let get_error = slot(table.get_error, Rule::C16, "get_error")?;
+    let mut place = Small::new();
+    let pointer = place.pointer::<NTSTATUS>(out);
+    let what = format!("get_error of operation {operation}, out {out:?}");
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = called(world, what, || unsafe { get_error(this, pointer) });
+    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+}
+
+/// `get_result_size`.
+pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Result<Answer, Finding> {
+    let (this, table) = control_table(world, operation)?;
+    let get_result_size = slot(table.get_result_size, Rule::C16, "get_result_size")?;
+    let mut place = Small::new();
+    let pointer = place.pointer::<u32>(out);
+    let what = format!("get_result_size of operation {operation}, out {out:?}");
+    // SAFETY: the caller has a reference; `out` is null or good.
+    let status = called(world, what, || unsafe { get_result_size(this, pointer) });
+    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+}
+
+/// `wait`, with a timeout in units of 100 ns; None: for ever.
+pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Result<Answer, Finding> {
+    let (this, table) = control_table(world, operation)?;
+    let wait = slot(table.wait, Rule::C15, "wait")?;
+    let time = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let what = format!("wait for operation {operation}, timeout {timeout:?}");
+    // SAFETY: the caller has a reference; the timeout is null or good.
+    let status = called(world, what, || unsafe { wait(this, time) });
+    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+}
+
+/// `set_completed`. A handler that releases gets a reference of its own.
+pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -> Result<Answer, Finding> {
+    let lent = world.slot(operation, |slot| slot.lent);
+    if handler == Handler::Releases {
+        add_ref(world, operation, Via::Operation)?;
+        world.slot(operation, |slot| slot.lent = true);
+    }
+    let (this, table) = control_table(world, operation)?;
+    let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;
+    let function: Option<CompletedHandler> = match handler {
+        Handler::Records => Some(records),
+        Handler::Releases => Some(releases),
+        Handler::Null => None,
+    };
+    let context = ptr::without_provenance_mut(operation + 1);
+    let what = format!("set_completed of operation {operation}, handler {handler:?}");
+    // SAFETY: the caller has a reference; the handlers may be called with an operation's number, once.
+    let status = called(world, what, || unsafe { set_completed(this, function, context) });
+    if status == NTSTATUS::SUCCESS {
+        world.slot(operation, |slot| slot.handler = true);
+    } else if handler == Handler::Releases {
+        world.slot(operation, |slot| slot.lent = lent);
+        release(world, operation, Via::Operation)?;
+    }
+    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+}
+
+/// A completion handler that records that it ran, and looks at what must be so by then.
+unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
+    world::with(|world| {
+        let operation = context.addr().wrapping_sub(1);
+        world.trail.add(format!("  operation {operation}: its completion handler is told {status:?}"));
+        let Some(slot) = world.try_slot(operation, |slot| {
+            slot.record.handled += 1;
+            slot.record.told = status.0;
+            slot.clone()
+        }) else {
+            world.breach(Rule::C14, "a completion handler is called with another context".to_owned());
+            return;
+        };
+        if slot.record.handled > 1 && !slot.bodyless {
+            world.breach(Rule::C14, format!("the completion handler of operation {operation} runs twice"));
+        }
+        if !status.is_terminal() {
+            world.breach(
+                Rule::C14,
+                format!("the completion handler of operation {operation} is told {status:?}"),
+            );
+        }
+        if !slot.bodyless && slot.record.drops == 0 {
+            world.breach(
+                Rule::C8,
+                format!("operation {operation} has ended, and its body has not been dropped"),
+            );
+        }
+        if let Some(object) = slot.object
+            && let Some(object) = world.objects.borrow().get(object)
+            && object.references == 0
+            && object.drops == 0
+        {
+            world.breach(
+                Rule::C19,
+                format!("operation {operation} has ended, and still holds the object of its method"),
+            );
+        }
+        if slot.references > 0 {
+            check_ended(world, operation, status);
+        }
+        if let Some(inspect) = slot.inspect {
+            inspect(operation);
+        }
+    });
+}
+
+/// [C14]: the terminal status is visible when the handler runs.
+fn check_ended(world: &World, operation: usize, told: AsyncStatus) {
+    match get_status(world, operation, Out::Given) {
+        Ok(answer) if answer.out == OutValue::Number(told.0.cast_unsigned()) => {}
+        Ok(answer) => world.breach(
+            Rule::C14,
+            format!(
+                "the completion handler of operation {operation} is told {told:?} while get_status writes {:?}",
+                answer.out
+            ),
+        ),
+        Err(finding) => world.breach(finding.rule, finding.message),
+    }
+}
+
+/// A completion handler that releases its reference, too.
+unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+    // SAFETY: called with what we were called with.
+    unsafe { records(context, status) };
+    world::with(|world| {
+        let operation = context.addr().wrapping_sub(1);
+        if world.try_slot(operation, |slot| core::mem::take(&mut slot.lent)) == Some(true)
+            && let Err(finding) = release(world, operation, Via::Operation)
+        {
+            world.breach(finding.rule, finding.message);
+        }
+    });
+}
+
+/// The first breach that a body or a handler has seen since the last time.
+pub(crate) fn breached(world: &World) -> Check {
+    match world.found.borrow_mut().take() {
+        Some(finding) => Err(finding),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,37 @@
+//! The conformance kit: loads a shared library that exports the table of `include/ntcom_kit.h`, and judges it against the contract
+//! (docs/abi-contract.md), rule by rule. docs/conformance.md tells implementers how to use it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `table`, `load`, `need` | the table, loading it, what of it a clause needs |
+//! | `rule`, `finding`, `trail` | what is said of a library |
+//! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and what cases are written in |
+//! | `cases` | the cases, a file for a few rules |
+//! | `sequence` | sequences of the fuzz targets' generator, judged by their model |
+//! | `run` | one case, from its beginning to a verdict |
+//! | `child`, `judge` | the process in which the library is run, and the one that starts it and draws conclusions |
+//! | `report` | the table, the JSON and the JUnit file |
+//! | `shipped` | the implementations that come with the kit, and what is to be found in each |
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test harness: an index out of range is a bug of the harness, and is to stop it"
+)]
+#![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
+
+mod body;
+pub mod cases;
+pub mod child;
+mod client;
+pub mod finding;
+pub mod judge;
+pub mod kit;
+pub mod load;
+pub mod need;
+pub mod report;
+pub mod rule;
+pub mod run;
+pub mod sequence;
+pub mod shipped;
+pub mod table;
+mod trail;
+mod world;

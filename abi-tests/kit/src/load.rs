@@ -1,0 +1,104 @@
+//! Loading the library under test, and what is wrong with one that cannot be judged.
+
+use core::{ffi::CStr, fmt, mem::offset_of};
+use std::{path::Path, string::String};
+
+use libloading::Library;
+
+use crate::table::{GetTable, SYMBOL, Table, VERSION, shape};
+
+/// Why a library cannot be judged.
+#[derive(Debug)]
+pub enum Refused {
+    /// It cannot be loaded.
+    Unloadable(String),
+    /// It does not export a table.
+    NoTable,
+    /// What it exports gives null.
+    NullTable,
+    /// Its table is of another version.
+    Version(u32),
+    /// Its table ends before its beginning does.
+    Short(u32),
+    /// Required members are null.
+    Missing(Vec<&'static str>),
+    /// It does not offer plain bodies.
+    NotPlain,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unloadable(why) => write!(f, "it cannot be loaded: {why}"),
+            Self::NoTable => write!(f, "it has no table: it does not export {SYMBOL} (ntcom_kit.h)"),
+            Self::NullTable => write!(f, "it has no table: its {SYMBOL} answers null"),
+            Self::Version(version) if *version < VERSION => write!(
+                f,
+                "its table is of an older version, {version}; this kit judges version {VERSION}: compile it with the present ntcom_kit.h"
+            ),
+            Self::Version(version) => write!(
+                f,
+                "its table is of version {version}, which this kit does not know; it judges version {VERSION}"
+            ),
+            Self::Short(size) => write!(f, "its table has {size} bytes, too few for its own beginning"),
+            Self::Missing(members) => {
+                write!(f, "its table lacks required members: {}", members.join(", "))
+            }
+            Self::NotPlain => write!(f, "its table does not offer NTCOM_KIT_PLAIN among its shapes"),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// A library that can be judged.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its table; what it does not have is null.
+    pub table: Table,
+    /// What it calls itself.
+    pub name: String,
+    _library: Library,
+}
+
+/// Loads a library.
+///
+/// # Errors
+/// Why it cannot be judged.
+pub fn load(path: &Path) -> Result<Loaded, Refused> {
+    // SAFETY: whoever asks for a library to be judged has its initialisers run; in the kit, in a process of its own.
+    let library = unsafe { Library::new(path) }.map_err(|error| Refused::Unloadable(error.to_string()))?;
+    // SAFETY: by the header this name is a function of this type.
+    let get = unsafe { library.get::<GetTable>(SYMBOL) }.map_err(|_| Refused::NoTable)?;
+    // SAFETY: as above.
+    let exported = unsafe { get() };
+    if exported.is_null() {
+        return Err(Refused::NullTable);
+    }
+    // SAFETY: each version's table begins with its size and its version.
+    let [size, version] = unsafe { exported.cast::<[u32; 2]>().read() };
+    if version != VERSION {
+        return Err(Refused::Version(version));
+    }
+    if (size as usize) < offset_of!(Table, run) {
+        return Err(Refused::Short(size));
+    }
+    let mut table = Table::EMPTY;
+    let bytes = size_of::<Table>().min(size as usize);
+    // SAFETY: the library says that so many are there; members beyond stay null, and a cut one is whole or, below, cut off.
+    unsafe { exported.cast::<u8>().copy_to_nonoverlapping((&raw mut table).cast(), bytes / 8 * 8) };
+    let missing = table.missing();
+    if !missing.is_empty() {
+        return Err(Refused::Missing(missing));
+    }
+    if table.shapes & shape::PLAIN == 0 {
+        return Err(Refused::NotPlain);
+    }
+    let name = if table.name.is_null() {
+        path.display().to_string()
+    } else {
+        // SAFETY: the header: a text that ends with 0.
+        unsafe { CStr::from_ptr(table.name) }.to_string_lossy().into_owned()
+    };
+    Ok(Loaded { table, name, _library: library })
+}

@@ -1,0 +1,96 @@
+//! `ntcom-kit LIBRARY`: judges a shared library by the contract. `cargo xtask conformance` is how it is mostly run.
+
+use core::time::Duration;
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+use ntcom_kit::{
+    child::{self, Order},
+    judge::{CHILD, Judge, Options, Unfit},
+    report::{Report, junit},
+    shipped,
+};
+
+/// Judges an implementation of async COM by the contract, rule by rule.
+///
+/// Exit codes: 0 nothing found, 1 something found, 2 bad usage, or a library that cannot be judged.
+#[derive(Parser)]
+#[command(name = "ntcom-kit")]
+struct Cli {
+    /// A shared library that exports ntcom_kit (ntcom_kit.h); without one, the implementations that come with the kit.
+    library: Option<PathBuf>,
+    /// Writes the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes the report as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Only this case, or the cases of this rule; no sequences. May be given several times.
+    #[arg(long, value_name = "CASE")]
+    only: Vec<String>,
+    /// Runs sequences for so long, instead of a fixed number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// How many sequences, besides those of the corpus.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    sequences: u64,
+    /// What the generator of sequences starts from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// A folder with inputs of the fuzz target vtable.
+    #[arg(long, value_name = "FOLDER")]
+    corpus: Option<PathBuf>,
+    /// How long the library may be silent, in seconds, before it hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    limit: u64,
+    /// How much processor time a case or a sequence may take, in seconds, before it hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    processor_limit: u64,
+    #[arg(long, hide = true, value_name = "ORDER")]
+    child: Option<String>,
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    debug_assert_eq!(CHILD, "--child");
+    if let Some(order) = &cli.child {
+        let order: Order = serde_json::from_str(order).context("no order")?;
+        child::run(&order)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let options = Options {
+        only: cli.only,
+        sequences: cli.sequences,
+        seconds: cli.seconds,
+        seed: cli.seed,
+        corpus: cli.corpus,
+        wall: Duration::from_secs(cli.limit),
+        processor_seconds: cli.processor_limit,
+    };
+    let Some(library) = cli.library else {
+        return shipped::judge_all(&program, &options, cli.json.as_deref(), cli.junit.as_deref());
+    };
+    let library = library
+        .canonicalize()
+        .map_err(|error| Unfit(format!("there is no library {}: {error}", library.display())))?;
+    let judgement = Judge { program: &program, library: &library, options: &options }.judge()?;
+    let report = Report::new(&judgement);
+    if let Some(path) = &cli.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &cli.junit {
+        fs::write(path, junit(core::slice::from_ref(&judgement))?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!("{}", report.text());
+    Ok(if report.has_findings() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn main() -> ExitCode {
+    run(Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        if error.downcast_ref::<Unfit>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    })
+}

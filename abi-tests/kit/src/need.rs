@@ -1,0 +1,104 @@
+//! What a clause needs that a library may not offer.
+
+use crate::table::{Table, shape};
+
+/// One thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Bodies of this shape.
+    Shape(u32),
+    /// Bodies that fail.
+    Fails,
+    /// Bodies that raise.
+    Raises,
+    /// Cancel handles.
+    Handles,
+    /// No memory.
+    NoMemory,
+    /// The number of live operations.
+    Live,
+    /// The number of allocations.
+    Allocations,
+    /// The IRQL.
+    Irql,
+    /// The highest reference count.
+    Exhaust,
+    /// Objects with methods.
+    Objects,
+    /// An unloading provider.
+    Close,
+    /// Cancelling all.
+    CancelAll,
+    /// Waiting for the end of all.
+    Drain,
+    /// A client that distrusts.
+    Client,
+    /// Its view of a status.
+    ClientStatus,
+    /// Its view of an object.
+    ClientQuery,
+    /// Spawning without an executor.
+    NoExecutor,
+}
+
+impl Need {
+    /// Does the table have it?
+    #[must_use]
+    pub fn is_met(self, table: &Table) -> bool {
+        match self {
+            Self::Shape(bits) => table.shapes & bits == bits,
+            Self::Fails => table.fails != 0,
+            Self::Raises => table.raises != 0,
+            Self::Handles => {
+                table.handle_cancel.is_some() && table.handle_clone.is_some() && table.handle_drop.is_some()
+            }
+            Self::NoMemory => table.fail_next_allocation.is_some(),
+            Self::Live => table.live_operations.is_some(),
+            Self::Allocations => table.allocations.is_some(),
+            Self::Irql => table.irql.is_some(),
+            Self::Exhaust => table.exhaust_references.is_some(),
+            Self::Objects => table.object.is_some() && table.object_spawn.is_some(),
+            Self::Close => table.close.is_some(),
+            Self::CancelAll => table.cancel_all.is_some(),
+            Self::Drain => table.drain.is_some(),
+            Self::Client => table.client_result.is_some(),
+            Self::ClientStatus => table.client_status.is_some(),
+            Self::ClientQuery => table.client_query.is_some(),
+            Self::NoExecutor => table.spawn_without_executor.is_some(),
+        }
+    }
+
+    /// What the table would have to have.
+    #[must_use]
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Shape(shape::TRY_FINALLY) => "shapes: NTCOM_KIT_TRY_FINALLY",
+            Self::Shape(shape::ON_CANCEL) => "shapes: NTCOM_KIT_ON_CANCEL",
+            Self::Shape(shape::NESTED) => "shapes: NTCOM_KIT_NESTED",
+            Self::Shape(shape::JOIN) => "shapes: NTCOM_KIT_JOIN",
+            Self::Shape(_) => "shapes: NTCOM_KIT_PLAIN",
+            Self::Fails => "fails",
+            Self::Raises => "raises",
+            Self::Handles => "handle_cancel, handle_clone, handle_drop",
+            Self::NoMemory => "fail_next_allocation",
+            Self::Live => "live_operations",
+            Self::Allocations => "allocations",
+            Self::Irql => "irql",
+            Self::Exhaust => "exhaust_references",
+            Self::Objects => "object, object_spawn",
+            Self::Close => "close",
+            Self::CancelAll => "cancel_all",
+            Self::Drain => "drain",
+            Self::Client => "client_result",
+            Self::ClientStatus => "client_status",
+            Self::ClientQuery => "client_query",
+            Self::NoExecutor => "spawn_without_executor",
+        }
+    }
+}
+
+/// The first of some needs that the table does not meet.
+#[must_use]
+pub fn unmet(needs: &[Need], table: &Table) -> Option<Need> {
+    needs.iter().copied().find(|need| !need.is_met(table))
+}

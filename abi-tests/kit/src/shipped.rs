@@ -1,0 +1,248 @@
+//! The implementations that come with the kit: ours, one in C, and that one with one breach at a time.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, bail};
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::{
+    judge::{Judge, Judgement, Options},
+    report::{Report, junit},
+    rule::Rule,
+};
+
+/// A breach that `c/broken.c` has, and the rule that it is at least found under.
+#[derive(Clone, Copy, Debug)]
+pub struct Plant {
+    /// Its name in C.
+    pub name: &'static str,
+    /// The rule.
+    pub rule: Rule,
+}
+
+const fn plant(rule: Rule, name: &'static str) -> Plant {
+    Plant { name, rule }
+}
+
+/// All of them.
+pub const PLANTS: &[Plant] = &[
+    plant(Rule::C1, "QUERY_LEAVES_OUT"),
+    plant(Rule::C1, "QUERY_ADDS_NO_REFERENCE"),
+    plant(Rule::C1, "QUERY_KNOWS_EVERYTHING"),
+    plant(Rule::C2, "CONTROL_IS_IUNKNOWN"),
+    plant(Rule::C2, "INTERFACE_LOST_AT_THE_END"),
+    plant(Rule::C3, "RELEASE_NEVER_ZERO"),
+    plant(Rule::C3, "BLOCK_LEAKED"),
+    plant(Rule::C3, "COUNT_WRAPS"),
+    plant(Rule::C4, "STATUS_CRASHES_ON_NULL"),
+    plant(Rule::C4, "STATUS_IS_WIDE"),
+    plant(Rule::C4, "STATUS_OF_FOUR"),
+    plant(Rule::C5, "RESULT_NOT_ZEROED"),
+    plant(Rule::C5, "RESULT_ONCE"),
+    plant(Rule::C5, "RESULT_OF_ERROR_IS_SUCCESS"),
+    plant(Rule::C6, "LATE_CANCEL_WINS"),
+    plant(Rule::C7, "SUCCESS_STORED"),
+    plant(Rule::C7, "CANCELED_STORES_FAILURE"),
+    plant(Rule::C8, "VISIBLE_BEFORE_DROP"),
+    plant(Rule::C8, "DROPPED_TWICE"),
+    plant(Rule::C8, "POLLED_AFTER_READY"),
+    plant(Rule::C8, "POLLED_FOR_NOTHING"),
+    plant(Rule::C9, "RELEASE_RUNS_BODY"),
+    plant(Rule::C9, "RELEASE_CANCELS"),
+    plant(Rule::C9, "ABANDONED_LOST"),
+    plant(Rule::C10, "CANCEL_LOST_WHEN_IDLE"),
+    plant(Rule::C10, "CANCEL_FAILS_AFTER_END"),
+    plant(Rule::C10, "CANCEL_SKIPS_CLEANUP"),
+    plant(Rule::C10, "CANCEL_SPINS"),
+    plant(Rule::C10, "CANCEL_SLEEPS"),
+    plant(Rule::C10, "REQUEST_NOT_TAKEN"),
+    plant(Rule::C11, "NULL_WITHOUT_MEMORY"),
+    plant(Rule::C11, "CONSTANT_COUNTS"),
+    plant(Rule::C13, "RESULT_ALLOCATES"),
+    plant(Rule::C14, "HANDLER_TWICE"),
+    plant(Rule::C14, "LATE_HANDLER_LOST"),
+    plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
+    plant(Rule::C15, "WAIT_SAYS_SUCCESS"),
+    plant(Rule::C16, "ERROR_OF_PENDING_IS_SUCCESS"),
+    plant(Rule::C16, "SIZE_ROUNDED"),
+    plant(Rule::C17, "CLIENT_TAKES_PENDING_FOR_SUCCESS"),
+    plant(Rule::C17, "CLIENT_BELIEVES_STATUSES"),
+    plant(Rule::C17, "CLIENT_IGNORES_SIZES"),
+    plant(Rule::C18, "CLOSE_ACCEPTS"),
+    plant(Rule::C18, "DRAIN_RETURNS_EARLY"),
+    plant(Rule::C19, "OBJECT_KEPT"),
+    plant(Rule::C19, "OBJECT_NOT_HELD"),
+    plant(Rule::C20, "FAILURE_IS_CANCELED"),
+    plant(Rule::C21, "NO_EXECUTOR_IS_UNSUCCESSFUL"),
+];
+
+/// The folder of the kit in the checkout that this program was built from.
+fn kit() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compiles a library from a C file, as an implementer would, into this folder.
+///
+/// # Errors
+/// There is no C compiler (`CC`, or `cc`), or it does not accept the file.
+pub fn compile(source: &Path, defines: &[String], library: &Path) -> anyhow::Result<()> {
+    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(&compiler);
+    command
+        .args(["-std=c11", "-D_DEFAULT_SOURCE", "-shared", "-fPIC", "-fvisibility=hidden", "-O1"])
+        .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
+        .arg(kit().join("../../runtime/include"))
+        .arg("-I")
+        .arg(kit().join("include"))
+        .args(defines.iter().map(|define| format!("-D{define}")))
+        .arg(source)
+        .arg("-o")
+        .arg(library);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run the C compiler {}", compiler.to_string_lossy()))?;
+    if !output.status.success() {
+        bail!("{} is not accepted:\n{}", source.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// The C implementation without a breach, compiled into this folder.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn correct(folder: &Path) -> anyhow::Result<PathBuf> {
+    let library = folder.join("correct.so");
+    compile(&kit().join("c/correct.c"), &[], &library)?;
+    Ok(library)
+}
+
+/// The one with this breach.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn broken(folder: &Path, plant: &str) -> anyhow::Result<PathBuf> {
+    let library = folder.join(format!("broken-{}.so", plant.to_ascii_lowercase()));
+    compile(&kit().join("c/broken.c"), &[format!("PLANT={plant}")], &library)?;
+    Ok(library)
+}
+
+/// What became of one of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Outcome {
+    library: String,
+    /// What is to be found: nothing, or a breach of a rule.
+    expected: Option<Rule>,
+    by_cases: usize,
+    by_sequences: usize,
+    as_expected: bool,
+}
+
+/// Whether what was found against a rule is by a sequence.
+fn is_by_sequence(by: &str) -> bool {
+    by.starts_with("sequence")
+}
+
+fn outcome(judgement: &Judgement, library: &str, expected: Option<Rule>) -> Outcome {
+    let against = |by_sequence| {
+        let found = judgement.found.iter().filter(|found| is_by_sequence(&found.by) == by_sequence);
+        found.filter(|found| expected.is_none_or(|rule| found.finding.rule == rule)).count()
+    };
+    let (by_cases, by_sequences) = (against(false), against(true));
+    let as_expected = match expected {
+        Some(_) => by_cases + by_sequences > 0,
+        None => judgement.found.is_empty(),
+    };
+    Outcome { library: library.to_owned(), expected, by_cases, by_sequences, as_expected }
+}
+
+/// Judges all of them.
+///
+/// # Errors
+/// One cannot be built or judged, or a file not be written.
+pub fn judge_all(
+    program: &Path,
+    options: &Options,
+    json: Option<&Path>,
+    junit_file: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    let folder = program.parent().context("this program is in no folder")?.join("ntcom-kit-libraries");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let judge = |library: &Path, options: &Options| Judge { program, library, options }.judge();
+    let (mut outcomes, mut judgements) = (Vec::new(), Vec::new());
+    for library in [program.with_file_name("libntcom_kit_ours.so"), correct(&folder)?] {
+        let judgement = judge(&library, options)?;
+        let report = Report::new(&judgement);
+        eprintln!("{}", report.summary());
+        if report.has_findings() {
+            print!("{}", report.text());
+        }
+        outcomes.push(outcome(&judgement, &judgement.name, None));
+        judgements.push(judgement);
+    }
+    // One after the other is broken by one thing; the corpus is enough, and hangs are short.
+    let short = Options { sequences: 0, seconds: None, ..options.clone() };
+    for plant in PLANTS {
+        let options = match plant.name {
+            "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(&short),
+            _ => short.clone(),
+        };
+        let judgement = judge(&broken(&folder, plant.name)?, &options)?;
+        let outcome = outcome(&judgement, plant.name, Some(plant.rule));
+        eprintln!("{}: {}", plant.name, if outcome.as_expected { "found" } else { "NOT FOUND" });
+        if !outcome.as_expected {
+            print!("{}", Report::new(&judgement).text());
+        }
+        outcomes.push(outcome);
+    }
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&outcomes)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = junit_file {
+        fs::write(path, junit(&judgements)?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(conclude(&outcomes))
+}
+
+/// One that hangs does so in each case that cancels: one of them is enough.
+fn hanging(options: &Options) -> Options {
+    Options {
+        only: vec!["cancel_is_a_request".to_owned()],
+        wall: core::time::Duration::from_secs(5),
+        processor_seconds: 1,
+        ..options.clone()
+    }
+}
+
+fn conclude(outcomes: &[Outcome]) -> ExitCode {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(["implementation", "breaks", "found by cases", "by sequences", "result"].map(Cell::new));
+    for outcome in outcomes {
+        table.add_row([
+            outcome.library.clone(),
+            outcome.expected.map_or_else(|| "nothing".to_owned(), |rule| rule.to_string()),
+            outcome.by_cases.to_string(),
+            outcome.by_sequences.to_string(),
+            if outcome.as_expected { "ok" } else { "WRONG" }.to_owned(),
+        ]);
+    }
+    println!("{table}");
+    let planted = outcomes.iter().filter(|outcome| outcome.expected.is_some());
+    let found = planted.clone().filter(|outcome| outcome.as_expected).count();
+    let good = outcomes.iter().filter(|outcome| outcome.expected.is_none() && outcome.as_expected).count();
+    let (all_planted, all_good) = (planted.count(), outcomes.iter().filter(|o| o.expected.is_none()).count());
+    println!(
+        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found"
+    );
+    let whole = outcomes.iter().all(|outcome| outcome.as_expected);
+    if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,49 @@
+//! What has been done so far, line by line, in a file: whoever starts this process reads it when the library under test has ended it.
+
+use core::cell::RefCell;
+use std::{
+    fs::File,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// The trail of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    file: RefCell<Option<File>>,
+    lines: RefCell<Vec<String>>,
+}
+
+impl Trail {
+    /// Keeps it in this file, too.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(crate) fn keep_in(&self, path: &Path) -> std::io::Result<()> {
+        *self.file.borrow_mut() = Some(File::create(path)?);
+        Ok(())
+    }
+
+    /// Begins anew.
+    pub(crate) fn clear(&self) {
+        self.lines.borrow_mut().clear();
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            // What cannot be written is missing in a report, no more.
+            let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+        }
+    }
+
+    /// Adds a line, before what it says is done.
+    pub(crate) fn add(&self, line: String) {
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            let _ = file.write_all(format!("{line}\n").as_bytes());
+        }
+        self.lines.borrow_mut().push(line);
+    }
+
+    /// The lines.
+    #[must_use]
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+}
