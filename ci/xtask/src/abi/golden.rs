@@ -31,6 +31,12 @@ impl Promise {
         self.cell(1)
     }
 
+    /// Of a slot, `IClock[3] tick`: interface and method.
+    pub(crate) fn slot(&self) -> Option<(&str, &str)> {
+        let (interface, method) = self.name().split_once("] ")?;
+        Some((interface.split('[').next()?, method))
+    }
+
     /// What no two promises have in common.
     fn key(&self) -> (&str, &str) {
         (self.kind(), self.name())
@@ -104,6 +110,21 @@ pub(crate) fn parse(text: &str, with_since: bool) -> anyhow::Result<Vec<Promise>
     Ok(promises)
 }
 
+/// What is defined, each slot under the number that was promised: a slot that has moved is then the one with another offset.
+pub(crate) fn align(promises: &[Promise], defined: &[Promise]) -> Vec<Promise> {
+    let promised = |found: &Promise| {
+        promises.iter().find(|promise| promise.slot().is_some() && promise.slot() == found.slot()).cloned()
+    };
+    let renamed = |found: &Promise| match promised(found) {
+        Some(promise) => {
+            let line = found.line.replacen(found.name(), promise.name(), 1);
+            Promise { line, since: found.since.clone() }
+        }
+        None => found.clone(),
+    };
+    defined.iter().map(renamed).collect()
+}
+
 /// The old promises that are not kept. New ones are no break.
 pub(crate) fn breaks(old: &[Promise], new: &[Promise]) -> Vec<Break> {
     let broken = old.iter().filter(|promise| !new.contains(promise));
@@ -123,7 +144,7 @@ pub(crate) fn additions<'a>(old: &[Promise], new: &'a [Promise]) -> Vec<&'a Prom
 
 #[cfg(test)]
 mod tests {
-    use super::{Break, Promise, additions, breaks, parse};
+    use super::{Break, Promise, additions, align, breaks, parse};
 
     const FILE: &str = "# for people\n\n\
         interface | IClock         | 0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a01 | 0.1.0\n\
@@ -164,6 +185,14 @@ mod tests {
             &FILE.lines().rev().map(|line| format!("{}\n", line.replace("  ", ""))).collect::<String>(),
         );
         assert_eq!(breaks(&old, &moved), []);
+    }
+
+    #[test]
+    fn a_slot_that_has_moved_is_known_by_its_name() {
+        let moved = promises(&FILE.replace("[3]", "[4]").replace("24 12", "32 16"));
+        let [interface, slot] = align(&promises(FILE), &moved).try_into().unwrap();
+        assert_eq!(slot.line, "slot | IClock[3] tick | 32 16 | ULONG (void *this)");
+        assert_eq!(Some(&interface), moved.first());
     }
 
     #[test]

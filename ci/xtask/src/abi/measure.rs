@@ -7,13 +7,22 @@ use object::{Object, ObjectSection, ObjectSymbol};
 use super::{
     golden::Promise,
     judges::{Judge, Language},
-    source::{self, COUNT, NAME, ROWS, halves_of, number_of, slot_name, slot_symbol, type_of},
+    source::{self, COUNT, NAME, ROWS, halves_of, number_of, slot_symbol, type_of},
 };
 use crate::{command, project::Project};
 
 /// What was found: names as [`number_of`] and [`type_of`] make them, and values as the golden file writes them. A name may be
 /// there more than once: a struct and a class have it, or two types of operation.
 pub(super) type Found = Vec<(String, String)>;
+
+/// What a compiler finds in a language.
+#[derive(Default)]
+pub(super) struct Measured {
+    /// Of C's declarations.
+    pub(super) structs: Found,
+    /// Of C++'s classes.
+    pub(super) classes: Found,
+}
 
 /// Where the programs and objects are made.
 pub(super) const FOLDER: &str = "target/abi";
@@ -30,7 +39,7 @@ pub(super) fn measure(
     judge: &Judge,
     language: Language,
     promises: &[Promise],
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<Measured> {
     let folder = project.path(FOLDER);
     fs::create_dir_all(&folder)?;
     let file = folder.join(if language == Language::C { "measure.c" } else { "measure.cpp" });
@@ -47,18 +56,18 @@ pub(super) fn measure(
     if !compiled.status.success() {
         bail!("DIFFERENCE: {who} does not find in the header what is promised:\n{}", compiled.output);
     }
-    let mut found = read(&object, judge, language, promises).with_context(|| who.clone())?;
+    let mut measured = read(&object, judge, language, promises).with_context(|| who.clone())?;
     if judge.msvc && language == Language::Cpp {
         let slots = dumped(&compiled.output, judge.bits, promises);
-        let missing = promises.iter().find(|promise| {
-            promise.kind() == "slot" && !slots.iter().any(|(name, _)| *name == number_of(promise))
-        });
-        if let Some(missing) = missing {
+        let is_missing = |promise: &&Promise| {
+            promise.slot().is_some() && !slots.iter().any(|(name, _)| *name == number_of(promise))
+        };
+        if let Some(missing) = promises.iter().find(is_missing) {
             bail!("{who} has dumped no table with {}:\n{}", missing.name(), compiled.output);
         }
-        found.extend(slots);
+        measured.classes.extend(slots);
     }
-    Ok(found)
+    Ok(measured)
 }
 
 /// The bytes of a variable, from its beginning to the end of its section.
@@ -90,7 +99,7 @@ fn named(name: &str) -> impl Fn(&str) -> bool {
     }
 }
 
-fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) -> anyhow::Result<Found> {
+fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) -> anyhow::Result<Measured> {
     let bytes = fs::read(object).context("cannot read the object file")?;
     let file = object::File::parse(bytes.as_slice())?;
     let rows = variable(&file, named(ROWS))?;
@@ -104,31 +113,37 @@ fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) 
     if numbers.len() != count {
         bail!("{count} numbers were measured, and {} are there", numbers.len());
     }
-    let mut found = Found::new();
+    let mut measured = Measured::default();
     for (index, promise) in promises.iter().enumerate() {
         let of = |name: &str| -> Vec<u64> {
             numbers.iter().filter(|(other, _)| other == name).map(|(_, number)| *number).collect()
         };
-        let name = number_of(promise);
-        found.extend(of(&name).into_iter().map(|number| (name.clone(), as_promised(promise, number))));
-        for number in of(&type_of(promise)) {
-            let text = if number == 1 { promise.cell(3) } else { ANOTHER };
-            found.push((type_of(promise), text.to_owned()));
+        let (name, question) = (number_of(promise), type_of(promise));
+        for (found, name_of) in [
+            (&mut measured.structs, str::to_owned as fn(&str) -> String),
+            (&mut measured.classes, source::of_class),
+        ] {
+            let numbers = of(&name_of(&name)).into_iter();
+            found.extend(numbers.map(|number| (name.clone(), as_promised(promise, number))));
+            for answer in of(&name_of(&question)) {
+                let text = if answer == 1 { promise.cell(3) } else { ANOTHER };
+                found.push((question.clone(), text.to_owned()));
+            }
         }
         if promise.kind() == "interface" {
             let guid = variable(&file, named(&format!("ntcom_IID_{}", promise.name())))?;
-            found.push((name.clone(), guid_of_fields(guid)?));
+            measured.structs.push((name.clone(), guid_of_fields(guid)?));
             if let [Some(high), Some(low)] = halves_of(promise).map(|half| of(&half).first().copied()) {
-                found.push((name, guid_of_halves(high, low)));
+                measured.classes.push((name, guid_of_halves(high, low)));
             }
-        } else if language == Language::Cpp && !judge.msvc && slot_name(promise).is_some() {
+        } else if language == Language::Cpp && !judge.msvc && promise.slot().is_some() {
             let member = variable(&file, named(&slot_symbol(index)))?;
             let word = number(member, usize::try_from(judge.bits / 8)?)?;
             // Itanium's: the offset, and one more where a function's address may be odd.
-            found.push((name, (word & !1).to_string()));
+            measured.classes.push((name, (word & !1).to_string()));
         }
     }
-    Ok(found)
+    Ok(measured)
 }
 
 /// A number as the golden file writes the promised one.
@@ -152,7 +167,7 @@ fn guid_of_halves(high: u64, low: u64) -> String {
 fn dumped(output: &str, bits: u32, promises: &[Promise]) -> Found {
     let mut found = Found::new();
     for promise in promises {
-        let Some((interface, method)) = slot_name(promise) else { continue };
+        let Some((interface, method)) = promise.slot() else { continue };
         let within = format!("'ntcom::{interface}'");
         for table in tables(output)
             .filter(|(title, _)| title.split(" (").next().is_some_and(|path| path.contains(&within)))

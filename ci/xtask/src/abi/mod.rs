@@ -111,14 +111,21 @@ fn judge(
     defined: &[Promise],
     judges: &[&Judge],
 ) -> anyhow::Result<()> {
-    let rustc = verdict::expected(defined, 64);
+    let defined = golden::align(promises, defined);
+    let rustc = verdict::expected(&defined, 64);
     let mut columns =
         vec![Column { head: "rustc\n64-bit".to_owned(), bits: 64, found: vec![("rustc".to_owned(), rustc)] }];
     for judge in judges {
         let mut found = Vec::new();
         for language in Language::ALL {
-            let who = format!("{} ({})", judge.name, language.name());
-            found.push((who, measure::measure(project, judge, language, promises)?));
+            let measured = measure::measure(project, judge, language, promises)?;
+            let who = |what: &str| format!("{} ({what})", judge.name);
+            if language == Language::C {
+                found.push((who("C"), measured.structs));
+            } else {
+                found.push((who("C++, the structs"), measured.structs));
+                found.push((who("C++, the classes"), measured.classes));
+            }
         }
         columns.push(Column { head: judge.column(), bits: judge.bits, found });
     }
@@ -127,7 +134,7 @@ fn judge(
     if let Some(first) = first {
         bail!("DIFFERENCE: {first}");
     }
-    if let Some(new) = golden::additions(promises, defined).first() {
+    if let Some(new) = golden::additions(promises, &defined).first() {
         bail!("DIFFERENCE: rustc has what {GOLDEN} has not: {}\nnext: cargo xtask abi --bless", new.line);
     }
     Ok(())

@@ -17,12 +17,6 @@ pub(super) fn slot_symbol(index: usize) -> String {
     format!("abi_slot_{index}")
 }
 
-/// `IClock[3] tick`: interface and method.
-pub(super) fn slot_name(promise: &Promise) -> Option<(&str, &str)> {
-    let (interface, method) = promise.name().split_once("] ")?;
-    Some((interface.split('[').next()?, method))
-}
-
 /// What a measured number is called.
 pub(super) fn number_of(promise: &Promise) -> String {
     match promise.kind() {
@@ -37,9 +31,14 @@ pub(super) fn type_of(promise: &Promise) -> String {
     format!("{}, type", promise.name())
 }
 
-/// What the halves of an IID are called, where they are measured as numbers.
+/// What the halves of a class's IID are called.
 pub(super) fn halves_of(promise: &Promise) -> [String; 2] {
-    ["high", "low"].map(|half| format!("{}, {half}", promise.name()))
+    ["high", "low"].map(|half| of_class(&format!("{}, {half}", number_of(promise))))
+}
+
+/// What a number or a question is called where it is a class's.
+pub(super) fn of_class(name: &str) -> String {
+    format!("class {name}")
 }
 
 /// What is before the numbers. The types are spelled here once more, so that it is not the header that is compared with itself.
@@ -131,8 +130,8 @@ fn iids(promises: &[Promise]) -> String {
 
 /// A slot's pointer to member: where the C++ ABI is Itanium's it holds the offset.
 fn member(promise: &Promise, index: usize) -> String {
-    let Some((interface, method)) = slot_name(promise) else { return String::new() };
-    let member = format!("&{}::{method}", class(interface));
+    let Some((interface, name)) = promise.slot() else { return String::new() };
+    let member = format!("&{}::{name}", class(interface));
     let variable = format!("decltype({member}) const {}", slot_symbol(index));
     format!("extern {variable};\n{variable} = {member};\n")
 }
@@ -147,14 +146,14 @@ fn struct_rows(promise: &Promise, language: Language) -> Vec<(String, String)> {
     let name = promise.name();
     match promise.kind() {
         "slot" => {
-            let Some((interface, method)) = slot_name(promise) else { return Vec::new() };
+            let Some((interface, slot)) = promise.slot() else { return Vec::new() };
             let mut rows = Vec::new();
             for (prefix, value) in instances(interface) {
                 let table = format!("{prefix}{interface}Vtbl");
-                rows.push((number.clone(), format!("offsetof({table}, {method})")));
+                rows.push((number.clone(), format!("offsetof({table}, {slot})")));
                 let field = match language {
-                    Language::C => format!("(({table} *)0)->{method}"),
-                    Language::Cpp => format!("{table}::{method}"),
+                    Language::C => format!("(({table} *)0)->{slot}"),
+                    Language::Cpp => format!("{table}::{slot}"),
                 };
                 rows.push((type_of(promise), is(&field, &function(promise.cell(3), "", value))));
             }
@@ -196,15 +195,16 @@ fn class_rows(promise: &Promise) -> Vec<(String, String)> {
             let [high, low] = halves_of(promise);
             vec![(high, format!("abi_high({class}::iid)")), (low, format!("abi_low({class}::iid)"))]
         }
-        "size" if is_interface(promise.name()) => vec![(number_of(promise), format!("sizeof({class})"))],
+        "size" if is_interface(promise.name()) => {
+            vec![(of_class(&number_of(promise)), format!("sizeof({class})"))]
+        }
         "slot" => {
-            let Some((interface, method)) = slot_name(promise) else { return Vec::new() };
+            let Some((interface, name)) = promise.slot() else { return Vec::new() };
             let class = self::class(interface);
             // An inherited method is a member of its base.
-            let is = |of: &str| {
-                format!("abi_same<decltype(&{class}::{method}), {}>", of_class(promise.cell(3), of))
-            };
-            vec![(type_of(promise), format!("{} || {}", is(&class), is("ntcom::IUnknown")))]
+            let is =
+                |of: &str| format!("abi_same<decltype(&{class}::{name}), {}>", method(promise.cell(3), of));
+            vec![(of_class(&type_of(promise)), format!("{} || {}", is(&class), is("ntcom::IUnknown")))]
         }
         _ => Vec::new(),
     }
@@ -252,7 +252,7 @@ fn function(signature: &str, name: &str, value: &str) -> String {
 }
 
 /// A pointer to such a method of a class.
-fn of_class(signature: &str, class: &str) -> String {
+fn method(signature: &str, class: &str) -> String {
     let (answer, parameters) = parts(signature);
     let parameter = |text: &&str| {
         text.strip_prefix("T ").map_or_else(|| (*text).to_owned(), |rest| format!("uint32_t {rest}"))
@@ -263,7 +263,7 @@ fn of_class(signature: &str, class: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{function, of_class, program};
+    use super::{function, method, program};
     use crate::abi::{golden::parse, judges::Language};
 
     const GET: &str = "NTSTATUS (void *this, T *out)";
@@ -272,8 +272,8 @@ mod tests {
     fn a_signature_becomes_a_type() {
         assert_eq!(function(GET, "", "uint32_t"), "NTSTATUS(ABI_CALL *)(void *self, uint32_t *out)");
         assert_eq!(function("void (void *context)", "H", ""), "void(ABI_CALL *H)(void *context)");
-        assert_eq!(of_class(GET, "X"), "NTSTATUS(ABI_CALL X::*)(uint32_t *out) noexcept");
-        assert_eq!(of_class("ULONG (void *this)", "X"), "ULONG(ABI_CALL X::*)() noexcept");
+        assert_eq!(method(GET, "X"), "NTSTATUS(ABI_CALL X::*)(uint32_t *out) noexcept");
+        assert_eq!(method("ULONG (void *this)", "X"), "ULONG(ABI_CALL X::*)() noexcept");
     }
 
     #[test]

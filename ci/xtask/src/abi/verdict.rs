@@ -10,8 +10,9 @@ use crate::ui;
 
 /// The file of the promises, as a judge.
 const PROMISED: &str = "abi.golden";
-/// Where a judge does not look.
+/// Where a judge finds nothing, in the table and in a sentence.
 const NOTHING: &str = "-";
+const NOTHING_FOUND: &str = "nothing";
 
 /// A column: who, on machines with how many bits, and what was found in each language.
 pub(super) struct Column {
@@ -107,26 +108,38 @@ fn cell(column: &Column, name: &str, promised: &str) -> (String, bool) {
 /// Everybody's value: `IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc (C++)`.
 fn difference(name: &str, promised: &str, bits: u32, columns: &[Column]) -> String {
     let mut camps: Vec<(&str, Vec<&str>)> = vec![(promised, vec![PROMISED])];
-    let mut add = |value, who| match camps.iter_mut().find(|(other, _)| *other == value) {
-        Some((_, camp)) if camp.contains(&who) => {}
-        Some((_, camp)) => camp.push(who),
-        None => camps.push((value, vec![who])),
-    };
     for column in columns.iter().filter(|column| column.bits == bits) {
-        let mut silent = true;
-        for (who, value) in values(column, name) {
-            add(value, who);
-            silent = false;
-        }
-        if silent {
-            for (who, _) in &column.found {
-                add("nothing", who);
+        for (value, whos) in camps_of(column, name) {
+            match camps.iter_mut().find(|(other, _)| *other == value) {
+                Some((_, camp)) => camp.extend(whos),
+                None => camps.push((value, whos)),
             }
         }
     }
     let camps: Vec<String> =
         camps.iter().map(|(value, camp)| format!("{value} by {}", camp.join(", "))).collect();
     format!("{name}, {bits}-bit: {}", camps.join("; "))
+}
+
+/// Who of a column says what. Who agree in every language go by the column's name.
+fn camps_of<'a>(column: &'a Column, name: &str) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut camps: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (who, value) in values(column, name) {
+        match camps.iter_mut().find(|(other, _)| *other == value) {
+            Some((_, camp)) if camp.contains(&who) => {}
+            Some((_, camp)) => camp.push(who),
+            None => camps.push((value, vec![who])),
+        }
+    }
+    let name = column.head.lines().next().unwrap_or_default();
+    match camps.as_mut_slice() {
+        [] => vec![(NOTHING_FOUND, vec![name])],
+        [(_, camp)] => {
+            *camp = vec![name];
+            camps
+        }
+        _ => camps,
+    }
 }
 
 #[cfg(test)]
