@@ -6,6 +6,7 @@
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
+//! | `irp` | an IRP as a task |
 //! | `ambient` | which task's poll the caller is in |
 //! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
@@ -59,6 +60,8 @@ mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
 #[cfg(kernel)]
+mod irp;
+#[cfg(kernel)]
 mod moving;
 mod no_executor;
 mod nt;
@@ -87,6 +90,8 @@ pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+#[cfg(kernel)]
+pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 pub use refcount::ReferenceCount;

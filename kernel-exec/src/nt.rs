@@ -21,7 +21,9 @@ macro_rules! ddis {
                 *mut c_void,
             ),
             IoSizeofWorkItem: unsafe extern "C" fn() -> u32,
+            IoReleaseCancelSpinLock: unsafe extern "C" fn(u8),
             IoUninitializeWorkItem: unsafe extern "C" fn(PIO_WORKITEM),
+            IofCompleteRequest: unsafe extern "C" fn(PIRP, i8),
             KeAcquireSpinLockRaiseToDpc: unsafe extern "C" fn(*mut KSPIN_LOCK) -> u8,
             KeBugCheckEx: unsafe extern "C" fn(u32, u64, u64, u64, u64) -> !,
             KeCancelTimer: unsafe extern "C" fn(*mut KTIMER) -> u8,
@@ -77,9 +79,9 @@ pub(crate) fn check_wake(_task: *const ()) {}
 mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, KDPC, KEVENT,
-        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT, PIO_WORKITEM, PKTHREAD,
-        POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
+        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
+        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take ntsim::ddi);
@@ -89,13 +91,16 @@ mod ddi {
 mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DISPATCH_LEVEL, KDPC, KEVENT,
-        KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT, PIO_WORKITEM, PKTHREAD,
-        POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
+        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
+        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take wdk_sys::ntddk);
 }
+
+#[cfg(kernel)]
+pub(crate) mod irp;
 
 #[cfg(all(test, kernel = "wdk"))]
 mod parity;
@@ -104,12 +109,12 @@ mod parity;
 mod backend {
     //! What the executor makes of a kernel's calls.
     pub(crate) use super::ddi::{
-        _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, IoInitializeWorkItem, IoQueueWorkItemEx,
-        IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
+        _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, IRP, IoInitializeWorkItem,
+        IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
         KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
         KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent,
         KeSetImportanceDpc, KeSetTargetProcessorDpcEx, KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject,
-        ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PROCESSOR_NUMBER, PVOID,
+        ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,

@@ -45,6 +45,20 @@ mod plain {
     }
 }
 
+/// An interlocked exchange of a pointer in memory that is no atomic of Rust's: the kernel's own, in one of its structs.
+///
+/// # Safety
+/// `place` is valid and aligned, and everybody who uses it meanwhile does so by interlocked operations.
+#[cfg(kernel = "wdk")]
+pub(crate) unsafe fn swap_pointer(
+    place: *mut *mut core::ffi::c_void,
+    new: *mut core::ffi::c_void,
+) -> *mut core::ffi::c_void {
+    // SAFETY: by this function's contract.
+    let place = unsafe { core::sync::atomic::AtomicPtr::from_ptr(place) };
+    place.swap(new, Ordering::SeqCst)
+}
+
 #[cfg(kernel)]
 pub(crate) use kernel_cell::KernelCell;
 

@@ -21,18 +21,21 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use futures_util::FutureExt;
 use ntcom_exec::{
-    DEFAULT_POLL_BUDGET, DrainError, GlobalAllocator, NTSTATUS, default_tracker, is_cancellation_requested,
-    sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_work_item_task_cancellable, timeout,
-    try_finally, yield_now,
+    DEFAULT_POLL_BUDGET, DpcOptions, DrainError, GlobalAllocator, Importance, NTSTATUS, default_tracker,
+    is_cancellation_requested, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_irp_task,
+    spawn_work_item_task_cancellable, timeout, try_finally, yield_now,
 };
-use ntsim::{Config, Schedule, Simulation, Stop, ddi, types::FILE_DEVICE_UNKNOWN};
+use ntsim::{
+    Config, Schedule, Simulation, Stop, ddi,
+    types::{FILE_DEVICE_UNKNOWN, IRP_MJ_READ, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED},
+};
 
 mod exports {
     //! What the kernel exports, by ntsim.
     use ntsim::{
         ddi,
         types::{
-            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX,
+            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PIRP,
             PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER, PVOID,
         },
     };
@@ -55,7 +58,9 @@ mod exports {
         IoInitializeWorkItem(object: PVOID, item: PIO_WORKITEM);
         IoQueueWorkItemEx(item: PIO_WORKITEM, routine: PIO_WORKITEM_ROUTINE_EX, queue: i32, context: PVOID);
         IoSizeofWorkItem() -> u32;
+        IoReleaseCancelSpinLock(irql: u8);
         IoUninitializeWorkItem(item: PIO_WORKITEM);
+        IofCompleteRequest(irp: PIRP, boost: i8);
         KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> u8;
         KeBugCheckEx(code: u32, p1: u64, p2: u64, p3: u64, p4: u64) -> !;
         KeCancelTimer(timer: *mut KTIMER) -> u8;
@@ -71,6 +76,8 @@ mod exports {
         KeReleaseSpinLock(lock: *mut KSPIN_LOCK, irql: u8);
         KeSetCoalescableTimer(timer: *mut KTIMER, due: LARGE_INTEGER, period: u32, delay: u32, dpc: *mut KDPC) -> u8;
         KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
+        KeSetImportanceDpc(dpc: *mut KDPC, importance: i32);
+        KeSetTargetProcessorDpcEx(dpc: *mut KDPC, number: *mut PROCESSOR_NUMBER) -> i32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
         KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;
         ObfDereferenceObject(object: PVOID) -> i64;
@@ -177,6 +184,66 @@ fn a_cancelled_body_on_work_items_cleans_up() {
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [false, true, true], "seed {seed}");
         kernel.unload();
     }
+}
+
+/// The driver's dispatch routine: serves a request by a task that waits for ever.
+unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
+    // SAFETY: a new IRP, of which this is the last use.
+    let answer =
+        unsafe { spawn_irp_task(irp.cast(), pending(), |task| DpcOptions::new().spawn_cancellable(task)) };
+    answer.0
+}
+
+unsafe extern "C" fn keep(_device: PDEVICE_OBJECT, irp: PIRP, _: PVOID) -> i32 {
+    // SAFETY: the IRP is being completed.
+    assert!(unsafe { (*irp).PendingReturned } != 0, "marked pending");
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// The fields of an IRP are where wdk-sys has them.
+#[test]
+fn a_request_is_served_by_a_task_and_cancelled() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    kernel
+        .run(0, || {
+            let (driver, mut device) = (ntsim::driver_object(), null_mut());
+            // SAFETY: the arguments are valid.
+            unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+            // SAFETY: the driver's own object, and an index that it has.
+            unsafe { (*driver).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
+            // SAFETY: in a run.
+            let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
+            // SAFETY: an IRP with a location.
+            unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
+            // SAFETY: as above.
+            unsafe { ddi::IoSetCompletionRoutine(irp, Some(keep), null_mut(), 1, 1, 1) };
+            // SAFETY: a device whose driver has a dispatch routine.
+            assert_eq!(unsafe { ddi::IofCallDriver(device, irp) }, NTSTATUS::PENDING.0);
+            // SAFETY: an IRP that is not freed.
+            assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 1, "there is a cancel routine");
+            // SAFETY: completed, and kept.
+            assert_eq!(unsafe { (*irp).IoStatus.Status }, NTSTATUS::CANCELLED.0);
+            // SAFETY: as above.
+            unsafe { ddi::IoFreeIrp(irp) };
+            // SAFETY: a device, once.
+            unsafe { ddi::IoDeleteDevice(device) };
+        })
+        .unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload();
+}
+
+/// The importance and the processor of a DPC are wdk-sys's.
+#[test]
+fn options_reach_the_kernel() {
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let (sender, receiver) = mpsc::channel();
+    let spawn = move || {
+        let body = async move { sender.send(ntsim::current_processor()).unwrap() };
+        DpcOptions::new().processor(0, 1).importance(Importance::High).spawn(body).unwrap();
+    };
+    kernel.run(0, spawn).unwrap();
+    assert_eq!(receiver.recv(), Ok(1));
+    kernel.unload();
 }
 
 #[test]

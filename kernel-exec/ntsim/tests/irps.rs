@@ -13,7 +13,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use common::{io::*, irps::*, waiting::*, *};
-use ntsim::{Schedule, Simulation, Stop, types::*};
+use ntsim::{Schedule, Simulation, Stop, ddi, types::*};
 
 type Dispatch = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS;
 
@@ -84,6 +84,40 @@ fn a_request_is_completed_in_the_dispatch_routine_or_later() {
     fine(|| {
         assert_eq!(read_with(succeeds), (STATUS_SUCCESS, STATUS_SUCCESS, false));
         assert_eq!(read_with(pends), (STATUS_PENDING, STATUS_SUCCESS, true));
+    });
+}
+
+/// As C's inline IoMarkIrpPending does it.
+fn mark_by_hand(irp: Irp) {
+    // SAFETY: an IRP that the driver has.
+    let location = unsafe { ddi::IoGetCurrentIrpStackLocation(irp.0) };
+    // SAFETY: its location.
+    unsafe { (*location).Control |= SL_PENDING_RETURNED };
+}
+
+unsafe extern "C" fn marks_by_hand(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    mark_by_hand(Irp(irp));
+    kept().set(Some(Irp(irp)));
+    STATUS_PENDING
+}
+
+unsafe extern "C" fn marks_by_hand_and_completes(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    mark_by_hand(Irp(irp));
+    Irp(irp).complete(STATUS_SUCCESS);
+    STATUS_PENDING
+}
+
+#[test]
+fn a_mark_that_the_driver_writes_itself_counts() {
+    fine(|| {
+        dispatch_reads(marks_by_hand);
+        let device = Device::new();
+        let irp = Irp::new().on_completion(|_| STATUS_MORE_PROCESSING_REQUIRED);
+        assert_eq!(irp.send(device), STATUS_PENDING);
+        kept().take().unwrap().complete(STATUS_SUCCESS);
+        irp.free();
+        device.delete();
+        assert_eq!(read_with(marks_by_hand_and_completes), (STATUS_PENDING, STATUS_SUCCESS, true));
     });
 }
 

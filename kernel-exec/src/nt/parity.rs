@@ -5,7 +5,8 @@
 
 mod calls {
     use ntsim::types::{
-        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PIO_WORKITEM, PKTHREAD, PROCESSOR_NUMBER,
+        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PIO_WORKITEM, PIRP, PKTHREAD,
+        PROCESSOR_NUMBER,
     };
 
     ddis!(check ntsim::ddi);
@@ -43,7 +44,11 @@ macro_rules! offsets {
     };
 }
 
+// In C it is aligned to 16.
+const _: () = assert!(size_of::<wdk_sys::IRP>() == 208 && size_of::<ntsim::types::IRP>() == 208);
+
 offsets! {
+    IRP { IoStatus: 0x30, Cancel: 0x44, CancelIrql: 0x45, CancelRoutine: 0x68, Tail.Overlay: 0x78 }
     KDPC { DeferredRoutine: 24, DeferredContext: 32, SystemArgument1: 40, SystemArgument2: 48, DpcData: 56 }
     KTIMER { Header.SignalState: 4, DueTime: 24, Dpc: 48, Period: 60 }
 }
@@ -54,6 +59,7 @@ const _: () = {
     assert!(wdk_sys::PASSIVE_LEVEL == ntsim::types::PASSIVE_LEVEL);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);
     assert!(wdk_sys::POOL_FLAG_UNINITIALIZED == ntsim::types::POOL_FLAG_UNINITIALIZED);
+    assert!(wdk_sys::SL_PENDING_RETURNED == ntsim::types::SL_PENDING_RETURNED as u32);
     assert!(wdk_sys::_EVENT_TYPE::SynchronizationEvent == ntsim::types::_EVENT_TYPE::SynchronizationEvent);
     assert!(wdk_sys::_KWAIT_REASON::Executive == ntsim::types::_KWAIT_REASON::Executive);
     assert!(wdk_sys::_MODE::KernelMode == ntsim::types::_MODE::KernelMode);

@@ -174,9 +174,21 @@ impl Machine {
             );
             return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
         }
+        let still_has_it = self.kernel.borrow().irps.serial(irp as usize) == Some(serial)
+            && read(irp).CurrentLocation == number;
+        if still_has_it {
+            self.note_mark(irp, serial, number);
+        }
         let call = self.kernel.borrow_mut().irps.end_call(call);
         self.judge_dispatch(irp, call, status)?;
         Ok(status)
+    }
+
+    /// Notes that the driver at this location has marked the IRP pending, if it has: in C that is inline, and no call.
+    fn note_mark(&self, irp: PIRP, serial: u64, number: i8) {
+        if read_location(irp, number).Control & SL_PENDING_RETURNED != 0 {
+            self.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
+        }
     }
 
     /// What a dispatch routine has returned must fit what it did.
@@ -224,6 +236,7 @@ impl Machine {
                 alloc::format!("IRP {} was completed with its cancel routine set", self.name(irp as usize));
             return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
         }
+        self.note_mark(irp, serial, current);
         loop {
             let value = read(irp);
             self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
