@@ -13,7 +13,7 @@ use ntcom_fuzz::{
     input::{Input, VtableInput},
     model::Model,
     mutate::mutate,
-    ops::{Op, STATUSES, Step, Timeout},
+    ops::{Handler, Op, STATUSES, Step, Timeout},
     perform::Done,
     script::{GATES, STEPS, Script, Shape},
     world::{HANDLES, STASH},
@@ -131,6 +131,10 @@ fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
                 operations += 1;
             }
             Op::Wait(timeout) => *timeout = Timeout::Zero,
+            // A handler with a reference keeps an operation that nobody wakes alive, and only cancelling all would end it.
+            Op::SetCompleted(handler) if *handler == Handler::Releases && !Need::CancelAll.is_met(table) => {
+                *handler = Handler::Records;
+            }
             Op::CloneStash(_) => {
                 if stashes == STASH {
                     continue;

@@ -1,0 +1,197 @@
+//! The kit's program, as an implementer runs it: libraries that cannot be judged, that die, that hang, and what is said of them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use ntcom_kit::{
+    report::{Report, RuleVerdict},
+    rule::Rule,
+    shipped,
+};
+
+/// A folder of a test's own.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judging").join(test);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn kit(library: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ntcom-kit")).arg(library).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn test_source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
+}
+
+fn unfit(folder: &Path, how: &str) -> PathBuf {
+    let library = folder.join(format!("{how}.so"));
+    shipped::compile(&test_source("unfit.c"), &[format!("UNFIT={how}")], &library).unwrap();
+    library
+}
+
+#[track_caller]
+fn is_refused(output: &Output, words: &[&str]) {
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}{}", text(&output.stdout));
+    for word in words {
+        assert!(error.contains(word), "\"{word}\" is not in: {error}");
+    }
+}
+
+/// Runs the kit and reads its JSON.
+fn judged(test: &str, library: &Path, arguments: &[&str]) -> (Output, Report) {
+    let file = folder(test).join("report.json");
+    let output = kit(library, &[&["--json", file.to_str().unwrap()], arguments].concat());
+    let report = fs::read(&file).unwrap_or_else(|_| panic!("no report: {}", text(&output.stderr)));
+    (output, serde_json::from_slice(&report).unwrap())
+}
+
+fn verdict(report: &Report, rule: Rule) -> Option<RuleVerdict> {
+    report.rules.iter().find(|of| of.rule == rule).map(|of| of.verdict)
+}
+
+#[test]
+fn a_library_without_the_table_is_refused() {
+    let library = folder("no_table").join("no_table.so");
+    shipped::compile(&test_source("no_table.c"), &[], &library).unwrap();
+    is_refused(&kit(&library, &[]), &["no_table.so", "no table", "ntcom_kit"]);
+    is_refused(&kit(&unfit(&folder("no_table"), "NULL_TABLE"), &[]), &["no table"]);
+}
+
+#[test]
+fn what_is_no_library_is_refused() {
+    let file = folder("no_library").join("text.so");
+    fs::write(&file, "this is no library").unwrap();
+    is_refused(&kit(&file, &[]), &["text.so", "cannot be loaded"]);
+    is_refused(&kit(&folder("no_library").join("missing.so"), &[]), &["missing.so"]);
+}
+
+#[test]
+fn a_table_of_another_version_is_refused() {
+    let folder = folder("versions");
+    is_refused(&kit(&unfit(&folder, "OLD_VERSION"), &[]), &["older version, 0", "version 1"]);
+    is_refused(&kit(&unfit(&folder, "NEW_VERSION"), &[]), &["version 2"]);
+    is_refused(&kit(&unfit(&folder, "SHORT"), &[]), &["8 bytes"]);
+}
+
+#[test]
+fn missing_factories_are_named() {
+    let folder = folder("missing");
+    is_refused(&kit(&unfit(&folder, "LACKS_FACTORIES"), &[]), &["spawn", "waker_wake_by_ref"]);
+    is_refused(&kit(&unfit(&folder, "NOT_PLAIN"), &[]), &["NTCOM_KIT_PLAIN"]);
+}
+
+#[test]
+fn a_library_that_dies_as_it_is_loaded_is_refused() {
+    let library = unfit(&folder("loading"), "DIES_AS_IT_IS_LOADED");
+    is_refused(&kit(&library, &[]), &["as it was loaded", "SIGABRT"]);
+}
+
+#[test]
+fn a_case_that_there_is_not_is_refused_with_those_that_there_are() {
+    let library = shipped::correct(&folder("no_case")).unwrap();
+    is_refused(&kit(&library, &["--only", "nope"]), &["nope", "query_null_iid"]);
+}
+
+#[test]
+fn what_is_not_offered_never_passes() {
+    let library = unfit(&folder("optional"), "LACKS_OPTIONAL");
+    let (output, report) = judged("optional", &library, &["--sequences", "50"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    for rule in [Rule::C12, Rule::C13, Rule::C19, Rule::C20] {
+        assert_eq!(verdict(&report, rule), Some(RuleVerdict::NotOffered), "{rule}");
+    }
+    assert_eq!(verdict(&report, Rule::C5), Some(RuleVerdict::Pass));
+}
+
+#[test]
+fn a_table_that_ends_early_offers_what_it_has() {
+    let library = unfit(&folder("cut"), "CUT");
+    let (output, report) = judged("cut", &library, &["--sequences", "50"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    for rule in [Rule::C17, Rule::C18, Rule::C21] {
+        assert_eq!(verdict(&report, rule), Some(RuleVerdict::NotOffered), "{rule}");
+    }
+    assert_eq!(verdict(&report, Rule::C19), Some(RuleVerdict::Pass));
+}
+
+#[test]
+fn the_implementation_in_c_keeps_every_rule_that_it_offers() {
+    let library = shipped::correct(&folder("correct")).unwrap();
+    let junit = folder("correct").join("report.xml");
+    let (output, report) =
+        judged("correct", &library, &["--sequences", "300", "--junit", junit.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(!report.has_findings());
+    assert_eq!(report.sequences, 300);
+    assert_eq!(report.rules.len(), Rule::ALL.len(), "every rule has a line");
+    let junit = fs::read_to_string(junit).unwrap();
+    assert!(junit.contains("query_null_iid") && junit.contains("not offered: raises"), "{junit}");
+}
+
+/// The library dies in the middle: the rule and what led there are named, and the next case is run.
+#[test]
+fn a_crash_is_a_finding_and_the_kit_goes_on() {
+    let library = shipped::broken(&folder("crash"), "STATUS_CRASHES_ON_NULL").unwrap();
+    let junit = folder("crash").join("report.xml");
+    let (output, report) =
+        judged("crash", &library, &["--sequences", "100", "--junit", junit.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let of_rule = report.rules.iter().find(|of| of.rule == Rule::C4).unwrap();
+    assert_eq!(of_rule.verdict, RuleVerdict::Fail);
+    let found = of_rule.findings.iter().find(|found| found.by == "status_null_out").unwrap();
+    assert!(found.finding.message.contains("SIGSEGV"), "{}", found.finding);
+    let last = found.trail.last().unwrap();
+    assert!(last.starts_with("get_status of operation ") && last.ends_with("out Null"), "{last}");
+    // Sequences die of it, too, and each names its last step.
+    assert!(of_rule.findings.iter().any(|found| found.by.starts_with("sequence ")), "{:?}", of_rule.findings);
+    // The cases after it have been run.
+    for rule in [Rule::C5, Rule::C14, Rule::C20] {
+        assert_eq!(verdict(&report, rule), Some(RuleVerdict::Pass), "{rule}");
+    }
+    let junit = fs::read_to_string(junit).unwrap();
+    assert!(junit.contains("SIGSEGV") && junit.contains("get_status of operation"), "{junit}");
+    let shown = text(&output.stdout);
+    assert!(shown.contains("FOUND by status_null_out: [C4]"), "{shown}");
+}
+
+/// One that spins is stopped by its processor time, however slow the machine is; one that sleeps, by the clock.
+#[test]
+fn a_hang_is_a_finding_and_the_kit_goes_on() {
+    for plant in ["CANCEL_SPINS", "CANCEL_SLEEPS"] {
+        let library = shipped::broken(&folder("hang"), plant).unwrap();
+        let only = ["--only", "cancel_is_a_request", "--only", "spawning_never_gives_null"];
+        // Short limits: the case before the hang takes no time, and the one after it is given as much anew.
+        let (output, report) =
+            judged(plant, &library, &[&only[..], &["--limit", "8", "--processor-limit", "1"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{plant}: {}", text(&output.stderr));
+        let of_rule = report.rules.iter().find(|of| of.rule == Rule::C10).unwrap();
+        let [found] = &of_rule.findings[..] else { panic!("{plant}: {:?}", of_rule.findings) };
+        assert!(found.finding.message.contains("it hangs"), "{plant}: {}", found.finding);
+        assert!(
+            found.trail.last().unwrap().starts_with("cancel of operation 0"),
+            "{plant}: {:?}",
+            found.trail
+        );
+    }
+}
+
+/// The same seed, the same sequences; another one, others.
+#[test]
+fn sequences_depend_on_their_seed_alone() {
+    use ntcom_kit::sequence::Source;
+    let source = |seed| Source { corpus: vec![b"NTV2".to_vec()], seed };
+    let some = |seed: u64| (1..20).map(move |number| source(seed).bytes(number)).collect::<Vec<_>>();
+    assert_eq!(some(1), some(1));
+    assert_ne!(some(1), some(2));
+    assert!(some(1).iter().all(|bytes| bytes.starts_with(b"NTV2")));
+}
