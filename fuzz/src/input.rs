@@ -4,6 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use core::fmt;
 use std::rc::Rc;
 
+pub use crate::executor::input::{ExecutorInput, FaultsInput};
 use crate::ops::{self, Op, RECORD, Step};
 
 /// Why some bytes are not an input of a target.
@@ -44,7 +45,11 @@ impl fmt::Display for Malformed {
 impl core::error::Error for Malformed {}
 
 /// The records after a header of `size` bytes that begins with `magic`.
-fn records<'a>(data: &'a [u8], magic: &'static [u8], size: usize) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+pub(crate) fn records<'a>(
+    data: &'a [u8],
+    magic: &'static [u8],
+    size: usize,
+) -> Result<(&'a [u8], &'a [u8]), Malformed> {
     if !data.starts_with(magic) {
         let short = data.len() < magic.len() && magic.starts_with(data);
         return Err(if short {
@@ -63,8 +68,10 @@ fn records<'a>(data: &'a [u8], magic: &'static [u8], size: usize) -> Result<(&'a
     }
 }
 
-/// What both targets' inputs have in common.
+/// What every target's inputs have in common.
 pub trait Input: Sized {
+    /// What is done, an item a step.
+    type Step: fmt::Display + fmt::Debug;
     /// The target's name.
     const TARGET: &'static str;
     /// How its inputs begin.
@@ -87,7 +94,12 @@ pub trait Input: Sized {
     }
 
     /// What it does, a line a step.
-    fn steps(&self) -> &[Step];
+    fn steps(&self) -> &[Self::Step];
+
+    /// What decides besides the steps, in a line; empty where nothing does.
+    fn setting(&self) -> String {
+        String::new()
+    }
 }
 
 /// An input of `vtable`: one processor.
@@ -98,6 +110,7 @@ pub struct VtableInput {
 }
 
 impl Input for VtableInput {
+    type Step = Step;
     const TARGET: &'static str = "vtable";
     const MAGIC: &'static [u8] = b"NTV2";
     const HEADER: usize = 4;
@@ -129,6 +142,7 @@ pub struct SchedulesInput {
 }
 
 impl Input for SchedulesInput {
+    type Step = Step;
     const TARGET: &'static str = "schedules";
     const MAGIC: &'static [u8] = b"NTS2";
     const HEADER: usize = 8;
@@ -153,6 +167,32 @@ impl Input for SchedulesInput {
     fn steps(&self) -> &[Step] {
         &self.steps
     }
+
+    fn setting(&self) -> String {
+        format!("{} processors, {} bytes of schedule", self.processors, self.schedule.len())
+    }
+}
+
+/// The targets, by name.
+pub const TARGETS: [&str; 4] =
+    [VtableInput::TARGET, SchedulesInput::TARGET, ExecutorInput::TARGET, FaultsInput::TARGET];
+
+/// Says what an input of the named target does: its setting, if it has one, and its steps. None: there is no such target.
+///
+/// # Errors
+/// The bytes are no input of it.
+pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>), Malformed>> {
+    fn of<I: Input>(data: &[u8]) -> Result<(String, Vec<String>), Malformed> {
+        let input = I::decode(data)?;
+        Ok((input.setting(), input.steps().iter().map(ToString::to_string).collect()))
+    }
+    match target {
+        VtableInput::TARGET => Some(of::<VtableInput>(data)),
+        SchedulesInput::TARGET => Some(of::<SchedulesInput>(data)),
+        ExecutorInput::TARGET => Some(of::<ExecutorInput>(data)),
+        FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
+        _ => None,
+    }
 }
 
 macro_rules! arbitrary {
@@ -172,6 +212,8 @@ macro_rules! arbitrary {
 
 arbitrary!(VtableInput);
 arbitrary!(SchedulesInput);
+arbitrary!(ExecutorInput);
+arbitrary!(FaultsInput);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,8 @@
 //! | `ops`, `script`, `value` | the operation grammar: what clients do, what bodies do, what they yield |
 //! | `world`, `body`, `call`, `declared`, `perform` | doing it to the shipping runtime, through its vtables |
 //! | `model` | the sequential reference model |
-//! | `vtable`, `schedules` | the oracles of the two targets |
+//! | `vtable`, `schedules` | the oracles of these two targets |
+//! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
 //!
 //! The targets themselves, in `fuzz_targets/`, are glue.
@@ -20,6 +21,7 @@ pub mod call;
 pub mod call_op;
 pub mod coverage;
 pub mod declared;
+pub mod executor;
 pub mod input;
 pub mod model;
 pub mod mutate;

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
-    input::{Input, Malformed, SchedulesInput, VtableInput},
+    executor,
+    input::{ExecutorInput, FaultsInput, Input, Malformed, SchedulesInput, VtableInput},
     model::Model,
     schedules, vtable,
 };
@@ -81,6 +82,29 @@ impl Runner {
         self.report(stop)
     }
 
+    /// Runs an input of `executor`.
+    pub fn executor(&mut self, input: &ExecutorInput, trace: bool) -> Report {
+        self.plan(&input.0, trace)
+    }
+
+    /// Runs an input of `faults`.
+    pub fn faults(&mut self, input: &FaultsInput, trace: bool) -> Report {
+        self.plan(&input.0, trace)
+    }
+
+    fn plan(&mut self, plan: &executor::input::Plan, trace: bool) -> Report {
+        self.kernel.reset(executor::judge::config(plan, trace), executor::judge::schedule(plan));
+        let stop = executor::judge::run(&mut self.kernel, plan).err();
+        let (steps, live) = executor::world::with(|world| {
+            let numbers = (world.steps.get(), world.live.get());
+            if stop.is_some() {
+                world.reset();
+            }
+            numbers
+        });
+        Report { stop, steps, live, counters: self.kernel.counters() }
+    }
+
     /// Decodes and runs an input of the named target. None: there is no such target.
     ///
     /// # Errors
@@ -91,6 +115,10 @@ impl Runner {
             SchedulesInput::TARGET => {
                 Some(SchedulesInput::decode(data).map(|input| self.schedules(&input, trace)))
             }
+            ExecutorInput::TARGET => {
+                Some(ExecutorInput::decode(data).map(|input| self.executor(&input, trace)))
+            }
+            FaultsInput::TARGET => Some(FaultsInput::decode(data).map(|input| self.faults(&input, trace))),
             _ => None,
         }
     }

@@ -25,7 +25,7 @@ pub fn run<I: Input>(input: &I, run: impl Fn(&mut Runner, &I, bool) -> Report) {
 fn finding<I: Input>(input: &I, report: &Report, run: impl Fn(&mut Runner, &I, bool) -> Report) -> ! {
     stats::flush();
     eprintln!("{report}");
-    eprintln!("steps:");
+    eprintln!("steps: {}", input.setting());
     for step in input.steps() {
         eprintln!("  {step}");
     }

@@ -45,6 +45,16 @@ fn replay(target: &str) {
 }
 
 #[test]
+fn executor() {
+    replay("executor");
+}
+
+#[test]
+fn faults() {
+    replay("faults");
+}
+
+#[test]
 fn vtable() {
     replay("vtable");
 }

@@ -3,7 +3,7 @@
 
 use ntcom_fuzz::{
     call,
-    input::{Input, SchedulesInput, VtableInput},
+    input::{ExecutorInput, FaultsInput, Input, SchedulesInput, VtableInput},
     ops::{Op, Out, Via},
     run::Runner,
     world,
@@ -38,6 +38,16 @@ fn random_programs_are_legal_and_as_the_model_says() {
 #[test]
 fn random_programs_on_several_processors_are_legal_and_end() {
     random_inputs::<SchedulesInput>(2_000, |runner, input| runner.schedules(input, false));
+}
+
+#[test]
+fn random_programs_of_the_executor_keep_its_promises() {
+    random_inputs::<ExecutorInput>(2_000, |runner, input| runner.executor(input, false));
+}
+
+#[test]
+fn random_programs_keep_them_where_memory_is_short() {
+    random_inputs::<FaultsInput>(2_000, |runner, input| runner.faults(input, false));
 }
 
 /// The judge: a call on an operation that has been released is reported, and not made.

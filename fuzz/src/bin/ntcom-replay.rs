@@ -2,11 +2,10 @@
 //! writes it down as a timeline or as data. Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be
 //! written.
 
-use std::{env, fs, path::Path, process::ExitCode, rc::Rc};
+use std::{env, fs, path::Path, process::ExitCode};
 
 use ntcom_fuzz::{
-    input::{Input, SchedulesInput, VtableInput},
-    ops::Step,
+    input::{TARGETS, describe},
     run::Runner,
 };
 
@@ -48,22 +47,21 @@ fn request(mut arguments: impl Iterator<Item = String>) -> Option<Request> {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: ntcom-replay --target vtable|schedules [--timeline OUT.html] [--trace OUT.jsonl] FILE");
+    let targets = TARGETS.join("|");
+    eprintln!("usage: ntcom-replay --target {targets} [--timeline OUT.html] [--trace OUT.jsonl] FILE");
     ExitCode::from(2)
 }
 
 fn replay(target: &str, file: &str, request: &Request) -> Result<ExitCode, String> {
     let data = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
     let malformed = |error| format!("{file}: not an input of `{target}`: {error}");
-    let steps: Rc<Vec<Step>> = match target {
-        VtableInput::TARGET => VtableInput::decode(&data).map_err(malformed)?.steps,
-        SchedulesInput::TARGET => {
-            let input = SchedulesInput::decode(&data).map_err(malformed)?;
-            println!("{} processors, {} bytes of schedule", input.processors, input.schedule.len());
-            input.steps
-        }
-        _ => return Err(format!("no target `{target}`; there are vtable and schedules")),
+    let Some(described) = describe(target, &data) else {
+        return Err(format!("no target `{target}`; there are {}", TARGETS.join(", ")));
     };
+    let (setting, steps) = described.map_err(malformed)?;
+    if !setting.is_empty() {
+        println!("{setting}");
+    }
     println!("steps:");
     for (number, step) in steps.iter().enumerate() {
         println!("  {number:3} {step}");

@@ -17,7 +17,7 @@ use ntsim::{
     Config, Schedule, Simulation,
     sync::{AtomicUsize, Ordering, UnsafeCell},
     trace::{ThreadName, What},
-    types::*,
+    types::{_KDPC_IMPORTANCE::HighImportance, *},
 };
 
 #[test]
@@ -368,6 +368,37 @@ fn many_threads() {
         }),
     )]);
     run.and_then(|()| kernel.unload()).unwrap();
+}
+
+/// A thread of another program may run on a processor whose own program has not begun, and DPCs be served there when it waits: the
+/// program begins once, and its waits last.
+#[test]
+fn a_program_that_begins_late_waits_as_long_as_it_must() {
+    for seed in 0..400 {
+        let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
+        let late = || {
+            let ended = Rc::new(Cell::new(false));
+            let ends = Rc::clone(&ended);
+            let thread = Thread::spawn(move || {
+                delay(-1);
+                ends.set(true);
+            });
+            thread.join();
+            assert!(ended.get(), "it has waited for the thread's end");
+        };
+        let early = || {
+            let dpc = Dpc::new(|| ()).target(0).importance(HighImportance);
+            let thread = Thread::spawn(|| _ = delay(-1));
+            for _ in 0..40 {
+                dpc.insert();
+            }
+            thread.join();
+            flush_dpcs();
+            dpc.free();
+        };
+        let run = kernel.run(vec![(1, program(early)), (0, program(late))]);
+        run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
 }
 
 #[test]

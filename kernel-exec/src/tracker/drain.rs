@@ -185,7 +185,8 @@ impl TaskTracker {
         }
         let left = self.locked(|list| {
             list.leave(&waiter);
-            list.left()
+            // A moment at which nothing was left stays one, whatever somebody has begun since.
+            left.or_else(|_| list.left())
         });
         // From here on it is no event: a set that came too late would be seen, by the kernel or whoever debugs it.
         // SAFETY: out of the list, so nobody else has it [D1].

@@ -272,14 +272,15 @@ impl Threads {
     }
 
     /// The context that a processor goes on with: its thread, or, where it has none, one for its DPCs: the program's coroutine
-    /// if that is free, else the idle thread's.
+    /// if that is free and has no program to begin, else the idle thread's.
     fn context(&self, kernel: &Machine, processor: usize) -> usize {
         let cpu = kernel.processor(processor);
         let context = cpu.context.get();
         if context != NO_THREAD {
             return context;
         }
-        let home_is_busy = self.slots.get(processor).is_some_and(|slot| slot.busy);
+        // A program that has not begun stands among the threads that are ready, once another one has had its processor.
+        let home_is_busy = self.slots.get(processor).is_some_and(|slot| slot.busy || slot.program.is_some());
         let context = if home_is_busy { IDLE + processor } else { processor };
         cpu.context.set(context);
         context

@@ -1,0 +1,409 @@
+//! Scripted bodies: futures over the shipping executor that do what a script says and judge what happens to them.
+
+use core::{
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use futures_util::future::{join, select};
+use ntcom_exec::{
+    Instant, NTSTATUS, is_cancellation_requested, on_cancel, take_cancellation_request, timeout, try_finally,
+};
+use ntsim::trace::{Mark, MarkKind};
+
+use super::{
+    ops::{Kind, Manner},
+    perform,
+    script::{Script, Step, TICK},
+    spawn,
+    task::{Task, Waiting, fail, marked},
+    wait::{self, Inside},
+    world::{self, World, put, signal, take},
+};
+use crate::coverage::hit;
+
+/// A part of a script.
+pub struct Part {
+    task: usize,
+    script: Script,
+    number: u8,
+    at: u8,
+    end: u8,
+    inside: Option<Inside>,
+}
+
+impl Part {
+    /// The part with this number.
+    #[must_use]
+    pub fn new(task: usize, script: Script, part: usize) -> Self {
+        let (at, end) = script.shape.part(part);
+        Self { task, script, number: part as u8, at, end, inside: None }
+    }
+
+    fn is_cleanup(&self) -> bool {
+        self.script.shape.is_cleanup(self.number.into())
+    }
+
+    /// It is polled: for the first time, or again, but not after its end, and not before what goes before it.
+    fn enter(&self, record: &Task) {
+        let parts = record.parts.get();
+        if parts >> (4 + self.number) & 1 == 1 {
+            fail("C10", self.task, &format!("part {} is polled after its end", self.number));
+        }
+        if parts >> self.number & 1 == 1 {
+            return;
+        }
+        if let Some(inner) = self.script.shape.too_early(self.number, parts) {
+            fail("C10", self.task, &format!("part {} begins before the cleanup, part {inner}", self.number));
+        }
+        if self.is_cleanup() {
+            // A request may have been answered by this: a later one, made while it was pending, asked for nothing more [C10].
+            record.asked.set(false);
+        }
+        record.parts.set(parts | 1 << self.number);
+    }
+}
+
+impl Future for Part {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        world::with(|world| {
+            let record = world.task(this.task);
+            this.enter(record);
+            while this.at < this.end {
+                ntsim::preemption_point();
+                let step = this.script.step(this.at);
+                if step == Step::Finish {
+                    break;
+                }
+                match this.step(world, record, step, context) {
+                    Ok(()) => {
+                        this.at += 1;
+                        this.inside = None;
+                    }
+                    Err(waiting) => {
+                        record.waiting.set(waiting);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            record.parts.set(record.parts.get() | 0x10 << this.number);
+            Poll::Ready(())
+        })
+    }
+}
+
+impl Part {
+    fn step(
+        &mut self,
+        world: &World,
+        record: &Task,
+        step: Step,
+        context: &mut Context<'_>,
+    ) -> Result<(), Waiting> {
+        let task = self.task;
+        if self.inside.is_none() {
+            let byte = self.script.steps[usize::from(self.at)] & 31;
+            hit(0x2000 | u32::from(byte), record.situation());
+            self.inside = wait::begin(world, task, step);
+        }
+        if let Some(inside) = &mut self.inside {
+            return wait::poll(world, task, inside, context);
+        }
+        match step {
+            Step::Park => {
+                self.inside = Some(Inside::Parked);
+                if !self.is_cleanup() {
+                    return Err(Waiting::Parked);
+                }
+                marked(MarkKind::Wake, task, "goes on with its cleanup");
+                context.waker().wake_by_ref();
+                return Err(Waiting::Itself);
+            }
+            Step::Stash => put(&world.stash, task, context.waker().clone()),
+            Step::KeepWaker => drop(record.kept.replace(Some(context.waker().clone()))),
+            Step::DropKept => drop(record.kept.take()),
+            Step::Notify => {
+                marked(MarkKind::Wake, task, "notifies itself");
+                context.waker().wake_by_ref();
+            }
+            Step::Open(gate) => world.open_gate(gate.into()),
+            Step::Set(number) => signal(number.into()).set(),
+            Step::Send(n) => perform::send(world, n).unwrap_or(()),
+            Step::DropSender(n) => drop(take(&world.senders, n)),
+            Step::Take => {
+                let taken = take_cancellation_request();
+                if taken {
+                    record.asked.set(false);
+                    record.took.set(true);
+                }
+                self.told(taken);
+            }
+            Step::Observe => self.told(is_cancellation_requested()),
+            Step::Spawn(child) => spawn::child(world, task, child),
+            Step::Cancel(n) => perform::cancel(world, n).unwrap_or(()),
+            Step::DropTimer(n) => {
+                if let Some((of, mut timer)) = take(&world.timers, n) {
+                    let _over = wait::poll_timer(world, of, &mut timer, context);
+                }
+            }
+            Step::ArmAndDrop(span) => {
+                let mut timer = wait::timer(span);
+                let _over = wait::poll_timer(world, task, &mut timer, context);
+                ntsim::preemption_point();
+            }
+            Step::GiveTimer(span) => {
+                let mut timer = wait::timer(span);
+                if !wait::poll_timer(world, task, &mut timer, context) {
+                    put(&world.timers, task, timer);
+                }
+            }
+            Step::GiveFresh(span) => put(&world.timers, task, wait::timer(span)),
+            Step::WakeStash(n) => perform::wake(world, n, false).unwrap_or(()),
+            Step::DropHandle(n) => perform::drop_handle(world, n).unwrap_or(()),
+            Step::DropStash(n) => drop(take(&world.stash, n)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// It has been told whether it is asked to stop: never in a cleanup, and never where nobody has asked.
+    fn told(&self, asked: bool) {
+        if asked && self.is_cleanup() {
+            fail("C10", self.task, "a cleanup sees a request");
+        }
+    }
+}
+
+/// A body: it knows when it is polled and dropped.
+pub struct Body<F> {
+    task: usize,
+    inner: F,
+}
+
+/// Where a body is polled or dropped, until this is dropped: nowhere near another one, nor on the stack of who asks for something.
+struct Place {
+    here: usize,
+    thread: Option<usize>,
+}
+
+impl Place {
+    fn enter(world: &World, task: usize, what: &str) -> Self {
+        let (here, irql, in_dpc) = (ntsim::current_processor(), ntsim::irql(), ntsim::in_dpc());
+        let wrong = |why: &str| -> ! { fail("C13", task, &format!("it is {what} {why}, at IRQL {irql}")) };
+        if let Kind::Dpc(manner) = world.task(task).kind.get() {
+            if !in_dpc || irql != 2 {
+                wrong("outside of a DPC");
+            }
+            if let Manner::Pinned(n) = manner
+                && usize::from(n) % world.processors.get() != here
+            {
+                wrong(&format!("on processor {here}"));
+            }
+            if let Some(other) = world.in_body[here].replace(Some(task)) {
+                wrong(&format!("inside of task {other}"));
+            }
+            return Self { here, thread: None };
+        }
+        if in_dpc || irql != 0 {
+            wrong("not at PASSIVE_LEVEL");
+        }
+        let thread = super::thread::current();
+        if world.actors.iter().any(|actor| actor.get() == thread) {
+            wrong("on the stack of an actor");
+        }
+        if world.threads.borrow().contains(&thread) {
+            wrong("inside of another task");
+        }
+        world.threads.borrow_mut().push(thread);
+        Self { here, thread: Some(thread) }
+    }
+
+    fn leave(self, world: &World) {
+        match self.thread {
+            Some(thread) => world.threads.borrow_mut().retain(|other| *other != thread),
+            None => world.in_body[self.here].set(None),
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Body<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let task = self.task;
+        // SAFETY: `inner` is pinned with the body and never moved out of it.
+        let inner = unsafe { self.map_unchecked_mut(|body| &mut body.inner) };
+        world::with(|world| {
+            let record = world.task(task);
+            let place = Place::enter(world, task, "polled");
+            if let Some(other) = record.polling.replace(Some(place.here)) {
+                fail("C8", task, &format!("it is polled by P{} while P{other} polls it", place.here));
+            }
+            if record.drops.get() > 0 || record.ready.get() {
+                fail("C8", task, "it is polled after its end");
+            }
+            record.polls.set(record.polls.get() + 1);
+            record.asked.set(false);
+            budget(record, task);
+            record.waiting.set(Waiting::Nothing);
+            marked(MarkKind::PollStart, task, "");
+            let polled = inner.poll(context);
+            if ntsim::is_tracing() {
+                polled_once(task, polled.is_ready(), record.waiting.get());
+            }
+            if polled.is_ready() {
+                record.ready.set(true);
+            }
+            if record.polling.take().is_none() {
+                fail("C8", task, "it has been polled by somebody else, too");
+            }
+            place.leave(world);
+            polled
+        })
+    }
+}
+
+/// Says in the trace how a poll has ended.
+#[cold]
+fn polled_once(task: usize, ready: bool, waiting: Waiting) {
+    let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
+    ntsim::mark(|| Mark::new(MarkKind::PollEnd, format!("task {task}")).detail(detail));
+}
+
+/// A task on DPCs that wakes itself lets the processor go when its poll budget is spent: until a later DPC, and twice spent, for a
+/// clock period at least.
+fn budget(record: &Task, task: usize) {
+    let budget = record.budget();
+    if record.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
+        record.chain.set(0);
+        return;
+    }
+    let chain = record.chain.get() + 1;
+    record.chain.set(chain);
+    // Looked at where it matters only: asking for the time is a step of its own.
+    if chain == 1 {
+        record.chain_start.set((ntsim::counters().dpcs_run, now()));
+    } else if chain == budget + 1 && ntsim::counters().dpcs_run == record.chain_start.get().0 {
+        fail("budget", task, &format!("it was polled more than {budget} times in one run"));
+    } else if chain == 2 * budget + 1 {
+        let passed = now() - record.chain_start.get().1;
+        if passed < tick() {
+            fail("budget", task, &format!("{} polls took {passed} units of 100 ns only", chain + 1));
+        }
+    }
+}
+
+/// A clock period, in units of 100 ns.
+const fn tick() -> u64 {
+    TICK.as_nanos() as u64 / 100
+}
+
+/// The time, in units of 100 ns.
+fn now() -> u64 {
+    thread_local! {
+        static START: core::cell::Cell<Option<Instant>> = const { core::cell::Cell::new(None) };
+    }
+    // Only differences matter; the clock of each run begins anew, and it never goes back in one.
+    let now = Instant::now();
+    let start = START.get().filter(|start| *start <= now).unwrap_or(now);
+    START.set(Some(start));
+    (now.duration_since(start).as_nanos() / 100) as u64
+}
+
+impl<F> Drop for Body<F> {
+    fn drop(&mut self) {
+        let task = self.task;
+        world::with(|world| {
+            let record = world.task(task);
+            record.drops.set(record.drops.get() + 1);
+            marked(MarkKind::Drop, task, "its body");
+            if record.drops.get() > 1 {
+                fail("C8", task, "its body is dropped a second time");
+            }
+            if let Some(other) = record.polling.get() {
+                fail("C8", task, &format!("its body is dropped while P{other} polls it"));
+            }
+            // By its spawn, which is going to say why; one that does not is judged there.
+            if let Some(irql) = record.spawning.get()
+                && record.polls.get() == 0
+            {
+                if irql != ntsim::irql() {
+                    fail("C13", task, "its spawn drops it at another IRQL than its caller's");
+                }
+                record.refused.set(true);
+                return;
+            }
+            let place = Place::enter(world, task, "dropped");
+            if record.polls.get() == 0 {
+                fail("C10", task, "its body is dropped, and was never polled");
+            }
+            // A handle keeps it, so it was not abandoned: then each cleanup that is due has run.
+            if record.handles.get() > 0
+                && let Some(part) = record.script.get().shape.missing_cleanup(record.parts.get())
+            {
+                fail("C10", task, &format!("it is dropped without its cleanup, part {part}"));
+            }
+            ntsim::preemption_point();
+            drop(record.kept.take());
+            place.leave(world);
+        });
+    }
+}
+
+/// The body of a task.
+pub fn body(task: usize, script: Script) -> impl Future<Output = ()> + Send + 'static {
+    Body { task, inner: scripted(task, script) }
+}
+
+/// How long the first part of a [`Limited`](super::script::Shape::Limited) may take.
+const LIMIT: Duration = Duration::from_millis(20);
+
+async fn scripted(task: usize, script: Script) {
+    use super::script::Shape;
+    let part = move |part| Part::new(task, script, part);
+    match script.shape {
+        Shape::Plain => part(0).await,
+        Shape::TryFinally => drop(try_finally(part(0), part(1)).await),
+        Shape::OnCancel => drop(on_cancel(part(0), part(1)).await),
+        Shape::Nested => {
+            let main = async {
+                try_finally(part(0), part(1)).await;
+                part(2).await;
+            };
+            try_finally(main, part(3)).await;
+        }
+        Shape::Mixed => {
+            let main = async {
+                on_cancel(part(0), part(1)).await;
+                part(2).await;
+            };
+            try_finally(main, part(3)).await;
+        }
+        Shape::Join => {
+            join(try_finally(part(0), part(1)), try_finally(part(2), part(3))).await;
+        }
+        Shape::Select => {
+            select(pin!(part(0)), pin!(part(1))).await;
+        }
+        Shape::Limited => {
+            let limited = timeout(LIMIT, part(0)).await;
+            let starved = world::with(|world| world.starved.get());
+            match limited {
+                Ok(()) | Err(NTSTATUS::IO_TIMEOUT) => {}
+                Err(NTSTATUS::INSUFFICIENT_RESOURCES) if starved => {}
+                Err(status) => fail("status", task, &format!("timeout answers {status}")),
+            }
+            part(1).await;
+        }
+    }
+}
+
+/// A waker of nobody's, for who polls without being a task.
+pub(super) fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}

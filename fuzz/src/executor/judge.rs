@@ -1,0 +1,204 @@
+//! A run: its actors, then an end in which everything is woken and nothing may be left, then the unload; and what must hold.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use ntcom_exec::{TaskTracker, default_tracker};
+use ntsim::{Config, Schedule, Simulation, Stop};
+
+use super::{
+    ACTORS, STORAGES,
+    input::Plan,
+    ops::{Kind, Manner, Step},
+    perform::{cancel_all, close, drain, drop_handle, perform, unfinished},
+    script::{CHILDREN, GATES, SIGNALS},
+    spawn,
+    task::{Waiting, fail},
+    thread::{self, Thread, delete_devices, lower, make_devices},
+    world::{self, World, signal, storage, take},
+};
+
+/// Preemption points after which a fair schedule must have ended.
+pub const STEP_LIMIT: u64 = 600_000;
+/// A body has ended after as many requests: each round is a poll at least, and each step of a body resists once.
+const ROUNDS: usize = 64;
+/// How long a drain of a round takes: at first two clock periods are within it, and in the end the longest body comes to its end.
+const fn patience(round: usize) -> Duration {
+    Duration::from_millis(if round < ROUNDS / 4 { 40 } else { 500 })
+}
+
+/// The machine that a program is run on.
+#[must_use]
+pub fn config(plan: &Plan, trace: bool) -> Config {
+    let low = if plan.setting.low { ntsim::LowResources::Random } else { ntsim::LowResources::Never };
+    let processors = plan.setting.processors;
+    Config { processors, trace, step_limit: STEP_LIMIT, low_resources: low, ..Config::default() }
+}
+
+/// What decides who runs.
+#[must_use]
+pub fn schedule(plan: &Plan) -> Schedule {
+    Schedule::bytes(plan.schedule.clone())
+}
+
+/// Runs a program on a machine that has just been reset.
+///
+/// # Errors
+/// Why it failed, if it did.
+pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
+    world::with(|world| {
+        world.reset();
+        world.starved.set(plan.setting.low);
+        world.processors.set(plan.setting.processors);
+    });
+    if plan.setting.abrupt {
+        let plan = plan.clone();
+        return kernel.unload_with(0, Box::new(move || world::with(|world| at_once(world, &plan))));
+    }
+    one_after_the_other(kernel, plan)
+}
+
+/// The actors, on processors of their own as far as there are any; when all is quiet the judge; and then the unload.
+fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
+    on_processor_0(kernel, make_devices)?;
+    let processors = plan.setting.processors;
+    let programs = (0..processors.min(ACTORS)).map(|actor| -> (usize, ntsim::Program) {
+        let steps = Rc::clone(&plan.steps);
+        let main = move |world: &World| {
+            let rest = if actor == 0 { start_threads(&steps, processors) } else { Vec::new() };
+            act(world, actor, &steps);
+            rest.into_iter().for_each(Thread::join);
+        };
+        (actor, Box::new(move || world::with(main)))
+    });
+    kernel.run(programs.collect())?;
+    on_processor_0(kernel, wake_everything)?;
+    on_processor_0(kernel, nothing_is_lost)?;
+    let setting = plan.setting;
+    kernel.unload_with(0, Box::new(move || world::with(|world| end(world, setting.keeps, setting.direct))))
+}
+
+/// All in the routine that unloads the driver, while what the actors have begun is under way.
+fn at_once(world: &World, plan: &Plan) {
+    make_devices(world);
+    let threads = start_threads(&plan.steps, 1);
+    act(world, 0, &plan.steps);
+    threads.into_iter().for_each(Thread::join);
+    wake_everything(world);
+    end(world, plan.setting.keeps, plan.setting.direct);
+}
+
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+}
+
+/// A thread for each actor from this one on that has something to do. Where there is no memory for one, its steps are not done.
+fn start_threads(steps: &Rc<Vec<Step>>, first: usize) -> Vec<Thread> {
+    let acts = |actor: &usize| steps.iter().any(|step| usize::from(step.actor) == *actor);
+    let spawn = |actor| {
+        let steps = Rc::clone(steps);
+        Thread::spawn(move || world::with(|world| act(world, actor, &steps)))
+    };
+    (first..ACTORS).filter(acts).filter_map(spawn).collect()
+}
+
+/// Does the steps of an actor, in its thread.
+fn act(world: &World, actor: usize, steps: &[Step]) {
+    world.actors[actor].set(thread::current());
+    steps.iter().filter(|step| usize::from(step.actor) == actor).for_each(|step| perform(world, step));
+    lower(world, actor);
+    world.actors[actor].set(0);
+}
+
+/// Whoever waits for a gate, a signal or a value is woken, and nobody will wait for one again.
+fn wake_everything(world: &World) {
+    world.all_open.set(true);
+    (0..GATES).for_each(|gate| world.open_gate(gate));
+    (0..SIGNALS).for_each(|number| signal(number).set());
+    while let Some((_, sender)) = take(&world.senders, 0) {
+        drop(sender);
+    }
+}
+
+/// Everything has been woken, and time has gone on until nothing more happens: a body that has not ended waits for nothing.
+fn nothing_is_lost(world: &World) {
+    for task in world.unfinished() {
+        let record = world.task(task);
+        let waiting = record.waiting.get();
+        if waiting != Waiting::Parked {
+            fail("lost wake-up", task, &format!("its wake has come and it was not polled: {waiting:?}"));
+        }
+        // A request that is pending while a cleanup runs is seen when that ends, and by now every cleanup has.
+        if record.asked.get() {
+            fail("C10", task, "cancel was asked for, and it was not polled with the request set");
+        }
+        // It has been polled with a request set, and has neither taken it, nor unwound, nor been dropped: it did not see it.
+        if record.ever_asked.get() && !record.took.get() {
+            fail("C10", task, "cancel was asked for, and no request has reached it");
+        }
+    }
+    let (told, there) = (unfinished(world), world.unfinished().count());
+    if told != there {
+        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {there}"));
+    }
+}
+
+/// What the driver's Unload does. `keeps`: what was kept of the tasks is given up when the drain has returned; `direct`: that is asked
+/// once, and without a limit, if every body ends when it is asked to.
+fn end(world: &World, keeps: bool, direct: bool) {
+    close(world);
+    // Refused: this is judged there.
+    spawn::spawn(world, Kind::Dpc(Manner::Plain), CHILDREN[0].1, true);
+    if !keeps {
+        release_everything(world);
+    }
+    cancel_all(world);
+    let resists = |task| world.task(task).script.get().resists();
+    if !direct || world.unfinished().any(resists) {
+        let round = |number| {
+            cancel_all(world);
+            drain(world, Some(patience(number)))
+        };
+        if !(0..ROUNDS).any(round) {
+            let left = world.unfinished().next().unwrap_or(0);
+            fail("liveness", left, "it never ends");
+        }
+    }
+    drain(world, None);
+    let left = default_tracker(TaskTracker::unfinished);
+    if left > 0 {
+        ntsim::fail("C18", format!("the tracker is closed, has been drained, and knows of {left} tasks"));
+    }
+    release_everything(world);
+    if world.tokens.get() != 0 {
+        ntsim::fail("oneshot", format!("{} values are there or were dropped twice", world.tokens.get()));
+    }
+    if let Some(number) = (0..STORAGES).find(|number| !storage(*number).is_free()) {
+        ntsim::fail("storage", format!("nothing is left of any task, and storage {number} is not free"));
+    }
+    delete_devices(world);
+}
+
+/// Gives up everything that is kept of tasks.
+fn release_everything(world: &World) {
+    for gate in 0..GATES {
+        // One at a time: dropping a waker may let bodies run.
+        while let Some((_, waker)) = pop_waiter(world, gate) {
+            drop(waker);
+        }
+    }
+    while let Some((_, waker)) = take(&world.stash, 0) {
+        drop(waker);
+    }
+    while let Some((_, timer)) = take(&world.timers, 0) {
+        drop(timer);
+    }
+    while let Some((_, sender)) = take(&world.senders, 0) {
+        drop(sender);
+    }
+    while drop_handle(world, 0).is_some() {}
+}
+
+fn pop_waiter(world: &World, gate: usize) -> Option<(usize, core::task::Waker)> {
+    world.gates.borrow_mut()[gate].waiters.pop()
+}

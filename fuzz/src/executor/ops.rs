@@ -1,0 +1,261 @@
+//! What actors do, four bytes an operation, every four bytes an operation.
+//!
+//! ```text
+//! executor   "NTE1"  setting  0  0  0     record*
+//! faults     "NTF1"  setting  0  0  0     record*
+//! record     opcode | actor << 6    target   a   b
+//! ```
+//!
+//! A `Spawn` takes the record after it too: its steps are `a b` and the next four bytes. Which handle, waker, timer or sender is meant is
+//! decided when the operation is done: the n-th, modulo their number, of those that there are. A change that gives existing inputs
+//! another meaning is a new version number, and a breaking change.
+
+use core::fmt;
+
+use super::{
+    DEVICES, STORAGES,
+    script::{GATES, SIGNALS, STEPS, Script, Shape, Span},
+};
+use crate::ops::{LONGEST, RECORD};
+
+/// How a task on DPCs is spawned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// Without options.
+    Plain,
+    /// Its DPC is of this importance, and its block has a tag of its own.
+    Important(u8),
+    /// On this processor, modulo their number.
+    Pinned(u8),
+    /// So many polls in one run, for 5 microseconds at most.
+    Frugal(u8),
+    /// In memory of the driver's own.
+    InPlace(u8),
+    /// In a way that is refused.
+    Wrong(u8),
+}
+
+impl Manner {
+    const fn select(selector: u8, operand: u8) -> Self {
+        match selector & 7 {
+            3 => Self::Important(operand & 3),
+            4 => Self::Pinned(operand & 3),
+            5 => Self::Frugal(1 + (operand & 3)),
+            6 => Self::InPlace(operand % STORAGES as u8),
+            7 => Self::Wrong(operand & 3),
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// What a task runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// DPCs.
+    Dpc(Manner),
+    /// Work items of this device; none: of a null pointer.
+    WorkItem(Option<u8>),
+}
+
+/// How far the clock is moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticks(u8);
+
+impl Ticks {
+    /// In units of 100 ns.
+    #[must_use]
+    pub const fn units(self) -> u64 {
+        [1_000, 156_250, 312_500, 1_000_000][(self.0 & 3) as usize]
+    }
+}
+
+/// What one actor does once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Spawns a task.
+    Spawn {
+        /// On what.
+        kind: Kind,
+        /// Its body.
+        script: Script,
+        /// With a cancel handle.
+        cancellable: bool,
+    },
+    /// Cancels by a handle.
+    Cancel(u8),
+    /// Clones a handle.
+    CloneHandle(u8),
+    /// Drops a handle.
+    DropHandle(u8),
+    /// Wakes with a waker from the stash: by value, or by reference.
+    WakeStash {
+        /// Which.
+        index: u8,
+        /// Keep the waker.
+        by_ref: bool,
+    },
+    /// Clones a waker in the stash.
+    CloneStash(u8),
+    /// Drops a waker from the stash.
+    DropStash(u8),
+    /// Opens a gate.
+    OpenGate(u8),
+    /// Sets a signal.
+    SetSignal(u8),
+    /// Takes a signal, without waiting.
+    TakeSignal(u8),
+    /// Sends to a receiver.
+    Send(u8),
+    /// Drops a sender.
+    DropSender(u8),
+    /// Polls a timer that a body has given away.
+    PollTimer(u8),
+    /// Drops one.
+    DropTimer(u8),
+    /// Moves the clock on.
+    AdvanceTime(Ticks),
+    /// Raises the IRQL to DISPATCH_LEVEL.
+    Raise,
+    /// Lowers it again.
+    Lower,
+    /// Waits until no task is left, so long at most.
+    Drain(Span),
+    /// Cancels every task.
+    CancelAll,
+    /// Asks how many tasks have not ended.
+    Unfinished,
+    /// Closes the tracker.
+    Close,
+    /// Deletes a device: it goes with its last reference.
+    DeleteDevice(u8),
+    /// The n-th allocation from now fails.
+    FailAllocation(u8),
+    /// Three bytes for the schedule: not a step.
+    Schedule([u8; 3]),
+}
+
+impl Op {
+    /// A number for each kind of operation, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Spawn { .. } => 1,
+            Self::Cancel(_) => 2,
+            Self::CloneHandle(_) => 3,
+            Self::DropHandle(_) => 4,
+            Self::WakeStash { .. } => 5,
+            Self::CloneStash(_) => 6,
+            Self::DropStash(_) => 7,
+            Self::OpenGate(_) => 8,
+            Self::SetSignal(_) => 9,
+            Self::TakeSignal(_) => 10,
+            Self::Send(_) => 11,
+            Self::DropSender(_) => 12,
+            Self::PollTimer(_) => 13,
+            Self::DropTimer(_) => 14,
+            Self::AdvanceTime(_) => 15,
+            Self::Raise => 16,
+            Self::Lower => 17,
+            Self::Drain(_) => 18,
+            Self::CancelAll => 19,
+            Self::Unfinished => 20,
+            Self::Close => 21,
+            Self::DeleteDevice(_) => 22,
+            Self::FailAllocation(_) => 23,
+            Self::Schedule(_) => 24,
+        }
+    }
+
+    /// Done to a task, or to what one waits for or has given away; the others only change what the next ones meet.
+    #[must_use]
+    pub const fn reaches_something(&self) -> bool {
+        self.number() <= 14
+    }
+}
+
+const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
+
+/// An operation, and who does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The actor.
+    pub actor: u8,
+    /// What is done.
+    pub op: Op,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "A{} {:?}", self.actor, self.op)
+    }
+}
+
+/// Decodes records until they are used up: the steps, and the bytes for the schedule. `faults`: allocations may fail.
+#[must_use]
+pub fn decode(mut records: &[u8], faults: bool) -> (Vec<Step>, Vec<u8>) {
+    let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
+    let mut schedule = Vec::new();
+    for _ in 0..LONGEST {
+        let Some((head, rest)) = records.split_first_chunk() else { break };
+        let (op, rest) = decode_op(*head, rest, faults);
+        match op {
+            Op::Schedule(bytes) => schedule.extend_from_slice(&bytes),
+            op => steps.push(Step { actor: head[0] >> 6, op }),
+        }
+        records = rest;
+    }
+    (steps, schedule)
+}
+
+/// What a record does, and the records after it and what it takes of them.
+#[inline]
+fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) -> (Op, &[u8]) {
+    let op = match head & 31 {
+        0..=5 => {
+            let (tail, after) = rest.split_first_chunk::<RECORD>().unwrap_or((&[0; RECORD], &[]));
+            rest = after;
+            let [s2, s3, s4, s5] = *tail;
+            let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
+            let device = if target >> 5 == 7 { None } else { Some(target >> 5 & 1) };
+            Op::Spawn {
+                // The byte that says what the last step is, too: it is one of many.
+                kind: if target & 3 < 2 {
+                    Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5))
+                } else {
+                    Kind::WorkItem(device)
+                },
+                script: Script { shape: Shape::ALL[usize::from(target >> 2 & 7)], steps },
+                cancellable: head & 1 == 1,
+            }
+        }
+        6 | 7 => Op::Cancel(a),
+        8 => Op::CloneHandle(a),
+        9 => Op::DropHandle(a),
+        10 | 11 => Op::WakeStash { index: a, by_ref: head & 1 == 1 },
+        12 => Op::CloneStash(a),
+        13 => Op::DropStash(a),
+        14 | 15 => Op::OpenGate(a % GATES as u8),
+        16 => Op::SetSignal(a % SIGNALS as u8),
+        17 if b & 7 == 0 => Op::TakeSignal(a % SIGNALS as u8),
+        17 => Op::SetSignal(a % SIGNALS as u8),
+        18 => Op::Send(a),
+        19 => Op::DropSender(a),
+        20 => Op::DropTimer(a),
+        21 => Op::PollTimer(a),
+        22 => Op::AdvanceTime(Ticks(a)),
+        23 if a & 1 == 0 => Op::Raise,
+        23 => Op::Lower,
+        24 => Op::Drain(Span::new(a % 7)),
+        25 => match a % 3 {
+            0 => Op::CancelAll,
+            1 => Op::Unfinished,
+            _ => Op::DeleteDevice(b % DEVICES as u8),
+        },
+        26 if a & 7 == 0 => Op::Close,
+        26 => Op::OpenGate(b % GATES as u8),
+        27 if faults => Op::FailAllocation(a & 3),
+        27 => Op::AdvanceTime(Ticks(a)),
+        _ => Op::Schedule([target, a, b]),
+    };
+    (op, rest)
+}

@@ -1,0 +1,289 @@
+//! Does what a step says, to the real thing. What is done is always legal: what is given up is taken from the shelves first.
+
+use core::{task::Waker, time::Duration};
+
+use ntcom_exec::{CancelHandle, DrainError, Instant, TaskTracker, default_tracker};
+use ntsim::trace::MarkKind;
+
+use super::{
+    DEVICES,
+    ops::{Op, Step},
+    script::{GATES, SIGNALS},
+    spawn,
+    task::{fail, marked},
+    thread,
+    wait::{Token, poll_timer},
+    world::{HELD, World, put, signal, take},
+};
+use crate::coverage::hit;
+
+/// What is done in the place of something for which there is nothing, so that few steps reach nothing.
+fn instead(world: &World, op: Op) -> Op {
+    let (n, empty) = match op {
+        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => (n, world.handles.borrow().is_empty()),
+        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => {
+            (n, world.stash.borrow().is_empty())
+        }
+        Op::Send(n) | Op::DropSender(n) => (n, world.senders.borrow().is_empty()),
+        Op::PollTimer(n) | Op::DropTimer(n) => (n, world.timers.borrow().is_empty()),
+        Op::Spawn { .. } => (0, world.count.get() >= super::TASKS),
+        _ => return op,
+    };
+    match empty {
+        true if n & 1 == 0 => Op::OpenGate(n % GATES as u8),
+        true => Op::SetSignal(n % SIGNALS as u8),
+        false => op,
+    }
+}
+
+/// Does one step of an actor.
+pub(super) fn perform(world: &World, step: &Step) {
+    let actor = usize::from(step.actor);
+    let op = instead(world, step.op);
+    let on = aim(world, &op);
+    let what = op.number();
+    ntsim::note(|| format!("A{actor} does {op:?}"));
+    world.doing[actor].set((what, on.map_or(u8::MAX, |task| task as u8)));
+    meet(world, actor, what, on);
+    let done = dispatch(world, actor, op);
+    world.doing[actor].set((0, 0));
+    if what < Op::Schedule([0; 3]).number() {
+        let live = done.is_some() && (op.reaches_something() || world.unfinished().next().is_some());
+        world.tried(live);
+    }
+}
+
+/// Which task an operation is about to be done to.
+fn aim(world: &World, op: &Op) -> Option<usize> {
+    fn nth<T>(shelf: &super::world::Shelf<T>, n: u8) -> Option<usize> {
+        let things = shelf.borrow();
+        let index = usize::from(n).checked_rem(things.len())?;
+        things.get(index).map(|(task, _)| *task)
+    }
+    match *op {
+        Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => nth(&world.handles, n),
+        Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => nth(&world.stash, n),
+        Op::Send(n) | Op::DropSender(n) => nth(&world.senders, n),
+        Op::PollTimer(n) | Op::DropTimer(n) => nth(&world.timers, n),
+        Op::OpenGate(gate) => world.gates.borrow()[usize::from(gate)].waiters.first().map(|(task, _)| *task),
+        Op::SetSignal(number) | Op::TakeSignal(number) => world.claims[usize::from(number)].get(),
+        _ => None,
+    }
+}
+
+/// Tells libFuzzer what is done to what, and what the other actors and the tasks are in the middle of.
+fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
+    let situation = on.map_or(0, |task| world.task(task).situation());
+    let raised = u32::from(world.raised[actor].get().is_some());
+    let what = 0x1000 | u32::from(what);
+    hit(what, situation << 1 | raised);
+    for (other, doing) in world.doing.iter().enumerate() {
+        let (theirs, target) = doing.get();
+        if other != actor && theirs != 0 {
+            let same = on == Some(target.into());
+            hit(
+                what | 0x200 | u32::from(same) << 10,
+                u32::from(theirs) | if same { situation << 8 } else { 0 },
+            );
+        }
+    }
+}
+
+fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
+    let passive = world.raised[actor].get().is_none();
+    match op {
+        Op::Spawn { kind, script, cancellable } => spawn::spawn(world, kind, script, cancellable),
+        Op::Cancel(n) => cancel(world, n),
+        Op::CloneHandle(n) => {
+            let (task, handle) = take(&world.handles, n)?;
+            let clone = handle.clone();
+            let handles = &world.task(task).handles;
+            handles.set(handles.get() + 1);
+            put_handle(world, task, handle);
+            put_handle(world, task, clone);
+            Some(())
+        }
+        Op::DropHandle(n) => drop_handle(world, n),
+        Op::WakeStash { index, by_ref } => wake(world, index, by_ref),
+        Op::CloneStash(n) => {
+            let (task, waker) = take(&world.stash, n)?;
+            let clone = waker.clone();
+            put(&world.stash, task, waker);
+            put(&world.stash, task, clone);
+            Some(())
+        }
+        Op::DropStash(n) => take(&world.stash, n).map(drop),
+        Op::OpenGate(gate) => {
+            let waits = !world.gates.borrow()[usize::from(gate)].waiters.is_empty();
+            world.open_gate(gate.into());
+            waits.then_some(())
+        }
+        Op::SetSignal(number) => {
+            let waits = world.claims[usize::from(number)].get().is_some();
+            signal(number.into()).set();
+            waits.then_some(())
+        }
+        Op::TakeSignal(number) => signal(number.into()).take().then_some(()),
+        Op::Send(n) => send(world, n),
+        Op::DropSender(n) => take(&world.senders, n).map(drop),
+        Op::PollTimer(n) => {
+            let (task, mut timer) = take(&world.timers, n)?;
+            if !poll_timer(world, task, &mut timer, &mut super::body::nobody()) {
+                put(&world.timers, task, timer);
+            }
+            Some(())
+        }
+        Op::DropTimer(n) => take(&world.timers, n).map(drop),
+        Op::AdvanceTime(ticks) => {
+            ntsim::advance_time(ticks.units());
+            Some(())
+        }
+        Op::Raise => {
+            thread::raise(world, actor);
+            Some(())
+        }
+        Op::Lower => {
+            thread::lower(world, actor);
+            Some(())
+        }
+        Op::Drain(span) if passive => {
+            let _left = drain(world, Some(span.duration()));
+            Some(())
+        }
+        Op::Drain(span) => {
+            let drained = default_tracker(|tracker| tracker.drain(Some(span.duration())));
+            if drained != Err(DrainError::Irql) {
+                ntsim::fail("C18", format!("a drain at DISPATCH_LEVEL answers {drained:?}"));
+            }
+            None
+        }
+        Op::CancelAll => {
+            cancel_all(world);
+            Some(())
+        }
+        Op::Unfinished => {
+            let _left = unfinished(world);
+            Some(())
+        }
+        Op::Close => {
+            close(world);
+            Some(())
+        }
+        Op::DeleteDevice(number) if passive => thread::delete_device(world, usize::from(number) % DEVICES),
+        Op::DeleteDevice(_) => None,
+        Op::FailAllocation(nth) => {
+            world.starved.set(true);
+            ntsim::fail_allocation(nth.into());
+            Some(())
+        }
+        Op::Schedule(_) => None,
+    }
+}
+
+/// Puts a handle, which is counted, onto its shelf; drops it where there is no room.
+pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
+    let mut handles = world.handles.borrow_mut();
+    if handles.len() < HELD {
+        handles.push((task, handle));
+        return;
+    }
+    drop(handles);
+    give_up(world, task, handle);
+}
+
+/// Drops a handle. It is not counted from here on.
+fn give_up(world: &World, task: usize, handle: CancelHandle) {
+    let handles = &world.task(task).handles;
+    handles.set(handles.get() - 1);
+    drop(handle);
+}
+
+/// Drops a handle from the shelf.
+pub(super) fn drop_handle(world: &World, n: u8) -> Option<()> {
+    let (task, handle) = take(&world.handles, n)?;
+    give_up(world, task, handle);
+    Some(())
+}
+
+/// Cancels by a handle from the shelf.
+pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+    let (task, handle) = take(&world.handles, n)?;
+    world.task(task).ask();
+    marked(MarkKind::Cancel, task, "by its handle");
+    handle.cancel();
+    put_handle(world, task, handle);
+    Some(())
+}
+
+/// Wakes by a waker from the stash.
+pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
+    let (task, waker): (usize, Waker) = take(&world.stash, n)?;
+    marked(MarkKind::Wake, task, "by a stashed waker");
+    if by_ref {
+        waker.wake_by_ref();
+        put(&world.stash, task, waker);
+    } else {
+        waker.wake();
+    }
+    Some(())
+}
+
+/// Sends to a receiver. A value that nobody wants comes back.
+pub(super) fn send(world: &World, n: u8) -> Option<()> {
+    let (task, sender) = take(&world.senders, n)?;
+    marked(MarkKind::Wake, task, "is sent a value");
+    drop(sender.send(Token::new(world)));
+    Some(())
+}
+
+/// Cancels every task.
+pub(super) fn cancel_all(world: &World) {
+    world.unfinished().for_each(|task| world.task(task).ask());
+    default_tracker(TaskTracker::cancel_all);
+}
+
+/// Nothing is spawned from here on.
+pub(super) fn close(world: &World) {
+    world.closing.set(true);
+    default_tracker(TaskTracker::close);
+    world.closed.set(true);
+}
+
+/// Asks the tracker, which knows of each task that lives.
+pub(super) fn unfinished(world: &World) -> usize {
+    let before: Vec<usize> = world.unfinished().collect();
+    let told = default_tracker(TaskTracker::unfinished);
+    let sure = before.iter().filter(|task| world.task(**task).is_unfinished()).count();
+    if told < sure {
+        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {sure}"));
+    }
+    told
+}
+
+/// Drains: whether nothing is left. IRQL: PASSIVE_LEVEL, and not in a task.
+pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
+    let before: Vec<usize> = world.unfinished().collect();
+    let start = Instant::now();
+    match default_tracker(|tracker| tracker.drain(limit)) {
+        Ok(()) => {
+            for task in before {
+                let record = world.task(task);
+                if record.drops.get() == 0 || record.polling.get().is_some() {
+                    fail("C18", task, "the tracker has been drained, and it has not ended");
+                }
+            }
+            true
+        }
+        Err(DrainError::Stuck { tasks, timers }) => {
+            let waited = Instant::now().duration_since(start);
+            if limit.is_none_or(|limit| waited < limit) {
+                ntsim::fail("C18", format!("a drain of {limit:?} gives up after {waited:?}"));
+            }
+            if tasks + timers == 0 {
+                ntsim::fail("C18", "a drain gives up, and nothing is left".into());
+            }
+            false
+        }
+        Err(error) => ntsim::fail("C18", format!("a drain at PASSIVE_LEVEL answers {error:?}")),
+    }
+}

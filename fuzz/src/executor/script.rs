@@ -1,0 +1,331 @@
+//! Bodies as scripts: what a body does, step by step, one byte a step.
+
+use core::{fmt, time::Duration};
+
+/// How many steps a body has, over all its parts.
+pub const STEPS: usize = 6;
+/// How many gates there are.
+pub const GATES: usize = 3;
+/// How many signals there are.
+pub const SIGNALS: usize = 3;
+/// A clock period.
+pub const TICK: Duration = Duration::from_nanos(15_625_000);
+
+/// How long: of a sleep, a limit, a period.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span(u8);
+
+impl Span {
+    /// Every number is one.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        Self(number & 7)
+    }
+
+    /// As the executor is told it. The last is beyond every clock.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        match self.0 {
+            0 => Duration::ZERO,
+            1 => Duration::from_nanos(100),
+            2 => Duration::from_millis(1),
+            3 => TICK,
+            4 => Duration::from_millis(20),
+            5 => Duration::from_millis(50),
+            6 => Duration::from_secs(1),
+            _ => Duration::MAX,
+        }
+    }
+}
+
+/// One step of a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Ends this part of the body.
+    Finish,
+    /// Wakes itself and returns Pending, this many times.
+    Yield(u8),
+    /// Waits until the gate is opened, and closes it behind itself.
+    Await(u8),
+    /// Waits for the signal, where nobody else does.
+    Signal(u8),
+    /// `sleep`.
+    Sleep(Span),
+    /// `sleep` with a tolerance.
+    SleepTolerant(Span),
+    /// `sleep_until`.
+    SleepUntil(Span),
+    /// `timeout` of a gate.
+    Timeout(Span),
+    /// Two ticks of an `interval`.
+    Interval(Span),
+    /// Makes a `oneshot`, gives its sender away, and waits for the value.
+    Receive,
+    /// Gives a clone of the waker to the stash, from where others wake or drop it.
+    Stash,
+    /// Keeps its own waker: a cycle.
+    KeepWaker,
+    /// Drops the kept waker.
+    DropKept,
+    /// Wakes itself and goes on.
+    Notify,
+    /// Opens a gate.
+    Open(u8),
+    /// Sets a signal.
+    Set(u8),
+    /// Sends to a receiver.
+    Send(u8),
+    /// Drops a sender.
+    DropSender(u8),
+    /// `take_cancellation_request`.
+    Take,
+    /// `is_cancellation_requested`.
+    Observe,
+    /// Returns Pending once, without having kept a waker. In a cleanup, which nothing cancels, it wakes itself first.
+    Park,
+    /// Spawns a task of one of the [`CHILDREN`].
+    Spawn(u8),
+    /// Cancels a task by a handle.
+    Cancel(u8),
+    /// Polls a timer that somebody has kept, and drops it.
+    DropTimer(u8),
+    /// Makes a timer, polls it once, and drops it.
+    ArmAndDrop(Span),
+    /// Makes a timer, polls it once, and gives it away.
+    GiveTimer(Span),
+    /// Makes a timer and gives it away.
+    GiveFresh(Span),
+    /// Wakes by a waker from the stash.
+    WakeStash(u8),
+    /// Drops a handle.
+    DropHandle(u8),
+    /// Drops a waker from the stash.
+    DropStash(u8),
+}
+
+impl Step {
+    /// Every byte is a step.
+    #[must_use]
+    pub const fn decode(byte: u8) -> Self {
+        let operand = byte >> 5;
+        let span = Span::new(operand);
+        match byte & 31 {
+            // Mostly short; once and twice the executor's poll budget can be spent.
+            1 | 2 => Self::Yield([0, 0, 0, 1, 1, 2, 16, 34][operand as usize]),
+            3 | 4 => Self::Await(operand % GATES as u8),
+            5 => Self::Signal(operand % SIGNALS as u8),
+            6 => Self::Sleep(span),
+            7 => Self::SleepTolerant(span),
+            8 => Self::SleepUntil(span),
+            9 => Self::Timeout(span),
+            10 => Self::Interval(span),
+            11 => Self::Receive,
+            12 => Self::Stash,
+            13 => Self::KeepWaker,
+            14 => Self::DropKept,
+            15 => Self::Notify,
+            16 => Self::Open(operand % GATES as u8),
+            17 => Self::Set(operand % SIGNALS as u8),
+            18 => Self::Send(operand),
+            19 => Self::DropSender(operand),
+            20 => Self::Take,
+            21 => Self::Observe,
+            22 => Self::Park,
+            23 => Self::Spawn(operand),
+            24 => Self::Cancel(operand),
+            25 => Self::DropTimer(operand),
+            26 => Self::ArmAndDrop(span),
+            27 => Self::GiveTimer(span),
+            28 => Self::GiveFresh(span),
+            29 => Self::WakeStash(operand),
+            30 => Self::DropHandle(operand),
+            31 => Self::DropStash(operand),
+            _ => Self::Finish,
+        }
+    }
+}
+
+/// How a body is put together from its steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// All steps in a row.
+    Plain,
+    /// `try_finally(steps 0–2, steps 3–5)`.
+    TryFinally,
+    /// `on_cancel(steps 0–2, steps 3–5)`.
+    OnCancel,
+    /// `try_finally({ try_finally(steps 0–1, step 2); step 3 }, steps 4–5)`.
+    Nested,
+    /// `try_finally({ on_cancel(steps 0–1, step 2); step 3 }, steps 4–5)`.
+    Mixed,
+    /// `join(try_finally(steps 0–1, step 2), try_finally(steps 3–4, step 5))`.
+    Join,
+    /// `select(steps 0–2, steps 3–5)`: the loser is dropped.
+    Select,
+    /// `timeout(20 ms, steps 0–3)`, then steps 4–5.
+    Limited,
+}
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::TryFinally,
+        Self::OnCancel,
+        Self::Nested,
+        Self::Mixed,
+        Self::Join,
+        Self::Select,
+        Self::Limited,
+    ];
+
+    /// Is this part a cleanup?
+    #[must_use]
+    pub const fn is_cleanup(self, part: usize) -> bool {
+        match self {
+            Self::Plain | Self::Select | Self::Limited => false,
+            Self::TryFinally | Self::OnCancel => part == 1,
+            Self::Nested | Self::Mixed | Self::Join => part == 1 || part == 3,
+        }
+    }
+
+    /// Which mains a cleanup guards, the innermost first: by the first of them, which is polled first.
+    #[must_use]
+    pub const fn guards(self) -> &'static [(u8, u8)] {
+        match self {
+            Self::Plain | Self::Select | Self::Limited => &[],
+            Self::TryFinally | Self::OnCancel => &[(0, 1)],
+            Self::Nested | Self::Mixed => &[(0, 1), (0, 3)],
+            Self::Join => &[(0, 1), (2, 3)],
+        }
+    }
+
+    /// A cleanup that should have run before a body is dropped, and has not. `parts`: a bit for each part that has been polled, and, four
+    /// bits up, for each that has ended.
+    #[must_use]
+    pub fn missing_cleanup(self, parts: u8) -> Option<u8> {
+        let (polled, ended) = (parts & 15, parts >> 4);
+        // The cleanup of an `on_cancel` is for a main that has not ended.
+        let spared = |cleanup| {
+            let sparing = matches!(self, Self::OnCancel | Self::Mixed) && cleanup == 1;
+            sparing && ended & 1 != 0
+        };
+        let missing = |(main, cleanup): &(u8, u8)| {
+            polled >> main & 1 == 1 && ended >> cleanup & 1 == 0 && !spared(*cleanup)
+        };
+        self.guards().iter().copied().find(missing).map(|(_, cleanup)| cleanup)
+    }
+
+    /// A cleanup that should have ended before this part begins, and has not: the innermost come first, and what follows a
+    /// `try_finally` follows its cleanup too.
+    #[must_use]
+    pub fn too_early(self, part: u8, parts: u8) -> Option<u8> {
+        let nested = matches!(self, Self::Nested | Self::Mixed);
+        if nested && part >= 2 { self.missing_cleanup(parts).filter(|cleanup| *cleanup == 1) } else { None }
+    }
+
+    /// Where the steps of this part are. A shape's parts are numbered as it names them.
+    #[must_use]
+    pub const fn part(self, part: usize) -> (u8, u8) {
+        match (self, part) {
+            (Self::Plain, _) => (0, 6),
+            (Self::TryFinally | Self::OnCancel | Self::Select, 0) => (0, 3),
+            (Self::TryFinally | Self::OnCancel | Self::Select, _) => (3, 6),
+            (Self::Nested | Self::Mixed | Self::Join, 0) => (0, 2),
+            (Self::Nested | Self::Mixed | Self::Join, 1) => (2, 3),
+            (Self::Nested | Self::Mixed, 2) => (3, 4),
+            (Self::Nested | Self::Mixed, _) | (Self::Limited, 1..) => (4, 6),
+            (Self::Join, 2) => (3, 5),
+            (Self::Join, _) => (5, 6),
+            (Self::Limited, 0) => (0, 4),
+        }
+    }
+}
+
+/// A body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Script {
+    /// How it is put together.
+    pub shape: Shape,
+    /// Its steps, undecoded.
+    pub steps: [u8; STEPS],
+}
+
+impl Script {
+    /// The step at this place.
+    #[must_use]
+    pub fn step(&self, at: u8) -> Step {
+        self.steps.get(usize::from(at)).map_or(Step::Finish, |byte| Step::decode(*byte))
+    }
+
+    /// Whether it may take a request and go on: then one request need not end it.
+    #[must_use]
+    pub fn resists(&self) -> bool {
+        self.steps.iter().any(|byte| Step::decode(*byte) == Step::Take)
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.shape)?;
+        f.debug_list().entries(self.steps.iter().map(|byte| Step::decode(*byte))).finish()
+    }
+}
+
+/// What bodies spawn: as what, and what it does.
+pub const CHILDREN: [(bool, Script); 8] = [
+    (false, Script { shape: Shape::Plain, steps: [0x01, 0, 0, 0, 0, 0] }),
+    (false, Script { shape: Shape::TryFinally, steps: [0x03, 0, 0, 0x01, 0, 0] }),
+    (false, Script { shape: Shape::Plain, steps: [0x46, 0, 0, 0, 0, 0] }),
+    (false, Script { shape: Shape::Nested, steps: [0x23, 0, 0x01, 0x22, 0x10, 0] }),
+    (true, Script { shape: Shape::Plain, steps: [0x10, 0x01, 0, 0, 0, 0] }),
+    (true, Script { shape: Shape::TryFinally, steps: [0x05, 0, 0, 0x11, 0, 0] }),
+    (true, Script { shape: Shape::Plain, steps: [0x0B, 0, 0, 0, 0, 0] }),
+    (true, Script { shape: Shape::Select, steps: [0x03, 0, 0, 0x46, 0, 0] }),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{CHILDREN, Shape, Span, Step};
+
+    #[test]
+    fn the_parts_of_a_shape_are_all_its_steps() {
+        for shape in Shape::ALL {
+            let count =
+                (0..4).find(|part| *part > 0 && shape.part(*part) == shape.part(part - 1)).unwrap_or(4);
+            let parts = (0..count).map(|part| shape.part(part));
+            let end = parts.fold(0, |end, (from, to)| {
+                assert_eq!(from, end, "{shape:?}");
+                to
+            });
+            assert_eq!(end, 6, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn a_cleanup_is_missed_where_its_main_has_begun_and_it_has_not_ended() {
+        assert_eq!(Shape::TryFinally.missing_cleanup(0), None, "never polled");
+        assert_eq!(Shape::TryFinally.missing_cleanup(0b0000_0001), Some(1));
+        assert_eq!(Shape::TryFinally.missing_cleanup(0b0010_0011), None);
+        assert_eq!(Shape::OnCancel.missing_cleanup(0b0001_0001), None, "the main has ended by itself");
+        assert_eq!(Shape::Nested.missing_cleanup(0b0010_0011), Some(3));
+        assert_eq!(Shape::Nested.too_early(3, 0b0000_0001), Some(1));
+        assert_eq!(Shape::Mixed.too_early(2, 0b0001_0001), None);
+    }
+
+    #[test]
+    fn children_do_what_their_names_say() {
+        let steps: Vec<Step> = CHILDREN.iter().map(|(_, script)| script.step(0)).collect();
+        let expected = [
+            Step::Yield(0),
+            Step::Await(0),
+            Step::Sleep(Span::new(2)),
+            Step::Await(1),
+            Step::Open(0),
+            Step::Signal(0),
+            Step::Receive,
+            Step::Await(0),
+        ];
+        assert_eq!(steps, expected);
+    }
+}

@@ -1,0 +1,147 @@
+//! Spawning tasks, and what it may answer.
+
+use core::time::Duration;
+
+use ntcom_exec::{
+    CancelHandle, DpcOptions, Importance, NTSTATUS, spawn_dpc_task, spawn_dpc_task_cancellable,
+    spawn_work_item_task, spawn_work_item_task_cancellable,
+};
+use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
+
+use super::{
+    TASKS,
+    body::body,
+    ops::{Kind, Manner},
+    perform::put_handle,
+    script::{CHILDREN, Script},
+    task::{fail, marked},
+    world::{World, storage},
+};
+
+/// Spawns a task, if there is room for one.
+pub(super) fn spawn(world: &World, kind: Kind, script: Script, cancellable: bool) -> Option<()> {
+    let task = world.count.get();
+    if task >= TASKS {
+        return None;
+    }
+    world.count.set(task + 1);
+    let record = world.task(task);
+    record.kind.set(kind);
+    record.script.set(script);
+    record.spawning.set(Some(ntsim::irql()));
+    marked(MarkKind::Spawn, task, "");
+    let closed = world.closed.get();
+    let device = device(world, kind);
+    let homeless = matches!(kind, Kind::WorkItem(_)) && device.is_null();
+    let storage = match kind {
+        Kind::Dpc(Manner::InPlace(number)) => Some(&world.used[usize::from(number)]),
+        _ => None,
+    };
+    if let Some(used) = storage {
+        used.set(used.get() + 1);
+    }
+    let spawned = launch(world.processors.get(), device, kind, task, script, cancellable);
+    record.spawning.set(None);
+    match spawned {
+        Ok(handle) => {
+            if record.refused.get() {
+                fail("C10", task, "its spawn succeeds, and its body was dropped unpolled");
+            }
+            if closed {
+                fail("C18", task, "it is spawned on a closed tracker");
+            }
+            if homeless || matches!(kind, Kind::Dpc(Manner::Wrong(_))) {
+                fail("status", task, "it is spawned for no device, or with wrong options");
+            }
+            record.spawned.set(true);
+            if let Some(handle) = handle {
+                record.handles.set(record.handles.get() + 1);
+                put_handle(world, task, handle);
+            }
+        }
+        Err(status) => {
+            // Another one may be in it, or have been in it when this one came.
+            let crowded = storage.is_some_and(|used| used.get() > 1);
+            refused(world, task, homeless, crowded, status);
+        }
+    }
+    Some(())
+}
+
+/// A spawn has failed: with the status that says why, and without its body.
+fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
+    let record = world.task(task);
+    if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
+        let (polls, drops) = (record.polls.get(), record.drops.get());
+        fail("C8", task, &format!("its spawn answers {status}; its body: {polls} polls, {drops} drops"));
+    }
+    let right = match status {
+        // The memory comes first, then the device, then the tracker.
+        NTSTATUS::INSUFFICIENT_RESOURCES => world.starved.get() || crowded,
+        NTSTATUS::INVALID_PARAMETER => homeless || matches!(record.kind.get(), Kind::Dpc(Manner::Wrong(_))),
+        NTSTATUS::DELETE_PENDING => world.closing.get() && !homeless,
+        _ => false,
+    };
+    if !right {
+        fail("status", task, &format!("its spawn answers {status}"));
+    }
+}
+
+fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
+    match kind {
+        Kind::WorkItem(Some(number)) => world.devices[usize::from(number)].get(),
+        _ => core::ptr::null_mut(),
+    }
+}
+
+fn options(processors: usize, manner: Manner) -> DpcOptions {
+    let options = DpcOptions::new();
+    match manner {
+        Manner::Plain | Manner::InPlace(_) => options,
+        Manner::Important(importance) => {
+            let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
+            options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
+        }
+        Manner::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
+        Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(Duration::from_micros(5)),
+        Manner::Wrong(0) => options.poll_budget(0),
+        Manner::Wrong(1) => options.time_budget(Duration::MAX),
+        Manner::Wrong(2) => options.processor(0, 63),
+        Manner::Wrong(_) => options.tag([0; 4]),
+    }
+}
+
+fn launch(
+    processors: usize,
+    device: PDEVICE_OBJECT,
+    kind: Kind,
+    task: usize,
+    script: Script,
+    cancellable: bool,
+) -> Result<Option<CancelHandle>, NTSTATUS> {
+    let body = body(task, script);
+    match (kind, cancellable) {
+        (Kind::Dpc(Manner::Plain), false) => spawn_dpc_task(body).map(|()| None),
+        (Kind::Dpc(Manner::Plain), true) => spawn_dpc_task_cancellable(body).map(Some),
+        (Kind::Dpc(Manner::InPlace(number)), _) => {
+            DpcOptions::new().spawn_in(storage(number.into()), body).map(Some)
+        }
+        (Kind::Dpc(manner), false) => options(processors, manner).spawn(body).map(|()| None),
+        (Kind::Dpc(manner), true) => options(processors, manner).spawn_cancellable(body).map(Some),
+        // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+        (Kind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
+        // SAFETY: as above.
+        (Kind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
+    }
+}
+
+/// A body spawns a task.
+pub(super) fn child(world: &World, parent: usize, number: u8) {
+    let (on_work_item, script) = CHILDREN[usize::from(number) % CHILDREN.len()];
+    let device = match world.task(parent).kind.get() {
+        Kind::WorkItem(device) => device,
+        Kind::Dpc(_) => Some(0),
+    };
+    let kind = if on_work_item { Kind::WorkItem(device) } else { Kind::Dpc(Manner::Plain) };
+    spawn(world, kind, script, number & 1 == 1);
+}

@@ -1,0 +1,290 @@
+//! What a body waits for, as futures, and what it takes for right when one of them ends.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ntcom_exec::{
+    Instant, Interval, NTSTATUS, Receiver, Sleep, Timeout, Wait, interval, oneshot, sleep, sleep_until,
+    timeout,
+};
+
+use super::{
+    script::{Span, Step},
+    task::{Waiting, fail},
+    world::{self, World, put, signal},
+};
+
+/// What a step is in the middle of.
+pub(super) enum Inside {
+    /// Yields that are left.
+    Yields(u8),
+    /// It has been left once.
+    Parked,
+    /// A gate.
+    Gate(GateWait),
+    /// A signal.
+    Signal(SignalWait),
+    /// A timer, and what it is for.
+    Sleep(Sleep, Moment),
+    /// A gate for a limited time.
+    Timeout(Timeout<GateWait>, Moment),
+    /// Ticks: how many are over, and how many are left to see.
+    Interval(Interval, Moment, u64, u8),
+    /// A value.
+    Receive(Receiver<Token>),
+}
+
+/// When something was asked for, and how much later it is to end.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    asked: Instant,
+    span: Span,
+}
+
+impl Moment {
+    fn new(span: Span) -> Self {
+        Self { asked: Instant::now(), span }
+    }
+
+    /// So many spans have passed by now.
+    fn is_over(self, times: u64) -> bool {
+        let span = self.span.duration();
+        let Some(all) = u32::try_from(times).ok().and_then(|times| span.checked_mul(times)) else {
+            return false;
+        };
+        Instant::now().duration_since(self.asked) >= all
+    }
+}
+
+/// A value that is sent: it is counted.
+#[derive(Debug)]
+pub struct Token(());
+
+impl Token {
+    /// A new one.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        world.tokens.set(world.tokens.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        world::with(|world| world.tokens.set(world.tokens.get() - 1));
+    }
+}
+
+/// Waits at a gate.
+pub(super) struct GateWait {
+    gate: u8,
+    task: usize,
+}
+
+impl Future for GateWait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        world::with(|world| {
+            let gate = self.gate.into();
+            if world.pass_gate(gate) {
+                return Poll::Ready(());
+            }
+            drop(world.wait_at_gate(gate, self.task, context.waker().clone()));
+            // It may have been opened since.
+            if world.pass_gate(gate) { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
+}
+
+/// The right to wait for a signal.
+struct Claim(u8);
+
+impl Claim {
+    fn new(world: &World, number: u8, task: usize) -> Option<Self> {
+        let claim = &world.claims[usize::from(number)];
+        if claim.get().is_some() {
+            return None;
+        }
+        claim.set(Some(task));
+        Some(Self(number))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        world::with(|world| world.claims[usize::from(self.0)].set(None));
+    }
+}
+
+/// Waits for a signal. The wait goes before the right to it.
+pub(super) struct SignalWait {
+    wait: Wait<'static>,
+    _claim: Claim,
+}
+
+/// Begins to wait: what a step is then in the middle of; none: it waits for nothing.
+pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
+    let over = world.all_open.get();
+    match step {
+        Step::Yield(times) => Some(Inside::Yields(times + 1)),
+        Step::Await(gate) => Some(Inside::Gate(GateWait { gate, task })),
+        Step::Signal(_) | Step::Receive if over => None,
+        Step::Signal(number) => {
+            let claim = Claim::new(world, number, task)?;
+            Some(Inside::Signal(SignalWait { wait: signal(number.into()).wait(), _claim: claim }))
+        }
+        Step::Sleep(span) => {
+            let moment = Moment::new(span);
+            Some(Inside::Sleep(sleep(span.duration()), moment))
+        }
+        Step::SleepTolerant(span) => {
+            let moment = Moment::new(span);
+            let tolerance = Duration::from_millis(10);
+            Some(Inside::Sleep(sleep(span.duration()).with_tolerance(tolerance), moment))
+        }
+        Step::SleepUntil(span) => {
+            let moment = Moment::new(span);
+            let deadline = moment.asked.checked_add(span.duration())?;
+            Some(Inside::Sleep(sleep_until(deadline), moment))
+        }
+        Step::Timeout(span) => {
+            let moment = Moment::new(span);
+            Some(Inside::Timeout(timeout(span.duration(), GateWait { gate: 0, task }), moment))
+        }
+        Step::Interval(span) => {
+            let moment = Moment::new(span);
+            Some(Inside::Interval(interval(span.duration()), moment, 0, 2))
+        }
+        Step::Receive => match oneshot() {
+            // Nobody would send any more.
+            Ok(_) if world.all_open.get() => None,
+            Ok((sender, receiver)) => {
+                put(&world.senders, task, sender);
+                Some(Inside::Receive(receiver))
+            }
+            Err(status) => {
+                out_of_memory(world, task, "oneshot", status);
+                None
+            }
+        },
+        _ => None,
+    }
+}
+
+/// One poll of what a step is in the middle of: whether it is over, or what it waits for.
+pub(super) fn poll(
+    world: &World,
+    task: usize,
+    inside: &mut Inside,
+    context: &mut Context<'_>,
+) -> Result<(), Waiting> {
+    match inside {
+        Inside::Yields(0) | Inside::Parked => Ok(()),
+        Inside::Yields(left) => {
+            *left -= 1;
+            super::task::marked(ntsim::trace::MarkKind::Wake, task, "yields");
+            context.waker().wake_by_ref();
+            Err(Waiting::Itself)
+        }
+        Inside::Gate(wait) => ready(Pin::new(wait).poll(context), Waiting::Gate),
+        Inside::Signal(wait) => ready(Pin::new(&mut wait.wait).poll(context), Waiting::Signal),
+        Inside::Sleep(sleep, moment) => {
+            let slept = ready(Pin::new(sleep).poll(context), Waiting::Timer)?;
+            after_sleep(world, task, slept, *moment);
+            Ok(())
+        }
+        Inside::Timeout(timeout, moment) => {
+            match ready(Pin::new(timeout).poll(context), Waiting::Gate)? {
+                Ok(()) => {}
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
+                Err(status) => after_sleep(world, task, Err(status), *moment),
+            }
+            Ok(())
+        }
+        Inside::Interval(interval, moment, over, left) => {
+            while *left > 0 {
+                *left -= 1;
+                let tick = Pin::new(&mut interval.tick()).poll(context);
+                match tick {
+                    Poll::Pending => {
+                        *left += 1;
+                        return Err(Waiting::Timer);
+                    }
+                    Poll::Ready(Ok(missed)) => {
+                        *over += missed + 1;
+                        if !moment.is_over(*over) {
+                            fail("time", task, &format!("tick {over} of {:?} came early", moment.span));
+                        }
+                    }
+                    Poll::Ready(Err(status)) => {
+                        let span = moment.span.duration();
+                        let none = span.is_zero() || span == Duration::MAX;
+                        if !(none && status == NTSTATUS::INVALID_PARAMETER) {
+                            out_of_memory(world, task, "interval", status);
+                        }
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        }
+        Inside::Receive(receiver) => {
+            let received = ready(Pin::new(receiver).poll(context), Waiting::Value)?;
+            if let Err(status) = received
+                && status != NTSTATUS::PIPE_BROKEN
+            {
+                fail("status", task, &format!("a receiver answers {status}"));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn ready<T>(polled: Poll<T>, waiting: Waiting) -> Result<T, Waiting> {
+    match polled {
+        Poll::Ready(value) => Ok(value),
+        Poll::Pending => Err(waiting),
+    }
+}
+
+/// A timer of a task has ended: not early, or with the right error.
+fn after_sleep(world: &World, task: usize, slept: Result<(), NTSTATUS>, moment: Moment) {
+    let endless = moment.span.duration() == Duration::MAX;
+    match slept {
+        Ok(()) if moment.is_over(1) && !endless => {}
+        Ok(()) => fail("time", task, &format!("a timer of {:?} came early", moment.span)),
+        Err(NTSTATUS::INVALID_PARAMETER) if endless => {}
+        Err(status) => out_of_memory(world, task, "a timer", status),
+    }
+}
+
+/// Something has failed: for want of memory, and where that may be.
+fn out_of_memory(world: &World, task: usize, what: &str, status: NTSTATUS) {
+    if status != NTSTATUS::INSUFFICIENT_RESOURCES || !world.starved.get() {
+        fail("status", task, &format!("{what} answers {status}"));
+    }
+}
+
+/// A timer for a task to give away or drop.
+pub(super) fn timer(span: Span) -> Sleep {
+    sleep(span.duration())
+}
+
+/// Polls a timer once; whoever polls it need not be its task. Whether it is over.
+pub(super) fn poll_timer(world: &World, task: usize, timer: &mut Sleep, context: &mut Context<'_>) -> bool {
+    match Pin::new(timer).poll(context) {
+        Poll::Pending => false,
+        Poll::Ready(Ok(()) | Err(NTSTATUS::INVALID_PARAMETER)) => true,
+        // A timer that could outlive the driver is refused.
+        Poll::Ready(Err(NTSTATUS::DELETE_PENDING)) if world.closing.get() => true,
+        Poll::Ready(Err(status)) => {
+            out_of_memory(world, task, "a timer", status);
+            true
+        }
+    }
+}

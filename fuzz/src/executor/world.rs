@@ -1,0 +1,266 @@
+//! The world of one run: the tasks, what they wait for, and what actors hold of them.
+//!
+//! It is one per thread, like the simulated kernel, and is only touched in short pieces: nothing here is borrowed across a call
+//! into the executor or the kernel, because there another processor may go on.
+
+use core::{
+    cell::{Cell, RefCell},
+    task::Waker,
+};
+
+use ntcom_exec::{CancelHandle, Sender, Signal, Sleep, TaskStorage};
+use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
+
+use super::{
+    ACTORS, DEVICES, STORAGES, TASKS,
+    script::{GATES, SIGNALS},
+    task::{Task, marked},
+    wait::Token,
+};
+
+/// How many wakers, handles, timers and senders there may be, of each.
+pub const HELD: usize = 12;
+/// At most this many processors.
+pub const PROCESSORS: usize = 4;
+
+/// Things that actors and bodies have, each of a task.
+pub type Shelf<T> = RefCell<Vec<(usize, T)>>;
+
+/// A gate: an event that lets one Await pass each time it is opened.
+#[derive(Default)]
+pub struct Gate {
+    /// The next Await passes.
+    pub open: bool,
+    /// Who waits: task and waker.
+    pub waiters: Vec<(usize, Waker)>,
+}
+
+/// What would be statics of the driver.
+#[derive(Default)]
+pub struct Statics {
+    signals: [Signal; SIGNALS],
+    storages: [Storage; STORAGES],
+}
+
+/// Memory of the driver's own for a task.
+pub type Storage = TaskStorage<2048>;
+
+/// Everything.
+pub struct World {
+    /// The tasks, in the order of their spawns.
+    pub tasks: [Task; TASKS],
+    /// How many there are.
+    pub count: Cell<usize>,
+    /// The gates.
+    pub gates: RefCell<[Gate; GATES]>,
+    /// Who waits for each signal: one at a time.
+    pub claims: [Cell<Option<usize>>; SIGNALS],
+    /// Nobody waits for gates, signals and values any more: the end of a run.
+    pub all_open: Cell<bool>,
+    /// Wakers that actors and bodies wake or drop.
+    pub stash: Shelf<Waker>,
+    /// Cancel handles.
+    pub handles: Shelf<CancelHandle>,
+    /// Timers that bodies have given away.
+    pub timers: Shelf<Sleep>,
+    /// Senders, of the tasks that wait for their values.
+    pub senders: Shelf<Sender<Token>>,
+    /// Values that have been made and not been dropped.
+    pub tokens: Cell<i32>,
+    /// The driver's devices.
+    pub devices: [Cell<PDEVICE_OBJECT>; DEVICES],
+    /// They have been deleted.
+    pub deleted: [Cell<bool>; DEVICES],
+    /// How often somebody has spawned into it, or begun to.
+    pub used: [Cell<u32>; STORAGES],
+    /// How many processors there are.
+    pub processors: Cell<usize>,
+    /// `close` has returned.
+    pub closed: Cell<bool>,
+    /// Somebody has called `close`.
+    pub closing: Cell<bool>,
+    /// Allocations may fail, or may have failed.
+    pub starved: Cell<bool>,
+    /// An actor's IRQL was raised by it, from this level.
+    pub raised: [Cell<Option<u8>>; ACTORS],
+    /// The threads of the actors.
+    pub actors: [Cell<usize>; ACTORS],
+    /// By processor: the task whose body it polls or drops in a DPC.
+    pub in_body: [Cell<Option<usize>>; PROCESSORS],
+    /// The threads that poll or drop bodies on work items.
+    pub threads: RefCell<Vec<usize>>,
+    /// By actor: what it is in the middle of, and on which task.
+    pub doing: [Cell<(u8, u8)>; ACTORS],
+    /// Steps that were tried.
+    pub steps: Cell<u64>,
+    /// Those that reached something.
+    pub live: Cell<u64>,
+}
+
+impl World {
+    const fn new() -> Self {
+        Self {
+            tasks: [const { Task::new() }; TASKS],
+            count: Cell::new(0),
+            gates: RefCell::new([const { Gate { open: false, waiters: Vec::new() } }; GATES]),
+            claims: [const { Cell::new(None) }; SIGNALS],
+            all_open: Cell::new(false),
+            stash: RefCell::new(Vec::new()),
+            handles: RefCell::new(Vec::new()),
+            timers: RefCell::new(Vec::new()),
+            senders: RefCell::new(Vec::new()),
+            tokens: Cell::new(0),
+            devices: [const { Cell::new(core::ptr::null_mut()) }; DEVICES],
+            deleted: [const { Cell::new(false) }; DEVICES],
+            used: [const { Cell::new(0) }; STORAGES],
+            processors: Cell::new(1),
+            closed: Cell::new(false),
+            closing: Cell::new(false),
+            starved: Cell::new(false),
+            raised: [const { Cell::new(None) }; ACTORS],
+            actors: [const { Cell::new(0) }; ACTORS],
+            in_body: [const { Cell::new(None) }; PROCESSORS],
+            threads: RefCell::new(Vec::new()),
+            doing: [const { Cell::new((0, 0)) }; ACTORS],
+            steps: Cell::new(0),
+            live: Cell::new(0),
+        }
+    }
+
+    /// Forgets the last run. What it left behind after a bug check is leaked: nobody may be called any more.
+    pub fn reset(&self) {
+        self.tasks.iter().take(self.count.replace(0)).for_each(Task::reset);
+        for gate in self.gates.borrow_mut().iter_mut() {
+            gate.open = false;
+            gate.waiters.drain(..).for_each(leak);
+        }
+        self.claims.iter().for_each(|claim| claim.set(None));
+        self.all_open.set(false);
+        self.stash.borrow_mut().drain(..).for_each(leak);
+        self.handles.borrow_mut().drain(..).for_each(leak);
+        self.timers.borrow_mut().drain(..).for_each(leak);
+        self.senders.borrow_mut().drain(..).for_each(leak);
+        self.tokens.set(0);
+        self.devices.iter().for_each(|device| device.set(core::ptr::null_mut()));
+        self.deleted.iter().for_each(|deleted| deleted.set(false));
+        self.used.iter().for_each(|used| used.set(0));
+        self.closed.set(false);
+        self.closing.set(false);
+        self.starved.set(false);
+        self.raised.iter().for_each(|raised| raised.set(None));
+        self.actors.iter().for_each(|actor| actor.set(0));
+        self.in_body.iter().for_each(|body| body.set(None));
+        self.threads.borrow_mut().clear();
+        self.doing.iter().for_each(|doing| doing.set((0, 0)));
+        self.steps.set(0);
+        self.live.set(0);
+    }
+
+    /// The task with this number. Another number comes from a body whose memory is not its own any more: a finding.
+    #[must_use]
+    pub fn task(&self, task: usize) -> &Task {
+        self.tasks.get(task).unwrap_or_else(|| {
+            ntsim::fail("C8", format!("what is polled or dropped as a body is none: task {task:#x}"))
+        })
+    }
+
+    /// Those that have not ended, of those that there are.
+    pub fn unfinished(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.count.get()).filter(|task| self.tasks[*task].is_unfinished())
+    }
+
+    /// An Await: true if it passes.
+    #[must_use]
+    pub fn pass_gate(&self, gate: usize) -> bool {
+        self.all_open.get() || core::mem::take(&mut self.gates.borrow_mut()[gate].open)
+    }
+
+    /// Waits at a gate; an earlier waker of the same task is returned, to be dropped.
+    #[must_use]
+    pub fn wait_at_gate(&self, gate: usize, task: usize, waker: Waker) -> Option<Waker> {
+        let waiters = &mut self.gates.borrow_mut()[gate].waiters;
+        match waiters.iter_mut().find(|(waiting, _)| *waiting == task) {
+            Some((_, old)) => Some(core::mem::replace(old, waker)),
+            None => {
+                waiters.push((task, waker));
+                None
+            }
+        }
+    }
+
+    /// Opens a gate and wakes whoever waits there.
+    pub fn open_gate(&self, gate: usize) {
+        let mut waiters = {
+            let gate = &mut self.gates.borrow_mut()[gate];
+            gate.open = true;
+            core::mem::take(&mut gate.waiters)
+        };
+        for (task, waker) in waiters.drain(..) {
+            marked(MarkKind::Wake, task, "a gate opens");
+            waker.wake();
+        }
+        // The list's memory is used again, unless somebody waits already.
+        let now = &mut self.gates.borrow_mut()[gate].waiters;
+        if now.is_empty() {
+            *now = waiters;
+        }
+    }
+
+    /// Counts a step that was tried, and whether it reached something.
+    pub fn tried(&self, reached: bool) {
+        self.steps.set(self.steps.get() + 1);
+        self.live.set(self.live.get() + u64::from(reached));
+    }
+}
+
+/// The statics of the simulated image: they are there until the simulation is reset, and what borrows them has ended, or has been leaked,
+/// by then.
+fn statics() -> &'static Statics {
+    let statics = ntsim::image_state::<Statics>();
+    // SAFETY: made by the call above, and there until the reset; see above.
+    unsafe { &*statics }
+}
+
+/// A signal of the driver.
+#[must_use]
+pub fn signal(number: usize) -> &'static Signal {
+    &statics().signals[number % SIGNALS]
+}
+
+/// A place for a task.
+#[must_use]
+pub fn storage(number: usize) -> &'static Storage {
+    &statics().storages[number % STORAGES]
+}
+
+/// Puts something onto a shelf; drops it if there is no room.
+pub fn put<T>(shelf: &Shelf<T>, task: usize, thing: T) {
+    let mut things = shelf.borrow_mut();
+    if things.len() < HELD {
+        things.push((task, thing));
+    } else {
+        drop(things);
+        drop(thing);
+    }
+}
+
+/// Takes the n-th thing, modulo their number, from a shelf.
+#[must_use]
+pub fn take<T>(shelf: &Shelf<T>, n: u8) -> Option<(usize, T)> {
+    let mut things = shelf.borrow_mut();
+    let index = usize::from(n).checked_rem(things.len())?;
+    Some(things.remove(index))
+}
+
+pub(super) fn leak<T>(value: T) {
+    let _leaked = core::mem::ManuallyDrop::new(value);
+}
+
+thread_local! {
+    static WORLD: World = const { World::new() };
+}
+
+/// Calls `f` with this thread's world.
+pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+    WORLD.with(f)
+}

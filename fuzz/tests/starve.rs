@@ -1,0 +1,105 @@
+//! The promises of the executor where memory is short, systematically: an allocation of each distinct call stack fails once, in programs
+//! that do everything that allocates.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use std::rc::Rc;
+
+use ntcom_fuzz::executor::{
+    input::{Plan, Setting},
+    judge,
+    ops::{Kind, Manner, Op, Step},
+    script::{STEPS, Script, Shape, Span},
+};
+use ntsim::starve;
+
+/// The byte of a step: its number, and its operand.
+const fn byte(number: u8, operand: u8) -> u8 {
+    number | operand << 5
+}
+
+/// What bodies do that allocates, or that meets what does: see `script::Step::decode`.
+const BODIES: [[u8; STEPS]; 6] = [
+    // Timers of all kinds.
+    [byte(6, 3), byte(7, 4), byte(8, 2), byte(10, 3), byte(9, 4), byte(1, 6)],
+    // Values, sent by nobody and by somebody.
+    [byte(11, 0), byte(3, 0), byte(11, 0), byte(18, 0), byte(11, 0), byte(1, 0)],
+    // Timers that are dropped and given away.
+    [byte(26, 5), byte(27, 5), byte(28, 4), byte(25, 0), byte(26, 7), byte(6, 3)],
+    // Tasks of tasks.
+    [byte(23, 0), byte(23, 3), byte(23, 4), byte(1, 0), byte(23, 6), byte(23, 7)],
+    // Waits that others end.
+    [byte(5, 1), byte(3, 1), byte(9, 3), byte(5, 2), byte(20, 0), byte(22, 0)],
+    // Wakes and cancels of others.
+    [byte(12, 0), byte(24, 0), byte(16, 1), byte(17, 1), byte(29, 0), byte(6, 1)],
+];
+
+fn plan(shape: Shape, abrupt: bool, processors: usize) -> Plan {
+    let setting = Setting { processors, abrupt, keeps: false, direct: false, low: true };
+    let mut steps = Vec::new();
+    for (number, body) in BODIES.into_iter().enumerate() {
+        let kind = match number % 3 {
+            0 => Kind::Dpc(Manner::Plain),
+            1 => Kind::Dpc(Manner::Important(2)),
+            _ => Kind::WorkItem(Some(0)),
+        };
+        // Each kind of task, each with and without a handle.
+        let script = Script { shape, steps: body };
+        let actor = (number % 2) as u8;
+        steps.push(Step { actor, op: Op::Spawn { kind, script, cancellable: number < 3 } });
+    }
+    for op in [
+        Op::OpenGate(0),
+        Op::SetSignal(1),
+        Op::Send(0),
+        Op::Cancel(0),
+        Op::PollTimer(0),
+        Op::WakeStash { index: 0, by_ref: true },
+        Op::Drain(Span::new(4)),
+        Op::CancelAll,
+        Op::DropTimer(0),
+    ] {
+        steps.push(Step { actor: 0, op });
+    }
+    Plan { setting, faults: true, steps: Rc::new(steps), schedule: Vec::new() }
+}
+
+fn hunt(plan: &Plan) -> usize {
+    let starved = starve(
+        judge::config(&Plan { setting: Setting { low: false, ..plan.setting }, ..plan.clone() }, true),
+        || judge::schedule(plan),
+        |kernel| judge::run(kernel, plan),
+    );
+    if let Some(finding) = starved.finding {
+        let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
+        panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
+    }
+    starved.call_stacks
+}
+
+/// Fewer call stacks than these would mean that the programs do not do what they are meant to.
+fn hunt_all(shape: Shape, at_least: usize) {
+    for (abrupt, processors) in [(false, 2), (true, 1)] {
+        let call_stacks = hunt(&plan(shape, abrupt, processors));
+        assert!(call_stacks >= at_least, "{shape:?}: only {call_stacks} call stacks allocate");
+    }
+}
+
+#[test]
+fn plain_bodies() {
+    hunt_all(Shape::Plain, 15);
+}
+
+#[test]
+fn bodies_with_cleanups() {
+    hunt_all(Shape::Nested, 15);
+}
+
+#[test]
+fn bodies_whose_parts_are_dropped() {
+    hunt_all(Shape::Select, 15);
+}
+
+#[test]
+fn bodies_of_several_futures() {
+    hunt_all(Shape::Join, 15);
+}
