@@ -10,7 +10,6 @@ use core::{
     cell::{Cell, RefCell},
     future::{Future, pending, poll_fn, ready},
     pin::Pin,
-    ptr::null_mut,
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     task::Poll,
 };
@@ -18,8 +17,8 @@ use std::{rc::Rc, sync::Arc};
 
 use common::{Event, Log};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, NTSTATUS, TaskTracker, default_tracker, on_cancel, passive, spawn_irp_task,
-    spawn_work_item_task_cancellable, take_cancellation_request, try_finally, yield_now,
+    DpcOptions, IrpOutcome, IrpTask, NTSTATUS, TaskTracker, default_tracker, on_cancel, passive,
+    spawn_irp_task, spawn_work_item_task_cancellable, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{
     Config, Limits, Program, Schedule, Simulation, Stop, ddi, explore,
@@ -48,14 +47,15 @@ fn next() -> &'static Next {
 
 unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let (on, body) = next().0.borrow_mut().take().unwrap();
-    // SAFETY: a new IRP, of which this is the last use; and its device.
-    let status = unsafe {
-        spawn_irp_task(irp, body, |task| match on {
-            On::Dpcs => DpcOptions::new().spawn_cancellable(task),
-            On::Moving => DpcOptions::new().spawn_on_device(device, task),
-            On::WorkItems => spawn_work_item_task_cancellable(device, task),
-        })
+    let spawn = |task: IrpTask<Body>| match on {
+        On::Dpcs => DpcOptions::new().spawn_cancellable(task),
+        // SAFETY: the device that the IRP was sent to.
+        On::Moving => unsafe { DpcOptions::new().spawn_on_device(device, task) },
+        // SAFETY: as above.
+        On::WorkItems => unsafe { spawn_work_item_task_cancellable(device, task) },
     };
+    // SAFETY: a new IRP, of which this is the last use.
+    let status = unsafe { spawn_irp_task(irp, body, spawn) };
     assert_eq!(status, NTSTATUS::PENDING);
     status.0
 }
@@ -82,6 +82,15 @@ struct Request {
 
 impl Request {
     fn send(device: Device, on: On, body: impl Future<Output = IrpOutcome> + Send + 'static) -> Self {
+        Self::send_to(dispatch, device, on, body)
+    }
+
+    fn send_to(
+        dispatch: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> i32,
+        device: Device,
+        on: On,
+        body: impl Future<Output = IrpOutcome> + Send + 'static,
+    ) -> Self {
         let ended = Ended::default();
         // SAFETY: the driver's own object, and an index that it has.
         unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
@@ -89,7 +98,9 @@ impl Request {
         // SAFETY: in a run.
         let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
         // SAFETY: an IRP with a location.
-        unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
+        let location = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
+        // SAFETY: that location.
+        unsafe { (*location).MajorFunction = IRP_MJ_READ as u8 };
         let context = Rc::as_ptr(&ended).cast_mut().cast();
         // SAFETY: as above; the context lives as long as the request.
         unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
@@ -245,9 +256,7 @@ fn a_request_whose_task_is_refused_is_completed_with_the_reason() {
 #[test]
 fn a_request_that_was_cancelled_before_it_came_is_cancelled() {
     for_each(20, |device, on| {
-        // SAFETY: the driver's own object, and an index that it has.
-        unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = dispatch_cancelled as *mut _ };
-        let request = send_cancelled(device, on);
+        let request = Request::send_to(dispatch_cancelled, device, on, pending());
         assert_eq!(request.end(), (CANCELLED, 0));
     });
 }
@@ -258,21 +267,6 @@ unsafe extern "C" fn dispatch_cancelled(device: PDEVICE_OBJECT, irp: PIRP) -> i3
     assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "it has no cancel routine");
     // SAFETY: as above.
     unsafe { dispatch(device, irp) }
-}
-
-fn send_cancelled(device: Device, on: On) -> Request {
-    let ended = Ended::default();
-    *next().0.borrow_mut() = Some((on, Box::pin(pending())));
-    // SAFETY: in a run.
-    let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-    // SAFETY: an IRP with a location.
-    unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
-    let context = Rc::as_ptr(&ended).cast_mut().cast();
-    // SAFETY: as above; the context lives as long as the request.
-    unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
-    // SAFETY: the device's driver has a dispatch routine.
-    unsafe { ddi::IofCallDriver(device.0, irp) };
-    Request { irp, ended }
 }
 
 /// One processor sends and, when it has ended, frees; another cancels; a third lets the body end.
@@ -352,6 +346,5 @@ fn a_body_goes_to_passive_level_and_back() {
             NTSTATUS::SUCCESS.into()
         });
         assert_eq!(request.end(), (SUCCESS, 0));
-        assert!(!device.0.is_null() && device.0 != null_mut());
     });
 }

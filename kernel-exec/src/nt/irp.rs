@@ -26,8 +26,10 @@ pub(crate) unsafe fn release_cancel_lock(irp: PIRP) {
 /// # Safety
 /// The driver has the IRP.
 pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
-    // SAFETY: by this function's contract; volatile: the I/O manager sets it at any time.
-    unsafe { (&raw const (*irp).Cancel).read_volatile() != 0 }
+    // SAFETY: by this function's contract.
+    let flag = unsafe { &raw const (*irp).Cancel };
+    // SAFETY: as above; volatile: the I/O manager sets it at any time.
+    unsafe { flag.read_volatile() != 0 }
 }
 
 /// Completes it. It is not the driver's any more. IRQL ≤ DISPATCH_LEVEL.
