@@ -28,13 +28,32 @@ fn main() {
     c.clone()
         .files(sources(
             "c",
-            &["broken", "calls", "client", "example", "numbers", "operation", "signatures"],
+            &[
+                "broken",
+                "calls",
+                "client",
+                "example",
+                "numbers",
+                "operation",
+                "probe",
+                "records",
+                "signatures",
+            ],
             "c",
         ))
         .compile("ntcom_abi_c");
     cpp.clone()
-        .files(sources("cpp", &["calls", "client", "numbers", "signatures"], "cpp"))
+        .files(sources("cpp", &["calls", "client", "numbers", "probe", "records", "signatures"], "cpp"))
         .compile("ntcom_abi_cpp");
+    // The slots once more, with the calling convention that drivers have, where compilers for this platform know it.
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        let names = ["calls", "records"];
+        c.clone().define("ABI_WIN64", None).files(sources("c", &names, "c")).compile("ntcom_abi_c_win64");
+        cpp.clone()
+            .define("ABI_WIN64", None)
+            .files(sources("cpp", &names, "cpp"))
+            .compile("ntcom_abi_cpp_win64");
+    }
 
     println!("cargo::rustc-env=ABI_TESTS_CC={}", c.get_compiler().path().display());
     println!("cargo::rustc-env=ABI_TESTS_CXX={}", cpp.get_compiler().path().display());

@@ -2,6 +2,14 @@
 #ifndef NTCOM_ABI_TESTS_H
 #define NTCOM_ABI_TESTS_H
 
+/* Compiled a second time, with the calling convention of 64-bit Windows, a file has other names. */
+#if defined(ABI_WIN64)
+#define NTCOM_CALL __attribute__((ms_abi))
+#define ABI_NAME(name) name##_win64
+#else
+#define ABI_NAME(name) name
+#endif
+
 #include "ntcom.h"
 
 #if defined(__cplusplus)
@@ -77,10 +85,40 @@ void abi_c_client(void *operation, const struct abi_expected *expected, struct a
 void abi_cpp_client(void *operation, const struct abi_expected *expected, struct abi_finding *finding);
 
 /* Calls every slot once, in order, and collects the answers. */
-void abi_c_calls_operation(void *self, const struct abi_arguments *arguments, uint32_t *answers);
-void abi_c_calls_control(void *self, const struct abi_arguments *arguments, uint32_t *answers);
-void abi_cpp_calls_operation(void *self, const struct abi_arguments *arguments, uint32_t *answers);
-void abi_cpp_calls_control(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void ABI_NAME(abi_c_calls_operation)(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void ABI_NAME(abi_c_calls_control)(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void ABI_NAME(abi_cpp_calls_operation)(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+void ABI_NAME(abi_cpp_calls_control)(void *self, const struct abi_arguments *arguments, uint32_t *answers);
+/* Calls a completion handler. */
+void ABI_NAME(abi_c_calls_handler)(void *handler, void *context, int32_t status);
+void ABI_NAME(abi_cpp_calls_handler)(void *handler, void *context, int32_t status);
+
+/* A call as it arrived. */
+struct abi_call {
+    uint32_t slot;
+    void *self;
+    void *arguments[2];
+};
+/* The calls of an object, in order: at most as many as an interface has slots. */
+struct abi_record {
+    uint32_t count;
+    struct abi_call calls[8];
+};
+/* Room for an object that records its calls and answers each with four bytes that are all the slot's own. */
+struct abi_recorder {
+    const void *table;
+    struct abi_record *record;
+};
+#define ABI_ANSWER(slot) (0xF3E2D1C0u + 0x01010101u * (uint32_t)(slot))
+
+/* Makes one there. It lives as long as the place, whatever is released. */
+void *ABI_NAME(abi_c_records_operation)(struct abi_recorder *place, struct abi_record *record);
+void *ABI_NAME(abi_c_records_control)(struct abi_recorder *place, struct abi_record *record);
+void *ABI_NAME(abi_cpp_records_operation)(struct abi_recorder *place, struct abi_record *record);
+void *ABI_NAME(abi_cpp_records_control)(struct abi_recorder *place, struct abi_record *record);
+/* A completion handler whose context is an abi_record: it leaves the context and the status there as a call of slot 0. */
+void *ABI_NAME(abi_c_handler)(void);
+void *ABI_NAME(abi_cpp_handler)(void);
 
 /* Tells `sink` every offset, size and value of the header, as this compiler has it. */
 typedef void (*abi_sink)(void *context, const char *name, uint64_t value);

@@ -7,7 +7,9 @@
 //! | `golden` | `abi.golden` has what the Rust definitions are, and they have what it says |
 //! | `layout` | the runtime's tables, values and IIDs |
 //! | `header` | the header's, measured by the C and the C++ compiler; 32-bit and other compilers where there are any |
-//! | `slots` | every slot, called by C and C++: each argument and each answer says where it belongs |
+//! | `slots` | every slot, C and C++ calling Rust and Rust calling C and C++, with the platform's calling convention and with Windows's: each argument and each answer says where it belongs |
+//! | `client_slots` | the runtime's own client calls the slots that it means |
+//! | `declared` | an interface of every width of argument: C and C++ call an object in Rust, Rust calls objects in C and C++ |
 //! | `clients` | everything a client may do, done in C and in C++ to operations of ours |
 //! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
 //! | `documents` | docs/c-clients.md shows the file that is tested |
@@ -16,10 +18,19 @@
 
 use core::ffi::{CStr, c_char, c_void};
 
+pub mod probe;
+
 /// The compiler that the C side was built with.
 pub const CC: &str = env!("ABI_TESTS_CC");
 /// The compiler that the C++ side was built with.
 pub const CXX: &str = env!("ABI_TESTS_CXX");
+
+/// A pointer that points nowhere, each byte of which says whose it is.
+#[must_use]
+pub fn graffiti(whose: u8) -> *mut c_void {
+    let bytes = core::array::from_fn(|index| whose.wrapping_add(index as u8));
+    core::ptr::without_provenance_mut(usize::from_le_bytes(bytes))
+}
 
 /// What a client is to find.
 #[repr(C)]
@@ -87,6 +98,53 @@ pub struct Arguments {
     pub size_out: *mut c_void,
 }
 
+/// A call as it arrived.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Which slot.
+    pub slot: u32,
+    /// The object.
+    pub this: *mut c_void,
+    /// The arguments besides it; null where the slot has fewer.
+    pub arguments: [*mut c_void; 2],
+}
+
+/// The calls of an object, in order.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Record {
+    count: u32,
+    calls: [Call; 8],
+}
+
+impl Record {
+    /// None so far.
+    pub const NONE: Self = {
+        let none = Call { slot: 0, this: core::ptr::null_mut(), arguments: [core::ptr::null_mut(); 2] };
+        Self { count: 0, calls: [none; 8] }
+    };
+
+    /// The calls so far.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        self.calls.get(..self.count as usize).unwrap_or_default()
+    }
+}
+
+/// Room for an object that records its calls.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Recorder {
+    table: *const c_void,
+    record: *mut Record,
+}
+
+impl Recorder {
+    /// No object yet.
+    pub const EMPTY: Self = Self { table: core::ptr::null(), record: core::ptr::null_mut() };
+}
+
 /// How a broken operation of `u32` answers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +206,12 @@ impl SensorRead {
 pub type Client = unsafe extern "C" fn(*mut c_void, *const Expected, *mut Finding);
 /// Calls every slot of an interface once and collects the answers.
 pub type Calls = unsafe extern "C" fn(*mut c_void, *const Arguments, *mut u32);
+/// Calls a completion handler.
+pub type CallsHandler = unsafe extern "C" fn(*mut c_void, *mut c_void, i32);
+/// Makes an object that records its calls.
+pub type Records = unsafe extern "C" fn(*mut Recorder, *mut Record) -> *mut c_void;
+/// Gives a completion handler that records its call in its context, a [`Record`].
+pub type Handler = unsafe extern "C" fn() -> *mut c_void;
 /// Is told a name and a number.
 pub type Sink = unsafe extern "C" fn(*mut c_void, *const c_char, u64);
 /// Tells every offset, size and value of the header.
@@ -157,10 +221,6 @@ pub type Numbers = unsafe extern "C" fn(Sink, *mut c_void);
 unsafe extern "C" {
     pub fn abi_c_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
     pub fn abi_cpp_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
-    pub fn abi_c_calls_operation(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
-    pub fn abi_c_calls_control(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
-    pub fn abi_cpp_calls_operation(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
-    pub fn abi_cpp_calls_control(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
     pub fn abi_c_numbers(sink: Sink, context: *mut c_void);
     pub fn abi_cpp_numbers(sink: Sink, context: *mut c_void);
     pub fn abi_c_operation(alive: *mut i32) -> *mut c_void;
@@ -170,3 +230,30 @@ unsafe extern "C" {
     pub fn sensor_read_cancel(read: *mut SensorRead);
     pub fn sensor_read_end(read: *mut SensorRead);
 }
+
+/// The slots with one calling convention, in C and in C++.
+macro_rules! slots {
+    ($calls_operation:ident $calls_control:ident $calls_handler:ident
+     $records_operation:ident $records_control:ident $handler:ident) => {
+        #[expect(missing_docs, reason = "c/abi.h says what they do")]
+        unsafe extern "C" {
+            pub fn $calls_operation(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+            pub fn $calls_control(this: *mut c_void, arguments: *const Arguments, answers: *mut u32);
+            pub fn $calls_handler(handler: *mut c_void, context: *mut c_void, status: i32);
+            pub fn $records_operation(place: *mut Recorder, record: *mut Record) -> *mut c_void;
+            pub fn $records_control(place: *mut Recorder, record: *mut Record) -> *mut c_void;
+            pub fn $handler() -> *mut c_void;
+        }
+    };
+}
+
+slots!(abi_c_calls_operation abi_c_calls_control abi_c_calls_handler
+       abi_c_records_operation abi_c_records_control abi_c_handler);
+slots!(abi_cpp_calls_operation abi_cpp_calls_control abi_cpp_calls_handler
+       abi_cpp_records_operation abi_cpp_records_control abi_cpp_handler);
+#[cfg(target_arch = "x86_64")]
+slots!(abi_c_calls_operation_win64 abi_c_calls_control_win64 abi_c_calls_handler_win64
+       abi_c_records_operation_win64 abi_c_records_control_win64 abi_c_handler_win64);
+#[cfg(target_arch = "x86_64")]
+slots!(abi_cpp_calls_operation_win64 abi_cpp_calls_control_win64 abi_cpp_calls_handler_win64
+       abi_cpp_records_operation_win64 abi_cpp_records_control_win64 abi_cpp_handler_win64);

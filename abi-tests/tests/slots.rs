@@ -1,57 +1,20 @@
-//! Every slot, called by C and by C++ code: it arrives in the slot with its number, with the arguments in their places, and the answer
-//! comes back whole. Each argument and each answer says where it belongs. The tables here are laid out by hand.
-#![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
+//! Every slot: a call arrives in the slot with its number, with the arguments in their places, and the answer comes back whole. Each argument
+//! and each answer says where it belongs. C and C++ call tables that are laid out by hand here; calls that are laid out by hand here arrive
+//! at objects in C and in C++. All of it with the platform's calling convention, and with that of 64-bit Windows.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use core::{
-    cell::{Cell, RefCell},
-    ffi::c_void,
-};
+use core::{cell::RefCell, ffi::c_void};
 
-use ntcom_abi_tests::{
-    Arguments, Calls, abi_c_calls_control, abi_c_calls_operation, abi_cpp_calls_control,
-    abi_cpp_calls_operation,
-};
-
-/// A call as it arrived: "slot 3(this, 0x3736353433323130)".
-type Arrival = String;
-
-thread_local! {
-    static ARRIVED: RefCell<Vec<Arrival>> = const { RefCell::new(Vec::new()) };
-    /// The object that is called.
-    static THIS: Cell<*const c_void> = const { Cell::new(core::ptr::null()) };
-}
-
-fn arrived(slot: usize, this: *const c_void, arguments: &[*const c_void]) -> u32 {
-    ARRIVED.with_borrow_mut(|calls| calls.push(call(slot, this, arguments)));
-    answer(slot)
-}
-
-fn call(slot: usize, this: *const c_void, arguments: &[*const c_void]) -> Arrival {
-    let this = if this == THIS.get() { "this".to_owned() } else { format!("{this:?}, which is not this") };
-    let arguments: String = arguments.iter().map(|argument| format!(", {argument:?}")).collect();
-    format!("slot {slot}({this}{arguments})")
-}
+use ntcom_abi_tests::{Arguments, Call, Calls, CallsHandler, Handler, Record, Recorder, Records, graffiti};
 
 /// What the slot with this number answers: four bytes that are all its own.
 fn answer(slot: usize) -> u32 {
     0xF3E2_D1C0 + 0x0101_0101 * slot as u32
 }
 
-/// The function for a slot of an interface with no, one or two parameters besides `this`.
-extern "system" fn none<const SLOT: usize>(this: *const c_void) -> u32 {
-    arrived(SLOT, this, &[])
-}
-extern "system" fn one<const SLOT: usize>(this: *const c_void, a: *const c_void) -> u32 {
-    arrived(SLOT, this, &[a])
-}
-extern "system" fn two<const SLOT: usize>(this: *const c_void, a: *const c_void, b: *const c_void) -> u32 {
-    arrived(SLOT, this, &[a, b])
-}
-
-/// A pointer that points nowhere, each byte of which says whose it is.
-fn graffiti(whose: u8) -> *mut c_void {
-    let bytes = core::array::from_fn(|index| whose + index as u8);
-    core::ptr::without_provenance_mut(usize::from_le_bytes(bytes))
+/// What a completion handler is told: a negative number of four bytes.
+fn status() -> i32 {
+    i32::from_le_bytes([0xB0, 0xB1, 0xB2, 0xB3])
 }
 
 fn arguments() -> Arguments {
@@ -68,170 +31,263 @@ fn arguments() -> Arguments {
     }
 }
 
-/// Calls the slots of an object with this table, which are to arrive with these arguments, in order.
-fn check(calls: Calls, table: &[*const c_void], expected: &[&[*mut c_void]]) {
+thread_local! {
+    static ARRIVED: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
+}
+
+fn arrived(slot: usize, this: *mut c_void, arguments: [*mut c_void; 2]) -> u32 {
+    let call = Call { slot: u32::try_from(slot).unwrap(), this, arguments };
+    ARRIVED.with_borrow_mut(|calls| calls.push(call));
+    answer(slot)
+}
+
+/// Both sides of a slot with a calling convention: functions for a table, and calls through one.
+macro_rules! convention {
+    ($name:ident, $abi:literal) => {
+        mod $name {
+            use core::{ffi::c_void, mem::transmute, ptr::null_mut};
+
+            use super::arrived;
+
+            pub(super) extern $abi fn none<const SLOT: usize>(this: *mut c_void) -> u32 {
+                arrived(SLOT, this, [null_mut(); 2])
+            }
+            pub(super) extern $abi fn one<const SLOT: usize>(this: *mut c_void, a: *mut c_void) -> u32 {
+                arrived(SLOT, this, [a, null_mut()])
+            }
+            pub(super) extern $abi fn two<const SLOT: usize>(
+                this: *mut c_void,
+                a: *mut c_void,
+                b: *mut c_void,
+            ) -> u32 {
+                arrived(SLOT, this, [a, b])
+            }
+            pub(super) extern $abi fn handler(context: *mut c_void, status: i32) {
+                arrived(0, context, [core::ptr::without_provenance_mut(status.cast_unsigned() as usize), null_mut()]);
+            }
+
+            /// `IAsyncOperation`'s table.
+            pub(super) const OPERATION: [*const c_void; 5] = [
+                two::<0> as *const c_void,
+                none::<1> as *const c_void,
+                none::<2> as *const c_void,
+                one::<3> as *const c_void,
+                one::<4> as *const c_void,
+            ];
+            /// `IAsyncControl`'s.
+            pub(super) const CONTROL: [*const c_void; 8] = [
+                two::<0> as *const c_void,
+                none::<1> as *const c_void,
+                none::<2> as *const c_void,
+                none::<3> as *const c_void,
+                one::<4> as *const c_void,
+                two::<5> as *const c_void,
+                one::<6> as *const c_void,
+                one::<7> as *const c_void,
+            ];
+
+            /// # Safety
+            /// An object, one of its slots, and as many arguments as that has.
+            pub(super) unsafe fn call(this: *mut c_void, slot: usize, arguments: &[*mut c_void]) -> u32 {
+                // SAFETY: an object begins with its table.
+                let table = unsafe { this.cast::<*const *const c_void>().read() };
+                // SAFETY: the slot is in it.
+                let slot = unsafe { table.add(slot).read() };
+                match *arguments {
+                    [] => {
+                        // SAFETY: a slot without arguments.
+                        let slot = unsafe {
+                            transmute::<*const c_void, unsafe extern $abi fn(*mut c_void) -> u32>(slot)
+                        };
+                        // SAFETY: this function's contract.
+                        unsafe { slot(this) }
+                    }
+                    [a] => {
+                        // SAFETY: a slot with one.
+                        let slot = unsafe {
+                            transmute::<*const c_void, unsafe extern $abi fn(*mut c_void, *mut c_void) -> u32>(slot)
+                        };
+                        // SAFETY: this function's contract.
+                        unsafe { slot(this, a) }
+                    }
+                    [a, b] => {
+                        // SAFETY: a slot with two.
+                        let slot = unsafe {
+                            transmute::<
+                                *const c_void,
+                                unsafe extern $abi fn(*mut c_void, *mut c_void, *mut c_void) -> u32,
+                            >(slot)
+                        };
+                        // SAFETY: this function's contract.
+                        unsafe { slot(this, a, b) }
+                    }
+                    _ => panic!("no slot has three"),
+                }
+            }
+
+            /// # Safety
+            /// A completion handler, and a context that it takes.
+            pub(super) unsafe fn complete(handler: *mut c_void, context: *mut c_void, status: i32) {
+                // SAFETY: a handler.
+                let handler = unsafe {
+                    transmute::<*mut c_void, unsafe extern $abi fn(*mut c_void, i32)>(handler)
+                };
+                // SAFETY: this function's contract.
+                unsafe { handler(context, status) }
+            }
+        }
+    };
+}
+
+convention!(platform, "system");
+#[cfg(target_arch = "x86_64")]
+convention!(win64, "win64");
+
+/// What each slot is called with.
+fn operation_slots(a: &Arguments) -> Vec<Vec<*mut c_void>> {
+    vec![vec![a.iid, a.interface_out], vec![], vec![], vec![a.status_out], vec![a.result_out]]
+}
+
+fn control_slots(a: &Arguments) -> Vec<Vec<*mut c_void>> {
+    let unknown = [vec![a.iid, a.interface_out], vec![], vec![]];
+    let own = [vec![], vec![a.error_out], vec![a.handler, a.context], vec![a.timeout], vec![a.size_out]];
+    unknown.into_iter().chain(own).collect()
+}
+
+fn expected(this: *mut c_void, slots: &[Vec<*mut c_void>]) -> Vec<Call> {
+    let call = |(slot, arguments): (usize, &Vec<*mut c_void>)| {
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        Call { slot: slot as u32, this, arguments: [argument(0), argument(1)] }
+    };
+    slots.iter().enumerate().map(call).collect()
+}
+
+fn answers(slots: usize) -> Vec<u32> {
+    (0..slots).map(answer).collect()
+}
+
+/// C or C++ calls the slots of an object whose table is laid out here.
+fn foreign_calls(calls: Calls, table: &[*const c_void], slots: fn(&Arguments) -> Vec<Vec<*mut c_void>>) {
     let object = table.as_ptr();
     let this = (&raw const object).cast_mut().cast::<c_void>();
-    THIS.set(this);
     let arguments = arguments();
-    let mut answers = vec![0; table.len()];
+    let mut found = vec![0; table.len()];
     // SAFETY: an object with as many slots as are called.
-    unsafe { calls(this, &raw const arguments, answers.as_mut_ptr()) };
-    let found = ARRIVED.take();
-    assert_eq!(found.len(), expected.len());
-    for (slot, ((found, answered), arguments)) in found.iter().zip(answers).zip(expected).enumerate() {
-        let arguments: Vec<*const c_void> = arguments.iter().map(|argument| argument.cast_const()).collect();
-        assert_eq!(*found, call(slot, this, &arguments), "arrived, and by hand");
-        assert_eq!(answered, answer(slot), "what slot {slot} answered");
-    }
+    unsafe { calls(this, &raw const arguments, found.as_mut_ptr()) };
+    assert_eq!(ARRIVED.take(), expected(this, &slots(&arguments)), "arrived, and by hand");
+    assert_eq!(found, answers(table.len()), "what came back");
 }
 
-fn operation(calls: Calls) {
-    let table = [
-        two::<0> as *const c_void,
-        none::<1> as *const c_void,
-        none::<2> as *const c_void,
-        one::<3> as *const c_void,
-        one::<4> as *const c_void,
-    ];
-    let a = arguments();
-    check(calls, &table, &[&[a.iid, a.interface_out], &[], &[], &[a.status_out], &[a.result_out]]);
+/// Calls that are laid out here arrive at an object in C or C++.
+fn foreign_records(
+    records: Records,
+    call: unsafe fn(*mut c_void, usize, &[*mut c_void]) -> u32,
+    slots: fn(&Arguments) -> Vec<Vec<*mut c_void>>,
+) {
+    let mut record = Record::NONE;
+    let mut place = Recorder::EMPTY;
+    // SAFETY: place and record outlive the object.
+    let this = unsafe { records(&raw mut place, &raw mut record) };
+    assert_eq!(this, (&raw mut place).cast(), "an object begins with its first interface");
+    let slots = slots(&arguments());
+    let call = |(slot, arguments): (usize, &Vec<*mut c_void>)| {
+        // SAFETY: the slot of that object, with its arguments.
+        unsafe { call(this, slot, arguments) }
+    };
+    let found: Vec<u32> = slots.iter().enumerate().map(call).collect();
+    assert_eq!(record.calls(), expected(this, &slots), "arrived, and by hand");
+    assert_eq!(found, answers(slots.len()), "what came back");
 }
 
-fn control(calls: Calls) {
-    let table = [
-        two::<0> as *const c_void,
-        none::<1> as *const c_void,
-        none::<2> as *const c_void,
-        none::<3> as *const c_void,
-        one::<4> as *const c_void,
-        two::<5> as *const c_void,
-        one::<6> as *const c_void,
-        one::<7> as *const c_void,
-    ];
-    let a = arguments();
-    check(
-        calls,
-        &table,
-        &[
-            &[a.iid, a.interface_out],
-            &[],
-            &[],
-            &[],
-            &[a.error_out],
-            &[a.handler, a.context],
-            &[a.timeout],
-            &[a.size_out],
-        ],
-    );
+/// A completion handler of ours, called by C or C++, and one of theirs.
+fn handlers(
+    calls: CallsHandler,
+    handler: Handler,
+    ours: *mut c_void,
+    complete: unsafe fn(*mut c_void, *mut c_void, i32),
+) {
+    let heard = |context: *mut c_void| {
+        let status = core::ptr::without_provenance_mut(status().cast_unsigned() as usize);
+        [Call { slot: 0, this: context, arguments: [status, core::ptr::null_mut()] }]
+    };
+    let context = graffiti(0x70);
+    // SAFETY: our handler follows nothing.
+    unsafe { calls(ours, context, status()) };
+    assert_eq!(ARRIVED.take(), heard(context));
+
+    let mut record = Record::NONE;
+    let context = (&raw mut record).cast::<c_void>();
+    // SAFETY: it only gives its handler.
+    let theirs = unsafe { handler() };
+    // SAFETY: their handler takes a record.
+    unsafe { complete(theirs, context, status()) };
+    assert_eq!(record.calls(), heard(context));
 }
 
+macro_rules! slots {
+    ($test:ident, $convention:ident:
+     $calls_operation:ident $calls_control:ident $calls_handler:ident
+     $records_operation:ident $records_control:ident $handler:ident) => {
+        mod $test {
+            use super::{
+                control_slots, foreign_calls, foreign_records, operation_slots, $convention as convention,
+            };
+
+            #[test]
+            fn calls_iasyncoperation_in_rust() {
+                foreign_calls(ntcom_abi_tests::$calls_operation, &convention::OPERATION, operation_slots);
+            }
+
+            #[test]
+            fn calls_iasynccontrol_in_rust() {
+                foreign_calls(ntcom_abi_tests::$calls_control, &convention::CONTROL, control_slots);
+            }
+
+            #[test]
+            fn is_called_as_iasyncoperation_by_rust() {
+                foreign_records(ntcom_abi_tests::$records_operation, convention::call, operation_slots);
+            }
+
+            #[test]
+            fn is_called_as_iasynccontrol_by_rust() {
+                foreign_records(ntcom_abi_tests::$records_control, convention::call, control_slots);
+            }
+
+            #[test]
+            fn calls_handlers_and_has_them() {
+                let ours = (convention::handler as *const core::ffi::c_void).cast_mut();
+                super::handlers(
+                    ntcom_abi_tests::$calls_handler,
+                    ntcom_abi_tests::$handler,
+                    ours,
+                    convention::complete,
+                );
+            }
+        }
+    };
+}
+
+slots!(c, platform: abi_c_calls_operation abi_c_calls_control abi_c_calls_handler
+       abi_c_records_operation abi_c_records_control abi_c_handler);
+slots!(cpp, platform: abi_cpp_calls_operation abi_cpp_calls_control abi_cpp_calls_handler
+       abi_cpp_records_operation abi_cpp_records_control abi_cpp_handler);
+#[cfg(target_arch = "x86_64")]
+slots!(c_with_windows_convention, win64:
+       abi_c_calls_operation_win64 abi_c_calls_control_win64 abi_c_calls_handler_win64
+       abi_c_records_operation_win64 abi_c_records_control_win64 abi_c_handler_win64);
+#[cfg(target_arch = "x86_64")]
+slots!(cpp_with_windows_convention, win64:
+       abi_cpp_calls_operation_win64 abi_cpp_calls_control_win64 abi_cpp_calls_handler_win64
+       abi_cpp_records_operation_win64 abi_cpp_records_control_win64 abi_cpp_handler_win64);
+
+/// A test that could not fail would pass here: the two conventions are not each other's.
+#[cfg(target_arch = "x86_64")]
 #[test]
-fn c_calls_the_slots_of_iasyncoperation() {
-    operation(abi_c_calls_operation);
-}
-
-#[test]
-fn c_calls_the_slots_of_iasynccontrol() {
-    control(abi_c_calls_control);
-}
-
-#[test]
-fn cpp_calls_the_slots_of_iasyncoperation() {
-    operation(abi_cpp_calls_operation);
-}
-
-#[test]
-fn cpp_calls_the_slots_of_iasynccontrol() {
-    control(abi_cpp_calls_control);
-}
-
-/// The runtime's own client, by the same tables.
-mod rust {
-    use super::{ARRIVED, THIS, c_void, call, none, one, two};
-    use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
-
-    extern "system" fn success<const SLOT: usize>(this: *const c_void) -> u32 {
-        none::<SLOT>(this);
-        0
-    }
-    extern "system" fn status<const SLOT: usize>(this: *const c_void, out: *mut i32) -> u32 {
-        one::<SLOT>(this, out.cast());
-        // SAFETY: the client's.
-        unsafe { out.write(1) };
-        0
-    }
-    extern "system" fn value<const SLOT: usize>(this: *const c_void, out: *mut u32) -> u32 {
-        one::<SLOT>(this, out.cast());
-        // SAFETY: the client's.
-        unsafe { out.write(0x4443_4241) };
-        0
-    }
-    extern "system" fn handler_and_context<const SLOT: usize>(
-        this: *const c_void,
-        handler: *const c_void,
-        context: *const c_void,
-    ) -> u32 {
-        two::<SLOT>(this, handler, context);
-        0
-    }
-    unsafe extern "system" fn handler(_context: *mut c_void, _status: AsyncStatus) {}
-
-    /// The slots that were called, in order.
-    fn slots() -> Vec<String> {
-        ARRIVED.take().iter().map(|call| call.split('(').next().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_rust_client_calls_the_slots_of_iasyncoperation() {
-        let table = [
-            two::<0> as *const c_void,
-            none::<1> as *const c_void,
-            none::<2> as *const c_void,
-            status::<3> as *const c_void,
-            value::<4> as *const c_void,
-        ];
-        let mut object = table.as_ptr();
-        let raw = (&raw mut object).cast::<AsyncOperationRaw<u32>>();
-        // SAFETY: an object that counts nothing and outlives its pointer.
-        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
-        assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
-        assert_eq!(slots(), ["slot 3"]);
-        assert_eq!(operation.result(), Ok(0x4443_4241));
-        assert_eq!(slots(), ["slot 3", "slot 4"]);
-        drop(operation.clone());
-        assert_eq!(slots(), ["slot 1", "slot 2"]);
-        drop(operation);
-        assert_eq!(slots(), ["slot 2"]);
-    }
-
-    #[test]
-    fn the_rust_client_calls_the_slots_of_iasynccontrol() {
-        let table = [
-            two::<0> as *const c_void,
-            none::<1> as *const c_void,
-            none::<2> as *const c_void,
-            success::<3> as *const c_void,
-            status::<4> as *const c_void,
-            handler_and_context::<5> as *const c_void,
-            one::<6> as *const c_void,
-            value::<7> as *const c_void,
-        ];
-        let mut object = table.as_ptr();
-        let raw = (&raw mut object).cast::<AsyncControlRaw>();
-        // SAFETY: an object that counts nothing and outlives its pointer.
-        let control = unsafe { ComRc::from_raw(raw) }.unwrap();
-        assert_eq!(control.cancel(), Ok(()));
-        assert_eq!(control.error(), Ok(NTSTATUS(1)));
-        assert_eq!(control.result_size(), Ok(0x4443_4241));
-        THIS.set(raw.cast());
-        let context = super::graffiti(0x70);
-        // SAFETY: the handler may be called with anything; it is not called.
-        assert_eq!(unsafe { control.set_completed(handler, context) }, Ok(()));
-        let set = call(5, raw.cast(), &[handler as *const c_void, context]);
-        assert_eq!(ARRIVED.with_borrow(|calls| calls.last().unwrap().clone()), set);
-        assert_eq!(slots(), ["slot 3", "slot 4", "slot 7", "slot 5"]);
-        drop(control);
-        assert_eq!(slots(), ["slot 2"]);
-    }
+fn with_the_wrong_convention_arguments_do_not_arrive() {
+    let object = win64::CONTROL.as_ptr();
+    let this = (&raw const object).cast_mut().cast::<c_void>();
+    // SAFETY: slots that follow none of their arguments, wherever these are taken from.
+    unsafe { platform::call(this, 5, &[graffiti(0x60), graffiti(0x70)]) };
+    let arrived = ARRIVED.take();
+    assert_ne!(arrived.first().unwrap().arguments, [graffiti(0x60), graffiti(0x70)]);
 }

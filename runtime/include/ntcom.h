@@ -48,8 +48,10 @@
 #endif
 #endif
 
-/* The calling convention of every slot and every callback: the platform's own, which is stdcall on 32-bit Windows. */
-#if defined(_WIN32) && (defined(_M_IX86) || defined(__i386__))
+/* The calling convention of every slot and every callback: the platform's own, which is stdcall on 32-bit Windows. Defined before, it is left
+ * alone: for code that is on one platform and talks to objects of another, such as a simulated one. */
+#if defined(NTCOM_CALL)
+#elif defined(_WIN32) && (defined(_M_IX86) || defined(__i386__))
 #define NTCOM_CALL __stdcall
 #else
 #define NTCOM_CALL
