@@ -43,7 +43,11 @@ fn main() {
         ))
         .compile("ntcom_abi_c");
     cpp.clone()
-        .files(sources("cpp", &["calls", "client", "numbers", "probe", "records", "signatures"], "cpp"))
+        .files(sources(
+            "cpp",
+            &["calls", "client", "numbers", "probe", "pure", "records", "signatures"],
+            "cpp",
+        ))
         .compile("ntcom_abi_cpp");
     // The slots once more, with the calling convention that drivers have, where compilers for this platform know it.
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
