@@ -17,15 +17,18 @@ enum plant {
     /* C6 */ LATE_CANCEL_WINS,
     /* C7 */ SUCCESS_STORED, CANCELED_STORES_FAILURE,
     /* C8 */ VISIBLE_BEFORE_DROP, DROPPED_TWICE, POLLED_AFTER_READY, POLLED_FOR_NOTHING,
-    /* C9 */ RELEASE_RUNS_BODY, RELEASE_CANCELS, ABANDONED_LOST,
+    /* C9 */ RELEASE_RUNS_BODY, RELEASE_CANCELS, ABANDONED_LOST, HANDLE_LEAKS, HANDLE_DROP_CANCELS,
     /* C10 */ CANCEL_LOST_WHEN_IDLE, CANCEL_FAILS_AFTER_END, CANCEL_SKIPS_CLEANUP, CANCEL_SPINS, CANCEL_SLEEPS, REQUEST_NOT_TAKEN,
-    /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS,
-    /* C13 */ RESULT_ALLOCATES,
+    OUTER_CLEANUP_LOST, JOIN_IS_ITS_FIRST,
+    /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
+    /* C12 */ RAISE_IGNORED,
+    /* C13 */ RESULT_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
     /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES,
-    /* C15 */ WAIT_SAYS_SUCCESS,
+    /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
     /* C17 */ CLIENT_TAKES_PENDING_FOR_SUCCESS, CLIENT_BELIEVES_STATUSES, CLIENT_IGNORES_SIZES,
-    /* C18 */ CLOSE_ACCEPTS, DRAIN_RETURNS_EARLY,
+    CLIENT_FOLLOWS_NULL, CLIENT_LOSES_VALUE, CLIENT_PASSES_HRESULTS,
+    /* C18 */ CLOSE_ACCEPTS, CLOSE_CANCELS, DRAIN_RETURNS_EARLY,
     /* C19 */ OBJECT_KEPT, OBJECT_NOT_HELD,
     /* C20 */ FAILURE_IS_CANCELED,
     /* C21 */ NO_EXECUTOR_IS_UNSUCCESSFUL,
@@ -194,7 +197,15 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
 }
 
 static NTSTATUS NTCOM_CALL broken_wait(void *self, const LONGLONG *timeout) {
-    NTSTATUS answer = wait(self, timeout);
+    int waits = timeout == NULL || *timeout != 0;
+    NTSTATUS answer;
+    if (waits && (PLANT == WAIT_IGNORES_THE_END || (PLANT == WAIT_WAITS_ANYWHERE && !passive))) {
+        return NTCOM_STATUS_TIMEOUT;
+    }
+    answer = wait(self, timeout);
+    if (PLANT == WAIT_LEAVES_REFERENCE && waits && answer == NTCOM_STATUS_TIMEOUT) {
+        hold(from_control(self));
+    }
     return PLANT == WAIT_SAYS_SUCCESS && answer == NTCOM_STATUS_TIMEOUT ? NTCOM_STATUS_SUCCESS : answer;
 }
 
@@ -224,6 +235,9 @@ static void bent_begin(void *context) {
 static int32_t bent_poll(void *context, uint32_t part, void *task) {
     struct bent *bent = context;
     int32_t answer = bent->real.poll(bent->real.context, part, task);
+    if (PLANT == RAISE_IGNORED && answer == NTCOM_KIT_RAISE) {
+        return NTCOM_KIT_READY;
+    }
     if (PLANT == POLLED_FOR_NOTHING && answer == NTCOM_KIT_PENDING) {
         wake(task);
         ((struct operation *)task)->woken &= ++bent->polls < 3;
@@ -272,6 +286,10 @@ static struct ntcom_kit_recipe bend(const struct ntcom_kit_recipe *recipe) {
     if (PLANT == CANCEL_SKIPS_CLEANUP) {
         bent_recipe.shape = NTCOM_KIT_PLAIN;
     }
+    if ((PLANT == OUTER_CLEANUP_LOST && recipe->shape == NTCOM_KIT_NESTED) ||
+        (PLANT == JOIN_IS_ITS_FIRST && recipe->shape == NTCOM_KIT_JOIN)) {
+        bent_recipe.shape = NTCOM_KIT_TRY_FINALLY;
+    }
     return bent_recipe;
 }
 
@@ -302,7 +320,11 @@ static void *broken_spawn(const struct ntcom_kit_recipe *recipe, void **handle) 
 }
 
 static void *broken_spawn_error(uint32_t kind, NTSTATUS status) {
-    struct operation *operation = broken(spawn_error(kind, status));
+    struct operation *operation;
+    if (PLANT == SPAWN_ERROR_IS_NULL && status == NTCOM_STATUS_SUCCESS) {
+        return NULL;
+    }
+    operation = broken(spawn_error(kind, status));
     if (PLANT == SUCCESS_STORED && !operation->constant) {
         operation->stored = status;
     }
@@ -354,6 +376,24 @@ static int32_t broken_take_cancellation(void *task) {
     return taken;
 }
 
+static uint32_t broken_irql(void) { return PLANT == BODIES_AT_PASSIVE_LEVEL ? 0 : irql(); }
+
+static void broken_handle_drop(void *handle) {
+    if (PLANT == HANDLE_DROP_CANCELS) {
+        request(handle);
+    }
+    if (PLANT != HANDLE_LEAKS) {
+        drop_reference(handle);
+    }
+}
+
+static void broken_close(void) {
+    close_provider();
+    if (PLANT == CLOSE_CANCELS) {
+        cancel_all();
+    }
+}
+
 static void broken_drain(void) {
     if (PLANT != DRAIN_RETURNS_EARLY) {
         drain();
@@ -372,6 +412,13 @@ static NTSTATUS broken_client_result(void *operation, uint32_t kind, void *out) 
         NTSTATUS answer = table_of(operation)->get_result(operation, out);
         return answer >= 0 ? NTCOM_STATUS_SUCCESS : answer; /* as NT_SUCCESS has it */
     }
+    if (PLANT == CLIENT_FOLLOWS_NULL) {
+        return ((ntcom_IAsyncOperation *)operation)->lpVtbl->get_result(operation, out);
+    }
+    if (PLANT == CLIENT_LOSES_VALUE) {
+        unsigned char lost[4096];
+        return client_result(operation, kind, lost);
+    }
     return client_result(operation, kind, out);
 }
 
@@ -383,6 +430,16 @@ static NTSTATUS broken_client_query(void *unknown, uint32_t kind) {
             table_of(operation)->Release(operation);
         }
         return answer;
+    }
+    if (PLANT == CLIENT_PASSES_HRESULTS && table_of(unknown) != NULL) {
+        void *operation = NULL;
+        NTSTATUS answer = table_of(unknown)->QueryInterface(unknown, &ntcom_IID_IAsyncOperation, &operation);
+        if (answer != NTCOM_STATUS_SUCCESS) {
+            return answer;
+        }
+        if (operation != NULL) {
+            table_of(operation)->Release(operation);
+        }
     }
     return client_query(unknown, kind);
 }
@@ -406,6 +463,9 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.advance = broken_advance;
     broken_table.task_take_cancellation = broken_take_cancellation;
     broken_table.drain = broken_drain;
+    broken_table.close = broken_close;
+    broken_table.irql = broken_irql;
+    broken_table.handle_drop = broken_handle_drop;
     broken_table.client_status = broken_client_status;
     broken_table.client_result = broken_client_result;
     broken_table.client_query = broken_client_query;

@@ -14,7 +14,7 @@ struct object; /* with methods: below */
 
 /* How far a main and its cleanup are. */
 struct guard {
-    int phase; /* 0 main, 1 cleanup, 2 ended */
+    enum { MAIN, CLEANUP, ENDED } phase;
     int has_value;
 };
 
@@ -43,8 +43,10 @@ struct operation {
     int abandoned;       /* nobody is left who could wake it: it was cancelled for that */
     int doomed;          /* for a second time: its body is dropped unpolled */
     int in_cleanup;      /* the poll is inside of a cleanup */
-    struct guard guard;
-    int main_ended;
+    int cleanups;        /* so many have begun and not ended */
+    int held_back;       /* a main that had to unwind in this poll could not, because a cleanup runs elsewhere in the body */
+    struct guard guards[2];
+    int ended_parts; /* a bit for each */
 
     unsigned char *value; /* behind this, of the kind's size */
 };
@@ -57,6 +59,7 @@ static struct operation *queue, **queue_end = &queue;
 static struct operation *alive; /* those that have not ended */
 static uint64_t live_blocks, all_blocks;
 static int no_memory, closed;
+static int passive; /* the program is at PASSIVE_LEVEL, or else at DISPATCH_LEVEL */
 static const ntcom_IAsyncOperationVtbl operation_table;
 static const ntcom_IAsyncControlVtbl control_table;
 
@@ -146,8 +149,16 @@ static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS 
     }
 }
 
+/* A part that has ended is not polled again. */
 static int poll_part(struct operation *operation, uint32_t part) {
-    return operation->body.poll(operation->body.context, part, operation) == NTCOM_KIT_READY;
+    if ((operation->ended_parts >> part & 1) == 0) {
+        int32_t answer = operation->body.poll(operation->body.context, part, operation);
+        if (answer == NTCOM_KIT_RAISE) {
+            abort(); /* nothing unwinds across an interface [C12] */
+        }
+        operation->ended_parts |= (answer == NTCOM_KIT_READY) << part;
+    }
+    return operation->ended_parts >> part & 1;
 }
 
 /* Does a main that has not ended unwind now [C10]? */
@@ -155,45 +166,84 @@ static int unwinds(const struct operation *operation) {
     return operation->unwinding || (operation->shown && operation->requested);
 }
 
+static int part_0(struct operation *operation) { return poll_part(operation, 0); }
+static int part_2(struct operation *operation) { return poll_part(operation, 2); }
+
 /* A main and its cleanup. Not 0: both have ended. */
-static int poll_guard(struct operation *operation, int cleans_up_always) {
-    struct guard *guard = &operation->guard;
-    if (guard->phase == 0) {
-        if (poll_part(operation, 0)) {
+static int poll_guard(struct operation *operation, int number, int (*main)(struct operation *), uint32_t cleanup,
+                      int cleans_up_always) {
+    struct guard *guard = &operation->guards[number];
+    if (guard->phase == MAIN) {
+        if (main(operation)) {
             guard->has_value = 1;
-            if (!cleans_up_always) {
-                guard->phase = 2;
-            }
-        } else if (unwinds(operation)) {
+            guard->phase = cleans_up_always ? CLEANUP : ENDED;
+        } else if (!unwinds(operation)) {
+            return 0;
+        } else if (operation->cleanups > 0) {
+            operation->held_back = 1; /* in a poll of its own, as soon as none runs */
+            return 0;
+        } else {
             operation->unwinding = 1;
             operation->requested = 0;
-        } else {
-            return 0;
+            guard->phase = CLEANUP;
         }
-        if (guard->phase == 0) {
-            guard->phase = 1;
-        }
+        operation->cleanups += guard->phase == CLEANUP;
     }
-    if (guard->phase == 1) {
-        operation->in_cleanup = 1;
-        int ended = poll_part(operation, 1);
-        operation->in_cleanup = 0;
+    if (guard->phase == CLEANUP) {
+        operation->in_cleanup++;
+        int ended = poll_part(operation, cleanup);
+        operation->in_cleanup--;
         if (!ended) {
             return 0;
         }
-        guard->phase = 2;
+        operation->cleanups--;
+        guard->phase = ENDED;
     }
-    operation->body.guarded(operation->body.context, 0, guard->has_value);
     return 1;
 }
 
+static void guarded(struct operation *operation, uint32_t number) {
+    operation->body.guarded(operation->body.context, number, operation->guards[number].has_value);
+}
+
+/* The main of the outer guard of a nested body. */
+static int inner(struct operation *operation) {
+    int was_ended = operation->guards[0].phase == ENDED;
+    if (!poll_guard(operation, 0, part_0, 1, 1)) {
+        return 0;
+    }
+    if (!was_ended) {
+        guarded(operation, 0);
+    }
+    return poll_part(operation, 2);
+}
+
 static int poll_body(struct operation *operation) {
+    int first, second;
     operation->body.begin(operation->body.context);
     switch (operation->body.shape) {
     case NTCOM_KIT_TRY_FINALLY:
-        return poll_guard(operation, 1);
     case NTCOM_KIT_ON_CANCEL:
-        return poll_guard(operation, 0);
+        if (!poll_guard(operation, 0, part_0, 1, operation->body.shape == NTCOM_KIT_TRY_FINALLY)) {
+            return 0;
+        }
+        guarded(operation, 0);
+        return 1;
+    case NTCOM_KIT_NESTED:
+        if (!poll_guard(operation, 1, inner, 3, 1)) {
+            return 0;
+        }
+        guarded(operation, 1);
+        return 1;
+    case NTCOM_KIT_JOIN:
+        first = poll_guard(operation, 0, part_0, 1, 1);
+        second = poll_guard(operation, 1, part_2, 3, 1);
+        if (!first || !second) {
+            return 0;
+        }
+        guarded(operation, 0);
+        guarded(operation, 1);
+        return 1;
     default:
         return poll_part(operation, 0);
     }
@@ -227,6 +277,7 @@ static void cancel_body(struct operation *operation) {
 
 /* Polls the body until nobody has woken it meanwhile. */
 static void run(struct operation *operation) {
+    int again;
     operation->running = 1;
     if (operation->doomed) {
         cancel_body(operation);
@@ -234,21 +285,25 @@ static void run(struct operation *operation) {
     }
     do {
         operation->woken = 0;
+        operation->held_back = 0;
         operation->shown = operation->requested;
         operation->seen |= operation->requested;
         if (poll_body(operation)) {
             finish(operation);
             return;
         }
-        if (operation->guard.phase != 1 && unwinds(operation)) {
+        again = unwinds(operation) && operation->cleanups == 0;
+        if (again && !operation->held_back) {
             cancel_body(operation);
             return;
         }
-    } while (operation->woken);
+    } while (again || operation->woken);
     operation->running = 0;
 }
 
 static void advance(void) {
+    int before = passive;
+    passive = 0; /* bodies run at the executor's level */
     while (queue != NULL) {
         struct operation *operation = queue;
         queue = operation->next;
@@ -259,6 +314,7 @@ static void advance(void) {
         run(operation);
         let_go(operation);
     }
+    passive = before;
 }
 
 /* [C9]: the last reference of one that has not ended is the queue's, with a request; the second time its body is only dropped. */
@@ -389,11 +445,23 @@ static NTSTATUS NTCOM_CALL set_completed(void *self, ntcom_CompletedHandler hand
     return NTCOM_STATUS_SUCCESS;
 }
 
+/* There is one thread: what does not end while bodies run never ends, and all time that there is has passed. */
 static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
-    if (timeout == NULL || *timeout != 0) {
-        return NTCOM_STATUS_NOT_SUPPORTED;
+    const struct operation *operation = from_control(self);
+    int waits = timeout == NULL || *timeout != 0;
+    if (waits && !operation->constant) {
+        if (!passive) {
+            return NTCOM_STATUS_NOT_SUPPORTED;
+        }
+        advance();
     }
-    return from_control(self)->status == NTCOM_STARTED ? NTCOM_STATUS_TIMEOUT : NTCOM_STATUS_SUCCESS;
+    if (operation->status != NTCOM_STARTED) {
+        return NTCOM_STATUS_SUCCESS;
+    }
+    if (timeout == NULL) {
+        abort(); /* it waits for ever */
+    }
+    return NTCOM_STATUS_TIMEOUT;
 }
 
 static NTSTATUS NTCOM_CALL get_result_size(void *self, ULONG *size) {
@@ -691,6 +759,14 @@ static uint64_t allocations(void) { return all_blocks; }
 static void exhaust_references(void *operation) { ((struct operation *)operation)->references = 0x7FFFFFFF; }
 static void close_provider(void) { closed = 1; }
 
+static uint32_t irql(void) { return passive ? 0 : 2; }
+
+static void at_passive_level(void (*what)(void *context), void *context) {
+    passive = 1;
+    what(context);
+    passive = 0;
+}
+
 static void cancel_all(void) {
     for (struct operation *operation = alive; operation != NULL; operation = operation->next_alive) {
         request(operation);
@@ -704,8 +780,10 @@ static const struct ntcom_kit_table table = {
     .size = sizeof(struct ntcom_kit_table),
     .version = NTCOM_KIT_VERSION,
     .name = "a plain implementation in C",
-    .shapes = NTCOM_KIT_PLAIN | NTCOM_KIT_TRY_FINALLY | NTCOM_KIT_ON_CANCEL,
+    .shapes = NTCOM_KIT_PLAIN | NTCOM_KIT_TRY_FINALLY | NTCOM_KIT_ON_CANCEL | NTCOM_KIT_NESTED | NTCOM_KIT_JOIN,
     .fails = 1,
+    .raises = 1,
+    .level = 2,
     .run = run_program,
     .advance = advance,
     .spawn = spawn,
@@ -724,6 +802,7 @@ static const struct ntcom_kit_table table = {
     .fail_next_allocation = fail_next_allocation,
     .live_operations = live_operations,
     .allocations = allocations,
+    .irql = irql,
     .exhaust_references = exhaust_references,
     .object = new_object,
     .object_spawn = object_spawn,
@@ -734,6 +813,7 @@ static const struct ntcom_kit_table table = {
     .client_status = client_status,
     .client_query = client_query,
     .spawn_without_executor = spawn_without_executor,
+    .at_passive_level = at_passive_level,
 };
 
 #if !defined(NTCOM_KIT_OTHER_TABLE)

@@ -183,6 +183,9 @@ struct ntcom_kit_table {
 
     /* As `spawn`, where there is no executor [C21]. */
     void *(*spawn_without_executor)(const struct ntcom_kit_recipe *recipe);
+
+    /* Calls `what` at PASSIVE_LEVEL, where IAsyncControl's `wait` waits [C15]; bodies may run in here. */
+    void (*at_passive_level)(void (*what)(void *context), void *context);
 };
 
 /* What the library exports. The table stays where it is. */

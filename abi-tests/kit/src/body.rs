@@ -127,6 +127,7 @@ unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_voi
             world.breach(Rule::C10, format!("part {part} of operation {operation} is polled after its end"));
         }
         if world.slot(operation, |slot| slot.raises) {
+            world.slot(operation, |slot| slot.polling = false);
             return poll::RAISE;
         }
         let ready = run_part(world, operation, part, task);

@@ -193,6 +193,21 @@ impl Kit<'_> {
         self.then(())
     }
 
+    /// Does something at PASSIVE_LEVEL, where bodies may run meanwhile.
+    ///
+    /// # Errors
+    /// What it ended with, or what the bodies have seen.
+    pub fn at_passive_level<F: FnOnce(&Kit<'_>) -> Check>(&self, what: F) -> Check {
+        let Some(at_passive_level) = self.table().at_passive_level else { return self.then(()) };
+        self.0.trail.add("at_passive_level".to_owned());
+        let mut inside = AtPassive { what: Some(what), answer: Ok(()) };
+        self.0.advancing.set(true);
+        // SAFETY: the header: our function and its context, which lives until this has returned.
+        unsafe { at_passive_level(passive::<F>, (&raw mut inside).cast()) };
+        self.0.advancing.set(false);
+        inside.answer.and_then(|()| self.then(()))
+    }
+
     /// The next operation finds no memory.
     ///
     /// # Errors
@@ -508,6 +523,19 @@ impl Kit<'_> {
             ));
         }
         Ok(())
+    }
+}
+
+struct AtPassive<F> {
+    what: Option<F>,
+    answer: Check,
+}
+
+unsafe extern "C" fn passive<F: FnOnce(&Kit<'_>) -> Check>(context: *mut c_void) {
+    // SAFETY: what `at_passive_level` gave, called before it returns, by one thread.
+    let inside = unsafe { &mut *context.cast::<AtPassive<F>>() };
+    if let Some(what) = inside.what.take() {
+        inside.answer = world::with(|world| what(&Kit(world)));
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Need {
     ClientQuery,
     /// Spawning without an executor.
     NoExecutor,
+    /// PASSIVE_LEVEL.
+    Passive,
 }
 
 impl Need {
@@ -65,6 +67,7 @@ impl Need {
             Self::ClientStatus => table.client_status.is_some(),
             Self::ClientQuery => table.client_query.is_some(),
             Self::NoExecutor => table.spawn_without_executor.is_some(),
+            Self::Passive => table.at_passive_level.is_some(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Need {
             Self::ClientStatus => "client_status",
             Self::ClientQuery => "client_query",
             Self::NoExecutor => "spawn_without_executor",
+            Self::Passive => "at_passive_level",
         }
     }
 }

@@ -176,6 +176,7 @@ table! {
         client_status: unsafe extern "C" fn(*mut c_void, u32, *mut i32) -> NTSTATUS,
         client_query: unsafe extern "C" fn(*mut c_void, u32) -> NTSTATUS,
         spawn_without_executor: unsafe extern "C" fn(*const Recipe) -> *mut c_void,
+        at_passive_level: unsafe extern "C" fn(Program, *mut c_void),
     }
 }
 

@@ -116,6 +116,13 @@ pub(crate) extern "C" fn cancel_all() {
     default_tracker(TaskTracker::cancel_all);
 }
 
+pub(crate) unsafe extern "C" fn at_passive_level(what: Program, context: *mut c_void) {
+    lower();
+    // SAFETY: the header: the kit's function and its context.
+    unsafe { what(context) };
+    raise();
+}
+
 pub(crate) extern "C" fn drain() {
     lower();
     let drained = default_tracker(|tracker| tracker.drain(None));

@@ -48,6 +48,7 @@ static TABLE: Table = Table {
     client_status: Some(client::client_status),
     client_query: Some(client::client_query),
     spawn_without_executor: None,
+    at_passive_level: Some(kernel::at_passive_level),
 };
 
 /// What the kit looks for.

@@ -49,6 +49,7 @@ fn left_reference(kit: &Kit<'_>) -> Check {
     kit.add_ref(operation, Via::Operation)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
+    kit.advance()?;
     kit.wake(operation, false)?;
     kit.advance()?;
     kit.expect_end(Rule::C9, operation, status::COMPLETED, NTSTATUS::SUCCESS)

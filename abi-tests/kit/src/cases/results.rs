@@ -3,11 +3,14 @@
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
     call::{Answer, OutValue},
-    ops::Out,
+    ops::{Out, Via},
     value::{Bytes, Kind},
 };
 
-use super::{Case, case, states, steps::READY};
+use super::{
+    Case, case, states,
+    steps::{END, PARK, PENDING, READY, plain},
+};
 use crate::{ensure, finding::Check, kit::Kit, kit::status, need::Need, rule::Rule};
 
 pub(super) const CASES: &[Case] = &[
@@ -19,7 +22,10 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C5, "result_when_canceled_or_failed", result_without_value),
     case(Rule::C5, "result_null_out", result_null_out),
     case(Rule::C15, "wait_without_time", wait_without_time),
-    case(Rule::C15, "wait_with_time", wait_with_time),
+    case(Rule::C15, "wait_for_what_has_ended", wait_for_what_has_ended).needs(&[Need::Passive]),
+    case(Rule::C15, "wait_until_time_is_over", wait_until_time_is_over).needs(&[Need::Passive]),
+    case(Rule::C15, "wait_until_the_end", wait_until_the_end).needs(&[Need::Passive]),
+    case(Rule::C15, "a_wait_keeps_no_reference", wait_keeps_none).needs(&[Need::Passive]),
     case(Rule::C15, "wait_above_passive_level", wait_above_passive_level).needs(&[Need::Irql]),
     case(Rule::C16, "error_in_each_state", error_in_each_state),
     case(Rule::C16, "error_null_out", error_null_out),
@@ -148,23 +154,63 @@ fn wait_without_time(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// A library that cannot wait says so; one that can answers as without time.
-fn wait_with_time(kit: &Kit<'_>) -> Check {
-    for (operation, status, _) in states::every(kit, Kind::U64)? {
-        let ended = status != status::STARTED;
-        for timeout in [Some(-1), None] {
-            if !ended && timeout.is_none() {
-                continue;
+/// Timeouts, in units of 100 ns: none, a millisecond from now, and long ago.
+const TIMEOUTS: [Option<i64>; 3] = [Some(0), Some(-10_000), Some(1)];
+
+fn expect_wait(kit: &Kit<'_>, operation: usize, timeout: Option<i64>, expected: NTSTATUS) -> Check {
+    let answer = kit.wait(operation, timeout)?;
+    ensure!(
+        C15,
+        answer == expected,
+        "wait at PASSIVE_LEVEL with timeout {timeout:?} answers {answer}, and should answer {expected}"
+    );
+    Ok(())
+}
+
+fn wait_for_what_has_ended(kit: &Kit<'_>) -> Check {
+    let [_, ended @ ..] = states::every(kit, Kind::U64)?;
+    kit.at_passive_level(|kit| {
+        for (operation, ..) in ended {
+            for timeout in TIMEOUTS.into_iter().chain([None]) {
+                expect_wait(kit, operation, timeout, NTSTATUS::SUCCESS)?;
             }
-            let answer = kit.wait(operation, timeout)?;
-            let expected = if ended { NTSTATUS::SUCCESS } else { NTSTATUS::TIMEOUT };
-            ensure!(
-                C15,
-                answer == expected || answer == NTSTATUS::NOT_SUPPORTED,
-                "wait with timeout {timeout:?} answers {answer}, and should answer {expected} or STATUS_NOT_SUPPORTED"
-            );
         }
-    }
+        Ok(())
+    })
+}
+
+fn wait_until_time_is_over(kit: &Kit<'_>) -> Check {
+    let [(started, ..), ..] = states::every(kit, Kind::U64)?;
+    kit.at_passive_level(|kit| {
+        for timeout in TIMEOUTS {
+            expect_wait(kit, started, timeout, NTSTATUS::TIMEOUT)?;
+        }
+        Ok(())
+    })?;
+    kit.expect_status(Rule::C15, started, status::STARTED)
+}
+
+/// Whatever runs bodies at PASSIVE_LEVEL, they run before a wait for ever has come to its end.
+fn wait_until_the_end(kit: &Kit<'_>) -> Check {
+    let completes = kit.spawn(Kind::U64, READY)?;
+    let cancels = kit.spawn(Kind::U64, PENDING)?;
+    kit.cancel(cancels)?;
+    kit.at_passive_level(|kit| {
+        expect_wait(kit, completes, None, NTSTATUS::SUCCESS)?;
+        expect_wait(kit, cancels, None, NTSTATUS::SUCCESS)
+    })?;
+    kit.expect_end(Rule::C15, completes, status::COMPLETED, NTSTATUS::SUCCESS)?;
+    kit.expect_end(Rule::C15, cancels, status::CANCELED, NTSTATUS::CANCELLED)
+}
+
+fn wait_keeps_none(kit: &Kit<'_>) -> Check {
+    let operation = kit.spawn(Kind::U64, plain([PARK, END, END, END, END, END]))?;
+    kit.advance()?;
+    kit.at_passive_level(|kit| expect_wait(kit, operation, Some(-1), NTSTATUS::TIMEOUT))?;
+    kit.cancel(operation)?;
+    kit.advance()?;
+    kit.at_passive_level(|kit| expect_wait(kit, operation, None, NTSTATUS::SUCCESS))?;
+    ensure!(C15, kit.release(operation, Via::Operation)?, "a wait that has ended has left a reference");
     Ok(())
 }
 

@@ -35,6 +35,9 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     case LACKS_OPTIONAL:
         unfit.live_operations = NULL;
         unfit.allocations = NULL;
+        unfit.irql = NULL;
+        unfit.raises = 0;
+        unfit.spawn_without_executor = NULL;
         unfit.fails = 0;
         unfit.object = NULL;
         break;
