@@ -4,6 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use core::fmt;
 use std::rc::Rc;
 
+pub use crate::com::input::ComInput;
 pub use crate::executor::input::{ExecutorInput, FaultsInput};
 use crate::ops::{self, Op, RECORD, Step};
 
@@ -174,8 +175,13 @@ impl Input for SchedulesInput {
 }
 
 /// The targets, by name.
-pub const TARGETS: [&str; 4] =
-    [VtableInput::TARGET, SchedulesInput::TARGET, ExecutorInput::TARGET, FaultsInput::TARGET];
+pub const TARGETS: [&str; 5] = [
+    VtableInput::TARGET,
+    SchedulesInput::TARGET,
+    ExecutorInput::TARGET,
+    FaultsInput::TARGET,
+    ComInput::TARGET,
+];
 
 /// Says what an input of the named target does: its setting, if it has one, and its steps. None: there is no such target.
 ///
@@ -191,6 +197,7 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
         SchedulesInput::TARGET => Some(of::<SchedulesInput>(data)),
         ExecutorInput::TARGET => Some(of::<ExecutorInput>(data)),
         FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
+        ComInput::TARGET => Some(of::<ComInput>(data)),
         _ => None,
     }
 }
@@ -214,6 +221,7 @@ arbitrary!(VtableInput);
 arbitrary!(SchedulesInput);
 arbitrary!(ExecutorInput);
 arbitrary!(FaultsInput);
+arbitrary!(ComInput);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 //! | `model` | the sequential reference model |
 //! | `vtable`, `schedules` | the oracles of these two targets |
 //! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
+//! | `com` | another grammar, and everything else of the target `com` |
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
 //!
 //! The targets themselves, in `fuzz_targets/`, are glue.
@@ -19,6 +20,7 @@
 pub mod body;
 pub mod call;
 pub mod call_op;
+pub mod com;
 pub mod coverage;
 pub mod declared;
 pub mod executor;

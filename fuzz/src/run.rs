@@ -6,8 +6,8 @@ use std::rc::Rc;
 use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
-    executor,
-    input::{ExecutorInput, FaultsInput, Input, Malformed, SchedulesInput, VtableInput},
+    com, executor,
+    input::{ComInput, ExecutorInput, FaultsInput, Input, Malformed, SchedulesInput, VtableInput},
     model::Model,
     schedules, vtable,
 };
@@ -105,6 +105,19 @@ impl Runner {
         Report { stop, steps, live, counters: self.kernel.counters() }
     }
 
+    /// Runs an input of `com`.
+    pub fn com(&mut self, input: &ComInput, trace: bool) -> Report {
+        self.kernel.reset(config(input.processors, 1, trace), com::judge::schedule(input));
+        let stop = com::judge::run(&mut self.kernel, input);
+        let (steps, live) = com::world::with(|world| (world.steps.get(), world.live.get()));
+        let report = Report { stop, steps, live, counters: self.kernel.counters() };
+        if report.stop.is_none() && !trace {
+            // A machine that has stopped, as it had to, keeps what it has until then: libFuzzer would look for leaks.
+            self.kernel.reset(config(1, 1, false), ntsim::Schedule::round_robin());
+        }
+        report
+    }
+
     /// Decodes and runs an input of the named target. None: there is no such target.
     ///
     /// # Errors
@@ -119,6 +132,7 @@ impl Runner {
                 Some(ExecutorInput::decode(data).map(|input| self.executor(&input, trace)))
             }
             FaultsInput::TARGET => Some(FaultsInput::decode(data).map(|input| self.faults(&input, trace))),
+            ComInput::TARGET => Some(ComInput::decode(data).map(|input| self.com(&input, trace))),
             _ => None,
         }
     }

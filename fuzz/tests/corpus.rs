@@ -63,3 +63,8 @@ fn vtable() {
 fn schedules() {
     replay("schedules");
 }
+
+#[test]
+fn com() {
+    replay("com");
+}

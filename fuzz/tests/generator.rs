@@ -3,7 +3,7 @@
 
 use ntcom_fuzz::{
     call,
-    input::{ExecutorInput, FaultsInput, Input, SchedulesInput, VtableInput},
+    input::{ComInput, ExecutorInput, FaultsInput, Input, SchedulesInput, VtableInput},
     ops::{Op, Out, Via},
     run::Runner,
     world,
@@ -48,6 +48,11 @@ fn random_programs_of_the_executor_keep_its_promises() {
 #[test]
 fn random_programs_keep_them_where_memory_is_short() {
     random_inputs::<FaultsInput>(2_000, |runner, input| runner.faults(input, false));
+}
+
+#[test]
+fn random_programs_of_objects_are_legal_and_leave_nothing() {
+    random_inputs::<ComInput>(4_000, |runner, input| runner.com(input, false));
 }
 
 /// The judge: a call on an operation that has been released is reported, and not made.

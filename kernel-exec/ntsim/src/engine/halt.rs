@@ -57,7 +57,12 @@ impl Machine {
     #[cold]
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
-        self.halt(self.bug_check_of(*violation))
+        // The box is freed before the coroutine is left: nothing comes after that.
+        let stop = {
+            let violation = violation;
+            self.bug_check_of(*violation)
+        };
+        self.halt(stop)
     }
 
     /// A violation as a stop of the current processor.

@@ -5,7 +5,10 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 use core::ptr::{NonNull, null};
 
-use corosensei::{Coroutine, stack::DefaultStack};
+use corosensei::{
+    Coroutine,
+    stack::{DefaultStack, Stack},
+};
 
 use super::machine::{Machine, NOBODY, Suspend, activate};
 use crate::{
@@ -300,11 +303,19 @@ impl Threads {
                     // the frames but the kernel, which forgets them at its reset, and values on them are leaked, not dropped.
                     unsafe { thread.force_reset() };
                 }
-                self.stacks.push(thread.into_stack());
+                let stack = thread.into_stack();
+                clean(&stack);
+                self.stacks.push(stack);
             }
             slot.yielder = null();
         }
     }
+}
+
+/// The frames that were given up have not told AddressSanitizer that their memory is free.
+fn clean(stack: &impl Stack) {
+    let (base, limit) = (stack.base().get(), stack.limit().get());
+    crate::asan::unpoison(core::ptr::without_provenance(limit), base - limit);
 }
 
 impl Drop for Threads {

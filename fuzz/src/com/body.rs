@@ -1,0 +1,94 @@
+//! What async methods do: little, but their bodies are counted.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::world;
+
+/// The works that there are.
+pub(super) const WORKS: u8 = 5;
+
+/// What a body does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Work {
+    /// Ends at once.
+    Ends,
+    /// Wakes itself, and ends the next time.
+    Yields,
+    /// Waits for ever.
+    Waits,
+    /// Waits for ever, and cleans up when it is cancelled.
+    Cleans,
+    /// Its initialiser fails.
+    Fails,
+}
+
+impl Work {
+    pub(super) fn of(number: u32) -> Self {
+        match number % u32::from(WORKS) {
+            0 => Self::Ends,
+            1 => Self::Yields,
+            2 => Self::Waits,
+            3 => Self::Cleans,
+            _ => Self::Fails,
+        }
+    }
+}
+
+/// A body of this object's lives.
+pub(super) struct Alive(usize);
+
+impl Alive {
+    pub(super) fn new(object: usize) -> Self {
+        world::with(|world| {
+            let bodies = &world.record(object).bodies;
+            bodies.set(bodies.get() + 1);
+        });
+        Self(object)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        world::with(|world| {
+            let bodies = &world.record(self.0).bodies;
+            if bodies.get() == 0 {
+                ntsim::fail("C8", format!("a body of object {} is dropped twice", self.0));
+            }
+            bodies.set(bodies.get() - 1);
+        });
+    }
+}
+
+/// A body with a name.
+pub(crate) struct Named {
+    _alive: Alive,
+    work: Work,
+    polled: bool,
+    value: u64,
+}
+
+impl Named {
+    pub(super) fn new(object: usize, work: Work, value: u64) -> Self {
+        Self { _alive: Alive::new(object), work, polled: false, value }
+    }
+}
+
+impl Future for Named {
+    type Output = u64;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<u64> {
+        let first = !core::mem::replace(&mut self.polled, true);
+        match self.work {
+            Work::Yields if first => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Work::Waits | Work::Cleans => Poll::Pending,
+            _ => Poll::Ready(self.value),
+        }
+    }
+}

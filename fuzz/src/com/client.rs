@@ -1,0 +1,499 @@
+//! Does what a step says, through the tables, and judges the answer. What is done is legal: a call is made only by who holds a reference, and one
+//! that is given up is taken from the hand first. But for three operations that break the contract, and must stop the machine.
+
+use core::{
+    ffi::c_void,
+    ptr::null_mut,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, GUID, IUnknownVtbl, Interface as _, NTSTATUS};
+use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
+
+use super::{
+    body::Work,
+    input::{Make, Op, Pointers, Step},
+    shapes::{
+        self, A, B, C, D, E, IAVtbl, IBVtbl, ICVtbl, IDVtbl, IERaw, IEVtbl, IFACES, IIDS, NAMES, Shape, U,
+        answer,
+    },
+    world::{self, HAND, Operation, Reference, STATIC, World},
+};
+use crate::coverage::hit;
+
+/// The table of an interface.
+fn table<V>(this: *mut c_void) -> &'static V {
+    // SAFETY: a live object's interface begins with its table's pointer; whoever calls has a reference.
+    let table = unsafe { this.cast::<*const V>().read() };
+    // SAFETY: null, or a table, which lives for ever.
+    unsafe { table.as_ref() }.unwrap_or_else(|| ntsim::fail("layout", "an interface without a table".into()))
+}
+
+fn slot<F>(slot: Option<F>, name: &str) -> F {
+    slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
+}
+
+fn add_ref(this: *mut c_void) -> u32 {
+    // SAFETY: whoever calls has a reference.
+    unsafe { slot(table::<IUnknownVtbl>(this).AddRef, "AddRef")(this) }
+}
+
+fn release(this: *mut c_void) -> u32 {
+    // SAFETY: the caller's reference, which is gone afterwards.
+    unsafe { slot(table::<IUnknownVtbl>(this).Release, "Release")(this) }
+}
+
+/// A value takes and gives up a reference to its object from its own Drop `[C3]`.
+pub(super) fn revive(this: *mut c_void, object: usize) -> ! {
+    world::with(|world| world.must_stop.set(Some("an object is revived from its own Drop")));
+    add_ref(this);
+    release(this);
+    ntsim::fail("C3", format!("object {object} was revived from its own Drop, and the machine goes on"))
+}
+
+/// Does one step on this processor, of which there are `processors`.
+pub(super) fn perform(world: &World, processor: usize, processors: usize, step: &Step) {
+    if ntsim::is_tracing() {
+        ntsim::note(|| step.to_string());
+    }
+    world.tried();
+    let held = world.held(processor, step.target);
+    let reached = match step.op {
+        Op::Make(shape, make) => self::make(world, processor, processors, shape, make),
+        Op::Static => fixed(world, processor),
+        Op::Raise => toggle(world, processor),
+        Op::Status => status(world, processor, step.target),
+        Op::Cancel => cancel(world, processor, step.target),
+        Op::Let => let_go(world, processor, step.target),
+        Op::Schedule(_) => return,
+        op => match held {
+            Some((index, reference)) => on(world, processor, processors, index, reference, op),
+            None => false,
+        },
+    };
+    if reached {
+        world.reached();
+    }
+}
+
+/// What is done with a reference.
+fn on(world: &World, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
+    let shape = shape(world, held.object);
+    let place = shape as u32 | (held.iface as u32) << 4;
+    let last = u32::from(world.record(held.object).ledger.get() == 1) << 8;
+    match op {
+        Op::Query(which, pointers) => {
+            hit(0x100 | (pointers as u32) << 4, u32::from(which));
+            hit(0x180 | u32::from(which), place);
+            query(world, processor, held, usize::from(which), pointers);
+        }
+        Op::AddRef if world.room(processor) => {
+            hit(0x200, place);
+            if add_ref(held.this) == 0 {
+                fail("C3", held, "AddRef answers 0".into());
+            }
+            world.take(processor, held);
+        }
+        Op::AddRef => return false,
+        Op::Release => {
+            hit(0x201, place | last);
+            give_back(world, processor, index);
+        }
+        Op::Give(to) => {
+            let to = usize::from(to) % processors;
+            if to == processor || !world.room(to) {
+                return false;
+            }
+            hit(0x202, place);
+            let reference = world.give_up(processor, index);
+            world.take(to, reference);
+        }
+        Op::Call(method, n) => {
+            hit(0x300 | u32::from(method % 3), place);
+            call(world, held, shape, method, n);
+        }
+        Op::Async { opaque, work, starved } => {
+            if held.iface != D {
+                // The way to it.
+                query(world, processor, held, D, Pointers::Good);
+                return true;
+            }
+            if world.operations[processor].borrow().len() >= HAND {
+                return false;
+            }
+            hit(0x400 | u32::from(opaque) | u32::from(work % super::body::WORKS) << 1, place);
+            start(world, processor, held, shape, opaque, work, starved);
+        }
+        Op::Overflow => {
+            return at_count(
+                world,
+                held,
+                shape,
+                usize::MAX / 2 + 4,
+                "a count beyond half its range grows",
+                add_ref,
+            );
+        }
+        Op::Underflow => return at_count(world, held, shape, 0, "a count of zero shrinks", release),
+        Op::Make(..) | Op::Static | Op::Raise | Op::Status | Op::Cancel | Op::Let | Op::Schedule(_) => {
+            return false;
+        }
+    }
+    true
+}
+
+fn shape(world: &World, object: usize) -> Shape {
+    if object == STATIC {
+        return Shape::Static;
+    }
+    let shape = world.record(object).shape.get();
+    shape.unwrap_or_else(|| ntsim::fail("harness", format!("a reference to {object}, which is no object")))
+}
+
+fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
+    if !world.room(processor) {
+        return false;
+    }
+    let Some(number) = world.number(shape) else { return false };
+    hit(
+        0x500 | shape as u32,
+        u32::from(make == Make::Fails) | u32::from(matches!(make, Make::Starved(_))) << 1,
+    );
+    if let Make::Starved(nth) = make {
+        world.starved.set(true);
+        ntsim::fail_allocation(nth.into());
+    }
+    let made = shapes::make(shape, number, make == Make::Fails, make == Make::Revives);
+    let this = match made {
+        Ok(this) if make != Make::Fails => this,
+        Ok(_) => ntsim::fail("init", format!("object {number} was made though its initialiser failed")),
+        Err(status) => {
+            let short = status == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
+            if !short && (status != NTSTATUS::NOT_SUPPORTED || make != Make::Fails) {
+                ntsim::fail("init", format!("object {number} is refused with {status}"));
+            }
+            for value in number..number + shape.values() {
+                let record = world.record(value);
+                if record.built.get() != record.drops.get() {
+                    ntsim::fail("init", format!("object {number} was not made, and a value of its is left"));
+                }
+            }
+            return true;
+        }
+    };
+    let record = world.record(number);
+    record.this.set(this);
+    record.found[U].set(this);
+    record.found[shape.primary()].set(this);
+    let reference = Reference { object: number, iface: shape.primary(), this };
+    world.take(processor, reference);
+    if make == Make::Shared {
+        for other in (0..processors).filter(|other| *other != processor && world.room(*other)) {
+            // The maker holds one: nobody else has been told.
+            add_ref(this);
+            world.take(other, reference);
+        }
+    }
+    true
+}
+
+fn fixed(world: &World, processor: usize) -> bool {
+    if !world.room(processor) {
+        return false;
+    }
+    let this = shapes::fixed();
+    let record = world.record(STATIC);
+    record.this.set(this);
+    record.found[U].set(this);
+    record.found[B].set(this);
+    world.take(processor, Reference { object: STATIC, iface: B, this });
+    true
+}
+
+/// QueryInterface `[C1]`, `[C2]`.
+fn query(world: &World, processor: usize, held: Reference, which: usize, pointers: Pointers) {
+    #[repr(C, align(8))]
+    struct Odd<T> {
+        _odd: u8,
+        value: [u8; 16],
+        _type: [T; 0],
+    }
+    let iid: GUID = IIDS[which];
+    let mut odd_iid = Odd::<GUID> { _odd: 0, value: [0; 16], _type: [] };
+    let mut odd_out = Odd::<usize> { _odd: 0, value: [0xA5; 16], _type: [] };
+    let mut out = held.this.wrapping_byte_add(1);
+    let (iid_at, out_at): (*const GUID, *mut *mut c_void) = match pointers {
+        Pointers::Good => (&raw const iid, &raw mut out),
+        Pointers::NoIid => (core::ptr::null(), &raw mut out),
+        Pointers::NoOut => (&raw const iid, null_mut()),
+        Pointers::Misaligned => {
+            let place = (&raw mut odd_iid.value).cast::<GUID>();
+            // SAFETY: sixteen bytes.
+            unsafe { place.write_unaligned(iid) };
+            (place, (&raw mut odd_out.value).cast())
+        }
+    };
+    let query = slot(table::<IUnknownVtbl>(held.this).QueryInterface, "QueryInterface");
+    // SAFETY: the caller has a reference; the pointers are good, or null where that is allowed.
+    let status = unsafe { query(held.this, iid_at, out_at) };
+    if pointers == Pointers::Misaligned {
+        // SAFETY: sixteen bytes, of which it was to write the first eight.
+        out = unsafe { (&raw const odd_out.value).cast::<*mut c_void>().read_unaligned() };
+        if odd_out.value[8..] != [0xA5; 8] {
+            fail("C1", held, "QueryInterface writes beyond `out`".into());
+        }
+    }
+    let name = NAMES[which];
+    if matches!(pointers, Pointers::NoIid | Pointers::NoOut) {
+        if status != NTSTATUS::INVALID_PARAMETER || pointers == Pointers::NoIid && !out.is_null() {
+            fail("C1", held, format!("QueryInterface without a pointer answers {status} and {out:?}"));
+        }
+        return;
+    }
+    let shape = shape(world, held.object);
+    if which >= IFACES || !shape.has(which) {
+        if status != NTSTATUS::NOINTERFACE || !out.is_null() {
+            fail("C1", held, format!("asked for {name}, which it has not, it answers {status} and {out:?}"));
+        }
+        return;
+    }
+    if status != NTSTATUS::SUCCESS {
+        let rule = match which {
+            _ if which == held.iface => "C2 reflexivity",
+            U => "C2 identity",
+            _ if which == shape.primary() => "C2 symmetry",
+            _ => "C2 transitivity",
+        };
+        fail(rule, held, format!("asked for {name} it answers {status}"));
+    }
+    let found = &world.record(held.object).found[which];
+    let known = found.replace(out);
+    if !known.is_null() && known != out {
+        let rule = if which == U { "C2 identity" } else { "C2" };
+        fail(rule, held, format!("{name} is {out:?}, and was {known:?} before"));
+    }
+    world.take(processor, Reference { object: held.object, iface: which, this: out });
+    if !world.room(processor) {
+        let last = world.hands[processor].borrow().len() - 1;
+        give_back(world, processor, last);
+    }
+}
+
+/// Releases a reference of a hand.
+pub(super) fn give_back(world: &World, processor: usize, index: usize) {
+    let reference = world.give_up(processor, index);
+    let gone = release(reference.this) == 0;
+    let left = world.record(reference.object).ledger.get();
+    if gone && (left > 0 || reference.object == STATIC) {
+        fail("C3", reference, format!("Release answers 0 with {left} references left"));
+    }
+}
+
+/// A method that answers at once: it must be this object's, with these arguments.
+fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
+    let this = held.this;
+    let number = held.object + shape.answers(held.iface);
+    let wide = u64::from(n) << 40 | 0x77;
+    macro_rules! through {
+        ($slot:expr, $name:literal $(, $argument:expr)*) => {
+            // SAFETY: the caller has a reference; out-parameters are writable.
+            unsafe { slot($slot, $name)(this $(, $argument)*) }
+        };
+    }
+    let (answered, expected) = match (held.iface, method % 3) {
+        (A, _) => (u64::from(through!(table::<IAVtbl>(this).a, "a", n.into())), number as u64 ^ u64::from(n)),
+        (B, 0) => {
+            (u64::from(through!(table::<IBVtbl>(this).base.a, "a", n.into())), number as u64 ^ u64::from(n))
+        }
+        (B, _) => {
+            let b = through!(table::<IBVtbl>(this).b, "b", n, wide, 0x1234);
+            (b, answer(number, 1, u64::from(n) ^ wide ^ 0x1234 << 16))
+        }
+        (E, 0) => {
+            let a = through!(table::<IEVtbl>(this).base.base.a, "a", n.into());
+            (a.into(), number as u64 ^ u64::from(n))
+        }
+        (E, 1) => {
+            let b = through!(table::<IEVtbl>(this).base.b, "b", n, wide, 0x1234);
+            (b, answer(number, 1, u64::from(n) ^ wide ^ 0x1234 << 16))
+        }
+        (E, _) => (through!(table::<IEVtbl>(this).e, "e"), answer(number, 5, 0)),
+        (C | D, _) => {
+            let mut out = 0;
+            let c = if held.iface == C { table::<ICVtbl>(this).c } else { table::<IDVtbl>(this).base.c };
+            let status = through!(c, "c", n.into(), &raw mut out);
+            if status != NTSTATUS::SUCCESS {
+                fail("this", held, format!("a method answers {status}"));
+            }
+            (out, answer(number, 2, n.into()))
+        }
+        // IUnknown has no more.
+        _ => return,
+    };
+    if answered != expected {
+        fail(
+            "this",
+            held,
+            format!("a method of {} answers {answered:#x}, not {expected:#x}", NAMES[held.iface]),
+        );
+    }
+    let _ = world;
+}
+
+/// An async method: what it returns is an operation, never null `[C11]`.
+fn start(
+    world: &World,
+    processor: usize,
+    held: Reference,
+    shape: Shape,
+    opaque: bool,
+    work: u8,
+    starved: bool,
+) {
+    if starved {
+        world.starved.set(true);
+        ntsim::fail_allocation(0);
+    }
+    let (table, n) = (table::<IDVtbl>(held.this), work);
+    let work = u32::from(work);
+    let method = if opaque { table.opaque } else { table.named };
+    // SAFETY: the caller has a reference.
+    let raw = unsafe { slot(method, "an async method")(held.this, work, n) };
+    if raw.is_null() {
+        fail("C11", held, "an async method returns null".into());
+    }
+    let number = held.object + shape.answers(D);
+    let fails = !opaque && Work::of(work) == Work::Fails;
+    let value = answer(number, if opaque { 4 } else { 3 }, n.into());
+    let may_fail = fails.then_some(NTSTATUS::NOT_SUPPORTED);
+    world.operations[processor].borrow_mut().push(Operation { raw, value, may_fail, cancelled: false });
+}
+
+fn status(world: &World, processor: usize, n: u8) -> bool {
+    let Some((_, operation)) = world.operation(processor, n) else { return false };
+    judge(world, operation);
+    true
+}
+
+/// How far an operation is must fit what it is of.
+fn judge(world: &World, operation: Operation) {
+    let this: *mut c_void = operation.raw.cast();
+    let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
+    let mut status = AsyncStatus(-1);
+    // SAFETY: the caller has a reference.
+    unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
+    let mut out = 0;
+    // SAFETY: as above.
+    let result = unsafe { slot(table.get_result, "get_result")(this, &raw mut out) };
+    let fits = match status {
+        // It may have ended in between.
+        AsyncStatus::Started => true,
+        AsyncStatus::Completed => {
+            result == NTSTATUS::SUCCESS && out == operation.value && operation.may_fail.is_none()
+        }
+        AsyncStatus::Canceled => result == NTSTATUS::CANCELLED && operation.cancelled,
+        AsyncStatus::Error => {
+            let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
+            short || operation.may_fail == Some(result)
+        }
+        _ => false,
+    };
+    if !fits {
+        let AsyncStatus(status) = status;
+        let expected = operation.value;
+        ntsim::fail(
+            "C5",
+            format!("an operation for {expected:#x} is in state {status}, with {result} and {out:#x}"),
+        );
+    }
+}
+
+fn cancel(world: &World, processor: usize, n: u8) -> bool {
+    let Some((index, operation)) = world.operation(processor, n) else { return false };
+    world.operations[processor].borrow_mut()[index].cancelled = true;
+    cancel_raw(operation.raw);
+    true
+}
+
+/// Cancels through IAsyncControl.
+fn cancel_raw(raw: *mut AsyncOperationRaw<u64>) {
+    let this: *mut c_void = raw.cast();
+    let (iid, mut out) = (AsyncControlRaw::IID, null_mut());
+    let query = slot(table::<IUnknownVtbl>(this).QueryInterface, "QueryInterface");
+    // SAFETY: the caller has a reference, and the pointers are good.
+    let status = unsafe { query(this, &raw const iid, &raw mut out) };
+    if status != NTSTATUS::SUCCESS {
+        ntsim::fail("C2", format!("an operation has no IAsyncControl: {status}"));
+    }
+    // SAFETY: a reference to this interface.
+    unsafe { slot(table::<ntcom::AsyncControlVtbl>(out).cancel, "cancel")(out) };
+    release(out);
+}
+
+fn let_go(world: &World, processor: usize, n: u8) -> bool {
+    let Some((index, operation)) = world.operation(processor, n) else { return false };
+    world.operations[processor].borrow_mut().swap_remove(index);
+    release(operation.raw.cast());
+    true
+}
+
+fn toggle(world: &World, processor: usize) -> bool {
+    if lower(world, processor) {
+        return true;
+    }
+    // SAFETY: at PASSIVE_LEVEL.
+    world.raised[processor].set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
+    true
+}
+
+/// Lowers what was raised.
+pub(super) fn lower(world: &World, processor: usize) -> bool {
+    let Some(irql) = world.raised[processor].take() else { return false };
+    // SAFETY: what the raise answered.
+    unsafe { KeLowerIrql(irql) };
+    true
+}
+
+/// Sets an object's count, and does what must stop the machine then `[C3]`.
+fn at_count(
+    world: &World,
+    held: Reference,
+    shape: Shape,
+    count: usize,
+    what: &'static str,
+    act: fn(*mut c_void) -> u32,
+) -> bool {
+    let Some(offset) = shape.count() else { return false };
+    let word = world.record(held.object).this.get().wrapping_byte_add(offset).cast::<AtomicUsize>();
+    // SAFETY: the block of an object that the caller has a reference to; the count stands behind its interfaces.
+    let word = unsafe { &*word };
+    let found = word.load(Ordering::Relaxed);
+    if found == 0 || found > 1 << 10 {
+        fail("layout", held, format!("its count is not where it was: {found:#x}"));
+    }
+    world.must_stop.set(Some(what));
+    word.store(count, Ordering::Relaxed);
+    act(held.this);
+    fail("C3", held, format!("{what}, and the machine goes on"))
+}
+
+fn fail(rule: &'static str, held: Reference, message: String) -> ! {
+    let Reference { object, iface, .. } = held;
+    ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
+}
+
+/// Releases everything that a processor holds; judges its operations first.
+pub(super) fn release_everything(world: &World, processor: usize) {
+    while let Some((index, _)) = world.held(processor, 0) {
+        give_back(world, processor, index);
+    }
+    while let Some((_, operation)) = world.operation(processor, 0) {
+        judge(world, operation);
+        world.operations[processor].borrow_mut()[0].cancelled = true;
+        cancel_raw(operation.raw);
+        judge(world, Operation { cancelled: true, ..operation });
+        let_go(world, processor, 0);
+    }
+}
+
+const _: () = assert!(size_of::<IERaw>() == size_of::<usize>());

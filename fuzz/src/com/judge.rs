@@ -1,0 +1,84 @@
+//! The phases of a run: the programs, everybody lets go, whatever works is cancelled, and nothing is left.
+
+use ntsim::{Schedule, Simulation, Stop};
+
+use super::{
+    client::{lower, perform, release_everything},
+    input::ComInput,
+    world::{self, STATIC, World},
+};
+use crate::PROCESSORS;
+
+pub(crate) fn schedule(input: &ComInput) -> Schedule {
+    Schedule::bytes(input.schedule.clone())
+}
+
+/// Runs an input. Why it failed, if it did.
+pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
+    world::with(|world| {
+        world.reset();
+        world.input.set(input);
+    });
+    let stop = phases(kernel, input.processors).err();
+    world::with(|world| match (world.must_stop.get(), stop) {
+        (Some(_), Some(Stop::BugCheck(bug))) if (bug.code, bug.parameters[0]) == (0x139, 14) => None,
+        (_, stop) => stop,
+    })
+}
+
+fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
+    // The programs own nothing: some of them stop in the middle, and what they have is lost.
+    let program = |processor| -> (usize, ntsim::Program) { (processor, Box::new(|| world::with(drive))) };
+    kernel.run((0..processors).map(program).collect())?;
+    on_processor_0(kernel, |world| {
+        (0..PROCESSORS).for_each(|processor| release_everything(world, processor))
+    })?;
+    for _ in 0..ROUNDS {
+        if world::with(|world| world.records.iter().all(|record| record.bodies.get() == 0)) {
+            break;
+        }
+        on_processor_0(kernel, |_| ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all))?;
+    }
+    on_processor_0(kernel, nothing_is_left)?;
+    kernel.unload()
+}
+
+/// Every body has ended after as many polls: each round is a poll at least.
+const ROUNDS: usize = 8;
+
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+}
+
+fn drive(world: &World) {
+    let processor = ntsim::current_processor();
+    // SAFETY: `run` has put it there, and returns after its programs are over.
+    let input = unsafe { &*world.input.get() };
+    for step in input.steps.iter().filter(|step| usize::from(step.processor) == processor) {
+        perform(world, processor, input.processors, step);
+    }
+    lower(world, processor);
+}
+
+fn nothing_is_left(world: &World) {
+    for (number, record) in world.records.iter().enumerate().skip(STATIC + 1) {
+        let (built, drops, bodies) = (record.built.get(), record.drops.get(), record.bodies.get());
+        if bodies > 0 {
+            ntsim::fail("liveness", format!("{bodies} bodies of object {number} never end"));
+        }
+        if built != drops {
+            ntsim::fail("C3", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+        }
+    }
+    let (blocks, pools) = (world.blocks.borrow().len(), world.pools.get());
+    if blocks > 0 || pools > 0 {
+        ntsim::fail(
+            "allocator",
+            format!("{blocks} blocks were not given back, {pools} allocators not dropped"),
+        );
+    }
+    let left = ntsim::live_blocks();
+    if left > 0 {
+        ntsim::fail("leak", format!("{left} blocks are left"));
+    }
+}

@@ -1,0 +1,74 @@
+//! An allocator with a number, that keeps books: what came from it goes back to it, with the same layout.
+
+use core::{alloc::Layout, ptr::NonNull};
+
+use ntcom::{Allocator, GlobalAllocator, NonPaged};
+
+use super::world;
+
+/// Non-paged pool with a number.
+pub(super) struct Pool {
+    number: u32,
+}
+
+/// A block that is out.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    address: usize,
+    layout: Layout,
+    pool: u32,
+}
+
+impl Pool {
+    /// The next one.
+    pub(super) fn new() -> Self {
+        let number = world::with(|world| {
+            world.pools.set(world.pools.get() + 1);
+            world.next_pool.replace(world.next_pool.get() + 1)
+        });
+        Self { number }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        world::with(|world| world.pools.set(world.pools.get() - 1));
+    }
+}
+
+// SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+unsafe impl Allocator for Pool {
+    const NON_PAGED: bool = true;
+
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let memory = GlobalAllocator.allocate(layout)?;
+        let block = Block { address: memory.addr().get(), layout, pool: self.number };
+        world::with(|world| world.blocks.borrow_mut().push(block));
+        Some(memory)
+    }
+
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        let address = memory.addr().get();
+        let found = world::with(|world| {
+            let mut blocks = world.blocks.borrow_mut();
+            let found = blocks.iter().position(|block| block.address == address);
+            found.map(|found| blocks.swap_remove(found))
+        });
+        match found {
+            None => ntsim::fail("allocator", format!("{address:#x} is given back, and was never handed out")),
+            Some(block) if block.pool != self.number => {
+                let (from, to) = (block.pool, self.number);
+                ntsim::fail("allocator", format!("a block of pool {from} is given back to pool {to}"));
+            }
+            Some(block) if block.layout != layout => {
+                let from = block.layout;
+                ntsim::fail("allocator", format!("a block of {from:?} is given back with {layout:?}"));
+            }
+            // SAFETY: the caller keeps the same promise.
+            Some(_) => unsafe { GlobalAllocator.free(memory, layout) },
+        }
+    }
+}
+
+// SAFETY: it is.
+unsafe impl NonPaged for Pool {}
