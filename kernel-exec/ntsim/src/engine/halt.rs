@@ -50,19 +50,10 @@ impl Machine {
     }
 
     /// Ends the run with a bug check.
-    #[expect(
-        clippy::boxed_local,
-        reason = "violations are boxed where they arise, so that checks return a word"
-    )]
     #[cold]
     #[inline(never)]
     pub(crate) fn bug_check(&self, violation: Box<Violation>) -> ! {
-        // The box is freed before the coroutine is left: nothing comes after that.
-        let stop = {
-            let violation = violation;
-            self.bug_check_of(*violation)
-        };
-        self.halt(stop)
+        self.halt(self.bug_check_of(unbox(violation)))
     }
 
     /// A violation as a stop of the current processor.
@@ -143,4 +134,10 @@ impl Machine {
         }
         None
     }
+}
+
+/// What is in a box, which is freed here: after a halt nothing is.
+#[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
+fn unbox(violation: Box<Violation>) -> Violation {
+    *violation
 }
