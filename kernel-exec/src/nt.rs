@@ -122,9 +122,11 @@ mod backend {
         KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
-    pub(crate) fn fail_fast(reason: u32) -> ! {
+    /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
+    pub(crate) fn fail_fast(reason: u32, details: [u64; 3]) -> ! {
+        let [second, third, fourth] = details;
         // SAFETY: callable at any IRQL with any parameters.
-        unsafe { KeBugCheckEx(0x139, reason.into(), 0, 0, 0) }
+        unsafe { KeBugCheckEx(0x139, reason.into(), second, third, fourth) }
     }
 
     /// Non-paged pool, not zeroed, 16-byte aligned, or null. IRQL ≤ DISPATCH_LEVEL.
@@ -211,7 +213,7 @@ mod backend {
 
     const ALIGN: usize = 16;
 
-    pub(crate) fn fail_fast(reason: u32) -> ! {
+    pub(crate) fn fail_fast(reason: u32, _details: [u64; 3]) -> ! {
         /// A panic cannot leave an `extern "C"` function: it aborts, in a crate without `std` too.
         extern "C" fn abort(reason: u32) -> ! {
             #[expect(clippy::panic, reason = "the message is wanted and the abort is the purpose")]

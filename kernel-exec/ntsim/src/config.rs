@@ -25,6 +25,10 @@ pub struct Config {
     /// and forced IRQL checking. There is room for about 500 blocks that live. On x86-64 Linux hosts; under AddressSanitizer, which sees
     /// such accesses itself, it changes nothing. Default no.
     pub special_pool: bool,
+    /// How far, in 100-ns units, the virtual clock jumps for timers once all programs have ended. A run waits until everything that it began has
+    /// come to an end, timers included; what sets a timer again and again never does, and such a driver is run with a limit. A
+    /// later run goes on with the timers that are still set. Default [`u64::MAX`]: no limit.
+    pub linger: u64,
     /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
     pub group_size: usize,
 }
@@ -55,6 +59,7 @@ impl Config {
         lock_order: false,
         low_resources: LowResources::Never,
         special_pool: false,
+        linger: u64::MAX,
         group_size: 64,
     };
 }

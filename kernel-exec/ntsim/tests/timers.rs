@@ -12,7 +12,7 @@ use core::cell::Cell;
 use std::rc::Rc;
 
 use common::*;
-use ntsim::{Schedule, Simulation};
+use ntsim::{Config, Schedule, Simulation};
 
 #[test]
 fn a_timer_is_set_set_again_and_cancelled() {
@@ -314,4 +314,32 @@ fn a_timers_dpc_is_not_also_queued_by_hand() {
         timer.free();
         dpc.free();
     });
+}
+
+/// A driver that sets its timer in its timer's DPC, for ever.
+#[test]
+fn a_run_waits_for_timers_no_longer_than_it_is_told() {
+    let config = Config { linger: 10 * TICK, ..Config::default() };
+    let mut kernel = Simulation::new(config, Schedule::seed(1));
+    let expired = Rc::new(Cell::new(0));
+    let timer = Rc::new(Cell::new(None));
+    let (count, set) = (Rc::clone(&expired), Rc::clone(&timer));
+    let start = move || {
+        let timer = Timer::new();
+        set.set(Some(timer));
+        let again = Rc::new(Cell::new(None));
+        let inside = Rc::clone(&again);
+        let dpc = Dpc::new(move || {
+            count.set(count.get() + 1);
+            timer.set(-(TICK as i64), inside.get());
+        });
+        again.set(Some(dpc));
+        timer.set(-(TICK as i64), Some(dpc));
+    };
+    kernel.run(vec![(0, Box::new(start))]).unwrap();
+    let after_first = expired.get();
+    assert!((4..=10).contains(&after_first), "{after_first} times in 10 ticks");
+    kernel.run(vec![(0, Box::new(|| ()))]).unwrap();
+    assert!(expired.get() > after_first, "the next run goes on with it");
+    assert_eq!(kernel.unload().unwrap_err().bug_check().unwrap().code, 0xCE);
 }

@@ -59,6 +59,8 @@ pub(crate) struct Machine {
     pub(crate) flushers: Cell<usize>,
     /// Jumps of the clock to a timer so far.
     pub(crate) jumps: Cell<u64>,
+    /// When the clock first jumped after all programs of the run had ended.
+    pub(crate) quiet_since: Cell<Option<u64>>,
     /// A bit for each processor that has a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
@@ -190,6 +192,7 @@ impl Machine {
             ended: Cell::new(false),
             flushers: Cell::new(0),
             jumps: Cell::new(0),
+            quiet_since: Cell::new(None),
             programs: Cell::new(0),
             counts: Counts::default(),
             processors: [const { Processor::new() }; PROCESSORS],
@@ -229,6 +232,7 @@ impl Machine {
         self.ended.set(false);
         self.flushers.set(0);
         self.jumps.set(0);
+        self.quiet_since.set(None);
         self.programs.set(0);
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();

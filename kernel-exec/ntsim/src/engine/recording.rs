@@ -32,7 +32,7 @@ pub enum Decision {
 ///
 /// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1 for 5 points, `c2:1` takes
 /// possibility 1 of 2.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct Recording {
     decisions: Vec<Decision>,
 }
@@ -50,6 +50,13 @@ pub struct ParseRecordingError {
 
 const HEADER: &str = "ntsim recording 1";
 const WORDS_A_LINE: usize = 16;
+
+/// How many decisions; which they are says the text.
+impl core::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Recording({} decisions)", self.decisions.len())
+    }
+}
 
 impl Recording {
     /// A recording of these decisions.

@@ -115,6 +115,7 @@ impl Threads {
         // SAFETY: the simulation's, which is borrowed for the whole run.
         let kernel = unsafe { machine.as_ref() };
         let mut left = programs.len();
+        kernel.quiet_since.set(None);
         self.start(kernel, programs.into_iter(), until);
         activate(Some(machine));
         let mut running = Running { threads: self, finished: false };
@@ -439,6 +440,13 @@ impl Machine {
         let enough = self.programs.get() == 0 && kernel.timers.all_periodic();
         drop(kernel);
         let Some(tick) = next.filter(|_| !enough) else { return Ok(false) };
+        if self.programs.get() == 0 {
+            let since = self.quiet_since.get().unwrap_or_else(|| self.clock.now());
+            self.quiet_since.set(Some(since));
+            if tick > since.saturating_add(self.config.get().linger) {
+                return Ok(false);
+            }
+        }
         let by = tick.saturating_sub(self.clock.now());
         self.clock.skip(by);
         self.jumps.set(self.jumps.get() + 1);

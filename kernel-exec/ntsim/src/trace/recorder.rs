@@ -16,9 +16,16 @@ use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::irql
 ///
 /// As text it is a line an event: step, virtual time, processor, IRQL, what happened. The same programs, configuration and
 /// schedule make the same text in every process.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct Trace {
     events: Vec<Event>,
+}
+
+/// How many events; which they are says the text.
+impl core::fmt::Debug for Trace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Trace({} events)", self.events.len())
+    }
 }
 
 impl Trace {

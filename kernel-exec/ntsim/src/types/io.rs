@@ -272,6 +272,8 @@ impl Default for _DEVICE_OBJECT {
     }
 }
 
+/// Reads and writes have a buffer in non-paged memory.
+pub const DO_BUFFERED_IO: ULONG = 0x04;
 /// The device is being initialised: a driver clears it after AddDevice.
 pub const DO_DEVICE_INITIALIZING: ULONG = 0x80;
 /// A device that no other type fits.

@@ -1,0 +1,255 @@
+//! The driver's life on the simulated kernel: loaded, used from several processors, unloaded, under a thousand schedules each way.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use core::{cell::Cell, ptr::null_mut, time::Duration};
+use std::{collections::HashSet, rc::Rc};
+
+use ntcom::{AsyncOperation, AsyncStatus, ComRc, NTSTATUS};
+use ntsim::{
+    Config, LowResources, Program, Schedule, Simulation, Starvation, Stop, ddi, starve,
+    types::{
+        DRIVER_OBJECT, IRP_MJ_READ, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, PUNICODE_STRING,
+        PVOID, STATUS_MORE_PROCESSING_REQUIRED,
+    },
+};
+use sensor_driver::{
+    driver,
+    sensor::{CHANNELS, ISensorClient as _, ISensorRaw},
+};
+
+unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> i32 {
+    // SAFETY: the system's arguments.
+    unsafe { driver::entry(driver, path) }.0
+}
+
+/// The driver's device, which clients hold while they use it.
+fn device() -> PDEVICE_OBJECT {
+    // SAFETY: the driver's own object.
+    let driver: &DRIVER_OBJECT = unsafe { &*ntsim::driver_object() };
+    driver.DeviceObject
+}
+
+fn sensor() -> ComRc<ISensorRaw> {
+    // SAFETY: the driver is loaded, and not unloaded before its clients have ended.
+    unsafe { driver::sensor_of(device()) }.unwrap()
+}
+
+/// In units of 100 ns.
+const SECOND: u64 = 10_000_000;
+
+/// Waits a clock tick or two.
+fn wait_a_moment() {
+    let mut moment = LARGE_INTEGER { QuadPart: -1 };
+    let mode = ntsim::types::_MODE::KernelMode as i8;
+    // SAFETY: the arguments are valid.
+    unsafe { ddi::KeDelayExecutionThread(mode, 0, &raw mut moment) };
+}
+
+/// What a client may be told where memory is short.
+fn is_shortage(status: NTSTATUS) -> bool {
+    status == NTSTATUS::INSUFFICIENT_RESOURCES
+}
+
+/// Takes a sample and waits for it.
+fn samples(channel: u32) -> Program {
+    Box::new(move || {
+        let operation = AsyncOperation::from(sensor().sample(channel).unwrap());
+        operation.wait(None).unwrap();
+        match operation.result() {
+            Ok(value) => assert_eq!((value, channel < CHANNELS), (channel * 100, true)),
+            Err(NTSTATUS::INVALID_PARAMETER) => assert!(channel >= CHANNELS),
+            Err(status) => assert!(is_shortage(status), "{status:?}"),
+        }
+    })
+}
+
+/// Cancels a sample at some time.
+fn cancels(channel: u32, moments: u32) -> Program {
+    Box::new(move || {
+        let operation = AsyncOperation::from(sensor().sample(channel).unwrap());
+        for _ in 0..moments {
+            wait_a_moment();
+        }
+        operation.cancel().unwrap();
+        operation.wait(None).unwrap();
+        match operation.status().unwrap() {
+            AsyncStatus::Completed => assert_eq!(operation.result(), Ok(channel * 100)),
+            AsyncStatus::Canceled => assert_eq!(operation.result(), Err(NTSTATUS::CANCELLED)),
+            AsyncStatus::Error => assert!(is_shortage(operation.result().unwrap_err())),
+            other => panic!("{other:?}, and the wait has ended"),
+        }
+    })
+}
+
+/// Lets a sample go and does not look back: it ends by itself.
+fn lets_go(channel: u32) -> Program {
+    Box::new(move || drop(sensor().sample(channel).unwrap()))
+}
+
+/// What a request came to: status and information.
+type Ended = Cell<Option<(i32, u64)>>;
+
+unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
+    // SAFETY: the context of `reads`, which lives until the request is freed.
+    let ended = unsafe { &*context.cast::<Ended>() };
+    // SAFETY: the request is being completed.
+    let status = unsafe { (*irp).IoStatus };
+    assert_eq!(ended.replace(Some((status.Status, status.Information))), None, "completed once");
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// Reads from the device, as a file system would: `room` bytes; perhaps it gives up.
+fn reads(room: u32, gives_up: bool) -> Program {
+    Box::new(move || {
+        // SAFETY: in a run.
+        let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
+        if irp.is_null() {
+            return;
+        }
+        let mut buffer = [0_u8; 4];
+        // SAFETY: the new request.
+        unsafe { (*irp).AssociatedIrp = (&raw mut buffer).cast() };
+        // SAFETY: a request with a location.
+        let location = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
+        // SAFETY: that location.
+        let location = unsafe { &mut *location };
+        location.MajorFunction = IRP_MJ_READ as u8;
+        location.Parameters[0] = room.into();
+        let ended: Rc<Ended> = Rc::default();
+        let context = Rc::as_ptr(&ended).cast_mut().cast();
+        // SAFETY: as above; the context lives until the request has been freed.
+        unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
+        // SAFETY: the driver has a dispatch routine for reads.
+        let status = unsafe { ddi::IofCallDriver(device(), irp) };
+        assert_eq!(status, NTSTATUS::PENDING.0);
+        if gives_up {
+            // SAFETY: a request that is not freed.
+            unsafe { ddi::IoCancelIrp(irp) };
+        }
+        while ended.get().is_none() {
+            wait_a_moment();
+        }
+        // SAFETY: completed, and kept.
+        unsafe { ddi::IoFreeIrp(irp) };
+        let (status, information) = ended.get().unwrap();
+        match NTSTATUS(status) {
+            NTSTATUS::SUCCESS => {
+                assert_eq!((information, u32::from_ne_bytes(buffer), room >= 4), (4, 0, true))
+            }
+            NTSTATUS::CANCELLED => assert!(gives_up),
+            status if status == NTSTATUS::from_u32(0xC000_0023) => assert!(room < 4),
+            status => assert!(is_shortage(status), "{status:?}"),
+        }
+    })
+}
+
+/// What the clients of a round do: something else in each.
+fn clients(seed: u64) -> Vec<(usize, Program)> {
+    (0..3)
+        .map(|processor| {
+            let choice = (seed / 5_u64.pow(processor)) % 5;
+            let channel = (seed % 6) as u32;
+            let program = match choice {
+                0 => samples(channel),
+                1 => cancels(channel % CHANNELS, (seed % 3) as u32),
+                2 => lets_go(channel),
+                3 => reads(if seed.is_multiple_of(7) { 3 } else { 4 }, seed.is_multiple_of(2)),
+                _ => reads(4, false),
+            };
+            (processor as usize, program)
+        })
+        .collect()
+}
+
+/// The driver's life; whether it could be loaded.
+fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
+    // SAFETY: the driver keeps the promises of the DDIs that it calls.
+    let status = unsafe { kernel.load_driver(0, driver_entry) }?;
+    if status < 0 {
+        assert!(is_shortage(NTSTATUS(status)), "{status:#x}");
+        return Ok(false);
+    }
+    kernel.run(clients(seed))?;
+    kernel
+        .run(vec![(0, Box::new(|| assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power")))])?;
+    // Now and then it has been loaded for a while.
+    if seed.is_multiple_of(4) {
+        kernel.run(vec![(1, Box::new(|| ntsim::advance_time(3 * SECOND)))])?;
+    }
+    // SAFETY: as above.
+    unsafe { kernel.unload_driver((seed % 3) as usize) }?;
+    Ok(true)
+}
+
+fn config(low_resources: LowResources) -> Config {
+    // The calibration's timer is set again and again: a run waits for others, but not for that.
+    Config { processors: 3, low_resources, linger: SECOND / 2, ..Config::default() }
+}
+
+#[test]
+fn a_thousand_lives_leave_nothing() {
+    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::seed(0));
+    let mut distinct = HashSet::new();
+    for seed in 0..1000 {
+        kernel.reset(config(LowResources::Never), Schedule::seed(seed));
+        let loaded = live(&mut kernel, seed).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        assert!(loaded, "seed {seed}");
+        distinct.insert(kernel.recording().to_string());
+    }
+    assert!(distinct.len() > 990, "{} different schedules", distinct.len());
+}
+
+#[test]
+fn a_thousand_lives_with_too_little_memory_leave_nothing() {
+    let mut kernel = Simulation::new(config(LowResources::Random), Schedule::seed(0));
+    let mut loaded = 0;
+    for seed in 0..1000 {
+        kernel.reset(config(LowResources::Random), Schedule::seed(seed));
+        let lived = live(&mut kernel, seed);
+        loaded += u32::from(lived.unwrap_or_else(|stop| panic!("seed {seed}: {stop}")));
+    }
+    assert!((500..1000).contains(&loaded), "loaded {loaded} times of 1000");
+}
+
+/// Each allocation that the driver makes anywhere fails once.
+#[test]
+fn each_allocation_may_fail() {
+    for round in 0..20 {
+        let starved: Starvation = starve(
+            config(LowResources::Never),
+            || Schedule::seed(round),
+            |kernel| live(kernel, round * 37).map(drop),
+        );
+        if let Some(finding) = &starved.finding {
+            panic!("round {round}: {finding:?}");
+        }
+    }
+}
+
+/// The calibration goes to PASSIVE_LEVEL each second, and is cancelled wherever it is.
+#[test]
+fn the_calibration_is_cancelled_wherever_it_is() {
+    for seed in 0..200 {
+        let mut kernel = Simulation::new(config(LowResources::Never), Schedule::seed(seed));
+        // SAFETY: the driver keeps the promises of the DDIs that it calls.
+        assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
+        let some_time = Duration::from_millis(900 + 10 * (seed % 30)).as_nanos() as u64 / 100;
+        let wait: Program = Box::new(move || ntsim::advance_time(some_time));
+        kernel.run(vec![(0, wait)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        // SAFETY: as above.
+        unsafe { kernel.unload_driver(1) }.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+/// Not to be confused with null.
+#[test]
+fn the_driver_has_a_device() {
+    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
+    // SAFETY: the driver keeps the promises of the DDIs that it calls.
+    assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
+    kernel
+        .run(vec![(0, Box::new(|| assert_ne!(device(), null_mut())))])
+        .unwrap_or_else(|stop| panic!("{stop}"));
+    // SAFETY: as above.
+    unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
+}
