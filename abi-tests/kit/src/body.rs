@@ -325,6 +325,7 @@ fn seen(entry: u64) -> &'static str {
         0x20 => "no request",
         0x21 => "a request",
         0x70..=0x73 => "both guards end",
+        0x80..=0x8F => "its object",
         _ if entry & 1 == 1 => "a guard end with a value",
         _ => "a guard end without a value",
     }
@@ -367,6 +368,9 @@ unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATU
             .slot(operation, |slot| (core::mem::replace(&mut slot.finished, true), slot.kind, slot.fails));
         if again {
             world.breach(Rule::C8, format!("the body of operation {operation} ends a second time"));
+        }
+        if let Some(object) = world.slot(operation, |slot| slot.reaches) {
+            log(world, operation, 0x80 | object as u64);
         }
         if let Some(status) = fails {
             world.trail.add(format!("  operation {operation}: its body fails with {status}"));

@@ -17,13 +17,13 @@ use crate::{
     ensure,
     finding::{Check, Finding},
     rule::Rule,
-    world::{self, World},
+    world::{self, Slot, World},
 };
 
 /// What out-parameters of four bytes are filled with before a call.
 const UNTOUCHED_WORD: u32 = u32::from_ne_bytes([UNTOUCHED; 4]);
 /// An interface that nobody has.
-const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
+pub(crate) const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
 fn iid(which: Iid) -> Option<GUID> {
     match which {
@@ -371,9 +371,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
             );
         }
         if let Some(object) = slot.object
-            && let Some(object) = world.objects.borrow().get(object)
-            && object.references == 0
-            && object.drops == 0
+            && is_let_go(world, object)
         {
             world.breach(
                 Rule::C19,
@@ -383,10 +381,15 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if slot.references > 0 {
             check_ended(world, operation, status);
         }
-        if let Some(inspect) = slot.inspect {
-            inspect(operation);
-        }
     });
+}
+
+/// Nobody has this object any more, neither a client nor a body that lives, and it has not been dropped.
+fn is_let_go(world: &World, object: usize) -> bool {
+    let held =
+        world.objects.borrow().get(object).is_none_or(|object| object.references > 0 || object.drops > 0);
+    let lives = |slot: &Slot| slot.object == Some(object) && !slot.bodyless && slot.record.drops == 0;
+    !held && !world.slots.borrow().iter().any(lives)
 }
 
 /// [C14]: the terminal status is visible when the handler runs.

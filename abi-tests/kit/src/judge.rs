@@ -14,6 +14,10 @@ use std::{
 };
 
 use anyhow::Context;
+use ntcom_fuzz::{
+    input::{Input, VtableInput},
+    ops::RECORD,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,6 +26,7 @@ use crate::{
     finding::Finding,
     rule::Rule,
     run::Verdict,
+    sequence::Source,
 };
 
 /// The argument that makes a child of this program.
@@ -52,6 +57,8 @@ pub struct Options {
     pub seed: u64,
     /// Inputs of the fuzz target `vtable`.
     pub corpus: Option<PathBuf>,
+    /// Looks for shorter sequences that break the same rules.
+    pub shorten: bool,
     /// How long a child may say nothing.
     pub wall: Duration,
     /// How much processor time a piece of work may take, in seconds.
@@ -66,6 +73,7 @@ impl Default for Options {
             seconds: None,
             seed: 1,
             corpus: None,
+            shorten: true,
             wall: Duration::from_secs(60),
             processor_seconds: 10,
         }
@@ -361,6 +369,9 @@ impl Judge<'_> {
         self.cases(&trail, &mut judgement)?;
         if self.options.only.is_empty() {
             self.sequences(&trail, &mut judgement)?;
+            if self.options.shorten {
+                self.shorten(&trail, &mut judgement)?;
+            }
         }
         Ok(judgement)
     }
@@ -433,14 +444,7 @@ impl Judge<'_> {
                 end,
             };
             let (_, count) = self.child(trail, work, |by, ended| {
-                let found = match ended {
-                    Ended::Judged(Verdict::Failed(finding), trail) => Found { by, finding, trail },
-                    Ended::Judged(..) => return,
-                    Ended::Died(how, _) => {
-                        let lines = trail.lines();
-                        Found { by, finding: Finding::new(rule_of_trail(&lines), how), trail: lines }
-                    }
-                };
+                let Some(found) = self.found_by_sequence(trail, by, ended) else { return };
                 findings += 1;
                 judgement.found.push(found);
             })?;
@@ -449,6 +453,67 @@ impl Judge<'_> {
         }
         judgement.sequences = next;
         Ok(())
+    }
+}
+
+/// Of how many rules the first sequence is shortened, and for how long each.
+const SHORTENED: usize = 4;
+const SHORTENING: Duration = Duration::from_secs(10);
+
+impl Judge<'_> {
+    /// The first sequence against each rule, without the records that it does not take.
+    fn shorten(&self, trail: &Trail, judgement: &mut Judgement) -> anyhow::Result<()> {
+        let corpus = self.options.corpus.as_deref().map(crate::child::corpus).transpose()?;
+        let source = Source { corpus: corpus.unwrap_or_default(), seed: self.options.seed };
+        let mut rules = Vec::new();
+        for found in &mut judgement.found {
+            let number = found.by.strip_prefix("sequence ").and_then(|number| number.parse().ok());
+            let rule = found.finding.rule;
+            let Some(number) = number.filter(|_| !rules.contains(&rule) && rules.len() < SHORTENED) else {
+                continue;
+            };
+            rules.push(rule);
+            let until = Instant::now() + SHORTENING;
+            let mut bytes = source.bytes(number);
+            let mut length = (bytes.len() - VtableInput::HEADER) / RECORD / 2;
+            while length > 0 {
+                let mut at = VtableInput::HEADER;
+                while at + length * RECORD <= bytes.len() && Instant::now() < until {
+                    let mut shorter = bytes.clone();
+                    shorter.drain(at..at + length * RECORD);
+                    match self.breaks(trail, &shorter, rule)? {
+                        Some(again) => {
+                            bytes = shorter;
+                            found.finding = again.finding;
+                            found.trail = again.trail;
+                        }
+                        None => at += length * RECORD,
+                    }
+                }
+                length /= 2;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether these bytes break this rule, too.
+    fn breaks(&self, trail: &Trail, bytes: &[u8], rule: Rule) -> anyhow::Result<Option<Found>> {
+        let mut again = None;
+        self.child(trail, Work::Bytes(bytes.to_vec()), |by, ended| {
+            again = self.found_by_sequence(trail, by, ended)
+        })?;
+        Ok(again.filter(|found| found.finding.rule == rule))
+    }
+
+    fn found_by_sequence(&self, trail: &Trail, by: String, ended: Ended) -> Option<Found> {
+        match ended {
+            Ended::Judged(Verdict::Failed(finding), trail) => Some(Found { by, finding, trail }),
+            Ended::Judged(..) => None,
+            Ended::Died(how, _) => {
+                let lines = trail.lines();
+                Some(Found { by, finding: Finding::new(rule_of_trail(&lines), how), trail: lines })
+            }
+        }
     }
 }
 

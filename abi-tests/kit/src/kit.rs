@@ -3,7 +3,7 @@
 
 use core::{ffi::c_void, ptr};
 
-use ntcom::NTSTATUS;
+use ntcom::{IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS};
 use ntcom_fuzz::{
     call::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
@@ -13,7 +13,7 @@ use ntcom_fuzz::{
 
 use crate::{
     body::{self, Calls, kind_number, recipe},
-    client::{self, breached, slot, table},
+    client::{self, NOBODYS, breached, slot, table},
     ensure,
     finding::{Check, Finding},
     rule::Rule,
@@ -48,6 +48,8 @@ pub struct Spawn {
     pub raises: bool,
     /// The object whose method its body is.
     pub object: Option<usize>,
+    /// Its body logs, at its end, that it has that object.
+    pub reaches: bool,
     /// Where there is no executor.
     pub without_executor: bool,
 }
@@ -63,6 +65,7 @@ impl Spawn {
             fails: None,
             raises: false,
             object: None,
+            reaches: false,
             without_executor: false,
         }
     }
@@ -102,6 +105,10 @@ impl Kit<'_> {
         slot.fails = spawn.fails;
         slot.raises = spawn.raises;
         slot.object = spawn.object;
+        slot.reaches = spawn
+            .object
+            .filter(|_| spawn.reaches)
+            .and_then(|object| world.objects.borrow().get(object).map(|object| object.number));
         world.slots.borrow_mut().push(slot);
         let Spawn { kind, script, cancellable, fails, .. } = spawn;
         let how = if cancellable { ", with a handle" } else { "" };
@@ -423,7 +430,7 @@ impl Kit<'_> {
     pub fn object(&self) -> Result<usize, Finding> {
         let world = self.0;
         let number = world.objects.borrow().len();
-        world.objects.borrow_mut().push(Object { this: ptr::null_mut(), references: 1, drops: 0 });
+        world.objects.borrow_mut().push(Object { this: ptr::null_mut(), references: 1, drops: 0, number });
         world.trail.add(format!("object {number} is made"));
         let context = ptr::without_provenance_mut(number + 1);
         // SAFETY: the header: our function, and its context.
@@ -434,20 +441,62 @@ impl Kit<'_> {
         self.then(number)
     }
 
-    /// Releases an object.
+    fn object_table(&self, object: usize) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
+        let this = self.0.objects.borrow()[object].this;
+        // SAFETY: an object that we have a reference to.
+        Ok((this, unsafe { table(this, Rule::C1) }?))
+    }
+
+    fn object_owns(&self, object: usize, by: i32) {
+        let mut objects = self.0.objects.borrow_mut();
+        objects[object].references = objects[object].references.saturating_add_signed(by);
+    }
+
+    /// `AddRef` of an object. Does it answer 0?
     ///
     /// # Errors
     /// A slot is null, or what the bodies have seen.
-    pub fn object_release(&self, object: usize) -> Check {
-        let this = self.0.objects.borrow()[object].this;
-        // SAFETY: an object that we have a reference to.
-        let table: ntcom::IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
+    pub fn object_add_ref(&self, object: usize) -> Result<bool, Finding> {
+        let (this, table) = self.object_table(object)?;
+        let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
+        self.0.trail.add(format!("AddRef of object {object}"));
+        // SAFETY: we have a reference.
+        let count = unsafe { add_ref(this) };
+        self.object_owns(object, 1);
+        self.then(count == 0)
+    }
+
+    /// `Release` of an object. Does it answer 0?
+    ///
+    /// # Errors
+    /// As for [`Self::object_add_ref`].
+    pub fn object_release(&self, object: usize) -> Result<bool, Finding> {
+        let (this, table) = self.object_table(object)?;
         let release = slot(table.Release, Rule::C3, "Release")?;
-        self.0.objects.borrow_mut()[object].references -= 1;
-        self.0.trail.add(format!("object {object} is released"));
+        self.object_owns(object, -1);
+        self.0.trail.add(format!("Release of object {object}"));
         // SAFETY: our reference.
-        unsafe { release(this) };
-        self.then(())
+        let count = unsafe { release(this) };
+        self.then(count == 0)
+    }
+
+    /// `QueryInterface` of an object, for IUnknown or for what nobody has.
+    ///
+    /// # Errors
+    /// As for [`Self::object_add_ref`], or the pointer is not as the answer says.
+    pub fn object_query(&self, object: usize, known: bool) -> Result<NTSTATUS, Finding> {
+        let (this, table) = self.object_table(object)?;
+        let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
+        let iid = if known { IUnknownRaw::IID } else { NOBODYS };
+        let mut out = this.wrapping_byte_add(1);
+        self.0.trail.add(format!("QueryInterface of object {object} for {iid}"));
+        // SAFETY: we have a reference; both pointers are good.
+        let status = unsafe { query(this, &raw const iid, &raw mut out) };
+        let success = status == NTSTATUS::SUCCESS;
+        self.object_owns(object, success.into());
+        let expected = if success { this } else { ptr::null_mut() };
+        ensure!(C1, out == expected, "QueryInterface of an object answers {status} and leaves {out:?}");
+        self.then(status)
     }
 
     /// How often an object has been dropped.

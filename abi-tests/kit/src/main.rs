@@ -8,7 +8,7 @@ use clap::Parser;
 use ntcom_kit::{
     child::{self, Order},
     judge::{CHILD, Judge, Options, Unfit},
-    report::{Report, junit},
+    report::{self, Report, junit},
     shipped,
 };
 
@@ -26,6 +26,9 @@ struct Cli {
     /// Writes the report as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Lists the cases and judges nothing.
+    #[arg(long)]
+    list: bool,
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
@@ -58,6 +61,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         child::run(&order)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if cli.list {
+        print!("{}", report::list());
+        return Ok(ExitCode::SUCCESS);
+    }
     let program = std::env::current_exe().context("cannot find this program")?;
     let options = Options {
         only: cli.only,
@@ -65,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         seconds: cli.seconds,
         seed: cli.seed,
         corpus: cli.corpus,
+        shorten: true,
         wall: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,
     };

@@ -5,6 +5,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cases,
     judge::{Found, Judgement, by_rule},
     rule::Rule,
     run::Verdict,
@@ -20,6 +21,8 @@ pub enum RuleVerdict {
     Fail,
     /// The library has no means to tell.
     NotOffered,
+    /// Each case of it met a breach of another rule before it could tell.
+    Undecided,
 }
 
 impl RuleVerdict {
@@ -28,6 +31,7 @@ impl RuleVerdict {
             Self::Pass => "pass",
             Self::Fail => "FAIL",
             Self::NotOffered => "not offered",
+            Self::Undecided => "undecided",
         }
     }
 }
@@ -83,7 +87,8 @@ impl Report {
             let findings: Vec<Found> =
                 found.get(rule).into_iter().flatten().map(|found| (*found).clone()).collect();
             // A case that found a breach of another rule says nothing of its own.
-            let silent = of_rule.count() == 0 && findings.is_empty();
+            let (tried, decided) = (of_rule.clone().count(), passed + not_offered.len());
+            let silent = tried == 0 && findings.is_empty();
             if silent {
                 continue;
             }
@@ -91,6 +96,8 @@ impl Report {
                 RuleVerdict::Fail
             } else if passed > 0 {
                 RuleVerdict::Pass
+            } else if tried > decided {
+                RuleVerdict::Undecided
             } else {
                 RuleVerdict::NotOffered
             };
@@ -117,19 +124,20 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
-            // The first of each rule tells most; the JSON file has all.
-            if let Some(found) = rule.findings.first() {
+            // The first by a case and the first by a sequence tell most; the JSON file has all.
+            let by_sequence = |found: &&Found| found.by.starts_with("sequence");
+            let by_case = rule.findings.iter().find(|found| !by_sequence(found));
+            let shown_ones: Vec<&Found> =
+                by_case.into_iter().chain(rule.findings.iter().find(by_sequence)).collect();
+            for found in &shown_ones {
                 text.push_str(&shown(found));
-                if rule.findings.len() > 1 {
-                    text.push_str(&format!("and {} more against {}\n\n", rule.findings.len() - 1, rule.rule));
-                }
+            }
+            let left = rule.findings.len() - shown_ones.len();
+            if left > 0 {
+                text.push_str(&format!("and {left} more against {}\n\n", rule.rule));
             }
         }
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(["rule", "what", "verdict", "passed", "found", "not offered"].map(Cell::new));
+        let mut table = table_of(&["rule", "what", "verdict", "passed", "found", "not offered"]);
         for rule in &self.rules {
             let members: Vec<&str> = rule.not_offered.iter().map(|(_, member)| member.as_str()).collect();
             table.add_row([
@@ -154,15 +162,36 @@ impl Report {
     pub fn summary(&self) -> String {
         let count = |verdict| self.rules.iter().filter(|rule| rule.verdict == verdict).count();
         format!(
-            "{}: {} rules pass, {} fail, {} not offered; {} sequences from seed {}",
+            "{}: {} rules pass, {} fail, {} not offered, {} undecided; {} sequences from seed {}",
             self.name,
             count(RuleVerdict::Pass),
             count(RuleVerdict::Fail),
             count(RuleVerdict::NotOffered),
+            count(RuleVerdict::Undecided),
             self.sequences,
             self.seed
         )
     }
+}
+
+fn table_of(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().map(Cell::new));
+    table
+}
+
+/// The cases, with what of the table each needs.
+#[must_use]
+pub fn list() -> String {
+    let mut table = table_of(&["rule", "case", "needs"]);
+    for case in cases::all() {
+        let needs: Vec<&str> = case.needs.iter().map(|need| need.member()).collect();
+        table.add_row([case.rule.to_string(), case.name.to_owned(), needs.join("; ")]);
+    }
+    format!("{table}\n")
 }
 
 /// As a JUnit file: for each library a suite a rule.

@@ -202,7 +202,7 @@ pub fn judge_all(
         judgements.push(judgement);
     }
     // One after the other is broken by one thing; the corpus is enough, and hangs are short.
-    let short = Options { sequences: 0, seconds: None, ..options.clone() };
+    let short = Options { sequences: 0, seconds: None, shorten: false, ..options.clone() };
     for plant in PLANTS {
         let options = match plant.name {
             "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(&short),

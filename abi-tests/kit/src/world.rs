@@ -82,8 +82,8 @@ pub(crate) struct Slot {
     pub(crate) handler: bool,
     /// The object whose method its body is.
     pub(crate) object: Option<usize>,
-    /// What the handler calls, when it is called.
-    pub(crate) inspect: Option<fn(usize)>,
+    /// Its body says so when it has come to its end with that object.
+    pub(crate) reaches: Option<usize>,
 }
 
 impl Slot {
@@ -109,7 +109,7 @@ impl Slot {
             asked: false,
             handler: false,
             object: None,
-            inspect: None,
+            reaches: None,
         }
     }
 }
@@ -127,6 +127,8 @@ pub(crate) struct Object {
     pub(crate) this: *mut c_void,
     pub(crate) references: u32,
     pub(crate) drops: u32,
+    /// What a sequence calls it.
+    pub(crate) number: usize,
 }
 
 /// Everything.

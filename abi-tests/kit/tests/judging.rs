@@ -164,6 +164,19 @@ fn a_crash_is_a_finding_and_the_kit_goes_on() {
     assert!(shown.contains("FOUND by status_null_out: [C4]"), "{shown}");
 }
 
+/// A sequence that breaks a rule is made as short as it breaks it; what was broken first is not said to be something else.
+#[test]
+fn sequences_are_shortened_and_rules_that_were_not_reached_undecided() {
+    let library = shipped::broken(&folder("shorter"), "RESULT_ONCE").unwrap();
+    let (output, report) = judged("shorter", &library, &["--sequences", "200"]);
+    assert_eq!(output.status.code(), Some(1));
+    let of_rule = report.rules.iter().find(|of| of.rule == Rule::C5).unwrap();
+    let found = of_rule.findings.iter().find(|found| found.by.starts_with("sequence ")).unwrap();
+    let calls = found.trail.iter().filter(|line| line.starts_with("get_result of")).count();
+    assert!(calls == 2 && found.trail.len() < 20, "{:#?}", found.trail);
+    assert_eq!(verdict(&report, Rule::C6), Some(RuleVerdict::Undecided));
+}
+
 /// One that spins is stopped by its processor time, however slow the machine is; one that sleeps, by the clock.
 #[test]
 fn a_hang_is_a_finding_and_the_kit_goes_on() {

@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// What the generator starts from.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Lists the cases and judges nothing.
+    #[arg(long)]
+    list: bool,
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
     #[arg(long, value_name = "CASE")]
     only: Vec<String>,
@@ -68,6 +71,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         if let Some(number) = number {
             kit.arg(name).arg(number.to_string());
         }
+    }
+    if options.list {
+        kit.arg("--list");
     }
     for case in &options.only {
         kit.arg("--only").arg(case);

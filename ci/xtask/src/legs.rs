@@ -48,7 +48,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
     required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
-    required("fuzz-cli", "fuzz and replay refuse bad input and say why", fuzz_cli),
+    required("fuzz-cli", "fuzz, replay and conformance refuse bad input and say why", fuzz_cli),
 ];
 
 /// How long the smoke run of a target takes, in seconds.
@@ -329,6 +329,8 @@ fn fuzz_cli(context: &Context<'_>) -> anyhow::Result<Outcome> {
         BadUse { arguments: words("fuzz --jobs 0"), names: vec!["--jobs"] },
         BadUse { arguments: words("replay target/fuzz-cli/foreign"), names: vec!["foreign", "--target"] },
         BadUse { arguments: words("replay target/fuzz-cli/foreign --target nope"), names: vec![target] },
+        BadUse { arguments: words("conformance target/fuzz-cli/missing.so"), names: vec!["missing.so"] },
+        BadUse { arguments: words("conformance --seconds 0"), names: vec!["--seconds"] },
     ];
     for name in ["truncated", "foreign", "missing"] {
         let arguments = words(&format!("replay target/fuzz-cli/{name} --target {target}"));
