@@ -14,7 +14,7 @@ use ntcom_exec::{
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
-    ops::{Kind, Manner},
+    ops::{FRUGAL, Kind, Manner},
     perform,
     script::{Script, Step, TICK},
     spawn,
@@ -194,12 +194,18 @@ struct Place {
 impl Place {
     fn enter(world: &World, task: usize, what: &str) -> Self {
         let (here, irql, in_dpc) = (ntsim::current_processor(), ntsim::irql(), ntsim::in_dpc());
+        let kind = world.task(task).kind.get();
         let wrong = |why: &str| -> ! { fail("C13", task, &format!("it is {what} {why}, at IRQL {irql}")) };
-        if let Kind::Dpc(manner) = world.task(task).kind.get() {
+        let on_dpc = match kind {
+            Kind::Dpc(_) => true,
+            Kind::Moving(_) => in_dpc,
+            Kind::WorkItem(_) => false,
+        };
+        if on_dpc {
             if !in_dpc || irql != 2 {
                 wrong("outside of a DPC");
             }
-            if let Manner::Pinned(n) = manner
+            if let Kind::Dpc(Manner::Pinned(n)) = kind
                 && usize::from(n) % world.processors.get() != here
             {
                 wrong(&format!("on processor {here}"));
@@ -250,6 +256,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
             record.polls.set(record.polls.get() + 1);
             record.asked.set(false);
             budget(record, task);
+            time_budget(record, task);
             record.waiting.set(Waiting::Nothing);
             marked(MarkKind::PollStart, task, "");
             let polled = inner.poll(context);
@@ -296,6 +303,24 @@ fn budget(record: &Task, task: usize) {
             fail("budget", task, &format!("{} polls took {passed} units of 100 ns only", chain + 1));
         }
     }
+}
+
+/// One whose time in a run is limited is not polled again in it when a poll has begun after that.
+fn time_budget(record: &Task, task: usize) {
+    if !matches!(record.kind.get(), Kind::Dpc(Manner::Frugal(_))) {
+        return;
+    }
+    let (run, now) = (ntsim::counters().dpcs_run, now());
+    let (of_run, first, last) = record.run_start.get();
+    if record.waiting.get() != Waiting::Itself || run != of_run {
+        record.run_start.set((run, now, now));
+        return;
+    }
+    let spent = last.saturating_sub(first);
+    if spent > FRUGAL.as_nanos() as u64 / 100 {
+        fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
+    }
+    record.run_start.set((run, first, now));
 }
 
 /// A clock period, in units of 100 ns.

@@ -11,8 +11,9 @@ use super::{
     input::Plan,
     ops::{Kind, Manner, Step},
     perform::{cancel_all, close, drain, drop_handle, perform, unfinished},
+    request,
     script::{CHILDREN, GATES, SIGNALS},
-    spawn,
+    spawn::{self, Order},
     task::{Waiting, fail},
     thread::{self, Thread, delete_devices, lower, make_devices},
     world::{self, World, signal, storage, take},
@@ -148,7 +149,8 @@ fn nothing_is_lost(world: &World) {
 fn end(world: &World, keeps: bool, direct: bool) {
     close(world);
     // Refused: this is judged there.
-    spawn::spawn(world, Kind::Dpc(Manner::Plain), CHILDREN[0].1, true);
+    let (kind, script) = (Kind::Dpc(Manner::Plain), CHILDREN[0].1);
+    spawn::spawn(world, Order { kind, script, cancellable: true, irp: false });
     if !keeps {
         release_everything(world);
     }
@@ -170,6 +172,7 @@ fn end(world: &World, keeps: bool, direct: bool) {
         ntsim::fail("C18", format!("the tracker is closed, has been drained, and knows of {left} tasks"));
     }
     release_everything(world);
+    request::settle(world);
     if world.tokens.get() != 0 {
         ntsim::fail("oneshot", format!("{} values are there or were dropped twice", world.tokens.get()));
     }

@@ -6,7 +6,7 @@
 //! | `ops`, `script` | what actors do, what bodies do |
 //! | `body`, `wait` | bodies, and what they wait for |
 //! | `world`, `task` | what there is, and what has happened to each task |
-//! | `perform`, `spawn`, `thread` | doing it |
+//! | `perform`, `spawn`, `request`, `thread` | doing it |
 //! | `judge` | a run from its start to the unload, and what must hold |
 //!
 //! An *actor* is a program of a processor, or, where there are more actors than processors, a system thread of the driver.
@@ -16,6 +16,7 @@ pub mod input;
 pub mod judge;
 pub mod ops;
 pub mod perform;
+pub mod request;
 pub mod script;
 pub mod spawn;
 pub mod task;

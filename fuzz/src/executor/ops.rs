@@ -10,13 +10,16 @@
 //! decided when the operation is done: the n-th, modulo their number, of those that there are. A change that gives existing inputs
 //! another meaning is a new version number, and a breaking change.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use super::{
     DEVICES, STORAGES,
     script::{GATES, SIGNALS, STEPS, Script, Shape, Span},
 };
 use crate::ops::{LONGEST, RECORD};
+
+/// The time budget of a frugal task.
+pub const FRUGAL: Duration = Duration::from_micros(5);
 
 /// How a task on DPCs is spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +30,7 @@ pub enum Manner {
     Important(u8),
     /// On this processor, modulo their number.
     Pinned(u8),
-    /// So many polls in one run, for 5 microseconds at most.
+    /// So many polls in one run, for [`FRUGAL`] at most.
     Frugal(u8),
     /// In memory of the driver's own.
     InPlace(u8),
@@ -40,7 +43,7 @@ impl Manner {
         match selector & 7 {
             3 => Self::Important(operand & 3),
             4 => Self::Pinned(operand & 3),
-            5 => Self::Frugal(1 + (operand & 3)),
+            5 => Self::Frugal([1, 3, 16, 200][(operand & 3) as usize]),
             6 => Self::InPlace(operand % STORAGES as u8),
             7 => Self::Wrong(operand & 3),
             _ => Self::Plain,
@@ -55,6 +58,8 @@ pub enum Kind {
     Dpc(Manner),
     /// Work items of this device; none: of a null pointer.
     WorkItem(Option<u8>),
+    /// DPCs, and work items of this device while its body wants PASSIVE_LEVEL.
+    Moving(Option<u8>),
 }
 
 /// How far the clock is moved.
@@ -80,6 +85,8 @@ pub enum Op {
         script: Script,
         /// With a cancel handle.
         cancellable: bool,
+        /// It serves an IRP.
+        irp: bool,
     },
     /// Cancels by a handle.
     Cancel(u8),
@@ -112,6 +119,8 @@ pub enum Op {
     PollTimer(u8),
     /// Drops one.
     DropTimer(u8),
+    /// Cancels an IRP.
+    CancelIrp(u8),
     /// Moves the clock on.
     AdvanceTime(Ticks),
     /// Raises the IRQL to DISPATCH_LEVEL.
@@ -153,23 +162,24 @@ impl Op {
             Self::DropSender(_) => 12,
             Self::PollTimer(_) => 13,
             Self::DropTimer(_) => 14,
-            Self::AdvanceTime(_) => 15,
-            Self::Raise => 16,
-            Self::Lower => 17,
-            Self::Drain(_) => 18,
-            Self::CancelAll => 19,
-            Self::Unfinished => 20,
-            Self::Close => 21,
-            Self::DeleteDevice(_) => 22,
-            Self::FailAllocation(_) => 23,
-            Self::Schedule(_) => 24,
+            Self::CancelIrp(_) => 15,
+            Self::AdvanceTime(_) => 16,
+            Self::Raise => 17,
+            Self::Lower => 18,
+            Self::Drain(_) => 19,
+            Self::CancelAll => 20,
+            Self::Unfinished => 21,
+            Self::Close => 22,
+            Self::DeleteDevice(_) => 23,
+            Self::FailAllocation(_) => 24,
+            Self::Schedule(_) => 25,
         }
     }
 
     /// Done to a task, or to what one waits for or has given away; the others only change what the next ones meet.
     #[must_use]
     pub const fn reaches_something(&self) -> bool {
-        self.number() <= 14
+        self.number() <= 15
     }
 }
 
@@ -219,13 +229,14 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
             let device = if target >> 5 == 7 { None } else { Some(target >> 5 & 1) };
             Op::Spawn {
                 // The byte that says what the last step is, too: it is one of many.
-                kind: if target & 3 < 2 {
-                    Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5))
-                } else {
-                    Kind::WorkItem(device)
+                kind: match target & 3 {
+                    0 | 1 => Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5)),
+                    2 => Kind::WorkItem(device),
+                    _ => Kind::Moving(device),
                 },
                 script: Script { shape: Shape::ALL[usize::from(target >> 2 & 7)], steps },
                 cancellable: head & 1 == 1,
+                irp: head & 0x20 != 0 && head & 2 == 0,
             }
         }
         6 | 7 => Op::Cancel(a),
@@ -252,6 +263,7 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
             _ => Op::DeleteDevice(b % DEVICES as u8),
         },
         26 if a & 7 == 0 => Op::Close,
+        26 if a & 7 < 5 => Op::CancelIrp(b),
         26 => Op::OpenGate(b % GATES as u8),
         27 if faults => Op::FailAllocation(a & 3),
         27 => Op::AdvanceTime(Ticks(a)),

@@ -8,8 +8,9 @@ use ntsim::trace::MarkKind;
 use super::{
     DEVICES,
     ops::{Op, Step},
+    request,
     script::{GATES, SIGNALS},
-    spawn,
+    spawn::{self, Order},
     task::{fail, marked},
     thread,
     wait::{Token, poll_timer},
@@ -26,6 +27,7 @@ fn instead(world: &World, op: Op) -> Op {
         }
         Op::Send(n) | Op::DropSender(n) => (n, world.senders.borrow().is_empty()),
         Op::PollTimer(n) | Op::DropTimer(n) => (n, world.timers.borrow().is_empty()),
+        Op::CancelIrp(n) => (n, world.irps.borrow().is_empty()),
         Op::Spawn { .. } => (0, world.count.get() >= super::TASKS),
         _ => return op,
     };
@@ -65,6 +67,7 @@ fn aim(world: &World, op: &Op) -> Option<usize> {
         Op::WakeStash { index: n, .. } | Op::CloneStash(n) | Op::DropStash(n) => nth(&world.stash, n),
         Op::Send(n) | Op::DropSender(n) => nth(&world.senders, n),
         Op::PollTimer(n) | Op::DropTimer(n) => nth(&world.timers, n),
+        Op::CancelIrp(n) => nth(&world.irps, n),
         Op::OpenGate(gate) => world.gates.borrow()[usize::from(gate)].waiters.first().map(|(task, _)| *task),
         Op::SetSignal(number) | Op::TakeSignal(number) => world.claims[usize::from(number)].get(),
         _ => None,
@@ -92,7 +95,9 @@ fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
 fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
     let passive = world.raised[actor].get().is_none();
     match op {
-        Op::Spawn { kind, script, cancellable } => spawn::spawn(world, kind, script, cancellable),
+        Op::Spawn { kind, script, cancellable, irp } => {
+            spawn::spawn(world, Order { kind, script, cancellable, irp })
+        }
         Op::Cancel(n) => cancel(world, n),
         Op::CloneHandle(n) => {
             let (task, handle) = take(&world.handles, n)?;
@@ -134,6 +139,7 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
             Some(())
         }
         Op::DropTimer(n) => take(&world.timers, n).map(drop),
+        Op::CancelIrp(n) => request::cancel(world, n),
         Op::AdvanceTime(ticks) => {
             ntsim::advance_time(ticks.units());
             Some(())

@@ -45,6 +45,8 @@ pub enum Step {
     Finish,
     /// Wakes itself and returns Pending, this many times.
     Yield(u8),
+    /// `passive` of one of the [`AWAY`]s.
+    Passive(u8),
     /// Waits until the gate is opened, and closes it behind itself.
     Await(u8),
     /// Waits for the signal, where nobody else does.
@@ -111,7 +113,8 @@ impl Step {
         let span = Span::new(operand);
         match byte & 31 {
             // Mostly short; once and twice the executor's poll budget can be spent.
-            1 | 2 => Self::Yield([0, 0, 0, 1, 1, 2, 16, 34][operand as usize]),
+            1 => Self::Yield([0, 0, 0, 1, 1, 2, 16, 34][operand as usize]),
+            2 => Self::Passive(operand),
             3 | 4 => Self::Await(operand % GATES as u8),
             5 => Self::Signal(operand % SIGNALS as u8),
             6 => Self::Sleep(span),
@@ -144,6 +147,18 @@ impl Step {
         }
     }
 }
+
+/// What a body waits for at PASSIVE_LEVEL.
+pub const AWAY: [Step; 8] = [
+    Step::Finish,
+    Step::Yield(0),
+    Step::Yield(16),
+    Step::Await(0),
+    Step::Await(1),
+    Step::Sleep(Span::new(4)),
+    Step::Signal(2),
+    Step::Receive,
+];
 
 /// How a body is put together from its steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

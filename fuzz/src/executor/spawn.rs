@@ -1,6 +1,6 @@
 //! Spawning tasks, and what it may answer.
 
-use core::time::Duration;
+use core::{future::Future, time::Duration};
 
 use ntcom_exec::{
     CancelHandle, DpcOptions, Importance, NTSTATUS, spawn_dpc_task, spawn_dpc_task_cancellable,
@@ -11,28 +11,39 @@ use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
 use super::{
     TASKS,
     body::body,
-    ops::{Kind, Manner},
+    ops::{FRUGAL, Kind, Manner},
     perform::put_handle,
+    request,
     script::{CHILDREN, Script},
     task::{fail, marked},
     world::{World, storage},
 };
 
+/// What is spawned.
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    /// On what.
+    pub(super) kind: Kind,
+    /// Its body.
+    pub(super) script: Script,
+    /// With a cancel handle.
+    pub(super) cancellable: bool,
+    /// It serves an IRP.
+    pub(super) irp: bool,
+}
+
 /// Spawns a task, if there is room for one.
-pub(super) fn spawn(world: &World, kind: Kind, script: Script, cancellable: bool) -> Option<()> {
+pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     let task = world.count.get();
     if task >= TASKS {
         return None;
     }
     world.count.set(task + 1);
+    let Order { kind, script, .. } = order;
     let record = world.task(task);
     record.kind.set(kind);
     record.script.set(script);
-    record.spawning.set(Some(ntsim::irql()));
-    marked(MarkKind::Spawn, task, "");
     let closed = world.closed.get();
-    let device = device(world, kind);
-    let homeless = matches!(kind, Kind::WorkItem(_)) && device.is_null();
     let storage = match kind {
         Kind::Dpc(Manner::InPlace(number)) => Some(&world.used[usize::from(number)]),
         _ => None,
@@ -40,8 +51,15 @@ pub(super) fn spawn(world: &World, kind: Kind, script: Script, cancellable: bool
     if let Some(used) = storage {
         used.set(used.get() + 1);
     }
-    let spawned = launch(world.processors.get(), device, kind, task, script, cancellable);
+    record.spawning.set(Some(ntsim::irql()));
+    marked(MarkKind::Spawn, task, "");
+    let spawned = if order.irp {
+        request::serve(world, task)?
+    } else {
+        launch(world, task, order.cancellable, body(task, script))
+    };
     record.spawning.set(None);
+    let homeless = !matches!(kind, Kind::Dpc(_)) && device(world, kind).is_null();
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
@@ -60,6 +78,7 @@ pub(super) fn spawn(world: &World, kind: Kind, script: Script, cancellable: bool
             }
         }
         Err(status) => {
+            record.refusal.set(Some(status.to_u32()));
             // Another one may be in it, or have been in it when this one came.
             let crowded = storage.is_some_and(|used| used.get() > 1);
             refused(world, task, homeless, crowded, status);
@@ -89,7 +108,7 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
 
 fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
     match kind {
-        Kind::WorkItem(Some(number)) => world.devices[usize::from(number)].get(),
+        Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => world.devices[usize::from(number)].get(),
         _ => core::ptr::null_mut(),
     }
 }
@@ -103,7 +122,7 @@ fn options(processors: usize, manner: Manner) -> DpcOptions {
             options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
         }
         Manner::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
-        Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(Duration::from_micros(5)),
+        Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
         Manner::Wrong(0) => options.poll_budget(0),
         Manner::Wrong(1) => options.time_budget(Duration::MAX),
         Manner::Wrong(2) => options.processor(0, 63),
@@ -111,15 +130,18 @@ fn options(processors: usize, manner: Manner) -> DpcOptions {
     }
 }
 
-fn launch(
-    processors: usize,
-    device: PDEVICE_OBJECT,
-    kind: Kind,
+/// Hands a body, or what serves an IRP with it, to the executor.
+pub(super) fn launch<F>(
+    world: &World,
     task: usize,
-    script: Script,
     cancellable: bool,
-) -> Result<Option<CancelHandle>, NTSTATUS> {
-    let body = body(task, script);
+    body: F,
+) -> Result<Option<CancelHandle>, NTSTATUS>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
+    let device = device(world, kind);
     match (kind, cancellable) {
         (Kind::Dpc(Manner::Plain), false) => spawn_dpc_task(body).map(|()| None),
         (Kind::Dpc(Manner::Plain), true) => spawn_dpc_task_cancellable(body).map(Some),
@@ -132,6 +154,8 @@ fn launch(
         (Kind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
         // SAFETY: as above.
         (Kind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
+        // SAFETY: as above.
+        (Kind::Moving(_), _) => unsafe { DpcOptions::new().spawn_on_device(device, body) }.map(Some),
     }
 }
 
@@ -139,9 +163,9 @@ fn launch(
 pub(super) fn child(world: &World, parent: usize, number: u8) {
     let (on_work_item, script) = CHILDREN[usize::from(number) % CHILDREN.len()];
     let device = match world.task(parent).kind.get() {
-        Kind::WorkItem(device) => device,
+        Kind::WorkItem(device) | Kind::Moving(device) => device,
         Kind::Dpc(_) => Some(0),
     };
     let kind = if on_work_item { Kind::WorkItem(device) } else { Kind::Dpc(Manner::Plain) };
-    spawn(world, kind, script, number & 1 == 1);
+    spawn(world, Order { kind, script, cancellable: number & 1 == 1, irp: false });
 }

@@ -27,6 +27,8 @@ pub enum Waiting {
     Parked,
     /// For its own wake.
     Itself,
+    /// For PASSIVE_LEVEL, or for something there.
+    Passive,
 }
 
 /// A task, as the harness sees it.
@@ -61,12 +63,22 @@ pub struct Task {
     pub ever_asked: Cell<bool>,
     /// It has taken a request.
     pub took: Cell<bool>,
+    /// It serves an IRP.
+    pub serves: Cell<bool>,
+    /// The IRP has been cancelled.
+    pub irp_canceled: Cell<bool>,
+    /// Why its spawn has failed.
+    pub refusal: Cell<Option<u32>>,
+    /// What its IRP was completed with.
+    pub completed: Cell<Option<(u32, usize)>>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,
     /// How many polls were owed to its own wakes alone, in a row.
     pub chain: Cell<u32>,
     /// When that began: DPCs that had run, and the time.
     pub chain_start: Cell<(u64, u64)>,
+    /// The same of the first and the time of the last poll of a run, for a task whose time in it is limited.
+    pub run_start: Cell<(u64, u64, u64)>,
 }
 
 const NOTHING: Script = Script { shape: Shape::Plain, steps: [0; super::script::STEPS] };
@@ -89,9 +101,14 @@ impl Task {
             asked: Cell::new(false),
             ever_asked: Cell::new(false),
             took: Cell::new(false),
+            serves: Cell::new(false),
+            irp_canceled: Cell::new(false),
+            refusal: Cell::new(None),
+            completed: Cell::new(None),
             parts: Cell::new(0),
             chain: Cell::new(0),
             chain_start: Cell::new((0, 0)),
+            run_start: Cell::new((0, 0, 0)),
         }
     }
 
@@ -110,6 +127,10 @@ impl Task {
         self.asked.set(false);
         self.ever_asked.set(false);
         self.took.set(false);
+        self.serves.set(false);
+        self.irp_canceled.set(false);
+        self.refusal.set(None);
+        self.completed.set(None);
         self.parts.set(0);
         self.chain.set(0);
     }
@@ -125,7 +146,7 @@ impl Task {
         self.spawned.get() && self.drops.get() == 0
     }
 
-    /// Whether it runs on DPCs.
+    /// Whether it runs on DPCs only.
     pub fn is_on_dpcs(&self) -> bool {
         matches!(self.kind.get(), Kind::Dpc(_))
     }
@@ -150,6 +171,8 @@ impl Task {
             | u32::from(self.spawning.get().is_some()) << 8
             | u32::from(self.handles.get() > 0) << 9
             | (self.script.get().shape as u32) << 10
+            | u32::from(matches!(self.kind.get(), Kind::Moving(_))) << 13
+            | u32::from(self.serves.get()) << 14
     }
 }
 

@@ -8,12 +8,13 @@ use core::{
 };
 
 use ntcom_exec::{
-    Instant, Interval, NTSTATUS, Receiver, Sleep, Timeout, Wait, interval, oneshot, sleep, sleep_until,
-    timeout,
+    Instant, Interval, NTSTATUS, Passive, Receiver, Sleep, Timeout, Wait, interval, oneshot, passive, sleep,
+    sleep_until, timeout,
 };
 
 use super::{
-    script::{Span, Step},
+    ops::Kind,
+    script::{AWAY, Shape, Span, Step},
     task::{Waiting, fail},
     world::{self, World, put, signal},
 };
@@ -36,6 +37,8 @@ pub(super) enum Inside {
     Interval(Interval, Moment, u64, u8),
     /// A value.
     Receive(Receiver<Token>),
+    /// Something at PASSIVE_LEVEL.
+    Passive(Passive<Away>),
 }
 
 /// When something was asked for, and how much later it is to end.
@@ -127,12 +130,60 @@ pub(super) struct SignalWait {
     _claim: Claim,
 }
 
+/// Something that is waited for at PASSIVE_LEVEL.
+pub(super) struct Away {
+    task: usize,
+    step: Step,
+    polled: bool,
+    inside: Option<Box<Inside>>,
+}
+
+impl Away {
+    fn check(&self, what: &str) {
+        if ntsim::irql() != 0 || ntsim::in_dpc() {
+            let irql = ntsim::irql();
+            fail("C13", self.task, &format!("what is for PASSIVE_LEVEL is {what} at IRQL {irql}"));
+        }
+    }
+}
+
+impl Future for Away {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.check("polled");
+        let this = &mut *self;
+        world::with(|world| {
+            if !core::mem::replace(&mut this.polled, true) {
+                this.inside = begin(world, this.task, this.step).map(Box::new);
+            }
+            ntsim::preemption_point();
+            match this.inside.as_mut().map(|inside| poll(world, this.task, inside, context)) {
+                None | Some(Ok(())) => Poll::Ready(()),
+                Some(Err(_)) => Poll::Pending,
+            }
+        })
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if self.polled {
+            self.check("dropped");
+        }
+    }
+}
+
 /// Begins to wait: what a step is then in the middle of; none: it waits for nothing.
 pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
     let over = world.all_open.get();
     match step {
         Step::Yield(times) => Some(Inside::Yields(times + 1)),
         Step::Await(gate) => Some(Inside::Gate(GateWait { gate, task })),
+        Step::Passive(number) => {
+            let step = AWAY[usize::from(number) % AWAY.len()];
+            Some(Inside::Passive(passive(Away { task, step, polled: false, inside: None })))
+        }
         Step::Signal(_) | Step::Receive if over => None,
         Step::Signal(number) => {
             let claim = Claim::new(world, number, task)?;
@@ -233,6 +284,11 @@ pub(super) fn poll(
             }
             Ok(())
         }
+        Inside::Passive(passive) => {
+            let passed = ready(Pin::new(passive).poll(context), Waiting::Passive)?;
+            after_passive(world, task, passed);
+            Ok(())
+        }
         Inside::Receive(receiver) => {
             let received = ready(Pin::new(receiver).poll(context), Waiting::Value)?;
             if let Err(status) = received
@@ -260,6 +316,22 @@ fn after_sleep(world: &World, task: usize, slept: Result<(), NTSTATUS>, moment: 
         Ok(()) => fail("time", task, &format!("a timer of {:?} came early", moment.span)),
         Err(NTSTATUS::INVALID_PARAMETER) if endless => {}
         Err(status) => out_of_memory(world, task, "a timer", status),
+    }
+}
+
+/// A task has been at PASSIVE_LEVEL and come back; one that cannot go there is told so.
+fn after_passive(world: &World, task: usize, passed: Result<(), NTSTATUS>) {
+    let record = world.task(task);
+    let irql = match (record.kind.get(), passed) {
+        (Kind::Dpc(_), Err(NTSTATUS::NOT_SUPPORTED)) => 2,
+        (Kind::WorkItem(_), Ok(())) => 0,
+        (Kind::Moving(_), Ok(())) => 2,
+        _ => fail("status", task, &format!("passive answers {passed:?}")),
+    };
+    // Where several parts are polled by turns, another may keep the task there.
+    let alone = !matches!(record.script.get().shape, Shape::Join | Shape::Select);
+    if alone && ntsim::irql() != irql {
+        fail("C13", task, &format!("passive has ended at IRQL {}", ntsim::irql()));
     }
 }
 

@@ -9,7 +9,10 @@ use core::{
 };
 
 use ntcom_exec::{CancelHandle, Sender, Signal, Sleep, TaskStorage};
-use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
+use ntsim::{
+    trace::MarkKind,
+    types::{PDEVICE_OBJECT, PIRP},
+};
 
 use super::{
     ACTORS, DEVICES, STORAGES, TASKS,
@@ -65,6 +68,8 @@ pub struct World {
     pub timers: Shelf<Sleep>,
     /// Senders, of the tasks that wait for their values.
     pub senders: Shelf<Sender<Token>>,
+    /// IRPs that tasks serve, until the end.
+    pub irps: Shelf<PIRP>,
     /// Values that have been made and not been dropped.
     pub tokens: Cell<i32>,
     /// The driver's devices.
@@ -109,6 +114,7 @@ impl World {
             handles: RefCell::new(Vec::new()),
             timers: RefCell::new(Vec::new()),
             senders: RefCell::new(Vec::new()),
+            irps: RefCell::new(Vec::new()),
             tokens: Cell::new(0),
             devices: [const { Cell::new(core::ptr::null_mut()) }; DEVICES],
             deleted: [const { Cell::new(false) }; DEVICES],
@@ -140,6 +146,7 @@ impl World {
         self.handles.borrow_mut().drain(..).for_each(leak);
         self.timers.borrow_mut().drain(..).for_each(leak);
         self.senders.borrow_mut().drain(..).for_each(leak);
+        self.irps.borrow_mut().clear();
         self.tokens.set(0);
         self.devices.iter().for_each(|device| device.set(core::ptr::null_mut()));
         self.deleted.iter().for_each(|deleted| deleted.set(false));

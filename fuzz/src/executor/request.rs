@@ -1,0 +1,132 @@
+//! IRPs that tasks serve: this is the I/O manager's side, and the driver's dispatch routine.
+
+use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, spawn_irp_task};
+use ntsim::{
+    ddi,
+    trace::MarkKind,
+    types::{IRP_MJ_READ, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED},
+};
+
+use super::{
+    body::body,
+    spawn::launch,
+    task::{fail, marked},
+    world::{self, World},
+};
+
+/// The driver takes reads.
+pub(super) fn install() {
+    // SAFETY: the driver's own object, and an index that it has.
+    unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
+}
+
+/// Sends an IRP, to be served by this task: what its spawn has answered. None: there is no memory for one, or no device.
+pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHandle>, NTSTATUS>> {
+    let (record, device) = (world.task(task), world.devices[0].get());
+    if device.is_null() {
+        return None;
+    }
+    // SAFETY: in a run, ≤ DISPATCH_LEVEL.
+    let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
+    if irp.is_null() {
+        return None;
+    }
+    // SAFETY: an IRP with a location.
+    let next = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
+    // SAFETY: the IRP's location.
+    unsafe { (*next).MajorFunction = IRP_MJ_READ as u8 };
+    let context: PVOID = core::ptr::without_provenance_mut(task);
+    // SAFETY: an IRP with a location; the routine's context is a task's number.
+    unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
+    record.serves.set(true);
+    world.irps.borrow_mut().push((task, irp));
+    // SAFETY: the device's driver has a dispatch routine.
+    let status = unsafe { ddi::IofCallDriver(device, irp) };
+    if status != NTSTATUS::PENDING.0 {
+        fail("irp", task, &format!("its dispatch routine answers {:?}", NTSTATUS(status)));
+    }
+    Some(match record.refusal.get() {
+        Some(status) => Err(NTSTATUS::from_u32(status)),
+        None => Ok(None),
+    })
+}
+
+/// Which task an IRP is to be served by.
+fn task_of(world: &World, irp: PIRP) -> usize {
+    let irps = world.irps.borrow();
+    irps.iter().find(|(_, known)| *known == irp).map_or(usize::MAX, |(task, _)| *task)
+}
+
+unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
+    world::with(|world| {
+        let task = task_of(world, irp);
+        let record = world.task(task);
+        let inner = body(task, record.script.get());
+        let serving = async move {
+            inner.await;
+            IrpOutcome { status: NTSTATUS::SUCCESS, information: task }
+        };
+        let spawn = |serving| {
+            let spawned = launch(world, task, true, serving);
+            if let Err(status) = &spawned {
+                record.refusal.set(Some(status.to_u32()));
+            }
+            spawned?.ok_or(NTSTATUS::UNSUCCESSFUL)
+        };
+        // SAFETY: a new IRP, of which this is the last use.
+        unsafe { spawn_irp_task(irp, serving, spawn) }.0
+    })
+}
+
+/// Whoever has sent an IRP is told its end: once, and after the body has gone.
+unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
+    world::with(|world| {
+        let task = context.addr();
+        let record = world.task(task);
+        // SAFETY: the IRP is being completed.
+        let status = unsafe { (*irp).IoStatus };
+        marked(MarkKind::Call, task, "its IRP is completed");
+        let told = (status.Status.cast_unsigned(), status.Information as usize);
+        if let Some(before) = record.completed.replace(Some(told)) {
+            fail("irp", task, &format!("its IRP is completed a second time: {before:x?}, {told:x?}"));
+        }
+        if record.drops.get() != 1 {
+            fail("irp", task, "its IRP is completed, and its body is not gone");
+        }
+    });
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// Cancels the n-th IRP, modulo their number: whether there is one.
+pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+    let irps = world.irps.borrow();
+    let (task, irp) = usize::from(n).checked_rem(irps.len()).and_then(|index| irps.get(index)).copied()?;
+    drop(irps);
+    let record = world.task(task);
+    // The cancel routine is called once; while the dispatch routine has not set it yet, that sees that the IRP is cancelled.
+    if !record.irp_canceled.replace(true) {
+        record.ask();
+        marked(MarkKind::Cancel, task, "its IRP");
+    }
+    // SAFETY: an IRP that has been sent and not been freed.
+    unsafe { ddi::IoCancelIrp(irp) };
+    Some(())
+}
+
+/// Everything has ended: each IRP has been completed, as its body or its spawn has ended; and is freed.
+pub(super) fn settle(world: &World) {
+    for (task, irp) in world.irps.take() {
+        let record = world.task(task);
+        let expected = match record.refusal.get() {
+            Some(status) => (status, 0),
+            None if record.ready.get() => (NTSTATUS::SUCCESS.to_u32(), task),
+            None => (NTSTATUS::CANCELLED.to_u32(), 0),
+        };
+        match record.completed.get() {
+            Some(told) if told == expected => {}
+            told => fail("irp", task, &format!("its IRP came to {told:x?}, and not to {expected:x?}")),
+        }
+        // SAFETY: completed, and kept by the completion routine.
+        unsafe { ddi::IoFreeIrp(irp) };
+    }
+}
