@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 pub use crate::com::input::ComInput;
 pub use crate::executor::input::{ExecutorInput, FaultsInput};
-pub use crate::foreign::input::ForeignInput;
 use crate::ops::{self, Op, RECORD, Step};
 
 /// Why some bytes are not an input of a target.
@@ -176,13 +175,12 @@ impl Input for SchedulesInput {
 }
 
 /// The targets, by name.
-pub const TARGETS: [&str; 6] = [
+pub const TARGETS: [&str; 5] = [
     VtableInput::TARGET,
     SchedulesInput::TARGET,
     ExecutorInput::TARGET,
     FaultsInput::TARGET,
     ComInput::TARGET,
-    ForeignInput::TARGET,
 ];
 
 /// Says what an input of the named target does: its setting, if it has one, and its steps. None: there is no such target.
@@ -200,7 +198,6 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
         ExecutorInput::TARGET => Some(of::<ExecutorInput>(data)),
         FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
         ComInput::TARGET => Some(of::<ComInput>(data)),
-        ForeignInput::TARGET => Some(of::<ForeignInput>(data)),
         _ => None,
     }
 }
@@ -225,7 +222,6 @@ arbitrary!(SchedulesInput);
 arbitrary!(ExecutorInput);
 arbitrary!(FaultsInput);
 arbitrary!(ComInput);
-arbitrary!(ForeignInput);
 
 #[cfg(test)]
 mod tests {

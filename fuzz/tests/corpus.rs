@@ -68,8 +68,3 @@ fn schedules() {
 fn com() {
     replay("com");
 }
-
-#[test]
-fn foreign() {
-    replay("foreign");
-}

@@ -90,9 +90,9 @@ pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
-pub use fail::bug_check_panic;
 #[cfg(kernel)]
 pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};
+pub use fail::bug_check_panic;
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 pub use refcount::ReferenceCount;

@@ -11,9 +11,11 @@
 /// declare_com_interface! {
 ///     /// A thermometer.
 ///     pub trait IThermometer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a05);
+///         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a05";
 ///         /// What it is made for, in kelvin: at once.
 ///         fn highest(&self) -> u32;
+///         /// How exact that is: a status, and the value through a pointer.
+///         fn tolerance(&self, channel: u32) -> Result<u32, NTSTATUS>;
 ///         /// Measures: an operation.
 ///         async fn measure(&self, channel: u32) -> i32;
 ///     }
@@ -26,6 +28,9 @@
 ///     type Allocator = GlobalAllocator;
 ///     type MeasureFuture = core::future::Ready<i32>;
 ///     fn highest(&self) -> u32 { 400 }
+///     fn tolerance(&self, channel: u32) -> Result<u32, NTSTATUS> {
+///         if channel < 4 { Ok(2) } else { Err(NTSTATUS::INVALID_PARAMETER) }
+///     }
 ///     fn measure(&self, channel: u32) -> impl InitBoxTrait<Self::MeasureFuture, Self::Allocator, NTSTATUS> {
 ///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as i32)))
 ///     }
@@ -36,6 +41,7 @@
 ///
 /// let thermometer = ComObject::<_, IThermometerRaw>::new(Thermometer).unwrap();
 /// assert_eq!(thermometer.highest(), Ok(400));
+/// assert_eq!(thermometer.tolerance(9), Err(NTSTATUS::INVALID_PARAMETER));
 /// assert_eq!(thermometer.measure(3).unwrap().result(), Ok(293));
 /// # }))]).unwrap();
 /// # }
@@ -86,7 +92,22 @@
 ///   operation's block, the one allocation. While it lives it holds a reference to its object `[C19]`.
 /// - `#[opaque] async fn …`: the same for futures that have no name, such as those of `async` blocks.
 /// - `async fn … -> Result<T, NTSTATUS>`: `T` crosses; an `Err` ends the operation in state Error `[C20]`.
+/// - `fn name(&self, …) -> Result<T, E>`: the slot returns an NTSTATUS, and the value through a pointer after the other arguments, `T *`; without one for
+///   `Result<(), E>`. `E` is [`NTSTATUS`](crate::NTSTATUS), or anything that becomes one (`Into<NTSTATUS>`). `Ok` is `STATUS_SUCCESS`; an `Err` that is no failure
+///   becomes `STATUS_UNSUCCESSFUL`, as in `[C7]`, and zeroes what the pointer points to; a null pointer is `STATUS_INVALID_PARAMETER`, without a call of the method. A client
+///   has the `Result` back, with an NTSTATUS.
+/// - `Result<ComRc<IOtherRaw>, E>`: the value is a pointer to an interface, `IOther **`, with a reference. An `async fn` may yield one, too: its operation
+///   hands out a reference each time (see [`InterfacePtr`](crate::InterfacePtr)).
 /// - `unsafe fn …`: for arguments that the object trusts, such as pointers that it follows. The calls are then unsafe, too.
+///
+/// # The IID
+///
+/// A `GUID`, or a string of 32 hexadecimal digits in five groups, `"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01"`, which is checked when it is compiled.
+///
+/// A declaration is a promise that nothing can check, about every binary that there is: whatever answers QueryInterface for this IID has these slots, with
+/// these signatures. A query believes it, so with another interface behind the same IID calls are undefined behaviour. So an IID is made for one interface, and never
+/// used for another one, not even for its next version; two declarations of the same interface, one on each side, are the same to the last slot.
+/// (An object with two interfaces of one IID is a compile error.)
 ///
 /// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
 ///
@@ -113,8 +134,13 @@ pub mod __private {
     #[cfg(feature = "async-com")]
     #[doc(hidden)]
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
-    pub use crate::com::place::{At, InterfaceAt, Place};
-    use crate::{AbiValue, ComRc, Interface, NTSTATUS, com::place};
+    #[cfg(feature = "async-com")]
+    pub use crate::async_com::owned::{FallibleOwned, Owned};
+    pub use crate::com::{
+        outcome::{checked, interface, status, status_and_interface, status_and_value, value},
+        place::{At, InterfaceAt, Place},
+    };
+    use crate::{AbiType, AbiValue, ComRc, Interface, NTSTATUS, com::place};
 
     /// The image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
@@ -134,6 +160,15 @@ pub mod __private {
 
     /// An argument, or a result at once.
     pub const fn crosses_by_value<T: AbiValue>() {}
+
+    /// A result through a pointer.
+    pub const fn crosses_through_pointer<T: AbiType + Copy>() {}
+
+    /// A result that is a pointer to an interface.
+    pub const fn crosses_as_interface<I: Interface + AbiType + Send + Sync + 'static>() {}
+
+    /// An error.
+    pub const fn becomes_status<E: Into<NTSTATUS>>() {}
 
     /// An async method's result.
     #[cfg(feature = "async-com")]

@@ -43,7 +43,7 @@ pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]
 pub use async_com::{
     AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationTask,
-    AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, OperationFuture,
+    AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, InterfacePtr, OperationFuture,
     spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
     spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
@@ -54,8 +54,8 @@ pub use com::{
 #[doc(hidden)]
 pub use declare::__private;
 pub use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested,
-    on_cancel, take_cancellation_request, try_finally, yield_now,
+    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested, on_cancel,
+    take_cancellation_request, try_finally, yield_now,
 };
 pub use ntcom_macros::{AbiType, AbiValue};
 

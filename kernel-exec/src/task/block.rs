@@ -234,6 +234,12 @@ where
             // SAFETY: the caller is the poller, and the body has not been dropped.
             unsafe { Self::drop_body(task) };
             let value = result?;
+            // SAFETY: the poller's reference.
+            if F::OWNS && unsafe { task.header() }.state.is_unwinding() {
+                // The task ends Canceled [C10]: nobody will ask for the value.
+                F::discard(value);
+                return Ok(());
+            }
             // SAFETY: the poller's until the end [T4].
             access.with_mut(|_| unsafe { stage.cast::<F::Value>().write(value) });
             Ok(())
@@ -249,6 +255,11 @@ where
 
     unsafe fn free(task: TaskPtr) {
         let block = Self::block(task);
+        // SAFETY: the block is the caller's alone.
+        if F::OWNS && unsafe { task.status() } == Status::Completed {
+            // SAFETY: Completed, and nobody else has the block.
+            F::discard(unsafe { Self::value(block) });
+        }
         // SAFETY: inside the block.
         let allocator = Self::field::<A>(block, offset_of!(Self, allocator));
         // SAFETY: the count is zero, so the block is the caller's alone: the body is gone and a value is `Copy`. It is not

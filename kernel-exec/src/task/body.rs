@@ -18,8 +18,17 @@ pub trait TaskBody: Send + 'static {
     /// What a Completed task yields.
     type Value: Copy + Send + 'static;
 
+    /// A value owns something: then it is [discarded](Self::discard) with its block.
+    const OWNS: bool = false;
+
     /// As [`Future::poll`]. An error ends the task with that status `[C20]`.
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>>;
+
+    /// One more copy of the value is handed out. IRQL: ≤ DISPATCH_LEVEL.
+    fn share(_value: &Self::Value) {}
+
+    /// The value goes with its block: once, if it [owns](Self::OWNS) something. IRQL: ≤ DISPATCH_LEVEL, on any processor.
+    fn discard(_value: Self::Value) {}
 }
 
 pin_project! {

@@ -2,9 +2,9 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Path, spanned::Spanned};
+use syn::{Attribute, Path, Type, spanned::Spanned};
 
-use crate::parse::{Interface, Method, Returns};
+use crate::parse::{Fallible, Iid, Interface, Method, Returns, Yield};
 
 /// The names of a declaration.
 struct Names {
@@ -63,13 +63,29 @@ fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
             Returns::Value(Some(value)) => {
                 checks.push(quote_spanned!(value.span()=> #krate::__private::crosses_by_value::<#value>();));
             }
-            Returns::Operation(operation) => {
-                let value = &operation.value;
-                checks.push(quote_spanned!(value.span()=> #krate::__private::crosses_as_result::<#value>();));
+            Returns::Status(fallible) => {
+                let error = &fallible.error;
+                checks.push(quote_spanned!(error.span()=> #krate::__private::becomes_status::<#error>();));
+                match &fallible.value {
+                    None => {}
+                    Some(Yield::Plain(value)) => checks
+                        .push(quote_spanned!(value.span()=> #krate::__private::crosses_through_pointer::<#value>();)),
+                    Some(Yield::Interface(found)) => checks.push(crosses_as_interface(krate, found)),
+                }
             }
+            Returns::Operation(operation) => checks.push(match &operation.value {
+                Yield::Plain(value) => {
+                    quote_spanned!(value.span()=> #krate::__private::crosses_as_result::<#value>();)
+                }
+                Yield::Interface(found) => crosses_as_interface(krate, found),
+            }),
         }
     }
     quote!(const _: () = { #(#checks)* };)
+}
+
+fn crosses_as_interface(krate: &TokenStream, found: &Type) -> TokenStream {
+    quote_spanned!(found.span()=> #krate::__private::crosses_as_interface::<#found>();)
 }
 
 /// The trait that objects implement.
@@ -112,6 +128,10 @@ fn implemented_method(krate: &TokenStream, method: &Method, name: &Ident) -> Tok
     match &method.returns {
         Returns::Value(None) => quote!(#head;),
         Returns::Value(Some(value)) => quote!(#head -> #value;),
+        Returns::Status(fallible) => {
+            let output = &fallible.output;
+            quote!(#head -> #output;)
+        }
         Returns::Operation(operation) if operation.opaque => {
             let output = &operation.output;
             quote!(#head -> impl #krate::AsyncBody<#output, <Self as #name>::Allocator, #krate::NTSTATUS>;)
@@ -146,10 +166,35 @@ fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
     match &method.returns {
         Returns::Value(None) => TokenStream::new(),
         Returns::Value(Some(value)) => quote!(-> #value),
+        Returns::Status(_) => quote!(-> #krate::NTSTATUS),
         Returns::Operation(operation) => {
-            let value = &operation.value;
+            let value = operation_value(krate, &operation.value);
             quote!(-> *mut #krate::AsyncOperationRaw<#value>)
         }
+    }
+}
+
+/// What an operation yields, as it crosses.
+fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream {
+    match value {
+        Yield::Plain(value) => quote!(#value),
+        Yield::Interface(found) => quote!(#krate::InterfacePtr<#found>),
+    }
+}
+
+/// The type of the out-parameter of a method that returns a `Result`, without the pointer to it.
+fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
+    fallible.value.as_ref().map(|value| match value {
+        Yield::Plain(value) => quote!(#value),
+        Yield::Interface(found) => quote!(*mut #found),
+    })
+}
+
+/// The out-parameter of a method that has one.
+fn out_parameter_of(method: &Method) -> Option<TokenStream> {
+    match &method.returns {
+        Returns::Status(fallible) => out_parameter(fallible),
+        Returns::Value(_) | Returns::Operation(_) => None,
     }
 }
 
@@ -162,11 +207,12 @@ fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStrea
         let name = &method.name;
         let doc = format!("The slot of [`{implemented}::{name}`].");
         let types = method.arguments.iter().map(|(_, found)| found);
+        let out = out_parameter_of(method).map(|out| quote!(, *mut #out));
         let result = slot_result(krate, method);
         quote! {
             #[doc = #doc]
             pub #name: ::core::option::Option<
-                unsafe extern "system" fn(this: *mut ::core::ffi::c_void #(, #types)*) #result
+                unsafe extern "system" fn(this: *mut ::core::ffi::c_void #(, #types)* #out) #result
             >,
         }
     });
@@ -241,10 +287,18 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
     let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
     let call = quote!(<__T as #implemented>::#name(__object #(, #values)*));
     let call = if method.is_unsafe { quote!(unsafe { #call }) } else { call };
+    if let Returns::Status(fallible) = &method.returns {
+        return status_thunk(krate, method, implemented, fallible, &call);
+    }
     let answer = match &method.returns {
-        Returns::Value(_) => quote!(__answer),
+        Returns::Value(_) | Returns::Status(_) => quote!(__answer),
         Returns::Operation(operation) => {
-            let kind = if operation.fallible { quote!(Fallible) } else { quote!(Infallible) };
+            let kind = match (&operation.value, operation.fallible) {
+                (Yield::Plain(_), false) => quote!(Infallible),
+                (Yield::Plain(_), true) => quote!(Fallible),
+                (Yield::Interface(_), false) => quote!(Owned),
+                (Yield::Interface(_), true) => quote!(FallibleOwned),
+            };
             let spawn = if operation.opaque { quote!(spawn_opaque) } else { quote!(spawn_named) };
             quote!(unsafe { #krate::__private::#spawn::<__T, __P, _, _, #krate::__private::#kind<_>, _>(__this, __answer) })
         }
@@ -260,11 +314,43 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
     }
 }
 
+/// The function of a slot that returns a status.
+fn status_thunk(
+    krate: &TokenStream,
+    method: &Method,
+    implemented: &Ident,
+    fallible: &Fallible,
+    call: &TokenStream,
+) -> TokenStream {
+    let name = &method.name;
+    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
+    let out = out_parameter(fallible).map(|out| quote!(, __out: *mut #out));
+    let answer = match &fallible.value {
+        None => quote!(#krate::__private::status(|| #call)),
+        Some(Yield::Plain(_)) => quote!(unsafe { #krate::__private::status_and_value(__out, || #call) }),
+        Some(Yield::Interface(_)) => {
+            quote!(unsafe { #krate::__private::status_and_interface(__out, || #call) })
+        }
+    };
+    quote! {
+        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
+            __this: *mut ::core::ffi::c_void #(, #arguments)* #out
+        ) -> #krate::NTSTATUS {
+            let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
+            #answer
+        }
+    }
+}
+
 /// The interface as clients see it.
 fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, vtbl, raw, .. } = names;
     let Interface { visibility, iid, .. } = interface;
     let base_raw = companion(krate, interface, "Raw");
+    let iid = match iid {
+        Iid::Value(value) => quote!(#value),
+        Iid::Digits(digits) => quote!(#krate::GUID::from_u128(#digits)),
+    };
     let doc = format!(
         "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
         names.client
@@ -343,15 +429,18 @@ fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStr
     }
 }
 
-/// A method's own documentation, or what can be said without.
+/// A method's own documentation, or what can be said without; and what else is said to who calls it.
 fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
-    let docs: Vec<_> =
-        method.attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
+    let with = |names: &[&str]| -> Vec<&Attribute> {
+        let is_one = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
+        method.attributes.iter().filter(is_one).collect()
+    };
+    let (docs, others) = (with(&["doc"]), with(&["deprecated", "must_use"]));
     if docs.is_empty() {
         let doc = format!("Calls [`{implemented}::{}`].", method.name);
-        quote!(#[doc = #doc])
+        quote!(#(#others)* #[doc = #doc])
     } else {
-        quote!(#(#docs)*)
+        quote!(#(#others)* #(#docs)*)
     }
 }
 
@@ -362,8 +451,13 @@ fn client_signature(krate: &TokenStream, method: &Method) -> TokenStream {
     let value = match &method.returns {
         Returns::Value(None) => quote!(()),
         Returns::Value(Some(value)) => quote!(#value),
+        Returns::Status(fallible) => match &fallible.value {
+            None => quote!(()),
+            Some(Yield::Plain(value)) => quote!(#value),
+            Some(Yield::Interface(found)) => quote!(#krate::ComRc<#found>),
+        },
         Returns::Operation(operation) => {
-            let value = &operation.value;
+            let value = operation_value(krate, &operation.value);
             quote!(#krate::ComRc<#krate::AsyncOperationRaw<#value>>)
         }
     };
@@ -372,16 +466,23 @@ fn client_signature(krate: &TokenStream, method: &Method) -> TokenStream {
 
 fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStream {
     let name = &method.name;
-    let values = method.arguments.iter().map(|(name, _)| name);
-    let call = quote! {
+    let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
+    let slot = quote! {
         let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
         let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-        let __result = unsafe { __slot(self.as_ptr().cast() #(, #values)*) };
     };
+    let call = quote!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
+    let call_with = quote!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
     match &method.returns {
-        Returns::Value(_) => quote!(#call ::core::result::Result::Ok(__result)),
+        Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
+        Returns::Status(fallible) => match &fallible.value {
+            None => quote!(#slot #krate::__private::checked(#call)),
+            Some(Yield::Plain(_)) => quote!(#slot unsafe { #krate::__private::value(#call_with) }),
+            Some(Yield::Interface(_)) => quote!(#slot unsafe { #krate::__private::interface(#call_with) }),
+        },
         Returns::Operation(_) => quote! {
-            #call
+            #slot
+            let __result = #call;
             unsafe { #krate::__private::operation(__result) }
         },
     }

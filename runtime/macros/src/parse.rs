@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::{
-    Attribute, Error, Expr, FnArg, GenericArgument, ItemTrait, Pat, Path, PathArguments, ReturnType,
-    TraitItem, TraitItemFn, Type, TypeParamBound, Visibility, parse::Parse, parse::ParseStream,
-    spanned::Spanned,
+    Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, ItemTrait, Lit, LitInt, Pat, Path,
+    PathArguments, ReturnType, TraitItem, TraitItemFn, Type, TypeParamBound, Visibility, parse::Parse,
+    parse::ParseStream, spanned::Spanned,
 };
 
 /// `(path of ntcom) declaration`.
@@ -45,8 +45,16 @@ pub(crate) struct Interface {
     pub(crate) visibility: Visibility,
     pub(crate) name: Ident,
     pub(crate) base: Path,
-    pub(crate) iid: Expr,
+    pub(crate) iid: Iid,
     pub(crate) methods: Vec<Method>,
+}
+
+/// How the IID is written.
+pub(crate) enum Iid {
+    /// An expression of type `GUID`.
+    Value(Expr),
+    /// A string: its digits, as one number.
+    Digits(LitInt),
 }
 
 /// A declared method.
@@ -62,14 +70,43 @@ pub(crate) struct Method {
 pub(crate) enum Returns {
     /// A value, at once. None: nothing.
     Value(Option<Box<Type>>),
+    /// A value or a reason, at once: a status, and the value through a pointer.
+    Status(Box<Fallible>),
     /// An operation for a value.
     Operation(Box<Operation>),
+}
+
+/// A `Result`.
+pub(crate) struct Fallible {
+    /// The value. None: `()`.
+    pub(crate) value: Option<Yield>,
+    /// What becomes an NTSTATUS.
+    pub(crate) error: Type,
+    /// The whole.
+    pub(crate) output: Type,
+}
+
+/// What is handed out through a pointer, or by an operation.
+pub(crate) enum Yield {
+    /// A value, byte by byte.
+    Plain(Type),
+    /// `ComRc<I>`: a pointer to an interface, and a reference.
+    Interface(Type),
+}
+
+impl Yield {
+    fn of(found: &Type) -> Self {
+        match interface_of(found) {
+            Some(interface) => Self::Interface(interface.clone()),
+            None => Self::Plain(found.clone()),
+        }
+    }
 }
 
 /// What an async method yields, and how.
 pub(crate) struct Operation {
     /// The value.
-    pub(crate) value: Type,
+    pub(crate) value: Yield,
     /// The body's output: the value, or a `Result` of it.
     pub(crate) output: Type,
     pub(crate) fallible: bool,
@@ -128,7 +165,7 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     for member in item.items {
         match member {
             TraitItem::Const(constant) if constant.ident == "IID" => match constant.default {
-                Some((_, value)) if iid.is_none() => iid = Some(value),
+                Some((_, value)) if iid.is_none() => iid = Some(iid_of(value, &mut errors)),
                 Some(_) => errors.say(constant.ident.span(), "an interface has one IID"),
                 None => errors.say(constant.ident.span(), "the IID needs its value: `const IID: GUID = …;`"),
             },
@@ -163,6 +200,30 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
         (Some(error), ..) => Err(error),
         _ => Err(Error::new(item.ident.span(), "an interface needs a base and an IID")),
     }
+}
+
+/// An IID that is written as a string is a number.
+fn iid_of(value: Expr, errors: &mut Errors) -> Iid {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value else { return Iid::Value(value) };
+    match digits(&text.value()) {
+        Some(digits) => Iid::Digits(LitInt::new(&format!("0x{digits}_u128"), text.span())),
+        None => {
+            errors.say(
+                text.span(),
+                "an IID as a string is 32 hexadecimal digits in five groups: \"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01\"",
+            );
+            Iid::Value(value)
+        }
+    }
+}
+
+/// The digits of `0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01`, which may be in braces.
+fn digits(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'))?;
+    let groups: Vec<&str> = bare.split('-').collect();
+    let right = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    right.then(|| groups.concat())
 }
 
 fn base(item: &ItemTrait, errors: &mut Errors) -> Option<Path> {
@@ -317,8 +378,25 @@ fn check_type(found: &Type, errors: &mut Errors) {
 
 /// The arguments of a type that is called `Result`.
 fn result_arguments(found: &Type) -> Option<Vec<&Type>> {
+    arguments_of(found, "Result")
+}
+
+/// `I` of a `ComRc<I>`.
+fn interface_of(found: &Type) -> Option<&Type> {
+    match arguments_of(found, "ComRc").as_deref() {
+        Some([interface]) => Some(interface),
+        _ => None,
+    }
+}
+
+fn is_unit(found: &Type) -> bool {
+    matches!(found, Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+/// The arguments of a type of this name.
+fn arguments_of<'a>(found: &'a Type, name: &str) -> Option<Vec<&'a Type>> {
     let Type::Path(path) = found else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == "Result")?;
+    let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Some(Vec::new()) };
     let types = arguments.args.iter().filter_map(|argument| match argument {
         GenericArgument::Type(argument) => Some(argument),
@@ -330,17 +408,33 @@ fn result_arguments(found: &Type) -> Option<Vec<&Type>> {
 fn value(output: &ReturnType, errors: &mut Errors) -> Returns {
     match output {
         ReturnType::Default => Returns::Value(None),
-        ReturnType::Type(_, found) => {
-            if result_arguments(found).is_some() {
+        ReturnType::Type(_, found) => match result_arguments(found).as_deref() {
+            Some([value, error]) => {
+                check_type(value, errors);
+                Returns::Status(Box::new(Fallible {
+                    value: (!is_unit(value)).then(|| Yield::of(value)),
+                    error: (*error).clone(),
+                    output: (**found).clone(),
+                }))
+            }
+            Some(_) => {
                 errors.say(
                     found.span(),
-                    "Rust's `Result` has no C layout: return `NTSTATUS`, and the value through a pointer",
+                    "say both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and the value through a pointer",
                 );
+                Returns::Value(None)
             }
-            check_type(found, errors);
-            let unit = matches!(found.as_ref(), Type::Tuple(tuple) if tuple.elems.is_empty());
-            Returns::Value((!unit).then(|| found.clone()))
-        }
+            None => {
+                if interface_of(found).is_some() {
+                    errors.say(
+                        found.span(),
+                        "a method hands out an interface pointer with a status: `Result<ComRc<…>, NTSTATUS>`",
+                    );
+                }
+                check_type(found, errors);
+                Returns::Value((!is_unit(found)).then(|| found.clone()))
+            }
+        },
     }
 }
 
@@ -354,14 +448,14 @@ fn operation(output: &ReturnType, opaque: bool, errors: &mut Errors) -> Returns 
     };
     check_type(&output, errors);
     match result_arguments(&output).as_deref() {
-        None => yields(output.clone(), output, false),
+        None => yields(Yield::of(&output), output, false),
         Some([value, error]) if is_ntstatus(error) => {
             check_type(value, errors);
-            yields((*value).clone(), output.clone(), true)
+            yields(Yield::of(value), output.clone(), true)
         }
         Some(_) => {
             errors.say(output.span(), "the error of an async method is an NTSTATUS: `Result<T, NTSTATUS>`");
-            yields(unit(), output, true)
+            yields(Yield::Plain(unit()), output, true)
         }
     }
 }

@@ -8,19 +8,10 @@ use ntcom_exec::NTSTATUS;
 use super::abi::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
 };
-use crate::ComRc;
+use crate::{ComRc, com::outcome::checked};
 
 /// What a provider that breaks the contract becomes.
 pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
-
-/// The answer of a call that yields nothing: success codes other than SUCCESS are a breach.
-const fn checked(status: NTSTATUS) -> Result<(), NTSTATUS> {
-    match status {
-        NTSTATUS::SUCCESS => Ok(()),
-        failure if !failure.is_success() => Err(failure),
-        _ => Err(BROKEN),
-    }
-}
 
 /// What get_error wrote, for an operation in this state `[C16]`.
 pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Result<NTSTATUS, NTSTATUS> {

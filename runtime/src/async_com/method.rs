@@ -54,6 +54,15 @@ struct Guarded<B, T: Send + Sync + 'static> {
 
 impl<B: TaskBody, T: Send + Sync + 'static> TaskBody for Guarded<B, T> {
     type Value = B::Value;
+    const OWNS: bool = B::OWNS;
+
+    fn share(value: &B::Value) {
+        B::share(value);
+    }
+
+    fn discard(value: B::Value) {
+        B::discard(value);
+    }
 
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<B::Value, NTSTATUS>> {
         // SAFETY: `body` is pinned with the whole, and never moved out of it.

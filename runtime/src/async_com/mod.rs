@@ -8,6 +8,7 @@
 //! | `immortal` | the operation there is no memory for | C11 |
 //! | `spawn` | making operations | C11, C21 |
 //! | `recipe`, `method` | async methods of declared interfaces: what they return, and what becomes of it | C11, C19, C20 |
+//! | `owned` | operations that yield an interface | C5 |
 //! | `client` | using anybody's operations, slot by slot | C17 |
 //! | `async_operation`, `awaiting` | the same as a value, and as a future | C14, C17 |
 
@@ -19,6 +20,7 @@ mod control;
 mod immortal;
 pub(crate) mod method;
 mod operation;
+pub(crate) mod owned;
 mod recipe;
 mod spawn;
 
@@ -29,6 +31,7 @@ pub use abi::{
 pub use async_operation::AsyncOperation;
 pub use awaiting::OperationFuture;
 pub use operation::AsyncOperationTask;
+pub use owned::InterfacePtr;
 pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{
     spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,

@@ -198,6 +198,7 @@ where
         if status == NTSTATUS::SUCCESS {
             // SAFETY: the block of `this`, Completed, which has been seen.
             let value = unsafe { Block::<B, A>::value(operation.block.cast()) };
+            B::share(&value);
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
             unsafe { out.write_unaligned(value) };
         } else {

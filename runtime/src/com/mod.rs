@@ -11,6 +11,7 @@
 //! | `interfaces` | which interfaces an object has | C2 |
 //! | `place` | where each stands, its table, its first three slots | C1–C3 |
 //! | `block`, `this`, `object` | the block of an object, and how it is made and reached | C3, C19 |
+//! | `outcome` | methods that return a `Result` | C17 |
 //! | `statics` | objects that are statics | C3, C18 |
 //! | `aggregate` | objects that are made of others | C2 |
 
@@ -20,6 +21,7 @@ mod block;
 mod guid;
 mod interfaces;
 mod object;
+pub(crate) mod outcome;
 pub(crate) mod place;
 mod ptr;
 pub(crate) mod statics;

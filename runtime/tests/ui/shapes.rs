@@ -1,5 +1,7 @@
 //! Shapes of types that are refused before their layout is looked at.
-use ntcom::{GUID, IUnknown, NTSTATUS, declare_com_interface};
+use ntcom::{ComRc, GUID, IUnknown, IUnknownRaw, declare_com_interface};
+
+type Result<T> = core::result::Result<T, ntcom::NTSTATUS>;
 
 declare_com_interface! {
     pub trait IWrong: IUnknown {
@@ -8,8 +10,9 @@ declare_com_interface! {
         fn slice(&self, bytes: [u8]);
         fn tuple(&self) -> (u32, u32);
         fn anything(&self, closure: impl Fn());
-        fn result(&self) -> Result<u32, NTSTATUS>;
-        async fn other_error(&self) -> Result<u32, u32>;
+        fn result(&self) -> Result<u32>;
+        fn interface(&self) -> ComRc<IUnknownRaw>;
+        async fn other_error(&self) -> core::result::Result<u32, u32>;
         fn pattern(&self, (a, b): u64);
     }
 }

@@ -1,0 +1,207 @@
+//! Operations that yield an interface: the operation owns a reference, and hands out one more each time.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use ntcom_exec::{NTSTATUS, TaskBody};
+
+use super::{abi::AsyncOperationRaw, client::BROKEN, method::Wraps};
+use crate::{AbiType, ComRc, Interface};
+
+/// The value of an operation that yields an interface, as it crosses: a pointer, `I *`.
+///
+/// get_result hands it out with a reference, each time, which is the client's; the operation's own reference is released with its block, at the IRQL of
+/// whoever releases the operation last, ≤ DISPATCH_LEVEL. In Rust: [`ComRc::interface`].
+///
+/// ```
+/// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS};
+///
+/// fn opened(operation: &ComRc<AsyncOperationRaw<InterfacePtr<IUnknownRaw>>>) -> Result<ComRc<IUnknownRaw>, NTSTATUS> {
+///     operation.interface()
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct InterfacePtr<I>(*mut I);
+
+impl<I> InterfacePtr<I> {
+    /// The pointer, which may be null.
+    #[must_use]
+    pub const fn as_ptr(self) -> *mut I {
+        self.0
+    }
+}
+
+impl<I> Clone for InterfacePtr<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for InterfacePtr<I> {}
+
+// SAFETY: transparent over a pointer.
+unsafe impl<I: AbiType> AbiType for InterfacePtr<I> {}
+// SAFETY: what is behind it may be used on any processor.
+unsafe impl<I: Send + Sync> Send for InterfacePtr<I> {}
+// SAFETY: as above.
+unsafe impl<I: Send + Sync> Sync for InterfacePtr<I> {}
+
+#[doc(hidden)]
+/// The body of a future that ends with an interface. Transparent over it.
+#[repr(transparent)]
+pub struct Owned<F>(F);
+
+#[doc(hidden)]
+/// The body of a future that ends with an interface, or with the reason why there is none. Transparent over it.
+#[repr(transparent)]
+pub struct FallibleOwned<F>(F);
+
+/// The place for a future in the place for its body.
+///
+/// # Safety
+/// `field` gives the only field.
+unsafe fn project<B, F>(body: Pin<&mut B>, field: impl FnOnce(&mut B) -> &mut F) -> Pin<&mut F> {
+    // SAFETY: the future is pinned with the whole, and never moved out of it.
+    unsafe { body.map_unchecked_mut(field) }
+}
+
+impl<I, F> TaskBody for Owned<F>
+where
+    I: Interface + Send + Sync + 'static,
+    F: Future<Output = ComRc<I>> + Send + 'static,
+{
+    type Value = InterfacePtr<I>;
+    const OWNS: bool = true;
+
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>> {
+        // SAFETY: it does.
+        let future = unsafe { project(self, |body| &mut body.0) };
+        future.poll(context).map(|interface| Ok(InterfacePtr(interface.into_raw())))
+    }
+
+    fn share(value: &Self::Value) {
+        share(*value);
+    }
+
+    fn discard(value: Self::Value) {
+        discard(value);
+    }
+}
+
+impl<I, F> TaskBody for FallibleOwned<F>
+where
+    I: Interface + Send + Sync + 'static,
+    F: Future<Output = Result<ComRc<I>, NTSTATUS>> + Send + 'static,
+{
+    type Value = InterfacePtr<I>;
+    const OWNS: bool = true;
+
+    fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>> {
+        // SAFETY: it does.
+        let future = unsafe { project(self, |body| &mut body.0) };
+        future.poll(context).map_ok(|interface| InterfacePtr(interface.into_raw()))
+    }
+
+    fn share(value: &Self::Value) {
+        share(*value);
+    }
+
+    fn discard(value: Self::Value) {
+        discard(value);
+    }
+}
+
+/// The operation's own reference, for as long as the value is in its block.
+fn own<I: Interface>(value: InterfacePtr<I>) -> Option<ComRc<I>> {
+    // SAFETY: from `into_raw`, in `poll_body`: an object with a reference, which is given back below or given up for good.
+    unsafe { ComRc::from_raw(value.0) }.ok()
+}
+
+fn share<I: Interface>(value: InterfacePtr<I>) {
+    let Some(own) = own(value) else { ntcom_exec::fail_fast_corrupt_interface() };
+    let _theirs = own.clone().into_raw();
+    let _still_ours = own.into_raw();
+}
+
+fn discard<I: Interface>(value: InterfacePtr<I>) {
+    drop(own(value));
+}
+
+// SAFETY: transparent.
+unsafe impl<I, F> Wraps<F> for Owned<F>
+where
+    I: Interface + Send + Sync + 'static,
+    F: Future<Output = ComRc<I>> + Send + 'static,
+{
+}
+
+// SAFETY: as above.
+unsafe impl<I, F> Wraps<F> for FallibleOwned<F>
+where
+    I: Interface + Send + Sync + 'static,
+    F: Future<Output = Result<ComRc<I>, NTSTATUS>> + Send + 'static,
+{
+}
+
+impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
+    /// The interface that the operation has yielded: a reference of one's own, each time. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
+    /// - `STATUS_CANCELLED`, or why the operation failed.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract, or what it hands out is null or without the slots of IUnknown.
+    ///
+    /// ```
+    /// # #[cfg(feature = "async-com-kernel")] {
+    /// use ntcom::{
+    ///     AsyncBody, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, declare_com_interface, pin_init,
+    /// };
+    ///
+    /// declare_com_interface! {
+    ///     /// A channel.
+    ///     pub trait IChannel: IUnknown {
+    ///         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a0d";
+    ///         /// Its number.
+    ///         fn number(&self) -> u32;
+    ///     }
+    /// }
+    /// declare_com_interface! {
+    ///     /// Has channels.
+    ///     pub trait IChannels: IUnknown {
+    ///         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a0e";
+    ///         /// Opens one.
+    ///         #[opaque]
+    ///         async fn open(&self, number: u32) -> Result<ComRc<IChannelRaw>, NTSTATUS>;
+    ///     }
+    /// }
+    /// struct Channel(u32);
+    /// impl IChannel for Channel {
+    ///     fn number(&self) -> u32 { self.0 }
+    /// }
+    /// struct Channels;
+    /// // SAFETY: the body touches no pageable memory and waits for nothing.
+    /// unsafe impl IChannels for Channels {
+    ///     type Allocator = GlobalAllocator;
+    ///     fn open(&self, number: u32) -> impl AsyncBody<Result<ComRc<IChannelRaw>, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+    ///         InitBox::new(GlobalAllocator, pin_init!(async move { ComObject::<_, IChannelRaw>::new(Channel(number)) }))
+    ///     }
+    /// }
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// let channels = ComObject::<_, IChannelsRaw>::new(Channels).unwrap();
+    /// let channel = channels.open(3).unwrap().interface().unwrap();
+    /// assert_eq!(channel.number(), Ok(3));
+    /// # }))]).unwrap();
+    /// # }
+    /// ```
+    pub fn interface(&self) -> Result<ComRc<I>, NTSTATUS> {
+        // SAFETY: any pattern of bits is a pointer.
+        let pointer = unsafe { self.result_trusted() }?;
+        // SAFETY: null, or what the operation handed out with a reference.
+        unsafe { ComRc::from_raw(pointer.0) }.map_err(|_| BROKEN)
+    }
+}
