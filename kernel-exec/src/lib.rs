@@ -51,7 +51,7 @@ mod alloc;
 mod ambient;
 mod budget;
 mod callback;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 mod clock;
 mod combinators;
 #[cfg(kernel)]
@@ -78,21 +78,21 @@ mod sync;
 mod task;
 #[cfg(kernel)]
 mod timer;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 mod tracker;
 #[cfg(kernel)]
 mod work_item;
 
 pub use alloc::{Allocator, GlobalAllocator, NonPaged, PoolAllocator};
 pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use fail::bug_check_panic;
 #[cfg(kernel)]
 pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};
-pub use fail::bug_check_panic;
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 pub use refcount::ReferenceCount;
@@ -100,10 +100,10 @@ pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(kernel)]
 pub use storage::TaskStorage;
-pub use task::{CancelHandle, is_cancellation_requested, take_cancellation_request};
+pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
 #[cfg(kernel)]
 pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};

@@ -111,15 +111,16 @@ mod backend {
     pub(crate) use super::ddi::{
         _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, IRP, IoInitializeWorkItem,
         IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
-        KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeEvent,
-        KeInitializeTimerEx, KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent,
-        KeSetImportanceDpc, KeSetTargetProcessorDpcEx, KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject,
-        ObfReferenceObject, PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PROCESSOR_NUMBER, PVOID,
+        KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeInitializeDpc, KeInitializeEvent, KeInitializeTimerEx,
+        KeInsertQueueDpc, KeReleaseSpinLock, KeSetCoalescableTimer, KeSetEvent, KeSetImportanceDpc,
+        KeSetTargetProcessorDpcEx, KeSetTimerEx, LARGE_INTEGER, ObfDereferenceObject, ObfReferenceObject,
+        PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
-        KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeGetCurrentThread, KeQueryInterruptTimePrecise,
-        KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
+        KeFlushQueuedDpcs, KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeGetCurrentThread,
+        KeQueryInterruptTimePrecise, KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED,
+        POOL_FLAG_UNINITIALIZED,
     };
 
     /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
@@ -156,26 +157,23 @@ mod backend {
         unsafe { KeQueryInterruptTimePrecise(&raw mut performance_counter) }
     }
 
-    /// Waits for an event: for ever, or for so many units of 100 ns, more than none.
-    ///
-    /// # Safety
-    /// The event is initialised and stays where it is; IRQL ≤ APC_LEVEL.
-    pub(crate) unsafe fn wait_for_event(event: *mut KEVENT, limit: Option<i64>) {
-        // SAFETY: by this function's contract.
-        unsafe { wait_for_event_until(event, limit.map(i64::wrapping_neg)) }
-    }
-
-    /// As [`wait_for_event`], with a timeout as KeWaitForSingleObject takes it: negative is from now, positive a moment of system time, none
+    /// Waits for an event, with a timeout as KeWaitForSingleObject takes it: negative is from now on, positive a moment of system time, none
     /// for ever.
     ///
     /// # Safety
-    /// As for [`wait_for_event`].
-    pub(crate) unsafe fn wait_for_event_until(event: *mut KEVENT, timeout: Option<i64>) {
+    /// The event is initialised and stays where it is; IRQL ≤ APC_LEVEL.
+    pub(crate) unsafe fn wait_for_event(event: *mut KEVENT, timeout: Option<i64>) {
         let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or(0) };
         let due = if timeout.is_some() { &raw mut due } else { core::ptr::null_mut() };
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
         // SAFETY: by this function's contract; not alertable, in kernel mode: the stack stays resident.
         let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, due) };
+    }
+
+    /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn flush_dpcs() {
+        // SAFETY: PASSIVE_LEVEL, by this function's contract.
+        unsafe { KeFlushQueuedDpcs() }
     }
 
     /// What the caller cannot leave while it runs.
@@ -223,6 +221,16 @@ mod backend {
         }
         abort(reason)
     }
+
+    /// A test's thread may wait.
+    #[cfg(all(test, loom))]
+    pub(crate) const fn is_passive() -> bool {
+        true
+    }
+
+    /// A test's queue is empty when its threads say so.
+    #[cfg(all(test, loom))]
+    pub(crate) const fn flush_dpcs() {}
 
     /// There is no clock.
     pub(crate) const fn interrupt_time() -> u64 {

@@ -59,10 +59,10 @@ pub(crate) unsafe fn swap_pointer(
     place.swap(new, Ordering::SeqCst)
 }
 
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 pub(crate) use kernel_cell::KernelCell;
 
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 mod kernel_cell {
     /// Memory that the kernel, or whoever holds a kernel lock, writes: only its address is ever taken.
     #[repr(transparent)]
@@ -81,8 +81,17 @@ mod kernel_cell {
 }
 
 pub(crate) use ambient::{ThreadLink, ambient, with_ambient};
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
+pub(crate) use event::{Event, Reset};
+#[cfg(any(kernel, all(test, loom)))]
 pub(crate) use image::image_static;
+#[cfg(any(kernel, all(test, loom)))]
+pub(crate) use lock::SpinLock;
+
+#[cfg(any(kernel, all(test, loom)))]
+mod event;
+#[cfg(any(kernel, all(test, loom)))]
+mod lock;
 
 #[cfg(kernel = "sim")]
 mod image {
@@ -99,6 +108,25 @@ mod image {
                 let image = ntsim::image_state::<$type>();
                 // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
                 f(unsafe { &*image })
+            }
+        };
+    }
+    pub(crate) use image_static;
+}
+
+#[cfg(all(test, loom))]
+mod image {
+    //! One set a model.
+
+    /// Declares a function that calls its argument with a static of the model.
+    macro_rules! image_static {
+        ($(#[$doc:meta])* $visibility:vis fn $name:ident -> $type:ty) => {
+            $(#[$doc])*
+            $visibility fn $name<R>(f: impl FnOnce(&$type) -> R) -> R {
+                loom::lazy_static! {
+                    static ref IMAGE: $type = <$type>::new();
+                }
+                f(&IMAGE)
             }
         };
     }

@@ -5,14 +5,16 @@
 //! cancelled or their DPC routine returns: they may outlive the task that set them, when their future is kept or leaked.
 
 mod drain;
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 use core::ptr;
 
 use self::drain::Waiter;
 use crate::{
-    NTSTATUS, nt,
-    sync::{KernelCell, image_static},
-    task::TaskPtr,
+    NTSTATUS,
+    sync::{KernelCell, SpinLock, const_fn, image_static},
+    task::{TaskPtr, TaskReport},
 };
 
 pub use self::drain::DrainError;
@@ -57,38 +59,24 @@ struct List {
 /// });
 /// # }))]).unwrap();
 /// ```
-pub struct TaskTracker {
-    lock: KernelCell<nt::KSPIN_LOCK>,
-    list: KernelCell<List>,
-}
-
-// SAFETY: the list is only touched under the spin lock, and a link's task may be asked to cancel on any processor.
-unsafe impl Sync for TaskTracker {}
+pub struct TaskTracker(SpinLock<List>);
 
 impl TaskTracker {
-    pub(crate) const fn new() -> Self {
-        Self {
-            // An initialised KSPIN_LOCK is zero.
-            lock: KernelCell::new(0),
-            list: KernelCell::new(List {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self(SpinLock::new(List {
                 first: ptr::null(),
                 length: 0,
                 timers: 0,
                 closed: false,
                 waiters: ptr::null(),
-            }),
+            }))
         }
     }
 
+    /// IRQL ≤ DISPATCH_LEVEL. `f` does not come back here.
     fn locked<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        // SAFETY: initialised, resident; ≤ DISPATCH_LEVEL by the contract of every caller; not held by this processor, because
-        // nothing below calls back.
-        let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
-        // SAFETY: the lock is held, and `f` does not come back here.
-        let result = f(unsafe { &mut *self.list.get() });
-        // SAFETY: held since above.
-        unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
-        result
+        self.0.locked(f)
     }
 
     /// # Errors
@@ -175,6 +163,27 @@ impl TaskTracker {
                 link = node.next;
             }
         });
+    }
+
+    /// Says what the unfinished tasks are doing, as many as there is room for, the youngest first; how many there are in all. What a driver writes
+    /// to its log when a [`drain`](Self::drain) takes too long. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// See [`TaskReport`] for an example.
+    pub fn report(&self, room: &mut [Option<TaskReport>]) -> usize {
+        room.fill(None);
+        self.locked(|list| {
+            let (mut link, mut places) = (list.first, room.iter_mut());
+            // SAFETY: under the lock, what is in the list is allocated.
+            while let Some(current) = unsafe { link.as_ref() } {
+                // SAFETY: under the lock.
+                let node = unsafe { &*current.0.get() };
+                let Some(place) = places.next() else { break };
+                // SAFETY: a task in the list is allocated.
+                *place = node.task.map(|task| unsafe { TaskReport::of(task) });
+                link = node.next;
+            }
+            list.length
+        })
     }
 
     /// From now on nothing can be spawned on it: `STATUS_DELETE_PENDING`. IRQL: ≤ DISPATCH_LEVEL.

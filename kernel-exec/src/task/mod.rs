@@ -44,6 +44,7 @@ mod body;
 mod cancel;
 mod header;
 pub(crate) mod passive;
+mod report;
 mod run;
 pub(crate) mod state;
 mod wait;
@@ -57,6 +58,7 @@ pub use body::{Fallible, Infallible, TaskBody};
 pub(crate) use cancel::unwind;
 pub use cancel::{CancelHandle, is_cancellation_requested, take_cancellation_request};
 pub use header::{Completion, Header, Level, Port, TaskPtr};
+pub use report::TaskReport;
 pub use run::run;
 #[cfg(kernel)]
 pub(crate) use run::run_in_thread;

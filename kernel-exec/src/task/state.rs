@@ -153,6 +153,16 @@ pub(crate) enum Publish {
     RunNow,
 }
 
+/// What a word says of its task, for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Doing {
+    pub(crate) scheduled: bool,
+    pub(crate) running: bool,
+    pub(crate) cancel_requested: bool,
+    pub(crate) unwinding: bool,
+    pub(crate) references: usize,
+}
+
 /// One value of the word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Snapshot(usize);
@@ -373,6 +383,18 @@ impl State {
     /// Has a `try_finally` acted on a request?
     pub(crate) fn is_unwinding(&self) -> bool {
         Snapshot(self.0.load(Ordering::Acquire)).has(UNWINDING)
+    }
+
+    /// Everything that a person may want to know: one load. Others may change it at any time.
+    pub(crate) fn doing(&self) -> Doing {
+        let word = Snapshot(self.0.load(Ordering::Relaxed));
+        Doing {
+            scheduled: word.has(SCHEDULED),
+            running: word.has(RUNNING),
+            cancel_requested: word.has(CANCEL),
+            unwinding: word.has(UNWINDING),
+            references: word.count(),
+        }
     }
 
     /// Has it been woken since its poll began? Others may wake it at any time.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::NTSTATUS;
 
-use self::lot::{Event, with_waiters};
+use self::lot::{Event, Reset, with_waiters};
 
 /// A thread that waits for the end of a task.
 struct Waiter {
@@ -108,7 +108,7 @@ impl TaskPtr {
             return state.status();
         }
         let waiter = Waiter { task: self, event: Event::new(), next: Cell::new(ptr::null()) };
-        waiter.event.prepare();
+        waiter.event.prepare(Reset::Never);
         with_waiters(|waiters| waiters.enter(&waiter));
         match state.announce_waiter() {
             // Told once, and by this task only: no need to look again and wait for the rest of the time.

@@ -7,7 +7,10 @@
 use core::{cell::Cell, ptr, time::Duration};
 
 use super::{List, TaskTracker};
-use crate::{Instant, NTSTATUS, nt, sync::KernelCell};
+use crate::{
+    Instant, NTSTATUS, nt,
+    sync::{Event, Reset},
+};
 
 /// Why [`TaskTracker::drain`] gave up.
 ///
@@ -46,14 +49,14 @@ impl DrainError {
 
 /// Somebody who waits in [`TaskTracker::drain`].
 pub(super) struct Waiter {
-    event: KernelCell<nt::KEVENT>,
+    event: Event,
     /// Only touched under the tracker's lock.
     next: Cell<*const Self>,
 }
 
 impl Waiter {
     fn new() -> Self {
-        Self { event: KernelCell::default(), next: Cell::new(ptr::null()) }
+        Self { event: Event::new(), next: Cell::new(ptr::null()) }
     }
 }
 
@@ -74,8 +77,7 @@ impl List {
         let mut waiter = self.waiters;
         // SAFETY: under the lock, a waiter in the list has not returned [D1].
         while let Some(current) = unsafe { waiter.as_ref() } {
-            // SAFETY: initialised before it came into the list, and still there; ≤ DISPATCH_LEVEL.
-            unsafe { nt::KeSetEvent(current.event.get(), 0, 0) };
+            current.event.set();
             waiter = current.next.get();
         }
     }
@@ -157,17 +159,14 @@ impl TaskTracker {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.wait_until_empty(deadline)?;
         // Whoever took the last ones out of the list may have done so in a DPC routine, and be in it still.
-        // SAFETY: PASSIVE_LEVEL, as checked.
-        unsafe { nt::KeFlushQueuedDpcs() };
+        nt::flush_dpcs();
         Ok(())
     }
 
     /// IRQL: PASSIVE_LEVEL.
     fn wait_until_empty(&self, deadline: Option<Instant>) -> Result<(), DrainError> {
         let waiter = Waiter::new();
-        let event = waiter.event.get();
-        // SAFETY: any IRQL; nobody else's yet, and on this stack until the function returns.
-        unsafe { nt::KeInitializeEvent(event, nt::_EVENT_TYPE::SynchronizationEvent, 0) };
+        waiter.event.prepare(Reset::Automatic);
         let mut left = self.locked(|list| {
             list.enter(&waiter);
             list.left()
@@ -178,8 +177,7 @@ impl TaskTracker {
                 Some(Some(units)) => Some(units),
                 Some(None) => break,
             };
-            // SAFETY: initialised above; PASSIVE_LEVEL.
-            unsafe { nt::wait_for_event(event, limit) };
+            waiter.event.wait(limit.map(i64::wrapping_neg));
             // The wait may have ended a clock tick early, and somebody may have begun something since.
             left = self.locked(|list| list.left());
         }
@@ -188,9 +186,8 @@ impl TaskTracker {
             // A moment at which nothing was left stays one, whatever somebody has begun since.
             left.or_else(|_| list.left())
         });
-        // From here on it is no event: a set that came too late would be seen, by the kernel or whoever debugs it.
-        // SAFETY: out of the list, so nobody else has it [D1].
-        unsafe { event.write_volatile(nt::KEVENT::default()) };
+        // Out of the list, so nobody else has it [D1].
+        waiter.event.retire();
         left
     }
 }

@@ -82,12 +82,8 @@ unsafe fn extension(device: *mut DEVICE_OBJECT) -> *mut Extension {
 unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     default_tracker(TaskTracker::close);
     default_tracker(TaskTracker::cancel_all);
-    while let Err(DrainError::Stuck { tasks, timers }) =
-        default_tracker(|tracker| tracker.drain(Some(PATIENCE)))
-    {
-        let text = c"sensor: Unload waits for %u tasks and %u timers\n".as_ptr();
-        // SAFETY: the arguments are what the text says.
-        unsafe { DbgPrint(text, tasks as u32, timers as u32) };
+    while let Err(DrainError::Stuck { .. }) = default_tracker(|tracker| tracker.drain(Some(PATIENCE))) {
+        log_what_is_left();
     }
     // SAFETY: the driver's own object, and device.
     let device = unsafe { (*driver).DeviceObject };
@@ -99,6 +95,22 @@ unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     drop(unsafe { ComRc::from_raw(sensor) });
     // SAFETY: nobody uses it any more.
     unsafe { IoDeleteDevice(device) };
+}
+
+/// Tells a debugger which tasks Unload waits for.
+fn log_what_is_left() {
+    let mut tasks = [None; 8];
+    let count = default_tracker(|tracker| tracker.report(&mut tasks));
+    // SAFETY: the argument is what the text says.
+    unsafe { DbgPrint(c"sensor: Unload waits for %u tasks\n".as_ptr(), count as u32) };
+    for task in tasks.into_iter().flatten() {
+        let text = c"sensor: task %p: queued %u, running %u, in a cleanup %u, references %u\n".as_ptr();
+        let flags = [task.scheduled, task.running, task.unwinding].map(u32::from);
+        let [queued, running, cleaning] = flags;
+        let address = core::ptr::without_provenance::<c_void>(task.address);
+        // SAFETY: the arguments are what the text says.
+        unsafe { DbgPrint(text, address, queued, running, cleaning, task.references as u32) };
+    }
 }
 
 /// One more reference to the sensor of a device: what a driver answers IRP_MN_QUERY_INTERFACE with.

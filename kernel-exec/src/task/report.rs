@@ -1,0 +1,75 @@
+//! What an unfinished task is doing: for whoever waits for it, or debugs.
+
+use core::fmt;
+
+use super::{
+    header::{Level, TaskPtr},
+    state::Doing,
+};
+
+/// A task that has not ended, as it was at one moment.
+///
+/// ```
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
+/// let mut room = [None; 8];
+/// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut room));
+/// assert_eq!(tasks, 1);
+/// let text = room[0].unwrap().to_string();
+/// assert!(text.contains("idle: nothing has woken it, and 1 reference that may"), "{text}");
+/// handle.cancel();
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TaskReport {
+    /// Where the task's header is, in its block: `!pool` in a debugger tells whose block that is. It may have been freed since.
+    pub address: usize,
+    /// It stands in its executor's queue, or has been woken in its poll.
+    pub scheduled: bool,
+    /// It is being polled, or its body dropped.
+    pub running: bool,
+    /// A cancel request is pending that nobody has taken.
+    pub cancel_requested: bool,
+    /// It unwinds: only cleanups run.
+    pub unwinding: bool,
+    /// How many references there are: wakers, handles, COM references, and one while it is scheduled or running.
+    pub references: usize,
+    /// It is a task on work items, or one on DPCs that can go to PASSIVE_LEVEL.
+    pub has_device: bool,
+}
+
+impl TaskReport {
+    /// # Safety
+    /// The task is allocated.
+    pub(crate) unsafe fn of(task: TaskPtr) -> Self {
+        // SAFETY: by this function's contract.
+        let header = unsafe { task.header() };
+        let Doing { scheduled, running, cancel_requested, unwinding, references } = header.state.doing();
+        let has_device = header.vtable.level != Level::Dispatch;
+        let address = task.0.addr().get();
+        Self { address, scheduled, running, cancel_requested, unwinding, references, has_device }
+    }
+}
+
+impl fmt::Display for TaskReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {:#x} is ", self.address)?;
+        match (self.scheduled, self.running) {
+            (_, true) => f.write_str("being polled")?,
+            (true, false) => f.write_str("in a queue")?,
+            (false, false) => {
+                let plural = if self.references == 1 { "" } else { "s" };
+                write!(f, "idle: nothing has woken it, and {} reference{plural} that may", self.references)?;
+            }
+        }
+        if self.unwinding {
+            f.write_str("; it unwinds, so it waits in a cleanup")?;
+        } else if self.cancel_requested {
+            f.write_str("; asked to stop")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! What stuck tasks are doing.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(dead_code, reason = "what the tests share is more than these use")]
+
+mod common;
+
+use core::{future::pending, time::Duration};
+
+use common::{Event, in_kernel};
+use ntcom_exec::{
+    DrainError, TaskReport, TaskTracker, default_tracker, spawn_dpc_task, spawn_dpc_task_cancellable,
+    try_finally,
+};
+
+fn report() -> Vec<TaskReport> {
+    let mut room = [None; 8];
+    let count = default_tracker(|tracker| tracker.report(&mut room));
+    let reports: Vec<_> = room.into_iter().flatten().collect();
+    assert_eq!(reports.len(), count);
+    reports
+}
+
+#[test]
+fn a_drain_that_is_stuck_can_be_explained() {
+    in_kernel(|| {
+        let event = Event::default();
+        let waits = event.wait();
+        let cleaning = spawn_dpc_task_cancellable(async {
+            try_finally(pending::<()>(), waits).await;
+        })
+        .unwrap();
+        default_tracker(TaskTracker::close);
+        default_tracker(TaskTracker::cancel_all);
+        let stuck = default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(50))));
+        assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0 }));
+        let [task] = report()[..] else { panic!("one task") };
+        assert!(task.unwinding && !task.running && !task.scheduled && !task.has_device);
+        // The waker in the event, and the handle.
+        assert_eq!(task.references, 2);
+        let text = task.to_string();
+        assert!(text.ends_with("2 references that may; it unwinds, so it waits in a cleanup"), "{text}");
+        event.set();
+        default_tracker(|tracker| tracker.drain(None)).unwrap();
+        assert_eq!(report(), []);
+        drop(cleaning);
+    });
+}
+
+#[test]
+fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
+    in_kernel(|| {
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+        let handle = spawn_dpc_task_cancellable(pending()).unwrap();
+        spawn_dpc_task(async { assert!(report().iter().any(|task| task.running)) }).unwrap();
+        handle.cancel();
+        let reports = report();
+        assert!(reports.iter().all(|task| task.scheduled && !task.running));
+        assert_eq!(reports.iter().filter(|task| task.cancel_requested).count(), 1);
+        let texts: Vec<_> = reports.iter().map(ToString::to_string).collect();
+        assert!(texts[1].ends_with("is in a queue; asked to stop"), "{texts:?}");
+        // SAFETY: what the raise answered.
+        unsafe { ntsim::ddi::KeLowerIrql(irql) };
+    });
+}
+
+#[test]
+fn there_may_be_more_than_there_is_room_for() {
+    in_kernel(|| {
+        let handles: Vec<_> = (0..5).map(|_| spawn_dpc_task_cancellable(pending()).unwrap()).collect();
+        let mut room = [None; 3];
+        assert_eq!(default_tracker(|tracker| tracker.report(&mut room)), 5);
+        assert!(room.iter().all(Option::is_some));
+        assert_eq!(default_tracker(|tracker| tracker.report(&mut [])), 5);
+        handles.iter().for_each(ntcom_exec::CancelHandle::cancel);
+        assert_eq!(default_tracker(|tracker| tracker.report(&mut room)), 0);
+        assert_eq!(room, [None; 3]);
+    });
+}
