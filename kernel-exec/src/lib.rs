@@ -12,6 +12,7 @@
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; who owns an armed timer; moments |
 //! | `signal`, `oneshot` | what callbacks tell a task |
+//! | `event` | an event of the kernel's, without keeping a thread |
 //! | `budget` | how long one run may keep a processor |
 //! | `storage` | memory of the driver's own for a task |
 //! | `callback` | what a callback that nobody can withdraw, and nobody trusts, tells a task |
@@ -56,6 +57,8 @@ mod clock;
 mod combinators;
 #[cfg(kernel)]
 mod dpc;
+#[cfg(kernel)]
+mod event;
 mod fail;
 #[cfg(kernel = "wdk")]
 mod global_alloc;
@@ -90,6 +93,8 @@ pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+#[cfg(kernel)]
+pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
 #[cfg(kernel)]
 pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};

@@ -170,6 +170,17 @@ mod backend {
         let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, due) };
     }
 
+    /// Waits for an event without waiting: `STATUS_SUCCESS` or `STATUS_TIMEOUT`.
+    ///
+    /// # Safety
+    /// The event is initialised and stays where it is; IRQL ≤ DISPATCH_LEVEL.
+    pub(crate) unsafe fn look_at_event(event: *mut KEVENT) -> crate::NTSTATUS {
+        let mut now = LARGE_INTEGER { QuadPart: 0 };
+        let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
+        // SAFETY: by this function's contract; a time-out of zero is allowed at DISPATCH_LEVEL.
+        crate::NTSTATUS(unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, &raw mut now) })
+    }
+
     /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL: PASSIVE_LEVEL.
     pub(crate) fn flush_dpcs() {
         // SAFETY: PASSIVE_LEVEL, by this function's contract.

@@ -1,0 +1,94 @@
+//! Waiting for an event of the kernel's without keeping a thread.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{NTSTATUS, Sleep, nt, sleep};
+
+/// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread: it looks every `period`, by a timer. An event
+/// that resets itself is reset when this ends.
+///
+/// The kernel calls nobody back when an event is set, so a task cannot be woken by one. Whoever sets it, if that is this driver, has a
+/// [`Signal`](crate::Signal) instead, which wakes. Where a period is too long, wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that
+/// long: `passive(async { /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
+///
+/// A period shorter than a clock tick is one; zero is `STATUS_INVALID_PARAMETER` where the event is not set. Dropping it, whenever, leaves the event as it is. IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
+///
+/// # Errors
+/// Of the future:
+/// - as for [`sleep`], in a poll that would set the timer;
+/// - what `KeWaitForSingleObject` answers but success and time-out.
+///
+/// # Safety
+/// `event` is an initialised `KEVENT` in resident memory, and stays one until the future has ended or been dropped.
+///
+/// ```
+/// use core::time::Duration;
+/// # use ntsim::{Config, Schedule, Simulation, ddi, types::{_EVENT_TYPE, KEVENT}};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// # let event: &'static mut KEVENT = Box::leak(Box::default());
+/// # // SAFETY: it is never freed.
+/// # unsafe { ddi::KeInitializeEvent(event, _EVENT_TYPE::SynchronizationEvent, 0) };
+/// # let event = std::ptr::from_mut(event);
+///
+/// // SAFETY: the event is never freed.
+/// let set = unsafe { ntcom_exec::wait_for_event(event, Duration::from_millis(20)) };
+/// ntcom_exec::spawn_dpc_task(async move { set.await.unwrap() }).unwrap();
+/// # // SAFETY: as above.
+/// # unsafe { ddi::KeSetEvent(event, 0, 0) };
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventWait {
+    EventWait { event, period, pause: None }
+}
+
+/// The future of [`wait_for_event`].
+///
+/// ```
+/// let unset: Option<ntcom_exec::EventWait> = None;
+/// # drop(unset);
+/// ```
+#[must_use = "futures do nothing unless polled"]
+#[derive(Debug)]
+pub struct EventWait {
+    event: *mut nt::KEVENT,
+    period: Duration,
+    pause: Option<Sleep>,
+}
+
+// SAFETY: an event may be waited for on any processor, and stays where it is by the contract of `wait_for_event`.
+unsafe impl Send for EventWait {}
+// SAFETY: a shared one can do nothing.
+unsafe impl Sync for EventWait {}
+
+impl Future for EventWait {
+    type Output = Result<(), NTSTATUS>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            // SAFETY: by the contract of `wait_for_event`.
+            match unsafe { nt::look_at_event(self.event) } {
+                NTSTATUS::SUCCESS => return Poll::Ready(Ok(())),
+                NTSTATUS::TIMEOUT => {}
+                failed => return Poll::Ready(Err(failed)),
+            }
+            let period = self.period;
+            if period.is_zero() {
+                // It would look for ever.
+                return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER));
+            }
+            let pause = self.pause.get_or_insert_with(|| sleep(period));
+            match Pin::new(pause).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => self.pause = None,
+                Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
+            }
+        }
+    }
+}
