@@ -10,7 +10,7 @@ use core::{
     pin::pin,
     time::Duration,
 };
-use std::sync::Arc;
+use std::rc::Rc;
 
 use common::{Event, Log, TICK, in_kernel, kernel, program};
 use futures_util::{
@@ -210,8 +210,8 @@ fn an_event_of_the_kernel_is_awaited_and_reset() {
     for seed in 0..60 {
         let mut kernel = kernel(2, seed);
         let log = Log::default();
-        let (inside, event) = (log.clone(), Arc::new(std::sync::OnceLock::new()));
-        let shared = Arc::clone(&event);
+        let (inside, event) = (log.clone(), Rc::new(std::cell::OnceCell::new()));
+        let shared = Rc::clone(&event);
         let spawner = program(move || {
             let event = *shared.get_or_init(|| KernelEvent::new(_EVENT_TYPE::SynchronizationEvent));
             let set = event.wait(PERIOD);
