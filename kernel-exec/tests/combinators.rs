@@ -210,7 +210,7 @@ fn an_event_of_the_kernel_is_awaited_and_reset() {
     for seed in 0..60 {
         let mut kernel = kernel(2, seed);
         let log = Log::default();
-        let (inside, event) = (log.clone(), Rc::new(std::cell::OnceCell::new()));
+        let (inside, event) = (log.clone(), Rc::new(core::cell::OnceCell::new()));
         let shared = Rc::clone(&event);
         let spawner = program(move || {
             let event = *shared.get_or_init(|| KernelEvent::new(_EVENT_TYPE::SynchronizationEvent));
