@@ -54,8 +54,8 @@ pub use com::{
 #[doc(hidden)]
 pub use declare::__private;
 pub use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested, on_cancel,
-    take_cancellation_request, try_finally, yield_now,
+    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested,
+    on_cancel, take_cancellation_request, try_finally, yield_now,
 };
 pub use ntcom_macros::{AbiType, AbiValue};
 
