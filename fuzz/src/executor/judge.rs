@@ -9,8 +9,9 @@ use ntsim::{Config, Schedule, Simulation, Stop};
 use super::{
     ACTORS, STORAGES,
     input::Plan,
+    operation,
     ops::{Kind, Manner, Step},
-    perform::{cancel_all, close, drain, drop_handle, perform, unfinished},
+    perform::{cancel_all, close, drain, drop_handle, perform, report, unfinished},
     request,
     script::{CHILDREN, GATES, SIGNALS},
     spawn::{self, Order},
@@ -138,6 +139,8 @@ fn nothing_is_lost(world: &World) {
             fail("C10", task, "cancel was asked for, and no request has reached it");
         }
     }
+    // Whoever still had something to do would have done it.
+    report(world, |task| !task.scheduled && !task.running && !task.cancel_requested);
     let (told, there) = (unfinished(world), world.unfinished().count());
     if told != there {
         ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {there}"));
@@ -199,6 +202,7 @@ fn release_everything(world: &World) {
     while let Some((_, sender)) = take(&world.senders, 0) {
         drop(sender);
     }
+    while operation::release(world, 0).is_some() {}
     while drop_handle(world, 0).is_some() {}
 }
 

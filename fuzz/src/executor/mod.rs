@@ -6,7 +6,7 @@
 //! | `ops`, `script` | what actors do, what bodies do |
 //! | `body`, `wait` | bodies, and what they wait for |
 //! | `world`, `task` | what there is, and what has happened to each task |
-//! | `perform`, `spawn`, `request`, `thread` | doing it |
+//! | `perform`, `spawn`, `request`, `operation`, `thread` | doing it |
 //! | `judge` | a run from its start to the unload, and what must hold |
 //!
 //! An *actor* is a program of a processor, or, where there are more actors than processors, a system thread of the driver.
@@ -14,6 +14,7 @@
 pub mod body;
 pub mod input;
 pub mod judge;
+pub mod operation;
 pub mod ops;
 pub mod perform;
 pub mod request;

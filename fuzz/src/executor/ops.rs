@@ -14,7 +14,7 @@ use core::{fmt, time::Duration};
 
 use super::{
     DEVICES, STORAGES,
-    script::{GATES, SIGNALS, STEPS, Script, Shape, Span},
+    script::{EVENTS, GATES, SIGNALS, STEPS, Script, Shape, Span},
 };
 use crate::ops::{LONGEST, RECORD};
 
@@ -36,11 +36,14 @@ pub enum Manner {
     InPlace(u8),
     /// In a way that is refused.
     Wrong(u8),
+    /// As an operation of `ntcom`.
+    Operation,
 }
 
 impl Manner {
     const fn select(selector: u8, operand: u8) -> Self {
         match selector & 7 {
+            2 => Self::Operation,
             3 => Self::Important(operand & 3),
             4 => Self::Pinned(operand & 3),
             5 => Self::Frugal([1, 3, 16, 200][(operand & 3) as usize]),
@@ -111,6 +114,8 @@ pub enum Op {
     SetSignal(u8),
     /// Takes a signal, without waiting.
     TakeSignal(u8),
+    /// Sets an event of the kernel's.
+    SetEvent(u8),
     /// Sends to a receiver.
     Send(u8),
     /// Drops a sender.
@@ -121,6 +126,12 @@ pub enum Op {
     DropTimer(u8),
     /// Cancels an IRP.
     CancelIrp(u8),
+    /// Asks an operation how it stands.
+    AskOperation(u8),
+    /// Cancels an operation.
+    CancelOperation(u8),
+    /// Releases an operation.
+    DropOperation(u8),
     /// Moves the clock on.
     AdvanceTime(Ticks),
     /// Raises the IRQL to DISPATCH_LEVEL.
@@ -163,23 +174,27 @@ impl Op {
             Self::PollTimer(_) => 13,
             Self::DropTimer(_) => 14,
             Self::CancelIrp(_) => 15,
-            Self::AdvanceTime(_) => 16,
-            Self::Raise => 17,
-            Self::Lower => 18,
-            Self::Drain(_) => 19,
-            Self::CancelAll => 20,
-            Self::Unfinished => 21,
-            Self::Close => 22,
-            Self::DeleteDevice(_) => 23,
-            Self::FailAllocation(_) => 24,
-            Self::Schedule(_) => 25,
+            Self::AskOperation(_) => 16,
+            Self::CancelOperation(_) => 17,
+            Self::DropOperation(_) => 18,
+            Self::AdvanceTime(_) => 19,
+            Self::Raise => 20,
+            Self::Lower => 21,
+            Self::Drain(_) => 22,
+            Self::CancelAll => 23,
+            Self::Unfinished => 24,
+            Self::Close => 25,
+            Self::DeleteDevice(_) => 26,
+            Self::FailAllocation(_) => 27,
+            Self::SetEvent(_) => 28,
+            Self::Schedule(_) => 29,
         }
     }
 
     /// Done to a task, or to what one waits for or has given away; the others only change what the next ones meet.
     #[must_use]
     pub const fn reaches_something(&self) -> bool {
-        self.number() <= 15
+        self.number() <= 18
     }
 }
 
@@ -248,6 +263,7 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
         14 | 15 => Op::OpenGate(a % GATES as u8),
         16 => Op::SetSignal(a % SIGNALS as u8),
         17 if b & 7 == 0 => Op::TakeSignal(a % SIGNALS as u8),
+        17 if b & 7 < 3 => Op::SetEvent(a % EVENTS as u8),
         17 => Op::SetSignal(a % SIGNALS as u8),
         18 => Op::Send(a),
         19 => Op::DropSender(a),
@@ -263,8 +279,12 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
             _ => Op::DeleteDevice(b % DEVICES as u8),
         },
         26 if a & 7 == 0 => Op::Close,
-        26 if a & 7 < 5 => Op::CancelIrp(b),
-        26 => Op::OpenGate(b % GATES as u8),
+        26 if a & 7 < 3 => Op::CancelIrp(b),
+        26 => match a & 7 {
+            3 | 4 => Op::AskOperation(b),
+            5 => Op::CancelOperation(b),
+            _ => Op::DropOperation(b),
+        },
         27 if faults => Op::FailAllocation(a & 3),
         27 => Op::AdvanceTime(Ticks(a)),
         _ => Op::Schedule([target, a, b]),

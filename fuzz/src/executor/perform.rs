@@ -2,11 +2,11 @@
 
 use core::{task::Waker, time::Duration};
 
-use ntcom_exec::{CancelHandle, DrainError, Instant, TaskTracker, default_tracker};
-use ntsim::trace::MarkKind;
+use ntcom_exec::{CancelHandle, DrainError, Instant, TaskReport, TaskTracker, default_tracker};
+use ntsim::{ddi::KeSetEvent, trace::MarkKind};
 
 use super::{
-    DEVICES,
+    DEVICES, TASKS, operation,
     ops::{Op, Step},
     request,
     script::{GATES, SIGNALS},
@@ -14,7 +14,7 @@ use super::{
     task::{fail, marked},
     thread,
     wait::{Token, poll_timer},
-    world::{HELD, World, put, signal, take},
+    world::{HELD, World, event, put, signal, take},
 };
 use crate::coverage::hit;
 
@@ -28,6 +28,9 @@ fn instead(world: &World, op: Op) -> Op {
         Op::Send(n) | Op::DropSender(n) => (n, world.senders.borrow().is_empty()),
         Op::PollTimer(n) | Op::DropTimer(n) => (n, world.timers.borrow().is_empty()),
         Op::CancelIrp(n) => (n, world.irps.borrow().is_empty()),
+        Op::AskOperation(n) | Op::CancelOperation(n) | Op::DropOperation(n) => {
+            (n, world.operations.borrow().is_empty())
+        }
         Op::Spawn { .. } => (0, world.count.get() >= super::TASKS),
         _ => return op,
     };
@@ -68,6 +71,7 @@ fn aim(world: &World, op: &Op) -> Option<usize> {
         Op::Send(n) | Op::DropSender(n) => nth(&world.senders, n),
         Op::PollTimer(n) | Op::DropTimer(n) => nth(&world.timers, n),
         Op::CancelIrp(n) => nth(&world.irps, n),
+        Op::AskOperation(n) | Op::CancelOperation(n) | Op::DropOperation(n) => nth(&world.operations, n),
         Op::OpenGate(gate) => world.gates.borrow()[usize::from(gate)].waiters.first().map(|(task, _)| *task),
         Op::SetSignal(number) | Op::TakeSignal(number) => world.claims[usize::from(number)].get(),
         _ => None,
@@ -128,6 +132,11 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
             signal(number.into()).set();
             waits.then_some(())
         }
+        Op::SetEvent(number) => {
+            // SAFETY: ≤ DISPATCH_LEVEL; a static of the driver, which is initialised.
+            unsafe { KeSetEvent(event(number.into()), 0, 0) };
+            Some(())
+        }
         Op::TakeSignal(number) => signal(number.into()).take().then_some(()),
         Op::Send(n) => send(world, n),
         Op::DropSender(n) => take(&world.senders, n).map(drop),
@@ -140,6 +149,9 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
         }
         Op::DropTimer(n) => take(&world.timers, n).map(drop),
         Op::CancelIrp(n) => request::cancel(world, n),
+        Op::AskOperation(n) => operation::ask(world, n),
+        Op::CancelOperation(n) => operation::cancel(world, n),
+        Op::DropOperation(n) => operation::release(world, n),
         Op::AdvanceTime(ticks) => {
             ntsim::advance_time(ticks.units());
             Some(())
@@ -259,11 +271,30 @@ pub(super) fn close(world: &World) {
 pub(super) fn unfinished(world: &World) -> usize {
     let before: Vec<usize> = world.unfinished().collect();
     let told = default_tracker(TaskTracker::unfinished);
-    let sure = before.iter().filter(|task| world.task(**task).is_unfinished()).count();
+    let sure = |sure: &[usize]| sure.iter().filter(|task| world.task(**task).is_unfinished()).count();
+    if report(world, |_| true) < sure(&before) {
+        ntsim::fail("C18", "the tracker does not report every unfinished task".into());
+    }
+    let sure = sure(&before);
     if told < sure {
         ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {sure}"));
     }
     told
+}
+
+/// What the tracker reports of the unfinished tasks, who have references all, and are as `expected`; how many there are.
+pub(super) fn report(world: &World, expected: impl Fn(&TaskReport) -> bool) -> usize {
+    let mut room = [None; TASKS];
+    let all = default_tracker(|tracker| tracker.report(&mut room));
+    let told = room.iter().flatten();
+    if told.clone().count() != all {
+        ntsim::fail("C18", format!("the tracker reports {} of {all} tasks", told.count()));
+    }
+    if let Some(wrong) = told.into_iter().find(|task| task.references == 0 || !expected(task)) {
+        let there = world.unfinished().count();
+        ntsim::fail("C18", format!("the tracker, with {there} unfinished tasks, reports: {wrong}"));
+    }
+    all
 }
 
 /// Drains: whether nothing is left. IRQL: PASSIVE_LEVEL, and not in a task.

@@ -6,6 +6,8 @@ use core::{fmt, time::Duration};
 pub const STEPS: usize = 6;
 /// How many gates there are.
 pub const GATES: usize = 3;
+/// How many events of the kernel's there are: of each type one.
+pub const EVENTS: usize = 2;
 /// How many signals there are.
 pub const SIGNALS: usize = 3;
 /// A clock period.
@@ -49,8 +51,12 @@ pub enum Step {
     Passive(u8),
     /// Waits until the gate is opened, and closes it behind itself.
     Await(u8),
+    /// Waits for an operation, as a client of its, for three clock periods at most.
+    Operation(u8),
     /// Waits for the signal, where nobody else does.
     Signal(u8),
+    /// Waits for an event of the kernel's, for three clock periods at most: it is looked at by a timer.
+    Event(u8),
     /// `sleep`.
     Sleep(Span),
     /// `sleep` with a tolerance.
@@ -115,7 +121,8 @@ impl Step {
             // Mostly short; once and twice the executor's poll budget can be spent.
             1 => Self::Yield([0, 0, 0, 1, 1, 2, 16, 34][operand as usize]),
             2 => Self::Passive(operand),
-            3 | 4 => Self::Await(operand % GATES as u8),
+            4 => Self::Operation(operand),
+            3 => Self::Await(operand % GATES as u8),
             5 => Self::Signal(operand % SIGNALS as u8),
             6 => Self::Sleep(span),
             7 => Self::SleepTolerant(span),
@@ -142,7 +149,8 @@ impl Step {
             28 => Self::GiveFresh(span),
             29 => Self::WakeStash(operand),
             30 => Self::DropHandle(operand),
-            31 => Self::DropStash(operand),
+            31 if operand < 2 => Self::DropStash(operand),
+            31 => Self::Event(operand),
             _ => Self::Finish,
         }
     }

@@ -11,6 +11,7 @@ use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
 use super::{
     TASKS,
     body::body,
+    operation,
     ops::{FRUGAL, Kind, Manner},
     perform::put_handle,
     request,
@@ -55,6 +56,8 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     marked(MarkKind::Spawn, task, "");
     let spawned = if order.irp {
         request::serve(world, task)?
+    } else if kind == Kind::Dpc(Manner::Operation) {
+        operation::begin(world, task, order.cancellable)
     } else {
         launch(world, task, order.cancellable, body(task, script))
     };
@@ -116,7 +119,7 @@ fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
 fn options(processors: usize, manner: Manner) -> DpcOptions {
     let options = DpcOptions::new();
     match manner {
-        Manner::Plain | Manner::InPlace(_) => options,
+        Manner::Plain | Manner::Operation | Manner::InPlace(_) => options,
         Manner::Important(importance) => {
             let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
             options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
@@ -143,8 +146,8 @@ where
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
     let device = device(world, kind);
     match (kind, cancellable) {
-        (Kind::Dpc(Manner::Plain), false) => spawn_dpc_task(body).map(|()| None),
-        (Kind::Dpc(Manner::Plain), true) => spawn_dpc_task_cancellable(body).map(Some),
+        (Kind::Dpc(Manner::Plain | Manner::Operation), false) => spawn_dpc_task(body).map(|()| None),
+        (Kind::Dpc(Manner::Plain | Manner::Operation), true) => spawn_dpc_task_cancellable(body).map(Some),
         (Kind::Dpc(Manner::InPlace(number)), _) => {
             DpcOptions::new().spawn_in(storage(number.into()), body).map(Some)
         }

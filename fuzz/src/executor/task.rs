@@ -165,7 +165,7 @@ impl Task {
         u32::from(self.polls.get() > 0)
             | u32::from(self.drops.get() > 0) << 1
             | (self.waiting.get() as u32) << 2
-            | u32::from(self.polling.get().is_some()) << 5
+            | u32::from(self.polling.get().is_some()) << 15
             | u32::from(self.is_on_dpcs()) << 6
             | u32::from(self.asked.get()) << 7
             | u32::from(self.spawning.get().is_some()) << 8

@@ -62,6 +62,7 @@ impl Thread {
 /// Makes the driver's devices, with a reference of the driver's to each: it may delete one and spawn for it still.
 pub(super) fn make_devices(world: &World) {
     super::request::install();
+    super::world::init_events();
     for place in &world.devices {
         let (driver, mut device): (_, PDEVICE_OBJECT) = (ntsim::driver_object(), null_mut());
         // SAFETY: the arguments are valid.

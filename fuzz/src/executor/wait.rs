@@ -1,22 +1,24 @@
 //! What a body waits for, as futures, and what it takes for right when one of them ends.
 
 use core::{
-    future::Future,
+    future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
+use ntcom::OperationFuture;
 use ntcom_exec::{
-    Instant, Interval, NTSTATUS, Passive, Receiver, Sleep, Timeout, Wait, interval, oneshot, passive, sleep,
-    sleep_until, timeout,
+    EventWait, Instant, Interval, NTSTATUS, Passive, Receiver, Sleep, Timeout, Wait, interval, oneshot,
+    passive, sleep, sleep_until, timeout, wait_for_event,
 };
 
 use super::{
+    operation,
     ops::Kind,
-    script::{AWAY, Shape, Span, Step},
+    script::{AWAY, Shape, Span, Step, TICK},
     task::{Waiting, fail},
-    world::{self, World, put, signal},
+    world::{self, World, event, put, signal},
 };
 
 /// What a step is in the middle of.
@@ -33,10 +35,14 @@ pub(super) enum Inside {
     Sleep(Sleep, Moment),
     /// A gate for a limited time.
     Timeout(Timeout<GateWait>, Moment),
+    /// An event for a limited time.
+    Event(Timeout<EventWait>, Moment),
     /// Ticks: how many are over, and how many are left to see.
     Interval(Interval, Moment, u64, u8),
     /// A value.
     Receive(Receiver<Token>),
+    /// The end of an operation, for a limited time: it may wait for itself, and more than one for it, some of whom look now and then.
+    Operation(Pin<Box<Timeout<OperationFuture<u32>>>>, usize, Moment),
     /// Something at PASSIVE_LEVEL.
     Passive(Passive<Away>),
 }
@@ -174,6 +180,9 @@ impl Drop for Away {
     }
 }
 
+/// How long events and operations are waited for.
+const PATIENCE: Span = Span::new(5);
+
 /// Begins to wait: what a step is then in the middle of; none: it waits for nothing.
 pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
     let over = world.all_open.get();
@@ -185,6 +194,12 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
             Some(Inside::Passive(passive(Away { task, step, polled: false, inside: None })))
         }
         Step::Signal(_) | Step::Receive if over => None,
+        Step::Operation(n) => {
+            let (of, operation) = operation::nth(world, n)?;
+            let moment = Moment::new(PATIENCE);
+            let limited = timeout(PATIENCE.duration(), operation.into_future());
+            Some(Inside::Operation(Box::pin(limited), of, moment))
+        }
         Step::Signal(number) => {
             let claim = Claim::new(world, number, task)?;
             Some(Inside::Signal(SignalWait { wait: signal(number.into()).wait(), _claim: claim }))
@@ -206,6 +221,13 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
         Step::Timeout(span) => {
             let moment = Moment::new(span);
             Some(Inside::Timeout(timeout(span.duration(), GateWait { gate: 0, task }), moment))
+        }
+        Step::Event(number) => {
+            let moment = Moment::new(PATIENCE);
+            let period = [Duration::ZERO, TICK, TICK * 2][usize::from(number) % 3];
+            // SAFETY: a static of the driver, which `init_events` has initialised.
+            let wait = unsafe { wait_for_event(event(number.into()), period) };
+            Some(Inside::Event(timeout(PATIENCE.duration(), wait), moment))
         }
         Step::Interval(span) => {
             let moment = Moment::new(span);
@@ -257,6 +279,14 @@ pub(super) fn poll(
             }
             Ok(())
         }
+        Inside::Event(timeout, moment) => {
+            match ready(Pin::new(timeout).poll(context), Waiting::Timer)? {
+                Ok(Ok(()) | Err(NTSTATUS::INVALID_PARAMETER)) => {}
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
+                Err(status) | Ok(Err(status)) => after_sleep(world, task, Err(status), *moment),
+            }
+            Ok(())
+        }
         Inside::Interval(interval, moment, over, left) => {
             while *left > 0 {
                 *left -= 1;
@@ -281,6 +311,15 @@ pub(super) fn poll(
                         return Ok(());
                     }
                 }
+            }
+            Ok(())
+        }
+        Inside::Operation(operation, of, moment) => {
+            match ready(operation.as_mut().poll(context), Waiting::Timer)? {
+                Ok(Err(NTSTATUS::INSUFFICIENT_RESOURCES)) if world.starved.get() => {}
+                Ok(ended) => operation::check(world, *of, ended),
+                Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
+                Err(status) => after_sleep(world, task, Err(status), *moment),
             }
             Ok(())
         }

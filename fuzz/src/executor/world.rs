@@ -4,19 +4,21 @@
 //! into the executor or the kernel, because there another processor may go on.
 
 use core::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, UnsafeCell},
     task::Waker,
 };
 
+use ntcom::AsyncOperation;
 use ntcom_exec::{CancelHandle, Sender, Signal, Sleep, TaskStorage};
 use ntsim::{
+    ddi::KeInitializeEvent,
     trace::MarkKind,
-    types::{PDEVICE_OBJECT, PIRP},
+    types::{_EVENT_TYPE, KEVENT, PDEVICE_OBJECT, PIRP},
 };
 
 use super::{
     ACTORS, DEVICES, STORAGES, TASKS,
-    script::{GATES, SIGNALS},
+    script::{EVENTS, GATES, SIGNALS},
     task::{Task, marked},
     wait::Token,
 };
@@ -43,6 +45,7 @@ pub struct Gate {
 pub struct Statics {
     signals: [Signal; SIGNALS],
     storages: [Storage; STORAGES],
+    events: UnsafeCell<[KEVENT; EVENTS]>,
 }
 
 /// Memory of the driver's own for a task.
@@ -68,6 +71,8 @@ pub struct World {
     pub timers: Shelf<Sleep>,
     /// Senders, of the tasks that wait for their values.
     pub senders: Shelf<Sender<Token>>,
+    /// Operations, of the tasks that they are.
+    pub operations: Shelf<AsyncOperation<u32>>,
     /// IRPs that tasks serve, until the end.
     pub irps: Shelf<PIRP>,
     /// Values that have been made and not been dropped.
@@ -114,6 +119,7 @@ impl World {
             handles: RefCell::new(Vec::new()),
             timers: RefCell::new(Vec::new()),
             senders: RefCell::new(Vec::new()),
+            operations: RefCell::new(Vec::new()),
             irps: RefCell::new(Vec::new()),
             tokens: Cell::new(0),
             devices: [const { Cell::new(core::ptr::null_mut()) }; DEVICES],
@@ -146,6 +152,7 @@ impl World {
         self.handles.borrow_mut().drain(..).for_each(leak);
         self.timers.borrow_mut().drain(..).for_each(leak);
         self.senders.borrow_mut().drain(..).for_each(leak);
+        self.operations.borrow_mut().drain(..).for_each(leak);
         self.irps.borrow_mut().clear();
         self.tokens.set(0);
         self.devices.iter().for_each(|device| device.set(core::ptr::null_mut()));
@@ -232,6 +239,21 @@ fn statics() -> &'static Statics {
 #[must_use]
 pub fn signal(number: usize) -> &'static Signal {
     &statics().signals[number % SIGNALS]
+}
+
+/// An event of the driver.
+pub(super) fn event(number: usize) -> *mut KEVENT {
+    statics().events.get().cast::<KEVENT>().wrapping_add(number % EVENTS)
+}
+
+/// Makes the events what they are: one of each type, not set.
+pub(super) fn init_events() {
+    for (number, kind) in
+        [_EVENT_TYPE::NotificationEvent, _EVENT_TYPE::SynchronizationEvent].into_iter().enumerate()
+    {
+        // SAFETY: a static of the driver, which nobody waits for yet.
+        unsafe { KeInitializeEvent(event(number), kind, 0) };
+    }
 }
 
 /// A place for a task.

@@ -1,0 +1,97 @@
+//! Tasks that are operations of `ntcom`: what their clients are told.
+
+use ntcom::{AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable};
+use ntcom_exec::{CancelHandle, NTSTATUS};
+use ntsim::trace::MarkKind;
+
+use super::{
+    body::body,
+    task::{fail, marked},
+    world::{HELD, World, take},
+};
+
+/// Spawns a task as an operation. It is never null: one that could not begin says why [C11].
+pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Option<CancelHandle>, NTSTATUS> {
+    let record = world.task(task);
+    let inner = body(task, record.script.get());
+    let value = async move {
+        inner.await;
+        task as u32
+    };
+    let (raw, handle) = if cancellable {
+        let (raw, handle) = spawn_async_operation_raw_cancellable(value);
+        (raw, Some(handle))
+    } else {
+        (spawn_async_operation_raw(value), None)
+    };
+    // SAFETY: a new operation, with one reference, which is given up to this.
+    let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
+        fail("C11", task, "its spawn returns no operation")
+    };
+    if record.refused.get() {
+        return match (operation.status(), operation.result()) {
+            (Ok(AsyncStatus::Error), Err(status)) => Err(status),
+            told => fail("C11", task, &format!("it was not begun, and its operation says {told:?}")),
+        };
+    }
+    let mut operations = world.operations.borrow_mut();
+    if operations.len() < HELD {
+        record.handles.set(record.handles.get() + 1);
+        operations.push((task, operation));
+    } else {
+        drop(operations);
+        drop(operation);
+    }
+    Ok(handle)
+}
+
+/// The n-th operation, modulo their number: another reference to it.
+pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
+    let (task, operation) = take(&world.operations, n)?;
+    let another = operation.clone();
+    world.operations.borrow_mut().push((task, operation));
+    Some((task, another))
+}
+
+/// What an operation that has ended says: the value of its body, or that it was cancelled; and its body is gone [C8].
+pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
+    let record = world.task(task);
+    let right = match result {
+        Ok(value) => value as usize == task && record.ready.get(),
+        Err(status) => status == NTSTATUS::CANCELLED,
+    };
+    if !right || record.drops.get() != 1 {
+        fail("C8", task, &format!("its operation says {result:?}; ready: {}", record.ready.get()));
+    }
+}
+
+/// Asks one how it stands.
+pub(super) fn ask(world: &World, n: u8) -> Option<()> {
+    let (task, operation) = nth(world, n)?;
+    let status = operation.status();
+    match operation.result() {
+        Err(NTSTATUS::PENDING) if status == Ok(AsyncStatus::Started) => {}
+        result => check(world, task, result),
+    }
+    Some(())
+}
+
+/// Cancels one.
+pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+    let (task, operation) = nth(world, n)?;
+    world.task(task).ask();
+    marked(MarkKind::Cancel, task, "by its operation");
+    if let Err(status) = operation.cancel() {
+        fail("C10", task, &format!("cancel answers {status:?}"));
+    }
+    Some(())
+}
+
+/// Releases one.
+pub(super) fn release(world: &World, n: u8) -> Option<()> {
+    let (task, operation) = take(&world.operations, n)?;
+    let handles = &world.task(task).handles;
+    handles.set(handles.get() - 1);
+    drop(operation);
+    Some(())
+}
