@@ -5,7 +5,6 @@
 //! | `task` | the state machine: word, block, wakers, cancellation; knows no kernel |
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
-//! | `placement` | where an operation of `ntcom` runs |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
 //! | `irp` | an IRP as a task |
 //! | `ambient` | which task's poll the caller is in |
@@ -71,7 +70,6 @@ mod no_executor;
 mod nt;
 mod oneshot;
 mod passive;
-mod placement;
 mod refcount;
 mod signal;
 #[cfg(kernel)]
@@ -102,9 +100,6 @@ pub use fail::bug_check_panic;
 pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
-#[cfg(kernel)]
-pub use placement::{OnDevice, OnWorkItems};
-pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
@@ -128,9 +123,6 @@ pub use callback::{Callback, Pause, call_back};
 pub use dpc::DpcPort;
 #[doc(hidden)]
 pub use fail::{fail_fast_corrupt_interface, no_unwind};
-#[doc(hidden)]
-#[cfg(kernel)]
-pub use moving::MovingPort;
 #[doc(hidden)]
 pub use no_executor::NoExecutor;
 #[doc(hidden)]

@@ -42,6 +42,8 @@ codes! {
     UNSUCCESSFUL, "STATUS_UNSUCCESSFUL", 0xC000_0001;
     /// An argument is wrong: mostly a null pointer.
     INVALID_PARAMETER, "STATUS_INVALID_PARAMETER", 0xC000_000D;
+    /// There is not enough room for what is to be written.
+    BUFFER_TOO_SMALL, "STATUS_BUFFER_TOO_SMALL", 0xC000_0023;
     /// The driver is going away and takes no new work.
     DELETE_PENDING, "STATUS_DELETE_PENDING", 0xC000_0056;
     /// There is no memory.
@@ -50,6 +52,8 @@ codes! {
     IO_TIMEOUT, "STATUS_IO_TIMEOUT", 0xC000_00B5;
     /// The call is not offered here.
     NOT_SUPPORTED, "STATUS_NOT_SUPPORTED", 0xC000_00BB;
+    /// A string is longer than the kernel's strings can be.
+    NAME_TOO_LONG, "STATUS_NAME_TOO_LONG", 0xC000_0106;
     /// The operation was cancelled.
     CANCELLED, "STATUS_CANCELLED", 0xC000_0120;
     /// The other end has gone.

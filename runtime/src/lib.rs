@@ -38,6 +38,8 @@ pub mod async_com;
 pub mod com;
 mod declare;
 mod driver;
+mod ensure;
+pub mod string;
 
 pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]
@@ -45,8 +47,7 @@ pub use async_com::{
     AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationTask,
     AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, InterfacePtr, OperationFuture,
     spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 pub use com::{
     AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
@@ -59,6 +60,7 @@ pub use ntcom_exec::{
     on_cancel, take_cancellation_request, try_finally, yield_now,
 };
 pub use ntcom_macros::{AbiType, AbiValue};
+pub use string::{LocalUnicodeString, MAX_UNITS, OwnedUnicodeString, UnicodeStr, UnicodeString};
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "async-com"))]
