@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 pub use crate::com::input::ComInput;
 pub use crate::executor::input::{ExecutorInput, FaultsInput};
+pub use crate::foreign::input::ForeignInput;
 use crate::ops::{self, Op, RECORD, Step};
 
 /// Why some bytes are not an input of a target.
@@ -175,12 +176,13 @@ impl Input for SchedulesInput {
 }
 
 /// The targets, by name.
-pub const TARGETS: [&str; 5] = [
+pub const TARGETS: [&str; 6] = [
     VtableInput::TARGET,
     SchedulesInput::TARGET,
     ExecutorInput::TARGET,
     FaultsInput::TARGET,
     ComInput::TARGET,
+    ForeignInput::TARGET,
 ];
 
 /// Says what an input of the named target does: its setting, if it has one, and its steps. None: there is no such target.
@@ -198,6 +200,7 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
         ExecutorInput::TARGET => Some(of::<ExecutorInput>(data)),
         FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
         ComInput::TARGET => Some(of::<ComInput>(data)),
+        ForeignInput::TARGET => Some(of::<ForeignInput>(data)),
         _ => None,
     }
 }
@@ -222,6 +225,7 @@ arbitrary!(SchedulesInput);
 arbitrary!(ExecutorInput);
 arbitrary!(FaultsInput);
 arbitrary!(ComInput);
+arbitrary!(ForeignInput);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@
 //! | `vtable`, `schedules` | the oracles of these two targets |
 //! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
 //! | `com` | another grammar, and everything else of the target `com` |
+//! | `foreign` | another grammar, and everything else of the target `foreign` |
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
 //!
 //! The targets themselves, in `fuzz_targets/`, are glue.
@@ -24,6 +25,7 @@ pub mod com;
 pub mod coverage;
 pub mod declared;
 pub mod executor;
+pub mod foreign;
 pub mod input;
 pub mod model;
 pub mod mutate;

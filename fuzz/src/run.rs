@@ -6,8 +6,10 @@ use std::rc::Rc;
 use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
-    com, executor,
-    input::{ComInput, ExecutorInput, FaultsInput, Input, Malformed, SchedulesInput, VtableInput},
+    com, executor, foreign,
+    input::{
+        ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, Malformed, SchedulesInput, VtableInput,
+    },
     model::Model,
     schedules, vtable,
 };
@@ -118,6 +120,18 @@ impl Runner {
         report
     }
 
+    /// Runs an input of `foreign`.
+    pub fn foreign(&mut self, input: &ForeignInput, trace: bool) -> Report {
+        let schedule = ntsim::Schedule::bytes(input.schedule.clone());
+        self.kernel.reset(config(input.processors, 1, trace), schedule);
+        let stop = foreign::judge::run(&mut self.kernel, input).err();
+        let (steps, live) = foreign::world::with(|world| (world.steps.get(), world.live.get()));
+        if stop.is_some() {
+            foreign::world::forget();
+        }
+        Report { stop, steps, live, counters: self.kernel.counters() }
+    }
+
     /// Decodes and runs an input of the named target. None: there is no such target.
     ///
     /// # Errors
@@ -133,6 +147,7 @@ impl Runner {
             }
             FaultsInput::TARGET => Some(FaultsInput::decode(data).map(|input| self.faults(&input, trace))),
             ComInput::TARGET => Some(ComInput::decode(data).map(|input| self.com(&input, trace))),
+            ForeignInput::TARGET => Some(ForeignInput::decode(data).map(|input| self.foreign(&input, trace))),
             _ => None,
         }
     }

@@ -68,3 +68,8 @@ fn schedules() {
 fn com() {
     replay("com");
 }
+
+#[test]
+fn foreign() {
+    replay("foreign");
+}

@@ -3,7 +3,7 @@
 
 use ntcom_fuzz::{
     call,
-    input::{ComInput, ExecutorInput, FaultsInput, Input, SchedulesInput, VtableInput},
+    input::{ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, VtableInput},
     ops::{Op, Out, Via},
     run::Runner,
     world,
@@ -53,6 +53,11 @@ fn random_programs_keep_them_where_memory_is_short() {
 #[test]
 fn random_programs_of_objects_are_legal_and_leave_nothing() {
     random_inputs::<ComInput>(4_000, |runner, input| runner.com(input, false));
+}
+
+#[test]
+fn random_talk_with_a_foreign_operation_is_as_the_contract_says() {
+    random_inputs::<ForeignInput>(5_000, |runner, input| runner.foreign(input, false));
 }
 
 /// The judge: a call on an operation that has been released is reported, and not made.

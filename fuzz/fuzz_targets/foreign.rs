@@ -1,0 +1,23 @@
+//! The `foreign` target: glue. What it does is in the library.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+mod glue {
+    use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+    use ntcom_fuzz::{input::ForeignInput, mutate, run::Runner, target};
+
+    fuzz_target!(|input: ForeignInput| target::run(&input, Runner::foreign));
+
+    fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+        mutate::mutate::<ForeignInput>(data, size, max_size, seed, fuzzer_mutate)
+    });
+}
+
+#[cfg(fuzzing)]
+#[path = "asan_options.rs"]
+mod asan_options;
+
+#[cfg(not(fuzzing))]
+fn main() {
+    println!("a fuzz target: run it with `cargo xtask fuzz --target foreign`");
+}

@@ -1,0 +1,403 @@
+//! The steps: the client's, each judged by what it was told in it, and the other side's.
+
+use core::{
+    fmt::Debug,
+    future::{Future as _, IntoFuture as _},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use ntcom::{AsyncOperation, IUnknownRaw, NTSTATUS, OperationFuture};
+
+use super::{
+    expect::{Awaited, Talk, Way},
+    hostile::{Hostile, call_back},
+    input::{How, Op, Slot, Step},
+    world::{self, FUTURES, Future, Given, OBJECTS, TASKS, World},
+};
+use crate::{coverage, perform::TWO_TICKS};
+
+/// Does one step.
+pub(crate) fn perform(world: &World, step: &Step) {
+    world.steps.set(world.steps.get() + 1);
+    ntsim::note(|| step.to_string());
+    if try_perform(world, step).is_some() {
+        world.live.set(world.live.get() + 1);
+    }
+}
+
+/// None: there is nothing to do it to.
+fn try_perform(world: &World, step: &Step) -> Option<()> {
+    let target = usize::from(step.target);
+    match step.op {
+        Op::New => new(world),
+        Op::Answer(slot, answer) => {
+            object(world, target)?.has_in_mind(slot, answer);
+            Some(())
+        }
+        Op::Become(state) => {
+            object(world, target)?.state.set(state.into());
+            Some(())
+        }
+        Op::Holes(table, mask) => {
+            object(world, target)?.open_holes(table, mask);
+            Some(())
+        }
+        Op::Vanish(table) => {
+            object(world, target)?.vanish(table);
+            Some(())
+        }
+        Op::Headless(slot) => {
+            object(world, target)?.behead(slot);
+            Some(())
+        }
+        Op::CallBack { which, status, twice } => {
+            let given = {
+                let given = world.given.borrow();
+                *given.get(usize::from(which) % given.len().max(1))?
+            };
+            for _ in 0..=usize::from(twice) {
+                calls_back(world, given, status.into());
+            }
+            Some(())
+        }
+        Op::CallNonsense(context) => {
+            let given = *world.given.borrow().first()?;
+            // None that was given, and each of its own.
+            let context = (1 << 40) + usize::from(context);
+            calls_back(world, Given { context, ..given }, 1);
+            Some(())
+        }
+        Op::Status => {
+            on(world, target, &step.op, |o| o.status().map(|status| status.0), |talk| talk.status())
+        }
+        Op::Result => on(world, target, &step.op, AsyncOperation::result, |talk| talk.value()),
+        Op::Error => on(world, target, &step.op, AsyncOperation::error, |talk| talk.error()),
+        Op::Cancel => on(world, target, &step.op, AsyncOperation::cancel, |talk| talk.cancel()),
+        Op::Wait(limit) => {
+            let limit = (limit < 200).then(|| Duration::from_millis(limit.into()));
+            on(world, target, &step.op, |o| o.wait(limit), |talk| talk.wait())
+        }
+        Op::Size => on(world, target, &step.op, |o| o.as_com().control()?.result_size(), |talk| talk.size()),
+        Op::Unknown => {
+            let unknown = |o: &AsyncOperation<u32>| o.as_com().query::<IUnknownRaw>().map(drop);
+            on(world, target, &step.op, unknown, |talk| talk.unknown())
+        }
+        Op::Clone => {
+            let number = held(world, target)?;
+            // A table that has gone has no AddRef: cloning then stops the machine, as documented.
+            if !world.object(number).has(Slot::Query) {
+                return None;
+            }
+            let clone = world.held.borrow()[number].last()?.clone();
+            world.held.borrow_mut()[number].push(clone);
+            Some(())
+        }
+        Op::Drop => {
+            let number = held(world, target)?;
+            let last = world.held.borrow_mut()[number].pop();
+            drop(last);
+            Some(())
+        }
+        Op::Future(how) => future(world, target, how),
+        Op::Poll(waker) => {
+            let place = filled(world, target)?;
+            poll(world, place, waker.into());
+            Some(())
+        }
+        Op::DropFuture => {
+            let place = filled(world, target)?;
+            drop_future(world, place);
+            Some(())
+        }
+        Op::Task(how) => task(world, target, how),
+        Op::CancelTask => {
+            let task = world.tasks.get(target % TASKS)?;
+            let handle = task.handle.take()?;
+            task.canceled.set(true);
+            handle.cancel();
+            Some(())
+        }
+        Op::AdvanceTime => {
+            advance_time(world);
+            Some(())
+        }
+        Op::Starve(nth) => {
+            world.starved.set(true);
+            ntsim::fail_allocation(nth.into());
+            Some(())
+        }
+        Op::Schedule(_) => None,
+    }
+}
+
+fn new(world: &World) -> Option<()> {
+    let number = world.objects.borrow().len();
+    if number == OBJECTS {
+        return None;
+    }
+    let object = Hostile::new(number);
+    world.objects.borrow_mut().push(object);
+    // SAFETY: an operation of `u32`, with one reference; it stays until the run is over.
+    let client = unsafe { AsyncOperation::from_raw(object.cast()) };
+    let client =
+        client.unwrap_or_else(|status| ntsim::fail("C17", format!("a whole object is refused: {status}")));
+    world.held.borrow_mut().push(vec![client]);
+    Some(())
+}
+
+fn object(world: &World, target: usize) -> Option<&Hostile> {
+    let count = world.objects.borrow().len();
+    (count > 0).then(|| world.object(target % count))
+}
+
+/// The number of an object that the client holds.
+fn held(world: &World, target: usize) -> Option<usize> {
+    let held = world.held.borrow();
+    let live = || (0..held.len()).filter(|number| !held[*number].is_empty());
+    live().nth(target % live().count().max(1))
+}
+
+/// A call on an object, and what came of it.
+fn on<T: PartialEq + Debug>(
+    world: &World,
+    target: usize,
+    op: &Op,
+    call: impl FnOnce(&AsyncOperation<u32>) -> Result<T, NTSTATUS>,
+    expected: impl FnOnce(&mut Talk<'_>) -> Result<T, NTSTATUS>,
+) -> Option<()> {
+    let number = held(world, target)?;
+    // Out of the list while it is used: the other side may be in the middle of anything.
+    let client = world.held.borrow_mut()[number].pop()?;
+    let answered = listen(world, || call(&client));
+    let said = world.said.take();
+    let mut talk = Talk::new(&said, world.object(number), world.alone.get());
+    let expected = expected(&mut talk);
+    hit(op, answered.is_ok(), &said, 0);
+    if answered != expected {
+        let told = format!("{said:?}");
+        ntsim::fail(
+            "C17",
+            format!("{op:?} on object {number}: {answered:?}, told {told} it is {expected:?}"),
+        );
+    }
+    if !talk.is_over() && world.alone.get() {
+        ntsim::fail("talk", format!("{op:?} on object {number} asks more than it has to: {said:?}"));
+    }
+    world.held.borrow_mut()[number].push(client);
+    world.said.replace(said);
+    Some(())
+}
+
+/// What it is told in a call.
+fn listen<R>(world: &World, call: impl FnOnce() -> R) -> R {
+    world.said.borrow_mut().clear();
+    world.registered.set(None);
+    call()
+}
+
+/// Tells libFuzzer what was said in which situation.
+fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
+    use super::expect::Said;
+    let kind = match op {
+        Op::Status => 1,
+        Op::Result => 2,
+        Op::Error => 3,
+        Op::Cancel => 4,
+        Op::Wait(_) => 5,
+        Op::Size => 6,
+        Op::Unknown => 7,
+        Op::Poll(_) => 8,
+        _ => 9,
+    };
+    let mut words = situation;
+    for said in said.iter().take(4) {
+        let (word, code) = match *said {
+            Said::Query(code, gave) => (u32::from(gave), code),
+            Said::Status(code, status) => {
+                (2 + status.map_or(7, |s| s.clamp(-1, 4).cast_unsigned() & 7), code)
+            }
+            Said::Result(code, _) => (10, code),
+            Said::Cancel(code) => (11, code),
+            Said::Error(code, error) => (12 + u32::from(error.is_some_and(NTSTATUS::is_success)), code),
+            Said::SetCompleted(code) => (14, code),
+            Said::Wait(code) => (15, code),
+            Said::Size(code, _) => (16, code),
+        };
+        let code = match code {
+            NTSTATUS::SUCCESS => 0,
+            code if code.is_success() => 1,
+            _ => 2,
+        };
+        words = words << 7 | word << 2 | code;
+    }
+    coverage::hit(0x4000 | kind << 1 | u32::from(ok), words);
+}
+
+fn made(operation: AsyncOperation<u32>, how: How) -> OperationFuture<u32> {
+    let mut future = operation.into_future();
+    if how.cancels {
+        future = future.cancel_on_drop();
+    }
+    if how.watched {
+        future = future.watched();
+    }
+    if how.often {
+        future = future.look_every(Duration::ZERO);
+    }
+    future
+}
+
+fn future(world: &World, target: usize, how: How) -> Option<()> {
+    let object = held(world, target)?;
+    let place = {
+        let mut futures = world.futures.borrow_mut();
+        if futures.len() < FUTURES {
+            futures.push(None);
+        }
+        futures.iter().position(Option::is_none)?
+    };
+    let operation = world.held.borrow_mut()[object].pop()?;
+    let future = Box::pin(made(operation, how));
+    let future = Future { future, object, how, awaited: Awaited::default(), waits: None };
+    world.futures.borrow_mut()[place] = Some(future);
+    Some(())
+}
+
+fn filled(world: &World, target: usize) -> Option<usize> {
+    let futures = world.futures.borrow();
+    let live = || (0..futures.len()).filter(|place| futures[*place].is_some());
+    live().nth(target % live().count().max(1))
+}
+
+/// Polls a future, judges what it says, and drops it if it is ready.
+pub(crate) fn poll(world: &World, place: usize, waker: usize) {
+    let Some(mut future) = world.futures.borrow_mut()[place].take() else { return };
+    let counter = Arc::clone(&world.wakers.borrow()[waker]);
+    let before = counter.wakes();
+    let real = Waker::from(counter);
+    let polled = listen(world, || future.future.as_mut().poll(&mut Context::from_waker(&real)));
+    drop(real);
+    let said = world.said.take();
+    if let Some(ticket) = world.registered.take() {
+        let old = future.awaited.ticket.replace(ticket);
+        if old.is_some_and(|old| old != ticket) {
+            ntsim::fail("C14", format!("future {place} registers twice"));
+        }
+    }
+    let called = future.awaited.ticket.is_some_and(|ticket| world.called.borrow().contains(&ticket));
+    let alone = world.alone.get();
+    let mut talk = Talk::new(&said, world.object(future.object), alone);
+    let expected = talk.poll(&mut future.awaited, future.how.watched, called);
+    hit(&Op::Poll(0), polled.is_ready(), &said, future.awaited.way as u32);
+    // A timer that cannot be set.
+    let starved = world.starved.get() && polled == Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
+    // What the other processor does meanwhile it may have seen or not: a call, and that a slot had gone before it asked again.
+    let broken = polled == Poll::Ready(Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
+    let late = !alone && (called && future.how.watched || broken && expected.is_pending());
+    if polled != expected && !starved && !late {
+        ntsim::fail(
+            "C17",
+            format!(
+                "a poll of future {place}: {polled:?}, told {said:?} (called: {called}) it is {expected:?}"
+            ),
+        );
+    }
+    if let Poll::Ready(Err(error)) = polled
+        && error.is_success()
+    {
+        ntsim::fail("C17", format!("future {place} fails with the success code {error}"));
+    }
+    world.said.replace(said);
+    let pending = polled.is_pending();
+    future.waits = pending.then_some((waker, before));
+    world.futures.borrow_mut()[place] = Some(future);
+    if !pending {
+        drop_future(world, place);
+    }
+}
+
+/// Drops a future, which cancels if it is to.
+pub(crate) fn drop_future(world: &World, place: usize) {
+    let Some(future) = world.futures.borrow_mut()[place].take() else { return };
+    let Future { future, object, how, awaited, .. } = future;
+    listen(world, || drop(future));
+    let said = world.said.take();
+    let mut talk = Talk::new(&said, world.object(object), world.alone.get());
+    if how.cancels && !awaited.over {
+        // Whatever it answers.
+        let _asked = talk.cancel();
+    }
+    if !talk.is_over() && world.alone.get() {
+        ntsim::fail("talk", format!("dropping future {place} says {said:?}, {how:?}, {awaited:?}"));
+    }
+    world.said.replace(said);
+}
+
+fn task(world: &World, target: usize, how: How) -> Option<()> {
+    let number = world.tasks.iter().position(|task| !task.spawned.get())?;
+    let object = held(world, target)?;
+    let operation = world.held.borrow_mut()[object].pop()?;
+    let task = &world.tasks[number];
+    task.object.set(object);
+    task.spawned.set(true);
+    let future = made(operation, how);
+    let body = async move {
+        let result = future.await;
+        world::with(|world| world.tasks[number].result.set(Some(result)));
+    };
+    match ntcom_exec::spawn_dpc_task_cancellable(body) {
+        Ok(handle) => {
+            task.handle.replace(Some(handle));
+        }
+        Err(NTSTATUS::INSUFFICIENT_RESOURCES) if world.starved.get() => task.canceled.set(true),
+        Err(status) => ntsim::fail("spawn", format!("{status}")),
+    }
+    Some(())
+}
+
+/// The other side calls a handler: who waits for it and nobody else is woken, once.
+pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
+    if !world.alone.get() {
+        return call_back(world, given, status);
+    }
+    let fresh = !world.called.borrow().contains(&given.context);
+    let mut expected = world.wakes();
+    for future in world.futures.borrow().iter().flatten() {
+        let waits = future.waits.map(|(waker, _)| waker);
+        if fresh
+            && future.awaited.way == Way::Told
+            && future.awaited.ticket == Some(given.context)
+            && let Some(waker) = waits
+        {
+            expected[waker] += 1;
+        }
+    }
+    call_back(world, given, status);
+    let wakes = world.wakes();
+    if wakes != expected {
+        ntsim::fail("wake", format!("a call of {:#x} wakes {wakes:?}, not {expected:?}", given.context));
+    }
+}
+
+/// Whoever looks by itself is woken by its timer.
+pub(crate) fn advance_time(world: &World) {
+    ntsim::advance_time(TWO_TICKS);
+    if !world.alone.get() {
+        return;
+    }
+    for (place, future) in world.futures.borrow().iter().enumerate() {
+        let Some(future) = future else { continue };
+        let looks = future.awaited.way == Way::Looks || future.how.watched;
+        if looks && let Some((waker, before)) = future.waits {
+            let wakes = world.wakers.borrow()[waker].wakes();
+            if wakes == before {
+                ntsim::fail(
+                    "wake",
+                    format!("future {place} looks by itself, and its timer does not wake it"),
+                );
+            }
+        }
+    }
+}

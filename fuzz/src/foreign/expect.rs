@@ -1,0 +1,247 @@
+//! What a client is to make of what it was told `[C17]`: the contract, written a second time, over the talk of one call.
+
+use core::task::Poll;
+
+use ntcom::{NTSTATUS, com::E_NOINTERFACE};
+
+use super::{hostile::Hostile, input::Slot};
+
+/// What the other side said: its answer, and what it wrote, if it wrote anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    /// And whether it gave a pointer out.
+    Query(NTSTATUS, bool),
+    Status(NTSTATUS, Option<i32>),
+    Result(NTSTATUS, Option<u32>),
+    Cancel(NTSTATUS),
+    Error(NTSTATUS, Option<NTSTATUS>),
+    SetCompleted(NTSTATUS),
+    Wait(NTSTATUS),
+    Size(NTSTATUS, Option<u32>),
+}
+
+/// The talk of one call, read from its beginning.
+pub(crate) struct Talk<'a> {
+    said: &'a [Said],
+    object: &'a Hostile,
+    /// Nobody else changes the object.
+    alone: bool,
+}
+
+const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
+
+/// Success is success, a failure is the object's own word, and everything else is a breach.
+fn answer(code: NTSTATUS) -> Result<(), NTSTATUS> {
+    if code == NTSTATUS::SUCCESS {
+        return Ok(());
+    }
+    Err(if code.is_success() { BROKEN } else { code })
+}
+
+fn is_failure(code: NTSTATUS) -> bool {
+    !code.is_success()
+}
+
+/// How far a future is in awaiting.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Awaited {
+    pub(crate) way: Way,
+    /// What it was registered by.
+    pub(crate) ticket: Option<usize>,
+    /// It has seen the end.
+    pub(crate) over: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Way {
+    #[default]
+    Unknown,
+    /// Its handler was taken.
+    Told,
+    /// It looks by itself.
+    Looks,
+}
+
+impl<'a> Talk<'a> {
+    pub(crate) const fn new(said: &'a [Said], object: &'a Hostile, alone: bool) -> Self {
+        Self { said, object, alone }
+    }
+
+    /// What this slot said next; a breach if there is no such slot. A slot that is there has been asked.
+    fn next<T>(&mut self, slot: Slot, is: impl FnOnce(Said) -> Option<T>) -> Result<T, NTSTATUS> {
+        if let Some((first, rest)) = self.said.split_first()
+            && let Some(said) = is(*first)
+        {
+            self.said = rest;
+            return Ok(said);
+        }
+        if self.alone && self.object.has(slot) {
+            let next = self.said.first();
+            ntsim::fail(
+                "talk",
+                format!("the client does not ask {slot:?} where it has to; next is {next:?}"),
+            );
+        }
+        Err(BROKEN)
+    }
+
+    /// Nothing more has been said.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.said.is_empty()
+    }
+
+    pub(crate) fn status(&mut self) -> Result<i32, NTSTATUS> {
+        let (code, status) = self.next(Slot::Status, |said| match said {
+            Said::Status(code, status) => Some((code, status)),
+            _ => None,
+        })?;
+        answer(code)?;
+        status.filter(|status| (0..=3).contains(status)).ok_or(BROKEN)
+    }
+
+    pub(crate) fn value(&mut self) -> Result<u32, NTSTATUS> {
+        let status = self.status()?;
+        let (code, value) = self.next(Slot::Result, |said| match said {
+            Said::Result(code, value) => Some((code, value)),
+            _ => None,
+        })?;
+        match (status, code) {
+            // It may have ended between the two questions.
+            (0 | 1, NTSTATUS::SUCCESS) => Ok(value.unwrap_or(0)),
+            (0, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
+            (0 | 2 | 3, code) if is_failure(code) => Err(code),
+            _ => Err(BROKEN),
+        }
+    }
+
+    /// QueryInterface: whether the client has something to hold then.
+    fn query(&mut self, can_hold: bool) -> Result<(), NTSTATUS> {
+        let (code, gave) = self.next(Slot::Query, |said| match said {
+            Said::Query(code, gave) => Some((code, gave)),
+            _ => None,
+        })?;
+        if code == E_NOINTERFACE {
+            return Err(NTSTATUS::NOINTERFACE);
+        }
+        answer(code)?;
+        if gave && can_hold { Ok(()) } else { Err(BROKEN) }
+    }
+
+    pub(crate) fn unknown(&mut self) -> Result<(), NTSTATUS> {
+        self.query(true)
+    }
+
+    pub(crate) fn control(&mut self) -> Result<(), NTSTATUS> {
+        // Where it may have changed since, what follows tells: without a control there is nothing to ask.
+        self.query(!self.alone || self.object.has_control())
+    }
+
+    pub(crate) fn cancel(&mut self) -> Result<(), NTSTATUS> {
+        self.control()?;
+        let code = self.next(Slot::Cancel, |said| match said {
+            Said::Cancel(code) => Some(code),
+            _ => None,
+        })?;
+        answer(code)
+    }
+
+    pub(crate) fn error(&mut self) -> Result<NTSTATUS, NTSTATUS> {
+        self.control()?;
+        let before = self.status()?;
+        let (code, error) = self.next(Slot::Error, |said| match said {
+            Said::Error(code, error) => Some((code, error)),
+            _ => None,
+        })?;
+        answer(code)?;
+        let error = error.ok_or(BROKEN)?;
+        if error.is_success() && error != NTSTATUS::SUCCESS && error != NTSTATUS::PENDING {
+            return Err(BROKEN);
+        }
+        // It may have ended between the two questions.
+        let status = if before == 0 && error != NTSTATUS::PENDING { self.status()? } else { before };
+        let agrees = match status {
+            0 => error == NTSTATUS::PENDING,
+            1 => error == NTSTATUS::SUCCESS,
+            _ => is_failure(error),
+        };
+        if agrees { Ok(error) } else { Err(BROKEN) }
+    }
+
+    pub(crate) fn wait(&mut self) -> Result<(), NTSTATUS> {
+        self.control()?;
+        let code = self.next(Slot::Wait, |said| match said {
+            Said::Wait(code) => Some(code),
+            _ => None,
+        })?;
+        if code == NTSTATUS::TIMEOUT {
+            return Err(code);
+        }
+        answer(code)?;
+        if self.status()? == 0 { Err(BROKEN) } else { Ok(()) }
+    }
+
+    pub(crate) fn size(&mut self) -> Result<u32, NTSTATUS> {
+        self.control()?;
+        let (code, size) = self.next(Slot::Size, |said| match said {
+            Said::Size(code, size) => Some((code, size)),
+            _ => None,
+        })?;
+        answer(code)?;
+        Ok(size.unwrap_or(0))
+    }
+
+    /// A poll of a future. `called`: its handler has been called by the end of it.
+    pub(crate) fn poll(
+        &mut self,
+        awaited: &mut Awaited,
+        watched: bool,
+        called: bool,
+    ) -> Poll<Result<u32, NTSTATUS>> {
+        self.poll_once(awaited, watched, called).unwrap_or_else(|failure| Poll::Ready(Err(failure)))
+    }
+
+    fn poll_once(
+        &mut self,
+        awaited: &mut Awaited,
+        watched: bool,
+        called: bool,
+    ) -> Result<Poll<Result<u32, NTSTATUS>>, NTSTATUS> {
+        let mut told = false;
+        loop {
+            if self.status()? != 0 {
+                awaited.over = true;
+                let value = self.value();
+                // It had ended, so it has a value or a reason.
+                return Ok(Poll::Ready(if value == Err(NTSTATUS::PENDING) { Err(BROKEN) } else { value }));
+            }
+            if told {
+                return Err(BROKEN);
+            }
+            match awaited.way {
+                Way::Unknown => awaited.way = self.way()?,
+                Way::Told if called && (self.alone || !self.is_over()) => told = true,
+                // What a timer says is that there is more to read here.
+                Way::Told if !watched => return Ok(Poll::Pending),
+                Way::Told | Way::Looks if self.is_over() => return Ok(Poll::Pending),
+                Way::Told | Way::Looks => {}
+            }
+        }
+    }
+
+    fn way(&mut self) -> Result<Way, NTSTATUS> {
+        match self.control() {
+            Ok(()) => {}
+            Err(BROKEN) => return Err(BROKEN),
+            Err(_) => return Ok(Way::Looks),
+        }
+        let code = self.next(Slot::SetCompleted, |said| match said {
+            Said::SetCompleted(code) => Some(code),
+            _ => None,
+        })?;
+        match answer(code) {
+            Ok(()) => Ok(Way::Told),
+            Err(BROKEN) => Err(BROKEN),
+            Err(_) => Ok(Way::Looks),
+        }
+    }
+}

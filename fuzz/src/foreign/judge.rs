@@ -1,0 +1,133 @@
+//! The phases of a run: the steps; the other side keeps the contract from now on, and every future and task ends; everybody lets go, and
+//! nothing is left; and what is called then does nothing.
+
+use ntsim::{Simulation, Stop};
+
+use super::{
+    client::{advance_time, calls_back, drop_future, perform, poll},
+    input::{ForeignInput, Step},
+    world::{self, Given, World},
+};
+
+/// Runs an input.
+///
+/// # Errors
+/// Why it is a finding.
+pub(crate) fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
+    world::with(|world| world.reset(input.processors));
+    let programs = (0..input.processors).map(|processor| -> (usize, ntsim::Program) {
+        let (steps, processors) = (std::rc::Rc::clone(&input.steps), input.processors);
+        (processor, Box::new(move || world::with(|world| drive(world, processor, processors, &steps))))
+    });
+    kernel.run(programs.collect())?;
+    kernel.unload()
+}
+
+fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
+    for step in steps {
+        let its = if step.op.is_hostile() { processors - 1 } else { 0 };
+        if its == processor {
+            perform(world, step);
+        }
+    }
+    if processor > 0 {
+        return world.said_all.set(true);
+    }
+    while processors > 1 && !world.said_all.get() {
+        ntsim::preemption_point();
+    }
+    world.alone.set(true);
+    // In the same program: whoever looks by itself does so until the end, and a machine with timers is not quiet.
+    everything_ends(world);
+    everybody_lets_go(world);
+    nothing_is_left(world);
+}
+
+/// How many clock ticks it may take until a task has ended that looks by itself, twice as many as it takes.
+const ROUNDS: usize = 6;
+
+/// Everything completes, and the other side calls whom it has to: whoever waits is woken, and is ready then.
+fn everything_ends(world: &World) {
+    ntsim::note(|| "from here on the other side keeps the contract".into());
+    let objects = world.objects.borrow().len();
+    for number in 0..objects {
+        let object = world.object(number);
+        object.honest.set(true);
+        if object.state.get() == 0 {
+            object.state.set(1);
+        }
+    }
+    let given: Vec<Given> = world.given.borrow().clone();
+    for given in given {
+        if !world.called.borrow().contains(&given.context) {
+            calls_back(world, given, world.object(given.object).state.get());
+        }
+    }
+    for _ in 0..ROUNDS {
+        advance_time(world);
+    }
+    let places = world.futures.borrow().len();
+    for place in 0..places {
+        let waits = world.futures.borrow()[place].as_ref().and_then(|future| future.waits);
+        // One that was told too early hears no more of the end: but it has been woken.
+        if let Some((waker, before)) = waits
+            && world.wakers.borrow()[waker].wakes() == before
+        {
+            ntsim::fail("liveness", format!("future {place} is not woken"));
+        }
+        poll(world, place, 0);
+        if world.futures.borrow()[place].is_some() {
+            ntsim::fail("liveness", format!("future {place} is still pending"));
+        }
+    }
+    for (number, task) in world.tasks.iter().enumerate() {
+        let (result, object) = (task.result.get(), task.object.get());
+        match result {
+            None if task.spawned.get() && !task.canceled.get() => {
+                ntsim::fail("liveness", format!("task {number} never ends"));
+            }
+            Some(Err(error)) if error.is_success() => {
+                ntsim::fail("C17", format!("task {number} fails with the success code {error}"));
+            }
+            Some(Ok(value)) if !world.object(object).may_have_said(value) => {
+                ntsim::fail("C17", format!("task {number} makes up the value {value:#x}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The client drops all that it has; then the other side calls all that it ever had, twice.
+fn everybody_lets_go(world: &World) {
+    let places = world.futures.borrow().len();
+    (0..places).for_each(|place| drop_future(world, place));
+    world.held.borrow_mut().clear();
+    for task in &world.tasks {
+        drop(task.handle.take());
+    }
+    let given: Vec<Given> = world.given.borrow().clone();
+    for given in given.iter().chain(&given) {
+        calls_back(world, *given, 1);
+    }
+}
+
+fn nothing_is_left(world: &World) {
+    let objects = world.objects.borrow().len();
+    for number in 0..objects {
+        let object = world.object(number);
+        let left = object.references();
+        if left > 0 && !object.leaky.get() {
+            ntsim::fail("leak", format!("{left} references to object {number} are left"));
+        }
+    }
+    for (number, waker) in world.wakers.borrow().iter().enumerate() {
+        let left = std::sync::Arc::strong_count(waker) - 1;
+        if left > 0 {
+            ntsim::fail("leak", format!("{left} references to waker {number} are left"));
+        }
+    }
+    let blocks = ntsim::live_blocks();
+    if blocks > 0 {
+        ntsim::fail("leak", format!("{blocks} blocks are left"));
+    }
+}

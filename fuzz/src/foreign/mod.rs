@@ -1,0 +1,19 @@
+//! The target `foreign`: our client and somebody else's operations, which keep no promise that a client can check `[C17]`.
+//!
+//! | module | what |
+//! |---|---|
+//! | `input` | the grammar: what the other side has in mind, and what the client does |
+//! | `hostile` | the other side: an operation that says what its input wants, and whom it said it to |
+//! | `expect` | what a client is to make of what it was told: the contract, a second time |
+//! | `client` | the client's steps |
+//! | `judge` | the phases of a run, and what is wrong at its end |
+//!
+//! What no client can check is kept: the object is there while it is referenced, its slots write where they are told to and have their
+//! interface's signature, and a pointer that QueryInterface gives out with success is null or one to that interface.
+
+pub mod client;
+mod expect;
+mod hostile;
+pub mod input;
+pub(crate) mod judge;
+pub mod world;
