@@ -180,7 +180,9 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
         }
         "abi" => {
             test = command::xtask(project)?;
-            test.current_dir(&tree).arg("abi").env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
+            test.current_dir(&tree)
+                .args(["abi", "--no-build-std"])
+                .env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
             test.env("CARGO_TARGET_DIR", project.path(BUILD));
         }
         // Not with all features: those of the sanitizer need its runtime.

@@ -2,7 +2,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
-use object::{Object, ObjectSection, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSymbol, read::archive::ArchiveFile};
 
 use super::{
     golden::Promise,
@@ -99,11 +99,10 @@ fn named(name: &str) -> impl Fn(&str) -> bool {
     }
 }
 
-fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) -> anyhow::Result<Measured> {
-    let bytes = fs::read(object).context("cannot read the object file")?;
-    let file = object::File::parse(bytes.as_slice())?;
-    let rows = variable(&file, named(ROWS))?;
-    let count = usize::try_from(number(variable(&file, named(COUNT))?, 8)?)?;
+/// The numbers that a program has measured, with their names.
+fn numbers(file: &object::File<'_>) -> anyhow::Result<Vec<(String, u64)>> {
+    let rows = variable(file, named(ROWS))?;
+    let count = usize::try_from(number(variable(file, named(COUNT))?, 8)?)?;
     let mut numbers = Vec::new();
     for row in rows.chunks_exact(NAME + 8).take(count) {
         let (name, value) = row.split_at(NAME);
@@ -113,6 +112,43 @@ fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) 
     if numbers.len() != count {
         bail!("{count} numbers were measured, and {} are there", numbers.len());
     }
+    Ok(numbers)
+}
+
+/// What rustc has made of the definitions: the numbers are in a library of its own making.
+///
+/// # Errors
+/// The library has no number of a promise, or is not understood.
+pub(super) fn of_rust(library: &Path, promises: &[Promise]) -> anyhow::Result<Found> {
+    let bytes = fs::read(library).with_context(|| format!("cannot read {}", library.display()))?;
+    let archive = ArchiveFile::parse(bytes.as_slice())?;
+    let mut numbers = Vec::new();
+    for member in archive.members() {
+        // Members that are no object, such as Rust's metadata, have no variables either.
+        let Ok(file) = object::File::parse(member?.data(bytes.as_slice())?) else { continue };
+        numbers = self::numbers(&file).unwrap_or(numbers);
+    }
+    let of = |name: &str| {
+        let number = numbers.iter().find(|(other, _)| other == name).map(|(_, number)| *number);
+        number.with_context(|| format!("DIFFERENCE: rustc has measured no {name}"))
+    };
+    let value = |promise: &Promise| -> anyhow::Result<String> {
+        match promise.slot() {
+            Some((interface, slot)) => Ok(of(&format!("{interface} {slot}"))?.to_string()),
+            None if promise.kind() == "interface" => {
+                let [high, low] = ["high", "low"].map(|half| of(&format!("{}, {half}", number_of(promise))));
+                Ok(guid_of_halves(high?, low?))
+            }
+            None => Ok(as_promised(promise, of(&number_of(promise))?)),
+        }
+    };
+    promises.iter().map(|promise| Ok((number_of(promise), value(promise)?))).collect()
+}
+
+fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) -> anyhow::Result<Measured> {
+    let bytes = fs::read(object).context("cannot read the object file")?;
+    let file = object::File::parse(bytes.as_slice())?;
+    let numbers = numbers(&file)?;
     let mut measured = Measured::default();
     for (index, promise) in promises.iter().enumerate() {
         let of = |name: &str| -> Vec<u64> {

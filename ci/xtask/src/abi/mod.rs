@@ -10,6 +10,7 @@ mod header;
 mod history;
 mod judges;
 mod measure;
+mod rustc;
 mod source;
 mod verdict;
 
@@ -24,7 +25,7 @@ use self::{
     judges::{Judge, Language},
     verdict::Column,
 };
-use crate::{command, project::Project, ui};
+use crate::{command, problem::Problem, project::Project, ui};
 
 /// The version that new promises are in since.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -40,6 +41,9 @@ pub(crate) struct Options {
     /// Appends what the Rust definitions have and the golden file has not. It changes and removes nothing.
     #[arg(long)]
     bless: bool,
+    /// Leaves out rustc for Windows, which needs a core library that has to be built.
+    #[arg(long)]
+    no_build_std: bool,
 }
 
 /// Judges, compares or appends.
@@ -52,14 +56,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         return bless(project, &defined);
     }
     let (_, promises) = history::present(project)?;
-    let (judges, skipped) = judges::find(project)?;
-    judge(project, &promises, &defined, &judges)?;
+    let (judges, mut skipped) = judges::find(project)?;
+    let (elsewhere, left_out) = rustc_elsewhere(project, options, &promises)?;
+    let judges_in_all = 1 + judges.len() + elsewhere.len();
+    skipped.extend(left_out);
+    judge(project, &promises, &defined, elsewhere, &judges)?;
     for line in &skipped {
         println!("{line}");
     }
-    println!(
-        "skipped: rustc (32-bit): no 32-bit core library is part of this toolchain; the 32-bit numbers are C's and C++'s"
-    );
     let unpromised = header::unpromised(project, &promises)?;
     if let Some(name) = unpromised.first() {
         bail!("DIFFERENCE: {name} is in the header, and {GOLDEN} has no line about it");
@@ -80,7 +84,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     with_clang(project)?;
     let absent =
         if skipped.is_empty() { String::new() } else { format!(" ({} more are absent)", skipped.len()) };
-    println!("{} promises, {} judges{absent}, no difference", promises.len(), judges.len() + 1);
+    println!("{} promises, {} judges{absent}, no difference", promises.len(), judges_in_all);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,6 +105,37 @@ fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
         .context("what ntcom-abi-definitions printed")
 }
 
+/// The columns of rustc for other machines. What is to be said where there are none.
+fn rustc_elsewhere(
+    project: &Project,
+    options: &Options,
+    promises: &[Promise],
+) -> anyhow::Result<(Vec<Column>, Vec<String>)> {
+    let skipped = |why: &str| {
+        let line = |target: &rustc::Target| format!("skipped: {} ({}-bit): {why}", target.name, target.bits);
+        (Vec::new(), rustc::TARGETS.iter().map(line).collect())
+    };
+    if options.no_build_std {
+        return Ok(skipped("--no-build-std"));
+    }
+    let toolchain = match rustc::Toolchain::find(project) {
+        Ok(toolchain) => toolchain,
+        Err(why) => return Ok(skipped(&why)),
+    };
+    let mut columns = Vec::new();
+    for target in &rustc::TARGETS {
+        let library = match toolchain.build(project, target) {
+            Ok(library) => library,
+            Err(error) if error.is::<Problem>() => return Ok(skipped(&format!("{error:#}"))),
+            Err(error) => return Err(error),
+        };
+        let found = vec![(target.name.to_owned(), measure::of_rust(&library, promises)?)];
+        let head = format!("{}\n{}-bit", target.name, target.bits);
+        columns.push(Column { head, bits: target.bits, types: false, found });
+    }
+    Ok((columns, Vec::new()))
+}
+
 /// Prints the table.
 ///
 /// # Errors
@@ -109,12 +144,18 @@ fn judge(
     project: &Project,
     promises: &[Promise],
     defined: &[Promise],
+    elsewhere: Vec<Column>,
     judges: &[&Judge],
 ) -> anyhow::Result<()> {
     let defined = golden::align(promises, defined);
     let rustc = verdict::expected(&defined, 64);
-    let mut columns =
-        vec![Column { head: "rustc\n64-bit".to_owned(), bits: 64, found: vec![("rustc".to_owned(), rustc)] }];
+    let mut columns = vec![Column {
+        head: "rustc\n64-bit".to_owned(),
+        bits: 64,
+        types: true,
+        found: vec![("rustc".to_owned(), rustc)],
+    }];
+    columns.extend(elsewhere);
     for judge in judges {
         let mut found = Vec::new();
         for language in Language::ALL {
@@ -127,8 +168,10 @@ fn judge(
                 found.push((who("C++, the classes"), measured.classes));
             }
         }
-        columns.push(Column { head: judge.column(), bits: judge.bits, found });
+        columns.push(Column { head: judge.column(), bits: judge.bits, types: true, found });
     }
+    // Those with 64 bits first.
+    columns.sort_by_key(|column| std::cmp::Reverse(column.bits));
     let (table, first) = verdict::table(promises, &columns);
     println!("{table}");
     if let Some(first) = first {

@@ -20,6 +20,8 @@ pub(super) struct Column {
     pub(super) head: String,
     /// 64 or 32.
     pub(super) bits: u32,
+    /// Whether types were looked at, too.
+    pub(super) types: bool,
     /// Who said so, and what.
     pub(super) found: Vec<(String, Found)>,
 }
@@ -40,9 +42,14 @@ pub(super) fn expected(promises: &[Promise], bits: u32) -> Found {
     rows
 }
 
+/// Whether the question is what type something has.
+fn is_type(name: &str) -> bool {
+    name.ends_with(", type")
+}
+
 /// A value in a cell of the table.
 fn brief(name: &str, value: &str, promised: &str) -> String {
-    if name.ends_with(", type") {
+    if is_type(name) {
         return if value == promised { "yes" } else { "NO" }.to_owned();
     }
     // An IID: its first digits tell it from the others.
@@ -98,8 +105,10 @@ fn cell(column: &Column, name: &str, promised: &str) -> (String, bool) {
             cells.push(value);
         }
     }
+    if cells.is_empty() && is_type(name) && !column.types {
+        return (NOTHING.to_owned(), false);
+    }
     if cells.is_empty() {
-        // Every judge measures everything.
         return (NOTHING.to_owned(), true);
     }
     (format!("{}{}", cells.join("/"), if differs { " !" } else { "" }), differs)
@@ -153,6 +162,7 @@ mod tests {
         Column {
             head: head.to_owned(),
             bits,
+            types: true,
             found: vec![(head.to_owned(), found.chain([signature]).collect())],
         }
     }
@@ -177,6 +187,15 @@ mod tests {
         let (table, first) = verdict(&judges);
         assert_eq!(first.unwrap(), "IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc, mingw");
         assert!(table.contains("32 !"), "{table}");
+    }
+
+    #[test]
+    fn who_does_not_look_at_types_does_not_differ_by_that() {
+        let mut column = column("rustc", 64, Some("24"));
+        column.found.iter_mut().for_each(|(_, found)| found.truncate(1));
+        assert!(verdict(std::slice::from_ref(&column)).1.unwrap().contains("nothing by rustc"));
+        column.types = false;
+        assert_eq!(verdict(&[column]).1, None);
     }
 
     #[test]
