@@ -45,7 +45,7 @@ fn main() {
     cpp.clone()
         .files(sources(
             "cpp",
-            &["calls", "client", "numbers", "probe", "pure", "records", "signatures"],
+            &["calls", "client", "example_use", "numbers", "probe", "pure", "records", "signatures"],
             "cpp",
         ))
         .compile("ntcom_abi_cpp");

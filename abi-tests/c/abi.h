@@ -138,6 +138,16 @@ struct abi_broken {
 };
 void *abi_c_broken(struct abi_broken *place, const struct abi_script *script);
 
+/* What became of a reading of docs/c-clients.md's C++ example: what `begin` answered, the status before it was cancelled, if it was, and after. The
+ * operation ends before `cancel`, or `begin`, has returned. */
+struct abi_reading {
+    int32_t begun;
+    int32_t before;
+    int32_t status;
+    uint32_t value;
+};
+void abi_cpp_example(void *operation, int32_t cancel, struct abi_reading *reading);
+
 #if defined(__cplusplus)
 }
 #endif

@@ -1,14 +1,17 @@
 // Objects of the abstract classes that record how each of their slots is called. The tables are the compiler's.
 #include "abi.h"
 
-#include <new>
+// There is no library here.
+inline void *operator new(size_t, void *place) noexcept { return place; }
 
 namespace {
 
 template <class Base> class Recorder : public Base {
 public:
-    explicit Recorder(abi_record *record) : record(record) {}
-    NTSTATUS NTCOM_CALL QueryInterface(const GUID *iid, void **out) noexcept override { return called(0, iid, out); }
+    explicit Recorder(abi_record *calls) : record(calls) {}
+    NTSTATUS NTCOM_CALL QueryInterface(const GUID *wanted, void **out) noexcept override {
+        return called(0, wanted, out);
+    }
     ULONG NTCOM_CALL AddRef() noexcept override { return ULONG(called(1)); }
     ULONG NTCOM_CALL Release() noexcept override { return ULONG(called(2)); }
 

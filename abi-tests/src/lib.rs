@@ -12,7 +12,7 @@
 //! | `declared` | an interface of every width of argument: C and C++ call an object in Rust, Rust calls objects in C and C++ |
 //! | `clients` | everything a client may do, done in C and in C++ to operations of ours |
 //! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
-//! | `documents` | docs/c-clients.md shows the file that is tested |
+//! | `documents` | docs/c-clients.md shows the files that are tested, and the slots of the golden file |
 //!
 //! The library itself is what the C and C++ sides export. `c/abi.h` says the same in C.
 
@@ -184,6 +184,20 @@ impl Broken {
         Self { operation: core::ptr::null(), control: core::ptr::null(), script: core::ptr::null() };
 }
 
+/// What became of a reading of docs/c-clients.md's C++ example.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Reading {
+    /// What `begin` answered.
+    pub begun: i32,
+    /// The status before it was cancelled, if it was.
+    pub before: i32,
+    /// The status afterwards.
+    pub status: i32,
+    /// The value.
+    pub value: u32,
+}
+
 /// The reading of docs/c-clients.md.
 #[repr(C)]
 #[derive(Debug)]
@@ -226,6 +240,7 @@ unsafe extern "C" {
     pub fn abi_c_operation(alive: *mut i32) -> *mut c_void;
     pub fn abi_c_operation_complete(operation: *mut c_void, value: u32);
     pub fn abi_c_broken(place: *mut Broken, script: *const Script) -> *mut c_void;
+    pub fn abi_cpp_example(operation: *mut c_void, cancel: i32, reading: *mut Reading);
     pub fn sensor_read_begin(read: *mut SensorRead, operation: *mut c_void) -> i32;
     pub fn sensor_read_cancel(read: *mut SensorRead);
     pub fn sensor_read_end(read: *mut SensorRead);

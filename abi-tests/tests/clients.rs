@@ -195,6 +195,22 @@ fn a_client_says_which_check_failed() {
     }
 }
 
+/// `[C2]`: the first interface is where the object begins, and the other one behind it, as C++ compilers lay out a class with the two as
+/// its bases.
+#[test]
+fn an_operations_interfaces_are_side_by_side() {
+    in_kernel(|| {
+        let raw = spawn_async_operation_raw(pending::<u64>());
+        // SAFETY: the operation's one reference.
+        let operation = unsafe { ntcom::ComRc::from_raw(raw) }.unwrap();
+        let control = operation.control().unwrap();
+        assert_eq!(control.as_ptr().addr() - raw.addr(), size_of::<*const ()>());
+        let unknown: ntcom::ComRc<ntcom::IUnknownRaw> = control.query().unwrap();
+        assert_eq!(unknown.as_ptr().addr(), raw.addr());
+        control.cancel().unwrap();
+    });
+}
+
 /// The operation lives on between the calls: it is ended by somebody else, at DISPATCH_LEVEL, in a DPC.
 #[test]
 fn the_example_of_the_documentation_reads_is_cancelled_and_fails() {
@@ -222,5 +238,31 @@ fn the_example_of_the_documentation_reads_is_cancelled_and_fails() {
         ntsim::fail_allocation(0);
         let constant = spawn_async_operation_raw(async { 77_u32 });
         assert_eq!(read(constant, false), (NTSTATUS::INSUFFICIENT_RESOURCES, 0));
+    });
+}
+
+/// The same in C++.
+#[test]
+fn the_example_in_cpp_reads_is_cancelled_and_fails() {
+    use ntcom_abi_tests::{Reading, abi_cpp_example};
+    fn read(raw: *mut AsyncOperationRaw<u32>, cancel: bool) -> Reading {
+        let mut reading = Reading::default();
+        // SAFETY: the operation's one reference.
+        unsafe { abi_cpp_example(raw.cast(), cancel.into(), &raw mut reading) };
+        reading
+    }
+    let expected = |status: NTSTATUS, value| Reading { status: status.0, value, ..Reading::default() };
+    in_kernel(move || {
+        let completed = read(spawn_async_operation_raw(async { 77_u32 }), false);
+        assert_eq!(completed, expected(NTSTATUS::SUCCESS, 77));
+        let cancelled = read(spawn_async_operation_raw(pending::<u32>()), true);
+        let pending = Reading { before: NTSTATUS::PENDING.0, ..expected(NTSTATUS::CANCELLED, 0) };
+        assert_eq!(cancelled, pending);
+        let failed = spawn_async_operation_error_raw::<u32>(NTSTATUS::DELETE_PENDING);
+        assert_eq!(read(failed, false), expected(NTSTATUS::DELETE_PENDING, 0));
+        ntsim::fail_allocation(0);
+        let constant = spawn_async_operation_raw(async { 77_u32 });
+        assert_eq!(read(constant, false), expected(NTSTATUS::INSUFFICIENT_RESOURCES, 0));
+        assert_eq!(ntsim::counters().live_blocks, 0, "every reference is given up");
     });
 }

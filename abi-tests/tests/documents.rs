@@ -11,6 +11,30 @@ fn the_chapter_for_c_shows_the_example_that_is_tested() {
 }
 
 #[test]
+fn the_chapter_shows_the_example_in_cpp_that_is_tested() {
+    let chapter = include_str!("../../docs/c-clients.md");
+    let example = include_str!("../cpp/example.cpp");
+    assert!(
+        chapter.contains(&format!("```cpp\n{example}```\n")),
+        "docs/c-clients.md has to show abi-tests/cpp/example.cpp as it is"
+    );
+}
+
+#[test]
+fn the_chapter_has_the_slots_of_the_golden_file() {
+    let slots = include_str!("../abi.golden").lines().filter(|line| line.starts_with("slot "));
+    let rows = slots.map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, offsets, signature, _] = cells[..] else { panic!("{line}") };
+        format!("| {name} | {offsets} | `{signature}` |\n")
+    });
+    let table: String = rows.collect();
+    let table = format!("| slot | offset on 64-bit, on 32-bit | signature |\n|---|---|---|\n{table}");
+    let chapter = include_str!("../../docs/c-clients.md");
+    assert!(chapter.contains(&table), "docs/c-clients.md has to show these slots:\n{table}");
+}
+
+#[test]
 fn the_headers_promises_name_rules_that_there_are() {
     let header = include_str!("../../runtime/include/ntcom.h");
     let contract = include_str!("../../docs/abi-contract.md");

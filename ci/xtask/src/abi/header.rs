@@ -22,6 +22,22 @@ int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why) {
 }
 ";
 const OURS: &str = "#include <ntcom.h>\n";
+/// Clients and operations of the tests that need no library: they are compiled for every target, and so judged by every compiler. The
+/// `signatures` are asserts.
+const CLIENTS_IN_C: [&str; 5] = [
+    "abi-tests/c/calls.c",
+    "abi-tests/c/example.c",
+    "abi-tests/c/probe.c",
+    "abi-tests/c/records.c",
+    "abi-tests/c/signatures.c",
+];
+const CLIENTS_IN_CPP: [&str; 5] = [
+    "abi-tests/cpp/calls.cpp",
+    "abi-tests/cpp/example_use.cpp",
+    "abi-tests/cpp/probe.cpp",
+    "abi-tests/cpp/records.cpp",
+    "abi-tests/cpp/signatures.cpp",
+];
 /// What a driver or a program includes besides, each before ntcom.h, behind it, and on both sides.
 const WINDOWS: [(&str, &str); 4] = [
     ("wdm.h", "#include <wdm.h>\n"),
@@ -42,6 +58,17 @@ pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<
             let program = format!("{OURS}{OURS}{USE}");
             accept(&mut strictly(project, judge, language, &program, &[])?, judge, language, "alone")?;
             alone += 1;
+        }
+    }
+    let mut clients = 0;
+    for judge in judges {
+        for language in Language::ALL {
+            for file in if language == Language::C { &CLIENTS_IN_C[..] } else { &CLIENTS_IN_CPP[..] } {
+                let mut compile = judge.compile(project, language).context("the compiler has gone")?;
+                compile.args(STRICT).args(["-fsyntax-only", "-I", "abi-tests/c"]).arg(file);
+                accept(&mut compile, judge, language, file)?;
+                clients += 1;
+            }
         }
     }
     let mut beside = 0;
@@ -68,7 +95,7 @@ pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<
         }
     }
     said.push(format!(
-        "header: {alone} compilations without a warning, and {beside} beside mingw-w64's DDK and SDK"
+        "header: {alone} compilations without a warning, {clients} of clients, {beside} beside mingw-w64's DDK and SDK"
     ));
     Ok(said)
 }
