@@ -11,19 +11,19 @@ enum plant {
     NONE,
     /* C1 */ QUERY_LEAVES_OUT, QUERY_ADDS_NO_REFERENCE, QUERY_KNOWS_EVERYTHING,
     /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END,
-    /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS,
+    /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES,
     /* C4 */ STATUS_CRASHES_ON_NULL, STATUS_IS_WIDE, STATUS_OF_FOUR,
-    /* C5 */ RESULT_NOT_ZEROED, RESULT_ONCE, RESULT_OF_ERROR_IS_SUCCESS,
+    /* C5 */ RESULT_NOT_ZEROED, RESULT_ONCE, RESULT_OF_ERROR_IS_SUCCESS, RESULT_RACES,
     /* C6 */ LATE_CANCEL_WINS,
     /* C7 */ SUCCESS_STORED, CANCELED_STORES_FAILURE,
-    /* C8 */ VISIBLE_BEFORE_DROP, DROPPED_TWICE, POLLED_AFTER_READY, POLLED_FOR_NOTHING,
+    /* C8 */ VISIBLE_BEFORE_DROP, DROPPED_TWICE, POLLED_AFTER_READY, POLLED_FOR_NOTHING, WAKE_LOST_DURING_POLL,
     /* C9 */ RELEASE_RUNS_BODY, RELEASE_CANCELS, ABANDONED_LOST, HANDLE_LEAKS, HANDLE_DROP_CANCELS,
     /* C10 */ CANCEL_LOST_WHEN_IDLE, CANCEL_FAILS_AFTER_END, CANCEL_SKIPS_CLEANUP, CANCEL_SPINS, CANCEL_SLEEPS, REQUEST_NOT_TAKEN,
     OUTER_CLEANUP_LOST, JOIN_IS_ITS_FIRST,
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
     /* C13 */ RESULT_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
-    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES,
+    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
     /* C17 */ CLIENT_TAKES_PENDING_FOR_SUCCESS, CLIENT_BELIEVES_STATUSES, CLIENT_IGNORES_SIZES,
@@ -37,6 +37,13 @@ enum plant {
 static ntcom_IAsyncOperationVtbl broken_operation_table;
 static ntcom_IAsyncControlVtbl broken_control_table;
 static struct ntcom_kit_table broken_table;
+
+/* Lets others run: so a race is lost often. */
+static void dawdle(void) {
+    for (int times = 0; times < 3; times++) {
+        thrd_yield();
+    }
+}
 
 /* ---- Slots ---- */
 
@@ -77,6 +84,11 @@ static NTSTATUS NTCOM_CALL broken_control_query(void *self, const GUID *iid, voi
 static ULONG broken_hold(struct operation *operation) {
     if (PLANT == COUNT_WRAPS) {
         return ++operation->references;
+    }
+    if (PLANT == COUNT_RACES && !operation->constant) {
+        ULONG references = operation->references;
+        dawdle();
+        return operation->references = references + 1;
     }
     if (PLANT == CONSTANT_COUNTS && operation->constant) {
         return 0;
@@ -128,12 +140,18 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
     struct operation *operation = self;
     NTSTATUS answer;
     if (PLANT == RESULT_NOT_ZEROED && out != NULL && operation->status != NTCOM_COMPLETED) {
-        return outcome(operation);
+        return outcome_locked(operation);
     }
     if (PLANT == RESULT_ALLOCATES) {
         free(allocate(64));
     }
     answer = get_result(self, out);
+    if (PLANT == RESULT_RACES && answer == NTCOM_STATUS_PENDING) {
+        dawdle();
+        lock();
+        answer = outcome_locked(operation); /* of now, with what was copied before */
+        unlock();
+    }
     if (PLANT == RESULT_ONCE && answer == NTCOM_STATUS_SUCCESS && operation->value != NULL) {
         memset(operation->value, 0, ntcom_kit_size(operation->kind));
     }
@@ -189,6 +207,16 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
     if (PLANT == SECOND_HANDLER_REPLACES) {
         operation->handler = NULL;
     }
+    if (PLANT == HANDLERS_RACE && operation->handler == NULL) {
+        dawdle();
+        operation->handler = NULL;
+    }
+    if (PLANT == HANDLER_RACES_END && handler != NULL && operation->handler == NULL && status_of(operation) == NTCOM_STARTED) {
+        dawdle();
+        operation->handler_context = context;
+        operation->handler = handler; /* though it may have ended meanwhile */
+        return NTCOM_STATUS_SUCCESS;
+    }
     answer = set_completed(self, handler, context);
     if (PLANT == HANDLER_TWICE && answer == NTCOM_STATUS_SUCCESS && operation->status != NTCOM_STARTED) {
         handler(context, operation->status);
@@ -235,6 +263,9 @@ static void bent_begin(void *context) {
 static int32_t bent_poll(void *context, uint32_t part, void *task) {
     struct bent *bent = context;
     int32_t answer = bent->real.poll(bent->real.context, part, task);
+    if (PLANT == WAKE_LOST_DURING_POLL) {
+        dawdle();
+    }
     if (PLANT == RAISE_IGNORED && answer == NTCOM_KIT_RAISE) {
         return NTCOM_KIT_READY;
     }
@@ -376,6 +407,15 @@ static int32_t broken_take_cancellation(void *task) {
     return taken;
 }
 
+static void broken_wake_by_ref(void *waker) {
+    lock();
+    int running = ((struct operation *)waker)->running;
+    unlock();
+    if (PLANT != WAKE_LOST_DURING_POLL || !running) {
+        waker_wake_by_ref(waker);
+    }
+}
+
 static uint32_t broken_irql(void) { return PLANT == BODIES_AT_PASSIVE_LEVEL ? 0 : irql(); }
 
 static void broken_handle_drop(void *handle) {
@@ -452,6 +492,7 @@ const struct ntcom_kit_table *ntcom_kit(void) {
         broken_control_query, broken_control_add_ref, broken_control_release, broken_cancel, broken_get_error,
         broken_set_completed, broken_wait, broken_get_result_size,
     };
+    mtx_init(&the_lock, mtx_plain);
     broken_operation_table = slots;
     broken_control_table = control_slots;
     broken_table = table;
@@ -465,6 +506,7 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.drain = broken_drain;
     broken_table.close = broken_close;
     broken_table.irql = broken_irql;
+    broken_table.waker_wake_by_ref = broken_wake_by_ref;
     broken_table.handle_drop = broken_handle_drop;
     broken_table.client_status = broken_client_status;
     broken_table.client_result = broken_client_result;

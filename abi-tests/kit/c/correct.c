@@ -1,6 +1,7 @@
 /*
  * Async COM in plain C, written from ntcom.h and the contract: an executor with a queue, operations with bodies, and the table of the
- * conformance kit. For one thread: where this file changes a count or a flag, a driver needs atomics or a lock.
+ * conformance kit. One lock guards what several threads touch; no body, handler or destructor is called under it [C14]. A driver takes a
+ * spin lock for it.
  *
  * An operation is one block: two interfaces, a count, what the executor knows of it, and its value. The count is of everybody who may
  * still touch the block: clients, wakers, handles, a handler, and the queue it is in.
@@ -9,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 struct object; /* with methods: below */
 
@@ -30,7 +32,7 @@ struct operation {
     ntcom_CompletedHandler handler;
     void *handler_context;
 
-    /* What the executor knows. */
+    /* What the executor knows. Under the lock: queued, running, woken, requested; the rest is the thread's that runs bodies. */
     struct ntcom_kit_recipe body;
     struct object *object;
     struct operation *next;
@@ -54,7 +56,10 @@ struct operation {
 /* What stands before the value, which may be aligned to 64. */
 #define HEAD ((sizeof(struct operation) + 63) / 64 * 64)
 
-/* Everything that there is one of. */
+/* Everything that there is one of. All of it is under the lock. */
+static mtx_t the_lock;
+static void lock(void) { mtx_lock(&the_lock); }
+static void unlock(void) { mtx_unlock(&the_lock); }
 static struct operation *queue, **queue_end = &queue;
 static struct operation *alive; /* those that have not ended */
 static uint64_t live_blocks, all_blocks;
@@ -74,21 +79,31 @@ struct object {
 /* ---- Memory ---- */
 
 static void *allocate(size_t size) {
+    lock();
     all_blocks++;
+    unlock();
     return aligned_alloc(64, (size + 63) / 64 * 64);
 }
 
-static void object_let_go(struct object *object) {
-    if (--object->references == 0) {
+static void object_hold(struct object *object) {
+    lock();
+    object->references++;
+    unlock();
+}
+
+static ULONG object_let_go(struct object *object) {
+    lock();
+    ULONG left = --object->references;
+    unlock();
+    if (left == 0) {
         object->dropped(object->context);
         free(object);
     }
+    return left;
 }
 
-static void let_go(struct operation *operation);
-
 /* Everybody who may touch the block has a reference. Beyond half of the range somebody has lost count [C3]. */
-static ULONG hold(struct operation *operation) {
+static ULONG hold_locked(struct operation *operation) {
     if (operation->constant) {
         return 1;
     }
@@ -98,34 +113,76 @@ static ULONG hold(struct operation *operation) {
     return ++operation->references;
 }
 
+static ULONG hold(struct operation *operation) {
+    lock();
+    ULONG references = hold_locked(operation);
+    unlock();
+    return references;
+}
+
 /* ---- The executor ---- */
 
-static void enqueue(struct operation *operation) {
+static void enqueue_locked(struct operation *operation) {
     operation->queued = 1;
     operation->next = NULL;
     *queue_end = operation;
     queue_end = &operation->next;
-    hold(operation);
+    hold_locked(operation);
 }
 
 /* The body is to be polled: soon, or once more after the poll that is going on. */
-static void wake(struct operation *operation) {
+static void wake_locked(struct operation *operation) {
     if (operation->status != NTCOM_STARTED || operation->queued) {
         return;
     }
     if (operation->running) {
         operation->woken = 1;
     } else {
-        enqueue(operation);
+        enqueue_locked(operation);
     }
 }
 
+static void wake(struct operation *operation) {
+    lock();
+    wake_locked(operation);
+    unlock();
+}
+
 /* [C10]: one request at a time. */
-static void request(struct operation *operation) {
+static void request_locked(struct operation *operation) {
     if (operation->status == NTCOM_STARTED && !operation->requested) {
         operation->requested = 1;
-        wake(operation);
+        wake_locked(operation);
     }
+}
+
+static void request(struct operation *operation) {
+    lock();
+    request_locked(operation);
+    unlock();
+}
+
+/* [C9]: the last reference of one that has not ended is the queue's, with a request; the second time its body is only dropped. Not 0: the
+ * operation is gone. */
+static int let_go(struct operation *operation) {
+    int gone = 0;
+    lock();
+    if (!operation->constant && --operation->references == 0) {
+        if (operation->status == NTCOM_STARTED) {
+            operation->doomed = operation->abandoned;
+            operation->abandoned = 1;
+            operation->requested = 1;
+            enqueue_locked(operation);
+        } else {
+            live_blocks--;
+            gone = 1;
+        }
+    }
+    unlock();
+    if (gone) {
+        free(operation);
+    }
+    return gone;
 }
 
 static void drop_body(struct operation *operation) {
@@ -136,16 +193,20 @@ static void drop_body(struct operation *operation) {
     }
 }
 
-/* The body has been dropped. The last thing that is done here, but for the reference: the handler may release the last one. */
+/* The body has been dropped. A handler that is set from now on is run by whoever sets it. */
 static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS stored) {
+    ntcom_CompletedHandler handler;
+    lock();
     *operation->previous_alive = operation->next_alive;
     if (operation->next_alive != NULL) {
         operation->next_alive->previous_alive = operation->previous_alive;
     }
     operation->stored = stored;
     operation->status = status;
-    if (operation->handler != NULL) {
-        operation->handler(operation->handler_context, status);
+    handler = operation->handler;
+    unlock();
+    if (handler != NULL) {
+        handler(operation->handler_context, status); /* it may release the last reference but the queue's */
     }
 }
 
@@ -161,9 +222,25 @@ static int poll_part(struct operation *operation, uint32_t part) {
     return operation->ended_parts >> part & 1;
 }
 
+static int is_requested(const struct operation *operation) {
+    lock();
+    int requested = operation->requested;
+    unlock();
+    return requested;
+}
+
+/* Takes the request, if there is one. */
+static int take_request(struct operation *operation) {
+    lock();
+    int requested = operation->requested;
+    operation->requested = 0;
+    unlock();
+    return requested;
+}
+
 /* Does a main that has not ended unwind now [C10]? */
 static int unwinds(const struct operation *operation) {
-    return operation->unwinding || (operation->shown && operation->requested);
+    return operation->unwinding || (operation->shown && is_requested(operation));
 }
 
 static int part_0(struct operation *operation) { return poll_part(operation, 0); }
@@ -184,7 +261,7 @@ static int poll_guard(struct operation *operation, int number, int (*main)(struc
             return 0;
         } else {
             operation->unwinding = 1;
-            operation->requested = 0;
+            take_request(operation);
             guard->phase = CLEANUP;
         }
         operation->cleanups += guard->phase == CLEANUP;
@@ -255,7 +332,7 @@ static NTSTATUS as_failure(NTSTATUS status) { return status < 0 ? status : NTCOM
 /* The body has ended by itself [C10, C20]. */
 static void finish(struct operation *operation) {
     NTSTATUS why = operation->body.finish(operation->body.context, operation->value);
-    int asked = operation->unwinding || operation->seen || operation->requested;
+    int asked = operation->unwinding || operation->seen || is_requested(operation);
     drop_body(operation);
     if (why == NTCOM_STATUS_SUCCESS) {
         if (operation->unwinding) {
@@ -278,16 +355,17 @@ static void cancel_body(struct operation *operation) {
 /* Polls the body until nobody has woken it meanwhile. */
 static void run(struct operation *operation) {
     int again;
-    operation->running = 1;
     if (operation->doomed) {
         cancel_body(operation);
         return;
     }
     do {
+        lock();
         operation->woken = 0;
-        operation->held_back = 0;
         operation->shown = operation->requested;
-        operation->seen |= operation->requested;
+        unlock();
+        operation->held_back = 0;
+        operation->seen |= operation->shown;
         if (poll_body(operation)) {
             finish(operation);
             return;
@@ -297,40 +375,38 @@ static void run(struct operation *operation) {
             cancel_body(operation);
             return;
         }
-    } while (again || operation->woken);
-    operation->running = 0;
+        lock();
+        again |= operation->woken;
+        operation->running = again;
+        unlock();
+    } while (again);
 }
 
-static void advance(void) {
-    int before = passive;
-    passive = 0; /* bodies run at the executor's level */
-    while (queue != NULL) {
-        struct operation *operation = queue;
+/* The next one that is to run, with the queue's reference. */
+static struct operation *dequeue(void) {
+    lock();
+    struct operation *operation = queue;
+    if (operation != NULL) {
         queue = operation->next;
         if (queue == NULL) {
             queue_end = &queue;
         }
         operation->queued = 0;
+        operation->running = 1;
+    }
+    unlock();
+    return operation;
+}
+
+static void advance(void) {
+    int before = passive;
+    struct operation *operation;
+    passive = 0; /* bodies run at the executor's level */
+    while ((operation = dequeue()) != NULL) {
         run(operation);
         let_go(operation);
     }
     passive = before;
-}
-
-/* [C9]: the last reference of one that has not ended is the queue's, with a request; the second time its body is only dropped. */
-static void let_go(struct operation *operation) {
-    if (operation->constant || --operation->references > 0) {
-        return;
-    }
-    if (operation->status == NTCOM_STARTED) {
-        operation->doomed = operation->abandoned;
-        operation->abandoned = 1;
-        operation->requested = 1;
-        enqueue(operation);
-        return;
-    }
-    live_blocks--;
-    free(operation);
 }
 
 /* ---- IUnknown, of both interfaces ---- */
@@ -365,12 +441,7 @@ static NTSTATUS query(struct operation *operation, const GUID *iid, void **out) 
     return answer;
 }
 
-static ULONG release(struct operation *operation) {
-    /* Gone is what has ended and has nobody left. */
-    int gone = !operation->constant && operation->references == 1 && operation->status != NTCOM_STARTED;
-    let_go(operation);
-    return gone ? 0 : 1;
-}
+static ULONG release(struct operation *operation) { return let_go(operation) ? 0 : 1; }
 
 static NTSTATUS NTCOM_CALL operation_query(void *self, const GUID *iid, void **out) { return query(self, iid, out); }
 static ULONG NTCOM_CALL operation_add_ref(void *self) { return hold(self); }
@@ -383,30 +454,41 @@ static ULONG NTCOM_CALL control_release(void *self) { return release(from_contro
 
 /* ---- IAsyncOperation ---- */
 
-static NTSTATUS outcome(const struct operation *operation) {
+static NTSTATUS outcome_locked(const struct operation *operation) {
     return operation->status == NTCOM_STARTED ? NTCOM_STATUS_PENDING : operation->stored;
 }
 
+static ntcom_AsyncStatus status_of(const struct operation *operation) {
+    lock();
+    ntcom_AsyncStatus status = operation->status;
+    unlock();
+    return status;
+}
+
 static NTSTATUS NTCOM_CALL get_status(void *self, ntcom_AsyncStatus *out) {
-    const struct operation *operation = self;
+    ntcom_AsyncStatus status = status_of(self);
     if (out == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
-    memcpy((void *)out, &operation->status, sizeof operation->status);
+    memcpy((void *)out, &status, sizeof status);
     return NTCOM_STATUS_SUCCESS;
 }
 
 static NTSTATUS NTCOM_CALL get_result(void *self, void *out) {
     const struct operation *operation = self;
+    NTSTATUS answer;
     if (out == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
-    if (operation->status == NTCOM_COMPLETED) {
-        memcpy(out, operation->value, ntcom_kit_size(operation->kind));
+    lock();
+    answer = outcome_locked(operation);
+    unlock();
+    if (answer == NTCOM_STATUS_SUCCESS) {
+        memcpy(out, operation->value, ntcom_kit_size(operation->kind)); /* which nobody writes any more [C6] */
     } else {
         memset(out, 0, ntcom_kit_size(operation->kind));
     }
-    return outcome(operation);
+    return answer;
 }
 
 /* ---- IAsyncControl ---- */
@@ -417,37 +499,42 @@ static NTSTATUS NTCOM_CALL cancel(void *self) {
 }
 
 static NTSTATUS NTCOM_CALL get_error(void *self, NTSTATUS *out) {
-    NTSTATUS error = outcome(from_control(self));
+    NTSTATUS error;
     if (out == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
+    lock();
+    error = outcome_locked(from_control(self));
+    unlock();
     memcpy((void *)out, &error, sizeof error);
     return NTCOM_STATUS_SUCCESS;
 }
 
 static NTSTATUS NTCOM_CALL set_completed(void *self, ntcom_CompletedHandler handler, void *context) {
     struct operation *operation = from_control(self);
+    NTSTATUS answer = NTCOM_STATUS_SUCCESS;
+    ntcom_AsyncStatus status;
     if (handler == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
-    if (operation->constant) {
-        handler(context, operation->status); /* as often as asked [C11] */
-        return NTCOM_STATUS_SUCCESS;
-    }
+    lock();
+    status = operation->status;
     if (operation->handler != NULL) {
-        return NTCOM_STATUS_INVALID_DEVICE_STATE;
+        answer = NTCOM_STATUS_INVALID_DEVICE_STATE;
+    } else if (!operation->constant) { /* that one takes as many as there are [C11] */
+        operation->handler = handler;
+        operation->handler_context = context;
     }
-    operation->handler = handler;
-    operation->handler_context = context;
-    if (operation->status != NTCOM_STARTED) {
-        handler(context, operation->status);
+    unlock();
+    if (answer == NTCOM_STATUS_SUCCESS && status != NTCOM_STARTED) {
+        handler(context, status);
     }
-    return NTCOM_STATUS_SUCCESS;
+    return answer;
 }
 
-/* There is one thread: what does not end while bodies run never ends, and all time that there is has passed. */
+/* Nobody but us makes bodies run: what does not end meanwhile never ends, and all time that there is has passed. */
 static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
-    const struct operation *operation = from_control(self);
+    struct operation *operation = from_control(self);
     int waits = timeout == NULL || *timeout != 0;
     if (waits && !operation->constant) {
         if (!passive) {
@@ -455,7 +542,7 @@ static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
         }
         advance();
     }
-    if (operation->status != NTCOM_STARTED) {
+    if (status_of(operation) != NTCOM_STARTED) {
         return NTCOM_STATUS_SUCCESS;
     }
     if (timeout == NULL) {
@@ -499,10 +586,13 @@ static struct operation *constant(uint32_t kind) {
 /* One with a client's reference; NULL: there is no memory. */
 static struct operation *new_operation(uint32_t kind) {
     struct operation *operation = NULL;
-    if (!no_memory) {
+    lock();
+    int fails = no_memory;
+    no_memory = 0;
+    unlock();
+    if (!fails) {
         operation = allocate(HEAD + ntcom_kit_size(kind));
     }
-    no_memory = 0;
     if (operation != NULL) {
         memset(operation, 0, sizeof *operation);
         operation->operation.lpVtbl = &operation_table;
@@ -510,7 +600,9 @@ static struct operation *new_operation(uint32_t kind) {
         operation->references = 1;
         operation->kind = kind;
         operation->value = (unsigned char *)operation + HEAD;
+        lock();
         live_blocks++;
+        unlock();
     }
     return operation;
 }
@@ -530,7 +622,10 @@ static void *spawn_error(uint32_t kind, NTSTATUS status) { return &failed(kind, 
 
 static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object) {
     struct operation *operation;
-    if (closed) { /* [C18] */
+    lock();
+    int refused = closed;
+    unlock();
+    if (refused) { /* [C18] */
         recipe->drop(recipe->context);
         return failed(recipe->kind, NTCOM_STATUS_DELETE_PENDING);
     }
@@ -541,16 +636,18 @@ static struct operation *start(const struct ntcom_kit_recipe *recipe, struct obj
     }
     operation->body = *recipe;
     if (object != NULL) {
-        object->references++;
+        object_hold(object);
         operation->object = object;
     }
+    lock();
     operation->next_alive = alive;
     operation->previous_alive = &alive;
     if (alive != NULL) {
         alive->previous_alive = &operation->next_alive;
     }
     alive = operation;
-    enqueue(operation);
+    enqueue_locked(operation);
+    unlock();
     return operation;
 }
 
@@ -573,14 +670,13 @@ static void *spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
 
 static int32_t task_is_cancelled(void *task) {
     const struct operation *operation = task;
-    return !operation->in_cleanup && (operation->requested || operation->unwinding);
+    return !operation->in_cleanup && (is_requested(operation) || operation->unwinding);
 }
 
 static int32_t task_take_cancellation(void *task) {
     struct operation *operation = task;
-    int taken = !operation->in_cleanup && operation->requested;
+    int taken = !operation->in_cleanup && take_request(operation);
     if (taken) {
-        operation->requested = 0;
         operation->shown = 0;
         operation->seen = 1;
     }
@@ -619,15 +715,14 @@ static NTSTATUS NTCOM_CALL object_query(void *self, const GUID *iid, void **out)
         return NTCOM_STATUS_NOINTERFACE;
     }
     *out = &object->unknown;
-    object->references++;
+    object_hold(object);
     return NTCOM_STATUS_SUCCESS;
 }
-static ULONG NTCOM_CALL object_add_ref(void *self) { return ++((struct object *)self)->references; }
-static ULONG NTCOM_CALL object_release(void *self) {
-    ULONG left = ((struct object *)self)->references - 1;
-    object_let_go(self);
-    return left;
+static ULONG NTCOM_CALL object_add_ref(void *self) {
+    object_hold(self);
+    return 1;
 }
+static ULONG NTCOM_CALL object_release(void *self) { return object_let_go(self); }
 
 static const ntcom_IUnknownVtbl object_table = {object_query, object_add_ref, object_release};
 
@@ -754,8 +849,18 @@ static int32_t run_program(void (*program)(void *context), void *context, struct
 }
 
 static void fail_next_allocation(void) { no_memory = 1; }
-static uint64_t live_operations(void) { return live_blocks; }
-static uint64_t allocations(void) { return all_blocks; }
+static uint64_t live_operations(void) {
+    lock();
+    uint64_t live = live_blocks;
+    unlock();
+    return live;
+}
+static uint64_t allocations(void) {
+    lock();
+    uint64_t all = all_blocks;
+    unlock();
+    return all;
+}
 static void exhaust_references(void *operation) { ((struct operation *)operation)->references = 0x7FFFFFFF; }
 static void close_provider(void) { closed = 1; }
 
@@ -768,9 +873,11 @@ static void at_passive_level(void (*what)(void *context), void *context) {
 }
 
 static void cancel_all(void) {
+    lock();
     for (struct operation *operation = alive; operation != NULL; operation = operation->next_alive) {
-        request(operation);
+        request_locked(operation);
     }
+    unlock();
 }
 
 /* There is nobody else who could end them. */
@@ -784,6 +891,7 @@ static const struct ntcom_kit_table table = {
     .fails = 1,
     .raises = 1,
     .level = 2,
+    .threads = 1,
     .run = run_program,
     .advance = advance,
     .spawn = spawn,
@@ -817,5 +925,8 @@ static const struct ntcom_kit_table table = {
 };
 
 #if !defined(NTCOM_KIT_OTHER_TABLE)
-const struct ntcom_kit_table *ntcom_kit(void) { return &table; }
+const struct ntcom_kit_table *ntcom_kit(void) {
+    mtx_init(&the_lock, mtx_plain);
+    return &table;
+}
 #endif

@@ -8,8 +8,8 @@
  * What is needed. The members up to `waker_drop` are required. Of what follows, a group that a library leaves null is not offered, and the
  * clauses that need it are reported as "not offered", never as passed. A member that lies beyond the table's `size` is null.
  *
- * One thread. Everything happens on the thread that called `run`, between its call and its return, and inside of the program that it was
- * given. The library runs bodies inside of `advance` only: not in the background, and not on the stack of a slot [C9]. So there is one
+ * One thread. Where `threads` is 0 everything happens on the thread that called `run`, between its call and its return, and inside of the
+ * program that it was given. The library runs bodies inside of `advance` only: not in the background, and not on the stack of a slot [C9]. So there is one
  * right answer to every step, and the kit needs no clock.
  *
  * Who the caller is. Functions of the table are called by the kit; those of a recipe and completion handlers are the kit's, called by the
@@ -121,6 +121,9 @@ struct ntcom_kit_table {
     uint32_t fails;  /* not 0: bodies may fail [C20] */
     uint32_t raises; /* not 0: bodies may raise, which is to fail fast [C12]. Where that is the end of the process, it is the end. */
     uint32_t level;  /* with `irql`: the IRQL that bodies run at [C13] */
+    /* Not 0: slots, wakers and handles may be used by several threads of the kit's at once, while one of them runs `advance`. */
+    uint32_t threads;
+    uint32_t reserved; /* 0 */
 
     /* Runs a program to its end: one for each case. Before it and after it the library is as when it was loaded. 0: it ended. Else the
      * library stopped it, for a reason that it gives; or it found something wrong at its end, such as memory that is left. */

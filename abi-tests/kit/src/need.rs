@@ -41,6 +41,8 @@ pub enum Need {
     NoExecutor,
     /// PASSIVE_LEVEL.
     Passive,
+    /// Several threads at once.
+    Threads,
 }
 
 impl Need {
@@ -67,6 +69,7 @@ impl Need {
             Self::ClientStatus => table.client_status.is_some(),
             Self::ClientQuery => table.client_query.is_some(),
             Self::NoExecutor => table.spawn_without_executor.is_some(),
+            Self::Threads => table.threads != 0,
             Self::Passive => table.at_passive_level.is_some(),
         }
     }
@@ -96,6 +99,7 @@ impl Need {
             Self::ClientStatus => "client_status",
             Self::ClientQuery => "client_query",
             Self::NoExecutor => "spawn_without_executor",
+            Self::Threads => "threads",
             Self::Passive => "at_passive_level",
         }
     }

@@ -41,12 +41,14 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C3, "RELEASE_NEVER_ZERO"),
     plant(Rule::C3, "BLOCK_LEAKED"),
     plant(Rule::C3, "COUNT_WRAPS"),
+    plant(Rule::C3, "COUNT_RACES"),
     plant(Rule::C4, "STATUS_CRASHES_ON_NULL"),
     plant(Rule::C4, "STATUS_IS_WIDE"),
     plant(Rule::C4, "STATUS_OF_FOUR"),
     plant(Rule::C5, "RESULT_NOT_ZEROED"),
     plant(Rule::C5, "RESULT_ONCE"),
     plant(Rule::C5, "RESULT_OF_ERROR_IS_SUCCESS"),
+    plant(Rule::C5, "RESULT_RACES"),
     plant(Rule::C6, "LATE_CANCEL_WINS"),
     plant(Rule::C7, "SUCCESS_STORED"),
     plant(Rule::C7, "CANCELED_STORES_FAILURE"),
@@ -54,6 +56,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C8, "DROPPED_TWICE"),
     plant(Rule::C8, "POLLED_AFTER_READY"),
     plant(Rule::C8, "POLLED_FOR_NOTHING"),
+    plant(Rule::C8, "WAKE_LOST_DURING_POLL"),
     plant(Rule::C9, "RELEASE_RUNS_BODY"),
     plant(Rule::C9, "RELEASE_CANCELS"),
     plant(Rule::C9, "ABANDONED_LOST"),
@@ -76,6 +79,8 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C14, "HANDLER_TWICE"),
     plant(Rule::C14, "LATE_HANDLER_LOST"),
     plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
+    plant(Rule::C14, "HANDLERS_RACE"),
+    plant(Rule::C14, "HANDLER_RACES_END"),
     plant(Rule::C15, "WAIT_SAYS_SUCCESS"),
     plant(Rule::C15, "WAIT_WAITS_ANYWHERE"),
     plant(Rule::C15, "WAIT_IGNORES_THE_END"),
@@ -110,7 +115,7 @@ pub fn compile(source: &Path, defines: &[String], library: &Path) -> anyhow::Res
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(&compiler);
     command
-        .args(["-std=c11", "-D_DEFAULT_SOURCE", "-shared", "-fPIC", "-fvisibility=hidden", "-O1"])
+        .args(["-std=c11", "-D_DEFAULT_SOURCE", "-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-pthread"])
         .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
         .arg(kit().join("../../runtime/include"))
         .arg("-I")

@@ -105,6 +105,8 @@ macro_rules! table {
             pub fails: u32,
             pub raises: u32,
             pub level: u32,
+            pub threads: u32,
+            pub reserved: u32,
             $(pub $required: Option<$required_type>,)*
             $(pub $optional: Option<$optional_type>,)*
         }
@@ -119,6 +121,8 @@ macro_rules! table {
                 fails: 0,
                 raises: 0,
                 level: 0,
+                threads: 0,
+                reserved: 0,
                 $($required: None,)*
                 $($optional: None,)*
             };

@@ -41,7 +41,7 @@ fn expected() -> String {
     writeln!(text, "table {}", size_of::<Table>()).unwrap();
     writeln!(text, "recipe {}", size_of::<Recipe>()).unwrap();
     writeln!(text, "stop {}", size_of::<Stop>()).unwrap();
-    members!(Table, "table", size, version, name, shapes, fails, raises, level);
+    members!(Table, "table", size, version, name, shapes, fails, raises, level, threads, reserved);
     for (name, offset) in Table::members() {
         writeln!(text, "table.{name} {offset}").unwrap();
     }

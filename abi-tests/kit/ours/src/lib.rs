@@ -19,6 +19,9 @@ static TABLE: Table = Table {
     fails: 1,
     raises: 1,
     level: 2,
+    // Its processors are simulated: the fuzz target `schedules` is for them.
+    threads: 0,
+    reserved: 0,
     run: Some(kernel::run),
     advance: Some(kernel::advance),
     spawn: Some(spawn::spawn),

@@ -10,6 +10,7 @@ mod objects;
 mod queries;
 mod releasing;
 mod results;
+mod threads;
 mod trust;
 mod unloading;
 
@@ -56,7 +57,7 @@ impl Case {
 /// All cases, in the order of their rules.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let groups: [&[Case]; 12] = [
+    let groups: [&[Case]; 13] = [
         queries::CASES,
         counting::CASES,
         results::CASES,
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Case> {
         unloading::CASES,
         objects::CASES,
         fallible::CASES,
+        threads::CASES,
     ];
     let mut all = groups.concat();
     all.sort_by_key(|case| case.rule);

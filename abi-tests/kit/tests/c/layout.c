@@ -13,6 +13,7 @@ int main(void) {
     printf("recipe %zu\n", sizeof(struct ntcom_kit_recipe));
     printf("stop %zu\n", sizeof(struct ntcom_kit_stop));
     MEMBER(size), MEMBER(version), MEMBER(name), MEMBER(shapes), MEMBER(fails), MEMBER(raises), MEMBER(level);
+    MEMBER(threads), MEMBER(reserved);
     MEMBER(run), MEMBER(advance), MEMBER(spawn), MEMBER(spawn_error);
     MEMBER(task_is_cancelled), MEMBER(task_take_cancellation), MEMBER(task_wake), MEMBER(task_waker);
     MEMBER(waker_clone), MEMBER(waker_wake), MEMBER(waker_wake_by_ref), MEMBER(waker_drop);

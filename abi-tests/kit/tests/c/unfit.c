@@ -6,6 +6,7 @@ enum unfit { OLD_VERSION, NEW_VERSION, SHORT, NULL_TABLE, LACKS_FACTORIES, NOT_P
 
 const struct ntcom_kit_table *ntcom_kit(void) {
     static struct ntcom_kit_table unfit;
+    mtx_init(&the_lock, mtx_plain);
     unfit = table;
     switch (UNFIT) {
     case OLD_VERSION:
