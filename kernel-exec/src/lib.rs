@@ -6,7 +6,7 @@
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
-//! | `irp` | an IRP as a task |
+//! | `request`, `irp` | a request as a task: an IRP, or a framework's |
 //! | `ambient` | which task's poll the caller is in |
 //! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
@@ -71,6 +71,8 @@ mod nt;
 mod oneshot;
 mod passive;
 mod refcount;
+#[cfg(kernel)]
+mod request;
 mod signal;
 #[cfg(kernel)]
 mod spawn;
@@ -97,10 +99,12 @@ pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable
 pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
 #[cfg(kernel)]
-pub use irp::{IrpOutcome, IrpTask, spawn_irp_task};
+pub use irp::{Irp, IrpTask, spawn_irp_task};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 pub use refcount::ReferenceCount;
+#[cfg(kernel)]
+pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(kernel)]
