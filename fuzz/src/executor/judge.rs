@@ -20,8 +20,8 @@ use super::{
     world::{self, World, signal, storage, take},
 };
 
-/// Preemption points after which a fair schedule must have ended.
-pub const STEP_LIMIT: u64 = 600_000;
+/// Preemption points after which a fair schedule must have ended: six times what the longest of the committed inputs takes.
+pub const STEP_LIMIT: u64 = 150_000;
 /// A body has ended after as many requests: each round is a poll at least, and each step of a body resists once.
 const ROUNDS: usize = 64;
 /// How long a drain of a round takes: at first two clock periods are within it, and in the end the longest body comes to its end.

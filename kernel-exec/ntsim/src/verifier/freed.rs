@@ -24,18 +24,22 @@ impl Machine {
         kernel.order.forget(range.clone());
         drop(kernel);
         let at = |object: usize| object - range.start;
-        let described = describe(block);
+        // Most frees find nothing: its words are made when they are wanted.
+        let described = || describe(block);
         if let Some(list) = list {
-            let rule = alloc::format!("{described} was freed with the lookaside list at +{:#x}", at(list));
+            let rule =
+                alloc::format!("{} was freed with the lookaside list at +{:#x}", described(), at(list));
             return Err(violation(0xCC, [list as u64, 1, 0, 0], rule));
         }
         if let Some(lock) = remove_lock {
-            let rule = alloc::format!("{described} was freed with the remove lock at +{:#x} held", at(lock));
+            let rule =
+                alloc::format!("{} was freed with the remove lock at +{:#x} held", described(), at(lock));
             return Err(violation(0xC4, [0x1006, lock as u64, 0, 0], rule));
         }
         if let Some(item) = item {
             let rule = alloc::format!(
-                "{described} was freed with the work item at +{:#x} in its queue",
+                "{} was freed with the work item at +{:#x} in its queue",
+                described(),
                 at(item.address)
             );
             let bounds = [range.start as u64, range.end as u64];
@@ -44,7 +48,8 @@ impl Machine {
         if let Some((thread, object)) = waited_for {
             let thread = ThreadName::of(thread);
             let rule = alloc::format!(
-                "{described} was freed while {thread} waits for the object at +{:#x}",
+                "{} was freed while {thread} waits for the object at +{:#x}",
+                described(),
                 at(object)
             );
             return Err(violation(0xCC, [object as u64, 1, 0, 0], rule));
@@ -52,7 +57,8 @@ impl Machine {
         if let Some(held) = held {
             let by = ThreadName::of(held.thread);
             let rule = alloc::format!(
-                "{described} was freed with the mutex at +{:#x} held by {by}",
+                "{} was freed with the mutex at +{:#x} held by {by}",
+                described(),
                 at(held.address)
             );
             let owner = self.thread_address(held.thread) as u64;
