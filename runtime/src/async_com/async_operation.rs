@@ -9,8 +9,9 @@ use super::{
     abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, AsyncValueType},
     awaiting::OperationFuture,
     client::{BROKEN, checked_error},
+    owned::InterfacePtr,
 };
-use crate::ComRc;
+use crate::{ComRc, Interface};
 
 /// An operation, our own or foreign, that yields a `T`. It owns one reference.
 ///
@@ -220,5 +221,36 @@ impl<T: AsyncValueType + AnyBitPattern> IntoFuture for ComRc<AsyncOperationRaw<T
 
     fn into_future(self) -> OperationFuture<T> {
         OperationFuture::new(self, ComRc::result)
+    }
+}
+
+impl<I: Interface + Send + Sync + 'static> AsyncOperation<InterfacePtr<I>> {
+    /// The interface that the operation has yielded: a reference of one's own, each time. IRQL: ≤ DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// As for [`result`](Self::result), of which it is the like; `STATUS_DRIVER_INTERNAL_ERROR`, too, if what it hands out is null or without
+    /// the slots of IUnknown.
+    pub fn interface(&self) -> Result<ComRc<I>, NTSTATUS> {
+        self.0.interface()
+    }
+}
+
+/// It ends with the interface.
+impl<I: Interface + Send + Sync + 'static> IntoFuture for AsyncOperation<InterfacePtr<I>> {
+    type Output = Result<ComRc<I>, NTSTATUS>;
+    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        OperationFuture::new(self.0, ComRc::interface)
+    }
+}
+
+/// It ends with the interface.
+impl<I: Interface + Send + Sync + 'static> IntoFuture for ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
+    type Output = Result<ComRc<I>, NTSTATUS>;
+    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        OperationFuture::new(self, ComRc::interface)
     }
 }

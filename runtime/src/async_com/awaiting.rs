@@ -34,7 +34,8 @@ enum Way {
 }
 
 pin_project! {
-    /// The future of an operation: of [`AsyncOperation`](super::AsyncOperation), and of what a method returned.
+    /// The future of an operation: of [`AsyncOperation`](super::AsyncOperation), and of what a method returned. It ends with an `R`: the value, or
+    /// the interface that the operation yields, with a reference of one's own.
     ///
     /// The first poll of an operation that has not ended sets its completion handler `[C14]`. It is then polled again when that is called; the
     /// waker of the last poll is the one that is woken. An operation without `IAsyncControl`, or whose one handler is somebody else's, is
@@ -71,10 +72,10 @@ pin_project! {
     /// # }
     /// ```
     #[must_use = "futures do nothing unless polled"]
-    pub struct OperationFuture<T: AsyncValueType> {
+    pub struct OperationFuture<T: AsyncValueType, R = T> {
         operation: ComRc<AsyncOperationRaw<T>>,
         // How the value is read.
-        read: fn(&ComRc<AsyncOperationRaw<T>>) -> Result<T, NTSTATUS>,
+        read: fn(&ComRc<AsyncOperationRaw<T>>) -> Result<R, NTSTATUS>,
         way: Way,
         #[pin]
         callback: Callback,
@@ -87,7 +88,7 @@ pin_project! {
         over: bool,
     }
 
-    impl<T: AsyncValueType> PinnedDrop for OperationFuture<T> {
+    impl<T: AsyncValueType, R> PinnedDrop for OperationFuture<T, R> {
         fn drop(this: Pin<&mut Self>) {
             if this.cancels && !this.over && let Ok(control) = this.operation.control() {
                 // Who cannot be cancelled goes on.
@@ -97,10 +98,10 @@ pin_project! {
     }
 }
 
-impl<T: AsyncValueType> OperationFuture<T> {
+impl<T: AsyncValueType, R> OperationFuture<T, R> {
     pub(super) const fn new(
         operation: ComRc<AsyncOperationRaw<T>>,
-        read: fn(&ComRc<AsyncOperationRaw<T>>) -> Result<T, NTSTATUS>,
+        read: fn(&ComRc<AsyncOperationRaw<T>>) -> Result<R, NTSTATUS>,
     ) -> Self {
         Self {
             operation,
@@ -176,7 +177,7 @@ impl<T: AsyncValueType> OperationFuture<T> {
         polled.map_ok(|()| false)
     }
 
-    fn poll_end(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, NTSTATUS>> {
+    fn poll_end(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, NTSTATUS>> {
         let mut told = false;
         loop {
             let status = self.operation.status()?;
@@ -199,15 +200,15 @@ impl<T: AsyncValueType> OperationFuture<T> {
     }
 }
 
-impl<T: AsyncValueType> Future for OperationFuture<T> {
-    type Output = Result<T, NTSTATUS>;
+impl<T: AsyncValueType, R> Future for OperationFuture<T, R> {
+    type Output = Result<R, NTSTATUS>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_end(context)
     }
 }
 
-impl<T: AsyncValueType> core::fmt::Debug for OperationFuture<T> {
+impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut f = f.debug_struct("OperationFuture");
         f.field("operation", &self.operation).field("way", &self.way).finish_non_exhaustive()

@@ -195,6 +195,14 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     /// let channels = ComObject::<_, IChannelsRaw>::new(Channels).unwrap();
     /// let channel = channels.open(3).unwrap().interface().unwrap();
     /// assert_eq!(channel.number(), Ok(3));
+    ///
+    /// // Or, in a task:
+    /// async fn number(channels: ComRc<IChannelsRaw>) -> Result<u32, NTSTATUS> {
+    ///     let channel: ComRc<IChannelRaw> = channels.open(4)?.await?;
+    ///     channel.number()
+    /// }
+    /// let task = ntcom::spawn_async_operation(async move { number(channels).await.unwrap_or(0) });
+    /// assert_eq!(task.result(), Ok(4));
     /// # }))]).unwrap();
     /// # }
     /// ```
