@@ -1,0 +1,250 @@
+//! What cases are written in: operations by number, and what a client and a driver do with them. Each function ends with what the
+//! bodies and handlers have seen meanwhile, if that is a breach.
+
+mod driver;
+mod expect;
+mod objects;
+mod slots;
+
+use core::{ffi::c_void, ptr};
+
+use ntcom::NTSTATUS;
+use ntcom_fuzz::{script::Script, value::Kind};
+
+use crate::{
+    body::{kind_number, recipe},
+    client::breached,
+    ensure,
+    finding::{Check, Finding},
+    table::Table,
+    world::{self, Record, Slot, World},
+};
+
+/// Statuses of operations, as get_status writes them.
+pub mod status {
+    /// Not ended.
+    pub const STARTED: u32 = 0;
+    /// Ended with a value.
+    pub const COMPLETED: u32 = 1;
+    /// Cancelled.
+    pub const CANCELED: u32 = 2;
+    /// Failed.
+    pub const ERROR: u32 = 3;
+}
+
+/// An operation that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Spawn {
+    /// Its value.
+    pub kind: Kind,
+    /// Its body.
+    pub script: Script,
+    /// With a cancel handle.
+    pub cancellable: bool,
+    /// What its body fails with.
+    pub fails: Option<NTSTATUS>,
+    /// Its body raises.
+    pub raises: bool,
+    /// The object whose method its body is.
+    pub object: Option<usize>,
+    /// Its body logs, at its end, that it has that object.
+    pub reaches: bool,
+    /// Where there is no executor.
+    pub without_executor: bool,
+}
+
+impl Spawn {
+    /// A body, and nothing else.
+    #[must_use]
+    pub const fn new(kind: Kind, script: Script) -> Self {
+        Self {
+            kind,
+            script,
+            cancellable: false,
+            fails: None,
+            raises: false,
+            object: None,
+            reaches: false,
+            without_executor: false,
+        }
+    }
+}
+
+/// A case's hold on the library.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit<'a>(pub(crate) &'a World);
+
+impl Kit<'_> {
+    /// The library's table.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.0.table.get()
+    }
+
+    fn then<T>(&self, value: T) -> Result<T, Finding> {
+        breached(self.0).map(|()| value)
+    }
+
+    /// Makes an operation with a body.
+    ///
+    /// # Errors
+    /// It is null, or what the bodies have seen.
+    pub fn spawn(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+        self.make(Spawn::new(kind, script))
+    }
+
+    /// Makes an operation.
+    ///
+    /// # Errors
+    /// As for [`Self::spawn`].
+    pub fn make(&self, spawn: Spawn) -> Result<usize, Finding> {
+        let (world, table) = (self.0, self.table());
+        let operation = world.count();
+        let mut slot = Slot::new(spawn.kind, spawn.script);
+        slot.fails = spawn.fails;
+        slot.raises = spawn.raises;
+        slot.object = spawn.object;
+        slot.reaches = spawn
+            .object
+            .filter(|_| spawn.reaches)
+            .and_then(|object| world.objects.borrow().get(object).map(|object| object.number));
+        world.slots.borrow_mut().push(slot);
+        let Spawn { kind, script, cancellable, fails, .. } = spawn;
+        let how = if cancellable { ", with a handle" } else { "" };
+        let end = fails.map_or_else(String::new, |status| format!(", fails with {status}"));
+        world.trail.add(format!("spawn of operation {operation}: {kind:?} {script:?}{how}{end}"));
+        let recipe = recipe(world, operation);
+        let mut handle: *mut c_void = ptr::null_mut();
+        let raw = match spawn.object {
+            Some(object) => {
+                let this = world.objects.borrow()[object].this;
+                // SAFETY: a live object, a recipe as the header wants it.
+                table.object_spawn.map(|spawn| unsafe { spawn(this, &raw const recipe) })
+            }
+            None if spawn.without_executor => {
+                // SAFETY: a recipe as the header wants it.
+                table.spawn_without_executor.map(|spawn| unsafe { spawn(&raw const recipe) })
+            }
+            None => {
+                let handle = if cancellable { &raw mut handle } else { ptr::null_mut() };
+                // SAFETY: as above; the handle's place is null or good.
+                table.spawn.map(|spawn| unsafe { spawn(&raw const recipe, handle) })
+            }
+        };
+        self.made(operation, raw.unwrap_or(ptr::null_mut()))?;
+        if cancellable {
+            world.handles.borrow_mut().push((operation, handle));
+        }
+        self.then(operation)
+    }
+
+    /// Makes an operation that failed before it began.
+    ///
+    /// # Errors
+    /// As for [`Self::spawn`].
+    pub fn spawn_error(&self, kind: Kind, status: NTSTATUS) -> Result<usize, Finding> {
+        let world = self.0;
+        let operation = world.count();
+        let mut slot = Slot::new(kind, world::plain([0; 6]));
+        slot.bodyless = true;
+        world.slots.borrow_mut().push(slot);
+        world.trail.add(format!("spawn_error of operation {operation}: {kind:?}, {status}"));
+        // SAFETY: the header: any kind, any status.
+        let raw = self.table().spawn_error.map(|spawn| unsafe { spawn(kind_number(kind), status) });
+        self.made(operation, raw.unwrap_or(ptr::null_mut()))?;
+        self.then(operation)
+    }
+
+    fn made(&self, operation: usize, raw: *mut c_void) -> Check {
+        self.0.slot(operation, |slot| slot.spawning = false);
+        ensure!(C11, !raw.is_null(), "the new operation {operation} is null");
+        self.0.slot(operation, |slot| {
+            slot.operation = raw;
+            slot.references = 1;
+        });
+        Ok(())
+    }
+
+    /// Lets the executor run.
+    ///
+    /// # Errors
+    /// What the bodies have seen.
+    pub fn advance(&self) -> Check {
+        self.running("advance", self.table().advance)
+    }
+
+    /// Calls something that runs bodies.
+    ///
+    /// # Errors
+    /// What the bodies have seen.
+    pub fn running(&self, what: &str, command: Option<unsafe extern "C" fn()>) -> Check {
+        let Some(command) = command else { return Ok(()) };
+        self.0.trail.add(what.to_owned());
+        self.0.advancing.set(true);
+        // SAFETY: the header: at any time, but not by a body.
+        unsafe { command() };
+        self.0.advancing.set(false);
+        self.then(())
+    }
+
+    /// Calls something that runs no bodies.
+    ///
+    /// # Errors
+    /// What the bodies have seen.
+    pub fn command(&self, what: &str, command: Option<unsafe extern "C" fn()>) -> Check {
+        let Some(command) = command else { return Ok(()) };
+        self.0.trail.add(what.to_owned());
+        // SAFETY: the header: at any time.
+        unsafe { command() };
+        self.then(())
+    }
+
+    /// Does something at PASSIVE_LEVEL, where bodies may run meanwhile.
+    ///
+    /// # Errors
+    /// What it ended with, or what the bodies have seen.
+    pub fn at_passive_level<F: FnOnce(&Kit<'_>) -> Check>(&self, what: F) -> Check {
+        let Some(at_passive_level) = self.table().at_passive_level else { return self.then(()) };
+        self.0.trail.add("at_passive_level".to_owned());
+        let mut inside = AtPassive { what: Some(what), answer: Ok(()) };
+        self.0.advancing.set(true);
+        // SAFETY: the header: our function and its context, which lives until this has returned.
+        unsafe { at_passive_level(passive::<F>, (&raw mut inside).cast()) };
+        self.0.advancing.set(false);
+        inside.answer.and_then(|()| self.then(()))
+    }
+
+    /// The next operation finds no memory.
+    ///
+    /// # Errors
+    /// What the bodies have seen.
+    pub fn fail_next_allocation(&self) -> Check {
+        self.command("fail_next_allocation", self.table().fail_next_allocation)
+    }
+
+    /// What has happened to an operation's body and handler.
+    #[must_use]
+    pub fn record(&self, operation: usize) -> Record {
+        self.0.record(operation)
+    }
+
+    /// How many operations there is memory for, where the library tells.
+    #[must_use]
+    pub fn live(&self) -> Option<u64> {
+        // SAFETY: the header: a question that may be asked at any time.
+        self.table().live_operations.map(|live| unsafe { live() })
+    }
+}
+
+struct AtPassive<F> {
+    what: Option<F>,
+    answer: Check,
+}
+
+unsafe extern "C" fn passive<F: FnOnce(&Kit<'_>) -> Check>(context: *mut c_void) {
+    // SAFETY: what `at_passive_level` gave, called before it returns, by one thread.
+    let inside = unsafe { &mut *context.cast::<AtPassive<F>>() };
+    if let Some(what) = inside.what.take() {
+        inside.answer = world::with(|world| what(&Kit(world)));
+    }
+}

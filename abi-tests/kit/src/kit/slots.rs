@@ -1,0 +1,100 @@
+//! The slots of an operation, as cases call them.
+
+use ntcom::NTSTATUS;
+use ntcom_fuzz::{
+    call::Answer,
+    ops::{Handler, Iid, Out, Via},
+};
+
+use super::Kit;
+use crate::{
+    client, ensure,
+    finding::{Check, Finding},
+};
+
+impl Kit<'_> {
+    /// `QueryInterface`.
+    ///
+    /// # Errors
+    /// A slot is null, or what the bodies have seen.
+    pub fn query(&self, operation: usize, via: Via, iid: Iid, out: Out) -> Result<Answer, Finding> {
+        client::query(self.0, operation, via, iid, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `AddRef`. Does it answer 0?
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn add_ref(&self, operation: usize, via: Via) -> Result<bool, Finding> {
+        client::add_ref(self.0, operation, via).and_then(|answer| self.then(answer.status != 0))
+    }
+
+    /// `Release`. Does it answer 0?
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn release(&self, operation: usize, via: Via) -> Result<bool, Finding> {
+        client::release(self.0, operation, via).and_then(|answer| self.then(answer.status != 0))
+    }
+
+    /// `get_status`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn get_status(&self, operation: usize, out: Out) -> Result<Answer, Finding> {
+        client::get_status(self.0, operation, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `get_result`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn get_result(&self, operation: usize, out: Out) -> Result<Answer, Finding> {
+        client::get_result(self.0, operation, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `cancel`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`], or it does not answer `STATUS_SUCCESS`.
+    pub fn cancel(&self, operation: usize) -> Check {
+        let answer = client::cancel(self.0, operation).and_then(|answer| self.then(answer))?;
+        ensure!(C10, answer.status == 0, "cancel answers {}", NTSTATUS::from_u32(answer.status));
+        Ok(())
+    }
+
+    /// `get_error`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn get_error(&self, operation: usize, out: Out) -> Result<Answer, Finding> {
+        client::get_error(self.0, operation, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `get_result_size`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn get_result_size(&self, operation: usize, out: Out) -> Result<Answer, Finding> {
+        client::get_result_size(self.0, operation, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `wait`, with a timeout in units of 100 ns; None: for ever.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn wait(&self, operation: usize, timeout: Option<i64>) -> Result<NTSTATUS, Finding> {
+        let answer = client::wait(self.0, operation, timeout).and_then(|answer| self.then(answer))?;
+        Ok(NTSTATUS::from_u32(answer.status))
+    }
+
+    /// `set_completed`.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn set_completed(&self, operation: usize, handler: Handler) -> Result<NTSTATUS, Finding> {
+        let answer =
+            client::set_completed(self.0, operation, handler).and_then(|answer| self.then(answer))?;
+        Ok(NTSTATUS::from_u32(answer.status))
+    }
+}

@@ -1,0 +1,137 @@
+//! What of a sequence is done to a library.
+
+use ntcom_fuzz::{
+    declared::OBJECTS,
+    input::{Input, VtableInput},
+    ops::{Handler, Init, ObjectOp, Op, Step, Timeout},
+    script::{GATES, STEPS, Script, Shape},
+    world::{HANDLES, STASH},
+};
+
+use crate::{body::shape_bit, need::Need, table::Table};
+
+/// What is done of a sequence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    /// Something to the library, and to the model.
+    Step(Step),
+    /// From here on the executor does not run by itself.
+    Hold,
+    /// It does again.
+    Resume,
+}
+
+/// The steps of a sequence that this library can do.
+pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
+    let (mut operations, mut stashes, mut handles) = (0, 0, 0);
+    // Whether memory will fail, and which objects there are by then.
+    let (mut fails_next, mut objects) = (false, [false; OBJECTS]);
+    let mut actions = Vec::new();
+    for step in input.steps() {
+        let mut step = *step;
+        match &mut step.op {
+            Op::Raise => {
+                actions.push(Action::Hold);
+                continue;
+            }
+            Op::Lower | Op::AdvanceTime => {
+                actions.push(Action::Resume);
+                continue;
+            }
+            Op::Spawn { script, cancellable, linked, .. } => {
+                if operations == ntcom_fuzz::OPERATIONS {
+                    continue;
+                }
+                *linked = false;
+                *cancellable &= Need::Handles.is_met(table) && handles < HANDLES;
+                handles += usize::from(*cancellable);
+                *script = independent(*script, operations, &mut stashes, table);
+                operations += 1;
+                fails_next = false;
+            }
+            Op::SpawnError { .. } => {
+                if operations == ntcom_fuzz::OPERATIONS {
+                    continue;
+                }
+                operations += 1;
+                fails_next = false;
+            }
+            Op::Call { object, call, .. } => {
+                let made = &mut objects[usize::from(*object)];
+                // An object that is made by its first call is not what memory is to fail for.
+                let impossible = operations == ntcom_fuzz::OPERATIONS
+                    || !Need::Objects.is_met(table)
+                    || (fails_next && !*made);
+                if impossible {
+                    continue;
+                }
+                call.init = Init::Plain;
+                call.script = independent(call.script, operations, &mut stashes, table);
+                // Whether a body fails is in its script. One that fails with STATUS_SUCCESS has a value, says the kit's header.
+                let unable = call.failure().is_some_and(|status| status == 0 || !Need::Fails.is_met(table));
+                if unable {
+                    continue;
+                }
+                operations += 1;
+                (*made, fails_next) = (true, false);
+            }
+            // The kit's objects have IUnknown alone.
+            Op::Object(_, ObjectOp::Query(which)) => *which = if *which % 4 == 3 { 3 } else { 0 },
+            Op::Object(_, ObjectOp::Echo(_)) => continue,
+            Op::Wait(timeout) => *timeout = Timeout::Zero,
+            // A handler with a reference keeps an operation that nobody wakes alive, and only cancelling all would end it.
+            Op::SetCompleted(handler) if *handler == Handler::Releases && !Need::CancelAll.is_met(table) => {
+                *handler = Handler::Records;
+            }
+            Op::CloneStash(_) => {
+                if stashes == STASH {
+                    continue;
+                }
+                stashes += 1;
+            }
+            Op::HandleClone(_) => {
+                if handles == HANDLES {
+                    continue;
+                }
+                handles += 1;
+            }
+            Op::FailAllocation(nth) => {
+                if !Need::NoMemory.is_met(table) {
+                    continue;
+                }
+                *nth = 0;
+                fails_next = true;
+            }
+            Op::CancelAll if !Need::CancelAll.is_met(table) => continue,
+            Op::Schedule(_) => continue,
+            _ => {}
+        }
+        actions.push(Action::Step(step));
+    }
+    actions
+}
+
+/// A script whose course nobody else's decides, and which the library can run.
+fn independent(script: Script, operation: usize, stashes: &mut usize, table: &Table) -> Script {
+    const NOTHING: u8 = 6;
+    let gate = (operation % GATES) as u8;
+    let mut steps: [u8; STEPS] = script.steps;
+    for step in &mut steps {
+        *step = match *step & 15 {
+            // A gate for each of the first operations.
+            2 | 3 if operation < GATES => 2 | gate << 4,
+            8 if operation < GATES => 8 | gate << 4,
+            2 | 3 => 1,
+            4 if *stashes < STASH => {
+                *stashes += 1;
+                4
+            }
+            // It would keep itself alive, and only cancelling all would end it.
+            12 | 13 if !Need::CancelAll.is_met(table) => NOTHING,
+            4 | 8 | 9 | 10 | 11 | 15 => NOTHING,
+            _ => *step,
+        };
+    }
+    let offered = table.shapes & shape_bit(script.shape) != 0;
+    Script { shape: if offered { script.shape } else { Shape::Plain }, steps }
+}

@@ -1,0 +1,132 @@
+//! Sequences: what the fuzz targets' generator makes, done to the library, with their sequential model beside it. After every step every answer, and
+//! after every run of the executor every body and every handler, must be as the model says. What differs is attributed to a rule.
+//!
+//! A sequence is an input of the target `vtable`, of the corpus or made from a seed. Of its steps those are done that every library can do
+//! and whose outcome no order of bodies decides: bodies have no links and their own gates, and objects have no interface but IUnknown. The executor runs after each step,
+//! except between a Raise and a Lower; so much happens before a first poll, and much at once.
+
+mod actions;
+mod compare;
+mod perform;
+mod source;
+
+use ntcom_fuzz::{
+    input::{Input, VtableInput},
+    model::Model,
+    ops::{Op, Step},
+};
+
+pub use self::source::Source;
+use self::{
+    actions::{Action, actions},
+    compare::{compare_answer, compare_records},
+    perform::perform,
+};
+use crate::{
+    finding::{Check, Finding},
+    kit::Kit,
+    load::Loaded,
+    rule::Rule,
+    run::{Ended, Verdict, give_back, nothing_remains, open_everything, run_program},
+};
+
+/// Ticks after which every body whose poll budget was spent has gone on to its next wait.
+const TICKS: usize = 16;
+/// Rounds after which every body has ended.
+const ROUNDS: usize = 128;
+
+/// Does a sequence, and judges it.
+#[must_use]
+pub fn run_sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
+    let Ok(input) = VtableInput::decode(bytes) else {
+        return Verdict::NotOffered("not a sequence".to_owned());
+    };
+    let actions = actions(&input, &library.table);
+    let mut ended = Ended::default();
+    let (stopped, stop) = run_program(&library.table, &mut ended, &|kit| drive(kit, &actions));
+    match ended.check {
+        Some(Err(finding)) => Verdict::Failed(finding),
+        _ if stopped => Verdict::Failed(Finding::new(
+            // Whatever its own checks have found: something of its own life cycle.
+            Rule::C9,
+            format!("the library stopped: {}", stop.text()),
+        )),
+        Some(Ok(())) => Verdict::Passed,
+        None => {
+            Verdict::Failed(Finding::new(Rule::C9, "the library's run did not run its program to the end"))
+        }
+    }
+}
+
+const fn bare(op: Op) -> Step {
+    Step { processor: 0, target: 0, op }
+}
+
+fn drive(kit: &Kit<'_>, actions: &[Action]) -> Check {
+    let mut model = Model::default();
+    let mut held = false;
+    model.step(&bare(Op::Raise));
+    for action in actions {
+        match action {
+            Action::Hold => held = true,
+            Action::Resume => held = false,
+            Action::Step(step) => {
+                let expected = model.step(step);
+                let found = perform(kit, step, expected)?;
+                if let (Some(found), Some(expected)) = (found, expected) {
+                    compare_answer(kit, step, found, expected)?;
+                }
+            }
+        }
+        if !held {
+            advance(kit, &mut model)?;
+        }
+    }
+    end(kit, &mut model)
+}
+
+/// The executor runs, here and in the model.
+fn advance(kit: &Kit<'_>, model: &mut Model) -> Check {
+    model.step(&bare(Op::Lower));
+    for _ in 0..TICKS {
+        model.advance_time();
+    }
+    model.step(&bare(Op::Raise));
+    kit.advance()?;
+    compare_records(kit, model)
+}
+
+/// The end: everybody lets go, whatever is left is cancelled, and nothing remains.
+fn end(kit: &Kit<'_>, model: &mut Model) -> Check {
+    advance(kit, model)?;
+    model.open_everything();
+    kit.0.trail.add("every gate is opened, for ever".to_owned());
+    open_everything(kit.0);
+    advance(kit, model)?;
+    for _ in 0..ROUNDS {
+        model.step(&bare(Op::Raise));
+        model.release_everything();
+        give_back_but_own(kit)?;
+        advance(kit, model)?;
+        if model.unfinished() == 0 {
+            break;
+        }
+        model.step(&bare(Op::CancelAll));
+        kit.command("cancel_all", kit.table().cancel_all)?;
+        advance(kit, model)?;
+    }
+    model.release_everything();
+    give_back(kit)?;
+    kit.advance()?;
+    nothing_remains(kit)
+}
+
+/// Gives back all but what bodies have for themselves.
+fn give_back_but_own(kit: &Kit<'_>) -> Check {
+    let kept: Vec<_> = kit.0.slots.borrow_mut().iter_mut().map(|slot| slot.kept.take()).collect();
+    let answer = give_back(kit);
+    for (slot, kept) in kit.0.slots.borrow_mut().iter_mut().zip(kept) {
+        slot.kept = kept;
+    }
+    answer
+}

@@ -1,0 +1,54 @@
+//! Where sequences come from.
+
+use ntcom_fuzz::{input::VtableInput, mutate::mutate};
+
+/// Where sequences come from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Inputs of the target `vtable`.
+    pub corpus: Vec<Vec<u8>>,
+    /// What the generator starts from.
+    pub seed: u64,
+}
+
+impl Source {
+    /// The bytes of a sequence: first the corpus, then what a seed makes of it.
+    #[must_use]
+    pub fn bytes(&self, number: u64) -> Vec<u8> {
+        if let Some(input) = self.corpus.get(number as usize) {
+            return input.clone();
+        }
+        let mut random = Random(self.seed.wrapping_add(number));
+        let mut data = vec![0; 400];
+        let mut size = 0;
+        // Every other one begins with something that is known to reach far.
+        if !self.corpus.is_empty() && number.is_multiple_of(2) {
+            let from = &self.corpus[random.next() as usize % self.corpus.len()];
+            size = from.len().min(data.len() / 4 * 4);
+            data[..size].copy_from_slice(&from[..size]);
+        }
+        for _ in 0..8 + random.next() % 64 {
+            let length = data.len();
+            size = mutate::<VtableInput>(&mut data, size, length, random.next() as u32, |bytes, size, _| {
+                if let Some(byte) = bytes[..size].first_mut() {
+                    *byte ^= 0x55;
+                }
+                size
+            });
+        }
+        data.truncate(size);
+        data
+    }
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+}
