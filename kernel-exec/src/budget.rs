@@ -28,6 +28,7 @@ pub struct Budget {
     time: NonZeroU32,
 }
 
+#[allow(dead_code, reason = "without a kernel there are no runs")]
 impl Budget {
     /// [`DEFAULT_POLL_BUDGET`] and [`DEFAULT_TIME_BUDGET`].
     pub(crate) const DEFAULT: Self =

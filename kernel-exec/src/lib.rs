@@ -5,6 +5,7 @@
 //! | `task` | the state machine: word, block, wakers, cancellation; knows no kernel |
 //! | `dpc` | tasks on DPCs: bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
+//! | `placement` | where an operation of `ntcom` runs |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
 //! | `request`, `irp` | a request as a task: an IRP, or a framework's |
 //! | `ambient` | which task's poll the caller is in |
@@ -70,6 +71,7 @@ mod no_executor;
 mod nt;
 mod oneshot;
 mod passive;
+mod placement;
 mod refcount;
 #[cfg(kernel)]
 mod request;
@@ -102,6 +104,9 @@ pub use fail::bug_check_panic;
 pub use irp::{Irp, IrpTask, spawn_irp_task};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
+#[cfg(kernel)]
+pub use placement::{OnDevice, OnWorkItems};
+pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(kernel)]
 pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
@@ -127,6 +132,9 @@ pub use callback::{Callback, Pause, call_back};
 pub use dpc::DpcPort;
 #[doc(hidden)]
 pub use fail::{fail_fast_corrupt_interface, no_unwind};
+#[doc(hidden)]
+#[cfg(kernel)]
+pub use moving::MovingPort;
 #[doc(hidden)]
 pub use no_executor::NoExecutor;
 #[doc(hidden)]

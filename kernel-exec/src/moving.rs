@@ -13,7 +13,7 @@ use crate::{
 
 /// What a task that moves keeps in its block. It stands in one of the two queues at a time `[T3]`.
 #[repr(C)]
-pub(crate) struct MovingPort {
+pub struct MovingPort {
     dpcs: DpcQueue,
     items: ItemQueue,
     link: Link,

@@ -129,7 +129,7 @@ impl DpcOptions {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let port = self.port()?;
+        let port = self.dpc_port()?;
         self.allocator.check()?;
         spawn(port, self.allocator, future).map(handle)
     }
@@ -177,7 +177,7 @@ impl DpcOptions {
                 "this future's task wants more alignment than the storage has"
             );
         }
-        spawn(self.port()?, storage.allocator(), future).map(handle)
+        spawn(self.dpc_port()?, storage.allocator(), future).map(handle)
     }
 
     /// As [`spawn_cancellable`](Self::spawn_cancellable), for a task that can go on at PASSIVE_LEVEL for a while, in work items of this
@@ -204,11 +204,11 @@ impl DpcOptions {
         spawn(port, self.allocator, future).map(handle)
     }
 
-    fn port(self) -> Result<DpcPort, NTSTATUS> {
+    pub(crate) fn dpc_port(self) -> Result<DpcPort, NTSTATUS> {
         self.settings().map(DpcPort::with)
     }
 
-    fn settings(self) -> Result<Settings, NTSTATUS> {
+    pub(crate) fn settings(self) -> Result<Settings, NTSTATUS> {
         let processor = self.processor.map(|(group, number)| nt::PROCESSOR_NUMBER {
             Group: group,
             Number: number,

@@ -44,6 +44,7 @@ pub struct TaskReport {
 impl TaskReport {
     /// # Safety
     /// The task is allocated.
+    #[allow(dead_code, reason = "without a kernel there is no tracker that asks")]
     pub(crate) unsafe fn of(task: TaskPtr) -> Self {
         // SAFETY: by this function's contract.
         let header = unsafe { task.header() };

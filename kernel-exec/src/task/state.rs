@@ -154,6 +154,7 @@ pub(crate) enum Publish {
 }
 
 /// What a word says of its task, for a person.
+#[allow(dead_code, reason = "as for `State::doing`")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Doing {
     pub(crate) scheduled: bool,
@@ -386,6 +387,7 @@ impl State {
     }
 
     /// Everything that a person may want to know: one load. Others may change it at any time.
+    #[allow(dead_code, reason = "without a kernel there is no tracker that asks")]
     pub(crate) fn doing(&self) -> Doing {
         let word = Snapshot(self.0.load(Ordering::Relaxed));
         Doing {

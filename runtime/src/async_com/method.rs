@@ -11,7 +11,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use ntcom_exec::{Allocator, Fallible, Infallible, NTSTATUS, NonPaged, TaskBody, no_unwind};
+use ntcom_exec::{Allocator, Fallible, Infallible, NTSTATUS, NonPaged, Placement, TaskBody, no_unwind};
 
 use super::{
     abi::{AsyncOperationRaw, AsyncValueType},
@@ -104,9 +104,10 @@ where
     B: Wraps<F>,
     R: InitBoxTrait<F, A, NTSTATUS>,
 {
+    let placement = recipe.placement();
     let (allocator, init) = no_unwind(|| recipe.into_parts());
     // SAFETY: this function's contract.
-    unsafe { spawn::<T, P, F, A, B>(this, allocator, init) }
+    unsafe { spawn::<T, P, F, A, B, _>(this, placement, allocator, init) }
 }
 
 #[doc(hidden)]
@@ -128,15 +129,17 @@ where
         type_id: TypeId::of::<T>(),
         _borrow: PhantomData,
     };
+    let placement = recipe.placement();
     let (allocator, init) = no_unwind(|| recipe.into_parts_for(object));
     // SAFETY: this function's contract.
-    unsafe { spawn::<T, P, R::Body, A, B>(this, allocator, init) }
+    unsafe { spawn::<T, P, R::Body, A, B, _>(this, placement, allocator, init) }
 }
 
 /// # Safety
 /// As for [`spawn_named`].
-unsafe fn spawn<T, P, F, A, B>(
+unsafe fn spawn<T, P, F, A, B, L>(
     this: *mut c_void,
+    placement: L,
     allocator: A,
     init: impl Init<F, NTSTATUS>,
 ) -> *mut AsyncOperationRaw<B::Value>
@@ -145,6 +148,7 @@ where
     P: Place<T>,
     A: Allocator + Send + 'static,
     B: Wraps<F>,
+    L: Placement,
 {
     let init = |place| {
         // SAFETY: the place for the body, which is not null.
@@ -159,7 +163,7 @@ where
         Ok(())
     };
     // SAFETY: both fields are written before Ok is returned.
-    unsafe { OperationTask::<Guarded<B, T>, A>::spawn_raw(allocator, init) }
+    unsafe { OperationTask::<Guarded<B, T>, A, _>::spawn_raw(placement, allocator, init) }
 }
 
 fn field<S, F>(place: NonNull<S>, offset: usize) -> NonNull<F> {

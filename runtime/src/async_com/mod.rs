@@ -21,6 +21,7 @@ mod immortal;
 pub(crate) mod method;
 mod operation;
 pub(crate) mod owned;
+mod placed;
 mod recipe;
 mod spawn;
 
@@ -35,11 +36,6 @@ pub use owned::InterfacePtr;
 pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{
     spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
+    spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
-
-/// What runs the operations of this build.
-#[cfg(feature = "async-com-kernel")]
-use ntcom_exec::DpcPort as Executor;
-#[cfg(not(feature = "async-com-kernel"))]
-use ntcom_exec::NoExecutor as Executor;

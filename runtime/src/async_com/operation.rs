@@ -4,16 +4,16 @@
 use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
 use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, Status, Task, TaskBody, TaskPtr,
-    no_unwind,
+    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, OnDpcs, Placement, Port, Status, Task,
+    TaskBody, TaskPtr, no_unwind,
 };
 
 use super::{
-    Executor,
     abi::{
         AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
     },
     immortal,
+    placed::Placed,
 };
 use crate::{
     Init,
@@ -33,7 +33,10 @@ pub(super) struct Head<T> {
 /// Where `this` of the second interface stands in the block.
 pub(super) const CONTROL: usize = offset_of!(Head<u64>, control);
 
-type Block<B, A> = Task<Head<<B as TaskBody>::Value>, B, A, Executor>;
+type Block<B, A, X> = Task<Head<<B as TaskBody>::Value>, B, A, X>;
+
+/// What runs an operation of which nothing is said.
+type Executor = <OnDpcs as Placed>::Executor;
 
 /// The operation that runs a body `F` for a value `T`, in one block from `A`: interfaces, state, executor's storage, and the
 /// body, whose place the value takes.
@@ -68,8 +71,17 @@ where
     ///
     /// Where `init` fails its status is the operation's. IRQL: ≤ DISPATCH_LEVEL.
     pub fn spawn_raw(allocator: A, init: impl Init<F, NTSTATUS>) -> *mut AsyncOperationRaw<T> {
+        Self::spawn_raw_on(OnDpcs, allocator, init)
+    }
+
+    /// As [`spawn_raw`](Self::spawn_raw), where `placement` says; what it refuses is the operation's error.
+    pub fn spawn_raw_on(
+        placement: impl Placement,
+        allocator: A,
+        init: impl Init<F, NTSTATUS>,
+    ) -> *mut AsyncOperationRaw<T> {
         // SAFETY: `in_place` is.
-        unsafe { OperationTask::<Infallible<F>, A>::spawn_raw(allocator, in_place(init)) }
+        unsafe { OperationTask::<Infallible<F>, A, _>::spawn_raw(placement, allocator, in_place(init)) }
     }
 
     /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
@@ -98,12 +110,13 @@ fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) 
 }
 
 /// The operation that runs a body, whatever its kind.
-pub(super) struct OperationTask<B, A>(PhantomData<(B, A)>);
+pub(super) struct OperationTask<B, A, X = Executor>(PhantomData<(B, A, X)>);
 
-impl<B, A> OperationTask<B, A>
+impl<B, A, X> OperationTask<B, A, X>
 where
     B: TaskBody<Value: AsyncValueType>,
     A: Allocator + Send + 'static,
+    X: Port,
 {
     const OPERATION: &'static AsyncOperationVtbl<B::Value> = &AsyncOperationVtbl {
         base: unknown_slots::<Self, 0>(),
@@ -123,11 +136,16 @@ where
     /// # Safety
     /// Where `init` returns Ok it has written a `B` to the place that it was given; likewise below.
     pub(super) unsafe fn spawn_raw(
+        placement: impl Placed<Executor = X>,
         allocator: A,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> *mut AsyncOperationRaw<B::Value> {
+        let executor = match placement.executor() {
+            Ok(executor) => executor,
+            Err(refused) => return Self::failed_raw(allocator, refused),
+        };
         // SAFETY: this function's contract.
-        unsafe { Self::spawn(allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
+        unsafe { Self::spawn(executor, allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
     }
 
     /// # Safety
@@ -137,7 +155,7 @@ where
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<B::Value>, CancelHandle) {
         // SAFETY: this function's contract.
-        match unsafe { Self::spawn(allocator, 2, init) } {
+        match unsafe { Self::spawn(X::new(), allocator, 2, init) } {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
             None => (immortal::raw(), CancelHandle::inert()),
@@ -145,7 +163,7 @@ where
     }
 
     fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<B::Value> {
-        Block::<B, A>::failed(Self::HEAD, allocator, 1, status)
+        Block::<B, A, X>::failed(Self::HEAD, allocator, 1, status)
             .map_or_else(|_| immortal::raw(), |block| block.as_ptr().cast())
     }
 
@@ -154,14 +172,16 @@ where
     /// # Safety
     /// As for `spawn_raw`.
     unsafe fn spawn(
+        executor: X,
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> Option<(*mut AsyncOperationRaw<B::Value>, TaskPtr)> {
         // SAFETY: this function's contract.
-        let spawned = unsafe { Block::<B, A>::spawn(Self::HEAD, allocator, references, init) }.ok()?;
+        let spawned =
+            unsafe { Block::<B, A, X>::spawn_on(executor, Self::HEAD, allocator, references, init) }.ok()?;
         // SAFETY: the references that were asked for keep the block.
-        let task = unsafe { Block::<B, A>::task(spawned.block) };
+        let task = unsafe { Block::<B, A, X>::task(spawned.block) };
         Some((spawned.block.as_ptr().cast(), task))
     }
 
@@ -171,9 +191,9 @@ where
     /// `this` is the first interface of an operation of this type, and the caller has a reference while the result is used.
     unsafe fn from_this<'a>(this: *mut c_void) -> Operation<'a> {
         // SAFETY: interface pointers are not null.
-        let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<B, A>>();
+        let block = unsafe { NonNull::new_unchecked(this) }.cast::<Block<B, A, X>>();
         // SAFETY: the caller's reference keeps the block.
-        let task = unsafe { Block::<B, A>::task(block) };
+        let task = unsafe { Block::<B, A, X>::task(block) };
         Operation { block: block.cast(), task, _borrow: PhantomData }
     }
 
@@ -197,7 +217,7 @@ where
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
             // SAFETY: the block of `this`, Completed, which has been seen.
-            let value = unsafe { Block::<B, A>::value(operation.block.cast()) };
+            let value = unsafe { Block::<B, A, X>::value(operation.block.cast()) };
             B::share(&value);
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
             unsafe { out.write_unaligned(value) };
@@ -218,10 +238,11 @@ pub(super) trait Object {
     const VALUE_SIZE: Option<u32>;
 }
 
-impl<B, A> Object for OperationTask<B, A>
+impl<B, A, X> Object for OperationTask<B, A, X>
 where
     B: TaskBody<Value: AsyncValueType>,
     A: Allocator + Send + 'static,
+    X: Port,
 {
     const VALUE_SIZE: Option<u32> =
         if size_of::<B::Value>() <= u32::MAX as usize { Some(size_of::<B::Value>() as u32) } else { None };

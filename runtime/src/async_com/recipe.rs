@@ -2,7 +2,7 @@
 
 use core::{future::Future, marker::PhantomData};
 
-use ntcom_exec::{Allocator, NTSTATUS};
+use ntcom_exec::{Allocator, NTSTATUS, OnDpcs, Placement};
 
 use super::method::Object;
 use crate::{Init, This, alloc::InitWith};
@@ -29,6 +29,11 @@ pub trait InitBoxTrait<F, A: Allocator, E>: Sized {
 
     /// Takes the recipe apart.
     fn into_parts(self) -> (A, Self::Init);
+
+    /// Where the operation runs: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    fn placement(&self) -> impl Placement + use<Self, F, A, E> {
+        OnDpcs
+    }
 }
 
 /// A recipe for a body whose type has no name, such as that of an `async` block, with an output `T`: what `#[opaque] async fn`
@@ -55,6 +60,11 @@ pub trait AsyncBody<T, A: Allocator, E>: Sized {
     /// Takes the recipe apart, for a method of this object.
     #[doc(hidden)]
     fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init);
+
+    /// Where the operation runs: on DPCs, unless the recipe says otherwise ([`InitBox::on`]).
+    fn placement(&self) -> impl Placement + use<Self, T, A, E> {
+        OnDpcs
+    }
 }
 
 /// The recipe: not a box, but what is needed to make one. There is one allocation, the operation's block, and the body is built in it.
@@ -67,16 +77,17 @@ pub trait AsyncBody<T, A: Allocator, E>: Sized {
 /// );
 /// # drop(recipe);
 /// ```
-pub struct InitBox<F, A, E, I> {
+pub struct InitBox<F, A, E, I, L = OnDpcs> {
     allocator: A,
     init: I,
+    placement: L,
     _body: PhantomData<fn() -> (F, E)>,
 }
 
 impl<F, A: Allocator, E, I: Init<F, E>> InitBox<F, A, E, I> {
     /// A recipe: `init` is followed once the block from `allocator` is there.
     pub fn new(allocator: A, init: I) -> Self {
-        Self { allocator, init, _body: PhantomData }
+        Self { allocator, init, placement: OnDpcs, _body: PhantomData }
     }
 }
 
@@ -126,7 +137,31 @@ where
     /// # }
     /// ```
     pub fn with_this(allocator: A, make: G) -> Self {
-        Self { allocator, init: WithThis { make, _object: PhantomData }, _body: PhantomData }
+        Self {
+            allocator,
+            init: WithThis { make, _object: PhantomData },
+            placement: OnDpcs,
+            _body: PhantomData,
+        }
+    }
+}
+
+impl<F, A, E, I, L> InitBox<F, A, E, I, L> {
+    /// The operation runs there: `DpcOptions` for an importance, a processor, a budget; `OnWorkItems` for PASSIVE_LEVEL; `OnDevice` for bodies that
+    /// go to PASSIVE_LEVEL for a while. What the placement refuses is the operation's error.
+    ///
+    /// ```
+    /// use ntcom::{AsyncBody, GlobalAllocator, InitBox, NTSTATUS, pin_init};
+    /// use ntcom_exec::{DpcOptions, Importance};
+    ///
+    /// fn urgent(n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+    ///     InitBox::new(GlobalAllocator, pin_init!(async move { n + 1 }))
+    ///         .on(DpcOptions::new().importance(Importance::High))
+    /// }
+    /// # drop(urgent(1));
+    /// ```
+    pub fn on<P: Placement + Copy>(self, placement: P) -> InitBox<F, A, E, I, P> {
+        InitBox { allocator: self.allocator, init: self.init, placement, _body: PhantomData }
     }
 }
 
@@ -155,18 +190,28 @@ unsafe impl<O, F, G: FnOnce(This<O>) -> F> Init<F, NTSTATUS> for MadeWithThis<O,
     }
 }
 
-impl<F, A: Allocator, E, I: Init<F, E>> InitBoxTrait<F, A, E> for InitBox<F, A, E, I> {
+impl<F, A, E, I, L> InitBoxTrait<F, A, E> for InitBox<F, A, E, I, L>
+where
+    A: Allocator,
+    I: Init<F, E>,
+    L: Placement + Copy,
+{
     type Init = I;
 
     fn into_parts(self) -> (A, I) {
         (self.allocator, self.init)
     }
+
+    fn placement(&self) -> impl Placement + use<F, A, E, I, L> {
+        self.placement
+    }
 }
 
-impl<T, F, A, E, G> AsyncBody<T, A, E> for InitBox<F, A, E, InitWith<G>>
+impl<T, F, A, E, G, L> AsyncBody<T, A, E> for InitBox<F, A, E, InitWith<G>, L>
 where
     F: Future<Output = T> + Send + 'static,
     A: Allocator,
+    L: Placement + Copy,
     InitWith<G>: Init<F, E>,
 {
     type Body = F;
@@ -175,12 +220,17 @@ where
     fn into_parts_for(self, _object: Object<'_>) -> (A, Self::Init) {
         (self.allocator, self.init)
     }
+
+    fn placement(&self) -> impl Placement + use<T, F, A, E, G, L> {
+        self.placement
+    }
 }
 
-impl<T, F, A, O, G> AsyncBody<T, A, NTSTATUS> for InitBox<F, A, NTSTATUS, WithThis<O, G>>
+impl<T, F, A, O, G, L> AsyncBody<T, A, NTSTATUS> for InitBox<F, A, NTSTATUS, WithThis<O, G>, L>
 where
     F: Future<Output = T> + Send + 'static,
     A: Allocator,
+    L: Placement + Copy,
     O: Send + Sync + 'static,
     G: FnOnce(This<O>) -> F,
 {
@@ -189,5 +239,9 @@ where
 
     fn into_parts_for(self, object: Object<'_>) -> (A, Self::Init) {
         (self.allocator, MadeWithThis { make: self.init.make, this: object.downcast() })
+    }
+
+    fn placement(&self) -> impl Placement + use<T, F, A, O, G, L> {
+        self.placement
     }
 }

@@ -1,6 +1,6 @@
 //! Making operations. None of these functions can fail: what goes wrong is the operation's `[C11]`.
 //!
-//! All of them may be called at ≤ DISPATCH_LEVEL. The body is polled and dropped at DISPATCH_LEVEL, in a DPC, and must touch no
+//! All of them may be called at ≤ DISPATCH_LEVEL. Unless it is placed elsewhere, the body is polled and dropped at DISPATCH_LEVEL, in a DPC, and must touch no
 //! pageable memory; below DISPATCH_LEVEL its first poll is over before the spawn returns. A body that cannot be started is
 //! dropped before the spawn returns, at the caller's IRQL.
 
@@ -9,7 +9,7 @@ use core::{
     ptr::NonNull,
 };
 
-use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS};
+use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS, Placement};
 
 use super::{
     abi::{AsyncOperationRaw, AsyncValueType},
@@ -81,6 +81,60 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     AsyncOperationTask::spawn_raw(GlobalAllocator, ByValue(body))
+}
+
+/// As [`spawn_async_operation`], where `placement` says: `DpcOptions` of `ntcom-exec` for an importance, a processor, a budget; `OnWorkItems`
+/// for a body at PASSIVE_LEVEL; `OnDevice` for one that goes there for a while. What the placement refuses is the operation's error.
+///
+/// ```
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # use std::ptr::null_mut;
+/// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
+/// # // SAFETY: the arguments are valid.
+/// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
+/// use ntcom::spawn_async_operation_on;
+/// use ntcom_exec::OnWorkItems;
+///
+/// // SAFETY: the driver's device, which is deleted below.
+/// let placement = unsafe { OnWorkItems::of(device) };
+/// let operation = spawn_async_operation_on(placement, async { u32::from(ntsim::irql()) });
+/// operation.control().unwrap().wait(None).unwrap();
+/// assert_eq!(operation.result(), Ok(0), "PASSIVE_LEVEL");
+/// # // SAFETY: not deleted yet.
+/// # unsafe { ddi::IoDeleteDevice(device) };
+/// # }))]).unwrap();
+/// # }
+/// ```
+pub fn spawn_async_operation_on<T, F>(placement: impl Placement, body: F) -> ComRc<AsyncOperationRaw<T>>
+where
+    T: AsyncValueType,
+    F: Future<Output = T> + Send + 'static,
+{
+    own(spawn_async_operation_raw_on(placement, body))
+}
+
+/// As [`spawn_async_operation_on`], for handing the pointer, with its reference, to a client. Never null.
+///
+/// ```
+/// # #[cfg(feature = "async-com-kernel")] {
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let raw = ntcom::spawn_async_operation_raw_on(ntcom_exec::OnDpcs, async { 5_u8 });
+/// # // SAFETY: the pointer owns a reference.
+/// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
+/// # }))]).unwrap();
+/// # }
+/// ```
+pub fn spawn_async_operation_raw_on<T, F>(placement: impl Placement, body: F) -> *mut AsyncOperationRaw<T>
+where
+    T: AsyncValueType,
+    F: Future<Output = T> + Send + 'static,
+{
+    AsyncOperationTask::spawn_raw_on(placement, GlobalAllocator, ByValue(body))
 }
 
 /// As [`spawn_async_operation`], with a handle that cancels. Dropping the handle does not.

@@ -1,0 +1,134 @@
+//! Where an operation of `ntcom` runs: on DPCs, on work items, or on the one and then the other.
+
+use crate::{NTSTATUS, task::Port};
+
+/// Where an operation's body runs, and how: what a recipe is placed on.
+///
+/// | placement | body's IRQL | |
+/// |---|---|---|
+/// | [`OnDpcs`] | DISPATCH_LEVEL | unless something else is said |
+/// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
+/// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
+/// | `OnDevice` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | |
+///
+/// The pool tag of [`DpcOptions`](crate::DpcOptions) counts for nothing here: an operation's block is its allocator's.
+///
+/// ```
+/// fn runs(placement: impl ntcom_exec::Placement) {}
+/// runs(ntcom_exec::OnDpcs);
+/// ```
+pub trait Placement: Send + 'static {
+    /// What the executor keeps in the block.
+    #[doc(hidden)]
+    type Port: Port;
+
+    /// # Errors
+    /// The placement's: the operation ends with it.
+    #[doc(hidden)]
+    fn port(self) -> Result<Self::Port, NTSTATUS>;
+}
+
+/// On DPCs, at DISPATCH_LEVEL.
+///
+/// ```
+/// let everywhere = ntcom_exec::OnDpcs;
+/// # let _: ntcom_exec::OnDpcs = everywhere;
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OnDpcs;
+
+impl Placement for OnDpcs {
+    type Port = crate::DpcPort;
+
+    fn port(self) -> Result<Self::Port, NTSTATUS> {
+        Ok(Self::Port::new())
+    }
+}
+
+#[cfg(kernel)]
+pub use on_devices::{OnDevice, OnWorkItems};
+
+#[cfg(kernel)]
+mod on_devices {
+    use super::Placement;
+    use crate::{DpcOptions, NTSTATUS, WorkItemPort, moving::MovingPort, nt};
+
+    impl Placement for DpcOptions {
+        type Port = crate::DpcPort;
+
+        fn port(self) -> Result<Self::Port, NTSTATUS> {
+            self.dpc_port()
+        }
+    }
+
+    /// On work items of a device, at PASSIVE_LEVEL: see [`spawn_work_item_task`](crate::spawn_work_item_task).
+    ///
+    /// ```
+    /// # let device = std::ptr::null_mut();
+    /// // SAFETY: null is refused.
+    /// let refused = unsafe { ntcom_exec::OnWorkItems::of(device) };
+    /// # let _: ntcom_exec::OnWorkItems = refused;
+    /// ```
+    #[derive(Clone, Copy, Debug)]
+    pub struct OnWorkItems(nt::PDEVICE_OBJECT);
+
+    // SAFETY: a device may be used in any thread; that it stays is the contract of `of`.
+    unsafe impl Send for OnWorkItems {}
+
+    impl OnWorkItems {
+        /// Of this device.
+        ///
+        /// # Safety
+        /// `device` is null, or a device object of this driver that is referenced, or not yet deleted, until what is placed has been spawned.
+        #[must_use]
+        pub const unsafe fn of(device: nt::PDEVICE_OBJECT) -> Self {
+            Self(device)
+        }
+    }
+
+    impl Placement for OnWorkItems {
+        type Port = WorkItemPort;
+
+        fn port(self) -> Result<Self::Port, NTSTATUS> {
+            // SAFETY: by the contract of `of`.
+            Ok(unsafe { WorkItemPort::for_device(self.0) })
+        }
+    }
+
+    /// On DPCs, and on work items of a device in [`passive`](crate::passive()).
+    ///
+    /// ```
+    /// # let device = std::ptr::null_mut();
+    /// // SAFETY: null is refused.
+    /// let refused = unsafe { ntcom_exec::OnDevice::new(ntcom_exec::DpcOptions::new(), device) };
+    /// # let _: ntcom_exec::OnDevice = refused;
+    /// ```
+    #[derive(Clone, Copy, Debug)]
+    pub struct OnDevice {
+        options: DpcOptions,
+        device: nt::PDEVICE_OBJECT,
+    }
+
+    // SAFETY: a device may be used in any thread; that it stays is the contract of `new`.
+    unsafe impl Send for OnDevice {}
+
+    impl OnDevice {
+        /// With these options, and of this device.
+        ///
+        /// # Safety
+        /// As for [`OnWorkItems::of`].
+        #[must_use]
+        pub const unsafe fn new(options: DpcOptions, device: nt::PDEVICE_OBJECT) -> Self {
+            Self { options, device }
+        }
+    }
+
+    impl Placement for OnDevice {
+        type Port = MovingPort;
+
+        fn port(self) -> Result<Self::Port, NTSTATUS> {
+            // SAFETY: by the contract of `new`.
+            Ok(unsafe { MovingPort::new_on(self.options.settings()?, self.device) })
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Operations on work items, and ones that move: where their bodies run, how they end, what is refused.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(dead_code, reason = "what the tests share is more than these use")]
+
+mod common;
+
+use core::{future::pending, ptr::null_mut};
+
+use common::in_kernel;
+use ntcom::{
+    AsyncBody, AsyncOperation, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
+    This, declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
+};
+use ntcom_exec::{
+    DpcOptions, Importance, OnDevice, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
+};
+use ntsim::{
+    Config, Program, Schedule, Simulation, ddi,
+    types::{FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT},
+};
+
+const PASSIVE: u32 = 0;
+const DISPATCH: u32 = 2;
+
+/// A device of the driver.
+#[derive(Clone, Copy)]
+struct Device(PDEVICE_OBJECT);
+
+// SAFETY: a device is for every thread; the tests delete it last.
+unsafe impl Send for Device {}
+// SAFETY: as above.
+unsafe impl Sync for Device {}
+
+impl Device {
+    fn new() -> Self {
+        let (driver, mut device) = (ntsim::driver_object(), null_mut());
+        // SAFETY: the arguments are valid.
+        let status =
+            unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+        assert_eq!(status, 0);
+        Self(device)
+    }
+    fn delete(self) {
+        // SAFETY: a device, once.
+        unsafe { ddi::IoDeleteDevice(self.0) }
+    }
+    fn items(self) -> OnWorkItems {
+        // SAFETY: deleted when everything has been spawned.
+        unsafe { OnWorkItems::of(self.0) }
+    }
+    fn moving(self) -> OnDevice {
+        // SAFETY: as above.
+        unsafe { OnDevice::new(DpcOptions::new(), self.0) }
+    }
+}
+
+fn irql() -> u32 {
+    ntsim::irql().into()
+}
+
+#[test]
+fn an_operation_runs_where_it_is_placed() {
+    in_kernel(|| {
+        let device = Device::new();
+        let high = DpcOptions::new().importance(Importance::High);
+        let on_dpcs = AsyncOperation::from(spawn_async_operation_on(high, async { irql() }));
+        assert_eq!(on_dpcs.result(), Ok(DISPATCH));
+        let on_items = AsyncOperation::from(spawn_async_operation_on(device.items(), async { irql() }));
+        on_items.wait(None).unwrap();
+        assert_eq!(on_items.result(), Ok(PASSIVE));
+        let moving = AsyncOperation::from(spawn_async_operation_on(device.moving(), async {
+            let there = passive(async { irql() }).await.unwrap();
+            (there << 8) | irql()
+        }));
+        moving.wait(None).unwrap();
+        assert_eq!(moving.result(), Ok(PASSIVE << 8 | DISPATCH));
+        device.delete();
+    });
+}
+
+#[test]
+fn what_a_placement_refuses_is_the_operations_error() {
+    in_kernel(|| {
+        let nowhere = Device(null_mut());
+        let refused = |operation: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>>| {
+            assert_eq!(operation.status(), Ok(AsyncStatus::Error));
+            operation.result()
+        };
+        let wrong = Err(NTSTATUS::INVALID_PARAMETER);
+        assert_eq!(refused(spawn_async_operation_on(nowhere.items(), pending())), wrong);
+        assert_eq!(refused(spawn_async_operation_on(nowhere.moving(), pending())), wrong);
+        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().poll_budget(0), pending())), wrong);
+        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().processor(0, 9), pending())), wrong);
+        let device = Device::new();
+        default_tracker(TaskTracker::close);
+        let closed = Err(NTSTATUS::DELETE_PENDING);
+        assert_eq!(refused(spawn_async_operation_on(device.items(), pending())), closed);
+        assert_eq!(refused(spawn_async_operation_on(device.moving(), pending())), closed);
+        device.delete();
+    });
+}
+
+declare_com_interface! {
+    /// Files.
+    pub trait IFiles: IUnknown {
+        const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7b31);
+        /// Of a file.
+        #[opaque]
+        async fn length(&self, file: u32) -> Result<u32, NTSTATUS>;
+        /// Of a file.
+        #[opaque]
+        async fn checksum(&self, file: u32) -> u32;
+        /// For ever.
+        #[opaque]
+        async fn watch(&self) -> u32;
+    }
+}
+
+struct Files(Device);
+
+// SAFETY: what the bodies touch is resident where they run at DISPATCH_LEVEL.
+unsafe impl IFiles for Files {
+    type Allocator = GlobalAllocator;
+    fn length(&self, file: u32) -> impl AsyncBody<Result<u32, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+        let body = async move {
+            assert_eq!(irql(), PASSIVE);
+            yield_now().await;
+            if file == 0 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(file * 10) }
+        };
+        InitBox::new(GlobalAllocator, pin_init!(body)).on(self.0.items())
+    }
+    fn checksum(&self, file: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+        let make = move |this: This<Self>| async move {
+            assert_eq!(irql(), DISPATCH);
+            let sum = passive(async { if this.0.0.is_null() { 0 } else { file + irql() } }).await.unwrap();
+            assert_eq!(irql(), DISPATCH);
+            sum
+        };
+        InitBox::with_this(GlobalAllocator, make).on(self.0.moving())
+    }
+    fn watch(&self) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+        let body = async {
+            let main = sleep(core::time::Duration::from_secs(3600));
+            try_finally(main, async { assert_eq!(irql(), PASSIVE) }).await;
+            1
+        };
+        InitBox::new(GlobalAllocator, pin_init!(body)).on(self.0.items())
+    }
+}
+
+#[test]
+fn methods_run_where_their_recipes_say() {
+    for seed in 0..100 {
+        let config = Config { processors: 1 + (seed % 3) as usize, ..Config::default() };
+        let mut kernel = Simulation::new(config, Schedule::seed(seed));
+        let program: Program = Box::new(|| {
+            let device = Device::new();
+            let files = ComObject::<_, IFilesRaw>::new(Files(device)).unwrap();
+            let length = AsyncOperation::from(files.length(7).unwrap());
+            let fails = AsyncOperation::from(files.length(0).unwrap());
+            let checksum = AsyncOperation::from(files.checksum(7).unwrap());
+            let watch = AsyncOperation::from(files.watch().unwrap());
+            watch.cancel().unwrap();
+            for operation in [&length, &fails, &checksum, &watch] {
+                operation.wait(None).unwrap();
+            }
+            assert_eq!(length.result(), Ok(70));
+            assert_eq!(fails.result(), Err(NTSTATUS::INVALID_PARAMETER));
+            assert_eq!(checksum.result(), Ok(7));
+            assert_eq!(watch.result(), Err(NTSTATUS::CANCELLED));
+            device.delete();
+        });
+        let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+        run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+/// Its operations may be let go of by anybody at DISPATCH_LEVEL: their bodies end at PASSIVE_LEVEL all the same.
+#[test]
+fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
+    struct AtPassive;
+    impl Drop for AtPassive {
+        fn drop(&mut self) {
+            assert_eq!(irql(), PASSIVE);
+        }
+    }
+    for seed in 0..60 {
+        let config = Config { processors: 2, ..Config::default() };
+        let mut kernel = Simulation::new(config, Schedule::seed(seed));
+        let program: Program = Box::new(|| {
+            let device = Device::new();
+            let operation = spawn_async_operation_on(device.items(), async {
+                let _guard = AtPassive;
+                pending::<u32>().await
+            });
+            // SAFETY: at PASSIVE_LEVEL; lowered below.
+            let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+            drop(operation);
+            // SAFETY: what the raise answered.
+            unsafe { ddi::KeLowerIrql(irql) };
+            device.delete();
+        });
+        let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+        run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
