@@ -317,8 +317,12 @@ pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
     let (this, table) = control_table(world, operation);
     let time = if timeout == Timeout::Zero { 0 } else { -10_000 };
     let time = if forever { ptr::null() } else { &raw const time };
+    let seen_before = world.slot(operation).ended.get() != 0;
     // SAFETY: the caller has a reference; the timeout is null or good.
     let status = unsafe { slot(table.wait, "wait")(this, time) };
+    if seen_before && status == NTSTATUS::TIMEOUT {
+        ntsim::fail("C15", format!("operation {operation} has ended, and wait answers {status}"));
+    }
     Answer { status: status.to_u32(), out: OutValue::None }
 }
 
