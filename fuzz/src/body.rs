@@ -4,10 +4,12 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::join;
 use ntcom::{KBox, is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
+use ntcom_exec::{Sleep, sleep};
 use ntsim::trace::{Mark, MarkKind};
 
 use crate::{
@@ -27,6 +29,8 @@ pub struct Part {
     end: u8,
     /// How far the current step is: yields left, or that a park has been left.
     inside: Option<u8>,
+    /// The timer that the current step waits for.
+    timer: Option<Box<Sleep>>,
 }
 
 impl Part {
@@ -34,7 +38,7 @@ impl Part {
     #[must_use]
     pub fn new(operation: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
-        Self { operation, script, number: part as u8, at, end, inside: None }
+        Self { operation, script, number: part as u8, at, end, inside: None, timer: None }
     }
 
     /// The operation whose body it belongs to.
@@ -50,6 +54,29 @@ impl Part {
     fn next(&mut self) {
         self.at += 1;
         self.inside = None;
+        self.timer = None;
+    }
+
+    /// A park that is a timer, where there are such: how long, and whether it is dropped as soon as it is set.
+    fn timer(&self, world: &World) -> Option<(Duration, bool)> {
+        let operand = self.script.steps.get(usize::from(self.at)).map_or(0, |byte| byte >> 4);
+        if !world.timers.get() || operand < 8 {
+            return None;
+        }
+        let spans = [100, 1_000_000, 15_625_000, 20_000_000];
+        Some((Duration::from_nanos(spans[usize::from(operand & 3)]), operand & 4 != 0))
+    }
+
+    /// Sets a timer, and waits for it or drops it.
+    fn wait_for_timer(&mut self, span: Duration, drops: bool, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::new(sleep(span)));
+        let polled = Pin::new(&mut **timer).poll(context);
+        if drops {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        // Without memory there is no timer.
+        polled.map(drop)
     }
 }
 
@@ -125,6 +152,12 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             log(world, operation, 0x10 | u64::from(taken));
         }
         Step::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
+        Step::Park if part.timer(world).is_some() => {
+            let (span, drops) = part.timer(world).unwrap_or_default();
+            if part.wait_for_timer(span, drops, context).is_pending() {
+                return pending(Waiting::Timer);
+            }
+        }
         Step::Park => {
             if part.inside.is_none() {
                 part.inside = Some(0);

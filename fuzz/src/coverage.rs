@@ -64,7 +64,7 @@ pub fn situation(world: &World, operation: usize) -> u32 {
     let body = &slot.body;
     u32::from(body.polls.get() > 0)
         | u32::from(body.drops.get() > 0) << 1
-        | (body.waiting.get() as u32) << 2
+        | (body.waiting.get() as u32).min(3) << 2
         | u32::from(body.polling.get().is_some()) << 4
         | u32::from(slot.bodyless.get()) << 5
         | u32::from(slot.handled.get() > 0) << 6

@@ -137,6 +137,10 @@ impl Input for VtableInput {
 pub struct SchedulesInput {
     /// Two to four.
     pub processors: usize,
+    /// The driver is unloaded while everything is under way: the programs are threads that it waits for, and it drains.
+    pub abrupt: bool,
+    /// Bodies that park may wait for a timer instead.
+    pub timers: bool,
     /// What each processor's program does.
     pub steps: Rc<Vec<Step>>,
     /// The schedule: see `ntsim::Schedule::bytes`.
@@ -151,7 +155,9 @@ impl Input for SchedulesInput {
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let (header, records) = records(data, Self::MAGIC, Self::HEADER)?;
-        let processors = 2 + usize::from(header.get(4).copied().unwrap_or(0)) % 3;
+        let byte = |place| header.get(place).copied().unwrap_or(0_u8);
+        let processors = 2 + usize::from(byte(4)) % 3;
+        let (abrupt, timers) = (byte(5) & 1 != 0, byte(5) & 2 != 0);
         let mut schedule = Vec::new();
         let steps = ops::decode(records, |step| {
             step.processor %= processors as u8;
@@ -163,7 +169,7 @@ impl Input for SchedulesInput {
                 _ => true,
             }
         });
-        Ok(Self { processors, steps: Rc::new(steps), schedule })
+        Ok(Self { processors, abrupt, timers, steps: Rc::new(steps), schedule })
     }
 
     fn steps(&self) -> &[Step] {
@@ -171,7 +177,10 @@ impl Input for SchedulesInput {
     }
 
     fn setting(&self) -> String {
-        format!("{} processors, {} bytes of schedule", self.processors, self.schedule.len())
+        let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
+        let timers = if self.timers { ", parks are timers" } else { "" };
+        let (processors, bytes) = (self.processors, self.schedule.len());
+        format!("{processors} processors, {bytes} bytes of schedule, {unloaded}{timers}")
     }
 }
 

@@ -45,9 +45,10 @@ pub fn mutate<I: Input>(
     for _ in 0..=random.below(3) {
         change(&mut records, room, &mut random, &bytewise);
     }
-    // What a header has beside its magic.
-    if I::HEADER > I::MAGIC.len() && random.below(16) == 0 {
-        input[I::MAGIC.len()] = random.next() as u8;
+    // What a header has beside its magic: of four bytes the first two mean something.
+    let beside = (I::HEADER - I::MAGIC.len()).min(2);
+    if beside > 0 && random.below(8) == 0 {
+        input[I::MAGIC.len() + random.below(beside)] = random.next() as u8;
     }
     records.truncate(room * RECORD);
     let size = I::HEADER + records.len();

@@ -1,13 +1,16 @@
 //! The `schedules` oracles: several processors, any interleaving. What must hold whatever the order: rules C5–C10, one poll at a
 //! time, nothing lost, nothing left, and an end of it.
 
+use core::time::Duration;
 use std::rc::Rc;
 
 use ntcom::NTSTATUS;
+use ntcom_exec::{TaskTracker, default_tracker};
 use ntsim::{Simulation, Stop};
 
 use crate::{
     call::{self, OutValue},
+    executor::thread::Thread,
     input::SchedulesInput,
     ops::{Iid, Op, Out, Step},
     perform::{Done, instead, lower, perform, release_everything},
@@ -21,8 +24,47 @@ pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Sto
     world::with(|world| {
         world.reset();
         world.alone.set(false);
+        world.timers.set(input.timers);
     });
+    if input.abrupt {
+        let input = input.clone();
+        return kernel.unload_with(0, Box::new(move || world::with(|world| at_once(world, &input)))).err();
+    }
     phases(kernel, input).err()
+}
+
+/// All in the routine that unloads the driver: the programs are threads of its, and what they have begun is under way when it drains.
+fn at_once(world: &World, input: &SchedulesInput) {
+    let processors = input.processors;
+    let spawn = |processor| {
+        let steps = Rc::clone(&input.steps);
+        Thread::spawn(move || world::with(|world| drive(world, processor, processors, &steps)))
+    };
+    let threads: Vec<Thread> = (1..processors).filter_map(spawn).collect();
+    drive(world, 0, processors, &input.steps);
+    threads.into_iter().for_each(Thread::join);
+    open_everything(world);
+    release_everything(world);
+    default_tracker(TaskTracker::close);
+    // Each round asks everything to stop, and gives it two clock periods for that.
+    let round = || {
+        default_tracker(TaskTracker::cancel_all);
+        default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(40)))).is_ok()
+    };
+    let ended = (0..ROUNDS).any(|_| round());
+    if let (false, Some(operation)) = (ended, unfinished(world)) {
+        fail("liveness", operation, "it never ends".into());
+    }
+    everything_has_ended(world);
+    release_everything(world);
+}
+
+/// Everything that waits for a gate must come to its end now.
+fn open_everything(world: &World) {
+    world.all_open.set(true);
+    for gate in 0..GATES {
+        world.open_gate(gate);
+    }
 }
 
 fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
@@ -32,13 +74,7 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
         (processor, Box::new(move || world::with(|world| drive(world, processor, processors, &steps))))
     });
     kernel.run(programs.collect())?;
-    // Everything that waits for a gate must come to its end now.
-    on_processor_0(kernel, |world| {
-        world.all_open.set(true);
-        for gate in 0..GATES {
-            world.open_gate(gate);
-        }
-    })?;
+    on_processor_0(kernel, open_everything)?;
     on_processor_0(kernel, |world| {
         nothing_is_lost(world);
         release_everything(world);
@@ -47,7 +83,7 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
         if world::with(unfinished).is_none() {
             break;
         }
-        on_processor_0(kernel, |_| ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all))?;
+        on_processor_0(kernel, |_| default_tracker(TaskTracker::cancel_all))?;
     }
     on_processor_0(kernel, |world| {
         everything_has_ended(world);

@@ -26,6 +26,8 @@ pub enum Waiting {
     Parked,
     /// For its own wake.
     Itself,
+    /// For a timer.
+    Timer,
 }
 
 /// What has happened to a body.
@@ -159,6 +161,8 @@ pub struct World {
     held: [Cell<u32>; PROCESSORS],
     /// There is one processor.
     pub alone: Cell<bool>,
+    /// Bodies that park may wait for a timer instead.
+    pub timers: Cell<bool>,
     /// By processor: what it is in the middle of, and on which operation.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],
 }
@@ -248,6 +252,7 @@ impl World {
             digest: Cell::new(0),
             held: [const { Cell::new(0) }; PROCESSORS],
             alone: Cell::new(false),
+            timers: Cell::new(false),
             doing: [const { Cell::new((0, 0)) }; PROCESSORS],
         }
     }
@@ -302,6 +307,7 @@ impl World {
         self.steps.set(0);
         self.live.set(0);
         self.digest.set(0);
+        self.timers.set(false);
         self.held.iter().for_each(|held| held.set(0));
         self.doing.iter().for_each(|doing| doing.set((0, 0)));
     }

@@ -24,11 +24,11 @@ unsafe extern "C" fn call_main(context: PVOID) {
 }
 
 /// A system thread of the driver.
-pub(super) struct Thread(PVOID);
+pub(crate) struct Thread(PVOID);
 
 impl Thread {
     /// Starts one; none where there is no memory. IRQL: PASSIVE_LEVEL.
-    pub(super) fn spawn(f: impl FnOnce() + 'static) -> Option<Self> {
+    pub(crate) fn spawn(f: impl FnOnce() + 'static) -> Option<Self> {
         let main: Main = Box::new(f);
         let context = Box::into_raw(Box::new(main)).cast();
         let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
@@ -50,7 +50,7 @@ impl Thread {
     }
 
     /// Waits for its end. IRQL: PASSIVE_LEVEL.
-    pub(super) fn join(self) {
+    pub(crate) fn join(self) {
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
         // SAFETY: the thread's object, which is referenced.
         unsafe { ddi::KeWaitForSingleObject(self.0, reason, mode, 0, null_mut()) };
