@@ -1,4 +1,4 @@
-//! `cargo xtask tsan`: the simulated kernel and the executor on processors that run at once, under ThreadSanitizer.
+//! `cargo xtask tsan`: the simulated kernel, the executor and clients on processors that run at once, under ThreadSanitizer.
 //!
 //! std is not compiled for it, which would need its sources: what the tests synchronise by is (`parking_lot`, the crates' own atomics).
 //! `ci/tsan.supp` names what is left of std's.
@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use crate::{command, problem::Problem, project::Project, tools::Unstable, ui};
 
 /// The tests: a package, its features.
-const TESTS: [(&str, &str); 2] = [("ntsim", "free-running"), ("ntcom-exec", "sim")];
+const TESTS: [(&str, &str); 3] =
+    [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com-kernel,sim")];
 /// Hosts that have it.
 const HOSTS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 const FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
