@@ -19,7 +19,6 @@ mod in_kernel {
     //! Lists under spin locks.
 
     use core::{
-        cell::Cell,
         ffi::c_void,
         future::Future,
         marker::PhantomPinned,
@@ -30,8 +29,8 @@ mod in_kernel {
     };
 
     use crate::{
-        NTSTATUS, Sleep, nt, sleep,
-        sync::{AtomicUsize, KernelCell, Ordering, image_static},
+        NTSTATUS, Sleep, sleep,
+        sync::{AtomicUsize, KernelCell, Ordering, SpinLock, image_static},
     };
 
     /// As many lists as this: so a list is short, and seldom two processors want the same.
@@ -57,27 +56,8 @@ mod in_kernel {
     // SAFETY: a shared callback can do nothing.
     unsafe impl Sync for Callback {}
 
-    struct List {
-        lock: KernelCell<nt::KSPIN_LOCK>,
-        first: Cell<*const Callback>,
-    }
-
-    impl List {
-        const fn new() -> Self {
-            // An initialised KSPIN_LOCK is zero.
-            Self { lock: KernelCell::new(0), first: Cell::new(ptr::null()) }
-        }
-
-        /// IRQL ≤ DISPATCH_LEVEL.
-        fn locked<R>(&self, f: impl FnOnce(&Cell<*const Callback>) -> R) -> R {
-            // SAFETY: initialised, resident; not held by this processor, because nothing below calls back [K2].
-            let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
-            let result = f(&self.first);
-            // SAFETY: held since above.
-            unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
-            result
-        }
-    }
+    /// The first of a list.
+    type List = SpinLock<*const Callback>;
 
     struct Lists {
         /// How many tickets have been given.
@@ -85,12 +65,9 @@ mod in_kernel {
         lists: [List; LISTS],
     }
 
-    // SAFETY: each list is only touched under its spin lock.
-    unsafe impl Sync for Lists {}
-
     impl Lists {
         const fn new() -> Self {
-            Self { given: AtomicUsize::new(0), lists: [const { List::new() }; LISTS] }
+            Self { given: AtomicUsize::new(0), lists: [const { List::new(ptr::null()) }; LISTS] }
         }
     }
 
@@ -106,7 +83,7 @@ mod in_kernel {
     }
 
     /// Calls `f` under the lock of a ticket's list.
-    fn locked<R>(ticket: usize, f: impl FnOnce(&Cell<*const Callback>) -> R) -> R {
+    fn locked<R>(ticket: usize, f: impl FnOnce(&mut *const Callback) -> R) -> R {
         with_lists(|lists| {
             #[expect(clippy::indexing_slicing, reason = "a remainder of its length")]
             lists.lists[ticket % LISTS].locked(f)
@@ -119,7 +96,7 @@ mod in_kernel {
     pub fn call_back(ticket: *mut c_void) {
         let ticket = ticket.addr();
         let waker = locked(ticket, |first| {
-            let mut callback = first.get();
+            let mut callback = *first;
             // SAFETY: under the lock, what is in the list is allocated [K1].
             while let Some(current) = unsafe { callback.as_ref() } {
                 // SAFETY: under the lock, nobody else has it.
@@ -160,8 +137,8 @@ mod in_kernel {
                 let this = &*this;
                 locked(this.ticket, |first| {
                     // SAFETY: under the lock, and in no list yet.
-                    unsafe { (*this.entry.get()).next = first.get() };
-                    first.set(this);
+                    unsafe { (*this.entry.get()).next = *first };
+                    *first = this;
                 });
             }
             Ok(ptr::without_provenance_mut(this.ticket))
@@ -211,10 +188,11 @@ mod in_kernel {
             locked(self.ticket, |first| {
                 // SAFETY: under the lock.
                 let next = unsafe { (*self.entry.get()).next };
-                if ptr::eq(first.get(), self) {
-                    return first.set(next);
+                if ptr::eq(*first, self) {
+                    *first = next;
+                    return;
                 }
-                let mut callback = first.get();
+                let mut callback = *first;
                 // SAFETY: under the lock, what is in the list is allocated [K1].
                 while let Some(current) = unsafe { callback.as_ref() } {
                     // SAFETY: under the lock, nobody else has it.
