@@ -57,7 +57,7 @@ pub enum Level {
     Dispatch,
     /// PASSIVE_LEVEL.
     Passive,
-    /// PASSIVE_LEVEL while its body wants that ([`TaskPtr::wants_passive`]), else DISPATCH_LEVEL.
+    /// PASSIVE_LEVEL while its body wants that, else DISPATCH_LEVEL.
     Moving,
 }
 
