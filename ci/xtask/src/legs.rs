@@ -37,6 +37,7 @@ pub(crate) const LEGS: &[Leg] = &[
     required("alone", "each package builds by itself, with each of its features", alone),
     required("features", "a driver's workspace builds in the right ways and is refused in the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
+    required("instructions", "a call through a declared table is as short as one through a hand-written table", instructions),
     required("docs", "the documentation builds without warnings", docs),
     optional("msrv", "the oldest Rust that is promised", msrv),
     optional("api", "the public API is as listed, and every item has an example", api),
@@ -164,6 +165,15 @@ fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let alone =
         context.cargo(["test", "--package", "ntcom", "--no-fail-fast", "--target-dir", "target/alone"]);
     context.all(vec![alone, workspace], note)
+}
+
+/// Only what is compiled for release says something.
+fn instructions(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let test = context.cargo(["test", "--release", "--package", "ntcom", "--test", "instructions"]);
+    context.all(vec![test], |output| {
+        let [passed, ..] = test_totals(output);
+        format!("{passed} tests passed")
+    })
 }
 
 fn docs(context: &Context<'_>) -> anyhow::Result<Outcome> {

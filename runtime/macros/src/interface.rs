@@ -253,6 +253,7 @@ fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStrea
             #[doc(hidden)]
             #[allow(
                 clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
+                clippy::too_many_arguments,
                 reason = "written by a macro: a slot's `this` is the object that the table was made for"
             )]
             pub const fn __of<__T: #implemented, __P: #krate::__private::Place<__T>>() -> Self {
@@ -345,7 +346,7 @@ fn status_thunk(
 /// The interface as clients see it.
 fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, vtbl, raw, .. } = names;
-    let Interface { visibility, iid, .. } = interface;
+    let Interface { visibility, iid, iid_type, .. } = interface;
     let base_raw = companion(krate, interface, "Raw");
     let iid = match iid {
         Iid::Value(value) => quote!(#value),
@@ -365,7 +366,7 @@ fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream
 
         // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared, and the pointer is its bases', too.
         unsafe impl #krate::Interface for #raw {
-            const IID: #krate::GUID = #iid;
+            const IID: #iid_type = #iid;
 
             fn answers(iid: &#krate::GUID) -> bool {
                 *iid == <Self as #krate::Interface>::IID || <#base_raw as #krate::Interface>::answers(iid)
@@ -407,6 +408,7 @@ fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStr
     let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
     quote! {
         #[doc = #doc]
+        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
         #visibility trait #client {
             #(
                 #docs
@@ -420,7 +422,7 @@ fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStr
 
         #[allow(
             clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
-            clippy::not_unsafe_ptr_arg_deref,
+            clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
             reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
         )]
         impl #client for #krate::ComRc<#raw> {

@@ -46,6 +46,8 @@ pub(crate) struct Interface {
     pub(crate) name: Ident,
     pub(crate) base: Path,
     pub(crate) iid: Iid,
+    /// What the declaration says that it is.
+    pub(crate) iid_type: Type,
     pub(crate) methods: Vec<Method>,
 }
 
@@ -165,7 +167,7 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     for member in item.items {
         match member {
             TraitItem::Const(constant) if constant.ident == "IID" => match constant.default {
-                Some((_, value)) if iid.is_none() => iid = Some(iid_of(value, &mut errors)),
+                Some((_, value)) if iid.is_none() => iid = Some((iid_of(value, &mut errors), constant.ty)),
                 Some(_) => errors.say(constant.ident.span(), "an interface has one IID"),
                 None => errors.say(constant.ident.span(), "the IID needs its value: `const IID: GUID = …;`"),
             },
@@ -189,12 +191,13 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
         );
     }
     match (errors.0, base, iid) {
-        (None, Some(base), Some(iid)) => Ok(Interface {
+        (None, Some(base), Some((iid, iid_type))) => Ok(Interface {
             attributes: item.attrs,
             visibility: item.vis,
             name: item.ident,
             base,
             iid,
+            iid_type,
             methods,
         }),
         (Some(error), ..) => Err(error),
