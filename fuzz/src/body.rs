@@ -57,10 +57,13 @@ impl Part {
         self.timer = None;
     }
 
-    /// A park that is a timer, where there are such: how long, and whether it is dropped as soon as it is set.
-    fn timer(&self, world: &World) -> Option<(Duration, bool)> {
+    /// A wait or park that is a timer, where there are such: how long, and whether it is dropped as soon as it is set.
+    fn timer(&self, world: &World, step: Step) -> Option<(Duration, bool)> {
+        if !world.timers.get() || !matches!(step, Step::Await(_) | Step::Park) {
+            return None;
+        }
         let operand = self.script.steps.get(usize::from(self.at)).map_or(0, |byte| byte >> 4);
-        if !world.timers.get() || operand < 8 {
+        if operand < 8 {
             return None;
         }
         let spans = [100, 1_000_000, 15_625_000, 20_000_000];
@@ -122,6 +125,10 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         u32::from(part.script.steps[usize::from(part.at)] & 15) | 0x80,
         Some(operation),
     );
+    if let Some((span, drops)) = part.timer(world, step) {
+        let polled = part.wait_for_timer(span, drops, context);
+        return if polled.is_pending() { pending(Waiting::Timer) } else { Poll::Ready(true) };
+    }
     match step {
         Step::Finish => return Poll::Ready(false),
         Step::Yield(times) => {
@@ -152,12 +159,6 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             log(world, operation, 0x10 | u64::from(taken));
         }
         Step::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
-        Step::Park if part.timer(world).is_some() => {
-            let (span, drops) = part.timer(world).unwrap_or_default();
-            if part.wait_for_timer(span, drops, context).is_pending() {
-                return pending(Waiting::Timer);
-            }
-        }
         Step::Park => {
             if part.inside.is_none() {
                 part.inside = Some(0);

@@ -139,7 +139,7 @@ pub struct SchedulesInput {
     pub processors: usize,
     /// The driver is unloaded while everything is under way: the programs are threads that it waits for, and it drains.
     pub abrupt: bool,
-    /// Bodies that park may wait for a timer instead.
+    /// Bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: bool,
     /// What each processor's program does.
     pub steps: Rc<Vec<Step>>,
@@ -178,7 +178,7 @@ impl Input for SchedulesInput {
 
     fn setting(&self) -> String {
         let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
-        let timers = if self.timers { ", parks are timers" } else { "" };
+        let timers = if self.timers { ", waits may be timers" } else { "" };
         let (processors, bytes) = (self.processors, self.schedule.len());
         format!("{processors} processors, {bytes} bytes of schedule, {unloaded}{timers}")
     }

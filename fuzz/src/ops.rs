@@ -4,7 +4,7 @@
 //! vtable     "NTV2"                              record*
 //! schedules  "NTS2"  processors  flags  0  0     record*
 //! record     opcode | processor << 6    target   a   b
-//! flags      1: the driver is unloaded in the middle of it   2: parks whose operand is above 7 wait for timers
+//! flags      1: the driver is unloaded in the middle of it   2: waits and parks whose operand is above 7 are timers
 //! ```
 //!
 //! A `Spawn` and a `Call` take the record after them too: their steps are `a b` and the next four bytes. What a target means is decided when the

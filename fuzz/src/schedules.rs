@@ -42,8 +42,10 @@ fn at_once(world: &World, input: &SchedulesInput) {
     };
     let threads: Vec<Thread> = (1..processors).filter_map(spawn).collect();
     drive(world, 0, processors, &input.steps);
+    look_around();
     threads.into_iter().for_each(Thread::join);
     open_everything(world);
+    look_around();
     release_everything(world);
     default_tracker(TaskTracker::close);
     // Each round asks everything to stop, and gives it two clock periods for that.
@@ -57,6 +59,13 @@ fn at_once(world: &World, input: &SchedulesInput) {
     }
     everything_has_ended(world);
     release_everything(world);
+}
+
+/// Whoever drains without patience comes and goes while tasks end.
+fn look_around() {
+    for _ in 0..LOOKS {
+        let _left = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
+    }
 }
 
 /// Everything that waits for a gate must come to its end now.
@@ -93,6 +102,8 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
     kernel.unload()
 }
 
+/// How often the tracker is looked at while tasks end.
+const LOOKS: usize = 8;
 /// Every script has ended after as many polls: each round is a poll at least.
 const ROUNDS: usize = 128;
 

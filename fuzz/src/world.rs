@@ -161,7 +161,7 @@ pub struct World {
     held: [Cell<u32>; PROCESSORS],
     /// There is one processor.
     pub alone: Cell<bool>,
-    /// Bodies that park may wait for a timer instead.
+    /// Bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: Cell<bool>,
     /// By processor: what it is in the middle of, and on which operation.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],

@@ -45,7 +45,10 @@ fn plan(shape: Shape, abrupt: bool, processors: usize) -> Plan {
         // Each kind of task, each with and without a handle.
         let script = Script { shape, steps: body };
         let actor = (number % 2) as u8;
-        steps.push(Step { actor, op: Op::Spawn { kind, script, cancellable: number < 3, irp: number == 4 } });
+        steps.push(Step {
+            actor,
+            op: Op::Spawn { kind, script, cancellable: number < 3, irp: number == 4, operation: number == 5 },
+        });
     }
     for op in [
         Op::OpenGate(0),

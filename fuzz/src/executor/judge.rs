@@ -153,7 +153,7 @@ fn end(world: &World, keeps: bool, direct: bool) {
     close(world);
     // Refused: this is judged there.
     let (kind, script) = (Kind::Dpc(Manner::Plain), CHILDREN[0].1);
-    spawn::spawn(world, Order { kind, script, cancellable: true, irp: false });
+    spawn::spawn(world, Order { kind, script, cancellable: true, irp: false, operation: false });
     if !keeps {
         release_everything(world);
     }

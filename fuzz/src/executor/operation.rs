@@ -1,11 +1,16 @@
 //! Tasks that are operations of `ntcom`: what their clients are told.
 
-use ntcom::{AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable};
-use ntcom_exec::{CancelHandle, NTSTATUS};
+use ntcom::{
+    AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
+    spawn_async_operation_raw_on,
+};
+use ntcom_exec::{CancelHandle, DpcOptions, NTSTATUS, OnDevice, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
     body::body,
+    ops::Kind,
+    spawn,
     task::{fail, marked},
     world::{HELD, World, take},
 };
@@ -18,15 +23,31 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         inner.await;
         task as u32
     };
-    let (raw, handle) = if cancellable {
-        let (raw, handle) = spawn_async_operation_raw_cancellable(value);
-        (raw, Some(handle))
-    } else {
-        (spawn_async_operation_raw(value), None)
+    let own = |raw| {
+        // SAFETY: a new operation, with one reference, which is given up to this.
+        let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
+            fail("C11", task, "its spawn returns no operation")
+        };
+        operation
     };
-    // SAFETY: a new operation, with one reference, which is given up to this.
-    let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
-        fail("C11", task, "its spawn returns no operation")
+    let kind = record.kind.get();
+    let device = spawn::device(world, kind);
+    let (operation, handle) = match kind {
+        Kind::Dpc(_) if cancellable => {
+            let (raw, handle) = spawn_async_operation_raw_cancellable(value);
+            (own(raw), Some(handle))
+        }
+        Kind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
+        Kind::WorkItem(_) => {
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            let placement = unsafe { OnWorkItems::of(device) };
+            (own(spawn_async_operation_raw_on(placement, value)), None)
+        }
+        Kind::Moving(_) => {
+            // SAFETY: as above.
+            let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            (own(spawn_async_operation_raw_on(placement, value)), None)
+        }
     };
     if record.refused.get() {
         return match (operation.status(), operation.result()) {

@@ -90,6 +90,8 @@ pub enum Op {
         cancellable: bool,
         /// It serves an IRP.
         irp: bool,
+        /// It is an operation of `ntcom`, placed where its kind says.
+        operation: bool,
     },
     /// Cancels by a handle.
     Cancel(u8),
@@ -251,7 +253,8 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
                 },
                 script: Script { shape: Shape::ALL[usize::from(target >> 2 & 7)], steps },
                 cancellable: head & 1 == 1,
-                irp: head & 0x20 != 0 && head & 2 == 0,
+                irp: head & 0x22 == 0x20,
+                operation: head & 0x22 == 0x22 && target & 3 >= 2,
             }
         }
         6 | 7 => Op::Cancel(a),

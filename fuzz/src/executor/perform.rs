@@ -99,8 +99,8 @@ fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
 fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
     let passive = world.raised[actor].get().is_none();
     match op {
-        Op::Spawn { kind, script, cancellable, irp } => {
-            spawn::spawn(world, Order { kind, script, cancellable, irp })
+        Op::Spawn { kind, script, cancellable, irp, operation } => {
+            spawn::spawn(world, Order { kind, script, cancellable, irp, operation })
         }
         Op::Cancel(n) => cancel(world, n),
         Op::CloneHandle(n) => {

@@ -31,6 +31,8 @@ pub(super) struct Order {
     pub(super) cancellable: bool,
     /// It serves an IRP.
     pub(super) irp: bool,
+    /// It is an operation.
+    pub(super) operation: bool,
 }
 
 /// Spawns a task, if there is room for one.
@@ -56,7 +58,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     marked(MarkKind::Spawn, task, "");
     let spawned = if order.irp {
         request::serve(world, task)?
-    } else if kind == Kind::Dpc(Manner::Operation) {
+    } else if order.operation || kind == Kind::Dpc(Manner::Operation) {
         operation::begin(world, task, order.cancellable)
     } else {
         launch(world, task, order.cancellable, body(task, script))
@@ -109,7 +111,8 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     }
 }
 
-fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
+/// The device that a task of this kind is spawned for; null where there is none.
+pub(super) fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
     match kind {
         Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => world.devices[usize::from(number)].get(),
         _ => core::ptr::null_mut(),
@@ -170,5 +173,5 @@ pub(super) fn child(world: &World, parent: usize, number: u8) {
         Kind::Dpc(_) => Some(0),
     };
     let kind = if on_work_item { Kind::WorkItem(device) } else { Kind::Dpc(Manner::Plain) };
-    spawn(world, Order { kind, script, cancellable: number & 1 == 1, irp: false });
+    spawn(world, Order { kind, script, cancellable: number & 1 == 1, irp: false, operation: false });
 }
