@@ -23,6 +23,19 @@ pub struct Irp(nt::PIRP);
 unsafe impl Send for Irp {}
 
 /// The future of a task that serves an IRP: see [`spawn_irp_task`].
+///
+/// ```
+/// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, IrpTask, NTSTATUS};
+///
+/// /// How this driver spawns what serves its IRPs.
+/// fn spawn<F>(task: IrpTask<F>) -> Result<CancelHandle, NTSTATUS>
+/// where
+///     F: Future<Output = IrpOutcome> + Send + 'static,
+/// {
+///     DpcOptions::new().tag(*b"Smpl").spawn_cancellable(task)
+/// }
+/// # let _ = spawn::<core::future::Pending<IrpOutcome>>;
+/// ```
 pub type IrpTask<F> = RequestTask<Irp, F>;
 
 /// DISPATCH_LEVEL, with the cancel spin lock held.

@@ -213,6 +213,20 @@ pin_project! {
     /// The future of a task that serves a request: see [`spawn_irp_task`](crate::spawn_irp_task).
     ///
     /// When it has ended, or is dropped, the request is completed, once nobody cancels it any more.
+    ///
+    /// ```
+    /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, NTSTATUS, Request, RequestTask};
+    ///
+    /// /// How this driver spawns what serves its requests.
+    /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
+    /// where
+    ///     R: Request,
+    ///     F: Future<Output = IrpOutcome> + Send + 'static,
+    /// {
+    ///     DpcOptions::new().spawn_cancellable(task)
+    /// }
+    /// # let _ = spawn::<ntcom_exec::Irp, core::future::Pending<IrpOutcome>>;
+    /// ```
     pub struct RequestTask<R: Request, F> {
         // Dropped before the request is completed.
         #[pin]

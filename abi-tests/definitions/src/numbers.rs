@@ -115,6 +115,7 @@ rows! {
 }
 
 #[cfg(all(test, feature = "lines"))]
+#[expect(clippy::unwrap_used, reason = "tests say what they mean")]
 mod tests {
     use super::abi_rows;
 

@@ -180,6 +180,10 @@ fn is_alias(line: &str) -> bool {
     let Some(path) = line.strip_prefix("pub type ").and_then(|rest| rest.split(' ').next()) else {
         return false;
     };
+    // Otherwise it is an associated type of a tuple.
+    if path.starts_with('(') {
+        return false;
+    }
     path.rsplit("::").skip(1).all(|part| part.chars().all(|c| c.is_lowercase() || c == '_'))
 }
 
