@@ -30,7 +30,7 @@ struct Cli {
     #[arg(long)]
     list: bool,
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
-    #[arg(long, value_name = "CASE")]
+    #[arg(long, value_name = "CASE", requires = "library")]
     only: Vec<String>,
     /// Runs sequences for so long, instead of a fixed number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]

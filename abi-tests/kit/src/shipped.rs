@@ -5,6 +5,8 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use anyhow::{Context, bail};
@@ -206,17 +208,12 @@ pub fn judge_all(
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
     }
-    // One after the other is broken by one thing; the corpus is enough, and hangs are short.
+    // The corpus is enough for one that is broken by one thing, and hangs are short.
     let short = Options { sequences: 0, seconds: None, shorten: false, ..options.clone() };
-    for plant in PLANTS {
-        let options = match plant.name {
-            "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(&short),
-            _ => short.clone(),
-        };
-        let judgement = judge(&broken(&folder, plant.name)?, &options)?;
+    for judged in plants(program, &folder, &short)? {
+        let (plant, judgement) = judged;
         failed.extend(judgement.found.iter().map(|found| found.by.clone()));
         let outcome = outcome(&judgement, plant.name, Some(plant.rule));
-        eprintln!("{}: {}", plant.name, if outcome.as_expected { "found" } else { "NOT FOUND" });
         if !outcome.as_expected {
             print!("{}", Report::new(&judgement).text());
         }
@@ -229,13 +226,46 @@ pub fn judge_all(
     if let Some(path) = junit_file {
         fs::write(path, junit(&judgements)?).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(conclude(&outcomes, &idle(&options.only, &failed)))
+    Ok(conclude(&outcomes, &idle(&failed)))
+}
+
+/// Judges each that is broken, several at a time.
+fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Vec<(Plant, Judgement)>> {
+    let next = AtomicUsize::new(0);
+    let worker = || -> anyhow::Result<Vec<(usize, Judgement)>> {
+        let mut judged = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(plant) = PLANTS.get(index) else { return Ok(judged) };
+            let options = match plant.name {
+                "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options),
+                _ => options.clone(),
+            };
+            let library = broken(folder, plant.name)?;
+            let judgement = Judge { program, library: &library, options: &options }.judge()?;
+            let found = if judgement.fails(plant.rule) { "found" } else { "NOT FOUND" };
+            eprintln!("{}: {found}", plant.name);
+            judged.push((index, judgement));
+        }
+    };
+    let count = thread::available_parallelism().map_or(1, usize::from);
+    let mut judged = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            let part = worker.join().map_err(|_| anyhow::anyhow!("a thread that judges has panicked"))?;
+            judged.extend(part?);
+        }
+        anyhow::Ok(())
+    })?;
+    judged.sort_by_key(|(index, _)| *index);
+    Ok(judged.into_iter().map(|(index, judgement)| (PLANTS[index], judgement)).collect())
 }
 
 /// A case that no planted breach has ever failed is one that may not be able to fail.
-fn idle(only: &[String], failed: &BTreeSet<String>) -> Vec<&'static str> {
+fn idle(failed: &BTreeSet<String>) -> Vec<&'static str> {
     let names = cases::all().into_iter().map(|case| case.name);
-    names.filter(|name| only.is_empty() && !failed.contains(*name)).collect()
+    names.filter(|name| !failed.contains(*name)).collect()
 }
 
 /// One that hangs does so in each case that cancels: one of them is enough.

@@ -100,6 +100,9 @@ fn a_library_that_dies_as_it_is_loaded_is_refused() {
 fn a_case_that_there_is_not_is_refused_with_those_that_there_are() {
     let library = shipped::correct(&folder("no_case")).unwrap();
     is_refused(&kit(&library, &["--only", "nope"]), &["nope", "query_null_iid"]);
+    // Those that come with the kit are judged by all cases.
+    let all = Command::new(env!("CARGO_BIN_EXE_ntcom-kit")).args(["--only", "identity"]).output().unwrap();
+    is_refused(&all, &["--only", "LIBRARY"]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long)]
     list: bool,
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
-    #[arg(long, value_name = "CASE")]
+    #[arg(long, value_name = "CASE", requires = "library")]
     only: Vec<String>,
     /// How long the library may be silent, in seconds, before it hangs; 60 by default.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
