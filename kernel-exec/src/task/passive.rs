@@ -3,6 +3,9 @@
 //! The count is the poller's. Whoever queues the task reads it too: after the step that obliged him to, which has seen every poll
 //! before it, and before the run that the queueing leads to. So it is never written meanwhile `[T2]`, `[T3]`.
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 use super::header::{Level, TaskPtr};
 use crate::{
     ambient,
