@@ -5,9 +5,12 @@
 //! long as the image is loaded. Who may be called is found by it in a list, under a lock. A call with any other number does nothing, at any
 //! time, and there is no memory to keep for it.
 //!
-//! - **K1** An entry is in the list from [`Callback::register`] until its [`Callback`] is dropped, which is pinned: under the lock, what is in
+//! - **K1** An entry is in the list from [`Callback::expect`] until its [`Callback`] is dropped, which is pinned: under the lock, what is in
 //!   the list is allocated.
 //! - **K2** Wakers are cloned, woken and dropped outside of the lock: they may run anybody's code.
+//! - **K3** The tracker counts the calls that are owed: from [`Callback::expect`] until the first call, or until [`Callback::forgo`]. What a
+//!   callback that is dropped is still owed its list counts, and the next call of a ticket that is in it no more is that: a provider that calls twice may so
+//!   pay another's debt.
 
 #[cfg(kernel)]
 pub use in_kernel::{Callback, Pause, call_back};
@@ -31,6 +34,7 @@ mod in_kernel {
     use crate::{
         NTSTATUS, Sleep, sleep,
         sync::{AtomicUsize, KernelCell, Ordering, SpinLock, image_static},
+        tracker::{TaskTracker, default_tracker},
     };
 
     /// As many lists as this: so a list is short, and seldom two processors want the same.
@@ -38,6 +42,8 @@ mod in_kernel {
 
     struct Entry {
         called: bool,
+        /// A call is owed `[K3]`.
+        owed: bool,
         waker: Option<Waker>,
         next: *const Callback,
     }
@@ -56,8 +62,14 @@ mod in_kernel {
     // SAFETY: a shared callback can do nothing.
     unsafe impl Sync for Callback {}
 
-    /// The first of a list.
-    type List = SpinLock<*const Callback>;
+    /// Those whose tickets have the same remainder.
+    struct Members {
+        first: *const Callback,
+        /// What those who have gone are still owed `[K3]`.
+        owed: usize,
+    }
+
+    type List = SpinLock<Members>;
 
     struct Lists {
         /// How many tickets have been given.
@@ -67,7 +79,10 @@ mod in_kernel {
 
     impl Lists {
         const fn new() -> Self {
-            Self { given: AtomicUsize::new(0), lists: [const { List::new(ptr::null()) }; LISTS] }
+            Self {
+                given: AtomicUsize::new(0),
+                lists: [const { List::new(Members { first: ptr::null(), owed: 0 }) }; LISTS],
+            }
         }
     }
 
@@ -83,34 +98,43 @@ mod in_kernel {
     }
 
     /// Calls `f` under the lock of a ticket's list.
-    fn locked<R>(ticket: usize, f: impl FnOnce(&mut *const Callback) -> R) -> R {
+    fn locked<R>(ticket: usize, f: impl FnOnce(&mut Members) -> R) -> R {
         with_lists(|lists| {
             #[expect(clippy::indexing_slicing, reason = "a remainder of its length")]
             lists.lists[ticket % LISTS].locked(f)
         })
     }
 
-    /// Whoever has this ticket is called; nobody, if nobody has.
+    /// Whoever has this ticket is called; nobody, if nobody has. What is left of the caller's routine must be nothing: the image may go.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL.
     pub fn call_back(ticket: *mut c_void) {
         let ticket = ticket.addr();
-        let waker = locked(ticket, |first| {
-            let mut callback = *first;
+        // Relaxed: a ticket was given before it came here.
+        if ticket == 0 || ticket > with_lists(|lists| lists.given.load(Ordering::Relaxed)) {
+            return;
+        }
+        let (waker, paid) = locked(ticket, |members| {
+            let mut callback = members.first;
             // SAFETY: under the lock, what is in the list is allocated [K1].
             while let Some(current) = unsafe { callback.as_ref() } {
                 // SAFETY: under the lock, nobody else has it.
                 let entry = unsafe { &mut *current.entry.get() };
                 if current.ticket == ticket {
                     entry.called = true;
-                    return entry.waker.take();
+                    return (entry.waker.take(), core::mem::take(&mut entry.owed));
                 }
                 callback = entry.next;
             }
-            None
+            let paid = members.owed > 0;
+            members.owed -= usize::from(paid);
+            (None, paid)
         });
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if paid {
+            default_tracker(TaskTracker::end_handler);
         }
     }
 
@@ -118,30 +142,43 @@ mod in_kernel {
         /// One that nobody can call.
         #[must_use]
         pub const fn new() -> Self {
-            let entry = Entry { called: false, waker: None, next: ptr::null() };
+            let entry = Entry { called: false, owed: false, waker: None, next: ptr::null() };
             Self { ticket: 0, entry: KernelCell::new(entry), _pinned: PhantomPinned }
         }
 
-        /// Makes it one that [`call_back`] finds by the answer, from here on. Once.
+        /// Makes it one that [`call_back`] finds by the answer, from here on, and expects to be called.
         ///
         /// IRQL: ≤ DISPATCH_LEVEL.
         ///
         /// # Errors
-        /// `STATUS_NOT_SUPPORTED`: without a kernel.
-        pub fn register(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
+        /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task.
+        /// - `STATUS_NOT_SUPPORTED`: without a kernel.
+        pub fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
             // SAFETY: it stays where it is.
             let this = unsafe { self.get_unchecked_mut() };
             if this.ticket == 0 {
                 // Relaxed: only that each is given once counts. 64 bits do not come round.
                 this.ticket = with_lists(|lists| lists.given.fetch_add(1, Ordering::Relaxed)) + 1;
                 let this = &*this;
-                locked(this.ticket, |first| {
+                locked(this.ticket, |members| {
                     // SAFETY: under the lock, and in no list yet.
-                    unsafe { (*this.entry.get()).next = *first };
-                    *first = this;
+                    unsafe { (*this.entry.get()).next = members.first };
+                    members.first = this;
                 });
             }
+            default_tracker(TaskTracker::begin_handler)?;
+            let expected = this.entry(|entry| core::mem::replace(&mut entry.owed, true));
+            if expected {
+                default_tracker(TaskTracker::end_handler);
+            }
             Ok(ptr::without_provenance_mut(this.ticket))
+        }
+
+        /// Expects no call any more: it has been refused. IRQL: ≤ DISPATCH_LEVEL.
+        pub fn forgo(self: Pin<&mut Self>) {
+            if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.owed)) {
+                default_tracker(TaskTracker::end_handler);
+            }
         }
 
         /// Ready once it has been called. The waker of the last poll is woken. IRQL: ≤ DISPATCH_LEVEL.
@@ -185,14 +222,16 @@ mod in_kernel {
             if self.ticket == 0 {
                 return;
             }
-            locked(self.ticket, |first| {
-                // SAFETY: under the lock.
-                let next = unsafe { (*self.entry.get()).next };
-                if ptr::eq(*first, self) {
-                    *first = next;
+            locked(self.ticket, |members| {
+                // SAFETY: under the lock, nobody else has it.
+                let Entry { next, owed, .. } = unsafe { &*self.entry.get() };
+                let next = *next;
+                members.owed += usize::from(*owed);
+                if ptr::eq(members.first, self) {
+                    members.first = next;
                     return;
                 }
-                let mut callback = *first;
+                let mut callback = members.first;
                 // SAFETY: under the lock, what is in the list is allocated [K1].
                 while let Some(current) = unsafe { callback.as_ref() } {
                     // SAFETY: under the lock, nobody else has it.
@@ -267,9 +306,12 @@ mod nowhere {
         ///
         /// # Errors
         /// `STATUS_NOT_SUPPORTED`.
-        pub const fn register(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
+        pub const fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
             Err(NTSTATUS::NOT_SUPPORTED)
         }
+
+        /// Nothing was expected.
+        pub const fn forgo(self: Pin<&mut Self>) {}
 
         /// Never ready.
         pub const fn poll(self: Pin<&mut Self>, _context: &Context<'_>) -> Poll<()> {

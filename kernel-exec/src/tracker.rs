@@ -39,6 +39,8 @@ struct List {
     length: usize,
     /// Timers that are set, or whose DPC routine has not come to its end.
     timers: usize,
+    /// Completion handlers that somebody else still owes a call.
+    handlers: usize,
     closed: bool,
     /// Who waits until all of them are gone.
     waiters: *const Waiter,
@@ -68,6 +70,7 @@ impl TaskTracker {
                 first: ptr::null(),
                 length: 0,
                 timers: 0,
+                handlers: 0,
                 closed: false,
                 waiters: ptr::null(),
             }))
@@ -143,6 +146,28 @@ impl TaskTracker {
     pub(crate) fn end_timer(&self) {
         self.locked(|list| {
             list.timers -= 1;
+            list.tell_waiters();
+        });
+    }
+
+    /// Somebody else is about to be given a completion handler of this image.
+    ///
+    /// # Errors
+    /// `STATUS_DELETE_PENDING`: closed, and no task is left that could wait for it.
+    pub(crate) fn begin_handler(&self) -> Result<(), NTSTATUS> {
+        self.locked(|list| {
+            if list.closed && list.length == 0 {
+                return Err(NTSTATUS::DELETE_PENDING);
+            }
+            list.handlers += 1;
+            Ok(())
+        })
+    }
+
+    /// A handler has been called, and is about to return, or has been refused.
+    pub(crate) fn end_handler(&self) {
+        self.locked(|list| {
+            list.handlers -= 1;
             list.tell_waiters();
         });
     }

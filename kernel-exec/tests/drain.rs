@@ -74,7 +74,7 @@ fn an_idle_task_holds_it_up() {
                 ends.store(true, Ordering::Relaxed);
             })
             .unwrap();
-            assert_eq!(drain_for(1), Err(DrainError::Stuck { tasks: 1, timers: 0 }));
+            assert_eq!(drain_for(1), Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
             let setter = Thread::spawn(move || event.set());
             drain();
             assert!(ended.load(Ordering::Relaxed), "drained with a task pending");
@@ -98,7 +98,7 @@ fn what_is_stuck_is_told_and_it_can_be_called_again() {
         });
         for (ended, event) in events.iter().enumerate() {
             let stuck = drain_for(1).unwrap_err();
-            assert_eq!(stuck, DrainError::Stuck { tasks: 3 - ended, timers: 0 });
+            assert_eq!(stuck, DrainError::Stuck { tasks: 3 - ended, timers: 0, handlers: 0 });
             assert_eq!(stuck.status(), NTSTATUS::TIMEOUT);
             event.set();
         }

@@ -33,7 +33,7 @@ fn a_drain_that_is_stuck_can_be_explained() {
         default_tracker(TaskTracker::close);
         default_tracker(TaskTracker::cancel_all);
         let stuck = default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(50))));
-        assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0 }));
+        assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
         let [task] = report()[..] else { panic!("one task") };
         assert!(task.unwinding && !task.running && !task.scheduled && !task.has_device);
         // The waker in the event, and the handle.

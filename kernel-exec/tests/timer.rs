@@ -405,7 +405,7 @@ fn a_timer_that_outlives_its_task_holds_up_the_drain() {
         .unwrap();
         default_tracker(TaskTracker::close);
         let stuck = default_tracker(|tracker| tracker.drain(Some(ticks(1))));
-        assert_eq!(stuck, Err(DrainError::Stuck { tasks: 0, timers: 1 }));
+        assert_eq!(stuck, Err(DrainError::Stuck { tasks: 0, timers: 1, handlers: 0 }));
         drain();
         assert_eq!(ntsim::live_blocks(), 1, "the timer has fired, and its block is the keeper's");
         kept.lock().unwrap().take();

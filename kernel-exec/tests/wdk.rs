@@ -269,7 +269,7 @@ fn a_task_that_sleeps_is_cancelled_or_ends_and_is_drained() {
             spawn_dpc_task(timeout(Duration::from_secs(1), short).map(Result::unwrap)).unwrap();
             let long = spawn_dpc_task_cancellable(sleep(Duration::from_secs(1)).map(Result::unwrap)).unwrap();
             let stuck = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
-            assert_eq!(stuck, Err(DrainError::Stuck { tasks: 2, timers: 3 }));
+            assert_eq!(stuck, Err(DrainError::Stuck { tasks: 2, timers: 3, handlers: 0 }));
             long.cancel();
             assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
         };

@@ -19,7 +19,7 @@ use ntcom::{
     AsyncOperation, AsyncStatus, NTSTATUS, OperationFuture, spawn_async_operation,
     spawn_async_operation_error,
 };
-use ntcom_exec::{Signal, sleep};
+use ntcom_exec::{DrainError, Signal, TaskTracker, default_tracker, sleep};
 use ntsim::{Config, Exploration, Limits, Program, Schedule, Simulation, explore};
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
@@ -385,6 +385,75 @@ fn a_wait_that_is_over_too_early_or_answers_nonsense_is_broken() {
         assert_eq!(foreign.client().wait(None), Err(NTSTATUS::NOINTERFACE));
         assert_eq!(foreign.references.get(), 0);
     });
+}
+
+fn drained() -> Result<(), DrainError> {
+    default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)))
+}
+
+/// `[C14]`, `[C18]`: what a handler calls is in this image.
+#[test]
+fn unload_waits_for_the_handlers_that_are_owed() {
+    const OWED: Result<(), DrainError> = Err(DrainError::Stuck { tasks: 0, timers: 0, handlers: 1 });
+    in_kernel(|| {
+        let foreign = Foreign::new();
+        let mut future = Box::pin(foreign.client().into_future());
+        assert_eq!(drained(), Ok(()), "nobody has asked yet");
+        assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+        assert_eq!(drained(), OWED, "the future waits");
+        drop(future);
+        assert_eq!(drained(), OWED, "the future has gone, the handler has not");
+        foreign.calls_back();
+        assert_eq!(drained(), Ok(()));
+        foreign.calls_back();
+        assert_eq!(drained(), Ok(()), "called too often");
+        for answer in [NTSTATUS::INVALID_DEVICE_STATE, NTSTATUS::TIMEOUT] {
+            let refusing = Foreign::new();
+            refusing.accepts.set(answer);
+            let mut future = Box::pin(refusing.client().into_future());
+            let _either = poll(future.as_mut(), Waker::noop());
+            assert!(!matches!(drained(), Err(DrainError::Stuck { handlers: 1.., .. })), "it was refused");
+            refusing.calls_back();
+            drop(future);
+            assert_eq!(drained(), Ok(()), "{answer}");
+        }
+        let told = Foreign::new();
+        let mut future = Box::pin(told.client().into_future());
+        assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+        told.calls_back();
+        assert_eq!(drained(), Ok(()), "called, and the future is still there");
+        default_tracker(TaskTracker::close);
+        let late = Foreign::new();
+        let mut future = pin!(late.client().into_future());
+        assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Err(NTSTATUS::DELETE_PENDING)));
+        assert!(late.handler.get().is_none(), "it was given none");
+    });
+}
+
+#[test]
+fn a_drain_ends_with_the_call_that_was_owed() {
+    for seed in 0..100 {
+        let foreign = Foreign::new();
+        let called = Arc::new(AtomicU32::new(0));
+        let told = Arc::clone(&called);
+        let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
+        let asking = || {
+            let mut future = pin!(foreign.client().into_future());
+            assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+        };
+        kernel.run(vec![(0, Box::new(asking))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let draining = move || {
+            default_tracker(|tracker| tracker.drain(None)).unwrap();
+            assert_eq!(called.load(SeqCst), 1);
+        };
+        let calling = move || {
+            told.store(1, SeqCst);
+            foreign.calls_back();
+        };
+        let programs: Vec<(usize, Program)> = vec![(0, Box::new(draining)), (1, Box::new(calling))];
+        kernel.run(programs).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
 }
 
 /// An operation ends on one processor while it is awaited on another, and a second future of it is dropped on a third.

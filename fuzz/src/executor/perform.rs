@@ -311,7 +311,7 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
             }
             true
         }
-        Err(DrainError::Stuck { tasks, timers }) => {
+        Err(DrainError::Stuck { tasks, timers, .. }) => {
             let waited = Instant::now().duration_since(start);
             if limit.is_none_or(|limit| waited < limit) {
                 ntsim::fail("C18", format!("a drain of {limit:?} gives up after {waited:?}"));

@@ -1,6 +1,8 @@
 //! The phases of a run: the steps; the other side keeps the contract from now on, and every future and task ends; everybody lets go, and
 //! nothing is left; and what is called then does nothing.
 
+use core::time::Duration;
+
 use ntsim::{Simulation, Stop};
 
 use super::{
@@ -129,5 +131,9 @@ fn nothing_is_left(world: &World) {
     let blocks = ntsim::live_blocks();
     if blocks > 0 {
         ntsim::fail("leak", format!("{blocks} blocks are left"));
+    }
+    // Every handler has been called by now.
+    if let Err(stuck) = ntcom_exec::default_tracker(|tracker| tracker.drain(Some(Duration::ZERO))) {
+        ntsim::fail("drain", format!("{stuck:?}"));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// ```
 /// use ntcom_exec::{DrainError, NTSTATUS};
 ///
-/// let stuck = DrainError::Stuck { tasks: 2, timers: 1 };
+/// let stuck = DrainError::Stuck { tasks: 2, timers: 1, handlers: 0 };
 /// assert_eq!(stuck.status(), NTSTATUS::TIMEOUT);
 /// assert_eq!(DrainError::Irql.status(), NTSTATUS::INVALID_DEVICE_STATE);
 /// ```
@@ -32,6 +32,9 @@ pub enum DrainError {
         /// Timers that are set or whose DPC has not run. Those of unfinished tasks are among them; one more than these need is
         /// a timer future that was kept beyond its task.
         timers: usize,
+        /// Completion handlers that foreign operations were given by `ntcom`'s futures, and have not called yet: what they call is in this image,
+        /// whether the future is still there or not.
+        handlers: usize,
     },
 }
 
@@ -63,10 +66,10 @@ impl Waiter {
 impl List {
     /// What is left in it: none, and then no code of any of them runs but what is on its way out of a DPC routine or a work item's.
     const fn left(&self) -> Result<(), DrainError> {
-        if self.length == 0 && self.timers == 0 {
+        if self.length == 0 && self.timers == 0 && self.handlers == 0 {
             return Ok(());
         }
-        Err(DrainError::Stuck { tasks: self.length, timers: self.timers })
+        Err(DrainError::Stuck { tasks: self.length, timers: self.timers, handlers: self.handlers })
     }
 
     /// Something has left the list: tells the waiters where it was the last. Under the lock `[D1]`.
@@ -123,7 +126,7 @@ impl TaskTracker {
     ///
     /// # Errors
     /// - [`DrainError::Irql`] (`STATUS_INVALID_DEVICE_STATE`): called above PASSIVE_LEVEL; it has not waited.
-    /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks and timers are left.
+    /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks, timers and handlers are left.
     ///
     /// ```
     /// use core::time::Duration;
@@ -136,7 +139,7 @@ impl TaskTracker {
     ///     let limit = Some(Duration::from_millis(100));
     ///     // Nobody has asked the task to stop yet.
     ///     let stuck = default_tracker(|tracker| tracker.drain(limit));
-    ///     assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0 }));
+    ///     assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
     ///     default_tracker(TaskTracker::cancel_all);
     ///     assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
     /// }

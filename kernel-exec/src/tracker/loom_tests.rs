@@ -173,7 +173,7 @@ fn loom_a_drain_that_gives_up_meets_the_end() {
         let limit = Some(core::time::Duration::ZERO);
         match default_tracker(|tracker| tracker.drain(limit)) {
             Ok(()) => assert_eq!(left.load(Ordering::Relaxed), 0),
-            Err(stuck) => assert_eq!(stuck, DrainError::Stuck { tasks: 1, timers: 0 }),
+            Err(stuck) => assert_eq!(stuck, DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }),
         }
         runner.join().unwrap();
         close_and_drain(&left);

@@ -44,7 +44,8 @@ pin_project! {
     ///
     /// It ends as soon as the operation has, and never allocates, but for the timer. Dropping it is not cancelling, unless
     /// [`cancel_on_drop`](Self::cancel_on_drop) says so. A handler that is called after it has gone, or twice, or that was refused before, does
-    /// nothing; but the function is in this image, which must stay loaded until it has returned `[C14]`.
+    /// nothing; but the function is in this image, which must stay loaded until it has returned `[C14]`. A driver's Unload waits for the calls that are
+    /// owed, as it does for tasks and timers: `TaskTracker::drain` of the crate `ntcom-exec`.
     ///
     /// IRQL of polls and drop: ≤ DISPATCH_LEVEL.
     ///
@@ -52,8 +53,8 @@ pin_project! {
     /// Of the future:
     /// - `STATUS_CANCELLED`, or why the operation failed.
     /// - `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract `[C17]`.
-    /// - What [`sleep`](https://docs.rs/ntcom-exec) says, where the timer cannot be set; `STATUS_NOT_SUPPORTED` without a kernel. The operation has
-    ///   not ended then.
+    /// - What [`sleep`](https://docs.rs/ntcom-exec) says, where the timer cannot be set; `STATUS_DELETE_PENDING` on a tracker that is closed and has no unfinished task; `STATUS_NOT_SUPPORTED`
+    ///   without a kernel. The operation has not ended then.
     ///
     /// ```
     /// # #[cfg(feature = "async-com-kernel")] {
@@ -138,18 +139,20 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
 
     /// Sets the handler.
     fn ask(self: Pin<&mut Self>) -> Result<Way, NTSTATUS> {
-        let this = self.project();
+        let mut this = self.project();
         let control = match this.operation.control() {
             Err(BROKEN) => return Err(BROKEN),
             Err(_) => return Ok(Way::Looked),
             Ok(control) => control,
         };
-        let ticket = this.callback.register()?;
-        match set_handler(&control, ticket) {
-            Ok(()) => Ok(Way::Told),
+        let ticket = this.callback.as_mut().expect()?;
+        let refused = match set_handler(&control, ticket) {
+            Ok(()) => return Ok(Way::Told),
             Err(BROKEN) => Err(BROKEN),
             Err(_) => Ok(Way::Looked),
-        }
+        };
+        this.callback.forgo();
+        refused
     }
 
     /// Ready: the operation is to be looked at again; `true`: it has said that it has ended.
