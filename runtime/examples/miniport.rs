@@ -1,0 +1,251 @@
+//! A miniport in the manner of PortCls: the port driver makes the adapter's miniport, hands it a port interface, has it describe itself and make
+//! streams, and follows what takes its time through operations. `cargo run -p ntcom --features async-com-kernel,sim --example miniport`
+//!
+//! The miniport has two interfaces (`IMiniportWave`, which is derived from `IMiniport`, and `IAdapterPower`); it makes objects of its own (`IWaveStream`) that keep it; and it
+//! calls the port driver back through an interface of the latter's. PortCls itself is not here: its part is played by [`port_driver`].
+#![allow(clippy::unwrap_used, reason = "an example: what fails is to be seen")]
+
+use core::{
+    ptr::null_mut,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+};
+
+use ntcom::{
+    AbiType, AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
+    This, declare_com_interface, ensure, pin_init, try_finally, yield_now,
+};
+use ntsim::{Config, Schedule, Simulation};
+
+/// What a miniport says of itself.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, AbiType)]
+pub(crate) struct Description {
+    /// How many pins it has.
+    pub(crate) pins: u32,
+    /// The highest rate, in samples a second.
+    pub(crate) rate: u32,
+}
+
+declare_com_interface! {
+    /// The port driver's side, as a miniport sees it.
+    pub(crate) trait IPort: IUnknown {
+        const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa001";
+        /// The miniport has something to say.
+        fn notify(&self, pin: u32);
+    }
+}
+
+declare_com_interface! {
+    /// What every miniport has.
+    pub(crate) trait IMiniport: IUnknown {
+        const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa002";
+        /// Says what it is.
+        fn describe(&self) -> Result<Description, NTSTATUS>;
+    }
+}
+
+declare_com_interface! {
+    /// A miniport with streams.
+    pub(crate) trait IMiniportWave: IMiniport {
+        const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa003";
+        /// Is told its port, once. A reference of the port is kept.
+        unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS;
+        /// Makes a stream for a pin.
+        fn new_stream(&self, pin: u32) -> Result<ComRc<IWaveStreamRaw>, NTSTATUS>;
+        /// Calibrates the device: an operation.
+        #[opaque]
+        async fn calibrate(&self, rounds: u32) -> Result<u32, NTSTATUS>;
+    }
+}
+
+declare_com_interface! {
+    /// Is told when the adapter's power changes.
+    pub(crate) trait IAdapterPower: IUnknown {
+        const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa004";
+        /// It has: 0 is on.
+        fn power_changed(&self, state: u32);
+    }
+}
+
+declare_com_interface! {
+    /// A stream.
+    pub(crate) trait IWaveStream: IUnknown {
+        const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa005";
+        /// How much has been played, in bytes.
+        fn position(&self) -> u64;
+        /// Plays, and yields the position at its end. Cancelled, it stops the DMA before it ends.
+        #[opaque]
+        async fn play(&self, bytes: u64) -> u64;
+    }
+}
+
+/// The miniport.
+#[derive(Default)]
+pub(crate) struct Wave {
+    /// The port: a reference, once it is there.
+    port: AtomicPtr<IPortRaw>,
+    power: AtomicU32,
+}
+
+/// The most pins.
+const PINS: u32 = 2;
+
+impl IMiniport for Wave {
+    fn describe(&self) -> Result<Description, NTSTATUS> {
+        Ok(Description { pins: PINS, rate: 48_000 })
+    }
+}
+
+// SAFETY: the bodies touch the object, which is in non-paged pool, and wait for nothing but wakes.
+unsafe impl IMiniportWave for Wave {
+    type Allocator = GlobalAllocator;
+
+    unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS {
+        // SAFETY: the port driver's pointer, or null; the reference that is taken over here is given back below.
+        let Ok(theirs) = (unsafe { ComRc::from_raw(port) }) else { return NTSTATUS::INVALID_PARAMETER };
+        let ours = theirs.clone().into_raw();
+        let _still_theirs = theirs.into_raw();
+        match self.port.compare_exchange(null_mut(), ours, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => NTSTATUS::SUCCESS,
+            Err(_) => {
+                // SAFETY: the reference that was taken above.
+                drop(unsafe { ComRc::from_raw(ours) });
+                NTSTATUS::INVALID_DEVICE_STATE
+            }
+        }
+    }
+
+    fn new_stream(&self, pin: u32) -> Result<ComRc<IWaveStreamRaw>, NTSTATUS> {
+        ensure!(pin < PINS, NTSTATUS::INVALID_PARAMETER);
+        ensure!(self.power.load(Ordering::Acquire) == 0, NTSTATUS::INVALID_DEVICE_STATE);
+        ComObject::<_, IWaveStreamRaw>::new(Stream {
+            pin,
+            position: AtomicU64::new(0),
+            dma: AtomicU32::new(0),
+        })
+    }
+
+    fn calibrate(&self, rounds: u32) -> impl AsyncBody<Result<u32, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+        InitBox::with_this(GlobalAllocator, move |this: This<Self>| async move {
+            for _ in 0..rounds {
+                ensure!(this.power.load(Ordering::Acquire) == 0, NTSTATUS::INVALID_DEVICE_STATE);
+                yield_now().await;
+            }
+            this.notify(0);
+            Ok(rounds)
+        })
+    }
+}
+
+impl IAdapterPower for Wave {
+    fn power_changed(&self, state: u32) {
+        self.power.store(state, Ordering::Release);
+    }
+}
+
+impl Wave {
+    /// Calls the port driver back, if it has told who it is.
+    fn notify(&self, pin: u32) {
+        let port = self.port.load(Ordering::Acquire);
+        // SAFETY: null, or a port whose reference this object keeps; the one that is taken over here is given back below.
+        if let Ok(port) = unsafe { ComRc::from_raw(port) } {
+            let _told = port.notify(pin);
+            let _still_kept = port.into_raw();
+        }
+    }
+}
+
+impl Drop for Wave {
+    fn drop(&mut self) {
+        // SAFETY: null, or the reference that `init` took.
+        drop(unsafe { ComRc::from_raw(*self.port.get_mut()) });
+    }
+}
+
+/// A stream.
+pub(crate) struct Stream {
+    pin: u32,
+    position: AtomicU64,
+    /// The DMA engine runs.
+    dma: AtomicU32,
+}
+
+// SAFETY: the body touches the object, which is in non-paged pool, and waits for nothing but wakes.
+unsafe impl IWaveStream for Stream {
+    type Allocator = GlobalAllocator;
+
+    fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    fn play(&self, bytes: u64) -> impl AsyncBody<u64, GlobalAllocator, NTSTATUS> {
+        InitBox::with_this(GlobalAllocator, move |this: This<Self>| async move {
+            let playing = async {
+                this.dma.store(1, Ordering::Release);
+                for _ in 0..bytes {
+                    this.position.fetch_add(1, Ordering::AcqRel);
+                    yield_now().await;
+                }
+                if this.pin > 0 {
+                    // Nobody drains the second pin: it plays until it is stopped.
+                    core::future::pending::<()>().await;
+                }
+            };
+            let stop = async { this.dma.store(0, Ordering::Release) };
+            try_finally(playing, stop).await;
+            this.position()
+        })
+    }
+}
+
+/// The port driver's port: it counts what it is told.
+#[derive(Default)]
+struct Port(AtomicU32);
+
+impl IPort for Port {
+    fn notify(&self, _pin: u32) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// What an adapter's driver hands to the port driver.
+fn new_miniport() -> Result<ComRc<IMiniportWaveRaw>, NTSTATUS> {
+    type Interfaces = (IMiniportWaveRaw, IAdapterPowerRaw);
+    ComObject::<Wave, Interfaces, _>::init_in(GlobalAllocator, pin_init!(Wave::default()))
+}
+
+/// The port driver's part.
+pub(crate) fn port_driver() {
+    let miniport = new_miniport().unwrap();
+    let port = ComObject::<_, IPortRaw>::new(Port::default()).unwrap();
+    // SAFETY: a port that lives.
+    assert_eq!(unsafe { miniport.init(port.as_ptr()) }, Ok(NTSTATUS::SUCCESS));
+    // SAFETY: as above.
+    assert_eq!(unsafe { miniport.init(port.as_ptr()) }, Ok(NTSTATUS::INVALID_DEVICE_STATE), "once");
+    assert_eq!(miniport.describe(), Ok(Description { pins: 2, rate: 48_000 }));
+
+    assert_eq!(miniport.calibrate(3).unwrap().result(), Ok(3));
+    // SAFETY: made above, with this interface.
+    let told = unsafe { ComObject::<Port, IPortRaw>::this(&port) };
+    assert_eq!(told.0.load(Ordering::Acquire), 1, "called back at the end");
+
+    let stream = miniport.new_stream(0).unwrap();
+    assert_eq!(stream.play(8).unwrap().result(), Ok(8));
+    let endless = miniport.new_stream(1).unwrap();
+    let playing = endless.play(5).unwrap();
+    assert_eq!(playing.status(), Ok(AsyncStatus::Started));
+    playing.control().unwrap().cancel().unwrap();
+    assert_eq!((playing.status(), endless.position()), (Ok(AsyncStatus::Canceled), Ok(5)));
+
+    let power: ComRc<IAdapterPowerRaw> = miniport.query().unwrap();
+    power.power_changed(3).unwrap();
+    assert_eq!(miniport.new_stream(0).err(), Some(NTSTATUS::INVALID_DEVICE_STATE));
+    assert_eq!(miniport.calibrate(1).unwrap().result(), Err(NTSTATUS::INVALID_DEVICE_STATE));
+}
+
+fn main() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel.run(vec![(0, Box::new(port_driver))]).unwrap();
+    kernel.unload().unwrap();
+    println!("described, calibrated, played, stopped, and nothing is left");
+}
