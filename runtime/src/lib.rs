@@ -40,6 +40,7 @@ mod declare;
 mod driver;
 mod ensure;
 pub mod string;
+pub mod trace;
 
 pub use alloc::{Init, KBox};
 #[cfg(feature = "async-com")]
