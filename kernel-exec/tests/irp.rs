@@ -24,7 +24,7 @@ use ntsim::{
     Config, Limits, Program, Schedule, Simulation, Stop, ddi, explore,
     types::{IRP_MJ_READ, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED},
 };
-use work_items::Device;
+use work_items::{Device, wait_a_moment};
 
 type Body = Pin<Box<dyn Future<Output = IrpOutcome> + Send>>;
 
@@ -128,13 +128,6 @@ impl Request {
         unsafe { ddi::IoFreeIrp(self.irp) };
         self.ended.get().unwrap()
     }
-}
-
-fn wait_a_moment() {
-    let mut moment = ntsim::types::LARGE_INTEGER { QuadPart: -1 };
-    let mode = ntsim::types::_MODE::KernelMode as i8;
-    // SAFETY: the arguments are valid.
-    unsafe { ddi::KeDelayExecutionThread(mode, 0, &raw mut moment) };
 }
 
 const SUCCESS: u32 = 0;

@@ -26,7 +26,7 @@ use ntcom_exec::{
     CancelHandle, DpcOptions, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task,
     take_cancellation_request, try_finally, yield_now,
 };
-use work_items::{Device, Kernel, in_schedules};
+use work_items::{Device, Kernel, in_schedules, wait_a_moment};
 
 const PASSIVE: u8 = 0;
 const DISPATCH: u8 = 2;
@@ -106,13 +106,6 @@ fn moving_allocates_nothing() {
             device.delete();
         });
     });
-}
-
-fn wait_a_moment() {
-    let mut moment = ntsim::types::LARGE_INTEGER { QuadPart: -1 };
-    let mode = ntsim::types::_MODE::KernelMode as i8;
-    // SAFETY: the arguments are valid.
-    unsafe { ntsim::ddi::KeDelayExecutionThread(mode, 0, &raw mut moment) };
 }
 
 /// Whatever the moment: on the way there, there, on the way back.

@@ -23,20 +23,13 @@ use ntcom_exec::{
 };
 use ntsim::{
     Config, Schedule, Simulation, ddi,
-    types::{_MODE, KDPC, LARGE_INTEGER, PKTHREAD, PVOID},
+    types::{KDPC, PKTHREAD, PVOID},
 };
-use work_items::{Device, Event, Kernel, Log, Program, at_dispatch, in_schedules};
+use work_items::{Device, Event, Kernel, Log, Program, at_dispatch, in_schedules, wait_a_moment};
 
 fn current_thread() -> PKTHREAD {
     // SAFETY: in a run.
     unsafe { ddi::KeGetCurrentThread() }
-}
-
-/// Waits for a moment; perhaps the thread goes on on another processor.
-fn wait_a_moment() {
-    let mut moment = LARGE_INTEGER { QuadPart: -1 };
-    // SAFETY: the arguments are valid.
-    unsafe { ddi::KeDelayExecutionThread(_MODE::KernelMode as i8, 0, &raw mut moment) };
 }
 
 #[test]

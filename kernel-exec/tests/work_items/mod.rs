@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use ntcom_exec::{CancelHandle, NTSTATUS, spawn_work_item_task, spawn_work_item_task_cancellable};
 use ntsim::{
     Config, Schedule, Simulation, ddi,
-    types::{FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT},
+    types::{_MODE, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PDEVICE_OBJECT},
 };
 
 pub(crate) type Program = Box<dyn FnOnce()>;
@@ -147,4 +147,11 @@ pub(crate) fn at_dispatch<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: what the raise answered.
     unsafe { ddi::KeLowerIrql(irql) };
     result
+}
+
+/// Waits for a moment; perhaps the thread goes on on another processor.
+pub(crate) fn wait_a_moment() {
+    let mut moment = LARGE_INTEGER { QuadPart: -1 };
+    // SAFETY: the arguments are valid.
+    unsafe { ddi::KeDelayExecutionThread(_MODE::KernelMode as i8, 0, &raw mut moment) };
 }
