@@ -73,7 +73,8 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
                     continue;
                 }
                 operations += 1;
-                (*made, fails_next) = (true, false);
+                // Whether it takes an allocation depends on whether somebody still has the object.
+                *made = true;
             }
             // The kit's objects have IUnknown alone.
             Op::Object(_, ObjectOp::Query(which)) => *which = if *which % 4 == 3 { 3 } else { 0 },
