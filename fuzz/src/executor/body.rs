@@ -9,14 +9,14 @@ use core::{
 
 use futures_util::future::{join, select};
 use ntcom_exec::{
-    Instant, NTSTATUS, is_cancellation_requested, on_cancel, take_cancellation_request, timeout, try_finally,
+    NTSTATUS, is_cancellation_requested, on_cancel, take_cancellation_request, timeout, try_finally,
 };
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
-    ops::{FRUGAL, Kind, Manner},
-    perform,
-    script::{Script, Step, TICK},
+    budget, perform,
+    place::Place,
+    script::{Script, Step},
     spawn,
     task::{Task, Waiting, fail, marked},
     wait::{self, Inside},
@@ -185,58 +185,6 @@ pub struct Body<F> {
     inner: F,
 }
 
-/// Where a body is polled or dropped, until this is dropped: nowhere near another one, nor on the stack of who asks for something.
-struct Place {
-    here: usize,
-    thread: Option<usize>,
-}
-
-impl Place {
-    fn enter(world: &World, task: usize, what: &str) -> Self {
-        let (here, irql, in_dpc) = (ntsim::current_processor(), ntsim::irql(), ntsim::in_dpc());
-        let kind = world.task(task).kind.get();
-        let wrong = |why: &str| -> ! { fail("C13", task, &format!("it is {what} {why}, at IRQL {irql}")) };
-        let on_dpc = match kind {
-            Kind::Dpc(_) => true,
-            Kind::Moving(_) => in_dpc,
-            Kind::WorkItem(_) => false,
-        };
-        if on_dpc {
-            if !in_dpc || irql != 2 {
-                wrong("outside of a DPC");
-            }
-            if let Kind::Dpc(Manner::Pinned(n)) = kind
-                && usize::from(n) % world.processors.get() != here
-            {
-                wrong(&format!("on processor {here}"));
-            }
-            if let Some(other) = world.in_body[here].replace(Some(task)) {
-                wrong(&format!("inside of task {other}"));
-            }
-            return Self { here, thread: None };
-        }
-        if in_dpc || irql != 0 {
-            wrong("not at PASSIVE_LEVEL");
-        }
-        let thread = super::thread::current();
-        if world.actors.iter().any(|actor| actor.get() == thread) {
-            wrong("on the stack of an actor");
-        }
-        if world.threads.borrow().contains(&thread) {
-            wrong("inside of another task");
-        }
-        world.threads.borrow_mut().push(thread);
-        Self { here, thread: Some(thread) }
-    }
-
-    fn leave(self, world: &World) {
-        match self.thread {
-            Some(thread) => world.threads.borrow_mut().retain(|other| *other != thread),
-            None => world.in_body[self.here].set(None),
-        }
-    }
-}
-
 impl<F: Future<Output = ()>> Future for Body<F> {
     type Output = ();
 
@@ -255,8 +203,8 @@ impl<F: Future<Output = ()>> Future for Body<F> {
             }
             record.polls.set(record.polls.get() + 1);
             record.asked.set(false);
-            budget(record, task);
-            time_budget(record, task);
+            budget::check_polls(record, task);
+            budget::check_time(record, task);
             record.waiting.set(Waiting::Nothing);
             marked(MarkKind::PollStart, task, "");
             let polled = inner.poll(context);
@@ -280,64 +228,6 @@ impl<F: Future<Output = ()>> Future for Body<F> {
 fn polled_once(task: usize, ready: bool, waiting: Waiting) {
     let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
     ntsim::mark(|| Mark::new(MarkKind::PollEnd, format!("task {task}")).detail(detail));
-}
-
-/// A task on DPCs that wakes itself lets the processor go when its poll budget is spent: until a later DPC, and twice spent, for a
-/// clock period at least.
-fn budget(record: &Task, task: usize) {
-    let budget = record.budget();
-    if record.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
-        record.chain.set(0);
-        return;
-    }
-    let chain = record.chain.get() + 1;
-    record.chain.set(chain);
-    // Looked at where it matters only: asking for the time is a step of its own.
-    if chain == 1 {
-        record.chain_start.set((ntsim::counters().dpcs_run, now()));
-    } else if chain == budget + 1 && ntsim::counters().dpcs_run == record.chain_start.get().0 {
-        fail("budget", task, &format!("it was polled more than {budget} times in one run"));
-    } else if chain == 2 * budget + 1 {
-        let passed = now() - record.chain_start.get().1;
-        if passed < tick() {
-            fail("budget", task, &format!("{} polls took {passed} units of 100 ns only", chain + 1));
-        }
-    }
-}
-
-/// One whose time in a run is limited is not polled again in it when a poll has begun after that.
-fn time_budget(record: &Task, task: usize) {
-    if !matches!(record.kind.get(), Kind::Dpc(Manner::Frugal(_))) {
-        return;
-    }
-    let (run, now) = (ntsim::counters().dpcs_run, now());
-    let (of_run, first, last) = record.run_start.get();
-    if record.waiting.get() != Waiting::Itself || run != of_run {
-        record.run_start.set((run, now, now));
-        return;
-    }
-    let spent = last.saturating_sub(first);
-    if spent > FRUGAL.as_nanos() as u64 / 100 {
-        fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
-    }
-    record.run_start.set((run, first, now));
-}
-
-/// A clock period, in units of 100 ns.
-const fn tick() -> u64 {
-    TICK.as_nanos() as u64 / 100
-}
-
-/// The time, in units of 100 ns.
-fn now() -> u64 {
-    thread_local! {
-        static START: core::cell::Cell<Option<Instant>> = const { core::cell::Cell::new(None) };
-    }
-    // Only differences matter; the clock of each run begins anew, and it never goes back in one.
-    let now = Instant::now();
-    let start = START.get().filter(|start| *start <= now).unwrap_or(now);
-    START.set(Some(start));
-    (now.duration_since(start).as_nanos() / 100) as u64
 }
 
 impl<F> Drop for Body<F> {

@@ -5,6 +5,7 @@
 //! | `input` | a file: header and records |
 //! | `ops`, `script` | what actors do, what bodies do |
 //! | `body`, `wait` | bodies, and what they wait for |
+//! | `place`, `budget` | where bodies may be polled, and how long |
 //! | `world`, `task` | what there is, and what has happened to each task |
 //! | `perform`, `spawn`, `request`, `operation`, `thread` | doing it |
 //! | `judge` | a run from its start to the unload, and what must hold |
@@ -12,11 +13,13 @@
 //! An *actor* is a program of a processor, or, where there are more actors than processors, a system thread of the driver.
 
 pub mod body;
+mod budget;
 pub mod input;
 pub mod judge;
 pub mod operation;
 pub mod ops;
 pub mod perform;
+mod place;
 pub mod request;
 pub mod script;
 pub mod spawn;

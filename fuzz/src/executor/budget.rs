@@ -1,0 +1,67 @@
+//! Budgets: how often and how long a task may be polled in one run.
+
+use ntcom_exec::Instant;
+
+use super::{
+    ops::{FRUGAL, Kind, Manner},
+    script::TICK,
+    task::{Task, Waiting, fail},
+};
+
+/// A task on DPCs that wakes itself lets the processor go when its poll budget is spent: until a later DPC, and twice spent, for a
+/// clock period at least.
+pub(super) fn check_polls(record: &Task, task: usize) {
+    let budget = record.budget();
+    if record.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
+        record.chain.set(0);
+        return;
+    }
+    let chain = record.chain.get() + 1;
+    record.chain.set(chain);
+    // Looked at where it matters only: asking for the time is a step of its own.
+    if chain == 1 {
+        record.chain_start.set((ntsim::counters().dpcs_run, now()));
+    } else if chain == budget + 1 && ntsim::counters().dpcs_run == record.chain_start.get().0 {
+        fail("budget", task, &format!("it was polled more than {budget} times in one run"));
+    } else if chain == 2 * budget + 1 {
+        let passed = now() - record.chain_start.get().1;
+        if passed < tick() {
+            fail("budget", task, &format!("{} polls took {passed} units of 100 ns only", chain + 1));
+        }
+    }
+}
+
+/// One whose time in a run is limited is not polled again in it when a poll has begun after that.
+pub(super) fn check_time(record: &Task, task: usize) {
+    if !matches!(record.kind.get(), Kind::Dpc(Manner::Frugal(_))) {
+        return;
+    }
+    let (run, now) = (ntsim::counters().dpcs_run, now());
+    let (of_run, first, last) = record.run_start.get();
+    if record.waiting.get() != Waiting::Itself || run != of_run {
+        record.run_start.set((run, now, now));
+        return;
+    }
+    let spent = last.saturating_sub(first);
+    if spent > FRUGAL.as_nanos() as u64 / 100 {
+        fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
+    }
+    record.run_start.set((run, first, now));
+}
+
+/// A clock period, in units of 100 ns.
+const fn tick() -> u64 {
+    TICK.as_nanos() as u64 / 100
+}
+
+/// The time, in units of 100 ns.
+fn now() -> u64 {
+    thread_local! {
+        static START: core::cell::Cell<Option<Instant>> = const { core::cell::Cell::new(None) };
+    }
+    // Only differences matter; the clock of each run begins anew, and it never goes back in one.
+    let now = Instant::now();
+    let start = START.get().filter(|start| *start <= now).unwrap_or(now);
+    START.set(Some(start));
+    (now.duration_since(start).as_nanos() / 100) as u64
+}
