@@ -4,4 +4,5 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod client;
+pub mod objects;
 pub mod spawn;

@@ -17,7 +17,7 @@ use super::{
         self, A, B, C, D, E, IAVtbl, IBVtbl, ICVtbl, IDVtbl, IERaw, IEVtbl, IFACES, IIDS, NAMES, Shape, U,
         answer,
     },
-    world::{self, HAND, Operation, Reference, STATIC, World},
+    world::{self, HAND, Operation, Reference, STATIC, World, Yields},
 };
 use crate::coverage::hit;
 
@@ -123,6 +123,17 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
             }
             hit(0x400 | u32::from(opaque) | u32::from(work % super::body::WORKS) << 1, place);
             start(world, processor, held, shape, opaque, work, starved);
+        }
+        Op::Open { work, starved } => {
+            if held.iface != D {
+                query(world, processor, held, D, Pointers::Good);
+                return true;
+            }
+            if world.operations[processor].borrow().len() >= HAND {
+                return false;
+            }
+            hit(0x480 | u32::from(work % super::body::WORKS), place);
+            return open(world, processor, held, work, starved);
         }
         Op::Overflow => {
             return at_count(
@@ -366,17 +377,55 @@ fn start(
     let fails = !opaque && Work::of(work) == Work::Fails;
     let value = answer(number, if opaque { 4 } else { 3 }, n.into());
     let may_fail = fails.then_some(NTSTATUS::NOT_SUPPORTED);
-    world.operations[processor].borrow_mut().push(Operation { raw, value, may_fail, cancelled: false });
+    let yields = Yields::Value(value);
+    world.operations[processor].borrow_mut().push(Operation { raw, yields, may_fail, cancelled: false });
+}
+
+/// An async method that yields an interface.
+fn open(world: &World, processor: usize, held: Reference, work: u8, starved: bool) -> bool {
+    let Some(number) = world.number(Shape::Pair) else { return false };
+    if starved {
+        world.starved.set(true);
+        ntsim::fail_allocation(0);
+    }
+    let opens = slot(table::<IDVtbl>(held.this).opens, "opens");
+    // SAFETY: the caller has a reference.
+    let raw = unsafe { opens(held.this, work.into(), number as u32) };
+    if raw.is_null() {
+        fail("C11", held, "an async method returns null".into());
+    }
+    let may_fail = (Work::of(work.into()) == Work::Fails).then_some(NTSTATUS::NOT_SUPPORTED);
+    let operation =
+        Operation { raw: raw.cast(), yields: Yields::Interface(number), may_fail, cancelled: false };
+    world.operations[processor].borrow_mut().push(operation);
+    true
 }
 
 fn status(world: &World, processor: usize, n: u8) -> bool {
     let Some((_, operation)) = world.operation(processor, n) else { return false };
-    judge(world, operation);
+    judge(world, processor, operation);
     true
 }
 
+/// What an operation has handed out: an interface with a reference, always the same.
+fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
+    let record = world.record(object);
+    let reference = Reference { object, iface: A, this };
+    let known = record.this.replace(this);
+    record.found[U].set(this);
+    record.found[A].set(this);
+    if this.is_null() || !known.is_null() && known != this {
+        fail("C5", reference, format!("an operation yields {this:?}, and was {known:?} before"));
+    }
+    world.take(processor, reference);
+    if !world.room(processor) {
+        let last = world.hands[processor].borrow().len() - 1;
+        give_back(world, processor, last);
+    }
+}
+
 /// How far an operation is must fit what it is of.
-fn judge(world: &World, operation: Operation) {
+fn judge(world: &World, processor: usize, operation: Operation) {
     let this: *mut c_void = operation.raw.cast();
     let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
     let mut status = AsyncStatus(-1);
@@ -385,12 +434,19 @@ fn judge(world: &World, operation: Operation) {
     let mut out = 0;
     // SAFETY: as above.
     let result = unsafe { slot(table.get_result, "get_result")(this, &raw mut out) };
-    let fits = match status {
-        // It may have ended in between.
-        AsyncStatus::Started => true,
-        AsyncStatus::Completed => {
-            result == NTSTATUS::SUCCESS && out == operation.value && operation.may_fail.is_none()
+    // It may have ended in between.
+    let success = result == NTSTATUS::SUCCESS;
+    let right = match operation.yields {
+        Yields::Value(value) => out == value,
+        Yields::Interface(object) if success => {
+            keep(world, processor, object, core::ptr::with_exposed_provenance_mut(out as usize));
+            true
         }
+        Yields::Interface(_) => out == 0,
+    };
+    let fits = match status {
+        AsyncStatus::Started => true,
+        AsyncStatus::Completed => success && right && operation.may_fail.is_none(),
         AsyncStatus::Canceled => result == NTSTATUS::CANCELLED && operation.cancelled,
         AsyncStatus::Error => {
             let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
@@ -400,11 +456,7 @@ fn judge(world: &World, operation: Operation) {
     };
     if !fits {
         let AsyncStatus(status) = status;
-        let expected = operation.value;
-        ntsim::fail(
-            "C5",
-            format!("an operation for {expected:#x} is in state {status}, with {result} and {out:#x}"),
-        );
+        ntsim::fail("C5", format!("an operation is in state {status}, with {result} and {out:#x}"));
     }
 }
 
@@ -482,17 +534,17 @@ fn fail(rule: &'static str, held: Reference, message: String) -> ! {
     ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
 }
 
-/// Releases everything that a processor holds; judges its operations first.
+/// Releases everything that a processor holds; judges its operations first, which may hand out more.
 pub(super) fn release_everything(world: &World, processor: usize) {
-    while let Some((index, _)) = world.held(processor, 0) {
-        give_back(world, processor, index);
-    }
     while let Some((_, operation)) = world.operation(processor, 0) {
-        judge(world, operation);
+        judge(world, processor, operation);
         world.operations[processor].borrow_mut()[0].cancelled = true;
         cancel_raw(operation.raw);
-        judge(world, Operation { cancelled: true, ..operation });
+        judge(world, processor, Operation { cancelled: true, ..operation });
         let_go(world, processor, 0);
+    }
+    while let Some((index, _)) = world.held(processor, 0) {
+        give_back(world, processor, index);
     }
 }
 

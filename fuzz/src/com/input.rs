@@ -62,7 +62,14 @@ pub enum Op {
         /// An allocation fails.
         starved: bool,
     },
-    /// Asks an operation how far it is.
+    /// Calls an async method that yields an interface.
+    Open {
+        /// What the body does.
+        work: u8,
+        /// An allocation fails.
+        starved: bool,
+    },
+    /// Asks an operation how far it is, and keeps the interface that it yields.
     Status,
     /// Cancels one.
     Cancel,
@@ -126,6 +133,7 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         13..=16 => Op::Release,
         17 | 18 => Op::Give(a),
         19..=22 => Op::Call(a, b),
+        24 if b >> 5 == 7 => Op::Open { work: a, starved: b & 15 == 15 },
         23 | 24 => Op::Async { opaque: head & 1 == 0, work: a, starved: b & 15 == 15 },
         25 => Op::Status,
         26 => Op::Cancel,

@@ -3,8 +3,8 @@
 use core::{ffi::c_void, ptr::NonNull};
 
 use ntcom::{
-    Aggregates, AsyncBody, ComObject, ComStatic, GUID, IUnknown, IUnknownRaw, InitBox, InitBoxTrait, Inner,
-    Interface, NTSTATUS, Outer, This, alloc::init_with, declare_com_interface, pin_init, try_finally,
+    Aggregates, AsyncBody, ComObject, ComRc, ComStatic, GUID, IUnknown, IUnknownRaw, InitBox, InitBoxTrait,
+    Inner, Interface, NTSTATUS, Outer, This, alloc::init_with, declare_com_interface, pin_init, try_finally,
     yield_now,
 };
 
@@ -48,6 +48,9 @@ declare_com_interface! {
         /// With one that has none, and reaches its object.
         #[opaque]
         async fn opaque(&self, work: u32, n: u8) -> u64;
+        /// Which yields an interface of a new object, with this number.
+        #[opaque]
+        async fn opens(&self, work: u32, number: u32) -> Result<ComRc<IARaw>, NTSTATUS>;
     }
 }
 declare_com_interface! {
@@ -189,6 +192,36 @@ unsafe impl<R: Room> ID for Thing<R> {
             }
         })
     }
+    fn opens(
+        &self,
+        work: u32,
+        number: u32,
+    ) -> impl AsyncBody<Result<ComRc<IARaw>, NTSTATUS>, Pool, NTSTATUS> {
+        InitBox::with_this(Pool::new(), move |this: This<Self>| {
+            let alive = Alive::new(this.number);
+            async move {
+                let _alive = alive;
+                let opened = opened(number as usize);
+                match Work::of(work) {
+                    Work::Ends => {}
+                    Work::Fails => return Err(NTSTATUS::NOT_SUPPORTED),
+                    Work::Yields => yield_now().await,
+                    Work::Waits => core::future::pending().await,
+                    // Cancelled, it returns an interface that nobody gets.
+                    Work::Cleans => {
+                        try_finally(core::future::pending::<()>(), yield_now()).await;
+                    }
+                }
+                opened
+            }
+        })
+    }
+}
+
+/// What an operation yields: an object with two interfaces.
+fn opened(number: usize) -> Result<ComRc<IARaw>, NTSTATUS> {
+    let init = init_with(move || Ok(Thing::<()>::new(number, false)));
+    ComObject::<_, (IARaw, ICRaw), _>::init_in(Pool::new(), init)
 }
 
 impl<R: Room> IE for Thing<R> {

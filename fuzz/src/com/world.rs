@@ -54,12 +54,21 @@ pub(super) struct Reference {
     pub(super) this: *mut c_void,
 }
 
-/// A client's operation.
+/// What an operation yields.
+#[derive(Clone, Copy)]
+pub(super) enum Yields {
+    /// This number.
+    Value(u64),
+    /// An interface of this object.
+    Interface(usize),
+}
+
+/// A client's operation. Both kinds of values are of one size.
 #[derive(Clone, Copy)]
 pub(super) struct Operation {
     pub(super) raw: *mut AsyncOperationRaw<u64>,
     /// The value, if it has one.
-    pub(super) value: u64,
+    pub(super) yields: Yields,
     /// The status that it may fail with.
     pub(super) may_fail: Option<NTSTATUS>,
     pub(super) cancelled: bool,
