@@ -2,8 +2,8 @@
 //! after every run of the executor every body and every handler, must be as the model says. What differs is attributed to a rule.
 //!
 //! A sequence is an input of the target `vtable`, of the corpus or made from a seed. Of its steps those are done that every library can do
-//! and whose outcome no order of bodies decides: bodies have no links and their own gates, and objects have no interface but IUnknown. The executor runs after each step,
-//! except between a Raise and a Lower; so much happens before a first poll, and much at once.
+//! and whose outcome no order of bodies decides: bodies have no links and their own gates, and objects have no interface but IUnknown.
+//! The executor runs after each step, except between a Raise and a Lower; so much happens before a first poll, and much at once.
 
 mod actions;
 mod compare;
