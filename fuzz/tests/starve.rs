@@ -9,6 +9,7 @@ use ntcom_fuzz::executor::{
     judge,
     ops::{Kind, Manner, Op, Step},
     script::{STEPS, Script, Shape, Span},
+    world::{self, World},
 };
 use ntsim::starve;
 
@@ -73,6 +74,8 @@ fn hunt(plan: &Plan) -> usize {
         |kernel| judge::run(kernel, plan),
     );
     if let Some(finding) = starved.finding {
+        // What is left refers to a kernel that has stopped.
+        world::with(World::reset);
         let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
         panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
     }
