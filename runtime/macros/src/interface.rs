@@ -253,7 +253,7 @@ fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStrea
             #[doc(hidden)]
             #[allow(
                 clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
-                clippy::too_many_arguments,
+                deprecated, clippy::too_many_arguments,
                 reason = "written by a macro: a slot's `this` is the object that the table was made for"
             )]
             pub const fn __of<__T: #implemented, __P: #krate::__private::Place<__T>>() -> Self {
