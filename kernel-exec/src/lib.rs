@@ -7,6 +7,7 @@
 //! | `work_item` | tasks on work items: bodies at PASSIVE_LEVEL |
 //! | `placement` | where an operation of `ntcom` runs |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
+//! | `kmdf` | KMDF's devices and requests |
 //! | `request`, `irp` | a request as a task: an IRP, or a framework's |
 //! | `ambient` | which task's poll the caller is in |
 //! | `tracker` | the unfinished tasks of an image, and waiting at unload until nothing of them is left |
@@ -35,10 +36,13 @@
 //! | feature | what |
 //! |---|---|
 //! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
+//! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers whose `wdk-sys` is built for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
 //! Without a kernel everything that needs none compiles: there are no spawn functions, timers and trackers here, and operations of `ntcom`
 //! fail with `STATUS_NOT_SUPPORTED`.
+//!
+//! `kmdf` has been type-checked only, against declarations written after the public documentation (`ci/wdk/wdf.rs`).
 //!
 //! `wdk` is for x64. It has been type-checked against the real `wdk-sys` with declarations made from mingw-w64's DDK headers,
 //! not from the WDK's, and been run in that form on ntsim (`cargo xtask wdk-check`); it has not run on Windows. A driver's image has room for 2048 processors: a task
@@ -65,6 +69,8 @@ mod fail;
 mod global_alloc;
 #[cfg(kernel)]
 mod irp;
+#[cfg(all(kernel = "wdk", feature = "kmdf"))]
+mod kmdf;
 #[cfg(kernel)]
 mod moving;
 mod no_executor;
@@ -102,6 +108,8 @@ pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;
 #[cfg(kernel)]
 pub use irp::{Irp, IrpTask, spawn_irp_task};
+#[cfg(all(kernel = "wdk", feature = "kmdf"))]
+pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]

@@ -74,11 +74,12 @@ struct Shared {
 const _: () = assert!(size_of::<Shared>() <= size_of::<RequestRoom>());
 const _: () = assert!(align_of::<Shared>() <= align_of::<RequestRoom>());
 
-/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) does it for IRPs. A KMDF driver implements this for its WDFREQUESTs:
+/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) does it for IRPs, and `WdfRequest` (feature `kmdf`) for KMDF's
+/// requests. What the methods are there:
 ///
 /// | method | for a WDFREQUEST |
 /// |---|---|
-/// | `room` | `WdfObjectGetTypedContext`: a context with a [`RequestRoom`] that the driver configured for its requests |
+/// | `room` | in a context that the driver configures for its requests |
 /// | `begin` | nothing |
 /// | `set_cancelable` | `WdfRequestMarkCancelableEx` with a routine that calls [`request_canceled`]; false where it answers STATUS_CANCELLED |
 /// | `take_cancelable` | `WdfRequestUnmarkCancelable`; false where it answers STATUS_CANCELLED, or nothing was set |

@@ -76,6 +76,44 @@ pub(super) fn generate(project: &Project, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What stands for KMDF's types.
+const KMDF: &str = "ci/wdk/wdf.rs";
+/// What wdk-sys's build script writes for KMDF besides: how many functions the framework has, for what is only type-checked.
+const FUNCTION_COUNT: &str = "pub fn get_wdf_function_count() -> usize {\n    5\n}\n";
+
+/// Makes the files of a wdk-sys for KMDF of those for WDM.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(super) fn add_kmdf(project: &Project, wdm: &Path, folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let read =
+        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let types = folder.join("types.rs");
+    let all_types = read(&wdm.join("types.rs"))? + &read(&project.path(KMDF))?;
+    let redirect = format!(
+        "#[macro_export]\nmacro_rules! call_unsafe_wdf_function_binding {{\n    ($($tt:tt)*) => {{\n        \
+         $crate::__proc_macros::call_unsafe_wdf_function_binding!(r\"{}\", $($tt)*)\n    }};\n}}\n",
+        types.display()
+    );
+    let files = [
+        ("types.rs", all_types),
+        ("ntddk.rs", read(&wdm.join("ntddk.rs"))?),
+        ("constants.rs", read(&wdm.join("constants.rs"))?),
+        ("wdf.rs", String::new()),
+        ("wdf_function_count.rs", FUNCTION_COUNT.to_owned()),
+        ("call_unsafe_wdf_function_binding.rs", redirect),
+    ];
+    for (name, text) in files {
+        let file = folder.join(name);
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            continue;
+        }
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
 fn bind(project: &Project, bindgen: &Path, sources: &Sources) -> Command {
     let mut command = command::at_root(project, bindgen);
     command.env("LIBCLANG_PATH", &sources.libclang).args(OPTIONS);

@@ -11,7 +11,7 @@ mod sources;
 
 pub(crate) use self::bindings::CLANG;
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, bail};
 
@@ -31,24 +31,37 @@ const STEPS: [(&str, &[&str]); 4] = [
     ("running ntcom-exec on ntsim", &["test", "-p", "ntcom-exec", "--features", "wdk", "--test", "wdk"]),
 ];
 
+/// What cargo does where wdk-sys is built for KMDF.
+const KMDF_STEPS: [(&str, &[&str]); 1] =
+    [("checking ntcom-exec for KMDF", &["check", "-p", "ntcom-exec", "--features", "kmdf"])];
+
 /// Makes the bindings and checks.
 pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let folder = project.path(FOLDER).join("bindings");
     bindings::generate(project, &folder)?;
+    let kmdf = project.path(FOLDER).join("bindings-kmdf");
+    bindings::add_kmdf(project, &folder, &kmdf)?;
+    check(project, "WDM", &folder, &STEPS)?;
+    check(project, "KMDF", &kmdf, &KMDF_STEPS)?;
+    println!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has cargo do these steps with wdk-sys for this model of drivers, of these bindings.
+fn check(project: &Project, model: &str, folder: &Path, steps: &[(&str, &[&str])]) -> anyhow::Result<()> {
     let host = host(project)?;
     let folder = folder.to_str().context("the path of this checkout is not UTF-8")?;
-    fs::write(project.path(CONFIG), config(&host, folder)?)
-        .with_context(|| format!("cannot write {CONFIG}"))?;
-    for (what, arguments) in STEPS {
+    let file = project.path(CONFIG);
+    fs::write(&file, config(&host, model, folder)?).with_context(|| format!("cannot write {CONFIG}"))?;
+    for (what, arguments) in steps {
         let mut cargo = command::cargo(project);
         // They would replace the flags of the configuration file.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        cargo.args(["--config", CONFIG]).args(arguments);
+        cargo.args(["--config", CONFIG]).args(*arguments);
         cargo.args(["--locked", "--target", &host, "--target-dir", BUILD]);
         ui::step(what, &mut cargo)?;
     }
-    println!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The target that cargo builds for by default.
@@ -62,7 +75,7 @@ fn host(project: &Project) -> anyhow::Result<String> {
 }
 
 /// The configuration file that stands for wdk-sys's build script.
-fn config(host: &str, bindings: &str) -> anyhow::Result<String> {
+fn config(host: &str, model: &str, bindings: &str) -> anyhow::Result<String> {
     // TOML reads a string of JSON as it is meant.
     let bindings = serde_json::to_string(bindings)?;
     Ok(format!(
@@ -70,7 +83,7 @@ fn config(host: &str, bindings: &str) -> anyhow::Result<String> {
          rustflags = [\"--cfg\", \"wdk_check\", \"-Dwarnings\"]\n\
          \n\
          [target.{host}.wdk]\n\
-         rustc-cfg = ['driver_model__driver_type=\"WDM\"']\n\
+         rustc-cfg = ['driver_model__driver_type=\"{model}\"']\n\
          rustc-env = {{ OUT_DIR = {bindings} }}\n"
     ))
 }
@@ -81,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_folder_of_the_bindings_is_quoted() {
-        let config = config("x86_64-unknown-linux-gnu", r#"/a "b"\c"#).unwrap();
+        let config = config("x86_64-unknown-linux-gnu", "WDM", r#"/a "b"\c"#).unwrap();
         assert!(config.contains("\n[target.x86_64-unknown-linux-gnu.wdk]\n"), "{config}");
         assert!(config.contains(r#"OUT_DIR = "/a \"b\"\\c" }"#), "{config}");
     }
