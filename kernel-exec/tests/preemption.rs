@@ -9,7 +9,10 @@ use core::{
 };
 use std::sync::{Arc, Mutex};
 
-use ntcom_exec::{spawn_dpc_task, spawn_dpc_task_cancellable};
+use ntcom_exec::{
+    CancelHandle, TaskTracker, default_tracker, spawn_dpc_task, spawn_dpc_task_cancellable,
+    take_cancellation_request,
+};
 use ntsim::{Config, Program, Schedule, Simulation};
 
 /// Processor 0 runs for so many preemption points, processor 1 for so many, and then each to its end.
@@ -137,5 +140,42 @@ fn a_cancel_and_a_release_meet_the_end_of_a_poll() {
                 wake(&place);
             }),
         )
+    });
+}
+
+/// A request that comes while the body looks for one is seen then, or in the poll that follows.
+#[test]
+fn a_cancel_meets_a_body_that_takes_requests() {
+    everywhere(|| {
+        let place = Arc::<Mutex<Option<Waker>>>::default();
+        let leaves = Arc::clone(&place);
+        let body = poll_fn(move |context| {
+            if take_cancellation_request() {
+                return Poll::Ready(());
+            }
+            let waker = context.waker().clone();
+            drop(leaves.lock().unwrap().replace(waker));
+            Poll::Pending
+        });
+        let handle = Arc::new(Mutex::new(None));
+        let (spawned, cancels) = (Arc::clone(&handle), Arc::clone(&handle));
+        let spawn = move || {
+            let handle = spawn_dpc_task_cancellable(body).unwrap();
+            *spawned.lock().unwrap() = Some(handle);
+            // The body looks for a request once more.
+            wake(&place);
+        };
+        let cancel = |handle: Arc<Mutex<Option<CancelHandle>>>| {
+            let handle = handle.lock().unwrap().take();
+            if let Some(handle) = handle {
+                handle.cancel();
+            }
+        };
+        let afterwards = move || {
+            // Where the other processor came too early.
+            cancel(handle);
+            assert_eq!(default_tracker(TaskTracker::unfinished), 0, "the request was lost");
+        };
+        (Box::new(spawn), Box::new(move || cancel(cancels)), Box::new(afterwards))
     });
 }

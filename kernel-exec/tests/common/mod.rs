@@ -1,4 +1,6 @@
 //! What several tests of tasks need: kernels, an event for bodies, and threads.
+//!
+//! Locks are parking_lot's, which is compiled with the tests: ThreadSanitizer sees nothing of std's where processors wait for each other.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; helpers of tests")]
 
 use core::{
@@ -7,12 +9,13 @@ use core::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     task::{Poll, Waker},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ntsim::{
     Config, Program, Schedule, Simulation, ddi,
     types::{_KWAIT_REASON, _MODE, PVOID, STATUS_SUCCESS},
 };
+use parking_lot::Mutex;
 
 /// A clock period, in units of 100 ns.
 pub(crate) const TICK: u64 = 156_250;
@@ -38,11 +41,11 @@ pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
 
 impl Log {
     pub(crate) fn add(&self, entry: &'static str) {
-        self.0.lock().unwrap().push(entry);
+        self.0.lock().push(entry);
     }
 
     pub(crate) fn take(&self) -> Vec<&'static str> {
-        core::mem::take(&mut self.0.lock().unwrap())
+        core::mem::take(&mut self.0.lock())
     }
 
     pub(crate) async fn entry(self, entry: &'static str) {
@@ -74,7 +77,7 @@ impl Event {
     }
 
     pub(crate) fn wake(&self) {
-        let waker = self.0.1.lock().unwrap().take();
+        let waker = self.0.1.lock().take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -87,7 +90,7 @@ impl Event {
                 return Poll::Ready(());
             }
             let waker = context.waker().clone();
-            let old = event.0.1.lock().unwrap().replace(waker);
+            let old = event.0.1.lock().replace(waker);
             drop(old);
             // The setter may have come between the look and the waker.
             if event.0.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
@@ -96,7 +99,7 @@ impl Event {
 
     /// What it keeps of its waiter.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
-        self.0.1.lock().unwrap().take()
+        self.0.1.lock().take()
     }
 }
 
