@@ -303,10 +303,12 @@ pub fn add_ref(world: &World, number: usize) -> bool {
 /// `Release`: the caller's reference is gone. True: it answers zero.
 pub fn release(world: &World, number: usize) -> bool {
     let (this, table) = unknown(world, number);
-    let ledger = &world.objects[number].ledger;
+    let crate::world::Object { ledger, leaving, .. } = &world.objects[number];
     ledger.set(ledger.get() - 1);
+    leaving.set(leaving.get() + 1);
     // SAFETY: the caller's reference.
     let count = unsafe { slot(table.Release, "Release")(this) };
+    leaving.set(leaving.get() - 1);
     count == 0
 }
 

@@ -100,6 +100,8 @@ pub struct Object {
     pub references: [Cell<u32>; PROCESSORS],
     /// References that calls have made and not given up.
     pub ledger: Cell<u32>,
+    /// Releases that have been begun, and have not returned: the ledger does not have their references any more, and the object may.
+    pub leaving: Cell<u32>,
     /// How often its value was dropped.
     pub drops: Cell<u32>,
     /// Somebody is making it.
@@ -112,6 +114,7 @@ impl Object {
             this: Cell::new(core::ptr::null_mut()),
             references: [const { Cell::new(0) }; PROCESSORS],
             ledger: Cell::new(0),
+            leaving: Cell::new(0),
             drops: Cell::new(0),
             making: Cell::new(false),
         }
@@ -293,6 +296,7 @@ impl World {
             object.this.set(core::ptr::null_mut());
             object.references.iter().for_each(|count| count.set(0));
             object.ledger.set(0);
+            object.leaving.set(0);
             object.drops.set(0);
         }
         self.spawned.set(0);
@@ -329,6 +333,7 @@ impl World {
                 || slot.handled.get() > 0
         };
         self.objects[object].ledger.get() == 0
+            && self.objects[object].leaving.get() == 0
             && self.slots.iter().take(self.spawned.get()).enumerate().all(over)
     }
 

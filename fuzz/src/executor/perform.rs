@@ -311,12 +311,12 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
             }
             true
         }
-        Err(DrainError::Stuck { tasks, timers, .. }) => {
+        Err(DrainError::Stuck { tasks, timers, handlers }) => {
             let waited = Instant::now().duration_since(start);
             if limit.is_none_or(|limit| waited < limit) {
                 ntsim::fail("C18", format!("a drain of {limit:?} gives up after {waited:?}"));
             }
-            if tasks + timers == 0 {
+            if tasks + timers + handlers == 0 {
                 ntsim::fail("C18", "a drain gives up, and nothing is left".into());
             }
             false
