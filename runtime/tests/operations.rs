@@ -409,3 +409,66 @@ mod broken {
         assert!(matches!(object(table).unwrap().control(), Err(NTSTATUS::NOINTERFACE)));
     }
 }
+
+mod taken_in_its_poll {
+    use core::{
+        future::poll_fn,
+        task::{Poll, Waker},
+    };
+    use std::sync::{Arc, Mutex};
+
+    use super::in_kernel;
+    use ntcom::{
+        AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
+        declare_com_interface, pin_init, take_cancellation_request,
+    };
+
+    declare_com_interface! {
+        pub(crate) trait IStops: IUnknown {
+            const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7b41);
+            #[opaque]
+            async fn run(&self) -> Result<u32, NTSTATUS>;
+        }
+    }
+
+    type Control = ComRc<ntcom::AsyncControlRaw>;
+
+    #[derive(Default)]
+    struct Stops {
+        control: Arc<Mutex<Option<Control>>>,
+        waker: Arc<Mutex<Option<Waker>>>,
+    }
+
+    // SAFETY: the body touches nothing that is paged.
+    unsafe impl IStops for Stops {
+        type Allocator = GlobalAllocator;
+        fn run(&self) -> impl AsyncBody<Result<u32, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+            let (control, waker) = (Arc::clone(&self.control), Arc::clone(&self.waker));
+            let body = poll_fn(move |context| {
+                let Some(control) = control.lock().unwrap().take() else {
+                    *waker.lock().unwrap() = Some(context.waker().clone());
+                    return Poll::Pending;
+                };
+                control.cancel().unwrap();
+                assert!(take_cancellation_request(), "it came in this poll");
+                Poll::Ready(Err(NTSTATUS::CANCELLED))
+            });
+            InitBox::new(GlobalAllocator, pin_init!(body))
+        }
+    }
+
+    /// `[C20]`: the request has reached the body, though no poll began with it.
+    #[test]
+    fn a_request_that_is_taken_in_the_poll_that_it_came_in_makes_a_failure_canceled() {
+        in_kernel(|| {
+            let stops = Stops::default();
+            let (control, waker) = (Arc::clone(&stops.control), Arc::clone(&stops.waker));
+            let object = ComObject::<_, IStopsRaw>::new(stops).unwrap();
+            let operation = object.run().unwrap();
+            *control.lock().unwrap() = Some(operation.control().unwrap());
+            let waker = waker.lock().unwrap().take().unwrap();
+            waker.wake();
+            assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        });
+    }
+}
