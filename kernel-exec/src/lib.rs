@@ -96,7 +96,7 @@ mod tracker;
 #[cfg(kernel)]
 mod work_item;
 
-pub use alloc::{Allocator, GlobalAllocator, NonPaged, PoolAllocator};
+pub use alloc::{Allocator, GlobalAllocator, NonPaged, PagedPoolAllocator, PoolAllocator};
 pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
 #[cfg(any(kernel, all(test, loom)))]
 pub use clock::Instant;

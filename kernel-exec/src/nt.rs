@@ -81,7 +81,8 @@ mod ddi {
     pub(crate) use ntsim::types::{
         _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
         KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take ntsim::ddi);
@@ -93,7 +94,8 @@ mod ddi {
     pub(crate) use wdk_sys::{
         _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
         KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
+        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take wdk_sys::ntddk);
@@ -120,7 +122,7 @@ mod backend {
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
         KeFlushQueuedDpcs, KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeGetCurrentThread,
         KeQueryInterruptTimePrecise, KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_UNINITIALIZED,
+        POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
     /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
@@ -136,8 +138,14 @@ mod backend {
         unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
     }
 
+    /// Paged pool, else as [`allocate_pool`]. IRQL ≤ APC_LEVEL.
+    pub(crate) fn allocate_paged_pool(size: usize, tag: u32) -> *mut u8 {
+        // SAFETY: ≤ APC_LEVEL by this function's contract; flags and tag are valid, the size is not zero.
+        unsafe { ExAllocatePool2(POOL_FLAG_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
+    }
+
     /// # Safety
-    /// `memory` is from [`allocate_pool`] with this tag and size, and not used again. IRQL ≤ DISPATCH_LEVEL.
+    /// `memory` is from [`allocate_pool`] or [`allocate_paged_pool`] with this tag and size, and not used again. IRQL: as for that.
     pub(crate) unsafe fn free_pool(memory: *mut u8, _size: usize, tag: u32) {
         // SAFETY: by this function's contract.
         unsafe { ExFreePoolWithTag(memory.cast(), tag) }
@@ -255,6 +263,11 @@ mod backend {
             Ok(layout) if size > 0 => unsafe { alloc::alloc::alloc(layout) },
             _ => core::ptr::null_mut(),
         }
+    }
+
+    /// The same: nothing is paged out for us.
+    pub(crate) fn allocate_paged_pool(size: usize, tag: u32) -> *mut u8 {
+        allocate_pool(size, tag)
     }
 
     /// # Safety

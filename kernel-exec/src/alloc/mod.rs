@@ -6,7 +6,7 @@ mod pool;
 use core::{alloc::Layout, ptr::NonNull};
 
 pub use global::GlobalAllocator;
-pub use pool::PoolAllocator;
+pub use pool::{PagedPoolAllocator, PoolAllocator};
 
 /// A source of memory for the blocks of tasks and COM objects.
 ///

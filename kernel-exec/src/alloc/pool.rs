@@ -64,46 +64,112 @@ const fn block_offset(base: usize, align: usize) -> usize {
     align - (base & (align - 1))
 }
 
-// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic below stays inside what was asked of it;
+/// A block of this layout in what `pool` gives for a size.
+fn allocate_from(pool: impl FnOnce(usize) -> *mut u8, layout: Layout) -> Option<NonNull<u8>> {
+    let base = NonNull::new(pool(pool_size(layout)?))?;
+    if layout.align() <= POOL_ALIGN {
+        return Some(base);
+    }
+    let offset = block_offset(base.addr().get(), layout.align());
+    // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
+    let block = unsafe { base.add(offset) };
+    let slot = block.cast::<NonNull<u8>>();
+    // SAFETY: at least 16 bytes of the allocation stand before `block`.
+    let slot = unsafe { slot.sub(1) };
+    // SAFETY: inside the allocation, and aligned because `block` is.
+    unsafe { slot.write(base) };
+    Some(block)
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// From `allocate_from` with this layout and a pool of this tag; not used again.
+unsafe fn free(memory: NonNull<u8>, layout: Layout, tag: u32) {
+    let Some(size) = pool_size(layout) else { return };
+    let base = if layout.align() <= POOL_ALIGN {
+        memory
+    } else {
+        let slot = memory.cast::<NonNull<u8>>();
+        // SAFETY: `allocate_from` put the base pointer there.
+        let slot = unsafe { slot.sub(1) };
+        // SAFETY: as above.
+        unsafe { slot.read() }
+    };
+    // SAFETY: from the pool with this tag and size; the caller does not use it again.
+    unsafe { nt::free_pool(base.as_ptr(), size, tag) }
+}
+
+// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic above stays inside what was asked of it;
 // 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
 unsafe impl Allocator for PoolAllocator {
     const NON_PAGED: bool = true;
 
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         self.check().ok()?;
-        let base = NonNull::new(nt::allocate_pool(pool_size(layout)?, self.tag))?;
-        if layout.align() <= POOL_ALIGN {
-            return Some(base);
-        }
-        let offset = block_offset(base.addr().get(), layout.align());
-        // SAFETY: `offset` ≤ align, and align + size bytes were allocated.
-        let block = unsafe { base.add(offset) };
-        let slot = block.cast::<NonNull<u8>>();
-        // SAFETY: at least 16 bytes of the allocation stand before `block`.
-        let slot = unsafe { slot.sub(1) };
-        // SAFETY: inside the allocation, and aligned because `block` is.
-        unsafe { slot.write(base) };
-        Some(block)
+        allocate_from(|size| nt::allocate_pool(size, self.tag), layout)
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        let Some(size) = pool_size(layout) else { return };
-        let base = if layout.align() <= POOL_ALIGN {
-            memory
-        } else {
-            let slot = memory.cast::<NonNull<u8>>();
-            // SAFETY: `allocate` put the base pointer there.
-            let slot = unsafe { slot.sub(1) };
-            // SAFETY: as above.
-            unsafe { slot.read() }
-        };
-        // SAFETY: from `allocate_pool` with this tag and size; the caller does not use it again.
-        unsafe { nt::free_pool(base.as_ptr(), size, self.tag) }
+        // SAFETY: by this function's contract.
+        unsafe { free(memory, layout, self.tag) }
     }
 }
 
 // SAFETY: it is.
 unsafe impl NonPaged for PoolAllocator {}
+
+/// Paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory. For what is used at PASSIVE_LEVEL only: no task or COM object
+/// can be in it, which the compiler sees to.
+///
+/// Else as [`PoolAllocator`]. IRQL: ≤ APC_LEVEL.
+///
+/// ```
+/// # use ntcom_exec::{Allocator, PagedPoolAllocator};
+/// # use core::alloc::Layout;
+/// const NAMES: PagedPoolAllocator = PagedPoolAllocator::with_tag(*b"Name");
+/// # use ntsim::{Config, Schedule, Simulation};
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// for align in [8, 256] {
+///     let layout = Layout::from_size_align(100, align).unwrap();
+///     let memory = NAMES.allocate(layout).unwrap();
+///     assert!(memory.addr().get().is_multiple_of(align));
+///     // SAFETY: from above.
+///     unsafe { NAMES.free(memory, layout) };
+/// }
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PagedPoolAllocator {
+    tag: u32,
+}
+
+impl PagedPoolAllocator {
+    /// With this tag, as a debugger prints it. Four zeros are no tag: nothing is allocated then.
+    #[must_use]
+    pub const fn with_tag(tag: [u8; 4]) -> Self {
+        Self { tag: u32::from_le_bytes(tag) }
+    }
+}
+
+// SAFETY: 1. as for `PoolAllocator`; 2. `NON_PAGED` is false; 3. nothing panics.
+unsafe impl Allocator for PagedPoolAllocator {
+    const NON_PAGED: bool = false;
+
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if self.tag == 0 {
+            return None;
+        }
+        allocate_from(|size| nt::allocate_paged_pool(size, self.tag), layout)
+    }
+
+    unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
+        // SAFETY: by this function's contract.
+        unsafe { free(memory, layout, self.tag) }
+    }
+}
 
 #[cfg(test)]
 mod tests {

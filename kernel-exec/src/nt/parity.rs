@@ -57,6 +57,7 @@ offsets! {
 const _: () = {
     assert!(wdk_sys::DISPATCH_LEVEL == ntsim::types::DISPATCH_LEVEL);
     assert!(wdk_sys::PASSIVE_LEVEL == ntsim::types::PASSIVE_LEVEL);
+    assert!(wdk_sys::POOL_FLAG_PAGED == ntsim::types::POOL_FLAG_PAGED);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);
     assert!(wdk_sys::POOL_FLAG_UNINITIALIZED == ntsim::types::POOL_FLAG_UNINITIALIZED);
     assert!(wdk_sys::SL_PENDING_RETURNED == ntsim::types::SL_PENDING_RETURNED as u32);
