@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use ntcom_fuzz::input::TARGETS;
 use ntsim::Trace;
 
 fn replay(arguments: &[&str]) -> Output {
@@ -46,5 +47,19 @@ fn what_cannot_be_written_or_was_not_meant_is_an_error() {
         let output = replay(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8(output.stderr).unwrap().starts_with("usage: "));
+    }
+}
+
+/// An input begins with its target's name for itself, so that no other target takes it for one of its own.
+#[test]
+fn a_target_refuses_the_inputs_of_every_other() {
+    let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus"));
+    for owner in TARGETS {
+        let file = fs::read_dir(corpus.join(owner)).unwrap().next().unwrap().unwrap().path();
+        for target in TARGETS {
+            let output = replay(&["--target", target, file.to_str().unwrap()]);
+            let refused = output.status.code() == Some(2);
+            assert_eq!(refused, target != owner, "{target} with an input of {owner}: {output:?}");
+        }
     }
 }

@@ -243,7 +243,7 @@ pub struct ForeignInput {
 impl Input for ForeignInput {
     type Step = Step;
     const TARGET: &'static str = "foreign";
-    const MAGIC: &'static [u8] = b"NTF1";
+    const MAGIC: &'static [u8] = b"NTH1";
     const HEADER: usize = 8;
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn every_record_is_a_step_or_schedule() {
         for head in 0..=255_u8 {
-            let mut data = b"NTF1\x01\0\0\0".to_vec();
+            let mut data = b"NTH1\x01\0\0\0".to_vec();
             data.extend([head, 0x35, 7, 200]);
             let input = ForeignInput::decode(&data).unwrap();
             assert_eq!(input.processors, 2);
