@@ -127,7 +127,7 @@ unsafe impl Request for WdfRequest {
         let status =
             unsafe { call_unsafe_wdf_function_binding!(WdfRequestMarkCancelableEx, request, routine) };
         if status < 0 {
-            // STATUS_CANCELLED: the routine will not be called.
+            // STATUS_CANCELLED, or another failure: the routine will not be called, and the task is asked to stop.
             return false;
         }
         // Who has ended before this finds nothing to take; `spawn_request_task` looks for him afterwards. The party that the routine has may have

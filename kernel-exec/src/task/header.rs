@@ -104,7 +104,7 @@ pub(super) struct Polling {
 pub struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// Poller only `[T2]`.
+    /// The poller's `[T2]`; one count in it is read by whoever has to queue the task: see [`Polling`].
     pub(super) polling: UnsafeCell<Polling>,
     /// What a Canceled or Error task answers. Poller until the end, then read-only `[T4]`.
     pub(super) stored: UnsafeCell<NTSTATUS>,

@@ -24,7 +24,8 @@
 //!   The block is allocated while the count is above zero, and an unfinished task's count never becomes zero: the step that
 //!   gives up its last reference makes that reference the queue's.
 //! - **T2** The *poller* is whoever set RUNNING. Only the poller touches the body, the cleanup count, and, until the end, value
-//!   and stored status. SCHEDULED becomes RUNNING in one step, so there is never a second poller.
+//!   and stored status. SCHEDULED becomes RUNNING in one step, so there is never a second poller. How many parts of the body want PASSIVE_LEVEL
+//!   is the poller's to write, too; whoever a step obliges to queue the task reads it, before the run that follows.
 //! - **T3** SCHEDULED without RUNNING: the task stands in its executor's queue, exactly once. SCHEDULED with RUNNING: it does not;
 //!   the poller goes on. So the port's queue entry is never inserted twice.
 //! - **T4** The status becomes terminal last: the body is dropped, value and status are written, the tracker has forgotten the
