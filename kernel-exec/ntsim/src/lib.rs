@@ -110,12 +110,14 @@
 //! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
 //! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `DbgPrint`, `DbgPrintEx` | the kernel's format syntax, at most 512 bytes, into the trace; on x86-64 Unix hosts only | characters of 16 bits above PASSIVE_LEVEL: 0xC4/0xE5; a string in memory that cannot be read: 0xD1; floating point, `%n`, no directive: failure `not supported` |
+//! | `EtwRegister`, `EtwUnregister` | sessions are [`etw`]'s; callbacks without filters | above PASSIVE_LEVEL: 0xC4/0xE5; unregistered without a valid handle: 0xC4/0xDC; still registered at unload: 0xC4/0xDD; a callback returns at another IRQL: 0xC8 |
+//! | `EtwProviderEnabled`, `EtwEventEnabled`, `EtwWrite`, `EtwWriteString` | levels, keywords, limits; events are data | a handle of no provider any more, data in memory that cannot be read: 0xD1 |
 //! | `KeBugCheckEx` | full | always |
 //!
 //! Besides: a wake above DISPATCH_LEVEL ([`check_wake`], 0xC4/0xE5); a DPC routine returns at another IRQL (0xC8) or holding a lock (0xC4/0x1006); DPCs run too long (0x133); a program or
 //! thread ends at raised IRQL (0xC8) or with a mutex (0x4000008A); pool is freed with an object in it that is waited for (0xCC) or a
 //! held mutex or remove lock (0xC4/0x1006); an atomic or cell is in freed memory, or in paged memory at DISPATCH_LEVEL (0xD1); and at
-//! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), pool leaked (0xC4/0x62), or
+//! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), an ETW provider registered (0xC4/0xDD), pool leaked (0xC4/0x62), or
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
 //!
@@ -135,6 +137,7 @@ pub mod ddi;
 mod diagnosis;
 mod driver;
 mod engine;
+pub mod etw;
 mod image_state;
 mod kernel;
 mod low_resources;

@@ -175,7 +175,7 @@ impl Simulation {
 
     /// What NT and Driver Verifier check when a driver has been unloaded: a system thread has not ended, a DPC is queued or running,
     /// a timer set (0xCE), a spin lock
-    /// held (0xC4/0x1006), pool leaked (0xC4/0x62), or written to where it must not be (0xC1, 0xCC). A program that returns at
+    /// held (0xC4/0x1006), an ETW provider registered (0xC4/0xDD), pool leaked (0xC4/0x62), or written to where it must not be (0xC1, 0xCC). A program that returns at
     /// raised IRQL has been stopped before, in [`Simulation::run`].
     ///
     /// # Errors
@@ -240,6 +240,7 @@ impl Machine {
     /// The checks of an unload.
     pub(crate) fn check_unload(&self) -> Checked<()> {
         self.check_pending(false)?;
+        self.check_providers()?;
         self.check_pool()
     }
 

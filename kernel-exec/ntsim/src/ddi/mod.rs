@@ -8,6 +8,7 @@ pub(crate) mod csq;
 pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
+pub(crate) mod etw;
 pub(crate) mod event;
 pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
@@ -41,6 +42,7 @@ pub use dpc::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
     KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
 };
+pub use etw::{EtwEventEnabled, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWrite, EtwWriteString};
 pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
 pub use fast_mutex::{
     ExAcquireFastMutex, ExInitializeFastMutex, ExReleaseFastMutex, ExTryToAcquireFastMutex,

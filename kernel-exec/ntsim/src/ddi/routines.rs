@@ -21,6 +21,12 @@ routines! {
     DbgPrint,
     #[cfg(all(unix, target_arch = "x86_64"))]
     DbgPrintEx,
+    EtwEventEnabled,
+    EtwProviderEnabled,
+    EtwRegister,
+    EtwUnregister,
+    EtwWrite,
+    EtwWriteString,
     ExAcquireFastMutex,
     ExAcquireRundownProtection,
     ExAcquireRundownProtectionEx,

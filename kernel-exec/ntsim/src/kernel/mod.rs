@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod dpc;
+pub(crate) mod etw;
 pub(crate) mod format;
 pub(crate) mod irp;
 pub(crate) mod lock;
@@ -34,6 +35,7 @@ pub(crate) struct Kernel {
     pub(crate) irps: irp::Irps,
     pub(crate) work: work::Work,
     pub(crate) devices: device::Devices,
+    pub(crate) etw: etw::Etw,
     pub(crate) pool: pool::Pool,
 }
 
@@ -62,6 +64,7 @@ impl Kernel {
         self.irps.reset();
         self.work.reset();
         self.devices.reset();
+        self.etw.reset();
         self.pool.reset();
     }
 }

@@ -13,6 +13,7 @@ use super::{
     value::{Tag, Value},
 };
 use crate::{
+    etw::{self, SessionId},
     kernel::thread::ThreadName,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -175,6 +176,13 @@ pub enum What {
         /// The text.
         text: String,
     },
+    /// An event of an ETW provider has reached sessions.
+    Etw {
+        /// Which.
+        sessions: Vec<SessionId>,
+        /// The event.
+        event: etw::Event,
+    },
     /// A line of [`note`](crate::note).
     Note(String),
     /// A program says what it does, with [`mark`](crate::mark).
@@ -283,6 +291,18 @@ impl Display for What {
                     "prints (component {component}, level {level:#x}): {}",
                     text.trim_end().escape_debug()
                 )
+            }
+            Self::Etw { sessions, event } => {
+                let (level, keyword) = (event.level, event.keyword);
+                write!(f, "ETW event (level {level}, keyword {keyword:#x})")?;
+                for (number, session) in sessions.iter().enumerate() {
+                    let before = if number == 0 { " to session " } else { ", " };
+                    write!(f, "{before}{}", session.0)?;
+                }
+                match &event.data {
+                    etw::Data::Text(text) => write!(f, ": {}", text.escape_debug()),
+                    etw::Data::Bytes(bytes) => write!(f, ": id {}, {} bytes", event.id, bytes.len()),
+                }
             }
             Self::Note(line) => write!(f, "note: {line}"),
             Self::Mark(mark) => mark.fmt(f),

@@ -259,6 +259,13 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
         0x62 => {
             ["0x62: pool leaked at unload", "name of the driver", RESERVED, "allocations that were not freed"]
         }
+        0xDC => ["0xDC: EtwUnregister without a valid handle", RESERVED, RESERVED, RESERVED],
+        0xDD => [
+            "0xDD: unloaded without EtwUnregister",
+            "address of the call to EtwRegister, if known",
+            "address of the driver",
+            "the handle",
+        ],
         0xE5 => ["0xE5: called at a wrong IRQL", IRQL, RESERVED, RESERVED],
         0x1000 => ["0x1000: self-deadlock", LOCK, RESERVED, RESERVED],
         0x1002 => ["0x1002: lock not initialised", LOCK, RESERVED, RESERVED],

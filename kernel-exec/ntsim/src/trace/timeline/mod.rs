@@ -79,7 +79,7 @@ fn class(what: &What) -> Class {
         What::Allocated { .. } | What::Freed { .. } => Class::Pool,
         What::TimerExpired { .. } | What::TimeSkipped { .. } => Class::Timer,
         What::Wait { .. } => Class::Wait,
-        What::Note(_) | What::Print { .. } => Class::Note,
+        What::Note(_) | What::Print { .. } | What::Etw { .. } => Class::Note,
         What::Mark(mark) => match mark.kind {
             MarkKind::Spawn => Class::Spawn,
             MarkKind::Call => Class::Call,

@@ -1,0 +1,187 @@
+//! Event tracing: which providers are registered, which sessions listen, and to what.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use crate::{
+    etw::{Event, Session, SessionId},
+    types::{GUID, NTSTATUS, PETWENABLECALLBACK, STATUS_BUFFER_OVERFLOW},
+};
+
+/// Most sessions that listen to one provider.
+const MOST_SESSIONS: usize = 8;
+
+/// A registered provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registration {
+    /// Its handle.
+    pub(crate) address: usize,
+    pub(crate) provider: GUID,
+    pub(crate) callback: PETWENABLECALLBACK,
+    pub(crate) context: usize,
+    /// The thread that its callback runs in.
+    pub(crate) called_in: Option<usize>,
+    /// EtwUnregister waits for the callback: nothing else may be done with it.
+    pub(crate) leaving: bool,
+}
+
+/// What the sessions that listen to a provider ask for together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    pub(crate) level: u8,
+    pub(crate) any: u64,
+    pub(crate) all: u64,
+}
+
+/// A session, and what it has got.
+#[derive(Debug)]
+struct Listener {
+    session: Session,
+    enabled: bool,
+    events: Vec<Event>,
+    lost: u64,
+}
+
+impl Session {
+    /// Whether an event is one that the session asks for (`nf-evntrace-enabletraceex2`).
+    fn asks_for(&self, level: u8, keyword: u64) -> bool {
+        let (any, all) = (self.match_any_keyword, self.match_all_keyword);
+        let fits = any == 0 || keyword & any != 0 && keyword & all == all;
+        level <= self.level && (keyword == 0 || fits)
+    }
+}
+
+/// All providers and sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Etw {
+    registrations: Vec<Registration>,
+    listeners: Vec<Listener>,
+}
+
+impl Etw {
+    pub(crate) fn reset(&mut self) {
+        if !self.registrations.is_empty() || !self.listeners.is_empty() {
+            self.registrations.clear();
+            self.listeners.clear();
+        }
+    }
+
+    pub(crate) fn register(&mut self, registration: Registration) {
+        self.registrations.push(registration);
+    }
+
+    pub(crate) fn unregister(&mut self, address: usize) {
+        self.registrations.retain(|registration| registration.address != address);
+    }
+
+    /// The provider with this handle.
+    pub(crate) fn get(&self, address: usize) -> Option<Registration> {
+        self.registrations.iter().find(|registration| registration.address == address).copied()
+    }
+
+    /// Changes the provider with this handle.
+    pub(crate) fn update(&mut self, address: usize, change: impl FnOnce(&mut Registration)) {
+        let found = self.registrations.iter_mut().find(|registration| registration.address == address);
+        if let Some(registration) = found {
+            change(registration);
+        }
+    }
+
+    /// Any provider that is registered.
+    pub(crate) fn any(&self) -> Option<Registration> {
+        self.registrations.first().copied()
+    }
+
+    /// The handles of a GUID's providers that have a callback.
+    pub(crate) fn callbacks(&self, provider: GUID) -> Vec<usize> {
+        let with = |one: &&Registration| one.provider == provider && one.callback.is_some();
+        self.registrations.iter().filter(with).map(|registration| registration.address).collect()
+    }
+
+    /// A session begins to listen; none where too many do.
+    pub(crate) fn enable(&mut self, session: Session) -> Option<SessionId> {
+        if self.listening(session.provider).count() == MOST_SESSIONS {
+            return None;
+        }
+        self.listeners.push(Listener { session, enabled: true, events: Vec::new(), lost: 0 });
+        Some(SessionId(self.listeners.len() as u32 - 1))
+    }
+
+    /// A session ends; what it is, where it has not ended before.
+    pub(crate) fn disable(&mut self, id: SessionId) -> Option<Session> {
+        let listener = self.listeners.get_mut(id.0 as usize).filter(|listener| listener.enabled)?;
+        listener.enabled = false;
+        Some(listener.session)
+    }
+
+    /// What a session has got.
+    pub(crate) fn events(&self, id: SessionId) -> Option<&[Event]> {
+        self.listeners.get(id.0 as usize).map(|listener| listener.events.as_slice())
+    }
+
+    /// How many events a session should have got, and has not.
+    pub(crate) fn lost(&self, id: SessionId) -> Option<u64> {
+        self.listeners.get(id.0 as usize).map(|listener| listener.lost)
+    }
+
+    fn listening(&self, provider: GUID) -> impl Iterator<Item = &Listener> {
+        self.listeners
+            .iter()
+            .filter(move |listener| listener.enabled && listener.session.provider == provider)
+    }
+
+    /// What is asked of a provider: the highest level, the keywords of all sessions, and those that each wants in every event. None:
+    /// nobody listens.
+    pub(crate) fn demand(&self, provider: GUID) -> Option<Demand> {
+        self.listening(provider)
+            .map(|Listener { session, .. }| Demand {
+                level: session.level,
+                any: session.match_any_keyword,
+                all: session.match_all_keyword,
+            })
+            .reduce(|one, other| Demand {
+                level: one.level.max(other.level),
+                // 0 asks for all.
+                any: if one.any == 0 || other.any == 0 { 0 } else { one.any | other.any },
+                all: one.all & other.all,
+            })
+    }
+
+    /// Whether somebody asks for such events.
+    pub(crate) fn is_enabled(&self, provider: GUID, level: u8, keyword: u64) -> bool {
+        self.listening(provider).any(|listener| listener.session.asks_for(level, keyword))
+    }
+
+    /// Gives an event to who asks for it: which sessions have taken it, and the status where one has lost it.
+    pub(crate) fn write(
+        &mut self,
+        provider: GUID,
+        event: &Event,
+        size: usize,
+    ) -> (Vec<SessionId>, Option<NTSTATUS>) {
+        let (mut taken, mut failure) = (Vec::new(), None);
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            let session = &listener.session;
+            let asked = session.provider == provider && session.asks_for(event.level, event.keyword);
+            if !listener.enabled || !asked {
+                continue;
+            }
+            let lost = if size > session.buffer_size {
+                Some(STATUS_BUFFER_OVERFLOW)
+            } else if listener.events.len() >= session.room {
+                Some(session.full_status)
+            } else {
+                None
+            };
+            if lost.is_some() {
+                listener.lost += 1;
+                failure = failure.or(lost);
+            } else {
+                listener.events.push(event.clone());
+                taken.push(SessionId(number as u32));
+            }
+        }
+        (taken, failure)
+    }
+}
