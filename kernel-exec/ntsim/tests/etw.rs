@@ -533,7 +533,9 @@ fn a_callback_returns_at_passive_level_and_does_not_unregister_its_provider() {
         register_with(Some(stay_raised), null_mut());
         etw::enable(Session::new(PROVIDER, 1));
     };
-    assert_eq!(bug(raised).code, 0xC8);
+    let bug = bug(raised);
+    assert_eq!(bug.code, 0xC8);
+    assert!(bug.rule.contains("an ETW enable callback"), "{bug}");
     let itself = alone(|| {
         let handle = Box::leak(Box::new(0));
         *handle = register_with(Some(unregister_itself), core::ptr::from_mut(handle).cast()).1;
