@@ -36,6 +36,7 @@ fn main() {
                 "numbers",
                 "operation",
                 "probe",
+                "program",
                 "records",
                 "signatures",
             ],
@@ -49,6 +50,8 @@ fn main() {
             "cpp",
         ))
         .compile("ntcom_abi_cpp");
+    // The program once more, with the client in C++.
+    c.clone().define("ABI_CPP", None).file("c/program.c").compile("ntcom_abi_cpp_program");
     // The slots once more, with the calling convention that drivers have, where compilers for this platform know it.
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
         let names = ["calls", "records"];

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* The types of value that the clients know by name. */
-enum abi_kind { ABI_UNIT, ABI_U8, ABI_U32, ABI_U64, ABI_PADDED, ABI_ALIGNED, ABI_PAGE };
+enum abi_kind { ABI_UNIT, ABI_U8, ABI_U32, ABI_U64, ABI_PADDED, ABI_ALIGNED, ABI_PAGE, ABI_KINDS };
 
 /* Bytes 1 to 7 and 18 to 23 are padding. */
 struct abi_padded {

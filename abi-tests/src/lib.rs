@@ -16,7 +16,9 @@
 //!
 //! The library itself is what the C and C++ sides export. `c/abi.h` says the same in C.
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{c_char, c_void};
+
+pub use ntcom_abi_factories::findings::{Expected, Finding};
 
 pub mod probe;
 
@@ -30,56 +32,6 @@ pub const CXX: &str = env!("ABI_TESTS_CXX");
 pub fn graffiti(whose: u8) -> *mut c_void {
     let bytes = core::array::from_fn(|index| whose.wrapping_add(index as u8));
     core::ptr::without_provenance_mut(usize::from_le_bytes(bytes))
-}
-
-/// What a client is to find.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// The value's bytes, if the status is Completed.
-    pub value: *const u8,
-    /// For each of them: 0 if it is padding.
-    pub part: *const u8,
-    /// How many.
-    pub size: u32,
-    /// Which type of value: what `abi_kind` calls it in C.
-    pub kind: i32,
-    /// The operation's status.
-    pub status: i32,
-    /// What get_result answers.
-    pub result: i32,
-    /// Not 0: the operation that there is no memory for.
-    pub constant: i32,
-}
-
-/// The first check of a client that failed.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Finding {
-    what: *const c_char,
-    file: *const c_char,
-    line: i32,
-}
-
-impl Finding {
-    /// None so far.
-    pub const NONE: Self = Self { what: core::ptr::null(), file: core::ptr::null(), line: 0 };
-
-    /// File, line and text of the check that failed, if one did.
-    ///
-    /// # Safety
-    /// It was made by one of the clients.
-    #[must_use]
-    pub unsafe fn text(&self) -> Option<String> {
-        if self.line == 0 {
-            return None;
-        }
-        // SAFETY: a literal of the client's.
-        let file = unsafe { CStr::from_ptr(self.file) };
-        // SAFETY: as above.
-        let what = unsafe { CStr::from_ptr(self.what) };
-        Some(format!("{}:{}: {}", file.to_string_lossy(), self.line, what.to_string_lossy()))
-    }
 }
 
 /// Arguments whose bits say where they belong. Nobody follows them.
@@ -235,6 +187,8 @@ pub type Numbers = unsafe extern "C" fn(Sink, *mut c_void);
 unsafe extern "C" {
     pub fn abi_c_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
     pub fn abi_cpp_client(operation: *mut c_void, expected: *const Expected, finding: *mut Finding);
+    pub fn abi_c_program() -> i32;
+    pub fn abi_cpp_program() -> i32;
     pub fn abi_c_numbers(sink: Sink, context: *mut c_void);
     pub fn abi_cpp_numbers(sink: Sink, context: *mut c_void);
     pub fn abi_c_operation(alive: *mut i32) -> *mut c_void;

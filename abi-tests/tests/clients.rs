@@ -2,166 +2,33 @@
 //! and the one that there is no memory for, each with values of seven types whose bytes say where they belong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use core::{ffi::c_void, future::pending};
+use core::future::pending;
 
-use ntcom::{
-    AsyncOperationRaw, AsyncStatus, AsyncValueType, NTSTATUS, spawn_async_operation_error_raw,
-    spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
+use ntcom::{AsyncOperationRaw, NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw};
+use ntcom_abi_factories::{
+    kernel,
+    operations::{State, expected, spawn},
+    values::Value,
 };
-use ntcom_abi_tests::{Client, Expected, Finding, abi_c_client, abi_cpp_client};
-use ntsim::{Config, Schedule, Simulation};
-
-/// A type of value that the clients know, and one value of it.
-trait Value: AsyncValueType {
-    /// What `abi_kind` calls it.
-    const KIND: i32;
-    /// For each byte whether it is a part of the value: all but the padding.
-    const PARTS: &'static [u8];
-    fn graffiti() -> Self;
-}
-
-impl Value for () {
-    const KIND: i32 = 0;
-    const PARTS: &'static [u8] = &[];
-    fn graffiti() -> Self {}
-}
-
-impl Value for u8 {
-    const KIND: i32 = 1;
-    const PARTS: &'static [u8] = &[1; 1];
-    fn graffiti() -> Self {
-        0x81
-    }
-}
-
-impl Value for u32 {
-    const KIND: i32 = 2;
-    const PARTS: &'static [u8] = &[1; 4];
-    fn graffiti() -> Self {
-        0x3332_3130
-    }
-}
-
-impl Value for u64 {
-    const KIND: i32 = 3;
-    const PARTS: &'static [u8] = &[1; 8];
-    fn graffiti() -> Self {
-        0x6766_6564_6362_6160
-    }
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Padded {
-    tag: u8,
-    number: u64,
-    half: u16,
-}
-
-impl Value for Padded {
-    const KIND: i32 = 4;
-    const PARTS: &'static [u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0];
-    fn graffiti() -> Self {
-        Self { tag: 0x40, number: 0x4F4E_4D4C_4B4A_4948, half: 0x5150 }
-    }
-}
-
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Aligned([u8; 64]);
-
-impl Value for Aligned {
-    const KIND: i32 = 5;
-    const PARTS: &'static [u8] = &[1; 64];
-    fn graffiti() -> Self {
-        Self(core::array::from_fn(|index| 0x80 + index as u8))
-    }
-}
-
-/// 4 KiB.
-impl Value for [u32; 1024] {
-    const KIND: i32 = 6;
-    const PARTS: &'static [u8] = &[1; 4096];
-    fn graffiti() -> Self {
-        core::array::from_fn(|index| 0x5047_0000 | index as u32)
-    }
-}
+use ntcom_abi_tests::{
+    Client, Expected, Finding, abi_c_client, abi_c_program, abi_cpp_client, abi_cpp_program,
+};
 
 fn in_kernel(program: impl FnOnce() + 'static) {
-    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
-    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+    kernel::in_kernel(program).unwrap();
 }
 
-/// Gives a client an operation, and says what it is to find.
-fn hand<T: Value>(client: Client, raw: *mut AsyncOperationRaw<T>, status: AsyncStatus, result: NTSTATUS) {
-    let value = T::graffiti();
-    let expected = Expected {
-        value: (&raw const value).cast(),
-        part: T::PARTS.as_ptr(),
-        size: u32::try_from(T::PARTS.len()).unwrap(),
-        kind: T::KIND,
-        status: status.0,
-        result: result.0,
-        constant: i32::from(result == NTSTATUS::INSUFFICIENT_RESOURCES),
-    };
-    let mut finding = Finding::NONE;
-    // SAFETY: the client gets the one reference, and the value's type is the kind's.
-    unsafe { client(raw.cast::<c_void>(), &raw const expected, &raw mut finding) };
-    // SAFETY: a client has made it.
-    if let Some(text) = unsafe { finding.text() } {
-        panic!("{} in state {status:?} with {result:?}: {text}", core::any::type_name::<T>());
-    }
-}
-
-/// A client with operations of all kinds.
-fn every_operation_of<T: Value>(client: Client) {
-    in_kernel(move || {
-        assert_eq!(T::PARTS.len(), size_of::<T>());
-        let completed = spawn_async_operation_raw(async { T::graffiti() });
-        hand(client, completed, AsyncStatus::Completed, NTSTATUS::SUCCESS);
-
-        hand(client, spawn_async_operation_raw(pending::<T>()), AsyncStatus::Started, NTSTATUS::PENDING);
-
-        let (cancelled, handle) = spawn_async_operation_raw_cancellable(pending::<T>());
-        handle.cancel();
-        drop(handle);
-        hand(client, cancelled, AsyncStatus::Canceled, NTSTATUS::CANCELLED);
-
-        for (given, stored) in [
-            (NTSTATUS::from_u32(0xC000_009D), NTSTATUS::from_u32(0xC000_009D)),
-            (NTSTATUS::from_u32(0x8000_0011), NTSTATUS::from_u32(0x8000_0011)),
-            (NTSTATUS::PENDING, NTSTATUS::UNSUCCESSFUL),
-        ] {
-            let failed = spawn_async_operation_error_raw::<T>(given);
-            hand(client, failed, AsyncStatus::Error, stored);
-        }
-
-        ntsim::fail_allocation(0);
-        let constant = spawn_async_operation_raw(async { T::graffiti() });
-        hand(client, constant, AsyncStatus::Error, NTSTATUS::INSUFFICIENT_RESOURCES);
-        assert_eq!(ntsim::counters().live_blocks, 0, "every client has released what it had");
-    });
-}
-
-fn every_operation(client: Client) {
-    every_operation_of::<()>(client);
-    every_operation_of::<u8>(client);
-    every_operation_of::<u32>(client);
-    every_operation_of::<u64>(client);
-    every_operation_of::<Padded>(client);
-    every_operation_of::<Aligned>(client);
-    every_operation_of::<[u32; 1024]>(client);
+/// The program is the one that `cargo xtask windows` compiles for Windows. What it says is on its standard output.
+#[test]
+fn a_program_in_c_finds_every_operation_as_promised() {
+    // SAFETY: outside any kernel.
+    assert_eq!(unsafe { abi_c_program() }, 0);
 }
 
 #[test]
-fn a_client_in_c_finds_every_operation_as_promised() {
-    every_operation(abi_c_client);
-}
-
-#[test]
-fn a_client_in_cpp_finds_every_operation_as_promised() {
-    every_operation(abi_cpp_client);
+fn a_program_in_cpp_finds_every_operation_as_promised() {
+    // SAFETY: outside any kernel.
+    assert_eq!(unsafe { abi_cpp_program() }, 0);
 }
 
 /// The clients are no yes-men: what is expected wrongly they report, by file, line and text.
@@ -169,17 +36,10 @@ fn a_client_in_cpp_finds_every_operation_as_promised() {
 fn a_client_says_which_check_failed() {
     for (client, file) in [(abi_c_client as Client, "client.c:"), (abi_cpp_client, "client.cpp:")] {
         in_kernel(move || {
-            let raw = spawn_async_operation_raw(async { u32::graffiti() });
+            let raw = spawn::<u32>(State::Completed);
             static WRONG: [u8; 4] = [0x30, 0x31, 0x32, 0x34];
-            let expected = Expected {
-                value: WRONG.as_ptr(),
-                part: u32::PARTS.as_ptr(),
-                size: 4,
-                kind: u32::KIND,
-                status: AsyncStatus::Completed.0,
-                result: NTSTATUS::SUCCESS.0,
-                constant: 0,
-            };
+            assert_ne!(WRONG, u32::GRAFFITI.to_ne_bytes());
+            let expected = Expected { value: WRONG.as_ptr(), ..expected::<u32>(State::Completed) };
             let mut finding = Finding::NONE;
             // SAFETY: the client gets the one reference.
             unsafe { client(raw.cast(), &raw const expected, &raw mut finding) };

@@ -1,0 +1,13 @@
+//! The kernel that clients run on.
+
+use ntsim::{Config, Schedule, Simulation};
+
+/// Runs a program on a simulated kernel of one processor, at PASSIVE_LEVEL, and unloads the driver then.
+///
+/// # Errors
+/// Why the kernel has stopped.
+pub fn in_kernel(program: impl FnOnce() + 'static) -> Result<(), String> {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let ended = kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload());
+    ended.map_err(|stop| stop.to_string())
+}

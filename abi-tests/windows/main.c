@@ -1,0 +1,21 @@
+/* Where a client program (c/program.c) begins on Windows. */
+#include "factories.h"
+
+#if defined(ABI_CPP)
+#define PROGRAM abi_cpp_program
+#else
+#define PROGRAM abi_c_program
+#endif
+
+#if defined(_MSC_VER)
+/* Without a C library: Windows calls this one, and does not want it to return. */
+__declspec(dllimport) __declspec(noreturn) void RtlExitUserProcess(uint32_t code);
+
+/* What MSVC's compilers want of the library where there are floating-point numbers. */
+int _fltused = 0x9875;
+
+void start(void);
+void start(void) { RtlExitUserProcess((uint32_t)PROGRAM()); }
+#else
+int main(void) { return PROGRAM(); }
+#endif
