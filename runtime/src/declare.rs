@@ -89,7 +89,7 @@
 /// - `fn name(&self, …) -> T`: the slot returns the value, an [`AbiValue`](crate::AbiValue), as are the arguments.
 /// - `async fn name(&self, …) -> T`: the slot returns `*mut AsyncOperationRaw<T>`, never null `[C11]`, which owns one reference. The
 ///   implementation names the future (`type NameFuture`) and returns a recipe for it ([`InitBox`](crate::InitBox)); the body is built in the
-///   operation's block, the one allocation. While it lives it holds a reference to its object `[C19]`.
+///   operation's block, the one allocation. While it lives it holds a reference to its object, or to the aggregate that this is a part of `[C19]`.
 /// - `#[opaque] async fn …`: the same for futures that have no name, such as those of `async` blocks.
 /// - `async fn … -> Result<T, NTSTATUS>`: `T` crosses; an `Err` ends the operation in state Error `[C20]`.
 /// - `fn name(&self, …) -> Result<T, E>`: the slot returns an NTSTATUS, and the value through a pointer after the other arguments, `T *`; without one for

@@ -1,5 +1,5 @@
 //! Aggregates: an outer object with inner ones, on the simulated kernel.
-#![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
 #[path = "common/unknown.rs"]
@@ -7,6 +7,7 @@ mod unknown;
 
 use core::{
     ffi::c_void,
+    mem::ManuallyDrop,
     ptr::{NonNull, null_mut},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
@@ -18,6 +19,8 @@ use ntcom::{
     IUnknownVtbl, InitBox, Inner, Interface as _, NTSTATUS, Outer, This, alloc::init_with,
     declare_com_interface,
 };
+use ntsim::{Config, Program, Schedule, Simulation};
+use parking_lot::Mutex;
 use unknown::{add_ref, query, release};
 
 declare_com_interface! {
@@ -45,6 +48,10 @@ declare_com_interface! {
         async fn never(&self, n: u32) -> u32;
         #[opaque]
         async fn sum(&self, n: u32) -> u32;
+        #[opaque]
+        async fn kept(&self) -> u32;
+        #[opaque]
+        async fn whole(&self) -> Result<u32, NTSTATUS>;
     }
 }
 declare_com_interface! {
@@ -85,8 +92,27 @@ impl Aggregates for Device {
     }
 }
 
+/// Knows its aggregate, as parts do: without a reference.
 #[repr(align(32))]
-struct Clock(Ends);
+struct Clock {
+    outer: NonNull<IUnknownRaw>,
+    ends: Ends,
+}
+
+// SAFETY: an aggregate may be used on any processor.
+unsafe impl Send for Clock {}
+// SAFETY: as above.
+unsafe impl Sync for Clock {}
+
+/// What a body has kept of its object.
+static KEPT: Mutex<Option<This<Clock>>> = Mutex::new(None);
+
+impl Clock {
+    fn device(&self) -> Result<ComRc<IDeviceRaw>, NTSTATUS> {
+        // SAFETY: the aggregate's IUnknown; the reference is not given up.
+        ManuallyDrop::new(unsafe { ComRc::from_raw(self.outer.as_ptr()) }?).query()
+    }
+}
 
 impl IPower for Clock {
     fn power(&self) -> u32 {
@@ -99,11 +125,21 @@ unsafe impl IClock for Clock {
     fn never(&self, _n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
         InitBox::with_this(GlobalAllocator, |this: This<Self>| async move {
             core::future::pending::<()>().await;
-            this.0.1
+            this.ends.1
         })
     }
     fn sum(&self, n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
         InitBox::with_this(GlobalAllocator, move |this: This<Self>| async move { this.power() + n })
+    }
+    fn kept(&self) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
+        InitBox::with_this(GlobalAllocator, |this: This<Self>| async move {
+            let power = this.power();
+            *KEPT.lock() = Some(this);
+            power
+        })
+    }
+    fn whole(&self) -> impl AsyncBody<Result<u32, NTSTATUS>, GlobalAllocator, NTSTATUS> {
+        InitBox::with_this(GlobalAllocator, |this: This<Self>| async move { this.device()?.number() })
     }
 }
 
@@ -122,7 +158,7 @@ fn try_device(ends: &Arc<AtomicU32>) -> Result<ComRc<IDeviceRaw>, NTSTATUS> {
     let make = move |outer: NonNull<IUnknownRaw>| {
         init_with(move || {
             let end = |digit| Ends(Arc::clone(&ends), digit);
-            let clock = init_with(|| Ok(Clock(end(1))));
+            let clock = init_with(|| Ok(Clock { outer, ends: end(1) }));
             // SAFETY: the device keeps it, and drops it with itself.
             let clock =
                 unsafe { ComObject::<_, IClockRaw, _>::aggregated_in(outer, GlobalAllocator, clock) }?;
@@ -179,20 +215,92 @@ fn every_interface_counts_the_aggregate() {
     });
 }
 
-/// `[C19]`: the body holds the inner object, and gives it back on its own.
+/// `[C19]`: for who calls a method of a part, its object is the aggregate.
 #[test]
-fn an_async_method_of_a_part_outlives_the_aggregate() {
+fn an_async_method_of_a_part_keeps_the_aggregate() {
     in_kernel(|| {
         let (device, ends) = device();
         let clock: ComRc<IClockRaw> = device.query().unwrap();
         assert_eq!(clock.sum(3).unwrap().result(), Ok(253));
         let operation = clock.never(1).unwrap();
         drop((device, clock));
-        assert_eq!(ends.load(SeqCst), 23, "the part is still there");
+        assert_eq!(ends.load(SeqCst), 0, "the aggregate is still there");
         operation.control().unwrap().cancel().unwrap();
         assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
-        assert_eq!(ends.load(SeqCst), 231);
+        assert_eq!(ends.load(SeqCst), 123);
+        assert_eq!(ntsim::counters().live_blocks, 1, "the operation");
     });
+}
+
+/// What the body has of its object counts the aggregate, and so do copies that outlive the body.
+#[test]
+fn a_pointer_to_a_part_keeps_the_aggregate() {
+    in_kernel(|| {
+        let (device, ends) = device();
+        let clock: ComRc<IClockRaw> = device.query().unwrap();
+        let count =
+            |this: &ComRc<IDeviceRaw>| (add_ref(this.as_ptr().cast()), release(this.as_ptr().cast())).1;
+        assert_eq!(count(&device), 2);
+        let kept = clock.kept().unwrap();
+        assert_eq!(kept.result(), Ok(250));
+        assert_eq!(count(&device), 3);
+        let this = KEPT.lock().take().unwrap();
+        let again = this.clone();
+        assert_eq!(count(&device), 4);
+        drop((device, clock, kept, this));
+        assert_eq!((ends.load(SeqCst), again.power()), (0, 250));
+        drop(again);
+        assert_eq!(ends.load(SeqCst), 123);
+        assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
+/// The last client has gone before the body begins: it reaches the outer object, and ends it, where it runs.
+#[test]
+fn a_body_of_a_part_reaches_the_aggregate_that_nobody_else_holds() {
+    in_kernel(|| {
+        let (device, ends) = device();
+        let clock: ComRc<IClockRaw> = device.query().unwrap();
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+        let operation = clock.whole().unwrap();
+        drop((device, clock));
+        assert_eq!((operation.status(), ends.load(SeqCst)), (Ok(AsyncStatus::Started), 0));
+        // SAFETY: what the raise answered. The DPC runs now.
+        unsafe { ntsim::ddi::KeLowerIrql(irql) };
+        assert_eq!((operation.result(), ends.load(SeqCst)), (Ok(7), 123));
+        assert_eq!(ntsim::counters().live_blocks, 1, "the operation");
+    });
+}
+
+/// One processor gives up the last reference while another one runs the body: in any order.
+#[test]
+fn the_last_client_may_go_while_a_body_of_a_part_runs() {
+    for seed in 0..200 {
+        let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
+        let handed: Arc<Mutex<Option<ComRc<IDeviceRaw>>>> = Arc::default();
+        let (given, ends) = (Arc::clone(&handed), Arc::default());
+        let seen = Arc::clone(&ends);
+        let calls: Program = Box::new(move || {
+            let device = try_device(&ends).unwrap();
+            let clock: ComRc<IClockRaw> = device.query().unwrap();
+            *given.lock() = Some(device);
+            // SAFETY: at PASSIVE_LEVEL; lowered below.
+            let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+            let operations = [clock.whole(), clock.sum(3)];
+            drop(clock);
+            // SAFETY: what the raise answered. The bodies run now.
+            unsafe { ntsim::ddi::KeLowerIrql(irql) };
+            assert_eq!(operations.map(|operation| operation.unwrap().result()), [Ok(7), Ok(253)]);
+        });
+        let lets_go: Program = Box::new(move || {
+            let device = handed.lock().take();
+            drop(device);
+        });
+        kernel.run(vec![(0, calls), (1, lets_go)]).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
+        assert_eq!(seen.load(SeqCst), 123, "{seed}");
+        kernel.unload().unwrap_or_else(|stop| panic!("{seed}: {stop}"));
+    }
 }
 
 #[test]
@@ -262,4 +370,63 @@ fn an_aggregate_that_a_part_revives_fails_fast() {
         drop(ComObject::<Whole, Outer<IUnknownRaw>, _>::init_outer_in(GlobalAllocator, make).unwrap());
     };
     is_fail_fast(try_in_kernel(revive), 14);
+}
+
+/// An outer object of somebody else's is told what clients of the part would tell it: one AddRef when the body is there, one Release when it has gone.
+#[test]
+fn a_body_counts_an_outer_object_that_is_not_ours() {
+    #[repr(C)]
+    struct Theirs {
+        vtbl: *const IUnknownVtbl,
+        count: AtomicU32,
+        irql_of_release: AtomicU32,
+    }
+    /// # Safety
+    /// `this` is one of these.
+    unsafe fn theirs<'a>(this: *mut c_void) -> &'a Theirs {
+        // SAFETY: this function's contract.
+        unsafe { &*this.cast_const().cast() }
+    }
+    unsafe extern "system" fn add_ref(this: *mut c_void) -> u32 {
+        // SAFETY: a slot's contract.
+        unsafe { theirs(this) }.count.fetch_add(1, SeqCst) + 1
+    }
+    unsafe extern "system" fn release(this: *mut c_void) -> u32 {
+        // SAFETY: a slot's contract.
+        let theirs = unsafe { theirs(this) };
+        theirs.irql_of_release.store(ntsim::irql().into(), SeqCst);
+        theirs.count.fetch_sub(1, SeqCst) - 1
+    }
+    unsafe extern "system" fn query(_: *mut c_void, _: *const GUID, _: *mut *mut c_void) -> NTSTATUS {
+        NTSTATUS::NOINTERFACE
+    }
+    static TABLE: IUnknownVtbl =
+        IUnknownVtbl { QueryInterface: Some(query), AddRef: Some(add_ref), Release: Some(release) };
+
+    in_kernel(|| {
+        let mut theirs =
+            Theirs { vtbl: &raw const TABLE, count: AtomicU32::new(1), irql_of_release: AtomicU32::new(0) };
+        let outer = NonNull::from(&mut theirs).cast::<IUnknownRaw>();
+        // SAFETY: it is used as atomics from here on.
+        let theirs = unsafe { outer.cast::<Theirs>().as_ref() };
+        let ends = Arc::default();
+        let clock = init_with(|| Ok(Clock { outer, ends: Ends(Arc::clone(&ends), 1) }));
+        // SAFETY: this function is its outer object, and drops it last.
+        let inner = unsafe { ComObject::<_, IClockRaw, _>::aggregated_in(outer, GlobalAllocator, clock) };
+        let inner = inner.unwrap().into_raw();
+        // SAFETY: the inner object's own IUnknown, with the outer one's reference.
+        let inner = unsafe { ComRc::from_raw(inner) }.unwrap();
+        let clock: ComRc<IClockRaw> = inner.query().unwrap();
+        assert_eq!(theirs.count.load(SeqCst), 2);
+        let operation = clock.never(0).unwrap();
+        // The client's, the operation's, and what the body has of its object.
+        assert_eq!(theirs.count.load(SeqCst), 4);
+        drop(clock);
+        operation.control().unwrap().cancel().unwrap();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        let ended = (theirs.count.load(SeqCst), theirs.irql_of_release.load(SeqCst), ends.load(SeqCst));
+        assert_eq!(ended, (1, 2, 0), "counted, at DISPATCH_LEVEL, and the part is the outer object's");
+        drop(inner);
+        assert_eq!(ends.load(SeqCst), 1);
+    });
 }

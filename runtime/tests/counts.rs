@@ -200,6 +200,40 @@ fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
     });
 }
 
+/// The reference is the aggregate's, and counted as any other.
+#[test]
+fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
+    use declared::ICountedClient as _;
+    use ntcom::{
+        Aggregates, ComObject, ComRc, GUID, GlobalAllocator, IUnknownRaw, Inner, Outer, alloc::init_with,
+    };
+    struct Whole(Inner);
+    impl Aggregates for Whole {
+        fn inner(&self, _iid: &GUID) -> Option<&Inner> {
+            Some(&self.0)
+        }
+    }
+    in_kernel(|| {
+        let make = |outer| {
+            init_with(move || {
+                let part = init_with(|| Ok(declared::Counted));
+                // SAFETY: the aggregate keeps it, and drops it with itself.
+                let part = unsafe {
+                    ComObject::<_, declared::ICountedRaw>::aggregated_in(outer, GlobalAllocator, part)
+                };
+                Ok(Whole(part?))
+            })
+        };
+        let whole = ComObject::<Whole, Outer<IUnknownRaw>>::init_outer_in(GlobalAllocator, make).unwrap();
+        let part: ComRc<declared::ICountedRaw> = whole.query().unwrap();
+        let named = cost(|| assert_eq!(part.named().unwrap().result(), Ok(7)));
+        let opaque = cost(|| assert_eq!(part.opaque(7).unwrap().result(), Ok(7)));
+        for cost in [named, opaque] {
+            assert_eq!((cost.rmw, cost.allocations, cost.frees), (5, 1, 1));
+        }
+    });
+}
+
 /// The way from a secondary interface to its object costs nothing that is counted either.
 #[test]
 fn a_call_through_a_secondary_interface_costs_what_one_through_the_primary_does() {

@@ -6,7 +6,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::world;
+use super::{client, world};
 
 /// The works that there are.
 pub(super) const WORKS: u8 = 5;
@@ -53,6 +53,7 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
+        client::reach_whole(self.0);
         world::with(|world| {
             let bodies = &world.record(self.0).bodies;
             if bodies.get() == 0 {

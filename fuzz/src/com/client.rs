@@ -51,6 +51,28 @@ pub(super) fn revive(this: *mut c_void, object: usize) -> ! {
     ntsim::fail("C3", format!("object {object} was revived from its own Drop, and the machine goes on"))
 }
 
+/// A body of a part of an aggregate uses the outer object, before it has gone `[C19]`.
+pub(super) fn reach_whole(part: usize) {
+    let whole = world::with(|world| {
+        let whole = world.record(part).whole.get()?;
+        Some(Reference { object: whole, iface: U, this: world.record(whole).this.get() })
+    });
+    let Some(whole) = whole else { return };
+    let (iid, mut out) = (IIDS[A], null_mut());
+    let query = slot(table::<IUnknownVtbl>(whole.this).QueryInterface, "QueryInterface");
+    // SAFETY: a body keeps its aggregate; the pointers are good.
+    let status = unsafe { query(whole.this, &raw const iid, &raw mut out) };
+    if status != NTSTATUS::SUCCESS {
+        fail("C19", whole, format!("asked by a body of part {part} for IA it answers {status}"));
+    }
+    // SAFETY: a reference to this interface.
+    let answered = unsafe { slot(table::<IAVtbl>(out).a, "a")(out, 5) };
+    if answered != whole.object as u32 ^ 5 {
+        fail("C19", whole, format!("called by a body of part {part} it answers {answered:#x}"));
+    }
+    release(out);
+}
+
 /// Does one step on this processor, of which there are `processors`.
 pub(super) fn perform(world: &World, processor: usize, processors: usize, step: &Step) {
     if ntsim::is_tracing() {

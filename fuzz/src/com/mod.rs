@@ -16,8 +16,9 @@
 //! | `judge` | the phases of a run, and what must be left at its end: nothing |
 //!
 //! Oracles: identity, reflexivity, symmetry and transitivity of QueryInterface `[C2]`, its failures `[C1]`; which object a slot has found, and
-//! its arguments; the balance of references `[C3]`: a value is dropped once, when nobody holds it and none of its bodies lives `[C19]`, and a
-//! count that overflows, underflows, or is revived stops the machine; each block goes back to the allocator and the layout that it came from.
+//! its arguments; the balance of references `[C3]`: a value is dropped once, when nobody holds it and none of its bodies lives `[C19]`, nor of its
+//! parts, which use it while they live; a count that overflows, underflows, or is revived stops the machine; each block goes back to the
+//! allocator and the layout that it came from.
 
 mod body;
 mod client;

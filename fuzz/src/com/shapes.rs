@@ -124,8 +124,13 @@ impl<R> Drop for Thing<R> {
             if record.drops.get() > record.built.get() {
                 ntsim::fail("C3", format!("object {number} is dropped once too often"));
             }
-            if record.bodies.get() > 0 {
-                ntsim::fail("C19", format!("object {number} is dropped, and a body of its own lives"));
+            let its = |part: &&world::Record| part.whole.get() == Some(number);
+            let bodies: u32 = world.records.iter().filter(its).map(|part| part.bodies.get()).sum();
+            if record.bodies.get() + bodies > 0 {
+                ntsim::fail(
+                    "C19",
+                    format!("object {number} is dropped, and a body of its own or of a part lives"),
+                );
             }
             let whole = world.record(record.whole.get().unwrap_or(number));
             if whole.ledger.get() > 0 {

@@ -45,7 +45,8 @@ impl Object<'_> {
     }
 }
 
-/// A body, and the object that it is a method of: the body is dropped first, and then the reference `[C19]`.
+/// A body, and the object that it is a method of: the body is dropped first, and then the reference `[C19]`, which is the aggregate's where the
+/// object is a part of one.
 #[repr(C)]
 struct Guarded<B, T: Send + Sync + 'static> {
     body: B,

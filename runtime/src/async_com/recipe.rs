@@ -98,7 +98,8 @@ where
 {
     /// A recipe for a body that reaches its own object: `make` gets a counted pointer to it. The way to do that.
     ///
-    /// The pointer is one more reference (the operation itself holds one while the body lives, and that costs nothing extra). `O` is the type
+    /// The pointer is one more reference (the operation itself holds one while the body lives, and that costs nothing extra); in a part of an aggregate
+    /// both are the aggregate's, so the body may use the outer object, too. `O` is the type
     /// that implements the method, `Self`; for another type the operation ends in state Error with `STATUS_DRIVER_INTERNAL_ERROR`.
     ///
     /// ```

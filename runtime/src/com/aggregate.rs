@@ -2,12 +2,13 @@
 //!
 //! An *inner* object has an IUnknown of its own, which counts it and is its outer object's alone, and interfaces whose first three slots are
 //! the outer object's: for a client there is one object. The outer one answers QueryInterface with them where it has no such interface itself.
+//! So whatever holds a part but its outer object holds the whole: a client, a body of an async method `[C19]`, a [`This`](super::This).
 
 use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
 use super::{
     ComObject, ComRc, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Interfaces,
-    block::{self, Front},
+    block::{self, CountedBy, Front, Itself},
     interfaces::Made,
     place::{Alone, Kind, Place, add_ref, object, release},
     unknown::answer_query,
@@ -104,8 +105,7 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
 
 /// The inner object of an aggregate, as its outer object holds it: one reference to its own IUnknown.
 ///
-/// `Send` and `Sync`. Dropping it releases the reference, and with the last one the inner object goes; an async body of its own may hold it longer.
-/// See [`Outer`].
+/// `Send` and `Sync`. Dropping it releases the reference, and with the last one the inner object goes. See [`Outer`].
 ///
 /// ```
 /// fn kept_by_any_processor<T: Send + Sync>() {}
@@ -146,6 +146,27 @@ impl Inner {
     pub unsafe fn from_raw(raw: *mut IUnknownRaw) -> Result<Self, NTSTATUS> {
         // SAFETY: this function's contract.
         unsafe { ComRc::from_raw(raw) }.map(Self)
+    }
+
+    /// Gives the reference out: what a factory returns to an outer object of somebody else's. IRQL: any.
+    ///
+    /// ```
+    /// use core::ptr::{NonNull, null_mut};
+    /// use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, Inner, pin_init};
+    ///
+    /// /// Makes a part; null: there is no memory.
+    /// ///
+    /// /// # Safety
+    /// /// `outer` is the caller's IUnknown, which keeps the result until it is destroyed.
+    /// unsafe extern "system" fn part(outer: NonNull<IUnknownRaw>) -> *mut IUnknownRaw {
+    ///     // SAFETY: this function's contract.
+    ///     let part = unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) };
+    ///     part.map_or(null_mut(), Inner::into_raw)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn into_raw(self) -> *mut IUnknownRaw {
+        self.0.into_raw()
     }
 
     /// An interface of the aggregate, AddRef'd, if this object has it. Its own IUnknown is not for clients.
@@ -190,15 +211,17 @@ impl<T, S, A> ComObject<T, S, A> {
         A: NonPaged + Send + 'static,
     {
         let front = <S::__Made<Alone<S>>>::TABLES;
-        let object = block::make(front, allocator, |block: NonNull<Front<S::Tables, T>>| make(block.cast()))?;
+        let init = |block: NonNull<Front<S::Tables, T>>| make(block.cast());
+        let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
         // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
     }
 
     /// An inner object, for the aggregate whose IUnknown is `outer`. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
     ///
-    /// QueryInterface, AddRef and Release of its interfaces are the outer object's; what is returned is the only way to itself. The bodies of its async
-    /// methods hold the inner object, not the aggregate.
+    /// QueryInterface, AddRef and Release of its interfaces are the outer object's; what is returned is the only way to itself. Each body of its async
+    /// methods, and each [`This`](super::This) of it, has a reference to the outer object `[C19]`: so a body may use that, too, through a pointer that the value keeps,
+    /// though nobody else holds it any more.
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built; `STATUS_DRIVER_INTERNAL_ERROR`: the outer object's
@@ -206,7 +229,8 @@ impl<T, S, A> ComObject<T, S, A> {
     ///
     /// # Safety
     /// 1. `outer` is an object's IUnknown, whose table stays where it is; the pointer is good as long as anybody has an interface of the inner object.
-    /// 2. Who keeps the result is that object, or a part of it.
+    ///    AddRef and Release may be called at DISPATCH_LEVEL, on any processor: there a body is dropped that may have the last reference.
+    /// 2. Who keeps the result is that object, or a part of it, until it is destroyed.
     ///
     /// See [`Outer`] for an example.
     ///
@@ -237,7 +261,8 @@ impl<T, S, A> ComObject<T, S, A> {
         unsafe { slots(outer) }.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
         let unknown: *const IUnknownVtbl = const { &<Own<S> as Place<T>>::UNKNOWN };
         let front = Aggregated { unknown, outer, tables: <S::__Made<Inside<S>>>::TABLES };
-        let object = block::make(front, allocator, |_: NonNull<Front<Aggregated<S::Tables>, T>>| init)?;
+        let init = |_: NonNull<Front<Aggregated<S::Tables>, T>>| init;
+        let object = block::make::<_, _, _, _, ByOuter>(front, allocator, init)?;
         // SAFETY: a new object, which begins with its own IUnknown, and whose one reference this is.
         unsafe { Inner::from_raw(object.cast().as_ptr()) }
     }
@@ -250,6 +275,15 @@ struct Aggregated<Tables> {
     unknown: *const IUnknownVtbl,
     outer: NonNull<IUnknownRaw>,
     tables: Tables,
+}
+
+/// Its outer object counts it.
+struct ByOuter;
+
+// SAFETY: the pointer stands there, and is good as long as somebody has a reference: `aggregated_in`'s caller has promised it.
+unsafe impl<Tables, T> CountedBy<Aggregated<Tables>, T> for ByOuter {
+    const WHOLE: Option<usize> =
+        Some(offset_of!(Front<Aggregated<Tables>, T>, core) - offset_of!(Aggregated<Tables>, outer));
 }
 
 /// The first three slots of the outer object, if they are there: QueryInterface, AddRef, Release.
@@ -351,12 +385,25 @@ unsafe fn outer<Tables, const K: usize>(this: *mut c_void) -> NonNull<IUnknownRa
 ///
 /// # Safety
 /// It lives.
-unsafe fn call_add_ref(outer: NonNull<IUnknownRaw>) -> u32 {
+pub(super) unsafe fn call_add_ref(outer: NonNull<IUnknownRaw>) -> u32 {
     // SAFETY: this function's contract.
     match unsafe { slots(outer) }.and_then(|table| table.AddRef) {
         // SAFETY: as above.
         Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
         // It was there when this object was made: the other side corrupts its own tables.
+        None => ntcom_exec::fail_fast_corrupt_interface(),
+    }
+}
+
+/// Release of the outer object.
+///
+/// # Safety
+/// The caller has a reference to it, which is gone afterwards.
+pub(super) unsafe fn call_release(outer: NonNull<IUnknownRaw>) -> u32 {
+    // SAFETY: this function's contract.
+    match unsafe { slots(outer) }.and_then(|table| table.Release) {
+        // SAFETY: as above.
+        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
         None => ntcom_exec::fail_fast_corrupt_interface(),
     }
 }
@@ -386,10 +433,6 @@ unsafe extern "system" fn outer_add_ref<Tables, const K: usize>(this: *mut c_voi
 unsafe extern "system" fn outer_release<Tables, const K: usize>(this: *mut c_void) -> u32 {
     // SAFETY: a slot's contract.
     let outer = unsafe { outer::<Tables, K>(this) };
-    // SAFETY: the client has a reference to the aggregate.
-    match unsafe { slots(outer) }.and_then(|table| table.Release) {
-        // SAFETY: the client's reference, which is gone afterwards.
-        Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
-        None => ntcom_exec::fail_fast_corrupt_interface(),
-    }
+    // SAFETY: the client's reference, which is gone afterwards.
+    unsafe { call_release(outer) }
 }

@@ -4,7 +4,7 @@ use core::{marker::PhantomData, ptr::NonNull};
 
 use super::{
     ComRc, IUnknown, Interfaces,
-    block::{self, Front},
+    block::{self, Front, Itself},
     interfaces::Made,
     place::{self, Alone, Standalone},
     this::This,
@@ -109,8 +109,9 @@ impl<T, S, A> ComObject<T, S, A> {
         S: Interfaces<T>,
         A: NonPaged + Send + 'static,
     {
-        let object =
-            block::make(<S::__Made<Alone<S>>>::TABLES, allocator, |_: NonNull<Front<S::Tables, T>>| init)?;
+        let front = <S::__Made<Alone<S>>>::TABLES;
+        let init = |_: NonNull<Front<S::Tables, T>>| init;
+        let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
         // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
     }

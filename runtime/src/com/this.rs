@@ -8,7 +8,8 @@ use super::block::{self, Core};
 /// ([`InitBox::with_this`](crate::InitBox::with_this)). See also [`ComObject::this`](super::ComObject::this).
 ///
 /// Clone is AddRef, Drop is Release; the last one destroys the object, at the caller's IRQL. `Send` and `Sync`, because objects are. It
-/// does not depend on which interfaces the object has.
+/// does not depend on which interfaces the object has. Of a part of an aggregate it counts the aggregate, as clients do: so while there is one,
+/// the outer object is there, too.
 ///
 /// ```
 /// # fn reads<T: Send + Sync + 'static>(this: ntcom::This<T>) {
@@ -27,10 +28,10 @@ impl<T> This<T> {
     /// One more reference to an object.
     ///
     /// # Safety
-    /// The core of an object that the caller has a reference to.
+    /// The core of an object that the caller has a reference to: as clients have it, to the aggregate if it is a part of one.
     pub(crate) unsafe fn from_core(core: NonNull<Core<T>>) -> Self {
         // SAFETY: this function's contract.
-        unsafe { core.as_ref() }.add_reference();
+        unsafe { block::hold(core) };
         Self(core)
     }
 
@@ -50,7 +51,8 @@ impl<T> Deref for This<T> {
 
 impl<T> Clone for This<T> {
     fn clone(&self) -> Self {
-        self.core().add_reference();
+        // SAFETY: this reference.
+        unsafe { block::hold(self.0) };
         Self(self.0)
     }
 }
@@ -58,7 +60,7 @@ impl<T> Clone for This<T> {
 impl<T> Drop for This<T> {
     fn drop(&mut self) {
         // SAFETY: this reference, which is gone afterwards.
-        unsafe { block::release(self.0) };
+        unsafe { block::let_go(self.0) };
     }
 }
 
