@@ -9,7 +9,7 @@ use corosensei::{Coroutine, CoroutineResult};
 use ntsim::{
     Config, Decision, Limits, Program, Recording, Schedule, Simulation, ddi, explore,
     sync::{AtomicU32, Ordering::SeqCst},
-    types::{KDPC, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED, PVOID},
+    types::{EX_RUNDOWN_REF, KDPC, KEVENT, KTIMER, LARGE_INTEGER, POOL_FLAG_NON_PAGED, PVOID},
 };
 
 const ROUNDS: usize = 7;
@@ -167,6 +167,66 @@ fn pool(count: u64) {
     }
 }
 
+/// A DPC that cannot run yet is taken out of its queue again.
+fn queued_dpcs(count: u64) {
+    let mut dpc = KDPC::default();
+    // SAFETY: the DPC is on this stack for the whole run.
+    unsafe { ddi::KeInitializeDpc(&raw mut dpc, Some(nothing), null_mut()) };
+    // SAFETY: in a run.
+    let before = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+    for _ in 0..count {
+        // SAFETY: initialised.
+        unsafe { ddi::KeInsertQueueDpc(&raw mut dpc, null_mut(), null_mut()) };
+        // SAFETY: initialised.
+        unsafe { ddi::KeRemoveQueueDpc(&raw mut dpc) };
+    }
+    // SAFETY: back to where it was.
+    unsafe { ddi::KeLowerIrql(before) };
+}
+
+/// An event that is set, waited for and reset.
+fn events(count: u64) {
+    let mut event = KEVENT::default();
+    // SAFETY: the event is on this stack for the whole run.
+    unsafe { ddi::KeInitializeEvent(&raw mut event, 0, 0) };
+    for _ in 0..count {
+        // SAFETY: initialised.
+        unsafe { ddi::KeSetEvent(&raw mut event, 0, 0) };
+        // SAFETY: initialised, and at PASSIVE_LEVEL.
+        _ = unsafe { ddi::KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, null_mut()) };
+        // SAFETY: initialised.
+        unsafe { ddi::KeClearEvent(&raw mut event) };
+    }
+}
+
+fn rundown(count: u64) {
+    let mut rundown = EX_RUNDOWN_REF::default();
+    // SAFETY: it is on this stack for the whole run.
+    unsafe { ddi::ExInitializeRundownProtection(&raw mut rundown) };
+    for _ in 0..count {
+        // SAFETY: initialised.
+        unsafe { ddi::ExAcquireRundownProtection(&raw mut rundown) };
+        // SAFETY: acquired.
+        unsafe { ddi::ExReleaseRundownProtection(&raw mut rundown) };
+    }
+}
+
+fn irps(count: u64) {
+    for _ in 0..count {
+        // SAFETY: in a run.
+        let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
+        // SAFETY: allocated, and sent nowhere.
+        unsafe { ddi::IoFreeIrp(irp) };
+    }
+}
+
+fn clocks(count: u64) {
+    for _ in 0..count {
+        // SAFETY: in a run; it takes no frequency.
+        black_box(unsafe { ddi::KeQueryPerformanceCounter(null_mut()) });
+    }
+}
+
 fn atomics(count: u64) {
     let atomic = AtomicU32::new(0);
     for _ in 0..count {
@@ -241,9 +301,14 @@ fn main() {
         return;
     }
     let switch = coroutine_switch();
-    println!("{:<58} {:>11} {:>13} {:>9}", "", "ns each", "a second", "switches");
+    println!("{:<62} {:>9} {:>12} {:>9} {:>7}", "", "ns each", "a second", "switches", "a call");
     let row = |what: &str, time: f64| {
-        println!("{what:<58} {time:>11.1} {:>13.0} {:>9.1}", 1e9 / time, time / switch);
+        println!("{what:<62} {time:>9.1} {:>12.0} {:>9.1}", 1e9 / time, time / switch);
+    };
+    // Of so many kernel calls each.
+    let calls = |what: &str, calls: f64, time: f64| {
+        let (each, a_call) = (time / switch, time / switch / calls);
+        println!("{what:<62} {time:>9.1} {:>12.0} {each:>9.1} {a_call:>7.1}", 1e9 / time);
     };
     row("a coroutine switch, bare", switch);
     let mut two = Bench::new(2);
@@ -253,13 +318,18 @@ fn main() {
     two.config.processors = 2;
     row("preemption point", two.alone(1_000_000, |n| (0..n).for_each(|_| ntsim::preemption_point())));
     row("atomic read-modify-write", two.alone(1_000_000, atomics));
-    row("KeGetCurrentIrql", two.alone(1_000_000, irql));
-    row("KeRaiseIrqlToDpcLevel + KeLowerIrql", two.alone(500_000, raise_and_lower));
-    row("spin lock acquired + released", two.alone(500_000, locks));
-    row("KeInsertQueueDpc, and the DPC runs", two.alone(500_000, dpcs));
-    row("KeSetTimer + KeCancelTimer", two.alone(500_000, |n| timers(n, 0)));
-    row("the same beside 10,000 set timers", two.alone(500_000, |n| timers(n, 10_000)));
-    row("ExAllocatePool2 (256 bytes) + ExFreePoolWithTag", two.alone(20_000, pool));
+    calls("KeGetCurrentIrql", 1.0, two.alone(1_000_000, irql));
+    calls("KeQueryPerformanceCounter", 1.0, two.alone(1_000_000, clocks));
+    calls("KeRaiseIrqlToDpcLevel + KeLowerIrql", 2.0, two.alone(500_000, raise_and_lower));
+    calls("spin lock acquired + released", 2.0, two.alone(500_000, locks));
+    calls("ExAcquireRundownProtection + ExReleaseRundownProtection", 2.0, two.alone(500_000, rundown));
+    calls("KeInsertQueueDpc + KeRemoveQueueDpc", 2.0, two.alone(500_000, queued_dpcs));
+    calls("KeInsertQueueDpc, and the DPC runs", 1.0, two.alone(500_000, dpcs));
+    calls("KeSetTimer + KeCancelTimer", 2.0, two.alone(500_000, |n| timers(n, 0)));
+    calls("the same beside 10,000 set timers", 2.0, two.alone(500_000, |n| timers(n, 10_000)));
+    calls("KeSetEvent + KeWaitForSingleObject + KeClearEvent", 3.0, two.alone(500_000, events));
+    calls("ExAllocatePool2 (256 bytes) + ExFreePoolWithTag", 2.0, two.alone(20_000, pool));
+    calls("IoAllocateIrp + IoFreeIrp", 2.0, two.alone(20_000, irps));
     drop(two);
     row("a driver's load, work, unload on 2 processors", driver_round(false, Schedule::seed));
     row("the same by PCT", driver_round(false, |seed| Schedule::pct(seed, 3, 60)));

@@ -1,5 +1,6 @@
 //! Timer rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesettimer, `nf-wdm-kecanceltimer`.
 #![allow(
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     clippy::wildcard_imports,
@@ -342,4 +343,36 @@ fn a_run_waits_for_timers_no_longer_than_it_is_told() {
     kernel.run(vec![(0, Box::new(|| ()))]).unwrap();
     assert!(expired.get() > after_first, "the next run goes on with it");
     assert_eq!(kernel.unload().unwrap_err().bug_check().unwrap().code, 0xCE);
+}
+
+#[test]
+fn a_timer_that_is_overwritten_while_set_is_noticed_when_it_is_set_or_cancelled() {
+    for cancel in [false, true] {
+        let bug = bug(move || {
+            let timer = Timer::new();
+            timer.set(-1_000, None);
+            // SAFETY: both blocks are live and as large as a KTIMER.
+            unsafe { timer.0.copy_from_nonoverlapping(Timer::new().0, 1) };
+            if cancel { _ = timer.cancel() } else { _ = timer.set(-2_000, None) }
+        });
+        assert_eq!((bug.code, bug.parameters[0]), (0xC7, 0));
+        assert!(bug.rule.contains("overwritten while it was queued"), "{}", bug.rule);
+    }
+}
+
+#[test]
+fn timers_that_are_cancelled_hold_nobody_up() {
+    fine(|| {
+        let timers: Vec<_> = (0..6).map(|_| Timer::new()).collect();
+        for (timer, tick) in timers.iter().zip(1..) {
+            timer.set(-(tick * TICK as i64), None);
+        }
+        for timer in &timers[1..4] {
+            assert!(timer.cancel());
+        }
+        ntsim::advance_time(10 * TICK);
+        let signalled: Vec<_> = timers.iter().map(|timer| timer.signalled()).collect();
+        assert_eq!(signalled, [true, false, false, false, true, true]);
+        timers.into_iter().for_each(Timer::free);
+    });
 }

@@ -55,7 +55,8 @@ impl Machine {
     /// Takes a timer out of the timer queue; false where it is not in it.
     fn unset(&self, timer: *mut KTIMER, value: &KTIMER) -> Checked<bool> {
         if value.Inserted == 0 {
-            return Ok(false);
+            let overwritten = self.kernel.borrow().timers.is_set(objects::address(timer));
+            return if overwritten { Err(objects::changed(self, 0, timer as usize)) } else { Ok(false) };
         }
         let entry = self.kernel.borrow_mut().timers.remove(objects::key(value), timer as usize);
         if entry.is_none() {

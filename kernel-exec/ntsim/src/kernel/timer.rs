@@ -2,7 +2,10 @@
 
 extern crate alloc;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{collections::BinaryHeap, vec::Vec};
+use core::{cmp::Reverse, ops::Range};
+
+use rustc_hash::FxHashMap;
 
 /// A set timer's place: the tick at which it expires, and a number that keeps timers of one tick in the order of setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,63 +40,104 @@ impl Entry {
     }
 }
 
-/// The timer queue.
+/// The timer queue: who is set, by address, and who comes when.
+///
+/// Setting and cancelling cost a few look-ups in hash tables, whatever is set besides; the next to expire is on top of a heap, in which a
+/// cancelled timer's place is left behind until it is on top or those left behind are most of it.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    set: BTreeMap<Key, Entry>,
-    /// The address of each that is set, and of its DPC.
-    places: BTreeSet<(usize, Key)>,
+    /// All that are set, by their own addresses.
+    set: FxHashMap<usize, (Key, Entry)>,
+    /// The places in the queue, and whose they are or were. The first is of one that is set.
+    order: BinaryHeap<Reverse<(Key, usize)>>,
+    /// How many of them, and of their DPCs, are in a line of memory. For [`Timers::find_in`].
+    lines: FxHashMap<usize, usize>,
     sequence: u64,
     /// How many of them are periodic.
     periodic: usize,
 }
 
+/// Memory in lines of this size, which is a KTIMER's and a KDPC's.
+const LINE: usize = 64;
+/// So many places may be left behind whatever is set.
+const LEFT_BEHIND: usize = 64;
+
 impl Timers {
     pub(crate) fn reset(&mut self) {
-        if !self.set.is_empty() {
-            self.set.clear();
-            self.places.clear();
-        }
+        self.set.clear();
+        self.order.clear();
+        self.lines.clear();
         self.sequence = 0;
         self.periodic = 0;
+    }
+
+    /// Whether the timer at an address is set.
+    pub(crate) fn is_set(&self, address: usize) -> bool {
+        self.set.contains_key(&address)
     }
 
     /// Sets a timer that is not set.
     pub(crate) fn insert(&mut self, tick: u64, entry: Entry) -> Key {
         self.sequence += 1;
-        self.periodic += usize::from(entry.period != 0);
         let key = Key { tick, sequence: self.sequence };
-        self.set.insert(key, entry);
-        self.places.extend(entry.places().map(|address| (address, key)));
+        self.periodic += usize::from(entry.period != 0);
+        for address in entry.places() {
+            *self.lines.entry(address / LINE).or_default() += 1;
+        }
+        let before = self.set.insert(entry.address, (key, entry));
+        debug_assert!(before.is_none(), "a timer is in the queue once");
+        self.order.push(Reverse((key, entry.address)));
         key
     }
 
     /// Removes the timer at `address`, whose place is `key`; none where another or none is there.
     pub(crate) fn remove(&mut self, key: Key, address: usize) -> Option<Entry> {
-        if self.set.get(&key)?.address != address {
+        if self.set.get(&address)?.0 != key {
             return None;
         }
-        let entry = self.set.remove(&key)?;
-        self.forget(key, &entry);
+        let entry = self.forget(address)?;
+        self.tidy();
         Some(entry)
     }
 
     /// Removes the first timer that has expired at `now`.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<(Key, Entry)> {
-        let (key, _) = self.set.first_key_value()?;
+        let Reverse((key, address)) = *self.order.peek()?;
         if key.tick > now {
             return None;
         }
-        let (key, entry) = self.set.pop_first()?;
-        self.forget(key, &entry);
+        let entry = self.forget(address)?;
+        self.tidy();
         Some((key, entry))
     }
 
-    /// This one has left the queue.
-    fn forget(&mut self, key: Key, entry: &Entry) {
+    /// This one is not set any more. Its place is left behind.
+    fn forget(&mut self, address: usize) -> Option<Entry> {
+        let (_, entry) = self.set.remove(&address)?;
         self.periodic -= usize::from(entry.period != 0);
         for address in entry.places() {
-            self.places.remove(&(address, key));
+            let line = address / LINE;
+            if let Some(count) = self.lines.get_mut(&line) {
+                *count -= 1;
+                if *count == 0 {
+                    self.lines.remove(&line);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// Takes places left behind off the top, and all of them where they are most.
+    fn tidy(&mut self) {
+        let Self { set, order, .. } = self;
+        let live = |&Reverse((key, address)): &Reverse<(Key, usize)>| {
+            set.get(&address).is_some_and(|(now, _)| *now == key)
+        };
+        while order.peek().is_some_and(|place| !live(place)) {
+            order.pop();
+        }
+        if order.len() > 2 * set.len() + LEFT_BEHIND {
+            order.retain(live);
         }
     }
 
@@ -102,27 +146,160 @@ impl Timers {
         self.periodic == self.set.len()
     }
 
-    /// Those that follow the system clock.
-    pub(crate) fn absolute(&self) -> alloc::vec::Vec<(Key, Entry)> {
-        let absolute = self.set.iter().filter(|(_, entry)| entry.absolute.is_some());
-        absolute.map(|(key, entry)| (*key, *entry)).collect()
+    /// Those that follow the system clock, the first first.
+    pub(crate) fn absolute(&self) -> Vec<(Key, Entry)> {
+        let absolute = self.set.values().filter(|(_, entry)| entry.absolute.is_some());
+        let mut absolute: Vec<_> = absolute.copied().collect();
+        absolute.sort_unstable_by_key(|(key, _)| *key);
+        absolute
     }
 
     /// When the next timer expires.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.set.first_key_value().map(|(key, _)| key.tick)
+        self.order.peek().map(|Reverse((key, _))| key.tick)
     }
 
     /// The first set timer that, or whose DPC, lies in an address range.
-    pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<Entry> {
-        let first = Key { tick: 0, sequence: 0 };
-        let touched = self.places.range((range.start, first)..(range.end, first));
-        let key = touched.map(|(_, key)| key).min()?;
-        self.set.get(key).copied()
+    pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Entry> {
+        let mut lines = range.start / LINE..range.end.div_ceil(LINE);
+        // A large range has more lines than there are timers.
+        if lines.len() < self.set.len() && !lines.any(|line| self.lines.contains_key(&line)) {
+            return None;
+        }
+        self.first(|entry| entry.places().any(|address| range.contains(&address)))
     }
 
     /// The first set timer of all.
     pub(crate) fn any(&self) -> Option<Entry> {
-        self.set.values().find(|entry| entry.thread.is_none()).copied()
+        self.first(|entry| entry.thread.is_none())
+    }
+
+    /// The first to expire of those.
+    fn first(&self, those: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let those = self.set.values().filter(|(_, entry)| those(entry));
+        those.min_by_key(|(key, _)| *key).map(|(_, entry)| *entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{
+        collection::vec,
+        prelude::*,
+        test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner},
+    };
+
+    use super::*;
+
+    fn entry(address: usize, dpc: usize, period: u32, absolute: bool) -> Entry {
+        let (thread, absolute) = ((address % 3 == 1).then_some(address), absolute.then_some(7));
+        Entry { address, thread, dpc, processor: 0, period, tolerance: 0, absolute }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Set(u64, Entry),
+        Cancel(usize),
+        Expire(u64),
+        Find(Range<usize>),
+    }
+
+    /// Addresses that are few, close together, and of several lines.
+    fn address() -> impl Strategy<Value = usize> {
+        (1..40_usize).prop_map(|number| number * 8)
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let set = (0..9_u64, address(), 0..2_usize, address(), 0..2_u32, any::<bool>()).prop_map(
+            |(tick, address, with, dpc, period, absolute)| {
+                Step::Set(tick, entry(address, with * (dpc + 4), period, absolute))
+            },
+        );
+        prop_oneof![
+            4 => set,
+            2 => address().prop_map(Step::Cancel),
+            1 => (0..9_u64).prop_map(Step::Expire),
+            2 => (0..400_usize, 0..90_usize).prop_map(|(start, size)| Step::Find(start..start + size)),
+        ]
+    }
+
+    /// All that are set, in the order in which they expire.
+    fn sorted(model: &[(Key, Entry)]) -> Vec<(Key, Entry)> {
+        let mut sorted = model.to_vec();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        sorted
+    }
+
+    #[test]
+    fn it_is_a_list() {
+        let config = Cases { cases: 300, failure_persistence: None, ..Cases::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        runner.run(&vec(step(), 0..200), is_a_list).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn is_a_list(steps: Vec<Step>) -> Result<(), TestCaseError> {
+        let mut timers = Timers::default();
+        let mut model: Vec<(Key, Entry)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Set(tick, entry) => {
+                    let before = model.iter().position(|(_, other)| other.address == entry.address);
+                    prop_assert_eq!(timers.is_set(entry.address), before.is_some());
+                    if before.is_none() {
+                        model.push((timers.insert(tick, entry), entry));
+                    }
+                }
+                Step::Cancel(address) => {
+                    let at = model.iter().position(|(_, entry)| entry.address == address);
+                    let (key, entry) = at.map_or_else(
+                        || (Key { tick: 0, sequence: 0 }, None),
+                        |at| {
+                            let (key, entry) = model.remove(at);
+                            (key, Some(entry))
+                        },
+                    );
+                    let other = Key { sequence: key.sequence + 1, ..key };
+                    prop_assert_eq!(timers.remove(other, address), None);
+                    prop_assert_eq!(timers.remove(key, address), entry);
+                }
+                Step::Expire(now) => {
+                    while let Some(first) = timers.pop_due(now) {
+                        prop_assert_eq!(sorted(&model).first().copied(), Some(first));
+                        model.retain(|timer| *timer != first);
+                    }
+                    prop_assert!(model.iter().all(|(key, _)| key.tick > now));
+                }
+                Step::Find(range) => {
+                    let inside = |address: usize| address != 0 && range.contains(&address);
+                    let found = sorted(&model)
+                        .into_iter()
+                        .find(|(_, timer)| inside(timer.address) || inside(timer.dpc));
+                    prop_assert_eq!(timers.find_in(range.clone()), found.map(|(_, entry)| entry));
+                }
+            }
+            let sorted = sorted(&model);
+            prop_assert_eq!(timers.next(), sorted.first().map(|(key, _)| key.tick));
+            prop_assert_eq!(timers.all_periodic(), model.iter().all(|(_, entry)| entry.period != 0));
+            prop_assert_eq!(
+                timers.any(),
+                sorted.iter().find(|(_, entry)| entry.thread.is_none()).map(|(_, entry)| *entry)
+            );
+            let absolute: Vec<_> = sorted.into_iter().filter(|(_, entry)| entry.absolute.is_some()).collect();
+            prop_assert_eq!(timers.absolute(), absolute);
+            prop_assert!(timers.lines.values().all(|count| *count != 0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_cancelled_timers_leave_behind_is_bounded() {
+        let mut timers = Timers::default();
+        timers.insert(1, entry(3 * LINE, 0, 0, false));
+        for _ in 0..10_000 {
+            let key = timers.insert(2, entry(6 * LINE, 9 * LINE, 0, false));
+            timers.remove(key, 6 * LINE).expect("it is set");
+            assert!(timers.order.len() <= 2 + LEFT_BEHIND, "{} places", timers.order.len());
+            assert_eq!(timers.lines.len(), 1);
+        }
     }
 }
