@@ -71,7 +71,7 @@
 //! | `KeInitializeDpc` | full | queued or used by a set timer: 0xC7; paged pool: 0xD1 |
 //! | `KeInitializeThreadedDpc` | no | always: failure `not supported` |
 //! | `KeInsertQueueDpc` | importance, target, depth limit; what NT leaves open is a choice of the schedule | not initialised, freed, a timer's: 0xC7 |
-//! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
+//! | `KeRemoveQueueDpc`, `KeSetTargetProcessorDpc`, `KeSetTargetProcessorDpcEx` | full | not initialised, freed: 0xC7 |
 //! | `KeSetImportanceDpc` | full | no such importance: failure `not supported` |
 //! | `KeInitializeTimer(Ex)` | full | set, waited for: 0xC7; paged pool: 0xD1 |
 //! | `KeFlushQueuedDpcs` | waits for what was queued before it | above PASSIVE_LEVEL: 0xC4/0xE5 |

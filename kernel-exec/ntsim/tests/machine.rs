@@ -79,6 +79,26 @@ fn a_dpc_targets_a_processor_of_a_group() {
 }
 
 #[test]
+fn without_a_group_a_dpc_targets_a_processor_of_group_0_if_there_is_such_a_one() {
+    let config = Config { group_size: 2, ..processors(4) };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let target = program(|| {
+        let log = Log::default();
+        let shared = log.clone();
+        let dpc = Dpc::new(move || shared.add(format!("on {}", processor_number())));
+        for number in [1, 2, -1] {
+            // SAFETY: initialised.
+            unsafe { ddi::KeSetTargetProcessorDpc(dpc.dpc, number) };
+            dpc.insert();
+            flush_dpcs();
+        }
+        assert_eq!(log.lines(), ["on 1", "on 1", "on 1"]);
+        dpc.free();
+    });
+    kernel.run(vec![(0, target)]).unwrap();
+}
+
+#[test]
 fn threaded_dpcs_are_refused() {
     let stop = alone(|| {
         // SAFETY: it is refused before anything is written.

@@ -11,8 +11,9 @@ use crate::{
     kernel::{dpc::Entry, processor::Activity},
     trace::Value,
     types::{
-        _KDPC_IMPORTANCE, BOOLEAN, DISPATCH_LEVEL, KDPC, KDPC_IMPORTANCE, NTSTATUS, PKDEFERRED_ROUTINE,
-        PPROCESSOR_NUMBER, PRKDPC, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+        _KDPC_IMPORTANCE, BOOLEAN, CCHAR, DISPATCH_LEVEL, KDPC, KDPC_IMPORTANCE, NTSTATUS,
+        PKDEFERRED_ROUTINE, PPROCESSOR_NUMBER, PRKDPC, PROCESSOR_NUMBER, PVOID, STATUS_INVALID_PARAMETER,
+        STATUS_SUCCESS,
     },
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
@@ -270,6 +271,24 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
         objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
     }
     status
+}
+
+/// Sets the processor of group 0 that a DPC runs on, for later insertions; nothing changes where group 0 has no such processor. Any IRQL
+/// (`nf-wdm-kesettargetprocessordpc`).
+///
+/// # Safety
+/// As for [`KeRemoveQueueDpc`].
+pub unsafe extern "C" fn KeSetTargetProcessorDpc(Dpc: PRKDPC, Number: CCHAR) {
+    let machine = &*enter(Ddi::KeSetTargetProcessorDpc);
+    machine.called(Ddi::KeSetTargetProcessorDpc, |machine| {
+        ([machine.pointer(Dpc as usize), Value::Signed(Number.into())], None)
+    });
+    let value = machine.checked(objects::load_dpc(machine, Dpc));
+    let number = u8::try_from(Number).ok();
+    let number = number.map(|number| PROCESSOR_NUMBER { Group: 0, Number: number, Reserved: 0 });
+    if let Some(processor) = number.and_then(|number| machine.processor_index(number)) {
+        objects::write_dpc(Dpc, KDPC { Number: TARGET_BASE + processor as u16, ..value });
+    }
 }
 
 /// Waits until every DPC that was queued or running before the call, on whichever processor, has run. Promises nothing about later ones.

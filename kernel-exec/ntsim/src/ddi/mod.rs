@@ -40,7 +40,7 @@ pub use csq::{IoCsqInitialize, IoCsqInsertIrp, IoCsqRemoveIrp, IoCsqRemoveNextIr
 pub use device::{IoCreateDevice, IoDeleteDevice};
 pub use dpc::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeThreadedDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
-    KeSetImportanceDpc, KeSetTargetProcessorDpcEx,
+    KeSetImportanceDpc, KeSetTargetProcessorDpc, KeSetTargetProcessorDpcEx,
 };
 pub use etw::{EtwEventEnabled, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWrite, EtwWriteString};
 pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};

@@ -119,6 +119,7 @@ routines! {
     KeSetCoalescableTimer,
     KeSetEvent,
     KeSetImportanceDpc,
+    KeSetTargetProcessorDpc,
     KeSetTargetProcessorDpcEx,
     KeSetTimer,
     KeSetTimerEx,

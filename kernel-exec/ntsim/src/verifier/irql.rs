@@ -54,6 +54,7 @@ ddis! {
     KeInsertQueueDpc: ANY,
     KeRemoveQueueDpc: ANY,
     KeSetImportanceDpc: ANY,
+    KeSetTargetProcessorDpc: ANY,
     KeSetTargetProcessorDpcEx: ANY,
     KeInitializeTimer: DISPATCH,
     KeInitializeTimerEx: DISPATCH,
