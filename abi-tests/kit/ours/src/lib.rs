@@ -50,7 +50,7 @@ static TABLE: Table = Table {
     client_result: Some(client::client_result),
     client_status: Some(client::client_status),
     client_query: Some(client::client_query),
-    spawn_without_executor: None,
+    spawn_without_executor: Some(spawn::spawn_without_executor),
     at_passive_level: Some(kernel::at_passive_level),
 };
 

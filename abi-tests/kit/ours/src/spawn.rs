@@ -4,8 +4,9 @@ use core::{ffi::c_void, ptr};
 
 use ntcom::{
     NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable,
+    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
+use ntcom_exec::{NoExecutor, Placement, Port};
 use ntcom_kit::table::{MAY_FAIL, Recipe};
 
 use crate::{
@@ -43,6 +44,30 @@ pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c
 
 pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: NTSTATUS) -> *mut c_void {
     for_kind!(kind, failed(status))
+}
+
+/// Where there is no executor: what every placement is in a build without a kernel. What the spawn does with it is the same code; that
+/// such a build chooses it is `cargo xtask features`' to see.
+struct Nowhere;
+
+impl Placement for Nowhere {
+    type Port = NoExecutor;
+
+    fn port(self) -> Result<NoExecutor, NTSTATUS> {
+        Ok(NoExecutor::new())
+    }
+}
+
+fn nowhere<T: Value>(body: Kits) -> *mut c_void {
+    spawn_async_operation_raw_on(Nowhere, infallible::<T>(body)).cast()
+}
+
+pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) -> *mut c_void {
+    // SAFETY: the header: a recipe.
+    let recipe = unsafe { recipe.read() };
+    let kind = recipe.kind;
+    let body = Kits::new(recipe);
+    for_kind!(kind, nowhere(body))
 }
 
 /// What a spawn gives that cannot be: the kit calls it a breach.
