@@ -11,7 +11,7 @@ enum plant {
     NONE,
     /* C1 */ QUERY_LEAVES_OUT, QUERY_ADDS_NO_REFERENCE, QUERY_KNOWS_EVERYTHING,
     /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END,
-    /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES,
+    /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES, COUNT_WITHOUT_LOCK,
     /* C4 */ STATUS_CRASHES_ON_NULL, STATUS_IS_WIDE, STATUS_OF_FOUR,
     /* C5 */ RESULT_NOT_ZEROED, RESULT_ONCE, RESULT_OF_ERROR_IS_SUCCESS, RESULT_RACES,
     /* C6 */ LATE_CANCEL_WINS,
@@ -41,7 +41,11 @@ static struct ntcom_kit_table broken_table;
 /* Lets others run: so a race is lost often. */
 static void dawdle(void) {
     for (int times = 0; times < 3; times++) {
-        thrd_yield();
+        if (yields != NULL) {
+            yields();
+        } else {
+            thrd_yield();
+        }
     }
 }
 
@@ -89,6 +93,9 @@ static ULONG broken_hold(struct operation *operation) {
         ULONG references = operation->references;
         dawdle();
         return operation->references = references + 1;
+    }
+    if (PLANT == COUNT_WITHOUT_LOCK && !operation->constant) {
+        return ++operation->references; /* nobody waits in the middle of it: only processors that run at once lose a count */
     }
     if (PLANT == CONSTANT_COUNTS && operation->constant) {
         return 0;

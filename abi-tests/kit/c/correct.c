@@ -58,7 +58,14 @@ struct operation {
 
 /* Everything that there is one of. All of it is under the lock. */
 static mtx_t the_lock;
-static void lock(void) { mtx_lock(&the_lock); }
+/* Where threads take turns, another one may come in here: what one does under the lock no other sees the middle of. */
+static void (*yields)(void);
+static void lock(void) {
+    if (yields != NULL) {
+        yields();
+    }
+    mtx_lock(&the_lock);
+}
 static void unlock(void) { mtx_unlock(&the_lock); }
 static struct operation *queue, **queue_end = &queue;
 static struct operation *alive; /* those that have not ended */
@@ -864,6 +871,8 @@ static uint64_t allocations(void) {
 static void exhaust_references(void *operation) { ((struct operation *)operation)->references = 0x7FFFFFFF; }
 static void close_provider(void) { closed = 1; }
 
+static void yield_with(void (*yield)(void)) { yields = yield; }
+
 static uint32_t irql(void) { return passive ? 0 : 2; }
 
 static void at_passive_level(void (*what)(void *context), void *context) {
@@ -922,6 +931,7 @@ static const struct ntcom_kit_table table = {
     .client_query = client_query,
     .spawn_without_executor = spawn_without_executor,
     .at_passive_level = at_passive_level,
+    .yield_with = yield_with,
 };
 
 #if !defined(NTCOM_KIT_OTHER_TABLE)

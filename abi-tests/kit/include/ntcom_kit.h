@@ -8,7 +8,7 @@
  * What is needed. The members up to `waker_drop` are required. Of what follows, a group that a library leaves null is not offered, and the
  * clauses that need it are reported as "not offered", never as passed. A member that lies beyond the table's `size` is null.
  *
- * One thread. Where `threads` is 0 everything happens on the thread that called `run`, between its call and its return, and inside of the
+ * One thread. But for the cases of threads, which are for libraries whose `threads` is not 0, everything happens on the thread that called `run`, between its call and its return, and inside of the
  * program that it was given. The library runs bodies inside of `advance` only: not in the background, and not on the stack of a slot [C9]. So there is one
  * right answer to every step, and the kit needs no clock.
  *
@@ -110,6 +110,10 @@ struct ntcom_kit_stop {
     char text[2048];     /* UTF-8, ends with 0 */
 };
 
+/* What each of several threads runs. Number 0 calls `advance`; the others use slots and wakers. Whoever waits for another thread calls `pause`,
+ * which lets the others go on. */
+typedef void (*ntcom_kit_thread)(void *context, uint32_t number, void (*pause)(void));
+
 /* ---- The table ---- */
 
 struct ntcom_kit_table {
@@ -121,7 +125,8 @@ struct ntcom_kit_table {
     uint32_t fails;  /* not 0: bodies may fail [C20] */
     uint32_t raises; /* not 0: bodies may raise, which is to fail fast [C12]. Where that is the end of the process, it is the end. */
     uint32_t level;  /* with `irql`: the IRQL that bodies run at [C13] */
-    /* Not 0: slots, wakers and handles may be used by several threads of the kit's at once, while one of them runs `advance`. */
+    /* Not 0: slots, wakers and handles may be used by several threads at once, while one of them runs `advance`. Whose threads they are
+     * `run_at_once` and `run_in_turn` say. */
     uint32_t threads;
     uint32_t reserved; /* 0 */
 
@@ -189,6 +194,20 @@ struct ntcom_kit_table {
 
     /* Calls `what` at PASSIVE_LEVEL, where IAsyncControl's `wait` waits [C15]; bodies may run in here. */
     void (*at_passive_level)(void (*what)(void *context), void *context);
+
+    /* Threads; only where `threads` is not 0. */
+
+    /* As `run`, with `count` threads of the library's that all go on at once, each of which calls the program with its number. Null: the kit
+     * starts threads of its own, inside of `run`. */
+    int32_t (*run_at_once)(uint32_t count, ntcom_kit_thread program, void *context, struct ntcom_kit_stop *stop);
+    /* As `run_at_once`, one thread at a time: which of them goes on, wherever another one may come in between, is decided by `schedule`
+     * alone. The same number is the same run, so that what is found repeats itself. Bodies may also run on the stack of any of the threads,
+     * as an interrupt does. */
+    int32_t (*run_in_turn)(uint32_t count, uint64_t schedule, ntcom_kit_thread program, void *context, struct ntcom_kit_stop *stop);
+    /* What does instead of `run_in_turn`, with threads of the kit's, inside of `run`: from now on the library calls `yield` wherever
+     * another thread may come in between, such as before it takes a lock and between accesses that no lock guards; and while it holds no
+     * lock. The kit lets one thread go on at a time, and changes there. Null: from now on it calls nothing. */
+    void (*yield_with)(void (*yield)(void));
 };
 
 /* What the library exports. The table stays where it is. */

@@ -46,6 +46,8 @@ pub struct Order {
     pub trail: PathBuf,
     /// Processor time for each piece of work, in seconds.
     pub processor_seconds: u64,
+    /// What schedules of threads come of.
+    pub seed: u64,
     /// What is run.
     pub work: Work,
 }
@@ -116,7 +118,7 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
         Work::Cases(names) => {
             let all = cases::all();
             let chosen = names.iter().filter_map(|name| all.iter().find(|case| case.name == name));
-            each(chosen, limit, |case| case.name.to_owned(), |case| run_case(&library, case))?
+            each(chosen, limit, |case| case.name.to_owned(), |case| run_case(&library, case, order.seed))?
         }
         Work::Sequences { seed, corpus: folder, first, end } => {
             let corpus = folder.as_deref().map(corpus).transpose()?.unwrap_or_default();

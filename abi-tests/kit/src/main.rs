@@ -72,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         seconds: cli.seconds,
         seed: cli.seed,
         corpus: cli.corpus,
+        races: true,
         shorten: true,
         wall: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,

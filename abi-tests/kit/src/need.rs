@@ -43,6 +43,8 @@ pub enum Need {
     Passive,
     /// Several threads at once.
     Threads,
+    /// Several threads, one at a time, in an order that repeats itself.
+    Turns,
 }
 
 impl Need {
@@ -70,6 +72,7 @@ impl Need {
             Self::ClientQuery => table.client_query.is_some(),
             Self::NoExecutor => table.spawn_without_executor.is_some(),
             Self::Threads => table.threads != 0,
+            Self::Turns => table.threads != 0 && (table.run_in_turn.is_some() || table.yield_with.is_some()),
             Self::Passive => table.at_passive_level.is_some(),
         }
     }
@@ -100,6 +103,7 @@ impl Need {
             Self::ClientQuery => "client_query",
             Self::NoExecutor => "spawn_without_executor",
             Self::Threads => "threads",
+            Self::Turns => "threads with run_in_turn or yield_with",
             Self::Passive => "at_passive_level",
         }
     }

@@ -64,8 +64,15 @@ pub struct Report {
     pub sequences: u64,
     /// What the generator started from.
     pub seed: u64,
+    /// Cases that were run and are races: another run may say something else of the library.
+    pub races: Vec<String>,
     /// Each rule that was asked about.
     pub rules: Vec<RuleReport>,
+}
+
+/// Whether a case is a race.
+fn is_race(name: &str) -> bool {
+    cases::all().iter().any(|case| case.name == name && case.is_race())
 }
 
 impl Report {
@@ -104,11 +111,13 @@ impl Report {
             let what = rule.what().to_owned();
             rules.push(RuleReport { rule: *rule, what, verdict, passed, findings, not_offered });
         }
+        let run = judgement.cases.iter().filter(|judged| !matches!(judged.verdict, Verdict::NotOffered(_)));
         Self {
             name: judgement.name.clone(),
             library: judgement.library.clone(),
             sequences: judgement.sequences,
             seed: judgement.seed,
+            races: run.filter(|judged| is_race(&judged.case)).map(|judged| judged.case.clone()).collect(),
             rules,
         }
     }
@@ -153,7 +162,12 @@ impl Report {
                 },
             ]);
         }
-        text.push_str(&format!("{table}\n{}\n", self.summary()));
+        text.push_str(&format!("{table}\n"));
+        if !self.races.is_empty() {
+            let races = self.races.join(", ");
+            text.push_str(&format!("races, of which another run may say something else: {races}\n"));
+        }
+        text.push_str(&format!("{}\n", self.summary()));
         text
     }
 
@@ -186,10 +200,11 @@ fn table_of(header: &[&str]) -> Table {
 /// The cases, with what of the table each needs.
 #[must_use]
 pub fn list() -> String {
-    let mut table = table_of(&["rule", "case", "needs"]);
+    let mut table = table_of(&["rule", "case", "repeats itself", "needs"]);
     for case in cases::all() {
         let needs: Vec<&str> = case.needs.iter().map(|need| need.member()).collect();
-        table.add_row([case.rule.to_string(), case.name.to_owned(), needs.join("; ")]);
+        let repeats = if case.is_race() { "no: a race" } else { "yes" };
+        table.add_row([case.rule.to_string(), case.name.to_owned(), repeats.to_owned(), needs.join("; ")]);
     }
     format!("{table}\n")
 }
@@ -227,7 +242,11 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
             // What it found may be another rule's; it is listed there, with its trail.
             Verdict::Failed(finding) => failure(finding.to_string()),
         };
-        suite.add_test_case(TestCase::new(judged.case.clone(), status));
+        let mut case = TestCase::new(judged.case.clone(), status);
+        if is_race(&judged.case) {
+            case.set_system_out("a race: another run may say something else");
+        }
+        suite.add_test_case(case);
     }
     for found in &rule.findings {
         let mut failed = failure(found.finding.message.clone());

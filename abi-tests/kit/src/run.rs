@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     body::{self, Calls},
-    cases::{Case, Expects},
+    cases::{Case, Expects, Runs, threads},
     client::breached,
     ensure,
     finding::{Check, Finding},
@@ -30,15 +30,19 @@ pub enum Verdict {
     NotOffered(String),
 }
 
-/// Runs a case.
+/// Runs a case. Of the seed come the schedules of threads, and their pauses.
 #[must_use]
-pub fn run_case(library: &Loaded, case: &Case) -> Verdict {
+pub fn run_case(library: &Loaded, case: &Case, seed: u64) -> Verdict {
     if let Some(need) = unmet(case.needs, &library.table) {
         return Verdict::NotOffered(need.member().to_owned());
     }
+    let run = match case.runs {
+        Runs::Alone(run) => run,
+        Runs::Threads(rounds) => return threads::judge(library, case.rule, rounds, seed),
+    };
     let mut ended = Ended::default();
     let (stopped, stop) = run_program(&library.table, &mut ended, &|kit| {
-        (case.run)(kit)?;
+        run(kit)?;
         if case.expects == Expects::End { finish(kit) } else { Ok(()) }
     });
     let verdict = |finding: Finding| Verdict::Failed(finding);

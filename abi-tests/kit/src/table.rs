@@ -82,6 +82,10 @@ impl Stop {
 
 /// A program that [`Table::run`] runs.
 pub type Program = unsafe extern "C" fn(*mut c_void);
+/// Lets other threads go on.
+pub type Pause = unsafe extern "C" fn();
+/// What each of several threads runs: `ntcom_kit_thread`.
+pub type ThreadProgram = unsafe extern "C" fn(*mut c_void, u32, Pause);
 /// A function of one pointer.
 pub type Does = unsafe extern "C" fn(*mut c_void);
 /// A function of one pointer that gives another.
@@ -181,6 +185,9 @@ table! {
         client_query: unsafe extern "C" fn(*mut c_void, u32) -> NTSTATUS,
         spawn_without_executor: unsafe extern "C" fn(*const Recipe) -> *mut c_void,
         at_passive_level: unsafe extern "C" fn(Program, *mut c_void),
+        run_at_once: unsafe extern "C" fn(u32, ThreadProgram, *mut c_void, *mut Stop) -> i32,
+        run_in_turn: unsafe extern "C" fn(u32, u64, ThreadProgram, *mut c_void, *mut Stop) -> i32,
+        yield_with: unsafe extern "C" fn(Option<Pause>),
     }
 }
 

@@ -33,6 +33,16 @@ impl Trail {
         }
     }
 
+    /// The file, for what others add to it.
+    pub(crate) fn file(&self) -> Option<File> {
+        self.file.borrow().as_ref().and_then(|file| file.try_clone().ok())
+    }
+
+    /// Adds a line that is in the file already.
+    pub(crate) fn remember(&self, line: String) {
+        self.lines.borrow_mut().push(line);
+    }
+
     /// Adds a line, before what it says is done.
     pub(crate) fn add(&self, line: String) {
         if let Some(file) = self.file.borrow_mut().as_mut() {

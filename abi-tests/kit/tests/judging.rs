@@ -211,3 +211,38 @@ fn sequences_depend_on_their_seed_alone() {
     assert_ne!(some(1), some(2));
     assert!(some(1).iter().all(|bytes| bytes.starts_with(b"NTV2")));
 }
+
+/// What threads in turn find they find again, call by call; another seed finds it by other schedules.
+#[test]
+fn threads_in_turn_repeat_themselves() {
+    let library = shipped::broken(&folder("turns"), "HANDLER_RACES_END").unwrap();
+    let found = |seed: &str| {
+        let only = ["--only", "several_threads_set_a_handler_in_turn", "--seed", seed];
+        let (output, report) = judged("turns", &library, &only);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        let of_rule = report.rules.iter().find(|of| of.rule == Rule::C14).unwrap();
+        let [found] = &of_rule.findings[..] else { panic!("{:?}", of_rule.findings) };
+        found.clone()
+    };
+    let first = found("7");
+    assert!(first.finding.message.contains("it repeats itself: schedule"), "{}", first.finding);
+    assert!(first.trail.iter().any(|line| line.ends_with("set_completed")), "{:#?}", first.trail);
+    for _ in 0..3 {
+        assert_eq!(found("7"), first);
+    }
+    assert_ne!(found("8").trail, first.trail);
+}
+
+/// A race is run to its end, and how often it was lost is said; the report names the cases that are races.
+#[test]
+fn a_race_says_how_many_rounds_have_failed() {
+    let library = shipped::broken(&folder("race"), "COUNT_RACES").unwrap();
+    let (output, report) = judged("race", &library, &["--only", "several_threads_count", "--seed", "5"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let of_rule = report.rules.iter().find(|of| of.rule == Rule::C3).unwrap();
+    let message = &of_rule.findings.first().unwrap().finding.message;
+    assert!(message.contains("of 25 rounds failed, --seed 5") || message.contains("SIG"), "{message}");
+    assert_eq!(report.races, ["several_threads_count"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("races, of which another run may say something else: several_threads_count"));
+}

@@ -16,7 +16,7 @@ use crate::values::Value;
 /// The kit's body: it is told when it is dropped.
 pub(crate) struct Kits(Recipe);
 
-// SAFETY: the header: the kit's functions are called on one thread, which has all the simulated processors.
+// SAFETY: the header: whoever polls or drops the body calls the kit's functions; where there are several threads those are made for that.
 unsafe impl Send for Kits {}
 
 impl Kits {

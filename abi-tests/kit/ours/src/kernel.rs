@@ -1,4 +1,4 @@
-//! The simulated kernel: one processor, which is at DISPATCH_LEVEL but while the executor runs.
+//! The simulated kernel. The thread that runs a program is at DISPATCH_LEVEL but while the executor runs.
 
 use core::{
     cell::{Cell, RefCell},
@@ -10,7 +10,10 @@ use ntcom_kit::table::{Program, Stop, TEXT};
 use ntsim::{
     Config, Schedule, Simulation,
     ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
+    types::PASSIVE_LEVEL,
 };
+
+use crate::threads;
 
 /// Ticks of the clock, in units of 100 ns: a body whose poll budget is spent goes on after one.
 const TICK: u64 = 156_250;
@@ -21,30 +24,52 @@ thread_local! {
     static KERNEL: RefCell<Option<Simulation>> = const { RefCell::new(None) };
     /// Pool blocks that are no operations: live ones, and how many there have been.
     static OTHERS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
-    static BEFORE: Cell<u8> = const { Cell::new(0) };
 }
 
-struct Context(*mut c_void);
+/// The configuration for so many processors.
+pub(crate) fn config(processors: usize) -> Config {
+    Config { processors, step_time: 0, step_limit: 1_000_000, ..Config::default() }
+}
 
 pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop: *mut Stop) -> i32 {
-    let config = Config { step_time: 0, step_limit: 1_000_000, ..Config::default() };
-    OTHERS.set((0, 0));
-    let context = Context(context);
     let whole = move || {
-        let context = context;
-        // What the image keeps for itself is made first.
-        default_tracker(TaskTracker::unfinished);
+        begin();
         raise();
         // SAFETY: the header: the kit's program and its context.
-        unsafe { program(context.0) };
+        unsafe { program(context) };
         lower();
     };
-    let ended = KERNEL.with_borrow_mut(|kernel| {
-        // One for all runs: after a stop it begins anew.
-        let kernel = kernel.get_or_insert_with(|| Simulation::new(config, Schedule::round_robin()));
-        kernel.reset(config, Schedule::round_robin());
+    let ended = with_kernel(config(1), Schedule::round_robin(), |kernel| {
         kernel.run(vec![(0, Box::new(whole))]).and_then(|()| kernel.unload())
     });
+    // SAFETY: the header: the kit's place for it.
+    unsafe { tell(ended, stop) }
+}
+
+/// What the image keeps for itself is made first.
+pub(crate) fn begin() {
+    default_tracker(TaskTracker::unfinished);
+}
+
+/// A kernel as when it was booted. One for all runs: after a stop it begins anew.
+pub(crate) fn with_kernel<R>(
+    config: Config,
+    schedule: Schedule,
+    run: impl FnOnce(&mut Simulation) -> R,
+) -> R {
+    OTHERS.set((0, 0));
+    KERNEL.with_borrow_mut(|kernel| {
+        let kernel = kernel.get_or_insert_with(|| Simulation::new(config, Schedule::round_robin()));
+        kernel.reset(config, schedule);
+        run(kernel)
+    })
+}
+
+/// How a run has ended, as the header has it.
+///
+/// # Safety
+/// The place is for what is said.
+pub(crate) unsafe fn tell(ended: Result<(), ntsim::Stop>, stop: *mut Stop) -> i32 {
     let Err(why) = ended else { return 0 };
     let text = why.to_string();
     let mut said = Stop::EMPTY;
@@ -55,28 +80,30 @@ pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop
         said.bug_check = check.code;
         said.parameter = check.parameters[0];
     }
-    // SAFETY: the header: the kit's place for it.
+    // SAFETY: this function's contract.
     unsafe { stop.write(said) };
     1
 }
 
-/// To DISPATCH_LEVEL.
-fn raise() {
-    // SAFETY: from PASSIVE_LEVEL, where programs begin.
-    BEFORE.set(unsafe { KeRaiseIrqlToDpcLevel() });
+/// From PASSIVE_LEVEL, where programs begin, to DISPATCH_LEVEL.
+pub(crate) fn raise() {
+    // SAFETY: as said.
+    unsafe { KeRaiseIrqlToDpcLevel() };
 }
 
 /// Back: what is queued runs.
-fn lower() {
-    // SAFETY: what the raise answered.
-    unsafe { KeLowerIrql(BEFORE.get()) };
+pub(crate) fn lower() {
+    // SAFETY: that is where the raise began.
+    unsafe { KeLowerIrql(PASSIVE_LEVEL as u8) };
 }
 
 pub(crate) extern "C" fn advance() {
     lower();
+    threads::join();
     for _ in 0..TICKS {
         ntsim::advance_time(TICK);
     }
+    threads::join();
     raise();
 }
 

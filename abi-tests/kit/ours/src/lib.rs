@@ -1,5 +1,6 @@
 //! This project's implementation as the conformance kit sees it: the shipping runtime on one simulated processor, at DISPATCH_LEVEL but
-//! while the executor runs. A bug check of the simulated kernel stops the run, and is what the kit reports.
+//! while the executor runs; for the cases of threads on a processor for each. A bug check of the simulated kernel stops the run, and is what
+//! the kit reports.
 
 mod body;
 mod calls;
@@ -7,6 +8,7 @@ mod client;
 mod kernel;
 mod object;
 mod spawn;
+mod threads;
 mod values;
 
 use ntcom_kit::table::{Table, VERSION, shape};
@@ -19,8 +21,7 @@ static TABLE: Table = Table {
     fails: 1,
     raises: 1,
     level: 2,
-    // Its processors are simulated: the fuzz target `schedules` is for them.
-    threads: 0,
+    threads: 1,
     reserved: 0,
     run: Some(kernel::run),
     advance: Some(kernel::advance),
@@ -52,6 +53,9 @@ static TABLE: Table = Table {
     client_query: Some(client::client_query),
     spawn_without_executor: Some(spawn::spawn_without_executor),
     at_passive_level: Some(kernel::at_passive_level),
+    run_at_once: Some(threads::run_at_once),
+    run_in_turn: Some(threads::run_in_turn),
+    yield_with: None,
 };
 
 /// What the kit looks for.

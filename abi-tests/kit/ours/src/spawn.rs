@@ -6,17 +6,21 @@ use ntcom::{
     NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
-use ntcom_exec::{NoExecutor, Placement, Port};
+use ntcom_exec::{DpcOptions, NoExecutor, Placement, Port};
 use ntcom_kit::table::{MAY_FAIL, Recipe};
 
 use crate::{
     body::{Kits, infallible},
-    calls, object,
+    calls, object, threads,
     values::{Value, for_kind},
 };
 
 fn plain<T: Value>(body: Kits) -> *mut c_void {
-    spawn_async_operation_raw(infallible::<T>(body)).cast()
+    let body = infallible::<T>(body);
+    if threads::at_once() {
+        return spawn_async_operation_raw_on(DpcOptions::new().processor(0, 0), body).cast();
+    }
+    spawn_async_operation_raw(body).cast()
 }
 
 fn cancellable<T: Value>(body: Kits, handle: *mut *mut c_void) -> *mut c_void {

@@ -10,7 +10,7 @@ mod objects;
 mod queries;
 mod releasing;
 mod results;
-mod threads;
+pub(crate) mod threads;
 mod trust;
 mod unloading;
 
@@ -25,6 +25,15 @@ pub enum Expects {
     FailFast,
 }
 
+/// Who judges, and whether what is found repeats itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Runs {
+    /// One thread: what it finds it always finds.
+    Alone(fn(&Kit<'_>) -> Check),
+    /// Several: by schedules, which repeat themselves, or in races, which do not.
+    Threads(threads::Rounds),
+}
+
 /// A case.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -37,16 +46,22 @@ pub struct Case {
     /// How it ends.
     pub expects: Expects,
     /// Judges.
-    pub run: fn(&Kit<'_>) -> Check,
+    pub runs: Runs,
 }
 
 const fn case(rule: Rule, name: &'static str, run: fn(&Kit<'_>) -> Check) -> Case {
-    Case { rule, name, needs: &[], expects: Expects::End, run }
+    Case { rule, name, needs: &[], expects: Expects::End, runs: Runs::Alone(run) }
 }
 
 impl Case {
     const fn needs(self, needs: &'static [Need]) -> Self {
         Self { needs, ..self }
+    }
+
+    /// It is a race: another run may say something else.
+    #[must_use]
+    pub const fn is_race(&self) -> bool {
+        matches!(self.runs, Runs::Threads(rounds) if matches!(rounds.way(), threads::Way::AtOnce))
     }
 
     const fn fails_fast(self) -> Self {

@@ -50,6 +50,8 @@ pub struct Options {
     pub seed: u64,
     /// Inputs of the fuzz target `vtable`.
     pub corpus: Option<PathBuf>,
+    /// Runs the cases that are races, too.
+    pub races: bool,
     /// Looks for shorter sequences that break the same rules.
     pub shorten: bool,
     /// How long a child may say nothing.
@@ -66,6 +68,7 @@ impl Default for Options {
             seconds: None,
             seed: 1,
             corpus: None,
+            races: true,
             shorten: true,
             wall: Duration::from_secs(60),
             processor_seconds: 10,
@@ -142,6 +145,7 @@ impl Judge<'_> {
             library: self.library.to_path_buf(),
             trail: trail.path.clone(),
             processor_seconds: self.options.processor_seconds,
+            seed: self.options.seed,
             work,
         }
     }
@@ -248,6 +252,9 @@ impl Judge<'_> {
 
     fn is_chosen(&self, case: &Case) -> bool {
         let only = &self.options.only;
+        if case.is_race() && !self.options.races {
+            return false;
+        }
         only.is_empty()
             || only.iter().any(|name| case.name == name || case.rule.to_string().eq_ignore_ascii_case(name))
     }

@@ -1,4 +1,4 @@
-//! One of the threads.
+//! One of the threads that use the operation.
 
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
@@ -7,22 +7,39 @@ use ntcom::{
 };
 use ntcom_fuzz::value::{UNTOUCHED, bytes_of};
 
-use super::{
-    Does,
-    shared::{KIND, NUMBER, Shared, completed, wait_until},
-};
+use super::shared::{Begin, KIND, NUMBER, Shared, completed};
 use crate::{
     client::{slot, table},
     finding::{Check, Finding},
     rule::Rule,
+    table::Pause,
 };
 
-/// How often each thread does what it does.
-const TIMES: usize = 60;
+/// How often a thread counts that has met another one, which does so meanwhile.
+const BURST: usize = 100;
 
-/// One thread's hold on the operation: it has a reference.
+/// What a thread does in a round.
+pub(super) fn work(shared: &Shared, number: usize, pause: Pause) {
+    let begins = loop {
+        match shared.begins() {
+            // SAFETY: the header: by who waits.
+            Begin::NotYet => unsafe { pause() },
+            begins => break begins,
+        }
+    };
+    if begins == Begin::Go {
+        let check = Client::new(shared, number).and_then(|mut client| client.work());
+        if let Err(finding) = check {
+            shared.breach(finding.rule, finding.message);
+        }
+    }
+    shared.done.fetch_add(1, SeqCst);
+}
+
+/// One thread's hold on the operation: there is a reference, which is the thread's own where it is to release one.
 pub(super) struct Client<'a> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
+    number: usize,
     this: *mut c_void,
     operation: AsyncOperationVtbl<u8>,
     control: AsyncControlVtbl,
@@ -30,17 +47,22 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Result<Self, Finding> {
+    pub(super) fn new(shared: &'a Shared, number: usize) -> Result<Self, Finding> {
         let this = shared.operation.load(SeqCst);
         // SAFETY: a live operation's interfaces, which the program has references to.
         let operation = unsafe { table(this, Rule::C4) }?;
         // SAFETY: as above.
         let control = unsafe { table(shared.control.load(SeqCst), Rule::C10) }?;
-        Ok(Self { shared, this, operation, control, ended: 0 })
+        Ok(Self { shared, number, this, operation, control, ended: 0 })
     }
 
     fn unknown(&self) -> &IUnknownVtbl {
         &self.operation.base
+    }
+
+    /// Says what this thread does next.
+    fn say(&self, what: &str) {
+        self.shared.say_of(self.number, what);
     }
 
     /// More references, and fewer again.
@@ -49,8 +71,10 @@ impl<'a> Client<'a> {
         let release = slot(self.unknown().Release, Rule::C3, "Release")?;
         let query = slot(self.unknown().QueryInterface, Rule::C1, "QueryInterface")?;
         let mut out = ptr::null_mut();
+        self.say("AddRef");
         // SAFETY: we have a reference.
         let mut zero = unsafe { add_ref(self.this) } == 0;
+        self.say("QueryInterface for IAsyncControl");
         // SAFETY: as above; both pointers are good.
         let status = unsafe { query(self.this, &AsyncControlRaw::IID, &raw mut out) };
         if status != NTSTATUS::SUCCESS || out != self.shared.control.load(SeqCst) {
@@ -60,6 +84,7 @@ impl<'a> Client<'a> {
             ));
         }
         for _ in 0..2 {
+            self.say("Release");
             // SAFETY: the references that we have just been given.
             zero |= unsafe { release(self.this) } == 0;
         }
@@ -70,9 +95,10 @@ impl<'a> Client<'a> {
     }
 
     /// The status, which never changes once it is terminal.
-    fn status(&mut self) -> Result<i32, Finding> {
+    pub(super) fn status(&mut self) -> Result<i32, Finding> {
         let get_status = slot(self.operation.get_status, Rule::C4, "get_status")?;
         let mut status = AsyncStatus(-1);
+        self.say("get_status");
         // SAFETY: we have a reference.
         let answer = unsafe { get_status(self.this, &raw mut status) };
         if answer != NTSTATUS::SUCCESS || !status.is_known() {
@@ -98,6 +124,7 @@ impl<'a> Client<'a> {
         let before = self.status()?;
         let get_result = slot(self.operation.get_result, Rule::C5, "get_result")?;
         let mut place = vec![UNTOUCHED; KIND.size()];
+        self.say("get_result");
         // SAFETY: we have a reference; there is room for the value.
         let answer = unsafe { get_result(self.this, place.as_mut_ptr()) };
         let expected = match answer {
@@ -125,18 +152,41 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    /// With this thread's waker, if the body has given it one.
     fn wake(&self) {
-        let kept = self.shared.waker();
-        if *kept != 0
-            && let Some(wake) = self.shared.table.waker_wake_by_ref
+        if let (Some(waker), Some(wake)) =
+            (self.shared.waker(self.number), self.shared.table.waker_wake_by_ref)
         {
-            // SAFETY: the header: a waker that nobody has given up, because we hold its lock.
-            unsafe { wake(ptr::with_exposed_provenance_mut(*kept)) };
+            self.say("wakes by reference");
+            // SAFETY: the header: a waker that we have.
+            unsafe { wake(waker) };
         }
+    }
+
+    /// Gives up this thread's waker.
+    fn drop_waker(&self) {
+        if let (Some(waker), Some(drop_waker)) =
+            (self.shared.take_waker(self.number), self.shared.table.waker_drop)
+        {
+            self.say("drops its waker");
+            // SAFETY: the header: a waker that we have, and give up.
+            unsafe { drop_waker(waker) };
+        }
+    }
+
+    /// Gives up this thread's reference.
+    fn release(&self) -> Check {
+        let release = slot(self.unknown().Release, Rule::C3, "Release")?;
+        self.say("Release, of its own reference");
+        // SAFETY: this thread's reference.
+        let zero = unsafe { release(self.this) } == 0;
+        self.shared.zeros.fetch_add(zero.into(), SeqCst);
+        Ok(())
     }
 
     fn cancel(&self) -> Check {
         let cancel = slot(self.control.cancel, Rule::C10, "cancel")?;
+        self.say("cancel");
         // SAFETY: the program has a reference.
         let answer = unsafe { cancel(self.shared.control.load(SeqCst)) };
         if answer != NTSTATUS::SUCCESS {
@@ -149,6 +199,7 @@ impl<'a> Client<'a> {
     fn set(&self) -> Check {
         let set_completed = slot(self.control.set_completed, Rule::C14, "set_completed")?;
         let context = ptr::from_ref(self.shared).cast_mut().cast();
+        self.say("set_completed");
         // SAFETY: the program has a reference; the context lives until the round has ended.
         match unsafe { set_completed(self.shared.control.load(SeqCst), Some(completed), context) } {
             NTSTATUS::SUCCESS => {
@@ -160,25 +211,26 @@ impl<'a> Client<'a> {
         }
     }
 
-    pub(super) fn work(&mut self, number: usize, does: Does) -> Check {
-        for time in 0..TIMES {
+    fn work(&mut self) -> Check {
+        let (does, number, times) = (self.shared.does, self.number, self.shared.times);
+        for time in 0..times {
+            let counts = if self.shared.meet(number) { BURST } else { 1 };
             if does.counts {
-                self.count()?;
+                (0..counts).try_for_each(|_| self.count())?;
             }
             if does.reads {
                 self.result()?;
             }
-            if does.sets && time == TIMES / 2 {
+            if does.sets && time == times / 2 {
                 self.set()?;
             }
-            if does.cancels && time == TIMES / 2 + number {
+            if does.cancels && time == times / 2 + number {
                 self.cancel()?;
             }
             // The operation ends while the others are in the middle of it.
-            if number == 0 && time == TIMES / 2 {
-                if does.wakes {
-                    wait_until(&self.shared.inside);
-                }
+            if number == 0 && time == times / 2 {
+                self.shared.wait_for_the_poll();
+                self.say("lets the body end");
                 self.shared.open.store(true, SeqCst);
                 // The one wake that it takes, whatever others do meanwhile.
                 self.wake();
@@ -189,38 +241,7 @@ impl<'a> Client<'a> {
             }
             self.status()?;
         }
-        Ok(())
-    }
-}
-
-impl Client<'_> {
-    /// The end of a round: it has ended, its body was dropped once, and one handler ran once.
-    pub(super) fn ended_once(&mut self, does: Does) -> Check {
-        let status = self.status()?;
-        let shared = self.shared;
-        if status == 0 {
-            let rule = if does.cancels { Rule::C10 } else { Rule::C8 };
-            return Err(Finding::new(
-                rule,
-                "the operation was woken, and its body was not polled until it ended",
-            ));
-        }
-        if !does.cancels && status != 1 {
-            return Err(Finding::new(
-                Rule::C10,
-                format!("nobody has cancelled it: {:?}", AsyncStatus(status)),
-            ));
-        }
-        let (accepted, handled) = (shared.accepted.load(SeqCst), shared.handled.load(SeqCst));
-        if does.sets && (accepted, handled) != (1, 1) {
-            let why = format!(
-                "{accepted} handlers were accepted, one of which should have been, and {handled} ran"
-            );
-            return Err(Finding::new(Rule::C14, why));
-        }
-        if does.sets && shared.told.load(SeqCst) != status {
-            return Err(Finding::new(Rule::C14, "the handler was told another status"));
-        }
-        Ok(())
+        self.drop_waker();
+        if does.releases { self.release() } else { Ok(()) }
     }
 }

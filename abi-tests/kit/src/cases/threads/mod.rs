@@ -1,144 +1,188 @@
-//! C3, C5, C8, C10, C14 where several threads use an operation at once, while another one runs its body. These are races, which a run may
-//! miss: so there are many rounds, and what one finds another may not.
+//! C3, C5, C8, C9, C10, C14 where several threads use an operation while another one runs its body. Each case is there twice.
+//!
+//! *In turn* (`..._in_turn`) one thread goes on at a time, and a number decides which one does wherever another may come in between:
+//! so many schedules are tried, and what one finds repeats itself. The library has threads that do so, as our simulated kernel has, or
+//! calls the kit at such points.
+//!
+//! *At once* it is a race, which a run may miss and the next one find. So there are many rounds, in which the threads meet at barriers again
+//! and again, and go on after pauses that come of the seed; all rounds are run, and how many failed is said.
 //!
 //! The world of the other cases is one thread's. Here what bodies and threads share is counted in atomics.
 
 mod client;
+mod crew;
+mod lead;
 mod shared;
+mod turns;
 
-use core::{ptr, sync::atomic::Ordering::SeqCst};
-use std::thread;
-
-use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS};
-
-use self::{client::Client, shared::Shared};
-use super::{Case, case};
+use self::{crew::Crew, shared::Shared};
+use super::{Case, Runs};
 use crate::{
-    client::slot,
     finding::{Check, Finding},
-    kit::Kit,
+    load::Loaded,
     need::Need,
     rule::Rule,
-    table::Table,
+    run::Verdict,
+    world,
 };
 
-const THREADS: &[Need] = &[Need::Threads];
+/// Who goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// All threads: a race.
+    AtOnce,
+    /// One at a time, by a number.
+    InTurn,
+}
 
-pub(super) const CASES: &[Case] = &[
-    case(Rule::C3, "several_threads_count", |kit| rounds(kit, Rule::C3, Does { counts: true, ..NOTHING }))
-        .needs(THREADS),
-    case(Rule::C5, "several_threads_read_the_result", |kit| {
-        rounds(kit, Rule::C5, Does { reads: true, ..NOTHING })
-    })
-    .needs(THREADS),
-    case(Rule::C8, "several_threads_wake", |kit| rounds(kit, Rule::C8, Does { wakes: true, ..NOTHING }))
-        .needs(THREADS),
-    case(Rule::C10, "several_threads_cancel", |kit| {
-        rounds(kit, Rule::C10, Does { cancels: true, reads: true, wakes: true, ..NOTHING })
-    })
-    .needs(THREADS),
-    case(Rule::C14, "several_threads_set_a_handler", |kit| {
-        rounds(kit, Rule::C14, Does { sets: true, ..NOTHING })
-    })
-    .needs(THREADS),
-];
-
-/// How many threads there are besides the one that runs bodies, and in how many rounds.
+/// How many threads there are besides the one that runs bodies.
 const CLIENTS: usize = 3;
-const ROUNDS: usize = 40;
+
+impl Way {
+    /// How many rounds there are, or schedules.
+    const fn rounds(self) -> u64 {
+        match self {
+            Self::AtOnce => 25,
+            Self::InTurn => 40,
+        }
+    }
+
+    /// How often each thread does in a round what it does.
+    const fn times(self) -> usize {
+        match self {
+            Self::AtOnce => 30,
+            Self::InTurn => 6,
+        }
+    }
+}
+
+/// What the threads do, and in which way.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    way: Way,
+    does: Does,
+}
+
+impl Rounds {
+    /// Who goes on.
+    #[must_use]
+    pub const fn way(&self) -> Way {
+        self.way
+    }
+}
 
 /// What the threads do.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Does {
     counts: bool,
     reads: bool,
     wakes: bool,
     cancels: bool,
     sets: bool,
+    /// Each has a reference of its own, and nobody has another one.
+    releases: bool,
 }
 
-const NOTHING: Does = Does { counts: false, reads: false, wakes: false, cancels: false, sets: false };
+const NOTHING: Does =
+    Does { counts: false, reads: false, wakes: false, cancels: false, sets: false, releases: false };
+const COUNT: Does = Does { counts: true, ..NOTHING };
+const READ: Does = Does { reads: true, ..NOTHING };
+const WAKE: Does = Does { wakes: true, ..NOTHING };
+const RELEASE: Does = Does { counts: true, wakes: true, releases: true, ..NOTHING };
+const CANCEL: Does = Does { cancels: true, reads: true, wakes: true, ..NOTHING };
+const SET: Does = Does { sets: true, ..NOTHING };
 
-fn rounds(kit: &Kit<'_>, rule: Rule, does: Does) -> Check {
-    kit.0
-        .trail
-        .add(format!("{CLIENTS} threads use an operation at once, in {ROUNDS} rounds, against {rule}"));
-    for round in 0..ROUNDS {
-        kit.0.trail.add(format!("round {round}"));
-        one_round(kit, does)?;
-    }
-    Ok(())
+pub(super) const CASES: &[Case] = &[
+    at_once(Rule::C3, "several_threads_count", COUNT),
+    in_turn(Rule::C3, "several_threads_count_in_turn", COUNT),
+    at_once(Rule::C5, "several_threads_read_the_result", READ),
+    in_turn(Rule::C5, "several_threads_read_the_result_in_turn", READ),
+    at_once(Rule::C8, "several_threads_wake", WAKE),
+    in_turn(Rule::C8, "several_threads_wake_in_turn", WAKE),
+    at_once(Rule::C9, "several_threads_release", RELEASE),
+    in_turn(Rule::C9, "several_threads_release_in_turn", RELEASE),
+    at_once(Rule::C10, "several_threads_cancel", CANCEL),
+    in_turn(Rule::C10, "several_threads_cancel_in_turn", CANCEL),
+    at_once(Rule::C14, "several_threads_set_a_handler", SET),
+    in_turn(Rule::C14, "several_threads_set_a_handler_in_turn", SET),
+];
+
+const fn threads(rule: Rule, name: &'static str, rounds: Rounds, needs: &'static [Need]) -> Case {
+    Case { rule, name, needs, expects: super::Expects::End, runs: Runs::Threads(rounds) }
 }
 
-fn one_round(kit: &Kit<'_>, does: Does) -> Check {
-    let table = kit.table();
-    // Lost where something is found: then somebody may still have it.
-    let shared: &'static Shared = Box::leak(Box::new(Shared::new(table, does.wakes)));
-    let recipe = shared.recipe();
-    let missing = || Finding::new(Rule::C11, "the library makes no operation");
-    // SAFETY: the header: a recipe.
-    let this = table.spawn.map(|spawn| unsafe { spawn(&raw const recipe, ptr::null_mut()) });
-    let this = this.filter(|this| !this.is_null()).ok_or_else(missing)?;
-    shared.operation.store(this, SeqCst);
-    // SAFETY: a live operation's first interface.
-    let unknown: IUnknownVtbl = unsafe { crate::client::table(this, Rule::C1) }?;
-    let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
-    let release = slot(unknown.Release, Rule::C3, "Release")?;
-    let mut control = ptr::null_mut();
-    // SAFETY: we have a reference; both pointers are good.
-    let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut control) };
-    if status != NTSTATUS::SUCCESS {
-        return Err(Finding::new(Rule::C1, format!("QueryInterface for IAsyncControl answers {status}")));
-    }
-    shared.control.store(control, SeqCst);
-    advance(&table);
-    thread::scope(|scope| {
-        for number in 0..CLIENTS {
-            scope.spawn(move || {
-                if let Err(finding) = Client::new(shared).and_then(|mut client| client.work(number, does)) {
-                    shared.breach(finding.rule, finding.message);
-                }
-                shared.done.fetch_add(1, SeqCst);
+const fn at_once(rule: Rule, name: &'static str, does: Does) -> Case {
+    threads(rule, name, Rounds { way: Way::AtOnce, does }, &[Need::Threads])
+}
+
+const fn in_turn(rule: Rule, name: &'static str, does: Does) -> Case {
+    threads(rule, name, Rounds { way: Way::InTurn, does }, &[Need::Turns])
+}
+
+/// Runs the rounds of a case.
+pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seed: u64) -> Verdict {
+    let way = rounds.way;
+    let mut failed = 0;
+    let mut first: Option<(u64, Finding)> = None;
+    let mut before = Vec::new();
+    for round in 0..way.rounds() {
+        world::with(|world| {
+            world.reset();
+            before.iter().for_each(|line: &String| world.trail.add(line.clone()));
+            world.trail.add(match way {
+                Way::AtOnce => format!("round {round}: {CLIENTS} threads at once"),
+                Way::InTurn => format!("schedule {round}: {CLIENTS} threads in turn"),
             });
+        });
+        let Err(finding) = one_round(library, rule, rounds, mix(seed, round)) else { continue };
+        if way == Way::InTurn {
+            let message = format!("{} (it repeats itself: schedule {round}, --seed {seed})", finding.message);
+            return Verdict::Failed(Finding { message, ..finding });
         }
-        while shared.done.load(SeqCst) < CLIENTS {
-            advance(&table);
-            thread::yield_now();
+        failed += 1;
+        before.push(format!("round {round} has failed: {finding}"));
+        // One against the case's own rule tells most.
+        if first.as_ref().is_none_or(|(_, first)| first.rule != rule && finding.rule == rule) {
+            first = Some((round, finding));
         }
+    }
+    let Some((round, finding)) = first else { return Verdict::Passed };
+    let all = way.rounds();
+    let message = format!(
+        "{} (a race, in round {round}: {failed} of {all} rounds failed, --seed {seed}; another run may find more or fewer)",
+        finding.message
+    );
+    world::with(|world| {
+        world.trail.clear();
+        before.into_iter().for_each(|line| world.trail.add(line));
     });
-    // The last wake may have come since.
-    advance(&table);
-    shared.breached()?;
-    let waker = core::mem::take(&mut *shared.waker());
-    if let Some(drop_waker) = table.waker_drop.filter(|_| waker != 0) {
-        // SAFETY: the header: a waker, which is given up.
-        unsafe { drop_waker(ptr::with_exposed_provenance_mut(waker)) };
-    }
-    advance(&table);
-    Client::new(shared)?.ended_once(does)?;
-    // SAFETY: the reference that the query has given.
-    let first = unsafe { release(this) };
-    // SAFETY: the reference that it was made with.
-    let last = unsafe { release(this) };
-    if first == 0 || last != 0 {
-        let why = format!(
-            "after all threads have given up what they had the last two Releases answer {first} and {last}"
-        );
-        return Err(Finding::new(Rule::C3, why));
-    }
-    let live = kit.live();
-    if live.is_some_and(|live| live != 0) {
-        return Err(Finding::new(
-            Rule::C3,
-            format!("everything has been released, and there is memory for {live:?}"),
-        ));
-    }
-    shared.breached()
+    Verdict::Failed(Finding { message, ..finding })
 }
 
-fn advance(table: &Table) {
-    if let Some(advance) = table.advance {
-        // SAFETY: the header: by one thread at a time.
-        unsafe { advance() };
+/// A number for a round (SplitMix64).
+const fn mix(seed: u64, round: u64) -> u64 {
+    let mut mixed = seed.wrapping_add((round + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ mixed >> 31
+}
+
+fn one_round(library: &Loaded, rule: Rule, rounds: Rounds, number: u64) -> Check {
+    let file = world::with(|world| world.trail.file());
+    let shared = Box::new(Shared::new(library.table, rounds, number, file));
+    let (stopped, stop) = Crew { table: &library.table, way: rounds.way, number }.run(&shared);
+    world::with(|world| shared.said().into_iter().for_each(|line| world.trail.remember(line)));
+    let ended = shared.ended.load(core::sync::atomic::Ordering::SeqCst);
+    let check = match shared.breached() {
+        Ok(()) if stopped => Err(Finding::new(rule, format!("the library stopped: {}", stop.text()))),
+        Ok(()) if !ended => {
+            Err(Finding::new(rule, "the library's run did not run its program to the end".to_owned()))
+        }
+        check => check,
+    };
+    if check.is_err() {
+        // Somebody may still have it.
+        Box::leak(shared);
     }
+    check
 }
