@@ -10,7 +10,7 @@
 //! | `slots` | every slot, C and C++ calling Rust and Rust calling C and C++, with the platform's calling convention and with Windows's: each argument and each answer says where it belongs |
 //! | `client_slots` | the runtime's own client calls the slots that it means |
 //! | `declared` | an interface of every width of argument: C and C++ call an object in Rust, Rust calls objects in C and C++ |
-//! | `clients` | everything a client may do, done in C and in C++ to operations of ours |
+//! | `clients` | everything a client may do, done in C and in C++ to operations of ours; the same programs are `cargo xtask windows`'s |
 //! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
 //! | `documents` | docs/c-clients.md shows the files that are tested, and the slots of the golden file |
 //!

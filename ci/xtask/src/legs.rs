@@ -43,6 +43,7 @@ pub(crate) const LEGS: &[Leg] = &[
     optional("api", "the public API is as listed, and every item has an example", api),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
     required("abi", "compilers agree on the binary interface, and with what was promised", abi),
+    optional("windows", "clients in C and C++ as Windows programs find a Rust DLL's operations as promised", windows),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
     required("conformance", "ours and the C implementation keep the contract, and each planted breach is found", conformance),
     required("loom", "the task core under every interleaving", loom),
@@ -255,6 +256,12 @@ fn abi(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut abi = xtask(context.project)?;
     abi.arg("abi");
     unless_unavailable(context, abi)
+}
+
+fn windows(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut windows = xtask(context.project)?;
+    windows.arg("windows");
+    unless_unavailable(context, windows)
 }
 
 fn wdk_check(context: &Context<'_>) -> anyhow::Result<Outcome> {

@@ -13,6 +13,7 @@
 //! | `api` | the public Rust API, against its lists; an example for every item |
 //! | `features` | the features as a driver's workspace meets them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
+//! | `windows` | clients in C and in C++ as Windows programs against a Rust DLL, run where there is Wine |
 //! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
 //! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
@@ -21,6 +22,7 @@
 mod abi;
 mod alloc_scan;
 mod api;
+mod build_std;
 mod command;
 mod conformance;
 mod debian;
@@ -37,6 +39,7 @@ mod tools;
 mod tsan;
 mod ui;
 mod wdk_check;
+mod windows;
 mod zoo;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -95,6 +98,9 @@ enum Command {
     Features,
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
+    /// Builds client programs in C and C++ as Windows executables against a Rust DLL, reads what they import and export, and runs them
+    /// where there is Wine.
+    Windows(windows::Options),
     /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
     /// executor so built on the simulated kernel.
     WdkCheck,
@@ -121,6 +127,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
         Command::AllocScan => alloc_scan::run(&project),
+        Command::Windows(options) => windows::run(&project, &options),
         Command::WdkCheck => wdk_check::run(&project),
     }
 }

@@ -25,7 +25,7 @@ use self::{
     judges::{Judge, Language},
     verdict::Column,
 };
-use crate::{command, problem::Problem, project::Project, ui};
+use crate::{build_std::Toolchain, command, problem::Problem, project::Project, ui};
 
 /// The version that new promises are in since.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -118,13 +118,13 @@ fn rustc_elsewhere(
     if options.no_build_std {
         return Ok(skipped("--no-build-std"));
     }
-    let toolchain = match rustc::Toolchain::find(project) {
+    let toolchain = match Toolchain::find(project) {
         Ok(toolchain) => toolchain,
         Err(why) => return Ok(skipped(&why)),
     };
     let mut columns = Vec::new();
     for target in &rustc::TARGETS {
-        let library = match toolchain.build(project, target) {
+        let library = match rustc::build(&toolchain, project, target) {
             Ok(library) => library,
             Err(error) if error.is::<Problem>() => return Ok(skipped(&format!("{error:#}"))),
             Err(error) => return Err(error),

@@ -1,21 +1,10 @@
-//! rustc for the machines that drivers run on: it has no core library for them here, so one is built, from sources of the toolchain's own
-//! or of Debian's.
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+//! rustc for the machines that drivers run on: it has no core library for them here, so one is built.
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 
 use super::measure::FOLDER;
-use crate::{command, debian, problem::Problem, project::Project, ui};
-
-/// Debian's toolchain with its sources.
-const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-/// Where it is: another one may be found first.
-const DEBIAN: &str = "/usr/bin";
-/// The oldest version that builds the crates.
-const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+use crate::{build_std::Toolchain, problem::Problem, project::Project, ui};
 
 /// A machine.
 pub(super) struct Target {
@@ -33,99 +22,21 @@ pub(super) const TARGETS: [Target; 2] = [
     Target { name: "rustc MSVC", triple: "i686-pc-windows-msvc", bits: 32 },
 ];
 
-/// A cargo and its rustc, which has the sources of core.
-pub(super) struct Toolchain {
-    cargo: PathBuf,
-    rustc: PathBuf,
-}
-
-impl Toolchain {
-    /// The one at hand where it has sources, else Debian's, installed where that may be done.
-    ///
-    /// # Errors
-    /// There is none: why, for a person.
-    pub(super) fn find(project: &Project) -> Result<Self, String> {
-        let own = Self { cargo: command::cargo(project).get_program().into(), rustc: "rustc".into() };
-        let debian =
-            || Self { cargo: Path::new(DEBIAN).join("cargo"), rustc: Path::new(DEBIAN).join("rustc") };
-        if own.is_usable().is_ok() {
-            return Ok(own);
+/// Compiles the definitions, without `std` and without linking anything, and gives the library.
+///
+/// # Errors
+/// They do not build. [`Problem::Unavailable`]: core does not.
+pub(super) fn build(toolchain: &Toolchain, project: &Project, target: &Target) -> anyhow::Result<PathBuf> {
+    let folder = project.path(FOLDER).join("rustc");
+    let mut build = toolchain.build(project, target.triple, "core,alloc", &folder);
+    build.args(["--package", "ntcom-abi-definitions", "--lib", "--no-default-features"]);
+    let built = ui::step(&format!("compiling the definitions for {}", target.triple), &mut build);
+    built.map_err(|error| match format!("{error:#}") {
+        said if said.contains("could not compile `ntcom") => {
+            anyhow!("DIFFERENCE: rustc refuses the definitions for {}: {said}", target.triple)
         }
-        if debian().is_usable().is_err() {
-            debian::update(project).map_err(|error| format!("{error:#}"))?;
-            debian::install(project, &PACKAGES).map_err(|error| format!("{error:#}"))?;
-        }
-        debian().is_usable().map(|()| debian())
-    }
-
-    fn prints(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new(&self.rustc)
-            .args(arguments)
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    fn is_usable(&self) -> Result<(), String> {
-        let rustc = self.rustc.display();
-        let version = self.prints(&["--version"]).ok_or_else(|| format!("there is no {rustc}"))?;
-        if !is_new_enough(&version) {
-            return Err(format!("{rustc} is {version}, older than {OLDEST}"));
-        }
-        let sysroot = self.prints(&["--print", "sysroot"]).unwrap_or_default();
-        let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core");
-        if sources.is_dir() { Ok(()) } else { Err(format!("{rustc} has no sources of core")) }
-    }
-
-    /// Compiles the definitions, without `std` and without linking anything, and gives the library.
-    ///
-    /// # Errors
-    /// They do not build. [`Problem::Unavailable`]: core does not.
-    pub(super) fn build(&self, project: &Project, target: &Target) -> anyhow::Result<PathBuf> {
-        let folder = project.path(FOLDER).join("rustc");
-        let mut build = command::at_root(project, &self.cargo);
-        build.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
-        build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-        build.args([
-            "build",
-            "--quiet",
-            "-Zbuild-std=core,alloc",
-            "--package",
-            "ntcom-abi-definitions",
-            "--lib",
-        ]);
-        build.args(["--no-default-features", "--target", target.triple, "--target-dir"]).arg(&folder);
-        let built = ui::step(&format!("compiling the definitions for {}", target.triple), &mut build);
-        built.map_err(|error| match format!("{error:#}") {
-            said if said.contains("could not compile `ntcom") => {
-                anyhow!("DIFFERENCE: rustc refuses the definitions for {}: {said}", target.triple)
-            }
-            // Of core, or without what it takes to begin with.
-            said => Problem::Unavailable(said).into(),
-        })?;
-        Ok(folder.join(target.triple).join("debug/libntcom_abi_definitions.rlib"))
-    }
-}
-
-/// Whether `rustc 1.96.0 (…)` may build the crates.
-fn is_new_enough(version: &str) -> bool {
-    let numbers = |text: &str| -> Option<(u32, u32)> {
-        let mut parts = text.split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-    };
-    let found = version.split(' ').nth(1).and_then(numbers);
-    found.is_some() && found >= numbers(OLDEST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{OLDEST, is_new_enough};
-
-    #[test]
-    fn an_old_compiler_is_refused() {
-        assert!(is_new_enough(&format!("rustc {OLDEST}.0 (59807616e 2026-04-14)")));
-        assert!(is_new_enough("rustc 2.0.0"));
-        assert!(!is_new_enough("rustc 1.85.0 (4d91de4e4 2025-02-17)") && !is_new_enough("nothing"));
-    }
+        // Of core, or without what it takes to begin with.
+        said => Problem::Unavailable(said).into(),
+    })?;
+    Ok(folder.join(target.triple).join("debug/libntcom_abi_definitions.rlib"))
 }

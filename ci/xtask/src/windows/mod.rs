@@ -1,0 +1,96 @@
+//! `cargo xtask windows`: client programs in C and in C++ as Windows executables, against a Rust DLL.
+//!
+//! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for it: the runtime and the executor that ship,
+//! on the simulated kernel. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
+//! clang with MSVC's ABI, without an SDK. What the files export and import is read from them, always; they are run where there is Wine.
+mod image;
+mod library;
+mod programs;
+mod verdict;
+mod wine;
+
+use std::{fs, process::ExitCode};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use self::{
+    image::Image,
+    library::EXPORTS,
+    programs::{PROGRAMS, Program, Tools},
+    verdict::Verdict,
+    wine::Wine,
+};
+use crate::{project::Project, ui};
+
+/// All that this makes.
+const FOLDER: &str = "target/windows";
+/// Stands for a DLL that Wine has not.
+const SHIM: (&str, &str) = ("abi-tests/windows/bcryptprimitives.c", "bcryptprimitives.dll");
+
+/// What may be done to run the programs.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Installs Wine, Debian's package wine64, where it is missing: 1.4 GB.
+    #[arg(long)]
+    install: bool,
+}
+
+/// Builds, reads and, where there is Wine, runs.
+pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
+    let tools = Tools::find(project)?;
+    if options.install {
+        wine::install(project)?;
+    }
+    let library = library::build(project)?;
+    let dll = Image::read(&library)?;
+    dll.exports_only(&EXPORTS)?;
+    dll.imports_from_only(&library::SYSTEM)?;
+
+    let folder = project.path(FOLDER).join("run");
+    fs::create_dir_all(&folder)?;
+    fs::copy(&library, folder.join(library::NAME)).context("cannot copy the DLL")?;
+    let mut paths = Vec::new();
+    for program in &PROGRAMS {
+        let path = tools.build(project, program, &folder)?;
+        program.check(&Image::read(&path)?)?;
+        paths.push(path);
+    }
+    let checked = format!("a DLL and {} programs export and import what they should", paths.len());
+
+    let Some(wine) = Wine::find() else {
+        print(&PROGRAMS.map(|_| Verdict::NotRun));
+        println!("skipped: running the programs: there is no Wine here; to install it: {}", wine::BY_HAND);
+        println!("{checked}; skipped: running them, without Wine ({})", wine::BY_HAND);
+        return Ok(ExitCode::SUCCESS);
+    };
+    tools.build_dll(project, SHIM.0, &folder.join(SHIM.1))?;
+    let session = wine.begin(project)?;
+    let mut verdicts = Vec::new();
+    for (program, path) in PROGRAMS.iter().zip(&paths) {
+        verdicts.push(Verdict::of(program.language, &session.run(path)?));
+    }
+    drop(session);
+    print(&verdicts);
+    for (program, verdict) in PROGRAMS.iter().zip(&verdicts) {
+        if let Verdict::Failed { said, .. } = verdict {
+            println!("{} by {}:\n{said}\n", program.language.name(), program.compiler.name());
+        }
+    }
+    let failed = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Passed { .. })).count();
+    if failed != 0 {
+        bail!("{failed} of {} programs failed under {}", verdicts.len(), wine.version());
+    }
+    println!("{checked}; {} run under {}, and find all as promised", verdicts.len(), wine.version());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Client by compiler, and what became of it.
+fn print(verdicts: &[Verdict]) {
+    let mut table = ui::table(&["client", "compiler", "imports", "run"], 0..0);
+    for (Program { language, compiler }, verdict) in PROGRAMS.iter().zip(verdicts) {
+        let verdict = verdict.to_string();
+        table.add_row([language.name(), compiler.name(), "as they should be", verdict.as_str()]);
+    }
+    println!("{table}");
+}
