@@ -414,6 +414,8 @@ macro_rules! unknown {
         unsafe impl ntcom::Interface for $name {
             const IID: ntcom::GUID = ntcom::GUID::from_u128($iid);
         }
+        // SAFETY: nothing is called but IUnknown's slots.
+        unsafe impl ntcom::Queryable for $name {}
     };
 }
 

@@ -53,7 +53,7 @@ pub use async_com::{
 };
 pub use com::{
     AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
-    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, Outer, This,
+    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, Outer, Queryable, This,
 };
 #[doc(hidden)]
 pub use declare::__private;

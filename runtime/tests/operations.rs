@@ -119,6 +119,8 @@ struct Nobodys(*const c_void);
 unsafe impl ntcom::Interface for Nobodys {
     const IID: ntcom::GUID = ntcom::GUID::from_u128(7);
 }
+// SAFETY: no object has it.
+unsafe impl ntcom::Queryable for Nobodys {}
 
 #[test]
 fn identity_is_one_pointer_from_every_interface() {

@@ -373,6 +373,9 @@ fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream
             }
         }
 
+        // SAFETY: the declaration's promise, about every object that answers for its IID.
+        unsafe impl #krate::Queryable for #raw {}
+
         // SAFETY: the table begins with the base's.
         unsafe impl #krate::Derived for #raw {
             type Base = #base_raw;

@@ -2,7 +2,9 @@
 
 use core::ffi::c_void;
 
-use crate::com::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface};
+use bytemuck::AnyBitPattern;
+
+use crate::com::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable};
 use ntcom_exec::{NTSTATUS, Status};
 
 /// A value that an operation can yield: `Copy + Send + Sync + 'static`. It is copied to each client that asks, byte by byte, on
@@ -131,6 +133,9 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
     }
 }
 
+// SAFETY: what answers is an operation with values of this size, by `__check`, and any bytes are one.
+unsafe impl<T: AnyBitPattern> Queryable for AsyncOperationRaw<T> {}
+
 // SAFETY: the table begins with IUnknown's slots.
 unsafe impl<T> Derived for AsyncOperationRaw<T> {
     type Base = IUnknownRaw;
@@ -217,6 +222,9 @@ unsafe impl Interface for AsyncControlRaw {
 unsafe impl Derived for AsyncControlRaw {
     type Base = IUnknownRaw;
 }
+
+// SAFETY: the IID is the contract's, for this one interface.
+unsafe impl Queryable for AsyncControlRaw {}
 
 // SAFETY: `repr(C)`, one pointer.
 unsafe impl AbiType for AsyncControlRaw {}

@@ -9,12 +9,12 @@ use core::{
 use ntcom_exec::{NTSTATUS, TaskBody};
 
 use super::{abi::AsyncOperationRaw, client::BROKEN, method::Wraps};
-use crate::{AbiType, ComRc, Interface};
+use crate::{ComRc, Interface};
 
 /// The value of an operation that yields an interface, as it crosses: a pointer, `I *`.
 ///
 /// get_result hands it out with a reference, each time, which is the client's; the operation's own reference is released with its block, at the IRQL of
-/// whoever releases the operation last, ≤ DISPATCH_LEVEL. In Rust: [`ComRc::interface`].
+/// whoever releases the operation last, ≤ DISPATCH_LEVEL: a client, a handle, or a waker. In Rust: [`ComRc::interface`].
 ///
 /// ```
 /// use ntcom::{AsyncOperationRaw, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS};
@@ -43,8 +43,6 @@ impl<I> Clone for InterfacePtr<I> {
 
 impl<I> Copy for InterfacePtr<I> {}
 
-// SAFETY: transparent over a pointer.
-unsafe impl<I: AbiType> AbiType for InterfacePtr<I> {}
 // SAFETY: what is behind it may be used on any processor.
 unsafe impl<I: Send + Sync> Send for InterfacePtr<I> {}
 // SAFETY: as above.

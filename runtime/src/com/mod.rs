@@ -37,4 +37,4 @@ pub use place::InterfaceOf;
 pub use ptr::ComRc;
 pub use statics::ComStatic;
 pub use this::This;
-pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface};
+pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Queryable};

@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr::NonNull};
 
-use super::{Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface};
+use super::{Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
 use crate::NTSTATUS;
 
 /// A counted pointer to an interface of any object, our own or foreign: it owns one reference.
@@ -88,13 +88,14 @@ impl<I: Interface> ComRc<I> {
     }
 
     /// Another interface of the same object `[C1]`. All types of operations have one IID: for `AsyncOperationRaw<T>` the object is also asked
-    /// for the size of its values, and one of another size has no such interface.
+    /// for the size of its values, and one of another size has no such interface. Only a `T` that any bytes are a value of can be asked for, because the size
+    /// is all that there is to check ([`Queryable`]).
     ///
     /// # Errors
     /// `STATUS_NOINTERFACE` (also for an object that answers `E_NOINTERFACE`), or what the object answered;
     /// `STATUS_DRIVER_INTERNAL_ERROR` if it breaks the contract, as with a success code other than `STATUS_SUCCESS`; a reference that
     /// came with that is lost.
-    pub fn query<J: Interface>(&self) -> Result<ComRc<J>, NTSTATUS> {
+    pub fn query<J: Queryable>(&self) -> Result<ComRc<J>, NTSTATUS> {
         let found = self.query_raw(&J::IID)?;
         // SAFETY: the object answered STATUS_SUCCESS, so this is null or, by COM's rules, an AddRef'd pointer to this interface. No client can check
         // that: who made this object answers for it, as `from_raw`'s caller has promised that it is an object.

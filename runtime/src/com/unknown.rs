@@ -56,6 +56,29 @@ pub unsafe trait Interface {
     }
 }
 
+/// An interface of which its IID says everything, so that safe code may use whatever answers for it: what [`ComRc::query`] asks for.
+///
+/// Every interface is one but some operations. All operations have one IID, so a query for one of `T` may find one that yields another type of `T`'s size: that is no
+/// harm where any bytes are a `T`. An operation of interfaces, say, comes from the method that has declared it.
+///
+/// # Safety
+/// What answers QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in everything that safe code can do with it.
+///
+/// ```
+/// fn can_be_asked_for<I: ntcom::Queryable>() {}
+/// can_be_asked_for::<ntcom::IUnknownRaw>();
+/// # #[cfg(feature = "async-com")]
+/// can_be_asked_for::<ntcom::AsyncOperationRaw<u32>>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be asked for by its IID",
+    label = "the IID does not say everything of this interface",
+    note = "all operations have one IID: an operation is asked for where any bytes are a value of its type (`bytemuck::AnyBitPattern`); \
+            others are what the method returned, or `ComRc::from_raw`",
+    note = "for an interface that is written by hand: `unsafe impl Queryable`"
+)]
+pub unsafe trait Queryable: Interface {}
+
 /// An interface with a base: its table begins with the base's slots, so that a pointer to it is a pointer to the base.
 ///
 /// # Safety
@@ -134,6 +157,9 @@ pub struct IUnknownRaw {
 unsafe impl Interface for IUnknownRaw {
     const IID: GUID = GUID::from_u128(0x00000000_0000_0000_C000_000000000046);
 }
+
+// SAFETY: every object has it.
+unsafe impl Queryable for IUnknownRaw {}
 
 // SAFETY: the tables are of IUnknown's slots at that place.
 unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {

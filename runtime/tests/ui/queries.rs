@@ -1,0 +1,36 @@
+//! All operations have one IID: what answers a query for it may yield other values of the size, and a number is no interface. Nor is a pointer without a
+//! reference, which no method hands out.
+use ntcom::{
+    AsyncOperationRaw, ComRc, GUID, IUnknown, IUnknownRaw, Interface, InterfacePtr, NTSTATUS,
+    declare_com_interface,
+};
+
+fn a_number_as_an_interface(operation: &ComRc<AsyncOperationRaw<usize>>) {
+    let confused = operation.query::<AsyncOperationRaw<InterfacePtr<IUnknownRaw>>>();
+    let _ = confused.unwrap().interface();
+}
+
+fn a_number_as_a_bool(operation: &ComRc<AsyncOperationRaw<u8>>) {
+    let _ = operation.query::<AsyncOperationRaw<bool>>();
+}
+
+#[repr(C)]
+struct IByHandRaw(*const core::ffi::c_void);
+
+// SAFETY: there is no object of it.
+unsafe impl Interface for IByHandRaw {
+    const IID: GUID = GUID::from_u128(7);
+}
+
+fn by_hand(unknown: &ComRc<IUnknownRaw>) {
+    let _ = unknown.query::<IByHandRaw>();
+}
+
+declare_com_interface! {
+    trait ILends: IUnknown {
+        const IID: GUID = GUID::from_u128(8);
+        fn lends(&self) -> Result<InterfacePtr<IUnknownRaw>, NTSTATUS>;
+    }
+}
+
+fn main() {}
