@@ -49,6 +49,10 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) const DEFAULT: Self =
         Self { importance: Importance::Medium, processor: None, budget: Budget::DEFAULT };
+
+    pub(crate) const fn budget(self) -> Budget {
+        self.budget
+    }
 }
 
 /// The routine of both DPCs.

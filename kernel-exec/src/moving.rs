@@ -24,7 +24,7 @@ impl MovingPort {
     /// `device` is null, or a device object that somebody keeps referenced until the task has been launched.
     pub(crate) unsafe fn new_on(settings: Settings, device: nt::PDEVICE_OBJECT) -> Self {
         // SAFETY: by this function's contract.
-        let items = unsafe { ItemQueue::for_device(device) };
+        let items = unsafe { ItemQueue::for_device(device, settings.budget()) };
         Self { dpcs: DpcQueue::new(settings), items, link: Link::new() }
     }
 

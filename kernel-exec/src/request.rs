@@ -157,6 +157,7 @@ impl<R: Request> Party<R> {
         self.take_cancelable();
     }
 
+    /// The task writes the outcome no more.
     fn has_ended(&self) -> bool {
         self.shared().parties.load(Ordering::SeqCst) & ENDED != 0
     }
@@ -307,7 +308,8 @@ pub unsafe fn spawn_request_task<R, F>(
                 handle.cancel();
             }
         }
-        // The future has been dropped, and has said that it was cancelled.
-        Err(reason) => party.set_outcome(reason.into()),
+        // The future has been dropped, and has said that it was cancelled. Where `spawn` has kept it all the same, it says what it comes to.
+        Err(reason) if party.has_ended() => party.set_outcome(reason.into()),
+        Err(_) => {}
     }
 }

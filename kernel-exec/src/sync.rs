@@ -59,6 +59,18 @@ pub(crate) unsafe fn swap_pointer(
     place.swap(new, Ordering::SeqCst)
 }
 
+/// A byte of the kernel's, in one of its structs, that it sets at any time: read after every interlocked operation before it, which a
+/// volatile read need not be on arm64.
+///
+/// # Safety
+/// `place` is valid.
+#[cfg(kernel = "wdk")]
+pub(crate) unsafe fn load_byte(place: *mut u8) -> u8 {
+    // SAFETY: by this function's contract.
+    let place = unsafe { core::sync::atomic::AtomicU8::from_ptr(place) };
+    place.load(Ordering::SeqCst)
+}
+
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use kernel_cell::KernelCell;
 

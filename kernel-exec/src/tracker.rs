@@ -191,7 +191,8 @@ impl TaskTracker {
     }
 
     /// Says what the unfinished tasks are doing, as many as there is room for, the youngest first; how many there are in all. What a driver writes
-    /// to its log when a [`drain`](Self::drain) takes too long. IRQL: ≤ DISPATCH_LEVEL.
+    /// to its log when a [`drain`](Self::drain) takes too long. `room` is resident: it is written
+    /// to under a spin lock. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// See [`TaskReport`] for an example.
     pub fn report(&self, room: &mut [Option<TaskReport>]) -> usize {

@@ -35,17 +35,19 @@ pub(crate) struct ItemQueue {
     /// Written by `acquire`, then only read.
     task: KernelCell<Option<TaskPtr>>,
     thread: ThreadLink,
+    budget: Budget,
 }
 
 impl ItemQueue {
     /// # Safety
     /// `device` is null, or a device object that somebody keeps referenced until `acquire` has been called.
-    pub(crate) unsafe fn for_device(device: nt::PDEVICE_OBJECT) -> Self {
+    pub(crate) unsafe fn for_device(device: nt::PDEVICE_OBJECT, budget: Budget) -> Self {
         Self {
             item: KernelCell::new(Room([MaybeUninit::uninit(); 256])),
             device,
             task: KernelCell::new(None),
             thread: ThreadLink::new(),
+            budget,
         }
     }
 
@@ -111,9 +113,9 @@ unsafe extern "C" fn routine(_device: nt::PVOID, context: nt::PVOID, _item: nt::
     let this = unsafe { &*queue };
     // SAFETY: written before the task was ever queued, and never again.
     let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
-    let thread = NonNull::from(&this.thread);
+    let (thread, budget) = (NonNull::from(&this.thread), this.budget);
     // SAFETY: the item has left its queue: what it held is ours [T3]. The link is in the block, and only a run touches it.
-    unsafe { run_in_thread(task, Some(thread), Budget::DEFAULT) }
+    unsafe { run_in_thread(task, Some(thread), budget) }
 }
 
 /// What a task on work items keeps in its block.
@@ -131,7 +133,8 @@ impl WorkItemPort {
     #[must_use]
     pub unsafe fn for_device(device: nt::PDEVICE_OBJECT) -> Self {
         // SAFETY: by this function's contract.
-        Self { queue: unsafe { ItemQueue::for_device(device) }, link: Link::new() }
+        let queue = unsafe { ItemQueue::for_device(device, Budget::DEFAULT) };
+        Self { queue, link: Link::new() }
     }
 }
 

@@ -26,6 +26,7 @@ use ntcom_exec::{
     CancelHandle, DpcOptions, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task,
     take_cancellation_request, try_finally, yield_now,
 };
+use ntsim::{Config, Schedule, Simulation};
 use work_items::{Device, Kernel, in_schedules, wait_a_moment};
 
 const PASSIVE: u8 = 0;
@@ -311,6 +312,33 @@ fn a_spent_budget_there_goes_behind_the_other_work_items() {
             device.delete();
         });
     });
+}
+
+/// Ten polls at PASSIVE_LEVEL are so many runs.
+#[test]
+fn the_budget_of_a_run_there_is_the_drivers_too() {
+    for (budget, runs) in [(3, 4), (50, 1)] {
+        let config = Config { trace: true, ..Config::default() };
+        let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
+        kernel.run_one(move || {
+            let device = Device::new();
+            let body = async {
+                let away = async {
+                    for _ in 0..9 {
+                        yield_now().await;
+                    }
+                };
+                passive(at_passive(away)).await.unwrap();
+            };
+            // SAFETY: a device that is not deleted yet.
+            drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_on_device(device.0, body) }.unwrap());
+            device.delete();
+        });
+        let trace = kernel.0.trace().to_string();
+        let items = trace.lines().filter(|line| line.contains(" IoQueueWorkItemEx")).count();
+        assert_eq!(items, runs, "{budget}: {trace}");
+        kernel.unload();
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use core::{
     cell::UnsafeCell,
     future::{Future, pending},
     mem::MaybeUninit,
+    pin::Pin,
 };
 use std::{rc::Rc, sync::Mutex};
 
@@ -153,4 +154,36 @@ fn a_request_that_was_cancelled_before_is_cancelled_and_one_that_is_refused_says
         assert_eq!(refused.outcome(), Some(NTSTATUS::DELETE_PENDING.into()));
     });
     assert_eq!(log.take(), ["cleanup"]);
+}
+
+/// It is the task's to say what the request came to as long as it has not ended, whatever `spawn` says.
+#[test]
+fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
+    let event = Event::default();
+    let waited = event.wait();
+    common::in_kernel(move || {
+        let serve = |request: Handle, body: Pin<Box<dyn Future<Output = IrpOutcome> + Send>>| {
+            // SAFETY: a new request.
+            unsafe {
+                spawn_request_task(request, body, |task| {
+                    let handle = DpcOptions::new().spawn_cancellable(task)?;
+                    drop(handle);
+                    Err(NTSTATUS::UNSUCCESSFUL)
+                });
+            }
+        };
+        let (lives, ended) = (Handle::new(), Handle::new());
+        serve(
+            lives,
+            Box::pin(async move {
+                waited.await;
+                DONE
+            }),
+        );
+        assert_eq!(lives.outcome(), None, "it is served still");
+        event.set();
+        assert_eq!(lives.outcome(), Some(DONE));
+        serve(ended, Box::pin(async { DONE }));
+        assert_eq!(ended.outcome(), Some(NTSTATUS::UNSUCCESSFUL.into()));
+    });
 }

@@ -87,7 +87,7 @@ impl DpcOptions {
         self
     }
 
-    /// How often it may be polled in one run. A spent budget goes on by a timer, after other DPCs.
+    /// How often it may be polled in one run. A spent budget goes on by a timer, after other DPCs; at PASSIVE_LEVEL behind other work items.
     pub const fn poll_budget(mut self, polls: u32) -> Self {
         self.polls = polls;
         self

@@ -21,17 +21,6 @@ pub(crate) unsafe fn release_cancel_lock(irp: PIRP) {
     unsafe { IoReleaseCancelSpinLock(irql) }
 }
 
-/// Has somebody tried to cancel it?
-///
-/// # Safety
-/// The driver has the IRP.
-pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
-    // SAFETY: by this function's contract.
-    let flag = unsafe { &raw const (*irp).Cancel };
-    // SAFETY: as above; volatile: the I/O manager sets it at any time.
-    unsafe { flag.read_volatile() != 0 }
-}
-
 /// Completes it. It is not the driver's any more. IRQL ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
@@ -64,6 +53,17 @@ mod fields {
         unsafe { IoSetCancelRoutine(irp, routine) }.is_some()
     }
 
+    /// Has somebody tried to cancel it?
+    ///
+    /// # Safety
+    /// The driver has the IRP.
+    pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
+        // SAFETY: by this function's contract.
+        let flag = unsafe { &raw const (*irp).Cancel };
+        // SAFETY: as above; volatile: the I/O manager sets it at any time.
+        unsafe { flag.read_volatile() != 0 }
+    }
+
     /// Four pointers that are the driver's own while it has the IRP.
     ///
     /// # Safety
@@ -88,7 +88,7 @@ mod fields {
 #[cfg(kernel = "wdk")]
 mod fields {
     use super::{CancelRoutine, PIRP, PVOID};
-    use crate::sync::swap_pointer;
+    use crate::sync::{load_byte, swap_pointer};
 
     /// The driver's dispatch routine will answer STATUS_PENDING.
     ///
@@ -115,6 +115,17 @@ mod fields {
         !before.is_null()
     }
 
+    /// Has somebody tried to cancel it? After [`set_cancel_routine`], in the order of all: the I/O manager sets the flag, and then takes the routine out.
+    ///
+    /// # Safety
+    /// The driver has the IRP.
+    pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
+        // SAFETY: by this function's contract.
+        let flag = unsafe { &raw mut (*irp).Cancel };
+        // SAFETY: as above; the I/O manager sets it at any time, and waits for nobody.
+        unsafe { load_byte(flag) != 0 }
+    }
+
     /// Four pointers that are the driver's own while it has the IRP.
     ///
     /// # Safety
@@ -136,4 +147,4 @@ mod fields {
     }
 }
 
-pub(crate) use fields::{context, mark_pending, set_cancel_routine, set_outcome};
+pub(crate) use fields::{context, is_canceled, mark_pending, set_cancel_routine, set_outcome};
