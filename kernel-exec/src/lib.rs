@@ -15,6 +15,7 @@
 //! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; who owns an armed timer; moments |
 //! | `signal`, `oneshot` | what callbacks tell a task |
 //! | `event` | an event of the kernel's, without keeping a thread |
+//! | `etw` | a provider of events for Event Tracing for Windows |
 //! | `budget` | how long one run may keep a processor |
 //! | `storage` | memory of the driver's own for a task |
 //! | `callback` | what a callback that nobody can withdraw, and nobody trusts, tells a task |
@@ -62,6 +63,7 @@ mod clock;
 mod combinators;
 #[cfg(kernel)]
 mod dpc;
+mod etw;
 #[cfg(kernel)]
 mod event;
 mod fail;
@@ -103,6 +105,7 @@ pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
 pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
 pub use fail::bug_check_panic;

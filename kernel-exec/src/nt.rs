@@ -11,6 +11,10 @@
 macro_rules! ddis {
     ($how:ident $kernel:ident::$module:ident) => {
         ddis! { @$how $kernel::$module
+            EtwProviderEnabled: unsafe extern "C" fn(u64, u8, u64) -> u8,
+            EtwRegister: unsafe extern "C" fn(*const GUID, PETWENABLECALLBACK, *mut c_void, *mut u64) -> i32,
+            EtwUnregister: unsafe extern "C" fn(u64) -> i32,
+            EtwWriteString: unsafe extern "C" fn(u64, u8, u64, *const GUID, *const u16) -> i32,
             ExAllocatePool2: unsafe extern "C" fn(u64, u64, u32) -> *mut c_void,
             ExFreePoolWithTag: unsafe extern "C" fn(*mut c_void, u32),
             IoInitializeWorkItem: unsafe extern "C" fn(*mut c_void, PIO_WORKITEM),
@@ -79,10 +83,10 @@ pub(crate) fn check_wake(_task: *const ()) {}
 mod ddi {
     //! The simulated kernel.
     pub(crate) use ntsim::types::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
-        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
-        PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL,
+        GUID, IRP, KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
+        PETWENABLECALLBACK, PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
+        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take ntsim::ddi);
@@ -92,10 +96,10 @@ mod ddi {
 mod ddi {
     //! The real kernel.
     pub(crate) use wdk_sys::{
-        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL, IRP,
-        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
-        PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
-        PROCESSOR_NUMBER, PVOID,
+        _EVENT_TYPE, _KWAIT_REASON, _MODE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, DISPATCH_LEVEL,
+        GUID, IRP, KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PASSIVE_LEVEL, PDEVICE_OBJECT,
+        PETWENABLECALLBACK, PIO_WORKITEM, PIRP, PKTHREAD, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
+        POOL_FLAG_UNINITIALIZED, PROCESSOR_NUMBER, PVOID,
     };
 
     ddis!(take wdk_sys::ntddk);
@@ -119,10 +123,10 @@ mod backend {
         PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PROCESSOR_NUMBER, PVOID,
     };
     use super::ddi::{
-        _KWAIT_REASON, _MODE, DISPATCH_LEVEL, ExAllocatePool2, ExFreePoolWithTag, KeBugCheckEx,
-        KeFlushQueuedDpcs, KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeGetCurrentThread,
-        KeQueryInterruptTimePrecise, KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED,
-        POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        _KWAIT_REASON, _MODE, DISPATCH_LEVEL, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWriteString,
+        ExAllocatePool2, ExFreePoolWithTag, GUID, KeBugCheckEx, KeFlushQueuedDpcs, KeGetCurrentIrql,
+        KeGetCurrentProcessorNumberEx, KeGetCurrentThread, KeQueryInterruptTimePrecise,
+        KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
     };
 
     /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
@@ -193,6 +197,55 @@ mod backend {
     pub(crate) fn flush_dpcs() {
         // SAFETY: PASSIVE_LEVEL, by this function's contract.
         unsafe { KeFlushQueuedDpcs() }
+    }
+
+    /// Registers an ETW provider, whose GUID has these digits, without a callback: its handle. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn register_provider(id: u128) -> Result<u64, crate::NTSTATUS> {
+        let id = GUID {
+            Data1: (id >> 96) as u32,
+            Data2: (id >> 80) as u16,
+            Data3: (id >> 64) as u16,
+            Data4: (id as u64).to_be_bytes(),
+        };
+        let mut handle = 0;
+        // SAFETY: PASSIVE_LEVEL, by this function's contract; the GUID, and the place for the handle, are valid.
+        let status = unsafe { EtwRegister(&raw const id, None, core::ptr::null_mut(), &raw mut handle) };
+        if status < 0 { Err(crate::NTSTATUS(status)) } else { Ok(handle) }
+    }
+
+    /// Unregisters a provider. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Safety
+    /// `handle` is from [`register_provider`], and nobody uses it any more.
+    pub(crate) unsafe fn unregister_provider(handle: u64) {
+        // SAFETY: by this function's contract.
+        let _success = unsafe { EtwUnregister(handle) };
+    }
+
+    /// Whether a session asks for such events. Any IRQL.
+    ///
+    /// # Safety
+    /// `handle` is from [`register_provider`], and not unregistered meanwhile.
+    pub(crate) unsafe fn is_provider_enabled(handle: u64, level: u8, keyword: u64) -> bool {
+        // SAFETY: by this function's contract.
+        unsafe { EtwProviderEnabled(handle, level, keyword) != 0 }
+    }
+
+    /// Writes an event that is a string. Any IRQL, if the string is in memory that is resident. What a session loses it counts itself.
+    ///
+    /// # Safety
+    /// As for [`is_provider_enabled`]; the text ends with a zero.
+    pub(crate) unsafe fn write_string(handle: u64, level: u8, keyword: u64, text: *const u16) {
+        // SAFETY: by this function's contract; there need be no activity.
+        let _status = unsafe { EtwWriteString(handle, level, keyword, core::ptr::null(), text) };
+    }
+
+    /// Lets the thread rest until the next tick of the clock, or so. IRQL ≤ APC_LEVEL.
+    pub(crate) fn rest() {
+        let event = crate::sync::Event::new();
+        event.prepare(crate::sync::Reset::Never);
+        // Nobody sets it.
+        event.wait(Some(-1));
     }
 
     /// What the caller cannot leave while it runs.
@@ -268,6 +321,34 @@ mod backend {
     /// The same: nothing is paged out for us.
     pub(crate) fn allocate_paged_pool(size: usize, tag: u32) -> *mut u8 {
         allocate_pool(size, tag)
+    }
+
+    /// Without a kernel there is no event tracing.
+    pub(crate) const fn register_provider(_id: u128) -> Result<u64, crate::NTSTATUS> {
+        Err(crate::NTSTATUS::NOT_SUPPORTED)
+    }
+
+    /// # Safety
+    /// There is no handle.
+    pub(crate) const unsafe fn unregister_provider(_handle: u64) {}
+
+    /// # Safety
+    /// There is no handle.
+    pub(crate) const unsafe fn is_provider_enabled(_handle: u64, _level: u8, _keyword: u64) -> bool {
+        false
+    }
+
+    /// # Safety
+    /// There is no handle.
+    pub(crate) const unsafe fn write_string(_handle: u64, _level: u8, _keyword: u64, _text: *const u16) {}
+
+    /// Nothing is waited for.
+    pub(crate) const fn rest() {}
+
+    /// Every thread is at no level that matters.
+    #[cfg(not(all(test, loom)))]
+    pub(crate) const fn is_passive() -> bool {
+        true
     }
 
     /// # Safety

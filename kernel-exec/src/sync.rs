@@ -99,11 +99,52 @@ pub(crate) use event::{Event, Reset};
 pub(crate) use image::image_static;
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use lock::SpinLock;
+pub(crate) use part::ImagePart;
 
 #[cfg(any(kernel, all(test, loom)))]
 mod event;
 #[cfg(any(kernel, all(test, loom)))]
 mod lock;
+
+#[cfg(kernel = "sim")]
+mod part {
+    //! What a static of a driver's own has of ours: one for each simulated kernel, by the static's address.
+
+    /// A part of a static; it begins with its default.
+    pub(crate) struct ImagePart<T>(T);
+
+    impl<T: Default + 'static> ImagePart<T> {
+        pub(crate) const fn new(default: T) -> Self {
+            Self(default)
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+            let part = ntsim::image_state_at::<T>(core::ptr::from_ref(&self.0).cast());
+            // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
+            f(unsafe { &*part })
+        }
+    }
+}
+
+#[cfg(not(kernel = "sim"))]
+mod part {
+    //! What a static of a driver's own has of ours. An image is one driver.
+
+    /// A part of a static; it begins with its default.
+    pub(crate) struct ImagePart<T>(T);
+
+    impl<T: Default + 'static> ImagePart<T> {
+        super::const_fn! {
+            pub(crate) fn new(default: T) -> Self {
+                Self(default)
+            }
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+            f(&self.0)
+        }
+    }
+}
 
 #[cfg(kernel = "sim")]
 mod image {

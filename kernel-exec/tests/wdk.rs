@@ -35,8 +35,8 @@ mod exports {
     use ntsim::{
         ddi,
         types::{
-            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, PIO_WORKITEM, PIO_WORKITEM_ROUTINE_EX, PIRP,
-            PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER, PVOID,
+            KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LPCGUID, PETWENABLECALLBACK, PIO_WORKITEM,
+            PIO_WORKITEM_ROUTINE_EX, PIRP, PKDEFERRED_ROUTINE, PKTHREAD, PROCESSOR_NUMBER, PVOID,
         },
     };
 
@@ -53,6 +53,10 @@ mod exports {
     }
 
     export! {
+        EtwProviderEnabled(handle: u64, level: u8, keyword: u64) -> u8;
+        EtwRegister(provider: LPCGUID, callback: PETWENABLECALLBACK, context: PVOID, handle: *mut u64) -> i32;
+        EtwUnregister(handle: u64) -> i32;
+        EtwWriteString(handle: u64, level: u8, keyword: u64, activity: LPCGUID, text: *const u16) -> i32;
         ExAllocatePool2(flags: u64, size: u64, tag: u32) -> PVOID;
         ExFreePoolWithTag(memory: PVOID, tag: u32);
         IoInitializeWorkItem(object: PVOID, item: PIO_WORKITEM);

@@ -1,7 +1,9 @@
-//! What a driver says of what it does: a hook, levels, and a sink for the kernel's debugger.
+//! What a driver says of what it does: a hook, levels, and sinks: one for the kernel's debugger, one for Event Tracing for Windows.
 //!
 //! Nothing is said, and nothing is formatted, before a driver has set a sink: a [`log!`](crate::log) is one load and a comparison then. Nothing is
-//! allocated ever. A sink is a function, so a driver that has an ETW provider, or a buffer of its own, writes one.
+//! allocated ever. A sink is a function, so a driver that wants it all in two places, or has a buffer of its own, writes one.
+
+mod etw;
 
 use core::{
     ffi::{CStr, c_char},
@@ -9,7 +11,11 @@ use core::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// How much something matters. The numbers are the kernel's for `DbgPrintEx`; ETW's are two more.
+#[doc(hidden)]
+pub use etw::__write_event;
+pub use ntcom_exec::{EtwProvider, EtwRegistration};
+
+/// How much something matters. The numbers are the kernel's for `DbgPrintEx`; ETW's are [`Level::etw`].
 ///
 /// ```
 /// use ntcom::trace::Level;

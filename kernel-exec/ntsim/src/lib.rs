@@ -166,7 +166,8 @@ pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
     advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
-    in_dpc, irql, is_active, is_tracing, live_blocks, mark, note, preemption_point, set_system_time,
+    image_state_at, in_dpc, irql, is_active, is_tracing, live_blocks, mark, note, preemption_point,
+    set_system_time,
 };
 pub use simulation::Simulation;
 pub use trace::Trace;

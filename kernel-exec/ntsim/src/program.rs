@@ -215,6 +215,28 @@ pub fn image_state<T: Default + 'static>() -> *const T {
     }
 }
 
+/// As [`image_state`], one for each address, which is only compared: this simulated kernel's part of a static that is in the test's image.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, image_state_at};
+///
+/// static PROVIDERS: [u8; 2] = [0; 2];
+/// let _kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// let [one, other] = [0, 1].map(|which| image_state_at::<u64>((&raw const PROVIDERS[which]).cast()));
+/// assert_ne!(one, other);
+/// assert_eq!(one, image_state_at::<u64>((&raw const PROVIDERS[0]).cast()));
+/// ```
+///
+/// # Panics
+/// Where the thread has no simulation.
+#[inline]
+pub fn image_state_at<T: Default + 'static>(address: *const ()) -> *const T {
+    match loaded_here() {
+        Some(machine) => machine.image.get_at::<T>(address.addr()),
+        None => outside("image_state_at"),
+    }
+}
+
 /// This simulated kernel's driver object: DriverEntry's argument. It is the same until the simulation is reset.
 ///
 /// # Panics

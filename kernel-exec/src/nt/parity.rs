@@ -5,11 +5,52 @@
 
 mod calls {
     use ntsim::types::{
-        KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PIO_WORKITEM, PIRP, PKTHREAD,
-        PROCESSOR_NUMBER,
+        GUID, KDPC, KEVENT, KSPIN_LOCK, KTIMER, LARGE_INTEGER, LONG_PTR, PETWENABLECALLBACK, PIO_WORKITEM,
+        PIRP, PKTHREAD, PROCESSOR_NUMBER,
     };
 
     ddis!(check ntsim::ddi);
+}
+
+mod events {
+    //! Calls of event tracing that drivers make, and the executor does not.
+
+    macro_rules! same {
+        ($($kernel:ident::{$ddi:ident, $types:ident})*) => {$(
+            const _: () = {
+                use $kernel::{
+                    $ddi::{EtwEventEnabled, EtwWrite},
+                    $types::{EVENT_DATA_DESCRIPTOR, EVENT_DESCRIPTOR, EVENT_FILTER_DESCRIPTOR, GUID, PETWENABLECALLBACK},
+                };
+                unsafe extern "C" fn callback(
+                    _: *const GUID,
+                    _: u32,
+                    _: u8,
+                    _: u64,
+                    _: u64,
+                    _: *mut EVENT_FILTER_DESCRIPTOR,
+                    _: *mut core::ffi::c_void,
+                ) {
+                }
+                let _: PETWENABLECALLBACK = Some(callback);
+                let _: unsafe extern "C" fn(u64, *const EVENT_DESCRIPTOR) -> u8 = EtwEventEnabled;
+                let _: unsafe extern "C" fn(
+                    u64,
+                    *const EVENT_DESCRIPTOR,
+                    *const GUID,
+                    u32,
+                    *mut EVENT_DATA_DESCRIPTOR,
+                ) -> i32 = EtwWrite;
+            };
+        )*};
+    }
+
+    mod wdk {
+        pub(super) use wdk_sys as types;
+        pub(super) use wdk_sys::ntddk as ddi;
+    }
+
+    same! { ntsim::{ddi, types} wdk::{ddi, types} }
 }
 
 /// The size and the alignment of a type in each kernel.
@@ -25,6 +66,10 @@ macro_rules! sizes {
 }
 
 sizes! {
+    EVENT_DATA_DESCRIPTOR: 16, 8;
+    EVENT_DESCRIPTOR: 16, 8;
+    EVENT_FILTER_DESCRIPTOR: 16, 8;
+    GUID: 16, 4;
     KDPC: 64, 8;
     KEVENT: 24, 8;
     KSPIN_LOCK: 8, 8;
@@ -49,6 +94,9 @@ const _: () = assert!(size_of::<wdk_sys::IRP>() == 208 && size_of::<ntsim::types
 
 offsets! {
     IRP { IoStatus: 0x30, Cancel: 0x44, CancelIrql: 0x45, CancelRoutine: 0x68, Tail.Overlay: 0x78 }
+    EVENT_DATA_DESCRIPTOR { Ptr: 0, Size: 8 }
+    EVENT_DESCRIPTOR { Id: 0, Version: 2, Channel: 3, Level: 4, Opcode: 5, Task: 6, Keyword: 8 }
+    GUID { Data1: 0, Data2: 4, Data3: 6, Data4: 8 }
     KDPC { DeferredRoutine: 24, DeferredContext: 32, SystemArgument1: 40, SystemArgument2: 48, DpcData: 56 }
     KTIMER { Header.SignalState: 4, DueTime: 24, Dpc: 48, Period: 60 }
 }
@@ -56,6 +104,7 @@ offsets! {
 /// The constants.
 const _: () = {
     assert!(wdk_sys::DISPATCH_LEVEL == ntsim::types::DISPATCH_LEVEL);
+    assert!(wdk_sys::MAX_EVENT_DATA_DESCRIPTORS == ntsim::types::MAX_EVENT_DATA_DESCRIPTORS);
     assert!(wdk_sys::PASSIVE_LEVEL == ntsim::types::PASSIVE_LEVEL);
     assert!(wdk_sys::POOL_FLAG_PAGED == ntsim::types::POOL_FLAG_PAGED);
     assert!(wdk_sys::POOL_FLAG_NON_PAGED == ntsim::types::POOL_FLAG_NON_PAGED);

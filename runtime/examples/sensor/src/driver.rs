@@ -2,17 +2,21 @@
 
 use core::{ffi::c_void, ptr::null_mut, time::Duration};
 
-use ntcom::{AsyncOperation, ComObject, ComRc, NTSTATUS};
+use ntcom::{
+    AsyncOperation, ComObject, ComRc, NTSTATUS, log,
+    trace::{EtwRegistration, Level, set_sink},
+};
 use ntcom_exec::{DpcOptions, DrainError, IrpOutcome, TaskTracker, default_tracker, spawn_irp_task};
 
 use crate::{
     calibration::calibrate,
     kernel::{
-        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, DbgPrint, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_READ,
-        IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length,
-        set_dispatch, system_buffer,
+        DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IRP, IRP_MJ_READ, IoCreateDevice,
+        IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length, set_dispatch,
+        system_buffer,
     },
-    sensor::{ISensorClient as _, ISensorRaw, Sensor},
+    sensor::{CHANNELS, ISensorClient as _, ISensorRaw, Sensor},
+    trace::{BOTH, PROVIDER},
 };
 
 /// `STATUS_BUFFER_TOO_SMALL`.
@@ -39,6 +43,9 @@ pub unsafe fn entry(driver: *mut DRIVER_OBJECT, _registry_path: *const UNICODE_S
 
 /// Where it fails, nothing is left: Unload is not called then.
 fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
+    // Where something fails below, this ends with it. Without it nobody hears the driver, which works all the same.
+    let events = PROVIDER.register().ok();
+    set_sink(&BOTH);
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
     // SAFETY: the new device, which nobody else has yet; the task keeps a reference to it.
@@ -54,6 +61,9 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     unsafe { place.write(sensor.into_raw()) };
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
+    log!(Level::Info, "loaded, {CHANNELS} channels");
+    // Unload ends it.
+    events.map(EtwRegistration::keep);
     Ok(())
 }
 
@@ -95,21 +105,17 @@ unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     drop(unsafe { ComRc::from_raw(sensor) });
     // SAFETY: nobody uses it any more.
     unsafe { IoDeleteDevice(device) };
+    log!(Level::Info, "unloaded");
+    PROVIDER.unregister();
 }
 
-/// Tells a debugger which tasks Unload waits for.
+/// Says which tasks Unload waits for.
 fn log_what_is_left() {
     let mut tasks = [None; 8];
     let count = default_tracker(|tracker| tracker.report(&mut tasks));
-    // SAFETY: the argument is what the text says.
-    unsafe { DbgPrint(c"sensor: Unload waits for %u tasks\n".as_ptr(), count as u32) };
+    log!(Level::Warn, "Unload waits for {count} tasks");
     for task in tasks.into_iter().flatten() {
-        let text = c"sensor: task %p: queued %u, running %u, in a cleanup %u, references %u\n".as_ptr();
-        let flags = [task.scheduled, task.running, task.unwinding].map(u32::from);
-        let [queued, running, cleaning] = flags;
-        let address = core::ptr::without_provenance::<c_void>(task.address);
-        // SAFETY: the arguments are what the text says.
-        unsafe { DbgPrint(text, address, queued, running, cleaning, task.references as u32) };
+        log!(Level::Warn, "{task:?}");
     }
 }
 

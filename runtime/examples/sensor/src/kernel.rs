@@ -5,7 +5,7 @@
 #[cfg(feature = "sim")]
 mod names {
     pub(crate) use ntsim::{
-        ddi::{DbgPrint, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation},
+        ddi::{DbgPrintEx, IoCreateDevice, IoDeleteDevice, IoGetCurrentIrpStackLocation},
         types::{
             DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP,
             IRP_MJ_READ, UNICODE_STRING,
@@ -36,7 +36,7 @@ mod names {
     pub(crate) use wdk_sys::{
         DEVICE_OBJECT, DO_BUFFERED_IO, DRIVER_OBJECT, FILE_DEVICE_UNKNOWN, IO_STACK_LOCATION, IRP,
         UNICODE_STRING,
-        ntddk::{DbgPrint, IoCreateDevice, IoDeleteDevice},
+        ntddk::{DbgPrintEx, IoCreateDevice, IoDeleteDevice},
     };
 
     pub(crate) const IRP_MJ_READ: usize = wdk_sys::IRP_MJ_READ as usize;

@@ -5,6 +5,7 @@
 //! | `driver` | DriverEntry, Unload, the device, its read requests |
 //! | `sensor` | the asynchronous COM interface that other drivers use, and its object |
 //! | `calibration` | work in the background, now and then at PASSIVE_LEVEL |
+//! | `trace` | what the driver says, to ETW and to a debugger |
 //! | `kernel` | which kernel: wdk-sys in a driver, the simulated one in tests |
 //!
 //! It has no hardware: a conversion takes a millisecond and yields a number. All else is as in a real driver: nothing blocks, every failure is a
@@ -17,6 +18,7 @@ mod calibration;
 pub mod driver;
 mod kernel;
 pub mod sensor;
+pub mod trace;
 
 // An image with the simulated kernel in it is refused.
 #[cfg(not(feature = "sim"))]

@@ -6,15 +6,16 @@ use std::{collections::HashSet, rc::Rc};
 
 use ntcom::{AsyncOperation, AsyncStatus, ComRc, NTSTATUS};
 use ntsim::{
-    Config, LowResources, Program, Schedule, Simulation, Starvation, Stop, ddi, starve,
+    Config, LowResources, Program, Schedule, Simulation, Starvation, Stop, ddi, etw, starve,
     types::{
-        DRIVER_OBJECT, IRP_MJ_READ, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, PUNICODE_STRING,
-        PVOID, STATUS_MORE_PROCESSING_REQUIRED,
+        DRIVER_OBJECT, GUID, IRP_MJ_READ, LARGE_INTEGER, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP,
+        PUNICODE_STRING, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
     },
 };
 use sensor_driver::{
     driver,
     sensor::{CHANNELS, ISensorClient as _, ISensorRaw},
+    trace::LIFE,
 };
 
 unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> i32 {
@@ -252,4 +253,21 @@ fn the_driver_has_a_device() {
         .unwrap_or_else(|stop| panic!("{stop}"));
     // SAFETY: as above.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+#[test]
+fn who_listens_to_the_driver_hears_that_it_is_loaded_and_unloaded() {
+    let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
+    let session = etw::enable(etw::Session {
+        match_any_keyword: LIFE,
+        ..etw::Session::new(GUID::from_u128(0x0d6a_1e7c_7f5c_4d3e_8a55_1f0f_0c1f_7d03), 4)
+    });
+    // SAFETY: the driver keeps its promises.
+    unsafe { kernel.load_driver(0, driver_entry) }.unwrap_or_else(|stop| panic!("{stop}"));
+    // SAFETY: as above.
+    unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
+    let heard: Vec<_> = etw::events(session).into_iter().map(|event| (event.level, event.data)).collect();
+    let said = ["loaded, 4 channels", "unloaded"];
+    let said = said.map(|text| (4, etw::Data::Text(format!("sensor_driver::driver: {text}"))));
+    assert_eq!(heard, said);
 }

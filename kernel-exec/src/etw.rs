@@ -1,0 +1,196 @@
+//! A driver's provider of events for Event Tracing for Windows.
+//!
+//! Who writes holds the provider for as long as it uses its handle, and unregistering waits until nobody does (`gate`). So a call that is made
+//! too early, too late, or while the provider is being unregistered does nothing, instead of using a handle that the kernel has freed.
+
+mod gate;
+mod line;
+
+use core::fmt::{self, Write as _};
+
+use self::{gate::Gate, line::Line};
+use crate::{
+    NTSTATUS, nt,
+    sync::{ImagePart, const_fn},
+};
+
+/// A provider of events, which is a static of a driver's: its GUID, and once it is registered its handle.
+///
+/// Events are strings, with a level and keywords, that consumers read without a manifest (`EtwWriteString`). Levels are those of
+/// `TRACE_LEVEL_*`: 1 critical, 2 error, 3 warning, 4 information, 5 verbose. Level 0, and keyword 0, pass every session's filter.
+///
+/// Besides `unregister`, which waits for those who write, everything may be called at the same time on several processors.
+///
+/// ```
+/// use ntcom_exec::{EtwProvider, EtwRegistration, NTSTATUS};
+/// # use ntsim::{Config, Schedule, Simulation, etw, types::GUID};
+///
+/// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01);
+/// const HARDWARE: u64 = 1;
+///
+/// fn load() -> Result<(), NTSTATUS> {
+///     let registration = PROVIDER.register()?;
+///     PROVIDER.write(4, HARDWARE, format_args!("{} channels", 4));
+///     // … what may fail, and then unregisters the provider …
+///     registration.keep();
+///     Ok(())
+/// }
+///
+/// fn unload() {
+///     PROVIDER.unregister();
+/// }
+///
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01), 4));
+/// # kernel.run(vec![(0, Box::new(|| load().unwrap()))]).unwrap();
+/// # kernel.unload_with(0, Box::new(unload)).unwrap();
+/// # assert_eq!(etw::events(session)[0].data, etw::Data::Text("4 channels".to_owned()));
+/// ```
+pub struct EtwProvider {
+    id: u128,
+    gate: ImagePart<Gate>,
+}
+
+impl EtwProvider {
+    const_fn! {
+        /// The provider whose GUID has these digits. It is not registered.
+        #[must_use]
+        pub fn new(id: u128) -> Self {
+            Self { id, gate: ImagePart::new(Gate::new()) }
+        }
+    }
+
+    /// Registers it: what a driver does first in DriverEntry. It stays registered until what this returns is dropped, or, where that is
+    /// [kept](EtwRegistration::keep), until [`unregister`](Self::unregister); in any case before the image goes, for which a driver that forgets it is
+    /// stopped by Driver Verifier (bug check 0xC4, 0xDD). IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// - [`NTSTATUS::INVALID_DEVICE_STATE`]: it is registered, or was called above PASSIVE_LEVEL.
+    /// - [`NTSTATUS::NOT_SUPPORTED`]: there is no kernel.
+    /// - what `EtwRegister` answers, such as `STATUS_NO_MEMORY`. A driver may well go on without: nothing that it writes is written then.
+    pub fn register(&'static self) -> Result<EtwRegistration, NTSTATUS> {
+        if !nt::is_passive() {
+            return Err(NTSTATUS::INVALID_DEVICE_STATE);
+        }
+        self.gate.with(|gate| {
+            if !gate.claim() {
+                return Err(NTSTATUS::INVALID_DEVICE_STATE);
+            }
+            match nt::register_provider(self.id) {
+                Ok(handle) => gate.open(handle as usize),
+                Err(status) => {
+                    gate.give_up();
+                    return Err(status);
+                }
+            }
+            Ok(EtwRegistration { provider: self })
+        })
+    }
+
+    /// Unregisters it, once nobody writes any more; nothing is written then. Nothing happens where it is not registered. IRQL: PASSIVE_LEVEL.
+    pub fn unregister(&self) {
+        self.gate.with(|gate| {
+            if let Some(handle) = gate.close(nt::rest) {
+                // SAFETY: from `register`, and the gate is closed and empty: nobody uses it. PASSIVE_LEVEL, by this function's contract.
+                unsafe { nt::unregister_provider(handle as u64) };
+                // After the call, which so is no tail call: Driver Verifier knows the driver by the address that it returns to.
+                gate.give_up();
+            }
+        });
+    }
+
+    /// Whether a session asks for events of this level with this keyword: for what is worth doing only then. Not where it is not registered. IRQL: any.
+    ///
+    /// ```
+    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(1);
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// assert!(!PROVIDER.is_enabled(5, 0));
+    /// # }))]).unwrap();
+    /// ```
+    #[must_use]
+    pub fn is_enabled(&self, level: u8, keyword: u64) -> bool {
+        self.gate.with(|gate| gate.enter().is_some_and(|entered| is_enabled(entered.value(), level, keyword)))
+    }
+
+    /// Writes an event, if a session asks for it: else the message is not formatted. It is formatted on the stack, allocates nothing, and what is longer than
+    /// 383 units of UTF-16 is cut off between two characters; a null in it is a space. IRQL: any, if formatting it is.
+    ///
+    /// What a session has no room for is lost, and counted by the session.
+    ///
+    /// ```
+    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(2);
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// PROVIDER.write(2, 0, format_args!("channel {} does not answer", 3));
+    /// # }))]).unwrap();
+    /// ```
+    pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
+        self.gate.with(|gate| {
+            let Some(entered) = gate.enter() else { return };
+            if is_enabled(entered.value(), level, keyword) {
+                let mut line = Line::new();
+                // What does not fit is left out.
+                let _cut_off = line.write_fmt(message);
+                // SAFETY: the provider's handle, which is not unregistered before the gate is empty; the line ends with a zero.
+                unsafe { nt::write_string(entered.value() as u64, level, keyword, line.as_ptr()) };
+            }
+        });
+    }
+}
+
+/// As [`EtwProvider::is_enabled`], in the gate.
+fn is_enabled(handle: usize, level: u8, keyword: u64) -> bool {
+    // SAFETY: the provider's handle, which is not unregistered before the gate is empty.
+    unsafe { nt::is_provider_enabled(handle as u64, level, keyword) }
+}
+
+impl fmt::Debug for EtwProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EtwProvider({:032x})", self.id)
+    }
+}
+
+/// A provider that is registered, until this is dropped. IRQL of its drop: PASSIVE_LEVEL.
+///
+/// ```
+/// use ntcom_exec::{EtwProvider, NTSTATUS};
+///
+/// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e02);
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let registration = PROVIDER.register().unwrap();
+/// assert_eq!(PROVIDER.register().unwrap_err(), NTSTATUS::INVALID_DEVICE_STATE);
+/// drop(registration);
+/// assert!(PROVIDER.register().is_ok());
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// ```
+#[must_use = "the provider is unregistered when this is dropped"]
+#[derive(Debug)]
+pub struct EtwRegistration {
+    provider: &'static EtwProvider,
+}
+
+impl EtwRegistration {
+    /// Leaves the provider registered, until [`EtwProvider::unregister`]: for drivers that have no place to keep this. IRQL: any.
+    ///
+    /// ```
+    /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(3);
+    /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+    /// # kernel.run(vec![(0, Box::new(|| {
+    /// PROVIDER.register().unwrap().keep();
+    /// PROVIDER.unregister();
+    /// # }))]).unwrap();
+    /// # kernel.unload().unwrap();
+    /// ```
+    pub fn keep(self) {
+        let _kept = core::mem::ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for EtwRegistration {
+    fn drop(&mut self) {
+        self.provider.unregister();
+    }
+}

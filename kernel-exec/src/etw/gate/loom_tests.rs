@@ -1,0 +1,92 @@
+//! A gate under loom: every interleaving of those who use a value and who takes it away, weak memory included.
+
+use loom::{cell::UnsafeCell, sync::Arc, thread};
+
+use super::Gate;
+
+/// A gate, and what its value stands for: whoever makes or ends it writes it, whoever uses it reads it.
+struct World {
+    gate: Gate,
+    alive: UnsafeCell<bool>,
+}
+
+// SAFETY: the cell is what loom watches.
+unsafe impl Send for World {}
+// SAFETY: as above.
+unsafe impl Sync for World {}
+
+impl World {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { gate: Gate::new(), alive: UnsafeCell::new(false) })
+    }
+
+    fn make(&self, value: usize) -> bool {
+        if !self.gate.claim() {
+            return false;
+        }
+        // SAFETY: loom looks for accesses at the same time.
+        self.alive.with_mut(|alive| unsafe { *alive = true });
+        self.gate.open(value);
+        true
+    }
+
+    /// The value, if it was there.
+    fn use_it(&self) -> Option<usize> {
+        let entered = self.gate.enter()?;
+        // SAFETY: loom looks for writes at the same time.
+        assert!(self.alive.with(|alive| unsafe { *alive }), "used when it has gone, or is not there yet");
+        Some(entered.value())
+    }
+
+    fn end(&self) -> Option<usize> {
+        let value = self.gate.close(thread::yield_now)?;
+        // SAFETY: loom looks for accesses at the same time.
+        self.alive.with_mut(|alive| unsafe { *alive = false });
+        self.gate.give_up();
+        Some(value)
+    }
+}
+
+#[test]
+fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
+    loom::model(|| {
+        let world = World::new();
+        assert!(world.make(7));
+        let users = [(); 2].map(|()| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.use_it())
+        });
+        assert_eq!(world.end(), Some(7));
+        assert_eq!(world.use_it(), None);
+        for user in users {
+            assert!(matches!(user.join().unwrap(), None | Some(7)));
+        }
+    });
+}
+
+#[test]
+fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
+    loom::model(|| {
+        let world = World::new();
+        let user = Arc::clone(&world);
+        let user = thread::spawn(move || user.use_it());
+        assert!(world.make(7));
+        assert!(matches!(user.join().unwrap(), None | Some(7)));
+        assert_eq!(world.end(), Some(7));
+    });
+}
+
+#[test]
+fn loom_a_gate_is_closed_by_one_and_may_be_opened_again() {
+    loom::model(|| {
+        let world = World::new();
+        assert!(world.make(7));
+        let other = Arc::clone(&world);
+        let other = thread::spawn(move || (other.end(), other.make(8)));
+        let mine = world.end();
+        let (theirs, again) = other.join().unwrap();
+        let sevens = [mine, theirs].into_iter().filter(|ended| *ended == Some(7)).count();
+        assert_eq!(sevens, 1, "{mine:?}, {theirs:?}");
+        assert_eq!(world.use_it(), (again && mine != Some(8)).then_some(8));
+    });
+}

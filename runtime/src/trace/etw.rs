@@ -1,0 +1,79 @@
+//! The sink for Event Tracing for Windows.
+
+use ntcom_exec::EtwProvider;
+
+use super::{Level, Record};
+
+impl Level {
+    /// ETW's number for it: `TRACE_LEVEL_ERROR` (2), `TRACE_LEVEL_WARNING` (3), `TRACE_LEVEL_INFORMATION` (4), `TRACE_LEVEL_VERBOSE` (5).
+    /// `TRACE_LEVEL_CRITICAL` (1), which is for what ends a driver's work, has none here: [`EtwProvider::write`] says that.
+    ///
+    /// ```
+    /// use ntcom::trace::Level;
+    /// assert_eq!([Level::Error, Level::Warn, Level::Info, Level::Debug].map(Level::etw), [2, 3, 4, 5]);
+    /// ```
+    #[must_use]
+    pub const fn etw(self) -> u8 {
+        match self {
+            Self::Error => 2,
+            Self::Warn => 3,
+            Self::Info => 4,
+            Self::Debug => 5,
+        }
+    }
+}
+
+#[doc(hidden)]
+/// Writes a record as an event, where a session asks for it.
+pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) {
+    let Record { level, target, message } = record;
+    provider.write(level.etw(), keyword, format_args!("{target}: {message}"));
+}
+
+/// Makes a static [`Sink`](crate::trace::Sink) that writes events of a provider: a name, the provider's static, the keywords that its events have, and a level.
+/// What no session asks for, or is above the level, is not formatted; nothing is allocated. IRQL: any.
+///
+/// A driver registers its provider in DriverEntry, and unregisters it in Unload ([`EtwProvider`](crate::trace::EtwProvider)). What is said before, and
+/// after, goes nowhere.
+///
+/// ```
+/// use ntcom::trace::{EtwProvider, Level, Sink, set_sink};
+/// # use ntsim::{Config, Schedule, Simulation, etw, types::GUID};
+///
+/// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03);
+/// ntcom::etw_sink!(static EVENTS = PROVIDER, keyword 0x1, Level::Debug);
+///
+/// // A sink is a function: one that writes to two others, to a debugger only what is wrong.
+/// ntcom::debugger_sink!(static DEBUGGER = unsafe { ntsim::ddi::DbgPrintEx }, Level::Warn);
+/// static BOTH: Sink = Sink {
+///     level: Level::Debug,
+///     write: |record| {
+///         for sink in [&EVENTS, &DEBUGGER] {
+///             if record.level <= sink.level {
+///                 (sink.write)(record);
+///             }
+///         }
+///     },
+/// };
+///
+/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+/// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03), 4));
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let registration = PROVIDER.register()?;
+/// set_sink(&BOTH);
+/// ntcom::log!(Level::Info, "sensor: {} channels", 4);
+/// # drop(registration);
+/// # Ok::<(), ntcom::NTSTATUS>(()).unwrap()
+/// # }))]).unwrap();
+/// # kernel.unload().unwrap();
+/// # assert_eq!(etw::events(session).len(), 1);
+/// ```
+#[macro_export]
+macro_rules! etw_sink {
+    ($visibility:vis static $name:ident = $provider:path, keyword $keyword:expr, $level:expr) => {
+        $visibility static $name: $crate::trace::Sink = $crate::trace::Sink {
+            level: $level,
+            write: |record| $crate::trace::__write_event(&$provider, $keyword, record),
+        };
+    };
+}
