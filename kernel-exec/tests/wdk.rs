@@ -21,13 +21,15 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use futures_util::FutureExt;
 use ntcom_exec::{
-    DEFAULT_POLL_BUDGET, DpcOptions, DrainError, GlobalAllocator, Importance, NTSTATUS, default_tracker,
-    is_cancellation_requested, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_irp_task,
-    spawn_work_item_task_cancellable, timeout, try_finally, yield_now,
+    DEFAULT_POLL_BUDGET, DpcOptions, DrainError, EtwProvider, GlobalAllocator, Importance, NTSTATUS,
+    default_tracker, is_cancellation_requested, sleep, spawn_dpc_task, spawn_dpc_task_cancellable,
+    spawn_irp_task, spawn_work_item_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{
-    Config, Schedule, Simulation, Stop, ddi,
-    types::{FILE_DEVICE_UNKNOWN, IRP_MJ_READ, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED},
+    Config, Schedule, Simulation, Stop, ddi, etw,
+    types::{
+        FILE_DEVICE_UNKNOWN, GUID, IRP_MJ_READ, PDEVICE_OBJECT, PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
+    },
 };
 
 mod exports {
@@ -322,4 +324,24 @@ fn failing_fast_is_a_bug_check() {
         Err(Stop::BugCheck(bug)) => assert_eq!((bug.code, bug.parameters[0]), (0x139, 1)),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_provider_writes_what_a_session_asks_for() {
+    const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e05;
+    static PROVIDER: EtwProvider = EtwProvider::new(ID);
+    let mut kernel = Kernel::new(Schedule::round_robin());
+    let session = etw::enable(etw::Session::new(GUID::from_u128(ID), 3));
+    kernel
+        .run(0, || {
+            let registration = PROVIDER.register().unwrap();
+            PROVIDER.write(3, 1, format_args!("{} channels", 4));
+            PROVIDER.write(4, 1, format_args!("unheard"));
+            drop(registration);
+            assert!(!PROVIDER.is_enabled(0, 0));
+        })
+        .unwrap();
+    let heard: Vec<_> = etw::events(session).into_iter().map(|event| event.data).collect();
+    assert_eq!(heard, [etw::Data::Text("4 channels".to_owned())]);
+    kernel.unload();
 }

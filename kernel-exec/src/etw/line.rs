@@ -53,7 +53,7 @@ mod tests {
 
     fn text(line: &Line) -> String {
         let units: Vec<u16> = line.units.iter().copied().take_while(|unit| *unit != 0).collect();
-        String::from_utf16(&units).unwrap()
+        String::from_utf16_lossy(&units)
     }
 
     #[test]

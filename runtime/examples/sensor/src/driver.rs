@@ -4,7 +4,7 @@ use core::{ffi::c_void, ptr::null_mut, time::Duration};
 
 use ntcom::{
     AsyncOperation, ComObject, ComRc, NTSTATUS, log,
-    trace::{EtwRegistration, Level, set_sink},
+    trace::{Level, set_sink},
 };
 use ntcom_exec::{DpcOptions, DrainError, IrpOutcome, TaskTracker, default_tracker, spawn_irp_task};
 
@@ -63,7 +63,9 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
     // Unload ends it.
-    events.map(EtwRegistration::keep);
+    if let Some(events) = events {
+        events.keep();
+    }
     Ok(())
 }
 
