@@ -37,7 +37,7 @@ pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) 
 /// after, goes nowhere.
 ///
 /// ```
-/// use ntcom::trace::{EtwProvider, Level, Sink, set_sink};
+/// use ntcom::{NTSTATUS, log, trace::{EtwProvider, EtwRegistration, Level, Sink, set_sink}};
 /// # use ntsim::{Config, Schedule, Simulation, etw, types::GUID};
 ///
 /// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03);
@@ -56,15 +56,15 @@ pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) 
 ///     },
 /// };
 ///
+/// fn load() -> Result<EtwRegistration, NTSTATUS> {
+///     let registration = PROVIDER.register()?;
+///     set_sink(&BOTH);
+///     log!(Level::Info, "sensor: {} channels", 4);
+///     Ok(registration)
+/// }
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03), 4));
-/// # kernel.run(vec![(0, Box::new(|| {
-/// let registration = PROVIDER.register()?;
-/// set_sink(&BOTH);
-/// ntcom::log!(Level::Info, "sensor: {} channels", 4);
-/// # drop(registration);
-/// # Ok::<(), ntcom::NTSTATUS>(()).unwrap()
-/// # }))]).unwrap();
+/// # kernel.run(vec![(0, Box::new(|| drop(load().unwrap())))]).unwrap();
 /// # kernel.unload().unwrap();
 /// # assert_eq!(etw::events(session).len(), 1);
 /// ```
