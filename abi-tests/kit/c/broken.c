@@ -9,7 +9,7 @@
 
 enum plant {
     NONE,
-    /* C1 */ QUERY_LEAVES_OUT, QUERY_ADDS_NO_REFERENCE, QUERY_KNOWS_EVERYTHING,
+    /* C1 */ QUERY_LEAVES_OUT, QUERY_ADDS_NO_REFERENCE, QUERY_KNOWS_EVERYTHING, QUERY_LOOKS_AT_HALF,
     /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END,
     /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES, COUNT_WITHOUT_LOCK,
     /* C4 */ STATUS_CRASHES_ON_NULL, STATUS_IS_WIDE, STATUS_OF_FOUR,
@@ -22,7 +22,7 @@ enum plant {
     OUTER_CLEANUP_LOST, JOIN_IS_ITS_FIRST,
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
-    /* C13 */ RESULT_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
+    /* C13 */ RESULT_ALLOCATES, WAKE_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
     /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
@@ -70,6 +70,9 @@ static NTSTATUS broken_query(struct operation *operation, int through_control, c
     }
     if (PLANT == QUERY_KNOWS_EVERYTHING && answer == NTCOM_STATUS_NOINTERFACE) {
         return query(operation, &ntcom_IID_IUnknown, out);
+    }
+    if (PLANT == QUERY_LOOKS_AT_HALF && answer == NTCOM_STATUS_NOINTERFACE && memcmp(iid, &ntcom_IID_IAsyncControl, 8) == 0) {
+        return query(operation, &ntcom_IID_IAsyncControl, out);
     }
     if (PLANT == CONTROL_IS_IUNKNOWN && through_control && answer == NTCOM_STATUS_SUCCESS &&
         ntcom_is_equal_guid(iid, &ntcom_IID_IUnknown)) {
@@ -423,6 +426,13 @@ static void broken_wake_by_ref(void *waker) {
     }
 }
 
+static void broken_wake(void *waker) {
+    if (PLANT == WAKE_ALLOCATES) {
+        free(allocate(64));
+    }
+    waker_wake(waker);
+}
+
 static uint32_t broken_irql(void) { return PLANT == BODIES_AT_PASSIVE_LEVEL ? 0 : irql(); }
 
 static void broken_handle_drop(void *handle) {
@@ -514,6 +524,7 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.close = broken_close;
     broken_table.irql = broken_irql;
     broken_table.waker_wake_by_ref = broken_wake_by_ref;
+    broken_table.waker_wake = broken_wake;
     broken_table.handle_drop = broken_handle_drop;
     broken_table.client_status = broken_client_status;
     broken_table.client_result = broken_client_result;

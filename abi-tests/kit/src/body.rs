@@ -235,6 +235,18 @@ fn step_once(
 pub(crate) struct Calls<'a>(pub(crate) &'a World);
 
 impl Calls<'_> {
+    /// Calls a function of a waker's, which allocates nothing [C13].
+    fn counted<R>(&self, name: &str, call: impl FnOnce() -> R) -> R {
+        // SAFETY: the header: a question that may be asked at any time.
+        let count = || self.0.table.get().allocations.map(|count| unsafe { count() });
+        let before = count();
+        let answer = call();
+        if before != count() {
+            self.0.breach(Rule::C13, format!("{name} allocates memory"));
+        }
+        answer
+    }
+
     fn wake(&self, task: *mut c_void) {
         let Some(wake) = self.0.table.get().task_wake else { return };
         // SAFETY: the task of the poll that we are in.
@@ -264,25 +276,25 @@ impl Calls<'_> {
     pub(crate) fn clone_waker(&self, waker: *mut c_void) -> *mut c_void {
         let Some(clone) = self.0.table.get().waker_clone else { return ptr::null_mut() };
         // SAFETY: a waker that we have.
-        unsafe { clone(waker) }
+        self.counted("waker_clone", || unsafe { clone(waker) })
     }
 
     pub(crate) fn wake_waker(&self, waker: *mut c_void) {
         let Some(wake) = self.0.table.get().waker_wake else { return };
         // SAFETY: a waker that we have, and give up.
-        unsafe { wake(waker) }
+        self.counted("waker_wake", || unsafe { wake(waker) });
     }
 
     pub(crate) fn wake_waker_by_ref(&self, waker: *mut c_void) {
         let Some(wake) = self.0.table.get().waker_wake_by_ref else { return };
         // SAFETY: a waker that we have.
-        unsafe { wake(waker) }
+        self.counted("waker_wake_by_ref", || unsafe { wake(waker) });
     }
 
     pub(crate) fn drop_waker(&self, waker: *mut c_void) {
         let Some(drop) = self.0.table.get().waker_drop else { return };
         // SAFETY: a waker that we have, and give up.
-        unsafe { drop(waker) }
+        self.counted("waker_drop", || unsafe { drop(waker) });
     }
 }
 

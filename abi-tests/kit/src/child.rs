@@ -1,12 +1,16 @@
-//! The process in which the library under test is run: it says on its standard output what it begins and what came of it, a line of JSON
+//! The process in which the library under test is run: it says in a pipe what it begins and what came of it, a line of JSON
 //! each. If the library ends it, the last line says what had begun.
+//!
+//! The pipe is what was its standard output, at another place: what the library prints goes where its errors go.
 
+use core::mem::ManuallyDrop;
 use std::{
+    fs::File,
     io::Write,
     path::{Path, PathBuf},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -72,13 +76,38 @@ pub enum Line {
     Done,
 }
 
-fn say(line: &Line) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, line)?;
-    out.write_all(b"\n")?;
-    out.flush()?;
-    Ok(())
+/// How a child ends whose pipe the library has closed.
+pub const SILENCED: i32 = 113;
+
+/// Where a child speaks.
+struct Voice(ManuallyDrop<File>);
+
+impl Voice {
+    /// Takes the standard output, and leaves the library the standard error for one.
+    fn take() -> std::io::Result<Self> {
+        let pipe = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), PLACE)?;
+        rustix::stdio::dup2_stdout(std::io::stderr())?;
+        // Never closed here: the library may have done so, and a place that is closed twice is the end of a process of Rust's.
+        Ok(Self(ManuallyDrop::new(File::from(pipe))))
+    }
+
+    fn say(&self, line: &Line) -> anyhow::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let mut pipe: &File = &self.0;
+        if pipe.write_all(&text).is_err() {
+            // Nothing can be said any more but this; nothing of the library's is to run.
+            // SAFETY: it may be called at any time.
+            unsafe { libc::_exit(SILENCED) };
+        }
+        Ok(())
+    }
 }
+
+/// The pipe's place: not one of those that a library counts on to be its own.
+const PLACE: i32 = 200;
+/// What a child's files may have of bytes.
+const LONGEST_FILE: u64 = 256 << 20;
 
 /// The inputs in a folder, in the order of their names.
 ///
@@ -107,29 +136,44 @@ pub fn corpus(folder: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
 pub fn run(order: &Order) -> anyhow::Result<()> {
     // A library that ends this process is a finding, not a case for a debugger.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum })?;
+    // A library that prints without end fills no disk.
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let longest = maximum.map_or(LONGEST_FILE, |maximum| maximum.min(LONGEST_FILE));
+    setrlimit(Resource::Fsize, Rlimit { current: Some(longest), maximum })?;
+    // Whoever has started it may be stopped while the library hangs.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     world::with(|world| world.trail.keep_in(&order.trail))?;
+    let voice = Voice::take()?;
     let library = match load(&order.library) {
         Ok(library) => library,
-        Err(why) => return say(&Line::Refused(why.to_string())),
+        Err(why) => return voice.say(&Line::Refused(why.to_string())),
     };
-    say(&Line::Loaded(library.name.clone()))?;
+    voice.say(&Line::Loaded(library.name.clone()))?;
     let limit = order.processor_seconds;
     let whole = match &order.work {
         Work::Cases(names) => {
             let all = cases::all();
             let chosen = names.iter().filter_map(|name| all.iter().find(|case| case.name == name));
-            each(chosen, limit, |case| case.name.to_owned(), |case| run_case(&library, case, order.seed))?
+            each(
+                &voice,
+                chosen,
+                limit,
+                |case| case.name.to_owned(),
+                |case| run_case(&library, case, order.seed),
+            )?
         }
         Work::Sequences { seed, corpus: folder, first, end } => {
             let corpus = folder.as_deref().map(corpus).transpose()?.unwrap_or_default();
             let source = Source { corpus, seed: *seed };
             let run = |number: u64| sequence(&library, &source.bytes(number));
-            each(*first..*end, limit, |number| format!("sequence {number}"), run)?
+            each(&voice, *first..*end, limit, |number| format!("sequence {number}"), run)?
         }
-        Work::Bytes(bytes) => each([()], limit, |()| "sequence".to_owned(), |()| sequence(&library, bytes))?,
+        Work::Bytes(bytes) => {
+            each(&voice, [()], limit, |()| "sequence".to_owned(), |()| sequence(&library, bytes))?
+        }
     };
     if whole {
-        say(&Line::Done)?;
+        voice.say(&Line::Done)?;
     }
     Ok(())
 }
@@ -140,6 +184,7 @@ fn sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
 
 /// Runs pieces of work up to the first that finds something: after that the library is in a state that nobody knows. False: there is more to do.
 fn each<T: Clone>(
+    voice: &Voice,
     work: impl IntoIterator<Item = T>,
     limit: u64,
     name: impl Fn(T) -> String,
@@ -148,11 +193,11 @@ fn each<T: Clone>(
     for piece in work {
         world::with(|world| world.trail.clear());
         limit_processor_time(limit)?;
-        say(&Line::Begin(name(piece.clone())))?;
+        voice.say(&Line::Begin(name(piece.clone())))?;
         let verdict = run(piece);
         let failed = matches!(verdict, Verdict::Failed(_));
         let trail = if failed { world::with(|world| world.trail.lines()) } else { Vec::new() };
-        say(&Line::End { verdict, trail })?;
+        voice.say(&Line::End { verdict, trail })?;
         if failed {
             return Ok(false);
         }

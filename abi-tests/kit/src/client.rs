@@ -97,6 +97,19 @@ fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, F
         let left = unsafe { release(this) };
         ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
         world.slot(operation, |slot| slot.control = out);
+        world.trail.add(format!("QueryInterface of operation {operation} for IUnknown"));
+        let mut identity = ptr::null_mut();
+        // SAFETY: the caller has a reference.
+        let status = unsafe { query(this, &IUnknownRaw::IID, &raw mut identity) };
+        ensure!(
+            C1,
+            status == NTSTATUS::SUCCESS && !identity.is_null(),
+            "QueryInterface for IUnknown answers {status}, out {identity:?}"
+        );
+        world.trail.add(format!("Release of operation {operation}"));
+        // SAFETY: the reference that the query gave us.
+        unsafe { release(this) };
+        world.slot(operation, |slot| slot.identity = identity);
         return Ok(out);
     }
     Ok(control)
@@ -161,7 +174,8 @@ impl Small {
     }
 }
 
-/// `QueryInterface`. A pointer that it yields owns a reference.
+/// `QueryInterface`. A pointer that it yields owns a reference. [C2]: IUnknown is always the same pointer, which may be another one than that
+/// of IAsyncOperation; recognised it is as that all the same.
 pub(crate) fn query(
     world: &World,
     operation: usize,
@@ -169,21 +183,33 @@ pub(crate) fn query(
     which: Iid,
     out: Out,
 ) -> Result<Answer, Finding> {
+    query_for(world, operation, via, (iid(which), &format!("{which:?}")), out)
+}
+
+/// The same, for any IID, with its name, or for none.
+pub(crate) fn query_for(
+    world: &World,
+    operation: usize,
+    via: Via,
+    (wanted, name): (Option<GUID>, &str),
+    out: Out,
+) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
     // The pointer that is to come, so that it can be recognised.
     let control = interface(world, operation, Via::Control)?;
-    let wanted = iid(which);
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
     let mut place = Small::new();
     let pointer = place.pointer::<*mut c_void>(out);
     let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
-    let what = format!("QueryInterface of operation {operation}, via {via:?}, for {which:?}, out {out:?}");
+    let what = format!("QueryInterface of operation {operation}, via {via:?}, for {name}, out {out:?}");
     // SAFETY: the caller has a reference; both pointers are null or good.
     let status = called(world, what, || unsafe { query(this, iid, pointer) });
     if status == NTSTATUS::SUCCESS {
         world.slot(operation, |slot| slot.references += 1);
     }
-    let first = world.slot(operation, |slot| slot.operation).addr();
+    let asks_identity = wanted == Some(IUnknownRaw::IID);
+    let first =
+        world.slot(operation, |slot| if asks_identity { slot.identity } else { slot.operation }).addr();
     let found = match place.read::<{ size_of::<usize>() }>(out).map(usize::from_ne_bytes) {
         _ if out == Out::Null => OutValue::None,
         Some(0) => OutValue::Null,

@@ -5,7 +5,13 @@ use std::{path::Path, string::String};
 
 use libloading::Library;
 
-use crate::table::{GetTable, SYMBOL, Table, VERSION, shape};
+use crate::{
+    report::shown,
+    table::{GetTable, SYMBOL, Table, VERSION, shape},
+};
+
+/// So many characters of what a library calls itself are shown.
+const NAME: usize = 100;
 
 /// Why a library cannot be judged.
 #[derive(Debug)]
@@ -61,13 +67,19 @@ pub struct Loaded {
     _library: Library,
 }
 
+/// An error with what caused it, which says what is wrong with the file.
+fn why(error: &dyn core::error::Error) -> String {
+    let causes = core::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Loads a library.
 ///
 /// # Errors
 /// Why it cannot be judged.
 pub fn load(path: &Path) -> Result<Loaded, Refused> {
     // SAFETY: whoever asks for a library to be judged has its initialisers run; in the kit, in a process of its own.
-    let library = unsafe { Library::new(path) }.map_err(|error| Refused::Unloadable(error.to_string()))?;
+    let library = unsafe { Library::new(path) }.map_err(|error| Refused::Unloadable(why(&error)))?;
     // SAFETY: by the header this name is a function of this type.
     let get = unsafe { library.get::<GetTable>(SYMBOL) }.map_err(|_| Refused::NoTable)?;
     // SAFETY: as above.
@@ -98,7 +110,8 @@ pub fn load(path: &Path) -> Result<Loaded, Refused> {
         path.display().to_string()
     } else {
         // SAFETY: the header: a text that ends with 0.
-        unsafe { CStr::from_ptr(table.name) }.to_string_lossy().into_owned()
+        let name = unsafe { CStr::from_ptr(table.name) }.to_string_lossy();
+        shown(&name, NAME).replace(['\n', '\t'], " ")
     };
     Ok(Loaded { table, name, _library: library })
 }

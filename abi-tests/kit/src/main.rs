@@ -14,7 +14,7 @@ use ntcom_kit::{
 
 /// Judges an implementation of async COM by the contract, rule by rule.
 ///
-/// Exit codes: 0 nothing found, 1 something found, 2 bad usage, or a library that cannot be judged.
+/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged.
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
@@ -77,12 +77,19 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         wall: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,
     };
+    // Before anything is judged, which takes its time.
+    for path in [&cli.json, &cli.junit].into_iter().flatten() {
+        fs::File::create(path).map_err(|why| Unfit(format!("cannot write {}: {why}", path.display())))?;
+    }
     let Some(library) = cli.library else {
         return shipped::judge_all(&program, &options, cli.json.as_deref(), cli.junit.as_deref());
     };
     let library = library
         .canonicalize()
         .map_err(|error| Unfit(format!("there is no library {}: {error}", library.display())))?;
+    if library.to_str().is_none() {
+        return Err(Unfit(format!("the path {} is no UTF-8", library.display())).into());
+    }
     let judgement = Judge { program: &program, library: &library, options: &options }.judge()?;
     let report = Report::new(&judgement);
     if let Some(path) = &cli.json {
@@ -100,6 +107,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        if error.downcast_ref::<Unfit>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        // Something is wrong with what was asked, or with the kit: that is no finding.
+        ExitCode::from(2)
     })
 }

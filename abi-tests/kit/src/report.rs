@@ -139,7 +139,7 @@ impl Report {
             let shown_ones: Vec<&Found> =
                 by_case.into_iter().chain(rule.findings.iter().find(by_sequence)).collect();
             for found in &shown_ones {
-                text.push_str(&shown(found));
+                text.push_str(&told(found));
             }
             let left = rule.findings.len() - shown_ones.len();
             if left > 0 {
@@ -256,6 +256,17 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
     suite
 }
 
+/// What a library says of itself, for a terminal and for files: no control characters but what ends a line, and no more than so many characters.
+pub(crate) fn shown(text: &str, most: usize) -> String {
+    let control = |char: char| char.is_control() && char != '\n' && char != '\t';
+    let mut shown: String =
+        text.chars().take(most).map(|char| if control(char) { '\u{FFFD}' } else { char }).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
 fn distinct(members: &[&str]) -> String {
     let mut distinct: Vec<&str> = members.to_vec();
     distinct.sort_unstable();
@@ -266,7 +277,7 @@ fn distinct(members: &[&str]) -> String {
 /// How many lines of a trail are shown: its end.
 const SHOWN: usize = 24;
 
-fn shown(found: &Found) -> String {
+fn told(found: &Found) -> String {
     let Found { by, finding, trail } = found;
     let mut text = format!("FOUND by {by}: {finding}\n");
     let skipped = trail.len().saturating_sub(SHOWN);

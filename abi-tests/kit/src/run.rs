@@ -1,6 +1,7 @@
 //! One case, from its beginning to a verdict: inside of the library's `run`, with everything given back at its end.
 
 use core::ffi::c_void;
+use std::thread::{self, ThreadId};
 
 use ntcom_fuzz::{ops::Via, script::GATES};
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,11 @@ pub fn run_case(library: &Loaded, case: &Case, seed: u64) -> Verdict {
             verdict(Finding::new(case.rule, format!("the library stopped: {}", stop.text())))
         }
         (Expects::End, false) => match ended.check {
-            Some(Ok(())) => Verdict::Passed,
+            // Nothing has been asked: nothing is said.
+            Some(Ok(())) => match world::with(|world| world.lacks.get()) {
+                Some(lacks) => Verdict::NotOffered(lacks.to_owned()),
+                None => Verdict::Passed,
+            },
             Some(Err(finding)) => verdict(finding),
             None => verdict(Finding::new(case.rule, "the library's run did not run its program to the end")),
         },
@@ -86,13 +91,27 @@ impl Ended {
 struct Program<'a> {
     ended: &'a mut Ended,
     run: &'a dyn Fn(&Kit<'_>) -> Check,
+    /// Whose program it is.
+    thread: ThreadId,
+    called: bool,
 }
 
 unsafe extern "C" fn program(context: *mut c_void) {
     // SAFETY: what `run_program` gave, called before it returns, by one thread.
     let program = unsafe { &mut *context.cast::<Program<'_>>() };
-    let check = world::with(|world| (program.run)(&Kit(world)));
-    program.ended.check = Some(check);
+    let wrong = if core::mem::replace(&mut program.called, true) {
+        Some("the library's run has called its program twice")
+    } else if program.thread != thread::current().id() {
+        // The world is the other one's.
+        Some("the library's run has called its program on another thread than its own")
+    } else {
+        None
+    };
+    program.ended.check = Some(match wrong {
+        // It is no rule of the contract: the kit's own, on which all of its cases depend.
+        Some(why) => Err(Finding::new(Rule::C9, why)),
+        None => world::with(|world| (program.run)(&Kit(world))),
+    });
 }
 
 /// Runs a program in the library. Was it stopped, and why? A breach that a body saw before the stop is the program's end.
@@ -102,7 +121,7 @@ pub(crate) fn run_program(table: &Table, ended: &mut Ended, run: &dyn Fn(&Kit<'_
         world.table.set(*table);
     });
     let mut stop = Stop::EMPTY;
-    let mut inside = Program { ended, run };
+    let mut inside = Program { ended, run, thread: thread::current().id(), called: false };
     let answer = match table.run {
         // SAFETY: the header: our program and its context, which lives until this has returned.
         Some(run) => unsafe { run(program, (&raw mut inside).cast(), &raw mut stop) },

@@ -4,6 +4,8 @@ use core::ffi::{c_char, c_void};
 
 use ntcom::NTSTATUS;
 
+use crate::report::shown;
+
 /// The version of the table that this kit judges.
 pub const VERSION: u32 = 1;
 /// What a library exports.
@@ -76,7 +78,7 @@ impl Stop {
     #[must_use]
     pub fn text(&self) -> String {
         let bytes: Vec<u8> = self.text.iter().copied().take_while(|byte| *byte != 0).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        shown(&String::from_utf8_lossy(&bytes), TEXT)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What has been done so far, line by line, in a file: whoever starts this process reads it when the library under test has ended it.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
@@ -10,7 +10,8 @@ use std::{
 /// The trail of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    file: RefCell<Option<File>>,
+    /// Never closed here: the library may have done so, and a place that is closed twice is the end of a process of Rust's.
+    file: Cell<Option<&'static File>>,
     lines: RefCell<Vec<String>>,
 }
 
@@ -20,22 +21,22 @@ impl Trail {
     /// # Errors
     /// The file cannot be made.
     pub(crate) fn keep_in(&self, path: &Path) -> std::io::Result<()> {
-        *self.file.borrow_mut() = Some(File::create(path)?);
+        self.file.set(Some(Box::leak(Box::new(File::create(path)?))));
         Ok(())
     }
 
     /// Begins anew.
     pub(crate) fn clear(&self) {
         self.lines.borrow_mut().clear();
-        if let Some(file) = self.file.borrow_mut().as_mut() {
+        if let Some(mut file) = self.file.get() {
             // What cannot be written is missing in a report, no more.
             let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
         }
     }
 
     /// The file, for what others add to it.
-    pub(crate) fn file(&self) -> Option<File> {
-        self.file.borrow().as_ref().and_then(|file| file.try_clone().ok())
+    pub(crate) fn file(&self) -> Option<&'static File> {
+        self.file.get()
     }
 
     /// Adds a line that is in the file already.
@@ -45,7 +46,7 @@ impl Trail {
 
     /// Adds a line, before what it says is done.
     pub(crate) fn add(&self, line: String) {
-        if let Some(file) = self.file.borrow_mut().as_mut() {
+        if let Some(mut file) = self.file.get() {
             let _ = file.write_all(format!("{line}\n").as_bytes());
         }
         self.lines.borrow_mut().push(line);

@@ -56,6 +56,8 @@ pub(crate) struct Slot {
     /// Its interfaces; null until they are known.
     pub(crate) operation: *mut c_void,
     pub(crate) control: *mut c_void,
+    /// Its IUnknown; known with the second interface.
+    pub(crate) identity: *mut c_void,
     /// References that the kit has as a client.
     pub(crate) references: u32,
     /// One of them is its completion handler's.
@@ -95,6 +97,7 @@ impl Slot {
             raises: false,
             operation: ptr::null_mut(),
             control: ptr::null_mut(),
+            identity: ptr::null_mut(),
             references: 0,
             lent: false,
             bodyless: false,
@@ -144,6 +147,8 @@ pub(crate) struct World {
     pub(crate) handles: RefCell<Vec<(usize, *mut c_void)>>,
     /// The program is inside of the table's `advance`, or of something else that runs bodies.
     pub(crate) advancing: Cell<bool>,
+    /// What the library would need to offer for what the case has not been able to ask.
+    pub(crate) lacks: Cell<Option<&'static str>>,
     /// The first breach that a body or a handler has seen.
     pub(crate) found: RefCell<Option<Finding>>,
     pub(crate) trail: Trail,
@@ -159,6 +164,7 @@ thread_local! {
         stash: RefCell::default(),
         handles: RefCell::default(),
         advancing: Cell::new(false),
+        lacks: Cell::new(None),
         found: RefCell::default(),
         trail: Trail::default(),
     };
@@ -179,6 +185,7 @@ impl World {
         self.stash.borrow_mut().clear();
         self.handles.borrow_mut().clear();
         self.advancing.set(false);
+        self.lacks.set(None);
         *self.found.borrow_mut() = None;
         self.trail.clear();
     }

@@ -1,62 +1,20 @@
 //! The kit's program, as an implementer runs it: libraries that cannot be judged, that die, that hang, and what is said of them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
+
 use std::{
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
-use ntcom_kit::{
-    report::{Report, RuleVerdict},
-    rule::Rule,
-    shipped,
-};
-
-/// A folder of a test's own.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judging").join(test);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn kit(library: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ntcom-kit")).arg(library).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn test_source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
-}
+use common::{folder, is_refused, judged, kit, test_source, text, variant, verdict};
+use ntcom_kit::{report::RuleVerdict, rule::Rule, shipped};
 
 fn unfit(folder: &Path, how: &str) -> PathBuf {
-    let library = folder.join(format!("{how}.so"));
-    shipped::compile(&test_source("unfit.c"), &[format!("UNFIT={how}")], &library).unwrap();
-    library
-}
-
-#[track_caller]
-fn is_refused(output: &Output, words: &[&str]) {
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{error}{}", text(&output.stdout));
-    for word in words {
-        assert!(error.contains(word), "\"{word}\" is not in: {error}");
-    }
-}
-
-/// Runs the kit and reads its JSON.
-fn judged(test: &str, library: &Path, arguments: &[&str]) -> (Output, Report) {
-    let file = folder(test).join("report.json");
-    let output = kit(library, &[&["--json", file.to_str().unwrap()], arguments].concat());
-    let report = fs::read(&file).unwrap_or_else(|_| panic!("no report: {}", text(&output.stderr)));
-    (output, serde_json::from_slice(&report).unwrap())
-}
-
-fn verdict(report: &Report, rule: Rule) -> Option<RuleVerdict> {
-    report.rules.iter().find(|of| of.rule == rule).map(|of| of.verdict)
+    variant(folder, "unfit.c", "UNFIT", how)
 }
 
 #[test]
@@ -71,7 +29,7 @@ fn a_library_without_the_table_is_refused() {
 fn what_is_no_library_is_refused() {
     let file = folder("no_library").join("text.so");
     fs::write(&file, "this is no library").unwrap();
-    is_refused(&kit(&file, &[]), &["text.so", "cannot be loaded"]);
+    is_refused(&kit(&file, &[]), &["text.so", "cannot be loaded", "file too short"]);
     is_refused(&kit(&folder("no_library").join("missing.so"), &[]), &["missing.so"]);
 }
 
@@ -100,6 +58,8 @@ fn a_library_that_dies_as_it_is_loaded_is_refused() {
 fn a_case_that_there_is_not_is_refused_with_those_that_there_are() {
     let library = shipped::correct(&folder("no_case")).unwrap();
     is_refused(&kit(&library, &["--only", "nope"]), &["nope", "query_null_iid"]);
+    // One that there is does not excuse one that there is not.
+    is_refused(&kit(&library, &["--only", "identity", "--only", "nope"]), &["case nope;"]);
     // Those that come with the kit are judged by all cases.
     let all = Command::new(env!("CARGO_BIN_EXE_ntcom-kit")).args(["--only", "identity"]).output().unwrap();
     is_refused(&all, &["--only", "LIBRARY"]);
@@ -245,4 +205,31 @@ fn a_race_says_how_many_rounds_have_failed() {
     assert_eq!(report.races, ["several_threads_count"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("races, of which another run may say something else: several_threads_count"));
+}
+
+/// What cannot be written or read is said before anything is judged, and is no finding.
+#[test]
+fn bad_files_are_refused() {
+    let folder = folder("bad_files");
+    let library = shipped::correct(&folder).unwrap();
+    for argument in ["--json", "--junit", "--corpus"] {
+        let missing = folder.join("missing/file");
+        is_refused(&kit(&library, &[argument, missing.to_str().unwrap()]), &["missing/file"]);
+    }
+    let odd = folder.join(std::ffi::OsStr::from_bytes(b"odd\xff.so"));
+    fs::copy(&library, &odd).unwrap();
+    is_refused(&kit(&odd, &[]), &["UTF-8"]);
+}
+
+/// What the contract leaves open is no finding; and what could not be asked has not passed.
+#[test]
+fn unusual_implementations_keep_the_contract() {
+    for how in ["IUNKNOWN_APART", "LOW"] {
+        let library = variant(&folder("unusual"), "unusual.c", "UNUSUAL", how);
+        let (output, report) = judged(how, &library, &["--sequences", "300"]);
+        assert_eq!(output.status.code(), Some(0), "{how}: {}", text(&output.stdout));
+        let of_rule = report.rules.iter().find(|of| of.rule == Rule::C15).unwrap();
+        let lacks: Vec<&str> = of_rule.not_offered.iter().map(|(case, _)| case.as_str()).collect();
+        assert_eq!(lacks, if how == "LOW" { &["wait_above_passive_level"][..] } else { &[] });
+    }
 }

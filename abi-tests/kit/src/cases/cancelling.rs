@@ -305,7 +305,15 @@ fn by_handle(kit: &Kit<'_>) -> Check {
     kit.handle_drop(operation)?;
     kit.advance()?;
     canceled(kit, operation)?;
-    kit.handle_cancel(operation)
+    kit.handle_cancel(operation)?;
+    // A clone cancels, too, when the first one has gone.
+    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
+    kit.handle_clone(operation)?;
+    kit.advance()?;
+    kit.handle_drop(operation)?;
+    kit.handle_cancel(operation)?;
+    kit.advance()?;
+    canceled(kit, operation)
 }
 
 fn all(kit: &Kit<'_>) -> Check {

@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C11, "memory_comes_back", memory_comes_back).needs(&[Need::NoMemory]),
     case(Rule::C12, "a_body_that_raises_fails_fast", raises).needs(&[Need::Raises]).fails_fast(),
     case(Rule::C13, "no_slot_allocates", no_slot_allocates).needs(&[Need::Allocations]),
+    case(Rule::C13, "no_waker_allocates", no_waker_allocates).needs(&[Need::Allocations]),
     case(Rule::C13, "bodies_run_and_are_dropped_at_one_level", one_level).needs(&[Need::Irql]),
     case(Rule::C21, "without_an_executor", without_executor).needs(&[Need::NoExecutor]),
 ];
@@ -81,13 +82,21 @@ fn constant_counts(kit: &Kit<'_>) -> Check {
     for via in [Via::Operation, Via::Control] {
         ensure!(C11, !kit.add_ref(operation, via)?, "AddRef of an operation without memory answers 0");
         ensure!(C11, !kit.release(operation, via)?, "Release of an operation without memory answers 0");
-        for (iid, expected) in [
-            (Iid::Unknown, NTSTATUS::SUCCESS),
-            (Iid::Control, NTSTATUS::SUCCESS),
-            (Iid::Nobodys, NTSTATUS::NOINTERFACE),
+        for (iid, expected, out) in [
+            (Iid::Unknown, NTSTATUS::SUCCESS, OutValue::Interface(Via::Operation)),
+            (Iid::Operation, NTSTATUS::SUCCESS, OutValue::Interface(Via::Operation)),
+            (Iid::Control, NTSTATUS::SUCCESS, OutValue::Interface(Via::Control)),
+            (Iid::Nobodys, NTSTATUS::NOINTERFACE, OutValue::Null),
         ] {
-            let answer = NTSTATUS::from_u32(kit.query(operation, via, iid, Out::Given)?.status);
-            ensure!(C11, answer == expected, "its QueryInterface for {iid:?} answers {answer}");
+            let answer = kit.query(operation, via, iid, Out::Given)?;
+            let answered = NTSTATUS::from_u32(answer.status);
+            ensure!(C11, answered == expected, "its QueryInterface for {iid:?} answers {answered}");
+            ensure!(
+                C11,
+                answer.out == out,
+                "its QueryInterface, through {via:?}, for {iid:?} leaves {:?}, and should leave {out:?}",
+                answer.out
+            );
         }
     }
     // The last Release does nothing.
@@ -160,6 +169,18 @@ fn no_slot_allocates(kit: &Kit<'_>) -> Check {
         kit.cancel(operation)?;
     }
     Ok(())
+}
+
+fn no_waker_allocates(kit: &Kit<'_>) -> Check {
+    // Each call looks for itself.
+    let operation = kit.spawn(Kind::U64, STASHED)?;
+    kit.advance()?;
+    kit.clone_waker(operation)?;
+    kit.wake(operation, true)?;
+    kit.drop_waker(operation)?;
+    kit.wake(operation, false)?;
+    kit.advance()?;
+    kit.expect_end(Rule::C13, operation, status::COMPLETED, NTSTATUS::SUCCESS)
 }
 
 fn one_level(kit: &Kit<'_>) -> Check {

@@ -1,6 +1,6 @@
 //! C1, C2: QueryInterface and identity.
 
-use ntcom::NTSTATUS;
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, GUID, IUnknownRaw, Interface, NTSTATUS};
 use ntcom_fuzz::{
     call::{Answer, OutValue},
     ops::{Iid, Out, Via},
@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C1, "query_null_iid", null_iid),
     case(Rule::C1, "query_null_out", null_out),
     case(Rule::C1, "query_unknown_iid", unknown_iid),
+    case(Rule::C1, "query_almost_known_iid", almost_known_iid),
     case(Rule::C1, "query_adds_a_reference", adds_a_reference),
     case(Rule::C1, "query_needs_no_alignment", no_alignment),
     case(Rule::C2, "identity", identity),
@@ -70,6 +71,33 @@ fn unknown_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         let answer = kit.query(operation, via, Iid::Nobodys, Out::Given)?;
         expect(answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that nobody has")
+    })
+}
+
+/// One bit of this byte, of sixteen, is another one.
+fn with_another_byte(mut iid: GUID, byte: usize) -> GUID {
+    match byte {
+        0..4 => iid.data1 ^= 1 << (8 * byte),
+        4..6 => iid.data2 ^= 1 << (8 * (byte - 4)),
+        6..8 => iid.data3 ^= 1 << (8 * (byte - 6)),
+        _ => iid.data4[byte - 8] ^= 1,
+    }
+    iid
+}
+
+/// An IID that differs in one of its sixteen bytes is another one.
+fn almost_known_iid(kit: &Kit<'_>) -> Check {
+    everywhere(kit, |operation, via| {
+        for known in [IUnknownRaw::IID, AsyncOperationRaw::<()>::IID, AsyncControlRaw::IID] {
+            for byte in 0..16 {
+                let near = with_another_byte(known, byte);
+                let name = near.to_string();
+                let answer = kit.query_for(operation, via, (Some(near), &name), Out::Given)?;
+                let what = format!("for {near}, which is almost {known},");
+                expect(answer, NTSTATUS::NOINTERFACE, OutValue::Null, &what)?;
+            }
+        }
+        Ok(())
     })
 }
 

@@ -218,6 +218,7 @@ fn wait_above_passive_level(kit: &Kit<'_>) -> Check {
     let [(started, ..), ..] = states::every(kit, Kind::U64)?;
     // SAFETY: the header: a question that may be asked at any time.
     if kit.table().irql.is_none_or(|irql| unsafe { irql() } == 0) {
+        kit.0.lacks.set(Some("programs above PASSIVE_LEVEL"));
         return Ok(());
     }
     for timeout in [Some(-1), Some(1), None] {

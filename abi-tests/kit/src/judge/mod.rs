@@ -10,7 +10,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use self::worker::{Ended, Trail, Worker, is_fail_fast};
@@ -215,16 +214,23 @@ impl Judge<'_> {
 
     fn cases(&self, trail: &Trail, judgement: &mut Judgement) -> anyhow::Result<()> {
         let all = cases::all();
-        let mut left: Vec<&Case> = all.iter().filter(|case| self.is_chosen(case)).collect();
-        if left.is_empty() {
+        let unknown: Vec<&str> = self
+            .options
+            .only
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !all.iter().any(|case| is_called(case, name)))
+            .collect();
+        if !unknown.is_empty() {
             let names: Vec<&str> = all.iter().map(|case| case.name).collect();
             return Err(Unfit(format!(
                 "there is no case {}; the cases are:\n  {}",
-                self.options.only.join(", "),
+                unknown.join(", "),
                 names.join("\n  ")
             ))
             .into());
         }
+        let mut left: Vec<&Case> = all.iter().filter(|case| self.is_chosen(case)).collect();
         while !left.is_empty() {
             let names = left.iter().map(|case| case.name.to_owned()).collect();
             let before = left.len();
@@ -245,9 +251,18 @@ impl Judge<'_> {
                 judgement.cases.push(Judged { rule: case.rule, case: case.name.to_owned(), verdict });
             })?;
             judgement.name = name;
-            anyhow::ensure!(left.len() < before, "a child ended before it began");
+            self.has_begun(left.len() < before)?;
         }
         Ok(())
+    }
+
+    /// A library may end its process at any time, from a thread of its own, too.
+    fn has_begun(&self, begun: bool) -> anyhow::Result<()> {
+        if begun {
+            return Ok(());
+        }
+        let shown = self.library.display();
+        Err(Unfit(format!("{shown} cannot be judged: it ends its process before anything has begun")).into())
     }
 
     fn is_chosen(&self, case: &Case) -> bool {
@@ -255,14 +270,13 @@ impl Judge<'_> {
         if case.is_race() && !self.options.races {
             return false;
         }
-        only.is_empty()
-            || only.iter().any(|name| case.name == name || case.rule.to_string().eq_ignore_ascii_case(name))
+        only.is_empty() || only.iter().any(|name| is_called(case, name))
     }
 
     fn sequences(&self, trail: &Trail, judgement: &mut Judgement) -> anyhow::Result<()> {
         let corpus = match &self.options.corpus {
             Some(folder) => crate::child::corpus(folder)
-                .with_context(|| format!("cannot read the corpus in {}", folder.display()))?
+                .map_err(|why| Unfit(format!("cannot read the corpus in {}: {why}", folder.display())))?
                 .len() as u64,
             None => 0,
         };
@@ -288,12 +302,17 @@ impl Judge<'_> {
                 findings += 1;
                 judgement.found.push(found);
             })?;
-            anyhow::ensure!(count > 0, "a child ended before it began");
+            self.has_begun(count > 0)?;
             next += count;
         }
         judgement.sequences = next;
         Ok(())
     }
+}
+
+/// Whether `--only` with this name means this case: its name, or its rule.
+fn is_called(case: &Case, name: &str) -> bool {
+    case.name == name || case.rule.to_string().eq_ignore_ascii_case(name)
 }
 
 /// What was found, by rule.

@@ -3,25 +3,33 @@
 use core::time::Duration;
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    os::unix::process::ExitStatusExt,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
+    time::Instant,
 };
 
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::CHILD;
+use super::{CHILD, Unfit};
 use crate::{
-    child::{Line, Order},
+    child::{Line, Order, SILENCED},
+    report::shown,
     rule::Rule,
     run::Verdict,
 };
 
-/// So many lines of what a library prints as it dies are kept.
+/// So many lines of what a library prints are kept, and so much of each.
 const SAID: usize = 8;
+const LINE: usize = 500;
+/// So many bytes of what it has printed, and of a trail, are looked at.
+const READ: u64 = 1 << 22;
+/// How long the kit waits for a child's next line before it looks whether there is still a child.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a piece of work ended.
 pub(super) enum Ended {
@@ -48,11 +56,16 @@ impl Trail {
 
     /// What was done, and, at its end, the beginning of what was said on the way out.
     pub(super) fn lines(&self) -> Vec<String> {
-        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let read = |path: &Path| {
+            let mut bytes = Vec::new();
+            // What cannot be read is missing in a report, no more.
+            let _ = fs::File::open(path).and_then(|file| file.take(READ).read_to_end(&mut bytes));
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
         let mut lines: Vec<String> = read(&self.path).lines().map(str::to_owned).collect();
         let said = read(&self.errors);
         let said = said.lines().filter(|line| !line.trim().is_empty()).take(SAID);
-        lines.extend(said.map(|line| format!("  the library says: {line}")));
+        lines.extend(said.map(|line| format!("  the library says: {}", shown(line, LINE))));
         lines
     }
 }
@@ -70,6 +83,7 @@ pub(super) struct Worker {
     child: Child,
     lines: Receiver<Line>,
     wall: Duration,
+    over: bool,
 }
 
 impl Worker {
@@ -79,8 +93,11 @@ impl Worker {
         trail: &Trail,
         wall: Duration,
     ) -> anyhow::Result<Self> {
-        let errors = fs::File::create(&trail.errors)
-            .with_context(|| format!("cannot make {}", trail.errors.display()))?;
+        let make = |path: &Path| {
+            fs::File::create(path).map_err(|why| Unfit(format!("cannot make {}: {why}", path.display())))
+        };
+        let errors = make(&trail.errors)?;
+        make(&trail.path)?;
         let mut child = Command::new(program)
             .arg(CHILD)
             .arg(serde_json::to_string(order)?)
@@ -88,13 +105,14 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(errors)
             .env("RUST_BACKTRACE", "0")
+            // With whatever processes the library starts.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
         let out = child.stdout.take().context("a child without an output")?;
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(out).lines() {
-                // What the library itself prints is none of ours.
                 let Ok(line) = line else { break };
                 if let Ok(line) = serde_json::from_str(&line)
                     && sender.send(line).is_err()
@@ -103,31 +121,51 @@ impl Worker {
                 }
             }
         });
-        Ok(Self { child, lines, wall })
+        Ok(Self { child, lines, wall, over: false })
     }
 
     /// The next line; or how the child ended.
     pub(super) fn next(&mut self) -> anyhow::Result<Result<Line, (String, Option<i32>)>> {
-        match self.lines.recv_timeout(self.wall) {
-            Ok(line) => Ok(Ok(line)),
-            Err(RecvTimeoutError::Timeout) => {
-                self.child.kill()?;
-                self.child.wait()?;
+        let begun = Instant::now();
+        // A process that the library has started may keep the pipe open, and a library may have closed it: neither says that the child
+        // has ended, or has not.
+        let mut ended = None;
+        loop {
+            match self.lines.recv_timeout(LOOK) {
+                Ok(line) => return Ok(Ok(line)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(LOOK / 50),
+            }
+            // Since it was seen to have ended nothing has come any more.
+            if let Some(status) = ended {
+                return Ok(Err((death(status), status.signal())));
+            }
+            ended = self.child.try_wait()?;
+            if ended.is_some() {
+                self.end_group();
+            }
+            if ended.is_none() && begun.elapsed() >= self.wall {
                 let seconds = self.wall.as_secs();
-                Ok(Err((format!("it hangs: it has not gone on for {seconds} s"), None)))
+                return Ok(Err((format!("it hangs: it has not gone on for {seconds} s"), None)));
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                let status = self.child.wait()?;
-                Ok(Err((death(status), status.signal())))
-            }
+        }
+    }
+}
+
+impl Worker {
+    /// Ends what the library has started, with the child. Once, and no later than that is seen to have ended: its number may be another's then.
+    fn end_group(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group.filter(|_| !core::mem::replace(&mut self.over, true)) {
+            // Mostly there is nobody left.
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It has mostly ended by itself.
-        let _ = self.child.kill();
+        self.end_group();
         let _ = self.child.wait();
     }
 }
@@ -145,6 +183,7 @@ fn death(status: ExitStatus) -> String {
         (8, "SIGFPE"),
         (9, "SIGKILL"),
         (11, "SIGSEGV"),
+        (25, "SIGXFSZ, it has written too much"),
     ];
     match (status.signal(), status.code()) {
         (Some(SIGXCPU), _) => "it hangs: it has used up its processor time".to_owned(),
@@ -155,6 +194,7 @@ fn death(status: ExitStatus) -> String {
                 None => format!("it ended the process: signal {signal}"),
             }
         }
+        (None, Some(SILENCED)) => "it has closed files that are not its own".to_owned(),
         (None, Some(code)) => format!("it ended the process: exit code {code}"),
         (None, None) => "it ended the process".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! The slots of an operation, as cases call them.
 
-use ntcom::NTSTATUS;
+use ntcom::{GUID, NTSTATUS};
 use ntcom_fuzz::{
     call::Answer,
     ops::{Handler, Iid, Out, Via},
@@ -19,6 +19,20 @@ impl Kit<'_> {
     /// A slot is null, or what the bodies have seen.
     pub fn query(&self, operation: usize, via: Via, iid: Iid, out: Out) -> Result<Answer, Finding> {
         client::query(self.0, operation, via, iid, out).and_then(|answer| self.then(answer))
+    }
+
+    /// `QueryInterface` for any IID, with its name.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn query_for(
+        &self,
+        operation: usize,
+        via: Via,
+        iid: (Option<GUID>, &str),
+        out: Out,
+    ) -> Result<Answer, Finding> {
+        client::query_for(self.0, operation, via, iid, out).and_then(|answer| self.then(answer))
     }
 
     /// `AddRef`. Does it answer 0?

@@ -81,11 +81,11 @@ pub(super) struct Shared {
     pub(super) ended: AtomicBool,
     found: Mutex<Option<Finding>>,
     /// What has been done so far, where threads take turns, and the trail's file.
-    steps: Mutex<(Vec<String>, Option<File>)>,
+    steps: Mutex<(Vec<String>, Option<&'static File>)>,
 }
 
 impl Shared {
-    pub(super) fn new(table: Table, rounds: Rounds, number: u64, file: Option<File>) -> Self {
+    pub(super) fn new(table: Table, rounds: Rounds, number: u64, file: Option<&'static File>) -> Self {
         Self {
             table,
             does: rounds.does,

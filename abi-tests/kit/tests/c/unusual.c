@@ -1,0 +1,65 @@
+/* The implementation of correct.c, done otherwise than most would, and keeping the contract: -DUNUSUAL=NAME says how. */
+#define NTCOM_KIT_OTHER_TABLE
+#include "../../c/correct.c"
+
+enum unusual {
+    IUNKNOWN_APART,  /* IUnknown is not the pointer of IAsyncOperation */
+    LOW,             /* programs and bodies are at PASSIVE_LEVEL */
+};
+
+static ntcom_IAsyncOperationVtbl unusual_operation_table;
+static ntcom_IAsyncControlVtbl unusual_control_table;
+
+static NTSTATUS unusual_query(struct operation *operation, const GUID *iid, void **out) {
+    NTSTATUS answer = query(operation, iid, out);
+    if (UNUSUAL == IUNKNOWN_APART && answer == NTCOM_STATUS_SUCCESS && ntcom_is_equal_guid(iid, &ntcom_IID_IUnknown)) {
+        void *control = &operation->control;
+        memcpy((void *)out, &control, sizeof control);
+    }
+    return answer;
+}
+static NTSTATUS NTCOM_CALL unusual_operation_query(void *self, const GUID *iid, void **out) {
+    return unusual_query(self, iid, out);
+}
+static NTSTATUS NTCOM_CALL unusual_control_query(void *self, const GUID *iid, void **out) {
+    return unusual_query(from_control(self), iid, out);
+}
+
+static void *unusual(void *made) {
+    struct operation *operation = made;
+    operation->operation.lpVtbl = &unusual_operation_table;
+    operation->control.lpVtbl = &unusual_control_table;
+    return operation;
+}
+static void *unusual_spawn(const struct ntcom_kit_recipe *recipe, void **handle) { return unusual(spawn(recipe, handle)); }
+static void *unusual_spawn_error(uint32_t kind, NTSTATUS status) { return unusual(spawn_error(kind, status)); }
+static void *unusual_object_spawn(void *object, const struct ntcom_kit_recipe *recipe) {
+    return unusual(object_spawn(object, recipe));
+}
+static void *unusual_spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
+    return unusual(spawn_without_executor(recipe));
+}
+
+static uint32_t always_low(void) { return 0; }
+static void at_the_same_level(void (*what)(void *context), void *context) { what(context); }
+
+const struct ntcom_kit_table *ntcom_kit(void) {
+    static struct ntcom_kit_table own;
+    mtx_init(&the_lock, mtx_plain);
+    unusual_operation_table = operation_table;
+    unusual_operation_table.QueryInterface = unusual_operation_query;
+    unusual_control_table = control_table;
+    unusual_control_table.QueryInterface = unusual_control_query;
+    own = table;
+    own.spawn = unusual_spawn;
+    own.spawn_error = unusual_spawn_error;
+    own.object_spawn = unusual_object_spawn;
+    own.spawn_without_executor = unusual_spawn_without_executor;
+    if (UNUSUAL == LOW) {
+        passive = 1;
+        own.level = 0;
+        own.irql = always_low;
+        own.at_passive_level = at_the_same_level;
+    }
+    return &own;
+}

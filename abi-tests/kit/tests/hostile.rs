@@ -1,0 +1,109 @@
+//! Libraries that behave as no library should: the kit survives them, says what they did and where, and goes on.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+mod common;
+
+use std::{fs, path::PathBuf};
+
+use common::{folder, is_refused, judged, kit, text, variant};
+
+fn hostile(how: &str) -> PathBuf {
+    variant(&folder("hostile"), "hostile.c", "HOSTILE", how)
+}
+
+/// One case meets it; the other one, which asks no operation for its status, begins anew.
+const CASES: [&str; 4] = ["--only", "status_in_each_state", "--only", "null_is_no_operation"];
+/// A hang is one after so long.
+const LIMITS: [&str; 4] = ["--limit", "2", "--processor-limit", "1"];
+
+/// The one finding of that case, with the call that led there; the case after it has been run.
+#[track_caller]
+fn is_found(how: &str, words: &str) {
+    let (output, report) = judged(how, &hostile(how), &[&CASES[..], &LIMITS].concat());
+    assert_eq!(output.status.code(), Some(1), "{how}: {}", text(&output.stderr));
+    let findings: Vec<_> = report.rules.iter().flat_map(|rule| &rule.findings).collect();
+    let [found] = &findings[..] else { panic!("{how}: {findings:#?}") };
+    assert_eq!(found.by, "status_in_each_state", "{how}");
+    assert!(found.finding.message.contains(words), "{how}: {}", found.finding);
+    let passed: usize = report.rules.iter().map(|rule| rule.passed).sum();
+    assert_eq!(passed, 1, "{how}: the case after it");
+}
+
+#[test]
+fn an_exit_is_a_finding() {
+    is_found("EXITS", "it ended the process: exit code 0");
+    is_found("EXITS_QUIETLY", "it ended the process: exit code 0");
+    // Whoever the library has started keeps the pipe open.
+    is_found("FORKS", "SIGABRT");
+}
+
+#[test]
+fn closed_files_are_a_finding() {
+    is_found("CLOSES_FILES", "it has closed files that are not its own");
+    is_found("CLOSES_FILES_AND_SLEEPS", "it hangs");
+}
+
+#[test]
+fn who_neither_ends_nor_goes_on_hangs() {
+    is_found("STOPS_ITSELF", "it hangs");
+    is_found("IGNORES_LIMITS", "it hangs");
+}
+
+/// What a library prints is none of what the kit's own processes say to each other.
+#[test]
+fn what_a_library_prints_is_nothing_but_text() {
+    let (output, report) = judged("prints", &hostile("PRINTS"), &CASES);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(report.rules.iter().map(|rule| rule.passed).sum::<usize>(), 2);
+    let (_, report) = judged("prints", &hostile("PRINTS_MUCH"), &CASES);
+    let findings: Vec<_> = report.rules.iter().flat_map(|rule| &rule.findings).collect();
+    let said = findings[0].trail.iter().filter(|line| line.contains("the library says")).count();
+    assert_eq!(said, 8);
+    assert!(findings[0].trail.iter().all(|line| !line.contains('\x1b')), "{:#?}", findings[0].trail);
+}
+
+#[test]
+fn wild_pointers_are_findings() {
+    for how in ["WILD_FUNCTION", "WILD_OPERATION"] {
+        let (output, report) = judged(how, &hostile(how), &CASES);
+        assert_eq!(output.status.code(), Some(1), "{how}");
+        let findings = report.rules.iter().flat_map(|rule| &rule.findings);
+        assert!(findings.clone().all(|found| found.finding.message.contains("SIGSEGV")), "{how}");
+        assert_ne!(findings.count(), 0, "{how}");
+    }
+    is_refused(&kit(&hostile("WILD_NAME"), &CASES), &["wild_name.so", "as it was loaded", "SIGSEGV"]);
+}
+
+/// A run that is not as the header says is said to be just that.
+#[test]
+fn a_run_that_is_none_is_a_finding() {
+    for (how, words) in [
+        ("ANOTHER_THREAD", "on another thread than its own"),
+        ("TWICE", "called its program twice"),
+        ("NEVER", "did not run its program to the end"),
+        ("EXITS_BEFORE_ANY_CASE", "exit code 0"),
+        ("HUGE_COUNTS", "memory of 18446744073709551615 operations is left"),
+    ] {
+        let (output, report) = judged(how, &hostile(how), &CASES);
+        assert_eq!(output.status.code(), Some(1), "{how}: {}", text(&output.stderr));
+        let findings: Vec<_> = report.rules.iter().flat_map(|rule| &rule.findings).collect();
+        assert_eq!(findings.len(), 2, "{how}: {findings:#?}");
+        assert!(findings.iter().all(|found| found.finding.message.contains(words)), "{how}: {findings:#?}");
+    }
+}
+
+/// Files are well-formed and terminals are left alone, whatever a library calls itself, and whatever it says.
+#[test]
+fn odd_texts_do_no_harm() {
+    for how in ["ODD_NAME", "LONG_NAME", "ODD_REASON"] {
+        let file = folder(how).join("report.xml");
+        let (output, report) =
+            judged(how, &hostile(how), &[&CASES[..], &["--junit", file.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(i32::from(how == "ODD_REASON")), "{how}");
+        assert!(report.name.chars().count() <= 103 && !report.name.chars().any(char::is_control), "{how}");
+        let shown = text(&output.stdout);
+        assert!(!shown.contains(['\x1b', '\x01', '\0']), "{how}: {shown:?}");
+        let xml = fs::read(&file).unwrap();
+        quick_junit::Report::deserialize(&xml[..]).unwrap_or_else(|why| panic!("{how}: {why}"));
+    }
+}
