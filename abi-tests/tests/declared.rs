@@ -2,7 +2,10 @@
 //! C and C++ call an object in Rust, and the calls that the macro makes reach objects in C and in C++. Each value says where it belongs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use ntcom_abi_factories::{kernel::in_kernel, probe};
+use ntcom_abi_factories::{
+    kernel::in_kernel,
+    probe::{self, IProbeVtbl},
+};
 use ntcom_abi_tests::probe::{Probe, Probes, abi_c_probe, abi_c_probes, abi_cpp_probe, abi_cpp_probes};
 
 fn foreign_calls(probes: Probes) {
@@ -13,6 +16,25 @@ fn foreign_calls(probes: Probes) {
 fn foreign_object(object: Probe) {
     // SAFETY: within a kernel, and what `c/probe.h` says.
     in_kernel(move || unsafe { probe::calls(object) }.unwrap_or_else(|why| panic!("{why}"))).unwrap();
+}
+
+/// A calling convention is a part of a function's type, also where two of them are the same for the machine: Linux's, which is "system" here,
+/// would be a wrong one in a driver.
+#[test]
+fn slots_have_the_platforms_calling_convention_wherever_that_is() {
+    fn type_of<Slot>(_: impl Fn(&IProbeVtbl) -> Slot) -> &'static str {
+        core::any::type_name::<Slot>()
+    }
+    let slots = [
+        type_of(|table| table.unsigned_bytes),
+        type_of(|table| table.floats),
+        type_of(|table| table.many),
+        type_of(|table| table.nothing),
+        type_of(|table| table.later),
+    ];
+    for slot in slots {
+        assert!(slot.contains("<unsafe extern \"system\" fn(*mut "), "{slot}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod values;
 
 use ntcom::{AsyncOperationRaw, ComObject, ComRc, NTSTATUS};
 
+pub use self::interface::IProbeVtbl;
 use self::interface::{ALL, IProbeClient as _, IProbeRaw, Recording};
 pub use self::values::{Place, Probe, Probes, Values};
 

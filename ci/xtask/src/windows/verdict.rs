@@ -37,12 +37,17 @@ impl Verdict {
             };
             ended.output.lines().find_map(line).filter(|count| *count != 0)
         };
-        let complaint = ended.output.lines().find(|line| line.starts_with("FAILED"));
+        let begins = |what: &str| ended.output.lines().find(|line| line.starts_with(what));
+        let complaint = begins("FAILED");
         let well = ended.status.is_some_and(|status| status.success()) && complaint.is_none();
         match (count("operations as promised"), count("objects of a declared interface as promised")) {
             (Some(operations), Some(objects)) if well => Self::Passed { operations, objects },
             _ => {
-                let why = complaint.map_or_else(|| format!("FAILED: {}", how(ended.status)), str::to_owned);
+                // Without a complaint of its own it has crashed; Wine may say where.
+                let crash = || {
+                    format!("FAILED: {}", begins("wine: ").map_or_else(|| how(ended.status), str::to_owned))
+                };
+                let why = complaint.map_or_else(crash, str::to_owned);
                 Self::Failed {
                     why,
                     said: format!("{}({})\nto repeat: {}", ended.output, how(ended.status), ended.repeat),
@@ -93,6 +98,10 @@ mod tests {
         for verdict in bad {
             assert!(verdict.starts_with("FAILED"), "{verdict}");
         }
-        assert_eq!(verdict(Language::C, Some(1), "FAILED: a check\n"), "FAILED: a check");
+        assert_eq!(verdict(Language::C, Some(1), "FAILED: a check\nwine: x\n"), "FAILED: a check");
+        assert_eq!(
+            verdict(Language::C, Some(5), "wine: Unhandled page fault\n"),
+            "FAILED: wine: Unhandled page fault"
+        );
     }
 }

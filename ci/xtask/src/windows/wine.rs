@@ -125,7 +125,9 @@ impl Session<'_> {
     }
 
     fn settle(&self, command: &mut Command) {
-        command.env("WINEPREFIX", &self.prefix).env("WINEARCH", "win64").env("WINEDEBUG", "-all");
+        command.env("WINEPREFIX", &self.prefix).env("WINEARCH", "win64");
+        // Only of a crash, which begins on the stack of a simulated thread.
+        command.env("WINEDEBUG", "-all,err+seh,err+virtual");
         command.env("WINEDLLOVERRIDES", "mscoree,mshtml,winemenubuilder.exe=");
         // Else the prefix has links to the folders of whoever runs this.
         command.env("HOME", &self.prefix);
@@ -155,7 +157,10 @@ impl Drop for Session<'_> {
 
 /// How a program has ended, for a person.
 pub(super) fn how(status: Option<ExitStatus>) -> String {
-    status.map_or_else(|| "it did not end, and was killed".to_owned(), |status| status.to_string())
+    let Some(status) = status else { return "it did not end, and was killed".to_owned() };
+    // Of an exception's code Linux has the lowest byte: of STATUS_ACCESS_VIOLATION, 0xC0000005, a 5.
+    let exception = status.code().is_some_and(|code| code > 1);
+    if exception { format!("{status}, the lowest byte of an exception's code") } else { status.to_string() }
 }
 
 /// Runs a command for so long at most. What it prints goes to a file: the processes that Wine leaves behind would keep a pipe open.
