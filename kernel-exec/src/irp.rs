@@ -46,6 +46,9 @@ unsafe extern "C" fn cancel_routine(_device: *mut nt::DEVICE_OBJECT, irp: *mut n
     unsafe { request_canceled(Irp(irp)) };
 }
 
+const _: () = assert!(size_of::<RequestRoom>() <= size_of::<[nt::PVOID; 4]>());
+const _: () = assert!(align_of::<RequestRoom>() <= align_of::<[nt::PVOID; 4]>());
+
 // SAFETY: 1. the room is the IRP's DriverContext, which is the driver's; 2. the cancel routine is taken out by an exchange, by the I/O manager,
 // which calls it, or by one who is told so; 3. by that exchange; 4. none of the calls is for less.
 unsafe impl Request for Irp {

@@ -81,13 +81,13 @@ mod oneshot;
 mod passive;
 mod placement;
 mod refcount;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 mod request;
 mod signal;
 #[cfg(kernel)]
 mod spawn;
 mod status;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 mod storage;
 mod sync;
 mod task;
@@ -119,11 +119,11 @@ pub use passive::{Passive, passive};
 pub use placement::{OnDevice, OnWorkItems};
 pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
-#[cfg(kernel)]
+#[cfg(any(kernel, all(test, loom)))]
 pub use storage::TaskStorage;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]

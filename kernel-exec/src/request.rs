@@ -8,8 +8,11 @@
 //! - **I1** Whoever takes the cancel routine out of the request, by an exchange that tells it so, has its party: the I/O manager, which calls it;
 //!   the task at its end; or the dispatch routine, when it finds that the request was cancelled before, or that the task has ended before.
 //! - **I2** The task says that it has ended before it looks for a cancel routine; the dispatch routine sets the cancel routine before it
-//!   looks whether the task has ended. So one of them sees the other.
+//!   looks whether the task has ended: each by a read-modify-write of the word. So the second of the two sees what the first has done before.
 //! - **I3** A party uses the request before it gives itself up, not afterwards.
+
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 use core::{
     future::Future,
@@ -59,7 +62,10 @@ impl From<NTSTATUS> for IrpOutcome {
 /// ```
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct RequestRoom(MaybeUninit<[usize; 4]>);
+pub struct RequestRoom(MaybeUninit<[usize; WORDS]>);
+
+/// Four; loom's atomics are larger.
+const WORDS: usize = size_of::<AtomicUsize>().div_ceil(size_of::<usize>()) + 3;
 
 /// What lies in a request's room.
 #[repr(C)]
@@ -153,13 +159,14 @@ impl<R: Request> Party<R> {
 
     /// The task has ended `[I2]`.
     fn end(&self) {
-        self.shared().parties.fetch_or(ENDED, Ordering::SeqCst);
+        self.shared().parties.fetch_or(ENDED, Ordering::AcqRel);
         self.take_cancelable();
     }
 
     /// The task writes the outcome no more.
     fn has_ended(&self) -> bool {
-        self.shared().parties.load(Ordering::SeqCst) & ENDED != 0
+        // No load: that might see what was before the task has looked for the cancel routine [I2].
+        self.shared().parties.fetch_or(0, Ordering::AcqRel) & ENDED != 0
     }
 
     /// Takes the cancel routine out, and gives its party up: whether there was one `[I1]`.

@@ -1,5 +1,8 @@
 //! Memory of the driver's own for one task at a time.
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
 
 use crate::{

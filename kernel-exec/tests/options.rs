@@ -5,6 +5,7 @@
 mod common;
 
 use core::{
+    alloc::Layout,
     future::{Future, pending, poll_fn},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     task::Poll,
@@ -13,7 +14,11 @@ use core::{
 use std::sync::{Arc, Mutex};
 
 use common::{Event, TICK, in_kernel, kernel, program};
-use ntcom_exec::{DpcOptions, Importance, NTSTATUS, TaskStorage, TaskTracker, default_tracker};
+use ntcom_exec::{
+    Allocator, DpcOptions, Importance, NTSTATUS, PagedPoolAllocator, TaskStorage, TaskTracker,
+    default_tracker,
+};
+use ntsim::{Config, Schedule, Simulation, Stop};
 
 /// Polls itself again and again, each poll taking so much of the virtual time; tells how often it has been polled.
 fn busy(polls: u32, units: u64) -> (Arc<AtomicU32>, impl Future<Output = ()> + Send + 'static) {
@@ -46,6 +51,17 @@ fn a_run_ends_when_its_time_is_spent() {
         ticks(1);
         assert_eq!(polled.load(SeqCst), 7, "and the rest by a timer");
     });
+    // To the moment, by a clock that only the polls move.
+    let mut kernel = Simulation::new(Config { step_time: 0, ..Config::default() }, Schedule::round_robin());
+    let spawning = || {
+        let (polled, body) = busy(7, 250);
+        DpcOptions::new().spawn(body).unwrap();
+        assert_eq!(polled.load(SeqCst), 4);
+        ticks(1);
+        assert_eq!(polled.load(SeqCst), 7);
+    };
+    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
 #[test]
@@ -92,6 +108,42 @@ fn a_task_runs_on_its_processor_whoever_wakes_it() {
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert_eq!(*seen.lock().unwrap(), [2, 2, 2], "seed {seed}");
     }
+}
+
+/// The timer's DPC is another one.
+#[test]
+fn both_dpcs_of_a_task_are_as_the_options_say() {
+    let config = Config { trace: true, ..Config::default() };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let spawning = || {
+        let (polled, body) = busy(3, 0);
+        let options = DpcOptions::new().processor(0, 0).importance(Importance::High).poll_budget(1);
+        options.spawn(body).unwrap();
+        ticks(2);
+        assert_eq!(polled.load(SeqCst), 3);
+    };
+    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    let trace = kernel.trace().to_string();
+    let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
+    let set = [calls(" KeInitializeDpc"), calls(" KeSetTargetProcessorDpcEx"), calls(" KeSetImportanceDpc")];
+    assert_eq!(set, [3; 3], "{trace}");
+    kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
+}
+
+#[test]
+fn paged_pool_is_paged() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let allocating = || {
+        let memory = PagedPoolAllocator::with_tag(*b"Page").allocate(Layout::new::<u64>()).unwrap();
+        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+        // SAFETY: from above; not at this IRQL, as the kernel is to say.
+        unsafe { PagedPoolAllocator::with_tag(*b"Page").free(memory, Layout::new::<u64>()) };
+        // SAFETY: what the raise answered.
+        unsafe { ntsim::ddi::KeLowerIrql(irql) };
+    };
+    let run = kernel.run(vec![(0, program(allocating))]);
+    assert!(matches!(run, Err(Stop::BugCheck(_))), "{run:?}");
 }
 
 #[test]

@@ -314,6 +314,26 @@ fn a_spent_budget_there_goes_behind_the_other_work_items() {
     });
 }
 
+/// A task that comes back has a DPC to go on in: it need not wait for a clock tick, as one does whose budget is spent.
+#[test]
+fn moving_takes_no_timer() {
+    let config = Config { trace: true, ..Config::default() };
+    let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
+    kernel.run_one(move || {
+        let device = Device::new();
+        drop(spawn(device, async {
+            for _ in 0..3 {
+                passive(at_passive(yield_now())).await.unwrap();
+            }
+        }));
+        device.delete();
+    });
+    let trace = kernel.0.trace().to_string();
+    let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
+    assert_eq!([calls(" IoQueueWorkItemEx"), calls(" KeSetTimerEx")], [3, 0], "{trace}");
+    kernel.unload();
+}
+
 /// Ten polls at PASSIVE_LEVEL are so many runs.
 #[test]
 fn the_budget_of_a_run_there_is_the_drivers_too() {

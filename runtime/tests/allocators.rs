@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use common::in_kernel;
 use ntcom::{
     Allocator, AsyncBody, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox,
-    InitBoxTrait, KBox, NTSTATUS, NonPaged,
+    InitBoxTrait, KBox, NTSTATUS, NonPaged, OwnedUnicodeString,
     alloc::{from_pin_init, init_with},
     declare_com_interface, pin_init,
 };
@@ -133,6 +133,18 @@ impl IPlace for Value {
 }
 
 const IN_ORDER: [&str; 3] = ["value dropped", "freed", "allocator dropped"];
+
+#[test]
+fn a_strings_memory_goes_back_as_it_came() {
+    in_kernel(|| {
+        let (allocator, books) = Bookkeeper::new();
+        let name = OwnedUnicodeString::new_in("Sensor", allocator).unwrap();
+        drop(OwnedUnicodeString::copy_in(name.as_unicode(), Bookkeeper(Arc::clone(&books))).unwrap());
+        assert_eq!(events(&books), ["freed", "allocator dropped"]);
+        drop(name);
+        assert_eq!(events(&books), ["freed", "allocator dropped"]);
+    });
+}
 
 #[test]
 fn a_box_drops_its_value_frees_its_memory_and_drops_its_allocator() {

@@ -430,6 +430,47 @@ fn unload_waits_for_the_handlers_that_are_owed() {
     });
 }
 
+/// The handler has not returned while it wakes: whoever unloads then has no image left for it.
+#[test]
+fn a_call_is_owed_until_it_has_woken() {
+    /// What a drain says while this is woken.
+    struct Draining(std::sync::Mutex<Vec<Result<(), DrainError>>>);
+    impl Wake for Draining {
+        fn wake(self: Arc<Self>) {
+            self.0.lock().unwrap().push(drained());
+        }
+    }
+    in_kernel(|| {
+        let foreign = Foreign::new();
+        let draining = Arc::new(Draining(std::sync::Mutex::default()));
+        let mut future = pin!(foreign.client().into_future());
+        assert!(poll(future.as_mut(), &Waker::from(Arc::clone(&draining))).is_pending());
+        foreign.calls_back();
+        let heard = core::mem::take(&mut *draining.0.lock().unwrap());
+        assert_eq!(heard, [Err(DrainError::Stuck { tasks: 0, timers: 0, handlers: 1 })]);
+        assert_eq!(drained(), Ok(()));
+    });
+}
+
+/// `[C17]`: a context that nobody was given pays nothing, whichever list it would be looked for in.
+#[test]
+fn a_number_that_was_never_given_pays_no_debt() {
+    in_kernel(|| {
+        let foreign = Foreign::new();
+        let mut future = Box::pin(foreign.client().into_future());
+        assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+        drop(future);
+        let (handler, _) = foreign.handler.get().unwrap();
+        for number in (0..1).chain(2..200).chain([usize::MAX]) {
+            // SAFETY: it may be called with anything.
+            unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed) };
+            assert!(drained().is_err(), "{number}");
+        }
+        foreign.calls_back();
+        assert_eq!(drained(), Ok(()));
+    });
+}
+
 #[test]
 fn a_drain_ends_with_the_call_that_was_owed() {
     for seed in 0..100 {

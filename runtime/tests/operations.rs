@@ -354,6 +354,9 @@ mod broken {
         let odd_success =
             AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(timeout) };
         assert_eq!(object(odd_success).unwrap().result(), Err(BROKEN));
+        let failed_value =
+            AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(canceled) };
+        assert_eq!(object(failed_value).unwrap().result(), Err(BROKEN));
     }
 
     /// The operation may end between the client's two calls.

@@ -1,0 +1,130 @@
+//! Requests under loom: framework, executor and who cancels are the test's, the protocol is the shipping code.
+
+use core::{
+    future::{Future, ready},
+    mem::MaybeUninit,
+    pin::pin,
+    task::{Context, Waker},
+};
+
+use loom::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use super::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
+use crate::{CancelHandle, NTSTATUS};
+
+const PLAIN: usize = 0;
+const CANCELABLE: usize = 1;
+const CANCELED: usize = 2;
+
+const DONE: IrpOutcome = IrpOutcome { status: NTSTATUS::SUCCESS, information: 3 };
+
+struct Framework {
+    room: core::cell::UnsafeCell<MaybeUninit<RequestRoom>>,
+    state: AtomicUsize,
+    /// Read by each party that uses the request, and written by its completion: at the same time is a data race.
+    outcome: UnsafeCell<Option<IrpOutcome>>,
+}
+
+#[derive(Clone, Copy)]
+struct Handle(*const Framework);
+
+// SAFETY: what is behind it is atomic, or loom looks.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    fn get(&self) -> &Framework {
+        // SAFETY: the model keeps it until all threads have been joined.
+        let framework = unsafe { &*self.0 };
+        // SAFETY: loom looks for a completion before this, or at the same time.
+        assert_eq!(framework.outcome.with(|outcome| unsafe { *outcome }), None, "it has been completed");
+        framework
+    }
+
+    fn step(&self, from: usize, to: usize) -> bool {
+        self.get().state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// As the I/O manager does.
+    fn cancel(self) {
+        // SAFETY: the model keeps it; who cancels does not know whether it has been completed.
+        let state = unsafe { &(*self.0).state };
+        if state.swap(CANCELED, Ordering::AcqRel) == CANCELABLE {
+            // SAFETY: the routine that was set, once.
+            unsafe { request_canceled(self) };
+        }
+    }
+}
+
+// SAFETY: 1. the room is the model's; 2. by the states; 3. by their exchanges; 4. in a model there is no IRQL.
+unsafe impl Request for Handle {
+    fn room(self) -> *mut RequestRoom {
+        // SAFETY: as in `get`.
+        unsafe { &(*self.0).room }.get().cast()
+    }
+    unsafe fn begin(self) {}
+    unsafe fn set_cancelable(self) -> bool {
+        self.step(PLAIN, CANCELABLE)
+    }
+    unsafe fn take_cancelable(self) -> bool {
+        self.step(CANCELABLE, PLAIN)
+    }
+    unsafe fn complete(self, outcome: IrpOutcome) {
+        assert_ne!(self.get().state.load(Ordering::Relaxed), CANCELABLE, "completed while it is cancelable");
+        // SAFETY: loom looks for uses at the same time.
+        self.get().outcome.with_mut(|place| unsafe { *place = Some(outcome) });
+    }
+}
+
+/// The one run of its task.
+fn run<F: Future<Output = IrpOutcome>>(task: RequestTask<Handle, F>) {
+    let _ended = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// A request is served by a thread of its own, and perhaps cancelled by another. What it came to.
+fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
+    let framework = Box::new(Framework {
+        room: core::cell::UnsafeCell::new(MaybeUninit::uninit()),
+        state: AtomicUsize::new(PLAIN),
+        outcome: UnsafeCell::new(None),
+    });
+    let request = Handle(&raw const *framework);
+    let canceller = cancels.then(|| thread::spawn(move || request.cancel()));
+    let mut executor = None;
+    let spawn = |task| {
+        executor = Some(thread::spawn(move || run(task)));
+        says.map(|()| CancelHandle::inert())
+    };
+    // SAFETY: a new request.
+    unsafe { spawn_request_task(request, ready(DONE), spawn) };
+    for thread in executor.into_iter().chain(canceller) {
+        thread.join().unwrap();
+    }
+    // SAFETY: all threads have been joined.
+    framework.outcome.with(|outcome| unsafe { *outcome }).expect("it has not been completed")
+}
+
+/// `[I2]`: the task ends while the cancel routine is being set.
+#[test]
+fn loom_a_request_ends_while_it_is_made_cancelable() {
+    loom::model(|| assert_eq!(serve(false, Ok(())), DONE));
+}
+
+/// `[I1]`, `[I3]`: the three parties meet.
+#[test]
+fn loom_a_request_ends_while_it_is_cancelled() {
+    loom::model(|| assert_eq!(serve(true, Ok(())), DONE));
+}
+
+/// Who spawns it says that it was refused: the task, or the dispatch routine after it, says what it came to.
+#[test]
+fn loom_a_request_that_is_served_and_said_to_be_refused() {
+    loom::model(|| {
+        let refused = NTSTATUS::UNSUCCESSFUL;
+        let outcome = serve(false, Err(refused));
+        assert!(outcome == DONE || outcome == refused.into(), "{outcome:?}");
+    });
+}
