@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cases,
+    cases::{self, Seeds},
     load::{Loaded, load},
     run::{Verdict, run_case},
     sequence::{Source, run_sequence},
@@ -50,8 +50,8 @@ pub struct Order {
     pub trail: PathBuf,
     /// Processor time for each piece of work, in seconds.
     pub processor_seconds: u64,
-    /// What schedules of threads come of.
-    pub seed: u64,
+    /// What the rounds of threads come of.
+    pub seeds: Seeds,
     /// What is run.
     pub work: Work,
 }
@@ -159,7 +159,7 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
                 chosen,
                 limit,
                 |case| case.name.to_owned(),
-                |case| run_case(&library, case, order.seed),
+                |case| run_case(&library, case, order.seeds),
             )?
         }
         Work::Sequences { seed, corpus: folder, first, end } => {

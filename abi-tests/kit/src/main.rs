@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use ntcom_kit::{
     child::{self, Order},
-    judge::{CHILD, Judge, Options, Unfit},
+    judge::{CHILD, Judge, Options, SCHEDULES, Unfit},
     report::{self, Report, junit},
     shipped,
 };
@@ -72,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         seconds: cli.seconds,
         seed: cli.seed,
         corpus: cli.corpus,
+        schedules: SCHEDULES,
         races: true,
         shorten: true,
         wall: Duration::from_secs(cli.limit),

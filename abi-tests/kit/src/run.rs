@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     body::{self, Calls},
-    cases::{Case, Expects, Runs, threads},
+    cases::{Case, Expects, Runs, Seeds, threads},
     client::breached,
     ensure,
     finding::{Check, Finding},
@@ -31,15 +31,15 @@ pub enum Verdict {
     NotOffered(String),
 }
 
-/// Runs a case. Of the seed come the schedules of threads, and their pauses.
+/// Runs a case. Of the seeds come the schedules of threads, and their pauses.
 #[must_use]
-pub fn run_case(library: &Loaded, case: &Case, seed: u64) -> Verdict {
+pub fn run_case(library: &Loaded, case: &Case, seeds: Seeds) -> Verdict {
     if let Some(need) = unmet(case.needs, &library.table) {
         return Verdict::NotOffered(need.member().to_owned());
     }
     let run = match case.runs {
         Runs::Alone(run) => run,
-        Runs::Threads(rounds) => return threads::judge(library, case.rule, rounds, seed),
+        Runs::Threads(rounds) => return threads::judge(library, case.rule, rounds, seeds),
     };
     let mut ended = Ended::default();
     let (stopped, stop) = run_program(&library.table, &mut ended, &|kit| {

@@ -251,8 +251,9 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
             let Some(plant) = PLANTS.get(index) else { return Ok(judged) };
             let options = match plant.name {
                 "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options),
-                // A race takes long, and says nothing of what one thread sees.
-                _ => Options { races: plant.races, ..options.clone() },
+                _ if plant.races => options.clone(),
+                // What one thread sees, too, needs no race and no particular schedule.
+                _ => Options { races: false, schedules: 20, ..options.clone() },
             };
             let library = broken(folder, plant.name)?;
             let judge = |options: &Options| Judge { program, library: &library, options }.judge();

@@ -82,6 +82,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         kit.arg(here(library)?);
     }
     let status = kit.status().with_context(|| format!("cannot run {}", command::shell(&kit)))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    // Its exit codes are ours: 1 are findings, which nothing else is to be taken for.
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(code) => Ok(ExitCode::from(code)),
+        None => Err(Problem::Usage(format!("the kit did not end by itself: {status}")).into()),
+    }
 }

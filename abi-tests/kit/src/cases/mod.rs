@@ -14,6 +14,7 @@ pub(crate) mod threads;
 mod trust;
 mod unloading;
 
+pub use self::threads::Seeds;
 use crate::{finding::Check, kit::Kit, need::Need, rule::Rule};
 
 /// How a case ends.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::worker::{Ended, Trail, Worker, is_fail_fast};
 use crate::{
-    cases::{self, Case, Expects},
+    cases::{self, Case, Expects, Seeds},
     child::{Line, Order, Work},
     finding::Finding,
     rule::Rule,
@@ -49,6 +49,8 @@ pub struct Options {
     pub seed: u64,
     /// Inputs of the fuzz target `vtable`.
     pub corpus: Option<PathBuf>,
+    /// How many schedules of threads in turn are tried.
+    pub schedules: u64,
     /// Runs the cases that are races, too.
     pub races: bool,
     /// Looks for shorter sequences that break the same rules.
@@ -67,6 +69,7 @@ impl Default for Options {
             seconds: None,
             seed: 1,
             corpus: None,
+            schedules: SCHEDULES,
             races: true,
             shorten: true,
             wall: Duration::from_secs(60),
@@ -75,6 +78,8 @@ impl Default for Options {
     }
 }
 
+/// How many schedules of threads in turn are tried where nobody says how many.
+pub const SCHEDULES: u64 = 150;
 /// After so many sequences that found something no more are run: the library is what it is.
 const ENOUGH: usize = 12;
 /// How many sequences a child is given at once.
@@ -144,7 +149,7 @@ impl Judge<'_> {
             library: self.library.to_path_buf(),
             trail: trail.path.clone(),
             processor_seconds: self.options.processor_seconds,
-            seed: self.options.seed,
+            seeds: Seeds { seed: self.options.seed, schedules: self.options.schedules },
             work,
         }
     }

@@ -70,7 +70,15 @@ pub(super) fn check(root: &Path, present: &[Promise], version: &str) -> anyhow::
             );
         }
     }
-    Ok(format!("nothing lost since {} commits", commits.len()))
+    let count = commits.len();
+    // Of what came before its first commit such a checkout knows nothing, and git says nothing of it.
+    let is_shallow = git(root, &["rev-parse", "--is-shallow-repository"])?;
+    if is_shallow.is_some_and(|answer| answer.trim() == "true") {
+        return Ok(format!(
+            "nothing lost since {count} commits, of a shallow clone: what was promised before is not known"
+        ));
+    }
+    Ok(format!("nothing lost since {count} commits"))
 }
 
 /// The interfaces that no ABI heading of the CHANGELOG names, with their IIDs, in a section of their version or one without a version.
@@ -158,6 +166,24 @@ mod tests {
         assert!(at(&root, "nope").unwrap_err().to_string().contains("nope"));
         // Not this folder's history.
         assert_eq!(commits(&root.join("abi-tests")).unwrap(), None);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// What a build server may have of the repository: it does not pass for all of it.
+    #[test]
+    fn a_shallow_clone_says_so() {
+        let root = std::env::temp_dir().join(format!("ntcom-abi-shallow-{}", std::process::id()));
+        drop(fs::remove_dir_all(&root));
+        let (whole, shallow) = (root.join("whole"), root.join("shallow"));
+        commit(&whole, &FIRST.replace("24 12", "32 16"));
+        commit(&whole, FIRST);
+        let (from, to) = (format!("file://{}", whole.display()), shallow.display().to_string());
+        let clone = ["clone", "--quiet", "--depth", "1", &from, &to];
+        assert!(super::git(&root, &clone).unwrap().is_some());
+        let now = |root: &Path| check(root, &parse(FIRST, true).unwrap(), "0.1.0");
+        assert!(now(&whole).unwrap_err().to_string().contains("32 16"));
+        let said = now(&shallow).unwrap();
+        assert!(said.contains("1 commits, of a shallow clone"), "{said}");
         fs::remove_dir_all(&root).unwrap();
     }
 

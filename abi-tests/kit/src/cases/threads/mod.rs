@@ -39,11 +39,11 @@ pub enum Way {
 const CLIENTS: usize = 3;
 
 impl Way {
-    /// How many rounds there are, or schedules.
-    const fn rounds(self) -> u64 {
+    /// How many rounds there are: for those in turn so many schedules.
+    const fn rounds(self, schedules: u64) -> u64 {
         match self {
             Self::AtOnce => 25,
-            Self::InTurn => 40,
+            Self::InTurn => schedules,
         }
     }
 
@@ -119,13 +119,24 @@ const fn in_turn(rule: Rule, name: &'static str, does: Does) -> Case {
     threads(rule, name, Rounds { way: Way::InTurn, does }, &[Need::Turns])
 }
 
+/// What the rounds of cases come of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Seeds {
+    /// What schedules and pauses come of.
+    pub seed: u64,
+    /// How many schedules are tried.
+    pub schedules: u64,
+}
+
 /// Runs the rounds of a case.
-pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seed: u64) -> Verdict {
+pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seeds: Seeds) -> Verdict {
     let way = rounds.way;
+    let Seeds { seed, schedules } = seeds;
+    let all = way.rounds(schedules);
     let mut failed = 0;
     let mut first: Option<(u64, Finding)> = None;
     let mut before = Vec::new();
-    for round in 0..way.rounds() {
+    for round in 0..all {
         world::with(|world| {
             world.reset();
             before.iter().for_each(|line: &String| world.trail.add(line.clone()));
@@ -147,7 +158,6 @@ pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seed: u64) -> 
         }
     }
     let Some((round, finding)) = first else { return Verdict::Passed };
-    let all = way.rounds();
     let message = format!(
         "{} (a race, in round {round}: {failed} of {all} rounds failed, --seed {seed}; another run may find more or fewer)",
         finding.message
