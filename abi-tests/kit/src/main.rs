@@ -1,7 +1,12 @@
 //! `ntcom-kit LIBRARY`: judges a shared library by the contract. `cargo xtask conformance` is how it is mostly run.
 
 use core::time::Duration;
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Parser;
@@ -62,7 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if cli.list {
-        print!("{}", report::list());
+        say(&report::list());
         return Ok(ExitCode::SUCCESS);
     }
     let program = std::env::current_exe().context("cannot find this program")?;
@@ -78,31 +83,52 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         wall: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,
     };
+    let files = [&cli.json, &cli.junit];
+    let written = files.into_iter().flatten();
     // Before anything is judged, which takes its time.
-    for path in [&cli.json, &cli.junit].into_iter().flatten() {
+    for path in written.clone() {
         fs::File::create(path).map_err(|why| Unfit(format!("cannot write {}: {why}", path.display())))?;
     }
-    let Some(library) = cli.library else {
-        return shipped::judge_all(&program, &options, cli.json.as_deref(), cli.junit.as_deref());
+    let judged = match &cli.library {
+        None => shipped::judge_all(&program, &options, cli.json.as_deref(), cli.junit.as_deref()),
+        Some(library) => judge(&program, library, &options, files),
     };
+    if judged.is_err() {
+        // Nothing is said, and a file that says nothing is none.
+        written.for_each(|path| drop(fs::remove_file(path)));
+    }
+    judged
+}
+
+fn judge(
+    program: &Path,
+    library: &Path,
+    options: &Options,
+    [json, junit_file]: [&Option<PathBuf>; 2],
+) -> anyhow::Result<ExitCode> {
     let library = library
         .canonicalize()
         .map_err(|error| Unfit(format!("there is no library {}: {error}", library.display())))?;
     if library.to_str().is_none() {
         return Err(Unfit(format!("the path {} is no UTF-8", library.display())).into());
     }
-    let judgement = Judge { program: &program, library: &library, options: &options }.judge()?;
+    let judgement = Judge { program, library: &library, options }.judge()?;
     let report = Report::new(&judgement);
-    if let Some(path) = &cli.json {
+    if let Some(path) = json {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if let Some(path) = &cli.junit {
+    if let Some(path) = junit_file {
         fs::write(path, junit(core::slice::from_ref(&judgement))?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    print!("{}", report.text());
+    say(&report.text());
     Ok(if report.has_findings() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints. Whoever has stopped listening still has the exit code.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn main() -> ExitCode {

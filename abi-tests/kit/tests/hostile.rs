@@ -71,7 +71,10 @@ fn wild_pointers_are_findings() {
         assert!(findings.clone().all(|found| found.finding.message.contains("SIGSEGV")), "{how}");
         assert_ne!(findings.count(), 0, "{how}");
     }
-    is_refused(&kit(&hostile("WILD_NAME"), &CASES), &["wild_name.so", "as it was loaded", "SIGSEGV"]);
+    let file = folder("wild").join("report.json");
+    let arguments = [&CASES[..], &["--json", file.to_str().unwrap()]].concat();
+    is_refused(&kit(&hostile("WILD_NAME"), &arguments), &["wild_name.so", "as it was loaded", "SIGSEGV"]);
+    assert!(!file.exists(), "a report of nothing");
 }
 
 /// A run that is not as the header says is said to be just that.
