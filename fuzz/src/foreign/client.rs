@@ -2,19 +2,20 @@
 
 use core::{
     fmt::Debug,
-    future::{Future as _, IntoFuture as _},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 use std::sync::Arc;
 
-use ntcom::{AsyncOperation, IUnknownRaw, NTSTATUS, OperationFuture};
+use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
 
 use super::{
-    expect::{Awaited, Talk, Way},
+    expect::{Awaited, Gift, Talk, Way},
     hostile::{Hostile, call_back},
     input::{How, Op, Slot, Step},
-    world::{self, FUTURES, Future, Given, OBJECTS, TASKS, World},
+    kind::{Got, Held, Kind},
+    thing::{IThingClient as _, IThingRaw},
+    world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };
 use crate::{coverage, perform::TWO_TICKS};
 
@@ -31,7 +32,7 @@ pub(crate) fn perform(world: &World, step: &Step) {
 fn try_perform(world: &World, step: &Step) -> Option<()> {
     let target = usize::from(step.target);
     match step.op {
-        Op::New => new(world),
+        Op::New(kind) => new(world, kind),
         Op::Answer(slot, answer) => {
             object(world, target)?.has_in_mind(slot, answer);
             Some(())
@@ -52,6 +53,10 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             object(world, target)?.behead(slot);
             Some(())
         }
+        Op::Spoil(flaw) => {
+            object(world, target)?.thing.has(flaw);
+            Some(())
+        }
         Op::CallBack { which, status, twice } => {
             let given = {
                 let given = world.given.borrow();
@@ -69,20 +74,23 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             calls_back(world, Given { context, ..given }, 1);
             Some(())
         }
-        Op::Status => {
-            on(world, target, &step.op, |o| o.status().map(|status| status.0), |talk| talk.status())
+        Op::Status => on(world, target, &step.op, |o| o.status(), |talk| talk.status()),
+        Op::Result => {
+            on(world, target, &step.op, |o| o.result().map(|got| keep(world, got)), |talk| talk.value())
         }
-        Op::Result => on(world, target, &step.op, AsyncOperation::result, |talk| talk.value()),
-        Op::Error => on(world, target, &step.op, AsyncOperation::error, |talk| talk.error()),
-        Op::Cancel => on(world, target, &step.op, AsyncOperation::cancel, |talk| talk.cancel()),
+        Op::Error => on(world, target, &step.op, |o| o.error(), |talk| talk.error()),
+        Op::Cancel => on(world, target, &step.op, |o| o.cancel(), |talk| talk.cancel()),
         Op::Wait(limit) => {
             let limit = (limit < 200).then(|| Duration::from_millis(limit.into()));
             on(world, target, &step.op, |o| o.wait(limit), |talk| talk.wait())
         }
-        Op::Size => on(world, target, &step.op, |o| o.as_com().control()?.result_size(), |talk| talk.size()),
-        Op::Unknown => {
-            let unknown = |o: &AsyncOperation<u32>| o.as_com().query::<IUnknownRaw>().map(drop);
-            on(world, target, &step.op, unknown, |talk| talk.unknown())
+        Op::Size => on(world, target, &step.op, |o| o.size(), |talk| talk.size()),
+        Op::Unknown => on(world, target, &step.op, |o| o.unknown(), |talk| talk.unknown()),
+        Op::Again(kind) => on(world, target, &step.op, |o| o.again(kind), |talk| talk.again(kind)),
+        Op::Use => use_thing(world, target, &step.op),
+        Op::Forget => {
+            drop(kept(world, target)?);
+            Some(())
         }
         Op::Clone => {
             let number = held(world, target)?;
@@ -90,7 +98,7 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             if !world.object(number).has(Slot::Query) {
                 return None;
             }
-            let clone = world.held.borrow()[number].last()?.clone();
+            let clone = world.held.borrow()[number].last()?.another();
             world.held.borrow_mut()[number].push(clone);
             Some(())
         }
@@ -132,15 +140,15 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
     }
 }
 
-fn new(world: &World) -> Option<()> {
+fn new(world: &World, kind: Kind) -> Option<()> {
     let number = world.objects.borrow().len();
     if number == OBJECTS {
         return None;
     }
-    let object = Hostile::new(number);
+    let object = Hostile::new(number, kind);
     world.objects.borrow_mut().push(object);
-    // SAFETY: an operation of `u32`, with one reference; it stays until the run is over.
-    let client = unsafe { AsyncOperation::from_raw(object.cast()) };
+    // SAFETY: an operation of that type, with one reference; it stays until the run is over.
+    let client = unsafe { kind.take(object.cast()) };
     let client =
         client.unwrap_or_else(|status| ntsim::fail("C17", format!("a whole object is refused: {status}")));
     world.held.borrow_mut().push(vec![client]);
@@ -164,17 +172,17 @@ fn on<T: PartialEq + Debug>(
     world: &World,
     target: usize,
     op: &Op,
-    call: impl FnOnce(&AsyncOperation<u32>) -> Result<T, NTSTATUS>,
+    call: impl FnOnce(&dyn Held) -> Result<T, NTSTATUS>,
     expected: impl FnOnce(&mut Talk<'_>) -> Result<T, NTSTATUS>,
 ) -> Option<()> {
     let number = held(world, target)?;
     // Out of the list while it is used: the other side may be in the middle of anything.
     let client = world.held.borrow_mut()[number].pop()?;
-    let answered = listen(world, || call(&client));
+    let answered = listen(world, || call(&*client));
     let said = world.said.take();
     let mut talk = Talk::new(&said, world.object(number), world.alone.get());
     let expected = expected(&mut talk);
-    hit(op, answered.is_ok(), &said, 0);
+    hit(op, answered.is_ok(), &said, world.object(number).kind as u32);
     if answered != expected {
         let told = format!("{said:?}");
         ntsim::fail(
@@ -187,6 +195,56 @@ fn on<T: PartialEq + Debug>(
     }
     world.held.borrow_mut()[number].push(client);
     world.said.replace(said);
+    Some(())
+}
+
+/// The client keeps an interface that it was handed out, and lets go of the oldest one if it has too many. Returns the value.
+fn keep(world: &World, got: Got) -> u128 {
+    let Got { worth, interface } = got;
+    let full = world.kept.borrow().len() == THINGS;
+    let oldest = (full && interface.is_some()).then(|| world.kept.borrow_mut().remove(0));
+    drop(oldest);
+    world.kept.borrow_mut().extend(interface);
+    worth
+}
+
+/// Takes one out of the list.
+fn kept(world: &World, target: usize) -> Option<ComRc<IThingRaw>> {
+    let mut kept = world.kept.borrow_mut();
+    let place = target.checked_rem(kept.len())?;
+    Some(kept.remove(place))
+}
+
+/// Uses an interface that it was handed out.
+fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
+    let thing = kept(world, target)?;
+    let this = thing.as_ptr().cast();
+    let Some(number) = (0..world.objects.borrow().len()).find(|n| world.object(*n).thing.this() == this)
+    else {
+        ntsim::fail("C17", format!("the client makes up the interface {this:p}"));
+    };
+    let object = world.object(number);
+    let found = listen(world, || thing.query::<IUnknownRaw>().map(drop));
+    let said = world.said.take();
+    let expected = Talk::new(&said, object, world.alone.get()).unknown_of_thing();
+    hit(op, found.is_ok(), &said, 0);
+    if found != expected {
+        ntsim::fail(
+            "C17",
+            format!("the thing of object {number}: {found:?}, told {said:?} it is {expected:?}"),
+        );
+    }
+    world.said.replace(said);
+    let (answered, expected) =
+        (thing.number(), object.thing.answers().ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR));
+    if answered != expected {
+        ntsim::fail("C17", format!("the thing of object {number} answers {answered:?}, not {expected:?}"));
+    }
+    // Cloning one without AddRef stops the machine, as documented.
+    if object.thing.is_whole() {
+        drop(thing.clone());
+    }
+    world.kept.borrow_mut().push(thing);
     Some(())
 }
 
@@ -209,6 +267,8 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
         Op::Size => 6,
         Op::Unknown => 7,
         Op::Poll(_) => 8,
+        Op::Again(kind) => 16 + *kind as u32,
+        Op::Use => 10,
         _ => 9,
     };
     let mut words = situation;
@@ -218,7 +278,8 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
             Said::Status(code, status) => {
                 (2 + status.map_or(7, |s| s.clamp(-1, 4).cast_unsigned() & 7), code)
             }
-            Said::Result(code, _) => (10, code),
+            Said::Result(code, _, Gift::None) => (10, code),
+            Said::Result(code, _, gift) => (17 + u32::from(gift == Gift::Whole), code),
             Said::Cancel(code) => (11, code),
             Said::Error(code, error) => (12 + u32::from(error.is_some_and(NTSTATUS::is_success)), code),
             Said::SetCompleted(code) => (14, code),
@@ -235,20 +296,6 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
     coverage::hit(0x4000 | kind << 1 | u32::from(ok), words);
 }
 
-fn made(operation: AsyncOperation<u32>, how: How) -> OperationFuture<u32> {
-    let mut future = operation.into_future();
-    if how.cancels {
-        future = future.cancel_on_drop();
-    }
-    if how.watched {
-        future = future.watched();
-    }
-    if how.often {
-        future = future.look_every(Duration::ZERO);
-    }
-    future
-}
-
 fn future(world: &World, target: usize, how: How) -> Option<()> {
     let object = held(world, target)?;
     let place = {
@@ -259,8 +306,8 @@ fn future(world: &World, target: usize, how: How) -> Option<()> {
         futures.iter().position(Option::is_none)?
     };
     let operation = world.held.borrow_mut()[object].pop()?;
-    let future = Box::pin(made(operation, how));
-    let future = Future { future, object, how, awaited: Awaited::default(), waits: None };
+    let future =
+        Future { future: operation.awaiting(how), object, how, awaited: Awaited::default(), waits: None };
     world.futures.borrow_mut()[place] = Some(future);
     Some(())
 }
@@ -278,6 +325,7 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     let before = counter.wakes();
     let real = Waker::from(counter);
     let polled = listen(world, || future.future.as_mut().poll(&mut Context::from_waker(&real)));
+    let polled = polled.map_ok(|got| keep(world, got));
     drop(real);
     let said = world.said.take();
     if let Some(ticket) = world.registered.take() {
@@ -290,7 +338,8 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     let alone = world.alone.get();
     let mut talk = Talk::new(&said, world.object(future.object), alone);
     let expected = talk.poll(&mut future.awaited, future.how.watched, called);
-    hit(&Op::Poll(0), polled.is_ready(), &said, future.awaited.way as u32);
+    let kind = world.object(future.object).kind as u32;
+    hit(&Op::Poll(0), polled.is_ready(), &said, kind << 2 | future.awaited.way as u32);
     // A timer that cannot be set.
     let starved = world.starved.get() && polled == Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
     // What the other processor does meanwhile it may have seen or not: a call, and that a slot had gone before it asked again.
@@ -342,9 +391,10 @@ fn task(world: &World, target: usize, how: How) -> Option<()> {
     let task = &world.tasks[number];
     task.object.set(object);
     task.spawned.set(true);
-    let future = made(operation, how);
+    let future = operation.awaiting(how);
     let body = async move {
-        let result = future.await;
+        // An interface is released here, at DISPATCH_LEVEL.
+        let result = future.await.map(|got| got.worth);
         world::with(|world| world.tasks[number].result.set(Some(result)));
     };
     match ntcom_exec::spawn_dpc_task_cancellable(body) {

@@ -4,7 +4,7 @@ use core::task::Poll;
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
-use super::{hostile::Hostile, input::Slot};
+use super::{hostile::Hostile, input::Slot, kind::Kind};
 
 /// What the other side said: its answer, and what it wrote, if it wrote anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,12 +12,24 @@ pub(crate) enum Said {
     /// And whether it gave a pointer out.
     Query(NTSTATUS, bool),
     Status(NTSTATUS, Option<i32>),
-    Result(NTSTATUS, Option<u32>),
+    /// The value's bytes as a number, and the reference that came with them.
+    Result(NTSTATUS, Option<u128>, Gift),
     Cancel(NTSTATUS),
     Error(NTSTATUS, Option<NTSTATUS>),
     SetCompleted(NTSTATUS),
     Wait(NTSTATUS),
     Size(NTSTATUS, Option<u32>),
+}
+
+/// What get_result has handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Gift {
+    /// No interface.
+    None,
+    /// One with a reference.
+    Whole,
+    /// The same, but it has no table, or a slot of IUnknown's is missing.
+    Broken,
 }
 
 /// The talk of one call, read from its beginning.
@@ -99,19 +111,26 @@ impl<'a> Talk<'a> {
         status.filter(|status| (0..=3).contains(status)).ok_or(BROKEN)
     }
 
-    pub(crate) fn value(&mut self) -> Result<u32, NTSTATUS> {
+    pub(crate) fn value(&mut self) -> Result<u128, NTSTATUS> {
         let status = self.status()?;
-        let (code, value) = self.next(Slot::Result, |said| match said {
-            Said::Result(code, value) => Some((code, value)),
+        let (code, value, gift) = self.next(Slot::Result, |said| match said {
+            Said::Result(code, value, gift) => Some((code, value, gift)),
             _ => None,
         })?;
-        match (status, code) {
+        let is_interface = self.object.kind == Kind::Interface;
+        let read = match (status, code) {
+            (0 | 1, NTSTATUS::SUCCESS) if is_interface && gift != Gift::Whole => Err(BROKEN),
             // It may have ended between the two questions.
             (0 | 1, NTSTATUS::SUCCESS) => Ok(value.unwrap_or(0)),
             (0, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
             (0 | 2 | 3, code) if is_failure(code) => Err(code),
             _ => Err(BROKEN),
+        };
+        if read.is_err() && gift != Gift::None {
+            // What comes with a breach is not touched.
+            self.object.thing.lose();
         }
+        read
     }
 
     /// QueryInterface: whether the client has something to hold then.
@@ -190,13 +209,30 @@ impl<'a> Talk<'a> {
         Ok(size.unwrap_or(0))
     }
 
+    /// The operation, as one with values of that type: these must have the size of its own.
+    pub(crate) fn again(&mut self, kind: Kind) -> Result<i32, NTSTATUS> {
+        self.query(true)?;
+        if usize::try_from(self.size()?) != Ok(kind.size()) {
+            return Err(NTSTATUS::NOINTERFACE);
+        }
+        self.status()
+    }
+
+    /// IUnknown of what it has yielded.
+    pub(crate) fn unknown_of_thing(&mut self) -> Result<(), NTSTATUS> {
+        if self.is_over() && !(self.alone && self.object.thing.can_be_asked()) {
+            return Err(BROKEN);
+        }
+        self.query(self.object.thing.is_whole())
+    }
+
     /// A poll of a future. `called`: its handler has been called by the end of it.
     pub(crate) fn poll(
         &mut self,
         awaited: &mut Awaited,
         watched: bool,
         called: bool,
-    ) -> Poll<Result<u32, NTSTATUS>> {
+    ) -> Poll<Result<u128, NTSTATUS>> {
         self.poll_once(awaited, watched, called).unwrap_or_else(|failure| Poll::Ready(Err(failure)))
     }
 
@@ -205,7 +241,7 @@ impl<'a> Talk<'a> {
         awaited: &mut Awaited,
         watched: bool,
         called: bool,
-    ) -> Result<Poll<Result<u32, NTSTATUS>>, NTSTATUS> {
+    ) -> Result<Poll<Result<u128, NTSTATUS>>, NTSTATUS> {
         let mut told = false;
         loop {
             if self.status()? != 0 {

@@ -13,8 +13,10 @@ use ntcom::{
 };
 
 use super::{
-    expect::Said,
-    input::{Answer, CODES, STATUSES, Slot, Table},
+    expect::{Gift, Said},
+    input::{Answer, CODES, SIZES, STATUSES, Slot, Table},
+    kind::Kind,
+    thing::Thing,
     world::{self, Given, World},
 };
 
@@ -33,6 +35,10 @@ impl Ring {
         self.answers.set(answers);
     }
 
+    fn is_empty(&self) -> bool {
+        self.answers.get().iter().all(Option::is_none)
+    }
+
     fn take(&self) -> Option<Answer> {
         let answers = self.answers.get();
         let length = answers.iter().flatten().count();
@@ -42,14 +48,20 @@ impl Ring {
     }
 }
 
-/// An operation of `u32`. The interfaces are at its beginning; the rest is the harness's.
+/// As far as its tables are concerned, an operation of values of any type.
+type Anything = c_void;
+
+/// An operation. The interfaces are at its beginning; the rest is the harness's.
 #[repr(C)]
 pub(crate) struct Hostile {
-    operation: UnsafeCell<AsyncOperationRaw<u32>>,
+    operation: UnsafeCell<AsyncOperationRaw<Anything>>,
     control: UnsafeCell<AsyncControlRaw>,
-    operation_table: UnsafeCell<AsyncOperationVtbl<u32>>,
+    operation_table: UnsafeCell<AsyncOperationVtbl<Anything>>,
     control_table: UnsafeCell<AsyncControlVtbl>,
     number: usize,
+    pub(crate) kind: Kind,
+    /// What it yields, if it yields interfaces.
+    pub(super) thing: Thing,
     references: Cell<u32>,
     /// References may be lost: there was no slot to release them through.
     pub(crate) leaky: Cell<bool>,
@@ -65,7 +77,7 @@ const CONTROL: usize = offset_of!(Hostile, control);
 
 impl Hostile {
     /// With one reference.
-    pub(crate) fn new(number: usize) -> *mut Self {
+    pub(crate) fn new(number: usize, kind: Kind) -> *mut Self {
         let object = Box::into_raw(Box::new(Self {
             operation: UnsafeCell::new(AsyncOperationRaw { vtbl: null() }),
             control: UnsafeCell::new(AsyncControlRaw { vtbl: null() }),
@@ -83,6 +95,8 @@ impl Hostile {
                 get_result_size: Some(get_result_size),
             }),
             number,
+            kind,
+            thing: Thing::new(number),
             references: Cell::new(1),
             leaky: Cell::new(false),
             state: Cell::new(0),
@@ -94,11 +108,12 @@ impl Hostile {
         let this = unsafe { &*object };
         this.operation().vtbl = this.operation_table.get();
         this.control().vtbl = this.control_table.get();
+        this.thing.stays();
         object
     }
 
     #[expect(clippy::mut_from_ref, reason = "nobody has a reference to it for longer than a statement")]
-    fn operation(&self) -> &mut AsyncOperationRaw<u32> {
+    fn operation(&self) -> &mut AsyncOperationRaw<Anything> {
         // SAFETY: the client reads it through its pointer, and keeps no reference; one thread at a time runs.
         unsafe { &mut *self.operation.get() }
     }
@@ -110,7 +125,7 @@ impl Hostile {
     }
 
     #[expect(clippy::mut_from_ref, reason = "as above")]
-    fn operation_table(&self) -> &mut AsyncOperationVtbl<u32> {
+    fn operation_table(&self) -> &mut AsyncOperationVtbl<Anything> {
         // SAFETY: as above: the client copies a slot out before it calls anybody.
         unsafe { &mut *self.operation_table.get() }
     }
@@ -208,14 +223,31 @@ impl Hostile {
         Some((CODES[usize::from(answer.code)], answer))
     }
 
-    /// The value that it yields.
-    fn value(&self, which: u8) -> u32 {
-        0xF000_0000 | (self.number as u32) << 8 | u32::from(which)
+    /// The value that it yields, of eight that it has, in as many bytes as its type has.
+    fn value(&self, which: u8) -> u128 {
+        let (number, which) = (self.number as u128, u128::from(which));
+        match self.kind {
+            Kind::Unit => 0,
+            Kind::U8 => 0x80 | number << 3 | which,
+            Kind::Bool => which & 1,
+            Kind::U32 => 0xF000_0000 | number << 8 | which,
+            Kind::U64 => 0xE000_0000_F000_0000 | number << 8 | which,
+            Kind::Wide => 0xD000_0000_0000_0000_E000_0000_F000_0000 | number << 72 | number << 8 | which,
+            Kind::Interface => self.thing.this().addr() as u128,
+        }
     }
 
     /// Whether a value can be one of its.
-    pub(crate) fn may_have_said(&self, value: u32) -> bool {
-        value == 0 || value & !7 == self.value(0)
+    pub(crate) fn may_have_said(&self, value: u128) -> bool {
+        let zeros = value == 0 && self.kind != Kind::Interface;
+        zeros || (0..8).any(|which| self.value(which) == value)
+    }
+
+    /// A client that is told contradictions may lose the reference that comes with them, and here nobody hears of it.
+    fn nobody_counts(&self, world: &World) -> bool {
+        let contradicts =
+            [Slot::Status, Slot::Result].iter().any(|slot| !self.minds[*slot as usize].is_empty());
+        !is_heard() && !self.honest.get() && (contradicts || !world.alone.get())
     }
 
     fn stored(&self) -> NTSTATUS {
@@ -228,9 +260,14 @@ impl Hostile {
     }
 }
 
-/// Notes what the client was told, if it is the client's program that asks and not one of its tasks.
-fn say(world: &World, said: Said) {
-    if ntsim::current_processor() == 0 && ntsim::irql() == 0 {
+/// It is the client's program that asks, and not one of its tasks.
+fn is_heard() -> bool {
+    ntsim::current_processor() == 0 && ntsim::irql() == 0
+}
+
+/// Notes what the client was told, if it is its program.
+pub(super) fn say(world: &World, said: Said) {
+    if is_heard() {
         world.said.borrow_mut().push(said);
     }
 }
@@ -266,7 +303,8 @@ unsafe extern "system" fn query<const AT: usize>(
     let right = match iid {
         // SAFETY: inside the object.
         AsyncControlRaw::IID => unsafe { start.byte_add(CONTROL) },
-        IUnknownRaw::IID => start,
+        // All types of operations have one IID.
+        IUnknownRaw::IID | AsyncOperationRaw::<Anything>::IID => start,
         _ => null_mut(),
     };
     let honest = if right.is_null() { NTSTATUS::NOINTERFACE } else { NTSTATUS::SUCCESS };
@@ -325,19 +363,58 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -
     code
 }
 
-unsafe extern "system" fn get_result(this: *mut c_void, out: *mut u32) -> NTSTATUS {
+unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> NTSTATUS {
     // SAFETY: a slot's contract.
     let object = unsafe { object::<0>(this) };
+    if object.kind == Kind::Interface {
+        // SAFETY: this operation's values are pointers.
+        return unsafe { get_interface(object, out.cast()) };
+    }
     let (code, value) = match object.mind(Slot::Result) {
         None if object.state.get() == 1 => (NTSTATUS::SUCCESS, Some(object.value(0))),
         None => (object.stored(), Some(0)),
         Some((code, answer)) => (code, (!answer.silent).then(|| object.value(answer.value))),
     };
     if let Some(value) = value {
-        // SAFETY: a client's `out` is writable.
-        unsafe { out.write(value) };
+        let bytes = value.to_le_bytes();
+        // SAFETY: a client's `out` has room for a value, which is not larger than this.
+        unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), object.kind.size()) };
     }
-    world::with(|world| say(world, Said::Result(code, value)));
+    world::with(|world| say(world, Said::Result(code, value, Gift::None)));
+    code
+}
+
+/// The same where the values are interfaces: with each goes a reference.
+///
+/// # Safety
+/// A client's `out`.
+unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
+    let thing = &object.thing;
+    let (code, pointer) = match object.mind(Slot::Result) {
+        None if object.state.get() == 1 => (NTSTATUS::SUCCESS, Some(thing.give())),
+        None => (object.stored(), Some(null_mut())),
+        Some((code, Answer { silent: true, .. })) => (code, None),
+        Some((NTSTATUS::SUCCESS, answer)) => {
+            (NTSTATUS::SUCCESS, Some(if answer.value == 0 { null_mut() } else { thing.give() }))
+        }
+        // With any other answer it is no pointer, whatever is there.
+        Some((code, answer)) => (code, Some(without_provenance_mut(usize::from(answer.value)))),
+    };
+    if let Some(pointer) = pointer {
+        // SAFETY: this function's contract.
+        unsafe { out.write(pointer) };
+    }
+    let gift = match pointer {
+        Some(pointer) if pointer == thing.this() && thing.is_whole() => Gift::Whole,
+        Some(pointer) if pointer == thing.this() => Gift::Broken,
+        _ => Gift::None,
+    };
+    world::with(|world| {
+        if gift != Gift::None && object.nobody_counts(world) {
+            thing.may_be_lost();
+        }
+        say(world, Said::Result(code, pointer.map(|pointer| pointer.addr() as u128), gift));
+    });
     code
 }
 
@@ -415,8 +492,8 @@ unsafe extern "system" fn get_result_size(this: *mut c_void, size: *mut u32) -> 
     // SAFETY: a slot's contract.
     let object = unsafe { object::<CONTROL>(this) };
     let (code, value) = match object.mind(Slot::Size) {
-        None => (NTSTATUS::SUCCESS, Some(4)),
-        Some((code, answer)) => (code, (!answer.silent).then_some(u32::from(answer.value) * 0x1111_1111)),
+        None => (NTSTATUS::SUCCESS, Some(object.kind.size() as u32)),
+        Some((code, answer)) => (code, (!answer.silent).then(|| SIZES[usize::from(answer.value)])),
     };
     if let Some(value) = value {
         // SAFETY: a client's `size` is writable.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
+use super::kind::Kind;
 use crate::{
     input::{Input, Malformed, records},
     ops::{LONGEST, RECORD},
@@ -29,6 +30,9 @@ pub const CODES: [NTSTATUS; 16] = [
     NTSTATUS::from_u32(0x8000_0005),
     NTSTATUS(0x0001_0000),
 ];
+
+/// What get_result_size may write.
+pub const SIZES: [u32; 8] = [0, 0x1111_1111, 4, 8, 1, 16, u32::MAX, 2];
 
 /// What get_status may write.
 pub const STATUSES: [i32; 8] = [0, 1, 2, 3, 4, -1, i32::MIN, 0x100];
@@ -88,6 +92,23 @@ pub enum Table {
     Control,
 }
 
+/// What is wrong with an interface that an operation yields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    /// It has no table any more.
+    Vanished,
+    /// Slots are null now.
+    NoQuery,
+    /// See `NoQuery`.
+    NoAddRef,
+    /// See `NoQuery`.
+    NoRelease,
+    /// Its own one.
+    NoMethod,
+    /// QueryInterface answers this, of [`CODES`], and gives nothing.
+    Lies(u8),
+}
+
 /// How a future is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct How {
@@ -102,8 +123,8 @@ pub struct How {
 /// What is done once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// A new object, of which the client has one reference.
-    New,
+    /// A new object with values of this type, of which the client has one reference.
+    New(Kind),
     /// The other side makes up its mind about a slot: once more than before. It says one thing after the other, and begins anew.
     Answer(Slot, Answer),
     /// It is Started, Completed, Canceled or Error now, and says so wherever it has nothing else in mind.
@@ -114,6 +135,8 @@ pub enum Op {
     Vanish(Table),
     /// It has the IUnknown slot with this number be null in the control that it gives out.
     Headless(u8),
+    /// What it yields, if that is an interface, has a flaw.
+    Spoil(Flaw),
     /// It calls a handler that it was given: the n-th, with this status, once or twice.
     CallBack {
         /// Which, modulo their number.
@@ -139,6 +162,12 @@ pub enum Op {
     Size,
     /// Asks for IUnknown, and gives it back.
     Unknown,
+    /// Asks for an operation with values of that type, and that one for the status.
+    Again(Kind),
+    /// Uses an interface that it was handed out: asks it for IUnknown, calls it, copies it.
+    Use,
+    /// Releases one.
+    Forget,
     /// One more reference.
     Clone,
     /// One less.
@@ -171,6 +200,7 @@ impl Op {
                 | Self::Become(_)
                 | Self::Holes(..)
                 | Self::Vanish(_)
+                | Self::Spoil(_)
                 | Self::CallBack { .. }
                 | Self::CallNonsense(_)
         )
@@ -193,11 +223,26 @@ impl fmt::Display for Step {
     }
 }
 
+fn kind(n: u8) -> Kind {
+    Kind::ALL[usize::from(n) % Kind::ALL.len()]
+}
+
+fn flaw(which: u8, code: u8) -> Flaw {
+    match which & 7 {
+        0 => Flaw::Vanished,
+        1 => Flaw::NoQuery,
+        2 => Flaw::NoAddRef,
+        3 => Flaw::NoRelease,
+        4 => Flaw::NoMethod,
+        _ => Flaw::Lies(code % CODES.len() as u8),
+    }
+}
+
 fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
     let how = How { cancels: a & 1 != 0, watched: a & 2 != 0, often: a & 4 != 0 };
     let table = if a & 1 == 0 { Table::Operation } else { Table::Control };
     let op = match head & 63 {
-        0..=3 => Op::New,
+        0..=3 => Op::New(kind(a)),
         4..=19 => {
             let answer = Answer { code: b & 15, value: b >> 4 & 7, silent: b >> 7 != 0 };
             Op::Answer(Slot::ALL[usize::from(a) % Slot::ALL.len()], answer)
@@ -206,6 +251,7 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         23 => Op::Holes(table, b),
         24 if b & 7 == 0 => Op::Vanish(table),
         24 if b & 7 == 1 => Op::Headless(b >> 3 & 3),
+        24 if b & 7 == 2 => Op::Spoil(flaw(b >> 3, a)),
         24 | 25 => Op::CallNonsense(a),
         26..=30 => Op::CallBack { which: a, status: b & 7, twice: b & 8 != 0 },
         31..=33 => Op::Status,
@@ -213,7 +259,10 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
         37 | 38 => Op::Error,
         39 => Op::Cancel,
         40 => Op::Wait(a),
-        41 => Op::Size,
+        41 if a & 1 == 0 => Op::Size,
+        41 => Op::Again(kind(a >> 1)),
+        42 if a & 3 == 2 => Op::Use,
+        42 if a & 3 == 3 => Op::Forget,
         42 => Op::Unknown,
         43 => Op::Clone,
         44 => Op::Drop,

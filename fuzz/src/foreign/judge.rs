@@ -104,6 +104,7 @@ fn everybody_lets_go(world: &World) {
     let places = world.futures.borrow().len();
     (0..places).for_each(|place| drop_future(world, place));
     world.held.borrow_mut().clear();
+    world.kept.borrow_mut().clear();
     for task in &world.tasks {
         drop(task.handle.take());
     }
@@ -120,6 +121,10 @@ fn nothing_is_left(world: &World) {
         let left = object.references();
         if left > 0 && !object.leaky.get() {
             ntsim::fail("leak", format!("{left} references to object {number} are left"));
+        }
+        let left = object.thing.left();
+        if left > 0 {
+            ntsim::fail("leak", format!("{left} references to what object {number} yields are left"));
         }
     }
     for (number, waker) in world.wakers.borrow().iter().enumerate() {

@@ -2,17 +2,18 @@
 
 use core::{
     cell::{Cell, RefCell},
-    pin::Pin,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 use std::{sync::Arc, task::Wake};
 
-use ntcom::{AsyncOperation, CancelHandle, NTSTATUS, OperationFuture, async_com::CompletedHandler};
+use ntcom::{CancelHandle, ComRc, NTSTATUS, async_com::CompletedHandler};
 
 use super::{
     expect::{Awaited, Said},
     hostile::Hostile,
     input::How,
+    kind::{Awaiting, Held},
+    thing::IThingRaw,
 };
 
 /// At most this many objects, futures, tasks, and wakers.
@@ -21,6 +22,8 @@ pub const OBJECTS: usize = 6;
 pub const FUTURES: usize = 6;
 /// See [`OBJECTS`].
 pub const TASKS: usize = 4;
+/// See [`OBJECTS`]: interfaces that it keeps.
+pub const THINGS: usize = 6;
 /// See [`OBJECTS`].
 pub const WAKERS: usize = 4;
 
@@ -43,7 +46,7 @@ impl Wake for Count {
 
 /// A future of the client's.
 pub(crate) struct Future {
-    pub(crate) future: Pin<Box<OperationFuture<u32>>>,
+    pub(crate) future: Awaiting,
     pub(crate) object: usize,
     pub(crate) how: How,
     pub(crate) awaited: Awaited,
@@ -58,7 +61,7 @@ pub(crate) struct Task {
     pub(crate) handle: RefCell<Option<CancelHandle>>,
     pub(crate) spawned: Cell<bool>,
     pub(crate) canceled: Cell<bool>,
-    pub(crate) result: Cell<Option<Result<u32, NTSTATUS>>>,
+    pub(crate) result: Cell<Option<Result<u128, NTSTATUS>>>,
 }
 
 /// A handler that the other side was given: by whom, and what to call.
@@ -73,7 +76,9 @@ pub(crate) struct Given {
 #[derive(Default)]
 pub struct World {
     pub(crate) objects: RefCell<Vec<*mut Hostile>>,
-    pub(crate) held: RefCell<Vec<Vec<AsyncOperation<u32>>>>,
+    pub(crate) held: RefCell<Vec<Vec<Box<dyn Held>>>>,
+    /// The interfaces that it was handed out.
+    pub(crate) kept: RefCell<Vec<ComRc<IThingRaw>>>,
     pub(crate) futures: RefCell<Vec<Option<Future>>>,
     pub(crate) tasks: [Task; TASKS],
     pub(crate) wakers: RefCell<Vec<Arc<Count>>>,
@@ -114,6 +119,7 @@ impl World {
     fn free(&self) {
         self.futures.borrow_mut().clear();
         self.held.borrow_mut().clear();
+        self.kept.borrow_mut().clear();
         for object in self.objects.borrow_mut().drain(..) {
             // SAFETY: from `Box::into_raw`, and the run that used it is over.
             drop(unsafe { Box::from_raw(object) });

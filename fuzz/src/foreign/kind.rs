@@ -1,0 +1,250 @@
+//! The types of values that the other side's operations have, and the client's operation of each, whose type is forgotten.
+
+use core::{
+    ffi::c_void,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytemuck::{AnyBitPattern, Zeroable};
+use ntcom::{
+    AsyncOperation, AsyncOperationRaw, AsyncValueType, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS,
+    OperationFuture,
+};
+
+use super::{input::How, thing::IThingRaw};
+
+/// A type of values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Four bytes.
+    U32,
+    /// `()`: nothing is written.
+    Unit,
+    /// One byte.
+    U8,
+    /// One byte, of which two are values: the client trusts the other side with that.
+    Bool,
+    /// Eight bytes.
+    U64,
+    /// A struct of sixteen bytes.
+    Wide,
+    /// An interface, with a reference each time.
+    Interface,
+}
+
+/// A struct of two words: too large for a register, so that a mistake of who writes where is seen.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Wide {
+    low: u64,
+    high: u64,
+}
+
+// SAFETY: two integers, without padding.
+unsafe impl Zeroable for Wide {}
+// SAFETY: as above.
+unsafe impl AnyBitPattern for Wide {}
+
+/// Calls something generic with the type of a kind.
+macro_rules! with_type {
+    ($kind:expr, $function:ident($($argument:expr),*)) => {
+        match $kind {
+            Kind::U32 => $function::<u32>($($argument),*),
+            Kind::Unit => $function::<()>($($argument),*),
+            Kind::U8 => $function::<u8>($($argument),*),
+            Kind::Bool => $function::<bool>($($argument),*),
+            Kind::U64 => $function::<u64>($($argument),*),
+            Kind::Wide => $function::<Wide>($($argument),*),
+            Kind::Interface => $function::<InterfacePtr<IThingRaw>>($($argument),*),
+        }
+    };
+}
+
+impl Kind {
+    /// As inputs number them.
+    pub const ALL: [Self; 8] = [
+        Self::U32,
+        Self::Unit,
+        Self::U8,
+        Self::Bool,
+        Self::U64,
+        Self::Wide,
+        Self::Interface,
+        Self::Interface,
+    ];
+
+    /// The size of a value.
+    #[must_use]
+    pub fn size(self) -> usize {
+        const fn size<T>() -> usize {
+            size_of::<T>()
+        }
+        with_type!(self, size())
+    }
+
+    /// The client's operation.
+    ///
+    /// # Safety
+    /// An operation with values of this type, and a reference.
+    pub(super) unsafe fn take(self, operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
+        /// # Safety
+        /// As above.
+        unsafe fn take<T: Value>(operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
+            // SAFETY: this function's contract.
+            let operation = unsafe { AsyncOperation::<T>::from_raw(operation.cast()) }?;
+            Ok(Box::new(operation))
+        }
+        // SAFETY: this function's contract.
+        unsafe { with_type!(self, take(operation)) }
+    }
+}
+
+/// What the client has for a value.
+pub(crate) struct Got {
+    /// Its bytes, as a number.
+    pub(super) worth: u128,
+    /// The reference that is the client's.
+    pub(super) interface: Option<ComRc<IThingRaw>>,
+}
+
+/// A type of values, and how the client reads them.
+trait Value: AsyncValueType {
+    /// What reading it gives.
+    type Read: 'static;
+    fn read(operation: &AsyncOperation<Self>) -> Result<Self::Read, NTSTATUS>;
+    fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self, Self::Read>;
+    fn got(read: Self::Read) -> Got;
+}
+
+macro_rules! any_bits {
+    ($($type:ty: $value:ident => $worth:expr;)*) => { $(
+        impl Value for $type {
+            type Read = Self;
+            fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
+                operation.result()
+            }
+            fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self> {
+                operation.into_future()
+            }
+            fn got($value: Self) -> Got {
+                Got { worth: $worth, interface: None }
+            }
+        }
+    )* };
+}
+
+any_bits! {
+    (): _value => 0;
+    u8: value => value.into();
+    u32: value => value.into();
+    u64: value => value.into();
+    Wide: value => u128::from(value.low) | u128::from(value.high) << 64;
+}
+
+impl Value for bool {
+    type Read = Self;
+    fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
+        // SAFETY: the other side writes 0 or 1, or nothing.
+        unsafe { operation.result_trusted() }
+    }
+    fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self> {
+        // SAFETY: as above.
+        unsafe { operation.into_future_trusted() }
+    }
+    fn got(value: Self) -> Got {
+        Got { worth: value.into(), interface: None }
+    }
+}
+
+impl Value for InterfacePtr<IThingRaw> {
+    type Read = ComRc<IThingRaw>;
+    fn read(operation: &AsyncOperation<Self>) -> Result<Self::Read, NTSTATUS> {
+        operation.interface()
+    }
+    fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self, Self::Read> {
+        operation.into_future()
+    }
+    fn got(interface: Self::Read) -> Got {
+        Got { worth: interface.as_ptr().addr() as u128, interface: Some(interface) }
+    }
+}
+
+/// A future of an operation.
+pub(crate) type Awaiting = Pin<Box<dyn Future<Output = Result<Got, NTSTATUS>> + Send>>;
+
+/// A future of one that has a type.
+struct Await<T: Value>(Pin<Box<OperationFuture<T, T::Read>>>);
+
+impl<T: Value> Future for Await<T> {
+    type Output = Result<Got, NTSTATUS>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context).map_ok(T::got)
+    }
+}
+
+/// An operation that the client holds: its methods, one by one.
+pub(crate) trait Held {
+    fn status(&self) -> Result<i32, NTSTATUS>;
+    fn result(&self) -> Result<Got, NTSTATUS>;
+    fn error(&self) -> Result<NTSTATUS, NTSTATUS>;
+    fn cancel(&self) -> Result<(), NTSTATUS>;
+    fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS>;
+    /// get_result_size.
+    fn size(&self) -> Result<u32, NTSTATUS>;
+    /// Asks for IUnknown, and gives it back.
+    fn unknown(&self) -> Result<(), NTSTATUS>;
+    /// Asks for the operation as one of values of that type, and that one for its status.
+    fn again(&self, kind: Kind) -> Result<i32, NTSTATUS>;
+    fn another(&self) -> Box<dyn Held>;
+    fn awaiting(self: Box<Self>, how: How) -> Awaiting;
+}
+
+impl<T: Value> Held for AsyncOperation<T> {
+    fn status(&self) -> Result<i32, NTSTATUS> {
+        Self::status(self).map(|status| status.0)
+    }
+    fn result(&self) -> Result<Got, NTSTATUS> {
+        T::read(self).map(T::got)
+    }
+    fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
+        Self::error(self)
+    }
+    fn cancel(&self) -> Result<(), NTSTATUS> {
+        Self::cancel(self)
+    }
+    fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
+        Self::wait(self, limit)
+    }
+    fn size(&self) -> Result<u32, NTSTATUS> {
+        self.as_com().control()?.result_size()
+    }
+    fn unknown(&self) -> Result<(), NTSTATUS> {
+        self.as_com().query::<IUnknownRaw>().map(drop)
+    }
+    fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
+        fn again<T: Value>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
+            operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
+        }
+        with_type!(kind, again(self.as_com()))
+    }
+    fn another(&self) -> Box<dyn Held> {
+        Box::new(self.clone())
+    }
+    fn awaiting(self: Box<Self>, how: How) -> Awaiting {
+        let mut future = T::future(*self);
+        if how.cancels {
+            future = future.cancel_on_drop();
+        }
+        if how.watched {
+            future = future.watched();
+        }
+        if how.often {
+            future = future.look_every(Duration::ZERO);
+        }
+        Box::pin(Await::<T>(Box::pin(future)))
+    }
+}
