@@ -151,7 +151,8 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     /// # Errors
     /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
     /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract, or what it hands out is null or without the slots of IUnknown.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract, or what it hands out is null or without the slots of IUnknown. A reference that
+    ///   comes with that is lost.
     ///
     /// ```
     /// # #[cfg(feature = "async-com-kernel")] {
