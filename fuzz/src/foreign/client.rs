@@ -54,7 +54,7 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
             Some(())
         }
         Op::Spoil(flaw) => {
-            object(world, target)?.thing.has(flaw);
+            spoilable(world, target)?.thing.has(flaw);
             Some(())
         }
         Op::CallBack { which, status, twice } => {
@@ -158,6 +158,13 @@ fn new(world: &World, kind: Kind) -> Option<()> {
 fn object(world: &World, target: usize) -> Option<&Hostile> {
     let count = world.objects.borrow().len();
     (count > 0).then(|| world.object(target % count))
+}
+
+/// An object that yields interfaces.
+fn spoilable(world: &World, target: usize) -> Option<&Hostile> {
+    let count = world.objects.borrow().len();
+    let yields = || (0..count).filter(|number| world.object(*number).kind == Kind::Interface);
+    yields().nth(target % yields().count().max(1)).map(|number| world.object(number))
 }
 
 /// The number of an object that the client holds.
