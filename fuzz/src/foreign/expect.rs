@@ -209,7 +209,7 @@ impl<'a> Talk<'a> {
         Ok(size.unwrap_or(0))
     }
 
-    /// The operation, as one with values of that type: these must have the size of its own.
+    /// The operation, as one with values of that size: its own must have it, too.
     pub(crate) fn again(&mut self, kind: Kind) -> Result<i32, NTSTATUS> {
         self.query(true)?;
         if usize::try_from(self.size()?) != Ok(kind.size()) {

@@ -162,7 +162,7 @@ pub enum Op {
     Size,
     /// Asks for IUnknown, and gives it back.
     Unknown,
-    /// Asks for an operation with values of that type, and that one for the status.
+    /// Asks for an operation with values of that size, and that one for the status.
     Again(Kind),
     /// Uses an interface that it was handed out: asks it for IUnknown, calls it, copies it.
     Use,

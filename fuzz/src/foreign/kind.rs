@@ -197,7 +197,7 @@ pub(crate) trait Held {
     fn size(&self) -> Result<u32, NTSTATUS>;
     /// Asks for IUnknown, and gives it back.
     fn unknown(&self) -> Result<(), NTSTATUS>;
-    /// Asks for the operation as one of values of that type, and that one for its status.
+    /// Asks for the operation as one of values of that size, and that one for its status.
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS>;
     fn another(&self) -> Box<dyn Held>;
     fn awaiting(self: Box<Self>, how: How) -> Awaiting;
@@ -226,10 +226,18 @@ impl<T: Value> Held for AsyncOperation<T> {
         self.as_com().query::<IUnknownRaw>().map(drop)
     }
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
-        fn again<T: Value>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
+        fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
         }
-        with_type!(kind, again(self.as_com()))
+        let operation = self.as_com();
+        match kind {
+            Kind::Unit => again::<()>(operation),
+            // Nobody can ask for values of which some bytes are none: but for ones of the same size.
+            Kind::U8 | Kind::Bool => again::<u8>(operation),
+            Kind::U32 => again::<u32>(operation),
+            Kind::U64 | Kind::Interface => again::<u64>(operation),
+            Kind::Wide => again::<Wide>(operation),
+        }
     }
     fn another(&self) -> Box<dyn Held> {
         Box::new(self.clone())
