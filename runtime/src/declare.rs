@@ -107,7 +107,7 @@
 /// A declaration is a promise that nothing can check, about every binary that there is: whatever answers QueryInterface for this IID has these slots, with
 /// these signatures. A query believes it, so with another interface behind the same IID calls are undefined behaviour. So an IID is made for one interface, and never
 /// used for another one, not even for its next version; two declarations of the same interface, one on each side, are the same to the last slot.
-/// (An object with two interfaces of one IID is a compile error.)
+/// (An object with two interfaces of one IID is a compile error, and so is the IID of the base, or of one of `ntcom`'s own interfaces.)
 ///
 /// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
 ///
@@ -141,7 +141,7 @@ pub mod __private {
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
         place::{At, InterfaceAt, Place},
     };
-    use crate::{AbiType, AbiValue, ComRc, Interface, NTSTATUS, com::place};
+    use crate::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::place};
 
     /// The image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
@@ -174,6 +174,30 @@ pub mod __private {
     /// An async method's result.
     #[cfg(feature = "async-com")]
     pub const fn crosses_as_result<T: crate::AbiType + crate::AsyncValueType>() {}
+
+    /// The IIDs of this crate's interfaces.
+    #[cfg(feature = "async-com")]
+    const OURS: &[GUID] = &[
+        IUnknownRaw::IID,
+        <crate::AsyncOperationRaw<()> as Interface>::IID,
+        <crate::AsyncControlRaw as Interface>::IID,
+    ];
+    /// The IIDs of this crate's interfaces.
+    #[cfg(not(feature = "async-com"))]
+    const OURS: &[GUID] = &[IUnknownRaw::IID];
+
+    /// Is the IID neither the base's nor one of ours? A query would take another table for this interface's.
+    #[must_use]
+    pub const fn has_its_own_iid<I: Derived>() -> bool {
+        let mut taken = OURS;
+        while let [first, others @ ..] = taken {
+            if first.same(&I::IID) {
+                return false;
+            }
+            taken = others;
+        }
+        !I::Base::IID.same(&I::IID)
+    }
 
     /// Is this one of the names?
     #[must_use]

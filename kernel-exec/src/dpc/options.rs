@@ -105,7 +105,7 @@ impl DpcOptions {
         self
     }
 
-    /// As [`spawn_dpc_task`](crate::spawn_dpc_task).
+    /// As [`spawn_dpc_task`](crate::spawn_dpc_task); on another processor, or with low importance, the first poll may come after this has returned.
     ///
     /// # Errors
     /// - `STATUS_INVALID_PARAMETER`: there is no such processor; a budget of no polls; a time budget below 100 ns or above 429 seconds; a

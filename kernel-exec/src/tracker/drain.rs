@@ -111,9 +111,11 @@ impl TaskTracker {
     /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more for one of them: what a driver's Unload
     /// does last, after [`close`](Self::close) and [`cancel_all`](Self::cancel_all).
     ///
-    /// When it returns `Ok`, there was a moment at which every task had ended and no timer of a [`sleep`](crate::sleep) was set
-    /// or on its way, and after it every DPC of theirs has returned (`KeFlushQueuedDpcs`). A task on a work item may still be in the last
+    /// When it returns `Ok`, there was a moment at which every task had ended, no timer of a [`sleep`](crate::sleep) was set
+    /// or on its way, and no completion handler was owed a call, and after it every DPC of theirs has returned (`KeFlushQueuedDpcs`). A task on a work item may still be in the last
     /// instructions of its routine, and its block not freed: the system keeps its device object, and so the image, until that has returned.
+    /// A handler that a provider calls below DISPATCH_LEVEL may be in the last instructions of its return, too, and for that nothing holds the image: a driver
+    /// whose providers do that must know that their call has returned.
     /// The memory of the others has been freed, except
     /// where somebody still has a [`CancelHandle`](crate::CancelHandle), a waker or a COM reference: who keeps one keeps a block of pool, which does
     /// not hold up this function, and must give it up before the image goes. On a closed tracker the moment lasts: nothing can be

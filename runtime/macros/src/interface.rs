@@ -29,6 +29,7 @@ pub(crate) fn expand(krate: &TokenStream, interface: &Interface) -> TokenStream 
     let names = Names::of(&interface.name);
     let parts = [
         asserts(krate, interface),
+        own_iid_and_base(krate, interface, &names),
         implemented(krate, interface, &names),
         vtbl(krate, interface, &names),
         raw(krate, interface, &names),
@@ -82,6 +83,22 @@ fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
         }
     }
     quote!(const _: () = { #(#checks)* };)
+}
+
+/// An IID is one interface's, and the base's table and pointer, which are found by their names, belong together.
+fn own_iid_and_base(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, raw, .. } = names;
+    let (base_raw, base_vtbl) = (companion(krate, interface, "Raw"), companion(krate, interface, "Vtbl"));
+    let message = format!(
+        "`{implemented}`: this IID is another interface's, the base's or one of ntcom's: make a new one"
+    );
+    let own = quote_spanned! {implemented.span()=>
+        const _: () = ::core::assert!(#krate::__private::has_its_own_iid::<#raw>(), #message);
+    };
+    let together = quote_spanned! {interface.base.span()=>
+        const _: fn(&#base_raw) -> *const #base_vtbl = |base| base.vtbl;
+    };
+    quote!(#own #together)
 }
 
 fn crosses_as_interface(krate: &TokenStream, found: &Type) -> TokenStream {
