@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, Signal, default_tracker, oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable,
-    try_finally, yield_now,
+    CancelHandle, EtwProvider, Signal, default_tracker, oneshot, sleep, spawn_dpc_task,
+    spawn_dpc_task_cancellable, try_finally, yield_now,
 };
-use ntsim::{Config, FreeProgram, Schedule, Simulation};
+use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 
 const PROCESSORS: usize = 4;
 const ROUNDS: u32 = 60;
@@ -162,4 +162,45 @@ fn what_is_sent_between_processors_arrives() {
         });
         assert_eq!(shared.ended.load(SeqCst), ROUNDS * PROCESSORS as u32);
     }
+}
+
+/// Takes its time to be formatted, and says when that begins.
+struct Slow<'a>(&'a AtomicU32);
+
+impl core::fmt::Display for Slow<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fetch_add(1, SeqCst);
+        for _ in 0..100 {
+            ntsim::preemption_point();
+        }
+        f.write_str("slow")
+    }
+}
+
+/// Each time it goes somebody is in the middle of a write: a handle that is used after it was unregistered is a bug check.
+#[test]
+fn a_provider_comes_and_goes_while_others_write() {
+    const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e06;
+    static PROVIDER: EtwProvider = EtwProvider::new(ID);
+    freely(1, |me, shared| {
+        let (last, begun) = (&shared.ended, &shared.cleaned);
+        if me != 0 {
+            while last.load(SeqCst) == 0 {
+                PROVIDER.write(4, 0, format_args!("{me}: {}", Slow(begun)));
+                // Time passes in kernel calls, and whoever unregisters rests for a while.
+                ntsim::advance_time(1_000);
+            }
+            return;
+        }
+        etw::enable(etw::Session::new(GUID::from_u128(ID), 4));
+        for _ in 0..ROUNDS {
+            let registration = PROVIDER.register().unwrap();
+            let before = begun.load(SeqCst);
+            while begun.load(SeqCst) == before {
+                ntsim::preemption_point();
+            }
+            drop(registration);
+        }
+        last.store(1, SeqCst);
+    });
 }
