@@ -24,10 +24,11 @@ int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why) {
 const OURS: &str = "#include <ntcom.h>\n";
 /// Clients and operations of the tests that need no library: they are compiled for every target, and so judged by every compiler. The
 /// `signatures` are asserts.
-const CLIENTS_IN_C: [&str; 5] = [
+const CLIENTS_IN_C: [&str; 6] = [
     "abi-tests/c/calls.c",
     "abi-tests/c/example.c",
     "abi-tests/c/probe.c",
+    "abi-tests/c/program.c",
     "abi-tests/c/records.c",
     "abi-tests/c/signatures.c",
 ];
