@@ -11,9 +11,10 @@ use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
 
 use super::{
     expect::{Awaited, Gift, Talk, Way},
-    hostile::{Hostile, call_back},
+    hostile::Hostile,
     input::{How, Op, Slot, Step},
     kind::{Got, Held, Kind},
+    slots::call_back,
     thing::{IThingClient as _, IThingRaw},
     world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };

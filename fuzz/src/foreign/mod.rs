@@ -3,7 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | `input` | the grammar: what the other side has in mind, and what the client does |
-//! | `hostile` | the other side: an operation that says what its input wants, and whom it said it to |
+//! | `hostile` | the other side: an operation that says what its input wants |
+//! | `slots` | its slots: what it says, and whom it said it to |
 //! | `thing` | an interface that it yields |
 //! | `kind` | the types of values, and the client's operation of each |
 //! | `expect` | what a client is to make of what it was told: the contract, a second time |
@@ -20,5 +21,6 @@ mod hostile;
 pub mod input;
 pub(crate) mod judge;
 pub mod kind;
+mod slots;
 mod thing;
 pub mod world;

@@ -10,8 +10,8 @@ use ntcom::{GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface as _, NTSTATUS,
 
 use super::{
     expect::Said,
-    hostile::say,
     input::{CODES, Flaw},
+    slots::say,
     world,
 };
 
