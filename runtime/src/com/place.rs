@@ -141,28 +141,38 @@ unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Standalon
     };
 }
 
-/// The way from interface `K` to interface `index`, in bytes.
-pub(super) const fn distance(index: usize, k: usize) -> isize {
-    (index.cast_signed() - k.cast_signed()) * size_of::<*const c_void>().cast_signed()
-}
-
 unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K: usize>(
     this: *mut c_void,
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
+    // SAFETY: a slot's contract.
+    unsafe { query::<T, S, Standalone<S, K>, K>(this, iid, out, add_ref::<T, Standalone<S, K>>) }
+}
+
+/// QueryInterface of the `K`-th interface of an object whose interfaces stand side by side, and whose AddRef this is.
+///
+/// # Safety
+/// A slot's contract.
+pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: usize>(
+    this: *mut c_void,
+    iid: *const GUID,
+    out: *mut *mut c_void,
+    add_ref: unsafe extern "system" fn(*mut c_void) -> u32,
+) -> NTSTATUS {
     let interface = |iid| {
         let Some(index) = S::__index(&iid) else {
-            // SAFETY: a slot's contract.
-            let value = unsafe { object::<T, Standalone<S, K>>(this) };
+            // SAFETY: this function's contract.
+            let value = unsafe { object::<T, P>(this) };
             return S::__beyond(value, &iid);
         };
-        // SAFETY: a slot's contract.
-        unsafe { add_ref::<T, Standalone<S, K>>(this) };
-        // SAFETY: the other interface stands there in the same block.
-        Some(unsafe { this.byte_offset(distance(index, K)) })
+        // SAFETY: this function's contract.
+        unsafe { add_ref(this) };
+        let away = (index.cast_signed() - K.cast_signed()) * size_of::<*const c_void>().cast_signed();
+        // SAFETY: the other interface stands there in the same object.
+        Some(unsafe { this.byte_offset(away) })
     };
-    // SAFETY: a slot's contract.
+    // SAFETY: this function's contract.
     unsafe { answer_query(iid, out, interface) }
 }
 

@@ -6,8 +6,7 @@ use super::{
     ComRc, GUID, IUnknown, IUnknownVtbl, Interfaces,
     block::{Core, Front},
     interfaces::Made,
-    place::{Kind, Place, distance, object},
-    unknown::answer_query,
+    place::{Kind, Place, query},
 };
 use crate::NTSTATUS;
 
@@ -102,17 +101,8 @@ unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K:
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    let interface = |iid| {
-        let Some(index) = S::__index(&iid) else {
-            // SAFETY: a slot's contract.
-            let value = unsafe { object::<T, InStatic<S, K>>(this) };
-            return S::__beyond(value, &iid);
-        };
-        // SAFETY: the other interface stands there in the same static.
-        Some(unsafe { this.byte_offset(distance(index, K)) })
-    };
     // SAFETY: a slot's contract.
-    unsafe { answer_query(iid, out, interface) }
+    unsafe { query::<T, S, InStatic<S, K>, K>(this, iid, out, one_reference) }
 }
 
 /// AddRef and Release of what is never destroyed.
