@@ -4,36 +4,32 @@
 //! does its own thing and then runs whatever is queued. loom's `UnsafeCell` reports two polls at once, a value read while it is
 //! written, and the like.
 
+pub(crate) mod queue;
+
 use core::{
     alloc::Layout,
     ffi::c_void,
     future::Future,
-    num::NonZeroU32,
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll, Waker},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use loom::{
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
 use super::{Completion, Infallible, Port, Status, Task, TaskPtr, run, waker};
-use crate::{Allocator, NTSTATUS, budget::Budget};
+use crate::{Allocator, NTSTATUS};
+
+use queue::{BUDGET, Queue};
 
 loom::lazy_static! {
     /// The one DPC queue.
-    static ref QUEUE: Mutex<VecDeque<Queued>> = Mutex::new(VecDeque::new());
+    static ref QUEUE: Queue = Queue::new();
 }
-
-struct Queued(TaskPtr);
-// SAFETY: a queued task may be run on any processor.
-unsafe impl Send for Queued {}
 
 struct QueuePort;
 
@@ -43,25 +39,23 @@ unsafe impl Port for QueuePort {
         Self
     }
     unsafe fn launch(task: TaskPtr, _port: NonNull<Self>) -> Result<(), NTSTATUS> {
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
         Ok(())
     }
     unsafe fn schedule(task: TaskPtr, _port: NonNull<Self>) {
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
     }
     unsafe fn defer(task: TaskPtr, _port: NonNull<Self>) {
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
     }
     unsafe fn ended(_task: TaskPtr, _port: NonNull<Self>) {}
 }
 
 /// What a processor does when its IRQL drops.
 pub(super) fn drain() {
-    loop {
-        let next = QUEUE.lock().unwrap().pop_front();
-        let Some(Queued(task)) = next else { return };
+    while let Some(task) = QUEUE.pop() {
         // SAFETY: taken out of the queue.
-        unsafe { run(task, Budget::polls(const { NonZeroU32::new(2).unwrap() })) };
+        unsafe { run(task, BUDGET) };
     }
 }
 

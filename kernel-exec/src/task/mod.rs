@@ -52,7 +52,7 @@ mod wait;
 mod waker;
 
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;
 
 pub use block::{Spawned, Task};
 pub use body::{Fallible, Infallible, TaskBody};

@@ -3,36 +3,31 @@
 
 use core::{
     future::Future,
-    num::NonZeroU32,
     pin::Pin,
     ptr::NonNull,
     task::{Context, Poll},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use loom::{
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
 use super::{DrainError, Link, TaskTracker, default_tracker};
 use crate::{
     CancelHandle, GlobalAllocator, NTSTATUS,
-    budget::Budget,
-    task::{Infallible, Port, Task, TaskPtr, run},
+    task::{
+        Infallible, Port, Task, TaskPtr,
+        loom_tests::queue::{BUDGET, Queue},
+        run,
+    },
 };
 
 loom::lazy_static! {
     /// The one queue.
-    static ref QUEUE: Mutex<VecDeque<Queued>> = Mutex::new(VecDeque::new());
+    static ref QUEUE: Queue = Queue::new();
 }
-
-struct Queued(TaskPtr);
-// SAFETY: a queued task may be run on any processor.
-unsafe impl Send for Queued {}
 
 /// As the ports of the shipping executors: into the tracker when it is launched, out of it when it has ended.
 struct TrackedPort(Link);
@@ -45,14 +40,14 @@ unsafe impl Port for TrackedPort {
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
         // SAFETY: the link is the task's own, and nobody else's yet.
         default_tracker(|tracker| unsafe { tracker.insert(&port.as_ref().0, task) })?;
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
         Ok(())
     }
     unsafe fn schedule(task: TaskPtr, _port: NonNull<Self>) {
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
     }
     unsafe fn defer(task: TaskPtr, _port: NonNull<Self>) {
-        QUEUE.lock().unwrap().push_back(Queued(task));
+        QUEUE.push(task);
     }
     unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {
         // SAFETY: inserted by `launch`.
@@ -61,11 +56,9 @@ unsafe impl Port for TrackedPort {
 }
 
 fn run_queue() {
-    loop {
-        let next = QUEUE.lock().unwrap().pop_front();
-        let Some(Queued(task)) = next else { return };
+    while let Some(task) = QUEUE.pop() {
         // SAFETY: taken out of the queue.
-        unsafe { run(task, Budget::polls(const { NonZeroU32::new(2).unwrap() })) };
+        unsafe { run(task, BUDGET) };
     }
 }
 

@@ -3,12 +3,11 @@
 
 use core::{
     future::{Future, poll_fn},
-    num::NonZeroU32,
     pin::Pin,
     ptr::NonNull,
     task::{Poll, Waker},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use loom::{
     sync::{
@@ -19,26 +18,21 @@ use loom::{
 };
 
 use crate::{
-    CancelHandle, GlobalAllocator, NTSTATUS,
-    budget::Budget,
-    passive,
+    CancelHandle, GlobalAllocator, NTSTATUS, passive,
     sync::ThreadLink,
     task::{
         Infallible, Level, Port, Task, TaskPtr,
+        loom_tests::queue::{BUDGET, Queue},
         run::{run, run_in_thread},
     },
 };
 
 loom::lazy_static! {
     /// DPCs.
-    static ref DPCS: Mutex<VecDeque<Queued>> = Mutex::new(VecDeque::new());
+    static ref DPCS: Queue = Queue::new();
     /// Work items.
-    static ref ITEMS: Mutex<VecDeque<Queued>> = Mutex::new(VecDeque::new());
+    static ref ITEMS: Queue = Queue::new();
 }
-
-struct Queued(TaskPtr);
-// SAFETY: a queued task may be run on any processor.
-unsafe impl Send for Queued {}
 
 struct TwoQueues(ThreadLink);
 
@@ -56,8 +50,8 @@ unsafe impl Port for TwoQueues {
     }
     unsafe fn schedule(task: TaskPtr, _port: NonNull<Self>) {
         // SAFETY: a step has obliged the caller to queue it: loom sees a poll that writes at the same time.
-        let queue: &Mutex<_> = if unsafe { task.wants_passive() } { &ITEMS } else { &DPCS };
-        queue.lock().unwrap().push_back(Queued(task));
+        let queue: &Queue = if unsafe { task.wants_passive() } { &ITEMS } else { &DPCS };
+        queue.push(task);
     }
     unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
         // SAFETY: as above.
@@ -66,18 +60,14 @@ unsafe impl Port for TwoQueues {
     unsafe fn ended(_task: TaskPtr, _port: NonNull<Self>) {}
 }
 
-const BUDGET: Budget = Budget::polls(NonZeroU32::new(2).unwrap());
-
 fn run_all() {
     loop {
-        let dpc = DPCS.lock().unwrap().pop_front();
-        if let Some(Queued(task)) = dpc {
+        if let Some(task) = DPCS.pop() {
             // SAFETY: taken out of the queue.
             unsafe { run(task, BUDGET) };
             continue;
         }
-        let item = ITEMS.lock().unwrap().pop_front();
-        let Some(Queued(task)) = item else { return };
+        let Some(task) = ITEMS.pop() else { return };
         let link = ThreadLink::new();
         // SAFETY: taken out of the queue; the link is this run's.
         unsafe { run_in_thread(task, Some(NonNull::from(&link)), BUDGET) };
