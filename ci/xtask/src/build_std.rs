@@ -7,6 +7,8 @@ use std::{
 
 use crate::{command, debian, project::Project};
 
+/// What is built by it: in one folder, so that what is for this machine, such as procedural macros, is built once.
+const FOLDER: &str = "target/build-std";
 /// Debian's toolchain with its sources.
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Where it is: another one may be found first.
@@ -59,14 +61,14 @@ impl Toolchain {
         if sources.is_dir() { Ok(()) } else { Err(format!("{rustc} has no sources of core")) }
     }
 
-    /// `cargo build` for a target with these libraries of Rust's, without debug information.
-    pub(crate) fn build(&self, project: &Project, target: &str, libraries: &str, folder: &Path) -> Command {
+    /// `cargo build` for a target with these libraries of Rust's, without debug information; and the folder of what it makes.
+    pub(crate) fn build(&self, project: &Project, target: &str, libraries: &str) -> (Command, PathBuf) {
         let mut build = command::at_root(project, &self.cargo);
         build.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
         build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         build.args(["build", "--quiet", &format!("-Zbuild-std={libraries}"), "--target", target]);
-        build.arg("--target-dir").arg(folder);
-        build
+        build.args(["--target-dir", FOLDER]);
+        (build, project.path(FOLDER).join(target).join("debug"))
     }
 }
 

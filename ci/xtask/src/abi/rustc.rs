@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::measure::FOLDER;
 use crate::{build_std::Toolchain, problem::Problem, project::Project, ui};
 
 /// A machine.
@@ -27,8 +26,7 @@ pub(super) const TARGETS: [Target; 2] = [
 /// # Errors
 /// They do not build. [`Problem::Unavailable`]: core does not.
 pub(super) fn build(toolchain: &Toolchain, project: &Project, target: &Target) -> anyhow::Result<PathBuf> {
-    let folder = project.path(FOLDER).join("rustc");
-    let mut build = toolchain.build(project, target.triple, "core,alloc", &folder);
+    let (mut build, made) = toolchain.build(project, target.triple, "core,alloc");
     build.args(["--package", "ntcom-abi-definitions", "--lib", "--no-default-features"]);
     let built = ui::step(&format!("compiling the definitions for {}", target.triple), &mut build);
     built.map_err(|error| match format!("{error:#}") {
@@ -38,5 +36,5 @@ pub(super) fn build(toolchain: &Toolchain, project: &Project, target: &Target) -
         // Of core, or without what it takes to begin with.
         said => Problem::Unavailable(said).into(),
     })?;
-    Ok(folder.join(target.triple).join("debug/libntcom_abi_definitions.rlib"))
+    Ok(made.join("libntcom_abi_definitions.rlib"))
 }

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::FOLDER;
 use crate::{build_std::Toolchain, problem::Problem, project::Project, ui};
 
 /// Its file.
@@ -39,8 +38,7 @@ pub(super) const SYSTEM: [&str; 8] = [
 /// It does not build. [`Problem::Unavailable`]: there is no compiler for it, or the standard library does not build.
 pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::find(project).map_err(Problem::Unavailable)?;
-    let folder = project.path(FOLDER).join("build");
-    let mut build = toolchain.build(project, TARGET, "std,panic_abort", &folder);
+    let (mut build, made) = toolchain.build(project, TARGET, "std,panic_abort");
     // Nobody looks at a backtrace of std's here.
     build.args(["-Zbuild-std-features=", "--locked", "--package", "ntcom-abi-factories"]);
     build.env("CARGO_PROFILE_DEV_PANIC", "abort").env("CARGO_INCREMENTAL", "0");
@@ -50,5 +48,5 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
         // Of the standard library, or without what it takes to begin with.
         said => Problem::Unavailable(said).into(),
     })?;
-    Ok(folder.join(TARGET).join("debug").join(NAME))
+    Ok(made.join(NAME))
 }
