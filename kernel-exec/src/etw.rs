@@ -19,7 +19,8 @@ use crate::{
 /// Events are strings, with a level and keywords, that consumers read without a manifest (`EtwWriteString`). Levels are those of
 /// `TRACE_LEVEL_*`: 1 critical, 2 error, 3 warning, 4 information, 5 verbose. Level 0, and keyword 0, pass every session's filter.
 ///
-/// Besides `unregister`, which waits for those who write, everything may be called at the same time on several processors.
+/// Everything may be called at the same time on several processors. While nobody listens, a write is one call of the kernel's, and none where the
+/// provider is not registered.
 ///
 /// ```
 /// use ntcom_exec::{EtwProvider, EtwRegistration, NTSTATUS};
@@ -87,7 +88,8 @@ impl EtwProvider {
         })
     }
 
-    /// Unregisters it, once nobody writes any more; nothing is written then. Nothing happens where it is not registered. IRQL: PASSIVE_LEVEL.
+    /// Unregisters it, once nobody writes any more; nothing is written then. Nothing happens where it is not registered, or somebody else
+    /// is unregistering it. Never from the formatting of a message that is being written: it would wait for itself. IRQL: PASSIVE_LEVEL.
     pub fn unregister(&self) {
         self.gate.with(|gate| {
             if let Some(handle) = gate.close(nt::rest) {

@@ -86,6 +86,25 @@ fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
 }
 
 #[test]
+fn while_nobody_listens_a_write_is_one_kernel_call() {
+    run(|| {
+        let calls = || {
+            let before = ntsim::counters().kernel_calls;
+            PROVIDER.write(1, 0, format_args!("unheard"));
+            ntsim::counters().kernel_calls - before
+        };
+        assert_eq!(calls(), 0, "not registered");
+        let registration = PROVIDER.register().unwrap();
+        assert_eq!(calls(), 1);
+        listen(5, 0);
+        assert_eq!(calls(), 2);
+        drop(registration);
+        assert_eq!(calls(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
 fn it_writes_at_every_irql_and_allocates_nothing() {
     run(|| {
         let registration = PROVIDER.register().unwrap();
