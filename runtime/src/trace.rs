@@ -156,7 +156,8 @@ impl fmt::Write for Line {
             for (place, byte) in place.iter_mut().zip(fits.bytes()) {
                 *place = if byte == 0 { b' ' } else { byte };
             }
-            self.length += fits.len();
+            // Nothing follows what has been cut off.
+            self.length = if fits.len() < text.len() { LINE - 1 } else { self.length + fits.len() };
         }
         Ok(())
     }
