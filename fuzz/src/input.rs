@@ -7,7 +7,7 @@ use std::rc::Rc;
 pub use crate::com::input::ComInput;
 pub use crate::executor::input::{ExecutorInput, FaultsInput};
 pub use crate::foreign::input::ForeignInput;
-use crate::ops::{self, Op, RECORD, Step};
+use crate::ops::{self, LONGEST, Op, RECORD, Step};
 
 /// Why some bytes are not an input of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +68,40 @@ pub(crate) fn records<'a>(
         0 => Ok((header, records)),
         rest => Err(Malformed::Truncated { length: data.len(), missing: RECORD - rest }),
     }
+}
+
+/// A step that is one record.
+pub(crate) trait Record: Sized {
+    /// What the record does, of an input of so many processors.
+    fn decode(record: [u8; RECORD], processors: usize) -> Self;
+
+    /// Its bytes, where it is no step but a part of the schedule.
+    fn schedule(&self) -> Option<[u8; 3]>;
+}
+
+/// One to `most` processors, as the header's fifth byte says; the steps of the records after it, and the schedule.
+pub(crate) fn program<S: Record>(
+    data: &[u8],
+    magic: &'static [u8],
+    size: usize,
+    most: usize,
+) -> Result<(usize, Vec<S>, Vec<u8>), Malformed> {
+    let (header, records) = records(data, magic, size)?;
+    let processors = 1 + usize::from(header.get(magic.len()).copied().unwrap_or(0)) % most;
+    let (mut steps, mut schedule) = (Vec::new(), Vec::new());
+    for record in records.as_chunks().0.iter().take(LONGEST) {
+        let step = S::decode(*record, processors);
+        match step.schedule() {
+            Some(bytes) => schedule.extend_from_slice(&bytes),
+            None => steps.push(step),
+        }
+    }
+    Ok((processors, steps, schedule))
+}
+
+/// What decides besides the steps of such an input.
+pub(crate) fn setting(processors: usize, schedule: &[u8]) -> String {
+    format!("{processors} processors, {} bytes of schedule", schedule.len())
 }
 
 /// What every target's inputs have in common.
@@ -179,8 +213,7 @@ impl Input for SchedulesInput {
     fn setting(&self) -> String {
         let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
         let timers = if self.timers { ", waits may be timers" } else { "" };
-        let (processors, bytes) = (self.processors, self.schedule.len());
-        format!("{processors} processors, {bytes} bytes of schedule, {unloaded}{timers}")
+        format!("{}, {unloaded}{timers}", setting(self.processors, &self.schedule))
     }
 }
 

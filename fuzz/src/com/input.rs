@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::shapes::{IFACES, Shape};
 use crate::{
-    input::{Input, Malformed, records},
-    ops::{LONGEST, RECORD},
+    input::{Input, Malformed, Record, program, setting},
+    ops::RECORD,
 };
 
 /// How a new object is made.
@@ -147,6 +147,21 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
     Step { processor: head >> 6, target, op }
 }
 
+impl Record for Step {
+    fn decode(record: [u8; RECORD], processors: usize) -> Self {
+        let mut step = decode(record);
+        step.processor %= processors as u8;
+        step
+    }
+
+    fn schedule(&self) -> Option<[u8; 3]> {
+        match self.op {
+            Op::Schedule(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// An input of `com`: one to four processors, and what decides between them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ComInput {
@@ -165,18 +180,8 @@ impl Input for ComInput {
     const HEADER: usize = 8;
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
-        let (header, records) = records(data, Self::MAGIC, Self::HEADER)?;
-        let processors = 1 + usize::from(header.get(4).copied().unwrap_or(0)) % 4;
-        let mut input = Self { processors, steps: Vec::new(), schedule: Vec::new() };
-        for record in records.as_chunks().0.iter().take(LONGEST) {
-            let mut step = decode(*record);
-            step.processor %= processors as u8;
-            match step.op {
-                Op::Schedule(bytes) => input.schedule.extend_from_slice(&bytes),
-                _ => input.steps.push(step),
-            }
-        }
-        Ok(input)
+        let (processors, steps, schedule) = program(data, Self::MAGIC, Self::HEADER, 4)?;
+        Ok(Self { processors, steps, schedule })
     }
 
     fn steps(&self) -> &[Step] {
@@ -184,7 +189,7 @@ impl Input for ComInput {
     }
 
     fn setting(&self) -> String {
-        format!("{} processors, {} bytes of schedule", self.processors, self.schedule.len())
+        setting(self.processors, &self.schedule)
     }
 }
 

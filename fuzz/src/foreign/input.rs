@@ -1,13 +1,14 @@
 //! Inputs of `foreign`: every four bytes are a step of the client's or of the other side.
 
 use core::fmt;
+use std::rc::Rc;
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
 use super::kind::Kind;
 use crate::{
-    input::{Input, Malformed, records},
-    ops::{LONGEST, RECORD},
+    input::{Input, Malformed, Record, program, setting},
+    ops::RECORD,
 };
 
 /// What the other side may say: the codes of the contract, and some that are none of it.
@@ -278,13 +279,26 @@ fn decode([head, target, a, b]: [u8; RECORD]) -> Step {
     Step { target, op }
 }
 
+impl Record for Step {
+    fn decode(record: [u8; RECORD], _processors: usize) -> Self {
+        decode(record)
+    }
+
+    fn schedule(&self) -> Option<[u8; 3]> {
+        match self.op {
+            Op::Schedule(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// An input of `foreign`: the client and the other side take turns on one processor, or have one each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForeignInput {
     /// One or two.
     pub processors: usize,
     /// What happens.
-    pub steps: std::rc::Rc<Vec<Step>>,
+    pub steps: Rc<Vec<Step>>,
     /// The schedule: see `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
@@ -296,16 +310,8 @@ impl Input for ForeignInput {
     const HEADER: usize = 8;
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
-        let (header, records) = records(data, Self::MAGIC, Self::HEADER)?;
-        let processors = 1 + usize::from(header.get(4).copied().unwrap_or(0)) % 2;
-        let (mut steps, mut schedule) = (Vec::new(), Vec::new());
-        for record in records.as_chunks().0.iter().take(LONGEST) {
-            match decode(*record) {
-                Step { op: Op::Schedule(bytes), .. } => schedule.extend_from_slice(&bytes),
-                step => steps.push(step),
-            }
-        }
-        Ok(Self { processors, steps: steps.into(), schedule })
+        let (processors, steps, schedule) = program(data, Self::MAGIC, Self::HEADER, 2)?;
+        Ok(Self { processors, steps: Rc::new(steps), schedule })
     }
 
     fn steps(&self) -> &[Step] {
@@ -313,7 +319,7 @@ impl Input for ForeignInput {
     }
 
     fn setting(&self) -> String {
-        format!("{} processors, {} bytes of schedule", self.processors, self.schedule.len())
+        setting(self.processors, &self.schedule)
     }
 }
 
