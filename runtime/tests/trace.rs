@@ -54,6 +54,6 @@ fn a_line_is_cut_between_characters_and_has_no_null_inside() {
 fn nothing_follows_what_has_been_cut_off() {
     let mut line = Line::new();
     write!(line, "{}é, y", "x".repeat(382)).unwrap();
-    write!(line, "{}", 'z').unwrap();
+    line.write_str("z").unwrap();
     assert_eq!(line.as_c_str().to_str().unwrap(), "x".repeat(382));
 }
