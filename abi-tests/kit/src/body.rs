@@ -68,6 +68,7 @@ fn known(world: &World, context: *mut c_void, what: &str) -> Option<usize> {
     if world.try_slot(operation, |_| ()).is_some() {
         return Some(operation);
     }
+    world::astray(&format!("a body's {what}"));
     world.breach(Rule::C8, format!("{what} is called with a context that is no body's"));
     None
 }

@@ -378,6 +378,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
             slot.record.told = status.0;
             slot.clone()
         }) else {
+            world::astray("a completion handler");
             world.breach(Rule::C14, "a completion handler is called with another context".to_owned());
             return;
         };
@@ -449,6 +450,7 @@ unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
 
 /// The first breach that a body or a handler has seen since the last time.
 pub(crate) fn breached(world: &World) -> Check {
+    world::nothing_astray()?;
     match world.found.borrow_mut().take() {
         Some(finding) => Err(finding),
         None => Ok(()),

@@ -116,6 +116,7 @@ unsafe extern "C" fn program(context: *mut c_void) {
 
 /// Runs a program in the library. Was it stopped, and why? A breach that a body saw before the stop is the program's end.
 pub(crate) fn run_program(table: &Table, ended: &mut Ended, run: &dyn Fn(&Kit<'_>) -> Check) -> (bool, Stop) {
+    world::begin_here();
     world::with(|world| {
         world.reset();
         world.table.set(*table);

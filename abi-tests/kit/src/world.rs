@@ -8,13 +8,23 @@ use core::{
     ptr,
 };
 
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+};
+
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
     script::{GATES, STEPS, Script, Shape},
     value::Kind,
 };
 
-use crate::{finding::Finding, rule::Rule, table::Table, trail::Trail};
+use crate::{
+    finding::{Check, Finding},
+    rule::Rule,
+    table::Table,
+    trail::Trail,
+};
 
 /// How far a part of a body is.
 #[derive(Clone, Copy, Default, Debug)]
@@ -168,6 +178,41 @@ thread_local! {
         found: RefCell::default(),
         trail: Trail::default(),
     };
+}
+
+/// The thread whose world a program is run in, and the first call of a body or a handler on another one, which has none.
+static HOME: Mutex<(Option<ThreadId>, Option<String>)> = Mutex::new((None, None));
+
+fn home() -> MutexGuard<'static, (Option<ThreadId>, Option<String>)> {
+    HOME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program begins on this thread.
+pub(crate) fn begin_here() {
+    *home() = (Some(thread::current().id()), None);
+}
+
+/// What has been called with a context that this thread's world does not know: perhaps because it is another thread.
+pub(crate) fn astray(what: &str) {
+    let mut home = home();
+    if home.0.is_some_and(|home| home != thread::current().id()) {
+        home.1.get_or_insert_with(|| what.to_owned());
+    }
+}
+
+/// Fails where something has been called on another thread.
+///
+/// # Errors
+/// What.
+pub(crate) fn nothing_astray() -> Check {
+    match home().1.take() {
+        // No rule of the contract's: the header's, on which all cases but those of threads depend.
+        Some(what) => Err(Finding::new(
+            Rule::C9,
+            format!("{what} is called on another thread than the one that runs the program (ntcom_kit.h)"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Does something with the thread's world.

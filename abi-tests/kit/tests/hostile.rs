@@ -95,6 +95,12 @@ fn a_run_that_is_none_is_a_finding() {
     }
 }
 
+/// A body on a thread of the library's own is no body that the kit knows: it says which thread is wanted, not that something is null.
+#[test]
+fn bodies_on_another_thread_are_said_to_be_there() {
+    is_found("BACKGROUND", "a body's begin is called on another thread");
+}
+
 /// Files are well-formed and terminals are left alone, whatever a library calls itself, and whatever it says.
 #[test]
 fn odd_texts_do_no_harm() {

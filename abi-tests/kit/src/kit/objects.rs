@@ -106,6 +106,7 @@ unsafe extern "C" fn object_dropped(context: *mut c_void) {
             *object
         });
         let Some(object) = object else {
+            world::astray("what tells that an object is dropped");
             world.breach(Rule::C19, "an object is dropped with another's context".to_owned());
             return;
         };

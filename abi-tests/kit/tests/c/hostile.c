@@ -23,6 +23,7 @@ enum hostile {
     LONG_NAME,
     HUGE_COUNTS,
     ANOTHER_THREAD,
+    BACKGROUND,
     TWICE,
     NEVER,
     EXITS_BEFORE_ANY_CASE,
@@ -89,6 +90,18 @@ static void *hostile_spawn(const struct ntcom_kit_recipe *recipe, void **handle)
     return operation;
 }
 
+static int advance_behind(void *nothing) {
+    (void)nothing;
+    advance();
+    return 0;
+}
+/* As an executor does that has threads of its own. */
+static void advance_in_the_background(void) {
+    thrd_t other;
+    thrd_create(&other, advance_behind, NULL);
+    thrd_join(other, NULL);
+}
+
 static uint64_t huge(void) { return UINT64_MAX; }
 
 struct program {
@@ -138,6 +151,9 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     switch (HOSTILE) {
     case WILD_FUNCTION:
         hostile.advance = (void (*)(void))(uintptr_t)16;
+        break;
+    case BACKGROUND:
+        hostile.advance = advance_in_the_background;
         break;
     case WILD_NAME:
         hostile.name = (const char *)(uintptr_t)16;
