@@ -8,9 +8,10 @@
  * What is needed. The members up to `waker_drop` are required. Of what follows, a group that a library leaves null is not offered, and the
  * clauses that need it are reported as "not offered", never as passed. A member that lies beyond the table's `size` is null.
  *
- * One thread. But for the cases of threads, which are for libraries whose `threads` is not 0, everything happens on the thread that called `run`, between its call and its return, and inside of the
- * program that it was given. The library runs bodies inside of `advance` only: not in the background, and not on the stack of a slot [C9]. So there is one
- * right answer to every step, and the kit needs no clock.
+ * One thread. But for the cases of threads, which are for libraries whose `threads` is not 0, everything happens on the thread that called
+ * `run`, between its call and its return, and inside of the program that it was given. The library runs bodies inside of `advance` only (and of
+ * `drain` and `at_passive_level`): not in the background, and not on the stack of a slot, which [C9] forbids where they count, and this header
+ * everywhere. So there is one right answer to every step, and the kit needs no clock.
  *
  * Who the caller is. Functions of the table are called by the kit; those of a recipe and completion handlers are the kit's, called by the
  * library. All but the slots of interfaces and completion handlers have the platform's C calling convention.

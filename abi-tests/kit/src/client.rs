@@ -336,8 +336,10 @@ pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Res
     let wait = slot(table.wait, Rule::C15, "wait")?;
     let time = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     let what = format!("wait for operation {operation}, timeout {timeout:?}");
+    // It may allocate, which the others may not [C13], and bodies may run in it.
+    world.trail.add(what);
     // SAFETY: the caller has a reference; the timeout is null or good.
-    let status = called(world, what, || unsafe { wait(this, time) });
+    let status = unsafe { wait(this, time) };
     Ok(Answer { status: status.to_u32(), out: OutValue::None })
 }
 

@@ -224,7 +224,7 @@ fn bad_files_are_refused() {
 /// What the contract leaves open is no finding; and what could not be asked has not passed.
 #[test]
 fn unusual_implementations_keep_the_contract() {
-    for how in ["IUNKNOWN_APART", "LOW"] {
+    for how in ["IUNKNOWN_APART", "LOW", "WAIT_ALLOCATES", "BEGINS_AT_ZERO"] {
         let library = variant(&folder("unusual"), "unusual.c", "UNUSUAL", how);
         let (output, report) = judged(how, &library, &["--sequences", "300"]);
         assert_eq!(output.status.code(), Some(0), "{how}: {}", text(&output.stdout));

@@ -5,6 +5,8 @@
 enum unusual {
     IUNKNOWN_APART,  /* IUnknown is not the pointer of IAsyncOperation */
     LOW,             /* programs and bodies are at PASSIVE_LEVEL */
+    WAIT_ALLOCATES,  /* which no other slot may */
+    BEGINS_AT_ZERO,  /* what its client asks for a status is Started before it is written */
 };
 
 static ntcom_IAsyncOperationVtbl unusual_operation_table;
@@ -23,6 +25,27 @@ static NTSTATUS NTCOM_CALL unusual_operation_query(void *self, const GUID *iid, 
 }
 static NTSTATUS NTCOM_CALL unusual_control_query(void *self, const GUID *iid, void **out) {
     return unusual_query(from_control(self), iid, out);
+}
+
+static NTSTATUS NTCOM_CALL unusual_wait(void *self, const LONGLONG *timeout) {
+    if (UNUSUAL == WAIT_ALLOCATES) {
+        free(allocate(64));
+    }
+    return wait(self, timeout);
+}
+
+static NTSTATUS unusual_client_status(void *operation, uint32_t kind, ntcom_AsyncStatus *out) {
+    ntcom_AsyncStatus status = NTCOM_STARTED;
+    NTSTATUS answer;
+    if (UNUSUAL != BEGINS_AT_ZERO || table_of(operation) == NULL || table_of(operation)->get_status == NULL) {
+        return client_status(operation, kind, out);
+    }
+    answer = checked(table_of(operation)->get_status(operation, &status));
+    if (answer == NTCOM_STATUS_SUCCESS && (status < NTCOM_STARTED || status > NTCOM_ERROR)) {
+        return BROKEN;
+    }
+    *out = status;
+    return answer;
 }
 
 static void *unusual(void *made) {
@@ -50,7 +73,9 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     unusual_operation_table.QueryInterface = unusual_operation_query;
     unusual_control_table = control_table;
     unusual_control_table.QueryInterface = unusual_control_query;
+    unusual_control_table.wait = unusual_wait;
     own = table;
+    own.client_status = unusual_client_status;
     own.spawn = unusual_spawn;
     own.spawn_error = unusual_spawn_error;
     own.object_spawn = unusual_object_spawn;
