@@ -247,6 +247,20 @@ impl<T, S, A> ComObject<T, S, A> {
     ///     unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) }
     /// }
     /// ```
+    ///
+    /// The last reference may go in a DPC, a body's, and the blocks of the aggregate with it: an allocator of memory that may be paged out is refused.
+    ///
+    /// ```compile_fail,E0277
+    /// # use core::ptr::NonNull;
+    /// # use ntcom::{ComObject, IUnknownRaw, Inner, NTSTATUS, pin_init};
+    /// use ntcom_exec::PagedPoolAllocator;
+    ///
+    /// # unsafe fn part(outer: NonNull<IUnknownRaw>) -> Result<Inner, NTSTATUS> {
+    /// let paged = PagedPoolAllocator::with_tag(*b"Part");
+    /// # // SAFETY: this function's contract.
+    /// unsafe { ComObject::<u32, IUnknownRaw, _>::aggregated_in(outer, paged, pin_init!(5)) }
+    /// # }
+    /// ```
     pub unsafe fn aggregated_in(
         outer: NonNull<IUnknownRaw>,
         allocator: A,
