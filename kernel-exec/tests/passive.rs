@@ -27,9 +27,8 @@ use ntcom_exec::{
     take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation};
-use work_items::{Device, Kernel, in_schedules, wait_a_moment};
+use work_items::{Device, Kernel, PASSIVE, in_schedules, wait_a_moment};
 
-const PASSIVE: u8 = 0;
 const DISPATCH: u8 = 2;
 
 fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {

@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+mod common;
 mod work_items;
 
 use core::{
@@ -16,6 +17,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use common::Log;
 use futures_util::future::join;
 use ntcom_exec::{
     CancelHandle, DEFAULT_POLL_BUDGET, NTSTATUS, TaskTracker, default_tracker, is_cancellation_requested,
@@ -25,7 +27,7 @@ use ntsim::{
     Config, Schedule, Simulation, ddi,
     types::{KDPC, PKTHREAD, PVOID},
 };
-use work_items::{Device, Event, Kernel, Log, Program, at_dispatch, in_schedules, wait_a_moment};
+use work_items::{Device, Event, Kernel, PASSIVE, Program, at_dispatch, in_schedules, wait_a_moment};
 
 fn current_thread() -> PKTHREAD {
     // SAFETY: in a run.
@@ -35,7 +37,7 @@ fn current_thread() -> PKTHREAD {
 #[test]
 fn a_body_runs_and_is_dropped_at_passive_level_in_a_thread_of_the_system() {
     in_schedules(60, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let (inside, dropped) = (log.clone(), log.on_drop("dropped"));
         kernel.run_one(move || {
             let (device, spawner) = (Device::new(), current_thread().addr());
@@ -55,7 +57,7 @@ fn a_body_runs_and_is_dropped_at_passive_level_in_a_thread_of_the_system() {
 #[test]
 fn a_null_device_is_refused_and_the_future_is_dropped() {
     in_schedules(1, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let guard = log.on_drop("dropped");
         kernel.run_one(move || {
             let refused = Device(null_mut()).try_spawn(async move { drop(guard) });
@@ -70,7 +72,7 @@ fn a_null_device_is_refused_and_the_future_is_dropped() {
 #[test]
 fn a_closed_tracker_refuses_and_the_future_is_dropped() {
     in_schedules(1, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let guard = log.on_drop("dropped");
         kernel.run_one(move || {
             let device = Device::new();
@@ -87,7 +89,7 @@ fn a_closed_tracker_refuses_and_the_future_is_dropped() {
 #[test]
 fn without_memory_a_spawn_fails_and_the_future_is_dropped() {
     in_schedules(1, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let guard = log.on_drop("dropped");
         kernel.run_one(move || {
             let device = Device::new();
@@ -151,7 +153,7 @@ fn a_body_is_woken_by_dpcs_and_by_every_processor() {
 #[test]
 fn a_cancelled_body_cleans_up_at_passive_level() {
     in_schedules(60, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let (dropped, cleanup, aborted) =
             (log.on_drop("main dropped"), log.clone().entry("cleanup"), log.clone().entry("aborted"));
         kernel.run_one(move || {
@@ -217,7 +219,7 @@ impl<F: Future> Future for OwnWaker<F> {
 fn polls_that_wait_see_their_own_tasks_cancellation_only() {
     let moved = Arc::new(AtomicU32::new(0));
     in_schedules(200, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let (one, two, moves) = (log.clone(), log.clone(), Arc::clone(&moved));
         kernel.run_one(move || {
             let device = Device::new();
@@ -265,7 +267,7 @@ unsafe extern "C" fn sees_no_cancellation(_dpc: *mut KDPC, context: PVOID, _: PV
 #[test]
 fn a_dpc_on_top_of_a_poll_is_not_in_it() {
     in_schedules(30, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let (inside, dropped) = (log.clone(), log.on_drop("dropped"));
         kernel.run_one(move || {
             let device = Device::new();
@@ -294,7 +296,7 @@ fn a_dpc_on_top_of_a_poll_is_not_in_it() {
 fn a_spent_budget_lets_other_work_items_run() {
     let config = Config { workers: 1, ..Config::default() };
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
-    let log = Log::default();
+    let log = Log::at(PASSIVE);
     let (yields, other) = (log.clone(), log.clone().entry("other"));
     kernel.run_one(move || {
         let device = Device::new();
@@ -320,7 +322,7 @@ fn a_spent_budget_lets_other_work_items_run() {
 #[test]
 fn a_body_that_nobody_can_wake_is_cancelled_cleans_up_and_is_dropped() {
     in_schedules(60, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let event = Event::default();
         let (waits, cleanup, dropped) = (event.wait(), log.clone().entry("cleanup"), log.on_drop("dropped"));
         kernel.run_one(move || {
@@ -340,7 +342,7 @@ fn a_body_that_nobody_can_wake_is_cancelled_cleans_up_and_is_dropped() {
 #[test]
 fn the_tracker_counts_and_reaches_idle_bodies() {
     in_schedules(60, |kernel| {
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let event = Event::default();
         let (waits, cleanup) = (event.wait(), log.clone().entry("cleanup"));
         kernel.run_one(move || {
@@ -389,7 +391,7 @@ fn a_device_that_is_deleted_is_there_until_its_last_body_has_ended() {
 fn wake_cancel_and_release_from_three_processors() {
     for seed in 0..300 {
         let mut kernel = Kernel::new(3, seed);
-        let (log, event, handle) = (Log::default(), Event::default(), Arc::new(Mutex::new(None)));
+        let (log, event, handle) = (Log::at(PASSIVE), Event::default(), Arc::new(Mutex::new(None)));
         let (waits, end, cleanup) = (event.wait_for(3), log.on_drop("end"), log.clone().entry("cleanup"));
         let (first, spawned) = (event.clone(), Arc::clone(&handle));
         let spawn = move || {

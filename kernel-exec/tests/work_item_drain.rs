@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
 
+mod common;
 mod work_items;
 
 use core::future::pending;
 
+use common::Log;
 use ntcom_exec::{NTSTATUS, TaskTracker, default_tracker, spawn_dpc_task, try_finally, yield_now};
-use work_items::{Device, Event, Kernel, Log};
+use work_items::{Device, Event, Kernel, PASSIVE};
 
 /// What a driver's tasks on work items do: one ends, one waits, one has a cleanup, one asks for another.
 fn spawn_all(device: Device, event: &Event, log: &Log) {
@@ -35,7 +37,7 @@ fn spawn_all(device: Device, event: &Event, log: &Log) {
 fn a_driver_is_unloaded_right_after_the_drain() {
     for seed in 0..400 {
         let mut kernel = Kernel::new(1 + (seed % 3) as usize, seed);
-        let log = Log::default();
+        let log = Log::at(PASSIVE);
         let inside = log.clone();
         let driver = move || {
             let device = Device::new();

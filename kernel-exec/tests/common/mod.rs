@@ -37,18 +37,32 @@ pub(crate) fn program(f: impl FnOnce() + 'static) -> Program {
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
+pub(crate) struct Log {
+    entries: Arc<Mutex<Vec<&'static str>>>,
+    /// Where bodies are to be polled and dropped, if that is known.
+    irql: Option<u8>,
+}
 
 impl Log {
+    /// Of bodies that are polled and dropped at this IRQL.
+    pub(crate) fn at(irql: u8) -> Self {
+        Self { irql: Some(irql), ..Self::default() }
+    }
+
     pub(crate) fn add(&self, entry: &'static str) {
-        self.0.lock().push(entry);
+        self.entries.lock().push(entry);
     }
 
     pub(crate) fn take(&self) -> Vec<&'static str> {
-        core::mem::take(&mut self.0.lock())
+        core::mem::take(&mut self.entries.lock())
     }
 
     pub(crate) async fn entry(self, entry: &'static str) {
+        self.by_body(entry);
+    }
+
+    fn by_body(&self, entry: &'static str) {
+        assert_eq!(self.irql.unwrap_or_else(ntsim::irql), ntsim::irql(), "{entry}");
         self.add(entry);
     }
 
@@ -62,7 +76,7 @@ pub(crate) struct OnDrop(Log, &'static str);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        self.0.add(self.1);
+        self.0.by_body(self.1);
     }
 }
 

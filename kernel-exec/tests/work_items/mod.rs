@@ -14,6 +14,9 @@ use ntsim::{
     types::{_MODE, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PDEVICE_OBJECT},
 };
 
+/// PASSIVE_LEVEL.
+pub(crate) const PASSIVE: u8 = 0;
+
 pub(crate) type Program = Box<dyn FnOnce()>;
 
 /// A kernel of so many processors, whose runs and unload must go well.
@@ -72,37 +75,6 @@ impl Device {
     pub(crate) fn cancellable(self, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
         // SAFETY: as above.
         unsafe { spawn_work_item_task_cancellable(self.0, body) }.unwrap()
-    }
-}
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
-
-impl Log {
-    pub(crate) fn add(&self, entry: &'static str) {
-        self.0.lock().unwrap().push(entry);
-    }
-    pub(crate) fn take(&self) -> Vec<&'static str> {
-        core::mem::take(&mut self.0.lock().unwrap())
-    }
-    /// Adds an entry, at PASSIVE_LEVEL.
-    pub(crate) async fn entry(self, entry: &'static str) {
-        assert_eq!(ntsim::irql(), 0);
-        self.add(entry);
-    }
-    /// Adds an entry when it is dropped.
-    pub(crate) fn on_drop(&self, entry: &'static str) -> OnDrop {
-        OnDrop(self.clone(), entry)
-    }
-}
-
-pub(crate) struct OnDrop(Log, &'static str);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        assert_eq!(ntsim::irql(), 0, "a body is dropped at PASSIVE_LEVEL");
-        self.0.add(self.1);
     }
 }
 
