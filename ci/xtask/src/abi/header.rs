@@ -130,7 +130,7 @@ fn accept(compile: &mut Command, judge: &Judge, language: Language, what: &str) 
     Ok(())
 }
 
-/// The statuses and IIDs that the header has and the golden file has not.
+/// The values, IIDs and tables that the header has and the golden file has not.
 pub(super) fn unpromised(project: &Project, promises: &[Promise]) -> anyhow::Result<Vec<String>> {
     let header = fs::read_to_string(project.path(HEADER)).with_context(|| format!("cannot read {HEADER}"))?;
     Ok(names(&header)
@@ -143,21 +143,23 @@ fn is_of(promise: &Promise, name: &str) -> bool {
     match promise.kind() {
         "value" => name.strip_prefix("NTCOM_") == Some(promise.name()),
         "interface" => name.strip_prefix("ntcom_IID_") == Some(promise.name()),
+        "size" => name.strip_prefix("ntcom_") == Some(promise.name()),
         _ => false,
     }
 }
 
-/// `NTCOM_STATUS_*` and `ntcom_IID_*`.
+/// `NTCOM_STATUS_*` and `ntcom_IID_*`; each macro that is a value of a type, as the states of operations are; and each table, `ntcom_I*Vtbl`.
 fn names(header: &str) -> Vec<String> {
     let words = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let mut names: Vec<String> = words
-        .filter(|word| {
-            ["NTCOM_STATUS_", "ntcom_IID_"]
-                .iter()
-                .any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
-        })
-        .map(str::to_owned)
-        .collect();
+    let begins = |word: &str, prefix: &str| word.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    let is_table = |word: &str| begins(word, "ntcom_I") && word.ends_with("Vtbl");
+    let named =
+        words.filter(|word| begins(word, "NTCOM_STATUS_") || begins(word, "ntcom_IID_") || is_table(word));
+    let value = |line: &'_ str| {
+        let (name, value) = line.strip_prefix("#define ")?.split_once(' ')?;
+        (name.starts_with("NTCOM_") && value.trim_start().starts_with("((")).then(|| name.to_owned())
+    };
+    let mut names: Vec<String> = named.map(str::to_owned).chain(header.lines().filter_map(value)).collect();
     names.sort();
     names.dedup();
     names
@@ -175,5 +177,25 @@ mod tests {
         let promises = parse("value | STATUS_PENDING | 0x00000103 | 0.1.0", true).unwrap();
         assert!(promises.iter().any(|promise| is_of(promise, "NTCOM_STATUS_PENDING")));
         assert!(!promises.iter().any(|promise| is_of(promise, "NTCOM_STATUS_PEND")));
+    }
+
+    /// A state that is new, and a table without an IID, are promises as well.
+    #[test]
+    fn states_and_tables_are_names_of_the_header() {
+        let header = "#define NTCOM_PAUSED ((ntcom_AsyncStatus)4) /* new */\n#define NTCOM_CALL __stdcall\n\
+            #define NTCOM_ASSERT(a, b) ((a) == (b))\ntypedef struct ntcom_IClockVtbl { void *tick; } ntcom_IClockVtbl;";
+        assert_eq!(names(header), ["NTCOM_PAUSED", "ntcom_IClockVtbl"]);
+        let promises = parse("value | PAUSED | 4 | 0.1.0\nsize | IClockVtbl | 8 4 | 0.1.0\n", true).unwrap();
+        for name in names(header) {
+            assert!(promises.iter().any(|promise| is_of(promise, &name)), "{name}");
+        }
+    }
+
+    /// As `cargo xtask abi` asks, of the header and the file themselves.
+    #[test]
+    fn the_header_has_nothing_that_is_not_promised() {
+        let project = crate::project::Project::find();
+        let (_, promises) = crate::abi::history::present(&project).unwrap();
+        assert_eq!(super::unpromised(&project, &promises).unwrap(), Vec::<String>::new());
     }
 }
