@@ -38,9 +38,10 @@ fn an_exit_is_a_finding() {
 }
 
 #[test]
-fn closed_files_are_a_finding() {
+fn closed_and_spoilt_files_are_a_finding() {
     is_found("CLOSES_FILES", "it has closed files that are not its own");
     is_found("CLOSES_FILES_AND_SLEEPS", "it hangs");
+    is_found("WRITES_ANYWHERE", "it has written into files that are not its own");
 }
 
 #[test]

@@ -188,7 +188,14 @@ impl Judge<'_> {
                     return Ok((library, count));
                 }
                 (Err(_), None) => return Ok((library, count)),
-                (Ok(line), begun) => anyhow::bail!("a child said {line:?} after {begun:?}"),
+                // What should have come in between is no line any more.
+                (Ok(_), Some(name)) => {
+                    count += 1;
+                    let how = "it has written into files that are not its own";
+                    judged(name, Ended::Died(how.to_owned(), None));
+                    return Ok((library, count));
+                }
+                (Ok(line), None) => anyhow::bail!("a child said {line:?}, and nothing had begun"),
             }
         }
     }

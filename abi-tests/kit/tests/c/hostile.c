@@ -12,6 +12,7 @@ enum hostile {
     CLOSES_FILES,
     CLOSES_FILES_AND_SLEEPS,
     PRINTS,
+    WRITES_ANYWHERE,
     PRINTS_MUCH,
     FORKS,
     STOPS_ITSELF,
@@ -49,6 +50,13 @@ static void misbehave(void) {
     case PRINTS: /* what is no line, and what looks like the kit's own */
         printf("\"Done\"\n{\"Begin\":\"nothing\"}\nhalf a line");
         fflush(stdout);
+        break;
+    case WRITES_ANYWHERE:
+        for (int file = 3; file < 1024; file++) {
+            if (write(file, "half a line", 11) < 0) {
+                continue;
+            }
+        }
         break;
     case PRINTS_MUCH:
         for (int line = 0; line < 200000; line++) {
