@@ -266,3 +266,26 @@ fn a_driver_is_unloaded_under_every_schedule_with_two_preemptions() {
         assert!(complete && runs > 500, "{runs} runs");
     }
 }
+
+/// A moment at which nothing was left stays one, whatever somebody has begun since: without a limit there is no giving up.
+#[test]
+fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
+    for seed in 0..300 {
+        let mut kernel = kernel(2, seed);
+        let first = Event::default();
+        let waited = first.wait();
+        let spawn = program(move || spawn_dpc_task(waited).unwrap());
+        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let draining = program(|| assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(())));
+        let working = program(move || {
+            first.set();
+            for _ in 0..4 {
+                let next = Event::default();
+                spawn_dpc_task(next.wait()).unwrap();
+                next.set();
+            }
+        });
+        kernel.run(vec![(0, draining), (1, working)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}

@@ -117,7 +117,8 @@ fn both_dpcs_of_a_task_are_as_the_options_say() {
     let mut kernel = Simulation::new(config, Schedule::round_robin());
     let spawning = || {
         let (polled, body) = busy(3, 0);
-        let options = DpcOptions::new().processor(0, 0).importance(Importance::High).poll_budget(1);
+        let options =
+            DpcOptions::new().processor(0, 0).importance(Importance::High).poll_budget(1).tag(*b"Smpl");
         options.spawn(body).unwrap();
         ticks(2);
         assert_eq!(polled.load(SeqCst), 3);
@@ -127,6 +128,7 @@ fn both_dpcs_of_a_task_are_as_the_options_say() {
     let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
     let set = [calls(" KeInitializeDpc"), calls(" KeSetTargetProcessorDpcEx"), calls(" KeSetImportanceDpc")];
     assert_eq!(set, [3; 3], "{trace}");
+    assert_eq!(trace.matches("bytes, tag 'Smpl'").count(), 1, "{trace}");
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 

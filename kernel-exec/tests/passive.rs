@@ -313,6 +313,21 @@ fn a_spent_budget_there_goes_behind_the_other_work_items() {
     });
 }
 
+#[test]
+fn its_block_has_the_drivers_tag() {
+    let config = Config { trace: true, ..Config::default() };
+    let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
+    kernel.run_one(|| {
+        let device = Device::new();
+        // SAFETY: a device that is not deleted yet.
+        drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_on_device(device.0, ready(())) }.unwrap());
+        device.delete();
+    });
+    let trace = kernel.0.trace().to_string();
+    assert_eq!(trace.matches("bytes, tag 'Smpl'").count(), 1, "{trace}");
+    kernel.unload();
+}
+
 /// A task that comes back has a DPC to go on in: it need not wait for a clock tick, as one does whose budget is spent.
 #[test]
 fn moving_takes_no_timer() {

@@ -391,6 +391,25 @@ fn drained() -> Result<(), DrainError> {
     default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)))
 }
 
+/// It ends between the client's two questions: what it says then is held against what it is by now.
+#[test]
+fn an_end_that_comes_while_the_error_is_asked_for_is_no_contradiction() {
+    in_kernel(|| {
+        for (ends, error, expected) in [
+            (AsyncStatus::Canceled, NTSTATUS::CANCELLED, Ok(NTSTATUS::CANCELLED)),
+            (AsyncStatus::Completed, NTSTATUS::SUCCESS, Ok(NTSTATUS::SUCCESS)),
+            (AsyncStatus::Error, NTSTATUS::PENDING, Ok(NTSTATUS::PENDING)),
+            (AsyncStatus::Completed, NTSTATUS::CANCELLED, Err(BROKEN)),
+            (AsyncStatus::Started, NTSTATUS::SUCCESS, Err(BROKEN)),
+        ] {
+            let foreign = Foreign::new();
+            foreign.ends.set(Some(ends));
+            foreign.error.set(error);
+            assert_eq!(foreign.client().error(), expected, "{ends:?} {error}");
+        }
+    });
+}
+
 /// `[C14]`, `[C18]`: what a handler calls is in this image.
 #[test]
 fn unload_waits_for_the_handlers_that_are_owed() {
@@ -449,6 +468,27 @@ fn a_call_is_owed_until_it_has_woken() {
         let heard = core::mem::take(&mut *draining.0.lock().unwrap());
         assert_eq!(heard, [Err(DrainError::Stuck { tasks: 0, timers: 0, handlers: 1 })]);
         assert_eq!(drained(), Ok(()));
+    });
+}
+
+/// `[C18]`: what lives when the tracker is closed may wait for others in its cleanup.
+#[test]
+fn a_cleanup_awaits_an_operation_on_a_closed_tracker() {
+    in_kernel(|| {
+        let foreign = Foreign::new();
+        let client = foreign.client();
+        let heard = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::clone(&heard);
+        let cleanup = async move { *told.lock().unwrap() = Some(client.await) };
+        let task = spawn_async_operation(async move {
+            ntcom::try_finally(pending::<()>(), cleanup).await;
+        });
+        default_tracker(TaskTracker::close);
+        task.control().unwrap().cancel().unwrap();
+        foreign.completes(7);
+        foreign.calls_back();
+        assert_eq!(*heard.lock().unwrap(), Some(Ok(7)));
+        assert_eq!(task.status(), Ok(AsyncStatus::Canceled));
     });
 }
 

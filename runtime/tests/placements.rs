@@ -92,6 +92,9 @@ fn what_a_placement_refuses_is_the_operations_error() {
         assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().poll_budget(0), pending())), wrong);
         assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().processor(0, 9), pending())), wrong);
         let device = Device::new();
+        // SAFETY: not deleted yet.
+        let unlucky = unsafe { OnDevice::new(DpcOptions::new().poll_budget(0), device.0) };
+        assert_eq!(refused(spawn_async_operation_on(unlucky, pending())), wrong);
         default_tracker(TaskTracker::close);
         let closed = Err(NTSTATUS::DELETE_PENDING);
         assert_eq!(refused(spawn_async_operation_on(device.items(), pending())), closed);

@@ -25,6 +25,8 @@ pub(crate) struct Foreign {
     pub(crate) has_control: Cell<NTSTATUS>,
     /// What get_error writes.
     pub(crate) error: Cell<NTSTATUS>,
+    /// How far it is once get_error has been called.
+    pub(crate) ends: Cell<Option<AsyncStatus>>,
     /// What set_completed answers. The handler is kept, whatever that is.
     pub(crate) accepts: Cell<NTSTATUS>,
     pub(crate) handler: Cell<Option<(CompletedHandler, *mut c_void)>>,
@@ -46,6 +48,7 @@ impl Foreign {
             result: Cell::new((NTSTATUS::PENDING, 0)),
             has_control: Cell::new(NTSTATUS::SUCCESS),
             error: Cell::new(NTSTATUS::PENDING),
+            ends: Cell::new(None),
             accepts: Cell::new(NTSTATUS::SUCCESS),
             handler: Cell::new(None),
             wait: Cell::new(NTSTATUS::TIMEOUT),
@@ -173,6 +176,7 @@ unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
     // SAFETY: a slot's contract.
     let object = unsafe { object::<CONTROL_AT>(this) };
+    object.status.set(object.ends.take().unwrap_or_else(|| object.status.get()));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(object.error.get()) };
     NTSTATUS::SUCCESS
