@@ -538,6 +538,10 @@ fn at_count(
     act: fn(*mut c_void) -> u32,
 ) -> bool {
     let Some(offset) = shape.count() else { return false };
+    if world.must_stop.get().is_some() {
+        // Another processor is at it, and the count is anything by now.
+        return false;
+    }
     let word = world.record(held.object).this.get().wrapping_byte_add(offset).cast::<AtomicUsize>();
     // SAFETY: the block of an object that the caller has a reference to; the count stands behind its interfaces.
     let word = unsafe { &*word };
