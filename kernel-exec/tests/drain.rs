@@ -13,7 +13,7 @@ use ntcom_exec::{
     spawn_dpc_task_cancellable, timeout, try_finally, yield_now,
 };
 use ntsim::{
-    Config, Exploration, Limits, ddi, explore,
+    Config, Exploration, Limits, Schedule, Simulation, ddi, explore,
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -286,6 +286,28 @@ fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
             }
         });
         kernel.run(vec![(0, draining), (1, working)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+    }
+}
+
+/// Woken by a moment that it has missed, a drain waits again: it does not look again and again, which would take the processor from others.
+#[test]
+fn a_drain_that_was_woken_too_late_waits_again() {
+    for seed in 0..200 {
+        let config = Config { processors: 2, step_time: 0, ..Config::default() };
+        let mut kernel = Simulation::new(config, Schedule::seed(seed));
+        let first = Event::default();
+        let waited = first.wait();
+        let spawn = program(move || spawn_dpc_task(waited).unwrap());
+        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        let working = program(move || {
+            first.set();
+            // By a clock that goes on when nobody does anything.
+            spawn_dpc_task(async { sleep(Duration::from_millis(50)).await.unwrap() }).unwrap();
+        });
+        kernel
+            .run(vec![(0, program(drain)), (1, working)])
+            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

@@ -4,14 +4,16 @@
 #![allow(dead_code, reason = "what the tests share is more than these use")]
 
 mod common;
+mod work_items;
 
 use core::{future::pending, time::Duration};
 
 use common::{Event, in_kernel};
 use ntcom_exec::{
-    DrainError, TaskReport, TaskTracker, default_tracker, spawn_dpc_task, spawn_dpc_task_cancellable,
-    try_finally,
+    DpcOptions, DrainError, TaskReport, TaskTracker, default_tracker, spawn_dpc_task,
+    spawn_dpc_task_cancellable, try_finally,
 };
+use work_items::Device;
 
 fn report() -> Vec<TaskReport> {
     let mut room = [None; 8];
@@ -62,6 +64,24 @@ fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
         assert!(texts[1].ends_with("is in a queue; asked to stop"), "{texts:?}");
         // SAFETY: what the raise answered.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
+    });
+}
+
+#[test]
+fn a_task_that_can_go_to_passive_level_has_a_device() {
+    in_kernel(|| {
+        let device = Device::new();
+        let items = device.cancellable(pending());
+        // SAFETY: a device that is not deleted yet.
+        let moves = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) }.unwrap();
+        let dpcs = spawn_dpc_task_cancellable(pending()).unwrap();
+        // The youngest first.
+        assert_eq!(report().iter().map(|task| task.has_device).collect::<Vec<_>>(), [false, true, true]);
+        for handle in [items, moves, dpcs] {
+            handle.cancel();
+        }
+        default_tracker(|tracker| tracker.drain(None)).unwrap();
+        device.delete();
     });
 }
 

@@ -471,6 +471,29 @@ fn a_call_is_owed_until_it_has_woken() {
     });
 }
 
+/// More futures than there are lists: whoever goes out of one leaves the others in it.
+#[test]
+fn a_future_that_goes_leaves_the_others_to_be_called() {
+    in_kernel(|| {
+        let (counting, waker) = counting();
+        let mut waiting = Vec::new();
+        for _ in 0..200 {
+            let foreign = Foreign::new();
+            let mut future = Box::pin(foreign.client().into_future());
+            assert!(poll(future.as_mut(), &waker).is_pending());
+            waiting.push((foreign, future));
+        }
+        // The youngest of a list, which is its first, one in the middle of its list, and the oldest.
+        for gone in [199, 100, 0] {
+            drop(waiting.remove(gone));
+        }
+        for (foreign, _) in &waiting {
+            foreign.calls_back();
+        }
+        assert_eq!(counting.0.load(SeqCst) as usize, waiting.len());
+    });
+}
+
 /// `[C18]`: what lives when the tracker is closed may wait for others in its cleanup.
 #[test]
 fn a_cleanup_awaits_an_operation_on_a_closed_tracker() {
