@@ -8,15 +8,20 @@
 mod common;
 
 use core::{
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    sync::atomic::{
+        AtomicU32,
+        Ordering::{Relaxed, SeqCst},
+    },
     time::Duration,
 };
 use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, EtwProvider, Signal, default_tracker, oneshot, sleep, spawn_dpc_task,
-    spawn_dpc_task_cancellable, try_finally, yield_now,
+    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestRoom, Signal, default_tracker,
+    oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task, try_finally, yield_now,
 };
 use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 
@@ -203,4 +208,59 @@ fn a_provider_comes_and_goes_while_others_write() {
         }
         last.store(1, SeqCst);
     });
+}
+
+/// A framework's request that nobody cancels.
+#[derive(Clone, Copy)]
+struct Request(&'static (UnsafeCell<MaybeUninit<RequestRoom>>, UnsafeCell<Option<IrpOutcome>>));
+
+// SAFETY: the room is the task's; the outcome is written once, by whoever completes it.
+unsafe impl Send for Request {}
+
+// SAFETY: 1. the room is in a block that is never freed; 2. and 3. it is never cancelable; 4. none of this is for less.
+unsafe impl ntcom_exec::Request for Request {
+    fn room(self) -> *mut RequestRoom {
+        self.0.0.get().cast()
+    }
+    unsafe fn begin(self) {}
+    unsafe fn set_cancelable(self) -> bool {
+        false
+    }
+    unsafe fn take_cancelable(self) -> bool {
+        false
+    }
+    unsafe fn complete(self, outcome: IrpOutcome) {
+        // SAFETY: once, by the last party.
+        unsafe { *self.0.1.get() = Some(outcome) };
+    }
+}
+
+/// Its task runs on another processor, and its dispatch routine, which has spawned it, says perhaps that it has not.
+#[test]
+fn a_request_has_one_outcome_whoever_says_it() {
+    for seed in 0..4 {
+        freely(seed, |me, _| {
+            for round in 0..ROUNDS {
+                let room = UnsafeCell::new(MaybeUninit::uninit());
+                let request = Request(Box::leak(Box::new((room, UnsafeCell::new(None)))));
+                let begun = Arc::new(AtomicU32::new(0));
+                let begins = Arc::clone(&begun);
+                let body = async move {
+                    begins.store(1, Relaxed);
+                    IrpOutcome { status: NTSTATUS::SUCCESS, information: 3 }
+                };
+                let elsewhere = DpcOptions::new().processor(0, ((me + 1) % PROCESSORS) as u8);
+                let spawn = |task| {
+                    let handle = elsewhere.spawn_cancellable(task)?;
+                    // Both are about to say what it came to. Relaxed: nothing but the request orders them.
+                    while begun.load(Relaxed) == 0 {
+                        ntsim::preemption_point();
+                    }
+                    if round % 2 == 0 { Ok(handle) } else { Err(NTSTATUS::UNSUCCESSFUL) }
+                };
+                // SAFETY: a new request.
+                unsafe { spawn_request_task(request, body, spawn) };
+            }
+        });
+    }
 }
