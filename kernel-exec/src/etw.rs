@@ -88,12 +88,16 @@ impl EtwProvider {
         })
     }
 
-    /// Unregisters it, once nobody writes any more; nothing is written then. Nothing happens where it is not registered, or somebody else
-    /// is unregistering it. Never from the formatting of a message that is being written: it would wait for itself. IRQL: PASSIVE_LEVEL.
+    /// Unregisters it where its registration was [kept](EtwRegistration::keep), once nobody writes any more; nothing is written then. Nothing happens
+    /// where it is not registered, where somebody has its registration, whose drop does it, or where somebody else is unregistering it. Never from the formatting of a message that is being written: it would wait for itself. IRQL: PASSIVE_LEVEL.
     pub fn unregister(&self) {
+        self.unregister_by(Gate::close_kept);
+    }
+
+    fn unregister_by(&self, close: impl FnOnce(&Gate, fn()) -> Option<usize>) {
         self.gate.with(|gate| {
-            if let Some(handle) = gate.close(nt::rest) {
-                // SAFETY: from `register`, and the gate is closed and empty: nobody uses it. PASSIVE_LEVEL, by this function's contract.
+            if let Some(handle) = close(gate, nt::rest) {
+                // SAFETY: from `register`, and the gate is closed and empty: nobody uses it. PASSIVE_LEVEL, by the callers' contract.
                 unsafe { nt::unregister_provider(handle as u64) };
                 // After the call, which so is no tail call: Driver Verifier knows the driver by the address that it returns to.
                 gate.give_up();
@@ -187,12 +191,13 @@ impl EtwRegistration {
     /// # kernel.unload().unwrap();
     /// ```
     pub fn keep(self) {
-        let _kept = core::mem::ManuallyDrop::new(self);
+        let kept = core::mem::ManuallyDrop::new(self);
+        kept.provider.gate.with(Gate::keep);
     }
 }
 
 impl Drop for EtwRegistration {
     fn drop(&mut self) {
-        self.provider.unregister();
+        self.provider.unregister_by(Gate::close);
     }
 }

@@ -167,6 +167,22 @@ fn a_registration_that_is_dropped_is_over_and_one_that_is_kept_is_not() {
 }
 
 #[test]
+fn it_is_unregistered_by_its_registration_until_that_is_kept() {
+    run(|| {
+        let registration = PROVIDER.register().unwrap();
+        PROVIDER.unregister();
+        let session = listen(5, 0);
+        PROVIDER.write(1, 0, format_args!("still registered"));
+        assert_eq!(heard(session), ["still registered"]);
+        drop(registration);
+        PROVIDER.register().unwrap().keep();
+        PROVIDER.unregister();
+        drop(PROVIDER.register().unwrap());
+    })
+    .unwrap();
+}
+
+#[test]
 fn it_is_never_used_while_it_is_not_registered_whatever_the_schedule() {
     let limits = Limits { preemptions: Some(2), ..Limits::default() };
     let explored = explore(Config { processors: 2, ..Config::default() }, limits, |kernel| {

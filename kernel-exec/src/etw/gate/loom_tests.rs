@@ -39,7 +39,15 @@ impl World {
     }
 
     fn end(&self) -> Option<usize> {
-        let value = self.gate.close(thread::yield_now)?;
+        self.ended(self.gate.close(thread::yield_now)?)
+    }
+
+    /// As [`World::end`], by anybody.
+    fn end_kept(&self) -> Option<usize> {
+        self.ended(self.gate.close_kept(thread::yield_now)?)
+    }
+
+    fn ended(&self, value: usize) -> Option<usize> {
         // SAFETY: loom looks for accesses at the same time.
         self.alive.with_mut(|alive| unsafe { *alive = false });
         self.gate.give_up();
@@ -77,16 +85,19 @@ fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
 }
 
 #[test]
-fn loom_a_gate_is_closed_by_one_and_may_be_opened_again() {
+fn loom_a_gate_that_is_kept_is_closed_by_one_and_may_be_opened_again() {
     loom::model(|| {
         let world = World::new();
         assert!(world.make(7));
         let other = Arc::clone(&world);
-        let other = thread::spawn(move || (other.end(), other.make(8)));
-        let mine = world.end();
+        let other = thread::spawn(move || (other.end_kept(), other.make(8)));
+        world.gate.keep();
+        let mine = world.end_kept();
         let (theirs, again) = other.join().unwrap();
         let sevens = [mine, theirs].into_iter().filter(|ended| *ended == Some(7)).count();
         assert_eq!(sevens, 1, "{mine:?}, {theirs:?}");
-        assert_eq!(world.use_it(), (again && mine != Some(8)).then_some(8));
+        // What the other has opened is not kept: it is the other's alone.
+        assert_eq!(world.use_it(), again.then_some(8));
+        assert_eq!(world.end(), again.then_some(8));
     });
 }
