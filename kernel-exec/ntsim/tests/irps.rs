@@ -121,6 +121,44 @@ fn a_mark_that_the_driver_writes_itself_counts() {
     });
 }
 
+/// How often the tests' driver has got a request.
+#[derive(Default)]
+struct Trips(Cell<u32>);
+
+unsafe extern "C" fn completes_the_first_and_keeps_the_second(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    // SAFETY: image state lives until the simulation is reset, which no test's run outlives.
+    let trips = unsafe { &(*ntsim::image_state::<Trips>()).0 };
+    trips.set(trips.get() + 1);
+    let routine: Dispatch = if trips.get() == 1 { succeeds } else { pends };
+    // SAFETY: the arguments are those of a dispatch routine.
+    unsafe { routine(device, irp) }
+}
+
+#[test]
+fn a_completion_routine_may_send_the_request_again() {
+    fine(|| {
+        dispatch_reads(completes_the_first_and_keeps_the_second);
+        let (device, done) = (Device::new(), Event::notification());
+        let irp = Irp::new().on_completion(move |irp| {
+            irp.set_next_major(IRP_MJ_READ as u8);
+            irp.on_completion(move |_| {
+                done.set();
+                STATUS_MORE_PROCESSING_REQUIRED
+            });
+            // The first call has not returned yet, and has nothing to do with the mark of this one.
+            assert_eq!(irp.send(device), STATUS_PENDING);
+            STATUS_MORE_PROCESSING_REQUIRED
+        });
+        assert_eq!(irp.send(device), STATUS_SUCCESS);
+        assert_eq!(done.state(), 0);
+        complete_kept();
+        assert_eq!(done.state(), 1);
+        irp.free();
+        device.delete();
+        done.free();
+    });
+}
+
 #[test]
 fn a_request_without_a_dispatch_routine_is_invalid() {
     fine(|| {

@@ -33,6 +33,8 @@ pub(crate) struct Call {
     /// The driver has marked the IRP pending.
     pub(crate) marked: bool,
     pub(crate) fate: Fate,
+    /// The IRP has gone on to the driver above since. One that comes here again is another call's.
+    over: bool,
 }
 
 /// All IRPs and calls.
@@ -70,7 +72,7 @@ impl Irps {
     pub(crate) fn begin_call(&mut self, serial: u64, location: i8) -> u64 {
         self.count += 1;
         let number = self.count;
-        self.calls.push(Call { number, serial, location, marked: false, fate: Fate::Kept });
+        self.calls.push(Call { number, serial, location, marked: false, fate: Fate::Kept, over: false });
         number
     }
 
@@ -82,18 +84,19 @@ impl Irps {
 
     /// Notes something in the latest call that has the IRP at this location.
     pub(crate) fn note(&mut self, serial: u64, location: i8, change: impl FnOnce(&mut Call)) {
-        let has = |call: &&mut Call| call.serial == serial && call.location == location;
+        let has = |call: &&mut Call| call.serial == serial && call.location == location && !call.over;
         if let Some(call) = self.calls.iter_mut().rev().find(has) {
             change(call);
         }
     }
 
-    /// Notes a completion in all calls that have the IRP at this location.
+    /// Notes a completion in all calls that have the IRP at this location, which it leaves.
     pub(crate) fn complete(&mut self, serial: u64, location: i8, status: i32) {
         for call in self.calls.iter_mut().filter(|call| call.serial == serial && call.location == location) {
             if call.fate == Fate::Kept {
                 call.fate = Fate::Completed(status);
             }
+            call.over = true;
         }
     }
 }
