@@ -58,6 +58,33 @@ fn a_period_does_not_drift() {
 }
 
 #[test]
+fn the_period_of_a_timer_whose_time_has_passed_begins_when_it_expires() {
+    fine(|| {
+        let count = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&count);
+        let (timer, dpc) = (Timer::new(), Dpc::new(move || counted.set(counted.get() + 1)));
+        let expired_in = |half_seconds: i64| {
+            let before = count.get();
+            delay(-(SECOND as i64) / 2 * half_seconds);
+            count.get() - before
+        };
+        expired_in(20);
+        timer.set_periodic(0, 1_000, Some(dpc));
+        assert_eq!(count.get(), 1, "0 is an absolute time, of ten seconds ago");
+        assert_eq!(expired_in(5), 2);
+        timer.set_periodic(system_time() + 100 * SECOND as i64, 1_000, Some(dpc));
+        assert_eq!(expired_in(5), 0);
+        ntsim::set_system_time(1_000 * SECOND);
+        assert_eq!(count.get(), 4, "now it has passed");
+        assert_eq!(expired_in(5), 2);
+        timer.cancel();
+        flush_dpcs();
+        timer.free();
+        dpc.free();
+    });
+}
+
+#[test]
 fn setting_a_periodic_timer_as_one_shot_stops_the_period() {
     fine(|| {
         let timer = Timer::synchronization();

@@ -94,14 +94,14 @@ impl Machine {
         }
     }
 
-    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick, or now where an absolute
-    /// time has passed already.
+    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick. Where an absolute time has
+    /// passed already, both are now: a period begins when it can.
     pub(crate) fn due(&self, due: i64) -> (u64, u64) {
         self.ensure_phase();
         let now = self.clock.now();
         let due_time = match u64::try_from(due) {
             Ok(absolute) => match self.clock.time_of(absolute) {
-                passed if passed <= now => return (passed, now),
+                passed if passed <= now => return (now, now),
                 to_come => to_come,
             },
             // Relative time counts from the last tick.
@@ -131,9 +131,9 @@ impl Machine {
         let absolute = self.kernel.borrow().timers.absolute();
         for (key, entry) in absolute {
             let Some(system) = entry.absolute else { continue };
-            let due_time = self.clock.time_of(system);
             let now = self.clock.now();
-            let tick = if due_time <= now { now } else { self.tolerant_tick_of(due_time, entry.tolerance) };
+            let due_time = self.clock.time_of(system).max(now);
+            let tick = if due_time == now { now } else { self.tolerant_tick_of(due_time, entry.tolerance) };
             let mut kernel = self.kernel.borrow_mut();
             kernel.timers.remove(key, entry.address);
             let key = kernel.timers.insert(tick, entry);
