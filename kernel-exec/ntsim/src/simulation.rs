@@ -127,7 +127,7 @@ impl Simulation {
     /// As for [`Simulation::run`].
     ///
     /// # Panics
-    /// As for [`Simulation::run`], and with [`Config::special_pool`].
+    /// As for [`Simulation::run`], with [`Config::special_pool`], and where a system thread of an earlier run waits, such as a worker.
     #[cfg(feature = "free-running")]
     pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
@@ -200,7 +200,8 @@ impl Simulation {
     /// The events so far.
     pub fn trace(&self) -> &Trace {
         let recorder = self.machine().recorder.as_ptr();
-        // SAFETY: events are added only by runs and checks, which borrow the simulation mutably.
+        // SAFETY: events are added only by runs and checks, which borrow the simulation mutably; names, which others add too, are in a
+        // cell of their own.
         let recorder: &Recorder = unsafe { &*recorder };
         recorder.trace()
     }

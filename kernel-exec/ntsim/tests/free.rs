@@ -219,6 +219,22 @@ fn two_that_wait_for_each_others_locks_are_found() {
 }
 
 #[test]
+fn it_waits_for_timers_anew_whatever_an_earlier_run_has_waited() {
+    let config = Config { linger: 20 * TICK, ..Config::default() };
+    let mut free = Simulation::new(config, Schedule::seed(1));
+    free.run(vec![(0, program(|| _ = Timer::new().set(-1_000 * TICK as i64, None)))]).unwrap();
+    let ran = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&ran);
+    free.run_freely(vec![on(0, move || {
+        delay(-100 * TICK as i64);
+        let dpc = Dpc::new(move || _ = counted.fetch_add(1, SeqCst));
+        Timer::new().set(-10 * TICK as i64, Some(dpc));
+    })])
+    .unwrap();
+    assert_eq!(ran.load(SeqCst), 1);
+}
+
+#[test]
 fn a_panic_is_passed_on() {
     let mut free = kernel(2);
     let programs = vec![on(0, || _ = delay(-10)), on(1, || panic!("on purpose"))];
@@ -233,6 +249,23 @@ fn who_spins_for_ever_meets_the_step_limit() {
     let mut free = Simulation::new(config, Schedule::seed(1));
     let stop = free.run_freely(vec![on(0, move || while never.load(SeqCst) == 0 {})]);
     assert!(matches!(stop, Err(Stop::StepLimit { .. })), "{stop:?}");
+}
+
+#[test]
+fn it_comes_after_a_run_that_has_left_nobody_waiting() {
+    let mut free = kernel(2);
+    free.run(vec![(0, program(|| Thread::spawn(|| ()).join())), (1, program(|| ()))]).unwrap();
+    free.run_freely(vec![on(0, || _ = delay(-1)), on(1, || _ = delay(-1))]).unwrap();
+    free.unload().unwrap();
+    drop(free);
+    let mut free = kernel(1);
+    let waits = || {
+        let event = Event::notification();
+        Thread::spawn(move || _ = wait(&event, None));
+    };
+    free.run(vec![(0, program(waits))]).unwrap();
+    let refused = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| free.run_freely(vec![])));
+    assert!(refused.is_err());
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod common;
 use core::ptr::null_mut;
 
 use common::{waiting::*, *};
-use ntsim::{Stop, ddi, types::*};
+use ntsim::{Schedule, Simulation, Stop, ddi, types::*};
 
 #[test]
 fn references_to_a_thread_are_counted() {
@@ -39,6 +39,39 @@ fn a_thread_without_references_is_gone() {
     assert_eq!(code(move || _ = dereference(gone().0)), (0xC4, 0x3F));
     assert_eq!(code(move || _ = reference(gone().0)), (0xC4, 0x3F));
     assert_eq!(bug(move || _ = wait(&gone(), None)).code, 0xCC);
+}
+
+#[test]
+fn a_threads_own_reference_and_its_handles_are_not_given_up_by_a_pointer() {
+    let too_often = |closed: bool| {
+        move || {
+            let event = Event::notification();
+            let handle = spawn_with_handle(move || _ = wait(&event, None));
+            let thread = thread_object(handle);
+            if closed {
+                close(handle);
+            }
+            dereference(thread);
+            dereference(thread);
+            event.set();
+            delay(-1);
+        }
+    };
+    assert_eq!(code(too_often(true)), (0xC4, 0x3F));
+    assert_eq!(code(too_often(false)), (0xC4, 0x3F));
+    assert_eq!(code(|| _ = dereference(current_thread().cast())), (0xC4, 0x3F), "a program's");
+    fine(|| {
+        assert_eq!(reference(current_thread().cast()), 2);
+        assert_eq!(dereference(current_thread().cast()), 1);
+    });
+}
+
+#[test]
+fn the_program_of_a_later_run_has_not_ended_with_the_one_before() {
+    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    let asks = || program(|| assert_eq!(wait_at(current_thread().cast(), Some(0)), STATUS_TIMEOUT));
+    kernel.run(vec![(0, asks())]).unwrap();
+    kernel.run(vec![(0, asks())]).unwrap();
 }
 
 #[test]

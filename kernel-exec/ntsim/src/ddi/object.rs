@@ -7,7 +7,7 @@ extern crate alloc;
 use super::objects;
 use crate::{
     engine::machine::{Machine, enter},
-    kernel::thread::SYSTEM,
+    kernel::thread::{SYSTEM, State, Thread},
     trace::Value,
     types::{
         _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
@@ -42,8 +42,10 @@ impl Machine {
                 self.dereference_io_object(address)
             };
         };
-        let count = self.kernel.borrow().threads.get(thread).references;
-        if count == 0 {
+        let Thread { references: count, state, open, .. } = self.kernel.borrow().threads.get(thread);
+        // Its own, while it has not ended, and its handle's are nobody's to give up by a pointer.
+        let others = usize::from(state != State::Ended) + usize::from(open);
+        if count == 0 || (!more && count <= others) {
             let (new, verb) = if more { (1, "referenced") } else { (u64::MAX, "dereferenced") };
             let rule = alloc::format!("{} was {verb} without a reference to it", self.name(address));
             return Err(violation(0xC4, [0x3F, address as u64, new, 0], rule));
@@ -108,7 +110,8 @@ pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
     change(&enter(ddi), ddi, Object, true)
 }
 
-/// One reference less: what ObDereferenceObject is. With the last the object is gone. Else as [`ObfReferenceObject`]
+/// One reference less: what ObDereferenceObject is. With the last the object is gone. The reference that a thread has to itself until it has
+/// ended, and that of its open handle, are not given up so: bug check 0xC4/0x3F. Else as [`ObfReferenceObject`]
 /// (`nf-wdm-obdereferenceobject`).
 ///
 /// # Safety
@@ -129,7 +132,7 @@ pub unsafe extern "C" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
     machine.called(ddi, |_| ([Value::Bits(Handle as u64)], Some(Value::Bits(0))));
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
     let address = machine.thread_address(thread);
-    machine.checked(machine.reference(address, false));
     machine.kernel.borrow_mut().threads.update(thread, |thread| thread.open = false);
+    machine.checked(machine.reference(address, false));
     STATUS_SUCCESS
 }

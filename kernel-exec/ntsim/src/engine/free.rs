@@ -368,6 +368,9 @@ pub(crate) fn run(
     // SAFETY: the simulation's, which is borrowed for the whole run.
     let kernel = unsafe { machine.as_ref() };
     let count = programs.len();
+    // What an earlier run has begun is this OS thread's [F2].
+    assert!(!threads.any_waits(), "ntsim: a system thread of an earlier run waits");
+    threads.end();
     threads.start(
         kernel,
         programs.into_iter().map(|(processor, program)| (processor, program as Program)),

@@ -115,7 +115,6 @@ impl Threads {
         // SAFETY: the simulation's, which is borrowed for the whole run.
         let kernel = unsafe { machine.as_ref() };
         let mut left = programs.len();
-        kernel.quiet_since.set(None);
         self.start(kernel, programs.into_iter(), until);
         activate(Some(machine));
         let mut running = Running { threads: self, finished: false };
@@ -137,7 +136,10 @@ impl Threads {
         if self.slots.len() < kernel.count() {
             self.slots.resize_with(kernel.count(), Slot::default);
         }
+        kernel.quiet_since.set(None);
         for (processor, program) in programs {
+            // The one of an earlier run has ended.
+            kernel.begin_program(processor);
             if let Some(slot) = self.slots.get_mut(processor) {
                 slot.program = Some(program);
             }
@@ -149,7 +151,12 @@ impl Threads {
         kernel.unloading.set(until == Until::Returned);
     }
 
-    /// Ends a free run, which no coroutine outlives.
+    /// Whether threads of an earlier run wait.
+    pub(crate) fn any_waits(&self) -> bool {
+        self.waiting
+    }
+
+    /// A free run begins or ends, which no coroutine outlives.
     pub(crate) fn end(&mut self) {
         self.abandon();
     }
@@ -364,6 +371,14 @@ impl Machine {
         self.end_program(me);
         if !self.unloading.get() {
             self.idle_drain();
+        }
+    }
+
+    /// A program's thread, which may have been that of a program before, has not ended.
+    fn begin_program(&self, context: usize) {
+        let mut kernel = self.kernel.borrow_mut();
+        if kernel.threads.used() {
+            kernel.threads.update(context, |thread| thread.state = State::Active);
         }
     }
 

@@ -3,7 +3,10 @@
 extern crate alloc;
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::fmt::{self, Display, Formatter};
+use core::{
+    cell::RefCell,
+    fmt::{self, Display, Formatter},
+};
 
 use super::{
     event::{Event, What},
@@ -53,13 +56,14 @@ impl Display for Trace {
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     trace: Trace,
-    names: BTreeMap<usize, u32>,
+    /// In a cell of its own: whoever reads the trace may ask for names.
+    names: RefCell<BTreeMap<usize, u32>>,
 }
 
 impl Recorder {
     pub(crate) fn reset(&mut self) {
         self.trace.events.clear();
-        self.names.clear();
+        self.names.get_mut().clear();
     }
 
     pub(crate) fn trace(&self) -> &Trace {
@@ -68,7 +72,7 @@ impl Recorder {
 
     /// How many objects have numbers.
     pub(crate) fn named(&self) -> u32 {
-        self.names.len() as u32
+        self.names.borrow().len() as u32
     }
 }
 
@@ -90,7 +94,8 @@ impl Machine {
         if !self.tracing.get() {
             return Name::Address(address);
         }
-        let names = &mut self.recorder.borrow_mut().names;
+        let recorder = self.recorder.borrow();
+        let mut names = recorder.names.borrow_mut();
         let next = names.len() as u32;
         Name::Object(*names.entry(address).or_insert(next))
     }
