@@ -113,6 +113,41 @@ fn opposite_lock_orders_are_found_though_nobody_waits() {
 }
 
 #[test]
+fn who_only_tries_a_lock_may_do_so_in_any_order() {
+    let with = |tries: bool| {
+        let mut kernel =
+            Simulation::new(Config { lock_order: true, ..processors(1) }, Schedule::round_robin());
+        kernel.run(vec![(
+            0,
+            program(move || {
+                let (first, second, third) = (Lock::new(), Lock::new(), Lock::new());
+                let before = first.acquire();
+                second.acquire_at_dpc_level();
+                second.release_from_dpc_level();
+                first.release(before);
+                let before = second.acquire();
+                assert!(first.try_acquire());
+                // What is acquired while a lock is held is acquired in an order, however that one was taken.
+                third.acquire_at_dpc_level();
+                third.release_from_dpc_level();
+                first.release_from_dpc_level();
+                second.release(before);
+                if !tries {
+                    let before = third.acquire();
+                    first.acquire_at_dpc_level();
+                    first.release_from_dpc_level();
+                    third.release(before);
+                }
+            }),
+        )])
+    };
+    with(true).unwrap();
+    let stop = with(false).unwrap_err();
+    let BugCheck { code, parameters, .. } = stop.bug_check().unwrap();
+    assert_eq!((*code, parameters[0]), (0xC4, 0x1001));
+}
+
+#[test]
 fn rundown_waits_for_the_last_release_and_lets_nobody_in() {
     every_seed(2, || {
         let (rundown, used) = (Rundown::new(), Rc::new(Cell::new(0)));

@@ -42,10 +42,15 @@ impl Machine {
 
     /// Waits until the lock is free, and takes it, with a queue handle or without one. IRQL ≥ DISPATCH_LEVEL.
     pub(crate) fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
-        let (address, me) = (lock as usize, self.current.get());
         if self.config.get().lock_order {
-            self.check_lock_order(address)?;
+            self.check_lock_order(lock as usize)?;
         }
+        self.take_lock(lock, ddi, handle)
+    }
+
+    /// As [`Machine::acquire`], in whatever order: for who has seen that the lock is free, and does not wait.
+    fn take_lock(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
+        let (address, me) = (lock as usize, self.current.get());
         loop {
             self.check_memory(address, Use::Lock)?;
             let holder = self.kernel.borrow().locks.holder(address);
@@ -218,7 +223,7 @@ pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK)
     machine.checked(machine.check_memory(address, Use::Lock));
     let free = machine.kernel.borrow().locks.holder(address).is_none();
     if free {
-        machine.checked(machine.acquire(SpinLock, ddi, 0));
+        machine.checked(machine.take_lock(SpinLock, ddi, 0));
     }
     machine.called(ddi, |machine| ([machine.pointer(address)], Some(Value::Boolean(free))));
     free.into()
