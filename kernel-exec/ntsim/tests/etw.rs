@@ -549,6 +549,9 @@ struct Slow {
     go_on: Event,
     entered: Cell<bool>,
     returned: Cell<bool>,
+    /// The provider's handle, and what came of a write at the end of the callback.
+    handle: Cell<REGHANDLE>,
+    written: Cell<NTSTATUS>,
 }
 
 unsafe extern "C" fn be_slow(
@@ -564,6 +567,7 @@ unsafe extern "C" fn be_slow(
     let slow = unsafe { &*context.cast::<Slow>() };
     slow.entered.set(true);
     wait(&slow.go_on, None);
+    slow.written.set(say(slow.handle.get(), 1, 1, "the last word"));
     slow.returned.set(true);
 }
 
@@ -578,10 +582,13 @@ fn unregistering_waits_for_the_callback() {
                     go_on: Event::notification(),
                     entered: Cell::new(false),
                     returned: Cell::new(false),
+                    handle: Cell::new(0),
+                    written: Cell::new(-1),
                 };
                 let slow: &'static Slow = Box::leak(Box::new(fresh));
                 let context = core::ptr::from_ref(slow).cast_mut().cast();
                 let (_, handle) = register_with(Some(be_slow), context);
+                slow.handle.set(handle);
                 Thread::spawn(|| _ = etw::enable(Session::new(PROVIDER, 1)));
                 while !slow.entered.get() {
                     delay(-1);
@@ -592,6 +599,7 @@ fn unregistering_waits_for_the_callback() {
                 });
                 unregister(handle);
                 assert!(slow.returned.get());
+                assert_eq!(slow.written.get(), STATUS_SUCCESS);
                 delay(-1_000_000);
                 slow.go_on.free();
             }),

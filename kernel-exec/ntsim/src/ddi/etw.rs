@@ -44,7 +44,10 @@ const CALLBACK: &str = "an ETW enable callback to return";
 impl Machine {
     /// The provider of a handle; none for 0. Every other handle is a pointer to memory that the provider has given up.
     fn provider(&self, handle: REGHANDLE, ddi: Ddi) -> Checked<Option<Registration>> {
-        let found = self.kernel.borrow().etw.get(handle as usize).filter(|found| !found.leaving);
+        let thread = self.thread();
+        // EtwUnregister waits for a callback, which may write until it returns.
+        let usable = |found: &Registration| !found.leaving || found.called_in == Some(thread);
+        let found = self.kernel.borrow().etw.get(handle as usize).filter(usable);
         if found.is_none() && handle != 0 {
             let (name, irql) = (self.name(handle as usize), self.irql());
             let rule = alloc::format!("{} with the handle {name}, of no registered provider", ddi.name());
@@ -324,7 +327,8 @@ pub unsafe extern "C" fn EtwRegister(
     status
 }
 
-/// Unregisters a provider; its callback has returned then, and is not called again. PASSIVE_LEVEL. Handle 0, and one that is of no
+/// Unregisters a provider; its callback has returned then, and is not called again. One that runs meanwhile may use the handle until it
+/// returns, nobody else may. PASSIVE_LEVEL. Handle 0, and one that is of no
 /// provider any more: bug check 0xC4/0xDC. In the provider's own callback it ends the run as not supported (`nf-wdm-etwunregister`).
 ///
 /// # Safety

@@ -22,7 +22,7 @@ pub(crate) struct Registration {
     pub(crate) context: usize,
     /// The thread that its callback runs in.
     pub(crate) called_in: Option<usize>,
-    /// EtwUnregister waits for the callback: nothing else may be done with it.
+    /// EtwUnregister waits for the callback: nobody but that may do anything with it.
     pub(crate) leaving: bool,
 }
 
