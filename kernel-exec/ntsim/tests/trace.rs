@@ -64,6 +64,14 @@ fn every_kind() -> Vec<(What, &'static str)> {
             What::Call { ddi: Ddi::KeGetCurrentIrql, arguments: vec![], result: None },
             r#"{"call":{"ddi":"KeGetCurrentIrql","arguments":[],"result":null}}"#,
         ),
+        (
+            What::Call {
+                ddi: Ddi::KeGetCurrentThread,
+                arguments: vec![],
+                result: Some(Value::Pointer(Name::Thread(ThreadName::System(1)))),
+            },
+            r#"{"call":{"ddi":"KeGetCurrentThread","arguments":[],"result":{"pointer":"thread 1"}}}"#,
+        ),
         (What::Switch { to: 1 }, r#"{"switch":{"to":1}}"#),
         (What::ProgramStart, r#""program_start""#),
         (What::ProgramEnd, r#""program_end""#),

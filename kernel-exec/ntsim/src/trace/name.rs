@@ -14,7 +14,7 @@ use crate::kernel::thread::ThreadName;
 
 /// An address, by a name that is the same in every process.
 ///
-/// As text: `null`, `block3`, `block3+0x40`, `pool+0x80`, `object7`, `0x7f0012345678`.
+/// As text: `null`, `block3`, `block3+0x40`, `pool+0x80`, `thread 1`, `program 0`, `idle thread 0`, `object7`, `0x7f0012345678`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
@@ -107,12 +107,20 @@ fn parse(text: &str) -> Option<Name> {
     if let Some(number) = text.strip_prefix("object") {
         return Some(Name::Object(number.parse().ok()?));
     }
+    let number = |kind: &str| text.strip_prefix(kind)?.parse::<usize>().ok();
+    let thread = number("program ")
+        .map(ThreadName::Program)
+        .or_else(|| number("idle thread ").map(ThreadName::Idle))
+        .or_else(|| number("thread ").map(ThreadName::System));
+    if let Some(thread) = thread {
+        return Some(Name::Thread(thread));
+    }
     hex(text).map(Name::Address)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Name;
+    use super::{Name, ThreadName};
 
     #[test]
     fn a_name_reads_back() {
@@ -121,12 +129,17 @@ mod tests {
             Name::Block { number: 3, offset: 0 },
             Name::Block { number: 3, offset: 0x40 },
             Name::Pool { offset: 0 },
+            Name::Thread(ThreadName::Program(0)),
+            Name::Thread(ThreadName::Idle(63)),
+            Name::Thread(ThreadName::System(1)),
             Name::Object(u32::MAX),
             Name::Address(0x7f00_1234_5678),
         ] {
             assert_eq!(String::from(name).parse(), Ok(name));
         }
-        for none in ["", "block", "block1+", "block1+4", "object-1", "pool", "0xg", "12"] {
+        for none in
+            ["", "block", "block1+", "block1+4", "object-1", "pool", "thread", "thread x", "0xg", "12"]
+        {
             assert!(none.parse::<Name>().is_err(), "{none}");
         }
     }

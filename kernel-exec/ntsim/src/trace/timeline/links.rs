@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Dpc,
     /// From the queueing of a work item to its run.
     Work,
-    /// From the setting of a timer to its expiry.
+    /// From the setting of a timer to its expiry, and from that to the next.
     Timer,
     /// From the release of a spin lock to who waited for it.
     Lock,
@@ -46,7 +46,7 @@ struct Causes<'a> {
     polls: BTreeMap<&'a str, Vec<(usize, Kind)>>,
     dpcs: BTreeMap<String, usize>,
     work_items: BTreeMap<String, usize>,
-    /// By timer: the call that set it, and the DPC it was given.
+    /// By timer: the call that set it, or its last expiry since, and the DPC it was given.
     timers: BTreeMap<String, (usize, Name)>,
     releases: BTreeMap<String, usize>,
     /// By processor: the lock that it waits for.
@@ -75,9 +75,11 @@ pub(super) fn find(events: &[Event]) -> Vec<Link> {
                 links.extend(cause.map(|from| Link { from, to, kind: Kind::Work }));
             }
             What::TimerExpired { object } => {
-                if let Some((from, dpc)) = causes.timers.remove(&String::from(*object)) {
-                    links.push(Link { from, to, kind: Kind::Timer });
-                    causes.dpcs.insert(dpc.into(), to);
+                if let Some((from, dpc)) = causes.timers.get_mut(&String::from(*object)) {
+                    links.push(Link { from: *from, to, kind: Kind::Timer });
+                    causes.dpcs.insert((*dpc).into(), to);
+                    // One that is periodic expires again because of this.
+                    *from = to;
                 }
             }
             What::Wait { object, .. } => {
@@ -200,6 +202,17 @@ mod tests {
         let set = call(Ddi::KeSetCoalescableTimer, &[2, 3], false);
         let found = links(vec![(0, set), (1, What::TimerExpired { object: Name::Object(2) })]);
         assert_eq!(found, [(0, 1, Kind::Timer)]);
+    }
+
+    #[test]
+    fn a_periodic_timer_expires_again_because_it_has_expired() {
+        let (expired, start) = (
+            || (1, What::TimerExpired { object: Name::Object(2) }),
+            || (1, What::DpcStart { dpc: Name::Object(3), routine: Name::Null }),
+        );
+        let set = (0, call(Ddi::KeSetTimerEx, &[2, 3], false));
+        let found = links(vec![set, expired(), start(), expired(), start()]);
+        assert_eq!(found, [(0, 1, Kind::Timer), (1, 2, Kind::Dpc), (1, 3, Kind::Timer), (3, 4, Kind::Dpc)]);
     }
 
     #[test]
