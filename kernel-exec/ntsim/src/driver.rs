@@ -81,8 +81,8 @@ impl Simulation {
     /// [`Simulation::unload_with`] does.
     ///
     /// # Errors
-    /// As for [`Simulation::unload_with`]. A driver without an Unload routine, and one whose device a work item's routine still
-    /// holds, are not unloaded by NT: [`Stop::Failure`] of the oracle `unload`.
+    /// As for [`Simulation::unload_with`]. A driver without an Unload routine, and one whose device a work item still
+    /// holds, which is queued or whose routine runs, are not unloaded by NT: [`Stop::Failure`] of the oracle `unload`.
     ///
     /// # Panics
     /// As for [`Simulation::run`].
@@ -99,7 +99,7 @@ impl Simulation {
         let Some(unload) = unload else {
             return refused(alloc::string::String::from("the driver has no Unload routine"));
         };
-        if let Some(item) = self.machine().holding_item() {
+        if let Some(item) = self.machine().holding_item().or_else(|| self.machine().queued_item()) {
             let item = self.machine().name(item);
             return refused(alloc::format!(
                 "Unload is not called while the work item {item} holds the driver's device"
@@ -115,6 +115,13 @@ impl Machine {
     pub(crate) fn holding_item(&self) -> Option<usize> {
         let kernel = self.kernel.borrow();
         let (_, item) = kernel.work.running().find(|(_, item)| item.call.object().is_some())?;
+        Some(item.address)
+    }
+
+    /// The address of a work item that is queued and holds a device.
+    fn queued_item(&self) -> Option<usize> {
+        let kernel = self.kernel.borrow();
+        let item = kernel.work.queued().find(|item| item.call.object().is_some())?;
         Some(item.address)
     }
 }

@@ -10,7 +10,7 @@
 mod common;
 
 use common::{io::*, waiting::*, *};
-use ntsim::{DriverEntry, Schedule, Simulation, Stop, ddi, types::*};
+use ntsim::{Config, DriverEntry, Schedule, Simulation, Stop, ddi, types::*};
 
 fn kernel() -> Simulation {
     Simulation::new(processors(2), Schedule::seed(4))
@@ -113,6 +113,31 @@ unsafe extern "C" fn work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STR
 fn unload_is_not_called_while_a_work_item_holds_the_device() {
     let mut kernel = kernel();
     load(&mut kernel, work_that_waits).unwrap();
+    let stop = unload(&mut kernel).unwrap_err();
+    let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
+    assert!(message.contains("holds the driver's device"), "{message}");
+}
+
+unsafe extern "C" fn wait_for_ever(_parameter: PVOID) {
+    wait(&Event::notification(), None);
+}
+
+unsafe extern "C" fn work_behind_work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
+    let first: PWORK_QUEUE_ITEM = object();
+    // SAFETY: storage from `object`, which is never freed.
+    unsafe { ddi::ExInitializeWorkItem(first, Some(wait_for_ever), core::ptr::null_mut()) };
+    // SAFETY: initialised.
+    unsafe { ddi::ExQueueWorkItem(first, _WORK_QUEUE_TYPE::DelayedWorkQueue) };
+    WorkItem::new(Device::new()).queue(|_| ());
+    // SAFETY: the driver object.
+    unsafe { (*driver).DriverUnload = Some(delete_devices) };
+    STATUS_SUCCESS
+}
+
+#[test]
+fn unload_is_not_called_while_a_queued_work_item_holds_the_device() {
+    let mut kernel = Simulation::new(Config { workers: 1, ..processors(2) }, Schedule::seed(4));
+    load(&mut kernel, work_behind_work_that_waits).unwrap();
     let stop = unload(&mut kernel).unwrap_err();
     let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
     assert!(message.contains("holds the driver's device"), "{message}");

@@ -129,7 +129,12 @@ impl Work {
         if self.workers.is_empty() {
             return None;
         }
-        self.queues.iter().flatten().find(|item| range.contains(&item.address)).copied()
+        self.queued().find(|item| range.contains(&item.address)).copied()
+    }
+
+    /// The queued items.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Item> {
+        self.queues.iter().flatten()
     }
 
     /// The first queued item of all.
