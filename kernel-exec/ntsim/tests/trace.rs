@@ -247,6 +247,18 @@ fn a_corrupt_file_is_an_error_that_says_where() {
     for (wrong, said) in [
         (EVENT.replace(r#""irql":0"#, r#""irql":16"#), "there is no IRQL 16"),
         (EVENT.replace(r#""processor":0"#, r#""processor":64"#), "there is no processor 64"),
+        (
+            EVENT.replace(
+                r#""program_start""#,
+                r#"{"thread":{"processor":18446744073709551615,"thread":{"system":1}}}"#,
+            ),
+            "there is no processor 18446744073709551615",
+        ),
+        (
+            EVENT.replace(r#""program_start""#, r#"{"thread_ready":{"processor":64,"thread":{"system":1}}}"#),
+            "there is no processor 64",
+        ),
+        (EVENT.replace(r#""program_start""#, r#"{"switch":{"to":64}}"#), "there is no processor 64"),
         (EVENT.replace(r#""step":1"#, r#""step":0"#), "step 0 comes after step 1"),
         (EVENT.replace(r#""time":5"#, r#""time":4"#), "time 4 comes after time 5"),
     ] {

@@ -17,7 +17,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{event::Event, recorder::Trace};
+use super::{
+    event::{Event, What},
+    recorder::Trace,
+};
 use crate::engine::machine::PROCESSORS;
 
 const FORMAT: &str = "ntsim trace";
@@ -132,9 +135,15 @@ fn header(line: &str, number: usize) -> Result<usize, ParseTraceError> {
 
 /// What a run guarantees of every event.
 fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
-    let Event { step, time, processor, irql, .. } = event;
-    if *processor >= PROCESSORS {
-        return Err(alloc::format!("there is no processor {processor}"));
+    let Event { step, time, processor, irql, what } = event;
+    let named = match what {
+        What::Thread { processor, .. }
+        | What::ThreadReady { processor, .. }
+        | What::Switch { to: processor } => processor,
+        _ => processor,
+    };
+    if let Some(none) = [processor, named].into_iter().find(|number| **number >= PROCESSORS) {
+        return Err(alloc::format!("there is no processor {none}"));
     }
     if *irql > HIGH_LEVEL {
         return Err(alloc::format!("there is no IRQL {irql}"));

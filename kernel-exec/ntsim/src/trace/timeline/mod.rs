@@ -109,12 +109,14 @@ impl Trace {
     /// # Ok::<(), ntsim::Stop>(())
     /// ```
     pub fn to_html(&self, title: &str) -> String {
-        let events = self.events();
+        let (events, spans) = (self.events(), spans::find(self.events()));
+        // A thread may have come to a processor on which nothing has happened yet.
+        let used = events.iter().map(|event| event.processor).chain(spans.iter().map(|span| span.cpu));
         let picture = Picture {
             title,
-            processors: events.iter().map(|event| event.processor + 1).max().unwrap_or(1),
+            processors: used.max().map_or(1, |last| last + 1),
             events: events.iter().map(shown).collect(),
-            spans: spans::find(events),
+            spans,
             links: links::find(events),
             stop: events.iter().position(|event| matches!(event.what, What::Stop { .. })),
         };
@@ -153,6 +155,7 @@ mod tests {
         },
         escaped,
     };
+    use crate::kernel::thread::ThreadName;
 
     #[test]
     fn nothing_in_a_trace_or_title_ends_the_page() {
@@ -163,6 +166,14 @@ mod tests {
         assert!(page.contains(r"\u003c/script>\u003cb>{{script}}{{title}}"));
         assert!(page.contains("<title>&lt;&quot;x&quot;&gt;</title>"));
         assert_eq!(escaped("a&b"), "a&amp;b");
+    }
+
+    #[test]
+    fn every_processor_with_a_bar_has_a_lane() {
+        let what = What::Thread { processor: 2, thread: ThreadName::System(1) };
+        let event = Event { step: 0, time: 0, processor: 0, irql: 0, what };
+        let page = Trace::new(vec![event]).to_html("a thread");
+        assert!(page.contains("\"processors\":3,"));
     }
 
     #[test]
