@@ -16,7 +16,8 @@ pub struct Config {
     pub dpc_watchdog: u64,
     /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
     pub workers: usize,
-    /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. Default no.
+    /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
+    /// (`KeTryToAcquireSpinLockAtDpcLevel`) may be in any order. Default no.
     pub lock_order: bool,
     /// Which allocations fail. Default none.
     pub low_resources: LowResources,

@@ -210,7 +210,7 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
-/// Acquires a spin lock if it is free: TRUE; FALSE where it is held, by this processor too. At DISPATCH_LEVEL or above: else bug check
+/// Acquires a spin lock if it is free: TRUE; FALSE where it is held, by this processor too. It never waits: it is in no order of locks. At DISPATCH_LEVEL or above: else bug check
 /// 0xC4/0x40 (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
 ///
 /// # Safety
