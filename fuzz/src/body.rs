@@ -216,6 +216,17 @@ pub fn log(world: &World, operation: usize, entry: u64) {
     world.happened(operation, Event::Saw(log.get()));
 }
 
+/// What must not be cut short has ended, and has yielded this: a bit each of what the body has seen.
+fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
+    let bits = yielded.iter().fold(0, |bits, value| bits << 1 | u64::from(value.is_some()));
+    world::with(|world| {
+        if yielded.contains(&None) {
+            world.slot(operation).body.unwound.set(true);
+        }
+        log(world, operation, entry | bits);
+    });
+}
+
 /// One step of a hash, for the model too.
 #[must_use]
 pub fn mix(hash: u64, entry: u64) -> u64 {
@@ -303,11 +314,17 @@ impl<F> Drop for Body<F> {
                 let why = "outside of a DPC: user code runs on the stack of a client's call";
                 fail("C9", format!("the body of operation {operation} is dropped {why}"));
             }
-            // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run.
-            if world.slot(operation).ledger.get() > 0
-                && let Some(part) = self.shape.missing_cleanup(body.parts.get())
-            {
-                fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
+            // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run, and somebody has asked.
+            if world.slot(operation).ledger.get() > 0 {
+                if let Some(part) = self.shape.missing_cleanup(body.parts.get()) {
+                    fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
+                }
+                if !body.ready.get() && body.is_unasked() {
+                    fail(
+                        "C9",
+                        format!("operation {operation} is held, nobody has cancelled it, and it is dropped"),
+                    );
+                }
             }
             ntsim::preemption_point();
             alive(world, operation);
@@ -344,26 +361,25 @@ pub fn script<T: Value>(operation: usize, script: Script) -> impl Future<Output 
             Shape::Plain => part(0).await,
             Shape::TryFinally => {
                 let ended = try_finally(part(0), part(1)).await;
-                world::with(|world| log(world, operation, 0x30 | u64::from(ended.is_some())));
+                guarded(operation, 0x30, &[ended]);
             }
             Shape::OnCancel => {
                 let ended = on_cancel(part(0), part(1)).await;
-                world::with(|world| log(world, operation, 0x40 | u64::from(ended.is_some())));
+                guarded(operation, 0x40, &[ended]);
             }
             Shape::Nested => {
                 let main = async {
                     let ended = try_finally(part(0), part(1)).await;
-                    world::with(|world| log(world, operation, 0x50 | u64::from(ended.is_some())));
+                    guarded(operation, 0x50, &[ended]);
                     part(2).await;
                 };
                 let ended = try_finally(main, part(3)).await;
-                world::with(|world| log(world, operation, 0x60 | u64::from(ended.is_some())));
+                guarded(operation, 0x60, &[ended]);
             }
             Shape::Join => {
                 let (first, second) =
                     join(try_finally(part(0), part(1)), try_finally(part(2), part(3))).await;
-                let both = u64::from(first.is_some()) << 1 | u64::from(second.is_some());
-                world::with(|world| log(world, operation, 0x70 | both));
+                guarded(operation, 0x70, &[first, second]);
             }
         }
         T::of(operation)

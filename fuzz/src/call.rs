@@ -360,6 +360,10 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if !status.is_terminal() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} is told {status:?}"));
         }
+        if let Some(wrong) = misfits(world, operation, status.0) {
+            let why = format!("the completion handler of operation {operation} is told {status:?}: {wrong}");
+            ntsim::fail("C10", why);
+        }
         let seen = slot.ended.replace(status.0);
         if seen != 0 && seen != status.0 {
             let why =
@@ -378,9 +382,54 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
     });
 }
 
-/// A completion handler that releases a reference, too.
+/// A completion handler that releases a reference, too, and asks before that where asking is no step of a schedule.
 unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
     // SAFETY: called with what we were called with.
     unsafe { records(context, status) };
-    world::with(|world| release(world, context.addr() - 1, Via::Operation));
+    world::with(|world| {
+        let operation = context.addr() - 1;
+        if world.alone.get() {
+            is_visible(world, operation, status);
+        }
+        release(world, operation, Via::Operation)
+    });
+}
+
+/// A completion handler that holds a reference is told what everybody sees by then `[C14]`.
+fn is_visible(world: &World, operation: usize, told: AsyncStatus) {
+    let Answer { out, .. } = get_status(world, operation, Out::Given);
+    if out != OutValue::Number(told.0.cast_unsigned()) {
+        let why = format!(
+            "the completion handler of operation {operation} is told {told:?}, and get_status writes {out:?}"
+        );
+        ntsim::fail("C14", why);
+    }
+    let Answer { status, out } = get_result(world, operation, Out::Given);
+    let (ended, completed) = (status != NTSTATUS::PENDING.to_u32(), told == AsyncStatus::Completed);
+    let bytes = OutValue::Bytes(if completed { Bytes::Value } else { Bytes::Zeroed });
+    if !ended || completed != (status == NTSTATUS::SUCCESS.to_u32()) || out != bytes {
+        let why = format!(
+            "in the completion handler of operation {operation} get_result answers {status:#x} and leaves {out:?}"
+        );
+        ntsim::fail("C14", why);
+    }
+}
+
+/// Why this terminal status is not what the body has come to, if it is not `[C10]`, `[C20]`.
+#[must_use]
+pub fn misfits(world: &World, operation: usize, status: i32) -> Option<&'static str> {
+    let slot = world.slot(operation);
+    let (ready, unwound) = (slot.body.ready.get(), slot.body.unwound.get());
+    if slot.bodyless.get() {
+        return None;
+    }
+    let cancelled = slot.may_fail.get() == Some(NTSTATUS::CANCELLED.to_u32());
+    match (status, slot.may_fail.get()) {
+        (1 | 3, _) if !ready => Some("its body has not returned"),
+        (1 | 2, Some(_)) if ready && !(cancelled && status == 2) => Some("its body has failed"),
+        (3, None) => Some("its body cannot fail"),
+        (1, None) if unwound => Some("its body has unwound"),
+        (2, None) if ready && !unwound => Some("its body has returned a value, and has not unwound"),
+        _ => None,
+    }
 }

@@ -215,7 +215,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
             Some(Done { operation: None, answer })
         }
         Op::CancelAll => {
-            ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
+            cancel_all(world);
             command()
         }
         Op::Schedule(_) => None,
@@ -318,6 +318,16 @@ pub fn lower(world: &World, processor: usize) {
     }
 }
 
+/// Asks every task to stop. Which there are by then is not known where others spawn meanwhile.
+pub fn cancel_all(world: &World) {
+    world.asking.set(world.asking.get() + 1);
+    for operation in 0..world.spawned.get() {
+        world.slot(operation).body.maybe_asked.set(true);
+    }
+    ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
+    world.asking.set(world.asking.get() - 1);
+}
+
 /// A set_completed with the reference that a releasing handler needs.
 fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     if handler == Handler::Releases {
@@ -327,7 +337,12 @@ fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     let slot = world.slot(operation);
     if answer.status == NTSTATUS::SUCCESS.to_u32() {
         slot.handlers.set(slot.handlers.get() + 1);
-    } else if handler == Handler::Releases {
+        return answer;
+    }
+    if answer.status == NTSTATUS::INVALID_DEVICE_STATE.to_u32() {
+        slot.refused.set(true);
+    }
+    if handler == Handler::Releases {
         call::release(world, operation, Via::Operation);
     }
     answer
@@ -343,6 +358,7 @@ fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     let slot = world.slot(operation);
     slot.kind.set(kind);
     slot.body.spawning.set(true);
+    slot.body.maybe_asked.set(world.asking.get() > 0);
     marked(MarkKind::Spawn, operation, "");
     if let Some(link) = link {
         call::add_ref(world, link, Via::Operation);

@@ -12,8 +12,8 @@ use crate::{
     call::{self, OutValue},
     executor::thread::Thread,
     input::SchedulesInput,
-    ops::{Iid, Op, Out, Step},
-    perform::{Done, instead, lower, perform, release_everything},
+    ops::{Handler, Iid, Op, Out, Step},
+    perform::{Done, cancel_all, instead, lower, perform, release_everything},
     script::GATES,
     value::Bytes,
     world::{self, Waiting, World},
@@ -50,7 +50,7 @@ fn at_once(world: &World, input: &SchedulesInput) {
     default_tracker(TaskTracker::close);
     // Each round asks everything to stop, and gives it two clock periods for that.
     let round = || {
-        default_tracker(TaskTracker::cancel_all);
+        cancel_all(world);
         default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(40)))).is_ok()
     };
     let ended = (0..ROUNDS).any(|_| round());
@@ -92,7 +92,7 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
         if world::with(unfinished).is_none() {
             break;
         }
-        on_processor_0(kernel, |_| default_tracker(TaskTracker::cancel_all))?;
+        on_processor_0(kernel, cancel_all)?;
     }
     on_processor_0(kernel, |world| {
         everything_has_ended(world);
@@ -133,6 +133,8 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
             }
             if number > 0 {
                 ended(world, operation, number.cast_signed());
+            } else if world.slot(operation).ended.get() != 0 {
+                fail("C6", operation, "get_status writes Started after a terminal status".into());
             }
         }
         (Op::GetResult(_), OutValue::Bytes(bytes)) => {
@@ -159,6 +161,9 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
         (Op::GetError(_), OutValue::Number(number)) => {
             let slot = world.slot(operation);
             match NTSTATUS::from_u32(number) {
+                NTSTATUS::PENDING if slot.ended.get() != 0 => {
+                    fail("C6", operation, "get_error writes STATUS_PENDING after a terminal status".into());
+                }
                 NTSTATUS::PENDING => {}
                 _ if slot.bodyless.get() => {}
                 NTSTATUS::CANCELLED => ended_by_cancelled(world, operation),
@@ -180,9 +185,22 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
                 fail("C3", operation, format!("Release answers 0 with {left} references left"));
             }
         }
+        (Op::SetCompleted(handler), _) => check_set_completed(operation, handler, NTSTATUS::from_u32(status)),
         (Op::Wait(_), _) => check_wait(world, operation, NTSTATUS::from_u32(status)),
         (Op::Cancel, _) if !success => fail("C10", operation, format!("cancel answers {status:#x}")),
         _ => {}
+    }
+}
+
+/// `[C14]`. Whether there was another handler where one is refused is known in the end.
+fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
+    let right = match answer {
+        NTSTATUS::INVALID_PARAMETER => handler == Handler::Null,
+        NTSTATUS::SUCCESS | NTSTATUS::INVALID_DEVICE_STATE => handler != Handler::Null,
+        _ => false,
+    };
+    if !right {
+        fail("C14", operation, format!("set_completed of {handler:?} answers {answer}"));
     }
 }
 
@@ -215,6 +233,13 @@ fn ended(world: &World, operation: usize, status: i32) {
     let before = slot.ended.replace(status);
     if before != 0 && before != status {
         fail("C6", operation, format!("its terminal status was {before} and is {status}"));
+    }
+    if let Some(wrong) = call::misfits(world, operation, status) {
+        fail("C10", operation, format!("its terminal status is {status}: {wrong}"));
+    }
+    // Who asks holds it: it was not abandoned.
+    if status == 2 && slot.body.is_unasked() {
+        fail("C10", operation, "it is Canceled, and nobody has cancelled it".into());
     }
     let failed_with = slot.may_fail.get().map(NTSTATUS::from_u32);
     if status == 3 && failed_with == Some(NTSTATUS::CANCELLED) && slot.body.took.get() {
@@ -284,6 +309,9 @@ fn everything_has_ended(world: &World) {
         if slot.handled.get() != slot.handlers.get() {
             let (handlers, runs) = (slot.handlers.get(), slot.handled.get());
             fail("C14", operation, format!("{handlers} completion handlers were accepted, {runs} have run"));
+        }
+        if slot.refused.get() && slot.handlers.get() == 0 {
+            fail("C14", operation, "a completion handler was refused, and there is no other".into());
         }
     }
 }

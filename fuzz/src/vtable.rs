@@ -10,7 +10,7 @@ use crate::{
     input::VtableInput,
     model::Model,
     ops::Step,
-    perform::{Done, TWO_TICKS, lower, perform, release_everything},
+    perform::{Done, TWO_TICKS, cancel_all, lower, perform, release_everything},
     script::GATES,
     world::{self, World},
 };
@@ -62,7 +62,7 @@ fn finish(world: &World, model: &mut Model) {
         model.advance_time();
         ntsim::advance_time(TWO_TICKS);
         model.cancel_all();
-        ntcom_exec::default_tracker(ntcom_exec::TaskTracker::cancel_all);
+        cancel_all(world);
         compare(world, model, &|| format!("in round {round} of cancelling what is left"));
     }
     if model.unfinished() > 0 {

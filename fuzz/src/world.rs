@@ -56,8 +56,12 @@ pub struct BodyRecord {
     pub asked: Cell<bool>,
     /// Somebody has ever asked for its cancellation.
     pub ever_asked: Cell<bool>,
+    /// Everybody is asked, or was at a time at which it may have been there: it may have been asked, and need not have been.
+    pub maybe_asked: Cell<bool>,
     /// It has taken a request.
     pub took: Cell<bool>,
+    /// A `try_finally` or an `on_cancel` of its has yielded `None`.
+    pub unwound: Cell<bool>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,
 }
@@ -84,6 +88,8 @@ pub struct Slot {
     pub told: Cell<i32>,
     /// Handlers accepted.
     pub handlers: Cell<u32>,
+    /// A handler was refused because there is one.
+    pub refused: Cell<bool>,
     /// The object whose method made it.
     pub object: Cell<Option<usize>>,
     /// The status that its body may fail with by itself.
@@ -166,6 +172,8 @@ pub struct World {
     pub alone: Cell<bool>,
     /// Bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: Cell<bool>,
+    /// How many ask everybody to stop just now.
+    pub asking: Cell<u32>,
     /// By processor: what it is in the middle of, and on which operation.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],
 }
@@ -209,6 +217,7 @@ impl Slot {
             handled: Cell::new(0),
             told: Cell::new(0),
             handlers: Cell::new(0),
+            refused: Cell::new(false),
             object: Cell::new(None),
             may_fail: Cell::new(None),
             body: BodyRecord {
@@ -224,7 +233,9 @@ impl Slot {
                 kept: Cell::new(None),
                 asked: Cell::new(false),
                 ever_asked: Cell::new(false),
+                maybe_asked: Cell::new(false),
                 took: Cell::new(false),
+                unwound: Cell::new(false),
                 parts: Cell::new(0),
             },
         }
@@ -236,6 +247,12 @@ impl BodyRecord {
     pub fn ask(&self) {
         self.asked.set(true);
         self.ever_asked.set(true);
+    }
+
+    /// Nobody can have asked for its cancellation.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        !self.ever_asked.get() && !self.maybe_asked.get()
     }
 }
 
@@ -256,6 +273,7 @@ impl World {
             held: [const { Cell::new(0) }; PROCESSORS],
             alone: Cell::new(false),
             timers: Cell::new(false),
+            asking: Cell::new(0),
             doing: [const { Cell::new((0, 0)) }; PROCESSORS],
         }
     }
@@ -272,6 +290,7 @@ impl World {
             slot.handled.set(0);
             slot.told.set(0);
             slot.handlers.set(0);
+            slot.refused.set(false);
             slot.object.set(None);
             slot.may_fail.set(None);
             let body = &slot.body;
@@ -287,7 +306,9 @@ impl World {
             leak(body.kept.take());
             body.asked.set(false);
             body.ever_asked.set(false);
+            body.maybe_asked.set(false);
             body.took.set(false);
+            body.unwound.set(false);
             body.parts.set(0);
         }
         for object in self.objects.iter().filter(|object| !object.this.get().is_null() || object.making.get())
@@ -312,6 +333,7 @@ impl World {
         self.live.set(0);
         self.digest.set(0);
         self.timers.set(false);
+        self.asking.set(0);
         self.held.iter().for_each(|held| held.set(0));
         self.doing.iter().for_each(|doing| doing.set((0, 0)));
     }

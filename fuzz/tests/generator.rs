@@ -1,15 +1,27 @@
 //! What is generated is legal, and the judge of that is awake. Random inputs besides: the targets in small, in every `cargo test`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use ntcom_fuzz::{
     call,
-    input::{ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, VtableInput},
+    input::{
+        ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, TARGETS, VtableInput,
+    },
     ops::{Op, Out, Via},
     run::Runner,
     world,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
-use proptest::{collection::vec, prelude::any, prop_assert, test_runner::TestRunner};
+use proptest::{
+    collection::vec,
+    prelude::any,
+    prop_assert,
+    test_runner::{TestError, TestRunner},
+};
 
 fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fuzz::run::Report) {
     let config = proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() };
@@ -18,16 +30,31 @@ fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fu
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
     let kernel = core::cell::RefCell::new(Runner::new());
-    let result = runner.run(&vec(any::<[u8; 4]>(), 0..64), |records| {
+    let file = |records: &[[u8; 4]]| {
         let mut data = I::MAGIC.to_vec();
         data.resize(I::HEADER, records.len() as u8);
         data.extend(records.as_flattened());
-        let input = I::decode(&data).unwrap();
+        data
+    };
+    let result = runner.run(&vec(any::<[u8; 4]>(), 0..64), |records| {
+        let input = I::decode(&file(&records)).unwrap();
         let report = run(&mut kernel.borrow_mut(), &input);
         prop_assert!(report.stop.is_none(), "{report}\n{:#?}", input.steps());
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = result {
+        panic!("{error}{}", kept::<I>(&error, file));
+    }
+}
+
+/// Keeps the smallest input that fails, and says how to replay it.
+fn kept<I: Input>(error: &TestError<Vec<[u8; 4]>>, file: impl Fn(&[[u8; 4]]) -> Vec<u8>) -> String {
+    let TestError::Fail(_, records) = error else { return String::new() };
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("random-{}", I::TARGET));
+    match fs::write(&path, file(records)) {
+        Ok(()) => format!("\nreplay: cargo xtask replay {} --target {}", path.display(), I::TARGET),
+        Err(error) => format!("\nthe input cannot be kept: {}: {error}", path.display()),
+    }
 }
 
 #[test]
@@ -81,20 +108,44 @@ fn a_call_without_a_reference_is_reported() {
     }
 }
 
-/// One input gives one run: the same steps, the same counts, the same trace.
+/// One input gives one run, whatever was run before and on whichever thread: the same steps, the same counts, the same trace.
 #[test]
 fn a_run_is_determined_by_its_input() {
-    let mut data = b"NTS2\x01\0\0\0".to_vec();
-    for byte in 0..160_u32 {
-        data.push((byte.wrapping_mul(2_654_435_761) >> 24) as u8);
+    fn run(runner: &mut Runner, target: &str, file: &Path) -> (String, u64, String) {
+        let report = runner.named(target, &fs::read(file).unwrap(), true).unwrap().unwrap();
+        // What is in no block of the run is a static of this program, and its count goes on from the run before.
+        let trace = runner.trace().to_string();
+        let own = trace.lines().filter(|line| target != "com" || !line.contains("  object"));
+        (report.to_string(), report.counters.steps, own.collect::<Vec<_>>().join("\n"))
     }
-    let input = SchedulesInput::decode(&data).unwrap();
-    let run = || {
-        let mut runner = Runner::new();
-        let report = runner.schedules(&input, true);
-        (report.to_string(), report.counters.steps, runner.trace().to_string())
-    };
-    let first = run();
-    assert!(first.2.lines().count() > 50, "{}", first.2);
-    assert_eq!(first, run());
+    let mut used = Runner::new();
+    for target in TARGETS {
+        let mut lines = 0;
+        for file in corpus(target).into_iter().step_by(SAMPLE) {
+            let first = run(&mut used, target, &file);
+            lines += first.2.lines().count();
+            let name = file.display().to_string();
+            // A thread has one simulation.
+            let second = std::thread::spawn(move || run(&mut Runner::new(), target, &file));
+            let second = second.join().unwrap();
+            let differs = first.2.lines().zip(second.2.lines()).find(|(one, other)| one != other);
+            assert!(
+                first == second,
+                "{name}: a second run is another: {differs:?}, {} and {}",
+                first.0,
+                second.0
+            );
+        }
+        assert!(lines > 500, "{target}: the traces have {lines} lines");
+    }
+}
+
+/// Of so many inputs of the corpus one is taken.
+const SAMPLE: usize = 16;
+
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }

@@ -176,6 +176,9 @@ impl Part {
         if asked && self.is_cleanup() {
             fail("C10", self.task, "a cleanup sees a request");
         }
+        if asked && world::with(|world| world.task(self.task).is_left_alone()) {
+            fail("C10", self.task, "it sees a request, and nobody has asked");
+        }
     }
 }
 
@@ -263,6 +266,9 @@ impl<F> Drop for Body<F> {
             {
                 fail("C10", task, &format!("it is dropped without its cleanup, part {part}"));
             }
+            if !record.ready.get() && record.is_left_alone() {
+                fail("C9", task, "it is held, nobody has cancelled it, and it is dropped");
+            }
             ntsim::preemption_point();
             drop(record.kept.take());
             place.leave(world);
@@ -275,6 +281,13 @@ pub fn body(task: usize, script: Script) -> impl Future<Output = ()> + Send + 's
     Body { task, inner: scripted(task, script) }
 }
 
+/// What must not be cut short has ended, and has yielded this.
+fn guarded(task: usize, yielded: Option<()>) {
+    if yielded.is_none() {
+        world::with(|world| world.task(task).unwound.set(true));
+    }
+}
+
 /// How long the first part of a [`Limited`](super::script::Shape::Limited) may take.
 const LIMIT: Duration = Duration::from_millis(20);
 
@@ -283,24 +296,25 @@ async fn scripted(task: usize, script: Script) {
     let part = move |part| Part::new(task, script, part);
     match script.shape {
         Shape::Plain => part(0).await,
-        Shape::TryFinally => drop(try_finally(part(0), part(1)).await),
-        Shape::OnCancel => drop(on_cancel(part(0), part(1)).await),
+        Shape::TryFinally => guarded(task, try_finally(part(0), part(1)).await),
+        Shape::OnCancel => guarded(task, on_cancel(part(0), part(1)).await),
         Shape::Nested => {
             let main = async {
-                try_finally(part(0), part(1)).await;
+                guarded(task, try_finally(part(0), part(1)).await);
                 part(2).await;
             };
-            try_finally(main, part(3)).await;
+            guarded(task, try_finally(main, part(3)).await);
         }
         Shape::Mixed => {
             let main = async {
-                on_cancel(part(0), part(1)).await;
+                guarded(task, on_cancel(part(0), part(1)).await);
                 part(2).await;
             };
-            try_finally(main, part(3)).await;
+            guarded(task, try_finally(main, part(3)).await);
         }
         Shape::Join => {
-            join(try_finally(part(0), part(1)), try_finally(part(2), part(3))).await;
+            let (first, second) = join(try_finally(part(0), part(1)), try_finally(part(2), part(3))).await;
+            guarded(task, first.and(second));
         }
         Shape::Select => {
             select(pin!(part(0)), pin!(part(1))).await;

@@ -74,15 +74,23 @@ pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> 
     Some((task, another))
 }
 
-/// What an operation that has ended says: the value of its body, or that it was cancelled; and its body is gone [C8].
+/// What an operation that has ended says: the value of its body, or that it was cancelled `[C10]`; and its body is gone `[C8]`.
 pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
+    let returned = record.ready.get() && !record.unwound.get();
     let right = match result {
-        Ok(value) => value as usize == task && record.ready.get(),
-        Err(status) => status == NTSTATUS::CANCELLED,
+        Ok(value) => value as usize == task && returned,
+        Err(status) => status == NTSTATUS::CANCELLED && !returned,
     };
-    if !right || record.drops.get() != 1 {
-        fail("C8", task, &format!("its operation says {result:?}; ready: {}", record.ready.get()));
+    if !right {
+        fail(
+            "C10",
+            task,
+            &format!("its operation says {result:?}; its body has returned a value: {returned}"),
+        );
+    }
+    if record.drops.get() != 1 {
+        fail("C8", task, &format!("its operation says {result:?}, and its body is not gone"));
     }
 }
 

@@ -256,8 +256,12 @@ pub(super) fn send(world: &World, n: u8) -> Option<()> {
 
 /// Cancels every task.
 pub(super) fn cancel_all(world: &World) {
+    world.asking.set(world.asking.get() + 1);
     world.unfinished().for_each(|task| world.task(task).ask());
+    // Those whose spawn has not come back.
+    (0..world.count.get()).for_each(|task| world.task(task).maybe_asked.set(true));
     default_tracker(TaskTracker::cancel_all);
+    world.asking.set(world.asking.get() - 1);
 }
 
 /// Nothing is spawned from here on.

@@ -46,6 +46,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     let record = world.task(task);
     record.kind.set(kind);
     record.script.set(script);
+    record.maybe_asked.set(world.asking.get() > 0);
     let closed = world.closed.get();
     let storage = match kind {
         Kind::Dpc(Manner::InPlace(number)) => Some(&world.used[usize::from(number)]),

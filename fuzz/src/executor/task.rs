@@ -61,8 +61,12 @@ pub struct Task {
     pub asked: Cell<bool>,
     /// Somebody has ever asked for its cancellation.
     pub ever_asked: Cell<bool>,
+    /// Everybody was asked while its spawn was under way: it may have been there.
+    pub maybe_asked: Cell<bool>,
     /// It has taken a request.
     pub took: Cell<bool>,
+    /// A `try_finally` or an `on_cancel` of its has yielded `None`.
+    pub unwound: Cell<bool>,
     /// It serves an IRP.
     pub serves: Cell<bool>,
     /// The IRP has been cancelled.
@@ -100,7 +104,9 @@ impl Task {
             kept: Cell::new(None),
             asked: Cell::new(false),
             ever_asked: Cell::new(false),
+            maybe_asked: Cell::new(false),
             took: Cell::new(false),
+            unwound: Cell::new(false),
             serves: Cell::new(false),
             irp_canceled: Cell::new(false),
             refusal: Cell::new(None),
@@ -126,7 +132,9 @@ impl Task {
         self.handles.set(0);
         self.asked.set(false);
         self.ever_asked.set(false);
+        self.maybe_asked.set(false);
         self.took.set(false);
+        self.unwound.set(false);
         self.serves.set(false);
         self.irp_canceled.set(false);
         self.refusal.set(None);
@@ -139,6 +147,11 @@ impl Task {
     pub fn ask(&self) {
         self.asked.set(true);
         self.ever_asked.set(true);
+    }
+
+    /// Somebody holds it, so it was not abandoned, and nobody can have asked for its cancellation.
+    pub fn is_left_alone(&self) -> bool {
+        self.handles.get() > 0 && !self.ever_asked.get() && !self.maybe_asked.get()
     }
 
     /// It is one, and its body has not been dropped.

@@ -85,6 +85,8 @@ pub struct World {
     pub used: [Cell<u32>; STORAGES],
     /// How many processors there are.
     pub processors: Cell<usize>,
+    /// How many ask everybody to stop just now.
+    pub asking: Cell<u32>,
     /// `close` has returned.
     pub closed: Cell<bool>,
     /// Somebody has called `close`.
@@ -126,6 +128,7 @@ impl World {
             deleted: [const { Cell::new(false) }; DEVICES],
             used: [const { Cell::new(0) }; STORAGES],
             processors: Cell::new(1),
+            asking: Cell::new(0),
             closed: Cell::new(false),
             closing: Cell::new(false),
             starved: Cell::new(false),
@@ -158,6 +161,7 @@ impl World {
         self.devices.iter().for_each(|device| device.set(core::ptr::null_mut()));
         self.deleted.iter().for_each(|deleted| deleted.set(false));
         self.used.iter().for_each(|used| used.set(0));
+        self.asking.set(0);
         self.closed.set(false);
         self.closing.set(false);
         self.starved.set(false);

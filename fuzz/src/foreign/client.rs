@@ -83,7 +83,7 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
         Op::Cancel => on(world, target, &step.op, |o| o.cancel(), |talk| talk.cancel()),
         Op::Wait(limit) => {
             let limit = (limit < 200).then(|| Duration::from_millis(limit.into()));
-            on(world, target, &step.op, |o| o.wait(limit), |talk| talk.wait())
+            on(world, target, &step.op, |o| o.wait(limit), |talk| talk.wait(limit))
         }
         Op::Size => on(world, target, &step.op, |o| o.size(), |talk| talk.size()),
         Op::Unknown => on(world, target, &step.op, |o| o.unknown(), |talk| talk.unknown()),
@@ -291,7 +291,7 @@ fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
             Said::Cancel(code) => (11, code),
             Said::Error(code, error) => (12 + u32::from(error.is_some_and(NTSTATUS::is_success)), code),
             Said::SetCompleted(code) => (14, code),
-            Said::Wait(code) => (15, code),
+            Said::Wait(code, _) => (15, code),
             Said::Size(code, _) => (16, code),
         };
         let code = match code {

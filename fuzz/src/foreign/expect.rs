@@ -1,6 +1,6 @@
 //! What a client is to make of what it was told `[C17]`: the contract, written a second time, over the talk of one call.
 
-use core::task::Poll;
+use core::{task::Poll, time::Duration};
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
@@ -17,7 +17,8 @@ pub(crate) enum Said {
     Cancel(NTSTATUS),
     Error(NTSTATUS, Option<NTSTATUS>),
     SetCompleted(NTSTATUS),
-    Wait(NTSTATUS),
+    /// And how long it was asked to wait; none: for ever.
+    Wait(NTSTATUS, Option<i64>),
     Size(NTSTATUS, Option<u32>),
 }
 
@@ -186,12 +187,20 @@ impl<'a> Talk<'a> {
         if agrees { Ok(error) } else { Err(BROKEN) }
     }
 
-    pub(crate) fn wait(&mut self) -> Result<(), NTSTATUS> {
+    pub(crate) fn wait(&mut self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         self.control()?;
-        let code = self.next(Slot::Wait, |said| match said {
-            Said::Wait(code) => Some(code),
+        let (code, asked) = self.next(Slot::Wait, |said| match said {
+            Said::Wait(code, asked) => Some((code, asked)),
             _ => None,
         })?;
+        // What is below zero is a time from now on, in units of 100 ns.
+        let expected = limit.map(|limit| -(limit.as_nanos() as i64 / 100));
+        if asked != expected {
+            ntsim::fail(
+                "talk",
+                format!("the client asks for a wait of {asked:?}, and is to ask for {expected:?}"),
+            );
+        }
         if code == NTSTATUS::TIMEOUT {
             return Err(code);
         }

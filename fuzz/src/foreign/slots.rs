@@ -251,12 +251,14 @@ pub(crate) fn call_back(world: &World, given: Given, status: i32) {
     unsafe { (given.handler)(without_provenance_mut(given.context), AsyncStatus(status)) };
 }
 
-unsafe extern "system" fn wait(this: *mut c_void, _timeout: *const i64) -> NTSTATUS {
+unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTATUS {
     // SAFETY: a slot's contract.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
+    // SAFETY: a client's `timeout` is null or readable.
+    let limit = unsafe { timeout.as_ref() }.copied();
     let honest = if object.state.get() == 0 { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS };
     let code = object.mind(Slot::Wait).map_or(honest, |(code, _)| code);
-    world::with(|world| say(world, Said::Wait(code)));
+    world::with(|world| say(world, Said::Wait(code, limit)));
     code
 }
 
