@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{command, problem::Problem, project::Project};
+use crate::{command, interrupt, problem::Problem, project::Project};
 
 /// Files to write what happened to.
 #[derive(clap::Args)]
@@ -45,6 +45,9 @@ pub(crate) fn run(
         }
     }
     let status = replay.status().context("cannot run cargo")?;
+    if interrupt::interrupted() {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
     // A signal is what the input did.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     if code.is_none() {

@@ -80,6 +80,8 @@ pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool
     }
     let before = size(&committed)?;
     let mut merge = runner.command(target)?;
+    // What an input does that stops the merge is for the run's folder, and not for the root of the checkout.
+    merge.arg(libfuzzer::artifacts(runner.project.relative(&run_folder(&runner.work, target))));
     merge.arg("-set_cover_merge=1").args(libfuzzer::limits(target)).arg(&committed).arg(&found);
     if let Err(error) = ui::step(&format!("keeping what {target} found"), &mut merge) {
         eprintln!("{error:#}");

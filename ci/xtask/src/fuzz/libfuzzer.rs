@@ -1,4 +1,5 @@
 //! libFuzzer's command line and what it prints.
+use std::path::Path;
 
 /// How libFuzzer goes about it: inputs of any length from the start, all of them as likely, none made shorter for its own sake. What
 /// it does otherwise costs more time than it saves where an execution takes a microsecond a step.
@@ -16,6 +17,11 @@ pub(crate) const INTERRUPTED: i32 = 72;
 pub(crate) fn limits(target: &str) -> [String; 3] {
     let max_len = MAX_LENS.iter().find(|(name, _)| *name == target).map_or(MAX_LEN, |(_, max_len)| *max_len);
     [format!("-max_len={max_len}"), "-timeout=10".to_owned(), "-rss_limit_mb=2048".to_owned()]
+}
+
+/// The flag that says where what was found goes to: this folder.
+pub(crate) fn artifacts(folder: &Path) -> String {
+    format!("-artifact_prefix={}/", folder.display())
 }
 
 /// What libFuzzer said of its progress.
@@ -51,6 +57,13 @@ pub(crate) struct Message {
     pub(crate) oracle: String,
     /// What.
     pub(crate) text: String,
+}
+
+impl Message {
+    /// Who noticed is part of the target's program: a sanitizer, or libFuzzer, which limits time and memory.
+    pub(crate) fn needs_the_target(&self) -> bool {
+        self.oracle.ends_with("Sanitizer") || self.oracle == "libFuzzer"
+    }
 }
 
 /// Reads what a libFuzzer process prints, line by line.
@@ -200,6 +213,14 @@ mod tests {
         assert_eq!(reader.message().unwrap().oracle, "AddressSanitizer");
         let reader = read("==9==ERROR: LeakSanitizer: detected memory leaks\n");
         assert_eq!(reader.message().unwrap().text, "detected memory leaks");
+    }
+
+    #[test]
+    fn what_a_replay_cannot_see_is_told_from_what_it_can() {
+        let needs = |text: &str| read(text).message().unwrap().needs_the_target();
+        assert!(needs("==9==ERROR: LeakSanitizer: detected memory leaks\n"));
+        assert!(needs("==9== ERROR: libFuzzer: timeout after 10 seconds\n"));
+        assert!(!needs("==9==ERROR: AddressSanitizer: ABRT on unknown address\nFINDING C8: it is polled\n"));
     }
 
     #[test]

@@ -10,7 +10,13 @@ use std::{
 
 use anyhow::Context;
 
-use super::{Sanitizer, corpus, libfuzzer, process::Process, stats::Stats, summary::Finding};
+use super::{
+    Sanitizer, corpus,
+    libfuzzer::{self, Message},
+    process::Process,
+    stats::Stats,
+    summary::Finding,
+};
 use crate::{command, interrupt, project::Project, ui};
 
 /// How often the processes are looked at.
@@ -75,13 +81,12 @@ impl Runner<'_> {
 
     fn start(&self, target: &str, time: Duration, index: u32) -> anyhow::Result<Process> {
         let folder = corpus::run_folder(&self.work, target);
-        let relative = self.project.relative(&folder).display();
         let mut command = self.command(target)?;
         // libFuzzer stops when more than so many whole seconds are over: one more than it is told.
         let limit = time.as_secs().saturating_sub(1).max(1);
         command
             .arg(format!("-max_total_time={limit}"))
-            .arg(format!("-artifact_prefix={relative}/"))
+            .arg(libfuzzer::artifacts(self.project.relative(&folder)))
             .arg("-print_final_stats=1")
             .args(libfuzzer::STRATEGY)
             .args(libfuzzer::limits(target));
@@ -153,12 +158,20 @@ impl Runner<'_> {
         if let Some((file, seconds)) = process.artifact() {
             let file = self.project.relative(&file).to_path_buf();
             let replay = replay_command(&file, target);
-            return Some(Finding::new(file, message, "no message", seconds, replay));
+            let again = self.again(&file, target, message.as_ref());
+            return Some(Finding::new(file, message, "no message", seconds, replay).again(again));
         }
         let status = process.failure()?;
         let log = self.project.relative(process.log()).to_path_buf();
         let what = format!("{target} ended with {status} and left no input; the file is its log");
         Some(Finding::new(log, message, &what, process.seconds(), String::new()))
+    }
+
+    /// The command that repeats what no oracle has found: a sanitizer, or libFuzzer, which a replay on stable does without.
+    fn again(&self, file: &Path, target: &str, message: Option<&Message>) -> Option<String> {
+        let without = message.is_none_or(|message| !message.needs_the_target());
+        let mut command = self.command(target).ok().filter(|_| !without)?;
+        Some(command::shell(command.args(libfuzzer::limits(target)).arg(file)))
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Finding {
     seconds: f64,
     /// The command that replays it; empty if there is no input.
     replay: String,
+    /// The command that repeats it under the same sanitizer, where a replay would see nothing.
+    #[serde(skip)]
+    again: Option<String>,
 }
 
 impl Finding {
@@ -39,7 +42,12 @@ impl Finding {
             Some(message) => (message.oracle, message.text),
             None => ("exit".to_owned(), otherwise.to_owned()),
         };
-        Self { file, oracle, message, seconds, replay }
+        Self { file, oracle, message, seconds, replay, again: None }
+    }
+
+    /// With the command that repeats it as it was found.
+    pub(crate) fn again(self, again: Option<String>) -> Self {
+        Self { again, ..self }
     }
 }
 
@@ -160,6 +168,11 @@ pub(crate) fn print_findings(runs: &[Run]) {
             println!("  {}: {}", finding.oracle, finding.message);
             if !finding.replay.is_empty() {
                 println!("  {}", finding.replay);
+            }
+            if let Some(again) = &finding.again {
+                println!(
+                    "  under the same sanitizer and limits, without which a replay may be clean: {again}"
+                );
             }
         }
     }
