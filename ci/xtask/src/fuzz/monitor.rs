@@ -116,8 +116,10 @@ impl Runner<'_> {
             }
             // When one has found something the others stop too: a target is not restarted after a finding.
             let ended_early = processes.iter().any(|process| process.failure().is_some());
-            if interrupt::interrupted() || ended_early || start.elapsed() > time + OVERTIME {
+            if interrupt::interrupted() || ended_early {
                 processes.iter_mut().for_each(Process::stop);
+            } else if start.elapsed() > time + OVERTIME {
+                processes.iter_mut().for_each(Process::give_up);
             }
             if running == 0 {
                 break;
@@ -163,7 +165,8 @@ impl Runner<'_> {
         }
         let status = process.failure()?;
         let log = self.project.relative(process.log()).to_path_buf();
-        let what = format!("{target} ended with {status} and left no input; the file is its log");
+        let how = if process.is_overdue() { "hung, and was stopped" } else { "ended" };
+        let what = format!("{target} {how} with {status} and left no input; the file is its log");
         Some(Finding::new(log, message, &what, process.seconds(), String::new()))
     }
 

@@ -38,6 +38,7 @@ pub(crate) struct Process {
     log: PathBuf,
     ended: Option<(ExitStatus, Instant)>,
     asked_to_stop: Option<Instant>,
+    overdue: bool,
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
@@ -79,7 +80,8 @@ impl Process {
                 line.clear();
             }
         });
-        Ok(Self { child, start, seen, thread: Some(thread), stats, log, ended: None, asked_to_stop: None })
+        let thread = Some(thread);
+        Ok(Self { child, start, seen, thread, stats, log, ended: None, asked_to_stop: None, overdue: false })
     }
 
     /// Whether it still runs. One that was asked to stop and does not is killed.
@@ -108,6 +110,17 @@ impl Process {
                 let _ = kill_process(pid, Signal::INT);
             }
         }
+    }
+
+    /// Stops it as one that should have stopped by itself: it hangs, and libFuzzer has not noticed.
+    pub(crate) fn give_up(&mut self) {
+        self.overdue |= self.ended.is_none() && self.asked_to_stop.is_none();
+        self.stop();
+    }
+
+    /// It ran over its time, and was stopped.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue
     }
 
     /// How long it ran.
@@ -143,11 +156,11 @@ impl Process {
         lock(&self.seen).reader.message().cloned()
     }
 
-    /// How it ended if that was neither well nor on request.
+    /// How it ended if that was neither well nor on request. One that had to be given up has not ended well.
     pub(crate) fn failure(&self) -> Option<ExitStatus> {
         let (status, _) = self.ended?;
         let asked = self.asked_to_stop.is_some() || status.code() == Some(libfuzzer::INTERRUPTED);
-        (!status.success() && !asked).then_some(status)
+        (self.overdue || !status.success() && !asked).then_some(status)
     }
 }
 
@@ -158,5 +171,39 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::Process;
+
+    /// One that never ends by itself, ended.
+    fn endless(end: impl FnOnce(&mut Process)) -> Process {
+        let folder = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new("tail");
+        command.args(["-f", "/dev/null"]);
+        let mut process = Process::start(command, &folder, 0).unwrap();
+        end(&mut process);
+        while process.running().unwrap() {
+            std::thread::yield_now();
+        }
+        process
+    }
+
+    #[test]
+    fn who_is_given_up_has_failed_and_who_is_stopped_has_not() {
+        assert!(endless(Process::stop).failure().is_none());
+        let hangs = endless(Process::give_up);
+        assert!(hangs.failure().is_some() && hangs.is_overdue());
+        let stopped = endless(|process| {
+            process.stop();
+            process.give_up();
+        });
+        assert!(stopped.failure().is_none(), "it was on its way");
+        std::fs::remove_dir_all(stopped.log().parent().unwrap()).unwrap();
     }
 }
