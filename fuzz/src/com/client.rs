@@ -453,7 +453,7 @@ fn judge(world: &World, processor: usize, operation: Operation) {
     let mut status = AsyncStatus(-1);
     // SAFETY: the caller has a reference.
     unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
-    let mut out = 0;
+    let mut out = u64::MAX;
     // SAFETY: as above.
     let result = unsafe { slot(table.get_result, "get_result")(this, &raw mut out) };
     // It may have ended in between.
@@ -464,19 +464,20 @@ fn judge(world: &World, processor: usize, operation: Operation) {
             keep(world, processor, object, core::ptr::with_exposed_provenance_mut(out as usize));
             true
         }
-        Yields::Interface(_) => out == 0,
+        Yields::Interface(_) => false,
     };
+    let completed = success && right && operation.may_fail.is_none();
+    let canceled = result == NTSTATUS::CANCELLED && operation.cancelled;
+    let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
+    let failed = short || operation.may_fail == Some(result);
     let fits = match status {
-        AsyncStatus::Started => true,
-        AsyncStatus::Completed => success && right && operation.may_fail.is_none(),
-        AsyncStatus::Canceled => result == NTSTATUS::CANCELLED && operation.cancelled,
-        AsyncStatus::Error => {
-            let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
-            short || operation.may_fail == Some(result)
-        }
+        AsyncStatus::Started => result == NTSTATUS::PENDING || completed || canceled || failed,
+        AsyncStatus::Completed => completed,
+        AsyncStatus::Canceled => canceled,
+        AsyncStatus::Error => failed,
         _ => false,
     };
-    if !fits {
+    if !fits || !success && out != 0 {
         let AsyncStatus(status) = status;
         ntsim::fail("C5", format!("an operation is in state {status}, with {result} and {out:#x}"));
     }
