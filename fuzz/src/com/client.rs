@@ -79,22 +79,31 @@ pub(super) fn perform(world: &World, processor: usize, processors: usize, step: 
         ntsim::note(|| step.to_string());
     }
     world.tried();
+    if world.must_stop.get().is_some() {
+        // Another processor is at it: a count is anything by now, and whoever goes by it does what no client can.
+        return;
+    }
+    world.busy.set(world.busy.get() + 1);
+    if dispatch(world, processor, processors, step) {
+        world.reached();
+    }
+    world.busy.set(world.busy.get() - 1);
+}
+
+fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> bool {
     let held = world.held(processor, step.target);
-    let reached = match step.op {
+    match step.op {
         Op::Make(shape, make) => self::make(world, processor, processors, shape, make),
         Op::Static => fixed(world, processor),
         Op::Raise => toggle(world, processor),
         Op::Status => status(world, processor, step.target),
         Op::Cancel => cancel(world, processor, step.target),
         Op::Let => let_go(world, processor, step.target),
-        Op::Schedule(_) => return,
+        Op::Schedule(_) => false,
         op => match held {
             Some((index, reference)) => on(world, processor, processors, index, reference, op),
             None => false,
         },
-    };
-    if reached {
-        world.reached();
     }
 }
 
@@ -539,8 +548,9 @@ fn at_count(
     act: fn(*mut c_void) -> u32,
 ) -> bool {
     let Some(offset) = shape.count() else { return false };
-    if world.must_stop.get().is_some() {
-        // Another processor is at it, and the count is anything by now.
+    let mut values = world.records.iter().skip(held.object).take(shape.values());
+    if world.busy.get() > 1 || values.any(|value| value.bodies.get() > 0) {
+        // Somebody could count in between: from zero, for instance, which lets the object go.
         return false;
     }
     let word = world.record(held.object).this.get().wrapping_byte_add(offset).cast::<AtomicUsize>();

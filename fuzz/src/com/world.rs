@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(super) next_pool: Cell<u32>,
     /// What is being done must stop the machine: why.
     pub(super) must_stop: Cell<Option<&'static str>>,
+    /// How many processors are in the middle of a step.
+    pub(super) busy: Cell<u32>,
     /// An allocation was told to fail.
     pub(super) starved: Cell<bool>,
     /// The IRQL that a processor's program has raised from.
@@ -133,6 +135,7 @@ impl World {
             pools: Cell::new(0),
             next_pool: Cell::new(0),
             must_stop: Cell::new(None),
+            busy: Cell::new(0),
             starved: Cell::new(false),
             raised: [const { Cell::new(None) }; PROCESSORS],
             input: Cell::new(core::ptr::null()),
@@ -154,6 +157,7 @@ impl World {
         self.pools.set(0);
         self.next_pool.set(0);
         self.must_stop.set(None);
+        self.busy.set(0);
         self.starved.set(false);
         self.input.set(core::ptr::null());
         self.steps.set(0);
