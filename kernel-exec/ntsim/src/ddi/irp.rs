@@ -39,7 +39,7 @@ pub(crate) fn write(irp: PIRP, value: IRP) {
 }
 
 /// The stack location with this number, from 1. The last is for the driver that gets the IRP first.
-fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
+pub(crate) fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
     let first: PIO_STACK_LOCATION = irp.wrapping_add(1).cast();
     first.wrapping_offset(isize::from(number) - 1)
 }
@@ -50,9 +50,23 @@ pub(crate) fn read_location(irp: PIRP, number: i8) -> IO_STACK_LOCATION {
     unsafe { location(irp, number).read() }
 }
 
-fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
+/// Writes a stack location that the IRP has.
+pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
     // SAFETY: as for `read_location`.
     unsafe { location(irp, number).write(value) }
+}
+
+/// A location as NT leaves it when the IRP goes up: the request's parameters, its marks and the conditions of the completion routine
+/// are gone.
+fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
+    IO_STACK_LOCATION {
+        MinorFunction: 0,
+        Flags: 0,
+        Control: 0,
+        Parameters: [0; 4],
+        FileObject: core::ptr::null_mut(),
+        ..location
+    }
 }
 
 impl Machine {
@@ -96,14 +110,7 @@ impl Machine {
         if irp.is_null() {
             return Ok(irp);
         }
-        let fresh =
-            IRP { Size: size as u16, StackCount: stack, CurrentLocation: stack + 1, ..IRP::default() };
-        write(irp, fresh);
-        for number in 1..=stack {
-            write_location(irp, number, IO_STACK_LOCATION::default());
-        }
-        let none = location(irp, stack + 1);
-        write(irp, IRP { CurrentStackLocation: none, ..fresh });
+        super::irp_reuse::initialize(irp, size as u16, stack);
         self.kernel.borrow_mut().irps.add(irp.expose_provenance());
         Ok(irp)
     }
@@ -149,6 +156,8 @@ impl Machine {
         let number = self.next_location(irp)?;
         let mut kernel = self.kernel.borrow_mut();
         kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
+        // The call of a driver that has skipped its location: the driver below gets that one.
+        kernel.irps.note(serial, number, |call| call.fate = Fate::Forwarded);
         let call = kernel.irps.begin_call(serial, number);
         drop(kernel);
         write(irp, IRP { CurrentLocation: number, CurrentStackLocation: location(irp, number), ..read(irp) });
@@ -242,6 +251,7 @@ impl Machine {
             self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
             let stack = read_location(irp, current);
             let pending = u8::from(stack.Control & SL_PENDING_RETURNED != 0);
+            write_location(irp, current, left(stack));
             current += 1;
             write(
                 irp,
@@ -340,7 +350,9 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 }
 
 /// Completes an IRP: the completion routines of the drivers above are called, the lowest first, until one returns
-/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported.
+/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported. A stack location that
+/// the IRP leaves keeps its major function, device, completion routine and context; everything else in it is zeroed first, so that the
+/// routine is not called again unless it is set again.
 ///
 /// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
 /// cancel routine set: 0xC9 (7) (`nf-wdm-iofcompleterequest`).
@@ -430,8 +442,20 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
     let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
     let next = machine.checked(machine.next_location(Irp));
-    let stack = read_location(Irp, number);
-    let copy =
-        IO_STACK_LOCATION { Control: 0, CompletionRoutine: None, Context: core::ptr::null_mut(), ..stack };
+    let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
+    let copy = IO_STACK_LOCATION { Control: 0, CompletionRoutine, Context, ..read_location(Irp, number) };
     write_location(Irp, next, copy);
+}
+
+/// Gives the driver below the current stack location itself, with the completion routine of the driver above: for a driver that sets
+/// no routine of its own and has not marked the IRP pending. Any IRQL. No driver has the IRP: bug check 0x44
+/// (`nf-wdm-ioskipcurrentirpstacklocation`).
+///
+/// # Safety
+/// As for [`IoMarkIrpPending`].
+pub unsafe extern "C" fn IoSkipCurrentIrpStackLocation(Irp: PIRP) {
+    let machine = &*enter(Ddi::IoSkipCurrentIrpStackLocation);
+    machine.called(Ddi::IoSkipCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
+    let number = machine.checked(machine.current_location(Irp, "was skipped, and no driver has it")) + 1;
+    write(Irp, IRP { CurrentLocation: number, CurrentStackLocation: location(Irp, number), ..read(Irp) });
 }
