@@ -8,7 +8,7 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place, Request},
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Request},
     protection::Page,
     trace::{event::What, value::Tag},
     types::{
@@ -85,26 +85,22 @@ impl Machine {
         if self.is_low() {
             return Ok(null_mut());
         }
-        let mut kernel = self.kernel.borrow_mut();
-        let Some((block, place)) = kernel.pool.allocate(request, self.has_special_pool()) else {
-            drop(kernel);
+        let own_pages = self.has_special_pool();
+        let fresh = self.kernel.borrow_mut().pool.allocate(request, own_pages);
+        let made = match fresh {
+            Some(made) => Some(made),
+            None => self.allocate_freed(request, own_pages)?,
+        };
+        let Some((block, padding)) = made else {
             if self.tracing.get() {
                 self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
             }
             return Ok(null_mut());
         };
-        drop(kernel);
         if block.own_pages {
             self.arena.protect(&block, Page::Open);
         }
-        match place {
-            Place::Fresh { padding } => self.guard(block.offset - padding.min(GUARD), padding.min(GUARD)),
-            Place::Reused => {
-                if PATTERNS && let Some(at) = self.arena.first_other(block.offset, block.room, FREED_BYTE) {
-                    return Err(self.written_after_free(&block, at));
-                }
-            }
-        }
+        self.guard(block.offset - padding.min(GUARD), padding.min(GUARD));
         self.arena.fill(block.offset, size, if zeroed { 0 } else { FRESH_BYTE });
         self.guard(block.offset + size, block.room - size + block.guard());
         self.arena.mark(block.offset, size, if paged { Memory::Paged } else { Memory::Live });
@@ -116,6 +112,52 @@ impl Machine {
             self.record(What::Allocated { number: block.number, size, tag });
         }
         Ok(self.arena.at(block.offset))
+    }
+
+    /// Makes a block of freed ones, and says how many bytes before it are unused; none where they have no room for it.
+    #[cold]
+    fn allocate_freed(&self, request: Request, own_pages: bool) -> Checked<Option<(Block, usize)>> {
+        let mut kernel = self.kernel.borrow_mut();
+        let pool = &mut kernel.pool;
+        let mut found = pool.find_room(request, own_pages);
+        if found.is_none() && pool.can_merge() {
+            for block in pool.blocks().iter().filter(|block| !block.live) {
+                self.check_guards(block)?;
+                self.check_freed(block)?;
+            }
+            pool.merge().iter().for_each(|block| self.fill_freed(block));
+            found = pool.find_room(request, own_pages);
+        }
+        if found.is_none()
+            && let Some(block) = pool.stretch()
+        {
+            self.fill_freed(&block);
+            found = pool.find_room(request, own_pages);
+        }
+        let Some(room) = found else { return Ok(None) };
+        let old = room.old;
+        // Pages that nobody could touch have nothing to show.
+        if PATTERNS && !old.own_pages {
+            let used = room.end - old.offset;
+            if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {
+                return Err(self.written_after_free(&old, at));
+            }
+            self.check_guards(&old)?;
+        }
+        let start = old.start();
+        self.arena.mark(start, room.end - start, Memory::Outside);
+        Ok(pool.reuse(request, own_pages, room).map(|block| (block, room.padding())))
+    }
+
+    /// Fills and closes a freed block that has grown.
+    fn fill_freed(&self, block: &Block) {
+        if block.own_pages {
+            self.arena.protect(block, Page::Freed);
+        } else if PATTERNS {
+            self.arena.fill(block.offset, block.room, FREED_BYTE);
+            self.guard(block.offset + block.room, block.guard());
+        }
+        self.arena.mark(block.offset, block.room, Memory::Freed);
     }
 
     /// Frees the block at `address`, which is a driver's; `tag`: the tag it must have.

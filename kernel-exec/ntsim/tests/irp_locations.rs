@@ -10,7 +10,7 @@
 
 mod common;
 
-use core::{cell::Cell, ffi::c_void};
+use core::cell::Cell;
 use std::rc::Rc;
 
 use common::{io::*, irps::*, *};
@@ -109,15 +109,18 @@ fn a_location_that_the_request_leaves_is_zeroed_before_the_completion_routine() 
         let device = Device::new();
         dispatch_reads(keeps_the_first);
         let irp = Irp::new().on_completion(|_| STATUS_MORE_PROCESSING_REQUIRED);
-        let (location, file) = (irp.next(), 16 as *mut c_void);
+        let location = irp.next();
         // SAFETY: the IRP's location.
-        let before = unsafe {
-            (*location).MinorFunction = 1;
-            (*location).Flags = 2;
-            (*location).Parameters = [3, 4, 5, 6];
-            (*location).FileObject = file;
-            location.read()
+        let before = unsafe { location.read() };
+        let filled = IO_STACK_LOCATION {
+            MinorFunction: 1,
+            Flags: 2,
+            Parameters: [3, 4, 5, 6],
+            FileObject: core::ptr::without_provenance_mut(16),
+            ..before
         };
+        // SAFETY: as above.
+        unsafe { location.write(filled) };
         irp.send(device);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
         // SAFETY: as above.
