@@ -19,6 +19,9 @@ pub struct Config {
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
     /// (`KeTryToAcquireSpinLockAtDpcLevel`) may be in any order. Default no.
     pub lock_order: bool,
+    /// Whether a call that its page forbids ends the run although neither NT nor Driver Verifier notices it: bug check 0xC4 with a first
+    /// parameter of ntsim's own, as [the first page's table](crate#rules-that-nt-does-not-check) has them. Default yes.
+    pub documented_rules: bool,
     /// Which allocations fail. Default none.
     pub low_resources: LowResources,
     /// Whether each block of pool has pages of its own, and ends where they end, so that a plain access behind it, or to it after its
@@ -62,6 +65,7 @@ impl Config {
         dpc_watchdog: 1_000_000_000,
         workers: 2,
         lock_order: false,
+        documented_rules: true,
         low_resources: LowResources::Never,
         special_pool: false,
         pool_size: 4 << 20,

@@ -13,9 +13,10 @@ use crate::{
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
-        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
+        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_SESSION, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA,
+        POOL_FLAGS,
     },
-    verifier::{Checked, irql::Ddi, memory::describe, violation},
+    verifier::{Checked, documented, irql::Ddi, memory::describe, violation},
 };
 
 /// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
@@ -30,6 +31,10 @@ const SUPPORTED: POOL_FLAGS = KINDS
     | POOL_FLAG_UNINITIALIZED
     | POOL_FLAG_CACHE_ALIGNED
     | POOL_FLAG_RAISE_ON_FAILURE;
+/// Flags that NT knows, and ntsim does not.
+const UNSUPPORTED: POOL_FLAGS = POOL_FLAG_SESSION | 0x10 | 0x200 | 0x400;
+/// The bits of flags for which NT returns NULL where it does not know them; it ignores the others.
+const REQUIRED: POOL_FLAGS = 0xFFFF_FFFF;
 
 impl Machine {
     /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
@@ -43,9 +48,9 @@ impl Machine {
         let name = ddi.name();
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
-        if flags & !SUPPORTED != 0 {
+        if flags & UNSUPPORTED != 0 {
             let rule =
-                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & !SUPPORTED);
+                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & UNSUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
@@ -60,7 +65,20 @@ impl Machine {
             let rule = alloc::format!("pool is allocated at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
             return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
         }
-        if tag == 0 || (flags & KINDS).count_ones() != 1 {
+        let kinds = (flags & KINDS).count_ones();
+        let unknown = flags & REQUIRED & !(SUPPORTED | UNSUPPORTED);
+        if kinds != 1 || unknown != 0 {
+            let parameters = [documented::POOL_FLAGS, flags, size, tag.into()];
+            self.documented(parameters, || {
+                let wrong = match kinds {
+                    1 => alloc::format!("{unknown:#x} of them is unknown to NT"),
+                    kinds => alloc::format!("{kinds} of them name a kind of pool, and one must"),
+                };
+                alloc::format!("{name} with the flags {flags:#x}, for which NT returns NULL: {wrong}")
+            })?;
+            return Ok(None);
+        }
+        if tag == 0 {
             return Ok(None);
         }
         let size = size as usize;

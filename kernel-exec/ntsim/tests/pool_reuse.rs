@@ -76,6 +76,20 @@ fn a_hundred_thousand_small_blocks_live_in_a_pool_that_is_asked_for() {
 }
 
 #[test]
+fn the_block_that_was_freed_first_is_used_again_first() {
+    fine(|| {
+        let blocks: Vec<_> = (0..).map_while(|_| try_allocate(10_000)).collect();
+        for freed in [5, 2, 9] {
+            free(blocks[freed]);
+        }
+        for expected in [5, 2, 9] {
+            assert_eq!(allocate(10_000), blocks[expected]);
+        }
+        blocks.into_iter().for_each(free);
+    });
+}
+
+#[test]
 #[should_panic(expected = "a pool of 1000 bytes; possible are 64 KiB to 4 GiB")]
 fn a_pool_of_too_few_bytes_is_refused() {
     Simulation::new(Config { pool_size: 1000, ..Config::default() }, Schedule::round_robin());

@@ -23,6 +23,8 @@ use crate::{
     verifier::{Checked, Violation, irql::Ddi, violation},
 };
 
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
 /// The tag of IRPs.
 const TAG: [u8; 4] = *b"Irp ";
 
@@ -145,6 +147,7 @@ impl Machine {
             let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
             return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
         }
+        self.check_no_spin_lock(Ddi::IofCallDriver)?;
         if self.kernel.borrow().devices.get(device as usize).is_none() {
             let rule =
                 alloc::format!("an IRP was sent to {}, which is no device", self.name(device as usize));
@@ -164,6 +167,7 @@ impl Machine {
         let stack = IO_STACK_LOCATION { DeviceObject: device, ..read_location(irp, number) };
         write_location(irp, number, stack);
         self.reference_io_object(device as usize)?;
+        let locks = self.locks_held();
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
             Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
@@ -183,6 +187,7 @@ impl Machine {
             );
             return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
         }
+        self.check_locks_given_back("a dispatch routine", locks)?;
         let still_has_it = self.kernel.borrow().irps.serial(irp as usize) == Some(serial)
             && read(irp).CurrentLocation == number;
         if still_has_it {
@@ -224,6 +229,18 @@ impl Machine {
         Err(self.irp_violation(kind, irp, what))
     }
 
+    /// A completion routine has returned: with the IRQL and the spin locks with which it was called.
+    fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
+        let irql = self.irql();
+        if irql != before {
+            let parameter = u64::from(irql) << 16 | u64::from(before) << 8;
+            let rule =
+                alloc::format!("a completion routine was called at IRQL {before} and returned at {irql}");
+            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
+        }
+        self.check_locks_given_back("a completion routine", locks)
+    }
+
     /// Completes an IRP: calls the completion routines from the current location up.
     fn complete_irp(&self, irp: PIRP) -> Checked<()> {
         let irql = self.irql();
@@ -231,6 +248,7 @@ impl Machine {
             let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
             return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
         }
+        self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
         let mut current = self.current_location(irp, "was completed, and no driver has it")?;
         let serial = self.irp(irp, 0x44, "was completed, and is none")?;
         let value = read(irp);
@@ -246,6 +264,7 @@ impl Machine {
             return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
         }
         self.note_mark(irp, serial, current);
+        let locks = self.locks_held();
         loop {
             let value = read(irp);
             self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
@@ -275,6 +294,7 @@ impl Machine {
                 };
                 // SAFETY: the driver's routine, as it was set; no borrow of the machine is open [M1].
                 let answer = self.call_out(|| unsafe { routine(device, irp, stack.Context) });
+                self.check_completion_routine(irql, locks)?;
                 if answer == STATUS_MORE_PROCESSING_REQUIRED {
                     return Ok(());
                 }
@@ -334,10 +354,10 @@ pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
 /// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called, or, where there is none,
 /// the IRP is completed with STATUS_INVALID_DEVICE_REQUEST. The result is the routine's.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001. No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
 /// 0xC9 (0x203). The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor returned STATUS_PENDING: 0xC9
 /// (0x226); marked it pending and returns something else, or the other way round: 0xC9 (0x23E, 0x23D); returns another status than it
-/// completed it with: 0xC9 (0x224) (`nf-wdm-iofcalldriver`).
+/// completed it with: 0xC9 (0x224); returns holding a spin lock that it has acquired: 0xC4/0x1006 (`nf-wdm-iofcalldriver`).
 ///
 /// # Safety
 /// The driver's routines may be called with this IRP.
@@ -354,8 +374,9 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 /// the IRP leaves keeps its major function, device, completion routine and context; everything else in it is zeroed first, so that the
 /// routine is not called again unless it is set again.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
-/// cancel routine set: 0xC9 (7) (`nf-wdm-iofcompleterequest`).
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). While holding a spin lock: 0xC4/0x4E530001. No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
+/// cancel routine set: 0xC9 (7). A completion routine returns at another IRQL: 0xC8; holding a spin lock that it has acquired: 0xC4/0x1006
+/// (`nf-wdm-iofcompleterequest`).
 ///
 /// # Safety
 /// The completion routines may be called.
@@ -405,8 +426,8 @@ pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCAT
     location(Irp, number)
 }
 
-/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled. Any
-/// IRQL. No location left: bug check 0x35 (`nf-wdm-iosetcompletionroutine`).
+/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled.
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No location left: 0x35 (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
 /// As for [`IoMarkIrpPending`]; the routine may be called with `Context`.
@@ -420,6 +441,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
 ) {
     let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
+    machine.checked(machine.check_documented_irql(Ddi::IoSetCompletionRoutine, DISPATCH));
     let number = machine.checked(machine.next_location(Irp));
     let flags = [
         (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
@@ -431,7 +453,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
 }
 
-/// Gives the driver below the current location's parameters. Any IRQL. No driver has the IRP: bug check 0x44; no location left: 0x35
+/// Gives the driver below the current location's parameters. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No driver has the IRP: bug check 0x44; no location left: 0x35
 /// (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
@@ -440,6 +462,7 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     let machine = &*enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
+    machine.checked(machine.check_documented_irql(Ddi::IoCopyCurrentIrpStackLocationToNext, DISPATCH));
     let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
     let next = machine.checked(machine.next_location(Irp));
     let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
