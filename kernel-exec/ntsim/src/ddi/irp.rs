@@ -17,8 +17,8 @@ use crate::{
     types::{
         BOOLEAN, CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH,
         PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST,
-        STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_MORE_PROCESSING_REQUIRED,
+        STATUS_PENDING,
     },
     verifier::{Checked, Violation, irql::Ddi, violation},
 };
@@ -140,6 +140,17 @@ impl Machine {
         })
     }
 
+    /// What comes of the call of a dispatch routine that is not there: the driver has made the entry null.
+    fn no_routine(&self, major: u8) -> Box<Violation> {
+        let irql = self.irql();
+        let what = alloc::format!("the driver's MajorFunction[{major:#x}] is null, and was called");
+        if irql < DISPATCH {
+            self.raised(STATUS_ACCESS_VIOLATION, &what)
+        } else {
+            violation(0xD1, [0, irql.into(), 8, 0], what)
+        }
+    }
+
     fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
         let irql = self.irql();
         let serial = self.irp(irp, 3, "was sent, and is none")?;
@@ -171,13 +182,7 @@ impl Machine {
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
             Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
-            None => {
-                let mut value = read(irp);
-                value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
-                write(irp, value);
-                self.complete_irp(irp)?;
-                STATUS_INVALID_DEVICE_REQUEST
-            }
+            None => return Err(self.no_routine(stack.MajorFunction)),
         };
         self.dereference_io_object(device as usize)?;
         if self.irql() != irql {
@@ -242,7 +247,7 @@ impl Machine {
     }
 
     /// Completes an IRP: calls the completion routines from the current location up.
-    fn complete_irp(&self, irp: PIRP) -> Checked<()> {
+    pub(crate) fn complete_irp(&self, irp: PIRP) -> Checked<()> {
         let irql = self.irql();
         if u32::from(irql) > DISPATCH_LEVEL {
             let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
@@ -351,8 +356,9 @@ pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
     machine.checked(machine.free_irp(Irp));
 }
 
-/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called, or, where there is none,
-/// the IRP is completed with STATUS_INVALID_DEVICE_REQUEST. The result is the routine's.
+/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called. The
+/// driver object's routines complete it with STATUS_INVALID_DEVICE_REQUEST until the driver sets others; a null one: 0x1E, 0xD1 at
+/// DISPATCH_LEVEL. The result is the routine's.
 ///
 /// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001. No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
 /// 0xC9 (0x203). The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor returned STATUS_PENDING: 0xC9

@@ -8,6 +8,7 @@ pub(crate) mod csq;
 pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
+pub(crate) mod driver_object;
 pub(crate) mod etw;
 pub(crate) mod event;
 pub(crate) mod fast_mutex;

@@ -22,7 +22,7 @@ use crate::{
 /// Most characters of a string: its length in bytes fits 16 bits, and so does that of its final zero.
 const MOST: usize = 0x7FFE;
 
-fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
+pub(crate) fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
     // SAFETY: by the caller's promise to the DDI.
     unsafe { string.read_unaligned() }
 }
@@ -33,7 +33,7 @@ fn store(string: PUNICODE_STRING, value: UNICODE_STRING) {
 }
 
 /// The characters of a string.
-fn characters(string: &UNICODE_STRING) -> Vec<u16> {
+pub(crate) fn characters(string: &UNICODE_STRING) -> Vec<u16> {
     let count = usize::from(string.Length) / 2;
     // SAFETY: by the caller's promise the buffer has so many characters.
     (0..count).map(|index| unsafe { string.Buffer.wrapping_add(index).read_unaligned() }).collect()
@@ -50,7 +50,7 @@ fn put(string: &UNICODE_STRING, from: usize, characters: &[u16]) -> usize {
 }
 
 /// A character as comparisons that ignore case see it: its uppercase, where that is one character of 16 bits.
-fn upcase(character: u16) -> u16 {
+pub(crate) fn upcase(character: u16) -> u16 {
     let mut upper = char::from_u32(character.into()).into_iter().flat_map(char::to_uppercase);
     match (upper.next(), upper.next()) {
         (Some(upper), None) => u16::try_from(u32::from(upper)).unwrap_or(character),
