@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use std::boxed::Box;
 
-use crate::kernel::pool::{ARENA, PAGE};
+use crate::kernel::pool::PAGE;
 
 /// What a page of the arena is to plain accesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,9 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new() -> Self {
-        let pages = (0..ARENA / PAGE).map(|_| Cell::new(Page::Open)).collect();
+    /// Those of an arena of so many bytes.
+    pub(crate) fn new(size: usize) -> Self {
+        let pages = (0..size / PAGE).map(|_| Cell::new(Page::Open)).collect();
         Self { pages, paged_in: Cell::new(0) }
     }
 

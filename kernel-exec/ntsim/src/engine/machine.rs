@@ -210,7 +210,7 @@ impl Machine {
             tracing: Cell::new(config.trace),
             is_free: Cell::new(false),
             epoch: Cell::new(0),
-            arena: Arena::new(),
+            arena: Arena::new(config.pool_size),
             kernel: RefCell::default(),
             schedule: RefCell::new(Schedule::round_robin()),
             decisions: RefCell::default(),
@@ -247,7 +247,7 @@ impl Machine {
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
-        kernel.reset(config.processors);
+        kernel.reset(config.processors, self.arena.size());
         self.schedule.replace(schedule);
         self.decisions.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
@@ -256,6 +256,14 @@ impl Machine {
         self.statics.reset();
         self.low.reset(config.low_resources);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Gives the machine, which has just been reset, another arena.
+    #[cold]
+    pub(crate) fn replace_arena(&mut self, size: usize) {
+        self.arena = Arena::new(size);
+        self.arena.reset(0);
+        self.kernel.get_mut().pool.reset(size);
     }
 
     /// The processor with this number.

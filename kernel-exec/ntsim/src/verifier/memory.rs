@@ -70,7 +70,13 @@ pub(crate) fn describe(block: &Block) -> String {
         alloc::format!("block{number} ({size} bytes, tag {tag})")
     } else {
         let (by, at) = (block.freed_by, block.freed_at);
-        alloc::format!("block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at})")
+        let others = match block.merged {
+            0 => String::new(),
+            others => alloc::format!(", and {others} freed blocks behind it"),
+        };
+        alloc::format!(
+            "block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at}{others})"
+        )
     }
 }
 
