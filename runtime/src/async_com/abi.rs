@@ -141,6 +141,8 @@ unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
 /// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
 ///
+/// It does not begin the next operation itself: where that has ended already, handlers would nest without bound.
+///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
 /// use ntcom::{AsyncStatus, async_com::CompletedHandler};

@@ -178,6 +178,9 @@ impl ComRc<AsyncControlRaw> {
 
     /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.
     ///
+    /// A handler that begins the next operation and sets its handler nests where that has ended already: begin operations
+    /// in a row from a loop that the handler gives a turn, as `docs/c-clients.md` shows, or await them.
+    ///
     /// # Errors
     /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for [`cancel`](Self::cancel).
     ///
