@@ -54,9 +54,19 @@ use clap::{Parser, Subcommand};
 
 use crate::project::Project;
 
+/// What `--help` says of them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    good
+  1    something failed or was found
+  2    bad usage or bad input
+  3    a tool is missing
+  4    good, but the standard output could not be written (a closed pipe, a full disk)
+  130  interrupted";
+
 /// Every command of the project.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
