@@ -59,6 +59,16 @@ pub fn is_active() -> bool {
     active().is_some() || bystander().is_some()
 }
 
+/// How long the current processor has run DPCs without a break, in 100-ns units of the virtual clock; none where it runs none. Not a
+/// preemption point.
+///
+/// The clock is one for all processors, so that what others do meanwhile counts.
+#[must_use]
+pub fn drain_time() -> Option<u64> {
+    let machine = here()?;
+    machine.cpu().draining.get().then(|| machine.time_at_dispatch())
+}
+
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
 /// where IRQL allows it. A preemption point.
 ///

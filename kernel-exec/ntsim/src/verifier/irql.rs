@@ -166,6 +166,8 @@ ddis! {
     IoQueueWorkItemEx: DISPATCH,
     ExInitializeWorkItem: ANY,
     ExQueueWorkItem: DISPATCH,
+    KeShouldYieldProcessor: ANY,
+    KeQueryDpcWatchdogInformation: ANY,
 }
 
 impl Ddi {
