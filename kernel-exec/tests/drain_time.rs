@@ -48,7 +48,7 @@ struct Watch {
 impl Watch {
     /// A task of the ring or chain is being polled, or its IRP completed.
     fn pass(&self) {
-        let drain = ntsim::drain_time().expect("it runs in a DPC");
+        let drain = ntsim::drain().expect("it runs in a DPC").time;
         self.longest.fetch_max(drain, SeqCst);
         self.passes.fetch_add(1, SeqCst);
     }
@@ -317,6 +317,32 @@ fn a_limit_ends_a_ring_inside_of_it() {
     )]);
     outcome.unwrap_or_else(|stop: Stop| panic!("{stop}"));
     kernel.unload().unwrap();
+}
+
+/// A processor is asked about once in 16 runs, and no more is added to one.
+#[test]
+fn the_kernel_is_asked_once_in_16_runs() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let outcome = kernel.run(vec![(
+        0,
+        program(|| {
+            let runs = |count: u64| {
+                let before = ntsim::counters();
+                for _ in 0..count {
+                    spawn_dpc_task(async {}).unwrap();
+                }
+                let after = ntsim::counters();
+                assert_eq!(after.dpcs_run - before.dpcs_run, count);
+                after.kernel_calls - before.kernel_calls
+            };
+            let one = runs(1);
+            assert_eq!(runs(15), 15 * one, "the first 16 runs do not ask");
+            for _ in 0..10 {
+                assert_eq!(runs(16), 16 * one + 1);
+            }
+        }),
+    )]);
+    assert_eq!(outcome, Ok(()));
 }
 
 /// What is left of a chain of IRPs.

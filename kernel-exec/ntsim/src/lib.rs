@@ -185,9 +185,9 @@ pub use engine::{
 pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
-    advance_time, check_wake, counters, current_processor, drain_time, driver_object, fail, fail_allocation,
-    image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note, preemption_point,
-    set_system_time,
+    Drain, advance_time, check_wake, counters, current_processor, drain, driver_object, fail,
+    fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note,
+    preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use statics::own;
