@@ -66,10 +66,10 @@ impl Simulation {
             // SAFETY: image state lives until the simulation is reset, which no run outlives.
             let path = unsafe { &*path }.argument();
             // SAFETY: by the caller's promise; the arguments live as long as the simulation.
-            result.set(unsafe { entry(driver_object(), path) });
-            if result.get() < 0
-                && let Some(machine) = here()
-            {
+            let call = || unsafe { entry(driver_object(), path) };
+            let Some(machine) = here() else { return };
+            result.set(machine.in_system_thread(call));
+            if result.get() < 0 {
                 machine.checked(machine.check_unload());
             }
         };
@@ -106,7 +106,15 @@ impl Simulation {
             ));
         }
         // SAFETY: by the caller's promise.
-        self.unload_with(processor, Box::new(move || unsafe { unload(driver) }))
+        let unload = move || unsafe { unload(driver) };
+        self.unload_with(
+            processor,
+            Box::new(move || {
+                if let Some(machine) = here() {
+                    machine.in_system_thread(unload);
+                }
+            }),
+        )
     }
 }
 

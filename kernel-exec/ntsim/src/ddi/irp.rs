@@ -157,7 +157,7 @@ impl Machine {
         self.reference_io_object(device as usize)?;
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
-            Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
+            Some(routine) => self.in_dispatch(|| self.call_out(|| unsafe { routine(device, irp) })),
             None => {
                 let mut value = read(irp);
                 value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use super::thread::NO_THREAD;
+use crate::verifier::irql::Ddi;
 
 /// What a processor's thread of execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +43,8 @@ pub(crate) struct Processor {
     pub(crate) dpc_start: Cell<u64>,
     /// It is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
+    /// The last kernel call that was made on it.
+    pub(crate) last_call: Cell<Option<Ddi>>,
 }
 
 impl Processor {
@@ -60,6 +63,7 @@ impl Processor {
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
             draining: Cell::new(false),
+            last_call: Cell::new(None),
         }
     }
 
@@ -76,5 +80,6 @@ impl Processor {
         self.drain_start.set(0);
         self.dpc_start.set(0);
         self.draining.set(false);
+        self.last_call.set(None);
     }
 }

@@ -6,7 +6,8 @@ use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
 use crate::{
-    arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag, types::IO_WORKITEM,
+    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, trace::value::Tag,
+    types::IO_WORKITEM,
 };
 
 /// What an address is used as.
@@ -93,7 +94,8 @@ impl Machine {
         };
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
-            return if address == 0 { Err(bad(alloc::format!("{name} at a null pointer"))) } else { Ok(()) };
+            let access = if used == Use::Text { Access::Read } else { Access::Write };
+            return if address == 0 { Err(self.bad_access(0, access, false, 0)) } else { Ok(()) };
         };
         let kernel = self.kernel.borrow();
         let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));
