@@ -8,7 +8,8 @@ use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 use crate::{
     asan,
     kernel::pool::{ARENA, Block, GRAIN, GUARD, PAGE},
-    protection::{Page, Pages},
+    other_pools,
+    protection::{self, Page, Pages},
 };
 
 /// The guard's pattern.
@@ -62,6 +63,7 @@ impl Arena {
             Box::into_raw(alloc::vec![Memory::Outside as u8; ARENA / GRAIN].into_boxed_slice());
         // SAFETY: from a box of as many bytes; a cell has its content's layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
+        other_pools::begin(memory, LAYOUT.size());
         Self { memory, base, shadow, pages: Pages::new() }
     }
 
@@ -188,10 +190,18 @@ fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        asan::unpoison(self.base.as_ptr(), ARENA);
         self.pages.reset(self.base.as_ptr(), ARENA);
-        // SAFETY: allocated by `new` with this layout; nobody has it any more.
-        unsafe { dealloc(self.memory.as_ptr(), LAYOUT) }
+        asan::poison(self.base.as_ptr(), ARENA);
+        protection::retire(self.base.as_ptr(), ARENA);
+        if let Some(pool) = other_pools::end(self.memory) {
+            let padding = pool.align_offset(PAGE);
+            // SAFETY: as in `new`.
+            let base = unsafe { pool.add(padding) };
+            protection::reopen(base.as_ptr(), ARENA);
+            asan::unpoison(base.as_ptr(), ARENA);
+            // SAFETY: `new` allocated it with this layout, and its simulation has ended.
+            unsafe { dealloc(pool.as_ptr(), LAYOUT) }
+        }
     }
 }
 

@@ -85,3 +85,5 @@ impl Pages {
         }
     }
 }
+
+pub(crate) use host::{CLOSES, reopen, retire};

@@ -12,11 +12,6 @@
 //! - `frames`: backtraces;
 //! - `hang` and `watch`: runs that do not come to a preemption point any more.
 
-#![cfg_attr(
-    not(all(target_os = "linux", target_arch = "x86_64")),
-    allow(dead_code, reason = "faults of other hosts are not handled")
-)]
-
 pub(crate) mod frames;
 pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -40,6 +35,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use crate::{
     engine::{halt::unbox, machine::Machine},
     kernel::thread::{IDLE, SYSTEM},
+    other_pools::owner,
     verifier::{Violation, bugcheck::BugCheck, stop::Stop, violation},
 };
 
@@ -150,11 +146,15 @@ impl Machine {
     ) -> Box<Violation> {
         let (irql, call) = (self.irql(), self.now.get().call);
         let (caller, words) = (self.callee(), access.words());
+        let owner = owner(address as usize).filter(|_| self.arena.offset(address as usize).is_none());
         let what = match address {
             0 => alloc::format!("a null pointer was {words}"),
             1..NULL_END => alloc::format!("{address:#x} was {words}, an offset from a null pointer"),
             USER_END..SYSTEM_START => {
                 alloc::format!("{address:#x} was {words}, which is not a canonical address")
+            }
+            _ if owner.is_some() => {
+                alloc::format!("{} was {words}", owner.map_or("", |owner| owner.describe()))
             }
             _ if present => alloc::format!("memory was {words} that is not for it"),
             _ => alloc::format!("memory was {words} that is not there"),

@@ -24,3 +24,12 @@ pub(crate) fn prepare(special_pool: bool) {
 
 /// Nothing.
 pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}
+
+/// The host cannot close memory.
+pub(crate) const CLOSES: bool = false;
+
+/// Nothing.
+pub(crate) fn retire(_address: *mut u8, _size: usize) {}
+
+/// Nothing.
+pub(crate) fn reopen(_address: *mut u8, _size: usize) {}

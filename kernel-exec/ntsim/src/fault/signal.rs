@@ -211,6 +211,21 @@ pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
     assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
 }
 
+/// The host can close memory to every access.
+pub(crate) const CLOSES: bool = true;
+
+/// Closes the memory of a simulation that has ended, and gives its content up.
+pub(crate) fn retire(address: *mut u8, size: usize) {
+    protect(address, size, false);
+    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only cost memory.
+    unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+}
+
+/// Opens memory that [`retire`] has closed.
+pub(crate) fn reopen(address: *mut u8, size: usize) {
+    protect(address, size, true);
+}
+
 /// The registers of the code that a handler has interrupted.
 ///
 /// # Safety

@@ -6,8 +6,8 @@ use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
 use crate::{
-    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, trace::value::Tag,
-    types::IO_WORKITEM,
+    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
+    trace::value::Tag, types::IO_WORKITEM,
 };
 
 /// What an address is used as.
@@ -80,7 +80,8 @@ impl Machine {
     pub(crate) fn check_memory(&self, address: usize, used: Use) -> Checked<()> {
         let fine = address != 0
             && !self.arena.suspicious(address)
-            && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)));
+            && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)))
+            && (self.arena.offset(address).is_some() || owner(address).is_none());
         if fine { Ok(()) } else { self.judge_memory(address, used) }
     }
 
@@ -95,7 +96,11 @@ impl Machine {
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
             let access = if used == Use::Text { Access::Read } else { Access::Write };
-            return if address == 0 { Err(self.bad_access(0, access, false, 0)) } else { Ok(()) };
+            return match owner(address) {
+                _ if address == 0 => Err(self.bad_access(0, access, false, 0)),
+                Some(owner) => Err(bad(alloc::format!("{name} in {}", owner.describe()))),
+                None => Ok(()),
+            };
         };
         let kernel = self.kernel.borrow();
         let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));
