@@ -1,5 +1,7 @@
 //! What a simulated machine is like.
 
+use core::time::Duration;
+
 /// The machine: how many processors, how fast the virtual clock is, and where a run is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -40,6 +42,24 @@ pub struct Config {
     /// come to an end, timers included; what sets a timer again and again never does, and such a driver is run with a limit. A
     /// later run goes on with the timers that are still set. Default [`u64::MAX`]: no limit.
     pub linger: u64,
+    /// The bytes of a kernel stack that the driver may use: of a thread, summed over all its
+    /// routines that wait for a kernel call to return, and of a DPC routine, whose stack is
+    /// another. The frames of the simulated kernel do not count. More than that at a kernel call or
+    /// an atomic is bug check 0x7F (8); a frame that makes no call is found where it reaches the
+    /// guard below the host's stack, which has the bytes of a thread, of a DPC, and 128 KiB for the
+    /// kernel. In a build that is not optimised (`opt-level = 0`) eight times as much is allowed.
+    /// Under AddressSanitizer and with `cfg(fuzzing)`, which make frames larger, nothing limits
+    /// stacks. 4 KiB to 16 MiB. Default 24 KiB, as on NT for x64.
+    /// [`Counters::stack`](crate::Counters::stack) has the high-water mark.
+    pub stack: usize,
+    /// The processor time, not the time on a clock, that a processor may spend without a preemption
+    /// point before the run ends with a failure of oracle `hang`, which says what each processor
+    /// does. Where the OS thread of all processors waits instead for a lock of the host, in a
+    /// driver that holds one across a kernel call, the run ends with one of oracle `host lock`.
+    /// Neither is a schedule's finding: it depends on the host. On x86-64 Linux hosts, without
+    /// AddressSanitizer, not in a free run, and not while a debugger is attached. Zero: never.
+    /// Default 10 s.
+    pub hang: Duration,
     /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
     pub group_size: usize,
 }
@@ -74,6 +94,8 @@ impl Config {
         special_pool: false,
         pool_size: 4 << 20,
         linger: u64::MAX,
+        stack: 24 << 10,
+        hang: Duration::from_secs(10),
         group_size: 64,
     };
 }

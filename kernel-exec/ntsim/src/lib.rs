@@ -1,10 +1,13 @@
 //! A deterministic simulation of a multiprocessor NT kernel, for testing drivers on Linux.
 //!
-//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`]) and uses the atomics of [`sync`].
-//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks, threads, what they wait for,
-//! and pool, and a verifier that stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time,
-//! and one of its threads; at every call and every atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
-//! programs, [`Config`] and schedule make the same run, and a [`Recording`] of one replays it.
+//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`])
+//! and uses the atomics of [`sync`]. Here these reach a simulated machine: up to 64 processors with
+//! IRQLs, DPC queues, timers, spin locks, threads, what they wait for, and pool, and a verifier
+//! that stops the machine with NT's bug check when a rule is broken. One simulated processor runs
+//! at a time, and one of its threads; at every call and every atomic operation a [`Schedule`]
+//! decides who goes on. Nothing but [`Config::hang`] depends on the host's time, threads or
+//! addresses: the same programs, [`Config`] and schedule make the same run, and a [`Recording`] of
+//! one replays it.
 //!
 //! # First example
 //!
@@ -123,6 +126,31 @@
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
 //!
+//! # Faults
+//!
+//! What the driver's code does wrong to the host's processor stops the machine, with the driver's
+//! functions that ran ([`BugCheck::backtrace`]), and the process lives on:
+//!
+//! - A null or other address of the user's range, or one that is not canonical: exception
+//!   0xC0000005; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - An address of the system's range: 0x50; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - A write to memory that is read-only: 0xBE. Execution of data: 0xFC.
+//! - An address that is not aligned as the instruction asks: exception 0xC0000005.
+//! - A division by zero: exception 0xC0000094. A quotient that is too large: 0xC0000095.
+//! - An instruction that does not exist, such as `ud2`: exception 0xC000001D. `int3`: 0x80000003.
+//! - `int 29h`: 0x139. A privileged instruction: failure `not supported`.
+//! - A stack without room: 0x7F (8).
+//!
+//! An exception is bug check 0x7E in a system thread, a work item, DriverEntry and Unload; 0x3B in
+//! a dispatch routine that a program calls; else 0x1E. Structured exception handling is not
+//! simulated: no exception is handled. All this is so on x86-64 Linux hosts, with or without
+//! special pool. Elsewhere, in free runs and under AddressSanitizer, which reports such an access
+//! itself, faults of the host are not simulated: they end the process. So do faults outside of a
+//! run, and those of ntsim's own.
+//!
+//! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
+//! [`Config::hang`].
+//!
 //! # Statics
 //!
 //! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
@@ -155,6 +183,11 @@
 //! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
 
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    allow(dead_code, reason = "faults of other hosts are not handled")
+)]
+
 extern crate std;
 
 mod arena;
@@ -166,6 +199,7 @@ mod diagnosis;
 mod driver;
 mod engine;
 pub mod etw;
+mod fault;
 mod image_range;
 mod image_state;
 mod kernel;

@@ -303,7 +303,7 @@ impl Machine {
 
     /// The driver has touched a page of the arena that is closed.
     #[cold]
-    pub(crate) fn page_fault(&self, address: usize, write: bool) -> ! {
+    pub(crate) fn page_fault(&self, address: usize, write: bool, backtrace: Vec<String>) -> ! {
         let (irql, access) = (self.irql(), u64::from(write));
         let offset = self.arena.offset(address).unwrap_or(0);
         let what = if write { "written to" } else { "read" };
@@ -312,7 +312,7 @@ impl Machine {
         let place = block.map_or_else(String::new, |block| {
             alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
         });
-        self.bug_check(match self.arena.pages.of(offset) {
+        let violation = match self.arena.pages.of(offset) {
             Page::Freed => violation(
                 0xCC,
                 [address as u64, access, 0, 0],
@@ -326,7 +326,8 @@ impl Machine {
                 let rule = alloc::format!("paged pool was {what} at IRQL {irql}{place}");
                 violation(0xD1, [address as u64, irql.into(), access, 0], rule)
             }
-        })
+        };
+        self.bug_check_with(violation, backtrace)
     }
 
     /// Fills a guard.

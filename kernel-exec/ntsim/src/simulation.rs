@@ -3,7 +3,7 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{fmt, ptr::NonNull};
+use core::{fmt, ops::RangeInclusive, ptr::NonNull};
 
 #[cfg(feature = "free-running")]
 use crate::engine::free::{self, FreeProgram};
@@ -16,11 +16,15 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
+    fault::host,
     kernel::{pool::PAGE, thread::ThreadName, work::Item},
-    protection::{Page, prepare},
+    protection::Page,
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
 };
+
+/// How many bytes a driver's stack may be.
+const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
 /// A simulated machine with its kernel. While it lives it is its OS thread's; other threads may have theirs.
 ///
@@ -240,12 +244,12 @@ const LARGEST_POOL: usize = 4 << 30;
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
-    if config.special_pool {
-        prepare();
-    }
+    host::prepare(config.special_pool);
     let pool = config.pool_size;
     let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
     assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
+    let stack = config.stack;
+    assert!(STACKS.contains(&stack), "ntsim: stacks of {stack} bytes; possible are 4 KiB to 16 MiB");
     let size = config.group_size;
     assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }

@@ -181,7 +181,7 @@ impl Machine {
         let locks = self.locks_held();
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
-            Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
+            Some(routine) => self.in_dispatch(|| self.call_out(|| unsafe { routine(device, irp) })),
             None => return Err(self.no_routine(stack.MajorFunction)),
         };
         self.dereference_io_object(device as usize)?;

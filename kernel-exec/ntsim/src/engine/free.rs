@@ -308,7 +308,10 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
         if !self.is_free() {
-            return f();
+            let before = self.begin_routine();
+            let result = f();
+            self.end_routine(before);
+            return result;
         }
         return_baton(self);
         let result = f();
@@ -386,6 +389,7 @@ pub(crate) fn run(
         panic: Mutex::new(None),
     };
     kernel.is_free.set(true);
+    kernel.now.reset(false);
     kernel.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {

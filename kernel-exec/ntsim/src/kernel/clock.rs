@@ -58,6 +58,11 @@ impl Clock {
         self.steps.get() + (self.granted.get() - self.left.get())
     }
 
+    /// As [`Clock::steps`], in the middle of a change, too: then it is some other number.
+    pub(crate) fn progress(&self) -> u64 {
+        self.steps.get().wrapping_add(self.granted.get().wrapping_sub(self.left.get()))
+    }
+
     /// Virtual time in 100-ns units.
     pub(crate) fn now(&self) -> u64 {
         self.base.get().saturating_add(self.steps().saturating_mul(self.step_time.get()))
