@@ -19,13 +19,20 @@ pub struct Config {
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
     /// (`KeTryToAcquireSpinLockAtDpcLevel`) may be in any order. Default no.
     pub lock_order: bool,
+    /// Whether a call that its page forbids ends the run although neither NT nor Driver Verifier notices it: bug check 0xC4 with a first
+    /// parameter of ntsim's own, as [the first page's table](crate#rules-that-nt-does-not-check) has them. Default yes.
+    pub documented_rules: bool,
     /// Which allocations fail. Default none.
     pub low_resources: LowResources,
     /// Whether each block of pool has pages of its own, and ends where they end, so that a plain access behind it, or to it after its
     /// free, is a bug check at once (0xCD, 0xCC), and so is one to paged pool at DISPATCH_LEVEL (0xD1): Driver Verifier's special pool
-    /// and forced IRQL checking. There is room for about 500 blocks that live. On x86-64 Linux hosts; under AddressSanitizer, which sees
+    /// and forced IRQL checking. There is room for about 500 blocks that live, in a pool of 4 MiB. On x86-64 Linux hosts; under AddressSanitizer, which sees
     /// such accesses itself, it changes nothing. Default no.
     pub special_pool: bool,
+    /// Bytes of pool: 64 KiB to 4 GiB, a multiple of a page's 4,096. Each block takes 32 more than its size in multiples of 16, or, with
+    /// [`Config::special_pool`], a page more. Freed blocks are used again only where a new one does not fit behind all others, those
+    /// that were freed first at first; neighbours become one then. 100,000 blocks of 42 bytes fit into 8 MiB. Default 4 MiB.
+    pub pool_size: usize,
     /// How far, in 100-ns units, the virtual clock jumps for timers once all programs have ended. A run waits until everything that it began has
     /// come to an end, timers included; what sets a timer again and again never does, and such a driver is run with a limit. A
     /// later run goes on with the timers that are still set. Default [`u64::MAX`]: no limit.
@@ -58,8 +65,10 @@ impl Config {
         dpc_watchdog: 1_000_000_000,
         workers: 2,
         lock_order: false,
+        documented_rules: true,
         low_resources: LowResources::Never,
         special_pool: false,
+        pool_size: 4 << 20,
         linger: u64::MAX,
         group_size: 64,
     };

@@ -97,17 +97,17 @@
 //! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
 //! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
-//! | `IoCreateDevice`, `IoDeleteDevice` | no names; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; a name, another driver: failure `not supported` |
-//! | `IoAllocateIrp`, `IoFreeIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
-//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35; completed to the end: failure `not supported` |
+//! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
+//! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
+//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext`, `IoSkipCurrentIrpStackLocation` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35, 0xC8, a null dispatch routine 0x1E or 0xD1, 0xC4/0x1006; while holding a spin lock: 0xC4/0x4E530001; completed to the end: failure `not supported` |
 //! | `IoSetCancelRoutine`, `IoCancelIrp`, `IoAcquireCancelSpinLock`, `IoReleaseCancelSpinLock` | full | the routine keeps the lock: 0xC4/0x1006, or another IRQL: 0xC8; no IRP: 0x44 |
 //! | `IoCsqInitialize`, `IoCsqInsertIrp`, `IoCsqRemoveIrp`, `IoCsqRemoveNextIrp` | full; not `IoCsqInsertIrpEx` | no queue: failure `not supported`; the IRP as above |
 //! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
 //! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
-//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block, or with [`Config::special_pool`] pages; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
+//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; [`Config::pool_size`] in all, not reused while there is fresh memory, guards around each block, or with [`Config::special_pool`] pages; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; flags for which NT returns NULL: 0xC4/0x4E530003; other flags, types, parameters: failure `not supported` |
 //! | `ExInitializeLookasideListEx`, `ExAllocateFrom-`, `ExFreeTo-`, `ExFlush-`, `ExDeleteLookasideListEx` | entries are pool, given back at once | no entry of the list: 0xC2; no list, deleted with entries in use, freed: 0xCC; own functions: failure `not supported` |
 //! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
-//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
+//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5; a string that is paged at DISPATCH_LEVEL, or freed: 0xD1 |
 //! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `DbgPrint`, `DbgPrintEx` | the kernel's format syntax, at most 512 bytes, into the trace; on x86-64 Unix hosts only | characters of 16 bits above PASSIVE_LEVEL: 0xC4/0xE5; a string in memory that cannot be read: 0xD1; floating point, `%n`, no directive: failure `not supported` |
 //! | `EtwRegister`, `EtwUnregister` | sessions are [`etw`]'s; callbacks without filters | above PASSIVE_LEVEL: 0xC4/0xE5; unregistered without a valid handle: 0xC4/0xDC; still registered at unload: 0xC4/0xDD; a callback returns at another IRQL: 0xC8 |
@@ -120,6 +120,32 @@
 //! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), an ETW provider registered (0xC4/0xDD), pool leaked (0xC4/0x62), or
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
+//!
+//! # Statics
+//!
+//! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
+//! simulates many kernels. So each simulated kernel has its own copy of every static of the types of
+//! [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a program its
+//! kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so for a driver
+//! whose source also runs without the simulation. A plain static of core's atomics, a `Mutex` or a
+//! `OnceLock` is shared by all simulated kernels of the process, keeps what the run before has left in
+//! it, and makes [`explore`](explore()) find different runs where it expects the same. Statics are
+//! recognised on Linux and Windows hosts.
+//!
+//! Pool memory belongs to its kernel, too. The pools of the last 256 simulations of a process stay
+//! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics outside of
+//! runs, and says why.
+//!
+//! # Rules that NT does not check
+//!
+//! Some calls are forbidden by their pages, and on NT such a driver only fails later, elsewhere, or on another machine. They are bug
+//! check 0xC4 with a first parameter of ntsim's own, unless [`Config::documented_rules`] is off.
+//!
+//! | parameter 1 | when | the others |
+//! |---|---|---|
+//! | 0x4E530001 | `IofCallDriver`, `IofCompleteRequest` by a processor that holds a spin lock | the lock, the processor |
+//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL) | IRQL, the highest |
+//! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
 //!
 //! # What is not
 //!
@@ -138,13 +164,16 @@ mod diagnosis;
 mod driver;
 mod engine;
 pub mod etw;
+mod image_range;
 mod image_state;
 mod kernel;
 mod low_resources;
 mod memory;
+mod other_pools;
 mod program;
 mod protection;
 mod simulation;
+mod statics;
 pub mod sync;
 pub mod trace;
 pub mod types;
@@ -166,10 +195,11 @@ pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
     advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
-    image_state_at, in_dpc, irql, is_active, is_tracing, live_blocks, mark, note, preemption_point,
+    in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note, preemption_point,
     set_system_time,
 };
 pub use simulation::Simulation;
+pub use statics::own;
 pub use trace::Trace;
 pub use verifier::{
     bugcheck::BugCheck,

@@ -16,7 +16,7 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
-    kernel::{thread::ThreadName, work::Item},
+    kernel::{pool::PAGE, thread::ThreadName, work::Item},
     protection::{Page, prepare},
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
@@ -56,8 +56,8 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or the host has no
-    /// special pool that is asked for.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or
+    /// `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -66,19 +66,23 @@ impl Simulation {
         Self { machine, threads: Threads::default(), state: State::Ready }
     }
 
-    /// As [`Simulation::new`], in the same memory: cheap.
+    /// As [`Simulation::new`], in the same memory, unless `config.pool_size` is another than before: cheap.
     ///
     /// # Panics
-    /// Where `config.processors` or `config.group_size` is not from 1 to 64.
+    /// As for [`Simulation::new`], where the configuration is not possible.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
         self.threads.reset();
         self.machine().reset(config, schedule);
+        if self.machine().arena.size() != config.pool_size {
+            // SAFETY: no run is going on, since that borrows, and no shared reference outlives the call that makes it.
+            unsafe { self.machine.as_mut() }.replace_arena(config.pool_size);
+        }
         self.state = State::Ready;
     }
 
     pub(crate) fn machine(&self) -> &Machine {
-        // SAFETY: from `new`, freed by `drop` only, and only shared references to it are ever made.
+        // SAFETY: from `new`, freed by `drop` only; a mutable reference is made by `reset` only, for itself.
         unsafe { self.machine.as_ref() }
     }
 
@@ -227,12 +231,20 @@ impl Simulation {
     }
 }
 
+/// Least bytes of pool.
+const SMALLEST_POOL: usize = 64 << 10;
+/// Most bytes of pool.
+const LARGEST_POOL: usize = 4 << 30;
+
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
     if config.special_pool {
         prepare();
     }
+    let pool = config.pool_size;
+    let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
+    assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
     let size = config.group_size;
     assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }

@@ -8,12 +8,14 @@
 //! | `interface` | what a declaration becomes: the trait that objects implement, and the assertions |
 //! | `table` | the table, and its functions |
 //! | `client` | the interface pointer, and the calls of clients |
-//! | `abi_type` | the derives of `AbiType` and `AbiValue` |
+//! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
+//! | `krate` | where these find ntcom |
 
 mod abi_type;
 mod client;
 mod iid;
 mod interface;
+mod krate;
 mod parse;
 mod table;
 mod types;
@@ -46,13 +48,19 @@ pub fn iid(input: TokenStream) -> TokenStream {
 }
 
 /// `ntcom::AbiType`: a `repr(C)` or `repr(transparent)` struct of such types.
-#[proc_macro_derive(AbiType)]
+#[proc_macro_derive(AbiType, attributes(abi_type))]
 pub fn derive_abi_type(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Type).into()
 }
 
 /// `ntcom::AbiValue`: a `repr(transparent)` struct around such a value.
-#[proc_macro_derive(AbiValue)]
+#[proc_macro_derive(AbiValue, attributes(abi_type))]
 pub fn derive_abi_value(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Value).into()
+}
+
+/// `ntcom::AsyncValueType`: a `repr(C)` struct that is no `AbiType`, whose fields can be written byte by byte.
+#[proc_macro_derive(AsyncValueType, attributes(abi_type))]
+pub fn derive_async_value_type(input: TokenStream) -> TokenStream {
+    abi_type::derive(input.into(), abi_type::Which::AsyncValue).into()
 }

@@ -111,8 +111,8 @@ pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
 
-/// An event's state: 0 where it is not signalled. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139
-/// (`nf-wdm-kereadstateevent`).
+/// An event's state: 0 where it is not signalled. Any IRQL: an interrupt service routine may, too. Not an event: bug check
+/// 0x139 (`nf-wdm-kereadstateevent`).
 ///
 /// # Safety
 /// As for [`KeSetEvent`].

@@ -24,6 +24,7 @@ use crate::{
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
     low_resources::Low,
+    statics::Copies,
     trace::recorder::Recorder,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -80,6 +81,7 @@ pub(crate) struct Machine {
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
     pub(crate) image: ImageState,
+    pub(crate) statics: Copies,
     pub(crate) low: Low,
     /// Stands in where a processor's number would be out of range, which it never is.
     spare: Processor,
@@ -159,6 +161,13 @@ pub(crate) fn loaded_here<'a>() -> Option<Entered<'a>> {
     here().or_else(|| loaded().map(|machine| Entered { machine, taken: false }))
 }
 
+/// The machine of the calling thread, running or not, without the baton: only what does not change
+/// during a run, or is made for several threads, may be used.
+#[inline(always)]
+pub(crate) fn mine<'a>() -> Option<&'a Machine> {
+    active().or_else(|| free::bystander().map(|(machine, _)| machine)).or_else(loaded)
+}
+
 /// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
@@ -201,13 +210,14 @@ impl Machine {
             tracing: Cell::new(config.trace),
             is_free: Cell::new(false),
             epoch: Cell::new(0),
-            arena: Arena::new(),
+            arena: Arena::new(config.pool_size),
             kernel: RefCell::default(),
             schedule: RefCell::new(Schedule::round_robin()),
             decisions: RefCell::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
             image: ImageState::default(),
+            statics: Copies::new(),
             low: Low::default(),
             spare: Processor::new(),
         };
@@ -237,14 +247,23 @@ impl Machine {
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
-        kernel.reset(config.processors);
+        kernel.reset(config.processors, self.arena.size());
         self.schedule.replace(schedule);
         self.decisions.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.image.reset();
+        self.statics.reset();
         self.low.reset(config.low_resources);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Gives the machine, which has just been reset, another arena.
+    #[cold]
+    pub(crate) fn replace_arena(&mut self, size: usize) {
+        self.arena = Arena::new(size);
+        self.arena.reset(0);
+        self.kernel.get_mut().pool.reset(size);
     }
 
     /// The processor with this number.

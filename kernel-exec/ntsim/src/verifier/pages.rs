@@ -1,5 +1,7 @@
 //! Names of bug checks, what their parameters mean, and the public page that says so.
 
+use super::documented::{ABOVE_ITS_IRQL, POOL_FLAGS, SPIN_LOCK_HELD};
+
 /// What is known of a bug check, or of one of its first parameter's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -273,6 +275,13 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
         0x1005 => ["0x1005: initialised while held", LOCK, RESERVED, RESERVED],
         0x1006 => ["0x1006: ended while holding a lock", LOCK, "processor that acquired it", RESERVED],
         0x1007 => ["0x1007: released, but not held", LOCK, RESERVED, RESERVED],
+        SPIN_LOCK_HELD => {
+            ["0x4E530001: called while holding a spin lock", LOCK, "processor that holds it", RESERVED]
+        }
+        ABOVE_ITS_IRQL => {
+            ["0x4E530002: called above the IRQL that its page states", IRQL, "highest IRQL", RESERVED]
+        }
+        POOL_FLAGS => ["0x4E530003: flags that yield NULL", "the flags", "number of bytes", "the tag"],
         _ => ["kind of violation", "parameter 2", "parameter 3", "parameter 4"],
     }
 }
