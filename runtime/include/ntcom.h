@@ -124,6 +124,7 @@ NTCOM_STATIC_ASSERT(offsetof(GUID, Data3) == 6 && offsetof(GUID, Data4) == 8, "a
 #define NTCOM_STATUS_PIPE_BROKEN ((NTSTATUS)0xC000014B)
 #define NTCOM_STATUS_DRIVER_INTERNAL_ERROR ((NTSTATUS)0xC0000183)
 #define NTCOM_STATUS_INVALID_DEVICE_STATE ((NTSTATUS)0xC0000184)
+#define NTCOM_STATUS_POSSIBLE_DEADLOCK ((NTSTATUS)0xC0000194)
 #define NTCOM_STATUS_NOINTERFACE ((NTSTATUS)0xC00002B9)
 
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_SUCCESS == 0 && NTCOM_STATUS_TIMEOUT == 258, "success codes");
@@ -309,7 +310,8 @@ NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
  *   docs/c-clients.md has a whole one.
  * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
  *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
- *   timeout is STATUS_NOT_SUPPORTED. The operation stays until the wait is over, also if its last reference goes meanwhile.
+ *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but for a zero timeout; waiting for what waits
+ *   for the caller in turn is not noticed, and does not end. The operation stays until the wait is over, also if its last reference goes meanwhile.
  * get_result_size [C16]: *size becomes the size of T in bytes. Answers STATUS_SUCCESS.
  */
 typedef struct ntcom_IAsyncControlVtbl {

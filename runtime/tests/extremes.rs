@@ -30,6 +30,7 @@ struct Shape<T>(T);
 #[repr(align(64))]
 struct Line;
 #[repr(align(4096))]
+#[expect(dead_code, reason = "its size is what matters")]
 struct Page([u8; 4096]);
 const MEGABYTE: usize = 1 << 20;
 

@@ -27,6 +27,7 @@ pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
+pub mod output;
 pub mod report;
 pub mod rule;
 pub mod run;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::{
     cases,
     judge::{Judge, Judgement, Options},
+    output::{note, say},
     report::{Report, junit},
     rule::Rule,
 };
@@ -211,9 +212,9 @@ pub fn judge_all(
     for library in [program.with_file_name("libntcom_kit_ours.so"), correct(&folder)?] {
         let judgement = judge(&library, options)?;
         let report = Report::new(&judgement);
-        eprintln!("{}", report.summary());
+        note(report.summary());
         if report.has_findings() {
-            print!("{}", report.text());
+            say(report.text());
         }
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
@@ -266,7 +267,7 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
                 }
             }
             let found = if judgement.fails(plant.rule) { "found" } else { "NOT FOUND" };
-            eprintln!("{}: {found}", plant.name);
+            note(format_args!("{}: {found}", plant.name));
             judged.push((index, judgement));
         }
     };
@@ -315,17 +316,17 @@ fn conclude(outcomes: &[Outcome], idle: &[&str]) -> ExitCode {
             if outcome.as_expected { "ok" } else { "WRONG" }.to_owned(),
         ]);
     }
-    println!("{table}");
+    say(format_args!("{table}\n"));
     let planted = outcomes.iter().filter(|outcome| outcome.expected.is_some());
     let found = planted.clone().filter(|outcome| outcome.as_expected).count();
     let good = outcomes.iter().filter(|outcome| outcome.expected.is_none() && outcome.as_expected).count();
     let (all_planted, all_good) = (planted.count(), outcomes.iter().filter(|o| o.expected.is_none()).count());
     if !idle.is_empty() {
-        println!("cases that no planted breach has failed: {}", idle.join(", "));
+        say(format_args!("cases that no planted breach has failed: {}\n", idle.join(", ")));
     }
-    println!(
-        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found"
-    );
+    say(format_args!(
+        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found\n"
+    ));
     let whole = idle.is_empty() && outcomes.iter().all(|outcome| outcome.as_expected);
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -85,16 +85,16 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
             if way.builds { captured.status.success() } else { !captured.status.success() && refused };
         if !right {
             wrong += 1;
-            println!("{}:\n{}", way.what, captured.output);
+            say!("{}:\n{}", way.what, captured.output);
         }
         let must = if way.builds { "build" } else { "be refused" };
         table.add_row([way.what, must, if right { "does" } else { "DOES NOT" }]);
     }
-    println!("{table}");
+    say!("{table}");
     wrong += usize::from(!without_an_executor(project)?);
     wrong += iids::run(project)?;
     let all = WAYS.len() + 1 + iids::WAYS.len();
-    println!("{} of {all} right", all - wrong);
+    say!("{} of {all} right", all - wrong);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -107,7 +107,7 @@ fn without_an_executor(project: &Project) -> anyhow::Result<bool> {
     let captured = capture(&mut test, |_| {})?;
     let right = captured.status.success() && !captured.output.contains(" 0 passed");
     if !right {
-        println!("{}", captured.output);
+        say!("{}", captured.output);
     }
     Ok(right)
 }

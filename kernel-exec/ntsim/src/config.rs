@@ -14,6 +14,9 @@ pub struct Config {
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
+    /// The virtual time, in 100-ns units, after which a processor that stays at DISPATCH_LEVEL is advised to let it go
+    /// (`KeShouldYieldProcessor`). Default 1,000, which is 100 µs: what DPC routines are to keep to.
+    pub yield_after: u64,
     /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
     pub workers: usize,
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
@@ -63,6 +66,7 @@ impl Config {
         step_limit: 1_000_000,
         step_time: 1,
         dpc_watchdog: 1_000_000_000,
+        yield_after: 1_000,
         workers: 2,
         lock_order: false,
         documented_rules: true,

@@ -77,6 +77,8 @@
 //! | `KeFlushQueuedDpcs` | waits for what was queued before it | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `KeSetTimer`, `KeSetTimerEx`, `KeSetCoalescableTimer` | one-shot or periodic, relative or absolute; tolerated lateness is a choice of the schedule | negative period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeCancelTimer`, `KeReadStateTimer` | full | not initialised, freed: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeShouldYieldProcessor` | TRUE after [`Config::yield_after`] of a drain, or of a thread at DISPATCH_LEVEL; NT leaves it open | below DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeQueryDpcWatchdogInformation` | units of 100 ns; both limits are [`Config::dpc_watchdog`] | |
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
 //! | `KeQuerySystemTimePrecise` | the virtual clock, until [`set_system_time`] sets it | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
@@ -194,9 +196,9 @@ pub use engine::{
 pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
-    advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
-    in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note, preemption_point,
-    set_system_time,
+    Drain, advance_time, check_wake, counters, current_processor, drain, driver_object, fail,
+    fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note,
+    preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use statics::own;

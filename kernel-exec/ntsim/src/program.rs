@@ -59,6 +59,24 @@ pub fn is_active() -> bool {
     active().is_some() || bystander().is_some()
 }
 
+/// DPCs that a processor runs without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// When the first of them began, in 100-ns units of the virtual clock.
+    pub since: u64,
+    /// How long they have run by now. The clock is one for all processors, so that what others do meanwhile counts.
+    pub time: u64,
+}
+
+/// The DPCs that the current processor runs; none where it runs none. Not a preemption point.
+#[must_use]
+pub fn drain() -> Option<Drain> {
+    let machine = here()?;
+    let cpu = machine.cpu();
+    let since = cpu.drain_start.get();
+    cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
+}
+
 /// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout end at
 /// ticks, so a wait that ends without one between has been ended by something else. Not a preemption point.
 #[inline]
@@ -217,7 +235,7 @@ pub fn counters() -> Counters {
 #[inline]
 pub fn image_state<T: Default + 'static>() -> *const T {
     match loaded_here() {
-        Some(machine) => machine.image.get::<T>(),
+        Some(machine) => machine.image.get::<T>(|addresses| machine.forget_names(addresses)),
         None => outside("image_state"),
     }
 }

@@ -87,8 +87,9 @@ impl Simulation {
     }
 
     /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
-    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nobody can do any more: while there is nothing to
-    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it.
+    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nothing does any more: while there is nothing to
+    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it. A routine of a work item
+    /// that waits then, while no timer is set, ends the run with [`Stop::Deadlock`].
     ///
     /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
     /// a DPC routine, aborts the process, as always in Rust: there, use [`fail`](crate::fail).

@@ -9,7 +9,7 @@
 //! | `table` | the table, and its functions |
 //! | `client` | the interface pointer, and the calls of clients |
 //! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
-//! | `krate` | where these find ntcom |
+//! | `krate` | where the derives find ntcom |
 
 mod abi_type;
 mod client;

@@ -164,6 +164,7 @@ impl ComRc<AsyncControlRaw> {
     /// # Errors
     /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
+    /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not zero, or none.
     /// - As for [`cancel`](Self::cancel).
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         let wait = self.table().and_then(|table| table.wait).ok_or(BROKEN)?;

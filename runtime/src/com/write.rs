@@ -174,8 +174,8 @@ mod tests {
     fn whole_values_are_copied() {
         assert_eq!(written(0x0102_0304_u32), 0x0102_0304_u32.to_ne_bytes());
         assert_eq!(written([1_u8, 2, 3]), [1, 2, 3]);
-        assert_eq!(written(()), []);
-        assert_eq!(written([(); 9]), []);
+        assert!(written(()).is_empty());
+        assert!(written([(); 9]).is_empty());
         assert_eq!(written(None::<unsafe extern "system" fn(u8) -> u8>), [0; size_of::<usize>()]);
         assert_eq!((written(true), written('a')), (vec![1], 0x61_u32.to_ne_bytes().to_vec()));
     }

@@ -62,12 +62,12 @@ pub(super) fn run(project: &Project) -> anyhow::Result<usize> {
         };
         if !right {
             wrong += 1;
-            println!("{}:\n{}", way.what, captured.output);
+            say!("{}:\n{}", way.what, captured.output);
         }
         let must = if way.links { "link" } else { "be refused" };
         table.add_row([way.what, must, if right { "does" } else { "DOES NOT" }]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(wrong)
 }
 

@@ -64,8 +64,8 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
 
     let Some(wine) = Wine::find() else {
         print(&PROGRAMS.map(|_| Verdict::NotRun));
-        println!("skipped: running the programs: there is no Wine here; to install it: {}", wine::BY_HAND);
-        println!("{checked}; skipped: running them, without Wine ({})", wine::BY_HAND);
+        say!("skipped: running the programs: there is no Wine here; to install it: {}", wine::BY_HAND);
+        say!("{checked}; skipped: running them, without Wine ({})", wine::BY_HAND);
         return Ok(ExitCode::SUCCESS);
     };
     tools.build_dll(project, SHIM.0, &folder.join(SHIM.1))?;
@@ -78,14 +78,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     print(&verdicts);
     for (program, verdict) in PROGRAMS.iter().zip(&verdicts) {
         if let Verdict::Failed { said, .. } = verdict {
-            println!("{} by {}:\n{said}\n", program.language.name(), program.compiler.name());
+            say!("{} by {}:\n{said}\n", program.language.name(), program.compiler.name());
         }
     }
     let failed = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Passed { .. })).count();
     if failed != 0 {
         bail!("{failed} of {} programs failed under {}", verdicts.len(), wine.version());
     }
-    println!("{checked}; {} run under {}, and find all as promised", verdicts.len(), wine.version());
+    say!("{checked}; {} run under {}, and find all as promised", verdicts.len(), wine.version());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -96,5 +96,5 @@ fn print(verdicts: &[Verdict]) {
         let verdict = verdict.to_string();
         table.add_row([language.name(), compiler.name(), "as they should be", verdict.as_str()]);
     }
-    println!("{table}");
+    say!("{table}");
 }

@@ -25,7 +25,11 @@ impl Machine {
             );
             self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
         }
-        self.cpu().irql.set(to);
+        let cpu = self.cpu();
+        cpu.irql.set(to);
+        if from < DISPATCH && to >= DISPATCH {
+            cpu.dispatch_start.set(self.clock.now());
+        }
         self.page_out();
         from
     }

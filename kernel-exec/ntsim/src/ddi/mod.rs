@@ -35,6 +35,7 @@ pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod wait;
+pub(crate) mod watchdog;
 pub(crate) mod work_item;
 
 pub use cancel::{IoAcquireCancelSpinLock, IoCancelIrp, IoReleaseCancelSpinLock, IoSetCancelRoutine};
@@ -100,6 +101,7 @@ pub use timer::{
     KeSetTimer, KeSetTimerEx,
 };
 pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};
+pub use watchdog::{KeQueryDpcWatchdogInformation, KeShouldYieldProcessor};
 pub use work_item::{
     ExInitializeWorkItem, ExQueueWorkItem, IoAllocateWorkItem, IoFreeWorkItem, IoInitializeWorkItem,
     IoQueueWorkItem, IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem,

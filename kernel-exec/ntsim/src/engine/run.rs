@@ -207,7 +207,9 @@ impl Threads {
                 kernel.regrant();
             }
         }
-        if *left == 0 && !kernel.spins() { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
+        // At unload an item that is left is a bug check of its own.
+        let is_stuck = kernel.spins() || until == Until::Quiet && kernel.has_stuck_item();
+        if *left == 0 && !is_stuck { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
     }
 
     /// Lets a processor go on until it gives up control.
@@ -446,6 +448,13 @@ impl Machine {
             self.put_stop(stop.clone());
             stop
         })
+    }
+
+    /// Nothing runs any more, no timer is set, and the routine of a work item has not returned: it waits for what nothing
+    /// does. A system thread may wait for what a later run does; a worker is the system's, and is not kept that long.
+    fn has_stuck_item(&self) -> bool {
+        let kernel = self.kernel.borrow();
+        kernel.timers.next().is_none() && kernel.work.running().next().is_some()
     }
 
     /// Moves the clock to the next timer; false where there is none that counts.

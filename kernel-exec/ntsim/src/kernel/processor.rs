@@ -40,6 +40,8 @@ pub(crate) struct Processor {
     /// When the current drain of the DPC queue began, and the current routine.
     pub(crate) drain_start: Cell<u64>,
     pub(crate) dpc_start: Cell<u64>,
+    /// When its thread raised the IRQL to DISPATCH_LEVEL, or above, the last time.
+    pub(crate) dispatch_start: Cell<u64>,
     /// It is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
 }
@@ -59,6 +61,7 @@ impl Processor {
             dpc_number: Cell::new(0),
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
+            dispatch_start: Cell::new(0),
             draining: Cell::new(false),
         }
     }
@@ -75,6 +78,7 @@ impl Processor {
         self.in_dpc.set(false);
         self.drain_start.set(0);
         self.dpc_start.set(0);
+        self.dispatch_start.set(0);
         self.draining.set(false);
     }
 }
