@@ -5,7 +5,7 @@
 //! be refused with the message that says what to do.
 //!
 //! Two declarations with one IID in an image are refused by the linker, with a message that names the IID: see [`iids`].
-mod iids;
+pub(crate) mod iids;
 
 use std::{fs, path::Path, process::ExitCode};
 

@@ -1,7 +1,7 @@
 //! `cargo xtask windows`: client programs in C and in C++ as Windows executables, against a Rust DLL.
 //!
 //! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for it: the runtime and the executor that ship,
-//! on the simulated kernel. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
+//! on the simulated kernel. A DLL in which two crates declare one IID does not link. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
 //! clang with MSVC's ABI, without an SDK. What the files export and import is read from them, always; they are run where there is Wine.
 mod image;
 mod library;
@@ -46,6 +46,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     let dll = Image::read(&library)?;
     dll.exports_only(&EXPORTS)?;
     dll.imports_from_only(&library::SYSTEM)?;
+    library::refuses_one_iid_twice(project)?;
 
     let folder = project.path(FOLDER).join("run");
     fs::create_dir_all(&folder)?;
@@ -56,7 +57,10 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         program.check(&Image::read(&path)?)?;
         paths.push(path);
     }
-    let checked = format!("a DLL and {} programs export and import what they should", paths.len());
+    let checked = format!(
+        "a DLL and {} programs export and import what they should; one with an IID twice does not link",
+        paths.len()
+    );
 
     let Some(wine) = Wine::find() else {
         print(&PROGRAMS.map(|_| Verdict::NotRun));
