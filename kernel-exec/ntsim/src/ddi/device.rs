@@ -45,7 +45,7 @@ fn store(place: *mut PDEVICE_OBJECT, device: PDEVICE_OBJECT) {
 impl Machine {
     /// The driver object, which is the machine's only one.
     pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
-        self.image.get::<DRIVER_OBJECT>().cast_mut()
+        self.image_state::<DRIVER_OBJECT>().cast_mut()
     }
 
     /// Whether an address is that of a device or of the driver.
