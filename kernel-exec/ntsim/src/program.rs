@@ -235,7 +235,7 @@ pub fn counters() -> Counters {
 #[inline]
 pub fn image_state<T: Default + 'static>() -> *const T {
     match loaded_here() {
-        Some(machine) => machine.image.get::<T>(|addresses| machine.forget_names(addresses)),
+        Some(machine) => machine.image_state::<T>(),
         None => outside("image_state"),
     }
 }
