@@ -42,6 +42,8 @@ pub(crate) struct Processor {
     pub(crate) dpc_start: Cell<u64>,
     /// It is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
+    /// IRQL before a release that said that a wait is next.
+    pub(crate) joined: Cell<Option<u8>>,
 }
 
 impl Processor {
@@ -60,6 +62,7 @@ impl Processor {
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
             draining: Cell::new(false),
+            joined: Cell::new(None),
         }
     }
 
@@ -76,5 +79,6 @@ impl Processor {
         self.drain_start.set(0);
         self.dpc_start.set(0);
         self.draining.set(false);
+        self.joined.set(None);
     }
 }
