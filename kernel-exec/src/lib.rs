@@ -125,6 +125,7 @@ pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
 pub use storage::TaskStorage;
+pub use sync::ImageStatic;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};

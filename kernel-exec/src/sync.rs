@@ -71,25 +71,14 @@ pub(crate) unsafe fn load_byte(place: *mut u8) -> u8 {
     place.load(Ordering::SeqCst)
 }
 
-#[cfg(any(kernel, all(test, loom)))]
-pub(crate) use kernel_cell::KernelCell;
-
-#[cfg(any(kernel, all(test, loom)))]
-mod kernel_cell {
-    /// Memory that the kernel, or whoever holds a kernel lock, writes: only its address is ever taken.
-    #[repr(transparent)]
-    #[derive(Default)]
-    pub(crate) struct KernelCell<T>(core::cell::UnsafeCell<T>);
-
-    impl<T> KernelCell<T> {
-        pub(crate) const fn new(value: T) -> Self {
-            Self(core::cell::UnsafeCell::new(value))
-        }
-
-        pub(crate) const fn get(&self) -> *mut T {
-            self.0.get()
-        }
-    }
+/// The calling driver's own of a part of a static; anywhere else the part itself.
+#[cfg(kernel = "sim")]
+use ntsim::own;
+/// A static: an image is one driver.
+#[cfg(not(kernel = "sim"))]
+#[inline(always)]
+const fn own<T>(place: &T) -> &T {
+    place
 }
 
 pub(crate) use ambient::{ThreadLink, ambient, with_ambient};
@@ -97,54 +86,19 @@ pub(crate) use ambient::{ThreadLink, ambient, with_ambient};
 pub(crate) use event::{Event, Reset};
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use image::image_static;
+pub use image_static::ImageStatic;
+#[cfg(any(kernel, all(test, loom)))]
+pub(crate) use kernel_cell::KernelCell;
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use lock::SpinLock;
-pub(crate) use part::ImagePart;
 
 #[cfg(any(kernel, all(test, loom)))]
 mod event;
+mod image_static;
+#[cfg(any(kernel, all(test, loom)))]
+mod kernel_cell;
 #[cfg(any(kernel, all(test, loom)))]
 mod lock;
-
-#[cfg(kernel = "sim")]
-mod part {
-    //! What a static of a driver's own has of ours: one for each simulated kernel, by the static's address.
-
-    /// A part of a static; it begins with its default.
-    pub(crate) struct ImagePart<T>(T);
-
-    impl<T: Default + 'static> ImagePart<T> {
-        pub(crate) const fn new(default: T) -> Self {
-            Self(default)
-        }
-
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-            let part = ntsim::image_state_at::<T>(core::ptr::from_ref(&self.0).cast());
-            // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
-            f(unsafe { &*part })
-        }
-    }
-}
-
-#[cfg(not(kernel = "sim"))]
-mod part {
-    //! What a static of a driver's own has of ours. An image is one driver.
-
-    /// A part of a static; it begins with its default.
-    pub(crate) struct ImagePart<T>(T);
-
-    impl<T: Default + 'static> ImagePart<T> {
-        super::const_fn! {
-            pub(crate) fn new(default: T) -> Self {
-                Self(default)
-            }
-        }
-
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-            f(&self.0)
-        }
-    }
-}
 
 #[cfg(kernel = "sim")]
 mod image {

@@ -140,6 +140,8 @@ pub mod __private {
     pub use crate::com::{
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
         place::{At, InterfaceAt, Place},
+        value::AsyncValueType,
+        write::{WriteBytes, copy_whole, fits_a_stack, is_whole, write_field, zero},
     };
     use crate::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::place};
 
@@ -163,7 +165,21 @@ pub mod __private {
     pub const fn crosses_by_value<T: AbiValue>() {}
 
     /// A result through a pointer.
-    pub const fn crosses_through_pointer<T: AbiType + Copy>() {}
+    pub const fn crosses_through_pointer<T: AbiType + Copy + WriteBytes>() {
+        fits_a_stack::<T>();
+    }
+
+    /// A field of an [`AbiType`].
+    pub const fn is_abi_type<T: AbiType>() {}
+
+    /// The field of an [`AbiValue`].
+    pub const fn is_abi_value<T: AbiValue>() {}
+
+    /// Where the derive of [`AbiValue`] checks the field: in an `impl`, in which `Self` is the struct.
+    pub trait FieldsAreValues {
+        /// Is never called.
+        fn check();
+    }
 
     /// A result that is a pointer to an interface.
     pub const fn crosses_as_interface<I: Interface + AbiType + Send + Sync + 'static>() {}
@@ -173,7 +189,9 @@ pub mod __private {
 
     /// An async method's result.
     #[cfg(feature = "async-com")]
-    pub const fn crosses_as_result<T: crate::AbiType + crate::AsyncValueType>() {}
+    pub const fn crosses_as_result<T: AbiType + AsyncValueType>() {
+        fits_a_stack::<T>();
+    }
 
     /// The IIDs of this crate's interfaces.
     #[cfg(feature = "async-com")]

@@ -56,6 +56,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C4, "STATUS_IS_WIDE"),
     plant(Rule::C4, "STATUS_OF_FOUR"),
     plant(Rule::C5, "RESULT_NOT_ZEROED"),
+    plant(Rule::C5, "RESULT_WITH_PADDING"),
     plant(Rule::C5, "RESULT_ONCE"),
     plant(Rule::C5, "RESULT_OF_ERROR_IS_SUCCESS"),
     race(Rule::C5, "RESULT_RACES"),

@@ -8,7 +8,8 @@ use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 use crate::{
     asan,
     kernel::pool::{Block, GRAIN, GUARD, PAGE},
-    protection::{Page, Pages},
+    other_pools,
+    protection::{self, Page, Pages},
 };
 
 /// The guard's pattern.
@@ -73,6 +74,7 @@ impl Arena {
             Box::into_raw(alloc::vec![Memory::Outside as u8; size / GRAIN].into_boxed_slice());
         // SAFETY: from a box of as many bytes; a cell has its content's layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
+        other_pools::begin(memory, size);
         Self { memory, base, size, shadow, pages: Pages::new(size) }
     }
 
@@ -204,10 +206,18 @@ fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        asan::unpoison(self.base.as_ptr(), self.size);
         self.pages.reset(self.base.as_ptr(), self.size);
-        // SAFETY: allocated by `new` with this layout; nobody has it any more.
-        unsafe { dealloc(self.memory.as_ptr(), layout(self.size)) }
+        asan::poison(self.base.as_ptr(), self.size);
+        protection::retire(self.base.as_ptr(), self.size);
+        if let Some(pool) = other_pools::end(self.memory, self.size) {
+            let padding = pool.memory.align_offset(PAGE);
+            // SAFETY: as in `new`: there is a page more than the pool needs.
+            let base = unsafe { pool.memory.add(padding) };
+            protection::reopen(base.as_ptr(), pool.size);
+            asan::unpoison(base.as_ptr(), pool.size);
+            // SAFETY: `new` allocated it with this layout, and its simulation has ended.
+            unsafe { dealloc(pool.memory.as_ptr(), layout(pool.size)) }
+        }
     }
 }
 

@@ -121,6 +121,21 @@
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
 //!
+//! # Statics
+//!
+//! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
+//! simulates many kernels. So each simulated kernel has its own copy of every static of the types of
+//! [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a program its
+//! kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so for a driver
+//! whose source also runs without the simulation. A plain static of core's atomics, a `Mutex` or a
+//! `OnceLock` is shared by all simulated kernels of the process, keeps what the run before has left in
+//! it, and makes [`explore`](explore()) find different runs where it expects the same. Statics are
+//! recognised on Linux and Windows hosts.
+//!
+//! Pool memory belongs to its kernel, too. The pools of the last 256 simulations of a process stay
+//! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics outside of
+//! runs, and says why.
+//!
 //! # Rules that NT does not check
 //!
 //! Some calls are forbidden by their pages, and on NT such a driver only fails later, elsewhere, or on another machine. They are bug
@@ -150,13 +165,16 @@ mod diagnosis;
 mod driver;
 mod engine;
 pub mod etw;
+mod image_range;
 mod image_state;
 mod kernel;
 mod low_resources;
 mod memory;
+mod other_pools;
 mod program;
 mod protection;
 mod simulation;
+mod statics;
 pub mod sync;
 pub mod trace;
 pub mod types;
@@ -178,10 +196,11 @@ pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
     advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
-    image_state_at, in_dpc, irql, is_active, is_tracing, live_blocks, mark, note, preemption_point,
+    in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note, preemption_point,
     set_system_time,
 };
 pub use simulation::Simulation;
+pub use statics::own;
 pub use trace::Trace;
 pub use verifier::{
     bugcheck::BugCheck,

@@ -59,6 +59,13 @@ pub fn is_active() -> bool {
     active().is_some() || bystander().is_some()
 }
 
+/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout end at
+/// ticks, so a wait that ends without one between has been ended by something else. Not a preemption point.
+#[inline]
+pub fn last_tick() -> u64 {
+    here().map_or(0, |machine| machine.clock.tick_before(machine.clock.now()))
+}
+
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
 /// where IRQL allows it. A preemption point.
 ///
@@ -235,28 +242,6 @@ pub fn image_state<T: Default + 'static>() -> *const T {
     match loaded_here() {
         Some(machine) => machine.image.get::<T>(),
         None => outside("image_state"),
-    }
-}
-
-/// As [`image_state`], one for each address, which is only compared: this simulated kernel's part of a static that is in the test's image.
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation, image_state_at};
-///
-/// static PROVIDERS: [u8; 2] = [0; 2];
-/// let _kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// let [one, other] = [0, 1].map(|which| image_state_at::<u64>((&raw const PROVIDERS[which]).cast()));
-/// assert_ne!(one, other);
-/// assert_eq!(one, image_state_at::<u64>((&raw const PROVIDERS[0]).cast()));
-/// ```
-///
-/// # Panics
-/// Where the thread has no simulation.
-#[inline]
-pub fn image_state_at<T: Default + 'static>(address: *const ()) -> *const T {
-    match loaded_here() {
-        Some(machine) => machine.image.get_at::<T>(address.addr()),
-        None => outside("image_state_at"),
     }
 }
 

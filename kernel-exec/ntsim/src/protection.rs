@@ -85,7 +85,7 @@ impl Pages {
     }
 }
 
-pub(crate) use host::prepare;
+pub(crate) use host::{CLOSES, prepare, reopen, retire};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod host {
@@ -124,6 +124,21 @@ mod host {
         // SAFETY: pages of the arena, which are used through raw pointers only; who touches them when they are closed is stopped.
         let failed = unsafe { libc::mprotect(address.cast(), size, protection) };
         assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
+    }
+
+    /// The host can close memory to every access.
+    pub(crate) const CLOSES: bool = true;
+
+    /// Closes the memory of a simulation that has ended, and gives its content up.
+    pub(crate) fn retire(address: *mut u8, size: usize) {
+        protect(address, size, false);
+        // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only cost memory.
+        unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+    }
+
+    /// Opens memory that [`retire`] has closed.
+    pub(crate) fn reopen(address: *mut u8, size: usize) {
+        protect(address, size, true);
     }
 
     /// The bit of a page fault's code that says that it was a write.
@@ -203,6 +218,15 @@ mod host {
     pub(crate) fn prepare() {
         panic!("ntsim: special pool is for x86-64 Linux hosts")
     }
+
+    /// The host cannot close memory.
+    pub(crate) const CLOSES: bool = false;
+
+    /// Nothing.
+    pub(crate) fn retire(_address: *mut u8, _size: usize) {}
+
+    /// Nothing.
+    pub(crate) fn reopen(_address: *mut u8, _size: usize) {}
 
     /// Nothing.
     pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}

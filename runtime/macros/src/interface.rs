@@ -400,6 +400,15 @@ fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream
 
         // SAFETY: `repr(C)`, one pointer.
         unsafe impl #krate::AbiType for #raw {}
+        // SAFETY: one pointer, without padding.
+        unsafe impl #krate::__private::WriteBytes for #raw {
+            const WHOLE: ::core::primitive::bool = true;
+
+            unsafe fn write_bytes(&self, out: *mut ::core::primitive::u8) {
+                // SAFETY: this function's contract.
+                unsafe { #krate::__private::copy_whole(self, out) }
+            }
+        }
         // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
         unsafe impl ::core::marker::Send for #raw {}
         // SAFETY: as above.

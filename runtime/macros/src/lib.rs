@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `parse` | the grammar of interfaces, and what is wrong with a declaration |
 //! | `interface` | what a declaration becomes |
-//! | `abi_type` | the derives of `AbiType` and `AbiValue` |
+//! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
+//! | `krate` | where these find ntcom |
 
 mod abi_type;
 mod interface;
+mod krate;
 mod parse;
 
 use proc_macro::TokenStream;
@@ -32,13 +34,19 @@ fn declare(input: TokenStream, build: parse::Build) -> TokenStream {
 }
 
 /// `ntcom::AbiType`: a `repr(C)` or `repr(transparent)` struct of such types.
-#[proc_macro_derive(AbiType)]
+#[proc_macro_derive(AbiType, attributes(abi_type))]
 pub fn derive_abi_type(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Type).into()
 }
 
 /// `ntcom::AbiValue`: a `repr(transparent)` struct around such a value.
-#[proc_macro_derive(AbiValue)]
+#[proc_macro_derive(AbiValue, attributes(abi_type))]
 pub fn derive_abi_value(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Value).into()
+}
+
+/// `ntcom::AsyncValueType`: a `repr(C)` struct that is no `AbiType`, whose fields can be written byte by byte.
+#[proc_macro_derive(AsyncValueType, attributes(abi_type))]
+pub fn derive_async_value_type(input: TokenStream) -> TokenStream {
+    abi_type::derive(input.into(), abi_type::Which::AsyncValue).into()
 }

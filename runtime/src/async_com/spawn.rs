@@ -11,10 +11,7 @@ use core::{
 
 use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS, Placement};
 
-use super::{
-    abi::{AsyncOperationRaw, AsyncValueType},
-    operation::AsyncOperationTask,
-};
+use super::{AsyncValueType, abi::AsyncOperationRaw, operation::AsyncOperationTask};
 use crate::{ComRc, Init};
 
 /// A body that is there already. Its own initialiser, because it goes into its place without a detour through a `Result`.

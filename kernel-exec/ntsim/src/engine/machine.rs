@@ -24,6 +24,7 @@ use crate::{
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
     low_resources::Low,
+    statics::Copies,
     trace::recorder::Recorder,
     verifier::{irql::Ddi, stop::Stop},
 };
@@ -80,6 +81,7 @@ pub(crate) struct Machine {
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
     pub(crate) image: ImageState,
+    pub(crate) statics: Copies,
     pub(crate) low: Low,
     /// Stands in where a processor's number would be out of range, which it never is.
     spare: Processor,
@@ -159,6 +161,13 @@ pub(crate) fn loaded_here<'a>() -> Option<Entered<'a>> {
     here().or_else(|| loaded().map(|machine| Entered { machine, taken: false }))
 }
 
+/// The machine of the calling thread, running or not, without the baton: only what does not change
+/// during a run, or is made for several threads, may be used.
+#[inline(always)]
+pub(crate) fn mine<'a>() -> Option<&'a Machine> {
+    active().or_else(|| free::bystander().map(|(machine, _)| machine)).or_else(loaded)
+}
+
 /// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
@@ -208,6 +217,7 @@ impl Machine {
             recorder: RefCell::default(),
             stop: RefCell::new(None),
             image: ImageState::default(),
+            statics: Copies::new(),
             low: Low::default(),
             spare: Processor::new(),
         };
@@ -243,6 +253,7 @@ impl Machine {
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.image.reset();
+        self.statics.reset();
         self.low.reset(config.low_resources);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }
