@@ -239,8 +239,9 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
  * get_status [C4]: *out becomes NTCOM_STARTED, _COMPLETED, _CANCELED or _ERROR; answers STATUS_SUCCESS.
  * get_result [C5]: Started: STATUS_PENDING. Completed: STATUS_SUCCESS, and *out is the value, as often as asked, on any processor.
  *   Canceled: STATUS_CANCELLED. Error: why, a status for which NT_SUCCESS is false. With anything but STATUS_SUCCESS the whole of
- *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes *out and then writes the members, because
- *   a copy of a struct would give away the kernel's memory that is in the padding.
+ *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes
+ *   *out and then writes the members, because a copy of a struct would give away the kernel's
+ *   memory that is in the padding.
  * try_get: 1 if there is a value and *out is it, else 0. *why is what get_result answered; a success code that an operation does not
  *   give, which is a breach of the contract, becomes STATUS_DRIVER_INTERNAL_ERROR. So after 0 it is STATUS_PENDING or a failure.
  */

@@ -96,8 +96,8 @@ struct ntcom_kit_recipe {
     /* A guard has ended: not 0 if its main had a value. For a join: both, when both have ended. */
     void (*guarded)(void *context, uint32_t guard, int32_t has_value);
     /* All parts have ended: the body ends, in the same poll. STATUS_SUCCESS: `value`, of the kind's size, holds the value, and
-     * something other than zeros in its padding. With NTCOM_KIT_MAY_FAIL another status: it failed with it [C20], and `value` is not
-     * written. */
+     * something other than zeros in its padding. With NTCOM_KIT_MAY_FAIL another status: it failed
+     * with it [C20], and `value` is not written. */
     NTSTATUS (*finish)(void *context, void *value);
     /* The body is dropped: once, before the terminal status is visible [C8]. */
     void (*drop)(void *context);
