@@ -10,12 +10,14 @@ use ntcom::{
 use ntcom_fuzz::{
     call::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
+    script::{Script, Shape},
     value::{Bytes, LARGEST, UNTOUCHED},
 };
 
 use crate::{
     ensure,
-    finding::{Check, Finding},
+    finding::Finding,
+    kit::Kit,
     rule::Rule,
     world::{self, Slot, World},
 };
@@ -64,7 +66,7 @@ fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
     // SAFETY: the header: a question that may be asked at any time.
     let count = || world.table.get().allocations.map(|count| unsafe { count() });
     let before = count();
-    let answer = call();
+    let answer = world.during(&name, call);
     let after = count();
     if before != after {
         world.breach(Rule::C13, format!("{name} allocates memory"));
@@ -79,40 +81,46 @@ fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, F
         return Ok(this);
     }
     if control.is_null() {
-        // SAFETY: a live operation's first interface.
-        let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
-        let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
-        let mut out = ptr::null_mut();
-        world.trail.add(format!("QueryInterface of operation {operation} for IAsyncControl"));
-        // SAFETY: the caller has a reference.
-        let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut out) };
-        ensure!(
-            C1,
-            status == NTSTATUS::SUCCESS && !out.is_null(),
-            "QueryInterface for IAsyncControl answers {status}, out {out:?}; every operation has that interface"
-        );
-        let release = slot(unknown.Release, Rule::C3, "Release")?;
-        world.trail.add(format!("Release of operation {operation}"));
-        // SAFETY: the reference that the query gave us.
-        let left = unsafe { release(this) };
-        ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
-        world.slot(operation, |slot| slot.control = out);
-        world.trail.add(format!("QueryInterface of operation {operation} for IUnknown"));
-        let mut identity = ptr::null_mut();
-        // SAFETY: the caller has a reference.
-        let status = unsafe { query(this, &IUnknownRaw::IID, &raw mut identity) };
-        ensure!(
-            C1,
-            status == NTSTATUS::SUCCESS && !identity.is_null(),
-            "QueryInterface for IUnknown answers {status}, out {identity:?}"
-        );
-        world.trail.add(format!("Release of operation {operation}"));
-        // SAFETY: the reference that the query gave us.
-        unsafe { release(this) };
-        world.slot(operation, |slot| slot.identity = identity);
-        return Ok(out);
+        let control = asked_for(world, operation, AsyncControlRaw::IID, "IAsyncControl")?;
+        world.slot(operation, |slot| slot.control = control);
+        return Ok(control);
     }
     Ok(control)
+}
+
+/// The operation's IUnknown, which may be another pointer than that of IAsyncOperation.
+fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
+    let known = world.slot(operation, |slot| slot.identity);
+    if !known.is_null() {
+        return Ok(known);
+    }
+    let identity = asked_for(world, operation, IUnknownRaw::IID, "IUnknown")?;
+    world.slot(operation, |slot| slot.identity = identity);
+    Ok(identity)
+}
+
+/// Asks an operation for an interface that it has, and gives the reference back.
+fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*mut c_void, Finding> {
+    let this = world.slot(operation, |slot| slot.operation);
+    // SAFETY: a live operation's first interface.
+    let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
+    let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
+    let mut out = ptr::null_mut();
+    world.trail.add(format!("QueryInterface of operation {operation} for {name}"));
+    // SAFETY: the caller has a reference.
+    let status = world.during("QueryInterface", || unsafe { query(this, &raw const iid, &raw mut out) });
+    ensure!(
+        C1,
+        status == NTSTATUS::SUCCESS && !out.is_null(),
+        "QueryInterface for {name} answers {status} and leaves {}; operations of this library have that interface",
+        if out.is_null() { "null" } else { "a pointer" }
+    );
+    let release = slot(unknown.Release, Rule::C3, "Release")?;
+    world.trail.add(format!("Release of operation {operation}"));
+    // SAFETY: the reference that the query gave us.
+    let left = world.during("Release", || unsafe { release(this) });
+    ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
+    Ok(out)
 }
 
 fn unknown(world: &World, operation: usize, via: Via) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
@@ -195,8 +203,10 @@ pub(crate) fn query_for(
     out: Out,
 ) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
-    // The pointer that is to come, so that it can be recognised.
-    let control = interface(world, operation, Via::Control)?;
+    // The pointers that are to come, so that they can be recognised.
+    let identity = identity(world, operation)?;
+    let control =
+        if world.controls.get() { interface(world, operation, Via::Control)? } else { ptr::null_mut() };
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
     let mut place = Small::new();
     let pointer = place.pointer::<*mut c_void>(out);
@@ -208,8 +218,7 @@ pub(crate) fn query_for(
         world.slot(operation, |slot| slot.references += 1);
     }
     let asks_identity = wanted == Some(IUnknownRaw::IID);
-    let first =
-        world.slot(operation, |slot| if asks_identity { slot.identity } else { slot.operation }).addr();
+    let first = if asks_identity { identity } else { world.slot(operation, |slot| slot.operation) }.addr();
     let found = match place.read::<{ size_of::<usize>() }>(out).map(usize::from_ne_bytes) {
         _ if out == Out::Null => OutValue::None,
         Some(0) => OutValue::Null,
@@ -218,7 +227,7 @@ pub(crate) fn query_for(
         Some(found) if found == usize::from_ne_bytes([UNTOUCHED; size_of::<usize>()]) => OutValue::Untouched,
         _ => OutValue::Stranger,
     };
-    Ok(Answer { status: status.to_u32(), out: found })
+    Ok(Answer { status: answered(world, status).to_u32(), out: found })
 }
 
 /// `AddRef`. The status says whether it answers 0.
@@ -255,7 +264,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
     if let (NTSTATUS::SUCCESS, OutValue::Number(now @ 0..=3)) = (status, place.number(out)) {
         is_final(world, operation, now.cast_signed());
     }
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// [C6]: whoever has seen a terminal status sees it for ever.
@@ -293,7 +302,7 @@ pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<An
     } else {
         OutValue::Bytes(Bytes::Garbage)
     };
-    Ok(Answer { status: status.to_u32(), out: found })
+    Ok(Answer { status: answered(world, status).to_u32(), out: found })
 }
 
 /// `cancel`.
@@ -303,7 +312,7 @@ pub(crate) fn cancel(world: &World, operation: usize) -> Result<Answer, Finding>
     world.slot(operation, |slot| slot.asked = true);
     // SAFETY: the caller has a reference.
     let status = called(world, format!("cancel of operation {operation}"), || unsafe { cancel(this) });
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// `get_error`.
@@ -315,7 +324,7 @@ pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Ans
     let what = format!("get_error of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference; `out` is null or good.
     let status = called(world, what, || unsafe { get_error(this, pointer) });
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// `get_result_size`.
@@ -327,7 +336,7 @@ pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Resu
     let what = format!("get_result_size of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference; `out` is null or good.
     let status = called(world, what, || unsafe { get_result_size(this, pointer) });
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// `wait`, with a timeout in units of 100 ns; None: for ever.
@@ -339,8 +348,8 @@ pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Res
     // It may allocate, which the others may not [C13], and bodies may run in it.
     world.trail.add(what);
     // SAFETY: the caller has a reference; the timeout is null or good.
-    let status = unsafe { wait(this, time) };
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    let status = world.during("wait", || unsafe { wait(this, time) });
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// `set_completed`. A handler that releases gets a reference of its own.
@@ -367,7 +376,7 @@ pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -
         world.slot(operation, |slot| slot.lent = lent);
         release(world, operation, Via::Operation)?;
     }
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// A completion handler that records that it ran, and looks at what must be so by then.
@@ -450,11 +459,52 @@ unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
     });
 }
 
-/// The first breach that a body or a handler has seen since the last time.
-pub(crate) fn breached(world: &World) -> Check {
-    world::nothing_astray()?;
-    match world.found.borrow_mut().take() {
-        Some(finding) => Err(finding),
-        None => Ok(()),
+/// `set_completed`, with a handler that releases the client's own reference, and then makes another operation of the kind, with
+/// a handler: where that was the last reference, the new one is mostly in the block that the old one was in.
+pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, Finding> {
+    let (this, table) = control_table(world, operation)?;
+    let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;
+    world.slot(operation, |slot| slot.lent = true);
+    let context = ptr::without_provenance_mut(operation + 1);
+    let what =
+        format!("set_completed of operation {operation}, with a handler that releases and makes another");
+    world.trail.add(what);
+    // It makes an operation meanwhile: allocations are not looked at.
+    // SAFETY: the caller has a reference, which is the handler's from now on.
+    let status = world.during("set_completed", || unsafe { set_completed(this, Some(replaces), context) });
+    if status == NTSTATUS::SUCCESS {
+        world.slot(operation, |slot| slot.handler = true);
+    } else {
+        world.slot(operation, |slot| slot.lent = false);
+    }
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
+}
+
+/// A completion handler that releases its reference, and then makes another operation in its place.
+unsafe extern "system" fn replaces(context: *mut c_void, status: AsyncStatus) {
+    // SAFETY: called with what we were called with.
+    unsafe { releases(context, status) };
+    world::with(|world| {
+        let operation = context.addr().wrapping_sub(1);
+        let Some(kind) = world.try_slot(operation, |slot| slot.kind) else { return };
+        let made = Kit(world).spawn(kind, REPLACING);
+        let set = made.and_then(|operation| set_completed(world, operation, Handler::Records));
+        if let Err(finding) = set {
+            world.find(finding);
+        }
+    });
+}
+
+/// The body of an operation that is made in the place of another: it waits for a waker that it gives away.
+const REPLACING: Script = Script { shape: Shape::Plain, steps: [4, 7, 0, 0, 0, 0] };
+
+/// Takes an answer that is an HRESULT for the NTSTATUS that it stands for, where that is asked for.
+pub(crate) fn answered(world: &World, status: NTSTATUS) -> NTSTATUS {
+    const E_NOINTERFACE: u32 = 0x8000_4002;
+    const E_POINTER: u32 = 0x8000_4003;
+    match status.to_u32() {
+        E_NOINTERFACE if world.hresults.get() => NTSTATUS::NOINTERFACE,
+        E_POINTER if world.hresults.get() => NTSTATUS::INVALID_PARAMETER,
+        _ => status,
     }
 }

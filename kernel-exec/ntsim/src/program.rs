@@ -60,13 +60,14 @@ pub fn is_active() -> bool {
 }
 
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
-/// where IRQL allows it. A preemption point.
+/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only. A preemption point.
 ///
 /// # Panics
 /// Outside a run.
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
     machine.clock.skip(by_100ns);
+    machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
         machine.record(What::TimeSkipped { by: by_100ns });
     }
