@@ -7,6 +7,7 @@
 //! | `rule`, `finding`, `trail` | what is said of a library |
 //! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and what cases are written in |
 //! | `cases` | the cases, a file for a few rules |
+//! | `replacing` | a client that gives up its operation in the completion handler |
 //! | `freed` | memory that is written after it has been freed |
 //! | `sequence` | sequences of the fuzz targets' generator, judged by their model |
 //! | `run` | one case, from its beginning to a verdict |
@@ -29,6 +30,7 @@ pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
+mod replacing;
 pub mod report;
 pub mod rule;
 pub mod run;

@@ -47,7 +47,7 @@ impl Idle {
         let used = processor_time(child)?;
         let step = self.looked.elapsed().min(LONGEST);
         self.looked = Instant::now();
-        if used.saturating_sub(self.used) < NOTHING {
+        if used.saturating_sub(self.used) < NOTHING && !waits_for_a_processor(child) {
             self.asleep += step;
         } else {
             self.asleep = Duration::ZERO;
@@ -59,6 +59,17 @@ impl Idle {
         (used.saturating_sub(self.at_begin) >= self.processor)
             .then(|| "it has used up its processor time, and ignores the signal that says so".to_owned())
     }
+}
+
+/// Whether a thread of a process could go on if the machine were less busy.
+fn waits_for_a_processor(child: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{child}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // After the name, which may have anything in it.
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('R' | 'D')))
+    })
 }
 
 /// The processor time that a process has used.

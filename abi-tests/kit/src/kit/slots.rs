@@ -10,6 +10,7 @@ use super::Kit;
 use crate::{
     check, client,
     finding::{Check, Finding},
+    replacing,
 };
 
 impl Kit<'_> {
@@ -118,7 +119,7 @@ impl Kit<'_> {
     /// # Errors
     /// As for [`Self::query`].
     pub fn set_replacing(&self, operation: usize) -> Result<NTSTATUS, Finding> {
-        let answer = client::set_replacing(self.0, operation).and_then(|answer| self.then(answer))?;
+        let answer = replacing::set_replacing(self.0, operation).and_then(|answer| self.then(answer))?;
         Ok(NTSTATUS::from_u32(answer.status))
     }
 }
