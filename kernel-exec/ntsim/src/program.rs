@@ -85,7 +85,7 @@ pub fn last_tick() -> u64 {
 }
 
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
-/// where IRQL allows it. A preemption point.
+/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only. A preemption point.
 ///
 /// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative due time counts from the last tick
 /// before the call that sets the timer, and the timer expires at the first tick at which it is over: after advancing by the due time
@@ -115,6 +115,7 @@ pub fn last_tick() -> u64 {
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
     machine.clock.skip(by_100ns);
+    machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
         machine.record(What::TimeSkipped { by: by_100ns });
     }
