@@ -318,8 +318,13 @@ pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
     let time = if timeout == Timeout::Zero { 0 } else { -10_000 };
     let time = if forever { ptr::null() } else { &raw const time };
     let seen_before = world.slot(operation).ended.get() != 0;
+    let tick = ntsim::last_tick();
     // SAFETY: the caller has a reference; the timeout is null or good.
     let status = unsafe { slot(table.wait, "wait")(this, time) };
+    if timeout != Timeout::Zero && status == NTSTATUS::TIMEOUT && ntsim::last_tick() == tick {
+        // Another task's end must not wake this waiter.
+        ntsim::fail("C15", format!("wait of operation {operation} answers {status} before its time is over"));
+    }
     if seen_before && status == NTSTATUS::TIMEOUT {
         ntsim::fail("C15", format!("operation {operation} has ended, and wait answers {status}"));
     }

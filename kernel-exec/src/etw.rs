@@ -9,10 +9,7 @@ mod line;
 use core::fmt::{self, Write as _};
 
 use self::{gate::Gate, line::Line};
-use crate::{
-    NTSTATUS, nt,
-    sync::{ImagePart, const_fn},
-};
+use crate::{NTSTATUS, nt, sync::const_fn};
 
 /// A provider of events, which is a static of a driver's: its GUID, and once it is registered its handle.
 ///
@@ -49,7 +46,7 @@ use crate::{
 /// ```
 pub struct EtwProvider {
     id: u128,
-    gate: ImagePart<Gate>,
+    gate: Gate,
 }
 
 impl EtwProvider {
@@ -57,7 +54,7 @@ impl EtwProvider {
         /// The provider whose GUID has these digits. It is not registered.
         #[must_use]
         pub fn new(id: u128) -> Self {
-            Self { id, gate: ImagePart::new(Gate::new()) }
+            Self { id, gate: Gate::new() }
         }
     }
 
@@ -73,19 +70,17 @@ impl EtwProvider {
         if !nt::is_passive() {
             return Err(NTSTATUS::INVALID_DEVICE_STATE);
         }
-        self.gate.with(|gate| {
-            if !gate.claim() {
-                return Err(NTSTATUS::INVALID_DEVICE_STATE);
+        if !self.gate.claim() {
+            return Err(NTSTATUS::INVALID_DEVICE_STATE);
+        }
+        match nt::register_provider(self.id) {
+            Ok(handle) => self.gate.open(handle as usize),
+            Err(status) => {
+                self.gate.give_up();
+                return Err(status);
             }
-            match nt::register_provider(self.id) {
-                Ok(handle) => gate.open(handle as usize),
-                Err(status) => {
-                    gate.give_up();
-                    return Err(status);
-                }
-            }
-            Ok(EtwRegistration { provider: self })
-        })
+        }
+        Ok(EtwRegistration { provider: self })
     }
 
     /// Unregisters it where its registration was [kept](EtwRegistration::keep), once nobody writes any more; nothing is written then. Nothing happens
@@ -95,14 +90,14 @@ impl EtwProvider {
     }
 
     fn unregister_by(&self, close: impl FnOnce(&Gate, fn()) -> Option<usize>) {
-        self.gate.with(|gate| {
-            if let Some(handle) = close(gate, nt::rest) {
-                // SAFETY: from `register`, and the gate is closed and empty: nobody uses it. PASSIVE_LEVEL, by the callers' contract.
-                unsafe { nt::unregister_provider(handle as u64) };
-                // After the call, which so is no tail call: Driver Verifier knows the driver by the address that it returns to.
-                gate.give_up();
-            }
-        });
+        if let Some(handle) = close(&self.gate, nt::rest) {
+            // SAFETY: `register` gave the gate this handle, and the gate is closed and empty, so no
+            // writer uses it. The callers promise PASSIVE_LEVEL.
+            unsafe { nt::unregister_provider(handle as u64) };
+            // A statement after the call keeps it from being a tail call: Driver Verifier knows the
+            // driver by the address that the call returns to.
+            self.gate.give_up();
+        }
     }
 
     /// Whether a session asks for events of this level with this keyword: for what is worth doing only then. Not where it is not registered. IRQL: any.
@@ -116,7 +111,7 @@ impl EtwProvider {
     /// ```
     #[must_use]
     pub fn is_enabled(&self, level: u8, keyword: u64) -> bool {
-        self.gate.with(|gate| gate.enter().is_some_and(|entered| is_enabled(entered.value(), level, keyword)))
+        self.gate.enter().is_some_and(|entered| is_enabled(entered.value(), level, keyword))
     }
 
     /// Writes an event, if a session asks for it: else the message is not formatted. It is formatted on the stack, allocates nothing, and what is longer than
@@ -132,16 +127,15 @@ impl EtwProvider {
     /// # }))]).unwrap();
     /// ```
     pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
-        self.gate.with(|gate| {
-            let Some(entered) = gate.enter() else { return };
-            if is_enabled(entered.value(), level, keyword) {
-                let mut line = Line::new();
-                // What does not fit is left out.
-                let _cut_off = line.write_fmt(message);
-                // SAFETY: the provider's handle, which is not unregistered before the gate is empty; the line ends with a zero.
-                unsafe { nt::write_string(entered.value() as u64, level, keyword, line.as_ptr()) };
-            }
-        });
+        let Some(entered) = self.gate.enter() else { return };
+        if is_enabled(entered.value(), level, keyword) {
+            let mut line = Line::new();
+            // The line leaves out the text that does not fit.
+            let _cut_off = line.write_fmt(message);
+            // SAFETY: `unregister` waits until the gate is empty, so the handle is the provider's until
+            // `entered` is dropped; the line ends with a zero.
+            unsafe { nt::write_string(entered.value() as u64, level, keyword, line.as_ptr()) };
+        }
     }
 }
 
@@ -192,7 +186,7 @@ impl EtwRegistration {
     /// ```
     pub fn keep(self) {
         let kept = core::mem::ManuallyDrop::new(self);
-        kept.provider.gate.with(Gate::keep);
+        kept.provider.gate.keep();
     }
 }
 

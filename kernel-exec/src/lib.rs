@@ -125,6 +125,7 @@ pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
 pub use storage::TaskStorage;
+pub use sync::ImageStatic;
 pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancellation_request};
 #[cfg(kernel)]
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
@@ -153,7 +154,8 @@ pub use no_executor::NoExecutor;
 pub use no_executor::NoExecutor as DpcPort;
 #[doc(hidden)]
 pub use task::{
-    Completion, Fallible, Header, Infallible, Level, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
+    Completion, Fallible, Header, Infallible, Level, Port, Share, Spawned, Status, Task, TaskBody, TaskPtr,
+    run,
 };
 #[doc(hidden)]
 #[cfg(kernel)]

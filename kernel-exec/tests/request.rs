@@ -125,6 +125,26 @@ fn a_request_is_completed_once_under_every_schedule_with_two_preemptions() {
     }
 }
 
+/// The cancel routine finds the task's handle from the moment on at which it can be called.
+#[test]
+fn a_request_that_only_its_cancel_ends_is_cancelled_under_every_schedule() {
+    let config = Config { processors: 2, ..Config::default() };
+    let limits = Limits { preemptions: Some(2), runs: 40_000, ..Limits::default() };
+    let explored = explore(config, limits, |kernel| {
+        let request = Handle::new();
+        kernel.run(vec![
+            (0, program(move || request.serve(pending()))),
+            (1, program(move || request.cancel())),
+        ])?;
+        assert_eq!(request.outcome(), Some(NTSTATUS::CANCELLED.into()));
+        kernel.unload()
+    });
+    if let Some(finding) = &explored.finding {
+        panic!("{}", finding.stop);
+    }
+    assert!(explored.complete && explored.runs > 10, "{explored:?}");
+}
+
 #[test]
 fn a_request_is_completed_once_under_many_schedules() {
     let mut done = 0;

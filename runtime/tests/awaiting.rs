@@ -285,6 +285,13 @@ fn who_forgets_its_handler_is_heard_of_only_if_it_is_watched() {
             told.calls_back();
         };
         assert_eq!(in_a_task(told, watch, end), Some(Ok(7)));
+        let seldom = Foreign::new();
+        let watch = |o: AsyncOperation<u32>| o.into_future().watched().look_every(Duration::MAX);
+        let end = || {
+            seldom.completes(7);
+            seldom.calls_back();
+        };
+        assert_eq!(in_a_task(seldom, watch, end), Some(Ok(7)), "a period beyond the clock is a long one");
         assert_eq!(forgetful.references.get() + watched.references.get() + told.references.get(), 0);
         assert_eq!(ntsim::counters().live_blocks, 0);
     });

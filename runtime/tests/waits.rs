@@ -110,6 +110,44 @@ fn it_does_not_wait_longer_than_it_may() {
     });
 }
 
+/// `[C15]`: waiters of all operations are in one list, and each is told of its own.
+#[test]
+fn the_end_of_another_operation_wakes_no_waiter() {
+    for seed in 0..50 {
+        let (first, second) = (shared(), shared());
+        let (signals, order) = ([Arc::clone(&first.0), Arc::clone(&second.0)], Arc::new(AtomicUsize::new(0)));
+        let waiter = |body: std::pin::Pin<Box<dyn Future<Output = u8> + Send>>, digit: usize| -> Program {
+            let order = Arc::clone(&order);
+            Box::new(move || {
+                let operation = spawn_async_operation(body);
+                assert_eq!(wait(&operation.control().unwrap(), None), NTSTATUS::SUCCESS);
+                order.fetch_update(SeqCst, SeqCst, |order| Some(order * 10 + digit)).unwrap();
+            })
+        };
+        let ends = Arc::clone(&order);
+        let programs: Vec<(usize, Program)> = vec![
+            (0, waiter(Box::pin(first.1), 1)),
+            (1, waiter(Box::pin(second.1), 2)),
+            (
+                2,
+                Box::new(move || {
+                    // Both wait for certain after a tick.
+                    ntsim::advance_time(TICK.cast_unsigned());
+                    signals[1].signal.set();
+                    while ends.load(SeqCst) == 0 {
+                        ntsim::advance_time(TICK.cast_unsigned());
+                    }
+                    signals[0].signal.set();
+                }),
+            ),
+        ];
+        let mut kernel = Simulation::new(Config { processors: 3, ..Config::default() }, Schedule::seed(seed));
+        kernel.run(programs).unwrap();
+        kernel.unload().unwrap();
+        assert_eq!(order.load(SeqCst), 21, "seed {seed}");
+    }
+}
+
 #[test]
 fn above_passive_level_only_zero_is_waited_for() {
     in_kernel(|| {

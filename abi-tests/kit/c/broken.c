@@ -13,7 +13,7 @@ enum plant {
     /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END, CONTROL_LOST_AT_THE_END,
     /* C3 */ RELEASE_NEVER_ZERO, RELEASE_ZERO_TOO_EARLY, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES, COUNT_WITHOUT_LOCK,
     /* C4 */ STATUS_CRASHES_ON_NULL, STATUS_IS_WIDE, STATUS_OF_FOUR,
-    /* C5 */ RESULT_NOT_ZEROED, RESULT_ONCE, RESULT_OF_NULL_FAILS, RESULT_OF_ERROR_IS_SUCCESS, RESULT_RACES,
+    /* C5 */ RESULT_NOT_ZEROED, RESULT_WITH_PADDING, RESULT_ONCE, RESULT_OF_NULL_FAILS, RESULT_OF_ERROR_IS_SUCCESS, RESULT_RACES,
     /* C6 */ LATE_CANCEL_WINS,
     /* C7 */ SUCCESS_STORED, CANCELED_STORES_FAILURE,
     /* C8 */ VISIBLE_BEFORE_DROP, DROPPED_TWICE, POLLED_AFTER_READY, POLLED_FOR_NOTHING, WAKE_LOST_DURING_POLL,
@@ -176,6 +176,9 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
         lock();
         answer = outcome_locked(operation); /* of now, with what was copied before */
         unlock();
+    }
+    if (PLANT == RESULT_WITH_PADDING && answer == NTCOM_STATUS_SUCCESS) {
+        memcpy(out, operation->value, ntcom_kit_size(operation->kind));
     }
     if (PLANT == RESULT_ONCE && answer == NTCOM_STATUS_SUCCESS && operation->value != NULL) {
         memset(operation->value, 0, ntcom_kit_size(operation->kind));

@@ -43,7 +43,7 @@ enum ntcom_kit_kind {
     NTCOM_KIT_UNIT = 0,    /* the empty type: 0 bytes, get_result writes nothing */
     NTCOM_KIT_U8 = 1,      /* uint8_t */
     NTCOM_KIT_U64 = 2,     /* uint64_t */
-    NTCOM_KIT_PADDED = 3,  /* struct ntcom_kit_padded */
+    NTCOM_KIT_PADDED = 3,  /* struct ntcom_kit_padded, whose padding get_result leaves zero [C5] */
     NTCOM_KIT_ALIGNED = 4, /* 64 bytes, aligned to 64 */
     NTCOM_KIT_PAGE = 5     /* 4096 bytes, aligned to 1 */
 };
@@ -98,8 +98,9 @@ struct ntcom_kit_recipe {
     int32_t (*poll)(void *context, uint32_t part, void *task);
     /* A guard has ended: not 0 if its main had a value. For a join: both, when both have ended. */
     void (*guarded)(void *context, uint32_t guard, int32_t has_value);
-    /* All parts have ended: the body ends, in the same poll. STATUS_SUCCESS: `value`, of the kind's size, holds the value. With
-     * NTCOM_KIT_MAY_FAIL another status: it failed with it [C20], and `value` is not written. */
+    /* All parts have ended: the body ends, in the same poll. STATUS_SUCCESS: `value`, of the kind's size, holds the value, and
+     * something other than zeros in its padding. With NTCOM_KIT_MAY_FAIL another status: it failed with it [C20], and `value` is not
+     * written. */
     NTSTATUS (*finish)(void *context, void *value);
     /* The body is dropped: once, before the terminal status is visible [C8]. */
     void (*drop)(void *context);

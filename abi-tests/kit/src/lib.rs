@@ -30,6 +30,7 @@ pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
+pub mod output;
 mod replacing;
 pub mod report;
 pub mod rule;

@@ -3,7 +3,6 @@
 use core::time::Duration;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,13 +12,15 @@ use clap::Parser;
 use ntcom_kit::{
     child::{self, Order},
     judge::{CHILD, FAILING_SEQUENCES, IDLE_SECONDS, Judge, Known, Options, SCHEDULES, Unfit},
+    output::{self, note, say},
     report::{self, Report, junit},
     shipped,
 };
 
 /// Judges an implementation of async COM by the contract, rule by rule.
 ///
-/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged.
+/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged; 4 nothing found, and
+/// the standard output could not be written.
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
@@ -77,7 +78,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if cli.list {
-        say(&report::list());
+        say(report::list());
         return Ok(ExitCode::SUCCESS);
     }
     let program = std::env::current_exe().context("cannot find this program")?;
@@ -148,19 +149,15 @@ fn judge(
         fs::write(path, junit(core::slice::from_ref(&judgement))?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    say(&report.text());
+    say(report.text());
     Ok(if report.has_findings() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints. Whoever has stopped listening still has the exit code.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn main() -> ExitCode {
-    run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = run(Cli::parse()).unwrap_or_else(|error| {
+        note(format_args!("error: {error:#}"));
         // Something is wrong with what was asked, or with the kit: that is no finding.
         ExitCode::from(2)
-    })
+    });
+    output::exit_code(code)
 }

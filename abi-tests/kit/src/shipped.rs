@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::{
     cases,
     judge::{Judge, Judgement, Options},
+    output::{note, say},
     report::{Report, junit},
     rule::Rule,
 };
@@ -59,6 +60,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C4, "STATUS_IS_WIDE"),
     plant(Rule::C4, "STATUS_OF_FOUR"),
     plant(Rule::C5, "RESULT_NOT_ZEROED"),
+    plant(Rule::C5, "RESULT_WITH_PADDING"),
     plant(Rule::C5, "RESULT_ONCE"),
     plant(Rule::C5, "RESULT_OF_NULL_FAILS"),
     plant(Rule::C5, "RESULT_OF_ERROR_IS_SUCCESS"),
@@ -234,9 +236,9 @@ pub fn judge_all(
     for (library, options) in good {
         let judgement = judge(&library, &options)?;
         let report = Report::new(&judgement);
-        eprintln!("{}", report.summary());
+        note(report.summary());
         if report.has_findings() {
-            print!("{}", report.text());
+            say(report.text());
         }
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
@@ -292,7 +294,7 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
                 }
             }
             let found = if judgement.fails(plant.rule) { "found" } else { "NOT FOUND" };
-            eprintln!("{}: {found}", plant.name);
+            note(format_args!("{}: {found}", plant.name));
             judged.push((index, judgement));
         }
     };
@@ -341,17 +343,17 @@ fn conclude(outcomes: &[Outcome], idle: &[&str]) -> ExitCode {
             if outcome.as_expected { "ok" } else { "WRONG" }.to_owned(),
         ]);
     }
-    println!("{table}");
+    say(format_args!("{table}\n"));
     let planted = outcomes.iter().filter(|outcome| outcome.expected.is_some());
     let found = planted.clone().filter(|outcome| outcome.as_expected).count();
     let good = outcomes.iter().filter(|outcome| outcome.expected.is_none() && outcome.as_expected).count();
     let (all_planted, all_good) = (planted.count(), outcomes.iter().filter(|o| o.expected.is_none()).count());
     if !idle.is_empty() {
-        println!("cases that no planted breach has failed: {}", idle.join(", "));
+        say(format_args!("cases that no planted breach has failed: {}\n", idle.join(", ")));
     }
-    println!(
-        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found"
-    );
+    say(format_args!(
+        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found\n"
+    ));
     let whole = idle.is_empty() && outcomes.iter().all(|outcome| outcome.as_expected);
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,15 +3,14 @@
 extern crate alloc;
 
 use alloc::{alloc::alloc, alloc::dealloc, alloc::handle_alloc_error, vec::Vec};
-use core::{alloc::Layout, any::TypeId, cell::RefCell, ptr::NonNull};
+use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
 
-/// Whose state it is: a type's, and where it has several, the one of an address.
-type Owner = (TypeId, usize);
+use crate::engine::machine::Machine;
 
-/// The place of a state.
+/// The place of a type's state.
 #[derive(Debug)]
 struct Place {
-    of: Owner,
+    of: TypeId,
     layout: Layout,
     memory: NonNull<u8>,
     /// It holds a value of this simulation's; memory is kept over a reset, values are not.
@@ -32,27 +31,25 @@ impl ImageState {
         }
     }
 
-    /// This kernel's `T`.
+    /// This kernel's `T`. Where it is new, `made` is told which addresses it has.
     #[inline]
-    pub(crate) fn get<T: Default + 'static>(&self) -> *const T {
-        self.get_at(0)
-    }
-
-    /// This kernel's `T` for an address.
-    #[inline]
-    pub(crate) fn get_at<T: Default + 'static>(&self, address: usize) -> *const T {
-        match self.find((TypeId::of::<T>(), address)) {
+    pub(crate) fn get<T: Default + 'static>(&self, made: impl FnOnce(Range<usize>)) -> *const T {
+        match self.find(TypeId::of::<T>()) {
             Some((memory, true)) => memory.as_ptr().cast(),
-            found => self.create(address, found.map(|(memory, _)| memory)),
+            found => {
+                let new = self.create::<T>(found.map(|(memory, _)| memory));
+                made(new.addr()..new.addr() + size_of::<T>());
+                new
+            }
         }
     }
 
-    fn find(&self, of: Owner) -> Option<(NonNull<u8>, bool)> {
+    fn find(&self, of: TypeId) -> Option<(NonNull<u8>, bool)> {
         self.places.borrow().iter().find(|place| place.of == of).map(|place| (place.memory, place.live))
     }
 
     #[cold]
-    fn create<T: Default + 'static>(&self, address: usize, memory: Option<NonNull<u8>>) -> *const T {
+    fn create<T: Default + 'static>(&self, memory: Option<NonNull<u8>>) -> *const T {
         // No borrow is open: the value may come from code that asks for other states.
         let value = T::default();
         let layout = Layout::new::<T>();
@@ -67,13 +64,21 @@ impl ImageState {
         };
         // SAFETY: allocated with this layout, and no value is in it.
         unsafe { memory.cast::<T>().write(value) };
-        let of = (TypeId::of::<T>(), address);
+        let of = TypeId::of::<T>();
         let mut places = self.places.borrow_mut();
         match places.iter_mut().find(|place| place.of == of) {
             Some(place) => place.live = true,
             None => places.push(Place { of, layout, memory, live: true }),
         }
         memory.cast::<T>().as_ptr()
+    }
+}
+
+impl Machine {
+    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with it.
+    #[inline]
+    pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
+        self.image.get::<T>(|addresses| self.forget_names(addresses))
     }
 }
 

@@ -59,8 +59,56 @@ pub fn is_active() -> bool {
     active().is_some() || bystander().is_some()
 }
 
+/// DPCs that a processor runs without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// When the first of them began, in 100-ns units of the virtual clock.
+    pub since: u64,
+    /// How long they have run by now. The clock is one for all processors, so that what others do meanwhile counts.
+    pub time: u64,
+}
+
+/// The DPCs that the current processor runs; none where it runs none. Not a preemption point.
+#[must_use]
+pub fn drain() -> Option<Drain> {
+    let machine = here()?;
+    let cpu = machine.cpu();
+    let since = cpu.drain_start.get();
+    cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
+}
+
+/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout end at
+/// ticks, so a wait that ends without one between has been ended by something else. Not a preemption point.
+#[inline]
+pub fn last_tick() -> u64 {
+    here().map_or(0, |machine| machine.clock.tick_before(machine.clock.now()))
+}
+
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
 /// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only. A preemption point.
+///
+/// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative due time counts from the last tick
+/// before the call that sets the timer, and the timer expires at the first tick at which it is over: after advancing by the due time
+/// and two ticks it has, by the due time alone it may have or not, as the schedule has chosen the ticks.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, advance_time, ddi, types::{KTIMER, LARGE_INTEGER}};
+///
+/// let config = Config { tick: 5_000, ..Config::default() };
+/// let mut kernel = Simulation::new(config, Schedule::seed(1));
+/// kernel.run(vec![(0, Box::new(|| {
+///     let mut timer = KTIMER::default();
+///     // SAFETY: the timer lives until it has expired.
+///     unsafe {
+///         ddi::KeInitializeTimer(&mut timer);
+///         ddi::KeSetTimer(&mut timer, LARGE_INTEGER { QuadPart: -100_000 }, core::ptr::null_mut());
+///     }
+///     advance_time(100_000 + 2 * config.tick);
+///     // SAFETY: as above.
+///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
+/// }))])?;
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
 ///
 /// # Panics
 /// Outside a run.
@@ -211,30 +259,8 @@ pub fn counters() -> Counters {
 #[inline]
 pub fn image_state<T: Default + 'static>() -> *const T {
     match loaded_here() {
-        Some(machine) => machine.image.get::<T>(),
+        Some(machine) => machine.image_state::<T>(),
         None => outside("image_state"),
-    }
-}
-
-/// As [`image_state`], one for each address, which is only compared: this simulated kernel's part of a static that is in the test's image.
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation, image_state_at};
-///
-/// static PROVIDERS: [u8; 2] = [0; 2];
-/// let _kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// let [one, other] = [0, 1].map(|which| image_state_at::<u64>((&raw const PROVIDERS[which]).cast()));
-/// assert_ne!(one, other);
-/// assert_eq!(one, image_state_at::<u64>((&raw const PROVIDERS[0]).cast()));
-/// ```
-///
-/// # Panics
-/// Where the thread has no simulation.
-#[inline]
-pub fn image_state_at<T: Default + 'static>(address: *const ()) -> *const T {
-    match loaded_here() {
-        Some(machine) => machine.image.get_at::<T>(address.addr()),
-        None => outside("image_state_at"),
     }
 }
 

@@ -9,6 +9,7 @@ use core::{ffi::c_void, ptr::null_mut};
 mod csq;
 mod dispatcher;
 mod etw;
+mod extension;
 mod io;
 mod irp;
 mod lock;
@@ -34,11 +35,15 @@ pub use etw::{
     EVENT_DESCRIPTOR, EVENT_FILTER_DESCRIPTOR, GUID, LPCGUID, MAX_EVENT_DATA_DESCRIPTORS, PCEVENT_DESCRIPTOR,
     PETWENABLECALLBACK, PEVENT_DATA_DESCRIPTOR, PEVENT_FILTER_DESCRIPTOR, PREGHANDLE, REGHANDLE, ULONGLONG,
 };
+pub use extension::{
+    _DEVOBJ_EXTENSION, _DRIVER_EXTENSION, DEVOBJ_EXTENSION, DRIVER_EXTENSION, DRVO_INITIALIZED,
+    DRVO_LEGACY_DRIVER, DRVO_UNLOAD_INVOKED, PDEVOBJ_EXTENSION, PDRIVER_ADD_DEVICE, PDRIVER_EXTENSION,
+};
 pub use io::{
     _DEVICE_OBJECT, _DRIVER_OBJECT, _IO_WORKITEM, _STRING, _UNICODE_STRING, _WORK_QUEUE_ITEM,
-    _WORK_QUEUE_TYPE, ANSI_STRING, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_INITIALIZING, DRIVER_OBJECT,
-    FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IO_WORKITEM, PCUNICODE_STRING, PDEVICE_OBJECT,
-    PDRIVER_INITIALIZE, PDRIVER_OBJECT, PDRIVER_UNLOAD, PIO_WORKITEM, PIO_WORKITEM_ROUTINE,
+    _WORK_QUEUE_TYPE, ANSI_STRING, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DEVICE_HAS_NAME, DO_DEVICE_INITIALIZING,
+    DO_EXCLUSIVE, DRIVER_OBJECT, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IO_WORKITEM, PCUNICODE_STRING,
+    PDEVICE_OBJECT, PDRIVER_INITIALIZE, PDRIVER_OBJECT, PDRIVER_UNLOAD, PIO_WORKITEM, PIO_WORKITEM_ROUTINE,
     PIO_WORKITEM_ROUTINE_EX, PUNICODE_STRING, PWORK_QUEUE_ITEM, PWORKER_THREAD_ROUTINE, UNICODE_STRING,
     WORK_QUEUE_ITEM, WORK_QUEUE_TYPE,
 };
@@ -94,6 +99,8 @@ pub type PCWSTR = *const WCHAR;
 pub type ULONG = u32;
 /// 32 bits, signed, on every platform.
 pub type LONG = i32;
+/// 0 or 1, in 32 bits.
+pub type LOGICAL = u32;
 /// 64 bits, signed.
 pub type LONGLONG = i64;
 /// 64 bits, unsigned.
@@ -200,6 +207,16 @@ pub const STATUS_BUFFER_TOO_SMALL: NTSTATUS = 0xC000_0023_u32.cast_signed();
 pub const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xC000_0016_u32.cast_signed();
 /// The driver has no dispatch routine for the request.
 pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = 0xC000_0010_u32.cast_signed();
+/// The driver has called, read or written what is not there.
+pub const STATUS_ACCESS_VIOLATION: NTSTATUS = 0xC000_0005_u32.cast_signed();
+/// An object has this name already.
+pub const STATUS_OBJECT_NAME_COLLISION: NTSTATUS = 0xC000_0035_u32.cast_signed();
+/// There is no such directory of objects.
+pub const STATUS_OBJECT_PATH_NOT_FOUND: NTSTATUS = 0xC000_003A_u32.cast_signed();
+/// A name is no full path.
+pub const STATUS_OBJECT_PATH_SYNTAX_BAD: NTSTATUS = 0xC000_003B_u32.cast_signed();
+/// A handle's object is of another type.
+pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = 0xC000_0024_u32.cast_signed();
 /// The request was canceled.
 pub const STATUS_CANCELLED: NTSTATUS = 0xC000_0120_u32.cast_signed();
 /// The time of a wait is over.
@@ -224,6 +241,8 @@ pub const STATUS_NO_MEMORY: NTSTATUS = 0xC000_0017_u32.cast_signed();
 pub const STATUS_INTEGER_OVERFLOW: NTSTATUS = 0xC000_0095_u32.cast_signed();
 /// A session's file is full.
 pub const STATUS_LOG_FILE_FULL: NTSTATUS = 0xC000_0188_u32.cast_signed();
+/// The call has failed, without a reason.
+pub const STATUS_UNSUCCESSFUL: NTSTATUS = 0xC000_0001_u32.cast_signed();
 /// An argument is wrong.
 pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
 
@@ -340,7 +359,26 @@ pub struct PROCESSOR_NUMBER {
     pub Reserved: UCHAR,
 }
 
+/// What the DPC watchdog allows, and what is left of it: numbers without a unit.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct KDPC_WATCHDOG_INFORMATION {
+    /// What one DPC may take; 0: any time.
+    pub DpcTimeLimit: ULONG,
+    /// What is left for the DPC that runs.
+    pub DpcTimeCount: ULONG,
+    /// What DPCs in a row may take; 0: any time.
+    pub DpcWatchdogLimit: ULONG,
+    /// What is left for those that run in a row.
+    pub DpcWatchdogCount: ULONG,
+    /// 0.
+    pub Reserved: ULONG,
+}
+/// A pointer to what the DPC watchdog allows.
+pub type PKDPC_WATCHDOG_INFORMATION = *mut KDPC_WATCHDOG_INFORMATION;
+
 const _: () = {
+    assert!(size_of::<KDPC_WATCHDOG_INFORMATION>() == 20);
     assert!(size_of::<KDPC>() == 64 && align_of::<KDPC>() == 8);
     assert!(core::mem::offset_of!(KDPC, DeferredRoutine) == 24);
     assert!(core::mem::offset_of!(KDPC, DeferredContext) == 32);

@@ -6,8 +6,10 @@ use crate::{
     counters::Count,
     engine::{
         free::attend,
-        machine::{Machine, active},
+        machine::{Machine, active, mine},
     },
+    other_pools::{Owner, owner},
+    statics::own,
     trace::{Value, event::AtomicOp, event::What},
     verifier::memory::Use,
 };
@@ -45,15 +47,37 @@ impl<T> Shown for *mut T {
 #[inline(always)]
 fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Option<&'a Machine> {
     let Some(machine) = active() else {
+        check_outside(address.addr());
         attend();
         return None;
     };
+    machine.count_stack();
     machine.point();
     count(machine).add();
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {
         machine.bug_check(violation);
     }
     Some(machine)
+}
+
+/// Refuses an atomic of a simulated kernel that is not the calling thread's, outside of runs.
+#[inline(always)]
+pub(super) fn check_outside(address: usize) {
+    if !mine().is_some_and(|machine| machine.arena.offset(address).is_some())
+        && let Some(owner) = owner(address)
+    {
+        not_ours(owner);
+    }
+}
+
+#[cold]
+#[expect(clippy::panic, reason = "there is no run that could end")]
+fn not_ours(owner: Owner) -> ! {
+    panic!(
+        "ntsim: an atomic in {} is used outside of its simulation: an interface, waker or handle was \
+         kept too long; drop it in a program of the simulation that made it",
+        owner.describe()
+    )
 }
 
 #[inline(always)]
@@ -80,35 +104,41 @@ macro_rules! atomic {
                 Self { inner: <$inner>::new(value) }
             }
 
+            /// The value: in a static, that of the calling thread's simulated kernel.
+            #[inline(always)]
+            fn own(&self) -> &$inner {
+                own(&self.inner)
+            }
+
             fn address(&self) -> *const () {
                 (&raw const self.inner).cast()
             }
 
             /// Reads the value.
             #[inline]
-                        pub fn load(&self, order: Ordering) -> $value {
+            pub fn load(&self, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.loads);
-                let value = self.inner.load(order);
+                let value = self.own().load(order);
                 end(machine, self.address(), AtomicOp::Load, value, value);
                 value
             }
 
             /// Writes the value.
             #[inline]
-                        pub fn store(&self, value: $value, order: Ordering) {
+            pub fn store(&self, value: $value, order: Ordering) {
                 let machine = begin(self.address(), |machine| &machine.counts.stores);
                 if machine.is_some_and(|machine| machine.tracing.get()) {
-                    let old = self.inner.load(Ordering::Relaxed);
+                    let old = self.own().load(Ordering::Relaxed);
                     end(machine, self.address(), AtomicOp::Store, old, value);
                 }
-                self.inner.store(value, order);
+                self.own().store(value, order);
             }
 
             /// Writes the value and returns the one before.
             #[inline]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
-                let old = self.inner.swap(value, order);
+                let old = self.own().swap(value, order);
                 end(machine, self.address(), AtomicOp::Swap, old, value);
                 old
             }
@@ -118,7 +148,7 @@ macro_rules! atomic {
             /// # Errors
             /// The value, where it is another.
             #[inline]
-                        pub fn compare_exchange(
+            pub fn compare_exchange(
                 &self,
                 current: $value,
                 new: $value,
@@ -126,7 +156,7 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
-                let outcome = self.inner.compare_exchange(current, new, success, failure);
+                let outcome = self.own().compare_exchange(current, new, success, failure);
                 match outcome {
                     Ok(old) => end(machine, self.address(), AtomicOp::Exchange, old, new),
                     Err(old) => end(machine, self.address(), AtomicOp::FailedExchange, old, old),
@@ -139,7 +169,7 @@ macro_rules! atomic {
             /// # Errors
             /// The value, where it is another.
             #[inline]
-                        pub fn compare_exchange_weak(
+            pub fn compare_exchange_weak(
                 &self,
                 current: $value,
                 new: $value,
@@ -182,8 +212,8 @@ macro_rules! atomic {
             }
 
             /// The address of the value; access through it is no preemption point.
-            pub const fn as_ptr(&self) -> *mut $value {
-                self.inner.as_ptr()
+            pub fn as_ptr(&self) -> *mut $value {
+                self.own().as_ptr()
             }
         }
 
@@ -195,7 +225,7 @@ macro_rules! atomic {
 
         impl $(<$parameter>)? core::fmt::Debug for $name $(<$parameter>)? {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                self.inner.fmt(f)
+                self.own().fmt(f)
             }
         }
     };
@@ -208,7 +238,7 @@ macro_rules! modify {
             #[inline]
             pub fn $operation(&self, value: $value, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
-                let old = self.inner.$operation(value, order);
+                let old = self.own().$operation(value, order);
                 let apply: fn($value, $value) -> $value = $apply;
                 end(machine, self.address(), AtomicOp::Modify, old, apply(old, value));
                 old

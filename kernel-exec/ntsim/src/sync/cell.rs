@@ -2,8 +2,10 @@
 
 use core::cell::Cell;
 
+use super::atomic::check_outside;
 use crate::{
     engine::machine::{Machine, active},
+    statics::own,
     trace::event::What,
     verifier::memory::Use,
 };
@@ -15,7 +17,7 @@ use crate::{
 /// (a DPC or another of its threads on top of a thread, or a closure in a closure), `aliasing`. Outside runs nothing is checked and
 /// nothing costs anything.
 #[derive(Debug, Default)]
-pub struct UnsafeCell<T: ?Sized> {
+pub struct UnsafeCell<T> {
     state: State,
     value: core::cell::UnsafeCell<T>,
 }
@@ -148,21 +150,26 @@ impl<T> UnsafeCell<T> {
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
-}
 
-impl<T: ?Sized> UnsafeCell<T> {
+    /// The cell: in a static, that of the calling thread's simulated kernel.
+    #[inline(always)]
+    fn own(&self) -> &Self {
+        own(self)
+    }
+
     #[inline(always)]
     fn access<R>(&self, mutable: bool, f: impl FnOnce(*mut T) -> R) -> R {
-        let Some(machine) = active() else { return f(self.value.get()) };
-        // A value of no bytes may be where the next block begins: the cell is then where its state is.
-        let address = if size_of_val(&self.value) == 0 {
-            (&raw const self.state).cast::<()>() as usize
-        } else {
-            self.value.get().cast::<()>() as usize
+        let cell = self.own();
+        let Some(machine) = active() else {
+            check_outside(cell.value.get().addr());
+            return f(cell.value.get());
         };
-        let reader = self.state.begin(machine, address, mutable);
-        let access = Access { state: &self.state, reader, reads: !mutable, writer: mutable };
-        let result = f(self.value.get());
+        // A value of no bytes may be where the next block begins: the cell is then where its state is.
+        let address =
+            if size_of::<T>() == 0 { (&raw const self.state).addr() } else { self.value.get().addr() };
+        let reader = cell.state.begin(machine, address, mutable);
+        let access = Access { state: &cell.state, reader, reads: !mutable, writer: mutable };
+        let result = f(cell.value.get());
         drop(access);
         if machine.tracing.get() {
             ended(machine, address, mutable);
@@ -184,8 +191,8 @@ impl<T: ?Sized> UnsafeCell<T> {
 
     /// The content's address; access through it is neither a preemption point nor checked.
     #[inline]
-    pub const fn get(&self) -> *mut T {
-        self.value.get()
+    pub fn get(&self) -> *mut T {
+        self.own().value.get()
     }
 
     /// The content, which nobody else can reach.

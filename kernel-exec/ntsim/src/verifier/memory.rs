@@ -6,7 +6,8 @@ use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
 use crate::{
-    arena::Memory, engine::machine::Machine, kernel::pool::Block, trace::value::Tag, types::IO_WORKITEM,
+    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
+    trace::value::Tag, types::IO_WORKITEM,
 };
 
 /// What an address is used as.
@@ -69,7 +70,13 @@ pub(crate) fn describe(block: &Block) -> String {
         alloc::format!("block{number} ({size} bytes, tag {tag})")
     } else {
         let (by, at) = (block.freed_by, block.freed_at);
-        alloc::format!("block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at})")
+        let others = match block.merged {
+            0 => String::new(),
+            others => alloc::format!(", and {others} freed blocks behind it"),
+        };
+        alloc::format!(
+            "block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at}{others})"
+        )
     }
 }
 
@@ -79,7 +86,8 @@ impl Machine {
     pub(crate) fn check_memory(&self, address: usize, used: Use) -> Checked<()> {
         let fine = address != 0
             && !self.arena.suspicious(address)
-            && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)));
+            && (used.size() == 1 || !self.arena.suspicious(address.wrapping_add(used.size() - 1)))
+            && (self.arena.offset(address).is_some() || owner(address).is_none());
         if fine { Ok(()) } else { self.judge_memory(address, used) }
     }
 
@@ -93,7 +101,12 @@ impl Machine {
         };
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
-            return if address == 0 { Err(bad(alloc::format!("{name} at a null pointer"))) } else { Ok(()) };
+            let access = if used == Use::Text { Access::Read } else { Access::Write };
+            return match owner(address) {
+                _ if address == 0 => Err(self.bad_access(0, access, false, 0)),
+                Some(owner) => Err(bad(alloc::format!("{name} in {}", owner.describe()))),
+                None => Ok(()),
+            };
         };
         let kernel = self.kernel.borrow();
         let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));

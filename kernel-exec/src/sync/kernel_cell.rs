@@ -1,0 +1,19 @@
+//! Memory that the kernel writes.
+
+use super::own;
+
+/// Memory that the kernel, or the holder of a kernel lock, writes: only its address is ever taken.
+#[repr(transparent)]
+#[derive(Default)]
+pub(crate) struct KernelCell<T>(core::cell::UnsafeCell<T>);
+
+impl<T> KernelCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> *mut T {
+        own(&self.0).get()
+    }
+}

@@ -1,0 +1,70 @@
+//! A waker or handle that a test keeps beyond its simulation is refused with words, not a crash.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    task::{Poll, Waker},
+};
+
+use ntcom_exec::CancelHandle;
+use ntsim::{Config, Schedule, Simulation};
+
+type Kept<T> = Rc<RefCell<Option<T>>>;
+
+/// A waker and a handle of a task whose simulation has ended.
+fn keep() -> (Waker, CancelHandle) {
+    let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
+    let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    kernel
+        .run(vec![(
+            0,
+            Box::new(move || {
+                let (send, receive) = std::sync::mpsc::channel();
+                let body = core::future::poll_fn(move |context| {
+                    send.send(context.waker().clone()).unwrap();
+                    Poll::<()>::Pending
+                });
+                *handle_out.borrow_mut() = Some(ntcom_exec::spawn_dpc_task_cancellable(body).unwrap());
+                *waker_out.borrow_mut() = receive.try_recv().ok();
+            }),
+        )])
+        .unwrap();
+    drop(kernel);
+    (waker.take().unwrap(), handle.take().unwrap())
+}
+
+fn message(f: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+    panic.downcast_ref::<String>().unwrap().clone()
+}
+
+#[test]
+fn a_kept_waker_is_refused() {
+    let (waker, handle) = keep();
+    let said = message(|| waker.wake_by_ref());
+    assert!(said.contains("the pool of a simulated kernel that has ended"), "{said}");
+    core::mem::forget((waker, handle));
+}
+
+#[test]
+fn a_kept_handle_is_refused() {
+    let (waker, handle) = keep();
+    let said = message(|| handle.cancel());
+    assert!(said.contains("the pool of a simulated kernel that has ended"), "{said}");
+    let said = message(|| drop(handle));
+    assert!(said.contains("drop it in a program of the simulation that made it"), "{said}");
+    core::mem::forget(waker);
+}
+
+#[test]
+fn a_later_kernel_stops_at_a_kept_waker() {
+    let (waker, handle) = keep();
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let stop = kernel.run(vec![(0, Box::new(move || waker.wake()))]).unwrap_err().to_string();
+    assert!(stop.contains("atomic in the pool of a simulated kernel that has ended"), "{stop}");
+    core::mem::forget(handle);
+}

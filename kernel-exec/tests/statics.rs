@@ -1,0 +1,126 @@
+//! What stands in a driver's static belongs to one simulated kernel, whichever test runs beside it.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use ntcom_exec::{DpcOptions, ImageStatic, NTSTATUS, Signal, TaskStorage};
+use ntsim::{Config, Schedule, Simulation};
+
+static SIGNAL: Signal = Signal::new();
+static STORAGE: TaskStorage<1024> = TaskStorage::new();
+static COUNT: ImageStatic<AtomicU32> = ImageStatic::new(AtomicU32::new(7));
+
+fn simulate(seed: u64, program: impl FnOnce() + 'static) {
+    let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
+    kernel.run(vec![(0, Box::new(program))]).unwrap();
+}
+
+/// A driver that leaves its signal set and wakes a task by it before.
+fn driver() {
+    assert!(!SIGNAL.is_set(), "a new kernel finds the signal as the program was loaded");
+    ntcom_exec::spawn_dpc_task(async {
+        SIGNAL.wait().await;
+        SIGNAL.set();
+    })
+    .unwrap();
+    SIGNAL.set();
+}
+
+#[test]
+fn a_later_kernel_finds_a_static_signal_as_it_was_declared() {
+    for seed in 0..4 {
+        simulate(seed, driver);
+    }
+}
+
+#[test]
+fn kernels_that_run_at_once_do_not_share_a_static_signal() {
+    let together = Barrier::new(4);
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let together = &together;
+            scope.spawn(move || {
+                together.wait();
+                for seed in 0..50 {
+                    simulate(number * 50 + seed, driver);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_waiter_of_a_kernel_that_is_gone_is_not_woken() {
+    // The first run ends with a task that waits in the static.
+    simulate(1, || {
+        ntcom_exec::spawn_dpc_task(async { SIGNAL.wait().await }).unwrap();
+    });
+    simulate(2, || SIGNAL.set());
+}
+
+#[test]
+fn code_outside_of_simulations_has_a_static_of_its_own() {
+    thread::spawn(|| {
+        SIGNAL.set();
+        assert!(SIGNAL.is_set());
+        simulate(1, || assert!(!SIGNAL.is_set()));
+        assert!(SIGNAL.take());
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_reset_kernel_begins_with_the_declared_value() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    for _ in 0..3 {
+        kernel
+            .run(vec![(
+                0,
+                Box::new(|| {
+                    assert_eq!(COUNT.fetch_add(1, SeqCst), 7);
+                    assert_eq!(COUNT.load(SeqCst), 8);
+                }),
+            )])
+            .unwrap();
+        kernel.reset(Config::default(), Schedule::round_robin());
+    }
+}
+
+#[test]
+fn an_image_static_that_is_no_static_is_a_plain_value() {
+    let count = ImageStatic::new(AtomicU32::new(1));
+    count.fetch_add(1, SeqCst);
+    simulate(1, move || assert_eq!(count.load(SeqCst), 2));
+}
+
+#[test]
+fn kernels_that_run_at_once_do_not_share_a_static_storage() {
+    let together = Barrier::new(2);
+    thread::scope(|scope| {
+        for number in 0..2 {
+            let together = &together;
+            scope.spawn(move || {
+                together.wait();
+                for seed in 0..50 {
+                    simulate(number * 50 + seed, || {
+                        // There is room for one task, so a kernel that shares the storage is refused.
+                        let spawn = || DpcOptions::new().spawn_in(&STORAGE, SIGNAL.wait());
+                        let handle = spawn().unwrap();
+                        assert_eq!(spawn().err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
+                        SIGNAL.set();
+                        drop(handle);
+                        assert!(STORAGE.is_free());
+                    });
+                }
+            });
+        }
+    });
+}
