@@ -98,6 +98,10 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
         if why != status::SUCCESS {
             return Poll::Ended(End::Error(why));
         }
+        // [C5]: what the body leaves in the padding of struct ntcom_kit_padded is no client's business.
+        if let (PADDED, Some(padding)) = (task.kind, value.get_mut(1..4)) {
+            padding.fill(0);
+        }
         task.state().value = value;
         return Poll::Ended(End::Completed);
     }
@@ -109,6 +113,9 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
     state.running = state.woken;
     if state.woken { Poll::Again } else { Poll::Waits }
 }
+
+/// The kind whose value has padding, after its first byte.
+const PADDED: u32 = 3;
 
 /// The size of a kind's value.
 pub(crate) fn size(kind: u32) -> usize {

@@ -47,7 +47,6 @@
 //! ```c
 #![doc = include_str!("../../include/ntcom_kit.h")]
 //! ```
-#![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
 use core::ffi::{CStr, c_char, c_void};
 
