@@ -7,9 +7,34 @@
 use core::{cell::Cell, ptr::NonNull};
 
 use crate::{
-    sync::{ThreadLink, ambient, with_ambient},
+    sync::{Here, ThreadLink, ambient, with_ambient},
     task::TaskPtr,
 };
+
+/// Where a run of a task is.
+#[derive(Clone, Copy)]
+pub(crate) struct RunSite {
+    here: Here,
+    /// How the body finds its task, where this is below DISPATCH_LEVEL.
+    link: Option<NonNull<ThreadLink>>,
+}
+
+impl RunSite {
+    /// Where the caller is.
+    pub(crate) fn new(link: Option<NonNull<ThreadLink>>) -> Self {
+        Self { here: Here::new(), link }
+    }
+
+    /// The run is below DISPATCH_LEVEL, in a thread.
+    pub(crate) const fn in_thread(self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Counts a run, or a poll that the task has woken itself for: whether it is to be put off, so that others run.
+    pub(crate) fn should_yield(self) -> bool {
+        self.here.should_yield()
+    }
+}
 
 /// A poll in progress.
 pub(crate) struct Node {
@@ -43,23 +68,23 @@ impl Node {
 /// Runs a piece of user code of this task; `cancel_set`: with a cancel request set.
 ///
 /// # Safety
-/// `link` is none, or allocated until this returns, and nobody else's.
+/// The caller is where `site` was made. Its link, if there is one, is allocated until this returns, and nobody else's.
 pub(crate) unsafe fn enter<R>(
     task: TaskPtr,
-    link: Option<NonNull<ThreadLink>>,
+    site: RunSite,
     cancel_set: bool,
     f: impl FnOnce() -> R,
 ) -> (R, Left) {
     let node = Node {
         task,
-        in_thread: link.is_some(),
+        in_thread: site.in_thread(),
         untaken: Cell::new(cancel_set),
         held_back: Cell::new(false),
         masked: Cell::new(0),
     };
     // SAFETY: by this function's contract.
-    let link = link.map(|link| unsafe { link.as_ref() });
-    let result = with_ambient((&raw const node).cast(), link, f);
+    let link = site.link.map(|link| unsafe { link.as_ref() });
+    let result = with_ambient(site.here, (&raw const node).cast(), link, f);
     (result, Left { untaken: node.untaken.get(), held_back: node.held_back.get() })
 }
 
@@ -87,7 +112,7 @@ pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
 mod tests {
     use core::ptr::NonNull;
 
-    use super::{current, enter, masked};
+    use super::{RunSite, current, enter, masked};
     use crate::task::TaskPtr;
     use ntsim::{Config, Schedule, Simulation};
 
@@ -117,7 +142,7 @@ mod tests {
 
     fn poll(task: TaskPtr, cancel_set: bool, f: impl FnOnce()) {
         // SAFETY: no link: nothing of the task is touched.
-        unsafe { enter(task, None, cancel_set, f) };
+        unsafe { enter(task, RunSite::new(None), cancel_set, f) };
     }
 
     #[test]

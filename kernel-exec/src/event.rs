@@ -7,7 +7,7 @@ use core::{
     time::Duration,
 };
 
-use crate::{NTSTATUS, Sleep, nt, sleep};
+use crate::{NTSTATUS, Sleep, nt, sleep, task::Share};
 
 /// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread: it looks every `period`, by a timer. An event
 /// that resets itself is reset when this ends.
@@ -45,7 +45,7 @@ use crate::{NTSTATUS, Sleep, nt, sleep};
 /// # kernel.unload().unwrap();
 /// ```
 pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventWait {
-    EventWait { event, period, pause: None }
+    EventWait { event, period, pause: None, share: Share::new() }
 }
 
 /// The future of [`wait_for_event`].
@@ -60,6 +60,7 @@ pub struct EventWait {
     event: *mut nt::KEVENT,
     period: Duration,
     pause: Option<Sleep>,
+    share: Share,
 }
 
 // SAFETY: an event may be waited for on any processor, and stays where it is by the contract of `wait_for_event`.
@@ -71,24 +72,33 @@ impl Future for EventWait {
     type Output = Result<(), NTSTATUS>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            // SAFETY: by the contract of `wait_for_event`.
-            match unsafe { nt::look_at_event(self.event) } {
-                NTSTATUS::SUCCESS => return Poll::Ready(Ok(())),
-                NTSTATUS::TIMEOUT => {}
-                failed => return Poll::Ready(Err(failed)),
-            }
-            let period = self.period;
-            if period.is_zero() {
-                // It would look for ever.
-                return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER));
-            }
-            let pause = self.pause.get_or_insert_with(|| sleep(period));
-            match Pin::new(pause).poll(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => self.pause = None,
-                Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
-            }
+        let Self { event, period, pause, share } = &mut *self;
+        share.limit(context, |context| look(*event, *period, pause, context))
+    }
+}
+
+/// Looks at the event, and until it is set, again when a period is over.
+fn look(
+    event: *mut nt::KEVENT,
+    period: Duration,
+    pause: &mut Option<Sleep>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), NTSTATUS>> {
+    loop {
+        // SAFETY: by the contract of `wait_for_event`.
+        match unsafe { nt::look_at_event(event) } {
+            NTSTATUS::SUCCESS => return Poll::Ready(Ok(())),
+            NTSTATUS::TIMEOUT => {}
+            failed => return Poll::Ready(Err(failed)),
+        }
+        if period.is_zero() {
+            // It would look for ever.
+            return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER));
+        }
+        match Pin::new(pause.get_or_insert_with(|| sleep(period))).poll(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => *pause = None,
+            Poll::Ready(Err(failed)) => return Poll::Ready(Err(failed)),
         }
     }
 }

@@ -154,7 +154,8 @@ pub use no_executor::NoExecutor;
 pub use no_executor::NoExecutor as DpcPort;
 #[doc(hidden)]
 pub use task::{
-    Completion, Fallible, Header, Infallible, Level, Port, Spawned, Status, Task, TaskBody, TaskPtr, run,
+    Completion, Fallible, Header, Infallible, Level, Port, Share, Spawned, Status, Task, TaskBody, TaskPtr,
+    run,
 };
 #[doc(hidden)]
 #[cfg(kernel)]

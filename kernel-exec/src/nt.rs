@@ -47,6 +47,7 @@ macro_rules! ddis {
             KeReleaseSpinLock: unsafe extern "C" fn(*mut KSPIN_LOCK, u8),
             KeSetCoalescableTimer: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, u32, u32, *mut KDPC) -> u8,
             KeSetImportanceDpc: unsafe extern "C" fn(*mut KDPC, i32),
+            KeShouldYieldProcessor: unsafe extern "C" fn() -> u32,
             KeSetTargetProcessorDpcEx: unsafe extern "C" fn(*mut KDPC, *mut PROCESSOR_NUMBER) -> i32,
             KeSetEvent: unsafe extern "C" fn(*mut KEVENT, i32, u8) -> i32,
             KeSetTimerEx: unsafe extern "C" fn(*mut KTIMER, LARGE_INTEGER, i32, *mut KDPC) -> u8,
@@ -126,7 +127,8 @@ mod backend {
         _KWAIT_REASON, _MODE, DISPATCH_LEVEL, EtwProviderEnabled, EtwRegister, EtwUnregister, EtwWriteString,
         ExAllocatePool2, ExFreePoolWithTag, GUID, KeBugCheckEx, KeFlushQueuedDpcs, KeGetCurrentIrql,
         KeGetCurrentProcessorNumberEx, KeGetCurrentThread, KeQueryInterruptTimePrecise,
-        KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED,
+        KeShouldYieldProcessor, KeWaitForSingleObject, PASSIVE_LEVEL, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED,
+        POOL_FLAG_UNINITIALIZED,
     };
 
     /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
@@ -167,6 +169,12 @@ mod backend {
         let mut performance_counter = 0;
         // SAFETY: callable at any IRQL; the argument is valid for a write.
         unsafe { KeQueryInterruptTimePrecise(&raw mut performance_counter) }
+    }
+
+    /// Whether this processor is to leave its DPCs, so that others run. IRQL: DISPATCH_LEVEL.
+    pub(crate) fn should_yield() -> bool {
+        // SAFETY: at DISPATCH_LEVEL, by this function's contract.
+        unsafe { KeShouldYieldProcessor() != 0 }
     }
 
     /// Waits for an event, with a timeout as KeWaitForSingleObject takes it: negative is from now on, positive a moment of system time, none

@@ -16,6 +16,7 @@ use core::{
 use crate::{
     Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal,
     sync::{AtomicUsize, Ordering, UnsafeCell},
+    task::Share,
 };
 
 /// The value is in the block.
@@ -98,7 +99,10 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
     };
     // SAFETY: new memory of this layout.
     unsafe { block.write(fresh) };
-    Ok((Sender(Reference(block)), Receiver { reference: Reference(block), wait: 0, taken: false }))
+    Ok((
+        Sender(Reference(block)),
+        Receiver { reference: Reference(block), wait: 0, taken: false, share: Share::new() },
+    ))
 }
 
 /// The end of a [`oneshot`] channel that a value goes in at. Dropping it closes the channel.
@@ -181,6 +185,7 @@ pub struct Receiver<T> {
     wait: usize,
     /// The value has been received.
     taken: bool,
+    share: Share,
 }
 
 // SAFETY: the value may be received anywhere; the rest of the block may be used by several.
@@ -203,22 +208,28 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Future for Receiver<T> {
-    type Output = Result<T, NTSTATUS>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<T> Receiver<T> {
+    fn poll_value(&mut self, context: &Context<'_>) -> Poll<Result<T, NTSTATUS>> {
         let received = self.received();
         if received.is_ready() {
             return received;
         }
-        let mut wait = self.wait;
-        let polled = self.reference.block().signal.poll(&mut wait, context);
-        self.wait = wait;
-        match polled {
+        match self.reference.block().signal.poll(&mut self.wait, context) {
             // The sender has gone since the look above.
             Poll::Ready(()) => self.received(),
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, NTSTATUS>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut share = core::mem::take(&mut self.share);
+        let polled = share.limit(context, |context| self.poll_value(context));
+        self.share = share;
+        polled
     }
 }
 

@@ -62,6 +62,8 @@ codes! {
     DRIVER_INTERNAL_ERROR, "STATUS_DRIVER_INTERNAL_ERROR", 0xC000_0183;
     /// The call is wrong in this state: a second completion handler.
     INVALID_DEVICE_STATE, "STATUS_INVALID_DEVICE_STATE", 0xC000_0184;
+    /// The caller would wait for itself.
+    POSSIBLE_DEADLOCK, "STATUS_POSSIBLE_DEADLOCK", 0xC000_0194;
     /// The object has no such interface.
     NOINTERFACE, "STATUS_NOINTERFACE", 0xC000_02B9;
 }

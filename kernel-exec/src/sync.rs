@@ -45,6 +45,24 @@ mod plain {
     }
 }
 
+/// A number that says how much, never whether: a wrong one costs time. It orders nothing, and no model looks at it: it is core's under
+/// every kernel.
+pub(crate) struct Hint(core::sync::atomic::AtomicU32);
+
+impl Hint {
+    pub(crate) const fn new(value: u32) -> Self {
+        Self(core::sync::atomic::AtomicU32::new(value))
+    }
+
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// An interlocked exchange of a pointer in memory that is no atomic of Rust's: the kernel's own, in one of its structs.
 ///
 /// # Safety
@@ -81,7 +99,7 @@ const fn own<T>(place: &T) -> &T {
     place
 }
 
-pub(crate) use ambient::{ThreadLink, ambient, with_ambient};
+pub(crate) use ambient::{Here, ThreadLink, ambient, with_ambient};
 #[cfg(any(kernel, all(test, loom)))]
 pub(crate) use event::{Event, Reset};
 #[cfg(any(kernel, all(test, loom)))]
@@ -144,7 +162,7 @@ mod image {
 mod image {
     //! A driver's statics: statics. An image is one driver, and has one set.
 
-    /// 32 groups of 64: as many processors as Windows has room for. 16 KiB of the image's zeroed data.
+    /// 32 groups of 64: as many processors as Windows has room for. 32 KiB of the image's zeroed data.
     pub(super) const PROCESSORS: usize = 2048;
 
     /// Declares a function that calls its argument with a static of this image.
@@ -174,10 +192,34 @@ mod ambient {
     use super::{processors, threads};
     use crate::nt::{self, Place};
 
-    /// Calls `f`. Until it returns, [`ambient`] answers `pointer` on this processor if this is DISPATCH_LEVEL, in this thread if
+    /// The processor, or the thread, that a run is on, and stays on to its end.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Here(Place);
+
+    impl Here {
+        pub(crate) fn new() -> Self {
+            Self(nt::place())
+        }
+
+        /// Counts a run, or a poll that a task has woken itself for: whether it is to be put off, so that the processor leaves its
+        /// DPCs. Never below DISPATCH_LEVEL.
+        pub(crate) fn should_yield(self) -> bool {
+            match self.0 {
+                Place::Processor(processor) => processors::should_yield(processor),
+                Place::Thread(_) | Place::Interrupt => false,
+            }
+        }
+    }
+
+    /// Calls `f`, here. Until it returns, [`ambient`] answers `pointer` on this processor if this is DISPATCH_LEVEL, in this thread if
     /// it is below and there is a link.
-    pub(crate) fn with_ambient<R>(pointer: *const (), link: Option<&ThreadLink>, f: impl FnOnce() -> R) -> R {
-        match (nt::place(), link) {
+    pub(crate) fn with_ambient<R>(
+        here: Here,
+        pointer: *const (),
+        link: Option<&ThreadLink>,
+        f: impl FnOnce() -> R,
+    ) -> R {
+        match (here.0, link) {
             (Place::Processor(processor), _) => processors::with(processor, pointer, f),
             (Place::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
             _ => f(),
@@ -205,6 +247,20 @@ mod ambient {
     /// What a thread would be entered with.
     pub(crate) struct ThreadLink(());
 
+    /// Where a run is: a test's thread, which need not make room for others.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Here(());
+
+    impl Here {
+        pub(crate) const fn new() -> Self {
+            Self(())
+        }
+
+        pub(crate) const fn should_yield(self) -> bool {
+            false
+        }
+    }
+
     #[cfg(all(test, loom))]
     impl ThreadLink {
         pub(crate) fn new() -> Self {
@@ -216,7 +272,7 @@ mod ambient {
     mod in_tests {
         use core::cell::Cell;
 
-        use super::ThreadLink;
+        use super::{Here, ThreadLink};
 
         #[cfg(loom)]
         loom::thread_local! {
@@ -229,6 +285,7 @@ mod ambient {
         }
 
         pub(crate) fn with_ambient<R>(
+            _here: Here,
             pointer: *const (),
             _link: Option<&ThreadLink>,
             f: impl FnOnce() -> R,
@@ -248,9 +305,10 @@ mod ambient {
 
     #[cfg(not(any(loom, test)))]
     mod nowhere {
-        use super::ThreadLink;
+        use super::{Here, ThreadLink};
 
         pub(crate) fn with_ambient<R>(
+            _here: Here,
             _pointer: *const (),
             _link: Option<&ThreadLink>,
             f: impl FnOnce() -> R,

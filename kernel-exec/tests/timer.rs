@@ -16,7 +16,7 @@ use futures_util::{
     poll,
 };
 use ntcom_exec::{
-    DrainError, Instant, NTSTATUS, TaskTracker, default_tracker, interval, sleep, sleep_until,
+    DrainError, Instant, NTSTATUS, Signal, TaskTracker, default_tracker, interval, sleep, sleep_until,
     spawn_dpc_task, spawn_dpc_task_cancellable, timeout, try_finally,
 };
 use ntsim::{
@@ -113,15 +113,42 @@ fn absurd_durations_are_errors() {
             assert_eq!(sleep(Duration::MAX).await, Err(NTSTATUS::INVALID_PARAMETER));
             let beyond = Duration::from_secs(i64::MAX.cast_unsigned() / 10_000_000 + 1);
             assert_eq!(sleep(beyond).await, Err(NTSTATUS::INVALID_PARAMETER));
-            let never = timeout(Duration::MAX, pending::<()>());
-            assert_eq!(never.await, Err(NTSTATUS::INVALID_PARAMETER));
-            assert_eq!(timeout(Duration::MAX, async { 1 }).await, Ok(1));
             assert_eq!(interval(Duration::ZERO).tick().await, Err(NTSTATUS::INVALID_PARAMETER));
             assert_eq!(interval(Duration::MAX).tick().await, Err(NTSTATUS::INVALID_PARAMETER));
         })
         .unwrap();
         assert_eq!(default_tracker(TaskTracker::unfinished), 0);
     });
+}
+
+/// As for `drain` and `wait`: what the clock cannot show is for ever.
+#[test]
+fn a_limit_beyond_the_clock_is_none() {
+    let beyond = Duration::from_secs(i64::MAX.cast_unsigned() / 10_000_000 + 1);
+    for limit in [beyond, Duration::MAX] {
+        in_kernel(move || {
+            let blocks = ntsim::live_blocks();
+            let signal = Arc::new(Signal::new());
+            let waits = Arc::clone(&signal);
+            spawn_dpc_task(async move {
+                assert_eq!(timeout(limit, async { 1 }).await, Ok(1));
+                assert_eq!(timeout(limit, waits.wait()).await, Ok(()));
+            })
+            .unwrap();
+            assert_eq!(default_tracker(TaskTracker::unfinished), 1);
+            assert_eq!(ntsim::live_blocks(), blocks + 1, "it has no timer");
+            ntsim::advance_time(1_000_000_000);
+            assert_eq!(default_tracker(TaskTracker::unfinished), 1);
+            signal.set();
+            assert_eq!(default_tracker(|tracker| tracker.drain(Some(limit))), Ok(()));
+            let handle = spawn_dpc_task_cancellable(async move {
+                let _never = timeout(limit, pending::<()>()).await;
+            })
+            .unwrap();
+            handle.cancel();
+            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()), "and it can be cancelled");
+        });
+    }
 }
 
 /// The longest sleep is one that the kernel's timer takes.

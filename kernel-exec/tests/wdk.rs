@@ -84,6 +84,7 @@ mod exports {
         KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
         KeSetImportanceDpc(dpc: *mut KDPC, importance: i32);
         KeSetTargetProcessorDpcEx(dpc: *mut KDPC, number: *mut PROCESSOR_NUMBER) -> i32;
+        KeShouldYieldProcessor() -> u32;
         KeSetTimerEx(timer: *mut KTIMER, due: LARGE_INTEGER, period: i32, dpc: *mut KDPC) -> u8;
         KeWaitForSingleObject(object: PVOID, reason: i32, mode: i8, alertable: u8, timeout: *mut LARGE_INTEGER) -> i32;
         ObfDereferenceObject(object: PVOID) -> i64;

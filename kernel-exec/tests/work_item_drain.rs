@@ -6,11 +6,15 @@
 mod common;
 mod work_items;
 
-use core::future::pending;
+use core::{future::pending, time::Duration};
 
-use common::Log;
-use ntcom_exec::{NTSTATUS, TaskTracker, default_tracker, spawn_dpc_task, try_finally, yield_now};
-use work_items::{Device, Event, Kernel, PASSIVE};
+use common::{Log, Thread};
+use ntcom_exec::{
+    DpcOptions, DrainError, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task, try_finally,
+    yield_now,
+};
+use ntsim::Stop;
+use work_items::{Device, Event, Kernel, PASSIVE, in_schedules};
 
 /// What a driver's tasks on work items do: one ends, one waits, one has a cleanup, one asks for another.
 fn spawn_all(device: Device, event: &Event, log: &Log) {
@@ -75,5 +79,80 @@ fn an_idle_task_holds_it_up() {
             device.delete();
         });
         kernel.unload();
+    }
+}
+
+fn drain(limit: Option<Duration>) -> Result<(), DrainError> {
+    default_tracker(|tracker| tracker.drain(limit))
+}
+
+/// It would wait for its own end: said at once, wherever in its body it asks.
+#[test]
+fn a_task_that_drains_its_own_tracker_is_told_so() {
+    struct Drains(Log);
+    impl Drop for Drains {
+        fn drop(&mut self) {
+            assert_eq!(drain(None), Err(DrainError::InTask));
+            self.0.add("dropped");
+        }
+    }
+    in_schedules(3, |kernel| {
+        let log = Log::default();
+        let inside = log.clone();
+        kernel.run_one(move || {
+            let device = Device::new();
+            let (first, second, third) = (inside.clone(), inside.clone(), Drains(inside.clone()));
+            device.spawn(async move {
+                for limit in [None, Some(Duration::MAX), Some(Duration::from_nanos(1))] {
+                    assert_eq!(drain(limit), Err(DrainError::InTask), "{limit:?}");
+                }
+                let looked = drain(Some(Duration::ZERO));
+                assert!(matches!(looked, Err(DrainError::Stuck { .. })), "zero only looks: {looked:?}");
+                let other = TaskTracker::default();
+                assert_eq!(other.drain(None), Ok(()), "it is no task of that one");
+                first.add("body");
+            });
+            // SAFETY: the driver's device.
+            let moves = unsafe {
+                DpcOptions::new().spawn_on_device(device.0, async move {
+                    assert_eq!(drain(None), Err(DrainError::Irql));
+                    passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
+                    second.add("passive");
+                })
+            };
+            drop(moves.unwrap());
+            let kept = device.cancellable(async move {
+                let _drains = third;
+                pending::<()>().await;
+            });
+            kept.cancel();
+            assert_eq!(drain(None), Ok(()), "its caller is no task");
+            device.delete();
+        });
+        let mut lines = log.take();
+        lines.sort_unstable();
+        assert_eq!(lines, ["body", "dropped", "passive"]);
+    });
+}
+
+/// The tracker does not see a drain for a task that waits for it: the run ends, and says who waits.
+#[test]
+fn a_task_that_waits_for_a_drain_is_a_deadlock() {
+    for seed in 0..5 {
+        let mut kernel = Kernel::new(1 + (seed % 3) as usize, seed);
+        let program = || {
+            let device = Device::new();
+            device.spawn(async {
+                let drains = Thread::spawn(|| {
+                    let _never = drain(None);
+                });
+                drains.join();
+            });
+            device.delete();
+        };
+        match kernel.0.run(vec![(0, Box::new(program))]) {
+            Err(Stop::Deadlock { waits }) => assert!(waits.len() >= 2, "seed {seed}: {waits:?}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
     }
 }

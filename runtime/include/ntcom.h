@@ -124,6 +124,7 @@ NTCOM_STATIC_ASSERT(offsetof(GUID, Data3) == 6 && offsetof(GUID, Data4) == 8, "a
 #define NTCOM_STATUS_PIPE_BROKEN ((NTSTATUS)0xC000014B)
 #define NTCOM_STATUS_DRIVER_INTERNAL_ERROR ((NTSTATUS)0xC0000183)
 #define NTCOM_STATUS_INVALID_DEVICE_STATE ((NTSTATUS)0xC0000184)
+#define NTCOM_STATUS_POSSIBLE_DEADLOCK ((NTSTATUS)0xC0000194)
 #define NTCOM_STATUS_NOINTERFACE ((NTSTATUS)0xC00002B9)
 
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_SUCCESS == 0 && NTCOM_STATUS_TIMEOUT == 258, "success codes");
@@ -140,6 +141,7 @@ NTCOM_STATIC_ASSERT(NTCOM_STATUS_CANCELLED == -1073741536, "STATUS_CANCELLED");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_PIPE_BROKEN == -1073741493, "STATUS_PIPE_BROKEN");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_DRIVER_INTERNAL_ERROR == -1073741437, "STATUS_DRIVER_INTERNAL_ERROR");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_INVALID_DEVICE_STATE == -1073741436, "STATUS_INVALID_DEVICE_STATE");
+NTCOM_STATIC_ASSERT(NTCOM_STATUS_POSSIBLE_DEADLOCK == -1073741420, "STATUS_POSSIBLE_DEADLOCK");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_NOINTERFACE == -1073741127, "STATUS_NOINTERFACE");
 
 /* How far an operation is: a signed 32-bit integer, of which other values than these four may come from a broken object. */
@@ -303,10 +305,15 @@ NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
  * set_completed [C14]: `handler` is called with `context` when the operation has ended; at once, inside of this call, if it has. Null handler:
  *   STATUS_INVALID_PARAMETER; a second one: STATUS_INVALID_DEVICE_STATE. It cannot be withdrawn: handler, context and the image that they
  *   are in must stay until it has returned. It may run before the cancel or the wake that ended the operation has returned: hold no lock
- *   that it takes.
+ *   that it takes. A handler that begins the next operation and calls set_completed on it NESTS where that has ended already: a few hundred
+ *   of them overflow a kernel stack. Begin operations in a row from a loop instead, and have the handler only give the loop a turn:
+ *       handler: if (fetch_add(&turns, 1) == 0) loop();
+ *       loop:    do { take the result; begin the next; } while (fetch_sub(&turns, 1) != 1);
+ *   docs/c-clients.md has a whole one.
  * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
  *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
- *   timeout is STATUS_NOT_SUPPORTED. The operation stays until the wait is over, also if its last reference goes meanwhile.
+ *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but for a zero timeout; waiting for what waits
+ *   for the caller in turn is not noticed, and does not end. The operation stays until the wait is over, also if its last reference goes meanwhile.
  * get_result_size [C16]: *size becomes the size of T in bytes. Answers STATUS_SUCCESS.
  */
 typedef struct ntcom_IAsyncControlVtbl {

@@ -285,6 +285,13 @@ fn who_forgets_its_handler_is_heard_of_only_if_it_is_watched() {
             told.calls_back();
         };
         assert_eq!(in_a_task(told, watch, end), Some(Ok(7)));
+        let seldom = Foreign::new();
+        let watch = |o: AsyncOperation<u32>| o.into_future().watched().look_every(Duration::MAX);
+        let end = || {
+            seldom.completes(7);
+            seldom.calls_back();
+        };
+        assert_eq!(in_a_task(seldom, watch, end), Some(Ok(7)), "a period beyond the clock is a long one");
         assert_eq!(forgetful.references.get() + watched.references.get() + told.references.get(), 0);
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
@@ -331,6 +338,36 @@ fn without_memory_for_the_timer_it_ends_with_that_and_the_operation_goes_on() {
         assert!(poll(future.as_mut(), Waker::noop()).is_pending(), "it may be tried again");
         foreign.completes(7);
         assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)));
+    });
+}
+
+/// `IAsyncControl` is optional for another implementation's operation: it is read and awaited, and the rest answers STATUS_NOINTERFACE.
+#[test]
+fn an_operation_without_control_is_read_and_awaited_and_no_more() {
+    in_kernel(|| {
+        for answer in [NTSTATUS::NOINTERFACE, ntcom::com::E_NOINTERFACE] {
+            let foreign = Foreign::new();
+            foreign.has_control.set(answer);
+            let client = foreign.client();
+            let refused = Err(NTSTATUS::NOINTERFACE);
+            assert_eq!(client.status(), Ok(AsyncStatus::Started));
+            assert_eq!(client.result(), Err(NTSTATUS::PENDING));
+            assert_eq!(client.cancel(), refused);
+            assert_eq!(client.wait(Some(Duration::ZERO)), refused);
+            assert_eq!(client.wait(None), refused);
+            assert_eq!(client.error().map(drop), refused);
+            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone().into_com();
+            assert_eq!(raw.control().map(drop), refused);
+            // All types of operations have one IID, and nothing says what the size of its values is.
+            assert_eq!(raw.query::<ntcom::AsyncOperationRaw<u32>>().map(drop), refused);
+            drop(raw);
+            let mut future = pin!(client.clone().into_future());
+            assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+            foreign.completes(7);
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)));
+            assert_eq!((client.result(), client.wait(None)), (Ok(7), refused));
+            assert_eq!((foreign.cancels.get(), foreign.handler.get().is_some()), (0, false));
+        }
     });
 }
 

@@ -208,6 +208,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
             record.asked.set(false);
             budget::check_polls(record, task);
             budget::check_time(record, task);
+            budget::check_drain(world, task, place.here);
             record.waiting.set(Waiting::Nothing);
             marked(MarkKind::PollStart, task, "");
             let polled = inner.poll(context);

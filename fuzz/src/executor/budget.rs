@@ -6,6 +6,7 @@ use super::{
     ops::{FRUGAL, Kind, Manner},
     script::TICK,
     task::{Task, Waiting, fail},
+    world::World,
 };
 
 /// A task on DPCs that wakes itself lets the processor go when its poll budget is spent: until a later DPC, and twice spent, for a
@@ -47,6 +48,26 @@ pub(super) fn check_time(record: &Task, task: usize) {
         fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
     }
     record.run_start.set((run, first, now));
+}
+
+/// How many polls there may be in one drain once the kernel advises to end it: the executor asks once in 16, and a drain that passes
+/// the mark between its question and the poll gets no further question before the next 16.
+const AFTER_ADVICE: u32 = 32;
+
+/// The time, in units of 100 ns, after which it does.
+const ADVICE: u64 = ntsim::Config::DEFAULT.yield_after;
+
+/// Tasks that wake each other let the processor go, all of them together.
+pub(super) fn check_drain(world: &World, task: usize, here: usize) {
+    let Some(drain) = ntsim::drain() else { return };
+    let of = &world.drains[here];
+    let (since, late) = of.get();
+    let late = if since == drain.since { late } else { 0 } + u32::from(drain.time > ADVICE);
+    of.set((drain.since, late));
+    if late > AFTER_ADVICE {
+        let what = format!("it is polled in a drain of {} units of 100 ns, as {late} others are", drain.time);
+        fail("drain", task, &what);
+    }
 }
 
 /// A clock period, in units of 100 ns.

@@ -275,7 +275,7 @@ pub(super) fn poll(
             match ready(Pin::new(timeout).poll(context), Waiting::Gate)? {
                 Ok(()) => {}
                 Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
-                Err(status) => after_sleep(world, task, Err(status), *moment),
+                Err(status) => out_of_memory(world, task, "a limit", status),
             }
             Ok(())
         }

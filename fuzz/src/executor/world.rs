@@ -99,6 +99,8 @@ pub struct World {
     pub actors: [Cell<usize>; ACTORS],
     /// By processor: the task whose body it polls or drops in a DPC.
     pub in_body: [Cell<Option<usize>>; PROCESSORS],
+    /// By processor: when its last drain began, and how many polls there have been in it since it was to end.
+    pub drains: [Cell<(u64, u32)>; PROCESSORS],
     /// The threads that poll or drop bodies on work items.
     pub threads: RefCell<Vec<usize>>,
     /// By actor: what it is in the middle of, and on which task.
@@ -135,6 +137,7 @@ impl World {
             raised: [const { Cell::new(None) }; ACTORS],
             actors: [const { Cell::new(0) }; ACTORS],
             in_body: [const { Cell::new(None) }; PROCESSORS],
+            drains: [const { Cell::new((0, 0)) }; PROCESSORS],
             threads: RefCell::new(Vec::new()),
             doing: [const { Cell::new((0, 0)) }; ACTORS],
             steps: Cell::new(0),
@@ -168,6 +171,7 @@ impl World {
         self.raised.iter().for_each(|raised| raised.set(None));
         self.actors.iter().for_each(|actor| actor.set(0));
         self.in_body.iter().for_each(|body| body.set(None));
+        self.drains.iter().for_each(|drain| drain.set((0, 0)));
         self.threads.borrow_mut().clear();
         self.doing.iter().for_each(|doing| doing.set((0, 0)));
         self.steps.set(0);

@@ -1,5 +1,9 @@
 //! What a simulated machine is like.
 
+use core::time::Duration;
+
+use crate::kernel::clock::TICK;
+
 /// The machine: how many processors, how fast the virtual clock is, and where a run is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -11,9 +15,16 @@ pub struct Config {
     pub step_limit: u64,
     /// What the virtual clock advances at a preemption point, in 100-ns units. Default 1.
     pub step_time: u64,
+    /// What is between two interrupts of the clock, in 100-ns units: 1,000 to 10,000,000, which is 0.1 ms to 1 s. Timers and time-outs
+    /// expire at them only, and a DPC that was left for later runs one later at the latest. Where in it the first one is, the schedule
+    /// chooses. Default 156,250, which is 64 a second; NT may be asked for 5,000 (`ExSetTimerResolution`).
+    pub tick: u64,
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
+    /// The virtual time, in 100-ns units, after which a processor that stays at DISPATCH_LEVEL is advised to let it go
+    /// (`KeShouldYieldProcessor`). Default 1,000, which is 100 µs: what DPC routines are to keep to.
+    pub yield_after: u64,
     /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
     pub workers: usize,
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
@@ -37,6 +48,24 @@ pub struct Config {
     /// come to an end, timers included; what sets a timer again and again never does, and such a driver is run with a limit. A
     /// later run goes on with the timers that are still set. Default [`u64::MAX`]: no limit.
     pub linger: u64,
+    /// The bytes of a kernel stack that the driver may use: of a thread, summed over all its
+    /// routines that wait for a kernel call to return, and of a DPC routine, whose stack is
+    /// another. The frames of the simulated kernel do not count. More than that at a kernel call or
+    /// an atomic is bug check 0x7F (8); a frame that makes no call is found where it reaches the
+    /// guard below the host's stack, which has the bytes of a thread, of a DPC, and 128 KiB for the
+    /// kernel. In a build that is not optimised (`opt-level = 0`) eight times as much is allowed.
+    /// Under AddressSanitizer and with `cfg(fuzzing)`, which make frames larger, nothing limits
+    /// stacks. 4 KiB to 16 MiB. Default 24 KiB, as on NT for x64.
+    /// [`Counters::stack`](crate::Counters::stack) has the high-water mark.
+    pub stack: usize,
+    /// The processor time, not the time on a clock, that a processor may spend without a preemption
+    /// point before the run ends with a failure of oracle `hang`, which says what each processor
+    /// does. Where the OS thread of all processors waits instead for a lock of the host, in a
+    /// driver that holds one across a kernel call, the run ends with one of oracle `host lock`.
+    /// Neither is a schedule's finding: it depends on the host. On x86-64 Linux hosts, without
+    /// AddressSanitizer, not in a free run, and not while a debugger is attached. Zero: never.
+    /// Default 10 s.
+    pub hang: Duration,
     /// Processors of a group, the last of which may have fewer: 1 to 64. Default 64: there is one group.
     pub group_size: usize,
 }
@@ -62,7 +91,9 @@ impl Config {
         trace: false,
         step_limit: 1_000_000,
         step_time: 1,
+        tick: TICK,
         dpc_watchdog: 1_000_000_000,
+        yield_after: 1_000,
         workers: 2,
         lock_order: false,
         documented_rules: true,
@@ -70,6 +101,8 @@ impl Config {
         special_pool: false,
         pool_size: 4 << 20,
         linger: u64::MAX,
+        stack: 24 << 10,
+        hang: Duration::from_secs(10),
         group_size: 64,
     };
 }

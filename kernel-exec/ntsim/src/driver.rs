@@ -74,8 +74,9 @@ impl Simulation {
             // SAFETY: image state lives until the simulation is reset, which no run outlives.
             let path = unsafe { &*path }.argument();
             // SAFETY: by the caller's promise; the arguments live as long as the simulation.
-            result.set(unsafe { entry(driver_object(), path) });
+            let call = || unsafe { entry(driver_object(), path) };
             let Some(machine) = here() else { return };
+            result.set(machine.in_system_thread(call));
             if result.get() < 0 { machine.checked(machine.check_unload()) } else { machine.end_load() }
         };
         self.run(alloc::vec![(processor, Box::new(program))])?;
@@ -110,12 +111,13 @@ impl Simulation {
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
         }
+        // SAFETY: by the caller's promise.
+        let unload = move || unsafe { unload(driver) };
         let program = move || {
             if let Some(machine) = here() {
                 machine.begin_unload();
+                machine.in_system_thread(unload);
             }
-            // SAFETY: by the caller's promise.
-            unsafe { unload(driver) }
         };
         self.unload_with(processor, Box::new(program))
     }

@@ -3,7 +3,9 @@
 extern crate alloc;
 
 use alloc::{alloc::alloc, alloc::dealloc, alloc::handle_alloc_error, vec::Vec};
-use core::{alloc::Layout, any::TypeId, cell::RefCell, ptr::NonNull};
+use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
+
+use crate::engine::machine::Machine;
 
 /// The place of a type's state.
 #[derive(Debug)]
@@ -29,12 +31,16 @@ impl ImageState {
         }
     }
 
-    /// This kernel's `T`.
+    /// This kernel's `T`. Where it is new, `made` is told which addresses it has.
     #[inline]
-    pub(crate) fn get<T: Default + 'static>(&self) -> *const T {
+    pub(crate) fn get<T: Default + 'static>(&self, made: impl FnOnce(Range<usize>)) -> *const T {
         match self.find(TypeId::of::<T>()) {
             Some((memory, true)) => memory.as_ptr().cast(),
-            found => self.create(found.map(|(memory, _)| memory)),
+            found => {
+                let new = self.create::<T>(found.map(|(memory, _)| memory));
+                made(new.addr()..new.addr() + size_of::<T>());
+                new
+            }
         }
     }
 
@@ -65,6 +71,14 @@ impl ImageState {
             None => places.push(Place { of, layout, memory, live: true }),
         }
         memory.cast::<T>().as_ptr()
+    }
+}
+
+impl Machine {
+    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with it.
+    #[inline]
+    pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
+        self.image.get::<T>(|addresses| self.forget_names(addresses))
     }
 }
 

@@ -1,10 +1,13 @@
 //! A deterministic simulation of a multiprocessor NT kernel, for testing drivers on Linux.
 //!
-//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`]) and uses the atomics of [`sync`].
-//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks, threads, what they wait for,
-//! and pool, and a verifier that stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time,
-//! and one of its threads; at every call and every atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
-//! programs, [`Config`] and schedule make the same run, and a [`Recording`] of one replays it.
+//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`])
+//! and uses the atomics of [`sync`]. Here these reach a simulated machine: up to 64 processors with
+//! IRQLs, DPC queues, timers, spin locks, threads, what they wait for, and pool, and a verifier
+//! that stops the machine with NT's bug check when a rule is broken. One simulated processor runs
+//! at a time, and one of its threads; at every call and every atomic operation a [`Schedule`]
+//! decides who goes on. Nothing but [`Config::hang`] depends on the host's time, threads or
+//! addresses: the same programs, [`Config`] and schedule make the same run, and a [`Recording`] of
+//! one replays it.
 //!
 //! # First example
 //!
@@ -77,6 +80,8 @@
 //! | `KeFlushQueuedDpcs` | waits for what was queued before it | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `KeSetTimer`, `KeSetTimerEx`, `KeSetCoalescableTimer` | one-shot or periodic, relative or absolute; tolerated lateness is a choice of the schedule | negative period: failure `not supported`; not initialised, freed, a DPC that was queued by hand: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
 //! | `KeCancelTimer`, `KeReadStateTimer` | full | not initialised, freed: 0xC7; above DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeShouldYieldProcessor` | TRUE after [`Config::yield_after`] of a drain, or of a thread at DISPATCH_LEVEL; NT leaves it open | below DISPATCH_LEVEL: 0xC4/0xE5 |
+//! | `KeQueryDpcWatchdogInformation` | units of 100 ns; both limits are [`Config::dpc_watchdog`] | |
 //! | `KeQueryInterruptTimePrecise`, `KeQueryPerformanceCounter` | the virtual clock | |
 //! | `KeQuerySystemTimePrecise` | the virtual clock, until [`set_system_time`] sets it | |
 //! | `KeInitializeSpinLock` | full | held: 0xC4/0x1005 |
@@ -89,13 +94,13 @@
 //! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
 //! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | no open handle: 0xC4/0x3C; UserMode, HandleInformation: failure `not supported` |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
-//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
-//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
-//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80; no wait after `Wait`: 0xC4/0x4E530004 |
+//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
@@ -121,6 +126,31 @@
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
 //!
+//! # Faults
+//!
+//! What the driver's code does wrong to the host's processor stops the machine, with the driver's
+//! functions that ran ([`BugCheck::backtrace`]), and the process lives on:
+//!
+//! - A null or other address of the user's range, or one that is not canonical: exception
+//!   0xC0000005; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - An address of the system's range: 0x50; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - A write to memory that is read-only: 0xBE. Execution of data: 0xFC.
+//! - An address that is not aligned as the instruction asks: exception 0xC0000005.
+//! - A division by zero: exception 0xC0000094. A quotient that is too large: 0xC0000095.
+//! - An instruction that does not exist, such as `ud2`: exception 0xC000001D. `int3`: 0x80000003.
+//! - `int 29h`: 0x139. A privileged instruction: failure `not supported`.
+//! - A stack without room: 0x7F (8).
+//!
+//! An exception is bug check 0x7E in a system thread, a work item, DriverEntry and Unload; 0x3B in
+//! a dispatch routine that a program calls; else 0x1E. Structured exception handling is not
+//! simulated: no exception is handled. All this is so on x86-64 Linux hosts, with or without
+//! special pool. Elsewhere, in free runs and under AddressSanitizer, which reports such an access
+//! itself, faults of the host are not simulated: they end the process. So do faults outside of a
+//! run, and those of ntsim's own.
+//!
+//! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
+//! [`Config::hang`].
+//!
 //! # Statics
 //!
 //! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
@@ -144,14 +174,20 @@
 //! | parameter 1 | when | the others |
 //! |---|---|---|
 //! | 0x4E530001 | `IofCallDriver`, `IofCompleteRequest` by a processor that holds a spin lock | the lock, the processor |
-//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL) | IRQL, the highest |
+//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
+//! | 0x4E530004 | `KeLowerIrql` or another release between one with `Wait` = TRUE and the wait that was to be next | IRQL, IRQL before the release |
 //!
 //! # What is not
 //!
 //! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
 //! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
+
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    allow(dead_code, reason = "faults of other hosts are not handled")
+)]
 
 extern crate std;
 
@@ -164,6 +200,7 @@ mod diagnosis;
 mod driver;
 mod engine;
 pub mod etw;
+mod fault;
 mod image_range;
 mod image_state;
 mod kernel;
@@ -194,9 +231,9 @@ pub use engine::{
 pub use kernel::thread::ThreadName;
 pub use low_resources::{Starvation, Starved, starve};
 pub use program::{
-    advance_time, check_wake, counters, current_processor, driver_object, fail, fail_allocation, image_state,
-    in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note, preemption_point,
-    set_system_time,
+    Drain, advance_time, check_wake, counters, current_processor, drain, driver_object, fail,
+    fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note,
+    preemption_point, set_system_time,
 };
 pub use simulation::Simulation;
 pub use statics::own;

@@ -3,7 +3,7 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{fmt, ptr::NonNull};
+use core::{fmt, ops::RangeInclusive, ptr::NonNull};
 
 #[cfg(feature = "free-running")]
 use crate::engine::free::{self, FreeProgram};
@@ -16,11 +16,15 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
+    fault::host,
     kernel::{pool::PAGE, thread::ThreadName, work::Item},
-    protection::{Page, prepare},
+    protection::Page,
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
 };
+
+/// How many bytes a driver's stack may be.
+const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
 /// A simulated machine with its kernel. While it lives it is its OS thread's; other threads may have theirs.
 ///
@@ -57,7 +61,7 @@ impl Simulation {
     ///
     /// # Panics
     /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or
-    /// `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
+    /// `config.tick` or `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -87,8 +91,9 @@ impl Simulation {
     }
 
     /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
-    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nobody can do any more: while there is nothing to
-    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it.
+    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nothing does any more: while there is nothing to
+    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it. A routine of a work item
+    /// that waits then, while no timer is set, ends the run with [`Stop::Deadlock`].
     ///
     /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
     /// a DPC routine, aborts the process, as always in Rust: there, use [`fail`](crate::fail).
@@ -231,6 +236,8 @@ impl Simulation {
     }
 }
 
+/// What may be between two clock interrupts, in 100-ns units.
+const TICKS: core::ops::RangeInclusive<u64> = 1_000..=10_000_000;
 /// Least bytes of pool.
 const SMALLEST_POOL: usize = 64 << 10;
 /// Most bytes of pool.
@@ -239,12 +246,17 @@ const LARGEST_POOL: usize = 4 << 30;
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
-    if config.special_pool {
-        prepare();
-    }
+    host::prepare(config.special_pool);
+    let tick = config.tick;
+    assert!(
+        TICKS.contains(&tick),
+        "ntsim: a clock tick of {tick} units of 100 ns; possible are 1,000 to 10,000,000"
+    );
     let pool = config.pool_size;
     let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
     assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
+    let stack = config.stack;
+    assert!(STACKS.contains(&stack), "ntsim: stacks of {stack} bytes; possible are 4 KiB to 16 MiB");
     let size = config.group_size;
     assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }

@@ -99,6 +99,8 @@ pub type PCWSTR = *const WCHAR;
 pub type ULONG = u32;
 /// 32 bits, signed, on every platform.
 pub type LONG = i32;
+/// 0 or 1, in 32 bits.
+pub type LOGICAL = u32;
 /// 64 bits, signed.
 pub type LONGLONG = i64;
 /// 64 bits, unsigned.
@@ -239,6 +241,8 @@ pub const STATUS_NO_MEMORY: NTSTATUS = 0xC000_0017_u32.cast_signed();
 pub const STATUS_INTEGER_OVERFLOW: NTSTATUS = 0xC000_0095_u32.cast_signed();
 /// A session's file is full.
 pub const STATUS_LOG_FILE_FULL: NTSTATUS = 0xC000_0188_u32.cast_signed();
+/// The call has failed, without a reason.
+pub const STATUS_UNSUCCESSFUL: NTSTATUS = 0xC000_0001_u32.cast_signed();
 /// An argument is wrong.
 pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
 
@@ -355,7 +359,26 @@ pub struct PROCESSOR_NUMBER {
     pub Reserved: UCHAR,
 }
 
+/// What the DPC watchdog allows, and what is left of it: numbers without a unit.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct KDPC_WATCHDOG_INFORMATION {
+    /// What one DPC may take; 0: any time.
+    pub DpcTimeLimit: ULONG,
+    /// What is left for the DPC that runs.
+    pub DpcTimeCount: ULONG,
+    /// What DPCs in a row may take; 0: any time.
+    pub DpcWatchdogLimit: ULONG,
+    /// What is left for those that run in a row.
+    pub DpcWatchdogCount: ULONG,
+    /// 0.
+    pub Reserved: ULONG,
+}
+/// A pointer to what the DPC watchdog allows.
+pub type PKDPC_WATCHDOG_INFORMATION = *mut KDPC_WATCHDOG_INFORMATION;
+
 const _: () = {
+    assert!(size_of::<KDPC_WATCHDOG_INFORMATION>() == 20);
     assert!(size_of::<KDPC>() == 64 && align_of::<KDPC>() == 8);
     assert!(core::mem::offset_of!(KDPC, DeferredRoutine) == 24);
     assert!(core::mem::offset_of!(KDPC, DeferredContext) == 32);

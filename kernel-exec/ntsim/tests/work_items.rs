@@ -334,13 +334,28 @@ fn unload_with_an_item_pending_is_refused() {
 }
 
 #[test]
-fn unload_while_a_routine_runs_is_refused() {
+fn a_routine_that_waits_for_what_nothing_does_is_a_deadlock() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let run = kernel.run(vec![(
         0,
         program(|| {
             let event = Event::notification();
             WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
+        }),
+    )]);
+    let Err(Stop::Deadlock { waits }) = run else { panic!("{run:?}") };
+    assert_eq!(waits.len(), 1, "{waits:?}");
+}
+
+#[test]
+fn unload_while_a_routine_runs_is_refused() {
+    let config = Config { linger: 0, ..processors(1) };
+    let mut kernel = Simulation::new(config, Schedule::round_robin());
+    let run = kernel.run(vec![(
+        0,
+        program(|| {
+            let event = Event::notification();
+            WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(-1_000_000_000)));
         }),
     )]);
     run.unwrap();

@@ -7,6 +7,7 @@ use core::{
 };
 
 use super::Signal;
+use crate::task::Share;
 
 /// The future of [`Signal::wait`].
 ///
@@ -20,9 +21,12 @@ use super::Signal;
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     signal: &'a Signal,
-    /// Its number; 0 before it has been in the slot.
+    /// Its number; 0 before it has been polled, [`POLLED`] before it has been in the slot.
     number: usize,
 }
+
+/// The number of a wait that has been polled and has none: above each that is given.
+const POLLED: usize = usize::MAX;
 
 impl<'a> Wait<'a> {
     pub(super) const fn new(signal: &'a Signal) -> Self {
@@ -34,14 +38,20 @@ impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let signal = self.signal;
-        signal.poll(&mut self.number, context)
+        let Self { signal, number } = &mut *self;
+        let mut share = Share::of(*number != 0);
+        let mut in_slot = if *number == POLLED { 0 } else { *number };
+        let polled = share.limit(context, |context| signal.poll(&mut in_slot, context));
+        *number = if in_slot == 0 { POLLED } else { in_slot };
+        polled
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.signal.forget(self.number);
+        if self.number != POLLED {
+            self.signal.forget(self.number);
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use core::{
 };
 
 use super::state::{Publish, Release, State, Status, Wake};
-use crate::{NTSTATUS, nt, sync::UnsafeCell};
+use crate::{
+    NTSTATUS, nt,
+    sync::{Hint, UnsafeCell},
+};
 
 /// How a task gets a processor, and what it keeps in its block for that (such as a KDPC).
 ///
@@ -106,6 +109,8 @@ pub struct Header {
     pub(super) vtable: &'static Vtable,
     /// The poller's `[T2]`; one count in it is read by whoever has to queue the task: see [`Polling`].
     pub(super) polling: UnsafeCell<Polling>,
+    /// What is left of its poll's [share](super::share). Whoever has a waker may touch it.
+    pub(super) units: Hint,
     /// What a Canceled or Error task answers. Poller until the end, then read-only `[T4]`.
     pub(super) stored: UnsafeCell<NTSTATUS>,
     /// `[T7]`
@@ -118,6 +123,7 @@ impl Header {
             state,
             vtable,
             polling: UnsafeCell::new(Polling::default()),
+            units: Hint::new(0),
             stored: UnsafeCell::new(stored),
             completion: UnsafeCell::new(None),
         }

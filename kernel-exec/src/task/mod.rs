@@ -47,6 +47,7 @@ mod header;
 pub(crate) mod passive;
 mod report;
 mod run;
+mod share;
 pub(crate) mod state;
 mod wait;
 mod waker;
@@ -63,4 +64,5 @@ pub use report::TaskReport;
 pub use run::run;
 #[cfg(kernel)]
 pub(crate) use run::run_in_thread;
+pub use share::Share;
 pub use state::Status;

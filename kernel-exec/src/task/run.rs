@@ -7,12 +7,13 @@ use core::{
 
 use super::{
     header::TaskPtr,
+    share,
     state::{Complete, EndPoll, Pending, Start, State, Status},
     wait, waker,
 };
 use crate::{
     NTSTATUS,
-    ambient::{self, Left},
+    ambient::{self, Left, RunSite},
     budget::{Budget, Spending},
     fail::NoUnwind,
     sync::ThreadLink,
@@ -20,6 +21,8 @@ use crate::{
 
 /// Polls a task until it ends, is idle, or has spent `budget`: what an executor does with each task that its
 /// [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's IRQL.
+///
+/// Where the processor has run DPCs for so long that others are to run, nothing is polled: the task is deferred.
 ///
 /// # Safety
 /// The caller's port was given the task to run, has taken it out of its queue, and hands over the queue's reference `[T3]`.
@@ -35,28 +38,30 @@ pub unsafe fn run(task: TaskPtr, budget: Budget) {
 pub(crate) unsafe fn run_in_thread(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: Budget) {
     // User code below may not unwind out of here [C12].
     NoUnwind::run(|| {
+        let site = RunSite::new(link);
+        if site.should_yield() {
+            // SAFETY: the queue's reference.
+            let defer = unsafe { task.header() }.vtable.defer;
+            // SAFETY: it has been taken out of its queue, and is scheduled still [T3].
+            return unsafe { defer(task) };
+        }
         let spending = budget.begin();
         // SAFETY: the queue's reference, which is the poller's from here on.
         match unsafe { task.header() }.state.start() {
             // SAFETY: the poller, with the body in place.
-            Start::Drop => unsafe { cancel_body(task, link) },
+            Start::Drop => unsafe { cancel_body(task, site) },
             // SAFETY: as above.
-            Start::Poll { cancel } => unsafe { poll_until(task, link, cancel, spending) },
+            Start::Poll { cancel } => unsafe { poll_until(task, site, cancel, spending) },
         }
     });
 }
 
 /// # Safety
 /// The caller is the poller and the body is in place; it is the poller no longer.
-unsafe fn poll_until(
-    task: TaskPtr,
-    link: Option<NonNull<ThreadLink>>,
-    mut cancel_set: bool,
-    mut spending: Spending,
-) {
+unsafe fn poll_until(task: TaskPtr, site: RunSite, mut cancel_set: bool, mut spending: Spending) {
     loop {
         // SAFETY: the poller.
-        let (polled, left_over) = unsafe { poll(task, link, cancel_set) };
+        let (polled, left_over) = unsafe { poll(task, site, cancel_set) };
         if let Poll::Ready(result) = polled {
             // SAFETY: the poller; `poll` has dropped the body and written the value, if there is one.
             return unsafe { returned(task, result) };
@@ -65,10 +70,10 @@ unsafe fn poll_until(
         let cleaning = unsafe { task.is_cleaning() };
         let pending = Pending { untaken: left_over.untaken, cleaning, held_back: left_over.held_back };
         // SAFETY: the poller.
-        let moves = unsafe { task.must_move(link.is_some()) };
+        let moves = unsafe { task.must_move(site.in_thread()) };
         // SAFETY: the poller's reference.
         let woken = unsafe { task.header() }.state.is_scheduled();
-        let budget_left = spending.poll_ended(woken) && !moves;
+        let budget_left = spending.poll_ended(woken) && !moves && !(woken && site.should_yield());
         // SAFETY: the poller.
         match unsafe { State::end_poll(task.state(), pending, budget_left) } {
             EndPoll::Idle => return,
@@ -80,7 +85,7 @@ unsafe fn poll_until(
                 return unsafe { defer(task) };
             }
             // SAFETY: still the poller, with the body in place.
-            EndPoll::DropBody => return unsafe { cancel_body(task, link) },
+            EndPoll::DropBody => return unsafe { cancel_body(task, site) },
         }
     }
 }
@@ -89,11 +94,7 @@ unsafe fn poll_until(
 ///
 /// # Safety
 /// The caller is the poller and the body is in place.
-unsafe fn poll(
-    task: TaskPtr,
-    link: Option<NonNull<ThreadLink>>,
-    cancel_set: bool,
-) -> (Poll<Result<(), NTSTATUS>>, Left) {
+unsafe fn poll(task: TaskPtr, site: RunSite, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, Left) {
     if cancel_set {
         // SAFETY: the poller.
         unsafe { task.note_cancel() };
@@ -102,11 +103,13 @@ unsafe fn poll(
     let waker = unsafe { waker::borrowed(task) };
     let mut context = Context::from_waker(&waker);
     // SAFETY: the poller's reference.
-    let poll = unsafe { task.header() }.vtable.poll;
+    let header = unsafe { task.header() };
+    header.units.set(share::UNITS);
+    let poll = header.vtable.poll;
     // SAFETY: the poller, with the body in place.
     let poll = || unsafe { poll(task, &mut context) };
-    // SAFETY: the poller's reference keeps the block; the link is this run's.
-    unsafe { ambient::enter(task, link, cancel_set, poll) }
+    // SAFETY: the poller's reference keeps the block; the site is this run's.
+    unsafe { ambient::enter(task, site, cancel_set, poll) }
 }
 
 /// The body has returned: the task ends `[C10]`, `[C20]`.
@@ -135,13 +138,13 @@ unsafe fn returned(task: TaskPtr, result: Result<(), NTSTATUS>) {
 ///
 /// # Safety
 /// The caller is the poller and the body is in place; it is the poller no longer.
-unsafe fn cancel_body(task: TaskPtr, link: Option<NonNull<ThreadLink>>) {
+unsafe fn cancel_body(task: TaskPtr, site: RunSite) {
     // SAFETY: the poller's reference.
     let drop_body = unsafe { task.header() }.vtable.drop_body;
     // SAFETY: the poller, with the body in place.
     let drop_body = || unsafe { drop_body(task) };
-    // SAFETY: the poller's reference keeps the block; the link is this run's.
-    unsafe { ambient::enter(task, link, false, drop_body) };
+    // SAFETY: the poller's reference keeps the block; the site is this run's.
+    unsafe { ambient::enter(task, site, false, drop_body) };
     // SAFETY: the poller, the body is gone.
     unsafe { end(task, Status::Canceled, NTSTATUS::CANCELLED) }
 }

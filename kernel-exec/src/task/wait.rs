@@ -16,7 +16,7 @@ use super::{
     header::TaskPtr,
     state::{Announced, Status},
 };
-use crate::NTSTATUS;
+use crate::{NTSTATUS, ambient};
 
 use self::lot::{Event, Reset, with_waiters};
 
@@ -75,7 +75,8 @@ impl TaskPtr {
     /// Waits until the task has ended `[C15]`: `STATUS_SUCCESS`; or until the time is over: `STATUS_TIMEOUT`. `timeout` as for
     /// KeWaitForSingleObject: negative is from now on, positive a moment of system time, zero only looks, none waits for ever.
     ///
-    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. Otherwise: `STATUS_NOT_SUPPORTED`.
+    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. Otherwise: `STATUS_NOT_SUPPORTED`. In the task's own body, with a
+    /// timeout that is not zero, or none: `STATUS_POSSIBLE_DEADLOCK`.
     ///
     /// # Safety
     /// The caller has a reference, which may go while this waits.
@@ -84,6 +85,10 @@ impl TaskPtr {
         if timeout != Some(0) {
             if !lot::can_wait() {
                 return NTSTATUS::NOT_SUPPORTED;
+            }
+            // SAFETY: the caller's reference.
+            if unsafe { self.is_the_callers() } {
+                return NTSTATUS::POSSIBLE_DEADLOCK;
             }
             // SAFETY: the caller's reference.
             unsafe { self.add_reference() };
@@ -95,6 +100,16 @@ impl TaskPtr {
         }
         // SAFETY: the caller's reference.
         answer(unsafe { self.status() })
+    }
+
+    /// The caller is in the body of this task. A task that is not being polled costs no kernel call.
+    ///
+    /// # Safety
+    /// The caller has a reference.
+    unsafe fn is_the_callers(self) -> bool {
+        // SAFETY: the caller's reference.
+        let state = unsafe { &self.header().state };
+        state.doing().running && ambient::current(|node| node.is_some_and(|node| node.task == self))
     }
 
     /// How far the task is when it has ended or the time is over.

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::nt;
 
-const VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+/// A static, so that it has one address, by which our wakers are known.
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
 /// The waker of a poll: it borrows the poller's reference, so it costs nothing and must not be dropped.
 ///
@@ -25,6 +26,13 @@ pub(super) unsafe fn borrowed(task: TaskPtr) -> ManuallyDrop<Waker> {
 
 fn raw(task: TaskPtr) -> RawWaker {
     RawWaker::new(task.0.as_ptr().cast_const().cast(), &VTABLE)
+}
+
+/// The task of a waker, if it is one of ours: allocated for as long as the waker is there.
+pub(super) fn task_of(waker: &Waker) -> Option<TaskPtr> {
+    let ours = core::ptr::eq(waker.vtable(), &raw const VTABLE);
+    // SAFETY: a waker with this table was made here.
+    ours.then(|| unsafe { task(waker.data()) })
 }
 
 /// # Safety

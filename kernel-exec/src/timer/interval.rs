@@ -89,13 +89,14 @@ impl Interval {
     /// Of the future: `STATUS_INVALID_PARAMETER`: the period is zero, or the next tick is beyond what the clock can show; else as for
     /// [`sleep_until`](crate::sleep_until), and a later tick may succeed.
     pub const fn tick(&mut self) -> Tick<'_> {
+        self.alarm.renew();
         Tick { interval: self }
     }
 
-    fn poll_tick(&mut self, context: &Context<'_>) -> Poll<Result<u64, NTSTATUS>> {
-        let Some(due) = self.next else { return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER)) };
-        let polled = self.alarm.poll(due, context);
+    fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, NTSTATUS>> {
+        let polled = self.alarm.poll_share(self.next, context);
         polled.map_ok(|()| {
+            let Some(due) = self.next else { return 0 };
             let (missed, next) = due.next_multiple(self.period, Instant::now());
             self.next = next;
             missed

@@ -11,6 +11,7 @@ use super::clockwork::KernelTimer;
 use crate::{
     Instant, NTSTATUS,
     alarm::{Alarm, Time},
+    task::Share,
 };
 
 /// A place for an alarm that is made when it is needed.
@@ -19,12 +20,14 @@ pub(super) struct Lazy {
     alarm: Option<Alarm<KernelTimer>>,
     /// In milliseconds.
     tolerance: u32,
+    /// Of the future that waits for it.
+    share: Share,
 }
 
 impl Lazy {
     /// Ready when the precise clock has passed the deadline, not before: a relative timer counts from the last clock tick, so its DPC may
     /// come up to a clock period early, and is then armed for what is left.
-    pub(super) fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
+    fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
             if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.is_armed())
                 && alarm.poll(context).is_pending()
@@ -42,6 +45,26 @@ impl Lazy {
                 return Poll::Ready(Err(refused));
             }
         }
+    }
+
+    /// As [`poll`](Self::poll), for a future that may be ready as often as its task's poll has a share for. No deadline: an error.
+    pub(super) fn poll_share(
+        &mut self,
+        deadline: Option<Instant>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), NTSTATUS>> {
+        let mut share = core::mem::take(&mut self.share);
+        let polled = share.limit(context, |context| match deadline {
+            Some(deadline) => self.poll(deadline, context),
+            None => Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER)),
+        });
+        self.share = share;
+        polled
+    }
+
+    /// Another future waits for it.
+    pub(super) const fn renew(&mut self) {
+        self.share = Share::new();
     }
 
     /// Gives the alarm's memory back.
@@ -83,7 +106,7 @@ impl Lazy {
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: Instant::now().checked_add(duration), alarm: Lazy::default() }
+    Sleep::new(Instant::now().checked_add(duration))
 }
 
 /// Waits until a moment, and never less: the first clock tick after it is when its task is woken (a tick is 15.6 ms apart from the next
@@ -118,7 +141,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline: Some(deadline), alarm: Lazy::default() }
+    Sleep::new(Some(deadline))
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -139,6 +162,10 @@ pub struct Sleep {
 }
 
 impl Sleep {
+    fn new(deadline: Option<Instant>) -> Self {
+        Self { deadline, alarm: Lazy::default() }
+    }
+
     /// Lets the kernel fire the timer up to so much later, together with others, which saves interrupts and power
     /// (`KeSetCoalescableTimer`). Whole milliseconds count; below one it is exact, as it is without this. Before the first poll.
     ///
@@ -165,10 +192,10 @@ impl Future for Sleep {
     type Output = Result<(), NTSTATUS>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(deadline) = self.deadline else { return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER)) };
-        let polled = self.alarm.poll(deadline, context);
+        let Self { deadline, alarm } = &mut *self;
+        let polled = alarm.poll_share(*deadline, context);
         if polled.is_ready() {
-            self.alarm.free();
+            alarm.free();
         }
         polled
     }

@@ -9,8 +9,8 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::sleep::{Sleep, sleep};
-use crate::NTSTATUS;
+use super::sleep::{Sleep, sleep_until};
+use crate::{Instant, NTSTATUS};
 
 pin_project! {
     /// The future of [`timeout`].
@@ -29,7 +29,8 @@ pin_project! {
     pub struct Timeout<F> {
         #[pin]
         future: F,
-        sleep: Sleep,
+        // None: there is no limit.
+        sleep: Option<Sleep>,
     }
 }
 
@@ -39,11 +40,13 @@ pin_project! {
 /// the time is over the future is not polled any more, and is dropped with this: as the loser of a select, so the cleanup of
 /// a [`try_finally`](crate::try_finally) in it does not run.
 ///
-/// IRQL: as for [`sleep`].
+/// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for [`TaskTracker::drain`](crate::TaskTracker::drain).
+///
+/// IRQL: as for [`sleep`](crate::sleep).
 ///
 /// # Errors
-/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what [`sleep`] says, at once: a limit that
-/// cannot be kept is not taken for none; [`Duration::MAX`] is `STATUS_INVALID_PARAMETER`.
+/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what [`sleep`](crate::sleep) says, at once: a limit
+/// that cannot be kept is not taken for none.
 ///
 /// ```
 /// use core::time::Duration;
@@ -54,6 +57,7 @@ pin_project! {
 ///     assert_eq!(timeout(limit, async { 7 }).await, Ok(7));
 ///     let late = timeout(limit, core::future::pending::<u32>()).await;
 ///     assert_eq!(late, Err(NTSTATUS::IO_TIMEOUT));
+///     assert_eq!(timeout(Duration::MAX, async { 7 }).await, Ok(7));
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
@@ -61,7 +65,7 @@ pin_project! {
 /// # kernel.unload().unwrap();
 /// ```
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(limit) }
+    Timeout { future, sleep: Instant::now().checked_add(limit).map(sleep_until) }
 }
 
 impl<F: Future> Future for Timeout<F> {
@@ -72,6 +76,7 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(value) = this.future.poll(context) {
             return Poll::Ready(Ok(value));
         }
-        Pin::new(this.sleep).poll(context).map(|slept| Err(slept.err().unwrap_or(NTSTATUS::IO_TIMEOUT)))
+        let Some(sleep) = this.sleep else { return Poll::Pending };
+        Pin::new(sleep).poll(context).map(|slept| Err(slept.err().unwrap_or(NTSTATUS::IO_TIMEOUT)))
     }
 }

@@ -6,9 +6,9 @@
 
 use core::{cell::Cell, ptr, time::Duration};
 
-use super::{List, TaskTracker};
+use super::{List, TaskTracker, default_tracker};
 use crate::{
-    Instant, NTSTATUS, nt,
+    Instant, NTSTATUS, ambient, nt,
     sync::{Event, Reset},
 };
 
@@ -20,11 +20,14 @@ use crate::{
 /// let stuck = DrainError::Stuck { tasks: 2, timers: 1, handlers: 0 };
 /// assert_eq!(stuck.status(), NTSTATUS::TIMEOUT);
 /// assert_eq!(DrainError::Irql.status(), NTSTATUS::INVALID_DEVICE_STATE);
+/// assert_eq!(DrainError::InTask.status(), NTSTATUS::POSSIBLE_DEADLOCK);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DrainError {
     /// It was called above PASSIVE_LEVEL, where it cannot wait. Nothing has happened.
     Irql,
+    /// A task of this tracker called it, at PASSIVE_LEVEL, and would have waited for its own end. Nothing has happened.
+    InTask,
     /// Time is over, and something has not ended.
     Stuck {
         /// Tasks that have not ended: neither have their cleanups, or nobody has cancelled them.
@@ -39,12 +42,13 @@ pub enum DrainError {
 }
 
 impl DrainError {
-    /// As an NTSTATUS: [`NTSTATUS::INVALID_DEVICE_STATE`], or [`NTSTATUS::TIMEOUT`], which is a *success* code: `NT_SUCCESS` is
-    /// true for it.
+    /// As an NTSTATUS: [`NTSTATUS::INVALID_DEVICE_STATE`], [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`], which is a
+    /// *success* code: `NT_SUCCESS` is true for it.
     #[must_use]
     pub const fn status(self) -> NTSTATUS {
         match self {
             Self::Irql => NTSTATUS::INVALID_DEVICE_STATE,
+            Self::InTask => NTSTATUS::POSSIBLE_DEADLOCK,
             Self::Stuck { .. } => NTSTATUS::TIMEOUT,
         }
     }
@@ -124,10 +128,13 @@ impl TaskTracker {
     /// `limit`: how long it may take; zero: it only looks. None, or what is beyond the clock's range: for ever. It may be called
     /// again, and by several threads at once.
     ///
-    /// IRQL: PASSIVE_LEVEL. Never from a task of this tracker, which would wait for itself.
+    /// IRQL: PASSIVE_LEVEL. A task of this tracker would wait for itself, and is told so; what it waits for may not wait
+    /// in its stead, either, which is not noticed: such a drain does not return.
     ///
     /// # Errors
     /// - [`DrainError::Irql`] (`STATUS_INVALID_DEVICE_STATE`): called above PASSIVE_LEVEL; it has not waited.
+    /// - [`DrainError::InTask`] (`STATUS_POSSIBLE_DEADLOCK`): called by the body of a task of this tracker, with a limit that is not
+    ///   zero, or none; it has not waited.
     /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks, timers and handlers are left.
     ///
     /// ```
@@ -161,11 +168,20 @@ impl TaskTracker {
         if !nt::is_passive() {
             return Err(DrainError::Irql);
         }
+        if limit != Some(Duration::ZERO) && self.is_of_caller() {
+            return Err(DrainError::InTask);
+        }
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.wait_until_empty(deadline)?;
         // Whoever took the last ones out of the list may have done so in a DPC routine, and be in it still.
         nt::flush_dpcs();
         Ok(())
+    }
+
+    /// The caller is in the body of a task of this tracker: every task is the image's.
+    fn is_of_caller(&self) -> bool {
+        let in_task = ambient::current(|node| node.is_some());
+        in_task && default_tracker(|tracker| ptr::eq(tracker, self))
     }
 
     /// IRQL: PASSIVE_LEVEL.

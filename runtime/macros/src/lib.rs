@@ -3,34 +3,48 @@
 //! | file | what |
 //! |---|---|
 //! | `parse` | the grammar of interfaces, and what is wrong with a declaration |
-//! | `interface` | what a declaration becomes |
+//! | `iid` | the IID of a declaration, and the symbol that claims it |
+//! | `types` | the types in a method's signature |
+//! | `interface` | what a declaration becomes: the trait that objects implement, and the assertions |
+//! | `table` | the table, and its functions |
+//! | `client` | the interface pointer, and the calls of clients |
 //! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
-//! | `krate` | where these find ntcom |
+//! | `krate` | where the derives find ntcom |
 
 mod abi_type;
+mod client;
+mod iid;
 mod interface;
 mod krate;
 mod parse;
+mod table;
+mod types;
 
 use proc_macro::TokenStream;
 
 /// What `ntcom::declare_com_interface!` expands to: the path of that crate in parentheses, and the declaration.
 #[proc_macro]
 pub fn declare_com_interface(input: TokenStream) -> TokenStream {
-    declare(input, parse::Build::Async)
+    declare(input.into(), parse::Build::Async).into()
 }
 
 /// The same, in a build of ntcom without its feature `async-com`.
 #[proc_macro]
 pub fn declare_com_interface_at_once(input: TokenStream) -> TokenStream {
-    declare(input, parse::Build::AtOnce)
+    declare(input.into(), parse::Build::AtOnce).into()
 }
 
-fn declare(input: TokenStream, build: parse::Build) -> TokenStream {
-    let declared = syn::parse(input).and_then(|parse::Input { krate, item }| {
+fn declare(input: proc_macro2::TokenStream, build: parse::Build) -> proc_macro2::TokenStream {
+    let declared = syn::parse2(input).and_then(|parse::Input { krate, item }| {
         parse::interface(item, build).map(|interface| interface::expand(&krate, &interface))
     });
-    declared.unwrap_or_else(syn::Error::into_compile_error).into()
+    declared.unwrap_or_else(syn::Error::into_compile_error)
+}
+
+/// The expansion of `ntcom::iid!`: the path of that crate in parentheses, and a string.
+#[proc_macro]
+pub fn iid(input: TokenStream) -> TokenStream {
+    iid::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// `ntcom::AbiType`: a `repr(C)` or `repr(transparent)` struct of such types.

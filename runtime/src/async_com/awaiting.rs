@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-use ntcom_exec::{Callback, NTSTATUS, Pause, call_back, no_unwind};
+use ntcom_exec::{Callback, NTSTATUS, Pause, Share, call_back, no_unwind};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -22,6 +22,8 @@ use crate::ComRc;
 const PERIOD: Duration = Duration::from_millis(10);
 /// And how often at most: each look is a timer, which fires at a clock tick.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// And how seldom: what the clock cannot show is no period.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// What the operation's end reaches us by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +90,7 @@ pin_project! {
         cancels: bool,
         // It has been seen to have ended.
         over: bool,
+        share: Share,
     }
 
     impl<T: AsyncValueType, R> PinnedDrop for OperationFuture<T, R> {
@@ -115,6 +118,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             watched: false,
             cancels: false,
             over: false,
+            share: Share::new(),
         }
     }
 
@@ -124,10 +128,10 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
         self
     }
 
-    /// How often an operation is looked at that does not tell its end: 10 ms unless this is called; not more often than each millisecond, and
-    /// no more often than the clock ticks.
+    /// How often an operation is looked at that does not tell its end: 10 ms unless this is called; not more often than each millisecond, nor
+    /// than the clock ticks, and not more seldom than once in 24 hours.
     pub fn look_every(mut self, period: Duration) -> Self {
-        self.period = period.max(SHORTEST);
+        self.period = period.clamp(SHORTEST, LONGEST);
         self
     }
 
@@ -207,8 +211,11 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
 impl<T: AsyncValueType, R> Future for OperationFuture<T, R> {
     type Output = Result<R, NTSTATUS>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_end(context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut share = core::mem::take(self.as_mut().project().share);
+        let polled = share.limit(context, |context| self.as_mut().poll_end(context));
+        *self.project().share = share;
+        polled
     }
 }
 

@@ -41,6 +41,10 @@ fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> ComRc<AsyncOperatio
 /// If it cannot run it is in state Error: `STATUS_INSUFFICIENT_RESOURCES` (no memory), `STATUS_DELETE_PENDING` (the driver is going
 /// away), `STATUS_NOT_SUPPORTED` (no executor in this build).
 ///
+/// The body passes over the caller's stack, of which a thread has 24 KiB in all. A large body is
+/// built in its block instead:
+/// [`AsyncOperationTask::spawn_raw`](super::AsyncOperationTask::spawn_raw) takes an initialiser.
+///
 /// ```
 /// # #[cfg(feature = "async-com-kernel")] {
 /// # use ntsim::{Config, Schedule, Simulation};

@@ -25,7 +25,11 @@ impl Machine {
             );
             self.bug_check(violation(0xC4, [0x30, from.into(), to.into(), 0], rule));
         }
-        self.cpu().irql.set(to);
+        let cpu = self.cpu();
+        cpu.irql.set(to);
+        if from < DISPATCH && to >= DISPATCH {
+            cpu.dispatch_start.set(self.clock.now());
+        }
         self.page_out();
         from
     }
@@ -93,5 +97,6 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
     let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
+    machine.checked(machine.check_joined(Ddi::KeLowerIrql));
     machine.lower(NewIrql);
 }

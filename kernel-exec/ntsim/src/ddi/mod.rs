@@ -16,6 +16,7 @@ pub(crate) mod fatal;
 pub(crate) mod irp;
 pub(crate) mod irp_reuse;
 pub(crate) mod irql;
+pub(crate) mod join;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
 pub(crate) mod mutex;
@@ -35,6 +36,7 @@ pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod wait;
+pub(crate) mod watchdog;
 pub(crate) mod work_item;
 
 pub use cancel::{IoAcquireCancelSpinLock, IoCancelIrp, IoReleaseCancelSpinLock, IoSetCancelRoutine};
@@ -66,7 +68,10 @@ pub use lookaside::{
     ExInitializeLookasideListEx,
 };
 pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
-pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
+pub use object::{
+    ExEventObjectType, ExSemaphoreObjectType, IoFileObjectType, ObReferenceObjectByHandle,
+    ObfDereferenceObject, ObfReferenceObject, PsProcessType, PsThreadType, ZwClose,
+};
 pub use pool::{
     ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 };
@@ -100,6 +105,7 @@ pub use timer::{
     KeSetTimer, KeSetTimerEx,
 };
 pub use wait::{KeDelayExecutionThread, KeWaitForMultipleObjects, KeWaitForSingleObject};
+pub use watchdog::{KeQueryDpcWatchdogInformation, KeShouldYieldProcessor};
 pub use work_item::{
     ExInitializeWorkItem, ExQueueWorkItem, IoAllocateWorkItem, IoFreeWorkItem, IoInitializeWorkItem,
     IoQueueWorkItem, IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem,

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use super::thread::NO_THREAD;
+use crate::verifier::irql::Ddi;
 
 /// What a processor's thread of execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,8 +41,14 @@ pub(crate) struct Processor {
     /// When the current drain of the DPC queue began, and the current routine.
     pub(crate) drain_start: Cell<u64>,
     pub(crate) dpc_start: Cell<u64>,
+    /// When its thread raised the IRQL to DISPATCH_LEVEL, or above, the last time.
+    pub(crate) dispatch_start: Cell<u64>,
     /// It is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
+    /// The last kernel call that was made on it.
+    pub(crate) last_call: Cell<Option<Ddi>>,
+    /// IRQL before a release that said that a wait is next.
+    pub(crate) joined: Cell<Option<u8>>,
 }
 
 impl Processor {
@@ -59,7 +66,10 @@ impl Processor {
             dpc_number: Cell::new(0),
             drain_start: Cell::new(0),
             dpc_start: Cell::new(0),
+            dispatch_start: Cell::new(0),
             draining: Cell::new(false),
+            last_call: Cell::new(None),
+            joined: Cell::new(None),
         }
     }
 
@@ -75,6 +85,9 @@ impl Processor {
         self.in_dpc.set(false);
         self.drain_start.set(0);
         self.dpc_start.set(0);
+        self.dispatch_start.set(0);
         self.draining.set(false);
+        self.last_call.set(None);
+        self.joined.set(None);
     }
 }

@@ -4,8 +4,9 @@ extern crate alloc;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt::{self, Display, Formatter},
+    ops::Range,
 };
 
 use super::{
@@ -58,12 +59,15 @@ pub(crate) struct Recorder {
     trace: Trace,
     /// In a cell of its own: whoever reads the trace may ask for names.
     names: RefCell<BTreeMap<usize, u32>>,
+    /// How many objects have been given numbers.
+    named: Cell<u32>,
 }
 
 impl Recorder {
     pub(crate) fn reset(&mut self) {
         self.trace.events.clear();
         self.names.get_mut().clear();
+        self.named.set(0);
     }
 
     pub(crate) fn trace(&self) -> &Trace {
@@ -72,7 +76,7 @@ impl Recorder {
 
     /// How many objects have numbers.
     pub(crate) fn named(&self) -> u32 {
-        self.names.borrow().len() as u32
+        self.named.get()
     }
 }
 
@@ -96,8 +100,17 @@ impl Machine {
         }
         let recorder = self.recorder.borrow();
         let mut names = recorder.names.borrow_mut();
-        let next = names.len() as u32;
-        Name::Object(*names.entry(address).or_insert(next))
+        let number = names.entry(address).or_insert_with(|| {
+            let next = recorder.named.get();
+            recorder.named.set(next + 1);
+            next
+        });
+        Name::Object(*number)
+    }
+
+    /// A new object has these addresses. What had some of them before, in memory of the host's that has been freed since, has gone.
+    pub(crate) fn forget_names(&self, addresses: Range<usize>) {
+        self.recorder.borrow().names.borrow_mut().retain(|address, _| !addresses.contains(address));
     }
 
     /// A pointer-sized value as the trace shows it: a small number, or a pointer.

@@ -168,6 +168,8 @@ ddis! {
     IoQueueWorkItemEx: DISPATCH,
     ExInitializeWorkItem: ANY,
     ExQueueWorkItem: DISPATCH,
+    KeShouldYieldProcessor: ANY,
+    KeQueryDpcWatchdogInformation: ANY,
 }
 
 impl Ddi {

@@ -1,0 +1,92 @@
+//! How long a processor may stay at DISPATCH_LEVEL
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keshouldyieldprocessor`,
+//! `nf-wdm-kequerydpcwatchdoginformation`).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+extern crate alloc;
+
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{
+        DISPATCH_LEVEL, KDPC_WATCHDOG_INFORMATION, LOGICAL, NTSTATUS, PKDPC_WATCHDOG_INFORMATION,
+        STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
+    },
+    verifier::{bugcheck::irql_name, irql::Ddi, violation},
+};
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
+impl Machine {
+    /// How long the processor has been at DISPATCH_LEVEL: since the first DPC of the drain, or since
+    /// its thread raised the IRQL.
+    pub(crate) fn time_at_dispatch(&self) -> u64 {
+        let cpu = self.cpu();
+        let since = if cpu.draining.get() { &cpu.drain_start } else { &cpu.dispatch_start };
+        self.clock.now().saturating_sub(since.get())
+    }
+
+    fn watchdog_information(&self) -> KDPC_WATCHDOG_INFORMATION {
+        let (cpu, limit) = (self.cpu(), self.config.get().dpc_watchdog);
+        let number = |units: u64| u32::try_from(units).unwrap_or(u32::MAX);
+        let left = |since: u64| {
+            let used = if cpu.draining.get() { self.clock.now().saturating_sub(since) } else { 0 };
+            number(limit.saturating_sub(used))
+        };
+        KDPC_WATCHDOG_INFORMATION {
+            DpcTimeLimit: number(limit),
+            DpcTimeCount: left(cpu.dpc_start.get()),
+            DpcWatchdogLimit: number(limit),
+            DpcWatchdogCount: left(cpu.drain_start.get()),
+            Reserved: 0,
+        }
+    }
+}
+
+/// Whether the caller, which is at DISPATCH_LEVEL or above, should let the processor go: TRUE once the
+/// processor has been there for longer than [`Config::yield_after`](crate::Config::yield_after).
+///
+/// The time counts from the first DPC of the drain that is going on, or, in a thread, from where it raised
+/// the IRQL. NT leaves open when the answer becomes TRUE. Below DISPATCH_LEVEL: bug check 0xC4/0xE5
+/// (`nf-wdm-keshouldyieldprocessor`).
+///
+/// # Safety
+/// None beyond being called in a simulation run.
+pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
+    let machine = &*enter(Ddi::KeShouldYieldProcessor);
+    let irql = machine.irql();
+    if irql < DISPATCH {
+        let rule = alloc::format!(
+            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, and was at {irql} ({})",
+            irql_name(irql)
+        );
+        machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule));
+    }
+    let should = machine.time_at_dispatch() > machine.config.get().yield_after;
+    machine.called(Ddi::KeShouldYieldProcessor, |_| ([], Some(Value::Boolean(should))));
+    should.into()
+}
+
+/// What the DPC watchdog of this processor allows, and what is left of it, in units of 100 ns: STATUS_SUCCESS;
+/// or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs.
+///
+/// Both limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), 0 where that is off. In a thread at
+/// DISPATCH_LEVEL nothing of them is used up. Any IRQL (`nf-wdm-kequerydpcwatchdoginformation`).
+///
+/// # Safety
+/// `WatchdogInformation` is valid for a write.
+pub unsafe extern "C" fn KeQueryDpcWatchdogInformation(
+    WatchdogInformation: PKDPC_WATCHDOG_INFORMATION,
+) -> NTSTATUS {
+    let machine = &*enter(Ddi::KeQueryDpcWatchdogInformation);
+    let status = if machine.irql() < DISPATCH { STATUS_UNSUCCESSFUL } else { STATUS_SUCCESS };
+    if status == STATUS_SUCCESS {
+        // SAFETY: by the caller's promise.
+        unsafe { WatchdogInformation.write(machine.watchdog_information()) };
+    }
+    machine.called(Ddi::KeQueryDpcWatchdogInformation, |machine| {
+        let argument = machine.pointer(WatchdogInformation as usize);
+        ([argument], Some(Value::Bits(status.cast_unsigned().into())))
+    });
+    status
+}

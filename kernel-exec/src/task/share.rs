@@ -1,0 +1,74 @@
+//! How much of what is ready one poll of a task may take: so that a body that makes ready what it waits
+//! for, over and over, ends its poll.
+//!
+//! Each poll begins with [`UNITS`]. A future that is ready in its first poll spends one of them; where none
+//! is left, it wakes the task and is pending once. A future that has been pending spends nothing: what
+//! makes it ready came from elsewhere, or took another poll.
+//!
+//! The task is found by the waker, which costs no kernel call. A combinator's own waker hides it: then it
+//! is looked up as the task that is being polled here.
+
+use core::task::{Context, Poll};
+
+use super::waker;
+use crate::{ambient, sync::Hint};
+
+/// How many futures may be ready in their first polls, in one poll of a task.
+pub(super) const UNITS: u32 = 32;
+
+/// The share of one future.
+#[derive(Default, Debug)]
+pub struct Share {
+    polled: bool,
+}
+
+impl Share {
+    /// Of a future that has not been polled.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::of(false)
+    }
+
+    /// Of a future that has been polled, or not.
+    #[must_use]
+    pub const fn of(polled: bool) -> Self {
+        Self { polled }
+    }
+
+    /// One poll of the future: `poll`, or pending with the task woken, where the task's poll has taken enough.
+    pub fn limit<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if core::mem::replace(&mut self.polled, true) {
+            return poll(context);
+        }
+        match waker::task_of(context.waker()) {
+            // SAFETY: the waker's reference, or that of the poller, whose waker is borrowed from it.
+            Some(task) => take(Some(&unsafe { task.header() }.units), context, poll),
+            None => ambient::current(|node| {
+                // SAFETY: a node on the stack means that its task is being polled, here.
+                let units = node.map(|node| &unsafe { node.task.header() }.units);
+                take(units, context, poll)
+            }),
+        }
+    }
+}
+
+fn take<T>(
+    units: Option<&Hint>,
+    context: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    let Some(units) = units else { return poll(context) };
+    let Some(left) = units.get().checked_sub(1) else {
+        context.waker().wake_by_ref();
+        return Poll::Pending;
+    };
+    let polled = poll(context);
+    if polled.is_ready() {
+        units.set(left);
+    }
+    polled
+}

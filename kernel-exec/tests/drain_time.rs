@@ -1,0 +1,408 @@
+//! How long a processor stays in its DPCs: tasks that wake each other without end, and chains of spawns
+//! and IRPs, let it go.
+//!
+//! The virtual clock moves on at each preemption point of any processor. So what other processors do
+//! meanwhile counts for a drain, too.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+mod common;
+
+use core::{
+    future::Future,
+    pin::Pin,
+    ptr::null_mut,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    time::Duration,
+};
+use std::sync::Arc;
+
+use common::{kernel, program};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use ntcom_exec::{
+    DpcOptions, Instant, IrpOutcome, NTSTATUS, Signal, default_tracker, interval, oneshot, sleep,
+    sleep_until, spawn_dpc_task, spawn_irp_task, timeout, wait_for_event,
+};
+use ntsim::{
+    Config, Schedule, Simulation, Stop, ddi,
+    types::{
+        _EVENT_TYPE, FILE_DEVICE_UNKNOWN, IRP_MJ_READ, KEVENT, PDEVICE_OBJECT, PIRP, PVOID,
+        STATUS_MORE_PROCESSING_REQUIRED,
+    },
+};
+
+/// The longest that a drain may be, in units of 100 ns: a millisecond.
+const LONGEST: u64 = 10_000;
+/// How often each ring goes round, and how long each chain is: a drain of them all would be longer.
+const PASSES: usize = 400;
+/// How often a body waits that never leaves its poll: a run of as many would be longer, too.
+const ALONE: usize = 1_000;
+
+/// The longest drain that a poll was in, of what one program has begun.
+#[derive(Default)]
+struct Watch {
+    longest: AtomicU64,
+    passes: AtomicUsize,
+}
+
+impl Watch {
+    /// A task of the ring or chain is being polled, or its IRP completed.
+    fn pass(&self) {
+        let drain = ntsim::drain().expect("it runs in a DPC").time;
+        self.longest.fetch_max(drain, SeqCst);
+        self.passes.fetch_add(1, SeqCst);
+    }
+}
+
+/// Runs a program on each of so many processors; all of it has ended, and no drain was too long.
+fn watched(processors: usize, seed: u64, begin: impl Fn(Arc<Watch>) + Clone + 'static) {
+    let watches: Vec<Arc<Watch>> = (0..processors).map(|_| Arc::default()).collect();
+    let mut kernel = kernel(processors, seed);
+    let one = |(processor, watch): (usize, &Arc<Watch>)| {
+        let (begin, watch) = (begin.clone(), Arc::clone(watch));
+        (processor, program(move || begin(watch)))
+    };
+    let outcome = kernel.run(watches.iter().enumerate().map(one).collect());
+    outcome.unwrap_or_else(|stop| panic!("{processors} processors, seed {seed}: {stop}"));
+    kernel.unload().unwrap_or_else(|stop| panic!("{processors} processors, seed {seed}: {stop}"));
+    for watch in watches {
+        let (longest, passes) = (watch.longest.load(SeqCst), watch.passes.load(SeqCst));
+        assert!(passes >= PASSES, "{passes} passes");
+        let what = format!("{processors} processors, seed {seed}: a drain of {longest} units of 100 ns");
+        assert!(longest <= LONGEST, "{what}");
+    }
+}
+
+/// On one processor and on four, under several schedules.
+fn everywhere(begin: impl Fn(Arc<Watch>) + Clone + 'static) {
+    for processors in [1, 4] {
+        for seed in 0..3 {
+            watched(processors, seed, begin.clone());
+        }
+    }
+}
+
+/// On the processor of the caller, which is a program's.
+fn here() -> DpcOptions {
+    DpcOptions::new().processor(0, ntsim::current_processor() as u8)
+}
+
+/// The program goes on while the ring does, and what it queues runs.
+fn others_get_in_between(watch: &Watch, all: usize) {
+    let passes = watch.passes.load(SeqCst);
+    let ran = Arc::new(AtomicUsize::new(0));
+    let inside = Arc::clone(&ran);
+    here().spawn(async move { inside.store(1, SeqCst) }).unwrap();
+    assert_eq!(ran.load(SeqCst), 1, "another DPC");
+    assert!(passes < all, "the program goes on before the rings have ended");
+}
+
+/// A ring of so many tasks: each waits for its signal, and sets the next one's.
+fn ring(tasks: usize, pinned: bool, watch: &Arc<Watch>) {
+    let signals: Arc<Vec<Signal>> = Arc::new((0..tasks).map(|_| Signal::new()).collect());
+    for place in 0..tasks {
+        let (signals, watch) = (Arc::clone(&signals), Arc::clone(watch));
+        let body = async move {
+            for _ in 0..PASSES {
+                signals[place].wait().await;
+                watch.pass();
+                signals[(place + 1) % signals.len()].set();
+            }
+        };
+        let options = if pinned { here() } else { DpcOptions::new() };
+        options.spawn(body).unwrap();
+    }
+    signals[0].set();
+}
+
+#[test]
+fn rings_of_tasks_that_wake_each_other_leave_the_drain() {
+    for tasks in [1, 2, 3, 8] {
+        everywhere(move |watch| {
+            ring(tasks, true, &watch);
+            others_get_in_between(&watch, PASSES);
+        });
+        everywhere(move |watch| ring(tasks, false, &watch));
+    }
+}
+
+/// Two rings beside each other, and each of them spends what both may.
+#[test]
+fn several_rings_on_a_processor_leave_the_drain_together() {
+    everywhere(|watch| {
+        for _ in 0..4 {
+            ring(2, true, &watch);
+        }
+    });
+}
+
+fn link(left: usize, watch: Arc<Watch>) {
+    let body = async move {
+        watch.pass();
+        if left > 0 {
+            link(left - 1, watch);
+        }
+    };
+    spawn_dpc_task(body).unwrap();
+}
+
+#[test]
+fn a_chain_of_spawns_leaves_the_drain() {
+    everywhere(|watch| {
+        link(PASSES, Arc::clone(&watch));
+        others_get_in_between(&watch, PASSES);
+    });
+}
+
+/// Polls that tasks wake themselves for count too: a run of each may take its whole budget.
+#[test]
+fn tasks_that_wake_themselves_leave_the_drain_together() {
+    everywhere(|watch| {
+        // SAFETY: lowered below.
+        let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+        for _ in 0..100 {
+            let watch = Arc::clone(&watch);
+            let body = async move {
+                for _ in 0..15 {
+                    watch.pass();
+                    ntcom_exec::yield_now().await;
+                }
+            };
+            here().spawn(body).unwrap();
+        }
+        // SAFETY: what the raise answered.
+        unsafe { ddi::KeLowerIrql(irql) };
+    });
+}
+
+/// A body that makes ready what it waits for, in one poll.
+fn alone<F: Future<Output = ()> + Send + 'static>(ring: impl Fn(Arc<Watch>) -> F + Clone + 'static) {
+    everywhere(move |watch| {
+        spawn_dpc_task(ring(Arc::clone(&watch))).unwrap();
+        others_get_in_between(&watch, ALONE);
+    });
+}
+
+#[test]
+fn a_ring_of_one_inside_a_poll_ends_its_poll() {
+    alone(|watch| async move {
+        let signal = Signal::new();
+        for _ in 0..ALONE {
+            signal.set();
+            signal.wait().await;
+            watch.pass();
+        }
+    });
+}
+
+#[test]
+fn a_ring_of_channels_inside_a_poll_ends_its_poll() {
+    alone(|watch| async move {
+        for number in 0..ALONE {
+            let (sender, receiver) = oneshot().unwrap();
+            sender.send(number).unwrap();
+            assert_eq!(receiver.await, Ok(number));
+            watch.pass();
+        }
+    });
+}
+
+#[test]
+fn timers_that_are_over_end_their_poll() {
+    alone(|watch| async move {
+        for _ in 0..ALONE {
+            sleep(Duration::ZERO).await.unwrap();
+            watch.pass();
+        }
+    });
+    alone(|watch| async move {
+        let over = Instant::now();
+        for _ in 0..ALONE {
+            sleep_until(over).await.unwrap();
+            watch.pass();
+        }
+    });
+    alone(|watch| async move {
+        for _ in 0..ALONE {
+            assert_eq!(sleep(Duration::MAX).await, Err(NTSTATUS::INVALID_PARAMETER));
+            watch.pass();
+        }
+    });
+    alone(|watch| async move {
+        for _ in 0..ALONE {
+            let late = timeout(Duration::ZERO, core::future::pending::<()>()).await;
+            assert_eq!(late, Err(NTSTATUS::IO_TIMEOUT));
+            watch.pass();
+        }
+    });
+}
+
+#[test]
+fn ticks_that_are_due_end_their_poll() {
+    alone(|watch| async move {
+        let mut ticks = interval(Duration::from_nanos(100));
+        for _ in 0..ALONE {
+            ticks.tick().await.unwrap();
+            watch.pass();
+        }
+    });
+}
+
+#[test]
+fn an_event_that_is_set_ends_its_poll() {
+    alone(|watch| {
+        let event: &'static mut KEVENT = Box::leak(Box::default());
+        // SAFETY: new, and never freed.
+        unsafe { ddi::KeInitializeEvent(event, _EVENT_TYPE::NotificationEvent, 1) };
+        let event = core::ptr::from_mut(event).expose_provenance();
+        async move {
+            for _ in 0..ALONE {
+                // SAFETY: never freed.
+                let wait = unsafe {
+                    let event = core::ptr::with_exposed_provenance_mut(event);
+                    wait_for_event(event, Duration::from_millis(1))
+                };
+                wait.await.unwrap();
+                watch.pass();
+            }
+        }
+    });
+}
+
+/// A combinator's waker hides the task: it is found as the one that is being polled.
+#[test]
+fn a_ring_behind_another_waker_ends_its_poll() {
+    alone(|watch| async move {
+        let inner = async move {
+            let signal = Signal::new();
+            for _ in 0..ALONE {
+                signal.set();
+                signal.wait().await;
+                watch.pass();
+            }
+        };
+        let mut set = FuturesUnordered::new();
+        set.push(inner);
+        while set.next().await.is_some() {}
+    });
+}
+
+/// What is beside a ring in the same task is not starved by it, and a limit of time ends it.
+#[test]
+fn a_limit_ends_a_ring_inside_of_it() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let outcome = kernel.run(vec![(
+        0,
+        program(|| {
+            let body = async {
+                let signal = Signal::new();
+                let ring = async {
+                    loop {
+                        signal.set();
+                        signal.wait().await;
+                    }
+                };
+                assert_eq!(
+                    timeout::<Pin<Box<dyn Future<Output = ()> + Send>>>(
+                        Duration::from_millis(20),
+                        Box::pin(ring),
+                    )
+                    .await,
+                    Err(NTSTATUS::IO_TIMEOUT)
+                );
+            };
+            spawn_dpc_task(body).unwrap();
+            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+        }),
+    )]);
+    outcome.unwrap_or_else(|stop: Stop| panic!("{stop}"));
+    kernel.unload().unwrap();
+}
+
+/// A processor is asked about once in 16 runs, and no more is added to one.
+#[test]
+fn the_kernel_is_asked_once_in_16_runs() {
+    let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
+    let outcome = kernel.run(vec![(
+        0,
+        program(|| {
+            let runs = |count: u64| {
+                let before = ntsim::counters();
+                for _ in 0..count {
+                    spawn_dpc_task(async {}).unwrap();
+                }
+                let after = ntsim::counters();
+                assert_eq!(after.dpcs_run - before.dpcs_run, count);
+                after.kernel_calls - before.kernel_calls
+            };
+            let one = runs(1);
+            assert_eq!(runs(15), 15 * one, "the first 16 runs do not ask");
+            for _ in 0..10 {
+                assert_eq!(runs(16), 16 * one + 1);
+            }
+        }),
+    )]);
+    assert_eq!(outcome, Ok(()));
+}
+
+/// What is left of a chain of IRPs.
+struct Chain {
+    left: AtomicUsize,
+    watch: Arc<Watch>,
+    device: PDEVICE_OBJECT,
+}
+
+unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
+    let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
+    // SAFETY: a new IRP, of which this is the last use.
+    unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
+}
+
+unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
+    // SAFETY: the context of `send`, which lives to the end of the chain.
+    let chain = unsafe { &*context.cast::<Chain>() };
+    chain.watch.pass();
+    // SAFETY: an IRP that this routine keeps, and that is not used again.
+    unsafe { ddi::IoFreeIrp(irp) };
+    if chain.left.fetch_sub(1, SeqCst) > 1 {
+        send(chain);
+    }
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+fn send(chain: &Chain) {
+    // SAFETY: in a run.
+    let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
+    // SAFETY: an IRP with a location.
+    unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
+    let context = core::ptr::from_ref(chain).cast_mut().cast();
+    // SAFETY: as above.
+    unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
+    // SAFETY: a device whose driver has a dispatch routine.
+    assert_eq!(unsafe { ddi::IofCallDriver(chain.device, irp) }, NTSTATUS::PENDING.0);
+}
+
+#[test]
+fn a_chain_of_irps_leaves_the_drain() {
+    everywhere(|watch| {
+        let (driver, mut device) = (ntsim::driver_object(), null_mut());
+        // SAFETY: the arguments are valid.
+        unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+        // SAFETY: the driver's own object, and an index that it has; each program writes the same.
+        unsafe { (*driver).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
+        let left = AtomicUsize::new(PASSES);
+        let chain = Box::leak(Box::new(Chain { left, watch: Arc::clone(&watch), device }));
+        // Each task ends in a DPC, and not before its dispatch routine has returned: nothing nests.
+        // SAFETY: lowered below.
+        let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
+        send(chain);
+        // SAFETY: what the raise answered.
+        unsafe { ddi::KeLowerIrql(irql) };
+        others_get_in_between(&watch, PASSES);
+        while chain.left.load(SeqCst) > 0 {
+            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+        }
+        // SAFETY: a device, once.
+        unsafe { ddi::IoDeleteDevice(device) };
+    });
+}

@@ -1,0 +1,143 @@
+//! Waiting for what the caller itself is, or for what waits for the caller `[C15]`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+
+use core::{future::pending, ptr::null_mut, time::Duration};
+use std::sync::{Arc, Mutex};
+
+use ntcom::{AsyncOperation, NTSTATUS, spawn_async_operation, spawn_async_operation_on};
+use ntcom_exec::{DpcOptions, OnDevice, OnWorkItems, Signal, passive};
+use ntsim::{
+    Config, Schedule, Simulation, Stop, ddi,
+    types::{FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT},
+};
+
+/// An operation that bodies wait for: there once it has been spawned.
+#[derive(Clone, Default)]
+struct Shared(Arc<(Signal, Mutex<Option<AsyncOperation<u32>>>)>);
+
+impl Shared {
+    fn put(&self, operation: AsyncOperation<u32>) {
+        *self.0.1.lock().unwrap() = Some(operation);
+        self.0.0.set();
+    }
+
+    /// The operation, once it is there, for one body.
+    async fn get(&self) -> AsyncOperation<u32> {
+        self.0.0.wait().await;
+        self.0.1.lock().unwrap().clone().unwrap()
+    }
+
+    fn drop(&self) {
+        drop(self.0.1.lock().unwrap().take());
+    }
+}
+
+/// Runs a program that is given a device of the driver.
+fn with_device(seed: u64, program: impl FnOnce(PDEVICE_OBJECT) + 'static) -> Result<(), Stop> {
+    let config = Config { processors: 1 + (seed % 3) as usize, ..Config::default() };
+    let mut kernel = Simulation::new(config, Schedule::seed(seed));
+    let program = || {
+        let (driver, mut device) = (ntsim::driver_object(), null_mut());
+        // SAFETY: the arguments are valid.
+        unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+        program(device);
+        // SAFETY: a device, once.
+        unsafe { ddi::IoDeleteDevice(device) };
+    };
+    kernel.run(vec![(0, Box::new(program))])?;
+    kernel.unload()
+}
+
+/// What a body on work items is told that waits for its own operation.
+fn ask(own: &AsyncOperation<u32>) {
+    for limit in [None, Some(Duration::MAX), Some(Duration::from_nanos(1))] {
+        assert_eq!(own.wait(limit), Err(NTSTATUS::POSSIBLE_DEADLOCK), "{limit:?}");
+    }
+    assert_eq!(own.wait(Some(Duration::ZERO)), Err(NTSTATUS::TIMEOUT), "zero only looks");
+}
+
+#[test]
+fn a_body_that_waits_for_its_own_operation_is_told_so() {
+    for seed in 0..6 {
+        let outcome = with_device(seed, |device| {
+            let (own, inside) = (Shared::default(), Shared::default());
+            let (body, of_moving) = (own.clone(), inside.clone());
+            // SAFETY: the driver's device.
+            let on_items = unsafe { OnWorkItems::of(device) };
+            let first = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+                ask(&body.get().await);
+                body.drop();
+                7_u32
+            }));
+            own.put(first.clone());
+            // SAFETY: as above.
+            let moving = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            let second = AsyncOperation::from(spawn_async_operation_on(moving, async move {
+                let own = of_moving.get().await;
+                assert_eq!(own.wait(None), Err(NTSTATUS::NOT_SUPPORTED), "at DISPATCH_LEVEL");
+                passive(async { ask(&own) }).await.unwrap();
+                of_moving.drop();
+                7_u32
+            }));
+            inside.put(second.clone());
+            for operation in [first, second] {
+                operation.wait(None).unwrap();
+                assert_eq!(operation.result(), Ok(7));
+            }
+        });
+        assert_eq!(outcome, Ok(()), "seed {seed}");
+    }
+}
+
+/// Another operation's body may wait, and for one that is being polled elsewhere, too.
+#[test]
+fn a_body_waits_for_another_operation() {
+    for seed in 0..6 {
+        let outcome = with_device(seed, |device| {
+            // SAFETY: the driver's device.
+            let on_items = unsafe { OnWorkItems::of(device) };
+            let other = AsyncOperation::from(spawn_async_operation_on(on_items, async {
+                ntcom_exec::yield_now().await;
+                7_u32
+            }));
+            let waited = other.clone();
+            // SAFETY: as above.
+            let on_items = unsafe { OnWorkItems::of(device) };
+            let waits = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+                waited.wait(None).unwrap();
+                8_u32
+            }));
+            let never = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+            assert_eq!(never.wait(Some(Duration::from_nanos(1))), Err(NTSTATUS::TIMEOUT));
+            never.cancel().unwrap();
+            for operation in [&waits, &other] {
+                operation.wait(None).unwrap();
+            }
+        });
+        assert_eq!(outcome, Ok(()), "seed {seed}");
+    }
+}
+
+/// Two bodies that wait for each other's operations: the run ends with who waits.
+#[test]
+fn operations_that_wait_for_each_other_are_a_deadlock() {
+    for seed in 0..6 {
+        let outcome = with_device(seed, |device| {
+            let operations = [Shared::default(), Shared::default()];
+            for place in 0..2 {
+                let other = operations[1 - place].clone();
+                // SAFETY: the driver's device.
+                let on_items = unsafe { OnWorkItems::of(device) };
+                let operation = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+                    other.get().await.wait(None).unwrap();
+                    7_u32
+                }));
+                operations[place].put(operation);
+            }
+        });
+        match outcome {
+            Err(Stop::Deadlock { waits }) => assert_eq!(waits.len(), 2, "seed {seed}: {waits:?}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
