@@ -5,7 +5,10 @@
 
 mod common;
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{
+    ffi::c_void,
+    mem::{MaybeUninit, offset_of},
+};
 
 use common::in_kernel;
 use ntcom::{
@@ -95,8 +98,10 @@ fn handed_out<T: AsyncValueType>(value: T) -> Vec<u8> {
         let out = room.as_mut_ptr().wrapping_add(distance).cast::<T>();
         // SAFETY: a live operation, and room for its value.
         assert_eq!(unsafe { get_result(operation.as_ptr().cast(), out) }, NTSTATUS::SUCCESS);
-        assert_eq!(room[distance + size_of::<T>()], 0xA5, "written beyond the value");
-        room[distance..][..size_of::<T>()].to_vec()
+        let (_, place) = room.split_at(distance);
+        let (value, behind) = place.split_at(size_of::<T>());
+        assert_eq!(behind.first(), Some(&0xA5), "written beyond the value");
+        value.to_vec()
     });
     assert_eq!(aligned, odd);
     aligned
@@ -122,17 +127,16 @@ fn padding_of_a_value_is_zero() {
 
 /// An answer whose fields are written one by one: the bytes that are there before are no `bool`.
 fn answer() -> Answer {
+    fn put<T>(place: *mut Answer, offset: usize, value: T) {
+        // SAFETY: the caller's place, in which a field of this type is at this offset.
+        unsafe { place.wrapping_byte_add(offset).cast::<T>().write(value) };
+    }
     dirty(|place: *mut Answer| {
-        // SAFETY: the caller's place.
-        unsafe { (&raw mut (*place).known).write(true) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*place).letter).write('a') };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*place).callback).write(None) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*place).small).write(9) };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*place).padded).write(padded()) };
+        put(place, offset_of!(Answer, known), true);
+        put(place, offset_of!(Answer, letter), 'a');
+        put(place, offset_of!(Answer, callback), None::<extern "C" fn(u32) -> u32>);
+        put(place, offset_of!(Answer, small), 9_u8);
+        put(place, offset_of!(Answer, padded), padded());
     })
 }
 
@@ -167,9 +171,10 @@ fn without_a_value_the_whole_place_is_zeroed() {
         // SAFETY: a live operation.
         let table = unsafe { (*operation.as_ptr()).vtbl };
         let mut room = [0xA5_u8; 25];
-        // SAFETY: a live operation with that table, and room for its value.
-        let status =
-            unsafe { (*table).get_result.unwrap()(operation.as_ptr().cast(), room.as_mut_ptr().cast()) };
+        // SAFETY: its table.
+        let get_result = unsafe { (*table).get_result }.unwrap();
+        // SAFETY: a live operation, and room for its value.
+        let status = unsafe { get_result(operation.as_ptr().cast(), room.as_mut_ptr().cast()) };
         assert_eq!((status, &room[..24], room[24]), (NTSTATUS::CANCELLED, &[0; 24][..], 0xA5));
     });
 }

@@ -9,9 +9,13 @@ use crate::NTSTATUS;
 /// a pointer: a page.
 ///
 /// Values travel by value: from a body to its block, and from the client's buffer to the client.
-/// Each step may cost a copy on a kernel stack, which has 24 KiB. Five pages fit there, beside the
-/// frames of the callers. A larger value is a compile error; hand out an interface
-/// (`InterfacePtr`), or have the client pass a pointer to its buffer.
+/// Each step may be a copy on a stack, and a kernel stack has 24 KiB. To spawn an operation of a
+/// page whose body ends at once, a release build for x86-64 Linux took 5,535 bytes of stack, and
+/// 1,835 for one of a byte; a debug build took 43,279 and 7,743. get_result writes the value from
+/// where it lies, and takes as much for a page as for a byte, but for 16 bytes.
+///
+/// A larger value is a compile error: hand out an interface (`InterfacePtr`), or have the client
+/// pass a pointer to its buffer.
 ///
 /// ```
 /// assert_eq!(ntcom::MAX_VALUE_SIZE, 4096);
