@@ -77,7 +77,8 @@ private:
         return status() && result() && counting() && queries(*operation) && queries(*control) && controls();
     }
 
-    // Is this what get_result should have left: the value, with zeros where it has padding, or zeros?
+    // Is this what get_result should have left: the value, with zeros where it has padding, or
+    // zeros?
     bool is_expected(const void *found) const {
         auto *bytes = static_cast<const uint8_t *>(found);
         if (expected.result != NTCOM_STATUS_SUCCESS) {

@@ -134,6 +134,7 @@ fn ntstatus_values() {
         (NTSTATUS::PIPE_BROKEN, 0xC000_014B),
         (NTSTATUS::DRIVER_INTERNAL_ERROR, 0xC000_0183),
         (NTSTATUS::INVALID_DEVICE_STATE, 0xC000_0184),
+        (NTSTATUS::POSSIBLE_DEADLOCK, 0xC000_0194),
         (NTSTATUS::NOINTERFACE, 0xC000_02B9),
     ];
     for (status, value) in values {

@@ -141,6 +141,7 @@ NTCOM_STATIC_ASSERT(NTCOM_STATUS_CANCELLED == -1073741536, "STATUS_CANCELLED");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_PIPE_BROKEN == -1073741493, "STATUS_PIPE_BROKEN");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_DRIVER_INTERNAL_ERROR == -1073741437, "STATUS_DRIVER_INTERNAL_ERROR");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_INVALID_DEVICE_STATE == -1073741436, "STATUS_INVALID_DEVICE_STATE");
+NTCOM_STATIC_ASSERT(NTCOM_STATUS_POSSIBLE_DEADLOCK == -1073741420, "STATUS_POSSIBLE_DEADLOCK");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_NOINTERFACE == -1073741127, "STATUS_NOINTERFACE");
 
 /* How far an operation is: a signed 32-bit integer, of which other values than these four may come from a broken object. */
@@ -238,8 +239,9 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
  * get_status [C4]: *out becomes NTCOM_STARTED, _COMPLETED, _CANCELED or _ERROR; answers STATUS_SUCCESS.
  * get_result [C5]: Started: STATUS_PENDING. Completed: STATUS_SUCCESS, and *out is the value, as often as asked, on any processor.
  *   Canceled: STATUS_CANCELLED. Error: why, a status for which NT_SUCCESS is false. With anything but STATUS_SUCCESS the whole of
- *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes *out and then writes the members, because
- *   a copy of a struct would give away the kernel's memory that is in the padding.
+ *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes
+ *   *out and then writes the members, because a copy of a struct would give away the kernel's
+ *   memory that is in the padding.
  * try_get: 1 if there is a value and *out is it, else 0. *why is what get_result answered; a success code that an operation does not
  *   give, which is a breach of the contract, becomes STATUS_DRIVER_INTERNAL_ERROR. So after 0 it is STATUS_PENDING or a failure.
  */

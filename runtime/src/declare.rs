@@ -227,7 +227,8 @@ pub mod __private {
     /// The field of an [`AbiValue`].
     pub const fn is_abi_value<T: AbiValue>() {}
 
-    /// Where the derive of [`AbiValue`] checks the field: in an `impl`, in which `Self` is the struct.
+    /// Where the derive of [`AbiValue`] checks the field: in an `impl`, in which `Self` is the
+    /// struct.
     pub trait FieldsAreValues {
         /// Is never called.
         fn check();

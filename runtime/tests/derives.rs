@@ -1,4 +1,5 @@
-//! What the derives emit compiles wherever the struct does: among names that it could clash with, and without `unsafe` of the user's.
+//! What the derives emit compiles wherever the struct does: among names that it could clash with,
+//! and without `unsafe` of the user's.
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 #![allow(dead_code, reason = "what is tested is that it compiles")]

@@ -1,5 +1,6 @@
-//! `[C5]`: a client reads every byte of a value, and none of them tells what was in the kernel's memory before: through get_result, through
-//! the pointer of a declared method, and as another type of the same size.
+//! `[C5]`: a client reads every byte of a value, and none of them tells what was in the kernel's
+//! memory before: through get_result, through the pointer of a declared method, and as another type
+//! of the same size.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -146,7 +147,8 @@ fn padding_of_a_value_that_is_no_abi_type_is_zero() {
     });
 }
 
-/// A client that takes it for another type of its size gets zeros, not what was in memory: from safe code.
+/// A client that takes it for another type of its size gets zeros, not what was in memory: from
+/// safe code.
 #[test]
 fn a_padded_value_that_is_read_as_numbers_is_initialised() {
     in_kernel(|| {

@@ -6,7 +6,8 @@ use ntcom::AsyncValueType;
 pub trait Value: AsyncValueType {
     /// What `abi_kind` calls it.
     const KIND: i32;
-    /// For each byte whether it is a part of the value: all but the padding, which a client finds to be zero.
+    /// For each byte whether it is a part of the value: all but the padding, which a client finds
+    /// to be zero.
     const PARTS: &'static [u8];
     /// The value.
     const GRAFFITI: &'static Self;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use ntcom_kit::{
     child::{self, Order},
-    judge::{CHILD, Judge, Options, SCHEDULES, Unfit},
+    judge::{CHILD, FAILING_SEQUENCES, IDLE_SECONDS, Judge, Known, Options, SCHEDULES, Unfit},
     output::{self, note, say},
     report::{self, Report, junit},
     shipped,
@@ -50,8 +50,18 @@ struct Cli {
     /// A folder with inputs of the fuzz target vtable.
     #[arg(long, value_name = "FOLDER")]
     corpus: Option<PathBuf>,
-    /// How long the library may be silent, in seconds, before it hangs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told of, and no reason to fail.
+    #[arg(long, value_name = "FILE", requires = "library")]
+    known: Option<PathBuf>,
+    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
+    /// a library conforms with HRESULT mapping at most.
+    #[arg(long, requires = "library")]
+    hresult: bool,
+    /// Loads this before the library, for the runtime of a sanitizer that it is built with.
+    #[arg(long, value_name = "LIBRARY", requires = "library")]
+    preload: Option<PathBuf>,
+    /// How long the library may use no processor time, in seconds, before it hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = IDLE_SECONDS, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     limit: u64,
     /// How much processor time a case or a sequence may take, in seconds, before it hangs.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -78,10 +88,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         seconds: cli.seconds,
         seed: cli.seed,
         corpus: cli.corpus,
+        known: cli.known.as_deref().map(known).transpose()?.unwrap_or_default(),
+        hresults: cli.hresult,
+        preload: cli.preload.as_deref().map(preload).transpose()?,
+        failing_sequences: FAILING_SEQUENCES,
         schedules: SCHEDULES,
         races: true,
         shorten: true,
-        wall: Duration::from_secs(cli.limit),
+        idle: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,
     };
     let files = [&cli.json, &cli.junit];
@@ -99,6 +113,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         written.for_each(|path| drop(fs::remove_file(path)));
     }
     judged
+}
+
+/// The breaches that a file says are known.
+fn known(path: &Path) -> anyhow::Result<Vec<Known>> {
+    let text =
+        fs::read_to_string(path).map_err(|why| Unfit(format!("cannot read {}: {why}", path.display())))?;
+    Ok(Known::list(&text).map_err(|why| Unfit(format!("{}, {why}", path.display())))?)
+}
+
+/// A library that there is. What the loader cannot preload it leaves out, and says so where nobody looks.
+fn preload(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(path.canonicalize().map_err(|why| Unfit(format!("there is no library {}: {why}", path.display())))?)
 }
 
 fn judge(

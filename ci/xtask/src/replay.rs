@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{command, interrupt, problem::Problem, project::Project};
+use crate::{command, interrupt, problem::Problem, project::Project, ui};
 
 /// Files to write what happened to.
 #[derive(clap::Args)]
@@ -35,6 +35,10 @@ pub(crate) fn run(
         Some(name) => project.chosen_targets(&[name.to_owned()])?.remove(0),
         None => target_of(&file, &targets)?,
     };
+    let mut build = command::cargo(project);
+    build.args(["build", "--package", "ntcom-replay"]);
+    // Nothing has been replayed: exit code 1 would say that something was found.
+    ui::step("building the replay", &mut build).map_err(|error| Problem::Usage(format!("{error:#}")))?;
     let mut replay = command::cargo(project);
     replay.args(["run", "-q", "-p", "ntcom-replay", "--", "--target", &target]).arg(&file);
     for (flag, path) in [("--timeline", &outputs.timeline), ("--trace", &outputs.trace)] {

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::kernel::clock::TICK;
+
 /// The machine: how many processors, how fast the virtual clock is, and where a run is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -13,6 +15,10 @@ pub struct Config {
     pub step_limit: u64,
     /// What the virtual clock advances at a preemption point, in 100-ns units. Default 1.
     pub step_time: u64,
+    /// What is between two interrupts of the clock, in 100-ns units: 1,000 to 10,000,000, which is 0.1 ms to 1 s. Timers and time-outs
+    /// expire at them only, and a DPC that was left for later runs one later at the latest. Where in it the first one is, the schedule
+    /// chooses. Default 156,250, which is 64 a second; NT may be asked for 5,000 (`ExSetTimerResolution`).
+    pub tick: u64,
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
@@ -85,6 +91,7 @@ impl Config {
         trace: false,
         step_limit: 1_000_000,
         step_time: 1,
+        tick: TICK,
         dpc_watchdog: 1_000_000_000,
         yield_after: 1_000,
         workers: 2,

@@ -5,6 +5,8 @@ extern crate alloc;
 use alloc::{alloc::alloc, alloc::dealloc, alloc::handle_alloc_error, vec::Vec};
 use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
 
+use crate::engine::machine::Machine;
+
 /// The place of a type's state.
 #[derive(Debug)]
 struct Place {
@@ -69,6 +71,14 @@ impl ImageState {
             None => places.push(Place { of, layout, memory, live: true }),
         }
         memory.cast::<T>().as_ptr()
+    }
+}
+
+impl Machine {
+    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with it.
+    #[inline]
+    pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
+        self.image.get::<T>(|addresses| self.forget_names(addresses))
     }
 }
 

@@ -94,13 +94,13 @@
 //! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
 //! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | no open handle: 0xC4/0x3C; UserMode, HandleInformation: failure `not supported` |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
-//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
-//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
-//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80; no wait after `Wait`: 0xC4/0x4E530004 |
+//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
@@ -174,8 +174,9 @@
 //! | parameter 1 | when | the others |
 //! |---|---|---|
 //! | 0x4E530001 | `IofCallDriver`, `IofCompleteRequest` by a processor that holds a spin lock | the lock, the processor |
-//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL) | IRQL, the highest |
+//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
+//! | 0x4E530004 | `KeLowerIrql` or another release between one with `Wait` = TRUE and the wait that was to be next | IRQL, IRQL before the release |
 //!
 //! # What is not
 //!

@@ -8,7 +8,7 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::pool::{Block, GRAIN, GUARD, PAGE, Request},
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Pool, Request, Room},
     protection::Page,
     trace::{event::What, value::Tag},
     types::{
@@ -133,12 +133,37 @@ impl Machine {
     }
 
     /// Makes a block of freed ones, and says how many bytes before it are unused; none where they have no room for it.
-    #[cold]
     fn allocate_freed(&self, request: Request, own_pages: bool) -> Checked<Option<(Block, usize)>> {
         let mut kernel = self.kernel.borrow_mut();
         let pool = &mut kernel.pool;
         let mut found = pool.find_room(request, own_pages);
-        if found.is_none() && pool.can_merge() {
+        if found.is_none() {
+            found = self.make_room(pool, request, own_pages)?;
+        }
+        let Some(room) = found else { return Ok(None) };
+        let old = room.old;
+        // Pages that nobody could touch have nothing to show.
+        if PATTERNS && !old.own_pages {
+            let used = room.end - old.offset;
+            if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {
+                return Err(self.written_after_free(&old, at));
+            }
+        }
+        if !room.is_exact() {
+            if PATTERNS && !old.own_pages {
+                self.check_guards(&old)?;
+            }
+            let start = old.start();
+            self.arena.mark(start, room.end - start, Memory::Outside);
+        }
+        Ok(pool.reuse(request, own_pages, room).map(|block| (block, room.padding())))
+    }
+
+    /// Makes freed neighbours one block, and gives the last what is behind it, until there is room.
+    #[cold]
+    fn make_room(&self, pool: &mut Pool, request: Request, own_pages: bool) -> Checked<Option<Room>> {
+        let mut found = None;
+        if pool.can_merge() {
             for block in pool.blocks().iter().filter(|block| !block.live) {
                 self.check_guards(block)?;
                 self.check_freed(block)?;
@@ -152,19 +177,7 @@ impl Machine {
             self.fill_freed(&block);
             found = pool.find_room(request, own_pages);
         }
-        let Some(room) = found else { return Ok(None) };
-        let old = room.old;
-        // Pages that nobody could touch have nothing to show.
-        if PATTERNS && !old.own_pages {
-            let used = room.end - old.offset;
-            if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {
-                return Err(self.written_after_free(&old, at));
-            }
-            self.check_guards(&old)?;
-        }
-        let start = old.start();
-        self.arena.mark(start, room.end - start, Memory::Outside);
-        Ok(pool.reuse(request, own_pages, room).map(|block| (block, room.padding())))
+        Ok(found)
     }
 
     /// Fills and closes a freed block that has grown.

@@ -61,7 +61,7 @@ impl Simulation {
     ///
     /// # Panics
     /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or
-    /// `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
+    /// `config.tick` or `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -236,6 +236,8 @@ impl Simulation {
     }
 }
 
+/// What may be between two clock interrupts, in 100-ns units.
+const TICKS: core::ops::RangeInclusive<u64> = 1_000..=10_000_000;
 /// Least bytes of pool.
 const SMALLEST_POOL: usize = 64 << 10;
 /// Most bytes of pool.
@@ -245,6 +247,11 @@ fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
     host::prepare(config.special_pool);
+    let tick = config.tick;
+    assert!(
+        TICKS.contains(&tick),
+        "ntsim: a clock tick of {tick} units of 100 ns; possible are 1,000 to 10,000,000"
+    );
     let pool = config.pool_size;
     let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
     assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");

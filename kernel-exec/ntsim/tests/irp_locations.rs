@@ -204,6 +204,35 @@ fn a_skipped_location_is_that_of_the_driver_below() {
     });
 }
 
+/// As [`skips`], over a driver that completes its request before it returns STATUS_PENDING.
+unsafe extern "C" fn skips_over_a_fast_one(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
+    // SAFETY: the extension has room for a pointer.
+    let below = unsafe { extension.read() };
+    let irp = Irp(irp);
+    if below.is_null() {
+        irp.mark_pending();
+        irp.complete(STATUS_SUCCESS);
+        return STATUS_PENDING;
+    }
+    irp.skip();
+    irp.send(Device(below))
+}
+
+#[test]
+fn a_driver_that_skips_returns_what_the_driver_below_has_returned() {
+    fine(|| {
+        let (above, below) = stack();
+        dispatch_reads(skips_over_a_fast_one);
+        let irp = Irp::new().on_completion(|_| STATUS_MORE_PROCESSING_REQUIRED);
+        assert_eq!(irp.send(above), STATUS_PENDING);
+        assert!(irp.pending_returned());
+        irp.free();
+        above.delete();
+        below.delete();
+    });
+}
+
 #[test]
 fn a_skipped_request_that_nobody_was_sent_is_refused() {
     assert_eq!(bug(|| Irp::new().skip()).code, 0x44);

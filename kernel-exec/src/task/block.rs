@@ -221,7 +221,8 @@ where
         access.with(|_| unsafe { stage.cast::<F::Value>().read() })
     }
 
-    /// Calls `read` with the value of a Completed task where it lies, for values that are too large to copy for nothing.
+    /// Calls `read` with the value of a Completed task where it lies, for values that are too large
+    /// to copy for nothing.
     ///
     /// # Safety
     /// As for [`value`](Self::value).

@@ -60,8 +60,8 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
 
 /// What the implementations are made of.
 ///
-/// Nothing that they write has a name that the struct's fields could mean: their types stand where `Self` is the struct, and no item or
-/// generic parameter is in scope that the struct did not see.
+/// Nothing that they write has a name that the struct's fields could mean: their types stand where
+/// `Self` is the struct, and no item or generic parameter is in scope that the struct did not see.
 struct Parts<'a> {
     krate: &'a TokenStream,
     input: &'a DeriveInput,
@@ -103,7 +103,8 @@ impl Parts<'_> {
         }
     }
 
-    /// `WriteBytes`: a copy of the whole where the fields fill the struct, and else field by field, over zeros.
+    /// `WriteBytes`: a copy of the whole where the fields fill the struct, and else field by field,
+    /// over zeros.
     fn write(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let checks = self.types().filter(|_| is_abi_type);
@@ -120,7 +121,8 @@ impl Parts<'_> {
             }
         });
         quote! {
-            // SAFETY: the struct is zeroed before its fields are written, if it has a byte that is no field's.
+            // SAFETY: the struct is zeroed before its fields are written, if it has a byte that is
+            // no field's.
             #[automatically_derived]
             #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
             unsafe impl #krate::__private::WriteBytes for #this {
@@ -139,8 +141,8 @@ impl Parts<'_> {
         }
     }
 
-    /// `AsyncValueType`. Of an `AbiType`, which need not be `Copy`, only where it is: a bound that names a lifetime is looked at where the
-    /// trait is used, and one without where it is written.
+    /// `AsyncValueType`. Of an `AbiType`, which need not be `Copy`, only where it is: a bound that
+    /// names a lifetime is looked at where the trait is used, and one without where it is written.
     fn async_value(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let bound = is_abi_type.then(|| {

@@ -5,8 +5,8 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{Attribute, Error, Path};
 
-/// The path that the code of a derive uses: what `#[abi_type(crate = path)]` says, or else the name that the package's manifest has for
-/// the dependency on ntcom.
+/// The path that the code of a derive uses: what `#[abi_type(crate = path)]` says, or else the name
+/// that the package's manifest has for the dependency on ntcom.
 pub(crate) fn path(attributes: &[Attribute], span: proc_macro2::Span) -> Result<TokenStream, Error> {
     match told(attributes)? {
         Some(path) => Ok(path.into_token_stream()),

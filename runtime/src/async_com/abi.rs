@@ -122,8 +122,9 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
     }
 }
 
-// SAFETY: what answers is an operation with values of this size, by `__check`. It initialises every byte of one: ours by
-// `AsyncValueType::write_to`, and what a foreign one writes counts as initialised [C17]. Any bytes are a `T`.
+// SAFETY: what answers is an operation with values of this size, by `__check`. It initialises every
+// byte of one: ours by `AsyncValueType::write_to`, and what a foreign one writes counts as
+// initialised [C17]. Any bytes are a `T`.
 unsafe impl<T: AnyBitPattern> Queryable for AsyncOperationRaw<T> {}
 
 // SAFETY: the table begins with IUnknown's slots.

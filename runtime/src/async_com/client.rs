@@ -52,8 +52,8 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         if status.is_known() { Ok(status) } else { Err(BROKEN) }
     }
 
-    /// The value, for types for which every bit pattern is one. What a foreign producer wrote counts as
-    /// initialised, whatever it was made from; our own producers write no other bytes
+    /// The value, for types for which every bit pattern is one. What a foreign producer wrote
+    /// counts as initialised, whatever it was made from; our own producers write no other bytes
     /// ([`AsyncValueType`](crate::AsyncValueType)).
     ///
     /// # Errors
@@ -65,8 +65,9 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         T: AnyBitPattern,
     {
         let value = self.value()?;
-        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is initialised: one of ours writes so by
-        // `AsyncValueType::write_to`, and what comes from a foreign one counts as that. Every bit pattern is a `T`.
+        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is
+        // initialised: one of ours writes so by `AsyncValueType::write_to`, and what comes from a
+        // foreign one counts as that. Every bit pattern is a `T`.
         Ok(unsafe { value.assume_init() })
     }
 

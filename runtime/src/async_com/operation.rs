@@ -219,7 +219,8 @@ where
         let operation = unsafe { Self::from_this(this) };
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
-            // SAFETY: the block of `this`, Completed, which has been seen; `out` is not null, and a client's is writable.
+            // SAFETY: the block of `this`, Completed, which has been seen; `out` is not null, and a
+            // client's is writable.
             unsafe { Self::hand_out(operation.block.cast(), out.cast()) };
         } else {
             // SAFETY: not null; a client's `out` is writable, and needs no alignment.
@@ -228,8 +229,8 @@ where
         status
     }
 
-    /// Writes the value out of the block: every byte, since padding that was copied would be what the stacks held before that the
-    /// value has passed over [C5].
+    /// Writes the value out of the block: every byte, since padding that was copied would be what
+    /// the stacks held before that the value has passed over [C5].
     ///
     /// # Safety
     /// The caller has a reference and has seen Completed; `out` is writable for a value.
@@ -245,7 +246,8 @@ where
                 // SAFETY: this function's contract.
                 unsafe { value.write_to(out) };
             };
-            // SAFETY: this function's contract. The value is written from where it lies, without a copy on the stack.
+            // SAFETY: this function's contract. The value is written from where it lies, without a
+            // copy on the stack.
             unsafe { Block::<B, A, X>::with_value(block, write) };
         }
     }

@@ -37,7 +37,8 @@ pub unsafe fn status_and_value<T: Copy + WriteBytes, E: Into<NTSTATUS>>(
     }
     match no_unwind(call) {
         Ok(value) => {
-            // SAFETY: not null, so writable. Every byte is written: padding that was copied would be what the stack held [C5].
+            // SAFETY: not null, so writable. Every byte is written: padding that was copied would
+            // be what the stack held [C5].
             unsafe { value.write_bytes(out.cast()) };
             NTSTATUS::SUCCESS
         }

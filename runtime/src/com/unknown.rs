@@ -60,8 +60,8 @@ pub unsafe trait Interface {
 /// An interface of which its IID says everything, so that safe code may use whatever answers for it: what [`ComRc::query`] asks for.
 ///
 /// Every interface is one but some operations. All operations have one IID, so a query for one of `T` may find one that yields another type of `T`'s size: that is no
-/// harm where any bytes are a `T`, because every byte of a value is initialised (`AsyncValueType`). An operation of interfaces, say, comes from the method
-/// that has declared it.
+/// harm where any bytes are a `T`, because every byte of a value is initialised (`AsyncValueType`).
+/// An operation of interfaces, say, comes from the method that has declared it.
 ///
 /// # Safety
 /// What answers QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in everything that safe code can do with it.

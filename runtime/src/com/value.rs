@@ -6,16 +6,17 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// A value that an operation can yield: `Copy + Send + Sync + 'static`, and able to write every byte
-/// of itself.
+/// A value that an operation can yield: `Copy + Send + Sync + 'static`, and able to write every
+/// byte of itself.
 ///
-/// get_result writes the value to the client's memory, on any processor. Padding is written as zeros
-/// `[C5]`, because what is left in it would be the kernel's memory: of a stack, or of the pool.
+/// get_result writes the value to the client's memory, on any processor. Padding is written as
+/// zeros `[C5]`, because what is left in it would be the kernel's memory: of a stack, or of the
+/// pool.
 ///
 /// `#[derive(AbiType)]` implements it for structs of C's layout, where they are `Copy`, `Send` and
-/// `Sync`. `#[derive(AsyncValueType)]` does so for `#[repr(C)]` structs that are no `AbiType`: those
-/// with a `bool`, say, which only a client that trusts the provider can read. A value has at most
-/// [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+/// `Sync`. `#[derive(AsyncValueType)]` does so for `#[repr(C)]` structs that are no `AbiType`:
+/// those with a `bool`, say, which only a client that trusts the provider can read. A value has at
+/// most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
 ///
 /// # Safety
 /// `write_to` writes each of the `size_of::<Self>()` bytes at `out`, and none from uninitialised
@@ -56,7 +57,8 @@ pub unsafe trait AsyncValueType: Copy + Send + Sync + 'static {
     /// Writes every byte of the value; padding is written as zeros. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Safety
-    /// `out` is writable for the size of the type, and is not the value itself. It needs no alignment.
+    /// `out` is writable for the size of the type, and is not the value itself. It needs no
+    /// alignment.
     unsafe fn write_to(&self, out: *mut u8);
 }
 

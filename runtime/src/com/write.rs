@@ -5,11 +5,12 @@ use core::ffi::c_void;
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// The size in bytes of the largest value that an operation yields, or that a method writes through a pointer: a page.
+/// The size in bytes of the largest value that an operation yields, or that a method writes through
+/// a pointer: a page.
 ///
-/// Values travel by value: from a body to its block, and from the client's buffer to the client. Each
-/// step may cost a copy on a kernel stack, which has 24 KiB. Five pages fit there, beside the frames
-/// of the callers. A larger value is a compile error; hand out an interface
+/// Values travel by value: from a body to its block, and from the client's buffer to the client.
+/// Each step may cost a copy on a kernel stack, which has 24 KiB. Five pages fit there, beside the
+/// frames of the callers. A larger value is a compile error; hand out an interface
 /// (`InterfacePtr`), or have the client pass a pointer to its buffer.
 ///
 /// ```
@@ -21,7 +22,10 @@ use crate::NTSTATUS;
 /// ```
 pub const MAX_VALUE_SIZE: usize = 4096;
 
-/// Refuses a type of values that are larger than [`MAX_VALUE_SIZE`], in a constant.
+/// Refuses a type of values that are larger than [`MAX_VALUE_SIZE`].
+///
+/// # Panics
+/// If they are: it is called in constants only, where that is a compile error.
 pub const fn fits_a_stack<T>() {
     assert!(
         size_of::<T>() <= MAX_VALUE_SIZE,
@@ -52,7 +56,8 @@ pub unsafe trait WriteBytes {
     /// Writes every byte of the value; padding is written as zeros.
     ///
     /// # Safety
-    /// `out` is writable for the size of the type, and is not the value itself. It needs no alignment.
+    /// `out` is writable for the size of the type, and is not the value itself. It needs no
+    /// alignment.
     unsafe fn write_bytes(&self, out: *mut u8);
 }
 
@@ -86,7 +91,8 @@ pub unsafe fn write_field<F: WriteBytes>(field: &F, out: *mut u8, offset: usize)
     unsafe { field.write_bytes(place) }
 }
 
-/// Whether a struct has no padding: its fields, given by their sizes and whether each is whole, fill it.
+/// Whether a struct has no padding: its fields, given by their sizes and whether each is whole,
+/// fill it.
 #[must_use]
 pub const fn is_whole(size: usize, mut fields: &[(usize, bool)]) -> bool {
     let mut filled = 0;
@@ -151,7 +157,8 @@ unsafe impl<T: WriteBytes, const N: usize> WriteBytes for [T; N] {
             return unsafe { copy_whole(self, out) };
         }
         for (index, element) in self.iter().enumerate() {
-            // SAFETY: this function's contract, of the array, in which the element is at this offset.
+            // SAFETY: this function's contract, of the array, in which the element is at this
+            // offset.
             unsafe { write_field(element, out, index * size_of::<T>()) };
         }
     }

@@ -23,7 +23,7 @@ struct CancelLock(#[expect(dead_code, reason = "only its address is used: it is 
 
 impl Machine {
     fn cancel_lock(&self) -> PKSPIN_LOCK {
-        self.image.get::<CancelLock>(|addresses| self.forget_names(addresses)).cast_mut().cast()
+        self.image_state::<CancelLock>().cast_mut().cast()
     }
 
     fn acquire_cancel_lock(&self, ddi: Ddi) -> Checked<KIRQL> {

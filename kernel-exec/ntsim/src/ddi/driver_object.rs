@@ -101,7 +101,7 @@ unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIR
 impl Machine {
     /// The driver object, which is the machine's only one.
     pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
-        let driver = self.image.get::<Driver>(|addresses| self.forget_names(addresses)).cast_mut();
+        let driver = self.image_state::<Driver>().cast_mut();
         // SAFETY: image state, which lives as long as the simulation; no reference is made.
         let linked = unsafe { &raw const (*driver).linked };
         // SAFETY: as above; a cell is only ever used through shared references.

@@ -25,6 +25,12 @@ use crate::{
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
+/// An IRP's `AllocationFlags`: it is of one of the sizes that NT keeps lists of, and where quota is asked for, from such a list.
+const IRP_ALLOCATED_FIXED_SIZE: u8 = 0x04;
+const IRP_LOOKASIDE_ALLOCATION: u8 = 0x08;
+/// The most stack locations of those sizes.
+const LARGE_IRP: CCHAR = 8;
+
 /// The tag of IRPs.
 const TAG: [u8; 4] = *b"Irp ";
 
@@ -105,14 +111,19 @@ impl Machine {
         }
     }
 
-    fn allocate_irp(&self, stack: CCHAR) -> Checked<PIRP> {
+    fn allocate_irp(&self, stack: CCHAR, quota: bool) -> Checked<PIRP> {
         let locations = usize::try_from(stack).unwrap_or(0);
         let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();
         let irp: PIRP = self.allocate(Request::kernel(size, TAG))?.cast();
         if irp.is_null() {
             return Ok(irp);
         }
-        super::irp_reuse::initialize(irp, size as u16, stack);
+        let flags = match (stack <= LARGE_IRP, quota) {
+            (false, _) => 0,
+            (true, false) => IRP_ALLOCATED_FIXED_SIZE,
+            (true, true) => IRP_ALLOCATED_FIXED_SIZE | IRP_LOOKASIDE_ALLOCATION,
+        };
+        super::irp_reuse::initialize(irp, size as u16, stack, flags);
         self.kernel.borrow_mut().irps.add(irp.expose_provenance());
         Ok(irp)
     }
@@ -329,16 +340,17 @@ impl Machine {
 }
 
 /// An IRP with so many stack locations, one for each driver below; null where memory is low. IRQL ≤ DISPATCH_LEVEL. Left at unload it is
-/// a leak of pool (bug check 0xC4/0x62). No location, or quota, ends the run as not supported (`nf-wdm-ioallocateirp`).
+/// a leak of pool (bug check 0xC4/0x62). No location ends the run as not supported. Quota is the system process's, which has
+/// no limit (`nf-wdm-ioallocateirp`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
     let machine = &*enter(Ddi::IoAllocateIrp);
-    if !(1..CCHAR::MAX).contains(&StackSize) || ChargeQuota != 0 {
-        machine.fail("not supported", String::from("IoAllocateIrp without stack locations, or with quota"));
+    if !(1..CCHAR::MAX).contains(&StackSize) {
+        machine.fail("not supported", String::from("IoAllocateIrp without stack locations"));
     }
-    let irp = machine.checked(machine.allocate_irp(StackSize));
+    let irp = machine.checked(machine.allocate_irp(StackSize, ChargeQuota != 0));
     machine.called(Ddi::IoAllocateIrp, |machine| {
         ([Value::Signed(StackSize.into())], Some(machine.pointer(irp as usize)))
     });

@@ -6,18 +6,22 @@ use super::irp::{location, read, write, write_location};
 use crate::{
     engine::machine::{Machine, enter},
     trace::Value,
-    types::{CCHAR, IO_STACK_LOCATION, IRP, NTSTATUS, PIRP},
+    types::{CCHAR, IO_STACK_LOCATION, IRP, LIST_ENTRY, NTSTATUS, PIRP},
     verifier::{Checked, irql::Ddi},
 };
 
 /// Makes an IRP as new, with all its locations.
-pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR) {
+pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
     let none = location(irp, stack + 1);
+    // SAFETY: an IRP of the machine's that is not gone; no reference is made.
+    let entry = unsafe { &raw mut (*irp).ThreadListEntry };
     let fresh = IRP {
         Size: size,
         StackCount: stack,
         CurrentLocation: stack + 1,
         CurrentStackLocation: none,
+        ThreadListEntry: LIST_ENTRY { Flink: entry, Blink: entry },
+        AllocationFlags: flags,
         ..IRP::default()
     };
     write(irp, fresh);
@@ -34,7 +38,7 @@ impl Machine {
         if current <= count {
             return Err(self.irp_violation(0x20B, irp, "was to be used again while a driver has it"));
         }
-        initialize(irp, size, count);
+        initialize(irp, size, count, read(irp).AllocationFlags);
         let mut fresh = read(irp);
         fresh.IoStatus.Status = status;
         write(irp, fresh);

@@ -73,7 +73,8 @@ impl Machine {
                 }
             }
         }
-        write(lock, 1);
+        // As in NT: 1, or where its handle is.
+        write(lock, if handle == 0 { 1 } else { handle as KSPIN_LOCK });
         self.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
         Ok(())
     }

@@ -16,6 +16,7 @@ pub(crate) mod fatal;
 pub(crate) mod irp;
 pub(crate) mod irp_reuse;
 pub(crate) mod irql;
+pub(crate) mod join;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
 pub(crate) mod mutex;
@@ -67,7 +68,10 @@ pub use lookaside::{
     ExInitializeLookasideListEx,
 };
 pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
-pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
+pub use object::{
+    ExEventObjectType, ExSemaphoreObjectType, IoFileObjectType, ObReferenceObjectByHandle,
+    ObfDereferenceObject, ObfReferenceObject, PsProcessType, PsThreadType, ZwClose,
+};
 pub use pool::{
     ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 };

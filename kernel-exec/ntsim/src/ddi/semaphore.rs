@@ -70,7 +70,7 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
 
 /// Adds `Adjustment` to a semaphore's count and returns the count before; ready are then as many waiting threads as it satisfies.
 /// IRQL ≤ DISPATCH_LEVEL. Beyond the limit, or by zero or less: the exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check
-/// 0x1E. Not a semaphore: 0x139. `Wait` ends the run as not supported (`nf-wdm-kereleasesemaphore`).
+/// 0x1E. Not a semaphore: 0x139. `Wait` as for [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasesemaphore`).
 ///
 /// # Safety
 /// `Semaphore` was initialised and is valid.
@@ -82,8 +82,9 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
 ) -> LONG {
     let ddi = Ddi::KeReleaseSemaphore;
     let machine = &*enter(ddi);
-    machine.refuse_wait_argument(ddi, Wait);
+    machine.checked(machine.check_wait_argument(ddi, Wait));
     let before = machine.checked(machine.release_semaphore(Semaphore, Adjustment));
+    machine.join(Wait);
     machine.called(ddi, |machine| {
         let arguments = [
             machine.pointer(Semaphore as usize),

@@ -35,7 +35,7 @@ use super::{
     machine::{Machine, PROCESSORS, Suspend, activate, active},
     run::{Ended, Program, Threads, Until},
 };
-use crate::{kernel::clock::TICK, verifier::stop::Stop};
+use crate::verifier::stop::Stop;
 
 /// A program of a free run: it goes to another OS thread.
 pub type FreeProgram = Box<dyn FnOnce() + Send>;
@@ -213,7 +213,7 @@ impl Free {
         }
         if spins {
             // Time passes for who waits for it.
-            machine.clock.skip(TICK / 64);
+            machine.clock.skip(machine.clock.tick() / 64);
             machine.jumps.set(machine.jumps.get() + 1);
         }
         machine.point();

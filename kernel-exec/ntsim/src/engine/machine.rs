@@ -257,7 +257,7 @@ impl Machine {
         }
         self.config.set(config);
         self.tracing.set(config.trace);
-        self.clock.reset(config.step_time);
+        self.clock.reset(config.step_time, config.tick);
         self.current.set(0);
         self.next.set(NOBODY);
         self.inside.set(false);

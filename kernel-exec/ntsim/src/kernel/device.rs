@@ -23,6 +23,7 @@ pub(crate) struct Devices {
     /// The names of those that have one, in uppercase, by address.
     names: Vec<(usize, String)>,
     /// The system's parts of all that there were: as long as the simulation.
+    #[expect(clippy::vec_box, reason = "devices have their addresses")]
     extensions: Vec<Box<DEVOBJ_EXTENSION>>,
 }
 

@@ -7,6 +7,7 @@ mod reuse;
 use alloc::{collections::VecDeque, vec::Vec};
 use core::cell::Cell;
 
+pub(crate) use reuse::Room;
 use reuse::{Freed, guard};
 
 /// Bytes between two blocks that nobody may touch.
@@ -221,7 +222,7 @@ impl Pool {
             block.live = false;
             block.freed_by = processor;
             block.freed_at = step;
-            self.freed.push_back(Freed::of(block));
+            self.freed.push_back(Freed::of(index, block));
             self.unmerged = true;
             self.live -= 1;
         }

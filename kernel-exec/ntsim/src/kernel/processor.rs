@@ -47,6 +47,8 @@ pub(crate) struct Processor {
     pub(crate) draining: Cell<bool>,
     /// The last kernel call that was made on it.
     pub(crate) last_call: Cell<Option<Ddi>>,
+    /// IRQL before a release that said that a wait is next.
+    pub(crate) joined: Cell<Option<u8>>,
 }
 
 impl Processor {
@@ -67,6 +69,7 @@ impl Processor {
             dispatch_start: Cell::new(0),
             draining: Cell::new(false),
             last_call: Cell::new(None),
+            joined: Cell::new(None),
         }
     }
 
@@ -85,5 +88,6 @@ impl Processor {
         self.dispatch_start.set(0);
         self.draining.set(false);
         self.last_call.set(None);
+        self.joined.set(None);
     }
 }

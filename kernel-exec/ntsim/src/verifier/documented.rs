@@ -14,6 +14,8 @@ pub(crate) const SPIN_LOCK_HELD: u64 = 0x4E53_0001;
 pub(crate) const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
 /// Pool that is asked for with flags for which NT returns NULL.
 pub(crate) const POOL_FLAGS: u64 = 0x4E53_0003;
+/// A release with `Wait` = TRUE that no wait follows.
+pub(crate) const NO_WAIT: u64 = 0x4E53_0004;
 
 impl Machine {
     /// A violation of a rule that is only documented; nothing where such rules are off.

@@ -1,6 +1,6 @@
 //! Names of bug checks, what their parameters mean, and the public page that says so.
 
-use super::documented::{ABOVE_ITS_IRQL, POOL_FLAGS, SPIN_LOCK_HELD};
+use super::documented::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
 
 /// What is known of a bug check, or of one of its first parameter's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,6 +311,7 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
         ABOVE_ITS_IRQL => {
             ["0x4E530002: called above the IRQL that its page states", IRQL, "highest IRQL", RESERVED]
         }
+        NO_WAIT => ["0x4E530004: no wait after Wait = TRUE", IRQL, "IRQL before the release", RESERVED],
         POOL_FLAGS => ["0x4E530003: flags that yield NULL", "the flags", "number of bytes", "the tag"],
         _ => ["kind of violation", "parameter 2", "parameter 3", "parameter 4"],
     }

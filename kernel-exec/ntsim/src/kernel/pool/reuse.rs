@@ -15,19 +15,22 @@ pub(super) struct Freed {
     /// Where its room begins: with pages of its own, the first page.
     start: usize,
     end: usize,
+    /// Its index when it was freed: it may have moved since.
+    index: usize,
 }
 
 impl Freed {
-    pub(super) fn of(block: &Block) -> Self {
-        Self { offset: block.offset, start: block.start(), end: block.offset + block.room }
+    pub(super) fn of(index: usize, block: &Block) -> Self {
+        Self { offset: block.offset, start: block.start(), end: block.offset + block.room, index }
     }
 }
 
 /// A freed block in which a new one fits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
-    /// Which of the freed ones it is.
+    /// Which of the freed ones it is, and which of all.
     position: usize,
+    index: usize,
     /// The block that was freed.
     pub(crate) old: Block,
     offset: usize,
@@ -37,6 +40,11 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// Whether the new block is where the old one was, and no smaller.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.offset == self.old.offset && self.room == self.old.room
+    }
+
     /// Bytes between the old block's start and the new one's.
     pub(crate) fn padding(&self) -> usize {
         self.offset - self.old.start()
@@ -53,15 +61,19 @@ impl Pool {
         let position = self.freed.iter().position(|freed| fits(freed).is_some())?;
         let freed = self.freed.get(position)?;
         let (offset, room) = fits(freed)?;
-        let old = *self.last_before(freed.offset)?;
+        let stays = |block: &&Block| block.offset == freed.offset;
+        let index = match self.blocks.get(freed.index).filter(stays) {
+            Some(_) => freed.index,
+            None => self.index(freed.offset)?,
+        };
+        let old = *self.blocks.get(index)?;
         let end = freed.end.min(offset + room + guard(own_pages));
-        Some(Room { position, old, offset, room, end })
+        Some(Room { position, index, old, offset, room, end })
     }
 
     /// Makes a block where [`Pool::find_room`] has found room for it.
     pub(crate) fn reuse(&mut self, request: Request, own_pages: bool, found: Room) -> Option<Block> {
-        let Room { position, old, offset, room, .. } = found;
-        let index = self.index(old.offset)?;
+        let Room { position, index, old, offset, room, .. } = found;
         let (end, old_end) = (offset + room, old.offset + old.room);
         let rest = old_end - end;
         let splits = rest >= guard(own_pages) + if own_pages { PAGE } else { GRAIN };
@@ -74,7 +86,7 @@ impl Pool {
             let offset = end + guard(own_pages);
             let rest = Block { offset, room: old_end - offset, size: old_end - offset, ..old };
             self.blocks.insert(index + 1, rest);
-            *self.freed.get_mut(position)? = Freed::of(&rest);
+            *self.freed.get_mut(position)? = Freed::of(index + 1, &rest);
         } else {
             self.freed.remove(position);
         }
@@ -132,9 +144,10 @@ impl Pool {
 
     /// Lists the freed blocks anew, those that were freed first in front.
     fn list_freed(&mut self) {
-        let mut freed: Vec<&Block> = self.blocks.iter().filter(|block| !block.live).collect();
-        freed.sort_by_key(|block| block.freed_at);
-        self.freed = freed.into_iter().map(Freed::of).collect();
+        let mut freed: Vec<(usize, &Block)> =
+            self.blocks.iter().enumerate().filter(|(_, block)| !block.live).collect();
+        freed.sort_by_key(|(_, block)| block.freed_at);
+        self.freed = freed.into_iter().map(|(index, block)| Freed::of(index, block)).collect();
     }
 }
 
