@@ -31,6 +31,7 @@ fn main() {
             &[
                 "broken",
                 "calls",
+                "chain",
                 "client",
                 "example",
                 "numbers",

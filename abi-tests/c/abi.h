@@ -39,7 +39,7 @@ struct abi_page {
 /* What a client is to find. */
 struct abi_expected {
     const uint8_t *value; /* the value's bytes, if the status is Completed */
-    const uint8_t *part;  /* for each of them: 0 if it is padding */
+    const uint8_t *part;  /* for each of them: 0 if it is padding, which is to be zero */
     uint32_t size;        /* of the value */
     int32_t kind;         /* abi_kind */
     int32_t status;       /* AsyncStatus */

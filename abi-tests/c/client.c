@@ -46,14 +46,14 @@ static int all(const uint8_t *bytes, size_t count, uint8_t value) {
     return 1;
 }
 
-/* Is this what get_result should have left: the value, or zeros? */
+/* Is this what get_result should have left: the value, with zeros where it has padding, or zeros? */
 static int is_expected(const struct client *client, const uint8_t *bytes) {
     const struct abi_expected *expected = &client->expected;
     if (expected->result != NTCOM_STATUS_SUCCESS) {
         return all(bytes, expected->size, 0);
     }
     for (size_t i = 0; i < expected->size; i++) {
-        if (expected->part[i] && bytes[i] != expected->value[i]) {
+        if (bytes[i] != (expected->part[i] ? expected->value[i] : 0)) {
             return 0;
         }
     }

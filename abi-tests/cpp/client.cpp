@@ -77,14 +77,15 @@ private:
         return status() && result() && counting() && queries(*operation) && queries(*control) && controls();
     }
 
-    // Is this what get_result should have left: the value, or zeros?
+    // Is this what get_result should have left: the value, with zeros where it has padding, or
+    // zeros?
     bool is_expected(const void *found) const {
         auto *bytes = static_cast<const uint8_t *>(found);
         if (expected.result != NTCOM_STATUS_SUCCESS) {
             return all(bytes, expected.size, 0);
         }
         for (size_t i = 0; i < expected.size; i++) {
-            if (expected.part[i] && bytes[i] != expected.value[i]) {
+            if (bytes[i] != (expected.part[i] ? expected.value[i] : 0)) {
                 return false;
             }
         }

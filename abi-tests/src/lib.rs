@@ -12,11 +12,15 @@
 //! | `declared` | an interface of every width of argument: C and C++ call an object in Rust, Rust calls objects in C and C++ |
 //! | `clients` | everything a client may do, done in C and in C++ to operations of ours; the same programs are `cargo xtask windows`'s |
 //! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
+//! | `chains` | operations one after the other, in C and in Rust: the stack does not grow with their number |
 //! | `documents` | docs/c-clients.md shows the files that are tested, and the slots of the golden file |
 //!
 //! The library itself is what the C and C++ sides export. `c/abi.h` says the same in C.
 
-use core::ffi::{c_char, c_void};
+use core::{
+    ffi::{c_char, c_void},
+    sync::atomic::AtomicU32,
+};
 
 pub use ntcom_abi_factories::findings::{Expected, Finding};
 
@@ -168,6 +172,35 @@ impl SensorRead {
         Self { operation: core::ptr::null_mut(), control: core::ptr::null_mut(), status: -1, reading: 0 };
 }
 
+/// The chain of docs/c-clients.md: operations one after the other.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SensorChain {
+    measure: Option<Measure>,
+    sensor: *mut c_void,
+    operation: *mut c_void,
+    turns: AtomicU32,
+    left: u32,
+    /// Of the readings.
+    pub sum: u64,
+    /// `STATUS_PENDING` until it is over.
+    pub status: i32,
+}
+
+impl SensorChain {
+    /// One that has not begun.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "for tests")]
+    pub const fn new() -> Self {
+        let null = core::ptr::null_mut();
+        let turns = AtomicU32::new(0);
+        Self { measure: None, sensor: null, operation: null, turns, left: 0, sum: 0, status: -1 }
+    }
+}
+
+/// Begins an operation of a sensor, with one reference.
+pub type Measure = unsafe extern "C" fn(sensor: *mut c_void) -> *mut c_void;
+
 /// A client: takes over one reference of an operation, whose value is of the expected type.
 pub type Client = unsafe extern "C" fn(*mut c_void, *const Expected, *mut Finding);
 /// Calls every slot of an interface once and collects the answers.
@@ -198,6 +231,7 @@ unsafe extern "C" {
     pub fn sensor_read_begin(read: *mut SensorRead, operation: *mut c_void) -> i32;
     pub fn sensor_read_cancel(read: *mut SensorRead);
     pub fn sensor_read_end(read: *mut SensorRead);
+    pub fn sensor_chain_begin(chain: *mut SensorChain, measure: Measure, sensor: *mut c_void, count: u32);
 }
 
 /// The slots with one calling convention, in C and in C++.

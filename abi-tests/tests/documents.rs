@@ -11,6 +11,16 @@ fn the_chapter_for_c_shows_the_example_that_is_tested() {
 }
 
 #[test]
+fn the_chapter_for_c_shows_the_chain_that_is_tested() {
+    let chapter = include_str!("../../docs/c-clients.md");
+    let example = include_str!("../c/chain.c");
+    assert!(
+        chapter.contains(&format!("```c\n{example}```\n")),
+        "docs/c-clients.md has to show abi-tests/c/chain.c as it is"
+    );
+}
+
+#[test]
 fn the_chapter_shows_the_example_in_cpp_that_is_tested() {
     let chapter = include_str!("../../docs/c-clients.md");
     let example = include_str!("../cpp/example.cpp");

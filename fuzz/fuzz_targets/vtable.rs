@@ -4,9 +4,9 @@
 #[cfg(fuzzing)]
 mod glue {
     use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-    use ntcom_fuzz::{input::VtableInput, mutate, run::Runner, target};
+    use ntcom_fuzz::{committed, input::VtableInput, mutate, run::Runner, target};
 
-    fuzz_target!(|input: VtableInput| target::run(&input, Runner::vtable));
+    fuzz_target!(init: committed::start::<VtableInput>(), |input: VtableInput| target::run(&input, Runner::vtable));
 
     fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
         mutate::mutate::<VtableInput>(data, size, max_size, seed, fuzzer_mutate)

@@ -11,6 +11,7 @@
 //! | `com` | another grammar, and everything else of the target `com` |
 //! | `foreign` | another grammar, and everything else of the target `foreign` |
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
+//! | `committed` | the first folder of a target that plain cargo-fuzz runs |
 //!
 //! The targets themselves, in `fuzz_targets/`, are glue.
 #![expect(
@@ -22,6 +23,7 @@ pub mod body;
 pub mod call;
 pub mod call_op;
 pub mod com;
+pub mod committed;
 pub mod coverage;
 pub mod declared;
 pub mod executor;

@@ -1,7 +1,12 @@
 //! The side channel to whoever watches a fuzz run: executions and steps, in a file, about once a second.
 
-use core::cell::RefCell;
-use std::{fs, path::PathBuf, time::Instant};
+use core::cell::{Cell, RefCell};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    time::Instant,
+};
 
 use crate::run::Report;
 
@@ -17,22 +22,26 @@ struct Stats {
     execs: u64,
     steps: u64,
     live_steps: u64,
+    /// An error of the file has been told.
+    told: Cell<bool>,
 }
 
 impl Stats {
     fn new() -> Self {
         let file = std::env::var_os(VARIABLE).map(PathBuf::from);
-        Self { file, written: Instant::now(), execs: 0, steps: 0, live_steps: 0 }
+        Self { file, written: Instant::now(), execs: 0, steps: 0, live_steps: 0, told: Cell::new(false) }
     }
 
     fn write(&self) {
         let Some(file) = &self.file else { return };
         let Self { execs, steps, live_steps, .. } = self;
         let text = format!("{{\"execs\":{execs},\"steps\":{steps},\"live_steps\":{live_steps}}}\n");
-        // Whole or not at all: written beside it and renamed. Who watches does without a number that cannot be written.
+        // Whole or not at all: written beside it and renamed. The watcher reads of an error in the log, and shows older numbers.
         let beside = file.with_extension("new");
-        if fs::write(&beside, text).is_ok() {
-            let _renamed = fs::rename(&beside, file);
+        if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file))
+            && !self.told.replace(true)
+        {
+            drop(writeln!(io::stderr(), "UNWRITTEN {}: {error}", file.display()));
         }
     }
 }

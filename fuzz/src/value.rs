@@ -11,7 +11,7 @@ pub enum Kind {
     U8,
     /// Eight bytes.
     U64,
-    /// A struct with padding, compared field by field.
+    /// A struct with padding, which is zero where it is handed out `[C5]`.
     Padded,
     /// A struct aligned to 64 bytes: over-aligned for the pool.
     Aligned,
@@ -34,7 +34,7 @@ pub struct Aligned([u8; 64]);
 
 /// A large value.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ntcom::AbiType)]
 pub struct Page([u8; 4096]);
 
 /// The largest value, in bytes.
@@ -64,7 +64,7 @@ const fn graffito(operation: usize, index: usize) -> u8 {
 pub const UNTOUCHED: u8 = 0xA5;
 
 /// A type in the list of [`Kind`]s.
-pub trait Value: Copy + Send + Sync + 'static {
+pub trait Value: ntcom::AsyncValueType {
     /// The value of this operation.
     fn of(operation: usize) -> Self;
 }
@@ -73,7 +73,7 @@ fn bytes(operation: usize) -> &'static [u8; LARGEST] {
     &PAGES[operation % OPERATIONS]
 }
 
-/// The bytes of this operation's value, as they are in memory. Those of padding are anybody's.
+/// The bytes of this operation's value, as a body has them in memory: padding holds something, too.
 #[must_use]
 pub fn bytes_of(kind: Kind, operation: usize) -> &'static [u8] {
     &bytes(operation)[..kind.size()]
@@ -96,9 +96,11 @@ impl Value for u64 {
 }
 
 impl Value for Padded {
+    /// With something in its padding, as a value has that has been in memory that was used before.
     fn of(operation: usize) -> Self {
-        let bytes = bytes(operation);
-        Self { byte: bytes[0], word: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) }
+        let bytes: *const [u8; LARGEST] = bytes(operation);
+        // SAFETY: within a page of bytes, any of which are a `Padded`.
+        unsafe { bytes.cast::<Self>().read_unaligned() }
     }
 }
 
@@ -121,6 +123,8 @@ pub enum Bytes {
     Value,
     /// Zeros.
     Zeroed,
+    /// The operation's value, with something in its padding.
+    DirtyPadding,
     /// What was there before.
     Untouched,
     /// Something else.
@@ -162,7 +166,10 @@ impl Kind {
         let value = &bytes(operation)[..self.size()];
         let is_value = match self {
             Self::Unit => return expected,
-            Self::Padded => buffer[0] == value[0] && buffer[4..8] == value[4..8],
+            Self::Padded if buffer[0] == value[0] && buffer[4..8] == value[4..8] => {
+                let clean = buffer[1..4].iter().all(|byte| *byte == 0);
+                return if clean { Bytes::Value } else { Bytes::DirtyPadding };
+            }
             _ => buffer == value,
         };
         if is_value {
@@ -193,9 +200,14 @@ mod tests {
     fn another_operations_value_is_garbage() {
         for kind in Kind::ALL.into_iter().skip(1) {
             let mine = &bytes(3)[..kind.size()];
-            assert_eq!(kind.recognise(3, mine, Bytes::Zeroed), Bytes::Value, "{kind:?}");
+            let found = if kind == Kind::Padded { Bytes::DirtyPadding } else { Bytes::Value };
+            assert_eq!(kind.recognise(3, mine, Bytes::Zeroed), found, "{kind:?}");
             assert_eq!(kind.recognise(4, mine, Bytes::Value), Bytes::Garbage, "{kind:?}");
         }
         assert_eq!(u8::of(3), bytes(3)[0]);
+        let mut padded = [0; 8];
+        padded[0] = bytes(3)[0];
+        padded[4..].copy_from_slice(&bytes(3)[4..8]);
+        assert_eq!(Kind::Padded.recognise(3, &padded, Bytes::Zeroed), Bytes::Value);
     }
 }

@@ -211,6 +211,12 @@ unsafe impl Port for DpcPort {
 /// image's default tracker's. IRQL of the caller: ≤ DISPATCH_LEVEL; below it the first poll is over before this returns, unless the
 /// kernel advises the processor to leave its DPCs (`KeShouldYieldProcessor`): then a timer runs the task.
 ///
+/// # Large futures
+/// The future passes over the caller's stack, of which a thread has 24 KiB in all: once in an
+/// optimised build, and several times in another. So does every future that a spawning call takes
+/// by value. Keep what is large in pool and move a pointer to it into the future, or build the body
+/// of an operation in its block: `ntcom::AsyncOperationTask::spawn_raw` takes an initialiser.
+///
 /// # Errors
 /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
 /// - `STATUS_DELETE_PENDING`: the tracker has been closed.

@@ -202,6 +202,9 @@ unsafe impl Port for WorkItemPort {
 ///
 /// IRQL of the caller: ≤ DISPATCH_LEVEL; wakes, cancels and the drop of wakers and handles: likewise.
 ///
+/// The future passes over the caller's stack: see [`spawn_dpc_task`](crate::spawn_dpc_task) on
+/// large ones.
+///
 /// # Errors
 /// - `STATUS_INVALID_PARAMETER`: `device` is null.
 /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.

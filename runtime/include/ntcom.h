@@ -239,7 +239,9 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
  * get_status [C4]: *out becomes NTCOM_STARTED, _COMPLETED, _CANCELED or _ERROR; answers STATUS_SUCCESS.
  * get_result [C5]: Started: STATUS_PENDING. Completed: STATUS_SUCCESS, and *out is the value, as often as asked, on any processor.
  *   Canceled: STATUS_CANCELLED. Error: why, a status for which NT_SUCCESS is false. With anything but STATUS_SUCCESS the whole of
- *   *out is zero.
+ *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes
+ *   *out and then writes the members, because a copy of a struct would give away the kernel's
+ *   memory that is in the padding.
  * try_get: 1 if there is a value and *out is it, else 0. *why is what get_result answered; a success code that an operation does not
  *   give, which is a breach of the contract, becomes STATUS_DRIVER_INTERNAL_ERROR. So after 0 it is STATUS_PENDING or a failure.
  */
@@ -303,7 +305,11 @@ NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
  * set_completed [C14]: `handler` is called with `context` when the operation has ended; at once, inside of this call, if it has. Null handler:
  *   STATUS_INVALID_PARAMETER; a second one: STATUS_INVALID_DEVICE_STATE. It cannot be withdrawn: handler, context and the image that they
  *   are in must stay until it has returned. It may run before the cancel or the wake that ended the operation has returned: hold no lock
- *   that it takes.
+ *   that it takes. A handler that begins the next operation and calls set_completed on it NESTS where that has ended already: a few hundred
+ *   of them overflow a kernel stack. Begin operations in a row from a loop instead, and have the handler only give the loop a turn:
+ *       handler: if (fetch_add(&turns, 1) == 0) loop();
+ *       loop:    do { take the result; begin the next; } while (fetch_sub(&turns, 1) != 1);
+ *   docs/c-clients.md has a whole one.
  * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
  *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
  *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but for a zero timeout; waiting for what waits

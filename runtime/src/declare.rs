@@ -102,12 +102,42 @@
 ///
 /// # The IID
 ///
-/// A `GUID`, or a string of 32 hexadecimal digits in five groups, `"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01"`, which is checked when it is compiled.
+/// The macro reads the IID, in one of these forms, and checks it when the declaration is compiled:
 ///
-/// A declaration is a promise that nothing can check, about every binary that there is: whatever answers QueryInterface for this IID has these slots, with
-/// these signatures. A query believes it, so with another interface behind the same IID calls are undefined behaviour. So an IID is made for one interface, and never
-/// used for another one, not even for its next version; two declarations of the same interface, one on each side, are the same to the last slot.
-/// (An object with two interfaces of one IID is a compile error, and so is the IID of the base, or of one of `ntcom`'s own interfaces.)
+/// - a string of 32 hexadecimal digits in five groups, `"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01"`;
+/// - `GUID::from_u128(0x…)` of a literal;
+/// - `GUID { data1: …, data2: …, data3: …, data4: … }` of literals.
+///
+/// A declaration is a promise: whatever answers QueryInterface for this IID has these slots, with these
+/// signatures. A query believes it, so with another interface behind the same IID calls are undefined
+/// behaviour. Make a new IID for each interface, and for each version of one. Never change an interface
+/// that another binary may know.
+///
+/// Inside one image the tools keep the promise. Each declaration defines a symbol whose name contains its IID,
+/// and the linker refuses an image with two of them:
+///
+/// ```text
+/// rust-lld: error: duplicate symbol: ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
+/// ```
+///
+/// Two versions of one interface crate in one image are two declarations, and do not link, either:
+/// let all packages depend on the same version. So keep interfaces that several packages use in a
+/// package of their own, without dev-dependencies that depend on it: a unit test of such a package
+/// has the declarations twice, too. (Its tests in `tests/` have them once.) In an image of several Rust
+/// static libraries each interface may be in one of them only.
+///
+/// `unsafe const IID: GUID = …` takes any expression, and defines no symbol. Its author answers for
+/// it: any other declaration with this IID in this image is the same interface, to the last slot and type.
+/// `#![forbid(unsafe_code)]` refuses it.
+///
+/// Between images the promise is that of [`ComRc::from_raw`](crate::ComRc::from_raw): the driver that
+/// lets a foreign pointer in vouches for what stands behind it, and for what its QueryInterface
+/// hands out.
+///
+/// An interface that is written by hand (`unsafe impl` [`Interface`](crate::Interface)) claims its IID with
+/// [`iid!`](crate::iid). The IIDs of `ntcom`'s own interfaces, and the base's, are compile errors in a
+/// declaration, and so are two interfaces of an object with one IID. These IIDs have no symbol: two versions
+/// of `ntcom` may be in one image, because no version changes these interfaces.
 ///
 /// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
 ///
@@ -116,6 +146,27 @@
 macro_rules! declare_com_interface {
     ($($declaration:tt)*) => {
         $crate::__private::declare_com_interface! { ($crate) $($declaration)* }
+    };
+}
+
+/// The GUID of a string, claimed for one interface that is written by hand: a second claim of it, or a
+/// declaration with it, does not link.
+///
+/// ```
+/// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
+///
+/// #[repr(C)]
+/// struct IClockRaw { vtbl: *const IUnknownVtbl }
+/// // SAFETY: the layout is as required, and this is the interface's IID.
+/// unsafe impl Interface for IClockRaw {
+///     const IID: GUID = iid!("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a0f");
+/// }
+/// assert_eq!(IClockRaw::IID, GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a0f));
+/// ```
+#[macro_export]
+macro_rules! iid {
+    ($text:literal) => {
+        $crate::__private::iid! { ($crate) $text }
     };
 }
 
@@ -131,6 +182,7 @@ pub mod __private {
     pub use ntcom_macros::declare_com_interface;
     #[cfg(not(feature = "async-com"))]
     pub use ntcom_macros::declare_com_interface_at_once as declare_com_interface;
+    pub use ntcom_macros::iid;
 
     #[cfg(feature = "async-com")]
     #[doc(hidden)]
@@ -140,6 +192,8 @@ pub mod __private {
     pub use crate::com::{
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
         place::{At, InterfaceAt, Place},
+        value::AsyncValueType,
+        write::{WriteBytes, copy_whole, fits_a_stack, is_whole, write_field, zero},
     };
     use crate::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::place};
 
@@ -163,7 +217,22 @@ pub mod __private {
     pub const fn crosses_by_value<T: AbiValue>() {}
 
     /// A result through a pointer.
-    pub const fn crosses_through_pointer<T: AbiType + Copy>() {}
+    pub const fn crosses_through_pointer<T: AbiType + Copy + WriteBytes>() {
+        fits_a_stack::<T>();
+    }
+
+    /// A field of an [`AbiType`].
+    pub const fn is_abi_type<T: AbiType>() {}
+
+    /// The field of an [`AbiValue`].
+    pub const fn is_abi_value<T: AbiValue>() {}
+
+    /// Where the derive of [`AbiValue`] checks the field: in an `impl`, in which `Self` is the
+    /// struct.
+    pub trait FieldsAreValues {
+        /// Is never called.
+        fn check();
+    }
 
     /// A result that is a pointer to an interface.
     pub const fn crosses_as_interface<I: Interface + AbiType + Send + Sync + 'static>() {}
@@ -173,7 +242,9 @@ pub mod __private {
 
     /// An async method's result.
     #[cfg(feature = "async-com")]
-    pub const fn crosses_as_result<T: crate::AbiType + crate::AsyncValueType>() {}
+    pub const fn crosses_as_result<T: AbiType + AsyncValueType>() {
+        fits_a_stack::<T>();
+    }
 
     /// The IIDs of this crate's interfaces.
     #[cfg(feature = "async-com")]
@@ -198,6 +269,18 @@ pub mod __private {
         }
         !I::Base::IID.same(&I::IID)
     }
+
+    /// Whether an interface's IID has these digits: what the macro has read is what the expression is.
+    #[must_use]
+    pub const fn iid_is<I: Interface>(digits: u128) -> bool {
+        I::IID.same(&GUID::from_u128(digits))
+    }
+
+    /// The promise of `unsafe const IID`.
+    ///
+    /// # Safety
+    /// No other interface in this image has the declaration's IID, but one that is the same to the last slot.
+    pub const unsafe fn iid_is_its_own() {}
 
     /// Is this one of the names?
     #[must_use]

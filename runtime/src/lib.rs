@@ -53,7 +53,7 @@ pub use async_com::{
 };
 pub use com::{
     AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
-    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, Outer, Queryable, This,
+    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable, This,
 };
 #[doc(hidden)]
 pub use declare::__private;
@@ -61,6 +61,8 @@ pub use ntcom_exec::{
     Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested,
     on_cancel, take_cancellation_request, try_finally, yield_now,
 };
+#[cfg(feature = "async-com")]
+pub use ntcom_macros::AsyncValueType;
 pub use ntcom_macros::{AbiType, AbiValue};
 pub use string::{LocalUnicodeString, MAX_UNITS, OwnedUnicodeString, UnicodeStr, UnicodeString};
 

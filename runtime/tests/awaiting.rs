@@ -341,6 +341,36 @@ fn without_memory_for_the_timer_it_ends_with_that_and_the_operation_goes_on() {
     });
 }
 
+/// `IAsyncControl` is optional for another implementation's operation: it is read and awaited, and the rest answers STATUS_NOINTERFACE.
+#[test]
+fn an_operation_without_control_is_read_and_awaited_and_no_more() {
+    in_kernel(|| {
+        for answer in [NTSTATUS::NOINTERFACE, ntcom::com::E_NOINTERFACE] {
+            let foreign = Foreign::new();
+            foreign.has_control.set(answer);
+            let client = foreign.client();
+            let refused = Err(NTSTATUS::NOINTERFACE);
+            assert_eq!(client.status(), Ok(AsyncStatus::Started));
+            assert_eq!(client.result(), Err(NTSTATUS::PENDING));
+            assert_eq!(client.cancel(), refused);
+            assert_eq!(client.wait(Some(Duration::ZERO)), refused);
+            assert_eq!(client.wait(None), refused);
+            assert_eq!(client.error().map(drop), refused);
+            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone().into_com();
+            assert_eq!(raw.control().map(drop), refused);
+            // All types of operations have one IID, and nothing says what the size of its values is.
+            assert_eq!(raw.query::<ntcom::AsyncOperationRaw<u32>>().map(drop), refused);
+            drop(raw);
+            let mut future = pin!(client.clone().into_future());
+            assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+            foreign.completes(7);
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)));
+            assert_eq!((client.result(), client.wait(None)), (Ok(7), refused));
+            assert_eq!((foreign.cancels.get(), foreign.handler.get().is_some()), (0, false));
+        }
+    });
+}
+
 #[test]
 fn what_it_says_of_its_error_is_held_against_its_status() {
     in_kernel(|| {

@@ -65,7 +65,7 @@ const WARNING: NTSTATUS = NTSTATUS::from_u32(0x8000_0011);
 #[must_use]
 pub fn spawn<T: Value>(state: State) -> *mut AsyncOperationRaw<T> {
     match state {
-        State::Completed => spawn_async_operation_raw(async { *T::GRAFFITI }),
+        State::Completed => spawn_async_operation_raw(async { T::yielded() }),
         State::Started => spawn_async_operation_raw(pending::<T>()),
         State::Canceled => {
             let (operation, handle) = spawn_async_operation_raw_cancellable(pending::<T>());
@@ -77,7 +77,7 @@ pub fn spawn<T: Value>(state: State) -> *mut AsyncOperationRaw<T> {
         State::Misnamed => spawn_async_operation_error_raw(NTSTATUS::PENDING),
         State::Constant => {
             ntsim::fail_allocation(0);
-            spawn_async_operation_raw(async { *T::GRAFFITI })
+            spawn_async_operation_raw(async { T::yielded() })
         }
     }
 }

@@ -6,10 +6,16 @@ use ntcom::AsyncValueType;
 pub trait Value: AsyncValueType {
     /// What `abi_kind` calls it.
     const KIND: i32;
-    /// For each byte whether it is a part of the value: all but the padding.
+    /// For each byte whether it is a part of the value: all but the padding, which a client finds
+    /// to be zero.
     const PARTS: &'static [u8];
     /// The value.
     const GRAFFITI: &'static Self;
+
+    /// What a body yields: the value, with something in its padding.
+    fn yielded() -> Self {
+        *Self::GRAFFITI
+    }
 }
 
 impl Value for () {
@@ -38,7 +44,7 @@ impl Value for u64 {
 
 /// `abi_padded`: bytes that belong to nobody between the fields and behind them.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ntcom::AbiType)]
 pub struct Padded {
     tag: u8,
     number: u64,
@@ -49,11 +55,22 @@ impl Value for Padded {
     const KIND: i32 = 4;
     const PARTS: &'static [u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0];
     const GRAFFITI: &'static Self = &Self { tag: 0x40, number: 0x4F4E_4D4C_4B4A_4948, half: 0x5150 };
+
+    fn yielded() -> Self {
+        let mut value = core::mem::MaybeUninit::<Self>::uninit();
+        // SAFETY: the value's own place.
+        unsafe { value.as_mut_ptr().cast::<u8>().write_bytes(0xCC, size_of::<Self>()) };
+        // SAFETY: any bytes are numbers.
+        let place = unsafe { value.assume_init_mut() };
+        (place.tag, place.number, place.half) =
+            (Self::GRAFFITI.tag, Self::GRAFFITI.number, Self::GRAFFITI.half);
+        *place
+    }
 }
 
 /// `abi_aligned`: stricter than pool memory is.
 #[repr(C, align(64))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ntcom::AbiType)]
 pub struct Aligned([u8; 64]);
 
 impl Value for Aligned {

@@ -10,20 +10,21 @@
 enum plant {
     NONE,
     /* C1 */ QUERY_LEAVES_OUT, QUERY_ADDS_NO_REFERENCE, QUERY_KNOWS_EVERYTHING, QUERY_LOOKS_AT_HALF,
-    /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END,
-    /* C3 */ RELEASE_NEVER_ZERO, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES, COUNT_WITHOUT_LOCK,
+    /* C2 */ CONTROL_IS_IUNKNOWN, INTERFACE_LOST_AT_THE_END, CONTROL_LOST_AT_THE_END,
+    /* C3 */ RELEASE_NEVER_ZERO, RELEASE_ZERO_TOO_EARLY, BLOCK_LEAKED, COUNT_WRAPS, COUNT_RACES, COUNT_WITHOUT_LOCK,
     /* C4 */ STATUS_CRASHES_ON_NULL, STATUS_IS_WIDE, STATUS_OF_FOUR,
-    /* C5 */ RESULT_NOT_ZEROED, RESULT_ONCE, RESULT_OF_ERROR_IS_SUCCESS, RESULT_RACES,
+    /* C5 */ RESULT_NOT_ZEROED, RESULT_WITH_PADDING, RESULT_ONCE, RESULT_OF_NULL_FAILS, RESULT_OF_ERROR_IS_SUCCESS,
+    RESULT_RACES,
     /* C6 */ LATE_CANCEL_WINS,
     /* C7 */ SUCCESS_STORED, CANCELED_STORES_FAILURE,
     /* C8 */ VISIBLE_BEFORE_DROP, DROPPED_TWICE, POLLED_AFTER_READY, POLLED_FOR_NOTHING, WAKE_LOST_DURING_POLL,
     /* C9 */ RELEASE_RUNS_BODY, RELEASE_CANCELS, ABANDONED_LOST, HANDLE_LEAKS, HANDLE_DROP_CANCELS,
-    /* C10 */ CANCEL_LOST_WHEN_IDLE, CANCEL_FAILS_AFTER_END, CANCEL_SKIPS_CLEANUP, CANCEL_SPINS, CANCEL_SLEEPS, REQUEST_NOT_TAKEN,
+    /* C10 */ CANCEL_LOST_WHEN_IDLE, CANCEL_FAILS_AFTER_END, CANCEL_SKIPS_CLEANUP, CANCEL_SPINS, CANCEL_SLEEPS, REQUEST_NOT_TAKEN, CANCEL_ALL_LOST,
     OUTER_CLEANUP_LOST, JOIN_IS_ITS_FIRST,
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
     /* C13 */ RESULT_ALLOCATES, WAKE_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
-    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, HANDLERS_RACE, HANDLER_RACES_END,
+    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
     /* C17 */ CLIENT_TAKES_PENDING_FOR_SUCCESS, CLIENT_BELIEVES_STATUSES, CLIENT_IGNORES_SIZES,
@@ -57,6 +58,11 @@ static NTSTATUS broken_query(struct operation *operation, int through_control, c
     if (PLANT == INTERFACE_LOST_AT_THE_END && operation->status != NTCOM_STARTED && iid != NULL &&
         ntcom_is_equal_guid(iid, &ntcom_IID_IUnknown)) {
         iid = NULL;
+    }
+    if (PLANT == CONTROL_LOST_AT_THE_END && operation->status != NTCOM_STARTED && iid != NULL &&
+        ntcom_is_equal_guid(iid, &ntcom_IID_IAsyncControl)) {
+        static const GUID unknown = {1, 2, 3, {4, 5, 6, 7, 8, 9, 10, 11}};
+        iid = &unknown;
     }
     if (out != NULL) {
         memcpy(&before, (void *)out, sizeof before);
@@ -125,7 +131,14 @@ static ULONG broken_release(struct operation *operation) {
     return PLANT == RELEASE_NEVER_ZERO ? 1 : left;
 }
 static ULONG NTCOM_CALL broken_operation_release(void *self) { return broken_release(self); }
-static ULONG NTCOM_CALL broken_control_release(void *self) { return broken_release(from_control(self)); }
+static ULONG NTCOM_CALL broken_control_release(void *self) {
+    struct operation *operation = from_control(self);
+    if (PLANT == RELEASE_ZERO_TOO_EARLY && operation->references == 2 && !operation->constant) {
+        release(operation);
+        return 0; /* as if the interface counted for itself */
+    }
+    return broken_release(operation);
+}
 
 static NTSTATUS NTCOM_CALL broken_get_status(void *self, ntcom_AsyncStatus *out) {
     const struct operation *operation = self;
@@ -152,6 +165,9 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
     if (PLANT == RESULT_NOT_ZEROED && out != NULL && operation->status != NTCOM_COMPLETED) {
         return outcome_locked(operation);
     }
+    if (PLANT == RESULT_OF_NULL_FAILS && out == NULL) {
+        return NTCOM_STATUS_UNSUCCESSFUL;
+    }
     if (PLANT == RESULT_ALLOCATES) {
         free(allocate(64));
     }
@@ -161,6 +177,9 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
         lock();
         answer = outcome_locked(operation); /* of now, with what was copied before */
         unlock();
+    }
+    if (PLANT == RESULT_WITH_PADDING && answer == NTCOM_STATUS_SUCCESS) {
+        memcpy(out, operation->value, ntcom_kit_size(operation->kind));
     }
     if (PLANT == RESULT_ONCE && answer == NTCOM_STATUS_SUCCESS && operation->value != NULL) {
         memset(operation->value, 0, ntcom_kit_size(operation->kind));
@@ -216,6 +235,14 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
     }
     if (PLANT == SECOND_HANDLER_REPLACES) {
         operation->handler = NULL;
+    }
+    if (PLANT == USED_AFTER_LATE_HANDLER && handler != NULL && operation->status != NTCOM_STARTED && !operation->constant &&
+        operation->handler == NULL) {
+        ntcom_AsyncStatus status = operation->status;
+        operation->handler = handler;
+        handler(context, status);
+        operation->handler_context = NULL; /* it is not needed any more; but the handler may have released the operation */
+        return NTCOM_STATUS_SUCCESS;
     }
     if (PLANT == HANDLERS_RACE && operation->handler == NULL) {
         dawdle();
@@ -451,6 +478,12 @@ static void broken_close(void) {
     }
 }
 
+static void broken_cancel_all(void) {
+    if (PLANT != CANCEL_ALL_LOST) {
+        cancel_all();
+    }
+}
+
 static void broken_drain(void) {
     if (PLANT != DRAIN_RETURNS_EARLY) {
         drain();
@@ -522,6 +555,7 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.task_take_cancellation = broken_take_cancellation;
     broken_table.drain = broken_drain;
     broken_table.close = broken_close;
+    broken_table.cancel_all = broken_cancel_all;
     broken_table.irql = broken_irql;
     broken_table.waker_wake_by_ref = broken_wake_by_ref;
     broken_table.waker_wake = broken_wake;

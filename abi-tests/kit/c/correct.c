@@ -481,6 +481,20 @@ static NTSTATUS NTCOM_CALL get_status(void *self, ntcom_AsyncStatus *out) {
     return NTCOM_STATUS_SUCCESS;
 }
 
+/* Every byte of the value. A body leaves what it likes in the padding of its value: that is memory of this library's, and no client's
+ * business [C5]. So a struct with padding goes out member by member, over zeros. */
+static void hand_out(const struct operation *operation, void *out) {
+    struct ntcom_kit_padded value;
+    if (operation->kind != NTCOM_KIT_PADDED) {
+        memcpy(out, operation->value, ntcom_kit_size(operation->kind));
+        return;
+    }
+    memcpy(&value, operation->value, sizeof value);
+    memset(out, 0, sizeof value);
+    memcpy((char *)out + offsetof(struct ntcom_kit_padded, byte), &value.byte, sizeof value.byte);
+    memcpy((char *)out + offsetof(struct ntcom_kit_padded, word), &value.word, sizeof value.word);
+}
+
 static NTSTATUS NTCOM_CALL get_result(void *self, void *out) {
     const struct operation *operation = self;
     NTSTATUS answer;
@@ -491,7 +505,7 @@ static NTSTATUS NTCOM_CALL get_result(void *self, void *out) {
     answer = outcome_locked(operation);
     unlock();
     if (answer == NTCOM_STATUS_SUCCESS) {
-        memcpy(out, operation->value, ntcom_kit_size(operation->kind)); /* which nobody writes any more [C6] */
+        hand_out(operation, out); /* the value, which is final [C6] */
     } else {
         memset(out, 0, ntcom_kit_size(operation->kind));
     }

@@ -76,7 +76,8 @@ fn known(world: &World, context: *mut c_void, what: &str) -> Option<usize> {
 unsafe extern "C" fn begin(context: *mut c_void) {
     world::with(|world| {
         let Some(operation) = known(world, context, "begin") else { return };
-        world.trail.add(format!("  operation {operation}: its body is polled"));
+        let over = if world.over.get() { ", after the program has ended" } else { "" };
+        world.trail.add(format!("  operation {operation}: its body is polled{over}"));
         let (dropped, finished, polling) =
             world.slot(operation, |slot| (slot.record.drops > 0, slot.finished, slot.polling));
         if dropped || finished {
@@ -85,9 +86,9 @@ unsafe extern "C" fn begin(context: *mut c_void) {
         if polling {
             world.breach(Rule::C8, format!("the body of operation {operation} is polled while it is polled"));
         }
-        if !world.advancing.get() {
-            let why = "on the stack of a client's call";
-            world.breach(Rule::C9, format!("the body of operation {operation} is polled {why}"));
+        if !world.advancing.get() && !world.over.get() {
+            let place = world.place();
+            world.breach(Rule::C9, format!("the body of operation {operation} is polled {place}"));
         }
         check_level(world, operation, "polled");
         world.slot(operation, |slot| slot.record.polls += 1);
@@ -241,7 +242,7 @@ impl Calls<'_> {
         // SAFETY: the header: a question that may be asked at any time.
         let count = || self.0.table.get().allocations.map(|count| unsafe { count() });
         let before = count();
-        let answer = call();
+        let answer = self.0.during(name, call);
         if before != count() {
             self.0.breach(Rule::C13, format!("{name} allocates memory"));
         }
@@ -374,9 +375,9 @@ unsafe extern "C" fn guarded(context: *mut c_void, guard: u32, has_value: i32) {
     });
 }
 
-unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATUS {
+unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> i32 {
     world::with(|world| {
-        let Some(operation) = known(world, context, "finish") else { return NTSTATUS::UNSUCCESSFUL };
+        let Some(operation) = known(world, context, "finish") else { return NTSTATUS::UNSUCCESSFUL.0 };
         let (again, kind, fails) = world
             .slot(operation, |slot| (core::mem::replace(&mut slot.finished, true), slot.kind, slot.fails));
         if again {
@@ -387,7 +388,7 @@ unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATU
         }
         if let Some(status) = fails {
             world.trail.add(format!("  operation {operation}: its body fails with {status}"));
-            return status;
+            return status.0;
         }
         world.trail.add(format!("  operation {operation}: its body ends with its value"));
         let bytes = bytes_of(kind, operation);
@@ -395,14 +396,16 @@ unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATU
             // SAFETY: the header: there is room for the kind's size.
             unsafe { value.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         }
-        NTSTATUS::SUCCESS
+        NTSTATUS::SUCCESS.0
     })
 }
 
 unsafe extern "C" fn drop_body(context: *mut c_void) {
     world::with(|world| {
         let Some(operation) = known(world, context, "drop") else { return };
-        world.trail.add(format!("  operation {operation}: its body is dropped"));
+        let over = world.over.get();
+        let when = if over { ", after the program has ended" } else { "" };
+        world.trail.add(format!("  operation {operation}: its body is dropped{when}"));
         let slot = world.slot(operation, |slot| {
             slot.record.drops += 1;
             slot.clone()
@@ -417,9 +420,11 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
         let refused = slot.spawning && slot.record.polls == 0;
         if refused {
             world.slot(operation, |slot| slot.bodyless = true);
+        } else if over {
+            // The library clears up what a program has left that was broken off: no client's call is going on.
         } else if !world.advancing.get() {
-            let why = "on the stack of a client's call";
-            world.breach(Rule::C9, format!("the body of operation {operation} is dropped {why}"));
+            let place = world.place();
+            world.breach(Rule::C9, format!("the body of operation {operation} is dropped {place}"));
         } else {
             check_level(world, operation, "dropped");
         }
@@ -428,6 +433,7 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
             bits | u8::from(part.begun) << number | (u8::from(part.ended) << number) << 4
         });
         if slot.references > 0
+            && !over
             && let Some(part) = slot.script.shape.missing_cleanup(bits)
         {
             world.breach(

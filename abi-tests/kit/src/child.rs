@@ -52,6 +52,8 @@ pub struct Order {
     pub processor_seconds: u64,
     /// What the rounds of threads come of.
     pub seeds: Seeds,
+    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    pub hresults: bool,
     /// What is run.
     pub work: Work,
 }
@@ -142,7 +144,10 @@ pub fn run(order: &Order) -> anyhow::Result<()> {
     setrlimit(Resource::Fsize, Rlimit { current: Some(longest), maximum })?;
     // Whoever has started it may be stopped while the library hangs.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    world::with(|world| world.trail.keep_in(&order.trail))?;
+    world::with(|world| {
+        world.hresults.set(order.hresults);
+        world.trail.keep_in(&order.trail)
+    })?;
     let voice = Voice::take()?;
     let library = match load(&order.library) {
         Ok(library) => library,
@@ -195,7 +200,7 @@ fn each<T: Clone>(
         limit_processor_time(limit)?;
         voice.say(&Line::Begin(name(piece.clone())))?;
         let verdict = run(piece);
-        let failed = matches!(verdict, Verdict::Failed(_));
+        let failed = matches!(verdict, Verdict::Failed { .. });
         let trail = if failed { world::with(|world| world.trail.lines()) } else { Vec::new() };
         voice.say(&Line::End { verdict, trail })?;
         if failed {

@@ -15,7 +15,7 @@ use ntcom_fuzz::{
 
 use crate::{
     ensure,
-    finding::{Check, Finding},
+    finding::Finding,
     rule::Rule,
     world::{self, Slot, World},
 };
@@ -64,7 +64,7 @@ fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
     // SAFETY: the header: a question that may be asked at any time.
     let count = || world.table.get().allocations.map(|count| unsafe { count() });
     let before = count();
-    let answer = call();
+    let answer = world.during(&name, call);
     let after = count();
     if before != after {
         world.breach(Rule::C13, format!("{name} allocates memory"));
@@ -79,40 +79,46 @@ fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, F
         return Ok(this);
     }
     if control.is_null() {
-        // SAFETY: a live operation's first interface.
-        let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
-        let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
-        let mut out = ptr::null_mut();
-        world.trail.add(format!("QueryInterface of operation {operation} for IAsyncControl"));
-        // SAFETY: the caller has a reference.
-        let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut out) };
-        ensure!(
-            C1,
-            status == NTSTATUS::SUCCESS && !out.is_null(),
-            "QueryInterface for IAsyncControl answers {status}, out {out:?}; every operation has that interface"
-        );
-        let release = slot(unknown.Release, Rule::C3, "Release")?;
-        world.trail.add(format!("Release of operation {operation}"));
-        // SAFETY: the reference that the query gave us.
-        let left = unsafe { release(this) };
-        ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
-        world.slot(operation, |slot| slot.control = out);
-        world.trail.add(format!("QueryInterface of operation {operation} for IUnknown"));
-        let mut identity = ptr::null_mut();
-        // SAFETY: the caller has a reference.
-        let status = unsafe { query(this, &IUnknownRaw::IID, &raw mut identity) };
-        ensure!(
-            C1,
-            status == NTSTATUS::SUCCESS && !identity.is_null(),
-            "QueryInterface for IUnknown answers {status}, out {identity:?}"
-        );
-        world.trail.add(format!("Release of operation {operation}"));
-        // SAFETY: the reference that the query gave us.
-        unsafe { release(this) };
-        world.slot(operation, |slot| slot.identity = identity);
-        return Ok(out);
+        let control = asked_for(world, operation, AsyncControlRaw::IID, "IAsyncControl")?;
+        world.slot(operation, |slot| slot.control = control);
+        return Ok(control);
     }
     Ok(control)
+}
+
+/// The operation's IUnknown, which may be another pointer than that of IAsyncOperation.
+fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
+    let known = world.slot(operation, |slot| slot.identity);
+    if !known.is_null() {
+        return Ok(known);
+    }
+    let identity = asked_for(world, operation, IUnknownRaw::IID, "IUnknown")?;
+    world.slot(operation, |slot| slot.identity = identity);
+    Ok(identity)
+}
+
+/// Asks an operation for an interface that it has, and gives the reference back.
+fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*mut c_void, Finding> {
+    let this = world.slot(operation, |slot| slot.operation);
+    // SAFETY: a live operation's first interface.
+    let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
+    let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
+    let mut out = ptr::null_mut();
+    world.trail.add(format!("QueryInterface of operation {operation} for {name}"));
+    // SAFETY: the caller has a reference.
+    let status = world.during("QueryInterface", || unsafe { query(this, &raw const iid, &raw mut out) });
+    ensure!(
+        C1,
+        status == NTSTATUS::SUCCESS && !out.is_null(),
+        "QueryInterface for {name} answers {status} and leaves {}; operations of this library have that interface",
+        if out.is_null() { "null" } else { "a pointer" }
+    );
+    let release = slot(unknown.Release, Rule::C3, "Release")?;
+    world.trail.add(format!("Release of operation {operation}"));
+    // SAFETY: the reference that the query gave us.
+    let left = world.during("Release", || unsafe { release(this) });
+    ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
+    Ok(out)
 }
 
 fn unknown(world: &World, operation: usize, via: Via) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
@@ -130,7 +136,10 @@ fn operation_table(
     Ok((this, unsafe { table(this, Rule::C4) }?))
 }
 
-fn control_table(world: &World, operation: usize) -> Result<(*mut c_void, AsyncControlVtbl), Finding> {
+pub(crate) fn control_table(
+    world: &World,
+    operation: usize,
+) -> Result<(*mut c_void, AsyncControlVtbl), Finding> {
     let this = interface(world, operation, Via::Control)?;
     // SAFETY: the operation's second interface.
     Ok((this, unsafe { table(this, Rule::C10) }?))
@@ -195,8 +204,10 @@ pub(crate) fn query_for(
     out: Out,
 ) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
-    // The pointer that is to come, so that it can be recognised.
-    let control = interface(world, operation, Via::Control)?;
+    // The pointers that are to come, so that they can be recognised.
+    let identity = identity(world, operation)?;
+    let control =
+        if world.controls.get() { interface(world, operation, Via::Control)? } else { ptr::null_mut() };
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
     let mut place = Small::new();
     let pointer = place.pointer::<*mut c_void>(out);
@@ -208,8 +219,7 @@ pub(crate) fn query_for(
         world.slot(operation, |slot| slot.references += 1);
     }
     let asks_identity = wanted == Some(IUnknownRaw::IID);
-    let first =
-        world.slot(operation, |slot| if asks_identity { slot.identity } else { slot.operation }).addr();
+    let first = if asks_identity { identity } else { world.slot(operation, |slot| slot.operation) }.addr();
     let found = match place.read::<{ size_of::<usize>() }>(out).map(usize::from_ne_bytes) {
         _ if out == Out::Null => OutValue::None,
         Some(0) => OutValue::Null,
@@ -218,7 +228,7 @@ pub(crate) fn query_for(
         Some(found) if found == usize::from_ne_bytes([UNTOUCHED; size_of::<usize>()]) => OutValue::Untouched,
         _ => OutValue::Stranger,
     };
-    Ok(Answer { status: status.to_u32(), out: found })
+    Ok(Answer { status: answered(world, status).to_u32(), out: found })
 }
 
 /// `AddRef`. The status says whether it answers 0.
@@ -255,7 +265,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
     if let (NTSTATUS::SUCCESS, OutValue::Number(now @ 0..=3)) = (status, place.number(out)) {
         is_final(world, operation, now.cast_signed());
     }
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// [C6]: whoever has seen a terminal status sees it for ever.
@@ -293,7 +303,7 @@ pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<An
     } else {
         OutValue::Bytes(Bytes::Garbage)
     };
-    Ok(Answer { status: status.to_u32(), out: found })
+    Ok(Answer { status: answered(world, status).to_u32(), out: found })
 }
 
 /// `cancel`.
@@ -303,7 +313,7 @@ pub(crate) fn cancel(world: &World, operation: usize) -> Result<Answer, Finding>
     world.slot(operation, |slot| slot.asked = true);
     // SAFETY: the caller has a reference.
     let status = called(world, format!("cancel of operation {operation}"), || unsafe { cancel(this) });
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// `get_error`.
@@ -315,7 +325,7 @@ pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Ans
     let what = format!("get_error of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference; `out` is null or good.
     let status = called(world, what, || unsafe { get_error(this, pointer) });
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// `get_result_size`.
@@ -327,7 +337,7 @@ pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Resu
     let what = format!("get_result_size of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference; `out` is null or good.
     let status = called(world, what, || unsafe { get_result_size(this, pointer) });
-    Ok(Answer { status: status.to_u32(), out: place.number(out) })
+    Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
 /// `wait`, with a timeout in units of 100 ns; None: for ever.
@@ -339,8 +349,8 @@ pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Res
     // It may allocate, which the others may not [C13], and bodies may run in it.
     world.trail.add(what);
     // SAFETY: the caller has a reference; the timeout is null or good.
-    let status = unsafe { wait(this, time) };
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    let status = world.during("wait", || unsafe { wait(this, time) });
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// `set_completed`. A handler that releases gets a reference of its own.
@@ -367,7 +377,7 @@ pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -
         world.slot(operation, |slot| slot.lent = lent);
         release(world, operation, Via::Operation)?;
     }
-    Ok(Answer { status: status.to_u32(), out: OutValue::None })
+    Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
 /// A completion handler that records that it ran, and looks at what must be so by then.
@@ -437,7 +447,7 @@ fn check_ended(world: &World, operation: usize, told: AsyncStatus) {
 }
 
 /// A completion handler that releases its reference, too.
-unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
     // SAFETY: called with what we were called with.
     unsafe { records(context, status) };
     world::with(|world| {
@@ -450,11 +460,13 @@ unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
     });
 }
 
-/// The first breach that a body or a handler has seen since the last time.
-pub(crate) fn breached(world: &World) -> Check {
-    world::nothing_astray()?;
-    match world.found.borrow_mut().take() {
-        Some(finding) => Err(finding),
-        None => Ok(()),
+/// Takes an answer that is an HRESULT for the NTSTATUS that it stands for, where that is asked for.
+pub(crate) fn answered(world: &World, status: NTSTATUS) -> NTSTATUS {
+    const E_NOINTERFACE: u32 = 0x8000_4002;
+    const E_POINTER: u32 = 0x8000_4003;
+    match status.to_u32() {
+        E_NOINTERFACE if world.hresults.get() => NTSTATUS::NOINTERFACE,
+        E_POINTER if world.hresults.get() => NTSTATUS::INVALID_PARAMETER,
+        _ => status,
     }
 }

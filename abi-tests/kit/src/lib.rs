@@ -7,6 +7,8 @@
 //! | `rule`, `finding`, `trail` | what is said of a library |
 //! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and what cases are written in |
 //! | `cases` | the cases, a file for a few rules |
+//! | `replacing` | a client that gives up its operation in the completion handler |
+//! | `freed` | memory that is written after it has been freed |
 //! | `sequence` | sequences of the fuzz targets' generator, judged by their model |
 //! | `run` | one case, from its beginning to a verdict |
 //! | `child`, `judge` | the process in which the library is run, and the one that starts it and draws conclusions |
@@ -23,10 +25,13 @@ pub mod cases;
 pub mod child;
 mod client;
 pub mod finding;
+mod freed;
 pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
+pub mod output;
+mod replacing;
 pub mod report;
 pub mod rule;
 pub mod run;

@@ -1,13 +1,16 @@
 //! Loading the library under test, and what is wrong with one that cannot be judged.
 
-use core::{ffi::CStr, fmt, mem::offset_of};
+use core::{cell::OnceCell, ffi::CStr, fmt, mem::offset_of};
 use std::{path::Path, string::String};
 
 use libloading::Library;
 
 use crate::{
+    kit,
+    need::Offers,
     report::shown,
     table::{GetTable, SYMBOL, Table, VERSION, shape},
+    world,
 };
 
 /// So many characters of what a library calls itself are shown.
@@ -64,7 +67,18 @@ pub struct Loaded {
     pub table: Table,
     /// What it calls itself.
     pub name: String,
+    /// Whether its operations have IAsyncControl, once that has been asked.
+    controls: OnceCell<bool>,
     _library: Library,
+}
+
+impl Loaded {
+    /// What it offers. The first call asks an operation for IAsyncControl.
+    pub fn offers(&self) -> Offers {
+        let controls = *self.controls.get_or_init(|| kit::has_control(self));
+        world::with(|world| world.controls.set(controls));
+        Offers { table: self.table, controls }
+    }
 }
 
 /// An error with what caused it, which says what is wrong with the file.
@@ -113,5 +127,5 @@ pub fn load(path: &Path) -> Result<Loaded, Refused> {
         let name = unsafe { CStr::from_ptr(table.name) }.to_string_lossy();
         shown(&name, NAME).replace(['\n', '\t'], " ")
     };
-    Ok(Loaded { table, name, _library: library })
+    Ok(Loaded { table, name, controls: OnceCell::new(), _library: library })
 }

@@ -3,7 +3,6 @@
 use core::time::Duration;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,14 +11,16 @@ use anyhow::Context;
 use clap::Parser;
 use ntcom_kit::{
     child::{self, Order},
-    judge::{CHILD, Judge, Options, SCHEDULES, Unfit},
+    judge::{CHILD, FAILING_SEQUENCES, IDLE_SECONDS, Judge, Known, Options, SCHEDULES, Unfit},
+    output::{self, note, say},
     report::{self, Report, junit},
     shipped,
 };
 
 /// Judges an implementation of async COM by the contract, rule by rule.
 ///
-/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged.
+/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged; 4 nothing found, and
+/// the standard output could not be written.
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
@@ -49,8 +50,18 @@ struct Cli {
     /// A folder with inputs of the fuzz target vtable.
     #[arg(long, value_name = "FOLDER")]
     corpus: Option<PathBuf>,
-    /// How long the library may be silent, in seconds, before it hangs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told of, and no reason to fail.
+    #[arg(long, value_name = "FILE", requires = "library")]
+    known: Option<PathBuf>,
+    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
+    /// a library conforms with HRESULT mapping at most.
+    #[arg(long, requires = "library")]
+    hresult: bool,
+    /// Loads this before the library, for the runtime of a sanitizer that it is built with.
+    #[arg(long, value_name = "LIBRARY", requires = "library")]
+    preload: Option<PathBuf>,
+    /// How long the library may use no processor time, in seconds, before it hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = IDLE_SECONDS, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     limit: u64,
     /// How much processor time a case or a sequence may take, in seconds, before it hangs.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -67,7 +78,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if cli.list {
-        say(&report::list());
+        say(report::list());
         return Ok(ExitCode::SUCCESS);
     }
     let program = std::env::current_exe().context("cannot find this program")?;
@@ -77,10 +88,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         seconds: cli.seconds,
         seed: cli.seed,
         corpus: cli.corpus,
+        known: cli.known.as_deref().map(known).transpose()?.unwrap_or_default(),
+        hresults: cli.hresult,
+        preload: cli.preload.as_deref().map(preload).transpose()?,
+        failing_sequences: FAILING_SEQUENCES,
         schedules: SCHEDULES,
         races: true,
         shorten: true,
-        wall: Duration::from_secs(cli.limit),
+        idle: Duration::from_secs(cli.limit),
         processor_seconds: cli.processor_limit,
     };
     let files = [&cli.json, &cli.junit];
@@ -98,6 +113,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         written.for_each(|path| drop(fs::remove_file(path)));
     }
     judged
+}
+
+/// The breaches that a file says are known.
+fn known(path: &Path) -> anyhow::Result<Vec<Known>> {
+    let text =
+        fs::read_to_string(path).map_err(|why| Unfit(format!("cannot read {}: {why}", path.display())))?;
+    Ok(Known::list(&text).map_err(|why| Unfit(format!("{}, {why}", path.display())))?)
+}
+
+/// A library that there is. What the loader cannot preload it leaves out, and says so where nobody looks.
+fn preload(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(path.canonicalize().map_err(|why| Unfit(format!("there is no library {}: {why}", path.display())))?)
 }
 
 fn judge(
@@ -122,19 +149,15 @@ fn judge(
         fs::write(path, junit(core::slice::from_ref(&judgement))?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    say(&report.text());
+    say(report.text());
     Ok(if report.has_findings() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints. Whoever has stopped listening still has the exit code.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn main() -> ExitCode {
-    run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = run(Cli::parse()).unwrap_or_else(|error| {
+        note(format_args!("error: {error:#}"));
         // Something is wrong with what was asked, or with the kit: that is no finding.
         ExitCode::from(2)
-    })
+    });
+    output::exit_code(code)
 }

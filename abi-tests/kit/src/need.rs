@@ -2,9 +2,22 @@
 
 use crate::table::{Table, shape};
 
+/// What a library offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offers {
+    /// Its table.
+    pub table: Table,
+    /// Its operations have IAsyncControl.
+    pub controls: bool,
+}
+
 /// One thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
+    /// Operations with IAsyncControl.
+    Control,
+    /// Operations that a client can cancel.
+    Cancel,
     /// Bodies of this shape.
     Shape(u32),
     /// Bodies that fail.
@@ -48,10 +61,12 @@ pub enum Need {
 }
 
 impl Need {
-    /// Does the table have it?
+    /// Does the library offer it?
     #[must_use]
-    pub fn is_met(self, table: &Table) -> bool {
+    pub fn is_met(self, Offers { table, controls }: Offers) -> bool {
         match self {
+            Self::Control => controls,
+            Self::Cancel => controls || Self::Handles.is_met(Offers { table, controls }),
             Self::Shape(bits) => table.shapes & bits == bits,
             Self::Fails => table.fails != 0,
             Self::Raises => table.raises != 0,
@@ -81,6 +96,8 @@ impl Need {
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {
+            Self::Control => "IAsyncControl",
+            Self::Cancel => "IAsyncControl or cancel handles",
             Self::Shape(shape::TRY_FINALLY) => "shapes: NTCOM_KIT_TRY_FINALLY",
             Self::Shape(shape::ON_CANCEL) => "shapes: NTCOM_KIT_ON_CANCEL",
             Self::Shape(shape::NESTED) => "shapes: NTCOM_KIT_NESTED",
@@ -109,8 +126,8 @@ impl Need {
     }
 }
 
-/// The first of some needs that the table does not meet.
+/// The first of some needs that the library does not meet.
 #[must_use]
-pub fn unmet(needs: &[Need], table: &Table) -> Option<Need> {
-    needs.iter().copied().find(|need| !need.is_met(table))
+pub fn unmet(needs: &[Need], offers: Offers) -> Option<Need> {
+    needs.iter().copied().find(|need| !need.is_met(offers))
 }

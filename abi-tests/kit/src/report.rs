@@ -23,6 +23,8 @@ pub enum RuleVerdict {
     NotOffered,
     /// Each case of it met a breach of another rule before it could tell.
     Undecided,
+    /// What was found against it is known.
+    Known,
 }
 
 impl RuleVerdict {
@@ -32,6 +34,7 @@ impl RuleVerdict {
             Self::Fail => "FAIL",
             Self::NotOffered => "not offered",
             Self::Undecided => "undecided",
+            Self::Known => "known",
         }
     }
 }
@@ -68,6 +71,12 @@ pub struct Report {
     pub races: Vec<String>,
     /// Each rule that was asked about.
     pub rules: Vec<RuleReport>,
+    /// Known breaches that were not found.
+    pub not_met: Vec<String>,
+    /// HRESULTs were taken for the NTSTATUS values that they stand for.
+    pub hresults: bool,
+    /// Only some cases were run.
+    pub partial: bool,
 }
 
 /// Whether a case is a race.
@@ -83,24 +92,26 @@ impl Report {
         let mut rules = Vec::new();
         for rule in Rule::ALL {
             let of_rule = judgement.cases.iter().filter(|judged| judged.rule == *rule);
-            let passed = of_rule.clone().filter(|judged| judged.verdict == Verdict::Passed).count();
+            let passed = of_rule.clone().filter(|judged| judged.verdict.keeps(*rule)).count();
             let not_offered: Vec<(String, String)> = of_rule
                 .clone()
                 .filter_map(|judged| match &judged.verdict {
                     Verdict::NotOffered(what) => Some((judged.case.clone(), what.clone())),
-                    Verdict::Passed | Verdict::Failed(_) => None,
+                    Verdict::Passed | Verdict::Failed { .. } => None,
                 })
                 .collect();
             let findings: Vec<Found> =
                 found.get(rule).into_iter().flatten().map(|found| (*found).clone()).collect();
-            // A case that found a breach of another rule says nothing of its own.
+            // A case that a breach of another rule has broken off says nothing of its own.
             let (tried, decided) = (of_rule.clone().count(), passed + not_offered.len());
             let silent = tried == 0 && findings.is_empty();
             if silent {
                 continue;
             }
-            let verdict = if !findings.is_empty() {
+            let verdict = if findings.iter().any(|found| !found.known) {
                 RuleVerdict::Fail
+            } else if !findings.is_empty() {
+                RuleVerdict::Known
             } else if passed > 0 {
                 RuleVerdict::Pass
             } else if tried > decided {
@@ -119,6 +130,9 @@ impl Report {
             seed: judgement.seed,
             races: run.filter(|judged| is_race(&judged.case)).map(|judged| judged.case.clone()).collect(),
             rules,
+            not_met: judgement.not_met.clone(),
+            hresults: judgement.hresults,
+            partial: judgement.partial,
         }
     }
 
@@ -133,15 +147,18 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
-            // The first by a case and the first by a sequence tell most; the JSON file has all.
-            let by_sequence = |found: &&Found| found.by.starts_with("sequence");
-            let by_case = rule.findings.iter().find(|found| !by_sequence(found));
+            let new = rule.findings.iter().filter(|found| !found.known);
+            // What cases find tells most, and one sequence; the JSON file has all.
+            let by_cases = new.clone().filter(|found| !found.is_by_sequence()).take(TOLD);
             let shown_ones: Vec<&Found> =
-                by_case.into_iter().chain(rule.findings.iter().find(by_sequence)).collect();
+                by_cases.chain(new.clone().find(|found| found.is_by_sequence())).collect();
             for found in &shown_ones {
                 text.push_str(&told(found));
             }
-            let left = rule.findings.len() - shown_ones.len();
+            for found in rule.findings.iter().filter(|found| found.known) {
+                text.push_str(&format!("KNOWN: {}\n\n", found.finding));
+            }
+            let left = new.count() - shown_ones.len();
             if left > 0 {
                 text.push_str(&format!("and {left} more against {}\n\n", rule.rule));
             }
@@ -167,7 +184,40 @@ impl Report {
             let races = self.races.join(", ");
             text.push_str(&format!("races, of which another run may say something else: {races}\n"));
         }
-        text.push_str(&format!("{}\n", self.summary()));
+        for known in &self.not_met {
+            text.push_str(&format!("known, and not found by this run: {known}\n"));
+        }
+        text.push_str(&format!("{}\n{}\n", self.summary(), self.conclusion()));
+        text
+    }
+
+    /// Whether it conforms, and in which respect.
+    #[must_use]
+    pub fn conclusion(&self) -> String {
+        let of = |verdict| {
+            let rules = self.rules.iter().filter(move |rule| rule.verdict == verdict);
+            rules.map(|rule| rule.rule.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let mapping = if self.hresults { " with HRESULT mapping" } else { "" };
+        let (failed, known, undecided) =
+            (of(RuleVerdict::Fail), of(RuleVerdict::Known), of(RuleVerdict::Undecided));
+        if !failed.is_empty() {
+            return format!("it does not conform{mapping}: {failed}");
+        }
+        let (lacks, rest) = (of(RuleVerdict::NotOffered), if known.is_empty() { "" } else { "otherwise " });
+        let mut text = match () {
+            () if self.partial => format!(
+                "nothing {}was found{mapping} by the cases that were asked for",
+                if rest.is_empty() { "" } else { "new " }
+            ),
+            () => format!("it {rest}conforms{mapping}"),
+        };
+        for (what, rules) in [("known breaches of", known), ("undecided", undecided), ("not offered", lacks)]
+        {
+            if !rules.is_empty() {
+                text.push_str(&format!("; {what}: {rules}"));
+            }
+        }
         text
     }
 
@@ -240,7 +290,9 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
                 skipped
             }
             // What it found may be another rule's; it is listed there, with its trail.
-            Verdict::Failed(finding) => failure(finding.to_string()),
+            failed => {
+                failure(failed.findings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
         };
         let mut case = TestCase::new(judged.case.clone(), status);
         if is_race(&judged.case) {
@@ -248,7 +300,7 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
         }
         suite.add_test_case(case);
     }
-    for found in &rule.findings {
+    for found in rule.findings.iter().filter(|found| !found.known) {
         let mut failed = failure(found.finding.message.clone());
         failed.set_description(found.trail.join("\n"));
         suite.add_test_case(TestCase::new(format!("found by {}", found.by), failed));
@@ -274,12 +326,19 @@ fn distinct(members: &[&str]) -> String {
     distinct.join("; ")
 }
 
+/// How many kinds of breaches of a rule are shown, of those that cases have found.
+const TOLD: usize = 6;
 /// How many lines of a trail are shown: its end.
 const SHOWN: usize = 24;
 
 fn told(found: &Found) -> String {
-    let Found { by, finding, trail } = found;
-    let mut text = format!("FOUND by {by}: {finding}\n");
+    let Found { by, finding, trail, also_by, .. } = found;
+    let others = match also_by.as_slice() {
+        [] => String::new(),
+        [other] => format!(" and {other}"),
+        [other, rest @ ..] => format!(", {other} and {} more", rest.len()),
+    };
+    let mut text = format!("FOUND by {by}{others}: {finding}\n");
     let skipped = trail.len().saturating_sub(SHOWN);
     if skipped > 0 {
         text.push_str(&format!("  ... {skipped} lines before\n"));

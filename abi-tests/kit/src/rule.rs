@@ -52,6 +52,15 @@ rules! {
     C21 "without an executor",
 }
 
+impl core::str::FromStr for Rule {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|rule| rule.to_string().eq_ignore_ascii_case(name));
+        found.copied().ok_or_else(|| format!("{name} is no rule of the contract, C1 to C21"))
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

@@ -9,87 +9,112 @@ use serde::{Deserialize, Serialize};
 use crate::{
     body::{self, Calls},
     cases::{Case, Expects, Runs, Seeds, threads},
-    client::breached,
-    ensure,
+    check,
     finding::{Check, Finding},
     kit::{Kit, status},
     load::Loaded,
     need::unmet,
     rule::Rule,
-    table::{Stop, Table},
+    table::{Stop, reason},
     world::{self, World},
 };
 
-/// What is said of a case.
+/// What is said of a case or a sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It is as the rule says.
+    /// It is as the rules say.
     Passed,
     /// It is not.
-    Failed(Finding),
+    Failed {
+        /// Each kind of breach that it has met, once.
+        findings: Vec<Finding>,
+        /// It came to its end all the same: what else it asks has been asked.
+        whole: bool,
+    },
     /// The library has no means to tell: the members of the table that it would need.
     NotOffered(String),
+}
+
+impl Verdict {
+    /// What has been found.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Failed { findings, .. } => findings,
+            Self::Passed | Self::NotOffered(_) => &[],
+        }
+    }
+
+    /// Whether nothing was found against this rule by what came to its end.
+    #[must_use]
+    pub fn keeps(&self, rule: Rule) -> bool {
+        match self {
+            Self::Passed => true,
+            Self::Failed { findings, whole } => *whole && findings.iter().all(|found| found.rule != rule),
+            Self::NotOffered(_) => false,
+        }
+    }
 }
 
 /// Runs a case. Of the seeds come the schedules of threads, and their pauses.
 #[must_use]
 pub fn run_case(library: &Loaded, case: &Case, seeds: Seeds) -> Verdict {
-    if let Some(need) = unmet(case.needs, &library.table) {
+    if let Some(need) = unmet(case.needs, library.offers()) {
         return Verdict::NotOffered(need.member().to_owned());
     }
     let run = match case.runs {
         Runs::Alone(run) => run,
         Runs::Threads(rounds) => return threads::judge(library, case.rule, rounds, seeds),
     };
-    let mut ended = Ended::default();
-    let (stopped, stop) = run_program(&library.table, &mut ended, &|kit| {
+    let ended = run_program(library, &|kit| {
         run(kit)?;
         if case.expects == Expects::End { finish(kit) } else { Ok(()) }
     });
-    let verdict = |finding: Finding| Verdict::Failed(finding);
-    match (case.expects, stopped) {
-        (_, true) if matches!(ended.check, Some(Err(_))) => verdict(ended.finding(case.rule)),
-        // Its program did not get to its end.
-        (Expects::FailFast, true) if ended.check.is_none() => Verdict::Passed,
-        (Expects::FailFast, _) => {
-            let why = "it should have failed fast, and went on";
-            match ended.check {
-                Some(Err(finding)) => verdict(finding),
-                _ => verdict(Finding::new(case.rule, why)),
-            }
-        }
-        (Expects::End, true) => {
-            verdict(Finding::new(case.rule, format!("the library stopped: {}", stop.text())))
-        }
-        (Expects::End, false) => match ended.check {
-            // Nothing has been asked: nothing is said.
-            Some(Ok(())) => match world::with(|world| world.lacks.get()) {
-                Some(lacks) => Verdict::NotOffered(lacks.to_owned()),
-                None => Verdict::Passed,
-            },
-            Some(Err(finding)) => verdict(finding),
-            None => verdict(Finding::new(case.rule, "the library's run did not run its program to the end")),
-        },
-    }
+    ended.verdict(case.rule, case.expects)
 }
 
-/// What a program has left behind.
-#[derive(Debug, Default)]
+/// How a program has ended.
+#[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) check: Option<Check>,
+    /// What the program says; none: it did not come to its end.
+    check: Option<Check>,
+    /// The library has stopped the run, for this reason.
+    stop: Option<String>,
 }
 
 impl Ended {
-    fn finding(self, rule: Rule) -> Finding {
-        match self.check {
-            Some(Err(finding)) => finding,
-            _ => Finding::new(rule, "it did not end"),
-        }
+    /// What is said of it, with what was found meanwhile. What is nobody's breach but the library's own complaint is this rule's.
+    pub(crate) fn verdict(self, rule: Rule, expects: Expects) -> Verdict {
+        let Self { check, stop } = self;
+        let whole = matches!(check, Some(Ok(()))) && stop.is_none();
+        let own = match (expects, &check, stop) {
+            // What broke off the program has been found. What the library complains of then may be what that has left behind.
+            (_, Some(Err(_)), _) => None,
+            (Expects::FailFast, Some(Ok(())), _) => {
+                Some("it should have failed fast, and went on".to_owned())
+            }
+            (Expects::FailFast, None, Some(_)) => None,
+            (Expects::End, _, Some(why)) => Some(format!("the library stopped: {why}")),
+            (_, None, None) => Some("the library's run did not run its program to the end".to_owned()),
+            (Expects::End, Some(Ok(())), None) => None,
+        };
+        world::with(|world| {
+            if let Some(why) = own {
+                world.find(Finding::new(rule, why));
+            }
+            let findings = world.take_findings();
+            match world.lacks.get() {
+                _ if !findings.is_empty() => Verdict::Failed { findings, whole },
+                // Nothing has been asked: nothing is said.
+                Some(lacks) => Verdict::NotOffered(lacks.to_owned()),
+                None => Verdict::Passed,
+            }
+        })
     }
 }
 
 struct Program<'a> {
-    ended: &'a mut Ended,
+    check: Option<Check>,
     run: &'a dyn Fn(&Kit<'_>) -> Check,
     /// Whose program it is.
     thread: ThreadId,
@@ -107,32 +132,44 @@ unsafe extern "C" fn program(context: *mut c_void) {
     } else {
         None
     };
-    program.ended.check = Some(match wrong {
-        // It is no rule of the contract: the kit's own, on which all of its cases depend.
-        Some(why) => Err(Finding::new(Rule::C9, why)),
-        None => world::with(|world| (program.run)(&Kit(world))),
-    });
+    let Some(why) = wrong else {
+        program.check = Some(world::with(|world| {
+            let check = (program.run)(&Kit(world));
+            if let Err(finding) = &check {
+                world.find(finding.clone());
+            }
+            world.over.set(true);
+            check
+        }));
+        return;
+    };
+    // It is no rule of the contract: the kit's own, on which all of its cases depend.
+    program.check = Some(Err(Finding::new(Rule::C9, why)));
 }
 
-/// Runs a program in the library. Was it stopped, and why? A breach that a body saw before the stop is the program's end.
-pub(crate) fn run_program(table: &Table, ended: &mut Ended, run: &dyn Fn(&Kit<'_>) -> Check) -> (bool, Stop) {
+/// Runs a program in the library.
+pub(crate) fn run_program(library: &Loaded, run: &dyn Fn(&Kit<'_>) -> Check) -> Ended {
+    let table = library.table;
     world::begin_here();
     world::with(|world| {
         world.reset();
-        world.table.set(*table);
+        world.table.set(table);
     });
     let mut stop = Stop::EMPTY;
-    let mut inside = Program { ended, run, thread: thread::current().id(), called: false };
+    let mut inside = Program { check: None, run, thread: thread::current().id(), called: false };
     let answer = match table.run {
         // SAFETY: the header: our program and its context, which lives until this has returned.
         Some(run) => unsafe { run(program, (&raw mut inside).cast(), &raw mut stop) },
         None => -1,
     };
-    let breach = world::with(breached);
-    if answer != 0 && ended.check.is_none() && breach.is_err() {
-        ended.check = Some(breach);
-    }
-    (answer != 0, stop)
+    let check = inside.check;
+    world::with(|world| {
+        world.over.set(true);
+        let astray = world::nothing_astray().err();
+        let broken_off = check.as_ref().and_then(|check| check.clone().err());
+        astray.into_iter().chain(broken_off).for_each(|finding| world.find(finding));
+    });
+    Ended { check, stop: (answer != 0).then(|| reason(&stop)) }
 }
 
 /// The end of a case: everything ends and is given back, and nothing remains.
@@ -148,7 +185,7 @@ pub(crate) fn finish(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     for operation in 0..world.count() {
         let held = world.slot(operation, |slot| slot.references > u32::from(slot.lent));
-        if held && kit.status(operation)? == status::STARTED {
+        if held && world.controls.get() && kit.status(operation)? == status::STARTED {
             kit.cancel(operation)?;
         }
     }
@@ -202,25 +239,31 @@ fn drop_wakers(world: &World) {
 /// When everything has been given back and the executor has run, nothing is left.
 pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
     let world = kit.0;
-    breached(world)?;
     for operation in 0..world.count() {
         let slot = world.slot(operation, |slot| slot.clone());
-        ensure!(
+        check!(
+            kit,
             C9,
             slot.bodyless || slot.record.drops == 1,
             "nobody has operation {operation} any more, and its body has not been dropped"
         );
-        ensure!(
+        check!(
+            kit,
             C14,
             !slot.handler || slot.record.handled > 0,
             "operation {operation} has ended, and its completion handler has not run"
         );
     }
     for (number, object) in world.objects.borrow().iter().enumerate() {
-        ensure!(C19, object.drops == 1, "nobody has object {number} any more, and it has not been dropped");
+        check!(
+            kit,
+            C19,
+            object.drops == 1,
+            "nobody has object {number} any more, and it has not been dropped"
+        );
     }
     if let Some(live) = kit.live() {
-        ensure!(C3, live == 0, "everything has been released, and memory of {live} operations is left");
+        check!(kit, C3, live == 0, "everything has been released, and memory of {live} operations is left");
     }
     Ok(())
 }

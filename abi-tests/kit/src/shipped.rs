@@ -1,4 +1,5 @@
-//! The implementations that come with the kit: ours, one in C, and that one with one breach at a time.
+//! The implementations that come with the kit: ours, one in C, some that others might have written, and the one in C with one breach at a
+//! time.
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::{
     cases,
     judge::{Judge, Judgement, Options},
+    output::{note, say},
     report::{Report, junit},
     rule::Rule,
 };
@@ -47,7 +49,9 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C1, "QUERY_LOOKS_AT_HALF"),
     plant(Rule::C2, "CONTROL_IS_IUNKNOWN"),
     plant(Rule::C2, "INTERFACE_LOST_AT_THE_END"),
+    plant(Rule::C2, "CONTROL_LOST_AT_THE_END"),
     plant(Rule::C3, "RELEASE_NEVER_ZERO"),
+    plant(Rule::C3, "RELEASE_ZERO_TOO_EARLY"),
     plant(Rule::C3, "BLOCK_LEAKED"),
     plant(Rule::C3, "COUNT_WRAPS"),
     race(Rule::C3, "COUNT_RACES"),
@@ -56,7 +60,9 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C4, "STATUS_IS_WIDE"),
     plant(Rule::C4, "STATUS_OF_FOUR"),
     plant(Rule::C5, "RESULT_NOT_ZEROED"),
+    plant(Rule::C5, "RESULT_WITH_PADDING"),
     plant(Rule::C5, "RESULT_ONCE"),
+    plant(Rule::C5, "RESULT_OF_NULL_FAILS"),
     plant(Rule::C5, "RESULT_OF_ERROR_IS_SUCCESS"),
     race(Rule::C5, "RESULT_RACES"),
     plant(Rule::C6, "LATE_CANCEL_WINS"),
@@ -78,6 +84,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C10, "CANCEL_SPINS"),
     plant(Rule::C10, "CANCEL_SLEEPS"),
     plant(Rule::C10, "REQUEST_NOT_TAKEN"),
+    plant(Rule::C10, "CANCEL_ALL_LOST"),
     plant(Rule::C10, "OUTER_CLEANUP_LOST"),
     plant(Rule::C10, "JOIN_IS_ITS_FIRST"),
     plant(Rule::C11, "NULL_WITHOUT_MEMORY"),
@@ -90,6 +97,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C14, "HANDLER_TWICE"),
     plant(Rule::C14, "LATE_HANDLER_LOST"),
     plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
+    plant(Rule::C14, "USED_AFTER_LATE_HANDLER"),
     race(Rule::C14, "HANDLERS_RACE"),
     race(Rule::C14, "HANDLER_RACES_END"),
     plant(Rule::C15, "WAIT_SAYS_SUCCESS"),
@@ -164,6 +172,19 @@ pub fn broken(folder: &Path, plant: &str) -> anyhow::Result<PathBuf> {
     Ok(library)
 }
 
+/// Implementations in C that differ from the others in what the contract leaves open, and whether they speak HRESULT.
+pub const FOREIGN: &[(&str, bool)] = &[("WITHOUT_CONTROL", false), ("APART", false), ("HRESULTS", true)];
+
+/// One of `c/foreign.c`.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn foreign(folder: &Path, which: &str) -> anyhow::Result<PathBuf> {
+    let library = folder.join(format!("foreign-{}.so", which.to_ascii_lowercase()));
+    compile(&kit().join("c/foreign.c"), &[format!("FOREIGN={which}")], &library)?;
+    Ok(library)
+}
+
 /// What became of one of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 struct Outcome {
@@ -175,14 +196,9 @@ struct Outcome {
     as_expected: bool,
 }
 
-/// Whether what was found against a rule is by a sequence.
-fn is_by_sequence(by: &str) -> bool {
-    by.starts_with("sequence")
-}
-
 fn outcome(judgement: &Judgement, library: &str, expected: Option<Rule>) -> Outcome {
     let against = |by_sequence| {
-        let found = judgement.found.iter().filter(|found| is_by_sequence(&found.by) == by_sequence);
+        let found = judgement.found.iter().filter(|found| found.is_by_sequence() == by_sequence);
         found.filter(|found| expected.is_none_or(|rule| found.finding.rule == rule)).count()
     };
     let (by_cases, by_sequences) = (against(false), against(true));
@@ -207,21 +223,34 @@ pub fn judge_all(
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let judge = |library: &Path, options: &Options| Judge { program, library, options }.judge();
     let (mut outcomes, mut judgements, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for library in [program.with_file_name("libntcom_kit_ours.so"), correct(&folder)?] {
-        let judgement = judge(&library, options)?;
+    // What sequences of the corpus find in ours and in the plain one, more of them find; the others are for what the contract leaves open.
+    let few = Options { sequences: options.sequences.min(300), ..options.clone() };
+    let mut good = vec![
+        (program.with_file_name("libntcom_kit_ours.so"), options.clone()),
+        (correct(&folder)?, options.clone()),
+        (program.with_file_name("libntcom_kit_foreign.so"), few.clone()),
+    ];
+    for (which, hresults) in FOREIGN {
+        good.push((foreign(&folder, which)?, Options { hresults: *hresults, ..few.clone() }));
+    }
+    for (library, options) in good {
+        let judgement = judge(&library, &options)?;
         let report = Report::new(&judgement);
-        eprintln!("{}", report.summary());
+        note(report.summary());
         if report.has_findings() {
-            print!("{}", report.text());
+            say(report.text());
         }
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
     }
     // The corpus is enough for one that is broken by one thing, and hangs are short.
-    let short = Options { sequences: 0, seconds: None, shorten: false, ..options.clone() };
+    let short =
+        Options { sequences: 0, seconds: None, shorten: false, failing_sequences: 12, ..options.clone() };
     for judged in plants(program, &folder, &short)? {
         let (plant, judgement) = judged;
-        failed.extend(judgement.found.iter().map(|found| found.by.clone()));
+        failed.extend(
+            judgement.found.iter().flat_map(|found| found.also_by.iter().chain([&found.by])).cloned(),
+        );
         let outcome = outcome(&judgement, plant.name, Some(plant.rule));
         if !outcome.as_expected {
             print!("{}", Report::new(&judgement).text());
@@ -265,7 +294,7 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
                 }
             }
             let found = if judgement.fails(plant.rule) { "found" } else { "NOT FOUND" };
-            eprintln!("{}: {found}", plant.name);
+            note(format_args!("{}: {found}", plant.name));
             judged.push((index, judgement));
         }
     };
@@ -293,7 +322,7 @@ fn idle(failed: &BTreeSet<String>) -> Vec<&'static str> {
 fn hanging(options: &Options) -> Options {
     Options {
         only: vec!["cancel_is_a_request".to_owned()],
-        wall: core::time::Duration::from_secs(5),
+        idle: core::time::Duration::from_secs(1),
         processor_seconds: 1,
         ..options.clone()
     }
@@ -314,17 +343,17 @@ fn conclude(outcomes: &[Outcome], idle: &[&str]) -> ExitCode {
             if outcome.as_expected { "ok" } else { "WRONG" }.to_owned(),
         ]);
     }
-    println!("{table}");
+    say(format_args!("{table}\n"));
     let planted = outcomes.iter().filter(|outcome| outcome.expected.is_some());
     let found = planted.clone().filter(|outcome| outcome.as_expected).count();
     let good = outcomes.iter().filter(|outcome| outcome.expected.is_none() && outcome.as_expected).count();
     let (all_planted, all_good) = (planted.count(), outcomes.iter().filter(|o| o.expected.is_none()).count());
     if !idle.is_empty() {
-        println!("cases that no planted breach has failed: {}", idle.join(", "));
+        say(format_args!("cases that no planted breach has failed: {}\n", idle.join(", ")));
     }
-    println!(
-        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found"
-    );
+    say(format_args!(
+        "{good} of {all_good} good implementations pass, {found} of {all_planted} planted breaches are found\n"
+    ));
     let whole = idle.is_empty() && outcomes.iter().all(|outcome| outcome.as_expected);
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -26,6 +26,9 @@ use crate::{
     trail::Trail,
 };
 
+/// So many kinds of findings are kept of one case or sequence.
+const MOST: usize = 24;
+
 /// How far a part of a body is.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Part {
@@ -157,10 +160,18 @@ pub(crate) struct World {
     pub(crate) handles: RefCell<Vec<(usize, *mut c_void)>>,
     /// The program is inside of the table's `advance`, or of something else that runs bodies.
     pub(crate) advancing: Cell<bool>,
+    /// The call into the library that goes on.
+    calling: RefCell<Option<String>>,
+    /// The program has come to its end; the library's `run` may go on.
+    pub(crate) over: Cell<bool>,
+    /// The library's operations have IAsyncControl.
+    pub(crate) controls: Cell<bool>,
+    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    pub(crate) hresults: Cell<bool>,
     /// What the library would need to offer for what the case has not been able to ask.
     pub(crate) lacks: Cell<Option<&'static str>>,
-    /// The first breach that a body or a handler has seen.
-    pub(crate) found: RefCell<Option<Finding>>,
+    /// The breaches so far, each kind once.
+    found: RefCell<Vec<Finding>>,
     pub(crate) trail: Trail,
 }
 
@@ -174,6 +185,10 @@ thread_local! {
         stash: RefCell::default(),
         handles: RefCell::default(),
         advancing: Cell::new(false),
+        calling: RefCell::default(),
+        over: Cell::new(false),
+        controls: Cell::new(true),
+        hresults: Cell::new(false),
         lacks: Cell::new(None),
         found: RefCell::default(),
         trail: Trail::default(),
@@ -230,8 +245,10 @@ impl World {
         self.stash.borrow_mut().clear();
         self.handles.borrow_mut().clear();
         self.advancing.set(false);
+        self.over.set(false);
+        self.calling.take();
         self.lacks.set(None);
-        *self.found.borrow_mut() = None;
+        self.found.borrow_mut().clear();
         self.trail.clear();
     }
 
@@ -248,10 +265,40 @@ impl World {
         self.slots.borrow_mut().get_mut(operation).map(f)
     }
 
-    /// A breach that cannot be returned, because the library is our caller.
+    /// Records a breach that the case goes on after. One that is equal to an earlier one says nothing more.
     pub(crate) fn breach(&self, rule: Rule, message: String) {
-        self.trail.add(format!("  [{rule}] {message}"));
-        self.found.borrow_mut().get_or_insert_with(|| Finding::new(rule, message));
+        self.find(Finding::new(rule, message));
+    }
+
+    /// Records a finding.
+    pub(crate) fn find(&self, finding: Finding) {
+        let known = |found: &Finding| found.rule == finding.rule && found.kind() == finding.kind();
+        if self.found.borrow().len() < MOST && !self.found.borrow().iter().any(known) {
+            self.trail.add(finding.line());
+            self.found.borrow_mut().push(finding);
+        }
+    }
+
+    /// Takes what has been found so far.
+    pub(crate) fn take_findings(&self) -> Vec<Finding> {
+        self.found.take()
+    }
+
+    /// Calls the library. Until it returns, what it does is done on the stack of this call.
+    pub(crate) fn during<R>(&self, name: &str, call: impl FnOnce() -> R) -> R {
+        let before = self.calling.replace(Some(name.to_owned()));
+        let answer = call();
+        *self.calling.borrow_mut() = before;
+        answer
+    }
+
+    /// Where the library calls the kit from, outside of what runs bodies.
+    pub(crate) fn place(&self) -> String {
+        match &*self.calling.borrow() {
+            _ if self.over.get() => "after the program has ended".to_owned(),
+            Some(name) => format!("on the stack of {name}"),
+            None => "outside of advance and of every call".to_owned(),
+        }
     }
 
     /// What has happened to an operation.

@@ -63,34 +63,34 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
             let known = fs::read_to_string(&file).unwrap_or_default();
             let (gone, new) = difference(&known, &listed);
             for line in &gone {
-                println!("{}: - {line}", library.package);
+                say!("{}: - {line}", library.package);
             }
             for line in &new {
-                println!("{}: + {line}", library.package);
+                say!("{}: + {line}", library.package);
             }
             let broken = broken_since_release(project, library, &listed)?;
             for line in &broken {
-                println!("{}: gone since the release of this series: {line}", library.package);
+                say!("{}: gone since the release of this series: {line}", library.package);
             }
             failed |= !(gone.is_empty() && new.is_empty() && broken.is_empty());
             format!("{} gone, {} new", gone.len(), new.len())
         };
         for name in &bare {
-            println!("{}: {name} has no example", library.package);
+            say!("{}: {name} has no example", library.package);
         }
         let unsaid = unsaid(&listed, &ownership);
         for name in &unsaid {
-            println!("{}: {OWNERSHIP} does not say who owns a `{name}`", library.package);
+            say!("{}: {OWNERSHIP} does not say who owns a `{name}`", library.package);
         }
         failed |= !bare.is_empty() || !unsaid.is_empty();
         table.add_row([library.package, &items.to_string(), &bare.len().to_string(), &verdict]);
     }
-    println!("{table}");
+    say!("{table}");
     if failed {
-        println!("next: add the examples, read the difference, then cargo xtask api --bless");
+        say!("next: add the examples, read the difference, then cargo xtask api --bless");
         return Ok(ExitCode::FAILURE);
     }
-    println!("the public API is as listed, and every item has an example");
+    say!("the public API is as listed, and every item has an example");
     Ok(ExitCode::SUCCESS)
 }
 

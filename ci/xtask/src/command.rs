@@ -3,6 +3,7 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, BufRead, BufReader},
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Command, ExitStatus, Stdio},
 };
@@ -35,7 +36,8 @@ pub(crate) fn at_root(project: &Project, program: impl AsRef<OsStr>) -> Command 
 pub(crate) fn xtask(project: &Project) -> anyhow::Result<Command> {
     let program = env::current_exe().context("cannot find this program")?;
     // A leg may have linked it anew since it was started.
-    let program = program.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    let bytes = program.as_os_str().as_bytes();
+    let program = OsStr::from_bytes(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes));
     let mut command = at_root(project, program);
     command.env("CARGO_MANIFEST_DIR", project.path("ci/xtask"));
     Ok(command)
@@ -77,39 +79,54 @@ pub(crate) fn shell(command: &Command) -> String {
     for (name, value) in command.get_envs() {
         let (Some(name), Some(value)) = (name.to_str(), value.and_then(OsStr::to_str)) else { continue };
         if !name.starts_with("CARGO_MANIFEST_") {
-            words.push(format!("{name}={}", quote(value)));
+            words.push(format!("{name}={}", quote(value.as_ref())));
         }
     }
     let program = Path::new(command.get_program());
     match program.file_name().and_then(OsStr::to_str) {
         Some("cargo") => words.push("cargo".to_owned()),
         Some("xtask") => words.push("cargo xtask".to_owned()),
-        _ => words.push(quote(&program.to_string_lossy())),
+        _ => words.push(quote(program.as_os_str())),
     }
     let root = command.get_current_dir();
     words.extend(command.get_args().map(|argument| {
         let path = Path::new(argument);
         let path = root.and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
-        quote(&path.to_string_lossy())
+        quote(path.as_os_str())
     }));
     words.join(" ")
 }
 
-/// One word of a shell's command line.
-pub(crate) fn quote(word: &str) -> String {
+/// One word of a shell's command line. One that is not UTF-8 is in bash's `$'…'`, where every byte can be written.
+pub(crate) fn quote(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+    match word.to_str() {
+        Some(word) if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        Some(word) => format!("'{}'", word.replace('\'', r"'\''")),
+        None => {
+            let byte = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", word.as_encoded_bytes().iter().map(byte).collect::<String>())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Command};
 
-    use super::{capture, shell};
+    use super::{capture, quote, shell};
+
+    #[test]
+    fn a_word_that_is_not_utf8_is_one_that_bash_reads_back() {
+        let word = OsStr::from_bytes(b"a'\\ \xffb\n");
+        assert_eq!(quote(word), r"$'a\'\\ \xffb\x0a'");
+        let read = Command::new("bash").args(["-c", &format!("printf %s {}", quote(word))]).output().unwrap();
+        assert_eq!(read.stdout, word.as_bytes());
+    }
 
     #[test]
     fn a_command_is_shown_as_one_line_that_repeats_it() {

@@ -16,7 +16,7 @@ const CORPUS: &str = "corpus/vtable";
 #[derive(Args)]
 pub(crate) struct Options {
     /// A shared library that exports ntcom_kit (abi-tests/kit/include/ntcom_kit.h). Without one: the implementations that come with the
-    /// kit, of which ours and the one in C must pass, and of each broken one the breach must be found.
+    /// kit, of which ours and those that others might have written must pass, and of each broken one the breach must be found.
     library: Option<PathBuf>,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +36,17 @@ pub(crate) struct Options {
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
     #[arg(long, value_name = "CASE", requires = "library")]
     only: Vec<String>,
-    /// How long the library may be silent, in seconds, before it hangs; 60 by default.
+    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told of, and no reason to fail.
+    #[arg(long, value_name = "FILE", requires = "library")]
+    known: Option<PathBuf>,
+    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
+    /// a library conforms with HRESULT mapping at most.
+    #[arg(long, requires = "library")]
+    hresult: bool,
+    /// Loads this before the library, for the runtime of a sanitizer that it is built with.
+    #[arg(long, value_name = "LIBRARY", requires = "library")]
+    preload: Option<PathBuf>,
+    /// How long the library may use no processor time, in seconds, before it hangs; 5 by default.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     limit: Option<u64>,
     /// How much processor time a case or a sequence may take, in seconds, before it hangs; 10 by default.
@@ -50,7 +60,8 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         return Err(Problem::Usage(format!("there is no library {}", library.display())).into());
     }
     let mut build = command::cargo(project);
-    build.args(["build", "--package", "ntcom-kit", "--package", "ntcom-kit-ours"]);
+    let packages = ["ntcom-kit", "ntcom-kit-ours", "ntcom-kit-foreign"];
+    build.arg("build").args(packages.iter().flat_map(|package| ["--package", package]));
     // Nothing has been judged: exit code 1 would say that something was found.
     ui::step("building the conformance kit", &mut build)
         .map_err(|error| Problem::Usage(format!("{error:#}")))?;
@@ -58,7 +69,12 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     kit.args(["run", "--quiet", "--package", "ntcom-kit", "--", "--corpus"]).arg(project.path(CORPUS));
     // The kit runs at the root: a path is the caller's.
     let here = |path: &Path| std::path::absolute(path).context("there is no current folder");
-    for (name, path) in [("--json", &options.json), ("--junit", &options.junit)] {
+    for (name, path) in [
+        ("--json", &options.json),
+        ("--junit", &options.junit),
+        ("--known", &options.known),
+        ("--preload", &options.preload),
+    ] {
         if let Some(path) = path {
             kit.arg(name).arg(here(path)?);
         }
@@ -73,6 +89,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         if let Some(number) = number {
             kit.arg(name).arg(number.to_string());
         }
+    }
+    if options.hresult {
+        kit.arg("--hresult");
     }
     if options.list {
         kit.arg("--list");

@@ -3,6 +3,10 @@
 //! A driver's package uses `driver_entry!` and tests itself on the simulated kernel; another package of the workspace switches the simulated kernel on for
 //! itself. Cargo unifies features in one build, so what ends up in the image depends on how it is built: a right way must build, and every wrong way must
 //! be refused with the message that says what to do.
+//!
+//! Two declarations with one IID in an image are refused by the linker, with a message that names the IID: see [`iids`].
+pub(crate) mod iids;
+
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::Context;
@@ -81,14 +85,16 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
             if way.builds { captured.status.success() } else { !captured.status.success() && refused };
         if !right {
             wrong += 1;
-            println!("{}:\n{}", way.what, captured.output);
+            say!("{}:\n{}", way.what, captured.output);
         }
         let must = if way.builds { "build" } else { "be refused" };
         table.add_row([way.what, must, if right { "does" } else { "DOES NOT" }]);
     }
-    println!("{table}");
+    say!("{table}");
     wrong += usize::from(!without_an_executor(project)?);
-    println!("{} of {} right", WAYS.len() + 1 - wrong, WAYS.len() + 1);
+    wrong += iids::run(project)?;
+    let all = WAYS.len() + 1 + iids::WAYS.len();
+    say!("{} of {all} right", all - wrong);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -101,7 +107,7 @@ fn without_an_executor(project: &Project) -> anyhow::Result<bool> {
     let captured = capture(&mut test, |_| {})?;
     let right = captured.status.success() && !captured.output.contains(" 0 passed");
     if !right {
-        println!("{}", captured.output);
+        say!("{}", captured.output);
     }
     Ok(right)
 }
@@ -139,17 +145,21 @@ fn workspace(project: &Project, folder: &Path, resolver: &str) -> anyhow::Result
         ),
         ("other/src/lib.rs", "//! Runs on the simulated kernel.\npub use ntcom::GUID;\n".to_owned()),
     ];
+    write(project, folder, &files)
+}
+
+/// Writes the files of a workspace that are not there yet, and the versions that everything else is built with.
+pub(crate) fn write(project: &Project, folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     for (name, text) in files {
         let file = folder.join(name);
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+        if fs::read_to_string(&file).is_ok_and(|old| old == *text) {
             continue;
         }
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    // The versions that everything else is built with.
     let lock = folder.join("Cargo.lock");
     if !lock.exists() {
         fs::copy(project.path("Cargo.lock"), &lock).context("cannot copy Cargo.lock")?;

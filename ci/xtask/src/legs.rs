@@ -1,11 +1,8 @@
 //! The legs of `cargo xtask test`. To add one: a line in [`LEGS`] and a function.
-use std::{
-    fs,
-    path::Path,
-    process::{Command, ExitStatus},
-};
+mod cargo_fuzz;
+mod fuzz_cli;
 
-use anyhow::Context as _;
+use std::process::Command;
 
 use crate::{
     command::{self, capture, cargo, shell, xtask},
@@ -50,7 +47,8 @@ pub(crate) const LEGS: &[Leg] = &[
     required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
     required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
-    required("fuzz-cli", "fuzz, replay and conformance refuse bad input and say why", fuzz_cli),
+    required("fuzz-cli", "commands refuse bad input and say why, and bear pipes, full disks and odd names", fuzz_cli::run),
+    required("cargo-fuzz", "plain cargo-fuzz runs every target, with AddressSanitizer and without", cargo_fuzz::run),
 ];
 
 /// How long the smoke run of a target takes, in seconds.
@@ -311,87 +309,9 @@ fn error_line(output: &str) -> &str {
     output.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_else(|| last_line(output))
 }
 
-/// One bad use of a command, and what its output must name.
-struct BadUse<'a> {
-    arguments: Vec<String>,
-    names: Vec<&'a str>,
-}
-
-/// Whether a bad use was refused as bad input, and said what it must.
-fn refused(status: ExitStatus, output: &str, names: &[&str]) -> bool {
-    status.code() == Some(2) && names.iter().all(|name| output.contains(name))
-}
-
-fn fuzz_cli(context: &Context<'_>) -> anyhow::Result<Outcome> {
-    let targets = context.project.fuzz_targets()?;
-    let target = targets.first().context("there is no fuzz target")?;
-    let folder = context.project.path("target/fuzz-cli");
-    fs::create_dir_all(&folder)?;
-    let write =
-        |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).context("cannot write an input");
-    // The first byte of an input of any target; and something else entirely.
-    write("truncated", b"N")?;
-    write("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0")?;
-    if let Some(shortened) = shortened(&context.project.path("corpus").join(target))? {
-        write("truncated", &shortened)?;
-    }
-
-    let mut uses = vec![
-        BadUse {
-            arguments: words("fuzz --target nope"),
-            names: targets.iter().map(String::as_str).collect(),
-        },
-        BadUse { arguments: words("fuzz --seconds 0"), names: vec!["--seconds"] },
-        BadUse { arguments: words("fuzz --seconds 99999999999"), names: vec!["--seconds"] },
-        BadUse { arguments: words("fuzz --jobs 0"), names: vec!["--jobs"] },
-        BadUse { arguments: words("replay target/fuzz-cli/foreign"), names: vec!["foreign", "--target"] },
-        BadUse { arguments: words("replay target/fuzz-cli/foreign --target nope"), names: vec![target] },
-        BadUse { arguments: words("conformance target/fuzz-cli/missing.so"), names: vec!["missing.so"] },
-        BadUse { arguments: words("conformance --seconds 0"), names: vec!["--seconds"] },
-    ];
-    for name in ["truncated", "foreign", "missing"] {
-        let arguments = words(&format!("replay target/fuzz-cli/{name} --target {target}"));
-        uses.push(BadUse { arguments, names: vec![name] });
-    }
-
-    for BadUse { arguments, names } in &uses {
-        let mut command = xtask(context.project)?;
-        command.args(arguments);
-        let captured = context.capture(&mut command)?;
-        if !refused(captured.status, &captured.output, names) {
-            return Ok(Outcome::Failed {
-                note: format!("{}, not exit code 2 and {}", captured.status, names.join(", ")),
-                output: captured.output,
-                repeat: shell(&command),
-            });
-        }
-    }
-    Ok(Outcome::Passed(format!("{} bad uses refused", uses.len())))
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split(' ').map(str::to_owned).collect()
-}
-
-/// The first file of a folder without its last byte.
-fn shortened(folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(None) };
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_file() {
-            let mut bytes = fs::read(path)?;
-            bytes.pop();
-            return Ok(Some(bytes));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
-
-    use super::{error_line, refused, test_totals};
+    use super::{error_line, test_totals};
 
     #[test]
     fn totals_are_those_of_all_test_programs() {
@@ -400,14 +320,6 @@ mod tests {
             test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
         assert_eq!(test_totals(output), [15, 2, 1]);
         assert_eq!(test_totals(""), [0, 0, 0]);
-    }
-
-    #[test]
-    fn a_refusal_has_its_exit_code_and_says_why() {
-        let code = |code: i32| ExitStatus::from_raw(code << 8);
-        assert!(refused(code(2), "error: no such file: x", &["x"]));
-        assert!(!refused(code(2), "error", &["x"]));
-        assert!(!refused(code(1), "x", &["x"]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{command, interrupt, project::Project, ui};
+use crate::{command, interrupt, problem::Problem, project::Project, ui};
 
 /// The package whose tests they are.
 const PACKAGE: &str = "ntcom-exec";
@@ -24,7 +24,8 @@ pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<Exi
         command::at_root(project, &binary).arg("--list").output().context("cannot list the tests")?;
     let tests = listed(&String::from_utf8_lossy(&output.stdout), filter);
     if tests.is_empty() {
-        bail!("no loom test of {PACKAGE} matches {}", filter.unwrap_or("anything"));
+        let message = format!("no loom test of {PACKAGE} matches {}", filter.unwrap_or("anything"));
+        return Err(Problem::Usage(message).into());
     }
     let mut table = ui::table(&["test", "result", "seconds", "iterations"], 2..4);
     let mut failed = 0;
@@ -44,14 +45,14 @@ pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<Exi
         live.finish(&format!("{what}: {result}, {seconds} s"));
         if !passed {
             failed += 1;
-            let repeat = format!("cargo xtask loom {}", command::quote(test));
-            println!("{}\nto repeat: {repeat}", captured.output);
+            let repeat = format!("cargo xtask loom {}", command::quote(test.as_ref()));
+            say!("{}\nto repeat: {repeat}", captured.output);
         }
         let iterations = iterations(&captured.output).map_or_else(|| "-".to_owned(), ui::count);
         table.add_row([test.as_str(), result, &seconds, &iterations]);
     }
-    println!("{table}");
-    println!("{} passed, {failed} failed (at most {preemptions} preemptions)", tests.len() - failed);
+    say!("{table}");
+    say!("{} passed, {failed} failed (at most {preemptions} preemptions)", tests.len() - failed);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

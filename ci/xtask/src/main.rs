@@ -16,8 +16,13 @@
 //! | `windows` | clients in C and in C++ as Windows programs against a Rust DLL, run where there is Wine |
 //! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
-//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 130 interrupted.
+//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 4 good, but the standard output could not be
+//! written (a closed pipe, a full disk), 130 interrupted.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where the stream cannot be written: `say!`, `note!`.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
+
+#[macro_use]
+mod output;
 
 mod abi;
 mod alloc_scan;
@@ -30,6 +35,7 @@ mod features;
 mod fuzz;
 mod interrupt;
 mod legs;
+mod lock;
 mod loom;
 mod problem;
 mod project;
@@ -48,9 +54,19 @@ use clap::{Parser, Subcommand};
 
 use crate::project::Project;
 
+/// What `--help` says of them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    good
+  1    something failed or was found
+  2    bad usage or bad input
+  3    a tool is missing
+  4    good, but the standard output could not be written (a closed pipe, a full disk)
+  130  interrupted";
+
 /// Every command of the project.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,7 +87,7 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and its trace.
     Replay {
-        /// The input: a file of a corpus, or what a finding left.
+        /// The input: a file of a corpus, or what a finding left; a pipe, or `-`, the standard input.
         file: PathBuf,
         /// Its target; by default the folder of the file that is named after one.
         #[arg(long, value_name = "NAME")]
@@ -111,6 +127,7 @@ fn run() -> anyhow::Result<ExitCode> {
         return rustc;
     }
     let cli = Cli::parse();
+    tools::find_cargo()?;
     interrupt::install()?;
     let project = Project::find();
     match cli.command {
@@ -133,8 +150,9 @@ fn run() -> anyhow::Result<ExitCode> {
 }
 
 fn main() -> ExitCode {
-    run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = run().unwrap_or_else(|error| {
+        note!("error: {error:#}");
         problem::exit_code(&error)
-    })
+    });
+    output::exit_code(code)
 }

@@ -1,6 +1,7 @@
-//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data. The fuzz crate's `ntcom-replay` does
-//! all that.
+//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data. `ntcom-replay` (`fuzz/replay`) does all
+//! that.
 use std::{
+    fmt::Display,
     fs::File,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{command, interrupt, problem::Problem, project::Project};
+use crate::{command, interrupt, problem::Problem, project::Project, ui};
 
 /// Files to write what happened to.
 #[derive(clap::Args)]
@@ -34,10 +35,12 @@ pub(crate) fn run(
         Some(name) => project.chosen_targets(&[name.to_owned()])?.remove(0),
         None => target_of(&file, &targets)?,
     };
+    let mut build = command::cargo(project);
+    build.args(["build", "--package", "ntcom-replay"]);
+    // Nothing has been replayed: exit code 1 would say that something was found.
+    ui::step("building the replay", &mut build).map_err(|error| Problem::Usage(format!("{error:#}")))?;
     let mut replay = command::cargo(project);
-    replay
-        .args(["run", "-q", "-p", "ntcom-fuzz", "--bin", "ntcom-replay", "--", "--target", &target])
-        .arg(&file);
+    replay.args(["run", "-q", "-p", "ntcom-replay", "--", "--target", &target]).arg(&file);
     for (flag, path) in [("--timeline", &outputs.timeline), ("--trace", &outputs.trace)] {
         if let Some(path) = path {
             // The replay runs at the root of the checkout; the path is from here.
@@ -51,24 +54,31 @@ pub(crate) fn run(
     // A signal is what the input did.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     if code.is_none() {
-        eprintln!("the replay ended by {status}");
+        note!("the replay ended by {status}");
     }
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The file, from here or from the root of the checkout.
+/// The standard input, as a file's name.
+const STANDARD_INPUT: &str = "-";
+
+/// The file, from here or from the root of the checkout. What is read from it is read once: it may be a pipe.
 fn find(project: &Project, file: &Path) -> anyhow::Result<PathBuf> {
+    if file.as_os_str() == STANDARD_INPUT {
+        return Ok(file.to_owned());
+    }
     let here = std::path::absolute(file).context("where is this?")?;
     let candidates = [here, project.path(file)];
-    let found = candidates.iter().find(|path| path.is_file());
+    let found = candidates.iter().find(|path| path.exists() && !path.is_dir());
+    let usage = |what: &dyn Display| Problem::Usage(format!("{}: {what}", file.display()));
     let Some(found) = found else {
-        let what = if file.is_dir() { "is a folder" } else { "does not exist" };
-        return Err(Problem::Usage(format!("{}: {what}", file.display())).into());
+        let what = if file.is_dir() { "is a folder, not an input" } else { "does not exist" };
+        return Err(usage(&what).into());
     };
-    match File::open(found) {
-        Ok(_) => Ok(found.clone()),
-        Err(error) => Err(Problem::Usage(format!("{}: {error}", file.display())).into()),
+    if found.is_file() {
+        File::open(found).map_err(|error| usage(&error))?;
     }
+    Ok(found.clone())
 }
 
 /// The target in whose folder the file lies: the innermost one.

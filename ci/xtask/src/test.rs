@@ -95,7 +95,7 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
         for leg in legs {
             table.add_row([leg.name, if leg.required { "yes" } else { "no" }, leg.what]);
         }
-        println!("{table}");
+        say!("{table}");
         return Ok(ExitCode::SUCCESS);
     }
     let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
@@ -117,7 +117,7 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
         };
         let (verdict, note) = judge(&outcome, leg.required, ci);
         if let Outcome::Failed { output, repeat, .. } = &outcome {
-            eprintln!("{}\nto repeat: {repeat}\n", output.trim_end());
+            note!("{}\nto repeat: {repeat}\n", output.trim_end());
         }
         if verdict == Verdict::Failed {
             next.get_or_insert_with(|| format!("cargo xtask test --only {}", leg.name));
@@ -126,9 +126,9 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
         table.add_row([leg.name, verdict.name(), &seconds, &note]);
         verdicts.push(verdict);
     }
-    println!("{table}");
-    println!("next: {}", next.unwrap_or_else(|| "cargo xtask fuzz".to_owned()));
-    println!("{}", totals(&verdicts));
+    say!("{table}");
+    say!("next: {}", next.unwrap_or_else(|| "cargo xtask fuzz".to_owned()));
+    say!("{}", totals(&verdicts));
     Ok(if interrupt::interrupted() {
         ExitCode::from(interrupt::EXIT_CODE)
     } else if verdicts.contains(&Verdict::Failed) {

@@ -1,5 +1,9 @@
 //! The tools that commands need: what is installed, and installing what can be.
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{command, problem::Problem, project::Project, ui};
 
@@ -26,21 +30,23 @@ const BINDGEN: Tool = Tool { package: "bindgen-cli", program: "bindgen", version
 pub(crate) enum Unstable {
     /// A nightly toolchain of rustup's.
     Nightly(String),
-    /// The default toolchain, told to accept them.
-    Bootstrap,
+    /// The default toolchain, told to accept them; and what is missing, with how to get it.
+    Bootstrap(&'static str),
 }
 
 impl Unstable {
     /// A nightly toolchain where there is one.
     pub(crate) fn find() -> Self {
-        let list = Command::new("rustup").args(["toolchain", "list"]).output();
-        let list =
-            list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let Ok(list) = Command::new("rustup").args(["toolchain", "list"]).output() else {
+            return Self::Bootstrap("there is no rustup, which has nightly toolchains (https://rustup.rs)");
+        };
+        let list = String::from_utf8_lossy(&list.stdout);
         let works = |name: &String| {
             let run = Command::new("rustup").args(["run", name, "cargo", "--version"]).output();
             run.is_ok_and(|output| output.status.success())
         };
-        nightlies(&list).into_iter().find(works).map_or(Self::Bootstrap, Self::Nightly)
+        let none = "there is no nightly toolchain (rustup toolchain install nightly)";
+        nightlies(&list).into_iter().find(works).map_or(Self::Bootstrap(none), Self::Nightly)
     }
 
     /// A program that finds this compiler as `cargo` and `rustc`.
@@ -51,7 +57,7 @@ impl Unstable {
                 command.args(["run", name]).arg(program);
                 command
             }
-            Self::Bootstrap => {
+            Self::Bootstrap(_) => {
                 let mut command = command::at_root(project, program);
                 command.env("RUSTC_BOOTSTRAP", "1");
                 command
@@ -63,7 +69,7 @@ impl Unstable {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Nightly(name) => name.clone(),
-            Self::Bootstrap => "no nightly toolchain: stable with RUSTC_BOOTSTRAP=1".to_owned(),
+            Self::Bootstrap(missing) => format!("{missing}: the default toolchain with RUSTC_BOOTSTRAP=1"),
         }
     }
 }
@@ -78,6 +84,27 @@ fn nightlies(list: &str) -> Vec<String> {
         .collect();
     names.sort_by_key(|name| name.starts_with("nightly-2"));
     names
+}
+
+/// Makes sure that a program of ours, such as cargo-fuzz, finds `cargo` and `rustc` in `PATH`: cargo may have been run by its path.
+///
+/// # Errors
+/// [`Problem::Unavailable`] when there is no cargo.
+pub(crate) fn find_cargo() -> anyhow::Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if env::split_paths(&path).any(|folder| folder.join("cargo").is_file()) {
+        return Ok(());
+    }
+    let cargo = env::var_os("CARGO").map(PathBuf::from).filter(|cargo| cargo.is_file());
+    let Some(folder) = cargo.as_deref().and_then(Path::parent) else {
+        let message = "there is no cargo in PATH: install Rust by https://rustup.rs, or add the folder that has it, mostly \
+                       ~/.cargo/bin, to PATH";
+        return Err(Problem::Unavailable(message.to_owned()).into());
+    };
+    let path = env::join_paths(env::split_paths(&path).chain([folder.to_owned()]))?;
+    // SAFETY: this is the only thread: it is the first thing that the program does.
+    unsafe { env::set_var("PATH", path) };
+    Ok(())
 }
 
 impl Tool {

@@ -26,7 +26,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
         .into());
     }
     let unstable = Unstable::find();
-    println!("ThreadSanitizer on {host}, with {}", unstable.name());
+    say!("ThreadSanitizer on {host}, with {}", unstable.name());
     let mut table = ui::table(&["tests of", "passed", "reports"], 1..3);
     let mut bad = 0_usize;
     for (package, features) in TESTS {
@@ -41,12 +41,12 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
         live.finish(&format!("{package}: {}", if good { "ok" } else { "failed" }));
         if !good {
             bad += 1;
-            println!("{}\nto repeat: {}", captured.output, command::shell(&test));
+            say!("{}\nto repeat: {}", captured.output, command::shell(&test));
         }
         table.add_row([package.to_owned(), passed.to_string(), reports.to_string()]);
     }
-    println!("{table}");
-    println!("{} passed, {bad} failed", TESTS.len() - bad);
+    say!("{table}");
+    say!("{} passed, {bad} failed", TESTS.len() - bad);
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -34,7 +34,7 @@ impl Live {
     pub(crate) fn show(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(line.to_owned()),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 
@@ -50,7 +50,7 @@ impl Live {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{line}");
+        note!("{line}");
     }
 }
 

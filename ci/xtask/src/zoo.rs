@@ -8,7 +8,9 @@ mod fuzzed;
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -19,13 +21,16 @@ use clap::Args;
 use crate::{
     command::{self, capture},
     interrupt,
+    lock::Lock,
+    problem::Problem,
     project::Project,
     ui,
 };
 
 /// The patches: to what is tested, and to what it is tested on.
 const ZOO: [&str; 2] = ["ci/zoo", "ci/zoo/ntsim"];
-/// The copy, and what is built from it.
+/// What it works in: the copy, and what is built from it.
+const FOLDER: &str = "target/zoo";
 const TREE: &str = "target/zoo/tree";
 const BUILD: &str = "target/zoo/build";
 
@@ -64,8 +69,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         .filter(|bug| filter.is_none_or(|filter| bug.name.contains(filter)))
         .collect();
     if bugs.is_empty() {
-        bail!("no bug of {} matches {}", ZOO.join(" or "), filter.unwrap_or("anything"));
+        let message = format!("no bug of {} matches {}", ZOO.join(" or "), filter.unwrap_or("anything"));
+        return Err(Problem::Usage(message).into());
     }
+    // Two of them would plant their bugs in one copy.
+    let _lock = Lock::take(&project.path(FOLDER), "")?;
     copy(project)?;
     if options.fuzz {
         return fuzzed::run(project, &bugs, options);
@@ -86,8 +94,8 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         let how = how.unwrap_or_default();
         table.add_row([&bug.name, &bug.what, &bug.found_by, result, &how]);
     }
-    println!("{table}");
-    println!("{} of {} planted bugs found", bugs.len() - missed, bugs.len());
+    say!("{table}");
+    say!("{} of {} planted bugs found", bugs.len() - missed, bugs.len());
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -126,10 +134,10 @@ fn copy(project: &Project) -> anyhow::Result<()> {
     if !listed.status.success() {
         bail!("git does not list the files of this checkout");
     }
-    let names = String::from_utf8(listed.stdout).context("a file's name is not UTF-8")?;
     let tree = project.path(TREE);
     let mut wanted = BTreeSet::new();
-    for name in names.split('\0').filter(|name| !name.is_empty()) {
+    for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let name = OsStr::from_bytes(name);
         let (from, to) = (project.path(name), project.path(TREE).join(name));
         // Deleted, but not yet for git.
         let Ok(bytes) = fs::read(&from) else { continue };

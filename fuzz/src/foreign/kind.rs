@@ -37,7 +37,7 @@ pub enum Kind {
 
 /// A struct of two words: too large for a register, so that a mistake of who writes where is seen.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, ntcom::AbiType)]
 pub(super) struct Wide {
     low: u64,
     high: u64,

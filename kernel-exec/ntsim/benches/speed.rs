@@ -296,7 +296,7 @@ fn exploration() -> f64 {
 
 fn main() {
     // Without it this is `cargo test --benches`, which is to see that it runs, not how fast.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !std::env::args_os().any(|argument| argument == "--bench") {
         driver_round(true, Schedule::seed);
         return;
     }

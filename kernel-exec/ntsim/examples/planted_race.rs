@@ -80,10 +80,10 @@ pub(crate) fn hunt() -> Option<Finding> {
 /// Draws the finding, where the command line says so.
 fn main() {
     let Some(finding) = hunt() else { return eprintln!("no race was found") };
-    if let Some(path) = std::env::args().nth(1) {
+    if let Some(path) = std::env::args_os().nth(1).map(std::path::PathBuf::from) {
         match std::fs::write(&path, finding.trace.to_html("a request that nobody frees")) {
-            Ok(()) => println!("drawn: {path}"),
-            Err(error) => eprintln!("{path}: {error}"),
+            Ok(()) => println!("drawn: {}", path.display()),
+            Err(error) => eprintln!("{}: {error}", path.display()),
         }
     }
 }

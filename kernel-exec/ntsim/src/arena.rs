@@ -7,7 +7,7 @@ use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
 use crate::{
     asan,
-    kernel::pool::{ARENA, Block, GRAIN, GUARD, PAGE},
+    kernel::pool::{Block, GRAIN, GUARD, PAGE},
     other_pools,
     protection::{self, Page, Pages},
 };
@@ -39,32 +39,48 @@ pub(crate) struct Arena {
     memory: NonNull<u8>,
     /// The first page's start in it.
     base: NonNull<u8>,
+    /// Bytes. Only those that are used are ever touched.
+    size: usize,
     shadow: Box<[Cell<u8>]>,
     /// What a plain access comes to.
     pub(crate) pages: Pages,
 }
 
-/// A page more than needed instead of a page's alignment: zeroed memory of small alignment comes untouched from the system.
-const LAYOUT: Layout = match Layout::from_size_align(ARENA + PAGE, GRAIN) {
-    Ok(layout) => layout,
-    Err(_) => unreachable!(),
-};
+/// The layout for an arena of `size` bytes. A page more than needed instead of a page's alignment: zeroed memory of small alignment comes
+/// untouched from the system.
+#[expect(
+    clippy::panic,
+    reason = "the configuration's size has been checked: it is no more than an allocation may have"
+)]
+fn layout(size: usize) -> Layout {
+    let Ok(layout) = Layout::from_size_align(size + PAGE, GRAIN) else {
+        panic!("ntsim: a pool of {size} bytes")
+    };
+    layout
+}
 
 impl Arena {
-    pub(crate) fn new() -> Self {
+    /// An arena of so many bytes, a multiple of a page's.
+    pub(crate) fn new(size: usize) -> Self {
+        let layout = layout(size);
         // SAFETY: the layout's size is not zero.
-        let memory = unsafe { alloc_zeroed(LAYOUT) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(LAYOUT) };
+        let memory = unsafe { alloc_zeroed(layout) };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let padding = memory.align_offset(PAGE);
         // SAFETY: less than a page, and there is a page more than needed.
         let base = unsafe { memory.add(padding) };
-        asan::poison(base.as_ptr(), ARENA);
+        asan::poison(base.as_ptr(), size);
         let shadow: *mut [u8] =
-            Box::into_raw(alloc::vec![Memory::Outside as u8; ARENA / GRAIN].into_boxed_slice());
+            Box::into_raw(alloc::vec![Memory::Outside as u8; size / GRAIN].into_boxed_slice());
         // SAFETY: from a box of as many bytes; a cell has its content's layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
-        other_pools::begin(memory, LAYOUT.size());
-        Self { memory, base, shadow, pages: Pages::new() }
+        other_pools::begin(memory, size);
+        Self { memory, base, size, shadow, pages: Pages::new(size) }
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// The arena's first address.
@@ -74,7 +90,7 @@ impl Arena {
 
     /// The pointer to the byte at `offset`.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
-        debug_assert!(offset <= ARENA);
+        debug_assert!(offset <= self.size);
         self.base.as_ptr().wrapping_add(offset)
     }
 
@@ -82,7 +98,7 @@ impl Arena {
     #[inline(always)]
     pub(crate) fn offset(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.base());
-        (offset < ARENA).then_some(offset)
+        (offset < self.size).then_some(offset)
     }
 
     /// Whether an address is neither outside the arena nor in a live block of non-paged pool.
@@ -119,7 +135,7 @@ impl Arena {
 
     /// Fills a range, and leaves it open to AddressSanitizer: [`Arena::mark`] or [`Arena::close`] it next.
     pub(crate) fn fill(&self, offset: usize, size: usize, byte: u8) {
-        if offset.checked_add(size).is_none_or(|end| end > ARENA) {
+        if offset.checked_add(size).is_none_or(|end| end > self.size) {
             return;
         }
         asan::unpoison(self.at(offset), size);
@@ -135,7 +151,7 @@ impl Arena {
     /// The first byte of a range, which nobody may touch, that is not `byte`. Never one under AddressSanitizer, which has reported the
     /// access that wrote it.
     pub(crate) fn first_other(&self, offset: usize, size: usize, byte: u8) -> Option<usize> {
-        if asan::ENABLED || offset.checked_add(size).is_none_or(|end| end > ARENA) {
+        if asan::ENABLED || offset.checked_add(size).is_none_or(|end| end > self.size) {
             return None;
         }
         // SAFETY: in the arena, by the check above, and initialised: it was zeroed when it was allocated.
@@ -190,17 +206,17 @@ fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        self.pages.reset(self.base.as_ptr(), ARENA);
-        asan::poison(self.base.as_ptr(), ARENA);
-        protection::retire(self.base.as_ptr(), ARENA);
-        if let Some(pool) = other_pools::end(self.memory) {
-            let padding = pool.align_offset(PAGE);
-            // SAFETY: as in `new`.
-            let base = unsafe { pool.add(padding) };
-            protection::reopen(base.as_ptr(), ARENA);
-            asan::unpoison(base.as_ptr(), ARENA);
+        self.pages.reset(self.base.as_ptr(), self.size);
+        asan::poison(self.base.as_ptr(), self.size);
+        protection::retire(self.base.as_ptr(), self.size);
+        if let Some(pool) = other_pools::end(self.memory, self.size) {
+            let padding = pool.memory.align_offset(PAGE);
+            // SAFETY: as in `new`: there is a page more than the pool needs.
+            let base = unsafe { pool.memory.add(padding) };
+            protection::reopen(base.as_ptr(), pool.size);
+            asan::unpoison(base.as_ptr(), pool.size);
             // SAFETY: `new` allocated it with this layout, and its simulation has ended.
-            unsafe { dealloc(pool.as_ptr(), LAYOUT) }
+            unsafe { dealloc(pool.memory.as_ptr(), layout(pool.size)) }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use core::cell::Cell;
 
-/// How often what happened since the simulation began. `live_blocks` is a level, not a count.
+/// How often what happened since the simulation began. `live_blocks` is a level and `stack` a
+/// high-water mark, not a count.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
@@ -26,6 +27,10 @@ pub struct Counters {
     pub dpcs_run: u64,
     /// Pool blocks allocated now.
     pub live_blocks: u64,
+    /// The most bytes of a stack that the driver has used in one thread, or in one DPC, as far as
+    /// it was seen at kernel calls and atomics: what [`Config::stack`](crate::Config::stack)
+    /// limits. 0 where nothing limits stacks, and in free runs.
+    pub stack: u64,
 }
 
 /// The counters that are counted where it happens.

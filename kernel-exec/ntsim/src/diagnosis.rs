@@ -90,7 +90,7 @@ impl Machine {
         alloc::format!("{}", self.name(address))
     }
 
-    fn processor_state(&self, number: usize) -> ProcessorState {
+    pub(crate) fn processor_state(&self, number: usize) -> ProcessorState {
         let cpu = self.processor(number);
         let context = cpu.context.get();
         let idle = context == NO_THREAD || (IDLE..2 * IDLE).contains(&context);

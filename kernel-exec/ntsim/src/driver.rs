@@ -47,6 +47,11 @@ impl Simulation {
     /// [`driver_object`](crate::driver_object) and a registry path, and runs to the end of what it starts, as
     /// [`Simulation::run`] does. The status is DriverEntry's.
     ///
+    /// The driver object has what NT gives it: its extension, where the driver sets AddDevice, a dispatch routine for every major
+    /// function, which completes with STATUS_INVALID_DEVICE_REQUEST, names, and `DriverInit`. Where DriverEntry succeeds, its devices
+    /// are no longer DO_DEVICE_INITIALIZING, and `Flags` has DRVO_INITIALIZED and, without AddDevice, DRVO_LEGACY_DRIVER. The image is
+    /// said to be the page of DriverEntry (`DriverStart`, `DriverSize`).
+    ///
     /// Where DriverEntry fails, its image is freed as soon as it returns, and Unload is not called: what
     /// [`Simulation::unload`] checks must be true then.
     ///
@@ -62,16 +67,17 @@ impl Simulation {
         let status = Rc::new(Cell::new(STATUS_SUCCESS));
         let result = Rc::clone(&status);
         let program = move || {
+            if let Some(machine) = here() {
+                machine.begin_load(entry);
+            }
             let path = crate::program::image_state::<RegistryPath>();
             // SAFETY: image state lives until the simulation is reset, which no run outlives.
             let path = unsafe { &*path }.argument();
             // SAFETY: by the caller's promise; the arguments live as long as the simulation.
-            result.set(unsafe { entry(driver_object(), path) });
-            if result.get() < 0
-                && let Some(machine) = here()
-            {
-                machine.checked(machine.check_unload());
-            }
+            let call = || unsafe { entry(driver_object(), path) };
+            let Some(machine) = here() else { return };
+            result.set(machine.in_system_thread(call));
+            if result.get() < 0 { machine.checked(machine.check_unload()) } else { machine.end_load() }
         };
         self.run(alloc::vec![(processor, Box::new(program))])?;
         Ok(status.get())
@@ -106,7 +112,14 @@ impl Simulation {
             ));
         }
         // SAFETY: by the caller's promise.
-        self.unload_with(processor, Box::new(move || unsafe { unload(driver) }))
+        let unload = move || unsafe { unload(driver) };
+        let program = move || {
+            if let Some(machine) = here() {
+                machine.begin_unload();
+                machine.in_system_thread(unload);
+            }
+        };
+        self.unload_with(processor, Box::new(program))
     }
 }
 

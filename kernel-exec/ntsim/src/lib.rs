@@ -1,10 +1,13 @@
 //! A deterministic simulation of a multiprocessor NT kernel, for testing drivers on Linux.
 //!
-//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`]) and uses the atomics of [`sync`].
-//! Here these reach a simulated machine: up to 64 processors with IRQLs, DPC queues, timers, spin locks, threads, what they wait for,
-//! and pool, and a verifier that stops the machine with NT's bug check when a rule is broken. One simulated processor runs at a time,
-//! and one of its threads; at every call and every atomic operation a [`Schedule`] decides who goes on. Nothing depends on the host's time, threads or addresses: the same
-//! programs, [`Config`] and schedule make the same run, and a [`Recording`] of one replays it.
+//! A driver calls the kernel by its own names ([`ddi`], with wdk-sys's signatures and [`types`])
+//! and uses the atomics of [`sync`]. Here these reach a simulated machine: up to 64 processors with
+//! IRQLs, DPC queues, timers, spin locks, threads, what they wait for, and pool, and a verifier
+//! that stops the machine with NT's bug check when a rule is broken. One simulated processor runs
+//! at a time, and one of its threads; at every call and every atomic operation a [`Schedule`]
+//! decides who goes on. Nothing but [`Config::hang`] depends on the host's time, threads or
+//! addresses: the same programs, [`Config`] and schedule make the same run, and a [`Recording`] of
+//! one replays it.
 //!
 //! # First example
 //!
@@ -91,25 +94,25 @@
 //! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
 //! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads | no open handle: 0xC4/0x3C; ObjectType, UserMode: failure `not supported` |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | no open handle: 0xC4/0x3C; UserMode, HandleInformation: failure `not supported` |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
-//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | without `Wait` | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80 |
-//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | without `Wait` | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
-//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion, without `Wait` | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode, not alertable | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80; no wait after `Wait`: 0xC4/0x4E530004 |
+//! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
-//! | `IoCreateDevice`, `IoDeleteDevice` | no names; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; a name, another driver: failure `not supported` |
-//! | `IoAllocateIrp`, `IoFreeIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
-//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35; completed to the end: failure `not supported` |
+//! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
+//! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
+//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext`, `IoSkipCurrentIrpStackLocation` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35, 0xC8, a null dispatch routine 0x1E or 0xD1, 0xC4/0x1006; while holding a spin lock: 0xC4/0x4E530001; completed to the end: failure `not supported` |
 //! | `IoSetCancelRoutine`, `IoCancelIrp`, `IoAcquireCancelSpinLock`, `IoReleaseCancelSpinLock` | full | the routine keeps the lock: 0xC4/0x1006, or another IRQL: 0xC8; no IRP: 0x44 |
 //! | `IoCsqInitialize`, `IoCsqInsertIrp`, `IoCsqRemoveIrp`, `IoCsqRemoveNextIrp` | full; not `IoCsqInsertIrpEx` | no queue: failure `not supported`; the IRP as above |
 //! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
 //! | `IoQueueWorkItem(Ex)`, `ExInitializeWorkItem`, `ExQueueWorkItem` | queues by type, [`Config::workers`] threads each | queued: 0xE4 (1); no queue: 0xE4 (6); no routine: 0xE4 (7); the system's own queues: failure `not supported`; the routine returns at raised IRQL: 0xE1 |
-//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; 4 MiB in all, not reused while there is fresh memory, guards around each block, or with [`Config::special_pool`] pages; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; other flags, types, parameters: failure `not supported` |
+//! | `ExAllocatePool2`, `ExAllocatePool3`, `ExAllocatePoolWithTag` | non-paged, paged; [`Config::pool_size`] in all, not reused while there is fresh memory, guards around each block, or with [`Config::special_pool`] pages; no quota | zero bytes: 0xC4/0x0; wrong IRQL: 0xC4/0x1, 0x2; RAISE_ON_FAILURE and none left: 0x1E; WithTag 0: 0xC2/0x9B; flags for which NT returns NULL: 0xC4/0x4E530003; other flags, types, parameters: failure `not supported` |
 //! | `ExInitializeLookasideListEx`, `ExAllocateFrom-`, `ExFreeTo-`, `ExFlush-`, `ExDeleteLookasideListEx` | entries are pool, given back at once | no entry of the list: 0xC2; no list, deleted with entries in use, freed: 0xCC; own functions: failure `not supported` |
 //! | `ExFreePoolWithTag`, `ExFreePool`, `ExFreePool2` | full | no block, freed twice, wrong tag: 0xC2; wrong IRQL: 0xC4/0x11, 0x12; a queued DPC or set timer inside: 0xC7; a queued work item inside: 0xE4 (0); a held lock inside: 0xC4/0x1006; overrun: 0xC1 |
-//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5 |
+//! | `RtlInit-`, `RtlCopy-`, `RtlEqual-`, `RtlCompareUnicodeString`, `RtlAppendUnicodeStringToString` | case by the host's tables | above its IRQL: 0xC4/0xE5; a string that is paged at DISPATCH_LEVEL, or freed: 0xD1 |
 //! | `MmGetSystemRoutineAddress` | what is in this table and exported by NT | above PASSIVE_LEVEL: 0xC4/0xE5 |
 //! | `DbgPrint`, `DbgPrintEx` | the kernel's format syntax, at most 512 bytes, into the trace; on x86-64 Unix hosts only | characters of 16 bits above PASSIVE_LEVEL: 0xC4/0xE5; a string in memory that cannot be read: 0xD1; floating point, `%n`, no directive: failure `not supported` |
 //! | `EtwRegister`, `EtwUnregister` | sessions are [`etw`]'s; callbacks without filters | above PASSIVE_LEVEL: 0xC4/0xE5; unregistered without a valid handle: 0xC4/0xDC; still registered at unload: 0xC4/0xDD; a callback returns at another IRQL: 0xC8 |
@@ -122,6 +125,31 @@
 //! unload a DPC, timer, thread, work item or lookaside list is left (0xCE), a lock held (0xC4/0x1006), an ETW provider registered (0xC4/0xDD), pool leaked (0xC4/0x62), or
 //! memory written to after its free (0xCC). With [`Config::special_pool`], at once: a plain access to freed pool (0xCC), behind a block
 //! (0xCD), or to paged pool at DISPATCH_LEVEL (0xD1).
+//!
+//! # Faults
+//!
+//! What the driver's code does wrong to the host's processor stops the machine, with the driver's
+//! functions that ran ([`BugCheck::backtrace`]), and the process lives on:
+//!
+//! - A null or other address of the user's range, or one that is not canonical: exception
+//!   0xC0000005; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - An address of the system's range: 0x50; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - A write to memory that is read-only: 0xBE. Execution of data: 0xFC.
+//! - An address that is not aligned as the instruction asks: exception 0xC0000005.
+//! - A division by zero: exception 0xC0000094. A quotient that is too large: 0xC0000095.
+//! - An instruction that does not exist, such as `ud2`: exception 0xC000001D. `int3`: 0x80000003.
+//! - `int 29h`: 0x139. A privileged instruction: failure `not supported`.
+//! - A stack without room: 0x7F (8).
+//!
+//! An exception is bug check 0x7E in a system thread, a work item, DriverEntry and Unload; 0x3B in
+//! a dispatch routine that a program calls; else 0x1E. Structured exception handling is not
+//! simulated: no exception is handled. All this is so on x86-64 Linux hosts, with or without
+//! special pool. Elsewhere, in free runs and under AddressSanitizer, which reports such an access
+//! itself, faults of the host are not simulated: they end the process. So do faults outside of a
+//! run, and those of ntsim's own.
+//!
+//! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
+//! [`Config::hang`].
 //!
 //! # Statics
 //!
@@ -138,11 +166,28 @@
 //! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics outside of
 //! runs, and says why.
 //!
+//! # Rules that NT does not check
+//!
+//! Some calls are forbidden by their pages, and on NT such a driver only fails later, elsewhere, or on another machine. They are bug
+//! check 0xC4 with a first parameter of ntsim's own, unless [`Config::documented_rules`] is off.
+//!
+//! | parameter 1 | when | the others |
+//! |---|---|---|
+//! | 0x4E530001 | `IofCallDriver`, `IofCompleteRequest` by a processor that holds a spin lock | the lock, the processor |
+//! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
+//! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
+//! | 0x4E530004 | `KeLowerIrql` or another release between one with `Wait` = TRUE and the wait that was to be next | IRQL, IRQL before the release |
+//!
 //! # What is not
 //!
 //! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
 //! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
+
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    allow(dead_code, reason = "faults of other hosts are not handled")
+)]
 
 extern crate std;
 
@@ -155,6 +200,7 @@ mod diagnosis;
 mod driver;
 mod engine;
 pub mod etw;
+mod fault;
 mod image_range;
 mod image_state;
 mod kernel;

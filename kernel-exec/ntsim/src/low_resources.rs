@@ -5,13 +5,10 @@ extern crate alloc;
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use core::cell::{Cell, RefCell};
 
-use std::path::Path;
-
-use backtrace::Frame;
-
 use crate::{
     config::{Config, LowResources},
-    engine::{machine::Machine, recording::Recording, run::STACK, schedule::Schedule},
+    engine::{machine::Machine, recording::Recording, schedule::Schedule},
+    fault::frames::is_own,
     simulation::Simulation,
     trace::{Trace, event::What},
     verifier::stop::Stop,
@@ -99,28 +96,6 @@ impl Machine {
         });
         names.join(" < ")
     }
-
-    /// Shows the frames of the running routine or thread, innermost first, until it has seen enough. A DPC runs on the stack of what
-    /// it has interrupted, which is not its caller.
-    #[inline(never)]
-    fn walk(&self, mut frame: impl FnMut(&Frame) -> bool) {
-        let here = core::ptr::from_ref(&frame).addr();
-        let end = here + STACK;
-        let end = if self.cpu().in_dpc.get() { end.min(self.cpu().dpc_frame.get()) } else { end };
-        backtrace::trace(|next| match next.sp().addr() {
-            // The unwinder's own.
-            below if below < here => true,
-            inside if inside < end => frame(next),
-            _ => false,
-        });
-    }
-}
-
-/// Whether a source file is the simulation's or the standard library's.
-fn is_own(file: &Path) -> bool {
-    let file = file.to_string_lossy();
-    let own = file!().trim_end_matches("low_resources.rs");
-    file.contains(own) || file.starts_with("/rustc/")
 }
 
 /// What [`starve`] has found out.

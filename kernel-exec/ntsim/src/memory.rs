@@ -8,14 +8,15 @@ use crate::{
     arena::{FREED_BYTE, FRESH_BYTE, GUARD_BYTE, Memory},
     asan,
     engine::machine::Machine,
-    kernel::pool::{Block, GRAIN, GUARD, PAGE, Place, Request},
+    kernel::pool::{Block, GRAIN, GUARD, PAGE, Pool, Request, Room},
     protection::Page,
     trace::{event::What, value::Tag},
     types::{
         POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
-        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA, POOL_FLAGS,
+        POOL_FLAG_RAISE_ON_FAILURE, POOL_FLAG_SESSION, POOL_FLAG_UNINITIALIZED, POOL_FLAG_USE_QUOTA,
+        POOL_FLAGS,
     },
-    verifier::{Checked, irql::Ddi, memory::describe, violation},
+    verifier::{Checked, documented, irql::Ddi, memory::describe, violation},
 };
 
 /// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
@@ -30,6 +31,10 @@ const SUPPORTED: POOL_FLAGS = KINDS
     | POOL_FLAG_UNINITIALIZED
     | POOL_FLAG_CACHE_ALIGNED
     | POOL_FLAG_RAISE_ON_FAILURE;
+/// Flags that NT knows, and ntsim does not.
+const UNSUPPORTED: POOL_FLAGS = POOL_FLAG_SESSION | 0x10 | 0x200 | 0x400;
+/// The bits of flags for which NT returns NULL where it does not know them; it ignores the others.
+const REQUIRED: POOL_FLAGS = 0xFFFF_FFFF;
 
 impl Machine {
     /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
@@ -43,9 +48,9 @@ impl Machine {
         let name = ddi.name();
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
-        if flags & !SUPPORTED != 0 {
+        if flags & UNSUPPORTED != 0 {
             let rule =
-                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & !SUPPORTED);
+                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & UNSUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
@@ -60,7 +65,20 @@ impl Machine {
             let rule = alloc::format!("pool is allocated at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
             return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
         }
-        if tag == 0 || (flags & KINDS).count_ones() != 1 {
+        let kinds = (flags & KINDS).count_ones();
+        let unknown = flags & REQUIRED & !(SUPPORTED | UNSUPPORTED);
+        if kinds != 1 || unknown != 0 {
+            let parameters = [documented::POOL_FLAGS, flags, size, tag.into()];
+            self.documented(parameters, || {
+                let wrong = match kinds {
+                    1 => alloc::format!("{unknown:#x} of them is unknown to NT"),
+                    kinds => alloc::format!("{kinds} of them name a kind of pool, and one must"),
+                };
+                alloc::format!("{name} with the flags {flags:#x}, for which NT returns NULL: {wrong}")
+            })?;
+            return Ok(None);
+        }
+        if tag == 0 {
             return Ok(None);
         }
         let size = size as usize;
@@ -85,26 +103,22 @@ impl Machine {
         if self.is_low() {
             return Ok(null_mut());
         }
-        let mut kernel = self.kernel.borrow_mut();
-        let Some((block, place)) = kernel.pool.allocate(request, self.has_special_pool()) else {
-            drop(kernel);
+        let own_pages = self.has_special_pool();
+        let fresh = self.kernel.borrow_mut().pool.allocate(request, own_pages);
+        let made = match fresh {
+            Some(made) => Some(made),
+            None => self.allocate_freed(request, own_pages)?,
+        };
+        let Some((block, padding)) = made else {
             if self.tracing.get() {
                 self.record(What::Note(alloc::format!("the arena has no room for {size} bytes")));
             }
             return Ok(null_mut());
         };
-        drop(kernel);
         if block.own_pages {
             self.arena.protect(&block, Page::Open);
         }
-        match place {
-            Place::Fresh { padding } => self.guard(block.offset - padding.min(GUARD), padding.min(GUARD)),
-            Place::Reused => {
-                if PATTERNS && let Some(at) = self.arena.first_other(block.offset, block.room, FREED_BYTE) {
-                    return Err(self.written_after_free(&block, at));
-                }
-            }
-        }
+        self.guard(block.offset - padding.min(GUARD), padding.min(GUARD));
         self.arena.fill(block.offset, size, if zeroed { 0 } else { FRESH_BYTE });
         self.guard(block.offset + size, block.room - size + block.guard());
         self.arena.mark(block.offset, size, if paged { Memory::Paged } else { Memory::Live });
@@ -116,6 +130,65 @@ impl Machine {
             self.record(What::Allocated { number: block.number, size, tag });
         }
         Ok(self.arena.at(block.offset))
+    }
+
+    /// Makes a block of freed ones, and says how many bytes before it are unused; none where they have no room for it.
+    fn allocate_freed(&self, request: Request, own_pages: bool) -> Checked<Option<(Block, usize)>> {
+        let mut kernel = self.kernel.borrow_mut();
+        let pool = &mut kernel.pool;
+        let mut found = pool.find_room(request, own_pages);
+        if found.is_none() {
+            found = self.make_room(pool, request, own_pages)?;
+        }
+        let Some(room) = found else { return Ok(None) };
+        let old = room.old;
+        // Pages that nobody could touch have nothing to show.
+        if PATTERNS && !old.own_pages {
+            let used = room.end - old.offset;
+            if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {
+                return Err(self.written_after_free(&old, at));
+            }
+        }
+        if !room.is_exact() {
+            if PATTERNS && !old.own_pages {
+                self.check_guards(&old)?;
+            }
+            let start = old.start();
+            self.arena.mark(start, room.end - start, Memory::Outside);
+        }
+        Ok(pool.reuse(request, own_pages, room).map(|block| (block, room.padding())))
+    }
+
+    /// Makes freed neighbours one block, and gives the last what is behind it, until there is room.
+    #[cold]
+    fn make_room(&self, pool: &mut Pool, request: Request, own_pages: bool) -> Checked<Option<Room>> {
+        let mut found = None;
+        if pool.can_merge() {
+            for block in pool.blocks().iter().filter(|block| !block.live) {
+                self.check_guards(block)?;
+                self.check_freed(block)?;
+            }
+            pool.merge().iter().for_each(|block| self.fill_freed(block));
+            found = pool.find_room(request, own_pages);
+        }
+        if found.is_none()
+            && let Some(block) = pool.stretch()
+        {
+            self.fill_freed(&block);
+            found = pool.find_room(request, own_pages);
+        }
+        Ok(found)
+    }
+
+    /// Fills and closes a freed block that has grown.
+    fn fill_freed(&self, block: &Block) {
+        if block.own_pages {
+            self.arena.protect(block, Page::Freed);
+        } else if PATTERNS {
+            self.arena.fill(block.offset, block.room, FREED_BYTE);
+            self.guard(block.offset + block.room, block.guard());
+        }
+        self.arena.mark(block.offset, block.room, Memory::Freed);
     }
 
     /// Frees the block at `address`, which is a driver's; `tag`: the tag it must have.
@@ -243,7 +316,7 @@ impl Machine {
 
     /// The driver has touched a page of the arena that is closed.
     #[cold]
-    pub(crate) fn page_fault(&self, address: usize, write: bool) -> ! {
+    pub(crate) fn page_fault(&self, address: usize, write: bool, backtrace: Vec<String>) -> ! {
         let (irql, access) = (self.irql(), u64::from(write));
         let offset = self.arena.offset(address).unwrap_or(0);
         let what = if write { "written to" } else { "read" };
@@ -252,7 +325,7 @@ impl Machine {
         let place = block.map_or_else(String::new, |block| {
             alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
         });
-        self.bug_check(match self.arena.pages.of(offset) {
+        let violation = match self.arena.pages.of(offset) {
             Page::Freed => violation(
                 0xCC,
                 [address as u64, access, 0, 0],
@@ -266,7 +339,8 @@ impl Machine {
                 let rule = alloc::format!("paged pool was {what} at IRQL {irql}{place}");
                 violation(0xD1, [address as u64, irql.into(), access, 0], rule)
             }
-        })
+        };
+        self.bug_check_with(violation, backtrace)
     }
 
     /// Fills a guard.

@@ -9,7 +9,7 @@ use core::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-use crate::protection::CLOSES;
+use crate::{kernel::pool::PAGE, protection::CLOSES};
 
 /// How many pools are known at a time. Beyond that a pool is not recognised.
 const POOLS: usize = 1024;
@@ -57,13 +57,13 @@ fn known() -> impl Iterator<Item = &'static Pool> {
     KNOWN.iter().take(USED.load(Ordering::Relaxed))
 }
 
-/// Makes a pool known.
-pub(crate) fn begin(base: NonNull<u8>, size: usize) {
-    LOWEST.fetch_min(base.addr().get(), Ordering::Relaxed);
-    HIGHEST.fetch_max(base.addr().get() + size, Ordering::Relaxed);
+/// Makes a pool known. It begins in the first page of `memory`, which is a page larger than the pool.
+pub(crate) fn begin(memory: NonNull<u8>, size: usize) {
+    LOWEST.fetch_min(memory.addr().get(), Ordering::Relaxed);
+    HIGHEST.fetch_max(memory.addr().get() + size + PAGE, Ordering::Relaxed);
     for (number, pool) in KNOWN.iter().enumerate() {
         let taken =
-            pool.base.compare_exchange(ptr::null_mut(), base.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
+            pool.base.compare_exchange(ptr::null_mut(), memory.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
         if taken.is_ok() {
             USED.fetch_max(number + 1, Ordering::Relaxed);
             pool.ended.store(0, Ordering::Relaxed);
@@ -73,11 +73,17 @@ pub(crate) fn begin(base: NonNull<u8>, size: usize) {
     }
 }
 
+/// A pool whose memory goes back to the host.
+pub(crate) struct Forgotten {
+    pub(crate) memory: NonNull<u8>,
+    pub(crate) size: usize,
+}
+
 /// The simulation of a pool has ended. Answers a pool whose memory goes back to the host now: the
 /// oldest one that was kept, or this one where it is not known or cannot be closed.
-pub(crate) fn end(base: NonNull<u8>) -> Option<NonNull<u8>> {
-    let entry = known().find(|pool| pool.base.load(Ordering::Acquire) == base.as_ptr());
-    let Some(pool) = entry else { return Some(base) };
+pub(crate) fn end(memory: NonNull<u8>, size: usize) -> Option<Forgotten> {
+    let entry = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr());
+    let Some(pool) = entry else { return Some(Forgotten { memory, size }) };
     if !CLOSES {
         return pool.forget();
     }
@@ -91,9 +97,10 @@ pub(crate) fn end(base: NonNull<u8>) -> Option<NonNull<u8>> {
 
 impl Pool {
     /// Makes room for another pool.
-    fn forget(&self) -> Option<NonNull<u8>> {
-        self.size.store(0, Ordering::Release);
-        NonNull::new(self.base.swap(ptr::null_mut(), Ordering::AcqRel))
+    fn forget(&self) -> Option<Forgotten> {
+        let size = self.size.swap(0, Ordering::AcqRel);
+        let memory = NonNull::new(self.base.swap(ptr::null_mut(), Ordering::AcqRel))?;
+        Some(Forgotten { memory, size })
     }
 }
 
@@ -108,7 +115,7 @@ pub(crate) fn owner(address: usize) -> Option<Owner> {
 fn search(address: usize) -> Option<Owner> {
     let within = |pool: &&Pool| {
         let size = pool.size.load(Ordering::Acquire);
-        address.wrapping_sub(pool.base.load(Ordering::Relaxed).addr()) < size
+        size != 0 && address.wrapping_sub(pool.base.load(Ordering::Relaxed).addr()) < size + PAGE
     };
     let pool = known().find(within)?;
     Some(if pool.ended.load(Ordering::Acquire) == 0 { Owner::Other } else { Owner::Ended })

@@ -85,13 +85,37 @@ pub fn last_tick() -> u64 {
 }
 
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
-/// where IRQL allows it. A preemption point.
+/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only. A preemption point.
+///
+/// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative due time counts from the last tick
+/// before the call that sets the timer, and the timer expires at the first tick at which it is over: after advancing by the due time
+/// and two ticks it has, by the due time alone it may have or not, as the schedule has chosen the ticks.
+///
+/// ```
+/// use ntsim::{Config, Schedule, Simulation, advance_time, ddi, types::{KTIMER, LARGE_INTEGER}};
+///
+/// let config = Config { tick: 5_000, ..Config::default() };
+/// let mut kernel = Simulation::new(config, Schedule::seed(1));
+/// kernel.run(vec![(0, Box::new(|| {
+///     let mut timer = KTIMER::default();
+///     // SAFETY: the timer lives until it has expired.
+///     unsafe {
+///         ddi::KeInitializeTimer(&mut timer);
+///         ddi::KeSetTimer(&mut timer, LARGE_INTEGER { QuadPart: -100_000 }, core::ptr::null_mut());
+///     }
+///     advance_time(100_000 + 2 * config.tick);
+///     // SAFETY: as above.
+///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
+/// }))])?;
+/// # Ok::<(), ntsim::Stop>(())
+/// ```
 ///
 /// # Panics
 /// Outside a run.
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
     machine.clock.skip(by_100ns);
+    machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
         machine.record(What::TimeSkipped { by: by_100ns });
     }

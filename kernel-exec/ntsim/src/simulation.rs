@@ -3,7 +3,7 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{fmt, ptr::NonNull};
+use core::{fmt, ops::RangeInclusive, ptr::NonNull};
 
 #[cfg(feature = "free-running")]
 use crate::engine::free::{self, FreeProgram};
@@ -16,11 +16,15 @@ use crate::{
         run::{Program, Threads, Until},
         schedule::Schedule,
     },
-    kernel::{thread::ThreadName, work::Item},
-    protection::{Page, prepare},
+    fault::host,
+    kernel::{pool::PAGE, thread::ThreadName, work::Item},
+    protection::Page,
     trace::recorder::{Recorder, Trace},
     verifier::{Checked, stop::Stop, violation},
 };
+
+/// How many bytes a driver's stack may be.
+const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
 /// A simulated machine with its kernel. While it lives it is its OS thread's; other threads may have theirs.
 ///
@@ -56,8 +60,8 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or the host has no
-    /// special pool that is asked for.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or
+    /// `config.tick` or `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -66,19 +70,23 @@ impl Simulation {
         Self { machine, threads: Threads::default(), state: State::Ready }
     }
 
-    /// As [`Simulation::new`], in the same memory: cheap.
+    /// As [`Simulation::new`], in the same memory, unless `config.pool_size` is another than before: cheap.
     ///
     /// # Panics
-    /// Where `config.processors` or `config.group_size` is not from 1 to 64.
+    /// As for [`Simulation::new`], where the configuration is not possible.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
         self.threads.reset();
         self.machine().reset(config, schedule);
+        if self.machine().arena.size() != config.pool_size {
+            // SAFETY: no run is going on, since that borrows, and no shared reference outlives the call that makes it.
+            unsafe { self.machine.as_mut() }.replace_arena(config.pool_size);
+        }
         self.state = State::Ready;
     }
 
     pub(crate) fn machine(&self) -> &Machine {
-        // SAFETY: from `new`, freed by `drop` only, and only shared references to it are ever made.
+        // SAFETY: from `new`, freed by `drop` only; a mutable reference is made by `reset` only, for itself.
         unsafe { self.machine.as_ref() }
     }
 
@@ -228,12 +236,27 @@ impl Simulation {
     }
 }
 
+/// What may be between two clock interrupts, in 100-ns units.
+const TICKS: core::ops::RangeInclusive<u64> = 1_000..=10_000_000;
+/// Least bytes of pool.
+const SMALLEST_POOL: usize = 64 << 10;
+/// Most bytes of pool.
+const LARGEST_POOL: usize = 4 << 30;
+
 fn check(config: Config) {
     let processors = config.processors;
     assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
-    if config.special_pool {
-        prepare();
-    }
+    host::prepare(config.special_pool);
+    let tick = config.tick;
+    assert!(
+        TICKS.contains(&tick),
+        "ntsim: a clock tick of {tick} units of 100 ns; possible are 1,000 to 10,000,000"
+    );
+    let pool = config.pool_size;
+    let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
+    assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
+    let stack = config.stack;
+    assert!(STACKS.contains(&stack), "ntsim: stacks of {stack} bytes; possible are 4 KiB to 16 MiB");
     let size = config.group_size;
     assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
 }

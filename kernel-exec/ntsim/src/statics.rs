@@ -22,7 +22,10 @@ use core::{
 // Not std's: ThreadSanitizer has to see what it does, and std is not compiled for it.
 use parking_lot::Mutex;
 
-use crate::{engine::machine::mine, image_range::in_image};
+use crate::{
+    engine::machine::{active, mine},
+    image_range::in_image,
+};
 
 /// How many chains of copies a kernel has.
 const CHAINS: usize = 64;
@@ -81,7 +84,11 @@ pub fn own<T>(place: &T) -> &T {
 #[inline(never)]
 fn find<T>(place: &T) -> &T {
     let copies = mine().map_or(&OUTSIDE, |machine| &machine.statics);
-    let copy = copies.of(NonNull::from_ref(place).cast(), layout_of(place));
+    let (copy, is_new) = copies.of(NonNull::from_ref(place).cast(), layout_of(place));
+    if is_new && let Some(machine) = active() {
+        let start = copy.addr().get();
+        machine.forget_names(start..start + size_of::<T>());
+    }
     // SAFETY: `of` answers memory of this layout that holds a copy of this `T`, and never frees it.
     unsafe { copy.cast().as_ref() }
 }
@@ -109,20 +116,20 @@ impl Copies {
         self.chains.get((original >> 3) % CHAINS).unwrap_or(first)
     }
 
-    /// The copy of a static of this layout.
-    fn of(&self, original: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+    /// The copy of a static of this layout, and whether it is new.
+    fn of(&self, original: NonNull<u8>, layout: Layout) -> (NonNull<u8>, bool) {
         let chain = self.chain(original.addr().get());
         match find_in(chain, original.addr().get(), layout) {
-            Some(copy) if copy.live.load(Ordering::Acquire) => copy.memory,
+            Some(copy) if copy.live.load(Ordering::Acquire) => (copy.memory, false),
             _ => self.make(chain, original, layout),
         }
     }
 
     #[cold]
-    fn make(&self, chain: &AtomicPtr<Copy>, original: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+    fn make(&self, chain: &AtomicPtr<Copy>, original: NonNull<u8>, layout: Layout) -> (NonNull<u8>, bool) {
         let making = self.making.lock();
         let copy = match find_in(chain, original.addr().get(), layout) {
-            Some(copy) if copy.live.load(Ordering::Acquire) => return copy.memory,
+            Some(copy) if copy.live.load(Ordering::Acquire) => return (copy.memory, false),
             Some(copy) => copy,
             None => push(chain, Copy::take(original.addr().get(), layout)),
         };
@@ -130,7 +137,7 @@ impl Copies {
         unsafe { copy.memory.copy_from_nonoverlapping(original, layout.size()) };
         copy.live.store(true, Ordering::Release);
         drop(making);
-        copy.memory
+        (copy.memory, true)
     }
 
     /// Forgets all values: the next look at a static begins with what the program was loaded with.

@@ -325,3 +325,14 @@ fn a_mutex_that_is_held_is_neither_freed_nor_initialised() {
     assert_eq!(then(Mutex::free), (0xC4, 0x1006));
     assert_eq!(then(Mutex::initialize), (0xC4, 0x1005));
 }
+
+#[test]
+fn an_events_state_is_read_at_any_irql() {
+    fine(|| {
+        let event = Event::notification();
+        let before = raise(5);
+        assert_eq!(event.state(), 0);
+        lower(before);
+        event.free();
+    });
+}

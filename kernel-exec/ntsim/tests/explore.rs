@@ -413,3 +413,46 @@ fn programs_that_wait_for_each_other_end() {
     let (explored, _) = exploring(2, Limits { decisions: 30, ..Limits::default() }, waiting);
     assert!(explored.finding.is_none() && !explored.complete && explored.runs > 10, "{explored:?}");
 }
+
+#[test]
+fn a_loop_that_waits_at_preemption_points_ends_by_fairness() {
+    // The last one to come finds the lost update of those before it, once all have met.
+    let waiting = |lost: bool| {
+        move |_: &Log| {
+            let (ready, counter) = (Rc::new(AtomicUsize::new(0)), Rc::new(AtomicUsize::new(0)));
+            let add = |processor| {
+                let (ready, counter) = (Rc::clone(&ready), Rc::clone(&counter));
+                let add = move || {
+                    if processor == 1 {
+                        ready.store(1, SeqCst);
+                    } else {
+                        while ready.load(SeqCst) == 0 {}
+                    }
+                    if lost {
+                        counter.store(counter.load(SeqCst) + 1, SeqCst);
+                    } else {
+                        counter.fetch_add(1, SeqCst);
+                    }
+                    if ready.fetch_add(1, SeqCst) == 2 && counter.load(SeqCst) != 2 {
+                        ntsim::fail("counter", "an update was lost".into());
+                    }
+                };
+                (processor, program(add))
+            };
+            vec![add(0), add(1)]
+        }
+    };
+    let limits = |fairness| Limits { fairness, runs: 1_000, ..Limits::default() };
+    let (fair, _) = exploring(2, limits(10), waiting(false));
+    assert!(fair.runs < 1_000 && fair.finding.is_none() && !fair.complete, "{fair:?}");
+    let (again, _) = exploring(2, limits(10), waiting(false));
+    assert_eq!((fair.runs, fair.redundant), (again.runs, again.redundant));
+    let (found, _) = exploring(2, limits(10), waiting(true));
+    let finding = found.finding.unwrap();
+    let mut kernel = Simulation::new(processors(2), Schedule::replay(finding.recording.clone()));
+    assert_eq!(kernel.run(waiting(true)(&Log::default())).unwrap_err(), finding.stop);
+    drop(kernel);
+    let unfair = Limits { decisions: 400, runs: 1_000, ..limits(usize::MAX) };
+    let (unfair, _) = exploring(2, unfair, waiting(false));
+    assert_eq!(unfair.runs, 1_000, "{unfair:?}");
+}

@@ -282,3 +282,45 @@ fn only_an_unload_comes_after_it() {
     let again = caught(|| free.run(vec![]));
     assert!(again.is_err());
 }
+
+/// A program skips time while another processor is in the middle of a DPC routine: that routine has not run for so long.
+#[test]
+fn skipped_time_is_not_what_a_dpc_of_another_processor_took() {
+    static INSIDE: atomic::AtomicBool = atomic::AtomicBool::new(false);
+    static SKIPPED: atomic::AtomicBool = atomic::AtomicBool::new(false);
+    let skips = on(0, || {
+        while !INSIDE.load(SeqCst) {
+            ntsim::preemption_point();
+        }
+        ntsim::advance_time(100_000 * TICK);
+        SKIPPED.store(true, SeqCst);
+    });
+    let runs = on(1, || {
+        let dpc = Dpc::new(|| {
+            INSIDE.store(true, SeqCst);
+            while !SKIPPED.load(SeqCst) {
+                core::hint::spin_loop();
+            }
+            // The watchdog is looked at here.
+            ntsim::preemption_point();
+        })
+        .target(1);
+        assert!(dpc.insert());
+        flush_dpcs();
+        dpc.free();
+    });
+    freely(2, vec![skips, runs]);
+}
+
+/// What the routine itself skips is its own.
+#[test]
+fn skipped_time_is_what_a_dpc_took_that_skips_it() {
+    let mut kernel = kernel(2);
+    let runs = on(1, || {
+        let dpc = Dpc::new(|| ntsim::advance_time(100_000 * TICK)).target(1);
+        assert!(dpc.insert());
+        flush_dpcs();
+    });
+    let stop = kernel.run_freely(vec![runs]).unwrap_err();
+    assert_eq!(stop.bug_check().map(|check| check.code), Some(0x133), "{stop}");
+}

@@ -218,19 +218,3 @@ fn it_works_on_the_stacks_of_other_threads() {
     });
     assert!(in_another_thread_of_the_host.join().unwrap());
 }
-
-/// Run by the next test, in a process of its own.
-#[test]
-#[ignore = "ends its process"]
-fn a_null_pointer() {
-    good(|| read(core::ptr::null_mut(), black_box(0)));
-}
-
-#[test]
-fn other_faults_end_the_process_as_ever() {
-    use std::os::unix::process::ExitStatusExt as _;
-
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "a_null_pointer", "--ignored"]);
-    assert_eq!(child.output().unwrap().status.signal(), Some(11));
-}

@@ -102,6 +102,68 @@ fn appending_needs_room_for_all() {
     });
 }
 
+/// A string in pool, with its buffer behind it, as far as `kind` says.
+fn in_pool(kind: u64, text: &str, room: u16) -> *mut UNICODE_STRING {
+    let string = pool(kind, 16 + u64::from(room), TAG).cast::<UNICODE_STRING>();
+    let buffer = string.wrapping_add(1).cast::<u16>();
+    for (index, character) in text.encode_utf16().enumerate() {
+        // SAFETY: in the block.
+        unsafe { buffer.wrapping_add(index).write(character) };
+    }
+    let length = 2 * text.len() as u16;
+    // SAFETY: the block's beginning.
+    unsafe { string.write(UNICODE_STRING { Length: length, MaximumLength: room, Buffer: buffer }) };
+    string
+}
+
+/// Copies a string over another and appends it at an IRQL.
+fn copied_and_appended_at(irql: u8, target: *mut UNICODE_STRING, source: *mut UNICODE_STRING) {
+    let before = raise(irql);
+    // SAFETY: the arguments are valid.
+    unsafe { ddi::RtlCopyUnicodeString(target, source) };
+    // SAFETY: the arguments are valid.
+    let status = unsafe { ddi::RtlAppendUnicodeStringToString(target, source) };
+    lower(before);
+    assert_eq!(status, STATUS_SUCCESS);
+    // SAFETY: a string.
+    assert_eq!(text(unsafe { &*target }), "abcabc");
+}
+
+#[test]
+fn resident_strings_are_copied_and_appended_at_any_irql() {
+    for irql in [0, 1, 2, 5, 15] {
+        fine(move || {
+            let [target, source] = [20, 6].map(|room| in_pool(POOL_FLAG_NON_PAGED, "abc", room));
+            copied_and_appended_at(irql, target, source);
+            free(target);
+            free(source);
+        });
+    }
+}
+
+#[test]
+fn paged_strings_are_for_apc_level_and_freed_ones_for_nobody() {
+    let at = |irql: u8, target: u64, source: u64| {
+        move || copied_and_appended_at(irql, in_pool(target, "", 20), in_pool(source, "abc", 6))
+    };
+    alone(at(1, POOL_FLAG_PAGED, POOL_FLAG_PAGED)).unwrap();
+    assert_eq!(bug(at(2, POOL_FLAG_PAGED, POOL_FLAG_NON_PAGED)).code, 0xD1);
+    assert_eq!(bug(at(2, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED)).code, 0xD1);
+    let buffer_only = || {
+        let (mut target, source) = (string("", 20), in_pool(POOL_FLAG_PAGED, "abc", 6));
+        // SAFETY: a string.
+        let mut source = unsafe { source.read() };
+        copied_and_appended_at(2, &raw mut target, &raw mut source);
+    };
+    assert_eq!(bug(buffer_only).code, 0xD1);
+    let freed = || {
+        let [target, source] = [20, 6].map(|room| in_pool(POOL_FLAG_NON_PAGED, "abc", room));
+        free(source);
+        copied_and_appended_at(0, target, source);
+    };
+    assert_eq!(bug(freed).code, 0xD1);
+}
+
 #[test]
 fn comparing_is_for_passive_level() {
     let raised = || {

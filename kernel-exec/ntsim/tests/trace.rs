@@ -28,8 +28,14 @@ fn event(what: What) -> Event {
 /// One event of every kind, and the line that it is, for ever: what reads our files elsewhere relies on it.
 fn every_kind() -> Vec<(What, &'static str)> {
     let block = Name::Block { number: 0, offset: 16 };
-    let bug_check =
-        BugCheck { code: 0xC7, parameters: [1, 2, 3, 4], processor: 1, irql: 2, rule: "a \"rule\"".into() };
+    let bug_check = BugCheck {
+        code: 0xC7,
+        parameters: [1, 2, 3, 4],
+        processor: 1,
+        irql: 2,
+        rule: "a \"rule\"".into(),
+        backtrace: vec![],
+    };
     let call = What::Call {
         ddi: Ddi::KeInsertQueueDpc,
         arguments: vec![

@@ -188,12 +188,10 @@ fn what_is_not_supported_of_waits_is_refused() {
         assert!(matches!(stop, Stop::Failure { oracle: "not supported", .. }), "{stop}");
     };
     refused(|event| _ = wait_with(event.pointer(), None, 0, 1, 0));
-    refused(|event| _ = wait_with(event.pointer(), None, 0, 0, 1));
     refused(|event| _ = wait_with(event.pointer(), None, 99, 0, 0));
     refused(|event| _ = wait_for(2, &[&event], None));
     refused(|event| _ = wait_all(&[&event, &event], None));
     refused(|_| _ = wait_any(&[], None));
-    refused(|event| _ = event.set_and_wait());
     refused(|event| event.initialize(2, false));
     refused(|_| _ = Semaphore::new(3, 2));
     assert!(alone(|| _ = wait_with(Event::new(0, true).pointer(), None, 6, 0, 0)).is_ok());

@@ -139,6 +139,9 @@ impl DpcOptions {
     /// A future for which the storage is too small, or not aligned enough, does not compile; [`TaskStorage::needed`] says how much it is.
     /// The storage is free again when the task has ended and every handle, waker and other reference to it is gone.
     ///
+    /// The future passes over the caller's stack on its way to the storage: see
+    /// [`spawn_dpc_task`](crate::spawn_dpc_task) on large ones.
+    ///
     /// # Errors
     /// - `STATUS_INSUFFICIENT_RESOURCES`: the storage is another task's.
     /// - else as for [`spawn`](Self::spawn).

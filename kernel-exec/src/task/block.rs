@@ -221,6 +221,20 @@ where
         access.with(|_| unsafe { stage.cast::<F::Value>().read() })
     }
 
+    /// Calls `read` with the value of a Completed task where it lies, for values that are too large
+    /// to copy for nothing.
+    ///
+    /// # Safety
+    /// As for [`value`](Self::value).
+    pub unsafe fn with_value<R>(block: NonNull<Self>, read: impl FnOnce(&F::Value) -> R) -> R {
+        // SAFETY: the caller's reference.
+        let task = unsafe { Self::task(block) };
+        // SAFETY: as above.
+        let (access, stage) = unsafe { Self::stage(task) };
+        // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4].
+        access.with(|_| read(unsafe { stage.cast::<F::Value>().as_ref() }))
+    }
+
     unsafe fn poll(task: TaskPtr, context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         // SAFETY: the caller is the poller, so the block is allocated [T2].
         let (access, stage) = unsafe { Self::stage(task) };

@@ -1,8 +1,8 @@
-//! The derives of `AbiType` and `AbiValue`.
+//! The derives of `AbiType`, `AbiValue` and `AsyncValueType`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, spanned::Spanned};
+use quote::{format_ident, quote};
+use syn::{Data, DeriveInput, Error, Fields, Member, Type, spanned::Spanned};
 
 /// Which trait is derived.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) enum Which {
     Type,
     /// `AbiValue`.
     Value,
+    /// `AsyncValueType`.
+    AsyncValue,
 }
 
 pub(crate) fn derive(input: TokenStream, which: Which) -> TokenStream {
@@ -40,27 +42,125 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
                        pass a pointer to a struct";
         return Err(Error::new(input.ident.span(), message));
     }
-    let name = &input.ident;
-    let (bound, asserts) = (bound(which), types(fields));
-    Ok(quote! {
-        // SAFETY: the layout is C's, by its `repr`, and so are the fields', which is asserted below.
-        unsafe impl #bound for #name {}
-        const _: () = {
-            const fn crosses<T: #bound>() {}
-            #(crosses::<#asserts>();)*
-        };
+    let krate = crate::krate::path(&input.attrs, input.ident.span())?;
+    let parts = Parts { krate: &krate, input, fields };
+    Ok(match which {
+        Which::Type => {
+            let (marker, write, value) =
+                (parts.marker("AbiType"), parts.write(true), parts.async_value(true));
+            quote!(#marker #write #value)
+        }
+        Which::Value => parts.abi_value(),
+        Which::AsyncValue => {
+            let (write, value) = (parts.write(false), parts.async_value(false));
+            quote!(#write #value)
+        }
     })
 }
 
-fn bound(which: Which) -> TokenStream {
-    match which {
-        Which::Type => quote!(::ntcom::AbiType),
-        Which::Value => quote!(::ntcom::AbiValue),
-    }
+/// What the implementations are made of.
+///
+/// Nothing that they write has a name that the struct's fields could mean: their types stand where
+/// `Self` is the struct, and no item or generic parameter is in scope that the struct did not see.
+struct Parts<'a> {
+    krate: &'a TokenStream,
+    input: &'a DeriveInput,
+    fields: &'a Fields,
 }
 
-fn types(fields: &Fields) -> Vec<&syn::Type> {
-    fields.iter().map(|field| &field.ty).collect()
+impl Parts<'_> {
+    fn types(&self) -> impl Iterator<Item = &Type> {
+        self.fields.iter().map(|field| &field.ty)
+    }
+
+    /// A trait without members, whose promise the checks of the fields' types keep.
+    fn marker(&self, name: &str) -> TokenStream {
+        let (krate, name) = (self.krate, format_ident!("{name}"));
+        let this = &self.input.ident;
+        quote! {
+            // SAFETY: the layout is C's, by its `repr`, and so are the fields', which is checked.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::#name for #this {}
+        }
+    }
+
+    /// `AbiValue`, with a check of the field, which has to stand where `Self` is known.
+    fn abi_value(&self) -> TokenStream {
+        let (krate, this) = (self.krate, &self.input.ident);
+        let checks = self.types().map(|found| quote!(#krate::__private::is_abi_value::<#found>();));
+        let marker = self.marker("AbiValue");
+        quote! {
+            #marker
+
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            impl #krate::__private::FieldsAreValues for #this {
+                fn check() {
+                    #(#checks)*
+                }
+            }
+        }
+    }
+
+    /// `WriteBytes`: a copy of the whole where the fields fill the struct, and else field by field,
+    /// over zeros.
+    fn write(&self, is_abi_type: bool) -> TokenStream {
+        let (krate, this) = (self.krate, &self.input.ident);
+        let checks = self.types().filter(|_| is_abi_type);
+        let checks = checks.map(|found| quote!(#krate::__private::is_abi_type::<#found>();));
+        let sizes = self.types().map(|found| {
+            quote!((::core::mem::size_of::<#found>(), <#found as #krate::__private::WriteBytes>::WHOLE))
+        });
+        let writes = self.fields.iter().enumerate().map(|(index, field)| {
+            let (found, member) = (&field.ty, field.ident.clone().map_or(Member::from(index), Member::Named));
+            quote! {
+                unsafe {
+                    #krate::__private::write_field::<#found>(&self.#member, __out, ::core::mem::offset_of!(Self, #member))
+                };
+            }
+        });
+        quote! {
+            // SAFETY: the struct is zeroed before its fields are written, if it has a byte that is
+            // no field's.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::__private::WriteBytes for #this {
+                const WHOLE: ::core::primitive::bool =
+                    #krate::__private::is_whole(::core::mem::size_of::<Self>(), &[#(#sizes),*]);
+
+                unsafe fn write_bytes(&self, __out: *mut ::core::primitive::u8) {
+                    #(#checks)*
+                    if <Self as #krate::__private::WriteBytes>::WHOLE {
+                        return unsafe { #krate::__private::copy_whole::<Self>(self, __out) };
+                    }
+                    unsafe { #krate::__private::zero::<Self>(__out) };
+                    #(#writes)*
+                }
+            }
+        }
+    }
+
+    /// `AsyncValueType`. Of an `AbiType`, which need not be `Copy`, only where it is: a bound that
+    /// names a lifetime is looked at where the trait is used, and one without where it is written.
+    fn async_value(&self, is_abi_type: bool) -> TokenStream {
+        let (krate, this) = (self.krate, &self.input.ident);
+        let bound = is_abi_type.then(|| {
+            quote!(where for<'__value> Self: ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync)
+        });
+        quote! {
+            // SAFETY: it writes every byte, as above.
+            #[automatically_derived]
+            #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
+            unsafe impl #krate::__private::AsyncValueType for #this #bound {
+                const __WHOLE: ::core::primitive::bool = <Self as #krate::__private::WriteBytes>::WHOLE;
+
+                unsafe fn write_to(&self, __out: *mut ::core::primitive::u8) {
+                    unsafe { <Self as #krate::__private::WriteBytes>::write_bytes(self, __out) }
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

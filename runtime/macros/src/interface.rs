@@ -2,16 +2,26 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Path, Type, spanned::Spanned};
+use syn::{Path, Type, spanned::Spanned};
 
-use crate::parse::{Fallible, Iid, Interface, Method, Returns, Yield};
+use crate::{
+    client, iid,
+    parse::{Fallible, Interface, Method, Returns, Yield, future_name},
+    table,
+};
+
+/// `quote!` for code with local names of its own: an argument of the same name is another one.
+macro_rules! hygienic {
+    ($($tokens:tt)*) => { quote::quote_spanned!(proc_macro2::Span::mixed_site()=> $($tokens)*) };
+}
+pub(crate) use hygienic;
 
 /// The names of a declaration.
-struct Names {
-    implemented: Ident,
-    vtbl: Ident,
-    raw: Ident,
-    client: Ident,
+pub(crate) struct Names {
+    pub(crate) implemented: Ident,
+    pub(crate) vtbl: Ident,
+    pub(crate) raw: Ident,
+    pub(crate) client: Ident,
 }
 
 impl Names {
@@ -30,16 +40,17 @@ pub(crate) fn expand(krate: &TokenStream, interface: &Interface) -> TokenStream 
     let parts = [
         asserts(krate, interface),
         own_iid_and_base(krate, interface, &names),
+        claimed_iid(krate, interface, &names),
         implemented(krate, interface, &names),
-        vtbl(krate, interface, &names),
-        raw(krate, interface, &names),
-        client(krate, interface, &names),
+        table::vtbl(krate, interface, &names),
+        client::raw(krate, interface, &names),
+        client::client(krate, interface, &names),
     ];
     quote!(#(#parts)*)
 }
 
 /// The base's companion with this suffix, beside it.
-fn companion(krate: &TokenStream, interface: &Interface, suffix: &str) -> TokenStream {
+pub(crate) fn companion(krate: &TokenStream, interface: &Interface, suffix: &str) -> TokenStream {
     if interface.is_root() {
         let name = format_ident!("IUnknown{suffix}");
         return quote!(#krate::com::#name);
@@ -99,6 +110,21 @@ fn own_iid_and_base(krate: &TokenStream, interface: &Interface, names: &Names) -
         const _: fn(&#base_raw) -> *const #base_vtbl = |base| base.vtbl;
     };
     quote!(#own #together)
+}
+
+/// The IID is this declaration's alone: the linker sees to it, or the author has promised it.
+fn claimed_iid(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, raw, .. } = names;
+    let promise = interface.iid.promised.map(|keyword| iid::promise(krate, keyword));
+    let claim = interface.iid.claimed().map(iid::claim);
+    // An expression may look like a GUID and be another one.
+    let read = interface.iid.read().map(|(expression, digits)| {
+        let message = format!("`{implemented}`: this expression is not the GUID that it reads as");
+        quote_spanned! {expression.span()=>
+            const _: () = ::core::assert!(#krate::__private::iid_is::<#raw>(#digits), #message);
+        }
+    });
+    quote!(#promise #claim #read)
 }
 
 fn crosses_as_interface(krate: &TokenStream, found: &Type) -> TokenStream {
@@ -168,18 +194,8 @@ fn implemented_method(krate: &TokenStream, method: &Method, name: &Ident) -> Tok
     }
 }
 
-/// `get_status` → `GetStatusFuture`.
-fn future_name(method: &Ident) -> Ident {
-    let text = method.to_string();
-    let words = text.trim_start_matches("r#").split('_').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-    });
-    format_ident!("{}Future", words.collect::<String>(), span = method.span())
-}
-
 /// What a slot returns.
-fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
+pub(crate) fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
     match &method.returns {
         Returns::Value(None) => TokenStream::new(),
         Returns::Value(Some(value)) => quote!(-> #value),
@@ -192,7 +208,7 @@ fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
 }
 
 /// What an operation yields, as it crosses.
-fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream {
+pub(crate) fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream {
     match value {
         Yield::Plain(value) => quote!(#value),
         Yield::Interface(found) => quote!(#krate::InterfacePtr<#found>),
@@ -200,7 +216,7 @@ fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream {
 }
 
 /// The type of the out-parameter of a method that returns a `Result`, without the pointer to it.
-fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
+pub(crate) fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
     fallible.value.as_ref().map(|value| match value {
         Yield::Plain(value) => quote!(#value),
         Yield::Interface(found) => quote!(*mut #found),
@@ -208,304 +224,9 @@ fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
 }
 
 /// The out-parameter of a method that has one.
-fn out_parameter_of(method: &Method) -> Option<TokenStream> {
+pub(crate) fn out_parameter_of(method: &Method) -> Option<TokenStream> {
     match &method.returns {
         Returns::Status(fallible) => out_parameter(fallible),
         Returns::Value(_) | Returns::Operation(_) => None,
-    }
-}
-
-/// The table, and how it is made for an object.
-fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, .. } = names;
-    let visibility = &interface.visibility;
-    let base_vtbl = companion(krate, interface, "Vtbl");
-    let slots = interface.methods.iter().map(|method| {
-        let name = &method.name;
-        let doc = format!("The slot of [`{implemented}::{name}`].");
-        let types = method.arguments.iter().map(|(_, found)| found);
-        let out = out_parameter_of(method).map(|out| quote!(, *mut #out));
-        let result = slot_result(krate, method);
-        quote! {
-            #[doc = #doc]
-            pub #name: ::core::option::Option<
-                unsafe extern "system" fn(this: *mut ::core::ffi::c_void #(, #types)* #out) #result
-            >,
-        }
-    });
-    let thunks = interface.methods.iter().map(|method| thunk(krate, method, implemented));
-    let method_names: Vec<_> = interface.methods.iter().map(|method| &method.name).collect();
-    let texts: Vec<_> = method_names.iter().map(|name| name.to_string()).collect();
-    let doc = format!("The slots of `{implemented}`.");
-    let overloaded = texts.iter().zip(&method_names).map(|(text, name)| {
-        let message = format!(
-            "`{text}`: a base interface has a method of this name, and an interface has no overloads"
-        );
-        quote_spanned! {name.span()=>
-            const _: () = ::core::assert!(!<#base_vtbl>::__has(#text), #message);
-        }
-    });
-    quote! {
-        #[doc = #doc]
-        #[repr(C)]
-        #[derive(Clone, Copy)]
-        #[allow(non_snake_case, reason = "slots keep the names that they were declared with")]
-        #visibility struct #vtbl {
-            /// The slots of the base interface.
-            pub base: #base_vtbl,
-            #(#slots)*
-        }
-
-        #(#overloaded)*
-
-        impl #vtbl {
-            /// Whether this interface, or one of its bases, has a method of this name.
-            #[doc(hidden)]
-            #[must_use]
-            pub const fn __has(name: &str) -> bool {
-                #krate::__private::contains(&[#(#texts),*], name) || <#base_vtbl>::__has(name)
-            }
-
-            /// The table of an object's interface.
-            #[doc(hidden)]
-            #[allow(
-                clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
-                deprecated, clippy::too_many_arguments,
-                reason = "written by a macro: a slot's `this` is the object that the table was made for"
-            )]
-            pub const fn __of<__T: #implemented, __P: #krate::__private::Place<__T>>() -> Self {
-                #(#thunks)*
-                Self {
-                    base: <#base_vtbl>::__of::<__T, __P>(),
-                    #(#method_names: ::core::option::Option::Some(#method_names::<__T, __P>),)*
-                }
-            }
-        }
-
-        // SAFETY: the tables are this interface's; their slots find an object of this type from that place.
-        unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
-            type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
-        }
-
-        // SAFETY: as above.
-        unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
-            for #raw
-        {
-            const VTBL: *const ::core::ffi::c_void =
-                ::core::ptr::from_ref::<#vtbl>(const { &#vtbl::__of::<__T, __P>() }).cast();
-        }
-    }
-}
-
-/// A slot's function.
-fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStream {
-    let name = &method.name;
-    let result = slot_result(krate, method);
-    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
-    let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
-    let call = quote!(<__T as #implemented>::#name(__object #(, #values)*));
-    let call = if method.is_unsafe { quote!(unsafe { #call }) } else { call };
-    if let Returns::Status(fallible) = &method.returns {
-        return status_thunk(krate, method, implemented, fallible, &call);
-    }
-    let answer = match &method.returns {
-        Returns::Value(_) | Returns::Status(_) => quote!(__answer),
-        Returns::Operation(operation) => {
-            let kind = match (&operation.value, operation.fallible) {
-                (Yield::Plain(_), false) => quote!(Infallible),
-                (Yield::Plain(_), true) => quote!(Fallible),
-                (Yield::Interface(_), false) => quote!(Owned),
-                (Yield::Interface(_), true) => quote!(FallibleOwned),
-            };
-            let spawn = if operation.opaque { quote!(spawn_opaque) } else { quote!(spawn_named) };
-            quote!(unsafe { #krate::__private::#spawn::<__T, __P, _, _, #krate::__private::#kind<_>, _>(__this, __answer) })
-        }
-    };
-    quote! {
-        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
-            __this: *mut ::core::ffi::c_void #(, #arguments)*
-        ) #result {
-            let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
-            let __answer = #krate::__private::no_unwind(|| #call);
-            #answer
-        }
-    }
-}
-
-/// The function of a slot that returns a status.
-fn status_thunk(
-    krate: &TokenStream,
-    method: &Method,
-    implemented: &Ident,
-    fallible: &Fallible,
-    call: &TokenStream,
-) -> TokenStream {
-    let name = &method.name;
-    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
-    let out = out_parameter(fallible).map(|out| quote!(, __out: *mut #out));
-    let answer = match &fallible.value {
-        None => quote!(#krate::__private::status(|| #call)),
-        Some(Yield::Plain(_)) => quote!(unsafe { #krate::__private::status_and_value(__out, || #call) }),
-        Some(Yield::Interface(_)) => {
-            quote!(unsafe { #krate::__private::status_and_interface(__out, || #call) })
-        }
-    };
-    quote! {
-        unsafe extern "system" fn #name<__T: #implemented, __P: #krate::__private::Place<__T>>(
-            __this: *mut ::core::ffi::c_void #(, #arguments)* #out
-        ) -> #krate::NTSTATUS {
-            let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
-            #answer
-        }
-    }
-}
-
-/// The interface as clients see it.
-fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, .. } = names;
-    let Interface { visibility, iid, iid_type, .. } = interface;
-    let base_raw = companion(krate, interface, "Raw");
-    let iid = match iid {
-        Iid::Value(value) => quote!(#value),
-        Iid::Digits(digits) => quote!(#krate::GUID::from_u128(#digits)),
-    };
-    let doc = format!(
-        "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
-        names.client
-    );
-    quote! {
-        #[doc = #doc]
-        #[repr(C)]
-        #visibility struct #raw {
-            /// The table.
-            pub vtbl: *const #vtbl,
-        }
-
-        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared, and the pointer is its bases', too.
-        unsafe impl #krate::Interface for #raw {
-            const IID: #iid_type = #iid;
-
-            fn answers(iid: &#krate::GUID) -> bool {
-                *iid == <Self as #krate::Interface>::IID || <#base_raw as #krate::Interface>::answers(iid)
-            }
-        }
-
-        // SAFETY: the declaration's promise, about every object that answers for its IID.
-        unsafe impl #krate::Queryable for #raw {}
-
-        // SAFETY: the table begins with the base's.
-        unsafe impl #krate::Derived for #raw {
-            type Base = #base_raw;
-        }
-
-        // SAFETY: `repr(C)`, one pointer.
-        unsafe impl #krate::AbiType for #raw {}
-        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
-        unsafe impl ::core::marker::Send for #raw {}
-        // SAFETY: as above.
-        unsafe impl ::core::marker::Sync for #raw {}
-    }
-}
-
-/// The client's calls.
-fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, client } = names;
-    let visibility = &interface.visibility;
-    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
-    let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
-    let errors =
-        "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
-    let duties = interface.methods.iter().map(|method| {
-        method.is_unsafe.then(|| {
-            quote!(
-                ///
-                /// # Safety
-                /// As the interface's method demands.
-            )
-        })
-    });
-    let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
-    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
-    quote! {
-        #[doc = #doc]
-        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
-        #visibility trait #client {
-            #(
-                #docs
-                ///
-                /// # Errors
-                #[doc = #errors]
-                #duties
-                #signatures;
-            )*
-        }
-
-        #[allow(
-            clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
-            clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
-            reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
-        )]
-        impl #client for #krate::ComRc<#raw> {
-            #(#signatures { #bodies })*
-        }
-    }
-}
-
-/// A method's own documentation, or what can be said without; and what else is said to who calls it.
-fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
-    let with = |names: &[&str]| -> Vec<&Attribute> {
-        let is_one = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
-        method.attributes.iter().filter(is_one).collect()
-    };
-    let (docs, others) = (with(&["doc"]), with(&["deprecated", "must_use"]));
-    if docs.is_empty() {
-        let doc = format!("Calls [`{implemented}::{}`].", method.name);
-        quote!(#(#others)* #[doc = #doc])
-    } else {
-        quote!(#(#others)* #(#docs)*)
-    }
-}
-
-fn client_signature(krate: &TokenStream, method: &Method) -> TokenStream {
-    let name = &method.name;
-    let unsafety = method.is_unsafe.then(|| quote!(unsafe));
-    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
-    let value = match &method.returns {
-        Returns::Value(None) => quote!(()),
-        Returns::Value(Some(value)) => quote!(#value),
-        Returns::Status(fallible) => match &fallible.value {
-            None => quote!(()),
-            Some(Yield::Plain(value)) => quote!(#value),
-            Some(Yield::Interface(found)) => quote!(#krate::ComRc<#found>),
-        },
-        Returns::Operation(operation) => {
-            let value = operation_value(krate, &operation.value);
-            quote!(#krate::ComRc<#krate::AsyncOperationRaw<#value>>)
-        }
-    };
-    quote!(#unsafety fn #name(&self #(, #arguments)*) -> ::core::result::Result<#value, #krate::NTSTATUS>)
-}
-
-fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStream {
-    let name = &method.name;
-    let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
-    let slot = quote! {
-        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
-        let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
-    };
-    let call = quote!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
-    let call_with = quote!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
-    match &method.returns {
-        Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
-        Returns::Status(fallible) => match &fallible.value {
-            None => quote!(#slot #krate::__private::checked(#call)),
-            Some(Yield::Plain(_)) => quote!(#slot unsafe { #krate::__private::value(#call_with) }),
-            Some(Yield::Interface(_)) => quote!(#slot unsafe { #krate::__private::interface(#call_with) }),
-        },
-        Returns::Operation(_) => quote! {
-            #slot
-            let __result = #call;
-            unsafe { #krate::__private::operation(__result) }
-        },
     }
 }

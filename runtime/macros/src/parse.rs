@@ -3,11 +3,16 @@
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::ToTokens;
+use quote::format_ident;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, ItemTrait, Lit, LitInt, Pat, Path,
-    PathArguments, ReturnType, TraitItem, TraitItemFn, Type, TypeParamBound, Visibility, parse::Parse,
-    parse::ParseStream, spanned::Spanned,
+    Attribute, Error, FnArg, ItemTrait, Pat, Path, TraitBound, TraitBoundModifier, TraitItem, TraitItemConst,
+    TraitItemFn, Type, TypeParamBound, Visibility, parse::Parse, parse::ParseStream, parse::Parser as _,
+    spanned::Spanned,
+};
+
+use crate::{
+    iid::{self, Iid},
+    types::{check_type, interface_of, operation, value},
 };
 
 /// `(path of ntcom) declaration`.
@@ -21,13 +26,14 @@ impl Parse for Input {
         let path;
         syn::parenthesized!(path in input);
         let krate = path.parse()?;
-        let item = input.parse()?;
-        if input.is_empty() {
-            Ok(Self { krate, item })
-        } else {
-            Err(input.error("one interface a `declare_com_interface!`"))
-        }
+        let item = one_trait.parse2(iid::mark_promises(input.parse()?))?;
+        Ok(Self { krate, item })
     }
+}
+
+fn one_trait(input: ParseStream<'_>) -> syn::Result<ItemTrait> {
+    let item = input.parse()?;
+    if input.is_empty() { Ok(item) } else { Err(input.error("one interface a `declare_com_interface!`")) }
 }
 
 /// What the build of ntcom offers.
@@ -46,17 +52,7 @@ pub(crate) struct Interface {
     pub(crate) name: Ident,
     pub(crate) base: Path,
     pub(crate) iid: Iid,
-    /// What the declaration says that it is.
-    pub(crate) iid_type: Type,
     pub(crate) methods: Vec<Method>,
-}
-
-/// How the IID is written.
-pub(crate) enum Iid {
-    /// An expression of type `GUID`.
-    Value(Expr),
-    /// A string: its digits, as one number.
-    Digits(LitInt),
 }
 
 /// A declared method.
@@ -97,7 +93,7 @@ pub(crate) enum Yield {
 }
 
 impl Yield {
-    fn of(found: &Type) -> Self {
+    pub(crate) fn of(found: &Type) -> Self {
         match interface_of(found) {
             Some(interface) => Self::Interface(interface.clone()),
             None => Self::Plain(found.clone()),
@@ -129,7 +125,7 @@ impl Interface {
 
 /// Everything that is wrong, together.
 #[derive(Default)]
-struct Errors(Option<Error>);
+pub(crate) struct Errors(Option<Error>);
 
 impl Errors {
     fn add(&mut self, error: Error) {
@@ -139,7 +135,7 @@ impl Errors {
         }
     }
 
-    fn say(&mut self, span: Span, message: &str) {
+    pub(crate) fn say(&mut self, span: Span, message: &str) {
         self.add(Error::new(span, message));
     }
 }
@@ -153,6 +149,15 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
             "leave `unsafe` out: the trait is made `unsafe` if it has async methods, for what their bodies promise",
         );
     }
+    if let Some(auto) = &item.auto_token {
+        errors.say(auto.span, "an interface has methods, so it cannot be an `auto` trait");
+    }
+    if item.ident == "IUnknown" {
+        errors.say(
+            item.ident.span(),
+            "`IUnknown` is every interface's root: give the interface a name of its own",
+        );
+    }
     if let Some(parameter) = item.generics.params.first() {
         errors.say(parameter.span(), "an interface has one IID and one table, so it cannot be generic");
     }
@@ -162,42 +167,50 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     refuse_cfg(&item.attrs, &mut errors);
     let base = base(&item, &mut errors);
     let mut iid = None;
+    let mut found_iid = false;
     let mut methods = Vec::new();
-    let mut names = HashSet::new();
+    let (mut names, mut futures) = (HashSet::new(), HashSet::new());
     for member in item.items {
         match member {
-            TraitItem::Const(constant) if constant.ident == "IID" => match constant.default {
-                Some((_, value)) if iid.is_none() => iid = Some((iid_of(value, &mut errors), constant.ty)),
-                Some(_) => errors.say(constant.ident.span(), "an interface has one IID"),
-                None => errors.say(constant.ident.span(), "the IID needs its value: `const IID: GUID = …;`"),
-            },
+            TraitItem::Const(constant) if constant.ident == "IID" => {
+                if found_iid {
+                    errors.say(constant.ident.span(), "an interface has one IID");
+                }
+                found_iid = true;
+                match constant_iid(constant, &mut errors) {
+                    Ok(found) => iid = Some(found),
+                    Err(error) => errors.add(error),
+                }
+            }
             TraitItem::Fn(function) => {
                 check_name(&function.sig.ident, &mut names, &mut errors);
                 if let (Some(asyncness), Build::AtOnce) = (&function.sig.asyncness, build) {
                     errors.say(asyncness.span, "async methods need the feature `async-com` of ntcom");
                 }
                 match method(function) {
-                    Ok(method) => methods.push(method),
+                    Ok(method) => {
+                        check_future_name(&method, &mut futures, &mut errors);
+                        methods.push(method);
+                    }
                     Err(error) => errors.add(error),
                 }
             }
             other => errors.say(other.span(), "an interface has `const IID: GUID` and methods, nothing else"),
         }
     }
-    if iid.is_none() {
+    if !found_iid {
         errors.say(
             item.ident.span(),
             "an interface needs an IID of its own: add `const IID: GUID = GUID::from_u128(0x…);`",
         );
     }
     match (errors.0, base, iid) {
-        (None, Some(base), Some((iid, iid_type))) => Ok(Interface {
+        (None, Some(base), Some(iid)) => Ok(Interface {
             attributes: item.attrs,
             visibility: item.vis,
             name: item.ident,
             base,
             iid,
-            iid_type,
             methods,
         }),
         (Some(error), ..) => Err(error),
@@ -205,34 +218,20 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     }
 }
 
-/// An IID that is written as a string is a number.
-fn iid_of(value: Expr, errors: &mut Errors) -> Iid {
-    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &value else { return Iid::Value(value) };
-    match digits(&text.value()) {
-        Some(digits) => Iid::Digits(LitInt::new(&format!("0x{digits}_u128"), text.span())),
-        None => {
-            errors.say(
-                text.span(),
-                "an IID as a string is 32 hexadecimal digits in five groups: \"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01\"",
-            );
-            Iid::Value(value)
-        }
-    }
-}
-
-/// The digits of `0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01`, which may be in braces.
-fn digits(text: &str) -> Option<String> {
-    let bare = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'))?;
-    let groups: Vec<&str> = bare.split('-').collect();
-    let right = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    right.then(|| groups.concat())
+fn constant_iid(mut constant: TraitItemConst, errors: &mut Errors) -> Result<Iid, Error> {
+    let promised = iid::take_promise(&mut constant.attrs);
+    refuse_cfg(&constant.attrs, errors);
+    let Some((_, value)) = constant.default else {
+        let message = "the IID needs its value: `const IID: GUID = …;`";
+        return Err(Error::new(constant.ident.span(), message));
+    };
+    Iid::new(constant.attrs, constant.ty, value, promised)
 }
 
 fn base(item: &ItemTrait, errors: &mut Errors) -> Option<Path> {
     let mut bounds = item.supertraits.iter();
     match (bounds.next(), bounds.next()) {
-        (Some(TypeParamBound::Trait(bound)), None) => return Some(bound.path.clone()),
+        (Some(TypeParamBound::Trait(bound)), None) if is_plain(bound) => return Some(bound.path.clone()),
         (None, _) => errors
             .say(item.ident.span(), "an interface needs a base: `: IUnknown`, or another declared interface"),
         (_, Some(second)) => {
@@ -243,11 +242,21 @@ fn base(item: &ItemTrait, errors: &mut Errors) -> Option<Path> {
     None
 }
 
+/// No `?`, no `for<…>`.
+fn is_plain(bound: &TraitBound) -> bool {
+    bound.lifetimes.is_none() && matches!(bound.modifier, TraitBoundModifier::None)
+}
+
 /// Compilers disagree about the order of overloads in a table.
 fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
     let text = name.to_string();
     if ["QueryInterface", "AddRef", "Release"].contains(&text.as_str()) {
         errors.say(name.span(), "IUnknown has a slot of this name: give the method another one");
+    } else if text == "base" {
+        errors.say(
+            name.span(),
+            "the base's slots are the field `base` of the table: give the method another name",
+        );
     } else if !names.insert(text) {
         errors.say(
             name.span(),
@@ -256,10 +265,42 @@ fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
     }
 }
 
+/// Two methods whose futures the implementation would have to name alike.
+fn check_future_name(method: &Method, names: &mut HashSet<String>, errors: &mut Errors) {
+    let Returns::Operation(operation) = &method.returns else { return };
+    let future = future_name(&method.name);
+    if !operation.opaque && !names.insert(future.to_string()) {
+        let message =
+            format!("another method's future is called `{future}`, too: give the method another name");
+        errors.say(method.name.span(), &message);
+    }
+}
+
+/// `get_status` → `GetStatusFuture`.
+pub(crate) fn future_name(method: &Ident) -> Ident {
+    let text = method.to_string();
+    let words = text.trim_start_matches("r#").split('_').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    });
+    format_ident!("{}Future", words.collect::<String>(), span = method.span())
+}
+
 fn refuse_cfg(attributes: &[Attribute], errors: &mut Errors) {
     for attribute in attributes {
         if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
             errors.say(attribute.span(), "a table is the same in every build: no `cfg` in an interface");
+        }
+    }
+}
+
+/// Of arguments: the macro writes each of them several times.
+fn refuse_attributes(attributes: &[Attribute], errors: &mut Errors) {
+    refuse_cfg(attributes, errors);
+    for attribute in attributes {
+        let path = attribute.path();
+        if !path.is_ident("cfg") && !path.is_ident("cfg_attr") {
+            errors.say(attribute.span(), "an argument has no attributes: put this one before the method");
         }
     }
 }
@@ -318,6 +359,7 @@ fn method(function: TraitItemFn) -> Result<Method, Error> {
 fn receiver(first: Option<&FnArg>, method: &Ident, errors: &mut Errors) {
     match first {
         Some(FnArg::Receiver(receiver)) => {
+            refuse_attributes(&receiver.attrs, errors);
             let by_reference = receiver.reference.is_some() && receiver.colon_token.is_none();
             if !by_reference {
                 errors.say(
@@ -342,6 +384,7 @@ fn argument(input: &FnArg, errors: &mut Errors) -> Option<(Ident, Type)> {
         errors.say(input.span(), "`self` comes first");
         return None;
     };
+    refuse_attributes(&typed.attrs, errors);
     check_type(&typed.ty, errors);
     match typed.pat.as_ref() {
         Pat::Ident(name) if name.by_ref.is_none() && name.mutability.is_none() && name.subpat.is_none() => {
@@ -352,118 +395,4 @@ fn argument(input: &FnArg, errors: &mut Errors) -> Option<(Ident, Type)> {
             None
         }
     }
-}
-
-/// What can be said of a type before its layout is known.
-fn check_type(found: &Type, errors: &mut Errors) {
-    match found {
-        Type::Reference(reference) => errors.say(
-            reference.span(),
-            "a reference cannot cross an interface, because nobody checks what the other side passes: \
-             use a raw pointer, and `unsafe fn` if it is used",
-        ),
-        Type::ImplTrait(other) => errors.say(other.span(), "a slot has fixed types: no `impl Trait`"),
-        Type::TraitObject(other) => {
-            errors.say(other.span(), "a trait object has no C layout: pass an interface pointer")
-        }
-        Type::Slice(other) => {
-            errors.say(other.span(), "a slice has no C layout: pass a pointer and a length")
-        }
-        Type::Tuple(other) if !other.elems.is_empty() => {
-            errors.say(
-                other.span(),
-                "a tuple has no C layout: use a `#[repr(C)]` struct with `#[derive(AbiType)]`",
-            );
-        }
-        _ => {}
-    }
-}
-
-/// The arguments of a type that is called `Result`.
-fn result_arguments(found: &Type) -> Option<Vec<&Type>> {
-    arguments_of(found, "Result")
-}
-
-/// `I` of a `ComRc<I>`.
-fn interface_of(found: &Type) -> Option<&Type> {
-    match arguments_of(found, "ComRc").as_deref() {
-        Some([interface]) => Some(interface),
-        _ => None,
-    }
-}
-
-fn is_unit(found: &Type) -> bool {
-    matches!(found, Type::Tuple(tuple) if tuple.elems.is_empty())
-}
-
-/// The arguments of a type of this name.
-fn arguments_of<'a>(found: &'a Type, name: &str) -> Option<Vec<&'a Type>> {
-    let Type::Path(path) = found else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Some(Vec::new()) };
-    let types = arguments.args.iter().filter_map(|argument| match argument {
-        GenericArgument::Type(argument) => Some(argument),
-        _ => None,
-    });
-    Some(types.collect())
-}
-
-fn value(output: &ReturnType, errors: &mut Errors) -> Returns {
-    match output {
-        ReturnType::Default => Returns::Value(None),
-        ReturnType::Type(_, found) => match result_arguments(found).as_deref() {
-            Some([value, error]) => {
-                check_type(value, errors);
-                Returns::Status(Box::new(Fallible {
-                    value: (!is_unit(value)).then(|| Yield::of(value)),
-                    error: (*error).clone(),
-                    output: (**found).clone(),
-                }))
-            }
-            Some(_) => {
-                errors.say(
-                    found.span(),
-                    "say both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and the value through a pointer",
-                );
-                Returns::Value(None)
-            }
-            None => {
-                if interface_of(found).is_some() {
-                    errors.say(
-                        found.span(),
-                        "a method hands out an interface pointer with a status: `Result<ComRc<…>, NTSTATUS>`",
-                    );
-                }
-                check_type(found, errors);
-                Returns::Value((!is_unit(found)).then(|| found.clone()))
-            }
-        },
-    }
-}
-
-fn operation(output: &ReturnType, opaque: bool, errors: &mut Errors) -> Returns {
-    let yields =
-        |value, output, fallible| Returns::Operation(Box::new(Operation { value, output, fallible, opaque }));
-    let unit = || syn::parse_quote!(());
-    let output: Type = match output {
-        ReturnType::Default => unit(),
-        ReturnType::Type(_, found) => (**found).clone(),
-    };
-    check_type(&output, errors);
-    match result_arguments(&output).as_deref() {
-        None => yields(Yield::of(&output), output, false),
-        Some([value, error]) if is_ntstatus(error) => {
-            check_type(value, errors);
-            yields(Yield::of(value), output.clone(), true)
-        }
-        Some(_) => {
-            errors.say(output.span(), "the error of an async method is an NTSTATUS: `Result<T, NTSTATUS>`");
-            yields(Yield::Plain(unit()), output, true)
-        }
-    }
-}
-
-fn is_ntstatus(found: &Type) -> bool {
-    let text = found.to_token_stream().to_string();
-    text == "NTSTATUS" || text.ends_with(":: NTSTATUS")
 }

@@ -4,22 +4,11 @@ use core::ffi::c_void;
 
 use bytemuck::AnyBitPattern;
 
-use crate::com::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable};
+use crate::com::{
+    AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, value::values,
+    write::whole,
+};
 use ntcom_exec::{NTSTATUS, Status};
-
-/// A value that an operation can yield: `Copy + Send + Sync + 'static`. It is copied to each client that asks, byte by byte, on
-/// any processor.
-///
-/// Padding is the producer's: a type that crosses a trust boundary should have none.
-///
-/// ```
-/// fn can_be_yielded<T: ntcom::AsyncValueType>() {}
-/// can_be_yielded::<[u32; 4]>();
-/// can_be_yielded::<()>();
-/// ```
-pub trait AsyncValueType: Copy + Send + Sync + 'static {}
-
-impl<T: Copy + Send + Sync + 'static> AsyncValueType for T {}
 
 /// How far an operation is, as it crosses the interface: a signed 32-bit integer with WinRT's values. It is no Rust `enum`:
 /// the other side may write anything.
@@ -133,7 +122,9 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
     }
 }
 
-// SAFETY: what answers is an operation with values of this size, by `__check`, and any bytes are one.
+// SAFETY: what answers is an operation with values of this size, by `__check`. It initialises every
+// byte of one: ours by `AsyncValueType::write_to`, and what a foreign one writes counts as
+// initialised [C17]. Any bytes are a `T`.
 unsafe impl<T: AnyBitPattern> Queryable for AsyncOperationRaw<T> {}
 
 // SAFETY: the table begins with IUnknown's slots.
@@ -150,6 +141,8 @@ unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
 unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
 /// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
+///
+/// It does not begin the next operation itself: where that has ended already, handlers would nest without bound.
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
@@ -232,6 +225,8 @@ unsafe impl AbiType for AsyncControlRaw {}
 unsafe impl AbiType for AsyncStatus {}
 // SAFETY: as above.
 unsafe impl AbiValue for AsyncStatus {}
+whole! { AsyncStatus, AsyncControlRaw, @[T] AsyncOperationRaw<T> }
+values! { AsyncStatus }
 
 // SAFETY: every slot may be called on any processor [C13].
 unsafe impl Send for AsyncControlRaw {}

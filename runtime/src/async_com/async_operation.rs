@@ -6,7 +6,8 @@ use bytemuck::AnyBitPattern;
 use ntcom_exec::NTSTATUS;
 
 use super::{
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, AsyncValueType},
+    AsyncValueType,
+    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
     awaiting::OperationFuture,
     client::{BROKEN, checked_error},
     owned::InterfacePtr,

@@ -12,7 +12,8 @@ use ntcom_exec::{Callback, NTSTATUS, Pause, Share, call_back, no_unwind};
 use pin_project_lite::pin_project;
 
 use super::{
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, AsyncValueType},
+    AsyncValueType,
+    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
     client::BROKEN,
 };
 use crate::ComRc;

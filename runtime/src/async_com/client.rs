@@ -8,7 +8,10 @@ use ntcom_exec::NTSTATUS;
 use super::abi::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
 };
-use crate::{ComRc, com::outcome::checked};
+use crate::{
+    ComRc,
+    com::{outcome::checked, write::fits_a_stack},
+};
 
 /// What a provider that breaks the contract becomes.
 pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
@@ -49,7 +52,9 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         if status.is_known() { Ok(status) } else { Err(BROKEN) }
     }
 
-    /// The value, for types for which every bit pattern is one.
+    /// The value, for types for which every bit pattern is one. What a foreign producer wrote
+    /// counts as initialised, whatever it was made from; our own producers write no other bytes
+    /// ([`AsyncValueType`](crate::AsyncValueType)).
     ///
     /// # Errors
     /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
@@ -60,7 +65,9 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         T: AnyBitPattern,
     {
         let value = self.value()?;
-        // SAFETY: the bytes were zeroed before the object wrote to them, and every bit pattern is a `T`.
+        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is
+        // initialised: one of ours writes so by `AsyncValueType::write_to`, and what comes from a
+        // foreign one counts as that. Every bit pattern is a `T`.
         Ok(unsafe { value.assume_init() })
     }
 
@@ -78,6 +85,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     }
 
     fn value(&self) -> Result<MaybeUninit<T>, NTSTATUS> {
+        const { fits_a_stack::<T>() };
         let before = self.status()?;
         let get_result = self.table().and_then(|table| table.get_result).ok_or(BROKEN)?;
         let mut value = MaybeUninit::<T>::zeroed();
@@ -171,6 +179,9 @@ impl ComRc<AsyncControlRaw> {
     }
 
     /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.
+    ///
+    /// A handler that begins the next operation and sets its handler nests where that has ended already: begin operations
+    /// in a row from a loop that the handler gives a turn, as `docs/c-clients.md` shows, or await them.
     ///
     /// # Errors
     /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for [`cancel`](Self::cancel).

@@ -6,37 +6,41 @@ use core::{ffi::c_void, marker::PhantomData};
 use ntcom_exec::NTSTATUS;
 
 use super::{
+    AsyncValueType,
     abi::{
         AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
-        AsyncValueType, CompletedHandler,
+        CompletedHandler,
     },
     operation::{CONTROL, Head, interface_offset},
 };
-use crate::com::{GUID, IUnknownVtbl, statics::one_reference, unknown::answer_query};
+use crate::com::{GUID, IUnknownVtbl, statics::one_reference, unknown::answer_query, write::fits_a_stack};
 
 const STATUS: NTSTATUS = NTSTATUS::INSUFFICIENT_RESOURCES;
 
 struct Immortal<T>(PhantomData<T>);
 
 impl<T: AsyncValueType> Immortal<T> {
-    const HEAD: &'static Head<T> = &Head {
-        operation: AsyncOperationRaw {
-            vtbl: &AsyncOperationVtbl {
-                base: unknown_slots::<0>(),
-                get_status: Some(get_status),
-                get_result: Some(get_result::<T>),
+    const HEAD: &'static Head<T> = {
+        fits_a_stack::<T>();
+        &Head {
+            operation: AsyncOperationRaw {
+                vtbl: &AsyncOperationVtbl {
+                    base: unknown_slots::<0>(),
+                    get_status: Some(get_status),
+                    get_result: Some(get_result::<T>),
+                },
             },
-        },
-        control: AsyncControlRaw {
-            vtbl: &AsyncControlVtbl {
-                base: unknown_slots::<CONTROL>(),
-                cancel: Some(cancel),
-                get_error: Some(get_error),
-                set_completed: Some(set_completed),
-                wait: Some(wait),
-                get_result_size: Some(get_result_size::<T>),
+            control: AsyncControlRaw {
+                vtbl: &AsyncControlVtbl {
+                    base: unknown_slots::<CONTROL>(),
+                    cancel: Some(cancel),
+                    get_error: Some(get_error),
+                    set_completed: Some(set_completed),
+                    wait: Some(wait),
+                    get_result_size: Some(get_result_size::<T>),
+                },
             },
-        },
+        }
     };
 }
 

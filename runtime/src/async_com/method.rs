@@ -14,7 +14,8 @@ use core::{
 use ntcom_exec::{Allocator, Fallible, Infallible, NTSTATUS, NonPaged, Placement, TaskBody, no_unwind};
 
 use super::{
-    abi::{AsyncOperationRaw, AsyncValueType},
+    AsyncValueType,
+    abi::AsyncOperationRaw,
     operation::OperationTask,
     recipe::{AsyncBody, InitBoxTrait},
 };

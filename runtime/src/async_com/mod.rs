@@ -25,9 +25,9 @@ mod placed;
 mod recipe;
 mod spawn;
 
+pub use crate::com::value::AsyncValueType;
 pub use abi::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
-    CompletedHandler,
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
 };
 pub use async_operation::AsyncOperation;
 pub use awaiting::OperationFuture;

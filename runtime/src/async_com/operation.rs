@@ -9,9 +9,8 @@ use ntcom_exec::{
 };
 
 use super::{
-    abi::{
-        AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, AsyncValueType,
-    },
+    AsyncValueType,
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus},
     immortal,
     placed::Placed,
 };
@@ -20,6 +19,7 @@ use crate::{
     com::{
         GUID, IUnknownRaw, IUnknownVtbl, Interface,
         unknown::{answer_query, visible_count},
+        write::fits_a_stack,
     },
 };
 
@@ -118,10 +118,13 @@ where
     A: Allocator + Send + 'static,
     X: Port,
 {
-    const OPERATION: &'static AsyncOperationVtbl<B::Value> = &AsyncOperationVtbl {
-        base: unknown_slots::<Self, 0>(),
-        get_status: Some(Self::get_status),
-        get_result: Some(Self::get_result),
+    const OPERATION: &'static AsyncOperationVtbl<B::Value> = {
+        fits_a_stack::<B::Value>();
+        &AsyncOperationVtbl {
+            base: unknown_slots::<Self, 0>(),
+            get_status: Some(Self::get_status),
+            get_result: Some(Self::get_result),
+        }
     };
 
     const CONTROL: &'static AsyncControlVtbl = &super::control::slots::<Self>();
@@ -216,16 +219,37 @@ where
         let operation = unsafe { Self::from_this(this) };
         let status = operation.outcome();
         if status == NTSTATUS::SUCCESS {
-            // SAFETY: the block of `this`, Completed, which has been seen.
-            let value = unsafe { Block::<B, A, X>::value(operation.block.cast()) };
-            B::share(&value);
-            // SAFETY: not null; a client's `out` is writable, and needs no alignment.
-            unsafe { out.write_unaligned(value) };
+            // SAFETY: the block of `this`, Completed, which has been seen; `out` is not null, and a
+            // client's is writable.
+            unsafe { Self::hand_out(operation.block.cast(), out.cast()) };
         } else {
-            // SAFETY: as above.
+            // SAFETY: not null; a client's `out` is writable, and needs no alignment.
             unsafe { out.cast::<u8>().write_bytes(0, size_of::<B::Value>()) };
         }
         status
+    }
+
+    /// Writes the value out of the block: every byte, since padding that was copied would be what
+    /// the stacks held before that the value has passed over [C5].
+    ///
+    /// # Safety
+    /// The caller has a reference and has seen Completed; `out` is writable for a value.
+    unsafe fn hand_out(block: NonNull<Block<B, A, X>>, out: *mut u8) {
+        if B::OWNS {
+            // SAFETY: this function's contract.
+            let value = unsafe { Block::<B, A, X>::value(block) };
+            B::share(&value);
+            // SAFETY: this function's contract.
+            unsafe { value.write_to(out) };
+        } else {
+            let write = |value: &B::Value| {
+                // SAFETY: this function's contract.
+                unsafe { value.write_to(out) };
+            };
+            // SAFETY: this function's contract. The value is written from where it lies, without a
+            // copy on the stack.
+            unsafe { Block::<B, A, X>::with_value(block, write) };
+        }
     }
 }
 

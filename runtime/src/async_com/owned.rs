@@ -9,7 +9,10 @@ use core::{
 use ntcom_exec::{NTSTATUS, TaskBody};
 
 use super::{abi::AsyncOperationRaw, client::BROKEN, method::Wraps};
-use crate::{ComRc, Interface};
+use crate::{
+    ComRc, Interface,
+    com::{value::values, write::whole},
+};
 
 /// The value of an operation that yields an interface, as it crosses: a pointer, `I *`.
 ///
@@ -47,6 +50,9 @@ impl<I> Copy for InterfacePtr<I> {}
 unsafe impl<I: Send + Sync> Send for InterfacePtr<I> {}
 // SAFETY: as above.
 unsafe impl<I: Send + Sync> Sync for InterfacePtr<I> {}
+
+whole! { @[I] InterfacePtr<I> }
+values! { @[I: Send + Sync + 'static] InterfacePtr<I> }
 
 #[doc(hidden)]
 /// The body of a future that ends with an interface. Transparent over it.

@@ -11,10 +11,7 @@ use core::{
 
 use ntcom_exec::{CancelHandle, GlobalAllocator, NTSTATUS, Placement};
 
-use super::{
-    abi::{AsyncOperationRaw, AsyncValueType},
-    operation::AsyncOperationTask,
-};
+use super::{AsyncValueType, abi::AsyncOperationRaw, operation::AsyncOperationTask};
 use crate::{ComRc, Init};
 
 /// A body that is there already. Its own initialiser, because it goes into its place without a detour through a `Result`.
@@ -43,6 +40,10 @@ fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> ComRc<AsyncOperatio
 ///
 /// If it cannot run it is in state Error: `STATUS_INSUFFICIENT_RESOURCES` (no memory), `STATUS_DELETE_PENDING` (the driver is going
 /// away), `STATUS_NOT_SUPPORTED` (no executor in this build).
+///
+/// The body passes over the caller's stack, of which a thread has 24 KiB in all. A large body is
+/// built in its block instead:
+/// [`AsyncOperationTask::spawn_raw`](super::AsyncOperationTask::spawn_raw) takes an initialiser.
 ///
 /// ```
 /// # #[cfg(feature = "async-com-kernel")] {

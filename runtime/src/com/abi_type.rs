@@ -11,6 +11,11 @@ use crate::NTSTATUS;
 /// side never become a Rust `bool`, `char`, enum, reference or non-null pointer, so none of these is one: use an integer of
 /// the same size, a `#[repr(transparent)]` struct with constants, a raw pointer, or an `Option` of a function.
 ///
+/// The derive also says how a value is written to a client's memory, with zeros for its padding. So
+/// a `Copy` struct can be the value of a method of `Result`, and, if it is `Send` and `Sync`, of an
+/// operation (`AsyncValueType`). It finds ntcom by the package's manifest; where that has no
+/// dependency on ntcom, `#[abi_type(crate = path::to::ntcom)]` names it.
+///
 /// # Safety
 /// The layout is the same for every compiler of C, and every pattern of bits that a client may write is a value.
 ///

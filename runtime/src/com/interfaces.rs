@@ -60,7 +60,7 @@ use super::{
 /// # declare_com_interface! {
 /// #     /// Measures.
 /// #     pub trait ISensor: IUnknown {
-/// #         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a08);
+/// #         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a12);
 /// #         /// The last measurement.
 /// #         fn last(&self) -> u32;
 /// #     }

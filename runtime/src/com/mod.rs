@@ -7,6 +7,7 @@
 //! | file | what | rules |
 //! |---|---|---|
 //! | `guid`, `abi_type` | identifiers, and what may cross | |
+//! | `write`, `value` | how values are written to a client's memory | C5 |
 //! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
 //! | `interfaces` | which interfaces an object has | C2 |
 //! | `place` | where each stands, its table, its first three slots | C1–C3 |
@@ -27,6 +28,8 @@ mod ptr;
 pub(crate) mod statics;
 mod this;
 pub(crate) mod unknown;
+pub(crate) mod value;
+pub(crate) mod write;
 
 pub use abi_type::{AbiType, AbiValue};
 pub use aggregate::{Aggregates, Inner, Outer};
@@ -38,3 +41,4 @@ pub use ptr::ComRc;
 pub use statics::ComStatic;
 pub use this::This;
 pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Queryable};
+pub use write::MAX_VALUE_SIZE;

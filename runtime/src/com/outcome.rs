@@ -4,7 +4,10 @@ use core::mem::MaybeUninit;
 
 use ntcom_exec::no_unwind;
 
-use super::{AbiType, ComRc, Interface};
+use super::{
+    AbiType, ComRc, Interface,
+    write::{WriteBytes, fits_a_stack},
+};
 use crate::NTSTATUS;
 
 /// The status of a method that hands nothing out.
@@ -24,17 +27,19 @@ fn failure<E: Into<NTSTATUS>>(error: E) -> NTSTATUS {
 ///
 /// # Safety
 /// `out` is null or writable; it needs no alignment.
-pub unsafe fn status_and_value<T: Copy, E: Into<NTSTATUS>>(
+pub unsafe fn status_and_value<T: Copy + WriteBytes, E: Into<NTSTATUS>>(
     out: *mut T,
     call: impl FnOnce() -> Result<T, E>,
 ) -> NTSTATUS {
+    const { fits_a_stack::<T>() };
     if out.is_null() {
         return NTSTATUS::INVALID_PARAMETER;
     }
     match no_unwind(call) {
         Ok(value) => {
-            // SAFETY: not null, so writable.
-            unsafe { out.write_unaligned(value) };
+            // SAFETY: not null, so writable. Every byte is written: padding that was copied would
+            // be what the stack held [C5].
+            unsafe { value.write_bytes(out.cast()) };
             NTSTATUS::SUCCESS
         }
         Err(error) => {
@@ -77,6 +82,7 @@ pub const fn checked(status: NTSTATUS) -> Result<(), NTSTATUS> {
 /// # Safety
 /// Every pattern of bits that the call writes is a `T`.
 pub unsafe fn value<T: AbiType>(call: impl FnOnce(*mut T) -> NTSTATUS) -> Result<T, NTSTATUS> {
+    const { fits_a_stack::<T>() };
     let mut out = MaybeUninit::<T>::zeroed();
     checked(call(out.as_mut_ptr()))?;
     // SAFETY: the bytes were zeroed before the object wrote to them.

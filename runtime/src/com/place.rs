@@ -21,7 +21,7 @@ use crate::NTSTATUS;
 /// declare_com_interface! {
 ///     /// Answers.
 ///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a02);
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a11);
 ///         /// The answer.
 ///         fn answer(&self) -> u32;
 ///     }

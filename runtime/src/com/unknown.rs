@@ -19,10 +19,11 @@ pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 ///
 /// # Safety
 /// The type is `repr(C)` and its first field, at offset 0, is a pointer to a table that begins with the slots of
-/// [`IUnknownVtbl`]; `IID` is that interface's.
+/// [`IUnknownVtbl`]; `IID` is that interface's, and no other one's in the image ([`iid!`](crate::iid) has the
+/// linker see to that).
 ///
 /// ```
-/// use ntcom::{GUID, IUnknownVtbl, Interface};
+/// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
 ///
 /// #[repr(C)]
 /// struct IClockRaw { vtbl: *const IClockVtbl }
@@ -33,7 +34,7 @@ pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 /// }
 /// // SAFETY: the layout is as required, and this is the interface's IID.
 /// unsafe impl Interface for IClockRaw {
-///     const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a01);
+///     const IID: GUID = iid!("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a01");
 /// }
 /// ```
 pub unsafe trait Interface {
@@ -59,7 +60,8 @@ pub unsafe trait Interface {
 /// An interface of which its IID says everything, so that safe code may use whatever answers for it: what [`ComRc::query`] asks for.
 ///
 /// Every interface is one but some operations. All operations have one IID, so a query for one of `T` may find one that yields another type of `T`'s size: that is no
-/// harm where any bytes are a `T`. An operation of interfaces, say, comes from the method that has declared it.
+/// harm where any bytes are a `T`, because every byte of a value is initialised (`AsyncValueType`).
+/// An operation of interfaces, say, comes from the method that has declared it.
 ///
 /// # Safety
 /// What answers QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in everything that safe code can do with it.
@@ -90,7 +92,7 @@ pub unsafe trait Queryable: Interface {}
 /// declare_com_interface! {
 ///     /// Answers.
 ///     pub trait IAnswer: IUnknown {
-///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a02);
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a10);
 ///         /// The answer.
 ///         fn answer(&self) -> u32;
 ///     }
@@ -175,7 +177,7 @@ impl IUnknownVtbl {
     /// The slots of an object's interface.
     #[doc(hidden)]
     #[must_use]
-    pub const fn __of<T, P: Place<T>>() -> Self {
+    pub const fn __of<T: IUnknown, P: Place<T>>() -> Self {
         P::UNKNOWN
     }
 

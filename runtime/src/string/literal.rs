@@ -15,8 +15,9 @@
 #[macro_export]
 macro_rules! kstr {
     ($text:expr) => {{
-        const __TEXT: &str = $text;
-        static __UNITS: [u16; $crate::__private::length(__TEXT) + 1] = $crate::__private::encode(__TEXT);
+        const __TEXT: &::core::primitive::str = $text;
+        static __UNITS: [::core::primitive::u16; $crate::__private::length(__TEXT) + 1] =
+            $crate::__private::encode(__TEXT);
         const { $crate::UnicodeStr::__literal(&__UNITS) }
     }};
 }

@@ -2,7 +2,7 @@
 
 use core::{fmt, marker::PhantomData};
 
-use crate::{AbiType, NTSTATUS};
+use crate::NTSTATUS;
 
 /// The most 16-bit characters that a string has.
 ///
@@ -19,7 +19,8 @@ pub const MAX_UNITS: usize = (u16::MAX as usize - 1) / 2 - 1;
 /// assert_eq!(offset_of!(UnicodeString, buffer), size_of::<usize>());
 /// ```
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ntcom_macros::AbiType)]
+#[abi_type(crate = crate)]
 pub struct UnicodeString {
     /// Bytes in use.
     pub length: u16,
@@ -28,9 +29,6 @@ pub struct UnicodeString {
     /// The characters.
     pub buffer: *mut u16,
 }
-
-// SAFETY: `repr(C)`, of numbers and a pointer.
-unsafe impl AbiType for UnicodeString {}
 
 const _: () = assert!(size_of::<UnicodeString>() == 2 * size_of::<usize>());
 

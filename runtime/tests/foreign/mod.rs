@@ -124,6 +124,7 @@ unsafe extern "system" fn query<const AT: usize>(
         // SAFETY: inside the object.
         AsyncControlRaw::IID => (object.has_control.get(), unsafe { start.byte_add(CONTROL_AT) }.cast()),
         IUnknownRaw::IID => (NTSTATUS::SUCCESS, start.cast()),
+        iid if iid == AsyncOperationRaw::<u32>::IID => (NTSTATUS::SUCCESS, start.cast()),
         _ => (NTSTATUS::NOINTERFACE, null_mut()),
     };
     let given = answer == NTSTATUS::SUCCESS;

@@ -17,14 +17,14 @@ declare_com_interface! {
 
 declare_com_interface! {
     pub trait IEveryObject: IUnknown {
-        const IID: GUID = <IUnknownRaw as ntcom::Interface>::IID;
+        unsafe const IID: GUID = <IUnknownRaw as ntcom::Interface>::IID;
         fn three(&self) -> u32;
     }
 }
 
 declare_com_interface! {
     pub trait IEveryOperation: IUnknown {
-        const IID: GUID = <AsyncControlRaw as ntcom::Interface>::IID;
+        unsafe const IID: GUID = <AsyncControlRaw as ntcom::Interface>::IID;
         fn cancel(&self) -> u64;
     }
 }

@@ -9,7 +9,7 @@ use core::{
 
 use futures_util::future::join;
 use ntcom::{NTSTATUS, on_cancel, try_finally};
-use ntcom_kit::table::{Recipe, poll, shape};
+use ntcom_kit_table::{Recipe, poll, shape};
 
 use crate::values::Value;
 
@@ -38,7 +38,7 @@ impl Kits {
     fn finish<T: Value>(&self) -> Result<T, NTSTATUS> {
         let mut value = MaybeUninit::<T>::zeroed();
         // SAFETY: the recipe's own function and context; there is room for the kind's value.
-        let status = unsafe { (self.0.finish)(self.0.context, value.as_mut_ptr().cast()) };
+        let status = NTSTATUS(unsafe { (self.0.finish)(self.0.context, value.as_mut_ptr().cast()) });
         if status == NTSTATUS::SUCCESS {
             // SAFETY: zeroed, and written by the kit; any bytes are a value of each of the types.
             Ok(unsafe { value.assume_init() })

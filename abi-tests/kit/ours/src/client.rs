@@ -21,24 +21,20 @@ unsafe fn lent<I: Interface, R>(
     use_it(&object)
 }
 
-fn answer<T>(answer: Result<T, NTSTATUS>, out: impl FnOnce(T)) -> NTSTATUS {
+fn answer<T>(answer: Result<T, NTSTATUS>, out: impl FnOnce(T)) -> i32 {
     match answer {
         Ok(value) => {
             out(value);
-            NTSTATUS::SUCCESS
+            NTSTATUS::SUCCESS.0
         }
-        Err(status) => status,
+        Err(status) => status.0,
     }
 }
 
 /// The kinds that the kit asks about.
 const U8: u32 = 1;
 
-pub(crate) unsafe extern "C" fn client_result(
-    operation: *mut c_void,
-    kind: u32,
-    out: *mut c_void,
-) -> NTSTATUS {
+pub(crate) unsafe extern "C" fn client_result(operation: *mut c_void, kind: u32, out: *mut c_void) -> i32 {
     if kind == U8 {
         // SAFETY: the header.
         let value = unsafe { lent(operation, |operation: &ComRc<AsyncOperationRaw<u8>>| operation.result()) };
@@ -51,14 +47,14 @@ pub(crate) unsafe extern "C" fn client_result(
     answer(value, |value| unsafe { out.cast::<u64>().write_unaligned(value) })
 }
 
-pub(crate) unsafe extern "C" fn client_status(operation: *mut c_void, _kind: u32, out: *mut i32) -> NTSTATUS {
+pub(crate) unsafe extern "C" fn client_status(operation: *mut c_void, _kind: u32, out: *mut i32) -> i32 {
     // SAFETY: the header; the status does not depend on the type.
     let status = unsafe { lent(operation, |operation: &ComRc<AsyncOperationRaw<u64>>| operation.status()) };
     // SAFETY: the header: room for a status.
     answer(status, |status| unsafe { out.write_unaligned(status.0) })
 }
 
-pub(crate) unsafe extern "C" fn client_query(unknown: *mut c_void, kind: u32) -> NTSTATUS {
+pub(crate) unsafe extern "C" fn client_query(unknown: *mut c_void, kind: u32) -> i32 {
     // SAFETY: the header.
     let found = unsafe {
         lent(unknown, |object: &ComRc<IUnknownRaw>| match kind {

@@ -6,7 +6,7 @@ use core::{
 };
 
 use ntcom_exec::{TaskTracker, default_tracker};
-use ntcom_kit::table::{Program, Stop, TEXT};
+use ntcom_kit_table::{Program, Stop, TEXT};
 use ntsim::{
     Config, Schedule, Simulation,
     ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},

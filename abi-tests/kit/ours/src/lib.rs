@@ -11,30 +11,31 @@ mod spawn;
 mod threads;
 mod values;
 
-use ntcom_kit::table::{Table, VERSION, shape};
+use ntcom_kit_table::{Required, Table, export_table, shape};
 
-static TABLE: Table = Table {
-    size: size_of::<Table>() as u32,
-    version: VERSION,
-    name: c"ntcom on a simulated kernel".as_ptr(),
+const REQUIRED: Required = Required {
+    run: kernel::run,
+    advance: kernel::advance,
+    spawn: spawn::spawn,
+    spawn_error: spawn::spawn_error,
+    task_is_cancelled: calls::task_is_cancelled,
+    task_take_cancellation: calls::task_take_cancellation,
+    task_wake: calls::task_wake,
+    task_waker: calls::task_waker,
+    waker_clone: calls::waker_clone,
+    waker_wake: calls::waker_wake,
+    waker_wake_by_ref: calls::waker_wake_by_ref,
+    waker_drop: calls::waker_drop,
+};
+
+// `exhaust_references` is not offered, because nothing outside of the runtime can set a count; nor `yield_with`, because
+// `run_in_turn` does instead.
+export_table!(Table {
     shapes: shape::PLAIN | shape::TRY_FINALLY | shape::ON_CANCEL | shape::NESTED | shape::JOIN,
     fails: 1,
     raises: 1,
     level: 2,
     threads: 1,
-    reserved: 0,
-    run: Some(kernel::run),
-    advance: Some(kernel::advance),
-    spawn: Some(spawn::spawn),
-    spawn_error: Some(spawn::spawn_error),
-    task_is_cancelled: Some(calls::task_is_cancelled),
-    task_take_cancellation: Some(calls::task_take_cancellation),
-    task_wake: Some(calls::task_wake),
-    task_waker: Some(calls::task_waker),
-    waker_clone: Some(calls::waker_clone),
-    waker_wake: Some(calls::waker_wake),
-    waker_wake_by_ref: Some(calls::waker_wake_by_ref),
-    waker_drop: Some(calls::waker_drop),
     handle_cancel: Some(calls::handle_cancel),
     handle_clone: Some(calls::handle_clone),
     handle_drop: Some(calls::handle_drop),
@@ -42,7 +43,6 @@ static TABLE: Table = Table {
     live_operations: Some(kernel::live_operations),
     allocations: Some(kernel::allocations),
     irql: Some(kernel::irql),
-    exhaust_references: None,
     object: Some(object::object),
     object_spawn: Some(object::object_spawn),
     close: Some(kernel::close),
@@ -55,11 +55,5 @@ static TABLE: Table = Table {
     at_passive_level: Some(kernel::at_passive_level),
     run_at_once: Some(threads::run_at_once),
     run_in_turn: Some(threads::run_in_turn),
-    yield_with: None,
-};
-
-/// What the kit looks for.
-#[unsafe(no_mangle)]
-extern "C" fn ntcom_kit() -> *const Table {
-    &raw const TABLE
-}
+    ..Table::new(c"ntcom on a simulated kernel", REQUIRED)
+});

@@ -6,7 +6,7 @@ use ntcom::{
     AsyncBody, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, declare_com_interface,
     pin_init, spawn_async_operation_error_raw,
 };
-use ntcom_kit::table::{Does, Recipe};
+use ntcom_kit_table::{Does, Recipe};
 
 use crate::{
     body::{Kits, fallible},

@@ -7,7 +7,7 @@ use ntcom::{
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
 use ntcom_exec::{DpcOptions, NoExecutor, Placement, Port};
-use ntcom_kit::table::{MAY_FAIL, Recipe};
+use ntcom_kit_table::{MAY_FAIL, Recipe};
 
 use crate::{
     body::{Kits, infallible},
@@ -46,7 +46,8 @@ pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c
     if handle.is_null() { for_kind!(kind, plain(body)) } else { for_kind!(kind, cancellable(body, handle)) }
 }
 
-pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: NTSTATUS) -> *mut c_void {
+pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: i32) -> *mut c_void {
+    let status = NTSTATUS(status);
     for_kind!(kind, failed(status))
 }
 

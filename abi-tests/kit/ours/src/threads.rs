@@ -9,7 +9,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use ntcom_kit::table::{Stop, ThreadProgram};
+use ntcom_kit_table::{Stop, ThreadProgram};
 use ntsim::{Config, FreeProgram, Schedule, ddi::KeFlushQueuedDpcs};
 
 use crate::kernel::{begin, config, lower, raise, tell, with_kernel};

@@ -8,7 +8,7 @@ use super::{
     steps::{END, OBSERVE, PARK, PENDING, STASH, TAKE, WAIT, WAIT_1, guarded, plain},
 };
 use crate::{
-    ensure,
+    check,
     finding::Check,
     kit::{Kit, Spawn, status},
     need::Need,
@@ -16,18 +16,19 @@ use crate::{
     table::shape,
 };
 
-const TRY_FINALLY: &[Need] = &[Need::Shape(shape::TRY_FINALLY)];
-const ON_CANCEL: &[Need] = &[Need::Shape(shape::ON_CANCEL)];
+const CANCEL: &[Need] = &[Need::Cancel];
+const TRY_FINALLY: &[Need] = &[Need::Cancel, Need::Shape(shape::TRY_FINALLY)];
+const ON_CANCEL: &[Need] = &[Need::Cancel, Need::Shape(shape::ON_CANCEL)];
 
 pub(super) const CASES: &[Case] = &[
-    case(Rule::C10, "cancel_ends_an_idle_operation", idle),
-    case(Rule::C10, "cancel_is_a_request", is_a_request),
-    case(Rule::C10, "cancel_before_the_first_poll_polls_once", before_the_first_poll),
-    case(Rule::C10, "cancel_while_one_is_pending_does_nothing", while_pending),
-    case(Rule::C10, "cancel_after_the_end_does_nothing", after_the_end),
-    case(Rule::C10, "a_body_sees_the_request", is_seen),
-    case(Rule::C10, "a_taken_request_is_gone", is_taken),
-    case(Rule::C10, "a_body_that_returns_a_value_completes", completes),
+    case(Rule::C10, "cancel_ends_an_idle_operation", idle).needs(CANCEL),
+    case(Rule::C10, "cancel_is_a_request", is_a_request).needs(CANCEL),
+    case(Rule::C10, "cancel_before_the_first_poll_polls_once", before_the_first_poll).needs(CANCEL),
+    case(Rule::C10, "cancel_while_one_is_pending_does_nothing", while_pending).needs(CANCEL),
+    case(Rule::C10, "cancel_after_the_end_does_nothing", after_the_end).needs(&[Need::Control]),
+    case(Rule::C10, "a_body_sees_the_request", is_seen).needs(CANCEL),
+    case(Rule::C10, "a_taken_request_is_gone", is_taken).needs(CANCEL),
+    case(Rule::C10, "a_body_that_returns_a_value_completes", completes).needs(CANCEL),
     case(Rule::C10, "a_try_finally_unwinds", unwinds).needs(TRY_FINALLY),
     case(Rule::C10, "a_try_finally_cleans_up_without_a_request", cleans_up_anyway).needs(TRY_FINALLY),
     case(Rule::C10, "an_on_cancel_cleans_up_on_cancel_only", on_cancel).needs(ON_CANCEL),
@@ -35,15 +36,20 @@ pub(super) const CASES: &[Case] = &[
         .needs(TRY_FINALLY),
     case(Rule::C10, "a_cleanup_sees_no_request", cleanup_sees_none).needs(TRY_FINALLY),
     case(Rule::C10, "a_cleanup_may_wait", cleanup_waits).needs(TRY_FINALLY),
-    case(Rule::C10, "the_innermost_unwinds_first", nested).needs(&[Need::Shape(shape::NESTED)]),
-    case(Rule::C10, "both_of_a_join_unwind", join).needs(&[Need::Shape(shape::JOIN)]),
+    case(Rule::C10, "the_innermost_unwinds_first", nested).needs(&[Need::Cancel, Need::Shape(shape::NESTED)]),
+    case(Rule::C10, "both_of_a_join_unwind", join).needs(&[Need::Cancel, Need::Shape(shape::JOIN)]),
     case(Rule::C10, "a_handle_cancels", by_handle).needs(&[Need::Handles]),
     case(Rule::C10, "all_are_cancelled", all).needs(&[Need::CancelAll]),
 ];
 
 fn polls(kit: &Kit<'_>, operation: usize, polls: u32) -> Check {
     let found = kit.record(operation).polls;
-    ensure!(C10, found == polls, "the body was polled {found} times, and should have been {polls} times");
+    check!(
+        kit,
+        C10,
+        found == polls,
+        "the body was polled {found} time(s), and should have been polled {polls} time(s)"
+    );
     Ok(())
 }
 
@@ -58,7 +64,8 @@ fn completed(kit: &Kit<'_>, operation: usize) -> Check {
 /// What a body's guards have said, in their order.
 fn guards(kit: &Kit<'_>, operation: usize, expected: [Option<bool>; 2]) -> Check {
     let found = kit.0.slot(operation, |slot| slot.guards);
-    ensure!(
+    check!(
+        kit,
         C10,
         found == expected,
         "the guards of the body ended as {found:?}, and should have as {expected:?}"
@@ -68,10 +75,10 @@ fn guards(kit: &Kit<'_>, operation: usize, expected: [Option<bool>; 2]) -> Check
 
 fn idle(kit: &Kit<'_>) -> Check {
     for kind in Kind::ALL {
-        let operation = kit.spawn(kind, PENDING)?;
+        let operation = kit.spawn_to_cancel(kind, PENDING)?;
         kit.advance()?;
         kit.expect_status(Rule::C10, operation, status::STARTED)?;
-        kit.cancel(operation)?;
+        kit.request(operation)?;
         kit.advance()?;
         canceled(kit, operation)?;
         polls(kit, operation, 2)?;
@@ -80,9 +87,9 @@ fn idle(kit: &Kit<'_>) -> Check {
 }
 
 fn is_a_request(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, PENDING)?;
+    let operation = kit.spawn_to_cancel(Kind::U8, PENDING)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     // Nothing has run since.
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
     kit.advance()?;
@@ -90,18 +97,18 @@ fn is_a_request(kit: &Kit<'_>) -> Check {
 }
 
 fn before_the_first_poll(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, plain([OBSERVE, WAIT, END, END, END, END]))?;
-    kit.cancel(operation)?;
+    let operation = kit.spawn_to_cancel(Kind::U8, plain([OBSERVE, WAIT, END, END, END, END]))?;
+    kit.request(operation)?;
     kit.advance()?;
     polls(kit, operation, 1)?;
     canceled(kit, operation)
 }
 
 fn while_pending(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, PENDING)?;
+    let operation = kit.spawn_to_cancel(Kind::U8, PENDING)?;
     kit.advance()?;
     for _ in 0..3 {
-        kit.cancel(operation)?;
+        kit.request(operation)?;
     }
     kit.advance()?;
     polls(kit, operation, 2)?;
@@ -125,9 +132,9 @@ fn log_of(
     script: ntcom_fuzz::script::Script,
     cancelled: bool,
 ) -> Result<u64, crate::finding::Finding> {
-    let operation = kit.spawn(Kind::U8, script)?;
+    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
     if cancelled {
-        kit.cancel(operation)?;
+        kit.request(operation)?;
     }
     kit.advance()?;
     Ok(kit.record(operation).log)
@@ -140,8 +147,14 @@ fn after(entries: &[u64]) -> u64 {
 
 fn is_seen(kit: &Kit<'_>) -> Check {
     let script = plain([OBSERVE, END, END, END, END, END]);
-    ensure!(C10, log_of(kit, script, false)? == after(&[0x20]), "a body sees a request that nobody has made");
-    ensure!(
+    check!(
+        kit,
+        C10,
+        log_of(kit, script, false)? == after(&[0x20]),
+        "a body sees a request that nobody has made"
+    );
+    check!(
+        kit,
         C10,
         log_of(kit, script, true)? == after(&[0x21]),
         "a body does not see the request for its cancellation"
@@ -151,13 +164,15 @@ fn is_seen(kit: &Kit<'_>) -> Check {
 
 fn is_taken(kit: &Kit<'_>) -> Check {
     let script = plain([TAKE, TAKE, OBSERVE, WAIT, END, END]);
-    ensure!(
+    check!(
+        kit,
         C10,
         log_of(kit, script, false)? == after(&[0x10, 0x10, 0x20]),
         "a body takes a request that nobody has made"
     );
     let log = log_of(kit, script, true)?;
-    ensure!(
+    check!(
+        kit,
         C10,
         log == after(&[0x11, 0x10, 0x20]),
         "a body should take a request once and then see none; what it saw was different"
@@ -172,27 +187,28 @@ fn is_taken(kit: &Kit<'_>) -> Check {
     }
     completed(kit, operation)?;
     // And a request after that is a new one.
-    let operation = kit.spawn(Kind::U8, script)?;
-    kit.cancel(operation)?;
+    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
+    kit.request(operation)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     canceled(kit, operation)
 }
 
 fn completes(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([WAIT, END, END, END, END, END]))?;
+    let operation = kit.spawn_to_cancel(Kind::U64, plain([WAIT, END, END, END, END, END]))?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.open(0)?;
     kit.advance()?;
     completed(kit, operation)
 }
 
 fn unwinds(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
+    let operation =
+        kit.spawn_to_cancel(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(false), None])?;
     canceled(kit, operation)?;
@@ -200,21 +216,22 @@ fn unwinds(kit: &Kit<'_>) -> Check {
 }
 
 fn cleans_up_anyway(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
+    let operation =
+        kit.spawn_to_cancel(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.open(0)?;
     kit.advance()?;
     guards(kit, operation, [Some(true), None])?;
     let ended = kit.0.slot(operation, |slot| slot.parts[1].ended);
-    ensure!(C10, ended, "the main of a try_finally has ended, and its cleanup has not run");
+    check!(kit, C10, ended, "the main of a try_finally has ended, and its cleanup has not run");
     completed(kit, operation)
 }
 
 fn on_cancel(kit: &Kit<'_>) -> Check {
     let script = guarded(Shape::OnCancel, [WAIT, END, END, OBSERVE, END, END]);
-    let (kept, cancelled) = (kit.spawn(Kind::U64, script)?, kit.spawn(Kind::U64, script)?);
+    let (kept, cancelled) = (kit.spawn(Kind::U64, script)?, kit.spawn_to_cancel(Kind::U64, script)?);
     kit.advance()?;
-    kit.cancel(cancelled)?;
+    kit.request(cancelled)?;
     kit.advance()?;
     guards(kit, cancelled, [Some(false), None])?;
     canceled(kit, cancelled)?;
@@ -222,13 +239,14 @@ fn on_cancel(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     guards(kit, kept, [Some(true), None])?;
     let begun = kit.0.slot(kept, |slot| slot.parts[1].begun);
-    ensure!(C10, !begun, "an on_cancel has run its cleanup though nobody has cancelled it");
+    check!(kit, C10, !begun, "an on_cancel has run its cleanup though nobody has cancelled it");
     completed(kit, kept)
 }
 
 fn before_the_first_poll_cleans_up(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, END, END, END]))?;
-    kit.cancel(operation)?;
+    let operation =
+        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, END, END, END]))?;
+    kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(false), None])?;
     canceled(kit, operation)?;
@@ -236,24 +254,25 @@ fn before_the_first_poll_cleans_up(kit: &Kit<'_>) -> Check {
 }
 
 fn cleanup_sees_none(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, TAKE, END]))?;
+    let operation =
+        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, OBSERVE, TAKE, END]))?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     let log = kit.record(operation).log;
-    ensure!(C10, log == after(&[0x20, 0x10, 0x30]), "a cleanup has seen a request");
+    check!(kit, C10, log == after(&[0x20, 0x10, 0x30]), "a cleanup has seen a request");
     canceled(kit, operation)
 }
 
 fn cleanup_waits(kit: &Kit<'_>) -> Check {
     let operation =
-        kit.spawn(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, WAIT_1, OBSERVE, END]))?;
+        kit.spawn_to_cancel(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, WAIT_1, OBSERVE, END]))?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
     // Asked once more, the cleanup goes on.
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
     kit.open(1)?;
@@ -265,13 +284,14 @@ fn cleanup_waits(kit: &Kit<'_>) -> Check {
 fn nested(kit: &Kit<'_>) -> Check {
     // Inner main 0-1, inner cleanup 2, the rest of the outer main 3, outer cleanup 4-5.
     let script = guarded(Shape::Nested, [WAIT, END, OBSERVE, WAIT_1, OBSERVE, END]);
-    let operation = kit.spawn(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(false), Some(false)])?;
     let log = kit.record(operation).log;
-    ensure!(
+    check!(
+        kit,
         C10,
         log == after(&[0x20, 0x50, 0x20, 0x60]),
         "the inner cleanup runs, then the outer one: it was different"
@@ -281,17 +301,17 @@ fn nested(kit: &Kit<'_>) -> Check {
 
 fn join(kit: &Kit<'_>) -> Check {
     let script = guarded(Shape::Join, [WAIT, END, OBSERVE, WAIT_1, END, OBSERVE]);
-    let operation = kit.spawn(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(false), Some(false)])?;
     canceled(kit, operation)?;
     // One has ended already.
     let script = guarded(Shape::Join, [END, END, OBSERVE, WAIT, END, STASH]);
-    let operation = kit.spawn(Kind::U64, script)?;
+    let operation = kit.spawn_to_cancel(Kind::U64, script)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     guards(kit, operation, [Some(true), Some(false)])?;
     canceled(kit, operation)
@@ -320,7 +340,7 @@ fn all(kit: &Kit<'_>) -> Check {
     let idle = kit.spawn(Kind::U64, PENDING)?;
     kit.advance()?;
     let fresh = kit.spawn(Kind::U64, plain([PARK, PARK, END, END, END, END]))?;
-    kit.command("cancel_all", kit.table().cancel_all)?;
+    kit.cancel_all()?;
     kit.advance()?;
     canceled(kit, idle)?;
     canceled(kit, fresh)

@@ -11,34 +11,46 @@ use super::{
     steps::{PENDING, READY},
 };
 use crate::{
-    ensure,
+    check,
     finding::Check,
+    freed::written_after,
     kit::{Kit, status},
+    need::Need,
     rule::Rule,
 };
 
+const CONTROL: &[Need] = &[Need::Control];
+
 pub(super) const CASES: &[Case] = &[
-    case(Rule::C14, "a_null_handler", null_handler),
-    case(Rule::C14, "a_second_handler", second_handler),
-    case(Rule::C14, "a_handler_runs_once_when_the_operation_ends", runs_once),
-    case(Rule::C14, "a_late_handler_runs_at_once", late),
-    case(Rule::C14, "a_handler_is_told_the_status", told),
-    case(Rule::C14, "a_handler_may_release_the_last_reference", releases_the_last),
-    case(Rule::C14, "a_late_handler_may_release_its_reference", late_releases),
-    case(Rule::C14, "a_handler_runs_though_all_clients_have_gone", without_clients),
+    case(Rule::C14, "a_null_handler", null_handler).needs(CONTROL),
+    case(Rule::C14, "a_second_handler", second_handler).needs(CONTROL),
+    case(Rule::C14, "a_handler_runs_once_when_the_operation_ends", runs_once).needs(CONTROL),
+    case(Rule::C14, "a_late_handler_runs_at_once", late).needs(CONTROL),
+    case(Rule::C14, "a_handler_is_told_the_status", told).needs(CONTROL),
+    case(Rule::C14, "a_handler_may_release_the_last_reference", releases_the_last).needs(CONTROL),
+    case(Rule::C14, "a_late_handler_may_release_its_reference", late_releases).needs(CONTROL),
+    case(Rule::C14, "an_operation_is_not_used_after_a_handler_has_released_it", not_used_afterwards)
+        .needs(CONTROL),
+    case(Rule::C14, "a_handler_runs_though_all_clients_have_gone", without_clients).needs(CONTROL),
 ];
 
-fn expect(answer: NTSTATUS, expected: NTSTATUS, what: &str) -> Check {
-    ensure!(C14, answer == expected, "set_completed {what} answers {answer}, and should answer {expected}");
+fn expect(kit: &Kit<'_>, answer: NTSTATUS, expected: NTSTATUS, what: &str) -> Check {
+    check!(
+        kit,
+        C14,
+        answer == expected,
+        "set_completed {what} answers {answer}, and should answer {expected}"
+    );
     Ok(())
 }
 
 fn handled(kit: &Kit<'_>, operation: usize, times: u32, when: &str) -> Check {
     let found = kit.record(operation).handled;
-    ensure!(
+    check!(
+        kit,
         C14,
         found == times,
-        "{when} the completion handler has run {found} times, and should have {times} times"
+        "{when} the completion handler has run {found} time(s), and should have run {times} time(s)"
     );
     Ok(())
 }
@@ -46,9 +58,14 @@ fn handled(kit: &Kit<'_>, operation: usize, times: u32, when: &str) -> Check {
 fn null_handler(kit: &Kit<'_>) -> Check {
     for (operation, ..) in states::every(kit, Kind::U64)? {
         let answer = kit.set_completed(operation, Handler::Null)?;
-        expect(answer, NTSTATUS::INVALID_PARAMETER, "with a null handler")?;
+        expect(kit, answer, NTSTATUS::INVALID_PARAMETER, "with a null handler")?;
         // It was none: there is room for one.
-        expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "after a null handler")?;
+        expect(
+            kit,
+            kit.set_completed(operation, Handler::Records)?,
+            NTSTATUS::SUCCESS,
+            "after a null handler",
+        )?;
     }
     Ok(())
 }
@@ -56,9 +73,14 @@ fn null_handler(kit: &Kit<'_>) -> Check {
 fn second_handler(kit: &Kit<'_>) -> Check {
     for (operation, status, _) in states::every(kit, Kind::U64)? {
         let times = u32::from(status != status::STARTED);
-        expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "for the first time")?;
+        expect(
+            kit,
+            kit.set_completed(operation, Handler::Records)?,
+            NTSTATUS::SUCCESS,
+            "for the first time",
+        )?;
         let answer = kit.set_completed(operation, Handler::Records)?;
-        expect(answer, NTSTATUS::INVALID_DEVICE_STATE, "for the second time")?;
+        expect(kit, answer, NTSTATUS::INVALID_DEVICE_STATE, "for the second time")?;
         handled(kit, operation, times, "after a second set_completed")?;
     }
     Ok(())
@@ -66,7 +88,12 @@ fn second_handler(kit: &Kit<'_>) -> Check {
 
 fn runs_once(kit: &Kit<'_>) -> Check {
     let operation = kit.spawn(Kind::U64, PENDING)?;
-    expect(kit.set_completed(operation, Handler::Records)?, NTSTATUS::SUCCESS, "of a started operation")?;
+    expect(
+        kit,
+        kit.set_completed(operation, Handler::Records)?,
+        NTSTATUS::SUCCESS,
+        "of a started operation",
+    )?;
     kit.advance()?;
     handled(kit, operation, 0, "before the end")?;
     kit.open(0)?;
@@ -81,6 +108,7 @@ fn late(kit: &Kit<'_>) -> Check {
     for (operation, status, _) in states::every(kit, Kind::U64)? {
         if status != status::STARTED {
             expect(
+                kit,
                 kit.set_completed(operation, Handler::Records)?,
                 NTSTATUS::SUCCESS,
                 "of an operation that has ended",
@@ -101,7 +129,8 @@ fn told(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     for (operation, status) in [(completes, 1), (cancels, 2), (fails, 3)] {
         let told = kit.record(operation).told;
-        ensure!(
+        check!(
+            kit,
             C14,
             told == status,
             "a completion handler was told {told}, and should have been told {status}"
@@ -119,7 +148,7 @@ fn releases_the_last(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     handled(kit, operation, 1, "after the end")?;
     if let Some(live) = kit.live() {
-        ensure!(C14, live == 0, "the handler has released the last reference, and the memory is left");
+        check!(kit, C14, live == 0, "the handler has released the last reference, and the memory is left");
     }
     Ok(())
 }
@@ -140,4 +169,56 @@ fn without_clients(kit: &Kit<'_>) -> Check {
     kit.open(0)?;
     kit.advance()?;
     handled(kit, operation, 1, "after the end, with no client left,")
+}
+
+/// A handler, set late or in time, gives up the last reference, and makes another operation. The first one is not touched any more.
+fn not_used_afterwards(kit: &Kit<'_>) -> Check {
+    let (check, written) = written_after(|| release_and_replace(kit));
+    check!(
+        kit,
+        C14,
+        written == 0,
+        "memory is written after it has been freed, where a completion handler has released the last reference: \
+         {written} block(s), and should be 0"
+    );
+    check
+}
+
+fn release_and_replace(kit: &Kit<'_>) -> Check {
+    for kind in Kind::ALL {
+        for late in [true, false] {
+            let first = kit.spawn(kind, READY)?;
+            if late {
+                kit.advance()?;
+            }
+            let answer = kit.set_replacing(first)?;
+            expect(kit, answer, NTSTATUS::SUCCESS, "with a handler that releases the last reference")?;
+            if !late {
+                kit.advance()?;
+            }
+            handled(kit, first, 1, "that releases the last reference,")?;
+            let second = first + 1;
+            if kit.0.count() != second + 1 {
+                return Ok(());
+            }
+            // The executor may have run the second one by now.
+            kit.advance()?;
+            handled(kit, second, 0, "of an operation made by another's handler, before its end,")?;
+            kit.expect_status(Rule::C14, second, status::STARTED)?;
+            kit.wake(second, false)?;
+            kit.advance()?;
+            kit.expect_end(Rule::C14, second, status::COMPLETED, NTSTATUS::SUCCESS)?;
+            handled(kit, second, 1, "of an operation made by another's handler, after its end,")?;
+            kit.release(second, Via::Operation)?;
+            if let Some(live) = kit.live() {
+                check!(
+                    kit,
+                    C14,
+                    live == 0,
+                    "both operations have been released, and there is memory for {live}"
+                );
+            }
+        }
+    }
+    Ok(())
 }

@@ -12,9 +12,9 @@ use super::{
     steps::{END, NOTIFY, PARK, READY, STASH, WAIT, YIELD, guarded, plain},
 };
 use crate::{
-    ensure,
-    finding::Check,
-    kit::{Kit, status},
+    check,
+    finding::{Check, Finding},
+    kit::{Kit, UNKNOWN, status},
     need::Need,
     rule::Rule,
     table::shape,
@@ -24,12 +24,12 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C6, "nothing_changes_an_end", nothing_changes_an_end),
     case(Rule::C6, "a_wake_after_the_end", wake_after_the_end),
     case(Rule::C7, "failures_are_stored", failures_are_stored),
-    case(Rule::C7, "canceled_stores_cancelled", canceled_stores_cancelled),
+    case(Rule::C7, "canceled_stores_cancelled", canceled_stores_cancelled).needs(&[Need::Cancel]),
     case(Rule::C8, "a_body_is_dropped_once_before_its_end_is_visible", dropped_before_visible),
     case(Rule::C8, "a_body_is_polled_once_a_wake", polled_once_a_wake),
     case(Rule::C8, "a_body_that_has_ended_is_not_polled", not_polled_after_ready),
     case(Rule::C8, "cleanups_have_ended_before_the_end_is_visible", cleanups_before_visible)
-        .needs(&[Need::Shape(shape::TRY_FINALLY)]),
+        .needs(&[Need::Cancel, Need::Shape(shape::TRY_FINALLY)]),
 ];
 
 fn nothing_changes_an_end(kit: &Kit<'_>) -> Check {
@@ -38,11 +38,15 @@ fn nothing_changes_an_end(kit: &Kit<'_>) -> Check {
             continue;
         }
         for _ in 0..2 {
-            kit.cancel(operation)?;
+            if kit.has_control() {
+                kit.cancel(operation)?;
+            }
             kit.advance()?;
             kit.expect_end(Rule::C6, operation, status, stored)?;
         }
-        kit.set_completed(operation, Handler::Records)?;
+        if kit.has_control() {
+            kit.set_completed(operation, Handler::Records)?;
+        }
         kit.expect_end(Rule::C6, operation, status, stored)?;
     }
     Ok(())
@@ -50,23 +54,44 @@ fn nothing_changes_an_end(kit: &Kit<'_>) -> Check {
 
 fn wake_after_the_end(kit: &Kit<'_>) -> Check {
     let completed = kit.spawn(Kind::U64, plain([STASH, STASH, END, END, END, END]))?;
-    let canceled = kit.spawn(Kind::U64, plain([STASH, STASH, WAIT, END, END, END]))?;
+    let mut ended = vec![(completed, status::COMPLETED, NTSTATUS::SUCCESS)];
     kit.advance()?;
-    kit.cancel(canceled)?;
-    kit.advance()?;
-    for (operation, status, stored) in
-        [(completed, status::COMPLETED, NTSTATUS::SUCCESS), (canceled, status::CANCELED, NTSTATUS::CANCELLED)]
-    {
+    if kit.can_cancel() {
+        let canceled = kit.spawn_to_cancel(Kind::U64, plain([STASH, STASH, WAIT, END, END, END]))?;
+        kit.advance()?;
+        kit.request(canceled)?;
+        kit.advance()?;
+        ended.push((canceled, status::CANCELED, NTSTATUS::CANCELLED));
+    }
+    for (operation, status, stored) in ended {
+        // That it ends is another rule's.
+        if !is(kit, operation, status, Rule::C10)? {
+            continue;
+        }
         kit.expect_end(Rule::C6, operation, status, stored)?;
         kit.wake(operation, true)?;
         kit.wake(operation, false)?;
         kit.wake(operation, false)?;
         kit.advance()?;
         kit.expect_end(Rule::C6, operation, status, stored)?;
-        let polls = kit.record(operation).polls;
-        ensure!(C8, polls == 1 + u32::from(operation == canceled), "a body has been polled {polls} times");
+        let (polls, right) = (kit.record(operation).polls, 1 + u32::from(operation != completed));
+        check!(
+            kit,
+            C8,
+            polls == right,
+            "after its end the body was woken: polled {}, and should have been polled {}",
+            times(polls),
+            times(right)
+        );
     }
     Ok(())
+}
+
+/// Whether an operation is in this state; that it is not is a breach of this rule.
+fn is(kit: &Kit<'_>, operation: usize, status: u32, rule: Rule) -> Result<bool, Finding> {
+    kit.expect_status(rule, operation, status)?;
+    let found = kit.status(operation)?;
+    Ok(found == status || found == UNKNOWN)
 }
 
 fn failures_are_stored(kit: &Kit<'_>) -> Check {
@@ -82,41 +107,66 @@ fn failures_are_stored(kit: &Kit<'_>) -> Check {
 }
 
 fn canceled_stores_cancelled(kit: &Kit<'_>) -> Check {
-    let [_, _, (canceled, ..), _] = states::every(kit, Kind::U8)?;
-    kit.expect_end(Rule::C7, canceled, status::CANCELED, NTSTATUS::CANCELLED)
+    match states::in_state(kit, Kind::U8, status::CANCELED)? {
+        Some(canceled) => kit.expect_end(Rule::C7, canceled, status::CANCELED, NTSTATUS::CANCELLED),
+        None => Ok(()),
+    }
 }
 
 fn dropped_before_visible(kit: &Kit<'_>) -> Check {
     for kind in [Kind::Unit, Kind::U64, Kind::Aligned] {
         let completed = kit.spawn(kind, READY)?;
-        let canceled = kit.spawn(kind, super::steps::PENDING)?;
-        for operation in [completed, canceled] {
+        let mut all = vec![(completed, status::COMPLETED, Rule::C8)];
+        if kit.can_cancel() {
+            let canceled = kit.spawn_to_cancel(kind, super::steps::PENDING)?;
+            all.push((canceled, status::CANCELED, Rule::C10));
+        }
+        for (operation, ..) in all.iter().filter(|_| kit.has_control()) {
             // It looks, when it is told, whether the body has been dropped.
-            kit.set_completed(operation, Handler::Records)?;
+            kit.set_completed(*operation, Handler::Records)?;
         }
         kit.advance()?;
-        kit.cancel(canceled)?;
+        for (operation, ..) in &all[1..] {
+            kit.request(*operation)?;
+        }
         kit.advance()?;
-        for operation in [completed, canceled] {
+        for (operation, status, rule) in all {
+            // That it ends is another rule's.
+            if !is(kit, operation, status, rule)? {
+                continue;
+            }
             let drops = kit.record(operation).drops;
-            ensure!(
+            check!(
+                kit,
                 C8,
                 drops == 1,
-                "operation {operation} has ended, and its body has been dropped {drops} times"
+                "operation {operation} has ended, and its body has been dropped {}, and should have been dropped once",
+                times(drops)
             );
         }
     }
     Ok(())
 }
 
+/// A number of times, in words.
+fn times(times: u32) -> String {
+    match times {
+        1 => "once".to_owned(),
+        _ => format!("{times} times"),
+    }
+}
+
 fn polled_once_a_wake(kit: &Kit<'_>) -> Check {
     let operation = kit.spawn(Kind::U64, plain([STASH, STASH, PARK, PARK, YIELD, NOTIFY]))?;
     let expect = |polls| {
         let found = kit.record(operation).polls;
-        ensure!(
+        check!(
+            kit,
             C8,
             found == polls,
-            "the body has been polled {found} times, and should have been {polls} times"
+            "the body has been polled {}, and should have been polled {}",
+            times(found),
+            times(polls)
         );
         Ok(())
     };
@@ -142,23 +192,33 @@ fn not_polled_after_ready(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     kit.wake(operation, true)?;
     kit.advance()?;
-    kit.cancel(operation)?;
-    kit.advance()?;
+    if kit.has_control() {
+        kit.cancel(operation)?;
+        kit.advance()?;
+    }
     let polls = kit.record(operation).polls;
-    ensure!(C8, polls == 1, "the body has been polled {polls} times, though it ended in its first poll");
+    check!(
+        kit,
+        C8,
+        polls == 1,
+        "the body ended in its first poll: polled {}, and should have been polled once",
+        times(polls)
+    );
     kit.expect_end(Rule::C8, operation, status::COMPLETED, NTSTATUS::SUCCESS)
 }
 
 fn cleanups_before_visible(kit: &Kit<'_>) -> Check {
     // Its cleanup takes two polls.
-    let operation = kit.spawn(Kind::U8, guarded(Shape::TryFinally, [WAIT, END, END, STASH, PARK, PARK]))?;
+    let script = guarded(Shape::TryFinally, [WAIT, END, END, STASH, PARK, PARK]);
+    let operation = kit.spawn_to_cancel(Kind::U8, script)?;
     kit.advance()?;
-    kit.cancel(operation)?;
+    kit.request(operation)?;
     kit.advance()?;
     kit.wake(operation, true)?;
     kit.advance()?;
     let part = kit.0.slot(operation, |slot| slot.parts[1].ended);
-    let ended = kit.status(operation)? != status::STARTED;
-    ensure!(C8, !ended || part, "operation {operation} has ended, and its cleanup has not");
-    kit.expect_end(Rule::C8, operation, status::CANCELED, NTSTATUS::CANCELLED)
+    let ended = !matches!(kit.status(operation)?, status::STARTED | UNKNOWN);
+    check!(kit, C8, !ended || part, "operation {operation} has ended, and its cleanup has not");
+    // How it ends is not this rule's.
+    kit.expect_end(Rule::C10, operation, status::CANCELED, NTSTATUS::CANCELLED)
 }

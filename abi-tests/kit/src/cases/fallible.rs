@@ -20,11 +20,16 @@ const FAILS: &[Need] = &[Need::Fails];
 pub(super) const CASES: &[Case] = &[
     case(Rule::C20, "a_body_that_fails_is_an_error", fails).needs(FAILS),
     case(Rule::C20, "a_success_code_is_no_failure", success_code).needs(FAILS),
-    case(Rule::C20, "a_failure_after_a_request_is_an_error", fails_after_request).needs(FAILS),
+    case(Rule::C20, "a_failure_after_a_request_is_an_error", fails_after_request)
+        .needs(&[Need::Control, Need::Fails]),
     case(Rule::C20, "cancelled_by_itself_is_an_error", cancelled_by_itself).needs(FAILS),
-    case(Rule::C20, "cancelled_when_asked_is_canceled", cancelled_when_asked).needs(FAILS),
-    case(Rule::C20, "a_failure_in_an_unwinding_body_is_an_error", fails_unwinding)
-        .needs(&[Need::Fails, Need::Shape(shape::TRY_FINALLY)]),
+    case(Rule::C20, "cancelled_when_asked_is_canceled", cancelled_when_asked)
+        .needs(&[Need::Control, Need::Fails]),
+    case(Rule::C20, "a_failure_in_an_unwinding_body_is_an_error", fails_unwinding).needs(&[
+        Need::Control,
+        Need::Fails,
+        Need::Shape(shape::TRY_FINALLY),
+    ]),
 ];
 
 fn failing(script: ntcom_fuzz::script::Script, with: NTSTATUS) -> Spawn {

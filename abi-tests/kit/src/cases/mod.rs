@@ -138,7 +138,8 @@ pub(crate) mod states {
     use super::steps::{PENDING, READY};
     use crate::{
         finding::Finding,
-        kit::{Kit, status},
+        kit::{Kit, UNKNOWN, status},
+        rule::Rule,
     };
 
     /// A failure that is nobody else's.
@@ -147,20 +148,41 @@ pub(crate) mod states {
     /// An operation, its status, and what it has stored.
     pub(crate) type State = (usize, u32, NTSTATUS);
 
-    /// Started, Completed, Canceled and Error.
-    pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<[State; 4], Finding> {
+    /// Started, Completed, Canceled (where operations can be cancelled) and Error. One that does not get there is left out,
+    /// and is a breach of the rule by which it should.
+    pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<Vec<State>, Finding> {
         let completed = kit.spawn(kind, READY)?;
-        let canceled = kit.spawn(kind, PENDING)?;
-        kit.cancel(canceled)?;
+        let canceled = if kit.can_cancel() { Some(canceled(kit, kind)?) } else { None };
         kit.advance()?;
         let started = kit.spawn(kind, PENDING)?;
         kit.advance()?;
         let failed = kit.spawn_error(kind, FAILURE)?;
-        Ok([
-            (started, status::STARTED, NTSTATUS::PENDING),
-            (completed, status::COMPLETED, NTSTATUS::SUCCESS),
-            (canceled, status::CANCELED, NTSTATUS::CANCELLED),
-            (failed, status::ERROR, FAILURE),
-        ])
+        let mut states = Vec::new();
+        for (operation, rule, state) in [
+            (Some(started), Rule::C8, (status::STARTED, NTSTATUS::PENDING)),
+            (Some(completed), Rule::C8, (status::COMPLETED, NTSTATUS::SUCCESS)),
+            (canceled, Rule::C10, (status::CANCELED, NTSTATUS::CANCELLED)),
+            (Some(failed), Rule::C11, (status::ERROR, FAILURE)),
+        ] {
+            let Some(operation) = operation else { continue };
+            kit.expect_status(rule, operation, state.0)?;
+            let found = kit.status(operation)?;
+            if found == UNKNOWN || found == state.0 {
+                states.push((operation, state.0, state.1));
+            }
+        }
+        Ok(states)
+    }
+
+    fn canceled(kit: &Kit<'_>, kind: Kind) -> Result<usize, Finding> {
+        let canceled = kit.spawn_to_cancel(kind, PENDING)?;
+        kit.request(canceled)?;
+        Ok(canceled)
+    }
+
+    /// The one in this state, where it got there.
+    pub(crate) fn in_state(kit: &Kit<'_>, kind: Kind, status: u32) -> Result<Option<usize>, Finding> {
+        let found = every(kit, kind)?.into_iter().find(|(_, state, _)| *state == status);
+        Ok(found.map(|(operation, ..)| operation))
     }
 }

@@ -12,7 +12,7 @@ use super::{
     steps::{PENDING, READY, STASHED},
 };
 use crate::{
-    ensure,
+    check,
     finding::{Check, Finding},
     kit::{Kit, Spawn, status},
     need::Need,
@@ -25,9 +25,10 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C19, "an_object_lives_as_long_as_its_clients", lives_with_clients).needs(OBJECTS),
     case(Rule::C19, "a_body_keeps_its_object", body_keeps_it).needs(OBJECTS),
     case(Rule::C19, "an_object_is_released_before_the_end_is_visible", released_before_visible)
-        .needs(OBJECTS),
+        .needs(&[Need::Control, Need::Objects]),
     case(Rule::C19, "an_operation_that_has_ended_keeps_no_object", ended_keeps_none).needs(OBJECTS),
-    case(Rule::C19, "a_cancelled_body_releases_its_object", cancelled_releases).needs(OBJECTS),
+    case(Rule::C19, "a_cancelled_body_releases_its_object", cancelled_releases)
+        .needs(&[Need::Control, Need::Objects]),
     case(Rule::C19, "without_memory_no_object_is_kept", no_memory_keeps_none)
         .needs(&[Need::Objects, Need::NoMemory]),
 ];
@@ -41,9 +42,9 @@ fn lives_with_clients(kit: &Kit<'_>) -> Check {
     let operation = call(kit, object, READY)?;
     kit.advance()?;
     kit.expect_end(Rule::C19, operation, status::COMPLETED, NTSTATUS::SUCCESS)?;
-    ensure!(C19, kit.object_drops(object) == 0, "an object that a client holds has been dropped");
+    check!(kit, C19, kit.object_drops(object) == 0, "an object that a client holds has been dropped");
     kit.object_release(object)?;
-    ensure!(C19, kit.object_drops(object) == 1, "an object that nobody holds has not been dropped");
+    check!(kit, C19, kit.object_drops(object) == 1, "an object that nobody holds has not been dropped");
     Ok(())
 }
 
@@ -52,7 +53,7 @@ fn body_keeps_it(kit: &Kit<'_>) -> Check {
     let operation = call(kit, object, PENDING)?;
     kit.object_release(object)?;
     kit.advance()?;
-    ensure!(C19, kit.object_drops(object) == 0, "the object of a body that lives has been dropped");
+    check!(kit, C19, kit.object_drops(object) == 0, "the object of a body that lives has been dropped");
     kit.open(0)?;
     kit.advance()?;
     kit.expect_end(Rule::C19, operation, status::COMPLETED, NTSTATUS::SUCCESS)
@@ -66,7 +67,8 @@ fn released_before_visible(kit: &Kit<'_>) -> Check {
     kit.object_release(object)?;
     kit.open(0)?;
     kit.advance()?;
-    ensure!(
+    check!(
+        kit,
         C19,
         kit.object_drops(object) == 1,
         "the operation has ended, and its object has not been dropped"
@@ -79,7 +81,8 @@ fn ended_keeps_none(kit: &Kit<'_>) -> Check {
     let operations = [call(kit, object, READY)?, call(kit, object, READY)?];
     kit.object_release(object)?;
     kit.advance()?;
-    ensure!(
+    check!(
+        kit,
         C19,
         kit.object_drops(object) == 1,
         "both operations have ended, and their object has not been dropped"
@@ -97,11 +100,16 @@ fn cancelled_releases(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     kit.cancel(cancelled)?;
     kit.advance()?;
-    ensure!(C19, kit.object_drops(object) == 0, "the object of a body that lives has been dropped");
+    check!(kit, C19, kit.object_drops(object) == 0, "the object of a body that lives has been dropped");
     kit.release(abandoned, Via::Operation)?;
     kit.drop_waker(abandoned)?;
     kit.advance()?;
-    ensure!(C19, kit.object_drops(object) == 1, "both bodies have been dropped, and their object has not");
+    check!(
+        kit,
+        C19,
+        kit.object_drops(object) == 1,
+        "both bodies have been dropped, and their object has not"
+    );
     Ok(())
 }
 
@@ -111,6 +119,11 @@ fn no_memory_keeps_none(kit: &Kit<'_>) -> Check {
     let operation = call(kit, object, READY)?;
     kit.expect_end(Rule::C11, operation, status::ERROR, NTSTATUS::INSUFFICIENT_RESOURCES)?;
     kit.object_release(object)?;
-    ensure!(C19, kit.object_drops(object) == 1, "an operation that there was no memory for keeps the object");
+    check!(
+        kit,
+        C19,
+        kit.object_drops(object) == 1,
+        "an operation that there was no memory for keeps the object"
+    );
     Ok(())
 }

@@ -9,7 +9,7 @@ use ntcom_fuzz::{
 
 use super::{Case, case, states};
 use crate::{
-    ensure,
+    check, ensure,
     finding::{Check, Finding},
     kit::Kit,
     rule::Rule,
@@ -26,12 +26,16 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C2, "interfaces_never_change", never_change),
 ];
 
-const VIAS: [Via; 2] = [Via::Operation, Via::Control];
-
-fn expect(answer: Answer, status: NTSTATUS, out: OutValue, what: &str) -> Check {
+fn expect(kit: &Kit<'_>, answer: Answer, status: NTSTATUS, out: OutValue, what: &str) -> Check {
     let answered = NTSTATUS::from_u32(answer.status);
-    ensure!(C1, answered == status, "QueryInterface {what} answers {answered}, and should answer {status}");
-    ensure!(
+    check!(
+        kit,
+        C1,
+        answered == status,
+        "QueryInterface {what} answers {answered}, and should answer {status}"
+    );
+    check!(
+        kit,
         C1,
         answer.out == out,
         "QueryInterface {what} leaves {:?} in its out, and should leave {out:?}",
@@ -43,8 +47,8 @@ fn expect(answer: Answer, status: NTSTATUS, out: OutValue, what: &str) -> Check 
 /// For each state and each interface.
 fn everywhere(kit: &Kit<'_>, check: impl Fn(usize, Via) -> Check) -> Check {
     for (operation, ..) in states::every(kit, Kind::U64)? {
-        for via in VIAS {
-            check(operation, via)?;
+        for via in kit.vias() {
+            check(operation, *via)?;
         }
     }
     Ok(())
@@ -53,7 +57,7 @@ fn everywhere(kit: &Kit<'_>, check: impl Fn(usize, Via) -> Check) -> Check {
 fn null_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         let answer = kit.query(operation, via, Iid::Null, Out::Given)?;
-        expect(answer, NTSTATUS::INVALID_PARAMETER, OutValue::Null, "with a null iid")
+        expect(kit, answer, NTSTATUS::INVALID_PARAMETER, OutValue::Null, "with a null iid")
     })
 }
 
@@ -61,7 +65,7 @@ fn null_out(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         for iid in [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Nobodys, Iid::Null] {
             let answer = kit.query(operation, via, iid, Out::Null)?;
-            expect(answer, NTSTATUS::INVALID_PARAMETER, OutValue::None, "with a null out")?;
+            expect(kit, answer, NTSTATUS::INVALID_PARAMETER, OutValue::None, "with a null out")?;
         }
         Ok(())
     })
@@ -70,7 +74,12 @@ fn null_out(kit: &Kit<'_>) -> Check {
 fn unknown_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         let answer = kit.query(operation, via, Iid::Nobodys, Out::Given)?;
-        expect(answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that nobody has")
+        expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that nobody has")?;
+        if !kit.has_control() {
+            let answer = kit.query(operation, via, Iid::Control, Out::Given)?;
+            expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for IAsyncControl")?;
+        }
+        Ok(())
     })
 }
 
@@ -93,20 +102,31 @@ fn almost_known_iid(kit: &Kit<'_>) -> Check {
                 let near = with_another_byte(known, byte);
                 let name = near.to_string();
                 let answer = kit.query_for(operation, via, (Some(near), &name), Out::Given)?;
-                let what = format!("for {near}, which is almost {known},");
-                expect(answer, NTSTATUS::NOINTERFACE, OutValue::Null, &what)?;
+                let of = match known {
+                    IUnknownRaw::IID => "IUnknown",
+                    AsyncControlRaw::IID => "IAsyncControl",
+                    _ => "IAsyncOperation",
+                };
+                let what = format!("for an IID that differs from that of {of} in byte {byte}");
+                expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, &what)?;
             }
         }
         Ok(())
     })
 }
 
+/// The interfaces that operations have.
+fn interfaces(kit: &Kit<'_>) -> impl Iterator<Item = Iid> + use<> {
+    let control = kit.has_control().then_some(Iid::Control);
+    [Iid::Unknown, Iid::Operation].into_iter().chain(control)
+}
+
 fn adds_a_reference(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
-        for iid in [Iid::Unknown, Iid::Operation, Iid::Control] {
+        for iid in interfaces(kit) {
             let found = if iid == Iid::Control { Via::Control } else { Via::Operation };
             let answer = kit.query(operation, via, iid, Out::Given)?;
-            expect(answer, NTSTATUS::SUCCESS, OutValue::Interface(found), &format!("for {iid:?}"))?;
+            expect(kit, answer, NTSTATUS::SUCCESS, OutValue::Interface(found), &format!("for {iid:?}"))?;
             let gone = kit.release(operation, found)?;
             ensure!(C1, !gone, "what QueryInterface gave was no reference: a Release of it answers 0");
         }
@@ -116,8 +136,12 @@ fn adds_a_reference(kit: &Kit<'_>) -> Check {
 
 fn no_alignment(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
-        let answer = kit.query(operation, via, Iid::Control, Out::Misaligned)?;
-        expect(answer, NTSTATUS::SUCCESS, OutValue::Interface(Via::Control), "with a misaligned out")
+        let (iid, found) = match kit.vias() {
+            [.., Via::Control] => (Iid::Control, Via::Control),
+            _ => (Iid::Operation, Via::Operation),
+        };
+        let answer = kit.query(operation, via, iid, Out::Misaligned)?;
+        expect(kit, answer, NTSTATUS::SUCCESS, OutValue::Interface(found), "with a misaligned out")
     })
 }
 
@@ -126,10 +150,14 @@ fn identity(kit: &Kit<'_>) -> Check {
         let answer = kit.query(operation, via, Iid::Unknown, Out::Given)?;
         if answer.status == 0 && answer.out != OutValue::Interface(Via::Operation) {
             let why = format!("IUnknown asked through {via:?} is another pointer: {:?}", answer.out);
-            return Err(Finding::new(Rule::C2, why));
+            kit.0.breach(Rule::C2, why);
+        }
+        if !kit.has_control() {
+            return Ok(());
         }
         let answer = kit.query(operation, via, Iid::Control, Out::Given)?;
-        ensure!(
+        check!(
+            kit,
             C2,
             answer.status == 0 && answer.out == OutValue::Interface(Via::Control),
             "IAsyncControl asked through {via:?} is another pointer than before: {:?}",
@@ -152,7 +180,8 @@ fn never_change(kit: &Kit<'_>) -> Check {
     kit.open(0)?;
     kit.advance()?;
     let after = set(kit)?;
-    ensure!(
+    check!(
+        kit,
         C2,
         before == after,
         "its interfaces have changed with its end: {before:x?} before, {after:x?} after"

@@ -8,7 +8,7 @@ use super::{
     steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain},
 };
 use crate::{
-    ensure,
+    check,
     finding::Check,
     kit::{Kit, Spawn, status},
     need::Need,
@@ -35,12 +35,17 @@ fn go_on(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let drops = kit.record(operation).drops;
-    ensure!(C9, drops == 0, "the last client's Release has ended an operation that can still be woken");
+    check!(kit, C9, drops == 0, "the last client's Release has ended an operation that can still be woken");
     kit.wake(operation, false)?;
     kit.advance()?;
     let slot = kit.0.slot(operation, |slot| slot.clone());
-    ensure!(C9, slot.finished, "an operation without clients did not go on when it was woken");
-    ensure!(C9, slot.record.drops == 1, "an operation without clients ended, and its body was not dropped");
+    check!(kit, C9, slot.finished, "an operation without clients did not go on when it was woken");
+    check!(
+        kit,
+        C9,
+        slot.record.drops == 1,
+        "an operation without clients ended, and its body was not dropped"
+    );
     Ok(())
 }
 
@@ -62,11 +67,12 @@ fn abandoned(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let record = kit.record(operation);
-    ensure!(C9, record.drops == 1, "nobody is left who could wake it, and its body has not been dropped");
-    ensure!(
+    check!(kit, C9, record.drops == 1, "nobody is left who could wake it, and its body has not been dropped");
+    check!(
+        kit,
         C9,
         record.polls == 2,
-        "it should have been polled once with a request; it was polled {} times",
+        "nobody is left who could wake it: polled {} time(s), and should have been polled 2 times, the second time with a request",
         record.polls
     );
     Ok(())
@@ -78,7 +84,7 @@ fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let ended = kit.0.slot(operation, |slot| slot.parts[1].ended);
-    ensure!(C9, ended, "nobody was left who could wake it, and its cleanup has not run");
+    check!(kit, C9, ended, "nobody was left who could wake it, and its cleanup has not run");
     Ok(())
 }
 
@@ -89,11 +95,12 @@ fn abandoned_twice(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let record = kit.record(operation);
-    ensure!(C9, record.drops == 1, "it was abandoned a second time, and its body has not been dropped");
-    ensure!(
+    check!(kit, C9, record.drops == 1, "it was abandoned a second time, and its body has not been dropped");
+    check!(
+        kit,
         C9,
         record.polls == 2,
-        "abandoned a second time its body is dropped unpolled; it was polled {} times, and should have been 2 times",
+        "abandoned a second time its body is dropped unpolled: polled {} time(s), and should have been polled 2 times",
         record.polls
     );
     Ok(())
@@ -106,11 +113,12 @@ fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
     kit.clone_waker(operation)?;
     kit.drop_waker(operation)?;
     kit.advance()?;
-    ensure!(C9, kit.record(operation).drops == 0, "it can still be woken, and its body has been dropped");
+    check!(kit, C9, kit.record(operation).drops == 0, "it can still be woken, and its body has been dropped");
     // Whoever runs a body or drops it in here is found by the body.
     kit.drop_waker(operation)?;
     kit.advance()?;
-    ensure!(
+    check!(
+        kit,
         C9,
         kit.record(operation).drops == 1,
         "nobody is left who could wake it, and its body has not been dropped"
@@ -123,14 +131,16 @@ fn keeps_itself(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
-    ensure!(
+    check!(
+        kit,
         C9,
         kit.record(operation).drops == 0,
         "a body that has its own waker has been dropped before it was woken"
     );
     kit.open(0)?;
     kit.advance()?;
-    ensure!(
+    check!(
+        kit,
         C9,
         kit.record(operation).drops == 1,
         "a body that has its own waker was woken, ended, and was not dropped"
@@ -158,7 +168,8 @@ fn handle_outlives(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     kit.handle_drop(operation)?;
     if let Some(live) = kit.live() {
-        ensure!(
+        check!(
+            kit,
             C9,
             live == 0,
             "the last handle of an operation that has ended is dropped, and its memory is left"

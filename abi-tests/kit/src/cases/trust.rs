@@ -9,7 +9,7 @@ use ntcom::{
 use ntcom_fuzz::value::Kind;
 
 use super::{Case, case};
-use crate::{body::kind_number, ensure, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{body::kind_number, check, finding::Check, kit::Kit, need::Need, rule::Rule};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C17, "a_good_operation_is_believed", good).needs(&[Need::Client]),
@@ -162,35 +162,40 @@ fn result(kit: &Kit<'_>, this: *mut c_void) -> (NTSTATUS, u64) {
     let Some(result) = kit.table().client_result else { return (BROKEN, 0) };
     kit.0.trail.add("client_result".to_owned());
     // SAFETY: the header: any object; room for the kind's value.
-    let status = unsafe { result(this, kind_number(Kind::U64), (&raw mut value).cast()) };
+    let status = NTSTATUS(unsafe { result(this, kind_number(Kind::U64), (&raw mut value).cast()) });
     (status, value)
 }
 
-fn is_given_back(foreign: &Foreign) -> Check {
+fn is_given_back(kit: &Kit<'_>, foreign: &Foreign) -> Check {
     let left = foreign.references.get();
-    ensure!(C17, left == 1, "the client leaves {left} references of an operation that its caller has one of");
+    check!(
+        kit,
+        C17,
+        left == 1,
+        "the client leaves {left} references of an operation that its caller has one of"
+    );
     Ok(())
 }
 
 fn expect(kit: &Kit<'_>, script: Script, expected: NTSTATUS, what: &str) -> Check {
     let foreign = operation(script);
     let (status, value) = result(kit, ptr::from_ref(&foreign).cast_mut().cast());
-    ensure!(C17, status == expected, "{what} becomes {status}, and should become {expected}");
-    ensure!(C17, status == NTSTATUS::SUCCESS || value == 0, "{what} yields a value with {status}");
-    is_given_back(&foreign)
+    check!(kit, C17, status == expected, "{what} becomes {status}, and should become {expected}");
+    check!(kit, C17, status == NTSTATUS::SUCCESS || value == 0, "{what} yields a value with {status}");
+    is_given_back(kit, &foreign)
 }
 
 fn good(kit: &Kit<'_>) -> Check {
     let foreign = operation(GOOD);
     let (status, value) = result(kit, ptr::from_ref(&foreign).cast_mut().cast());
-    ensure!(C17, status == NTSTATUS::SUCCESS, "a good operation's value becomes {status}");
-    ensure!(C17, value == GOOD.result.1, "a good operation's value becomes {value:#x}");
-    is_given_back(&foreign)
+    check!(kit, C17, status == NTSTATUS::SUCCESS, "a good operation's value becomes {status}");
+    check!(kit, C17, value == GOOD.result.1, "a good operation's value becomes {value:#x}");
+    is_given_back(kit, &foreign)
 }
 
 fn null(kit: &Kit<'_>) -> Check {
     let (status, _) = result(kit, ptr::null_mut());
-    ensure!(C17, status == BROKEN, "a null pointer becomes {status}, and should become {BROKEN}");
+    check!(kit, C17, status == BROKEN, "a null pointer becomes {status}, and should become {BROKEN}");
     Ok(())
 }
 
@@ -207,7 +212,7 @@ fn null_slots(kit: &Kit<'_>) -> Check {
     ] {
         let foreign = Foreign { operation: table, ..operation(GOOD) };
         let (status, _) = result(kit, ptr::from_ref(&foreign).cast_mut().cast());
-        ensure!(C17, status == BROKEN, "{what} becomes {status}, and should become {BROKEN}");
+        check!(kit, C17, status == BROKEN, "{what} becomes {status}, and should become {BROKEN}");
     }
     Ok(())
 }
@@ -246,22 +251,27 @@ fn status_of(kit: &Kit<'_>, script: Script) -> (NTSTATUS, i32) {
     kit.0.trail.add("client_status".to_owned());
     let this = ptr::from_ref(&foreign).cast_mut().cast();
     // SAFETY: the header: any object; room for a status.
-    let answer = unsafe { status(this, kind_number(Kind::U64), &raw mut out) };
+    let answer = NTSTATUS(unsafe { status(this, kind_number(Kind::U64), &raw mut out) });
     (answer, out)
 }
 
 fn statuses(kit: &Kit<'_>) -> Check {
     for known in 0..4 {
         let found = status_of(kit, Script { status: (0, Some(known)), ..GOOD });
-        ensure!(C17, found == (NTSTATUS::SUCCESS, known), "the status {known} becomes {found:?}");
+        check!(kit, C17, found == (NTSTATUS::SUCCESS, known), "the status {known} becomes {found:?}");
     }
     for unknown in [-1, 4, 0x103, i32::MIN, i32::MAX] {
         let (answer, _) = status_of(kit, Script { status: (0, Some(unknown)), ..GOOD });
-        ensure!(C17, answer == BROKEN, "the status {unknown} becomes {answer}, and should become {BROKEN}");
+        check!(
+            kit,
+            C17,
+            answer == BROKEN,
+            "the status {unknown} becomes {answer}, and should become {BROKEN}"
+        );
     }
     for code in [0x103, 1] {
         let (answer, _) = status_of(kit, Script { status: (code, Some(1)), ..GOOD });
-        ensure!(C17, answer == BROKEN, "a get_status that answers {code:#x} becomes {answer}");
+        check!(kit, C17, answer == BROKEN, "a get_status that answers {code:#x} becomes {answer}");
     }
     Ok(())
 }
@@ -269,7 +279,8 @@ fn statuses(kit: &Kit<'_>) -> Check {
 /// What the client's own variable had before may be a status: then nobody can tell. But it is never what is none.
 fn unwritten(kit: &Kit<'_>) -> Check {
     let (answer, out) = status_of(kit, Script { status: (0, None), ..GOOD });
-    ensure!(
+    check!(
+        kit,
         C17,
         answer == BROKEN || (answer == NTSTATUS::SUCCESS && (0..4).contains(&out)),
         "a get_status that writes nothing becomes {answer}, status {out}, and should become {BROKEN}"
@@ -283,8 +294,9 @@ fn queried(kit: &Kit<'_>, script: Script) -> Result<NTSTATUS, crate::finding::Fi
     let Some(query) = kit.table().client_query else { return Ok(BROKEN) };
     kit.0.trail.add("client_query".to_owned());
     // SAFETY: the header: any object.
-    let answer = unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(Kind::U64)) };
-    is_given_back(&foreign)?;
+    let answer =
+        NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(Kind::U64)) });
+    is_given_back(kit, &foreign)?;
     Ok(answer)
 }
 
@@ -297,7 +309,8 @@ fn queries(kit: &Kit<'_>) -> Check {
         ((E_NOINTERFACE, false), NTSTATUS::NOINTERFACE),
     ] {
         let answer = queried(kit, Script { query, ..GOOD })?;
-        ensure!(
+        check!(
+            kit,
             C17,
             answer == expected,
             "a QueryInterface that answers {:#x}, pointer: {}, becomes {answer}, and should become {expected}",
@@ -310,7 +323,8 @@ fn queries(kit: &Kit<'_>) -> Check {
 
 fn sizes(kit: &Kit<'_>) -> Check {
     let answer = queried(kit, Script { size: (0, 4), ..GOOD })?;
-    ensure!(
+    check!(
+        kit,
         C17,
         answer == NTSTATUS::NOINTERFACE,
         "an operation of 4 bytes is taken for one of 8: {answer}, and should be {}",

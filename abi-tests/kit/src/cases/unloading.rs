@@ -8,7 +8,7 @@ use super::{
     steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain},
 };
 use crate::{
-    ensure,
+    check,
     finding::Check,
     kit::{Kit, status},
     need::Need,
@@ -39,8 +39,8 @@ fn refused(kit: &Kit<'_>) -> Check {
         kit.advance()?;
         kit.expect_end(Rule::C18, operation, status::ERROR, NTSTATUS::DELETE_PENDING)?;
         let record = kit.record(operation);
-        ensure!(C18, record.polls == 0, "the body of an operation that was refused has run");
-        ensure!(C18, record.drops == 1, "the body of an operation that was refused has not been dropped");
+        check!(kit, C18, record.polls == 0, "the body of an operation that was refused has run");
+        check!(kit, C18, record.drops == 1, "the body of an operation that was refused has not been dropped");
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ fn cancelled(kit: &Kit<'_>) -> Check {
     let parked = kit.spawn(Kind::U64, plain([PARK, PARK, END, END, END, END]))?;
     kit.advance()?;
     close(kit)?;
-    kit.command("cancel_all", kit.table().cancel_all)?;
+    kit.cancel_all()?;
     kit.advance()?;
     for operation in [waits, parked] {
         kit.expect_end(Rule::C18, operation, status::CANCELED, NTSTATUS::CANCELLED)?;
@@ -75,11 +75,12 @@ fn drained(kit: &Kit<'_>) -> Check {
     let cleans = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [WAIT, END, END, PARK, PARK, OBSERVE]))?;
     kit.advance()?;
     close(kit)?;
-    kit.command("cancel_all", kit.table().cancel_all)?;
+    kit.cancel_all()?;
     kit.running("drain", kit.table().drain)?;
     for operation in [waits, cleans] {
         let drops = kit.record(operation).drops;
-        ensure!(
+        check!(
+            kit,
             C18,
             drops == 1,
             "drain has returned, and the body of operation {operation} has not been dropped"

@@ -1,17 +1,21 @@
 //! The process that judges: it has the library run in children, one after the other, and goes on after each that the library has ended.
 
+mod found;
+mod idle;
+mod sanitizer;
 mod shorten;
 mod worker;
 
 use core::time::Duration;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 
+pub use self::found::{Found, Known};
 use self::worker::{Ended, Trail, Worker, is_fail_fast};
 use crate::{
     cases::{self, Case, Expects, Seeds},
@@ -49,14 +53,22 @@ pub struct Options {
     pub seed: u64,
     /// Inputs of the fuzz target `vtable`.
     pub corpus: Option<PathBuf>,
+    /// Breaches that are known already.
+    pub known: Vec<Known>,
+    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    pub hresults: bool,
+    /// What children have loaded before anything else: the runtime of a sanitizer.
+    pub preload: Option<PathBuf>,
+    /// After so many sequences that found something no more are run.
+    pub failing_sequences: usize,
     /// How many schedules of threads in turn are tried.
     pub schedules: u64,
     /// Runs the cases that are races, too.
     pub races: bool,
     /// Looks for shorter sequences that break the same rules.
     pub shorten: bool,
-    /// How long a child may say nothing.
-    pub wall: Duration,
+    /// How long a child may use no processor time.
+    pub idle: Duration,
     /// How much processor time a piece of work may take, in seconds.
     pub processor_seconds: u64,
 }
@@ -69,10 +81,14 @@ impl Default for Options {
             seconds: None,
             seed: 1,
             corpus: None,
+            known: Vec::new(),
+            hresults: false,
+            preload: None,
+            failing_sequences: FAILING_SEQUENCES,
             schedules: SCHEDULES,
             races: true,
             shorten: true,
-            wall: Duration::from_secs(60),
+            idle: Duration::from_secs(IDLE_SECONDS),
             processor_seconds: 10,
         }
     }
@@ -80,21 +96,16 @@ impl Default for Options {
 
 /// How many schedules of threads in turn are tried where nobody says how many.
 pub const SCHEDULES: u64 = 150;
-/// After so many sequences that found something no more are run: the library is what it is.
-const ENOUGH: usize = 12;
+/// How long a child may use no processor time, where nobody says how long.
+pub const IDLE_SECONDS: u64 = 5;
+/// After so many sequences that found something no more are run, unless it is said otherwise: the library is what it is.
+pub const FAILING_SEQUENCES: usize = 300;
+/// After breaches in so many calls, or counts, that are not known.
+const KINDS: usize = 12;
+/// After so many sequences that hang: each takes its time.
+const HANGS: usize = 3;
 /// How many sequences a child is given at once.
 const BATCH: u64 = 2_000;
-
-/// One thing that was found.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Found {
-    /// The case, or the sequence.
-    pub by: String,
-    /// What.
-    pub finding: Finding,
-    /// What led there.
-    pub trail: Vec<String>,
-}
 
 /// A case and its verdict.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -122,6 +133,12 @@ pub struct Judgement {
     pub seed: u64,
     /// What cases and sequences have found.
     pub found: Vec<Found>,
+    /// Known breaches that were not found.
+    pub not_met: Vec<String>,
+    /// HRESULTs were taken for the NTSTATUS values that they stand for.
+    pub hresults: bool,
+    /// Only some cases were run.
+    pub partial: bool,
 }
 
 impl Judgement {
@@ -149,6 +166,7 @@ impl Judge<'_> {
             library: self.library.to_path_buf(),
             trail: trail.path.clone(),
             processor_seconds: self.options.processor_seconds,
+            hresults: self.options.hresults,
             seeds: Seeds { seed: self.options.seed, schedules: self.options.schedules },
             work,
         }
@@ -163,14 +181,19 @@ impl Judge<'_> {
         mut judged: impl FnMut(String, Ended),
     ) -> anyhow::Result<(String, u64)> {
         let order = self.order(trail, work);
-        let mut worker = Worker::start(self.program, &order, trail, self.options.wall)?;
+        let mut worker = Worker::start(self.program, &order, trail, self.options)?;
         let shown = self.library.display();
         let library = match worker.next()? {
             Ok(Line::Loaded(name)) => name,
-            Ok(Line::Refused(why)) => return Err(Unfit(format!("{shown} cannot be judged: {why}")).into()),
+            Ok(Line::Refused(why)) => {
+                let what = format!("{shown} cannot be judged: {why}");
+                return Err(Unfit(what + &sanitizer::advice(self.library)).into());
+            }
             Ok(line) => anyhow::bail!("a child began with {line:?}"),
             Err((how, _)) => {
-                return Err(Unfit(format!("{shown} cannot be judged: as it was loaded, {how}")).into());
+                let said: String = trail.said().iter().map(|line| format!("\n{line}")).collect();
+                let what = format!("{shown} cannot be judged: as it was loaded, {how}{said}");
+                return Err(Unfit(what + &sanitizer::advice(self.library)).into());
             }
         };
         let (mut begun, mut count) = (None, 0);
@@ -212,6 +235,9 @@ impl Judge<'_> {
             sequences: 0,
             seed: self.options.seed,
             found: Vec::new(),
+            not_met: Vec::new(),
+            hresults: self.options.hresults,
+            partial: !self.options.only.is_empty(),
         };
         let trail = Trail::new();
         self.cases(&trail, &mut judgement)?;
@@ -221,6 +247,9 @@ impl Judge<'_> {
                 self.shorten(&trail, &mut judgement)?;
             }
         }
+        let met = |known: &&Known| judgement.found.iter().any(|found| known.is(&found.finding));
+        let not_met = self.options.known.iter().filter(|known| !met(known));
+        judgement.not_met = not_met.map(ToString::to_string).collect();
         Ok(judgement)
     }
 
@@ -254,12 +283,9 @@ impl Judge<'_> {
                     Ended::Died(_, signal) if case.expects == Expects::FailFast && is_fail_fast(signal) => {
                         (Verdict::Passed, Vec::new())
                     }
-                    Ended::Died(how, _) => (Verdict::Failed(Finding::new(case.rule, how)), trail.lines()),
+                    Ended::Died(how, _) => died(case.rule, how, trail.lines()),
                 };
-                if let Verdict::Failed(finding) = &verdict {
-                    let by = case.name.to_owned();
-                    judgement.found.push(Found { by, finding: finding.clone(), trail: lines });
-                }
+                found::add(&mut judgement.found, &self.options.known, case.name, verdict.findings(), &lines);
                 judgement.cases.push(Judged { rule: case.rule, case: case.name.to_owned(), verdict });
             })?;
             judgement.name = name;
@@ -296,10 +322,11 @@ impl Judge<'_> {
         let until = self.options.seconds.map(Duration::from_secs);
         let all = corpus + self.options.sequences;
         let mut next = 0;
-        let mut findings = 0;
+        let (mut failing, mut hangs, mut kinds) = (0, 0, BTreeSet::new());
         loop {
             let over = until.map_or(next >= all, |time| start.elapsed() >= time);
-            if over || findings >= ENOUGH {
+            let enough = failing >= self.options.failing_sequences || kinds.len() >= KINDS || hangs >= HANGS;
+            if over || enough {
                 break;
             }
             let end = if until.is_some() { next + BATCH } else { all.min(next + BATCH) };
@@ -310,9 +337,13 @@ impl Judge<'_> {
                 end,
             };
             let (_, count) = self.child(trail, work, |by, ended| {
-                let Some(found) = self.found_by_sequence(trail, by, ended) else { return };
-                findings += 1;
-                judgement.found.push(found);
+                hangs += usize::from(ended.is_hang());
+                let (findings, lines) = self::shorten::findings_of(trail, ended);
+                failing += usize::from(!findings.is_empty());
+                let is_known = |finding: &Finding| self.options.known.iter().any(|known| known.is(finding));
+                let new = findings.iter().filter(|finding| !is_known(finding));
+                kinds.extend(new.map(|finding| (finding.rule, found::topic(finding))));
+                found::add(&mut judgement.found, &self.options.known, &by, &findings, &lines);
             })?;
             self.has_begun(count > 0)?;
             next += count;
@@ -320,6 +351,18 @@ impl Judge<'_> {
         judgement.sequences = next;
         Ok(())
     }
+}
+
+/// What is said of a case whose process has ended, with what had been found before.
+fn died(rule: Rule, how: String, lines: Vec<String>) -> (Verdict, Vec<String>) {
+    let mut findings = found_before(&lines);
+    findings.push(Finding::new(rule, how));
+    (Verdict::Failed { findings, whole: false }, lines)
+}
+
+/// What a trail says was found.
+fn found_before(lines: &[String]) -> Vec<Finding> {
+    lines.iter().filter_map(|line| Finding::of_line(line)).collect()
 }
 
 /// Whether `--only` with this name means this case: its name, or its rule.

@@ -9,10 +9,10 @@ use ntcom_fuzz::{
 };
 
 use super::{
-    Found, Judge, Judgement,
+    Found, Judge, Judgement, found, found_before,
     worker::{Ended, Trail, rule_of_trail},
 };
-use crate::{child::Work, finding::Finding, rule::Rule, run::Verdict, sequence::Source};
+use crate::{child::Work, finding::Finding, rule::Rule, sequence::Source};
 
 /// Of how many rules the first sequence is shortened, and for how long each.
 const SHORTENED: usize = 4;
@@ -26,6 +26,7 @@ impl Judge<'_> {
         let mut rules = Vec::new();
         for found in &mut judgement.found {
             let number = found.by.strip_prefix("sequence ").and_then(|number| number.parse().ok());
+            let number = number.filter(|_| !found.known);
             let rule = found.finding.rule;
             let Some(number) = number.filter(|_| !rules.contains(&rule) && rules.len() < SHORTENED) else {
                 continue;
@@ -56,21 +57,24 @@ impl Judge<'_> {
 
     /// Whether these bytes break this rule, too.
     fn breaks(&self, trail: &Trail, bytes: &[u8], rule: Rule) -> anyhow::Result<Option<Found>> {
-        let mut again = None;
+        let mut again = Vec::new();
         self.child(trail, Work::Bytes(bytes.to_vec()), |by, ended| {
-            again = self.found_by_sequence(trail, by, ended)
+            let (findings, lines) = findings_of(trail, ended);
+            found::add(&mut again, &self.options.known, &by, &findings, &lines);
         })?;
-        Ok(again.filter(|found| found.finding.rule == rule))
+        Ok(again.into_iter().find(|found| found.finding.rule == rule && !found.known))
     }
+}
 
-    pub(super) fn found_by_sequence(&self, trail: &Trail, by: String, ended: Ended) -> Option<Found> {
-        match ended {
-            Ended::Judged(Verdict::Failed(finding), trail) => Some(Found { by, finding, trail }),
-            Ended::Judged(..) => None,
-            Ended::Died(how, _) => {
-                let lines = trail.lines();
-                Some(Found { by, finding: Finding::new(rule_of_trail(&lines), how), trail: lines })
-            }
+/// What a sequence has found, and what it did.
+pub(super) fn findings_of(trail: &Trail, ended: Ended) -> (Vec<Finding>, Vec<String>) {
+    match ended {
+        Ended::Judged(verdict, lines) => (verdict.findings().to_vec(), lines),
+        Ended::Died(how, _) => {
+            let lines = trail.lines();
+            let mut findings = found_before(&lines);
+            findings.push(Finding::new(rule_of_trail(&lines), how));
+            (findings, lines)
         }
     }
 }

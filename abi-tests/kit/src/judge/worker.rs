@@ -9,13 +9,12 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Instant,
 };
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{CHILD, Unfit};
+use super::{CHILD, Options, Unfit, idle::Idle, sanitizer};
 use crate::{
     child::{Line, Order, SILENCED},
     report::shown,
@@ -39,6 +38,16 @@ pub(super) enum Ended {
     Died(String, Option<i32>),
 }
 
+impl Ended {
+    /// Whether it took all the time that it may take.
+    pub(super) fn is_hang(&self) -> bool {
+        matches!(self, Self::Died(how, _) if how.starts_with(HANGS))
+    }
+}
+
+/// What the message of a hang begins with.
+const HANGS: &str = "it hangs: ";
+
 /// Where children leave their trail, and what they print. Both are removed at the end.
 pub(super) struct Trail {
     pub(super) path: PathBuf,
@@ -56,18 +65,30 @@ impl Trail {
 
     /// What was done, and, at its end, the beginning of what was said on the way out.
     pub(super) fn lines(&self) -> Vec<String> {
-        let read = |path: &Path| {
-            let mut bytes = Vec::new();
-            // What cannot be read is missing in a report, no more.
-            let _ = fs::File::open(path).and_then(|file| file.take(READ).read_to_end(&mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
         let mut lines: Vec<String> = read(&self.path).lines().map(str::to_owned).collect();
-        let said = read(&self.errors);
-        let said = said.lines().filter(|line| !line.trim().is_empty()).take(SAID);
-        lines.extend(said.map(|line| format!("  the library says: {}", shown(line, LINE))));
+        lines.extend(self.said());
         lines
     }
+
+    /// The beginning of what the library has printed.
+    pub(super) fn said(&self) -> Vec<String> {
+        let said = read(&self.errors);
+        let said =
+            said.lines().filter(|line| !line.trim().is_empty() && !sanitizer::is_rule(line)).take(SAID);
+        said.map(|line| format!("  the library says: {}", shown(line, LINE))).collect()
+    }
+
+    /// What a sanitizer has reported, if one has.
+    fn report(&self) -> Option<String> {
+        sanitizer::report(&read(&self.errors)).map(|line| shown(&line, LINE))
+    }
+}
+
+/// The beginning of a file. What cannot be read is missing in a report, no more.
+fn read(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    let _ = fs::File::open(path).and_then(|file| file.take(READ).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Drop for Trail {
@@ -79,26 +100,32 @@ impl Drop for Trail {
 }
 
 /// A child and what it says.
-pub(super) struct Worker {
+pub(super) struct Worker<'a> {
     child: Child,
     lines: Receiver<Line>,
-    wall: Duration,
+    trail: &'a Trail,
+    idle: Idle,
     over: bool,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     pub(super) fn start(
         program: &Path,
         order: &Order,
-        trail: &Trail,
-        wall: Duration,
+        trail: &'a Trail,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         let make = |path: &Path| {
             fs::File::create(path).map_err(|why| Unfit(format!("cannot make {}: {why}", path.display())))
         };
         let errors = make(&trail.errors)?;
         make(&trail.path)?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(runtime) = &options.preload {
+            command.env("LD_PRELOAD", runtime);
+        }
+        sanitizer::set_up(&mut command);
+        let mut child = command
             .arg(CHILD)
             .arg(serde_json::to_string(order)?)
             .stdin(Stdio::null())
@@ -121,15 +148,16 @@ impl Worker {
                 }
             }
         });
-        Ok(Self { child, lines, wall, over: false })
+        let idle = Idle::new(options.idle, options.processor_seconds);
+        Ok(Self { child, lines, trail, idle, over: false })
     }
 
     /// The next line; or how the child ended.
     pub(super) fn next(&mut self) -> anyhow::Result<Result<Line, (String, Option<i32>)>> {
-        let begun = Instant::now();
+        self.idle.begin(self.child.id());
         // A process that the library has started may keep the pipe open, and a library may have closed it: neither says that the child
         // has ended, or has not.
-        let mut ended = None;
+        let mut ended: Option<ExitStatus> = None;
         loop {
             match self.lines.recv_timeout(LOOK) {
                 Ok(line) => return Ok(Ok(line)),
@@ -138,21 +166,26 @@ impl Worker {
             }
             // Since it was seen to have ended nothing has come any more.
             if let Some(status) = ended {
-                return Ok(Err((death(status), status.signal())));
+                let how = match self.trail.report().filter(|_| status.signal() != Some(SIGXCPU)) {
+                    Some(report) => format!("it ended the process: {report}"),
+                    None => death(status),
+                };
+                return Ok(Err((how, status.signal())));
             }
             ended = self.child.try_wait()?;
             if ended.is_some() {
                 self.end_group();
             }
-            if ended.is_none() && begun.elapsed() >= self.wall {
-                let seconds = self.wall.as_secs();
-                return Ok(Err((format!("it hangs: it has not gone on for {seconds} s"), None)));
+            if ended.is_none()
+                && let Some(why) = self.idle.hangs(self.child.id())
+            {
+                return Ok(Err((format!("{HANGS}{why}"), None)));
             }
         }
     }
 }
 
-impl Worker {
+impl Worker<'_> {
     /// Ends what the library has started, with the child. Once, and no later than that is seen to have ended: its number may be another's then.
     fn end_group(&mut self) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
@@ -163,7 +196,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for Worker<'_> {
     fn drop(&mut self) {
         self.end_group();
         let _ = self.child.wait();
@@ -186,7 +219,7 @@ fn death(status: ExitStatus) -> String {
         (25, "SIGXFSZ, it has written too much"),
     ];
     match (status.signal(), status.code()) {
-        (Some(SIGXCPU), _) => "it hangs: it has used up its processor time".to_owned(),
+        (Some(SIGXCPU), _) => format!("{HANGS}it has used up its processor time"),
         (Some(signal), _) => {
             let name = names.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name);
             match name {

@@ -88,7 +88,7 @@ impl Kit<'_> {
         self.0.slot(operation, |slot| slot.asked = true);
         if let Some(cancel) = self.table().handle_cancel.filter(|_| !handle.is_null()) {
             // SAFETY: a handle that we have.
-            unsafe { cancel(handle) };
+            self.0.during("handle_cancel", || unsafe { cancel(handle) });
         }
         self.0.handles.borrow_mut().push((operation, handle));
         self.then(())
@@ -102,8 +102,10 @@ impl Kit<'_> {
         let Some(handle) = self.take_handle(operation) else { return self.then(()) };
         self.0.trail.add(format!("a handle of operation {operation} is cloned"));
         let clone = match self.table().handle_clone {
-            // SAFETY: a handle that we have.
-            Some(clone) if !handle.is_null() => unsafe { clone(handle) },
+            Some(clone) if !handle.is_null() => {
+                // SAFETY: a handle that we have.
+                self.0.during("handle_clone", || unsafe { clone(handle) })
+            }
             _ => ptr::null_mut(),
         };
         self.0.handles.borrow_mut().extend([(operation, handle), (operation, clone)]);
@@ -119,7 +121,7 @@ impl Kit<'_> {
         self.0.trail.add(format!("a handle of operation {operation} is dropped"));
         if let Some(drop) = self.table().handle_drop.filter(|_| !handle.is_null()) {
             // SAFETY: a handle that we have, and give up.
-            unsafe { drop(handle) };
+            self.0.during("handle_drop", || unsafe { drop(handle) });
         }
         self.then(())
     }

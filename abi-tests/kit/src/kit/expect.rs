@@ -9,63 +9,73 @@ use ntcom_fuzz::{
 
 use super::Kit;
 use crate::{
+    check,
     finding::{Check, Finding},
     rule::Rule,
 };
 
+/// What [`Kit::status`] gives where get_status has written no status.
+pub const UNKNOWN: u32 = u32::MAX;
+
 impl Kit<'_> {
-    /// The status that get_status writes.
+    /// The status that get_status writes; [`UNKNOWN`], and a breach of C4, where it writes none.
     ///
     /// # Errors
-    /// A breach of C4.
+    /// A slot is null.
     pub fn status(&self, operation: usize) -> Result<u32, Finding> {
-        let answer = self.get_status(operation, Out::Given)?;
-        match answer {
-            Answer { status: 0, out: OutValue::Number(number @ 0..=3) } => Ok(number),
-            Answer { status, out } => Err(Finding::new(
-                Rule::C4,
-                format!("get_status answers {} and writes {out:?}", NTSTATUS::from_u32(status)),
-            )),
-        }
+        let Answer { status, out } = self.get_status(operation, Out::Given)?;
+        let number = match out {
+            OutValue::Number(number @ 0..=3) => number,
+            _ => UNKNOWN,
+        };
+        check!(
+            self,
+            C4,
+            status == 0 && number != UNKNOWN,
+            "get_status answers {} and writes {out:?}, and should answer STATUS_SUCCESS and write 0, 1, 2 or 3",
+            NTSTATUS::from_u32(status)
+        );
+        Ok(number)
     }
 
-    /// The operation has this status.
+    /// The operation has this status: or a breach of this rule is recorded.
     ///
     /// # Errors
-    /// It has another one: a breach of this rule.
+    /// A slot is null.
     pub fn expect_status(&self, rule: Rule, operation: usize, expected: u32) -> Check {
         let found = self.status(operation)?;
-        if found == expected {
-            return Ok(());
+        if found != expected && found != UNKNOWN {
+            let name = |status| ["Started", "Completed", "Canceled", "Error"][status as usize % 4];
+            let why = format!("operation {operation} is {}, and should be {}", name(found), name(expected));
+            self.0.breach(rule, why);
         }
-        let name = |status| ["Started", "Completed", "Canceled", "Error"][status as usize % 4];
-        Err(Finding::new(
-            rule,
-            format!("operation {operation} is {}, and should be {}", name(found), name(expected)),
-        ))
+        Ok(())
     }
 
-    /// The operation ended like this, by all that it answers.
+    /// The operation ended like this, by all that it answers: or a breach of this rule is recorded.
     ///
     /// # Errors
-    /// It did not: a breach of this rule.
+    /// A slot is null.
     pub fn expect_end(&self, rule: Rule, operation: usize, status: u32, stored: NTSTATUS) -> Check {
-        self.expect_status(rule, operation, status)?;
+        let found = self.status(operation)?;
+        if found != status {
+            return self.expect_status(rule, operation, status);
+        }
         let result = self.get_result(operation, Out::Given)?;
         let bytes = if stored == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
-        let wrong = |what: &str| Finding::new(rule, format!("operation {operation}: {what}"));
-        if result.status != stored.to_u32() {
-            let answered = NTSTATUS::from_u32(result.status);
-            return Err(wrong(&format!("get_result answers {answered}, and should answer {stored}")));
-        }
-        if result.out != OutValue::Bytes(bytes) {
-            return Err(Finding::new(
-                Rule::C5,
-                format!(
-                    "operation {operation}: get_result leaves {:?}, and should leave {bytes:?}",
-                    result.out
-                ),
-            ));
+        let answered = NTSTATUS::from_u32(result.status);
+        if answered != stored {
+            let why =
+                format!("operation {operation}: get_result answers {answered}, and should answer {stored}");
+            self.0.breach(rule, why);
+        } else {
+            check!(
+                self,
+                C5,
+                result.out == OutValue::Bytes(bytes),
+                "operation {operation}: get_result leaves {:?}, and should leave {bytes:?}",
+                result.out
+            );
         }
         Ok(())
     }

@@ -1,10 +1,14 @@
-//! What cases are written in: operations by number, and what a client and a driver do with them. Each function ends with what the
-//! bodies and handlers have seen meanwhile, if that is a breach.
+//! What cases are written in: operations by number, and what a client and a driver do with them. What bodies and handlers
+//! see meanwhile is recorded; a function fails where a case cannot go on.
 
+mod control;
 mod driver;
 mod expect;
 mod objects;
 mod slots;
+
+pub(crate) use self::control::has_control;
+pub use self::expect::UNKNOWN;
 
 use core::{ffi::c_void, ptr};
 
@@ -13,9 +17,9 @@ use ntcom_fuzz::{script::Script, value::Kind};
 
 use crate::{
     body::{kind_number, recipe},
-    client::breached,
     ensure,
     finding::{Check, Finding},
+    need::Offers,
     table::Table,
     world::{self, Record, Slot, World},
 };
@@ -81,8 +85,14 @@ impl Kit<'_> {
         self.0.table.get()
     }
 
+    /// What the library offers.
+    #[must_use]
+    pub fn offers(&self) -> Offers {
+        Offers { table: self.table(), controls: self.has_control() }
+    }
+
     fn then<T>(&self, value: T) -> Result<T, Finding> {
-        breached(self.0).map(|()| value)
+        world::nothing_astray().map(|()| value)
     }
 
     /// Makes an operation with a body.
@@ -115,7 +125,7 @@ impl Kit<'_> {
         world.trail.add(format!("spawn of operation {operation}: {kind:?} {script:?}{how}{end}"));
         let recipe = recipe(world, operation);
         let mut handle: *mut c_void = ptr::null_mut();
-        let raw = match spawn.object {
+        let raw = world.during("a spawn", || match spawn.object {
             Some(object) => {
                 let this = world.objects.borrow()[object].this;
                 // SAFETY: a live object, a recipe as the header wants it.
@@ -130,7 +140,7 @@ impl Kit<'_> {
                 // SAFETY: as above; the handle's place is null or good.
                 table.spawn.map(|spawn| unsafe { spawn(&raw const recipe, handle) })
             }
-        };
+        });
         self.made(operation, raw.unwrap_or(ptr::null_mut()))?;
         if cancellable {
             world.handles.borrow_mut().push((operation, handle));
@@ -149,8 +159,10 @@ impl Kit<'_> {
         slot.bodyless = true;
         world.slots.borrow_mut().push(slot);
         world.trail.add(format!("spawn_error of operation {operation}: {kind:?}, {status}"));
-        // SAFETY: the header: any kind, any status.
-        let raw = self.table().spawn_error.map(|spawn| unsafe { spawn(kind_number(kind), status) });
+        let raw = world.during("spawn_error", || {
+            // SAFETY: the header: any kind, any status.
+            self.table().spawn_error.map(|spawn| unsafe { spawn(kind_number(kind), status.0) })
+        });
         self.made(operation, raw.unwrap_or(ptr::null_mut()))?;
         self.then(operation)
     }
@@ -195,8 +207,17 @@ impl Kit<'_> {
         let Some(command) = command else { return Ok(()) };
         self.0.trail.add(what.to_owned());
         // SAFETY: the header: at any time.
-        unsafe { command() };
+        self.0.during(what, || unsafe { command() });
         self.then(())
+    }
+
+    /// Asks for the cancellation of all operations that have not ended.
+    ///
+    /// # Errors
+    /// What the bodies have seen.
+    pub fn cancel_all(&self) -> Check {
+        self.0.slots.borrow_mut().iter_mut().for_each(|slot| slot.asked |= slot.record.drops == 0);
+        self.command("cancel_all", self.table().cancel_all)
     }
 
     /// Does something at PASSIVE_LEVEL, where bodies may run meanwhile.

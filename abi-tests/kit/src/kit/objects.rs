@@ -6,7 +6,8 @@ use ntcom::{IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS};
 
 use super::Kit;
 use crate::{
-    client::{NOBODYS, slot, table},
+    check,
+    client::{NOBODYS, answered, slot, table},
     ensure,
     finding::Finding,
     rule::Rule,
@@ -52,7 +53,7 @@ impl Kit<'_> {
         let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
         self.0.trail.add(format!("AddRef of object {object}"));
         // SAFETY: we have a reference.
-        let count = unsafe { add_ref(this) };
+        let count = self.0.during("AddRef of an object", || unsafe { add_ref(this) });
         self.object_owns(object, 1);
         self.then(count == 0)
     }
@@ -67,7 +68,7 @@ impl Kit<'_> {
         self.object_owns(object, -1);
         self.0.trail.add(format!("Release of object {object}"));
         // SAFETY: our reference.
-        let count = unsafe { release(this) };
+        let count = self.0.during("Release of an object", || unsafe { release(this) });
         self.then(count == 0)
     }
 
@@ -82,11 +83,16 @@ impl Kit<'_> {
         let mut out = this.wrapping_byte_add(1);
         self.0.trail.add(format!("QueryInterface of object {object} for {iid}"));
         // SAFETY: we have a reference; both pointers are good.
-        let status = unsafe { query(this, &raw const iid, &raw mut out) };
+        let status = answered(self.0, unsafe { query(this, &raw const iid, &raw mut out) });
         let success = status == NTSTATUS::SUCCESS;
         self.object_owns(object, success.into());
         let expected = if success { this } else { ptr::null_mut() };
-        ensure!(C1, out == expected, "QueryInterface of an object answers {status} and leaves {out:?}");
+        check!(
+            self,
+            C1,
+            out == expected,
+            "QueryInterface of an object for {iid} answers {status} and leaves another pointer than it should"
+        );
         self.then(status)
     }
 

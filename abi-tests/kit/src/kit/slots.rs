@@ -8,8 +8,9 @@ use ntcom_fuzz::{
 
 use super::Kit;
 use crate::{
-    client, ensure,
+    check, client,
     finding::{Check, Finding},
+    replacing,
 };
 
 impl Kit<'_> {
@@ -73,7 +74,7 @@ impl Kit<'_> {
     /// As for [`Self::query`], or it does not answer `STATUS_SUCCESS`.
     pub fn cancel(&self, operation: usize) -> Check {
         let answer = client::cancel(self.0, operation).and_then(|answer| self.then(answer))?;
-        ensure!(C10, answer.status == 0, "cancel answers {}", NTSTATUS::from_u32(answer.status));
+        check!(self, C10, answer.status == 0, "cancel answers {}", NTSTATUS::from_u32(answer.status));
         Ok(())
     }
 
@@ -109,6 +110,16 @@ impl Kit<'_> {
     pub fn set_completed(&self, operation: usize, handler: Handler) -> Result<NTSTATUS, Finding> {
         let answer =
             client::set_completed(self.0, operation, handler).and_then(|answer| self.then(answer))?;
+        Ok(NTSTATUS::from_u32(answer.status))
+    }
+
+    /// `set_completed`, with a handler that gives up the caller's reference, and then makes another operation of the kind with a
+    /// handler of its own: the operation after all that there are.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub fn set_replacing(&self, operation: usize) -> Result<NTSTATUS, Finding> {
+        let answer = replacing::set_replacing(self.0, operation).and_then(|answer| self.then(answer))?;
         Ok(NTSTATUS::from_u32(answer.status))
     }
 }

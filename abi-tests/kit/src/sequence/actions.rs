@@ -3,12 +3,15 @@
 use ntcom_fuzz::{
     declared::OBJECTS,
     input::{Input, VtableInput},
-    ops::{Handler, Init, ObjectOp, Op, Step, Timeout},
+    ops::{Handler, Iid, Init, ObjectOp, Op, Step, Timeout, Via},
     script::{GATES, STEPS, Script, Shape},
     world::{HANDLES, STASH},
 };
 
-use crate::{body::shape_bit, need::Need, table::Table};
+use crate::{
+    body::shape_bit,
+    need::{Need, Offers},
+};
 
 /// What is done of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +25,7 @@ pub(super) enum Action {
 }
 
 /// The steps of a sequence that this library can do.
-pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
+pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
     let (mut operations, mut stashes, mut handles) = (0, 0, 0);
     // Whether memory will fail, and which objects there are by then.
     let (mut fails_next, mut objects) = (false, [false; OBJECTS]);
@@ -43,9 +46,9 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
                     continue;
                 }
                 *linked = false;
-                *cancellable &= Need::Handles.is_met(table) && handles < HANDLES;
+                *cancellable &= Need::Handles.is_met(offers) && handles < HANDLES;
                 handles += usize::from(*cancellable);
-                *script = independent(*script, operations, &mut stashes, table);
+                *script = independent(*script, operations, &mut stashes, offers);
                 operations += 1;
                 fails_next = false;
             }
@@ -60,15 +63,15 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
                 let made = &mut objects[usize::from(*object)];
                 // An object that is made by its first call is not what memory is to fail for.
                 let impossible = operations == ntcom_fuzz::OPERATIONS
-                    || !Need::Objects.is_met(table)
+                    || !Need::Objects.is_met(offers)
                     || (fails_next && !*made);
                 if impossible {
                     continue;
                 }
                 call.init = Init::Plain;
-                call.script = independent(call.script, operations, &mut stashes, table);
+                call.script = independent(call.script, operations, &mut stashes, offers);
                 // Whether a body fails is in its script. One that fails with STATUS_SUCCESS has a value, says the kit's header.
-                let unable = call.failure().is_some_and(|status| status == 0 || !Need::Fails.is_met(table));
+                let unable = call.failure().is_some_and(|status| status == 0 || !Need::Fails.is_met(offers));
                 if unable {
                     continue;
                 }
@@ -79,9 +82,11 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
             // The kit's objects have IUnknown alone.
             Op::Object(_, ObjectOp::Query(which)) => *which = if *which % 4 == 3 { 3 } else { 0 },
             Op::Object(_, ObjectOp::Echo(_)) => continue,
-            Op::Wait(timeout) => *timeout = Timeout::Zero,
+            Op::Wait(timeout) if offers.controls => *timeout = Timeout::Zero,
             // A handler with a reference keeps an operation that nobody wakes alive, and only cancelling all would end it.
-            Op::SetCompleted(handler) if *handler == Handler::Releases && !Need::CancelAll.is_met(table) => {
+            Op::SetCompleted(handler)
+                if offers.controls && *handler == Handler::Releases && !Need::CancelAll.is_met(offers) =>
+            {
                 *handler = Handler::Records;
             }
             Op::CloneStash(_) => {
@@ -97,13 +102,26 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
                 handles += 1;
             }
             Op::FailAllocation(nth) => {
-                if !Need::NoMemory.is_met(table) {
+                if !Need::NoMemory.is_met(offers) {
                     continue;
                 }
                 *nth = 0;
                 fails_next = true;
             }
-            Op::CancelAll if !Need::CancelAll.is_met(table) => continue,
+            // Without IAsyncControl an operation has the slots of IAsyncOperation alone.
+            Op::Query(via, iid, _) if !offers.controls => {
+                *via = Via::Operation;
+                if *iid == Iid::Control {
+                    *iid = Iid::Nobodys;
+                }
+            }
+            Op::AddRef(via) | Op::Release(via) if !offers.controls => *via = Via::Operation,
+            Op::Cancel | Op::GetError(_) | Op::GetResultSize(_) | Op::SetCompleted(_) | Op::Wait(_)
+                if !offers.controls =>
+            {
+                continue;
+            }
+            Op::CancelAll if !Need::CancelAll.is_met(offers) => continue,
             Op::Schedule(_) => continue,
             _ => {}
         }
@@ -113,7 +131,7 @@ pub(super) fn actions(input: &VtableInput, table: &Table) -> Vec<Action> {
 }
 
 /// A script whose course nobody else's decides, and which the library can run.
-fn independent(script: Script, operation: usize, stashes: &mut usize, table: &Table) -> Script {
+fn independent(script: Script, operation: usize, stashes: &mut usize, offers: Offers) -> Script {
     const NOTHING: u8 = 6;
     let gate = (operation % GATES) as u8;
     let mut steps: [u8; STEPS] = script.steps;
@@ -128,11 +146,11 @@ fn independent(script: Script, operation: usize, stashes: &mut usize, table: &Ta
                 4
             }
             // It would keep itself alive, and only cancelling all would end it.
-            12 | 13 if !Need::CancelAll.is_met(table) => NOTHING,
+            12 | 13 if !Need::CancelAll.is_met(offers) => NOTHING,
             4 | 8 | 9 | 10 | 11 | 15 => NOTHING,
             _ => *step,
         };
     }
-    let offered = table.shapes & shape_bit(script.shape) != 0;
+    let offered = offers.table.shapes & shape_bit(script.shape) != 0;
     Script { shape: if offered { script.shape } else { Shape::Plain }, steps }
 }

@@ -4,7 +4,7 @@ use ntcom::NTSTATUS;
 use ntcom_fuzz::{
     call::{Answer, OutValue},
     model::Model,
-    ops::{ObjectOp, Op, Step},
+    ops::{ObjectOp, Op, Out, Step},
     perform::Done,
 };
 
@@ -28,12 +28,54 @@ pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected
         return Ok(());
     }
     let op = replaced(kit, step);
-    let show = |answer: Answer| format!("{}, out {:?}", NTSTATUS::from_u32(answer.status), answer.out);
     let on = operation.map_or_else(String::new, |operation| format!(" of operation {operation}"));
-    let message = format!("{op:?}{on} answered {}; the contract says {}", show(found), show(answer));
+    if operation.is_some_and(|operation| is_gone_for_clients(kit, operation, op, found, answer)) {
+        return Ok(());
+    }
+    let (said, right) = (shown(op, found), shown(op, answer));
+    let message = format!("{op:?}{on} answered {said}; the contract says {right}");
     let rule = operation.and_then(|operation| how_it_ended(kit, operation, op, found, answer));
-    Err(Finding::new(rule.unwrap_or_else(|| rule_of(op, found, answer)), message))
+    let finding = Finding::new(rule.unwrap_or_else(|| rule_of(op, found, answer)), message);
+    if parts_from_the_model(op, found, answer) {
+        return Err(finding);
+    }
+    kit.0.find(finding);
+    Ok(())
 }
+
+/// [C3]: where the object is apart from its task, it is gone with the last client's reference, while the task lives.
+fn is_gone_for_clients(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected: Answer) -> bool {
+    let (references, bodyless) = kit.0.slot(operation, |slot| (slot.references, slot.bodyless));
+    let zero = matches!(op, Op::Release(_)) && found.status != 0 && expected.status == 0;
+    zero && references == 0 && !bodyless
+}
+
+/// An answer in words. That of AddRef and Release is a count, of which only "zero or not" means anything.
+fn shown(op: Op, answer: Answer) -> String {
+    let counts =
+        matches!(op, Op::AddRef(_) | Op::Release(_) | Op::Object(_, ObjectOp::AddRef | ObjectOp::Release));
+    match answer.status {
+        0 if counts => "not 0".to_owned(),
+        _ if counts => "0".to_owned(),
+        status => format!("{}, out {:?}", NTSTATUS::from_u32(status), answer.out),
+    }
+}
+
+/// Whether the library and the model disagree about what there is from now on: then what follows says nothing.
+fn parts_from_the_model(op: Op, found: Answer, expected: Answer) -> bool {
+    let succeeds = |answer: Answer| answer.status == 0;
+    match op {
+        Op::Query(..) | Op::SetCompleted(_) | Op::Object(_, ObjectOp::Query(_)) => {
+            succeeds(found) != succeeds(expected)
+        }
+        // It answers 0, and a client has a reference.
+        Op::Release(_) | Op::Object(_, ObjectOp::Release) => expected.status == 0,
+        Op::GetStatus(_) => succeeds(found) && succeeds(expected),
+        _ => false,
+    }
+}
+
+const CANCELLED: u32 = NTSTATUS::CANCELLED.to_u32();
 
 /// The rule for an operation that ended, but not as it should have.
 fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected: Answer) -> Option<Rule> {
@@ -45,17 +87,32 @@ fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected
                 && matches!(found.out, OutValue::Number(1..=3))
                 && found.out != expected.out
         }
+        // With a null out it is the answer that is wrong, not how the operation ended.
+        Op::GetResult(Out::Null) | Op::GetError(Out::Null) => false,
         Op::GetResult(_) | Op::GetError(_) => {
             let failure = |answer: Answer| match (op, answer.out) {
                 (Op::GetError(_), OutValue::Number(number)) => number >> 31 == 1,
                 (Op::GetError(_), _) => false,
                 _ => answer.status >> 31 == 1,
             };
-            failure(expected) && failure(found) && found != expected
+            // With the right status it is what is left in the out that is wrong.
+            let differs = match op {
+                Op::GetError(_) => found.out != expected.out,
+                _ => found.status != expected.status,
+            };
+            failure(expected) && failure(found) && differs
         }
         _ => false,
     };
+    let canceled = match op {
+        Op::GetResult(Out::Null) | Op::GetError(Out::Null) => false,
+        Op::GetResult(_) => expected.status == CANCELLED && found.status != CANCELLED,
+        Op::GetError(_) => expected.out == OutValue::Number(CANCELLED) && found.out != expected.out,
+        _ => false,
+    };
     match (ended, fails, bodyless, op) {
+        // Asked to end, it has not, or has a value.
+        (false, ..) if canceled => Some(Rule::C10),
         (false, ..) => None,
         (true, true, ..) => Some(Rule::C20),
         // There was no memory for it; or it was made as one that failed.
@@ -90,56 +147,13 @@ fn rule_of(op: Op, found: Answer, expected: Answer) -> Rule {
     }
 }
 
-/// What has happened to bodies and handlers.
-pub(super) fn compare_records(kit: &Kit<'_>, model: &Model) -> Check {
-    for (operation, task) in model.tasks.iter().enumerate() {
-        let expected = Record {
-            polls: task.polls,
-            drops: task.drops,
-            log: task.log,
-            handled: task.handled,
-            told: task.told,
-        };
-        let mut found = kit.record(operation);
-        // A method whose operation there is no memory for has no body yet, in the model; here it is dropped at once.
-        let refused = kit.0.slot(operation, |slot| slot.object.is_some() && slot.bodyless);
-        if refused && (found.drops, expected.drops) == (1, 0) {
-            found.drops = 0;
-        }
-        if found == expected {
-            continue;
-        }
-        let asked = kit.0.slot(operation, |slot| slot.asked);
-        let left = kit.0.slot(operation, |slot| slot.references == 0);
-        let (rule, what, real, wanted) = if found.handled != expected.handled {
-            (
-                Rule::C14,
-                "runs of its completion handler",
-                u64::from(found.handled),
-                u64::from(expected.handled),
-            )
-        } else if found.told != expected.told {
-            let number = |told: i32| u64::from(told.cast_unsigned());
-            (Rule::C14, "what its completion handler was told", number(found.told), number(expected.told))
-        } else {
-            let rule = match (asked, left) {
-                (true, _) => Rule::C10,
-                (false, true) => Rule::C9,
-                (false, false) => Rule::C8,
-            };
-            if found.polls != expected.polls {
-                (rule, "polls of its body", u64::from(found.polls), u64::from(expected.polls))
-            } else if found.drops != expected.drops {
-                (rule, "drops of its body", u64::from(found.drops), u64::from(expected.drops))
-            } else {
-                let what = "its body has seen something else of requests and guards than the contract says";
-                return Err(Finding::new(Rule::C10, format!("operation {operation}: {what}")));
-            }
-        };
-        return Err(Finding::new(
-            rule,
-            format!("operation {operation}: {what}: {real}; the contract says {wanted}"),
-        ));
+/// What has happened to bodies and handlers. What differs is recorded, and from then on the model goes by the library.
+///
+/// # Errors
+/// They disagree about which bodies there are.
+pub(super) fn compare_records(kit: &Kit<'_>, model: &mut Model) -> Check {
+    for operation in 0..model.tasks.len() {
+        compare_record(kit, model, operation)?;
     }
     // The model counts the blocks of objects, too.
     let objects = kit.0.objects.borrow().iter().filter(|object| object.drops == 0).count();
@@ -153,4 +167,62 @@ pub(super) fn compare_records(kit: &Kit<'_>, model: &Model) -> Check {
         ));
     }
     Ok(())
+}
+
+fn compare_record(kit: &Kit<'_>, model: &mut Model, operation: usize) -> Check {
+    let task = &mut model.tasks[operation];
+    let expected = Record {
+        polls: task.polls,
+        drops: task.drops,
+        log: task.log,
+        handled: task.handled,
+        told: task.told,
+    };
+    let mut found = kit.record(operation);
+    // A method whose operation there is no memory for has no body yet, in the model; here it is dropped at once.
+    let refused = kit.0.slot(operation, |slot| slot.object.is_some() && slot.bodyless);
+    if refused && (found.drops, expected.drops) == (1, 0) {
+        found.drops = 0;
+    }
+    if found == expected {
+        return Ok(());
+    }
+    let finding = difference(kit, operation, found, expected);
+    if found.drops != expected.drops {
+        return Err(finding);
+    }
+    kit.0.find(finding);
+    (task.polls, task.log) = (found.polls, found.log);
+    (task.handled, task.told) = (found.handled, found.told);
+    Ok(())
+}
+
+/// The rule that a difference breaks, and the difference.
+fn difference(kit: &Kit<'_>, operation: usize, found: Record, expected: Record) -> Finding {
+    let counted = |rule, what: &str, real: u32, wanted: u32| {
+        Finding::new(rule, format!("operation {operation}: {what}: {real}; the contract says {wanted}"))
+    };
+    let (asked, left) = kit.0.slot(operation, |slot| (slot.asked, slot.references == 0));
+    let rule = match (asked, left) {
+        (true, _) => Rule::C10,
+        (false, true) => Rule::C9,
+        (false, false) => Rule::C8,
+    };
+    // Before its end there is nothing to tell a handler.
+    if found.drops != expected.drops {
+        return counted(rule, "drops of its body", found.drops, expected.drops);
+    }
+    if found.handled != expected.handled {
+        return counted(Rule::C14, "runs of its completion handler", found.handled, expected.handled);
+    }
+    if found.told != expected.told {
+        let [told, right] = [found.told, expected.told].map(i32::cast_unsigned);
+        return counted(Rule::C14, "what its completion handler was told", told, right);
+    }
+    if found.polls != expected.polls {
+        counted(rule, "polls of its body", found.polls, expected.polls)
+    } else {
+        let what = "its body has seen something else of requests and guards than the contract says";
+        Finding::new(Rule::C10, format!("operation {operation}: {what}"))
+    }
 }

@@ -12,11 +12,12 @@ use crate::{
     client,
     finding::Finding,
     kit::{Kit, Spawn},
+    world,
 };
 
 /// Does a step to the operation that the model did it to.
 pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Result<Option<Answer>, Finding> {
-    let world = kit.0;
+    let here = kit.0;
     let nothing = Some(Answer { status: 0, out: OutValue::None });
     // What the model did instead of a step that reached nothing is done here, too.
     let op = replaced(kit, step);
@@ -57,23 +58,23 @@ pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Res
             return Ok(nothing);
         }
         Op::CancelAll => {
-            kit.command("cancel_all", kit.table().cancel_all)?;
+            kit.cancel_all()?;
             return Ok(nothing);
         }
         _ => {}
     }
     let Some(operation) = expected.and_then(|done| done.operation) else { return Ok(None) };
     let answer = match op {
-        Op::Query(via, iid, out) => client::query(world, operation, via, iid, out)?,
-        Op::AddRef(via) => client::add_ref(world, operation, via)?,
-        Op::Release(via) => client::release(world, operation, via)?,
-        Op::GetStatus(out) => client::get_status(world, operation, out)?,
-        Op::GetResult(out) => client::get_result(world, operation, out)?,
-        Op::Cancel => client::cancel(world, operation)?,
-        Op::GetError(out) => client::get_error(world, operation, out)?,
-        Op::GetResultSize(out) => client::get_result_size(world, operation, out)?,
-        Op::SetCompleted(handler) => client::set_completed(world, operation, handler)?,
-        Op::Wait(_) => client::wait(world, operation, Some(0))?,
+        Op::Query(via, iid, out) => client::query(here, operation, via, iid, out)?,
+        Op::AddRef(via) => client::add_ref(here, operation, via)?,
+        Op::Release(via) => client::release(here, operation, via)?,
+        Op::GetStatus(out) => client::get_status(here, operation, out)?,
+        Op::GetResult(out) => client::get_result(here, operation, out)?,
+        Op::Cancel => client::cancel(here, operation)?,
+        Op::GetError(out) => client::get_error(here, operation, out)?,
+        Op::GetResultSize(out) => client::get_result_size(here, operation, out)?,
+        Op::SetCompleted(handler) => client::set_completed(here, operation, handler)?,
+        Op::Wait(_) => client::wait(here, operation, Some(0))?,
         Op::WakeStash { by_ref, .. } => {
             kit.wake(operation, by_ref)?;
             return Ok(nothing);
@@ -100,7 +101,7 @@ pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Res
         }
         _ => return Ok(None),
     };
-    client::breached(world)?;
+    world::nothing_astray()?;
     Ok(Some(answer))
 }
 

@@ -62,16 +62,16 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     skipped.extend(left_out);
     judge(project, &promises, &defined, elsewhere, &judges)?;
     for line in &skipped {
-        println!("{line}");
+        say!("{line}");
     }
     let unpromised = header::unpromised(project, &promises)?;
     if let Some(name) = unpromised.first() {
         bail!("DIFFERENCE: {name} is in the header, and {GOLDEN} has no line about it");
     }
     for line in header::check(project, &judges)? {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("{GOLDEN}: {}", history::check(project.root(), &promises, VERSION)?);
+    say!("{GOLDEN}: {}", history::check(project.root(), &promises, VERSION)?);
     let changelog =
         fs::read_to_string(project.path(CHANGELOG)).with_context(|| format!("cannot read {CHANGELOG}"))?;
     if let Some(promise) = history::untold(&changelog, &promises).first() {
@@ -84,7 +84,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     with_clang(project)?;
     let absent =
         if skipped.is_empty() { String::new() } else { format!(" ({} more are absent)", skipped.len()) };
-    println!("{} promises, {} judges{absent}, no difference", promises.len(), judges_in_all);
+    say!("{} promises, {} judges{absent}, no difference", promises.len(), judges_in_all);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -173,7 +173,7 @@ fn judge(
     // Those with 64 bits first.
     columns.sort_by_key(|column| std::cmp::Reverse(column.bits));
     let (table, first) = verdict::table(promises, &columns);
-    println!("{table}");
+    say!("{table}");
     if let Some(first) = first {
         bail!("DIFFERENCE: {first}");
     }
@@ -186,7 +186,7 @@ fn judge(
 /// The tests with the other compiler: the slots, the clients, the operations in C.
 fn with_clang(project: &Project) -> anyhow::Result<()> {
     let Some((c, cpp)) = judges::clang() else {
-        println!("skipped: the tests of ntcom-abi-tests with clang: there is none here");
+        say!("skipped: the tests of ntcom-abi-tests with clang: there is none here");
         return Ok(());
     };
     let mut test = command::cargo(project);
@@ -210,7 +210,7 @@ fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
     let new = golden::additions(&promises, defined);
     for promise in &new {
         let line = Promise { since: VERSION.to_owned(), ..(*promise).clone() }.print();
-        println!("+ {line}");
+        say!("+ {line}");
         if promise.kind() == "interface" {
             text.push('\n');
         }
@@ -218,7 +218,7 @@ fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
         text.push('\n');
     }
     fs::write(project.path(GOLDEN), text).with_context(|| format!("cannot write {GOLDEN}"))?;
-    println!(
+    say!(
         "{} lines added to {GOLDEN}; a new interface belongs under the ABI heading of {CHANGELOG}, too",
         new.len()
     );
@@ -235,12 +235,12 @@ fn compare(project: &Project, against: &str) -> anyhow::Result<ExitCode> {
     };
     let added = golden::additions(&before, &after);
     for promise in &added {
-        println!("    added: {}", promise.print());
+        say!("    added: {}", promise.print());
     }
     let breaks = golden::breaks(&before, &after);
     for broken in &breaks {
-        println!("{}", broken.print());
+        say!("{}", broken.print());
     }
-    println!("since {old}: {} promises added, {} broken", added.len(), breaks.len());
+    say!("since {old}: {} promises added, {} broken", added.len(), breaks.len());
     Ok(if breaks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

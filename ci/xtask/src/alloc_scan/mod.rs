@@ -60,14 +60,14 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     }
     hits.extend(paths.into_iter().map(|path| format!("{}: {}", path.archive, path.steps.join("\n    -> "))));
 
-    println!("{table}");
+    say!("{table}");
     if hits.is_empty() {
-        println!("no infallible allocation");
+        say!("no infallible allocation");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("infallible allocations:");
-    hits.iter().for_each(|hit| println!("  {hit}"));
-    println!("{} infallible allocations", hits.len());
+    say!("infallible allocations:");
+    hits.iter().for_each(|hit| say!("  {hit}"));
+    say!("{} infallible allocations", hits.len());
     Ok(ExitCode::FAILURE)
 }
 

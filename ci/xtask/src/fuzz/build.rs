@@ -22,14 +22,14 @@ pub(crate) fn build(
     targets: &[String],
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     tools::cxx()?;
-    let cargo_fuzz = tools::cargo_fuzz(project)?;
     let compiler = Unstable::find();
-    eprintln!("compiler: {}", compiler.name());
+    note!("compiler: {}", compiler.name());
+    let cargo_fuzz = tools::cargo_fuzz(project)?;
     let folder = project.path("target/fuzz-build").join(sanitizer.name());
     let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
 
     let mut binaries = BTreeMap::new();
-    // One at a time: the package's other binaries are no libFuzzer programs and do not link with its instrumentation.
+    // One at a time: only those that are asked for.
     for name in std::iter::once(BASELINE).chain(targets.iter().map(String::as_str)) {
         if interrupt::interrupted() {
             bail!("interrupted");
@@ -39,9 +39,6 @@ pub(crate) fn build(
         // Inputs have no magic numbers to guess inside: comparing operands would only cost time.
         command.arg("--no-trace-compares");
         wrapper::set(&mut command)?;
-        if sanitizer == Sanitizer::Address {
-            command.args(["--features", "sanitizer"]);
-        }
         command.arg("--target-dir").arg(&folder).arg(name);
         ui::step(&format!("building {name} (sanitizer: {})", sanitizer.name()), &mut command)?;
         let binary = folder.join(&triple).join("release").join(name);

@@ -1,16 +1,24 @@
 //! Folders of inputs: the committed ones, and a run's own.
+//!
+//! A run with `--keep` promises to add what it finds to the committed inputs. Its folder has the file [`PROMISE`] until that is done,
+//! however the run ends; the next run puts the inputs of such a folder aside, and the next one that keeps takes them with its own.
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 
-use super::{libfuzzer, monitor::Runner};
+use super::{libfuzzer, monitor::Runner, work};
 use crate::{command, project::Project, ui};
 
 /// How the names of a run's copies of `corpus/regressions/<target>/` begin.
 const REGRESSION: &str = "regression-";
+/// The file in a run's folder that says that its inputs are to be kept.
+const PROMISE: &str = "to-be-kept";
+/// How the names of folders of inputs begin that earlier runs were to keep.
+const EARLIER: &str = "not-kept-";
 
 /// A run's folder of a target.
 pub(crate) fn run_folder(work: &Path, target: &str) -> PathBuf {
@@ -32,7 +40,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if path.is_file() && !hidden {
             files.push(path);
         }
@@ -49,6 +57,7 @@ pub(crate) fn size(folder: &Path) -> anyhow::Result<u64> {
 /// Makes a run's folder of inputs anew, and says how many it has.
 pub(crate) fn prepare(project: &Project, work: &Path, target: &str, empty: bool) -> anyhow::Result<usize> {
     let folder = inputs(work, target);
+    put_aside(work, target)?;
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
@@ -60,36 +69,91 @@ pub(crate) fn prepare(project: &Project, work: &Path, target: &str, empty: bool)
     let regressions = files(&project.path("corpus/regressions").join(target))?;
     for (prefix, list) in [("", &committed), (REGRESSION, &regressions)] {
         for file in list {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let copy = folder.join(format!("{prefix}{name}"));
-            fs::copy(file, &copy).with_context(|| format!("cannot copy {}", file.display()))?;
+            let mut name = OsString::from(prefix);
+            name.push(file.file_name().unwrap_or_default());
+            fs::copy(file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
         }
     }
     Ok(committed.len() + regressions.len())
 }
 
-/// Adds to the committed inputs those of the run that reach something new: as few as do. False if libFuzzer could not.
+/// Marks the folder of a run as one whose inputs are to be kept.
+pub(crate) fn promise(work: &Path, target: &str) -> anyhow::Result<()> {
+    let file = run_folder(work, target).join(PROMISE);
+    let text = "The new inputs in corpus/ are not among the committed ones yet: cargo xtask fuzz --keep\n";
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Puts the inputs of an earlier run aside, if it ended before it could keep them.
+fn put_aside(work: &Path, target: &str) -> anyhow::Result<()> {
+    let (folder, found) = (run_folder(work, target), inputs(work, target));
+    let promise = folder.join(PROMISE);
+    if !promise.exists() {
+        return Ok(());
+    }
+    if found.exists() {
+        let free =
+            (1..).map(|number| folder.join(format!("{EARLIER}{number}"))).find(|aside| !aside.exists());
+        let aside = free.context("there is no free name")?;
+        fs::rename(&found, &aside).with_context(|| format!("cannot rename {}", found.display()))?;
+        note!(
+            "{target}: an earlier run with --keep ended before it had kept what it found: its inputs are in {} now, and the next \
+             run with --keep keeps them",
+            aside.display()
+        );
+    }
+    fs::remove_file(&promise).with_context(|| format!("cannot remove {}", promise.display()))
+}
+
+/// The folders of inputs that earlier runs were to keep.
+fn earlier(work: &Path, target: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(run_folder(work, target))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(EARLIER.as_bytes()) {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Adds to the committed inputs those of the run, and of earlier ones that could not, that reach something new: as few as do. False
+/// if that was not possible: the inputs stay where they are, for the next run with `--keep`.
 pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool> {
     let committed = runner.project.path("corpus").join(target);
-    let found = inputs(&runner.work, target);
+    let folder = run_folder(&runner.work, target);
+    let earlier = earlier(&runner.work, target)?;
+    let found = || [inputs(&runner.work, target)].into_iter().chain(earlier.iter().cloned());
     fs::create_dir_all(&committed)?;
-    for file in files(&found)? {
-        if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(REGRESSION)) {
+    for file in found().map(|folder| files(&folder)).collect::<Result<Vec<_>, _>>()?.concat() {
+        if file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(REGRESSION.as_bytes())) {
             fs::remove_file(file)?;
         }
     }
     let before = size(&committed)?;
     let mut merge = runner.command(target)?;
     // What an input does that stops the merge is for the run's folder, and not for the root of the checkout.
-    merge.arg(libfuzzer::artifacts(runner.project.relative(&run_folder(&runner.work, target))));
-    merge.arg("-set_cover_merge=1").args(libfuzzer::limits(target)).arg(&committed).arg(&found);
-    if let Err(error) = ui::step(&format!("keeping what {target} found"), &mut merge) {
-        eprintln!("{error:#}");
+    merge.arg(libfuzzer::artifacts(runner.project.relative(&folder)));
+    merge.arg("-set_cover_merge=1").args(libfuzzer::limits(target)).arg(&committed).args(found());
+    let merged =
+        ui::step(&format!("keeping what {target} found"), &mut merge).map_err(|error| format!("{error:#}"));
+    // libFuzzer takes no notice of a file that it cannot write.
+    let kept = merged.and_then(|()| work::unwritable(&committed).map_or(Ok(()), Err));
+    if let Err(error) = kept {
+        note!(
+            "{error}\nerror: {target}: its new inputs are not kept; they stay in {}, and the next run with --keep keeps them",
+            folder.display()
+        );
         return Ok(false);
     }
+    for aside in &earlier {
+        fs::remove_dir_all(aside).with_context(|| format!("cannot remove {}", aside.display()))?;
+    }
+    fs::remove_file(folder.join(PROMISE)).context("cannot remove the mark of a run with --keep")?;
     let after = size(&committed)?;
-    let folder = command::quote(&runner.project.relative(&committed).to_string_lossy());
-    println!("{folder}: {} new inputs, {after} in all", after.saturating_sub(before));
+    let committed = command::quote(runner.project.relative(&committed).as_os_str());
+    say!("{committed}: {} new inputs, {after} in all", after.saturating_sub(before));
     Ok(true)
 }
 

@@ -1,5 +1,5 @@
 //! libFuzzer's command line and what it prints.
-use std::path::Path;
+use std::{ffi::OsString, path::Path};
 
 /// How libFuzzer goes about it: inputs of any length from the start, all of them as likely, none made shorter for its own sake. What
 /// it does otherwise costs more time than it saves where an execution takes a microsecond a step.
@@ -9,6 +9,9 @@ pub(crate) const STRATEGY: [&str; 3] = ["-len_control=0", "-entropic=0", "-reduc
 const MAX_LENS: &[(&str, u32)] = &[];
 /// The longest input, in bytes.
 const MAX_LEN: u32 = 512;
+
+/// The environment variable that tells a target that its folders are prepared (`fuzz/src/committed.rs`).
+pub(crate) const FOLDERS_AS_THEY_ARE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
 /// libFuzzer's exit code when it was interrupted: a terminal's Ctrl-C reaches it without us.
 pub(crate) const INTERRUPTED: i32 = 72;
@@ -20,8 +23,11 @@ pub(crate) fn limits(target: &str) -> [String; 3] {
 }
 
 /// The flag that says where what was found goes to: this folder.
-pub(crate) fn artifacts(folder: &Path) -> String {
-    format!("-artifact_prefix={}/", folder.display())
+pub(crate) fn artifacts(folder: &Path) -> OsString {
+    let mut flag = OsString::from("-artifact_prefix=");
+    flag.push(folder);
+    flag.push("/");
+    flag
 }
 
 /// What libFuzzer said of its progress.
@@ -71,8 +77,10 @@ impl Message {
 pub(crate) struct Reader {
     /// The last progress.
     pub(crate) progress: Progress,
-    /// The input that it wrote as it stopped, as a path.
+    /// The name of the input that it wrote as it stopped.
     pub(crate) artifact: Option<String>,
+    /// Why the target could not write its figures.
+    pub(crate) unwritten: Option<String>,
     message: Option<(Source, Message)>,
     panicked_at: Option<String>,
 }
@@ -100,8 +108,10 @@ impl Reader {
         } else if let Some((oracle, text)) = error(line) {
             let source = if oracle == "libFuzzer" { Source::LibFuzzer } else { Source::Sanitizer };
             self.say(source, oracle, text);
-        } else if let Some(path) = written(line) {
-            self.artifact = Some(path.to_owned());
+        } else if let Some(error) = line.strip_prefix("UNWRITTEN ") {
+            self.unwritten.get_or_insert_with(|| error.to_owned());
+        } else if let Some(name) = written(line) {
+            self.artifact = Some(name.to_owned());
         }
     }
 
@@ -144,12 +154,12 @@ fn error(line: &str) -> Option<(&str, &str)> {
     rest.split_once(": ")
 }
 
-/// `artifact_prefix='...'; Test unit written to <path>`. A slow unit is no finding.
+/// `artifact_prefix='...'; Test unit written to <path>`: the file's name. A slow unit is no finding.
 fn written(line: &str) -> Option<&str> {
     let (_, path) = line.split_once("Test unit written to ")?;
     let name = path.rsplit('/').next()?;
     let kinds = ["crash-", "leak-", "timeout-", "oom-"];
-    kinds.iter().any(|kind| name.starts_with(kind)).then_some(path)
+    kinds.iter().any(|kind| name.starts_with(kind)).then_some(name)
 }
 
 #[cfg(test)]
@@ -195,7 +205,7 @@ mod tests {
         let reader = read(crash);
         let message = reader.message().unwrap();
         assert_eq!((message.oracle.as_str(), message.text.as_str()), ("libFuzzer", "deadly signal"));
-        assert_eq!(reader.artifact.as_deref(), Some("target/fuzz/t/crash-ab"));
+        assert_eq!(reader.artifact.as_deref(), Some("crash-ab"));
 
         let panic = format!("thread '<unnamed>' (17) panicked at src/lib.rs:3:5:\nbyte 7\n{crash}");
         let reader = read(&panic);

@@ -6,7 +6,8 @@
 //! - `corpus/<target>/`: the committed inputs, and `corpus/regressions/<target>/`: those that once were findings;
 //! - `target/fuzz-build/<sanitizer>/`: the build;
 //! - `target/fuzz/<target>/`: a run: findings (`crash-*`, `leak-*`, `timeout-*`, `oom-*`), libFuzzer's log of each process, and
-//!   `corpus/`, made anew at each start from the committed inputs.
+//!   `corpus/`, made anew at each start from the committed inputs. One process at a time uses `target/fuzz/`, or the folder that
+//!   `--work` names. What a run with `--keep` has found and not kept stays: in `corpus/`, then in `not-kept-*/`.
 mod build;
 mod corpus;
 mod libfuzzer;
@@ -14,6 +15,7 @@ mod monitor;
 mod process;
 mod stats;
 mod summary;
+mod work;
 pub(crate) mod wrapper;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -53,10 +55,10 @@ pub(crate) struct Options {
     /// Writes the results to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// Adds new inputs that reach something new to the committed ones.
+    /// Adds new inputs that reach something new to the committed ones; after Ctrl-C too.
     #[arg(long)]
     keep: bool,
-    /// The folder of the runs, below the root of the checkout.
+    /// The folder of the runs: below target/ in the checkout, or an empty one elsewhere. One process at a time uses it.
     #[arg(long, value_name = "FOLDER", default_value = "target/fuzz")]
     work: PathBuf,
 }
@@ -97,35 +99,50 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     }
     let shares = shares(options.seconds, targets.len() as u64);
     if shares.iter().sum::<u64>() > options.seconds {
-        eprintln!("{} targets need at least a second each", targets.len());
+        note!("{} targets need at least a second each", targets.len());
     }
 
+    let (work, _lock) = work::take(project, &options.work)?;
     let binaries = build::build(project, options.sanitizer, &targets)?;
-    let mut runner = monitor::Runner {
+    let runner = monitor::Runner {
         project,
         sanitizer: options.sanitizer,
         jobs: options.jobs,
-        work: project.path(&options.work),
+        work,
         binaries,
+        interrupted: interrupt::interrupted,
     };
+    session(runner, &targets, &shares, options)
+}
 
+/// Runs every target for its share of seconds, and reports.
+fn session(
+    mut runner: monitor::Runner<'_>,
+    targets: &[String],
+    shares: &[u64],
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
+    let project = runner.project;
     // The baseline starts from nothing and has no folder of inputs.
     corpus::prepare(project, &runner.work, BASELINE, true)?;
     let empty = runner.run(BASELINE, Duration::from_secs(BASELINE_SECONDS))?;
     let empty_execs_per_second = empty.execs_per_second();
-    if !empty.findings.is_empty() {
+    if empty.has_failed() {
         summary::print_findings(std::slice::from_ref(&empty));
         return Ok(ExitCode::FAILURE);
     }
 
     let mut results = Vec::new();
     for (target, seconds) in targets.iter().zip(shares) {
-        if interrupt::interrupted() {
+        if (runner.interrupted)() {
             break;
         }
         let copied = corpus::prepare(project, &runner.work, target, options.empty_corpus)?;
-        eprintln!("{target}: starts from {copied} inputs");
-        results.push(runner.run(target, Duration::from_secs(seconds))?);
+        if options.keep {
+            corpus::promise(&runner.work, target)?;
+        }
+        note!("{target}: starts from {copied} inputs");
+        results.push(runner.run(target, Duration::from_secs(*seconds))?);
     }
 
     let summary = Summary {
@@ -138,14 +155,20 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     if let Some(file) = &options.summary {
         summary.write(file)?;
     }
-    let mut failed = results.iter().any(|result| !result.findings.is_empty());
-    if options.keep && !interrupt::interrupted() {
-        for target in &targets {
-            failed |= !corpus::keep(&mut runner, target)?;
+    let mut failed = results.iter().any(monitor::Run::has_failed);
+    if options.keep {
+        if (runner.interrupted)() && !results.is_empty() {
+            note!(
+                "interrupted: keeping what was found; a second Ctrl-C leaves that to the next run with --keep"
+            );
+        }
+        // Those that have run: the others have nothing new.
+        for result in &results {
+            failed |= !corpus::keep(&mut runner, &result.target)?;
         }
     }
-    if interrupt::interrupted() {
-        eprintln!("interrupted");
+    if (runner.interrupted)() {
+        note!("interrupted");
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -153,7 +176,94 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
 
 #[cfg(test)]
 mod tests {
-    use super::shares;
+    use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::ExitCode, sync::OnceLock};
+
+    use super::{BASELINE, Options, Sanitizer, monitor::Runner, session, shares};
+    use crate::{interrupt, project::Project};
+
+    /// A target that is good enough: it finds an input in each run, and its merge copies every input, if it may.
+    const TARGET: &str = r#"#!/bin/sh
+for last; do :; done
+case " $* " in
+*" -set_cover_merge=1 "*)
+    [ ! -e no-merges ] || exit 1
+    first=
+    for word; do
+        case $word in
+        -*) ;;
+        *) if [ -z "$first" ]; then first=$word; else cp "$word"/* "$first"; fi ;;
+        esac
+    done ;;
+*) echo "$$" > "$last/new-$$" ;;
+esac
+"#;
+
+    /// A checkout with that target, `one`, and an input that is committed.
+    fn checkout(test: &str) -> Project {
+        let root = std::env::temp_dir().join(format!("xtask-session-{test}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&root));
+        fs::create_dir_all(root.join("corpus/one")).unwrap();
+        fs::write(root.join("corpus/one/old"), "x").unwrap();
+        fs::write(root.join("target"), TARGET).unwrap();
+        fs::set_permissions(root.join("target"), fs::Permissions::from_mode(0o755)).unwrap();
+        Project::at(root)
+    }
+
+    fn fuzz(project: &Project, keep: bool, interrupted: fn() -> bool) -> ExitCode {
+        let options = Options {
+            target: Vec::new(),
+            seconds: 1,
+            jobs: 1,
+            sanitizer: Sanitizer::None,
+            empty_corpus: false,
+            summary: None,
+            keep,
+            work: PathBuf::new(),
+        };
+        let binaries = ["one", BASELINE].map(|name| (name.to_owned(), project.path("target"))).into();
+        let work = project.path("work");
+        let runner = Runner { project, sanitizer: Sanitizer::None, jobs: 1, work, binaries, interrupted };
+        session(runner, &["one".to_owned()], &[1], &options).unwrap()
+    }
+
+    /// How many files a folder has.
+    fn count(project: &Project, folder: &str) -> usize {
+        fs::read_dir(project.path(folder)).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_what_it_has_found() {
+        static INPUTS: OnceLock<PathBuf> = OnceLock::new();
+        // From the moment at which the target has found its input.
+        fn interrupted() -> bool {
+            let inputs = INPUTS.get().and_then(|folder| fs::read_dir(folder).ok());
+            inputs.is_some_and(|inputs| inputs.flatten().any(|input| input.file_name() != "old"))
+        }
+        let project = checkout("interrupted");
+        INPUTS.get_or_init(|| project.path("work/one/corpus"));
+        let code = fuzz(&project, true, interrupted);
+        assert_eq!(code, ExitCode::from(interrupt::EXIT_CODE));
+        assert_eq!(count(&project, "corpus/one"), 2);
+        fs::remove_dir_all(project.root()).unwrap();
+    }
+
+    #[test]
+    fn what_could_not_be_kept_is_kept_by_a_later_run() {
+        let project = checkout("later");
+        fs::write(project.path("no-merges"), "").unwrap();
+        assert_eq!(fuzz(&project, true, || false), ExitCode::FAILURE);
+        // Neither a run that keeps nothing nor one that fails again loses it.
+        assert_eq!(fuzz(&project, false, || false), ExitCode::SUCCESS);
+        assert_eq!(fuzz(&project, true, || false), ExitCode::FAILURE);
+        assert_eq!(count(&project, "corpus/one"), 1);
+        fs::remove_file(project.path("no-merges")).unwrap();
+        assert_eq!(fuzz(&project, true, || false), ExitCode::SUCCESS);
+        // The input of the run that was not to keep it is not among them.
+        assert_eq!(count(&project, "corpus/one"), 1 + 3);
+        assert_eq!(fuzz(&project, false, || false), ExitCode::SUCCESS);
+        assert_eq!(count(&project, "work/one/not-kept-1") + count(&project, "work/one/not-kept-2"), 0);
+        fs::remove_dir_all(project.root()).unwrap();
+    }
 
     #[test]
     fn the_seconds_are_divided_without_a_rest() {

@@ -16,8 +16,9 @@ use super::{
     process::Process,
     stats::Stats,
     summary::Finding,
+    work,
 };
-use crate::{command, interrupt, project::Project, ui};
+use crate::{command, project::Project, ui};
 
 /// How often the processes are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -36,6 +37,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) work: PathBuf,
     /// The binaries.
     pub(crate) binaries: BTreeMap<String, PathBuf>,
+    /// Whether the run is to end.
+    pub(crate) interrupted: fn() -> bool,
 }
 
 /// What came of a run.
@@ -54,9 +57,16 @@ pub(crate) struct Run {
     pub(crate) stats: Option<Stats>,
     /// What was found: at most one a process.
     pub(crate) findings: Vec<Finding>,
+    /// What could not be written, if so: inputs, logs and figures are incomplete.
+    pub(crate) unwritten: Option<String>,
 }
 
 impl Run {
+    /// Whether something was found, or could have been and was lost.
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.findings.is_empty() || self.unwritten.is_some()
+    }
+
     /// Executions a second of all processes together.
     pub(crate) fn execs_per_second(&self) -> f64 {
         self.execs as f64 / self.seconds.max(f64::MIN_POSITIVE)
@@ -85,6 +95,7 @@ impl Runner<'_> {
         // libFuzzer stops when more than so many whole seconds are over: one more than it is told.
         let limit = time.as_secs().saturating_sub(1).max(1);
         command
+            .env(libfuzzer::FOLDERS_AS_THEY_ARE, "1")
             .arg(format!("-max_total_time={limit}"))
             .arg(libfuzzer::artifacts(self.project.relative(&folder)))
             .arg("-print_final_stats=1")
@@ -116,7 +127,7 @@ impl Runner<'_> {
             }
             // When one has found something the others stop too: a target is not restarted after a finding.
             let ended_early = processes.iter().any(|process| process.failure().is_some());
-            if interrupt::interrupted() || ended_early {
+            if (self.interrupted)() || ended_early {
                 processes.iter_mut().for_each(Process::stop);
             } else if start.elapsed() > time + OVERTIME {
                 processes.iter_mut().for_each(Process::give_up);
@@ -143,6 +154,9 @@ impl Runner<'_> {
     fn collect(&self, target: &str, processes: &[Process]) -> anyhow::Result<Run> {
         let progress: Vec<_> = processes.iter().map(Process::progress).collect();
         let findings = processes.iter().filter_map(|process| self.finding(target, process)).collect();
+        let folder = corpus::run_folder(&self.work, target);
+        let unwritten = processes.iter().find_map(Process::unwritten).or_else(|| work::unwritable(&folder));
+        let name = |error| format!("{}: {error}", self.project.relative(&folder).display());
         Ok(Run {
             target: target.to_owned(),
             seconds: processes.iter().map(Process::seconds).fold(0.0, f64::max),
@@ -151,13 +165,16 @@ impl Runner<'_> {
             corpus_files: corpus::size(&corpus::inputs(&self.work, target))?,
             stats: Stats::sum(processes.iter().map(Process::stats)),
             findings,
+            unwritten: unwritten.map(name),
         })
     }
 
     /// What a process found. One that ended badly and left no input is a finding too: its log is all there is.
     fn finding(&self, target: &str, process: &Process) -> Option<Finding> {
         let message = process.message();
-        if let Some((file, seconds)) = process.artifact() {
+        // An input that could not be written has no file.
+        let artifact = process.artifact().filter(|(file, _)| file.is_file());
+        if let Some((file, seconds)) = artifact {
             let file = self.project.relative(&file).to_path_buf();
             let replay = replay_command(&file, target);
             let again = self.again(&file, target, message.as_ref());
@@ -180,7 +197,7 @@ impl Runner<'_> {
 
 /// The one line that replays an input.
 fn replay_command(file: &Path, target: &str) -> String {
-    format!("cargo xtask replay {} --target {target}", command::quote(&file.to_string_lossy()))
+    format!("cargo xtask replay {} --target {target}", command::quote(file.as_os_str()))
 }
 
 /// Executions of a process: its own count if libFuzzer, which says so rarely while it runs, knows of fewer.

@@ -26,6 +26,8 @@ struct Seen {
     reader: Reader,
     /// When the input of the finding was written.
     found: Option<Instant>,
+    /// Why the log could not be written.
+    unwritten: Option<String>,
 }
 
 /// A running or ended libFuzzer process.
@@ -34,6 +36,8 @@ pub(crate) struct Process {
     start: Instant,
     seen: Arc<Mutex<Seen>>,
     thread: Option<JoinHandle<()>>,
+    /// Of the run.
+    folder: PathBuf,
     stats: PathBuf,
     log: PathBuf,
     ended: Option<(ExitStatus, Instant)>,
@@ -70,9 +74,12 @@ impl Process {
             let mut line = Vec::new();
             while lines.read_until(b'\n', &mut line).is_ok_and(|length| length != 0) {
                 // A full disk costs the log, not the finding.
-                let _ = file.write_all(&line);
+                let written = file.write_all(&line);
                 let text = String::from_utf8_lossy(&line);
                 let mut seen = lock(&shared);
+                if let Err(error) = written {
+                    seen.unwritten.get_or_insert(error.to_string());
+                }
                 seen.reader.line(text.trim_end());
                 if seen.reader.artifact.is_some() && seen.found.is_none() {
                     seen.found = Some(Instant::now());
@@ -81,7 +88,9 @@ impl Process {
             }
         });
         let thread = Some(thread);
-        Ok(Self { child, start, seen, thread, stats, log, ended: None, asked_to_stop: None, overdue: false })
+        let folder = folder.to_owned();
+        let (ended, asked_to_stop) = (None, None);
+        Ok(Self { child, start, seen, thread, folder, stats, log, ended, asked_to_stop, overdue: false })
     }
 
     /// Whether it still runs. One that was asked to stop and does not is killed.
@@ -148,7 +157,13 @@ impl Process {
     pub(crate) fn artifact(&self) -> Option<(PathBuf, f64)> {
         let seen = lock(&self.seen);
         let seconds = seen.found?.duration_since(self.start).as_secs_f64();
-        Some((PathBuf::from(seen.reader.artifact.as_ref()?), seconds))
+        Some((self.folder.join(seen.reader.artifact.as_ref()?), seconds))
+    }
+
+    /// Why its log or its figures could not be written, if so.
+    pub(crate) fn unwritten(&self) -> Option<String> {
+        let seen = lock(&self.seen);
+        seen.unwritten.clone().or_else(|| seen.reader.unwritten.clone())
     }
 
     /// Why it stopped, as far as it said.
@@ -176,9 +191,29 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{os::unix::fs::symlink, process::Command};
 
     use super::Process;
+
+    #[test]
+    fn a_log_on_a_full_disk_is_noticed_and_so_are_figures() {
+        let folder = std::env::temp_dir().join(format!("xtask-full-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        symlink("/dev/full", folder.join("log-0.txt")).unwrap();
+        let unwritten = |line: &str, index| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("echo '{line}' >&2")]);
+            let mut process = Process::start(command, &folder, index).unwrap();
+            while process.running().unwrap() {
+                std::thread::yield_now();
+            }
+            process.unwritten()
+        };
+        assert!(unwritten("a line", 0).unwrap().contains("No space left"));
+        assert_eq!(unwritten("a line", 1), None);
+        assert_eq!(unwritten("UNWRITTEN figures: disk full", 1).unwrap(), "figures: disk full");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     /// One that never ends by itself, ended.
     fn endless(end: impl FnOnce(&mut Process)) -> Process {

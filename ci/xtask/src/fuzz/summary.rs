@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{libfuzzer::Message, monitor::Run};
 use crate::{problem::Problem, ui};
@@ -13,7 +13,8 @@ use crate::{problem::Problem, ui};
 /// An input that made a target stop.
 #[derive(Clone, Serialize, Debug)]
 pub(crate) struct Finding {
-    /// The input, from the root of the checkout.
+    /// The input, from the root of the checkout. JSON has no bytes: a name that is not UTF-8 is written as far as it is.
+    #[serde(serialize_with = "lossily")]
     file: PathBuf,
     /// Who noticed.
     oracle: String,
@@ -26,6 +27,10 @@ pub(crate) struct Finding {
     /// The command that repeats it under the same sanitizer, where a replay would see nothing.
     #[serde(skip)]
     again: Option<String>,
+}
+
+fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl Finding {
@@ -146,9 +151,9 @@ impl Summary {
                 target.findings.len().to_string(),
             ]);
         }
-        println!("{table}");
+        say!("{table}");
         let speed = ui::rate(Some(self.empty_execs_per_second));
-        println!("empty: {speed} exec/s, sanitizer: {}", self.sanitizer);
+        say!("empty: {speed} exec/s, sanitizer: {}", self.sanitizer);
     }
 
     /// Writes the file.
@@ -163,30 +168,36 @@ impl Summary {
 pub(crate) fn print_findings(runs: &[Run]) {
     for run in runs {
         for finding in &run.findings {
-            println!();
-            println!("FOUND by {} after {:.1} s: {}", run.target, finding.seconds, finding.file.display());
-            println!("  {}: {}", finding.oracle, finding.message);
+            say!("");
+            say!("FOUND by {} after {:.1} s: {}", run.target, finding.seconds, finding.file.display());
+            say!("  {}: {}", finding.oracle, finding.message);
             if !finding.replay.is_empty() {
-                println!("  {}", finding.replay);
+                say!("  {}", finding.replay);
             }
             if let Some(again) = &finding.again {
-                println!(
-                    "  under the same sanitizer and limits, without which a replay may be clean: {again}"
-                );
+                say!("  under the same sanitizer and limits, without which a replay may be clean: {again}");
             }
         }
     }
     let findings: usize = runs.iter().map(|run| run.findings.len()).sum();
+    let unwritten: Vec<&String> = runs.iter().filter_map(|run| run.unwritten.as_ref()).collect();
     match findings {
-        0 => println!("no findings"),
-        1 => println!("\n1 finding"),
-        _ => println!("\n{findings} findings"),
+        0 if !unwritten.is_empty() => say!("no findings, but the run is incomplete"),
+        0 => say!("no findings"),
+        1 => say!("\n1 finding"),
+        _ => say!("\n{findings} findings"),
+    }
+    for error in unwritten {
+        note!(
+            "error: {error}: inputs, logs and figures of this run are incomplete; make room there, or name another folder by --work, \
+             and run it again"
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
     use serde_json::json;
 
@@ -204,6 +215,7 @@ mod tests {
             corpus_files: 3,
             stats: Some(Stats { execs: 500, steps: 4000, live_steps: 3000 }),
             findings: vec![Finding::new(file, Some(message), "", 1.5, "cargo xtask replay x".to_owned())],
+            unwritten: None,
         }
     }
 
@@ -234,6 +246,13 @@ mod tests {
             }]
         });
         assert_eq!(serde_json::to_value(&summary).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_costs_no_summary() {
+        let file = PathBuf::from(OsStr::from_bytes(b"runs-\xff/crash"));
+        let value = serde_json::to_value(Finding::new(file, None, "x", 1.0, String::new())).unwrap();
+        assert_eq!(value["file"], json!("runs-\u{fffd}/crash"));
     }
 
     #[test]

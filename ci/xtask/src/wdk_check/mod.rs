@@ -43,7 +43,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     bindings::add_kmdf(project, &folder, &kmdf)?;
     check(project, "WDM", &folder, &STEPS)?;
     check(project, "KMDF", &kmdf, &KMDF_STEPS)?;
-    println!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
+    say!("ntcom-exec and ntcom agree with wdk-sys (mingw-w64's declarations, not the WDK's)");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,9 @@
 //! The Rust DLL: `abi-tests/factories` for Windows, with a standard library that is built for it.
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
-use crate::{build_std::Toolchain, problem::Problem, project::Project, ui};
+use crate::{build_std::Toolchain, command::capture, features::iids, problem::Problem, project::Project, ui};
 
 /// Its file.
 pub(super) const NAME: &str = "ntcom_abi_factories.dll";
@@ -49,4 +49,21 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
         said => Problem::Unavailable(said).into(),
     })?;
     Ok(made.join(NAME))
+}
+
+/// Two declarations with one IID do not link into a Windows image: mingw's linker names the IID.
+///
+/// # Errors
+/// They do, or there is another reason.
+pub(super) fn refuses_one_iid_twice(project: &Project) -> anyhow::Result<()> {
+    let manifest = iids::workspace(project)?.join("Cargo.toml");
+    let toolchain = Toolchain::find(project).map_err(Problem::Unavailable)?;
+    let (mut build, _) = toolchain.build(project, TARGET, "std,panic_abort");
+    build.args(["-Zbuild-std-features=", "--package", "image", "--manifest-path"]).arg(manifest);
+    build.env("CARGO_PROFILE_DEV_PANIC", "abort").env("CARGO_INCREMENTAL", "0");
+    let captured = capture(&mut build, |_| {})?;
+    if captured.status.success() || !captured.output.contains(iids::SYMBOL) {
+        bail!("an image for {TARGET} with one IID twice has to be refused for it:\n{}", captured.output);
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask windows`: client programs in C and in C++ as Windows executables, against a Rust DLL.
 //!
 //! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for it: the runtime and the executor that ship,
-//! on the simulated kernel. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
+//! on the simulated kernel. A DLL in which two crates declare one IID does not link. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
 //! clang with MSVC's ABI, without an SDK. What the files export and import is read from them, always; they are run where there is Wine.
 mod image;
 mod library;
@@ -46,6 +46,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     let dll = Image::read(&library)?;
     dll.exports_only(&EXPORTS)?;
     dll.imports_from_only(&library::SYSTEM)?;
+    library::refuses_one_iid_twice(project)?;
 
     let folder = project.path(FOLDER).join("run");
     fs::create_dir_all(&folder)?;
@@ -56,12 +57,15 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         program.check(&Image::read(&path)?)?;
         paths.push(path);
     }
-    let checked = format!("a DLL and {} programs export and import what they should", paths.len());
+    let checked = format!(
+        "a DLL and {} programs export and import what they should; one with an IID twice does not link",
+        paths.len()
+    );
 
     let Some(wine) = Wine::find() else {
         print(&PROGRAMS.map(|_| Verdict::NotRun));
-        println!("skipped: running the programs: there is no Wine here; to install it: {}", wine::BY_HAND);
-        println!("{checked}; skipped: running them, without Wine ({})", wine::BY_HAND);
+        say!("skipped: running the programs: there is no Wine here; to install it: {}", wine::BY_HAND);
+        say!("{checked}; skipped: running them, without Wine ({})", wine::BY_HAND);
         return Ok(ExitCode::SUCCESS);
     };
     tools.build_dll(project, SHIM.0, &folder.join(SHIM.1))?;
@@ -74,14 +78,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     print(&verdicts);
     for (program, verdict) in PROGRAMS.iter().zip(&verdicts) {
         if let Verdict::Failed { said, .. } = verdict {
-            println!("{} by {}:\n{said}\n", program.language.name(), program.compiler.name());
+            say!("{} by {}:\n{said}\n", program.language.name(), program.compiler.name());
         }
     }
     let failed = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Passed { .. })).count();
     if failed != 0 {
         bail!("{failed} of {} programs failed under {}", verdicts.len(), wine.version());
     }
-    println!("{checked}; {} run under {}, and find all as promised", verdicts.len(), wine.version());
+    say!("{checked}; {} run under {}, and find all as promised", verdicts.len(), wine.version());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,5 +96,5 @@ fn print(verdicts: &[Verdict]) {
         let verdict = verdict.to_string();
         table.add_row([language.name(), compiler.name(), "as they should be", verdict.as_str()]);
     }
-    println!("{table}");
+    say!("{table}");
 }

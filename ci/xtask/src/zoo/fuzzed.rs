@@ -61,7 +61,7 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
     let mut missed = 0;
     for bug in bugs {
         let Some(targets) = &bug.target else {
-            eprintln!("{}: no `Target:`, so not for fuzzing (found by: {})", bug.name, bug.found_by);
+            note!("{}: no `Target:`, so not for fuzzing (found by: {})", bug.name, bug.found_by);
             continue;
         };
         apply(&project.path(TREE), &bug.patch, &[])?;
@@ -76,8 +76,8 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
             table.add_row([&bug.name, &bug.what, target, &found, &hunt.times(), &hunt.oracles.join("; ")]);
         }
     }
-    println!("{table}");
-    println!(
+    say!("{table}");
+    say!(
         "at most {} s a run, from an empty corpus, with AddressSanitizer; inputs: {FOUND}/",
         options.seconds
     );

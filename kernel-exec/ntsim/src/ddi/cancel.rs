@@ -79,12 +79,13 @@ impl Machine {
 }
 
 /// Sets an IRP's cancel routine, or none, and returns the one before, which then is not called any more: null says that the IRP is being
-/// canceled, or that there was none. An atomic exchange. Any IRQL. No IRP: bug check 0x44 (`nf-wdm-iosetcancelroutine`).
+/// canceled, or that there was none. An atomic exchange. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No IRP: 0x44 (`nf-wdm-iosetcancelroutine`).
 ///
 /// # Safety
 /// The routine may be called until it is set to another.
 pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
     let machine = &*enter(Ddi::IoSetCancelRoutine);
+    machine.checked(machine.check_documented_irql(Ddi::IoSetCancelRoutine, DISPATCH));
     machine.checked(machine.irp(Irp, 0x44, "got a cancel routine, and is none"));
     let value = read(Irp);
     write(Irp, IRP { CancelRoutine, ..value });

@@ -4,22 +4,52 @@
 
 extern crate alloc;
 
-use core::ptr::null_mut;
+use alloc::vec::Vec;
+use core::{mem::offset_of, ptr::null_mut};
 
-use super::objects;
+use super::{
+    dispatcher::{EVENT_OBJECT, empty_list},
+    objects,
+    string::{self, characters, upcase},
+};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::pool::Request,
     trace::Value,
     types::{
-        BOOLEAN, DEVICE_OBJECT, DO_DEVICE_INITIALIZING, DRIVER_OBJECT, NTSTATUS, PDEVICE_OBJECT,
-        PDRIVER_OBJECT, PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, ULONG,
+        BOOLEAN, DEVICE_OBJECT, DISPATCHER_HEADER, DO_DEVICE_HAS_NAME, DO_DEVICE_INITIALIZING, DO_EXCLUSIVE,
+        KEVENT, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PUNICODE_STRING, STATUS_INSUFFICIENT_RESOURCES,
+        STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD,
+        STATUS_SUCCESS, ULONG,
     },
     verifier::{Checked, irql::Ddi, violation},
 };
 
 /// The tag of device objects.
 const TAG: [u8; 4] = *b"Devi";
+
+/// The directories of objects that a device's name may be in, in uppercase.
+const DIRECTORIES: [&str; 5] = ["", r"\DEVICE", r"\??", r"\DOSDEVICES", r"\GLOBAL??"];
+
+/// The queue of a fresh device: empty.
+fn device_queue(device: PDEVICE_OBJECT) -> [u64; 5] {
+    /// The `Type` and `Size` of a device queue, as NT has them.
+    const HEADER: u64 = 20 | 40 << 16;
+    let list = (device as usize + offset_of!(DEVICE_OBJECT, DeviceQueue) + size_of::<u64>()) as u64;
+    [HEADER, list, list, 0, 0]
+}
+
+/// The lock of a fresh device: a synchronization event that is set.
+fn device_lock(device: PDEVICE_OBJECT) -> KEVENT {
+    let header = DISPATCHER_HEADER {
+        Type: EVENT_OBJECT + 1,
+        Size: (size_of::<KEVENT>() / 4) as u8,
+        SignalState: 1,
+        WaitListHead: empty_list(device as usize + offset_of!(DEVICE_OBJECT, DeviceLock)),
+        ..DISPATCHER_HEADER::default()
+    };
+    KEVENT { Header: header }
+}
 
 /// The driver's fields that the I/O manager keeps.
 fn first_device(driver: PDRIVER_OBJECT) -> *mut PDEVICE_OBJECT {
@@ -43,9 +73,17 @@ fn store(place: *mut PDEVICE_OBJECT, device: PDEVICE_OBJECT) {
 }
 
 impl Machine {
-    /// The driver object, which is the machine's only one.
-    pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
-        self.image_state::<DRIVER_OBJECT>().cast_mut()
+    /// Changes every device of the driver.
+    pub(crate) fn update_devices(&self, change: impl Fn(&mut DEVICE_OBJECT)) {
+        let mut device = load(first_device(self.driver_object()));
+        while !device.is_null() {
+            // SAFETY: a device object of the machine's, which is not gone: it is in its driver's list.
+            let mut value = unsafe { device.read() };
+            change(&mut value);
+            // SAFETY: as above.
+            unsafe { device.write(value) };
+            device = value.NextDevice;
+        }
     }
 
     /// Whether an address is that of a device or of the driver.
@@ -98,6 +136,7 @@ impl Machine {
         extension: ULONG,
         kind: ULONG,
         bits: ULONG,
+        flags: ULONG,
     ) -> Checked<PDEVICE_OBJECT> {
         let size = size_of::<DEVICE_OBJECT>() + extension as usize;
         let device: PDEVICE_OBJECT = self.allocate(Request::kernel(size, TAG))?.cast();
@@ -109,10 +148,13 @@ impl Machine {
             Size: u16::try_from(size).unwrap_or(u16::MAX),
             DriverObject: driver,
             NextDevice: load(first),
-            Flags: DO_DEVICE_INITIALIZING,
+            Flags: DO_DEVICE_INITIALIZING | flags,
             Characteristics: bits,
             DeviceExtension: if extension == 0 { null_mut() } else { device.wrapping_add(1).cast() },
             DeviceType: kind,
+            DeviceQueue: device_queue(device),
+            DeviceLock: device_lock(device),
+            DeviceObjectExtension: self.kernel.borrow_mut().devices.extension(device),
             ..DEVICE_OBJECT::default()
         };
         // SAFETY: allocated just now, for this and the extension.
@@ -120,6 +162,19 @@ impl Machine {
         store(first, device);
         self.kernel.borrow_mut().devices.add(objects::address(device));
         Ok(device)
+    }
+
+    /// Whether a device may have a name: a full path, in a directory of objects that there is, which no other device has.
+    fn check_name(&self, name: &[u16]) -> NTSTATUS {
+        let name = alloc::string::String::from_utf16_lossy(name);
+        let Some((directory, last)) = name.rsplit_once('\\').filter(|_| name.starts_with('\\')) else {
+            return STATUS_OBJECT_PATH_SYNTAX_BAD;
+        };
+        if last.is_empty() || !DIRECTORIES.contains(&directory) {
+            return STATUS_OBJECT_PATH_NOT_FOUND;
+        }
+        let taken = self.kernel.borrow().devices.has_name(&name);
+        if taken { STATUS_OBJECT_NAME_COLLISION } else { STATUS_SUCCESS }
     }
 
     fn delete_device(&self, device: PDEVICE_OBJECT) -> Checked<()> {
@@ -137,18 +192,24 @@ impl Machine {
         if load(place) == device {
             store(place, load(next_device(device)));
         }
-        self.kernel.borrow_mut().devices.update(address, |device| device.deleted = true);
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.devices.update(address, |device| device.deleted = true);
+        kernel.devices.forget_name(address);
+        drop(kernel);
         self.dereference_io_object(address)?;
         Ok(())
     }
 }
 
 /// Makes a device of the driver, with `DeviceExtensionSize` zeroed bytes of the driver's own. STATUS_INSUFFICIENT_RESOURCES where memory
-/// is low. IRQL ≤ APC_LEVEL. Left at unload it is a leak of pool (bug check 0xC4/0x62). A name, exclusive access, and a driver
-/// other than [`driver_object`](crate::driver_object) end the run as not supported (`nf-wdm-iocreatedevice`).
+/// is low. A name is a full path in a directory that a system has (`\Device`, `\??`, `\DosDevices`, `\GLOBAL??`, the root), and no other
+/// device's: else STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_NAME_COLLISION; it is free again after
+/// [`IoDeleteDevice`]. Nothing is opened by a name here, so `Exclusive` sets a flag only. IRQL ≤ APC_LEVEL. Left at unload it is a leak of
+/// pool (bug check 0xC4/0x62). A driver other than [`driver_object`](crate::driver_object) ends the run as not supported
+/// (`nf-wdm-iocreatedevice`).
 ///
 /// # Safety
-/// `DeviceObject` is valid for a write.
+/// `DeviceObject` is valid for a write; `DeviceName` is null or a string with a valid buffer.
 pub unsafe extern "C" fn IoCreateDevice(
     DriverObject: PDRIVER_OBJECT,
     DeviceExtensionSize: ULONG,
@@ -159,12 +220,31 @@ pub unsafe extern "C" fn IoCreateDevice(
     DeviceObject: *mut PDEVICE_OBJECT,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::IoCreateDevice);
-    if DriverObject != machine.driver_object() || !DeviceName.is_null() || Exclusive != 0 {
-        let message = "IoCreateDevice with a name, exclusive access, or another driver than the simulation's";
+    if DriverObject != machine.driver_object() {
+        let message = "IoCreateDevice with another driver than the simulation's";
         machine.fail("not supported", alloc::string::String::from(message));
     }
-    let created = machine.create_device(DriverObject, DeviceExtensionSize, DeviceType, DeviceCharacteristics);
+    let name = if DeviceName.is_null() { Vec::new() } else { characters(&string::load(DeviceName)) };
+    let name: Vec<u16> = name.into_iter().map(upcase).collect();
+    let named = if name.is_empty() { STATUS_SUCCESS } else { machine.check_name(&name) };
+    if named != STATUS_SUCCESS {
+        machine.called(Ddi::IoCreateDevice, |machine| {
+            let driver = machine.pointer(DriverObject as usize);
+            (
+                [driver, Value::Number(DeviceExtensionSize.into())],
+                Some(Value::Bits(named.cast_unsigned().into())),
+            )
+        });
+        return named;
+    }
+    let exclusive = if Exclusive != 0 { DO_EXCLUSIVE } else { 0 };
+    let flags = exclusive | if name.is_empty() { 0 } else { DO_DEVICE_HAS_NAME };
+    let created =
+        machine.create_device(DriverObject, DeviceExtensionSize, DeviceType, DeviceCharacteristics, flags);
     let device = machine.checked(created);
+    if !device.is_null() && !name.is_empty() {
+        machine.kernel.borrow_mut().devices.set_name(device as usize, &name);
+    }
     machine.called(Ddi::IoCreateDevice, |machine| {
         let arguments = [machine.pointer(DriverObject as usize), Value::Number(DeviceExtensionSize.into())];
         (arguments, Some(machine.pointer(device as usize)))

@@ -113,7 +113,8 @@ pub(crate) fn set_state(address: usize, state: LONG) {
     write(address, DISPATCHER_HEADER { SignalState: state, ..read(address) });
 }
 
-fn set_owner(address: usize, owner: usize) {
+/// Writes who holds a mutex, once it is known to be valid; 0: no thread.
+pub(crate) fn set_owner(address: usize, owner: usize) {
     let mutex: *mut KMUTANT = core::ptr::with_exposed_provenance_mut(address);
     // SAFETY: valid by [W1]; no reference is made.
     let place = unsafe { &raw mut (*mutex).OwnerThread };

@@ -5,7 +5,7 @@
 
 extern crate alloc;
 
-use super::objects::{self, DPC_OBJECT, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
+use super::objects::{self, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::{dpc::Entry, processor::Activity},
@@ -39,14 +39,7 @@ impl Machine {
             return Err(violation(0xC7, [2, 0, address as u64, address as u64 + 64], rule));
         }
         self.forbid_queued(address, "a DPC was initialised")?;
-        let fresh = KDPC {
-            Type: DPC_OBJECT,
-            Importance: _KDPC_IMPORTANCE::MediumImportance as u8,
-            DeferredRoutine: routine,
-            DeferredContext: context,
-            ..KDPC::default()
-        };
-        objects::write_dpc(dpc, fresh);
+        objects::initialize_dpc(dpc, routine, context);
         Ok(())
     }
 

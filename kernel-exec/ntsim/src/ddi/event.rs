@@ -28,15 +28,6 @@ impl Machine {
         }
         Ok(before)
     }
-
-    /// Refuses `Wait`: there is no call that is not interrupted before the next.
-    pub(crate) fn refuse_wait_argument(&self, ddi: Ddi, wait: BOOLEAN) {
-        if wait != 0 {
-            let message =
-                alloc::format!("{} with Wait: ntsim does not join a release and a wait", ddi.name());
-            self.fail("not supported", message);
-        }
-    }
 }
 
 /// Makes an event. A notification event, once set, satisfies every wait until it is reset; a synchronization event satisfies one
@@ -66,7 +57,11 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 
 /// Signals an event and returns its state before: 0 where it was not signalled. Threads whose waits it satisfies are ready when
 /// this returns; of several that wait for a synchronization event, which is a choice of the schedule. IRQL ≤ DISPATCH_LEVEL: else
-/// bug check 0xC4/0x80. Not an event: 0x139. `Wait` ends the run as not supported (`nf-wdm-kesetevent`).
+/// bug check 0xC4/0x80. Not an event: 0x139.
+///
+/// With `Wait`, at IRQL ≤ APC_LEVEL (else 0xC4/0x4E530002), it returns at DISPATCH_LEVEL, and the next call is
+/// [`KeWaitForSingleObject`](super::KeWaitForSingleObject) or [`KeWaitForMultipleObjects`](super::KeWaitForMultipleObjects), which
+/// restores IRQL: else 0xC4/0x4E530004 (`nf-wdm-kesetevent`).
 ///
 /// # Safety
 /// `Event` was initialised and is valid.
@@ -79,8 +74,9 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
             alloc::format!("KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
         machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
     }
-    machine.refuse_wait_argument(ddi, Wait);
+    machine.checked(machine.check_wait_argument(ddi, Wait));
     let before = machine.checked(machine.change_event(objects::address(Event), true));
+    machine.join(Wait);
     machine.called(ddi, |machine| {
         let arguments = [machine.pointer(Event as usize), Value::Signed(Increment.into())];
         (arguments, Some(Value::Signed(before.into())))
@@ -111,8 +107,8 @@ pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
 
-/// An event's state: 0 where it is not signalled. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139
-/// (`nf-wdm-kereadstateevent`).
+/// An event's state: 0 where it is not signalled. Any IRQL: an interrupt service routine may, too. Not an event: bug check
+/// 0x139 (`nf-wdm-kereadstateevent`).
 ///
 /// # Safety
 /// As for [`KeSetEvent`].

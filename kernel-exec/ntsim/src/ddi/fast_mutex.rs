@@ -19,6 +19,9 @@ use crate::{
 };
 
 const APC: u8 = APC_LEVEL as u8;
+/// The bit of `Count` that says that a fast mutex is free, and what each waiting thread adds to it.
+const FREE: i32 = 1;
+const WAITER: i32 = 4;
 /// What the event in an initialised fast mutex has as its type and size: a synchronization event's.
 const EVENT: (u8, u8) = (1, 6);
 
@@ -51,7 +54,7 @@ impl Machine {
         let (kind, size) = EVENT;
         let header =
             DISPATCHER_HEADER { Type: kind, Size: size, WaitListHead: list, ..DISPATCHER_HEADER::default() };
-        write(mutex, FAST_MUTEX { Count: 1, Event: KEVENT { Header: header }, ..FAST_MUTEX::default() });
+        write(mutex, FAST_MUTEX { Count: FREE, Event: KEVENT { Header: header }, ..FAST_MUTEX::default() });
         Ok(())
     }
 
@@ -90,7 +93,10 @@ impl Machine {
         let owner = self.thread_address(thread);
         self.kernel.borrow_mut().mutexes.acquire(Held { address, thread, at_dispatch: false });
         let owner = core::ptr::with_exposed_provenance_mut(owner);
-        write(mutex, FAST_MUTEX { Count: 0, Owner: owner, OldIrql: old_irql.into(), ..value });
+        write(
+            mutex,
+            FAST_MUTEX { Count: value.Count & !FREE, Owner: owner, OldIrql: old_irql.into(), ..value },
+        );
         Ok(true)
     }
 
@@ -104,7 +110,12 @@ impl Machine {
                 return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
             }
             let kind = Kind::Kernel("a fast mutex");
+            let value = read(mutex);
+            let (count, contention) = (value.Count + WAITER, value.Contention + 1);
+            write(mutex, FAST_MUTEX { Count: count, Contention: contention, ..value });
             self.block(Wait { thread, kind, objects: alloc::vec![address], timeout: None }, Some(ddi));
+            let value = self.load_fast_mutex(mutex)?;
+            write(mutex, FAST_MUTEX { Count: value.Count - WAITER, ..value });
         }
         Ok(())
     }
@@ -124,7 +135,7 @@ impl Machine {
             let threads = [held.thread, thread].map(|thread| self.thread_address(thread) as u64);
             return Err(violation(0xC4, [0x1004, address as u64, threads[0], threads[1]], rule));
         }
-        write(mutex, FAST_MUTEX { Count: 1, Owner: core::ptr::null_mut(), ..value });
+        write(mutex, FAST_MUTEX { Count: value.Count | FREE, Owner: core::ptr::null_mut(), ..value });
         let mut kernel = self.kernel.borrow_mut();
         kernel.mutexes.release(address);
         let waiters = kernel.waits.waiters(address);

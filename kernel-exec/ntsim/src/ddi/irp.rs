@@ -17,11 +17,19 @@ use crate::{
     types::{
         BOOLEAN, CCHAR, DISPATCH_LEVEL, IO_STACK_LOCATION, IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH,
         PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_INVALID_DEVICE_REQUEST,
-        STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING,
+        SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_MORE_PROCESSING_REQUIRED,
+        STATUS_PENDING,
     },
     verifier::{Checked, Violation, irql::Ddi, violation},
 };
+
+const DISPATCH: u8 = DISPATCH_LEVEL as u8;
+
+/// An IRP's `AllocationFlags`: it is of one of the sizes that NT keeps lists of, and where quota is asked for, from such a list.
+const IRP_ALLOCATED_FIXED_SIZE: u8 = 0x04;
+const IRP_LOOKASIDE_ALLOCATION: u8 = 0x08;
+/// The most stack locations of those sizes.
+const LARGE_IRP: CCHAR = 8;
 
 /// The tag of IRPs.
 const TAG: [u8; 4] = *b"Irp ";
@@ -39,7 +47,7 @@ pub(crate) fn write(irp: PIRP, value: IRP) {
 }
 
 /// The stack location with this number, from 1. The last is for the driver that gets the IRP first.
-fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
+pub(crate) fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
     let first: PIO_STACK_LOCATION = irp.wrapping_add(1).cast();
     first.wrapping_offset(isize::from(number) - 1)
 }
@@ -50,9 +58,23 @@ pub(crate) fn read_location(irp: PIRP, number: i8) -> IO_STACK_LOCATION {
     unsafe { location(irp, number).read() }
 }
 
-fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
+/// Writes a stack location that the IRP has.
+pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
     // SAFETY: as for `read_location`.
     unsafe { location(irp, number).write(value) }
+}
+
+/// A location as NT leaves it when the IRP goes up: the request's parameters, its marks and the conditions of the completion routine
+/// are gone.
+fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
+    IO_STACK_LOCATION {
+        MinorFunction: 0,
+        Flags: 0,
+        Control: 0,
+        Parameters: [0; 4],
+        FileObject: core::ptr::null_mut(),
+        ..location
+    }
 }
 
 impl Machine {
@@ -89,21 +111,19 @@ impl Machine {
         }
     }
 
-    fn allocate_irp(&self, stack: CCHAR) -> Checked<PIRP> {
+    fn allocate_irp(&self, stack: CCHAR, quota: bool) -> Checked<PIRP> {
         let locations = usize::try_from(stack).unwrap_or(0);
         let size = size_of::<IRP>() + locations * size_of::<IO_STACK_LOCATION>();
         let irp: PIRP = self.allocate(Request::kernel(size, TAG))?.cast();
         if irp.is_null() {
             return Ok(irp);
         }
-        let fresh =
-            IRP { Size: size as u16, StackCount: stack, CurrentLocation: stack + 1, ..IRP::default() };
-        write(irp, fresh);
-        for number in 1..=stack {
-            write_location(irp, number, IO_STACK_LOCATION::default());
-        }
-        let none = location(irp, stack + 1);
-        write(irp, IRP { CurrentStackLocation: none, ..fresh });
+        let flags = match (stack <= LARGE_IRP, quota) {
+            (false, _) => 0,
+            (true, false) => IRP_ALLOCATED_FIXED_SIZE,
+            (true, true) => IRP_ALLOCATED_FIXED_SIZE | IRP_LOOKASIDE_ALLOCATION,
+        };
+        super::irp_reuse::initialize(irp, size as u16, stack, flags);
         self.kernel.borrow_mut().irps.add(irp.expose_provenance());
         Ok(irp)
     }
@@ -131,6 +151,17 @@ impl Machine {
         })
     }
 
+    /// What comes of the call of a dispatch routine that is not there: the driver has made the entry null.
+    fn no_routine(&self, major: u8) -> Box<Violation> {
+        let irql = self.irql();
+        let what = alloc::format!("the driver's MajorFunction[{major:#x}] is null, and was called");
+        if irql < DISPATCH {
+            self.raised(STATUS_ACCESS_VIOLATION, &what)
+        } else {
+            violation(0xD1, [0, irql.into(), 8, 0], what)
+        }
+    }
+
     fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
         let irql = self.irql();
         let serial = self.irp(irp, 3, "was sent, and is none")?;
@@ -138,6 +169,7 @@ impl Machine {
             let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
             return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
         }
+        self.check_no_spin_lock(Ddi::IofCallDriver)?;
         if self.kernel.borrow().devices.get(device as usize).is_none() {
             let rule =
                 alloc::format!("an IRP was sent to {}, which is no device", self.name(device as usize));
@@ -149,22 +181,19 @@ impl Machine {
         let number = self.next_location(irp)?;
         let mut kernel = self.kernel.borrow_mut();
         kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
+        // The call of a driver that has skipped its location: the driver below gets that one.
+        kernel.irps.note(serial, number, |call| call.fate = Fate::Forwarded);
         let call = kernel.irps.begin_call(serial, number);
         drop(kernel);
         write(irp, IRP { CurrentLocation: number, CurrentStackLocation: location(irp, number), ..read(irp) });
         let stack = IO_STACK_LOCATION { DeviceObject: device, ..read_location(irp, number) };
         write_location(irp, number, stack);
         self.reference_io_object(device as usize)?;
+        let locks = self.locks_held();
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
             // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
-            Some(routine) => self.call_out(|| unsafe { routine(device, irp) }),
-            None => {
-                let mut value = read(irp);
-                value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
-                write(irp, value);
-                self.complete_irp(irp)?;
-                STATUS_INVALID_DEVICE_REQUEST
-            }
+            Some(routine) => self.in_dispatch(|| self.call_out(|| unsafe { routine(device, irp) })),
+            None => return Err(self.no_routine(stack.MajorFunction)),
         };
         self.dereference_io_object(device as usize)?;
         if self.irql() != irql {
@@ -174,6 +203,7 @@ impl Machine {
             );
             return Err(violation(0xC9, [5, device as u64, irql.into(), self.irql().into()], rule));
         }
+        self.check_locks_given_back("a dispatch routine", locks)?;
         let still_has_it = self.kernel.borrow().irps.serial(irp as usize) == Some(serial)
             && read(irp).CurrentLocation == number;
         if still_has_it {
@@ -215,13 +245,26 @@ impl Machine {
         Err(self.irp_violation(kind, irp, what))
     }
 
+    /// A completion routine has returned: with the IRQL and the spin locks with which it was called.
+    fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
+        let irql = self.irql();
+        if irql != before {
+            let parameter = u64::from(irql) << 16 | u64::from(before) << 8;
+            let rule =
+                alloc::format!("a completion routine was called at IRQL {before} and returned at {irql}");
+            return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
+        }
+        self.check_locks_given_back("a completion routine", locks)
+    }
+
     /// Completes an IRP: calls the completion routines from the current location up.
-    fn complete_irp(&self, irp: PIRP) -> Checked<()> {
+    pub(crate) fn complete_irp(&self, irp: PIRP) -> Checked<()> {
         let irql = self.irql();
         if u32::from(irql) > DISPATCH_LEVEL {
             let rule = alloc::format!("IRP {} was completed at IRQL {irql}", self.name(irp as usize));
             return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
         }
+        self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
         let mut current = self.current_location(irp, "was completed, and no driver has it")?;
         let serial = self.irp(irp, 0x44, "was completed, and is none")?;
         let value = read(irp);
@@ -237,11 +280,13 @@ impl Machine {
             return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
         }
         self.note_mark(irp, serial, current);
+        let locks = self.locks_held();
         loop {
             let value = read(irp);
             self.kernel.borrow_mut().irps.complete(serial, current, value.IoStatus.Status);
             let stack = read_location(irp, current);
             let pending = u8::from(stack.Control & SL_PENDING_RETURNED != 0);
+            write_location(irp, current, left(stack));
             current += 1;
             write(
                 irp,
@@ -265,6 +310,7 @@ impl Machine {
                 };
                 // SAFETY: the driver's routine, as it was set; no borrow of the machine is open [M1].
                 let answer = self.call_out(|| unsafe { routine(device, irp, stack.Context) });
+                self.check_completion_routine(irql, locks)?;
                 if answer == STATUS_MORE_PROCESSING_REQUIRED {
                     return Ok(());
                 }
@@ -294,16 +340,17 @@ impl Machine {
 }
 
 /// An IRP with so many stack locations, one for each driver below; null where memory is low. IRQL ≤ DISPATCH_LEVEL. Left at unload it is
-/// a leak of pool (bug check 0xC4/0x62). No location, or quota, ends the run as not supported (`nf-wdm-ioallocateirp`).
+/// a leak of pool (bug check 0xC4/0x62). No location ends the run as not supported. Quota is the system process's, which has
+/// no limit (`nf-wdm-ioallocateirp`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
     let machine = &*enter(Ddi::IoAllocateIrp);
-    if !(1..CCHAR::MAX).contains(&StackSize) || ChargeQuota != 0 {
-        machine.fail("not supported", String::from("IoAllocateIrp without stack locations, or with quota"));
+    if !(1..CCHAR::MAX).contains(&StackSize) {
+        machine.fail("not supported", String::from("IoAllocateIrp without stack locations"));
     }
-    let irp = machine.checked(machine.allocate_irp(StackSize));
+    let irp = machine.checked(machine.allocate_irp(StackSize, ChargeQuota != 0));
     machine.called(Ddi::IoAllocateIrp, |machine| {
         ([Value::Signed(StackSize.into())], Some(machine.pointer(irp as usize)))
     });
@@ -321,13 +368,14 @@ pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
     machine.checked(machine.free_irp(Irp));
 }
 
-/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called, or, where there is none,
-/// the IRP is completed with STATUS_INVALID_DEVICE_REQUEST. The result is the routine's.
+/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called. The
+/// driver object's routines complete it with STATUS_INVALID_DEVICE_REQUEST until the driver sets others; a null one: 0x1E, 0xD1 at
+/// DISPATCH_LEVEL. The result is the routine's.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001. No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
 /// 0xC9 (0x203). The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor returned STATUS_PENDING: 0xC9
 /// (0x226); marked it pending and returns something else, or the other way round: 0xC9 (0x23E, 0x23D); returns another status than it
-/// completed it with: 0xC9 (0x224) (`nf-wdm-iofcalldriver`).
+/// completed it with: 0xC9 (0x224); returns holding a spin lock that it has acquired: 0xC4/0x1006 (`nf-wdm-iofcalldriver`).
 ///
 /// # Safety
 /// The driver's routines may be called with this IRP.
@@ -340,10 +388,13 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 }
 
 /// Completes an IRP: the completion routines of the drivers above are called, the lowest first, until one returns
-/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported.
+/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported. A stack location that
+/// the IRP leaves keeps its major function, device, completion routine and context; everything else in it is zeroed first, so that the
+/// routine is not called again unless it is set again.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
-/// cancel routine set: 0xC9 (7) (`nf-wdm-iofcompleterequest`).
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). While holding a spin lock: 0xC4/0x4E530001. No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
+/// cancel routine set: 0xC9 (7). A completion routine returns at another IRQL: 0xC8; holding a spin lock that it has acquired: 0xC4/0x1006
+/// (`nf-wdm-iofcompleterequest`).
 ///
 /// # Safety
 /// The completion routines may be called.
@@ -393,8 +444,8 @@ pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCAT
     location(Irp, number)
 }
 
-/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled. Any
-/// IRQL. No location left: bug check 0x35 (`nf-wdm-iosetcompletionroutine`).
+/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled.
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No location left: 0x35 (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
 /// As for [`IoMarkIrpPending`]; the routine may be called with `Context`.
@@ -408,6 +459,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
 ) {
     let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
+    machine.checked(machine.check_documented_irql(Ddi::IoSetCompletionRoutine, DISPATCH));
     let number = machine.checked(machine.next_location(Irp));
     let flags = [
         (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
@@ -419,7 +471,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
 }
 
-/// Gives the driver below the current location's parameters. Any IRQL. No driver has the IRP: bug check 0x44; no location left: 0x35
+/// Gives the driver below the current location's parameters. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No driver has the IRP: bug check 0x44; no location left: 0x35
 /// (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
@@ -428,10 +480,23 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     let machine = &*enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
+    machine.checked(machine.check_documented_irql(Ddi::IoCopyCurrentIrpStackLocationToNext, DISPATCH));
     let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
     let next = machine.checked(machine.next_location(Irp));
-    let stack = read_location(Irp, number);
-    let copy =
-        IO_STACK_LOCATION { Control: 0, CompletionRoutine: None, Context: core::ptr::null_mut(), ..stack };
+    let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
+    let copy = IO_STACK_LOCATION { Control: 0, CompletionRoutine, Context, ..read_location(Irp, number) };
     write_location(Irp, next, copy);
+}
+
+/// Gives the driver below the current stack location itself, with the completion routine of the driver above: for a driver that sets
+/// no routine of its own and has not marked the IRP pending. Any IRQL. No driver has the IRP: bug check 0x44
+/// (`nf-wdm-ioskipcurrentirpstacklocation`).
+///
+/// # Safety
+/// As for [`IoMarkIrpPending`].
+pub unsafe extern "C" fn IoSkipCurrentIrpStackLocation(Irp: PIRP) {
+    let machine = &*enter(Ddi::IoSkipCurrentIrpStackLocation);
+    machine.called(Ddi::IoSkipCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
+    let number = machine.checked(machine.current_location(Irp, "was skipped, and no driver has it")) + 1;
+    write(Irp, IRP { CurrentLocation: number, CurrentStackLocation: location(Irp, number), ..read(Irp) });
 }

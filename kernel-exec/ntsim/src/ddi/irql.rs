@@ -97,5 +97,6 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
     let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));
+    machine.checked(machine.check_joined(Ddi::KeLowerIrql));
     machine.lower(NewIrql);
 }

@@ -73,9 +73,26 @@ impl Machine {
                 }
             }
         }
-        write(lock, 1);
+        // As in NT: 1, or where its handle is.
+        write(lock, if handle == 0 { 1 } else { handle as KSPIN_LOCK });
         self.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
         Ok(())
+    }
+
+    /// How many spin locks this processor holds.
+    pub(crate) fn locks_held(&self) -> usize {
+        self.kernel.borrow().locks.held_by(self.current.get())
+    }
+
+    /// A violation where this processor holds more spin locks than when it called a driver's routine.
+    pub(crate) fn check_locks_given_back(&self, routine: &str, before: usize) -> Checked<()> {
+        let me = self.current.get();
+        let kernel = self.kernel.borrow();
+        let held = kernel.locks.held().iter().filter(|held| held.processor == me).nth(before).copied();
+        drop(kernel);
+        let Some(held) = held else { return Ok(()) };
+        let rule = alloc::format!("{routine} returned holding the spin lock {}", self.name(held.address));
+        Err(violation(0xC4, [0x1006, held.address as u64, me as u64, 0], rule))
     }
 
     /// A violation where this processor holds a lock that was once acquired while the one at `address` was held.

@@ -21,6 +21,10 @@ use crate::{
     verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
 };
 
+/// How many entries NT lets a fresh list keep, and at most. Here a list keeps none.
+const DEPTH: USHORT = 4;
+const MOST: USHORT = 256;
+
 impl Machine {
     fn initialize_lookaside(
         &self,
@@ -34,7 +38,14 @@ impl Machine {
         if self.kernel.borrow().lookaside.contains(address) {
             return Err(self.bad_list(list, "was initialised, and is a lookaside list already"));
         }
-        let fresh = LOOKASIDE_LIST_EX { Type: kind, Size: size, Tag: tag, ..LOOKASIDE_LIST_EX::default() };
+        let fresh = LOOKASIDE_LIST_EX {
+            Depth: DEPTH,
+            MaximumDepth: MOST,
+            Type: kind,
+            Size: size,
+            Tag: tag,
+            ..LOOKASIDE_LIST_EX::default()
+        };
         // SAFETY: checked as far as pool goes; else valid by the caller's promise.
         unsafe { list.write_unaligned(fresh) };
         self.kernel.borrow_mut().lookaside.add(address);

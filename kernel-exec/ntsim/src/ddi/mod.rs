@@ -8,12 +8,15 @@ pub(crate) mod csq;
 pub(crate) mod device;
 pub(crate) mod dispatcher;
 pub(crate) mod dpc;
+pub(crate) mod driver_object;
 pub(crate) mod etw;
 pub(crate) mod event;
 pub(crate) mod fast_mutex;
 pub(crate) mod fatal;
 pub(crate) mod irp;
+pub(crate) mod irp_reuse;
 pub(crate) mod irql;
+pub(crate) mod join;
 pub(crate) mod lock;
 pub(crate) mod lookaside;
 pub(crate) mod mutex;
@@ -51,8 +54,10 @@ pub use fast_mutex::{
 pub use fatal::KeBugCheckEx;
 pub use irp::{
     IoAllocateIrp, IoCopyCurrentIrpStackLocationToNext, IoFreeIrp, IoGetCurrentIrpStackLocation,
-    IoGetNextIrpStackLocation, IoMarkIrpPending, IoSetCompletionRoutine, IofCallDriver, IofCompleteRequest,
+    IoGetNextIrpStackLocation, IoMarkIrpPending, IoSetCompletionRoutine, IoSkipCurrentIrpStackLocation,
+    IofCallDriver, IofCompleteRequest,
 };
+pub use irp_reuse::IoReuseIrp;
 pub use irql::{KeGetCurrentIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KfRaiseIrql};
 pub use lock::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
@@ -63,7 +68,10 @@ pub use lookaside::{
     ExInitializeLookasideListEx,
 };
 pub use mutex::{KeInitializeMutex, KeReadStateMutex, KeReleaseMutex};
-pub use object::{ObReferenceObjectByHandle, ObfDereferenceObject, ObfReferenceObject, ZwClose};
+pub use object::{
+    ExEventObjectType, ExSemaphoreObjectType, IoFileObjectType, ObReferenceObjectByHandle,
+    ObfDereferenceObject, ObfReferenceObject, PsProcessType, PsThreadType, ZwClose,
+};
 pub use pool::{
     ExAllocatePool2, ExAllocatePool3, ExAllocatePoolWithTag, ExFreePool, ExFreePool2, ExFreePoolWithTag,
 };

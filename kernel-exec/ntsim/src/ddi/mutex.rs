@@ -57,6 +57,7 @@ impl Machine {
                 dispatcher::set_state(address, before + 1);
                 if before == 0 {
                     self.kernel.borrow_mut().mutexes.release(address);
+                    dispatcher::set_owner(address, 0);
                     self.signal(address)?;
                 }
                 return Ok(before);
@@ -82,15 +83,16 @@ pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
 
 /// Releases a mutex that the current thread holds: 0 where it is free now. IRQL ≤ DISPATCH_LEVEL, and at DISPATCH_LEVEL just when it
 /// was acquired there. Another's or nobody's: the exception STATUS_MUTANT_NOT_OWNED, which is bug check 0x1E. Not a mutex: 0x139.
-/// `Wait` ends the run as not supported (`nf-wdm-kereleasemutex`).
+/// `Wait` as for [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasemutex`).
 ///
 /// # Safety
 /// `Mutex` was initialised and is valid.
 pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeReleaseMutex;
     let machine = &*enter(ddi);
-    machine.refuse_wait_argument(ddi, Wait);
+    machine.checked(machine.check_wait_argument(ddi, Wait));
     let before = machine.checked(machine.release_mutex(objects::address(Mutex)));
+    machine.join(Wait);
     machine.called(ddi, |machine| ([machine.pointer(Mutex as usize)], Some(Value::Signed(before.into()))));
     before
 }

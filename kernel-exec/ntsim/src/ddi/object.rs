@@ -1,6 +1,6 @@
 //! Objects with references: threads, which have handles too, and devices (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
 //! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
-#![expect(non_snake_case, reason = "the names are the kernel's")]
+#![expect(non_snake_case, non_upper_case_globals, reason = "the names are the kernel's")]
 
 extern crate alloc;
 
@@ -11,10 +11,46 @@ use crate::{
     trace::Value,
     types::{
         _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
-        POBJECT_TYPE, PVOID, STATUS_SUCCESS,
+        POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
     },
     verifier::{Checked, irql::Ddi, violation},
 };
+
+/// A type of objects, known by its address.
+struct Type(u8);
+
+static THREADS: Type = Type(0);
+static PROCESSES: Type = Type(1);
+static EVENTS: Type = Type(2);
+static SEMAPHORES: Type = Type(3);
+static FILES: Type = Type(4);
+
+const fn object_type(of: &'static Type) -> POBJECT_TYPE {
+    (&raw const of.0).cast_mut().cast()
+}
+
+macro_rules! object_types {
+    ($($(#[$meta:meta])* $name:ident: $of:ident in $place:ident,)*) => {
+        $(
+            static mut $place: POBJECT_TYPE = object_type(&$of);
+            $(#[$meta])*
+            pub static mut $name: *mut POBJECT_TYPE = &raw mut $place;
+        )*
+    };
+}
+
+object_types! {
+    /// The type of threads, as an argument of [`ObReferenceObjectByHandle`].
+    PsThreadType: THREADS in THREAD_TYPE,
+    /// The type of processes, of which ntsim has no handles.
+    PsProcessType: PROCESSES in PROCESS_TYPE,
+    /// The type of named events, of which ntsim has no handles.
+    ExEventObjectType: EVENTS in EVENT_TYPE,
+    /// The type of named semaphores, of which ntsim has no handles.
+    ExSemaphoreObjectType: SEMAPHORES in SEMAPHORE_TYPE,
+    /// The type of files, of which ntsim has no handles.
+    IoFileObjectType: FILES in FILE_TYPE,
+}
 
 /// Handles of the kernel are above this, on x64.
 const KERNEL_HANDLES: usize = 0xFFFF_FFFF_8000_0000;
@@ -63,8 +99,8 @@ impl Machine {
 }
 
 /// A pointer to the object of a handle, with a reference of its own. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C. There are
-/// handles of threads; an `ObjectType` that is not null, UserMode and HandleInformation end the run as not supported
-/// (`nf-wdm-obreferenceobjectbyhandle`).
+/// handles of threads: an `ObjectType` that is neither null nor `*PsThreadType` is STATUS_OBJECT_TYPE_MISMATCH. UserMode and
+/// HandleInformation end the run as not supported (`nf-wdm-obreferenceobjectbyhandle`).
 ///
 /// # Safety
 /// `Object` is valid for a write.
@@ -78,11 +114,18 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
     let machine = &*enter(ddi);
-    if !ObjectType.is_null() || i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
-        let message = "ObReferenceObjectByHandle with an ObjectType, UserMode, or HandleInformation";
+    if i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
+        let message = "ObReferenceObjectByHandle with UserMode or HandleInformation";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
+    if !ObjectType.is_null() && ObjectType != object_type(&THREADS) {
+        machine.called(ddi, |_| {
+            let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
+            (arguments, Some(Value::Bits(STATUS_OBJECT_TYPE_MISMATCH.cast_unsigned().into())))
+        });
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
     let address = machine.thread_address(thread);
     machine.checked(machine.reference(address, true));
     // SAFETY: by the caller's promise.

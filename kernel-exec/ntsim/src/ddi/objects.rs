@@ -6,12 +6,12 @@
 
 extern crate alloc;
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::offset_of};
 
 use crate::{
     engine::machine::Machine,
     kernel::{dpc::Entry, timer::Key},
-    types::{_KDPC_IMPORTANCE, KDPC, KTIMER, PVOID},
+    types::{_KDPC_IMPORTANCE, KDPC, KTIMER, PKDEFERRED_ROUTINE, PVOID},
     verifier::{Checked, memory::Use, violation},
 };
 
@@ -65,6 +65,25 @@ pub(crate) fn write_dpc(dpc: *mut KDPC, value: KDPC) {
 pub(crate) fn write_timer(timer: *mut KTIMER, value: KTIMER) {
     // SAFETY: checked before, else valid by [O1].
     unsafe { timer.write_unaligned(value) }
+}
+
+/// Makes a KDPC of medium importance, for the processor that inserts it. The arguments of an insertion, which come later, stay as
+/// they are, as in NT.
+pub(crate) fn initialize_dpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) {
+    let fresh = KDPC {
+        Type: DPC_OBJECT,
+        Importance: _KDPC_IMPORTANCE::MediumImportance as u8,
+        DeferredRoutine: routine,
+        DeferredContext: context,
+        ..KDPC::default()
+    };
+    let (before, after) = (offset_of!(KDPC, SystemArgument1), offset_of!(KDPC, DpcData));
+    let (from, to) = ((&raw const fresh).cast::<u8>(), dpc.cast::<u8>());
+    // SAFETY: checked before, else valid by [O1]: the part before the arguments.
+    unsafe { to.copy_from_nonoverlapping(from, before) };
+    let (from, to) = (from.wrapping_add(after), to.wrapping_add(after));
+    // SAFETY: as above: the part behind them.
+    unsafe { to.copy_from_nonoverlapping(from, size_of::<KDPC>() - after) };
 }
 
 /// The target in a KDPC.

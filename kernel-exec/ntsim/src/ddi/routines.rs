@@ -70,6 +70,7 @@ routines! {
     IoReleaseCancelSpinLock,
     IoReleaseRemoveLockAndWaitEx,
     IoReleaseRemoveLockEx,
+    IoReuseIrp,
     IoSizeofWorkItem,
     IoUninitializeWorkItem,
     IofCallDriver,

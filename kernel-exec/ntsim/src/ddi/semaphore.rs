@@ -17,6 +17,8 @@ use crate::{
 
 const KIND: &str = "semaphore";
 
+const PASSIVE: u8 = 0;
+
 impl Machine {
     /// Adds to a semaphore's count; the count before.
     fn release_semaphore(&self, semaphore: PRKSEMAPHORE, adjustment: LONG) -> Checked<LONG> {
@@ -42,8 +44,8 @@ impl Machine {
     }
 }
 
-/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it satisfies takes one. Any IRQL. Storage is
-/// non-paged: else bug check 0xD1; nobody waits for a semaphore there: else 0x139. A count or limit that is none ends the run as not
+/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it satisfies takes one. PASSIVE_LEVEL:
+/// else bug check 0xC4/0x4E530002. Storage is non-paged: else 0xD1; nobody waits for a semaphore there: else 0x139. A count or limit that is none ends the run as not
 /// supported (`nf-wdm-keinitializesemaphore`).
 ///
 /// # Safety
@@ -55,6 +57,7 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
             [machine.pointer(Semaphore as usize), Value::Signed(Count.into()), Value::Signed(Limit.into())];
         (arguments, None)
     });
+    machine.checked(machine.check_documented_irql(Ddi::KeInitializeSemaphore, PASSIVE));
     if Limit <= 0 || !(0..=Limit).contains(&Count) {
         let message = alloc::format!("KeInitializeSemaphore with count {Count} and limit {Limit}");
         machine.fail("not supported", message);
@@ -67,7 +70,7 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
 
 /// Adds `Adjustment` to a semaphore's count and returns the count before; ready are then as many waiting threads as it satisfies.
 /// IRQL ≤ DISPATCH_LEVEL. Beyond the limit, or by zero or less: the exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check
-/// 0x1E. Not a semaphore: 0x139. `Wait` ends the run as not supported (`nf-wdm-kereleasesemaphore`).
+/// 0x1E. Not a semaphore: 0x139. `Wait` as for [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasesemaphore`).
 ///
 /// # Safety
 /// `Semaphore` was initialised and is valid.
@@ -79,8 +82,9 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
 ) -> LONG {
     let ddi = Ddi::KeReleaseSemaphore;
     let machine = &*enter(ddi);
-    machine.refuse_wait_argument(ddi, Wait);
+    machine.checked(machine.check_wait_argument(ddi, Wait));
     let before = machine.checked(machine.release_semaphore(Semaphore, Adjustment));
+    machine.join(Wait);
     machine.called(ddi, |machine| {
         let arguments = [
             machine.pointer(Semaphore as usize),

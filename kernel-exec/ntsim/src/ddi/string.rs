@@ -10,19 +10,19 @@ use core::cmp::Ordering;
 
 use super::routines;
 use crate::{
-    engine::machine::enter,
+    engine::machine::{Machine, enter},
     trace::Value,
     types::{
         BOOLEAN, LONG, NTSTATUS, PCUNICODE_STRING, PCWSTR, PUNICODE_STRING, PVOID, STATUS_BUFFER_TOO_SMALL,
         STATUS_SUCCESS, UNICODE_STRING, USHORT,
     },
-    verifier::irql::Ddi,
+    verifier::{Checked, irql::Ddi, memory::Use},
 };
 
 /// Most characters of a string: its length in bytes fits 16 bits, and so does that of its final zero.
 const MOST: usize = 0x7FFE;
 
-fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
+pub(crate) fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
     // SAFETY: by the caller's promise to the DDI.
     unsafe { string.read_unaligned() }
 }
@@ -32,8 +32,39 @@ fn store(string: PUNICODE_STRING, value: UNICODE_STRING) {
     unsafe { string.write_unaligned(value) }
 }
 
+impl Machine {
+    /// A violation where memory that a call is about to read or write is freed, or paged at DISPATCH_LEVEL.
+    fn check_resident(&self, address: usize, size: usize) -> Checked<()> {
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        self.check_memory(address, Use::Text)?;
+        self.check_memory(address + last, Use::Text)
+    }
+
+    /// A string of the driver's, whose buffer is looked at up to so many bytes of it.
+    fn string(
+        &self,
+        string: PCUNICODE_STRING,
+        bytes: impl FnOnce(&UNICODE_STRING) -> USHORT,
+    ) -> UNICODE_STRING {
+        self.checked(self.check_resident(string as usize, size_of::<UNICODE_STRING>()));
+        let value = load(string);
+        self.checked(self.check_resident(value.Buffer as usize, bytes(&value).into()));
+        value
+    }
+
+    /// A string that is read.
+    fn source(&self, string: PCUNICODE_STRING) -> UNICODE_STRING {
+        self.string(string, |string| string.Length)
+    }
+
+    /// A string that is written, as far as there is room.
+    fn destination(&self, string: PUNICODE_STRING) -> UNICODE_STRING {
+        self.string(string, |string| string.MaximumLength)
+    }
+}
+
 /// The characters of a string.
-fn characters(string: &UNICODE_STRING) -> Vec<u16> {
+pub(crate) fn characters(string: &UNICODE_STRING) -> Vec<u16> {
     let count = usize::from(string.Length) / 2;
     // SAFETY: by the caller's promise the buffer has so many characters.
     (0..count).map(|index| unsafe { string.Buffer.wrapping_add(index).read_unaligned() }).collect()
@@ -50,7 +81,7 @@ fn put(string: &UNICODE_STRING, from: usize, characters: &[u16]) -> usize {
 }
 
 /// A character as comparisons that ignore case see it: its uppercase, where that is one character of 16 bits.
-fn upcase(character: u16) -> u16 {
+pub(crate) fn upcase(character: u16) -> u16 {
     let mut upper = char::from_u32(character.into()).into_iter().flat_map(char::to_uppercase);
     match (upper.next(), upper.next()) {
         (Some(upper), None) => u16::try_from(u32::from(upper)).unwrap_or(character),
@@ -58,9 +89,14 @@ fn upcase(character: u16) -> u16 {
     }
 }
 
-fn compare(one: PCUNICODE_STRING, other: PCUNICODE_STRING, ignore_case: bool) -> (i32, Ordering) {
+fn compare(
+    machine: &Machine,
+    one: PCUNICODE_STRING,
+    other: PCUNICODE_STRING,
+    ignore_case: bool,
+) -> (i32, Ordering) {
     let [one, other] = [one, other].map(|string| {
-        let mut characters = characters(&load(string));
+        let mut characters = characters(&machine.source(string));
         if ignore_case {
             characters.iter_mut().for_each(|character| *character = upcase(*character));
         }
@@ -74,8 +110,8 @@ fn compare(one: PCUNICODE_STRING, other: PCUNICODE_STRING, ignore_case: bool) ->
     (difference, difference.cmp(&0))
 }
 
-/// Makes a string of characters that end with a zero, without copying them; of null, an empty one. IRQL ≤ DISPATCH_LEVEL. More than
-/// 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
+/// Makes a string of characters that end with a zero, without copying them; of null, an empty one. IRQL ≤ DISPATCH_LEVEL, where
+/// both are resident: else bug check 0xD1. More than 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
 ///
 /// # Safety
 /// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as long as the string is used.
@@ -84,9 +120,11 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
     machine.called(Ddi::RtlInitUnicodeString, |machine| {
         ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
     });
+    machine.checked(machine.check_resident(DestinationString as usize, size_of::<UNICODE_STRING>()));
     if SourceString.is_null() {
         return store(DestinationString, UNICODE_STRING::default());
     }
+    machine.checked(machine.check_resident(SourceString as usize, size_of::<u16>()));
     // SAFETY: by the caller's promise up to the zero.
     let is_end = |index: &usize| unsafe { SourceString.wrapping_add(*index).read_unaligned() } == 0;
     let Some(count) = (0..=MOST).find(is_end) else {
@@ -99,7 +137,8 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
     );
 }
 
-/// Copies as many characters as there is room for; of null, none. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-rtlcopyunicodestring`).
+/// Copies as many characters as there is room for; of null, none. Any IRQL; at DISPATCH_LEVEL and above both
+/// strings and their buffers are resident: else bug check 0xD1, as in freed memory (`nf-wdm-rtlcopyunicodestring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers; `SourceString` may be null.
@@ -111,8 +150,8 @@ pub unsafe extern "C" fn RtlCopyUnicodeString(
     machine.called(Ddi::RtlCopyUnicodeString, |machine| {
         ([machine.pointer(DestinationString as usize), machine.pointer(SourceString as usize)], None)
     });
-    let source = if SourceString.is_null() { Vec::new() } else { characters(&load(SourceString)) };
-    let destination = load(DestinationString);
+    let source = if SourceString.is_null() { Vec::new() } else { characters(&machine.source(SourceString)) };
+    let destination = machine.destination(DestinationString);
     let count = put(&destination, 0, &source);
     if count * 2 + 2 <= usize::from(destination.MaximumLength) {
         put(&destination, count, &[0]);
@@ -130,7 +169,7 @@ pub unsafe extern "C" fn RtlEqualUnicodeString(
     CaseInSensitive: BOOLEAN,
 ) -> BOOLEAN {
     let machine = &*enter(Ddi::RtlEqualUnicodeString);
-    let equal = compare(String1, String2, CaseInSensitive != 0).1 == Ordering::Equal;
+    let equal = compare(machine, String1, String2, CaseInSensitive != 0).1 == Ordering::Equal;
     machine.called(Ddi::RtlEqualUnicodeString, |machine| {
         ([String1, String2].map(|string| machine.pointer(string as usize)), Some(Value::Boolean(equal)))
     });
@@ -147,7 +186,7 @@ pub unsafe extern "C" fn RtlCompareUnicodeString(
     CaseInSensitive: BOOLEAN,
 ) -> LONG {
     let machine = &*enter(Ddi::RtlCompareUnicodeString);
-    let (difference, _) = compare(String1, String2, CaseInSensitive != 0);
+    let (difference, _) = compare(machine, String1, String2, CaseInSensitive != 0);
     machine.called(Ddi::RtlCompareUnicodeString, |machine| {
         let strings = [String1, String2].map(|string| machine.pointer(string as usize));
         (strings, Some(Value::Signed(difference.into())))
@@ -155,8 +194,8 @@ pub unsafe extern "C" fn RtlCompareUnicodeString(
     difference
 }
 
-/// Appends a string: STATUS_SUCCESS, or STATUS_BUFFER_TOO_SMALL and nothing changes. PASSIVE_LEVEL
-/// (`nf-wdm-rtlappendunicodestringtostring`).
+/// Appends a string: STATUS_SUCCESS, or STATUS_BUFFER_TOO_SMALL and nothing changes. Any IRQL, and
+/// resident strings, as for [`RtlCopyUnicodeString`] (`nf-wdm-rtlappendunicodestringtostring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers.
@@ -165,7 +204,7 @@ pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
     Source: PCUNICODE_STRING,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::RtlAppendUnicodeStringToString);
-    let (destination, source) = (load(Destination), load(Source));
+    let (destination, source) = (machine.destination(Destination), machine.source(Source));
     let length = usize::from(destination.Length) + usize::from(source.Length);
     let fits = length <= usize::from(destination.MaximumLength);
     let status = if fits { STATUS_SUCCESS } else { STATUS_BUFFER_TOO_SMALL };
@@ -191,7 +230,7 @@ pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
 /// `SystemRoutineName` is a string with a valid buffer.
 pub unsafe extern "C" fn MmGetSystemRoutineAddress(SystemRoutineName: PUNICODE_STRING) -> PVOID {
     let machine = &*enter(Ddi::MmGetSystemRoutineAddress);
-    let name = String::from_utf16_lossy(&characters(&load(SystemRoutineName)));
+    let name = String::from_utf16_lossy(&characters(&machine.source(SystemRoutineName)));
     let routine = routines::find(&name);
     machine.called(Ddi::MmGetSystemRoutineAddress, |machine| {
         ([machine.pointer(SystemRoutineName as usize)], Some(machine.pointer(routine as usize)))

@@ -68,13 +68,11 @@ impl Machine {
         Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
     }
 
-    /// Refuses what ntsim has not: users, alerts, and unknown reasons.
-    fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE, alertable: BOOLEAN) {
+    /// Refuses what ntsim has not: users, and unknown reasons. There are no alerts and no APCs: a wait that is alertable is as any other.
+    fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
         let name = ddi.name();
         let refused = if i32::from(mode) != _MODE::KernelMode {
             alloc::format!("{name} with WaitMode {mode}: ntsim has waits in KernelMode only")
-        } else if alertable != 0 {
-            alloc::format!("{name} with Alertable: ntsim has no alerts and no APCs")
         } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
             alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
         } else {
@@ -179,8 +177,10 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
 /// ever. It is over at a clock tick. While every thread waits, the clock jumps; where no timer is set either, the run ends with
 /// [`Stop::Deadlock`](crate::Stop::Deadlock).
 ///
+/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` makes no difference: no alert comes.
+///
 /// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. No object, or one that was moved
-/// or overwritten: 0x139. UserMode, Alertable and reasons that no driver has end the run as not supported
+/// or overwritten: 0x139. UserMode and reasons that no driver has end the run as not supported
 /// (`nf-wdm-kewaitforsingleobject`).
 ///
 /// # Safety
@@ -190,12 +190,13 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     Object: PVOID,
     WaitReason: KWAIT_REASON,
     WaitMode: KPROCESSOR_MODE,
-    Alertable: BOOLEAN,
+    _Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForSingleObject;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
+    machine.refuse_wait(ddi, WaitReason, WaitMode);
+    machine.end_join();
     let objects = alloc::vec![objects::address(Object)];
     let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
     machine.called(ddi, |machine| {
@@ -219,13 +220,14 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     WaitType: WAIT_TYPE,
     WaitReason: KWAIT_REASON,
     WaitMode: KPROCESSOR_MODE,
-    Alertable: BOOLEAN,
+    _Alertable: BOOLEAN,
     Timeout: PLARGE_INTEGER,
     WaitBlockArray: PKWAIT_BLOCK,
 ) -> NTSTATUS {
     let ddi = Ddi::KeWaitForMultipleObjects;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, WaitReason, WaitMode, Alertable);
+    machine.refuse_wait(ddi, WaitReason, WaitMode);
+    machine.end_join();
     let kind = match WaitType {
         _WAIT_TYPE::WaitAll => Kind::All,
         _WAIT_TYPE::WaitAny => Kind::Any,
@@ -250,19 +252,19 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
 /// The current thread waits until a time, as [`KeWaitForSingleObject`] has it; zero: it lets another thread run, if one is ready.
 /// STATUS_SUCCESS.
 ///
-/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. UserMode and Alertable end the run as not supported
-/// (`nf-wdm-kedelayexecutionthread`).
+/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` is as in the waits; UserMode ends the run as not
+/// supported (`nf-wdm-kedelayexecutionthread`).
 ///
 /// # Safety
 /// `Interval` is valid for reads.
 pub unsafe extern "C" fn KeDelayExecutionThread(
     WaitMode: KPROCESSOR_MODE,
-    Alertable: BOOLEAN,
+    _Alertable: BOOLEAN,
     Interval: PLARGE_INTEGER,
 ) -> NTSTATUS {
     let ddi = Ddi::KeDelayExecutionThread;
     let machine = &*enter(ddi);
-    machine.refuse_wait(ddi, _KWAIT_REASON::Executive, WaitMode, Alertable);
+    machine.refuse_wait(ddi, _KWAIT_REASON::Executive, WaitMode);
     machine.checked(machine.forbid_wait(ddi, 0, Interval as usize, false));
     let status = match Patience::of(Interval) {
         Patience::Due(due) => {

@@ -35,7 +35,7 @@ use super::{
     machine::{Machine, PROCESSORS, Suspend, activate, active},
     run::{Ended, Program, Threads, Until},
 };
-use crate::{kernel::clock::TICK, verifier::stop::Stop};
+use crate::verifier::stop::Stop;
 
 /// A program of a free run: it goes to another OS thread.
 pub type FreeProgram = Box<dyn FnOnce() + Send>;
@@ -213,7 +213,7 @@ impl Free {
         }
         if spins {
             // Time passes for who waits for it.
-            machine.clock.skip(TICK / 64);
+            machine.clock.skip(machine.clock.tick() / 64);
             machine.jumps.set(machine.jumps.get() + 1);
         }
         machine.point();
@@ -308,7 +308,10 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
         if !self.is_free() {
-            return f();
+            let before = self.begin_routine();
+            let result = f();
+            self.end_routine(before);
+            return result;
         }
         return_baton(self);
         let result = f();
@@ -386,6 +389,7 @@ pub(crate) fn run(
         panic: Mutex::new(None),
     };
     kernel.is_free.set(true);
+    kernel.now.reset(false);
     kernel.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {

@@ -64,6 +64,7 @@ impl Machine {
             processor: self.current.get(),
             irql: self.irql(),
             rule: violation.rule,
+            backtrace: Vec::new(),
         })
     }
 
@@ -138,6 +139,6 @@ impl Machine {
 
 /// What is in a box, which is freed here: after a halt nothing is.
 #[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
-fn unbox(violation: Box<Violation>) -> Violation {
+pub(crate) fn unbox(violation: Box<Violation>) -> Violation {
     *violation
 }

@@ -16,11 +16,15 @@ extern crate alloc;
 use alloc::vec::Vec;
 use corosensei::Yielder;
 
-use super::{free, recording::Decision, run::Job, schedule::Schedule};
+use super::{free, recording::Decision, run::Job, run_state::Current, schedule::Schedule};
 use crate::{
     arena::Arena,
     config::Config,
     counters::{Counters, Counts},
+    fault::{
+        host::{Aside, Watch},
+        stack::Bounds,
+    },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
     low_resources::Low,
@@ -83,6 +87,13 @@ pub(crate) struct Machine {
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
     pub(crate) low: Low,
+    /// What runs on the current coroutine.
+    pub(crate) now: Current,
+    /// Where the current coroutine's stack is.
+    pub(crate) bounds: Cell<Bounds>,
+    /// Where a coroutine goes on that is left for ever in the middle of something.
+    pub(crate) aside: Aside,
+    pub(crate) watch: Watch,
     /// Stands in where a processor's number would be out of range, which it never is.
     spare: Processor,
 }
@@ -126,6 +137,8 @@ pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
 pub(crate) struct Entered<'a> {
     machine: &'a Machine,
     taken: bool,
+    /// It is a kernel call's.
+    call: bool,
 }
 
 impl core::ops::Deref for Entered<'_> {
@@ -140,6 +153,9 @@ impl core::ops::Deref for Entered<'_> {
 impl Drop for Entered<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        if self.call {
+            self.machine.now.set_call(None);
+        }
         if free::ENABLED && self.taken {
             free::return_baton(self.machine);
         }
@@ -150,15 +166,15 @@ impl Drop for Entered<'_> {
 #[inline(always)]
 pub(crate) fn here<'a>() -> Option<Entered<'a>> {
     match active() {
-        Some(machine) => Some(Entered { machine, taken: false }),
-        None => free::take_baton().map(|machine| Entered { machine, taken: true }),
+        Some(machine) => Some(Entered { machine, taken: false, call: false }),
+        None => free::take_baton().map(|machine| Entered { machine, taken: true, call: false }),
     }
 }
 
 /// As [`here`], or the machine of this thread that is not running.
 #[inline(always)]
 pub(crate) fn loaded_here<'a>() -> Option<Entered<'a>> {
-    here().or_else(|| loaded().map(|machine| Entered { machine, taken: false }))
+    here().or_else(|| loaded().map(|machine| Entered { machine, taken: false, call: false }))
 }
 
 /// The machine of the calling thread, running or not, without the baton: only what does not change
@@ -171,8 +187,12 @@ pub(crate) fn mine<'a>() -> Option<&'a Machine> {
 /// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
-    let Some(machine) = here() else { outside(ddi.name()) };
+    let Some(mut machine) = here() else { outside(ddi.name()) };
+    machine.cpu().last_call.set(Some(ddi));
+    machine.count_segment();
     machine.point();
+    machine.now.set_call(Some(ddi));
+    machine.call = true;
     machine.counts.kernel_calls.add();
     if let Err(violation) = ddi.check(machine.irql()) {
         machine.bug_check(violation);
@@ -210,7 +230,7 @@ impl Machine {
             tracing: Cell::new(config.trace),
             is_free: Cell::new(false),
             epoch: Cell::new(0),
-            arena: Arena::new(),
+            arena: Arena::new(config.pool_size),
             kernel: RefCell::default(),
             schedule: RefCell::new(Schedule::round_robin()),
             decisions: RefCell::default(),
@@ -219,6 +239,10 @@ impl Machine {
             image: ImageState::default(),
             statics: Copies::new(),
             low: Low::default(),
+            now: Current::default(),
+            bounds: Cell::default(),
+            aside: Aside::default(),
+            watch: Watch::default(),
             spare: Processor::new(),
         };
         machine.reset(config, schedule);
@@ -233,7 +257,7 @@ impl Machine {
         }
         self.config.set(config);
         self.tracing.set(config.trace);
-        self.clock.reset(config.step_time);
+        self.clock.reset(config.step_time, config.tick);
         self.current.set(0);
         self.next.set(NOBODY);
         self.inside.set(false);
@@ -247,7 +271,7 @@ impl Machine {
         self.counts.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
-        kernel.reset(config.processors);
+        kernel.reset(config.processors, self.arena.size());
         self.schedule.replace(schedule);
         self.decisions.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
@@ -255,7 +279,17 @@ impl Machine {
         self.image.reset();
         self.statics.reset();
         self.low.reset(config.low_resources);
+        self.now.reset(true);
+        self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Gives the machine, which has just been reset, another arena.
+    #[cold]
+    pub(crate) fn replace_arena(&mut self, size: usize) {
+        self.arena = Arena::new(size);
+        self.arena.reset(0);
+        self.kernel.get_mut().pool.reset(size);
     }
 
     /// The processor with this number.
@@ -294,6 +328,7 @@ impl Machine {
             kernel_calls: self.counts.kernel_calls.get(),
             dpcs_run: self.counts.dpcs_run.get(),
             live_blocks: self.live_blocks(),
+            stack: self.now.deepest() as u64,
         }
     }
 

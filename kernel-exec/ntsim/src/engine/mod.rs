@@ -8,6 +8,7 @@
 //! - `expiry`: clock ticks and timers;
 //! - `halt`: bug checks and other ends;
 //! - `worker`: the threads that run work items;
+//! - `run_state`: what a coroutine is at, and how much of its stack the driver uses;
 //! - `run`: the loop outside all coroutines.
 
 pub(crate) mod dispatch;
@@ -20,6 +21,7 @@ pub(crate) mod pct;
 pub(crate) mod point;
 pub(crate) mod recording;
 pub(crate) mod run;
+pub(crate) mod run_state;
 pub(crate) mod schedule;
 pub(crate) mod thread;
 pub(crate) mod worker;

@@ -170,12 +170,13 @@ impl Machine {
 
     /// Leaves the coroutine until it is resumed.
     pub(crate) fn suspend(&self) {
-        let yielder = self.yielder.get();
+        let (yielder, now) = (self.yielder.get(), self.now.get());
         // SAFETY: the caller runs on the coroutine whose yielder this is: the loop outside sets it before each resumption, and a
         // coroutine that begins sets its own; it lives as long as the coroutine's body runs.
         if let Some(yielder) = unsafe { yielder.as_ref() } {
             yielder.suspend(());
         }
+        self.now.set(now);
     }
 
     /// Grants the running processor points up to the next event: after a look, and where something has changed that may come

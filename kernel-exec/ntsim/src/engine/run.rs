@@ -5,13 +5,14 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 use core::ptr::{NonNull, null};
 
-use corosensei::{
-    Coroutine,
-    stack::{DefaultStack, Stack},
-};
+use corosensei::{Coroutine, stack::DefaultStack};
 
-use super::machine::{Machine, NOBODY, Suspend, activate};
+use super::{
+    machine::{Machine, NOBODY, Suspend, activate},
+    run_state::RunState,
+};
 use crate::{
+    fault::stack::{self, Bounds},
     kernel::{
         processor::Activity,
         thread::{IDLE, NO_THREAD, SYSTEM, State},
@@ -37,9 +38,6 @@ pub(crate) enum Job {
 
 pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
 
-/// Bytes of a coroutine's stack.
-pub(crate) const STACK: usize = 256 << 10;
-
 /// One thread's coroutine and what it is to begin with.
 ///
 /// A processor's coroutine outlives its program: between two it is suspended in [`Machine::serve`], with nothing on its stack
@@ -47,6 +45,8 @@ pub(crate) const STACK: usize = 256 << 10;
 /// [`Machine::stay`], and no frame on its stack is ever entered again `[R2]`.
 struct Slot {
     thread: Option<Thread>,
+    /// Where its stack is.
+    bounds: Bounds,
     /// How the coroutine gives up control; null before it has begun.
     yielder: *const Suspend,
     /// It is in the middle of something.
@@ -56,7 +56,7 @@ struct Slot {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { thread: None, yielder: null(), busy: false, program: None }
+        Self { thread: None, bounds: Bounds::default(), yielder: null(), busy: false, program: None }
     }
 }
 
@@ -65,6 +65,8 @@ impl Default for Slot {
 pub(crate) struct Threads {
     slots: Vec<Slot>,
     stacks: Vec<DefaultStack>,
+    /// The size of all stacks.
+    size: usize,
     /// Threads wait beyond the run that is over.
     waiting: bool,
 }
@@ -133,6 +135,7 @@ impl Threads {
         programs: impl Iterator<Item = (usize, Program)>,
         until: Until,
     ) {
+        self.resize(stack::size(kernel.config.get().stack));
         if self.slots.len() < kernel.count() {
             self.slots.resize_with(kernel.count(), Slot::default);
         }
@@ -149,6 +152,17 @@ impl Threads {
             kernel.runnable.set(kernel.runnable.get() | 1 << processor);
         }
         kernel.unloading.set(until == Until::Returned);
+    }
+
+    /// Stacks are of this size from now on.
+    fn resize(&mut self, size: usize) {
+        if self.size != size {
+            // After a reset, with which the size changes, no coroutine is in the middle of
+            // something.
+            self.abandon();
+            self.stacks.clear();
+            self.size = size;
+        }
     }
 
     /// Whether threads of an earlier run wait.
@@ -242,15 +256,17 @@ impl Threads {
                 None => Job::Idle,
             });
         }
-        let stacks = &mut self.stacks;
+        let (stacks, bounds, size) = (&mut self.stacks, &mut slot.bounds, self.size);
         let thread = slot.thread.take().unwrap_or_else(|| {
-            let stack = stacks.pop().unwrap_or_else(new_stack);
+            let stack = stacks.pop().unwrap_or_else(|| stack::new(size));
+            *bounds = stack::bounds(&stack, size);
             Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
                 // SAFETY: whoever resumes this coroutine borrows the machine.
                 unsafe { machine.as_ref() }.serve(yielder)
             })
         });
         kernel.yielder.set(slot.yielder);
+        kernel.bounds.set(slot.bounds);
         Some((context, thread))
     }
 
@@ -314,7 +330,7 @@ impl Threads {
                     unsafe { thread.force_reset() };
                 }
                 let stack = thread.into_stack();
-                clean(&stack);
+                clean(&stack, self.size);
                 self.stacks.push(stack);
             }
             slot.yielder = null();
@@ -323,9 +339,9 @@ impl Threads {
 }
 
 /// The frames that were given up have not told AddressSanitizer that their memory is free.
-fn clean(stack: &impl Stack) {
-    let (base, limit) = (stack.base().get(), stack.limit().get());
-    crate::asan::unpoison(core::ptr::without_provenance(limit), base - limit);
+fn clean(stack: &DefaultStack, size: usize) {
+    let open = stack::open(stack, size);
+    crate::asan::unpoison(core::ptr::without_provenance(open.start), open.len());
 }
 
 impl Drop for Threads {
@@ -334,17 +350,13 @@ impl Drop for Threads {
     }
 }
 
-#[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
-fn new_stack() -> DefaultStack {
-    DefaultStack::new(STACK).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"))
-}
-
 impl Machine {
     /// What a coroutine does: one job after the other.
     fn serve(&self, yielder: &Suspend) {
         self.yielder.set(core::ptr::from_ref(yielder));
         loop {
             let job = self.job.take();
+            self.now.set(RunState::default());
             self.execute(job);
             self.served.set(true);
             self.suspend();

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-/// Ticks of the clock interrupt, in 100-ns units: 64 a second.
+/// What is between two clock interrupts where nothing else is asked for, in 100-ns units: 64 a second.
 pub(crate) const TICK: u64 = 156_250;
 /// A millisecond, in 100-ns units.
 pub(crate) const MILLISECOND: u64 = 10_000;
@@ -24,14 +24,16 @@ pub(crate) struct Clock {
     /// Virtual time skipped by jumps, in 100-ns units.
     base: Cell<u64>,
     step_time: Cell<u64>,
-    /// Ticks are at this time and every [`TICK`] from it; none: not chosen yet.
+    /// What is between two clock interrupts, in 100-ns units.
+    tick: Cell<u64>,
+    /// Ticks are at this time and every `tick` from it; none: not chosen yet.
     phase: Cell<Option<u64>>,
     /// What the system clock showed when the simulation began; less than nothing where it was set back far enough.
     system_base: Cell<i128>,
 }
 
 impl Clock {
-    pub(crate) fn reset(&self, step_time: u64) {
+    pub(crate) fn reset(&self, step_time: u64, tick: u64) {
         self.system_base.set(0);
         self.left.set(0);
         self.granted.set(0);
@@ -39,6 +41,7 @@ impl Clock {
         self.slice.set(0);
         self.base.set(0);
         self.step_time.set(step_time);
+        self.tick.set(tick);
         self.phase.set(None);
     }
 
@@ -56,6 +59,11 @@ impl Clock {
     /// Steps so far.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.get() + (self.granted.get() - self.left.get())
+    }
+
+    /// As [`Clock::steps`], in the middle of a change, too: then it is some other number.
+    pub(crate) fn progress(&self) -> u64 {
+        self.steps.get().wrapping_add(self.granted.get().wrapping_sub(self.left.get()))
     }
 
     /// Virtual time in 100-ns units.
@@ -141,19 +149,24 @@ impl Clock {
         self.slice.set(points);
     }
 
+    /// What is between two clock interrupts, in 100-ns units: never 0.
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.get().max(1)
+    }
+
     pub(crate) fn phase(&self) -> Option<u64> {
         self.phase.get()
     }
 
     pub(crate) fn set_phase(&self, phase: u64) {
-        self.phase.set(Some(phase % TICK));
+        self.phase.set(Some(phase % self.tick()));
     }
 
     /// The last tick at or before `time`; 0 where there was none yet: the kernel was booted then.
     pub(crate) fn tick_before(&self, time: u64) -> u64 {
         let phase = self.phase.get().unwrap_or(0);
         match time.checked_sub(phase) {
-            Some(since) => time - since % TICK,
+            Some(since) => time - since % self.tick(),
             None => 0,
         }
     }
@@ -162,7 +175,7 @@ impl Clock {
     pub(crate) fn tick_at_or_after(&self, time: u64) -> u64 {
         let phase = self.phase.get().unwrap_or(0);
         match time.checked_sub(phase) {
-            Some(since) => time.saturating_add((TICK - since % TICK) % TICK),
+            Some(since) => time.saturating_add((self.tick() - since % self.tick()) % self.tick()),
             None => phase,
         }
     }
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn ticks_are_a_period_apart_from_the_phase_on() {
         let clock = Clock::default();
-        clock.reset(1);
+        clock.reset(1, TICK);
         clock.set_phase(10);
         assert_eq!(clock.tick_before(9), 0);
         assert_eq!(clock.tick_before(10), 10);
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn a_grant_ends_at_the_first_of_slice_limit_and_deadline() {
         let clock = Clock::default();
-        clock.reset(10);
+        clock.reset(10, TICK);
         clock.set_slice(100);
         clock.grant(1000, Some(55));
         assert_eq!(clock.granted_time(), 50, "five steps; the sixth shows 60");

@@ -2,7 +2,9 @@
 
 extern crate alloc;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use crate::types::{DEVOBJ_EXTENSION, PDEVICE_OBJECT, PDEVOBJ_EXTENSION};
 
 /// A device object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,11 @@ pub(crate) struct Device {
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
     devices: Vec<Device>,
+    /// The names of those that have one, in uppercase, by address.
+    names: Vec<(usize, String)>,
+    /// The system's parts of all that there were: as long as the simulation.
+    #[expect(clippy::vec_box, reason = "devices have their addresses")]
+    extensions: Vec<Box<DEVOBJ_EXTENSION>>,
 }
 
 impl Devices {
@@ -25,10 +32,34 @@ impl Devices {
         if !self.devices.is_empty() {
             self.devices.clear();
         }
+        self.names.clear();
+        self.extensions.clear();
     }
 
     pub(crate) fn add(&mut self, address: usize) {
         self.devices.push(Device { address, references: 1, deleted: false });
+    }
+
+    /// The system's part of a device that is being made.
+    pub(crate) fn extension(&mut self, device: PDEVICE_OBJECT) -> PDEVOBJ_EXTENSION {
+        let extension = DEVOBJ_EXTENSION { DeviceObject: device, ..DEVOBJ_EXTENSION::default() };
+        self.extensions.push(Box::new(extension));
+        self.extensions.last_mut().map_or(core::ptr::null_mut(), |extension| &raw mut **extension)
+    }
+
+    /// Whether a device has this name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|(_, other)| other == name)
+    }
+
+    /// Gives a device a name.
+    pub(crate) fn set_name(&mut self, address: usize, name: &[u16]) {
+        self.names.push((address, String::from_utf16_lossy(name)));
+    }
+
+    /// Takes a device's name from it, if it has one.
+    pub(crate) fn forget_name(&mut self, address: usize) {
+        self.names.retain(|(device, _)| *device != address);
     }
 
     /// The device at an address.

@@ -51,7 +51,7 @@ impl Kernel {
     }
 
     /// As new, for `processors` processors; keeps its memory.
-    pub(crate) fn reset(&mut self, processors: usize) {
+    pub(crate) fn reset(&mut self, processors: usize, pool: usize) {
         self.dpcs.reset(processors);
         self.timers.reset();
         self.locks.reset();
@@ -65,6 +65,6 @@ impl Kernel {
         self.work.reset();
         self.devices.reset();
         self.etw.reset();
-        self.pool.reset();
+        self.pool.reset(pool);
     }
 }

@@ -2,11 +2,14 @@
 
 extern crate alloc;
 
+mod reuse;
+
 use alloc::{collections::VecDeque, vec::Vec};
 use core::cell::Cell;
 
-/// Bytes of the simulated pool. Only what is used is ever touched.
-pub(crate) const ARENA: usize = 4 << 20;
+pub(crate) use reuse::Room;
+use reuse::{Freed, guard};
+
 /// Bytes between two blocks that nobody may touch.
 pub(crate) const GUARD: usize = 32;
 /// What a shadow byte stands for, and every block's alignment.
@@ -54,12 +57,19 @@ pub(crate) struct Block {
     pub(crate) freed_by: usize,
     /// The step at which it was freed.
     pub(crate) freed_at: u64,
+    /// How many freed blocks behind it have become part of it, which is freed.
+    pub(crate) merged: u32,
 }
 
 impl Block {
-    /// Bytes of guard behind its room.
+    /// Bytes of guard behind its room that have a pattern.
     pub(crate) fn guard(&self) -> usize {
         if self.own_pages { 0 } else { GUARD }
+    }
+
+    /// Where its room begins: with pages of its own, the first page.
+    pub(crate) fn start(&self) -> usize {
+        if self.own_pages { self.offset / PAGE * PAGE } else { self.offset }
     }
 }
 
@@ -68,8 +78,12 @@ impl Block {
 pub(crate) struct Pool {
     /// By offset.
     blocks: Vec<Block>,
-    /// Freed blocks, oldest first, as indexes: reused only when the arena is used up.
-    freed: VecDeque<usize>,
+    /// Freed blocks, oldest first: reused only when the arena is used up.
+    freed: VecDeque<Freed>,
+    /// A block was freed since freed neighbours last became one.
+    unmerged: bool,
+    /// Bytes of the arena.
+    size: usize,
     /// The index of the block that was made or looked for last: it is likely to be the next one.
     recent: Cell<usize>,
     /// The end of the last guard.
@@ -80,20 +94,25 @@ pub(crate) struct Pool {
     fail_after: Option<u32>,
 }
 
-/// Where a new block is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Behind all others; memory up to this offset from the block's start is unused and to be filled as guard.
-    Fresh { padding: usize },
-    /// In the room of a block that was freed long ago.
-    Reused,
+/// Where a block begins and how much room it has, in memory from an offset on that is free.
+fn layout(Request { size, align, .. }: Request, own_pages: bool, from: usize) -> Option<(usize, usize)> {
+    let room = size.checked_next_multiple_of(GRAIN)?;
+    if !own_pages {
+        return Some((from.checked_next_multiple_of(align)?, room));
+    }
+    let pages = room.checked_next_multiple_of(PAGE)?;
+    let before = (pages - room) / align * align;
+    Some((from.next_multiple_of(PAGE).checked_add(before)?, pages - before))
 }
 
 impl Pool {
-    pub(crate) fn reset(&mut self) {
+    /// As new, with an arena of so many bytes.
+    pub(crate) fn reset(&mut self, size: usize) {
         self.blocks.clear();
         self.recent.set(0);
         self.freed.clear();
+        self.unmerged = false;
+        self.size = size;
         self.top = GUARD;
         self.allocations = 0;
         self.live = 0;
@@ -133,56 +152,42 @@ impl Pool {
         }
     }
 
-    /// Makes a block; none where there is no room. With pages of its own, there is a page behind them.
-    pub(crate) fn allocate(&mut self, request: Request, own_pages: bool) -> Option<(Block, Place)> {
-        let Request { size, tag, paged, kernel, align, .. } = request;
-        let room = size.checked_next_multiple_of(GRAIN)?;
-        let (room, start) = if own_pages {
-            let pages = room.checked_next_multiple_of(PAGE)?;
-            let before = (pages - room) / align * align;
-            (pages - before, self.top.next_multiple_of(PAGE).checked_add(before)?)
-        } else {
-            (room, self.top.next_multiple_of(align))
-        };
-        let mut block = Block {
-            offset: 0,
+    /// Makes a block behind all others, and says how many bytes before it are unused; none where the arena is used up. With pages of
+    /// its own, there is a page behind them.
+    pub(crate) fn allocate(&mut self, request: Request, own_pages: bool) -> Option<(Block, usize)> {
+        let (start, room) = layout(request, own_pages, self.top)?;
+        let end = start.checked_add(room)?.checked_add(guard(own_pages))?;
+        if end > self.size {
+            return None;
+        }
+        let padding = start - self.top;
+        let block = self.made(request, own_pages, start, room);
+        self.recent.set(self.blocks.len());
+        self.blocks.push(block);
+        self.top = end;
+        Some((block, padding))
+    }
+
+    /// A block that is made now.
+    fn made(&mut self, request: Request, own_pages: bool, offset: usize, room: usize) -> Block {
+        let Request { size, tag, paged, kernel, .. } = request;
+        let number = self.allocations;
+        self.allocations += 1;
+        self.live += 1;
+        Block {
+            offset,
             size,
             room,
             tag,
-            number: self.allocations,
+            number,
             paged,
             kernel,
             live: true,
             own_pages,
             freed_by: 0,
             freed_at: 0,
-        };
-        let end = start.checked_add(room)?.checked_add(if own_pages { PAGE } else { GUARD })?;
-        let place = if end <= ARENA {
-            block.offset = start;
-            let padding = start - self.top;
-            self.recent.set(self.blocks.len());
-            self.blocks.push(block);
-            self.top = end;
-            Place::Fresh { padding }
-        } else {
-            let fits = |index: &usize| {
-                let old = self.blocks.get(*index);
-                old.is_some_and(|old| {
-                    old.room == room && old.offset.is_multiple_of(align) && old.own_pages == own_pages
-                })
-            };
-            let position = self.freed.iter().position(fits)?;
-            let index = self.freed.remove(position)?;
-            self.recent.set(index);
-            let old = self.blocks.get_mut(index)?;
-            block.offset = old.offset;
-            *old = block;
-            Place::Reused
-        };
-        self.allocations += 1;
-        self.live += 1;
-        Some((block, place))
+            merged: 0,
+        }
     }
 
     /// The last block, live or freed, that begins at `offset` or before.
@@ -217,68 +222,12 @@ impl Pool {
             block.live = false;
             block.freed_by = processor;
             block.freed_at = step;
-            self.freed.push_back(index);
+            self.freed.push_back(Freed::of(index, block));
+            self.unmerged = true;
             self.live -= 1;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{ARENA, GUARD, PAGE, Place, Pool, Request};
-
-    fn request(size: usize, align: usize) -> Request {
-        Request { align, ..Request::kernel(size, *b"Test") }
-    }
-
-    fn pool() -> Pool {
-        let mut pool = Pool::default();
-        pool.reset();
-        pool
-    }
-
-    #[test]
-    fn blocks_are_apart_by_a_guard() {
-        let mut pool = pool();
-        let (first, _) = pool.allocate(request(20, 16), false).unwrap();
-        let (second, _) = pool.allocate(request(20, 16), false).unwrap();
-        assert_eq!(second.offset, first.offset + 32 + GUARD);
-        assert_eq!(pool.find(first.offset + 19).unwrap().number, 0);
-        assert!(pool.find(first.offset + 20).is_none());
-    }
-
-    #[test]
-    fn a_block_with_pages_of_its_own_ends_where_they_end() {
-        let mut pool = pool();
-        let mut end = 0;
-        for (size, align, before) in
-            [(20, 16, PAGE - 32), (20, 64, PAGE - 64), (PAGE, PAGE, 0), (PAGE + 1, PAGE, 0)]
-        {
-            let (block, _) = pool.allocate(request(size, align), true).unwrap();
-            assert!(block.offset >= end + PAGE && block.offset % PAGE == before && block.offset % align == 0);
-            end = block.offset + block.room;
-            assert!(end.is_multiple_of(PAGE) && block.room >= size);
-            assert_eq!(pool.top(), end + PAGE);
-        }
-    }
-
-    #[test]
-    fn freed_memory_is_reused_only_when_the_arena_is_used_up() {
-        let mut pool = pool();
-        let (first, _) = pool.allocate(request(PAGE, PAGE), false).unwrap();
-        pool.free(first.offset, 0, 0);
-        let (second, place) = pool.allocate(request(PAGE, PAGE), false).unwrap();
-        assert_ne!(first.offset, second.offset);
-        assert!(matches!(place, Place::Fresh { .. }));
-        while pool.top() + 2 * PAGE + GUARD <= ARENA {
-            pool.allocate(request(PAGE, PAGE), false).unwrap();
-        }
-        let (last, place) = pool.allocate(request(PAGE, PAGE), false).unwrap();
-        if place == Place::Reused {
-            assert_eq!(last.offset, first.offset);
-        } else {
-            assert_eq!(pool.allocate(request(PAGE, PAGE), false).unwrap().0.offset, first.offset);
-        }
-        assert!(pool.allocate(request(PAGE, PAGE), false).is_none());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use super::thread::NO_THREAD;
+use crate::verifier::irql::Ddi;
 
 /// What a processor's thread of execution is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,10 @@ pub(crate) struct Processor {
     pub(crate) dispatch_start: Cell<u64>,
     /// It is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
+    /// The last kernel call that was made on it.
+    pub(crate) last_call: Cell<Option<Ddi>>,
+    /// IRQL before a release that said that a wait is next.
+    pub(crate) joined: Cell<Option<u8>>,
 }
 
 impl Processor {
@@ -63,6 +68,8 @@ impl Processor {
             dpc_start: Cell::new(0),
             dispatch_start: Cell::new(0),
             draining: Cell::new(false),
+            last_call: Cell::new(None),
+            joined: Cell::new(None),
         }
     }
 
@@ -80,5 +87,7 @@ impl Processor {
         self.dpc_start.set(0);
         self.dispatch_start.set(0);
         self.draining.set(false);
+        self.last_call.set(None);
+        self.joined.set(None);
     }
 }

@@ -98,6 +98,9 @@ pub(crate) struct Threads {
     identities: Vec<Box<Identities>>,
 }
 
+/// What a thread begins with: a dispatcher header's `Type`, as in NT.
+const THREAD_OBJECT: u64 = 6;
+
 impl Threads {
     pub(crate) fn reset(&mut self) {
         if self.table.is_empty() {
@@ -176,7 +179,7 @@ impl Threads {
         self.begin();
         let (chunk, place) = (context / 64, context % 64);
         while self.identities.len() <= chunk {
-            self.identities.push(Box::new([[0; 8]; 64]));
+            self.identities.push(Box::new([[THREAD_OBJECT, 0, 0, 0, 0, 0, 0, 0]; 64]));
         }
         let chunk = self.identities.get(chunk).map(|chunk| chunk.as_ptr().expose_provenance());
         chunk.map_or(0, |start| start + place * size_of::<[u64; 8]>())

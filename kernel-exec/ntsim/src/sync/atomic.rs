@@ -51,6 +51,7 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
         attend();
         return None;
     };
+    machine.count_stack();
     machine.point();
     count(machine).add();
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {

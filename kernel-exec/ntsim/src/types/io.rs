@@ -2,7 +2,10 @@
 
 use core::ptr::null_mut;
 
-use super::{CSHORT, KDPC, KEVENT, LIST_ENTRY, LONG, NTSTATUS, PVOID, PWSTR, ULONG, ULONG_PTR, USHORT};
+use super::{
+    CSHORT, KDPC, KEVENT, LIST_ENTRY, LONG, NTSTATUS, PDEVOBJ_EXTENSION, PDRIVER_EXTENSION, PVOID, PWSTR,
+    ULONG, ULONG_PTR, USHORT,
+};
 
 /// wdk-sys's module of the enumeration `WORK_QUEUE_TYPE`.
 pub mod _WORK_QUEUE_TYPE {
@@ -145,8 +148,8 @@ pub struct _DRIVER_OBJECT {
     pub DriverSize: ULONG,
     /// The kernel's.
     pub DriverSection: PVOID,
-    /// The kernel's.
-    pub DriverExtension: PVOID,
+    /// Its extension, with AddDevice.
+    pub DriverExtension: PDRIVER_EXTENSION,
     /// Its name.
     pub DriverName: UNICODE_STRING,
     /// The path of the hardware's key.
@@ -231,7 +234,8 @@ pub struct _DEVICE_OBJECT {
     pub(crate) DeviceLock: KEVENT,
     pub(crate) SectorSize: USHORT,
     pub(crate) Spare1: USHORT,
-    pub(crate) DeviceObjectExtension: PVOID,
+    /// The system's part of it.
+    pub DeviceObjectExtension: PDEVOBJ_EXTENSION,
     pub(crate) Reserved: PVOID,
 }
 /// A device.
@@ -274,7 +278,11 @@ impl Default for _DEVICE_OBJECT {
 
 /// Reads and writes have a buffer in non-paged memory.
 pub const DO_BUFFERED_IO: ULONG = 0x04;
-/// The device is being initialised: a driver clears it after AddDevice.
+/// Only one handle to the device may be open.
+pub const DO_EXCLUSIVE: ULONG = 0x08;
+/// The device has a name.
+pub const DO_DEVICE_HAS_NAME: ULONG = 0x40;
+/// The device is being initialised: the system clears it after DriverEntry, a driver after AddDevice.
 pub const DO_DEVICE_INITIALIZING: ULONG = 0x80;
 /// A device that no other type fits.
 pub const FILE_DEVICE_UNKNOWN: ULONG = 0x22;

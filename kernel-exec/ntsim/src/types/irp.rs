@@ -88,7 +88,8 @@ pub struct _IRP {
     pub Flags: ULONG,
     /// The system buffer, or the master IRP.
     pub AssociatedIrp: PVOID,
-    pub(crate) ThreadListEntry: LIST_ENTRY,
+    /// The kernel's: the thread's list, in which an IRP of a driver's own is not.
+    pub ThreadListEntry: LIST_ENTRY,
     /// What the request came to.
     pub IoStatus: IO_STATUS_BLOCK,
     /// Kernel or user.
@@ -104,7 +105,8 @@ pub struct _IRP {
     /// IRQL before the cancel spin lock was acquired, for a cancel routine.
     pub CancelIrql: KIRQL,
     pub(crate) ApcEnvironment: CCHAR,
-    pub(crate) AllocationFlags: UCHAR,
+    /// The kernel's: how it was allocated.
+    pub AllocationFlags: UCHAR,
     pub(crate) UserIosb: PVOID,
     pub(crate) UserEvent: PVOID,
     pub(crate) Overlay: [ULONG_PTR; 2],

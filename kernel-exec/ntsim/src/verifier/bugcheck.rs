@@ -2,7 +2,7 @@
 
 extern crate alloc;
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,11 @@ pub struct BugCheck {
     pub irql: u8,
     /// The rule that was broken, with the objects concerned.
     pub rule: String,
+    /// The driver's functions that ran, innermost first, with their places in the source as far as
+    /// they are known: of a fault of the host and of a stack that is too small. Empty for a broken
+    /// rule, which names its objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
 }
 
 /// An IRQL's name.
@@ -58,6 +63,9 @@ impl Display for BugCheck {
         let meanings = pages::entry(self.code, self.parameters).parameters;
         for (number, (value, meaning)) in self.parameters.iter().zip(meanings).enumerate() {
             writeln!(f, "  parameter {}: {value:#x} ({meaning})", number + 1)?;
+        }
+        for function in &self.backtrace {
+            writeln!(f, "  in {function}")?;
         }
         write!(f, "  see {}", self.page())
     }

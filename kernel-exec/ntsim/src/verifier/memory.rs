@@ -6,8 +6,8 @@ use alloc::{boxed::Box, string::String};
 
 use super::{Checked, Violation, violation};
 use crate::{
-    arena::Memory, engine::machine::Machine, kernel::pool::Block, other_pools::owner, trace::value::Tag,
-    types::IO_WORKITEM,
+    arena::Memory, engine::machine::Machine, fault::Access, kernel::pool::Block, other_pools::owner,
+    trace::value::Tag, types::IO_WORKITEM,
 };
 
 /// What an address is used as.
@@ -70,7 +70,13 @@ pub(crate) fn describe(block: &Block) -> String {
         alloc::format!("block{number} ({size} bytes, tag {tag})")
     } else {
         let (by, at) = (block.freed_by, block.freed_at);
-        alloc::format!("block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at})")
+        let others = match block.merged {
+            0 => String::new(),
+            others => alloc::format!(", and {others} freed blocks behind it"),
+        };
+        alloc::format!(
+            "block{number} ({size} bytes, tag {tag}, freed by processor {by} at step {at}{others})"
+        )
     }
 }
 
@@ -95,8 +101,9 @@ impl Machine {
         };
         let name = used.name();
         let Some(offset) = self.arena.offset(address) else {
+            let access = if used == Use::Text { Access::Read } else { Access::Write };
             return match owner(address) {
-                _ if address == 0 => Err(bad(alloc::format!("{name} at a null pointer"))),
+                _ if address == 0 => Err(self.bad_access(0, access, false, 0)),
                 Some(owner) => Err(bad(alloc::format!("{name} in {}", owner.describe()))),
                 None => Ok(()),
             };

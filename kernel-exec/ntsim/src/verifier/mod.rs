@@ -1,6 +1,7 @@
 //! The verifier: rules, and what a broken one is called.
 
 pub(crate) mod bugcheck;
+pub(crate) mod documented;
 pub(crate) mod freed;
 pub(crate) mod irql;
 pub(crate) mod memory;

@@ -1,5 +1,7 @@
 //! Names of bug checks, what their parameters mean, and the public page that says so.
 
+use super::documented::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
+
 /// What is known of a bug check, or of one of its first parameter's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -10,6 +12,8 @@ pub(crate) struct Entry {
     pub(crate) page: &'static str,
 }
 
+const CODE: &str = "address of the code, if known";
+const ACCESS: &str = "0 read, 1 write, 8 execute";
 const RESERVED: &str = "reserved";
 const IRQL: &str = "current IRQL";
 const LOCK: &str = "address of the spin lock";
@@ -25,8 +29,43 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         },
         0x1E => Entry {
             name: "KMODE_EXCEPTION_NOT_HANDLED",
-            parameters: ["the exception", "address of the code, if known", "parameter 0", "parameter 1"],
+            parameters: ["the exception", CODE, "parameter 0", "parameter 1"],
             page: "bug-check-0x1e--kmode-exception-not-handled",
+        },
+        0x3B => Entry {
+            name: "SYSTEM_SERVICE_EXCEPTION",
+            parameters: ["the exception", CODE, "address of the context record", RESERVED],
+            page: "bug-check-0x3b--system-service-exception",
+        },
+        0x50 => Entry {
+            name: "PAGE_FAULT_IN_NONPAGED_AREA",
+            parameters: ["address referenced", "0 read, 2 write, 0x10 execute", CODE, RESERVED],
+            page: "bug-check-0x50--page-fault-in-nonpaged-area",
+        },
+        0x7E => Entry {
+            name: "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED",
+            parameters: [
+                "the exception",
+                CODE,
+                "address of the exception record",
+                "address of the context record",
+            ],
+            page: "bug-check-0x7e--system-thread-exception-not-handled",
+        },
+        0x7F => Entry {
+            name: "UNEXPECTED_KERNEL_MODE_TRAP",
+            parameters: ["8: double fault", RESERVED, RESERVED, RESERVED],
+            page: "bug-check-0x7f--unexpected-kernel-mode-trap",
+        },
+        0xBE => Entry {
+            name: "ATTEMPTED_WRITE_TO_READONLY_MEMORY",
+            parameters: ["address referenced", "page table entry, if known", RESERVED, RESERVED],
+            page: "bug-check-0xbe--attempted-write-to-readonly-memory",
+        },
+        0xFC => Entry {
+            name: "ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY",
+            parameters: ["address referenced", "page table entry, if known", RESERVED, RESERVED],
+            page: "bug-check-0xfc--attempted-execute-of-noexecute-memory",
         },
         0xB8 => Entry {
             name: "ATTEMPTED_SWITCH_FROM_DPC",
@@ -45,7 +84,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         },
         0x0A => Entry {
             name: "IRQL_NOT_LESS_OR_EQUAL",
-            parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
+            parameters: ["address referenced", IRQL, ACCESS, CODE],
             page: "bug-check-0xa--irql-not-less-or-equal",
         },
         0xC1 => Entry {
@@ -62,9 +101,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
             name: "BAD_POOL_CALLER",
             parameters: match first {
                 0x07 => ["0x7: freed twice", RESERVED, "the block's tag", "address of the block"],
-                0x9B => {
-                    ["0x9B: tag of zero", "pool type", "number of bytes", "address of the code, if known"]
-                }
+                0x9B => ["0x9B: tag of zero", "pool type", "number of bytes", CODE],
                 0x0A => [
                     "0xA: wrong tag",
                     "address of the block",
@@ -117,27 +154,22 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         },
         0xCC => Entry {
             name: "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
-            parameters: ["address referenced", "0 read, 1 write", "address of the code, if known", RESERVED],
+            parameters: ["address referenced", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xcc--page-fault-in-freed-special-pool",
         },
         0xCD => Entry {
             name: "PAGE_FAULT_BEYOND_END_OF_ALLOCATION",
-            parameters: ["address referenced", "0 read, 1 write", "address of the code, if known", RESERVED],
+            parameters: ["address referenced", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xcd--page-fault-beyond-end-of-allocation",
         },
         0xCE => Entry {
             name: "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
-            parameters: [
-                "address of what is pending",
-                "0 read, 1 write",
-                "address of the code, if known",
-                RESERVED,
-            ],
+            parameters: ["address of what is pending", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xce--driver-unloaded-without-cancelling-pending-operations",
         },
         0xD1 => Entry {
             name: "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
-            parameters: ["address referenced", IRQL, "0 read, 1 write", "address of the code, if known"],
+            parameters: ["address referenced", IRQL, ACCESS, CODE],
             page: "bug-check-0xd1--driver-irql-not-less-or-equal",
         },
         0x35 => Entry {
@@ -170,7 +202,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
                 0x10 => ["0x10: sent above DISPATCH_LEVEL", IRQL, RESERVED, RESERVED],
                 4 => ["4: no device", "address", "0", "0"],
                 0..0x200 => ["kind of violation", "address of the IRP", "0", "0"],
-                _ => ["kind of violation", "address of the code, if known", "address of the IRP", "0"],
+                _ => ["kind of violation", CODE, "address of the IRP", "0"],
             },
             page: "bug-check-0xc9--driver-verifier-iomanager-violation",
         },
@@ -273,6 +305,14 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
         0x1005 => ["0x1005: initialised while held", LOCK, RESERVED, RESERVED],
         0x1006 => ["0x1006: ended while holding a lock", LOCK, "processor that acquired it", RESERVED],
         0x1007 => ["0x1007: released, but not held", LOCK, RESERVED, RESERVED],
+        SPIN_LOCK_HELD => {
+            ["0x4E530001: called while holding a spin lock", LOCK, "processor that holds it", RESERVED]
+        }
+        ABOVE_ITS_IRQL => {
+            ["0x4E530002: called above the IRQL that its page states", IRQL, "highest IRQL", RESERVED]
+        }
+        NO_WAIT => ["0x4E530004: no wait after Wait = TRUE", IRQL, "IRQL before the release", RESERVED],
+        POOL_FLAGS => ["0x4E530003: flags that yield NULL", "the flags", "number of bytes", "the tag"],
         _ => ["kind of violation", "parameter 2", "parameter 3", "parameter 4"],
     }
 }

@@ -95,6 +95,30 @@ impl Irp {
         unsafe { ddi::IoCopyCurrentIrpStackLocationToNext(self.0) }
     }
 
+    pub(crate) fn skip(self) {
+        // SAFETY: an IRP, or the kernel says that no driver has it.
+        unsafe { ddi::IoSkipCurrentIrpStackLocation(self.0) }
+    }
+
+    pub(crate) fn reuse(self, status: NTSTATUS) {
+        // SAFETY: an IRP, or the kernel says that it is none.
+        unsafe { ddi::IoReuseIrp(self.0, status) }
+    }
+
+    /// The stack location of the driver that has the IRP.
+    pub(crate) fn current(self) -> IO_STACK_LOCATION {
+        // SAFETY: an IRP, or the kernel says that no driver has it.
+        let location = unsafe { ddi::IoGetCurrentIrpStackLocation(self.0) };
+        // SAFETY: the IRP's location.
+        unsafe { location.read() }
+    }
+
+    /// The stack location of the driver that the IRP is sent to next.
+    pub(crate) fn next(self) -> PIO_STACK_LOCATION {
+        // SAFETY: an IRP, or the kernel says that there is none.
+        unsafe { ddi::IoGetNextIrpStackLocation(self.0) }
+    }
+
     pub(crate) fn on_completion(self, f: impl Fn(Self) -> NTSTATUS + 'static) -> Self {
         let body: Completion = Box::new(f);
         // Leaked: the routine may run at any time, or never.

@@ -119,11 +119,6 @@ impl Event {
         unsafe { ddi::KeSetEvent(self.0, 0, 0) }
     }
 
-    pub(crate) fn set_and_wait(self) -> i32 {
-        // SAFETY: initialised.
-        unsafe { ddi::KeSetEvent(self.0, 0, 1) }
-    }
-
     pub(crate) fn reset(self) -> i32 {
         // SAFETY: initialised, or the kernel says that it is not.
         unsafe { ddi::KeResetEvent(self.0) }

@@ -3,7 +3,8 @@
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
 use ntcom::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationVtbl, AsyncStatus, IUnknownVtbl, Interface, NTSTATUS,
+    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, IUnknownVtbl,
+    Interface, NTSTATUS,
 };
 use ntcom_fuzz::value::{UNTOUCHED, bytes_of};
 
@@ -42,7 +43,8 @@ pub(super) struct Client<'a> {
     number: usize,
     this: *mut c_void,
     operation: AsyncOperationVtbl<u8>,
-    control: AsyncControlVtbl,
+    /// None where the operation has no IAsyncControl.
+    control: Option<AsyncControlVtbl>,
     ended: i32,
 }
 
@@ -51,8 +53,13 @@ impl<'a> Client<'a> {
         let this = shared.operation.load(SeqCst);
         // SAFETY: a live operation's interfaces, which the program has references to.
         let operation = unsafe { table(this, Rule::C4) }?;
-        // SAFETY: as above.
-        let control = unsafe { table(shared.control.load(SeqCst), Rule::C10) }?;
+        let control = shared.control.load(SeqCst);
+        let control = if control.is_null() {
+            None
+        } else {
+            // SAFETY: the operation's second interface, which lives as long as it does.
+            Some(unsafe { table(control, Rule::C10) }?)
+        };
         Ok(Self { shared, number, this, operation, control, ended: 0 })
     }
 
@@ -74,14 +81,16 @@ impl<'a> Client<'a> {
         self.say("AddRef");
         // SAFETY: we have a reference.
         let mut zero = unsafe { add_ref(self.this) } == 0;
-        self.say("QueryInterface for IAsyncControl");
+        let (iid, expected, name) = match self.shared.control.load(SeqCst) {
+            control if control.is_null() => (AsyncOperationRaw::<()>::IID, self.this, "IAsyncOperation"),
+            control => (AsyncControlRaw::IID, control, "IAsyncControl"),
+        };
+        self.say(&format!("QueryInterface for {name}"));
         // SAFETY: as above; both pointers are good.
-        let status = unsafe { query(self.this, &AsyncControlRaw::IID, &raw mut out) };
-        if status != NTSTATUS::SUCCESS || out != self.shared.control.load(SeqCst) {
-            return Err(Finding::new(
-                Rule::C1,
-                format!("QueryInterface for IAsyncControl answers {status}, {out:?}"),
-            ));
+        let status = unsafe { query(self.this, &raw const iid, &raw mut out) };
+        if status != NTSTATUS::SUCCESS || out != expected {
+            let why = "and should answer STATUS_SUCCESS and leave the pointer that it left before";
+            return Err(Finding::new(Rule::C1, format!("QueryInterface for {name} answers {status}, {why}")));
         }
         for _ in 0..2 {
             self.say("Release");
@@ -185,7 +194,7 @@ impl<'a> Client<'a> {
     }
 
     fn cancel(&self) -> Check {
-        let cancel = slot(self.control.cancel, Rule::C10, "cancel")?;
+        let cancel = slot(self.control.as_ref().and_then(|table| table.cancel), Rule::C10, "cancel")?;
         self.say("cancel");
         // SAFETY: the program has a reference.
         let answer = unsafe { cancel(self.shared.control.load(SeqCst)) };
@@ -197,7 +206,8 @@ impl<'a> Client<'a> {
 
     /// One of all that are set is accepted.
     fn set(&self) -> Check {
-        let set_completed = slot(self.control.set_completed, Rule::C14, "set_completed")?;
+        let set_completed =
+            slot(self.control.as_ref().and_then(|table| table.set_completed), Rule::C14, "set_completed")?;
         let context = ptr::from_ref(self.shared).cast_mut().cast();
         self.say("set_completed");
         // SAFETY: the program has a reference; the context lives until the round has ended.

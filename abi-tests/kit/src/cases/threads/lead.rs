@@ -90,6 +90,11 @@ fn make(shared: &Shared) -> Result<Made, Finding> {
     let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
     let add_ref = slot(unknown.AddRef, Rule::C3, "AddRef")?;
     let release = slot(unknown.Release, Rule::C3, "Release")?;
+    if !shared.controls {
+        // SAFETY: we have a reference.
+        unsafe { add_ref(this) };
+        return Ok(Made { this, add_ref, release });
+    }
     let mut control = ptr::null_mut();
     // SAFETY: we have a reference; both pointers are good.
     let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut control) };
@@ -100,7 +105,7 @@ fn make(shared: &Shared) -> Result<Made, Finding> {
     Ok(Made { this, add_ref, release })
 }
 
-/// Gives up the reference that the operation was made with, and that of the query. Which of the two Releases answer 0?
+/// Gives up the reference that the operation was made with, and the second one. Which of the two Releases answer 0?
 fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
     [(); 2].map(|()| {
         shared.say("the first thread: Release");

@@ -23,6 +23,7 @@ use crate::{
     need::Need,
     rule::Rule,
     run::Verdict,
+    table::reason,
     world,
 };
 
@@ -83,6 +84,13 @@ struct Does {
     releases: bool,
 }
 
+impl Does {
+    /// Whether it takes IAsyncControl.
+    const fn controls(self) -> bool {
+        self.cancels || self.sets
+    }
+}
+
 const NOTHING: Does =
     Does { counts: false, reads: false, wakes: false, cancels: false, sets: false, releases: false };
 const COUNT: Does = Does { counts: true, ..NOTHING };
@@ -107,16 +115,23 @@ pub(super) const CASES: &[Case] = &[
     in_turn(Rule::C14, "several_threads_set_a_handler_in_turn", SET),
 ];
 
+const AT_ONCE: &[Need] = &[Need::Threads];
+const AT_ONCE_WITH_CONTROL: &[Need] = &[Need::Threads, Need::Control];
+const IN_TURN: &[Need] = &[Need::Turns];
+const IN_TURN_WITH_CONTROL: &[Need] = &[Need::Turns, Need::Control];
+
 const fn threads(rule: Rule, name: &'static str, rounds: Rounds, needs: &'static [Need]) -> Case {
     Case { rule, name, needs, expects: super::Expects::End, runs: Runs::Threads(rounds) }
 }
 
 const fn at_once(rule: Rule, name: &'static str, does: Does) -> Case {
-    threads(rule, name, Rounds { way: Way::AtOnce, does }, &[Need::Threads])
+    let needs = if does.controls() { AT_ONCE_WITH_CONTROL } else { AT_ONCE };
+    threads(rule, name, Rounds { way: Way::AtOnce, does }, needs)
 }
 
 const fn in_turn(rule: Rule, name: &'static str, does: Does) -> Case {
-    threads(rule, name, Rounds { way: Way::InTurn, does }, &[Need::Turns])
+    let needs = if does.controls() { IN_TURN_WITH_CONTROL } else { IN_TURN };
+    threads(rule, name, Rounds { way: Way::InTurn, does }, needs)
 }
 
 /// What the rounds of cases come of.
@@ -148,7 +163,7 @@ pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seeds: Seeds) 
         let Err(finding) = one_round(library, rule, rounds, mix(seed, round)) else { continue };
         if way == Way::InTurn {
             let message = format!("{} (it repeats itself: schedule {round}, --seed {seed})", finding.message);
-            return Verdict::Failed(Finding { message, ..finding });
+            return failed_with(Finding { message, ..finding });
         }
         failed += 1;
         before.push(format!("round {round} has failed: {finding}"));
@@ -166,7 +181,12 @@ pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seeds: Seeds) 
         world.trail.clear();
         before.into_iter().for_each(|line| world.trail.add(line));
     });
-    Verdict::Failed(Finding { message, ..finding })
+    failed_with(Finding { message, ..finding })
+}
+
+fn failed_with(finding: Finding) -> Verdict {
+    world::with(|world| world.trail.add(finding.line()));
+    Verdict::Failed { findings: vec![finding], whole: true }
 }
 
 /// A number for a round (SplitMix64).
@@ -179,12 +199,12 @@ const fn mix(seed: u64, round: u64) -> u64 {
 
 fn one_round(library: &Loaded, rule: Rule, rounds: Rounds, number: u64) -> Check {
     let file = world::with(|world| world.trail.file());
-    let shared = Box::new(Shared::new(library.table, rounds, number, file));
+    let shared = Box::new(Shared::new(library.offers(), rounds, number, file));
     let (stopped, stop) = Crew { table: &library.table, way: rounds.way, number }.run(&shared);
     world::with(|world| shared.said().into_iter().for_each(|line| world.trail.remember(line)));
     let ended = shared.ended.load(core::sync::atomic::Ordering::SeqCst);
     let check = match shared.breached() {
-        Ok(()) if stopped => Err(Finding::new(rule, format!("the library stopped: {}", stop.text()))),
+        Ok(()) if stopped => Err(Finding::new(rule, format!("the library stopped: {}", reason(&stop)))),
         Ok(()) if !ended => {
             Err(Finding::new(rule, "the library's run did not run its program to the end".to_owned()))
         }

@@ -18,6 +18,7 @@ use super::{CLIENTS, Does, Rounds, Way, mix};
 use crate::{
     body::kind_number,
     finding::{Check, Finding},
+    need::Offers,
     rule::Rule,
     table::{Pause, Recipe, Table, poll, shape},
 };
@@ -48,6 +49,8 @@ pub(super) enum Begin {
 /// What the threads share.
 pub(super) struct Shared {
     pub(super) table: Table,
+    /// The operation has IAsyncControl.
+    pub(super) controls: bool,
     pub(super) does: Does,
     way: Way,
     /// How often each does what it does.
@@ -55,6 +58,7 @@ pub(super) struct Shared {
     /// The schedule, or what pauses come of.
     pub(super) number: u64,
     pub(super) operation: AtomicPtr<c_void>,
+    /// Its IAsyncControl, or null where it has none.
     pub(super) control: AtomicPtr<c_void>,
     begins: AtomicU32,
     pause: OnceLock<Pause>,
@@ -80,14 +84,17 @@ pub(super) struct Shared {
     /// The first thread has come to its end.
     pub(super) ended: AtomicBool,
     found: Mutex<Option<Finding>>,
+    /// There is one: a thread that another one waits for may have come to its end.
+    failed: AtomicBool,
     /// What has been done so far, where threads take turns, and the trail's file.
     steps: Mutex<(Vec<String>, Option<&'static File>)>,
 }
 
 impl Shared {
-    pub(super) fn new(table: Table, rounds: Rounds, number: u64, file: Option<&'static File>) -> Self {
+    pub(super) fn new(offers: Offers, rounds: Rounds, number: u64, file: Option<&'static File>) -> Self {
         Self {
-            table,
+            table: offers.table,
+            controls: offers.controls,
             does: rounds.does,
             way: rounds.way,
             times: rounds.way.times(),
@@ -111,6 +118,7 @@ impl Shared {
             done: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             found: Mutex::new(None),
+            failed: AtomicBool::new(false),
             steps: Mutex::new((Vec::new(), file)),
         }
     }
@@ -121,6 +129,7 @@ impl Shared {
 
     pub(super) fn breach(&self, rule: Rule, message: impl Into<String>) {
         self.found().get_or_insert_with(|| Finding::new(rule, message));
+        self.failed.store(true, SeqCst);
     }
 
     /// The first breach.
@@ -211,7 +220,7 @@ impl Shared {
 
     fn wait_until(&self, place: &AtomicBool) {
         for _ in 0..PATIENCE {
-            if place.load(SeqCst) {
+            if place.load(SeqCst) || self.failed.load(SeqCst) {
                 return;
             }
             self.pause();
@@ -309,7 +318,7 @@ unsafe extern "C" fn poll_body(context: *mut c_void, _part: u32, task: *mut c_vo
 
 unsafe extern "C" fn guarded(_context: *mut c_void, _guard: u32, _has_value: i32) {}
 
-unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATUS {
+unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> i32 {
     // SAFETY: the recipe's context.
     let shared = unsafe { shared(context) };
     shared.say("  the body ends with its value");
@@ -317,7 +326,7 @@ unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> NTSTATU
     // SAFETY: the header: there is room for the kind's size.
     unsafe { value.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     shared.polling.store(false, SeqCst);
-    NTSTATUS::SUCCESS
+    NTSTATUS::SUCCESS.0
 }
 
 unsafe extern "C" fn drop_body(context: *mut c_void) {

@@ -30,6 +30,11 @@ pub struct Limits {
     /// Decisions in a schedule: from then on a run goes on by round robin, which is fair, so that programs that wait for each
     /// other end; the exploration is then not complete. Default 10,000.
     pub decisions: usize,
+    /// Decisions in a row that let one processor go on while another one can run. Then it gives way
+    /// to the next one, which is no preemption, so that a loop that waits for another processor at
+    /// preemption points ends, in every run at the same place. The exploration is then not
+    /// complete. Default 1,000.
+    pub fairness: usize,
     /// Runs. Default 1,000,000.
     pub runs: u64,
     /// Leaves out schedules that differ from others only in the order of steps that can change places. Default yes.
@@ -38,7 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { preemptions: Some(2), decisions: 10_000, runs: 1_000_000, prune: true }
+        Self { preemptions: Some(2), decisions: 10_000, fairness: 1_000, runs: 1_000_000, prune: true }
     }
 }
 
@@ -50,7 +55,8 @@ pub struct Exploration {
     pub runs: u64,
     /// Those of them that turned out, in their middle, to be like an earlier one.
     pub redundant: u64,
-    /// Nothing was left out but for the bound on preemptions: neither were there more runs to make, nor was one too long.
+    /// Nothing was left out but for the bound on preemptions: neither were there more runs to make,
+    /// nor was one too long, nor did a processor have to give way by [`Limits::fairness`].
     pub complete: bool,
     /// The first run that ended early.
     pub finding: Option<Finding>,
@@ -124,7 +130,8 @@ pub fn explore(
     mut round: impl FnMut(&mut Simulation) -> Result<(), Stop>,
 ) -> Exploration {
     let config = Config { trace: true, ..config };
-    let bounds = Bounds { preemptions: limits.preemptions, decisions: limits.decisions, prune: limits.prune };
+    let Limits { preemptions, decisions, fairness, prune, .. } = limits;
+    let bounds = Bounds { preemptions, decisions, fairness, prune };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
     let mut search = Search::new(bounds);
     let mut explored = Exploration { runs: 0, redundant: 0, complete: true, finding: None };
@@ -153,6 +160,7 @@ pub fn explore(
                 return explored;
             }
         };
+        explored.complete &= !walked.gave_way();
         match walked.rest() {
             Some(Rest::Redundant) => explored.redundant += 1,
             Some(Rest::TooLong) => explored.complete = false,

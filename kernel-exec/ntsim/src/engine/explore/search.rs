@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Bounds {
     pub(crate) preemptions: Option<u32>,
     pub(crate) decisions: usize,
+    pub(crate) fairness: usize,
     pub(crate) prune: bool,
 }
 
@@ -49,6 +50,10 @@ pub(crate) struct Search {
     seen: usize,
     /// Nothing new can come of this run, or it is too long: it goes on by round robin.
     rest: Option<Rest>,
+    /// Decisions in a row that have let the running processor go on, though another one could run.
+    streak: usize,
+    /// A processor had to give way in this run.
+    gave_way: bool,
 }
 
 /// Why a run goes on without new decisions.
@@ -80,6 +85,9 @@ struct Run {
     /// Who need not run next, because what comes of it is known.
     sleep: Vec<Sleeper>,
     taken: usize,
+    /// The running processor had to give way: there is no other possibility, and it is no
+    /// preemption.
+    gives_way: bool,
     /// A bit for each processor that has been taken.
     tried: u64,
     /// What the taken one has touched in its step, in all the step's choices.
@@ -98,7 +106,7 @@ struct Sleeper {
 
 impl Run {
     fn cost(&self, processor: usize) -> u32 {
-        self.running.is_some_and(|running| running != processor).into()
+        (!self.gives_way && self.running.is_some_and(|running| running != processor)).into()
     }
 
     /// The next processor to take: the running one first, then by their numbers.
@@ -113,6 +121,15 @@ impl Run {
             .chain(0..64)
             .filter(|processor| open >> processor & 1 == 1)
             .find(|processor| affordable(processor) && !asleep(processor))
+    }
+
+    /// The next processor after the running one, which has gone on for long enough.
+    fn next_fair(&mut self, current: usize) -> Option<usize> {
+        let asleep = self.sleep.iter().fold(0_u64, |asleep, sleeper| asleep | 1 << sleeper.processor);
+        let others = self.runnable & !(1 << current) & !asleep;
+        self.gives_way = true;
+        self.tried = u64::MAX;
+        (others != 0).then(|| after(others, current))
     }
 
     fn take(&mut self, processor: usize) {
@@ -154,12 +171,22 @@ impl Run {
 
 impl Search {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, path: Vec::new(), position: 0, seen: 0, rest: None }
+        Self { bounds, path: Vec::new(), position: 0, seen: 0, rest: None, streak: 0, gave_way: false }
     }
 
     /// Why the run went on without new decisions, if it did.
     pub(crate) fn rest(&self) -> Option<Rest> {
         self.rest
+    }
+
+    /// Whether a processor had to give way in this run.
+    pub(crate) fn gave_way(&self) -> bool {
+        self.gave_way
+    }
+
+    /// Counts a decision that has been taken.
+    fn count(&mut self, running: Option<usize>, taken: usize) {
+        self.streak = if running == Some(taken) { self.streak + 1 } else { 0 };
     }
 
     /// Who runs, and for how many points.
@@ -173,10 +200,13 @@ impl Search {
         let position = self.position;
         self.position += 1;
         if let Some(node) = self.path.get(position) {
-            return match node {
-                Node::Run(run) if run.runnable == runnable && run.running == running => Ok((run.taken, 0)),
-                _ => Err(different(position)),
+            let taken = match node {
+                Node::Run(run) if run.runnable == runnable && run.running == running => run.taken,
+                _ => return Err(different(position)),
             };
+            self.gave_way |= matches!(node, Node::Run(run) if run.gives_way);
+            self.count(running, taken);
+            return Ok((taken, 0));
         }
         if position >= self.bounds.decisions {
             self.rest = Some(Rest::TooLong);
@@ -190,16 +220,21 @@ impl Search {
             named: situation.named,
             sleep,
             taken: 0,
+            gives_way: false,
             tried: 0,
             own: Footprint::default(),
             footprint: Footprint::default(),
         };
-        let Some(first) = run.next(self.bounds) else {
+        let waits = running.is_some() && self.streak >= self.bounds.fairness;
+        let first = if waits { run.next_fair(current) } else { run.next(self.bounds) };
+        let Some(first) = first else {
             self.rest = Some(Rest::Redundant);
             return Ok((after(runnable, current), QUANTUM));
         };
         run.take(first);
+        self.gave_way |= run.gives_way;
         self.path.push(Node::Run(run));
+        self.count(running, first);
         Ok((first, 0))
     }
 
@@ -238,6 +273,8 @@ impl Search {
     pub(crate) fn advance(&mut self) -> bool {
         self.position = 0;
         self.seen = 0;
+        self.streak = 0;
+        self.gave_way = false;
         self.rest = None;
         while let Some(node) = self.path.pop() {
             match node {

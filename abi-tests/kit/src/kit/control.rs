@@ -1,0 +1,94 @@
+//! IAsyncControl, which another implementation's operations need not have.
+
+use core::ptr;
+
+use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS};
+use ntcom_fuzz::{
+    ops::Via,
+    script::{STEPS, Script},
+    value::Kind,
+};
+
+use super::{Kit, Spawn};
+use crate::{
+    client::{slot, table},
+    ensure,
+    finding::{Check, Finding},
+    load::Loaded,
+    rule::Rule,
+    run::run_program,
+    world,
+};
+
+/// Whether the operations of a library have IAsyncControl. One whose operation gives no clear answer is taken to have it: the cases judge it.
+pub(crate) fn has_control(library: &Loaded) -> bool {
+    let answer = core::cell::Cell::new(true);
+    // What it finds the cases find, too.
+    let _ended = run_program(library, &|kit| {
+        let operation = kit.spawn(Kind::U8, world::plain([0; STEPS]))?;
+        answer.set(kit.asks_for_control(operation)?);
+        kit.advance()?;
+        kit.release(operation, Via::Operation)?;
+        kit.advance()
+    });
+    answer.get()
+}
+
+impl Kit<'_> {
+    fn asks_for_control(&self, operation: usize) -> Result<bool, Finding> {
+        let this = self.0.slot(operation, |slot| slot.operation);
+        // SAFETY: a live operation's first interface.
+        let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
+        let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
+        let mut out = ptr::null_mut();
+        self.0.trail.add(format!("QueryInterface of operation {operation} for IAsyncControl"));
+        // SAFETY: we have a reference; both pointers are good.
+        let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut out) };
+        if status == NTSTATUS::SUCCESS {
+            let release = slot(unknown.Release, Rule::C3, "Release")?;
+            // SAFETY: the reference that the query gave us.
+            let left = unsafe { release(this) };
+            ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
+        }
+        let lacks = matches!(status.to_u32(), NO_INTERFACE | E_NOINTERFACE) && out.is_null();
+        Ok(!lacks)
+    }
+
+    /// The interfaces that calls of IUnknown's slots go through.
+    #[must_use]
+    pub fn vias(&self) -> &'static [Via] {
+        if self.has_control() { &[Via::Operation, Via::Control] } else { &[Via::Operation] }
+    }
+
+    /// Whether operations have IAsyncControl.
+    #[must_use]
+    pub fn has_control(&self) -> bool {
+        self.0.controls.get()
+    }
+
+    /// Whether operations can be cancelled: through IAsyncControl, or by a handle.
+    #[must_use]
+    pub fn can_cancel(&self) -> bool {
+        self.has_control() || self.table().handle_cancel.is_some()
+    }
+
+    /// Makes an operation that is to be cancelled: with a handle, where it has no IAsyncControl.
+    ///
+    /// # Errors
+    /// As for [`Self::spawn`].
+    pub fn spawn_to_cancel(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+        self.make(Spawn { cancellable: !self.has_control(), ..Spawn::new(kind, script) })
+    }
+
+    /// Cancels an operation of [`Self::spawn_to_cancel`], or any that has IAsyncControl.
+    ///
+    /// # Errors
+    /// As for [`Self::cancel`].
+    pub fn request(&self, operation: usize) -> Check {
+        if self.has_control() { self.cancel(operation) } else { self.handle_cancel(operation) }
+    }
+}
+
+const NO_INTERFACE: u32 = NTSTATUS::NOINTERFACE.to_u32();
+/// What an object that speaks HRESULT answers for an interface that it does not have.
+const E_NOINTERFACE: u32 = 0x8000_4002;

@@ -1,0 +1,178 @@
+//! `[C14]`: a client that begins one operation after the other, in C and in Rust, needs the same stack for three as for a thousand.
+#![allow(clippy::unwrap_used, reason = "tests say what they mean")]
+
+use core::{
+    ffi::c_void,
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
+};
+
+use ntcom::{
+    AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, spawn_async_operation, spawn_async_operation_raw,
+};
+use ntcom_abi_factories::kernel;
+use ntcom_abi_tests::{SensorChain, sensor_chain_begin};
+
+/// How much stack lies between the shallowest and the deepest measurement.
+struct Sensor {
+    lowest: AtomicUsize,
+    highest: AtomicUsize,
+    measured: AtomicU32,
+}
+
+impl Sensor {
+    const fn new() -> Self {
+        Self {
+            lowest: AtomicUsize::new(usize::MAX),
+            highest: AtomicUsize::new(0),
+            measured: AtomicU32::new(0),
+        }
+    }
+
+    /// Begins an operation that has ended already, where the caller is below DISPATCH_LEVEL.
+    fn measure(&self) -> *mut AsyncOperationRaw<u32> {
+        let here = 0_u8;
+        let here = (&raw const here).addr();
+        self.lowest.fetch_min(here, SeqCst);
+        self.highest.fetch_max(here, SeqCst);
+        self.measured.fetch_add(1, SeqCst);
+        spawn_async_operation_raw(async { 2 })
+    }
+
+    fn depth(&self) -> usize {
+        self.highest.load(SeqCst) - self.lowest.load(SeqCst)
+    }
+}
+
+unsafe extern "C" fn measure(sensor: *mut c_void) -> *mut c_void {
+    // SAFETY: a sensor that outlives the chain.
+    unsafe { &*sensor.cast::<Sensor>() }.measure().cast()
+}
+
+/// Runs the chain of docs/c-clients.md. Answers how deep it went.
+fn depth_in_c(count: u32, at_dispatch_level: bool) -> usize {
+    let sensor = &*Box::leak(Box::new(Sensor::new()));
+    kernel::in_kernel(move || {
+        let chain: &'static mut SensorChain = Box::leak(Box::new(SensorChain::new()));
+        let address = (&raw mut *chain).expose_provenance();
+        let begin = move || {
+            let (chain, sensor) =
+                (core::ptr::with_exposed_provenance_mut(address), core::ptr::from_ref(sensor));
+            // SAFETY: the chain and the sensor stay.
+            unsafe { sensor_chain_begin(chain, measure, sensor.cast_mut().cast(), count) };
+        };
+        if at_dispatch_level {
+            drop(spawn_async_operation(async move { begin() }));
+        } else {
+            begin();
+        }
+        assert_eq!((NTSTATUS(chain.status), chain.sum), (NTSTATUS::SUCCESS, 2 * u64::from(count)));
+    })
+    .unwrap();
+    assert_eq!(sensor.measured.load(SeqCst), count);
+    sensor.depth()
+}
+
+#[test]
+fn a_chain_in_c_needs_no_more_stack_for_a_thousand_operations() {
+    for at_dispatch_level in [false, true] {
+        let depth = depth_in_c(3, at_dispatch_level);
+        assert_eq!(depth_in_c(1_000, at_dispatch_level), depth, "at DISPATCH_LEVEL: {at_dispatch_level}");
+    }
+}
+
+/// The chain of docs/c-clients.md in Rust.
+struct Chain {
+    sensor: Sensor,
+    turns: AtomicU32,
+    left: AtomicU32,
+    /// The handler begins the next operation itself, as it must not.
+    nests: bool,
+}
+
+impl Chain {
+    /// Begins the next operation.
+    fn next(&'static self) {
+        // SAFETY: a new operation, with its reference.
+        let operation = unsafe { ComRc::from_raw(self.sensor.measure()) }.unwrap();
+        let context = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the chain is a leaked one, and the handler takes it.
+        unsafe { operation.control().unwrap().set_completed(on_measured, context) }.unwrap();
+    }
+
+    fn run(&'static self) {
+        loop {
+            if self.left.fetch_sub(1, SeqCst) == 1 {
+                return;
+            }
+            self.next();
+            if self.turns.fetch_sub(1, SeqCst) == 1 {
+                return;
+            }
+        }
+    }
+}
+
+unsafe extern "system" fn on_measured(context: *mut c_void, status: AsyncStatus) {
+    // SAFETY: set with a leaked chain.
+    let chain: &'static Chain = unsafe { &*context.cast() };
+    assert_eq!(status, AsyncStatus::Completed);
+    if chain.nests {
+        if chain.left.fetch_sub(1, SeqCst) != 1 {
+            chain.next();
+        }
+    } else if chain.turns.fetch_add(1, SeqCst) == 0 {
+        chain.run();
+    }
+}
+
+fn depth_in_rust(count: u32, nests: bool) -> usize {
+    let chain: &'static Chain = Box::leak(Box::new(Chain {
+        sensor: Sensor::new(),
+        turns: AtomicU32::new(1),
+        left: AtomicU32::new(count),
+        nests,
+    }));
+    kernel::in_kernel(move || {
+        chain.next();
+        if !nests && chain.turns.fetch_sub(1, SeqCst) != 1 {
+            chain.run();
+        }
+    })
+    .unwrap();
+    assert_eq!(chain.sensor.measured.load(SeqCst), count);
+    chain.sensor.depth()
+}
+
+#[test]
+fn a_chain_in_rust_needs_no_more_stack_for_a_thousand_operations() {
+    let depth = depth_in_rust(3, false);
+    assert_eq!(depth_in_rust(1_000, false), depth);
+}
+
+/// What the contract warns of: each operation is begun on the stack of the one before.
+#[test]
+fn a_handler_that_begins_the_next_operation_nests() {
+    let [three, six] = [3, 6].map(|count| depth_in_rust(count, true));
+    assert!(six >= 2 * three && three > 0, "{three}, {six}");
+}
+
+#[test]
+fn a_task_that_awaits_operations_needs_no_more_stack_for_a_thousand() {
+    let depth = |count| {
+        let sensor = &*Box::leak(Box::new(Sensor::new()));
+        kernel::in_kernel(move || {
+            let whole = spawn_async_operation(async move {
+                let mut sum = 0;
+                for _ in 0..count {
+                    // SAFETY: a new operation, with its reference.
+                    sum += unsafe { ComRc::from_raw(sensor.measure()) }.unwrap().await.unwrap();
+                }
+                sum
+            });
+            assert_eq!(whole.result(), Ok(2 * count));
+        })
+        .unwrap();
+        sensor.depth()
+    };
+    assert_eq!(depth(1_000), depth(3));
+}

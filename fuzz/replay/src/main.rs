@@ -1,0 +1,129 @@
+//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] FILE`: decodes an input, runs it, prints what happened, and
+//! writes it down as a timeline or as data. `-` is the standard input; a pipe is as good as a file.
+//!
+//! Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be written, 4: clean, but the standard output
+//! could not be written (a closed pipe, a full disk).
+
+mod output;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    process::ExitCode,
+};
+
+use ntcom_fuzz::{
+    input::{TARGETS, describe},
+    run::Runner,
+};
+
+use output::{Output, complain};
+
+/// The standard input, as a file's name.
+const STANDARD_INPUT: &str = "-";
+/// The longest input that is read: many times the longest that a target makes. What comes from a pipe may never end.
+const LONGEST: u64 = 1 << 20;
+
+/// What is asked for.
+#[derive(Default)]
+struct Request {
+    target: Option<OsString>,
+    timeline: Option<OsString>,
+    trace: Option<OsString>,
+    file: Option<OsString>,
+}
+
+fn main() -> ExitCode {
+    let Some(request) = request(env::args_os().skip(1)) else { return usage() };
+    let (Some(target), Some(file)) = (&request.target, &request.file) else { return usage() };
+    match replay(&target.to_string_lossy(), file, &request) {
+        Ok(code) => code,
+        Err(message) => {
+            complain(format_args!("error: {message}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn request(mut arguments: impl Iterator<Item = OsString>) -> Option<Request> {
+    let mut request = Request::default();
+    while let Some(argument) = arguments.next() {
+        let (place, value) = match argument.to_str() {
+            Some("--target") => (&mut request.target, arguments.next()?),
+            Some("--timeline") => (&mut request.timeline, arguments.next()?),
+            Some("--trace") => (&mut request.trace, arguments.next()?),
+            _ => (&mut request.file, argument),
+        };
+        if place.replace(value).is_some() {
+            return None;
+        }
+    }
+    Some(request)
+}
+
+fn usage() -> ExitCode {
+    let targets = TARGETS.join("|");
+    complain(format_args!(
+        "usage: ntcom-replay --target {targets} [--timeline OUT.html] [--trace OUT.jsonl] FILE"
+    ));
+    ExitCode::from(2)
+}
+
+/// The bytes of an input; an error names the file.
+fn read(file: &OsStr) -> Result<Vec<u8>, String> {
+    let mut data = Vec::new();
+    let read = if file == STANDARD_INPUT {
+        io::stdin().lock().take(LONGEST + 1).read_to_end(&mut data)
+    } else {
+        File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut data))
+    };
+    read.map_err(|error| format!("{}: {error}", file.display()))?;
+    if data.len() as u64 > LONGEST {
+        return Err(format!("{}: not an input: longer than {LONGEST} bytes", file.display()));
+    }
+    Ok(data)
+}
+
+fn replay(target: &str, file: &OsStr, request: &Request) -> Result<ExitCode, String> {
+    let malformed = |error| format!("{}: not an input of `{target}`: {error}", file.display());
+    let unknown = || format!("there is no target `{target}`; the targets are {}", TARGETS.join(", "));
+    if !TARGETS.contains(&target) {
+        return Err(unknown());
+    }
+    let data = read(file)?;
+    let (setting, steps) = describe(target, &data).ok_or_else(unknown)?.map_err(malformed)?;
+    let mut output = Output::standard();
+    if !setting.is_empty() {
+        output.line(&setting);
+    }
+    output.line("steps:");
+    for (number, step) in steps.iter().enumerate() {
+        output.line(format_args!("  {number:3} {step}"));
+    }
+    let mut runner = Runner::new();
+    let report = runner.named(target, &data, true).ok_or_else(unknown)?.map_err(malformed)?;
+    output.line(format_args!("trace:\n{}", runner.trace()));
+    output.line(&report);
+    if let Some(path) = &request.timeline {
+        let name = Path::new(file).file_name().unwrap_or(file).display();
+        write(path, runner.trace().to_html(&format!("{target}: {name}")).as_bytes())?;
+    }
+    if let Some(path) = &request.trace {
+        let mut lines = Vec::new();
+        runner.trace().write_json_lines(&mut lines).map_err(|error| named(path, error))?;
+        write(path, &lines)?;
+    }
+    Ok(output.end(report.stop.is_some()))
+}
+
+fn write(path: &OsStr, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| named(path, error))
+}
+
+fn named(path: &OsStr, error: impl fmt::Display) -> String {
+    format!("{}: {error}", path.display())
+}

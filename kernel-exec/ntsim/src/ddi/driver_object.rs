@@ -1,0 +1,153 @@
+//! The driver object and what it points to (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
+//! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-driver-objects).
+
+use core::{cell::Cell, ptr::NonNull};
+
+use super::irp;
+use crate::{
+    driver::DriverEntry,
+    engine::machine::{Machine, here, outside},
+    kernel::pool::PAGE,
+    types::{
+        DO_DEVICE_INITIALIZING, DRIVER_EXTENSION, DRIVER_OBJECT, DRVO_INITIALIZED, DRVO_LEGACY_DRIVER,
+        DRVO_UNLOAD_INVOKED, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIRP, STATUS_INVALID_DEVICE_REQUEST,
+        ULONG, UNICODE_STRING, USHORT,
+    },
+};
+
+const NAME: &str = r"\Driver\driver";
+const KEY: &str = "driver";
+const HARDWARE: &str = r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM";
+
+/// A counted string's characters, in place.
+type Characters<const N: usize> = [u16; N];
+
+/// The characters of an ASCII text of this length.
+const fn wide<const N: usize>(text: &str) -> Characters<N> {
+    let (mut characters, mut rest, mut index) = ([0; N], text.as_bytes(), 0);
+    while let Some((first, others)) = rest.split_first() {
+        let (_, after) = characters.split_at_mut(index);
+        if let Some(character) = after.first_mut() {
+            *character = *first as u16;
+        }
+        (rest, index) = (others, index + 1);
+    }
+    characters
+}
+
+/// The driver object with what it points to: a driver's static, made anew with every kernel.
+#[repr(C)]
+struct Driver {
+    object: DRIVER_OBJECT,
+    extension: DRIVER_EXTENSION,
+    hardware: UNICODE_STRING,
+    name: Characters<{ NAME.len() }>,
+    key: Characters<{ KEY.len() }>,
+    path: Characters<{ HARDWARE.len() }>,
+    /// The pointers have been set.
+    linked: Cell<bool>,
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        Self {
+            object: DRIVER_OBJECT::default(),
+            extension: DRIVER_EXTENSION::default(),
+            hardware: UNICODE_STRING::default(),
+            name: wide(NAME),
+            key: wide(KEY),
+            path: wide(HARDWARE),
+            linked: Cell::new(false),
+        }
+    }
+}
+
+fn string<const N: usize>(characters: *mut Characters<N>) -> UNICODE_STRING {
+    let bytes = size_of::<Characters<N>>() as USHORT;
+    UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: characters.cast() }
+}
+
+/// Sets the pointers of a driver where it is.
+#[cold]
+fn link(driver: NonNull<Driver>) {
+    let place = driver.as_ptr();
+    // SAFETY: image state, which lives as long as the simulation; no other reference to it is made.
+    let driver = unsafe { &mut *place };
+    let object: PDRIVER_OBJECT = &raw mut driver.object;
+    driver.hardware = string(&raw mut driver.path);
+    driver.extension = DRIVER_EXTENSION {
+        DriverObject: object,
+        ServiceKeyName: string(&raw mut driver.key),
+        ..DRIVER_EXTENSION::default()
+    };
+    driver.object.DriverName = string(&raw mut driver.name);
+    driver.object.HardwareDatabase = &raw mut driver.hardware;
+    driver.object.DriverExtension = &raw mut driver.extension;
+    driver.object.MajorFunction = [invalid_device_request as *mut _; 28];
+    driver.linked.set(true);
+}
+
+/// What NT has in the table for every major function that DriverEntry sets no routine for.
+unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
+    let Some(machine) = here() else { outside("a dispatch routine") };
+    machine.checked(machine.irp(packet, 3, "was dispatched, and is none"));
+    let mut value = irp::read(packet);
+    value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
+    irp::write(packet, value);
+    machine.checked(machine.complete_irp(packet));
+    STATUS_INVALID_DEVICE_REQUEST
+}
+
+impl Machine {
+    /// The driver object, which is the machine's only one.
+    pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
+        let driver = self.image_state::<Driver>().cast_mut();
+        // SAFETY: image state, which lives as long as the simulation; no reference is made.
+        let linked = unsafe { &raw const (*driver).linked };
+        // SAFETY: as above; a cell is only ever used through shared references.
+        if !unsafe { &*linked }.get()
+            && let Some(driver) = NonNull::new(driver)
+        {
+            link(driver);
+        }
+        driver.cast()
+    }
+
+    /// Changes the driver object.
+    fn update_driver(&self, change: impl FnOnce(&mut DRIVER_OBJECT)) {
+        let driver = self.driver_object();
+        // SAFETY: the machine's driver object; no reference is made.
+        let mut object = unsafe { driver.read() };
+        change(&mut object);
+        // SAFETY: as above.
+        unsafe { driver.write(object) }
+    }
+
+    /// The driver is about to be loaded by this routine. Its image is the page of it: the simulation knows no more.
+    pub(crate) fn begin_load(&self, entry: DriverEntry) {
+        let start = entry as usize / PAGE * PAGE;
+        self.update_driver(|driver| {
+            driver.DriverInit = Some(entry);
+            driver.DriverStart = core::ptr::without_provenance_mut(start);
+            driver.DriverSize = PAGE as ULONG;
+        });
+    }
+
+    /// DriverEntry has succeeded: its devices are ready.
+    pub(crate) fn end_load(&self) {
+        self.update_driver(|driver| {
+            // SAFETY: the driver's extension, or what the driver has put there.
+            let extension = unsafe { driver.DriverExtension.as_ref() };
+            let legacy = extension.is_none_or(|extension| extension.AddDevice.is_none());
+            driver.Flags |= DRVO_INITIALIZED | if legacy { DRVO_LEGACY_DRIVER } else { 0 };
+        });
+        self.update_devices(|device| device.Flags &= !DO_DEVICE_INITIALIZING);
+    }
+
+    /// The driver's Unload routine is about to be called.
+    pub(crate) fn begin_unload(&self) {
+        self.update_driver(|driver| driver.Flags |= DRVO_UNLOAD_INVOKED);
+    }
+}
+
+const _: () = assert!(core::mem::offset_of!(Driver, object) == 0);

@@ -1,0 +1,60 @@
+//! IRPs as new: when they are allocated, and by IoReuseIrp (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-ioreuseirp).
+#![expect(non_snake_case, reason = "the names are the kernel's")]
+
+use super::irp::{location, read, write, write_location};
+use crate::{
+    engine::machine::{Machine, enter},
+    trace::Value,
+    types::{CCHAR, IO_STACK_LOCATION, IRP, LIST_ENTRY, NTSTATUS, PIRP},
+    verifier::{Checked, irql::Ddi},
+};
+
+/// Makes an IRP as new, with all its locations.
+pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
+    let none = location(irp, stack + 1);
+    // SAFETY: an IRP of the machine's that is not gone; no reference is made.
+    let entry = unsafe { &raw mut (*irp).ThreadListEntry };
+    let fresh = IRP {
+        Size: size,
+        StackCount: stack,
+        CurrentLocation: stack + 1,
+        CurrentStackLocation: none,
+        ThreadListEntry: LIST_ENTRY { Flink: entry, Blink: entry },
+        AllocationFlags: flags,
+        ..IRP::default()
+    };
+    write(irp, fresh);
+    for number in 1..=stack {
+        write_location(irp, number, IO_STACK_LOCATION::default());
+    }
+}
+
+impl Machine {
+    /// Makes an IRP as new, with a status.
+    fn reuse_irp(&self, irp: PIRP, status: NTSTATUS) -> Checked<()> {
+        self.irp(irp, 1, "was to be used again, and is none")?;
+        let IRP { CurrentLocation: current, StackCount: count, Size: size, .. } = read(irp);
+        if current <= count {
+            return Err(self.irp_violation(0x20B, irp, "was to be used again while a driver has it"));
+        }
+        initialize(irp, size, count, read(irp).AllocationFlags);
+        let mut fresh = read(irp);
+        fresh.IoStatus.Status = status;
+        write(irp, fresh);
+        Ok(())
+    }
+}
+
+/// Makes an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) as new, with a status, so that it can be sent again. IRQL ≤ DISPATCH_LEVEL. No IRP: bug check 0xC9
+/// (1); while a driver has it: 0xC9 (0x20B) (`nf-wdm-ioreuseirp`).
+///
+/// # Safety
+/// Nothing else uses the IRP.
+pub unsafe extern "C" fn IoReuseIrp(Irp: PIRP, Iostatus: NTSTATUS) {
+    let machine = &*enter(Ddi::IoReuseIrp);
+    machine.called(Ddi::IoReuseIrp, |machine| {
+        ([machine.pointer(Irp as usize), Value::Signed(Iostatus.into())], None)
+    });
+    machine.checked(machine.reuse_irp(Irp, Iostatus));
+}

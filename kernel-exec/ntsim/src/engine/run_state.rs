@@ -1,0 +1,178 @@
+//! What runs on the current coroutine: the driver, a kernel call of it, or the engine; and how much
+//! of its stack the driver uses.
+//!
+//! Each coroutine has its own [`RunState`]: [`Machine::suspend`] saves it and puts it back.
+//!
+//! A thread's stack consists of *segments*: a call-out of the kernel begins one, and a kernel call
+//! ends it. The frames of the simulated kernel lie between two segments and do not count. So the
+//! depth of a thread is what its segments have in all. With `floor`, the address at which the stack
+//! would begin if the kernel's frames were not there, it is `floor - stack pointer`.
+
+use core::cell::Cell;
+
+use super::machine::Machine;
+use crate::{
+    fault::stack::{self, LIMITED},
+    verifier::irql::Ddi,
+};
+
+/// What a coroutine is at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RunState {
+    /// The driver's code runs, or a kernel call that it has made.
+    pub(crate) driver: bool,
+    /// The kernel call that runs.
+    pub(crate) call: Option<Ddi>,
+    /// A dispatch routine is among the callers, and no other kind of thread or DPC is between.
+    pub(crate) dispatch: bool,
+    /// A routine of the driver is among the callers of the one that runs.
+    pub(crate) nested: bool,
+    /// The program is DriverEntry or Unload, which NT calls in a system thread.
+    pub(crate) system: bool,
+    /// An address in the frame below which everything is of the thread's routine, or of the DPC's;
+    /// 0: no routine runs.
+    pub(crate) outermost: usize,
+    /// Where the stack would begin without the kernel's frames.
+    floor: usize,
+    /// The depth at the last kernel call.
+    depth: usize,
+}
+
+/// [`RunState`] of the current coroutine, and the most that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Current {
+    running: Cell<RunState>,
+    call: Cell<Option<Ddi>>,
+    floor: Cell<usize>,
+    depth: Cell<usize>,
+    /// The greatest depth of any thread or DPC so far.
+    deepest: Cell<usize>,
+}
+
+impl Current {
+    /// As new. `counts`: depths are counted.
+    pub(crate) fn reset(&self, counts: bool) {
+        self.set(RunState::default());
+        self.deepest.set(if counts && LIMITED { 0 } else { usize::MAX });
+    }
+
+    /// What runs.
+    pub(crate) fn get(&self) -> RunState {
+        let (call, floor, depth) = (self.call.get(), self.floor.get(), self.depth.get());
+        RunState { call, floor, depth, ..self.running.get() }
+    }
+
+    /// Puts back what ran before.
+    pub(crate) fn set(&self, running: RunState) {
+        self.running.set(running);
+        self.call.set(running.call);
+        self.floor.set(running.floor);
+        self.depth.set(running.depth);
+    }
+
+    /// The kernel call that runs from here on, or none.
+    #[inline(always)]
+    pub(crate) fn set_call(&self, call: Option<Ddi>) {
+        self.call.set(call);
+    }
+
+    /// The depth of a thread or DPC that is the greatest so far.
+    pub(crate) fn deepest(&self) -> usize {
+        Some(self.deepest.get()).filter(|depth| *depth != usize::MAX).unwrap_or(0)
+    }
+}
+
+/// The address of something in the caller's frame.
+#[inline(always)]
+fn here() -> usize {
+    let mark = 0_u8;
+    core::ptr::from_ref(&mark).addr()
+}
+
+impl Machine {
+    /// The driver's code makes a kernel call or touches an atomic: its depth is counted.
+    #[inline(always)]
+    pub(crate) fn count_stack(&self) {
+        let depth = self.now.floor.get().wrapping_sub(here());
+        if depth > self.now.deepest.get() {
+            self.count_deepest(depth);
+        }
+    }
+
+    /// As [`Machine::count_stack`], where a call-out may follow.
+    #[inline(always)]
+    pub(crate) fn count_segment(&self) {
+        self.now.depth.set(self.now.floor.get().wrapping_sub(here()));
+        self.count_stack();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_deepest(&self, depth: usize) {
+        if !self.now.running.get().driver {
+            // A wrapped difference: the engine's own, between two jobs.
+            return;
+        }
+        self.now.deepest.set(depth);
+        if depth > stack::limit(self.config.get().stack) {
+            self.stack_overrun(depth);
+        }
+    }
+
+    /// A routine of the driver begins, in the caller's thread. What [`Machine::end_routine`] needs.
+    #[inline(always)]
+    pub(crate) fn begin_routine(&self) -> RunState {
+        let before = self.now.get();
+        let here = here();
+        let floor = here.wrapping_add(before.depth);
+        let outermost = if before.outermost == 0 { here } else { before.outermost };
+        self.now.set(RunState {
+            driver: true,
+            nested: before.driver,
+            call: None,
+            outermost,
+            floor,
+            ..before
+        });
+        before
+    }
+
+    /// The routine has returned.
+    #[inline(always)]
+    pub(crate) fn end_routine(&self, before: RunState) {
+        self.now.set(before);
+    }
+
+    /// Does something on a stack of its own, as far as the driver's bytes are counted: what a DPC
+    /// does.
+    #[inline(always)]
+    pub(crate) fn on_own_stack<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.now.get();
+        self.now.set(RunState::default());
+        let result = f();
+        self.now.set(before);
+        result
+    }
+
+    /// Calls a dispatch routine.
+    #[inline(always)]
+    pub(crate) fn in_dispatch<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_running(|running| running.dispatch = true, f)
+    }
+
+    /// Calls a routine that NT calls in a system thread.
+    pub(crate) fn in_system_thread<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_running(|running| running.system = true, f)
+    }
+
+    #[inline(always)]
+    fn with_running<R>(&self, change: impl FnOnce(&mut RunState), f: impl FnOnce() -> R) -> R {
+        let before = self.now.get();
+        let mut running = before;
+        change(&mut running);
+        self.now.set(running);
+        let result = f();
+        self.now.set(before);
+        result
+    }
+}

@@ -1,0 +1,78 @@
+//! The frames of the driver's code: who has called what.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use std::path::Path;
+
+use backtrace::Frame;
+
+use super::stack;
+use crate::engine::machine::Machine;
+
+/// Frames that a backtrace has at most.
+pub(crate) const MOST: usize = 24;
+
+impl Machine {
+    /// Shows the frames of the running routine or thread, innermost first, until it has seen
+    /// enough.
+    #[inline(never)]
+    pub(crate) fn walk(&self, frame: impl FnMut(&Frame) -> bool) {
+        let here = core::ptr::from_ref(&frame).addr();
+        self.walk_from(here, frame);
+    }
+
+    /// As [`Machine::walk`], of the frames above the address `from` of the stack. A DPC runs on the
+    /// stack of what it has interrupted, which is not its caller.
+    pub(crate) fn walk_from(&self, from: usize, mut frame: impl FnMut(&Frame) -> bool) {
+        // A free run's coroutines belong to several OS threads.
+        let bounds = self.bounds.get();
+        let base = if self.is_free() { from + stack::size(self.config.get().stack) } else { bounds.base() };
+        let base = if self.cpu().in_dpc.get() { base.min(self.cpu().dpc_frame.get()) } else { base };
+        let end = Some(self.now.get().outermost).filter(|end| *end > from).map_or(base, |end| base.min(end));
+        let mut seen = false;
+        // The unwinder's own frames come first.
+        backtrace::trace(|next| match (from..end).contains(&next.sp().addr()) {
+            true => {
+                seen = true;
+                frame(next)
+            }
+            false => !seen,
+        });
+    }
+
+    /// The functions of the driver that run, innermost first: none of the simulation's, or of the
+    /// standard library's.
+    #[inline(never)]
+    pub(crate) fn backtrace(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.walk(|frame| {
+            lines_of(frame.ip().addr(), &mut lines);
+            lines.len() < MOST
+        });
+        lines
+    }
+}
+
+/// Adds a line for each function of the driver that has been inlined to where this address is
+/// called from.
+pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
+    backtrace::resolve(core::ptr::without_provenance_mut(address), |symbol| {
+        let Some(name) = symbol.name() else { return };
+        if symbol.filename().is_some_and(is_own) {
+            return;
+        }
+        let file = symbol.filename().and_then(Path::file_name);
+        lines.push(match (file, symbol.lineno()) {
+            (Some(file), Some(line)) => alloc::format!("{name:#} ({}:{line})", file.to_string_lossy()),
+            _ => alloc::format!("{name:#}"),
+        });
+    });
+}
+
+/// Whether a source file is the simulation's or the standard library's.
+pub(crate) fn is_own(file: &Path) -> bool {
+    let file = file.to_string_lossy();
+    let own = file!().trim_end_matches("fault/frames.rs");
+    file.contains(own) || file.starts_with("/rustc/")
+}

@@ -1,0 +1,63 @@
+//! Runs that do not come to a preemption point any more.
+//!
+//! A loop without a kernel call and without an atomic never gives up its processor. A routine that
+//! waits for a lock of the host never does either, where the holder is another coroutine of the
+//! same OS thread. `watch` sees both.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{engine::machine::Machine, verifier::stop::Stop};
+
+/// Why a run does not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It spends processor time.
+    Spins,
+    /// It waits in the host.
+    Waits,
+}
+
+impl Machine {
+    /// Ends a run that does not come to a preemption point.
+    #[cold]
+    pub(crate) fn hang(&self, kind: Kind, backtrace: &[String]) -> ! {
+        let (me, limit) = (self.current.get(), self.config.get().hang);
+        let (oracle, what) = match kind {
+            Kind::Spins => (
+                "hang",
+                alloc::format!(
+                    "processor {me} has spent {limit:?} of processor time (Config::hang) without a preemption \
+                     point: it makes no kernel call and touches no atomic, so no schedule can change what it \
+                     does, and this is no schedule's finding"
+                ),
+            ),
+            Kind::Waits => (
+                "host lock",
+                alloc::format!(
+                    "processor {me} waits in the host, outside of the simulated kernel, for longer than {limit:?} \
+                     (Config::hang), and the OS thread of all processors waits with it: a lock of the host that is \
+                     held across a kernel call, a wake or another preemption point is never released; use a lock \
+                     of the kernel"
+                ),
+            ),
+        };
+        let mut lines: Vec<String> = alloc::vec![what];
+        lines.extend((0..self.count()).map(|processor| self.at(processor)));
+        lines.extend(self.waits().iter().map(|wait| alloc::format!("{wait}")));
+        if !backtrace.is_empty() {
+            lines.push(alloc::format!("processor {me} is in {}", backtrace.join(" < ")));
+        }
+        self.halt(Stop::Failure { oracle, message: lines.join("\n  ") })
+    }
+
+    /// What a processor is at, with its last kernel call.
+    fn at(&self, processor: usize) -> String {
+        let state = self.processor_state(processor);
+        match self.processor(processor).last_call.get() {
+            Some(ddi) => alloc::format!("{state}; its last kernel call is {}", ddi.name()),
+            None => alloc::format!("{state}; it has made no kernel call"),
+        }
+    }
+}

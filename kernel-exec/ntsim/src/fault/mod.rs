@@ -1,0 +1,201 @@
+//! Faults of the host while the driver's code runs: what NT makes of them.
+//!
+//! An access to memory that is not there, a division by zero, an instruction that does not exist
+//! are signals of the host. Its handler (`signal`) has the thread go on in [`Machine::host_fault`],
+//! on a stack of its own, which ends the run with NT's bug check and is never left `[P1]`. A fault
+//! of ntsim's own code outside of a kernel call, and one of the host's C library that may hold a
+//! lock of the allocator, ends the process, as ever.
+//!
+//! - `signal`: the handlers, and how a thread leaves its coroutine;
+//! - `instruction`: what the instruction did that faulted, where the processor does not say;
+//! - `stack`: the sizes of stacks, and bug check 0x7F;
+//! - `frames`: backtraces;
+//! - `hang` and `watch`: runs that do not come to a preemption point any more.
+
+pub(crate) mod frames;
+pub(crate) mod hang;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod instruction;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod signal;
+pub(crate) mod stack;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod watch;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use signal as host;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "nowhere.rs"]
+pub(crate) mod host;
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use crate::{
+    engine::{halt::unbox, machine::Machine},
+    kernel::thread::{IDLE, SYSTEM},
+    other_pools::owner,
+    verifier::{Violation, bugcheck::BugCheck, stop::Stop, violation},
+};
+
+const DISPATCH: u8 = 2;
+const ACCESS_VIOLATION: u32 = 0xC000_0005;
+/// Addresses below are the user's.
+const USER_END: u64 = 1 << 47;
+/// Addresses from here on are the system's; those between are not canonical.
+const SYSTEM_START: u64 = !0 << 47;
+/// An address below is an offset from a null pointer.
+const NULL_END: u64 = 0x1_0000;
+
+/// What an instruction does with memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    Execute,
+}
+
+impl Access {
+    /// As most bug checks have it.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+            Self::Execute => 8,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "written to",
+            Self::Execute => "called as a routine",
+        }
+    }
+}
+
+/// What has gone wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// An address was accessed. `present`: there is memory, for other kinds of access.
+    Memory { address: u64, access: Access, present: bool },
+    /// An exception that is none of memory, and what it is in words.
+    Exception { code: u32, what: &'static str },
+    /// An instruction that ntsim does not simulate.
+    Instruction(String),
+    /// `int 29h` with this code.
+    FastFail(u64),
+}
+
+/// A fault of the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) cause: Cause,
+    /// The address of the instruction.
+    pub(crate) code: u64,
+    /// The driver's functions that run, innermost first.
+    pub(crate) backtrace: Vec<String>,
+}
+
+impl Machine {
+    /// Ends the run with what NT makes of a fault.
+    #[cold]
+    pub(crate) fn host_fault(&self, fault: Fault) -> ! {
+        let Fault { cause, code, backtrace } = fault;
+        let violation = match cause {
+            Cause::Memory { address, access, present } => self.bad_access(address, access, present, code),
+            Cause::Exception { code: exception, what } => {
+                self.exception(exception, [0, 0], code, alloc::format!("{}{what}", self.callee()))
+            }
+            Cause::FastFail(parameter) => violation(
+                0x139,
+                [parameter, 0, 0, 0],
+                alloc::format!("the driver has failed fast with code {parameter}"),
+            ),
+            Cause::Instruction(instruction) => self.halt(Stop::Failure {
+                oracle: "not supported",
+                message: alloc::format!(
+                    "the driver has executed `{instruction}`, which a host does not let programs do; in {}",
+                    backtrace.join(" < ")
+                ),
+            }),
+        };
+        self.bug_check_with(violation, backtrace)
+    }
+
+    /// Ends the run with a bug check that has a backtrace.
+    pub(crate) fn bug_check_with(&self, violation: Box<Violation>, backtrace: Vec<String>) -> ! {
+        let Violation { code, parameters, rule } = unbox(violation);
+        let (processor, irql) = (self.current.get(), self.irql());
+        self.halt(Stop::BugCheck(BugCheck { code, parameters, processor, irql, rule, backtrace }))
+    }
+
+    /// The kernel call that runs, as the beginning of a rule.
+    fn callee(&self) -> String {
+        self.now.get().call.map_or_else(String::new, |ddi| alloc::format!("{}: ", ddi.name()))
+    }
+
+    /// A violation by an access to memory that is not there, or not for this.
+    pub(crate) fn bad_access(
+        &self,
+        address: u64,
+        access: Access,
+        present: bool,
+        code: u64,
+    ) -> Box<Violation> {
+        let (irql, call) = (self.irql(), self.now.get().call);
+        let (caller, words) = (self.callee(), access.words());
+        let owner = owner(address as usize).filter(|_| self.arena.offset(address as usize).is_none());
+        let what = match address {
+            0 => alloc::format!("a null pointer was {words}"),
+            1..NULL_END => alloc::format!("{address:#x} was {words}, an offset from a null pointer"),
+            USER_END..SYSTEM_START => {
+                alloc::format!("{address:#x} was {words}, which is not a canonical address")
+            }
+            _ if owner.is_some() => {
+                alloc::format!("{} was {words}", owner.map_or("", |owner| owner.describe()))
+            }
+            _ if present => alloc::format!("memory was {words} that is not for it"),
+            _ => alloc::format!("memory was {words} that is not there"),
+        };
+        let rule = |circumstances: &str| alloc::format!("{caller}{what}{circumstances}");
+        match access {
+            Access::Write if present => {
+                return violation(0xBE, [address, 0, 0, 0], rule(": it is read-only"));
+            }
+            Access::Execute if present => return violation(0xFC, [address, 0, 0, 0], rule(": it is data")),
+            _ => {}
+        }
+        if irql >= DISPATCH {
+            let circumstances = alloc::format!(" at IRQL {irql}");
+            let number = if call.is_some() { 0x0A } else { 0xD1 };
+            let parameters = [address, irql.into(), access.number(), code];
+            return violation(number, parameters, rule(&circumstances));
+        }
+        if address >= SYSTEM_START {
+            let access = match access {
+                Access::Read => 0,
+                Access::Write => 2,
+                Access::Execute => 0x10,
+            };
+            return violation(0x50, [address, access, code, 0], rule(""));
+        }
+        self.exception(ACCESS_VIOLATION, [access.number(), address], code, rule(""))
+    }
+
+    /// A violation by an exception that is not handled.
+    fn exception(&self, exception: u32, parameters: [u64; 2], code: u64, what: String) -> Box<Violation> {
+        let (exception, running, thread) = (u64::from(exception), self.now.get(), self.thread());
+        let in_dpc = self.cpu().in_dpc.get();
+        let rule = alloc::format!("{what}: exception {exception:#x} was not handled");
+        if !in_dpc && (thread >= SYSTEM || running.system) {
+            violation(0x7E, [exception, code, 0, 0], rule)
+        } else if !in_dpc && thread < IDLE && running.dispatch {
+            violation(0x3B, [exception, code, 0, 0], rule)
+        } else {
+            let [first, second] = parameters;
+            violation(0x1E, [exception, code, first, second], rule)
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Hosts whose faults ntsim does not handle: they end the process.
+
+/// Room for a thread that leaves its coroutine: nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Aside;
+
+/// What looks whether a run makes progress: nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Watch;
+
+impl Watch {
+    /// Nothing.
+    pub(crate) fn set(&self, _limit: core::time::Duration) {}
+}
+
+/// # Panics
+/// With special pool.
+#[expect(clippy::panic, reason = "the simulation says so")]
+pub(crate) fn prepare(special_pool: bool) {
+    if special_pool {
+        panic!("ntsim: special pool is for x86-64 Linux hosts");
+    }
+}
+
+/// Nothing.
+pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}
+
+/// The host cannot close memory.
+pub(crate) const CLOSES: bool = false;
+
+/// Nothing.
+pub(crate) fn retire(_address: *mut u8, _size: usize) {}
+
+/// Nothing.
+pub(crate) fn reopen(_address: *mut u8, _size: usize) {}

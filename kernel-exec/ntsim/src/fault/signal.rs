@@ -1,0 +1,461 @@
+//! The host's signals, and how a thread leaves its coroutine where it stands.
+//!
+//! A handler must not allocate and must not wait. So it only copies the registers to a stack that
+//! is set aside, and changes those that the thread goes on with. The thread then runs
+//! `ntsim_fault_entry`, whose unwind information says where the copies are: a backtrace from
+//! [`landing`] goes on in the frames of the code that faulted.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::{
+    arch::global_asm,
+    ffi::{c_int, c_void},
+    mem::MaybeUninit,
+    ops::Range,
+};
+use std::sync::OnceLock;
+
+use corosensei::stack::{DefaultStack, Stack as _};
+use iced_x86::Register;
+
+pub(crate) use super::watch::Watch;
+use super::{
+    Access, Cause, Fault,
+    frames::lines_of,
+    hang,
+    instruction::{self, Registers},
+};
+use crate::{
+    asan,
+    engine::machine::{Machine, active},
+    protection::Page,
+};
+
+/// The signals of faults.
+const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+/// Bytes of the stack that is set aside: names of functions are looked up on it.
+const ASIDE: usize = 512 << 10;
+/// Bytes of a stack for handlers, where a thread has none.
+const HANDLER_STACK: usize = 64 << 10;
+
+/// Exceptions of the processor.
+const DIVIDE: i64 = 0;
+const BREAKPOINT: i64 = 3;
+const INVALID: i64 = 6;
+const STACK: i64 = 12;
+const PROTECTION: i64 = 13;
+const PAGE_FAULT: i64 = 14;
+const ALIGNMENT: i64 = 17;
+
+/// Bits of a page fault's code.
+const PRESENT: i64 = 1;
+const WRITE: i64 = 2;
+const FETCH: i64 = 16;
+
+/// How a handler has found a signal to be handled before.
+static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
+/// The code of the host's C library; empty where it is linked into the program.
+static C_LIBRARY: OnceLock<Range<usize>> = OnceLock::new();
+
+/// The registers in the order of the host's `gregset_t`.
+pub(super) type Copies = [i64; 23];
+
+/// Why a thread leaves its coroutine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reason {
+    /// A signal of a fault.
+    Fault(c_int),
+    /// A page of the arena is closed.
+    Page { address: usize, write: bool },
+    /// The stack has no room.
+    Guard,
+    /// It does not come to a preemption point.
+    Hang(hang::Kind),
+}
+
+/// What a handler leaves for [`landing`].
+#[repr(C)]
+struct Record {
+    /// The registers that the unwinder begins with.
+    registers: Copies,
+    /// The address of the instruction.
+    code: u64,
+    reason: Reason,
+}
+
+/// The stack on which a thread ends that leaves its coroutine. One is enough: the run is over then.
+pub(crate) struct Aside(DefaultStack);
+
+impl Default for Aside {
+    #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
+    fn default() -> Self {
+        Self(DefaultStack::new(ASIDE).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}")))
+    }
+}
+
+impl Aside {
+    fn record(&self) -> *mut Record {
+        let room = size_of::<Record>().next_multiple_of(64);
+        core::ptr::with_exposed_provenance_mut(self.0.base().get() - room)
+    }
+}
+
+global_asm!(
+    ".globl ntsim_fault_entry",
+    ".hidden ntsim_fault_entry",
+    ".type ntsim_fault_entry,@function",
+    "ntsim_fault_entry:",
+    ".cfi_startproc",
+    // As after a signal: the code that faulted has not called this.
+    ".cfi_signal_frame",
+    // The record is where RSP points. The frame's address is the RSP in it: `*(rsp + 120)`.
+    ".cfi_escape 0x0f, 4, 0x77, 0xf8, 0x00, 0x06",
+    // Every register: its number, the length, `rsp + offset`. A function that makes room for a
+    // large frame counts with R11.
+    ".cfi_escape 0x10, 8, 2, 0x77, 0x00",
+    ".cfi_escape 0x10, 9, 2, 0x77, 0x08",
+    ".cfi_escape 0x10, 10, 2, 0x77, 0x10",
+    ".cfi_escape 0x10, 11, 2, 0x77, 0x18",
+    ".cfi_escape 0x10, 12, 2, 0x77, 0x20",
+    ".cfi_escape 0x10, 13, 2, 0x77, 0x28",
+    ".cfi_escape 0x10, 14, 2, 0x77, 0x30",
+    ".cfi_escape 0x10, 15, 2, 0x77, 0x38",
+    ".cfi_escape 0x10, 5, 3, 0x77, 0xc0, 0x00",
+    ".cfi_escape 0x10, 4, 3, 0x77, 0xc8, 0x00",
+    ".cfi_escape 0x10, 6, 3, 0x77, 0xd0, 0x00",
+    ".cfi_escape 0x10, 3, 3, 0x77, 0xd8, 0x00",
+    ".cfi_escape 0x10, 1, 3, 0x77, 0xe0, 0x00",
+    ".cfi_escape 0x10, 0, 3, 0x77, 0xe8, 0x00",
+    ".cfi_escape 0x10, 2, 3, 0x77, 0xf0, 0x00",
+    ".cfi_escape 0x10, 16, 3, 0x77, 0x80, 0x01",
+    "call {landing}",
+    "ud2",
+    ".cfi_endproc",
+    ".size ntsim_fault_entry, . - ntsim_fault_entry",
+    landing = sym landing,
+);
+
+unsafe extern "C" {
+    fn ntsim_fault_entry();
+}
+
+/// Has faults handled: once a process, and with a stack for the handler, once a thread.
+pub(crate) fn prepare(_special_pool: bool) {
+    if asan::ENABLED {
+        return;
+    }
+    C_LIBRARY.get_or_init(c_library);
+    provide_handler_stack();
+    BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
+}
+
+/// What the host calls for a signal.
+pub(super) type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// Has a signal handled. Returns how it was before.
+pub(super) fn install(signal: c_int, handler: Handler) -> libc::sigaction {
+    // SAFETY: all bytes zero are a valid value.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler as *const () as usize;
+    // On a stack of its own: a fault may be that of a stack.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: both are valid; the handler is of the type that the flags say.
+    let failed = unsafe { libc::sigaction(signal, &raw const action, before.as_mut_ptr()) };
+    assert_eq!(failed, 0, "ntsim: the host does not let signal {signal} be handled");
+    // SAFETY: written, or zero.
+    unsafe { before.assume_init() }
+}
+
+/// A thread that std has not begun has no stack for handlers.
+fn provide_handler_stack() {
+    let mut now = MaybeUninit::<libc::stack_t>::zeroed();
+    // SAFETY: valid for a write.
+    unsafe { libc::sigaltstack(core::ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: written, or zero.
+    let now = unsafe { now.assume_init() };
+    if now.ss_flags & libc::SS_DISABLE == 0 {
+        return;
+    }
+    let memory = alloc::vec![0_u8; HANDLER_STACK].leak();
+    let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
+    // SAFETY: the memory is never freed and nothing else uses it.
+    unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) };
+}
+
+/// The mapping that holds `malloc`.
+fn c_library() -> Range<usize> {
+    let (library, own) = (libc::malloc as *const () as usize, handle as *const () as usize);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let ranges = maps.lines().filter_map(|line| {
+        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        Some(number(start)?..number(end)?)
+    });
+    let mut ranges = ranges.filter(|range| range.contains(&library) && !range.contains(&own));
+    ranges.next().unwrap_or_default()
+}
+
+/// Whether code is the C library's.
+pub(super) fn is_c_library(code: u64) -> bool {
+    C_LIBRARY.get().is_some_and(|library| library.contains(&(code as usize)))
+}
+
+/// Opens or closes pages.
+pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
+    let protection = if open { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
+    // SAFETY: pages of the arena or of a stack's guard, which are used through raw pointers only;
+    // an access to them while they are closed stops the run.
+    let failed = unsafe { libc::mprotect(address.cast(), size, protection) };
+    assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
+}
+
+/// The host can close memory to every access.
+pub(crate) const CLOSES: bool = true;
+
+/// Closes the memory of a simulation that has ended, and gives its content up.
+pub(crate) fn retire(address: *mut u8, size: usize) {
+    protect(address, size, false);
+    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only cost memory.
+    unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+}
+
+/// Opens memory that [`retire`] has closed.
+pub(crate) fn reopen(address: *mut u8, size: usize) {
+    protect(address, size, true);
+}
+
+/// The registers of the code that a handler has interrupted.
+///
+/// # Safety
+/// `context` is a handler's, for as long as its call.
+pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
+    let context: *mut libc::ucontext_t = context.cast();
+    // SAFETY: the host's, for this call; the handler alone has it.
+    unsafe { &mut (*context).uc_mcontext.gregs }
+}
+
+unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the host's, for this call.
+    let registers = unsafe { interrupted(context) };
+    // SAFETY: as above.
+    let sent = unsafe { (*info).si_code } <= 0;
+    let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
+    if !machine.is_some_and(|machine| machine.handle_fault(signal, registers)) {
+        pass_on(signal, info, context);
+    }
+}
+
+impl Machine {
+    /// Whether a coroutine of this machine was interrupted.
+    pub(super) fn is_on_coroutine(&self, registers: &Copies) -> bool {
+        // A frame may be larger than a guard: then the stack pointer is below it, and the fault in
+        // it.
+        self.inside.get()
+            && !self.is_free()
+            && self.bounds.get().holds(register(registers, libc::REG_RSP) as usize)
+    }
+
+    /// Whether the run can end where it is: the driver's code runs, and nothing of the machine is
+    /// borrowed.
+    pub(super) fn can_leave(&self) -> bool {
+        self.now.get().driver
+            && self.kernel.try_borrow_mut().is_ok()
+            && self.recorder.try_borrow_mut().is_ok()
+            && self.decisions.try_borrow_mut().is_ok()
+            && self.schedule.try_borrow_mut().is_ok()
+            && self.stop.try_borrow_mut().is_ok()
+    }
+
+    /// Handles a fault; false where it is none of the driver's.
+    fn handle_fault(&self, signal: c_int, registers: &mut Copies) -> bool {
+        let page_fault = register(registers, libc::REG_TRAPNO) == PAGE_FAULT;
+        let address = register(registers, libc::REG_CR2) as usize;
+        let write = register(registers, libc::REG_ERR) & WRITE != 0;
+        if page_fault && let Some(offset) = self.arena.offset(address) {
+            match self.arena.pages.of(offset) {
+                Page::PagedOut if self.irql() < 2 => {
+                    self.arena.page_in(offset);
+                    return true;
+                }
+                Page::Open | Page::PagedIn => {}
+                Page::Guard | Page::Freed | Page::PagedOut => {
+                    self.leave(registers, Reason::Page { address, write });
+                    return true;
+                }
+            }
+        }
+        if !self.can_leave() {
+            return false;
+        }
+        let guard = page_fault && self.bounds.get().is_guard(address);
+        self.leave(registers, if guard { Reason::Guard } else { Reason::Fault(signal) });
+        true
+    }
+
+    /// Has the interrupted code go on in [`landing`].
+    pub(super) fn leave(&self, registers: &mut Copies, reason: Reason) {
+        let mut copies = *registers;
+        let code = register(registers, libc::REG_RIP);
+        let stack = register(registers, libc::REG_RSP);
+        let fetched = register(registers, libc::REG_TRAPNO) == PAGE_FAULT
+            && register(registers, libc::REG_ERR) & FETCH != 0;
+        if fetched && matches!(reason, Reason::Fault(_)) && self.bounds.get().is_open(stack as usize) {
+            // There is no frame of what was called: the caller's begins at its return address.
+            let top: *const i64 = core::ptr::with_exposed_provenance(stack as usize);
+            // SAFETY: in the open part of the coroutine's stack, where a call has just put the
+            // return address.
+            set(&mut copies, libc::REG_RIP, unsafe { top.read_unaligned() });
+            set(&mut copies, libc::REG_RSP, stack + 8);
+        }
+        let record = self.aside.record();
+        // SAFETY: in the stack that is set aside, which nothing else uses.
+        unsafe { record.write(Record { registers: copies, code: code as u64, reason }) };
+        set(registers, libc::REG_RSP, record.addr() as i64);
+        set(registers, libc::REG_RDI, record.addr() as i64);
+        set(registers, libc::REG_RIP, ntsim_fault_entry as *const () as i64);
+    }
+
+    /// The driver's functions at a fault, innermost first.
+    fn backtrace_at(&self, record: &Record) -> Vec<alloc::string::String> {
+        let mut lines = Vec::new();
+        let mut first = true;
+        self.walk_from(register(&record.registers, libc::REG_RSP) as usize, |frame| {
+            // The address of the instruction itself, not of what follows a call.
+            let exact = core::mem::take(&mut first) && frame.ip().addr() as u64 == record.code;
+            lines_of(frame.ip().addr() + usize::from(exact), &mut lines);
+            lines.len() < super::frames::MOST
+        });
+        lines
+    }
+
+    /// Whether a function of the C library that was called by another one of it has been
+    /// interrupted: it may hold a lock that this thread would wait for.
+    fn is_inside_c_library(&self, record: &Record) -> bool {
+        let mut frames = 0_u32;
+        let mut inside = 0;
+        self.walk_from(register(&record.registers, libc::REG_RSP) as usize, |frame| {
+            frames += 1;
+            inside += u32::from(is_c_library(frame.ip().addr() as u64));
+            frames < 2
+        });
+        inside == 2
+    }
+}
+
+pub(super) fn register(registers: &Copies, number: c_int) -> i64 {
+    registers.get(number as usize).copied().unwrap_or(0)
+}
+
+fn set(registers: &mut Copies, number: c_int, value: i64) {
+    if let Some(register) = registers.get_mut(number as usize) {
+        *register = value;
+    }
+}
+
+impl Registers for Copies {
+    fn value_of(&self, wanted: Register) -> Option<u64> {
+        let number = match wanted {
+            Register::RAX => libc::REG_RAX,
+            Register::RBX => libc::REG_RBX,
+            Register::RCX => libc::REG_RCX,
+            Register::RDX => libc::REG_RDX,
+            Register::RSI => libc::REG_RSI,
+            Register::RDI => libc::REG_RDI,
+            Register::RBP => libc::REG_RBP,
+            Register::RSP => libc::REG_RSP,
+            Register::R8 => libc::REG_R8,
+            Register::R9 => libc::REG_R9,
+            Register::R10 => libc::REG_R10,
+            Register::R11 => libc::REG_R11,
+            Register::R12 => libc::REG_R12,
+            Register::R13 => libc::REG_R13,
+            Register::R14 => libc::REG_R14,
+            Register::R15 => libc::REG_R15,
+            Register::RIP => libc::REG_RIP,
+            _ => return None,
+        };
+        Some(register(self, number) as u64)
+    }
+}
+
+/// The cause of a signal.
+fn cause(signal: c_int, record: &Record) -> Cause {
+    let registers = &record.registers;
+    let exception = |code, what| Cause::Exception { code, what };
+    match register(registers, libc::REG_TRAPNO) {
+        PAGE_FAULT if signal == libc::SIGBUS => {
+            exception(0xC000_0006, "a file that is memory has no such page")
+        }
+        PAGE_FAULT => {
+            let bits = register(registers, libc::REG_ERR);
+            let access = match bits {
+                _ if bits & FETCH != 0 => Access::Execute,
+                _ if bits & WRITE != 0 => Access::Write,
+                _ => Access::Read,
+            };
+            let address = register(registers, libc::REG_CR2) as u64;
+            // The host says of all of its own addresses that something is there.
+            let present = bits & PRESENT != 0 && address < super::USER_END;
+            Cause::Memory { address, access, present }
+        }
+        PROTECTION | STACK => instruction::protection_fault(record.code, registers),
+        DIVIDE => instruction::divide_error(record.code, registers),
+        BREAKPOINT => exception(0x8000_0003, "a breakpoint was reached"),
+        INVALID => exception(0xC000_001D, "an instruction was executed that does not exist"),
+        ALIGNMENT => exception(0x8000_0002, "memory was accessed at an address that is not aligned"),
+        _ => exception(0xC000_0090, "a floating-point operation was not valid"),
+    }
+}
+
+/// Where a thread goes on that leaves its coroutine.
+extern "C" fn landing(record: *const Record) -> ! {
+    // SAFETY: written by the handler on the stack that is set aside, and left there.
+    let record = unsafe { &*record };
+    // The handler has seen one.
+    let Some(machine) = active() else { std::process::abort() };
+    if let Reason::Fault(signal) = record.reason
+        && machine.is_inside_c_library(record)
+    {
+        end_process(signal);
+    }
+    let backtrace = machine.backtrace_at(record);
+    match record.reason {
+        Reason::Fault(signal) => {
+            machine.host_fault(Fault { cause: cause(signal, record), code: record.code, backtrace })
+        }
+        Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
+        Reason::Guard => machine.guard_touched(backtrace),
+        Reason::Hang(kind) => machine.hang(kind, &backtrace),
+    }
+}
+
+/// Ends the process by a signal, as if it had not been handled.
+fn end_process(signal: c_int) -> ! {
+    std::eprintln!("ntsim: a fault inside the host's C library, which may have left a lock held");
+    // SAFETY: no handler of Rust's is concerned.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: ends the process.
+    unsafe { libc::raise(signal) };
+    std::process::abort()
+}
+
+/// A fault that is not the driver's goes where it would have gone.
+fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let number = SIGNALS.iter().position(|known| *known == signal);
+    let before = number.and_then(|number| BEFORE.get()?.get(number));
+    let before = before.map_or(libc::SIG_DFL, |before| before.sa_sigaction);
+    if before == libc::SIG_DFL || before == libc::SIG_IGN {
+        // SAFETY: no handler of Rust's is concerned.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the signal comes when the handler returns, and ends the process.
+        unsafe { libc::raise(signal) };
+        return;
+    }
+    let before: *const c_void = core::ptr::with_exposed_provenance(before);
+    // SAFETY: std's handler or a tool's, which was installed with SA_SIGINFO.
+    let before: Handler = unsafe { core::mem::transmute(before) };
+    // SAFETY: with what this handler was called with.
+    unsafe { before(signal, info, context) };
+}

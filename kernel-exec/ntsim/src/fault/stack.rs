@@ -1,0 +1,128 @@
+//! The stacks of threads: how large they are, and how much of them the driver may use.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::ops::Range;
+
+use corosensei::stack::{DefaultStack, Stack};
+
+use super::host;
+use crate::{asan, engine::machine::Machine, kernel::thread::ThreadName, verifier::violation};
+
+/// Whether stacks have limits. AddressSanitizer and coverage make frames larger, by amounts that
+/// nothing bounds.
+pub(crate) const LIMITED: bool = !asan::ENABLED && !cfg!(fuzzing);
+
+/// How much more stack this build's code uses than optimised code.
+const MULTIPLE: usize = match usize::from_str_radix(env!("NTSIM_STACK_MULTIPLE"), 10) {
+    Ok(multiple) => multiple,
+    Err(_) => unreachable!(),
+};
+
+/// Bytes of a stack for the frames of the simulated kernel, which do not count.
+const RESERVE: usize = 128 << 10;
+/// The least size of a stack.
+const LEAST: usize = 256 << 10;
+/// Bytes below a stack that cannot be touched, so that a large frame does not step over them.
+const GUARD: usize = 1 << 20;
+
+/// The bytes that the driver may use of a stack for which `configured` bytes were asked.
+pub(crate) const fn limit(configured: usize) -> usize {
+    configured.saturating_mul(MULTIPLE)
+}
+
+/// The size of a host's stack: room for a thread, for a DPC that interrupts it, and for the
+/// kernel's frames.
+pub(crate) fn size(configured: usize) -> usize {
+    let least = if LIMITED { 0 } else { LEAST };
+    (2 * limit(configured) + RESERVE).max(least).next_multiple_of(crate::kernel::pool::PAGE)
+}
+
+/// Where a coroutine's stack is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The lowest address of the guard.
+    guard: usize,
+    /// The lowest address that may be touched.
+    limit: usize,
+    /// Behind the highest.
+    base: usize,
+}
+
+impl Bounds {
+    /// The bytes of a guard and of a stack.
+    pub(crate) fn holds(self, address: usize) -> bool {
+        (self.guard..self.base).contains(&address)
+    }
+
+    /// Whether an address is in the guard.
+    pub(crate) fn is_guard(self, address: usize) -> bool {
+        (self.guard..self.limit).contains(&address)
+    }
+
+    /// Whether an address may be touched.
+    pub(crate) fn is_open(self, address: usize) -> bool {
+        (self.limit..self.base).contains(&address)
+    }
+
+    /// Where the stack ends that grows down from here.
+    pub(crate) fn base(self) -> usize {
+        self.base
+    }
+}
+
+/// A stack of `size` bytes above a guard.
+#[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
+pub(crate) fn new(size: usize) -> DefaultStack {
+    let stack = DefaultStack::new(GUARD + size)
+        .unwrap_or_else(|error| panic!("ntsim: no memory for a stack of {size} bytes: {error}"));
+    let bounds = bounds(&stack, size);
+    host::protect(core::ptr::without_provenance_mut(bounds.guard), bounds.limit - bounds.guard, false);
+    stack
+}
+
+/// Where a stack of [`new`] is, which was asked to have `size` bytes.
+pub(crate) fn bounds(stack: &DefaultStack, size: usize) -> Bounds {
+    let base = stack.base().get();
+    Bounds { guard: stack.limit().get(), limit: base - size, base }
+}
+
+/// The addresses of a stack that may be touched.
+pub(crate) fn open(stack: &DefaultStack, size: usize) -> Range<usize> {
+    let Bounds { limit, base, .. } = bounds(stack, size);
+    limit..base
+}
+
+impl Machine {
+    /// The driver has used more of a stack than there is.
+    #[cold]
+    pub(crate) fn stack_overrun(&self, depth: usize) -> ! {
+        let limit = limit(self.config.get().stack);
+        let what = alloc::format!("has used {depth} bytes of its kernel stack, which has {limit}");
+        self.double_fault(&what, self.backtrace())
+    }
+
+    /// The driver has run into the guard below its stack.
+    pub(crate) fn guard_touched(&self, backtrace: Vec<String>) -> ! {
+        let limit = limit(self.config.get().stack);
+        let most = size(self.config.get().stack);
+        let what =
+            alloc::format!("has run off its kernel stack, which has {limit} bytes: of the host's, {most}");
+        self.double_fault(&what, backtrace)
+    }
+
+    fn double_fault(&self, what: &str, backtrace: Vec<String>) -> ! {
+        let owner = if self.cpu().in_dpc.get() {
+            alloc::format!("a DPC routine on processor {}", self.current.get())
+        } else {
+            alloc::format!("{}", ThreadName::of(self.thread()))
+        };
+        let multiple = match MULTIPLE {
+            1 => String::new(),
+            _ => alloc::format!(" times {MULTIPLE}, for a build that is not optimised"),
+        };
+        let rule = alloc::format!("{owner} {what} (Config::stack{multiple})");
+        self.bug_check_with(violation(0x7F, [8, 0, 0, 0], rule), backtrace)
+    }
+}

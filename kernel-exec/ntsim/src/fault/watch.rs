@@ -1,0 +1,227 @@
+//! Looks, from time to time, whether a run makes progress.
+//!
+//! A timer of the host interrupts the simulation's OS thread four times in
+//! [`Config::hang`](crate::Config::hang). The handler compares the machine's counters with what
+//! they were. What it judges by is the thread's *processor time*: a thread that the host does not
+//! run is not late. A thread that waits in the host is known by where it was interrupted: at the
+//! system call itself, which is to be made again; several times, with the same stack pointer.
+
+use core::{
+    cell::Cell,
+    ffi::{c_int, c_void},
+    mem::MaybeUninit,
+    ptr::null_mut,
+    time::Duration,
+};
+use std::sync::OnceLock;
+
+use super::{
+    hang::Kind,
+    signal::{Copies, Reason, install, interrupted, is_c_library, register},
+};
+use crate::{
+    asan,
+    engine::machine::{Machine, active},
+};
+
+/// What the timer sends.
+const SIGNAL: c_int = libc::SIGVTALRM;
+/// Looks in the time of a hang.
+const LOOKS: u32 = 4;
+/// Looks in a row that find a thread waiting before it is stopped.
+const WAITS: u32 = LOOKS + 1;
+/// Between two looks, once the time is over and the thread was where it must not be stopped.
+const AGAIN: Duration = Duration::from_millis(1);
+/// Such looks before it is stopped all the same, inside the C library.
+const PATIENCE: u32 = 1_000;
+
+/// The instruction of a system call.
+const SYSTEM_CALL: [u8; 2] = [0x0F, 0x05];
+
+static INSTALLED: OnceLock<()> = OnceLock::new();
+
+/// How far a machine has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) epoch: u32,
+    pub(crate) steps: u64,
+    pub(crate) jumps: u64,
+}
+
+/// The timer of a simulation, and what its handler remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    timer: Cell<Option<libc::timer_t>>,
+    limit: Cell<Duration>,
+    progress: Cell<Progress>,
+    /// The thread's processor time when the progress was first seen.
+    since: Cell<Duration>,
+    /// Looks in a row that have found the thread waiting with this stack pointer.
+    waits: Cell<(i64, u32)>,
+    /// Looks since the time was over.
+    late: Cell<u32>,
+}
+
+impl Watch {
+    /// Looks from now on, on the calling thread. Zero: never.
+    pub(crate) fn set(&self, limit: Duration) {
+        if asan::ENABLED || (self.limit.get() == limit && self.timer.get().is_some()) {
+            return;
+        }
+        self.limit.set(limit);
+        if limit.is_zero() {
+            return self.arm(Duration::ZERO);
+        }
+        INSTALLED.get_or_init(|| _ = install(SIGNAL, tick));
+        if self.timer.get().is_none() {
+            self.timer.set(create());
+        }
+        self.arm(limit / LOOKS);
+    }
+
+    /// Looks so often.
+    fn arm(&self, period: Duration) {
+        let Some(timer) = self.timer.get() else { return };
+        let period = libc::timespec {
+            tv_sec: i64::try_from(period.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: period.subsec_nanos().into(),
+        };
+        let period = libc::itimerspec { it_interval: period, it_value: period };
+        // SAFETY: the timer is this simulation's; the value is valid.
+        unsafe { libc::timer_settime(timer, 0, &raw const period, null_mut()) };
+    }
+
+    /// What is wrong, if it is seen now. In a handler.
+    fn look(&self, machine: &Machine, registers: &Copies) -> Option<Kind> {
+        let (progress, now) = (machine.progress(), processor_time());
+        if self.progress.replace(progress) != progress {
+            self.since.set(now);
+            self.waits.set((0, 0));
+            if self.late.replace(0) != 0 {
+                self.arm(self.limit.get() / LOOKS);
+            }
+            return None;
+        }
+        if is_waiting(registers) {
+            let stack = register(registers, libc::REG_RSP);
+            let (before, count) = self.waits.get();
+            let count = if before == stack { count + 1 } else { 1 };
+            self.waits.set((stack, count));
+            return (count >= WAITS && machine.can_leave() && machine.is_interrupted())
+                .then_some(Kind::Waits);
+        }
+        self.waits.set((0, 0));
+        if now.saturating_sub(self.since.get()) < self.limit.get() {
+            return None;
+        }
+        let code = register(registers, libc::REG_RIP) as u64;
+        let late = self.late.get();
+        let may_hold_a_lock = is_c_library(code) && late < PATIENCE;
+        if machine.can_leave() && machine.now.get().call.is_none() && !may_hold_a_lock {
+            return Some(Kind::Spins);
+        }
+        self.late.set(late + 1);
+        if late == 0 {
+            self.arm(AGAIN);
+        }
+        None
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            // SAFETY: from `create`, deleted once.
+            unsafe { libc::timer_delete(timer) };
+        }
+    }
+}
+
+impl Machine {
+    /// How far the machine has come. In a handler: the counters may be in the middle of a change.
+    fn progress(&self) -> Progress {
+        Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.jumps.get() }
+    }
+
+    /// Whether code of the driver is in the middle of something besides what runs: then it may hold
+    /// what is waited for.
+    fn is_interrupted(&self) -> bool {
+        let others = self.runnable.get() & !(1 << self.current.get());
+        let spin = (0..self.count())
+            .any(|number| number != self.current.get() && self.programs.get() >> number & 1 == 1);
+        let ready = self.processors.iter().take(self.count()).any(|cpu| cpu.ready.get() != 0);
+        let waiting = self.kernel.try_borrow().is_ok_and(|kernel| !kernel.waits.all().is_empty());
+        others != 0 || spin || ready || waiting || self.cpu().in_dpc.get() || self.now.get().nested
+    }
+}
+
+/// A timer that sends its signal to the calling thread; none where the host has no more.
+fn create() -> Option<libc::timer_t> {
+    // SAFETY: all bytes zero are a valid value.
+    let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = SIGNAL;
+    // SAFETY: always possible.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer = MaybeUninit::zeroed();
+    // SAFETY: both are valid.
+    let failed = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) };
+    // SAFETY: written, or zero.
+    (failed == 0).then(|| unsafe { timer.assume_init() })
+}
+
+/// The processor time that the calling thread has spent.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: valid for a write.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// Whether a wait for a lock of the host was interrupted, which goes on when the handler returns.
+fn is_waiting(registers: &Copies) -> bool {
+    let call = register(registers, libc::REG_RAX);
+    if call != libc::SYS_futex && call != libc::SYS_restart_syscall {
+        return false;
+    }
+    let code: *const [u8; 2] =
+        core::ptr::with_exposed_provenance(register(registers, libc::REG_RIP) as usize);
+    // SAFETY: the code that was interrupted; no instruction that sets RAX to such a number ends a
+    // page of it by one byte.
+    unsafe { code.read_unaligned() == SYSTEM_CALL }
+}
+
+/// Whether a debugger is attached: it may hold a run up for as long as it likes. In a handler.
+fn is_debugged() -> bool {
+    const FIELD: &[u8] = b"TracerPid:\t";
+    let mut text = [0_u8; 2048];
+    // SAFETY: a path.
+    let file = unsafe { libc::open(c"/proc/self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return false;
+    }
+    // SAFETY: valid for a write of so many bytes.
+    let read = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
+    // SAFETY: opened above.
+    unsafe { libc::close(file) };
+    let text = text.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default();
+    let field = text.windows(FIELD.len()).position(|window| window == FIELD);
+    field.and_then(|at| text.get(at + FIELD.len())).is_some_and(|digit| *digit != b'0')
+}
+
+unsafe extern "C" fn tick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: always valid for the calling thread.
+    let error = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { error.read() };
+    // SAFETY: the host's, for this call.
+    let registers = unsafe { interrupted(context) };
+    if let Some(machine) = active().filter(|machine| machine.is_on_coroutine(registers))
+        && let Some(kind) = machine.watch.look(machine, registers)
+        && !is_debugged()
+    {
+        machine.leave(registers, Reason::Hang(kind));
+    }
+    // SAFETY: as above.
+    unsafe { error.write(before) };
+}

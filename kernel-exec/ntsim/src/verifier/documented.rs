@@ -1,0 +1,59 @@
+//! Rules that a call's page states and that neither NT nor Driver Verifier checks: bug check 0xC4 with a first parameter of ntsim's own,
+//! as the table on the first page has them, unless [`Config::documented_rules`](crate::Config::documented_rules) is off.
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String};
+
+use super::{Checked, Violation, bugcheck::irql_name, irql::Ddi, violation};
+use crate::engine::machine::Machine;
+
+/// A call that must not be made while the processor holds a spin lock.
+pub(crate) const SPIN_LOCK_HELD: u64 = 0x4E53_0001;
+/// A call above the IRQL that its page states, of a routine that does not look.
+pub(crate) const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
+/// Pool that is asked for with flags for which NT returns NULL.
+pub(crate) const POOL_FLAGS: u64 = 0x4E53_0003;
+/// A release with `Wait` = TRUE that no wait follows.
+pub(crate) const NO_WAIT: u64 = 0x4E53_0004;
+
+impl Machine {
+    /// A violation of a rule that is only documented; nothing where such rules are off.
+    pub(crate) fn documented(&self, parameters: [u64; 4], rule: impl FnOnce() -> String) -> Checked<()> {
+        if self.config.get().documented_rules { Err(violated(parameters, rule())) } else { Ok(()) }
+    }
+
+    /// A violation where IRQL is above the one that the call's page states.
+    #[inline]
+    pub(crate) fn check_documented_irql(&self, ddi: Ddi, highest: u8) -> Checked<()> {
+        let irql = self.irql();
+        if irql <= highest {
+            return Ok(());
+        }
+        self.documented([ABOVE_ITS_IRQL, irql.into(), highest.into(), 0], || {
+            let (name, highest) = (ddi.name(), irql_name(highest));
+            alloc::format!(
+                "{name} was called at IRQL {irql}; its page says IRQL ≤ {highest}, though NT does not look"
+            )
+        })
+    }
+
+    /// A violation where this processor holds a spin lock: the call runs code of other drivers, which may need it.
+    pub(crate) fn check_no_spin_lock(&self, ddi: Ddi) -> Checked<()> {
+        let me = self.current.get();
+        let held = self.kernel.borrow().locks.held().iter().rev().find(|held| held.processor == me).copied();
+        let Some(held) = held else { return Ok(()) };
+        self.documented([SPIN_LOCK_HELD, held.address as u64, me as u64, 0], || {
+            alloc::format!(
+                "{} was called by processor {me}, which holds the spin lock {}: release it first",
+                ddi.name(),
+                self.name(held.address)
+            )
+        })
+    }
+}
+
+#[cold]
+fn violated(parameters: [u64; 4], rule: String) -> Box<Violation> {
+    violation(0xC4, parameters, rule)
+}

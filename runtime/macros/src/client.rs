@@ -1,0 +1,178 @@
+//! A declared interface as clients have it: the pointer to the table, and the calls.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use syn::{Attribute, Meta};
+
+use crate::{
+    iid::Iid,
+    interface::{Names, companion, hygienic, operation_value},
+    parse::{Interface, Method, Returns, Yield},
+};
+
+/// The interface as clients see it.
+pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, vtbl, raw, .. } = names;
+    let Interface { visibility, iid: Iid { attributes, found, .. }, .. } = interface;
+    let base_raw = companion(krate, interface, "Raw");
+    let iid = interface.iid.expression(krate);
+    let doc = format!(
+        "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
+        names.client
+    );
+    quote! {
+        #[doc = #doc]
+        #[repr(C)]
+        #visibility struct #raw {
+            /// The table.
+            pub vtbl: *const #vtbl,
+        }
+
+        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared, and the pointer is its bases', too.
+        unsafe impl #krate::Interface for #raw {
+            #(#attributes)*
+            const IID: #found = #iid;
+
+            fn answers(iid: &#krate::GUID) -> ::core::primitive::bool {
+                *iid == <Self as #krate::Interface>::IID || <#base_raw as #krate::Interface>::answers(iid)
+            }
+        }
+
+        // SAFETY: the declaration's promise, about every object that answers for its IID.
+        unsafe impl #krate::Queryable for #raw {}
+
+        // SAFETY: the table begins with the base's.
+        unsafe impl #krate::Derived for #raw {
+            type Base = #base_raw;
+        }
+
+        // SAFETY: `repr(C)`, one pointer.
+        unsafe impl #krate::AbiType for #raw {}
+        // SAFETY: one pointer, without padding.
+        unsafe impl #krate::__private::WriteBytes for #raw {
+            const WHOLE: ::core::primitive::bool = true;
+
+            unsafe fn write_bytes(&self, out: *mut ::core::primitive::u8) {
+                // SAFETY: this function's contract.
+                unsafe { #krate::__private::copy_whole(self, out) }
+            }
+        }
+        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
+        unsafe impl ::core::marker::Send for #raw {}
+        // SAFETY: as above.
+        unsafe impl ::core::marker::Sync for #raw {}
+    }
+}
+
+/// The client's calls.
+pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
+    let Names { implemented, vtbl, raw, client } = names;
+    let visibility = &interface.visibility;
+    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
+    let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
+    let errors =
+        "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
+    let duties = interface.methods.iter().map(|method| {
+        method.is_unsafe.then(|| {
+            quote!(
+                ///
+                /// # Safety
+                /// As the interface's method demands.
+            )
+        })
+    });
+    let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
+    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
+    quote! {
+        #[doc = #doc]
+        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
+        #visibility trait #client {
+            #(
+                #docs
+                ///
+                /// # Errors
+                #[doc = #errors]
+                #duties
+                #signatures;
+            )*
+        }
+
+        #[allow(
+            clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
+            clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
+            reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
+        )]
+        impl #client for #krate::ComRc<#raw> {
+            #(#signatures { #bodies })*
+        }
+    }
+}
+
+/// A method's own documentation, or what can be said without; and what else is said to who calls it.
+fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
+    let with = |names: &[&str]| -> Vec<&Attribute> {
+        let is_one = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
+        method.attributes.iter().filter(is_one).collect()
+    };
+    let (docs, others) = (with(&["doc"]), with(&["deprecated", "must_use", "allow"]));
+    // What the declaration expects in one place may not come true in the other.
+    let expected = with(&["expect"]).into_iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) => Some(&list.tokens),
+        _ => None,
+    });
+    let others = quote!(#(#others)* #(#[allow(#expected)])*);
+    if docs.is_empty() {
+        let doc = format!("Calls [`{implemented}::{}`].", method.name);
+        quote!(#others #[doc = #doc])
+    } else {
+        quote!(#others #(#docs)*)
+    }
+}
+
+fn client_signature(krate: &TokenStream, method: &Method) -> TokenStream {
+    let name = &method.name;
+    let unsafety = method.is_unsafe.then(|| quote!(unsafe));
+    let arguments = method.arguments.iter().map(|(name, found)| quote!(#name: #found));
+    let value = match &method.returns {
+        Returns::Value(None) => quote!(()),
+        Returns::Value(Some(value)) => quote!(#value),
+        Returns::Status(fallible) => match &fallible.value {
+            None => quote!(()),
+            Some(Yield::Plain(value)) => quote!(#value),
+            Some(Yield::Interface(found)) => quote!(#krate::ComRc<#found>),
+        },
+        Returns::Operation(operation) => {
+            let value = operation_value(krate, &operation.value);
+            quote!(#krate::ComRc<#krate::AsyncOperationRaw<#value>>)
+        }
+    };
+    hygienic!(#unsafety fn #name(&self #(, #arguments)*) -> ::core::result::Result<#value, #krate::NTSTATUS>)
+}
+
+fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStream {
+    let name = &method.name;
+    let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
+    let slot = hygienic! {
+        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
+        let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
+    };
+    let call = hygienic!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
+    let call_with = hygienic!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
+    match &method.returns {
+        Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
+        Returns::Status(fallible) => match &fallible.value {
+            None => quote!(#slot #krate::__private::checked(#call)),
+            Some(Yield::Plain(_)) => {
+                hygienic!(#slot unsafe { #krate::__private::value(#call_with) })
+            }
+            Some(Yield::Interface(_)) => {
+                hygienic!(#slot unsafe { #krate::__private::interface(#call_with) })
+            }
+        },
+        Returns::Operation(_) => hygienic! {
+            #slot
+            let __result = #call;
+            unsafe { #krate::__private::operation(__result) }
+        },
+    }
+}

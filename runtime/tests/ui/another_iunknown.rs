@@ -1,0 +1,14 @@
+//! The base is ntcom's IUnknown, by which objects are `Send` and `Sync`, and not another trait of that name.
+use ntcom::{GUID, declare_com_interface};
+
+trait IUnknown {}
+impl<T> IUnknown for T {}
+
+declare_com_interface! {
+    pub trait ICounter: IUnknown {
+        const IID: GUID = GUID::from_u128(1);
+        fn count(&self) -> u32;
+    }
+}
+
+fn main() {}
