@@ -33,7 +33,8 @@ use ntsim::{
 
 /// The longest that a drain may be, in units of 100 ns: a millisecond.
 const LONGEST: u64 = 10_000;
-/// How often each ring wakes a task, and how long each chain is: a drain of them all would be longer.
+/// How often each ring wakes a task, and how long each chain is: a drain of them all would be
+/// longer.
 const PASSES: usize = 400;
 /// How often a body waits that never leaves its poll: a run of as many would be longer, too.
 const ALONE: usize = 1_000;
