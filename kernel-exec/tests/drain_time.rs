@@ -33,7 +33,8 @@ use ntsim::{
 
 /// The longest that a drain may be, in units of 100 ns: a millisecond.
 const LONGEST: u64 = 10_000;
-/// How often each ring goes round, and how long each chain is: a drain of them all would be longer.
+/// How often each ring wakes a task, and how long each chain is: a drain of them all would be
+/// longer.
 const PASSES: usize = 400;
 /// How often a body waits that never leaves its poll: a run of as many would be longer, too.
 const ALONE: usize = 1_000;
@@ -103,7 +104,7 @@ fn ring(tasks: usize, pinned: bool, watch: &Arc<Watch>) {
     for place in 0..tasks {
         let (signals, watch) = (Arc::clone(&signals), Arc::clone(watch));
         let body = async move {
-            for _ in 0..PASSES {
+            for _ in 0..PASSES.div_ceil(signals.len()) {
                 signals[place].wait().await;
                 watch.pass();
                 signals[(place + 1) % signals.len()].set();

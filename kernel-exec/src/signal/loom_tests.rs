@@ -156,3 +156,28 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
         assert_eq!(kept, [1, 1], "nothing of them is kept");
     });
 }
+
+/// Z229. A second wait is polled while the setter that ended the first one empties the slot: it writes the slot after that, or is told
+/// that it is held, and asks again.
+#[test]
+fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
+    loom::model(|| {
+        let world = World::new();
+        let other = LoomArc::clone(&world);
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
+        let wakers = woken.clone().map(Waker::from);
+        let mut first = pin!(world.signal.wait());
+        assert!(poll(first.as_mut(), &wakers[0]).is_pending());
+        let setter = thread::spawn(move || other.set());
+        if poll(first, &wakers[0]).is_ready() {
+            let mut second = pin!(world.signal.wait());
+            assert!(poll(second.as_mut(), &wakers[1]).is_pending());
+            setter.join().unwrap();
+            world.signal.set();
+            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and its waker was not called");
+            assert!(poll(second, &wakers[1]).is_ready());
+        } else {
+            setter.join().unwrap();
+        }
+    });
+}
