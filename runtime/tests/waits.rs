@@ -116,7 +116,7 @@ fn the_end_of_another_operation_wakes_no_waiter() {
     for seed in 0..50 {
         let (first, second) = (shared(), shared());
         let (signals, order) = ([Arc::clone(&first.0), Arc::clone(&second.0)], Arc::new(AtomicUsize::new(0)));
-        let waiter = |body: std::pin::Pin<Box<dyn Future<Output = u8> + Send>>, digit: usize| -> Program {
+        let waiter = |body: core::pin::Pin<Box<dyn Future<Output = u8> + Send>>, digit: usize| -> Program {
             let order = Arc::clone(&order);
             Box::new(move || {
                 let operation = spawn_async_operation(body);

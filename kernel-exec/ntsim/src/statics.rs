@@ -53,6 +53,7 @@ pub(crate) struct Copies {
 /// The copies of code that runs outside of every simulation.
 static OUTSIDE: Copies = Copies::new();
 /// Copies of simulations that have ended.
+#[expect(clippy::vec_box, reason = "a chain links copies by their addresses")]
 static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 
 /// The calling thread's copy of `place`, if that lies in a static; anywhere else `place` itself.

@@ -63,7 +63,7 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
 /// Refuses an atomic of a simulated kernel that is not the calling thread's, outside of runs.
 #[inline(always)]
 pub(super) fn check_outside(address: usize) {
-    if !mine().is_some_and(|machine| machine.arena.offset(address).is_some())
+    if mine().is_none_or(|machine| machine.arena.offset(address).is_none())
         && let Some(owner) = owner(address)
     {
         not_ours(owner);
