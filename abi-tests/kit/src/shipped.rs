@@ -253,7 +253,7 @@ pub fn judge_all(
         );
         let outcome = outcome(&judgement, plant.name, Some(plant.rule));
         if !outcome.as_expected {
-            print!("{}", Report::new(&judgement).text());
+            say(Report::new(&judgement).text());
         }
         outcomes.push(outcome);
     }
