@@ -93,15 +93,26 @@ fn a_loop_that_calls_the_hosts_library_ends_the_run() {
     assert_eq!(oracle, "hang");
 }
 
-/// Processor time that is spent between preemption points adds up to nothing.
+/// Spends processor time.
+fn spend(time: Duration) {
+    let spent = || {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: valid for a write.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let end = spent() + time;
+    while spent() < end {}
+}
+
+/// Processor time that is spent between preemption points does not add up.
 #[test]
 fn work_between_preemption_points_is_no_hang() {
-    let mut kernel = Simulation::new(config(1), Schedule::round_robin());
+    let patient = Config { hang: Duration::from_millis(200), ..processors(1) };
+    let mut kernel = Simulation::new(patient, Schedule::round_robin());
     let work = || {
-        for round in 0..600_u32 {
-            for number in 0..10_000_u32 {
-                black_box(number ^ round);
-            }
+        for _ in 0..4 {
+            spend(Duration::from_millis(110));
             ntsim::preemption_point();
         }
     };
