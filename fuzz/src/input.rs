@@ -132,6 +132,53 @@ pub trait Input: Sized {
     /// What it does, a line a step.
     fn steps(&self) -> &[Self::Step];
 
+    /// Its schedule: see `ntsim::Schedule::bytes`.
+    fn schedule(&self) -> &[u8] {
+        &[]
+    }
+
+    /// The bytes of this input with another schedule; `None` where it does not fit.
+    fn with_schedule(data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
+        let (header, rest) = data.split_at_checked(Self::HEADER)?;
+        let length = |until: usize| {
+            let bytes = [header, rest.get(..until)?].concat();
+            Some(Self::decode(&bytes).ok()?.schedule().len())
+        };
+        let whole = Self::decode(data).ok()?;
+        let same = |until: &usize| {
+            let bytes = [header, rest.get(..*until).unwrap_or_default()].concat();
+            Self::decode(&bytes).is_ok_and(|input| {
+                let steps = format!("{:?}", input.steps()) == format!("{:?}", whole.steps());
+                steps && input.schedule() == whole.schedule()
+            })
+        };
+        // What is behind the last record that fits means nothing.
+        let until = (0..=rest.len()).step_by(RECORD).find(same)?;
+        let rest = rest.get(..until)?;
+        let mut steps = Vec::new();
+        for at in (0..rest.len()).step_by(RECORD) {
+            // A record that makes the schedule longer is a part of it.
+            if length(at)? == length(at + RECORD)? {
+                steps.extend_from_slice(rest.get(at..at + RECORD)?);
+            }
+        }
+        let is_schedule = |first: &u8| {
+            let record = [header, &[*first, 1, 2, 3]].concat();
+            Self::decode(&record).is_ok_and(|input| input.steps().is_empty() && input.schedule() == [1, 2, 3])
+        };
+        let first = (0..=u8::MAX).rev().find(is_schedule)?;
+        // First: the last step may take the record behind it.
+        let mut bytes = header.to_vec();
+        for part in schedule.chunks(3) {
+            bytes.push(first);
+            bytes.extend(part.iter().copied().chain([0; 2]).take(3));
+        }
+        bytes.extend(steps);
+        let made = Self::decode(&bytes).ok()?;
+        let length = schedule.len().next_multiple_of(3);
+        (made.steps().len() == whole.steps().len() && made.schedule().len() == length).then_some(bytes)
+    }
+
     /// What decides besides the steps, in a line; empty where nothing does.
     fn setting(&self) -> String {
         String::new()
@@ -210,6 +257,10 @@ impl Input for SchedulesInput {
         &self.steps
     }
 
+    fn schedule(&self) -> &[u8] {
+        &self.schedule
+    }
+
     fn setting(&self) -> String {
         let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
         let timers = if self.timers { ", waits may be timers" } else { "" };
@@ -243,6 +294,19 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
         FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
         ComInput::TARGET => Some(of::<ComInput>(data)),
         ForeignInput::TARGET => Some(of::<ForeignInput>(data)),
+        _ => None,
+    }
+}
+
+/// The bytes of an input of the named target, with another schedule; `None` where it does not fit or there is no such target.
+#[must_use]
+pub fn with_schedule(target: &str, data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
+    match target {
+        SchedulesInput::TARGET => SchedulesInput::with_schedule(data, schedule),
+        ExecutorInput::TARGET => ExecutorInput::with_schedule(data, schedule),
+        FaultsInput::TARGET => FaultsInput::with_schedule(data, schedule),
+        ComInput::TARGET => ComInput::with_schedule(data, schedule),
+        ForeignInput::TARGET => ForeignInput::with_schedule(data, schedule),
         _ => None,
     }
 }

@@ -33,6 +33,7 @@ pub mod model;
 pub mod mutate;
 pub mod ops;
 pub mod perform;
+pub mod re_record;
 pub mod run;
 mod schedules;
 pub mod script;

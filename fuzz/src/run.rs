@@ -38,6 +38,8 @@ impl fmt::Display for Report {
 /// A kernel that is used for one input after the other.
 pub struct Runner {
     kernel: Simulation,
+    /// What the next run is to follow.
+    order: Option<ntsim::Order>,
     model: Rc<RefCell<Model>>,
 }
 
@@ -61,7 +63,20 @@ impl Runner {
     pub fn new() -> Self {
         Self {
             kernel: Simulation::new(Config::default(), ntsim::Schedule::round_robin()),
+            order: None,
             model: Rc::default(),
+        }
+    }
+
+    /// The next run follows the order of another build's, whatever its input has as a schedule.
+    pub fn follow(&mut self, order: ntsim::Order) {
+        self.order = Some(order);
+    }
+
+    fn schedule(&mut self, input: &impl Input) -> ntsim::Schedule {
+        match self.order.take() {
+            Some(order) => ntsim::Schedule::follow(&order),
+            None => ntsim::Schedule::bytes(input.schedule().to_vec()),
         }
     }
 
@@ -78,7 +93,7 @@ impl Runner {
 
     /// Runs an input of `schedules`.
     pub fn schedules(&mut self, input: &SchedulesInput, trace: bool) -> Report {
-        let schedule = ntsim::Schedule::bytes(input.schedule.clone());
+        let schedule = self.schedule(input);
         self.kernel.reset(config(input.processors, 1, trace), schedule);
         let stop = schedules::run(&mut self.kernel, input);
         self.report(stop)
@@ -86,16 +101,18 @@ impl Runner {
 
     /// Runs an input of `executor`.
     pub fn executor(&mut self, input: &ExecutorInput, trace: bool) -> Report {
-        self.plan(&input.0, trace)
+        let schedule = self.schedule(input);
+        self.plan(&input.0, schedule, trace)
     }
 
     /// Runs an input of `faults`.
     pub fn faults(&mut self, input: &FaultsInput, trace: bool) -> Report {
-        self.plan(&input.0, trace)
+        let schedule = self.schedule(input);
+        self.plan(&input.0, schedule, trace)
     }
 
-    fn plan(&mut self, plan: &executor::input::Plan, trace: bool) -> Report {
-        self.kernel.reset(executor::judge::config(plan, trace), executor::judge::schedule(plan));
+    fn plan(&mut self, plan: &executor::input::Plan, schedule: ntsim::Schedule, trace: bool) -> Report {
+        self.kernel.reset(executor::judge::config(plan, trace), schedule);
         let stop = executor::judge::run(&mut self.kernel, plan).err();
         let (steps, live) = executor::world::with(|world| {
             let numbers = (world.steps.get(), world.live.get());
@@ -109,7 +126,8 @@ impl Runner {
 
     /// Runs an input of `com`.
     pub fn com(&mut self, input: &ComInput, trace: bool) -> Report {
-        self.kernel.reset(config(input.processors, 1, trace), com::judge::schedule(input));
+        let schedule = self.schedule(input);
+        self.kernel.reset(config(input.processors, 1, trace), schedule);
         let stop = com::judge::run(&mut self.kernel, input);
         let (steps, live) = com::world::with(|world| (world.steps.get(), world.live.get()));
         let report = Report { stop, steps, live, counters: self.kernel.counters() };
@@ -122,7 +140,7 @@ impl Runner {
 
     /// Runs an input of `foreign`.
     pub fn foreign(&mut self, input: &ForeignInput, trace: bool) -> Report {
-        let schedule = ntsim::Schedule::bytes(input.schedule.clone());
+        let schedule = self.schedule(input);
         self.kernel.reset(config(input.processors, 1, trace), schedule);
         let stop = foreign::judge::run(&mut self.kernel, input).err();
         let (steps, live) = foreign::world::with(|world| (world.steps.get(), world.live.get()));
@@ -150,6 +168,18 @@ impl Runner {
             ForeignInput::TARGET => Some(ForeignInput::decode(data).map(|input| self.foreign(&input, trace))),
             _ => None,
         }
+    }
+
+    /// What came of following an order: how many events came in it, and the schedule that makes the same run.
+    #[must_use]
+    pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
+        self.kernel.followed()
+    }
+
+    /// The order of the last run's events and decisions, if its trace was asked for.
+    #[must_use]
+    pub fn order(&self) -> ntsim::Order {
+        self.kernel.order()
     }
 
     /// The last run's trace, if it was asked for.

@@ -5,6 +5,7 @@
 //! | `test` | everything CI runs, leg by leg |
 //! | `fuzz` | fuzzes the targets, for a minute by default |
 //! | `replay` | runs one input of a target, prints what it does, and draws it (`--timeline out.html`) |
+//! | `re-record` | gives the committed inputs the schedules that do what they did at a revision |
 //! | `loom` | the state word and the task core under every interleaving |
 //! | `tsan` | the executor on processors that run at once, under ThreadSanitizer |
 //! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
@@ -39,6 +40,7 @@ mod lock;
 mod loom;
 mod problem;
 mod project;
+mod re_record;
 mod replay;
 mod test;
 mod tools;
@@ -95,6 +97,8 @@ enum Command {
         #[command(flatten)]
         outputs: replay::Outputs,
     },
+    /// Gives every committed input the schedule that does now what it did at a revision, after preemption points have moved.
+    ReRecord(re_record::Options),
     /// Runs the loom tests: every interleaving, weak memory included.
     Loom {
         /// Only tests whose name contains this.
@@ -136,6 +140,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Replay { file, target, outputs } => {
             replay::run(&project, &file, target.as_deref(), &outputs)
         }
+        Command::ReRecord(options) => re_record::run(&project, &options),
         Command::Loom { filter } => loom::run(&project, filter.as_deref()),
         Command::Tsan => tsan::run(&project),
         Command::Zoo(options) => zoo::run(&project, &options),

@@ -1,5 +1,6 @@
-//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] FILE`: decodes an input, runs it, prints what happened, and
-//! writes it down as a timeline or as data. `-` is the standard input; a pipe is as good as a file.
+//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`: decodes an input, runs it, prints what
+//! happened, and writes it down as a timeline, as data, or as an order that another build can follow. With `--follow ORDER --write OUT`
+//! it writes the input that does in this build what an order says, if that is another input. `-` is the standard input; a pipe is as good as a file.
 //!
 //! Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be written, 4: clean, but the standard output
 //! could not be written (a closed pipe, a full disk).
@@ -18,6 +19,7 @@ use std::{
 
 use ntcom_fuzz::{
     input::{TARGETS, describe},
+    re_record::{Order, ReRecorded, re_record},
     run::Runner,
 };
 
@@ -34,13 +36,22 @@ struct Request {
     target: Option<OsString>,
     timeline: Option<OsString>,
     trace: Option<OsString>,
+    order: Option<OsString>,
+    follow: Option<OsString>,
+    write: Option<OsString>,
     file: Option<OsString>,
 }
 
 fn main() -> ExitCode {
     let Some(request) = request(env::args_os().skip(1)) else { return usage() };
     let (Some(target), Some(file)) = (&request.target, &request.file) else { return usage() };
-    match replay(&target.to_string_lossy(), file, &request) {
+    let target = target.to_string_lossy();
+    let outcome = match (&request.follow, &request.write) {
+        (Some(order), Some(out)) => follow(&target, file, order, out),
+        (None, None) => replay(&target, file, &request),
+        _ => return usage(),
+    };
+    match outcome {
         Ok(code) => code,
         Err(message) => {
             complain(format_args!("error: {message}"));
@@ -56,6 +67,9 @@ fn request(mut arguments: impl Iterator<Item = OsString>) -> Option<Request> {
             Some("--target") => (&mut request.target, arguments.next()?),
             Some("--timeline") => (&mut request.timeline, arguments.next()?),
             Some("--trace") => (&mut request.trace, arguments.next()?),
+            Some("--order") => (&mut request.order, arguments.next()?),
+            Some("--follow") => (&mut request.follow, arguments.next()?),
+            Some("--write") => (&mut request.write, arguments.next()?),
             _ => (&mut request.file, argument),
         };
         if place.replace(value).is_some() {
@@ -68,7 +82,8 @@ fn request(mut arguments: impl Iterator<Item = OsString>) -> Option<Request> {
 fn usage() -> ExitCode {
     let targets = TARGETS.join("|");
     complain(format_args!(
-        "usage: ntcom-replay --target {targets} [--timeline OUT.html] [--trace OUT.jsonl] FILE"
+        "usage: ntcom-replay --target {targets} [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE\n       \
+         ntcom-replay --target {targets} --follow ORDER --write OUT FILE"
     ));
     ExitCode::from(2)
 }
@@ -112,12 +127,39 @@ fn replay(target: &str, file: &OsStr, request: &Request) -> Result<ExitCode, Str
         let name = Path::new(file).file_name().unwrap_or(file).display();
         write(path, runner.trace().to_html(&format!("{target}: {name}")).as_bytes())?;
     }
+    if let Some(path) = &request.order {
+        write(path, runner.order().to_text().as_bytes())?;
+    }
     if let Some(path) = &request.trace {
         let mut lines = Vec::new();
         runner.trace().write_json_lines(&mut lines).map_err(|error| named(path, error))?;
         write(path, &lines)?;
     }
     Ok(output.end(report.stop.is_some()))
+}
+
+/// Writes the input that does what an order says.
+fn follow(target: &str, file: &OsStr, order: &OsStr, out: &OsStr) -> Result<ExitCode, String> {
+    let (data, text) = (read(file)?, fs::read_to_string(order).map_err(|error| named(order, error))?);
+    let order =
+        Order::parse(&text).map_err(|line| named(order, format_args!("line {line} is not an order's")))?;
+    let mut output = Output::standard();
+    match re_record(target, &data, &order) {
+        Ok(ReRecorded::Unchanged) => output.line("unchanged"),
+        Ok(ReRecorded::Same(bytes)) => {
+            write(out, &bytes)?;
+            output.line("same");
+        }
+        Ok(ReRecorded::Near { bytes, common, events }) => {
+            write(out, &bytes)?;
+            output.line(format_args!("{common} of {events} events in the same order"));
+        }
+        Err(why) => {
+            output.line(format_args!("not re-recorded: {why}"));
+            return Ok(output.end(true));
+        }
+    }
+    Ok(output.end(false))
 }
 
 fn write(path: &OsStr, bytes: &[u8]) -> Result<(), String> {

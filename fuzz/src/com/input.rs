@@ -184,6 +184,10 @@ impl Input for ComInput {
         Ok(Self { processors, steps, schedule })
     }
 
+    fn schedule(&self) -> &[u8] {
+        &self.schedule
+    }
+
     fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -1,6 +1,6 @@
 //! The phases of a run: the programs, everybody lets go, whatever works is cancelled, and nothing is left.
 
-use ntsim::{Schedule, Simulation, Stop};
+use ntsim::{Simulation, Stop};
 
 use super::{
     client::{lower, perform, release_everything},
@@ -8,10 +8,6 @@ use super::{
     world::{self, STATIC, World},
 };
 use crate::PROCESSORS;
-
-pub(crate) fn schedule(input: &ComInput) -> Schedule {
-    Schedule::bytes(input.schedule.clone())
-}
 
 /// Runs an input. Why it failed, if it did.
 pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {

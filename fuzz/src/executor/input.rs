@@ -81,6 +81,10 @@ macro_rules! input {
                 Plan::decode(data, Self::MAGIC, $faults).map(Self)
             }
 
+            fn schedule(&self) -> &[u8] {
+                &self.0.schedule
+            }
+
             fn steps(&self) -> &[Step] {
                 &self.0.steps
             }

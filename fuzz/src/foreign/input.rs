@@ -314,6 +314,10 @@ impl Input for ForeignInput {
         Ok(Self { processors, steps: Rc::new(steps), schedule })
     }
 
+    fn schedule(&self) -> &[u8] {
+        &self.schedule
+    }
+
     fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -181,7 +181,9 @@
 //! # What is not
 //!
 //! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
-//! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of the I/O manager. Preemption is at calls, at the operations of [`sync`] and at [`preemption_point`]: accesses by plain pointers
+//! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of
+//! the I/O manager. Preemption is before and behind calls and the operations of [`sync`], before the return of routines, and at
+//! [`preemption_point`]: accesses by plain pointers
 //! are atomic to the simulation.
 
 #![cfg_attr(
@@ -224,6 +226,7 @@ pub use driver::DriverEntry;
 pub use engine::free::FreeProgram;
 pub use engine::{
     explore::{Exploration, Finding, Limits, explore},
+    order::Order,
     recording::{Decision, ParseRecordingError, Recording},
     run::Program,
     schedule::Schedule,

@@ -12,6 +12,7 @@ use crate::{
     counters::Counters,
     engine::{
         machine::{Machine, PROCESSORS, load, loaded},
+        order::Order,
         recording::Recording,
         run::{Program, Threads, Until},
         schedule::Schedule,
@@ -162,6 +163,7 @@ impl Simulation {
         // A panic that passes by leaves it so.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
+        self.ended(false)?;
         self.state = State::Ready;
         Ok(())
     }
@@ -179,7 +181,23 @@ impl Simulation {
     pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
         self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
         self.state = State::Stopped;
-        self.checked(self.machine().check_unload())
+        self.checked(self.machine().check_unload())?;
+        self.ended(true)
+    }
+
+    /// A run has ended well, or the driver has been unloaded: a recording that is replayed must have ended, too.
+    fn ended(&self, unloaded: bool) -> Result<(), Stop> {
+        let machine = self.machine();
+        let so_far = machine.so_far();
+        if !unloaded {
+            machine.decisions.borrow_mut().end_run(so_far.hash);
+        }
+        let fits = machine.schedule.borrow_mut().end(unloaded, so_far);
+        fits.map_err(|message| {
+            let stop = Stop::Failure { oracle: "replay", message };
+            machine.put_stop(stop.clone());
+            stop
+        })
     }
 
     /// What NT and Driver Verifier check when a driver has been unloaded: a system thread has not ended, a DPC is queued or running,
@@ -194,7 +212,8 @@ impl Simulation {
     /// Where the simulation has stopped.
     pub fn unload(&mut self) -> Result<(), Stop> {
         assert!(self.state != State::Stopped, "ntsim: this simulation has stopped; reset it first");
-        self.checked(self.machine().check_unload())
+        self.checked(self.machine().check_unload())?;
+        self.ended(true)
     }
 
     fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
@@ -217,7 +236,20 @@ impl Simulation {
 
     /// The decisions so far: [`Schedule::replay`] makes the same run of them.
     pub fn recording(&self) -> Recording {
-        Recording::new(self.machine().decisions.borrow().clone())
+        self.machine().decisions.borrow().clone()
+    }
+
+    /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build that follows it does the same, though
+    /// its preemption points may be others.
+    pub fn order(&self) -> Order {
+        Order::new(self.trace().events(), &self.machine().ordered.borrow())
+    }
+
+    /// Where an order was followed ([`Schedule::follow`]): how many of its events came in that order, and the bytes of a schedule
+    /// ([`Schedule::bytes`]) that makes the same run.
+    pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
+        let schedule = self.machine().schedule.borrow();
+        schedule.follower().map(|follower| follower.outcome(self.trace().events()))
     }
 
     /// The schedule, in exchange for round robin.

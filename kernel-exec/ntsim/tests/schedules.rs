@@ -187,3 +187,70 @@ fn sixty_four_processors() {
     kernel.run((0..64).map(add).collect()).unwrap();
     assert_eq!(sum.load(Ordering::SeqCst), 63 * 32);
 }
+
+/// Two processors, each of which does this so many times.
+fn twice(schedule: Schedule, count: usize, f: impl Fn() + Clone + 'static) -> (Result<(), Stop>, Recording) {
+    let mut kernel = Simulation::new(processors(2), schedule);
+    let each = || {
+        let f = f.clone();
+        program(move || (0..count).for_each(|_| f()))
+    };
+    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    (outcome, kernel.recording())
+}
+
+fn irql() {
+    // SAFETY: in a run.
+    let _ = unsafe { ntsim::ddi::KeGetCurrentIrql() };
+}
+
+fn processor_count() {
+    // SAFETY: in a run.
+    let _ = unsafe { ntsim::ddi::KeQueryActiveProcessorCountEx(0) };
+}
+
+fn misfit(outcome: Result<(), Stop>) -> String {
+    match outcome.unwrap_err() {
+        Stop::Failure { oracle: "replay", message } => message,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn decisions_that_are_left_over_are_a_misfit() {
+    // Both stop at every point: there is a decision for each.
+    let (outcome, recording) = twice(Schedule::bytes(vec![0x20, 0, 0x20, 0, 0x20, 0, 0x20, 0]), 6, irql);
+    outcome.unwrap();
+    assert!(recording.decisions().len() > 8, "{recording}");
+    let replay = |count| twice(Schedule::replay(recording.to_text().parse().unwrap()), count, irql).0;
+    replay(6).unwrap();
+    let message = misfit(replay(0));
+    assert!(message.contains("are left over") || message.contains("something else"), "{message}");
+    // Nothing else has been done yet where only one processor has a program: what is wrong is what is left.
+    let mut kernel = Simulation::new(processors(2), Schedule::replay(recording));
+    let message = misfit(kernel.run(vec![(0, program(|| ()))]));
+    assert!(message.starts_with("decision 0: the run has ended, and"), "{message}");
+}
+
+#[test]
+fn decisions_that_are_left_over_of_a_recording_without_ends_are_noticed_at_unload() {
+    let (_, recording) = twice(Schedule::seed(2), 6, irql);
+    let bare = Recording::new(recording.decisions().to_vec());
+    let mut kernel = Simulation::new(processors(2), Schedule::replay(bare));
+    kernel.run(vec![(0, program(|| ()))]).unwrap();
+    assert!(misfit(kernel.unload()).contains("are left over"));
+}
+
+#[test]
+fn another_event_than_the_recorded_one_is_a_misfit() {
+    for seed in 0..20 {
+        let (outcome, recording) = twice(Schedule::seed(seed), 6, irql);
+        outcome.unwrap();
+        twice(Schedule::replay(recording.clone()), 6, irql).0.unwrap();
+        let message = misfit(twice(Schedule::replay(recording.clone()), 6, processor_count).0);
+        assert!(message.contains("the program has done something else"), "{message}");
+        let atomic = || _ = AtomicUsize::new(0).load(Ordering::SeqCst);
+        let message = misfit(twice(Schedule::replay(recording), 6, atomic).0);
+        assert!(message.contains(": at step "), "{message}");
+    }
+}

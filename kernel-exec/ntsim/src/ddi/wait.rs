@@ -156,7 +156,7 @@ impl Machine {
     fn yield_processor(&self) {
         if self.cpu().ready.get() != 0 {
             self.clock.settle();
-            self.clock.set_slice(0);
+            self.clock.end_slice(false);
             self.regrant();
         }
         self.point();

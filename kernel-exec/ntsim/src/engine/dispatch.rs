@@ -119,6 +119,7 @@ impl Machine {
         if self.flushers.get() != 0 {
             self.wake_flushers();
         }
+        self.point_after();
     }
 
     /// Whether a DPC that was inserted with this number or before is queued or running.

@@ -304,9 +304,18 @@ impl Machine {
         ENABLED && self.is_free.get()
     }
 
-    /// Calls something of the driver's: without the baton, where the run is a free one.
+    /// Calls a routine of the driver's. There is a point before its first step and one before its return.
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.point_after();
+        let result = self.release_baton(f);
+        self.point_of_return();
+        result
+    }
+
+    /// Calls something of the driver's: without the baton, where the run is a free one.
+    #[inline(always)]
+    pub(crate) fn release_baton<R>(&self, f: impl FnOnce() -> R) -> R {
         if !self.is_free() {
             let before = self.begin_routine();
             let result = f();

@@ -11,12 +11,15 @@ use core::{
 };
 use std::thread_local;
 
-extern crate alloc;
-
-use alloc::vec::Vec;
 use corosensei::Yielder;
 
-use super::{free, recording::Decision, run::Job, run_state::Current, schedule::Schedule};
+use super::{
+    free,
+    recording::{Decision, Recording},
+    run::Job,
+    run_state::Current,
+    schedule::{Schedule, mixed},
+};
 use crate::{
     arena::Arena,
     config::Config,
@@ -69,6 +72,8 @@ pub(crate) struct Machine {
     /// A bit for each processor that has a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
+    /// A hash of the kernel calls so far and of their steps.
+    pub(crate) calls: Cell<u64>,
     pub(crate) processors: [Processor; PROCESSORS],
     /// How the coroutine that runs gives up control.
     pub(crate) yielder: Cell<*const Suspend>,
@@ -81,7 +86,9 @@ pub(crate) struct Machine {
     pub(crate) arena: Arena,
     pub(crate) kernel: RefCell<Kernel>,
     pub(crate) schedule: RefCell<Schedule>,
-    pub(crate) decisions: RefCell<Vec<Decision>>,
+    pub(crate) decisions: RefCell<Recording>,
+    /// While tracing: each decision, and how many events there were before it.
+    pub(crate) ordered: RefCell<Vec<(usize, Decision)>>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
     pub(crate) image: ImageState,
@@ -137,7 +144,7 @@ pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
 pub(crate) struct Entered<'a> {
     machine: &'a Machine,
     taken: bool,
-    /// It is a kernel call's.
+    /// It is a kernel call's, behind whose effect there is a point.
     call: bool,
 }
 
@@ -155,6 +162,7 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if self.call {
             self.machine.now.set_call(None);
+            self.machine.point_after();
         }
         if free::ENABLED && self.taken {
             free::return_baton(self.machine);
@@ -184,7 +192,7 @@ pub(crate) fn mine<'a>() -> Option<&'a Machine> {
     active().or_else(|| free::bystander().map(|(machine, _)| machine)).or_else(loaded)
 }
 
-/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
+/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling. Where the DDI ends is a point, too.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
     let Some(mut machine) = here() else { outside(ddi.name()) };
@@ -194,6 +202,7 @@ pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
     machine.now.set_call(Some(ddi));
     machine.call = true;
     machine.counts.kernel_calls.add();
+    machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
     if let Err(violation) = ddi.check(machine.irql()) {
         machine.bug_check(violation);
     }
@@ -224,6 +233,7 @@ impl Machine {
             quiet_since: Cell::new(None),
             programs: Cell::new(0),
             counts: Counts::default(),
+            calls: Cell::new(0),
             processors: [const { Processor::new() }; PROCESSORS],
             yielder: Cell::new(null()),
             config: Cell::new(config),
@@ -234,6 +244,7 @@ impl Machine {
             kernel: RefCell::default(),
             schedule: RefCell::new(Schedule::round_robin()),
             decisions: RefCell::default(),
+            ordered: RefCell::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
             image: ImageState::default(),
@@ -269,11 +280,13 @@ impl Machine {
         self.quiet_since.set(None);
         self.programs.set(0);
         self.counts.reset();
+        self.calls.set(0);
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
         kernel.reset(config.processors, self.arena.size());
         self.schedule.replace(schedule);
         self.decisions.borrow_mut().clear();
+        self.ordered.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
         self.image.reset();

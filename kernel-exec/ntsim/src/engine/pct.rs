@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::{
     machine::PROCESSORS,
-    schedule::{QUANTUM, after, random},
+    schedule::{Next, PointKind, random},
 };
 
 /// The state of the scheduler.
@@ -16,7 +16,8 @@ pub(crate) struct Pct {
     random: u64,
     /// By processor; the highest of the runnable ones runs.
     priorities: [u32; PROCESSORS],
-    /// Where the one that would run gets a priority below all others: the point, and the priority. Latest first.
+    /// Where the one that would run gets a priority below all others, and the priority. Latest first. Twice a number is the point
+    /// with that number, one less is behind the call before it.
     changes: Vec<(u64, u32)>,
     /// Points at which it was asked.
     asked: u64,
@@ -33,24 +34,32 @@ impl Pct {
             priorities.swap(last, other);
         }
         let mut changes: Vec<_> =
-            (1..depth).map(|priority| (1 + below(&mut random, expected), priority)).collect();
+            (1..depth).map(|priority| (1 + below(&mut random, 2 * expected), priority)).collect();
         changes.sort_unstable_by(|one, other| other.cmp(one));
         Self { random, priorities, changes, asked: 0, expected }
     }
 
-    /// Who runs, until the next point at which somebody else could.
-    pub(crate) fn run(&mut self, runnable: u64, current: usize) -> (usize, u32) {
-        self.asked += 1;
+    /// Which processor runs, until the next point at which another one could.
+    pub(crate) fn run(&mut self, runnable: u64, current: usize, kind: PointKind) -> Next {
+        let behind = kind.is_behind();
+        self.asked += u64::from(!behind);
         if self.asked > self.expected {
-            return (after(runnable, current), QUANTUM);
+            return Next::in_turn(runnable, current);
         }
-        while let Some((_, priority)) = self.changes.pop_if(|(at, _)| *at == self.asked) {
+        let now = 2 * self.asked + u64::from(behind);
+        while let Some((_, priority)) = self.changes.pop_if(|(at, _)| *at <= now) {
             let would_run = self.highest(runnable);
             if let Some(place) = self.priorities.get_mut(would_run) {
                 *place = priority;
             }
         }
-        (self.highest(runnable), 0)
+        let early = self.changes.last().is_some_and(|(at, _)| *at == 2 * self.asked + 1);
+        Next { processor: self.highest(runnable), points: 0, early }
+    }
+
+    /// It is asked behind the call that has made another processor runnable.
+    pub(crate) fn asks_early(&self) -> bool {
+        self.asked < self.expected
     }
 
     /// One of `options` possibilities, each as likely as the others.
@@ -73,18 +82,23 @@ fn below(state: &mut u64, end: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Pct;
+    use super::{Next, Pct, PointKind};
 
-    /// Who runs at each of so many points with three processors that can always run.
+    /// Which processor runs at each of so many points, and behind the call after each, with three processors that can always run.
     fn runs(seed: u64, depth: u32, points: usize) -> Vec<usize> {
         let mut pct = Pct::new(seed, depth, 40);
+        let mut runs = Vec::new();
         let mut current = 0;
-        (0..points)
-            .map(|_| {
-                (current, _) = pct.run(0b111, current);
-                current
-            })
-            .collect()
+        for _ in 0..points {
+            let mut next = pct.run(0b111, current, PointKind::Before);
+            runs.push(next.processor);
+            if next.early {
+                next = pct.run(0b111, next.processor, PointKind::After);
+            }
+            runs.push(next.processor);
+            current = next.processor;
+        }
+        runs
     }
 
     fn changes(runs: &[usize]) -> usize {
@@ -104,31 +118,32 @@ mod tests {
     fn every_processor_may_be_first_and_every_point_a_change() {
         let first: Vec<_> = (0..100).map(|seed| runs(seed, 1, 1)[0]).collect();
         assert!((0..3).all(|processor| first.contains(&processor)));
-        let mut seen = [false; 40];
+        let mut seen = [false; 80];
         for seed in 0..2000 {
             if let Some(at) = runs(seed, 2, 40).windows(2).position(|pair| pair[0] != pair[1]) {
                 seen[at + 1] = true;
             }
         }
-        assert!(seen.iter().skip(1).all(|seen| *seen), "{seen:?}");
+        // What is behind the last expected point is not expected.
+        assert!(seen[1..79].iter().all(|seen| *seen), "{seen:?}");
     }
 
     #[test]
     fn after_the_expected_points_it_is_round_robin() {
         let mut pct = Pct::new(3, 2, 5);
         for _ in 0..5 {
-            assert_eq!(pct.run(0b11, 0).1, 0);
+            assert_eq!(pct.run(0b11, 0, PointKind::Before).points, 0);
         }
-        assert_eq!(pct.run(0b11, 0), (1, 16));
-        assert_eq!(pct.run(0b11, 1), (0, 16));
+        assert_eq!(pct.run(0b11, 0, PointKind::Before), Next::late(1, 16));
+        assert_eq!(pct.run(0b11, 1, PointKind::Before), Next::late(0, 16));
     }
 
     #[test]
     fn a_processor_that_has_become_runnable_runs_if_it_is_higher() {
         let overtakes = |seed| {
             let mut pct = Pct::new(seed, 1, 40);
-            assert_eq!(pct.run(0b001, 0).0, 0);
-            pct.run(0b011, 0).0 == 1
+            assert_eq!(pct.run(0b001, 0, PointKind::Before).processor, 0);
+            pct.run(0b011, 0, PointKind::After).processor == 1
         };
         assert!((0..50).any(overtakes) && !(0..50).all(overtakes));
     }

@@ -2,6 +2,29 @@
 //!
 //! Almost always a point is a decrement ([`Clock::step`](crate::kernel::clock::Clock::step)). When the countdown is 0 the engine
 //! looks, in this order: step limit, clock (timers, late DPCs, watchdog), DPC interrupts of this processor, schedule.
+//!
+//! # Which points there are `[P1]`
+//!
+//! A processor's run is a row of calls (DDIs, atomic operations, accesses to cells), with the driver's own code between them, in
+//! call-outs that begin and return. There is a point
+//!
+//! - *before* the effect of each call: it counts a step ([`Machine::point`]);
+//! - *behind* the effect of each call, and between the beginning of a call-out and its first step ([`Machine::point_after`]);
+//! - before the *return* of each call-out ([`Machine::point_of_return`]): a DPC routine is running until then.
+//!
+//! So a call is one step, and what the driver does between two calls is another one. Its plain accesses there see what other processors
+//! did at the point behind the first call; the others see them from the point before the second one on. Between two plain accesses
+//! that no call parts there is no point: the simulation sees neither.
+//!
+//! # Why the points that were added cost no step `[P2]`
+//!
+//! A schedule says for how many steps a processor runs. Where they are used up, the processor stops at the next point before a call or
+//! return, or, where the schedule says so (`early`), at the next point behind a call. Every place at which a processor can stop is said
+//! by one number and one bit, so a point behind a call is a comparison while the slice lasts, steps and virtual time are what they
+//! were, and a seed's run, a fuzz input and PCT's expected points reach as far as without it. A call by which another
+//! processor becomes runnable, where one was alone, has had no decision before it: there the schedule is asked behind the call, and
+//! answers for the point before the next one, too. Round robin, also what other sources end with, is no search: it stops
+//! before calls only. For the search of [`explore`](crate::explore) two adjacent points are one: `[S2]` there.
 
 extern crate alloc;
 
@@ -10,6 +33,7 @@ use alloc::string::String;
 use super::{
     machine::{Machine, NOBODY},
     recording::Decision,
+    schedule::{Next, PointKind},
 };
 use crate::{
     kernel::{processor::Activity, thread::NO_THREAD},
@@ -49,18 +73,50 @@ impl Machine {
         // DPCs may have been granted and have used points meanwhile.
         self.clock.settle();
         if ask && self.clock.slice() == 0 {
-            self.ask();
+            self.ask(PointKind::Before);
+        }
+        self.regrant();
+    }
+
+    /// The point behind the effect of a call, before the driver's code that follows; or between a call-out's beginning and its first
+    /// step.
+    #[inline(always)]
+    pub(crate) fn point_after(&self) {
+        if !self.clock.step_after() {
+            self.look_uncounted(PointKind::After);
+        }
+    }
+
+    /// The point between the driver's last step in a call-out and what its return does.
+    #[inline(always)]
+    pub(crate) fn point_of_return(&self) {
+        if !self.clock.step_return() {
+            self.look_uncounted(PointKind::Return);
+        }
+    }
+
+    /// A point that counts no step, at which the countdown is 0.
+    #[cold]
+    #[inline(never)]
+    fn look_uncounted(&self, kind: PointKind) {
+        if std::thread::panicking() || self.is_free() {
+            return;
+        }
+        self.clock.settle();
+        if self.clock.slice() == 0 && (kind != PointKind::Return || self.asks_at_return()) {
+            let woken = kind == PointKind::After && self.clock.is_woken();
+            self.ask(if woken { PointKind::Woken } else { kind });
         }
         self.regrant();
     }
 
     /// Asks the schedule who runs, and switches.
-    fn ask(&self) {
+    fn ask(&self, kind: PointKind) {
         if self.is_free() {
             return self.ask_alone();
         }
         let context = self.cpu().context.get();
-        let target = self.decide();
+        let target = self.decide(kind);
         if target != self.current.get() || self.cpu().context.get() != context {
             self.switch_to(target);
         }
@@ -68,7 +124,7 @@ impl Machine {
 
     /// As [`Machine::ask`], of this processor's threads only: in a free run the others run by themselves.
     fn ask_alone(&self) {
-        self.clock.set_slice(FREE_SLICE);
+        self.clock.set_slice(FREE_SLICE, false);
         let (me, context) = (self.current.get(), self.cpu().context.get());
         if self.cpu().ready.get() != 0 {
             self.arrange(me);
@@ -79,19 +135,19 @@ impl Machine {
     }
 
     /// Which of the runnable processors, of which there is at least one, runs next, and which of its threads. Sets its slice.
-    pub(crate) fn decide(&self) -> usize {
+    pub(crate) fn decide(&self, kind: PointKind) -> usize {
         let runnable = self.runnable.get();
         self.clock.settle();
         if runnable.is_power_of_two() {
             let only = runnable.trailing_zeros() as usize;
             if self.processor(only).ready.get() != 0 {
-                return self.decide_alone(only);
+                return self.decide_alone(only, kind);
             }
-            self.clock.set_slice(u64::MAX);
+            self.clock.set_slice(u64::MAX, false);
             self.not_asked();
             return only;
         }
-        let processor = self.run_next(runnable);
+        let processor = self.run_next(runnable, kind);
         if self.processor(processor).ready.get() != 0 {
             self.arrange(processor);
         }
@@ -100,16 +156,16 @@ impl Machine {
 
     /// As [`Machine::decide`], where one processor is runnable and threads are ready on it.
     #[cold]
-    fn decide_alone(&self, only: usize) -> usize {
+    fn decide_alone(&self, only: usize, kind: PointKind) -> usize {
         let vacant = self.processor(only).context.get() == NO_THREAD;
         if vacant {
             self.arrange(only);
         }
         if self.processor(only).ready.get() == 0 {
-            self.clock.set_slice(u64::MAX);
+            self.clock.set_slice(u64::MAX, false);
             return only;
         }
-        let processor = self.run_next(1 << only);
+        let processor = self.run_next(1 << only, kind);
         if !vacant {
             self.arrange(only);
         }
@@ -117,12 +173,12 @@ impl Machine {
     }
 
     /// Which of these processors the schedule lets run. Sets its slice.
-    fn run_next(&self, runnable: u64) -> usize {
-        let decision = self.ask_schedule(runnable);
+    fn run_next(&self, runnable: u64, kind: PointKind) -> usize {
+        let decision = self.ask_schedule(runnable, kind);
         match decision {
-            Ok((processor, points)) => {
-                self.clock.set_slice(points.into());
-                self.record_run(processor, points);
+            Ok(Next { processor, points, early }) => {
+                self.clock.set_slice(points.into(), early);
+                self.record_run(processor, points, kind);
                 processor
             }
             Err(message) => {
@@ -134,10 +190,13 @@ impl Machine {
 
     /// One of `options` possibilities, from 0: something that NT leaves open.
     pub(crate) fn choose(&self, options: u8) -> u8 {
-        let choice = self.schedule.borrow_mut().choose(options);
+        let so_far = self.so_far();
+        let choice = self.schedule.borrow_mut().choose(options, so_far);
         match choice {
             Ok(taken) => {
-                self.decisions.borrow_mut().push(Decision::Choice { options, taken });
+                let decision = Decision::Choice { options, taken };
+                self.note_decision(decision);
+                self.decisions.borrow_mut().push(decision, so_far.hash);
                 taken
             }
             Err(message) => {
@@ -148,7 +207,7 @@ impl Machine {
     }
 
     /// The recording that is replayed does not fit. Ends the run at once, or, outside of coroutines, notes that it has ended.
-    fn misfit(&self, message: String) {
+    pub(crate) fn misfit(&self, message: String) {
         let stop = Stop::Failure { oracle: "replay", message };
         if self.inside.get() {
             self.halt(stop);
@@ -202,7 +261,7 @@ impl Machine {
     pub(crate) fn contend(&self) {
         if self.clock.slice() == u64::MAX {
             self.clock.settle();
-            self.clock.set_slice(0);
+            self.clock.end_slice(self.schedule.borrow().asks_early());
             self.regrant();
         }
     }
@@ -231,7 +290,7 @@ impl Machine {
         if self.is_free() {
             self.wait_freely();
         } else {
-            let target = if self.runnable.get() == 0 { NOBODY } else { self.decide() };
+            let target = if self.runnable.get() == 0 { NOBODY } else { self.decide(PointKind::Switch) };
             self.switch_to(target);
         }
         self.regrant();

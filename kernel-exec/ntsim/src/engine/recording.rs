@@ -19,6 +19,21 @@ pub enum Decision {
         /// Its preemption points.
         points: u32,
     },
+    /// As [`Decision::Run`], decided behind a call, or at the beginning of a call-out: between what the call did and the driver's
+    /// code that follows. Other decisions are made before calls and returns, and where a processor cannot go on.
+    After {
+        /// The processor.
+        processor: u8,
+        /// Its preemption points.
+        points: u32,
+    },
+    /// As [`Decision::After`], behind the call that made another processor runnable where only one was.
+    Woken {
+        /// The processor.
+        processor: u8,
+        /// Its preemption points.
+        points: u32,
+    },
     /// Of so many possibilities, numbered from 0, this one was taken.
     Choice {
         /// How many there were.
@@ -28,13 +43,45 @@ pub enum Decision {
     },
 }
 
-/// All decisions of a simulation, in order.
+impl Decision {
+    /// Adds the next decision, for the same processor, if there is room in this one.
+    pub(super) fn join(&mut self, next: usize, more: u32) -> bool {
+        let (Self::Run { processor, points }
+        | Self::After { processor, points }
+        | Self::Woken { processor, points }) = self
+        else {
+            return false;
+        };
+        let together = points.checked_add(more).and_then(|sum| sum.checked_add(1));
+        match together {
+            Some(together) if usize::from(*processor) == next => *points = together,
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// All decisions of a simulation, in order, each with a hash of what the program had done before it, and where its runs ended.
 ///
-/// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1 for 5 points, `c2:1` takes
-/// possibility 1 of 2.
-#[derive(Default, Clone, PartialEq, Eq)]
+/// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1 for 5 points, `a1:5` and `w1:5`
+/// do so behind a call ([`Decision::After`], [`Decision::Woken`]), `c2:1` takes possibility 1 of 2, each followed by `/` and the hash in hexadecimal digits, and
+/// `e/` and a hash is the end of a run. Texts of version 1 have neither hashes nor ends.
+///
+/// Two recordings are equal where their decisions are, whatever the programs did between them.
+#[derive(Default, Clone)]
 pub struct Recording {
     decisions: Vec<Decision>,
+    /// One for each decision; 0: unknown.
+    hashes: Vec<u32>,
+    ends: Vec<End>,
+}
+
+/// A run has ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// How many decisions had been made.
+    pub(super) decisions: usize,
+    pub(super) hash: u32,
 }
 
 /// Why a text is no recording, and where.
@@ -48,7 +95,8 @@ pub struct ParseRecordingError {
     pub message: String,
 }
 
-const HEADER: &str = "ntsim recording 1";
+const HEADER: &str = "ntsim recording 2";
+const FIRST_HEADER: &str = "ntsim recording 1";
 const WORDS_A_LINE: usize = 16;
 
 /// How many decisions; which they are says the text.
@@ -58,10 +106,48 @@ impl core::fmt::Debug for Recording {
     }
 }
 
+impl PartialEq for Recording {
+    fn eq(&self, other: &Self) -> bool {
+        self.decisions == other.decisions
+    }
+}
+
+impl Eq for Recording {}
+
 impl Recording {
-    /// A recording of these decisions.
+    /// A recording of these decisions, which does not know what the program had done, nor when its runs ended.
     pub fn new(decisions: Vec<Decision>) -> Self {
-        Self { decisions }
+        let hashes = alloc::vec![0; decisions.len()];
+        Self { decisions, hashes, ends: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, decision: Decision, hash: u32) {
+        self.decisions.push(decision);
+        self.hashes.push(hash);
+    }
+
+    /// A run has ended well.
+    pub(crate) fn end_run(&mut self, hash: u32) {
+        self.ends.push(End { decisions: self.decisions.len(), hash });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.decisions.clear();
+        self.hashes.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn last_mut(&mut self) -> Option<&mut Decision> {
+        self.decisions.last_mut()
+    }
+
+    /// The hash of what the program had done before this decision, if it is known.
+    pub(super) fn hash(&self, decision: usize) -> Option<u32> {
+        self.hashes.get(decision).copied().filter(|hash| *hash != 0)
+    }
+
+    pub(super) fn ends(&self) -> &[End] {
+        &self.ends
     }
 
     /// The decisions.
@@ -72,36 +158,75 @@ impl Recording {
     /// The text that [`Recording::parse`] reads.
     pub fn to_text(&self) -> String {
         let mut text = String::from(HEADER);
-        for (number, decision) in self.decisions.iter().enumerate() {
-            text.push(if number % WORDS_A_LINE == 0 { '\n' } else { ' ' });
+        let mut ends = self.ends.iter().peekable();
+        let mut words = 0;
+        let mut word = |text: &mut String, word: fmt::Arguments<'_>, hash: u32| {
+            text.push(if words % WORDS_A_LINE == 0 { '\n' } else { ' ' });
+            words += 1;
             // Writing to a string does not fail.
-            let _ = match decision {
-                Decision::Run { processor, points } => write!(text, "r{processor}:{points}"),
-                Decision::Choice { options, taken } => write!(text, "c{options}:{taken}"),
-            };
+            let _ = text.write_fmt(word);
+            if hash != 0 {
+                let _ = write!(text, "/{hash:x}");
+            }
+        };
+        for number in 0..=self.decisions.len() {
+            while let Some(end) = ends.next_if(|end| end.decisions == number) {
+                word(&mut text, format_args!("e"), end.hash);
+            }
+            let hash = self.hash(number).unwrap_or(0);
+            match self.decisions.get(number) {
+                Some(Decision::Run { processor, points }) => {
+                    word(&mut text, format_args!("r{processor}:{points}"), hash);
+                }
+                Some(Decision::After { processor, points }) => {
+                    word(&mut text, format_args!("a{processor}:{points}"), hash);
+                }
+                Some(Decision::Woken { processor, points }) => {
+                    word(&mut text, format_args!("w{processor}:{points}"), hash);
+                }
+                Some(Decision::Choice { options, taken }) => {
+                    word(&mut text, format_args!("c{options}:{taken}"), hash);
+                }
+                None => {}
+            }
         }
         text.push('\n');
         text
     }
 
-    /// Reads what [`Recording::to_text`] writes.
+    /// Reads what [`Recording::to_text`] writes, and texts of version 1.
     ///
     /// # Errors
     /// The first line or word that is not as it should be.
     pub fn parse(text: &str) -> Result<Self, ParseRecordingError> {
         let mut lines = text.lines().enumerate();
         match lines.next() {
-            Some((_, header)) if header.trim() == HEADER => {}
+            Some((_, header)) if [HEADER, FIRST_HEADER].contains(&header.trim()) => {}
             _ => return Err(wrong(1, 1, alloc::format!("the first line is not {HEADER:?}"))),
         }
-        let mut decisions = Vec::new();
+        let mut recording = Self::default();
         for (line, content) in lines {
             for (word, token) in content.split_whitespace().enumerate() {
-                let decision = decision(token).map_err(|message| wrong(line + 1, word + 1, message))?;
-                decisions.push(decision);
+                recording.add(token).map_err(|message| wrong(line + 1, word + 1, message))?;
             }
         }
-        Ok(Self { decisions })
+        Ok(recording)
+    }
+
+    fn add(&mut self, token: &str) -> Result<(), String> {
+        let (word, hash) = match token.split_once('/') {
+            Some((word, digits)) => match u32::from_str_radix(digits, 16) {
+                Ok(hash) => (word, hash),
+                Err(_) => return Err(alloc::format!("{digits:?} in {token:?} is not a hash of 32 bits")),
+            },
+            None => (token, 0),
+        };
+        if word == "e" {
+            self.end_run(hash);
+        } else {
+            self.push(decision(word)?, hash);
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +235,11 @@ fn wrong(line: usize, word: usize, message: String) -> ParseRecordingError {
 }
 
 fn decision(token: &str) -> Result<Decision, String> {
-    let unknown = || alloc::format!("{token:?} is neither r<processor>:<points> nor c<options>:<taken>");
+    let unknown = || {
+        alloc::format!(
+            "{token:?} is none of r<processor>:<points>, the same with a or w, c<options>:<taken>, and e"
+        )
+    };
     let (left, right) = token.split_once(':').ok_or_else(unknown)?;
     let number = |text: &str, highest: u32| match text.parse::<u32>() {
         Ok(number) if number <= highest => Ok(number),
@@ -118,6 +247,10 @@ fn decision(token: &str) -> Result<Decision, String> {
     };
     if let Some(processor) = left.strip_prefix('r') {
         Ok(Decision::Run { processor: number(processor, 63)? as u8, points: number(right, u32::MAX)? })
+    } else if let Some(processor) = left.strip_prefix('a') {
+        Ok(Decision::After { processor: number(processor, 63)? as u8, points: number(right, u32::MAX)? })
+    } else if let Some(processor) = left.strip_prefix('w') {
+        Ok(Decision::Woken { processor: number(processor, 63)? as u8, points: number(right, u32::MAX)? })
     } else if let Some(options) = left.strip_prefix('c') {
         let options = number(options, 255)? as u8;
         let taken = number(right, 255)? as u8;
@@ -161,11 +294,27 @@ mod tests {
         let decisions = (0..40)
             .map(|n| match n % 3 {
                 0 => Decision::Choice { options: 2, taken: 1 },
+                1 if n % 2 == 0 => Decision::After { processor: n, points: 3 },
+                1 => Decision::Woken { processor: n, points: 3 },
                 _ => Decision::Run { processor: n, points: u32::from(n) * 7 },
             })
             .collect();
-        let recording = Recording::new(decisions);
-        assert_eq!(Recording::parse(&recording.to_text()), Ok(recording));
+        let mut recording = Recording::new(decisions);
+        assert_eq!(Recording::parse(&recording.to_text()), Ok(recording.clone()));
+        recording.end_run(7);
+        recording.push(Decision::Run { processor: 1, points: 2 }, 0xABCD_EF01);
+        recording.end_run(8);
+        recording.end_run(9);
+        assert!(recording.to_text().ends_with(" e/7 r1:2/abcdef01 e/8 e/9\n"), "{recording}");
+        let parsed = Recording::parse(&recording.to_text()).unwrap();
+        assert_eq!((&parsed.ends, &parsed.hashes), (&recording.ends, &recording.hashes));
+        assert_eq!(parsed, recording);
+    }
+
+    #[test]
+    fn texts_of_version_1_are_read() {
+        let recording = Recording::new(vec![Decision::Choice { options: 2, taken: 0 }]);
+        assert_eq!(Recording::parse("ntsim recording 1\nc2:0\n"), Ok(recording));
     }
 
     #[test]
@@ -175,7 +324,7 @@ mod tests {
         let error = Recording::parse("ntsim recording 1\nr0:1 x\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"recording, line 2, word 2: "x" is neither r<processor>:<points> nor c<options>:<taken>"#
+            r#"recording, line 2, word 2: "x" is none of r<processor>:<points>, the same with a or w, c<options>:<taken>, and e"#
         );
         assert_eq!(Recording::parse("hello").unwrap_err().line, 1);
         assert!(Recording::parse("ntsim recording 1\nr64:0").is_err());

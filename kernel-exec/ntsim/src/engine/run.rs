@@ -10,6 +10,7 @@ use corosensei::{Coroutine, stack::DefaultStack};
 use super::{
     machine::{Machine, NOBODY, Suspend, activate},
     run_state::RunState,
+    schedule::PointKind,
 };
 use crate::{
     fault::stack::{self, Bounds},
@@ -377,7 +378,7 @@ impl Machine {
         if self.tracing.get() {
             self.record(What::ProgramStart);
         }
-        self.call_out(program);
+        self.release_baton(program);
         if self.tracing.get() {
             self.record(What::ProgramEnd);
         }
@@ -438,7 +439,7 @@ impl Machine {
                 return Err(stop);
             }
             if self.runnable.get() != 0 {
-                let next = self.decide();
+                let next = self.decide(PointKind::Switch);
                 if let Some(stop) = self.stop.borrow().clone() {
                     return Err(stop);
                 }

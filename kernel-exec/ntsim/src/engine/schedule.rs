@@ -6,9 +6,12 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::{
     explore::search::{Search, Situation},
+    follow::Follower,
     machine::Machine,
+    order::Order,
     pct::Pct,
     recording::{Decision, Recording},
+    replay::{Player, SoFar},
 };
 
 /// Where the decisions of a simulation come from.
@@ -40,28 +43,33 @@ enum Source {
     RoundRobin,
     Seed(u64),
     Bytes { bytes: Vec<u8>, position: usize },
-    Replay { recording: Recording, position: usize },
+    Replay(Player),
     Pct(Box<Pct>),
     Explore(Box<Search>),
+    Follow(Box<Follower>),
 }
 
 /// Preemption points a processor runs under round robin.
 pub(super) const QUANTUM: u32 = 16;
 
 impl Schedule {
-    /// Each runnable processor in turn, 16 preemption points each; of other choices the first.
+    /// Each runnable processor in turn, 16 preemption points each; of other choices the first. It preempts before
+    /// calls only.
     pub fn round_robin() -> Self {
         Self::from(Source::RoundRobin)
     }
 
-    /// A random walk: any runnable processor for 0 to 31 points, short runs being likelier. Same seed, same walk.
+    /// A random walk: any runnable processor for 0 to 31 points, short runs being likelier, up to before a call or behind one. Same
+    /// seed, same walk.
     pub fn seed(seed: u64) -> Self {
         Self::from(Source::Seed(seed))
     }
 
-    /// A byte a decision. Who runs: the low five bits are the points, the high three, modulo the number of runnable processors,
-    /// say which of them in the order of their numbers. Another choice: the byte modulo the number of possibilities. Where only
-    /// one processor is runnable nothing is asked. When the bytes are used up it goes on as round robin.
+    /// A byte a decision. Which processor runs: the low five bits are the points; the next two, modulo the number of runnable
+    /// processors, say which of them in the order of their numbers; with the highest bit the run may end behind its last call, not
+    /// before the next one only. Where more than four processors are runnable, the high three bits say which, bit 4 is the highest
+    /// bit's, and the low four are the points. Another choice: the byte modulo the number of possibilities. Where only one processor
+    /// is runnable nothing is asked. When the bytes are used up it goes on as round robin.
     pub fn bytes(bytes: Vec<u8>) -> Self {
         Self::from(Source::Bytes { bytes, position: 0 })
     }
@@ -71,8 +79,9 @@ impl Schedule {
     /// others. Of other choices each is as likely. Same seed, same run.
     ///
     /// A bug that needs `depth` orders between steps to be just so, in a program of `n` processors that is asked who runs at most
-    /// `expected_points` times, is found with a probability of at least `1 / (n * expected_points ^ (depth - 1))` in each
-    /// run, whatever the program does besides. The points that count are those at which more than one processor can run; after
+    /// `expected_points` times, is found with a probability of at least `1 / (n * (2 * expected_points) ^ (depth - 1))` in each
+    /// run, whatever the program does besides. The points that count are those before calls and returns at which more than one
+    /// processor can run; a priority changes at one of them or behind the call before it. After
     /// `expected_points` of them it goes on as round robin, so that programs that wait for each other end.
     pub fn pct(seed: u64, depth: u32, expected_points: u64) -> Self {
         Self::from(Source::Pct(Box::new(Pct::new(seed, depth, expected_points))))
@@ -100,50 +109,84 @@ impl Schedule {
         matches!(self.source, Source::Pct(_) | Source::Explore(_))
     }
 
-    /// The decisions of an earlier simulation. One that does not fit ends the run with a failure that says at which decision.
+    /// The decisions of an earlier simulation. A program that does not fit them ends its run with a failure that says at which
+    /// decision: it asks for another one, it has done something else since the decision before, or decisions are left over. What it
+    /// has done is compared by a hash, of each kernel call and its step, and of how many atomic operations of each kind there were.
+    /// Decisions that are left over are noticed at the end of the run in which the recorded program made them, or, where the recording
+    /// does not know, at unload.
     pub fn replay(recording: Recording) -> Self {
-        Self::from(Source::Replay { recording, position: 0 })
+        Self::from(Source::Replay(Player::new(recording)))
+    }
+
+    /// The order of a run of another build, which this one is to do, too, with tracing: see [`Simulation::followed`](crate::Simulation::followed).
+    pub fn follow(order: &Order) -> Self {
+        Self::from(Source::Follow(Box::new(Follower::new(order))))
+    }
+
+    /// What came of following an order, if it was one.
+    pub(crate) fn follower(&self) -> Option<&Follower> {
+        match &self.source {
+            Source::Follow(follower) => Some(follower),
+            _ => None,
+        }
+    }
+
+    /// Where one that was alone is not any more: whether it is to be asked behind the call that made it so, not before the next one.
+    pub(crate) fn asks_early(&self) -> bool {
+        match &self.source {
+            Source::RoundRobin => false,
+            Source::Seed(_) | Source::Follow(_) => true,
+            Source::Bytes { bytes, position } => *position < bytes.len(),
+            Source::Pct(pct) => pct.asks_early(),
+            Source::Explore(search) => search.asks_early(),
+            Source::Replay(player) => player.asks_early(),
+        }
+    }
+
+    /// Whether it is to be asked before the return of a call-out, too.
+    fn asks_at_return(&self, so_far: SoFar) -> bool {
+        match &self.source {
+            Source::RoundRobin => false,
+            Source::Bytes { bytes, position } => *position < bytes.len(),
+            Source::Pct(pct) => pct.asks_early(),
+            Source::Seed(_) | Source::Explore(_) | Source::Follow(_) => true,
+            Source::Replay(player) => player.asks_at_return(so_far),
+        }
     }
 
     /// Which of the runnable processors (a bit each, at least one) runs, and for how many points.
-    pub(crate) fn run(&mut self, runnable: u64, current: usize) -> Result<(usize, u32), String> {
+    pub(crate) fn run(
+        &mut self,
+        runnable: u64,
+        current: usize,
+        kind: PointKind,
+        so_far: SoFar,
+    ) -> Result<Next, String> {
         match &mut self.source {
-            Source::RoundRobin => Ok((after(runnable, current), QUANTUM)),
+            Source::RoundRobin => Ok(Next::in_turn(runnable, current)),
             Source::Seed(state) => {
                 let random = random(state);
                 let wanted = (random >> 32) as u32 % runnable.count_ones();
                 // Of a product of two uniform values small ones are likelier.
                 let points = ((random & 31) * (random >> 5 & 31) / 31) as u32;
-                Ok((nth(runnable, wanted), points))
+                Ok(Next { processor: nth(runnable, wanted), points, early: random >> 20 & 1 == 1 })
             }
             Source::Bytes { bytes, position } => match bytes.get(*position) {
                 Some(byte) => {
                     *position += 1;
-                    Ok((nth(runnable, u32::from(byte >> 5) % runnable.count_ones()), u32::from(byte & 31)))
+                    Ok(of_byte(*byte, runnable))
                 }
-                None => Ok((after(runnable, current), QUANTUM)),
+                None => Ok(Next::in_turn(runnable, current)),
             },
-            Source::Pct(pct) => Ok(pct.run(runnable, current)),
+            Source::Pct(pct) => Ok(pct.run(runnable, current, kind)),
             // Asked by the machine, which knows more of the situation.
-            Source::Explore(_) => Ok((after(runnable, current), QUANTUM)),
-            Source::Replay { recording, position } => {
-                let number = *position;
-                *position += 1;
-                match recording.decisions().get(number) {
-                    Some(&Decision::Run { processor, points }) if runnable >> processor & 1 == 1 => {
-                        Ok((processor.into(), points))
-                    }
-                    Some(Decision::Run { processor, .. }) => {
-                        Err(alloc::format!("decision {number}: processor {processor} is not runnable"))
-                    }
-                    other => Err(misfit(number, "who runs", other)),
-                }
-            }
+            Source::Explore(_) | Source::Follow(_) => Ok(Next::in_turn(runnable, current)),
+            Source::Replay(player) => player.run(runnable, kind, so_far),
         }
     }
 
     /// Which of `options` possibilities, from 0.
-    pub(crate) fn choose(&mut self, options: u8) -> Result<u8, String> {
+    pub(crate) fn choose(&mut self, options: u8, so_far: SoFar) -> Result<u8, String> {
         match &mut self.source {
             Source::RoundRobin => Ok(0),
             Source::Seed(state) => Ok(((random(state) >> 32) % u64::from(options)) as u8),
@@ -156,38 +199,123 @@ impl Schedule {
             },
             Source::Pct(pct) => Ok(pct.choose(options)),
             Source::Explore(search) => search.choose(options),
-            Source::Replay { recording, position } => {
-                let number = *position;
-                *position += 1;
-                match recording.decisions().get(number) {
-                    Some(decision @ Decision::Choice { options: recorded, taken }) => {
-                        if *recorded == options {
-                            Ok(*taken)
-                        } else {
-                            Err(misfit(number, "a choice of another number of possibilities", Some(decision)))
-                        }
-                    }
-                    other => Err(misfit(number, "a choice", other)),
-                }
-            }
+            Source::Follow(follower) => Ok(follower.choose(options)),
+            Source::Replay(player) => player.choose(options, so_far),
+        }
+    }
+
+    /// A run has ended well, or, with `unloaded`, the driver has been unloaded.
+    ///
+    /// # Errors
+    /// The recording that is replayed goes on, or was of another run.
+    pub(crate) fn end(&mut self, unloaded: bool, so_far: SoFar) -> Result<(), String> {
+        match &mut self.source {
+            Source::Replay(player) if unloaded => player.unloaded(),
+            Source::Replay(player) => player.end(so_far),
+            _ => Ok(()),
         }
     }
 }
 
+/// Where the schedule is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PointKind {
+    /// At a point that counts: before a call.
+    Before,
+    /// Before the return of a call-out.
+    Return,
+    /// Behind a call, or before the first step of a call-out.
+    After,
+    /// As `After`, of the call by which the running processor is alone no more.
+    Woken,
+    /// Where the one that ran cannot go on.
+    Switch,
+}
+
+/// What a schedule has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// It runs,
+    pub(crate) processor: usize,
+    /// past so many points,
+    pub(crate) points: u32,
+    /// and is stopped behind the last call already, not before the next one only.
+    pub(crate) early: bool,
+}
+
+impl PointKind {
+    /// It is behind a call.
+    pub(crate) fn is_behind(self) -> bool {
+        matches!(self, Self::After | Self::Woken)
+    }
+}
+
+impl Next {
+    /// Up to before a call.
+    pub(crate) fn late(processor: usize, points: u32) -> Self {
+        Self { processor, points, early: false }
+    }
+
+    /// Round robin.
+    pub(crate) fn in_turn(runnable: u64, current: usize) -> Self {
+        Self::late(after(runnable, current), QUANTUM)
+    }
+}
+
+/// The byte that means this: of at most four processors that can run, and at most 31 points; else one that means something near it.
+pub(super) fn byte_of(runnable: u64, next: Next) -> u8 {
+    let which = (runnable & ((1 << next.processor) - 1)).count_ones() as u8;
+    let (points, early) = (next.points.min(31) as u8, u8::from(next.early));
+    if runnable.count_ones() <= 4 {
+        early << 7 | which << 5 | points
+    } else {
+        which << 5 | early << 4 | points.min(15)
+    }
+}
+
+/// What a byte means.
+fn of_byte(byte: u8, runnable: u64) -> Next {
+    let count = runnable.count_ones();
+    let (which, early, points) = if count <= 4 {
+        (byte >> 5 & 3, byte >> 7, byte & 31)
+    } else {
+        (byte >> 5, byte >> 4 & 1, byte & 15)
+    };
+    Next { processor: nth(runnable, u32::from(which) % count), points: points.into(), early: early == 1 }
+}
+
 impl Machine {
     /// Asks who of several runnable processors runs.
-    pub(crate) fn ask_schedule(&self, runnable: u64) -> Result<(usize, u32), String> {
+    pub(crate) fn ask_schedule(&self, runnable: u64, kind: PointKind) -> Result<Next, String> {
         let (current, mut schedule) = (self.current.get(), self.schedule.borrow_mut());
-        let Source::Explore(search) = &mut schedule.source else { return schedule.run(runnable, current) };
+        if let Source::Follow(follower) = &mut schedule.source {
+            let forced = self.clock.is_woken() || matches!(kind, PointKind::Woken | PointKind::Switch);
+            return Ok(follower.run(
+                runnable,
+                current,
+                kind,
+                forced,
+                self.recorder.borrow().trace().events(),
+            ));
+        }
+        let Source::Explore(search) = &mut schedule.source else {
+            return schedule.run(runnable, current, kind, self.so_far());
+        };
         let (timed, recorder) = (self.timed(), self.recorder.borrow());
         search.run(&Situation {
             runnable,
             current,
             running: self.inside.get(),
+            kind,
             events: recorder.trace().events(),
             named: recorder.named(),
             timed,
         })
+    }
+
+    /// Whether the schedule is to be asked before the return of a call-out.
+    pub(crate) fn asks_at_return(&self) -> bool {
+        self.schedule.borrow().asks_at_return(self.so_far())
     }
 
     /// There was only one processor that could run.
@@ -195,29 +323,59 @@ impl Machine {
         self.schedule.borrow_mut().unbroken = false;
     }
 
+    /// One of a processor's threads, from 0, the last of which runs already unless the processor is vacant.
+    pub(crate) fn choose_thread(&self, options: u8, vacant: bool) -> u8 {
+        if let (false, Source::Follow(follower)) = (vacant, &mut self.schedule.borrow_mut().source) {
+            follower.next_is_thread();
+        }
+        self.choose(options)
+    }
+
+    /// While tracing: notes when a decision was made.
+    pub(crate) fn note_decision(&self, decision: Decision) {
+        if self.tracing.get() {
+            let events = self.recorder.borrow().trace().events().len();
+            self.ordered.borrow_mut().push((events, decision));
+        }
+    }
+
     /// Records who runs. Decisions of a schedule that is asked at every point are joined where they let one processor go on: the
-    /// point at which it is asked counts, too.
-    pub(crate) fn record_run(&self, processor: usize, points: u32) {
+    /// point at which it is asked counts, too, if it is one that counts.
+    pub(crate) fn record_run(&self, processor: usize, points: u32, kind: PointKind) {
+        let decision = match kind {
+            PointKind::After => Decision::After { processor: processor as u8, points },
+            PointKind::Woken => Decision::Woken { processor: processor as u8, points },
+            _ => Decision::Run { processor: processor as u8, points },
+        };
+        self.note_decision(decision);
         let mut schedule = self.schedule.borrow_mut();
-        let goes_on = self.inside.get() && processor == self.current.get();
+        let goes_on = self.inside.get() && processor == self.current.get() && kind == PointKind::Before;
         let join = schedule.is_fine() && core::mem::replace(&mut schedule.unbroken, true) && goes_on;
         let mut decisions = self.decisions.borrow_mut();
-        if let (true, Some(Decision::Run { processor: last, points: before })) = (join, decisions.last_mut())
-            && usize::from(*last) == processor
-            && let Some(together) = before.checked_add(points).and_then(|sum| sum.checked_add(1))
+        if let (true, Some(last)) = (join, decisions.last_mut())
+            && last.join(processor, points)
         {
-            *before = together;
             return;
         }
-        decisions.push(Decision::Run { processor: processor as u8, points });
+        decisions.push(decision, self.so_far().hash);
+    }
+
+    /// What has happened so far.
+    pub(crate) fn so_far(&self) -> SoFar {
+        let (counts, mut hash) = (&self.counts, self.calls.get());
+        let atomics = [&counts.loads, &counts.stores, &counts.rmw].map(crate::counters::Count::get);
+        let step = self.clock.steps();
+        for number in atomics.into_iter().chain([step, self.current.get() as u64]) {
+            hash = mixed(hash, number);
+        }
+        SoFar { hash: (hash >> 32) as u32 | 1, step }
     }
 }
 
-fn misfit(number: usize, asked: &str, recorded: Option<&Decision>) -> String {
-    match recorded {
-        Some(decision) => alloc::format!("decision {number}: asked for {asked}, recorded is {decision:?}"),
-        None => alloc::format!("decision {number}: asked for {asked}, but the recording has ended"),
-    }
+/// A hash and a number more (the multiplication of FxHash).
+#[inline(always)]
+pub(crate) fn mixed(hash: u64, number: u64) -> u64 {
+    (hash.rotate_left(5) ^ number).wrapping_mul(0x517C_C1B7_2722_0A95)
 }
 
 /// The `n`-th set bit, from the lowest, modulo 64 where there are fewer.
@@ -247,37 +405,56 @@ pub(super) fn random(state: &mut u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Schedule, after, nth};
-    use crate::engine::recording::{Decision, Recording};
+    use super::{Next, PointKind, Schedule, after, nth};
+    use crate::engine::{
+        recording::{Decision, Recording},
+        replay::SoFar,
+    };
+
+    fn run(schedule: &mut Schedule, runnable: u64, current: usize) -> (usize, u32) {
+        let Next { processor, points, .. } =
+            schedule.run(runnable, current, PointKind::Before, SoFar::default()).unwrap();
+        (processor, points)
+    }
 
     #[test]
     fn round_robin_goes_around() {
         let mut schedule = Schedule::round_robin();
-        assert_eq!(schedule.run(0b1011, 0), Ok((1, 16)));
-        assert_eq!(schedule.run(0b1011, 1), Ok((3, 16)));
-        assert_eq!(schedule.run(0b1011, 3), Ok((0, 16)));
+        assert_eq!(run(&mut schedule, 0b1011, 0), (1, 16));
+        assert_eq!(run(&mut schedule, 0b1011, 1), (3, 16));
+        assert_eq!(run(&mut schedule, 0b1011, 3), (0, 16));
         assert_eq!(after(1 << 63 | 1, 63), 0);
     }
 
     #[test]
-    fn a_byte_is_points_and_a_processor() {
+    fn a_byte_is_points_a_processor_and_where_the_run_may_end() {
         let mut schedule = Schedule::bytes(vec![0b001_00101, 0b111_11111, 7]);
-        assert_eq!(schedule.run(0b110, 1), Ok((2, 5)));
-        assert_eq!(schedule.run(0b110, 1), Ok((2, 31)));
-        assert_eq!(schedule.choose(3), Ok(1));
-        assert_eq!(schedule.run(0b110, 1), Ok((2, 16)), "round robin from here on");
-        assert_eq!(schedule.choose(3), Ok(0));
+        let mut asked = |runnable| schedule.run(runnable, 1, PointKind::Before, SoFar::default()).unwrap();
+        assert_eq!(asked(0b110), Next { processor: 2, points: 5, early: false });
+        assert_eq!(asked(0b110), Next { processor: 2, points: 31, early: true });
+        assert_eq!(schedule.choose(3, SoFar::default()), Ok(1));
+        assert_eq!(run(&mut schedule, 0b110, 1), (2, 16), "round robin from here on");
+        assert_eq!(schedule.choose(3, SoFar::default()), Ok(0));
+    }
+
+    #[test]
+    fn of_more_than_four_processors_a_byte_reaches_eight() {
+        let mut schedule = Schedule::bytes(vec![0b111_01111, 0b101_10010]);
+        let mut asked = || schedule.run(0xFF, 0, PointKind::Before, SoFar::default()).unwrap();
+        assert_eq!(asked(), Next { processor: 7, points: 15, early: false });
+        assert_eq!(asked(), Next { processor: 5, points: 2, early: true });
     }
 
     #[test]
     fn a_seed_reaches_everything() {
         let mut schedule = Schedule::seed(1);
-        let mut seen = [[false; 32]; 3];
-        for _ in 0..20_000 {
-            let (processor, points) = schedule.run(0b111, 0).unwrap();
-            seen[processor][points as usize] = true;
+        let mut seen = [[[false; 2]; 32]; 3];
+        for _ in 0..40_000 {
+            let Next { processor, points, early } =
+                schedule.run(0b111, 0, PointKind::Before, SoFar::default()).unwrap();
+            seen[processor][points as usize][usize::from(early)] = true;
         }
-        assert!(seen.iter().flatten().all(|seen| *seen));
+        assert!(seen.iter().flatten().flatten().all(|seen| *seen));
     }
 
     #[test]
@@ -287,9 +464,10 @@ mod tests {
             Decision::Run { processor: 5, points: 1 },
         ]);
         let mut schedule = Schedule::replay(recording);
-        assert_eq!(schedule.choose(2), Ok(1));
-        assert_eq!(schedule.run(0b11, 0).unwrap_err(), "decision 1: processor 5 is not runnable");
-        assert!(schedule.choose(2).unwrap_err().contains("decision 2"));
+        assert_eq!(schedule.choose(2, SoFar::default()), Ok(1));
+        let misfit = schedule.run(0b11, 0, PointKind::Before, SoFar::default()).unwrap_err();
+        assert_eq!(misfit, "decision 1: processor 5 is not runnable");
+        assert!(schedule.choose(2, SoFar::default()).unwrap_err().contains("decision 2"));
     }
 
     #[test]

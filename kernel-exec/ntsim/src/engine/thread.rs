@@ -5,7 +5,10 @@
 
 extern crate alloc;
 
-use super::machine::{Machine, NOBODY};
+use super::{
+    machine::{Machine, NOBODY},
+    schedule::PointKind,
+};
 use crate::{
     kernel::{
         processor::{Activity, Processor},
@@ -47,7 +50,7 @@ impl Machine {
         }
         let ready = cpu.ready.get();
         let options = u8::try_from(ready + usize::from(!vacant)).unwrap_or(u8::MAX);
-        let choice = if options > 1 { usize::from(self.choose(options)) } else { 0 };
+        let choice = if options > 1 { usize::from(self.choose_thread(options, vacant)) } else { 0 };
         if choice >= ready {
             return;
         }
@@ -124,7 +127,8 @@ impl Machine {
         }
         self.cpu().irql.set(PASSIVE);
         self.vacate(me);
-        let target = if self.is_free() || self.runnable.get() == 0 { NOBODY } else { self.decide() };
+        let target =
+            if self.is_free() || self.runnable.get() == 0 { NOBODY } else { self.decide(PointKind::Switch) };
         self.switch_to(target);
         self.regrant();
         self.kernel.borrow().threads.get(thread).status

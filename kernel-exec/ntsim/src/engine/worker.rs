@@ -80,5 +80,6 @@ impl Machine {
         if let Some(object) = item.call.object() {
             self.checked(self.dereference_io_object(object));
         }
+        self.point_after();
     }
 }

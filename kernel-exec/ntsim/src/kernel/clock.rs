@@ -7,6 +7,8 @@ use core::cell::Cell;
 
 /// What is between two clock interrupts where nothing else is asked for, in 100-ns units: 64 a second.
 pub(crate) const TICK: u64 = 156_250;
+/// More points than are ever granted but without any limit, where a look finds nothing to do.
+const NEVER: u64 = u64::MAX;
 /// A millisecond, in 100-ns units.
 pub(crate) const MILLISECOND: u64 = 10_000;
 
@@ -21,6 +23,12 @@ pub(crate) struct Clock {
     steps: Cell<u64>,
     /// Points, from the grant on, that the current processor may run before the schedule is asked; `u64::MAX`: it is alone.
     slice: Cell<u64>,
+    /// The slice may end behind a call, too: see [`Clock::step_after`].
+    early: Cell<bool>,
+    /// The slice has ended because the running processor is alone no more.
+    woken: Cell<bool>,
+    /// What `left` is where a point behind a call looks: 0, or [`NEVER`].
+    watched: Cell<u64>,
     /// Virtual time skipped by jumps, in 100-ns units.
     base: Cell<u64>,
     step_time: Cell<u64>,
@@ -39,6 +47,9 @@ impl Clock {
         self.granted.set(0);
         self.steps.set(0);
         self.slice.set(0);
+        self.early.set(false);
+        self.woken.set(false);
+        self.watched.set(NEVER);
         self.base.set(0);
         self.step_time.set(step_time);
         self.tick.set(tick);
@@ -54,6 +65,20 @@ impl Clock {
         }
         self.left.set(left - 1);
         true
+    }
+
+    /// Passes a point behind a call, which counts no step; false where the engine has to look first: the slice is used up, and may end
+    /// here.
+    #[inline(always)]
+    pub(crate) fn step_after(&self) -> bool {
+        self.left.get() != self.watched.get()
+    }
+
+    /// Passes a point before the return of a call-out, which counts no step; false where the engine has to look first: the grant is
+    /// used up.
+    #[inline(always)]
+    pub(crate) fn step_return(&self) -> bool {
+        self.left.get() != 0
     }
 
     /// Steps so far.
@@ -124,6 +149,8 @@ impl Clock {
         }
         self.left.set(points);
         self.granted.set(points);
+        let may_end = self.early.get() && points == self.slice.get();
+        self.watched.set(if may_end { 0 } else { NEVER });
     }
 
     /// Points until the clock shows `time`.
@@ -145,8 +172,24 @@ impl Clock {
         self.slice.get()
     }
 
-    pub(crate) fn set_slice(&self, points: u64) {
+    /// So many points, and whether the slice may end behind the last call of it, or before the next one only. Settled before, and
+    /// nothing is granted until [`Clock::grant`].
+    pub(crate) fn set_slice(&self, points: u64, early: bool) {
         self.slice.set(points);
+        self.early.set(early);
+        self.watched.set(if early && points == 0 { 0 } else { NEVER });
+        self.woken.set(false);
+    }
+
+    /// The running processor is alone no more: its slice ends here, or before the next call.
+    pub(crate) fn end_slice(&self, early: bool) {
+        self.set_slice(0, early);
+        self.woken.set(true);
+    }
+
+    /// Whether the slice has ended because the running processor is alone no more.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.get()
     }
 
     /// What is between two clock interrupts, in 100-ns units: never 0.
@@ -207,7 +250,7 @@ mod tests {
     fn a_grant_ends_at_the_first_of_slice_limit_and_deadline() {
         let clock = Clock::default();
         clock.reset(10, TICK);
-        clock.set_slice(100);
+        clock.set_slice(100, false);
         clock.grant(1000, Some(55));
         assert_eq!(clock.granted_time(), 50, "five steps; the sixth shows 60");
         for _ in 0..5 {
@@ -221,5 +264,23 @@ mod tests {
         assert_eq!(clock.slice(), 94);
         clock.grant(8, None);
         assert_eq!(clock.granted_time(), 20);
+    }
+
+    #[test]
+    fn a_slice_that_may_end_early_ends_behind_its_last_call() {
+        let clock = Clock::default();
+        clock.reset(1, TICK);
+        for (early, passes) in [(false, true), (true, false)] {
+            clock.set_slice(1, early);
+            clock.grant(1000, None);
+            assert!(clock.step_after() && clock.step_return(), "a point is left");
+            assert!(clock.step());
+            assert_eq!(clock.step_after(), passes);
+            assert!(!clock.step_return() && !clock.step(), "the slice is used up");
+            clock.settle();
+        }
+        clock.set_slice(9, true);
+        clock.grant(1000, Some(clock.now()));
+        assert!(clock.step_after(), "what has to be looked at is the time");
     }
 }

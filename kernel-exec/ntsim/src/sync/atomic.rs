@@ -80,15 +80,23 @@ fn not_ours(owner: Owner) -> ! {
     )
 }
 
+/// The end of an operation: its event, and the point behind it.
 #[inline(always)]
 fn end<T: Shown>(machine: Option<&Machine>, address: *const (), operation: AtomicOp, old: T, new: T) {
-    if let Some(machine) = machine
-        && machine.tracing.get()
-    {
-        let object = machine.name(address as usize);
-        let (old, new) = (old.shown(machine), new.shown(machine));
-        machine.record(What::Atomic { operation, object, old, new });
+    if let Some(machine) = machine {
+        if machine.tracing.get() {
+            record(machine, address, operation, old, new);
+        }
+        machine.point_after();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn record<T: Shown>(machine: &Machine, address: *const (), operation: AtomicOp, old: T, new: T) {
+    let object = machine.name(address as usize);
+    let (old, new) = (old.shown(machine), new.shown(machine));
+    machine.record(What::Atomic { operation, object, old, new });
 }
 
 macro_rules! atomic {
@@ -127,11 +135,13 @@ macro_rules! atomic {
             #[inline]
             pub fn store(&self, value: $value, order: Ordering) {
                 let machine = begin(self.address(), |machine| &machine.counts.stores);
-                if machine.is_some_and(|machine| machine.tracing.get()) {
+                let Some(machine) = machine else { return self.own().store(value, order) };
+                if machine.tracing.get() {
                     let old = self.own().load(Ordering::Relaxed);
-                    end(machine, self.address(), AtomicOp::Store, old, value);
+                    record(machine, self.address(), AtomicOp::Store, old, value);
                 }
                 self.own().store(value, order);
+                machine.point_after();
             }
 
             /// Writes the value and returns the one before.
@@ -312,8 +322,10 @@ pub fn fence(order: Ordering) {
             let (object, none) = (machine.name(0), Value::Bits(0));
             machine.record(What::Atomic { operation: AtomicOp::Fence, object, old: none, new: none });
         }
+        atomic::fence(order);
+        machine.point_after();
     } else {
         attend();
+        atomic::fence(order);
     }
-    atomic::fence(order);
 }

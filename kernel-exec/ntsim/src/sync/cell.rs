@@ -174,6 +174,7 @@ impl<T> UnsafeCell<T> {
         if machine.tracing.get() {
             ended(machine, address, mutable);
         }
+        machine.point_after();
         result
     }
 

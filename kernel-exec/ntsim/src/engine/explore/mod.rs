@@ -12,6 +12,14 @@
 //! to sleep. Then the pruned schedule preempts `c` for `u1`, and it preempts `uk`, if it can go on, for `z`. The other preempts `c`
 //! for `u1`, if `c` can still go on after `z`, and `uk`, if it can go on, for `w` unless it is its own: no more of them.
 //! As the replacement comes earlier in the order of the search, replacing ends.
+//!
+//! # Points behind calls `[S2]`
+//!
+//! Between the point behind a call and the next point of its processor lies only the driver's own code. Where plain memory is not
+//! explored, that code touches nothing that another processor does, so the two points are one, and the search is asked at the second
+//! one. Where it is explored, the search is asked at both. With pruning the processor then sleeps at the first one from its second
+//! possibility on, whatever the others do: so each of these points costs one run, in which the others go on there for as long as they
+//! can, and everything else that follows from it is what follows from the second point.
 
 mod footprint;
 pub(crate) mod search;
@@ -39,11 +47,21 @@ pub struct Limits {
     pub runs: u64,
     /// Leaves out schedules that differ from others only in the order of steps that can change places. Default yes.
     pub prune: bool,
+    /// The driver shares plain memory between its routines, or frees some that another routine may still be in: it may be preempted
+    /// between a call and its own code that follows, too. With [`Config::special_pool`] it always may. Default no.
+    pub plain_memory: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { preemptions: Some(2), decisions: 10_000, fairness: 1_000, runs: 1_000_000, prune: true }
+        Self {
+            preemptions: Some(2),
+            decisions: 10_000,
+            fairness: 1_000,
+            runs: 1_000_000,
+            prune: true,
+            plain_memory: false,
+        }
     }
 }
 
@@ -82,7 +100,8 @@ pub struct Finding {
 /// # What is guaranteed
 ///
 /// A *schedule* is what is decided in a run: at each preemption point where more than one processor can run, which of them does; and
-/// each choice that NT leaves open. A *preemption* is a decision for another processor than the one that is running and could
+/// each choice that NT leaves open. There is a point before each call and each atomic operation, and before the return of each
+/// call-out. A point behind a call and the next one are one, but with [`Limits::plain_memory`] or special pool. A *preemption* is a decision for another processor than the one that is running and could
 /// go on. If [`Exploration::complete`] says so and nothing was found, then:
 ///
 /// - without [`Limits::prune`], every schedule with at most [`Limits::preemptions`] preemptions has been run;
@@ -92,7 +111,9 @@ pub struct Finding {
 ///
 /// The second rests on what a step touches being in the trace: DDIs, [`sync`](crate::sync). A race through plain memory between two
 /// preemption points is not seen by it; nor is it by any schedule, because such accesses are atomic to the simulation, but
-/// the *order* of two steps may matter through it. Explore programs that share plain memory without `sync` without pruning.
+/// the *order* of two steps may matter through it. Explore programs that share plain memory without `sync` with
+/// [`Limits::plain_memory`], and without pruning: with it, a processor that is preempted behind a call goes on when no other one can,
+/// or at its next point.
 ///
 /// The program must be the same in every run: else the exploration ends with a failure of oracle `replay`.
 ///
@@ -131,7 +152,8 @@ pub fn explore(
 ) -> Exploration {
     let config = Config { trace: true, ..config };
     let Limits { preemptions, decisions, fairness, prune, .. } = limits;
-    let bounds = Bounds { preemptions, decisions, fairness, prune };
+    let plain_memory = limits.plain_memory || config.special_pool;
+    let bounds = Bounds { preemptions, decisions, fairness, prune, plain_memory };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
     let mut search = Search::new(bounds);
     let mut explored = Exploration { runs: 0, redundant: 0, complete: true, finding: None };

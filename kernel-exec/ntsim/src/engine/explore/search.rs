@@ -9,7 +9,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::footprint::Footprint;
 use crate::{
-    engine::schedule::{QUANTUM, after},
+    engine::schedule::{Next, PointKind, after},
     trace::Event,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Bounds {
     pub(crate) decisions: usize,
     pub(crate) fairness: usize,
     pub(crate) prune: bool,
+    /// It is asked behind calls, too.
+    pub(crate) plain_memory: bool,
 }
 
 /// The situation in which the schedule is asked.
@@ -31,6 +33,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) current: usize,
     /// It is in the middle of something, and could go on.
     pub(crate) running: bool,
+    /// At which kind of point it is asked.
+    pub(crate) kind: PointKind,
     /// All events so far.
     pub(crate) events: &'a [Event],
     /// How many objects have names.
@@ -78,6 +82,8 @@ struct Run {
     runnable: u64,
     /// The processor that was running, if it could go on.
     running: Option<usize>,
+    /// It was decided behind a call.
+    behind: bool,
     /// Preemptions before it.
     preemptions: u32,
     /// Names given before it.
@@ -102,6 +108,15 @@ struct Sleeper {
     processor: usize,
     footprint: Footprint,
     named: u32,
+    /// It is behind a call, and touches nothing before its next point: [S2].
+    behind: bool,
+}
+
+impl Sleeper {
+    /// Whether it sleeps on where this has been touched.
+    fn sleeps_on(&self, footprint: &Footprint) -> bool {
+        self.behind || self.footprint.independent(footprint, self.named)
+    }
 }
 
 impl Run {
@@ -150,9 +165,7 @@ impl Run {
             self.everything();
         }
         let Some(other) = events.get(others) else { return false };
-        self.sleep.iter().any(|sleeper| {
-            sleeper.processor == other.processor && sleeper.footprint.independent(&self.own, sleeper.named)
-        })
+        self.sleep.iter().any(|sleeper| sleeper.processor == other.processor && sleeper.sleeps_on(&self.own))
     }
 
     fn everything(&mut self) {
@@ -164,7 +177,8 @@ impl Run {
     fn put_to_sleep(&mut self, bounds: Bounds) {
         if bounds.prune && (bounds.preemptions.is_none() || self.running == Some(self.taken)) {
             let footprint = core::mem::take(&mut self.own);
-            self.sleep.push(Sleeper { processor: self.taken, footprint, named: self.named });
+            let behind = self.behind && footprint == Footprint::default();
+            self.sleep.push(Sleeper { processor: self.taken, footprint, named: self.named, behind });
         }
     }
 }
@@ -179,6 +193,11 @@ impl Search {
         self.rest
     }
 
+    /// Whether it is asked behind calls.
+    pub(crate) fn asks_early(&self) -> bool {
+        self.bounds.plain_memory
+    }
+
     /// Whether a processor had to give way in this run.
     pub(crate) fn gave_way(&self) -> bool {
         self.gave_way
@@ -190,12 +209,14 @@ impl Search {
     }
 
     /// Who runs, and for how many points.
-    pub(crate) fn run(&mut self, situation: &Situation<'_>) -> Result<(usize, u32), String> {
+    pub(crate) fn run(&mut self, situation: &Situation<'_>) -> Result<Next, String> {
         self.observe(situation.events, situation.timed);
         let Situation { runnable, current, .. } = *situation;
         if self.rest.is_some() {
-            return Ok((after(runnable, current), QUANTUM));
+            return Ok(Next::in_turn(runnable, current));
         }
+        let early = self.bounds.plain_memory;
+        let to = |processor| Next { processor, points: 0, early };
         let running = (situation.running && runnable >> current & 1 == 1).then_some(current);
         let position = self.position;
         self.position += 1;
@@ -206,16 +227,17 @@ impl Search {
             };
             self.gave_way |= matches!(node, Node::Run(run) if run.gives_way);
             self.count(running, taken);
-            return Ok((taken, 0));
+            return Ok(to(taken));
         }
         if position >= self.bounds.decisions {
             self.rest = Some(Rest::TooLong);
-            return Ok((after(runnable, current), QUANTUM));
+            return Ok(Next::in_turn(runnable, current));
         }
         let (preemptions, sleep) = self.inherited();
         let mut run = Run {
             runnable,
             running,
+            behind: situation.kind.is_behind(),
             preemptions,
             named: situation.named,
             sleep,
@@ -229,13 +251,13 @@ impl Search {
         let first = if waits { run.next_fair(current) } else { run.next(self.bounds) };
         let Some(first) = first else {
             self.rest = Some(Rest::Redundant);
-            return Ok((after(runnable, current), QUANTUM));
+            return Ok(Next::in_turn(runnable, current));
         };
         run.take(first);
         self.gave_way |= run.gives_way;
         self.path.push(Node::Run(run));
         self.count(running, first);
-        Ok((first, 0))
+        Ok(to(first))
     }
 
     /// Which of `options` possibilities.
@@ -325,7 +347,7 @@ impl Search {
     /// What a new decision has from the one before: preemptions, and who sleeps on.
     fn inherited(&mut self) -> (u32, Vec<Sleeper>) {
         let Some(run) = self.last_run() else { return (0, Vec::new()) };
-        let on = |sleeper: &&Sleeper| sleeper.footprint.independent(&run.footprint, sleeper.named);
+        let on = |sleeper: &&Sleeper| sleeper.sleeps_on(&run.footprint);
         (run.preemptions + run.cost(run.taken), run.sleep.iter().filter(on).cloned().collect())
     }
 }

@@ -1,0 +1,88 @@
+//! Re-recording: an input gets the schedule that makes this build do what another build did with the input.
+//!
+//! A byte of a schedule says for how many preemption points a processor runs. Where the points of the simulated kernel change, or the
+//! kernel calls and atomics of the code under test, the same bytes mean another run. What is kept is the order of the events.
+
+pub use ntsim::Order;
+
+use crate::{input::with_schedule, run::Runner};
+
+/// What has become of an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReRecorded {
+    /// It does what it did, as it is.
+    Unchanged,
+    /// These bytes do the same.
+    Same(Vec<u8>),
+    /// These bytes do so many of so many events in the same order.
+    Near {
+        /// The input.
+        bytes: Vec<u8>,
+        /// Events in the same order.
+        common: usize,
+        /// All events of the other build's run.
+        events: usize,
+    },
+}
+
+/// Gives an input of the named target the schedule that does what `order` says.
+///
+/// # Errors
+/// Why there is none.
+pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded, String> {
+    if events(target, data, None)?.0.same_events(order) {
+        return Ok(ReRecorded::Unchanged);
+    }
+    let (followed, outcome) = events(target, data, Some(order))?;
+    let Some((common, schedule)) = outcome else { return Err("its runs have no schedule".into()) };
+    let does_it = |length: usize| {
+        let shorter = schedule.get(..length)?;
+        let bytes = with_schedule(target, data, shorter)?;
+        let (again, _) = events(target, &bytes, None).ok()?;
+        again.same_events(&followed).then_some(bytes)
+    };
+    let longest = last(0, schedule.len(), |length| {
+        with_schedule(target, data, schedule.get(..length).unwrap_or_default()).is_some()
+    });
+    // The shortest that does it, if what is longer always does; else a longer one.
+    let (mut too_short, mut enough) = (0, longest);
+    let mut found = does_it(enough);
+    while too_short + 1 < enough {
+        let middle = too_short.midpoint(enough);
+        match does_it(middle) {
+            Some(bytes) => (found, enough) = (Some(bytes), middle),
+            None => too_short = middle,
+        }
+    }
+    let Some(bytes) = found else {
+        return Err(format!("no schedule of {} bytes makes the run that followed it", schedule.len()));
+    };
+    let events = order.events();
+    Ok(if common == events { ReRecorded::Same(bytes) } else { ReRecorded::Near { bytes, common, events } })
+}
+
+/// The highest number for which it is true, of which it is true up to some number.
+fn last(mut low: usize, mut high: usize, is: impl Fn(usize) -> bool) -> usize {
+    if is(high) {
+        return high;
+    }
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        *(if is(middle) { &mut low } else { &mut high }) = middle;
+    }
+    low
+}
+
+type Followed = Option<(usize, Vec<u8>)>;
+
+fn events(target: &str, data: &[u8], order: Option<&Order>) -> Result<(Order, Followed), String> {
+    let mut runner = Runner::new();
+    if let Some(order) = order {
+        runner.follow(order.clone());
+    }
+    match runner.named(target, data, true) {
+        Some(Ok(_)) => Ok((runner.order(), runner.followed())),
+        Some(Err(malformed)) => Err(malformed.to_string()),
+        None => Err(format!("no target `{target}`")),
+    }
+}

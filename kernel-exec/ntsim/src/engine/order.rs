@@ -1,0 +1,156 @@
+//! The order of a run: its events and its decisions, as text, for another build that is to do the same.
+//!
+//! Two builds of one program differ in their points, so that a schedule of the one means something else to the other. What both have
+//! is the order in which processors do their events.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::Write;
+
+use super::recording::Decision;
+use crate::trace::{Event, event::What};
+
+/// A part of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A processor did this.
+    Event {
+        /// The processor.
+        processor: usize,
+        /// What it did, without the objects.
+        label: String,
+    },
+    /// This processor was chosen to run, behind a call or elsewhere.
+    Run {
+        /// The processor.
+        processor: usize,
+        /// Behind a call.
+        behind: bool,
+    },
+    /// Of so many possibilities this one was taken.
+    Choice {
+        /// How many there were.
+        options: u8,
+        /// Which one it was.
+        taken: u8,
+    },
+}
+
+/// The order of a run's events and decisions. As text a line each: `e <processor> <what>`, `r <processor>`, behind a
+/// call `a <processor>`, `c <options> <taken>`.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub(crate) items: Vec<Item>,
+}
+
+impl Order {
+    /// Of these events, and of decisions that each were made after so many of them.
+    pub(crate) fn new(events: &[Event], decisions: &[(usize, Decision)]) -> Self {
+        let mut items = Vec::new();
+        let mut decisions = decisions.iter().peekable();
+        for number in 0..=events.len() {
+            while let Some((_, decision)) = decisions.next_if(|(at, _)| *at <= number) {
+                items.extend(item(decision));
+            }
+            items.extend(events.get(number).and_then(event));
+        }
+        Self { items }
+    }
+
+    /// The text that [`Order::parse`] reads.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for item in &self.items {
+            // Writing to a string does not fail.
+            let _ = match item {
+                Item::Event { processor, label } => writeln!(text, "e {processor} {label}"),
+                Item::Run { processor, behind: false } => writeln!(text, "r {processor}"),
+                Item::Run { processor, behind: true } => writeln!(text, "a {processor}"),
+                Item::Choice { options, taken } => writeln!(text, "c {options} {taken}"),
+            };
+        }
+        text
+    }
+
+    /// Reads what [`Order::to_text`] writes; the number of a line that is not as it should be, from 1, where there is one.
+    ///
+    /// # Errors
+    /// The first such line.
+    pub fn parse(text: &str) -> Result<Self, usize> {
+        let parsed = text.lines().enumerate().map(|(number, line)| parsed(line).ok_or(number + 1));
+        Ok(Self { items: parsed.collect::<Result<_, _>>()? })
+    }
+
+    /// The same events in the same order, whatever was decided.
+    pub fn same_events(&self, other: &Self) -> bool {
+        let events = |order: &Self| {
+            order.items.iter().filter(|item| matches!(item, Item::Event { .. })).cloned().collect::<Vec<_>>()
+        };
+        events(self) == events(other)
+    }
+
+    /// How many events there are.
+    pub fn events(&self) -> usize {
+        self.items.iter().filter(|item| matches!(item, Item::Event { .. })).count()
+    }
+}
+
+fn parsed(line: &str) -> Option<Item> {
+    let mut words = line.split(' ');
+    let (kind, first, second) = (words.next()?, words.next()?, words.next());
+    match (kind, second) {
+        ("e", Some(label)) => Some(Item::Event { processor: first.parse().ok()?, label: label.into() }),
+        ("r" | "a", None) => Some(Item::Run { processor: first.parse().ok()?, behind: kind == "a" }),
+        ("c", Some(taken)) => Some(Item::Choice { options: first.parse().ok()?, taken: taken.parse().ok()? }),
+        _ => None,
+    }
+}
+
+fn item(decision: &Decision) -> Option<Item> {
+    match *decision {
+        Decision::Choice { options, taken } => Some(Item::Choice { options, taken }),
+        Decision::Run { processor, .. } => Some(Item::Run { processor: processor.into(), behind: false }),
+        Decision::After { processor, .. } | Decision::Woken { processor, .. } => {
+            Some(Item::Run { processor: processor.into(), behind: true })
+        }
+    }
+}
+
+/// An event as an item, unless it is an observer's or a scheduler's.
+pub(crate) fn event(event: &Event) -> Option<Item> {
+    let label = match &event.what {
+        What::Call { ddi, .. } => String::from(ddi.name()),
+        What::Atomic { operation, .. } => alloc::format!("{operation:?}"),
+        What::Switch { .. }
+        | What::Thread { .. }
+        | What::ThreadReady { .. }
+        | What::TimeSkipped { .. }
+        | What::Note(_)
+        | What::Mark(_) => return None,
+        other => {
+            let debug = alloc::format!("{other:?}");
+            debug.chars().take_while(|letter| letter.is_alphanumeric()).collect()
+        }
+    };
+    Some(Item::Event { processor: event.processor, label })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Item, Order};
+
+    #[test]
+    fn text_reads_back() {
+        let items = vec![
+            Item::Run { processor: 1, behind: false },
+            Item::Run { processor: 0, behind: true },
+            Item::Event { processor: 1, label: "KeSetEvent".into() },
+            Item::Choice { options: 2, taken: 1 },
+        ];
+        let order = Order { items };
+        assert_eq!(Order::parse(&order.to_text()), Ok(order.clone()));
+        assert_eq!(order.events(), 1);
+        assert_eq!(Order::parse("r 1\nx\n"), Err(2));
+    }
+}

@@ -1,0 +1,145 @@
+//! Replaying a recording: its decisions in their order, and whether the program is the one that was recorded.
+
+extern crate alloc;
+
+use alloc::string::String;
+
+use super::{
+    recording::{Decision, Recording},
+    schedule::{Next, PointKind},
+};
+
+/// What a program has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct SoFar {
+    /// Kernel calls, their steps, and how many atomic operations of each kind; never 0.
+    pub(crate) hash: u32,
+    pub(crate) step: u64,
+}
+
+/// A recording that is replayed.
+#[derive(Debug, Clone)]
+pub(crate) struct Player {
+    recording: Recording,
+    /// The next decision.
+    position: usize,
+    /// Runs that have ended.
+    runs: usize,
+}
+
+impl Player {
+    pub(crate) fn new(recording: Recording) -> Self {
+        Self { recording, position: 0, runs: 0 }
+    }
+
+    /// The next decision about who runs, and its number.
+    fn next_numbered(&self) -> Option<(usize, &Decision)> {
+        let mut rest = self.recording.decisions().iter().enumerate().skip(self.position);
+        rest.find(|(_, decision)| !matches!(decision, Decision::Choice { .. }))
+    }
+
+    fn next_run(&self) -> Option<&Decision> {
+        self.next_numbered().map(|(_, decision)| decision)
+    }
+
+    /// Whether the next decision about who runs was made here, before the return of a call-out: before the next call there is a step
+    /// more, and another hash.
+    pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
+        let next = self.next_numbered().and_then(|(number, _)| self.recording.hash(number));
+        next.is_none_or(|hash| hash == so_far.hash)
+    }
+
+    /// Whether the running processor, which is alone no more, is to be stopped behind the call.
+    pub(crate) fn asks_early(&self) -> bool {
+        matches!(self.next_run(), Some(Decision::Woken { .. }))
+    }
+
+    pub(crate) fn run(&mut self, runnable: u64, kind: PointKind, so_far: SoFar) -> Result<Next, String> {
+        let number = self.next(so_far)?;
+        let recorded = self.recording.decisions().get(number);
+        let (processor, points, behind) = match recorded {
+            Some(&Decision::Run { processor, points }) => (processor, points, false),
+            Some(&(Decision::After { processor, points } | Decision::Woken { processor, points })) => {
+                (processor, points, true)
+            }
+            other => return Err(misfit(number, "who runs", other)),
+        };
+        if runnable >> processor & 1 == 0 {
+            return Err(alloc::format!("decision {number}: processor {processor} is not runnable"));
+        }
+        if kind.is_behind() != behind {
+            let where_it_is = if kind.is_behind() { "behind" } else { "before" };
+            return Err(misfit(number, &alloc::format!("who runs, {where_it_is} a call"), recorded));
+        }
+        // What ends a slice behind a call is the next decision.
+        let early = matches!(self.next_run(), Some(Decision::After { .. }));
+        Ok(Next { processor: processor.into(), points, early })
+    }
+
+    pub(crate) fn choose(&mut self, options: u8, so_far: SoFar) -> Result<u8, String> {
+        let number = self.next(so_far)?;
+        match self.recording.decisions().get(number) {
+            Some(decision @ Decision::Choice { options: recorded, taken }) => {
+                if *recorded == options {
+                    Ok(*taken)
+                } else {
+                    Err(misfit(number, "a choice of another number of possibilities", Some(decision)))
+                }
+            }
+            other => Err(misfit(number, "a choice", other)),
+        }
+    }
+
+    /// The number of the next decision, before which the program must have done what it had done when it was recorded.
+    fn next(&mut self, so_far: SoFar) -> Result<usize, String> {
+        let number = self.position;
+        self.position += 1;
+        match self.recording.hash(number) {
+            Some(hash) if hash != so_far.hash => Err(other_events(number, so_far)),
+            _ => Ok(number),
+        }
+    }
+
+    /// A run has ended well.
+    pub(crate) fn end(&mut self, so_far: SoFar) -> Result<(), String> {
+        let recorded = self.recording.ends().get(self.runs).copied();
+        self.runs += 1;
+        let known = !self.recording.ends().is_empty() || self.recording.hash(0).is_some();
+        let until = recorded.map_or(self.recording.decisions().len(), |end| end.decisions);
+        if known && self.position < until {
+            return Err(self.left_over(until));
+        }
+        match recorded {
+            Some(end) if end.decisions != self.position || (end.hash != 0 && end.hash != so_far.hash) => {
+                Err(other_events(self.position, so_far))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The driver has been unloaded: nothing more comes.
+    pub(crate) fn unloaded(&self) -> Result<(), String> {
+        let until = self.recording.decisions().len();
+        if self.position < until { Err(self.left_over(until)) } else { Ok(()) }
+    }
+
+    fn left_over(&self, until: usize) -> String {
+        let (position, left) = (self.position, until - self.position);
+        alloc::format!(
+            "decision {position}: the run has ended, and {left} recorded decision(s) are left over"
+        )
+    }
+}
+
+fn other_events(number: usize, SoFar { step, .. }: SoFar) -> String {
+    alloc::format!(
+        "decision {number}: at step {step}, the program has done something else since the decision before than when it was recorded"
+    )
+}
+
+fn misfit(number: usize, asked: &str, recorded: Option<&Decision>) -> String {
+    match recorded {
+        Some(decision) => alloc::format!("decision {number}: asked for {asked}, recorded is {decision:?}"),
+        None => alloc::format!("decision {number}: asked for {asked}, but the recording has ended"),
+    }
+}
