@@ -96,7 +96,7 @@ pub fn last_tick() -> u64 {
 ///
 /// let config = Config { tick: 5_000, ..Config::default() };
 /// let mut kernel = Simulation::new(config, Schedule::seed(1));
-/// kernel.run(vec![(0, Box::new(|| {
+/// kernel.run(vec![(0, Box::new(move || {
 ///     let mut timer = KTIMER::default();
 ///     // SAFETY: the timer lives until it has expired.
 ///     unsafe {

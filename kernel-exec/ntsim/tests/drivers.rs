@@ -101,9 +101,12 @@ fn a_driver_without_an_unload_routine_is_not_unloaded() {
     assert!(matches!(stop, Stop::Failure { oracle: "unload", .. }), "{stop}");
 }
 
+/// A wait that is not over when the run ends, which does not linger.
+const FAR: i64 = -1_000_000_000;
+
 unsafe extern "C" fn work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let event = Event::notification();
-    WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
+    WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(FAR)));
     // SAFETY: the driver object.
     unsafe { (*driver).DriverUnload = Some(delete_devices) };
     STATUS_SUCCESS
@@ -111,21 +114,21 @@ unsafe extern "C" fn work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STR
 
 #[test]
 fn unload_is_not_called_while_a_work_item_holds_the_device() {
-    let mut kernel = kernel();
+    let mut kernel = Simulation::new(Config { linger: 0, ..processors(2) }, Schedule::seed(4));
     load(&mut kernel, work_that_waits).unwrap();
     let stop = unload(&mut kernel).unwrap_err();
     let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
     assert!(message.contains("holds the driver's device"), "{message}");
 }
 
-unsafe extern "C" fn wait_for_ever(_parameter: PVOID) {
-    wait(&Event::notification(), None);
+unsafe extern "C" fn wait_for_long(_parameter: PVOID) {
+    wait(&Event::notification(), Some(FAR));
 }
 
 unsafe extern "C" fn work_behind_work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let first: PWORK_QUEUE_ITEM = object();
     // SAFETY: storage from `object`, which is never freed.
-    unsafe { ddi::ExInitializeWorkItem(first, Some(wait_for_ever), core::ptr::null_mut()) };
+    unsafe { ddi::ExInitializeWorkItem(first, Some(wait_for_long), core::ptr::null_mut()) };
     // SAFETY: initialised.
     unsafe { ddi::ExQueueWorkItem(first, _WORK_QUEUE_TYPE::DelayedWorkQueue) };
     WorkItem::new(Device::new()).queue(|_| ());
@@ -136,7 +139,7 @@ unsafe extern "C" fn work_behind_work_that_waits(driver: PDRIVER_OBJECT, _path: 
 
 #[test]
 fn unload_is_not_called_while_a_queued_work_item_holds_the_device() {
-    let mut kernel = Simulation::new(Config { workers: 1, ..processors(2) }, Schedule::seed(4));
+    let mut kernel = Simulation::new(Config { workers: 1, linger: 0, ..processors(2) }, Schedule::seed(4));
     load(&mut kernel, work_behind_work_that_waits).unwrap();
     let stop = unload(&mut kernel).unwrap_err();
     let Stop::Failure { oracle: "unload", message } = stop else { panic!("{stop}") };
