@@ -4,7 +4,12 @@
 //! The virtual clock moves on at each preemption point of any processor. So what other processors do
 //! meanwhile counts for a drain, too.
 #![cfg(feature = "sim")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they mean, helpers of tests too"
+)]
 
 mod common;
 
@@ -49,7 +54,7 @@ struct Watch {
 impl Watch {
     /// A task of the ring or chain is being polled, or its IRP completed.
     fn pass(&self) {
-        let drain = ntsim::drain().expect("it runs in a DPC").time;
+        let drain = ntsim::drain().unwrap().time;
         self.longest.fetch_max(drain, SeqCst);
         self.passes.fetch_add(1, SeqCst);
     }
@@ -375,7 +380,9 @@ fn send(chain: &Chain) {
     // SAFETY: in a run.
     let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
     // SAFETY: an IRP with a location.
-    unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
+    let next = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
+    // SAFETY: the IRP's location.
+    unsafe { (*next).MajorFunction = IRP_MJ_READ as u8 };
     let context = core::ptr::from_ref(chain).cast_mut().cast();
     // SAFETY: as above.
     unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };

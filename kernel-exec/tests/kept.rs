@@ -2,12 +2,13 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use std::{
+use core::{
     cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
+    mem::ManuallyDrop,
+    panic::AssertUnwindSafe,
     task::{Poll, Waker},
 };
+use std::{panic::catch_unwind, rc::Rc};
 
 use ntcom_exec::CancelHandle;
 use ntsim::{Config, Schedule, Simulation};
@@ -15,7 +16,7 @@ use ntsim::{Config, Schedule, Simulation};
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
 /// A waker and a handle of a task whose simulation has ended.
-fn keep() -> (Waker, CancelHandle) {
+fn keep() -> (ManuallyDrop<Waker>, ManuallyDrop<CancelHandle>) {
     let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
     let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
@@ -34,7 +35,7 @@ fn keep() -> (Waker, CancelHandle) {
         )])
         .unwrap();
     drop(kernel);
-    (waker.take().unwrap(), handle.take().unwrap())
+    (ManuallyDrop::new(waker.take().unwrap()), ManuallyDrop::new(handle.take().unwrap()))
 }
 
 fn message(f: impl FnOnce()) -> String {
@@ -44,27 +45,25 @@ fn message(f: impl FnOnce()) -> String {
 
 #[test]
 fn a_kept_waker_is_refused() {
-    let (waker, handle) = keep();
+    let (waker, _handle) = keep();
     let said = message(|| waker.wake_by_ref());
     assert!(said.contains("the pool of a simulated kernel that has ended"), "{said}");
-    core::mem::forget((waker, handle));
 }
 
 #[test]
 fn a_kept_handle_is_refused() {
-    let (waker, handle) = keep();
+    let (_waker, handle) = keep();
     let said = message(|| handle.cancel());
     assert!(said.contains("the pool of a simulated kernel that has ended"), "{said}");
-    let said = message(|| drop(handle));
+    let said = message(|| drop(ManuallyDrop::into_inner(handle)));
     assert!(said.contains("drop it in a program of the simulation that made it"), "{said}");
-    core::mem::forget(waker);
 }
 
 #[test]
 fn a_later_kernel_stops_at_a_kept_waker() {
-    let (waker, handle) = keep();
+    let (waker, _handle) = keep();
+    let waker = ManuallyDrop::into_inner(waker);
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let stop = kernel.run(vec![(0, Box::new(move || waker.wake()))]).unwrap_err().to_string();
     assert!(stop.contains("atomic in the pool of a simulated kernel that has ended"), "{stop}");
-    core::mem::forget(handle);
 }

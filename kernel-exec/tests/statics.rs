@@ -2,13 +2,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
-use std::{
-    sync::{
-        Barrier,
-        atomic::{AtomicU32, Ordering::SeqCst},
-    },
-    thread,
-};
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::{sync::Barrier, thread};
 
 use ntcom_exec::{DpcOptions, ImageStatic, NTSTATUS, Signal, TaskStorage};
 use ntsim::{Config, Schedule, Simulation};

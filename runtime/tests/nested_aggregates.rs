@@ -3,11 +3,12 @@
 
 mod common;
 
-use core::{ffi::c_void, ptr::NonNull};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::SeqCst},
+use core::{
+    ffi::c_void,
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
+use std::sync::Arc;
 
 use common::in_kernel;
 use ntcom::{

@@ -109,12 +109,12 @@ mod tests {
             // SAFETY: any size.
             let block = unsafe { libc::malloc(100) }.cast::<u8>();
             // SAFETY: the block has 100 bytes.
-            unsafe { block.add(40).write(1) };
+            unsafe { block.wrapping_add(40).write(1) };
             // SAFETY: the block, once.
             unsafe { libc::free(block.cast()) };
             if after {
                 // SAFETY: none; but the block is kept while it is watched.
-                unsafe { block.add(40).write(2) };
+                unsafe { block.wrapping_add(40).write(2) };
             }
             drop(vec![1_u8; 500]);
         };

@@ -76,9 +76,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         table.add_row([target, all, unchanged, same, nearly, not]);
     }
     for line in &left {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("{table}");
+    say!("{table}");
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,9 +1,8 @@
 //! Statics belong to one simulated kernel; pool memory does, too.
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Barrier,
-    thread,
-};
+#![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
+
+use core::panic::AssertUnwindSafe;
+use std::{panic::catch_unwind, sync::Barrier, thread};
 
 use ntsim::{
     Config, Schedule, Simulation, Stop,
@@ -75,8 +74,8 @@ fn kernels_of_several_threads_have_their_own_statics() {
 #[test]
 fn a_part_of_an_aligned_static_keeps_its_alignment() {
     #[repr(align(64))]
-    struct Aligned([std::sync::atomic::AtomicU8; 64]);
-    static ALIGNED: Aligned = Aligned([const { std::sync::atomic::AtomicU8::new(7) }; 64]);
+    struct Aligned([core::sync::atomic::AtomicU8; 64]);
+    static ALIGNED: Aligned = Aligned([const { core::sync::atomic::AtomicU8::new(7) }; 64]);
     simulate(|| {
         let [part, ..] = &ALIGNED.0;
         let own = ntsim::own(part);
@@ -89,7 +88,7 @@ fn a_part_of_an_aligned_static_keeps_its_alignment() {
 /// An atomic in the pool of a kernel of its own.
 fn in_pool(kernel: &mut Simulation) -> usize {
     use ntsim::ddi::ExAllocatePool2;
-    let address = std::rc::Rc::new(std::cell::Cell::new(0));
+    let address = std::rc::Rc::new(core::cell::Cell::new(0));
     let out = std::rc::Rc::clone(&address);
     kernel
         .run(vec![(

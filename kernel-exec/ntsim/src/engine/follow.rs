@@ -132,7 +132,7 @@ impl Follower {
             options - 1
         } else {
             let place = self.choices.iter().take(MISSING).position(|(recorded, _)| *recorded == options);
-            place.and_then(|place| self.choices.drain(..=place).last()).map_or(0, |(_, taken)| taken)
+            place.and_then(|place| self.choices.drain(..=place).next_back()).map_or(0, |(_, taken)| taken)
         };
         if let (true, Some(Logged::Run { switches, .. })) = (thread, self.log.last_mut()) {
             *switches = taken != options - 1;
