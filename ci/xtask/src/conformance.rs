@@ -36,7 +36,8 @@ pub(crate) struct Options {
     /// Only this case, or the cases of this rule; no sequences. May be given several times.
     #[arg(long, value_name = "CASE", requires = "library")]
     only: Vec<String>,
-    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told of, and no reason to fail.
+    /// A file of known breaches, a line each, such as `[C5] words of its message`. The report lists
+    /// them, and they are no reason to fail.
     #[arg(long, value_name = "FILE", requires = "library")]
     known: Option<PathBuf>,
     /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
