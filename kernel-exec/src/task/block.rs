@@ -231,7 +231,7 @@ where
         let task = unsafe { Self::task(block) };
         // SAFETY: as above.
         let (access, stage) = unsafe { Self::stage(task) };
-        // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4].
+        // SAFETY: a Completed task's stage holds its value, and no code writes it any more [T4].
         access.with(|_| read(unsafe { stage.cast::<F::Value>().as_ref() }))
     }
 
