@@ -118,7 +118,7 @@ fn a_body_waits_for_another_operation() {
     }
 }
 
-/// Two bodies that wait for each other's operations: the run ends with who waits.
+/// Two bodies that wait for each other's operations: the run ends with the bodies that wait.
 #[test]
 fn operations_that_wait_for_each_other_are_a_deadlock() {
     for seed in 0..6 {

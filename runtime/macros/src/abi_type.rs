@@ -73,7 +73,7 @@ impl Parts<'_> {
         self.fields.iter().map(|field| &field.ty)
     }
 
-    /// A trait without members, whose promise the checks of the fields' types keep.
+    /// A trait without members. The checks of the fields' types keep its promise.
     fn marker(&self, name: &str) -> TokenStream {
         let (krate, name) = (self.krate, format_ident!("{name}"));
         let this = &self.input.ident;

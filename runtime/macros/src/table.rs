@@ -75,7 +75,8 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
             }
         }
 
-        // SAFETY: the tables are this interface's; their slots find an object of this type from that place.
+        // SAFETY: the tables are this interface's; their slots find an object of this type from
+        // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
             type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
