@@ -122,11 +122,11 @@ fn a_location_that_the_request_leaves_is_zeroed_before_the_completion_routine() 
             FileObject: core::ptr::without_provenance_mut(16),
             ..before
         };
-        // SAFETY: as above.
+        // SAFETY: the IRP's location.
         unsafe { location.write(filled) };
         irp.send(device);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
-        // SAFETY: as above.
+        // SAFETY: the IRP's location.
         let after = unsafe { location.read() };
         assert_eq!((after.MinorFunction, after.Flags, after.Control), (0, 0, 0));
         assert_eq!((after.Parameters, after.FileObject.is_null()), ([0; 4], true));

@@ -149,7 +149,7 @@ impl Parts<'_> {
             quote!(where for<'__value> Self: ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync)
         });
         quote! {
-            // SAFETY: it writes every byte, as above.
+            // SAFETY: `write_bytes` writes every byte.
             #[automatically_derived]
             #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
             unsafe impl #krate::__private::AsyncValueType for #this #bound {

@@ -118,7 +118,8 @@ macro_rules! whole {
             const WHOLE: bool = true;
 
             unsafe fn write_bytes(&self, out: *mut u8) {
-                // SAFETY: as above; this function's contract.
+                // SAFETY: the type has no padding; the caller has room for it, by this function's
+                // contract.
                 unsafe { $crate::com::write::copy_whole(self, out) }
             }
         }
