@@ -46,7 +46,7 @@ static int all(const uint8_t *bytes, size_t count, uint8_t value) {
     return 1;
 }
 
-/* Is this what get_result should have left: the value, with zeros where it has padding, or zeros? */
+/* Is this what get_result should have left: the value, with zeros for its padding, or zeros? */
 static int is_expected(const struct client *client, const uint8_t *bytes) {
     const struct abi_expected *expected = &client->expected;
     if (expected->result != NTCOM_STATUS_SUCCESS) {

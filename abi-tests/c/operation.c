@@ -82,7 +82,7 @@ static NTSTATUS NTCOM_CALL get_result(void *self, uint32_t *out) {
     if (out == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
-    /* A struct with padding would go out member by member, over zeros: its padding is zero, too [C5]. */
+    /* A struct with padding would go out member by member, over zeros: its padding is zero [C5]. */
     uint32_t value = operation->status == NTCOM_COMPLETED ? operation->value : 0;
     memcpy((void *)out, &value, sizeof value);
     return outcome(operation);

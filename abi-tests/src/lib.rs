@@ -188,7 +188,7 @@ pub struct SensorChain {
 }
 
 impl SensorChain {
-    /// One that has not begun.
+    /// Makes a chain that has not begun.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "for tests")]
     pub const fn new() -> Self {

@@ -1,5 +1,5 @@
-//! `[C14]`: a client that begins one operation after the other, in C and in Rust, needs the same stack for a
-//! hundred as for a thousand.
+//! `[C14]`: a client that begins one operation after the other, in C and in Rust, needs the same
+//! stack for a hundred as for a thousand.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
 
 use core::{

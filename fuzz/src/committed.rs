@@ -1,9 +1,10 @@
 //! The committed corpus, for a target that plain cargo-fuzz runs.
 //!
-//! libFuzzer writes new inputs into the first folder of its command line. `cargo fuzz run vtable` passes `fuzz/corpus/vtable`,
-//! which git ignores and which is empty in a new checkout: the target fills it with the committed inputs. A committed folder in
-//! that place would fill with inputs that nobody chose: the target refuses it and prints the line to use. `cargo xtask fuzz`
-//! prepares the folders itself, and switches this off by [`VARIABLE`].
+//! libFuzzer writes new inputs into the first folder of its command line. `cargo fuzz run vtable`
+//! passes `fuzz/corpus/vtable`, which git ignores and which is empty in a new checkout: the target
+//! fills it with the committed inputs. A committed folder in that place would fill with inputs that
+//! were never chosen: the target refuses it and prints the line to use. `cargo xtask fuzz` prepares
+//! the folders itself, and switches this off by [`VARIABLE`].
 
 use std::{
     env,
@@ -17,10 +18,12 @@ use crate::input::Input;
 /// The environment variable that, set to anything, leaves every folder as it is.
 pub const VARIABLE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
-/// The checkout that the target was built from. The target may run where that is gone: it then leaves every folder as it is.
+/// The checkout that the target was built from. The target may run where that is gone: it then
+/// leaves every folder as it is.
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Prepares the first folder of this process's command line. Exits with code 2 where that folder is committed.
+/// Prepares the first folder of this process's command line. Exits with code 2 where that folder is
+/// committed.
 pub fn start<I: Input>() {
     if env::var_os(VARIABLE).is_some() {
         return;
@@ -46,7 +49,8 @@ struct Folders {
 }
 
 impl Folders {
-    /// Fills the first folder if it is empty, and says so. An error: the folder is committed, and the line to use instead.
+    /// Fills the first folder if it is empty, and says so. An error: the folder is committed, and
+    /// the line to use instead.
     fn prepare(&self, arguments: &[OsString]) -> Result<Option<String>, String> {
         let Some(line) = Line::of(arguments).filter(Line::fuzzes) else { return Ok(None) };
         let first = Path::new(line.folders[0]);
@@ -99,7 +103,8 @@ impl Folders {
         )
     }
 
-    /// Copies the committed inputs of the target, and those that once were findings. Returns how many, if there are any.
+    /// Copies the committed inputs of the target, and those that once were findings. Returns how
+    /// many, if there are any.
     fn take_in(&self, folder: &Path) -> Option<usize> {
         let corpus = self.checkout.join("corpus");
         let regressions = corpus.join("regressions").join(self.target);
@@ -137,13 +142,14 @@ impl<'a> Line<'a> {
         self.flags.iter().any(|flag| flag.as_encoded_bytes().starts_with(name.as_bytes()))
     }
 
-    /// Whether libFuzzer fuzzes from these folders. A merge writes what it keeps into the first one, which is meant; and the
-    /// processes of a merge and of `-fork` have folders of their own.
+    /// Whether libFuzzer fuzzes from these folders. A merge writes what it keeps into the first
+    /// one, which is meant; and the processes of a merge and of `-fork` have folders of their own.
     fn fuzzes(&self) -> bool {
         !["-merge", "-set_cover_merge", "-features_dir"].iter().any(|name| self.has(name))
     }
 
-    /// Whether libFuzzer may write into the first folder: not where it only runs the inputs that are there.
+    /// Whether libFuzzer may write into the first folder: not where it only runs the inputs that
+    /// are there.
     fn writes(&self) -> bool {
         !self.flags.iter().any(|flag| *flag == "-runs=0")
     }
@@ -192,7 +198,7 @@ mod tests {
         Folders { target: "vtable", checkout: checkout.canonicalize().unwrap() }
     }
 
-    /// What the target says to a command line whose words without `-` are paths in the checkout.
+    /// What the target says to a command line. Its words without `-` are paths in the checkout.
     fn prepare(folders: &Folders, line: &str) -> Result<Option<String>, String> {
         let word = |word: &str| -> OsString {
             if word.starts_with('-') { word.into() } else { folders.checkout.join(word).into() }

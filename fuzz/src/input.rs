@@ -132,7 +132,7 @@ pub trait Input: Sized {
     /// What it does, a line a step.
     fn steps(&self) -> &[Self::Step];
 
-    /// Its schedule: see `ntsim::Schedule::bytes`.
+    /// The schedule of the input: see `ntsim::Schedule::bytes`.
     fn schedule(&self) -> &[u8] {
         &[]
     }
@@ -298,7 +298,8 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
     }
 }
 
-/// The bytes of an input of the named target, with another schedule; `None` where it does not fit or there is no such target.
+/// The bytes of an input of the named target, with another schedule; `None` where it does not fit
+/// or there is no such target.
 #[must_use]
 pub fn with_schedule(target: &str, data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
     match target {

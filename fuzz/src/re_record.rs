@@ -1,7 +1,9 @@
-//! Re-recording: an input gets the schedule that makes this build do what another build did with the input.
+//! Re-recording: an input gets the schedule that makes this build do what another build did with
+//! the input.
 //!
-//! A byte of a schedule says for how many preemption points a processor runs. Where the points of the simulated kernel change, or the
-//! kernel calls and atomics of the code under test, the same bytes mean another run. What is kept is the order of the events.
+//! A byte of a schedule says for how many preemption points a processor runs. Where the points of
+//! the simulated kernel change, or the kernel calls and atomics of the code under test, the same
+//! bytes mean another run. What is kept is the order of the events.
 
 pub use ntsim::Order;
 
@@ -10,7 +12,7 @@ use crate::{input::with_schedule, run::Runner};
 /// What has become of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReRecorded {
-    /// It does what it did, as it is.
+    /// The input does what it did, as it is.
     Unchanged,
     /// These bytes do the same.
     Same(Vec<u8>),
@@ -28,7 +30,7 @@ pub enum ReRecorded {
 /// Gives an input of the named target the schedule that does what `order` says.
 ///
 /// # Errors
-/// Why there is none.
+/// Why there is no such schedule.
 pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded, String> {
     if events(target, data, None)?.0.same_events(order) {
         return Ok(ReRecorded::Unchanged);

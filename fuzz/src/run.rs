@@ -170,7 +170,8 @@ impl Runner {
         }
     }
 
-    /// What came of following an order: how many events came in it, and the schedule that makes the same run.
+    /// What came of following an order: how many events came in it, and the schedule that makes the
+    /// same run.
     #[must_use]
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
         self.kernel.followed()

@@ -36,7 +36,8 @@ impl Stats {
         let Some(file) = &self.file else { return };
         let Self { execs, steps, live_steps, .. } = self;
         let text = format!("{{\"execs\":{execs},\"steps\":{steps},\"live_steps\":{live_steps}}}\n");
-        // Whole or not at all: written beside it and renamed. The watcher reads of an error in the log, and shows older numbers.
+        // Whole or not at all: written beside it and renamed. The watcher reads of an error in the
+        // log, and shows older numbers.
         let beside = file.with_extension("new");
         if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file))
             && !self.told.replace(true)

@@ -30,7 +30,8 @@ impl RunSite {
         self.link.is_some()
     }
 
-    /// Counts a run, or a poll that the task has woken itself for: whether it is to be put off, so that others run.
+    /// Counts a run, or a poll that the task has woken itself for: whether it is to be put off, so
+    /// that others run.
     pub(crate) fn should_yield(self) -> bool {
         self.here.should_yield()
     }
@@ -68,7 +69,8 @@ impl Node {
 /// Runs a piece of user code of this task; `cancel_set`: with a cancel request set.
 ///
 /// # Safety
-/// The caller is where `site` was made. Its link, if there is one, is allocated until this returns, and nobody else's.
+/// The caller is where `site` was made. Its link, if there is one, is allocated until this returns,
+/// and no other code uses it.
 pub(crate) unsafe fn enter<R>(
     task: TaskPtr,
     site: RunSite,

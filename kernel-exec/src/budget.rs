@@ -1,7 +1,8 @@
 //! The budget: how long one run may keep a processor, or a worker thread.
 //!
-//! Three limits nest. One poll: how much of what is ready it may take (`task/share.rs`). One run: polls, and time, here. All
-//! runs of a processor that follow each other in its DPCs: `sync/processors.rs`, by the kernel's advice.
+//! Three limits nest. One poll: how much of what is ready it may take (`task/share.rs`). One run:
+//! polls, and time, here. All runs of a processor that follow each other in its DPCs:
+//! `sync/processors.rs`, by the kernel's advice.
 
 use core::{num::NonZeroU32, time::Duration};
 

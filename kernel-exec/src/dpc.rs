@@ -208,8 +208,9 @@ unsafe impl Port for DpcPort {
 /// Runs a future to its end in DPCs, on whatever processor wakes it.
 ///
 /// The body is polled and dropped at DISPATCH_LEVEL: it must not touch pageable memory nor wait for anything. It is the
-/// image's default tracker's. IRQL of the caller: ≤ DISPATCH_LEVEL; below it the first poll is over before this returns, unless the
-/// kernel advises the processor to leave its DPCs (`KeShouldYieldProcessor`): then a timer runs the task.
+/// image's default tracker's. IRQL of the caller: ≤ DISPATCH_LEVEL; below it the first poll is over
+/// before this returns, unless the kernel advises the processor to leave its DPCs
+/// (`KeShouldYieldProcessor`): then a timer runs the task.
 ///
 /// # Large futures
 /// The future passes over the caller's stack, of which a thread has 24 KiB in all: once in an

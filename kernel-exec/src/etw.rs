@@ -132,8 +132,8 @@ impl EtwProvider {
             let mut line = Line::new();
             // The line leaves out the text that does not fit.
             let _cut_off = line.write_fmt(message);
-            // SAFETY: `unregister` waits until the gate is empty, so the handle is the provider's until
-            // `entered` is dropped; the line ends with a zero.
+            // SAFETY: `unregister` waits until the gate is empty, so the handle is the provider's
+            // until `entered` is dropped; the line ends with a zero.
             unsafe { nt::write_string(entered.value() as u64, level, keyword, line.as_ptr()) };
         }
     }

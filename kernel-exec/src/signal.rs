@@ -51,8 +51,9 @@ struct Slot {
 /// of no set until something else has it polled. A task that nobody else can wake is cancelled then, as whenever its last waker goes
 /// `[C9]`, and its last poll may displace the first one's waker in turn.
 ///
-/// A wait that finds it set ends in its first poll, but is pending once, with its task woken, where the task's poll has had 32 such
-/// futures: a body that sets what it waits for does not keep its processor. So are the other futures of this crate that can be ready at once.
+/// A wait that finds it set ends in its first poll, but is pending once, with its task woken, where
+/// the task's poll has had 32 such futures: a body that sets what it waits for does not keep its
+/// processor. So are the other futures of this crate that can be ready at once.
 ///
 /// Its atomics are this crate's own, so under the simulated kernel every step of it can be preempted, and loom goes through it
 /// (a crate such as `atomic-waker` would be one step to both).

@@ -45,8 +45,8 @@ mod plain {
     }
 }
 
-/// A number that says how much, never whether: a wrong one costs time. It orders nothing, and no model looks at it: it is core's under
-/// every kernel.
+/// A number that says how much, never whether: a wrong one costs time. It orders nothing, and no
+/// model looks at it: it is core's under every kernel.
 pub(crate) struct Hint(core::sync::atomic::AtomicU32);
 
 impl Hint {
@@ -162,7 +162,8 @@ mod image {
 mod image {
     //! A driver's statics: statics. An image is one driver, and has one set.
 
-    /// 32 groups of 64: as many processors as Windows has room for. 32 KiB of the image's zeroed data.
+    /// 32 groups of 64: as many processors as Windows has room for. 32 KiB of the image's zeroed
+    /// data.
     pub(super) const PROCESSORS: usize = 2048;
 
     /// Declares a function that calls its argument with a static of this image.
@@ -201,8 +202,8 @@ mod ambient {
             Self(nt::place())
         }
 
-        /// Counts a run, or a poll that a task has woken itself for: whether it is to be put off, so that the processor leaves its
-        /// DPCs. Never below DISPATCH_LEVEL.
+        /// Counts a run, or a poll that a task has woken itself for: whether it is to be put off,
+        /// so that the processor leaves its DPCs. Never below DISPATCH_LEVEL.
         pub(crate) fn should_yield(self) -> bool {
             match self.0 {
                 Place::Processor(processor) => processors::should_yield(processor),
@@ -211,8 +212,8 @@ mod ambient {
         }
     }
 
-    /// Calls `f`, here. Until it returns, [`ambient`] answers `pointer` on this processor if this is DISPATCH_LEVEL, in this thread if
-    /// it is below and there is a link.
+    /// Calls `f`, here. Until it returns, [`ambient`] answers `pointer` on this processor if this
+    /// is DISPATCH_LEVEL, in this thread if it is below and there is a link.
     pub(crate) fn with_ambient<R>(
         here: Here,
         pointer: *const (),

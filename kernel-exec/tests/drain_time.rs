@@ -1,8 +1,8 @@
-//! How long a processor stays in its DPCs: tasks that wake each other without end, and chains of spawns
-//! and IRPs, let it go.
+//! How long a processor stays in its DPCs: tasks that wake each other without end, and chains of
+//! spawns and IRPs, let it go.
 //!
-//! The virtual clock moves on at each preemption point of any processor. So what other processors do
-//! meanwhile counts for a drain, too.
+//! The virtual clock moves on at each preemption point of any processor. So what other processors
+//! do meanwhile counts for a drain, too.
 #![cfg(feature = "sim")]
 #![allow(
     clippy::unwrap_used,
@@ -384,9 +384,9 @@ fn send(chain: &Chain) {
     // SAFETY: the IRP's location.
     unsafe { (*next).MajorFunction = IRP_MJ_READ as u8 };
     let context = core::ptr::from_ref(chain).cast_mut().cast();
-    // SAFETY: as above.
+    // SAFETY: an IRP with a location.
     unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
-    // SAFETY: a device whose driver has a dispatch routine.
+    // SAFETY: the driver of the device has a dispatch routine.
     assert_eq!(unsafe { ddi::IofCallDriver(chain.device, irp) }, NTSTATUS::PENDING.0);
 }
 

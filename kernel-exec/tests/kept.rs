@@ -15,7 +15,7 @@ use ntsim::{Config, Schedule, Simulation};
 
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
-/// A waker and a handle of a task whose simulation has ended.
+/// A waker and a handle of a task. Its simulation has ended.
 fn keep() -> (ManuallyDrop<Waker>, ManuallyDrop<CancelHandle>) {
     let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
     let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));

@@ -106,7 +106,8 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
                 together.wait();
                 for seed in 0..50 {
                     simulate(number * 50 + seed, || {
-                        // There is room for one task, so a kernel that shares the storage is refused.
+                        // There is room for one task, so a kernel that shares the storage is
+                        // refused.
                         let spawn = || DpcOptions::new().spawn_in(&STORAGE, SIGNAL.wait());
                         let handle = spawn().unwrap();
                         assert_eq!(spawn().err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));

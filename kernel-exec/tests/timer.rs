@@ -121,7 +121,7 @@ fn absurd_durations_are_errors() {
     });
 }
 
-/// As for `drain` and `wait`: what the clock cannot show is for ever.
+/// A limit that the clock cannot show is for ever, as for `drain` and `wait`.
 #[test]
 fn a_limit_beyond_the_clock_is_none() {
     let beyond = Duration::from_secs(i64::MAX.cast_unsigned() / 10_000_000 + 1);

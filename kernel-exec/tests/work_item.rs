@@ -444,7 +444,8 @@ fn a_wake_is_one_read_modify_write_no_allocation_and_at_most_one_kernel_call() {
             let device = Device::new();
             device.spawn(async move {
                 poll_fn(|context| {
-                    // At DISPATCH_LEVEL: between two points other threads of the processor would be counted, too.
+                    // At DISPATCH_LEVEL: between two points other threads of the processor would be
+                    // counted, too.
                     at_dispatch(|| {
                         assert_eq!(cost(|| context.waker().wake_by_ref()), [1, 0, 0], "it is polled again");
                     });

@@ -86,7 +86,7 @@ fn drain(limit: Option<Duration>) -> Result<(), DrainError> {
     default_tracker(|tracker| tracker.drain(limit))
 }
 
-/// It would wait for its own end: said at once, wherever in its body it asks.
+/// A task would wait for its own end: `drain` says so at once, wherever in its body the task asks.
 #[test]
 fn a_task_that_drains_its_own_tracker_is_told_so() {
     struct Drains(Log);
@@ -135,7 +135,8 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
     });
 }
 
-/// The tracker does not see a drain for a task that waits for it: the run ends, and says who waits.
+/// The tracker does not see a drain for a task that waits for it: the run ends, and says which task
+/// waits.
 #[test]
 fn a_task_that_waits_for_a_drain_is_a_deadlock() {
     for seed in 0..5 {

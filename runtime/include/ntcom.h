@@ -305,15 +305,17 @@ NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
  * set_completed [C14]: `handler` is called with `context` when the operation has ended; at once, inside of this call, if it has. Null handler:
  *   STATUS_INVALID_PARAMETER; a second one: STATUS_INVALID_DEVICE_STATE. It cannot be withdrawn: handler, context and the image that they
  *   are in must stay until it has returned. It may run before the cancel or the wake that ended the operation has returned: hold no lock
- *   that it takes. A handler that begins the next operation and calls set_completed on it NESTS where that has ended already: a few hundred
- *   of them overflow a kernel stack. Begin operations in a row from a loop instead, and have the handler only give the loop a turn:
+ *   that it takes. A handler that begins the next operation and calls set_completed on it NESTS
+ *   where that has ended already: a few hundred of them overflow a kernel stack. Begin operations
+ *   in a row from a loop instead, and have the handler only give the loop a turn:
  *       handler: if (fetch_add(&turns, 1) == 0) loop();
  *       loop:    do { take the result; begin the next; } while (fetch_sub(&turns, 1) != 1);
  *   docs/c-clients.md has a whole one.
  * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
  *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
- *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but for a zero timeout; waiting for what waits
- *   for the caller in turn is not noticed, and does not end. The operation stays until the wait is over, also if its last reference goes meanwhile.
+ *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but
+ *   for a zero timeout; waiting for what waits for the caller in turn is not noticed, and does not
+ *   end. The operation stays until the wait is over, also if its last reference goes meanwhile.
  * get_result_size [C16]: *size becomes the size of T in bytes. Answers STATUS_SUCCESS.
  */
 typedef struct ntcom_IAsyncControlVtbl {

@@ -108,13 +108,13 @@
 /// - `GUID::from_u128(0x…)` of a literal;
 /// - `GUID { data1: …, data2: …, data3: …, data4: … }` of literals.
 ///
-/// A declaration is a promise: whatever answers QueryInterface for this IID has these slots, with these
-/// signatures. A query believes it, so with another interface behind the same IID calls are undefined
-/// behaviour. Make a new IID for each interface, and for each version of one. Never change an interface
-/// that another binary may know.
+/// A declaration is a promise: whatever answers QueryInterface for this IID has these slots, with
+/// these signatures. A query believes it, so with another interface behind the same IID calls are
+/// undefined behaviour. Make a new IID for each interface, and for each version of one. Never
+/// change an interface that another binary may know.
 ///
-/// Inside one image the tools keep the promise. Each declaration defines a symbol whose name contains its IID,
-/// and the linker refuses an image with two of them:
+/// Inside one image the tools keep the promise. Each declaration defines a symbol with its IID in
+/// the name, and the linker refuses an image with two of them:
 ///
 /// ```text
 /// rust-lld: error: duplicate symbol: ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
@@ -123,21 +123,22 @@
 /// Two versions of one interface crate in one image are two declarations, and do not link, either:
 /// let all packages depend on the same version. So keep interfaces that several packages use in a
 /// package of their own, without dev-dependencies that depend on it: a unit test of such a package
-/// has the declarations twice, too. (Its tests in `tests/` have them once.) In an image of several Rust
-/// static libraries each interface may be in one of them only.
+/// has the declarations twice, too. (Its tests in `tests/` have them once.) In an image of several
+/// Rust static libraries each interface may be in one of them only.
 ///
 /// `unsafe const IID: GUID = …` takes any expression, and defines no symbol. Its author answers for
-/// it: any other declaration with this IID in this image is the same interface, to the last slot and type.
-/// `#![forbid(unsafe_code)]` refuses it.
+/// it: any other declaration with this IID in this image is the same interface, to the last slot
+/// and type. `#![forbid(unsafe_code)]` refuses it.
 ///
-/// Between images the promise is that of [`ComRc::from_raw`](crate::ComRc::from_raw): the driver that
-/// lets a foreign pointer in vouches for what stands behind it, and for what its QueryInterface
-/// hands out.
+/// Between images the promise is that of [`ComRc::from_raw`](crate::ComRc::from_raw): the driver
+/// that lets a foreign pointer in vouches for what stands behind it, and for what its
+/// QueryInterface hands out.
 ///
-/// An interface that is written by hand (`unsafe impl` [`Interface`](crate::Interface)) claims its IID with
-/// [`iid!`](crate::iid). The IIDs of `ntcom`'s own interfaces, and the base's, are compile errors in a
-/// declaration, and so are two interfaces of an object with one IID. These IIDs have no symbol: two versions
-/// of `ntcom` may be in one image, because no version changes these interfaces.
+/// An interface that is written by hand (`unsafe impl` [`Interface`](crate::Interface)) claims its
+/// IID with [`iid!`](crate::iid). The IIDs of `ntcom`'s own interfaces, and the base's, are compile
+/// errors in a declaration, and so are two interfaces of an object with one IID. These IIDs have no
+/// symbol: two versions of `ntcom` may be in one image, because no version changes these
+/// interfaces.
 ///
 /// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
 ///
@@ -149,8 +150,8 @@ macro_rules! declare_com_interface {
     };
 }
 
-/// The GUID of a string, claimed for one interface that is written by hand: a second claim of it, or a
-/// declaration with it, does not link.
+/// The GUID of a string, claimed for one interface that is written by hand: a second claim of it,
+/// or a declaration with it, does not link.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
@@ -270,7 +271,8 @@ pub mod __private {
         !I::Base::IID.same(&I::IID)
     }
 
-    /// Whether an interface's IID has these digits: what the macro has read is what the expression is.
+    /// Whether an interface's IID has these digits: what the macro has read is what the expression
+    /// is.
     #[must_use]
     pub const fn iid_is<I: Interface>(digits: u128) -> bool {
         I::IID.same(&GUID::from_u128(digits))
@@ -279,7 +281,8 @@ pub mod __private {
     /// The promise of `unsafe const IID`.
     ///
     /// # Safety
-    /// No other interface in this image has the declaration's IID, but one that is the same to the last slot.
+    /// No other interface in this image has the declaration's IID, but one that is the same to the
+    /// last slot.
     pub const unsafe fn iid_is_its_own() {}
 
     /// Is this one of the names?

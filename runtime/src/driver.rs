@@ -32,7 +32,8 @@ macro_rules! driver_entry {
             driver: *mut ::core::ffi::c_void,
             registry_path: *const ::core::ffi::c_void,
         ) -> $crate::NTSTATUS {
-            // Outside of the `unsafe` block: a path may be one that safe code must not name, such as a `static mut`.
+            // Outside of the `unsafe` block: a path may be one that safe code must not name, such
+            // as a `static mut`.
             let entry = $entry;
             // SAFETY: the system's pointers.
             unsafe { $crate::__private::enter(entry, driver, registry_path) }

@@ -341,7 +341,8 @@ fn without_memory_for_the_timer_it_ends_with_that_and_the_operation_goes_on() {
     });
 }
 
-/// `IAsyncControl` is optional for another implementation's operation: it is read and awaited, and the rest answers STATUS_NOINTERFACE.
+/// `IAsyncControl` is optional for another implementation's operation: it is read and awaited, and
+/// the rest answers STATUS_NOINTERFACE.
 #[test]
 fn an_operation_without_control_is_read_and_awaited_and_no_more() {
     in_kernel(|| {
@@ -358,7 +359,8 @@ fn an_operation_without_control_is_read_and_awaited_and_no_more() {
             assert_eq!(client.error().map(drop), refused);
             let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone().into_com();
             assert_eq!(raw.control().map(drop), refused);
-            // All types of operations have one IID, and nothing says what the size of its values is.
+            // All types of operations have one IID, and nothing says what the size of its values
+            // is.
             assert_eq!(raw.query::<ntcom::AsyncOperationRaw<u32>>().map(drop), refused);
             drop(raw);
             let mut future = pin!(client.clone().into_future());

@@ -160,7 +160,7 @@ fn a_macro_may_write_the_struct_and_it_may_be_old() {
     is_value::<Old>();
 }
 
-/// A struct whose fields are private, in a public one.
+/// A struct with private fields, in a public one.
 pub mod public {
     /// Private.
     #[repr(C)]

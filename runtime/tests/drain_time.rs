@@ -1,5 +1,5 @@
-//! Chains of operations leave the processor to others: a completion handler that begins the next one, and
-//! a body that awaits one that has ended, again and again.
+//! Chains of operations leave the processor to others: a completion handler that begins the next
+//! one, and a body that awaits one that has ended, again and again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

@@ -92,7 +92,8 @@ unsafe impl Interface for ILocalRaw {
     const IID: GUID = ntcom::iid!("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fb102");
 }
 
-/// Whether a type is `Send`, and whether it is `Sync`: an inherent constant where it is, else the trait's.
+/// Whether a type is `Send`, and whether it is `Sync`: an inherent constant where it is, else the
+/// trait's.
 struct Sends<T: ?Sized>(PhantomData<T>);
 struct Syncs<T: ?Sized>(PhantomData<T>);
 impl<T: ?Sized + Send> Sends<T> {

@@ -1,5 +1,6 @@
-//! A declaration means the same wherever it stands: where names of the prelude and of the language mean something else, in a
-//! function, as a macro's output, and with arguments and methods that are called as the macro's own.
+//! A declaration means the same wherever it stands: where names of the prelude and of the language
+//! mean something else, in a function, as a macro's output, and with arguments and methods that are
+//! called as the macro's own.
 #![no_implicit_prelude]
 #![allow(non_camel_case_types, non_upper_case_globals, dead_code, reason = "the names are what is tested")]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]

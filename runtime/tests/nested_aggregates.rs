@@ -1,4 +1,5 @@
-//! An inner object of an aggregate that is made of inner objects itself: one object for its clients.
+//! An inner object of an aggregate that is made of inner objects itself: one object for its
+//! clients.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -24,7 +25,7 @@ declare_com_interface! {
     }
 }
 declare_com_interface! {
-    /// Its part's.
+    /// The interface of the board's part.
     trait IBus: IUnknown {
         const IID: GUID = GUID::from_u128(0x7d1c90d2_5d7f_4f0b_9b57_3a2f0d4c0002);
         fn bus(&self) -> u32;

@@ -70,7 +70,7 @@ fn a_body_that_waits_for_its_own_operation_is_told_so() {
                 7_u32
             }));
             own.put(first.clone());
-            // SAFETY: as above.
+            // SAFETY: the driver's device.
             let moving = unsafe { OnDevice::new(DpcOptions::new(), device) };
             let second = AsyncOperation::from(spawn_async_operation_on(moving, async move {
                 let own = of_moving.get().await;
@@ -101,7 +101,7 @@ fn a_body_waits_for_another_operation() {
                 7_u32
             }));
             let waited = other.clone();
-            // SAFETY: as above.
+            // SAFETY: the driver's device.
             let on_items = unsafe { OnWorkItems::of(device) };
             let waits = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
                 waited.wait(None).unwrap();
@@ -118,7 +118,7 @@ fn a_body_waits_for_another_operation() {
     }
 }
 
-/// Two bodies that wait for each other's operations: the run ends with who waits.
+/// Two bodies that wait for each other's operations: the run ends with the bodies that wait.
 #[test]
 fn operations_that_wait_for_each_other_are_a_deadlock() {
     for seed in 0..6 {

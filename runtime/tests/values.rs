@@ -26,7 +26,7 @@ struct Padded {
     half: u16,
 }
 
-/// Its fields fill it, and one of them has padding.
+/// A struct that its fields fill, one of them with padding.
 #[repr(C)]
 #[derive(Clone, Copy, AbiType)]
 struct Nested {
@@ -60,7 +60,8 @@ struct Answer {
 
 const CANARY: u8 = 0xCC;
 
-/// A value whose padding is not zero: as one is that has passed over memory that was used before.
+/// A value with padding that is not zero, like one that has passed over memory that was used
+/// before.
 fn dirty<T: Copy>(fill: impl FnOnce(*mut T)) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the place is ours.
@@ -119,13 +120,14 @@ fn padding_of_a_value_is_zero() {
         let mut expected = vec![0; 64];
         expected[0] = 7;
         assert_eq!(handed_out(aligned), expected);
-        // SAFETY: as above, and one without a size.
+        // SAFETY: the place of a struct with one field, and one without a size.
         let spaced = dirty(|place: *mut Spaced| unsafe { (*place).tag = 7 });
         assert_eq!(handed_out(spaced), [7, 0, 0, 0, 0, 0, 0, 0]);
     });
 }
 
-/// An answer whose fields are written one by one: the bytes that are there before are no `bool`.
+/// An answer with fields that are written one by one: the bytes that are there before are no
+/// `bool`.
 fn answer() -> Answer {
     fn put<T>(place: *mut Answer, offset: usize, value: T) {
         // SAFETY: the caller's place, in which a field of this type is at this offset.
@@ -203,7 +205,7 @@ unsafe impl IValues for Values {
     }
     fn name(&self) -> Result<UnicodeString, NTSTATUS> {
         Ok(dirty(|place: *mut UnicodeString| {
-            // SAFETY: the caller's place, all of whose bytes are values of its fields.
+            // SAFETY: the place is the caller's, and all of its bytes are values of its fields.
             let place = unsafe { &mut *place };
             (place.length, place.maximum_length, place.buffer) = (2, 4, core::ptr::null_mut());
         }))
@@ -228,7 +230,7 @@ fn what_a_declared_method_hands_out_has_no_padding_of_its_frame() {
         assert_eq!(unsafe { table.padded.unwrap()(this, room.as_mut_ptr().cast()) }, NTSTATUS::SUCCESS);
         assert_eq!((room[..24].to_vec(), room[24]), (padded_bytes(), 0xA5));
         let mut room = [0xA5_u8; 2 * size_of::<usize>()];
-        // SAFETY: as above.
+        // SAFETY: a live object, and room for the value.
         assert_eq!(unsafe { table.name.unwrap()(this, room.as_mut_ptr().cast()) }, NTSTATUS::SUCCESS);
         let mut expected = [0; 2 * size_of::<usize>()];
         (expected[0], expected[2]) = (2, 4);

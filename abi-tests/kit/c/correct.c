@@ -481,8 +481,9 @@ static NTSTATUS NTCOM_CALL get_status(void *self, ntcom_AsyncStatus *out) {
     return NTCOM_STATUS_SUCCESS;
 }
 
-/* Every byte of the value. A body leaves what it likes in the padding of its value: that is memory of this library's, and no client's
- * business [C5]. So a struct with padding goes out member by member, over zeros. */
+/* Hands out every byte of the value. A body leaves what it likes in the padding of its value: that
+ * is memory of this library's, and no client's business [C5]. So a struct with padding goes out
+ * member by member, over zeros. */
 static void hand_out(const struct operation *operation, void *out) {
     struct ntcom_kit_padded value;
     if (operation->kind != NTCOM_KIT_PADDED) {

@@ -1,11 +1,15 @@
 /*
- * Implementations that differ from correct.c in what the contract leaves open, or in one thing that it does not: -DFOREIGN=NAME says which.
+ * Implementations that differ from correct.c in what the contract leaves open, or in one thing that
+ * it does not: -DFOREIGN=NAME says which.
  *
  *   WITHOUT_CONTROL  operations have no IAsyncControl; handles cancel them
- *   APART            the object that clients count is apart from the task: it is gone with the last client, while the task lives
+ *   APART            the object that clients count is apart from the task: it is gone with the last
+ *                    client, while the task lives
  *   HRESULTS         objects that speak HRESULT: E_POINTER and E_NOINTERFACE
- *   CLEARS_UP        QueryInterface adds no reference, which breaks off a program; what that leaves is dropped when it has ended
- *   SYSTEMATIC       get_status answers STATUS_PENDING whatever it writes; besides, get_result of a page leaves its out as it was
+ *   CLEARS_UP        QueryInterface adds no reference, which breaks off a program; what that leaves
+ *                    is dropped when it has ended
+ *   SYSTEMATIC       get_status answers STATUS_PENDING whatever it writes; besides, get_result of a
+ *                    page leaves its out as it was
  */
 #define NTCOM_KIT_OTHER_TABLE
 #include "correct.c"
@@ -158,7 +162,7 @@ static int32_t run_and_clear_up(void (*program)(void *context), void *context, s
     program(context);
     while (alive != NULL) {
         struct operation *left = alive;
-        left->queued = 1; /* nobody wakes it any more */
+        left->queued = 1; /* nothing wakes it any more */
         cancel_body(left);
     }
     queue = NULL;

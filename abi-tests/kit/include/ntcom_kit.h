@@ -13,8 +13,8 @@
  * `drain` and `at_passive_level`): not in the background, and not on the stack of a slot, which [C9] forbids where they count, and this header
  * everywhere. So there is one right answer to every step, and the kit needs no clock.
  *
- * IAsyncControl. All operations of a library have it, or none has: then what needs it is reported as "not offered", and what is to be cancelled
- * is cancelled by its handle.
+ * IAsyncControl. All operations of a library have it, or none has: then what needs it is reported
+ * as "not offered", and what is to be cancelled is cancelled by its handle.
  *
  * Who the caller is. Functions of the table are called by the kit; those of a recipe and completion handlers are the kit's, called by the
  * library. All but the slots of interfaces and completion handlers have the platform's C calling convention.
@@ -43,7 +43,7 @@ enum ntcom_kit_kind {
     NTCOM_KIT_UNIT = 0,    /* the empty type: 0 bytes, get_result writes nothing */
     NTCOM_KIT_U8 = 1,      /* uint8_t */
     NTCOM_KIT_U64 = 2,     /* uint64_t */
-    NTCOM_KIT_PADDED = 3,  /* struct ntcom_kit_padded, whose padding get_result leaves zero [C5] */
+    NTCOM_KIT_PADDED = 3,  /* struct ntcom_kit_padded; get_result leaves its padding zero [C5] */
     NTCOM_KIT_ALIGNED = 4, /* 64 bytes, aligned to 64 */
     NTCOM_KIT_PAGE = 5     /* 4096 bytes, aligned to 1 */
 };
@@ -98,9 +98,9 @@ struct ntcom_kit_recipe {
     int32_t (*poll)(void *context, uint32_t part, void *task);
     /* A guard has ended: not 0 if its main had a value. For a join: both, when both have ended. */
     void (*guarded)(void *context, uint32_t guard, int32_t has_value);
-    /* All parts have ended: the body ends, in the same poll. STATUS_SUCCESS: `value`, of the kind's size, holds the value, and
-     * something other than zeros in its padding. With NTCOM_KIT_MAY_FAIL another status: it failed
-     * with it [C20], and `value` is not written. */
+    /* All parts have ended: the body ends, in the same poll. STATUS_SUCCESS: `value`, of the kind's
+     * size, holds the value, and something other than zeros in its padding. With NTCOM_KIT_MAY_FAIL
+     * another status: it failed with it [C20], and `value` is not written. */
     NTSTATUS (*finish)(void *context, void *value);
     /* The body is dropped: once, before the terminal status is visible [C8]. */
     void (*drop)(void *context);
@@ -140,8 +140,9 @@ struct ntcom_kit_table {
     int32_t (*run)(void (*program)(void *context), void *context, struct ntcom_kit_stop *stop);
     /* Runs bodies until there is nothing to do. It returns even if bodies wait. */
     void (*advance)(void);
-    /* A new operation, which a completion handler may make, too: its IAsyncOperation, with one reference, never null [C11]. With `handle`, if that is not null, a cancel handle of
-     * it, or null where there is none. */
+    /* A new operation, which a completion handler may make, too: its IAsyncOperation, with one
+     * reference, never null [C11]. With `handle`, if that is not null, a cancel handle of it, or
+     * null where there are no handles. */
     void *(*spawn)(const struct ntcom_kit_recipe *recipe, void **handle);
     /* One that failed with this status before it began [C7, C11]. */
     void *(*spawn_error)(uint32_t kind, NTSTATUS status);
@@ -167,7 +168,8 @@ struct ntcom_kit_table {
 
     /* The next operation finds no memory [C11]. */
     void (*fail_next_allocation)(void);
-    /* How many operations there is memory for: an operation counts as long as any part of it is left; the constant one does not. [C3, C9] */
+    /* How many operations there is memory for: an operation counts as long as any part of it is
+     * left; the constant one does not. [C3, C9] */
     uint64_t (*live_operations)(void);
     /* How many allocations there have ever been [C13]. */
     uint64_t (*allocations)(void);

@@ -421,7 +421,8 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
         if refused {
             world.slot(operation, |slot| slot.bodyless = true);
         } else if over {
-            // The library clears up what a program has left that was broken off: no client's call is going on.
+            // The library clears up what a program has left that was broken off: no client's call
+            // is going on.
         } else if !world.advancing.get() {
             let place = world.place();
             world.breach(Rule::C9, format!("the body of operation {operation} is dropped {place}"));

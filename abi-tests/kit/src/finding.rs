@@ -22,8 +22,8 @@ impl Finding {
         Self { rule, message: message.into() }
     }
 
-    /// The message without the numbers of operations, objects and schedules, and without the kind of value. Findings of one
-    /// rule and one kind are equal.
+    /// The message without the numbers of operations, objects and schedules, and without the kind
+    /// of value. Findings of one rule and one kind are equal.
     #[must_use]
     pub fn kind(&self) -> String {
         let mut kind = String::new();
@@ -79,7 +79,8 @@ macro_rules! check {
     };
 }
 
-/// Ends the function with a breach of a rule, unless the condition holds: for what cannot be gone on from.
+/// Ends the function with a breach of a rule, unless the condition holds: for what cannot be gone
+/// on from.
 #[macro_export]
 macro_rules! ensure {
     ($rule:ident, $condition:expr, $($message:tt)+) => {

@@ -1,8 +1,10 @@
-//! Memory that is written after it has been freed. While the kit watches, a block that is freed is filled and kept; at the end it must be as
-//! it was filled. So a library is found out that uses an operation after its last reference has gone, whatever its memory is used for next.
+//! Memory that is written after it has been freed. While the kit watches, a block that is freed is
+//! filled and kept; at the end it must be as it was filled. So a library is found out that uses an
+//! operation after its last reference has gone, whatever its memory is used for next.
 //!
-//! This program's `free` comes before the C library's, for the library under test, too. It hands on to the next one, which may be a
-//! sanitizer's: that finds such uses by itself, and nothing is kept then.
+//! This program's `free` comes before the C library's, for the library under test, too. It hands on
+//! to the next one, which may be a sanitizer's: that finds such uses by itself, and nothing is kept
+//! then.
 
 use core::{
     ffi::c_void,
@@ -67,7 +69,8 @@ fn keep(block: *mut u8) -> bool {
     true
 }
 
-/// Does something, and tells how many of the blocks that were freed meanwhile have been written afterwards.
+/// Does something, and tells how many of the blocks that were freed meanwhile have been written
+/// afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
     COUNT.store(0, SeqCst);
     WATCHES.store(!has_sanitizer(), SeqCst);
@@ -78,7 +81,7 @@ pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
         let block = place.swap(ptr::null_mut(), SeqCst);
         if !block.is_null() {
             written += usize::from(!is_as_filled(block));
-            // SAFETY: `keep` kept it, and nobody has it.
+            // SAFETY: `keep` kept the block, and the swap has made this call its only owner.
             unsafe { free(block.cast()) };
         }
     }
@@ -93,7 +96,7 @@ fn is_as_filled(block: *mut u8) -> bool {
     bytes.iter().all(|byte| *byte == FREED)
 }
 
-/// Whether the runtime of AddressSanitizer is loaded, whose blocks are its own.
+/// Whether the runtime of AddressSanitizer is loaded. Its blocks are its own.
 fn has_sanitizer() -> bool {
     // SAFETY: a name that ends with 0.
     !unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_init".as_ptr()) }.is_null()

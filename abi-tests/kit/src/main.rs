@@ -19,8 +19,8 @@ use ntcom_kit::{
 
 /// Judges an implementation of async COM by the contract, rule by rule.
 ///
-/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that cannot be judged; 4 nothing found, and
-/// the standard output could not be written.
+/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that
+/// cannot be judged; 4 nothing found, and the standard output could not be written.
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
@@ -50,11 +50,12 @@ struct Cli {
     /// A folder with inputs of the fuzz target vtable.
     #[arg(long, value_name = "FOLDER")]
     corpus: Option<PathBuf>,
-    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told of, and no reason to fail.
+    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told
+    /// of, and no reason to fail.
     #[arg(long, value_name = "FILE", requires = "library")]
     known: Option<PathBuf>,
-    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
-    /// a library conforms with HRESULT mapping at most.
+    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for
+    /// objects that speak HRESULT. Then a library conforms with HRESULT mapping at most.
     #[arg(long, requires = "library")]
     hresult: bool,
     /// Loads this before the library, for the runtime of a sanitizer that it is built with.
@@ -122,7 +123,8 @@ fn known(path: &Path) -> anyhow::Result<Vec<Known>> {
     Ok(Known::list(&text).map_err(|why| Unfit(format!("{}, {why}", path.display())))?)
 }
 
-/// A library that there is. What the loader cannot preload it leaves out, and says so where nobody looks.
+/// Checks that the library exists: the loader leaves out what it cannot preload, and its message
+/// about that is easily missed.
 fn preload(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.canonicalize().map_err(|why| Unfit(format!("there is no library {}: {why}", path.display())))?)
 }

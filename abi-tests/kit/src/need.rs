@@ -5,9 +5,9 @@ use crate::table::{Table, shape};
 /// What a library offers.
 #[derive(Clone, Copy, Debug)]
 pub struct Offers {
-    /// Its table.
+    /// The library's table.
     pub table: Table,
-    /// Its operations have IAsyncControl.
+    /// Whether the operations of the library have IAsyncControl.
     pub controls: bool,
 }
 

@@ -26,7 +26,8 @@ pub fn note(line: impl fmt::Display) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// The exit code of a program that would end with `code`. A closed pipe is not worth a message, and hides no finding.
+/// The exit code of a program that would end with `code`. A closed pipe is not worth a message, and
+/// hides no finding.
 pub fn exit_code(code: ExitCode) -> ExitCode {
     let error = ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(error) = error.or_else(|| io::stdout().flush().err()) else { return code };

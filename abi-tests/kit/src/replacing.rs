@@ -17,8 +17,9 @@ use crate::{
     world::{self, World},
 };
 
-/// `set_completed`, with a handler that releases the client's own reference, and then makes another operation of the kind, with
-/// a handler: where that was the last reference, the new one is mostly in the block that the old one was in.
+/// `set_completed`, with a handler that releases the client's own reference, and then makes another
+/// operation of the kind, with a handler: where that was the last reference, the new one is mostly
+/// in the block that the old one was in.
 pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;
@@ -53,5 +54,6 @@ unsafe extern "system" fn replaces(context: *mut c_void, status: AsyncStatus) {
     });
 }
 
-/// The body of an operation that is made in the place of another: it waits for a waker that it gives away.
+/// The body of an operation that is made in the place of another: it waits for a waker that it
+/// gives away.
 const REPLACING: Script = Script { shape: Shape::Plain, steps: [4, 7, 0, 0, 0, 0] };

@@ -22,13 +22,13 @@ use crate::{
 /// What is said of a case or a sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It is as the rules say.
+    /// The library does what the rules say.
     Passed,
     /// It is not.
     Failed {
         /// Each kind of breach that it has met, once.
         findings: Vec<Finding>,
-        /// It came to its end all the same: what else it asks has been asked.
+        /// The case came to its end all the same: what else it asks has been asked.
         whole: bool,
     },
     /// The library has no means to tell: the members of the table that it would need.
@@ -83,12 +83,14 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// What is said of it, with what was found meanwhile. What is nobody's breach but the library's own complaint is this rule's.
+    /// The verdict on the program, with what was found meanwhile. A complaint of the library
+    /// itself, which no check has made, counts as a breach of `rule`.
     pub(crate) fn verdict(self, rule: Rule, expects: Expects) -> Verdict {
         let Self { check, stop } = self;
         let whole = matches!(check, Some(Ok(()))) && stop.is_none();
         let own = match (expects, &check, stop) {
-            // What broke off the program has been found. What the library complains of then may be what that has left behind.
+            // What broke off the program has been found. What the library complains of then may be
+            // what that has left behind.
             (_, Some(Err(_)), _) => None,
             (Expects::FailFast, Some(Ok(())), _) => {
                 Some("it should have failed fast, and went on".to_owned())
@@ -259,7 +261,7 @@ pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
             kit,
             C19,
             object.drops == 1,
-            "nobody has object {number} any more, and it has not been dropped"
+            "no client has object {number} any more, and it has not been dropped"
         );
     }
     if let Some(live) = kit.live() {

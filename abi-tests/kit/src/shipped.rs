@@ -1,5 +1,5 @@
-//! The implementations that come with the kit: ours, one in C, some that others might have written, and the one in C with one breach at a
-//! time.
+//! The implementations that come with the kit: ours, one in C, some that others might have written,
+//! and the one in C with one breach at a time.
 
 use std::{
     collections::BTreeSet,
@@ -172,10 +172,11 @@ pub fn broken(folder: &Path, plant: &str) -> anyhow::Result<PathBuf> {
     Ok(library)
 }
 
-/// Implementations in C that differ from the others in what the contract leaves open, and whether they speak HRESULT.
+/// Implementations in C that differ from the others in what the contract leaves open, and whether
+/// they speak HRESULT.
 pub const FOREIGN: &[(&str, bool)] = &[("WITHOUT_CONTROL", false), ("APART", false), ("HRESULTS", true)];
 
-/// One of `c/foreign.c`.
+/// Compiles an implementation of `c/foreign.c`.
 ///
 /// # Errors
 /// As for [`compile`].
@@ -223,7 +224,8 @@ pub fn judge_all(
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let judge = |library: &Path, options: &Options| Judge { program, library, options }.judge();
     let (mut outcomes, mut judgements, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
-    // What sequences of the corpus find in ours and in the plain one, more of them find; the others are for what the contract leaves open.
+    // What sequences of the corpus find in ours and in the plain one, more of them find; the others
+    // are for what the contract leaves open.
     let few = Options { sequences: options.sequences.min(300), ..options.clone() };
     let mut good = vec![
         (program.with_file_name("libntcom_kit_ours.so"), options.clone()),

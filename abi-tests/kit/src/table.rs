@@ -1,4 +1,5 @@
-//! The table that a library exports, as `include/ntcom_kit.h` declares it: the crate `ntcom-kit-table`. `tests/header.rs` holds one to the other.
+//! The table that a library exports, as `include/ntcom_kit.h` declares it: the crate
+//! `ntcom-kit-table`. `tests/header.rs` holds one to the other.
 
 pub use ntcom_kit_table::{
     Asks, Command, Does, GetTable, Gives, MAY_FAIL, Pause, Program, Recipe, Required, SYMBOL, Stop, TEXT,

@@ -265,7 +265,8 @@ impl World {
         self.slots.borrow_mut().get_mut(operation).map(f)
     }
 
-    /// Records a breach that the case goes on after. One that is equal to an earlier one says nothing more.
+    /// Records a breach that the case goes on after. One that is equal to an earlier one says
+    /// nothing more.
     pub(crate) fn breach(&self, rule: Rule, message: String) {
         self.find(Finding::new(rule, message));
     }

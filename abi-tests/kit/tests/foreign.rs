@@ -1,4 +1,5 @@
-//! Implementations that others might have written, held against the kit: it judges what the contract says, and says what it found.
+//! Implementations that others might have written, held against the kit: it judges what the
+//! contract says, and says what it found.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -83,7 +84,8 @@ fn objects_that_speak_hresult_conform_with_the_mapping_only() {
     assert!(text(&output.stdout).ends_with("it conforms with HRESULT mapping\n"));
 }
 
-/// What every operation does wrong is one finding, and the other breach is found beside it; known ones are no reason to fail.
+/// What every operation does wrong is one finding, and the other breach is found beside it; known
+/// ones are no reason to fail.
 #[test]
 fn a_systematic_breach_hides_nothing() {
     let library = foreign("SYSTEMATIC");
@@ -155,7 +157,7 @@ fn counts_of_polls_have_an_expected_number() {
     );
 }
 
-/// What a library clears up after its program is nobody's call, and no breach.
+/// A library clears up after its program outside of any client's call, which is not a breach.
 #[test]
 fn what_happens_after_the_program_is_not_on_a_client_s_stack() {
     let (output, report) = judged("clears_up", &foreign("CLEARS_UP"), &["--only", "query_unknown_iid"]);
@@ -169,7 +171,8 @@ fn what_happens_after_the_program_is_not_on_a_client_s_stack() {
     assert!(places.iter().any(|message| message.ends_with("on the stack of Release")), "{places:?}");
 }
 
-/// The late handler gives up the last reference, and then another operation is made: it is not in the way of the first one.
+/// The late handler gives up the last reference, and then another operation is made: it is not in
+/// the way of the first one.
 #[test]
 fn an_operation_that_is_used_after_its_late_handler_is_found() {
     let library = shipped::broken(&folder("late"), "USED_AFTER_LATE_HANDLER").unwrap();
@@ -210,7 +213,8 @@ fn with_address_sanitizer(source: PathBuf, define: &str, library: &str) -> Optio
     (built.status.success() && runtime.contains('/')).then_some((library, runtime))
 }
 
-/// A library that is built with a sanitizer is told how to be judged, and what the sanitizer says is what was found.
+/// A library that is built with a sanitizer is told how to be judged, and what the sanitizer says
+/// is what was found.
 #[test]
 fn a_library_with_a_sanitizer_is_told_what_to_preload() {
     let root = test_source("").join("../../c");

@@ -80,7 +80,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         }
         let unsaid = unsaid(&listed, &ownership);
         for name in &unsaid {
-            say!("{}: {OWNERSHIP} does not say who owns a `{name}`", library.package);
+            say!("{}: {OWNERSHIP} does not say what owns a `{name}`", library.package);
         }
         failed |= !bare.is_empty() || !unsaid.is_empty();
         table.add_row([library.package, &items.to_string(), &bare.len().to_string(), &verdict]);

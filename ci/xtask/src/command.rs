@@ -97,7 +97,8 @@ pub(crate) fn shell(command: &Command) -> String {
     words.join(" ")
 }
 
-/// One word of a shell's command line. One that is not UTF-8 is in bash's `$'…'`, where every byte can be written.
+/// One word of a shell's command line. One that is not UTF-8 is in bash's `$'…'`, where every byte
+/// can be written.
 pub(crate) fn quote(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
     match word.to_str() {

@@ -16,7 +16,8 @@ const CORPUS: &str = "corpus/vtable";
 #[derive(Args)]
 pub(crate) struct Options {
     /// A shared library that exports ntcom_kit (abi-tests/kit/include/ntcom_kit.h). Without one: the implementations that come with the
-    /// kit, of which ours and those that others might have written must pass, and of each broken one the breach must be found.
+    /// kit, of which ours and those that others might have written must pass, and of each broken
+    /// one the breach must be found.
     library: Option<PathBuf>,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]
@@ -40,8 +41,8 @@ pub(crate) struct Options {
     /// them, and they are no reason to fail.
     #[arg(long, value_name = "FILE", requires = "library")]
     known: Option<PathBuf>,
-    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for objects that speak HRESULT. Then
-    /// a library conforms with HRESULT mapping at most.
+    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for
+    /// objects that speak HRESULT. Then a library conforms with HRESULT mapping at most.
     #[arg(long, requires = "library")]
     hresult: bool,
     /// Loads this before the library, for the runtime of a sanitizer that it is built with.

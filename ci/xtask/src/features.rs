@@ -4,7 +4,8 @@
 //! itself. Cargo unifies features in one build, so what ends up in the image depends on how it is built: a right way must build, and every wrong way must
 //! be refused with the message that says what to do.
 //!
-//! Two declarations with one IID in an image are refused by the linker, with a message that names the IID: see [`iids`].
+//! Two declarations with one IID in an image are refused by the linker, with a message that names
+//! the IID: see [`iids`].
 pub(crate) mod iids;
 
 use std::{fs, path::Path, process::ExitCode};
@@ -148,7 +149,8 @@ fn workspace(project: &Project, folder: &Path, resolver: &str) -> anyhow::Result
     write(project, folder, &files)
 }
 
-/// Writes the files of a workspace that are not there yet, and the versions that everything else is built with.
+/// Writes the files of a workspace that are not there yet, and the versions that everything else is
+/// built with.
 pub(crate) fn write(project: &Project, folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     for (name, text) in files {
         let file = folder.join(name);

@@ -22,7 +22,8 @@ impl Lock {
     /// Takes a folder, which is made where it is not there.
     ///
     /// # Errors
-    /// [`Problem::Usage`] when another process has it: which one, and `instead`, what to do other than wait.
+    /// [`Problem::Usage`] when another process has it: which one, and `instead`, what to do other
+    /// than wait.
     pub(crate) fn take(folder: &Path, instead: &str) -> anyhow::Result<Self> {
         let shown = folder.display();
         fs::create_dir_all(folder).with_context(|| format!("cannot make {shown}"))?;

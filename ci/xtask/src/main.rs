@@ -17,8 +17,9 @@
 //! | `windows` | clients in C and in C++ as Windows programs against a Rust DLL, run where there is Wine |
 //! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
 //!
-//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is missing, 4 good, but the standard output could not be
-//! written (a closed pipe, a full disk), 130 interrupted.
+//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is
+//! missing, 4 good, but the standard output could not be written (a closed pipe, a full disk), 130
+//! interrupted.
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where the stream cannot be written: `say!`, `note!`.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
@@ -89,7 +90,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and its trace.
     Replay {
-        /// The input: a file of a corpus, or what a finding left; a pipe, or `-`, the standard input.
+        /// The input: a file of a corpus, or what a finding left; a pipe, or `-`, the standard
+        /// input.
         file: PathBuf,
         /// Its target; by default the folder of the file that is named after one.
         #[arg(long, value_name = "NAME")]
@@ -97,7 +99,8 @@ enum Command {
         #[command(flatten)]
         outputs: replay::Outputs,
     },
-    /// Gives every committed input the schedule that does now what it did at a revision, after preemption points have moved.
+    /// Gives every committed input the schedule that does now what it did at a revision, after
+    /// preemption points have moved.
     ReRecord(re_record::Options),
     /// Runs the loom tests: every interleaving, weak memory included.
     Loom {

@@ -1,8 +1,8 @@
 //! The standard streams, which may be closed or full.
 //!
-//! `say!` writes a result to the standard output, `note!` a line about the work to the standard error. Neither stops the command,
-//! whose work is worth more than the lines about it: after the first error of the standard output no more is written there, and
-//! [`exit_code`] tells.
+//! `say!` writes a result to the standard output, `note!` a line about the work to the standard
+//! error. Neither stops the command: its work is worth more than the lines about it. After the
+//! first error of the standard output no more is written there, and [`exit_code`] tells.
 use std::{
     fmt,
     io::{self, Write},
@@ -39,7 +39,8 @@ pub(crate) fn note(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// The exit code of this program, where the command ends with `code`. A closed pipe, as of `| head`, is not worth a message.
+/// The exit code of this program, where the command ends with `code`. A closed pipe, as of
+/// `| head`, is not worth a message.
 pub(crate) fn exit_code(code: ExitCode) -> ExitCode {
     let error = ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let error = error.or_else(|| io::stdout().flush().err());

@@ -11,7 +11,7 @@ use crate::{command, problem::Problem};
 
 /// The package of the fuzz targets.
 const FUZZ_PACKAGE: &str = "ntcom-fuzz";
-/// Its folder of targets: a binary from elsewhere, such as the baseline, is not a target.
+/// The package's folder of targets: a binary from elsewhere, such as the baseline, is not a target.
 const FUZZ_TARGETS: &str = "fuzz_targets";
 /// The binary that does nothing: what speeds are measured against, never a target.
 pub(crate) const BASELINE: &str = "empty";

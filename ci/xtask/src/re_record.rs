@@ -1,8 +1,11 @@
-//! `cargo xtask re-record --from REV`: gives every committed input the schedule that does now what the input did at a revision.
+//! `cargo xtask re-record --from REV`: gives every committed input the schedule that does now what
+//! the input did at a revision.
 //!
-//! The revision is checked out and built apart. Its `ntcom-replay --order` writes down which processor did which event in which order,
-//! and this checkout's `ntcom-replay --follow` does the same and writes the input that does it. An input keeps its name. What is read
-//! is the revision's own corpus, so the command may be repeated; inputs that are newer than the revision stay as they are.
+//! The revision is checked out and built apart. Its `ntcom-replay --order` writes down which
+//! processor did which event in which order, and this checkout's `ntcom-replay --follow` does the
+//! same and writes the input that does it. An input keeps its name. What is read is the revision's
+//! own corpus, so the command may be repeated; inputs that are newer than the revision stay as they
+//! are.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -31,7 +34,7 @@ pub(crate) struct Options {
     /// The revision at which the committed inputs mean what they are to mean.
     #[arg(long, value_name = "REV")]
     from: String,
-    /// Only inputs whose path contains this.
+    /// Only inputs with this in their path.
     filter: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data. `ntcom-replay` (`fuzz/replay`) does all
-//! that.
+//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data.
+//! `ntcom-replay` (`fuzz/replay`) does all that.
 use std::{
     fmt::Display,
     fs::File,
@@ -62,7 +62,8 @@ pub(crate) fn run(
 /// The standard input, as a file's name.
 const STANDARD_INPUT: &str = "-";
 
-/// The file, from here or from the root of the checkout. What is read from it is read once: it may be a pipe.
+/// The file, from here or from the root of the checkout. What is read from it is read once: it may
+/// be a pipe.
 fn find(project: &Project, file: &Path) -> anyhow::Result<PathBuf> {
     if file.as_os_str() == STANDARD_INPUT {
         return Ok(file.to_owned());

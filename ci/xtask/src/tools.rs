@@ -86,7 +86,8 @@ fn nightlies(list: &str) -> Vec<String> {
     names
 }
 
-/// Makes sure that a program of ours, such as cargo-fuzz, finds `cargo` and `rustc` in `PATH`: cargo may have been run by its path.
+/// Makes sure that a program of ours, such as cargo-fuzz, finds `cargo` and `rustc` in `PATH`:
+/// cargo may have been run by its path.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when there is no cargo.

@@ -1,9 +1,11 @@
-//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`: decodes an input, runs it, prints what
-//! happened, and writes it down as a timeline, as data, or as an order that another build can follow. With `--follow ORDER --write OUT`
-//! it writes the input that does in this build what an order says, if that is another input. `-` is the standard input; a pipe is as good as a file.
+//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`:
+//! decodes an input, runs it, prints what happened, and writes it down as a timeline, as data, or
+//! as an order that another build can follow. With `--follow ORDER --write OUT` it writes the input
+//! that does in this build what an order says, if that is another input. `-` is the standard input;
+//! a pipe is as good as a file.
 //!
-//! Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be written, 4: clean, but the standard output
-//! could not be written (a closed pipe, a full disk).
+//! Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be written,
+//! 4: clean, but the standard output could not be written (a closed pipe, a full disk).
 
 mod output;
 
@@ -27,7 +29,8 @@ use output::{Output, complain};
 
 /// The standard input, as a file's name.
 const STANDARD_INPUT: &str = "-";
-/// The longest input that is read: many times the longest that a target makes. What comes from a pipe may never end.
+/// The longest input that is read: many times the longest that a target makes. What comes from a
+/// pipe may never end.
 const LONGEST: u64 = 1 << 20;
 
 /// What is asked for.

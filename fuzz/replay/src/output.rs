@@ -6,10 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-/// The exit code of a run that is clean, but whose output could not be written.
+/// The exit code of a run that is clean when its output could not be written.
 const UNWRITTEN: u8 = 4;
 
-/// A stream that is written up to its first error. The program goes on, for the files that it writes besides; its exit code tells.
+/// A stream that is written up to its first error. The program goes on, for the files that it
+/// writes besides; its exit code tells.
 pub(crate) struct Output<W> {
     stream: W,
     error: Option<io::Error>,
@@ -30,7 +31,8 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// The exit code of the program. A finding is not hidden by an error of the stream; a closed pipe is not worth a message.
+    /// The exit code of the program. A finding is not hidden by an error of the stream; a closed
+    /// pipe is not worth a message.
     pub(crate) fn end(mut self, found: bool) -> ExitCode {
         let error = self.error.take().or_else(|| self.stream.flush().err());
         if let Some(error) = error.as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {

@@ -50,7 +50,8 @@ fn what_cannot_be_written_or_was_not_meant_is_an_error() {
     }
 }
 
-/// An input begins with its target's name for itself, so that no other target takes it for one of its own.
+/// An input begins with its target's name for itself, so that no other target takes it for one of
+/// its own.
 #[test]
 fn a_target_refuses_the_inputs_of_every_other() {
     let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus"));
@@ -64,7 +65,8 @@ fn a_target_refuses_the_inputs_of_every_other() {
     }
 }
 
-/// A shell's line with the program as `$0` and an input of `schedules` as `$1`; and what came of it.
+/// A shell's line with the program as `$0` and an input of `schedules` as `$1`; and what came of
+/// it.
 fn shell(line: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_ntcom-replay");
     Command::new("bash").args(["-o", "pipefail", "-c", line, program, &regression()]).output().unwrap()

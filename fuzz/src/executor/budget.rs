@@ -50,8 +50,9 @@ pub(super) fn check_time(record: &Task, task: usize) {
     record.run_start.set((run, first, now));
 }
 
-/// How many polls there may be in one drain once the kernel advises to end it: the executor asks once in 16, and a drain that passes
-/// the mark between its question and the poll gets no further question before the next 16.
+/// How many polls there may be in one drain once the kernel advises to end it: the executor asks
+/// once in 16, and a drain that passes the mark between its question and the poll gets no further
+/// question before the next 16.
 const AFTER_ADVICE: u32 = 32;
 
 /// The time, in units of 100 ns, after which it does.

@@ -99,7 +99,8 @@ pub struct World {
     pub actors: [Cell<usize>; ACTORS],
     /// By processor: the task whose body it polls or drops in a DPC.
     pub in_body: [Cell<Option<usize>>; PROCESSORS],
-    /// By processor: when its last drain began, and how many polls there have been in it since it was to end.
+    /// By processor: when its last drain began, and how many polls there have been in it since it
+    /// was to end.
     pub drains: [Cell<(u64, u32)>; PROCESSORS],
     /// The threads that poll or drop bodies on work items.
     pub threads: RefCell<Vec<usize>>,

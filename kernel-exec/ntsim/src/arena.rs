@@ -46,8 +46,8 @@ pub(crate) struct Arena {
     pub(crate) pages: Pages,
 }
 
-/// The layout for an arena of `size` bytes. A page more than needed instead of a page's alignment: zeroed memory of small alignment comes
-/// untouched from the system.
+/// The layout for an arena of `size` bytes. A page more than needed instead of a page's alignment:
+/// zeroed memory of small alignment comes untouched from the system.
 #[expect(
     clippy::panic,
     reason = "the configuration's size has been checked: it is no more than an allocation may have"
@@ -78,7 +78,7 @@ impl Arena {
         Self { memory, base, size, shadow, pages: Pages::new(size) }
     }
 
-    /// Its size in bytes.
+    /// The size of the arena in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
@@ -208,8 +208,8 @@ impl Drop for Arena {
     fn drop(&mut self) {
         self.pages.reset(self.base.as_ptr(), self.size);
         asan::poison(self.base.as_ptr(), self.size);
-        // LeakSanitizer reads the whole heap as the process ends, and a closed page would end it by a fault.
-        // With AddressSanitizer the poison reports each access.
+        // LeakSanitizer reads the whole heap as the process ends, and a closed page would end it by
+        // a fault. With AddressSanitizer the poison reports each access.
         if !asan::ENABLED {
             protection::retire(self.base.as_ptr(), self.size);
         }

@@ -15,42 +15,48 @@ pub struct Config {
     pub step_limit: u64,
     /// What the virtual clock advances at a preemption point, in 100-ns units. Default 1.
     pub step_time: u64,
-    /// What is between two interrupts of the clock, in 100-ns units: 1,000 to 10,000,000, which is 0.1 ms to 1 s. Timers and time-outs
-    /// expire at them only, and a DPC that was left for later runs one later at the latest. Where in it the first one is, the schedule
-    /// chooses. Default 156,250, which is 64 a second; NT may be asked for 5,000 (`ExSetTimerResolution`).
+    /// What is between two interrupts of the clock, in 100-ns units: 1,000 to 10,000,000, which is
+    /// 0.1 ms to 1 s. Timers and time-outs expire at them only, and a DPC that was left for later
+    /// runs one later at the latest. Where in it the first one is, the schedule chooses. Default
+    /// 156,250, which is 64 a second; NT may be asked for 5,000 (`ExSetTimerResolution`).
     pub tick: u64,
     /// The virtual time, in 100-ns units, that a processor may stay in DPCs without a break (bug check 0x133). 0: no limit.
     /// Default 1,000,000,000, which is 100 s.
     pub dpc_watchdog: u64,
-    /// The virtual time, in 100-ns units, after which a processor that stays at DISPATCH_LEVEL is advised to let it go
-    /// (`KeShouldYieldProcessor`). Default 1,000, which is 100 µs: what DPC routines are to keep to.
+    /// The virtual time, in 100-ns units, after which a processor that stays at DISPATCH_LEVEL is
+    /// advised to let it go (`KeShouldYieldProcessor`). Default 1,000, which is 100 µs: what DPC
+    /// routines are to keep to.
     pub yield_after: u64,
     /// Most worker threads of each queue of work items: more items than that wait for a routine to return. Default 2.
     pub workers: usize,
     /// Whether spin locks that were ever acquired in opposite orders are bug check 0xC4/0x1001, though nobody waits. One that is only tried
     /// (`KeTryToAcquireSpinLockAtDpcLevel`) may be in any order. Default no.
     pub lock_order: bool,
-    /// Whether a call that its page forbids ends the run although neither NT nor Driver Verifier notices it: bug check 0xC4 with a first
-    /// parameter of ntsim's own, as [the first page's table](crate#rules-that-nt-does-not-check) has them. Default yes.
+    /// Whether a call that its page forbids ends the run although neither NT nor Driver Verifier
+    /// notices it: bug check 0xC4 with a first parameter of ntsim's own, as [the first page's
+    /// table](crate#rules-that-nt-does-not-check) has them. Default yes.
     pub documented_rules: bool,
     /// Which allocations fail. Default none.
     pub low_resources: LowResources,
     /// Whether each block of pool has pages of its own, and ends where they end, so that a plain access behind it, or to it after its
     /// free, is a bug check at once (0xCD, 0xCC), and so is one to paged pool at DISPATCH_LEVEL (0xD1): Driver Verifier's special pool
-    /// and forced IRQL checking. There is room for about 500 blocks that live, in a pool of 4 MiB. On x86-64 Linux hosts; under AddressSanitizer, which sees
-    /// such accesses itself, it changes nothing. Default no.
+    /// and forced IRQL checking. There is room for about 500 blocks that live, in a pool of 4 MiB.
+    /// On x86-64 Linux hosts; under AddressSanitizer, which sees such accesses itself, it changes
+    /// nothing. Default no.
     pub special_pool: bool,
-    /// Bytes of pool: 64 KiB to 4 GiB, a multiple of a page's 4,096. Each block takes 32 more than its size in multiples of 16, or, with
-    /// [`Config::special_pool`], a page more. Freed blocks are used again only where a new one does not fit behind all others, those
-    /// that were freed first at first; neighbours become one then. 100,000 blocks of 42 bytes fit into 8 MiB. Default 4 MiB.
+    /// Bytes of pool: 64 KiB to 4 GiB, a multiple of a page's 4,096. Each block takes 32 more than
+    /// its size in multiples of 16, or, with [`Config::special_pool`], a page more. Freed blocks
+    /// are used again only where a new one does not fit behind all others, those that were freed
+    /// first at first; neighbours become one then. 100,000 blocks of 42 bytes fit into 8 MiB.
+    /// Default 4 MiB.
     pub pool_size: usize,
     /// How far, in 100-ns units, the virtual clock jumps for timers once all programs have ended. A run waits until everything that it began has
     /// come to an end, timers included; what sets a timer again and again never does, and such a driver is run with a limit. A
     /// later run goes on with the timers that are still set. Default [`u64::MAX`]: no limit.
     pub linger: u64,
     /// The bytes of a kernel stack that the driver may use: of a thread, summed over all its
-    /// routines that wait for a kernel call to return, and of a DPC routine, whose stack is
-    /// another. The frames of the simulated kernel do not count. More than that at a kernel call or
+    /// routines that wait for a kernel call to return, and of a DPC routine, which has another
+    /// stack. The frames of the simulated kernel do not count. More than that at a kernel call or
     /// an atomic is bug check 0x7F (8); a frame that makes no call is found where it reaches the
     /// guard below the host's stack, which has the bytes of a thread, of a DPC, and 128 KiB for the
     /// kernel. In a build that is not optimised (`opt-level = 0`) eight times as much is allowed.

@@ -47,10 +47,12 @@ impl Simulation {
     /// [`driver_object`](crate::driver_object) and a registry path, and runs to the end of what it starts, as
     /// [`Simulation::run`] does. The status is DriverEntry's.
     ///
-    /// The driver object has what NT gives it: its extension, where the driver sets AddDevice, a dispatch routine for every major
-    /// function, which completes with STATUS_INVALID_DEVICE_REQUEST, names, and `DriverInit`. Where DriverEntry succeeds, its devices
-    /// are no longer DO_DEVICE_INITIALIZING, and `Flags` has DRVO_INITIALIZED and, without AddDevice, DRVO_LEGACY_DRIVER. The image is
-    /// said to be the page of DriverEntry (`DriverStart`, `DriverSize`).
+    /// The driver object has what NT gives it: its extension, where the driver sets AddDevice, a
+    /// dispatch routine for every major function, which completes with
+    /// STATUS_INVALID_DEVICE_REQUEST, names, and `DriverInit`. Where DriverEntry succeeds, its
+    /// devices are no longer DO_DEVICE_INITIALIZING, and `Flags` has DRVO_INITIALIZED and, without
+    /// AddDevice, DRVO_LEGACY_DRIVER. The image is said to be the page of DriverEntry
+    /// (`DriverStart`, `DriverSize`).
     ///
     /// Where DriverEntry fails, its image is freed as soon as it returns, and Unload is not called: what
     /// [`Simulation::unload`] checks must be true then.

@@ -7,7 +7,8 @@ static START: AtomicUsize = AtomicUsize::new(0);
 /// Their size; 0 before [`learn`], and 1, with a start of 0, where the host does not tell.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether an address is in a static of the program, or of the library that this crate is linked into.
+/// Whether an address is in a static of the program, or of the library that this crate is linked
+/// into.
 #[inline(always)]
 pub(crate) fn in_image(address: usize) -> bool {
     let size = match SIZE.load(Ordering::Acquire) {
@@ -34,7 +35,8 @@ mod host {
         found: Option<(usize, usize)>,
     }
 
-    /// First address and size of the writable segments of the program or library that contains `within`.
+    /// First address and size of the writable segments of the program or library that contains
+    /// `within`.
     pub(super) fn writable(within: usize) -> Option<(usize, usize)> {
         let mut search = Search { within, found: None };
         // SAFETY: the callback takes what `data` points to, and both live until the call returns.

@@ -75,7 +75,8 @@ impl ImageState {
 }
 
 impl Machine {
-    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with it.
+    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with
+    /// it.
     #[inline]
     pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
         self.image.get::<T>(|addresses| self.forget_names(addresses))

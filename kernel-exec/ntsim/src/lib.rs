@@ -5,7 +5,7 @@
 //! IRQLs, DPC queues, timers, spin locks, threads, what they wait for, and pool, and a verifier
 //! that stops the machine with NT's bug check when a rule is broken. One simulated processor runs
 //! at a time, and one of its threads; at every call and every atomic operation a [`Schedule`]
-//! decides who goes on. Nothing but [`Config::hang`] depends on the host's time, threads or
+//! decides which one goes on. Nothing but [`Config::hang`] depends on the host's time, threads or
 //! addresses: the same programs, [`Config`] and schedule make the same run, and a [`Recording`] of
 //! one replays it.
 //!
@@ -99,12 +99,12 @@
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
 //! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80; no wait after `Wait`: 0xC4/0x4E530004 |
 //! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
-//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, nobody's, another level: 0x1E; no mutex, moved: 0x139 |
+//! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, no thread's, another level: 0x1E; no mutex, moved: 0x139 |
 //! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
-//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext`, `IoSkipCurrentIrpStackLocation` | whoever makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35, 0xC8, a null dispatch routine 0x1E or 0xD1, 0xC4/0x1006; while holding a spin lock: 0xC4/0x4E530001; completed to the end: failure `not supported` |
+//! | `IofCallDriver`, `IofCompleteRequest`, `IoMarkIrpPending`, `IoSetCompletionRoutine`, `IoGetCurrent-`, `IoGetNextIrpStackLocation`, `IoCopyCurrentIrpStackLocationToNext`, `IoSkipCurrentIrpStackLocation` | the driver that makes an IRP frees it in its completion routine | see their pages: 0xC9, 0x44, 0x35, 0xC8, a null dispatch routine 0x1E or 0xD1, 0xC4/0x1006; while holding a spin lock: 0xC4/0x4E530001; completed to the end: failure `not supported` |
 //! | `IoSetCancelRoutine`, `IoCancelIrp`, `IoAcquireCancelSpinLock`, `IoReleaseCancelSpinLock` | full | the routine keeps the lock: 0xC4/0x1006, or another IRQL: 0xC8; no IRP: 0x44 |
 //! | `IoCsqInitialize`, `IoCsqInsertIrp`, `IoCsqRemoveIrp`, `IoCsqRemoveNextIrp` | full; not `IoCsqInsertIrpEx` | no queue: failure `not supported`; the IRP as above |
 //! | `IoAllocateWorkItem`, `IoFreeWorkItem`, `IoInitializeWorkItem`, `IoUninitializeWorkItem`, `IoSizeofWorkItem` | full | queued: 0xE4 (2, or 1 at initialisation); no device: 0xE4 (3); no work item: 0xE4 (7) |
@@ -133,7 +133,8 @@
 //!
 //! - A null or other address of the user's range, or one that is not canonical: exception
 //!   0xC0000005; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
-//! - An address of the system's range: 0x50; at DISPATCH_LEVEL and above 0xD1, in a kernel call 0xA.
+//! - An address of the system's range: 0x50; at DISPATCH_LEVEL and above 0xD1, in a kernel call
+//!   0xA.
 //! - A write to memory that is read-only: 0xBE. Execution of data: 0xFC.
 //! - An address that is not aligned as the instruction asks: exception 0xC0000005.
 //! - A division by zero: exception 0xC0000094. A quotient that is too large: 0xC0000095.
@@ -153,23 +154,24 @@
 //!
 //! # Statics
 //!
-//! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
-//! simulates many kernels. So each simulated kernel has its own copy of every static of the types of
-//! [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a program its
-//! kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so for a driver
-//! whose source also runs without the simulation. A plain static of core's atomics, a `Mutex` or a
-//! `OnceLock` is shared by all simulated kernels of the process, keeps what the run before has left in
-//! it, and makes [`explore`](explore()) find different runs where it expects the same. Statics are
-//! recognised on Linux and Windows hosts.
+//! A driver's static belongs to the driver that has just been loaded. A test program is loaded once
+//! and simulates many kernels. So each simulated kernel has its own copy of every static of the
+//! types of [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a
+//! program its kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so
+//! for a driver with sources that also run without the simulation. A plain static of core's
+//! atomics, a `Mutex` or a `OnceLock` is shared by all simulated kernels of the process, keeps what
+//! the run before has left in it, and makes [`explore`](explore()) find different runs where it
+//! expects the same. Statics are recognised on Linux and Windows hosts.
 //!
 //! Pool memory belongs to its kernel, too. The pools of the last 256 simulations of a process stay
-//! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics outside of
-//! runs, and says why.
+//! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics
+//! outside of runs, and says why.
 //!
 //! # Rules that NT does not check
 //!
-//! Some calls are forbidden by their pages, and on NT such a driver only fails later, elsewhere, or on another machine. They are bug
-//! check 0xC4 with a first parameter of ntsim's own, unless [`Config::documented_rules`] is off.
+//! Some calls are forbidden by their pages, and on NT such a driver only fails later, elsewhere, or
+//! on another machine. They are bug check 0xC4 with a first parameter of ntsim's own, unless
+//! [`Config::documented_rules`] is off.
 //!
 //! | parameter 1 | when | the others |
 //! |---|---|---|
@@ -181,10 +183,10 @@
 //! # What is not
 //!
 //! Weak memory (the simulation is sequentially consistent), thread priorities, APCs and alerts, interrupts other than the clock's and
-//! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW sessions, attached devices and the rest of
-//! the I/O manager. Preemption is before and behind calls and the operations of [`sync`], before the return of routines, and at
-//! [`preemption_point`]: accesses by plain pointers
-//! are atomic to the simulation.
+//! DPCs, the va_list relatives of DbgPrint, EtwWriteEx, EtwWriteTransfer and filters of ETW
+//! sessions, attached devices and the rest of the I/O manager. Preemption is before and behind
+//! calls and the operations of [`sync`], before the return of routines, and at
+//! [`preemption_point`]: accesses by plain pointers are atomic to the simulation.
 
 #![cfg_attr(
     not(all(target_os = "linux", target_arch = "x86_64")),

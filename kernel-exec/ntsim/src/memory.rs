@@ -132,7 +132,8 @@ impl Machine {
         Ok(self.arena.at(block.offset))
     }
 
-    /// Makes a block of freed ones, and says how many bytes before it are unused; none where they have no room for it.
+    /// Makes a block of freed ones, and says how many bytes before it are unused; none where they
+    /// have no room for it.
     fn allocate_freed(&self, request: Request, own_pages: bool) -> Checked<Option<(Block, usize)>> {
         let mut kernel = self.kernel.borrow_mut();
         let pool = &mut kernel.pool;
@@ -142,7 +143,7 @@ impl Machine {
         }
         let Some(room) = found else { return Ok(None) };
         let old = room.old;
-        // Pages that nobody could touch have nothing to show.
+        // Pages that no code could touch have nothing to show.
         if PATTERNS && !old.own_pages {
             let used = room.end - old.offset;
             if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {

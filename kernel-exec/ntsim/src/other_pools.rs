@@ -1,8 +1,8 @@
 //! The pools of other simulated kernels: of other threads, and of simulations that have ended.
 //!
-//! A test may keep an interface, a waker or a handle beyond its simulation. Each of them points into
-//! the pool of that simulation, so the memory of an ended simulation is kept for a while, closed to
-//! every access, and an access to it is reported instead of reaching other memory.
+//! A test may keep an interface, a waker or a handle beyond its simulation. Each of them points
+//! into the pool of that simulation, so the memory of an ended simulation is kept for a while,
+//! closed to every access, and an access to it is reported instead of reaching other memory.
 
 use core::{
     ptr::{self, NonNull},
@@ -16,7 +16,7 @@ const POOLS: usize = 1024;
 /// How many pools of ended simulations are kept.
 const ENDED: usize = 256;
 
-/// To whom pool memory belongs that is not the calling simulation's.
+/// The owner of pool memory that is not the calling simulation's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A simulation that has ended.
@@ -57,7 +57,8 @@ fn known() -> impl Iterator<Item = &'static Pool> {
     KNOWN.iter().take(USED.load(Ordering::Relaxed))
 }
 
-/// Makes a pool known. It begins in the first page of `memory`, which is a page larger than the pool.
+/// Makes a pool known. It begins in the first page of `memory`, which is a page larger than the
+/// pool.
 pub(crate) fn begin(memory: NonNull<u8>, size: usize) {
     LOWEST.fetch_min(memory.addr().get(), Ordering::Relaxed);
     HIGHEST.fetch_max(memory.addr().get() + size + PAGE, Ordering::Relaxed);
@@ -73,14 +74,14 @@ pub(crate) fn begin(memory: NonNull<u8>, size: usize) {
     }
 }
 
-/// A pool whose memory goes back to the host.
+/// A pool that gives its memory back to the host.
 pub(crate) struct Forgotten {
     pub(crate) memory: NonNull<u8>,
     pub(crate) size: usize,
 }
 
-/// The simulation of a pool has ended. Answers a pool whose memory goes back to the host now: the
-/// oldest one that was kept, or this one where it is not known or cannot be closed.
+/// The simulation of a pool has ended. Answers a pool that gives its memory back to the host now:
+/// the oldest one that was kept, or this one where it is not known or cannot be closed.
 pub(crate) fn end(memory: NonNull<u8>, size: usize) -> Option<Forgotten> {
     let entry = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr());
     let Some(pool) = entry else { return Some(Forgotten { memory, size }) };
@@ -104,7 +105,8 @@ impl Pool {
     }
 }
 
-/// The other simulation in whose pool an address is. The caller knows that it is not in its own.
+/// The other simulation that has an address in its pool. The caller knows that it is not in its
+/// own.
 #[inline(always)]
 pub(crate) fn owner(address: usize) -> Option<Owner> {
     let between = LOWEST.load(Ordering::Relaxed)..HIGHEST.load(Ordering::Relaxed);

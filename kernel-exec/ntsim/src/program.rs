@@ -64,7 +64,8 @@ pub fn is_active() -> bool {
 pub struct Drain {
     /// When the first of them began, in 100-ns units of the virtual clock.
     pub since: u64,
-    /// How long they have run by now. The clock is one for all processors, so that what others do meanwhile counts.
+    /// How long they have run by now. The clock is one for all processors, so that what others do
+    /// meanwhile counts.
     pub time: u64,
 }
 
@@ -77,19 +78,22 @@ pub fn drain() -> Option<Drain> {
     cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
 }
 
-/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout end at
-/// ticks, so a wait that ends without one between has been ended by something else. Not a preemption point.
+/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout
+/// end at ticks, so a wait that ends without one between has been ended by something else. Not a
+/// preemption point.
 #[inline]
 pub fn last_tick() -> u64 {
     here().map_or(0, |machine| machine.clock.tick_before(machine.clock.now()))
 }
 
 /// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
-/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only. A preemption point.
+/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only.
+/// A preemption point.
 ///
-/// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative due time counts from the last tick
-/// before the call that sets the timer, and the timer expires at the first tick at which it is over: after advancing by the due time
-/// and two ticks it has, by the due time alone it may have or not, as the schedule has chosen the ticks.
+/// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative
+/// due time counts from the last tick before the call that sets the timer, and the timer expires at
+/// the first tick at which it is over: after advancing by the due time and two ticks it has, by the
+/// due time alone it may have or not, as the schedule has chosen the ticks.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, Simulation, advance_time, ddi, types::{KTIMER, LARGE_INTEGER}};
@@ -101,10 +105,11 @@ pub fn last_tick() -> u64 {
 ///     // SAFETY: the timer lives until it has expired.
 ///     unsafe {
 ///         ddi::KeInitializeTimer(&mut timer);
-///         ddi::KeSetTimer(&mut timer, LARGE_INTEGER { QuadPart: -100_000 }, core::ptr::null_mut());
+///         let due = LARGE_INTEGER { QuadPart: -100_000 };
+///         ddi::KeSetTimer(&mut timer, due, core::ptr::null_mut());
 ///     }
 ///     advance_time(100_000 + 2 * config.tick);
-///     // SAFETY: as above.
+///     // SAFETY: the timer lives until it has expired.
 ///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
 /// }))])?;
 /// # Ok::<(), ntsim::Stop>(())

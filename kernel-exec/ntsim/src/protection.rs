@@ -31,7 +31,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Those of an arena of so many bytes.
+    /// The pages of an arena of so many bytes.
     pub(crate) fn new(size: usize) -> Self {
         let pages = (0..size / PAGE).map(|_| Cell::new(Page::Open)).collect();
         Self { pages, paged_in: Cell::new(0) }

@@ -61,8 +61,9 @@ impl Simulation {
     /// A machine that has just been booted.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is not from 1 to 64, or
-    /// `config.tick` or `config.pool_size` is not as its page says, or the host has no special pool that is asked for.
+    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is
+    /// not from 1 to 64, or `config.tick` or `config.pool_size` is not as its page says, or the
+    /// host has no special pool that is asked for.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -71,7 +72,8 @@ impl Simulation {
         Self { machine, threads: Threads::default(), state: State::Ready }
     }
 
-    /// As [`Simulation::new`], in the same memory, unless `config.pool_size` is another than before: cheap.
+    /// Begins anew, as [`Simulation::new`], in the same memory, unless `config.pool_size` is
+    /// another than before: cheap.
     ///
     /// # Panics
     /// As for [`Simulation::new`], where the configuration is not possible.
@@ -80,20 +82,23 @@ impl Simulation {
         self.threads.reset();
         self.machine().reset(config, schedule);
         if self.machine().arena.size() != config.pool_size {
-            // SAFETY: no run is going on, since that borrows, and no shared reference outlives the call that makes it.
+            // SAFETY: no run is going on, since that borrows, and no shared reference outlives the
+            // call that makes it.
             unsafe { self.machine.as_mut() }.replace_arena(config.pool_size);
         }
         self.state = State::Ready;
     }
 
     pub(crate) fn machine(&self) -> &Machine {
-        // SAFETY: from `new`, freed by `drop` only; a mutable reference is made by `reset` only, for itself.
+        // SAFETY: from `new`, freed by `drop` only; a mutable reference is made by `reset` only,
+        // for itself.
         unsafe { self.machine.as_ref() }
     }
 
     /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
-    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what nothing does any more: while there is nothing to
-    /// run, the clock jumps to the next timer. Further runs go on in the same kernel, threads that wait with it. A routine of a work item
+    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what
+    /// nothing does any more: while there is nothing to run, the clock jumps to the next timer.
+    /// Further runs go on in the same kernel, threads that wait with it. A routine of a work item
     /// that waits then, while no timer is set, ends the run with [`Stop::Deadlock`].
     ///
     /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
@@ -185,7 +190,8 @@ impl Simulation {
         self.ended(true)
     }
 
-    /// A run has ended well, or the driver has been unloaded: a recording that is replayed must have ended, too.
+    /// A run has ended well, or the driver has been unloaded: a recording that is replayed must
+    /// have ended, too.
     fn ended(&self, unloaded: bool) -> Result<(), Stop> {
         let machine = self.machine();
         let so_far = machine.so_far();
@@ -239,14 +245,14 @@ impl Simulation {
         self.machine().decisions.borrow().clone()
     }
 
-    /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build that follows it does the same, though
-    /// its preemption points may be others.
+    /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build
+    /// that follows it does the same, though its preemption points may be others.
     pub fn order(&self) -> Order {
         Order::new(self.trace().events(), &self.machine().ordered.borrow())
     }
 
-    /// Where an order was followed ([`Schedule::follow`]): how many of its events came in that order, and the bytes of a schedule
-    /// ([`Schedule::bytes`]) that makes the same run.
+    /// Where an order was followed ([`Schedule::follow`]): how many of its events came in that
+    /// order, and the bytes of a schedule ([`Schedule::bytes`]) that makes the same run.
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
         let schedule = self.machine().schedule.borrow();
         schedule.follower().map(|follower| follower.outcome(self.trace().events()))

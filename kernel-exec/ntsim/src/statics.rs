@@ -1,11 +1,11 @@
 //! A driver's statics: each simulated kernel has its own copies of them.
 //!
-//! NT loads an image once, so a static is the driver's own. A test program is loaded once too, but its
-//! tests simulate many kernels, one after the other and at the same time. So whatever of `sync` lies in
-//! a static is used through a copy that belongs to the simulated kernel of the calling thread. A copy
-//! begins with the bytes that the program was loaded with: nothing writes to the static itself,
-//! because code outside of every simulation has a set of copies of its own. Copies are never dropped,
-//! as statics are not.
+//! NT loads an image once, so a static is the driver's own. A test program is loaded once too, but
+//! its tests simulate many kernels, one after the other and at the same time. So whatever of `sync`
+//! lies in a static is used through a copy that belongs to the simulated kernel of the calling
+//! thread. A copy begins with the bytes that the program was loaded with: nothing writes to the
+//! static itself, because code outside of every simulation has a set of copies of its own. Copies
+//! are never dropped, as statics are not.
 //!
 //! Code may hold a reference to a copy beyond its simulation. So the memory of a copy stays that of
 //! the same static for as long as the process lives: the next simulated kernel takes it over.
@@ -58,9 +58,9 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 
 /// The calling thread's copy of `place`, if that lies in a static; anywhere else `place` itself.
 ///
-/// The copy belongs to the simulated kernel of the calling thread. Without one it belongs to the code
-/// outside of all simulations. A static is recognised on Linux and Windows hosts; on others every
-/// simulated kernel of a process shares it.
+/// The copy belongs to the simulated kernel of the calling thread. Without one it belongs to the
+/// code outside of all simulations. A static is recognised on Linux and Windows hosts; on others
+/// every simulated kernel of a process shares it.
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -134,7 +134,8 @@ impl Copies {
             Some(copy) => copy,
             None => push(chain, Copy::take(original.addr().get(), layout)),
         };
-        // SAFETY: both have this layout's size, and nothing writes to the static or reads a copy that is not live.
+        // SAFETY: both have this layout's size, and nothing writes to the static or reads a copy
+        // that is not live.
         unsafe { copy.memory.copy_from_nonoverlapping(original, layout.size()) };
         copy.live.store(true, Ordering::Release);
         drop(making);
@@ -197,7 +198,7 @@ impl Copy {
     }
 }
 
-/// Memory of a layout whose size is not zero.
+/// Memory of a layout with a size that is not zero.
 fn allocate(layout: Layout) -> NonNull<u8> {
     // SAFETY: `own` asks for copies of values that have a size.
     let memory = unsafe { alloc(layout) };

@@ -1,6 +1,6 @@
 //! Arguments that drivers pass and that ntsim takes: `Wait` and `Alertable`, object types, quota
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesetevent`, `nf-wdm-kewaitforsingleobject`,
-//! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-ioallocateirp`).
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesetevent`,
+//! `nf-wdm-kewaitforsingleobject`, `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-ioallocateirp`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -125,7 +125,7 @@ fn reference_as(kind: POBJECT_TYPE) -> NTSTATUS {
     };
     // SAFETY: the thread's handle.
     let status = unsafe { ddi::ObReferenceObjectByHandle(handle, 0, kind, 0, &raw mut object, null_mut()) };
-    // SAFETY: as above.
+    // SAFETY: the thread's handle.
     unsafe { ddi::ZwClose(handle) };
     if status == STATUS_SUCCESS {
         wait_at(object, None);

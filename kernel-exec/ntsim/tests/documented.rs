@@ -1,5 +1,6 @@
-//! Rules that the calls' pages state and that neither NT nor Driver Verifier checks: learn.microsoft.com/windows-hardware/drivers/devtest/wdm-spinlocksafe,
-//! the IRQL lines of the pages under learn.microsoft.com/windows-hardware/drivers/ddi/wdm/,
+//! Rules that the calls' pages state and that neither NT nor Driver Verifier checks:
+//! learn.microsoft.com/windows-hardware/drivers/devtest/wdm-spinlocksafe, the IRQL lines of the
+//! pages under learn.microsoft.com/windows-hardware/drivers/ddi/wdm/,
 //! learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags.
 #![allow(
     clippy::panic,
@@ -17,7 +18,8 @@ const SPIN_LOCK_HELD: u64 = 0x4E53_0001;
 const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
 const FLAGS: u64 = 0x4E53_0003;
 
-/// The first parameter of bug check 0xC4 that a program must end in, which goes well where only NT's rules are checked.
+/// The first parameter of bug check 0xC4 that a program must end in, which goes well where only
+/// NT's rules are checked.
 fn documented(f: impl Fn() + Clone + 'static) -> u64 {
     let config = Config { documented_rules: false, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());

@@ -1,5 +1,6 @@
 //! What drivers and debuggers find in a driver object and in device objects:
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object, `ns-wdm-_device_object`, `nf-wdm-iocreatedevice`,
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
+//! `ns-wdm-_device_object`, `nf-wdm-iocreatedevice`,
 //! learn.microsoft.com/windows-hardware/drivers/kernel/initializing-a-device-object.
 #![allow(
     clippy::panic,
@@ -47,7 +48,7 @@ unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
     // SAFETY: the driver object.
     let flags = unsafe { (*driver).Flags };
     assert_eq!(flags & DRVO_UNLOAD_INVOKED, DRVO_UNLOAD_INVOKED);
-    // SAFETY: as above.
+    // SAFETY: the driver object.
     while let device = unsafe { (*driver).DeviceObject }
         && !device.is_null()
     {
@@ -73,7 +74,7 @@ unsafe extern "C" fn with_add_device(driver: PDRIVER_OBJECT, _path: PUNICODE_STR
     let extension = unsafe { (*driver).DriverExtension };
     // SAFETY: its extension.
     unsafe { (*extension).AddDevice = Some(add_device) };
-    // SAFETY: as above.
+    // SAFETY: its extension.
     assert_eq!(unsafe { (*extension).DriverObject }, driver);
     // SAFETY: the driver object.
     unsafe { (*driver).DriverUnload = Some(unload) };

@@ -1,5 +1,6 @@
-//! Fields of the kernel's objects that drivers and debuggers read, at the offsets of x64: what public kernel test suites assert of them
-//! (those of ReactOS), and learn.microsoft.com/windows-hardware/drivers/debugger/ (`!irp`, `!drvobj`, `!locks`).
+//! Fields of the kernel's objects that drivers and debuggers read, at the offsets of x64: what
+//! public kernel test suites assert of them (those of ReactOS), and
+//! learn.microsoft.com/windows-hardware/drivers/debugger/ (`!irp`, `!drvobj`, `!locks`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

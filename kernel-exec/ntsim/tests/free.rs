@@ -283,7 +283,8 @@ fn only_an_unload_comes_after_it() {
     assert!(again.is_err());
 }
 
-/// A program skips time while another processor is in the middle of a DPC routine: that routine has not run for so long.
+/// A program skips time while another processor is in the middle of a DPC routine: that routine has
+/// not run for so long.
 #[test]
 fn skipped_time_is_not_what_a_dpc_of_another_processor_took() {
     static INSIDE: atomic::AtomicBool = atomic::AtomicBool::new(false);

@@ -1,6 +1,7 @@
 //! Stack locations: what a completion leaves of them, and how drivers pass them on
-//! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps, `nf-wdm-ioskipcurrentirpstacklocation`,
-//! `nf-wdm-iocopycurrentirpstacklocationtonext`, `nf-wdm-ioreuseirp`).
+//! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
+//! `nf-wdm-ioskipcurrentirpstacklocation`, `nf-wdm-iocopycurrentirpstacklocationtonext`,
+//! `nf-wdm-ioreuseirp`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -48,7 +49,8 @@ unsafe extern "C" fn keeps_the_first(_device: PDEVICE_OBJECT, irp: PIRP) -> NTST
     STATUS_PENDING
 }
 
-/// A filter that keeps the request when it is completed below: the first device's extension has the device below.
+/// A filter that keeps the request when it is completed below: the first device's extension has the
+/// device below.
 unsafe extern "C" fn filters(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
     // SAFETY: the extension has room for a pointer.
@@ -93,7 +95,8 @@ fn a_request_that_is_sent_again_has_neither_the_routine_nor_the_mark_of_the_firs
         assert_eq!(irp.send(above), STATUS_PENDING);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
         assert_eq!((state().completions.get(), heard.get()), (1, 0));
-        // The filter sends the request that it has kept again, without a routine; the driver below has marked it the first time only.
+        // The filter sends the request that it has kept again, without a routine; the driver below
+        // has marked it the first time only.
         assert_eq!(state().kept.take().unwrap().send(below), STATUS_SUCCESS);
         assert_eq!((state().requests.get(), state().completions.get(), heard.get()), (2, 1, 1));
         assert!(irp.pending_returned(), "the filter has marked it");
@@ -119,11 +122,11 @@ fn a_location_that_the_request_leaves_is_zeroed_before_the_completion_routine() 
             FileObject: core::ptr::without_provenance_mut(16),
             ..before
         };
-        // SAFETY: as above.
+        // SAFETY: the IRP's location.
         unsafe { location.write(filled) };
         irp.send(device);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
-        // SAFETY: as above.
+        // SAFETY: the IRP's location.
         let after = unsafe { location.read() };
         assert_eq!((after.MinorFunction, after.Flags, after.Control), (0, 0, 0));
         assert_eq!((after.Parameters, after.FileObject.is_null()), ([0; 4], true));
@@ -204,7 +207,8 @@ fn a_skipped_location_is_that_of_the_driver_below() {
     });
 }
 
-/// As [`skips`], over a driver that completes its request before it returns STATUS_PENDING.
+/// Skips its location, as [`skips`] does, over a driver that completes its request before it
+/// returns STATUS_PENDING.
 unsafe extern "C" fn skips_over_a_fast_one(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
     // SAFETY: the extension has room for a pointer.

@@ -123,7 +123,8 @@ fn live_blocks_keep_what_is_in_them_while_others_come_and_go() {
     outcome.unwrap();
 }
 
-/// What finds that a freed block was written to, once the pool has been used up by blocks of a size.
+/// What finds that a freed block was written to, once the pool has been used up by blocks of a
+/// size.
 #[cfg(not(feature = "sanitizer"))]
 fn written_after_free(then: u64) -> Stop {
     let outcome = run(Config { pool_size: 1 << 20, ..Config::default() }, move || {

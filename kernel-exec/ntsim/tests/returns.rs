@@ -1,4 +1,5 @@
-//! A routine that is still running after its last kernel call: every source of schedules finds the driver that takes it for over.
+//! A routine that is still running after its last kernel call: every source of schedules finds the
+//! driver that takes it for over.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -168,7 +169,8 @@ impl Last {
         Self { event: Event::notification(), done: Box::leak(Box::default()) }
     }
 
-    /// On the other processor, with the routine's caller: that which waits for the event takes the routine for over.
+    /// On the other processor, with the routine's caller: that which waits for the event takes the
+    /// routine for over.
     fn against(self, kernel: &mut Simulation, caller: impl FnOnce() + 'static) -> Result<(), Stop> {
         let waiter = program(move || {
             wait(&self.event, None);

@@ -226,7 +226,8 @@ fn decisions_that_are_left_over_are_a_misfit() {
     replay(6).unwrap();
     let message = misfit(replay(0));
     assert!(message.contains("are left over") || message.contains("something else"), "{message}");
-    // Nothing else has been done yet where only one processor has a program: what is wrong is what is left.
+    // Nothing else has been done yet where only one processor has a program: what is wrong is what
+    // is left.
     let mut kernel = Simulation::new(processors(2), Schedule::replay(recording));
     let message = misfit(kernel.run(vec![(0, program(|| ()))]));
     assert!(message.starts_with("decision 0: the run has ended, and"), "{message}");

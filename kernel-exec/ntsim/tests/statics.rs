@@ -35,7 +35,7 @@ fn use_statics() {
         assert_eq!(*value, 5);
         *value = 6;
     });
-    // SAFETY: as above.
+    // SAFETY: the only access, as the cell checks.
     assert_eq!(SHARED.cell.with(|value| unsafe { *value }), 6);
     assert_eq!((SHARED.small.load(SeqCst), SHARED.count.load(SeqCst)), (4, 1));
 }
@@ -103,7 +103,8 @@ fn in_pool(kernel: &mut Simulation) -> usize {
 }
 
 fn atomic<'a>(address: usize) -> &'a AtomicUsize {
-    // SAFETY: aligned; its memory is mapped, though it may be closed, and the atomic checks it first.
+    // SAFETY: aligned; its memory is mapped, though it may be closed, and the atomic checks it
+    // first.
     unsafe { &*core::ptr::with_exposed_provenance(address) }
 }
 

@@ -157,8 +157,8 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
     });
 }
 
-/// Z229. A second wait is polled while the setter that ended the first one empties the slot: it writes the slot after that, or is told
-/// that it is held, and asks again.
+/// Z229. A second wait is polled while the setter that ended the first one empties the slot: it
+/// writes the slot after that, or is told that it is held, and asks again.
 #[test]
 fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
     loom::model(|| {

@@ -21,7 +21,8 @@ use crate::task::Share;
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     signal: &'a Signal,
-    /// Its number; 0 before it has been polled, [`POLLED`] before it has been in the slot.
+    /// The number of the wait; 0 before it has been polled, [`POLLED`] before it has been in the
+    /// slot.
     number: usize,
 }
 

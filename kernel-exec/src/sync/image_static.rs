@@ -8,13 +8,13 @@ use super::own;
 ///
 /// A test program is loaded once and simulates many kernels, also several at a time. A plain static
 /// keeps what the test before has left in it, and tests that run at the same time share it. In an
-/// `ImageStatic` each simulated kernel finds the value that the static was declared with, as a driver
-/// does that has just been loaded. In a driver it is the value itself and costs nothing.
+/// `ImageStatic` each simulated kernel finds the value that the static was declared with, as a
+/// driver does that has just been loaded. In a driver it is the value itself and costs nothing.
 ///
-/// The types of this crate that are made for statics do this by themselves: [`Signal`](crate::Signal),
-/// `TaskStorage`, [`EtwProvider`](crate::EtwProvider). A simulated kernel makes its copy of the
-/// bytes that the program was loaded with, and never drops it. Outside of a static, and on hosts other
-/// than Linux and Windows, it is a plain value.
+/// The types of this crate that are made for statics do this by themselves:
+/// [`Signal`](crate::Signal), `TaskStorage`, [`EtwProvider`](crate::EtwProvider). A simulated
+/// kernel makes its copy of the bytes that the program was loaded with, and never drops it. Outside
+/// of a static, and on hosts other than Linux and Windows, it is a plain value.
 ///
 /// IRQL: any; the memory is the image's.
 ///

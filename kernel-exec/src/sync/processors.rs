@@ -1,4 +1,5 @@
-//! What each processor has of ours: the task that it polls, and how soon it asks whether to let others run.
+//! What each processor has of ours: the task that it polls, and how soon it asks whether to let
+//! others run.
 
 use core::{cell::Cell, ptr};
 
@@ -8,10 +9,11 @@ use crate::{
     nt,
 };
 
-/// How many runs, and polls that tasks have woken themselves for, a processor makes before it asks whether to let others run.
+/// How many runs, and polls that tasks have woken themselves for, a processor makes before it asks
+/// whether to let others run.
 ///
-/// The executor does not see where a processor begins to run DPCs, nor where it ends: so it counts through all of them. The kernel
-/// sees it, and is asked.
+/// The executor does not see where a processor begins to run DPCs, nor where it ends: so it counts
+/// through all of them. The kernel sees it, and is asked.
 const RUNS: u32 = 16;
 
 /// One processor's. Only touched at DISPATCH_LEVEL, by this processor.
@@ -23,7 +25,8 @@ struct Slot {
 
 struct Slots([Slot; PROCESSORS]);
 
-// SAFETY: each function below is told the processor that the caller is on and cannot leave, so each slot is its processor's alone.
+// SAFETY: each function below is told the processor that the caller is on and cannot leave, so each
+// slot is its processor's alone.
 unsafe impl Sync for Slots {}
 
 impl Slots {
@@ -69,8 +72,9 @@ pub(super) fn get(processor: usize) -> *const () {
     with_slots(|slots| slots.of(processor).pointer.get())
 }
 
-/// Counts a run, or a poll that a task has woken itself for: whether it is to be put off. The kernel is asked once in [`RUNS`] times, and
-/// once it has said yes, each time, until it says no. The caller runs on this processor at DISPATCH_LEVEL.
+/// Counts a run, or a poll that a task has woken itself for: whether it is to be put off. The
+/// kernel is asked once in [`RUNS`] times, and once it has said yes, each time, until it says no.
+/// The caller runs on this processor at DISPATCH_LEVEL.
 pub(super) fn should_yield(processor: usize) -> bool {
     with_slots(|slots| {
         let runs = &slots.of(processor).runs;

@@ -229,9 +229,9 @@ where
     pub unsafe fn with_value<R>(block: NonNull<Self>, read: impl FnOnce(&F::Value) -> R) -> R {
         // SAFETY: the caller's reference.
         let task = unsafe { Self::task(block) };
-        // SAFETY: as above.
+        // SAFETY: the caller's reference keeps the block.
         let (access, stage) = unsafe { Self::stage(task) };
-        // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4].
+        // SAFETY: a Completed task's stage holds its value, and no code writes it any more [T4].
         access.with(|_| read(unsafe { stage.cast::<F::Value>().as_ref() }))
     }
 

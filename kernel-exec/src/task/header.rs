@@ -109,7 +109,7 @@ pub struct Header {
     pub(super) vtable: &'static Vtable,
     /// The poller's `[T2]`; one count in it is read by whoever has to queue the task: see [`Polling`].
     pub(super) polling: UnsafeCell<Polling>,
-    /// What is left of its poll's [share](super::share). Whoever has a waker may touch it.
+    /// What is left of its poll's [share](super::share). Any code with a waker may touch it.
     pub(super) units: Hint,
     /// What a Canceled or Error task answers. Poller until the end, then read-only `[T4]`.
     pub(super) stored: UnsafeCell<NTSTATUS>,

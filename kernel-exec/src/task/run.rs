@@ -22,7 +22,8 @@ use crate::{
 /// Polls a task until it ends, is idle, or has spent `budget`: what an executor does with each task that its
 /// [`Port`](super::Port) was given. The body is polled and dropped here, at the caller's IRQL.
 ///
-/// Where the processor has run DPCs for so long that others are to run, nothing is polled: the task is deferred.
+/// Where the processor has run DPCs for so long that others are to run, nothing is polled: the task
+/// is deferred.
 ///
 /// # Safety
 /// The caller's port was given the task to run, has taken it out of its queue, and hands over the queue's reference `[T3]`.

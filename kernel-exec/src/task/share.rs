@@ -1,12 +1,12 @@
-//! How much of what is ready one poll of a task may take: so that a body that makes ready what it waits
-//! for, over and over, ends its poll.
+//! How much of what is ready one poll of a task may take: so that a body that makes ready what it
+//! waits for, over and over, ends its poll.
 //!
-//! Each poll begins with [`UNITS`]. A future that is ready in its first poll spends one of them; where none
-//! is left, it wakes the task and is pending once. A future that has been pending spends nothing: what
-//! makes it ready came from elsewhere, or took another poll.
+//! Each poll begins with [`UNITS`]. A future that is ready in its first poll spends one of them;
+//! where none is left, it wakes the task and is pending once. A future that has been pending spends
+//! nothing: what makes it ready came from elsewhere, or took another poll.
 //!
-//! The task is found by the waker, which costs no kernel call. A combinator's own waker hides it: then it
-//! is looked up as the task that is being polled here.
+//! The task is found by the waker, which costs no kernel call. A combinator's own waker hides it:
+//! then it is looked up as the task that is being polled here.
 
 use core::task::{Context, Poll};
 
@@ -35,7 +35,8 @@ impl Share {
         Self { polled }
     }
 
-    /// One poll of the future: `poll`, or pending with the task woken, where the task's poll has taken enough.
+    /// Polls the future: by `poll`, or pending with the task woken, where the task's poll has
+    /// taken enough.
     pub fn limit<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -45,7 +46,8 @@ impl Share {
             return poll(context);
         }
         match waker::task_of(context.waker()) {
-            // SAFETY: the waker's reference, or that of the poller, whose waker is borrowed from it.
+            // SAFETY: the waker's own reference keeps the task alive, or that of the poller, from
+            // which the waker is borrowed.
             Some(task) => take(Some(&unsafe { task.header() }.units), context, poll),
             None => ambient::current(|node| {
                 // SAFETY: a node on the stack means that its task is being polled, here.

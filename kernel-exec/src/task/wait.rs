@@ -75,8 +75,9 @@ impl TaskPtr {
     /// Waits until the task has ended `[C15]`: `STATUS_SUCCESS`; or until the time is over: `STATUS_TIMEOUT`. `timeout` as for
     /// KeWaitForSingleObject: negative is from now on, positive a moment of system time, zero only looks, none waits for ever.
     ///
-    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. Otherwise: `STATUS_NOT_SUPPORTED`. In the task's own body, with a
-    /// timeout that is not zero, or none: `STATUS_POSSIBLE_DEADLOCK`.
+    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. Otherwise:
+    /// `STATUS_NOT_SUPPORTED`. In the task's own body, with a timeout that is not zero, or none:
+    /// `STATUS_POSSIBLE_DEADLOCK`.
     ///
     /// # Safety
     /// The caller has a reference, which may go while this waits.
@@ -102,7 +103,8 @@ impl TaskPtr {
         answer(unsafe { self.status() })
     }
 
-    /// The caller is in the body of this task. A task that is not being polled costs no kernel call.
+    /// The caller is in the body of this task. A task that is not being polled costs no kernel
+    /// call.
     ///
     /// # Safety
     /// The caller has a reference.

@@ -47,7 +47,8 @@ impl Lazy {
         }
     }
 
-    /// As [`poll`](Self::poll), for a future that may be ready as often as its task's poll has a share for. No deadline: an error.
+    /// Polls the timer, as [`poll`](Self::poll), for a future that may be ready as often as its
+    /// task's poll has a share for. No deadline: an error.
     pub(super) fn poll_share(
         &mut self,
         deadline: Option<Instant>,

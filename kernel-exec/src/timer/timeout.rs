@@ -40,13 +40,14 @@ pin_project! {
 /// the time is over the future is not polled any more, and is dropped with this: as the loser of a select, so the cleanup of
 /// a [`try_finally`](crate::try_finally) in it does not run.
 ///
-/// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for [`TaskTracker::drain`](crate::TaskTracker::drain).
+/// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for
+/// [`TaskTracker::drain`](crate::TaskTracker::drain).
 ///
 /// IRQL: as for [`sleep`](crate::sleep).
 ///
 /// # Errors
-/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what [`sleep`](crate::sleep) says, at once: a limit
-/// that cannot be kept is not taken for none.
+/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what
+/// [`sleep`](crate::sleep) says, at once: a limit that cannot be kept is not taken for none.
 ///
 /// ```
 /// use core::time::Duration;

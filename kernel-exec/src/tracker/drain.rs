@@ -26,7 +26,8 @@ use crate::{
 pub enum DrainError {
     /// It was called above PASSIVE_LEVEL, where it cannot wait. Nothing has happened.
     Irql,
-    /// A task of this tracker called it, at PASSIVE_LEVEL, and would have waited for its own end. Nothing has happened.
+    /// A task of this tracker called it, at PASSIVE_LEVEL, and would have waited for its own end.
+    /// Nothing has happened.
     InTask,
     /// Time is over, and something has not ended.
     Stuck {
@@ -42,8 +43,9 @@ pub enum DrainError {
 }
 
 impl DrainError {
-    /// As an NTSTATUS: [`NTSTATUS::INVALID_DEVICE_STATE`], [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`], which is a
-    /// *success* code: `NT_SUCCESS` is true for it.
+    /// The error as an NTSTATUS: [`NTSTATUS::INVALID_DEVICE_STATE`],
+    /// [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`], which is a *success* code:
+    /// `NT_SUCCESS` is true for it.
     #[must_use]
     pub const fn status(self) -> NTSTATUS {
         match self {
@@ -128,13 +130,14 @@ impl TaskTracker {
     /// `limit`: how long it may take; zero: it only looks. None, or what is beyond the clock's range: for ever. It may be called
     /// again, and by several threads at once.
     ///
-    /// IRQL: PASSIVE_LEVEL. A task of this tracker would wait for itself, and is told so; what it waits for may not wait
-    /// in its stead, either, which is not noticed: such a drain does not return.
+    /// IRQL: PASSIVE_LEVEL. A task of this tracker would wait for itself, and is told so; what it
+    /// waits for may not wait in its stead, either, which is not noticed: such a drain does not
+    /// return.
     ///
     /// # Errors
     /// - [`DrainError::Irql`] (`STATUS_INVALID_DEVICE_STATE`): called above PASSIVE_LEVEL; it has not waited.
-    /// - [`DrainError::InTask`] (`STATUS_POSSIBLE_DEADLOCK`): called by the body of a task of this tracker, with a limit that is not
-    ///   zero, or none; it has not waited.
+    /// - [`DrainError::InTask`] (`STATUS_POSSIBLE_DEADLOCK`): called by the body of a task of this
+    ///   tracker, with a limit that is not zero, or none; it has not waited.
     /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks, timers and handlers are left.
     ///
     /// ```

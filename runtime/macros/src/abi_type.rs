@@ -73,7 +73,7 @@ impl Parts<'_> {
         self.fields.iter().map(|field| &field.ty)
     }
 
-    /// A trait without members, whose promise the checks of the fields' types keep.
+    /// A trait without members. The checks of the fields' types keep its promise.
     fn marker(&self, name: &str) -> TokenStream {
         let (krate, name) = (self.krate, format_ident!("{name}"));
         let this = &self.input.ident;
@@ -149,7 +149,7 @@ impl Parts<'_> {
             quote!(where for<'__value> Self: ::core::marker::Copy + ::core::marker::Send + ::core::marker::Sync)
         });
         quote! {
-            // SAFETY: it writes every byte, as above.
+            // SAFETY: `write_bytes` writes every byte.
             #[automatically_derived]
             #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
             unsafe impl #krate::__private::AsyncValueType for #this #bound {

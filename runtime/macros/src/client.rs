@@ -28,7 +28,8 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
             pub vtbl: *const #vtbl,
         }
 
-        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared, and the pointer is its bases', too.
+        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared,
+        // and the pointer is its bases', too.
         unsafe impl #krate::Interface for #raw {
             #(#attributes)*
             const IID: #found = #iid;
@@ -59,7 +60,7 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
         }
         // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
         unsafe impl ::core::marker::Send for #raw {}
-        // SAFETY: as above.
+        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
         unsafe impl ::core::marker::Sync for #raw {}
     }
 }
@@ -108,7 +109,7 @@ pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) 
     }
 }
 
-/// A method's own documentation, or what can be said without; and what else is said to who calls it.
+/// A method's own documentation, or what can be said without; and notes for its callers.
 fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
     let with = |names: &[&str]| -> Vec<&Attribute> {
         let is_one = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));

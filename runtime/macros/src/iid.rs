@@ -1,4 +1,5 @@
-//! The IID of a declaration: the forms that the macro reads, and the symbol that claims the IID for one declaration.
+//! The IID of a declaration: the forms that the macro reads, and the symbol that claims the IID for
+//! one declaration.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
@@ -20,7 +21,8 @@ pub(crate) struct Iid {
     pub(crate) found: Type,
     /// The value.
     pub(crate) value: Value,
-    /// The `unsafe` of `unsafe const IID`: the declaration's author promises that the IID is this interface's alone.
+    /// The `unsafe` of `unsafe const IID`: the declaration's author promises that the IID is this
+    /// interface's alone.
     pub(crate) promised: Option<Token![unsafe]>,
 }
 
@@ -28,7 +30,7 @@ pub(crate) struct Iid {
 pub(crate) enum Value {
     /// A string: its digits, as one number.
     Text(u128),
-    /// An expression whose digits the macro has read.
+    /// An expression, and its digits as the macro has read them.
     Read(Expr, u128),
     /// An expression that only the compiler can evaluate.
     Opaque(Expr),
@@ -69,7 +71,7 @@ impl Iid {
         }
     }
 
-    /// The expression whose digits are claimed.
+    /// The expression that the claimed digits come from.
     pub(crate) fn read(&self) -> Option<(&Expr, u128)> {
         match &self.value {
             Value::Read(value, _) => Some((value, self.claimed()?)),
@@ -149,11 +151,13 @@ fn digits_of(text: &LitStr) -> Result<u128, Error> {
     })
 }
 
-/// The items that claim an IID: an image in which two crates, or two modules, claim one does not link.
+/// The items that claim an IID: an image in which two crates, or two modules, claim one does not
+/// link.
 ///
-/// The symbol is made by the assembler. An exported static would be an export of the driver's image, and
-/// thin LTO drops the second definition of one without a word. The `#[used]` static stands in the same
-/// module, and so in the same object file: rustc has the linker take that file out of its library.
+/// The symbol is made by the assembler. An exported static would be an export of the driver's
+/// image, and thin LTO drops the second definition of one without a word. The `#[used]` static
+/// stands in the same module, and so in the same object file: rustc has the linker take that file
+/// out of its library.
 pub(crate) fn claim(digits: u128) -> TokenStream {
     let hex = format!("{digits:032x}");
     let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());

@@ -59,8 +59,8 @@ pub fn derive_abi_value(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Value).into()
 }
 
-/// `ntcom::AsyncValueType`: a `repr(C)` struct that is no `AbiType`, whose fields can be written
-/// byte by byte.
+/// `ntcom::AsyncValueType`: a `repr(C)` struct that is not an `AbiType`, with fields that can be
+/// written byte by byte.
 #[proc_macro_derive(AsyncValueType, attributes(abi_type))]
 pub fn derive_async_value_type(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::AsyncValue).into()

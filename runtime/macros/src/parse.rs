@@ -265,7 +265,7 @@ fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
     }
 }
 
-/// Two methods whose futures the implementation would have to name alike.
+/// Refuses two methods if the implementation would have to name their futures alike.
 fn check_future_name(method: &Method, names: &mut HashSet<String>, errors: &mut Errors) {
     let Returns::Operation(operation) = &method.returns else { return };
     let future = future_name(&method.name);

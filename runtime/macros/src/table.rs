@@ -75,13 +75,15 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
             }
         }
 
-        // SAFETY: the tables are this interface's; their slots find an object of this type from that place.
+        // SAFETY: the tables are this interface's; their slots find an object of this type from
+        // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
             type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
         }
 
-        // SAFETY: as above.
+        // SAFETY: the table is this interface's; its slots find an object of this type from that
+        // place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
             for #raw

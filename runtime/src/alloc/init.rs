@@ -123,7 +123,8 @@ fn init_in<T, E>(init: impl pin_init::Init<T, E>, place: PinUninit<'_, T>) -> Re
 
 /// An initialiser that evaluates an expression when the place for it is there: its arguments are moved in, and `?` may fail.
 ///
-/// The expression's value passes over the stack. What is too large for that is built in place with [`from_pin_init`](crate::alloc::from_pin_init).
+/// The expression's value passes over the stack. What is too large for that is built in place with
+/// [`from_pin_init`](crate::alloc::from_pin_init).
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};

@@ -142,7 +142,8 @@ unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
 /// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
 ///
-/// It does not begin the next operation itself: where that has ended already, handlers would nest without bound.
+/// It does not begin the next operation itself: where that has ended already, handlers would nest
+/// without bound.
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
@@ -179,7 +180,8 @@ pub struct AsyncControlVtbl {
         ) -> NTSTATUS,
     >,
     /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, positive: a moment of system time, null: for ever.
-    /// IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the operation's own body: `STATUS_POSSIBLE_DEADLOCK`.
+    /// IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the operation's own body:
+    /// `STATUS_POSSIBLE_DEADLOCK`.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
     /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,

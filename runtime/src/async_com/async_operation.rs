@@ -137,7 +137,8 @@ impl<T: AsyncValueType> AsyncOperation<T> {
     /// # Errors
     /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
-    /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not zero, or none.
+    /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
+    ///   zero, or none.
     /// - As for [`cancel`](Self::cancel); `STATUS_DRIVER_INTERNAL_ERROR`, too, if it has not ended when it says that it has.
     ///
     /// ```

@@ -22,7 +22,7 @@ use crate::ComRc;
 const PERIOD: Duration = Duration::from_millis(10);
 /// And how often at most: each look is a timer, which fires at a clock tick.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// And how seldom: what the clock cannot show is no period.
+/// How seldom at most: the clock cannot show every longer period.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// What the operation's end reaches us by.
@@ -128,8 +128,9 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
         self
     }
 
-    /// How often an operation is looked at that does not tell its end: 10 ms unless this is called; not more often than each millisecond, nor
-    /// than the clock ticks, and not more seldom than once in 24 hours.
+    /// How often an operation is looked at that does not tell its end: 10 ms unless this is called;
+    /// not more often than each millisecond, nor than the clock ticks, and not more seldom than
+    /// once in 24 hours.
     pub fn look_every(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);
         self

@@ -165,7 +165,8 @@ impl ComRc<AsyncControlRaw> {
     /// # Errors
     /// - `STATUS_TIMEOUT`: the time is over. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_NOT_SUPPORTED`: this IRQL is no place to wait.
-    /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not zero, or none.
+    /// - `STATUS_POSSIBLE_DEADLOCK`: the operation's own body calls this, with a limit that is not
+    ///   zero, or none.
     /// - As for [`cancel`](Self::cancel).
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
         let wait = self.table().and_then(|table| table.wait).ok_or(BROKEN)?;
@@ -180,8 +181,9 @@ impl ComRc<AsyncControlRaw> {
 
     /// Has `handler` called with `context` when the operation has ended: at once, if it has `[C14]`. It cannot be withdrawn.
     ///
-    /// A handler that begins the next operation and sets its handler nests where that has ended already: begin operations
-    /// in a row from a loop that the handler gives a turn, as `docs/c-clients.md` shows, or await them.
+    /// A handler that begins the next operation and sets its handler nests where that has ended
+    /// already: begin operations in a row from a loop that the handler gives a turn, as
+    /// `docs/c-clients.md` shows, or await them.
     ///
     /// # Errors
     /// `STATUS_INVALID_DEVICE_STATE`: there is a handler already. Else as for [`cancel`](Self::cancel).

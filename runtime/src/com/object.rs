@@ -53,9 +53,9 @@ pub struct ComObject<T, S, A = GlobalAllocator>(PhantomData<(T, S, A)>);
 impl<T, S> ComObject<T, S> {
     /// An object in non-paged pool. IRQL: ≤ DISPATCH_LEVEL.
     ///
-    /// The value passes over the caller's stack, several times without optimisations, and a kernel stack has 24 KiB: build a
-    /// value of more than a few hundred bytes in place, with [`init_in`](Self::init_in) and
-    /// [`from_pin_init`](crate::alloc::from_pin_init).
+    /// The value passes over the caller's stack, several times without optimisations, and a kernel
+    /// stack has 24 KiB: build a value of more than a few hundred bytes in place, with
+    /// [`init_in`](Self::init_in) and [`from_pin_init`](crate::alloc::from_pin_init).
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
@@ -69,7 +69,8 @@ impl<T, S> ComObject<T, S> {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// An object in memory of this allocator. IRQL: ≤ DISPATCH_LEVEL. The value passes over the stack, as in [`new`](ComObject::new).
+    /// An object in memory of this allocator. IRQL: ≤ DISPATCH_LEVEL. The value passes over the
+    /// stack, as in [`new`](ComObject::new).
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.

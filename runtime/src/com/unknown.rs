@@ -19,8 +19,8 @@ pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 ///
 /// # Safety
 /// The type is `repr(C)` and its first field, at offset 0, is a pointer to a table that begins with the slots of
-/// [`IUnknownVtbl`]; `IID` is that interface's, and no other one's in the image ([`iid!`](crate::iid) has the
-/// linker see to that).
+/// [`IUnknownVtbl`]; `IID` is that interface's, and no other one's in the image
+/// ([`iid!`](crate::iid) has the linker see to that).
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};

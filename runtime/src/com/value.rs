@@ -92,13 +92,13 @@ unsafe impl<T: AsyncValueType, const N: usize> AsyncValueType for [T; N] {
 
     unsafe fn write_to(&self, out: *mut u8) {
         if Self::__WHOLE {
-            // SAFETY: no element has padding, and there is none between elements.
+            // SAFETY: no element has padding, and there is no padding between elements.
             return unsafe { copy_whole(self, out) };
         }
         for (index, element) in self.iter().enumerate() {
             // SAFETY: within the array, which `out` has room for.
             let place = unsafe { out.add(index * size_of::<T>()) };
-            // SAFETY: as above.
+            // SAFETY: the place is within the array, which `out` has room for.
             unsafe { element.write_to(place) };
         }
     }

@@ -10,9 +10,9 @@ use crate::NTSTATUS;
 ///
 /// Values travel by value: from a body to its block, and from the client's buffer to the client.
 /// Each step may be a copy on a stack, and a kernel stack has 24 KiB. To spawn an operation of a
-/// page whose body ends at once, a release build for x86-64 Linux took 5,535 bytes of stack, and
-/// 1,835 for one of a byte; a debug build took 43,279 and 7,743. get_result writes the value from
-/// where it lies, and takes as much for a page as for a byte, but for 16 bytes.
+/// page with a body that ends at once, a release build for x86-64 Linux took 5,535 bytes of stack,
+/// and 1,835 for one of a byte; a debug build took 43,279 and 7,743. get_result writes the value
+/// from where it lies, and takes as much for a page as for a byte, but for 16 bytes.
 ///
 /// A larger value is a compile error: hand out an interface (`InterfacePtr`), or have the client
 /// pass a pointer to its buffer.
@@ -91,7 +91,7 @@ pub unsafe fn zero<T>(out: *mut u8) {
 pub unsafe fn write_field<F: WriteBytes>(field: &F, out: *mut u8, offset: usize) {
     // SAFETY: the field lies within the struct, by the caller's offset.
     let place = unsafe { out.add(offset) };
-    // SAFETY: as above.
+    // SAFETY: the field lies within the struct, which the caller has room for.
     unsafe { field.write_bytes(place) }
 }
 
@@ -118,7 +118,8 @@ macro_rules! whole {
             const WHOLE: bool = true;
 
             unsafe fn write_bytes(&self, out: *mut u8) {
-                // SAFETY: as above; this function's contract.
+                // SAFETY: the type has no padding; the caller has room for it, by this function's
+                // contract.
                 unsafe { $crate::com::write::copy_whole(self, out) }
             }
         }
@@ -157,7 +158,7 @@ unsafe impl<T: WriteBytes, const N: usize> WriteBytes for [T; N] {
 
     unsafe fn write_bytes(&self, out: *mut u8) {
         if Self::WHOLE {
-            // SAFETY: no element has padding, and there is none between elements.
+            // SAFETY: no element has padding, and there is no padding between elements.
             return unsafe { copy_whole(self, out) };
         }
         for (index, element) in self.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The base is ntcom's IUnknown, by which objects are `Send` and `Sync`, and not another trait of that name.
+//! The base is ntcom's IUnknown, which makes objects `Send` and `Sync`: no other of that name.
 use ntcom::{GUID, declare_com_interface};
 
 trait IUnknown {}

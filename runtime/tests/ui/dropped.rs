@@ -1,4 +1,4 @@
-//! Nothing of a declaration is dropped silently, and what the table or the implementation would have twice is refused.
+//! The macro drops nothing silently, and refuses what the table or the trait would have twice.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

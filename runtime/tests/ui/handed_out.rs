@@ -1,4 +1,4 @@
-//! A client reads every byte of what is handed out, so each has to be written: what the derives cannot promise is refused.
+//! Clients read every byte of a value: the derives refuse a type if they cannot promise all bytes.
 use core::mem::MaybeUninit;
 
 use ntcom::{

@@ -1,4 +1,4 @@
-//! The macro reads the IID, so that a second declaration with it does not link. What it cannot read, an author answers for.
+//! The macro reads the IID, so that a second declaration with it does not link, or needs `unsafe`.
 use ntcom::{GUID, IUnknown, declare_com_interface, iid};
 
 const MINE: GUID = GUID::from_u128(1);

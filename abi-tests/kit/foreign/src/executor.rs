@@ -19,7 +19,7 @@ fn next() -> Option<Hold> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// A task whose body is to be polled.
+/// Starts a task: its body is queued to be polled.
 pub(crate) fn start(recipe: Recipe) -> Hold {
     let hold = Hold::new(recipe.kind, Some(recipe), None);
     wake(&hold);
@@ -57,7 +57,7 @@ enum Poll {
     Waits,
 }
 
-/// Polls the body until nobody has woken it meanwhile.
+/// Polls the body until it has not been woken meanwhile.
 fn run(task: &Task, recipe: &Recipe, hold: &Hold) {
     let doomed = {
         let mut state = task.state();
@@ -90,15 +90,16 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
     // SAFETY: the recipe's own function and context.
     unsafe { (recipe.begin)(recipe.context) };
     let this = core::ptr::from_ref(hold).cast_mut().cast();
-    // SAFETY: as above; the task is this poll's.
+    // SAFETY: the recipe's own function and context; the task is this poll's.
     if unsafe { (recipe.poll)(recipe.context, 0, this) } == poll::READY {
         let mut value = vec![0; size(task.kind)];
-        // SAFETY: as above; there is room for the kind's value.
+        // SAFETY: the recipe's own function and context; `value` has room for the kind's value.
         let why = unsafe { (recipe.finish)(recipe.context, value.as_mut_ptr().cast()) };
         if why != status::SUCCESS {
             return Poll::Ended(End::Error(why));
         }
-        // [C5]: what the body leaves in the padding of struct ntcom_kit_padded is no client's business.
+        // [C5]: what the body leaves in the padding of struct ntcom_kit_padded is no client's
+        // business.
         if let (PADDED, Some(padding)) = (task.kind, value.get_mut(1..4)) {
             padding.fill(0);
         }
@@ -114,7 +115,7 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
     if state.woken { Poll::Again } else { Poll::Waits }
 }
 
-/// The kind whose value has padding, after its first byte.
+/// The kind with padding in its value, after the first byte.
 const PADDED: u32 = 3;
 
 /// The size of a kind's value.

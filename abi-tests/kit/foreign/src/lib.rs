@@ -1,12 +1,12 @@
-//! A small implementation of async COM in Rust that is not built on `ntcom`: written from the contract and `ntcom_kit.h` alone, to be judged
-//! by the conformance kit, and to begin from.
+//! A small implementation of async COM in Rust that is not built on `ntcom`: written from the
+//! contract and `ntcom_kit.h` alone, to be judged by the conformance kit, and to begin from.
 //!
-//! It does what the contract leaves open differently than `ntcom` does: operations have no `IAsyncControl`, and the object that clients
-//! count is apart from the task that runs the body.
+//! It does what the contract leaves open differently than `ntcom` does: operations have no
+//! `IAsyncControl`, and the object that clients count is apart from the task that runs the body.
 //!
 //! | module | what |
 //! |---|---|
-//! | `task` | tasks, their states, and who keeps them |
+//! | `task` | tasks, their states, and the holds that keep them |
 //! | `executor` | the queue, and a run of a task |
 //! | `object` | what clients have: `IAsyncOperation` |
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
@@ -45,7 +45,7 @@ export_table!(Table {
 unsafe extern "C" fn run(program: Program, context: *mut c_void, stop: *mut Stop) -> i32 {
     // SAFETY: the header: the kit's program and its context.
     unsafe { program(context) };
-    // SAFETY: as above; the number may be asked for at any time.
+    // SAFETY: the header: the kit may ask for the number at any time.
     if unsafe { live() } == 0 {
         return 0;
     }
@@ -61,7 +61,8 @@ unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c_void) -> *
     // SAFETY: the header: a recipe, which is copied.
     let hold = executor::start(unsafe { recipe.read() });
     if !handle.is_null() {
-        // SAFETY: the header: a place for a handle; there is none.
+        // SAFETY: the header: the caller passes a place for a handle. This library makes no
+        // handles.
         unsafe { handle.write(core::ptr::null_mut()) };
     }
     object::hand_out(hold)

@@ -1,4 +1,5 @@
-//! What clients have: an object with `IAsyncOperation`, which counts clients alone. The task goes on without it.
+//! What clients have: an object with `IAsyncOperation`, which counts clients alone. The task goes
+//! on without it.
 
 use core::{
     ffi::c_void,
@@ -80,7 +81,7 @@ unsafe extern "system" fn release(this: *mut c_void) -> u32 {
     // SAFETY: a slot's contract.
     let left = unsafe { object(this) }.references.fetch_sub(1, SeqCst) - 1;
     if left == 0 {
-        // SAFETY: `hand_out` has made it, and nobody has it any more.
+        // SAFETY: `hand_out` has made the box, and the last reference to it has gone.
         drop(unsafe { Box::from_raw(this.cast::<Object>()) });
     }
     left

@@ -1,4 +1,4 @@
-//! Tasks, their states, and who keeps them.
+//! Tasks, their states, and the holds that keep them.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -51,19 +51,19 @@ pub(crate) struct State {
     /// How it ended. The value has been written by then.
     pub(crate) end: Option<End>,
     pub(crate) value: Vec<u8>,
-    /// It is in the queue.
+    /// Whether the task is in the queue.
     pub(crate) queued: bool,
-    /// Its body is polled.
+    /// Whether the body is being polled.
     pub(crate) running: bool,
-    /// It has been woken meanwhile.
+    /// Whether the task has been woken during this poll.
     pub(crate) woken: bool,
     /// A request for its cancellation that the body has not taken.
     pub(crate) requested: bool,
-    /// This poll shows the request to the body.
+    /// Whether this poll shows the request to the body.
     pub(crate) shown: bool,
     /// Holds: [C9] they are what can still wake it.
     holds: usize,
-    /// Nobody was left, and it was cancelled for that.
+    /// The task was cancelled because no hold was left.
     abandoned: bool,
     /// For a second time: its body is dropped unpolled.
     pub(crate) doomed: bool,
@@ -77,9 +77,11 @@ pub(crate) struct Task {
     state: Mutex<State>,
 }
 
-// SAFETY: the header: the recipe's functions may be called by whichever thread runs the body, one at a time.
+// SAFETY: the header: the recipe's functions may be called by whichever thread runs the body, one
+// at a time.
 unsafe impl Send for Task {}
-// SAFETY: as above; the state is behind a lock.
+// SAFETY: the header: one thread at a time calls the recipe's functions; the state is behind a
+// lock.
 unsafe impl Sync for Task {}
 
 impl Task {
@@ -111,7 +113,7 @@ impl Hold {
         Self(Arc::new(Task { kind, recipe, state: Mutex::new(state) }))
     }
 
-    /// One that failed before it began.
+    /// Makes a task that failed before it began.
     pub(crate) fn failed(kind: u32, why: i32) -> Self {
         Self::new(kind, None, Some(End::Error(why)))
     }
@@ -135,7 +137,7 @@ impl Drop for Hold {
         if state.holds > 0 || state.end.is_some() {
             return;
         }
-        // [C9]: nobody is left who could wake it.
+        // [C9]: no hold is left that could wake it.
         state.doomed = core::mem::replace(&mut state.abandoned, true);
         state.requested = true;
         state.queued = true;

@@ -1,4 +1,5 @@
-//! The small implementation keeps the contract as far as it offers it: the cases of the conformance kit and a few hundred of its sequences.
+//! The small implementation keeps the contract as far as it offers it: the cases of the conformance
+//! kit and a few hundred of its sequences.
 
 use std::{path::Path, process::ExitCode};
 

@@ -28,8 +28,8 @@ const REQUIRED: Required = Required {
     waker_drop: calls::waker_drop,
 };
 
-// `exhaust_references` is not offered, because nothing outside of the runtime can set a count; nor `yield_with`, because
-// `run_in_turn` does instead.
+// `exhaust_references` is not offered, because nothing outside of the runtime can set a count; nor
+// `yield_with`, because `run_in_turn` does instead.
 export_table!(Table {
     shapes: shape::PLAIN | shape::TRY_FINALLY | shape::ON_CANCEL | shape::NESTED | shape::JOIN,
     fails: 1,

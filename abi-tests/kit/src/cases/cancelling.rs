@@ -151,7 +151,7 @@ fn is_seen(kit: &Kit<'_>) -> Check {
         kit,
         C10,
         log_of(kit, script, false)? == after(&[0x20]),
-        "a body sees a request that nobody has made"
+        "a body sees a request that no client has made"
     );
     check!(
         kit,
@@ -239,7 +239,7 @@ fn on_cancel(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     guards(kit, kept, [Some(true), None])?;
     let begun = kit.0.slot(kept, |slot| slot.parts[1].begun);
-    check!(kit, C10, !begun, "an on_cancel has run its cleanup though nobody has cancelled it");
+    check!(kit, C10, !begun, "an on_cancel has run its cleanup though no client has cancelled it");
     completed(kit, kept)
 }
 

@@ -171,7 +171,8 @@ fn without_clients(kit: &Kit<'_>) -> Check {
     handled(kit, operation, 1, "after the end, with no client left,")
 }
 
-/// A handler, set late or in time, gives up the last reference, and makes another operation. The first one is not touched any more.
+/// A handler, set late or in time, gives up the last reference, and makes another operation. The
+/// first one is not touched any more.
 fn not_used_afterwards(kit: &Kit<'_>) -> Check {
     let (check, written) = written_after(|| release_and_replace(kit));
     check!(

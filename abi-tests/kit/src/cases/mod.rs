@@ -148,8 +148,8 @@ pub(crate) mod states {
     /// An operation, its status, and what it has stored.
     pub(crate) type State = (usize, u32, NTSTATUS);
 
-    /// Started, Completed, Canceled (where operations can be cancelled) and Error. One that does not get there is left out,
-    /// and is a breach of the rule by which it should.
+    /// Started, Completed, Canceled (where operations can be cancelled) and Error. One that does
+    /// not get there is left out, and is a breach of the rule by which it should.
     pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<Vec<State>, Finding> {
         let completed = kit.spawn(kind, READY)?;
         let canceled = if kit.can_cancel() { Some(canceled(kit, kind)?) } else { None };

@@ -44,7 +44,7 @@ fn lives_with_clients(kit: &Kit<'_>) -> Check {
     kit.expect_end(Rule::C19, operation, status::COMPLETED, NTSTATUS::SUCCESS)?;
     check!(kit, C19, kit.object_drops(object) == 0, "an object that a client holds has been dropped");
     kit.object_release(object)?;
-    check!(kit, C19, kit.object_drops(object) == 1, "an object that nobody holds has not been dropped");
+    check!(kit, C19, kit.object_drops(object) == 1, "an object that no client holds has not been dropped");
     Ok(())
 }
 

@@ -74,7 +74,7 @@ fn null_out(kit: &Kit<'_>) -> Check {
 fn unknown_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         let answer = kit.query(operation, via, Iid::Nobodys, Out::Given)?;
-        expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that nobody has")?;
+        expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for an interface that no object has")?;
         if !kit.has_control() {
             let answer = kit.query(operation, via, Iid::Control, Out::Given)?;
             expect(kit, answer, NTSTATUS::NOINTERFACE, OutValue::Null, "for IAsyncControl")?;

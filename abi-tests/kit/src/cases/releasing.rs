@@ -67,12 +67,12 @@ fn abandoned(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let record = kit.record(operation);
-    check!(kit, C9, record.drops == 1, "nobody is left who could wake it, and its body has not been dropped");
+    check!(kit, C9, record.drops == 1, "nothing is left to wake it, and its body has not been dropped");
     check!(
         kit,
         C9,
         record.polls == 2,
-        "nobody is left who could wake it: polled {} time(s), and should have been polled 2 times, the second time with a request",
+        "nothing is left to wake it: polled {} time(s), and should have been polled 2 times, the second time with a request",
         record.polls
     );
     Ok(())
@@ -84,7 +84,7 @@ fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
     let ended = kit.0.slot(operation, |slot| slot.parts[1].ended);
-    check!(kit, C9, ended, "nobody was left who could wake it, and its cleanup has not run");
+    check!(kit, C9, ended, "nothing was left to wake it, and its cleanup has not run");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub struct Found {
     pub trail: Vec<String>,
     /// The other cases, or sequences, that have found the same.
     pub also_by: Vec<String>,
-    /// It is one of those that are known.
+    /// Whether the breach is one of those that are known.
     pub known: bool,
 }
 
@@ -30,7 +30,8 @@ impl Found {
 /// What the names of sequences begin with.
 pub(super) const SEQUENCE: &str = "sequence";
 
-/// A breach that is known already: it is told of, and is no reason to say that the library does not conform.
+/// A breach that is known already: it is told of, and is no reason to say that the library does not
+/// conform.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Known {
     rule: Rule,
@@ -38,7 +39,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// The known breaches of a text: one a line, `[C5] words that its message contains`. Empty lines and what begins with `#` say nothing.
+    /// The known breaches of a text: one a line, `[C5] words that its message contains`. Empty
+    /// lines and what begins with `#` say nothing.
     ///
     /// # Errors
     /// The first line that is not so.
@@ -104,7 +106,8 @@ pub(super) fn add(all: &mut Vec<Found>, known: &[Known], by: &str, findings: &[F
     }
 }
 
-/// What was done up to the finding, which has a line of its own unless it is the end of the process.
+/// What was done up to the finding, which has a line of its own unless it is the end of the
+/// process.
 fn led_to(finding: &Finding, trail: &[String]) -> Vec<String> {
     let line = finding.line();
     let end = trail.iter().position(|other| *other == line).unwrap_or(trail.len());

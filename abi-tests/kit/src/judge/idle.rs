@@ -1,5 +1,5 @@
-//! Whether a child still goes on. A busy machine gives it little time, so it is not the clock that says so, but the
-//! processor time that it uses.
+//! Whether a child still goes on. A busy machine gives it little time, so it is not the clock that
+//! says so, but the processor time that it uses.
 
 use core::time::Duration;
 use std::time::Instant;

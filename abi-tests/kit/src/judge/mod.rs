@@ -96,9 +96,10 @@ impl Default for Options {
 
 /// How many schedules of threads in turn are tried where nobody says how many.
 pub const SCHEDULES: u64 = 150;
-/// How long a child may use no processor time, where nobody says how long.
+/// How long a child may use no processor time, unless the command line says how long.
 pub const IDLE_SECONDS: u64 = 5;
-/// After so many sequences that found something no more are run, unless it is said otherwise: the library is what it is.
+/// After so many sequences that found something no more are run, unless it is said otherwise: the
+/// library is what it is.
 pub const FAILING_SEQUENCES: usize = 300;
 /// After breaches in so many calls, or counts, that are not known.
 const KINDS: usize = 12;
@@ -353,7 +354,7 @@ impl Judge<'_> {
     }
 }
 
-/// What is said of a case whose process has ended, with what had been found before.
+/// The verdict on a case after its process has died, with the findings before that.
 fn died(rule: Rule, how: String, lines: Vec<String>) -> (Verdict, Vec<String>) {
     let mut findings = found_before(&lines);
     findings.push(Finding::new(rule, how));

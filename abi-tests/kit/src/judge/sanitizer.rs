@@ -1,4 +1,5 @@
-//! Libraries that are built with a sanitizer: what is to be loaded before them, and what its runtime reports.
+//! Libraries that are built with a sanitizer: what is to be loaded before them, and what its
+//! runtime reports.
 
 use std::{fs, path::Path, process::Command};
 
@@ -24,13 +25,14 @@ pub(super) fn advice(library: &Path) -> String {
         );
     }
     format!(
-        "\nit is built with {name}, whose runtime is to be loaded before everything else:\n  \
+        "\nit is built with {name}: load the runtime of {name} before everything else:\n  \
          gcc:   --preload \"$(gcc -print-file-name=lib{runtime}.so)\"\n  \
          clang: build with -shared-libsan, and --preload \"$(clang -print-file-name=libclang_rt.{runtime}.so)\""
     )
 }
 
-/// Sets what the runtimes go by, unless the caller has: what the kit itself keeps to its end is no leak of the library's.
+/// Sets what the runtimes go by, unless the caller has: what the kit itself keeps to its end is no
+/// leak of the library's.
 pub(super) fn set_up(command: &mut Command) {
     for (variable, options) in [
         ("ASAN_OPTIONS", "detect_leaks=0"),
@@ -41,7 +43,8 @@ pub(super) fn set_up(command: &mut Command) {
             command.env(variable, options);
         }
     }
-    // What is freed is filled with something else: a library that uses it is more likely to be seen.
+    // What is freed is filled with something else: a library that uses it is more likely to be
+    // seen.
     if std::env::var_os("MALLOC_PERTURB_").is_none() {
         command.env("MALLOC_PERTURB_", "165");
     }

@@ -20,7 +20,8 @@ use crate::{
     world,
 };
 
-/// Whether the operations of a library have IAsyncControl. One whose operation gives no clear answer is taken to have it: the cases judge it.
+/// Whether the operations of a library have IAsyncControl. Without a clear answer of an operation,
+/// the library is taken to have it: the cases judge it.
 pub(crate) fn has_control(library: &Loaded) -> bool {
     let answer = core::cell::Cell::new(true);
     // What it finds the cases find, too.

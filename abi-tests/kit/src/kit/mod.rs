@@ -1,5 +1,5 @@
-//! What cases are written in: operations by number, and what a client and a driver do with them. What bodies and handlers
-//! see meanwhile is recorded; a function fails where a case cannot go on.
+//! What cases are written in: operations by number, and what a client and a driver do with them.
+//! What bodies and handlers see meanwhile is recorded; a function fails where a case cannot go on.
 
 mod control;
 mod driver;

@@ -113,8 +113,8 @@ impl Kit<'_> {
         Ok(NTSTATUS::from_u32(answer.status))
     }
 
-    /// `set_completed`, with a handler that gives up the caller's reference, and then makes another operation of the kind with a
-    /// handler of its own: the operation after all that there are.
+    /// `set_completed`, with a handler that gives up the caller's reference, and then makes another
+    /// operation of the kind with a handler of its own: the operation after all that there are.
     ///
     /// # Errors
     /// As for [`Self::query`].

@@ -43,14 +43,16 @@ pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected
     Ok(())
 }
 
-/// [C3]: where the object is apart from its task, it is gone with the last client's reference, while the task lives.
+/// [C3]: where the object is apart from its task, it is gone with the last client's reference,
+/// while the task lives.
 fn is_gone_for_clients(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected: Answer) -> bool {
     let (references, bodyless) = kit.0.slot(operation, |slot| (slot.references, slot.bodyless));
     let zero = matches!(op, Op::Release(_)) && found.status != 0 && expected.status == 0;
     zero && references == 0 && !bodyless
 }
 
-/// An answer in words. That of AddRef and Release is a count, of which only "zero or not" means anything.
+/// An answer in words. That of AddRef and Release is a count, of which only "zero or not" means
+/// anything.
 fn shown(op: Op, answer: Answer) -> String {
     let counts =
         matches!(op, Op::AddRef(_) | Op::Release(_) | Op::Object(_, ObjectOp::AddRef | ObjectOp::Release));
@@ -61,7 +63,8 @@ fn shown(op: Op, answer: Answer) -> String {
     }
 }
 
-/// Whether the library and the model disagree about what there is from now on: then what follows says nothing.
+/// Whether the library and the model disagree about what there is from now on: then what follows
+/// says nothing.
 fn parts_from_the_model(op: Op, found: Answer, expected: Answer) -> bool {
     let succeeds = |answer: Answer| answer.status == 0;
     match op {
@@ -147,7 +150,8 @@ fn rule_of(op: Op, found: Answer, expected: Answer) -> Rule {
     }
 }
 
-/// What has happened to bodies and handlers. What differs is recorded, and from then on the model goes by the library.
+/// What has happened to bodies and handlers. What differs is recorded, and from then on the model
+/// goes by the library.
 ///
 /// # Errors
 /// They disagree about which bodies there are.
@@ -179,7 +183,8 @@ fn compare_record(kit: &Kit<'_>, model: &mut Model, operation: usize) -> Check {
         told: task.told,
     };
     let mut found = kit.record(operation);
-    // A method whose operation there is no memory for has no body yet, in the model; here it is dropped at once.
+    // Where there is no memory for the operation of a method, the model has no body yet; here the
+    // body is dropped at once.
     let refused = kit.0.slot(operation, |slot| slot.object.is_some() && slot.bodyless);
     if refused && (found.drops, expected.drops) == (1, 0) {
         found.drops = 0;

@@ -106,7 +106,8 @@ fn end(kit: &Kit<'_>, model: &mut Model) -> Check {
         if model.unfinished() == 0 {
             break;
         }
-        // Without it, what goes on waiting ends when the wakers are given back that it has given away since.
+        // Without it, what goes on waiting ends when the wakers are given back that it has given
+        // away since.
         if Need::CancelAll.is_met(kit.offers()) {
             model.step(&bare(Op::CancelAll));
             kit.cancel_all()?;

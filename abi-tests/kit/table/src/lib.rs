@@ -1,8 +1,10 @@
-//! The table that an implementation of async COM exports to be judged by the conformance kit: `ntcom_kit.h` in Rust. This crate depends
-//! on nothing; what each member means, the header says, which is below.
+//! The table that an implementation of async COM exports to be judged by the conformance kit:
+//! `ntcom_kit.h` in Rust. This crate depends on nothing; what each member means, the header says,
+//! which is below.
 //!
-//! A library is a `cdylib` that fills a [`Table`] and exports it. `abi-tests/kit/foreign` is a small one that is not built on `ntcom`;
-//! `abi-tests/kit/ours` offers everything that the kit can ask for.
+//! A library is a `cdylib` that fills a [`Table`] and exports it. `abi-tests/kit/foreign` is a
+//! small one that is not built on `ntcom`; `abi-tests/kit/ours` offers everything that the kit can
+//! ask for.
 //!
 //! ```
 //! use core::ffi::c_void;
@@ -14,7 +16,9 @@
 //!     0
 //! }
 //! # unsafe extern "C" fn advance() {}
-//! # unsafe extern "C" fn spawn(_: *const Recipe, _: *mut *mut c_void) -> *mut c_void { core::ptr::null_mut() }
+//! # unsafe extern "C" fn spawn(_: *const Recipe, _: *mut *mut c_void) -> *mut c_void {
+//! #     core::ptr::null_mut()
+//! # }
 //! # unsafe extern "C" fn spawn_error(_: u32, _: i32) -> *mut c_void { core::ptr::null_mut() }
 //! # unsafe extern "C" fn asks(_: *mut c_void) -> i32 { 0 }
 //! # unsafe extern "C" fn does(_: *mut c_void) {}
@@ -73,7 +77,7 @@ pub mod shape {
 pub mod poll {
     /// The part has not ended.
     pub const PENDING: i32 = 0;
-    /// It has.
+    /// The part has ended.
     pub const READY: i32 = 1;
     /// The library is to raise an exception, or to panic.
     pub const RAISE: i32 = 2;
@@ -169,7 +173,7 @@ macro_rules! table {
                 Self { name: name.as_ptr(), $($required: Some($required),)* ..Self::EMPTY }
             }
 
-            /// One without members.
+            /// A table without members.
             pub const EMPTY: Self = Self {
                 size: size_of::<Self>() as u32,
                 version: VERSION,

@@ -186,7 +186,7 @@ fn judge(
 /// The tests with the other compiler: the slots, the clients, the operations in C.
 fn with_clang(project: &Project) -> anyhow::Result<()> {
     let Some((c, cpp)) = judges::clang() else {
-        say!("skipped: the tests of ntcom-abi-tests with clang: there is none here");
+        say!("skipped: the tests of ntcom-abi-tests with clang: it is not installed here");
         return Ok(());
     };
     let mut test = command::cargo(project);

@@ -1,7 +1,8 @@
 //! Two declarations with one IID in an image do not link, and the message names the IID.
 //!
-//! The crates `older` and `newer` declare one IID with different slots, and forbid unsafe code. Each image depends on both, and
-//! calls nothing of them. The linker would leave their files out of the image, if the declarations did not keep them in.
+//! The crates `older` and `newer` declare one IID with different slots, and forbid unsafe code.
+//! Each image depends on both, and calls nothing of them. The linker would leave their files out of
+//! the image, if the declarations did not keep them in.
 use std::path::{Path, PathBuf};
 
 use super::write;
@@ -116,7 +117,7 @@ fn files(root: &Path) -> [(&'static str, String); 13] {
     ]
 }
 
-/// The dependency, whose name in the package is another one.
+/// The dependency, under another name in the package.
 fn renamed(ntcom: &str) -> String {
     ntcom.replacen("{ ", "{ package = \"ntcom\", ", 1)
 }

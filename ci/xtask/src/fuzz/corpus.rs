@@ -1,7 +1,8 @@
 //! Folders of inputs: the committed ones, and a run's own.
 //!
-//! A run with `--keep` promises to add what it finds to the committed inputs. Its folder has the file [`PROMISE`] until that is done,
-//! however the run ends; the next run puts the inputs of such a folder aside, and the next one that keeps takes them with its own.
+//! A run with `--keep` promises to add what it finds to the committed inputs. Its folder has the
+//! file [`PROMISE`] until that is done, however the run ends; the next run puts the inputs of such
+//! a folder aside, and the next one that keeps takes them with its own.
 use std::{
     ffi::OsString,
     fs, io,
@@ -77,7 +78,7 @@ pub(crate) fn prepare(project: &Project, work: &Path, target: &str, empty: bool)
     Ok(committed.len() + regressions.len())
 }
 
-/// Marks the folder of a run as one whose inputs are to be kept.
+/// Marks the folder of a run: its inputs are to be kept.
 pub(crate) fn promise(work: &Path, target: &str) -> anyhow::Result<()> {
     let file = run_folder(work, target).join(PROMISE);
     let text = "The new inputs in corpus/ are not among the committed ones yet: cargo xtask fuzz --keep\n";
@@ -118,8 +119,9 @@ fn earlier(work: &Path, target: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Adds to the committed inputs those of the run, and of earlier ones that could not, that reach something new: as few as do. False
-/// if that was not possible: the inputs stay where they are, for the next run with `--keep`.
+/// Adds to the committed inputs those of the run, and of earlier ones that could not, that reach
+/// something new: as few as do. False if that was not possible: the inputs stay where they are, for
+/// the next run with `--keep`.
 pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool> {
     let committed = runner.project.path("corpus").join(target);
     let folder = run_folder(&runner.work, target);

@@ -10,7 +10,8 @@ const MAX_LENS: &[(&str, u32)] = &[];
 /// The longest input, in bytes.
 const MAX_LEN: u32 = 512;
 
-/// The environment variable that tells a target that its folders are prepared (`fuzz/src/committed.rs`).
+/// The environment variable that tells a target that its folders are prepared
+/// (`fuzz/src/committed.rs`).
 pub(crate) const FOLDERS_AS_THEY_ARE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
 /// libFuzzer's exit code when it was interrupted: a terminal's Ctrl-C reaches it without us.
@@ -154,7 +155,8 @@ fn error(line: &str) -> Option<(&str, &str)> {
     rest.split_once(": ")
 }
 
-/// `artifact_prefix='...'; Test unit written to <path>`: the file's name. A slow unit is no finding.
+/// `artifact_prefix='...'; Test unit written to <path>`: the file's name. A slow unit is no
+/// finding.
 fn written(line: &str) -> Option<&str> {
     let (_, path) = line.split_once("Test unit written to ")?;
     let name = path.rsplit('/').next()?;

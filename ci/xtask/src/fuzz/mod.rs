@@ -6,8 +6,9 @@
 //! - `corpus/<target>/`: the committed inputs, and `corpus/regressions/<target>/`: those that once were findings;
 //! - `target/fuzz-build/<sanitizer>/`: the build;
 //! - `target/fuzz/<target>/`: a run: findings (`crash-*`, `leak-*`, `timeout-*`, `oom-*`), libFuzzer's log of each process, and
-//!   `corpus/`, made anew at each start from the committed inputs. One process at a time uses `target/fuzz/`, or the folder that
-//!   `--work` names. What a run with `--keep` has found and not kept stays: in `corpus/`, then in `not-kept-*/`.
+//!   `corpus/`, made anew at each start from the committed inputs. One process at a time uses
+//!   `target/fuzz/`, or the folder that `--work` names. What a run with `--keep` has found and not
+//!   kept stays: in `corpus/`, then in `not-kept-*/`.
 mod build;
 mod corpus;
 mod libfuzzer;
@@ -58,7 +59,8 @@ pub(crate) struct Options {
     /// Adds new inputs that reach something new to the committed ones; after Ctrl-C too.
     #[arg(long)]
     keep: bool,
-    /// The folder of the runs: below target/ in the checkout, or an empty one elsewhere. One process at a time uses it.
+    /// The folder of the runs: below target/ in the checkout, or an empty one elsewhere. One
+    /// process at a time uses it.
     #[arg(long, value_name = "FOLDER", default_value = "target/fuzz")]
     work: PathBuf,
 }
@@ -181,7 +183,8 @@ mod tests {
     use super::{BASELINE, Options, Sanitizer, monitor::Runner, session, shares};
     use crate::{interrupt, project::Project};
 
-    /// A target that is good enough: it finds an input in each run, and its merge copies every input, if it may.
+    /// A target that is good enough: it finds an input in each run, and its merge copies every
+    /// input, if it may.
     const TARGET: &str = r#"#!/bin/sh
 for last; do :; done
 case " $* " in

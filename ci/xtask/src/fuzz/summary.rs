@@ -13,7 +13,8 @@ use crate::{problem::Problem, ui};
 /// An input that made a target stop.
 #[derive(Clone, Serialize, Debug)]
 pub(crate) struct Finding {
-    /// The input, from the root of the checkout. JSON has no bytes: a name that is not UTF-8 is written as far as it is.
+    /// The input, from the root of the checkout. JSON has no bytes: a name that is not UTF-8 is
+    /// written as far as it is.
     #[serde(serialize_with = "lossily")]
     file: PathBuf,
     /// Who noticed.

@@ -16,13 +16,14 @@ use crate::{
 const IGNORED: &str = "target";
 /// The file that is written to find out whether any can be.
 const PROBE: &str = "probe";
-/// Its size: more than a block of any file system.
+/// The size of that file: more than a block of any file system.
 const PROBE_SIZE: usize = 1 << 16;
 
 /// Takes the folder that is asked for.
 ///
 /// # Errors
-/// [`Problem::Usage`] when it is none for runs, which make and delete files in it, or another process uses it.
+/// [`Problem::Usage`] when the folder is not one for runs, which make and delete files in it, or
+/// another process uses it.
 pub(crate) fn take(project: &Project, asked: &Path) -> anyhow::Result<(PathBuf, Lock)> {
     let folder = project.path(asked);
     check(project, asked, &folder)?;
@@ -81,7 +82,8 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Why a file cannot be written in a folder, if so: libFuzzer says nothing where it cannot write an input.
+/// Why a file cannot be written in a folder, if so: libFuzzer says nothing where it cannot write an
+/// input.
 pub(crate) fn unwritable(folder: &Path) -> Option<String> {
     let probe = folder.join(PROBE);
     let written = fs::write(&probe, vec![b'x'; PROBE_SIZE]);

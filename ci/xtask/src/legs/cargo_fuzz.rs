@@ -1,4 +1,5 @@
-//! The leg `cargo-fuzz`: the targets as somebody runs them who knows cargo-fuzz and not this project.
+//! The leg `cargo-fuzz`: the targets as run by a user of cargo-fuzz without knowledge of this
+//! project.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -108,7 +109,7 @@ fn runs(fuzz: &CargoFuzz<'_>, targets: &[String]) -> anyhow::Result<Vec<Expected
     Ok(lines)
 }
 
-/// The lines of README.md, for one target, and what becomes of somebody who swaps its folders.
+/// The lines of README.md, for one target, and what happens when a user swaps its folders.
 fn first_lines(fuzz: &CargoFuzz<'_>, target: &str) -> [Expected; 3] {
     let (own, committed) = (format!("fuzz/corpus/{target}"), format!("corpus/{target}"));
     let mut below = fuzz.run("none", &[target, "--", RUNS]);

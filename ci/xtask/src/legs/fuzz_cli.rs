@@ -1,4 +1,5 @@
-//! The leg `fuzz-cli`: what commands do with bad input, and where streams, disks and names are not what a program hopes for.
+//! The leg `fuzz-cli`: what commands do with bad input, and where streams, disks and names are not
+//! what a program hopes for.
 use std::{
     ffi::{OsStr, OsString},
     fs,

@@ -1,8 +1,10 @@
 //! `cargo xtask windows`: client programs in C and in C++ as Windows executables, against a Rust DLL.
 //!
 //! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for it: the runtime and the executor that ship,
-//! on the simulated kernel. A DLL in which two crates declare one IID does not link. The programs are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and by
-//! clang with MSVC's ABI, without an SDK. What the files export and import is read from them, always; they are run where there is Wine.
+//! on the simulated kernel. A DLL in which two crates declare one IID does not link. The programs
+//! are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and
+//! by clang with MSVC's ABI, without an SDK. What the files export and import is read from them,
+//! always; they are run where there is Wine.
 mod image;
 mod library;
 mod programs;

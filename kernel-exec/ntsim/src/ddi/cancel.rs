@@ -79,7 +79,8 @@ impl Machine {
 }
 
 /// Sets an IRP's cancel routine, or none, and returns the one before, which then is not called any more: null says that the IRP is being
-/// canceled, or that there was none. An atomic exchange. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No IRP: 0x44 (`nf-wdm-iosetcancelroutine`).
+/// canceled, or that there was none. An atomic exchange. IRQL ≤ DISPATCH_LEVEL: else bug check
+/// 0xC4/0x4E530002. No IRP: 0x44 (`nf-wdm-iosetcancelroutine`).
 ///
 /// # Safety
 /// The routine may be called until it is set to another.

@@ -77,10 +77,11 @@ impl Machine {
     pub(crate) fn update_devices(&self, change: impl Fn(&mut DEVICE_OBJECT)) {
         let mut device = load(first_device(self.driver_object()));
         while !device.is_null() {
-            // SAFETY: a device object of the machine's, which is not gone: it is in its driver's list.
+            // SAFETY: a device object of the machine's, which is not gone: it is in its driver's
+            // list.
             let mut value = unsafe { device.read() };
             change(&mut value);
-            // SAFETY: as above.
+            // SAFETY: the machine's own device object, from its driver's list.
             unsafe { device.write(value) };
             device = value.NextDevice;
         }
@@ -164,7 +165,8 @@ impl Machine {
         Ok(device)
     }
 
-    /// Whether a device may have a name: a full path, in a directory of objects that there is, which no other device has.
+    /// Whether a device may have a name: a full path, in a directory of objects that there is,
+    /// which no other device has.
     fn check_name(&self, name: &[u16]) -> NTSTATUS {
         let name = alloc::string::String::from_utf16_lossy(name);
         let Some((directory, last)) = name.rsplit_once('\\').filter(|_| name.starts_with('\\')) else {
@@ -202,11 +204,12 @@ impl Machine {
 }
 
 /// Makes a device of the driver, with `DeviceExtensionSize` zeroed bytes of the driver's own. STATUS_INSUFFICIENT_RESOURCES where memory
-/// is low. A name is a full path in a directory that a system has (`\Device`, `\??`, `\DosDevices`, `\GLOBAL??`, the root), and no other
-/// device's: else STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_NAME_COLLISION; it is free again after
-/// [`IoDeleteDevice`]. Nothing is opened by a name here, so `Exclusive` sets a flag only. IRQL ≤ APC_LEVEL. Left at unload it is a leak of
-/// pool (bug check 0xC4/0x62). A driver other than [`driver_object`](crate::driver_object) ends the run as not supported
-/// (`nf-wdm-iocreatedevice`).
+/// is low. A name is a full path in a directory that a system has (`\Device`, `\??`, `\DosDevices`,
+/// `\GLOBAL??`, the root), and no other device's: else STATUS_OBJECT_PATH_SYNTAX_BAD,
+/// STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_NAME_COLLISION; it is free again after
+/// [`IoDeleteDevice`]. Nothing is opened by a name here, so `Exclusive` sets a flag only. IRQL ≤
+/// APC_LEVEL. Left at unload it is a leak of pool (bug check 0xC4/0x62). A driver other than
+/// [`driver_object`](crate::driver_object) ends the run as not supported (`nf-wdm-iocreatedevice`).
 ///
 /// # Safety
 /// `DeviceObject` is valid for a write; `DeviceName` is null or a string with a valid buffer.

@@ -113,7 +113,7 @@ pub(crate) fn set_state(address: usize, state: LONG) {
     write(address, DISPATCHER_HEADER { SignalState: state, ..read(address) });
 }
 
-/// Writes who holds a mutex, once it is known to be valid; 0: no thread.
+/// Writes the owner of a mutex, once the mutex is known to be valid; 0: no thread.
 pub(crate) fn set_owner(address: usize, owner: usize) {
     let mutex: *mut KMUTANT = core::ptr::with_exposed_provenance_mut(address);
     // SAFETY: valid by [W1]; no reference is made.

@@ -1,4 +1,5 @@
-//! The driver object and what it points to (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
+//! The driver object and what it points to
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
 //! learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-driver-objects).
 
 use core::{cell::Cell, ptr::NonNull};
@@ -90,7 +91,7 @@ fn link(driver: NonNull<Driver>) {
 /// What NT has in the table for every major function that DriverEntry sets no routine for.
 unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     let Some(machine) = here() else { outside("a dispatch routine") };
-    machine.checked(machine.irp(packet, 3, "was dispatched, and is none"));
+    machine.checked(machine.irp(packet, 3, "was dispatched, and is not an IRP"));
     let mut value = irp::read(packet);
     value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
     irp::write(packet, value);
@@ -104,7 +105,8 @@ impl Machine {
         let driver = self.image_state::<Driver>().cast_mut();
         // SAFETY: image state, which lives as long as the simulation; no reference is made.
         let linked = unsafe { &raw const (*driver).linked };
-        // SAFETY: as above; a cell is only ever used through shared references.
+        // SAFETY: image state lives as long as the simulation; a cell is only ever used through
+        // shared references.
         if !unsafe { &*linked }.get()
             && let Some(driver) = NonNull::new(driver)
         {
@@ -119,11 +121,12 @@ impl Machine {
         // SAFETY: the machine's driver object; no reference is made.
         let mut object = unsafe { driver.read() };
         change(&mut object);
-        // SAFETY: as above.
+        // SAFETY: the machine's driver object; no reference is made.
         unsafe { driver.write(object) }
     }
 
-    /// The driver is about to be loaded by this routine. Its image is the page of it: the simulation knows no more.
+    /// The driver is about to be loaded by this routine. Its image is the page of it: the
+    /// simulation knows no more.
     pub(crate) fn begin_load(&self, entry: DriverEntry) {
         let start = entry as usize / PAGE * PAGE;
         self.update_driver(|driver| {

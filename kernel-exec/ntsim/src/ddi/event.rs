@@ -59,9 +59,10 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 /// this returns; of several that wait for a synchronization event, which is a choice of the schedule. IRQL ≤ DISPATCH_LEVEL: else
 /// bug check 0xC4/0x80. Not an event: 0x139.
 ///
-/// With `Wait`, at IRQL ≤ APC_LEVEL (else 0xC4/0x4E530002), it returns at DISPATCH_LEVEL, and the next call is
-/// [`KeWaitForSingleObject`](super::KeWaitForSingleObject) or [`KeWaitForMultipleObjects`](super::KeWaitForMultipleObjects), which
-/// restores IRQL: else 0xC4/0x4E530004 (`nf-wdm-kesetevent`).
+/// With `Wait`, at IRQL ≤ APC_LEVEL (else 0xC4/0x4E530002), it returns at DISPATCH_LEVEL, and the
+/// next call is [`KeWaitForSingleObject`](super::KeWaitForSingleObject) or
+/// [`KeWaitForMultipleObjects`](super::KeWaitForMultipleObjects), which restores IRQL: else
+/// 0xC4/0x4E530004 (`nf-wdm-kesetevent`).
 ///
 /// # Safety
 /// `Event` was initialised and is valid.
@@ -107,8 +108,8 @@ pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
 
-/// An event's state: 0 where it is not signalled. Any IRQL: an interrupt service routine may, too. Not an event: bug check
-/// 0x139 (`nf-wdm-kereadstateevent`).
+/// An event's state: 0 where it is not signalled. Any IRQL: an interrupt service routine may, too.
+/// Not an event: bug check 0x139 (`nf-wdm-kereadstateevent`).
 ///
 /// # Safety
 /// As for [`KeSetEvent`].

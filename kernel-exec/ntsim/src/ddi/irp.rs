@@ -25,7 +25,8 @@ use crate::{
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
-/// An IRP's `AllocationFlags`: it is of one of the sizes that NT keeps lists of, and where quota is asked for, from such a list.
+/// An IRP's `AllocationFlags`: it is of one of the sizes that NT keeps lists of, and where quota is
+/// asked for, from such a list.
 const IRP_ALLOCATED_FIXED_SIZE: u8 = 0x04;
 const IRP_LOOKASIDE_ALLOCATION: u8 = 0x08;
 /// The most stack locations of those sizes.
@@ -64,8 +65,8 @@ pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
     unsafe { location(irp, number).write(value) }
 }
 
-/// A location as NT leaves it when the IRP goes up: the request's parameters, its marks and the conditions of the completion routine
-/// are gone.
+/// A location as NT leaves it when the IRP goes up: the request's parameters, its marks and the
+/// conditions of the completion routine are gone.
 fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
     IO_STACK_LOCATION {
         MinorFunction: 0,
@@ -151,7 +152,8 @@ impl Machine {
         })
     }
 
-    /// What comes of the call of a dispatch routine that is not there: the driver has made the entry null.
+    /// What comes of the call of a dispatch routine that is not there: the driver has made the
+    /// entry null.
     fn no_routine(&self, major: u8) -> Box<Violation> {
         let irql = self.irql();
         let what = alloc::format!("the driver's MajorFunction[{major:#x}] is null, and was called");
@@ -245,7 +247,8 @@ impl Machine {
         Err(self.irp_violation(kind, irp, what))
     }
 
-    /// A completion routine has returned: with the IRQL and the spin locks with which it was called.
+    /// A completion routine has returned: with the IRQL and the spin locks with which it was
+    /// called.
     fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
         let irql = self.irql();
         if irql != before {
@@ -340,8 +343,8 @@ impl Machine {
 }
 
 /// An IRP with so many stack locations, one for each driver below; null where memory is low. IRQL ≤ DISPATCH_LEVEL. Left at unload it is
-/// a leak of pool (bug check 0xC4/0x62). No location ends the run as not supported. Quota is the system process's, which has
-/// no limit (`nf-wdm-ioallocateirp`).
+/// a leak of pool (bug check 0xC4/0x62). No location ends the run as not supported. Quota is the
+/// system process's, which has no limit (`nf-wdm-ioallocateirp`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -368,14 +371,17 @@ pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
     machine.checked(machine.free_irp(Irp));
 }
 
-/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major function is called. The
-/// driver object's routines complete it with STATUS_INVALID_DEVICE_REQUEST until the driver sets others; a null one: 0x1E, 0xD1 at
-/// DISPATCH_LEVEL. The result is the routine's.
+/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major
+/// function is called. The driver object's routines complete it with STATUS_INVALID_DEVICE_REQUEST
+/// until the driver sets others; a null one: 0x1E, 0xD1 at DISPATCH_LEVEL. The result is the
+/// routine's.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001. No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set:
-/// 0xC9 (0x203). The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor returned STATUS_PENDING: 0xC9
-/// (0x226); marked it pending and returns something else, or the other way round: 0xC9 (0x23E, 0x23D); returns another status than it
-/// completed it with: 0xC9 (0x224); returns holding a spin lock that it has acquired: 0xC4/0x1006 (`nf-wdm-iofcalldriver`).
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001.
+/// No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set: 0xC9 (0x203).
+/// The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor
+/// returned STATUS_PENDING: 0xC9 (0x226); marked it pending and returns something else, or the
+/// other way round: 0xC9 (0x23E, 0x23D); returns another status than it completed it with: 0xC9
+/// (0x224); returns holding a spin lock that it has acquired: 0xC4/0x1006 (`nf-wdm-iofcalldriver`).
 ///
 /// # Safety
 /// The driver's routines may be called with this IRP.
@@ -388,13 +394,15 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
 }
 
 /// Completes an IRP: the completion routines of the drivers above are called, the lowest first, until one returns
-/// STATUS_MORE_PROCESSING_REQUIRED, which that of whoever made the IRP must: else the run ends as not supported. A stack location that
-/// the IRP leaves keeps its major function, device, completion routine and context; everything else in it is zeroed first, so that the
-/// routine is not called again unless it is set again.
+/// STATUS_MORE_PROCESSING_REQUIRED. The routine of the driver that made the IRP must return it:
+/// else the run ends as not supported. A stack location that the IRP leaves keeps its major
+/// function, device, completion routine and context; everything else in it is zeroed first, so that
+/// the routine is not called again unless it is set again.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). While holding a spin lock: 0xC4/0x4E530001. No driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6);
-/// cancel routine set: 0xC9 (7). A completion routine returns at another IRQL: 0xC8; holding a spin lock that it has acquired: 0xC4/0x1006
-/// (`nf-wdm-iofcompleterequest`).
+/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). While holding a spin lock: 0xC4/0x4E530001. No
+/// driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6); cancel routine
+/// set: 0xC9 (7). A completion routine returns at another IRQL: 0xC8; holding a spin lock that it
+/// has acquired: 0xC4/0x1006 (`nf-wdm-iofcompleterequest`).
 ///
 /// # Safety
 /// The completion routines may be called.
@@ -444,8 +452,9 @@ pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCAT
     location(Irp, number)
 }
 
-/// Sets the routine that is called when the driver below has completed the IRP: with success, with an error, or when it was canceled.
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No location left: 0x35 (`nf-wdm-iosetcompletionroutine`).
+/// Sets the routine that is called when the driver below has completed the IRP: with success, with
+/// an error, or when it was canceled. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No
+/// location left: 0x35 (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
 /// As for [`IoMarkIrpPending`]; the routine may be called with `Context`.
@@ -471,7 +480,8 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
 }
 
-/// Gives the driver below the current location's parameters. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No driver has the IRP: bug check 0x44; no location left: 0x35
+/// Gives the driver below the current location's parameters. IRQL ≤ DISPATCH_LEVEL: else bug check
+/// 0xC4/0x4E530002. No driver has the IRP: bug check 0x44; no location left: 0x35
 /// (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
@@ -488,9 +498,9 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     write_location(Irp, next, copy);
 }
 
-/// Gives the driver below the current stack location itself, with the completion routine of the driver above: for a driver that sets
-/// no routine of its own and has not marked the IRP pending. Any IRQL. No driver has the IRP: bug check 0x44
-/// (`nf-wdm-ioskipcurrentirpstacklocation`).
+/// Gives the driver below the current stack location itself, with the completion routine of the
+/// driver above: for a driver that sets no routine of its own and has not marked the IRP pending.
+/// Any IRQL. No driver has the IRP: bug check 0x44 (`nf-wdm-ioskipcurrentirpstacklocation`).
 ///
 /// # Safety
 /// As for [`IoMarkIrpPending`].

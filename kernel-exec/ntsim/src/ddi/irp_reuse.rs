@@ -1,4 +1,5 @@
-//! IRPs as new: when they are allocated, and by IoReuseIrp (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
+//! IRPs as new: when they are allocated, and by IoReuseIrp
+//! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-ioreuseirp).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -33,7 +34,7 @@ pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
 impl Machine {
     /// Makes an IRP as new, with a status.
     fn reuse_irp(&self, irp: PIRP, status: NTSTATUS) -> Checked<()> {
-        self.irp(irp, 1, "was to be used again, and is none")?;
+        self.irp(irp, 1, "was to be used again, and is not an IRP")?;
         let IRP { CurrentLocation: current, StackCount: count, Size: size, .. } = read(irp);
         if current <= count {
             return Err(self.irp_violation(0x20B, irp, "was to be used again while a driver has it"));
@@ -46,8 +47,9 @@ impl Machine {
     }
 }
 
-/// Makes an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) as new, with a status, so that it can be sent again. IRQL ≤ DISPATCH_LEVEL. No IRP: bug check 0xC9
-/// (1); while a driver has it: 0xC9 (0x20B) (`nf-wdm-ioreuseirp`).
+/// Makes an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) as new, with a status, so that it can be
+/// sent again. IRQL ≤ DISPATCH_LEVEL. No IRP: bug check 0xC9 (1); while a driver has it: 0xC9
+/// (0x20B) (`nf-wdm-ioreuseirp`).
 ///
 /// # Safety
 /// Nothing else uses the IRP.

@@ -1,6 +1,7 @@
-//! A release and the wait that follows it, joined by `Wait` = TRUE: the release returns at DISPATCH_LEVEL, so that no other thread of
-//! the processor gets in between, and the wait restores IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: the remarks of
-//! `nf-wdm-kesetevent`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereleasemutex`).
+//! A release and the wait that follows it, joined by `Wait` = TRUE: the release returns at
+//! DISPATCH_LEVEL, so that no other thread of the processor gets in between, and the wait restores
+//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: the remarks of `nf-wdm-kesetevent`,
+//! `nf-wdm-kereleasesemaphore`, `nf-wdm-kereleasemutex`).
 
 extern crate alloc;
 
@@ -14,13 +15,14 @@ const APC: u8 = 1;
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
 impl Machine {
-    /// Whether a release may be made with this `Wait`: not above APC_LEVEL, and not before the wait of an earlier one.
+    /// Whether a release may be made with this `Wait`: not above APC_LEVEL, and not before the wait
+    /// of an earlier one.
     pub(crate) fn check_wait_argument(&self, ddi: Ddi, wait: BOOLEAN) -> Checked<()> {
         self.check_joined(ddi)?;
         if wait != 0 { self.check_documented_irql(ddi, APC) } else { Ok(()) }
     }
 
-    /// A release was made, whose caller says with `Wait` that it waits next.
+    /// Ends a release. With `Wait`, its caller says that it waits next.
     pub(crate) fn join(&self, wait: BOOLEAN) {
         if wait != 0 {
             self.cpu().joined.set(Some(self.raise(DISPATCH)));
@@ -34,8 +36,8 @@ impl Machine {
         }
     }
 
-    /// A violation where a call is made between a release and the wait that was to be next. Only calls that end or begin such a
-    /// pair look.
+    /// A violation where a call is made between a release and the wait that was to be next. Only
+    /// calls that end or begin such a pair look.
     #[inline]
     pub(crate) fn check_joined(&self, ddi: Ddi) -> Checked<()> {
         match self.cpu().joined.take() {

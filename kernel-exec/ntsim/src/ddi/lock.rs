@@ -84,7 +84,8 @@ impl Machine {
         self.kernel.borrow().locks.held_by(self.current.get())
     }
 
-    /// A violation where this processor holds more spin locks than when it called a driver's routine.
+    /// A violation where this processor holds more spin locks than when it called a driver's
+    /// routine.
     pub(crate) fn check_locks_given_back(&self, routine: &str, before: usize) -> Checked<()> {
         let me = self.current.get();
         let kernel = self.kernel.borrow();

@@ -1,7 +1,8 @@
 //! The kernel's calls, by wdk-sys's names and with its signatures: the door through which drivers come in.
 //!
-//! Before and behind the effect of each is a preemption point, and before the return of each routine that it calls. Each is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
-//! on the thread, each aborts the process with its name.
+//! Before and behind the effect of each is a preemption point, and before the return of each
+//! routine that it calls. Each is counted, is checked against its IRQL ceiling, and is traced.
+//! Called while no simulation runs on the thread, each aborts the process with its name.
 
 pub(crate) mod cancel;
 pub(crate) mod csq;

@@ -99,8 +99,9 @@ impl Machine {
 }
 
 /// A pointer to the object of a handle, with a reference of its own. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C. There are
-/// handles of threads: an `ObjectType` that is neither null nor `*PsThreadType` is STATUS_OBJECT_TYPE_MISMATCH. UserMode and
-/// HandleInformation end the run as not supported (`nf-wdm-obreferenceobjectbyhandle`).
+/// handles of threads: an `ObjectType` that is neither null nor `*PsThreadType` is
+/// STATUS_OBJECT_TYPE_MISMATCH. UserMode and HandleInformation end the run as not supported
+/// (`nf-wdm-obreferenceobjectbyhandle`).
 ///
 /// # Safety
 /// `Object` is valid for a write.

@@ -67,8 +67,8 @@ pub(crate) fn write_timer(timer: *mut KTIMER, value: KTIMER) {
     unsafe { timer.write_unaligned(value) }
 }
 
-/// Makes a KDPC of medium importance, for the processor that inserts it. The arguments of an insertion, which come later, stay as
-/// they are, as in NT.
+/// Makes a KDPC of medium importance, for the processor that inserts it. The arguments of an
+/// insertion, which come later, stay as they are, as in NT.
 pub(crate) fn initialize_dpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) {
     let fresh = KDPC {
         Type: DPC_OBJECT,
@@ -82,7 +82,7 @@ pub(crate) fn initialize_dpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, contex
     // SAFETY: checked before, else valid by [O1]: the part before the arguments.
     unsafe { to.copy_from_nonoverlapping(from, before) };
     let (from, to) = (from.wrapping_add(after), to.wrapping_add(after));
-    // SAFETY: as above: the part behind them.
+    // SAFETY: checked before, else valid by [O1]: the part behind the arguments.
     unsafe { to.copy_from_nonoverlapping(from, size_of::<KDPC>() - after) };
 }
 

@@ -63,10 +63,11 @@ impl Machine {
 /// POOL_FLAG_USE_QUOTA has no effect: the system process, in which everything runs here, has no quota. With POOL_FLAG_RAISE_ON_FAILURE,
 /// what would be NULL is the exception STATUS_INSUFFICIENT_RESOURCES, which is bug check 0x1E: there are no handlers.
 ///
-/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. Zero bytes: 0xC4/0x0. Not one of NON_PAGED,
-/// NON_PAGED_EXECUTE and PAGED, or a flag below bit 32 that NT does not know: 0xC4/0x4E530003. POOL_FLAG_SESSION and the flags that are
-/// reserved for the system end the run as not supported; NT ignores flags from bit 32 on that it does not know (`nf-wdm-exallocatepool2`,
-/// learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags).
+/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. Zero bytes:
+/// 0xC4/0x0. Not one of NON_PAGED, NON_PAGED_EXECUTE and PAGED, or a flag below bit 32 that NT does
+/// not know: 0xC4/0x4E530003. POOL_FLAG_SESSION and the flags that are reserved for the system end
+/// the run as not supported; NT ignores flags from bit 32 on that it does not know
+/// (`nf-wdm-exallocatepool2`, learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags).
 ///
 /// # Safety
 /// None beyond being called in a simulation run. The memory is valid until it is freed or the simulation is reset.

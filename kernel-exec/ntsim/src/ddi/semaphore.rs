@@ -44,9 +44,10 @@ impl Machine {
     }
 }
 
-/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it satisfies takes one. PASSIVE_LEVEL:
-/// else bug check 0xC4/0x4E530002. Storage is non-paged: else 0xD1; nobody waits for a semaphore there: else 0x139. A count or limit that is none ends the run as not
-/// supported (`nf-wdm-keinitializesemaphore`).
+/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it
+/// satisfies takes one. PASSIVE_LEVEL: else bug check 0xC4/0x4E530002. Storage is non-paged: else
+/// 0xD1; no thread waits for a semaphore there: else 0x139. An invalid count or limit ends the run
+/// as not supported (`nf-wdm-keinitializesemaphore`).
 ///
 /// # Safety
 /// `Semaphore` is valid for writes, and stays valid and where it is while it is used.
@@ -70,7 +71,8 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
 
 /// Adds `Adjustment` to a semaphore's count and returns the count before; ready are then as many waiting threads as it satisfies.
 /// IRQL ≤ DISPATCH_LEVEL. Beyond the limit, or by zero or less: the exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check
-/// 0x1E. Not a semaphore: 0x139. `Wait` as for [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasesemaphore`).
+/// 0x1E. Not a semaphore: 0x139. `Wait` as for [`KeSetEvent`](super::KeSetEvent)
+/// (`nf-wdm-kereleasesemaphore`).
 ///
 /// # Safety
 /// `Semaphore` was initialised and is valid.

@@ -33,14 +33,15 @@ fn store(string: PUNICODE_STRING, value: UNICODE_STRING) {
 }
 
 impl Machine {
-    /// A violation where memory that a call is about to read or write is freed, or paged at DISPATCH_LEVEL.
+    /// A violation where memory that a call is about to read or write is freed, or paged at
+    /// DISPATCH_LEVEL.
     fn check_resident(&self, address: usize, size: usize) -> Checked<()> {
         let Some(last) = size.checked_sub(1) else { return Ok(()) };
         self.check_memory(address, Use::Text)?;
         self.check_memory(address + last, Use::Text)
     }
 
-    /// A string of the driver's, whose buffer is looked at up to so many bytes of it.
+    /// A string of the driver's. Only so many bytes of its buffer are looked at.
     fn string(
         &self,
         string: PCUNICODE_STRING,
@@ -110,8 +111,9 @@ fn compare(
     (difference, difference.cmp(&0))
 }
 
-/// Makes a string of characters that end with a zero, without copying them; of null, an empty one. IRQL ≤ DISPATCH_LEVEL, where
-/// both are resident: else bug check 0xD1. More than 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
+/// Makes a string of characters that end with a zero, without copying them; of null, an empty one.
+/// IRQL ≤ DISPATCH_LEVEL, where both are resident: else bug check 0xD1. More than 32,766 characters
+/// end the run as not supported (`nf-wdm-rtlinitunicodestring`).
 ///
 /// # Safety
 /// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as long as the string is used.
@@ -137,8 +139,9 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
     );
 }
 
-/// Copies as many characters as there is room for; of null, none. Any IRQL; at DISPATCH_LEVEL and above both
-/// strings and their buffers are resident: else bug check 0xD1, as in freed memory (`nf-wdm-rtlcopyunicodestring`).
+/// Copies as many characters as there is room for; of null, none. Any IRQL; at DISPATCH_LEVEL and
+/// above both strings and their buffers are resident: else bug check 0xD1, as in freed memory
+/// (`nf-wdm-rtlcopyunicodestring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers; `SourceString` may be null.

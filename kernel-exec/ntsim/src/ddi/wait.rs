@@ -68,7 +68,8 @@ impl Machine {
         Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
     }
 
-    /// Refuses what ntsim has not: users, and unknown reasons. There are no alerts and no APCs: a wait that is alertable is as any other.
+    /// Refuses what ntsim has not: users, and unknown reasons. There are no alerts and no APCs: a
+    /// wait that is alertable is as any other.
     fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
         let name = ddi.name();
         let refused = if i32::from(mode) != _MODE::KernelMode {
@@ -177,7 +178,8 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
 /// ever. It is over at a clock tick. While every thread waits, the clock jumps; where no timer is set either, the run ends with
 /// [`Stop::Deadlock`](crate::Stop::Deadlock).
 ///
-/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` makes no difference: no alert comes.
+/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` makes no
+/// difference: no alert comes.
 ///
 /// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. No object, or one that was moved
 /// or overwritten: 0x139. UserMode and reasons that no driver has end the run as not supported
@@ -252,8 +254,8 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
 /// The current thread waits until a time, as [`KeWaitForSingleObject`] has it; zero: it lets another thread run, if one is ready.
 /// STATUS_SUCCESS.
 ///
-/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` is as in the waits; UserMode ends the run as not
-/// supported (`nf-wdm-kedelayexecutionthread`).
+/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` is as in the
+/// waits; UserMode ends the run as not supported (`nf-wdm-kedelayexecutionthread`).
 ///
 /// # Safety
 /// `Interval` is valid for reads.

@@ -18,8 +18,8 @@ use crate::{
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
 impl Machine {
-    /// How long the processor has been at DISPATCH_LEVEL: since the first DPC of the drain, or since
-    /// its thread raised the IRQL.
+    /// How long the processor has been at DISPATCH_LEVEL: since the first DPC of the drain, or
+    /// since its thread raised the IRQL.
     pub(crate) fn time_at_dispatch(&self) -> u64 {
         let cpu = self.cpu();
         let since = if cpu.draining.get() { &cpu.drain_start } else { &cpu.dispatch_start };
@@ -43,12 +43,13 @@ impl Machine {
     }
 }
 
-/// Whether the caller, which is at DISPATCH_LEVEL or above, should let the processor go: TRUE once the
-/// processor has been there for longer than [`Config::yield_after`](crate::Config::yield_after).
+/// Whether the caller, which is at DISPATCH_LEVEL or above, should let the processor go: TRUE once
+/// the processor has been there for longer than
+/// [`Config::yield_after`](crate::Config::yield_after).
 ///
-/// The time counts from the first DPC of the drain that is going on, or, in a thread, from where it raised
-/// the IRQL. NT leaves open when the answer becomes TRUE. Below DISPATCH_LEVEL: bug check 0xC4/0xE5
-/// (`nf-wdm-keshouldyieldprocessor`).
+/// The time counts from the first DPC of the drain that is going on, or, in a thread, from where it
+/// raised the IRQL. NT leaves open when the answer becomes TRUE. Below DISPATCH_LEVEL: bug check
+/// 0xC4/0xE5 (`nf-wdm-keshouldyieldprocessor`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -67,11 +68,12 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     should.into()
 }
 
-/// What the DPC watchdog of this processor allows, and what is left of it, in units of 100 ns: STATUS_SUCCESS;
-/// or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs.
+/// What the DPC watchdog of this processor allows, and what is left of it, in units of 100 ns:
+/// STATUS_SUCCESS; or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs.
 ///
-/// Both limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), 0 where that is off. In a thread at
-/// DISPATCH_LEVEL nothing of them is used up. Any IRQL (`nf-wdm-kequerydpcwatchdoginformation`).
+/// Both limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), 0 where that is off. In a
+/// thread at DISPATCH_LEVEL nothing of them is used up. Any IRQL
+/// (`nf-wdm-kequerydpcwatchdoginformation`).
 ///
 /// # Safety
 /// `WatchdogInformation` is valid for a write.

@@ -93,8 +93,9 @@ impl Machine {
         let me = self.current.get();
         let held = self.kernel.borrow().locks.held_by(me);
         self.on_own_stack(|| {
-            // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and KeInsertQueueDpc for this
-            // very call, at DISPATCH_LEVEL; no borrow of the machine is open [M1].
+            // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and
+            // KeInsertQueueDpc for this very call, at DISPATCH_LEVEL; no borrow of the machine is
+            // open [M1].
             self.call_out(|| unsafe {
                 (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1)
             });

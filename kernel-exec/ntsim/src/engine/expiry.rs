@@ -43,8 +43,9 @@ impl Machine {
         self.check_watchdog();
     }
 
-    /// Keeps the time that a program skips out of what the watchdog counts on other processors. In a free run those go on by
-    /// the host's clock: a DPC there may be in the middle of a routine, and has done nothing for so long.
+    /// Keeps the time that a program skips out of what the watchdog counts on other processors. In
+    /// a free run those go on by the host's clock: a DPC there may be in the middle of a routine,
+    /// and has done nothing for so long.
     pub(crate) fn excuse_other_drains(&self, skipped: u64) {
         if !self.is_free() {
             return;

@@ -1,8 +1,10 @@
-//! Following the order of another build's run, and writing down the bytes that make the same run here.
+//! Following the order of another build's run, and writing down the bytes that make the same run
+//! here.
 //!
-//! The follower is asked at every point. Its place in the order is the last event that the two runs have in common; it lets the
-//! processor run that was chosen there. What it has decided, at which point, is then said in bytes: how [`Schedule::bytes`] reads them
-//! is done here the other way round.
+//! The follower is asked at every point. Its place in the order is the last event that the two runs
+//! have in common; it lets the processor run that was chosen there. What it has decided, at which
+//! point, is then said in bytes: how [`Schedule::bytes`] reads them is done here the other way
+//! round.
 //!
 //! [`Schedule::bytes`]: crate::Schedule::bytes
 
@@ -36,7 +38,7 @@ pub(crate) struct Follower {
     common: usize,
     /// Events of this run that have been looked at.
     seen: usize,
-    /// It was asked where the other run was not.
+    /// Whether the follower was asked where the other run was not.
     extra: bool,
     /// The next choice is one of threads, the last of which runs.
     thread: bool,
@@ -54,7 +56,7 @@ enum Logged {
         /// The processor goes on with another thread.
         switches: bool,
     },
-    /// Of a thread only where it was asked who runs.
+    /// A choice is of a thread only where the schedule was asked which one runs.
     Choice { taken: u8, of_thread: bool },
 }
 

@@ -304,7 +304,8 @@ impl Machine {
         ENABLED && self.is_free.get()
     }
 
-    /// Calls a routine of the driver's. There is a point before its first step and one before its return.
+    /// Calls a routine of the driver's. There is a point before its first step and one before its
+    /// return.
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
         self.point_after();

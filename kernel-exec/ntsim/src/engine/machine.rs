@@ -144,7 +144,7 @@ pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
 pub(crate) struct Entered<'a> {
     machine: &'a Machine,
     taken: bool,
-    /// It is a kernel call's, behind whose effect there is a point.
+    /// Whether the DDI is a kernel call: there is a point behind the call's effect.
     call: bool,
 }
 
@@ -192,7 +192,8 @@ pub(crate) fn mine<'a>() -> Option<&'a Machine> {
     active().or_else(|| free::bystander().map(|(machine, _)| machine)).or_else(loaded)
 }
 
-/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling. Where the DDI ends is a point, too.
+/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
+/// Where the DDI ends is a point, too.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
     let Some(mut machine) = here() else { outside(ddi.name()) };

@@ -1,7 +1,8 @@
-//! The order of a run: its events and its decisions, as text, for another build that is to do the same.
+//! The order of a run: its events and its decisions, as text, for another build that is to do the
+//! same.
 //!
-//! Two builds of one program differ in their points, so that a schedule of the one means something else to the other. What both have
-//! is the order in which processors do their events.
+//! Two builds of one program differ in their points, so that a schedule of the one means something
+//! else to the other. What both have is the order in which processors do their events.
 
 extern crate alloc;
 
@@ -37,8 +38,8 @@ pub(crate) enum Item {
     },
 }
 
-/// The order of a run's events and decisions. As text a line each: `e <processor> <what>`, `r <processor>`, behind a
-/// call `a <processor>`, `c <options> <taken>`.
+/// The order of a run's events and decisions. As text a line each: `e <processor> <what>`,
+/// `r <processor>`, behind a call `a <processor>`, `c <options> <taken>`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Order {
     pub(crate) items: Vec<Item>,
@@ -73,7 +74,8 @@ impl Order {
         text
     }
 
-    /// Reads what [`Order::to_text`] writes; the number of a line that is not as it should be, from 1, where there is one.
+    /// Reads what [`Order::to_text`] writes; the number of a line that is not as it should be, from
+    /// 1, where there is one.
     ///
     /// # Errors
     /// The first such line.

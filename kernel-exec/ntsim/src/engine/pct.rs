@@ -16,8 +16,8 @@ pub(crate) struct Pct {
     random: u64,
     /// By processor; the highest of the runnable ones runs.
     priorities: [u32; PROCESSORS],
-    /// Where the one that would run gets a priority below all others, and the priority. Latest first. Twice a number is the point
-    /// with that number, one less is behind the call before it.
+    /// Where the one that would run gets a priority below all others, and the priority. Latest
+    /// first. Twice a number is the point with that number, one less is behind the call before it.
     changes: Vec<(u64, u32)>,
     /// Points at which it was asked.
     asked: u64,
@@ -57,7 +57,7 @@ impl Pct {
         Next { processor: self.highest(runnable), points: 0, early }
     }
 
-    /// It is asked behind the call that has made another processor runnable.
+    /// Whether PCT is asked behind the call that has made another processor runnable.
     pub(crate) fn asks_early(&self) -> bool {
         self.asked < self.expected
     }
@@ -84,7 +84,8 @@ fn below(state: &mut u64, end: u64) -> u64 {
 mod tests {
     use super::{Next, Pct, PointKind};
 
-    /// Which processor runs at each of so many points, and behind the call after each, with three processors that can always run.
+    /// Which processor runs at each of so many points, and behind the call after each, with three
+    /// processors that can always run.
     fn runs(seed: u64, depth: u32, points: usize) -> Vec<usize> {
         let mut pct = Pct::new(seed, depth, 40);
         let mut runs = Vec::new();

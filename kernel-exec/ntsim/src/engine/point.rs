@@ -5,26 +5,32 @@
 //!
 //! # Which points there are `[P1]`
 //!
-//! A processor's run is a row of calls (DDIs, atomic operations, accesses to cells), with the driver's own code between them, in
-//! call-outs that begin and return. There is a point
+//! A processor's run is a row of calls (DDIs, atomic operations, accesses to cells), with the
+//! driver's own code between them, in call-outs that begin and return. There is a point
 //!
 //! - *before* the effect of each call: it counts a step ([`Machine::point`]);
-//! - *behind* the effect of each call, and between the beginning of a call-out and its first step ([`Machine::point_after`]);
-//! - before the *return* of each call-out ([`Machine::point_of_return`]): a DPC routine is running until then.
+//! - *behind* the effect of each call, and between the beginning of a call-out and its first step
+//!   ([`Machine::point_after`]);
+//! - before the *return* of each call-out ([`Machine::point_of_return`]): a DPC routine is running
+//!   until then.
 //!
-//! So a call is one step, and what the driver does between two calls is another one. Its plain accesses there see what other processors
-//! did at the point behind the first call; the others see them from the point before the second one on. Between two plain accesses
-//! that no call parts there is no point: the simulation sees neither.
+//! So a call is one step, and what the driver does between two calls is another one. Its plain
+//! accesses there see what other processors did at the point behind the first call; the others see
+//! them from the point before the second one on. Between two plain accesses that no call parts
+//! there is no point: the simulation sees neither.
 //!
 //! # Why the points that were added cost no step `[P2]`
 //!
-//! A schedule says for how many steps a processor runs. Where they are used up, the processor stops at the next point before a call or
-//! return, or, where the schedule says so (`early`), at the next point behind a call. Every place at which a processor can stop is said
-//! by one number and one bit, so a point behind a call is a comparison while the slice lasts, steps and virtual time are what they
-//! were, and a seed's run, a fuzz input and PCT's expected points reach as far as without it. A call by which another
-//! processor becomes runnable, where one was alone, has had no decision before it: there the schedule is asked behind the call, and
-//! answers for the point before the next one, too. Round robin, also what other sources end with, is no search: it stops
-//! before calls only. For the search of [`explore`](crate::explore) two adjacent points are one: `[S2]` there.
+//! A schedule says for how many steps a processor runs. Where they are used up, the processor stops
+//! at the next point before a call or return, or, where the schedule says so (`early`), at the next
+//! point behind a call. Every place at which a processor can stop is said by one number and one
+//! bit, so a point behind a call is a comparison while the slice lasts, steps and virtual time are
+//! what they were, and a seed's run, a fuzz input and PCT's expected points reach as far as without
+//! it. A call by which another processor becomes runnable, where one was alone, has had no decision
+//! before it: there the schedule is asked behind the call, and answers for the point before the
+//! next one, too. Round robin, also what other sources end with, is no search: it stops before
+//! calls only. For the search of [`explore`](crate::explore) two adjacent points are one: `[S2]`
+//! there.
 
 extern crate alloc;
 
@@ -78,8 +84,8 @@ impl Machine {
         self.regrant();
     }
 
-    /// The point behind the effect of a call, before the driver's code that follows; or between a call-out's beginning and its first
-    /// step.
+    /// The point behind the effect of a call, before the driver's code that follows; or between a
+    /// call-out's beginning and its first step.
     #[inline(always)]
     pub(crate) fn point_after(&self) {
         if !self.clock.step_after() {

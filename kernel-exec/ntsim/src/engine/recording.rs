@@ -19,15 +19,17 @@ pub enum Decision {
         /// Its preemption points.
         points: u32,
     },
-    /// As [`Decision::Run`], decided behind a call, or at the beginning of a call-out: between what the call did and the driver's
-    /// code that follows. Other decisions are made before calls and returns, and where a processor cannot go on.
+    /// A processor runs, as in [`Decision::Run`]; decided behind a call, or at the beginning of a
+    /// call-out: between what the call did and the driver's code that follows. Other decisions are
+    /// made before calls and returns, and where a processor cannot go on.
     After {
         /// The processor.
         processor: u8,
         /// Its preemption points.
         points: u32,
     },
-    /// As [`Decision::After`], behind the call that made another processor runnable where only one was.
+    /// A processor runs, as in [`Decision::After`]; decided behind the call that made another
+    /// processor runnable where only one was.
     Woken {
         /// The processor.
         processor: u8,
@@ -61,17 +63,19 @@ impl Decision {
     }
 }
 
-/// All decisions of a simulation, in order, each with a hash of what the program had done before it, and where its runs ended.
+/// All decisions of a simulation, in order, each with a hash of what the program had done before
+/// it, and where its runs ended.
 ///
-/// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1 for 5 points, `a1:5` and `w1:5`
-/// do so behind a call ([`Decision::After`], [`Decision::Woken`]), `c2:1` takes possibility 1 of 2, each followed by `/` and the hash in hexadecimal digits, and
+/// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1
+/// for 5 points, `a1:5` and `w1:5` do so behind a call ([`Decision::After`], [`Decision::Woken`]),
+/// `c2:1` takes possibility 1 of 2, each followed by `/` and the hash in hexadecimal digits, and
 /// `e/` and a hash is the end of a run. Texts of version 1 have neither hashes nor ends.
 ///
 /// Two recordings are equal where their decisions are, whatever the programs did between them.
 #[derive(Default, Clone)]
 pub struct Recording {
     decisions: Vec<Decision>,
-    /// One for each decision; 0: unknown.
+    /// A hash for each decision; 0: unknown.
     hashes: Vec<u32>,
     ends: Vec<End>,
 }
@@ -115,7 +119,8 @@ impl PartialEq for Recording {
 impl Eq for Recording {}
 
 impl Recording {
-    /// A recording of these decisions, which does not know what the program had done, nor when its runs ended.
+    /// A recording of these decisions, which does not know what the program had done, nor when its
+    /// runs ended.
     pub fn new(decisions: Vec<Decision>) -> Self {
         let hashes = alloc::vec![0; decisions.len()];
         Self { decisions, hashes, ends: Vec::new() }
@@ -237,7 +242,7 @@ fn wrong(line: usize, word: usize, message: String) -> ParseRecordingError {
 fn decision(token: &str) -> Result<Decision, String> {
     let unknown = || {
         alloc::format!(
-            "{token:?} is none of r<processor>:<points>, the same with a or w, c<options>:<taken>, and e"
+            "{token:?} is not r<processor>:<points>, the same with a or w, c<options>:<taken>, or e"
         )
     };
     let (left, right) = token.split_once(':').ok_or_else(unknown)?;
@@ -324,7 +329,7 @@ mod tests {
         let error = Recording::parse("ntsim recording 1\nr0:1 x\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"recording, line 2, word 2: "x" is none of r<processor>:<points>, the same with a or w, c<options>:<taken>, and e"#
+            r#"recording, line 2, word 2: "x" is not r<processor>:<points>, the same with a or w, c<options>:<taken>, or e"#
         );
         assert_eq!(Recording::parse("hello").unwrap_err().line, 1);
         assert!(Recording::parse("ntsim recording 1\nr64:0").is_err());

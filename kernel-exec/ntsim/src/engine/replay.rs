@@ -1,4 +1,5 @@
-//! Replaying a recording: its decisions in their order, and whether the program is the one that was recorded.
+//! Replaying a recording: its decisions in their order, and whether the program is the one that was
+//! recorded.
 
 extern crate alloc;
 
@@ -32,7 +33,7 @@ impl Player {
         Self { recording, position: 0, runs: 0 }
     }
 
-    /// The next decision about who runs, and its number.
+    /// The next decision about which processor runs, and its number.
     fn next_numbered(&self) -> Option<(usize, &Decision)> {
         let mut rest = self.recording.decisions().iter().enumerate().skip(self.position);
         rest.find(|(_, decision)| !matches!(decision, Decision::Choice { .. }))
@@ -42,8 +43,8 @@ impl Player {
         self.next_numbered().map(|(_, decision)| decision)
     }
 
-    /// Whether the next decision about who runs was made here, before the return of a call-out: before the next call there is a step
-    /// more, and another hash.
+    /// Whether the next decision about which processor runs was made here, before the return of a
+    /// call-out: before the next call there is a step more, and another hash.
     pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
         let next = self.next_numbered().and_then(|(number, _)| self.recording.hash(number));
         next.is_none_or(|hash| hash == so_far.hash)
@@ -62,14 +63,14 @@ impl Player {
             Some(&(Decision::After { processor, points } | Decision::Woken { processor, points })) => {
                 (processor, points, true)
             }
-            other => return Err(misfit(number, "who runs", other)),
+            other => return Err(misfit(number, "a processor", other)),
         };
         if runnable >> processor & 1 == 0 {
             return Err(alloc::format!("decision {number}: processor {processor} is not runnable"));
         }
         if kind.is_behind() != behind {
             let where_it_is = if kind.is_behind() { "behind" } else { "before" };
-            return Err(misfit(number, &alloc::format!("who runs, {where_it_is} a call"), recorded));
+            return Err(misfit(number, &alloc::format!("a processor, {where_it_is} a call"), recorded));
         }
         // What ends a slice behind a call is the next decision.
         let early = matches!(self.next_run(), Some(Decision::After { .. }));
@@ -90,7 +91,8 @@ impl Player {
         }
     }
 
-    /// The number of the next decision, before which the program must have done what it had done when it was recorded.
+    /// The number of the next decision, before which the program must have done what it had done
+    /// when it was recorded.
     fn next(&mut self, so_far: SoFar) -> Result<usize, String> {
         let number = self.position;
         self.position += 1;

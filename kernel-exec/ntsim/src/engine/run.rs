@@ -463,8 +463,9 @@ impl Machine {
         })
     }
 
-    /// Nothing runs any more, no timer is set, and the routine of a work item has not returned: it waits for what nothing
-    /// does. A system thread may wait for what a later run does; a worker is the system's, and is not kept that long.
+    /// Nothing runs any more, no timer is set, and the routine of a work item has not returned: it
+    /// waits for what nothing does. A system thread may wait for what a later run does; a worker is
+    /// the system's, and is not kept that long.
     fn has_stuck_item(&self) -> bool {
         let kernel = self.kernel.borrow();
         kernel.timers.next().is_none() && kernel.work.running().next().is_some()

@@ -50,7 +50,7 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    /// As new. `counts`: depths are counted.
+    /// Makes the state as new. `counts`: depths are counted.
     pub(crate) fn reset(&self, counts: bool) {
         self.set(RunState::default());
         self.deepest.set(if counts && LIMITED { 0 } else { usize::MAX });
@@ -99,7 +99,7 @@ impl Machine {
         }
     }
 
-    /// As [`Machine::count_stack`], where a call-out may follow.
+    /// Counts the stack, as [`Machine::count_stack`] does, where a call-out may follow.
     #[inline(always)]
     pub(crate) fn count_segment(&self) {
         self.now.depth.set(self.now.floor.get().wrapping_sub(here()));

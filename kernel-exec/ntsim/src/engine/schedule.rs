@@ -53,23 +53,25 @@ enum Source {
 pub(super) const QUANTUM: u32 = 16;
 
 impl Schedule {
-    /// Each runnable processor in turn, 16 preemption points each; of other choices the first. It preempts before
-    /// calls only.
+    /// Each runnable processor in turn, 16 preemption points each; of other choices the first. It
+    /// preempts before calls only.
     pub fn round_robin() -> Self {
         Self::from(Source::RoundRobin)
     }
 
-    /// A random walk: any runnable processor for 0 to 31 points, short runs being likelier, up to before a call or behind one. Same
-    /// seed, same walk.
+    /// A random walk: any runnable processor for 0 to 31 points, short runs being likelier, up to
+    /// before a call or behind one. Same seed, same walk.
     pub fn seed(seed: u64) -> Self {
         Self::from(Source::Seed(seed))
     }
 
-    /// A byte a decision. Which processor runs: the low five bits are the points; the next two, modulo the number of runnable
-    /// processors, say which of them in the order of their numbers; with the highest bit the run may end behind its last call, not
-    /// before the next one only. Where more than four processors are runnable, the high three bits say which, bit 4 is the highest
-    /// bit's, and the low four are the points. Another choice: the byte modulo the number of possibilities. Where only one processor
-    /// is runnable nothing is asked. When the bytes are used up it goes on as round robin.
+    /// A byte a decision. Which processor runs: the low five bits are the points; the next two,
+    /// modulo the number of runnable processors, say which of them in the order of their numbers;
+    /// with the highest bit the run may end behind its last call, not before the next one only.
+    /// Where more than four processors are runnable, the high three bits say which, bit 4 is the
+    /// highest bit's, and the low four are the points. Another choice: the byte modulo the number
+    /// of possibilities. Where only one processor is runnable nothing is asked. When the bytes are
+    /// used up it goes on as round robin.
     pub fn bytes(bytes: Vec<u8>) -> Self {
         Self::from(Source::Bytes { bytes, position: 0 })
     }
@@ -79,10 +81,12 @@ impl Schedule {
     /// others. Of other choices each is as likely. Same seed, same run.
     ///
     /// A bug that needs `depth` orders between steps to be just so, in a program of `n` processors that is asked who runs at most
-    /// `expected_points` times, is found with a probability of at least `1 / (n * (2 * expected_points) ^ (depth - 1))` in each
-    /// run, whatever the program does besides. The points that count are those before calls and returns at which more than one
+    /// `expected_points` times, is found with a probability of at least
+    /// `1 / (n * (2 * expected_points) ^ (depth - 1))` in each run, whatever the program does
+    /// besides. The points that count are those before calls and returns at which more than one
     /// processor can run; a priority changes at one of them or behind the call before it. After
-    /// `expected_points` of them it goes on as round robin, so that programs that wait for each other end.
+    /// `expected_points` of them it goes on as round robin, so that programs that wait for each
+    /// other end.
     pub fn pct(seed: u64, depth: u32, expected_points: u64) -> Self {
         Self::from(Source::Pct(Box::new(Pct::new(seed, depth, expected_points))))
     }
@@ -109,16 +113,18 @@ impl Schedule {
         matches!(self.source, Source::Pct(_) | Source::Explore(_))
     }
 
-    /// The decisions of an earlier simulation. A program that does not fit them ends its run with a failure that says at which
-    /// decision: it asks for another one, it has done something else since the decision before, or decisions are left over. What it
-    /// has done is compared by a hash, of each kernel call and its step, and of how many atomic operations of each kind there were.
-    /// Decisions that are left over are noticed at the end of the run in which the recorded program made them, or, where the recording
-    /// does not know, at unload.
+    /// The decisions of an earlier simulation. A program that does not fit them ends its run with a
+    /// failure that says at which decision: it asks for another one, it has done something else
+    /// since the decision before, or decisions are left over. What it has done is compared by a
+    /// hash, of each kernel call and its step, and of how many atomic operations of each kind there
+    /// were. Decisions that are left over are noticed at the end of the run in which the recorded
+    /// program made them, or, where the recording does not know, at unload.
     pub fn replay(recording: Recording) -> Self {
         Self::from(Source::Replay(Player::new(recording)))
     }
 
-    /// The order of a run of another build, which this one is to do, too, with tracing: see [`Simulation::followed`](crate::Simulation::followed).
+    /// The order of a run of another build, which this one is to do, too, with tracing: see
+    /// [`Simulation::followed`](crate::Simulation::followed).
     pub fn follow(order: &Order) -> Self {
         Self::from(Source::Follow(Box::new(Follower::new(order))))
     }
@@ -131,7 +137,8 @@ impl Schedule {
         }
     }
 
-    /// Where one that was alone is not any more: whether it is to be asked behind the call that made it so, not before the next one.
+    /// Where one that was alone is not any more: whether it is to be asked behind the call that
+    /// made it so, not before the next one.
     pub(crate) fn asks_early(&self) -> bool {
         match &self.source {
             Source::RoundRobin => false,
@@ -226,7 +233,7 @@ pub(crate) enum PointKind {
     Return,
     /// Behind a call, or before the first step of a call-out.
     After,
-    /// As `After`, of the call by which the running processor is alone no more.
+    /// Behind a call, as `After`: the call by which the running processor is alone no more.
     Woken,
     /// Where the one that ran cannot go on.
     Switch,
@@ -235,16 +242,16 @@ pub(crate) enum PointKind {
 /// What a schedule has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
-    /// It runs,
+    /// The processor that runs.
     pub(crate) processor: usize,
-    /// past so many points,
+    /// How many points it runs past.
     pub(crate) points: u32,
-    /// and is stopped behind the last call already, not before the next one only.
+    /// Whether it is stopped behind the last call already, not only before the next one.
     pub(crate) early: bool,
 }
 
 impl PointKind {
-    /// It is behind a call.
+    /// Whether the point is behind a call.
     pub(crate) fn is_behind(self) -> bool {
         matches!(self, Self::After | Self::Woken)
     }
@@ -262,7 +269,8 @@ impl Next {
     }
 }
 
-/// The byte that means this: of at most four processors that can run, and at most 31 points; else one that means something near it.
+/// The byte that means this: of at most four processors that can run, and at most 31 points; else
+/// one that means something near it.
 pub(super) fn byte_of(runnable: u64, next: Next) -> u8 {
     let which = (runnable & ((1 << next.processor) - 1)).count_ones() as u8;
     let (points, early) = (next.points.min(31) as u8, u8::from(next.early));
@@ -323,7 +331,8 @@ impl Machine {
         self.schedule.borrow_mut().unbroken = false;
     }
 
-    /// One of a processor's threads, from 0, the last of which runs already unless the processor is vacant.
+    /// Chooses one of a processor's threads, from 0, the last of which runs already unless the
+    /// processor is vacant.
     pub(crate) fn choose_thread(&self, options: u8, vacant: bool) -> u8 {
         if let (false, Source::Follow(follower)) = (vacant, &mut self.schedule.borrow_mut().source) {
             follower.next_is_thread();

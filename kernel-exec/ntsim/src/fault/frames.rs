@@ -1,4 +1,4 @@
-//! The frames of the driver's code: who has called what.
+//! The frames of the driver's code: which function has called which.
 
 extern crate alloc;
 
@@ -22,8 +22,8 @@ impl Machine {
         self.walk_from(here, frame);
     }
 
-    /// As [`Machine::walk`], of the frames above the address `from` of the stack. A DPC runs on the
-    /// stack of what it has interrupted, which is not its caller.
+    /// Walks, as [`Machine::walk`] does, the frames above the address `from` of the stack. A DPC
+    /// runs on the stack of what it has interrupted, which is not its caller.
     pub(crate) fn walk_from(&self, from: usize, mut frame: impl FnMut(&Frame) -> bool) {
         // A free run's coroutines belong to several OS threads.
         let bounds = self.bounds.get();

@@ -13,9 +13,9 @@ use crate::{engine::machine::Machine, verifier::stop::Stop};
 /// Why a run does not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It spends processor time.
+    /// The run spends processor time.
     Spins,
-    /// It waits in the host.
+    /// The run waits in the host.
     Waits,
 }
 

@@ -57,7 +57,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// As most bug checks have it.
+    /// The number of this access in the parameters of most bug checks.
     const fn number(self) -> u64 {
         match self {
             Self::Read => 0,
@@ -80,7 +80,7 @@ impl Access {
 pub(crate) enum Cause {
     /// An address was accessed. `present`: there is memory, for other kinds of access.
     Memory { address: u64, access: Access, present: bool },
-    /// An exception that is none of memory, and what it is in words.
+    /// An exception that is not about memory, and what it is in words.
     Exception { code: u32, what: &'static str },
     /// An instruction that ntsim does not simulate.
     Instruction(String),

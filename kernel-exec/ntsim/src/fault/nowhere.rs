@@ -1,4 +1,4 @@
-//! Hosts whose faults ntsim does not handle: they end the process.
+//! Hosts without fault handling in ntsim: a fault ends the process.
 
 /// Room for a thread that leaves its coroutine: nothing.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 //!
 //! A handler must not allocate and must not wait. So it only copies the registers to a stack that
 //! is set aside, and changes those that the thread goes on with. The thread then runs
-//! `ntsim_fault_entry`, whose unwind information says where the copies are: a backtrace from
+//! `ntsim_fault_entry`. Its unwind information says where the copies are: a backtrace from
 //! [`landing`] goes on in the frames of the code that faulted.
 
 extern crate alloc;
@@ -70,7 +70,7 @@ pub(super) enum Reason {
     Page { address: usize, write: bool },
     /// The stack has no room.
     Guard,
-    /// It does not come to a preemption point.
+    /// The run does not come to a preemption point.
     Hang(hang::Kind),
 }
 
@@ -217,7 +217,8 @@ pub(crate) const CLOSES: bool = true;
 /// Closes the memory of a simulation that has ended, and gives its content up.
 pub(crate) fn retire(address: *mut u8, size: usize) {
     protect(address, size, false);
-    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only cost memory.
+    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only
+    // cost memory.
     unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
 }
 
@@ -239,7 +240,7 @@ pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
 unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the host's, for this call.
     let registers = unsafe { interrupted(context) };
-    // SAFETY: as above.
+    // SAFETY: the host's signal information, valid for this call.
     let sent = unsafe { (*info).si_code } <= 0;
     let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
     if !machine.is_some_and(|machine| machine.handle_fault(signal, registers)) {
@@ -268,7 +269,7 @@ impl Machine {
             && self.stop.try_borrow_mut().is_ok()
     }
 
-    /// Handles a fault; false where it is none of the driver's.
+    /// Handles a fault; false where it is not one of the driver's.
     fn handle_fault(&self, signal: c_int, registers: &mut Copies) -> bool {
         let page_fault = register(registers, libc::REG_TRAPNO) == PAGE_FAULT;
         let address = register(registers, libc::REG_CR2) as usize;

@@ -212,7 +212,7 @@ fn is_debugged() -> bool {
 unsafe extern "C" fn tick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: always valid for the calling thread.
     let error = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
+    // SAFETY: `errno` of the calling thread is always valid.
     let before = unsafe { error.read() };
     // SAFETY: the host's, for this call.
     let registers = unsafe { interrupted(context) };
@@ -222,6 +222,6 @@ unsafe extern "C" fn tick(_signal: c_int, _info: *mut libc::siginfo_t, context: 
     {
         machine.leave(registers, Reason::Hang(kind));
     }
-    // SAFETY: as above.
+    // SAFETY: `errno` of the calling thread is always valid.
     unsafe { error.write(before) };
 }

@@ -5,7 +5,8 @@
 
 use core::cell::Cell;
 
-/// What is between two clock interrupts where nothing else is asked for, in 100-ns units: 64 a second.
+/// What is between two clock interrupts where nothing else is asked for, in 100-ns units: 64 a
+/// second.
 pub(crate) const TICK: u64 = 156_250;
 /// More points than are ever granted but without any limit, where a look finds nothing to do.
 const NEVER: u64 = u64::MAX;
@@ -67,15 +68,15 @@ impl Clock {
         true
     }
 
-    /// Passes a point behind a call, which counts no step; false where the engine has to look first: the slice is used up, and may end
-    /// here.
+    /// Passes a point behind a call, which counts no step; false where the engine has to look
+    /// first: the slice is used up, and may end here.
     #[inline(always)]
     pub(crate) fn step_after(&self) -> bool {
         self.left.get() != self.watched.get()
     }
 
-    /// Passes a point before the return of a call-out, which counts no step; false where the engine has to look first: the grant is
-    /// used up.
+    /// Passes a point before the return of a call-out, which counts no step; false where the engine
+    /// has to look first: the grant is used up.
     #[inline(always)]
     pub(crate) fn step_return(&self) -> bool {
         self.left.get() != 0
@@ -86,7 +87,7 @@ impl Clock {
         self.steps.get() + (self.granted.get() - self.left.get())
     }
 
-    /// As [`Clock::steps`], in the middle of a change, too: then it is some other number.
+    /// The steps, as [`Clock::steps`] has them; in the middle of a change it is some other number.
     pub(crate) fn progress(&self) -> u64 {
         self.steps.get().wrapping_add(self.granted.get().wrapping_sub(self.left.get()))
     }
@@ -172,8 +173,8 @@ impl Clock {
         self.slice.get()
     }
 
-    /// So many points, and whether the slice may end behind the last call of it, or before the next one only. Settled before, and
-    /// nothing is granted until [`Clock::grant`].
+    /// So many points, and whether the slice may end behind the last call of it, or before the next
+    /// one only. Settled before, and nothing is granted until [`Clock::grant`].
     pub(crate) fn set_slice(&self, points: u64, early: bool) {
         self.slice.set(points);
         self.early.set(early);

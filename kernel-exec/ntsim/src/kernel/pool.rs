@@ -106,7 +106,7 @@ fn layout(Request { size, align, .. }: Request, own_pages: bool, from: usize) ->
 }
 
 impl Pool {
-    /// As new, with an arena of so many bytes.
+    /// Makes the pool as new, with an arena of so many bytes.
     pub(crate) fn reset(&mut self, size: usize) {
         self.blocks.clear();
         self.recent.set(0);
@@ -152,8 +152,8 @@ impl Pool {
         }
     }
 
-    /// Makes a block behind all others, and says how many bytes before it are unused; none where the arena is used up. With pages of
-    /// its own, there is a page behind them.
+    /// Makes a block behind all others, and says how many bytes before it are unused; none where
+    /// the arena is used up. With pages of its own, there is a page behind them.
     pub(crate) fn allocate(&mut self, request: Request, own_pages: bool) -> Option<(Block, usize)> {
         let (start, room) = layout(request, own_pages, self.top)?;
         let end = start.checked_add(room)?.checked_add(guard(own_pages))?;

@@ -164,7 +164,8 @@ impl<T> UnsafeCell<T> {
             check_outside(cell.value.get().addr());
             return f(cell.value.get());
         };
-        // A value of no bytes may be where the next block begins: the cell is then where its state is.
+        // A value of no bytes may be where the next block begins: the cell is then where its state
+        // is.
         let address =
             if size_of::<T>() == 0 { (&raw const self.state).addr() } else { self.value.get().addr() };
         let reader = cell.state.begin(machine, address, mutable);

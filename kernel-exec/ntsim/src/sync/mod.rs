@@ -1,4 +1,5 @@
-//! Atomics and a cell for drivers: before and behind every operation is a preemption point of the simulated kernel.
+//! Atomics and a cell for drivers: before and behind every operation is a preemption point of the
+//! simulated kernel.
 //!
 //! Outside a simulation run they are core's types and nothing else. The simulation is sequentially consistent: orderings are
 //! passed on, not explored.

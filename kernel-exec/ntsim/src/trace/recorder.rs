@@ -108,7 +108,8 @@ impl Machine {
         Name::Object(*number)
     }
 
-    /// A new object has these addresses. What had some of them before, in memory of the host's that has been freed since, has gone.
+    /// A new object has these addresses. What had some of them before, in memory of the host's that
+    /// has been freed since, has gone.
     pub(crate) fn forget_names(&self, addresses: Range<usize>) {
         self.recorder.borrow().names.borrow_mut().retain(|address, _| !addresses.contains(address));
     }

@@ -28,7 +28,7 @@ pub type DRIVER_EXTENSION = _DRIVER_EXTENSION;
 pub type PDRIVER_EXTENSION = *mut DRIVER_EXTENSION;
 
 impl Default for _DRIVER_EXTENSION {
-    /// That of no driver.
+    /// An extension without a driver.
     fn default() -> Self {
         Self {
             DriverObject: null_mut(),
@@ -45,7 +45,7 @@ impl Default for _DRIVER_EXTENSION {
 pub struct _DEVOBJ_EXTENSION {
     /// What kind of object it is: 13.
     pub Type: CSHORT,
-    /// Its size: NT has 0.
+    /// The size of the extension: NT has 0.
     pub Size: USHORT,
     /// The device.
     pub DeviceObject: PDEVICE_OBJECT,
@@ -65,7 +65,7 @@ pub type DEVOBJ_EXTENSION = _DEVOBJ_EXTENSION;
 pub type PDEVOBJ_EXTENSION = *mut DEVOBJ_EXTENSION;
 
 impl Default for _DEVOBJ_EXTENSION {
-    /// That of no device.
+    /// An extension without a device.
     fn default() -> Self {
         Self {
             Type: 13,
@@ -84,11 +84,11 @@ impl Default for _DEVOBJ_EXTENSION {
     }
 }
 
-/// Its Unload routine was called.
+/// The driver's Unload routine was called.
 pub const DRVO_UNLOAD_INVOKED: ULONG = 0x01;
-/// It has no AddDevice routine.
+/// The driver has no AddDevice routine.
 pub const DRVO_LEGACY_DRIVER: ULONG = 0x02;
-/// Its DriverEntry has succeeded.
+/// The driver's DriverEntry has succeeded.
 pub const DRVO_INITIALIZED: ULONG = 0x10;
 
 const _: () = {

@@ -148,7 +148,7 @@ pub struct _DRIVER_OBJECT {
     pub DriverSize: ULONG,
     /// The kernel's.
     pub DriverSection: PVOID,
-    /// Its extension, with AddDevice.
+    /// The driver's extension, with AddDevice.
     pub DriverExtension: PDRIVER_EXTENSION,
     /// Its name.
     pub DriverName: UNICODE_STRING,
@@ -282,7 +282,8 @@ pub const DO_BUFFERED_IO: ULONG = 0x04;
 pub const DO_EXCLUSIVE: ULONG = 0x08;
 /// The device has a name.
 pub const DO_DEVICE_HAS_NAME: ULONG = 0x40;
-/// The device is being initialised: the system clears it after DriverEntry, a driver after AddDevice.
+/// The device is being initialised: the system clears it after DriverEntry, a driver after
+/// AddDevice.
 pub const DO_DEVICE_INITIALIZING: ULONG = 0x80;
 /// A device that no other type fits.
 pub const FILE_DEVICE_UNKNOWN: ULONG = 0x22;

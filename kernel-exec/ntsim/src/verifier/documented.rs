@@ -1,5 +1,6 @@
-//! Rules that a call's page states and that neither NT nor Driver Verifier checks: bug check 0xC4 with a first parameter of ntsim's own,
-//! as the table on the first page has them, unless [`Config::documented_rules`](crate::Config::documented_rules) is off.
+//! Rules that a call's page states and that neither NT nor Driver Verifier checks: bug check 0xC4
+//! with a first parameter of ntsim's own, as the table on the first page has them, unless
+//! [`Config::documented_rules`](crate::Config::documented_rules) is off.
 
 extern crate alloc;
 
@@ -38,7 +39,8 @@ impl Machine {
         })
     }
 
-    /// A violation where this processor holds a spin lock: the call runs code of other drivers, which may need it.
+    /// A violation where this processor holds a spin lock: the call runs code of other drivers,
+    /// which may need it.
     pub(crate) fn check_no_spin_lock(&self, ddi: Ddi) -> Checked<()> {
         let me = self.current.get();
         let held = self.kernel.borrow().locks.held().iter().rev().find(|held| held.processor == me).copied();

@@ -54,7 +54,8 @@ pub enum Stop {
         /// Whether it was in a DPC routine.
         in_dpc: bool,
     },
-    /// Programs, or routines of work items, have not returned, and nothing can ever go on: no timer is set, no thread is ready.
+    /// Programs, or routines of work items, have not returned, and nothing can ever go on: no timer
+    /// is set, no thread is ready.
     Deadlock {
         /// Who waits for whom.
         waits: Vec<Wait>,

@@ -101,7 +101,7 @@ impl Irp {
     }
 
     pub(crate) fn reuse(self, status: NTSTATUS) {
-        // SAFETY: an IRP, or the kernel says that it is none.
+        // SAFETY: an IRP, or the simulated kernel ends the run: it checks that.
         unsafe { ddi::IoReuseIrp(self.0, status) }
     }
 
@@ -115,7 +115,8 @@ impl Irp {
 
     /// The stack location of the driver that the IRP is sent to next.
     pub(crate) fn next(self) -> PIO_STACK_LOCATION {
-        // SAFETY: an IRP, or the kernel says that there is none.
+        // SAFETY: an IRP, or the simulated kernel ends the run: it checks that there is a next
+        // location.
         unsafe { ddi::IoGetNextIrpStackLocation(self.0) }
     }
 

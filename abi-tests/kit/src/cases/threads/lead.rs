@@ -105,7 +105,8 @@ fn make(shared: &Shared) -> Result<Made, Finding> {
     Ok(Made { this, add_ref, release })
 }
 
-/// Gives up the reference that the operation was made with, and the second one. Which of the two Releases answer 0?
+/// Gives up the reference that the operation was made with, and the second one. Which of the two
+/// Releases answer 0?
 fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
     [(); 2].map(|()| {
         shared.say("the first thread: Release");

@@ -58,7 +58,7 @@ pub(super) struct Shared {
     /// The schedule, or what pauses come of.
     pub(super) number: u64,
     pub(super) operation: AtomicPtr<c_void>,
-    /// Its IAsyncControl, or null where it has none.
+    /// The operation's IAsyncControl, or null where there is no such interface.
     pub(super) control: AtomicPtr<c_void>,
     begins: AtomicU32,
     pause: OnceLock<Pause>,

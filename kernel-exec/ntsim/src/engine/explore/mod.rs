@@ -15,11 +15,13 @@
 //!
 //! # Points behind calls `[S2]`
 //!
-//! Between the point behind a call and the next point of its processor lies only the driver's own code. Where plain memory is not
-//! explored, that code touches nothing that another processor does, so the two points are one, and the search is asked at the second
-//! one. Where it is explored, the search is asked at both. With pruning the processor then sleeps at the first one from its second
-//! possibility on, whatever the others do: so each of these points costs one run, in which the others go on there for as long as they
-//! can, and everything else that follows from it is what follows from the second point.
+//! Between the point behind a call and the next point of its processor lies only the driver's own
+//! code. Where plain memory is not explored, that code touches nothing that another processor does,
+//! so the two points are one, and the search is asked at the second one. Where it is explored, the
+//! search is asked at both. With pruning the processor then sleeps at the first one from its second
+//! possibility on, whatever the others do: so each of these points costs one run, in which the
+//! others go on there for as long as they can, and everything else that follows from it is what
+//! follows from the second point.
 
 mod footprint;
 pub(crate) mod search;
@@ -47,8 +49,9 @@ pub struct Limits {
     pub runs: u64,
     /// Leaves out schedules that differ from others only in the order of steps that can change places. Default yes.
     pub prune: bool,
-    /// The driver shares plain memory between its routines, or frees some that another routine may still be in: it may be preempted
-    /// between a call and its own code that follows, too. With [`Config::special_pool`] it always may. Default no.
+    /// The driver shares plain memory between its routines, or frees some that another routine may
+    /// still be in: it may be preempted between a call and its own code that follows, too. With
+    /// [`Config::special_pool`] it always may. Default no.
     pub plain_memory: bool,
 }
 
@@ -100,9 +103,11 @@ pub struct Finding {
 /// # What is guaranteed
 ///
 /// A *schedule* is what is decided in a run: at each preemption point where more than one processor can run, which of them does; and
-/// each choice that NT leaves open. There is a point before each call and each atomic operation, and before the return of each
-/// call-out. A point behind a call and the next one are one, but with [`Limits::plain_memory`] or special pool. A *preemption* is a decision for another processor than the one that is running and could
-/// go on. If [`Exploration::complete`] says so and nothing was found, then:
+/// each choice that NT leaves open. There is a point before each call and each atomic operation,
+/// and before the return of each call-out. A point behind a call and the next one are one, but with
+/// [`Limits::plain_memory`] or special pool. A *preemption* is a decision for another processor
+/// than the one that is running and could go on. If [`Exploration::complete`] says so and nothing
+/// was found, then:
 ///
 /// - without [`Limits::prune`], every schedule with at most [`Limits::preemptions`] preemptions has been run;
 /// - with it, for every such schedule one has been run that has no more preemptions and differs only in the order of
@@ -111,9 +116,9 @@ pub struct Finding {
 ///
 /// The second rests on what a step touches being in the trace: DDIs, [`sync`](crate::sync). A race through plain memory between two
 /// preemption points is not seen by it; nor is it by any schedule, because such accesses are atomic to the simulation, but
-/// the *order* of two steps may matter through it. Explore programs that share plain memory without `sync` with
-/// [`Limits::plain_memory`], and without pruning: with it, a processor that is preempted behind a call goes on when no other one can,
-/// or at its next point.
+/// the *order* of two steps may matter through it. Explore programs that share plain memory without
+/// `sync` with [`Limits::plain_memory`], and without pruning: with it, a processor that is
+/// preempted behind a call goes on when no other one can, or at its next point.
 ///
 /// The program must be the same in every run: else the exploration ends with a failure of oracle `replay`.
 ///

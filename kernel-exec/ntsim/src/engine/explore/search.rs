@@ -20,7 +20,7 @@ pub(crate) struct Bounds {
     pub(crate) decisions: usize,
     pub(crate) fairness: usize,
     pub(crate) prune: bool,
-    /// It is asked behind calls, too.
+    /// Whether the search is asked behind calls, too.
     pub(crate) plain_memory: bool,
 }
 
@@ -82,7 +82,7 @@ struct Run {
     runnable: u64,
     /// The processor that was running, if it could go on.
     running: Option<usize>,
-    /// It was decided behind a call.
+    /// Whether the decision was made behind a call.
     behind: bool,
     /// Preemptions before it.
     preemptions: u32,
@@ -108,7 +108,7 @@ struct Sleeper {
     processor: usize,
     footprint: Footprint,
     named: u32,
-    /// It is behind a call, and touches nothing before its next point: [S2].
+    /// Whether the processor is behind a call, and touches nothing before its next point: [S2].
     behind: bool,
 }
 

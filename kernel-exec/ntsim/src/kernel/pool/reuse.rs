@@ -1,5 +1,5 @@
-//! Freed blocks as room for new ones, once the arena is used up: the oldest first that is large enough, of which the rest stays free.
-//! Where none is, neighbours become one.
+//! Freed blocks as room for new ones, once the arena is used up: the oldest first that is large
+//! enough, of which the rest stays free. Where none is, neighbours become one.
 
 extern crate alloc;
 
@@ -15,7 +15,7 @@ pub(super) struct Freed {
     /// Where its room begins: with pages of its own, the first page.
     start: usize,
     end: usize,
-    /// Its index when it was freed: it may have moved since.
+    /// The block's index when it was freed: it may have moved since.
     index: usize,
 }
 
@@ -77,7 +77,8 @@ impl Pool {
         let (end, old_end) = (offset + room, old.offset + old.room);
         let rest = old_end - end;
         let splits = rest >= guard(own_pages) + if own_pages { PAGE } else { GRAIN };
-        // What is too little for a block is room of this one; pages are, once it is freed and has a neighbour.
+        // What is too little for a block is room of this one; pages are, once it is freed and has a
+        // neighbour.
         let room = if splits || own_pages { room } else { room + rest };
         let block = self.made(request, own_pages, offset, room);
         *self.blocks.get_mut(index)? = block;
@@ -98,7 +99,8 @@ impl Pool {
         self.unmerged
     }
 
-    /// Makes one freed block of freed neighbours and of what is lost between them; those that have grown.
+    /// Makes one freed block of freed neighbours and of what is lost between them; those that have
+    /// grown.
     pub(crate) fn merge(&mut self) -> Vec<Block> {
         self.unmerged = false;
         self.recent.set(0);
@@ -163,7 +165,7 @@ impl Block {
     }
 }
 
-/// Bytes behind a block that nobody may touch.
+/// How many bytes behind a block no code may touch.
 pub(super) fn guard(own_pages: bool) -> usize {
     if own_pages { PAGE } else { GUARD }
 }

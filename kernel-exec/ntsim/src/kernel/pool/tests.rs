@@ -18,7 +18,7 @@ fn pool() -> Pool {
     pool
 }
 
-/// As the machine does it.
+/// Allocates as the machine does.
 fn allocate(pool: &mut Pool, size: usize, align: usize, own_pages: bool) -> Option<Block> {
     let request = request(size, align);
     if let Some((block, _)) = pool.allocate(request, own_pages) {
