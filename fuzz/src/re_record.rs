@@ -36,7 +36,8 @@ pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded,
         return Ok(ReRecorded::Unchanged);
     }
     let (followed, outcome) = events(target, data, Some(order))?;
-    let Some((common, schedule)) = outcome else { return Err("its runs have no schedule".into()) };
+    // A target of one processor has nothing to decide.
+    let Some((common, schedule)) = outcome else { return Ok(ReRecorded::Unchanged) };
     let does_it = |length: usize| {
         let shorter = schedule.get(..length)?;
         let bytes = with_schedule(target, data, shorter)?;
@@ -56,11 +57,19 @@ pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded,
             None => too_short = middle,
         }
     }
-    let Some(bytes) = found else {
-        return Err(format!("no schedule of {} bytes makes the run that followed it", schedule.len()));
-    };
-    let events = order.events();
-    Ok(if common == events { ReRecorded::Same(bytes) } else { ReRecorded::Near { bytes, common, events } })
+    let all = order.events();
+    if let Some(bytes) = found {
+        return Ok(if common == all {
+            ReRecorded::Same(bytes)
+        } else {
+            ReRecorded::Near { bytes, common, events: all }
+        });
+    }
+    // The end does not fit: the beginning is the same.
+    let rewritten = schedule.get(..longest).and_then(|beginning| with_schedule(target, data, beginning));
+    let Some(bytes) = rewritten else { return Err("its steps leave no room for a schedule".into()) };
+    let (again, _) = events(target, &bytes, None)?;
+    Ok(ReRecorded::Near { bytes, common: again.same_beginning(&followed).min(common), events: all })
 }
 
 /// The highest number for which it is true, of which it is true up to some number.

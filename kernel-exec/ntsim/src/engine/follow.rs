@@ -1,25 +1,34 @@
 //! Following the order of another build's run, and writing down the bytes that make the same run
 //! here.
 //!
-//! The follower is asked at every point. Its place in the order is the last event that the two runs
-//! have in common; it lets the processor run that was chosen there. What it has decided, at which
-//! point, is then said in bytes: how [`Schedule::bytes`] reads them is done here the other way
-//! round.
+//! The follower is asked at every point, and lets the processor run that has the next event in the
+//! order. It matches the events of the two runs processor by processor: a call, a beginning, an end
+//! or a modification with the next such event of the same kind. Loads, stores, accesses to cells and
+//! calls that only ask something come and go as code changes, so the follower matches them only up
+//! to there. It then says in bytes what it has decided at which point: how [`Schedule::bytes`] reads
+//! them, the other way round.
 //!
 //! [`Schedule::bytes`]: crate::Schedule::bytes
 
 extern crate alloc;
 
-use alloc::{collections::VecDeque, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    string::String,
+    vec::Vec,
+};
 
 use super::{
-    order::{self, Item, Order},
+    machine::PROCESSORS,
+    order::{self, Item, Order, is_weak},
     schedule::{Next, PointKind, after, byte_of},
 };
 use crate::trace::Event;
 
-/// Events of the order that may be missing here in a row.
-const MISSING: usize = 16;
+/// Events of a processor, of those that do not come and go, that may be missing here in a row.
+const MISSING: usize = 6;
+/// Choices that may be missing here in a row.
+const MISSING_CHOICES: usize = 16;
 
 /// The longest slice that a byte says.
 const LONGEST: u32 = 31;
@@ -27,14 +36,15 @@ const LONGEST: u32 = 31;
 /// Follows an order.
 #[derive(Debug, Clone)]
 pub(crate) struct Follower {
-    events: Vec<(usize, String)>,
-    /// Which processor was chosen, after how many events, and whether behind a call.
-    runs: VecDeque<(usize, usize, bool)>,
+    /// By processor, what it has not done yet.
+    events: Vec<VecDeque<Past>>,
+    /// Which decisions about who runs are not made yet: after how many events, and whether behind a call.
+    runs: VecDeque<(usize, bool)>,
+    /// Before which events another processor was chosen behind a call.
+    behind: BTreeSet<usize>,
     /// Choices, of how many possibilities.
     choices: VecDeque<(u8, u8)>,
-    /// Events of the order that are past.
-    past: usize,
-    /// How many of them came here, too.
+    /// How many events of the order came here, too, of those that do not come and go.
     common: usize,
     /// Events of this run that have been looked at.
     seen: usize,
@@ -43,6 +53,13 @@ pub(crate) struct Follower {
     /// The next choice is one of threads, the last of which runs.
     thread: bool,
     log: Vec<Logged>,
+}
+
+/// An event of the order.
+#[derive(Debug, Clone)]
+struct Past {
+    number: usize,
+    label: String,
 }
 
 /// What was decided.
@@ -62,38 +79,61 @@ enum Logged {
 
 impl Follower {
     pub(crate) fn new(order: &Order) -> Self {
-        let (mut events, mut runs, mut choices) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        for item in &order.items {
-            match item {
-                Item::Event { processor, label } => events.push((*processor, label.clone())),
-                Item::Run { processor, behind } => runs.push_back((events.len(), *processor, *behind)),
-                Item::Choice { options, taken } => choices.push_back((*options, *taken)),
-            }
-        }
-        Self {
-            events,
-            runs,
-            choices,
-            past: 0,
+        let mut all = Self {
+            events: alloc::vec![VecDeque::new(); PROCESSORS],
+            runs: VecDeque::new(),
+            behind: BTreeSet::new(),
+            choices: VecDeque::new(),
             common: 0,
             seen: 0,
             extra: false,
             thread: false,
             log: Vec::new(),
+        };
+        let mut number = 0;
+        for item in &order.items {
+            match item {
+                Item::Event { processor, label } => {
+                    if let Some(events) = all.events.get_mut(*processor) {
+                        events.push_back(Past { number, label: label.clone() });
+                    }
+                    number += 1;
+                }
+                Item::Run { behind, .. } => {
+                    all.runs.push_back((number, *behind));
+                    all.behind.extend(behind.then_some(number));
+                }
+                Item::Choice { options, taken } => all.choices.push_back((*options, *taken)),
+            }
         }
+        all
     }
 
     /// Finds the events since the last time in the order.
     fn observe(&mut self, events: &[Event]) {
         for event in events.get(self.seen..).unwrap_or_default() {
             let Some(Item::Event { processor, label }) = order::event(event) else { continue };
-            let mut rest = self.events.iter().skip(self.past).take(MISSING);
-            if let Some(ahead) = rest.position(|(who, what)| *who == processor && *what == label) {
-                self.past += ahead + 1;
-                self.common += 1;
+            let Some(rest) = self.events.get_mut(processor) else { continue };
+            let same = |past: &Past| past.label == label;
+            let found = if is_weak(&label) {
+                let next = rest.iter().take_while(|past| is_weak(&past.label));
+                next.enumerate().find(|(_, past)| same(past)).map(|(place, _)| place)
+            } else {
+                let strong = rest.iter().enumerate().filter(|(_, past)| !is_weak(&past.label));
+                strong.take(MISSING).find(|(_, past)| same(past)).map(|(place, _)| place)
+            };
+            if let Some(place) = found {
+                rest.drain(..=place);
+                self.common += usize::from(!is_weak(&label));
             }
         }
         self.seen = events.len();
+    }
+
+    /// The number of a processor's next event.
+    fn next_of(&self, processor: usize) -> usize {
+        let next = self.events.get(processor).and_then(VecDeque::front);
+        next.map_or(usize::MAX, |past| past.number)
     }
 
     /// Which processor runs, up to the next point.
@@ -106,19 +146,23 @@ impl Follower {
         events: &[Event],
     ) -> Next {
         self.observe(events);
-        let mut target = None;
-        let can_run = |processor: usize| runnable >> processor & 1 == 1;
-        while let Some((at, processor, behind)) = self.runs.front().copied() {
-            let due = at < self.past || (at == self.past && (behind || !kind.is_behind()));
-            if !due || (at == self.past && target.is_some_and(can_run)) {
-                break;
-            }
-            self.runs.pop_front();
-            target = Some(processor);
+        let can_run = |processor: &usize| runnable >> processor & 1 == 1;
+        let first = (0..PROCESSORS).filter(can_run).min_by_key(|processor| {
+            // Of those that have done all, the one that runs goes on.
+            (self.next_of(*processor), *processor != current)
+        });
+        let mut processor = first.unwrap_or_else(|| after(runnable, current));
+        let goes_on = can_run(&current) && kind != PointKind::Switch;
+        if goes_on && kind.is_behind() && !self.behind.contains(&self.next_of(processor)) {
+            processor = current;
         }
-        self.extra = target.is_none();
-        let chosen = target.into_iter().chain([current]).find(|processor| can_run(*processor));
-        let processor = chosen.unwrap_or_else(|| after(runnable, current));
+        let place = self.next_of(current).min(self.next_of(processor));
+        let due =
+            |(at, behind): &(usize, bool)| *at < place || (*at == place && (*behind || !kind.is_behind()));
+        self.extra = true;
+        while self.runs.pop_front_if(|run| due(run)).is_some() {
+            self.extra = false;
+        }
         self.log.push(Logged::Run { kind, forced, runnable, processor, switches: false });
         Next { processor, points: 0, early: true }
     }
@@ -133,7 +177,8 @@ impl Follower {
         let taken = if thread && core::mem::take(&mut self.extra) {
             options - 1
         } else {
-            let place = self.choices.iter().take(MISSING).position(|(recorded, _)| *recorded == options);
+            let place =
+                self.choices.iter().take(MISSING_CHOICES).position(|(recorded, _)| *recorded == options);
             place.and_then(|place| self.choices.drain(..=place).next_back()).map_or(0, |(_, taken)| taken)
         };
         if let (true, Some(Logged::Run { switches, .. })) = (thread, self.log.last_mut()) {

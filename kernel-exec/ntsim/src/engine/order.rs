@@ -86,15 +86,26 @@ impl Order {
 
     /// The same events in the same order, whatever was decided.
     pub fn same_events(&self, other: &Self) -> bool {
-        let events = |order: &Self| {
-            order.items.iter().filter(|item| matches!(item, Item::Event { .. })).cloned().collect::<Vec<_>>()
-        };
-        events(self) == events(other)
+        self.labels().eq(other.labels())
     }
 
-    /// How many events there are.
+    /// How many of [`Order::events`] come before the first event that is another one.
+    pub fn same_beginning(&self, other: &Self) -> usize {
+        let same = self.labels().zip(other.labels()).take_while(|(one, other)| one == other);
+        same.filter(|((_, label), _)| !is_weak(label)).count()
+    }
+
+    fn labels(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Event { processor, label } => Some((*processor, label.as_str())),
+            _ => None,
+        })
+    }
+
+    /// How many events there are, without those that come and go as code changes: loads, stores, accesses to cells, calls that only
+    /// ask something.
     pub fn events(&self) -> usize {
-        self.items.iter().filter(|item| matches!(item, Item::Event { .. })).count()
+        self.items.iter().filter(|item| matches!(item, Item::Event { label, .. } if !is_weak(label))).count()
     }
 }
 
@@ -117,6 +128,12 @@ fn item(decision: &Decision) -> Option<Item> {
             Some(Item::Run { processor: processor.into(), behind: true })
         }
     }
+}
+
+/// An event of this kind comes and goes as code changes, and changes nothing.
+pub(crate) fn is_weak(label: &str) -> bool {
+    let asks = ["KeGetCurrent", "KeQuery", "KeRead", "KeShould"].iter().any(|word| label.starts_with(word));
+    asks || matches!(label, "Load" | "Store" | "Fence" | "Cell" | "CellEnd")
 }
 
 /// An event as an item, unless it is an observer's or a scheduler's.
