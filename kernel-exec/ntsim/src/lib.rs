@@ -156,7 +156,7 @@
 //! A driver's static belongs to the driver that has just been loaded. A test program is loaded once and
 //! simulates many kernels. So each simulated kernel has its own copy of every static of the types of
 //! [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a program its
-//! kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so for a driver
+//! kernel's copy of a static of any other type, and `ntcom_exec::driver_static!` does so for a driver
 //! whose source also runs without the simulation. A plain static of core's atomics, a `Mutex` or a
 //! `OnceLock` is shared by all simulated kernels of the process, keeps what the run before has left in
 //! it, and makes [`explore`](explore()) find different runs where it expects the same. Statics are
