@@ -318,7 +318,7 @@ macro_rules! calls {
 #[test]
 fn no_kernel_call_is_left_in_the_middle_of_something() {
     type Call = fn(*mut u64);
-    let calls: [(&str, Call); 16] = calls! {
+    let calls: [(&str, Call); 20] = calls! {
         KeInitializeEvent(p, 0, 0);
         KeSetEvent(p, 0, 0);
         KeInitializeDpc(p, None, null_mut());
@@ -335,10 +335,14 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
         ExFreePool(p);
         IoInitializeWorkItem(p, p.cast());
         KeQuerySystemTimePrecise(p);
+        KeReleaseInStackQueuedSpinLock(p);
+        IoCsqInsertIrp(p, p.cast(), null_mut());
+        IoCsqRemoveIrp(p, null_mut());
+        IoCsqRemoveNextIrp(p, null_mut());
     };
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     for (name, call) in calls {
-        for address in [OFFSET, NOT_CANONICAL, SYSTEM] {
+        for address in [0, OFFSET, NOT_CANONICAL, SYSTEM] {
             kernel.reset(processors(1), Schedule::round_robin());
             let stop = kernel.run(vec![(0, program(move || call(at(address & !7))))]).unwrap_err();
             assert!(matches!(stop, Stop::BugCheck(_)), "{name}: {stop}");

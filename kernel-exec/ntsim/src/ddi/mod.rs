@@ -3,6 +3,7 @@
 //! Before and behind the effect of each is a preemption point, and before the return of each routine that it calls. Each is counted, is checked against its IRQL ceiling, and is traced. Called while no simulation runs
 //! on the thread, each aborts the process with its name.
 
+mod anywhere;
 pub(crate) mod cancel;
 pub(crate) mod csq;
 pub(crate) mod device;
