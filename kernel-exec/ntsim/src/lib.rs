@@ -148,6 +148,11 @@
 //! itself, faults of the host are not simulated: they end the process. So do faults outside of a
 //! run, and those of ntsim's own.
 //!
+//! In a build with debug assertions the compiler looks at a pointer before the processor does: null or a
+//! misaligned address in `(*pointer).field` ends the process by `null pointer dereference occurred`, and
+//! some functions of [`core::ptr`] do so, too. That is no fault, and the simulation does not see it. To have
+//! the bug check, build the driver's package, and its tests, with `debug-assertions = false`.
+//!
 //! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
 //! [`Config::hang`].
 //!
