@@ -394,6 +394,32 @@ fn other_faults_end_the_process_as_ever() {
     }
 }
 
+/// Run by the next test, in a process of its own.
+#[test]
+#[ignore = "ends its process"]
+fn a_use_of_the_pool_of_a_kernel_that_has_ended() {
+    let kept = std::rc::Rc::new(core::cell::Cell::new(0));
+    let out = std::rc::Rc::clone(&kept);
+    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    let allocates = program(move || {
+        // SAFETY: at PASSIVE_LEVEL, with a tag.
+        out.set(unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, 0x4141_4141) }.addr());
+    });
+    kernel.run(vec![(0, allocates)]).unwrap();
+    drop(kernel);
+    read(kept.get());
+}
+
+/// As an interface that a test keeps too long: its table is read without any atomic.
+#[test]
+fn what_is_kept_beyond_its_kernel_ends_the_process_with_words() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "a_use_of_the_pool_of_a_kernel_that_has_ended", "--ignored", "--nocapture"]);
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("waker or handle was kept too long"), "{said}");
+}
+
 #[test]
 fn a_stop_that_has_a_backtrace_reads_back() {
     let programs: Vec<(usize, Program)> = vec![(0, program(|| read(0)))];
