@@ -11,7 +11,7 @@ use crate::{
     nt,
     spawn::spawn,
     sync::KernelCell,
-    task::{CancelHandle, Port, TaskPtr, run},
+    task::{CancelHandle, Port, TaskPtr, run, run_deferred},
     tracker::{Link, default_tracker},
 };
 
@@ -56,13 +56,14 @@ impl Settings {
 }
 
 /// The routine of both DPCs.
-unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
+unsafe extern "C" fn routine(dpc: *mut nt::KDPC, context: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
     let queue: *const DpcQueue = context.cast();
     // SAFETY: `initialize` passed it; the queue's reference keeps the block until the run ends, and nobody touches `this` then.
     let this = unsafe { &*queue };
     // SAFETY: written before the task was ever queued, and never again.
     let Some(task) = (unsafe { this.task.get().read() }) else { fail_fast(FailFast::Protocol) };
-    let budget = this.settings.budget;
+    let (budget, deferred) = (this.settings.budget, dpc == this.timer_dpc.get());
+    let run = if deferred { run_deferred } else { run };
     // SAFETY: the DPC has left its queue: what it held is ours [T3].
     unsafe { run(task, budget) }
 }

@@ -93,9 +93,12 @@ pub(crate) unsafe fn load_byte(place: *mut u8) -> u8 {
 #[cfg(kernel = "sim")]
 use ntsim::own;
 /// A static: an image is one driver.
+///
+/// # Safety
+/// None: it is the simulated kernel's that has a duty.
 #[cfg(not(kernel = "sim"))]
 #[inline(always)]
-const fn own<T>(place: &T) -> &T {
+const unsafe fn own<T>(place: &T) -> &T {
     place
 }
 

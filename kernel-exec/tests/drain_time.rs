@@ -26,13 +26,13 @@ use common::{kernel, program};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use ntcom_exec::{
     DpcOptions, Instant, IrpOutcome, NTSTATUS, Signal, default_tracker, interval, oneshot, sleep,
-    sleep_until, spawn_dpc_task, spawn_irp_task, timeout, wait_for_event,
+    sleep_until, spawn_dpc_task, spawn_irp_task, timeout, wait_for_event, yield_now,
 };
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi,
     types::{
-        _EVENT_TYPE, FILE_DEVICE_UNKNOWN, IRP_MJ_READ, KEVENT, PDEVICE_OBJECT, PIRP, PVOID,
-        STATUS_MORE_PROCESSING_REQUIRED,
+        _EVENT_TYPE, FILE_DEVICE_UNKNOWN, IRP_MJ_READ, KDPC, KEVENT, KTIMER, LARGE_INTEGER, PDEVICE_OBJECT,
+        PIRP, PVOID, STATUS_MORE_PROCESSING_REQUIRED,
     },
 };
 
@@ -413,4 +413,48 @@ fn a_chain_of_irps_leaves_the_drain() {
         // SAFETY: a device, once.
         unsafe { ddi::IoDeleteDevice(device) };
     });
+}
+
+/// Queued by a timer at each clock tick, and in front of the task that the same tick continues.
+unsafe extern "C" fn lasts_too_long(_: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {
+    for _ in 0..2 * Config::DEFAULT.yield_after {
+        ntsim::preemption_point();
+    }
+}
+
+#[test]
+fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
+    const POLLS: usize = 40;
+    let mut kernel = kernel(1, 0);
+    let watched = program(|| {
+        let mut foreign = Box::new((KDPC::default(), KTIMER::default()));
+        let (dpc, timer) = (&raw mut foreign.0, &raw mut foreign.1);
+        // SAFETY: neither is in use.
+        unsafe { ddi::KeInitializeDpc(dpc, Some(lasts_too_long), null_mut()) };
+        // SAFETY: as above.
+        unsafe { ddi::KeInitializeTimer(timer) };
+        // SAFETY: both are initialised, and the timer is cancelled before they go.
+        unsafe { ddi::KeSetTimerEx(timer, LARGE_INTEGER { QuadPart: -1 }, 1, dpc) };
+        let polls = Arc::new(AtomicUsize::new(0));
+        let inside = Arc::clone(&polls);
+        here()
+            .spawn(async move {
+                for _ in 0..POLLS {
+                    inside.fetch_add(1, SeqCst);
+                    yield_now().await;
+                }
+            })
+            .unwrap();
+        // One poll a tick, of which there are 64 a second, is enough.
+        let mut second = LARGE_INTEGER { QuadPart: -10_000_000 };
+        // SAFETY: in a run, at PASSIVE_LEVEL.
+        unsafe { ddi::KeDelayExecutionThread(0, 0, &raw mut second) };
+        assert_eq!(polls.load(SeqCst), POLLS, "the task has been put off for ever");
+        // SAFETY: initialised; the DPC that it may have queued is waited for.
+        unsafe { ddi::KeCancelTimer(timer) };
+        // SAFETY: in a run, at PASSIVE_LEVEL.
+        unsafe { ddi::KeFlushQueuedDpcs() };
+    });
+    kernel.run(vec![(0, watched)]).unwrap();
+    kernel.unload().unwrap();
 }

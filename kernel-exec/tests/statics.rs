@@ -5,12 +5,14 @@
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::{sync::Barrier, thread};
 
-use ntcom_exec::{DpcOptions, ImageStatic, NTSTATUS, Signal, TaskStorage};
+use ntcom_exec::{DpcOptions, ImageStatic, NTSTATUS, Signal, TaskStorage, driver_static};
 use ntsim::{Config, Schedule, Simulation};
 
 static SIGNAL: Signal = Signal::new();
 static STORAGE: TaskStorage<1024> = TaskStorage::new();
-static COUNT: ImageStatic<AtomicU32> = ImageStatic::new(AtomicU32::new(7));
+driver_static! {
+    static COUNT: AtomicU32 = AtomicU32::new(7);
+}
 
 fn simulate(seed: u64, program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
@@ -91,7 +93,8 @@ fn a_reset_kernel_begins_with_the_declared_value() {
 
 #[test]
 fn an_image_static_that_is_no_static_is_a_plain_value() {
-    let count = ImageStatic::new(AtomicU32::new(1));
+    // SAFETY: it is never in a static.
+    let count = unsafe { ImageStatic::new(AtomicU32::new(1)) };
     count.fetch_add(1, SeqCst);
     simulate(1, move || assert_eq!(count.load(SeqCst), 2));
 }
@@ -119,4 +122,20 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
             });
         }
     });
+}
+
+/// Safe code cannot put a value into an `ImageStatic` that was made while the program ran: each kernel would own
+/// what it owns. The macro takes what a static takes.
+#[test]
+fn what_a_static_owns_is_made_in_each_kernel() {
+    driver_static! {
+        static NAMES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    }
+    for seed in 0..3 {
+        simulate(seed, || {
+            let mut names = NAMES.lock().unwrap();
+            names.push("first".to_owned());
+            assert_eq!(core::mem::take(&mut *names), ["first"]);
+        });
+    }
 }

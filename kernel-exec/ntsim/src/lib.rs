@@ -149,6 +149,11 @@
 //! itself, faults of the host are not simulated: they end the process. So do faults outside of a
 //! run, and those of ntsim's own.
 //!
+//! In a build with debug assertions the compiler looks at a pointer before the processor does: null or a
+//! misaligned address in `(*pointer).field` ends the process by `null pointer dereference occurred`, and
+//! some functions of [`core::ptr`] do so, too. That is no fault, and the simulation does not see it. To have
+//! the bug check, build the driver's package, and its tests, with `debug-assertions = false`.
+//!
 //! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
 //! [`Config::hang`].
 //!
@@ -157,8 +162,8 @@
 //! A driver's static belongs to the driver that has just been loaded. A test program is loaded once
 //! and simulates many kernels. So each simulated kernel has its own copy of every static of the
 //! types of [`sync`], which begins with the bytes that the program was loaded with; [`own`] gives a
-//! program its kernel's copy of a static of any other type, and `ntcom_exec::ImageStatic` does so
-//! for a driver with sources that also run without the simulation. A plain static of core's
+//! program its kernel's copy of a static of any other type, and `ntcom_exec::driver_static!` does
+//! so for a driver with sources that also run without the simulation. A plain static of core's
 //! atomics, a `Mutex` or a `OnceLock` is shared by all simulated kernels of the process, keeps what
 //! the run before has left in it, and makes [`explore`](explore()) find different runs where it
 //! expects the same. Statics are recognised on Linux and Windows hosts.

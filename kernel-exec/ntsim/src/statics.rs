@@ -62,6 +62,11 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 /// code outside of all simulations. A static is recognised on Linux and Windows hosts; on others
 /// every simulated kernel of a process shares it.
 ///
+/// # Safety
+/// Where `place` lies in a static, it has the value that the static was declared with: nobody writes to
+/// it but through what this returns. (A value that was made while the program ran, as in a `OnceLock`,
+/// may own memory, which each of its copies would own, too.)
+///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// use ntsim::{Config, Schedule, Simulation};
@@ -71,13 +76,15 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 /// for _ in 0..2 {
 ///     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 ///     kernel.run(vec![(0, Box::new(|| {
-///         assert_eq!(ntsim::own(&OPENED).fetch_add(1, Relaxed), 0);
+///         // SAFETY: nothing else uses the static.
+///         let opened = unsafe { ntsim::own(&OPENED) };
+///         assert_eq!(opened.fetch_add(1, Relaxed), 0);
 ///     }))])?;
 /// }
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
 #[inline(always)]
-pub fn own<T>(place: &T) -> &T {
+pub unsafe fn own<T>(place: &T) -> &T {
     if size_of::<T>() != 0 && in_image(ptr::from_ref(place).addr()) { find(place) } else { place }
 }
 

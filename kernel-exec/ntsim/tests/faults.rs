@@ -318,7 +318,7 @@ macro_rules! calls {
 #[test]
 fn no_kernel_call_is_left_in_the_middle_of_something() {
     type Call = fn(*mut u64);
-    let calls: [(&str, Call); 16] = calls! {
+    let calls: [(&str, Call); 20] = calls! {
         KeInitializeEvent(p, 0, 0);
         KeSetEvent(p, 0, 0);
         KeInitializeDpc(p, None, null_mut());
@@ -335,10 +335,14 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
         ExFreePool(p);
         IoInitializeWorkItem(p, p.cast());
         KeQuerySystemTimePrecise(p);
+        KeReleaseInStackQueuedSpinLock(p);
+        IoCsqInsertIrp(p, p.cast(), null_mut());
+        IoCsqRemoveIrp(p, null_mut());
+        IoCsqRemoveNextIrp(p, null_mut());
     };
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     for (name, call) in calls {
-        for address in [OFFSET, NOT_CANONICAL, SYSTEM] {
+        for address in [0, OFFSET, NOT_CANONICAL, SYSTEM] {
             kernel.reset(processors(1), Schedule::round_robin());
             let stop = kernel.run(vec![(0, program(move || call(at(address & !7))))]).unwrap_err();
             assert!(matches!(stop, Stop::BugCheck(_)), "{name}: {stop}");
@@ -388,6 +392,32 @@ fn other_faults_end_the_process_as_ever() {
         child.args(["--exact", name, "--ignored"]);
         assert_eq!(child.output().unwrap().status.signal(), Some(11), "{name}");
     }
+}
+
+/// Run by the next test, in a process of its own.
+#[test]
+#[ignore = "ends its process"]
+fn a_use_of_the_pool_of_a_kernel_that_has_ended() {
+    let kept = std::rc::Rc::new(core::cell::Cell::new(0));
+    let out = std::rc::Rc::clone(&kept);
+    let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
+    let allocates = program(move || {
+        // SAFETY: at PASSIVE_LEVEL, with a tag.
+        out.set(unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, 0x4141_4141) }.addr());
+    });
+    kernel.run(vec![(0, allocates)]).unwrap();
+    drop(kernel);
+    read(kept.get());
+}
+
+/// As an interface that a test keeps too long: its table is read without any atomic.
+#[test]
+fn what_is_kept_beyond_its_kernel_ends_the_process_with_words() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "a_use_of_the_pool_of_a_kernel_that_has_ended", "--ignored", "--nocapture"]);
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("waker or handle was kept too long"), "{said}");
 }
 
 #[test]

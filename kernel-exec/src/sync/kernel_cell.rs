@@ -14,6 +14,7 @@ impl<T> KernelCell<T> {
 
     #[inline(always)]
     pub(crate) fn get(&self) -> *mut T {
-        own(&self.0).get()
+        // SAFETY: every use of the cell comes through here, and its value is reached by raw pointers only.
+        unsafe { own(&self.0) }.get()
     }
 }

@@ -63,6 +63,6 @@ pub use header::{Completion, Header, Level, Port, TaskPtr};
 pub use report::TaskReport;
 pub use run::run;
 #[cfg(kernel)]
-pub(crate) use run::run_in_thread;
+pub(crate) use run::{run_deferred, run_in_thread};
 pub use share::Share;
 pub use state::Status;

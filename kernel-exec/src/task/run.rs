@@ -32,15 +32,33 @@ pub unsafe fn run(task: TaskPtr, budget: Budget) {
     unsafe { run_in_thread(task, None, budget) }
 }
 
+/// As [`run`], of a task that has been deferred: it is polled, once at least. Where other DPCs come first in every drain, and last too
+/// long, a task that was deferred again would never go on.
+///
+/// # Safety
+/// As for [`run`].
+#[cfg(kernel)]
+pub(crate) unsafe fn run_deferred(task: TaskPtr, budget: Budget) {
+    // SAFETY: by this function's contract.
+    unsafe { run_at(task, None, budget, true) }
+}
+
 /// As [`run`]; `link` is how the body finds its task when this is below DISPATCH_LEVEL.
 ///
 /// # Safety
 /// As for [`run`]; the link, if there is one, is in the block, and this run's alone.
 pub(crate) unsafe fn run_in_thread(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: Budget) {
+    // SAFETY: by this function's contract.
+    unsafe { run_at(task, link, budget, false) }
+}
+
+/// # Safety
+/// As for [`run_in_thread`].
+unsafe fn run_at(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: Budget, deferred: bool) {
     // User code below may not unwind out of here [C12].
     NoUnwind::run(|| {
         let site = RunSite::new(link);
-        if site.should_yield() {
+        if site.should_yield() && !deferred {
             // SAFETY: the queue's reference.
             let defer = unsafe { task.header() }.vtable.defer;
             // SAFETY: it has been taken out of its queue, and is scheduled still [T3].

@@ -220,11 +220,23 @@ fn mark_members(body: TokenStream) -> TokenStream {
         if is(&token, "unsafe") && tokens.peek().is_some_and(|next| is(next, "const")) {
             let name = Ident::new(PROMISED, token.span());
             marked.extend(quote_spanned!(token.span()=> #[#name]));
+        } else if is_mark(&token) {
+            // Without the word `unsafe` it promises nothing: an attribute that does not exist.
+            let name = Ident::new("ntcom_promised_without_unsafe", token.span());
+            marked.extend(quote_spanned!(token.span()=> [#name]));
         } else {
             marked.extend([token]);
         }
     }
     marked
+}
+
+/// The brackets of an attribute that is called as the mark is, in a declaration as it was written.
+fn is_mark(token: &TokenTree) -> bool {
+    let TokenTree::Group(group) = token else { return false };
+    let first = group.stream().into_iter().next();
+    group.delimiter() == Delimiter::Bracket
+        && matches!(first, Some(TokenTree::Ident(found)) if found == PROMISED || found == "r#ntcom_promised")
 }
 
 /// Takes the mark of `unsafe const` out of the attributes.
@@ -331,6 +343,25 @@ mod tests {
         let item: syn::ItemTrait = syn::parse2(quote!(trait IOne #marked)).unwrap();
         let [syn::TraitItem::Const(constant)] = &item.items[..] else { panic!("a constant") };
         assert_eq!(claimed(constant.clone()), Ok(None));
+    }
+
+    #[test]
+    fn only_the_word_unsafe_promises() {
+        for marked in [
+            quote!({
+                #[ntcom_promised]
+                const IID: GUID = MINE;
+            }),
+            quote!({
+                #[r#ntcom_promised]
+                const IID: GUID = MINE;
+            }),
+        ] {
+            let marked = mark_promises(marked);
+            let item: syn::ItemTrait = syn::parse2(quote!(trait IOne #marked)).unwrap();
+            let [syn::TraitItem::Const(constant)] = &item.items[..] else { panic!("a constant") };
+            assert!(take_promise(&mut constant.attrs.clone()).is_none());
+        }
     }
 
     /// The assembler's lines: a second definition of the label is what linkers refuse.

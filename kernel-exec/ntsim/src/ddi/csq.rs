@@ -10,7 +10,7 @@ extern crate alloc;
 
 use core::ptr::null_mut;
 
-use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, irp};
+use super::{IoMarkIrpPending, IoReleaseCancelSpinLock, IoSetCancelRoutine, anywhere, irp};
 use crate::{
     engine::machine::{Machine, enter, here},
     trace::Value,
@@ -29,7 +29,7 @@ const CONTEXT: u32 = 1;
 /// A queue, once it is known to be one.
 fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
     // SAFETY: by the caller's promise to the DDI.
-    let value = unsafe { csq.read_unaligned() };
+    let value = unsafe { anywhere::read(csq) };
     if value.Type != QUEUE {
         let name = machine.name(csq as usize);
         machine.fail("not supported", alloc::format!("{name} is used as a cancel-safe queue, and is none"));
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
             ReservePointer: null_mut(),
         };
         // SAFETY: by the caller's promise.
-        unsafe { Csq.write_unaligned(fresh) };
+        unsafe { anywhere::write(Csq, fresh) };
     }
     machine.called(Ddi::IoCsqInitialize, |machine| {
         ([machine.pointer(Csq as usize)], Some(Value::Bits(status.cast_unsigned().into())))
@@ -233,7 +233,7 @@ pub unsafe extern "C" fn IoCsqRemoveIrp(Csq: PIO_CSQ, Context: PIO_CSQ_IRP_CONTE
     let value = load(machine, Csq);
     let irql = lock(Csq, &value);
     // SAFETY: by the caller's promise.
-    let mut found = unsafe { Context.read_unaligned() }.Irp;
+    let mut found = unsafe { anywhere::read(Context) }.Irp;
     if !found.is_null() && !withdraw(found) {
         found = null_mut();
     }

@@ -4,6 +4,7 @@
 //! routine that it calls. Each is counted, is checked against its IRQL ceiling, and is traced.
 //! Called while no simulation runs on the thread, each aborts the process with its name.
 
+mod anywhere;
 pub(crate) mod cancel;
 pub(crate) mod csq;
 pub(crate) mod device;

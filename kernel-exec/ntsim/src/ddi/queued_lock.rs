@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+use super::anywhere;
 use crate::{
     engine::machine::{Entered, Machine, enter},
     types::{DISPATCH_LEVEL, KIRQL, KLOCK_QUEUE_HANDLE, KSPIN_LOCK_QUEUE, PKLOCK_QUEUE_HANDLE, PKSPIN_LOCK},
@@ -26,13 +27,13 @@ impl Machine {
         self.acquire(lock, ddi, handle as usize)?;
         let queue = KSPIN_LOCK_QUEUE { Next: core::ptr::null_mut(), Lock: lock };
         // SAFETY: by the caller's promise the handle is valid.
-        unsafe { handle.write_unaligned(KLOCK_QUEUE_HANDLE { LockQueue: queue, OldIrql: old }) };
+        unsafe { anywhere::write(handle, KLOCK_QUEUE_HANDLE { LockQueue: queue, OldIrql: old }) };
         Ok(())
     }
 
     fn release_queued(&self, handle: PKLOCK_QUEUE_HANDLE, ddi: Ddi, kind: u64, fits: bool) -> Checked<KIRQL> {
         // SAFETY: by the caller's promise the handle is valid.
-        let value = unsafe { handle.read_unaligned() };
+        let value = unsafe { anywhere::read(handle) };
         let lock = value.LockQueue.Lock;
         self.called(ddi, |machine| {
             ([machine.pointer(lock as usize), machine.pointer(handle as usize)], None)

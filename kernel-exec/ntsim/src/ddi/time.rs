@@ -3,6 +3,7 @@
 //! learn.microsoft.com/windows-hardware/drivers/ddi/ntifs/nf-ntifs-kequeryperformancecounter).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
+use super::anywhere;
 use crate::{
     engine::machine::enter,
     trace::Value,
@@ -40,7 +41,7 @@ pub unsafe extern "C" fn KeQuerySystemTimePrecise(CurrentTime: PLARGE_INTEGER) {
     let machine = &*enter(Ddi::KeQuerySystemTimePrecise);
     let time = machine.clock.system_time();
     // SAFETY: by the caller's promise.
-    unsafe { CurrentTime.write_unaligned(LARGE_INTEGER { QuadPart: time.cast_signed() }) };
+    unsafe { anywhere::write(CurrentTime, LARGE_INTEGER { QuadPart: time.cast_signed() }) };
     machine.called(Ddi::KeQuerySystemTimePrecise, |_| ([], Some(Value::Number(time))));
 }
 

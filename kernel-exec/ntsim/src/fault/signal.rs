@@ -29,6 +29,7 @@ use super::{
 use crate::{
     asan,
     engine::machine::{Machine, active},
+    other_pools::{Owner, owner},
     protection::Page,
 };
 
@@ -52,6 +53,10 @@ const ALIGNMENT: i64 = 17;
 const PRESENT: i64 = 1;
 const WRITE: i64 = 2;
 const FETCH: i64 = 16;
+
+/// What is said of a fault outside of every run, at an address of a pool that is closed.
+const KEPT: &str = "\nntsim: the pool of a simulated kernel that has ended is used outside of its simulation: an interface, \
+                    waker or handle was kept too long; drop it in a program of the simulation that made it\n";
 
 /// How a handler has found a signal to be handled before.
 static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
@@ -243,7 +248,12 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     // SAFETY: the host's signal information, valid for this call.
     let sent = unsafe { (*info).si_code } <= 0;
     let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
+    let address = register(registers, libc::REG_CR2) as usize;
+    let is_kept = register(registers, libc::REG_TRAPNO) == PAGE_FAULT && owner(address) == Some(Owner::Ended);
     if !machine.is_some_and(|machine| machine.handle_fault(signal, registers)) {
+        if is_kept && !sent {
+            say(KEPT);
+        }
         pass_on(signal, info, context);
     }
 }
@@ -430,6 +440,12 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
     }
+}
+
+/// Writes to the host's error stream. In a handler.
+fn say(text: &str) {
+    // SAFETY: valid for a read of so many bytes.
+    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
 }
 
 /// Ends the process by a signal, as if it had not been handled.

@@ -115,7 +115,8 @@ macro_rules! atomic {
             /// The value: in a static, that of the calling thread's simulated kernel.
             #[inline(always)]
             fn own(&self) -> &$inner {
-                own(&self.inner)
+                // SAFETY: an atomic owns nothing, and every use of it comes through here.
+                unsafe { own(&self.inner) }
             }
 
             fn address(&self) -> *const () {

@@ -356,6 +356,6 @@ fn different(position: usize) -> String {
     alloc::format!(
         "decision {position} is not what it was in the run before: the program depends on something outside \
          of the simulation, such as a host clock, a hash map's order, or a static that keeps what the run \
-         before has left in it (put driver statics into `ImageStatic`, or read them through `ntsim::own`)"
+         before has left in it (declare driver statics by `driver_static!`, or read them through `ntsim::own`)"
     )
 }
