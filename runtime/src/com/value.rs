@@ -23,6 +23,10 @@ use crate::NTSTATUS;
 /// memory: a client may read them as any type without padding of this size.
 ///
 /// ```
+/// # #[cfg(not(feature = "async-com"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async-com")]
+/// # fn main() {
 /// use ntcom::{AbiType, AsyncValueType};
 ///
 /// #[repr(C)]
@@ -41,6 +45,7 @@ use crate::NTSTATUS;
 /// // SAFETY: there is room for the value.
 /// unsafe { Sample { channel: 1, value: 0 }.write_to(out.as_mut_ptr()) };
 /// assert_eq!(out, [1, 0, 0, 0, 0, 0, 0, 0]);
+/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of an operation",
