@@ -63,9 +63,9 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 /// every simulated kernel of a process shares it.
 ///
 /// # Safety
-/// Where `place` lies in a static, it has the value that the static was declared with: nobody writes to
-/// it but through what this returns. (A value that was made while the program ran, as in a `OnceLock`,
-/// may own memory, which each of its copies would own, too.)
+/// Where `place` lies in a static, it has the value that the static was declared with, because all
+/// code writes to it through what this function returns. (A value that was made while the program
+/// ran, as in a `OnceLock`, may own memory, and each of its copies would own that memory, too.)
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -359,7 +359,7 @@ pub struct PROCESSOR_NUMBER {
     pub Reserved: UCHAR,
 }
 
-/// What the DPC watchdog allows, and what is left of it: numbers without a unit.
+/// The limits of the DPC watchdog, and the time that remains, as numbers without a unit.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct KDPC_WATCHDOG_INFORMATION {

@@ -98,7 +98,7 @@ fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected
                 (Op::GetError(_), _) => false,
                 _ => answer.status >> 31 == 1,
             };
-            // With the right status it is what is left in the out that is wrong.
+            // The status is right, so the out-parameter is wrong.
             let differs = match op {
                 Op::GetError(_) => found.out != expected.out,
                 _ => found.status != expected.status,

@@ -68,7 +68,7 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     should.into()
 }
 
-/// What the DPC watchdog of this processor allows, and what is left of it, in units of 100 ns:
+/// The limits of this processor's DPC watchdog, and the time that remains, in units of 100 ns:
 /// STATUS_SUCCESS; or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs.
 ///
 /// Both limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), 0 where that is off. In a

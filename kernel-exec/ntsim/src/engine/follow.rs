@@ -38,7 +38,8 @@ const LONGEST: u32 = 31;
 pub(crate) struct Follower {
     /// By processor, what it has not done yet.
     events: Vec<VecDeque<Past>>,
-    /// Which decisions about who runs are not made yet: after how many events, and whether behind a call.
+    /// The choices of processors that are still to be made: after how many events, and whether
+    /// behind a call.
     runs: VecDeque<(usize, bool)>,
     /// Before which events another processor was chosen behind a call.
     behind: BTreeSet<usize>,
