@@ -196,7 +196,16 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
         // Not with all features: those of the sanitizer need its runtime.
         "ntsim" => {
             let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
-            test.args(["test", "--quiet", "--package", "ntsim", "--test", file]);
+            test.args([
+                "test",
+                "--quiet",
+                "--package",
+                "ntsim",
+                "--features",
+                "free-running",
+                "--test",
+                file,
+            ]);
             test.arg("--target-dir").arg(project.path(BUILD));
         }
         other => {
