@@ -9,9 +9,8 @@ use crate::NTSTATUS;
 /// A value that an operation can yield: `Copy + Send + Sync + 'static`, and able to write every
 /// byte of itself.
 ///
-/// get_result writes the value to the client's memory, on any processor. Padding is written as
-/// zeros `[C5]`, because what is left in it would be the kernel's memory: of a stack, or of the
-/// pool.
+/// get_result writes the value to the client's memory, on any processor. It writes padding as zeros
+/// `[C5]`, because stale padding would show the client bytes of a kernel stack or of the pool.
 ///
 /// `#[derive(AbiType)]` implements it for structs of C's layout, where they are `Copy`, `Send` and
 /// `Sync`. `#[derive(AsyncValueType)]` does so for `#[repr(C)]` structs that are no `AbiType`:
