@@ -136,8 +136,8 @@ impl Machine {
         self.tick_of(due_time.saturating_add(u64::from(tolerance) * MILLISECOND / 4 * quarters))
     }
 
-    /// Sets the system clock. Timers with an absolute due time follow it; overdue ones
-    /// are due now.
+    /// Sets the system clock. Timers with an absolute due time follow it; overdue ones are due
+    /// now.
     pub(crate) fn set_system_time(&self, time: u64) {
         self.ensure_phase();
         self.clock.set_system_time(time);

@@ -1,4 +1,4 @@
-//! Whether an object may be where it is.
+//! Checks whether an object may be at its address.
 
 extern crate alloc;
 
@@ -10,7 +10,7 @@ use crate::{
     trace::value::Tag, types::IO_WORKITEM,
 };
 
-/// What an address is used as.
+/// The use of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Atomic,
@@ -63,7 +63,7 @@ impl Use {
     }
 }
 
-/// A block, as rules name it.
+/// Describes a block for a rule's text.
 pub(crate) fn describe(block: &Block) -> String {
     let (number, size, tag) = (block.number, block.size, Tag(block.tag));
     if block.live {
@@ -81,7 +81,8 @@ pub(crate) fn describe(block: &Block) -> String {
 }
 
 impl Machine {
-    /// A violation where an object is in freed, paged or nobody's pool memory. Memory outside pool is not checked.
+    /// A violation if an object is at a null pointer, in freed or paged pool memory, in pool memory
+    /// outside of all blocks, or in another simulated kernel's pool. Other memory is not checked.
     #[inline(always)]
     pub(crate) fn check_memory(&self, address: usize, used: Use) -> Checked<()> {
         let fine = address != 0

@@ -1,14 +1,14 @@
-//! Names of bug checks, what their parameters mean, and the public page that says so.
+//! Names of bug checks, the meanings of their parameters, and their public pages.
 
 use super::documented::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
 
-/// What is known of a bug check, or of one of its first parameter's values.
+/// The description of a bug check, or of one value of its first parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// What the four parameters are.
+    /// The meanings of the four parameters.
     pub(crate) parameters: [&'static str; 4],
-    /// Under learn.microsoft.com/windows-hardware/drivers/debugger/.
+    /// The page under learn.microsoft.com/windows-hardware/drivers/debugger/.
     pub(crate) page: &'static str,
 }
 
@@ -256,7 +256,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
     }
 }
 
-/// The parameters of bug check 0xC4 by the first.
+/// The meanings of the parameters of bug check 0xC4, by the first one.
 fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
     match first {
         0x00 => ["0x0: zero bytes", IRQL, "pool type (0 non-paged, 1 paged)", "number of bytes"],
