@@ -65,9 +65,8 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 ///
 /// # Safety
 /// If `place` lies in a static, it must have the value that the static was declared with. It does
-/// if all code writes to it through the result of this function. (A value that is made while the
-/// program runs, as in a `OnceLock`, may own memory, and then each of its copies would own that
-/// memory, too.)
+/// if all code writes to it through the result of this function. A value that is made while the
+/// program runs, as in a `OnceLock`, may own memory. Each of its copies would own that memory, too.
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -1,7 +1,7 @@
 //! The simulated machine, and the way a DDI, which has no argument for it, finds the machine that
 //! it runs in.
 //!
-//! Two rules hold. The machine is only accessed through shared references, and each `RefCell` is
+//! Two rules hold. The machine is only accessed through shared references. Each `RefCell` is
 //! borrowed for a few lines at a time, never across a preemption point, a routine or a caller's
 //! closure `[M1]`. `ACTIVE` points to a machine only while its `run` is on the stack, and `run`
 //! outlives all coroutines' execution `[M2]`.

@@ -56,7 +56,7 @@ impl Current {
         self.deepest.set(if counts && LIMITED { 0 } else { usize::MAX });
     }
 
-    /// What runs.
+    /// The current state.
     pub(crate) fn get(&self) -> RunState {
         let (call, floor, depth) = (self.call.get(), self.floor.get(), self.depth.get());
         RunState { call, floor, depth, ..self.running.get() }
@@ -160,7 +160,7 @@ impl Machine {
         self.with_running(|running| running.dispatch = true, f)
     }
 
-    /// Calls a routine that NT calls in a system thread.
+    /// Calls a routine of the driver that NT calls in a system thread.
     pub(crate) fn in_system_thread<R>(&self, f: impl FnOnce() -> R) -> R {
         self.with_running(|running| running.system = true, f)
     }

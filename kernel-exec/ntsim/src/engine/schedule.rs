@@ -127,8 +127,8 @@ impl Schedule {
     ///
     /// The program's actions are compared by a hash of each kernel call and its step, and of the
     /// number of atomic operations of each kind. Decisions that are left over are noticed at the
-    /// end of the run in which the recorded program made them. If the recording does not know that
-    /// run, they are noticed at unload.
+    /// end of the run in which the recorded program made them. If the recording does not say where
+    /// that run ended, they are noticed at unload.
     pub fn replay(recording: Recording) -> Self {
         Self::from(Source::Replay(Player::new(recording)))
     }

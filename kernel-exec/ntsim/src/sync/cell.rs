@@ -16,7 +16,7 @@ use crate::{
 /// access overlaps it and one of the two is mutable, the run ends with a failure of oracle
 /// `data race`. If both accesses are this processor's, the oracle is `aliasing`. Such accesses are
 /// those of a DPC or another of its threads on top of a thread, or of a closure in a closure.
-/// Outside runs nothing is checked, at no cost.
+/// Outside runs nothing is checked, and an access costs nothing.
 #[derive(Debug, Default)]
 pub struct UnsafeCell<T> {
     state: State,

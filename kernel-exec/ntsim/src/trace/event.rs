@@ -30,7 +30,7 @@ pub struct Event {
     pub processor: usize,
     /// The processor's IRQL.
     pub irql: u8,
-    /// What happened.
+    /// The kind of event, with its data.
     pub what: What,
 }
 

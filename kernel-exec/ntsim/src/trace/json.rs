@@ -69,7 +69,7 @@ impl Trace {
     /// Writes the trace as JSON lines.
     ///
     /// # Errors
-    /// An error of `to`.
+    /// An error in writing to `to`.
     pub fn write_json_lines(&self, to: &mut impl io::Write) -> io::Result<()> {
         let header = Header { format: FORMAT.into(), version: VERSION, events: self.events().len() };
         serde_json::to_writer(&mut *to, &header)?;
