@@ -54,7 +54,7 @@ pub(crate) struct Arena {
 )]
 fn layout(size: usize) -> Layout {
     let Ok(layout) = Layout::from_size_align(size + PAGE, GRAIN) else {
-        panic!("ntsim: a pool of {size} bytes")
+        panic!("ntsim: a pool of {size} bytes, which is more than an allocation of the host may have")
     };
     layout
 }

@@ -127,10 +127,15 @@ pub enum Data {
 /// listen to the provider already. Also panics outside a run if a callback would have to be called.
 pub fn enable(session: Session) -> SessionId {
     let Some(machine) = loaded_here() else { outside("etw::enable") };
-    assert!(session.level != 0, "ntsim: an ETW session's level is 1 to 255");
-    assert!(machine.irql() == 0, "ntsim: ETW sessions begin and end at PASSIVE_LEVEL");
+    assert!(session.level != 0, "ntsim: etw::enable: the session's level is 0, not 1 to 255");
+    let irql = machine.irql();
+    assert!(irql == 0, "ntsim: etw::enable at IRQL {irql}, not PASSIVE_LEVEL");
     let id = machine.kernel.borrow_mut().etw.enable(session);
-    assert!(id.is_some(), "ntsim: eight ETW sessions listen to {} already", session.provider);
+    assert!(
+        id.is_some(),
+        "ntsim: etw::enable: eight sessions listen to {} already, the most that a provider has",
+        session.provider
+    );
     tell(&machine, session, EVENT_CONTROL_CODE_ENABLE_PROVIDER);
     id.unwrap_or(SessionId(u32::MAX))
 }
@@ -141,9 +146,10 @@ pub fn enable(session: Session) -> SessionId {
 /// Panics as [`enable`] does, and if the session does not exist or has ended before.
 pub fn disable(session: SessionId) {
     let Some(machine) = loaded_here() else { outside("etw::disable") };
-    assert!(machine.irql() == 0, "ntsim: ETW sessions begin and end at PASSIVE_LEVEL");
+    let irql = machine.irql();
+    assert!(irql == 0, "ntsim: etw::disable at IRQL {irql}, not PASSIVE_LEVEL");
     let ended = machine.kernel.borrow_mut().etw.disable(session);
-    assert!(ended.is_some(), "ntsim: there is no such ETW session any more");
+    assert!(ended.is_some(), "ntsim: etw::disable: session {} does not exist or has ended", session.0);
     if let Some(session) = ended {
         tell(&machine, session, EVENT_CONTROL_CODE_DISABLE_PROVIDER);
     }
@@ -153,7 +159,7 @@ fn tell(machine: &crate::engine::machine::Machine, session: Session, code: u32) 
     let providers = machine.kernel.borrow().etw.callbacks(session.provider);
     assert!(
         providers.is_empty() || active().is_some() || machine.is_free(),
-        "ntsim: an ETW enable callback is to be called outside a run"
+        "ntsim: an ETW enable callback must be called, but outside a run; change the session in a program"
     );
     for provider in providers {
         machine.checked(machine.call_enable_callback(provider, session.source, code));
@@ -169,7 +175,7 @@ pub fn events(session: SessionId) -> Vec<Event> {
         let kernel = machine.kernel.borrow();
         kernel.etw.events(session).map(<[Event]>::to_vec)
     });
-    assert!(events.is_some(), "ntsim: there is no such ETW session");
+    assert!(events.is_some(), "ntsim: etw::events: session {} does not exist", session.0);
     events.unwrap_or_default()
 }
 
@@ -179,6 +185,6 @@ pub fn events(session: SessionId) -> Vec<Event> {
 /// Panics if the session does not exist.
 pub fn lost(session: SessionId) -> u64 {
     let lost = loaded_here().and_then(|machine| machine.kernel.borrow().etw.lost(session));
-    assert!(lost.is_some(), "ntsim: there is no such ETW session");
+    assert!(lost.is_some(), "ntsim: etw::lost: session {} does not exist", session.0);
     lost.unwrap_or_default()
 }

@@ -52,20 +52,19 @@ impl Machine {
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
         if flags & UNSUPPORTED != 0 {
-            let rule =
-                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & UNSUPPORTED);
+            let rule = alloc::format!("{name}: ntsim does not support the flags {:#x}", flags & UNSUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
-            let rule = alloc::format!("{name} for zero bytes, tag {}", Tag(tag));
+            let rule = alloc::format!("{name}: zero bytes were requested with tag {}", Tag(tag));
             return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
         }
         if paged && irql > APC {
-            let rule = alloc::format!("paged pool is allocated at IRQL ≤ APC_LEVEL only, and was at {irql}");
+            let rule = alloc::format!("{name}: paged pool was requested at IRQL {irql}, not ≤ APC_LEVEL");
             return Err(violation(0xC4, [0x01, irql.into(), kind, size], rule));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!("pool is allocated at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+            let rule = alloc::format!("{name}: pool was requested at IRQL {irql}, not ≤ DISPATCH_LEVEL");
             return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
         }
         let kinds = (flags & KINDS).count_ones();
@@ -74,10 +73,10 @@ impl Machine {
             let parameters = [documented::POOL_FLAGS, flags, size, tag.into()];
             self.documented(parameters, || {
                 let wrong = match kinds {
-                    1 => alloc::format!("{unknown:#x} of them is unknown to NT"),
-                    kinds => alloc::format!("{kinds} of them name a kind of pool, and one must"),
+                    1 => alloc::format!("NT does not know {unknown:#x}"),
+                    kinds => alloc::format!("{kinds} of them name a kind of pool, not one"),
                 };
-                alloc::format!("{name} with the flags {flags:#x}, for which NT returns NULL: {wrong}")
+                alloc::format!("{name}: NT returns NULL for the flags {flags:#x}, because {wrong}")
             })?;
             return Ok(None);
         }
@@ -212,8 +211,8 @@ impl Machine {
         let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
         let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
             let what = match block {
-                Some(block) => alloc::format!("the inside of {}", describe(&block)),
-                None => alloc::string::String::from("an address that is no block's"),
+                Some(block) => alloc::format!("an address inside {}, not its start,", describe(&block)),
+                None => alloc::format!("{}, which is not the address of a block,", self.name(address)),
             };
             return Err(violation(
                 0xC2,
@@ -228,7 +227,7 @@ impl Machine {
         }
         if block.kernel != owned {
             let rule =
-                alloc::format!("{} is the kernel's own and was freed to pool by the driver", described());
+                alloc::format!("{} belongs to the kernel and was freed to pool by the driver", described());
             return Err(violation(0xC2, [0x46, address as u64, 0, 0], rule));
         }
         if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
@@ -236,17 +235,12 @@ impl Machine {
             return Err(violation(0xC2, [0x0A, address as u64, block.tag.into(), tag.into()], rule));
         }
         if block.paged && irql > APC {
-            let rule = alloc::format!(
-                "paged pool is freed at IRQL ≤ APC_LEVEL only, and {} was at {irql}",
-                described()
-            );
+            let rule =
+                alloc::format!("{} of paged pool was freed at IRQL {irql}, not ≤ APC_LEVEL", described());
             return Err(violation(0xC4, [0x11, irql.into(), 1, address as u64], rule));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!(
-                "pool is freed at IRQL ≤ DISPATCH_LEVEL only, and {} was at {irql}",
-                described()
-            );
+            let rule = alloc::format!("{} was freed at IRQL {irql}, not ≤ DISPATCH_LEVEL", described());
             return Err(violation(0xC4, [0x12, irql.into(), 0, address as u64], rule));
         }
         let range = address..address + block.size;

@@ -239,7 +239,7 @@ impl Machine {
     #[cold]
     fn wake_too_high(&self, woken: usize) -> ! {
         let (irql, what) = (self.irql(), self.name(woken));
-        let rule = alloc::format!("wakes are for IRQL ≤ DISPATCH_LEVEL, and {what} was woken at {irql}");
+        let rule = alloc::format!("{what} was woken at IRQL {irql}, not ≤ DISPATCH_LEVEL");
         self.bug_check(violation(0xC4, [0xE5, irql.into(), woken as u64, 0], rule))
     }
 }

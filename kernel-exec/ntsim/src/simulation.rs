@@ -163,7 +163,10 @@ impl Simulation {
     #[cfg(feature = "free-running")]
     pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
-        assert!(!self.machine().config.get().special_pool, "ntsim: special pool is for runs with a schedule");
+        assert!(
+            !self.machine().config.get().special_pool,
+            "ntsim: run_freely with Config::special_pool, which needs a run with a schedule"
+        );
         self.state = State::Stopped;
         free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
         self.state = State::Over;
@@ -171,11 +174,17 @@ impl Simulation {
     }
 
     fn check_programs(&self, processors: impl Iterator<Item = usize>) {
-        assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
-        let mut taken = 0_u64;
+        assert!(self.state == State::Ready, "ntsim: a run of a simulation that has stopped; reset it first");
+        let (mut taken, count) = (0_u64, self.machine().count());
         for processor in processors {
-            assert!(processor < self.machine().count(), "ntsim: there is no processor {processor}");
-            assert!(taken >> processor & 1 == 0, "ntsim: processor {processor} has two programs");
+            assert!(
+                processor < count,
+                "ntsim: processor {processor} does not exist; Config::processors is {count}"
+            );
+            assert!(
+                taken >> processor & 1 == 0,
+                "ntsim: processor {processor} has two programs; a run takes one for each"
+            );
             taken |= 1 << processor;
         }
     }
@@ -243,7 +252,10 @@ impl Simulation {
     /// # Panics
     /// Panics if the simulation has stopped.
     pub fn unload(&mut self) -> Result<(), Stop> {
-        assert!(self.state != State::Stopped, "ntsim: this simulation has stopped; reset it first");
+        assert!(
+            self.state != State::Stopped,
+            "ntsim: an unload of a simulation that has stopped; reset it first"
+        );
         self.checked(self.machine().check_unload())?;
         self.ended(true)
     }
@@ -310,20 +322,17 @@ const LARGEST_POOL: usize = 4 << 30;
 
 fn check(config: Config) {
     let processors = config.processors;
-    assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+    assert!((1..=PROCESSORS).contains(&processors), "ntsim: Config::processors is {processors}, not 1 to 64");
     host::prepare(config.special_pool);
     let tick = config.tick;
-    assert!(
-        TICKS.contains(&tick),
-        "ntsim: a clock tick of {tick} units of 100 ns; possible are 1,000 to 10,000,000"
-    );
+    assert!(TICKS.contains(&tick), "ntsim: Config::tick is {tick} units of 100 ns, not 1,000 to 10,000,000");
     let pool = config.pool_size;
     let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
-    assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
+    assert!(possible, "ntsim: Config::pool_size is {pool} bytes, not 64 KiB to 4 GiB in pages of 4 KiB");
     let stack = config.stack;
-    assert!(STACKS.contains(&stack), "ntsim: stacks of {stack} bytes; possible are 4 KiB to 16 MiB");
+    assert!(STACKS.contains(&stack), "ntsim: Config::stack is {stack} bytes, not 4 KiB to 16 MiB");
     let size = config.group_size;
-    assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
+    assert!((1..=PROCESSORS).contains(&size), "ntsim: Config::group_size is {size}, not 1 to 64");
 }
 
 impl Machine {

@@ -397,7 +397,10 @@ pub(crate) fn run(
     let kernel = unsafe { machine.as_ref() };
     let count = programs.len();
     // The coroutines of an earlier run belong to this OS thread [F2].
-    assert!(!threads.any_waits(), "ntsim: a system thread of an earlier run waits");
+    assert!(
+        !threads.any_waits(),
+        "ntsim: run_freely while a system thread of an earlier run waits; reset the simulation first"
+    );
     threads.end();
     threads.start(
         kernel,

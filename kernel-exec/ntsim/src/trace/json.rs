@@ -91,14 +91,14 @@ impl Trace {
         let mut lines = text.lines().zip(1..);
         let expected = match lines.next() {
             Some((line, number)) => header(line, number)?,
-            None => return Err(ParseTraceError::new(1, 0, "it is empty".into())),
+            None => return Err(ParseTraceError::new(1, 0, "the trace is empty, without a header".into())),
         };
         let mut events: Vec<Event> = Vec::new();
         let mut last = 1;
         for (line, number) in lines {
             last = number;
             if events.len() == expected {
-                let message = alloc::format!("the header says {expected} events, and there are more");
+                let message = alloc::format!("the trace has more events than the {expected} of its header");
                 return Err(ParseTraceError::new(number, 0, message));
             }
             let event = parse(line, number)?;
@@ -129,7 +129,7 @@ fn header(line: &str, number: usize) -> Result<usize, ParseTraceError> {
         return Err(ParseTraceError::new(number, 0, message));
     }
     if header.version != VERSION {
-        let message = alloc::format!("version {} is not known; {VERSION} is", header.version);
+        let message = alloc::format!("the version is {}, not {VERSION}", header.version);
         return Err(ParseTraceError::new(number, 0, message));
     }
     Ok(header.events)
@@ -145,10 +145,10 @@ fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
         _ => processor,
     };
     if let Some(none) = [processor, named].into_iter().find(|number| **number >= PROCESSORS) {
-        return Err(alloc::format!("there is no processor {none}"));
+        return Err(alloc::format!("processor {none} does not exist; the highest is {}", PROCESSORS - 1));
     }
     if *irql > HIGH_LEVEL {
-        return Err(alloc::format!("there is no IRQL {irql}"));
+        return Err(alloc::format!("IRQL {irql} does not exist; the highest is {HIGH_LEVEL}"));
     }
     match before {
         Some(before) if before.step > *step => {

@@ -69,7 +69,7 @@ pub struct ParseNameError(String);
 
 impl Display for ParseNameError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no object's name", self.0)
+        write!(f, "{:?} is not an object's name", self.0)
     }
 }
 

@@ -34,7 +34,7 @@ impl Machine {
         self.documented([ABOVE_ITS_IRQL, irql.into(), highest.into(), 0], || {
             let (name, highest) = (ddi.name(), irql_name(highest));
             alloc::format!(
-                "{name} was called at IRQL {irql}; its page says IRQL ≤ {highest}, though NT does not look"
+                "{name} was called at IRQL {irql}, not ≤ {highest} as its page says; NT does not check this"
             )
         })
     }

@@ -184,8 +184,7 @@ impl Ddi {
     #[cold]
     fn too_high(self, irql: u8) -> alloc::boxed::Box<super::Violation> {
         let (name, ceiling) = (self.name(), self.ceiling());
-        let rule =
-            alloc::format!("{name} may be called at IRQL ≤ {} only, and was at {irql}", irql_name(ceiling));
+        let rule = alloc::format!("{name} was called at IRQL {irql}, not ≤ {}", irql_name(ceiling));
         violation(0xC4, [0xE5, irql.into(), 0, 0], rule)
     }
 }

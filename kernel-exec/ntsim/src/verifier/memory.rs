@@ -112,7 +112,7 @@ impl Machine {
         let kernel = self.kernel.borrow();
         let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));
         let Some(block) = block else {
-            return Err(bad(alloc::format!("{name} in pool memory that is in no block: pool+{offset:#x}")));
+            return Err(bad(alloc::format!("{name} in pool memory outside of all blocks: pool+{offset:#x}")));
         };
         let (start, end) =
             (address - (offset - block.offset), address - (offset - block.offset) + block.size);
@@ -125,14 +125,14 @@ impl Machine {
                 Err(violation(0xC7, [kind, address as u64, start as u64, end as u64], rule))
             }
             (Memory::Freed | Memory::Outside, _) => {
-                Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
+                Err(bad(alloc::format!("{name} in freed pool memory: {place}")))
             }
             (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) if irql < 2 => Ok(()),
             (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
             }
             (Memory::Paged, _) => {
-                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
+                Err(bad(alloc::format!("{name} in paged pool, not in non-paged memory: {place}")))
             }
             (Memory::Live, _) if distance + used.size() > block.size => {
                 Err(bad(alloc::format!("{name} reaches beyond its block: {place}")))

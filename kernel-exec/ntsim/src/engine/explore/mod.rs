@@ -189,8 +189,9 @@ pub fn explore(
         let walked = outcome.and_then(|()| {
             let failed = |message| Stop::Failure { oracle: "replay", message };
             let walked = kernel.take_schedule().into_search();
-            let mut walked =
-                walked.ok_or_else(|| failed("the program has reset the simulation itself".into()))?;
+            let mut walked = walked.ok_or_else(|| {
+                failed("the program has reset the simulation, which explore does before each run".into())
+            })?;
             walked.finish(kernel.trace().events()).map_err(failed)?;
             Ok(walked)
         });
