@@ -139,7 +139,8 @@ impl Machine {
     }
 }
 
-/// Moves a violation out of its box. The box is freed here because the coroutine of a halt never drops it.
+/// Moves a violation out of its box. The box is freed here because the coroutine of a halt never
+/// drops it.
 #[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
 pub(crate) fn unbox(violation: Box<Violation>) -> Violation {
     *violation
