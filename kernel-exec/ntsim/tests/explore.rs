@@ -384,7 +384,10 @@ fn a_program_that_depends_on_something_else_is_found_out() {
         Ok(())
     });
     let stop = explored.finding.unwrap().stop;
-    assert_eq!(stop.to_string(), "replay: the program has reset the simulation itself");
+    assert_eq!(
+        stop.to_string(),
+        "replay: the program has reset the simulation, which explore does before each run"
+    );
 }
 
 #[test]

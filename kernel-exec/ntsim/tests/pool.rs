@@ -201,7 +201,7 @@ fn an_atomic_in_freed_memory_is_a_bug_check_that_names_the_block() {
     });
     assert_eq!(bug.code, 0xD1);
     assert!(
-        bug.rule.starts_with("atomic on freed pool memory: block0+0x8 of block0 (20 bytes, tag 'Test'"),
+        bug.rule.starts_with("atomic in freed pool memory: block0+0x8 of block0 (20 bytes, tag 'Test'"),
         "{}",
         bug.rule
     );

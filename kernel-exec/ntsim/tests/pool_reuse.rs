@@ -90,7 +90,7 @@ fn the_block_that_was_freed_first_is_used_again_first() {
 }
 
 #[test]
-#[should_panic(expected = "a pool of 1000 bytes; possible are 64 KiB to 4 GiB")]
+#[should_panic(expected = "Config::pool_size is 1000 bytes, not 64 KiB to 4 GiB")]
 fn a_pool_of_too_few_bytes_is_refused() {
     Simulation::new(Config { pool_size: 1000, ..Config::default() }, Schedule::round_robin());
 }

@@ -85,7 +85,7 @@ fn a_timer_has_expired_when_the_clock_was_advanced_by_its_time_and_two_ticks() {
 }
 
 #[test]
-#[should_panic(expected = "a clock tick of 999 units of 100 ns; possible are 1,000 to 10,000,000")]
+#[should_panic(expected = "Config::tick is 999 units of 100 ns, not 1,000 to 10,000,000")]
 fn a_tick_that_is_too_short_is_refused() {
     Simulation::new(Config { tick: 999, ..Config::default() }, Schedule::round_robin());
 }
