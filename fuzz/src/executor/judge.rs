@@ -64,8 +64,8 @@ pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     one_after_the_other(kernel, plan)
 }
 
-/// Runs the actors, on processors of their own as far as there are any. When all is quiet it
-/// judges, and then it unloads the driver.
+/// Runs the actors, on processors of their own as far as there are any. Judges when all is quiet,
+/// and then unloads the driver.
 fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     on_processor_0(kernel, make_devices)?;
     let processors = plan.setting.processors;

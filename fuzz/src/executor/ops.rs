@@ -248,7 +248,8 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
             let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
             let device = if target >> 5 == 7 { None } else { Some(target >> 5 & 1) };
             Op::Spawn {
-                // This reuses the byte of the last step, whose meaning rarely matters.
+                // This reuses the byte of the last step, because the meaning of that step rarely
+                // matters.
                 kind: match target & 3 {
                     0 | 1 => Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5)),
                     2 => Kind::WorkItem(device),

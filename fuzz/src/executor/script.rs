@@ -18,7 +18,7 @@ pub const TICK: Duration = Duration::from_nanos(15_625_000);
 pub struct Span(u8);
 
 impl Span {
-    /// The span of a number, of which the low three bits count.
+    /// The span of a number. Only its low three bits count.
     #[must_use]
     pub const fn new(number: u8) -> Self {
         Self(number & 7)

@@ -16,7 +16,8 @@ pub(super) fn as_failure(status: u32) -> u32 {
 }
 
 impl Model {
-    /// Puts a scheduled task into the DPC queue, which a processor below DISPATCH_LEVEL empties at once.
+    /// Puts a scheduled task into the DPC queue. A processor below DISPATCH_LEVEL empties the queue
+    /// at once.
     pub(super) fn enqueue(&mut self, operation: usize) {
         self.queue.push_back(operation);
         self.drain();

@@ -273,8 +273,8 @@ impl Model {
             Step::AskLink => {
                 if let Some(link) = task.link {
                     let result = self.outcome(link);
-                    // The body also logs the status of get_status, which is STATUS_SUCCESS, that is
-                    // 0.
+                    // The upper half of the body's log entry is the answer of get_status,
+                    // STATUS_SUCCESS (0).
                     self.log(operation, result.into());
                 }
             }
