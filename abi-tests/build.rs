@@ -1,4 +1,5 @@
-//! Compiles the C and C++ sides with the system's compilers, and tells the tests which ones these are.
+//! Compiles the C and C++ sides with the system's compilers, and tells the tests the compilers'
+//! names.
 
 /// Configures a build of the C or C++ side. A warning is an error, because a driver's build may
 /// have all warnings on.

@@ -19,8 +19,8 @@
 //!   ones.
 //! - `chains`: Operations one after the other, in C and in Rust. The stack does not grow with their
 //!   number.
-//! - `documents`: The page docs/c-clients.md shows the files that are tested, and the slots of the golden
-//!   file.
+//! - `documents`: The page docs/c-clients.md shows the files that are tested, and the slots of the
+//!   golden file.
 //!
 //! The library itself has the declarations of the C and C++ sides. `c/abi.h` has them in C.
 
