@@ -1,4 +1,4 @@
-//! What the documentation shows is what is tested.
+//! The documentation shows the code that is tested.
 
 #[test]
 fn the_chapter_for_c_shows_the_example_that_is_tested() {

@@ -1,5 +1,5 @@
-//! The `schedules` oracles: several processors, any interleaving. What must hold whatever the order: rules C5–C10, one poll at a
-//! time, nothing lost, nothing left, and an end of it.
+//! The oracles of `schedules`, which runs several processors in any interleaving. Every order must
+//! obey the rules C5–C10, poll a body on one processor at a time, lose and leave nothing, and end.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::{
     world::{self, Waiting, World},
 };
 
-/// Runs an input. Why it failed, if it did.
+/// Runs an input. Returns the reason if it fails.
 pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
@@ -33,7 +33,8 @@ pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Sto
     phases(kernel, input).err()
 }
 
-/// All in the routine that unloads the driver: the programs are threads of its, and what they have begun is under way when it drains.
+/// Does the whole run in the routine that unloads the driver. The programs are threads of that
+/// routine, and their operations are under way when it drains.
 fn at_once(world: &World, input: &SchedulesInput) {
     let processors = input.processors;
     let spawn = |processor| {
@@ -48,7 +49,7 @@ fn at_once(world: &World, input: &SchedulesInput) {
     look_around();
     release_everything(world);
     default_tracker(TaskTracker::close);
-    // Each round asks everything to stop, and gives it two clock periods for that.
+    // Each round asks all tasks to stop, and gives them two clock periods to do so.
     let round = || {
         cancel_all(world);
         default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(40)))).is_ok()
@@ -61,14 +62,14 @@ fn at_once(world: &World, input: &SchedulesInput) {
     release_everything(world);
 }
 
-/// Whoever drains without patience comes and goes while tasks end.
+/// Drains with a timeout of zero several times while tasks end.
 fn look_around() {
     for _ in 0..LOOKS {
         let _left = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
     }
 }
 
-/// Everything that waits for a gate must come to its end now.
+/// Opens all gates, so that everything that waits for one must end.
 fn open_everything(world: &World) {
     world.all_open.set(true);
     for gate in 0..GATES {
@@ -96,15 +97,15 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
     }
     on_processor_0(kernel, |world| {
         everything_has_ended(world);
-        // Wakers that bodies have stashed since: of operations that have all ended.
+        // These are wakers that bodies have stashed since. Their operations have all ended.
         release_everything(world);
     })?;
     kernel.unload()
 }
 
-/// How often the tracker is looked at while tasks end.
+/// How often the tracker is drained without a timeout while tasks end.
 const LOOKS: usize = 8;
-/// Every script has ended after as many polls: each round is a poll at least.
+/// The number of rounds after which every script has ended. Each round polls it at least once.
 const ROUNDS: usize = 128;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
@@ -113,7 +114,8 @@ fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> 
 
 fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
     for step in steps.iter().filter(|step| usize::from(step.processor) == processor) {
-        // Judged is what is done. The step that does it may leave another world behind.
+        // The check is for the step that is done. Look up its replacement first, because the step
+        // may change the world.
         let replaced = instead(world, &step.op);
         if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
         {
@@ -192,7 +194,8 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
     }
 }
 
-/// `[C14]`. Whether there was another handler where one is refused is known in the end.
+/// Checks an answer of `set_completed` `[C14]`. A refusal is right if there is another handler,
+/// which is checked at the end of the run.
 fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
     let right = match answer {
         NTSTATUS::INVALID_PARAMETER => handler == Handler::Null,
@@ -204,30 +207,31 @@ fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
     }
 }
 
-/// `[C15]`
+/// Checks an answer of `wait` `[C15]`.
 fn check_wait(world: &World, operation: usize, answer: NTSTATUS) {
     match answer {
         NTSTATUS::SUCCESS if call::has_ended(world, operation) => {}
-        // Whether it had been seen to have ended before, `call::wait` knows.
+        // `call::wait` checks whether the operation was seen to have ended before.
         NTSTATUS::TIMEOUT => {}
         NTSTATUS::NOT_SUPPORTED if u32::from(ntsim::irql()) > ntsim::types::PASSIVE_LEVEL => {}
         _ => fail("C15", operation, format!("wait answers {answer}")),
     }
 }
 
-/// What an operation stores that fails with this status `[C7]`.
+/// The status that an operation stores when it fails with this status `[C7]`.
 fn stored(status: u32) -> u32 {
     NTSTATUS::from_u32(status).as_failure().to_u32()
 }
 
-/// `STATUS_CANCELLED` is stored: by a cancelled operation, or by one whose body has failed with it and was not asked to stop `[C20]`.
+/// Checks an operation that answers `STATUS_CANCELLED`. It was cancelled, or its body failed with
+/// that status without a cancel request `[C20]`.
 fn ended_by_cancelled(world: &World, operation: usize) {
     if world.slot(operation).may_fail.get() != Some(NTSTATUS::CANCELLED.to_u32()) {
         ended(world, operation, 2);
     }
 }
 
-/// A terminal status has been seen.
+/// Records and checks a terminal status.
 fn ended(world: &World, operation: usize, status: i32) {
     let slot = world.slot(operation);
     let before = slot.ended.replace(status);
@@ -237,7 +241,7 @@ fn ended(world: &World, operation: usize, status: i32) {
     if let Some(wrong) = call::misfits(world, operation, status) {
         fail("C10", operation, format!("its terminal status is {status}: {wrong}"));
     }
-    // Who asks holds it: it was not abandoned.
+    // The caller holds a reference, so the operation was not abandoned.
     if status == 2 && slot.body.is_unasked() {
         fail("C10", operation, "it is Canceled, and nobody has cancelled it".into());
     }
@@ -255,7 +259,8 @@ fn ended(world: &World, operation: usize, status: i32) {
     }
 }
 
-/// All gates are open: a body that has not ended waits for something else.
+/// Checks that no wake is lost. All gates are open, so a body that has not ended waits for
+/// something else.
 fn nothing_is_lost(world: &World) {
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);
@@ -272,11 +277,13 @@ fn nothing_is_lost(world: &World) {
                 format!("its wake has come and it was not polled: waiting for {waiting:?}"),
             );
         }
-        // A request that is pending while a cleanup runs is seen when that ends, and by now every cleanup has.
+        // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
+        // every cleanup has.
         if body.asked.get() {
             fail("C10", operation, "cancel was asked for, and it was not polled with the request set".into());
         }
-        // It has been polled with a request set, and has neither taken it, nor unwound, nor been dropped: it did not see it.
+        // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
+        // did not see the request.
         if body.ever_asked.get() && !body.took.get() {
             fail("C10", operation, "cancel was asked for, and no request has reached it".into());
         }

@@ -1,4 +1,5 @@
-//! Scripted bodies: futures over the shipping executor that do what a script says and judge what happens to them.
+//! Scripted bodies. They are futures over the shipping executor that do their script's steps and
+//! judge their own polls and drops.
 
 use core::{
     future::Future,
@@ -35,7 +36,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// The part with this number.
+    /// Creates the part with this number.
     #[must_use]
     pub fn new(task: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
@@ -46,7 +47,8 @@ impl Part {
         self.script.shape.is_cleanup(self.number.into())
     }
 
-    /// It is polled: for the first time, or again, but not after its end, and not before what goes before it.
+    /// Checks a poll of this part. It must not come after the part's end, nor before the parts that
+    /// must have ended first.
     fn enter(&self, record: &Task) {
         let parts = record.parts.get();
         if parts >> (4 + self.number) & 1 == 1 {
@@ -59,7 +61,8 @@ impl Part {
             fail("C10", self.task, &format!("part {} begins before the cleanup, part {inner}", self.number));
         }
         if self.is_cleanup() {
-            // A request may have been answered by this: a later one, made while it was pending, asked for nothing more [C10].
+            // The cleanup's start may answer a request. A later request, made while the first was
+            // pending, asks for nothing more [C10].
             record.asked.set(false);
         }
         record.parts.set(parts | 1 << self.number);
@@ -171,7 +174,8 @@ impl Part {
         Ok(())
     }
 
-    /// It has been told whether it is asked to stop: never in a cleanup, and never where nobody has asked.
+    /// Checks an answer about a request to stop. A cleanup never sees one, and neither does a task
+    /// that was not asked.
     fn told(&self, asked: bool) {
         if asked && self.is_cleanup() {
             fail("C10", self.task, "a cleanup sees a request");
@@ -182,7 +186,7 @@ impl Part {
     }
 }
 
-/// A body: it knows when it is polled and dropped.
+/// A body that records and judges its polls and drops.
 pub struct Body<F> {
     task: usize,
     inner: F,
@@ -227,7 +231,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
     }
 }
 
-/// Says in the trace how a poll has ended.
+/// Marks in the trace the end of a poll.
 #[cold]
 fn polled_once(task: usize, ready: bool, waiting: Waiting) {
     let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
@@ -247,7 +251,8 @@ impl<F> Drop for Body<F> {
             if let Some(other) = record.polling.get() {
                 fail("C8", task, &format!("its body is dropped while P{other} polls it"));
             }
-            // By its spawn, which is going to say why; one that does not is judged there.
+            // The spawn drops the body and is going to return the reason. `spawn` checks a spawn
+            // that returns none.
             if let Some(irql) = record.spawning.get()
                 && record.polls.get() == 0
             {
@@ -261,7 +266,7 @@ impl<F> Drop for Body<F> {
             if record.polls.get() == 0 {
                 fail("C10", task, "its body is dropped, and was never polled");
             }
-            // A handle keeps it, so it was not abandoned: then each cleanup that is due has run.
+            // A handle keeps the task, so it was not abandoned. Each cleanup that is due has run.
             if record.handles.get() > 0
                 && let Some(part) = record.script.get().shape.missing_cleanup(record.parts.get())
             {
@@ -282,14 +287,14 @@ pub fn body(task: usize, script: Script) -> impl Future<Output = ()> + Send + 's
     Body { task, inner: scripted(task, script) }
 }
 
-/// What must not be cut short has ended, and has yielded this.
+/// Records the output of a combinator that guards a part.
 fn guarded(task: usize, yielded: Option<()>) {
     if yielded.is_none() {
         world::with(|world| world.task(task).unwound.set(true));
     }
 }
 
-/// How long the first part of a [`Limited`](super::script::Shape::Limited) may take.
+/// The time limit of the first part of a [`Limited`](super::script::Shape::Limited).
 const LIMIT: Duration = Duration::from_millis(20);
 
 async fn scripted(task: usize, script: Script) {
@@ -333,7 +338,7 @@ async fn scripted(task: usize, script: Script) {
     }
 }
 
-/// A waker of nobody's, for who polls without being a task.
+/// A context with a waker that does nothing, for polls outside of a task.
 pub(super) fn nobody() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }

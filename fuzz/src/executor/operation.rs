@@ -1,4 +1,4 @@
-//! Tasks that are operations of `ntcom`: what their clients are told.
+//! Tasks that are operations of `ntcom`, and the checks of their clients' answers.
 
 use ntcom::{
     AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
@@ -15,7 +15,8 @@ use super::{
     world::{HELD, World, take},
 };
 
-/// Spawns a task as an operation. It is never null: one that could not begin says why [C11].
+/// Spawns a task as an operation. The operation is never null, and one that could not begin stores
+/// the reason [C11].
 pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Option<CancelHandle>, NTSTATUS> {
     let record = world.task(task);
     let inner = body(task, record.script.get());
@@ -24,7 +25,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         task as u32
     };
     let own = |raw| {
-        // SAFETY: a new operation, with one reference, which is given up to this.
+        // SAFETY: `raw` is a new operation with one reference, which this call takes over.
         let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
             fail("C11", task, "its spawn returns no operation")
         };
@@ -39,12 +40,14 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         }
         Kind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
         Kind::WorkItem(_) => {
-            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
+            // until the drain.
             let placement = unsafe { OnWorkItems::of(device) };
             (own(spawn_async_operation_raw_on(placement, value)), None)
         }
         Kind::Moving(_) => {
-            // SAFETY: as above.
+            // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
+            // until the drain.
             let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
             (own(spawn_async_operation_raw_on(placement, value)), None)
         }
@@ -66,7 +69,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
     Ok(handle)
 }
 
-/// The n-th operation, modulo their number: another reference to it.
+/// Another reference to the n-th operation, modulo their number.
 pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
     let (task, operation) = take(&world.operations, n)?;
     let another = operation.clone();
@@ -74,7 +77,8 @@ pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> 
     Some((task, another))
 }
 
-/// What an operation that has ended says: the value of its body, or that it was cancelled `[C10]`; and its body is gone `[C8]`.
+/// Checks the result of an operation that has ended. It is the value of its body, or says that it
+/// was cancelled `[C10]`, and its body is gone `[C8]`.
 pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
     let returned = record.ready.get() && !record.unwound.get();
@@ -94,7 +98,7 @@ pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
     }
 }
 
-/// Asks one how it stands.
+/// Asks an operation for its status and result.
 pub(super) fn ask(world: &World, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     let status = operation.status();
@@ -105,7 +109,7 @@ pub(super) fn ask(world: &World, n: u8) -> Option<()> {
     Some(())
 }
 
-/// Cancels one.
+/// Cancels an operation.
 pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     world.task(task).ask();
@@ -116,7 +120,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
     Some(())
 }
 
-/// Releases one.
+/// Releases an operation.
 pub(super) fn release(world: &World, n: u8) -> Option<()> {
     let (task, operation) = take(&world.operations, n)?;
     let handles = &world.task(task).handles;
