@@ -9,7 +9,7 @@ use ntcom_exec::{TaskTracker, default_tracker};
 use ntsim::{Simulation, Stop};
 
 use crate::{
-    call::{self, OutValue},
+    call::{self, Answer, OutValue},
     executor::thread::Thread,
     input::SchedulesInput,
     ops::{Handler, Iid, Op, Out, Step},
@@ -117,16 +117,21 @@ fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
         // The check is for the step that is done. Look up its replacement first, because the step
         // may change the world.
         let replaced = instead(world, &step.op);
+        // Another processor may see the end while this call returns: only an end that was seen before
+        // the call began binds its answer.
+        let ended_before = world.seen_to_have_ended();
         if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
         {
             let op = replaced.as_ref().unwrap_or(&step.op);
-            check(world, operation, op, answer.status, answer.out);
+            let ended_before = ended_before.get(operation).is_some_and(|ended| *ended);
+            check(world, operation, op, answer, ended_before);
         }
     }
     lower(world, processor);
 }
 
-fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
+fn check(world: &World, operation: usize, op: &Op, answer: Answer, ended_before: bool) {
+    let Answer { status, out } = answer;
     let success = status == NTSTATUS::SUCCESS.to_u32();
     match (*op, out) {
         (Op::GetStatus(_), OutValue::Number(number)) => {
@@ -135,7 +140,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
             }
             if number > 0 {
                 ended(world, operation, number.cast_signed());
-            } else if world.slot(operation).ended.get() != 0 {
+            } else if ended_before {
                 fail("C6", operation, "get_status writes Started after a terminal status".into());
             }
         }
@@ -146,7 +151,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
             }
             let pending = status == NTSTATUS::PENDING.to_u32();
             let slot = world.slot(operation);
-            if pending && slot.ended.get() != 0 {
+            if pending && ended_before {
                 fail("C6", operation, "get_result is pending after a terminal status".into());
             }
             if status == NTSTATUS::CANCELLED.to_u32() {
@@ -163,7 +168,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
         (Op::GetError(_), OutValue::Number(number)) => {
             let slot = world.slot(operation);
             match NTSTATUS::from_u32(number) {
-                NTSTATUS::PENDING if slot.ended.get() != 0 => {
+                NTSTATUS::PENDING if ended_before => {
                     fail("C6", operation, "get_error writes STATUS_PENDING after a terminal status".into());
                 }
                 NTSTATUS::PENDING => {}

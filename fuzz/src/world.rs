@@ -379,6 +379,11 @@ impl World {
         held.set(if count.get() > 0 { held.get() | bit } else { held.get() & !bit });
     }
 
+    /// Whether a terminal status of each operation has been seen.
+    pub fn seen_to_have_ended(&self) -> [bool; OPERATIONS] {
+        core::array::from_fn(|operation| self.slots.get(operation).is_some_and(|slot| slot.ended.get() != 0))
+    }
+
     /// The slot of an operation. A number out of range is a finding, because it comes from a body
     /// in memory that has been overwritten.
     #[must_use]
