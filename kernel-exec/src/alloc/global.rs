@@ -18,7 +18,7 @@ use super::{Allocator, NonPaged, PoolAllocator};
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 
-// SAFETY: those of `PoolAllocator`.
+// SAFETY: `PoolAllocator` keeps these promises.
 unsafe impl Allocator for GlobalAllocator {
     const NON_PAGED: bool = PoolAllocator::NON_PAGED;
 
@@ -27,10 +27,10 @@ unsafe impl Allocator for GlobalAllocator {
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the memory came from `PoolAllocator` with this layout, as the caller promises.
         unsafe { PoolAllocator::DEFAULT.free(memory, layout) }
     }
 }
 
-// SAFETY: it is.
+// SAFETY: `NON_PAGED` is true, as for `PoolAllocator`.
 unsafe impl NonPaged for GlobalAllocator {}
