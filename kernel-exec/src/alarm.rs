@@ -10,7 +10,7 @@
 //!   each arming. The kernel uses the block between arming and the end of that arming.
 //! - **A2** An arming ends once. It ends in [`expired`], which the clockwork calls if the arming
 //!   was not cancelled, or with a cancel that was in time. A cancel that came too late leaves the
-//!   reference to `expired`. (`KeCancelTimer` answers FALSE for a one-shot timer whose DPC is
+//!   reference to `expired`. (`KeCancelTimer` answers FALSE for a one-shot timer when its DPC is
 //!   queued or on its way, and that DPC still runs.)
 //! - **A3** An alarm is armed again only after its future has seen the signal of the last arming.
 //!   The DPC routine of that arming may be running still, but touches only the signal, which it has
@@ -71,7 +71,7 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     /// The timer is set, or was set.
     unsafe fn cancel(&self) -> bool;
 
-    /// Records the end of an arming, whose reference has been given up.
+    /// Records the end of an arming, after its reference has been given up.
     fn ended();
 }
 

@@ -1,4 +1,4 @@
-//! The ambient task, which is the task in whose poll the caller is.
+//! The ambient task, which is the task that is being polled around the caller.
 //!
 //! A poll puts a node on its stack and stores the node's address where code in the poll finds it.
 //! At DISPATCH_LEVEL that is the processor's slot, because a processor is in one DPC at a time and

@@ -67,7 +67,7 @@ mod in_kernel {
     // SAFETY: a shared callback has no operations.
     unsafe impl Sync for Callback {}
 
-    /// The callbacks whose tickets have the same remainder.
+    /// The callbacks of one list, with tickets of the same remainder.
     struct Members {
         first: *const Callback,
         /// The outstanding calls of callbacks that have been dropped `[K3]`.
@@ -158,7 +158,8 @@ mod in_kernel {
         /// IRQL: ≤ DISPATCH_LEVEL.
         ///
         /// # Errors
-        /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task.
+        /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished
+        ///   task.
         /// - `STATUS_NOT_SUPPORTED`: without a kernel.
         pub fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
             // SAFETY: nothing is moved out of the reference.

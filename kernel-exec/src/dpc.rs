@@ -1,4 +1,4 @@
-//! Tasks on DPCs, whose bodies run at DISPATCH_LEVEL.
+//! Tasks on DPCs, with bodies that run at DISPATCH_LEVEL.
 
 mod options;
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub use self::options::{DpcOptions, Importance};
 
-/// The delay until a task continues whose budget is spent. It is relative, in units of 100 ns, and
+/// The delay until a task with a spent budget continues. It is relative, in units of 100 ns, and
 /// the timer fires at the next clock tick.
 const CONTINUE_AFTER: i64 = -1;
 

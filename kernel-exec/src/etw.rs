@@ -54,7 +54,7 @@ pub struct EtwProvider {
 
 impl EtwProvider {
     const_fn! {
-        /// Makes the provider whose GUID has these digits. It is not registered.
+        /// Makes the provider with the GUID of these digits. It is not registered.
         #[must_use]
         pub fn new(id: u128) -> Self {
             Self { id, gate: Gate::new() }
@@ -91,8 +91,8 @@ impl EtwProvider {
         Ok(EtwRegistration { provider: self })
     }
 
-    /// Unregisters a provider whose registration was [kept](EtwRegistration::keep). It waits until
-    /// no writer is inside; later writes do nothing.
+    /// Unregisters a provider after its registration was [kept](EtwRegistration::keep). It waits
+    /// until no writer is inside; later writes do nothing.
     ///
     /// Nothing happens if the provider is not registered, or is being unregistered by another
     /// caller. Nothing happens either if a registration exists, because its drop unregisters the

@@ -28,7 +28,8 @@ use crate::{NTSTATUS, Sleep, nt, sleep, task::Share};
 /// - any status of `KeWaitForSingleObject` except success and timeout.
 ///
 /// # Safety
-/// `event` is an initialised `KEVENT` in resident memory, and stays one until the future has ended or been dropped.
+/// `event` is an initialised `KEVENT` in resident memory, and stays one until the future has ended
+/// or been dropped.
 ///
 /// ```
 /// use core::time::Duration;

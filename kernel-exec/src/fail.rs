@@ -15,7 +15,7 @@ pub(crate) enum FailFast {
     Interface = 1,
     /// `FAST_FAIL_FATAL_APP_EXIT`: a panic in user code below a poll `[C12]`.
     Panic = 7,
-    /// `FAST_FAIL_RANGE_CHECK_FAILURE`: a processor whose number is beyond the table of slots.
+    /// `FAST_FAIL_RANGE_CHECK_FAILURE`: a processor with a number beyond the table of slots.
     #[allow(dead_code, reason = "without a kernel there are no processors")]
     Processor = 8,
     /// `FAST_FAIL_INVALID_REFERENCE_COUNT`: overflow or underflow of a count `[C3]`.

@@ -1,4 +1,5 @@
-//! [`GlobalAllocator`] as the `#[global_allocator]` of a driver, which a crate that names `alloc` cannot link without.
+//! [`GlobalAllocator`] as the `#[global_allocator]` of a driver, which a crate that names `alloc`
+//! cannot link without.
 //!
 //! It exists on the real kernel only. A host program has the host's allocator, and the simulated
 //! pool exists in a simulation only.

@@ -1,4 +1,4 @@
-//! KMDF's devices and requests, for drivers whose `wdk-sys` is built for KMDF.
+//! KMDF's devices and requests, for drivers that build `wdk-sys` for KMDF.
 //!
 //! Tasks and operations run on WDM work items there too. A work item of KMDF is an object that is
 //! allocated, and a wake never allocates.

@@ -1,4 +1,4 @@
-//! The kernel executor: asynchronous tasks on DPCs and on work items.
+//! The kernel executor, which runs asynchronous tasks on DPCs and on work items.
 //!
 //! | module | contents |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
 //! | `kmdf` | KMDF's devices and requests |
 //! | `request`, `irp` | a request as a task: an IRP, or a framework's request |
-//! | `ambient` | the task in whose poll the caller is |
+//! | `ambient` | the task that is being polled around the caller |
 //! | `tracker` | the unfinished tasks of an image, and the wait at unload for their end |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
 //! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
@@ -37,7 +37,7 @@
 //! | feature | what |
 //! |---|---|
 //! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
-//! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers whose `wdk-sys` is built for KMDF |
+//! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers that build `wdk-sys` for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
 //! Without a kernel everything that needs none compiles. The spawn functions, timers and trackers

@@ -56,7 +56,7 @@ impl MovingPort {
 unsafe impl Port for MovingPort {
     const LEVEL: Level = Level::Moving;
 
-    /// Makes storage without a device, whose task is refused.
+    /// Makes storage without a device, so that its task is refused.
     fn new() -> Self {
         // SAFETY: null is allowed.
         unsafe { Self::new_on(Settings::DEFAULT, null_mut()) }
@@ -108,8 +108,8 @@ unsafe impl Port for MovingPort {
             // SAFETY: the caller must defer the task, in a run of its DPC.
             unsafe { DpcQueue::defer(dpcs) }
         } else {
-            // The task moves, or goes behind the other work items. SAFETY: the caller must queue
-            // the task, which is in no queue [T3].
+            // The task moves, or goes behind the other work items.
+            // SAFETY: the caller must queue the task, which is in no queue [T3].
             unsafe { Self::schedule(task, port) }
         }
     }

@@ -1,4 +1,4 @@
-//! The kernel interface: the only file that knows which kernel the executor is on.
+//! The kernel interface, and the only file that knows which kernel the executor is on.
 //!
 //! Both kernels offer the same names, and the executor's code over them is the same on both.
 //! Without a kernel, memory comes from the host, failing fast is an abort, and nothing can be
@@ -212,13 +212,14 @@ mod backend {
         crate::NTSTATUS(unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, &raw mut now) })
     }
 
-    /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL: PASSIVE_LEVEL.
+    /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL:
+    /// PASSIVE_LEVEL.
     pub(crate) fn flush_dpcs() {
         // SAFETY: the caller is at PASSIVE_LEVEL.
         unsafe { KeFlushQueuedDpcs() }
     }
 
-    /// Registers an ETW provider whose GUID has these digits, without a callback. Returns its
+    /// Registers an ETW provider with the GUID of these digits, without a callback. Returns its
     /// handle. IRQL: PASSIVE_LEVEL.
     pub(crate) fn register_provider(id: u128) -> Result<u64, crate::NTSTATUS> {
         let id = GUID {

@@ -1,4 +1,4 @@
-//! The placement of an operation of `ntcom`: on DPCs, on work items, or moving between both.
+//! The placement of an operation of `ntcom` on DPCs, on work items, or on both in turn.
 
 use crate::{NTSTATUS, task::Port};
 

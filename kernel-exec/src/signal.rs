@@ -8,8 +8,8 @@
 //! |---|---|
 //! | SET | the signal has been set, and no wait has taken it |
 //! | WAKER | the slot holds the waker of a wait |
-//! | HELD | one party has the slot to itself: the waiter that writes it, or the party that empties it |
-//! | the rest | the number of the wait whose waker is in the slot |
+//! | HELD | one party has the slot to itself, either the waiter that writes it or the party that empties it |
+//! | the rest | the number of the wait that left its waker in the slot |
 //!
 //! - **S1** Only the party that set HELD touches the slot, until it clears HELD.
 //! - **S2** A setter that finds WAKER and not HELD takes HELD in the same step as SET, empties the

@@ -1,9 +1,10 @@
 //! The type `NTSTATUS`, which is the result of every NT call.
 
-/// An NTSTATUS value: 32 bits, the top two of which are the severity (0 success, 1 informational, 2 warning, 3 error).
+/// An NTSTATUS value: 32 bits, the top two of which are the severity (0 success, 1 informational, 2
+/// warning, 3 error).
 ///
-/// Layout: transparent over `i32`, the type that `wdk-sys` gives it. Every bit pattern is valid, so a value that came
-/// from the other side of an interface can be held as it is.
+/// It is transparent over `i32`, the type that `wdk-sys` gives it. Every bit pattern is valid, so a
+/// value that came from the other side of an interface can be held as it is.
 ///
 /// ```
 /// use ntcom_exec::NTSTATUS;

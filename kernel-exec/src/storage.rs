@@ -33,7 +33,7 @@ pub struct TaskStorage<const SIZE: usize> {
     taken: AtomicUsize,
 }
 
-// SAFETY: `room` belongs to the task whose allocation took it.
+// SAFETY: `room` belongs to the task that took it by its allocation.
 unsafe impl<const SIZE: usize> Sync for TaskStorage<SIZE> {}
 // SAFETY: it is never moved while it is taken, because it is borrowed for good then.
 unsafe impl<const SIZE: usize> Send for TaskStorage<SIZE> {}

@@ -1,4 +1,4 @@
-//! The synchronization shim: the only file that names core's atomics, `UnsafeCell`, or loom.
+//! The synchronization shim, and the only file that names core's atomics, `UnsafeCell`, or loom.
 //!
 //! Under `sim` every access is a preemption point of the simulated kernel, which also looks for
 //! data races. Under `cfg(loom)` the types are loom's. Otherwise they are core's.
@@ -12,7 +12,8 @@ pub(crate) use ntsim::sync::{AtomicUsize, UnsafeCell};
 #[cfg(not(any(loom, kernel = "sim")))]
 pub(crate) use plain::{AtomicUsize, UnsafeCell};
 
-/// Declares a constructor that is const except under loom, whose types are made at run time only.
+/// Declares a constructor that is const except under loom, because loom's types are made at run
+/// time only.
 #[cfg(not(loom))]
 macro_rules! const_fn {
     ($(#[$meta:meta])* $visibility:vis fn $($rest:tt)*) => { $(#[$meta])* $visibility const fn $($rest)* };

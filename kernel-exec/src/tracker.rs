@@ -38,7 +38,7 @@ impl Link {
 struct List {
     first: *const Link,
     length: usize,
-    /// The timers that are set, or whose DPC routine has not come to its end.
+    /// The timers that are set, or that have a DPC routine that has not ended.
     timers: usize,
     /// The completion handlers that a provider still has to call.
     handlers: usize,
@@ -150,7 +150,7 @@ impl TaskTracker {
         })
     }
 
-    /// Uncounts a timer that has been cancelled, or whose DPC routine is about to return.
+    /// Uncounts a timer that has been cancelled, or that has a DPC routine about to return.
     pub(crate) fn end_timer(&self) {
         self.locked(|list| {
             list.timers -= 1;

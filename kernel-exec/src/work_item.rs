@@ -1,4 +1,4 @@
-//! Tasks on work items, whose bodies run at PASSIVE_LEVEL in a system worker thread.
+//! Tasks on work items, with bodies that run at PASSIVE_LEVEL in a system worker thread.
 
 use core::{
     future::Future,
@@ -159,7 +159,7 @@ fn queue(port: NonNull<WorkItemPort>) -> NonNull<ItemQueue> {
 unsafe impl Port for WorkItemPort {
     const LEVEL: Level = Level::Passive;
 
-    /// Makes storage without a device, whose task is refused.
+    /// Makes storage without a device, so that its task is refused.
     fn new() -> Self {
         // SAFETY: null is allowed.
         unsafe { Self::for_device(null_mut()) }

@@ -1,5 +1,5 @@
-//! Tests of tasks on DPCs, on the simulated kernel: calls of a body, times of its runs, and its
-//! end.
+//! Tests of tasks on DPCs, on the simulated kernel. They cover the polls of a body, the times of
+//! its runs, and its end.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 

@@ -1,4 +1,5 @@
-//! A provider of events: what is written, what is not even formatted, and that its handle is never used when it is not registered.
+//! Tests of a provider of events. They check which events are written, which are not even
+//! formatted, and that the handle is never used while the provider is not registered.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -17,7 +18,7 @@ const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e01;
 static PROVIDER: EtwProvider = EtwProvider::new(ID);
 static OTHER: EtwProvider = EtwProvider::new(ID + 1);
 
-/// A session for the provider.
+/// Starts a session for the provider.
 fn listen(level: u8, keywords: u64) -> SessionId {
     etw::enable(Session { match_any_keyword: keywords, ..Session::new(GUID::from_u128(ID), level) })
 }
@@ -38,14 +39,14 @@ fn run(program: impl FnOnce() + 'static) -> Result<(), Stop> {
 }
 
 fn at(irql: u8, f: impl FnOnce()) {
-    // SAFETY: not below the IRQL of a program; lowered again.
+    // SAFETY: the IRQL is not below that of a program, and is lowered again.
     let before = unsafe { ddi::KfRaiseIrql(irql) };
     f();
-    // SAFETY: what the raise has answered.
+    // SAFETY: `before` is the value that the raise returned.
     unsafe { ddi::KeLowerIrql(before) };
 }
 
-/// Counts how often it is formatted.
+/// A message that counts how often it is formatted.
 struct Counted<'a>(&'a Cell<u32>);
 
 impl fmt::Display for Counted<'_> {

@@ -1,4 +1,4 @@
-//! Tests of IRPs served by tasks: each is completed once, with the right status, whatever the order
+//! Tests of IRPs served by tasks. Each is completed once, with the right status, whatever the order
 //! of cancels.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
@@ -256,8 +256,8 @@ fn a_request_that_was_cancelled_before_it_came_is_cancelled() {
     });
 }
 
-/// A dispatch routine whose IRP was cancelled on its way here. `Cancel` is set, and there was no
-/// routine to call.
+/// A dispatch routine for an IRP that was cancelled on its way here. `Cancel` is set, and there was
+/// no routine to call.
 unsafe extern "C" fn dispatch_cancelled(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     // SAFETY: the IRP is not freed.
     assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "it has no cancel routine");

@@ -101,8 +101,8 @@ fn moving_allocates_nothing() {
                 ntsim::advance_time(200_000);
                 wait_a_moment();
             }
-            // At most two allocations: the task's own block, and the state that the image keeps for
-            // itself.
+            // At most two allocations are the task's own block, and the state that the image keeps
+            // for itself.
             assert!(ntsim::counters().allocations - before <= 2);
             device.delete();
         });
@@ -330,7 +330,7 @@ fn its_block_has_the_drivers_tag() {
 }
 
 /// A task that moves back has a DPC to continue in. It need not wait for a clock tick, as a task
-/// must whose budget is spent.
+/// with a spent budget must.
 #[test]
 fn moving_takes_no_timer() {
     let config = Config { trace: true, ..Config::default() };

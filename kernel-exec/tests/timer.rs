@@ -1,4 +1,4 @@
-//! Tests of the timers of tasks on the simulated kernel: they are never early, never lost, and safe
+//! Tests of the timers of tasks on the simulated kernel. They are never early, never lost, and safe
 //! to drop in every state.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]

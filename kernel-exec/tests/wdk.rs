@@ -107,7 +107,7 @@ impl Kernel {
         self.0.run(vec![(processor, Box::new(program))])
     }
 
-    /// Unloads the driver, of which nothing may be left.
+    /// Unloads the driver, and checks that nothing of it is left.
     fn unload(mut self) {
         self.run(0, || default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0))).unwrap();
         self.0.unload().unwrap_or_else(|stop| panic!("{stop}"));

@@ -1,4 +1,4 @@
-//! The allocator of a driver image: non-paged pool.
+//! The allocator of a driver image, which uses non-paged pool.
 
 use core::{alloc::Layout, ptr::NonNull};
 
@@ -6,9 +6,10 @@ use super::{Allocator, NonPaged, PoolAllocator};
 
 /// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
 ///
-/// Every alignment is kept: above the pool's own 16 bytes a block is made larger by its alignment, and the pool's pointer
-/// stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel (feature `wdk`) it is a
-/// [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator] static POOL: GlobalAllocator = GlobalAllocator;`.
+/// Every alignment is kept. Above the pool's own 16 bytes a block is made larger by its alignment,
+/// and the pool's pointer stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel
+/// (feature `wdk`) it is a [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator]
+/// static POOL: GlobalAllocator = GlobalAllocator;`.
 ///
 /// ```
 /// # use ntcom_exec::{Allocator, GlobalAllocator};

@@ -17,8 +17,8 @@ pub use pool::{PagedPoolAllocator, PoolAllocator};
 /// # Safety
 /// 1. Memory from [`allocate`](Self::allocate) is valid for reads and writes of the layout, aligned
 ///    to it, and used by no other code until it is given back.
-/// 2. `NON_PAGED` is true only if the memory is resident for all its life, and both functions may be called at
-///    ≤ DISPATCH_LEVEL.
+/// 2. `NON_PAGED` is true only if the memory is resident for all its life, and both functions may
+///    be called at ≤ DISPATCH_LEVEL.
 /// 3. Neither function unwinds.
 ///
 /// ```
@@ -56,11 +56,12 @@ pub unsafe trait Allocator {
     /// IRQL: as for [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this `layout`, and is not used again.
+    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this
+    /// `layout`, and is not used again.
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout);
 }
 
-/// An allocator whose memory is never paged out, as the blocks of tasks and objects need `[C13]`.
+/// An allocator of memory that is never paged out, as the blocks of tasks and objects need `[C13]`.
 ///
 /// # Safety
 /// [`NON_PAGED`](Allocator::NON_PAGED) is true.

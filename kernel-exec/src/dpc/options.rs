@@ -90,8 +90,8 @@ impl DpcOptions {
         self
     }
 
-    /// Sets the number of polls in one run. A task whose budget is spent continues by a timer,
-    /// after other DPCs, or at PASSIVE_LEVEL behind other work items.
+    /// Sets the number of polls in one run. A task with a spent budget continues by a timer, after
+    /// other DPCs, or at PASSIVE_LEVEL behind other work items.
     pub const fn poll_budget(mut self, polls: u32) -> Self {
         self.polls = polls;
         self

@@ -1,4 +1,4 @@
-//! I/O request packets: the executor's operations on an IRP, on either kernel.
+//! The executor's operations on I/O request packets (IRPs), on either kernel.
 //!
 //! Most of this is inline in C, so neither kernel has all of it as functions. Each function is for
 //! an IRP that the driver has.

@@ -56,8 +56,8 @@ mod in_kernel {
             unsafe { nt::wait_for_event(self.0.get(), timeout) };
         }
 
-        /// Erases the event, which is out of the list. The kernel, or a person who debugs it, would
-        /// then notice a set that came too late.
+        /// Erases the event, which is out of the list. A set that came too late would then be
+        /// noticed, by the kernel or in a debugger.
         pub(crate) fn retire(&self) {
             // SAFETY: the event is out of the list, so no other code has it.
             unsafe { self.0.get().write_volatile(nt::KEVENT::default()) };

@@ -1,5 +1,5 @@
-//! The executor's state of each processor: the task that it polls, and when it next asks whether to
-//! let other code run.
+//! The executor's state of each processor. It is the task that the processor polls, and the time of
+//! the next question whether to let other code run.
 
 use core::{cell::Cell, ptr};
 

@@ -1,4 +1,4 @@
-//! The block of a task: one allocation holds everything that the task needs.
+//! The block of a task, which holds everything that the task needs in one allocation.
 
 use core::{
     alloc::Layout,
@@ -22,7 +22,8 @@ union Stage<F: TaskBody> {
     _value: ManuallyDrop<F::Value>,
 }
 
-/// A task with all its types: prefix, body, allocator, executor. The order of the block is in `task/mod.rs`.
+/// A task with all its types, which are prefix, body, allocator and executor. The order of the
+/// block is in `task/mod.rs`.
 ///
 /// `P` stands at offset 0, so a pointer to the block is a pointer to the prefix.
 #[repr(C)]
@@ -70,7 +71,8 @@ where
     /// failure of `init`, or a refusal of the executor, gives a task in state Error with that
     /// status `[C11]`, converted as `[C7]` says.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at the caller's IRQL.
+    /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at
+    /// the caller's IRQL.
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: the allocator gave no block, and `init` has not been

@@ -10,7 +10,8 @@ use pin_project_lite::pin_project;
 
 use crate::NTSTATUS;
 
-/// The body of a task: a future that ends with a value, or with the reason why there is no value.
+/// The body of a task, which is a future that ends with a value, or with the reason why there is no
+/// value.
 ///
 /// Both kinds of futures are bodies through a wrapper, [`Infallible`] or [`Fallible`]. The executor
 /// polls and drops a body at its own IRQL, on one processor at a time `[T2]`.
@@ -33,8 +34,8 @@ pub trait TaskBody: Send + 'static {
 }
 
 pin_project! {
-    /// The body of a future whose output is the value. It is transparent, so a place for one is a
-    /// place for the other.
+    /// The body of a future with the value as its output. It is transparent, so a place for one is
+    /// a place for the other.
     #[repr(transparent)]
     #[derive(Debug)]
     pub struct Infallible<F> {
@@ -44,7 +45,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// The body of a future whose output is `Result<value, NTSTATUS>`. It is transparent, so a
+    /// The body of a future with the output `Result<value, NTSTATUS>`. It is transparent, so a
     /// place for one is a place for the other.
     #[repr(transparent)]
     #[derive(Debug)]

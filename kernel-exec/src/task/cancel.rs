@@ -1,4 +1,4 @@
-//! Cancellation: the handle that requests it, and the functions by which a body asks about it.
+//! Cancellation, with the handle that requests it and the functions by which a body asks about it.
 
 use super::header::{Polling, TaskPtr};
 use crate::{
@@ -208,7 +208,7 @@ impl TaskPtr {
     /// The caller is the poller.
     unsafe fn count_cleanup(self, by: i32) {
         // A body cannot hold 2^32 futures. The count goes below zero for a cleanup that another
-        // task counted whose block stood at this address before.
+        // task counted, if that task's block stood at this address before.
         let count = |polling: &mut Polling| match polling.cleanups.checked_add_signed(by) {
             Some(count) => polling.cleanups = count,
             None => fail_fast(FailFast::Protocol),

@@ -42,8 +42,8 @@ pub unsafe trait Port: Sized + 'static {
     /// `port` is the storage in the block of `task`, and a step obliged the caller to this `[T3]`.
     unsafe fn schedule(task: TaskPtr, port: NonNull<Self>);
 
-    /// Queues the task again, whose poll budget is spent, so that it runs after others have had
-    /// their turn. Called in the run.
+    /// Queues a task with a spent poll budget again, so that it runs after others have had their
+    /// turn. Called in the run.
     ///
     /// # Safety
     /// As for [`schedule`](Self::schedule).
@@ -87,7 +87,7 @@ pub(super) struct Vtable {
     pub(super) level: Level,
 }
 
-/// A completion handler, which runs once when a task has ended: a function and its argument.
+/// A completion handler, which runs once when a task has ended. It is a function with its argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Completion {
     /// Called with the context and the terminal [`Status`] as a number. IRQL: ≤ DISPATCH_LEVEL.
@@ -206,7 +206,7 @@ impl TaskPtr {
     }
 
     /// Gives up a reference. Returns the number of references left, which is zero only if the task
-    /// is gone. A release does not cancel: see `[C9]` for the effect of releasing the last
+    /// is gone. A release does not cancel. See `[C9]` for the effect of releasing the last
     /// reference of an unfinished task.
     ///
     /// # Safety
@@ -269,7 +269,8 @@ impl TaskPtr {
     /// `STATUS_INVALID_DEVICE_STATE`: the task has a handler already.
     ///
     /// # Safety
-    /// The caller has a reference. The completion's function may be called, once, with its context, on any processor.
+    /// The caller has a reference. The completion's function may be called, once, with its context,
+    /// on any processor.
     pub unsafe fn set_completion(self, completion: Completion) -> Result<(), NTSTATUS> {
         // SAFETY: the caller's reference keeps the block.
         let header = unsafe { self.header() };

@@ -1,5 +1,4 @@
-//! The level of a task's runs: how many parts of its body want PASSIVE_LEVEL, and which executor
-//! runs it next.
+//! The level of a task's runs, which follows from the number of body parts that want PASSIVE_LEVEL.
 //!
 //! The poller writes the count. Code that queues the task reads it too. It reads after the step
 //! that obliged it to queue the task, which has seen every poll before it, and before the run that

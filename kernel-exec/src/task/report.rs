@@ -36,8 +36,8 @@ pub struct TaskReport {
     pub cancel_requested: bool,
     /// The task unwinds, so only cleanups run.
     pub unwinding: bool,
-    /// The number of references: wakers, handles, COM references, and one while the task is
-    /// scheduled or running.
+    /// The number of references, which are wakers, handles, COM references, and one while the task
+    /// is scheduled or running.
     pub references: usize,
     /// The task runs on work items, or on DPCs with the ability to move to PASSIVE_LEVEL.
     pub has_device: bool,

@@ -134,7 +134,7 @@ unsafe fn poll(task: TaskPtr, site: RunSite, cancel_set: bool) -> (Poll<Result<(
     unsafe { ambient::enter(task, site, cancel_set, poll) }
 }
 
-/// Ends a task whose body has returned `[C10]`, `[C20]`.
+/// Ends a task after its body has returned `[C10]`, `[C20]`.
 ///
 /// # Safety
 /// The caller is the poller, the body is gone, and its value is written if there is one. The caller

@@ -205,7 +205,7 @@ impl Snapshot {
     }
 
     fn add_one(self) -> Self {
-        // The count is zero when code revives a task whose block is being freed.
+        // The count is zero when code revives a task while its block is being freed.
         if self.count() == 0 || self.count() >= COUNT_LIMIT {
             fail_fast(FailFast::ReferenceCount);
         }
@@ -310,7 +310,7 @@ impl Snapshot {
         }
     }
 
-    /// Ends the task, whose body is gone and whose value and status are written.
+    /// Ends the task, after its body is gone and value and status are written.
     fn complete(self, status: Status) -> (Self, Complete) {
         if !self.has(RUNNING) || self.is_terminal() || matches!(status, Status::Started) {
             fail_fast(FailFast::Protocol);

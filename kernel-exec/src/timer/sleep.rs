@@ -120,7 +120,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// The timer is a block of non-paged pool. It is allocated and set in the first poll, and freed
 /// when the future ends or is dropped. Dropping the future is safe in every state and does not
-/// wait. A timer whose DPC is already on its way keeps its block until that DPC has run.
+/// wait. If the timer's DPC is already on its way, the timer keeps its block until that DPC has
+/// run.
 ///
 /// IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
 ///

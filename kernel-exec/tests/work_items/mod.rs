@@ -19,7 +19,7 @@ pub(crate) const PASSIVE: u8 = 0;
 
 pub(crate) type Program = Box<dyn FnOnce()>;
 
-/// A kernel whose runs and unload must succeed, with its seed.
+/// A kernel with its seed. Its runs and its unload must succeed.
 pub(crate) struct Kernel(pub(crate) Simulation, pub(crate) u64);
 
 impl Kernel {
