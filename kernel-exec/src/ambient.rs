@@ -157,7 +157,7 @@ mod tests {
             poll(task(1), false, || {
                 assert_eq!(here(), Some(task(1)));
                 poll(task(2), false, || assert_eq!(here(), Some(task(2))));
-                assert_eq!(here(), Some(task(1)), "the outer one goes on");
+                assert_eq!(here(), Some(task(1)), "the outer poll continues");
             });
             assert_eq!(here(), None);
         });

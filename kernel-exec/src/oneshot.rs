@@ -120,7 +120,7 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
 /// let sender: ntcom_exec::Sender<u32> = sender;
 /// drop(receiver);
 /// assert!(sender.is_abandoned());
-/// assert_eq!(sender.send(7), Err(7), "it comes back");
+/// assert_eq!(sender.send(7), Err(7), "the value comes back");
 /// # }))]).unwrap();
 /// ```
 pub struct Sender<T>(Reference<T>);

@@ -18,7 +18,7 @@ const LIMIT: usize = usize::MAX / 2;
 /// let count = ntcom_exec::ReferenceCount::one();
 /// assert_eq!(count.add(), 2);
 /// assert_eq!(count.remove(), 1);
-/// assert_eq!(count.remove(), 0, "whoever gets this destroys the object");
+/// assert_eq!(count.remove(), 0, "the caller that gets 0 destroys the object");
 /// ```
 #[repr(transparent)]
 pub struct ReferenceCount(AtomicUsize);

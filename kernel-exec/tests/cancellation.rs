@@ -130,7 +130,7 @@ fn an_unwinding_body_that_is_abandoned_in_its_cleanup_is_dropped_there() {
             try_finally(pending::<()>(), pending()).await;
         })
         .unwrap();
-        assert_eq!(log.take(), ["body dropped"], "nobody can wake main, nor then the cleanup");
+        assert_eq!(log.take(), ["body dropped"], "no reference can wake the main or the cleanup");
     });
 }
 
@@ -182,7 +182,11 @@ fn a_cleanup_sees_no_cancellation_after_a_cleanup_inside_of_it_either() {
         let (inside, parks) = (log.clone(), parking.park());
         let cleanup = async move {
             parks.await;
-            assert_eq!(try_finally(yield_now(), async {}).await, Some(()), "nor does it unwind in here");
+            assert_eq!(
+                try_finally(yield_now(), async {}).await,
+                Some(()),
+                "no unwinding begins inside a cleanup"
+            );
             let seen = is_cancellation_requested() || take_cancellation_request();
             inside.add(if seen { "seen" } else { "not seen" });
         };
@@ -307,10 +311,10 @@ fn a_body_that_fails_with_cancelled_is_canceled_if_it_has_ever_seen_a_request() 
         assert_eq!(
             fails_with_cancelled(move || asks.cancel(), true, &own),
             Status::Canceled,
-            "one is pending"
+            "a request is pending"
         );
         let looks = || assert!(!take_cancellation_request() && !is_cancellation_requested());
-        assert_eq!(fails_with_cancelled(looks, false, &own), Status::Error, "nobody has asked");
+        assert_eq!(fails_with_cancelled(looks, false, &own), Status::Error, "no cancel was requested");
     });
 }
 

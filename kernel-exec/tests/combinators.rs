@@ -43,7 +43,7 @@ fn each_part_of_a_join_cleans_up() {
             let three = try_finally(yield_now(), third.entry("three"));
             join3(one, two, three).await;
         });
-        assert_eq!(log.take(), ["three"], "it has ended by itself");
+        assert_eq!(log.take(), ["three"], "the third main has ended by itself");
         handle.cancel();
         assert_eq!(log.take(), ["one", "two"]);
     });
@@ -217,7 +217,7 @@ fn an_event_of_the_kernel_is_awaited_and_reset() {
             let event = *shared.get_or_init(|| KernelEvent::new(_EVENT_TYPE::SynchronizationEvent));
             let set = event.wait(PERIOD);
             drop(spawn(async move {
-                assert!(timeout(PERIOD / 4, event.wait(PERIOD)).await.is_err(), "not set, and none is lost");
+                assert!(timeout(PERIOD / 4, event.wait(PERIOD)).await.is_err(), "the event is not set yet");
                 set.await.unwrap();
                 inside.entry("set").await;
             }));

@@ -89,7 +89,7 @@ fn a_body_that_takes_the_request_goes_on_and_a_later_cancel_is_a_new_one() {
         let inside = Arc::clone(&taken);
         let handle = cancellable(poll_fn(move |_| {
             if take_cancellation_request() {
-                assert!(!take_cancellation_request(), "once a request");
+                assert!(!take_cancellation_request(), "each request is taken once");
                 inside.fetch_add(1, SeqCst);
             }
             if inside.load(SeqCst) == 3 { Poll::Ready(()) } else { Poll::Pending }
@@ -409,7 +409,7 @@ fn a_closed_tracker_refuses_and_the_body_is_dropped() {
         let body = async move { drop(guard) };
         assert_eq!(spawn_dpc_task(body), Err(NTSTATUS::DELETE_PENDING));
         assert_eq!(log.take(), ["dropped"]);
-        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "it never was in the list");
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "the refused task was never in the list");
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }

@@ -123,7 +123,7 @@ fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
         default_tracker(TaskTracker::close);
         default_tracker(TaskTracker::cancel_all);
         assert_eq!(drain_for(2), Ok(()));
-        assert_eq!(ntsim::live_blocks(), 1, "the block is its keepers'");
+        assert_eq!(ntsim::live_blocks(), 1, "the handle and the waker keep the block");
         handle.cancel();
         waker.wake();
         drop(handle);
@@ -155,7 +155,10 @@ fn a_waiter_that_gives_up_while_the_last_task_ends_is_not_told_any_more() {
         gave_up.set(gave_up.get() + usize::from(stuck.get()));
     }
     let gave_up = gave_up.get();
-    assert!((20..380).contains(&gave_up), "the two meet: {gave_up} of 400 gave up");
+    assert!(
+        (20..380).contains(&gave_up),
+        "the limit and the end of the task must meet: {gave_up} of 400 drains gave up"
+    );
 }
 
 #[test]

@@ -101,8 +101,8 @@ fn others_get_in_between(watch: &Watch, all: usize) {
     let ran = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&ran);
     here().spawn(async move { inside.store(1, SeqCst) }).unwrap();
-    assert_eq!(ran.load(SeqCst), 1, "another DPC");
-    assert!(passes < all, "the program goes on before the rings have ended");
+    assert_eq!(ran.load(SeqCst), 1, "another DPC must run");
+    assert!(passes < all, "the program must continue before the rings have ended");
 }
 
 /// Starts a ring of tasks. Each waits for its signal, and sets the next one's.
@@ -344,7 +344,7 @@ fn the_kernel_is_asked_once_in_16_runs() {
                 after.kernel_calls - before.kernel_calls
             };
             let one = runs(1);
-            assert_eq!(runs(15), 15 * one, "the first 16 runs do not ask");
+            assert_eq!(runs(15), 15 * one, "the first 16 runs must not ask the kernel");
             for _ in 0..10 {
                 assert_eq!(runs(16), 16 * one + 1);
             }
@@ -453,7 +453,7 @@ fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
         let mut second = LARGE_INTEGER { QuadPart: -10_000_000 };
         // SAFETY: called in a run, at PASSIVE_LEVEL.
         unsafe { ddi::KeDelayExecutionThread(0, 0, &raw mut second) };
-        assert_eq!(polls.load(SeqCst), POLLS, "the task has been put off for ever");
+        assert_eq!(polls.load(SeqCst), POLLS, "the task was deferred for ever");
         // SAFETY: the timer is initialised; the call below waits for a DPC that it may have queued.
         unsafe { ddi::KeCancelTimer(timer) };
         // SAFETY: called in a run, at PASSIVE_LEVEL.

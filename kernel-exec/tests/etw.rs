@@ -65,18 +65,18 @@ fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
         assert_eq!(formatted.get(), 0, "not registered");
         let registration = PROVIDER.register().unwrap();
         write(1, 0);
-        assert_eq!(formatted.get(), 0, "nobody listens");
+        assert_eq!(formatted.get(), 0, "no session listens");
         let session = listen(3, 2);
         assert!(PROVIDER.is_enabled(3, 2) && !PROVIDER.is_enabled(4, 2) && !PROVIDER.is_enabled(3, 1));
         write(4, 2);
         write(3, 1);
-        assert_eq!(formatted.get(), 0, "nobody asks for that");
+        assert_eq!(formatted.get(), 0, "no session asks for this level and keyword");
         write(3, 2);
         write(0, 0);
         assert_eq!(formatted.get(), 2);
         etw::disable(session);
         write(3, 2);
-        assert_eq!(formatted.get(), 2, "nobody listens any more");
+        assert_eq!(formatted.get(), 2, "no session listens any more");
         drop(registration);
         listen(5, 0);
         write(1, 0);
@@ -163,7 +163,7 @@ fn a_registration_that_is_dropped_is_over_and_one_that_is_kept_is_not() {
     .unwrap();
     match run(|| PROVIDER.register().unwrap().keep()) {
         Err(Stop::BugCheck(bug)) => assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0xDD)),
-        other => panic!("a provider is left, and: {other:?}"),
+        other => panic!("expected bug check 0xC4 for a provider that is left registered, got {other:?}"),
     }
 }
 

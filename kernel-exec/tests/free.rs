@@ -171,7 +171,7 @@ fn what_is_sent_between_processors_arrives() {
     }
 }
 
-/// A message whose formatting takes time and counts its beginning.
+/// A message that takes time to be formatted and counts the beginning of it.
 struct Slow<'a>(&'a AtomicU32);
 
 impl core::fmt::Display for Slow<'_> {

@@ -260,7 +260,7 @@ fn a_request_that_was_cancelled_before_it_came_is_cancelled() {
 /// no routine to call.
 unsafe extern "C" fn dispatch_cancelled(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     // SAFETY: the IRP is not freed.
-    assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "it has no cancel routine");
+    assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "the IRP has no cancel routine yet");
     // SAFETY: the IRP is new to `dispatch`, and this is its last use here.
     unsafe { dispatch(device, irp) }
 }

@@ -50,7 +50,7 @@ fn a_run_ends_when_its_time_is_spent() {
         DpcOptions::new().spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 4, "the fourth poll has passed 100 microseconds");
         ticks(1);
-        assert_eq!(polled.load(SeqCst), 7, "and the rest by a timer");
+        assert_eq!(polled.load(SeqCst), 7, "the timer has continued the task");
     });
     // With a clock that only the polls move, the run ends exactly on time.
     let mut kernel = Simulation::new(Config { step_time: 0, ..Config::default() }, Schedule::round_robin());
@@ -97,7 +97,7 @@ fn a_task_runs_on_its_processor_whoever_wakes_it() {
             inside.lock().unwrap().push(ntsim::current_processor());
             for _ in 0..40 {
                 ntcom_exec::yield_now().await;
-                assert_eq!(ntsim::current_processor(), 2, "by the timer of a spent budget too");
+                assert_eq!(ntsim::current_processor(), 2, "also after the timer of a spent budget");
             }
         };
         kernel
@@ -201,7 +201,7 @@ fn a_task_in_the_drivers_memory_allocates_nothing() {
         let again = DpcOptions::new().spawn_in(storage, pending());
         assert_eq!(again.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
         handle.cancel();
-        assert!(!storage.is_free(), "the handle refers to it");
+        assert!(!storage.is_free(), "the handle still holds the storage");
         drop(handle);
         assert!(storage.is_free());
         drop(DpcOptions::new().spawn_in(storage, async {}).unwrap());

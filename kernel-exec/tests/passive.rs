@@ -193,7 +193,7 @@ fn a_loser_that_has_been_polled_there_is_dropped_there() {
                 let Either::Right(((), away)) = select(away, waited).await else { panic!("pending") };
                 drop(away);
                 yield_now().await;
-                assert_eq!(ntsim::irql(), DISPATCH, "nothing keeps it there");
+                assert_eq!(ntsim::irql(), DISPATCH, "no part of the body wants PASSIVE_LEVEL");
             }));
             device.delete();
             // The worker, on this processor or another, may have begun or not.

@@ -44,7 +44,10 @@ fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
     }
     // The last switches came after the programs' ends, so no later switch is left untried.
     let steps = kernel.counters().steps;
-    assert!(steps < 2 * POINTS as u64, "{steps} points, of which {POINTS} on each processor were tried");
+    assert!(
+        steps < 2 * POINTS as u64,
+        "the run has {steps} points, but only {POINTS} on each processor were tried"
+    );
 }
 
 /// A body that waits this many times, and the place where it leaves its waker.

@@ -41,7 +41,10 @@ fn a_drain_that_is_stuck_can_be_explained() {
         // One reference is the waker in the event, the other is the handle.
         assert_eq!(task.references, 2);
         let text = task.to_string();
-        assert!(text.ends_with("2 references that may; it unwinds, so it waits in a cleanup"), "{text}");
+        assert!(
+            text.ends_with("2 references can still wake or cancel it; it unwinds, so it waits in a cleanup"),
+            "{text}"
+        );
         event.set();
         default_tracker(|tracker| tracker.drain(None)).unwrap();
         assert_eq!(report(), []);
@@ -61,7 +64,7 @@ fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
         assert!(reports.iter().all(|task| task.scheduled && !task.running));
         assert_eq!(reports.iter().filter(|task| task.cancel_requested).count(), 1);
         let texts: Vec<_> = reports.iter().map(ToString::to_string).collect();
-        assert!(texts[1].ends_with("is in a queue; asked to stop"), "{texts:?}");
+        assert!(texts[1].ends_with("is in a queue; a cancel request is pending"), "{texts:?}");
         // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
     });

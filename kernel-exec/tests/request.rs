@@ -84,7 +84,11 @@ unsafe impl Request for Handle {
         self.0.state.compare_exchange(CANCELABLE, PLAIN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        assert_ne!(self.0.state.load(Ordering::Acquire), CANCELABLE, "completed while it is cancelable");
+        assert_ne!(
+            self.0.state.load(Ordering::Acquire),
+            CANCELABLE,
+            "the request is completed while it is cancelable"
+        );
         assert_eq!(self.0.completed.lock().unwrap().replace(outcome), None, "completed once");
     }
 }
@@ -203,7 +207,7 @@ fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
                 DONE
             }),
         );
-        assert_eq!(lives.outcome(), None, "it is served still");
+        assert_eq!(lives.outcome(), None, "the task still serves the request");
         event.set();
         assert_eq!(lives.outcome(), Some(DONE));
         serve(ended, Box::pin(async { DONE }));

@@ -46,7 +46,11 @@ fn a_set_before_the_wait_is_not_lost_and_ends_one_wait() {
             waits.wait().await;
         })
         .unwrap();
-        assert_eq!(default_tracker(TaskTracker::unfinished), 1, "two sets that no wait came between are one");
+        assert_eq!(
+            default_tracker(TaskTracker::unfinished),
+            1,
+            "two sets without a wait in between count as one"
+        );
         signal.set();
         assert_eq!(default_tracker(TaskTracker::unfinished), 0);
         drop(handle);
@@ -115,7 +119,11 @@ fn a_wait_that_is_dropped_while_it_is_set_loses_nothing() {
         handle.cancel();
         drain();
         setter.join();
-        assert_ne!(shared.1.load(Ordering::Relaxed), shared.0.take(), "the wait has it, or it is there");
+        assert_ne!(
+            shared.1.load(Ordering::Relaxed),
+            shared.0.take(),
+            "either the wait took the signal, or it is still set"
+        );
     });
 }
 

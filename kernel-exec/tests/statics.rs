@@ -21,7 +21,7 @@ fn simulate(seed: u64, program: impl FnOnce() + 'static) {
 
 /// A driver that wakes a task by its signal, and leaves the signal set.
 fn driver() {
-    assert!(!SIGNAL.is_set(), "a new kernel finds the signal as the program was loaded");
+    assert!(!SIGNAL.is_set(), "in a new kernel the signal is not set");
     ntcom_exec::spawn_dpc_task(async {
         SIGNAL.wait().await;
         SIGNAL.set();

@@ -80,7 +80,7 @@ fn a_tolerant_sleep_is_late_by_its_tolerance_at_most() {
         assert!(slept >= ticks(2) && slept < ticks(3) + most + Duration::from_millis(1), "{slept:?}");
         counts.set(counts.get() + usize::from(slept > ticks(4)));
     });
-    assert!(late.get() > 20, "the kernel makes use of it: {} of 100 were late", late.get());
+    assert!(late.get() > 20, "the kernel must use the tolerance: {} of 100 sleeps were late", late.get());
 }
 
 /// A tolerance that the kernel's call does not take becomes the largest one that it takes.
@@ -102,7 +102,7 @@ fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
             assert_eq!(poll!(pin!(sleep_until(Instant::now()))), Poll::Ready(Ok(())));
             let mut again = pin!(sleep(Duration::ZERO));
             assert_eq!(poll!(again.as_mut()), Poll::Ready(Ok(())));
-            assert_eq!(poll!(again), Poll::Ready(Ok(())), "polled after its end it says the same");
+            assert_eq!(poll!(again), Poll::Ready(Ok(())), "a poll after the end gives the same result");
             assert_eq!(ntsim::live_blocks(), blocks);
         })
         .unwrap();
@@ -139,7 +139,7 @@ fn a_limit_beyond_the_clock_is_none() {
             })
             .unwrap();
             assert_eq!(default_tracker(TaskTracker::unfinished), 1);
-            assert_eq!(ntsim::live_blocks(), blocks + 1, "it has no timer");
+            assert_eq!(ntsim::live_blocks(), blocks + 1, "a limit beyond the clock has no timer");
             ntsim::advance_time(1_000_000_000);
             assert_eq!(default_tracker(TaskTracker::unfinished), 1);
             signal.set();
@@ -292,7 +292,7 @@ fn a_timer_that_fires_while_its_waker_is_stored_is_not_lost() {
         kernel
             .run(vec![(1, program(arm)), (0, program(wake))])
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
-        assert!(ended.load(Ordering::Relaxed), "seed {seed}: fired, and the task was not woken");
+        assert!(ended.load(Ordering::Relaxed), "seed {seed}: the timer fired, but the task was not woken");
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -314,7 +314,10 @@ fn a_task_that_is_cancelled_in_its_sleep_cleans_up() {
         let canceller = Thread::spawn(move || handle.cancel());
         drain();
         assert!(cleaned.load(Ordering::Relaxed));
-        assert!(Instant::now().duration_since(start) < ticks(10), "the long sleep was not slept");
+        assert!(
+            Instant::now().duration_since(start) < ticks(10),
+            "a cancelled sleep must not delay the drain"
+        );
         canceller.join();
     });
 }
@@ -360,7 +363,11 @@ fn a_timeout_that_meets_the_end_of_its_future() {
             other => panic!("{other:?}"),
         }
     });
-    assert!((10..290).contains(&over.get()), "the two meet: {} of 300 were over", over.get());
+    assert!(
+        (10..290).contains(&over.get()),
+        "the timeout and the event must meet: {} of 300 timed out",
+        over.get()
+    );
 }
 
 /// Tick n is due n periods after the beginning, however late the earlier ticks were seen.
@@ -441,7 +448,7 @@ fn a_timer_that_outlives_its_task_holds_up_the_drain() {
         let stuck = default_tracker(|tracker| tracker.drain(Some(ticks(1))));
         assert_eq!(stuck, Err(DrainError::Stuck { tasks: 0, timers: 1, handlers: 0 }));
         drain();
-        assert_eq!(ntsim::live_blocks(), 1, "the timer has fired, and its block is the keeper's");
+        assert_eq!(ntsim::live_blocks(), 1, "the timer has fired, and the kept future holds its block");
         kept.lock().unwrap().take();
     });
 }

@@ -99,7 +99,7 @@ struct Kernel(Simulation, #[expect(dead_code, reason = "held")] MutexGuard<'stat
 impl Kernel {
     fn new(schedule: Schedule) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().expect("the statics are as a test that failed has left them");
+        let guard = ONE.lock().expect("a failed test has left the statics in an unknown state");
         Self(Simulation::new(Config { processors: 2, ..Config::default() }, schedule), guard)
     }
 

@@ -186,7 +186,7 @@ fn a_body_that_takes_the_request_goes_on_and_a_later_cancel_is_a_new_one() {
             let device = Device::new();
             let body = poll_fn(move |_| {
                 if is_cancellation_requested() && take_cancellation_request() {
-                    assert!(!take_cancellation_request(), "once a request");
+                    assert!(!take_cancellation_request(), "each request is taken once");
                     inside.fetch_add(1, SeqCst);
                 }
                 if inside.load(SeqCst) == 3 { Poll::Ready(()) } else { Poll::Pending }
@@ -257,7 +257,7 @@ fn polls_that_wait_see_their_own_tasks_cancellation_only() {
         entries.sort_unstable();
         assert_eq!(entries, ["ended", "taken"], "seed {}", kernel.1);
     });
-    assert!(moved.load(SeqCst) > 0, "no poll has gone on on another processor");
+    assert!(moved.load(SeqCst) > 0, "no poll has continued on another processor");
 }
 
 unsafe extern "C" fn sees_no_cancellation(_dpc: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
@@ -377,7 +377,9 @@ fn a_device_that_is_deleted_is_there_until_its_last_body_has_ended() {
             device.spawn(waits);
             device.delete();
         });
-        kernel.run_one(|| assert_eq!(ntsim::counters().live_blocks, 2, "the task's and the device's"));
+        kernel.run_one(|| {
+            assert_eq!(ntsim::counters().live_blocks, 2, "the blocks of the task and of the device")
+        });
         let sets = event.clone();
         kernel.run_one(move || sets.set());
         kernel.run_one(move || {

@@ -111,7 +111,7 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 let looked = drain(Some(Duration::ZERO));
                 assert!(matches!(looked, Err(DrainError::Stuck { .. })), "zero only looks: {looked:?}");
                 let other = TaskTracker::default();
-                assert_eq!(other.drain(None), Ok(()), "it is no task of that one");
+                assert_eq!(other.drain(None), Ok(()), "the caller is not a task of this tracker");
                 first.add("body");
             });
             // SAFETY: the device belongs to the driver and is not deleted yet.
@@ -128,7 +128,7 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 pending::<()>().await;
             });
             kept.cancel();
-            assert_eq!(drain(None), Ok(()), "its caller is no task");
+            assert_eq!(drain(None), Ok(()), "the caller is not a task");
             device.delete();
         });
         let mut lines = log.take();

@@ -80,7 +80,10 @@ fn loom_an_alarm_that_fires_is_seen_or_wakes() {
         let polled = alarm.poll(&Context::from_waker(&waker));
         clock.join().unwrap();
         if polled.is_pending() {
-            assert!(woken.0.load(Ordering::Relaxed) > 0, "fired, and nobody was woken");
+            assert!(
+                woken.0.load(Ordering::Relaxed) > 0,
+                "the alarm fired, but the waiter's waker was not called"
+            );
             assert!(alarm.poll(&Context::from_waker(&waker)).is_ready());
         }
         drop((alarm, waker));
@@ -102,7 +105,7 @@ fn loom_an_alarm_that_is_dropped_while_it_fires() {
         drop(alarm);
         clock.join().unwrap();
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "the waker went with it");
+        assert_eq!(Arc::strong_count(&woken), 1, "the alarm keeps no waker");
         assert_eq!(ENDED.load(Ordering::Relaxed), 1);
     });
 }
@@ -118,7 +121,10 @@ fn loom_an_alarm_that_is_armed_again() {
         if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
             alarm.arm(SOON).unwrap();
             armed += 1;
-            assert!(alarm.poll(&Context::from_waker(Waker::noop())).is_pending(), "one call, one signal");
+            assert!(
+                alarm.poll(&Context::from_waker(Waker::noop())).is_pending(),
+                "one expiry gives one signal"
+            );
         }
         drop(alarm);
         clock.join().unwrap();

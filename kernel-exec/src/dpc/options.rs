@@ -185,7 +185,7 @@ impl DpcOptions {
             );
             assert!(
                 align_of::<Spawn<F, InPlace<SIZE>, DpcPort>>() <= align_of::<TaskStorage<SIZE>>(),
-                "this future's task wants more alignment than the storage has"
+                "this future's task needs a larger alignment than the storage has"
             );
         }
         spawn(self.dpc_port()?, storage.allocator(), future).map(handle)

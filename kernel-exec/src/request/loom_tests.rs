@@ -42,7 +42,11 @@ impl Handle {
         // SAFETY: the model keeps the framework until all threads have been joined.
         let framework = unsafe { &*self.0 };
         // SAFETY: loom detects a completion before this, or at the same time.
-        assert_eq!(framework.outcome.with(|outcome| unsafe { *outcome }), None, "it has been completed");
+        assert_eq!(
+            framework.outcome.with(|outcome| unsafe { *outcome }),
+            None,
+            "the request is used after its completion"
+        );
         framework
     }
 
@@ -77,7 +81,11 @@ unsafe impl Request for Handle {
         self.step(CANCELABLE, PLAIN)
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        assert_ne!(self.get().state.load(Ordering::Relaxed), CANCELABLE, "completed while it is cancelable");
+        assert_ne!(
+            self.get().state.load(Ordering::Relaxed),
+            CANCELABLE,
+            "the request is completed while it is cancelable"
+        );
         // SAFETY: loom detects a use at the same time.
         self.get().outcome.with_mut(|place| unsafe { *place = Some(outcome) });
     }
@@ -109,7 +117,7 @@ fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
         thread.join().unwrap();
     }
     // SAFETY: all threads have been joined.
-    framework.outcome.with(|outcome| unsafe { *outcome }).expect("it has not been completed")
+    framework.outcome.with(|outcome| unsafe { *outcome }).expect("the request has not been completed")
 }
 
 /// Rule `[I2]`. The task ends while the cancel routine is being set.

@@ -62,7 +62,10 @@ fn loom_a_set_is_seen_or_wakes() {
         let mut wait = pin!(world.signal.wait());
         if poll(wait.as_mut(), &waker).is_pending() {
             setter.join().unwrap();
-            assert!(woken.0.load(Ordering::Relaxed) > 0, "set, and nobody was woken");
+            assert!(
+                woken.0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the waiter's waker was not called"
+            );
             assert!(poll(wait, &waker).is_ready());
         } else {
             assert_eq!(world.written.load(Ordering::Relaxed), 1);
@@ -85,7 +88,10 @@ fn loom_a_replaced_waker_is_not_the_one_that_counts() {
         let polled = poll(wait.as_mut(), &wakers[1]);
         setter.join().unwrap();
         if polled.is_pending() {
-            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and the last waker was not called");
+            assert!(
+                woken[1].0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the newest waker was not called"
+            );
             assert!(poll(wait, &wakers[1]).is_ready());
         }
     });
@@ -106,7 +112,7 @@ fn loom_a_dropped_wait_loses_nothing() {
         setter.join().unwrap();
         assert!(poll(pin!(world.signal.wait()), &waker).is_ready());
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "nothing of it is kept");
+        assert_eq!(Arc::strong_count(&woken), 1, "the signal keeps no waker");
     });
 }
 
@@ -157,7 +163,7 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
         next.join().unwrap();
         drop(wakers);
         let kept = woken.map(|woken| Arc::strong_count(&woken));
-        assert_eq!(kept, [1, 1], "nothing of them is kept");
+        assert_eq!(kept, [1, 1], "the signal keeps no waker");
     });
 }
 
@@ -178,7 +184,10 @@ fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
             assert!(poll(second.as_mut(), &wakers[1]).is_pending());
             setter.join().unwrap();
             world.signal.set();
-            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and its waker was not called");
+            assert!(
+                woken[1].0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the second wait's waker was not called"
+            );
             assert!(poll(second, &wakers[1]).is_ready());
         } else {
             setter.join().unwrap();

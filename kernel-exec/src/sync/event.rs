@@ -99,7 +99,7 @@ mod in_loom {
 
         pub(crate) fn set(&self) {
             // SAFETY: loom detects a write at the same time.
-            assert!(!self.gone.with(|gone| unsafe { *gone }), "an event is set that has gone");
+            assert!(!self.gone.with(|gone| unsafe { *gone }), "an event is set after its waiter has left");
             *self.set.lock().unwrap() = true;
             self.changed.notify_all();
         }

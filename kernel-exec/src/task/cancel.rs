@@ -130,7 +130,7 @@ pub fn take_cancellation_request() -> bool {
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
 /// ntcom_exec::spawn_dpc_task(async {
-///     assert!(!ntcom_exec::is_cancellation_requested(), "nobody has asked yet");
+///     assert!(!ntcom_exec::is_cancellation_requested(), "no cancel has been requested yet");
 /// }).unwrap();
 /// # }))]).unwrap();
 /// ```

@@ -103,7 +103,11 @@ impl Future for Body {
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<u32> {
         if self.needs == ASKING {
             if crate::is_cancellation_requested() {
-                assert_eq!(self.world.flags[0].load(Ordering::Relaxed), 1, "it was set before the request");
+                assert_eq!(
+                    self.world.flags[0].load(Ordering::Relaxed),
+                    1,
+                    "the flag was set before the request, but the body does not see it"
+                );
             }
             return Poll::Pending;
         }

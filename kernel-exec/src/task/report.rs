@@ -18,7 +18,7 @@ use super::{
 /// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut room));
 /// assert_eq!(tasks, 1);
 /// let text = room[0].unwrap().to_string();
-/// assert!(text.contains("idle: nothing has woken it, and 1 reference that may"), "{text}");
+/// assert!(text.contains("1 reference can still wake or cancel it"), "{text}");
 /// handle.cancel();
 /// # }))]).unwrap();
 /// # kernel.unload().unwrap();
@@ -65,13 +65,17 @@ impl fmt::Display for TaskReport {
             (true, false) => f.write_str("in a queue")?,
             (false, false) => {
                 let plural = if self.references == 1 { "" } else { "s" };
-                write!(f, "idle: nothing has woken it, and {} reference{plural} that may", self.references)?;
+                write!(
+                    f,
+                    "idle: no wake has come, and {} reference{plural} can still wake or cancel it",
+                    self.references
+                )?;
             }
         }
         if self.unwinding {
             f.write_str("; it unwinds, so it waits in a cleanup")?;
         } else if self.cancel_requested {
-            f.write_str("; asked to stop")?;
+            f.write_str("; a cancel request is pending")?;
         }
         Ok(())
     }

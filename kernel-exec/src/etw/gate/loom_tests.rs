@@ -35,7 +35,10 @@ impl World {
     fn use_it(&self) -> Option<usize> {
         let entered = self.gate.enter()?;
         // SAFETY: loom detects writes at the same time.
-        assert!(self.alive.with(|alive| unsafe { *alive }), "used when it has gone, or is not there yet");
+        assert!(
+            self.alive.with(|alive| unsafe { *alive }),
+            "the value is used before it was made or after it ended"
+        );
         Some(entered.value())
     }
 

@@ -74,7 +74,7 @@ fn loom_a_wait_leaves_the_list_to_another() {
     loom::model(|| {
         let world = Arc::new(World::default());
         let (operation, thread) = ended_by(&world);
-        assert_eq!(wait(&operation, SOON), NTSTATUS::TIMEOUT, "nobody has run the task yet");
+        assert_eq!(wait(&operation, SOON), NTSTATUS::TIMEOUT, "no thread has run the task yet");
         drain();
         thread.join().unwrap();
         drop(operation);
