@@ -122,7 +122,7 @@ mod in_kernel {
         }
         let (waker, paid) = locked(ticket, |members| {
             let mut callback = members.first;
-            // SAFETY: the list's lock is held, so what is in the list is allocated [K1].
+            // SAFETY: the list's lock is held, so a callback in the list is allocated [K1].
             while let Some(current) = unsafe { callback.as_ref() } {
                 // SAFETY: the list's lock is held, so no other code touches the entry.
                 let entry = unsafe { &mut *current.entry.get() };
@@ -244,7 +244,7 @@ mod in_kernel {
                     return;
                 }
                 let mut callback = members.first;
-                // SAFETY: the list's lock is held, so what is in the list is allocated [K1].
+                // SAFETY: the list's lock is held, so a callback in the list is allocated [K1].
                 while let Some(current) = unsafe { callback.as_ref() } {
                     // SAFETY: the list's lock is held, so no other code touches the entry.
                     let entry = unsafe { &mut *current.entry.get() };

@@ -57,7 +57,7 @@ pin_project! {
 ///
 /// If `main` ends, its value follows the cleanup as `Some`. If the task is cancelled and `main`
 /// returns Pending without having taken the request, `main` is dropped. Then the cleanup runs to
-/// its end, the result is `None`, and from then on the task unwinds, so the code around this future
+/// its end, and the result is `None`. From then on the task unwinds, so the code around this future
 /// may only clean up too. Inside the cleanup no cancellation is seen.
 ///
 /// The cleanup does *not* run in these cases:

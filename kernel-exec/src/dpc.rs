@@ -231,9 +231,9 @@ unsafe impl Port for DpcPort {
 /// # Large futures
 /// The future passes over the caller's stack, and a thread has 24 KiB of stack in all. It passes
 /// once in an optimised build, and several times in another. The same holds for every future that a
-/// spawning call takes by value. Keep large data in pool and move a pointer to it into the future,
-/// or build the body of an operation in its block, because `ntcom::AsyncOperationTask::spawn_raw`
-/// takes an initialiser.
+/// spawning call takes by value. Keep large data in pool and move a pointer to it into the future.
+/// The body of an operation may be built in its block instead, because
+/// `ntcom::AsyncOperationTask::spawn_raw` takes an initialiser.
 ///
 /// # Errors
 /// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the task.

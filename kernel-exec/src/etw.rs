@@ -1,8 +1,8 @@
 //! A driver's provider of events for Event Tracing for Windows.
 //!
 //! A writer enters the provider's gate while it uses the handle, and unregistering waits until no
-//! writer is inside (`gate`). So a call that comes too early, too late, or while the provider is
-//! being unregistered does nothing, instead of using a handle that the kernel has freed.
+//! writer is inside (`gate`). So a call that comes too early, too late, or during the
+//! unregistration does nothing. It never uses a handle that the kernel has freed.
 
 mod gate;
 mod line;
@@ -32,7 +32,7 @@ use crate::{NTSTATUS, nt, sync::const_fn};
 /// fn load() -> Result<(), NTSTATUS> {
 ///     let registration = PROVIDER.register()?;
 ///     PROVIDER.write(4, HARDWARE, format_args!("{} channels", 4));
-///     // … what may fail, and then unregisters the provider …
+///     // … steps that may fail, and then drop the registration …
 ///     registration.keep();
 ///     Ok(())
 /// }

@@ -27,7 +27,7 @@ unsafe impl Send for Irp {}
 /// ```
 /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, IrpTask, NTSTATUS};
 ///
-/// /// How this driver spawns what serves its IRPs.
+/// /// Spawns the task of an IRP, as this driver wants it.
 /// fn spawn<F>(task: IrpTask<F>) -> Result<CancelHandle, NTSTATUS>
 /// where
 ///     F: Future<Output = IrpOutcome> + Send + 'static,
@@ -112,7 +112,7 @@ unsafe impl Request for Irp {
 /// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, sleep, spawn_irp_task};
 /// use ntsim::types::{NTSTATUS as Status, PDEVICE_OBJECT, PIRP};
 ///
-/// /// A read that takes its time.
+/// /// Serves a read after 20 ms.
 /// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> Status {
 ///     let body = async {
 ///         match sleep(core::time::Duration::from_millis(20)).await {
@@ -120,7 +120,7 @@ unsafe impl Request for Irp {
 ///             Err(status) => status.into(),
 ///         }
 ///     };
-///     // SAFETY: a new IRP, of which this is the last use.
+///     // SAFETY: the IRP is new, and this is its last use.
 ///     unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
 /// }
 /// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> Status = dispatch_read;

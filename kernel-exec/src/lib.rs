@@ -8,7 +8,7 @@
 //! | `placement` | the executor of an operation of `ntcom` |
 //! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
 //! | `kmdf` | KMDF's devices and requests |
-//! | `request`, `irp` | a request as a task: an IRP, or a framework's request |
+//! | `request`, `irp` | a request as a task, for IRPs and for a framework's requests |
 //! | `ambient` | the task that is being polled around the caller |
 //! | `tracker` | the unfinished tasks of an image, and the wait at unload for their end |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
@@ -21,20 +21,20 @@
 //! | `callback` | completion callbacks from providers that are not trusted |
 //! | `alloc` | allocators, by default non-paged pool |
 //! | `refcount` | a reference count that never wraps |
-//! | `nt`, `sync` | the two seams: kernel, and atomics and statics |
+//! | `nt`, `sync` | the two seams, which are the kernel, and atomics with statics |
 //!
-//! | a task | on DPCs | on work items |
+//! | property of a task | on DPCs | on work items |
 //! |---|---|---|
-//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `DpcOptions` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
-//! | its body is polled and dropped at | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
-//! | and runs | on the processor of its waker | in whichever thread, on whichever processor |
-//! | is spawned, woken, cancelled at | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
-//! | with its budget of polls or time spent goes on | by a timer | behind the other work items |
-//! | finds itself by | the processor | the thread |
-//! | goes to the other level for a while | by `passive`, where it has a device | it is there |
-//! | holds besides | nothing, or a reference to its device object | a reference to its device object |
+//! | spawn functions | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `DpcOptions` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
+//! | IRQL of its body (polls and drop) | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
+//! | processor | that of its waker, unless options say otherwise | any, in any worker thread |
+//! | IRQL of spawns, wakes and cancels | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
+//! | continues after a spent budget of polls or time | by a timer | behind the other work items |
+//! | is found by its body by | the processor | the thread |
+//! | reaches PASSIVE_LEVEL | by `passive`, if it has a device | always |
+//! | reference to its device object | only if it was spawned on a device | always |
 //!
-//! | feature | what |
+//! | feature | effect |
 //! |---|---|
 //! | `wdk` | the executor is on the real kernel, through [`wdk-sys`](https://docs.rs/wdk-sys), and [`GlobalAllocator`] can be a driver's `#[global_allocator]`; on Windows only, elsewhere it does nothing |
 //! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers that build `wdk-sys` for KMDF |

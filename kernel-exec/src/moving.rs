@@ -50,8 +50,8 @@ impl MovingPort {
     }
 }
 
-// SAFETY: each of the two queues runs the task once for each call that queues it, and such a call
-// is made only while the task stands in neither queue. The link is touched only under the tracker's
+// SAFETY: each of the two queues runs the task once for each call that queues it. Such a call is
+// made only while the task stands in neither queue. The link is touched only under the tracker's
 // lock.
 unsafe impl Port for MovingPort {
     const LEVEL: Level = Level::Moving;

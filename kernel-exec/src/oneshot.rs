@@ -50,7 +50,7 @@ impl<T> Reference<T> {
     /// The value has been sent. The caller has seen SENT, and is the only one that takes the value.
     unsafe fn read(&self) -> T {
         self.block().value.with(|value| {
-            // SAFETY: SENT is there, which the caller has seen, so the cell is initialised.
+            // SAFETY: the caller has seen SENT, so the cell is initialised.
             unsafe { value.cast::<T>().read() }
         })
     }
@@ -139,7 +139,7 @@ impl<T> Sender<T> {
     pub fn send(self, value: T) -> Result<(), T> {
         let block = self.0.block();
         block.value.with_mut(|place| {
-            // SAFETY: the receiver does not read before SENT is there, and this is the only sender.
+            // SAFETY: the receiver does not read before SENT is set, and this is the only sender.
             unsafe { (*place).write(value) };
         });
         // The drop of this sender sets the signal.

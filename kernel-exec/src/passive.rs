@@ -109,9 +109,9 @@ pin_project! {
 ///     assert_eq!(length.await, Ok(42));
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
-/// // SAFETY: the driver's device, which is deleted below.
+/// // SAFETY: this is the driver's device, which is deleted below.
 /// unsafe { DpcOptions::new().spawn_on_device(device, body) }.unwrap();
-/// # // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+/// # // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
 /// # }))]).unwrap();
 /// # kernel.unload().unwrap();

@@ -224,9 +224,9 @@ impl<R: Request> Drop for Party<R> {
 ///
 /// ```
 /// # use ntcom_exec::Request;
-/// /// KMDF's EvtRequestCancel, for a request type of the driver's.
+/// /// The EvtRequestCancel callback of KMDF, for a request type of the driver.
 /// fn evt_request_cancel<R: Request>(request: R) {
-///     // SAFETY: in the cancel routine of a request that a task serves.
+///     // SAFETY: this is the cancel routine of a request that a task serves.
 ///     unsafe { ntcom_exec::request_canceled(request) }
 /// }
 /// ```
@@ -248,7 +248,7 @@ pin_project! {
     /// ```
     /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, NTSTATUS, Request, RequestTask};
     ///
-    /// /// How this driver spawns what serves its requests.
+    /// /// Spawns the task of a request, as this driver wants it.
     /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
     /// where
     ///     R: Request,
@@ -297,10 +297,10 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
 /// ```
 /// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, Request, spawn_request_task};
 ///
-/// /// KMDF's EvtIoRead, for a request type of the driver's.
+/// /// The EvtIoRead callback of KMDF, for a request type of the driver.
 /// fn evt_io_read<R: Request>(request: R) {
 ///     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
-///     // SAFETY: a new request, of which this is the last use.
+///     // SAFETY: the request is new, and this is its last use.
 ///     unsafe { spawn_request_task(request, body, |task| DpcOptions::new().spawn_cancellable(task)) }
 /// }
 /// ```

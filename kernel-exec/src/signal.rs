@@ -18,7 +18,7 @@
 //! - **S3** So WAKER and SET are never both there without HELD. No wait stays in the slot after the
 //!   set that it waits for.
 //! - **S4** A wait that is dropped takes HELD only if the word says that the waker in the slot is
-//!   its own, so it never holds the slot just to look. If it finds the slot held, then its waker is
+//!   its own. So it never holds the slot just to look. If it finds the slot held, then its waker is
 //!   not in the slot, or is being taken out or replaced.
 //! - **S5** Every set is a read-modify-write with Release, even when it changes nothing. Every step
 //!   of a waiter is one with Acquire.
@@ -75,7 +75,7 @@ struct Slot {
 ///
 /// ntcom_exec::spawn_dpc_task(async {
 ///     DATA_IS_THERE.wait().await;
-///     // read it
+///     // read the data
 /// }).unwrap();
 /// DATA_IS_THERE.set(); // in some callback
 /// # ntcom_exec::default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0));

@@ -8,7 +8,7 @@
 ///
 /// ```
 /// use ntcom_exec::NTSTATUS;
-/// assert!(NTSTATUS::PENDING.is_success()); // the trap: compare with SUCCESS where "done" is meant
+/// assert!(NTSTATUS::PENDING.is_success()); // compare with SUCCESS to test for "done"
 /// assert!(!NTSTATUS::CANCELLED.is_success());
 /// ```
 #[repr(transparent)]

@@ -68,9 +68,9 @@ impl<const SIZE: usize> Default for TaskStorage<SIZE> {
 /// An allocator of one block, which is the storage.
 pub(crate) struct InPlace<const SIZE: usize>(&'static TaskStorage<SIZE>);
 
-// SAFETY: 1. the allocation that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to
-// 16, until it is given back; 2. the storage's contract requires resident memory, as a static or
-// device extension is; 3. nothing panics.
+// SAFETY: 1. The allocation that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to
+// 16, until it is given back. 2. The storage's contract requires resident memory, as a static or
+// device extension is. 3. Nothing panics.
 unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
     const NON_PAGED: bool = true;
 

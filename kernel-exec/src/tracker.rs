@@ -56,9 +56,9 @@ struct List {
 /// # kernel.run(vec![(0, Box::new(|| {
 /// ntcom_exec::spawn_dpc_task(core::future::pending()).unwrap();
 /// ntcom_exec::default_tracker(|tracker| {
-///     tracker.close(); // what a driver's Unload begins with
+///     tracker.close(); // the first step of a driver's Unload
 ///     tracker.cancel_all();
-///     tracker.drain(None).unwrap(); // and ends with
+///     tracker.drain(None).unwrap(); // the last step
 ///     assert_eq!(tracker.unfinished(), 0);
 /// });
 /// # }))]).unwrap();

@@ -242,9 +242,9 @@ unsafe impl Port for WorkItemPort {
 ///     // SAFETY: the arguments are valid.
 ///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
 ///     let body = async { assert_eq!(ntsim::irql(), 0) };
-///     // SAFETY: the driver's device, which is deleted below.
+///     // SAFETY: this is the driver's device, which is deleted below.
 ///     unsafe { ntcom_exec::spawn_work_item_task(device, body) }.unwrap();
-///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 ///     unsafe { ddi::IoDeleteDevice(device) };
 /// }))]).unwrap();
 /// kernel.unload().unwrap();
@@ -279,10 +279,10 @@ where
 ///     // SAFETY: the arguments are valid.
 ///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
 ///     let body = core::future::pending();
-///     // SAFETY: the driver's device, which is deleted below.
+///     // SAFETY: this is the driver's device, which is deleted below.
 ///     let handle = unsafe { ntcom_exec::spawn_work_item_task_cancellable(device, body) }.unwrap();
 ///     handle.cancel(); // the body is polled with the request set, and dropped
-///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 ///     unsafe { ddi::IoDeleteDevice(device) };
 /// }))]).unwrap();
 /// kernel.unload().unwrap();

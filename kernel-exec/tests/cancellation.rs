@@ -56,7 +56,7 @@ impl Parking {
     }
 }
 
-/// A body's own handle, which is there once the spawn has returned.
+/// A body's own handle, which is set once the spawn has returned.
 #[derive(Clone, Default)]
 struct Own(Arc<Mutex<Option<CancelHandle>>>);
 

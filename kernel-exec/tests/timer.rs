@@ -190,7 +190,7 @@ fn without_memory_a_sleep_ends_with_an_error_and_its_task_goes_on() {
     });
 }
 
-/// Rule Z19.
+/// Z19. A timer future that was never polled has no timer to cancel.
 #[test]
 fn a_timer_future_that_was_never_polled_is_dropped() {
     in_kernel(|| {

@@ -28,7 +28,7 @@ pub use pool::{PagedPoolAllocator, PoolAllocator};
 /// Counts the allocations that it passes on.
 /// struct Counting<'a>(&'a core::cell::Cell<usize>);
 ///
-/// // SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+/// // SAFETY: `GlobalAllocator` keeps the promises on memory, residency and unwinding.
 /// unsafe impl Allocator for Counting<'_> {
 ///     const NON_PAGED: bool = GlobalAllocator::NON_PAGED;
 ///     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {

@@ -23,7 +23,7 @@ const POOL_ALIGN: usize = 16;
 /// # kernel.run(vec![(0, Box::new(|| {
 /// let layout = Layout::new::<[u64; 8]>();
 /// let memory = SAMPLES.allocate(layout).unwrap();
-/// // SAFETY: from above.
+/// // SAFETY: the memory is from the allocation above.
 /// unsafe { SAMPLES.free(memory, layout) };
 /// # }))]).unwrap();
 /// # kernel.unload().unwrap();
@@ -146,7 +146,7 @@ unsafe impl NonPaged for PoolAllocator {}
 ///     let layout = Layout::from_size_align(100, align).unwrap();
 ///     let memory = NAMES.allocate(layout).unwrap();
 ///     assert!(memory.addr().get().is_multiple_of(align));
-///     // SAFETY: from above.
+///     // SAFETY: the memory is from the allocation above.
 ///     unsafe { NAMES.free(memory, layout) };
 /// }
 /// # }))]).unwrap();

@@ -16,7 +16,7 @@ mod in_kernel {
     }
 
     // SAFETY: the value is only touched under the lock, on any processor; the owner of the value
-    // answers for what it points to.
+    // answers for any pointers in it.
     unsafe impl<T> Sync for SpinLock<T> {}
 
     impl<T> SpinLock<T> {

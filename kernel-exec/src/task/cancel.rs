@@ -90,7 +90,7 @@ impl Drop for CancelHandle {
 /// its IRQL to DISPATCH_LEVEL gets false.
 ///
 /// ```
-/// /// Ends early, with what there is, when it is asked to stop.
+/// /// Ends early, with a partial sum, when it is asked to stop.
 /// async fn collect(samples: &[u32]) -> u32 {
 ///     let mut sum = 0;
 ///     for sample in samples {

@@ -12,7 +12,7 @@
 //!
 //! | bit of the word | set by | cleared by |
 //! |---|---|---|
-//! | SCHEDULED | wake, cancel, abandonment | the run that begins, or the poll that goes on |
+//! | SCHEDULED | wake, cancel, abandonment | the run that begins, or the next poll of the same run |
 //! | RUNNING | the run that begins | the end of the run |
 //! | status (2 bits) | the end of the task | never |
 //! | CANCEL | cancel, abandonment | taking it, unwinding, the end |

@@ -48,8 +48,8 @@ pin_project! {
 ///
 /// # Errors
 /// The future returns `STATUS_IO_TIMEOUT` when the time is over. If the timer cannot be set, the
-/// future returns the error of [`sleep`](crate::sleep) at once, because it does not treat a limit
-/// that it cannot keep as no limit.
+/// future returns the error of [`sleep`](crate::sleep) at once. It does not treat a limit that it
+/// cannot keep as no limit.
 ///
 /// ```
 /// use core::time::Duration;

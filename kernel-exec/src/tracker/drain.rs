@@ -25,10 +25,10 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DrainError {
-    /// It was called above PASSIVE_LEVEL, where it cannot wait, and did nothing.
+    /// The drain was called above PASSIVE_LEVEL, where it cannot wait, and did nothing.
     Irql,
-    /// A task of this tracker called it, at PASSIVE_LEVEL, and would have waited for its own end.
-    /// It did nothing.
+    /// A task of this tracker called the drain, at PASSIVE_LEVEL, and would have waited for its own
+    /// end. The drain did nothing.
     InTask,
     /// The time is over, and something has not ended.
     Stuck {
@@ -124,8 +124,8 @@ impl TaskTracker {
     /// for one of them. It is the last step of a driver's Unload, after [`close`](Self::close) and
     /// [`cancel_all`](Self::cancel_all).
     ///
-    /// When it returns `Ok`, there was a moment at which every task had ended, no timer of a
-    /// [`sleep`](crate::sleep) was set or on its way, and no completion handler call was
+    /// When it returns `Ok`, there was a moment at which every task had ended. At that moment no
+    /// timer of a [`sleep`](crate::sleep) was set or on its way, and no completion handler call was
     /// outstanding. After that moment every DPC of theirs has returned (`KeFlushQueuedDpcs`). On a
     /// closed tracker the moment lasts, because nothing can be spawned any more and no timer set.
     /// On an open one, other code may have begun something since.
