@@ -7,7 +7,7 @@
 //! counts them, and the last one completes the request.
 //!
 //! - **I1** The party that takes the cancel routine out of the request, by an exchange that tells
-//!   it so, owns that routine's reference. It is the I/O manager, which calls the routine, or the
+//!   it so, owns the party of that routine. It is the I/O manager, which calls the routine, or the
 //!   task at its end. Or it is the dispatch routine, when it finds that the request was cancelled
 //!   before or that the task has ended before.
 //! - **I2** The task marks itself ended before it looks for a cancel routine. The dispatch routine

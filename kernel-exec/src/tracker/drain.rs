@@ -168,7 +168,7 @@ impl TaskTracker {
     /// fn unload() {
     ///     default_tracker(TaskTracker::close);
     ///     let limit = Some(Duration::from_millis(100));
-    /// The task has not been asked to stop yet.
+    ///     // The task has not been asked to stop yet.
     ///     let stuck = default_tracker(|tracker| tracker.drain(limit));
     ///     assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
     ///     default_tracker(TaskTracker::cancel_all);
