@@ -88,7 +88,6 @@ pin_project! {
 /// # Errors
 /// The future returns `STATUS_NOT_SUPPORTED` in its first poll, if it is polled by no task, or by a
 /// task on DPCs that has no device. `future` has not been polled then.
-/// polled.
 ///
 /// ```
 /// use ntcom_exec::{DpcOptions, passive};

@@ -25,7 +25,7 @@ pub use pool::{PagedPoolAllocator, PoolAllocator};
 /// use core::{alloc::Layout, ptr::NonNull};
 /// use ntcom_exec::{Allocator, GlobalAllocator};
 ///
-/// Counts the allocations that it passes on.
+/// /// Counts the allocations that it passes on.
 /// struct Counting<'a>(&'a core::cell::Cell<usize>);
 ///
 /// // SAFETY: `GlobalAllocator` keeps the promises on memory, residency and unwinding.
