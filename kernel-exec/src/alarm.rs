@@ -83,8 +83,8 @@ pub(crate) struct Block<K> {
     clockwork: K,
 }
 
-/// Signals that the time is over, and ends the arming, which was not cancelled. IRQL: ≤
-/// DISPATCH_LEVEL.
+/// Signals that the time is over, and ends the arming, which was not cancelled.
+/// IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
 /// The clockwork calls this once for an accepted `set`. The block may be gone afterwards.

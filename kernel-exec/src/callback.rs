@@ -183,8 +183,8 @@ mod in_kernel {
             Ok(ptr::without_provenance_mut(this.ticket))
         }
 
-        /// Expects no call any more, because the provider has refused the handler. IRQL: ≤
-        /// DISPATCH_LEVEL.
+        /// Expects no call any more, because the provider has refused the handler.
+        /// IRQL: ≤ DISPATCH_LEVEL.
         pub fn forgo(self: Pin<&mut Self>) {
             if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.owed)) {
                 default_tracker(TaskTracker::end_handler);

@@ -51,8 +51,8 @@ const _: () = assert!(align_of::<RequestRoom>() <= align_of::<[nt::PVOID; 4]>())
 
 // SAFETY: 1. the storage is the IRP's DriverContext, which is the driver's. 2. The cancel routine
 // is taken out by an exchange, either by the I/O manager, which calls it, or by a caller that the
-// exchange tells so. 3. That exchange orders the writes. 4. All calls are allowed at ≤
-// DISPATCH_LEVEL.
+// exchange tells so. 3. That exchange orders the writes. 4. All calls are allowed at
+// ≤ DISPATCH_LEVEL.
 unsafe impl Request for Irp {
     fn room(self) -> *mut RequestRoom {
         // SAFETY: the callers of the `Request` methods guarantee that the driver has the IRP.

@@ -4,7 +4,7 @@
 //! Without a kernel, memory comes from the host, failing fast is an abort, and nothing can be
 //! spawned. `build.rs` chooses the kernel.
 
-/// Lists every DDI that the executor calls, with its signature in both kernels. The structs are
+/// A list of every DDI that the executor calls, with its signature in both kernels. The structs are
 /// each kernel's own. All other types are written out, so that a `BOOLEAN` or a `ULONG` has the
 /// same width in both.
 ///
@@ -142,8 +142,8 @@ mod backend {
         unsafe { KeBugCheckEx(0x139, reason.into(), second, third, fourth) }
     }
 
-    /// Allocates non-paged pool, not zeroed and 16-byte aligned, or returns null. IRQL: ≤
-    /// DISPATCH_LEVEL.
+    /// Allocates non-paged pool, not zeroed and 16-byte aligned, or returns null.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     pub(crate) fn allocate_pool(size: usize, tag: u32) -> *mut u8 {
         // SAFETY: the caller is at ≤ DISPATCH_LEVEL; flags and tag are valid, the size is not zero.
         unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
@@ -178,8 +178,8 @@ mod backend {
         unsafe { KeQueryInterruptTimePrecise(&raw mut performance_counter) }
     }
 
-    /// Tells whether this processor must leave its DPCs, so that other code runs. IRQL:
-    /// DISPATCH_LEVEL.
+    /// Tells whether this processor must leave its DPCs, so that other code runs.
+    /// IRQL: DISPATCH_LEVEL.
     pub(crate) fn should_yield() -> bool {
         // SAFETY: the caller is at DISPATCH_LEVEL.
         unsafe { KeShouldYieldProcessor() != 0 }
@@ -212,8 +212,8 @@ mod backend {
         crate::NTSTATUS(unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, &raw mut now) })
     }
 
-    /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL:
-    /// PASSIVE_LEVEL.
+    /// Waits until every DPC routine that runs, or stands in a queue, has returned.
+    /// IRQL: PASSIVE_LEVEL.
     pub(crate) fn flush_dpcs() {
         // SAFETY: the caller is at PASSIVE_LEVEL.
         unsafe { KeFlushQueuedDpcs() }

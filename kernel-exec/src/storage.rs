@@ -47,8 +47,8 @@ impl<const SIZE: usize> TaskStorage<SIZE> {
         }
     }
 
-    /// Tells whether no task is in the storage and no reference to an earlier one is left. IRQL:
-    /// any.
+    /// Tells whether no task is in the storage and no reference to an earlier one is left.
+    /// IRQL: any.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.taken.load(Ordering::Acquire) == 0

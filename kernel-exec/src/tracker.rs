@@ -79,8 +79,8 @@ impl TaskTracker {
         }
     }
 
-    /// Calls `f` with the list, under the lock. `f` must not take the lock again. IRQL: ≤
-    /// DISPATCH_LEVEL.
+    /// Calls `f` with the list, under the lock. `f` must not take the lock again.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     fn locked<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
         self.0.locked(f)
     }
@@ -111,7 +111,7 @@ impl TaskTracker {
         })
     }
 
-    /// Removes a task from the list, and tells the waiters if it was the last.
+    /// Removes a task from the list, and tells the waiters if nothing is left.
     ///
     /// # Safety
     /// `link` is in this tracker's list.
@@ -224,8 +224,8 @@ impl TaskTracker {
         })
     }
 
-    /// Closes the tracker. From now on every spawn on it fails with `STATUS_DELETE_PENDING`. IRQL:
-    /// ≤ DISPATCH_LEVEL.
+    /// Closes the tracker. From now on every spawn on it fails with `STATUS_DELETE_PENDING`.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     pub fn close(&self) {
         self.locked(|list| list.closed = true);
     }

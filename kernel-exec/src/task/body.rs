@@ -28,8 +28,8 @@ pub trait TaskBody: Send + 'static {
     /// Called when one more copy of the value is handed out. IRQL: ≤ DISPATCH_LEVEL.
     fn share(_value: &Self::Value) {}
 
-    /// Drops the value with its block, once, if it [owns](Self::OWNS) something. IRQL: ≤
-    /// DISPATCH_LEVEL, on any processor.
+    /// Drops the value with its block, once, if it [owns](Self::OWNS) something.
+    /// IRQL: ≤ DISPATCH_LEVEL, on any processor.
     fn discard(_value: Self::Value) {}
 }
 

@@ -335,7 +335,8 @@ impl Snapshot {
         if self.is_terminal() { (next.add_one(), Publish::RunNow) } else { (next, Publish::Later) }
     }
 
-    /// Asks for word of the end, for a thread that stands in the list of waiters `[T9]`.
+    /// Registers a waiting thread, which stands in the list of waiters, so that the end is told to
+    /// it `[T9]`.
     fn announce_waiter(self) -> (Self, Announced) {
         if self.is_terminal() { (self, Announced::Ended) } else { (self.with(WAITERS), Announced::Wait) }
     }
@@ -466,7 +467,7 @@ impl State {
         unsafe { Self::step(NonNull::from(self), Snapshot::publish_handler) }
     }
 
-    /// Asks for word of the end. The caller stands in the list of waiters.
+    /// Registers the caller, which stands in the list of waiters, so that the end is told to it.
     pub(crate) fn announce_waiter(&self) -> Announced {
         // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::announce_waiter) }

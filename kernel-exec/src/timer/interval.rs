@@ -86,8 +86,8 @@ impl Interval {
     }
 
     /// Waits for the next tick. Returns the number of ticks that were missed since the last one.
-    /// Dropping the future loses no tick. IRQL of the polls and of the drop of the interval: ≤
-    /// DISPATCH_LEVEL.
+    /// Dropping the future loses no tick. IRQL of the polls and of the drop of the interval:
+    /// ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
     /// The future returns `STATUS_INVALID_PARAMETER` if the period is zero, or if the next tick is

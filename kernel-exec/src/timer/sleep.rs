@@ -126,7 +126,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
 ///
 /// # Errors
-/// The future returns them, each in the poll that would set the timer:
+/// The future returns these errors in the poll that would set the timer:
 /// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the timer.
 /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. So
 ///   foreign code polls this future, and the timer could outlive the driver.

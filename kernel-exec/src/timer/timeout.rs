@@ -38,7 +38,7 @@ pin_project! {
 ///
 /// The future is polled first. If it is ready, in the first poll or when the time is over, its
 /// value wins, so a limit of zero is one poll. When the time is over the future is not polled any
-/// more, and is dropped with this one. It is then the loser of a select, so the cleanup of a
+/// more, and is dropped with this one. It is then like the loser of a select, so the cleanup of a
 /// [`try_finally`](crate::try_finally) in it does not run.
 ///
 /// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for
