@@ -285,7 +285,6 @@ where
             // SAFETY: the task is Completed, and no other code has the block.
             F::discard(unsafe { Self::value(block) });
         }
-        // SAFETY: inside the block.
         let allocator = Self::field::<A>(block, offset_of!(Self, allocator));
         // SAFETY: the count is zero, so the block is the caller's alone. The body is gone, and a
         // value is `Copy`. The block is not used again after the prefix and the allocator have left
