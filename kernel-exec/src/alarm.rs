@@ -25,7 +25,12 @@ use core::{
     task::{Context, Poll},
 };
 
-use crate::{Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal};
+use crate::{
+    alloc::{Allocator, GlobalAllocator},
+    refcount::ReferenceCount,
+    signal::Signal,
+    status::NTSTATUS,
+};
 
 /// The time after which an alarm fires.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@
 
 use core::{num::NonZeroU32, time::Duration};
 
-use crate::{NTSTATUS, nt};
+use crate::{nt, status::NTSTATUS};
 
 /// The number of polls of a task in one run of a DPC or work item, before the task lets the
 /// processor or the worker thread go. [`DpcOptions`](crate::DpcOptions) may set another number.
@@ -91,7 +91,7 @@ mod tests {
     use core::time::Duration;
 
     use super::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
-    use crate::NTSTATUS;
+    use crate::status::NTSTATUS;
 
     #[test]
     fn the_default_budget_is_the_two_defaults() {

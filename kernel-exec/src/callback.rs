@@ -35,8 +35,9 @@ mod in_kernel {
     };
 
     use crate::{
-        NTSTATUS, Sleep, sleep,
+        status::NTSTATUS,
         sync::{AtomicUsize, KernelCell, Ordering, SpinLock, image_static},
+        timer::{Sleep, sleep},
         tracker::{TaskTracker, default_tracker},
     };
 
@@ -298,7 +299,7 @@ mod nowhere {
         time::Duration,
     };
 
-    use crate::NTSTATUS;
+    use crate::status::NTSTATUS;
 
     /// Does nothing, because there are no tickets.
     pub fn call_back(_ticket: *mut c_void) {}

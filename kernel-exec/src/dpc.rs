@@ -5,11 +5,12 @@ mod options;
 use core::{future::Future, ptr::NonNull};
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    alloc::GlobalAllocator,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
     spawn::spawn,
+    status::NTSTATUS,
     sync::KernelCell,
     task::{CancelHandle, Port, TaskPtr, run, run_deferred},
     tracker::{Link, default_tracker},

@@ -10,7 +10,7 @@ mod line;
 use core::fmt::{self, Write as _};
 
 use self::{gate::Gate, line::Line};
-use crate::{NTSTATUS, nt, sync::const_fn};
+use crate::{nt, status::NTSTATUS, sync::const_fn};
 
 /// A provider of events, with its GUID and, once it is registered, its handle. It is a static of
 /// the driver.

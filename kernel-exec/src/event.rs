@@ -7,7 +7,12 @@ use core::{
     time::Duration,
 };
 
-use crate::{NTSTATUS, Sleep, nt, sleep, task::Share};
+use crate::{
+    nt,
+    status::NTSTATUS,
+    task::Share,
+    timer::{Sleep, sleep},
+};
 
 /// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread. It
 /// checks the event every `period`, by a timer. When the wait ends, an event that resets itself has

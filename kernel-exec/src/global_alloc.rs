@@ -9,7 +9,7 @@ use core::{
     ptr::{NonNull, null_mut},
 };
 
-use crate::{Allocator, GlobalAllocator};
+use crate::alloc::{Allocator, GlobalAllocator};
 
 // SAFETY: `Allocator` keeps these promises, because its memory is exclusive and of the layout, and
 // neither function unwinds.

@@ -3,9 +3,10 @@
 use core::future::Future;
 
 use crate::{
-    CancelHandle, IrpOutcome, NTSTATUS,
     nt::{self, irp},
-    request::{Request, RequestRoom, RequestTask, request_canceled, spawn_request_task},
+    request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task},
+    status::NTSTATUS,
+    task::CancelHandle,
 };
 
 /// An IRP that the driver has and that a task serves.

@@ -11,8 +11,8 @@ use wdk_sys::{
 };
 
 use crate::{
-    IrpOutcome, nt,
-    request::{Request, RequestRoom, request_canceled},
+    nt,
+    request::{IrpOutcome, Request, RequestRoom, request_canceled},
     sync::{AtomicUsize, Ordering},
 };
 

@@ -4,9 +4,9 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::{
-    NTSTATUS,
     dpc::{DpcQueue, Settings},
     nt,
+    status::NTSTATUS,
     task::{Level, Port, TaskPtr},
     tracker::{Link, default_tracker},
     work_item::ItemQueue,

@@ -3,8 +3,8 @@
 use core::ptr::NonNull;
 
 use crate::{
-    NTSTATUS,
     fail::{FailFast, fail_fast},
+    status::NTSTATUS,
     task::{Port, TaskPtr},
 };
 
@@ -41,7 +41,11 @@ mod tests {
     use core::future::Ready;
 
     use super::NoExecutor;
-    use crate::{GlobalAllocator, Infallible, NTSTATUS, Status, Task};
+    use crate::{
+        alloc::GlobalAllocator,
+        status::NTSTATUS,
+        task::{Infallible, Status, Task},
+    };
     use ntsim::{Config, Schedule, Simulation};
 
     /// Rule `[C21]`.

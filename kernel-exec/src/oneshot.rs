@@ -15,7 +15,10 @@ use core::{
 };
 
 use crate::{
-    Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal,
+    alloc::{Allocator, GlobalAllocator},
+    refcount::ReferenceCount,
+    signal::Signal,
+    status::NTSTATUS,
     sync::{AtomicUsize, Ordering, UnsafeCell},
     task::Share,
 };

@@ -9,7 +9,7 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     task::{
         TaskPtr,
         passive::{self, Place},

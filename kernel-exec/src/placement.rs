@@ -1,6 +1,6 @@
 //! The placement of an operation of `ntcom` on DPCs, on work items, or on both in turn.
 
-use crate::{NTSTATUS, task::Port};
+use crate::{status::NTSTATUS, task::Port};
 
 /// The executor of an operation's body, with its options.
 ///
@@ -54,7 +54,7 @@ pub use on_devices::{OnDevice, OnWorkItems};
 #[cfg(kernel)]
 mod on_devices {
     use super::Placement;
-    use crate::{DpcOptions, NTSTATUS, WorkItemPort, moving::MovingPort, nt};
+    use crate::{dpc::DpcOptions, moving::MovingPort, nt, status::NTSTATUS, work_item::WorkItemPort};
 
     impl Placement for DpcOptions {
         type Port = crate::DpcPort;

@@ -28,8 +28,9 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    CancelHandle, NTSTATUS,
+    status::NTSTATUS,
     sync::{AtomicUsize, KernelCell, Ordering},
+    task::CancelHandle,
 };
 
 /// The task has ended.

@@ -3,7 +3,8 @@
 use core::future::Future;
 
 use crate::{
-    Allocator, NTSTATUS,
+    alloc::Allocator,
+    status::NTSTATUS,
     task::{Infallible, Port, Task, TaskPtr},
 };
 

@@ -6,7 +6,7 @@ mod loom_tests;
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
 
 use crate::{
-    Allocator, NonPaged,
+    alloc::{Allocator, NonPaged},
     sync::{AtomicUsize, KernelCell, Ordering, const_fn},
 };
 

@@ -13,7 +13,7 @@ use core::ptr;
 
 use self::drain::Waiter;
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     sync::{KernelCell, SpinLock, const_fn, image_static},
     task::{TaskPtr, TaskReport},
 };

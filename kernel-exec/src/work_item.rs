@@ -7,11 +7,12 @@ use core::{
 };
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    alloc::GlobalAllocator,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
     spawn::spawn,
+    status::NTSTATUS,
     sync::{KernelCell, ThreadLink},
     task::{CancelHandle, Level, Port, TaskPtr, run_in_thread},
     tracker::{Link, default_tracker},

@@ -3,7 +3,7 @@
 use core::{alloc::Layout, ptr::NonNull};
 
 use super::{Allocator, NonPaged};
-use crate::{NTSTATUS, nt};
+use crate::{nt, status::NTSTATUS};
 
 /// The pool's alignment on 64-bit
 /// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).

@@ -4,12 +4,13 @@ use core::{future::Future, time::Duration};
 
 use super::{DpcPort, Settings};
 use crate::{
-    DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET, NTSTATUS, PoolAllocator, TaskStorage,
-    budget::Budget,
+    alloc::PoolAllocator,
+    budget::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET},
     moving::MovingPort,
     nt,
     spawn::{Spawn, spawn},
-    storage::InPlace,
+    status::NTSTATUS,
+    storage::{InPlace, TaskStorage},
     task::{CancelHandle, TaskPtr},
 };
 

@@ -15,7 +15,7 @@ use loom::{
 };
 
 use super::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
-use crate::{CancelHandle, NTSTATUS};
+use crate::{status::NTSTATUS, task::CancelHandle};
 
 const PLAIN: usize = 0;
 const CANCELABLE: usize = 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loom::{cell::UnsafeCell, thread};
 
 use super::TaskStorage;
-use crate::Allocator;
+use crate::alloc::Allocator;
 
 /// The contents of the storage, as loom sees them.
 struct Room(UnsafeCell<u32>);

@@ -13,7 +13,7 @@ use super::{
     header::{Header, Port, TaskPtr, Vtable},
     state::{State, Status},
 };
-use crate::{Allocator, NTSTATUS, sync::UnsafeCell};
+use crate::{alloc::Allocator, status::NTSTATUS, sync::UnsafeCell};
 
 /// Storage for the body, and later for its value. Only its size and alignment are used, because the
 /// contents are reached by a cast.

@@ -8,7 +8,7 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use crate::NTSTATUS;
+use crate::status::NTSTATUS;
 
 /// The body of a task, which is a future that ends with a value, or with the reason why there is no
 /// value.

@@ -8,7 +8,8 @@ use core::{
 
 use super::state::{Publish, Release, State, Status, Wake};
 use crate::{
-    NTSTATUS, nt,
+    nt,
+    status::NTSTATUS,
     sync::{Hint, UnsafeCell},
 };
 

@@ -23,7 +23,7 @@ use loom::{
 };
 
 use super::{Completion, Infallible, Port, Status, Task, TaskPtr, run, waker};
-use crate::{Allocator, NTSTATUS};
+use crate::{alloc::Allocator, status::NTSTATUS};
 
 use queue::{BUDGET, Queue};
 

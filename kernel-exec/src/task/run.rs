@@ -12,10 +12,10 @@ use super::{
     wait, waker,
 };
 use crate::{
-    NTSTATUS,
     ambient::{self, Left, RunSite},
     budget::{Budget, Spending},
     fail::NoUnwind,
+    status::NTSTATUS,
     sync::ThreadLink,
 };
 

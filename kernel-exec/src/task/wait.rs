@@ -19,7 +19,7 @@ use super::{
     header::TaskPtr,
     state::{Announced, Status},
 };
-use crate::{NTSTATUS, ambient};
+use crate::{ambient, status::NTSTATUS};
 
 use self::lot::{Event, Reset, with_waiters};
 

@@ -3,9 +3,9 @@
 use core::ptr::NonNull;
 
 use crate::{
-    NTSTATUS,
     alarm::{Block, Clockwork, Time, expired},
     nt,
+    status::NTSTATUS,
     sync::KernelCell,
     tracker::{TaskTracker, default_tracker},
 };

@@ -8,7 +8,7 @@ use core::{
 };
 
 use super::sleep::Lazy;
-use crate::{Instant, NTSTATUS};
+use crate::{clock::Instant, status::NTSTATUS};
 
 /// Ticks every `period`, the first time one period after this call.
 ///

@@ -9,8 +9,9 @@ use core::{
 
 use super::clockwork::KernelTimer;
 use crate::{
-    Instant, NTSTATUS,
     alarm::{Alarm, Time},
+    clock::Instant,
+    status::NTSTATUS,
     task::Share,
 };
 

@@ -10,7 +10,7 @@ use core::{
 use pin_project_lite::pin_project;
 
 use super::sleep::{Sleep, sleep_until};
-use crate::{Instant, NTSTATUS};
+use crate::{clock::Instant, status::NTSTATUS};
 
 pin_project! {
     /// The future of [`timeout`].

@@ -9,7 +9,10 @@ use core::{cell::Cell, ptr, time::Duration};
 
 use super::{List, TaskTracker, default_tracker};
 use crate::{
-    Instant, NTSTATUS, ambient, nt,
+    ambient,
+    clock::Instant,
+    nt,
+    status::NTSTATUS,
     sync::{Event, Reset},
 };
 

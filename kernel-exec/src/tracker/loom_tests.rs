@@ -16,9 +16,10 @@ use loom::{
 
 use super::{DrainError, Link, TaskTracker, default_tracker};
 use crate::{
-    CancelHandle, GlobalAllocator, NTSTATUS,
+    alloc::GlobalAllocator,
+    status::NTSTATUS,
     task::{
-        Infallible, Port, Task, TaskPtr,
+        CancelHandle, Infallible, Port, Task, TaskPtr,
         loom_tests::queue::{BUDGET, Queue},
         run,
     },

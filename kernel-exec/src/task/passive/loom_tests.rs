@@ -19,10 +19,12 @@ use loom::{
 };
 
 use crate::{
-    CancelHandle, GlobalAllocator, NTSTATUS, passive,
+    alloc::GlobalAllocator,
+    passive::passive,
+    status::NTSTATUS,
     sync::ThreadLink,
     task::{
-        Infallible, Level, Port, Task, TaskPtr,
+        CancelHandle, Infallible, Level, Port, Task, TaskPtr,
         loom_tests::queue::{BUDGET, Queue},
         run::{run, run_in_thread},
     },

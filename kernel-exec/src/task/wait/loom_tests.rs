@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     task::{
         Status,
         loom_tests::{Reference, World, check_gone, check_value, drain, set_handler, spawn},
