@@ -133,7 +133,7 @@ impl Machine {
         Ok(true)
     }
 
-    /// Updates a processor whose queue has lost a DPC that did not run.
+    /// Updates a processor after a DPC that did not run has left its queue.
     fn unqueue(&self, processor: usize) {
         let cpu = self.processor(processor);
         cpu.queued.set(cpu.queued.get() - 1);
@@ -190,8 +190,8 @@ pub unsafe extern "C" fn KeInitializeThreadedDpc(
 
 /// Queues a DPC. Returns TRUE, or FALSE without any change if it is queued already. Any IRQL.
 ///
-/// The DPC goes to the queue of its target processor, or of the current one: to the head for
-/// HighImportance, otherwise to the tail.
+/// The DPC goes to the queue of its target processor, or of the current one. HighImportance
+/// puts it at the head, any other importance at the tail.
 ///
 /// - On the current processor below DISPATCH_LEVEL it runs before this returns. LowImportance may
 ///   leave it for later, which is a schedule choice. At DISPATCH_LEVEL it runs when IRQL drops.

@@ -3,7 +3,7 @@
 //! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
 //!
 //! The rules for the events that a session gets are documented at `EnableTraceEx2`. The statuses of
-//! a failing write are documented at `EventWrite`, whose kernel counterpart is EtwWrite
+//! a failing write are documented at `EventWrite`, the user-mode form of EtwWrite
 //! (learn.microsoft.com/windows/win32/api/: `evntrace/nf-evntrace-enabletraceex2`,
 //! `evntprov/nf-evntprov-eventwrite`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
@@ -354,8 +354,8 @@ pub unsafe extern "C" fn EtwUnregister(RegHandle: REGHANDLE) -> NTSTATUS {
 }
 
 /// Returns whether a session asks for a provider's events of this level with this keyword. Zeros
-/// ask whether there is a session. Any IRQL. FALSE for handle 0; bug check 0xD1 for a handle whose
-/// provider has been unregistered (`nf-wdm-etwproviderenabled`).
+/// ask whether there is a session. Any IRQL. FALSE for handle 0; bug check 0xD1 after the provider
+/// of the handle has been unregistered (`nf-wdm-etwproviderenabled`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.

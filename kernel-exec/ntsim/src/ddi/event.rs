@@ -61,7 +61,7 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 
 /// Signals an event and returns its state before, which is 0 if it was not signalled.
 ///
-/// Threads whose waits it satisfies are ready when this returns. If several threads wait for a
+/// Each thread with a satisfied wait is ready when this returns. If several threads wait for a
 /// synchronization event, the schedule chooses one. IRQL ≤ DISPATCH_LEVEL, otherwise bug check
 /// 0xC4/0x80. Bug check 0x139 if `Event` is not an event.
 ///

@@ -156,7 +156,7 @@ impl Machine {
         })
     }
 
-    /// Returns the bug check for a call of a dispatch routine whose entry the driver has set to
+    /// Returns the bug check for a call of a dispatch routine after the driver has set its entry to
     /// null.
     fn no_routine(&self, major: u8) -> Box<Violation> {
         let irql = self.irql();

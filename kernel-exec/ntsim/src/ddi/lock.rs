@@ -3,7 +3,7 @@
 //! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
 //!
 //! The lock's word is not zero while it is held. The verifier records the holder. A waiting
-//! processor does not spin: it cannot run until the lock is released.
+//! processor does not spin, and cannot run until the lock is released.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
