@@ -71,10 +71,10 @@ impl Machine {
 
 /// Initialises a mutex as free. Any IRQL.
 ///
-/// The thread whose wait it satisfies holds it, may acquire it again, and must release it as often,
-/// before it ends (bug check 0x4000008A). `Level` is ignored, as in NT. Bug check 0xD1 if the
-/// storage is pageable; 0x139 if a thread waits for a mutex there; 0xC4/0x1005 if a thread holds it
-/// (`nf-wdm-keinitializemutex`).
+/// A thread with a satisfied wait holds it, may acquire it again, and must release it as often,
+/// before the thread ends (bug check 0x4000008A). `Level` is ignored, as in NT. Bug check 0xD1 if
+/// the storage is pageable; 0x139 if a thread waits for a mutex there; 0xC4/0x1005 if a thread
+/// holds it (`nf-wdm-keinitializemutex`).
 ///
 /// # Safety
 /// `Mutex` is valid for writes, and stays valid and where it is while it is used.

@@ -1,4 +1,4 @@
-//! Objects with references: threads, which have handles too, and devices
+//! Objects with references, which are threads and devices. Threads have handles too
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-obreferenceobjectbyhandle`,
 //! `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names are the kernel's")]
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
 /// function.
 ///
 /// A thread has a reference to itself until it has ended, and another of its open handle. This call
-/// does not remove those: bug check 0xC4/0x3F. Otherwise like [`ObfReferenceObject`]
+/// removes neither (bug check 0xC4/0x3F). Otherwise like [`ObfReferenceObject`]
 /// (`nf-wdm-obdereferenceobject`).
 ///
 /// # Safety

@@ -1,5 +1,5 @@
-//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializesemaphore`,
-//! `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
+//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-keinitializesemaphore`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

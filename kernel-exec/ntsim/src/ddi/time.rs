@@ -16,7 +16,7 @@ use crate::{
 const FREQUENCY: i64 = 10_000_000;
 
 /// Returns the virtual time since the simulation began, in 100-ns units. Writes the same number to
-/// `QpcTimeStamp`, whose unit is the same here, unless it is null. Any IRQL
+/// `QpcTimeStamp`, which has the same unit here, unless it is null. Any IRQL
 /// (`nf-wdm-kequeryinterrupttimeprecise`).
 ///
 /// # Safety

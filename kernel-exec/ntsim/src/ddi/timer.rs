@@ -169,8 +169,8 @@ fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Rep
 /// `DueTime` is in 100-ns units. A negative time is relative to the last clock tick. Other times
 /// are absolute, by the system clock
 /// ([`KeQuerySystemTimePrecise`](super::KeQuerySystemTimePrecise)), and follow that clock when it
-/// is set. Timers expire at clock ticks (15.625 ms), the next at the earliest. A timer whose
-/// absolute time has passed expires in the call.
+/// is set. Timers expire at clock ticks (15.625 ms), the next at the earliest. A timer with
+/// an absolute time that has passed expires in the call.
 ///
 /// The DPC runs on its target, or on the processor that set the timer. The schedule chooses whether
 /// it is in a queue between the expiry and its call.

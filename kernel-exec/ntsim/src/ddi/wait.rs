@@ -218,7 +218,7 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
 /// signalled at the same time, and only then are they changed.
 ///
 /// More than three objects need a `WaitBlockArray` in memory that is not paged; more than 64 are
-/// too many: bug check 0xC. The same object twice in a WaitAll and no object at all end the run as
+/// too many (bug check 0xC). The same object twice in a WaitAll and no object at all end the run as
 /// not supported (`nf-wdm-kewaitformultipleobjects`).
 ///
 /// # Safety
