@@ -46,7 +46,7 @@ impl Machine {
     fn cancel_irp(&self, irp: PIRP) -> Checked<bool> {
         let ddi = Ddi::IoCancelIrp;
         let before = self.acquire_cancel_lock(ddi)?;
-        self.irp(irp, 0x44, "was canceled, and is none")?;
+        self.irp(irp, 0x44, ddi.name())?;
         let value = read(irp);
         write(irp, IRP { Cancel: 1, CancelRoutine: None, CancelIrql: before, ..value });
         let Some(routine) = value.CancelRoutine else {
@@ -63,14 +63,16 @@ impl Machine {
         self.call_out(|| unsafe { routine(device, irp) });
         let (me, lock) = (self.current.get(), self.cancel_lock() as usize);
         if self.kernel.borrow().locks.holder(lock) == Some(me) {
-            let rule = alloc::string::String::from("a cancel routine returned holding the cancel spin lock");
+            let rule = alloc::string::String::from(
+                "a cancel routine returned without releasing the cancel spin lock",
+            );
             return Err(violation(0xC4, [0x1006, lock as u64, me as u64, 0], rule));
         }
         let irql = self.irql();
         if irql != before {
             let parameter = u64::from(irql) << 16 | u64::from(before) << 8 | 2;
             let rule = alloc::format!(
-                "a cancel routine returned at IRQL {irql} ({}), and the IRP's CancelIrql was {before}",
+                "a cancel routine returned at IRQL {irql} ({}), but the IRP's CancelIrql was {before}",
                 irql_name(irql)
             );
             return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
@@ -91,7 +93,7 @@ impl Machine {
 pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
     let machine = &*enter(Ddi::IoSetCancelRoutine);
     machine.checked(machine.check_documented_irql(Ddi::IoSetCancelRoutine, DISPATCH));
-    machine.checked(machine.irp(Irp, 0x44, "got a cancel routine, and is none"));
+    machine.checked(machine.irp(Irp, 0x44, Ddi::IoSetCancelRoutine.name()));
     let value = read(Irp);
     write(Irp, IRP { CancelRoutine, ..value });
     machine.called(Ddi::IoSetCancelRoutine, |machine| {

@@ -33,7 +33,10 @@ fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
     let value = unsafe { anywhere::read(csq) };
     if value.Type != QUEUE {
         let name = machine.name(csq as usize);
-        machine.fail("not supported", alloc::format!("{name} is used as a cancel-safe queue, and is none"));
+        machine.fail(
+            "not supported",
+            alloc::format!("{name} is used as a cancel-safe queue, but IoCsqInitialize has not made it one"),
+        );
     }
     value
 }
@@ -179,7 +182,7 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
     let value = load(machine, Csq);
-    machine.checked(machine.irp(Irp, 0x44, "was queued, and is none"));
+    machine.checked(machine.irp(Irp, 0x44, Ddi::IoCsqInsertIrp.name()));
     if !Context.is_null() {
         // SAFETY: the caller promises that a `Context` that is not null is valid for writes.
         unsafe { Context.write_unaligned(IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp, Csq }) };

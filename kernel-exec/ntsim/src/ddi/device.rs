@@ -129,7 +129,8 @@ impl Machine {
     }
 
     fn no_object(&self, address: usize, new: u64) -> alloc::boxed::Box<crate::verifier::Violation> {
-        let rule = alloc::format!("a reference to {}, which is no object any more", self.name(address));
+        let verb = if new == 1 { "referenced" } else { "dereferenced" };
+        let rule = alloc::format!("{} was {verb}, but is not an object or was deleted", self.name(address));
         violation(0xC4, [0x3F, address as u64, new, 0], rule)
     }
 
@@ -185,8 +186,10 @@ impl Machine {
         let address = device as usize;
         let found = self.kernel.borrow().devices.get(address).filter(|device| !device.deleted);
         if found.is_none() {
-            let rule =
-                alloc::format!("{} was deleted by IoDeleteDevice, and is no device", self.name(address));
+            let rule = alloc::format!(
+                "IoDeleteDevice: {} is not a device, or was deleted before",
+                self.name(address)
+            );
             return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
         }
         let mut place = first_device(self.driver_object());
@@ -230,7 +233,7 @@ pub unsafe extern "C" fn IoCreateDevice(
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::IoCreateDevice);
     if DriverObject != machine.driver_object() {
-        let message = "IoCreateDevice with another driver than the simulation's";
+        let message = "IoCreateDevice with a driver object other than ntsim::driver_object()";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let name = if DeviceName.is_null() { Vec::new() } else { characters(&string::load(DeviceName)) };

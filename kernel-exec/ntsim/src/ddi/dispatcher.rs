@@ -124,6 +124,11 @@ pub(crate) fn set_owner(address: usize, owner: usize) {
     unsafe { place.write_unaligned(core::ptr::with_exposed_provenance_mut(owner)) }
 }
 
+/// Returns the name of a kind of objects with its article.
+fn with_article(kind: &str) -> String {
+    alloc::format!("{} {kind}", if kind == "event" { "an" } else { "a" })
+}
+
 impl Machine {
     /// Returns the header of a new object, after checking that no thread waits for an object there.
     pub(crate) fn fresh_header(
@@ -178,7 +183,7 @@ impl Machine {
             return Ok(Waitable::Thread(thread));
         }
         let name = ThreadName::of(thread);
-        let rule = alloc::format!("{name} was waited for, but the last reference to it is gone");
+        let rule = alloc::format!("{name} was waited for after the last reference to it was released");
         Err(violation(0xCC, [address as u64, 0, 0, 0], rule))
     }
 
@@ -187,11 +192,14 @@ impl Machine {
         match self.waitable(address) {
             Ok(found) if found.name() == kind => Ok(found),
             Ok(found) => {
+                let kind = with_article(kind);
                 let rule =
-                    alloc::format!("{} is used as {kind}, and is a {}", self.name(address), found.name());
+                    alloc::format!("{} is a {}, but is used as {kind}", self.name(address), found.name());
                 Err(violation(0x139, [3, 0, 0, 0], rule))
             }
-            Err(violation) if violation.code == 0x139 => Err(self.not_initialised(address, kind)),
+            Err(violation) if violation.code == 0x139 => {
+                Err(self.not_initialised(address, &with_article(kind)))
+            }
             Err(violation) => Err(violation),
         }
     }
@@ -209,7 +217,7 @@ impl Machine {
         match self.waitable(address) {
             Ok(Waitable::Thread(thread)) => alloc::format!("the end of {}", ThreadName::of(thread)),
             Ok(kind) => alloc::format!("{} {}", kind.name(), self.name(address)),
-            Err(_) => alloc::format!("{}, which is no dispatcher object any more", self.name(address)),
+            Err(_) => alloc::format!("{}, which is not a dispatcher object any more", self.name(address)),
         }
     }
 
@@ -235,7 +243,7 @@ impl Machine {
                 let Some(next) = state(address).checked_sub(1) else {
                     return Err(self.raised(
                         crate::types::STATUS_MUTANT_LIMIT_EXCEEDED,
-                        "a mutex was acquired too often",
+                        "a mutex was acquired more often than it can count",
                     ));
                 };
                 if next == 0 {

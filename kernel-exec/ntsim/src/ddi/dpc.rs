@@ -71,10 +71,8 @@ impl Machine {
         let value = objects::load_dpc(self, dpc)?;
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_TIMER {
-            let rule = alloc::format!(
-                "the DPC {} is used with a timer and was also queued by hand",
-                self.name(address)
-            );
+            let rule =
+                alloc::format!("the DPC {} was queued by hand, but is used with a timer", self.name(address));
             return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
         }
         if value.DpcData != 0 {
@@ -248,7 +246,10 @@ pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORT
         ([machine.pointer(Dpc as usize), Value::Signed(Importance.into())], None)
     });
     if !(0..=3).contains(&Importance) {
-        machine.fail("not supported", alloc::format!("KeSetImportanceDpc with importance {Importance}"));
+        machine.fail(
+            "not supported",
+            alloc::format!("KeSetImportanceDpc with {Importance}, which is not a KDPC_IMPORTANCE"),
+        );
     }
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     objects::write_dpc(Dpc, KDPC { Importance: Importance as u8, ..value });

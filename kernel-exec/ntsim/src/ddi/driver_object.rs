@@ -93,7 +93,7 @@ fn link(driver: NonNull<Driver>) {
 /// as in NT.
 unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     let Some(machine) = here() else { outside("a dispatch routine") };
-    machine.checked(machine.irp(packet, 3, "was dispatched, and is not an IRP"));
+    machine.checked(machine.irp(packet, 3, "the default dispatch routine"));
     let mut value = irp::read(packet);
     value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
     irp::write(packet, value);

@@ -54,7 +54,7 @@ impl Machine {
         let found = self.kernel.borrow().etw.get(handle as usize).filter(usable);
         if found.is_none() && handle != 0 {
             let (name, irql) = (self.name(handle as usize), self.irql());
-            let rule = alloc::format!("{} with the handle {name}, of no registered provider", ddi.name());
+            let rule = alloc::format!("{}: the handle {name} belongs to no registered provider", ddi.name());
             return Err(violation(0xD1, [handle, irql.into(), 0, 0], rule));
         }
         Ok(found)
@@ -223,7 +223,7 @@ impl Machine {
         let found = self.kernel.borrow().etw.get(address).filter(|found| !found.leaving);
         if found.is_none() {
             let rule = alloc::format!(
-                "EtwUnregister for the handle {}, of no registered provider",
+                "EtwUnregister: the handle {} belongs to no registered provider",
                 self.name(address)
             );
             return Err(violation(0xC4, [0xDC, 0, 0, 0], rule));
@@ -239,7 +239,7 @@ impl Machine {
         let Some(registration) = self.kernel.borrow().etw.any() else { return Ok(()) };
         let (name, provider) = (self.name(registration.address), registration.provider);
         let rule = alloc::format!(
-            "the driver was unloaded and has not unregistered the ETW provider {provider} ({name})"
+            "the driver was unloaded without unregistering the ETW provider {provider} ({name})"
         );
         let driver = self.driver_object() as u64;
         Err(violation(0xC4, [0xDD, 0, driver, registration.address as u64], rule))

@@ -49,7 +49,10 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
     let synchronization = match Type {
         _EVENT_TYPE::NotificationEvent => false,
         _EVENT_TYPE::SynchronizationEvent => true,
-        other => machine.fail("not supported", alloc::format!("KeInitializeEvent with type {other}")),
+        other => machine.fail(
+            "not supported",
+            alloc::format!("KeInitializeEvent with {other}, which is not an EVENT_TYPE"),
+        ),
     };
     let kind = Waitable::Event { synchronization };
     let address = objects::address(Event);

@@ -83,7 +83,8 @@ impl Machine {
             return Ok(());
         }
         let (irql, name) = (self.irql(), self.name(mutex as usize));
-        let rule = alloc::format!("{} for {name} at IRQL {irql}", ddi.name());
+        let range = if kind == 0x34 { "at APC_LEVEL" } else { "at IRQL ≤ APC_LEVEL" };
+        let rule = alloc::format!("{} for {name} may be called {range} only, and was at {irql}", ddi.name());
         Err(violation(0xC4, [kind, irql.into(), mutex as u64, 0], rule))
     }
 
@@ -111,7 +112,7 @@ impl Machine {
             let holder = self.kernel.borrow().mutexes.holder(address);
             if holder.is_some_and(|held| held.thread == thread) {
                 let (name, me) = (self.name(address), ThreadName::of(thread));
-                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it");
+                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it already");
                 return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
             }
             let kind = Kind::Kernel("a fast mutex");
@@ -131,12 +132,12 @@ impl Machine {
         let (address, thread, name) = (mutex as usize, self.thread(), self.name(mutex as usize));
         let holder = self.kernel.borrow().mutexes.holder(address);
         let Some(held) = holder else {
-            let rule = alloc::format!("fast mutex {name} was released, and nobody holds it");
+            let rule = alloc::format!("fast mutex {name} was released, but no thread holds it");
             return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
         };
         if held.thread != thread {
             let (by, me) = (ThreadName::of(held.thread), ThreadName::of(thread));
-            let rule = alloc::format!("fast mutex {name} was released by {me}, and {by} holds it");
+            let rule = alloc::format!("fast mutex {name} was released by {me}, but {by} holds it");
             let threads = [held.thread, thread].map(|thread| self.thread_address(thread) as u64);
             return Err(violation(0xC4, [0x1004, address as u64, threads[0], threads[1]], rule));
         }

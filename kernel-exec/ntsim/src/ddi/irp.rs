@@ -22,7 +22,7 @@ use crate::{
         SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_MORE_PROCESSING_REQUIRED,
         STATUS_PENDING,
     },
-    verifier::{Checked, Violation, irql::Ddi, violation},
+    verifier::{Checked, Violation, irql::Ddi, memory::describe, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -81,37 +81,62 @@ fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
     }
 }
 
+/// Returns a violation of the I/O manager's rules with a message.
+fn broken_rule(kind: u64, irp: PIRP, rule: String) -> Box<Violation> {
+    match kind {
+        0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
+        0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
+        kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
+        kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
+    }
+}
+
 impl Machine {
-    /// Returns the serial number of an IRP, or a violation of this code if there is no IRP.
-    pub(crate) fn irp(&self, irp: PIRP, kind: u64, what: &str) -> Checked<u64> {
+    /// Returns the serial number of an IRP, or a violation of this code if `caller` was given
+    /// something else.
+    pub(crate) fn irp(&self, irp: PIRP, kind: u64, caller: &str) -> Checked<u64> {
         let found = self.kernel.borrow().irps.serial(irp as usize);
-        found.ok_or_else(|| self.irp_violation(kind, irp, what))
+        found.ok_or_else(|| {
+            let given = self.describe_address(irp as usize);
+            broken_rule(kind, irp, alloc::format!("{caller}: {given} is not an IRP"))
+        })
     }
 
-    /// Returns a violation of the I/O manager's rules.
-    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
-        let rule = alloc::format!("IRP {} {what}", self.name(irp as usize));
-        match kind {
-            0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
-            0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
-            kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
-            kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
+    /// Describes an address for a message: the freed block that began there, or its name.
+    fn describe_address(&self, address: usize) -> String {
+        let offset = self.arena.offset(address);
+        let block = offset.and_then(|offset| self.kernel.borrow().pool.find(offset).copied());
+        match block.filter(|block| !block.live && Some(block.offset) == offset) {
+            Some(block) => describe(&block),
+            None => self.name(address).into(),
         }
     }
 
+    /// Returns a violation of the I/O manager's rules by an IRP.
+    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
+        broken_rule(kind, irp, alloc::format!("IRP {} {what}", self.name(irp as usize)))
+    }
+
     /// Returns the current location of an IRP that a driver has.
-    fn current_location(&self, irp: PIRP, what: &str) -> Checked<i8> {
-        self.irp(irp, 0x44, what)?;
+    fn current_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
+        self.irp(irp, 0x44, ddi.name())?;
         let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
-        if (1..=count).contains(&current) { Ok(current) } else { Err(self.irp_violation(0x44, irp, what)) }
+        if (1..=count).contains(&current) {
+            return Ok(current);
+        }
+        let what = alloc::format!("was passed to {}, but no driver has it", ddi.name());
+        Err(self.irp_violation(0x44, irp, &what))
     }
 
     /// Returns the location of the driver that the IRP is sent to next.
-    fn next_location(&self, irp: PIRP) -> Checked<i8> {
-        self.irp(irp, 3, "was prepared to be sent, and is none")?;
+    fn next_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
+        self.irp(irp, 3, ddi.name())?;
         match read(irp).CurrentLocation {
             current @ 2.. => Ok(current - 1),
-            _ => Err(self.irp_violation(0x35, irp, "has no stack location left")),
+            _ => {
+                let what = alloc::format!("has no stack location left for {}", ddi.name());
+                Err(self.irp_violation(0x35, irp, &what))
+            }
         }
     }
 
@@ -133,10 +158,10 @@ impl Machine {
     }
 
     fn free_irp(&self, irp: PIRP) -> Checked<()> {
-        self.irp(irp, 1, "was freed, and is none")?;
+        self.irp(irp, 1, Ddi::IoFreeIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was freed while a driver has it"));
+            return Err(self.irp_violation(0x20B, irp, "was freed while a driver had it"));
         }
         self.kernel.borrow_mut().irps.remove(irp as usize);
         self.free_kernel(irp as usize)
@@ -160,7 +185,7 @@ impl Machine {
     /// null.
     fn no_routine(&self, major: u8) -> Box<Violation> {
         let irql = self.irql();
-        let what = alloc::format!("the driver's MajorFunction[{major:#x}] is null, and was called");
+        let what = alloc::format!("the driver's MajorFunction[{major:#x}] was called, but is null");
         if irql < DISPATCH {
             self.raised(STATUS_ACCESS_VIOLATION, &what)
         } else {
@@ -170,21 +195,24 @@ impl Machine {
 
     fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
         let irql = self.irql();
-        let serial = self.irp(irp, 3, "was sent, and is none")?;
+        let serial = self.irp(irp, 3, Ddi::IofCallDriver.name())?;
         if u32::from(irql) > DISPATCH_LEVEL {
             let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
             return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
         }
         self.check_no_spin_lock(Ddi::IofCallDriver)?;
         if self.kernel.borrow().devices.get(device as usize).is_none() {
-            let rule =
-                alloc::format!("an IRP was sent to {}, which is no device", self.name(device as usize));
+            let rule = alloc::format!("IofCallDriver: {} is not a device", self.name(device as usize));
             return Err(violation(0xC9, [4, device as u64, 0, 0], rule));
         }
         if read(irp).CancelRoutine.is_some() {
-            return Err(self.irp_violation(0x203, irp, "was sent with the cancel routine set"));
+            return Err(self.irp_violation(
+                0x203,
+                irp,
+                "was sent on without clearing its cancel routine first",
+            ));
         }
-        let number = self.next_location(irp)?;
+        let number = self.next_location(irp, Ddi::IofCallDriver)?;
         let mut kernel = self.kernel.borrow_mut();
         kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
         // A driver that has skipped its location passes that location to the driver below.
@@ -235,15 +263,15 @@ impl Machine {
         let pending = status == STATUS_PENDING;
         let (kind, what) = match fate {
             _ if marked && !pending => {
-                (0x23E, "was marked pending, and the dispatch routine did not return STATUS_PENDING")
+                (0x23E, "was marked pending, but the dispatch routine did not return STATUS_PENDING")
             }
             Fate::Forwarded => return Ok(()),
             _ if pending && !marked => {
-                (0x23D, "was not marked pending, and the dispatch routine returned STATUS_PENDING")
+                (0x23D, "was not marked pending, but the dispatch routine returned STATUS_PENDING")
             }
             Fate::Kept if !pending => (
                 0x226,
-                "was neither sent on nor completed, and the dispatch routine did not return STATUS_PENDING",
+                "was neither sent on nor completed, but the dispatch routine did not return STATUS_PENDING",
             ),
             Fate::Completed(completed) if !pending && completed != status => {
                 (0x224, "was completed with another status than the dispatch routine returned")
@@ -274,18 +302,22 @@ impl Machine {
             return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
         }
         self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
-        let mut current = self.current_location(irp, "was completed, and no driver has it")?;
-        let serial = self.irp(irp, 0x44, "was completed, and is none")?;
+        let mut current = self.current_location(irp, Ddi::IofCompleteRequest)?;
+        let serial = self.irp(irp, 0x44, Ddi::IofCompleteRequest.name())?;
         let value = read(irp);
         let status = value.IoStatus.Status;
         if status == STATUS_PENDING || status == -1 {
-            let rule =
-                alloc::format!("IRP {} was completed with the status {status:#x}", self.name(irp as usize));
+            let rule = alloc::format!(
+                "IRP {} was completed with {status:#x}, which is not a final status",
+                self.name(irp as usize)
+            );
             return Err(violation(0xC9, [6, status.cast_unsigned().into(), irp as u64, 0], rule));
         }
         if let Some(routine) = value.CancelRoutine {
-            let rule =
-                alloc::format!("IRP {} was completed with its cancel routine set", self.name(irp as usize));
+            let rule = alloc::format!(
+                "IRP {} was completed without clearing its cancel routine first",
+                self.name(irp as usize)
+            );
             return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
         }
         self.note_mark(irp, serial, current);
@@ -339,8 +371,8 @@ impl Machine {
             }
             if current > value.StackCount {
                 let message = alloc::format!(
-                    "IRP {} was completed to its end: the completion routine of whoever made it by IoAllocateIrp frees it and returns \
-                     STATUS_MORE_PROCESSING_REQUIRED",
+                    "IRP {} was completed up to the driver that allocated it: that driver's completion routine \
+                     must free it and return STATUS_MORE_PROCESSING_REQUIRED",
                     self.name(irp as usize)
                 );
                 self.fail("not supported", message);
@@ -360,7 +392,7 @@ impl Machine {
 pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
     let machine = &*enter(Ddi::IoAllocateIrp);
     if !(1..CCHAR::MAX).contains(&StackSize) {
-        machine.fail("not supported", String::from("IoAllocateIrp without stack locations"));
+        machine.fail("not supported", alloc::format!("IoAllocateIrp with {StackSize} stack locations"));
     }
     let irp = machine.checked(machine.allocate_irp(StackSize, ChargeQuota != 0));
     machine.called(Ddi::IoAllocateIrp, |machine| {
@@ -446,10 +478,10 @@ pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
 pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
     let machine = &*enter(Ddi::IoMarkIrpPending);
     machine.called(Ddi::IoMarkIrpPending, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, "was marked pending, and no driver has it"));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoMarkIrpPending));
     let stack = read_location(Irp, number);
     write_location(Irp, number, IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack });
-    let serial = machine.checked(machine.irp(Irp, 0x44, "was marked pending, and is none"));
+    let serial = machine.checked(machine.irp(Irp, 0x44, Ddi::IoMarkIrpPending.name()));
     machine.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
 }
 
@@ -460,7 +492,7 @@ pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
 /// The same as for [`IoMarkIrpPending`]; the location is the IRP's.
 pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetCurrentIrpStackLocation);
-    let number = machine.checked(machine.current_location(Irp, "was looked into, and no driver has it"));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoGetCurrentIrpStackLocation));
     machine.called(Ddi::IoGetCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
 }
@@ -472,7 +504,7 @@ pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LO
 /// The same as for [`IoGetCurrentIrpStackLocation`].
 pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetNextIrpStackLocation);
-    let number = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.next_location(Irp, Ddi::IoGetNextIrpStackLocation));
     machine.called(Ddi::IoGetNextIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
 }
@@ -494,7 +526,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.check_documented_irql(Ddi::IoSetCompletionRoutine, DISPATCH));
-    let number = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.next_location(Irp, Ddi::IoSetCompletionRoutine));
     let flags = [
         (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
         (InvokeOnError, SL_INVOKE_ON_ERROR),
@@ -516,8 +548,8 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.check_documented_irql(Ddi::IoCopyCurrentIrpStackLocationToNext, DISPATCH));
-    let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
-    let next = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
+    let next = machine.checked(machine.next_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
     let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
     let copy = IO_STACK_LOCATION { Control: 0, CompletionRoutine, Context, ..read_location(Irp, number) };
     write_location(Irp, next, copy);
@@ -533,6 +565,6 @@ pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
 pub unsafe extern "C" fn IoSkipCurrentIrpStackLocation(Irp: PIRP) {
     let machine = &*enter(Ddi::IoSkipCurrentIrpStackLocation);
     machine.called(Ddi::IoSkipCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, "was skipped, and no driver has it")) + 1;
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoSkipCurrentIrpStackLocation)) + 1;
     write(Irp, IRP { CurrentLocation: number, CurrentStackLocation: location(Irp, number), ..read(Irp) });
 }

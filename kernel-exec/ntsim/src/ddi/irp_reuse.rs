@@ -34,10 +34,10 @@ pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
 impl Machine {
     /// Initialises an IRP again, with a status.
     fn reuse_irp(&self, irp: PIRP, status: NTSTATUS) -> Checked<()> {
-        self.irp(irp, 1, "was to be used again, and is not an IRP")?;
+        self.irp(irp, 1, Ddi::IoReuseIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, Size: size, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was to be used again while a driver has it"));
+            return Err(self.irp_violation(0x20B, irp, "was passed to IoReuseIrp while a driver had it"));
         }
         initialize(irp, size, count, read(irp).AllocationFlags);
         let mut fresh = read(irp);

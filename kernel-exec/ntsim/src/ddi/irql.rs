@@ -20,7 +20,7 @@ impl Machine {
         let from = self.irql();
         if to < from || to > HIGH {
             let rule = alloc::format!(
-                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or none",
+                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or not an IRQL",
                 irql_name(from),
                 irql_name(to)
             );

@@ -51,7 +51,7 @@ impl Machine {
     fn no_wait(&self, ddi: Ddi, before: KIRQL) -> Checked<()> {
         self.documented([NO_WAIT, self.irql().into(), before.into(), 0], || {
             alloc::format!(
-                "{} was called after a release with Wait = TRUE, which a KeWaitXxx call follows immediately",
+                "{} was called after a release with Wait = TRUE, which a KeWaitXxx call must follow immediately",
                 ddi.name()
             )
         })

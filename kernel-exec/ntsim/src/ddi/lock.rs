@@ -37,7 +37,13 @@ impl Machine {
             return Ok(());
         }
         let irql = self.irql();
-        let rule = alloc::format!("{} for {} at IRQL {irql}", ddi.name(), self.name(lock as usize));
+        let range = match kind {
+            0x42 => "at IRQL ≤ DISPATCH_LEVEL",
+            0x32 => "at DISPATCH_LEVEL",
+            _ => "at IRQL ≥ DISPATCH_LEVEL",
+        };
+        let (ddi, name) = (ddi.name(), self.name(lock as usize));
+        let rule = alloc::format!("{ddi} for {name} may be called {range} only, and was at {irql}");
         Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
     }
 
@@ -61,7 +67,7 @@ impl Machine {
                 (None, 0) => break,
                 (Some(holder), _) if holder == me => {
                     let rule = alloc::format!(
-                        "spin lock {} was acquired by processor {me}, which holds it: spin locks are not recursive",
+                        "spin lock {} was acquired by processor {me}, which holds it already: spin locks are not recursive",
                         self.name(address)
                     );
                     return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
@@ -69,7 +75,7 @@ impl Machine {
                 (Some(_), _) => self.wait_for_lock(address, ddi),
                 (None, word) => {
                     let rule = alloc::format!(
-                        "spin lock {} is held by nobody, yet its word is {word:#x}: not initialised, or overwritten",
+                        "no processor holds spin lock {}, but its word is {word:#x}: not initialised, or overwritten",
                         self.name(address)
                     );
                     return Err(violation(0xC4, [0x1002, address as u64, 0, 0], rule));
@@ -111,7 +117,7 @@ impl Machine {
         drop(kernel);
         let Some(first) = wrong else { return Ok(()) };
         let rule = alloc::format!(
-            "spin lock {} was acquired while {} was held, and once they were acquired in the opposite order",
+            "spin lock {} was acquired while {} was held, but they were once acquired in the opposite order",
             self.name(address),
             self.name(first)
         );
@@ -128,21 +134,23 @@ impl Machine {
             Some(holder) if holder == me => {}
             Some(holder) => {
                 let rule = alloc::format!(
-                    "spin lock {} was released by processor {me}, and processor {holder} holds it",
+                    "spin lock {} was released by processor {me}, but processor {holder} holds it",
                     self.name(address)
                 );
                 return Err(violation(0xC4, [0x1004, address as u64, holder as u64, me as u64], rule));
             }
             None => {
-                let rule =
-                    alloc::format!("spin lock {} was released, and nobody holds it", self.name(address));
+                let rule = alloc::format!(
+                    "spin lock {} was released, but no processor holds it",
+                    self.name(address)
+                );
                 return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
             }
         }
         let with = self.kernel.borrow().locks.handle(address);
         if with != handle {
             let rule = alloc::format!(
-                "spin lock {} was acquired with the queue handle {} and released with {}",
+                "spin lock {} was acquired with the queue handle {}, but released with {}",
                 self.name(address),
                 self.name(with),
                 self.name(handle)

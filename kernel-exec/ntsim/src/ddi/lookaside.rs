@@ -38,7 +38,7 @@ impl Machine {
         let address = objects::address(list);
         self.check_memory(address, Use::Lookaside)?;
         if self.kernel.borrow().lookaside.contains(address) {
-            return Err(self.bad_list(list, "was initialised, and is a lookaside list already"));
+            return Err(self.bad_list(list, "was initialised, but is a lookaside list already"));
         }
         let fresh = LOOKASIDE_LIST_EX {
             Depth: DEPTH,
@@ -63,7 +63,7 @@ impl Machine {
     fn load_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<LOOKASIDE_LIST_EX> {
         self.check_memory(list as usize, Use::Lookaside)?;
         if !self.kernel.borrow().lookaside.contains(list as usize) {
-            return Err(self.bad_list(list, "is used as a lookaside list, and is none"));
+            return Err(self.bad_list(list, "is used as a lookaside list, but is not one"));
         }
         // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
         // valid.
@@ -88,8 +88,9 @@ impl Machine {
         let value = self.load_lookaside(list)?;
         if !self.kernel.borrow_mut().lookaside.free(entry, list as usize) {
             let (name, list) = (self.name(entry), self.name(list as usize));
-            let rule =
-                alloc::format!("{name} was given to the lookaside list {list}, and is no entry of it in use");
+            let rule = alloc::format!(
+                "{name} was freed to the lookaside list {list}, but is not an entry of it in use"
+            );
             return Err(violation(0xC2, [0x46, entry as u64, 0, 0], rule));
         }
         self.free(entry, Some(value.Tag))

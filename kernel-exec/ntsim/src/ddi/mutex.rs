@@ -45,14 +45,14 @@ impl Machine {
         let wrong = match holder {
             Some(held) if held.thread != thread => {
                 alloc::format!(
-                    "mutex {name} was released by {me}, and {} holds it",
+                    "mutex {name} was released by {me}, but {} holds it",
                     ThreadName::of(held.thread)
                 )
             }
-            None => alloc::format!("mutex {name} was released by {me}, and nobody holds it"),
+            None => alloc::format!("mutex {name} was released by {me}, but no thread holds it"),
             Some(held) if held.at_dispatch != at_dispatch => {
                 let (then, now) = if at_dispatch { ("below", "at") } else { ("at", "below") };
-                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL and released {now} it")
+                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL, but released {now} it")
             }
             Some(_) => {
                 let before = dispatcher::state(address);

@@ -95,7 +95,7 @@ impl Machine {
 
     fn bad_handle(&self, handle: HANDLE, name: &str) -> ! {
         let value = handle as usize;
-        let rule = alloc::format!("{name} with {value:#x}, which is no open handle");
+        let rule = alloc::format!("{name} with {value:#x}, which is not an open handle");
         self.bug_check(violation(0xC4, [0x3C, value as u64, 0, 0], rule))
     }
 }

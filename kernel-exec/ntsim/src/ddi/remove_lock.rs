@@ -38,7 +38,7 @@ impl Machine {
     fn refuse_remove_lock_size(&self, ddi: Ddi, size: ULONG) {
         if size as usize != size_of::<IO_REMOVE_LOCK>() {
             let message = alloc::format!(
-                "{} with a lock of {size} bytes: ntsim has those of free builds, {}",
+                "{} with a remove lock of {size} bytes: ntsim has only those of free builds, which have {} bytes",
                 ddi.name(),
                 size_of::<IO_REMOVE_LOCK>()
             );
@@ -66,7 +66,7 @@ impl Machine {
         if !held {
             let (name, tag) = (self.name(lock as usize), self.name(tag));
             let rule = alloc::format!(
-                "remove lock {name} was released with the tag {tag}, and not acquired with it"
+                "remove lock {name} was released with the tag {tag}, but not acquired with it"
             );
             return Err(violation(0x139, [14, 0, 0, 0], rule));
         }

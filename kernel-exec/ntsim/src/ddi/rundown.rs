@@ -184,5 +184,5 @@ pub unsafe extern "C" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
 /// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
     let machine = &*begin(Ddi::ExReInitializeRundownProtection, RunRef);
-    machine.checked(machine.finish_rundown(RunRef, 0, "initialised again, and has not been run down"));
+    machine.checked(machine.finish_rundown(RunRef, 0, "initialised again, but has not been run down"));
 }

@@ -34,7 +34,7 @@ impl Machine {
             Some(count) if count <= limit && adjustment > 0 => dispatcher::set_state(address, count),
             _ => {
                 let what = alloc::format!(
-                    "semaphore {} counted {before} of at most {limit} and {adjustment} was to be added",
+                    "semaphore {} has a count of {before} and a limit of {limit}: {adjustment} cannot be added",
                     self.name(address)
                 );
                 return Err(self.raised(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
@@ -62,7 +62,9 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
     });
     machine.checked(machine.check_documented_irql(Ddi::KeInitializeSemaphore, PASSIVE));
     if Limit <= 0 || !(0..=Limit).contains(&Count) {
-        let message = alloc::format!("KeInitializeSemaphore with count {Count} and limit {Limit}");
+        let message = alloc::format!(
+            "KeInitializeSemaphore with count {Count} and limit {Limit}: 0 ≤ count ≤ limit and 0 < limit are expected"
+        );
         machine.fail("not supported", message);
     }
     let address = objects::address(Semaphore);

@@ -73,7 +73,7 @@ impl Machine {
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_HAND {
             let rule = alloc::format!(
-                "the DPC {} was queued by hand and is now used with a timer",
+                "the DPC {} is used with a timer, but was queued by hand before",
                 self.name(address)
             );
             return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));

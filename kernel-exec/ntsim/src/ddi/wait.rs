@@ -123,7 +123,10 @@ impl Machine {
     /// Returns the addresses of the objects of a wait for several.
     fn wait_objects(&self, count: ULONG, objects: *mut PVOID, all: bool, room: usize) -> Checked<Vec<usize>> {
         if count == 0 {
-            self.fail("not supported", alloc::string::String::from("KeWaitForMultipleObjects for no object"));
+            self.fail(
+                "not supported",
+                alloc::string::String::from("KeWaitForMultipleObjects with a Count of 0"),
+            );
         }
         if count > MAXIMUM_WAIT_OBJECTS || (room == 0 && count > THREAD_WAIT_OBJECTS) {
             return Err(too_many(count, room));

@@ -127,14 +127,14 @@ impl Machine {
     fn give_up_item(&self, item: PIO_WORKITEM, allocated: bool) -> Checked<()> {
         let address = item as usize;
         let value = self.load_item(item)?;
-        self.forbid_queued_item(address, 2, "given up")?;
+        self.forbid_queued_item(address, 2, if allocated { "freed" } else { "uninitialised" })?;
         if (value.Flags & ALLOCATED != 0) != allocated {
             let (is, made) = if allocated {
                 ("was freed by IoFreeWorkItem", "IoInitializeWorkItem")
             } else {
-                ("was given up by IoUninitializeWorkItem", "IoAllocateWorkItem")
+                ("was passed to IoUninitializeWorkItem", "IoAllocateWorkItem")
             };
-            let rule = alloc::format!("the work item {} is from {made} and {is}", self.name(address));
+            let rule = alloc::format!("the work item {} is from {made}, but {is}", self.name(address));
             return Err(violation(0xE4, [3, address as u64, 0, 0], rule));
         }
         write(item, IO_WORKITEM::default());
@@ -153,7 +153,8 @@ impl Machine {
                 )
             }
             _ => {
-                let rule = alloc::format!("{} with queue {queue}, which is none", ddi.name());
+                let rule =
+                    alloc::format!("{} with queue {queue}, which is not a WORK_QUEUE_TYPE", ddi.name());
                 Err(violation(0xE4, [6, address as u64, queue as u64, 0], rule))
             }
         }
@@ -169,7 +170,7 @@ impl Machine {
     ) -> Checked<()> {
         let number = self.work_queue(ddi, address, queue)?;
         if call.routine() == 0 {
-            let rule = alloc::format!("{} without a routine: {}", ddi.name(), self.name(address));
+            let rule = alloc::format!("{}: the work item {} has no routine", ddi.name(), self.name(address));
             return Err(violation(0xE4, [7, address as u64, number as u64, 0], rule));
         }
         self.forbid_queued_item(address, 1, "queued")?;

@@ -245,7 +245,7 @@ impl<S: Source> Reader<S> {
     fn digits(&mut self, digits: &[u8], size: Size) -> Outcome<Size, S> {
         for digit in digits {
             if !self.take(*digit)? {
-                return Err(Refusal::Directive(self.written()?, "no such size"));
+                return Err(Refusal::Directive(self.written()?, "the size is not known"));
             }
         }
         Ok(size)
@@ -300,14 +300,14 @@ impl<S: Source> Reader<S> {
                 directive.pad(&text, out);
             }
             b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' => {
-                return Err(Refusal::Directive(self.written()?, "the kernel formats no floating point"));
+                return Err(Refusal::Directive(self.written()?, "the kernel does not format floating point"));
             }
-            b'n' => return Err(Refusal::Directive(self.written()?, "the kernel writes no counts")),
+            b'n' => return Err(Refusal::Directive(self.written()?, "the kernel does not write counts")),
             0 => {
                 self.at -= 1;
-                return Err(Refusal::Directive(self.written()?, "the format ends in it"));
+                return Err(Refusal::Directive(self.written()?, "the format ends in the directive"));
             }
-            _ => return Err(Refusal::Directive(self.written()?, "no such conversion")),
+            _ => return Err(Refusal::Directive(self.written()?, "the conversion is not known")),
         }
         Ok(())
     }
