@@ -199,8 +199,8 @@ fn a_lock_of_the_host_that_a_waiting_thread_holds_ends_the_run() {
     assert!(message.contains("thread 1 waits for the end of a delay"), "{message}");
 }
 
-/// The driver may wait for the host's own threads, for as long as it takes, while no part of the
-/// simulation is in the middle of a change.
+/// The driver may wait for the host's own threads, for as long as it takes. No part of the
+/// simulation may be in the middle of a change then.
 #[test]
 fn waiting_for_a_thread_of_the_host_is_no_hang() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());

@@ -73,8 +73,8 @@ fn memory_behind_a_block_cannot_be_touched() {
             read(memory, size as usize - 1);
             free(memory);
         });
-        // A block of pages begins at the start of one, and ends as close to the end as its
-        // alignment allows.
+        // A block larger than a page begins with a page, so the guard page follows the last of its
+        // pages.
         let end = size.next_multiple_of(16).next_multiple_of(if size > 4096 { 4096 } else { 16 });
         let bug = fault(move || read(allocate(size), end as usize));
         assert_eq!((bug.code, bug.parameters[1]), (0xCD, 0), "{size}");

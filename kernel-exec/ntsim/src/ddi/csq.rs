@@ -3,8 +3,8 @@
 //! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`).
 //!
 //! The driver owns the queue and its lock and reaches them through its own routines. This module
-//! implements the protocol with IoCancelIrp by the calls that a driver without these functions
-//! would make itself, so the checks of those calls apply here too.
+//! implements the protocol with IoCancelIrp by the calls that a driver would otherwise make itself.
+//! The checks of those calls apply here too.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;

@@ -397,8 +397,8 @@ pub unsafe extern "C" fn EtwEventEnabled(
 
 /// Writes an event to the sessions that ask for it. Any IRQL.
 ///
-/// A session asks for an event if its level is not below the event's, and if the event, where it
-/// has keywords, has one of the session's.
+/// A session asks for an event if its level is not below the event's and its keywords match. An
+/// event without keywords always matches.
 ///
 /// - STATUS_SUCCESS, also if no session listens.
 /// - STATUS_INVALID_HANDLE for handle 0.
@@ -407,9 +407,9 @@ pub unsafe extern "C" fn EtwEventEnabled(
 /// - STATUS_BUFFER_OVERFLOW if a session loses the event because its buffers are smaller, or the
 ///   status of a full session ([`Session`](crate::etw::Session)).
 ///
-/// Bug check 0xD1 if the provider of the handle has been unregistered, or if the data to read is in
-/// freed pool, or in paged pool above APC_LEVEL. The data is checked whether or not a session
-/// listens (`nf-wdm-etwwrite`).
+/// Bug check 0xD1 if the provider of the handle has been unregistered. Bug check 0xD1 if the data
+/// to read is in freed pool, or in paged pool above APC_LEVEL. The data is checked whether or not a
+/// session listens (`nf-wdm-etwwrite`).
 ///
 /// # Safety
 /// The descriptor and the parts are valid for reads; `ActivityId` is null or valid.

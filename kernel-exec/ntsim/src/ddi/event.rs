@@ -80,8 +80,9 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
     let machine = &*enter(ddi);
     let irql = machine.irql();
     if u32::from(irql) > DISPATCH_LEVEL {
-        let rule =
-            alloc::format!("KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+        let rule = alloc::format!(
+            "KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, but was called at {irql}"
+        );
         machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
     }
     machine.checked(machine.check_wait_argument(ddi, Wait));

@@ -84,7 +84,8 @@ impl Machine {
         }
         let (irql, name) = (self.irql(), self.name(mutex as usize));
         let range = if kind == 0x34 { "at APC_LEVEL" } else { "at IRQL ≤ APC_LEVEL" };
-        let rule = alloc::format!("{} for {name} may be called {range} only, and was at {irql}", ddi.name());
+        let rule =
+            alloc::format!("{} for {name} may be called {range} only, but was called at {irql}", ddi.name());
         Err(violation(0xC4, [kind, irql.into(), mutex as u64, 0], rule))
     }
 

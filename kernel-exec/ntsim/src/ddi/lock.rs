@@ -43,7 +43,7 @@ impl Machine {
             _ => "at IRQL ≥ DISPATCH_LEVEL",
         };
         let (ddi, name) = (ddi.name(), self.name(lock as usize));
-        let rule = alloc::format!("{ddi} for {name} may be called {range} only, and was at {irql}");
+        let rule = alloc::format!("{ddi} for {name} may be called {range} only, but was called at {irql}");
         Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
     }
 

@@ -148,8 +148,8 @@ fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
     count as LONG_PTR
 }
 
-/// Adds a reference to an object. ObReferenceObject calls this function. IRQL ≤ DISPATCH_LEVEL. Bug
-/// check 0xC4/0x3F if there is no object, or its references are all gone
+/// Adds a reference to an object. In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL.
+/// Bug check 0xC4/0x3F if there is no object, or its references are all gone
 /// (`nf-wdm-obfreferenceobject`).
 ///
 /// # Safety
@@ -160,8 +160,8 @@ pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
     change(&enter(ddi), ddi, Object, true)
 }
 
-/// Removes a reference from an object, which is freed with its last. ObDereferenceObject calls this
-/// function.
+/// Removes a reference from an object, which is freed with its last. In C, ObDereferenceObject is
+/// this function.
 ///
 /// A thread has a reference to itself until it has ended, and another of its open handle. This call
 /// removes neither (bug check 0xC4/0x3F). Otherwise like [`ObfReferenceObject`]

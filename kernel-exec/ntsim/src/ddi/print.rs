@@ -168,7 +168,7 @@ fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments
         }
         Err(Refusal::Wide(directive)) => {
             let rule = alloc::format!(
-                "{} with {directive} may be called at PASSIVE_LEVEL only, and was at {irql}",
+                "{} with {directive} may be called at PASSIVE_LEVEL only, but was called at {irql}",
                 ddi.name()
             );
             machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule))

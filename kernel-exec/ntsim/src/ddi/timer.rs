@@ -193,7 +193,7 @@ pub unsafe extern "C" fn KeSetTimer(Timer: PKTIMER, DueTime: LARGE_INTEGER, Dpc:
 ///
 /// # Safety
 /// The same as for [`KeSetTimer`]; a periodic timer and its DPC stay valid until the timer was
-/// cancelled and the DPC has run for the last time, which KeFlushQueuedDpcs waits for.
+/// cancelled and the DPC has run for the last time. KeFlushQueuedDpcs waits for that.
 pub unsafe extern "C" fn KeSetTimerEx(
     Timer: PKTIMER,
     DueTime: LARGE_INTEGER,

@@ -58,7 +58,7 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     let irql = machine.irql();
     if irql < DISPATCH {
         let rule = alloc::format!(
-            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, and was at {irql} ({})",
+            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, but was called at {irql} ({})",
             irql_name(irql)
         );
         machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule));

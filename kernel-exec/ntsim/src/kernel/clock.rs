@@ -28,7 +28,7 @@ pub(crate) struct Clock {
     slice: Cell<u64>,
     /// Whether the slice may also end after a call; see [`Clock::step_after`].
     early: Cell<bool>,
-    /// Whether the slice has ended because another processor can run again.
+    /// Whether the slice has ended because another processor can run.
     woken: Cell<bool>,
     /// The value of `left` at which a point after a call enters the engine: 0, or [`NEVER`].
     watched: Cell<u64>,
@@ -194,7 +194,7 @@ impl Clock {
         self.woken.set(true);
     }
 
-    /// Returns whether the slice has ended because another processor can run again.
+    /// Returns whether the slice has ended because another processor can run.
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.get()
     }

@@ -9,8 +9,8 @@ use alloc::{collections::VecDeque, vec::Vec};
 pub(crate) struct Entry {
     /// The KDPC's address.
     pub(crate) address: usize,
-    /// Whether the entry is the DPC of an expired timer that is about to run and is in no queue, so
-    /// that KeRemoveQueueDpc does not find it.
+    /// Whether the entry is the DPC of an expired timer that is about to run. KeRemoveQueueDpc does
+    /// not find it, because it is in no queue.
     pub(crate) in_flight: bool,
 }
 
