@@ -1,4 +1,5 @@
-//! IRQL rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql, `nf-wdm-kelowerirql`, and each DDI's ceiling.
+//! IRQL rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql,
+//! `nf-wdm-kelowerirql`), and the highest IRQL of each DDI.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

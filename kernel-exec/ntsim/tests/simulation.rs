@@ -1,4 +1,4 @@
-//! Simulations: phases, ends, reset, threads.
+//! Simulations: phases, ends, reset, and threads of the host.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -205,7 +205,7 @@ fn kernels_of_two_threads_do_not_see_one_another() {
                     barrier.wait();
                     assert_eq!(ntsim::counters().live_blocks, number as u64);
                     let state = ntsim::image_state::<Cell<usize>>();
-                    // SAFETY: this kernel's, on this thread.
+                    // SAFETY: the state belongs to this kernel, on this thread.
                     assert_eq!(unsafe { &*state }.replace(number), 0);
                 };
                 kernel.run(vec![(number - 1, program(leak))]).unwrap();
@@ -250,7 +250,7 @@ fn image_state_lives_until_the_reset() {
         program(move || {
             let image = ntsim::image_state::<Image>();
             assert_eq!(image, ntsim::image_state::<Image>());
-            // SAFETY: the kernel's, until its reset.
+            // SAFETY: the state belongs to the kernel until its reset.
             let image = unsafe { &*image };
             image.0.set(image.0.get() + 1);
             assert_eq!(image.0.get(), expected);
