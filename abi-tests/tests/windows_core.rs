@@ -393,14 +393,14 @@ fn their_words_are_ours() {
         let query = || client.as_com().query::<NobodysRaw>().unwrap_err();
         assert_eq!(query(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE is mapped");
         object.end(3, E_FAIL, 0);
-        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is its own word");
+        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is passed on unchanged");
         assert_eq!(client.error(), Ok(NTSTATUS(E_FAIL)));
         for status in [1, 3] {
             object.end(status, S_FALSE, 42);
             assert_eq!(
                 client.result(),
                 Err(NTSTATUS::DRIVER_INTERNAL_ERROR),
-                "a success code that is none of ours"
+                "a success code other than STATUS_SUCCESS"
             );
             assert_eq!(client.error(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
         }

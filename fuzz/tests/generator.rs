@@ -134,7 +134,7 @@ fn a_run_is_determined_by_its_input() {
             let differs = first.2.lines().zip(second.2.lines()).find(|(one, other)| one != other);
             assert!(
                 first == second,
-                "{name}: a second run is another: {differs:?}, {} and {}",
+                "{name}: a second run differs: {differs:?}, {} and {}",
                 first.0,
                 second.0
             );

@@ -16,7 +16,7 @@ use ntsim::{
 
 use crate::threads;
 
-/// One tick of the clock, in units of 100 ns. A body whose poll budget is spent goes on after one
+/// One tick of the clock, in units of 100 ns. A body with a spent poll budget goes on after one
 /// tick.
 const TICK: u64 = 156_250;
 /// The number of ticks that let each of the kit's bodies go on to its next wait.
