@@ -31,6 +31,7 @@ const fn optional(
 pub(crate) const LEGS: &[Leg] = &[
     optional("fmt", "rustfmt agrees with every file", fmt),
     optional("clippy", "the lints, as errors, everywhere", clippy),
+    optional("words", "comments and Markdown keep the rules of CONTRIBUTING.md, and are spelled right", words),
     required("alone", "each package builds by itself, with each of its features", alone),
     required("features", "a driver's workspace builds in the right ways and is refused in the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
@@ -242,6 +243,12 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
     check.current_dir(context.project.root()).arg(&toolchain);
     check.args(["check", "--workspace", "--all-targets", "--target-dir", "target/msrv"]);
     context.all(vec![check], |_| format!("checked with {toolchain}"))
+}
+
+fn words(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut words = xtask(context.project)?;
+    words.arg("words");
+    unless_unavailable(context, words)
 }
 
 fn api(context: &Context<'_>) -> anyhow::Result<Outcome> {

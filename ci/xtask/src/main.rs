@@ -49,6 +49,7 @@ mod tsan;
 mod ui;
 mod wdk_check;
 mod windows;
+mod words;
 mod zoo;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -127,6 +128,8 @@ enum Command {
     /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
     /// executor so built on the simulated kernel.
     WdkCheck,
+    /// Counts habits that make comments and Markdown hard to read, and checks spelling and Markdown.
+    Words(words::Options),
 }
 
 fn run() -> anyhow::Result<ExitCode> {
@@ -154,6 +157,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::AllocScan => alloc_scan::run(&project),
         Command::Windows(options) => windows::run(&project, &options),
         Command::WdkCheck => wdk_check::run(&project),
+        Command::Words(options) => words::run(&project, &options),
     }
 }
 

@@ -118,10 +118,10 @@ fn cell(column: &Column, name: &str, promised: &str) -> (String, bool) {
 fn difference(name: &str, promised: &str, bits: u32, columns: &[Column]) -> String {
     let mut camps: Vec<(&str, Vec<&str>)> = vec![(promised, vec![PROMISED])];
     for column in columns.iter().filter(|column| column.bits == bits) {
-        for (value, whos) in camps_of(column, name) {
+        for (value, names) in camps_of(column, name) {
             match camps.iter_mut().find(|(other, _)| *other == value) {
-                Some((_, camp)) => camp.extend(whos),
-                None => camps.push((value, whos)),
+                Some((_, camp)) => camp.extend(names),
+                None => camps.push((value, names)),
             }
         }
     }
