@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: builds the conformance kit (`abi-tests/kit`) and has it judge a
+//! `cargo xtask conformance` builds the conformance kit (`abi-tests/kit`) and has it judge a
 //! library, or the implementations that come with it.
 use std::{
     path::{Path, PathBuf},

@@ -1,10 +1,10 @@
-//! `cargo xtask words`: counts habits that make comments and Markdown hard to read, looks for
+//! `cargo xtask words` counts habits that make comments and Markdown hard to read, looks for
 //! spelling mistakes, and checks the Markdown's form.
 //!
 //! | count | limit |
-//! |---|---|
-//! | actor words: a comment line that says "who", "nobody" and the like instead of naming the actor | 0.3 % of the comment lines |
-//! | colons: a comment line with a colon before a lower-case word, which joins two sentences | 5 % of the comment lines |
+//! | --- | --- |
+//! | comment lines with words such as `nobody`, which hide the actor of a sentence | 0.3 % |
+//! | comment lines with a colon before a lower-case word, which joins two sentences | 5 % |
 //! | lines of comments or Markdown over 100 columns | 0 |
 //! | messages that say "and is none" | 0 |
 //! | source files over 500 lines | 0 |
@@ -39,7 +39,8 @@ const WORST: usize = 10;
 /// How to count.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Prints the file and line of each finding, and runs neither the spelling nor the Markdown check.
+    /// Prints the file and line of each finding, and leaves out the checks of spelling and
+    /// Markdown.
     #[arg(long)]
     list: bool,
 }

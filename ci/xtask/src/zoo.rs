@@ -1,9 +1,17 @@
-//! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
+//! `cargo xtask zoo` plants each bug of `ci/zoo/` in a copy of the project and checks that the
+//! suite finds it.
 //!
-//! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must; `abi`: `cargo xtask abi` must find a difference; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
-//! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the
-//! judges are the fuzz targets that a patch's `Target:` line names, each from an empty corpus, several times.
+//! A patch begins with the lines `Bug:` and `Found-by:`. The second one names the judge:
+//!
+//! - `corpus` means that the committed inputs, run by plain `cargo test`, must fail.
+//! - `loom` means that the loom tests must fail.
+//! - `abi` means that `cargo xtask abi` must find a difference.
+//! - `ntsim` means that the test of ntsim in the line `Test:` must fail.
+//! - `test PACKAGE [TEST]` means that the tests of that package, or the named one, must fail.
+//!
+//! A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the
+//! judges are the fuzz targets in a patch's `Target:` line, each from an empty corpus and several
+//! times.
 mod fuzzed;
 
 use std::{
@@ -27,9 +35,9 @@ use crate::{
     ui,
 };
 
-/// The patches: to what is tested, and to what it is tested on.
+/// The folders of the patches, for bugs of the driver crates and for bugs of the simulated kernel.
 const ZOO: [&str; 2] = ["ci/zoo", "ci/zoo/ntsim"];
-/// What it works in: the copy, and what is built from it.
+/// The folders of this command, of the copy of the project, and of its build.
 const FOLDER: &str = "target/zoo";
 const TREE: &str = "target/zoo/tree";
 const BUILD: &str = "target/zoo/build";
@@ -41,27 +49,28 @@ struct Bug {
     what: String,
     found_by: String,
     target: Option<String>,
-    /// The file of ntsim's tests that is to find it.
+    /// The test file of ntsim that must find it.
     test: Option<String>,
 }
 
-/// Which bugs are planted, and who is to find them.
+/// Options of `cargo xtask zoo`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only bugs whose number contains this.
+    /// Only bugs with this text in their number.
     filter: Option<String>,
-    /// Fuzzes from an empty corpus instead of running the committed inputs: minutes a bug.
+    /// Fuzzes from an empty corpus instead of running the committed inputs. This takes minutes for
+    /// each bug.
     #[arg(long)]
     fuzz: bool,
-    /// With `--fuzz`: how often each target is started.
+    /// With `--fuzz`, the number of runs of each target.
     #[arg(long, value_name = "N", default_value_t = 3, requires = "fuzz", value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// With `--fuzz`: how long a target may take to find the bug.
+    /// With `--fuzz`, the seconds that a target has to find the bug.
     #[arg(long, value_name = "N", default_value_t = 60, requires = "fuzz", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 }
 
-/// Plants and hunts each bug that is asked for.
+/// Plants and hunts the selected bugs.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     let filter = options.filter.as_deref();
     let bugs: Vec<Bug> = bugs(project)?
@@ -72,7 +81,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         let message = format!("no bug of {} matches {}", ZOO.join(" or "), filter.unwrap_or("anything"));
         return Err(Problem::Usage(message).into());
     }
-    // Two of them would plant their bugs in one copy.
+    // A second process would plant its bugs in the same copy.
     let _lock = Lock::take(&project.path(FOLDER), "")?;
     copy(project)?;
     if options.fuzz {
@@ -127,7 +136,8 @@ fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().take_while(|line| !line.starts_with("diff ")).find_map(|line| line.strip_prefix(name))
 }
 
-/// Copies the tracked files as they are now, and no others stay. What has not changed keeps its time, so that it is not built again.
+/// Copies the tracked files, and removes all others from the copy. An unchanged file keeps its
+/// time, so that it is not built again.
 fn copy(project: &Project) -> anyhow::Result<()> {
     let listed =
         command::at_root(project, "git").args(["ls-files", "-z"]).output().context("cannot run git")?;
@@ -139,7 +149,7 @@ fn copy(project: &Project) -> anyhow::Result<()> {
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         let (from, to) = (project.path(name), project.path(TREE).join(name));
-        // Deleted, but not yet for git.
+        // The file was deleted, but git's index still has it.
         let Ok(bytes) = fs::read(&from) else { continue };
         wanted.insert(to.clone());
         if fs::read(&to).is_ok_and(|old| old == bytes) {
@@ -153,13 +163,13 @@ fn copy(project: &Project) -> anyhow::Result<()> {
     sweep(&tree, &wanted)
 }
 
-/// Removes the files of earlier copies: what is not tracked any more must find nothing.
+/// Removes the files of earlier copies, because an untracked file must not find a bug.
 fn sweep(folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
         if kind.is_dir() {
-            // The builds of the copy's own.
+            // The builds of the copy are kept.
             if entry.file_name() != "target" {
                 sweep(&path, wanted)?;
             }
@@ -170,7 +180,7 @@ fn sweep(folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What gave the bug away; none: nothing did.
+/// The line that shows how the bug was found, or `None` if it was not found.
 fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
     let tree = project.path(TREE);
     apply(&tree, &bug.patch, &[])?;
@@ -193,7 +203,7 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
                 .env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
             test.env("CARGO_TARGET_DIR", project.path(BUILD));
         }
-        // Not with all features: those of the sanitizer need its runtime.
+        // All features would include those of the sanitizer, which need its runtime.
         "ntsim" => {
             let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
             test.args([
@@ -229,21 +239,22 @@ fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
     if captured.status.success() {
         return Ok(None);
     }
-    // What compilers refuse is a difference there.
+    // A compiler error of the header is a difference for this judge.
     if bug.found_by == "abi" && captured.output.contains("DIFFERENCE: ") {
         return Ok(Some(clue(&captured.output)));
     }
     if captured.output.contains("could not compile") {
         bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
     }
-    // What cargo says of tests that ran and failed, of whatever kind: else it is the judge that failed.
+    // cargo prints this for every kind of test that ran and failed. Without it the judge itself has
+    // failed.
     if !captured.output.contains("test failed, to rerun") {
         bail!("the judge of {} did not run:\n{}", bug.name, captured.output);
     }
     Ok(Some(clue(&captured.output)))
 }
 
-/// The line that tells the most.
+/// The most informative line of the output.
 fn clue(output: &str) -> String {
     let line = ["DIFFERENCE: ", "FINDING ", "panicked at", "signal: "]
         .iter()
@@ -254,7 +265,8 @@ fn clue(output: &str) -> String {
 
 fn apply(tree: &Path, patch: &Path, more: &[&str]) -> anyhow::Result<()> {
     let mut git = Command::new("git");
-    // The copy lies inside a checkout, which git must not take it for a part of.
+    // The copy lies inside a checkout. Without this variable git would take the copy for a part of
+    // it.
     git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
     git.arg("apply").args(more).arg(patch);
     let applied = capture(&mut git, |_| {})?;

@@ -43,8 +43,7 @@ impl Promise {
         (self.kind(), self.name())
     }
 
-    /// The number of the third cell for machines with this many bits: the first for 64, the second
-    /// for 32.
+    /// The number of the third cell for machines with this many bits. The first number is for 64.
     pub(crate) fn number(&self, bits: u32) -> &str {
         self.cell(2).split(' ').nth(usize::from(bits == 32)).unwrap_or_default()
     }
@@ -68,7 +67,7 @@ impl Promise {
 pub(crate) enum Break {
     /// The new file has no line with this key.
     Gone(Promise),
-    /// The line with this key has changed: the old one and the new one.
+    /// The line with this key has changed, from the first to the second.
     Changed(Promise, Promise),
 }
 

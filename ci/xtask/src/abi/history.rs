@@ -1,4 +1,4 @@
-//! The history of the promises: earlier revisions of the golden file, and the CHANGELOG.
+//! The history of the promises in earlier revisions of the golden file, and the CHANGELOG.
 use std::path::Path;
 
 use anyhow::{Context, bail};

@@ -28,7 +28,7 @@ pub(super) struct Measured {
 
 /// The folder of the programs and object files.
 pub(super) const FOLDER: &str = "target/abi";
-/// The value of a type question whose answer is no.
+/// The answer "no" to a question about a type.
 const ANOTHER: &str = "another type";
 
 /// Compiles the measuring program and reads its numbers. The header's asserts are off, because they

