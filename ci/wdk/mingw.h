@@ -1,9 +1,9 @@
-/* The substitute for the WDK's ntifs.h and ntddk.h in `cargo xtask wdk-check`: mingw-w64's headers, and
- * declarations of what they lack, after the public documentation
+/* The substitute for the WDK's ntifs.h and ntddk.h in `cargo xtask wdk-check`. It has mingw-w64's
+ * headers, and declarations of what they lack, after the public documentation
  * (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/). These are not the WDK's declarations. */
 
-/* mingw has inline functions for these, which bindgen leaves out. They get other names here, and are
- * declared below. */
+/* mingw has inline functions for these, which bindgen leaves out. They get other names here, and
+ * are declared below. */
 #define KeGetCurrentIrql mingw_KeGetCurrentIrql
 #define KeGetCurrentThread mingw_KeGetCurrentThread
 #define KeInitializeSpinLock mingw_KeInitializeSpinLock
