@@ -12,6 +12,7 @@
 //! | `abi` | compares the binary interface of compilers with each other and with the promises |
 //! | `conformance` | judges implementations of async COM by the contract |
 //! | `api` | compares the public Rust API with its lists, and asks for an example of every item |
+//! | `layers` | checks that no file imports from a layer above its own |
 //! | `features` | tries the features in a driver's workspace |
 //! | `alloc-scan` | checks that release builds of the driver crates never allocate infallibly |
 //! | `windows` | runs clients in C and C++ as Windows programs against a Rust DLL, under Wine |
@@ -37,6 +38,7 @@ mod debian;
 mod features;
 mod fuzz;
 mod interrupt;
+mod layers;
 mod legs;
 mod lock;
 mod loom;
@@ -126,6 +128,8 @@ enum Command {
     /// Builds a driver's workspace by right and wrong commands. No image may get the simulated
     /// kernel.
     Features,
+    /// Reads the imports of every file, and fails on circles and on imports that run upward.
+    Layers,
     /// Reads the object code of the driver crates' release build, which must not allocate
     /// infallibly.
     AllocScan,
@@ -162,6 +166,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Conformance(options) => conformance::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
+        Command::Layers => layers::run(&project),
         Command::AllocScan => alloc_scan::run(&project),
         Command::Windows(options) => windows::run(&project, &options),
         Command::WdkCheck => wdk_check::run(&project),

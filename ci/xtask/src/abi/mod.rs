@@ -1,5 +1,4 @@
-//! `cargo xtask abi` compilers judge the binary interface, and the golden file holds them to the
-//! promises.
+//! `cargo xtask abi` has compilers judge the binary interface, and holds them to the golden file.
 //!
 //! `abi-tests/abi.golden` has one promise in each line. A program generated from it measures the
 //! header with each compiler. The program is never run. Its measurements are data of its object
