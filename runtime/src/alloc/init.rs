@@ -1,9 +1,4 @@
 //! Initialisers: recipes for a value, followed where the value is to stay.
-//!
-//! # Why one function names `pin-init`
-//!
-//! `pin-init` builds values in place that are put together. Only one function names it, so that
-//! another crate can replace it.
 
 use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 

@@ -1,10 +1,4 @@
 //! Types that may cross an interface: their layout is C's, in every compiler.
-//!
-//! # Why so few types
-//!
-//! A value from the other side never becomes a Rust reference, `bool` or enum. By value only
-//! numbers and pointers cross. The macro and the traits refuse each misuse where it stands
-//! (`runtime/tests/ui`).
 
 use core::ffi::c_void;
 

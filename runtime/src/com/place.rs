@@ -1,9 +1,4 @@
 //! Where an interface stands in its object, and the table that is made for it there.
-//!
-//! # Why a table for each position
-//!
-//! The position of an interface in its object is a type, and each position has its own table. So
-//! the distance from `this` to the value is a constant of the slot.
 
 use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
