@@ -1,7 +1,7 @@
 //! The layers of a source folder as ARCHITECTURE.md lists them.
 //!
-//! A fenced block whose first line is ```` ```text layers of FOLDER ```` has one layer in each
-//! line, the highest first. A line names files and folders (with `/` at the end) of that folder.
+//! A fenced block that begins with ```` ```text layers of FOLDER ```` has one layer in each line,
+//! the highest first. A line names files and folders (with `/` at the end) of that folder.
 use anyhow::bail;
 
 /// The layers of one source folder.

@@ -233,10 +233,9 @@ fn is_table(words: &str) -> bool {
     words.trim_start().starts_with('|')
 }
 
-/// Whether the line is as long as it is because of an address, which cannot be broken.
+/// Whether the line has an address or a path that is too long to be moved to a line of its own.
 fn has_long_link(line: &str) -> bool {
-    line.split_whitespace()
-        .any(|word| word.contains("://") || word.contains("](") && word.len() > COLUMNS / 2)
+    line.split_whitespace().any(|word| word.contains("://") || word.contains('/') && word.len() > COLUMNS / 2)
 }
 
 /// Whether a line of Markdown is `[name]: address`.
