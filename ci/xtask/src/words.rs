@@ -170,7 +170,7 @@ fn table(areas: &[Area]) -> comfy_table::Table {
             whole(Habit::LongFile),
         ]);
     }
-    table.add_row(["limit", "", "0.3 %", "5 % (not in Markdown)", "0", "0", "0"]);
+    table.add_row(["limit", "", "0.3 %", "5 %, not in Markdown", "0", "0", "0"]);
     table
 }
 

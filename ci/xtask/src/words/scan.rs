@@ -60,7 +60,7 @@ pub(super) struct Counts {
     is_none: usize,
     long_files: usize,
     /// The most colons, in percent. Markdown has no limit, because its lists need colons.
-    colon_limit: f64,
+    colon_limit: Option<f64>,
 }
 
 /// The most actor words, in percent of the comment lines.
@@ -69,12 +69,12 @@ const ACTOR_LIMIT: f64 = 0.3;
 impl Counts {
     /// No lines of Rust yet.
     pub(super) fn of_rust() -> Self {
-        Self { comment_lines: 0, actor: 0, colon: 0, wide: 0, is_none: 0, long_files: 0, colon_limit: 5.0 }
+        Self { comment_lines: 0, actor: 0, colon: 0, wide: 0, is_none: 0, long_files: 0, colon_limit: Some(5.0) }
     }
 
     /// No lines of Markdown yet.
     pub(super) fn of_markdown() -> Self {
-        Self { colon_limit: 100.0, ..Self::of_rust() }
+        Self { colon_limit: None, ..Self::of_rust() }
     }
 
     fn slot(&mut self, habit: Habit) -> &mut usize {
@@ -107,7 +107,7 @@ impl Counts {
     pub(super) fn is_over_by(&self, habit: Habit) -> bool {
         match habit {
             Habit::Actor => self.percent(habit) > ACTOR_LIMIT,
-            Habit::Colon => self.percent(habit) > self.colon_limit,
+            Habit::Colon => self.colon_limit.is_some_and(|limit| self.percent(habit) > limit),
             Habit::Wide | Habit::IsNone | Habit::LongFile => self.of(habit) != 0,
         }
     }
@@ -139,7 +139,7 @@ impl Sink<'_> {
         if has_actor_word(&words) {
             self.add(line, Habit::Actor, text);
         }
-        if joins_by_colon(&words) {
+        if self.counts.colon_limit.is_some() && joins_by_colon(&words) {
             self.add(line, Habit::Colon, text);
         }
     }
