@@ -14,7 +14,7 @@ const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
 pub(crate) fn install(project: &Project, packages: &[&str]) -> anyhow::Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     let unavailable =
-        |why: &str| Problem::Unavailable(format!("{why}; to install what is missing: {by_hand}"));
+        |why: &str| Problem::Unavailable(format!("{why}; to install the missing packages: {by_hand}"));
     may_install().map_err(unavailable)?;
     let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     let mut simulated = apt_get(project, &["--simulate"]);

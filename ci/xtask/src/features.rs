@@ -95,7 +95,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     wrong += usize::from(!without_an_executor(project)?);
     wrong += iids::run(project)?;
     let all = WAYS.len() + 1 + iids::WAYS.len();
-    say!("{} of {all} right", all - wrong);
+    say!("{} of {all} builds end as they must", all - wrong);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

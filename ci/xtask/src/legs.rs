@@ -230,7 +230,7 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
         version.starts_with(&format!("{wanted}.")).then_some(version)
     };
     if let Some(version) = version(None) {
-        return Ok(Outcome::Passed(format!("{version} is what every other leg uses")));
+        return Ok(Outcome::Passed(format!("every other leg uses {version}")));
     }
     let exact = format!("+{wanted}.0");
     let Some(toolchain) =

@@ -103,7 +103,7 @@ fn one(project: &Project, [old, new]: [&Path; 2], target: &str, name: &str) -> a
         return Ok("the revision's replay writes no order of events".into());
     }
     let followed = capture(replay(new).arg("--follow").arg(&order).arg("--write").arg(&written), |_| {})?;
-    let said = followed.output.lines().last().unwrap_or("the replay says nothing").to_owned();
+    let said = followed.output.lines().last().unwrap_or("the replay printed nothing").to_owned();
     let from = if written.exists() { &written } else { &input };
     fs::copy(from, project.path(name)).with_context(|| format!("cannot write {name}"))?;
     Ok(said)

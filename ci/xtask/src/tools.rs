@@ -101,7 +101,7 @@ pub(crate) fn find_cargo() -> anyhow::Result<()> {
     }
     let cargo = env::var_os("CARGO").map(PathBuf::from).filter(|cargo| cargo.is_file());
     let Some(folder) = cargo.as_deref().and_then(Path::parent) else {
-        let message = "there is no cargo in PATH: install Rust by https://rustup.rs, or add the folder that has it, mostly \
+        let message = "there is no cargo in PATH: install Rust by https://rustup.rs, or add cargo's folder, mostly \
                        ~/.cargo/bin, to PATH";
         return Err(Problem::Unavailable(message.to_owned()).into());
     };

@@ -56,7 +56,7 @@ pub(super) fn measure(
     compile.arg(&file);
     let compiled = command::capture(&mut compile, |_| {})?;
     if !compiled.status.success() {
-        bail!("DIFFERENCE: {who} does not find in the header what is promised:\n{}", compiled.output);
+        bail!("DIFFERENCE: {who} refuses a program that uses the header as promised:\n{}", compiled.output);
     }
     let mut measured = read(&object, judge, language, promises).with_context(|| who.clone())?;
     if judge.msvc && language == Language::Cpp {
@@ -113,7 +113,7 @@ fn numbers(file: &object::File<'_>) -> anyhow::Result<Vec<(String, u64)>> {
         numbers.push((String::from_utf8_lossy(name).into_owned(), number(value, 8)?));
     }
     if numbers.len() != count {
-        bail!("{count} numbers were measured, and {} are there", numbers.len());
+        bail!("the measuring program has {} numbers, expected {count}", numbers.len());
     }
     Ok(numbers)
 }

@@ -74,7 +74,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     }
     let unpromised = header::unpromised(project, &promises)?;
     if let Some(name) = unpromised.first() {
-        bail!("DIFFERENCE: {name} is in the header, and {GOLDEN} has no line about it");
+        bail!("DIFFERENCE: {name} is in the header, but {GOLDEN} has no line about it");
     }
     for line in header::check(project, &judges)? {
         say!("{line}");
@@ -110,7 +110,7 @@ fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
         bail!("DIFFERENCE: rustc refuses the definitions: {}\n{said}", why.unwrap_or_default());
     }
     golden::parse(&String::from_utf8_lossy(&output.stdout), false)
-        .context("what ntcom-abi-definitions printed")
+        .context("cannot parse the output of ntcom-abi-definitions")
 }
 
 /// The columns of rustc for other machines, or the lines that say why there are none.
@@ -186,7 +186,10 @@ fn judge(
         bail!("DIFFERENCE: {first}");
     }
     if let Some(new) = golden::additions(promises, &defined).first() {
-        bail!("DIFFERENCE: rustc has what {GOLDEN} has not: {}\nnext: cargo xtask abi --bless", new.line);
+        bail!(
+            "DIFFERENCE: {GOLDEN} lacks a definition that rustc has: {}\nnext: cargo xtask abi --bless",
+            new.line
+        );
     }
     Ok(())
 }
@@ -211,7 +214,7 @@ fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
     if !breaks.is_empty() {
         let lines: Vec<String> = breaks.iter().map(golden::Break::print).collect();
         bail!(
-            "DIFFERENCE: the definitions do not keep what {GOLDEN} promises, and nothing is written:\n{}",
+            "DIFFERENCE: the definitions break promises of {GOLDEN}, so nothing is written:\n{}",
             lines.join("\n")
         );
     }

@@ -98,7 +98,7 @@ fn put_aside(work: &Path, target: &str) -> anyhow::Result<()> {
         let aside = free.context("there is no free name")?;
         fs::rename(&found, &aside).with_context(|| format!("cannot rename {}", found.display()))?;
         note!(
-            "{target}: an earlier run with --keep ended before it had kept what it found: its inputs are in {} now, and the next \
+            "{target}: an earlier run with --keep ended before it had kept its inputs; they are in {} now, and the next \
              run with --keep keeps them",
             aside.display()
         );
@@ -138,8 +138,8 @@ pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool
     // checkout.
     merge.arg(libfuzzer::artifacts(runner.project.relative(&folder)));
     merge.arg("-set_cover_merge=1").args(libfuzzer::limits(target)).arg(&committed).args(found());
-    let merged =
-        ui::step(&format!("keeping what {target} found"), &mut merge).map_err(|error| format!("{error:#}"));
+    let merged = ui::step(&format!("keeping the new inputs of {target}"), &mut merge)
+        .map_err(|error| format!("{error:#}"));
     // libFuzzer ignores that it cannot write a file.
     let kept = merged.and_then(|()| work::unwritable(&committed).map_or(Ok(()), Err));
     if let Err(error) = kept {

@@ -164,7 +164,7 @@ fn session(
     if options.keep {
         if (runner.interrupted)() && !results.is_empty() {
             note!(
-                "interrupted: keeping what was found; a second Ctrl-C leaves that to the next run with --keep"
+                "interrupted: keeping the new inputs; a second Ctrl-C leaves them to the next run with --keep"
             );
         }
         // Targets that have not run have no new inputs.

@@ -27,7 +27,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let listings = listing::read(&page)?;
     let sources = sources(project)?;
     if let Some(listing) = listings.iter().find(|listing| !sources.contains(&listing.source)) {
-        bail!("{PAGE} lists the layers of {}, which is no source folder of a crate", listing.source);
+        bail!("{PAGE} lists the layers of {}, which is not a source folder of a crate", listing.source);
     }
     let mut table = ui::table(&["source", "files", "imports", "largest circle", "upward"], 1..5);
     let mut faults = Vec::new();

@@ -66,7 +66,10 @@ pub(super) fn refuses_one_iid_twice(project: &Project) -> anyhow::Result<()> {
     build.env("CARGO_PROFILE_DEV_PANIC", "abort").env("CARGO_INCREMENTAL", "0");
     let captured = capture(&mut build, |_| {})?;
     if captured.status.success() || !captured.output.contains(iids::SYMBOL) {
-        bail!("an image for {TARGET} with one IID twice has to be refused for it:\n{}", captured.output);
+        bail!(
+            "the linker must refuse an image for {TARGET} with one IID twice, and name the IID:\n{}",
+            captured.output
+        );
     }
     Ok(())
 }

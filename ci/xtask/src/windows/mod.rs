@@ -63,7 +63,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         paths.push(path);
     }
     let checked = format!(
-        "a DLL and {} programs export and import what they should; one with an IID twice does not link",
+        "a DLL and {} programs have the expected exports and imports; an image with an IID twice does not link",
         paths.len()
     );
 

@@ -98,7 +98,7 @@ impl Tools {
         debian::install(project, &PACKAGES)?;
         let missing = || {
             Problem::Unavailable(format!(
-                "the compilers for Windows are not to be found, though {} are installed",
+                "the compilers for Windows cannot be found, although {} are installed",
                 PACKAGES.join(", ")
             ))
         };

@@ -69,7 +69,15 @@ const ACTOR_LIMIT: f64 = 0.3;
 impl Counts {
     /// No lines of Rust yet.
     pub(super) fn of_rust() -> Self {
-        Self { comment_lines: 0, actor: 0, colon: 0, wide: 0, is_none: 0, long_files: 0, colon_limit: Some(5.0) }
+        Self {
+            comment_lines: 0,
+            actor: 0,
+            colon: 0,
+            wide: 0,
+            is_none: 0,
+            long_files: 0,
+            colon_limit: Some(5.0),
+        }
     }
 
     /// No lines of Markdown yet.
