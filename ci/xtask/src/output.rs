@@ -40,8 +40,8 @@ pub(crate) fn note(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// The exit code of this program for a command that ends with `code`. A closed pipe, as of `|
-/// head`, gets no message.
+/// The exit code of this program for a command that ends with `code`. A closed pipe, as of
+/// `| head`, gets no message.
 pub(crate) fn exit_code(code: ExitCode) -> ExitCode {
     let error = ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let error = error.or_else(|| io::stdout().flush().err());

@@ -114,8 +114,8 @@ fn cell(column: &Column, name: &str, promised: &str) -> (String, bool) {
     (format!("{}{}", cells.join("/"), if differs { " !" } else { "" }), differs)
 }
 
-/// Each value with its judges, as in `IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc
-/// (C++)`.
+/// Each value with its judges, as in
+/// `IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc (C++)`.
 fn difference(name: &str, promised: &str, bits: u32, columns: &[Column]) -> String {
     let mut camps: Vec<(&str, Vec<&str>)> = vec![(promised, vec![PROMISED])];
     for column in columns.iter().filter(|column| column.bits == bits) {
