@@ -55,6 +55,6 @@ fn the_headers_promises_name_rules_that_there_are() {
         .collect();
     assert!(rules.len() > 10, "{rules:?}");
     for rule in rules {
-        assert!(contract.contains(&format!("| {rule} | **")), "{rule}");
+        assert!(contract.contains(&format!("\n### {rule}. ")), "{rule}");
     }
 }

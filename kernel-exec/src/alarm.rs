@@ -15,6 +15,10 @@
 //! - **A3** An alarm is armed again only after its future has seen the signal of the last arming.
 //!   The DPC routine of that arming may be running still, but touches only the signal, which it has
 //!   set, and its reference.
+//!
+//! # Why an alarm is allocated in the first poll
+//!
+//! A future that never waits costs no memory, and a failed allocation is an answer of the future.
 
 #[cfg(all(test, loom))]
 mod loom_tests;

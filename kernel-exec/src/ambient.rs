@@ -5,6 +5,13 @@
 //! switches no threads. Below DISPATCH_LEVEL a poll may be preempted and continue on another
 //! processor, so the address is in its thread's link. A DPC that interrupts such a poll reads the
 //! processor's slot, and so finds its own task or none.
+//!
+//! # Why not by the waker
+//!
+//! A combinator may give its futures wakers of its own. A task that is found by processor or thread
+//! still shows a cancel request to the futures that the combinator polls. A combinator that polls
+//! only woken futures (FuturesUnordered) does not poll a `try_finally` for a request, so that its
+//! cleanup does not run.
 
 use core::{cell::Cell, ptr::NonNull};
 

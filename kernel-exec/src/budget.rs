@@ -4,6 +4,10 @@
 //! (`task/share.rs`). A limit on one run bounds its polls and its time (this file). A limit on all
 //! runs of a processor that follow each other in its DPCs uses the kernel's advice
 //! (`sync/processors.rs`).
+//!
+//! # When a run looks at the clock
+//!
+//! A run reads the clock where it begins, and then only where its task has been woken already.
 
 use core::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,10 @@
 //! Tasks on DPCs, with bodies that run at DISPATCH_LEVEL.
+//!
+//! # Why a timer continues a task
+//!
+//! A DPC that queues itself again runs again in the same drain of the queue. So a timer continues a
+//! task with a spent poll budget. The timer has a DPC of its own, because a DPC that a timer uses
+//! is never queued by hand.
 
 mod options;
 

@@ -3,6 +3,12 @@
 //! A writer enters the provider's gate while it uses the handle, and unregistering waits until no
 //! writer is inside (`gate`). So a call that comes too early, too late, or during the
 //! unregistration does nothing. It never uses a handle that the kernel has freed.
+//!
+//! # Why not rundown protection
+//!
+//! A driver may write an event at any IRQL while Unload unregisters its provider. The last writer
+//! to leave may be at an IRQL where no event can be set. So unregistering polls the count of
+//! writers.
 
 mod gate;
 mod line;

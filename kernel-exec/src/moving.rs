@@ -1,5 +1,12 @@
 //! Tasks that move between DPCs and work items. Such a task runs on work items while its body wants
 //! PASSIVE_LEVEL.
+//!
+//! # Why the whole task moves
+//!
+//! A child task at PASSIVE_LEVEL would be an allocation that can fail, and would outlive its
+//! parent's end `[C8]`. A task that moves has one poller and one queue entry, as before. The poller
+//! counts the parts of the body that want PASSIVE_LEVEL, and the code that queues the task reads
+//! the count after the step that obliged it to do so.
 
 use core::ptr::{NonNull, null_mut};
 

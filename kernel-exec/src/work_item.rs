@@ -1,4 +1,9 @@
 //! Tasks on work items, with bodies that run at PASSIVE_LEVEL in a system worker thread.
+//!
+//! # Why a block has room for 256 bytes
+//!
+//! A work item is as large as the running kernel says (`IoSizeofWorkItem`), but a block is as large
+//! as the compiler says. So a block has room for 256 bytes, and a spawn compares.
 
 use core::{
     future::Future,

@@ -1,5 +1,12 @@
 //! The executor's state of each processor. It is the task that the processor polls, and the time of
 //! the next question whether to let other code run.
+//!
+//! # Why runs are counted
+//!
+//! An executor does not see where a processor begins and ends to run DPCs, and tasks that wake each
+//! other could keep it there. So each processor counts runs, and polls that tasks wake themselves
+//! for. Once in 16 it asks `KeShouldYieldProcessor`, and its runs are put off by their timers while
+//! the answer is yes.
 
 use core::{cell::Cell, ptr};
 

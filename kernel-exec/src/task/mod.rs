@@ -53,6 +53,20 @@
 //!   task with WAITERS set tells the waiters under the list's lock, while it still holds its
 //!   reference. So every waiter that it tells belongs to this task and still stands in the list.
 //!   (`wait.rs`)
+//!
+//! # Why the protocol is so
+//!
+//! A DPC leaves its queue before its routine runs. Without RUNNING, a wake during a poll could
+//! start the body on a second processor. A wake that finds RUNNING only sets SCHEDULED, and the
+//! poller continues.
+//!
+//! A wake that changes nothing is a read-modify-write all the same. The poll that it relies on must
+//! see what the waker wrote before it, and a wake that skips the write is lost on real processors.
+//! The test `loom_a_wake_that_finds_already_notified_still_publishes` shows it.
+//!
+//! The step that gives up the last reference of an unfinished task makes it the queue's, with a
+//! cancel request. So an operation that no waker can reach ends in its executor's context, and not
+//! on the stack of a Release.
 
 mod block;
 mod body;

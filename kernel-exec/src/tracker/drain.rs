@@ -4,6 +4,11 @@
 //! tracker's lock. The code that takes the last task, timer or handler out of the tracker sets the
 //! events under that lock. A waiter takes its node out under the lock before it returns, so an
 //! event is never set after it has gone `[D1]`.
+//!
+//! # Why DPCs are flushed
+//!
+//! The last task may have left the list in a DPC routine that is still running. So
+//! `KeFlushQueuedDpcs` comes after the wait.
 
 use core::{cell::Cell, ptr, time::Duration};
 
