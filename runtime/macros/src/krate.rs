@@ -1,12 +1,12 @@
-//! Where ntcom is, for derives: they have no `$crate`.
+//! The path of ntcom for derives, which have no `$crate`.
 
 use proc_macro_crate::{Error as Lookup, FoundCrate, crate_name};
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{Attribute, Error, Path};
 
-/// The path that the code of a derive uses: what `#[abi_type(crate = path)]` says, or else the name
-/// that the package's manifest has for the dependency on ntcom.
+/// Returns the path that the code of a derive uses. It is the path of `#[abi_type(crate = path)]`,
+/// or else the name that the package's manifest gives the dependency on ntcom.
 pub(crate) fn path(attributes: &[Attribute], span: proc_macro2::Span) -> Result<TokenStream, Error> {
     match told(attributes)? {
         Some(path) => Ok(path.into_token_stream()),
@@ -14,7 +14,7 @@ pub(crate) fn path(attributes: &[Attribute], span: proc_macro2::Span) -> Result<
     }
 }
 
-/// What the attribute says.
+/// Returns the path in the attribute.
 fn told(attributes: &[Attribute]) -> Result<Option<Path>, Error> {
     let mut told = None;
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("abi_type")) {
@@ -32,7 +32,7 @@ fn told(attributes: &[Attribute]) -> Result<Option<Path>, Error> {
     Ok(told)
 }
 
-/// What the manifest says.
+/// Returns the path from the manifest.
 fn found(span: proc_macro2::Span) -> Result<TokenStream, Error> {
     match crate_name("ntcom") {
         Ok(FoundCrate::Name(name)) => {
@@ -44,7 +44,7 @@ fn found(span: proc_macro2::Span) -> Result<TokenStream, Error> {
                            with `#[abi_type(crate = path::to::ntcom)]`";
             Err(Error::new(span, message))
         }
-        // ntcom's own tests and examples; a build without Cargo.
+        // This is a test or an example of ntcom's own, or a build without Cargo.
         Ok(FoundCrate::Itself) | Err(_) => Ok(quote!(::ntcom)),
     }
 }

@@ -1,7 +1,8 @@
-//! The COM core: identifiers, `IUnknown`, and the pointer that counts.
+//! The COM core: identifiers, `IUnknown`, and counted pointers.
 //!
-//! What is declared here crosses binary interfaces and is frozen once released: a slot, a value or an IID never changes.
-//! Every slot is `extern "system"`, and every slot is an `Option`, because a table from the other side may hold a null.
+//! The items declared here cross binary interfaces and are frozen once released. A slot, a value or
+//! an IID never changes. Every slot is `extern "system"`, and every slot is an `Option`, because a
+//! table from the other side may hold a null.
 
 //!
 //! | file | what | rules |
