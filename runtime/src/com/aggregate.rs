@@ -189,8 +189,8 @@ impl Inner {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// Makes an object with an initialiser that takes the object's own IUnknown, so that it can make inner
-    /// objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
+    /// Makes an object with an initialiser that takes the object's own IUnknown, so that it can
+    /// make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
     ///
     /// The pointer carries no reference, and is valid until the object is destroyed. Until this
     /// function has returned, no object stands behind it, so an inner object keeps the pointer and
@@ -245,10 +245,10 @@ impl<T, S, A> ComObject<T, S, A> {
     /// - Otherwise the initialiser's own error.
     ///
     /// # Safety
-    /// 1. `outer` is an object's IUnknown, with a table that stays where it is. The pointer is valid as
-    ///    long as a client has an interface of the inner object. AddRef and Release may be called
-    ///    at DISPATCH_LEVEL, on any processor, because a body is dropped there that may have the
-    ///    last reference.
+    /// 1. `outer` is an object's IUnknown, with a table that stays where it is. The pointer is
+    ///    valid as long as a client has an interface of the inner object. AddRef and Release may be
+    ///    called at DISPATCH_LEVEL, on any processor, because a body is dropped there that may have
+    ///    the last reference.
     /// 2. That object, or a part of it, keeps the result until it is destroyed.
     ///
     /// See [`Outer`] for an example.

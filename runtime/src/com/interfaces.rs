@@ -11,10 +11,10 @@ use super::{
 /// of up to eight, `(ISensorRaw, IConfigRaw)`, the primary one first.
 ///
 /// Each interface has a pointer in the object and its own table, with slots that find the object
-/// from that pointer. QueryInterface answers for each interface, for all their bases, and for IUnknown,
-/// which is always the primary one `[C2]`. If two have a base in common, the first one answers for
-/// it. An interface may be derived from another one, anywhere in the tuple. Two interfaces with the
-/// same IID are a compile error.
+/// from that pointer. QueryInterface answers for each interface, for all their bases, and for
+/// IUnknown, which is always the primary one `[C2]`. If two have a base in common, the first one
+/// answers for it. An interface may be derived from another one, anywhere in the tuple. Two
+/// interfaces with the same IID are a compile error.
 ///
 /// # Safety
 /// Only `ntcom` implements it.

@@ -98,7 +98,8 @@ pub unsafe fn value<T: AbiType>(call: impl FnOnce(*mut T) -> NTSTATUS) -> Result
 /// Converts a status and an interface pointer to a client's `Result`.
 ///
 /// # Errors
-/// As for [`checked`]; `STATUS_DRIVER_INTERNAL_ERROR` also for a null pointer, and an interface without its first three slots.
+/// As for [`checked`]; `STATUS_DRIVER_INTERNAL_ERROR` also for a null pointer, and an interface
+/// without its first three slots.
 ///
 /// # Safety
 /// If the call succeeds, it writes null, or a pointer to this interface with a reference.

@@ -171,7 +171,8 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
             let value = unsafe { object::<T, P>(this) };
             return S::__beyond(value, &iid);
         };
-        // SAFETY: `this` is an interface of a live object, and `add_ref` is the AddRef of that object.
+        // SAFETY: `this` is an interface of a live object, and `add_ref` is the AddRef of that
+        // object.
         unsafe { add_ref(this) };
         let away = (index.cast_signed() - K.cast_signed()) * size_of::<*const c_void>().cast_signed();
         // SAFETY: the other interface stands at this distance in the same object.

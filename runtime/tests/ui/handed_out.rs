@@ -1,4 +1,4 @@
-//! Clients read every byte of a value: the derives refuse a type if they cannot promise all bytes.
+//! Clients read every byte of a value, so the derives refuse a type with bytes of unknown contents.
 use core::mem::MaybeUninit;
 
 use ntcom::{

@@ -1,4 +1,4 @@
-// What an object's interfaces must be.
+// The rules for an object's interfaces.
 
 use ntcom::{ComObject, GUID, IUnknown, declare_com_interface};
 
