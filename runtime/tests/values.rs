@@ -72,7 +72,7 @@ fn dirty<T: Copy>(fill: impl FnOnce(*mut T)) -> T {
 
 fn padded() -> Padded {
     dirty(|place: *mut Padded| {
-        // SAFETY: `dirty` passes a valid place, of which all bytes are written.
+        // SAFETY: `dirty` passes a valid place with all bytes written.
         let place = unsafe { &mut *place };
         (place.tag, place.number, place.half) = (1, u64::MAX, 0x0202);
     })

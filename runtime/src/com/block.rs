@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! front      the interfaces: a pointer to a table each, the primary first
-//! core       count, life, value           what does not depend on the interfaces: `This` points here
+//! core       count, life, value           independent of the interfaces; `This` points here
 //! allocator
 //! ```
 //!
