@@ -121,10 +121,10 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
 #[derive(Debug)]
 pub struct Inner(ComRc<IUnknownRaw>);
 
-// SAFETY: the caller of `from_raw` or `aggregated_in` promised that the object may be used and
-// released on any processor.
+// SAFETY: the caller of `from_raw` promised that the object may be used on any processor. An object
+// from `aggregated_in` may, because `T: IUnknown` is `Send` and `Sync`.
 unsafe impl Send for Inner {}
-// SAFETY: the same promise covers use on several processors at once.
+// SAFETY: as for `Send`, use on any processor includes use on several at once.
 unsafe impl Sync for Inner {}
 
 impl Inner {
@@ -246,7 +246,7 @@ impl<T, S, A> ComObject<T, S, A> {
     ///
     /// # Safety
     /// 1. `outer` is an object's IUnknown, with a table that stays where it is. The pointer is
-    ///    valid as long as a client has an interface of the inner object. AddRef and Release may be
+    ///    valid as long as a reference to an interface of the inner object is left. AddRef and Release may be
     ///    called at DISPATCH_LEVEL, on any processor, because a body is dropped there that may have
     ///    the last reference.
     /// 2. That object, or a part of it, keeps the result until it is destroyed.
@@ -339,8 +339,8 @@ unsafe fn slots(outer: NonNull<IUnknownRaw>) -> Option<IUnknownVtbl> {
 /// The place of the own IUnknown of inner objects with interfaces `S`.
 struct Own<S>(PhantomData<S>);
 
-// SAFETY: the IUnknown stands at the beginning of the block, and the core after the front. The
-// slots subtract the same offsets.
+// SAFETY: the IUnknown stands at the beginning of the block, so `CORE` is the core's offset. The
+// slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>> Place<T> for Own<S> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core);
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
@@ -366,8 +366,8 @@ const fn tables<Tables>() -> usize {
     offset_of!(Aggregated<Tables>, tables)
 }
 
-// SAFETY: the tables stand side by side in the front, and the core after it. The slots subtract the
-// same offsets.
+// SAFETY: the tables stand side by side in the front, so `CORE` is the distance from the `K`-th
+// one to the core. The slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Delegating<S, K> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core)
         - tables::<S::Tables>()

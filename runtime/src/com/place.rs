@@ -133,8 +133,8 @@ impl<T: 'static, S: Interfaces<T>> Kind<T> for Alone<S> {
 /// The place of the `K`-th interface of a standalone object.
 pub(super) struct Standalone<S, const K: usize>(PhantomData<S>);
 
-// SAFETY: the tables stand side by side at the block's beginning, and the core after them. The
-// slots subtract the same offsets.
+// SAFETY: the tables stand side by side at the block's beginning, so `CORE` is the distance from
+// the `K`-th one to the core. The slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Standalone<S, K> {
     const CORE: usize = offset_of!(Front<S::Tables, T>, core) - K * size_of::<*const c_void>();
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {

@@ -89,8 +89,8 @@ impl<T: 'static, S: Interfaces<T>> Kind<T> for Static<S> {
 /// The place of the `K`-th interface of a static.
 struct InStatic<S, const K: usize>(PhantomData<S>);
 
-// SAFETY: the tables stand side by side at the static's beginning, and the core after them. The
-// slots subtract the same offsets.
+// SAFETY: the tables stand side by side at the static's beginning, so `CORE` is the distance from
+// the `K`-th one to the core. The slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for InStatic<S, K> {
     const CORE: usize = offset_of!(Front<S::Tables, T>, core) - K * size_of::<*const c_void>();
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
