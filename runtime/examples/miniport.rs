@@ -6,7 +6,7 @@
 //! `IAdapterPower`. It makes objects of its own (`IWaveStream`) that keep it. It calls the port
 //! driver back through the port driver's interface. PortCls itself is not used; [`port_driver`]
 //! plays its part.
-#![allow(clippy::unwrap_used, reason = "an example: what fails is to be seen")]
+#![allow(clippy::unwrap_used, reason = "an example, in which a failure panics")]
 
 use core::{
     ptr::null_mut,

@@ -33,7 +33,7 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
         }
     };
     if let Some(parameter) = input.generics.params.first() {
-        let message = "a generic type has no one layout: declare a struct for each use";
+        let message = "a generic type has no single layout: declare a struct for each use";
         return Err(Error::new(parameter.span(), message));
     }
     let repr = repr(input)?;
@@ -198,7 +198,7 @@ fn repr(input: &DeriveInput) -> Result<Repr, Error> {
         })?;
     }
     found.ok_or_else(|| {
-        let message = "only C has a layout that an interface may rely on: add `#[repr(C)]`, or \
+        let message = "this type has no C layout: add `#[repr(C)]`, or \
                        `#[repr(transparent)]` for a struct around one value";
         Error::new(input.ident.span(), message)
     })

@@ -17,7 +17,7 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
     let base_raw = companion(krate, interface, "Raw");
     let iid = interface.iid.expression(krate);
     let doc = format!(
-        "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
+        "The interface `{implemented}` of an object, which is one pointer to its table. A `ComRc` of it has the methods of [`{}`].",
         names.client
     );
     quote! {
@@ -73,7 +73,7 @@ pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) 
     let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
     let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
     let errors =
-        "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
+        "`STATUS_DRIVER_INTERNAL_ERROR` if the object has no such slot, or breaks the contract otherwise.";
     let duties = interface.methods.iter().map(|method| {
         method.is_unsafe.then(|| {
             quote!(
@@ -84,7 +84,7 @@ pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) 
         })
     });
     let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
-    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
+    let doc = format!("A client's calls of `{implemented}`, which are methods of `ComRc<{raw}>`.");
     quote! {
         #[doc = #doc]
         #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]

@@ -10,8 +10,8 @@ use syn::{
 
 /// The advice for an IID that the macro cannot read.
 const UNREADABLE: &str = "the macro must read this IID, so that a second declaration with it does not link: write \
-    `GUID::from_u128(0x…)`, a `GUID { … }` of literals, or a string; or write `unsafe const IID`, and answer for it \
-    that this image has no other interface with this IID";
+    `GUID::from_u128(0x…)`, a `GUID { … }` of literals, or a string; or write `unsafe const IID`, and guarantee that \
+    this image has no other interface with this IID";
 
 /// The IID of a declaration.
 pub(crate) struct Iid {

@@ -102,9 +102,8 @@ fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
 fn own_iid_and_base(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, raw, .. } = names;
     let (base_raw, base_vtbl) = (companion(krate, interface, "Raw"), companion(krate, interface, "Vtbl"));
-    let message = format!(
-        "`{implemented}`: this IID is another interface's, the base's or one of ntcom's: make a new one"
-    );
+    let message =
+        format!("`{implemented}`: this IID belongs to the base or to an interface of ntcom: make a new one");
     let own = quote_spanned! {implemented.span()=>
         const _: () = ::core::assert!(#krate::__private::has_its_own_iid::<#raw>(), #message);
     };
@@ -121,7 +120,9 @@ fn claimed_iid(krate: &TokenStream, interface: &Interface, names: &Names) -> Tok
     let claim = interface.iid.claimed().map(iid::claim);
     // An expression may look like a GUID and have another value.
     let read = interface.iid.read().map(|(expression, digits)| {
-        let message = format!("`{implemented}`: this expression is not the GUID that it reads as");
+        let message = format!(
+            "`{implemented}`: the value of this expression is not the GUID that the macro has read from it"
+        );
         quote_spanned! {expression.span()=>
             const _: () = ::core::assert!(#krate::__private::iid_is::<#raw>(#digits), #message);
         }

@@ -20,10 +20,10 @@ fn told(attributes: &[Attribute]) -> Result<Option<Path>, Error> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("abi_type")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("`abi_type` knows `crate = path::to::ntcom`, nothing else"));
+                return Err(meta.error("`abi_type` takes only `crate = path::to::ntcom`"));
             }
             if told.is_some() {
-                return Err(meta.error("ntcom has one path: leave one `crate = …`"));
+                return Err(meta.error("the path of ntcom is given twice: keep one `crate = …`"));
             }
             told = Some(meta.value()?.call(Path::parse_mod_style)?);
             Ok(())
@@ -40,7 +40,7 @@ fn found(span: proc_macro2::Span) -> Result<TokenStream, Error> {
             Ok(quote!(::#name))
         }
         Err(Lookup::CrateNotFound { .. }) => {
-            let message = "this package's Cargo.toml has no dependency on ntcom: say where the code of the derive finds it, \
+            let message = "this package's Cargo.toml has no dependency on ntcom: name its path \
                            with `#[abi_type(crate = path::to::ntcom)]`";
             Err(Error::new(span, message))
         }

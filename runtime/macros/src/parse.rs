@@ -34,7 +34,11 @@ impl Parse for Input {
 
 fn one_trait(input: ParseStream<'_>) -> syn::Result<ItemTrait> {
     let item = input.parse()?;
-    if input.is_empty() { Ok(item) } else { Err(input.error("one interface a `declare_com_interface!`")) }
+    if input.is_empty() {
+        Ok(item)
+    } else {
+        Err(input.error("a `declare_com_interface!` contains one interface"))
+    }
 }
 
 /// The methods that the build of ntcom offers.
@@ -147,7 +151,7 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     if let Some(unsafety) = &item.unsafety {
         errors.say(
             unsafety.span,
-            "leave `unsafe` out: the trait is made `unsafe` if it has async methods, for what their bodies promise",
+            "leave `unsafe` out: the macro makes the trait `unsafe` if it has async methods",
         );
     }
     if let Some(auto) = &item.auto_token {
@@ -273,7 +277,7 @@ fn check_future_name(method: &Method, names: &mut HashSet<String>, errors: &mut 
     let future = future_name(&method.name);
     if !operation.opaque && !names.insert(future.to_string()) {
         let message =
-            format!("another method's future is called `{future}`, too: give the method another name");
+            format!("another method's future has the name `{future}`, too: give the method another name");
         errors.say(method.name.span(), &message);
     }
 }
@@ -291,7 +295,10 @@ pub(crate) fn future_name(method: &Ident) -> Ident {
 fn refuse_cfg(attributes: &[Attribute], errors: &mut Errors) {
     for attribute in attributes {
         if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-            errors.say(attribute.span(), "a table is the same in every build: no `cfg` in an interface");
+            errors.say(
+                attribute.span(),
+                "an interface cannot use `cfg`, because its table is the same in every build",
+            );
         }
     }
 }
@@ -302,7 +309,7 @@ fn refuse_attributes(attributes: &[Attribute], errors: &mut Errors) {
     for attribute in attributes {
         let path = attribute.path();
         if !path.is_ident("cfg") && !path.is_ident("cfg_attr") {
-            errors.say(attribute.span(), "an argument has no attributes: put this one before the method");
+            errors.say(attribute.span(), "an argument cannot have attributes: put this one on the method");
         }
     }
 }
@@ -311,7 +318,10 @@ fn method(function: TraitItemFn) -> Result<Method, Error> {
     let mut errors = Errors::default();
     let signature = function.sig;
     if let Some(block) = &function.default {
-        errors.say(block.span(), "a slot is implemented by each object: no default body");
+        errors.say(
+            block.span(),
+            "a method of an interface has no default body, because each object implements it",
+        );
     }
     if !signature.generics.params.is_empty() {
         errors.say(

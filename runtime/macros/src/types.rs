@@ -19,10 +19,12 @@ pub(crate) fn check_type(found: &Type, errors: &mut Errors) {
     match ungroup(found) {
         Type::Reference(reference) => errors.say(
             reference.span(),
-            "a reference cannot cross an interface, because nobody checks what the other side passes: \
-             use a raw pointer, and `unsafe fn` if it is used",
+            "a reference cannot cross an interface, because the other side may pass any address: use a raw \
+             pointer, and `unsafe fn` if the method follows it",
         ),
-        Type::ImplTrait(other) => errors.say(other.span(), "a slot has fixed types: no `impl Trait`"),
+        Type::ImplTrait(other) => {
+            errors.say(other.span(), "a slot has fixed types, so a method cannot use `impl Trait`")
+        }
         Type::TraitObject(other) => {
             errors.say(other.span(), "a trait object has no C layout: pass an interface pointer")
         }
@@ -83,7 +85,7 @@ pub(crate) fn value(output: &ReturnType, errors: &mut Errors) -> Returns {
             Some(_) => {
                 errors.say(
                     found.span(),
-                    "say both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and the value through a pointer",
+                    "write both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and writes the value through a pointer",
                 );
                 Returns::Value(None)
             }

@@ -74,7 +74,7 @@ use super::{
 /// let sensor = ComObject::<_, (ISensorRaw, ISensorRaw)>::new(Sensor);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` are no interfaces of objects of type `{T}`",
+    message = "`{Self}` is not an interface, or a tuple of interfaces, of objects of type `{T}`",
     note = "name one interface that `{T}` implements, such as `ISensorRaw`, or up to eight in a tuple, `(ISensorRaw, IConfigRaw)`"
 )]
 pub unsafe trait Interfaces<T>: Sized + 'static {

@@ -81,10 +81,10 @@ pub unsafe trait Interface {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
-    label = "the IID does not say everything of this interface",
-    note = "all operations have one IID: an operation is asked for where any bytes are a value of its type (`bytemuck::AnyBitPattern`); \
-            others are what the method returned, or `ComRc::from_raw`",
-    note = "for an interface that is written by hand: `unsafe impl Queryable`"
+    label = "the IID alone does not identify this type",
+    note = "all operations have one IID, so a query takes only operations with a type that allows any bytes (`bytemuck::AnyBitPattern`); \
+            get others from the method that returns them, or with `ComRc::from_raw`",
+    note = "for a handwritten interface, write `unsafe impl Queryable`"
 )]
 pub unsafe trait Queryable: Interface {}
 

@@ -50,7 +50,7 @@ use crate::NTSTATUS;
     message = "`{Self}` cannot be the value of an operation",
     label = "not an `AsyncValueType`",
     note = "a client reads every byte of a value, so none may be uninitialised: use numbers, `bool`, `char`, `NTSTATUS`, `GUID`, \
-            arrays of these, or a `#[repr(C)]` struct with `#[derive(AbiType)]`, or `#[derive(AsyncValueType)]` if it is no `AbiType`",
+            arrays of these, or a `#[repr(C)]` struct with `#[derive(AbiType)]`, or `#[derive(AsyncValueType)]` if it is not an `AbiType`",
     note = "instead of a tuple, an `Option`, an enum or a `MaybeUninit` use such a struct"
 )]
 pub unsafe trait AsyncValueType: Copy + Send + Sync + 'static {

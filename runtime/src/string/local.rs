@@ -33,7 +33,12 @@ impl<const N: usize> LocalUnicodeString<N> {
     /// one; another `N` does not compile.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(N > 0 && N <= super::MAX_UNITS + 1, "from 1 to 32767 characters, of which one is a null") };
+        const {
+            assert!(
+                N > 0 && N <= super::MAX_UNITS + 1,
+                "`N` is from 1 to 32767, because the last character is a null"
+            )
+        };
         Self { units: [0; N], length: 0 }
     }
 
