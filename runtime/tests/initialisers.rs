@@ -166,7 +166,7 @@ fn a_recipe_for_another_object_is_an_error() {
 }
 
 /// Asserts that a panic fails fast `[C12]`. The program runs in its own process, because the
-/// simulated kernel ends the thread that panics.
+/// thread that panics cannot continue, and the simulated kernel ends the process.
 fn panics_are_fail_fast(test: &str, said: &str, program: impl FnOnce() + 'static) {
     const CHILD: &str = "NTCOM_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {
