@@ -10,10 +10,11 @@ use crate::NTSTATUS;
 /// a pointer: a page.
 ///
 /// Values travel by value, from a body to its block, and from the client's buffer to the client.
-/// Each step may be a copy on a stack, and a kernel stack has 24 KiB. These are the bytes of
-/// stack that spawning an operation took on x86-64 Linux, with a body that ends at once. A release
-/// build took 5,535 for a page, and 1,835 for a byte; a debug build took 43,279 and 7,743. get_result writes the value
-/// from where it lies, and its stack use for a page is within 16 bytes of that for a byte.
+/// Each step may be a copy on a stack, and a kernel stack has 24 KiB. These are the bytes of stack
+/// that spawning an operation took on x86-64 Linux, with a body that ends at once. A release build
+/// took 5,535 for a page, and 1,835 for a byte; a debug build took 43,279 and 7,743. get_result
+/// writes the value from where it lies, and its stack use for a page is within 16 bytes of that for
+/// a byte.
 ///
 /// A larger value is a compile error. Hand out an interface (`InterfacePtr`), or have the client
 /// pass a pointer to its buffer.
