@@ -247,8 +247,8 @@ impl<T, S, A> ComObject<T, S, A> {
     /// # Safety
     /// 1. `outer` is an object's IUnknown, with a table that stays where it is. The pointer is
     ///    valid as long as a reference to an interface of the inner object is left. AddRef and
-    ///    Release may be called at DISPATCH_LEVEL, on any processor, because a body is dropped there
-    ///    that may have the last reference.
+    ///    Release may be called at DISPATCH_LEVEL, on any processor, because a body is dropped
+    ///    there that may have the last reference.
     /// 2. That object, or a part of it, keeps the result until it is destroyed.
     ///
     /// See [`Outer`] for an example.

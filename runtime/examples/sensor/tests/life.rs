@@ -185,7 +185,7 @@ fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
 }
 
 fn config(low_resources: LowResources) -> Config {
-    // The calibration sets its timer again and again, so a run needs a limit to its wait for timers.
+    // The calibration sets its timer again and again, so a run must limit its wait for timers.
     Config { processors: 3, low_resources, linger: SECOND / 2, ..Config::default() }
 }
 
