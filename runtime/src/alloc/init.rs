@@ -1,4 +1,9 @@
 //! Initialisers: recipes that build a value in its final place.
+//!
+//! # Why one function names `pin-init`
+//!
+//! `pin-init` builds values in place that are put together. Only one function names it, so that
+//! another crate can replace it.
 
 use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 

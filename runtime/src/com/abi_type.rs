@@ -1,4 +1,10 @@
 //! Types that may cross an interface, because their layout is the same in every C compiler.
+//!
+//! # Why so few types
+//!
+//! A value from the other side never becomes a Rust reference, `bool` or enum. By value only
+//! numbers and pointers cross. The macro and the traits refuse each misuse where it stands
+//! (`runtime/tests/ui`).
 
 use core::ffi::c_void;
 

@@ -1,4 +1,10 @@
 //! The interfaces of an object: one interface, or several in a tuple.
+//!
+//! # Why tuples
+//!
+//! An object has a pointer for each of its interfaces, side by side, with the primary one first.
+//! The count and the value, which do not depend on the interfaces, come after them. The trait is
+//! implemented for one interface and for tuples, by types alone, so that no macro writes an object.
 
 use core::{ffi::c_void, marker::PhantomData};
 

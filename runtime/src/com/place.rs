@@ -1,4 +1,9 @@
 //! The places of interfaces in their objects, and the table for each place.
+//!
+//! # Why a table for each position
+//!
+//! The position of an interface in its object is a type, and each position has its own table. So
+//! the distance from `this` to the value is a constant of the slot.
 
 use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
