@@ -53,26 +53,23 @@ fn two_threads_hand_over_by_joined_calls_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let turns = Rc::new(Cell::new(0));
         let count = Rc::clone(&turns);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (mine, other) = (Event::synchronization(), Event::synchronization());
-                let thread = Thread::spawn(move || {
-                    for _ in 0..5 {
-                        wait(&other, None);
-                        mine.set();
-                    }
-                });
+        let run = kernel.run_on(0, move || {
+            let (mine, other) = (Event::synchronization(), Event::synchronization());
+            let thread = Thread::spawn(move || {
                 for _ in 0..5 {
-                    set_and_say_wait(other);
-                    wait(&mine, None);
-                    count.set(count.get() + 1);
+                    wait(&other, None);
+                    mine.set();
                 }
-                thread.join();
-                mine.free();
-                other.free();
-            }),
-        )]);
+            });
+            for _ in 0..5 {
+                set_and_say_wait(other);
+                wait(&mine, None);
+                count.set(count.get() + 1);
+            }
+            thread.join();
+            mine.free();
+            other.free();
+        });
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
         assert_eq!(turns.get(), 5);
     }
@@ -97,7 +94,7 @@ fn a_release_that_says_that_a_wait_is_next_is_followed_by_one() {
     assert_eq!(code(raised), (0xC4, 0x4E53_0002));
     assert_eq!(bug(|| _ = set_and_say_wait(Event::notification())).code, 0xC8, "it ends at raised IRQL");
     let config = Config { documented_rules: false, ..processors(1) };
-    Simulation::new(config, Schedule::round_robin()).run(vec![(0, program(lowers))]).unwrap();
+    Simulation::new(config, Schedule::round_robin()).run_on(0, lowers).unwrap();
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn without_tracing_nothing_is_collected_and_notes_are_not_made() {
         ntsim::note(|| panic!("evaluated"));
         ntsim::preemption_point();
     };
-    kernel.run(vec![(0, program(quiet))]).unwrap();
+    kernel.run_on(0, quiet).unwrap();
     assert!(kernel.trace().events().is_empty());
     assert_eq!(kernel.trace().to_string(), "");
 }
@@ -195,7 +195,7 @@ fn twice(schedule: Schedule, count: usize, f: impl Fn() + Clone + 'static) -> (R
         let f = f.clone();
         program(move || (0..count).for_each(|_| f()))
     };
-    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    let outcome = kernel.programs().on(0, each()).on(1, each()).run();
     (outcome, kernel.recording())
 }
 
@@ -229,7 +229,7 @@ fn decisions_that_are_left_over_are_a_misfit() {
     // No processor has done anything else yet if only one has a program. The error is the number of
     // decisions that are left.
     let mut kernel = Simulation::new(processors(2), Schedule::replay(recording));
-    let message = misfit(kernel.run(vec![(0, program(|| ()))]));
+    let message = misfit(kernel.run_on(0, || ()));
     assert!(message.starts_with("decision 0: the run has ended, and"), "{message}");
 }
 
@@ -238,7 +238,7 @@ fn decisions_that_are_left_over_of_a_recording_without_ends_are_noticed_at_unloa
     let (_, recording) = twice(Schedule::seed(2), 6, irql);
     let bare = Recording::new(recording.decisions().to_vec());
     let mut kernel = Simulation::new(processors(2), Schedule::replay(bare));
-    kernel.run(vec![(0, program(|| ()))]).unwrap();
+    kernel.run_on(0, || ()).unwrap();
     assert!(misfit(kernel.unload()).contains("are left over"));
 }
 

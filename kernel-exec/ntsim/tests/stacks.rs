@@ -141,7 +141,7 @@ fn a_simulation_may_have_larger_stacks() {
     let deeper = || deep(&|| deep(&|| deep(&|| _ = current_irql())));
     for (kib, fits) in [(24, false), (40, true), (24, false), (64, true), (8, false)] {
         kernel.reset(Config { stack: kib << 10, ..processors(1) }, Schedule::round_robin());
-        let outcome = kernel.run(vec![(0, program(deeper))]);
+        let outcome = kernel.run_on(0, deeper);
         assert_eq!(outcome.is_ok(), fits, "{kib} KiB: {outcome:?}");
     }
 }

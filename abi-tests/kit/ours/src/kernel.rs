@@ -43,7 +43,7 @@ pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop
         lower();
     };
     let ended = with_kernel(config(1), Schedule::round_robin(), |kernel| {
-        kernel.run(vec![(0, Box::new(whole))]).and_then(|()| kernel.unload())
+        kernel.run_on(0, whole).and_then(|()| kernel.unload())
     });
     // SAFETY: the kit passes a writable `stop`.
     unsafe { tell(ended, stop) }
