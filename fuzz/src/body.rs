@@ -11,14 +11,19 @@ use core::{
 use futures_util::future::join;
 use ntcom::{KBox, is_cancellation_requested, on_cancel, take_cancellation_request, try_finally};
 use ntcom_exec::{Sleep, sleep};
+use ntcom_fuzz_model::{
+    answer::Answer,
+    event::{Event, mix},
+    ops::{Out, Via},
+    script::{Script, Shape, Step},
+};
 use ntsim::trace::{Mark, MarkKind};
 
 use crate::{
-    call::{self, Answer},
+    call,
     coverage::meet,
-    script::{Script, Shape, Step},
     value::Value,
-    world::{self, Event, Waiting, World},
+    world::{self, Waiting, World},
 };
 
 /// A part of a script.
@@ -184,8 +189,8 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         Step::AskLink => {
             if let Some(link) = body.link.get() {
                 marked(MarkKind::Call, link, "get_status, get_result");
-                let Answer { status, .. } = call::get_status(world, link, crate::ops::Out::Given);
-                let result = call::get_result(world, link, crate::ops::Out::Given);
+                let Answer { status, .. } = call::get_status(world, link, Out::Given);
+                let result = call::get_result(world, link, Out::Given);
                 log(world, operation, u64::from(status) << 32 | u64::from(result.status));
             }
         }
@@ -232,15 +237,9 @@ fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
     });
 }
 
-/// One step of a hash. The model uses it too.
-#[must_use]
-pub fn mix(hash: u64, entry: u64) -> u64 {
-    (hash ^ entry).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
-}
-
 fn release_link(world: &World, operation: usize) {
     if let Some(link) = world.slot(operation).body.link.take() {
-        call::release(world, link, crate::ops::Via::Operation);
+        call::release(world, link, Via::Operation);
     }
 }
 

@@ -11,42 +11,18 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS,
 };
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
+    event::Event,
+    ops::{Handler, Iid, Out, Timeout, Via},
+    value::{Bytes, Kind, LARGEST, UNTOUCHED},
+};
 use ntsim::trace::MarkKind;
 
 use crate::{
     body::marked,
-    ops::{Handler, Iid, Out, Timeout, Via},
-    value::{Bytes, Kind, LARGEST, UNTOUCHED},
-    world::{self, Event, World},
+    world::{self, World},
 };
-
-/// The answer of a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// The status. For AddRef and Release it says whether the returned count is zero.
-    pub status: u32,
-    /// The contents of the out-parameter.
-    pub out: OutValue,
-}
-
-/// The contents of an out-parameter after a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OutValue {
-    /// There is no out-parameter.
-    None,
-    /// The value from before the call.
-    Untouched,
-    /// A number.
-    Number(u32),
-    /// A null pointer.
-    Null,
-    /// The pointer that this operation has for this interface since its first query.
-    Interface(Via),
-    /// Another pointer.
-    Stranger,
-    /// The bytes of a value.
-    Bytes(Bytes),
-}
 
 const UNTOUCHED_WORD: u32 = 0xA5A5_A5A5;
 

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::input::Input;
+use ntcom_fuzz_model::input::Input;
 
 /// The environment variable that, set to anything, leaves every folder as it is.
 pub const VARIABLE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";

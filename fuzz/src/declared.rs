@@ -17,16 +17,19 @@ use ntcom::{
     AsyncBody, AsyncOperationRaw, ComObject, GUID, GlobalAllocator, IUnknown, IUnknownRaw, IUnknownVtbl,
     InitBox, InitBoxTrait, Interface, KBox, NTSTATUS, This, declare_com_interface, pin_init,
 };
+use ntcom_fuzz_model::{
+    call::{Call, Init, Method},
+    event::Event,
+    limits::{INTERFACES, OPERATIONS},
+    ops::has_interface,
+    status::STATUSES,
+};
 
 use crate::{
     body::{self, Body, Part},
-    ops::{Call, Init, Method, STATUSES},
     value::{Aligned, Padded, Value},
-    world::{self, Event, World},
+    world::{self, World},
 };
-
-/// The largest number of objects in a run.
-pub const OBJECTS: usize = 2;
 
 /// An operation's number and its call, as they cross the interface to a method.
 #[repr(transparent)]
@@ -84,7 +87,7 @@ impl Drop for Probe {
         world::with(|world| {
             let object = &world.objects[number];
             object.drops.set(object.drops.get() + 1);
-            world.happened(crate::OPERATIONS + number, Event::Dropped);
+            world.happened(OPERATIONS + number, Event::Dropped);
             if object.drops.get() > 1 {
                 ntsim::fail("C3", format!("object {number} is dropped a second time"));
             }
@@ -316,27 +319,21 @@ pub fn release(world: &World, number: usize) -> bool {
 }
 
 /// The IIDs for QueryInterface. The object lacks the last one.
-const IIDS: [GUID; 4] = [IUnknownRaw::IID, IBaseRaw::IID, IProbeRaw::IID, GUID::from_u128(0x5eed_dead)];
+const IIDS: [GUID; INTERFACES] =
+    [IUnknownRaw::IID, IBaseRaw::IID, IProbeRaw::IID, GUID::from_u128(0x5eed_dead)];
 
 /// `QueryInterface` for one of four interfaces. The object lacks the last of them. A pointer that
 /// it yields owns a reference. Returns the status, and whether the pointer is right.
 pub fn query(world: &World, number: usize, which: u8) -> (u32, bool) {
     let (this, table) = unknown(world, number);
-    let which = usize::from(which) % IIDS.len();
-    let iid = IIDS[which];
+    let iid = IIDS[usize::from(which) % IIDS.len()];
     let mut out = this.wrapping_byte_add(1);
     // SAFETY: the caller has a reference. Both pointers are valid.
     let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, &raw const iid, &raw mut out) };
-    let expected = if which + 1 < IIDS.len() { this } else { core::ptr::null_mut() };
+    let expected = if has_interface(which) { this } else { core::ptr::null_mut() };
     if status == NTSTATUS::SUCCESS {
         let ledger = &world.objects[number].ledger;
         ledger.set(ledger.get() + 1);
     }
     (status.to_u32(), out == expected)
-}
-
-/// Whether the object has this interface.
-#[must_use]
-pub fn has(which: u8) -> bool {
-    usize::from(which) % IIDS.len() + 1 < IIDS.len()
 }

@@ -3,34 +3,28 @@
 //! gives the reference up.
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, NOTHING, OutValue},
+    call::Call,
+    limits::{OPERATIONS, PROCESSORS},
+    ops::{Handler, ObjectOp, Op, Step, Via, has_interface},
+    script::{GATES, Script},
+    status::STATUSES,
+    value::Kind,
+};
 use ntsim::{
     ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
     trace::{Mark, MarkKind},
 };
 
 use crate::{
-    OPERATIONS, PROCESSORS,
     body::{body, marked},
-    call::{self, Answer, OutValue},
+    call,
     coverage::{hit, meet, situation},
     declared,
-    ops::{Call, Handler, ObjectOp, Op, STATUSES, Step, Via},
-    script::{GATES, Script},
-    value::{Aligned, Kind, Padded, Page, Value},
+    value::{Aligned, Padded, Page, Value},
     world::World,
 };
-
-/// The result of a step that reached something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Done {
-    /// The operation of the step, if it has one.
-    pub operation: Option<usize>,
-    /// The answer of the call.
-    pub answer: Answer,
-}
-
-/// The answer of a command that has none.
-pub const NOTHING: Answer = Answer { status: 0, out: OutValue::None };
 
 /// Two clock ticks, in units of 100 ns.
 pub const TWO_TICKS: u64 = 2 * 156_250;
@@ -286,7 +280,7 @@ fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Op
             if status == NTSTATUS::SUCCESS.to_u32() {
                 object.own(processor, 1);
             }
-            if !right || (status == NTSTATUS::SUCCESS.to_u32()) != declared::has(which) {
+            if !right || (status == NTSTATUS::SUCCESS.to_u32()) != has_interface(which) {
                 ntsim::fail(
                     "C1",
                     format!(

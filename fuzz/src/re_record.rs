@@ -7,7 +7,7 @@
 
 pub use ntsim::Order;
 
-use crate::{input::with_schedule, run::Runner};
+use crate::{inputs::with_schedule, run::Runner};
 
 /// The result of re-recording an input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 use core::{cell::RefCell, fmt};
 use std::rc::Rc;
 
+use ntcom_fuzz_model::model::Model;
 use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
     com, executor, foreign,
-    input::{
+    inputs::{
         ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, Malformed, SchedulesInput, VtableInput,
     },
-    model::Model,
     schedules, vtable,
 };
 

@@ -6,16 +6,19 @@ use std::rc::Rc;
 
 use ntcom::NTSTATUS;
 use ntcom_exec::{TaskTracker, default_tracker};
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, OutValue},
+    input::SchedulesInput,
+    ops::{Handler, Iid, Op, Out, Step},
+    script::GATES,
+    value::Bytes,
+};
 use ntsim::{Simulation, Stop};
 
 use crate::{
-    call::{self, Answer, OutValue},
+    call,
     executor::thread::Thread,
-    input::SchedulesInput,
-    ops::{Handler, Iid, Op, Out, Step},
-    perform::{Done, cancel_all, instead, lower, perform, release_everything},
-    script::GATES,
-    value::Bytes,
+    perform::{cancel_all, instead, lower, perform, release_everything},
     world::{self, Waiting, World},
 };
 

@@ -2,8 +2,9 @@
 
 use core::cell::RefCell;
 
+use ntcom_fuzz_model::input::Input;
+
 use crate::{
-    input::Input,
     run::{Report, Runner},
     stats,
 };

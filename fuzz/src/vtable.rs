@@ -4,17 +4,22 @@
 use core::cell::RefCell;
 use std::rc::Rc;
 
+use ntcom_fuzz_model::{
+    answer::{Answer, Done},
+    input::VtableInput,
+    limits::POLL_BUDGET,
+    model::Model,
+    ops::Step,
+    script::GATES,
+};
 use ntsim::{Simulation, Stop};
 
 use crate::{
-    call::Answer,
-    input::VtableInput,
-    model::Model,
-    ops::Step,
-    perform::{Done, TWO_TICKS, cancel_all, lower, perform, release_everything},
-    script::GATES,
+    perform::{TWO_TICKS, cancel_all, lower, perform, release_everything},
     world::{self, World},
 };
+
+const _: () = assert!(POLL_BUDGET == ntcom_exec::DEFAULT_POLL_BUDGET.get(), "the model counts polls");
 
 /// Runs an input with a model that has been reset. Returns the reason if it fails. The model is
 /// then lost with the program, which is suspended for ever.

@@ -7,14 +7,16 @@
 use core::{cell::Cell, cell::RefCell, ffi::c_void, task::Waker};
 
 use ntcom::CancelHandle;
+use ntcom_fuzz_model::{
+    event::{Event, digest},
+    limits::{HANDLES, OBJECTS, OPERATIONS, PROCESSORS, STASH},
+    ops::nth_bit,
+    script::GATES,
+    value::Kind,
+};
 use ntsim::trace::MarkKind;
 
-use crate::{OPERATIONS, PROCESSORS, body::marked, declared::OBJECTS, script::GATES, value::Kind};
-
-/// The number of wakers that the stash can hold.
-pub const STASH: usize = 12;
-/// The largest number of cancel handles.
-pub const HANDLES: usize = 12;
+use crate::body::marked;
 
 /// Why a body is not being polled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -180,32 +182,6 @@ pub struct World {
     pub asking: Cell<u32>,
     /// For each processor, the step that it is doing and the operation that it does it to.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],
-}
-
-/// An event of an operation, for the digest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// The body is polled.
-    Polled,
-    /// The body is dropped.
-    Dropped,
-    /// The body has observed something, which gives this hash.
-    Saw(u64),
-    /// The completion handler is told this status.
-    Handled(i32),
-}
-
-/// Returns the digest after an event.
-#[must_use]
-pub fn digest(digest: u64, operation: usize, event: Event) -> u64 {
-    let (kind, value) = match event {
-        Event::Polled => (1, 0),
-        Event::Dropped => (2, 0),
-        Event::Saw(log) => (3, log),
-        Event::Handled(status) => (4, u64::from(status.cast_unsigned())),
-    };
-    let mixed = (value ^ (operation as u64) << 8 ^ kind).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    digest.wrapping_add(mixed ^ mixed >> 32 | 1)
 }
 
 impl Slot {
@@ -489,17 +465,6 @@ impl World {
             *now = waiters;
         }
     }
-}
-
-/// The number of the n-th set bit, modulo the number of set bits.
-#[must_use]
-pub fn nth_bit(bits: u32, n: u8) -> Option<usize> {
-    let skip = u32::from(n).checked_rem(bits.count_ones())?;
-    let mut rest = bits;
-    for _ in 0..skip {
-        rest &= rest - 1;
-    }
-    Some(rest.trailing_zeros() as usize)
 }
 
 fn leak<T>(value: T) {

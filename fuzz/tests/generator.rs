@@ -9,12 +9,15 @@ use std::{
 
 use ntcom_fuzz::{
     call,
-    input::{
+    inputs::{
         ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, TARGETS, VtableInput,
     },
-    ops::{Op, Out, Via},
     run::Runner,
     world,
+};
+use ntcom_fuzz_model::{
+    ops::{Op, Out, Step, Via},
+    value::Kind,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 use proptest::{
@@ -95,8 +98,8 @@ fn a_call_without_a_reference_is_reported() {
     let program = || {
         world::with(|world| {
             world.reset();
-            let spawn = Op::SpawnError { kind: ntcom_fuzz::value::Kind::U8, status: 0 };
-            let step = |op| ntcom_fuzz::ops::Step { processor: 0, target: 0, op };
+            let spawn = Op::SpawnError { kind: Kind::U8, status: 0 };
+            let step = |op| Step { processor: 0, target: 0, op };
             ntcom_fuzz::perform::perform(world, 0, 1, &step(spawn)).unwrap();
             ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
             assert!(ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());

@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use std::thread::{self, ThreadId};
 
-use ntcom_fuzz::{ops::Via, script::GATES};
+use ntcom_fuzz_model::{ops::Via, script::GATES};
 use serde::{Deserialize, Serialize};
 
 use crate::{

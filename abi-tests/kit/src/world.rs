@@ -16,7 +16,7 @@ use std::{
 };
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     script::{GATES, STEPS, Script, Shape},
     value::Kind,
 };

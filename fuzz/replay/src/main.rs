@@ -21,7 +21,7 @@ use std::{
 };
 
 use ntcom_fuzz::{
-    input::{TARGETS, describe},
+    inputs::{TARGETS, describe},
     re_record::{Order, ReRecorded, re_record},
     run::Runner,
 };

@@ -14,12 +14,13 @@ use core::{
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
 
+use ntcom_fuzz_model::limits::PROCESSORS;
+
 use super::{
     input::ComInput,
     pool::Block,
     shapes::{IFACES, Shape},
 };
-use crate::PROCESSORS;
 
 /// The largest number of values in a run, including the parts of aggregates and the static.
 pub(super) const RECORDS: usize = 24;

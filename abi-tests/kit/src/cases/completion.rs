@@ -1,7 +1,7 @@
 //! Cases of C14, completion handlers.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
     value::Kind,
 };

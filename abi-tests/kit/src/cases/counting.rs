@@ -1,6 +1,6 @@
 //! Cases of C3, counting.
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Out, Via},
     value::Kind,
 };

@@ -1,7 +1,7 @@
 //! Cases of C20, bodies that fail by themselves.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{ops::STATUSES, script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, status::STATUSES, value::Kind};
 
 use super::{
     Case, case, states,
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     ]),
 ];
 
-fn failing(script: ntcom_fuzz::script::Script, with: NTSTATUS) -> Spawn {
+fn failing(script: ntcom_fuzz_model::script::Script, with: NTSTATUS) -> Spawn {
     Spawn { fails: Some(with), ..Spawn::new(Kind::U64, script) }
 }
 

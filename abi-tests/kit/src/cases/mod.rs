@@ -94,9 +94,9 @@ pub fn all() -> Vec<Case> {
     all
 }
 
-/// Steps of bodies, as `ntcom_fuzz::script` encodes them.
+/// Steps of bodies, as `ntcom_fuzz_model::script` encodes them.
 mod steps {
-    use ntcom_fuzz::script::{STEPS, Script, Shape};
+    use ntcom_fuzz_model::script::{STEPS, Script, Shape};
 
     pub(super) const END: u8 = 0;
     /// Waits for gate 0.
@@ -134,7 +134,7 @@ mod steps {
 /// An operation in each state, for calls that must work in all states.
 pub(crate) mod states {
     use ntcom::NTSTATUS;
-    use ntcom_fuzz::value::Kind;
+    use ntcom_fuzz_model::value::Kind;
 
     use super::steps::{PENDING, READY};
     use crate::{

@@ -1,7 +1,7 @@
 //! Cases of C19, the object behind a method.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
     script::Script,
     value::Kind,

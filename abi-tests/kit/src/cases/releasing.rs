@@ -1,7 +1,7 @@
 //! Cases of C9, releasing without cancelling.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{ops::Via, script::Shape, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::Shape, value::Kind};
 
 use super::{
     Case, case,

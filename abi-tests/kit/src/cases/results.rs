@@ -1,8 +1,8 @@
 //! Cases of C4, C5, C15 and C16, the answers of an operation.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Out, Via},
     value::{Bytes, Kind},
 };

@@ -7,7 +7,7 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS,
 };
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::Kind;
 
 use super::{Case, case};
 use crate::{body::kind_number, check, finding::Check, kit::Kit, need::Need, rule::Rule};

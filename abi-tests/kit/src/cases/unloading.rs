@@ -1,7 +1,7 @@
 //! Cases of C18, an unloading provider.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, value::Kind};
 
 use super::{
     Case, case,

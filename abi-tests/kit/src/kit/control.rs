@@ -3,7 +3,7 @@
 use core::ptr;
 
 use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS};
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::Via,
     script::{STEPS, Script},
     value::Kind,

@@ -1,8 +1,8 @@
 //! Expectations of cases.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::Out,
     value::Bytes,
 };

@@ -14,7 +14,7 @@ pub use self::expect::UNKNOWN;
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Script, value::Kind};
+use ntcom_fuzz_model::{script::Script, value::Kind};
 
 use crate::{
     body::{kind_number, recipe},

@@ -13,7 +13,7 @@ mod compare;
 mod perform;
 mod source;
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     input::{Input, VtableInput},
     model::Model,
     ops::{Op, Step},

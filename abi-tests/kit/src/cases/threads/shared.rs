@@ -12,7 +12,7 @@ use std::{
 };
 
 use ntcom::{AsyncStatus, NTSTATUS};
-use ntcom_fuzz::value::{Kind, bytes_of};
+use ntcom_fuzz_model::value::{Kind, bytes_of};
 
 use super::{CLIENTS, Does, Rounds, Way, mix};
 use crate::{

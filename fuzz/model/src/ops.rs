@@ -16,15 +16,13 @@
 
 use core::fmt;
 
-pub use crate::call_op::{Call, Init, Method};
-use crate::declared::OBJECTS;
-use crate::script::{STEPS, Script, Shape};
-use crate::value::Kind;
-
-/// The bytes of a record.
-pub const RECORD: usize = 4;
-/// The largest number of records that are decoded of one input.
-pub const LONGEST: usize = 96;
+use crate::{
+    call::Call,
+    limits::{INTERFACES, LONGEST, OBJECTS, RECORD},
+    script::{GATES, STEPS, Script, Shape},
+    status::STATUSES,
+    value::Kind,
+};
 
 /// The interface that a call goes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +92,13 @@ pub enum ObjectOp {
     Query(u8),
     /// The method that answers at once.
     Echo(u8),
+}
+
+/// Whether an object has the interface that a step queries it for.
+#[must_use]
+#[inline]
+pub fn has_interface(which: u8) -> bool {
+    usize::from(which) % INTERFACES + 1 < INTERFACES
 }
 
 /// A step of one client.
@@ -194,7 +199,7 @@ impl Op {
                 Some(Self::GetResult(Out::Given))
             }
             Self::WakeStash { index, .. } | Self::CloneStash(index) | Self::DropStash(index) if !wakers => {
-                Some(Self::OpenGate(index % crate::script::GATES as u8))
+                Some(Self::OpenGate(index % GATES as u8))
             }
             Self::HandleCancel(_) | Self::HandleClone(_) | Self::HandleDrop(_) if !handles => {
                 Some(Self::Cancel)
@@ -250,10 +255,6 @@ impl Op {
         self.number() <= 19
     }
 }
-
-/// The statuses that error operations are made with. They are failures, a warning, and codes that
-/// `[C7]` replaces.
-pub const STATUSES: [u32; 6] = [0xC000_0001, 0xC000_0022, 0x8000_0005, 0, 0x103, 0x4000_0000];
 
 const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
 
@@ -358,7 +359,7 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8])
             1 => Timeout::Forever,
             _ => Timeout::Some,
         }),
-        18 | 19 => Op::OpenGate(a % crate::script::GATES as u8),
+        18 | 19 => Op::OpenGate(a % GATES as u8),
         20 => Op::WakeStash { index: a, by_ref: b & 1 == 1 },
         21 => Op::CloneStash(a),
         22 => Op::DropStash(a),
@@ -394,4 +395,17 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8])
         _ => Op::Schedule([target, a, b]),
     };
     (op, rest)
+}
+
+/// The number of the n-th set bit, modulo the number of set bits. A step's target chooses one of
+/// the held operations so.
+#[must_use]
+#[inline]
+pub fn nth_bit(bits: u32, n: u8) -> Option<usize> {
+    let skip = u32::from(n).checked_rem(bits.count_ones())?;
+    let mut rest = bits;
+    for _ in 0..skip {
+        rest &= rest - 1;
+    }
+    Some(rest.trailing_zeros() as usize)
 }

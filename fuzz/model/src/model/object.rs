@@ -1,13 +1,12 @@
 //! The model of objects with declared methods, by the rules C11, C19 and C20.
 
-use ntcom::NTSTATUS;
-
-use super::{End, Model, executor::as_failure, status};
+use super::{End, Model, executor::as_failure};
 use crate::{
-    OPERATIONS,
-    declared::has,
-    ops::{Call, Init, Method, ObjectOp, STATUSES},
-    world::Event,
+    call::{Call, Init, Method},
+    event::Event,
+    limits::OPERATIONS,
+    ops::{ObjectOp, has_interface},
+    status::{self, STATUSES},
 };
 
 impl Model {
@@ -26,7 +25,7 @@ impl Model {
         }
         let operation = self.make(call.method.kind(), call.script)?;
         let block = self.allocate();
-        let refused = if block { self.initialise(call) } else { Err(NTSTATUS::INSUFFICIENT_RESOURCES) };
+        let refused = if block { self.initialise(call) } else { Err(status::INSUFFICIENT_RESOURCES) };
         self.add_client(operation);
         let task = &mut self.tasks[operation];
         match refused {
@@ -42,19 +41,19 @@ impl Model {
             }
             Err(reason) => {
                 task.immortal = !block;
-                task.end = Some(End::Error(as_failure(status(reason))));
+                task.end = Some(End::Error(as_failure(reason)));
             }
         }
         Some(operation)
     }
 
     /// Does the initialiser's part. Returns whether the body has memory of its own.
-    fn initialise(&mut self, call: Call) -> Result<bool, NTSTATUS> {
+    fn initialise(&mut self, call: Call) -> Result<bool, u32> {
         match call.init {
             Init::Plain => Ok(false),
             Init::Allocates if self.allocate() => Ok(true),
-            Init::Allocates => Err(NTSTATUS::INSUFFICIENT_RESOURCES),
-            Init::Fails(index) => Err(NTSTATUS::from_u32(STATUSES[usize::from(index)])),
+            Init::Allocates => Err(status::INSUFFICIENT_RESOURCES),
+            Init::Fails(index) => Err(STATUSES[usize::from(index)]),
         }
     }
 
@@ -69,11 +68,11 @@ impl Model {
                 0
             }
             ObjectOp::Release => u32::from(self.release_object(object)),
-            ObjectOp::Query(which) if has(which) => {
+            ObjectOp::Query(which) if has_interface(which) => {
                 self.objects[object].clients += 1;
-                status(NTSTATUS::SUCCESS)
+                status::SUCCESS
             }
-            ObjectOp::Query(_) => status(NTSTATUS::NOINTERFACE),
+            ObjectOp::Query(_) => status::NOINTERFACE,
             ObjectOp::Echo(_) => 0,
         })
     }

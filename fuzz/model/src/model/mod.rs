@@ -14,17 +14,14 @@ mod script;
 
 use std::collections::VecDeque;
 
-use ntcom::NTSTATUS;
-
 use crate::{
-    OPERATIONS,
-    call::{Answer, OutValue},
-    declared::OBJECTS,
-    ops::{Handler, Iid, Op, Out, STATUSES, Step, Timeout, Via},
-    perform::{Done, NOTHING},
-    script::{GATES, Script},
+    answer::{Answer, Done, NOTHING, OutValue},
+    event::{Event, digest},
+    limits::{HANDLES, OBJECTS, OPERATIONS, STASH},
+    ops::{Handler, Iid, Op, Out, Step, Timeout, Via, nth_bit},
+    script::{GATES, Script, Shape},
+    status::{self, STATUSES},
     value::{Bytes, Kind},
-    world::{Event, HANDLES, STASH, digest, nth_bit},
 };
 
 /// The end of an operation.
@@ -131,10 +128,6 @@ pub struct Model {
     all_open: bool,
 }
 
-const fn status(status: NTSTATUS) -> u32 {
-    status.to_u32()
-}
-
 impl Model {
     /// Forgets everything.
     pub fn reset(&mut self) {
@@ -188,7 +181,7 @@ impl Model {
         let nothing = |operation| Some(Done { operation: Some(operation), answer: NOTHING });
         let command = Some(Done { operation: None, answer: NOTHING });
         let plain = |answer| Answer { status: answer, out: OutValue::None };
-        let success = status(NTSTATUS::SUCCESS);
+        let success = status::SUCCESS;
         let room = self.tasks.len() < OPERATIONS;
         let replaced = step.op.instead(room, !self.stash.is_empty(), !self.handles.is_empty());
         match *replaced.as_ref().unwrap_or(&step.op) {
@@ -380,7 +373,7 @@ impl Model {
         let task = &mut self.tasks[operation];
         if no_memory {
             task.immortal = true;
-            task.end = Some(End::Error(status(NTSTATUS::INSUFFICIENT_RESOURCES)));
+            task.end = Some(End::Error(status::INSUFFICIENT_RESOURCES));
             self.drop_body(operation);
         } else {
             task.scheduled = true;
@@ -396,13 +389,13 @@ impl Model {
     }
 
     fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
-        let operation = self.make(kind, Script { shape: crate::script::Shape::Plain, steps: [0; 6] })?;
+        let operation = self.make(kind, Script { shape: Shape::Plain, steps: [0; 6] })?;
         let no_memory = !self.allocate();
         self.add_client(operation);
         let task = &mut self.tasks[operation];
         task.immortal = no_memory;
         task.end = Some(End::Error(match error {
-            _ if no_memory => status(NTSTATUS::INSUFFICIENT_RESOURCES),
+            _ if no_memory => status::INSUFFICIENT_RESOURCES,
             code => executor::as_failure(code),
         }));
         Some(operation)
@@ -463,34 +456,34 @@ impl Model {
     /// everything that is due at the tick happens.
     fn wait(&mut self, operation: usize, timeout: Timeout) -> u32 {
         if self.tasks[operation].immortal {
-            return NTSTATUS::SUCCESS.to_u32();
+            return status::SUCCESS;
         }
         if timeout != Timeout::Zero {
             if self.raised {
-                return NTSTATUS::NOT_SUPPORTED.to_u32();
+                return status::NOT_SUPPORTED;
             }
             if self.tasks[operation].end.is_none() {
                 self.advance_time();
             }
         }
         let ended = self.tasks[operation].end.is_some();
-        if ended { NTSTATUS::SUCCESS.to_u32() } else { NTSTATUS::TIMEOUT.to_u32() }
+        if ended { status::SUCCESS } else { status::TIMEOUT }
     }
 
     fn result(&self, operation: usize, out: Out) -> Answer {
         let answer = self.outcome(operation);
-        let bytes = if answer == status(NTSTATUS::SUCCESS) { Bytes::Value } else { Bytes::Zeroed };
+        let bytes = if answer == status::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
         match out {
-            Out::Null => Answer { status: status(NTSTATUS::INVALID_PARAMETER), out: OutValue::None },
+            Out::Null => Answer { status: status::INVALID_PARAMETER, out: OutValue::None },
             Out::Given | Out::Misaligned => Answer { status: answer, out: OutValue::Bytes(bytes) },
         }
     }
 
     fn outcome(&self, operation: usize) -> u32 {
         match self.tasks[operation].end {
-            None => status(NTSTATUS::PENDING),
-            Some(End::Completed) => status(NTSTATUS::SUCCESS),
-            Some(End::Canceled) => status(NTSTATUS::CANCELLED),
+            None => status::PENDING,
+            Some(End::Completed) => status::SUCCESS,
+            Some(End::Canceled) => status::CANCELLED,
             Some(End::Error(error)) => error,
         }
     }
@@ -498,15 +491,15 @@ impl Model {
     fn set_completed(&mut self, operation: usize, handler: Handler) -> u32 {
         let task = &mut self.tasks[operation];
         if handler == Handler::Null {
-            return status(NTSTATUS::INVALID_PARAMETER);
+            return status::INVALID_PARAMETER;
         }
         // The constant operation takes any number of handlers [C11].
         if task.immortal {
             self.tell_handler(operation);
-            return status(NTSTATUS::SUCCESS);
+            return status::SUCCESS;
         }
         if task.handler.is_some() {
-            return status(NTSTATUS::INVALID_DEVICE_STATE);
+            return status::INVALID_DEVICE_STATE;
         }
         task.handler = Some(handler);
         if handler == Handler::Releases {
@@ -515,7 +508,7 @@ impl Model {
         if task.end.is_some() {
             self.run_handler(operation);
         }
-        status(NTSTATUS::SUCCESS)
+        status::SUCCESS
     }
 
     fn put_stash(&mut self, operation: usize) {
@@ -543,22 +536,20 @@ fn take(list: &mut Vec<usize>, n: u8) -> Option<usize> {
 /// The answer of a slot that writes four bytes.
 fn written(out: Out, number: u32) -> Answer {
     match out {
-        Out::Null => Answer { status: status(NTSTATUS::INVALID_PARAMETER), out: OutValue::Untouched },
-        Out::Given | Out::Misaligned => {
-            Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::Number(number) }
-        }
+        Out::Null => Answer { status: status::INVALID_PARAMETER, out: OutValue::Untouched },
+        Out::Given | Out::Misaligned => Answer { status: status::SUCCESS, out: OutValue::Number(number) },
     }
 }
 
 fn query(iid: Iid, out: Out) -> Answer {
-    let invalid = status(NTSTATUS::INVALID_PARAMETER);
+    let invalid = status::INVALID_PARAMETER;
     if out == Out::Null {
         return Answer { status: invalid, out: OutValue::None };
     }
-    let found = |via| Answer { status: status(NTSTATUS::SUCCESS), out: OutValue::Interface(via) };
+    let found = |via| Answer { status: status::SUCCESS, out: OutValue::Interface(via) };
     match iid {
         Iid::Null => Answer { status: invalid, out: OutValue::Null },
-        Iid::Nobodys => Answer { status: status(NTSTATUS::NOINTERFACE), out: OutValue::Null },
+        Iid::Nobodys => Answer { status: status::NOINTERFACE, out: OutValue::Null },
         // A query for IUnknown always gives the same pointer [C2].
         Iid::Unknown | Iid::Operation => found(Via::Operation),
         Iid::Control => found(Via::Control),

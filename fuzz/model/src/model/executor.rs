@@ -2,17 +2,17 @@
 //! the rules C8–C11 and C14, step by step.
 
 use super::{End, Model};
-use crate::{ops::Handler, world::Event};
-
-/// The executor's poll budget. It matters because the real polls are compared with the model's.
-const BUDGET: u32 = ntcom_exec::DEFAULT_POLL_BUDGET.get();
-
-const CANCELLED: u32 = 0xC000_0120;
+use crate::{
+    event::Event,
+    limits::POLL_BUDGET,
+    ops::Handler,
+    status::{CANCELLED, UNSUCCESSFUL},
+};
 
 /// The status that is stored for a failure. Severities 0 and 1 are success and information, which
 /// are not failures `[C7]`.
 pub(super) fn as_failure(status: u32) -> u32 {
-    if status >> 31 == 0 { 0xC000_0001 } else { status }
+    if status >> 31 == 0 { UNSUCCESSFUL } else { status }
 }
 
 impl Model {
@@ -49,7 +49,7 @@ impl Model {
             self.drop_body(operation);
             return self.end(operation, End::Canceled);
         }
-        let mut left = BUDGET;
+        let mut left = POLL_BUDGET;
         loop {
             left -= 1;
             let task = &mut self.tasks[operation];

@@ -2,9 +2,9 @@
 
 use super::Model;
 use crate::{
-    body::mix,
+    event::{Event, mix},
+    limits::STASH,
     script::{Shape, Step},
-    world::{Event, STASH},
 };
 
 /// The phase of a `try_finally`.

@@ -2,12 +2,12 @@
 //! body's steps.
 
 use crate::{
-    ops::STATUSES,
     script::{STEPS, Script, Shape},
+    status::{CANCELLED, STATUSES},
     value::Kind,
 };
 
-/// The methods, as `declared` declares them.
+/// The async methods of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
     /// Inherited from the base, with a named future.
@@ -78,10 +78,6 @@ pub struct Call {
     selector: u8,
 }
 
-/// A status of a fallible body besides the [`STATUSES`]. Its meaning depends on a cancel request
-/// `[C20]`.
-const CANCELLED: u32 = 0xC000_0120;
-
 impl Call {
     /// Decodes a call. The low three bits of `selector` are the method, and the next two are the
     /// initialiser.
@@ -128,6 +124,7 @@ impl Call {
         let which = (self.script.steps[0] >> 4) as usize;
         match self.method {
             Method::Fallible if which < STATUSES.len() => Some(STATUSES[which]),
+            // Its meaning depends on a cancel request [C20].
             Method::Fallible if which < 10 => Some(CANCELLED),
             _ => None,
         }

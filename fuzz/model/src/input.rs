@@ -1,13 +1,12 @@
-//! Inputs of the targets, and the errors of bytes that are not an input.
+//! Inputs of targets, and the errors of bytes that are not an input.
 
-use arbitrary::{Arbitrary, Unstructured};
 use core::fmt;
 use std::rc::Rc;
 
-pub use crate::com::input::ComInput;
-pub use crate::executor::input::{ExecutorInput, FaultsInput};
-pub use crate::foreign::input::ForeignInput;
-use crate::ops::{self, LONGEST, Op, RECORD, Step};
+use crate::{
+    limits::{LONGEST, RECORD},
+    ops::{self, Op, Step},
+};
 
 /// Why some bytes are not an input of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +49,10 @@ impl fmt::Display for Malformed {
 impl core::error::Error for Malformed {}
 
 /// The records after a header of `size` bytes that begins with `magic`.
-pub(crate) fn records<'a>(
+///
+/// # Errors
+/// The bytes have another header, or end inside the header or a record.
+pub fn records<'a>(
     data: &'a [u8],
     magic: &'static [u8],
     size: usize,
@@ -74,7 +76,7 @@ pub(crate) fn records<'a>(
 }
 
 /// A step that is one record.
-pub(crate) trait Record: Sized {
+pub trait Record: Sized {
     /// Decodes a record of an input with this many processors.
     fn decode(record: [u8; RECORD], processors: usize) -> Self;
 
@@ -84,7 +86,10 @@ pub(crate) trait Record: Sized {
 
 /// Decodes a program for several processors. The header's fifth byte chooses one to `most`
 /// processors; the steps and the schedule come from the records after the header.
-pub(crate) fn program<S: Record>(
+///
+/// # Errors
+/// The bytes have another header, or end inside the header or a record.
+pub fn program<S: Record>(
     data: &[u8],
     magic: &'static [u8],
     size: usize,
@@ -104,7 +109,7 @@ pub(crate) fn program<S: Record>(
 }
 
 /// Describes the settings of such an input besides its steps.
-pub(crate) fn setting(processors: usize, schedule: &[u8]) -> String {
+pub fn setting(processors: usize, schedule: &[u8]) -> String {
     format!("{processors} processors, {} bytes of schedule", schedule.len())
 }
 
@@ -273,72 +278,25 @@ impl Input for SchedulesInput {
     }
 }
 
-/// The targets' names.
-pub const TARGETS: [&str; 6] = [
-    VtableInput::TARGET,
-    SchedulesInput::TARGET,
-    ExecutorInput::TARGET,
-    FaultsInput::TARGET,
-    ComInput::TARGET,
-    ForeignInput::TARGET,
-];
-
-/// Describes an input of the named target by its setting, if it has one, and its steps. `None` if
-/// there is no such target.
-///
-/// # Errors
-/// The bytes are not an input of the target.
-pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>), Malformed>> {
-    fn of<I: Input>(data: &[u8]) -> Result<(String, Vec<String>), Malformed> {
-        let input = I::decode(data)?;
-        Ok((input.setting(), input.steps().iter().map(ToString::to_string).collect()))
-    }
-    match target {
-        VtableInput::TARGET => Some(of::<VtableInput>(data)),
-        SchedulesInput::TARGET => Some(of::<SchedulesInput>(data)),
-        ExecutorInput::TARGET => Some(of::<ExecutorInput>(data)),
-        FaultsInput::TARGET => Some(of::<FaultsInput>(data)),
-        ComInput::TARGET => Some(of::<ComInput>(data)),
-        ForeignInput::TARGET => Some(of::<ForeignInput>(data)),
-        _ => None,
-    }
-}
-
-/// The bytes of an input of the named target with another schedule. `None` if the schedule does not
-/// fit or there is no such target.
-#[must_use]
-pub fn with_schedule(target: &str, data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
-    match target {
-        SchedulesInput::TARGET => SchedulesInput::with_schedule(data, schedule),
-        ExecutorInput::TARGET => ExecutorInput::with_schedule(data, schedule),
-        FaultsInput::TARGET => FaultsInput::with_schedule(data, schedule),
-        ComInput::TARGET => ComInput::with_schedule(data, schedule),
-        ForeignInput::TARGET => ForeignInput::with_schedule(data, schedule),
-        _ => None,
-    }
-}
-
-macro_rules! arbitrary {
+/// Implements `Arbitrary` for an input: the bytes of the fuzzer are the file.
+#[macro_export]
+macro_rules! arbitrary_input {
     ($input:ty) => {
-        impl<'a> Arbitrary<'a> for $input {
-            fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        impl<'a> ::arbitrary::Arbitrary<'a> for $input {
+            fn arbitrary(u: &mut ::arbitrary::Unstructured<'a>) -> ::arbitrary::Result<Self> {
                 let data = u.bytes(u.len())?;
-                Self::decode(data).map_err(|_| arbitrary::Error::IncorrectFormat)
+                $crate::input::Input::decode(data).map_err(|_| ::arbitrary::Error::IncorrectFormat)
             }
 
-            fn arbitrary_take_rest(u: Unstructured<'a>) -> arbitrary::Result<Self> {
-                Self::decode(u.take_rest()).map_err(|_| arbitrary::Error::IncorrectFormat)
+            fn arbitrary_take_rest(u: ::arbitrary::Unstructured<'a>) -> ::arbitrary::Result<Self> {
+                $crate::input::Input::decode(u.take_rest()).map_err(|_| ::arbitrary::Error::IncorrectFormat)
             }
         }
     };
 }
 
-arbitrary!(VtableInput);
-arbitrary!(SchedulesInput);
-arbitrary!(ExecutorInput);
-arbitrary!(FaultsInput);
-arbitrary!(ComInput);
-arbitrary!(ForeignInput);
+arbitrary_input!(VtableInput);
+arbitrary_input!(SchedulesInput);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 
 use crate::{
     input::Input,
-    ops::{LONGEST, RECORD},
+    limits::{LONGEST, RECORD},
 };
 
 /// A small generator (splitmix64). libFuzzer provides one seed for each mutation.
