@@ -20,7 +20,7 @@ use super::{
     },
     world::{self, HAND, Operation, Reference, STATIC, World, Yields},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// The table of an interface.
 fn table<V>(this: *mut c_void) -> &'static V {

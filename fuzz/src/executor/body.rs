@@ -23,7 +23,7 @@ use super::{
     wait::{self, Inside},
     world::{self, World, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// A part of a script.
 pub struct Part {

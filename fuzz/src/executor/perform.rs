@@ -17,7 +17,7 @@ use super::{
     wait::{Token, poll_timer},
     world::{HELD, World, event, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
 /// nothing.

@@ -19,7 +19,7 @@ use super::{
     thing::{IThingClient as _, IThingRaw},
     world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };
-use crate::{coverage, perform::TWO_TICKS};
+use crate::{harness::coverage, operations::perform::TWO_TICKS};
 
 /// Does one step.
 pub(crate) fn perform(world: &World, step: &Step) {

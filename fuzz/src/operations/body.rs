@@ -19,9 +19,9 @@ use ntcom_fuzz_model::{
 };
 use ntsim::trace::{Mark, MarkKind};
 
-use crate::{
+use super::{
     call,
-    coverage::meet,
+    situation::meet,
     value::Value,
     world::{self, Waiting, World},
 };

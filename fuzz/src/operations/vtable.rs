@@ -14,7 +14,7 @@ use ntcom_fuzz_model::{
 };
 use ntsim::{Simulation, Stop};
 
-use crate::{
+use super::{
     perform::{TWO_TICKS, cancel_all, lower, perform, release_everything},
     world::{self, World},
 };

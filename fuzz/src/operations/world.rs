@@ -16,7 +16,7 @@ use ntcom_fuzz_model::{
 };
 use ntsim::trace::MarkKind;
 
-use crate::body::marked;
+use super::body::marked;
 
 /// Why a body is not being polled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,14 +17,14 @@ use ntsim::{
     trace::{Mark, MarkKind},
 };
 
-use crate::{
+use super::{
     body::{body, marked},
-    call,
-    coverage::{hit, meet, situation},
-    declared,
+    call, declared,
+    situation::{meet, situation},
     value::{Aligned, Padded, Page, Value},
     world::World,
 };
+use crate::harness::coverage::hit;
 
 /// Two clock ticks, in units of 100 ns.
 pub const TWO_TICKS: u64 = 2 * 156_250;

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::run::Report;
+use super::run::Report;
 
 /// The environment variable with the file's path.
 pub const VARIABLE: &str = "NTCOM_FUZZ_STATS";

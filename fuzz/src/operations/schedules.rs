@@ -15,12 +15,12 @@ use ntcom_fuzz_model::{
 };
 use ntsim::{Simulation, Stop};
 
-use crate::{
+use super::{
     call,
-    executor::thread::Thread,
     perform::{cancel_all, instead, lower, perform, release_everything},
     world::{self, Waiting, World},
 };
+use crate::executor::thread::Thread;
 
 /// Runs an input. Returns the reason if it fails.
 pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {

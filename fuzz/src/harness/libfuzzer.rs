@@ -4,7 +4,7 @@ use core::cell::RefCell;
 
 use ntcom_fuzz_model::input::Input;
 
-use crate::{
+use super::{
     run::{Report, Runner},
     stats,
 };

@@ -8,10 +8,10 @@ use ntsim::{Config, Counters, Simulation, Stop};
 
 use crate::{
     com, executor, foreign,
-    inputs::{
+    operations::{schedules, vtable, world},
+    targets::{
         ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, Malformed, SchedulesInput, VtableInput,
     },
-    schedules, vtable,
 };
 
 /// The outcome of a run.
@@ -192,7 +192,7 @@ impl Runner {
     }
 
     fn report(&self, stop: Option<Stop>) -> Report {
-        let (steps, live) = crate::world::with(|world| {
+        let (steps, live) = world::with(|world| {
             let numbers = (world.steps.get(), world.live.get());
             if stop.is_some() {
                 // The remains of this run refer to a kernel that has stopped. Forget them here,

@@ -25,7 +25,7 @@ use ntcom_fuzz_model::{
     status::STATUSES,
 };
 
-use crate::{
+use super::{
     body::{self, Body, Part},
     value::{Aligned, Padded, Value},
     world::{self, World},
@@ -254,7 +254,7 @@ fn legal(world: &World, number: usize) -> *mut c_void {
     world.reached();
     let object = &world.objects[number];
     if object.ledger.get() == 0 {
-        ntsim::fail(crate::call::ILLEGAL, format!("object {number} is called without a reference to it"));
+        ntsim::fail(super::call::ILLEGAL, format!("object {number} is called without a reference to it"));
     }
     object.this.get()
 }
@@ -309,7 +309,7 @@ pub fn add_ref(world: &World, number: usize) -> bool {
 /// `Release`. It consumes the caller's reference and returns true if it answers zero.
 pub fn release(world: &World, number: usize) -> bool {
     let (this, table) = unknown(world, number);
-    let crate::world::Object { ledger, leaving, .. } = &world.objects[number];
+    let super::world::Object { ledger, leaving, .. } = &world.objects[number];
     ledger.set(ledger.get() - 1);
     leaving.set(leaving.get() + 1);
     // SAFETY: the call consumes the caller's reference.

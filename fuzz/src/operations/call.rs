@@ -19,7 +19,7 @@ use ntcom_fuzz_model::{
 };
 use ntsim::trace::MarkKind;
 
-use crate::{
+use super::{
     body::marked,
     world::{self, World},
 };
