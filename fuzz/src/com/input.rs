@@ -7,7 +7,7 @@ use ntcom_fuzz_model::{
     limits::RECORD,
 };
 
-use super::shapes::{IFACES, Shape};
+use super::{interfaces::IFACES, shape::Shape};
 
 /// The way in which a new object is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

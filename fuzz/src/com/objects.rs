@@ -1,92 +1,20 @@
-//! The objects, with their interfaces, their values and the making of each shape.
+//! The objects, with their values and the making of each shape.
 
 use core::{ffi::c_void, ptr::NonNull};
 
 use ntcom::{
-    Aggregates, AsyncBody, ComObject, ComRc, ComStatic, GUID, IUnknown, IUnknownRaw, InitBox, InitBoxTrait,
-    Inner, Interface, NTSTATUS, Outer, This, alloc::init_with, declare_com_interface, pin_init, try_finally,
-    yield_now,
+    Aggregates, AsyncBody, ComObject, ComRc, ComStatic, GUID, IUnknownRaw, InitBox, InitBoxTrait, Inner,
+    NTSTATUS, Outer, This, alloc::init_with, pin_init, try_finally, yield_now,
 };
 
 use super::{
     body::{Alive, Named, Work},
-    client,
+    interfaces::{B, E, IA, IARaw, IB, IBRaw, IC, ICRaw, ID, IDRaw, IE, IERaw, IIDS, answer},
     pool::Pool,
+    shape::Shape,
+    tables::{add_ref, release},
     world::{self, STATIC},
 };
-
-declare_com_interface! {
-    /// A root interface.
-    pub trait IA: IUnknown {
-        const IID: GUID = GUID::from_u128(0x5eed_0100);
-        /// A method with one argument.
-        fn a(&self, n: u32) -> u32;
-    }
-}
-declare_com_interface! {
-    /// An interface that is derived from a root.
-    pub trait IB: IA {
-        const IID: GUID = GUID::from_u128(0x5eed_0101);
-        /// A method with arguments of several sizes.
-        fn b(&self, n: u8, m: u64, o: u16) -> u64;
-    }
-}
-declare_com_interface! {
-    /// Another root interface.
-    pub trait IC: IUnknown {
-        const IID: GUID = GUID::from_u128(0x5eed_0102);
-        /// A method with an out-parameter.
-        unsafe fn c(&self, n: u32, out: *mut u64) -> NTSTATUS;
-    }
-}
-declare_com_interface! {
-    /// An interface that is derived from that root, with async methods.
-    pub trait ID: IC {
-        const IID: GUID = GUID::from_u128(0x5eed_0103);
-        /// A method with a future that has a name.
-        async fn named(&self, work: u32, n: u8) -> u64;
-        /// A method with a future that has no name, and reaches its object.
-        #[opaque]
-        async fn opaque(&self, work: u32, n: u8) -> u64;
-        /// A method that yields an interface of a new object with this number.
-        #[opaque]
-        async fn opens(&self, work: u32, number: u32) -> Result<ComRc<IARaw>, NTSTATUS>;
-    }
-}
-declare_com_interface! {
-    /// An interface three levels down.
-    pub trait IE: IB {
-        const IID: GUID = GUID::from_u128(0x5eed_0104);
-        /// A method without arguments.
-        fn e(&self) -> u64;
-    }
-}
-
-/// The number of interfaces.
-pub(super) const IFACES: usize = 6;
-pub(super) const U: usize = 0;
-pub(super) const A: usize = 1;
-pub(super) const B: usize = 2;
-pub(super) const C: usize = 3;
-pub(super) const D: usize = 4;
-pub(super) const E: usize = 5;
-
-/// The interfaces' IIDs, and one that no object has.
-pub(super) const IIDS: [GUID; IFACES + 1] = [
-    IUnknownRaw::IID,
-    IARaw::IID,
-    IBRaw::IID,
-    ICRaw::IID,
-    IDRaw::IID,
-    IERaw::IID,
-    GUID::from_u128(0x5eed_01ff),
-];
-pub(super) const NAMES: [&str; IFACES + 1] = ["IUnknown", "IA", "IB", "IC", "ID", "IE", "nobody's"];
-
-/// The answer of a method, which encodes the object's number, the method, and the argument.
-pub(super) const fn answer(number: usize, method: u8, n: u64) -> u64 {
-    (number as u64) << 56 ^ (method as u64) << 48 ^ n
-}
 
 /// A value of an object.
 pub(super) struct Thing<R = ()> {
@@ -113,6 +41,15 @@ impl<R: Room> Thing<R> {
         });
         Self { number, revives, _room: R::default() }
     }
+}
+
+/// Takes and gives up a reference to an object from its value's own Drop. The machine must stop
+/// `[C3]`.
+fn revive(this: *mut c_void, object: usize) -> ! {
+    world::with(|world| world.must_stop.set(Some("an object is revived from its own Drop")));
+    add_ref(this);
+    release(this);
+    ntsim::fail("C3", format!("object {object} was revived from its own Drop, but the machine did not stop"))
 }
 
 impl<R> Drop for Thing<R> {
@@ -142,7 +79,7 @@ impl<R> Drop for Thing<R> {
             record.this.get()
         });
         if self.revives && !this.is_null() {
-            client::revive(this, self.number);
+            revive(this, self.number);
         }
     }
 }
@@ -256,80 +193,6 @@ impl Aggregates for Whole {
 
 static FIXED: ComStatic<Thing, (IBRaw, IDRaw)> =
     ComStatic::new(Thing { number: STATIC, revives: false, _room: () });
-
-/// The interfaces of an object, with their layout.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shape {
-    /// One interface, with two bases.
-    Chain,
-    /// Two interfaces.
-    Pair,
-    /// Three interfaces, which have bases in common.
-    Three,
-    /// An object with IUnknown itself as its primary interface.
-    Hidden,
-    /// Three interfaces, and an over-aligned value.
-    Wide,
-    /// An aggregate of three values.
-    Whole,
-    /// The static.
-    Static,
-}
-
-impl Shape {
-    /// The shapes that the steps make.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Chain, Self::Pair, Self::Three, Self::Hidden, Self::Wide, Self::Whole];
-
-    /// The interface as which a new object is handed out.
-    pub(super) fn primary(self) -> usize {
-        match self {
-            Self::Chain => E,
-            Self::Pair | Self::Whole => A,
-            Self::Three | Self::Static => B,
-            Self::Hidden => U,
-            Self::Wide => C,
-        }
-    }
-
-    /// Whether an object of this shape has this interface.
-    pub(super) fn has(self, iface: usize) -> bool {
-        let has: &[usize] = match self {
-            Self::Chain => &[U, A, B, E],
-            Self::Pair => &[U, A, C],
-            Self::Three | Self::Whole => &[U, A, B, C, D, E],
-            Self::Hidden => &[U, C, D],
-            Self::Wide | Self::Static => &[U, A, B, C, D],
-        };
-        has.contains(&iface)
-    }
-
-    /// The number of its values.
-    pub(super) fn values(self) -> usize {
-        if self == Self::Whole { 3 } else { 1 }
-    }
-
-    /// The index of the value that answers for an interface.
-    pub(super) fn answers(self, iface: usize) -> usize {
-        match (self, iface) {
-            (Self::Whole, C | D) => 1,
-            (Self::Whole, B | E) => 2,
-            _ => 0,
-        }
-    }
-
-    /// The offset of the count from the primary interface. It is behind the interfaces, aligned as
-    /// the value is. `None` if the object has no count.
-    pub(super) fn count(self) -> Option<usize> {
-        match self {
-            Self::Chain | Self::Whole => Some(8),
-            Self::Pair | Self::Hidden => Some(16),
-            Self::Three => Some(24),
-            Self::Wide => Some(64),
-            Self::Static => None,
-        }
-    }
-}
 
 /// The static's primary interface, with a reference.
 pub(super) fn fixed() -> *mut c_void {
