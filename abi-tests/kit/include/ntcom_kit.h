@@ -215,6 +215,16 @@ struct ntcom_kit_table {
      * another thread may come in between, such as before it takes a lock and between accesses that no lock guards; and while it holds no
      * lock. The kit lets one thread go on at a time, and changes there. Null: from now on it calls nothing. */
     void (*yield_with)(void (*yield)(void));
+
+    /* Bodies that wait. */
+
+    /* As `spawn`, with a body that runs and is dropped at PASSIVE_LEVEL [C13]. In its `poll` the kit
+     * calls slots, as the body's own code may: `wait` among them [C15], in which other bodies may
+     * run, and whose time passes inside of `advance`. */
+    void *(*spawn_passive)(const struct ntcom_kit_recipe *recipe);
+    /* Called by such a body in its `poll`: what a drain answers there, which would wait for the
+     * body itself [C18]. */
+    NTSTATUS (*drain_in_body)(void);
 };
 
 /* What the library exports. The table stays where it is. */

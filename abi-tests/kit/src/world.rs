@@ -21,6 +21,7 @@ use ntcom_fuzz::{
 
 use crate::{
     finding::{Check, Finding},
+    kit::InBody,
     rule::Rule,
     table::Table,
     trail::Trail,
@@ -66,6 +67,10 @@ pub(crate) struct Slot {
     pub(crate) fails: Option<NTSTATUS>,
     /// Its body asks the library to raise.
     pub(crate) raises: bool,
+    /// Its body runs at PASSIVE_LEVEL.
+    pub(crate) passive: bool,
+    /// What the first poll of its body does.
+    pub(crate) asks: Option<InBody>,
     /// Its interfaces; null until they are known.
     pub(crate) operation: *mut c_void,
     pub(crate) control: *mut c_void,
@@ -108,6 +113,8 @@ impl Slot {
             script,
             fails: None,
             raises: false,
+            passive: false,
+            asks: None,
             operation: ptr::null_mut(),
             control: ptr::null_mut(),
             identity: ptr::null_mut(),

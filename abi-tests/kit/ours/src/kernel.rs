@@ -3,14 +3,15 @@
 use core::{
     cell::{Cell, RefCell},
     ffi::c_void,
+    ptr,
 };
 
 use ntcom_exec::{TaskTracker, default_tracker};
 use ntcom_kit_table::{Program, Stop, TEXT};
 use ntsim::{
     Config, Schedule, Simulation,
-    ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
-    types::PASSIVE_LEVEL,
+    ddi::{IoCreateDevice, IoDeleteDevice, KeDelayExecutionThread, KeLowerIrql, KeRaiseIrqlToDpcLevel},
+    types::{_MODE::KernelMode, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PASSIVE_LEVEL, PDEVICE_OBJECT},
 };
 
 use crate::threads;
@@ -24,6 +25,8 @@ thread_local! {
     static KERNEL: RefCell<Option<Simulation>> = const { RefCell::new(None) };
     /// Pool blocks that are no operations: live ones, and how many there have been.
     static OTHERS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The device that work items are of, and whether there has been a body on one.
+    static DEVICE: Cell<(PDEVICE_OBJECT, bool)> = const { Cell::new((ptr::null_mut(), false)) };
 }
 
 /// The configuration for so many processors.
@@ -34,10 +37,12 @@ pub(crate) fn config(processors: usize) -> Config {
 pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop: *mut Stop) -> i32 {
     let whole = move || {
         begin();
+        create_device();
         raise();
         // SAFETY: the header: the kit's program and its context.
         unsafe { program(context) };
         lower();
+        delete_device();
     };
     let ended = with_kernel(config(1), Schedule::round_robin(), |kernel| {
         kernel.run(vec![(0, Box::new(whole))]).and_then(|()| kernel.unload())
@@ -101,10 +106,49 @@ pub(crate) extern "C" fn advance() {
     lower();
     threads::join();
     for _ in 0..TICKS {
-        ntsim::advance_time(TICK);
+        pass_time();
     }
     threads::join();
     raise();
+}
+
+/// Lets a tick of the clock pass. Bodies on work items are other threads', which run while this one
+/// is delayed.
+fn pass_time() {
+    let (_, is_used) = DEVICE.get();
+    if is_used {
+        let mut tick = LARGE_INTEGER { QuadPart: -(TICK as i64) };
+        // SAFETY: at PASSIVE_LEVEL; the interval is good.
+        unsafe { KeDelayExecutionThread(KernelMode as i8, 0, &raw mut tick) };
+    } else {
+        ntsim::advance_time(TICK);
+    }
+}
+
+/// Makes the device that work items are of: at PASSIVE_LEVEL.
+fn create_device() {
+    let (driver, mut device) = (ntsim::driver_object(), ptr::null_mut());
+    let before = ntsim::live_blocks();
+    // SAFETY: the driver's object, and a place for the device.
+    unsafe { IoCreateDevice(driver, 0, ptr::null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+    OTHERS.set((ntsim::live_blocks() - before, 0));
+    DEVICE.set((device, false));
+}
+
+/// The device, for a body that is to run on a work item.
+pub(crate) fn device() -> PDEVICE_OBJECT {
+    let (device, _) = DEVICE.get();
+    DEVICE.set((device, true));
+    device
+}
+
+/// Before the driver is unloaded.
+fn delete_device() {
+    let (device, _) = DEVICE.replace((ptr::null_mut(), false));
+    if !device.is_null() {
+        // SAFETY: the device of this run, once.
+        unsafe { IoDeleteDevice(device) };
+    }
 }
 
 pub(crate) extern "C" fn fail_next_allocation() {
@@ -157,4 +201,12 @@ pub(crate) extern "C" fn drain() {
         ntsim::fail("C18", format!("drain: {why:?}"));
     }
     raise();
+}
+
+/// A drain by a body, which is at PASSIVE_LEVEL.
+pub(crate) extern "C" fn drain_in_body() -> i32 {
+    match default_tracker(|tracker| tracker.drain(None)) {
+        Ok(()) => 0,
+        Err(why) => why.status().0,
+    }
 }

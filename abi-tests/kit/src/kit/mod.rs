@@ -36,6 +36,9 @@ pub mod status {
     pub const ERROR: u32 = 3;
 }
 
+/// Calls of a body, in its first poll: they are given the body's operation.
+pub type InBody = fn(&Kit<'_>, usize) -> Check;
+
 /// An operation that is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn {
@@ -55,6 +58,8 @@ pub struct Spawn {
     pub reaches: bool,
     /// Where there is no executor.
     pub without_executor: bool,
+    /// At PASSIVE_LEVEL: what the first poll of its body does there.
+    pub asks: Option<InBody>,
 }
 
 impl Spawn {
@@ -70,6 +75,7 @@ impl Spawn {
             object: None,
             reaches: false,
             without_executor: false,
+            asks: None,
         }
     }
 }
@@ -114,6 +120,7 @@ impl Kit<'_> {
         slot.fails = spawn.fails;
         slot.raises = spawn.raises;
         slot.object = spawn.object;
+        (slot.passive, slot.asks) = (spawn.asks.is_some(), spawn.asks);
         slot.reaches = spawn
             .object
             .filter(|_| spawn.reaches)
@@ -134,6 +141,10 @@ impl Kit<'_> {
             None if spawn.without_executor => {
                 // SAFETY: a recipe as the header wants it.
                 table.spawn_without_executor.map(|spawn| unsafe { spawn(&raw const recipe) })
+            }
+            None if spawn.asks.is_some() => {
+                // SAFETY: a recipe as the header wants it.
+                table.spawn_passive.map(|spawn| unsafe { spawn(&raw const recipe) })
             }
             None => {
                 let handle = if cancellable { &raw mut handle } else { ptr::null_mut() };
@@ -209,6 +220,15 @@ impl Kit<'_> {
         // SAFETY: the header: at any time.
         self.0.during(what, || unsafe { command() });
         self.then(())
+    }
+
+    /// A drain by the body that is being polled; none where that is not offered.
+    #[must_use]
+    pub fn drain_in_body(&self) -> Option<NTSTATUS> {
+        self.0.trail.add("    drain_in_body".to_owned());
+        // SAFETY: the header: the caller is a body of `spawn_passive`, in its poll.
+        let drain = |drain: unsafe extern "C" fn() -> i32| unsafe { drain() };
+        self.0.during("drain_in_body", || self.table().drain_in_body.map(drain).map(NTSTATUS))
     }
 
     /// Asks for the cancellation of all operations that have not ended.
