@@ -23,7 +23,7 @@ enum plant {
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
     /* C13 */ RESULT_ALLOCATES, WAKE_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
-    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
+    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, READ_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
     OWN_WAIT_HANGS, OWN_WAIT_TIMES_OUT, BODIES_NEVER_WAIT,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
@@ -253,6 +253,14 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
         operation->handler_context = context;
         operation->handler = handler; /* though it may have ended meanwhile */
         return NTCOM_STATUS_SUCCESS;
+    }
+    if (PLANT == READ_AFTER_LATE_HANDLER && handler != NULL && operation->status != NTCOM_STARTED && !operation->constant &&
+        operation->handler == NULL) {
+        ntcom_AsyncStatus status = operation->status;
+        operation->handler = handler;
+        handler(context, status);
+        status = *(volatile ntcom_AsyncStatus *)&operation->status; /* of what the handler may have released */
+        return status == NTCOM_STARTED ? NTCOM_STATUS_UNSUCCESSFUL : NTCOM_STATUS_SUCCESS;
     }
     answer = set_completed(self, handler, context);
     if (PLANT == HANDLER_TWICE && answer == NTCOM_STATUS_SUCCESS && operation->status != NTCOM_STARTED) {

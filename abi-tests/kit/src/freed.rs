@@ -1,17 +1,18 @@
-//! Memory that is written after it has been freed. While the kit watches, a block that is freed is
-//! filled and kept; at the end it must be as it was filled. So a library is found out that uses an
-//! operation after its last reference has gone, whatever its memory is used for next.
+//! Memory that is used after it has been freed. While the kit watches, each new block has pages of
+//! its own, which are closed when it is freed: a read or a write is a fault, and ends the process
+//! with a word about it. A block of before that is freed meanwhile is filled and kept; at the end it
+//! must be as it was filled. So a library is found out that uses an operation after its last
+//! reference has gone, where its memory is the C library's.
 //!
-//! This program's `free` comes before the C library's, for the library under test, too. It hands on
-//! to the next one, which may be a sanitizer's: that finds such uses by itself, and nothing is kept
-//! then.
+//! A sanitizer finds such uses by itself, and its blocks are its own: nothing is watched then.
 
 use core::{
     ffi::c_void,
-    mem::transmute,
     ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
+
+use crate::pages::{self, Fault};
 
 /// What a block that is kept is filled with.
 const FREED: u8 = 0xA5;
@@ -22,39 +23,57 @@ static WATCHES: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BLOCKS: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
-/// The next `free`: not asked for yet, being asked for, or its address.
-static NEXT: AtomicUsize = AtomicUsize::new(UNKNOWN);
-const UNKNOWN: usize = 0;
-const ASKED: usize = 1;
+/// What the lines begin with that a fault leaves in the standard error.
+pub(crate) const SAYS: &str = "ntcom-kit: ";
 
-type Free = unsafe extern "C" fn(*mut c_void);
+/// The kit watches: new blocks have pages of their own.
+pub(crate) fn watches() -> bool {
+    WATCHES.load(SeqCst)
+}
 
-/// The next `free` after this program's. None while it is being asked for.
-fn next() -> Option<Free> {
-    if NEXT.compare_exchange(UNKNOWN, ASKED, SeqCst, SeqCst).is_ok() {
-        // SAFETY: a name that ends with 0.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"free".as_ptr()) };
-        NEXT.store(found.addr().max(ASKED), SeqCst);
-    }
-    match NEXT.load(SeqCst) {
-        UNKNOWN | ASKED => None,
-        // SAFETY: by its name this function has this type.
-        address => Some(unsafe { transmute::<usize, Free>(address) }),
+/// Whether a block that is freed is kept instead.
+pub(crate) fn keeps(block: *mut u8) -> bool {
+    watches() && keep(block)
+}
+
+/// Writes a line, in a handler of a signal as well.
+fn tell(line: &str) {
+    for text in [SAYS, line, "\n"] {
+        // SAFETY: so many bytes of a text. What cannot be written is missing in a report, no more.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 }
 
-/// Frees a block, or keeps it while the kit watches.
-///
-/// # Safety
-/// As for the C library's `free`.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn free(block: *mut c_void) {
-    // What is freed while the next `free` is asked for is left as it is.
-    let Some(next) = next() else { return };
-    if block.is_null() || !WATCHES.load(SeqCst) || !keep(block.cast()) {
-        // SAFETY: this function's contract.
-        unsafe { next(block) };
+/// Ends the process: a block has been freed that was.
+pub(crate) fn is_freed_twice() -> ! {
+    tell("memory is freed that has been freed");
+    // SAFETY: it may be called at any time.
+    unsafe { libc::abort() }
+}
+
+/// A fault while the kit watches: says what it was, and lets it happen again without the kit.
+extern "C" fn faulted(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    // SAFETY: the system's description of this fault.
+    let address = unsafe { (*info).si_addr() };
+    match pages::fault(address.cast()) {
+        Some(Fault::Freed) => tell("memory is used after it has been freed"),
+        Some(Fault::Outside) => tell("memory is used beyond the end of its block"),
+        None => {}
     }
+    // SAFETY: the default for this signal.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Has [`faulted`] called for faults; what was called before.
+fn catch() -> libc::sigaction {
+    // SAFETY: a structure of integers and optional pointers.
+    let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { core::mem::zeroed() };
+    let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) = faulted;
+    new.sa_sigaction = handler as usize;
+    new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: both are good.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const new, &raw mut old) };
+    old
 }
 
 /// Fills a block and keeps it. False: there is no room.
@@ -72,17 +91,23 @@ fn keep(block: *mut u8) -> bool {
 /// Does something, and tells how many of the blocks that were freed meanwhile have been written
 /// afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    if has_sanitizer() {
+        return (work(), 0);
+    }
     COUNT.store(0, SeqCst);
-    WATCHES.store(!has_sanitizer(), SeqCst);
+    let before = catch();
+    WATCHES.store(true, SeqCst);
     let answer = work();
     WATCHES.store(false, SeqCst);
+    // SAFETY: what `catch` found.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) };
     let mut written = 0;
     for place in BLOCKS.iter().take(COUNT.load(SeqCst)) {
         let block = place.swap(ptr::null_mut(), SeqCst);
         if !block.is_null() {
             written += usize::from(!is_as_filled(block));
             // SAFETY: `keep` kept the block, and the swap has made this call its only owner.
-            unsafe { free(block.cast()) };
+            unsafe { libc::free(block.cast()) };
         }
     }
     (answer, written)
@@ -108,9 +133,9 @@ mod tests {
 
     #[test]
     fn a_write_after_free_is_seen_and_nothing_else_is() {
-        let use_block = |after: bool| {
-            // SAFETY: any size.
-            let block = unsafe { libc::malloc(100) }.cast::<u8>();
+        // SAFETY: any size.
+        let new = || unsafe { libc::malloc(100) }.cast::<u8>();
+        let use_block = |block: *mut u8, after: bool| {
             // SAFETY: the block has 100 bytes.
             unsafe { block.wrapping_add(40).write(1) };
             // SAFETY: the block, once.
@@ -121,8 +146,10 @@ mod tests {
             }
             drop(vec![1_u8; 500]);
         };
-        assert_eq!(written_after(|| use_block(false)).1, 0);
-        assert_eq!(written_after(|| use_block(true)).1, 1);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, false)).1, 0);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, true)).1, 1);
         assert_eq!(written_after(|| ()).1, 0);
     }
 }

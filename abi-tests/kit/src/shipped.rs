@@ -98,6 +98,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C14, "LATE_HANDLER_LOST"),
     plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
     plant(Rule::C14, "USED_AFTER_LATE_HANDLER"),
+    plant(Rule::C14, "READ_AFTER_LATE_HANDLER"),
     race(Rule::C14, "HANDLERS_RACE"),
     race(Rule::C14, "HANDLER_RACES_END"),
     plant(Rule::C15, "WAIT_SAYS_SUCCESS"),

@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use crate::freed;
+
 /// A sanitizer: its name, what a library that is built with it asks for, and its runtime.
 const SANITIZERS: [(&str, &str, &str); 5] = [
     ("AddressSanitizer", "__asan_init", "asan"),
@@ -53,6 +55,10 @@ pub(super) fn set_up(command: &mut Command) {
 /// What a sanitizer has reported, without the number of the process.
 pub(super) fn report(printed: &str) -> Option<String> {
     printed.lines().find_map(|line| {
+        // The kit's own, of memory that it watches.
+        if let Some(report) = line.strip_prefix(freed::SAYS) {
+            return Some(report.to_owned());
+        }
         let begins = SANITIZERS.iter().filter_map(|(name, ..)| line.find(&format!("{name}: "))).min();
         let report = match begins {
             Some(begin) if line.contains("ERROR") || line.contains("WARNING") => line.get(begin..)?,
