@@ -54,7 +54,9 @@ pub(crate) fn is_freed_twice() -> ! {
 /// A fault while the kit watches: says what it was, and lets it happen again without the kit.
 extern "C" fn faulted(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: the system's description of this fault.
-    let address = unsafe { (*info).si_addr() };
+    let info = unsafe { &*info };
+    // SAFETY: this signal's description has an address.
+    let address = unsafe { info.si_addr() };
     match pages::fault(address.cast()) {
         Some(Fault::Freed) => tell("memory is used after it has been freed"),
         Some(Fault::Outside) => tell("memory is used beyond the end of its block"),
