@@ -91,16 +91,16 @@
 //! | `ExInitialize-`, `ExAcquire-`, `ExRelease-`, `ExReInitializeRundownProtection`, `ExWaitForRundownProtectionRelease`, `ExRundownCompleted` | full | released too often, completed too early: 0x139 (14); the wait as waits |
 //! | `ExInitialize-`, `ExAcquire-`, `ExTryToAcquire-`, `ExReleaseFastMutex` | not the Unsafe ones | wrong IRQL: 0xC4/0x33, 0x34; held by this thread: 0xC4/0x1000; another's: 0xC4/0x1004; nobody's: 0xC4/0x1007; moved: 0x139 |
 //! | `IoInitializeRemoveLockEx`, `IoAcquireRemoveLockEx`, `IoReleaseRemoveLock(AndWait)Ex` | of free builds | a tag that it is not held with, waited for twice: 0x139 (14); moved: 0x139 (3); another size: failure `not supported` |
-//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, client, name: failure `not supported` |
+//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL: 0xC4/0xE5; a process, name: failure `not supported` |
 //! | `PsTerminateSystemThread` | full | a mutex is held: 0x4000008A; a system worker: failure `not supported` |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | no open handle: 0xC4/0x3C; UserMode, HandleInformation: failure `not supported` |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | no open handle: 0xC4/0x3C; UserMode: failure `not supported` |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | no reference is left, no object: 0xC4/0x3F |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for: 0x139; a held mutex: 0xC4/0x1005; paged pool: 0xD1 |
 //! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | no event, moved: 0x139; KeSetEvent above DISPATCH_LEVEL: 0xC4/0x80; no wait after `Wait`: 0xC4/0x4E530004 |
 //! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit: 0x1E; no semaphore, moved: 0x139 |
 //! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | another's, no thread's, another level: 0x1E; no mutex, moved: 0x139 |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139 |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; alertable and in UserMode, though no alert comes | at DISPATCH_LEVEL with a time-out that is not zero: 0xC4/0x3B, in a DPC: 0xB8; too many objects: 0xC; no object, moved: 0x139; in UserMode for a mutex, with objects on the stack: 0xC4/0x4E530005 |
 //! | `KeDelayExecutionThread` | zero: yields | as the waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | no device, deleted twice: 0xC4/0x3F; another driver: failure `not supported` |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, not of threads | no IRP: 0xC9 (1); a driver has it: 0xC9 (0x20B) |
@@ -184,6 +184,7 @@
 //! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
 //! | 0x4E530004 | `KeLowerIrql` or another release between one with `Wait` = TRUE and the wait that was to be next | IRQL, IRQL before the release |
+//! | 0x4E530005 | a wait in UserMode for a mutex, or with an object or wait blocks on the thread's stack, which may be swapped out | the object or blocks |
 //!
 //! # What is not
 //!

@@ -10,8 +10,9 @@ use crate::{
     kernel::thread::{SYSTEM, State, Thread},
     trace::Value,
     types::{
-        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
-        POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, OBJECT_HANDLE_INFORMATION,
+        POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        THREAD_ALL_ACCESS,
     },
     verifier::{Checked, irql::Ddi, violation},
 };
@@ -69,6 +70,19 @@ impl Machine {
         (open && thread >= SYSTEM).then_some(thread)
     }
 
+    /// The access of a thread's handle. What is generic is mapped by NT, and not here.
+    fn granted_access(&self, thread: usize, ddi: Ddi) -> ACCESS_MASK {
+        let access = self.kernel.borrow().threads.get(thread).access;
+        if access & !THREAD_ALL_ACCESS != 0 {
+            let name = ddi.name();
+            let message = alloc::format!(
+                "{name} with HandleInformation, for a handle with DesiredAccess {access:#x}: generic"
+            );
+            self.fail("not supported", message);
+        }
+        access
+    }
+
     /// Adds to the references of the object at an address, or takes from them; how many there are then.
     fn reference(&self, address: usize, more: bool) -> Checked<usize> {
         let Some(thread) = self.kernel.borrow().threads.find(address) else {
@@ -100,11 +114,12 @@ impl Machine {
 
 /// A pointer to the object of a handle, with a reference of its own. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C. There are
 /// handles of threads: an `ObjectType` that is neither null nor `*PsThreadType` is
-/// STATUS_OBJECT_TYPE_MISMATCH. UserMode and HandleInformation end the run as not supported
-/// (`nf-wdm-obreferenceobjectbyhandle`).
+/// STATUS_OBJECT_TYPE_MISMATCH. `HandleInformation`, where it is given, has no attributes, and the
+/// access that the thread was created with; one that is generic, and UserMode, end the run as not
+/// supported (`nf-wdm-obreferenceobjectbyhandle`).
 ///
 /// # Safety
-/// `Object` is valid for a write.
+/// `Object` is valid for a write, `HandleInformation` too or null.
 pub unsafe extern "C" fn ObReferenceObjectByHandle(
     Handle: HANDLE,
     DesiredAccess: ACCESS_MASK,
@@ -115,8 +130,8 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
     let machine = &*enter(ddi);
-    if i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
-        let message = "ObReferenceObjectByHandle with UserMode or HandleInformation";
+    if i32::from(AccessMode) != _MODE::KernelMode {
+        let message = "ObReferenceObjectByHandle with UserMode: ntsim has no handles of users";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
@@ -131,6 +146,12 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
     machine.checked(machine.reference(address, true));
     // SAFETY: by the caller's promise.
     unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
+    if !HandleInformation.is_null() {
+        let access = machine.granted_access(thread, ddi);
+        let information = OBJECT_HANDLE_INFORMATION { HandleAttributes: 0, GrantedAccess: access };
+        // SAFETY: not null, and by the caller's promise.
+        unsafe { HandleInformation.write_unaligned(information) };
+    }
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
         (arguments, Some(machine.pointer(address)))

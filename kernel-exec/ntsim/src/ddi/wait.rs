@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::objects;
+use super::{dispatcher::Waitable, objects};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::{
@@ -20,7 +20,7 @@ use crate::{
         KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
         STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, Violation, documented::USER_WAIT, irql::Ddi, memory::Use, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -68,18 +68,52 @@ impl Machine {
         Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
     }
 
-    /// Refuses what ntsim has not: users, and unknown reasons. There are no alerts and no APCs: a
-    /// wait that is alertable is as any other.
+    /// Refuses modes and reasons that there are not. There are no alerts and no APCs: a wait that is
+    /// alertable, or in UserMode, is as any other.
     fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
         let name = ddi.name();
-        let refused = if i32::from(mode) != _MODE::KernelMode {
-            alloc::format!("{name} with WaitMode {mode}: ntsim has waits in KernelMode only")
+        let refused = if !matches!(i32::from(mode), _MODE::KernelMode | _MODE::UserMode) {
+            alloc::format!("{name} with WaitMode {mode}, which is neither KernelMode nor UserMode")
         } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
             alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
         } else {
             return;
         };
         self.fail("not supported", refused);
+    }
+
+    /// A violation where a thread waits in UserMode for a mutex; or with an object or wait blocks on
+    /// its stack, which may be swapped out meanwhile.
+    fn check_user_wait(
+        &self,
+        ddi: Ddi,
+        mode: KPROCESSOR_MODE,
+        objects: &[usize],
+        blocks: usize,
+    ) -> Checked<()> {
+        if i32::from(mode) == _MODE::KernelMode {
+            return Ok(());
+        }
+        for address in objects.iter().copied() {
+            if let Waitable::Mutex = self.waitable(address)? {
+                self.user_wait(ddi, address, "for a mutex, which takes KernelMode")?;
+            }
+        }
+        let on_stack = |address: &usize| self.bounds.get().holds(*address);
+        match objects.iter().chain([&blocks]).copied().find(on_stack) {
+            Some(address) => self.user_wait(
+                ddi,
+                address,
+                "with something on the thread's stack, which may be swapped out meanwhile",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn user_wait(&self, ddi: Ddi, address: usize, what: &str) -> Checked<()> {
+        self.documented([USER_WAIT, address as u64, 0, 0], || {
+            alloc::format!("{} with WaitMode UserMode {what}: {}", ddi.name(), self.name(address))
+        })
     }
 
     /// Puts the end of a thread's wait into the timer queue.
@@ -178,11 +212,13 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
 /// ever. It is over at a clock tick. While every thread waits, the clock jumps; where no timer is set either, the run ends with
 /// [`Stop::Deadlock`](crate::Stop::Deadlock).
 ///
-/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` makes no
-/// difference: no alert comes.
+/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` and a
+/// `WaitMode` of UserMode make no difference, because no alert and no APC comes; but a wait in
+/// UserMode for a mutex, or with an object or wait blocks on the thread's stack, is bug check
+/// 0xC4/0x4E530005.
 ///
 /// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. No object, or one that was moved
-/// or overwritten: 0x139. UserMode and reasons that no driver has end the run as not supported
+/// or overwritten: 0x139. Reasons that no driver has end the run as not supported
 /// (`nf-wdm-kewaitforsingleobject`).
 ///
 /// # Safety
@@ -200,6 +236,7 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     machine.refuse_wait(ddi, WaitReason, WaitMode);
     machine.end_join();
     let objects = alloc::vec![objects::address(Object)];
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, 0));
     let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
     machine.called(ddi, |machine| {
         ([machine.pointer(Object as usize)], Some(Value::Bits(status.cast_unsigned().into())))
@@ -242,6 +279,7 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     };
     let objects = machine.wait_objects(Count, Object, kind == Kind::All, WaitBlockArray as usize);
     let objects = machine.checked(objects);
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, WaitBlockArray as usize));
     let status = machine.checked(machine.wait_for(ddi, kind, objects, Timeout));
     machine.called(ddi, |machine| {
         let arguments =
@@ -254,8 +292,8 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
 /// The current thread waits until a time, as [`KeWaitForSingleObject`] has it; zero: it lets another thread run, if one is ready.
 /// STATUS_SUCCESS.
 ///
-/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` is as in the
-/// waits; UserMode ends the run as not supported (`nf-wdm-kedelayexecutionthread`).
+/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` and
+/// `WaitMode` are as in the waits (`nf-wdm-kedelayexecutionthread`).
 ///
 /// # Safety
 /// `Interval` is valid for reads.

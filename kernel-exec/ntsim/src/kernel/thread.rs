@@ -82,6 +82,8 @@ pub(crate) struct Thread {
     pub(crate) start: Option<(usize, usize)>,
     /// A handle to it is open.
     pub(crate) open: bool,
+    /// The access that the handle was made with.
+    pub(crate) access: u32,
     /// It is a worker thread, which the kernel itself has made.
     pub(crate) worker: bool,
 }

@@ -64,8 +64,19 @@ pub type ACCESS_MASK = ULONG;
 pub type PHANDLE = *mut HANDLE;
 /// The type of objects that a handle may stand for.
 pub type POBJECT_TYPE = *mut _OBJECT_TYPE;
+/// What a handle's table entry says.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct _OBJECT_HANDLE_INFORMATION {
+    /// Whether it is inherited, protected or audited.
+    pub HandleAttributes: ULONG,
+    /// What was asked for when it was opened.
+    pub GrantedAccess: ACCESS_MASK,
+}
+/// What a handle's table entry says.
+pub type OBJECT_HANDLE_INFORMATION = _OBJECT_HANDLE_INFORMATION;
 /// A pointer to what a handle's table entry says.
-pub type POBJECT_HANDLE_INFORMATION = PVOID;
+pub type POBJECT_HANDLE_INFORMATION = *mut OBJECT_HANDLE_INFORMATION;
 /// A thread's routine: its context. Called at PASSIVE_LEVEL.
 pub type PKSTART_ROUTINE = Option<unsafe extern "C" fn(StartContext: PVOID)>;
 
@@ -244,5 +255,6 @@ const _: () = {
     assert!(size_of::<KMUTANT>() == 56 && offset_of!(KMUTANT, OwnerThread) == 40);
     assert!(offset_of!(KMUTANT, Abandoned) == 48 && offset_of!(KMUTANT, ApcDisable) == 49);
     assert!(size_of::<KWAIT_BLOCK>() == 48);
+    assert!(size_of::<OBJECT_HANDLE_INFORMATION>() == 8);
     assert!(size_of::<OBJECT_ATTRIBUTES>() == 48 && size_of::<CLIENT_ID>() == 16);
 };
