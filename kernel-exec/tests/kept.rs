@@ -1,4 +1,5 @@
-//! A waker or handle that a test keeps beyond its simulation is refused with words, not a crash.
+//! Tests that a waker or handle that a test keeps beyond its simulation is refused with a message
+//! and does not crash.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -15,7 +16,7 @@ use ntsim::{Config, Schedule, Simulation};
 
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
-/// A waker and a handle of a task. Its simulation has ended.
+/// Returns a waker and a handle of a task after its simulation has ended.
 fn keep() -> (ManuallyDrop<Waker>, ManuallyDrop<CancelHandle>) {
     let (waker, handle): (Kept<Waker>, Kept<CancelHandle>) = Default::default();
     let (waker_out, handle_out) = (Rc::clone(&waker), Rc::clone(&handle));

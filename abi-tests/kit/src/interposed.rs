@@ -1,6 +1,6 @@
-//! This program's functions for memory, which come before the C library's, for the library under
-//! test, too. Each hands on to the next one, which may be a sanitizer's; while the kit watches,
-//! blocks have pages of their own.
+//! This program's functions for memory. They come before the C library's, and the library under test
+//! uses them too. Each calls the next function of its name, which may be a sanitizer's. While the
+//! kit watches, blocks have pages of their own.
 
 use core::{
     ffi::{CStr, c_void},
@@ -11,7 +11,7 @@ use core::{
 
 use crate::{freed, pages};
 
-/// The next function of a name: not asked for yet, being asked for, or its address.
+/// The next function of a name. It is unknown, being looked up, or its address.
 struct Next(AtomicUsize, &'static CStr);
 
 const UNKNOWN: usize = 0;
@@ -22,19 +22,19 @@ impl Next {
         Self(AtomicUsize::new(UNKNOWN), name)
     }
 
-    /// The function, as a function of this type. None while it is being asked for.
+    /// The function. `None` while it is being looked up.
     ///
     /// # Safety
-    /// By its name it has this type.
+    /// A function of this name has the type `F`.
     unsafe fn get<F: Copy>(&self) -> Option<F> {
         if self.0.compare_exchange(UNKNOWN, ASKED, SeqCst, SeqCst).is_ok() {
-            // SAFETY: a name that ends with 0.
+            // SAFETY: the name is null-terminated.
             let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.1.as_ptr()) };
             self.0.store(found.addr().max(ASKED), SeqCst);
         }
         match self.0.load(SeqCst) {
             UNKNOWN | ASKED => None,
-            // SAFETY: this function's contract.
+            // SAFETY: this function's contract gives the type.
             address => Some(unsafe { transmute_copy::<usize, F>(&address) }),
         }
     }
@@ -53,8 +53,8 @@ static ALIGNED_ALLOC: Next = Next::new(c"aligned_alloc");
 static FREE: Next = Next::new(c"free");
 static USABLE: Next = Next::new(c"malloc_usable_size");
 
-/// A block on pages of its own while the kit watches, and while the next function is asked for;
-/// else the next function's.
+/// Allocates a block on pages of its own while the kit watches, and while the next function is
+/// being looked up. Otherwise the next function allocates it.
 fn allocate(size: usize, align: usize, next: impl FnOnce() -> Option<*mut c_void>) -> *mut c_void {
     let own = freed::watches().then(|| pages::allocate(size, align)).flatten();
     let given = own.map(<*mut u8>::cast).or_else(next);

@@ -1,5 +1,5 @@
-//! Blocks of memory on pages of their own, which cannot be read or written any more when they have
-//! been freed: a use of a freed block is a fault. No address is given out twice.
+//! Blocks of memory on pages of their own. `free` closes the pages of a block, so that a later read
+//! or write is a fault. No address is allocated twice.
 
 use core::{
     ptr,
@@ -7,44 +7,44 @@ use core::{
 };
 
 const PAGE: usize = 4096;
-/// So many pages there are: 256 MiB of addresses, which cost nothing until they are used.
+/// The number of pages. Their 256 MiB of addresses cost nothing until they are used.
 const PAGES: usize = 1 << 16;
-/// What every block is aligned to.
+/// The least alignment of a block.
 const ALIGNED: usize = 16;
-/// In [`SIZES`], beside the size: the block that begins here has been freed.
+/// A flag in [`SIZES`] that says that the block has been freed.
 const FREED: u32 = 1 << 31;
 
-/// The first address; 0: not reserved yet.
+/// The first address, or 0 if the pages have not been reserved.
 static BASE: AtomicUsize = AtomicUsize::new(0);
-/// The first page that has never been given out.
+/// The first page that has never been allocated.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
-/// For the first page of each block, its size plus one.
+/// The size of each block plus one, at the number of its first page.
 static SIZES: [AtomicU32; PAGES] = [const { AtomicU32::new(0) }; PAGES];
 
-/// What a fault at an address was.
+/// A fault at one of the addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
-    /// In a block that has been freed.
+    /// The address is in a freed block.
     Freed,
-    /// Behind a block, or where no block has been.
+    /// The address is behind a block, or no block has been there.
     Outside,
 }
 
-/// The first address of all pages. None: there are none to be had.
+/// The first address of all pages. `None` if they cannot be reserved.
 fn base() -> Option<usize> {
     match BASE.load(SeqCst) {
         0 => {}
         base => return Some(base),
     }
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: new addresses, of which nothing is known.
+    // SAFETY: the system chooses addresses that nothing uses.
     let new = unsafe { libc::mmap(ptr::null_mut(), PAGES * PAGE, libc::PROT_NONE, flags, -1, 0) };
     if new == libc::MAP_FAILED {
         return None;
     }
     match BASE.compare_exchange(0, new.expose_provenance(), SeqCst, SeqCst) {
         Ok(_) => Some(new.expose_provenance()),
-        // Another thread was first. What this one has reserved costs nothing.
+        // Another thread was first. This one's reservation costs nothing.
         Err(first) => Some(first),
     }
 }
@@ -52,17 +52,17 @@ fn base() -> Option<usize> {
 fn protect(page: usize, count: usize, how: i32) -> bool {
     let Some(base) = base() else { return false };
     let address = ptr::with_exposed_provenance_mut(base + page * PAGE);
-    // SAFETY: pages that this module has reserved; the caller has them.
+    // SAFETY: this module has reserved the pages, and they are of the caller's block.
     unsafe { libc::mprotect(address, count * PAGE, how) == 0 }
 }
 
-/// So many pages of a block, and one behind it that is never opened.
+/// The number of pages of a block.
 fn pages(size: usize, align: usize) -> Option<usize> {
     Some(size.checked_next_multiple_of(align.max(ALIGNED))?.div_ceil(PAGE).max(1))
 }
 
-/// A new block, zeroed, which ends where its pages end. None: no room, or an alignment of more than
-/// a page.
+/// Allocates a zeroed block, which ends where its pages end. The page behind it stays closed. `None`
+/// if there is no room, or if `align` is larger than a page.
 pub(crate) fn allocate(size: usize, align: usize) -> Option<*mut u8> {
     let (base, count) = (base()?, pages(size, align)?);
     if align > PAGE || count >= PAGES {
@@ -75,21 +75,20 @@ pub(crate) fn allocate(size: usize, align: usize) -> Option<*mut u8> {
     protect(first, count, libc::PROT_READ | libc::PROT_WRITE).then(|| ptr::with_exposed_provenance_mut(begin))
 }
 
-/// The page that a block begins in, and what [`SIZES`] has of it. None: another's memory.
+/// The first page of a block, and the page's entry in [`SIZES`]. `None` for other memory.
 fn entry(block: *const u8) -> Option<(usize, &'static AtomicU32)> {
     let base = BASE.load(SeqCst);
     let page = block.addr().checked_sub(base).filter(|_| base != 0)? / PAGE;
-    // A block of a page or more may begin behind its first page's beginning, never before it.
     SIZES.get(page).map(|size| (page, size))
 }
 
-/// The size of a block. None: another's memory.
+/// The size of a block. `None` for other memory.
 pub(crate) fn size(block: *const u8) -> Option<usize> {
     let (_, entry) = entry(block)?;
     Some((entry.load(SeqCst) & !FREED).saturating_sub(1) as usize)
 }
 
-/// Closes a block's pages. None: another's memory; false: it has been freed before.
+/// Closes the pages of a block. False if the block was freed before, `None` for other memory.
 pub(crate) fn free(block: *const u8) -> Option<bool> {
     let (page, entry) = entry(block)?;
     let size = entry.fetch_or(FREED, SeqCst);
@@ -97,7 +96,7 @@ pub(crate) fn free(block: *const u8) -> Option<bool> {
     Some(size & FREED == 0 && protect(page, pages, libc::PROT_NONE))
 }
 
-/// What a fault at this address was. None: it is another's.
+/// Classifies a fault at this address. `None` for other memory.
 pub(crate) fn fault(address: *const u8) -> Option<Fault> {
     let (page, _) = entry(address)?;
     let before = SIZES.get(..=page)?.iter().enumerate().rev();

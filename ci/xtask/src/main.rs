@@ -12,6 +12,7 @@
 //! | `abi` | the binary interface: what compilers make of it, and what was promised |
 //! | `conformance` | judges implementations of async COM by the contract: ours, those in C, or a library of yours |
 //! | `api` | the public Rust API, against its lists; an example for every item |
+//! | `layers` | which file imports from which, and whether an import runs upward |
 //! | `features` | the features as a driver's workspace meets them |
 //! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
 //! | `windows` | clients in C and in C++ as Windows programs against a Rust DLL, run where there is Wine |
@@ -36,6 +37,7 @@ mod debian;
 mod features;
 mod fuzz;
 mod interrupt;
+mod layers;
 mod legs;
 mod lock;
 mod loom;
@@ -119,6 +121,8 @@ enum Command {
     Api(api::Options),
     /// Builds a driver's workspace in right and in wrong ways: an image never gets the simulated kernel.
     Features,
+    /// Reads the imports of every file: fails on circles, and on one that runs upward.
+    Layers,
     /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
     AllocScan,
     /// Builds client programs in C and C++ as Windows executables against a Rust DLL, reads what they import and export, and runs them
@@ -151,6 +155,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Conformance(options) => conformance::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
+        Command::Layers => layers::run(&project),
         Command::AllocScan => alloc_scan::run(&project),
         Command::Windows(options) => windows::run(&project, &options),
         Command::WdkCheck => wdk_check::run(&project),

@@ -1,8 +1,8 @@
-//! Arguments that drivers pass and that ntsim takes: `Wait`, `Alertable` and `WaitMode`, object types
-//! and handle information, client identifiers, quota
+//! Arguments that drivers pass and that ntsim accepts, such as `Wait`, `Alertable` and `WaitMode`,
+//! object types, handle information, client identifiers, and quota
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesetevent`,
-//! `nf-wdm-kewaitforsingleobject`, `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-pscreatesystemthread`,
-//! `nf-wdm-ioallocateirp`).
+//! `nf-wdm-kewaitforsingleobject`, `nf-wdm-obreferenceobjectbyhandle`,
+//! `nf-wdm-pscreatesystemthread`, `nf-wdm-ioallocateirp`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ const USER_WAIT: u64 = 0x4E53_0005;
 const USER: i8 = _MODE::UserMode as i8;
 
 fn set_and_say_wait(event: Event) -> i32 {
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::KeSetEvent(event.pointer().cast(), 0, 1) }
 }
 
@@ -35,11 +35,11 @@ fn a_release_that_is_joined_with_a_wait_returns_at_dispatch_level_and_the_wait_r
             let before = raise(irql);
             assert_eq!((set_and_say_wait(event), current_irql()), (0, DISPATCH));
             assert_eq!((wait(&event, None), current_irql()), (STATUS_SUCCESS, irql));
-            // SAFETY: initialised.
+            // SAFETY: the object is initialised.
             unsafe { ddi::KeReleaseSemaphore(semaphore.pointer().cast(), 0, 1, 1) };
             assert_eq!((wait_any(&[&event, &semaphore], None), current_irql()), (1, irql));
             wait(&mutex, None);
-            // SAFETY: held by this thread.
+            // SAFETY: this thread holds the mutex.
             unsafe { ddi::KeReleaseMutex(mutex.pointer().cast(), 1) };
             assert_eq!((wait(&mutex, Some(-1)), current_irql()), (STATUS_SUCCESS, irql));
             mutex.release();
@@ -171,20 +171,20 @@ fn a_wait_in_user_mode_has_neither_mutexes_nor_objects_on_the_stack() {
 
 unsafe extern "C" fn nothing(_context: PVOID) {}
 
-/// What ObReferenceObjectByHandle answers for a thread's handle with a type.
+/// Returns the status of ObReferenceObjectByHandle for a thread's handle with a type.
 fn reference_as(kind: POBJECT_TYPE) -> NTSTATUS {
     let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
     // SAFETY: the arguments are valid, and the routine may be called with anything.
     unsafe {
         ddi::PsCreateSystemThread(&raw mut handle, 0, none, null_mut(), null_mut(), Some(nothing), null_mut())
     };
-    // SAFETY: the thread's handle.
+    // SAFETY: PsCreateSystemThread returned the handle.
     let status = unsafe { ddi::ObReferenceObjectByHandle(handle, 0, kind, 0, &raw mut object, null_mut()) };
-    // SAFETY: the thread's handle.
+    // SAFETY: PsCreateSystemThread returned the handle, and it is closed once.
     unsafe { ddi::ZwClose(handle) };
     if status == STATUS_SUCCESS {
         wait_at(object, None);
-        // SAFETY: the reference from above.
+        // SAFETY: ObReferenceObjectByHandle has referenced the object.
         unsafe { ddi::ObfDereferenceObject(object) };
     }
     status
@@ -200,9 +200,9 @@ fn a_handle_is_of_the_type_of_its_object() {
             &raw const ddi::IoFileObjectType,
         ];
         let [threads, others @ ..] = types.map(|variable| {
-            // SAFETY: a variable of the kernel's, which does not change.
+            // SAFETY: the kernel's variable is a static that does not change.
             let kind = unsafe { variable.read() };
-            // SAFETY: it points to another.
+            // SAFETY: the variable points to another static, the type.
             unsafe { kind.read() }
         });
         assert_eq!(reference_as(threads), STATUS_SUCCESS);
@@ -262,15 +262,15 @@ fn a_thread_has_identifiers_and_its_handle_the_access_that_was_asked_for() {
 fn a_request_may_be_charged_and_is_in_no_threads_list() {
     fine(|| {
         for quota in [0, 1] {
-            // SAFETY: in a run.
+            // SAFETY: this runs inside a simulation run.
             let irp = unsafe { ddi::IoAllocateIrp(2, quota) };
-            // SAFETY: the IRP.
+            // SAFETY: IoAllocateIrp returned the IRP, and it is not freed yet.
             let value = unsafe { irp.read() };
             assert_eq!(value.AllocationFlags, if quota == 0 { 4 } else { 4 | 8 });
-            // SAFETY: the IRP; no reference is made.
+            // SAFETY: the IRP is not freed yet; no reference is made.
             let entry = unsafe { &raw mut (*irp).ThreadListEntry };
             assert_eq!((value.ThreadListEntry.Flink, value.ThreadListEntry.Blink), (entry, entry));
-            // SAFETY: the IRP.
+            // SAFETY: IoAllocateIrp returned the IRP, and it is freed once.
             unsafe { ddi::IoFreeIrp(irp) };
         }
     });

@@ -1,5 +1,6 @@
-//! Facts about the kernel that public test suites assert (those of ReactOS and Wine, and the tests of microsoft/usersim), each a test
-//! named after it. They say nothing of ntsim's own: what it checks beyond NT is in the other files.
+//! Facts about the kernel that public test suites assert (ReactOS, Wine, and the tests of
+//! microsoft/usersim). Each test is named after its fact. Checks that ntsim adds to NT's are tested
+//! in the other files.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! Events, semaphores, mutexes, and timers as objects: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages of their calls.
+//! Events, semaphores, mutexes, and timers as objects
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages of their calls).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -276,7 +277,7 @@ fn what_was_not_initialised_or_was_moved_is_refused() {
         let (from, to) = (Event::notification(), Event(object()));
         for distance in 0..24 {
             let byte = peek(from.0.cast(), distance);
-            // SAFETY: in the block.
+            // SAFETY: the address is in the block.
             unsafe { to.0.cast::<u8>().wrapping_add(distance).write(byte) };
         }
         to.set();

@@ -1,5 +1,5 @@
-//! DPC rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keinsertqueuedpc and
-//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues.
+//! DPC rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keinsertqueuedpc and
+//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -75,7 +75,8 @@ fn it_leaves_its_queue_before_its_routine_runs() {
         let dpc = Dpc::new(move || {
             counted.set(counted.get() + 1);
             if counted.get() < 3 {
-                // Re-inserting is no yielding: it runs again in the same drain.
+                // A DPC that inserts itself does not yield, because it runs again in the same
+                // drain.
                 assert!(myself.get().unwrap().insert());
             }
         });
@@ -309,7 +310,7 @@ fn a_queued_dpc_is_seen_wherever_in_a_block_it_is() {
         move || {
             let block = allocate(256);
             let dpc: *mut KDPC = block.wrapping_add(at).cast();
-            // SAFETY: in the block.
+            // SAFETY: the address is in the block.
             unsafe { ntsim::ddi::KeInitializeDpc(dpc, Some(nothing), core::ptr::null_mut()) };
             let before = raise_to_dpc_level();
             insert(dpc, 0, 0);

@@ -1,4 +1,4 @@
-//! Runs that do not come to a preemption point any more: loops, and locks of the host.
+//! Runs that reach no preemption point any more, because of loops and of locks of the host.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "sanitizer")))]
 #![allow(
     clippy::panic,
@@ -22,7 +22,7 @@ use std::{
 use common::{waiting::*, *};
 use ntsim::{Config, Program, Schedule, Simulation, Stop};
 
-/// Little enough for a test.
+/// Returns a configuration with a limit that is short enough for a test.
 fn config(count: usize) -> Config {
     Config { hang: Duration::from_millis(40), ..processors(count) }
 }
@@ -35,7 +35,7 @@ fn failure(count: usize, programs: Vec<(usize, Program)>) -> (&'static str, Stri
 }
 
 fn spin() {
-    // Of the host, which is no preemption point.
+    // The host's atomic is not a preemption point.
     static NEVER: AtomicBool = AtomicBool::new(false);
     while !NEVER.load(Ordering::Relaxed) {
         spin_loop();
@@ -97,7 +97,7 @@ fn a_loop_that_calls_the_hosts_library_ends_the_run() {
 fn spend(time: Duration) {
     let spent = || {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: valid for a write.
+        // SAFETY: the pointer is valid for a write.
         unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     };
@@ -199,8 +199,8 @@ fn a_lock_of_the_host_that_a_waiting_thread_holds_ends_the_run() {
     assert!(message.contains("thread 1 waits for the end of a delay"), "{message}");
 }
 
-/// The host's own threads may be waited for, for as long as it takes, where nothing of the
-/// simulation is in the middle of something.
+/// The driver may wait for the host's own threads, for as long as it takes. No part of the
+/// simulation may be in the middle of a change then.
 #[test]
 fn waiting_for_a_thread_of_the_host_is_no_hang() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());

@@ -1,4 +1,5 @@
-//! Spin lock rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keacquirespinlock, `nf-wdm-kereleasespinlock`.
+//! Spin lock rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keacquirespinlock,
+//! `nf-wdm-kereleasespinlock`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -282,7 +283,7 @@ fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
         let hold = move || {
             let before = lock.acquire();
             holder.store(1, Ordering::SeqCst);
-            // Time enough for both others to come and wait.
+            // There is time enough for both others to arrive and wait.
             (0..500).for_each(|_| ntsim::preemption_point());
             lock.release(before);
         };

@@ -1,5 +1,6 @@
-//! Periodic and coalescable timers, the system clock, and KeFlushQueuedDpcs: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/,
-//! `nf-wdm-kesettimerex`, `nf-wdm-kesetcoalescabletimer`, `nf-wdm-kequerysystemtimeprecise`, `nf-wdm-keflushqueueddpcs`.
+//! Periodic and coalescable timers, the system clock, and KeFlushQueuedDpcs
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesettimerex`,
+//! `nf-wdm-kesetcoalescabletimer`, `nf-wdm-kequerysystemtimeprecise`, `nf-wdm-keflushqueueddpcs`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! DbgPrint: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-dbgprint and `nf-wdm-dbgprintex`.
+//! DbgPrint (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-dbgprint and
+//! `nf-wdm-dbgprintex`).
 #![cfg(all(unix, target_arch = "x86_64"))]
 #![allow(
     clippy::panic,
@@ -23,7 +24,7 @@ use ntsim::{
 };
 use proptest::prelude::*;
 
-/// The text of the only message of a program.
+/// Returns the text of the only message of a program.
 fn printed(f: impl FnOnce() + 'static) -> String {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     kernel.run(vec![(0, program(f))]).unwrap_or_else(|stop| panic!("{stop}"));
@@ -236,14 +237,14 @@ proptest! {
     ) {
         let width = width.map_or(String::new(), |width| width.to_string());
         let precision = precision.map_or(String::new(), |precision| format!(".{precision}"));
-        // What is undefined in C.
+        // `#` is undefined in C for the other conversions.
         let flags: String = flags.chars().filter(|flag| *flag != '#' || "xXo".contains(conversion)).collect();
         let format = CString::new(format!("[%{flags}{width}{precision}{size}{conversion}]")).unwrap();
         let mut expected = [0; 80];
         let buffer: *mut c_char = expected.as_mut_ptr();
-        // SAFETY: the buffer has so many bytes, and the argument is as wide as any of these sizes.
+        // SAFETY: the buffer has this length, and the argument is as wide as any of these sizes.
         unsafe { snprintf(buffer, expected.len(), format.as_ptr(), argument) };
-        // SAFETY: C has written a zero.
+        // SAFETY: `snprintf` has written a zero.
         let expected = unsafe { CStr::from_ptr(buffer) }.to_str().unwrap().to_owned();
         let shown = format.clone();
         let text = printed(move || print!(&format, argument));

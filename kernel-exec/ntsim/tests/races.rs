@@ -1,4 +1,4 @@
-//! Preemption: races that need two processors are found, and only with two.
+//! Preemption finds races that need two processors, and only with two.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use ntsim::{
     sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell},
 };
 
-/// Whether two increments, each a load and a store, lose one.
+/// Returns whether two increments, each a load and a store, lose one.
 fn loses_an_update(count: usize, seed: u64) -> bool {
     let mut kernel = Simulation::new(processors(count), Schedule::seed(seed));
     let counter = Rc::new(AtomicUsize::new(0));
@@ -84,7 +84,7 @@ fn operations_are_counted() {
     });
 }
 
-/// Two processors access a cell, each in its own way.
+/// Runs two processors that access a cell, each mutably or not.
 fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
     let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
     let cell = Rc::new(UnsafeCell::new(0));
@@ -95,7 +95,7 @@ fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
                 // SAFETY: accesses that overlap end the run before their closures.
                 cell.with_mut(|value| unsafe { *value += 1 });
             } else {
-                // SAFETY: as above.
+                // SAFETY: accesses that overlap end the run before their closures.
                 cell.with(|value| _ = unsafe { *value });
             }
         })
@@ -121,17 +121,17 @@ fn accesses_under_a_lock_are_no_race() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let cell = Rc::new(UnsafeCell::new((0, None::<Lock>)));
         let make = Rc::clone(&cell);
-        // SAFETY: one program runs.
+        // SAFETY: only one program runs.
         kernel
             .run(vec![(0, program(move || make.with_mut(|value| unsafe { (*value).1 = Some(Lock::new()) })))])
             .unwrap();
-        // SAFETY: nothing runs.
+        // SAFETY: no program runs.
         let lock = cell.with(|value| unsafe { (*value).1 }).unwrap();
         let access = || {
             let cell = Rc::clone(&cell);
             program(move || {
                 let before = lock.acquire();
-                // SAFETY: under the lock.
+                // SAFETY: this processor holds the lock.
                 cell.with_mut(|value| unsafe { (*value).0 += 1 });
                 lock.release(before);
             })
@@ -177,16 +177,16 @@ fn a_dpc_on_top_of_a_write_is_aliasing() {
     assert!(found);
 }
 
-/// Its one byte past the end is in no block.
+/// The one byte past the end of such a cell is in no block.
 #[test]
 fn a_cell_of_nothing_may_end_its_block() {
     alone(|| {
         let size = size_of::<UnsafeCell<()>>();
         assert!(size.is_multiple_of(16), "as large as what pool gives");
         let cell: *mut UnsafeCell<()> = allocate(size as u64).cast();
-        // SAFETY: allocated just now, 16-byte aligned.
+        // SAFETY: the memory was just allocated and is 16-byte aligned.
         unsafe { cell.write(UnsafeCell::new(())) };
-        // SAFETY: as above.
+        // SAFETY: the cell was just written, and is freed after this access.
         unsafe { &*cell }.with_mut(|_| ());
         free(cell);
     })

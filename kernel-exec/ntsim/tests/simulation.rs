@@ -1,4 +1,4 @@
-//! Simulations: phases, ends, reset, threads.
+//! Simulations: phases, ends, reset, and threads of the host.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -74,7 +74,7 @@ fn the_text_of_a_bug_check_tells_everything() {
         text,
         "bug check 0xc4 DRIVER_VERIFIER_DETECTED_VIOLATION: IRQL was to be lowered from 0 (PASSIVE_LEVEL) to 3 (a device's IRQL), \
          which is higher\n  processor 0 at IRQL 0 (PASSIVE_LEVEL)\n  \
-         parameter 1: 0x31 (0x31: lower to a higher or no IRQL)\n  \
+         parameter 1: 0x31 (0x31: lower to a higher IRQL, or not to an IRQL)\n  \
          parameter 2: 0x0 (current IRQL)\n  parameter 3: 0x3 (requested IRQL)\n  \
          parameter 4: 0x0 (1: not allowed in a DPC routine)\n  see \
          learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc4--driver-verifier-detected-violation"
@@ -205,7 +205,7 @@ fn kernels_of_two_threads_do_not_see_one_another() {
                     barrier.wait();
                     assert_eq!(ntsim::counters().live_blocks, number as u64);
                     let state = ntsim::image_state::<Cell<usize>>();
-                    // SAFETY: this kernel's, on this thread.
+                    // SAFETY: the state belongs to this kernel, on this thread.
                     assert_eq!(unsafe { &*state }.replace(number), 0);
                 };
                 kernel.run(vec![(number - 1, program(leak))]).unwrap();
@@ -229,7 +229,9 @@ fn a_thread_has_one_simulation_at_a_time() {
 #[test]
 fn programs_must_fit_the_processors() {
     let mut kernel = kernel();
-    assert!(panic_text(|| drop(kernel.run(vec![(2, program(|| ()))]))).contains("there is no processor 2"));
+    assert!(
+        panic_text(|| drop(kernel.run(vec![(2, program(|| ()))]))).contains("processor 2 does not exist")
+    );
     let twice = || vec![(1, program(|| ())), (1, program(|| ()))];
     assert!(panic_text(|| drop(kernel.run(twice()))).contains("processor 1 has two programs"));
     kernel.run(vec![(1, program(|| ()))]).unwrap();
@@ -248,7 +250,7 @@ fn image_state_lives_until_the_reset() {
         program(move || {
             let image = ntsim::image_state::<Image>();
             assert_eq!(image, ntsim::image_state::<Image>());
-            // SAFETY: the kernel's, until its reset.
+            // SAFETY: the state belongs to the kernel until its reset.
             let image = unsafe { &*image };
             image.0.set(image.0.get() + 1);
             assert_eq!(image.0.get(), expected);

@@ -1,5 +1,6 @@
-//! Special pool and forced IRQL checking: learn.microsoft.com/windows-hardware/drivers/devtest/special-pool and
-//! `force-irql-checking`. Plain accesses, which nothing else sees without AddressSanitizer.
+//! Special pool and forced IRQL checking
+//! (learn.microsoft.com/windows-hardware/drivers/devtest/special-pool and `force-irql-checking`).
+//! Without AddressSanitizer only these see plain accesses.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "sanitizer")))]
 #![allow(
     clippy::panic,
@@ -72,7 +73,8 @@ fn memory_behind_a_block_cannot_be_touched() {
             read(memory, size as usize - 1);
             free(memory);
         });
-        // A block of pages begins with one, and ends where it must.
+        // A block larger than a page begins with a page, so the guard page follows the last of its
+        // pages.
         let end = size.next_multiple_of(16).next_multiple_of(if size > 4096 { 4096 } else { 16 });
         let bug = fault(move || read(allocate(size), end as usize));
         assert_eq!((bug.code, bug.parameters[1]), (0xCD, 0), "{size}");

@@ -1,5 +1,7 @@
-//! Threads as objects, and what a thread must not do: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread, `nf-wdm-psterminatesystemthread`,
-//! `nf-wdm-kegetcurrentthread`, `nf-wdm-obreferenceobjectbyhandle`.
+//! Threads as objects, and calls that a thread must not make
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread,
+//! `nf-wdm-psterminatesystemthread`, `nf-wdm-kegetcurrentthread`,
+//! `nf-wdm-obreferenceobjectbyhandle`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

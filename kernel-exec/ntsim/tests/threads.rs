@@ -1,5 +1,6 @@
-//! Threads: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread, `nf-wdm-psterminatesystemthread`,
-//! `nf-wdm-kegetcurrentthread`, `nf-wdm-obreferenceobjectbyhandle`.
+//! Threads (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread,
+//! `nf-wdm-psterminatesystemthread`, `nf-wdm-kegetcurrentthread`,
+//! `nf-wdm-obreferenceobjectbyhandle`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -370,8 +371,8 @@ fn many_threads() {
     run.and_then(|()| kernel.unload()).unwrap();
 }
 
-/// A thread of another program may run on a processor whose own program has not begun, and DPCs be served there when it waits: the
-/// program begins once, and its waits last.
+/// A thread of another program may run on a processor before its own program has begun, and DPCs
+/// may be served there when it waits. The program begins once, and its waits last.
 #[test]
 fn a_program_that_begins_late_waits_as_long_as_it_must() {
     for seed in 0..400 {

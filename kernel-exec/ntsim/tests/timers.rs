@@ -1,4 +1,5 @@
-//! Timer rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesettimer, `nf-wdm-kecanceltimer`.
+//! Timer rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesettimer,
+//! `nf-wdm-kecanceltimer`).
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -198,7 +199,7 @@ fn cancelling_before_expiry_is_true_and_the_dpc_never_runs() {
 fn between_expiry_and_call_its_dpc_may_be_in_no_queue() {
     let mut seen = [false; 2];
     for byte in [0, 1] {
-        // The first byte is the tick's phase.
+        // The first byte chooses the tick's phase.
         let mut kernel = Simulation::new(processors(1), Schedule::bytes(vec![0, byte]));
         let removed = Rc::new(Cell::new(None));
         let (found, ran) = (Rc::clone(&removed), Rc::new(Cell::new(false)));
@@ -317,7 +318,7 @@ fn a_timers_dpc_is_not_also_queued_by_hand() {
     });
 }
 
-/// A driver that sets its timer in its timer's DPC, for ever.
+/// A driver sets its timer again in its timer's DPC, without end.
 #[test]
 fn a_run_waits_for_timers_no_longer_than_it_is_told() {
     let config = Config { linger: 10 * TICK, ..Config::default() };

@@ -1,5 +1,5 @@
-//! Waits: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages `nf-wdm-kewaitforsingleobject`,
-//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`.
+//! Waits (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kewaitforsingleobject`,
+//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

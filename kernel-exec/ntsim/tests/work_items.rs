@@ -1,4 +1,5 @@
-//! Work items: learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads and the pages of the calls.
+//! Work items (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads and the
+//! pages of the calls).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -86,13 +87,13 @@ fn an_item_in_the_drivers_own_block_is_initialised_and_given_up() {
 }
 
 unsafe extern "C" fn count(parameter: PVOID) {
-    // SAFETY: a semaphore that outlives its waits.
+    // SAFETY: the parameter is a semaphore that outlives its waits.
     unsafe { ddi::KeReleaseSemaphore(parameter.cast(), 0, 1, 0) };
 }
 
 unsafe extern "C" fn count_for_device(device: PDEVICE_OBJECT, context: PVOID) {
     assert!(!device.is_null());
-    // SAFETY: a semaphore that outlives its waits.
+    // SAFETY: the context is a semaphore that outlives its waits.
     unsafe { count(context) };
 }
 
@@ -105,9 +106,9 @@ fn the_older_calls_run_their_routines_too() {
         unsafe {
             ddi::IoQueueWorkItem(item.0, Some(count_for_device), CriticalWorkQueue, counted.0.cast());
         }
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::ExInitializeWorkItem(work, Some(count), counted.0.cast()) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExQueueWorkItem(work, NormalWorkQueue) };
         wait(&counted, None);
         wait(&counted, None);
@@ -211,7 +212,7 @@ fn what_is_no_item_is_not_queued() {
     assert_eq!(code(given_up), (0xE4, 7));
     let without_routine = || {
         let item = WorkItem::new(Device::new());
-        // SAFETY: an item; there is no routine to call.
+        // SAFETY: the item is initialised, and there is no routine to call.
         unsafe { ddi::IoQueueWorkItemEx(item.0, None, DelayedWorkQueue, null_mut()) };
     };
     assert_eq!(code(without_routine), (0xE4, 7));
@@ -365,7 +366,8 @@ fn unload_while_a_routine_runs_is_refused() {
     assert!(bug.rule.contains("was running in thread 1"), "{}", bug.rule);
 }
 
-/// The device, and by it the image, is referenced until the routine has returned: `nf-wdm-ioqueueworkitem`.
+/// The device, and through it the image, is referenced until the routine has returned
+/// (`nf-wdm-ioqueueworkitem`).
 #[test]
 fn the_image_stays_until_a_routine_of_its_device_has_returned() {
     let unload = |stays: bool, leaves: bool| {

@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
 const SOON: Option<i64> = Some(-10_000);
 const LONG_AGO: Option<i64> = Some(1);
 
-/// Runs a body that asks at PASSIVE_LEVEL, and then ends. What it is told is no reason to hang.
+/// Runs a body that makes these calls at PASSIVE_LEVEL and then ends.
 fn asked(kit: &Kit<'_>, rule: Rule, asks: InBody) -> Check {
     let operation = kit.make(Spawn { asks: Some(asks), ..Spawn::new(Kind::U64, READY) })?;
     kit.advance()?;

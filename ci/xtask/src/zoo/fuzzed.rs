@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::{Bug, Options, TREE, apply};
+use super::{Bug, Options, Tree};
 use crate::{
     command::{self, capture},
     interrupt,
@@ -56,7 +56,12 @@ impl Hunt {
 }
 
 /// Hunts each bug with its targets.
-pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    project: &Project,
+    tree: &Tree,
+    bugs: &[Bug],
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
     let mut table = ui::table(&["bug", "what", "target", "found in", "seconds", "oracles"], 4..5);
     let mut missed = 0;
     for bug in bugs {
@@ -64,12 +69,12 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
             note!("{}: no `Target:`, so not for fuzzing (found by: {})", bug.name, bug.found_by);
             continue;
         };
-        apply(&project.path(TREE), &bug.patch, &[])?;
+        tree.apply(&bug.patch, &[])?;
         let hunts: anyhow::Result<Vec<_>> = targets
             .split_whitespace()
-            .map(|target| Ok((target, hunt(project, bug, target, options)?)))
+            .map(|target| Ok((target, hunt(project, tree, bug, target, options)?)))
             .collect();
-        apply(&project.path(TREE), &bug.patch, &["--reverse"])?;
+        tree.apply(&bug.patch, &["--reverse"])?;
         for (target, hunt) in hunts? {
             missed += usize::from(hunt.seconds.len() < options.runs as usize);
             let found = format!("{} of {} runs", hunt.seconds.len(), options.runs);
@@ -84,8 +89,8 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow::Result<Hunt> {
-    let tree = project.path(TREE);
+fn hunt(project: &Project, tree: &Tree, bug: &Bug, target: &str, options: &Options) -> anyhow::Result<Hunt> {
+    let tree = &tree.root;
     let file = project.path("target/zoo/summary.json");
     let mut hunt = Hunt::default();
     for run in 1..=options.runs {
@@ -98,7 +103,7 @@ fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow
         drop(fs::remove_file(&file));
         let mut fuzz = command::xtask(project)?;
         // The copy is a checkout of its own.
-        fuzz.current_dir(&tree).env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
+        fuzz.current_dir(tree).env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
         fuzz.args(["fuzz", "--empty-corpus", "--target", target, "--seconds", &options.seconds.to_string()]);
         fuzz.arg("--summary").arg(&file);
         let captured = capture(&mut fuzz, |line| live.hint(&format!("{label} ... {}", line.trim())))?;
