@@ -1,9 +1,11 @@
 //! No `out` and no `iid` needs alignment: every slot takes odd addresses.
 //!
 //! x86 reads and writes odd addresses without complaint. In a build with debug assertions rustc
-//! checks each access through a place such as `*out`, so a slot that makes one ends the process
-//! here. A `write` of the pointer instead of `write_unaligned` is the same instruction on x86 and is
-//! not checked: Miri, or a processor that faults, sees it. A release build cannot fail here.
+//! checks each access through a place such as `*out` or `&mut *out`, and core checks
+//! `copy_nonoverlapping`, `replace`, `swap` and `write_volatile`, so a slot that makes one ends the
+//! process here. A `write` or `read` of the pointer is the same instruction on x86 as the unaligned
+//! one, and core as rustup ships it does not check it (seen with Rust 1.95): Miri, or a processor
+//! that faults, sees it. A release build cannot fail here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
