@@ -149,10 +149,21 @@
 //! itself, faults of the host are not simulated: they end the process. So do faults outside of a
 //! run, and those of ntsim's own.
 //!
-//! In a build with debug assertions the compiler looks at a pointer before the processor does: null or a
-//! misaligned address in `(*pointer).field` ends the process by `null pointer dereference occurred`, and
-//! some functions of [`core::ptr`] do so, too. That is no fault, and the simulation does not see it. To have
-//! the bug check, build the driver's package, and its tests, with `debug-assertions = false`.
+//! In a build with debug assertions Rust's own checks look at a pointer before the processor does,
+//! and panic without unwinding. Where faults are simulated, the driver's code ends in a bug check
+//! then, too, with the place in the source:
+//!
+//! - A null pointer is dereferenced: as the fault at address 0. The check does not tell a read from
+//!   a write, nor the offset of a field.
+//! - A pointer that is not aligned is dereferenced: 0xC4 (0x4E530005). It is no fault on x86-64.
+//! - Another check finds undefined behaviour, such as the arguments of an unsafe function
+//!   (`unsafe precondition(s) violated`): 0xC4 (0x4E530006). The check does not tell the pointer.
+//!
+//! std still writes `thread caused non-unwinding panic. aborting.`, but the process lives on. The
+//! first [`Simulation`] puts a panic hook in front of the program's for this. A hook that is set
+//! later has to call the one that it replaces ([`std::panic::take_hook`]), or such a check ends the
+//! process. So does one in a build with `panic = "abort"` or without symbols, and every panic that
+//! leaves an `extern "C"` function.
 //!
 //! A loop without a kernel call, and a lock of the host that is held across one, end the run too:
 //! [`Config::hang`].
@@ -184,6 +195,8 @@
 //! | 0x4E530002 | above the IRQL that the page states: `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL: no kind of pool or several, a required flag that it does not know | the flags, the bytes, the tag |
 //! | 0x4E530004 | `KeLowerIrql` or another release between one with `Wait` = TRUE and the wait that was to be next | IRQL, IRQL before the release |
+//! | 0x4E530005 | a pointer that is not aligned is dereferenced: undefined behaviour in Rust, found by a check of a build with debug assertions; also with [`Config::documented_rules`] off | the address, the alignment, the code |
+//! | 0x4E530006 | another check of such a build finds undefined behaviour; as before | the code |
 //!
 //! # What is not
 //!

@@ -7,11 +7,14 @@
 //! lock of the allocator, ends the process, as ever.
 //!
 //! - `signal`: the handlers, and how a thread leaves its coroutine;
+//! - `checks`: what the checks of a build with debug assertions find;
 //! - `instruction`: what the instruction did that faulted, where the processor does not say;
 //! - `stack`: the sizes of stacks, and bug check 0x7F;
 //! - `frames`: backtraces;
 //! - `hang` and `watch`: runs that do not come to a preemption point any more.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod checks;
 pub(crate) mod frames;
 pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -54,13 +57,15 @@ pub(crate) enum Access {
     Read,
     Write,
     Execute,
+    /// A read or a write.
+    Unknown,
 }
 
 impl Access {
     /// The number of this access in the parameters of most bug checks.
     const fn number(self) -> u64 {
         match self {
-            Self::Read => 0,
+            Self::Read | Self::Unknown => 0,
             Self::Write => 1,
             Self::Execute => 8,
         }
@@ -71,6 +76,7 @@ impl Access {
             Self::Read => "read",
             Self::Write => "written to",
             Self::Execute => "called as a routine",
+            Self::Unknown => "dereferenced",
         }
     }
 }
@@ -175,7 +181,7 @@ impl Machine {
         }
         if address >= SYSTEM_START {
             let access = match access {
-                Access::Read => 0,
+                Access::Read | Access::Unknown => 0,
                 Access::Write => 2,
                 Access::Execute => 0x10,
             };

@@ -22,6 +22,7 @@ use iced_x86::Register;
 pub(crate) use super::watch::Watch;
 use super::{
     Access, Cause, Fault,
+    checks::{self, Noted},
     frames::lines_of,
     hang,
     instruction::{self, Registers},
@@ -33,8 +34,9 @@ use crate::{
     protection::Page,
 };
 
-/// The signals of faults.
-const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+/// The signals of faults, and the one of `abort`.
+const SIGNALS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
 /// Bytes of the stack that is set aside: names of functions are looked up on it.
 const ASIDE: usize = 512 << 10;
 /// Bytes of a stack for handlers, where a thread has none.
@@ -77,6 +79,8 @@ pub(super) enum Reason {
     Guard,
     /// The run does not come to a preemption point.
     Hang(hang::Kind),
+    /// One of Rust's checks has found something, and the thread calls `abort`.
+    Check,
 }
 
 /// What a handler leaves for [`landing`].
@@ -90,19 +94,29 @@ struct Record {
 }
 
 /// The stack on which a thread ends that leaves its coroutine. One is enough: the run is over then.
-pub(crate) struct Aside(DefaultStack);
+pub(crate) struct Aside {
+    stack: DefaultStack,
+    noted: Noted,
+}
 
 impl Default for Aside {
     #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
     fn default() -> Self {
-        Self(DefaultStack::new(ASIDE).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}")))
+        let stack = DefaultStack::new(ASIDE);
+        let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
+        Self { stack, noted: Noted::default() }
     }
 }
 
 impl Aside {
     fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
-        core::ptr::with_exposed_provenance_mut(self.0.base().get() - room)
+        core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
+    }
+
+    /// What one of Rust's checks has found.
+    pub(super) fn noted(&self) -> &Noted {
+        &self.noted
     }
 }
 
@@ -153,6 +167,7 @@ pub(crate) fn prepare(_special_pool: bool) {
     C_LIBRARY.get_or_init(c_library);
     provide_handler_stack();
     BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
+    checks::install();
 }
 
 /// What the host calls for a signal.
@@ -245,6 +260,9 @@ pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
 unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the host's, for this call.
     let registers = unsafe { interrupted(context) };
+    if signal == libc::SIGABRT {
+        return handle_abort(signal, info, context, registers);
+    }
     // SAFETY: the host's signal information, valid for this call.
     let sent = unsafe { (*info).si_code } <= 0;
     let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
@@ -258,14 +276,25 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
+/// A thread has called `abort`: after one of Rust's checks it leaves its coroutine instead.
+fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, registers: &mut Copies) {
+    match active().filter(|machine| machine.aside.noted.is_some() && machine.is_on_coroutine(registers)) {
+        Some(machine) => machine.leave(registers, Reason::Check),
+        None => pass_on(signal, info, context),
+    }
+}
+
 impl Machine {
     /// Whether a coroutine of this machine was interrupted.
     pub(super) fn is_on_coroutine(&self, registers: &Copies) -> bool {
         // A frame may be larger than a guard: then the stack pointer is below it, and the fault in
         // it.
-        self.inside.get()
-            && !self.is_free()
-            && self.bounds.get().holds(register(registers, libc::REG_RSP) as usize)
+        self.is_on_stack(register(registers, libc::REG_RSP) as usize)
+    }
+
+    /// Whether an address is in the stack of the coroutine that runs.
+    pub(super) fn is_on_stack(&self, address: usize) -> bool {
+        self.inside.get() && !self.is_free() && self.bounds.get().holds(address)
     }
 
     /// Whether the run can end where it is: the driver's code runs, and nothing of the machine is
@@ -431,6 +460,9 @@ extern "C" fn landing(record: *const Record) -> ! {
     {
         end_process(signal);
     }
+    if let Reason::Check = record.reason {
+        machine.check_failed()
+    }
     let backtrace = machine.backtrace_at(record);
     match record.reason {
         Reason::Fault(signal) => {
@@ -439,6 +471,7 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
+        Reason::Check => machine.check_failed(),
     }
 }
 
