@@ -179,9 +179,20 @@
 //! the run before has left in it, and makes [`explore`](explore()) find different runs where it
 //! expects the same. Statics are recognised on Linux and Windows hosts.
 //!
-//! Pool memory belongs to its kernel, too. The pools of the last 256 simulations of a process stay
-//! closed: an interface, waker or handle that a test has kept stops the run (0xD1), or panics
-//! outside of runs, and says why.
+//! # Beyond a run
+//!
+//! Pool memory belongs to its kernel, too, and its addresses stay closed when the simulation has
+//! ended (with AddressSanitizer those of the last 256 simulations). An interface, waker or handle
+//! that a test has kept for so long stops the run that uses it (0xD1); outside of runs an atomic
+//! panics, and an access that cannot panic ends the process, with words. So it is after a reset,
+//! where no new block has the addresses yet.
+//!
+//! Between two runs of a simulation that lives, the last reference may go: pool is freed as at
+//! PASSIVE_LEVEL. A call that would have a task run (`KeInsertQueueDpc`, `KeSetEvent`,
+//! `IoQueueWorkItem(Ex)`, `ExQueueWorkItem`) is not done. The next run or unload ends with it, as a
+//! failure of oracle `between runs`, and without one the reset or the end of the simulation panics.
+//! When a run has ended early, both do nothing. Other kernel calls outside of runs end the process,
+//! with words: they cannot panic.
 //!
 //! # Rules that NT does not check
 //!
@@ -213,6 +224,7 @@
 
 extern crate std;
 
+mod address_space;
 mod arena;
 mod asan;
 mod config;

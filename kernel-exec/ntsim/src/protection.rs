@@ -83,5 +83,3 @@ impl Pages {
         }
     }
 }
-
-pub(crate) use host::{CLOSES, reopen, retire};

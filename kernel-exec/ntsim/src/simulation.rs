@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     counters::Counters,
     engine::{
+        between::report_at_last,
         machine::{Machine, PROCESSORS, load, loaded},
         order::Order,
         recording::Recording,
@@ -76,9 +77,13 @@ impl Simulation {
     /// another than before: cheap.
     ///
     /// # Panics
-    /// As for [`Simulation::new`], where the configuration is not possible.
+    /// As for [`Simulation::new`], where the configuration is not possible; and where a kernel call
+    /// [between two runs](crate#beyond-a-run) has not been reported yet, as does a drop.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
+        if let Some(stop) = self.machine().take_report() {
+            report_at_last(&stop);
+        }
         self.threads.reset();
         self.machine().reset(config, schedule);
         if self.machine().arena.size() != config.pool_size {
@@ -147,6 +152,7 @@ impl Simulation {
     pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
         assert!(!self.machine().config.get().special_pool, "ntsim: special pool is for runs with a schedule");
+        self.report()?;
         self.state = State::Stopped;
         free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
         self.state = State::Over;
@@ -165,6 +171,7 @@ impl Simulation {
 
     fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
+        self.report()?;
         // A panic that passes by leaves it so.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
@@ -218,8 +225,20 @@ impl Simulation {
     /// Where the simulation has stopped.
     pub fn unload(&mut self) -> Result<(), Stop> {
         assert!(self.state != State::Stopped, "ntsim: this simulation has stopped; reset it first");
+        self.report()?;
         self.checked(self.machine().check_unload())?;
         self.ended(true)
+    }
+
+    /// Answers what was found since the last run.
+    fn report(&mut self) -> Result<(), Stop> {
+        match self.machine().take_report() {
+            Some(stop) => {
+                self.state = State::Stopped;
+                Err(stop)
+            }
+            None => Ok(()),
+        }
     }
 
     fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
@@ -384,9 +403,13 @@ static NAME: &str = "driver\0";
 
 impl Drop for Simulation {
     fn drop(&mut self) {
+        let report = self.machine().take_report();
         load(None);
         // SAFETY: from `new`; the thread's pointers to it are gone with `load`, and no run is going on, since that borrows.
         drop(unsafe { Box::from_raw(self.machine.as_ptr()) });
+        if let Some(stop) = report {
+            report_at_last(&stop);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::thread_local;
 use corosensei::Yielder;
 
 use super::{
+    between::{advice, refuse},
     free,
     recording::{Decision, Recording},
     run::Job,
@@ -91,6 +92,8 @@ pub(crate) struct Machine {
     pub(crate) ordered: RefCell<Vec<(usize, Decision)>>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
+    /// The stop was found between two runs, and no call has answered it yet.
+    pub(crate) unreported: Cell<bool>,
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
     pub(crate) low: Low,
@@ -196,25 +199,45 @@ pub(crate) fn mine<'a>() -> Option<&'a Machine> {
 /// Where the DDI ends is a point, too.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
-    let Some(mut machine) = here() else { outside(ddi.name()) };
-    machine.cpu().last_call.set(Some(ddi));
-    machine.count_segment();
-    machine.point();
-    machine.now.set_call(Some(ddi));
-    machine.call = true;
-    machine.counts.kernel_calls.add();
-    machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
-    if let Err(violation) = ddi.check(machine.irql()) {
-        machine.bug_check(violation);
+    let Some(machine) = here() else { outside(ddi.name()) };
+    machine.begin_call(ddi)
+}
+
+/// As [`enter`], for a call that does nothing between two runs, and that is reported then.
+#[inline]
+pub(crate) fn enter_run<'a>(ddi: Ddi) -> Option<Entered<'a>> {
+    match here() {
+        Some(machine) => Some(machine.begin_call(ddi)),
+        None => {
+            refuse(ddi);
+            None
+        }
     }
-    machine
+}
+
+impl Entered<'_> {
+    #[inline(always)]
+    pub(crate) fn begin_call(mut self, ddi: Ddi) -> Self {
+        let machine = &mut self;
+        machine.cpu().last_call.set(Some(ddi));
+        machine.count_segment();
+        machine.point();
+        machine.now.set_call(Some(ddi));
+        machine.call = true;
+        machine.counts.kernel_calls.add();
+        machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
+        if let Err(violation) = ddi.check(machine.irql()) {
+            machine.bug_check(violation);
+        }
+        self
+    }
 }
 
 /// A call that needs a kernel, without one. Out of a DDI the panic is an abort: it cannot leave an `extern "C"` function.
 #[cold]
 #[expect(clippy::panic, reason = "there is no kernel that could stop, and nothing true to return")]
 pub(crate) fn outside(name: &str) -> ! {
-    panic!("ntsim: {name} called outside a simulation run")
+    panic!("ntsim: {name} called outside a simulation run, {}", advice())
 }
 
 impl Machine {
@@ -248,6 +271,7 @@ impl Machine {
             ordered: RefCell::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
+            unreported: Cell::new(false),
             image: ImageState::default(),
             statics: Copies::new(),
             low: Low::default(),
@@ -290,6 +314,7 @@ impl Machine {
         self.ordered.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
+        self.unreported.set(false);
         self.image.reset();
         self.statics.reset();
         self.low.reset(config.low_resources);

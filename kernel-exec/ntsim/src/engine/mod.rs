@@ -9,9 +9,11 @@
 //! - `expiry`: clock ticks and timers;
 //! - `halt`: bug checks and other ends;
 //! - `worker`: the threads that run work items;
+//! - `between`: kernel calls between two runs;
 //! - `run_state`: what a coroutine is at, and how much of its stack the driver uses;
 //! - `run`: the loop outside all coroutines.
 
+pub(crate) mod between;
 pub(crate) mod dispatch;
 pub(crate) mod expiry;
 pub(crate) mod explore;

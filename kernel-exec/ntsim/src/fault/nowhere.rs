@@ -25,11 +25,10 @@ pub(crate) fn prepare(special_pool: bool) {
 /// Nothing.
 pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}
 
-/// The host cannot close memory.
-pub(crate) const CLOSES: bool = false;
+/// The host reserves no addresses.
+pub(crate) fn reserve(_size: usize) -> Option<core::ptr::NonNull<u8>> {
+    None
+}
 
 /// Nothing.
-pub(crate) fn retire(_address: *mut u8, _size: usize) {}
-
-/// Nothing.
-pub(crate) fn reopen(_address: *mut u8, _size: usize) {}
+pub(crate) fn close(_address: *mut u8, _size: usize) {}

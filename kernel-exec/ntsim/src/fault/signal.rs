@@ -13,6 +13,7 @@ use core::{
     ffi::{c_int, c_void},
     mem::MaybeUninit,
     ops::Range,
+    ptr::NonNull,
 };
 use std::sync::OnceLock;
 
@@ -231,20 +232,25 @@ pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
     assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
 }
 
-/// The host can close memory to every access.
-pub(crate) const CLOSES: bool = true;
-
-/// Closes the memory of a simulation that has ended, and gives its content up.
-pub(crate) fn retire(address: *mut u8, size: usize) {
-    protect(address, size, false);
-    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only
-    // cost memory.
-    unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+/// Reserves addresses that cannot be accessed; none where the host refuses, and with
+/// AddressSanitizer: LeakSanitizer looks for pointers in what the allocator has, only.
+pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
+    if asan::ENABLED {
+        return None;
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: addresses that the host chooses.
+    let memory = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    if memory == libc::MAP_FAILED { None } else { NonNull::new(memory.cast()) }
 }
 
-/// Opens memory that [`retire`] has closed.
-pub(crate) fn reopen(address: *mut u8, size: usize) {
-    protect(address, size, true);
+/// Closes addresses that [`reserve`] has reserved, as they were then: closed neighbours are one
+/// mapping of the host's.
+pub(crate) fn close(address: *mut u8, size: usize) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: whole pages of a reservation that nothing uses any more.
+    let memory = unsafe { libc::mmap(address.cast(), size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "ntsim: the host does not let pages be closed");
 }
 
 /// The registers of the code that a handler has interrupted.
