@@ -56,10 +56,12 @@ pub struct Config {
     pub linger: u64,
     /// The bytes of a kernel stack that the driver may use: of a thread, summed over all its
     /// routines that wait for a kernel call to return, and of a DPC routine, which has another
-    /// stack. The frames of the simulated kernel do not count. More than that at a kernel call or
-    /// an atomic is bug check 0x7F (8); a frame that makes no call is found where it reaches the
-    /// guard below the host's stack, which has the bytes of a thread, of a DPC, and 128 KiB for the
-    /// kernel. In a build that is not optimised (`opt-level = 0`) eight times as much is allowed.
+    /// stack. The frames of the simulated kernel do not count. More than that is bug check 0x7F (8):
+    /// at a kernel call or an atomic; at the next call-out, or at the return of a routine or
+    /// program, where frames without a call have written to the 64 bytes beyond, unless a call came
+    /// from so deep that the kernel's own frames may have (on Unix hosts); and where a frame reaches
+    /// the guard below the host's stack, which has the bytes of a thread, of a DPC, and 128 KiB for
+    /// the kernel. In a build that is not optimised (`opt-level = 0`) eight times as much is allowed.
     /// Under AddressSanitizer and with `cfg(fuzzing)`, which make frames larger, nothing limits
     /// stacks. 4 KiB to 16 MiB. Default 24 KiB, as on NT for x64.
     /// [`Counters::stack`](crate::Counters::stack) has the high-water mark.

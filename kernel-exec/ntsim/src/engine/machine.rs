@@ -27,7 +27,7 @@ use crate::{
     counters::{Counters, Counts},
     fault::{
         host::{Aside, Watch},
-        stack::Bounds,
+        stack::{Bounds, limit},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
@@ -318,7 +318,7 @@ impl Machine {
         self.image.reset();
         self.statics.reset();
         self.low.reset(config.low_resources);
-        self.now.reset(true);
+        self.now.reset(Some(limit(config.stack)));
         self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }

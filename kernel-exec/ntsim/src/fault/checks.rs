@@ -87,8 +87,13 @@ pub(super) fn install() {
     INSTALLED.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |panic| {
-            if !active().is_some_and(|machine| machine.note_check(panic)) {
+            let machine = active();
+            if !machine.is_some_and(|machine| machine.note_check(panic)) {
                 before(panic);
+            }
+            if let Some(machine) = machine {
+                // The frames of a panic that the driver catches are not its own.
+                machine.now.disturb();
             }
         }));
     });

@@ -165,6 +165,7 @@ impl<T> UnsafeCell<T> {
             check_outside(cell.value.get().addr());
             return f(cell.value.get());
         };
+        machine.count_stack();
         // A value of no bytes may be where the next block begins: the cell is then where its state
         // is.
         let address =
