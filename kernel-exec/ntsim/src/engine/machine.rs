@@ -16,6 +16,7 @@ use corosensei::Yielder;
 use super::{
     between::{advice, refuse},
     free,
+    identity::Identities,
     recording::{Decision, Recording},
     run::Job,
     run_state::Current,
@@ -75,6 +76,7 @@ pub(crate) struct Machine {
     pub(crate) counts: Counts,
     /// A hash of the kernel calls so far and of their steps.
     pub(crate) calls: Cell<u64>,
+    pub(crate) identities: Identities,
     pub(crate) processors: [Processor; PROCESSORS],
     /// How the coroutine that runs gives up control.
     pub(crate) yielder: Cell<*const Suspend>,
@@ -258,6 +260,7 @@ impl Machine {
             programs: Cell::new(0),
             counts: Counts::default(),
             calls: Cell::new(0),
+            identities: Identities::default(),
             processors: [const { Processor::new() }; PROCESSORS],
             yielder: Cell::new(null()),
             config: Cell::new(config),
@@ -306,6 +309,7 @@ impl Machine {
         self.programs.set(0);
         self.counts.reset();
         self.calls.set(0);
+        self.identities.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
         kernel.reset(config.processors, self.arena.size());

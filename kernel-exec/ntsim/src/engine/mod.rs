@@ -9,6 +9,7 @@
 //! - `expiry`: clock ticks and timers;
 //! - `halt`: bug checks and other ends;
 //! - `worker`: the threads that run work items;
+//! - `identity`: which atomics were used, for recordings;
 //! - `between`: kernel calls between two runs;
 //! - `run_state`: what a coroutine is at, and how much of its stack the driver uses;
 //! - `run`: the loop outside all coroutines.
@@ -20,6 +21,7 @@ pub(crate) mod explore;
 pub(crate) mod follow;
 pub(crate) mod free;
 pub(crate) mod halt;
+pub(crate) mod identity;
 pub(crate) mod machine;
 pub(crate) mod order;
 pub(crate) mod pct;

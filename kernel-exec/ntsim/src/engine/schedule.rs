@@ -116,8 +116,9 @@ impl Schedule {
     /// The decisions of an earlier simulation. A program that does not fit them ends its run with a
     /// failure that says at which decision: it asks for another one, it has done something else
     /// since the decision before, or decisions are left over. What it has done is compared by a
-    /// hash, of each kernel call and its step, and of how many atomic operations of each kind there
-    /// were. Decisions that are left over are noticed at the end of the run in which the recorded
+    /// hash, of each kernel call and its step, of how many atomic operations of each kind there were,
+    /// and of which atomics they used: in pool by block, in statics by the order of first use, and
+    /// in other memory not at all. Recordings of text version 2 do not know the atomics. Decisions that are left over are noticed at the end of the run in which the recorded
     /// program made them, or, where the recording does not know, at unload.
     pub fn replay(recording: Recording) -> Self {
         Self::from(Source::Replay(Player::new(recording)))
@@ -377,7 +378,8 @@ impl Machine {
         for number in atomics.into_iter().chain([step, self.current.get() as u64]) {
             hash = mixed(hash, number);
         }
-        SoFar { hash: (hash >> 32) as u32 | 1, step }
+        let short = |hash: u64| (hash >> 32) as u32 | 1;
+        SoFar { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
     }
 }
 

@@ -59,6 +59,7 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {
         machine.bug_check(violation);
     }
+    machine.identify(address.addr());
     Some(machine)
 }
 
