@@ -177,6 +177,13 @@ fn the_frames_of_the_kernel_and_of_panics_are_not_the_routines() {
         });
         dpc.free();
     });
+    // So near the limit that the kernel's frames reach beyond it.
+    fine(|| {
+        let frame = [0_u8; (2 * HALF - 700) * MULTIPLE];
+        black_box(&frame);
+        free(allocate(64));
+        black_box(&frame);
+    });
     fine(|| {
         let panics = || deep(&|| panic!("on purpose"));
         assert!(std::panic::catch_unwind(panics).is_err());
