@@ -1,10 +1,10 @@
-//! Memory that is written after it has been freed. While the kit watches, a block that is freed is
-//! filled and kept; at the end it must be as it was filled. So a library is found out that uses an
-//! operation after its last reference has gone, whatever its memory is used for next.
+//! Detection of writes to freed memory. While the kit watches, it fills a freed block and keeps it,
+//! and at the end the block must be unchanged. This finds a library that uses an operation after
+//! its last reference has gone, whatever the memory is used for next.
 //!
-//! This program's `free` comes before the C library's, for the library under test, too. It hands on
-//! to the next one, which may be a sanitizer's: that finds such uses by itself, and nothing is kept
-//! then.
+//! This program's `free` comes before the C library's, and the library under test uses it too. It
+//! calls the next `free`, which may be a sanitizer's. A sanitizer finds such uses by itself, and
+//! then no block is kept.
 
 use core::{
     ffi::c_void,
@@ -13,32 +13,32 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
-/// What a block that is kept is filled with.
+/// The byte with which a kept block is filled.
 const FREED: u8 = 0xA5;
-/// Most blocks that are kept.
+/// The largest number of blocks that are kept.
 const MOST: usize = 4096;
 
 static WATCHES: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BLOCKS: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
-/// The next `free`: not asked for yet, being asked for, or its address.
+/// The state of the next `free`. It is unknown, being looked up, or its address.
 static NEXT: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = 0;
 const ASKED: usize = 1;
 
 type Free = unsafe extern "C" fn(*mut c_void);
 
-/// The next `free` after this program's. None while it is being asked for.
+/// The `free` after this program's. `None` while it is being looked up.
 fn next() -> Option<Free> {
     if NEXT.compare_exchange(UNKNOWN, ASKED, SeqCst, SeqCst).is_ok() {
-        // SAFETY: a name that ends with 0.
+        // SAFETY: the name is null-terminated.
         let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"free".as_ptr()) };
         NEXT.store(found.addr().max(ASKED), SeqCst);
     }
     match NEXT.load(SeqCst) {
         UNKNOWN | ASKED => None,
-        // SAFETY: by its name this function has this type.
+        // SAFETY: a function of the name `free` has this type.
         address => Some(unsafe { transmute::<usize, Free>(address) }),
     }
 }
@@ -46,31 +46,30 @@ fn next() -> Option<Free> {
 /// Frees a block, or keeps it while the kit watches.
 ///
 /// # Safety
-/// As for the C library's `free`.
+/// The caller promises the same as for the C library's `free`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn free(block: *mut c_void) {
-    // What is freed while the next `free` is asked for is left as it is.
+    // A block that is freed during the lookup is not freed.
     let Some(next) = next() else { return };
     if block.is_null() || !WATCHES.load(SeqCst) || !keep(block.cast()) {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller owns the block and gives it up.
         unsafe { next(block) };
     }
 }
 
-/// Fills a block and keeps it. False: there is no room.
+/// Fills a block and keeps it. False if there is no room.
 fn keep(block: *mut u8) -> bool {
     let number = COUNT.fetch_add(1, SeqCst);
     let Some(place) = BLOCKS.get(number) else { return false };
     // SAFETY: the caller of `free` owns this block.
     let size = unsafe { libc::malloc_usable_size(block.cast()) };
-    // SAFETY: so many bytes are the block's.
+    // SAFETY: the block has this number of bytes.
     unsafe { block.write_bytes(FREED, size) };
     place.store(block, SeqCst);
     true
 }
 
-/// Does something, and tells how many of the blocks that were freed meanwhile have been written
-/// afterwards.
+/// Does some work. Returns the number of the blocks freed meanwhile that were written afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
     COUNT.store(0, SeqCst);
     WATCHES.store(!has_sanitizer(), SeqCst);
@@ -89,16 +88,16 @@ pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
 }
 
 fn is_as_filled(block: *mut u8) -> bool {
-    // SAFETY: a block that is kept.
+    // SAFETY: the block is kept, so it is allocated.
     let size = unsafe { libc::malloc_usable_size(block.cast()) };
-    // SAFETY: as `keep` has filled it.
+    // SAFETY: `keep` has filled this number of bytes.
     let bytes = unsafe { core::slice::from_raw_parts(block, size) };
     bytes.iter().all(|byte| *byte == FREED)
 }
 
-/// Whether the runtime of AddressSanitizer is loaded. Its blocks are its own.
+/// Whether the runtime of AddressSanitizer is loaded. It manages its own blocks.
 fn has_sanitizer() -> bool {
-    // SAFETY: a name that ends with 0.
+    // SAFETY: the name is null-terminated.
     !unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_init".as_ptr()) }.is_null()
 }
 
@@ -109,14 +108,15 @@ mod tests {
     #[test]
     fn a_write_after_free_is_seen_and_nothing_else_is() {
         let use_block = |after: bool| {
-            // SAFETY: any size.
+            // SAFETY: `malloc` accepts any size.
             let block = unsafe { libc::malloc(100) }.cast::<u8>();
             // SAFETY: the block has 100 bytes.
             unsafe { block.wrapping_add(40).write(1) };
-            // SAFETY: the block, once.
+            // SAFETY: the block is freed once.
             unsafe { libc::free(block.cast()) };
             if after {
-                // SAFETY: none; but the block is kept while it is watched.
+                // SAFETY: this is a use after free. The kit keeps the block while it watches, so
+                // the memory is still allocated.
                 unsafe { block.wrapping_add(40).write(2) };
             }
             drop(vec![1_u8; 500]);

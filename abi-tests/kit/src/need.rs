@@ -1,8 +1,8 @@
-//! What a clause needs that a library may not offer.
+//! Features that a clause needs and that a library may lack.
 
 use crate::table::{Table, shape};
 
-/// What a library offers.
+/// The features that a library offers.
 #[derive(Clone, Copy, Debug)]
 pub struct Offers {
     /// The library's table.
@@ -11,7 +11,7 @@ pub struct Offers {
     pub controls: bool,
 }
 
-/// One thing.
+/// A feature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
     /// Operations with IAsyncControl.
@@ -26,7 +26,7 @@ pub enum Need {
     Raises,
     /// Cancel handles.
     Handles,
-    /// No memory.
+    /// Memory that can be made to fail.
     NoMemory,
     /// The number of live operations.
     Live,
@@ -34,7 +34,7 @@ pub enum Need {
     Allocations,
     /// The IRQL.
     Irql,
-    /// The highest reference count.
+    /// A reference count that can be set to its maximum.
     Exhaust,
     /// Objects with methods.
     Objects,
@@ -44,11 +44,11 @@ pub enum Need {
     CancelAll,
     /// Waiting for the end of all.
     Drain,
-    /// A client that distrusts.
+    /// A client that distrusts its provider.
     Client,
-    /// Its view of a status.
+    /// That client's view of a status.
     ClientStatus,
-    /// Its view of an object.
+    /// That client's view of an object.
     ClientQuery,
     /// Spawning without an executor.
     NoExecutor,
@@ -56,12 +56,12 @@ pub enum Need {
     Passive,
     /// Several threads at once.
     Threads,
-    /// Several threads, one at a time, in an order that repeats itself.
+    /// Several threads, one at a time, in a repeatable order.
     Turns,
 }
 
 impl Need {
-    /// Does the library offer it?
+    /// Whether the library offers it.
     #[must_use]
     pub fn is_met(self, Offers { table, controls }: Offers) -> bool {
         match self {
@@ -92,7 +92,7 @@ impl Need {
         }
     }
 
-    /// What the table would have to have.
+    /// The member that the table would need.
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {

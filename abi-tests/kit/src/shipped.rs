@@ -1,5 +1,5 @@
-//! The implementations that come with the kit: ours, one in C, some that others might have written,
-//! and the one in C with one breach at a time.
+//! The implementations that come with the kit. They are ours, one in C, some that others might have
+//! written, and the one in C with one breach at a time.
 
 use std::{
     collections::BTreeSet,
@@ -22,14 +22,14 @@ use crate::{
     rule::Rule,
 };
 
-/// A breach that `c/broken.c` has, and the rule that it is at least found under.
+/// A breach that `c/broken.c` has, and a rule under which the kit must find it.
 #[derive(Clone, Copy, Debug)]
 pub struct Plant {
     /// Its name in C.
     pub name: &'static str,
     /// The rule.
     pub rule: Rule,
-    /// Several threads are needed to see it.
+    /// Whether several threads are needed to see it.
     pub races: bool,
 }
 
@@ -41,7 +41,7 @@ const fn race(rule: Rule, name: &'static str) -> Plant {
     Plant { name, rule, races: true }
 }
 
-/// All of them.
+/// All breaches.
 pub const PLANTS: &[Plant] = &[
     plant(Rule::C1, "QUERY_LEAVES_OUT"),
     plant(Rule::C1, "QUERY_ADDS_NO_REFERENCE"),
@@ -155,42 +155,42 @@ pub fn compile(source: &Path, defines: &[String], library: &Path) -> anyhow::Res
 /// The C implementation without a breach, compiled into this folder.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn correct(folder: &Path) -> anyhow::Result<PathBuf> {
     let library = folder.join("correct.so");
     compile(&kit().join("c/correct.c"), &[], &library)?;
     Ok(library)
 }
 
-/// The one with this breach.
+/// The C implementation with this breach, compiled into this folder.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn broken(folder: &Path, plant: &str) -> anyhow::Result<PathBuf> {
     let library = folder.join(format!("broken-{}.so", plant.to_ascii_lowercase()));
     compile(&kit().join("c/broken.c"), &[format!("PLANT={plant}")], &library)?;
     Ok(library)
 }
 
-/// Implementations in C that differ from the others in what the contract leaves open, and whether
+/// Implementations in C that choose differently where the contract leaves a choice, and whether
 /// they speak HRESULT.
 pub const FOREIGN: &[(&str, bool)] = &[("WITHOUT_CONTROL", false), ("APART", false), ("HRESULTS", true)];
 
 /// Compiles an implementation of `c/foreign.c`.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn foreign(folder: &Path, which: &str) -> anyhow::Result<PathBuf> {
     let library = folder.join(format!("foreign-{}.so", which.to_ascii_lowercase()));
     compile(&kit().join("c/foreign.c"), &[format!("FOREIGN={which}")], &library)?;
     Ok(library)
 }
 
-/// What became of one of them.
+/// The result of one of the implementations.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 struct Outcome {
     library: String,
-    /// What is to be found: nothing, or a breach of a rule.
+    /// The rule of the breach that must be found, or `None` if nothing may be found.
     expected: Option<Rule>,
     by_cases: usize,
     by_sequences: usize,
@@ -210,10 +210,10 @@ fn outcome(judgement: &Judgement, library: &str, expected: Option<Rule>) -> Outc
     Outcome { library: library.to_owned(), expected, by_cases, by_sequences, as_expected }
 }
 
-/// Judges all of them.
+/// Judges all implementations that come with the kit.
 ///
 /// # Errors
-/// One cannot be built or judged, or a file not be written.
+/// An implementation cannot be built or judged, or a file cannot be written.
 pub fn judge_all(
     program: &Path,
     options: &Options,
@@ -224,8 +224,8 @@ pub fn judge_all(
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let judge = |library: &Path, options: &Options| Judge { program, library, options }.judge();
     let (mut outcomes, mut judgements, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
-    // What sequences of the corpus find in ours and in the plain one, more of them find; the others
-    // are for what the contract leaves open.
+    // Further sequences find in ours and in the plain one only what those of the corpus find. The
+    // other implementations test the choices that the contract leaves.
     let few = Options { sequences: options.sequences.min(300), ..options.clone() };
     let mut good = vec![
         (program.with_file_name("libntcom_kit_ours.so"), options.clone()),
@@ -245,7 +245,7 @@ pub fn judge_all(
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
     }
-    // The corpus is enough for one that is broken by one thing, and hangs are short.
+    // The corpus is enough for a library with one breach, and hangs get short limits.
     let short =
         Options { sequences: 0, seconds: None, shorten: false, failing_sequences: 12, ..options.clone() };
     for judged in plants(program, &folder, &short)? {
@@ -269,10 +269,10 @@ pub fn judge_all(
     Ok(conclude(&outcomes, &idle(&failed)))
 }
 
-/// How often a breach that only threads see is looked for, until it is found.
+/// The number of attempts to find a breach that only threads see.
 const ROUNDS_OF_RACES: u64 = 3;
 
-/// Judges each that is broken, several at a time.
+/// Judges each broken library, several at a time.
 fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Vec<(Plant, Judgement)>> {
     let next = AtomicUsize::new(0);
     let worker = || -> anyhow::Result<Vec<(usize, Judgement)>> {
@@ -283,13 +283,13 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
             let options = match plant.name {
                 "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options),
                 _ if plant.races => options.clone(),
-                // What one thread sees, too, needs no race and no particular schedule.
+                // A breach that one thread also sees needs no race and no particular schedule.
                 _ => Options { races: false, schedules: 20, ..options.clone() },
             };
             let library = broken(folder, plant.name)?;
             let judge = |options: &Options| Judge { program, library: &library, options }.judge();
             let mut judgement = judge(&options)?;
-            // A race may be lost by nobody.
+            // A race may not happen in a run.
             for seed in 1..if plant.races { ROUNDS_OF_RACES } else { 1 } {
                 if !judgement.fails(plant.rule) {
                     judgement = judge(&Options { seed: options.seed + seed, ..options.clone() })?;
@@ -314,13 +314,13 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
     Ok(judged.into_iter().map(|(index, judgement)| (PLANTS[index], judgement)).collect())
 }
 
-/// A case that no planted breach has ever failed is one that may not be able to fail.
+/// The cases that no planted breach has failed. Such a case may not be able to fail.
 fn idle(failed: &BTreeSet<String>) -> Vec<&'static str> {
     let names = cases::all().into_iter().map(|case| case.name);
     names.filter(|name| !failed.contains(*name)).collect()
 }
 
-/// One that hangs does so in each case that cancels: one of them is enough.
+/// The options for a library that hangs. It hangs in each case that cancels, so one case is enough.
 fn hanging(options: &Options) -> Options {
     Options {
         only: vec!["cancel_is_a_request".to_owned()],

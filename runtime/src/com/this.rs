@@ -4,12 +4,14 @@ use core::{ops::Deref, ptr::NonNull};
 
 use super::block::{self, Core};
 
-/// A counted pointer to an object of our own whose type is known: what a body uses to reach its object
-/// ([`InitBox::with_this`](crate::InitBox::with_this)). See also [`ComObject::this`](super::ComObject::this).
+/// A counted pointer to an object of our own with a known type. A body uses it to reach its
+/// object ([`InitBox::with_this`](crate::InitBox::with_this)). See also
+/// [`ComObject::this`](super::ComObject::this).
 ///
-/// Clone is AddRef, Drop is Release; the last one destroys the object, at the caller's IRQL. `Send` and `Sync`, because objects are. It
-/// does not depend on which interfaces the object has. Of a part of an aggregate it counts the aggregate, as clients do: so while there is one,
-/// the outer object is there, too.
+/// Clone is AddRef and Drop is Release; the last Release destroys the object, at the caller's IRQL.
+/// It is `Send` and `Sync`, because objects are. Its type does not depend on the object's
+/// interfaces. For a part of an aggregate it counts the aggregate, as clients do, so it keeps the
+/// outer object alive, too.
 ///
 /// ```
 /// # fn reads<T: Send + Sync + 'static>(this: ntcom::This<T>) {
@@ -19,24 +21,27 @@ use super::block::{self, Core};
 /// ```
 pub struct This<T>(NonNull<Core<T>>);
 
-// SAFETY: the count may change on any processor, and so may the value be used and dropped.
+// SAFETY: the count may change on any processor, and `T: Send + Sync` allows the value to be used
+// and dropped there.
 unsafe impl<T: Send + Sync> Send for This<T> {}
-// SAFETY: as above.
+// SAFETY: the count may change on any processor, and `T: Send + Sync` allows the value to be used
+// and dropped there.
 unsafe impl<T: Send + Sync> Sync for This<T> {}
 
 impl<T> This<T> {
-    /// One more reference to an object.
+    /// Adds a reference to an object.
     ///
     /// # Safety
-    /// The core of an object that the caller has a reference to: as clients have it, to the aggregate if it is a part of one.
+    /// `core` is the core of an object to which the caller has a reference. As for clients, that is
+    /// a reference to the aggregate if the object is a part of one.
     pub(crate) unsafe fn from_core(core: NonNull<Core<T>>) -> Self {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller has a reference to the object, or to its aggregate.
         unsafe { block::hold(core) };
         Self(core)
     }
 
     fn core(&self) -> &Core<T> {
-        // SAFETY: the object lives while there is a reference.
+        // SAFETY: this pointer's reference keeps the object alive.
         unsafe { self.0.as_ref() }
     }
 }
@@ -51,7 +56,7 @@ impl<T> Deref for This<T> {
 
 impl<T> Clone for This<T> {
     fn clone(&self) -> Self {
-        // SAFETY: this reference.
+        // SAFETY: this pointer holds a reference to the object, or to its aggregate.
         unsafe { block::hold(self.0) };
         Self(self.0)
     }
@@ -59,7 +64,7 @@ impl<T> Clone for This<T> {
 
 impl<T> Drop for This<T> {
     fn drop(&mut self) {
-        // SAFETY: this reference, which is gone afterwards.
+        // SAFETY: this pointer gives up its own reference.
         unsafe { block::let_go(self.0) };
     }
 }

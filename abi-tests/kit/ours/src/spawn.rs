@@ -1,4 +1,4 @@
-//! New operations.
+//! Spawning of operations.
 
 use core::{ffi::c_void, ptr};
 
@@ -25,7 +25,7 @@ fn plain<T: Value>(body: Kits) -> *mut c_void {
 
 fn cancellable<T: Value>(body: Kits, handle: *mut *mut c_void) -> *mut c_void {
     let (raw, cancel) = spawn_async_operation_raw_cancellable(infallible::<T>(body));
-    // SAFETY: the header: not null, so a place for one.
+    // SAFETY: the handle is not null, so the kit passes a writable one.
     unsafe { handle.write(calls::handle(cancel)) };
     raw.cast()
 }
@@ -35,10 +35,11 @@ fn failed<T: Value>(status: NTSTATUS) -> *mut c_void {
 }
 
 pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c_void) -> *mut c_void {
-    // SAFETY: the header: a recipe.
+    // SAFETY: the kit passes a readable recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
-    // Only declared methods have bodies that fail: one of an object that nobody else knows.
+    // Only declared methods have bodies that fail. Use one of an object that only its body refers
+    // to.
     if recipe.flags & MAY_FAIL != 0 && handle.is_null() {
         return object::method_of_nobody(recipe);
     }
@@ -51,8 +52,9 @@ pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: i32) -> *mut c_vo
     for_kind!(kind, failed(status))
 }
 
-/// Where there is no executor: what every placement is in a build without a kernel. What the spawn does with it is the same code; that
-/// such a build chooses it is `cargo xtask features`' to see.
+/// A placement without an executor, as every placement is in a build without a kernel. The spawn
+/// runs the same code as in such a build. `cargo xtask features` checks that such a build chooses
+/// it.
 struct Nowhere;
 
 impl Placement for Nowhere {
@@ -68,12 +70,12 @@ fn nowhere<T: Value>(body: Kits) -> *mut c_void {
 }
 
 pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) -> *mut c_void {
-    // SAFETY: the header: a recipe.
+    // SAFETY: the kit passes a readable recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
     let body = Kits::new(recipe);
     for_kind!(kind, nowhere(body))
 }
 
-/// What a spawn gives that cannot be: the kit calls it a breach.
+/// The result of a spawn that cannot succeed. The kit reports it as a breach.
 pub(crate) const NOTHING: *mut c_void = ptr::null_mut();

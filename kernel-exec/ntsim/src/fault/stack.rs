@@ -1,4 +1,4 @@
-//! The stacks of threads: how large they are, and how much of them the driver may use.
+//! The stacks of threads: their sizes, and the bytes that the driver may use.
 
 extern crate alloc;
 
@@ -10,11 +10,11 @@ use corosensei::stack::{DefaultStack, Stack};
 use super::host;
 use crate::{asan, engine::machine::Machine, kernel::thread::ThreadName, verifier::violation};
 
-/// Whether stacks have limits. AddressSanitizer and coverage make frames larger, by amounts that
-/// nothing bounds.
+/// Whether stacks have limits. AddressSanitizer and coverage make frames larger by amounts without
+/// a bound.
 pub(crate) const LIMITED: bool = !asan::ENABLED && !cfg!(fuzzing);
 
-/// How much more stack this build's code uses than optimised code.
+/// How many times the stack of optimised code this build's code uses.
 const MULTIPLE: usize = match usize::from_str_radix(env!("NTSIM_STACK_MULTIPLE"), 10) {
     Ok(multiple) => multiple,
     Err(_) => unreachable!(),
@@ -28,34 +28,34 @@ pub(crate) const KERNEL: usize = MULTIPLE * (16 << 10);
 pub(crate) const PAINTED: bool = LIMITED && cfg!(unix);
 /// The least size of a stack.
 const LEAST: usize = 256 << 10;
-/// Bytes below a stack that cannot be touched, so that a large frame does not step over them.
+/// Bytes below a stack that cannot be accessed, so that a large frame does not step over them.
 const GUARD: usize = 1 << 20;
 
-/// The bytes that the driver may use of a stack for which `configured` bytes were asked.
+/// The bytes of a stack that the driver may use, for a configured size.
 pub(crate) const fn limit(configured: usize) -> usize {
     configured.saturating_mul(MULTIPLE)
 }
 
-/// The size of a host's stack: room for a thread, for a DPC that interrupts it, and for the
+/// The size of a host's stack. It has room for a thread, for a DPC that interrupts it, and for the
 /// kernel's frames.
 pub(crate) fn size(configured: usize) -> usize {
     let least = if LIMITED { 0 } else { LEAST };
     (2 * limit(configured) + RESERVE).max(least).next_multiple_of(crate::kernel::pool::PAGE)
 }
 
-/// Where a coroutine's stack is.
+/// The bounds of a coroutine's stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The lowest address of the guard.
     guard: usize,
-    /// The lowest address that may be touched.
+    /// The lowest address that may be accessed.
     limit: usize,
-    /// Behind the highest.
+    /// The address behind the highest one.
     base: usize,
 }
 
 impl Bounds {
-    /// The bytes of a guard and of a stack.
+    /// Whether an address is in the stack or its guard.
     pub(crate) fn holds(self, address: usize) -> bool {
         (self.guard..self.base).contains(&address)
     }
@@ -65,12 +65,12 @@ impl Bounds {
         (self.guard..self.limit).contains(&address)
     }
 
-    /// Whether an address may be touched.
+    /// Whether an address may be accessed.
     pub(crate) fn is_open(self, address: usize) -> bool {
         (self.limit..self.base).contains(&address)
     }
 
-    /// Where the stack ends that grows down from here.
+    /// The end of the stack from which it grows down.
     pub(crate) fn base(self) -> usize {
         self.base
     }
@@ -131,20 +131,20 @@ pub(crate) fn new(size: usize) -> DefaultStack {
     stack
 }
 
-/// Where a stack of [`new`] is, which was asked to have `size` bytes.
+/// The bounds of a stack of [`new`] that was created with `size` bytes.
 pub(crate) fn bounds(stack: &DefaultStack, size: usize) -> Bounds {
     let base = stack.base().get();
     Bounds { guard: stack.limit().get(), limit: base - size, base }
 }
 
-/// The addresses of a stack that may be touched.
+/// The addresses of a stack that may be accessed.
 pub(crate) fn open(stack: &DefaultStack, size: usize) -> Range<usize> {
     let Bounds { limit, base, .. } = bounds(stack, size);
     limit..base
 }
 
 impl Machine {
-    /// The driver has used more of a stack than there is.
+    /// Ends the run because the driver has used more bytes of a stack than the limit.
     #[cold]
     pub(crate) fn stack_overrun(&self, depth: usize) -> ! {
         let limit = limit(self.config.get().stack);
@@ -152,7 +152,7 @@ impl Machine {
         self.double_fault(&what, self.backtrace())
     }
 
-    /// The driver has written beyond its stack, between two kernel calls.
+    /// Ends the run because the driver has written beyond its stack, between two kernel calls.
     #[cold]
     pub(crate) fn stack_overrun_unseen(&self) -> ! {
         let limit = limit(self.config.get().stack);
@@ -162,7 +162,7 @@ impl Machine {
         self.double_fault(&what, self.backtrace())
     }
 
-    /// The driver has run into the guard below its stack.
+    /// Ends the run because the driver has run into the guard below its stack.
     pub(crate) fn guard_touched(&self, backtrace: Vec<String>) -> ! {
         let limit = limit(self.config.get().stack);
         let most = size(self.config.get().stack);

@@ -16,7 +16,7 @@ use crate::{
     verifier::memory::Use,
 };
 
-/// What an atomic's value looks like in the trace.
+/// A value's form in the trace.
 trait Shown: Copy {
     fn shown(self, machine: &Machine) -> Value;
 }
@@ -45,7 +45,8 @@ impl<T> Shown for *mut T {
     }
 }
 
-/// The start of an operation in a run: a preemption point, a check of the address, and a count.
+/// Begins an operation. In a run there is a preemption point here, a check of the address, and a
+/// count.
 #[inline(always)]
 fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Option<&'a Machine> {
     let Some(machine) = active() else {
@@ -63,7 +64,7 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
     Some(machine)
 }
 
-/// Refuses, outside of runs, an atomic of a simulated kernel that is not the calling thread's, or
+/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's, or
 /// in no block of its pool.
 #[inline(always)]
 pub(super) fn check_outside(address: usize) {
@@ -100,7 +101,7 @@ fn not_ours(owner: Owner) -> ! {
     )
 }
 
-/// The end of an operation: its event, and the point behind it.
+/// Ends an operation, with its event and the point behind it.
 #[inline(always)]
 fn end<T: Shown>(machine: Option<&Machine>, address: *const (), operation: AtomicOp, old: T, new: T) {
     if let Some(machine) = machine {
@@ -132,10 +133,11 @@ macro_rules! atomic {
                 Self { inner: <$inner>::new(value) }
             }
 
-            /// The value: in a static, that of the calling thread's simulated kernel.
+            /// The value. For a static, the copy of the calling thread's simulated kernel.
             #[inline(always)]
             fn own(&self) -> &$inner {
-                // SAFETY: an atomic owns nothing, and every use of it comes through here.
+                // SAFETY: an atomic owns nothing, and every access to it is made through this
+                // function.
                 unsafe { own(&self.inner) }
             }
 
@@ -165,7 +167,7 @@ macro_rules! atomic {
                 machine.point_after();
             }
 
-            /// Writes the value and returns the one before.
+            /// Writes the value and returns the previous one.
             #[inline]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
@@ -174,10 +176,10 @@ macro_rules! atomic {
                 old
             }
 
-            /// Writes `new` where the value is `current`.
+            /// Writes `new` if the value is `current`.
             ///
             /// # Errors
-            /// The value, where it is another.
+            /// The value, if it is not `current`.
             #[inline]
             pub fn compare_exchange(
                 &self,
@@ -195,10 +197,11 @@ macro_rules! atomic {
                 outcome
             }
 
-            /// As [`Self::compare_exchange`]: it never fails for no reason, so that runs are the same everywhere.
+            /// Like [`Self::compare_exchange`]. It never fails spuriously, so that runs are the
+            /// same everywhere.
             ///
             /// # Errors
-            /// The value, where it is another.
+            /// The value, if it is not `current`.
             #[inline]
             pub fn compare_exchange_weak(
                 &self,
@@ -210,10 +213,12 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Replaces the value by what `f` makes of it, as often as others get in between; returns the one before. Each
-            /// load and exchange is an operation of its own.
+            /// Replaces the value by the result of `f`, repeatedly if other threads change the
+            /// value meanwhile, and returns the previous value. Each load and exchange is an
+            /// operation of its own.
             ///
             /// # Errors
+            /// The value for which `f` returned `None`.
             /// The value for which `f` returned `None`.
             #[inline]
             pub fn fetch_update(
@@ -232,7 +237,7 @@ macro_rules! atomic {
                 Err(old)
             }
 
-            /// The value, which nobody else can reach.
+            /// The value, to which the caller has exclusive access.
             pub fn get_mut(&mut self) -> &mut $value {
                 self.inner.get_mut()
             }
@@ -242,7 +247,7 @@ macro_rules! atomic {
                 self.inner.into_inner()
             }
 
-            /// The address of the value; access through it is no preemption point.
+            /// The address of the value. Access through it is no preemption point.
             pub fn as_ptr(&self) -> *mut $value {
                 self.own().as_ptr()
             }
@@ -334,7 +339,7 @@ modify! {
     fetch_xor, |old, value| old ^ value;
 }
 
-/// A fence: a preemption point, and core's fence.
+/// A fence, with a preemption point.
 #[inline]
 pub fn fence(order: Ordering) {
     if let Some(machine) = active() {
