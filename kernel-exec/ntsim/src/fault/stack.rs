@@ -22,8 +22,9 @@ const MULTIPLE: usize = match usize::from_str_radix(env!("NTSIM_STACK_MULTIPLE")
 
 /// Bytes of a stack for the frames of the simulated kernel, which do not count.
 const RESERVE: usize = 128 << 10;
-/// Bytes that the kernel's frames of one call may have, without those of routines that it calls.
-pub(crate) const KERNEL: usize = MULTIPLE * (16 << 10);
+/// The bytes that the kernel's frames of one call may take, without those of routines that it
+/// calls. Measured: 19 KiB in an optimised build, 42 KiB in another one, both with a backtrace.
+pub(crate) const KERNEL: usize = if MULTIPLE == 1 { 20 << 10 } else { 64 << 10 };
 /// Whether the words beyond the limit are painted. Other hosts open a stack's pages in their order.
 pub(crate) const PAINTED: bool = LIMITED && cfg!(unix);
 /// The least size of a stack.
