@@ -22,7 +22,10 @@ const DISPATCH: u8 = 2;
 #[inline]
 pub fn preemption_point() {
     match active() {
-        Some(machine) => machine.point(),
+        Some(machine) => {
+            machine.count_stack();
+            machine.point();
+        }
         None => attend(),
     }
 }
@@ -121,6 +124,7 @@ pub fn last_tick() -> u64 {
 /// Panics outside a run.
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
+    machine.count_stack();
     machine.clock.skip(by_100ns);
     machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
@@ -140,6 +144,7 @@ pub fn advance_time(by_100ns: u64) {
 /// Panics outside a run.
 pub fn set_system_time(time: u64) {
     let Some(machine) = here() else { outside("set_system_time") };
+    machine.count_stack();
     machine.set_system_time(time);
     machine.attend_clock();
     machine.take_interrupts();
@@ -202,6 +207,7 @@ pub fn mark(f: impl FnOnce() -> Mark) {
 #[inline(never)]
 fn traced(machine: &Machine, what: impl FnOnce() -> What) {
     let what = what();
+    machine.count_stack();
     machine.record(what);
 }
 

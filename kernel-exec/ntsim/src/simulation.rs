@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     counters::Counters,
     engine::{
+        between::report_at_last,
         machine::{Machine, PROCESSORS, load, loaded},
         order::Order,
         recording::Recording,
@@ -77,9 +78,13 @@ impl Simulation {
     /// changes, so it is cheap.
     ///
     /// # Panics
-    /// Panics, as [`Simulation::new`] does, if the configuration is not possible.
+    /// Panics, as [`Simulation::new`] does, if the configuration is not possible; and if a kernel
+    /// call [between two runs](crate#beyond-a-run) has not been reported yet, as a drop does.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
+        if let Some(stop) = self.machine().take_report() {
+            report_at_last(&stop);
+        }
         self.threads.reset();
         self.machine().reset(config, schedule);
         if self.machine().arena.size() != config.pool_size {
@@ -200,6 +205,7 @@ impl Simulation {
             !self.machine().config.get().special_pool,
             "ntsim: run_freely with Config::special_pool, which needs a run with a schedule"
         );
+        self.report()?;
         self.state = State::Stopped;
         free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
         self.state = State::Over;
@@ -224,6 +230,7 @@ impl Simulation {
 
     fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
+        self.report()?;
         // A panic that unwinds through the run leaves this state.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
@@ -289,8 +296,20 @@ impl Simulation {
             self.state != State::Stopped,
             "ntsim: an unload of a simulation that has stopped; reset it first"
         );
+        self.report()?;
         self.checked(self.machine().check_unload())?;
         self.ended(true)
+    }
+
+    /// Answers what was found since the last run.
+    fn report(&mut self) -> Result<(), Stop> {
+        match self.machine().take_report() {
+            Some(stop) => {
+                self.state = State::Stopped;
+                Err(stop)
+            }
+            None => Ok(()),
+        }
     }
 
     fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
@@ -454,10 +473,14 @@ static NAME: &str = "driver\0";
 
 impl Drop for Simulation {
     fn drop(&mut self) {
+        let report = self.machine().take_report();
         load(None);
         // SAFETY: the machine comes from `new`. `load` has cleared the thread's pointers to it, and
         // no run is going on, because a run borrows the simulation.
         drop(unsafe { Box::from_raw(self.machine.as_ptr()) });
+        if let Some(stop) = report {
+            report_at_last(&stop);
+        }
     }
 }
 

@@ -255,3 +255,70 @@ fn another_event_than_the_recorded_one_is_a_misfit() {
         assert!(message.contains(": at step "), "{message}");
     }
 }
+
+/// Two processors, each of which has two blocks of pool with two atomics each, uses all of them,
+/// and then one of them several times; `f` says which, of the four and of two statics.
+fn atomics(
+    schedule: Schedule,
+    f: fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]),
+) -> (Result<(), Stop>, Recording) {
+    static STATICS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let mut kernel = Simulation::new(processors(2), schedule);
+    let each = || {
+        program(move || {
+            let blocks = [0, 1].map(|_| object::<[AtomicUsize; 2]>());
+            // SAFETY: both blocks are zeroed, as large as that, and live until the end.
+            let [[a, b], [c, d]] = blocks.map(|block| unsafe { &*block });
+            let [e, f_] = &STATICS;
+            for atomic in [a, b, c, d, e, f_] {
+                atomic.store(1, Ordering::SeqCst);
+            }
+            (0..6).for_each(|_| f(&[a, b, c, d], &[e, f_]));
+            blocks.into_iter().for_each(free);
+        })
+    };
+    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    (outcome, kernel.recording())
+}
+
+#[test]
+fn another_atomic_than_the_recorded_one_is_a_misfit() {
+    type Pick = fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]);
+    let picks: [Pick; 5] = [
+        |pool, _| _ = pool[0].load(Ordering::SeqCst),
+        |pool, _| _ = pool[1].load(Ordering::SeqCst),
+        |pool, _| _ = pool[2].load(Ordering::SeqCst),
+        |_, statics| _ = statics[0].load(Ordering::SeqCst),
+        |_, statics| _ = statics[1].load(Ordering::SeqCst),
+    ];
+    for seed in 0..10 {
+        for (number, recorded) in picks.iter().enumerate() {
+            let (outcome, recording) = atomics(Schedule::seed(seed), *recorded);
+            outcome.unwrap();
+            for (other, pick) in picks.iter().enumerate() {
+                let text = recording.to_text();
+                let (outcome, again) = atomics(Schedule::replay(text.parse().unwrap()), *pick);
+                if other == number {
+                    outcome.unwrap();
+                    assert_eq!(again.to_text(), text);
+                } else {
+                    let message = misfit(outcome);
+                    assert!(message.contains("the program has done something else"), "{message}");
+                }
+            }
+        }
+    }
+}
+
+/// It does not say which atomics were used, and is replayed still.
+#[test]
+fn a_recording_of_version_2_is_replayed() {
+    const TEXT: &str = "ntsim recording 2\n\
+        r0:7/1 a0:0/c2858d37 r0:2/26c529b1 a0:3/50b560cd a0:16/a93d7b79 e/84fc271b\n";
+    let first: fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]) = |pool, _| _ = pool[0].load(Ordering::SeqCst);
+    let replay = |text: &str, pick| atomics(Schedule::replay(text.parse().unwrap()), pick).0;
+    replay(TEXT, first).unwrap();
+    replay(TEXT, |pool, _| _ = pool[2].load(Ordering::SeqCst)).unwrap();
+    misfit(replay(TEXT, |_, _| irql()));
+    assert_eq!(TEXT.parse::<Recording>().unwrap().to_text(), TEXT);
+}
