@@ -12,10 +12,9 @@ use ntcom_fuzz_model::{
 };
 
 use crate::{
-    kit::Kit,
     rule::Rule,
     table::{self, MAY_FAIL, Recipe, poll},
-    world::{self, World},
+    world::{self, Kit, World},
 };
 
 /// The number of a kind in the header.

@@ -7,10 +7,11 @@ use ntcom_fuzz_model::{
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     freed::written_after,

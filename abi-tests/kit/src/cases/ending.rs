@@ -4,10 +4,11 @@ use ntcom::NTSTATUS;
 use ntcom_fuzz_model::{ops::Handler, script::Shape, status::STATUSES, value::Kind};
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, NOTIFY, PARK, READY, STASH, WAIT, YIELD, guarded, plain},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, UNKNOWN, status},

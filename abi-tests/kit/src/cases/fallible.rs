@@ -4,10 +4,11 @@ use ntcom::NTSTATUS;
 use ntcom_fuzz_model::{script::Shape, status::STATUSES, value::Kind};
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, OBSERVE, PARK, READY, WAIT, guarded, plain},
 };
 use crate::{
+    case::{Case, case},
     finding::Check,
     kit::{Kit, Spawn, status},
     need::Need,

@@ -9,10 +9,11 @@ use ntcom_fuzz_model::{
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY, STASHED},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},

@@ -7,11 +7,9 @@ use ntcom_fuzz_model::{
     value::Kind,
 };
 
-use super::{
-    Case, case,
-    steps::{PENDING, READY, STASHED},
-};
+use super::steps::{PENDING, READY, STASHED};
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, Spawn, status},

@@ -7,8 +7,9 @@ use ntcom_fuzz_model::{
     value::Kind,
 };
 
-use super::{Case, case, states};
+use super::states;
 use crate::{
+    case::{Case, case},
     check, ensure,
     finding::{Check, Finding},
     kit::Kit,

@@ -8,10 +8,18 @@ use ntcom_fuzz_model::{
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, PARK, PENDING, READY, plain},
 };
-use crate::{check, finding::Check, kit::Kit, kit::status, need::Need, rule::Rule};
+use crate::{
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    kit::status,
+    need::Need,
+    rule::Rule,
+};
 
 const WAITS: &[Need] = &[Need::Control, Need::Passive];
 

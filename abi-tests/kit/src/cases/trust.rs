@@ -9,8 +9,15 @@ use ntcom::{
 };
 use ntcom_fuzz_model::value::Kind;
 
-use super::{Case, case};
-use crate::{body::kind_number, check, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{
+    body::kind_number,
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    need::Need,
+    rule::Rule,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C17, "a_good_operation_is_believed", good).needs(&[Need::Client]),

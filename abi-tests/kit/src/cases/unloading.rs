@@ -3,11 +3,9 @@
 use ntcom::NTSTATUS;
 use ntcom_fuzz_model::{script::Shape, value::Kind};
 
-use super::{
-    Case, case,
-    steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain},
-};
+use super::steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, status},
