@@ -3,7 +3,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `mod` | clients, with their operations, references and answers |
+//! | `mod` | the state, and the steps of clients |
+//! | `spawn`, `slots` | new operations, and the answers of their slots |
 //! | `executor` | runs, references of any kind, cancellation |
 //! | `object` | objects with declared methods |
 //! | `script` | the steps of bodies |
@@ -11,6 +12,8 @@
 mod executor;
 mod object;
 mod script;
+mod slots;
+mod spawn;
 
 use std::collections::VecDeque;
 
@@ -18,11 +21,12 @@ use crate::{
     answer::{Answer, Done, NOTHING, OutValue},
     event::{Event, digest},
     limits::{HANDLES, OBJECTS, OPERATIONS, STASH},
-    ops::{Handler, Iid, Op, Out, Step, Timeout, Via, nth_bit},
-    script::{GATES, Script, Shape},
+    ops::{Handler, Op, Step, nth_bit},
+    script::{GATES, Script},
     status::{self, STATUSES},
-    value::{Bytes, Kind},
+    value::Kind,
 };
+use slots::{query, written};
 
 /// The end of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -362,155 +366,6 @@ impl Model {
         self.drain();
     }
 
-    fn spawn(&mut self, kind: Kind, script: Script, cancellable: bool, link: Option<usize>) -> Option<usize> {
-        let operation = self.make(kind, script)?;
-        if let Some(link) = link {
-            self.tasks[link].others += 1;
-            self.tasks[operation].link = Some(link);
-        }
-        let no_memory = !self.allocate();
-        self.add_client(operation);
-        let task = &mut self.tasks[operation];
-        if no_memory {
-            task.immortal = true;
-            task.end = Some(End::Error(status::INSUFFICIENT_RESOURCES));
-            self.drop_body(operation);
-        } else {
-            task.scheduled = true;
-            if cancellable {
-                task.others += 1;
-            }
-            self.enqueue(operation);
-        }
-        if cancellable {
-            self.put_handle(operation);
-        }
-        Some(operation)
-    }
-
-    fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
-        let operation = self.make(kind, Script { shape: Shape::Plain, steps: [0; 6] })?;
-        let no_memory = !self.allocate();
-        self.add_client(operation);
-        let task = &mut self.tasks[operation];
-        task.immortal = no_memory;
-        task.end = Some(End::Error(match error {
-            _ if no_memory => status::INSUFFICIENT_RESOURCES,
-            code => executor::as_failure(code),
-        }));
-        Some(operation)
-    }
-
-    /// Makes one allocation. False if it fails.
-    fn allocate(&mut self) -> bool {
-        match &mut self.fail_in {
-            Some(0) => {
-                self.fail_in = None;
-                return false;
-            }
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        self.blocks += 1;
-        true
-    }
-
-    fn make(&mut self, kind: Kind, script: Script) -> Option<usize> {
-        let operation = self.tasks.len();
-        if operation >= OPERATIONS {
-            return None;
-        }
-        self.tasks.push(Task {
-            kind,
-            script,
-            end: None,
-            immortal: false,
-            freed: false,
-            clients: 0,
-            others: 0,
-            scheduled: false,
-            running: false,
-            cancel: false,
-            unwinding: false,
-            abandoned: false,
-            doomed: false,
-            cleanups: 0,
-            handler: None,
-            link: None,
-            object: None,
-            boxed: false,
-            fails: None,
-            cancel_seen: false,
-            kept: false,
-            body: script::Body::new(script.shape),
-            polls: 0,
-            drops: 0,
-            log: 0,
-            handled: 0,
-            told: 0,
-        });
-        Some(operation)
-    }
-
-    /// Waits for an operation `[C15]`. A wait that is not over at once takes one clock tick, and
-    /// everything that is due at the tick happens.
-    fn wait(&mut self, operation: usize, timeout: Timeout) -> u32 {
-        if self.tasks[operation].immortal {
-            return status::SUCCESS;
-        }
-        if timeout != Timeout::Zero {
-            if self.raised {
-                return status::NOT_SUPPORTED;
-            }
-            if self.tasks[operation].end.is_none() {
-                self.advance_time();
-            }
-        }
-        let ended = self.tasks[operation].end.is_some();
-        if ended { status::SUCCESS } else { status::TIMEOUT }
-    }
-
-    fn result(&self, operation: usize, out: Out) -> Answer {
-        let answer = self.outcome(operation);
-        let bytes = if answer == status::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
-        match out {
-            Out::Null => Answer { status: status::INVALID_PARAMETER, out: OutValue::None },
-            Out::Given | Out::Misaligned => Answer { status: answer, out: OutValue::Bytes(bytes) },
-        }
-    }
-
-    fn outcome(&self, operation: usize) -> u32 {
-        match self.tasks[operation].end {
-            None => status::PENDING,
-            Some(End::Completed) => status::SUCCESS,
-            Some(End::Canceled) => status::CANCELLED,
-            Some(End::Error(error)) => error,
-        }
-    }
-
-    fn set_completed(&mut self, operation: usize, handler: Handler) -> u32 {
-        let task = &mut self.tasks[operation];
-        if handler == Handler::Null {
-            return status::INVALID_PARAMETER;
-        }
-        // The constant operation takes any number of handlers [C11].
-        if task.immortal {
-            self.tell_handler(operation);
-            return status::SUCCESS;
-        }
-        if task.handler.is_some() {
-            return status::INVALID_DEVICE_STATE;
-        }
-        task.handler = Some(handler);
-        if handler == Handler::Releases {
-            task.others += 1;
-        }
-        if task.end.is_some() {
-            self.run_handler(operation);
-        }
-        status::SUCCESS
-    }
-
     fn put_stash(&mut self, operation: usize) {
         if self.stash.len() < STASH {
             self.stash.push(operation);
@@ -531,27 +386,4 @@ impl Model {
 fn take(list: &mut Vec<usize>, n: u8) -> Option<usize> {
     let index = usize::from(n).checked_rem(list.len())?;
     Some(list.remove(index))
-}
-
-/// The answer of a slot that writes four bytes.
-fn written(out: Out, number: u32) -> Answer {
-    match out {
-        Out::Null => Answer { status: status::INVALID_PARAMETER, out: OutValue::Untouched },
-        Out::Given | Out::Misaligned => Answer { status: status::SUCCESS, out: OutValue::Number(number) },
-    }
-}
-
-fn query(iid: Iid, out: Out) -> Answer {
-    let invalid = status::INVALID_PARAMETER;
-    if out == Out::Null {
-        return Answer { status: invalid, out: OutValue::None };
-    }
-    let found = |via| Answer { status: status::SUCCESS, out: OutValue::Interface(via) };
-    match iid {
-        Iid::Null => Answer { status: invalid, out: OutValue::Null },
-        Iid::Nobodys => Answer { status: status::NOINTERFACE, out: OutValue::Null },
-        // A query for IUnknown always gives the same pointer [C2].
-        Iid::Unknown | Iid::Operation => found(Via::Operation),
-        Iid::Control => found(Via::Control),
-    }
 }
