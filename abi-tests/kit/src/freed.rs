@@ -9,7 +9,7 @@
 use core::{
     ffi::c_void,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
 use crate::pages::{self, Fault};
@@ -19,16 +19,24 @@ const FREED: u8 = 0xA5;
 /// The largest number of blocks that are kept.
 const MOST: usize = 4096;
 
-static WATCHES: AtomicBool = AtomicBool::new(false);
+/// The thread that watches, as `pthread_self` names it, or 0. Other threads of the process allocate
+/// and free as usual: their blocks are not the library's.
+static WATCHER: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BLOCKS: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
 /// The beginning of each line that this module writes to the standard error.
 pub(crate) const SAYS: &str = "ntcom-kit: ";
 
-/// Whether the kit watches, and new blocks have pages of their own.
+/// Whether the kit watches this thread, and its new blocks have pages of their own.
 pub(crate) fn watches() -> bool {
-    WATCHES.load(SeqCst)
+    let watcher = WATCHER.load(SeqCst);
+    watcher != 0 && watcher == this_thread()
+}
+
+fn this_thread() -> usize {
+    // SAFETY: every thread may ask for its name.
+    unsafe { libc::pthread_self() as usize }
 }
 
 /// Keeps a block that is to be freed, while the kit watches. False if the block is not kept.
@@ -91,16 +99,21 @@ fn keep(block: *mut u8) -> bool {
     true
 }
 
-/// Does some work. Returns the number of the blocks freed meanwhile that were written afterwards.
+/// Does some work. Returns the number of the blocks that this thread freed meanwhile and that were
+/// written afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
     if has_sanitizer() {
         return (work(), 0);
     }
+    // The first call looks the C library's function up, and `dlsym` frees the text of its last error.
+    // While the kit watches, that block would be freed before its size can be asked for.
+    // SAFETY: null is no block, and has no bytes.
+    unsafe { libc::malloc_usable_size(ptr::null_mut()) };
     COUNT.store(0, SeqCst);
     let before = catch();
-    WATCHES.store(true, SeqCst);
+    WATCHER.store(this_thread(), SeqCst);
     let answer = work();
-    WATCHES.store(false, SeqCst);
+    WATCHER.store(0, SeqCst);
     // SAFETY: `catch` has returned this action.
     unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) };
     let mut written = 0;

@@ -33,17 +33,17 @@
 //! let shared = Rc::clone(&ran_on);
 //! let config = Config { processors: 2, trace: true, ..Config::default() };
 //! let mut kernel = Simulation::new(config, Schedule::seed(1));
-//! kernel.run_on(//!     0, //!     Box::new(move || {
-//!         let mut dpc = KDPC::default();
-//!         let mut target = PROCESSOR_NUMBER { Group: 0, Number: 1, Reserved: 0 };
-//!         // SAFETY: the program waits for the DPC, so it and its context live until it has run.
-//!         unsafe {
-//!             ddi::KeInitializeDpc(&mut dpc, Some(routine), Rc::as_ptr(&shared).cast_mut().cast());
-//!             ddi::KeSetTargetProcessorDpcEx(&mut dpc, &mut target);
-//!             ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut());
-//!         }
-//!         while shared.load(Ordering::Acquire) == u32::MAX {}
-//!     }))?;
+//! kernel.run_on(0, move || {
+//!     let mut dpc = KDPC::default();
+//!     let mut target = PROCESSOR_NUMBER { Group: 0, Number: 1, Reserved: 0 };
+//!     // SAFETY: the program waits for the DPC, so it and its context live until it has run.
+//!     unsafe {
+//!         ddi::KeInitializeDpc(&mut dpc, Some(routine), Rc::as_ptr(&shared).cast_mut().cast());
+//!         ddi::KeSetTargetProcessorDpcEx(&mut dpc, &mut target);
+//!         ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut());
+//!     }
+//!     while shared.load(Ordering::Acquire) == u32::MAX {}
+//! })?;
 //! kernel.unload()?;
 //! assert_eq!(ran_on.load(Ordering::Acquire), 1);
 //! assert!(kernel.trace().to_string().contains("DPC object"));

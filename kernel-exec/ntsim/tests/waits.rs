@@ -187,7 +187,7 @@ fn what_is_not_supported_of_waits_is_refused() {
         let stop = alone(move || f(Event::new(_EVENT_TYPE::NotificationEvent, true))).unwrap_err();
         assert!(matches!(stop, Stop::Failure { oracle: "not supported", .. }), "{stop}");
     };
-    refused(|event| _ = wait_with(event.pointer(), None, 0, 1, 0));
+    refused(|event| _ = wait_with(event.pointer(), None, 0, 2, 0));
     refused(|event| _ = wait_with(event.pointer(), None, 99, 0, 0));
     refused(|event| _ = wait_for(2, &[&event], None));
     refused(|event| _ = wait_all(&[&event, &event], None));
