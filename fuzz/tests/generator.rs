@@ -15,8 +15,8 @@ use ntcom_fuzz::{
     },
 };
 use ntcom_fuzz_model::{
-    ops::{Op, Out, Step, Via},
-    value::Kind,
+    ops::{Op, OperationStep, Out, Via},
+    value::ValueKind,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 use proptest::{
@@ -97,8 +97,8 @@ fn a_call_without_a_reference_is_reported() {
     let program = || {
         world::with(|world| {
             world.reset();
-            let spawn = Op::SpawnError { kind: Kind::U8, status: 0 };
-            let step = |op| Step { processor: 0, target: 0, op };
+            let spawn = Op::SpawnError { kind: ValueKind::U8, status: 0 };
+            let step = |op| OperationStep { processor: 0, target: 0, op };
             perform(world, 0, 1, &step(spawn)).unwrap();
             perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
             assert!(perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());

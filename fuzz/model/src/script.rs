@@ -7,7 +7,7 @@ pub const STEPS: usize = 6;
 
 /// One step of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum BodyStep {
     /// Ends this part of the body.
     Finish,
     /// Wakes itself and returns Pending, this many times.
@@ -41,7 +41,7 @@ pub enum Step {
     DropStash(u8),
 }
 
-impl Step {
+impl BodyStep {
     /// Decodes a byte. Every byte is a step.
     #[must_use]
     pub const fn decode(byte: u8) -> Self {
@@ -155,14 +155,14 @@ pub struct Script {
 impl Script {
     /// The step at this place.
     #[must_use]
-    pub fn step(&self, at: u8) -> Step {
-        self.steps.get(usize::from(at)).map_or(Step::Finish, |byte| Step::decode(*byte))
+    pub fn step(&self, at: u8) -> BodyStep {
+        self.steps.get(usize::from(at)).map_or(BodyStep::Finish, |byte| BodyStep::decode(*byte))
     }
 }
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.shape)?;
-        f.debug_list().entries(self.steps.iter().map(|byte| Step::decode(*byte))).finish()
+        f.debug_list().entries(self.steps.iter().map(|byte| BodyStep::decode(*byte))).finish()
     }
 }

@@ -7,7 +7,7 @@ use ntsim::{Simulation, Stop};
 use super::{
     client::{lower, perform, release_everything},
     input::ComInput,
-    world::{self, STATIC, World},
+    world::{self, ComWorld, STATIC},
 };
 
 /// Runs an input. Returns the reason if it fails.
@@ -44,11 +44,11 @@ fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
 /// The number of rounds after which every body has ended. Each round polls it at least once.
 const ROUNDS: usize = 8;
 
-fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&ComWorld) + 'static) -> Result<(), Stop> {
     kernel.run_on(0, move || world::with(f))
 }
 
-fn drive(world: &World) {
+fn drive(world: &ComWorld) {
     let processor = ntsim::current_processor();
     // SAFETY: `run` has set the pointer to its input, and returns after its programs are over.
     let input = unsafe { &*world.input.get() };
@@ -58,7 +58,7 @@ fn drive(world: &World) {
     lower(world, processor);
 }
 
-fn nothing_is_left(world: &World) {
+fn nothing_is_left(world: &ComWorld) {
     for (number, record) in world.records.iter().enumerate().skip(STATIC + 1) {
         let (built, drops, bodies) = (record.built.get(), record.drops.get(), record.bodies.get());
         if bodies > 0 {
