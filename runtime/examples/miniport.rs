@@ -101,10 +101,11 @@ unsafe impl IMiniportWave for Wave {
     type Allocator = GlobalAllocator;
 
     unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS {
-        // SAFETY: the port driver's pointer, or null; the reference that is taken over here is given back below.
-        let Ok(theirs) = (unsafe { ComRc::from_raw(port) }) else { return NTSTATUS::INVALID_PARAMETER };
+        // SAFETY: the port driver's pointer, or null; its reference lasts as long as this call.
+        let Ok(theirs) = (unsafe { ComRc::from_raw_borrowed(&port) }) else {
+            return NTSTATUS::INVALID_PARAMETER;
+        };
         let ours = theirs.clone().into_raw();
-        let _still_theirs = theirs.into_raw();
         match self.port.compare_exchange(null_mut(), ours, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => NTSTATUS::SUCCESS,
             Err(_) => {
@@ -147,10 +148,9 @@ impl Wave {
     /// Calls the port driver back, if it has told who it is.
     fn notify(&self, pin: u32) {
         let port = self.port.load(Ordering::Acquire);
-        // SAFETY: null, or a port whose reference this object keeps; the one that is taken over here is given back below.
-        if let Ok(port) = unsafe { ComRc::from_raw(port) } {
+        // SAFETY: null, or a port whose reference this object keeps.
+        if let Ok(port) = unsafe { ComRc::from_raw_borrowed(&port) } {
             let _told = port.notify(pin);
-            let _still_kept = port.into_raw();
         }
     }
 }
@@ -225,8 +225,7 @@ pub(crate) fn port_driver() {
     assert_eq!(miniport.describe(), Ok(Description { pins: 2, rate: 48_000 }));
 
     assert_eq!(miniport.calibrate(3).unwrap().result(), Ok(3));
-    // SAFETY: made above, with this interface.
-    let told = unsafe { ComObject::<Port, IPortRaw>::this(&port) };
+    let told = This::<Port>::of(&port).unwrap();
     assert_eq!(told.0.load(Ordering::Acquire), 1, "called back at the end");
 
     let stream = miniport.new_stream(0).unwrap();

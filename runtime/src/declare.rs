@@ -79,10 +79,16 @@
 /// | `IName` | the trait that a type implements whose objects have the interface |
 /// | `INameVtbl` | the table: the base's slots, then one slot a method, in the order of their declaration |
 /// | `INameRaw` | the interface as it crosses: one pointer to the table |
-/// | `INameClient` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
+/// | `INameRef` | the calls of a `ComRc<INameRaw>`, which derefs to it; they answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
 ///
-/// The base is `IUnknown`, or another declared interface, whose `…Vtbl` and `…Raw` must be in scope beside it. A client's pointer to an interface
-/// has the calls of its bases, too.
+/// The base is `IUnknown`, or another declared interface, whose `…Vtbl` and `…Raw` must be in scope
+/// beside it. A client's pointer to an interface has the calls of its bases, too: `INameRef` derefs
+/// to its base's ([`Callable`](crate::Callable)). A client imports nothing to call a method.
+///
+/// A call on a `ComRc` finds its own methods first, and those of traits in scope that it
+/// implements. So a method cannot be named `as_ptr`, `into_raw`, `query`, `base`, `clone`,
+/// `clone_from`, `drop`, `into`, `try_into` or `to_owned`. Names are no part of the binary
+/// interface.
 ///
 /// # Methods
 ///

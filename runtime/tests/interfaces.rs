@@ -302,7 +302,7 @@ fn a_body_reaches_its_own_object() {
 
 /// `[C17]`: objects of others.
 mod foreign {
-    use super::{ComRc, IRootClient as _, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
+    use super::{ComRc, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
     use ntcom::{AsyncOperationRaw, GUID, IUnknownVtbl};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
@@ -393,7 +393,7 @@ mod types {
 
 #[test]
 fn structs_callbacks_and_transparent_values_cross() {
-    use types::{Callback, Channel, ISamples, ISamplesClient as _, ISamplesRaw, Sample};
+    use types::{Callback, Channel, ISamples, ISamplesRaw, Sample};
     struct Sampler;
     // SAFETY: the body touches nothing.
     unsafe impl ISamples for Sampler {

@@ -116,6 +116,15 @@ fn it_has_one_identity() {
     });
 }
 
+#[test]
+fn its_interfaces_lead_to_its_value() {
+    static CLOCK: ComStatic<Clock, Both> = clock();
+    in_kernel(|| {
+        let place: ComRc<IPlaceRaw> = CLOCK.get().query().unwrap();
+        assert!(core::ptr::eq::<Clock>(&*This::of(&place).unwrap(), CLOCK.value()));
+    });
+}
+
 /// Its async methods are those of any object, and their bodies balance what they count.
 #[test]
 fn its_async_methods_run_and_are_cancelled() {

@@ -1,4 +1,9 @@
 //! A declared interface as clients have it: the pointer to the table, and the calls.
+//!
+//! The calls are inherent methods of a pointer type, `ISensorRef`, to which `ComRc<ISensorRaw>` derefs. It is
+//! transparent over that `ComRc`, so `&self` refers to the pointer and never to the object, of which a
+//! `&ISensorRaw` would cover nothing but the pointer to the table. Safe code has it by reference only, from a
+//! `ComRc` that lives; a value of it would be one. It derefs to the base's.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -12,13 +17,13 @@ use crate::{
 
 /// The interface as clients see it.
 pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, .. } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let Interface { visibility, iid: Iid { attributes, found, .. }, .. } = interface;
     let base_raw = companion(krate, interface, "Raw");
     let iid = interface.iid.expression(krate);
     let doc = format!(
         "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
-        names.client
+        names.reference
     );
     quote! {
         #[doc = #doc]
@@ -47,6 +52,11 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
             type Base = #base_raw;
         }
 
+        // SAFETY: `repr(transparent)` over this `ComRc`.
+        unsafe impl #krate::com::Callable for #raw {
+            type Ref = #reference;
+        }
+
         // SAFETY: `repr(C)`, one pointer.
         unsafe impl #krate::AbiType for #raw {}
         // SAFETY: one pointer, without padding.
@@ -67,9 +77,10 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
 
 /// The client's calls.
 pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, client } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let visibility = &interface.visibility;
-    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
+    let base_raw = companion(krate, interface, "Raw");
+    let signatures = interface.methods.iter().map(|method| client_signature(krate, method));
     let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
     let errors =
         "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
@@ -83,28 +94,39 @@ pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) 
         })
     });
     let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
-    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
+    let doc = format!("The calls of a client of `{implemented}`: what `ComRc<{raw}>` derefs to.");
     quote! {
         #[doc = #doc]
-        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
-        #visibility trait #client {
-            #(
-                #docs
-                ///
-                /// # Errors
-                #[doc = #errors]
-                #duties
-                #signatures;
-            )*
-        }
+        #[repr(transparent)]
+        #[allow(dead_code, reason = "the interface may be for clients of another image")]
+        #visibility struct #reference(#krate::ComRc<#raw>);
 
         #[allow(
             clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
             clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
             reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
         )]
-        impl #client for #krate::ComRc<#raw> {
-            #(#signatures { #bodies })*
+        #[allow(
+            dead_code, clippy::should_implement_trait, clippy::wrong_self_convention, clippy::new_ret_no_self,
+            clippy::len_without_is_empty, reason = "the declaration names the methods, and a client need not call each"
+        )]
+        impl #reference {
+            #(
+                #docs
+                ///
+                /// # Errors
+                #[doc = #errors]
+                #duties
+                #visibility #signatures { #bodies }
+            )*
+        }
+
+        impl ::core::ops::Deref for #reference {
+            type Target = <#base_raw as #krate::com::Callable>::Ref;
+
+            fn deref(&self) -> &Self::Target {
+                #krate::ComRc::<#raw>::base(&self.0)
+            }
         }
     }
 }
@@ -154,11 +176,11 @@ fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStrea
     let name = &method.name;
     let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
     let slot = hygienic! {
-        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
+        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(&self.0) }?;
         let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
     };
-    let call = hygienic!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
-    let call_with = hygienic!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
+    let call = hygienic!(unsafe { __slot(self.0.as_ptr().cast() #(, #values)*) });
+    let call_with = hygienic!(|__out| unsafe { __slot(self.0.as_ptr().cast() #(, #values)*, __out) });
     match &method.returns {
         Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
         Returns::Status(fallible) => match &fallible.value {

@@ -1,4 +1,4 @@
-//! What a declaration becomes: the trait that objects implement, the table, the raw interface, and the client's trait.
+//! What a declaration becomes: the trait that objects implement, the table, the raw interface, and the client's pointer.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -21,7 +21,7 @@ pub(crate) struct Names {
     pub(crate) implemented: Ident,
     pub(crate) vtbl: Ident,
     pub(crate) raw: Ident,
-    pub(crate) client: Ident,
+    pub(crate) reference: Ident,
 }
 
 impl Names {
@@ -30,7 +30,7 @@ impl Names {
             implemented: name.clone(),
             vtbl: format_ident!("{name}Vtbl"),
             raw: format_ident!("{name}Raw"),
-            client: format_ident!("{name}Client"),
+            reference: format_ident!("{name}Ref"),
         }
     }
 }

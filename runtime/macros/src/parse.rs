@@ -247,6 +247,11 @@ fn is_plain(bound: &TraitBound) -> bool {
     bound.lifetimes.is_none() && matches!(bound.modifier, TraitBoundModifier::None)
 }
 
+/// What a call on a `ComRc` finds before it looks at the interface's methods: its own methods, and those of
+/// traits that every module has in scope.
+const OURS: [&str; 9] =
+    ["as_ptr", "into_raw", "query", "clone", "clone_from", "drop", "into", "try_into", "to_owned"];
+
 /// Compilers disagree about the order of overloads in a table.
 fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
     let text = name.to_string();
@@ -257,6 +262,11 @@ fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
             name.span(),
             "the base's slots are the field `base` of the table: give the method another name",
         );
+    } else if OURS.contains(&text.trim_start_matches("r#")) {
+        let message = format!(
+            "`{text}` is a method of `ComRc`, which a client's call finds first: give the method another name"
+        );
+        errors.say(name.span(), &message);
     } else if !names.insert(text) {
         errors.say(
             name.span(),

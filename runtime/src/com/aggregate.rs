@@ -10,7 +10,7 @@ use super::{
     ComObject, ComRc, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Interfaces,
     block::{self, CountedBy, Front, Itself},
     interfaces::Made,
-    place::{Alone, Kind, Place, add_ref, object, release},
+    place::{Alone, Kind, Place, add_ref, beyond, release},
     unknown::answer_query,
 };
 use crate::{Init, NTSTATUS, NonPaged};
@@ -367,8 +367,7 @@ unsafe extern "system" fn own_query_interface<T: 'static, S: Interfaces<T>>(
         }
         let Some(index) = S::__index(&iid) else {
             // SAFETY: a slot's contract.
-            let value = unsafe { object::<T, Own<S>>(this) };
-            return S::__beyond(value, &iid);
+            return unsafe { beyond::<T, S, Own<S>>(this, &iid) };
         };
         let offset = tables::<S::Tables>() + index * size_of::<*const c_void>();
         // SAFETY: the interface stands there in the block.

@@ -14,6 +14,7 @@
 
 use core::{
     alloc::Layout,
+    any::TypeId,
     ffi::c_void,
     mem::{ManuallyDrop, offset_of},
     ptr::NonNull,
@@ -22,7 +23,7 @@ use core::{
 use ntcom_exec::ReferenceCount;
 
 use super::{
-    IUnknownRaw,
+    GUID, IUnknownRaw,
     aggregate::{call_add_ref, call_release},
 };
 use crate::{Init, NTSTATUS, NonPaged};
@@ -41,6 +42,19 @@ struct Life {
     destroy: Option<unsafe fn(NonNull<c_void>)>,
     /// [`CountedBy::WHOLE`].
     whole: Option<usize>,
+    /// The type of the value.
+    value: TypeId,
+}
+
+/// Its address tells this image's objects from those of other images. It is writable, so that no linker merges
+/// it with that of another version of this crate.
+static IMAGE: ReferenceCount = ReferenceCount::one();
+
+/// The IID by which QueryInterface of this image's objects hands out their cores: no other image's objects
+/// answer for it.
+pub(super) fn core_iid() -> GUID {
+    let image = (&raw const IMAGE).addr() as u128;
+    GUID::from_u128((0xb7f3_60d1_94a2_4c5e << 64) | image)
 }
 
 /// Who counts the references to an object with this front and this value.
@@ -62,8 +76,18 @@ unsafe impl<F, T> CountedBy<F, T> for Itself {
 
 impl<T> Core<T> {
     /// The core of a static, which has one reference for ever.
-    pub(super) const fn immortal(value: T) -> Self {
-        Self { count: ReferenceCount::one(), life: const { &Life { destroy: None, whole: None } }, value }
+    pub(super) const fn immortal(value: T) -> Self
+    where
+        T: 'static,
+    {
+        let life: &'static Life = const { &Life { destroy: None, whole: None, value: TypeId::of::<T>() } };
+        Self { count: ReferenceCount::one(), life, value }
+    }
+
+    /// Whether the object's value is a `V`. Of a core whose value is not known, `T` is `()`: count and life stand
+    /// before the value.
+    pub(super) fn holds<V: 'static>(&self) -> bool {
+        self.life.value == TypeId::of::<V>()
     }
 
     pub(crate) const fn value(&self) -> &T {
@@ -109,6 +133,7 @@ pub(super) fn make<F, T, A, I, C>(
     init: impl FnOnce(NonNull<Front<F, T>>) -> I,
 ) -> Result<NonNull<Front<F, T>>, NTSTATUS>
 where
+    T: 'static,
     A: NonPaged,
     I: Init<T, NTSTATUS>,
     C: CountedBy<F, T>,
@@ -120,7 +145,8 @@ where
     unsafe { at(memory, offset_of!(Front<F, T>, front)).write(front) };
     // SAFETY: as above.
     unsafe { at(memory, core + offset_of!(Core<T>, count)).write(ReferenceCount::one()) };
-    let life: &'static Life = const { &Life { destroy: Some(destroy::<F, T, A>), whole: C::WHOLE } };
+    let life: &'static Life =
+        const { &Life { destroy: Some(destroy::<F, T, A>), whole: C::WHOLE, value: TypeId::of::<T>() } };
     // SAFETY: as above.
     unsafe { at(memory, core + offset_of!(Core<T>, life)).write(life) };
     let value = at::<T>(memory, core + offset_of!(Core<T>, value));

@@ -6,8 +6,7 @@ use super::{
     ComRc, IUnknown, Interfaces,
     block::{self, Front, Itself},
     interfaces::Made,
-    place::{self, Alone, Standalone},
-    this::This,
+    place::Alone,
 };
 use crate::{
     GlobalAllocator, NTSTATUS, NonPaged,
@@ -17,7 +16,7 @@ use crate::{
 /// Makes COM objects of a Rust value: one block from `A` with a pointer for each of the interfaces `S`, the count, and the value.
 ///
 /// `S` is an interface, or a tuple of them, the primary one first: see [`Interfaces`]. The object is only ever behind an
-/// interface pointer or a [`This`]; this type names its instantiations. The value is dropped, and the block freed, by
+/// interface pointer or a [`This`](super::This); this type names its instantiations. The value is dropped, and the block freed, by
 /// whoever releases last: on any processor, at any IRQL that its clients may have, so both must be legal at DISPATCH_LEVEL, and
 /// the value is `Send` and `Sync` (by `IUnknown`). Reviving the object from its own `Drop` fails fast `[C3]`.
 ///
@@ -119,35 +118,5 @@ impl<T, S, A> ComObject<T, S, A> {
         let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
         // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
-    }
-
-    /// A counted pointer to the value of an object that this driver made itself. IRQL: ≤ DISPATCH_LEVEL.
-    ///
-    /// # Safety
-    /// `ours` is the primary interface of an object that [`new_in`](Self::new_in) or [`init_in`](Self::init_in) made for these `T` and `S`; the allocator may be another one.
-    ///
-    /// ```
-    /// use ntcom::{ComObject, ComRc, Interfaces, This};
-    ///
-    /// /// # Safety
-    /// /// `ours` is an object of type `T`.
-    /// unsafe fn value_of<T, S>(ours: &ComRc<S::Primary>) -> This<T>
-    /// where
-    ///     T: Send + Sync + 'static,
-    ///     S: Interfaces<T>,
-    /// {
-    ///     // SAFETY: an object of that type, by this function's contract.
-    ///     unsafe { ComObject::<T, S>::this(ours) }
-    /// }
-    /// ```
-    pub unsafe fn this(ours: &ComRc<S::Primary>) -> This<T>
-    where
-        T: IUnknown,
-        S: Interfaces<T>,
-    {
-        // SAFETY: this function's contract.
-        let core = unsafe { place::core::<T, Standalone<S, 0>>(ours.as_ptr().cast()) };
-        // SAFETY: as above; `ours` is a reference.
-        unsafe { This::from_core(core) }
     }
 }

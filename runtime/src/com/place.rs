@@ -163,8 +163,7 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
     let interface = |iid| {
         let Some(index) = S::__index(&iid) else {
             // SAFETY: this function's contract.
-            let value = unsafe { object::<T, P>(this) };
-            return S::__beyond(value, &iid);
+            return unsafe { beyond::<T, S, P>(this, &iid) };
         };
         // SAFETY: this function's contract.
         unsafe { add_ref(this) };
@@ -174,6 +173,26 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
     };
     // SAFETY: this function's contract.
     unsafe { answer_query(iid, out, interface) }
+}
+
+/// What an object answers for an IID that is none of its interfaces', with a reference: its core, to this
+/// image, or what it has beyond them.
+///
+/// # Safety
+/// As for [`object`].
+pub(super) unsafe fn beyond<T: 'static, S: Interfaces<T>, P: Place<T>>(
+    this: *mut c_void,
+    iid: &GUID,
+) -> Option<*mut c_void> {
+    if *iid != block::core_iid() {
+        // SAFETY: the caller has a reference to an object of this type at this place.
+        return S::__beyond(unsafe { object::<T, P>(this) }, iid);
+    }
+    // SAFETY: the caller has an object of this type at this place.
+    let core = unsafe { core::<T, P>(this) };
+    // SAFETY: the caller has a reference to it.
+    unsafe { block::hold(core) };
+    Some(core.as_ptr().cast())
 }
 
 pub(super) unsafe extern "system" fn add_ref<T, P: Place<T>>(this: *mut c_void) -> u32 {

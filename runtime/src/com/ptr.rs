@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr::NonNull};
 
-use super::{Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
+use super::{Callable, Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
 use crate::NTSTATUS;
 
 /// A counted pointer to an interface of any object, our own or foreign: it owns one reference.
@@ -28,6 +28,39 @@ use crate::NTSTATUS;
 /// # kernel.run(vec![(0, Box::new(|| assert_eq!(same_object(), Ok(true))))]).unwrap();
 /// # }
 /// ```
+///
+/// # In memory of the kernel's
+///
+/// It is one pointer, and an `Option` of it has null for `None`. So zeroed memory, such as a new
+/// device extension, is an extension without a reference: no raw pointer needs to stand there.
+///
+/// ```
+/// use core::{mem::MaybeUninit, ptr::NonNull};
+/// use ntcom::{ComObject, ComRc, IUnknownRaw};
+///
+/// /// What IoCreateDevice allocates with the device, zeroed.
+/// type Extension = Option<ComRc<IUnknownRaw>>;
+///
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let mut memory = MaybeUninit::<Extension>::zeroed();
+/// let device_extension: *mut Extension = memory.as_mut_ptr();
+///
+/// // DriverEntry: the device has the reference.
+/// let object = ComObject::<_, IUnknownRaw>::new(5_u32).unwrap();
+/// // SAFETY: the extension of a new device.
+/// unsafe { device_extension.write(Some(object)) };
+///
+/// // A dispatch routine: one more reference.
+/// // SAFETY: nothing writes to the extension while there are requests.
+/// let one_more = unsafe { &*device_extension }.clone();
+/// assert!(one_more.is_some());
+///
+/// // Unload, before IoDeleteDevice: the device's reference goes.
+/// // SAFETY: nothing else uses the extension now.
+/// drop(unsafe { device_extension.replace(None) });
+/// # }))]).unwrap();
+/// ```
 #[repr(transparent)]
 pub struct ComRc<I: Interface>(NonNull<I>);
 
@@ -49,16 +82,82 @@ impl<I: Interface> ComRc<I> {
     /// check is the object's to keep: it stays while it is referenced, its slots write where they are told to, and what QueryInterface gives
     /// out with `STATUS_SUCCESS` is null or such a pointer, too.
     pub unsafe fn from_raw(raw: *mut I) -> Result<Self, NTSTATUS> {
-        let this = Self(NonNull::new(raw).ok_or(NTSTATUS::INVALID_PARAMETER)?);
+        // SAFETY: the reference is the caller's until this has returned.
+        unsafe { Self::from_raw_borrowed(&raw) }.map(|this| Self(this.0))
+    }
+
+    /// Looks at a pointer whose reference stays its owner's, such as an argument: [`clone`](Clone::clone) takes
+    /// one more.
+    ///
+    /// # Errors
+    /// As for [`from_raw`](Self::from_raw); no reference is lost.
+    ///
+    /// # Safety
+    /// As for [`from_raw`](Self::from_raw), except that the reference is not the result's: there is one
+    /// as long as the result is used.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
+    ///
+    /// /// Keeps what a slot was passed.
+    /// ///
+    /// /// # Safety
+    /// /// Null, or an object that lives until this has returned.
+    /// unsafe fn keep(theirs: *mut IUnknownRaw) -> Result<ComRc<IUnknownRaw>, NTSTATUS> {
+    ///     // SAFETY: null, or an object that lives.
+    ///     unsafe { ComRc::from_raw_borrowed(&theirs) }.cloned()
+    /// }
+    /// # // SAFETY: null is allowed.
+    /// # assert_eq!(unsafe { keep(core::ptr::null_mut()) }.err(), Some(NTSTATUS::INVALID_PARAMETER));
+    /// ```
+    pub unsafe fn from_raw_borrowed(raw: &*mut I) -> Result<&Self, NTSTATUS> {
+        if raw.is_null() {
+            return Err(NTSTATUS::INVALID_PARAMETER);
+        }
+        // SAFETY: transparent over a pointer that is not null; the caller promises the reference.
+        let this = unsafe { &*core::ptr::from_ref(raw).cast::<Self>() };
         let complete = this.unknown().is_some_and(|table| {
             table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some()
         });
-        if complete {
-            Ok(this)
-        } else {
-            let _lost = core::mem::ManuallyDrop::new(this);
-            Err(NTSTATUS::DRIVER_INTERNAL_ERROR)
-        }
+        if complete { Ok(this) } else { Err(NTSTATUS::DRIVER_INTERNAL_ERROR) }
+    }
+
+    /// The counted pointer behind a reference to its methods' type: that of an interface, or of a base of it.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, IUnknownRaw, com::IUnknownRef};
+    ///
+    /// /// Every declared interface's pointer is a pointer to IUnknown, too.
+    /// fn keep(object: &IUnknownRef) -> ComRc<IUnknownRaw> {
+    ///     ComRc::<IUnknownRaw>::from_ref(object).clone()
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn from_ref(interface: &I::Ref) -> &Self
+    where
+        I: Callable,
+    {
+        // SAFETY: `Callable`'s promise: transparent over this.
+        unsafe { &*core::ptr::from_ref(interface).cast::<Self>() }
+    }
+
+    /// The same pointer, as one to the interface's base. Its clone has a reference of its own.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, Derived, IUnknownRaw};
+    ///
+    /// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
+    ///     interface.base().clone()
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn base(&self) -> &ComRc<I::Base>
+    where
+        I: Derived,
+    {
+        let this = core::ptr::from_ref(self).cast::<ComRc<I::Base>>();
+        // SAFETY: transparent, and `Derived` promises that a pointer to `I` is one to its base.
+        unsafe { &*this }
     }
 
     /// The pointer, without its reference.
@@ -123,14 +222,13 @@ impl<I: Interface> ComRc<I> {
     }
 }
 
-/// A pointer to an interface is one to its base.
-impl<I: Derived> core::ops::Deref for ComRc<I> {
-    type Target = ComRc<I::Base>;
+/// The interface's methods, and those of its bases.
+impl<I: Callable> core::ops::Deref for ComRc<I> {
+    type Target = I::Ref;
 
-    fn deref(&self) -> &ComRc<I::Base> {
-        let this = core::ptr::from_ref(self).cast::<ComRc<I::Base>>();
-        // SAFETY: transparent, and a pointer to an interface is one to its base.
-        unsafe { &*this }
+    fn deref(&self) -> &I::Ref {
+        // SAFETY: `Callable`'s promise: transparent over this.
+        unsafe { &*core::ptr::from_ref(self).cast::<I::Ref>() }
     }
 }
 

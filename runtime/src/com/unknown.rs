@@ -105,6 +105,81 @@ pub unsafe trait Derived: Interface {
     type Base: Interface;
 }
 
+/// An interface whose methods are inherent ones of a pointer type, `Ref`, to which its
+/// [`ComRc`](ComRc) derefs: implemented by `declare_com_interface!`.
+///
+/// A `&Ref` borrows a counted pointer, so it is there only while the object is. It derefs to the
+/// base's.
+///
+/// # Safety
+/// `Ref` is `#[repr(transparent)]` over `ComRc<Self>`.
+///
+/// ```
+/// use ntcom::{ComObject, ComRc, GUID, IUnknown, NTSTATUS, declare_com_interface};
+///
+/// declare_com_interface! {
+///     /// Answers.
+///     pub trait IAnswer: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a14);
+///         /// The answer.
+///         fn answer(&self) -> u32;
+///     }
+/// }
+/// declare_com_interface! {
+///     /// Answers, and says why.
+///     pub trait IReason: IAnswer {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a15);
+///         /// The reason.
+///         fn reason(&self) -> u32;
+///     }
+/// }
+/// struct Deep;
+/// impl IAnswer for Deep {
+///     fn answer(&self) -> u32 { 42 }
+/// }
+/// impl IReason for Deep {
+///     fn reason(&self) -> u32 { 7 }
+/// }
+///
+/// /// Takes a pointer to this interface, or to one that is derived from it.
+/// fn ask(object: &IAnswerRef) -> Result<u32, NTSTATUS> {
+///     object.answer()
+/// }
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let deep: ComRc<IReasonRaw> = ComObject::<_, IReasonRaw>::new(Deep).unwrap();
+/// assert_eq!((deep.reason(), deep.answer(), ask(&deep)), (Ok(7), Ok(42), Ok(42)));
+/// # }))]).unwrap();
+/// ```
+pub unsafe trait Callable: Interface + Sized {
+    /// The pointer type.
+    type Ref;
+}
+
+/// A pointer to any declared interface, as one to IUnknown: what all of them deref to.
+///
+/// ```
+/// use ntcom::{ComRc, NTSTATUS, Queryable, com::IUnknownRef};
+///
+/// /// Whether an object has an interface.
+/// fn has<I: Queryable>(object: &IUnknownRef) -> bool {
+///     object.query::<I>().is_ok()
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct IUnknownRef(ComRc<IUnknownRaw>);
+
+impl IUnknownRef {
+    /// Another interface of the same object: as [`ComRc::query`].
+    ///
+    /// # Errors
+    /// As for [`ComRc::query`].
+    pub fn query<J: Queryable>(&self) -> Result<ComRc<J>, NTSTATUS> {
+        self.0.query()
+    }
+}
+
 /// The base of every declared interface. Everything that may be used and dropped on any processor can be an object: it is implemented for
 /// all `Send + Sync + 'static` types.
 ///
@@ -145,7 +220,7 @@ pub struct IUnknownVtbl {
 ///
 /// /// Every interface whose base is IUnknown is one.
 /// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
-///     (**interface).clone()
+///     interface.base().clone()
 /// }
 /// ```
 #[repr(C)]
@@ -162,6 +237,11 @@ unsafe impl Interface for IUnknownRaw {
 
 // SAFETY: every object has it.
 unsafe impl Queryable for IUnknownRaw {}
+
+// SAFETY: transparent over its `ComRc`.
+unsafe impl Callable for IUnknownRaw {
+    type Ref = IUnknownRef;
+}
 
 // SAFETY: the tables are of IUnknown's slots at that place.
 unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {

@@ -15,7 +15,7 @@ use crate::{
         IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length, set_dispatch,
         system_buffer,
     },
-    sensor::{CHANNELS, ISensorClient as _, ISensorRaw, Sensor},
+    sensor::{CHANNELS, ISensorRaw, Sensor},
     trace::{BOTH, PROVIDER},
 };
 
@@ -25,8 +25,11 @@ const BUFFER_TOO_SMALL: NTSTATUS = NTSTATUS::from_u32(0xC000_0023);
 /// How long Unload waits before it says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the system allocates with the device: one reference to the sensor.
-type Extension = *mut ISensorRaw;
+/// `STATUS_DEVICE_NOT_READY`.
+const DEVICE_NOT_READY: NTSTATUS = NTSTATUS::from_u32(0xC000_00A3);
+
+/// What the system allocates with the device, and zeroes: one reference to the sensor.
+type Extension = Option<ComRc<ISensorRaw>>;
 
 /// DriverEntry.
 ///
@@ -58,7 +61,7 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     // SAFETY: the new device.
     let place = unsafe { extension(device) };
     // SAFETY: its extension, which is as large as this.
-    unsafe { place.write(sensor.into_raw()) };
+    unsafe { place.write(Some(sensor)) };
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
@@ -101,10 +104,8 @@ unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     let device = unsafe { (*driver).DeviceObject };
     // SAFETY: the driver's device.
     let place = unsafe { extension(device) };
-    // SAFETY: written by `load`, and the reference is the device's.
-    let sensor = unsafe { place.read() };
-    // SAFETY: as above.
-    drop(unsafe { ComRc::from_raw(sensor) });
+    // SAFETY: nothing else uses the extension of a device that is not open.
+    drop(unsafe { place.replace(None) });
     // SAFETY: nobody uses it any more.
     unsafe { IoDeleteDevice(device) };
     log!(Level::Info, "unloaded");
@@ -124,18 +125,16 @@ fn log_what_is_left() {
 /// One more reference to the sensor of a device: what a driver answers IRP_MN_QUERY_INTERFACE with.
 ///
 /// # Errors
-/// None of this driver's.
+/// `STATUS_DEVICE_NOT_READY`: the device has no sensor.
 ///
 /// # Safety
 /// A device of this driver, which is open.
 pub unsafe fn sensor_of(device: *mut DEVICE_OBJECT) -> Result<ComRc<ISensorRaw>, NTSTATUS> {
     // SAFETY: a device of this driver.
     let place = unsafe { extension(device) };
-    // SAFETY: written by `load`.
-    let sensor = unsafe { place.read() };
-    // SAFETY: the reference is the device's, and stays its own.
-    let borrowed = core::mem::ManuallyDrop::new(unsafe { ComRc::from_raw(sensor) }?);
-    Ok(ComRc::clone(&borrowed))
+    // SAFETY: only `load` and `unload` write to it, while the device is not open.
+    let sensor = unsafe { &*place };
+    sensor.clone().ok_or(DEVICE_NOT_READY)
 }
 
 /// A buffer that a request has until it is completed.
