@@ -165,7 +165,7 @@ fn a_status_that_is_none_is_an_error() {
         assert_eq!(operation.unwrap().status(), Err(BREACH), "a success code that is not STATUS_SUCCESS");
     });
     with(&Script { status_answer: FAILED, ..GOOD }, |operation| {
-        assert_eq!(operation.unwrap().status(), Err(NTSTATUS(FAILED)), "a failure is the object's own word");
+        assert_eq!(operation.unwrap().status(), Err(NTSTATUS(FAILED)), "a failure is passed on unchanged");
     });
 }
 
@@ -196,11 +196,11 @@ fn a_query_that_breaks_its_word_is_an_error() {
         assert_eq!(operation.unwrap().control().unwrap_err(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE");
     });
     with(&Script { query_answer: 0, query_gives: 0, ..GOOD }, |operation| {
-        assert_eq!(operation.unwrap().control().unwrap_err(), BREACH, "success, and nothing there");
+        assert_eq!(operation.unwrap().control().unwrap_err(), BREACH, "success with a null pointer");
     });
     with(&Script { query_answer: FAILED, query_gives: 1, ..GOOD }, |operation| {
         let answer = operation.unwrap().control();
-        assert_eq!(answer.unwrap_err(), NTSTATUS(FAILED), "what a failure leaves behind is no pointer");
+        assert_eq!(answer.unwrap_err(), NTSTATUS(FAILED), "the pointer of a failed query is ignored");
     });
 }
 
@@ -212,7 +212,7 @@ fn a_control_that_breaks_its_word_is_an_error() {
         let control = operation.unwrap().control().unwrap();
         assert_eq!(control.cancel(), Err(BREACH));
         assert_eq!(control.error(), Err(BREACH));
-        assert_eq!(control.result_size(), Err(BREACH), "there is no such slot");
+        assert_eq!(control.result_size(), Err(BREACH), "the slot is null");
         // SAFETY: the handler may be called with anything.
         assert_eq!(unsafe { control.set_completed(never, core::ptr::null_mut()) }, Err(BREACH));
     });

@@ -129,7 +129,7 @@ fn compare(found: &[(String, u64)], expected: &[(&str, u64, u64)]) {
     let print = |name: &str, number: u64| format!("{name}: {number:#x}");
     for ((name, number), (pinned, on_64, on_32)) in found.iter().zip(expected) {
         let by_hand = if cfg!(target_pointer_width = "64") { *on_64 } else { *on_32 };
-        assert_eq!(print(name, *number), print(pinned, by_hand), "found, and by hand");
+        assert_eq!(print(name, *number), print(pinned, by_hand), "measured number, and number by hand");
     }
     assert_eq!(found.len(), expected.len(), "{:?} is not pinned", found.get(expected.len()));
 }
@@ -183,7 +183,7 @@ fn can(compiler: &str, language: &[&str], target: &[&str]) -> bool {
     let arguments = [language, target];
     let there = run(compiler, &arguments, "int x;\n").is_some_and(|output| output.status.success());
     if !there {
-        println!("skipped: {compiler} {}: there is no such compiler here", arguments.concat().join(" "));
+        println!("skipped: {compiler} {}: this machine has no such compiler", arguments.concat().join(" "));
     }
     there
 }

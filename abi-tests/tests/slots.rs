@@ -125,7 +125,7 @@ macro_rules! convention {
                         // SAFETY: the caller passes an object and its slot.
                         unsafe { slot(this, a, b) }
                     }
-                    _ => panic!("no slot has three"),
+                    _ => panic!("no slot has three arguments"),
                 }
             }
 
@@ -178,8 +178,8 @@ fn foreign_calls(calls: Calls, table: &[*const c_void], slots: fn(&Arguments) ->
     let mut found = vec![0; table.len()];
     // SAFETY: the object has as many slots as are called.
     unsafe { calls(this, &raw const arguments, found.as_mut_ptr()) };
-    assert_eq!(ARRIVED.take(), expected(this, &slots(&arguments)), "arrived, and by hand");
-    assert_eq!(found, answers(table.len()), "what came back");
+    assert_eq!(ARRIVED.take(), expected(this, &slots(&arguments)), "calls that arrived, and expected calls");
+    assert_eq!(found, answers(table.len()), "answers that came back");
 }
 
 /// Makes calls that are laid out here to an object in C or C++.
@@ -199,8 +199,8 @@ fn foreign_records(
         unsafe { call(this, slot, arguments) }
     };
     let found: Vec<u32> = slots.iter().enumerate().map(call).collect();
-    assert_eq!(record.calls(), expected(this, &slots), "arrived, and by hand");
-    assert_eq!(found, answers(slots.len()), "what came back");
+    assert_eq!(record.calls(), expected(this, &slots), "calls that arrived, and expected calls");
+    assert_eq!(found, answers(slots.len()), "answers that came back");
 }
 
 /// Lets C or C++ call a completion handler of ours, and calls one of theirs.

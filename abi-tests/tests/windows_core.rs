@@ -98,7 +98,7 @@ mod ours {
 
 fn in_kernel(program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, program).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -393,14 +393,14 @@ fn their_words_are_ours() {
         let query = || client.as_com().query::<NobodysRaw>().unwrap_err();
         assert_eq!(query(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE is mapped");
         object.end(3, E_FAIL, 0);
-        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is its own word");
+        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is passed on unchanged");
         assert_eq!(client.error(), Ok(NTSTATUS(E_FAIL)));
         for status in [1, 3] {
             object.end(status, S_FALSE, 42);
             assert_eq!(
                 client.result(),
                 Err(NTSTATUS::DRIVER_INTERNAL_ERROR),
-                "a success code that is none of ours"
+                "a success code other than STATUS_SUCCESS"
             );
             assert_eq!(client.error(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
         }

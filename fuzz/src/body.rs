@@ -293,7 +293,7 @@ impl<F: Future> Future for Body<F> {
                 body.ready.set(true);
             }
             if body.polling.take() != Some(here) {
-                fail("C8", format!("operation {operation} has been polled by another processor, too"));
+                fail("C8", format!("operation {operation} was polled by another processor during this poll"));
             }
             polled
         })
@@ -316,19 +316,26 @@ impl<F> Drop for Body<F> {
             }
             let refused = body.spawning.get() && body.polls.get() == 0;
             if !ntsim::in_dpc() && !refused {
-                let why = "outside of a DPC: user code runs on the stack of a client's call";
+                let why = "outside of a DPC, on the stack of a client's call";
                 fail("C9", format!("the body of operation {operation} is dropped {why}"));
             }
             // A client holds a reference, so the operation was not abandoned. Each cleanup that is
             // due has run, and a client has asked for cancellation.
             if world.slot(operation).ledger.get() > 0 {
                 if let Some(part) = self.shape.missing_cleanup(body.parts.get()) {
-                    fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
+                    fail(
+                        "C10",
+                        format!(
+                            "the body of operation {operation} is dropped, but its cleanup, part {part}, has not run"
+                        ),
+                    );
                 }
                 if !body.ready.get() && body.is_unasked() {
                     fail(
                         "C9",
-                        format!("operation {operation} is held, nobody has cancelled it, and it is dropped"),
+                        format!(
+                            "the body of operation {operation} is dropped unfinished, but clients hold references and none has cancelled it"
+                        ),
                     );
                 }
             }
@@ -346,7 +353,10 @@ fn alive(world: &World, operation: usize) {
     if let Some(object) = world.slot(operation).body.object.get()
         && world.objects[object].drops.get() > 0
     {
-        fail("C19", format!("object {object} is gone, and the body of operation {operation} is not"));
+        fail(
+            "C19",
+            format!("object {object} is dropped, but the body of operation {operation} is still used"),
+        );
     }
 }
 

@@ -70,7 +70,7 @@ unsafe fn table<'a, V>(this: *mut c_void) -> &'a V {
     // SAFETY: an interface begins with its table's pointer.
     let table = unsafe { this.cast::<*const V>().read() };
     if table.is_null() {
-        ntsim::fail("C11", "an interface without a table".into());
+        ntsim::fail("C11", "the table of an interface is null".into());
     }
     // SAFETY: `table` is not null, so it is the table of type `V` that the caller promises.
     unsafe { &*table }
@@ -123,7 +123,7 @@ fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
             slot(unknown.QueryInterface, "QueryInterface")(this, &AsyncControlRaw::IID, &raw mut out)
         };
         if status != NTSTATUS::SUCCESS || out.is_null() {
-            ntsim::fail("C2", format!("an operation without IAsyncControl: {status}"));
+            ntsim::fail("C2", format!("QueryInterface of an operation for IAsyncControl answers {status}"));
         }
         // SAFETY: the query above gave this reference.
         unsafe { slot(unknown.Release, "Release")(this) };
@@ -330,10 +330,13 @@ pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
     let status = unsafe { slot(table.wait, "wait")(this, time) };
     if timeout != Timeout::Zero && status == NTSTATUS::TIMEOUT && ntsim::last_tick() == tick {
         // The end of another task must not wake this waiter.
-        ntsim::fail("C15", format!("wait of operation {operation} answers {status} before its time is over"));
+        ntsim::fail(
+            "C15",
+            format!("wait for operation {operation} answers {status} before a clock tick has passed"),
+        );
     }
     if seen_before && status == NTSTATUS::TIMEOUT {
-        ntsim::fail("C15", format!("operation {operation} has ended, and wait answers {status}"));
+        ntsim::fail("C15", format!("operation {operation} has ended, but wait answers {status}"));
     }
     Answer { status: status.to_u32(), out: OutValue::None }
 }
@@ -385,13 +388,13 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
             ntsim::fail("C6", why);
         }
         if !slot.bodyless.get() && slot.body.drops.get() == 0 {
-            ntsim::fail("C8", format!("operation {operation} has ended, and its body has not been dropped"));
+            ntsim::fail("C8", format!("operation {operation} has ended, but its body is not dropped"));
         }
         if let Some(object) = slot.object.get()
             && world.objects[object].drops.get() == 0
             && world.is_let_go(object, operation)
         {
-            ntsim::fail("C19", format!("operation {operation} has ended, and still holds object {object}"));
+            ntsim::fail("C19", format!("operation {operation} has ended, but still holds object {object}"));
         }
     });
 }
@@ -416,7 +419,7 @@ fn is_visible(world: &World, operation: usize, told: AsyncStatus) {
     let Answer { out, .. } = get_status(world, operation, Out::Given);
     if out != OutValue::Number(told.0.cast_unsigned()) {
         let why = format!(
-            "the completion handler of operation {operation} is told {told:?}, and get_status writes {out:?}"
+            "the completion handler of operation {operation} is told {told:?}, but get_status writes {out:?}"
         );
         ntsim::fail("C14", why);
     }
@@ -446,7 +449,7 @@ pub fn misfits(world: &World, operation: usize, status: i32) -> Option<&'static 
         (1 | 2, Some(_)) if ready && !(cancelled && status == 2) => Some("its body has failed"),
         (3, None) => Some("its body cannot fail"),
         (1, None) if unwound => Some("its body has unwound"),
-        (2, None) if ready && !unwound => Some("its body has returned a value, and has not unwound"),
+        (2, None) if ready && !unwound => Some("its body has returned a value and has not unwound"),
         _ => None,
     }
 }

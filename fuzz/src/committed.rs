@@ -1,10 +1,10 @@
 //! The committed corpus, for a target that plain cargo-fuzz runs.
 //!
-//! libFuzzer writes new inputs into the first folder of its command line. `cargo fuzz run vtable`
-//! passes `fuzz/corpus/vtable`, which git ignores and which is empty in a new checkout. The target
-//! fills that folder with the committed inputs. A committed folder in that place would fill with
-//! inputs that were never chosen, so the target refuses it and prints the line to use. `cargo xtask
-//! fuzz` prepares the folders itself, and switches this off by [`VARIABLE`].
+//! libFuzzer writes new inputs into the first folder of its command line. `cargo +nightly fuzz run
+//! vtable` passes `fuzz/corpus/vtable`, which git ignores and which is empty in a new checkout. The
+//! target fills that folder with the committed inputs. A committed folder in that place would fill
+//! with inputs that were never chosen, so the target refuses it and prints the line to use. `cargo
+//! xtask fuzz` prepares the folders itself, and switches this off by [`VARIABLE`].
 
 use std::{
     env,

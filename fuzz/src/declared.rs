@@ -236,7 +236,7 @@ unsafe fn table<'a>(this: *mut c_void) -> &'a IProbeVtbl {
     // table.
     let table = unsafe { this.cast::<*const IProbeVtbl>().read() };
     if table.is_null() {
-        ntsim::fail("layout", "an object without a table".into());
+        ntsim::fail("layout", "the table of an object is null".into());
     }
     // SAFETY: `table` is not null, so it is this interface's table.
     unsafe { &*table }

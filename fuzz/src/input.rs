@@ -33,12 +33,15 @@ impl fmt::Display for Malformed {
         match self {
             Self::Foreign { expected, found } => write!(
                 f,
-                "foreign: an input of this target begins with \"{}\", this one with \"{}\"",
+                "wrong header: expected \"{}\", found \"{}\"",
                 expected.escape_ascii(),
                 found.escape_ascii()
             ),
             Self::Truncated { length, missing } => {
-                write!(f, "truncated: {length} bytes, {missing} short of a whole record")
+                write!(
+                    f,
+                    "truncated after {length} bytes: {missing} bytes are missing of the header or of a record"
+                )
             }
         }
     }
@@ -264,7 +267,7 @@ impl Input for SchedulesInput {
     }
 
     fn setting(&self) -> String {
-        let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
+        let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded at the end" };
         let timers = if self.timers { ", waits may be timers" } else { "" };
         format!("{}, {unloaded}{timers}", setting(self.processors, &self.schedule))
     }

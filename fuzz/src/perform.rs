@@ -86,7 +86,7 @@ fn say(processor: usize, op: &Op, on: Option<usize>) {
             })
         }
         Some(operation) => ntsim::note(|| format!("P{processor} does {op:?}; held: operation {operation}")),
-        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds none")),
+        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds no operation")),
     }
 }
 
@@ -289,7 +289,9 @@ fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Op
             if !right || (status == NTSTATUS::SUCCESS.to_u32()) != declared::has(which) {
                 ntsim::fail(
                     "C1",
-                    format!("QueryInterface of object {number} answers {status:#x}, pointer right: {right}"),
+                    format!(
+                        "QueryInterface of object {number} answers {status:#x} (pointer as expected: {right})"
+                    ),
                 );
             }
             Answer { status, out: OutValue::None }
@@ -381,7 +383,10 @@ fn publish(
     owners: usize,
 ) {
     if raw.is_null() {
-        ntsim::fail("C11", format!("spawning operation {operation} returned null"));
+        ntsim::fail(
+            "C11",
+            format!("the spawn of operation {operation} returned null, expected an operation"),
+        );
     }
     let slot = world.slot(operation);
     slot.body.spawning.set(false);

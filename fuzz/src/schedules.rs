@@ -56,7 +56,7 @@ fn at_once(world: &World, input: &SchedulesInput) {
     };
     let ended = (0..ROUNDS).any(|_| round());
     if let (false, Some(operation)) = (ended, unfinished(world)) {
-        fail("liveness", operation, "it never ends".into());
+        fail("liveness", operation, "it does not end, although it was cancelled again and again".into());
     }
     everything_has_ended(world);
     release_everything(world);
@@ -109,7 +109,7 @@ const LOOKS: usize = 8;
 const ROUNDS: usize = 128;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
@@ -248,19 +248,19 @@ fn ended(world: &World, operation: usize, status: i32) {
     }
     // The caller holds a reference, so the operation was not abandoned.
     if status == 2 && slot.body.is_unasked() {
-        fail("C10", operation, "it is Canceled, and nobody has cancelled it".into());
+        fail("C10", operation, "its status is Canceled, but no client has cancelled it".into());
     }
     let failed_with = slot.may_fail.get().map(NTSTATUS::from_u32);
     if status == 3 && failed_with == Some(NTSTATUS::CANCELLED) && slot.body.took.get() {
         fail(
             "C20",
             operation,
-            "it took a request and failed with STATUS_CANCELLED, and is not Canceled".into(),
+            "it took a request and failed with STATUS_CANCELLED, but its status is not Canceled".into(),
         );
     }
     if !slot.bodyless.get() && slot.body.drops.get() != 1 {
         let drops = slot.body.drops.get();
-        fail("C8", operation, format!("it has ended, and its body has been dropped {drops} times"));
+        fail("C8", operation, format!("it has ended, but its body was dropped {drops} times"));
     }
 }
 
@@ -279,21 +279,25 @@ fn nothing_is_lost(world: &World) {
             fail(
                 "lost wake-up",
                 operation,
-                format!("its wake has come and it was not polled: waiting for {waiting:?}"),
+                format!("its wake has come, but it was not polled (it waits for {waiting:?})"),
             );
         }
         // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
         // every cleanup has.
         if body.asked.get() {
-            fail("C10", operation, "cancel was asked for, and it was not polled with the request set".into());
+            fail(
+                "C10",
+                operation,
+                "it was cancelled, but its body was not polled with the request set".into(),
+            );
         }
         // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
         // did not see the request.
         if body.ever_asked.get() && !body.took.get() {
-            fail("C10", operation, "cancel was asked for, and no request has reached it".into());
+            fail("C10", operation, "it was cancelled, but its body has not seen the request".into());
         }
         if held && call::get_status(world, operation, Out::Given).out != OutValue::Number(0) {
-            fail("C8", operation, "it has ended, and its body has not been dropped".into());
+            fail("C8", operation, "it has ended, but its body is not dropped".into());
         }
     }
 }
@@ -307,23 +311,30 @@ fn unfinished(world: &World) -> Option<usize> {
 
 fn everything_has_ended(world: &World) {
     if let Some(operation) = unfinished(world) {
-        fail("liveness", operation, "it never ends".into());
+        fail("liveness", operation, "it does not end, although it was cancelled again and again".into());
     }
     for (number, object) in world.objects.iter().enumerate() {
         let held = object.ledger.get() > 0;
         if !object.this.get().is_null() && !held && object.drops.get() != 1 {
             let drops = object.drops.get();
-            ntsim::fail("C19", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+            ntsim::fail(
+                "C19",
+                format!("object {number} has no references, but was dropped {drops} times, expected once"),
+            );
         }
     }
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);
         if slot.handled.get() != slot.handlers.get() {
             let (handlers, runs) = (slot.handlers.get(), slot.handled.get());
-            fail("C14", operation, format!("{handlers} completion handlers were accepted, {runs} have run"));
+            fail(
+                "C14",
+                operation,
+                format!("{handlers} completion handlers were accepted, but {runs} have run"),
+            );
         }
         if slot.refused.get() && slot.handlers.get() == 0 {
-            fail("C14", operation, "a completion handler was refused, and there is no other".into());
+            fail("C14", operation, "a completion handler was refused, but no other one was accepted".into());
         }
     }
 }

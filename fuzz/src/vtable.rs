@@ -28,7 +28,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCe
     let program = move || {
         world::with(|world| drive(world, &mut in_program.borrow_mut(), &steps));
     };
-    kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err()
+    kernel.run_on(0, program).and_then(|()| kernel.unload()).err()
 }
 
 fn drive(world: &World, model: &mut Model, steps: &[Step]) {
@@ -66,7 +66,7 @@ fn finish(world: &World, model: &mut Model) {
         ntsim::advance_time(TWO_TICKS);
         model.cancel_all();
         cancel_all(world);
-        compare(world, model, &|| format!("in round {round} of cancelling what is left"));
+        compare(world, model, &|| format!("in round {round} of cancelling the remaining operations"));
     }
     if model.unfinished() > 0 {
         ntsim::fail("liveness", format!("{} operations never end", model.unfinished()));
@@ -76,7 +76,7 @@ fn finish(world: &World, model: &mut Model) {
     release_everything(world);
     let left = ntsim::live_blocks();
     if left > 0 {
-        ntsim::fail("leak", format!("{left} blocks are left"));
+        ntsim::fail("leak", format!("{left} pool blocks are left at the end"));
     }
 }
 
@@ -108,7 +108,10 @@ fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
 fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() -> String) -> ! {
     let wrong = |operation: usize, what: &str, real: u64, expected: u64| -> ! {
         let when = when();
-        ntsim::fail("model", format!("{when}: operation {operation}: {what} {real}, in the model {expected}"))
+        ntsim::fail(
+            "model",
+            format!("{when}: operation {operation}: {what} {real}, expected {expected} by the model"),
+        )
     };
     for (operation, task) in model.tasks.iter().enumerate() {
         let slot = world.slot(operation);
@@ -120,7 +123,7 @@ fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() 
             wrong(operation, "drops of the body", body.drops.get().into(), task.drops.into());
         }
         if body.log.get() != task.log {
-            wrong(operation, "what the body saw, as a hash:", body.log.get(), task.log);
+            wrong(operation, "hash of the body's observations", body.log.get(), task.log);
         }
         if slot.handled.get() != task.handled {
             wrong(
@@ -132,9 +135,12 @@ fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() 
         }
         if slot.told.get() != task.told {
             let (told, expected) = (slot.told.get().cast_unsigned(), task.told.cast_unsigned());
-            wrong(operation, "the completion handler is told", told.into(), expected.into());
+            wrong(operation, "status told to the completion handler", told.into(), expected.into());
         }
     }
     let (when, expected) = (when(), model.blocks());
-    ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"))
+    ntsim::fail(
+        "blocks",
+        format!("{when}: {blocks} pool blocks are allocated, expected {expected} by the model"),
+    )
 }

@@ -391,7 +391,9 @@ impl World {
         self.slots.get(operation).unwrap_or_else(|| {
             ntsim::fail(
                 "C8",
-                format!("what is polled or dropped as a body is none: operation {operation:#x}"),
+                format!(
+                    "memory that is not a body is polled or dropped: its operation number is {operation:#x}"
+                ),
             )
         })
     }

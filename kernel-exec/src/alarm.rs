@@ -1,17 +1,24 @@
-//! An alarm: the storage of an armed timer, and who owns it.
+//! An alarm: the storage of an armed timer, and the references to it.
 //!
-//! A timer that is set, and its DPC in a queue or in nobody's sight between the two, cannot be called back with certainty: so what
-//! the kernel may still touch is in a block of its own, which is counted, and whoever drops a timer future need not wait.
+//! A timer cannot be called back with certainty once it is set, because its DPC may be in a queue,
+//! or between the timer and the queue. So all that the kernel may still touch is in a counted block
+//! of its own, and the drop of a timer future need not wait.
 //!
 //! # The protocol
 //!
-//! - **A1** The block has one reference of its [`Alarm`], which a timer future owns, and one for each arming. The kernel uses the
-//!   block between arming and the end of that arming.
-//! - **A2** An arming ends once: in [`expired`], which the clockwork calls where it was not cancelled, or with the cancel that was told
-//!   that it was in time. A cancel that came too late (`KeCancelTimer` answers FALSE for a one-shot timer whose DPC is queued or on its
-//!   way, and that DPC still runs) leaves the reference to `expired`.
-//! - **A3** An alarm is armed again only after its future has seen the signal of the last arming. The DPC routine of that one may be
-//!   running still, but touches only the signal, which it has set, and its reference.
+//! - **A1** The block has one reference of its [`Alarm`], which a timer future owns, and one for
+//!   each arming. The kernel uses the block between arming and the end of that arming.
+//! - **A2** An arming ends once. It ends in [`expired`], which the clockwork calls if the arming
+//!   was not cancelled, or with a cancel that was in time. A cancel that came too late leaves the
+//!   reference to `expired`. (`KeCancelTimer` answers FALSE for a one-shot timer when its DPC is
+//!   queued or on its way, and that DPC still runs.)
+//! - **A3** An alarm is armed again only after its future has seen the signal of the last arming.
+//!   The DPC routine of that arming may be running still, but touches only the signal, which it has
+//!   set, and its reference.
+//!
+//! # Why an alarm is allocated in the first poll
+//!
+//! A future that never waits costs no memory, and a failed allocation is an answer of the future.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -22,27 +29,35 @@ use core::{
     task::{Context, Poll},
 };
 
-use crate::{Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal};
+use crate::{
+    alloc::{Allocator, GlobalAllocator},
+    refcount::ReferenceCount,
+    signal::Signal,
+    status::NTSTATUS,
+};
 
-/// When an alarm fires.
+/// The time after which an alarm fires.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time {
-    /// After so many units of 100 ns, more than none.
+    /// The delay in units of 100 ns, more than zero.
     pub(crate) units: i64,
-    /// Or up to so many milliseconds later, where that saves an interrupt.
+    /// The tolerance in milliseconds. The alarm may fire up to this much later, if that saves an
+    /// interrupt.
     pub(crate) tolerance: u32,
 }
 
-/// What calls [`expired`] after some time, and what it keeps in the block for that (such as a KTIMER).
+/// A backend that calls [`expired`] after some time, and its storage in the block (such as a
+/// KTIMER).
 ///
 /// # Safety
-/// An implementer calls `expired` with the block's address once for each accepted `set`, unless a `cancel` has answered true for it; and
-/// it touches its storage at no other time than in these functions and between `set` and that call.
+/// An implementer calls `expired` with the block's address once for each accepted `set`, unless a
+/// `cancel` has returned true for it. It touches its storage only in these functions and between
+/// `set` and that call.
 pub(crate) unsafe trait Clockwork: Sized + 'static {
-    /// The storage, before [`prepare`](Self::prepare).
+    /// Makes the storage, as it is before [`prepare`](Self::prepare).
     fn new() -> Self;
 
-    /// The storage is in its final place.
+    /// Initializes the storage, which is in its final place.
     ///
     /// # Safety
     /// `block` is the block of this storage, and new.
@@ -51,111 +66,119 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     /// Has [`expired`] called after `time`.
     ///
     /// # Errors
-    /// It will not be called.
+    /// The reason of the refusal. `expired` will not be called.
     ///
     /// # Safety
-    /// Prepared; an earlier call has been taken back or has begun.
+    /// `prepare` has been called, and the call for an earlier `set` has been taken back or has
+    /// begun.
     unsafe fn set(&self, time: Time) -> Result<(), NTSTATUS>;
 
-    /// Takes the call back: true; or false: it has begun or will.
+    /// Takes the call back. Returns true if it was in time. False means that the call has begun or
+    /// will begin.
     ///
     /// # Safety
-    /// It is set, or was.
+    /// The timer is set, or was set.
     unsafe fn cancel(&self) -> bool;
 
-    /// One that was set has ended: its reference has been given up.
+    /// Records the end of an arming, after its reference has been given up.
     fn ended();
 }
 
-/// What an alarm and the kernel share.
+/// The memory that an alarm and the kernel share.
 pub(crate) struct Block<K> {
-    /// `[A1]`
+    /// The references, as `[A1]` counts them.
     references: ReferenceCount,
     fired: Signal,
     clockwork: K,
 }
 
-/// The time is over: the end of an arming that was not cancelled. IRQL: ≤ DISPATCH_LEVEL.
+/// Signals that the time is over, and ends the arming, which was not cancelled.
+/// IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
-/// Called by the clockwork for an accepted `set`, once. The block may be gone afterwards.
+/// The clockwork calls this once for an accepted `set`. The block may be gone afterwards.
 pub(crate) unsafe fn expired<K: Clockwork>(block: NonNull<Block<K>>) {
-    // SAFETY: the arming's reference [A1].
+    // SAFETY: the arming's reference keeps the block [A1].
     unsafe { block.as_ref() }.fired.set();
-    // SAFETY: as above, given up here [A2].
+    // SAFETY: the arming's reference, which is given up here [A2].
     unsafe { release(block) };
     K::ended();
 }
 
+/// Gives up a reference, and frees the block if it was the last.
+///
 /// # Safety
 /// The caller owns a reference, which is gone afterwards.
 unsafe fn release<K>(block: NonNull<Block<K>>) {
-    // SAFETY: the caller's reference.
+    // SAFETY: the caller's reference keeps the block.
     if unsafe { block.as_ref() }.references.remove() > 0 {
         return;
     }
-    // SAFETY: nobody else has it.
+    // SAFETY: the count is zero, so no other code has the block.
     unsafe { block.drop_in_place() };
-    // SAFETY: from `Alarm::new` with this layout, and not used again.
+    // SAFETY: the block came from `Alarm::new` with this layout, and is not used again.
     unsafe { GlobalAllocator.free(block.cast(), Layout::new::<Block<K>>()) };
 }
 
-/// A timer future's own: it arms, and is told. Dropping it disarms, without waiting.
+/// The timer future's handle of a block. It arms the timer and polls for its end. Its drop disarms
+/// the timer without waiting.
 pub(crate) struct Alarm<K: Clockwork> {
     block: NonNull<Block<K>>,
-    /// Armed, and the signal of that not seen.
+    /// The timer is armed, and the signal of that arming has not been seen.
     armed: bool,
     /// The number of the wait for the signal.
     wait: usize,
 }
 
-// SAFETY: everything that is shared of the block is counts and a signal; the rest is the kernel's, which is called on any processor.
+// SAFETY: the shared parts of the block are counts and a signal; the rest belongs to the kernel,
+// which is called on any processor.
 unsafe impl<K: Clockwork> Send for Alarm<K> {}
-// SAFETY: a shared alarm can do nothing.
+// SAFETY: a shared alarm has no operations that change it.
 unsafe impl<K: Clockwork> Sync for Alarm<K> {}
 
 impl<K: Clockwork> Alarm<K> {
-    /// None where there is no memory. IRQL: ≤ DISPATCH_LEVEL.
+    /// Makes an alarm. Returns `None` if there is no memory. IRQL: ≤ DISPATCH_LEVEL.
     pub(crate) fn new() -> Option<Self> {
         let block = GlobalAllocator.allocate(Layout::new::<Block<K>>())?.cast::<Block<K>>();
         let fresh = Block { references: ReferenceCount::one(), fired: Signal::new(), clockwork: K::new() };
-        // SAFETY: new memory of this layout.
+        // SAFETY: `block` is new memory of this layout.
         unsafe { block.write(fresh) };
-        // SAFETY: just written, and nobody else's.
+        // SAFETY: the block was just written, and no other code has it.
         let clockwork = unsafe { &block.as_ref().clockwork };
-        // SAFETY: in the block that this is, and new.
+        // SAFETY: the storage is in this block, and new.
         unsafe { clockwork.prepare(block) };
         Some(Self { block, armed: false, wait: 0 })
     }
 
     fn block(&self) -> &Block<K> {
-        // SAFETY: the alarm's reference [A1].
+        // SAFETY: the alarm's reference keeps the block [A1].
         unsafe { self.block.as_ref() }
     }
 
-    /// Armed, and not yet seen to have fired.
+    /// Tells whether the alarm is armed and has not been seen to fire.
     pub(crate) const fn is_armed(&self) -> bool {
         self.armed
     }
 
-    /// Fires after `time`. It is not armed.
+    /// Arms the alarm to fire after `time`. It must not be armed.
     ///
     /// # Errors
-    /// The clockwork's.
+    /// The errors of the clockwork.
     pub(crate) fn arm(&mut self, time: Time) -> Result<(), NTSTATUS> {
         let block = self.block();
         block.references.add();
-        // SAFETY: prepared by `new`; the call of an earlier arming has begun, because its signal has been seen [A3].
+        // SAFETY: `new` prepared the clockwork; the call of an earlier arming has begun, because
+        // its signal has been seen [A3].
         let set = unsafe { block.clockwork.set(time) };
         match set {
             Ok(()) => self.armed = true,
-            // SAFETY: the reference above, which nobody has been given.
+            // SAFETY: the reference added above was given to no other code.
             Err(_) => unsafe { release(self.block) },
         }
         set
     }
 
-    /// Ready when it has fired; then it is armed no longer. It is armed.
+    /// Ready when the alarm has fired, and then it is armed no longer. It must be armed.
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
         let mut wait = self.wait;
         let polled = self.block().fired.poll(&mut wait, context);
@@ -169,7 +192,7 @@ impl<K: Clockwork> Drop for Alarm<K> {
     fn drop(&mut self) {
         let block = self.block();
         block.fired.forget(self.wait);
-        // SAFETY: armed, so it is set or was.
+        // SAFETY: the alarm is armed, so the timer is set or was set.
         let in_time = self.armed && unsafe { block.clockwork.cancel() };
         if in_time {
             // SAFETY: the arming's reference, which is ours with the cancel that was in time [A2].

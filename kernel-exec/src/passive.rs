@@ -1,4 +1,4 @@
-//! Going on at PASSIVE_LEVEL for a while.
+//! A part of a body that runs at PASSIVE_LEVEL, in a task that moves there for a while.
 
 use core::{
     future::Future,
@@ -9,20 +9,20 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     task::{
         TaskPtr,
         passive::{self, Place},
     },
 };
 
-/// Where the future of [`passive`] is.
+/// The state of the future of [`passive`].
 enum Stage<T> {
     /// Not polled yet.
     New,
-    /// Counted by this task, which polls it at PASSIVE_LEVEL.
+    /// Counted by this task, which polls the future at PASSIVE_LEVEL.
     Away(TaskPtr),
-    /// In a task that is at PASSIVE_LEVEL always.
+    /// In a task that is always at PASSIVE_LEVEL.
     Home,
     /// The value is on its way back to DISPATCH_LEVEL.
     Back(T),
@@ -30,13 +30,14 @@ enum Stage<T> {
 }
 
 impl<T> Stage<T> {
-    /// Is this where the future is to be polled?
+    /// Tells whether the future may be polled at this place.
     const fn is_at_passive_level(&self, place: Place) -> bool {
         matches!((self, place), (Self::Home, Place::Home) | (Self::Away(_), Place::Away(_)))
     }
 }
 
-// SAFETY: the task is only compared, and used in the task that is polling this future; the value is the future's.
+// SAFETY: the task is only compared, or used inside the task that is polling this future; the value
+// is the future's.
 unsafe impl<T: Send> Send for Stage<T> {}
 
 pin_project! {
@@ -65,24 +66,28 @@ pin_project! {
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and comes back: for a task on DPCs that was spawned with
-/// [`DpcOptions::spawn_on_device`](crate::DpcOptions::spawn_on_device). In a task on work items, which is there already, it
-/// runs in place.
+/// Runs a future at PASSIVE_LEVEL, in a work item, and then moves the task back. It is for a task
+/// on DPCs that was spawned with
+/// [`DpcOptions::spawn_on_device`](crate::DpcOptions::spawn_on_device). In a task on work items,
+/// which is at PASSIVE_LEVEL already, the future runs in place.
 ///
-/// The whole task moves: its body is polled at PASSIVE_LEVEL, in a system worker thread, until `future` has ended, and `future` is polled
-/// and, once polled, dropped there only. What it returns is handed over at DISPATCH_LEVEL again. Moving allocates nothing: the
-/// work item is in the task's block. Cancellation is as anywhere in a task `[C10]`; a body that is dropped meanwhile is dropped at PASSIVE_LEVEL.
+/// The whole task moves. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
+/// `future` has ended. `future` is polled there only, and once polled, dropped there only. Its
+/// value is handed over at DISPATCH_LEVEL again. Moving allocates nothing, because the work item is
+/// in the task's block. Cancellation is the same as anywhere in a task `[C10]`; a body that is
+/// dropped meanwhile is dropped at PASSIVE_LEVEL.
 ///
-/// Where a combinator polls others of the same task beside it, they are polled at PASSIVE_LEVEL meanwhile; and if one of them
-/// has gone there too, this one's end waits for no other: what follows it begins at PASSIVE_LEVEL. Likewise the cleanup of a
-/// [`try_finally`](crate::try_finally) around it begins there when the task is cancelled. Code that needs DISPATCH_LEVEL raises the
-/// IRQL itself.
+/// Where a combinator polls other futures of the same task beside this one, they are polled at
+/// PASSIVE_LEVEL meanwhile. If one of them has moved there too, this future does not wait for it at
+/// its end, so the code after this future begins at PASSIVE_LEVEL. Likewise, when the task is
+/// cancelled, the cleanup of a [`try_finally`](crate::try_finally) around this future begins at
+/// PASSIVE_LEVEL. Code that needs DISPATCH_LEVEL raises the IRQL itself.
 ///
-/// Once polled, this future must stay in its task: dropping it elsewhere fails fast.
+/// Once polled, this future must stay in its task, because dropping it elsewhere fails fast.
 ///
 /// # Errors
-/// Of the future, in its first poll: `STATUS_NOT_SUPPORTED`: it is polled by no task, or by one on DPCs that has no device. `future` has not been
-/// polled.
+/// The future returns `STATUS_NOT_SUPPORTED` in its first poll, if it is polled by no task, or by a
+/// task on DPCs that has no device. `future` has not been polled then.
 ///
 /// ```
 /// use ntcom_exec::{DpcOptions, passive};
@@ -90,7 +95,7 @@ pin_project! {
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
 /// # // SAFETY: the arguments are valid.
 /// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -103,11 +108,11 @@ pin_project! {
 ///     assert_eq!(length.await, Ok(42));
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
-/// // SAFETY: the driver's device, which is deleted below.
+/// // SAFETY: this is the driver's device, which is deleted below.
 /// unsafe { DpcOptions::new().spawn_on_device(device, body) }.unwrap();
-/// # // SAFETY: not deleted yet; the task keeps a reference until it has ended.
+/// # // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn passive<F: Future>(future: F) -> Passive<F> {
@@ -143,7 +148,8 @@ impl<F: Future> Future for Passive<F> {
                 passive::end(task);
             }
         }
-        // A run at the other level follows this one, on the way there or, unless another part of the body stays, back.
+        // The next run is at the other level, on the way there, or on the way back unless another
+        // part of the body stays.
         let on_its_way = match (&*this.stage, place) {
             (Stage::Away(_), _) => true,
             (Stage::Back(_), Place::Away(_)) => !passive::is_wanted(),
@@ -155,7 +161,7 @@ impl<F: Future> Future for Passive<F> {
         }
         match core::mem::replace(this.stage, Stage::Done) {
             Stage::Back(value) => Poll::Ready(Ok(value)),
-            // Polled after Ready: allowed to misbehave, not to run anything twice.
+            // The future was polled after Ready. It may misbehave then, but it runs nothing twice.
             _ => Poll::Pending,
         }
     }

@@ -1,34 +1,37 @@
-//! Where an operation of `ntcom` runs: on DPCs, on work items, or on the one and then the other.
+//! The placement of an operation of `ntcom` on DPCs, on work items, or on both in turn.
 
-use crate::{NTSTATUS, task::Port};
+use crate::{status::NTSTATUS, task::Port};
 
-/// Where an operation's body runs, and how: what a recipe is placed on.
+/// The executor of an operation's body, with its options.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
-/// | [`OnDpcs`] | DISPATCH_LEVEL | unless something else is said |
+/// | [`OnDpcs`] | DISPATCH_LEVEL | the default |
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
 /// | `OnDevice` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | |
 ///
-/// The pool tag of [`DpcOptions`](crate::DpcOptions) counts for nothing here: an operation's block is its allocator's.
+/// The pool tag of [`DpcOptions`](crate::DpcOptions) has no effect here, because an operation's
+/// block comes from the operation's allocator.
 ///
 /// ```
 /// fn runs(placement: impl ntcom_exec::Placement) {}
 /// runs(ntcom_exec::OnDpcs);
 /// ```
 pub trait Placement: Send + 'static {
-    /// What the executor keeps in the block.
+    /// The executor's storage in the block.
     #[doc(hidden)]
     type Port: Port;
 
+    /// Makes the executor's storage.
+    ///
     /// # Errors
-    /// The placement's: the operation ends with it.
+    /// The status with which the operation ends, if the placement is invalid.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
 
-/// On DPCs, at DISPATCH_LEVEL.
+/// The placement on DPCs, at DISPATCH_LEVEL.
 ///
 /// ```
 /// let everywhere = ntcom_exec::OnDpcs;
@@ -51,7 +54,7 @@ pub use on_devices::{OnDevice, OnWorkItems};
 #[cfg(kernel)]
 mod on_devices {
     use super::Placement;
-    use crate::{DpcOptions, NTSTATUS, WorkItemPort, moving::MovingPort, nt};
+    use crate::{dpc::DpcOptions, moving::MovingPort, nt, status::NTSTATUS, work_item::WorkItemPort};
 
     impl Placement for DpcOptions {
         type Port = crate::DpcPort;
@@ -61,7 +64,8 @@ mod on_devices {
         }
     }
 
-    /// On work items of a device, at PASSIVE_LEVEL: see [`spawn_work_item_task`](crate::spawn_work_item_task).
+    /// The placement on work items of a device, at PASSIVE_LEVEL: see
+    /// [`spawn_work_item_task`](crate::spawn_work_item_task).
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
@@ -72,14 +76,15 @@ mod on_devices {
     #[derive(Clone, Copy, Debug)]
     pub struct OnWorkItems(nt::PDEVICE_OBJECT);
 
-    // SAFETY: a device may be used in any thread; that it stays is the contract of `of`.
+    // SAFETY: a device may be used in any thread; the caller of `of` keeps it alive.
     unsafe impl Send for OnWorkItems {}
 
     impl OnWorkItems {
-        /// Of this device.
+        /// Places operations on work items of this device.
         ///
         /// # Safety
-        /// `device` is null, or a device object of this driver that is referenced, or not yet deleted, until what is placed has been spawned.
+        /// `device` is null, or a device object of this driver that is referenced, or not yet
+        /// deleted, until the placed operation has been spawned.
         #[must_use]
         pub const unsafe fn of(device: nt::PDEVICE_OBJECT) -> Self {
             Self(device)
@@ -90,12 +95,14 @@ mod on_devices {
         type Port = WorkItemPort;
 
         fn port(self) -> Result<Self::Port, NTSTATUS> {
-            // SAFETY: by the contract of `of`.
+            // SAFETY: the caller of `of` keeps the device referenced until the operation has been
+            // spawned.
             Ok(unsafe { WorkItemPort::for_device(self.0) })
         }
     }
 
-    /// On DPCs, and on work items of a device in [`passive`](crate::passive()).
+    /// The placement on DPCs, with parts of the body on work items of a device, in
+    /// [`passive`](crate::passive()).
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
@@ -109,14 +116,14 @@ mod on_devices {
         device: nt::PDEVICE_OBJECT,
     }
 
-    // SAFETY: a device may be used in any thread; that it stays is the contract of `new`.
+    // SAFETY: a device may be used in any thread; the caller of `new` keeps it alive.
     unsafe impl Send for OnDevice {}
 
     impl OnDevice {
-        /// With these options, and of this device.
+        /// Places operations on DPCs with these options, and on work items of this device.
         ///
         /// # Safety
-        /// As for [`OnWorkItems::of`].
+        /// The contract of [`OnWorkItems::of`].
         #[must_use]
         pub const unsafe fn new(options: DpcOptions, device: nt::PDEVICE_OBJECT) -> Self {
             Self { options, device }
@@ -127,7 +134,8 @@ mod on_devices {
         type Port = MovingPort;
 
         fn port(self) -> Result<Self::Port, NTSTATUS> {
-            // SAFETY: by the contract of `new`.
+            // SAFETY: the caller of `new` keeps the device referenced until the operation has been
+            // spawned.
             Ok(unsafe { MovingPort::new_on(self.options.settings()?, self.device) })
         }
     }

@@ -1,15 +1,19 @@
-//! A request as a task: the task completes it, and cancelling it cancels the task. For IRPs (`irp.rs`), and for the requests of a framework
-//! over them, such as KMDF's.
+//! A request as a task, which completes the request and is cancelled with it. It serves IRPs
+//! (`irp.rs`), and the requests of a framework over them, such as KMDF's.
 //!
-//! Between the dispatch routine and the completion the request is the driver's, and up to three parties use it: the task, which says what it
-//! came to; the dispatch routine, until it has set the cancel routine; and that, while it is set. They are counted in a word that lies
-//! in the request's own room, and the last one completes the request.
+//! Between the dispatch routine and the completion the driver has the request, and up to three
+//! parties use it. The task uses it to give its outcome, the dispatch routine until it has set the
+//! cancel routine, and the cancel routine while it is set. A word in the request's own storage
+//! counts them, and the last one completes the request.
 //!
-//! - **I1** Whoever takes the cancel routine out of the request, by an exchange that tells it so, has its party: the I/O manager, which calls it;
-//!   the task at its end; or the dispatch routine, when it finds that the request was cancelled before, or that the task has ended before.
-//! - **I2** The task says that it has ended before it looks for a cancel routine; the dispatch routine sets the cancel routine before it
-//!   looks whether the task has ended: each by a read-modify-write of the word. So the second of the two sees what the first has done before.
-//! - **I3** A party uses the request before it gives itself up, not afterwards.
+//! - **I1** The party that takes the cancel routine out of the request, by an exchange that tells
+//!   it so, owns the party of that routine. It is the I/O manager, which calls the routine, or the
+//!   task at its end. Or it is the dispatch routine, when it finds that the request was cancelled
+//!   before or that the task has ended before.
+//! - **I2** The task marks itself ended before it looks for a cancel routine. The dispatch routine
+//!   sets the cancel routine before it checks whether the task has ended. Each does this by a
+//!   read-modify-write of the word, so the second of the two sees what the first did before.
+//! - **I3** A party uses the request only until it gives itself up.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -24,8 +28,9 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    CancelHandle, NTSTATUS,
+    status::NTSTATUS,
     sync::{AtomicUsize, KernelCell, Ordering},
+    task::CancelHandle,
 };
 
 /// The task has ended.
@@ -33,7 +38,7 @@ const ENDED: usize = 1;
 /// One party, counted above the flag.
 const PARTY: usize = 2;
 
-/// What a request came to: what an IRP's IoStatus says.
+/// The outcome of a request, as the IoStatus of an IRP gives it.
 ///
 /// ```
 /// use ntcom_exec::{IrpOutcome, NTSTATUS};
@@ -43,9 +48,10 @@ const PARTY: usize = 2;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IrpOutcome {
-    /// The status. STATUS_PENDING is none, and is completed as `STATUS_DRIVER_INTERNAL_ERROR`.
+    /// The status. STATUS_PENDING is not a final status, and is completed as
+    /// `STATUS_DRIVER_INTERNAL_ERROR`.
     pub status: NTSTATUS,
-    /// What else: mostly how many bytes were transferred.
+    /// Further information, mostly the number of bytes transferred.
     pub information: usize,
 }
 
@@ -55,7 +61,7 @@ impl From<NTSTATUS> for IrpOutcome {
     }
 }
 
-/// Room in a request for what a task keeps there: four pointers, not initialised.
+/// Storage in a request for the data of its task. It is four pointers, not initialised.
 ///
 /// ```
 /// assert_eq!(size_of::<ntcom_exec::RequestRoom>(), 4 * size_of::<usize>());
@@ -64,24 +70,27 @@ impl From<NTSTATUS> for IrpOutcome {
 #[derive(Debug)]
 pub struct RequestRoom(MaybeUninit<[usize; WORDS]>);
 
-/// Four; loom's atomics are larger.
+/// Four words; loom's atomics are larger.
 const WORDS: usize = size_of::<AtomicUsize>().div_ceil(size_of::<usize>()) + 3;
 
-/// What lies in a request's room.
+/// The contents of a request's storage.
 #[repr(C)]
 struct Shared {
     parties: AtomicUsize,
-    /// Written by the dispatch routine, before the cancel routine can read it; taken by the last party.
+    /// Written by the dispatch routine before the cancel routine can read it, and taken by the last
+    /// party.
     handle: KernelCell<CancelHandle>,
-    /// Written by the task, or by the dispatch routine after the task has gone; read by the last party.
+    /// Written by the task, or by the dispatch routine after the task has gone, and read by the
+    /// last party.
     outcome: KernelCell<IrpOutcome>,
 }
 
 const _: () = assert!(size_of::<Shared>() <= size_of::<RequestRoom>());
 const _: () = assert!(align_of::<Shared>() <= align_of::<RequestRoom>());
 
-/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) does it for IRPs, and `WdfRequest` (feature `kmdf`) for KMDF's
-/// requests. What the methods are there:
+/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it,
+/// and `WdfRequest` (feature `kmdf`) is the implementation for KMDF's requests. The methods have
+/// these implementations there:
 ///
 /// | method | for a WDFREQUEST |
 /// |---|---|
@@ -92,11 +101,15 @@ const _: () = assert!(align_of::<Shared>() <= align_of::<RequestRoom>());
 /// | `complete` | `WdfRequestCompleteWithInformation` |
 ///
 /// # Safety
-/// 1. `room` is the same memory in each call, is nobody else's, resident, and stays until `complete`.
-/// 2. After a `set_cancelable` that answered true, exactly one of these happens before the request is completed: the routine that it has set is called, once, and calls
-///    `request_canceled`; or one `take_cancelable` answers true. Without one, or after the one, `take_cancelable` answers false.
-/// 3. A write before `set_cancelable` is seen by the routine, and by a `take_cancelable` that answers true.
-/// 4. All may be called at ≤ DISPATCH_LEVEL, on any processor.
+/// 1. `room` returns the same memory in each call. The memory belongs to this request only, is
+///    resident, and stays until `complete`.
+/// 2. After a `set_cancelable` that returned true, exactly one of two things happens before the
+///    request is completed. Either the routine that it set is called, once, and calls
+///    `request_canceled`, or one `take_cancelable` returns true. Before such a `set_cancelable`,
+///    and after either of the two, `take_cancelable` returns false.
+/// 3. A write before `set_cancelable` is seen by the routine, and by a `take_cancelable` that
+///    returns true.
+/// 4. All methods may be called at ≤ DISPATCH_LEVEL, on any processor.
 ///
 /// ```
 /// # use ntcom_exec::{IrpOutcome, Request, RequestRoom};
@@ -105,44 +118,47 @@ const _: () = assert!(align_of::<Shared>() <= align_of::<RequestRoom>());
 /// }
 /// ```
 pub unsafe trait Request: Copy + Send + 'static {
-    /// Where the task keeps what it needs.
+    /// Returns the storage for the task's data.
     fn room(self) -> *mut RequestRoom;
 
-    /// The dispatch routine will not complete the request.
+    /// Promises that the dispatch routine will not complete the request.
     ///
     /// # Safety
     /// The driver has the request, in its dispatch routine.
     unsafe fn begin(self);
 
-    /// Cancelling the request is to call the routine: true; or false: it has been cancelled before, and the routine will not be called.
+    /// Sets the cancel routine. Returns true if cancelling the request will call the routine. False
+    /// means that the request was cancelled before and that the routine will not be called.
     ///
     /// # Safety
     /// The driver has the request, and it is not cancelable.
     unsafe fn set_cancelable(self) -> bool;
 
-    /// The routine is not to be called any more: true; or false: it has been called, or will be, or was not set.
+    /// Takes the cancel routine out. Returns true if the routine will not be called any more. False
+    /// means that it has been called, or will be, or was not set.
     ///
     /// # Safety
     /// The driver has the request.
     unsafe fn take_cancelable(self) -> bool;
 
-    /// Completes it: it is not the driver's any more.
+    /// Completes the request, which the driver has no longer afterwards.
     ///
     /// # Safety
-    /// The driver has the request, which is not cancelable, and nobody uses it any more.
+    /// The driver has the request, it is not cancelable, and no code uses it any more.
     unsafe fn complete(self, outcome: IrpOutcome);
 }
 
-/// A party of a request that the driver has. Given up when it is dropped.
+/// A counted reference to a request that the driver has. Its drop gives it up.
 struct Party<R: Request>(R);
 
 impl<R: Request> Party<R> {
     fn shared(&self) -> &Shared {
-        // SAFETY: written by `spawn_request_task` before there was any party; the party keeps it [I3].
+        // SAFETY: `spawn_request_task` wrote it before there was any party, and this party keeps
+        // the request [I3].
         unsafe { &*self.0.room().cast::<Shared>() }
     }
 
-    /// One more.
+    /// Adds one party.
     fn another(&self) -> Self {
         self.shared().parties.fetch_add(PARTY, Ordering::Relaxed);
         Self(self.0)
@@ -153,25 +169,27 @@ impl<R: Request> Party<R> {
             NTSTATUS::PENDING => NTSTATUS::DRIVER_INTERNAL_ERROR,
             status => status,
         };
-        // SAFETY: the task's only, or the dispatch routine's after the task has gone; read by the last party.
+        // SAFETY: only the task writes it, or the dispatch routine after the task has gone; the
+        // last party reads it.
         unsafe { self.shared().outcome.get().write(IrpOutcome { status, ..outcome }) };
     }
 
-    /// The task has ended `[I2]`.
+    /// Marks the task as ended `[I2]`.
     fn end(&self) {
         self.shared().parties.fetch_or(ENDED, Ordering::AcqRel);
         self.take_cancelable();
     }
 
-    /// The task writes the outcome no more.
+    /// Tells whether the task has ended, so that it no longer writes the outcome.
     fn has_ended(&self) -> bool {
-        // No load: that might see what was before the task has looked for the cancel routine [I2].
+        // Not a load, which might see the state before the task has looked for the cancel routine
+        // [I2].
         self.shared().parties.fetch_or(0, Ordering::AcqRel) & ENDED != 0
     }
 
-    /// Takes the cancel routine out, and gives its party up: whether there was one `[I1]`.
+    /// Takes the cancel routine out and gives its party up. Returns whether there was one `[I1]`.
     fn take_cancelable(&self) -> bool {
-        // SAFETY: the driver's by this party.
+        // SAFETY: this party keeps the request the driver's.
         let taken = unsafe { self.0.take_cancelable() };
         if taken {
             drop(Self(self.0));
@@ -183,37 +201,41 @@ impl<R: Request> Party<R> {
 impl<R: Request> Drop for Party<R> {
     fn drop(&mut self) {
         let shared = self.shared();
-        // Release: what the party did to the request is seen by the last; Acquire: which is this one.
+        // Release publishes what this party did to the request, and Acquire shows it to the last
+        // party.
         if shared.parties.fetch_sub(PARTY, Ordering::AcqRel) & !ENDED != PARTY {
             return;
         }
-        // SAFETY: the last party: nobody else has it.
+        // SAFETY: this is the last party, so no other code has the storage.
         let handle = unsafe { shared.handle.get().replace(CancelHandle::inert()) };
-        // SAFETY: as above.
+        // SAFETY: this is the last party, so no other code has the storage.
         let outcome = unsafe { shared.outcome.get().read() };
-        // SAFETY: the last party, and the cancel routine's has gone too: it is not set [I1].
+        // SAFETY: this is the last party, so the cancel routine's party is gone and the routine is
+        // not set [I1].
         unsafe { self.0.complete(outcome) };
         drop(handle);
     }
 }
 
-/// What the cancel routine of a [`Request`] calls, under no lock, at ≤ DISPATCH_LEVEL. The request may be completed before this returns.
+/// Cancels the task of a request, from the cancel routine of a [`Request`]. The routine calls it
+/// without a lock, at ≤ DISPATCH_LEVEL. The request may be completed before this returns.
 ///
 /// # Safety
 /// Called for a request of a task, in the routine that `set_cancelable` set, once.
 ///
 /// ```
 /// # use ntcom_exec::Request;
-/// /// KMDF's EvtRequestCancel, for a request type of the driver's.
+/// /// The EvtRequestCancel callback of KMDF, for a request type of the driver.
 /// fn evt_request_cancel<R: Request>(request: R) {
-///     // SAFETY: in the cancel routine of a request that a task serves.
+///     // SAFETY: this is the cancel routine of a request that a task serves.
 ///     unsafe { ntcom_exec::request_canceled(request) }
 /// }
 /// ```
 pub unsafe fn request_canceled<R: Request>(request: R) {
-    // Whoever called has taken the routine out: this is its party [I1].
+    // The caller has taken the routine out, so this is the routine's party [I1].
     let party = Party(request);
-    // SAFETY: written before the routine was set; taken out by the last party, which this one is not yet.
+    // SAFETY: the handle was written before the routine was set; the last party takes it out, and
+    // this party is still there.
     let handle = unsafe { &*party.shared().handle.get() };
     handle.cancel();
 }
@@ -221,12 +243,13 @@ pub unsafe fn request_canceled<R: Request>(request: R) {
 pin_project! {
     /// The future of a task that serves a request: see [`spawn_irp_task`](crate::spawn_irp_task).
     ///
-    /// When it has ended, or is dropped, the request is completed, once nobody cancels it any more.
+    /// When it has ended, or is dropped, the request is completed, as soon as no party is left that
+    /// cancels it.
     ///
     /// ```
     /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, NTSTATUS, Request, RequestTask};
     ///
-    /// /// How this driver spawns what serves its requests.
+    /// /// Spawns the task of a request, as this driver wants it.
     /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
     /// where
     ///     R: Request,
@@ -265,19 +288,20 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
     }
 }
 
-/// Serves a request by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does an IRP: for the requests of a framework. The request is completed, now or
-/// later, whatever happens.
+/// Serves a request by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does for an IRP. It is
+/// for the requests of a framework. In every case the request is completed, now or later.
 ///
 /// # Safety
-/// The driver has been given the request, has not passed it on, made it cancelable or completed it, and leaves it to this.
+/// The driver has been given the request, and has not passed it on, made it cancelable or completed
+/// it. It leaves the request to this function.
 ///
 /// ```
 /// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, Request, spawn_request_task};
 ///
-/// /// KMDF's EvtIoRead, for a request type of the driver's.
+/// /// The EvtIoRead callback of KMDF, for a request type of the driver.
 /// fn evt_io_read<R: Request>(request: R) {
 ///     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
-///     // SAFETY: a new request, of which this is the last use.
+///     // SAFETY: the request is new, and this is its last use.
 ///     unsafe { spawn_request_task(request, body, |task| DpcOptions::new().spawn_cancellable(task)) }
 /// }
 /// ```
@@ -289,23 +313,24 @@ pub unsafe fn spawn_request_task<R, F>(
     R: Request,
     F: Future<Output = IrpOutcome> + Send + 'static,
 {
-    // SAFETY: in its dispatch routine, by this function's contract.
+    // SAFETY: the caller has the request, in its dispatch routine.
     unsafe { request.begin() };
     let fresh = Shared {
         parties: AtomicUsize::new(PARTY),
         handle: KernelCell::new(CancelHandle::inert()),
         outcome: KernelCell::new(NTSTATUS::CANCELLED.into()),
     };
-    // SAFETY: nobody else uses the room; it is large enough, and aligned.
+    // SAFETY: no other code uses the storage, which is large enough and aligned.
     unsafe { request.room().cast::<Shared>().write(fresh) };
     let party = Party(request);
     let serving = Serving { party: party.another(), outcome: NTSTATUS::CANCELLED.into() };
     match spawn(RequestTask { body, serving }) {
         Ok(handle) => {
-            // SAFETY: before the cancel routine is set, and this party keeps others from taking it.
+            // SAFETY: the cancel routine is not set yet, and this party keeps the last party from
+            // taking the handle.
             unsafe { *party.shared().handle.get() = handle.clone() };
             let of_routine = ManuallyDrop::new(party.another());
-            // SAFETY: the driver's by this party, and not cancelable yet.
+            // SAFETY: this party keeps the request the driver's, and it is not cancelable yet.
             if unsafe { request.set_cancelable() } {
                 if party.has_ended() {
                     party.take_cancelable();
@@ -315,7 +340,8 @@ pub unsafe fn spawn_request_task<R, F>(
                 handle.cancel();
             }
         }
-        // The future has been dropped, and has said that it was cancelled. Where `spawn` has kept it all the same, it says what it comes to.
+        // `spawn` has dropped the future, which stored the outcome CANCELLED, so the reason
+        // replaces it. If `spawn` kept the future all the same, the future gives the outcome.
         Err(reason) if party.has_ended() => party.set_outcome(reason.into()),
         Err(_) => {}
     }

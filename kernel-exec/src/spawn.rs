@@ -1,19 +1,21 @@
-//! Spawning: what every kind of task that a driver spawns has in common.
+//! The code that all spawn functions share.
 
 use core::future::Future;
 
 use crate::{
-    Allocator, NTSTATUS,
+    alloc::Allocator,
+    status::NTSTATUS,
     task::{Infallible, Port, Task, TaskPtr},
 };
 
-/// A task of its own, without anything before its header.
+/// A task that a driver spawns, without a prefix before its header.
 pub(crate) type Spawn<F, A, X> = Task<(), Infallible<F>, A, X>;
 
-/// A new task of this future, with one reference, which is the caller's.
+/// Makes a new task of this future, with one reference, which is the caller's.
 ///
 /// # Errors
-/// `STATUS_INSUFFICIENT_RESOURCES`, or why the port refuses it. The future has been dropped.
+/// `STATUS_INSUFFICIENT_RESOURCES`, or the reason why the port refuses the task. The future has
+/// been dropped.
 pub(crate) fn spawn<F, A, X>(port: X, allocator: A, future: F) -> Result<TaskPtr, NTSTATUS>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -21,7 +23,7 @@ where
     X: Port,
 {
     let init = |body: *mut Infallible<F>| {
-        // SAFETY: the place for the body, which is transparent over the future.
+        // SAFETY: `body` is the place for the body, which is transparent over the future.
         unsafe { body.cast::<F>().write(future) };
         Ok(())
     };
@@ -30,7 +32,7 @@ where
     // SAFETY: the reference that was asked for keeps the block.
     let task = unsafe { Spawn::<F, A, X>::task(spawned.block) };
     let Some(reason) = spawned.refused else { return Ok(task) };
-    // SAFETY: the one reference that was asked for.
+    // SAFETY: this is the one reference that was asked for.
     unsafe { task.release() };
     Err(reason)
 }

@@ -1,4 +1,4 @@
-//! Memory of the driver's own for one task at a time.
+//! Memory of the driver's own, for one task at a time.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -6,47 +6,49 @@ mod loom_tests;
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
 
 use crate::{
-    Allocator, NonPaged,
+    alloc::{Allocator, NonPaged},
     sync::{AtomicUsize, KernelCell, Ordering, const_fn},
 };
 
-/// Room for a task, which a driver has in a static or in its device extension: such a task allocates nothing
-/// ([`DpcOptions::spawn_in`](crate::DpcOptions::spawn_in)).
+/// Storage for one task, in a driver's static or device extension, so that the task allocates
+/// nothing ([`DpcOptions::spawn_in`](crate::DpcOptions::spawn_in)).
 ///
-/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in a device extension is borrowed for
-/// `'static` at the driver's own risk: it must stay until [`is_free`](Self::is_free) says so, after
-/// [`drain`](crate::TaskTracker::drain), and for good: so before the device is deleted.
+/// It must be in non-paged memory, as a driver's statics and device extensions are. Storage in a
+/// device extension is borrowed for `'static` at the driver's own risk. It must stay until
+/// [`is_free`](Self::is_free) returns true for good, after [`drain`](crate::TaskTracker::drain).
+/// Only then may the device be deleted.
 ///
 /// ```
 /// static STORAGE: ntcom_exec::TaskStorage<1024> = ntcom_exec::TaskStorage::new();
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// assert!(STORAGE.is_free());
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {
     room: KernelCell<MaybeUninit<[u8; SIZE]>>,
-    /// 1 while there is a task's block in `room`.
+    /// 1 while a task's block is in `room`.
     taken: AtomicUsize,
 }
 
-// SAFETY: the room is that task's whose allocation took it.
+// SAFETY: `room` belongs to the task that took it by its allocation.
 unsafe impl<const SIZE: usize> Sync for TaskStorage<SIZE> {}
-// SAFETY: it is never moved while it is taken: then it is borrowed for good.
+// SAFETY: it is never moved while it is taken, because it is borrowed for good then.
 unsafe impl<const SIZE: usize> Send for TaskStorage<SIZE> {}
 
 impl<const SIZE: usize> TaskStorage<SIZE> {
     const_fn! {
-        /// Free storage.
+        /// Makes free storage.
         #[must_use]
         pub fn new() -> Self {
             Self { room: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
         }
     }
 
-    /// Whether there is no task in it, nor anything that refers to one that was. IRQL: any.
+    /// Tells whether no task is in the storage and no reference to an earlier one is left.
+    /// IRQL: any.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.taken.load(Ordering::Acquire) == 0
@@ -63,11 +65,12 @@ impl<const SIZE: usize> Default for TaskStorage<SIZE> {
     }
 }
 
-/// Allocates one block: the storage.
+/// An allocator of one block, which is the storage.
 pub(crate) struct InPlace<const SIZE: usize>(&'static TaskStorage<SIZE>);
 
-// SAFETY: 1. whoever turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to 16, until it is given back; 2. a static or device
-// extension is resident, by the storage's contract; 3. nothing panics.
+// SAFETY: 1. The allocation that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to
+// 16, until it is given back. 2. The storage's contract requires resident memory, as a static or
+// device extension is. 3. Nothing panics.
 unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
     const NON_PAGED: bool = true;
 
@@ -75,7 +78,7 @@ unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
         if layout.size() > SIZE || layout.align() > align_of::<TaskStorage<SIZE>>() {
             return None;
         }
-        // Acquire: what the task before did to the room is over.
+        // Acquire: the use of the room by the task before has ended.
         self.0.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
         NonNull::new(self.0.room.get().cast())
     }
@@ -85,5 +88,5 @@ unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
     }
 }
 
-// SAFETY: it is.
+// SAFETY: `NON_PAGED` is true.
 unsafe impl<const SIZE: usize> NonPaged for InPlace<SIZE> {}

@@ -1,7 +1,9 @@
-//! The executor on processors that really run at once: an OS thread of the host for each.
+//! Tests of the executor on processors that really run at once, with an OS thread of the host for
+//! each.
 //!
-//! What the schedules of the other tests cannot show: atomics of the host, with its memory model, and code between two preemption
-//! points in parallel. Nothing here depends on who is faster. Under ThreadSanitizer: `cargo xtask tsan`.
+//! They cover two things that the schedules of the other tests cannot show. One is the host's
+//! atomics with its memory model, and the other is code between two preemption points in parallel.
+//! Nothing here depends on which processor is faster. Under ThreadSanitizer: `cargo xtask tsan`.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -28,7 +30,7 @@ use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 const PROCESSORS: usize = 4;
 const ROUNDS: u32 = 60;
 
-/// What the processors share.
+/// The state that the processors share.
 #[derive(Default)]
 struct Shared {
     ended: AtomicU32,
@@ -47,7 +49,7 @@ impl Drop for OnDrop {
     }
 }
 
-/// Runs a program on each processor; the first drains when all have returned.
+/// Runs a program on each processor. The first processor drains when all have returned.
 fn freely(seed: u64, work: fn(usize, &Arc<Shared>)) -> Arc<Shared> {
     let shared = Arc::new(Shared::default());
     let config = Config { processors: PROCESSORS, step_limit: u64::MAX / 2, ..Config::default() };
@@ -169,7 +171,7 @@ fn what_is_sent_between_processors_arrives() {
     }
 }
 
-/// Takes its time to be formatted, and says when that begins.
+/// A message that takes time to be formatted and counts the beginning of it.
 struct Slow<'a>(&'a AtomicU32);
 
 impl core::fmt::Display for Slow<'_> {
@@ -182,7 +184,8 @@ impl core::fmt::Display for Slow<'_> {
     }
 }
 
-/// Each time it goes somebody is in the middle of a write: a handle that is used after it was unregistered is a bug check.
+/// Each unregistration meets a processor in the middle of a write. A handle that is used after it
+/// was unregistered is a bug check.
 #[test]
 fn a_provider_comes_and_goes_while_others_write() {
     const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e06;
@@ -192,7 +195,8 @@ fn a_provider_comes_and_goes_while_others_write() {
         if me != 0 {
             while last.load(SeqCst) == 0 {
                 PROVIDER.write(4, 0, format_args!("{me}: {}", Slow(begun)));
-                // Time passes in kernel calls, and whoever unregisters rests for a while.
+                // Time passes in kernel calls, and the processor that unregisters rests for a
+                // while.
                 ntsim::advance_time(1_000);
             }
             return;
@@ -210,14 +214,15 @@ fn a_provider_comes_and_goes_while_others_write() {
     });
 }
 
-/// A framework's request that nobody cancels.
+/// A framework's request that is never cancelled.
 #[derive(Clone, Copy)]
 struct Request(&'static (UnsafeCell<MaybeUninit<RequestRoom>>, UnsafeCell<Option<IrpOutcome>>));
 
-// SAFETY: the room is the task's; the outcome is written once, by whoever completes it.
+// SAFETY: the storage is the task's; the party that completes the request writes the outcome once.
 unsafe impl Send for Request {}
 
-// SAFETY: 1. the room is in a block that is never freed; 2. and 3. it is never cancelable; 4. none of this is for less.
+// SAFETY: 1. the storage is in a block that is never freed; 2. and 3. the request is never
+// cancelable; 4. no method needs a lower IRQL.
 unsafe impl ntcom_exec::Request for Request {
     fn room(self) -> *mut RequestRoom {
         self.0.0.get().cast()
@@ -230,12 +235,13 @@ unsafe impl ntcom_exec::Request for Request {
         false
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        // SAFETY: once, by the last party.
+        // SAFETY: the last party calls this, once.
         unsafe { *self.0.1.get() = Some(outcome) };
     }
 }
 
-/// Its task runs on another processor, and its dispatch routine, which has spawned it, says perhaps that it has not.
+/// The task runs on another processor, and the dispatch routine that has spawned it may report a
+/// refusal all the same.
 #[test]
 fn a_request_has_one_outcome_whoever_says_it() {
     for seed in 0..4 {
@@ -252,13 +258,14 @@ fn a_request_has_one_outcome_whoever_says_it() {
                 let elsewhere = DpcOptions::new().processor(0, ((me + 1) % PROCESSORS) as u8);
                 let spawn = |task| {
                     let handle = elsewhere.spawn_cancellable(task)?;
-                    // Both are about to say what it came to. Relaxed: nothing but the request orders them.
+                    // Both are about to give the outcome. Relaxed, so that only the request orders
+                    // them.
                     while begun.load(Relaxed) == 0 {
                         ntsim::preemption_point();
                     }
                     if round % 2 == 0 { Ok(handle) } else { Err(NTSTATUS::UNSUCCESSFUL) }
                 };
-                // SAFETY: a new request.
+                // SAFETY: the request is new.
                 unsafe { spawn_request_task(request, body, spawn) };
             }
         });

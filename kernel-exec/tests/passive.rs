@@ -1,4 +1,4 @@
-//! A part of a body at PASSIVE_LEVEL: going there, waiting there, and coming back.
+//! Tests of a part of a body at PASSIVE_LEVEL, which moves there, waits there, and moves back.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -32,11 +32,11 @@ use work_items::{Device, Kernel, PASSIVE, in_schedules, wait_a_moment};
 const DISPATCH: u8 = 2;
 
 fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
-    // SAFETY: a device that the tests have not deleted.
+    // SAFETY: the tests have not deleted the device.
     unsafe { DpcOptions::new().spawn_on_device(device.0, body) }.unwrap()
 }
 
-/// Polled and, once polled, dropped at PASSIVE_LEVEL only.
+/// A future that is polled and, once polled, dropped at PASSIVE_LEVEL only.
 struct AtPassive<F: Future>(Pin<Box<F>>, bool);
 
 impl<F: Future> Future for AtPassive<F> {
@@ -101,14 +101,15 @@ fn moving_allocates_nothing() {
                 ntsim::advance_time(200_000);
                 wait_a_moment();
             }
-            // The task's own block, and what the image keeps for itself.
+            // At most two allocations are the task's own block, and the state that the image keeps
+            // for itself.
             assert!(ntsim::counters().allocations - before <= 2);
             device.delete();
         });
     });
 }
 
-/// Whatever the moment: on the way there, there, on the way back.
+/// The cancel comes on the way there, there, or on the way back.
 #[test]
 fn a_cancelled_task_is_dropped_where_it_is() {
     in_schedules(300, |kernel| {
@@ -192,10 +193,10 @@ fn a_loser_that_has_been_polled_there_is_dropped_there() {
                 let Either::Right(((), away)) = select(away, waited).await else { panic!("pending") };
                 drop(away);
                 yield_now().await;
-                assert_eq!(ntsim::irql(), DISPATCH, "nothing keeps it there");
+                assert_eq!(ntsim::irql(), DISPATCH, "no part of the body wants PASSIVE_LEVEL");
             }));
             device.delete();
-            // The worker, on this processor or another, has or has not begun.
+            // The worker, on this processor or another, may have begun or not.
             event.set();
         });
     });
@@ -319,7 +320,7 @@ fn its_block_has_the_drivers_tag() {
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
     kernel.run_one(|| {
         let device = Device::new();
-        // SAFETY: a device that is not deleted yet.
+        // SAFETY: the device is not deleted yet.
         drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_on_device(device.0, ready(())) }.unwrap());
         device.delete();
     });
@@ -328,7 +329,8 @@ fn its_block_has_the_drivers_tag() {
     kernel.unload();
 }
 
-/// A task that comes back has a DPC to go on in: it need not wait for a clock tick, as one does whose budget is spent.
+/// A task that moves back has a DPC to continue in. It need not wait for a clock tick, as a task
+/// with a spent budget must.
 #[test]
 fn moving_takes_no_timer() {
     let config = Config { trace: true, ..Config::default() };
@@ -348,7 +350,7 @@ fn moving_takes_no_timer() {
     kernel.unload();
 }
 
-/// Ten polls at PASSIVE_LEVEL are so many runs.
+/// Ten polls at PASSIVE_LEVEL take as many runs as the budget requires.
 #[test]
 fn the_budget_of_a_run_there_is_the_drivers_too() {
     for (budget, runs) in [(3, 4), (50, 1)] {
@@ -364,7 +366,7 @@ fn the_budget_of_a_run_there_is_the_drivers_too() {
                 };
                 passive(at_passive(away)).await.unwrap();
             };
-            // SAFETY: a device that is not deleted yet.
+            // SAFETY: the device is not deleted yet.
             drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_on_device(device.0, body) }.unwrap());
             device.delete();
         });
@@ -393,7 +395,7 @@ fn a_timer_wakes_it_there() {
     });
 }
 
-/// Nobody can wake it: it is cancelled where it is.
+/// No reference is left that could wake the task, so it is cancelled where it is.
 #[test]
 fn one_that_is_abandoned_there_ends_there() {
     in_schedules(100, |kernel| {
@@ -437,10 +439,10 @@ fn a_driver_is_unloaded_right_after_the_drain() {
                 tracker.drain(None).unwrap();
                 assert_eq!(tracker.unfinished(), 0);
             });
-            // SAFETY: null is refused before anything else.
+            // SAFETY: null is refused before any other step.
             let refused = unsafe { DpcOptions::new().spawn_on_device(null_mut(), pending()) };
             assert_eq!(refused.err(), Some(NTSTATUS::INVALID_PARAMETER));
-            // SAFETY: a device that is not deleted yet.
+            // SAFETY: the device is not deleted yet.
             let refused = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) };
             assert_eq!(refused.err(), Some(NTSTATUS::DELETE_PENDING));
             device.delete();

@@ -1,4 +1,4 @@
-//! What stuck tasks are doing.
+//! Tests of the reports on stuck tasks.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -38,10 +38,13 @@ fn a_drain_that_is_stuck_can_be_explained() {
         assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
         let [task] = report()[..] else { panic!("one task") };
         assert!(task.unwinding && !task.running && !task.scheduled && !task.has_device);
-        // The waker in the event, and the handle.
+        // One reference is the waker in the event, the other is the handle.
         assert_eq!(task.references, 2);
         let text = task.to_string();
-        assert!(text.ends_with("2 references that may; it unwinds, so it waits in a cleanup"), "{text}");
+        assert!(
+            text.ends_with("2 references can still wake or cancel it; it unwinds, so it waits in a cleanup"),
+            "{text}"
+        );
         event.set();
         default_tracker(|tracker| tracker.drain(None)).unwrap();
         assert_eq!(report(), []);
@@ -52,7 +55,7 @@ fn a_drain_that_is_stuck_can_be_explained() {
 #[test]
 fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
     in_kernel(|| {
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         let handle = spawn_dpc_task_cancellable(pending()).unwrap();
         spawn_dpc_task(async { assert!(report().iter().any(|task| task.running)) }).unwrap();
@@ -61,8 +64,8 @@ fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
         assert!(reports.iter().all(|task| task.scheduled && !task.running));
         assert_eq!(reports.iter().filter(|task| task.cancel_requested).count(), 1);
         let texts: Vec<_> = reports.iter().map(ToString::to_string).collect();
-        assert!(texts[1].ends_with("is in a queue; asked to stop"), "{texts:?}");
-        // SAFETY: what the raise answered.
+        assert!(texts[1].ends_with("is in a queue; a cancel request is pending"), "{texts:?}");
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
     });
 }
@@ -72,10 +75,10 @@ fn a_task_that_can_go_to_passive_level_has_a_device() {
     in_kernel(|| {
         let device = Device::new();
         let items = device.cancellable(pending());
-        // SAFETY: a device that is not deleted yet.
+        // SAFETY: the device is not deleted yet.
         let moves = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) }.unwrap();
         let dpcs = spawn_dpc_task_cancellable(pending()).unwrap();
-        // The youngest first.
+        // The youngest task comes first.
         assert_eq!(report().iter().map(|task| task.has_device).collect::<Vec<_>>(), [false, true, true]);
         for handle in [items, moves, dpcs] {
             handle.cancel();

@@ -1,6 +1,6 @@
-//! A declaration means the same wherever it stands: where names of the prelude and of the language
-//! mean something else, in a function, as a macro's output, and with arguments and methods that are
-//! called as the macro's own.
+//! Tests that a declaration means the same wherever it stands. The tests put it where names of the
+//! prelude and of the language mean something else, in a function, and in a macro's output. Its
+//! arguments and methods have the macro's own names.
 #![no_implicit_prelude]
 #![allow(non_camel_case_types, non_upper_case_globals, dead_code, reason = "the names are what is tested")]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
@@ -11,7 +11,7 @@ use ::core::result::Result as Outcome;
 use ::ntcom::{ComObject, ComRc, GlobalAllocator, InitBox, InitBoxTrait, pin_init};
 use ::std::boxed::Box;
 
-/// All that the macro might have meant.
+/// Decoys for all names that the macro could pick up.
 mod decoys {
     pub(super) struct Option;
     pub(super) struct Some;
@@ -50,7 +50,7 @@ mod declared {
     use ::core::primitive;
 
     ::ntcom::declare_com_interface! {
-        /// Names of the macro's own, and of what it calls.
+        /// Arguments and methods with names that the macro uses itself.
         pub(super) trait INames: ::ntcom::IUnknown {
             const IID: ::ntcom::GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fb001";
             fn sum(
@@ -78,7 +78,7 @@ mod declared {
         }
     }
 
-    /// Declarations that a macro writes have groups around what it was given.
+    /// A declaration from a macro has invisible groups around the macro's arguments.
     macro_rules! interface {
         ($(#[$attribute:meta])* $visibility:vis $name:ident: $base:path, $iid:expr, $guid:ty,
          $($method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -92,7 +92,7 @@ mod declared {
         };
     }
     interface! {
-        /// By a macro.
+        /// /// An interface from a macro.
         pub(super) IMade: ::ntcom::IUnknown, ::ntcom::GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1fb002), ::ntcom::GUID,
         fallible(a: primitive::u32) -> ::core::result::Result<primitive::u32, ::ntcom::NTSTATUS>;
         unit() -> ();
@@ -105,7 +105,7 @@ mod declared {
     }
 
     ::ntcom::declare_com_interface! {
-        /// What is said of a declaration is not said to the macro.
+        /// The attributes of a declaration do not make the macro's own code warn.
         #[deprecated(note = "for the test")]
         #[doc(hidden)]
         pub(in crate::declared) trait IOld: ::ntcom::IUnknown {
@@ -124,7 +124,7 @@ use declared::{IMade, IMadeRaw, IMadeToo, IMadeTooRaw, INames, INamesRaw};
 
 struct Names;
 
-// SAFETY: the body touches nothing.
+// SAFETY: the body touches no memory but its own.
 unsafe impl INames for Names {
     type Allocator = GlobalAllocator;
     type LaterFuture = ::core::future::Ready<primitive::u32>;

@@ -67,7 +67,7 @@ extern "C" fn abi_live_blocks() -> u64 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_calls_ours(probes: Probes) -> i32 {
     // SAFETY: the caller is within `abi_in_kernel` and passes such `probes`.
-    answer("a declared object's slots, called", unsafe { probe::called_by(probes) })
+    answer("calls of a declared object's slots", unsafe { probe::called_by(probes) })
 }
 
 /// Calls every slot of an object of the client.
@@ -77,7 +77,7 @@ unsafe extern "C" fn abi_calls_ours(probes: Probes) -> i32 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_is_called(probe: Probe) -> i32 {
     // SAFETY: the caller is within `abi_in_kernel` and passes such a `probe`.
-    answer("the client's slots, called by the generated calls", unsafe { probe::calls(probe) })
+    answer("generated calls of the client's slots", unsafe { probe::calls(probe) })
 }
 
 /// Prints the check of a client that failed, for an operation of that kind and state. Returns 0 if

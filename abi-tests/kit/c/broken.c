@@ -1,6 +1,6 @@
 /*
- * The implementation of correct.c with one breach of the contract: -DPLANT=NAME says which. Each is to be found, at least under the rule
- * that ntcom_kit's `shipped.rs` lists it with.
+ * The implementation of correct.c with one breach of the contract, which -DPLANT=NAME chooses. The
+ * kit must find each breach at least under the rule that ntcom_kit's `shipped.rs` lists it with.
  */
 #define NTCOM_KIT_OTHER_TABLE
 #include "correct.c"
@@ -38,7 +38,7 @@ static ntcom_IAsyncOperationVtbl broken_operation_table;
 static ntcom_IAsyncControlVtbl broken_control_table;
 static struct ntcom_kit_table broken_table;
 
-/* Lets others run: so a race is lost often. */
+/* Lets other threads run, so that a race is lost often. */
 static void dawdle(void) {
     for (int times = 0; times < 3; times++) {
         if (yields != NULL) {
@@ -103,7 +103,7 @@ static ULONG broken_hold(struct operation *operation) {
         return operation->references = references + 1;
     }
     if (PLANT == COUNT_WITHOUT_LOCK && !operation->constant) {
-        return ++operation->references; /* nobody waits in the middle of it: only processors that run at once lose a count */
+        return ++operation->references; /* no pause, so only a real race loses a count */
     }
     if (PLANT == CONSTANT_COUNTS && operation->constant) {
         return 0;
@@ -174,7 +174,7 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
     if (PLANT == RESULT_RACES && answer == NTCOM_STATUS_PENDING) {
         dawdle();
         lock();
-        answer = outcome_locked(operation); /* of now, with what was copied before */
+        answer = outcome_locked(operation); /* the present status, with the bytes copied before */
         unlock();
     }
     if (PLANT == RESULT_WITH_PADDING && answer == NTCOM_STATUS_SUCCESS) {
@@ -240,7 +240,7 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
         ntcom_AsyncStatus status = operation->status;
         operation->handler = handler;
         handler(context, status);
-        operation->handler_context = NULL; /* it is not needed any more; but the handler may have released the operation */
+        operation->handler_context = NULL; /* the handler may have released the operation */
         return NTCOM_STATUS_SUCCESS;
     }
     if (PLANT == HANDLERS_RACE && operation->handler == NULL) {
@@ -250,7 +250,7 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
     if (PLANT == HANDLER_RACES_END && handler != NULL && operation->handler == NULL && status_of(operation) == NTCOM_STARTED) {
         dawdle();
         operation->handler_context = context;
-        operation->handler = handler; /* though it may have ended meanwhile */
+        operation->handler = handler; /* although the operation may have ended meanwhile */
         return NTCOM_STATUS_SUCCESS;
     }
     answer = set_completed(self, handler, context);
@@ -282,7 +282,7 @@ static NTSTATUS NTCOM_CALL broken_get_result_size(void *self, ULONG *size) {
     return answer;
 }
 
-/* ---- Bodies: between the library and the kit's ---- */
+/* ---- Bodies, between the library and the kit's ---- */
 
 struct bent {
     struct ntcom_kit_recipe real;
@@ -329,7 +329,7 @@ static NTSTATUS bent_finish(void *context, void *value) {
 static void bent_drop(void *context) {
     struct bent *bent = context;
     if (PLANT == VISIBLE_BEFORE_DROP) {
-        bent->later = to_drop; /* dropped when the executor has nothing else to do */
+        bent->later = to_drop; /* dropped when the executor is idle */
         to_drop = bent;
         return;
     }
@@ -362,7 +362,7 @@ static struct ntcom_kit_recipe bend(const struct ntcom_kit_recipe *recipe) {
 
 /* ---- The table ---- */
 
-/* Its interfaces have the tables with the breach. */
+/* Gives an operation's interfaces the tables with the breach. */
 static void *broken(void *made) {
     struct operation *operation = made;
     operation->operation.lpVtbl = &broken_operation_table;
@@ -406,7 +406,7 @@ static void *broken_object_spawn(void *object, const struct ntcom_kit_recipe *re
         object_let_go(object);
     }
     if (operation->object != NULL && PLANT == OBJECT_KEPT) {
-        operation->object = NULL; /* until the operation's own end, which never comes */
+        operation->object = NULL; /* released at the operation's end, which never comes */
     }
     return operation;
 }
@@ -422,7 +422,7 @@ static void *broken_spawn_without_executor(const struct ntcom_kit_recipe *recipe
 static void broken_advance(void) {
     for (struct operation *operation = alive; operation != NULL; operation = operation->next_alive) {
         if (PLANT == FAILURE_IS_CANCELED && operation->queued) {
-            operation->seen = 1; /* as if somebody had asked */
+            operation->seen = 1; /* as if cancellation had been requested */
         }
     }
     advance();

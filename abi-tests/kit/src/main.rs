@@ -26,7 +26,8 @@ use ntcom_kit::{
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
-    /// A shared library that exports ntcom_kit (ntcom_kit.h); without one, the implementations that come with the kit.
+    /// A shared library that exports ntcom_kit (ntcom_kit.h). Without it, the implementations that
+    /// come with the kit are judged.
     library: Option<PathBuf>,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]

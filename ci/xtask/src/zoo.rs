@@ -1,17 +1,17 @@
-//! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and checks that the suite
-//! finds it.
+//! `cargo xtask zoo` plants each bug of `ci/zoo/` in a copy of the project, and checks that the
+//! suite finds it.
 //!
 //! A patch begins with `Bug:` and `Found-by:` lines. `Found-by:` names the judge that has to fail:
 //!
-//! - `corpus`: the committed inputs, run by plain `cargo test`.
-//! - `loom`: the loom models.
-//! - `abi`: `cargo xtask abi`, which has to report a difference.
-//! - `ntsim`: the test of the simulated kernel that the `Test:` line names.
-//! - `test PACKAGE [TEST]`: the tests of that package, or the one of that name.
+//! - `corpus` means the committed inputs, run by plain `cargo test`.
+//! - `loom` means the loom models.
+//! - `abi` means `cargo xtask abi`, which has to report a difference.
+//! - `ntsim` means the test of the simulated kernel that the `Test:` line names.
+//! - `test PACKAGE [TEST]` means the tests of that package, or the one of that name.
 //!
-//! A patch that no longer applies, or a bug that its judge does not find, is a failure. With `--fuzz`
-//! the judges are the fuzz targets of a patch's `Target:` line, each started several times from an
-//! empty corpus.
+//! A patch that no longer applies, or a bug that its judge does not find, is a failure. With
+//! `--fuzz` the judges are the fuzz targets of a patch's `Target:` line, each started several times
+//! from an empty corpus.
 //!
 //! Several copies are judged side by side (`--jobs`). The bugs are sorted by judge, and the workers
 //! take them from both ends, so most judges are built in one copy only.
@@ -35,7 +35,7 @@ use tree::Tree;
 
 use crate::{interrupt, lock::Lock, problem::Problem, project::Project, ui};
 
-/// The patches: to what is tested, and to what it is tested on.
+/// The folders of the patches, for bugs of the driver crates and for bugs of the simulated kernel.
 const ZOO: [&str; 2] = ["ci/zoo", "ci/zoo/ntsim"];
 /// The folder of the copies and of their builds.
 const FOLDER: &str = "target/zoo";
@@ -47,30 +47,31 @@ struct Bug {
     what: String,
     found_by: String,
     target: Option<String>,
-    /// The file of ntsim's tests that is to find it.
+    /// The test file of ntsim that must find it.
     test: Option<String>,
 }
 
-/// Which bugs are planted, and who is to find them.
+/// Options of `cargo xtask zoo`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only bugs whose number contains this.
+    /// Only bugs with this text in their number.
     filter: Option<String>,
-    /// Fuzzes from an empty corpus instead of running the committed inputs: minutes a bug.
+    /// Fuzzes from an empty corpus instead of running the committed inputs. This takes minutes for
+    /// each bug.
     #[arg(long)]
     fuzz: bool,
-    /// How many copies are judged side by side; with `--fuzz` it is always one.
+    /// The number of copies that are judged side by side. With `--fuzz` it is always one.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
-    /// With `--fuzz`: how often each target is started.
+    /// With `--fuzz`, the number of runs of each target.
     #[arg(long, value_name = "N", default_value_t = 3, requires = "fuzz", value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// With `--fuzz`: how long a target may take to find the bug.
+    /// With `--fuzz`, the seconds that a target has to find the bug.
     #[arg(long, value_name = "N", default_value_t = 60, requires = "fuzz", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 }
 
-/// Plants and hunts each bug that is asked for.
+/// Plants and hunts the selected bugs.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     let filter = options.filter.as_deref();
     let bugs: Vec<Bug> = bugs(project)?

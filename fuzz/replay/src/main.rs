@@ -145,8 +145,8 @@ fn replay(target: &str, file: &OsStr, request: &Request) -> Result<ExitCode, Str
 /// Writes the input that repeats an order.
 fn follow(target: &str, file: &OsStr, order: &OsStr, out: &OsStr) -> Result<ExitCode, String> {
     let (data, text) = (read(file)?, fs::read_to_string(order).map_err(|error| named(order, error))?);
-    let order =
-        Order::parse(&text).map_err(|line| named(order, format_args!("line {line} is not an order's")))?;
+    let order = Order::parse(&text)
+        .map_err(|line| named(order, format_args!("line {line} is not a line of an order")))?;
     let mut output = Output::standard();
     match re_record(target, &data, &order) {
         Ok(ReRecorded::Unchanged) => output.line("unchanged"),

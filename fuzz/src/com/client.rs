@@ -28,7 +28,8 @@ fn table<V>(this: *mut c_void) -> &'static V {
     // the table's pointer.
     let table = unsafe { this.cast::<*const V>().read() };
     // SAFETY: `table` is null, or the address of a table, which lives for ever.
-    unsafe { table.as_ref() }.unwrap_or_else(|| ntsim::fail("layout", "an interface without a table".into()))
+    unsafe { table.as_ref() }
+        .unwrap_or_else(|| ntsim::fail("layout", "the table of an interface is null".into()))
 }
 
 fn slot<F>(slot: Option<F>, name: &str) -> F {
@@ -51,7 +52,7 @@ pub(super) fn revive(this: *mut c_void, object: usize) -> ! {
     world::with(|world| world.must_stop.set(Some("an object is revived from its own Drop")));
     add_ref(this);
     release(this);
-    ntsim::fail("C3", format!("object {object} was revived from its own Drop, and the machine goes on"))
+    ntsim::fail("C3", format!("object {object} was revived from its own Drop, but the machine did not stop"))
 }
 
 /// Uses the outer object from a body of an aggregate's part. The aggregate must not have gone
@@ -67,12 +68,18 @@ pub(super) fn reach_whole(part: usize) {
     // SAFETY: a body keeps its aggregate alive. Both pointers are valid.
     let status = unsafe { query(whole.this, &raw const iid, &raw mut out) };
     if status != NTSTATUS::SUCCESS {
-        fail("C19", whole, format!("asked by a body of part {part} for IA it answers {status}"));
+        fail(
+            "C19",
+            whole,
+            format!(
+                "QueryInterface for IA from a body of part {part} answers {status}, expected STATUS_SUCCESS"
+            ),
+        );
     }
     // SAFETY: `out` is a reference to this interface, which the query gave.
     let answered = unsafe { slot(table::<IAVtbl>(out).a, "a")(out, 5) };
     if answered != whole.object as u32 ^ 5 {
-        fail("C19", whole, format!("called by a body of part {part} it answers {answered:#x}"));
+        fail("C19", whole, format!("a call from a body of part {part} answers {answered:#x}"));
     }
     release(out);
 }
@@ -194,7 +201,9 @@ fn shape(world: &World, object: usize) -> Shape {
         return Shape::Static;
     }
     let shape = world.record(object).shape.get();
-    shape.unwrap_or_else(|| ntsim::fail("harness", format!("a reference to {object}, which is no object")))
+    shape.unwrap_or_else(|| {
+        ntsim::fail("harness", format!("a reference to value {object}, which is not an object"))
+    })
 }
 
 fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
@@ -213,7 +222,7 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
     let made = shapes::make(shape, number, make == Make::Fails, make == Make::Revives);
     let this = match made {
         Ok(this) if make != Make::Fails => this,
-        Ok(_) => ntsim::fail("init", format!("object {number} was made though its initialiser failed")),
+        Ok(_) => ntsim::fail("init", format!("object {number} was made, but its initialiser failed")),
         Err(status) => {
             let short = status == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
             if !short && (status != NTSTATUS::NOT_SUPPORTED || make != Make::Fails) {
@@ -222,7 +231,10 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
             for value in number..number + shape.values() {
                 let record = world.record(value);
                 if record.built.get() != record.drops.get() {
-                    ntsim::fail("init", format!("object {number} was not made, and a value of its is left"));
+                    ntsim::fail(
+                        "init",
+                        format!("object {number} was not made, but a value of it was not dropped"),
+                    );
                 }
             }
             return true;
@@ -300,7 +312,11 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
     let shape = shape(world, held.object);
     if which >= IFACES || !shape.has(which) {
         if status != NTSTATUS::NOINTERFACE || !out.is_null() {
-            fail("C1", held, format!("asked for {name}, which it has not, it answers {status} and {out:?}"));
+            fail(
+                "C1",
+                held,
+                format!("QueryInterface for {name}, which it lacks, answers {status} and {out:?}"),
+            );
         }
         return;
     }
@@ -311,13 +327,13 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
             _ if which == shape.primary() => "C2 symmetry",
             _ => "C2 transitivity",
         };
-        fail(rule, held, format!("asked for {name} it answers {status}"));
+        fail(rule, held, format!("QueryInterface for {name} answers {status}, expected STATUS_SUCCESS"));
     }
     let found = &world.record(held.object).found[which];
     let known = found.replace(out);
     if !known.is_null() && known != out {
         let rule = if which == U { "C2 identity" } else { "C2" };
-        fail(rule, held, format!("{name} is {out:?}, and was {known:?} before"));
+        fail(rule, held, format!("QueryInterface for {name} gives {out:?}, and gave {known:?} before"));
     }
     world.take(processor, Reference { object: held.object, iface: which, this: out });
     if !world.room(processor) {
@@ -381,7 +397,7 @@ fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
         fail(
             "this",
             held,
-            format!("a method of {} answers {answered:#x}, not {expected:#x}", NAMES[held.iface]),
+            format!("a method of {} answers {answered:#x}, expected {expected:#x}", NAMES[held.iface]),
         );
     }
     let _ = world;
@@ -452,7 +468,7 @@ fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
     record.found[U].set(this);
     record.found[A].set(this);
     if this.is_null() || !known.is_null() && known != this {
-        fail("C5", reference, format!("an operation yields {this:?}, and was {known:?} before"));
+        fail("C5", reference, format!("an operation yields {this:?}, and yielded {known:?} before"));
     }
     world.take(processor, reference);
     if !world.room(processor) {
@@ -494,7 +510,12 @@ fn judge(world: &World, processor: usize, operation: Operation) {
     };
     if !fits || !success && out != 0 {
         let AsyncStatus(status) = status;
-        ntsim::fail("C5", format!("an operation is in state {status}, with {result} and {out:#x}"));
+        ntsim::fail(
+            "C5",
+            format!(
+                "an operation has the status {status}, and get_result answers {result} and writes {out:#x}"
+            ),
+        );
     }
 }
 
@@ -513,7 +534,7 @@ fn cancel_raw(raw: *mut AsyncOperationRaw<u64>) {
     // SAFETY: the caller has a reference. Both pointers are valid.
     let status = unsafe { query(this, &raw const iid, &raw mut out) };
     if status != NTSTATUS::SUCCESS {
-        ntsim::fail("C2", format!("an operation has no IAsyncControl: {status}"));
+        ntsim::fail("C2", format!("QueryInterface of an operation for IAsyncControl answers {status}"));
     }
     // SAFETY: `out` is a reference to this interface, which the query gave.
     unsafe { slot(table::<ntcom::AsyncControlVtbl>(out).cancel, "cancel")(out) };
@@ -566,12 +587,16 @@ fn at_count(
     let word = unsafe { &*word };
     let found = word.load(Ordering::Relaxed);
     if found == 0 || found > 1 << 10 {
-        fail("layout", held, format!("its count is not where it was: {found:#x}"));
+        fail(
+            "layout",
+            held,
+            format!("the word at the offset of its count is {found:#x}, which is not a count"),
+        );
     }
     world.must_stop.set(Some(what));
     word.store(count, Ordering::Relaxed);
     act(held.this);
-    fail("C3", held, format!("{what}, and the machine goes on"))
+    fail("C3", held, format!("{what}, but the machine did not stop"))
 }
 
 fn fail(rule: &'static str, held: Reference, message: String) -> ! {

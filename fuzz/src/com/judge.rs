@@ -45,7 +45,7 @@ fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
 const ROUNDS: usize = 8;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World) {
@@ -62,21 +62,29 @@ fn nothing_is_left(world: &World) {
     for (number, record) in world.records.iter().enumerate().skip(STATIC + 1) {
         let (built, drops, bodies) = (record.built.get(), record.drops.get(), record.bodies.get());
         if bodies > 0 {
-            ntsim::fail("liveness", format!("{bodies} bodies of object {number} never end"));
+            ntsim::fail(
+                "liveness",
+                format!("{bodies} bodies of object {number} do not end, although they were cancelled"),
+            );
         }
         if built != drops {
-            ntsim::fail("C3", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+            ntsim::fail(
+                "C3",
+                format!(
+                    "object {number} has no references; it was built {built} times and dropped {drops} times"
+                ),
+            );
         }
     }
     let (blocks, pools) = (world.blocks.borrow().len(), world.pools.get());
     if blocks > 0 || pools > 0 {
         ntsim::fail(
             "allocator",
-            format!("{blocks} blocks were not given back, {pools} allocators not dropped"),
+            format!("{blocks} blocks were not freed, {pools} allocators were not dropped"),
         );
     }
     let left = ntsim::live_blocks();
     if left > 0 {
-        ntsim::fail("leak", format!("{left} blocks are left"));
+        ntsim::fail("leak", format!("{left} pool blocks are left at the end"));
     }
 }

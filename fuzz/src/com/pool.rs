@@ -56,14 +56,14 @@ unsafe impl Allocator for Pool {
             found.map(|found| blocks.swap_remove(found))
         });
         match found {
-            None => ntsim::fail("allocator", format!("{address:#x} is given back, and was never handed out")),
+            None => ntsim::fail("allocator", format!("{address:#x} is freed, but is not an allocated block")),
             Some(block) if block.pool != self.number => {
                 let (from, to) = (block.pool, self.number);
-                ntsim::fail("allocator", format!("a block of pool {from} is given back to pool {to}"));
+                ntsim::fail("allocator", format!("a block of pool {from} is freed to pool {to}"));
             }
             Some(block) if block.layout != layout => {
                 let from = block.layout;
-                ntsim::fail("allocator", format!("a block of {from:?} is given back with {layout:?}"));
+                ntsim::fail("allocator", format!("a block with {from:?} is freed with {layout:?}"));
             }
             // SAFETY: the caller passes a block of this allocator with its layout, which
             // `GlobalAllocator` allocated.

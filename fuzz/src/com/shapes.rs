@@ -122,14 +122,14 @@ impl<R> Drop for Thing<R> {
             let number = self.number;
             record.drops.set(record.drops.get() + 1);
             if record.drops.get() > record.built.get() {
-                ntsim::fail("C3", format!("object {number} is dropped once too often"));
+                ntsim::fail("C3", format!("object {number} is dropped more often than it was built"));
             }
             let its = |part: &&world::Record| part.whole.get() == Some(number);
             let bodies: u32 = world.records.iter().filter(its).map(|part| part.bodies.get()).sum();
             if record.bodies.get() + bodies > 0 {
                 ntsim::fail(
                     "C19",
-                    format!("object {number} is dropped, and a body of its own or of a part lives"),
+                    format!("object {number} is dropped while a body of it or of a part lives"),
                 );
             }
             let whole = world.record(record.whole.get().unwrap_or(number));
@@ -137,7 +137,7 @@ impl<R> Drop for Thing<R> {
                 ntsim::fail("C3", format!("object {number} is dropped while clients hold it"));
             }
             if record.whole.get().is_some() && whole.built.get() > whole.drops.get() {
-                ntsim::fail("C3", format!("a part, {number}, is dropped before its aggregate"));
+                ntsim::fail("C3", format!("part {number} is dropped before its aggregate"));
             }
             record.this.get()
         });

@@ -172,7 +172,7 @@ impl World {
         self.records.get(object).unwrap_or_else(|| {
             ntsim::fail(
                 "this",
-                format!("a slot takes for its object what is none: its number is {object:#x}"),
+                format!("a slot uses memory that is not its object: the object number there is {object:#x}"),
             )
         })
     }

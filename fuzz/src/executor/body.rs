@@ -58,7 +58,11 @@ impl Part {
             return;
         }
         if let Some(inner) = self.script.shape.too_early(self.number, parts) {
-            fail("C10", self.task, &format!("part {} begins before the cleanup, part {inner}", self.number));
+            fail(
+                "C10",
+                self.task,
+                &format!("part {} begins before its cleanup, part {inner}, has ended", self.number),
+            );
         }
         if self.is_cleanup() {
             // The cleanup's start may answer a request. A later request, made while the first was
@@ -178,10 +182,10 @@ impl Part {
     /// that was not asked.
     fn told(&self, asked: bool) {
         if asked && self.is_cleanup() {
-            fail("C10", self.task, "a cleanup sees a request");
+            fail("C10", self.task, "a cleanup sees a cancel request, from which it must be shielded");
         }
         if asked && world::with(|world| world.task(self.task).is_left_alone()) {
-            fail("C10", self.task, "it sees a request, and nobody has asked");
+            fail("C10", self.task, "it sees a cancel request, but none was made");
         }
     }
 }
@@ -223,7 +227,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
                 record.ready.set(true);
             }
             if record.polling.take().is_none() {
-                fail("C8", task, "it has been polled by somebody else, too");
+                fail("C8", task, "it was polled by another processor during this poll");
             }
             place.leave(world);
             polled
@@ -257,23 +261,27 @@ impl<F> Drop for Body<F> {
                 && record.polls.get() == 0
             {
                 if irql != ntsim::irql() {
-                    fail("C13", task, "its spawn drops it at another IRQL than its caller's");
+                    fail("C13", task, "its spawn drops its body at another IRQL than the caller's");
                 }
                 record.refused.set(true);
                 return;
             }
             let place = Place::enter(world, task, "dropped");
             if record.polls.get() == 0 {
-                fail("C10", task, "its body is dropped, and was never polled");
+                fail("C10", task, "its body is dropped unpolled, but its spawn did not refuse it");
             }
             // A handle keeps the task, so it was not abandoned. Each cleanup that is due has run.
             if record.handles.get() > 0
                 && let Some(part) = record.script.get().shape.missing_cleanup(record.parts.get())
             {
-                fail("C10", task, &format!("it is dropped without its cleanup, part {part}"));
+                fail("C10", task, &format!("its body is dropped, but its cleanup, part {part}, has not run"));
             }
             if !record.ready.get() && record.is_left_alone() {
-                fail("C9", task, "it is held, nobody has cancelled it, and it is dropped");
+                fail(
+                    "C9",
+                    task,
+                    "its body is dropped unfinished, but a handle keeps it and it was not cancelled",
+                );
             }
             ntsim::preemption_point();
             drop(record.kept.take());

@@ -23,7 +23,11 @@ pub(super) fn check_polls(record: &Task, task: usize) {
     if chain == 1 {
         record.chain_start.set((ntsim::counters().dpcs_run, now()));
     } else if chain == budget + 1 && ntsim::counters().dpcs_run == record.chain_start.get().0 {
-        fail("budget", task, &format!("it was polled more than {budget} times in one run"));
+        fail(
+            "budget",
+            task,
+            &format!("it was polled more often than its budget of {budget} polls in one run"),
+        );
     } else if chain == 2 * budget + 1 {
         let passed = now() - record.chain_start.get().1;
         if passed < tick() {
@@ -46,7 +50,11 @@ pub(super) fn check_time(record: &Task, task: usize) {
     }
     let spent = last.saturating_sub(first);
     if spent > FRUGAL.as_nanos() as u64 / 100 {
-        fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
+        fail(
+            "budget",
+            task,
+            &format!("it is polled again in a run after {spent} units of 100 ns, which is beyond its budget"),
+        );
     }
     record.run_start.set((run, first, now));
 }
@@ -67,7 +75,10 @@ pub(super) fn check_drain(world: &World, task: usize, here: usize) {
     let late = if since == drain.since { late } else { 0 } + u32::from(drain.time > ADVICE);
     of.set((drain.since, late));
     if late > AFTER_ADVICE {
-        let what = format!("it is polled in a drain of {} units of 100 ns, as {late} others are", drain.time);
+        let what = format!(
+            "it is polled in a drain of {} units of 100 ns, {late} polls after the kernel's advice to end it",
+            drain.time
+        );
         fail("drain", task, &what);
     }
 }

@@ -97,7 +97,7 @@ fn at_once(world: &World, plan: &Plan) {
 }
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 /// Starts a thread for each actor from `first` on that has steps. The steps of an actor are not
@@ -136,24 +136,28 @@ fn nothing_is_lost(world: &World) {
         let record = world.task(task);
         let waiting = record.waiting.get();
         if waiting != Waiting::Parked {
-            fail("lost wake-up", task, &format!("its wake has come and it was not polled: {waiting:?}"));
+            fail(
+                "lost wake-up",
+                task,
+                &format!("its wake has come, but it was not polled (it waits for {waiting:?})"),
+            );
         }
         // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
         // every cleanup has.
         if record.asked.get() {
-            fail("C10", task, "cancel was asked for, and it was not polled with the request set");
+            fail("C10", task, "it was cancelled, but its body was not polled with the request set");
         }
         // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
         // did not see the request.
         if record.ever_asked.get() && !record.took.get() {
-            fail("C10", task, "cancel was asked for, and no request has reached it");
+            fail("C10", task, "it was cancelled, but its body has not seen the request");
         }
     }
     // A task that is scheduled, running or cancelled would have been run by now.
     report(world, |task| !task.scheduled && !task.running && !task.cancel_requested);
     let (told, there) = (unfinished(world), world.unfinished().count());
     if told != there {
-        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {there}"));
+        ntsim::fail("C18", format!("the tracker counts {told} unfinished tasks, expected {there}"));
     }
 }
 
@@ -177,21 +181,24 @@ fn end(world: &World, keeps: bool, direct: bool) {
         };
         if !(0..ROUNDS).any(round) {
             let left = world.unfinished().next().unwrap_or(0);
-            fail("liveness", left, "it never ends");
+            fail("liveness", left, "it does not end, although it was cancelled again and again");
         }
     }
     drain(world, None);
     let left = default_tracker(TaskTracker::unfinished);
     if left > 0 {
-        ntsim::fail("C18", format!("the tracker is closed, has been drained, and knows of {left} tasks"));
+        ntsim::fail("C18", format!("the tracker is closed and drained, but counts {left} tasks"));
     }
     release_everything(world);
     request::settle(world);
     if world.tokens.get() != 0 {
-        ntsim::fail("oneshot", format!("{} values are there or were dropped twice", world.tokens.get()));
+        ntsim::fail(
+            "oneshot",
+            format!("{} more values were made than dropped, expected 0", world.tokens.get()),
+        );
     }
     if let Some(number) = (0..STORAGES).find(|number| !storage(*number).is_free()) {
-        ntsim::fail("storage", format!("nothing is left of any task, and storage {number} is not free"));
+        ntsim::fail("storage", format!("no task is left, but storage {number} is not free"));
     }
     delete_devices(world);
 }

@@ -27,7 +27,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
     let own = |raw| {
         // SAFETY: `raw` is a new operation with one reference, which this call takes over.
         let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
-            fail("C11", task, "its spawn returns no operation")
+            fail("C11", task, "its spawn returns a null or broken operation")
         };
         operation
     };
@@ -55,7 +55,13 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
     if record.refused.get() {
         return match (operation.status(), operation.result()) {
             (Ok(AsyncStatus::Error), Err(status)) => Err(status),
-            told => fail("C11", task, &format!("it was not begun, and its operation says {told:?}")),
+            told => fail(
+                "C11",
+                task,
+                &format!(
+                    "its spawn was refused, but its operation has {told:?}, expected Error and a failure"
+                ),
+            ),
         };
     }
     let mut operations = world.operations.borrow_mut();
@@ -90,11 +96,11 @@ pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
         fail(
             "C10",
             task,
-            &format!("its operation says {result:?}; its body has returned a value: {returned}"),
+            &format!("its operation has the result {result:?}; its body has returned a value: {returned}"),
         );
     }
     if record.drops.get() != 1 {
-        fail("C8", task, &format!("its operation says {result:?}, and its body is not gone"));
+        fail("C8", task, &format!("its operation has the result {result:?}, but its body is not dropped"));
     }
 }
 

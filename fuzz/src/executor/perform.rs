@@ -285,7 +285,7 @@ pub(super) fn unfinished(world: &World) -> usize {
     }
     let sure = sure(&before);
     if told < sure {
-        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {sure}"));
+        ntsim::fail("C18", format!("the tracker counts {told} unfinished tasks, expected at least {sure}"));
     }
     told
 }
@@ -297,11 +297,14 @@ pub(super) fn report(world: &World, expected: impl Fn(&TaskReport) -> bool) -> u
     let all = default_tracker(|tracker| tracker.report(&mut room));
     let told = room.iter().flatten();
     if told.clone().count() != all {
-        ntsim::fail("C18", format!("the tracker reports {} of {all} tasks", told.count()));
+        ntsim::fail(
+            "C18",
+            format!("the tracker reports {} tasks, and says that there are {all}", told.count()),
+        );
     }
     if let Some(wrong) = told.into_iter().find(|task| task.references == 0 || !expected(task)) {
         let there = world.unfinished().count();
-        ntsim::fail("C18", format!("the tracker, with {there} unfinished tasks, reports: {wrong}"));
+        ntsim::fail("C18", format!("the tracker reports a wrong task ({there} are unfinished): {wrong}"));
     }
     all
 }
@@ -315,7 +318,7 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
             for task in before {
                 let record = world.task(task);
                 if record.drops.get() == 0 || record.polling.get().is_some() {
-                    fail("C18", task, "the tracker has been drained, and it has not ended");
+                    fail("C18", task, "the drain has returned, but the task has not ended");
                 }
             }
             true
@@ -323,10 +326,10 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
         Err(DrainError::Stuck { tasks, timers, handlers }) => {
             let waited = Instant::now().duration_since(start);
             if limit.is_none_or(|limit| waited < limit) {
-                ntsim::fail("C18", format!("a drain of {limit:?} gives up after {waited:?}"));
+                ntsim::fail("C18", format!("a drain with the limit {limit:?} gives up after {waited:?}"));
             }
             if tasks + timers + handlers == 0 {
-                ntsim::fail("C18", "a drain gives up, and nothing is left".into());
+                ntsim::fail("C18", "a drain gives up, but no task, timer or handler is left".into());
             }
             false
         }

@@ -45,7 +45,11 @@ pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHa
     // SAFETY: the device's driver has a dispatch routine for reads.
     let status = unsafe { ddi::IofCallDriver(device, irp) };
     if status != NTSTATUS::PENDING.0 {
-        fail("irp", task, &format!("its dispatch routine answers {:?}", NTSTATUS(status)));
+        fail(
+            "irp",
+            task,
+            &format!("its dispatch routine answers {:?}, expected STATUS_PENDING", NTSTATUS(status)),
+        );
     }
     Some(match record.refusal.get() {
         Some(status) => Err(NTSTATUS::from_u32(status)),
@@ -93,7 +97,7 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
             fail("irp", task, &format!("its IRP is completed a second time: {before:x?}, {told:x?}"));
         }
         if record.drops.get() != 1 {
-            fail("irp", task, "its IRP is completed, and its body is not gone");
+            fail("irp", task, "its IRP is completed, but its body is not dropped");
         }
     });
     STATUS_MORE_PROCESSING_REQUIRED
@@ -128,7 +132,9 @@ pub(super) fn settle(world: &World) {
         };
         match record.completed.get() {
             Some(told) if told == expected => {}
-            told => fail("irp", task, &format!("its IRP came to {told:x?}, and not to {expected:x?}")),
+            told => {
+                fail("irp", task, &format!("its IRP was completed with {told:x?}, expected {expected:x?}"))
+            }
         }
         // SAFETY: the IRP is completed, and the completion routine kept it from being freed.
         unsafe { ddi::IoFreeIrp(irp) };

@@ -69,13 +69,13 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
-                fail("C10", task, "its spawn succeeds, and its body was dropped unpolled");
+                fail("C10", task, "its spawn succeeds, but it has dropped the body unpolled");
             }
             if closed {
-                fail("C18", task, "it is spawned on a closed tracker");
+                fail("C18", task, "its spawn succeeds, but the tracker is closed");
             }
             if homeless || matches!(kind, Kind::Dpc(Manner::Wrong(_))) {
-                fail("status", task, "it is spawned for no device, or with wrong options");
+                fail("status", task, "its spawn succeeds, but the device is null or the options are wrong");
             }
             record.spawned.set(true);
             if let Some(handle) = handle {
@@ -98,7 +98,13 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     let record = world.task(task);
     if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
         let (polls, drops) = (record.polls.get(), record.drops.get());
-        fail("C8", task, &format!("its spawn answers {status}; its body: {polls} polls, {drops} drops"));
+        fail(
+            "C8",
+            task,
+            &format!(
+                "its spawn answers {status}; its body has {polls} polls and {drops} drops, expected 0 and 1"
+            ),
+        );
     }
     let right = match status {
         // The executor checks memory first, then the device, then the tracker.
@@ -108,7 +114,7 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
         _ => false,
     };
     if !right {
-        fail("status", task, &format!("its spawn answers {status}"));
+        fail("status", task, &format!("its spawn answers {status}, for which there is no cause"));
     }
 }
 

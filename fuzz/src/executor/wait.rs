@@ -149,7 +149,13 @@ impl Away {
     fn check(&self, what: &str) {
         if ntsim::irql() != 0 || ntsim::in_dpc() {
             let irql = ntsim::irql();
-            fail("C13", self.task, &format!("what is for PASSIVE_LEVEL is {what} at IRQL {irql}"));
+            fail(
+                "C13",
+                self.task,
+                &format!(
+                    "a future inside of `passive` is {what} at IRQL {irql}, expected PASSIVE_LEVEL and no DPC"
+                ),
+            );
         }
     }
 }
@@ -276,7 +282,7 @@ pub(super) fn poll(
             match ready(Pin::new(timeout).poll(context), Waiting::Gate)? {
                 Ok(()) => {}
                 Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
-                Err(status) => out_of_memory(world, task, "a limit", status),
+                Err(status) => out_of_memory(world, task, "a timeout", status),
             }
             Ok(())
         }
@@ -366,12 +372,12 @@ fn after_passive(world: &World, task: usize, passed: Result<(), NTSTATUS>) {
         (Kind::Dpc(_), Err(NTSTATUS::NOT_SUPPORTED)) => 2,
         (Kind::WorkItem(_), Ok(())) => 0,
         (Kind::Moving(_), Ok(())) => 2,
-        _ => fail("status", task, &format!("passive answers {passed:?}")),
+        _ => fail("status", task, &format!("`passive` answers {passed:?}")),
     };
     // If several parts are polled in turn, another part may keep the task there.
     let alone = !matches!(record.script.get().shape, Shape::Join | Shape::Select);
     if alone && ntsim::irql() != irql {
-        fail("C13", task, &format!("passive has ended at IRQL {}", ntsim::irql()));
+        fail("C13", task, &format!("`passive` has returned at IRQL {}, expected {irql}", ntsim::irql()));
     }
 }
 

@@ -186,7 +186,10 @@ impl World {
     #[must_use]
     pub fn task(&self, task: usize) -> &Task {
         self.tasks.get(task).unwrap_or_else(|| {
-            ntsim::fail("C8", format!("what is polled or dropped as a body is none: task {task:#x}"))
+            ntsim::fail(
+                "C8",
+                format!("memory that is not a body is polled or dropped: its task number is {task:#x}"),
+            )
         })
     }
 

@@ -152,8 +152,9 @@ fn new(world: &World, kind: Kind) -> Option<()> {
     // SAFETY: `object` is an operation of that type with one reference. It stays until the run is
     // over.
     let client = unsafe { kind.take(object.cast()) };
-    let client =
-        client.unwrap_or_else(|status| ntsim::fail("C17", format!("a whole object is refused: {status}")));
+    let client = client.unwrap_or_else(|status| {
+        ntsim::fail("C17", format!("the client refuses an operation with all its slots: {status}"))
+    });
     world.held.borrow_mut().push(vec![client]);
     Some(())
 }
@@ -197,11 +198,13 @@ fn on<T: PartialEq + Debug>(
         let told = format!("{said:?}");
         ntsim::fail(
             "C17",
-            format!("{op:?} on object {number}: {answered:?}, told {told} it is {expected:?}"),
+            format!(
+                "{op:?} on object {number} gives {answered:?}, expected {expected:?} after the answers {told}"
+            ),
         );
     }
     if !talk.is_over() && world.alone.get() {
-        ntsim::fail("talk", format!("{op:?} on object {number} asks more than it has to: {said:?}"));
+        ntsim::fail("talk", format!("{op:?} on object {number} makes more calls than it must: {said:?}"));
     }
     world.held.borrow_mut()[number].push(client);
     world.said.replace(said);
@@ -232,7 +235,7 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     let this = thing.as_ptr().cast();
     let Some(number) = (0..world.objects.borrow().len()).find(|n| world.object(*n).thing.this() == this)
     else {
-        ntsim::fail("C17", format!("the client makes up the interface {this:p}"));
+        ntsim::fail("C17", format!("the client has the interface {this:p}, which no operation has yielded"));
     };
     let object = world.object(number);
     let found = listen(world, || thing.query::<IUnknownRaw>().map(drop));
@@ -242,14 +245,19 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     if found != expected {
         ntsim::fail(
             "C17",
-            format!("the thing of object {number}: {found:?}, told {said:?} it is {expected:?}"),
+            format!(
+                "IUnknown of the thing of object {number} gives {found:?}, expected {expected:?} after the answers {said:?}"
+            ),
         );
     }
     world.said.replace(said);
     let (answered, expected) =
         (thing.number(), object.thing.answers().ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR));
     if answered != expected {
-        ntsim::fail("C17", format!("the thing of object {number} answers {answered:?}, not {expected:?}"));
+        ntsim::fail(
+            "C17",
+            format!("the thing of object {number} answers {answered:?}, expected {expected:?}"),
+        );
     }
     // Cloning an interface without AddRef stops the machine, as documented.
     if object.thing.is_whole() {
@@ -342,7 +350,7 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     if let Some(ticket) = world.registered.take() {
         let old = future.awaited.ticket.replace(ticket);
         if old.is_some_and(|old| old != ticket) {
-            ntsim::fail("C14", format!("future {place} registers twice"));
+            ntsim::fail("C14", format!("future {place} sets a handler twice"));
         }
     }
     let called = future.awaited.ticket.is_some_and(|ticket| world.called.borrow().contains(&ticket));
@@ -361,7 +369,7 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
         ntsim::fail(
             "C17",
             format!(
-                "a poll of future {place}: {polled:?}, told {said:?} (called: {called}) it is {expected:?}"
+                "a poll of future {place} gives {polled:?}, expected {expected:?} after the answers {said:?} (handler called: {called})"
             ),
         );
     }
@@ -391,7 +399,12 @@ pub(crate) fn drop_future(world: &World, place: usize) {
         let _asked = talk.cancel();
     }
     if !talk.is_over() && world.alone.get() {
-        ntsim::fail("talk", format!("dropping future {place} says {said:?}, {how:?}, {awaited:?}"));
+        ntsim::fail(
+            "talk",
+            format!(
+                "the drop of future {place} makes more calls than it must: {said:?} ({how:?}, {awaited:?})"
+            ),
+        );
     }
     world.said.replace(said);
 }
@@ -439,7 +452,13 @@ pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
     call_back(world, given, status);
     let wakes = world.wakes();
     if wakes != expected {
-        ntsim::fail("wake", format!("a call of {:#x} wakes {wakes:?}, not {expected:?}", given.context));
+        ntsim::fail(
+            "wake",
+            format!(
+                "after a call of the handler with {:#x} the wakers have {wakes:?} wakes, expected {expected:?}",
+                given.context
+            ),
+        );
     }
 }
 
@@ -457,7 +476,9 @@ pub(crate) fn advance_time(world: &World) {
             if wakes == before {
                 ntsim::fail(
                     "wake",
-                    format!("future {place} looks by itself, and its timer does not wake it"),
+                    format!(
+                        "future {place} polls its operation by a timer, but two clock ticks did not wake it"
+                    ),
                 );
             }
         }

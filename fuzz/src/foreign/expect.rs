@@ -93,10 +93,7 @@ impl<'a> Talk<'a> {
         }
         if self.alone && self.object.has(slot) {
             let next = self.said.first();
-            ntsim::fail(
-                "talk",
-                format!("the client does not ask {slot:?} where it has to; next is {next:?}"),
-            );
+            ntsim::fail("talk", format!("the client must call {slot:?} here, but its next call is {next:?}"));
         }
         Err(BROKEN)
     }
@@ -202,7 +199,7 @@ impl<'a> Talk<'a> {
         if asked != expected {
             ntsim::fail(
                 "talk",
-                format!("the client asks for a wait of {asked:?}, and is to ask for {expected:?}"),
+                format!("the client calls wait with the timeout {asked:?}, expected {expected:?}"),
             );
         }
         if code == NTSTATUS::TIMEOUT {

@@ -206,7 +206,7 @@ impl Hostile {
         if self.references.get() == 0 {
             ntsim::fail(
                 "C3",
-                format!("{slot:?} of object {} is called after its last reference went", self.number),
+                format!("{slot:?} of object {} is called after its last reference was released", self.number),
             );
         }
         if self.honest.get() {

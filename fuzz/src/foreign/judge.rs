@@ -79,24 +79,33 @@ fn everything_ends(world: &World) {
         if let Some((waker, before)) = waits
             && world.wakers.borrow()[waker].wakes() == before
         {
-            ntsim::fail("liveness", format!("future {place} is not woken"));
+            ntsim::fail("liveness", format!("future {place} is not woken, although its operation has ended"));
         }
         poll(world, place, 0);
         if world.futures.borrow()[place].is_some() {
-            ntsim::fail("liveness", format!("future {place} is still pending"));
+            ntsim::fail(
+                "liveness",
+                format!("future {place} is still pending, although its operation has ended"),
+            );
         }
     }
     for (number, task) in world.tasks.iter().enumerate() {
         let (result, object) = (task.result.get(), task.object.get());
         match result {
             None if task.spawned.get() && !task.canceled.get() => {
-                ntsim::fail("liveness", format!("task {number} never ends"));
+                ntsim::fail(
+                    "liveness",
+                    format!("task {number} does not end, although its operation has ended"),
+                );
             }
             Some(Err(error)) if error.is_success() => {
                 ntsim::fail("C17", format!("task {number} fails with the success code {error}"));
             }
             Some(Ok(value)) if !world.object(object).may_have_said(value) => {
-                ntsim::fail("C17", format!("task {number} makes up the value {value:#x}"));
+                ntsim::fail(
+                    "C17",
+                    format!("task {number} has the value {value:#x}, which its operation does not yield"),
+                );
             }
             _ => {}
         }
@@ -129,7 +138,10 @@ fn nothing_is_left(world: &World) {
         }
         let left = object.thing.left();
         if left > 0 {
-            ntsim::fail("leak", format!("{left} references to what object {number} yields are left"));
+            ntsim::fail(
+                "leak",
+                format!("{left} references to the interface that object {number} yields are left"),
+            );
         }
     }
     for (number, waker) in world.wakers.borrow().iter().enumerate() {
@@ -140,7 +152,7 @@ fn nothing_is_left(world: &World) {
     }
     let blocks = ntsim::live_blocks();
     if blocks > 0 {
-        ntsim::fail("leak", format!("{blocks} blocks are left"));
+        ntsim::fail("leak", format!("{blocks} pool blocks are left at the end"));
     }
     // Every handler has been called by now.
     if let Err(stuck) = ntcom_exec::default_tracker(|tracker| tracker.drain(Some(Duration::ZERO))) {

@@ -36,8 +36,7 @@ pub enum Kind {
     Interface,
 }
 
-/// A struct of two words. It is too large for a register, so that a mistake about who writes the
-/// value shows.
+/// A struct of two words. It is too large for a register, so that a value in the wrong place shows.
 #[repr(C)]
 #[derive(Clone, Copy, ntcom::AbiType)]
 pub(super) struct Wide {

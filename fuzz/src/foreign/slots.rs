@@ -104,7 +104,10 @@ unsafe extern "system" fn add_ref<const AT: usize>(this: *mut c_void) -> u32 {
     let object = unsafe { object::<AT>(this) };
     let references = object.references.get();
     if references == 0 {
-        ntsim::fail("C3", format!("object {} is revived", object.number));
+        ntsim::fail(
+            "C3",
+            format!("AddRef of object {} after its last reference was released", object.number),
+        );
     }
     object.references.set(references + 1);
     references + 1
@@ -114,7 +117,10 @@ unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<AT>(this) };
     let Some(left) = object.references.get().checked_sub(1) else {
-        ntsim::fail("C3", format!("object {} is released too often", object.number));
+        ntsim::fail(
+            "C3",
+            format!("Release of object {} after its last reference was released", object.number),
+        );
     };
     object.references.set(left);
     left

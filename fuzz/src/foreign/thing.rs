@@ -148,7 +148,7 @@ unsafe fn thing<'a>(this: *mut c_void) -> &'a Thing {
     if thing.references.get() == 0 {
         ntsim::fail(
             "C3",
-            format!("the thing of object {} is used after its last reference went", thing.number),
+            format!("the thing of object {} is used after its last reference was released", thing.number),
         );
     }
     thing

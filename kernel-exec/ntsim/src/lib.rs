@@ -33,9 +33,7 @@
 //! let shared = Rc::clone(&ran_on);
 //! let config = Config { processors: 2, trace: true, ..Config::default() };
 //! let mut kernel = Simulation::new(config, Schedule::seed(1));
-//! kernel.run(vec![(
-//!     0,
-//!     Box::new(move || {
+//! kernel.run_on(//!     0, //!     Box::new(move || {
 //!         let mut dpc = KDPC::default();
 //!         let mut target = PROCESSOR_NUMBER { Group: 0, Number: 1, Reserved: 0 };
 //!         // SAFETY: the program waits for the DPC, so it and its context live until it has run.
@@ -45,8 +43,7 @@
 //!             ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut());
 //!         }
 //!         while shared.load(Ordering::Acquire) == u32::MAX {}
-//!     }),
-//! )])?;
+//!     }))?;
 //! kernel.unload()?;
 //! assert_eq!(ran_on.load(Ordering::Acquire), 1);
 //! assert!(kernel.trace().to_string().contains("DPC object"));
@@ -267,7 +264,7 @@ pub use program::{
     fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note,
     preemption_point, set_system_time,
 };
-pub use simulation::Simulation;
+pub use simulation::{Programs, Simulation};
 pub use statics::own;
 pub use trace::Trace;
 pub use verifier::{

@@ -102,7 +102,7 @@ pub fn last_tick() -> u64 {
 ///
 /// let config = Config { tick: 5_000, ..Config::default() };
 /// let mut kernel = Simulation::new(config, Schedule::seed(1));
-/// kernel.run(vec![(0, Box::new(move || {
+/// kernel.run_on(0, move || {
 ///     let mut timer = KTIMER::default();
 ///     // SAFETY: the timer lives until it has expired.
 ///     unsafe {
@@ -113,7 +113,7 @@ pub fn last_tick() -> u64 {
 ///     advance_time(100_000 + 2 * config.tick);
 ///     // SAFETY: the timer lives until it has expired.
 ///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
-/// }))])?;
+/// })?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
 ///
@@ -184,7 +184,7 @@ pub fn note(f: impl FnOnce() -> String) {
 /// use ntsim::{Config, Schedule, Simulation, trace::{Mark, MarkKind}};
 ///
 /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3"))))])?;
+/// kernel.run_on(0, || ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3")))?;
 /// assert!(kernel.trace().to_string().contains("wake request 3"));
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -217,13 +217,13 @@ fn traced(machine: &Machine, what: impl FnOnce() -> What) {
 /// use ntsim::{Config, Schedule, Simulation, Stop, check_wake, ddi};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// let stop = kernel.run(vec![(0, Box::new(|| {
+/// let stop = kernel.run_on(0, || {
 ///     let task = 7_u64;
 ///     check_wake((&raw const task).cast());
 ///     // SAFETY: in a run.
 ///     unsafe { ddi::KfRaiseIrql(3) };
 ///     check_wake((&raw const task).cast());
-/// }))]);
+/// });
 /// assert!(matches!(stop, Err(Stop::BugCheck(bug)) if (bug.code, bug.parameters[0]) == (0xC4, 0xE5)));
 /// ```
 #[inline]

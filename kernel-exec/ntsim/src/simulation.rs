@@ -34,10 +34,7 @@ const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 /// use ntsim::{Config, Schedule, Simulation};
 ///
 /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(7));
-/// kernel.run(vec![
-///     (0, Box::new(|| assert_eq!(ntsim::current_processor(), 0))),
-///     (1, Box::new(|| assert_eq!(ntsim::current_processor(), 1))),
-/// ])?;
+/// kernel.programs().on(0, || assert_eq!(ntsim::current_processor(), 0)).on(1, || assert_eq!(ntsim::current_processor(), 1)).run()?;
 /// kernel.unload()?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -120,6 +117,42 @@ impl Simulation {
     /// simulation has stopped.
     pub fn run(&mut self, programs: Vec<(usize, Program)>) -> Result<(), Stop> {
         self.phase(programs, Until::Quiet)
+    }
+
+    /// Runs one program on a processor. It is [`Simulation::run`] for a single program.
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel.run_on(1, || assert_eq!(current_processor(), 1))?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run_on(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
+        self.programs().on(processor, program).run()
+    }
+
+    /// Collects the programs of one run. No program runs before [`Programs::run`].
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel
+    ///     .programs()
+    ///     .on(0, || assert_eq!(current_processor(), 0))
+    ///     .on(1, || assert_eq!(current_processor(), 1))
+    ///     .run()?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    pub fn programs(&mut self) -> Programs<'_> {
+        Programs { simulation: self, programs: Vec::new() }
     }
 
     /// Runs programs as [`Simulation::run`] does, with an OS thread of the host for each processor.
@@ -435,5 +468,31 @@ impl fmt::Debug for Simulation {
             .field("state", &self.state)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
+    }
+}
+
+/// The programs of one run, by processor. [`Simulation::programs`] makes it.
+#[must_use = "the programs run when `run` is called"]
+pub struct Programs<'a> {
+    simulation: &'a mut Simulation,
+    programs: Vec<(usize, Program)>,
+}
+
+impl Programs<'_> {
+    /// Adds the program of a processor.
+    pub fn on(mut self, processor: usize, program: impl FnOnce() + 'static) -> Self {
+        self.programs.push((processor, Box::new(program)));
+        self
+    }
+
+    /// Runs the programs as [`Simulation::run`] does.
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run(self) -> Result<(), Stop> {
+        self.simulation.run(self.programs)
     }
 }

@@ -1,5 +1,5 @@
-//! Arguments that drivers pass and that ntsim takes: `Wait` and `Alertable`, object types, quota
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesetevent`,
+//! Arguments that drivers pass and that ntsim accepts, such as `Wait` and `Alertable`, object
+//! types, and quota (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesetevent`,
 //! `nf-wdm-kewaitforsingleobject`, `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-ioallocateirp`).
 #![allow(
     clippy::panic,
@@ -19,7 +19,7 @@ use ntsim::{Config, Schedule, Simulation, ddi, types::*};
 const NO_WAIT: u64 = 0x4E53_0004;
 
 fn set_and_say_wait(event: Event) -> i32 {
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::KeSetEvent(event.pointer().cast(), 0, 1) }
 }
 
@@ -31,11 +31,11 @@ fn a_release_that_is_joined_with_a_wait_returns_at_dispatch_level_and_the_wait_r
             let before = raise(irql);
             assert_eq!((set_and_say_wait(event), current_irql()), (0, DISPATCH));
             assert_eq!((wait(&event, None), current_irql()), (STATUS_SUCCESS, irql));
-            // SAFETY: initialised.
+            // SAFETY: the object is initialised.
             unsafe { ddi::KeReleaseSemaphore(semaphore.pointer().cast(), 0, 1, 1) };
             assert_eq!((wait_any(&[&event, &semaphore], None), current_irql()), (1, irql));
             wait(&mutex, None);
-            // SAFETY: held by this thread.
+            // SAFETY: this thread holds the mutex.
             unsafe { ddi::KeReleaseMutex(mutex.pointer().cast(), 1) };
             assert_eq!((wait(&mutex, Some(-1)), current_irql()), (STATUS_SUCCESS, irql));
             mutex.release();
@@ -53,26 +53,23 @@ fn two_threads_hand_over_by_joined_calls_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let turns = Rc::new(Cell::new(0));
         let count = Rc::clone(&turns);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (mine, other) = (Event::synchronization(), Event::synchronization());
-                let thread = Thread::spawn(move || {
-                    for _ in 0..5 {
-                        wait(&other, None);
-                        mine.set();
-                    }
-                });
+        let run = kernel.run_on(0, move || {
+            let (mine, other) = (Event::synchronization(), Event::synchronization());
+            let thread = Thread::spawn(move || {
                 for _ in 0..5 {
-                    set_and_say_wait(other);
-                    wait(&mine, None);
-                    count.set(count.get() + 1);
+                    wait(&other, None);
+                    mine.set();
                 }
-                thread.join();
-                mine.free();
-                other.free();
-            }),
-        )]);
+            });
+            for _ in 0..5 {
+                set_and_say_wait(other);
+                wait(&mine, None);
+                count.set(count.get() + 1);
+            }
+            thread.join();
+            mine.free();
+            other.free();
+        });
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
         assert_eq!(turns.get(), 5);
     }
@@ -97,7 +94,7 @@ fn a_release_that_says_that_a_wait_is_next_is_followed_by_one() {
     assert_eq!(code(raised), (0xC4, 0x4E53_0002));
     assert_eq!(bug(|| _ = set_and_say_wait(Event::notification())).code, 0xC8, "it ends at raised IRQL");
     let config = Config { documented_rules: false, ..processors(1) };
-    Simulation::new(config, Schedule::round_robin()).run(vec![(0, program(lowers))]).unwrap();
+    Simulation::new(config, Schedule::round_robin()).run_on(0, lowers).unwrap();
 }
 
 #[test]
@@ -116,20 +113,20 @@ fn a_wait_that_is_alertable_is_as_any_other() {
 
 unsafe extern "C" fn nothing(_context: PVOID) {}
 
-/// What ObReferenceObjectByHandle answers for a thread's handle with a type.
+/// Returns the status of ObReferenceObjectByHandle for a thread's handle with a type.
 fn reference_as(kind: POBJECT_TYPE) -> NTSTATUS {
     let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
     // SAFETY: the arguments are valid, and the routine may be called with anything.
     unsafe {
         ddi::PsCreateSystemThread(&raw mut handle, 0, none, null_mut(), null_mut(), Some(nothing), null_mut())
     };
-    // SAFETY: the thread's handle.
+    // SAFETY: PsCreateSystemThread returned the handle.
     let status = unsafe { ddi::ObReferenceObjectByHandle(handle, 0, kind, 0, &raw mut object, null_mut()) };
-    // SAFETY: the thread's handle.
+    // SAFETY: PsCreateSystemThread returned the handle, and it is closed once.
     unsafe { ddi::ZwClose(handle) };
     if status == STATUS_SUCCESS {
         wait_at(object, None);
-        // SAFETY: the reference from above.
+        // SAFETY: ObReferenceObjectByHandle has referenced the object.
         unsafe { ddi::ObfDereferenceObject(object) };
     }
     status
@@ -145,9 +142,9 @@ fn a_handle_is_of_the_type_of_its_object() {
             &raw const ddi::IoFileObjectType,
         ];
         let [threads, others @ ..] = types.map(|variable| {
-            // SAFETY: a variable of the kernel's, which does not change.
+            // SAFETY: the kernel's variable is a static that does not change.
             let kind = unsafe { variable.read() };
-            // SAFETY: it points to another.
+            // SAFETY: the variable points to another static, the type.
             unsafe { kind.read() }
         });
         assert_eq!(reference_as(threads), STATUS_SUCCESS);
@@ -162,15 +159,15 @@ fn a_handle_is_of_the_type_of_its_object() {
 fn a_request_may_be_charged_and_is_in_no_threads_list() {
     fine(|| {
         for quota in [0, 1] {
-            // SAFETY: in a run.
+            // SAFETY: this runs inside a simulation run.
             let irp = unsafe { ddi::IoAllocateIrp(2, quota) };
-            // SAFETY: the IRP.
+            // SAFETY: IoAllocateIrp returned the IRP, and it is not freed yet.
             let value = unsafe { irp.read() };
             assert_eq!(value.AllocationFlags, if quota == 0 { 4 } else { 4 | 8 });
-            // SAFETY: the IRP; no reference is made.
+            // SAFETY: the IRP is not freed yet; no reference is made.
             let entry = unsafe { &raw mut (*irp).ThreadListEntry };
             assert_eq!((value.ThreadListEntry.Flink, value.ThreadListEntry.Blink), (entry, entry));
-            // SAFETY: the IRP.
+            // SAFETY: IoAllocateIrp returned the IRP, and it is freed once.
             unsafe { ddi::IoFreeIrp(irp) };
         }
     });

@@ -1,4 +1,5 @@
-//! IRQL rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql, `nf-wdm-kelowerirql`, and each DDI's ceiling.
+//! IRQL rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql,
+//! `nf-wdm-kelowerirql`), and the highest IRQL of each DDI.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -109,6 +110,6 @@ fn processors_have_an_irql_each() {
                 lower(before);
             })
         };
-        kernel.run(vec![(0, at(2)), (1, at(7))]).unwrap();
+        kernel.programs().on(0, at(2)).on(1, at(7)).run().unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Same input, same run: traces, recordings, replays.
+//! The same input gives the same run: traces, recordings, replays.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use ntsim::{
     sync::{AtomicUsize, Ordering},
 };
 
-/// Something with everything in it. Whether it ends well depends on the schedule.
+/// Runs programs that use every feature. Whether the run ends well depends on the schedule.
 fn everything(schedule: Schedule) -> (Result<(), Stop>, String, Recording) {
     let mut kernel = Simulation::new(processors(3), schedule);
     let shared = Rc::new(AtomicUsize::new(0));
@@ -171,7 +171,7 @@ fn without_tracing_nothing_is_collected_and_notes_are_not_made() {
         ntsim::note(|| panic!("evaluated"));
         ntsim::preemption_point();
     };
-    kernel.run(vec![(0, program(quiet))]).unwrap();
+    kernel.run_on(0, quiet).unwrap();
     assert!(kernel.trace().events().is_empty());
     assert_eq!(kernel.trace().to_string(), "");
 }
@@ -188,24 +188,24 @@ fn sixty_four_processors() {
     assert_eq!(sum.load(Ordering::SeqCst), 63 * 32);
 }
 
-/// Two processors, each of which does this so many times.
+/// Runs two processors, each of which calls `f` `count` times.
 fn twice(schedule: Schedule, count: usize, f: impl Fn() + Clone + 'static) -> (Result<(), Stop>, Recording) {
     let mut kernel = Simulation::new(processors(2), schedule);
     let each = || {
         let f = f.clone();
         program(move || (0..count).for_each(|_| f()))
     };
-    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    let outcome = kernel.programs().on(0, each()).on(1, each()).run();
     (outcome, kernel.recording())
 }
 
 fn irql() {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let _ = unsafe { ntsim::ddi::KeGetCurrentIrql() };
 }
 
 fn processor_count() {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let _ = unsafe { ntsim::ddi::KeQueryActiveProcessorCountEx(0) };
 }
 
@@ -218,7 +218,7 @@ fn misfit(outcome: Result<(), Stop>) -> String {
 
 #[test]
 fn decisions_that_are_left_over_are_a_misfit() {
-    // Both stop at every point: there is a decision for each.
+    // Both processors stop at every point, so there is a decision for each.
     let (outcome, recording) = twice(Schedule::bytes(vec![0x20, 0, 0x20, 0, 0x20, 0, 0x20, 0]), 6, irql);
     outcome.unwrap();
     assert!(recording.decisions().len() > 8, "{recording}");
@@ -226,10 +226,10 @@ fn decisions_that_are_left_over_are_a_misfit() {
     replay(6).unwrap();
     let message = misfit(replay(0));
     assert!(message.contains("are left over") || message.contains("something else"), "{message}");
-    // Nothing else has been done yet where only one processor has a program: what is wrong is what
-    // is left.
+    // No processor has done anything else yet if only one has a program. The error is the number of
+    // decisions that are left.
     let mut kernel = Simulation::new(processors(2), Schedule::replay(recording));
-    let message = misfit(kernel.run(vec![(0, program(|| ()))]));
+    let message = misfit(kernel.run_on(0, || ()));
     assert!(message.starts_with("decision 0: the run has ended, and"), "{message}");
 }
 
@@ -238,7 +238,7 @@ fn decisions_that_are_left_over_of_a_recording_without_ends_are_noticed_at_unloa
     let (_, recording) = twice(Schedule::seed(2), 6, irql);
     let bare = Recording::new(recording.decisions().to_vec());
     let mut kernel = Simulation::new(processors(2), Schedule::replay(bare));
-    kernel.run(vec![(0, program(|| ()))]).unwrap();
+    kernel.run_on(0, || ()).unwrap();
     assert!(misfit(kernel.unload()).contains("are left over"));
 }
 

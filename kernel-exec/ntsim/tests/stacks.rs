@@ -1,4 +1,4 @@
-//! Kernel stacks: what a thread and a DPC may use of theirs.
+//! Kernel stacks, and the parts of them that a thread and a DPC may use.
 #![cfg(not(any(feature = "sanitizer", fuzzing)))]
 #![allow(
     clippy::panic,
@@ -14,8 +14,8 @@ use core::hint::black_box;
 use common::{io::*, irps::*, waiting::*, *};
 use ntsim::{BugCheck, Config, Program, Schedule, Simulation, Stop, types::*};
 
-/// Half of the least stack, so that two such frames are too many, whatever the build multiplies it
-/// by.
+/// Half of the smallest stack, so that two such frames are too many, whatever the build multiplies
+/// it by.
 const HALF: usize = 12 << 10;
 const MULTIPLE: usize = if cfg!(debug_assertions) { 8 } else { 1 };
 
@@ -141,7 +141,7 @@ fn a_simulation_may_have_larger_stacks() {
     let deeper = || deep(&|| deep(&|| deep(&|| _ = current_irql())));
     for (kib, fits) in [(24, false), (40, true), (24, false), (64, true), (8, false)] {
         kernel.reset(Config { stack: kib << 10, ..processors(1) }, Schedule::round_robin());
-        let outcome = kernel.run(vec![(0, program(deeper))]);
+        let outcome = kernel.run_on(0, deeper);
         assert_eq!(outcome.is_ok(), fits, "{kib} KiB: {outcome:?}");
     }
 }
@@ -163,6 +163,6 @@ fn a_recursion_without_a_call_runs_into_the_guard() {
     assert!(endless.backtrace[0].contains("recurse"), "{endless}");
     overrun(&bug(|| _ = Dpc::new(|| _ = black_box(recurse(black_box(u64::MAX)))).insert()));
     overrun(&bug(large));
-    // The process lives on.
+    // The process continues.
     fine(|| free(allocate(10)));
 }

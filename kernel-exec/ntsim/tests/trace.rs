@@ -1,4 +1,4 @@
-//! A trace is data: it is written, read back, and what is wrong in a file is said with its place.
+//! A trace is data that is written and read back. Errors in a file are reported with their place.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -25,7 +25,8 @@ fn event(what: What) -> Event {
     Event { step: 7, time: 70, processor: 1, irql: 2, what }
 }
 
-/// One event of every kind, and the line that it is, for ever: what reads our files elsewhere relies on it.
+/// Returns one event of every kind with its line in a file. The lines never change, because other
+/// readers of our files rely on them.
 fn every_kind() -> Vec<(What, &'static str)> {
     let block = Name::Block { number: 0, offset: 16 };
     let bug_check = BugCheck {
@@ -181,10 +182,10 @@ fn a_run(seed: u64) -> (Result<(), Stop>, Trace) {
             ntsim::advance_time(2 * TICK);
             lock.free();
             timer.free();
-            // The DPC's block is leaked: the machine stops at unload.
+            // The DPC's block is leaked, so the machine stops at unload.
         })
     };
-    kernel.run(vec![(0, work()), (1, work())]).unwrap();
+    kernel.programs().on(0, work()).on(1, work()).run().unwrap();
     let stop = kernel.unload();
     (stop, kernel.trace().clone())
 }
@@ -205,7 +206,7 @@ fn an_empty_trace_reads_back() {
     assert_eq!(Trace::read_json_lines(&written(&Trace::default())), Ok(Trace::default()));
 }
 
-/// What is said of a file of these lines.
+/// Returns the error for a file of these lines.
 fn complaint(lines: &[&str]) -> String {
     Trace::read_json_lines(&lines.join("\n")).unwrap_err().to_string()
 }

@@ -1,4 +1,4 @@
-//! Alarms under loom: the timer queue is the test's, the protocol is the shipping code.
+//! Alarms under loom. The timer queue is the test's, and the protocol is the shipping code.
 
 use core::{
     ptr::NonNull,
@@ -17,7 +17,7 @@ use loom::{
 use super::{Alarm, Block, Clockwork, NTSTATUS, Time, expired};
 
 loom::lazy_static! {
-    /// What is set.
+    /// The timer that is set, if there is one.
     static ref QUEUE: Mutex<Option<Set>> = Mutex::new(None);
     static ref ENDED: AtomicUsize = AtomicUsize::new(0);
 }
@@ -31,7 +31,7 @@ unsafe impl Send for Set {}
 #[derive(Default)]
 struct Queue(core::cell::Cell<Option<NonNull<Block<Queue>>>>);
 
-// SAFETY: `expire` calls once for what it takes out of the queue.
+// SAFETY: `expire` calls `expired` once for each timer that it takes out of the queue.
 unsafe impl Clockwork for Queue {
     fn new() -> Self {
         Self::default()
@@ -51,11 +51,11 @@ unsafe impl Clockwork for Queue {
     }
 }
 
-/// A clock tick.
+/// Expires the timer that is set, as a clock tick does.
 fn expire() {
     let due = QUEUE.lock().unwrap().take();
     if let Some(Set(block)) = due {
-        // SAFETY: set, and taken out of the queue.
+        // SAFETY: the timer was set, and taken out of the queue, so this is its one call.
         unsafe { expired(block) };
     }
 }
@@ -80,7 +80,10 @@ fn loom_an_alarm_that_fires_is_seen_or_wakes() {
         let polled = alarm.poll(&Context::from_waker(&waker));
         clock.join().unwrap();
         if polled.is_pending() {
-            assert!(woken.0.load(Ordering::Relaxed) > 0, "fired, and nobody was woken");
+            assert!(
+                woken.0.load(Ordering::Relaxed) > 0,
+                "the alarm fired, but the waiter's waker was not called"
+            );
             assert!(alarm.poll(&Context::from_waker(&waker)).is_ready());
         }
         drop((alarm, waker));
@@ -89,7 +92,7 @@ fn loom_an_alarm_that_fires_is_seen_or_wakes() {
     });
 }
 
-/// Z21. Dropped while it fires: the block is freed once, by whoever is last.
+/// Z21. The alarm is dropped while it fires, and the last reference frees the block, once.
 #[test]
 fn loom_an_alarm_that_is_dropped_while_it_fires() {
     loom::model(|| {
@@ -102,12 +105,12 @@ fn loom_an_alarm_that_is_dropped_while_it_fires() {
         drop(alarm);
         clock.join().unwrap();
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "the waker went with it");
+        assert_eq!(Arc::strong_count(&woken), 1, "the alarm keeps no waker");
         assert_eq!(ENDED.load(Ordering::Relaxed), 1);
     });
 }
 
-/// Armed again while the routine of the last arming is on its way out.
+/// The alarm is armed again while the routine of the last arming is on its way out.
 #[test]
 fn loom_an_alarm_that_is_armed_again() {
     loom::model(|| {
@@ -118,7 +121,10 @@ fn loom_an_alarm_that_is_armed_again() {
         if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
             alarm.arm(SOON).unwrap();
             armed += 1;
-            assert!(alarm.poll(&Context::from_waker(Waker::noop())).is_pending(), "one call, one signal");
+            assert!(
+                alarm.poll(&Context::from_waker(Waker::noop())).is_pending(),
+                "one expiry gives one signal"
+            );
         }
         drop(alarm);
         clock.join().unwrap();

@@ -1,19 +1,20 @@
-//! What a driver may say about a task on DPCs.
+//! Options of a driver for a task on DPCs.
 
 use core::{future::Future, time::Duration};
 
 use super::{DpcPort, Settings};
 use crate::{
-    DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET, NTSTATUS, PoolAllocator, TaskStorage,
-    budget::Budget,
+    alloc::PoolAllocator,
+    budget::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET},
     moving::MovingPort,
     nt,
     spawn::{Spawn, spawn},
-    storage::InPlace,
+    status::NTSTATUS,
+    storage::{InPlace, TaskStorage},
     task::{CancelHandle, TaskPtr},
 };
 
-/// Where in a processor's queue a DPC stands, and how soon that processor looks
+/// The position of a DPC in a processor's queue, and the urgency for that processor
 /// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesetimportancedpc).
 ///
 /// ```
@@ -22,18 +23,19 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(i32)]
 pub enum Importance {
-    /// At the end; the processor may take its time.
+    /// At the end of the queue, and the processor may take its time.
     Low = 0,
-    /// At the end.
+    /// At the end of the queue.
     #[default]
     Medium = 1,
-    /// At the front.
+    /// At the front of the queue.
     High = 2,
-    /// At the end; another processor is interrupted for it at once.
+    /// At the end of the queue, and another processor is interrupted for it at once.
     MediumHigh = 3,
 }
 
-/// How a task on DPCs is to be run: importance, processor, budget, pool tag. Each is optional.
+/// The options of a task on DPCs, each of which may be left out: importance, processor, budget,
+/// pool tag.
 ///
 /// ```
 /// use core::time::Duration;
@@ -41,7 +43,7 @@ pub enum Importance {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let config = Config { processors: 2, ..Config::default() };
 /// # let mut kernel = Simulation::new(config, Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// DpcOptions::new()
 ///     .processor(0, 1)
@@ -50,7 +52,7 @@ pub enum Importance {
 ///     .tag(*b"Smpl")
 ///     .spawn(async { assert_eq!(ntsim::current_processor(), 1) })
 ///     .unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,8 @@ pub struct DpcOptions {
 }
 
 impl DpcOptions {
-    /// The defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], [`DEFAULT_TIME_BUDGET`], the tag `Ntcm`.
+    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`],
+    /// [`DEFAULT_TIME_BUDGET`], and the tag `Ntcm`.
     pub const fn new() -> Self {
         Self {
             importance: Importance::Medium,
@@ -75,42 +78,46 @@ impl DpcOptions {
         }
     }
 
-    /// Where its DPC stands in the queue (`KeSetImportanceDpc`).
+    /// Sets the position of the task's DPC in the queue (`KeSetImportanceDpc`).
     pub const fn importance(mut self, importance: Importance) -> Self {
         self.importance = importance;
         self
     }
 
-    /// It runs on this processor, whoever wakes it: processor `number` of group `group` (`KeSetTargetProcessorDpcEx`).
+    /// Runs the task on this processor, number `number` of group `group`, whatever processor wakes
+    /// it (`KeSetTargetProcessorDpcEx`).
     pub const fn processor(mut self, group: u16, number: u8) -> Self {
         self.processor = Some((group, number));
         self
     }
 
-    /// How often it may be polled in one run. A spent budget goes on by a timer, after other DPCs; at PASSIVE_LEVEL behind other work items.
+    /// Sets the number of polls in one run. A task with a spent budget continues by a timer, after
+    /// other DPCs, or at PASSIVE_LEVEL behind other work items.
     pub const fn poll_budget(mut self, polls: u32) -> Self {
         self.polls = polls;
         self
     }
 
-    /// How long it may be polled again and again in one run; a poll is not cut short. Whole units of 100 ns count.
+    /// Sets the time for which the task may be polled again and again in one run. A poll is not cut
+    /// short. The time counts in whole units of 100 ns.
     pub const fn time_budget(mut self, time: Duration) -> Self {
         self.time = time;
         self
     }
 
-    /// The pool tag of its block, as a debugger prints it.
+    /// Sets the pool tag of the task's block, as a debugger prints it.
     pub const fn tag(mut self, tag: [u8; 4]) -> Self {
         self.allocator = PoolAllocator::with_tag(tag);
         self
     }
 
-    /// As [`spawn_dpc_task`](crate::spawn_dpc_task); on another processor, or with low importance, the first poll may come after this has returned.
+    /// Runs a future as [`spawn_dpc_task`](crate::spawn_dpc_task) does, with these options. On
+    /// another processor, or with low importance, the first poll may come after this has returned.
     ///
     /// # Errors
-    /// - `STATUS_INVALID_PARAMETER`: there is no such processor; a budget of no polls; a time budget below 100 ns or above 429 seconds; a
-    ///   tag of four zeros.
-    /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
+    /// - `STATUS_INVALID_PARAMETER`: the processor does not exist, the budget has no polls, the
+    ///   time budget is below 100 ns or above 429 seconds, or the tag is four zeros.
+    /// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the task.
     /// - `STATUS_DELETE_PENDING`: the tracker has been closed.
     ///
     /// In each case the future has been dropped, at the caller's IRQL.
@@ -121,10 +128,10 @@ impl DpcOptions {
         self.spawn_cancellable(future).map(drop)
     }
 
-    /// As [`spawn`](Self::spawn), with a handle that cancels it.
+    /// Runs a future as [`spawn`](Self::spawn) does, and returns a handle that cancels the task.
     ///
     /// # Errors
-    /// As for [`spawn`](Self::spawn).
+    /// The errors of [`spawn`](Self::spawn).
     pub fn spawn_cancellable<F>(self, future: F) -> Result<CancelHandle, NTSTATUS>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -134,23 +141,25 @@ impl DpcOptions {
         spawn(port, self.allocator, future).map(handle)
     }
 
-    /// As [`spawn_cancellable`](Self::spawn_cancellable), in memory of the driver's own: nothing is allocated. The tag counts for nothing.
+    /// Runs a future as [`spawn_cancellable`](Self::spawn_cancellable) does, in memory of the
+    /// driver's own. Nothing is allocated, and the tag has no effect.
     ///
-    /// A future for which the storage is too small, or not aligned enough, does not compile; [`TaskStorage::needed`] says how much it is.
-    /// The storage is free again when the task has ended and every handle, waker and other reference to it is gone.
+    /// A future for which the storage is too small, or not aligned enough, does not compile;
+    /// [`TaskStorage::needed`] returns the size that it needs. The storage is free again when the
+    /// task has ended and every handle, waker and other reference to it is gone.
     ///
     /// The future passes over the caller's stack on its way to the storage: see
     /// [`spawn_dpc_task`](crate::spawn_dpc_task) on large ones.
     ///
     /// # Errors
-    /// - `STATUS_INSUFFICIENT_RESOURCES`: the storage is another task's.
-    /// - else as for [`spawn`](Self::spawn).
+    /// - `STATUS_INSUFFICIENT_RESOURCES`: another task has the storage.
+    /// - The other errors are those of [`spawn`](Self::spawn).
     ///
     /// ```
     /// use ntcom_exec::{DpcOptions, NTSTATUS, TaskStorage};
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// static STORAGE: TaskStorage<1024> = TaskStorage::new();
     ///
     /// let handle = DpcOptions::new().spawn_in(&STORAGE, core::future::pending()).unwrap();
@@ -159,7 +168,7 @@ impl DpcOptions {
     /// handle.cancel();
     /// drop(handle);
     /// assert!(STORAGE.is_free());
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn spawn_in<F, const SIZE: usize>(
@@ -177,22 +186,25 @@ impl DpcOptions {
             );
             assert!(
                 align_of::<Spawn<F, InPlace<SIZE>, DpcPort>>() <= align_of::<TaskStorage<SIZE>>(),
-                "this future's task wants more alignment than the storage has"
+                "this future's task needs a larger alignment than the storage has"
             );
         }
         spawn(self.dpc_port()?, storage.allocator(), future).map(handle)
     }
 
-    /// As [`spawn_cancellable`](Self::spawn_cancellable), for a task that can go on at PASSIVE_LEVEL for a while, in work items of this
-    /// device: see [`passive`](crate::passive()). The device object is referenced until the task has ended.
+    /// Runs a future as [`spawn_cancellable`](Self::spawn_cancellable) does, in a task that can
+    /// move to PASSIVE_LEVEL for a while, in work items of this device: see
+    /// [`passive`](crate::passive()). The device object is referenced until the task has ended.
     ///
     /// # Errors
     /// - `STATUS_INVALID_PARAMETER`: `device` is null.
-    /// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than 256 bytes, which a task has room for.
-    /// - else as for [`spawn`](Self::spawn).
+    /// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than the 256 bytes that a task
+    ///   has room for.
+    /// - The other errors are those of [`spawn`](Self::spawn).
     ///
     /// # Safety
-    /// `device` is null, or a device object of this driver that is referenced, or not yet deleted, during the call.
+    /// `device` is null, or a device object of this driver that is referenced, or not yet deleted,
+    /// during the call.
     pub unsafe fn spawn_on_device<F>(
         self,
         device: nt::PDEVICE_OBJECT,
@@ -202,7 +214,7 @@ impl DpcOptions {
         F: Future<Output = ()> + Send + 'static,
     {
         self.allocator.check()?;
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller keeps the device referenced during the call, which launches the task.
         let port = unsafe { MovingPort::new_on(self.settings()?, device) };
         spawn(port, self.allocator, future).map(handle)
     }
@@ -229,7 +241,7 @@ impl Default for DpcOptions {
 }
 
 impl<const SIZE: usize> TaskStorage<SIZE> {
-    /// How many bytes the task of this future needs.
+    /// Returns the number of bytes that the task of this future needs.
     ///
     /// ```
     /// use ntcom_exec::TaskStorage;
@@ -245,6 +257,6 @@ impl<const SIZE: usize> TaskStorage<SIZE> {
 }
 
 fn handle(task: TaskPtr) -> CancelHandle {
-    // SAFETY: the one reference of a new task.
+    // SAFETY: this is the one reference of a new task.
     unsafe { CancelHandle::from_reference(task) }
 }

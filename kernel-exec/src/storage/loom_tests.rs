@@ -1,4 +1,4 @@
-//! Storage under loom: what one task did to it is over when another one has it.
+//! Storage under loom. One task's use of it has ended when another task gets it.
 
 use core::alloc::Layout;
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use loom::{cell::UnsafeCell, thread};
 
 use super::TaskStorage;
-use crate::Allocator;
+use crate::alloc::Allocator;
 
-/// What stands in the room, as loom sees it.
+/// The contents of the storage, as loom sees them.
 struct Room(UnsafeCell<u32>);
-// SAFETY: two threads use it, one after the other if the storage is right: loom looks.
+// SAFETY: two threads use it, one after the other if the storage is right; loom checks that.
 unsafe impl Sync for Room {}
-// SAFETY: as above.
+// SAFETY: loom checks every access to the cell.
 unsafe impl Send for Room {}
 
 /// Takes the storage, uses it, and gives it back, unless it is taken.
 fn borrow(storage: &'static TaskStorage<64>, room: &Room) {
     let (allocator, layout) = (storage.allocator(), Layout::new::<[u64; 8]>());
     let Some(memory) = allocator.allocate(layout) else { return };
-    // SAFETY: whoever has the storage has the room.
+    // SAFETY: the holder of the storage has the room.
     room.0.with_mut(|used| unsafe { *used += 1 });
-    // SAFETY: from above.
+    // SAFETY: the memory is from the allocation above.
     unsafe { allocator.free(memory, layout) };
 }
 

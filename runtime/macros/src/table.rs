@@ -8,7 +8,7 @@ use crate::{
     parse::{Fallible, Interface, Method, Returns, Yield},
 };
 
-/// The table, and how it is made for an object.
+/// Writes the table, and the code that makes it for an object.
 pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, vtbl, raw, .. } = names;
     let visibility = &interface.visibility;
@@ -75,15 +75,15 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
             }
         }
 
-        // SAFETY: the tables are this interface's; their slots find an object of this type from
+        // SAFETY: the tables are this interface's, and their slots find an object of this type from
         // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
             type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
         }
 
-        // SAFETY: the table is this interface's; its slots find an object of this type from that
-        // place.
+        // SAFETY: the table is this interface's, and its slots find an object of this type from
+        // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
             for #raw
@@ -94,7 +94,7 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
     }
 }
 
-/// A slot's function.
+/// Writes a slot's function.
 fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStream {
     let name = &method.name;
     let result = slot_result(krate, method);
@@ -129,7 +129,7 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
     }
 }
 
-/// The function of a slot that returns a status.
+/// Writes the function of a slot that returns a status.
 fn status_thunk(
     krate: &TokenStream,
     method: &Method,

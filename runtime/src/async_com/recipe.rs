@@ -1,4 +1,14 @@
 //! What an implementation of an async method returns: a recipe for a body, and where its block is to come from.
+//!
+//! # Why a recipe
+//!
+//! An async method returns an allocator and an initialiser. The slot allocates the operation's
+//! block and builds the body in it. So there is one allocation, and no box that could fail. A
+//! failing initialiser turns the block that is there into the Error operation.
+//!
+//! The future of an `async` block has no name on stable, so a method that returns one is declared
+//! `#[opaque]`. A `&self` knows nothing of the count before it. A body therefore reaches its own
+//! object through the pointer that the slot gives to the recipe.
 
 use core::{future::Future, marker::PhantomData};
 

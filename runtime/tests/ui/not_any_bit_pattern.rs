@@ -1,4 +1,4 @@
-//! What anybody's operation yields may be any bytes: it is awaited where every bit pattern is a value, or by who trusts its provider.
+//! A foreign operation's value may be any bytes, so awaiting it needs a type that allows any bytes.
 use ntcom::{AsyncOperation, AsyncOperationRaw, ComRc};
 
 async fn of_a_bool(operation: AsyncOperation<bool>) {

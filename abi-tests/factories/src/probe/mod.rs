@@ -105,5 +105,5 @@ pub unsafe fn calls(probe: Probe) -> Result<(), String> {
     let later = good("later", object.later(a.u16[1], a.i64[1]))?;
     same("later's result", later.result(), Ok(LATER))?;
     drop((object, later));
-    same("slots whose arguments were right, and wrong", (place.good, place.bad), (ALL, 0))
+    same("slots with right arguments, and slots with wrong ones", (place.good, place.bad), (ALL, 0))
 }

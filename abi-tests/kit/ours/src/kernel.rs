@@ -16,7 +16,7 @@ use ntsim::{
 
 use crate::threads;
 
-/// One tick of the clock, in units of 100 ns. A body whose poll budget is spent goes on after one
+/// One tick of the clock, in units of 100 ns. A body with a spent poll budget goes on after one
 /// tick.
 const TICK: u64 = 156_250;
 /// The number of ticks that let each of the kit's bodies go on to its next wait.
@@ -43,7 +43,7 @@ pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop
         lower();
     };
     let ended = with_kernel(config(1), Schedule::round_robin(), |kernel| {
-        kernel.run(vec![(0, Box::new(whole))]).and_then(|()| kernel.unload())
+        kernel.run_on(0, whole).and_then(|()| kernel.unload())
     });
     // SAFETY: the kit passes a writable `stop`.
     unsafe { tell(ended, stop) }

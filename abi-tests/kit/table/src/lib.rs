@@ -11,7 +11,7 @@
 //! use ntcom_kit_table::{Program, Recipe, Required, Stop, Table, shape};
 //!
 //! unsafe extern "C" fn run(program: Program, context: *mut c_void, _stop: *mut Stop) -> i32 {
-//!     // SAFETY: the header: the kit's program and its context.
+//!     // SAFETY: the kit passes its program with the program's context.
 //!     unsafe { program(context) };
 //!     0
 //! }
@@ -24,7 +24,7 @@
 //! # unsafe extern "C" fn does(_: *mut c_void) {}
 //! # unsafe extern "C" fn gives(it: *mut c_void) -> *mut c_void { it }
 //!
-//! // A member that is required and missing is a compile error.
+//! // A required member that is missing is a compile error.
 //! const REQUIRED: Required = Required {
 //!     run,
 //!     advance,
@@ -41,7 +41,7 @@
 //! #   waker_drop: does,
 //! };
 //!
-//! // What is not named is not offered.
+//! // A member that is not named is not offered.
 //! ntcom_kit_table::export_table!(Table { shapes: shape::PLAIN, ..Table::new(c"mine", REQUIRED) });
 //! # assert!(unsafe { (*ntcom_kit()).missing().is_empty() });
 //! ```

@@ -1,4 +1,5 @@
-/* The header, measured by the C compiler: tests/header.rs has what the Rust side makes of it. */
+/* The header, measured by the C compiler. tests/header.rs compares the output with the Rust side.
+ */
 #include <ntcom_kit.h>
 
 #include <stdio.h>

@@ -15,10 +15,10 @@ use syn::{
 
 use crate::{command, project::Project};
 
-/// The way to a module or a name, from the crate's root.
+/// The path of a module or a name, from the crate's root.
 type Way = Vec<String>;
 
-/// A `use` item's name, where it stands, and whether its first step leaves the module.
+/// A name of a `use` item, with the module that has the item.
 struct Import {
     /// The module that the item stands in.
     inside: Way,
@@ -30,9 +30,9 @@ struct Import {
 
 /// The files of a crate and the imports between them.
 pub(super) struct Graph {
-    /// Each module's file, from the source folder.
+    /// The file of each module, from the source folder.
     modules: BTreeMap<Way, String>,
-    /// From a file to a file, with one name that is imported.
+    /// One imported name for each pair of an importing and a defining file.
     edges: BTreeMap<(String, String), String>,
 }
 
@@ -60,7 +60,8 @@ impl Graph {
         Self::parse(&texts).with_context(|| format!("cannot read the imports of {source}"))
     }
 
-    /// Parses the files of a crate: each file's name, from the source folder, and its text.
+    /// Parses the files of a crate. `texts` has each file's name, from the source folder, and its
+    /// text.
     fn parse(texts: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut modules: BTreeMap<Way, String> =
             texts.keys().map(|file| (module(file), file.clone())).collect();
@@ -81,7 +82,7 @@ impl Graph {
 
     /// Makes an edge of each import that leads to another file.
     fn connect(&mut self, imports: &[Import]) {
-        // What a module exports again under which name.
+        // The names that a module exports again, each with its path.
         let mut exported: BTreeMap<(Way, String), Way> = BTreeMap::new();
         for import in imports {
             let way = absolute(&import.inside, &import.steps);
@@ -132,22 +133,22 @@ impl Graph {
         module.filter(|_| own).cloned()
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub(super) fn files(&self) -> usize {
         self.modules.len()
     }
 
-    /// How many pairs of files there are of which the first imports from the second.
+    /// The number of pairs of files with an import from the first to the second.
     pub(super) fn imports(&self) -> usize {
         self.edges.len()
     }
 
-    /// Each pair of files of which the first imports from the second, with a name.
+    /// Each pair of an importing and a defining file, with one imported name.
     pub(super) fn edges(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.edges.iter().map(|((from, to), name)| (from.as_str(), to.as_str(), name.as_str()))
     }
 
-    /// The circles: sets of at least two files that reach each other.
+    /// The circles, which are sets of at least two files that reach each other.
     pub(super) fn circles(&self) -> Vec<BTreeSet<String>> {
         let graph: DiGraphMap<&str, ()> = self.edges().map(|(from, to, _)| (from, to)).collect();
         let parts = tarjan_scc(&graph).into_iter().filter(|part| part.len() > 1);

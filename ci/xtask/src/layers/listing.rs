@@ -1,7 +1,7 @@
 //! The layers of a source folder as ARCHITECTURE.md lists them.
 //!
-//! A fenced block whose first line is ```` ```text layers of FOLDER ```` has a layer a line, the
-//! highest first. A line names files and folders (with `/` at the end) of that folder.
+//! A fenced block that begins with ```` ```text layers of FOLDER ```` has one layer in each line,
+//! the highest first. A line names files and folders (with `/` at the end) of that folder.
 use anyhow::bail;
 
 /// The layers of one source folder.
@@ -12,8 +12,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// The number of the layer that a file stands in; the highest layer is 0. The longest entry that
-    /// names the file or one of its folders decides.
+    /// The number of the layer that a file stands in; the highest layer is 0. The longest entry
+    /// that names the file or one of its folders decides.
     pub(super) fn layer(&self, file: &str) -> anyhow::Result<usize> {
         let mut best: Option<(usize, usize)> = None;
         for (number, layer) in self.layers.iter().enumerate() {

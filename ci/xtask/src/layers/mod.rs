@@ -1,10 +1,10 @@
-//! `cargo xtask layers`: which file imports from which, and whether an import runs upward.
+//! `cargo xtask layers` finds circles of imports, and imports from a higher layer.
 //!
-//! The command reads the `use crate::`, `use super::` and `use self::` lines of each crate. It fails
-//! on a circle of more than [`CIRCLE`] files, and on an import that runs upward in a source folder
-//! for which ARCHITECTURE.md lists the layers. A name that a folder's `mod.rs` exports again counts
-//! for the file that defines it, except where the importing file stands in that folder: there the
-//! import runs up to `mod.rs`. Imports through `lib.rs` always run upward.
+//! The command reads the `use crate::`, `use super::` and `use self::` lines of each crate. It
+//! fails on a circle of more than [`CIRCLE`] files, and on an import that runs upward in a source
+//! folder for which ARCHITECTURE.md lists the layers. A name that a folder's `mod.rs` exports again
+//! counts for the file that defines it, except where the importing file stands in that folder:
+//! there the import runs up to `mod.rs`. Imports through `lib.rs` always run upward.
 mod graph;
 mod listing;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let listings = listing::read(&page)?;
     let sources = sources(project)?;
     if let Some(listing) = listings.iter().find(|listing| !sources.contains(&listing.source)) {
-        bail!("{PAGE} lists the layers of {}, which is no source folder of a crate", listing.source);
+        bail!("{PAGE} lists the layers of {}, which is not a source folder of a crate", listing.source);
     }
     let mut table = ui::table(&["source", "files", "imports", "largest circle", "upward"], 1..5);
     let mut faults = Vec::new();

@@ -1,4 +1,5 @@
-//! `cargo xtask zoo --fuzz`: each planted bug is hunted by the fuzz targets, from an empty corpus, several times.
+//! `cargo xtask zoo --fuzz` has the fuzz targets hunt each planted bug, from an empty corpus,
+//! several times.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,10 +17,10 @@ use crate::{
     ui,
 };
 
-/// Where the inputs are kept, by target and bug.
+/// The folder of the inputs that found bugs, by target and bug.
 const FOUND: &str = "target/zoo/found";
 
-/// What `cargo xtask fuzz --summary` writes, as far as it is read here.
+/// The parts of a summary of `cargo xtask fuzz --summary` that are read here.
 #[derive(Deserialize)]
 struct Summary {
     targets: Vec<Target>,
@@ -32,7 +33,7 @@ struct Target {
 
 #[derive(Deserialize)]
 struct Finding {
-    /// The input, from the root of the copy.
+    /// The input's path from the root of the copy.
     file: PathBuf,
     oracle: String,
     seconds: f64,
@@ -41,13 +42,13 @@ struct Finding {
 /// The runs of one target against one bug.
 #[derive(Default)]
 struct Hunt {
-    /// Of the runs that found it.
+    /// The seconds of the runs that found it.
     seconds: Vec<f64>,
     oracles: Vec<String>,
 }
 
 impl Hunt {
-    /// The shortest and the longest.
+    /// The shortest and the longest time.
     fn times(&self) -> String {
         let shortest = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         let longest = self.seconds.iter().copied().fold(0.0, f64::max);
@@ -128,7 +129,7 @@ fn hunt(project: &Project, tree: &Tree, bug: &Bug, target: &str, options: &Optio
     Ok(hunt)
 }
 
-/// Keeps the shortest of the inputs that found a bug: what belongs into `corpus/regressions/`.
+/// Keeps the shortest of the inputs that found a bug, as a candidate for `corpus/regressions/`.
 fn keep(project: &Project, input: &Path, bug: &str, target: &str) -> anyhow::Result<()> {
     let kept = project.path(FOUND).join(target).join(bug);
     let size = |file: &Path| fs::metadata(file).map_or(u64::MAX, |metadata| metadata.len());

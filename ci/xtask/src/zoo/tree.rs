@@ -71,8 +71,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Plants a bug, runs its judge, and takes the bug out again. Returns the clue that gave the bug
-    /// away, or `None` if the judge passed.
+    /// Plants a bug, runs its judge, and takes the bug out again. Returns the clue that gave the
+    /// bug away, or `None` if the judge passed.
     pub(super) fn hunt(&self, project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
         self.apply(&bug.patch, &[])?;
         let judged = self.judge(project, bug);

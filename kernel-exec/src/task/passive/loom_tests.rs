@@ -1,5 +1,6 @@
-//! A task that moves, under loom: who queues it must see where the last poll has left it. Task, word, wakers, runs and the future of
-//! `passive` are the shipping code; the two queues are the test's.
+//! A task that moves, under loom. The code that queues it must see the count that the last poll
+//! left. Task, word, wakers, runs and the future of `passive` are the shipping code; the two queues
+//! are the test's.
 
 use core::{
     future::{Future, poll_fn},
@@ -18,19 +19,21 @@ use loom::{
 };
 
 use crate::{
-    CancelHandle, GlobalAllocator, NTSTATUS, passive,
+    alloc::GlobalAllocator,
+    passive::passive,
+    status::NTSTATUS,
     sync::ThreadLink,
     task::{
-        Infallible, Level, Port, Task, TaskPtr,
+        CancelHandle, Infallible, Level, Port, Task, TaskPtr,
         loom_tests::queue::{BUDGET, Queue},
         run::{run, run_in_thread},
     },
 };
 
 loom::lazy_static! {
-    /// DPCs.
+    /// The queue of DPCs.
     static ref DPCS: Queue = Queue::new();
-    /// Work items.
+    /// The queue of work items.
     static ref ITEMS: Queue = Queue::new();
 }
 
@@ -44,17 +47,18 @@ unsafe impl Port for TwoQueues {
         Self(ThreadLink::new())
     }
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
-        // SAFETY: scheduled from the start.
+        // SAFETY: the task is scheduled from the start.
         unsafe { Self::schedule(task, port) };
         Ok(())
     }
     unsafe fn schedule(task: TaskPtr, _port: NonNull<Self>) {
-        // SAFETY: a step has obliged the caller to queue it: loom sees a poll that writes at the same time.
+        // SAFETY: a step has obliged the caller to queue the task; loom detects a poll that writes
+        // at the same time.
         let queue: &Queue = if unsafe { task.wants_passive() } { &ITEMS } else { &DPCS };
         queue.push(task);
     }
     unsafe fn defer(task: TaskPtr, port: NonNull<Self>) {
-        // SAFETY: as above.
+        // SAFETY: the caller must queue the task, which is in no queue [T3].
         unsafe { Self::schedule(task, port) };
     }
     unsafe fn ended(_task: TaskPtr, _port: NonNull<Self>) {}
@@ -63,18 +67,19 @@ unsafe impl Port for TwoQueues {
 fn run_all() {
     loop {
         if let Some(task) = DPCS.pop() {
-            // SAFETY: taken out of the queue.
+            // SAFETY: the task was taken out of its queue, so this owns the queue's reference.
             unsafe { run(task, BUDGET) };
             continue;
         }
         let Some(task) = ITEMS.pop() else { return };
         let link = ThreadLink::new();
-        // SAFETY: taken out of the queue; the link is this run's.
+        // SAFETY: the task was taken out of its queue, so this owns the queue's reference; the link
+        // is this run's alone.
         unsafe { run_in_thread(task, Some(NonNull::from(&link)), BUDGET) };
     }
 }
 
-/// What a test looks at.
+/// The state that a test checks.
 #[derive(Default)]
 struct World {
     flag: AtomicUsize,
@@ -86,7 +91,7 @@ struct World {
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Moving = Task<(), Infallible<Body>, GlobalAllocator, TwoQueues>;
 
-/// Goes away, waits there until the flag is set, and comes back.
+/// Spawns a task that moves to PASSIVE_LEVEL, waits there until the flag is set, and moves back.
 fn spawn(world: &Arc<World>) -> CancelHandle {
     let inside = Arc::clone(world);
     let body: Body = Box::pin(async move {
@@ -103,14 +108,14 @@ fn spawn(world: &Arc<World>) -> CancelHandle {
         inside.back.fetch_add(1, Ordering::Relaxed);
     });
     let init = |slot: *mut Infallible<Body>| {
-        // SAFETY: the place for it, which is transparent over it.
+        // SAFETY: `slot` is the place for the body, which is transparent over the future.
         unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
     // SAFETY: `init` writes the body.
     let spawned = unsafe { Moving::spawn((), GlobalAllocator, 1, init) }.unwrap();
     assert!(spawned.refused.is_none());
-    // SAFETY: the one reference of a new task.
+    // SAFETY: this is the one reference of a new task.
     unsafe { CancelHandle::from_reference(Moving::task(spawned.block)) }
 }
 
@@ -122,7 +127,8 @@ fn set(world: &World) {
     }
 }
 
-/// The wake comes while the task goes, is there, or is on its way back; from another processor, which runs it then.
+/// A wake comes while the task moves away, is away, or is on its way back. It comes from another
+/// processor, which then runs the task.
 #[test]
 fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
     loom::model(|| {
@@ -138,12 +144,13 @@ fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
         run_all();
         assert_eq!(world.back.load(Ordering::Relaxed), 1);
         drop(handle);
-        // The waker that the last poll has left.
+        // Drops the waker that the last poll left.
         drop(world.waker.lock().unwrap().take());
     });
 }
 
-/// A cancel, too, wherever the task is: it ends, and its future is dropped where it was polled.
+/// A cancel comes at each place of the task, too. The task ends, and its future is dropped where it
+/// was polled.
 #[test]
 fn loom_a_cancel_finds_a_moving_task_in_the_right_queue() {
     loom::model(|| {

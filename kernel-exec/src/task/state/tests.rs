@@ -1,4 +1,4 @@
-//! The word's steps one by one, as pure functions.
+//! Tests of the word's steps one by one, as pure functions.
 
 use super::{
     ABANDONED, Announced, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE,
@@ -164,7 +164,7 @@ fn the_count_has_room_below_its_limit() {
     const { assert!(usize::BITS < 64 || COUNT_LIMIT > 1 << 32) };
 }
 
-/// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
+/// Tests of `[C3]`. On the simulated kernel failing fast is a bug check that a test can look at.
 #[cfg(kernel = "sim")]
 mod fail_fast {
     use super::super::{COUNT_LIMIT, COUNT_SHIFT, SCHEDULED, State, Status};
@@ -172,10 +172,11 @@ mod fail_fast {
     use core::ptr::NonNull;
     use ntsim::{Config, Schedule, Simulation, Stop};
 
-    /// The first parameter of the bug check 0x139 that this program ends in.
+    /// Returns the first parameter of the bug check 0x139 that this program ends in, or 0 if there
+    /// is none.
     fn reason(program: impl FnOnce() + 'static) -> u64 {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        match kernel.run(vec![(0, Box::new(program))]) {
+        match kernel.run_on(0, program) {
             Err(Stop::BugCheck(bug)) if bug.code == 0x139 => bug.parameters[0],
             other => {
                 assert!(other.is_ok(), "{other:?}");
@@ -201,7 +202,7 @@ mod fail_fast {
         );
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
         let below = || assert_eq!(with_count(COUNT_LIMIT - 1).add_reference(), COUNT_LIMIT);
-        kernel.run(vec![(0, Box::new(below))]).unwrap();
+        kernel.run_on(0, below).unwrap();
     }
 
     #[test]

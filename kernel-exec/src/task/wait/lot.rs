@@ -1,4 +1,5 @@
-//! Where waiters wait: the image's list, its lock, and events. Without a kernel there are none.
+//! The image's list of waiters, its lock, and the waiters' events. Without a kernel these are
+//! stubs.
 
 #[cfg(any(kernel, all(test, loom)))]
 pub(super) use image::{can_wait, with_waiters};
@@ -41,7 +42,7 @@ mod image {
         fn with_lot -> Lot
     }
 
-    /// Calls `f` under the lock. IRQL ≤ DISPATCH_LEVEL.
+    /// Calls `f` under the list's lock. IRQL: ≤ DISPATCH_LEVEL.
     pub(in super::super) fn with_waiters<R>(f: impl FnOnce(&Waiters) -> R) -> R {
         with_lot(|lot| lot.0.locked(|waiters| f(waiters)))
     }
@@ -49,7 +50,8 @@ mod image {
 
 #[cfg(not(any(kernel, all(test, loom))))]
 mod nowhere {
-    //! Without a kernel every task has ended when it is made, and nobody waits.
+    //! Stubs for builds without a kernel, where every task has ended when it is made, so that no
+    //! thread waits.
 
     use super::super::Waiters;
     use crate::fail::{FailFast, fail_fast};
