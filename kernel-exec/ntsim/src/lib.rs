@@ -95,16 +95,16 @@
 //! | `ExInitialize-`, `ExAcquire-`, `ExRelease-`, `ExReInitializeRundownProtection`, `ExWaitForRundownProtectionRelease`, `ExRundownCompleted` | full | released too often, completed too early (0x139/14); the wait as other waits |
 //! | `ExInitialize-`, `ExAcquire-`, `ExTryToAcquire-`, `ExReleaseFastMutex` | not the Unsafe variants | wrong IRQL (0xC4/0x33, 0x34); held by this thread (0xC4/0x1000), by another (0xC4/0x1004); not held (0xC4/0x1007); moved (0x139) |
 //! | `IoInitializeRemoveLockEx`, `IoAcquireRemoveLockEx`, `IoReleaseRemoveLock(AndWait)Ex` | of free builds | a tag without an acquisition, second wait (0x139/14); moved (0x139/3); another size (refused) |
-//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL (0xC4/0xE5); a process, client or name (refused) |
+//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL (0xC4/0xE5); a process or name (refused) |
 //! | `PsTerminateSystemThread` | full | a mutex is held (0x4000008A); a system worker (refused) |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | not an open handle (0xC4/0x3C); UserMode, HandleInformation (refused) |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | not an open handle (0xC4/0x3C); UserMode (refused) |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | not an object, or without references (0xC4/0x3F) |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for (0x139); a held mutex (0xC4/0x1005); paged pool (0xD1) |
 //! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | unknown event (0x139); KeSetEvent above DISPATCH_LEVEL (0xC4/0x80); no wait after `Wait` (0xC4/0x4E530004) |
 //! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit (0x1E); unknown semaphore (0x139) |
 //! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | not held by this thread, another level than at its acquisition (0x1E); unknown mutex (0x139) |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out other than zero (0xC4/0x3B), in a DPC (0xB8); too many objects (0xC); unknown object (0x139) |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; alertable and in UserMode, though no alert comes | at DISPATCH_LEVEL with a time-out other than zero (0xC4/0x3B), in a DPC (0xB8); too many objects (0xC); unknown object (0x139); in UserMode for a mutex, with objects on the stack (0xC4/0x4E530005) |
 //! | `KeDelayExecutionThread` | a delay of zero yields | as for waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | not a device, deleted twice (0xC4/0x3F); another driver (refused) |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, without a thread | not an IRP (0xC9/1); a driver has it (0xC9/0x20B) |
@@ -200,6 +200,7 @@
 //! | 0x4E530002 | above the IRQL that the page states, for `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL, because they name no kind of pool or several, or include an unknown required flag | the flags, the bytes, the tag |
 //! | 0x4E530004 | `KeLowerIrql` or another release between a release with `Wait` = TRUE and the wait that must come next | IRQL, IRQL before the release |
+//! | 0x4E530005 | a wait in UserMode for a mutex, or with an object or wait blocks on the thread's stack, which may be swapped out | the object or blocks |
 //!
 //! # What is not simulated
 //!

@@ -17,6 +17,8 @@ pub(crate) const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
 pub(crate) const POOL_FLAGS: u64 = 0x4E53_0003;
 /// A release with `Wait` = TRUE that no wait follows.
 pub(crate) const NO_WAIT: u64 = 0x4E53_0004;
+/// A wait in UserMode for a mutex, or with something on the thread's stack.
+pub(crate) const USER_WAIT: u64 = 0x4E53_0005;
 
 impl Machine {
     /// A violation of a rule that is only documented, or `Ok` if such rules are off.
