@@ -121,7 +121,8 @@ fn its_interfaces_lead_to_its_value() {
     static CLOCK: ComStatic<Clock, Both> = clock();
     in_kernel(|| {
         let place: ComRc<IPlaceRaw> = CLOCK.get().query().unwrap();
-        assert!(core::ptr::eq::<Clock>(&*This::of(&place).unwrap(), CLOCK.value()));
+        let this = This::<Clock>::of(&place).unwrap();
+        assert_eq!(core::ptr::from_ref::<Clock>(&this), core::ptr::from_ref(CLOCK.value()));
     });
 }
 
