@@ -114,7 +114,8 @@ pub unsafe trait Derived: Interface {
 }
 
 /// An interface with a pointer type, `Ref`, that has the interface's methods. Its [`ComRc`] derefs
-/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it.
+/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it; an
+/// interface that is written by hand may have such a type, too.
 ///
 /// A `&Ref` borrows a counted pointer, so the object is alive as long as it is used.
 ///
