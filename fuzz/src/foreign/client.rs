@@ -16,7 +16,7 @@ use super::{
     input::{How, Op, Slot, Step},
     kind::{Got, Held, Kind},
     slots::call_back,
-    thing::{IThingClient as _, IThingRaw},
+    thing::IThingRaw,
     world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };
 use crate::{coverage, perform::TWO_TICKS};
