@@ -124,7 +124,7 @@ pub use placement::{OnDevice, OnWorkItems};
 pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
-pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
+pub use request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]

@@ -272,8 +272,8 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
     let waited = event.wait();
     let request: Rc<RefCell<Option<Request>>> = Rc::default();
     let outcome = Rc::new(Cell::new(None));
-    let canceled = Arc::new(AtomicU32::new(u32::from(!cancels)));
-    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&canceled));
+    let cancelled = Arc::new(AtomicU32::new(u32::from(!cancels)));
+    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&cancelled));
     let sender: Program = Box::new(move || {
         let device = Device::new();
         let new = Request::send(device, on, async move {
@@ -296,7 +296,7 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
         }
         let sent = request.borrow_mut().take().unwrap();
         sent.cancel();
-        canceled.store(1, SeqCst);
+        cancelled.store(1, SeqCst);
     });
     let setter: Program = Box::new(move || event.set());
     kernel.run(vec![(0, sender), (1, canceler), (2, setter)])?;

@@ -147,10 +147,10 @@ unsafe fn returned(task: TaskPtr, result: Result<(), NTSTATUS>) {
         other => other,
     };
     // SAFETY: the caller is the poller [T2].
-    let canceled = unwinding || unsafe { task.was_canceled() };
+    let cancelled = unwinding || unsafe { task.was_cancelled() };
     let status = match end_as {
         Ok(()) => Status::Completed,
-        Err(NTSTATUS::CANCELLED) if canceled => Status::Canceled,
+        Err(NTSTATUS::CANCELLED) if cancelled => Status::Canceled,
         Err(_) => Status::Error,
     };
     // SAFETY: the caller is the poller [T2], and the body is gone.

@@ -288,8 +288,8 @@ impl Snapshot {
 
     /// Ends a poll that returned Pending.
     fn end_poll(self, poll: Pending, budget_left: bool) -> (Self, EndPoll) {
-        let canceled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
-        let unwinds = canceled && !poll.cleaning;
+        let cancelled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
+        let unwinds = cancelled && !poll.cleaning;
         if unwinds && !poll.held_back {
             return (self, EndPoll::DropBody);
         }
