@@ -12,7 +12,7 @@
 //! | `ambient` | the task that is being polled around the caller |
 //! | `tracker` | the unfinished tasks of an image, and the wait at unload for their end |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
-//! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
+//! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
@@ -56,8 +56,6 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
-#[cfg(any(kernel, all(test, loom)))]
-mod alarm;
 mod alloc;
 mod ambient;
 mod budget;
@@ -97,6 +95,8 @@ mod sync;
 mod task;
 #[cfg(kernel)]
 mod timer;
+#[cfg(any(kernel, all(test, loom)))]
+mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
 mod tracker;
 #[cfg(kernel)]
