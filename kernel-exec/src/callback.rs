@@ -18,7 +18,7 @@
 #[cfg(kernel)]
 pub use in_kernel::{Callback, Pause, call_back};
 #[cfg(not(kernel))]
-pub use nowhere::{Callback, Pause, call_back};
+pub use unsupported::{Callback, Pause, call_back};
 
 #[cfg(kernel)]
 mod in_kernel {
@@ -288,7 +288,7 @@ mod in_kernel {
 }
 
 #[cfg(not(kernel))]
-mod nowhere {
+mod unsupported {
     //! Stubs for builds without a kernel, where no future waits for a callback.
 
     use core::{

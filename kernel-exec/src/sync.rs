@@ -252,7 +252,7 @@ mod ambient {
     #[cfg(any(loom, test))]
     pub(crate) use in_tests::{ambient, with_ambient};
     #[cfg(not(any(loom, test)))]
-    pub(crate) use nowhere::{ambient, with_ambient};
+    pub(crate) use unsupported::{ambient, with_ambient};
 
     /// The link of a thread, which is empty without a kernel.
     pub(crate) struct ThreadLink(());
@@ -314,7 +314,7 @@ mod ambient {
     }
 
     #[cfg(not(any(loom, test)))]
-    mod nowhere {
+    mod unsupported {
         use super::{Here, ThreadLink};
 
         pub(crate) fn with_ambient<R>(

@@ -307,7 +307,7 @@ fn the_loser_of_a_select_is_dropped() {
 
 /// Rule `[C9]`.
 #[test]
-fn a_body_that_nobody_can_wake_is_cancelled_and_cleans_up() {
+fn a_body_without_a_waker_is_cancelled_and_cleans_up() {
     in_kernel(|| {
         let log = Log::default();
         let event = Event::default();

@@ -95,7 +95,7 @@ fn task(shared: &Arc<Shared>, me: usize, round: u32) -> impl Future<Output = ()>
 }
 
 #[test]
-fn every_task_ends_once_whoever_wakes_and_cancels_it() {
+fn every_task_ends_once_under_wakes_and_cancels_from_all_processors() {
     for seed in 0..4 {
         let shared = freely(seed, |me, shared| {
             let mut handles: Vec<CancelHandle> = Vec::new();
@@ -243,7 +243,7 @@ unsafe impl ntcom_exec::Request for Request {
 /// The task runs on another processor, and the dispatch routine that has spawned it may report a
 /// refusal all the same.
 #[test]
-fn a_request_has_one_outcome_whoever_says_it() {
+fn a_request_has_one_outcome() {
     for seed in 0..4 {
         freely(seed, |me, _| {
             for round in 0..ROUNDS {

@@ -83,7 +83,7 @@ fn the_budgets_are_the_drivers() {
 }
 
 #[test]
-fn a_task_runs_on_its_processor_whoever_wakes_it() {
+fn a_task_runs_on_its_processor_wherever_it_is_woken() {
     for seed in 0..50 {
         let mut kernel = kernel(3, seed);
         let event = Event::default();

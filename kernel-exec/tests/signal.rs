@@ -190,7 +190,7 @@ fn a_value_is_received_whenever_it_is_sent() {
 /// The receiver's task is cancelled while the value is sent. The value comes back, or is dropped
 /// with the receiver.
 #[test]
-fn a_value_that_nobody_receives_is_dropped_once() {
+fn a_value_that_is_not_received_is_dropped_once() {
     under_schedules(300, 2, || {
         let (sender, receiver) = oneshot::<Arc<u32>>().unwrap();
         let value = Arc::new(7);

@@ -323,7 +323,7 @@ fn a_task_that_is_cancelled_in_its_sleep_cleans_up() {
 }
 
 #[test]
-fn whoever_is_first_wins_a_timeout() {
+fn the_first_of_value_and_limit_wins_a_timeout() {
     under_schedules(200, |_| {
         spawn_dpc_task(async {
             assert_eq!(timeout(ticks(4), sleep(ticks(1))).await, Ok(Ok(())));
@@ -393,7 +393,7 @@ fn an_interval_does_not_drift() {
 }
 
 #[test]
-fn ticks_that_nobody_waits_for_are_counted_by_the_next() {
+fn missed_ticks_are_counted_by_the_next() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let mut ticks_of_it = interval(ticks(2));

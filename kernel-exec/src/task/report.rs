@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     header::{Level, TaskPtr},
-    state::Doing,
+    state::StateView,
 };
 
 /// A task that has not ended, as it was at one moment.
@@ -50,7 +50,7 @@ impl TaskReport {
     pub(crate) unsafe fn of(task: TaskPtr) -> Self {
         // SAFETY: the caller guarantees that the task is allocated.
         let header = unsafe { task.header() };
-        let Doing { scheduled, running, cancel_requested, unwinding, references } = header.state.doing();
+        let StateView { scheduled, running, cancel_requested, unwinding, references } = header.state.view();
         let has_device = header.vtable.level != Level::Dispatch;
         let address = task.0.addr().get();
         Self { address, scheduled, running, cancel_requested, unwinding, references, has_device }

@@ -60,7 +60,7 @@ impl World {
 }
 
 #[test]
-fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
+fn loom_a_closed_gate_admits_no_use_of_its_value() {
     loom::model(|| {
         let world = World::new();
         assert!(world.make(7));
@@ -77,7 +77,7 @@ fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
 }
 
 #[test]
-fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
+fn loom_a_caller_that_enters_sees_what_was_made_before_the_gate_was_opened() {
     loom::model(|| {
         let world = World::new();
         let user = Arc::clone(&world);
