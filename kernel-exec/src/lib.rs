@@ -142,7 +142,7 @@ pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 #[doc(hidden)]
 pub use budget::Budget;
 #[doc(hidden)]
-pub use callback::{Callback, Pause, call_back};
+pub use callback::{Callback, PollInterval, complete_callback};
 #[doc(hidden)]
 #[cfg(kernel)]
 pub use dpc::DpcPort;
