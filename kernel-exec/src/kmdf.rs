@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Returns the WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`). Tasks on work
-/// items, [`OnWorkItems`](crate::OnWorkItems) and [`OnDevice`](crate::OnDevice) take it.
+/// items, [`OnWorkItems`](crate::OnWorkItems) and [`Migrating`](crate::Migrating) take it.
 ///
 /// IRQL: ≤ DISPATCH_LEVEL.
 ///

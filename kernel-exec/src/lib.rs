@@ -6,7 +6,7 @@
 //! | `dpc` | tasks on DPCs, with bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items, with bodies at PASSIVE_LEVEL |
 //! | `placement` | the executor of an operation of `ntcom` |
-//! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
+//! | `passive`, `migrating` | a part of a body at PASSIVE_LEVEL; tasks that migrate there and back |
 //! | `kmdf` | KMDF's devices and requests |
 //! | `request`, `irp` | a request as a task, for IRPs and for a framework's requests |
 //! | `ambient` | the task that is being polled around the caller |
@@ -76,7 +76,7 @@ mod irp;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 mod kmdf;
 #[cfg(kernel)]
-mod moving;
+mod migrating;
 mod no_executor;
 mod nt;
 mod oneshot;
@@ -120,7 +120,7 @@ pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
-pub use placement::{OnDevice, OnWorkItems};
+pub use placement::{Migrating, OnWorkItems};
 pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
@@ -150,7 +150,7 @@ pub use dpc::DpcPort;
 pub use fail::{fail_fast_corrupt_interface, no_unwind};
 #[doc(hidden)]
 #[cfg(kernel)]
-pub use moving::MovingPort;
+pub use migrating::MigratingPort;
 #[doc(hidden)]
 pub use no_executor::NoExecutor;
 #[doc(hidden)]

@@ -33,7 +33,7 @@ type Body = Pin<Box<dyn Future<Output = IrpOutcome> + Send>>;
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum On {
     Dpcs,
-    Moving,
+    Migrating,
     WorkItems,
 }
 
@@ -51,7 +51,7 @@ unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let spawn = |task: IrpTask<Body>| match on {
         On::Dpcs => DpcOptions::new().spawn_cancellable(task),
         // SAFETY: this is the device that the IRP was sent to.
-        On::Moving => unsafe { DpcOptions::new().spawn_on_device(device, task) },
+        On::Migrating => unsafe { DpcOptions::new().spawn_migrating(device, task) },
         // SAFETY: this is the device that the IRP was sent to.
         On::WorkItems => unsafe { spawn_work_item_task_cancellable(device, task) },
     };
@@ -134,7 +134,7 @@ impl Request {
 const SUCCESS: u32 = 0;
 const CANCELLED: u32 = 0xC000_0120;
 
-const EACH: [On; 3] = [On::Dpcs, On::Moving, On::WorkItems];
+const EACH: [On; 3] = [On::Dpcs, On::Migrating, On::WorkItems];
 
 /// Runs a test for each kind of task, in schedules of one to three processors.
 fn for_each(seeds: u64, test: impl Fn(Device, On) + Clone + 'static) {

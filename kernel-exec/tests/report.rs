@@ -76,7 +76,7 @@ fn a_task_that_can_go_to_passive_level_has_a_device() {
         let device = Device::new();
         let items = device.cancellable(pending());
         // SAFETY: the device is not deleted yet.
-        let moves = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) }.unwrap();
+        let moves = unsafe { DpcOptions::new().spawn_migrating(device.0, pending()) }.unwrap();
         let dpcs = spawn_dpc_task_cancellable(pending()).unwrap();
         // The youngest task comes first.
         assert_eq!(report().iter().map(|task| task.has_device).collect::<Vec<_>>(), [false, true, true]);

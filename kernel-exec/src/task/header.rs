@@ -66,7 +66,7 @@ pub enum Level {
     /// PASSIVE_LEVEL.
     Passive,
     /// PASSIVE_LEVEL while its body wants that, otherwise DISPATCH_LEVEL.
-    Moving,
+    Migrating,
 }
 
 /// The functions that know a task's types.

@@ -92,10 +92,10 @@ unsafe fn poll_until(task: TaskPtr, site: RunSite, mut cancel_set: bool, mut spe
         let cleaning = unsafe { task.is_cleaning() };
         let pending = PendingPoll { untaken: outcome.untaken, cleaning, held_back: outcome.held_back };
         // SAFETY: this run is the poller [T2].
-        let moves = unsafe { task.must_move(site.in_thread()) };
+        let migrates = unsafe { task.must_migrate(site.in_thread()) };
         // SAFETY: the poller's reference keeps the block.
         let woken = unsafe { task.header() }.state.is_scheduled();
-        let budget_left = spending.poll_ended(woken) && !moves && !(woken && site.should_yield());
+        let budget_left = spending.poll_ended(woken) && !migrates && !(woken && site.should_yield());
         // SAFETY: this run is the poller [T2].
         match unsafe { State::end_poll(task.state(), pending, budget_left) } {
             EndPoll::Idle => return,
