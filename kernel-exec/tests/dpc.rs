@@ -367,7 +367,7 @@ fn a_body_that_owns_its_own_waker_lives_until_the_trackers_cancel() {
 
 /// Rule `[C18]`. An image that unloads closes its tracker and then cancels the live tasks.
 #[test]
-fn a_closed_tracker_still_reaches_what_lives() {
+fn a_closed_tracker_still_reaches_its_tasks() {
     in_kernel(|| {
         let log = Log::default();
         let (older, newer) = (log.on_drop("older"), log.on_drop("newer"));

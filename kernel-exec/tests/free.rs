@@ -146,7 +146,7 @@ fn every_cleanup_runs_once() {
 }
 
 #[test]
-fn what_is_sent_between_processors_arrives() {
+fn values_sent_between_processors_arrive() {
     for seed in 0..4 {
         let shared = freely(seed, |_, shared| {
             for round in 0..ROUNDS {

@@ -168,7 +168,7 @@ fn a_task_of_high_importance_goes_before_one_of_low() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_and_the_future_dropped() {
+fn invalid_options_are_refused_and_the_future_is_dropped() {
     in_kernel(|| {
         let refused = |options: DpcOptions| {
             let alive = Arc::new(());

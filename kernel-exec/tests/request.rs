@@ -185,7 +185,7 @@ fn a_request_that_was_cancelled_before_is_cancelled_and_one_that_is_refused_says
 /// While the task has not ended, the task gives the outcome of the request, whatever `spawn`
 /// returns.
 #[test]
-fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
+fn a_task_completes_its_request_even_if_spawn_reports_a_refusal() {
     let event = Event::default();
     let waited = event.wait();
     common::in_kernel(move || {

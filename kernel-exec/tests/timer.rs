@@ -94,7 +94,7 @@ fn an_absurd_tolerance_is_taken_as_the_most_there_is() {
 }
 
 #[test]
-fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
+fn a_deadline_in_the_past_ends_in_the_first_poll_and_sets_no_timer() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let blocks = ntsim::live_blocks();

@@ -81,7 +81,7 @@ fn run_all() {
 
 /// The state that a test checks.
 #[derive(Default)]
-struct World {
+struct MigrationWorld {
     flag: AtomicUsize,
     away: AtomicUsize,
     back: AtomicUsize,
@@ -93,7 +93,7 @@ type Migrating = Task<(), Infallible<Body>, GlobalAllocator, TwoQueues>;
 
 /// Spawns a task that migrates to PASSIVE_LEVEL, waits there until the flag is set, and migrates
 /// back.
-fn spawn(world: &Arc<World>) -> CancelHandle {
+fn spawn(world: &Arc<MigrationWorld>) -> CancelHandle {
     let inside = Arc::clone(world);
     let body: Body = Box::pin(async move {
         let waits = Arc::clone(&inside);
@@ -120,7 +120,7 @@ fn spawn(world: &Arc<World>) -> CancelHandle {
     unsafe { CancelHandle::from_reference(Migrating::task(spawned.block)) }
 }
 
-fn set(world: &World) {
+fn set(world: &MigrationWorld) {
     world.flag.store(1, Ordering::Relaxed);
     let waker = world.waker.lock().unwrap().take();
     if let Some(waker) = waker {
@@ -131,9 +131,9 @@ fn set(world: &World) {
 /// A wake comes while the task migrates away, is away, or is on its way back. It comes from another
 /// processor, which then runs the task.
 #[test]
-fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
+fn loom_a_wake_finds_a_migrating_task_in_the_right_queue() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(MigrationWorld::default());
         let handle = spawn(&world);
         let other = Arc::clone(&world);
         let setter = thread::spawn(move || {
@@ -153,9 +153,9 @@ fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
 /// A cancel comes at each run_level of the task, too. The task ends, and its future is dropped
 /// where it was polled.
 #[test]
-fn loom_a_cancel_finds_a_moving_task_in_the_right_queue() {
+fn loom_a_cancel_finds_a_migrating_task_in_the_right_queue() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(MigrationWorld::default());
         let handle = spawn(&world);
         let canceler = thread::spawn(move || {
             handle.cancel();
