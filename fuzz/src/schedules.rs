@@ -109,7 +109,7 @@ const LOOKS: usize = 8;
 const ROUNDS: usize = 128;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {

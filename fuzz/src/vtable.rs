@@ -28,7 +28,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCe
     let program = move || {
         world::with(|world| drive(world, &mut in_program.borrow_mut(), &steps));
     };
-    kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err()
+    kernel.run_on(0, program).and_then(|()| kernel.unload()).err()
 }
 
 fn drive(world: &World, model: &mut Model, steps: &[Step]) {

@@ -103,7 +103,7 @@ fn a_call_without_a_reference_is_reported() {
             call::get_status(world, 0, Out::Given);
         });
     };
-    match kernel.run(vec![(0, Box::new(program))]) {
+    match kernel.run_on(0, program) {
         Err(Stop::Failure { oracle, .. }) => assert_eq!(oracle, call::ILLEGAL),
         other => panic!("{:?}", other.err().map(|stop| stop.to_string())),
     }

@@ -140,16 +140,13 @@ mod tests {
 
     fn at_dispatch_level(program: impl FnOnce() + 'static) {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        let run = kernel.run(vec![(
-            0,
-            Box::new(|| {
-                // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
-                let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
-                program();
-                // SAFETY: `irql` is the value that the raise returned.
-                unsafe { ntsim::ddi::KeLowerIrql(irql) };
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
+            let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+            program();
+            // SAFETY: `irql` is the value that the raise returned.
+            unsafe { ntsim::ddi::KeLowerIrql(irql) };
+        });
         assert!(run.is_ok(), "{run:?}");
     }
 

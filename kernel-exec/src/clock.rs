@@ -21,13 +21,13 @@ const NANOSECONDS: u32 = 100;
 /// use ntcom_exec::Instant;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// let start = Instant::now();
 /// let deadline = start.checked_add(Duration::from_millis(20)).unwrap();
 /// assert_eq!(deadline.duration_since(start), Duration::from_millis(20));
 /// assert_eq!(start.checked_add(Duration::MAX), None);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Instant(u64);

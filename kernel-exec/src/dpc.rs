@@ -252,9 +252,9 @@ unsafe impl Port for DpcPort {
 /// use ntsim::{Config, Schedule, Simulation};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
+/// kernel.run_on(0, || {
 ///     ntcom_exec::spawn_dpc_task(async { ntcom_exec::yield_now().await }).unwrap();
-/// }))]).unwrap();
+/// }).unwrap();
 /// kernel.unload().unwrap();
 /// ```
 pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
@@ -276,10 +276,10 @@ where
 /// use ntsim::{Config, Schedule, Simulation};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
+/// kernel.run_on(0, || {
 ///     let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
 ///     handle.cancel(); // the body is polled once more, and dropped
-/// }))]).unwrap();
+/// }).unwrap();
 /// kernel.unload().unwrap();
 /// ```
 pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS>

@@ -49,7 +49,7 @@ use crate::{nt, status::NTSTATUS, sync::const_fn};
 ///
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01), 4));
-/// # kernel.run(vec![(0, Box::new(|| load().unwrap()))]).unwrap();
+/// # kernel.run_on(0, || load().unwrap()).unwrap();
 /// # kernel.unload_with(0, Box::new(unload)).unwrap();
 /// # assert_eq!(etw::events(session)[0].data, etw::Data::Text("4 channels".to_owned()));
 /// ```
@@ -125,9 +125,9 @@ impl EtwProvider {
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(1);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// assert!(!PROVIDER.is_enabled(5, 0));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use]
     pub fn is_enabled(&self, level: u8, keyword: u64) -> bool {
@@ -145,9 +145,9 @@ impl EtwProvider {
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(2);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// PROVIDER.write(2, 0, format_args!("channel {} does not answer", 3));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
         let Some(entered) = self.gate.enter() else { return };
@@ -182,12 +182,12 @@ impl fmt::Debug for EtwProvider {
 ///
 /// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e02);
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let registration = PROVIDER.register().unwrap();
 /// assert_eq!(PROVIDER.register().unwrap_err(), NTSTATUS::INVALID_DEVICE_STATE);
 /// drop(registration);
 /// assert!(PROVIDER.register().is_ok());
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[must_use = "the provider is unregistered when this is dropped"]
@@ -203,10 +203,10 @@ impl EtwRegistration {
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(3);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// PROVIDER.register().unwrap().keep();
     /// PROVIDER.unregister();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn keep(self) {

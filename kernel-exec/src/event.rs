@@ -40,7 +40,7 @@ use crate::{
 /// use core::time::Duration;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::{_EVENT_TYPE, KEVENT}};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let event: &'static mut KEVENT = Box::leak(Box::default());
 /// # // SAFETY: it is never freed.
 /// # unsafe { ddi::KeInitializeEvent(event, _EVENT_TYPE::SynchronizationEvent, 0) };
@@ -51,7 +51,7 @@ use crate::{
 /// ntcom_exec::spawn_dpc_task(async move { set.await.unwrap() }).unwrap();
 /// # // SAFETY: as above.
 /// # unsafe { ddi::KeSetEvent(event, 0, 0) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventWait {

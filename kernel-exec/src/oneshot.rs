@@ -84,14 +84,14 @@ impl<T> Drop for Reference<T> {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
 /// ntcom_exec::spawn_dpc_task(async {
 ///     assert_eq!(receiver.await, Ok(7));
 /// }).unwrap();
 /// sender.send(7).unwrap(); // in some callback
 /// # ntcom_exec::default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
@@ -118,13 +118,13 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
 /// let sender: ntcom_exec::Sender<u32> = sender;
 /// drop(receiver);
 /// assert!(sender.is_abandoned());
 /// assert_eq!(sender.send(7), Err(7), "the value comes back");
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Sender<T>(Reference<T>);
 
@@ -179,7 +179,7 @@ impl<T> Drop for Sender<T> {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom_exec::NTSTATUS;
 ///
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
@@ -188,7 +188,7 @@ impl<T> Drop for Sender<T> {
 /// ntcom_exec::spawn_dpc_task(async {
 ///     assert_eq!(receiver.await, Err(NTSTATUS::PIPE_BROKEN));
 /// }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Receiver<T> {

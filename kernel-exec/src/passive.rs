@@ -98,7 +98,7 @@ pin_project! {
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
 /// # // SAFETY: the arguments are valid.
 /// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -115,7 +115,7 @@ pin_project! {
 /// unsafe { DpcOptions::new().spawn_migrating(device, body) }.unwrap();
 /// # // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn passive<F: Future>(future: F) -> Passive<F> {

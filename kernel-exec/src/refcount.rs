@@ -70,7 +70,7 @@ mod tests {
     /// Tells whether the program stops the machine with bug check 0x139, parameter 14.
     fn stops(program: impl FnOnce() + 'static) -> bool {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        match kernel.run(vec![(0, Box::new(program))]) {
+        match kernel.run_on(0, program) {
             Err(Stop::BugCheck(bug)) => (bug.code, bug.parameters[0]) == (0x139, 14),
             other => {
                 assert!(other.is_ok(), "{other:?}");

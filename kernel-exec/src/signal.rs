@@ -69,7 +69,7 @@ struct WakerSlot {
 /// use ntcom_exec::Signal;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// static DATA_IS_THERE: Signal = Signal::new();
 ///
@@ -79,7 +79,7 @@ struct WakerSlot {
 /// }).unwrap();
 /// DATA_IS_THERE.set(); // in some callback
 /// # ntcom_exec::default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Signal {
     word: Word,

@@ -22,9 +22,9 @@ use crate::{
 /// static STORAGE: ntcom_exec::TaskStorage<1024> = ntcom_exec::TaskStorage::new();
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// assert!(STORAGE.is_free());
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {

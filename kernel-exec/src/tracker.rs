@@ -53,7 +53,7 @@ struct List {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(core::future::pending()).unwrap();
 /// ntcom_exec::default_tracker(|tracker| {
 ///     tracker.close(); // the first step of a driver's Unload
@@ -61,7 +61,7 @@ struct List {
 ///     tracker.drain(None).unwrap(); // the last step
 ///     assert_eq!(tracker.unfinished(), 0);
 /// });
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct TaskTracker(SpinLock<List>);
 
@@ -251,7 +251,7 @@ image_static! {
     /// use ntsim::{Config, Schedule, Simulation};
     ///
     /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| {
+    /// kernel.run_on(0, || {
     ///     ntcom_exec::spawn_dpc_task(core::future::ready(())).unwrap();
     ///     ntcom_exec::default_tracker(|tracker| {
     ///         assert_eq!(tracker.unfinished(), 0, "a ready body ends in its first poll");
@@ -259,7 +259,7 @@ image_static! {
     ///     });
     ///     let refused = ntcom_exec::spawn_dpc_task(core::future::ready(()));
     ///     assert_eq!(refused, Err(ntcom_exec::NTSTATUS::DELETE_PENDING));
-    /// }))]).unwrap();
+    /// }).unwrap();
     /// ```
     pub fn default_tracker -> TaskTracker
 }

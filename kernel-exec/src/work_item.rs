@@ -243,7 +243,7 @@ unsafe impl Port for WorkItemPort {
 /// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
+/// kernel.run_on(0, || {
 ///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
 ///     // SAFETY: the arguments are valid.
 ///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -252,7 +252,7 @@ unsafe impl Port for WorkItemPort {
 ///     unsafe { ntcom_exec::spawn_work_item_task(device, body) }.unwrap();
 ///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 ///     unsafe { ddi::IoDeleteDevice(device) };
-/// }))]).unwrap();
+/// }).unwrap();
 /// kernel.unload().unwrap();
 /// ```
 pub unsafe fn spawn_work_item_task<F>(device: nt::PDEVICE_OBJECT, future: F) -> Result<(), NTSTATUS>
@@ -280,7 +280,7 @@ where
 /// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
+/// kernel.run_on(0, || {
 ///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
 ///     // SAFETY: the arguments are valid.
 ///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -290,7 +290,7 @@ where
 ///     handle.cancel(); // the body is polled with the request set, and dropped
 ///     // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 ///     unsafe { ddi::IoDeleteDevice(device) };
-/// }))]).unwrap();
+/// }).unwrap();
 /// kernel.unload().unwrap();
 /// ```
 pub unsafe fn spawn_work_item_task_cancellable<F>(

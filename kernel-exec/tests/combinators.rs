@@ -146,7 +146,7 @@ fn futures_unordered_hears_of_each_event_on_each_processor() {
             }
         };
         let spawner = program(move || drop(spawn(body)));
-        kernel.run(vec![(0, spawner)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawner).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let setters = events
             .into_iter()
             .enumerate()
@@ -224,10 +224,10 @@ fn an_event_of_the_kernel_is_awaited_and_reset() {
             sleep_a_while();
             event.set();
         });
-        kernel.run(vec![(0, spawner)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawner).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert_eq!(log.take(), ["set"], "seed {seed}");
         let reset = program(move || assert!(!event.get().unwrap().is_set(), "reset by the wait"));
-        kernel.run(vec![(1, reset)]).unwrap();
+        kernel.run_on(1, reset).unwrap();
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

@@ -444,18 +444,18 @@ fn wake_cancel_and_release_from_two_processors() {
             };
             *spawned.lock().unwrap() = Some(cancellable(body));
         };
-        kernel.run(vec![(0, Box::new(spawn))]).unwrap();
+        kernel.run_on(0, spawn).unwrap();
         let (waker, canceller) = (event.clone(), Arc::clone(&handle));
         let wake = move || waker.set();
         let cancel = move || {
             let handle = canceller.lock().unwrap().take().unwrap();
             handle.cancel();
         };
-        let run = kernel.run(vec![(0, Box::new(wake)), (1, Box::new(cancel))]);
+        let run = kernel.programs().on(0, wake).on(1, cancel).run();
         assert!(run.is_ok(), "seed {seed}: {:?}", run.err().map(|stop| stop.to_string()));
         assert_eq!(log.take(), ["cleanup", "end"], "seed {seed}");
         // A wake that came between the body's check and its registration has left the waker there.
-        kernel.run(vec![(0, Box::new(move || drop(event.take_waker())))]).unwrap();
+        kernel.run_on(0, move || drop(event.take_waker())).unwrap();
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

@@ -81,7 +81,7 @@ fn an_idle_task_holds_it_up() {
             assert!(ended.load(Ordering::Relaxed), "drained with a task pending");
             setter.join();
         };
-        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, run).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -149,7 +149,7 @@ fn a_waiter_that_gives_up_while_the_last_task_ends_is_not_told_any_more() {
             spawn_dpc_task(two_ticks()).unwrap();
             spawned.store(true, Ordering::Release);
         };
-        let run = kernel.run(vec![(0, program(drainer)), (1, program(spawner))]);
+        let run = kernel.programs().on(0, drainer).on(1, spawner).run();
         run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         gave_up.set(gave_up.get() + usize::from(stuck.get()));
@@ -184,7 +184,7 @@ fn several_threads_may_drain_at_once() {
             drainers.into_iter().for_each(Thread::join);
             assert_eq!(returned.load(Ordering::Relaxed), 3);
         };
-        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, run).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -284,7 +284,7 @@ fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
         let first = Event::default();
         let waited = first.wait();
         let spawn = program(move || spawn_dpc_task(waited).unwrap());
-        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawn).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let draining = program(|| assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(())));
         let working = program(move || {
             first.set();
@@ -294,7 +294,12 @@ fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
                 next.set();
             }
         });
-        kernel.run(vec![(0, draining), (1, working)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel
+            .programs()
+            .on(0, draining)
+            .on(1, working)
+            .run()
+            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -309,14 +314,17 @@ fn a_drain_that_was_woken_too_late_waits_again() {
         let first = Event::default();
         let waited = first.wait();
         let spawn = program(move || spawn_dpc_task(waited).unwrap());
-        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawn).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let working = program(move || {
             first.set();
             // The sleep uses a clock that also runs while all processors are idle.
             spawn_dpc_task(async { sleep(Duration::from_millis(50)).await.unwrap() }).unwrap();
         });
         kernel
-            .run(vec![(0, program(drain)), (1, working)])
+            .programs()
+            .on(0, drain)
+            .on(1, working)
+            .run()
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }

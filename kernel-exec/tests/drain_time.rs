@@ -299,30 +299,27 @@ fn a_ring_behind_another_waker_ends_its_poll() {
 #[test]
 fn a_limit_ends_a_ring_inside_of_it() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let body = async {
-                let signal = Signal::new();
-                let ring = async {
-                    loop {
-                        signal.set();
-                        signal.wait().await;
-                    }
-                };
-                assert_eq!(
-                    timeout::<Pin<Box<dyn Future<Output = ()> + Send>>>(
-                        Duration::from_millis(20),
-                        Box::pin(ring),
-                    )
-                    .await,
-                    Err(NTSTATUS::IO_TIMEOUT)
-                );
+    let outcome = kernel.run_on(0, || {
+        let body = async {
+            let signal = Signal::new();
+            let ring = async {
+                loop {
+                    signal.set();
+                    signal.wait().await;
+                }
             };
-            spawn_dpc_task(body).unwrap();
-            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
-        }),
-    )]);
+            assert_eq!(
+                timeout::<Pin<Box<dyn Future<Output = ()> + Send>>>(
+                    Duration::from_millis(20),
+                    Box::pin(ring),
+                )
+                .await,
+                Err(NTSTATUS::IO_TIMEOUT)
+            );
+        };
+        spawn_dpc_task(body).unwrap();
+        assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+    });
     outcome.unwrap_or_else(|stop: Stop| panic!("{stop}"));
     kernel.unload().unwrap();
 }
@@ -331,25 +328,22 @@ fn a_limit_ends_a_ring_inside_of_it() {
 #[test]
 fn the_kernel_is_asked_once_in_16_runs() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let runs = |count: u64| {
-                let before = ntsim::counters();
-                for _ in 0..count {
-                    spawn_dpc_task(async {}).unwrap();
-                }
-                let after = ntsim::counters();
-                assert_eq!(after.dpcs_run - before.dpcs_run, count);
-                after.kernel_calls - before.kernel_calls
-            };
-            let one = runs(1);
-            assert_eq!(runs(15), 15 * one, "the first 16 runs must not ask the kernel");
-            for _ in 0..10 {
-                assert_eq!(runs(16), 16 * one + 1);
+    let outcome = kernel.run_on(0, || {
+        let runs = |count: u64| {
+            let before = ntsim::counters();
+            for _ in 0..count {
+                spawn_dpc_task(async {}).unwrap();
             }
-        }),
-    )]);
+            let after = ntsim::counters();
+            assert_eq!(after.dpcs_run - before.dpcs_run, count);
+            after.kernel_calls - before.kernel_calls
+        };
+        let one = runs(1);
+        assert_eq!(runs(15), 15 * one, "the first 16 runs must not ask the kernel");
+        for _ in 0..10 {
+            assert_eq!(runs(16), 16 * one + 1);
+        }
+    });
     assert_eq!(outcome, Ok(()));
 }
 
@@ -459,6 +453,6 @@ fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
         // SAFETY: called in a run, at PASSIVE_LEVEL.
         unsafe { ddi::KeFlushQueuedDpcs() };
     });
-    kernel.run(vec![(0, watched)]).unwrap();
+    kernel.run_on(0, watched).unwrap();
     kernel.unload().unwrap();
 }

@@ -34,7 +34,7 @@ fn heard(session: SessionId) -> Vec<String> {
 /// Runs a program on a machine of one processor, and unloads.
 fn run(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))])?;
+    kernel.run_on(0, program)?;
     kernel.unload()
 }
 
@@ -197,7 +197,7 @@ fn it_is_never_used_while_it_is_not_registered_whatever_the_schedule() {
             PROVIDER.write(4, 0, format_args!("yours"));
             at(2, || PROVIDER.write(4, 0, format_args!("yours")));
         };
-        kernel.run(vec![(0, Box::new(mine)), (1, Box::new(yours))])?;
+        kernel.programs().on(0, mine).on(1, yours).run()?;
         let heard = heard(session);
         assert_eq!(heard.iter().filter(|text| *text == "mine").count(), 1);
         assert!(heard.len() <= 3);

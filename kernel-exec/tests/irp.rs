@@ -148,7 +148,7 @@ fn for_each(seeds: u64, test: impl Fn(Device, On) + Clone + 'static) {
                 test(device, on);
                 device.delete();
             });
-            let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+            let run = kernel.run_on(0, program).and_then(|()| kernel.unload());
             run.unwrap_or_else(|stop| panic!("{on:?}, seed {seed}: {stop}"));
         }
     }
@@ -299,7 +299,7 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
         cancelled.store(1, SeqCst);
     });
     let setter: Program = Box::new(move || event.set());
-    kernel.run(vec![(0, sender), (1, canceler), (2, setter)])?;
+    kernel.programs().on(0, sender).on(1, canceler).on(2, setter).run()?;
     kernel.unload()?;
     let outcome = outcome.get().unwrap();
     assert!(outcome == (SUCCESS, 1) || (cancels && outcome == (CANCELLED, 0)), "{outcome:?}");

@@ -61,7 +61,7 @@ fn a_run_ends_when_its_time_is_spent() {
         ticks(1);
         assert_eq!(polled.load(SeqCst), 7);
     };
-    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, spawning).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -101,10 +101,10 @@ fn a_task_runs_on_its_processor_wherever_it_is_woken() {
             }
         };
         kernel
-            .run(vec![
-                (0, program(move || DpcOptions::new().processor(0, 2).spawn(body).unwrap())),
-                (1, program(move || event.set())),
-            ])
+            .programs()
+            .on(0, move || DpcOptions::new().processor(0, 2).spawn(body).unwrap())
+            .on(1, move || event.set())
+            .run()
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert_eq!(*seen.lock().unwrap(), [2, 2, 2], "seed {seed}");
@@ -124,7 +124,7 @@ fn both_dpcs_of_a_task_are_as_the_options_say() {
         ticks(2);
         assert_eq!(polled.load(SeqCst), 3);
     };
-    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, spawning).unwrap_or_else(|stop| panic!("{stop}"));
     let trace = kernel.trace().to_string();
     let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
     let set = [calls(" KeInitializeDpc"), calls(" KeSetTargetProcessorDpcEx"), calls(" KeSetImportanceDpc")];
@@ -146,7 +146,7 @@ fn paged_pool_is_paged() {
         // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
     };
-    let run = kernel.run(vec![(0, program(allocating))]);
+    let run = kernel.run_on(0, allocating);
     assert!(matches!(run, Err(Stop::BugCheck(_))), "{run:?}");
 }
 

@@ -37,8 +37,11 @@ fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
         kernel.reset(config(), switches(first, second));
         let (on_0, on_1, afterwards) = programs();
         let run = kernel
-            .run(vec![(0, on_0), (1, on_1)])
-            .and_then(|()| kernel.run(vec![(0, afterwards)]))
+            .programs()
+            .on(0, on_0)
+            .on(1, on_1)
+            .run()
+            .and_then(|()| kernel.run_on(0, afterwards))
             .and_then(|()| kernel.unload());
         assert!(run.is_ok(), "after {first} and {second} points: {}", run.err().unwrap());
     }

@@ -110,7 +110,7 @@ fn race(kernel: &mut Simulation, cancels: bool) -> Result<IrpOutcome, Stop> {
             request.cancel();
         }
     });
-    kernel.run(vec![(0, serve), (1, cancel), (2, program(move || event.set()))])?;
+    kernel.programs().on(0, serve).on(1, cancel).on(2, move || event.set()).run()?;
     kernel.unload()?;
     let cancelled = IrpOutcome::from(NTSTATUS::CANCELLED);
     let outcome = request.outcome().unwrap();
@@ -138,10 +138,7 @@ fn a_request_that_only_its_cancel_ends_is_cancelled_under_every_schedule() {
     let limits = Limits { preemptions: Some(2), runs: 40_000, ..Limits::default() };
     let explored = explore(config, limits, |kernel| {
         let request = Handle::new();
-        kernel.run(vec![
-            (0, program(move || request.serve(pending()))),
-            (1, program(move || request.cancel())),
-        ])?;
+        kernel.programs().on(0, move || request.serve(pending())).on(1, move || request.cancel()).run()?;
         assert_eq!(request.outcome(), Some(NTSTATUS::CANCELLED.into()));
         kernel.unload()
     });

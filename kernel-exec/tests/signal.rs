@@ -11,7 +11,7 @@ use core::{
 };
 use std::{sync::Arc, task::Wake};
 
-use common::{Thread, in_kernel, kernel, program};
+use common::{Thread, in_kernel, kernel};
 use futures_util::future::{Either, select};
 use ntcom_exec::{
     NTSTATUS, Signal, TaskTracker, default_tracker, oneshot, spawn_dpc_task, spawn_dpc_task_cancellable,
@@ -24,7 +24,7 @@ use ntsim::sync::{AtomicBool, AtomicUsize, Ordering};
 fn under_schedules(schedules: u64, processors: usize, run: impl Fn() + Clone + 'static) {
     for seed in 0..schedules {
         let mut kernel = kernel(processors, seed);
-        let outcome = kernel.run(vec![(0, program(run.clone()))]);
+        let outcome = kernel.run_on(0, run.clone());
         outcome.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }

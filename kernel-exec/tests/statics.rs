@@ -16,7 +16,7 @@ driver_static! {
 
 fn simulate(seed: u64, program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
 }
 
 /// A driver that wakes a task by its signal, and leaves the signal set.
@@ -79,13 +79,10 @@ fn a_reset_kernel_begins_with_the_declared_value() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     for _ in 0..3 {
         kernel
-            .run(vec![(
-                0,
-                Box::new(|| {
-                    assert_eq!(COUNT.fetch_add(1, SeqCst), 7);
-                    assert_eq!(COUNT.load(SeqCst), 8);
-                }),
-            )])
+            .run_on(0, || {
+                assert_eq!(COUNT.fetch_add(1, SeqCst), 7);
+                assert_eq!(COUNT.load(SeqCst), 8);
+            })
             .unwrap();
         kernel.reset(Config::default(), Schedule::round_robin());
     }

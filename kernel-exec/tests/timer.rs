@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{Event, TICK, Thread, in_kernel, kernel, program};
+use common::{Event, TICK, Thread, in_kernel, kernel};
 use futures_util::{
     future::{Either, Future, join, poll_fn, select},
     poll,
@@ -40,7 +40,7 @@ fn under_schedules(schedules: u64, run: impl Fn(u64) + Clone + 'static) {
     for seed in 0..schedules {
         let mut kernel = kernel(seed as usize % 4 + 1, seed);
         let run = run.clone();
-        let outcome = kernel.run(vec![(0, program(move || run(seed)))]);
+        let outcome = kernel.run_on(0, move || run(seed));
         outcome.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
@@ -242,9 +242,7 @@ fn a_timer_whose_dpc_is_on_its_way_on_another_processor_is_dropped() {
             let handle = handle.lock().unwrap().take().unwrap();
             handle.cancel();
         };
-        kernel
-            .run(vec![(1, program(arm)), (0, program(cancel))])
-            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.programs().on(1, arm).on(0, cancel).run().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let trace = kernel.trace().to_string();
         let cancels = trace.lines().find(|line| line.contains("KeCancelTimer"));
@@ -289,9 +287,7 @@ fn a_timer_that_fires_while_its_waker_is_stored_is_not_lost() {
             while !is_armed.load(Ordering::Acquire) {}
             event.wake();
         };
-        kernel
-            .run(vec![(1, program(arm)), (0, program(wake))])
-            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.programs().on(1, arm).on(0, wake).run().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert!(ended.load(Ordering::Relaxed), "seed {seed}: the timer fired, but the task was not woken");
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }

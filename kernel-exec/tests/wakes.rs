@@ -7,7 +7,7 @@ mod common;
 
 use core::task::Waker;
 
-use common::{Event, program};
+use common::Event;
 use ntcom_exec::{CancelHandle, Signal, spawn_dpc_task_cancellable};
 use ntsim::{Config, Schedule, Simulation, Stop, ddi};
 
@@ -21,20 +21,17 @@ struct Waiting {
 /// Spawns a task that waits, and calls `f` with it at an IRQL.
 fn at(irql: u8, f: impl FnOnce(&Waiting) + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(
-        0,
-        program(move || {
-            let event = Event::default();
-            let task = spawn_dpc_task_cancellable(event.wait()).unwrap();
-            let waiting = Waiting { task, waker: event.take_waker().unwrap(), signal: Signal::new() };
-            // SAFETY: called in a run.
-            let before = unsafe { ddi::KfRaiseIrql(irql) };
-            f(&waiting);
-            // SAFETY: `before` is the value that the raise returned.
-            unsafe { ddi::KeLowerIrql(before) };
-            waiting.task.cancel();
-        }),
-    )])?;
+    kernel.run_on(0, move || {
+        let event = Event::default();
+        let task = spawn_dpc_task_cancellable(event.wait()).unwrap();
+        let waiting = Waiting { task, waker: event.take_waker().unwrap(), signal: Signal::new() };
+        // SAFETY: called in a run.
+        let before = unsafe { ddi::KfRaiseIrql(irql) };
+        f(&waiting);
+        // SAFETY: `before` is the value that the raise returned.
+        unsafe { ddi::KeLowerIrql(before) };
+        waiting.task.cancel();
+    })?;
     kernel.unload()
 }
 

@@ -104,7 +104,7 @@ impl Kernel {
     }
 
     fn run(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
-        self.0.run(vec![(processor, Box::new(program))])
+        self.0.run_on(processor, program)
     }
 
     /// Unloads the driver, and checks that nothing of it is left.

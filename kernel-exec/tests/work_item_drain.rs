@@ -153,7 +153,7 @@ fn a_task_that_waits_for_a_drain_is_a_deadlock() {
             });
             device.delete();
         };
-        match kernel.0.run(vec![(0, Box::new(program))]) {
+        match kernel.0.run_on(0, program) {
             Err(Stop::Deadlock { waits }) => assert!(waits.len() >= 2, "seed {seed}: {waits:?}"),
             other => panic!("seed {seed}: {other:?}"),
         }

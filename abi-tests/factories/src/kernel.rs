@@ -9,6 +9,6 @@ use ntsim::{Config, Schedule, Simulation};
 /// The kernel has stopped. The error says why.
 pub fn in_kernel(program: impl FnOnce() + 'static) -> Result<(), String> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    let ended = kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload());
+    let ended = kernel.run_on(0, program).and_then(|()| kernel.unload());
     ended.map_err(|stop| stop.to_string())
 }

@@ -23,12 +23,13 @@ enum plant {
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
     /* C13 */ RESULT_ALLOCATES, WAKE_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
-    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
+    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, READ_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
+    OWN_WAIT_HANGS, OWN_WAIT_TIMES_OUT, BODIES_NEVER_WAIT,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
     /* C17 */ CLIENT_TAKES_PENDING_FOR_SUCCESS, CLIENT_BELIEVES_STATUSES, CLIENT_IGNORES_SIZES,
     CLIENT_FOLLOWS_NULL, CLIENT_LOSES_VALUE, CLIENT_PASSES_HRESULTS,
-    /* C18 */ CLOSE_ACCEPTS, CLOSE_CANCELS, DRAIN_RETURNS_EARLY,
+    /* C18 */ CLOSE_ACCEPTS, CLOSE_CANCELS, DRAIN_RETURNS_EARLY, DRAIN_IN_BODY_RETURNS,
     /* C19 */ OBJECT_KEPT, OBJECT_NOT_HELD,
     /* C20 */ FAILURE_IS_CANCELED,
     /* C21 */ NO_EXECUTOR_IS_UNSUCCESSFUL,
@@ -253,6 +254,14 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
         operation->handler = handler; /* although the operation may have ended meanwhile */
         return NTCOM_STATUS_SUCCESS;
     }
+    if (PLANT == READ_AFTER_LATE_HANDLER && handler != NULL && operation->status != NTCOM_STARTED && !operation->constant &&
+        operation->handler == NULL) {
+        ntcom_AsyncStatus status = operation->status;
+        operation->handler = handler;
+        handler(context, status);
+        status = *(volatile ntcom_AsyncStatus *)&operation->status; /* of what the handler may have released */
+        return status == NTCOM_STARTED ? NTCOM_STATUS_UNSUCCESSFUL : NTCOM_STATUS_SUCCESS;
+    }
     answer = set_completed(self, handler, context);
     if (PLANT == HANDLER_TWICE && answer == NTCOM_STATUS_SUCCESS && operation->status != NTCOM_STARTED) {
         handler(context, operation->status);
@@ -267,6 +276,17 @@ static NTSTATUS NTCOM_CALL broken_wait(void *self, const LONGLONG *timeout) {
         return NTCOM_STATUS_TIMEOUT;
     }
     answer = wait(self, timeout);
+    if (PLANT == OWN_WAIT_HANGS && answer == NTCOM_STATUS_POSSIBLE_DEADLOCK) {
+        for (;;) {
+            pause();
+        }
+    }
+    if (PLANT == OWN_WAIT_TIMES_OUT && answer == NTCOM_STATUS_POSSIBLE_DEADLOCK) {
+        return NTCOM_STATUS_TIMEOUT;
+    }
+    if (PLANT == BODIES_NEVER_WAIT && waits && polled != NULL) {
+        return NTCOM_STATUS_POSSIBLE_DEADLOCK; /* whomever for */
+    }
     if (PLANT == WAIT_LEAVES_REFERENCE && waits && answer == NTCOM_STATUS_TIMEOUT) {
         hold(from_control(self));
     }
@@ -386,6 +406,11 @@ static void *broken_spawn(const struct ntcom_kit_recipe *recipe, void **handle) 
     return broken(spawn(&bent, handle));
 }
 
+static void *broken_spawn_passive(const struct ntcom_kit_recipe *recipe) {
+    struct ntcom_kit_recipe bent = bend(recipe);
+    return broken(spawn_passive(&bent));
+}
+
 static void *broken_spawn_error(uint32_t kind, NTSTATUS status) {
     struct operation *operation;
     if (PLANT == SPAWN_ERROR_IS_NULL && status == NTCOM_STATUS_SUCCESS) {
@@ -489,6 +514,11 @@ static void broken_drain(void) {
     }
 }
 
+static NTSTATUS broken_drain_in_body(void) {
+    NTSTATUS answer = drain_in_body();
+    return PLANT == DRAIN_IN_BODY_RETURNS ? NTCOM_STATUS_SUCCESS : answer;
+}
+
 static NTSTATUS broken_client_status(void *operation, uint32_t kind, ntcom_AsyncStatus *out) {
     if (PLANT == CLIENT_BELIEVES_STATUSES && table_of(operation) != NULL) {
         return table_of(operation)->get_status(operation, out);
@@ -553,6 +583,8 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.advance = broken_advance;
     broken_table.task_take_cancellation = broken_take_cancellation;
     broken_table.drain = broken_drain;
+    broken_table.spawn_passive = broken_spawn_passive;
+    broken_table.drain_in_body = broken_drain_in_body;
     broken_table.close = broken_close;
     broken_table.cancel_all = broken_cancel_all;
     broken_table.irql = broken_irql;

@@ -38,6 +38,7 @@ struct operation {
      * belong to the thread that runs bodies. */
     struct ntcom_kit_recipe body;
     struct object *object;
+    int waits; /* its body runs at PASSIVE_LEVEL */
     struct operation *next;
     struct operation *next_alive, **previous_alive;
     int queued, running, woken;
@@ -367,6 +368,9 @@ static void cancel_body(struct operation *operation) {
     end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
 }
 
+/* The operation whose body this thread polls: the innermost, where one waits for another. */
+static _Thread_local struct operation *polled;
+
 /* Polls the body until it is not woken during a poll. */
 static void run(struct operation *operation) {
     int again;
@@ -416,9 +420,14 @@ static struct operation *dequeue(void) {
 static void advance(void) {
     int before = passive;
     struct operation *operation;
-    passive = 0; /* bodies run at the executor's level */
+    passive = 0; /* bodies run at the executor's level, and those that wait at PASSIVE_LEVEL */
     while ((operation = dequeue()) != NULL) {
+        struct operation *outer = polled;
+        passive = operation->waits;
+        polled = operation;
         run(operation);
+        polled = outer;
+        passive = 0;
         let_go(operation);
     }
     passive = before;
@@ -571,6 +580,9 @@ static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
         if (!passive) {
             return NTCOM_STATUS_NOT_SUPPORTED;
         }
+        if (operation == polled) {
+            return NTCOM_STATUS_POSSIBLE_DEADLOCK;
+        }
         advance();
     }
     if (status_of(operation) != NTCOM_STARTED) {
@@ -651,7 +663,7 @@ static struct operation *failed(uint32_t kind, NTSTATUS status) {
 
 static void *spawn_error(uint32_t kind, NTSTATUS status) { return &failed(kind, status)->operation; }
 
-static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object) {
+static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object, int waits) {
     struct operation *operation;
     lock();
     int refused = closed;
@@ -666,6 +678,7 @@ static struct operation *start(const struct ntcom_kit_recipe *recipe, struct obj
         return constant(recipe->kind);
     }
     operation->body = *recipe;
+    operation->waits = waits;
     if (object != NULL) {
         object_hold(object);
         operation->object = object;
@@ -683,13 +696,15 @@ static struct operation *start(const struct ntcom_kit_recipe *recipe, struct obj
 }
 
 static void *spawn(const struct ntcom_kit_recipe *recipe, void **handle) {
-    struct operation *operation = start(recipe, NULL);
+    struct operation *operation = start(recipe, NULL, 0);
     if (handle != NULL) {
         hold(operation);
         *handle = operation; /* a handle is a reference of another kind */
     }
     return &operation->operation;
 }
+
+static void *spawn_passive(const struct ntcom_kit_recipe *recipe) { return &start(recipe, NULL, 1)->operation; }
 
 /* The answer of a spawn without an executor [C21]. */
 static void *spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
@@ -769,7 +784,7 @@ static void *new_object(void (*dropped)(void *context), void *context) {
 }
 
 static void *object_spawn(void *object, const struct ntcom_kit_recipe *recipe) {
-    return &start(recipe, object)->operation;
+    return &start(recipe, object, 0)->operation;
 }
 
 /* ---- A client that distrusts [C17] ---- */
@@ -916,6 +931,15 @@ static void cancel_all(void) {
 /* No other thread could end the operations, so run the executor. */
 static void drain(void) { advance(); }
 
+/* A body would wait for itself [C18]. */
+static NTSTATUS drain_in_body(void) {
+    if (polled != NULL) {
+        return NTCOM_STATUS_POSSIBLE_DEADLOCK;
+    }
+    drain();
+    return NTCOM_STATUS_SUCCESS;
+}
+
 static const struct ntcom_kit_table table = {
     .size = sizeof(struct ntcom_kit_table),
     .version = NTCOM_KIT_VERSION,
@@ -956,6 +980,8 @@ static const struct ntcom_kit_table table = {
     .spawn_without_executor = spawn_without_executor,
     .at_passive_level = at_passive_level,
     .yield_with = yield_with,
+    .spawn_passive = spawn_passive,
+    .drain_in_body = drain_in_body,
 };
 
 #if !defined(NTCOM_KIT_OTHER_TABLE)

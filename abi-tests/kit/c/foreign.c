@@ -153,6 +153,7 @@ static void *front_object_spawn(void *object, const struct ntcom_kit_recipe *rec
 static void *front_spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
     return new_front(spawn_without_executor(recipe));
 }
+static void *front_spawn_passive(const struct ntcom_kit_recipe *recipe) { return new_front(spawn_passive(recipe)); }
 static void exhaust_front(void *operation) { ((struct front *)operation)->references = 0x7FFFFFFF; }
 
 static int32_t run_and_clear_up(void (*program)(void *context), void *context, struct ntcom_kit_stop *stop) {
@@ -185,5 +186,6 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     foreign.object_spawn = front_object_spawn;
     foreign.spawn_without_executor = front_spawn_without_executor;
     foreign.exhaust_references = exhaust_front;
+    foreign.spawn_passive = front_spawn_passive;
     return &foreign;
 }

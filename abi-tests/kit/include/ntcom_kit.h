@@ -246,6 +246,16 @@ struct ntcom_kit_table {
      * kit lets one thread run at a time, and switches threads there. After a call with null the
      * library calls nothing. */
     void (*yield_with)(void (*yield)(void));
+
+    /* Bodies that wait. */
+
+    /* As `spawn`, with a body that runs and is dropped at PASSIVE_LEVEL [C13]. In its `poll` the kit
+     * calls slots, as the body's own code may: `wait` among them [C15], in which other bodies may
+     * run, and whose time passes inside of `advance`. */
+    void *(*spawn_passive)(const struct ntcom_kit_recipe *recipe);
+    /* Called by such a body in its `poll`: what a drain answers there, which would wait for the
+     * body itself [C18]. */
+    NTSTATUS (*drain_in_body)(void);
 };
 
 /* The export of the library. The table must stay in place. */

@@ -12,6 +12,7 @@ use ntcom_fuzz::{
 };
 
 use crate::{
+    kit::Kit,
     rule::Rule,
     table::{self, MAY_FAIL, Recipe, poll},
     world::{self, World},
@@ -97,14 +98,17 @@ unsafe extern "C" fn begin(context: *mut c_void) {
     });
 }
 
-/// Checks that a body is polled or dropped at the executor's level [C13].
+const PASSIVE_LEVEL: u32 = 0;
+
+/// Checks that a body is polled or dropped at the executor's level, and one that may wait at
+/// PASSIVE_LEVEL [C13].
 fn check_level(world: &World, operation: usize, what: &str) {
     let table = world.table.get();
     let Some(irql) = table.irql else { return };
     // SAFETY: `irql` may be called at any time.
     let now = unsafe { irql() };
-    if now != table.level {
-        let expected = table.level;
+    let expected = if world.slot(operation, |slot| slot.passive) { PASSIVE_LEVEL } else { table.level };
+    if now != expected {
         world.breach(
             Rule::C13,
             format!("the body of operation {operation} is {what} at IRQL {now}, not at {expected}"),
@@ -133,6 +137,11 @@ unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_voi
         if world.slot(operation, |slot| slot.raises) {
             world.slot(operation, |slot| slot.polling = false);
             return poll::RAISE;
+        }
+        if let Some(asks) = world.slot(operation, |slot| slot.asks.take())
+            && let Err(finding) = asks(&Kit(world), operation)
+        {
+            world.find(finding);
         }
         let ready = run_part(world, operation, part, task);
         world.slot(operation, |slot| {

@@ -1,17 +1,18 @@
-//! Detection of writes to freed memory. While the kit watches, it fills a freed block and keeps it,
-//! and at the end the block must be unchanged. This finds a library that uses an operation after
-//! its last reference has gone, whatever the memory is used for next.
+//! Detection of uses of freed memory. While the kit watches, each new block has pages of its own,
+//! which `free` closes. A later read or write is a fault, which ends the process with a message. The
+//! kit fills and keeps an older block that is freed meanwhile, and at the end the block must be
+//! unchanged. This finds a library that uses an operation after its last reference has gone, if the
+//! library's memory is from the C library.
 //!
-//! This program's `free` comes before the C library's, and the library under test uses it too. It
-//! calls the next `free`, which may be a sanitizer's. A sanitizer finds such uses by itself, and
-//! then no block is kept.
+//! A sanitizer finds such uses by itself, and has blocks of its own, so the kit does not watch then.
 
 use core::{
     ffi::c_void,
-    mem::transmute,
     ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
+
+use crate::pages::{self, Fault};
 
 /// The byte with which a kept block is filled.
 const FREED: u8 = 0xA5;
@@ -22,39 +23,60 @@ static WATCHES: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BLOCKS: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
-/// The state of the next `free`. It is unknown, being looked up, or its address.
-static NEXT: AtomicUsize = AtomicUsize::new(UNKNOWN);
-const UNKNOWN: usize = 0;
-const ASKED: usize = 1;
+/// The beginning of each line that this module writes to the standard error.
+pub(crate) const SAYS: &str = "ntcom-kit: ";
 
-type Free = unsafe extern "C" fn(*mut c_void);
+/// Whether the kit watches, and new blocks have pages of their own.
+pub(crate) fn watches() -> bool {
+    WATCHES.load(SeqCst)
+}
 
-/// The `free` after this program's. `None` while it is being looked up.
-fn next() -> Option<Free> {
-    if NEXT.compare_exchange(UNKNOWN, ASKED, SeqCst, SeqCst).is_ok() {
-        // SAFETY: the name is null-terminated.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"free".as_ptr()) };
-        NEXT.store(found.addr().max(ASKED), SeqCst);
-    }
-    match NEXT.load(SeqCst) {
-        UNKNOWN | ASKED => None,
-        // SAFETY: a function of the name `free` has this type.
-        address => Some(unsafe { transmute::<usize, Free>(address) }),
+/// Keeps a block that is to be freed, while the kit watches. False if the block is not kept.
+pub(crate) fn keeps(block: *mut u8) -> bool {
+    watches() && keep(block)
+}
+
+/// Writes a line. A handler of a signal may call it.
+fn tell(line: &str) {
+    for text in [SAYS, line, "\n"] {
+        // SAFETY: the text has so many bytes. A failed write only leaves the report without the line.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 }
 
-/// Frees a block, or keeps it while the kit watches.
-///
-/// # Safety
-/// The caller promises the same as for the C library's `free`.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn free(block: *mut c_void) {
-    // A block that is freed during the lookup is not freed.
-    let Some(next) = next() else { return };
-    if block.is_null() || !WATCHES.load(SeqCst) || !keep(block.cast()) {
-        // SAFETY: the caller owns the block and gives it up.
-        unsafe { next(block) };
+/// Ends the process, because a block has been freed twice.
+pub(crate) fn is_freed_twice() -> ! {
+    tell("memory is freed that has been freed");
+    // SAFETY: `abort` may be called at any time.
+    unsafe { libc::abort() }
+}
+
+/// Handles a fault while the kit watches. It reports the fault, which then happens again and ends
+/// the process.
+extern "C" fn faulted(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    // SAFETY: the system passes a description of this fault.
+    let info = unsafe { &*info };
+    // SAFETY: the description of SIGSEGV has an address.
+    let address = unsafe { info.si_addr() };
+    match pages::fault(address.cast()) {
+        Some(Fault::Freed) => tell("memory is used after it has been freed"),
+        Some(Fault::Outside) => tell("memory is used beyond the end of its block"),
+        None => {}
     }
+    // SAFETY: every signal has a default action.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Installs [`faulted`] and returns the action before.
+fn catch() -> libc::sigaction {
+    // SAFETY: the structure has integers and optional pointers, for which zeros are values.
+    let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { core::mem::zeroed() };
+    let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) = faulted;
+    new.sa_sigaction = handler as usize;
+    new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: both actions are local.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const new, &raw mut old) };
+    old
 }
 
 /// Fills a block and keeps it. False if there is no room.
@@ -71,17 +93,23 @@ fn keep(block: *mut u8) -> bool {
 
 /// Does some work. Returns the number of the blocks freed meanwhile that were written afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    if has_sanitizer() {
+        return (work(), 0);
+    }
     COUNT.store(0, SeqCst);
-    WATCHES.store(!has_sanitizer(), SeqCst);
+    let before = catch();
+    WATCHES.store(true, SeqCst);
     let answer = work();
     WATCHES.store(false, SeqCst);
+    // SAFETY: `catch` has returned this action.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) };
     let mut written = 0;
     for place in BLOCKS.iter().take(COUNT.load(SeqCst)) {
         let block = place.swap(ptr::null_mut(), SeqCst);
         if !block.is_null() {
             written += usize::from(!is_as_filled(block));
             // SAFETY: `keep` kept the block, and the swap has made this call its only owner.
-            unsafe { free(block.cast()) };
+            unsafe { libc::free(block.cast()) };
         }
     }
     (answer, written)
@@ -107,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_write_after_free_is_seen_and_nothing_else_is() {
-        let use_block = |after: bool| {
-            // SAFETY: `malloc` accepts any size.
-            let block = unsafe { libc::malloc(100) }.cast::<u8>();
+        // SAFETY: `malloc` accepts any size.
+        let new = || unsafe { libc::malloc(100) }.cast::<u8>();
+        let use_block = |block: *mut u8, after: bool| {
             // SAFETY: the block has 100 bytes.
             unsafe { block.wrapping_add(40).write(1) };
             // SAFETY: the block is freed once.
@@ -121,8 +149,10 @@ mod tests {
             }
             drop(vec![1_u8; 500]);
         };
-        assert_eq!(written_after(|| use_block(false)).1, 0);
-        assert_eq!(written_after(|| use_block(true)).1, 1);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, false)).1, 0);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, true)).1, 1);
         assert_eq!(written_after(|| ()).1, 0);
     }
 }

@@ -9,7 +9,8 @@
 //! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and the interface for writing cases |
 //! | `cases` | the cases, a file for a few rules |
 //! | `replacing` | a client that gives up its operation in the completion handler |
-//! | `freed` | memory that is written after it has been freed |
+//! | `freed` | memory that is used after it has been freed |
+//! | `interposed`, `pages` | the program's own `malloc` and `free`, and blocks on pages of their own |
 //! | `sequence` | sequences of the fuzz targets' generator, judged by their model |
 //! | `run` | one case, from its beginning to a verdict |
 //! | `child`, `judge` | the process in which the library runs, and the one that starts it and draws conclusions |
@@ -27,11 +28,13 @@ pub mod child;
 mod client;
 pub mod finding;
 mod freed;
+mod interposed;
 pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
 pub mod output;
+mod pages;
 mod replacing;
 pub mod report;
 pub mod rule;

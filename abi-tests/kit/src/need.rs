@@ -54,6 +54,10 @@ pub enum Need {
     NoExecutor,
     /// PASSIVE_LEVEL.
     Passive,
+    /// Bodies at PASSIVE_LEVEL.
+    PassiveBodies,
+    /// A drain by a body.
+    DrainInBody,
     /// Several threads at once.
     Threads,
     /// Several threads, one at a time, in a repeatable order.
@@ -89,6 +93,8 @@ impl Need {
             Self::Threads => table.threads != 0,
             Self::Turns => table.threads != 0 && (table.run_in_turn.is_some() || table.yield_with.is_some()),
             Self::Passive => table.at_passive_level.is_some(),
+            Self::PassiveBodies => table.spawn_passive.is_some(),
+            Self::DrainInBody => table.spawn_passive.is_some() && table.drain_in_body.is_some(),
         }
     }
 
@@ -122,6 +128,8 @@ impl Need {
             Self::Threads => "threads",
             Self::Turns => "threads with run_in_turn or yield_with",
             Self::Passive => "at_passive_level",
+            Self::PassiveBodies => "spawn_passive",
+            Self::DrainInBody => "spawn_passive, drain_in_body",
         }
     }
 }

@@ -98,12 +98,16 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C14, "LATE_HANDLER_LOST"),
     plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
     plant(Rule::C14, "USED_AFTER_LATE_HANDLER"),
+    plant(Rule::C14, "READ_AFTER_LATE_HANDLER"),
     race(Rule::C14, "HANDLERS_RACE"),
     race(Rule::C14, "HANDLER_RACES_END"),
     plant(Rule::C15, "WAIT_SAYS_SUCCESS"),
     plant(Rule::C15, "WAIT_WAITS_ANYWHERE"),
     plant(Rule::C15, "WAIT_IGNORES_THE_END"),
     plant(Rule::C15, "WAIT_LEAVES_REFERENCE"),
+    plant(Rule::C15, "OWN_WAIT_HANGS"),
+    plant(Rule::C15, "OWN_WAIT_TIMES_OUT"),
+    plant(Rule::C15, "BODIES_NEVER_WAIT"),
     plant(Rule::C16, "ERROR_OF_PENDING_IS_SUCCESS"),
     plant(Rule::C16, "SIZE_ROUNDED"),
     plant(Rule::C17, "CLIENT_TAKES_PENDING_FOR_SUCCESS"),
@@ -115,6 +119,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C18, "CLOSE_ACCEPTS"),
     plant(Rule::C18, "CLOSE_CANCELS"),
     plant(Rule::C18, "DRAIN_RETURNS_EARLY"),
+    plant(Rule::C18, "DRAIN_IN_BODY_RETURNS"),
     plant(Rule::C19, "OBJECT_KEPT"),
     plant(Rule::C19, "OBJECT_NOT_HELD"),
     plant(Rule::C20, "FAILURE_IS_CANCELED"),
@@ -281,7 +286,8 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(plant) = PLANTS.get(index) else { return Ok(judged) };
             let options = match plant.name {
-                "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options),
+                "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options, "cancel_is_a_request"),
+                "OWN_WAIT_HANGS" => hanging(options, "a_body_waits_for_its_own_operation"),
                 _ if plant.races => options.clone(),
                 // A breach that one thread also sees needs no race and no particular schedule.
                 _ => Options { races: false, schedules: 20, ..options.clone() },
@@ -320,10 +326,11 @@ fn idle(failed: &BTreeSet<String>) -> Vec<&'static str> {
     names.filter(|name| !failed.contains(*name)).collect()
 }
 
-/// The options for a library that hangs. It hangs in each case that cancels, so one case is enough.
-fn hanging(options: &Options) -> Options {
+/// The options for a library that hangs. It hangs in each case that makes the call, so one case is
+/// enough.
+fn hanging(options: &Options, case: &str) -> Options {
     Options {
-        only: vec!["cancel_is_a_request".to_owned()],
+        only: vec![case.to_owned()],
         idle: core::time::Duration::from_secs(1),
         processor_seconds: 1,
         ..options.clone()

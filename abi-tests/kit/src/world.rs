@@ -23,6 +23,7 @@ use ntcom_fuzz::{
 
 use crate::{
     finding::{Check, Finding},
+    kit::InBody,
     rule::Rule,
     table::Table,
     trail::Trail,
@@ -68,6 +69,10 @@ pub(crate) struct Slot {
     pub(crate) fails: Option<NTSTATUS>,
     /// Whether the body asks the library to raise.
     pub(crate) raises: bool,
+    /// Whether the body runs at PASSIVE_LEVEL.
+    pub(crate) passive: bool,
+    /// The calls that the body's first poll makes.
+    pub(crate) asks: Option<InBody>,
     /// The operation's interfaces. They are null until they are known.
     pub(crate) operation: *mut c_void,
     pub(crate) control: *mut c_void,
@@ -110,6 +115,8 @@ impl Slot {
             script,
             fails: None,
             raises: false,
+            passive: false,
+            asks: None,
             operation: ptr::null_mut(),
             control: ptr::null_mut(),
             identity: ptr::null_mut(),

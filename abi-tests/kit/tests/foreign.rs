@@ -178,12 +178,17 @@ fn what_happens_after_the_program_is_not_on_a_client_s_stack() {
 /// hide the use of the first one.
 #[test]
 fn an_operation_that_is_used_after_its_late_handler_is_found() {
-    let library = shipped::broken(&folder("late"), "USED_AFTER_LATE_HANDLER").unwrap();
-    let (output, report) = judged("late", &library, &["--only", "C14"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(rules(&report), [Rule::C14]);
-    let by = findings(&report).map(|found| found.by.as_str()).collect::<Vec<_>>();
-    assert!(by.iter().all(|by| *by == "an_operation_is_not_used_after_a_handler_has_released_it"), "{by:?}");
+    // One writes to it, the other reads.
+    for plant in ["USED_AFTER_LATE_HANDLER", "READ_AFTER_LATE_HANDLER"] {
+        let library = shipped::broken(&folder("late"), plant).unwrap();
+        let (output, report) = judged("late", &library, &["--only", "C14"]);
+        assert_eq!(output.status.code(), Some(1), "{plant}");
+        assert_eq!(rules(&report), [Rule::C14], "{plant}");
+        let [found] = findings(&report).collect::<Vec<_>>()[..] else { panic!("{plant}: {report:#?}") };
+        assert_eq!(found.by, "an_operation_is_not_used_after_a_handler_has_released_it");
+        let message = "it ended the process: memory is used after it has been freed";
+        assert_eq!(found.finding.message, message);
+    }
 }
 
 /// By default a hang costs seconds, and the processor time detects it.

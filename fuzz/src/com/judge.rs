@@ -45,7 +45,7 @@ fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
 const ROUNDS: usize = 8;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World) {

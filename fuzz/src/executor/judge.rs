@@ -97,7 +97,7 @@ fn at_once(world: &World, plan: &Plan) {
 }
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 /// Starts a thread for each actor from `first` on that has steps. The steps of an actor are not

@@ -44,7 +44,7 @@ impl Bench {
         best(count, |count| {
             self.kernel.reset(self.config, Schedule::round_robin());
             let program = program.clone();
-            self.kernel.run(vec![(0, Box::new(move || program(count)))]).unwrap();
+            self.kernel.run_on(0, move || program(count)).unwrap();
         })
     }
 
@@ -59,7 +59,7 @@ impl Bench {
             self.kernel.reset(self.config, Schedule::replay(recording.clone()));
             let points =
                 || -> Program { Box::new(move || (0..count).for_each(|_| ntsim::preemption_point())) };
-            self.kernel.run(vec![(0, points()), (last.into(), points())]).unwrap();
+            self.kernel.programs().on(0, points()).on(last.into(), points()).run().unwrap();
             switches = self.kernel.counters().switches;
         });
         time * count as f64 / switches as f64
@@ -269,7 +269,7 @@ fn driver_round(trace: bool, schedule: impl Fn(u64) -> Schedule) -> f64 {
     best(2_000, |count| {
         for number in 0..count {
             bench.kernel.reset(config, schedule(number));
-            bench.kernel.run(vec![(0, Box::new(driver)), (1, Box::new(driver))]).unwrap();
+            bench.kernel.programs().on(0, driver).on(1, driver).run().unwrap();
             bench.kernel.unload().unwrap();
         }
     })

@@ -51,7 +51,7 @@ pub(crate) const MACHINE: Config =
 /// Runs the driver once. The client starts a request on processor 0 and releases it. Then the
 /// driver is unloaded.
 pub(crate) fn client(kernel: &mut Simulation) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(|| unsafe { release(start()) }))])?;
+    kernel.run_on(0, || unsafe { release(start()) })?;
     kernel.unload()
 }
 

@@ -6,10 +6,10 @@ use alloc::{alloc::alloc_zeroed, alloc::dealloc, alloc::handle_alloc_error, boxe
 use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
 use crate::{
-    asan,
+    address_space, asan,
     kernel::pool::{Block, GRAIN, GUARD, PAGE},
     other_pools,
-    protection::{self, Page, Pages},
+    protection::{Page, Pages},
 };
 
 /// The guard's pattern.
@@ -35,7 +35,7 @@ pub(crate) enum Memory {
 
 /// The arena.
 pub(crate) struct Arena {
-    /// The allocation of the host.
+    /// The memory of the host, a page more than the arena needs.
     memory: NonNull<u8>,
     /// The start of the first page in it.
     base: NonNull<u8>,
@@ -59,13 +59,18 @@ fn layout(size: usize) -> Layout {
     layout
 }
 
+/// Memory for an arena of the host's allocator, where the host reserves no addresses.
+fn allocate(size: usize) -> NonNull<u8> {
+    let layout = layout(size);
+    // SAFETY: the layout's size is not zero.
+    let memory = unsafe { alloc_zeroed(layout) };
+    NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
 impl Arena {
     /// An arena of `size` bytes, a multiple of a page's size.
     pub(crate) fn new(size: usize) -> Self {
-        let layout = layout(size);
-        // SAFETY: the layout's size is not zero.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let memory = address_space::take(size + PAGE).unwrap_or_else(|| allocate(size));
         let padding = memory.align_offset(PAGE);
         // SAFETY: the padding is less than a page, and the memory has a page more than needed.
         let base = unsafe { memory.add(padding) };
@@ -215,18 +220,16 @@ impl Drop for Arena {
     fn drop(&mut self) {
         self.pages.reset(self.base.as_ptr(), self.size);
         asan::poison(self.base.as_ptr(), self.size);
-        // LeakSanitizer reads the whole heap as the process ends, and a closed page would end it by
-        // a fault. With AddressSanitizer the poison reports each access.
-        if !asan::ENABLED {
-            protection::retire(self.base.as_ptr(), self.size);
-        }
-        if let Some(pool) = other_pools::end(self.memory, self.size) {
+        if address_space::contains(self.memory.addr().get()) {
+            // Forgotten first: the next simulation may be given the same addresses.
+            other_pools::forget(self.memory);
+            address_space::give_back(self.memory, self.size + PAGE);
+        } else if let Some(pool) = other_pools::end(self.memory, self.size) {
             let padding = pool.memory.align_offset(PAGE);
             // SAFETY: the memory has a page more than the pool needs, so the padding is within it.
             let base = unsafe { pool.memory.add(padding) };
-            protection::reopen(base.as_ptr(), pool.size);
             asan::unpoison(base.as_ptr(), pool.size);
-            // SAFETY: `new` allocated it with this layout, and its simulation has ended.
+            // SAFETY: `allocate` made it with this layout, and its simulation has ended.
             unsafe { dealloc(pool.memory.as_ptr(), layout(pool.size)) }
         }
     }

@@ -63,7 +63,7 @@ impl Simulation {
     ///
     /// let mut kernel = Simulation::new(Config { step_limit: 100, ..Config::default() }, Schedule::round_robin());
     /// let spins = || loop { ntsim::preemption_point() };
-    /// kernel.run(vec![(0, Box::new(spins))]).unwrap_err();
+    /// kernel.run_on(0, spins).unwrap_err();
     /// assert!(kernel.diagnosis().to_string().contains("processor 0 at IRQL 0 (PASSIVE_LEVEL) runs program 0"));
     /// ```
     pub fn diagnosis(&self) -> Diagnosis {

@@ -9,7 +9,7 @@
 //! const PROVIDER: GUID = GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01);
 //! let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 //! let session = etw::enable(etw::Session::new(PROVIDER, 4));
-//! kernel.run(vec![(0, Box::new(|| {
+//! kernel.run_on(0, || {
 //!     let mut handle = 0;
 //!     let text: Vec<u16> = "four channels\0".encode_utf16().collect();
 //!     // SAFETY: the arguments are valid, and the provider is unregistered.
@@ -18,7 +18,7 @@
 //!         assert_eq!(ddi::EtwWriteString(handle, 4, 1, std::ptr::null(), text.as_ptr()), 0);
 //!         assert_eq!(ddi::EtwUnregister(handle), 0);
 //!     }
-//! }))])?;
+//! })?;
 //! kernel.unload()?;
 //! assert_eq!(etw::events(session)[0].data, etw::Data::Text("four channels".to_owned()));
 //! # Ok::<(), ntsim::Stop>(())

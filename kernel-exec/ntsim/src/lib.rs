@@ -33,9 +33,7 @@
 //! let shared = Rc::clone(&ran_on);
 //! let config = Config { processors: 2, trace: true, ..Config::default() };
 //! let mut kernel = Simulation::new(config, Schedule::seed(1));
-//! kernel.run(vec![(
-//!     0,
-//!     Box::new(move || {
+//! kernel.run_on(//!     0, //!     Box::new(move || {
 //!         let mut dpc = KDPC::default();
 //!         let mut target = PROCESSOR_NUMBER { Group: 0, Number: 1, Reserved: 0 };
 //!         // SAFETY: the program waits for the DPC, so it and its context live until it has run.
@@ -45,8 +43,7 @@
 //!             ddi::KeInsertQueueDpc(&mut dpc, null_mut(), null_mut());
 //!         }
 //!         while shared.load(Ordering::Acquire) == u32::MAX {}
-//!     }),
-//! )])?;
+//!     }))?;
 //! kernel.unload()?;
 //! assert_eq!(ran_on.load(Ordering::Acquire), 1);
 //! assert!(kernel.trace().to_string().contains("DPC object"));
@@ -98,16 +95,16 @@
 //! | `ExInitialize-`, `ExAcquire-`, `ExRelease-`, `ExReInitializeRundownProtection`, `ExWaitForRundownProtectionRelease`, `ExRundownCompleted` | full | released too often, completed too early (0x139/14); the wait as other waits |
 //! | `ExInitialize-`, `ExAcquire-`, `ExTryToAcquire-`, `ExReleaseFastMutex` | not the Unsafe variants | wrong IRQL (0xC4/0x33, 0x34); held by this thread (0xC4/0x1000), by another (0xC4/0x1004); not held (0xC4/0x1007); moved (0x139) |
 //! | `IoInitializeRemoveLockEx`, `IoAcquireRemoveLockEx`, `IoReleaseRemoveLock(AndWait)Ex` | of free builds | a tag without an acquisition, second wait (0x139/14); moved (0x139/3); another size (refused) |
-//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL (0xC4/0xE5); a process, client or name (refused) |
+//! | `PsCreateSystemThread` | on any processor, from the start and after each wait; no priorities | above PASSIVE_LEVEL (0xC4/0xE5); a process or name (refused) |
 //! | `PsTerminateSystemThread` | full | a mutex is held (0x4000008A); a system worker (refused) |
 //! | `KeGetCurrentThread` | programs, system threads, idle threads | |
-//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | not an open handle (0xC4/0x3C); UserMode, HandleInformation (refused) |
+//! | `ObReferenceObjectByHandle`, `ZwClose` | threads, and `PsThreadType` and other types | not an open handle (0xC4/0x3C); UserMode (refused) |
 //! | `ObfReferenceObject`, `ObfDereferenceObject` | threads, devices | not an object, or without references (0xC4/0x3F) |
 //! | `KeInitializeEvent`, `KeInitializeSemaphore`, `KeInitializeMutex` | full | waited for (0x139); a held mutex (0xC4/0x1005); paged pool (0xD1) |
 //! | `KeSetEvent`, `KeResetEvent`, `KeClearEvent`, `KeReadStateEvent` | full | unknown event (0x139); KeSetEvent above DISPATCH_LEVEL (0xC4/0x80); no wait after `Wait` (0xC4/0x4E530004) |
 //! | `KeReleaseSemaphore`, `KeReadStateSemaphore` | full | beyond the limit (0x1E); unknown semaphore (0x139) |
 //! | `KeReleaseMutex`, `KeReadStateMutex` | recursion | not held by this thread, another level than at its acquisition (0x1E); unknown mutex (0x139) |
-//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; KernelMode; alertable, though no alert comes | at DISPATCH_LEVEL with a time-out other than zero (0xC4/0x3B), in a DPC (0xB8); too many objects (0xC); unknown object (0x139) |
+//! | `KeWaitForSingleObject`, `KeWaitForMultipleObjects` | events, semaphores, mutexes, timers, threads; alertable and in UserMode, though no alert comes | at DISPATCH_LEVEL with a time-out other than zero (0xC4/0x3B), in a DPC (0xB8); too many objects (0xC); unknown object (0x139); in UserMode for a mutex, with objects on the stack (0xC4/0x4E530005) |
 //! | `KeDelayExecutionThread` | a delay of zero yields | as for waits |
 //! | `IoCreateDevice`, `IoDeleteDevice` | names, which nothing opens; the driver is [`driver_object`] | not a device, deleted twice (0xC4/0x3F); another driver (refused) |
 //! | `IoAllocateIrp`, `IoFreeIrp`, `IoReuseIrp` | from pool, without a thread | not an IRP (0xC9/1); a driver has it (0xC9/0x20B) |
@@ -166,11 +163,21 @@
 //! under AddressSanitizer, which reports such an access itself, faults of the host end the process.
 //! So do faults outside of a run, and those of ntsim's own code.
 //!
-//! In a build with debug assertions the compiler checks a pointer before the processor does. A null
-//! or misaligned address in `(*pointer).field` ends the process by
-//! `null pointer dereference occurred`, and some functions of [`core::ptr`] do so, too. That is not
-//! a fault, so the simulation does not see it. To have the bug check, build the driver's package,
-//! and its tests, with `debug-assertions = false`.
+//! In a build with debug assertions Rust's own checks look at a pointer before the processor does,
+//! and panic without unwinding. Where faults are simulated, the driver's code ends in a bug check
+//! then, too, with the place in the source:
+//!
+//! - A null pointer is dereferenced: as the fault at address 0. The check does not tell a read from
+//!   a write, nor the offset of a field.
+//! - A pointer that is not aligned is dereferenced: 0xC4 (0x4E530006). It is no fault on x86-64.
+//! - Another check finds undefined behaviour, such as the arguments of an unsafe function
+//!   (`unsafe precondition(s) violated`): 0xC4 (0x4E530007). The check does not tell the pointer.
+//!
+//! std still writes `thread caused non-unwinding panic. aborting.`, but the process lives on. The
+//! first [`Simulation`] puts a panic hook in front of the program's for this. A hook that is set
+//! later has to call the one that it replaces ([`std::panic::take_hook`]), or such a check ends the
+//! process. So does one in a build with `panic = "abort"` or without symbols, and every panic that
+//! leaves an `extern "C"` function.
 //!
 //! A loop without a kernel call ends the run, too, and so does a lock of the host that is held
 //! across one. See [`Config::hang`].
@@ -187,9 +194,20 @@
 //! of the process. It keeps the value that the run before has left, so [`explore`](explore()) finds
 //! different runs where it expects the same. Statics are recognised on Linux and Windows hosts.
 //!
-//! Pool memory belongs to its kernel, too. The pools of the last 256 simulations of a process stay
-//! closed. A use of an interface, waker or handle that a test has kept stops the run (0xD1), or
-//! panics outside of runs, with the reason.
+//! # Beyond a run
+//!
+//! Pool memory belongs to its kernel, too, and its addresses stay closed when the simulation has
+//! ended (with AddressSanitizer those of the last 256 simulations). An interface, waker or handle
+//! that a test has kept for so long stops the run that uses it (0xD1); outside of runs an atomic
+//! panics, and an access that cannot panic ends the process, with words. So it is after a reset,
+//! where no new block has the addresses yet.
+//!
+//! Between two runs of a simulation that lives, the last reference may go: pool is freed as at
+//! PASSIVE_LEVEL. A call that would have a task run (`KeInsertQueueDpc`, `KeSetEvent`,
+//! `IoQueueWorkItem(Ex)`, `ExQueueWorkItem`) is not done. The next run or unload ends with it, as a
+//! failure of oracle `between runs`, and without one the reset or the end of the simulation panics.
+//! When a run has ended early, both do nothing. Other kernel calls outside of runs end the process,
+//! with words: they cannot panic.
 //!
 //! # Rules that NT does not check
 //!
@@ -203,6 +221,9 @@
 //! | 0x4E530002 | above the IRQL that the page states, for `IoSetCompletionRoutine`, `IoCopyCurrentIrpStackLocationToNext`, `IoSetCancelRoutine` (DISPATCH_LEVEL), `KeInitializeSemaphore` (PASSIVE_LEVEL), `KeSetEvent`, `KeReleaseSemaphore`, `KeReleaseMutex` with `Wait` (APC_LEVEL) | IRQL, the highest |
 //! | 0x4E530003 | pool with flags for which NT returns NULL, because they name no kind of pool or several, or include an unknown required flag | the flags, the bytes, the tag |
 //! | 0x4E530004 | `KeLowerIrql` or another release between a release with `Wait` = TRUE and the wait that must come next | IRQL, IRQL before the release |
+//! | 0x4E530005 | a wait in UserMode for a mutex, or with an object or wait blocks on the thread's stack, which may be swapped out | the object or blocks |
+//! | 0x4E530006 | a pointer that is not aligned is dereferenced, which is undefined behaviour in Rust; found by a check of a build with debug assertions, also with [`Config::documented_rules`] off | the address, the alignment, the code |
+//! | 0x4E530007 | another check of such a build finds undefined behaviour, also with that option off | the code |
 //!
 //! # What is not simulated
 //!
@@ -222,6 +243,7 @@
 
 extern crate std;
 
+mod address_space;
 mod arena;
 mod asan;
 mod config;
@@ -267,7 +289,7 @@ pub use program::{
     fail_allocation, image_state, in_dpc, irql, is_active, is_tracing, last_tick, live_blocks, mark, note,
     preemption_point, set_system_time,
 };
-pub use simulation::Simulation;
+pub use simulation::{Programs, Simulation};
 pub use statics::own;
 pub use trace::Trace;
 pub use verifier::{

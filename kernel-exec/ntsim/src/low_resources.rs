@@ -144,7 +144,7 @@ pub struct Starved {
 /// use ntsim::{Config, Schedule, ddi, starve, types::POOL_FLAG_NON_PAGED};
 ///
 /// let starved = starve(Config::default(), || Schedule::seed(1), |kernel| {
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         // SAFETY: as their pages say; a leaked block is a finding.
 ///         unsafe {
 ///             let first = ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, u32::from_le_bytes(*b"Once"));
@@ -158,7 +158,7 @@ pub struct Starved {
 ///             ddi::ExFreePool(second);
 ///             ddi::ExFreePool(first);
 ///         }
-///     }))])?;
+///     })?;
 ///     kernel.unload()
 /// });
 /// let finding = starved.finding.expect("a block leaks where the second allocation fails");

@@ -110,7 +110,10 @@ impl Machine {
         let fresh = self.kernel.borrow_mut().pool.allocate(request, own_pages);
         let made = match fresh {
             Some(made) => Some(made),
-            None => self.allocate_freed(request, own_pages)?,
+            None => {
+                self.identities.forget_places();
+                self.allocate_freed(request, own_pages)?
+            }
         };
         let Some((block, padding)) = made else {
             if self.tracing.get() {

@@ -2,19 +2,20 @@
 //! ended.
 //!
 //! A test may keep an interface, a waker or a handle beyond its simulation. Each of them points
-//! into the pool of that simulation. So the memory of an ended simulation is kept for a while,
-//! closed to every access. An access to it is reported instead of reaching other memory.
+//! into the pool of that simulation. The addresses of an ended simulation's pool are kept, closed
+//! to every access ([`address_space`]), and an access to them is reported instead of reaching other
+//! memory. With AddressSanitizer the allocator's memory is kept for a while instead, poisoned.
 
 use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-use crate::{kernel::pool::PAGE, protection::CLOSES};
+use crate::{address_space, asan, kernel::pool::PAGE};
 
 /// How many pools are known at a time. Further pools are not recognised.
 const POOLS: usize = 1024;
-/// How many pools of ended simulations are kept.
+/// How many pools of ended simulations are kept with AddressSanitizer.
 const ENDED: usize = 256;
 
 /// The owner of pool memory outside of the calling simulation.
@@ -80,12 +81,19 @@ pub(crate) struct Forgotten {
     pub(crate) size: usize,
 }
 
+/// Forgets a pool after its simulation has ended. Its addresses stay reserved.
+pub(crate) fn forget(memory: NonNull<u8>) {
+    if let Some(pool) = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr()) {
+        pool.forget();
+    }
+}
+
 /// Ends the simulation of a pool. Returns the pool that gives its memory back to the host now. That
-/// is the oldest one that was kept, or this one if it is not known or cannot be closed.
+/// is the oldest one that was kept, or this one if it is not known or no tool reports its use.
 pub(crate) fn end(memory: NonNull<u8>, size: usize) -> Option<Forgotten> {
     let entry = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr());
     let Some(pool) = entry else { return Some(Forgotten { memory, size }) };
-    if !CLOSES {
+    if !asan::ENABLED {
         return pool.forget();
     }
     let number = ENDS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -119,6 +127,8 @@ fn search(address: usize) -> Option<Owner> {
         let size = pool.size.load(Ordering::Acquire);
         size != 0 && address.wrapping_sub(pool.base.load(Ordering::Relaxed).addr()) < size + PAGE
     };
-    let pool = known().find(within)?;
+    let Some(pool) = known().find(within) else {
+        return address_space::contains(address).then_some(Owner::Ended);
+    };
     Some(if pool.ended.load(Ordering::Acquire) == 0 { Owner::Other } else { Owner::Ended })
 }

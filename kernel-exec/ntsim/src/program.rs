@@ -22,7 +22,10 @@ const DISPATCH: u8 = 2;
 #[inline]
 pub fn preemption_point() {
     match active() {
-        Some(machine) => machine.point(),
+        Some(machine) => {
+            machine.count_stack();
+            machine.point();
+        }
         None => attend(),
     }
 }
@@ -102,7 +105,7 @@ pub fn last_tick() -> u64 {
 ///
 /// let config = Config { tick: 5_000, ..Config::default() };
 /// let mut kernel = Simulation::new(config, Schedule::seed(1));
-/// kernel.run(vec![(0, Box::new(move || {
+/// kernel.run_on(0, move || {
 ///     let mut timer = KTIMER::default();
 ///     // SAFETY: the timer lives until it has expired.
 ///     unsafe {
@@ -113,7 +116,7 @@ pub fn last_tick() -> u64 {
 ///     advance_time(100_000 + 2 * config.tick);
 ///     // SAFETY: the timer lives until it has expired.
 ///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
-/// }))])?;
+/// })?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
 ///
@@ -121,6 +124,7 @@ pub fn last_tick() -> u64 {
 /// Panics outside a run.
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
+    machine.count_stack();
     machine.clock.skip(by_100ns);
     machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
@@ -140,6 +144,7 @@ pub fn advance_time(by_100ns: u64) {
 /// Panics outside a run.
 pub fn set_system_time(time: u64) {
     let Some(machine) = here() else { outside("set_system_time") };
+    machine.count_stack();
     machine.set_system_time(time);
     machine.attend_clock();
     machine.take_interrupts();
@@ -184,7 +189,7 @@ pub fn note(f: impl FnOnce() -> String) {
 /// use ntsim::{Config, Schedule, Simulation, trace::{Mark, MarkKind}};
 ///
 /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3"))))])?;
+/// kernel.run_on(0, || ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3")))?;
 /// assert!(kernel.trace().to_string().contains("wake request 3"));
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -202,6 +207,7 @@ pub fn mark(f: impl FnOnce() -> Mark) {
 #[inline(never)]
 fn traced(machine: &Machine, what: impl FnOnce() -> What) {
     let what = what();
+    machine.count_stack();
     machine.record(what);
 }
 
@@ -217,13 +223,13 @@ fn traced(machine: &Machine, what: impl FnOnce() -> What) {
 /// use ntsim::{Config, Schedule, Simulation, Stop, check_wake, ddi};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// let stop = kernel.run(vec![(0, Box::new(|| {
+/// let stop = kernel.run_on(0, || {
 ///     let task = 7_u64;
 ///     check_wake((&raw const task).cast());
 ///     // SAFETY: in a run.
 ///     unsafe { ddi::KfRaiseIrql(3) };
 ///     check_wake((&raw const task).cast());
-/// }))]);
+/// });
 /// assert!(matches!(stop, Err(Stop::BugCheck(bug)) if (bug.code, bug.parameters[0]) == (0xC4, 0xE5)));
 /// ```
 #[inline]

@@ -84,5 +84,3 @@ impl Pages {
         }
     }
 }
-
-pub(crate) use host::{CLOSES, reopen, retire};

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     counters::Counters,
     engine::{
+        between::report_at_last,
         machine::{Machine, PROCESSORS, load, loaded},
         order::Order,
         recording::Recording,
@@ -34,10 +35,7 @@ const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 /// use ntsim::{Config, Schedule, Simulation};
 ///
 /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(7));
-/// kernel.run(vec![
-///     (0, Box::new(|| assert_eq!(ntsim::current_processor(), 0))),
-///     (1, Box::new(|| assert_eq!(ntsim::current_processor(), 1))),
-/// ])?;
+/// kernel.programs().on(0, || assert_eq!(ntsim::current_processor(), 0)).on(1, || assert_eq!(ntsim::current_processor(), 1)).run()?;
 /// kernel.unload()?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -80,9 +78,13 @@ impl Simulation {
     /// changes, so it is cheap.
     ///
     /// # Panics
-    /// Panics, as [`Simulation::new`] does, if the configuration is not possible.
+    /// Panics, as [`Simulation::new`] does, if the configuration is not possible; and if a kernel
+    /// call [between two runs](crate#beyond-a-run) has not been reported yet, as a drop does.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
+        if let Some(stop) = self.machine().take_report() {
+            report_at_last(&stop);
+        }
         self.threads.reset();
         self.machine().reset(config, schedule);
         if self.machine().arena.size() != config.pool_size {
@@ -120,6 +122,42 @@ impl Simulation {
     /// simulation has stopped.
     pub fn run(&mut self, programs: Vec<(usize, Program)>) -> Result<(), Stop> {
         self.phase(programs, Until::Quiet)
+    }
+
+    /// Runs one program on a processor. It is [`Simulation::run`] for a single program.
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel.run_on(1, || assert_eq!(current_processor(), 1))?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run_on(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
+        self.programs().on(processor, program).run()
+    }
+
+    /// Collects the programs of one run. No program runs before [`Programs::run`].
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel
+    ///     .programs()
+    ///     .on(0, || assert_eq!(current_processor(), 0))
+    ///     .on(1, || assert_eq!(current_processor(), 1))
+    ///     .run()?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    pub fn programs(&mut self) -> Programs<'_> {
+        Programs { simulation: self, programs: Vec::new() }
     }
 
     /// Runs programs as [`Simulation::run`] does, with an OS thread of the host for each processor.
@@ -167,6 +205,7 @@ impl Simulation {
             !self.machine().config.get().special_pool,
             "ntsim: run_freely with Config::special_pool, which needs a run with a schedule"
         );
+        self.report()?;
         self.state = State::Stopped;
         free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
         self.state = State::Over;
@@ -191,6 +230,7 @@ impl Simulation {
 
     fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
+        self.report()?;
         // A panic that unwinds through the run leaves this state.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
@@ -256,8 +296,20 @@ impl Simulation {
             self.state != State::Stopped,
             "ntsim: an unload of a simulation that has stopped; reset it first"
         );
+        self.report()?;
         self.checked(self.machine().check_unload())?;
         self.ended(true)
+    }
+
+    /// Answers what was found since the last run.
+    fn report(&mut self) -> Result<(), Stop> {
+        match self.machine().take_report() {
+            Some(stop) => {
+                self.state = State::Stopped;
+                Err(stop)
+            }
+            None => Ok(()),
+        }
     }
 
     fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
@@ -421,10 +473,14 @@ static NAME: &str = "driver\0";
 
 impl Drop for Simulation {
     fn drop(&mut self) {
+        let report = self.machine().take_report();
         load(None);
         // SAFETY: the machine comes from `new`. `load` has cleared the thread's pointers to it, and
         // no run is going on, because a run borrows the simulation.
         drop(unsafe { Box::from_raw(self.machine.as_ptr()) });
+        if let Some(stop) = report {
+            report_at_last(&stop);
+        }
     }
 }
 
@@ -435,5 +491,31 @@ impl fmt::Debug for Simulation {
             .field("state", &self.state)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
+    }
+}
+
+/// The programs of one run, by processor. [`Simulation::programs`] makes it.
+#[must_use = "the programs run when `run` is called"]
+pub struct Programs<'a> {
+    simulation: &'a mut Simulation,
+    programs: Vec<(usize, Program)>,
+}
+
+impl Programs<'_> {
+    /// Adds the program of a processor.
+    pub fn on(mut self, processor: usize, program: impl FnOnce() + 'static) -> Self {
+        self.programs.push((processor, Box::new(program)));
+        self
+    }
+
+    /// Runs the programs as [`Simulation::run`] does.
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run(self) -> Result<(), Stop> {
+        self.simulation.run(self.programs)
     }
 }

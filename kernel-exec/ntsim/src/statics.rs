@@ -76,11 +76,11 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 ///
 /// for _ in 0..2 {
 ///     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         // SAFETY: nothing else uses the static.
 ///         let opened = unsafe { ntsim::own(&OPENED) };
 ///         assert_eq!(opened.fetch_add(1, Relaxed), 0);
-///     }))])?;
+///     })?;
 /// }
 /// # Ok::<(), ntsim::Stop>(())
 /// ```

@@ -41,7 +41,7 @@ fn a_switch_allocates_nothing() {
         kernel.reset(config, Schedule::seed(1));
         let spin = || -> Program { Box::new(move || (0..points).for_each(|_| ntsim::preemption_point())) };
         let before = COUNT.get();
-        kernel.run(vec![(0, spin()), (1, spin()), (2, spin())]).unwrap();
+        kernel.programs().on(0, spin()).on(1, spin()).on(2, spin()).run().unwrap();
         (COUNT.get() - before, kernel.counters().switches)
     };
     // The longest run is first, so that the list of decisions grows only there.

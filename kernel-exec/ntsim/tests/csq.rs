@@ -160,28 +160,25 @@ fn each_request_is_completed_once_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let outcome = pending();
         let result = Rc::clone(&outcome);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let device = Device::new();
-                dispatch_reads(queues);
-                queue();
-                let irp = read(&result);
-                let canceler = Thread::spawn(move || _ = irp.cancel());
-                let sender = Thread::spawn(move || _ = irp.send(device));
-                if let Some(irp) = remove_next() {
-                    irp.complete(STATUS_SUCCESS);
-                }
-                [canceler, sender].into_iter().for_each(Thread::join);
-                if let Some(irp) = remove_next() {
-                    irp.complete(STATUS_SUCCESS);
-                }
-                assert_ne!(result.get(), STATUS_PENDING);
-                irp.free();
-                device.delete();
-                of(queue()).lock.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let device = Device::new();
+            dispatch_reads(queues);
+            queue();
+            let irp = read(&result);
+            let canceler = Thread::spawn(move || _ = irp.cancel());
+            let sender = Thread::spawn(move || _ = irp.send(device));
+            if let Some(irp) = remove_next() {
+                irp.complete(STATUS_SUCCESS);
+            }
+            [canceler, sender].into_iter().for_each(Thread::join);
+            if let Some(irp) = remove_next() {
+                irp.complete(STATUS_SUCCESS);
+            }
+            assert_ne!(result.get(), STATUS_PENDING);
+            irp.free();
+            device.delete();
+            of(queue()).lock.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
         seen.insert(outcome.get());

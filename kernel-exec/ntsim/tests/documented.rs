@@ -23,7 +23,7 @@ const FLAGS: u64 = 0x4E53_0003;
 fn documented(f: impl Fn() + Clone + 'static) -> u64 {
     let config = Config { documented_rules: false, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let run = kernel.run(vec![(0, program(f.clone()))]);
+    let run = kernel.run_on(0, f.clone());
     run.unwrap_or_else(|stop| panic!("{stop}\n{}", kernel.trace()));
     drop(kernel);
     let stop = bug(f);
@@ -105,7 +105,7 @@ fn the_lock_of_another_processor_is_nothing_to_a_completion() {
             irp.free();
             device.delete();
         });
-        let run = kernel.run(vec![(0, locks), (1, sends)]);
+        let run = kernel.programs().on(0, locks).on(1, sends).run();
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
     }
 }

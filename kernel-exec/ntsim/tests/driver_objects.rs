@@ -24,7 +24,7 @@ fn loaded(entry: DriverEntry) -> Simulation {
 }
 
 fn run(kernel: &mut Simulation, f: impl FnOnce() + 'static) {
-    kernel.run(vec![(0, program(f))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, f).unwrap_or_else(|stop| panic!("{stop}"));
 }
 
 fn driver() -> DRIVER_OBJECT {

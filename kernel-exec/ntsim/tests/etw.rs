@@ -244,7 +244,7 @@ fn a_provider_is_not_used_after_it_was_unregistered() {
 #[test]
 fn a_driver_that_is_unloaded_has_unregistered_its_providers() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = register()))]).unwrap();
+    kernel.run_on(0, || _ = register()).unwrap();
     let Err(Stop::BugCheck(bug)) = kernel.unload() else { panic!("a provider is left") };
     assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0xDD));
     assert!(bug.rule.contains(&PROVIDER.to_string()), "{bug}");
@@ -307,9 +307,7 @@ fn a_registration_needs_a_guid_a_place_and_memory() {
     });
     let starved = ntsim::Config { low_resources: LowResources::Systematic, ..processors(1) };
     let mut kernel = Simulation::new(starved, Schedule::round_robin());
-    kernel
-        .run(vec![(0, program(|| assert_eq!(register_with(None, null_mut()).0, STATUS_NO_MEMORY)))])
-        .unwrap();
+    kernel.run_on(0, || assert_eq!(register_with(None, null_mut()).0, STATUS_NO_MEMORY)).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -494,15 +492,12 @@ fn a_callback_is_told_what_all_sessions_ask_for_together() {
 fn a_callback_is_told_of_earlier_sessions_when_its_provider_is_registered() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     etw::enable(Session { source: OTHER, ..Session::new(PROVIDER, 4) });
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let told = Rc::new(Told::default());
-            let handle = register_told(&told);
-            assert_eq!(told.take(), [(GUID::default().to_string(), 1, 4, 0, 0)], "without the source");
-            unregister(handle);
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let told = Rc::new(Told::default());
+        let handle = register_told(&told);
+        assert_eq!(told.take(), [(GUID::default().to_string(), 1, 4, 0, 0)], "without the source");
+        unregister(handle);
+    });
     run.and_then(|()| kernel.unload()).unwrap();
 }
 
@@ -579,35 +574,32 @@ unsafe extern "C" fn be_slow(
 fn unregistering_waits_for_the_callback() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let fresh = Slow {
-                    go_on: Event::notification(),
-                    entered: Cell::new(false),
-                    returned: Cell::new(false),
-                    handle: Cell::new(0),
-                    written: Cell::new(-1),
-                };
-                let slow: &'static Slow = Box::leak(Box::new(fresh));
-                let context = core::ptr::from_ref(slow).cast_mut().cast();
-                let (_, handle) = register_with(Some(be_slow), context);
-                slow.handle.set(handle);
-                Thread::spawn(|| _ = etw::enable(Session::new(PROVIDER, 1)));
-                while !slow.entered.get() {
-                    delay(-1);
-                }
-                Thread::spawn(move || {
-                    delay(-1);
-                    slow.go_on.set();
-                });
-                unregister(handle);
-                assert!(slow.returned.get());
-                assert_eq!(slow.written.get(), STATUS_SUCCESS);
-                delay(-1_000_000);
-                slow.go_on.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let fresh = Slow {
+                go_on: Event::notification(),
+                entered: Cell::new(false),
+                returned: Cell::new(false),
+                handle: Cell::new(0),
+                written: Cell::new(-1),
+            };
+            let slow: &'static Slow = Box::leak(Box::new(fresh));
+            let context = core::ptr::from_ref(slow).cast_mut().cast();
+            let (_, handle) = register_with(Some(be_slow), context);
+            slow.handle.set(handle);
+            Thread::spawn(|| _ = etw::enable(Session::new(PROVIDER, 1)));
+            while !slow.entered.get() {
+                delay(-1);
+            }
+            Thread::spawn(move || {
+                delay(-1);
+                slow.go_on.set();
+            });
+            unregister(handle);
+            assert!(slow.returned.get());
+            assert_eq!(slow.written.get(), STATUS_SUCCESS);
+            delay(-1_000_000);
+            slow.go_on.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
     }
@@ -627,18 +619,15 @@ fn a_provider_has_eight_sessions_at_most() {
 #[test]
 fn what_sessions_get_is_in_the_trace() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let handle = register();
-            say(handle, 2, 3, "unheard");
-            etw::enable(Session::new(PROVIDER, 4));
-            etw::enable(Session::new(PROVIDER, 2));
-            say(handle, 2, 3, "heard\n");
-            write(handle, EVENT_DESCRIPTOR { Id: 9, ..EVENT_DESCRIPTOR::default() }, &mut []);
-            unregister(handle);
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let handle = register();
+        say(handle, 2, 3, "unheard");
+        etw::enable(Session::new(PROVIDER, 4));
+        etw::enable(Session::new(PROVIDER, 2));
+        say(handle, 2, 3, "heard\n");
+        write(handle, EVENT_DESCRIPTOR { Id: 9, ..EVENT_DESCRIPTOR::default() }, &mut []);
+        unregister(handle);
+    });
     run.and_then(|()| kernel.unload()).unwrap();
     let events = kernel.trace().events();
     let heard = events.iter().filter(|event| matches!(event.what, What::Etw { .. })).count();
@@ -668,9 +657,9 @@ fn what_sessions_get_is_in_the_trace() {
 fn a_reset_forgets_providers_and_sessions() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let session = etw::enable(Session::new(PROVIDER, 4));
-    kernel.run(vec![(0, program(|| _ = register()))]).unwrap();
+    kernel.run_on(0, || _ = register()).unwrap();
     kernel.reset(Config::default(), Schedule::round_robin());
     assert!(std::panic::catch_unwind(|| etw::events(session)).is_err());
-    kernel.run(vec![(0, program(|| unregister(register())))]).unwrap();
+    kernel.run_on(0, || unregister(register())).unwrap();
     kernel.unload().unwrap();
 }

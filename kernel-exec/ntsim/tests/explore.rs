@@ -88,7 +88,7 @@ fn apart(kernel: &mut Simulation, named: bool) -> Result<(), Stop> {
     let own = Rc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     if named {
         let own = Rc::clone(&own);
-        kernel.run(vec![(0, program(move || own.iter().for_each(|own| own.store(1, SeqCst))))])?;
+        kernel.run_on(0, move || own.iter().for_each(|own| own.store(1, SeqCst)))?;
     }
     let add = |processor: usize| {
         let own = Rc::clone(&own);
@@ -203,7 +203,7 @@ fn ends(count: usize, limits: Limits, steps: &[Vec<Step>]) -> (Exploration, BTre
         let log = Log::default();
         let made = Rc::new(Cell::new(None));
         let make = Rc::clone(&made);
-        kernel.run(vec![(0, program(move || make.set(Some(Lock::new()))))])?;
+        kernel.run_on(0, move || make.set(Some(Lock::new())))?;
         kernel.run(steps_of(steps, &log, made.get().unwrap()))?;
         outcomes.insert(log.lines().concat());
         Ok(())
@@ -261,7 +261,7 @@ fn lost_update(bound: u32) -> Exploration {
                 ntsim::fail("counter", "an update was lost".into());
             }
         };
-        kernel.run(vec![(0, program(judge))])
+        kernel.run_on(0, judge)
     })
 }
 
@@ -280,7 +280,7 @@ fn a_lost_update_needs_one_preemption() {
 fn crossed(kernel: &mut Simulation) -> Result<(), Stop> {
     let locks = Rc::new(RefCell::new(Vec::new()));
     let made = Rc::clone(&locks);
-    kernel.run(vec![(0, program(move || *made.borrow_mut() = vec![Lock::new(), Lock::new()]))])?;
+    kernel.run_on(0, move || *made.borrow_mut() = vec![Lock::new(), Lock::new()])?;
     let both = |processor: usize| {
         let locks = Rc::clone(&locks);
         let take = move || {
@@ -379,7 +379,7 @@ fn a_program_that_depends_on_something_else_is_found_out() {
         *runs.borrow_mut() += 1;
         let more = *runs.borrow() % 2;
         let log = Log::default();
-        kernel.run(vec![(0, points(&log, "a", 1 + more)), (1, points(&log, "b", 1))])
+        kernel.programs().on(0, points(&log, "a", 1 + more)).on(1, points(&log, "b", 1)).run()
     });
     let stop = explored.finding.unwrap().stop;
     assert!(matches!(stop, Stop::Failure { oracle: "replay", .. }), "{stop}");

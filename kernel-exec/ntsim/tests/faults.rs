@@ -280,22 +280,18 @@ fn the_process_lives_on_and_the_trace_ends_with_the_stop() {
     for round in 0..20 {
         for special_pool in [false, true] {
             kernel.reset(Config { special_pool, ..processors(2) }, Schedule::seed(round));
-            let stop = kernel.run(vec![
-                (0, program(|| _ = wait(&Event::notification(), None))),
-                (
-                    1,
-                    program(
-                        move || if round % 2 == 0 { read(0) } else { _ = Event(at(OFFSET).cast()).set() },
-                    ),
-                ),
-            ]);
+            let stop = kernel
+                .programs()
+                .on(0, || _ = wait(&Event::notification(), None))
+                .on(1, move || if round % 2 == 0 { read(0) } else { _ = Event(at(OFFSET).cast()).set() })
+                .run();
             let Err(Stop::BugCheck(bug)) = stop else { panic!("{stop:?}") };
             assert_eq!(bug.code, 0x1E);
             assert!(kernel.trace().to_string().contains("bug check 0x1e"), "{}", kernel.trace());
         }
     }
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| free(allocate(10))))]).unwrap();
+    kernel.run_on(0, || free(allocate(10))).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -346,7 +342,7 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
     for (name, call) in calls {
         for address in [0, OFFSET, NOT_CANONICAL, SYSTEM] {
             kernel.reset(processors(1), Schedule::round_robin());
-            let stop = kernel.run(vec![(0, program(move || call(at(address & !7))))]).unwrap_err();
+            let stop = kernel.run_on(0, move || call(at(address & !7))).unwrap_err();
             assert!(matches!(stop, Stop::BugCheck(_)), "{name}: {stop}");
         }
     }
@@ -354,7 +350,7 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
 
 fn outside_of_a_run() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| {}))]).unwrap();
+    kernel.run_on(0, || {}).unwrap();
     read(0);
 }
 
@@ -407,7 +403,7 @@ fn a_use_of_the_pool_of_a_kernel_that_has_ended() {
         // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL and with a tag.
         out.set(unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, 0x4141_4141) }.addr());
     });
-    kernel.run(vec![(0, allocates)]).unwrap();
+    kernel.run_on(0, allocates).unwrap();
     drop(kernel);
     read(kept.get());
 }

@@ -66,44 +66,41 @@ fn a_mutex_says_which_thread_holds_it_and_none_when_it_is_free() {
 fn a_fast_mutex_counts_who_waits_and_how_often_one_had_to() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let mutex = FastMutex::new();
-                let fields = move || {
-                    let (count, owner) = (at::<i32>(mutex.0, 0), at::<PKTHREAD>(mutex.0, 8));
-                    (count, owner, at::<u32>(mutex.0, 16))
-                };
-                let none = core::ptr::null_mut();
-                assert_eq!(fields(), (1, none, 0));
-                let go = Event::notification();
-                let others: Vec<_> = (0..2)
-                    .map(|_| {
-                        Thread::spawn(move || {
-                            wait(&go, None);
-                            mutex.acquire();
-                            assert_eq!(fields().0 & 1, 0);
-                            assert_eq!(fields().1, current_thread());
-                            mutex.release();
-                        })
+        let run = kernel.run_on(0, || {
+            let mutex = FastMutex::new();
+            let fields = move || {
+                let (count, owner) = (at::<i32>(mutex.0, 0), at::<PKTHREAD>(mutex.0, 8));
+                (count, owner, at::<u32>(mutex.0, 16))
+            };
+            let none = core::ptr::null_mut();
+            assert_eq!(fields(), (1, none, 0));
+            let go = Event::notification();
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    Thread::spawn(move || {
+                        wait(&go, None);
+                        mutex.acquire();
+                        assert_eq!(fields().0 & 1, 0);
+                        assert_eq!(fields().1, current_thread());
+                        mutex.release();
                     })
-                    .collect();
-                mutex.acquire();
-                assert_eq!(fields(), (0, current_thread(), 0));
-                go.set();
-                while fields().2 < 2 {
-                    ntsim::preemption_point();
-                }
-                assert_eq!(fields(), (8, current_thread(), 2));
-                mutex.release();
-                others.into_iter().for_each(Thread::join);
-                let (count, owner, contention) = fields();
-                assert_eq!((count, owner), (1, none));
-                assert!((2..=3).contains(&contention), "{contention}");
-                mutex.free();
-                go.free();
-            }),
-        )]);
+                })
+                .collect();
+            mutex.acquire();
+            assert_eq!(fields(), (0, current_thread(), 0));
+            go.set();
+            while fields().2 < 2 {
+                ntsim::preemption_point();
+            }
+            assert_eq!(fields(), (8, current_thread(), 2));
+            mutex.release();
+            others.into_iter().for_each(Thread::join);
+            let (count, owner, contention) = fields();
+            assert_eq!((count, owner), (1, none));
+            assert!((2..=3).contains(&contention), "{contention}");
+            mutex.free();
+            go.free();
+        });
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
     }
 }

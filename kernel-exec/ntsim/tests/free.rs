@@ -173,7 +173,7 @@ fn a_broken_rule_ends_the_run_for_everybody() {
         other => panic!("{other:?}"),
     }
     kernel.reset(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = delay(-1)))]).unwrap();
+    kernel.run_on(0, || _ = delay(-1)).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -225,7 +225,7 @@ fn two_that_wait_for_each_others_locks_are_found() {
 fn it_waits_for_timers_anew_whatever_an_earlier_run_has_waited() {
     let config = Config { linger: 20 * TICK, ..Config::default() };
     let mut free = Simulation::new(config, Schedule::seed(1));
-    free.run(vec![(0, program(|| _ = Timer::new().set(-1_000 * TICK as i64, None)))]).unwrap();
+    free.run_on(0, || _ = Timer::new().set(-1_000 * TICK as i64, None)).unwrap();
     let ran = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&ran);
     free.run_freely(vec![on(0, move || {
@@ -265,7 +265,7 @@ fn who_spins_for_ever_meets_the_step_limit() {
 #[test]
 fn it_comes_after_a_run_that_has_left_nobody_waiting() {
     let mut free = kernel(2);
-    free.run(vec![(0, program(|| Thread::spawn(|| ()).join())), (1, program(|| ()))]).unwrap();
+    free.programs().on(0, || Thread::spawn(|| ()).join()).on(1, || ()).run().unwrap();
     free.run_freely(vec![on(0, || _ = delay(-1)), on(1, || _ = delay(-1))]).unwrap();
     free.unload().unwrap();
     drop(free);
@@ -274,7 +274,7 @@ fn it_comes_after_a_run_that_has_left_nobody_waiting() {
         let event = Event::notification();
         Thread::spawn(move || _ = wait(&event, None));
     };
-    free.run(vec![(0, program(waits))]).unwrap();
+    free.run_on(0, waits).unwrap();
     let refused = caught(|| free.run_freely(vec![]));
     assert!(refused.is_err());
 }

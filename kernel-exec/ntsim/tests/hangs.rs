@@ -116,24 +116,24 @@ fn work_between_preemption_points_is_no_hang() {
             ntsim::preemption_point();
         }
     };
-    kernel.run(vec![(0, program(work))]).unwrap();
+    kernel.run_on(0, work).unwrap();
     kernel.reset(Config { hang: Duration::ZERO, ..config(1) }, Schedule::round_robin());
     let spent = || {
         for number in 0..20_000_000_u32 {
             black_box(number);
         }
     };
-    kernel.run(vec![(0, program(spent))]).unwrap();
+    kernel.run_on(0, spent).unwrap();
 }
 
 #[test]
 fn a_simulation_that_has_hung_can_be_reset() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());
     for _ in 0..3 {
-        kernel.run(vec![(0, program(spin))]).unwrap_err();
+        kernel.run_on(0, spin).unwrap_err();
         kernel.reset(config(1), Schedule::round_robin());
     }
-    kernel.run(vec![(0, program(|| free(allocate(10))))]).unwrap();
+    kernel.run_on(0, || free(allocate(10))).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -205,19 +205,16 @@ fn a_lock_of_the_host_that_a_waiting_thread_holds_ends_the_run() {
 fn waiting_for_a_thread_of_the_host_is_no_hang() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());
     kernel
-        .run(vec![(
-            0,
-            program(|| {
-                let (send, receive) = mpsc::channel();
-                let worker = std::thread::spawn(move || {
-                    for number in 0..30_000_000_u32 {
-                        black_box(number);
-                    }
-                    send.send(()).unwrap();
-                });
-                receive.recv().unwrap();
-                worker.join().unwrap();
-            }),
-        )])
+        .run_on(0, || {
+            let (send, receive) = mpsc::channel();
+            let worker = std::thread::spawn(move || {
+                for number in 0..30_000_000_u32 {
+                    black_box(number);
+                }
+                send.send(()).unwrap();
+            });
+            receive.recv().unwrap();
+            worker.join().unwrap();
+        })
         .unwrap();
 }

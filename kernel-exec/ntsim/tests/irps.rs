@@ -216,26 +216,23 @@ fn a_canceled_request_is_completed_once_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let status = Rc::new(Cell::new(0));
         let result = Rc::clone(&status);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (device, done) = (Device::new(), Event::notification());
-                dispatch_reads(pends);
-                let irp = Irp::new().on_completion(move |irp| {
-                    result.set(irp.status());
-                    done.set();
-                    STATUS_MORE_PROCESSING_REQUIRED
-                });
-                let canceler = Thread::spawn(move || _ = irp.cancel());
-                irp.send(device);
-                complete_kept();
-                wait(&done, None);
-                canceler.join();
-                irp.free();
-                device.delete();
-                done.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let (device, done) = (Device::new(), Event::notification());
+            dispatch_reads(pends);
+            let irp = Irp::new().on_completion(move |irp| {
+                result.set(irp.status());
+                done.set();
+                STATUS_MORE_PROCESSING_REQUIRED
+            });
+            let canceler = Thread::spawn(move || _ = irp.cancel());
+            irp.send(device);
+            complete_kept();
+            wait(&done, None);
+            canceler.join();
+            irp.free();
+            device.delete();
+            done.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
         seen.insert(status.get());
@@ -395,7 +392,7 @@ fn a_request_that_is_completed_to_its_end_or_leaked_is_refused() {
     assert!(matches!(stop, Err(Stop::Failure { oracle: "not supported", .. })), "{stop:?}");
     assert!(matches!(alone(|| _ = Irp::try_new(0)), Err(Stop::Failure { oracle: "not supported", .. })));
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = Irp::new()))]).unwrap();
+    kernel.run_on(0, || _ = Irp::new()).unwrap();
     assert!(kernel.unload().unwrap_err().to_string().contains("'Irp '"));
 }
 

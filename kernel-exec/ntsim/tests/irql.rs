@@ -110,6 +110,6 @@ fn processors_have_an_irql_each() {
                 lower(before);
             })
         };
-        kernel.run(vec![(0, at(2)), (1, at(7))]).unwrap();
+        kernel.programs().on(0, at(2)).on(1, at(7)).run().unwrap();
     }
 }

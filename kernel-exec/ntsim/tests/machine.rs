@@ -52,7 +52,7 @@ fn processors_have_a_group_and_a_number_in_it() {
         let status = unsafe { ddi::KeGetProcessorNumberFromIndex(5, &raw mut untouched) };
         assert_eq!(status, STATUS_INVALID_PARAMETER);
     });
-    kernel.run(vec![(0, count)]).unwrap();
+    kernel.run_on(0, count).unwrap();
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_dpc_targets_a_processor_of_a_group() {
         assert_eq!(log.lines(), ["on 3"]);
         dpc.free();
     });
-    kernel.run(vec![(0, target)]).unwrap();
+    kernel.run_on(0, target).unwrap();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn without_a_group_a_dpc_targets_a_processor_of_group_0_if_there_is_such_a_one()
         assert_eq!(log.lines(), ["on 1", "on 1", "on 1"]);
         dpc.free();
     });
-    kernel.run(vec![(0, target)]).unwrap();
+    kernel.run_on(0, target).unwrap();
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_diagnosis_says_who_waits_who_holds_and_who_runs() {
             ntsim::preemption_point();
         }
     });
-    let stop = kernel.run(vec![(0, stuck)]).unwrap_err();
+    let stop = kernel.run_on(0, stuck).unwrap_err();
     assert!(matches!(stop, Stop::StepLimit { .. }), "{stop}");
     let diagnosis = kernel.diagnosis();
     assert_eq!(diagnosis.processors.len(), 2);

@@ -178,7 +178,7 @@ fn an_overrun_of_a_live_block_and_a_write_after_free_are_found_at_unload() {
             }
             poke(memory, distance);
         });
-        kernel.run(vec![(0, misuse)]).unwrap();
+        kernel.run_on(0, misuse).unwrap();
         let stop = kernel.unload().unwrap_err();
         assert_eq!(stop.bug_check().unwrap().code, code);
     }
@@ -250,7 +250,7 @@ fn what_is_leaked_is_counted_at_unload() {
         free(allocate(8));
         allocate(8);
     };
-    kernel.run(vec![(0, program(leak))]).unwrap();
+    kernel.run_on(0, leak).unwrap();
     let stop = kernel.unload().unwrap_err();
     let bug = stop.bug_check().unwrap();
     assert_eq!((bug.code, bug.parameters[0], bug.parameters[3]), (0xC4, 0x62, 2));

@@ -91,15 +91,12 @@ fn with_low_resources_some_allocations_fail_as_the_schedule_chooses() {
         let mut kernel = Simulation::new(Config { low_resources, ..processors(1) }, Schedule::seed(seed));
         let failed = Rc::new(Cell::new(0));
         let count = Rc::clone(&failed);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                for _ in 0..1_000 {
-                    let memory = pool(POOL_FLAG_NON_PAGED, 8, TAG);
-                    if memory.is_null() { count.set(count.get() + 1) } else { free(memory) }
-                }
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            for _ in 0..1_000 {
+                let memory = pool(POOL_FLAG_NON_PAGED, 8, TAG);
+                if memory.is_null() { count.set(count.get() + 1) } else { free(memory) }
+            }
+        });
         run.and_then(|()| kernel.unload()).unwrap();
         failed.get()
     };
@@ -199,6 +196,6 @@ fn a_paged_lists_entries_are_for_apc_level_at_most() {
 #[test]
 fn a_lookaside_list_is_deleted_before_unload() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = List::new(NonPagedPoolNx)))]).unwrap();
+    kernel.run_on(0, || _ = List::new(NonPagedPoolNx)).unwrap();
     assert_eq!(kernel.unload().unwrap_err().bug_check().unwrap().code, 0xCE);
 }

@@ -20,7 +20,7 @@ fn try_allocate(size: u64) -> Option<*mut u8> {
 
 fn run(config: Config, f: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    kernel.run(vec![(0, program(f))])?;
+    kernel.run_on(0, f)?;
     kernel.unload()
 }
 
@@ -67,12 +67,12 @@ fn a_hundred_thousand_small_blocks_live_in_a_pool_that_is_asked_for() {
         blocks.into_iter().for_each(free);
         count
     };
-    kernel.run(vec![(0, program(move || assert!(fill() < 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert!(fill() < 100_000)).unwrap();
     kernel.reset(config, Schedule::round_robin());
-    kernel.run(vec![(0, program(move || assert_eq!(fill(), 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert_eq!(fill(), 100_000)).unwrap();
     kernel.unload().unwrap();
     kernel.reset(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, program(move || assert!(fill() < 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert!(fill() < 100_000)).unwrap();
 }
 
 #[test]

@@ -27,7 +27,7 @@ use proptest::prelude::*;
 /// Returns the text of the only message of a program.
 fn printed(f: impl FnOnce() + 'static) -> String {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(f))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, f).unwrap_or_else(|stop| panic!("{stop}"));
     let mut texts = kernel.trace().events().iter().filter_map(|event| match &event.what {
         What::Print { text, .. } => Some(text.clone()),
         _ => None,
@@ -132,14 +132,11 @@ fn a_message_has_512_bytes_at_most() {
 #[test]
 fn it_has_a_component_and_a_level() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            // SAFETY: the arguments fit the format.
-            unsafe { ddi::DbgPrintEx(DPFLTR_IHVDRIVER_ID, 2, c"%d %d %d %d\n".as_ptr(), 1, 2, 3, 4) };
-            print!(c"default");
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        // SAFETY: the arguments fit the format.
+        unsafe { ddi::DbgPrintEx(DPFLTR_IHVDRIVER_ID, 2, c"%d %d %d %d\n".as_ptr(), 1, 2, 3, 4) };
+        print!(c"default");
+    });
     run.unwrap();
     let text = kernel.trace().to_string();
     assert!(text.contains(r"prints (component 77, level 0x2): 1 2 3 4"), "{text}");

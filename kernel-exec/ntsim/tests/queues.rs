@@ -163,7 +163,7 @@ fn dpc_real(rounds: Vec<Vec<DpcStep>>, chain: Chain) -> Story {
             made.borrow_mut().push(dpc);
         }
     };
-    kernel.run(vec![(0, program(make))]).unwrap();
+    kernel.run_on(0, make).unwrap();
     for round in rounds {
         let (arrived, turn) = (Rc::new(AtomicUsize::new(0)), Rc::new(AtomicUsize::new(0)));
         let programs = (0..PROCESSORS).map(|processor| {
@@ -348,7 +348,7 @@ fn timer_real(steps: Vec<TimerStep>) -> (Vec<bool>, Vec<usize>) {
         }
         before.into_iter().for_each(lower);
     };
-    kernel.run(vec![(0, program(body))]).unwrap();
+    kernel.run_on(0, body).unwrap();
     drop(kernel);
     (answers.take(), runs.take())
 }
@@ -381,7 +381,7 @@ fn ten_thousand_timers_expire_in_order() {
         timers.iter().for_each(|timer| timer.free());
         done.store(true, SeqCst);
     };
-    kernel.run(vec![(63, program(body))]).unwrap();
+    kernel.run_on(63, body).unwrap();
     kernel.unload().unwrap();
     assert!(seen.load(SeqCst));
 }

@@ -59,7 +59,7 @@ fn a_read_modify_write_loses_nothing() {
                 counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| Some(old + 1)).unwrap();
             })
         };
-        kernel.run(vec![(0, increment()), (1, increment())]).unwrap();
+        kernel.programs().on(0, increment()).on(1, increment()).run().unwrap();
         assert_eq!(counter.load(Ordering::SeqCst), 4);
     }
 }
@@ -100,7 +100,7 @@ fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
             }
         })
     };
-    kernel.run(vec![(0, access(mutable[0])), (1, access(mutable[1]))])
+    kernel.programs().on(0, access(mutable[0])).on(1, access(mutable[1])).run()
 }
 
 #[test]
@@ -122,9 +122,7 @@ fn accesses_under_a_lock_are_no_race() {
         let cell = Rc::new(UnsafeCell::new((0, None::<Lock>)));
         let make = Rc::clone(&cell);
         // SAFETY: only one program runs.
-        kernel
-            .run(vec![(0, program(move || make.with_mut(|value| unsafe { (*value).1 = Some(Lock::new()) })))])
-            .unwrap();
+        kernel.run_on(0, move || make.with_mut(|value| unsafe { (*value).1 = Some(Lock::new()) })).unwrap();
         // SAFETY: no program runs.
         let lock = cell.with(|value| unsafe { (*value).1 }).unwrap();
         let access = || {
@@ -136,7 +134,7 @@ fn accesses_under_a_lock_are_no_race() {
                 lock.release(before);
             })
         };
-        kernel.run(vec![(0, access()), (1, access())]).unwrap();
+        kernel.programs().on(0, access()).on(1, access()).run().unwrap();
     }
 }
 
@@ -171,7 +169,7 @@ fn a_dpc_on_top_of_a_write_is_aliasing() {
             let dpc = Dpc::new(move || in_dpc.with(|_| ()));
             dpc.importance(ntsim::types::_KDPC_IMPORTANCE::HighImportance).target(0).insert();
         });
-        let stop = kernel.run(vec![(0, write), (1, interrupt)]).err();
+        let stop = kernel.programs().on(0, write).on(1, interrupt).run().err();
         matches!(stop, Some(Stop::Failure { oracle: "aliasing", .. }))
     });
     assert!(found);
@@ -198,10 +196,10 @@ fn an_access_that_a_stop_left_behind_does_not_count_later() {
     let cell = Rc::new(UnsafeCell::new(0));
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let left = Rc::clone(&cell);
-    let stop = kernel.run(vec![(0, program(move || left.with_mut(|_| ntsim::fail("test", "stop".into()))))]);
+    let stop = kernel.run_on(0, move || left.with_mut(|_| ntsim::fail("test", "stop".into())));
     assert!(stop.is_err());
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(move || cell.with_mut(|_| ())))]).unwrap();
+    kernel.run_on(0, move || cell.with_mut(|_| ())).unwrap();
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl Last {
                 ntsim::fail("returned", "the routine is still running".into());
             }
         });
-        kernel.run(vec![(0, program(caller)), (1, waiter)])
+        kernel.programs().on(0, caller).on(1, waiter).run()
     }
 }
 
@@ -204,7 +204,7 @@ impl Last {
 fn last(kernel: &mut Simulation) -> Result<Last, Stop> {
     let made = Rc::new(Cell::new(None));
     let make = Rc::clone(&made);
-    kernel.run(vec![(0, program(move || make.set(Some(Last::new()))))])?;
+    kernel.run_on(0, move || make.set(Some(Last::new())))?;
     Ok(made.get().unwrap())
 }
 
@@ -238,7 +238,7 @@ fn a_routine_that_goes_on_without_a_call_is_preempted_there() {
                 ntsim::fail("returned", "the writer is still running".into());
             }
         };
-        kernel.run(vec![(0, program(writer)), (1, program(reader))])
+        kernel.programs().on(0, writer).on(1, reader).run()
     });
 }
 

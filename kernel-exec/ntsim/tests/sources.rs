@@ -280,7 +280,7 @@ fn ordering(kernel: &mut Simulation, schedule: Schedule) -> bool {
         let second = read[0].load(SeqCst);
         see.set(second == 1 && read[1].load(SeqCst) == 0);
     };
-    kernel.run(vec![(0, program(write)), (1, program(read))]).unwrap();
+    kernel.programs().on(0, write).on(1, read).run().unwrap();
     found.get()
 }
 

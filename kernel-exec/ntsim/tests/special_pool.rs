@@ -156,7 +156,7 @@ fn paged_pool_is_closed_by_the_irql_of_who_runs() {
             lower(before);
         };
         let mut kernel = Simulation::new(special(2), Schedule::seed(seed));
-        kernel.run(vec![(0, program(low)), (1, program(other))])
+        kernel.programs().on(0, low).on(1, other).run()
     };
     let mut found = 0;
     for seed in 0..20 {
@@ -184,16 +184,13 @@ fn a_reset_opens_everything() {
     for round in 0..3 {
         let config = if round == 1 { processors(1) } else { special(1) };
         kernel.reset(config, Schedule::round_robin());
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let memory = allocate(64);
-                free(memory);
-                let memory = paged();
-                free(memory);
-                allocate(9_000);
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let memory = allocate(64);
+            free(memory);
+            let memory = paged();
+            free(memory);
+            allocate(9_000);
+        });
         run.unwrap();
         assert!(matches!(kernel.unload(), Err(Stop::BugCheck(bug)) if bug.parameters[0] == 0x62));
     }

@@ -23,7 +23,7 @@ static SHARED: Shared =
 
 fn simulate(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))])
+    kernel.run_on(0, program)
 }
 
 fn use_statics() {
@@ -51,7 +51,7 @@ fn each_kernel_finds_statics_as_the_program_was_loaded() {
 fn a_reset_kernel_finds_statics_as_the_program_was_loaded() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     for _ in 0..3 {
-        kernel.run(vec![(0, Box::new(use_statics))]).unwrap();
+        kernel.run_on(0, use_statics).unwrap();
         kernel.reset(Config::default(), Schedule::round_robin());
     }
 }
@@ -92,13 +92,10 @@ fn in_pool(kernel: &mut Simulation) -> usize {
     let address = std::rc::Rc::new(core::cell::Cell::new(0));
     let out = std::rc::Rc::clone(&address);
     kernel
-        .run(vec![(
-            0,
-            Box::new(move || {
-                // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL and with a tag.
-                out.set(unsafe { ExAllocatePool2(0x40, 64, u32::from_ne_bytes(*b"test")) }.addr());
-            }),
-        )])
+        .run_on(0, move || {
+            // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL and with a tag.
+            out.set(unsafe { ExAllocatePool2(0x40, 64, u32::from_ne_bytes(*b"test")) }.addr());
+        })
         .unwrap();
     address.get()
 }

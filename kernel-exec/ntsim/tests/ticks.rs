@@ -24,7 +24,7 @@ fn measured(tick: u64, measure: impl Fn() -> u64 + Clone + 'static) -> BTreeSet<
         let mut kernel = Simulation::new(config, Schedule::seed(seed));
         let (result, measure) = (Rc::new(Cell::new(0)), measure.clone());
         let outcome = Rc::clone(&result);
-        let run = kernel.run(vec![(0, program(move || outcome.set(measure())))]);
+        let run = kernel.run_on(0, move || outcome.set(measure()));
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{stop}"));
         result.get()
     };

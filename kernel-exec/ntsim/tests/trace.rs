@@ -185,7 +185,7 @@ fn a_run(seed: u64) -> (Result<(), Stop>, Trace) {
             // The DPC's block is leaked, so the machine stops at unload.
         })
     };
-    kernel.run(vec![(0, work()), (1, work())]).unwrap();
+    kernel.programs().on(0, work()).on(1, work()).run().unwrap();
     let stop = kernel.unload();
     (stop, kernel.trace().clone())
 }

@@ -79,17 +79,14 @@ fn a_thread_at_dispatch_level_is_advised_to_lower_the_irql_after_a_while() {
 fn the_time_is_the_configurations() {
     let config = Config { yield_after: 10_000, ..Config::default() };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let irql = raise(DISPATCH);
-            ntsim::advance_time(9_000);
-            assert!(!should_yield());
-            ntsim::advance_time(2_000);
-            assert!(should_yield());
-            lower(irql);
-        }),
-    )]);
+    let outcome = kernel.run_on(0, || {
+        let irql = raise(DISPATCH);
+        ntsim::advance_time(9_000);
+        assert!(!should_yield());
+        ntsim::advance_time(2_000);
+        assert!(should_yield());
+        lower(irql);
+    });
     assert_eq!(outcome, Ok(()));
 }
 
@@ -130,17 +127,14 @@ fn the_watchdog_says_what_is_left_in_a_dpc_and_fails_below() {
 fn a_watchdog_that_is_off_has_no_limits() {
     let config = Config { dpc_watchdog: 0, ..Config::default() };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let dpc = Dpc::new(|| {
-                let (_, information) = watchdog();
-                assert_eq!((information.DpcTimeLimit, information.DpcWatchdogLimit), (0, 0));
-            });
-            assert!(dpc.insert());
-            dpc.free();
-        }),
-    )]);
+    let outcome = kernel.run_on(0, || {
+        let dpc = Dpc::new(|| {
+            let (_, information) = watchdog();
+            assert_eq!((information.DpcTimeLimit, information.DpcWatchdogLimit), (0, 0));
+        });
+        assert!(dpc.insert());
+        dpc.free();
+    });
     assert_eq!(outcome, Ok(()));
 }
 

@@ -124,18 +124,15 @@ fn workers_are_few_and_while_their_routines_wait_nothing_else_of_the_queue_runs(
     let run = |workers: usize, queue: WORK_QUEUE_TYPE| {
         let config = Config { workers, ..processors(1) };
         let mut kernel = Simulation::new(config, Schedule::round_robin());
-        kernel.run(vec![(
-            0,
-            program(move || {
-                let (device, event) = (Device::new(), Event::notification());
-                for _ in 0..2 {
-                    WorkItem::new(device).queue(move |_| _ = wait(&event, None));
-                }
-                let last = WorkItem::new(device);
-                last.queue_to(queue, move |_| _ = event.set());
-                wait(&event, None);
-            }),
-        )])
+        kernel.run_on(0, move || {
+            let (device, event) = (Device::new(), Event::notification());
+            for _ in 0..2 {
+                WorkItem::new(device).queue(move |_| _ = wait(&event, None));
+            }
+            let last = WorkItem::new(device);
+            last.queue_to(queue, move |_| _ = event.set());
+            wait(&event, None);
+        })
     };
     let stop = run(2, DelayedWorkQueue).unwrap_err();
     assert!(matches!(stop, Stop::Deadlock { ref waits } if waits.len() == 3), "{stop}");
@@ -306,7 +303,7 @@ fn unload_with_an_item_pending_is_refused() {
         let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
         let slot = Rc::new(Cell::new(None::<Device>));
         let made = Rc::clone(&slot);
-        kernel.run(vec![(0, program(move || made.set(Some(Device::new()))))]).unwrap();
+        kernel.run_on(0, move || made.set(Some(Device::new()))).unwrap();
         let device = slot.get().unwrap();
         kernel.unload_with(
             0,
@@ -337,13 +334,10 @@ fn unload_with_an_item_pending_is_refused() {
 #[test]
 fn a_routine_that_waits_for_what_nothing_does_is_a_deadlock() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let event = Event::notification();
-            WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let event = Event::notification();
+        WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
+    });
     let Err(Stop::Deadlock { waits }) = run else { panic!("{run:?}") };
     assert_eq!(waits.len(), 1, "{waits:?}");
 }
@@ -352,13 +346,10 @@ fn a_routine_that_waits_for_what_nothing_does_is_a_deadlock() {
 fn unload_while_a_routine_runs_is_refused() {
     let config = Config { linger: 0, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let event = Event::notification();
-            WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(-1_000_000_000)));
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let event = Event::notification();
+        WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(-1_000_000_000)));
+    });
     run.unwrap();
     let stop = kernel.unload().unwrap_err();
     let bug = stop.bug_check().unwrap();
@@ -418,7 +409,7 @@ fn leaked_items_are_found_at_unload() {
         WorkItem::new(device);
         device.delete();
     });
-    kernel.run(vec![(0, leak)]).unwrap();
+    kernel.run_on(0, leak).unwrap();
     let stop = kernel.unload().unwrap_err();
     assert!(stop.to_string().contains("'IoWi'"), "{stop}");
 }
@@ -426,7 +417,7 @@ fn leaked_items_are_found_at_unload() {
 #[test]
 fn the_trace_names_work_items() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| WorkItem::new(Device::new()).queue(|_| ())))]).unwrap();
+    kernel.run_on(0, || WorkItem::new(Device::new()).queue(|_| ())).unwrap();
     let text = kernel.trace().to_string();
     for needle in
         ["IoQueueWorkItemEx(block1", "work item block1 starts", "work item block1 ends", "waits for work"]

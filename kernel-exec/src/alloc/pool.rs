@@ -20,12 +20,12 @@ const POOL_ALIGN: usize = 16;
 /// const SAMPLES: PoolAllocator = PoolAllocator::with_tag(*b"Smpl");
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let layout = Layout::new::<[u64; 8]>();
 /// let memory = SAMPLES.allocate(layout).unwrap();
 /// // SAFETY: the memory is from the allocation above.
 /// unsafe { SAMPLES.free(memory, layout) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,7 +141,7 @@ unsafe impl NonPaged for PoolAllocator {}
 /// const NAMES: PagedPoolAllocator = PagedPoolAllocator::with_tag(*b"Name");
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// for align in [8, 256] {
 ///     let layout = Layout::from_size_align(100, align).unwrap();
 ///     let memory = NAMES.allocate(layout).unwrap();
@@ -149,7 +149,7 @@ unsafe impl NonPaged for PoolAllocator {}
 ///     // SAFETY: the memory is from the allocation above.
 ///     unsafe { NAMES.free(memory, layout) };
 /// }
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -43,7 +43,7 @@ pub enum Importance {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let config = Config { processors: 2, ..Config::default() };
 /// # let mut kernel = Simulation::new(config, Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// DpcOptions::new()
 ///     .processor(0, 1)
@@ -52,7 +52,7 @@ pub enum Importance {
 ///     .tag(*b"Smpl")
 ///     .spawn(async { assert_eq!(ntsim::current_processor(), 1) })
 ///     .unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ impl DpcOptions {
     /// use ntcom_exec::{DpcOptions, NTSTATUS, TaskStorage};
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// static STORAGE: TaskStorage<1024> = TaskStorage::new();
     ///
     /// let handle = DpcOptions::new().spawn_in(&STORAGE, core::future::pending()).unwrap();
@@ -168,7 +168,7 @@ impl DpcOptions {
     /// handle.cancel();
     /// drop(handle);
     /// assert!(STORAGE.is_free());
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn spawn_in<F, const SIZE: usize>(

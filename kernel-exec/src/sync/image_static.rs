@@ -30,9 +30,9 @@ use super::own;
 ///
 /// for seed in 0..3 {
 ///     let mut kernel = Simulation::new(Config::default(), Schedule::seed(seed));
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         assert_eq!(OPENED.fetch_add(1, Relaxed), 0);
-///     }))])?;
+///     })?;
 /// }
 /// # Ok::<(), ntsim::Stop>(())
 /// ```

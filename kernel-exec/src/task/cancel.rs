@@ -14,13 +14,13 @@ use crate::{
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
 /// let other = handle.clone();
 /// drop(handle); // does not cancel
 /// other.cancel();
 /// other.cancel(); // harmless
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[derive(Debug)]
 pub struct CancelHandle(Option<TaskPtr>);
@@ -128,11 +128,11 @@ pub fn take_cancellation_request() -> bool {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async {
 ///     assert!(!ntcom_exec::is_cancellation_requested(), "no cancel has been requested yet");
 /// }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use]
 pub fn is_cancellation_requested() -> bool {
@@ -259,19 +259,16 @@ mod tests {
     #[test]
     fn a_cleanup_that_the_task_does_not_count_fails_fast() {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        let run = kernel.run(vec![(
-            0,
-            Box::new(|| {
-                let body = poll_fn(|_| {
-                    let here = ambient::current(|node| node.map(|node| node.task));
-                    here.map_or(Poll::Pending, |task| {
-                        unwind::end_cleanup(task);
-                        Poll::Ready(())
-                    })
-                });
-                assert!(crate::spawn_dpc_task(body).is_ok());
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let body = poll_fn(|_| {
+                let here = ambient::current(|node| node.map(|node| node.task));
+                here.map_or(Poll::Pending, |task| {
+                    unwind::end_cleanup(task);
+                    Poll::Ready(())
+                })
+            });
+            assert!(crate::spawn_dpc_task(body).is_ok());
+        });
         let Err(Stop::BugCheck(bug)) = run else { panic!("{run:?}") };
         assert_eq!((bug.code, bug.parameters[0]), (0x139, 5));
     }

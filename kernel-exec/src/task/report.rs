@@ -12,7 +12,7 @@ use super::{
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
 /// let mut reports = [None; 8];
 /// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut reports));
@@ -20,7 +20,7 @@ use super::{
 /// let text = reports[0].unwrap().to_string();
 /// assert!(text.contains("1 reference can still wake or cancel it"), "{text}");
 /// handle.cancel();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -36,9 +36,9 @@ use crate::{clock::Instant, status::NTSTATUS};
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { sample(3).await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn interval(period: Duration) -> Interval {
@@ -51,10 +51,10 @@ pub fn interval(period: Duration) -> Interval {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let ticks: ntcom_exec::Interval = ntcom_exec::interval(core::time::Duration::from_millis(20));
 /// drop(ticks); // nothing has been allocated
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Interval {
     /// The moment at which the next tick is due, or `None` if it never is.
@@ -71,13 +71,13 @@ impl Interval {
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
     ///
     /// let second = Duration::from_secs(1);
     /// let ticks = ntcom_exec::interval(second).with_tolerance(second / 10);
     /// # drop(ticks);
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
@@ -121,11 +121,11 @@ impl core::fmt::Debug for Interval {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let mut ticks = ntcom_exec::interval(core::time::Duration::from_millis(20));
 /// let tick: ntcom_exec::Tick<'_> = ticks.tick();
 /// drop(tick);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]

@@ -106,9 +106,9 @@ impl LazyTimer {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
@@ -144,9 +144,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
@@ -158,10 +158,10 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let sleep: ntcom_exec::Sleep = ntcom_exec::sleep(core::time::Duration::from_millis(20));
 /// drop(sleep); // nothing has been allocated
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
@@ -182,14 +182,14 @@ impl Sleep {
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
     ///
     /// ntcom_exec::spawn_dpc_task(async {
     ///     let second = Duration::from_secs(1);
     ///     ntcom_exec::sleep(second).with_tolerance(second / 10).await.unwrap();
     /// }).unwrap();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {

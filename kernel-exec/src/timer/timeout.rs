@@ -19,10 +19,10 @@ pin_project! {
     /// use core::{future::{Ready, ready}, time::Duration};
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let limited: ntcom_exec::Timeout<Ready<u32>> = ntcom_exec::timeout(Duration::from_millis(20), ready(1));
     /// drop(limited);
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
@@ -64,7 +64,7 @@ pin_project! {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| ntcom_exec::spawn_dpc_task(body()).unwrap()))]).unwrap();
+/// # kernel.run_on(0, || ntcom_exec::spawn_dpc_task(body()).unwrap()).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {

@@ -183,7 +183,7 @@ impl TaskTracker {
     ///     assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
     /// }
     ///
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// ntcom_exec::spawn_dpc_task(async {
     ///     let mut wakers = Vec::new();
     ///     core::future::poll_fn(|context| {
@@ -191,7 +191,7 @@ impl TaskTracker {
     ///         core::task::Poll::<()>::Pending
     ///     }).await
     /// }).unwrap();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload_with(0, Box::new(unload)).unwrap();
     /// ```
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), DrainError> {

@@ -28,7 +28,7 @@ pub(crate) fn kernel(processors: usize, seed: u64) -> Simulation {
 /// Runs a program alone, and unloads.
 pub(crate) fn in_kernel(program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, program).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 

@@ -4,14 +4,15 @@
 use core::{
     cell::{Cell, RefCell},
     ffi::c_void,
+    ptr,
 };
 
 use ntcom_exec::{TaskTracker, default_tracker};
 use ntcom_kit_table::{Program, Stop, TEXT};
 use ntsim::{
     Config, Schedule, Simulation,
-    ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
-    types::PASSIVE_LEVEL,
+    ddi::{IoCreateDevice, IoDeleteDevice, KeDelayExecutionThread, KeLowerIrql, KeRaiseIrqlToDpcLevel},
+    types::{_MODE::KernelMode, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PASSIVE_LEVEL, PDEVICE_OBJECT},
 };
 
 use crate::threads;
@@ -27,6 +28,8 @@ thread_local! {
     /// Pool blocks other than operations, as the number of living ones and the number there have
     /// been.
     static OTHERS: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The device of the work items, and whether the run has had a body on one.
+    static DEVICE: Cell<(PDEVICE_OBJECT, bool)> = const { Cell::new((ptr::null_mut(), false)) };
 }
 
 /// The configuration for this number of processors.
@@ -37,13 +40,15 @@ pub(crate) fn config(processors: usize) -> Config {
 pub(crate) unsafe extern "C" fn run(program: Program, context: *mut c_void, stop: *mut Stop) -> i32 {
     let whole = move || {
         begin();
+        create_device();
         raise();
         // SAFETY: the kit passes its program with the program's context.
         unsafe { program(context) };
         lower();
+        delete_device();
     };
     let ended = with_kernel(config(1), Schedule::round_robin(), |kernel| {
-        kernel.run(vec![(0, Box::new(whole))]).and_then(|()| kernel.unload())
+        kernel.run_on(0, whole).and_then(|()| kernel.unload())
     });
     // SAFETY: the kit passes a writable `stop`.
     unsafe { tell(ended, stop) }
@@ -104,10 +109,49 @@ pub(crate) extern "C" fn advance() {
     lower();
     threads::join();
     for _ in 0..TICKS {
-        ntsim::advance_time(TICK);
+        pass_time();
     }
     threads::join();
     raise();
+}
+
+/// Lets a tick of the clock pass. Bodies on work items run in other threads, while this one is
+/// delayed.
+fn pass_time() {
+    let (_, is_used) = DEVICE.get();
+    if is_used {
+        let mut tick = LARGE_INTEGER { QuadPart: -(TICK as i64) };
+        // SAFETY: at PASSIVE_LEVEL; the interval is good.
+        unsafe { KeDelayExecutionThread(KernelMode as i8, 0, &raw mut tick) };
+    } else {
+        ntsim::advance_time(TICK);
+    }
+}
+
+/// Creates the device of the work items. IRQL: PASSIVE_LEVEL.
+fn create_device() {
+    let (driver, mut device) = (ntsim::driver_object(), ptr::null_mut());
+    let before = ntsim::live_blocks();
+    // SAFETY: the driver's object, and a place for the device.
+    unsafe { IoCreateDevice(driver, 0, ptr::null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
+    OTHERS.set((ntsim::live_blocks() - before, 0));
+    DEVICE.set((device, false));
+}
+
+/// The device, for a new body on a work item.
+pub(crate) fn device() -> PDEVICE_OBJECT {
+    let (device, _) = DEVICE.get();
+    DEVICE.set((device, true));
+    device
+}
+
+/// Deletes the device, before the driver is unloaded.
+fn delete_device() {
+    let (device, _) = DEVICE.replace((ptr::null_mut(), false));
+    if !device.is_null() {
+        // SAFETY: the device of this run, once.
+        unsafe { IoDeleteDevice(device) };
+    }
 }
 
 pub(crate) extern "C" fn fail_next_allocation() {
@@ -160,4 +204,12 @@ pub(crate) extern "C" fn drain() {
         ntsim::fail("C18", format!("drain: {why:?}"));
     }
     raise();
+}
+
+/// Drains in a body, at PASSIVE_LEVEL.
+pub(crate) extern "C" fn drain_in_body() -> i32 {
+    match default_tracker(|tracker| tracker.drain(None)) {
+        Ok(()) => 0,
+        Err(why) => why.status().0,
+    }
 }

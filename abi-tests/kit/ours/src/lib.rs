@@ -56,5 +56,7 @@ export_table!(Table {
     at_passive_level: Some(kernel::at_passive_level),
     run_at_once: Some(threads::run_at_once),
     run_in_turn: Some(threads::run_in_turn),
+    spawn_passive: Some(spawn::spawn_passive),
+    drain_in_body: Some(kernel::drain_in_body),
     ..Table::new(c"ntcom on a simulated kernel", REQUIRED)
 });

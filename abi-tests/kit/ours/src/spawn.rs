@@ -6,12 +6,12 @@ use ntcom::{
     NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
-use ntcom_exec::{DpcOptions, NoExecutor, Placement, Port};
+use ntcom_exec::{DpcOptions, NoExecutor, OnWorkItems, Placement, Port};
 use ntcom_kit_table::{MAY_FAIL, Recipe};
 
 use crate::{
     body::{Kits, infallible},
-    calls, object, threads,
+    calls, kernel, object, threads,
     values::{Value, for_kind},
 };
 
@@ -75,6 +75,20 @@ pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) ->
     let kind = recipe.kind;
     let body = Kits::new(recipe);
     for_kind!(kind, nowhere(body))
+}
+
+fn on_work_items<T: Value>(body: Kits) -> *mut c_void {
+    // SAFETY: the library's device, which is there until the run has ended.
+    let items = unsafe { OnWorkItems::of(kernel::device()) };
+    spawn_async_operation_raw_on(items, infallible::<T>(body)).cast()
+}
+
+pub(crate) unsafe extern "C" fn spawn_passive(recipe: *const Recipe) -> *mut c_void {
+    // SAFETY: the header: a recipe.
+    let recipe = unsafe { recipe.read() };
+    let kind = recipe.kind;
+    let body = Kits::new(recipe);
+    for_kind!(kind, on_work_items(body))
 }
 
 /// The result of a spawn that cannot succeed. The kit reports it as a breach.

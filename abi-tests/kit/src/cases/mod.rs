@@ -14,6 +14,7 @@ mod results;
 pub(crate) mod threads;
 mod trust;
 mod unloading;
+mod waiting;
 
 pub use self::threads::Seeds;
 use crate::{finding::Check, kit::Kit, need::Need, rule::Rule};
@@ -74,7 +75,7 @@ impl Case {
 /// All cases, in the order of their rules.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let groups: [&[Case]; 13] = [
+    let groups: [&[Case]; 14] = [
         queries::CASES,
         counting::CASES,
         results::CASES,
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Case> {
         completion::CASES,
         trust::CASES,
         unloading::CASES,
+        waiting::CASES,
         objects::CASES,
         fallible::CASES,
         threads::CASES,

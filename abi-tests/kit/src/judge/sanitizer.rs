@@ -3,6 +3,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use crate::freed;
+
 /// The sanitizers. Each has a name, the symbol that a library built with it imports, and its
 /// runtime's name.
 const SANITIZERS: [(&str, &str, &str); 5] = [
@@ -54,6 +56,10 @@ pub(super) fn set_up(command: &mut Command) {
 /// The report of a sanitizer, without the number of the process.
 pub(super) fn report(printed: &str) -> Option<String> {
     printed.lines().find_map(|line| {
+        // The kit's own, of memory that it watches.
+        if let Some(report) = line.strip_prefix(freed::SAYS) {
+            return Some(report.to_owned());
+        }
         let begins = SANITIZERS.iter().filter_map(|(name, ..)| line.find(&format!("{name}: "))).min();
         let report = match begins {
             Some(begin) if line.contains("ERROR") || line.contains("WARNING") => line.get(begin..)?,

@@ -37,6 +37,9 @@ pub mod status {
     pub const ERROR: u32 = 3;
 }
 
+/// Calls that a body makes in its first poll. The argument is the body's operation.
+pub type InBody = fn(&Kit<'_>, usize) -> Check;
+
 /// A description of an operation to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn {
@@ -56,6 +59,8 @@ pub struct Spawn {
     pub reaches: bool,
     /// Whether it is spawned without an executor.
     pub without_executor: bool,
+    /// The calls that the body's first poll makes at PASSIVE_LEVEL.
+    pub asks: Option<InBody>,
 }
 
 impl Spawn {
@@ -71,6 +76,7 @@ impl Spawn {
             object: None,
             reaches: false,
             without_executor: false,
+            asks: None,
         }
     }
 }
@@ -115,6 +121,7 @@ impl Kit<'_> {
         slot.fails = spawn.fails;
         slot.raises = spawn.raises;
         slot.object = spawn.object;
+        (slot.passive, slot.asks) = (spawn.asks.is_some(), spawn.asks);
         slot.reaches = spawn
             .object
             .filter(|_| spawn.reaches)
@@ -135,6 +142,10 @@ impl Kit<'_> {
             None if spawn.without_executor => {
                 // SAFETY: the recipe is as the header declares it.
                 table.spawn_without_executor.map(|spawn| unsafe { spawn(&raw const recipe) })
+            }
+            None if spawn.asks.is_some() => {
+                // SAFETY: a recipe as the header wants it.
+                table.spawn_passive.map(|spawn| unsafe { spawn(&raw const recipe) })
             }
             None => {
                 let handle = if cancellable { &raw mut handle } else { ptr::null_mut() };
@@ -210,6 +221,15 @@ impl Kit<'_> {
         // SAFETY: the header lets the kit call this at any time.
         self.0.during(what, || unsafe { command() });
         self.then(())
+    }
+
+    /// Drains in the body that is being polled. `None` if the library does not offer it.
+    #[must_use]
+    pub fn drain_in_body(&self) -> Option<NTSTATUS> {
+        self.0.trail.add("    drain_in_body".to_owned());
+        // SAFETY: the header: the caller is a body of `spawn_passive`, in its poll.
+        let drain = |drain: unsafe extern "C" fn() -> i32| unsafe { drain() };
+        self.0.during("drain_in_body", || self.table().drain_in_body.map(drain).map(NTSTATUS))
     }
 
     /// Asks for the cancellation of all operations that have not ended.

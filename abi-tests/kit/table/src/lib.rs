@@ -245,6 +245,8 @@ table! {
         run_at_once: unsafe extern "C" fn(u32, ThreadProgram, *mut c_void, *mut Stop) -> i32,
         run_in_turn: unsafe extern "C" fn(u32, u64, ThreadProgram, *mut c_void, *mut Stop) -> i32,
         yield_with: unsafe extern "C" fn(Option<Pause>),
+        spawn_passive: unsafe extern "C" fn(*const Recipe) -> *mut c_void,
+        drain_in_body: unsafe extern "C" fn() -> i32,
     }
 }
 

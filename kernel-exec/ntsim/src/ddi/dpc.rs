@@ -8,7 +8,7 @@ extern crate alloc;
 
 use super::objects::{self, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     kernel::{dpc::Entry, processor::Activity},
     trace::Value,
     types::{
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
     SystemArgument1: PVOID,
     SystemArgument2: PVOID,
 ) -> BOOLEAN {
-    let machine = &*enter(Ddi::KeInsertQueueDpc);
+    let Some(machine) = enter_run(Ddi::KeInsertQueueDpc) else { return 1 };
     let queued = machine.checked(machine.insert_dpc(Dpc, (SystemArgument1, SystemArgument2)));
     machine.called(Ddi::KeInsertQueueDpc, |machine| {
         let arguments = [Dpc as usize, objects::untyped(SystemArgument1), objects::untyped(SystemArgument2)];

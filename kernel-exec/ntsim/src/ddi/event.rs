@@ -9,7 +9,7 @@ use super::{
     objects,
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     trace::Value,
     types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
     verifier::{Checked, irql::Ddi, violation},
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
 /// `Event` was initialised and is valid.
 pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeSetEvent;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return 0 };
     let irql = machine.irql();
     if u32::from(irql) > DISPATCH_LEVEL {
         let rule = alloc::format!(

@@ -11,8 +11,9 @@ use crate::{
     kernel::thread::{SYSTEM, State, Thread},
     trace::Value,
     types::{
-        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
-        POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, OBJECT_HANDLE_INFORMATION,
+        POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        THREAD_ALL_ACCESS,
     },
     verifier::{Checked, irql::Ddi, violation},
 };
@@ -70,6 +71,19 @@ impl Machine {
         (open && thread >= SYSTEM).then_some(thread)
     }
 
+    /// The access of a thread's handle. A generic access, which NT maps, ends the run.
+    fn granted_access(&self, thread: usize, ddi: Ddi) -> ACCESS_MASK {
+        let access = self.kernel.borrow().threads.get(thread).access;
+        if access & !THREAD_ALL_ACCESS != 0 {
+            let name = ddi.name();
+            let message = alloc::format!(
+                "{name} with HandleInformation, for a handle with DesiredAccess {access:#x}: generic"
+            );
+            self.fail("not supported", message);
+        }
+        access
+    }
+
     /// Adds or removes a reference of the object at an address and returns the new count.
     fn reference(&self, address: usize, more: bool) -> Checked<usize> {
         let Some(thread) = self.kernel.borrow().threads.find(address) else {
@@ -104,11 +118,12 @@ impl Machine {
 /// 0xC4/0x3C if the handle is not open.
 ///
 /// Only threads have handles here, so an `ObjectType` that is neither null nor `*PsThreadType` is
-/// STATUS_OBJECT_TYPE_MISMATCH. UserMode and HandleInformation end the run as not supported
-/// (`nf-wdm-obreferenceobjectbyhandle`).
+/// STATUS_OBJECT_TYPE_MISMATCH. `HandleInformation`, if it is not null, gets no attributes, and
+/// the access that the thread was created with. A generic access there, and UserMode, end the run
+/// as not supported (`nf-wdm-obreferenceobjectbyhandle`).
 ///
 /// # Safety
-/// `Object` is valid for a write.
+/// `Object` is valid for a write, `HandleInformation` too or null.
 pub unsafe extern "C" fn ObReferenceObjectByHandle(
     Handle: HANDLE,
     DesiredAccess: ACCESS_MASK,
@@ -119,8 +134,8 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
     let machine = &*enter(ddi);
-    if i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
-        let message = "ObReferenceObjectByHandle with UserMode or HandleInformation";
+    if i32::from(AccessMode) != _MODE::KernelMode {
+        let message = "ObReferenceObjectByHandle with UserMode: ntsim has no handles of users";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
@@ -135,6 +150,12 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
     machine.checked(machine.reference(address, true));
     // SAFETY: the caller promises that `Object` is valid for a write.
     unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
+    if !HandleInformation.is_null() {
+        let access = machine.granted_access(thread, ddi);
+        let information = OBJECT_HANDLE_INFORMATION { HandleAttributes: 0, GrantedAccess: access };
+        // SAFETY: not null, and by the caller's promise.
+        unsafe { HandleInformation.write_unaligned(information) };
+    }
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
         (arguments, Some(machine.pointer(address)))

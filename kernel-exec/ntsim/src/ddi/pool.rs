@@ -8,7 +8,10 @@ extern crate alloc;
 use core::ptr::null_mut;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{
+        between::free_between_runs,
+        machine::{Machine, enter, here},
+    },
     trace::Value,
     types::{
         _POOL_TYPE, PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
@@ -118,8 +121,17 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
     allocate(machine, ddi, flags, NumberOfBytes, Tag)
 }
 
-fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
-    machine.checked(machine.free(memory as usize, tag));
+/// Frees for a DDI, with the arguments that the trace shows. A `tag` of 0 fits every block.
+fn free(ddi: Ddi, memory: PVOID, tag: ULONG, arguments: impl FnOnce(&Machine)) {
+    let tag = (tag != 0).then_some(tag);
+    match here() {
+        Some(machine) => {
+            let machine = &*machine.begin_call(ddi);
+            arguments(machine);
+            machine.checked(machine.free(memory as usize, tag));
+        }
+        None => free_between_runs(ddi, memory as usize, tag),
+    }
 }
 
 /// Frees a block of pool. The block's tag must be `Tag`; a `Tag` of 0 fits every block.
@@ -132,9 +144,10 @@ fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
 /// # Safety
 /// The memory is not used any more.
 pub unsafe extern "C" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
-    let machine = &*enter(Ddi::ExFreePoolWithTag);
-    machine.called(Ddi::ExFreePoolWithTag, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
-    free(machine, P, (Tag != 0).then_some(Tag));
+    let ddi = Ddi::ExFreePoolWithTag;
+    free(ddi, P, Tag, |machine| {
+        machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
+    });
 }
 
 /// Frees a block of pool, whatever its tag, otherwise like [`ExFreePoolWithTag`]
@@ -143,9 +156,8 @@ pub unsafe extern "C" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
 /// # Safety
 /// The same as for [`ExFreePoolWithTag`].
 pub unsafe extern "C" fn ExFreePool(P: PVOID) {
-    let machine = &*enter(Ddi::ExFreePool);
-    machine.called(Ddi::ExFreePool, |machine| ([machine.pointer(P as usize)], None));
-    free(machine, P, None);
+    let ddi = Ddi::ExFreePool;
+    free(ddi, P, 0, |machine| machine.called(ddi, |machine| ([machine.pointer(P as usize)], None)));
 }
 
 /// Frees a block of pool like [`ExFreePoolWithTag`]. Extended parameters end the run as not
@@ -160,8 +172,8 @@ pub unsafe extern "C" fn ExFreePool2(
     ExtendedParametersCount: ULONG,
 ) {
     let ddi = Ddi::ExFreePool2;
-    let machine = &*enter(ddi);
-    refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
-    machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
-    free(machine, P, (Tag != 0).then_some(Tag));
+    free(ddi, P, Tag, |machine| {
+        refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
+        machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
+    });
 }

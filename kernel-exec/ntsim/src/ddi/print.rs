@@ -35,10 +35,10 @@ unsafe extern "C" {
     /// use ntsim::{Config, Schedule, Simulation, ddi};
     ///
     /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| {
+    /// kernel.run_on(0, || {
     ///     // SAFETY: the arguments are what the format says.
     ///     unsafe { ddi::DbgPrint(c"%d of %s: %I64x\n".as_ptr(), 7, c"seven".as_ptr(), u64::MAX) };
-    /// }))])?;
+    /// })?;
     /// assert!(kernel.trace().to_string().contains("7 of seven: ffffffffffffffff"));
     /// # Ok::<(), ntsim::Stop>(())
     /// ```

@@ -12,7 +12,7 @@ use crate::{
     kernel::thread::{SYSTEM, Thread, ThreadName},
     trace::Value,
     types::{
-        HANDLE, NTSTATUS, OBJ_KERNEL_HANDLE, PCLIENT_ID, PHANDLE, PKSTART_ROUTINE, PKTHREAD,
+        CLIENT_ID, HANDLE, NTSTATUS, OBJ_KERNEL_HANDLE, PCLIENT_ID, PHANDLE, PKSTART_ROUTINE, PKTHREAD,
         POBJECT_ATTRIBUTES, PVOID, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
         ULONG,
     },
@@ -30,13 +30,14 @@ pub(crate) struct Start {
 
 impl Machine {
     /// Creates a system thread with an open handle. Returns none if memory is low.
-    fn create_system_thread(&self, start: Start) -> Option<usize> {
+    fn create_system_thread(&self, start: Start, access: ULONG) -> Option<usize> {
         if self.is_low() {
             return None;
         }
         let start = (start.routine as *mut c_void, start.context);
         let start = Some((start.0.expose_provenance(), start.1.expose_provenance()));
-        let thread = self.new_thread(Thread { references: 2, open: true, start, ..Thread::default() });
+        let thread =
+            self.new_thread(Thread { references: 2, open: true, access, start, ..Thread::default() });
         self.make_ready(thread);
         Some(thread)
     }
@@ -58,11 +59,9 @@ impl Machine {
         self.end_thread()
     }
 
-    fn refuse_attributes(&self, attributes: POBJECT_ATTRIBUTES, process: HANDLE, client: PCLIENT_ID) {
+    fn refuse_attributes(&self, attributes: POBJECT_ATTRIBUTES, process: HANDLE) {
         let refused = if !process.is_null() {
             "a ProcessHandle"
-        } else if !client.is_null() {
-            "a ClientId"
         } else if attributes.is_null() {
             return;
         } else {
@@ -78,19 +77,32 @@ impl Machine {
     }
 }
 
+/// The identifier of the system process.
+const SYSTEM_PROCESS: usize = 4;
+
+/// The identifiers of a system thread. As in NT they are multiples of four, and unique among
+/// processes and threads.
+fn client_id(thread: usize) -> CLIENT_ID {
+    let identifier = |number: usize| core::ptr::without_provenance_mut(number);
+    CLIENT_ID {
+        UniqueProcess: identifier(SYSTEM_PROCESS),
+        UniqueThread: identifier(SYSTEM_PROCESS + 4 * (thread + 1 - SYSTEM)),
+    }
+}
+
 /// Creates a thread that runs `StartRoutine` at PASSIVE_LEVEL, on any processor, and a handle to
 /// it, which [`ZwClose`](super::ZwClose) closes. PASSIVE_LEVEL.
 ///
 /// When the routine returns or calls [`PsTerminateSystemThread`] the thread has ended, and is
-/// signalled. Returns STATUS_INSUFFICIENT_RESOURCES if memory is low.
+/// signalled. Returns STATUS_INSUFFICIENT_RESOURCES if memory is low. `ClientId`, if it is not null,
+/// gets the system process's identifier and the thread's own.
 ///
-/// Bug check 0xCE if a driver's thread has not ended at unload. A process, a client identifier, a
-/// name, and attributes beyond OBJ_KERNEL_HANDLE end the run as not supported
-/// (`nf-wdm-pscreatesystemthread`).
+/// Bug check 0xCE if a driver's thread has not ended at unload. A process, a name, and
+/// attributes beyond OBJ_KERNEL_HANDLE end the run as not supported (`nf-wdm-pscreatesystemthread`).
 ///
 /// # Safety
-/// `ThreadHandle` is valid for a write, `ObjectAttributes` null or valid for reads; `StartRoutine`
-/// may be called with `StartContext`.
+/// `ThreadHandle` is valid for a write, `ClientId` null or valid for a write, `ObjectAttributes`
+/// null or valid for reads; `StartRoutine` may be called with `StartContext`.
 pub unsafe extern "C" fn PsCreateSystemThread(
     ThreadHandle: PHANDLE,
     DesiredAccess: ULONG,
@@ -101,15 +113,19 @@ pub unsafe extern "C" fn PsCreateSystemThread(
     StartContext: PVOID,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::PsCreateSystemThread);
-    machine.refuse_attributes(ObjectAttributes, ProcessHandle, ClientId);
+    machine.refuse_attributes(ObjectAttributes, ProcessHandle);
     let Some(routine) = StartRoutine else {
         machine.fail("not supported", alloc::string::String::from("PsCreateSystemThread without a routine"))
     };
-    let thread = machine.create_system_thread(Start { routine, context: StartContext });
+    let thread = machine.create_system_thread(Start { routine, context: StartContext }, DesiredAccess);
     let status = match thread {
         Some(thread) => {
             // SAFETY: the caller promises that `ThreadHandle` is valid for a write.
             unsafe { ThreadHandle.write_unaligned(object::handle(thread)) };
+            if !ClientId.is_null() {
+                // SAFETY: not null, and by the caller's promise.
+                unsafe { ClientId.write_unaligned(client_id(thread)) };
+            }
             STATUS_SUCCESS
         }
         None => STATUS_INSUFFICIENT_RESOURCES,

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::objects;
+use super::{dispatcher::Waitable, objects};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::{
@@ -20,7 +20,7 @@ use crate::{
         KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
         STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, Violation, documented::USER_WAIT, irql::Ddi, memory::Use, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
@@ -68,18 +68,52 @@ impl Machine {
         Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
     }
 
-    /// Refuses user mode and unknown reasons, which ntsim does not have. There are no alerts and no
-    /// APCs, so an alertable wait is like any other.
+    /// Refuses unknown modes and reasons. There are no alerts and no APCs, so a wait that is
+    /// alertable or in UserMode is like any other.
     fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
         let name = ddi.name();
-        let refused = if i32::from(mode) != _MODE::KernelMode {
-            alloc::format!("{name} with WaitMode {mode}: ntsim has waits in KernelMode only")
+        let refused = if !matches!(i32::from(mode), _MODE::KernelMode | _MODE::UserMode) {
+            alloc::format!("{name} with WaitMode {mode}, which is neither KernelMode nor UserMode")
         } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
             alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
         } else {
             return;
         };
         self.fail("not supported", refused);
+    }
+
+    /// A violation if a thread waits in UserMode for a mutex, or with an object or wait blocks on its
+    /// stack, which may be swapped out meanwhile.
+    fn check_user_wait(
+        &self,
+        ddi: Ddi,
+        mode: KPROCESSOR_MODE,
+        objects: &[usize],
+        blocks: usize,
+    ) -> Checked<()> {
+        if i32::from(mode) == _MODE::KernelMode {
+            return Ok(());
+        }
+        for address in objects.iter().copied() {
+            if let Waitable::Mutex = self.waitable(address)? {
+                self.user_wait(ddi, address, "for a mutex, which takes KernelMode")?;
+            }
+        }
+        let on_stack = |address: &usize| self.bounds.get().holds(*address);
+        match objects.iter().chain([&blocks]).copied().find(on_stack) {
+            Some(address) => self.user_wait(
+                ddi,
+                address,
+                "with something on the thread's stack, which may be swapped out meanwhile",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn user_wait(&self, ddi: Ddi, address: usize, what: &str) -> Checked<()> {
+        self.documented([USER_WAIT, address as u64, 0, 0], || {
+            alloc::format!("{} with WaitMode UserMode {what}: {}", ddi.name(), self.name(address))
+        })
     }
 
     /// Inserts the end of a thread's wait into the timer queue.
@@ -186,11 +220,13 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
 /// run ends with [`Stop::Deadlock`](crate::Stop::Deadlock).
 ///
 /// After a release with `Wait` = TRUE the call first restores the IRQL before that release.
-/// `Alertable` makes no difference, because there are no alerts.
+/// `Alertable` and UserMode make no difference, because there are no alerts and no APCs. But bug
+/// check 0xC4/0x4E530005 if a wait in UserMode is for a mutex, or has an object or wait blocks on
+/// the thread's stack.
 ///
 /// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC
-/// routine. Bug check 0x139 if `Object` is not an object, or was moved or overwritten. UserMode and
-/// reasons that no driver has end the run as not supported (`nf-wdm-kewaitforsingleobject`).
+/// routine. Bug check 0x139 if `Object` is not an object, or was moved or overwritten. Reasons that no
+/// driver has end the run as not supported (`nf-wdm-kewaitforsingleobject`).
 ///
 /// # Safety
 /// `Object` is an initialised event, semaphore, mutex or timer and stays valid until this returns,
@@ -207,6 +243,7 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     machine.refuse_wait(ddi, WaitReason, WaitMode);
     machine.end_join();
     let objects = alloc::vec![objects::address(Object)];
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, 0));
     let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
     machine.called(ddi, |machine| {
         ([machine.pointer(Object as usize)], Some(Value::Bits(status.cast_unsigned().into())))
@@ -253,6 +290,7 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     };
     let objects = machine.wait_objects(Count, Object, kind == Kind::All, WaitBlockArray as usize);
     let objects = machine.checked(objects);
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, WaitBlockArray as usize));
     let status = machine.checked(machine.wait_for(ddi, kind, objects, Timeout));
     machine.called(ddi, |machine| {
         let arguments =
@@ -265,8 +303,8 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
 /// Lets the current thread wait until a time, given as in [`KeWaitForSingleObject`], and returns
 /// STATUS_SUCCESS. With zero, another thread runs if one is ready.
 ///
-/// IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC routine. `Alertable` is as in
-/// the waits. UserMode ends the run as not supported (`nf-wdm-kedelayexecutionthread`).
+/// IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC routine. `Alertable` and
+/// `WaitMode` are as in the waits (`nf-wdm-kedelayexecutionthread`).
 ///
 /// # Safety
 /// `Interval` is valid for reads.

@@ -14,7 +14,7 @@ use core::ffi::c_void;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     kernel::pool::Request,
     kernel::work::{Call, Item, QUEUES},
     trace::Value,
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn IoQueueWorkItem(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItem;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -300,7 +300,7 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItemEx;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -341,7 +341,7 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
 /// parameter.
 pub unsafe extern "C" fn ExQueueWorkItem(WorkItem: PWORK_QUEUE_ITEM, QueueType: WORK_QUEUE_TYPE) {
     let ddi = Ddi::ExQueueWorkItem;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let address = objects::address(WorkItem);
     machine.checked(machine.check_memory(address, Use::ExWorkItem));
     // SAFETY: pool memory was checked; for other memory the caller promises that `WorkItem` is

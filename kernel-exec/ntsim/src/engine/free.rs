@@ -417,7 +417,7 @@ pub(crate) fn run(
         panic: Mutex::new(None),
     };
     kernel.is_free.set(true);
-    kernel.now.reset(false);
+    kernel.now.reset(None);
     kernel.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {

@@ -16,7 +16,9 @@ use std::thread_local;
 use corosensei::Yielder;
 
 use super::{
+    between::{advice, refuse},
     free,
+    identity::Identities,
     recording::{Decision, Recording},
     run::Job,
     run_state::Current,
@@ -28,7 +30,7 @@ use crate::{
     counters::{Counters, Counts},
     fault::{
         host::{Aside, Watch},
-        stack::Bounds,
+        stack::{Bounds, limit},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
@@ -77,6 +79,7 @@ pub(crate) struct Machine {
     pub(crate) counts: Counts,
     /// A hash of the kernel calls so far and of their steps.
     pub(crate) calls: Cell<u64>,
+    pub(crate) identities: Identities,
     pub(crate) processors: [Processor; PROCESSORS],
     /// How the coroutine that runs gives up control.
     pub(crate) yielder: Cell<*const Suspend>,
@@ -94,6 +97,8 @@ pub(crate) struct Machine {
     pub(crate) ordered: RefCell<Vec<(usize, Decision)>>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
+    /// The stop was found between two runs, and no call has answered it yet.
+    pub(crate) unreported: Cell<bool>,
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
     pub(crate) low: Low,
@@ -201,18 +206,38 @@ pub(crate) fn mine<'a>() -> Option<&'a Machine> {
 /// and the IRQL ceiling checked. The end of the DDI is a point, too.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
-    let Some(mut machine) = here() else { outside(ddi.name()) };
-    machine.cpu().last_call.set(Some(ddi));
-    machine.count_segment();
-    machine.point();
-    machine.now.set_call(Some(ddi));
-    machine.call = true;
-    machine.counts.kernel_calls.add();
-    machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
-    if let Err(violation) = ddi.check(machine.irql()) {
-        machine.bug_check(violation);
+    let Some(machine) = here() else { outside(ddi.name()) };
+    machine.begin_call(ddi)
+}
+
+/// As [`enter`], for a call that does nothing between two runs, and that is reported then.
+#[inline]
+pub(crate) fn enter_run<'a>(ddi: Ddi) -> Option<Entered<'a>> {
+    match here() {
+        Some(machine) => Some(machine.begin_call(ddi)),
+        None => {
+            refuse(ddi);
+            None
+        }
     }
-    machine
+}
+
+impl Entered<'_> {
+    #[inline(always)]
+    pub(crate) fn begin_call(mut self, ddi: Ddi) -> Self {
+        let machine = &mut self;
+        machine.cpu().last_call.set(Some(ddi));
+        machine.count_segment();
+        machine.point();
+        machine.now.set_call(Some(ddi));
+        machine.call = true;
+        machine.counts.kernel_calls.add();
+        machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
+        if let Err(violation) = ddi.check(machine.irql()) {
+            machine.bug_check(violation);
+        }
+        self
+    }
 }
 
 /// Reports a call that needs a kernel, made without one. From a DDI the panic becomes an abort,
@@ -220,7 +245,7 @@ pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
 #[cold]
 #[expect(clippy::panic, reason = "there is no kernel that could stop, and nothing true to return")]
 pub(crate) fn outside(name: &str) -> ! {
-    panic!("ntsim: {name} called outside a simulation run")
+    panic!("ntsim: {name} called outside a simulation run, {}", advice())
 }
 
 impl Machine {
@@ -241,6 +266,7 @@ impl Machine {
             programs: Cell::new(0),
             counts: Counts::default(),
             calls: Cell::new(0),
+            identities: Identities::default(),
             processors: [const { Processor::new() }; PROCESSORS],
             yielder: Cell::new(null()),
             config: Cell::new(config),
@@ -254,6 +280,7 @@ impl Machine {
             ordered: RefCell::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
+            unreported: Cell::new(false),
             image: ImageState::default(),
             statics: Copies::new(),
             low: Low::default(),
@@ -288,6 +315,7 @@ impl Machine {
         self.programs.set(0);
         self.counts.reset();
         self.calls.set(0);
+        self.identities.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
         kernel.reset(config.processors, self.arena.size());
@@ -296,10 +324,11 @@ impl Machine {
         self.ordered.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
+        self.unreported.set(false);
         self.image.reset();
         self.statics.reset();
         self.low.reset(config.low_resources);
-        self.now.reset(true);
+        self.now.reset(Some(limit(config.stack)));
         self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }

@@ -11,15 +11,19 @@
 //! - `expiry` handles clock ticks and timers.
 //! - `halt` ends a run by a bug check or otherwise.
 //! - `worker` runs work items on threads of its own.
+//! - `identity` hashes which atomics were used, for recordings.
+//! - `between` handles kernel calls between two runs.
 //! - `run_state` records what a coroutine is executing, and how much of its stack the driver uses.
 //! - `run` is the loop outside all coroutines.
 
+pub(crate) mod between;
 pub(crate) mod dispatch;
 pub(crate) mod expiry;
 pub(crate) mod explore;
 pub(crate) mod follow;
 pub(crate) mod free;
 pub(crate) mod halt;
+pub(crate) mod identity;
 pub(crate) mod machine;
 pub(crate) mod order;
 pub(crate) mod pct;

@@ -70,7 +70,8 @@ impl Decision {
 /// The text has a header line, and words separated by blanks or line ends. `r1:5` runs processor 1
 /// for 5 points; `a1:5` and `w1:5` do so behind a call ([`Decision::After`], [`Decision::Woken`]).
 /// `c2:1` takes possibility 1 of 2. Each word is followed by `/` and the hash in hexadecimal
-/// digits. `e/` and a hash is the end of a run. Texts of version 1 have neither hashes nor ends.
+/// digits. `e/` and a hash is the end of a run. The hashes of
+/// version 2 do not say which atomics were used. Texts of version 1 have neither hashes nor ends.
 ///
 /// Two recordings are equal if their decisions are, whatever the programs did between them.
 #[derive(Default, Clone)]
@@ -79,6 +80,8 @@ pub struct Recording {
     /// A hash for each decision. 0 means unknown.
     hashes: Vec<u32>,
     ends: Vec<End>,
+    /// The hashes do not say which atomics were used.
+    of_version_2: bool,
 }
 
 /// The end of a run that ended well.
@@ -100,7 +103,8 @@ pub struct ParseRecordingError {
     pub message: String,
 }
 
-const HEADER: &str = "ntsim recording 2";
+const HEADER: &str = "ntsim recording 3";
+const SECOND_HEADER: &str = "ntsim recording 2";
 const FIRST_HEADER: &str = "ntsim recording 1";
 const WORDS_A_LINE: usize = 16;
 
@@ -124,7 +128,7 @@ impl Recording {
     /// its runs ended.
     pub fn new(decisions: Vec<Decision>) -> Self {
         let hashes = alloc::vec![0; decisions.len()];
-        Self { decisions, hashes, ends: Vec::new() }
+        Self { decisions, hashes, ends: Vec::new(), of_version_2: false }
     }
 
     pub(super) fn push(&mut self, decision: Decision, hash: u32) {
@@ -141,6 +145,7 @@ impl Recording {
         self.decisions.clear();
         self.hashes.clear();
         self.ends.clear();
+        self.of_version_2 = false;
     }
 
     pub(super) fn last_mut(&mut self) -> Option<&mut Decision> {
@@ -150,6 +155,11 @@ impl Recording {
     /// The hash of the program's actions before this decision, if it is known.
     pub(super) fn hash(&self, decision: usize) -> Option<u32> {
         self.hashes.get(decision).copied().filter(|hash| *hash != 0)
+    }
+
+    /// Whether the hashes do not say which atomics were used.
+    pub(super) fn is_of_version_2(&self) -> bool {
+        self.of_version_2
     }
 
     pub(super) fn ends(&self) -> &[End] {
@@ -163,7 +173,7 @@ impl Recording {
 
     /// The text that [`Recording::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from(HEADER);
+        let mut text = String::from(if self.of_version_2 { SECOND_HEADER } else { HEADER });
         let mut ends = self.ends.iter().peekable();
         let mut words = 0;
         let mut word = |text: &mut String, word: fmt::Arguments<'_>, hash: u32| {
@@ -200,17 +210,18 @@ impl Recording {
         text
     }
 
-    /// Reads what [`Recording::to_text`] writes, and texts of version 1.
+    /// Reads what [`Recording::to_text`] writes, and texts of versions 1 and 2.
     ///
     /// # Errors
     /// The first line or word that is not as it should be.
     pub fn parse(text: &str) -> Result<Self, ParseRecordingError> {
         let mut lines = text.lines().enumerate();
-        match lines.next() {
-            Some((_, header)) if [HEADER, FIRST_HEADER].contains(&header.trim()) => {}
+        let of_version_2 = match lines.next().map(|(_, header)| header.trim()) {
+            Some(HEADER | FIRST_HEADER) => false,
+            Some(SECOND_HEADER) => true,
             _ => return Err(wrong(1, 1, alloc::format!("the first line is not {HEADER:?}"))),
-        }
-        let mut recording = Self::default();
+        };
+        let mut recording = Self { of_version_2, ..Self::default() };
         for (line, content) in lines {
             for (word, token) in content.split_whitespace().enumerate() {
                 recording.add(token).map_err(|message| wrong(line + 1, word + 1, message))?;
@@ -321,6 +332,12 @@ mod tests {
     fn texts_of_version_1_are_read() {
         let recording = Recording::new(vec![Decision::Choice { options: 2, taken: 0 }]);
         assert_eq!(Recording::parse("ntsim recording 1\nc2:0\n"), Ok(recording));
+    }
+
+    #[test]
+    fn texts_of_version_2_stay_so() {
+        let text = "ntsim recording 2\nc2:0/7 e/9\n";
+        assert_eq!(Recording::parse(text).unwrap().to_text(), text);
     }
 
     #[test]

@@ -13,9 +13,11 @@ use super::{
 /// A summary of the program's actions so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct SoFar {
-    /// A hash of the kernel calls, their steps, and the number of atomic operations of each kind.
-    /// Never 0.
+    /// A hash of the kernel calls, their steps, the number of atomic operations of each kind, and the
+    /// atomics that they used. Never 0.
     pub(crate) hash: u32,
+    /// The same without the atomics: what recordings of version 2 have.
+    pub(crate) hash_2: u32,
     pub(crate) step: u64,
 }
 
@@ -34,6 +36,11 @@ impl Player {
         Self { recording, position: 0, runs: 0 }
     }
 
+    /// What the recording's version says of a program.
+    fn hash_of(&self, so_far: SoFar) -> u32 {
+        if self.recording.is_of_version_2() { so_far.hash_2 } else { so_far.hash }
+    }
+
     /// The next decision about which processor runs, and its number.
     fn next_numbered(&self) -> Option<(usize, &Decision)> {
         let mut rest = self.recording.decisions().iter().enumerate().skip(self.position);
@@ -48,7 +55,7 @@ impl Player {
     /// call-out. Before the next call there is one step more, and so another hash.
     pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
         let next = self.next_numbered().and_then(|(number, _)| self.recording.hash(number));
-        next.is_none_or(|hash| hash == so_far.hash)
+        next.is_none_or(|hash| hash == self.hash_of(so_far))
     }
 
     /// Whether the running processor, which was alone until now, is to be stopped behind the call.
@@ -98,7 +105,7 @@ impl Player {
         let number = self.position;
         self.position += 1;
         match self.recording.hash(number) {
-            Some(hash) if hash != so_far.hash => Err(other_events(number, so_far)),
+            Some(hash) if hash != self.hash_of(so_far) => Err(other_events(number, so_far)),
             _ => Ok(number),
         }
     }
@@ -113,7 +120,9 @@ impl Player {
             return Err(self.left_over(until));
         }
         match recorded {
-            Some(end) if end.decisions != self.position || (end.hash != 0 && end.hash != so_far.hash) => {
+            Some(end)
+                if end.decisions != self.position || (end.hash != 0 && end.hash != self.hash_of(so_far)) =>
+            {
                 Err(other_events(self.position, so_far))
             }
             _ => Ok(()),

@@ -7,12 +7,16 @@
 //! call ends it. The frames of the simulated kernel lie between two segments and do not count. So
 //! the depth of a thread is the sum of its segments. With `floor`, the address at which the stack
 //! would begin without the kernel's frames, the depth is `floor - stack pointer`.
+//!
+//! A routine that goes deep between two kernel calls is found by its traces. The words beyond the
+//! limit are painted when a routine begins, and checked when it returns. The kernel's own frames may
+//! reach there from a call near the limit. Then the words say nothing about the driver.
 
 use core::cell::Cell;
 
 use super::machine::Machine;
 use crate::{
-    fault::stack::{self, LIMITED},
+    fault::stack::{KERNEL, LIMITED, Mark, PAINTED},
     verifier::irql::Ddi,
 };
 
@@ -36,6 +40,8 @@ pub(crate) struct RunState {
     floor: usize,
     /// The depth at the last kernel call.
     depth: usize,
+    /// The painted words beyond the limit; none where they say nothing.
+    mark: Mark,
 }
 
 /// [`RunState`] of the current coroutine, and the greatest depth of all.
@@ -45,21 +51,33 @@ pub(crate) struct Current {
     call: Cell<Option<Ddi>>,
     floor: Cell<usize>,
     depth: Cell<usize>,
+    mark: Cell<Mark>,
     /// The greatest depth of any thread or DPC so far.
     deepest: Cell<usize>,
+    /// A depth beyond this one is looked at.
+    noticed: Cell<usize>,
+    /// The bytes that the driver may use, and from which depth on the kernel's frames may reach
+    /// beyond them.
+    limit: Cell<usize>,
+    calm: Cell<usize>,
 }
 
 impl Current {
-    /// Makes the state as new. `counts` says whether depths are counted.
-    pub(crate) fn reset(&self, counts: bool) {
+    /// Makes the state as new. `limit` is the number of bytes that the driver may use of a stack, or
+    /// none if depths are not counted.
+    pub(crate) fn reset(&self, limit: Option<usize>) {
         self.set(RunState::default());
-        self.deepest.set(if counts && LIMITED { 0 } else { usize::MAX });
+        let limit = limit.filter(|_| LIMITED);
+        self.deepest.set(if limit.is_some() { 0 } else { usize::MAX });
+        self.noticed.set(self.deepest.get());
+        self.limit.set(limit.unwrap_or(usize::MAX));
+        self.calm.set(limit.map_or(0, |limit| limit.saturating_sub(KERNEL)));
     }
 
     /// The current state.
     pub(crate) fn get(&self) -> RunState {
         let (call, floor, depth) = (self.call.get(), self.floor.get(), self.depth.get());
-        RunState { call, floor, depth, ..self.running.get() }
+        RunState { call, floor, depth, mark: self.mark.get(), ..self.running.get() }
     }
 
     /// Restores a state that was saved.
@@ -68,6 +86,12 @@ impl Current {
         self.call.set(running.call);
         self.floor.set(running.floor);
         self.depth.set(running.depth);
+        self.mark.set(running.mark);
+    }
+
+    /// What is beyond the limit says nothing of the routine that runs.
+    pub(crate) fn disturb(&self) {
+        self.mark.set(Mark::default());
     }
 
     /// Sets the kernel call that runs from here on, or none.
@@ -94,8 +118,8 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn count_stack(&self) {
         let depth = self.now.floor.get().wrapping_sub(here());
-        if depth > self.now.deepest.get() {
-            self.count_deepest(depth);
+        if depth > self.now.noticed.get() {
+            self.notice(depth);
         }
     }
 
@@ -108,14 +132,38 @@ impl Machine {
 
     #[cold]
     #[inline(never)]
-    fn count_deepest(&self, depth: usize) {
+    fn notice(&self, depth: usize) {
         if !self.now.running.get().driver {
             // The difference has wrapped, because the engine runs between two jobs.
             return;
         }
-        self.now.deepest.set(depth);
-        if depth > stack::limit(self.config.get().stack) {
+        if depth > self.now.calm.get() {
+            self.now.disturb();
+        }
+        if depth > self.now.deepest.get() {
+            self.now.deepest.set(depth);
+            self.now.noticed.set(depth.min(self.now.calm.get()));
+        }
+        if depth > self.now.limit.get() {
             self.stack_overrun(depth);
+        }
+    }
+
+    /// Where the routine that runs has gone deep without a kernel call.
+    #[inline(always)]
+    fn check_mark(&self, mark: Mark) {
+        if !mark.is_whole() {
+            self.stack_overrun_unseen();
+        }
+    }
+
+    /// Paints the words beyond the limit of a routine that begins.
+    #[inline(always)]
+    fn paint(&self, floor: usize, here: usize) -> Mark {
+        if PAINTED && self.now.calm.get() != 0 {
+            Mark::new(floor.wrapping_sub(self.now.limit.get()), here, self.bounds.get())
+        } else {
+            Mark::default()
         }
     }
 
@@ -127,12 +175,15 @@ impl Machine {
         let here = here();
         let floor = here.wrapping_add(before.depth);
         let outermost = if before.outermost == 0 { here } else { before.outermost };
+        self.check_mark(before.mark);
+        let mark = self.paint(floor, here);
         self.now.set(RunState {
             driver: true,
             nested: before.driver,
             call: None,
             outermost,
             floor,
+            mark,
             ..before
         });
         before
@@ -141,6 +192,8 @@ impl Machine {
     /// Ends a routine of the driver that has returned.
     #[inline(always)]
     pub(crate) fn end_routine(&self, before: RunState) {
+        self.check_mark(self.now.mark.get());
+        before.mark.paint();
         self.now.set(before);
     }
 
@@ -148,8 +201,10 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn on_own_stack<R>(&self, f: impl FnOnce() -> R) -> R {
         let before = self.now.get();
+        self.check_mark(before.mark);
         self.now.set(RunState::default());
         let result = f();
+        before.mark.paint();
         self.now.set(before);
         result
     }

@@ -125,8 +125,12 @@ impl Schedule {
     /// failure that names the decision. It does not fit if it asks for another decision, has done
     /// something else since the decision before, or leaves decisions over.
     ///
-    /// The program's actions are compared by a hash of each kernel call and its step, and of the
-    /// number of atomic operations of each kind. Decisions that are left over are noticed at the
+    /// The program's actions are compared by a hash of each kernel call and its step, of the
+    /// number of atomic operations of each kind, and of the atomics that they used. An atomic in
+    /// pool is known by its block, and one in a static by the order of first use. Atomics in other
+    /// memory are not told apart, nor are any by a recording of text version 2.
+    ///
+    /// Decisions that are left over are noticed at the
     /// end of the run in which the recorded program made them. If the recording does not say where
     /// that run ended, they are noticed at unload.
     pub fn replay(recording: Recording) -> Self {
@@ -388,7 +392,8 @@ impl Machine {
         for number in atomics.into_iter().chain([step, self.current.get() as u64]) {
             hash = mixed(hash, number);
         }
-        SoFar { hash: (hash >> 32) as u32 | 1, step }
+        let short = |hash: u64| (hash >> 32) as u32 | 1;
+        SoFar { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
     }
 }
 

@@ -73,5 +73,5 @@ pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
 pub(crate) fn is_own(file: &Path) -> bool {
     let file = file.to_string_lossy();
     let own = file!().trim_end_matches("fault/frames.rs");
-    file.contains(own) || file.starts_with("/rustc/")
+    file.contains(own) || file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
 }

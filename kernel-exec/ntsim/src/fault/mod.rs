@@ -8,11 +8,14 @@
 //! lock of the allocator.
 //!
 //! - `signal` has the handlers, and makes a thread leave its coroutine.
+//! - `checks` handles what the checks of a build with debug assertions find.
 //! - `instruction` decodes the instruction that faulted, where the processor does not say.
 //! - `stack` has the sizes of stacks, and bug check 0x7F.
 //! - `frames` makes backtraces.
 //! - `hang` and `watch` end runs that do not reach a preemption point any more.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod checks;
 pub(crate) mod frames;
 pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -55,13 +58,15 @@ pub(crate) enum Access {
     Read,
     Write,
     Execute,
+    /// A read or a write.
+    Unknown,
 }
 
 impl Access {
     /// The number of this access in the parameters of most bug checks.
     const fn number(self) -> u64 {
         match self {
-            Self::Read => 0,
+            Self::Read | Self::Unknown => 0,
             Self::Write => 1,
             Self::Execute => 8,
         }
@@ -72,6 +77,7 @@ impl Access {
             Self::Read => "read",
             Self::Write => "written to",
             Self::Execute => "called as a routine",
+            Self::Unknown => "dereferenced",
         }
     }
 }
@@ -176,7 +182,7 @@ impl Machine {
         }
         if address >= SYSTEM_START {
             let access = match access {
-                Access::Read => 0,
+                Access::Read | Access::Unknown => 0,
                 Access::Write => 2,
                 Access::Execute => 0x10,
             };

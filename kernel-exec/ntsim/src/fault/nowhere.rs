@@ -27,11 +27,10 @@ pub(crate) fn prepare(special_pool: bool) {
 /// Does nothing.
 pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}
 
-/// Whether the host can close memory to every access.
-pub(crate) const CLOSES: bool = false;
+/// The host reserves no addresses.
+pub(crate) fn reserve(_size: usize) -> Option<core::ptr::NonNull<u8>> {
+    None
+}
 
 /// Does nothing.
-pub(crate) fn retire(_address: *mut u8, _size: usize) {}
-
-/// Does nothing.
-pub(crate) fn reopen(_address: *mut u8, _size: usize) {}
+pub(crate) fn close(_address: *mut u8, _size: usize) {}

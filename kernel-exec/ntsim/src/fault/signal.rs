@@ -13,6 +13,7 @@ use core::{
     ffi::{c_int, c_void},
     mem::MaybeUninit,
     ops::Range,
+    ptr::NonNull,
 };
 use std::sync::OnceLock;
 
@@ -22,6 +23,7 @@ use iced_x86::Register;
 pub(crate) use super::watch::Watch;
 use super::{
     Access, Cause, Fault,
+    checks::{self, Noted},
     frames::lines_of,
     hang,
     instruction::{self, Registers},
@@ -33,8 +35,9 @@ use crate::{
     protection::Page,
 };
 
-/// The signals of faults.
-const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+/// The signals of faults, and the one of `abort`.
+const SIGNALS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
 /// The size in bytes of the stack that is set aside, on which function names are looked up.
 const ASIDE: usize = 512 << 10;
 /// The size in bytes of a handler's stack, for a thread without one.
@@ -77,6 +80,8 @@ pub(super) enum Reason {
     Guard,
     /// The run does not reach a preemption point.
     Hang(hang::Kind),
+    /// One of Rust's checks has found something, and the thread calls `abort`.
+    Check,
 }
 
 /// The data that a handler leaves for [`landing`].
@@ -91,19 +96,29 @@ struct Record {
 
 /// The stack on which a thread ends after it has left its coroutine. One is enough, because the run
 /// is then over.
-pub(crate) struct Aside(DefaultStack);
+pub(crate) struct Aside {
+    stack: DefaultStack,
+    noted: Noted,
+}
 
 impl Default for Aside {
     #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
     fn default() -> Self {
-        Self(DefaultStack::new(ASIDE).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}")))
+        let stack = DefaultStack::new(ASIDE);
+        let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
+        Self { stack, noted: Noted::default() }
     }
 }
 
 impl Aside {
     fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
-        core::ptr::with_exposed_provenance_mut(self.0.base().get() - room)
+        core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
+    }
+
+    /// What one of Rust's checks has found.
+    pub(super) fn noted(&self) -> &Noted {
+        &self.noted
     }
 }
 
@@ -154,6 +169,7 @@ pub(crate) fn prepare(_special_pool: bool) {
     C_LIBRARY.get_or_init(c_library);
     provide_handler_stack();
     BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
+    checks::install();
 }
 
 /// The function that the host calls for a signal.
@@ -218,20 +234,25 @@ pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
     assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
 }
 
-/// Whether the host can close memory to every access.
-pub(crate) const CLOSES: bool = true;
-
-/// Closes the memory of a simulation that has ended, and gives up its content.
-pub(crate) fn retire(address: *mut u8, size: usize) {
-    protect(address, size, false);
-    // SAFETY: these are whole pages of an arena that no simulation uses. If the host refuses, they
-    // only cost memory.
-    unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+/// Reserves addresses that cannot be accessed; none where the host refuses, and with
+/// AddressSanitizer: LeakSanitizer looks for pointers in what the allocator has, only.
+pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
+    if asan::ENABLED {
+        return None;
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: addresses that the host chooses.
+    let memory = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    if memory == libc::MAP_FAILED { None } else { NonNull::new(memory.cast()) }
 }
 
-/// Opens memory that [`retire`] has closed.
-pub(crate) fn reopen(address: *mut u8, size: usize) {
-    protect(address, size, true);
+/// Closes addresses that [`reserve`] has reserved, as they were then: closed neighbours are one
+/// mapping of the host's.
+pub(crate) fn close(address: *mut u8, size: usize) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: whole pages of a reservation that nothing uses any more.
+    let memory = unsafe { libc::mmap(address.cast(), size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "ntsim: the host does not let pages be closed");
 }
 
 /// The registers of the code that a handler has interrupted.
@@ -247,6 +268,9 @@ pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
 unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: `context` is the host's, for this call.
     let registers = unsafe { interrupted(context) };
+    if signal == libc::SIGABRT {
+        return handle_abort(signal, info, context, registers);
+    }
     // SAFETY: the host's signal information, valid for this call.
     let sent = unsafe { (*info).si_code } <= 0;
     let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
@@ -260,14 +284,25 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
+/// A thread has called `abort`: after one of Rust's checks it leaves its coroutine instead.
+fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, registers: &mut Copies) {
+    match active().filter(|machine| machine.aside.noted.is_some() && machine.is_on_coroutine(registers)) {
+        Some(machine) => machine.leave(registers, Reason::Check),
+        None => pass_on(signal, info, context),
+    }
+}
+
 impl Machine {
     /// Whether the signal interrupted a coroutine of this machine.
     pub(super) fn is_on_coroutine(&self, registers: &Copies) -> bool {
         // A frame may be larger than a guard. Then the stack pointer is below the guard, and the
         // fault is in it.
-        self.inside.get()
-            && !self.is_free()
-            && self.bounds.get().holds(register(registers, libc::REG_RSP) as usize)
+        self.is_on_stack(register(registers, libc::REG_RSP) as usize)
+    }
+
+    /// Whether an address is in the stack of the coroutine that runs.
+    pub(super) fn is_on_stack(&self, address: usize) -> bool {
+        self.inside.get() && !self.is_free() && self.bounds.get().holds(address)
     }
 
     /// Whether the run can end at this instruction, because the driver's code runs and no part of
@@ -435,6 +470,9 @@ extern "C" fn landing(record: *const Record) -> ! {
     {
         end_process(signal);
     }
+    if let Reason::Check = record.reason {
+        machine.check_failed()
+    }
     let backtrace = machine.backtrace_at(record);
     match record.reason {
         Reason::Fault(signal) => {
@@ -443,6 +481,7 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
+        Reason::Check => machine.check_failed(),
     }
 }
 

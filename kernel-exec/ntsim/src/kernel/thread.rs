@@ -84,6 +84,8 @@ pub(crate) struct Thread {
     pub(crate) start: Option<(usize, usize)>,
     /// Whether a handle to it is open.
     pub(crate) open: bool,
+    /// The access that was requested when the handle was created.
+    pub(crate) access: u32,
     /// Whether it is a worker thread, which the kernel itself has created.
     pub(crate) worker: bool,
 }

@@ -3,12 +3,14 @@
 use core::sync::atomic::{self, Ordering};
 
 use crate::{
+    arena::Memory,
     counters::Count,
     engine::{
         free::attend,
         machine::{Machine, active, mine},
     },
     other_pools::{Owner, owner},
+    program::is_active,
     statics::own,
     trace::{Value, event::AtomicOp, event::What},
     verifier::memory::Use,
@@ -58,17 +60,35 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {
         machine.bug_check(violation);
     }
+    machine.identify(address.addr());
     Some(machine)
 }
 
-/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's.
+/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's, or
+/// in no block of its pool.
 #[inline(always)]
 pub(super) fn check_outside(address: usize) {
-    if mine().is_none_or(|machine| machine.arena.offset(address).is_none())
-        && let Some(owner) = owner(address)
-    {
-        not_ours(owner);
+    match mine().and_then(|machine| Some((machine, machine.arena.offset(address)?))) {
+        Some((machine, offset)) => {
+            if matches!(machine.arena.state(offset), Memory::Outside | Memory::Freed) && !is_active() {
+                in_no_block();
+            }
+        }
+        None => {
+            if let Some(owner) = owner(address) {
+                not_ours(owner);
+            }
+        }
     }
+}
+
+#[cold]
+#[expect(clippy::panic, reason = "there is no run that could end")]
+fn in_no_block() -> ! {
+    panic!(
+        "ntsim: an atomic in freed pool memory is used outside of a run: an interface, waker or handle was \
+         kept beyond the reset of its simulation, or beyond its object; drop it in a program of its run"
+    )
 }
 
 #[cold]
@@ -323,6 +343,7 @@ modify! {
 #[inline]
 pub fn fence(order: Ordering) {
     if let Some(machine) = active() {
+        machine.count_stack();
         machine.point();
         if machine.tracing.get() {
             let (object, none) = (machine.name(0), Value::Bits(0));

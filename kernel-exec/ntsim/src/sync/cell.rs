@@ -168,6 +168,7 @@ impl<T> UnsafeCell<T> {
             check_outside(cell.value.get().addr());
             return f(cell.value.get());
         };
+        machine.count_stack();
         // A value of no bytes may have the address at which the next block begins. The address of
         // the state then stands for the cell.
         let address =

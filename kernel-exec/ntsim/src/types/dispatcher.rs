@@ -50,7 +50,7 @@ pub mod _MODE {
     pub type Type = i32;
     /// The kernel's own wait.
     pub const KernelMode: Type = 0;
-    /// A user's wait. ntsim refuses it, because it has no users.
+    /// A user's wait, which is like the kernel's, because ntsim has no alerts.
     pub const UserMode: Type = 1;
 }
 /// Kernel or user, in the type of arguments.
@@ -64,8 +64,19 @@ pub type ACCESS_MASK = ULONG;
 pub type PHANDLE = *mut HANDLE;
 /// The type of objects that a handle may stand for.
 pub type POBJECT_TYPE = *mut _OBJECT_TYPE;
+/// The contents of a handle's table entry.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct _OBJECT_HANDLE_INFORMATION {
+    /// Whether it is inherited, protected or audited.
+    pub HandleAttributes: ULONG,
+    /// The access that was requested when the handle was created.
+    pub GrantedAccess: ACCESS_MASK,
+}
+/// The contents of a handle's table entry.
+pub type OBJECT_HANDLE_INFORMATION = _OBJECT_HANDLE_INFORMATION;
 /// A pointer to the contents of a handle's table entry.
-pub type POBJECT_HANDLE_INFORMATION = PVOID;
+pub type POBJECT_HANDLE_INFORMATION = *mut OBJECT_HANDLE_INFORMATION;
 /// A thread's routine, with its context. Called at PASSIVE_LEVEL.
 pub type PKSTART_ROUTINE = Option<unsafe extern "C" fn(StartContext: PVOID)>;
 
@@ -244,5 +255,6 @@ const _: () = {
     assert!(size_of::<KMUTANT>() == 56 && offset_of!(KMUTANT, OwnerThread) == 40);
     assert!(offset_of!(KMUTANT, Abandoned) == 48 && offset_of!(KMUTANT, ApcDisable) == 49);
     assert!(size_of::<KWAIT_BLOCK>() == 48);
+    assert!(size_of::<OBJECT_HANDLE_INFORMATION>() == 8);
     assert!(size_of::<OBJECT_ATTRIBUTES>() == 48 && size_of::<CLIENT_ID>() == 16);
 };

@@ -37,13 +37,13 @@ pub(crate) fn processors(processors: usize) -> Config {
 
 /// Runs one program on one processor.
 pub(crate) fn alone(f: impl FnOnce() + 'static) -> Result<(), Stop> {
-    Simulation::new(processors(1), Schedule::round_robin()).run(vec![(0, program(f))])
+    Simulation::new(processors(1), Schedule::round_robin()).run_on(0, f)
 }
 
 /// Runs one program on one processor, which must succeed, and unloads.
 pub(crate) fn fine(f: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(0, program(f))]);
+    let run = kernel.run_on(0, f);
     run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{stop}\n{}", kernel.trace()));
 }
 
@@ -344,7 +344,7 @@ pub(crate) fn peek(memory: *mut u8, distance: usize) -> u8 {
 pub(crate) fn every_seed(count: usize, f: impl Fn() + Clone + 'static) {
     for seed in 0..60 {
         let mut kernel = Simulation::new(processors(count), Schedule::seed(seed));
-        let run = kernel.run(vec![(0, program(f.clone()))]);
+        let run = kernel.run_on(0, f.clone());
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
     }

@@ -176,7 +176,7 @@ mod fail_fast {
     /// is none.
     fn reason(program: impl FnOnce() + 'static) -> u64 {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        match kernel.run(vec![(0, Box::new(program))]) {
+        match kernel.run_on(0, program) {
             Err(Stop::BugCheck(bug)) if bug.code == 0x139 => bug.parameters[0],
             other => {
                 assert!(other.is_ok(), "{other:?}");
@@ -202,7 +202,7 @@ mod fail_fast {
         );
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
         let below = || assert_eq!(with_count(COUNT_LIMIT - 1).add_reference(), COUNT_LIMIT);
-        kernel.run(vec![(0, Box::new(below))]).unwrap();
+        kernel.run_on(0, below).unwrap();
     }
 
     #[test]

@@ -154,11 +154,11 @@ pub struct Finding {
 ///         (processor, program)
 ///     };
 ///     kernel.run(vec![increment(0), increment(1)])?;
-///     kernel.run(vec![(0, Box::new(move || {
+///     kernel.run_on(0, move || {
 ///         if counter.load(SeqCst) != 2 {
 ///             ntsim::fail("counter", "an update was lost".into());
 ///         }
-///     }))])
+///     })
 /// });
 /// let finding = explored.finding.expect("the increments are not atomic");
 /// assert_eq!(finding.stop.to_string(), "counter: an update was lost");

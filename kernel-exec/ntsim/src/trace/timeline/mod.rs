@@ -104,7 +104,7 @@ impl Trace {
     /// use ntsim::{Config, Schedule, Simulation};
     ///
     /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| ntsim::note(|| "hello".into())))])?;
+    /// kernel.run_on(0, || ntsim::note(|| "hello".into()))?;
     /// let page = kernel.trace().to_html("a first run");
     /// assert!(page.starts_with("<!doctype html>") && page.contains("note: hello"));
     /// # Ok::<(), ntsim::Stop>(())
