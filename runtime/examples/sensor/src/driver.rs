@@ -55,7 +55,7 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
     // SAFETY: the device is new and not used elsewhere, and the task keeps a reference to it.
-    let task = unsafe { DpcOptions::new().spawn_on_device(device, calibrate()) };
+    let task = unsafe { DpcOptions::new().spawn_migrating(device, calibrate()) };
     if let Err(refused) = task {
         // SAFETY: the device is new and not used elsewhere.
         unsafe { IoDeleteDevice(device) };
