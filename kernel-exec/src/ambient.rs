@@ -61,9 +61,9 @@ pub(crate) struct Node {
     masked: Cell<u32>,
 }
 
-/// The state of a task's cancellation after a piece of its user code.
+/// The outcome of a poll, or of another piece of user code, for the cancellation of its task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Left {
+pub(crate) struct PollOutcome {
     /// A request was set when the code began, and has not been taken in it.
     pub(crate) untaken: bool,
     /// A main future still has to unwind.
@@ -86,7 +86,7 @@ pub(crate) unsafe fn enter<R>(
     site: RunSite,
     cancel_set: bool,
     f: impl FnOnce() -> R,
-) -> (R, Left) {
+) -> (R, PollOutcome) {
     let node = Node {
         task,
         in_thread: site.in_thread(),
@@ -97,7 +97,7 @@ pub(crate) unsafe fn enter<R>(
     // SAFETY: the caller keeps the link allocated until this returns.
     let link = site.link.map(|link| unsafe { link.as_ref() });
     let result = with_ambient(site.here, (&raw const node).cast(), link, f);
-    (result, Left { untaken: node.untaken.get(), held_back: node.held_back.get() })
+    (result, PollOutcome { untaken: node.untaken.get(), held_back: node.held_back.get() })
 }
 
 /// Calls `f` with the node of the task that is being polled here, if there is one.

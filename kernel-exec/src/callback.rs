@@ -3,7 +3,7 @@
 //!
 //! A completion handler cannot be withdrawn, so the provider may call it after the waiting future
 //! has gone. A provider that breaks the contract calls it twice, or after it has refused it. So the
-//! handler's context is not an address but a *ticket*, a number that is given once as long as the
+//! handler's context is not an address but a *ticket*, a number that is issued once as long as the
 //! image is loaded. A call looks up the callback by its ticket in a list, under a lock. A call with
 //! any other number does nothing, at any time, and no memory has to be kept for it.
 //!
@@ -11,14 +11,14 @@
 //!   pinned, is dropped. So every entry that is in the list is allocated while the lock is held.
 //! - **K2** Wakers are cloned, woken and dropped outside the lock, because they may run any code.
 //! - **K3** The tracker counts the outstanding handler calls, each from [`Callback::expect`] until
-//!   the first call, or until [`Callback::forgo`]. When a callback is dropped with a call
+//!   the first call, or until [`Callback::cancel_expected`]. When a callback is dropped with a call
 //!   outstanding, its list keeps the count, and the next call with an unknown ticket of that list
-//!   decrements it. So a provider that calls twice may settle the call of another callback.
+//!   decrements it. So the second call of a provider may count as the call of another callback.
 
 #[cfg(kernel)]
-pub use in_kernel::{Callback, Pause, call_back};
+pub use in_kernel::{Callback, PollInterval, complete_callback};
 #[cfg(not(kernel))]
-pub use nowhere::{Callback, Pause, call_back};
+pub use unsupported::{Callback, PollInterval, complete_callback};
 
 #[cfg(kernel)]
 mod in_kernel {
@@ -48,12 +48,12 @@ mod in_kernel {
     struct Entry {
         called: bool,
         /// A call is outstanding `[K3]`.
-        owed: bool,
+        outstanding: bool,
         waker: Option<Waker>,
         next: *const Callback,
     }
 
-    /// A party that a provider may call back, once it is registered.
+    /// A callback that a provider may call, once it is registered.
     pub struct Callback {
         /// The ticket, or 0 if the callback is not registered.
         ticket: usize,
@@ -72,22 +72,22 @@ mod in_kernel {
     struct Members {
         first: *const Callback,
         /// The outstanding calls of callbacks that have been dropped `[K3]`.
-        owed: usize,
+        outstanding: usize,
     }
 
     type List = SpinLock<Members>;
 
     struct Lists {
-        /// The number of tickets that have been given.
-        given: AtomicUsize,
+        /// The number of tickets that have been issued.
+        issued: AtomicUsize,
         lists: [List; LISTS],
     }
 
     impl Lists {
         const fn new() -> Self {
             Self {
-                given: AtomicUsize::new(0),
-                lists: [const { List::new(Members { first: ptr::null(), owed: 0 }) }; LISTS],
+                issued: AtomicUsize::new(0),
+                lists: [const { List::new(Members { first: ptr::null(), outstanding: 0 }) }; LISTS],
             }
         }
     }
@@ -115,13 +115,13 @@ mod in_kernel {
     /// at once afterwards, because the image may be unloaded.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL.
-    pub fn call_back(ticket: *mut c_void) {
+    pub fn complete_callback(ticket: *mut c_void) {
         let ticket = ticket.addr();
-        // Relaxed is enough, because a ticket was given before it came here.
-        if ticket == 0 || ticket > with_lists(|lists| lists.given.load(Ordering::Relaxed)) {
+        // Relaxed is enough, because a ticket was issued before it came here.
+        if ticket == 0 || ticket > with_lists(|lists| lists.issued.load(Ordering::Relaxed)) {
             return;
         }
-        let (waker, paid) = locked(ticket, |members| {
+        let (waker, was_outstanding) = locked(ticket, |members| {
             let mut callback = members.first;
             // SAFETY: the list's lock is held, so a callback in the list is allocated [K1].
             while let Some(current) = unsafe { callback.as_ref() } {
@@ -129,18 +129,18 @@ mod in_kernel {
                 let entry = unsafe { &mut *current.entry.get() };
                 if current.ticket == ticket {
                     entry.called = true;
-                    return (entry.waker.take(), core::mem::take(&mut entry.owed));
+                    return (entry.waker.take(), core::mem::take(&mut entry.outstanding));
                 }
                 callback = entry.next;
             }
-            let paid = members.owed > 0;
-            members.owed -= usize::from(paid);
-            (None, paid)
+            let was_outstanding = members.outstanding > 0;
+            members.outstanding -= usize::from(was_outstanding);
+            (None, was_outstanding)
         });
         if let Some(waker) = waker {
             waker.wake();
         }
-        if paid {
+        if was_outstanding {
             default_tracker(TaskTracker::end_handler);
         }
     }
@@ -149,12 +149,12 @@ mod in_kernel {
         /// Makes a callback that is not registered, so no call reaches it.
         #[must_use]
         pub const fn new() -> Self {
-            let entry = Entry { called: false, owed: false, waker: None, next: ptr::null() };
+            let entry = Entry { called: false, outstanding: false, waker: None, next: ptr::null() };
             Self { ticket: 0, entry: KernelCell::new(entry), _pinned: PhantomPinned }
         }
 
-        /// Registers the callback and expects one call. [`call_back`] finds it by the ticket that
-        /// this returns.
+        /// Registers the callback and expects one call. [`complete_callback`] finds it by the
+        /// ticket that this returns.
         ///
         /// IRQL: ≤ DISPATCH_LEVEL.
         ///
@@ -166,9 +166,9 @@ mod in_kernel {
             // SAFETY: nothing is moved out of the reference.
             let this = unsafe { self.get_unchecked_mut() };
             if this.ticket == 0 {
-                // Relaxed is enough, because each ticket only has to be given once. 64 bits do not
+                // Relaxed is enough, because each ticket only has to be issued once. 64 bits do not
                 // wrap around.
-                this.ticket = with_lists(|lists| lists.given.fetch_add(1, Ordering::Relaxed)) + 1;
+                this.ticket = with_lists(|lists| lists.issued.fetch_add(1, Ordering::Relaxed)) + 1;
                 let this = &*this;
                 locked(this.ticket, |members| {
                     // SAFETY: the list's lock is held, and the entry is in no list yet.
@@ -177,7 +177,7 @@ mod in_kernel {
                 });
             }
             default_tracker(TaskTracker::begin_handler)?;
-            let expected = this.entry(|entry| core::mem::replace(&mut entry.owed, true));
+            let expected = this.entry(|entry| core::mem::replace(&mut entry.outstanding, true));
             if expected {
                 default_tracker(TaskTracker::end_handler);
             }
@@ -186,8 +186,8 @@ mod in_kernel {
 
         /// Expects no call any more, because the provider has refused the handler.
         /// IRQL: ≤ DISPATCH_LEVEL.
-        pub fn forgo(self: Pin<&mut Self>) {
-            if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.owed)) {
+        pub fn cancel_expected(self: Pin<&mut Self>) {
+            if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.outstanding)) {
                 default_tracker(TaskTracker::end_handler);
             }
         }
@@ -237,9 +237,9 @@ mod in_kernel {
             }
             locked(self.ticket, |members| {
                 // SAFETY: the list's lock is held, so no other code touches the entry.
-                let Entry { next, owed, .. } = unsafe { &*self.entry.get() };
+                let Entry { next, outstanding, .. } = unsafe { &*self.entry.get() };
                 let next = *next;
-                members.owed += usize::from(*owed);
+                members.outstanding += usize::from(*outstanding);
                 if ptr::eq(members.first, self) {
                     members.first = next;
                     return;
@@ -268,9 +268,9 @@ mod in_kernel {
 
     /// The interval at which an operation without a completion handler is polled.
     #[derive(Debug)]
-    pub struct Pause(Sleep);
+    pub struct PollInterval(Sleep);
 
-    impl Pause {
+    impl PollInterval {
         /// Makes an interval of this length, from now on.
         #[must_use]
         pub fn new(duration: Duration) -> Self {
@@ -288,7 +288,7 @@ mod in_kernel {
 }
 
 #[cfg(not(kernel))]
-mod nowhere {
+mod unsupported {
     //! Stubs for builds without a kernel, where no future waits for a callback.
 
     use core::{
@@ -302,7 +302,7 @@ mod nowhere {
     use crate::status::NTSTATUS;
 
     /// Does nothing, because there are no tickets.
-    pub fn call_back(_ticket: *mut c_void) {}
+    pub fn complete_callback(_ticket: *mut c_void) {}
 
     /// A callback that cannot be registered.
     #[derive(Debug, Default)]
@@ -324,7 +324,7 @@ mod nowhere {
         }
 
         /// Does nothing, because no call was expected.
-        pub const fn forgo(self: Pin<&mut Self>) {}
+        pub const fn cancel_expected(self: Pin<&mut Self>) {}
 
         /// Never ready.
         pub const fn poll(self: Pin<&mut Self>, _context: &Context<'_>) -> Poll<()> {
@@ -334,9 +334,9 @@ mod nowhere {
 
     /// An interval that cannot be waited for.
     #[derive(Debug)]
-    pub struct Pause(());
+    pub struct PollInterval(());
 
-    impl Pause {
+    impl PollInterval {
         /// Makes an interval that ignores its length.
         #[must_use]
         pub const fn new(_duration: Duration) -> Self {

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_timer_can_be_set_to_is_no_moment() {
+    fn a_time_beyond_the_timers_range_is_no_moment() {
         assert_eq!(units(Duration::MAX), None);
         assert_eq!(Instant(0).checked_add(Duration::from_secs(u64::MAX / 10_000_000)), None);
         let last = Instant(Instant::LAST);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_earlier_is_not_later_at_all() {
+    fn an_earlier_moment_is_later_by_zero() {
         assert_eq!(Instant(1).duration_since(Instant(2)), Duration::ZERO);
         assert_eq!(Instant(30_000_001).duration_since(Instant(0)), Duration::new(3, 100));
     }

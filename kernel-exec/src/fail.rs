@@ -57,10 +57,10 @@ pub fn fail_fast_corrupt_interface() -> ! {
 /// ```
 #[cold]
 pub fn bug_check_panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    nt::fail_fast(FailFast::Panic as u32, info.location().map_or([0; 3], place))
+    nt::fail_fast(FailFast::Panic as u32, info.location().map_or([0; 3], bug_check_parameters))
 }
 
-fn place(location: &core::panic::Location<'_>) -> [u64; 3] {
+fn bug_check_parameters(location: &core::panic::Location<'_>) -> [u64; 3] {
     let file = location.file();
     let line_and_column = u64::from(location.line()) << 32 | u64::from(location.column());
     [file.as_ptr().expose_provenance() as u64, file.len() as u64, line_and_column]
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_place_of_a_panic_is_told() {
         let here = core::panic::Location::caller();
-        let [_, length, place] = super::place(here);
+        let [_, length, place] = super::bug_check_parameters(here);
         assert_eq!(length, here.file().len() as u64);
         assert_eq!((place >> 32, place & 0xFFFF_FFFF), (here.line().into(), here.column().into()));
     }

@@ -4,7 +4,7 @@ use core::future::Future;
 
 use crate::{
     nt::{self, irp},
-    request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task},
+    request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task},
     status::NTSTATUS,
     task::CancelHandle,
 };
@@ -44,18 +44,18 @@ unsafe extern "C" fn cancel_routine(_device: *mut nt::DEVICE_OBJECT, irp: *mut n
     // SAFETY: the I/O manager calls this routine for an IRP of ours, with the lock held.
     unsafe { irp::release_cancel_lock(irp) };
     // SAFETY: the I/O manager has taken the routine out, and calls it once.
-    unsafe { request_canceled(Irp(irp)) };
+    unsafe { request_cancelled(Irp(irp)) };
 }
 
-const _: () = assert!(size_of::<RequestRoom>() <= size_of::<[nt::PVOID; 4]>());
-const _: () = assert!(align_of::<RequestRoom>() <= align_of::<[nt::PVOID; 4]>());
+const _: () = assert!(size_of::<RequestStorage>() <= size_of::<[nt::PVOID; 4]>());
+const _: () = assert!(align_of::<RequestStorage>() <= align_of::<[nt::PVOID; 4]>());
 
 // SAFETY: 1. the storage is the IRP's DriverContext, which is the driver's. 2. The cancel routine
 // is taken out by an exchange, either by the I/O manager, which calls it, or by a caller that the
 // exchange tells so. 3. That exchange orders the writes. 4. All calls are allowed at
 // ≤ DISPATCH_LEVEL.
 unsafe impl Request for Irp {
-    fn room(self) -> *mut RequestRoom {
+    fn storage(self) -> *mut RequestStorage {
         // SAFETY: the callers of the `Request` methods guarantee that the driver has the IRP.
         unsafe { irp::context(self.0) }.cast()
     }
@@ -65,16 +65,16 @@ unsafe impl Request for Irp {
         unsafe { irp::mark_pending(self.0) }
     }
 
-    unsafe fn set_cancelable(self) -> bool {
+    unsafe fn set_cancel_routine(self) -> bool {
         // SAFETY: the driver has the IRP. No routine was set, so none is replaced.
         unsafe { irp::set_cancel_routine(self.0, Some(cancel_routine)) };
         // SAFETY: the driver has the IRP.
-        let canceled_before = unsafe { irp::is_canceled(self.0) };
+        let cancelled_before = unsafe { irp::is_cancelled(self.0) };
         // SAFETY: the driver has the IRP.
-        !(canceled_before && unsafe { self.take_cancelable() })
+        !(cancelled_before && unsafe { self.clear_cancel_routine() })
     }
 
-    unsafe fn take_cancelable(self) -> bool {
+    unsafe fn clear_cancel_routine(self) -> bool {
         // SAFETY: the driver has the IRP.
         unsafe { irp::set_cancel_routine(self.0, None) }
     }

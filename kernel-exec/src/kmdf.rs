@@ -12,12 +12,12 @@ use wdk_sys::{
 
 use crate::{
     nt,
-    request::{IrpOutcome, Request, RequestRoom, request_canceled},
+    request::{IrpOutcome, Request, RequestStorage, request_cancelled},
     sync::{AtomicUsize, Ordering},
 };
 
 /// Returns the WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`). Tasks on work
-/// items, [`OnWorkItems`](crate::OnWorkItems) and [`OnDevice`](crate::OnDevice) take it.
+/// items, [`OnWorkItems`](crate::OnWorkItems) and [`Migrating`](crate::Migrating) take it.
 ///
 /// IRQL: ≤ DISPATCH_LEVEL.
 ///
@@ -32,10 +32,10 @@ pub unsafe fn wdm_device_object(device: WDFDEVICE) -> nt::PDEVICE_OBJECT {
 /// The context of a request.
 #[repr(C)]
 struct RequestContext {
-    room: RequestRoom,
-    /// 1 if the request is cancelable and no code has begun to change that.
+    storage: RequestStorage,
+    /// 1 if the request is cancellable and no code has begun to change that.
     /// `WdfRequestUnmarkCancelable` may be called for such requests only.
-    cancelable: AtomicUsize,
+    cancellable: AtomicUsize,
 }
 
 /// The context type, a static that points to itself.
@@ -87,7 +87,7 @@ impl WdfRequest {
     ///
     /// # Safety
     /// `request` is a request that a queue of this driver has delivered, and that has not been
-    /// completed, forwarded or made cancelable. Its device was created with
+    /// completed, forwarded or made cancellable. Its device was created with
     /// [`wdf_request_attributes`].
     #[must_use]
     pub unsafe fn new(request: WDFREQUEST) -> Self {
@@ -104,32 +104,32 @@ impl WdfRequest {
         context.cast()
     }
 
-    fn cancelable(&self) -> &AtomicUsize {
+    fn cancellable(&self) -> &AtomicUsize {
         // SAFETY: WDF keeps the context as long as the request, and zeroes it at first.
-        unsafe { &(*self.context()).cancelable }
+        unsafe { &(*self.context()).cancellable }
     }
 }
 
 /// Cancels the task of a request, as its EvtRequestCancel. IRQL: ≤ DISPATCH_LEVEL.
 unsafe extern "C" fn evt_request_cancel(request: WDFREQUEST) {
     // SAFETY: the request belongs to a task, and WDF calls its cancel routine once.
-    unsafe { request_canceled(WdfRequest(request)) }
+    unsafe { request_cancelled(WdfRequest(request)) }
 }
 
 // SAFETY: 1. the storage is in the request's context; 2. WDF calls the routine, or tells the caller
 // that unmarks the request that it does not; 3. by WDF's lock; 4. the functions are documented for
 // ≤ DISPATCH_LEVEL.
 unsafe impl Request for WdfRequest {
-    fn room(self) -> *mut RequestRoom {
+    fn storage(self) -> *mut RequestStorage {
         // The storage is the first field of the context, at offset 0.
         self.context().cast()
     }
 
     unsafe fn begin(self) {}
 
-    unsafe fn set_cancelable(self) -> bool {
+    unsafe fn set_cancel_routine(self) -> bool {
         let (request, routine) = (self.0, Some(evt_request_cancel as unsafe extern "C" fn(WDFREQUEST)));
-        // SAFETY: the driver has the request, which is not cancelable.
+        // SAFETY: the driver has the request, which is not cancellable.
         let status =
             unsafe { call_unsafe_wdf_function_binding!(WdfRequestMarkCancelableEx, request, routine) };
         if status < 0 {
@@ -138,18 +138,18 @@ unsafe impl Request for WdfRequest {
             return false;
         }
         // A task that has ended before this store finds nothing to take; `spawn_request_task`
-        // checks for it afterwards. The routine's party may have gone already, but the caller's
-        // party keeps the request.
-        self.cancelable().store(1, Ordering::SeqCst);
+        // checks for it afterwards. The routine's reference may have gone already, but the caller's
+        // reference keeps the request.
+        self.cancellable().store(1, Ordering::SeqCst);
         true
     }
 
-    unsafe fn take_cancelable(self) -> bool {
-        if self.cancelable().swap(0, Ordering::SeqCst) == 0 {
+    unsafe fn clear_cancel_routine(self) -> bool {
+        if self.cancellable().swap(0, Ordering::SeqCst) == 0 {
             return false;
         }
         let request = self.0;
-        // SAFETY: the driver has the request, which was made cancelable; the swap above lets one
+        // SAFETY: the driver has the request, which was made cancellable; the swap above lets one
         // caller unmark it.
         let status = unsafe { call_unsafe_wdf_function_binding!(WdfRequestUnmarkCancelable, request) };
         // STATUS_CANCELLED means that the routine has been called, or will be.
@@ -158,7 +158,7 @@ unsafe impl Request for WdfRequest {
 
     unsafe fn complete(self, outcome: IrpOutcome) {
         let (request, status, information) = (self.0, outcome.status.0, outcome.information as u64);
-        // SAFETY: the driver has the request, which is not cancelable.
+        // SAFETY: the driver has the request, which is not cancellable.
         unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfRequestCompleteWithInformation,

@@ -6,13 +6,13 @@
 //! | `dpc` | tasks on DPCs, with bodies at DISPATCH_LEVEL |
 //! | `work_item` | tasks on work items, with bodies at PASSIVE_LEVEL |
 //! | `placement` | the executor of an operation of `ntcom` |
-//! | `passive`, `moving` | a part of a body at PASSIVE_LEVEL; tasks that move there and back |
+//! | `passive`, `migrating` | a part of a body at PASSIVE_LEVEL; tasks that migrate there and back |
 //! | `kmdf` | KMDF's devices and requests |
 //! | `request`, `irp` | a request as a task, for IRPs and for a framework's requests |
 //! | `ambient` | the task that is being polled around the caller |
 //! | `tracker` | the unfinished tasks of an image, and the wait at unload for their end |
 //! | `combinators` | `try_finally`, `on_cancel`, `yield_now` |
-//! | `timer`, `alarm`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
+//! | `timer`, `timer_block`, `clock` | `sleep`, `timeout`, `interval`; the block of an armed timer; moments |
 //! | `signal`, `oneshot` | signals and values from callbacks to a task |
 //! | `event` | a wait for an event of the kernel without a thread |
 //! | `etw` | a provider of events for Event Tracing for Windows |
@@ -56,8 +56,6 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods))]
 
-#[cfg(any(kernel, all(test, loom)))]
-mod alarm;
 mod alloc;
 mod ambient;
 mod budget;
@@ -78,7 +76,7 @@ mod irp;
 #[cfg(all(kernel = "wdk", feature = "kmdf"))]
 mod kmdf;
 #[cfg(kernel)]
-mod moving;
+mod migrating;
 mod no_executor;
 mod nt;
 mod oneshot;
@@ -97,6 +95,8 @@ mod sync;
 mod task;
 #[cfg(kernel)]
 mod timer;
+#[cfg(any(kernel, all(test, loom)))]
+mod timer_block;
 #[cfg(any(kernel, all(test, loom)))]
 mod tracker;
 #[cfg(kernel)]
@@ -120,11 +120,11 @@ pub use kmdf::{WdfRequest, wdf_request_attributes, wdm_device_object};
 pub use oneshot::{Receiver, Sender, oneshot};
 pub use passive::{Passive, passive};
 #[cfg(kernel)]
-pub use placement::{OnDevice, OnWorkItems};
+pub use placement::{Migrating, OnWorkItems};
 pub use placement::{OnDpcs, Placement};
 pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
-pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
+pub use request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
 pub use signal::{Signal, Wait};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
@@ -142,7 +142,7 @@ pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 #[doc(hidden)]
 pub use budget::Budget;
 #[doc(hidden)]
-pub use callback::{Callback, Pause, call_back};
+pub use callback::{Callback, PollInterval, complete_callback};
 #[doc(hidden)]
 #[cfg(kernel)]
 pub use dpc::DpcPort;
@@ -150,7 +150,7 @@ pub use dpc::DpcPort;
 pub use fail::{fail_fast_corrupt_interface, no_unwind};
 #[doc(hidden)]
 #[cfg(kernel)]
-pub use moving::MovingPort;
+pub use migrating::MigratingPort;
 #[doc(hidden)]
 pub use no_executor::NoExecutor;
 #[doc(hidden)]

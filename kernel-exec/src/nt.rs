@@ -274,7 +274,7 @@ mod backend {
 
     /// The processor or the thread that the caller stays on while it runs.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) enum Place {
+    pub(crate) enum ExecutionContext {
         /// At DISPATCH_LEVEL, the processor with this number, counted through all processor groups.
         Processor(usize),
         /// Below DISPATCH_LEVEL, where a thread may be preempted and continue elsewhere, the
@@ -284,17 +284,19 @@ mod backend {
         Interrupt,
     }
 
-    pub(crate) fn place() -> Place {
+    pub(crate) fn execution_context() -> ExecutionContext {
         // SAFETY: callable at any IRQL.
         let irql = u32::from(unsafe { KeGetCurrentIrql() });
         if irql == DISPATCH_LEVEL {
             // SAFETY: callable at any IRQL; a null argument is allowed.
-            Place::Processor(unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize)
+            ExecutionContext::Processor(
+                unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize
+            )
         } else if irql < DISPATCH_LEVEL {
             // SAFETY: callable at any IRQL.
-            Place::Thread(unsafe { KeGetCurrentThread() }.cast_const().cast())
+            ExecutionContext::Thread(unsafe { KeGetCurrentThread() }.cast_const().cast())
         } else {
-            Place::Interrupt
+            ExecutionContext::Interrupt
         }
     }
 }

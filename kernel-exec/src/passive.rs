@@ -1,4 +1,4 @@
-//! A part of a body that runs at PASSIVE_LEVEL, in a task that moves there for a while.
+//! A part of a body that runs at PASSIVE_LEVEL, in a task that migrates there and back.
 
 use core::{
     future::Future,
@@ -12,7 +12,7 @@ use crate::{
     status::NTSTATUS,
     task::{
         TaskPtr,
-        passive::{self, Place},
+        passive::{self, RunLevel},
     },
 };
 
@@ -21,18 +21,21 @@ enum Stage<T> {
     /// Not polled yet.
     New,
     /// Counted by this task, which polls the future at PASSIVE_LEVEL.
-    Away(TaskPtr),
+    Migrated(TaskPtr),
     /// In a task that is always at PASSIVE_LEVEL.
-    Home,
+    InPlace,
     /// The value is on its way back to DISPATCH_LEVEL.
-    Back(T),
+    Returning(T),
     Done,
 }
 
 impl<T> Stage<T> {
-    /// Tells whether the future may be polled at this place.
-    const fn is_at_passive_level(&self, place: Place) -> bool {
-        matches!((self, place), (Self::Home, Place::Home) | (Self::Away(_), Place::Away(_)))
+    /// Tells whether the future may be polled at this level.
+    const fn is_at_passive_level(&self, run_level: RunLevel) -> bool {
+        matches!(
+            (self, run_level),
+            (Self::InPlace, RunLevel::AlwaysPassive) | (Self::Migrated(_), RunLevel::Migrated(_))
+        )
     }
 }
 
@@ -59,27 +62,27 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             this.future.set(None);
-            if let Stage::Away(task) = *this.stage {
+            if let Stage::Migrated(task) = *this.stage {
                 passive::end(task);
             }
         }
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and then moves the task back. It is for a task
-/// on DPCs that was spawned with
-/// [`DpcOptions::spawn_on_device`](crate::DpcOptions::spawn_on_device). In a task on work items,
+/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back. It is for a
+/// task on DPCs that was spawned with
+/// [`DpcOptions::spawn_migrating`](crate::DpcOptions::spawn_migrating). In a task on work items,
 /// which is at PASSIVE_LEVEL already, the future runs in place.
 ///
-/// The whole task moves. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
+/// The whole task migrates. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
 /// `future` has ended. `future` is polled there only, and once polled, dropped there only. Its
-/// value is handed over at DISPATCH_LEVEL again. Moving allocates nothing, because the work item is
-/// in the task's block. Cancellation is the same as anywhere in a task `[C10]`; a body that is
+/// value is handed over at DISPATCH_LEVEL again. Migrating allocates nothing, because the work item
+/// is in the task's block. Cancellation is the same as anywhere in a task `[C10]`; a body that is
 /// dropped meanwhile is dropped at PASSIVE_LEVEL.
 ///
 /// Where a combinator polls other futures of the same task beside this one, they are polled at
-/// PASSIVE_LEVEL meanwhile. If one of them has moved there too, this future does not wait for it at
-/// its end, so the code after this future begins at PASSIVE_LEVEL. Likewise, when the task is
+/// PASSIVE_LEVEL meanwhile. If one of them has migrated there too, this future does not wait for it
+/// at its end, so the code after this future begins at PASSIVE_LEVEL. Likewise, when the task is
 /// cancelled, the cleanup of a [`try_finally`](crate::try_finally) around this future begins at
 /// PASSIVE_LEVEL. Code that needs DISPATCH_LEVEL raises the IRQL itself.
 ///
@@ -109,7 +112,7 @@ pin_project! {
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
 /// // SAFETY: this is the driver's device, which is deleted below.
-/// unsafe { DpcOptions::new().spawn_on_device(device, body) }.unwrap();
+/// unsafe { DpcOptions::new().spawn_migrating(device, body) }.unwrap();
 /// # // SAFETY: the device is not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
 /// # }).unwrap();
@@ -124,35 +127,35 @@ impl<F: Future> Future for Passive<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let place = passive::place();
+        let run_level = passive::run_level();
         if matches!(this.stage, Stage::New) {
-            *this.stage = match place {
-                Place::Home => Stage::Home,
-                Place::Away(task) | Place::Dispatch(task) => {
+            *this.stage = match run_level {
+                RunLevel::AlwaysPassive => Stage::InPlace,
+                RunLevel::Migrated(task) | RunLevel::Dispatch(task) => {
                     passive::begin(task);
-                    Stage::Away(task)
+                    Stage::Migrated(task)
                 }
-                Place::Stuck => {
+                RunLevel::CannotMigrate => {
                     this.future.set(None);
                     *this.stage = Stage::Done;
                     return Poll::Ready(Err(NTSTATUS::NOT_SUPPORTED));
                 }
             };
         }
-        if this.stage.is_at_passive_level(place) {
+        if this.stage.is_at_passive_level(run_level) {
             let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
             let Poll::Ready(value) = future.poll(context) else { return Poll::Pending };
             this.future.set(None);
-            let before = core::mem::replace(this.stage, Stage::Back(value));
-            if let Stage::Away(task) = before {
+            let before = core::mem::replace(this.stage, Stage::Returning(value));
+            if let Stage::Migrated(task) = before {
                 passive::end(task);
             }
         }
         // The next run is at the other level, on the way there, or on the way back unless another
         // part of the body stays.
-        let on_its_way = match (&*this.stage, place) {
-            (Stage::Away(_), _) => true,
-            (Stage::Back(_), Place::Away(_)) => !passive::is_wanted(),
+        let on_its_way = match (&*this.stage, run_level) {
+            (Stage::Migrated(_), _) => true,
+            (Stage::Returning(_), RunLevel::Migrated(_)) => !passive::is_wanted(),
             _ => false,
         };
         if on_its_way {
@@ -160,7 +163,7 @@ impl<F: Future> Future for Passive<F> {
             return Poll::Pending;
         }
         match core::mem::replace(this.stage, Stage::Done) {
-            Stage::Back(value) => Poll::Ready(Ok(value)),
+            Stage::Returning(value) => Poll::Ready(Ok(value)),
             // The future was polled after Ready. It may misbehave then, but it runs nothing twice.
             _ => Poll::Pending,
         }

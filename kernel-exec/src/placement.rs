@@ -9,7 +9,7 @@ use crate::{status::NTSTATUS, task::Port};
 /// | [`OnDpcs`] | DISPATCH_LEVEL | the default |
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
-/// | `OnDevice` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | |
+/// | `Migrating` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | migrates between the two |
 ///
 /// The pool tag of [`DpcOptions`](crate::DpcOptions) has no effect here, because an operation's
 /// block comes from the operation's allocator.
@@ -49,12 +49,12 @@ impl Placement for OnDpcs {
 }
 
 #[cfg(kernel)]
-pub use on_devices::{OnDevice, OnWorkItems};
+pub use on_devices::{Migrating, OnWorkItems};
 
 #[cfg(kernel)]
 mod on_devices {
     use super::Placement;
-    use crate::{dpc::DpcOptions, moving::MovingPort, nt, status::NTSTATUS, work_item::WorkItemPort};
+    use crate::{dpc::DpcOptions, migrating::MigratingPort, nt, status::NTSTATUS, work_item::WorkItemPort};
 
     impl Placement for DpcOptions {
         type Port = crate::DpcPort;
@@ -101,25 +101,25 @@ mod on_devices {
         }
     }
 
-    /// The placement on DPCs, with parts of the body on work items of a device, in
-    /// [`passive`](crate::passive()).
+    /// The placement on DPCs of a task that migrates to work items of a device for the parts of its
+    /// body in [`passive`](crate::passive()).
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
     /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::OnDevice::new(ntcom_exec::DpcOptions::new(), device) };
-    /// # let _: ntcom_exec::OnDevice = refused;
+    /// let refused = unsafe { ntcom_exec::Migrating::new(ntcom_exec::DpcOptions::new(), device) };
+    /// # let _: ntcom_exec::Migrating = refused;
     /// ```
     #[derive(Clone, Copy, Debug)]
-    pub struct OnDevice {
+    pub struct Migrating {
         options: DpcOptions,
         device: nt::PDEVICE_OBJECT,
     }
 
     // SAFETY: a device may be used in any thread; the caller of `new` keeps it alive.
-    unsafe impl Send for OnDevice {}
+    unsafe impl Send for Migrating {}
 
-    impl OnDevice {
+    impl Migrating {
         /// Places operations on DPCs with these options, and on work items of this device.
         ///
         /// # Safety
@@ -130,13 +130,13 @@ mod on_devices {
         }
     }
 
-    impl Placement for OnDevice {
-        type Port = MovingPort;
+    impl Placement for Migrating {
+        type Port = MigratingPort;
 
         fn port(self) -> Result<Self::Port, NTSTATUS> {
             // SAFETY: the caller of `new` keeps the device referenced until the operation has been
             // spawned.
-            Ok(unsafe { MovingPort::new_on(self.options.settings()?, self.device) })
+            Ok(unsafe { MigratingPort::new_on(self.options.settings()?, self.device) })
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The waker of the wait, and the wait's number.
-struct Slot {
+struct WakerSlot {
     waker: Option<Waker>,
     /// The number of the last wait that began. Each wait has its own number.
     last: usize,
@@ -83,7 +83,7 @@ struct Slot {
 /// ```
 pub struct Signal {
     word: Word,
-    slot: UnsafeCell<Slot>,
+    slot: UnsafeCell<WakerSlot>,
 }
 
 // SAFETY: the slot belongs to one party at a time [S1], and a waker may be used and dropped on any
@@ -97,7 +97,7 @@ impl Signal {
         /// Makes a signal that has not been set.
         #[must_use]
         pub fn new() -> Self {
-            Self { word: Word::new(), slot: UnsafeCell::new(Slot { waker: None, last: 0 }) }
+            Self { word: Word::new(), slot: UnsafeCell::new(WakerSlot { waker: None, last: 0 }) }
         }
     }
 
@@ -154,7 +154,7 @@ impl Signal {
             }
             Store::Held => {}
         }
-        let store = |slot: *mut Slot| {
+        let store = |slot: *mut WakerSlot| {
             // SAFETY: the slot is held since `begin_store` [S1].
             unsafe { &mut *slot }.store(wait, context.waker())
         };
@@ -186,7 +186,7 @@ impl Signal {
     }
 }
 
-impl Slot {
+impl WakerSlot {
     /// Puts the waker of wait number `wait` into the slot, and numbers the wait if it has no
     /// number. Returns the waker that it replaced.
     fn store(&mut self, wait: &mut usize, waker: &Waker) -> Option<Waker> {

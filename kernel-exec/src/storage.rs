@@ -28,12 +28,12 @@ use crate::{
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {
-    room: KernelCell<MaybeUninit<[u8; SIZE]>>,
-    /// 1 while a task's block is in `room`.
+    memory: KernelCell<MaybeUninit<[u8; SIZE]>>,
+    /// 1 while a task's block is in `memory`.
     taken: AtomicUsize,
 }
 
-// SAFETY: `room` belongs to the task that took it by its allocation.
+// SAFETY: `memory` belongs to the task that took it by its allocation.
 unsafe impl<const SIZE: usize> Sync for TaskStorage<SIZE> {}
 // SAFETY: it is never moved while it is taken, because it is borrowed for good then.
 unsafe impl<const SIZE: usize> Send for TaskStorage<SIZE> {}
@@ -43,7 +43,7 @@ impl<const SIZE: usize> TaskStorage<SIZE> {
         /// Makes free storage.
         #[must_use]
         pub fn new() -> Self {
-            Self { room: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
+            Self { memory: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
         }
     }
 
@@ -68,7 +68,7 @@ impl<const SIZE: usize> Default for TaskStorage<SIZE> {
 /// An allocator of one block, which is the storage.
 pub(crate) struct InPlace<const SIZE: usize>(&'static TaskStorage<SIZE>);
 
-// SAFETY: 1. The allocation that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to
+// SAFETY: 1. The allocation that turns `taken` from 0 to 1 has the memory, of SIZE bytes aligned to
 // 16, until it is given back. 2. The storage's contract requires resident memory, as a static or
 // device extension is. 3. Nothing panics.
 unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
@@ -78,9 +78,9 @@ unsafe impl<const SIZE: usize> Allocator for InPlace<SIZE> {
         if layout.size() > SIZE || layout.align() > align_of::<TaskStorage<SIZE>>() {
             return None;
         }
-        // Acquire: the use of the room by the task before has ended.
+        // Acquire: the use of the memory by the task before has ended.
         self.0.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        NonNull::new(self.0.room.get().cast())
+        NonNull::new(self.0.memory.get().cast())
     }
 
     unsafe fn free(&self, _memory: NonNull<u8>, _layout: Layout) {

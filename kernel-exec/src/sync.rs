@@ -200,23 +200,23 @@ mod ambient {
 
     pub(crate) use super::threads::ThreadLink;
     use super::{processors, threads};
-    use crate::nt::{self, Place};
+    use crate::nt::{self, ExecutionContext};
 
     /// The processor or the thread on which a run begins, and on which it stays to its end.
     #[derive(Clone, Copy)]
-    pub(crate) struct Here(Place);
+    pub(crate) struct Here(ExecutionContext);
 
     impl Here {
         pub(crate) fn new() -> Self {
-            Self(nt::place())
+            Self(nt::execution_context())
         }
 
         /// Counts a run, or a poll that a task has woken itself for. Returns true if it must be
         /// deferred, so that the processor leaves its DPCs. Always false below DISPATCH_LEVEL.
         pub(crate) fn should_yield(self) -> bool {
             match self.0 {
-                Place::Processor(processor) => processors::should_yield(processor),
-                Place::Thread(_) | Place::Interrupt => false,
+                ExecutionContext::Processor(processor) => processors::should_yield(processor),
+                ExecutionContext::Thread(_) | ExecutionContext::Interrupt => false,
             }
         }
     }
@@ -230,18 +230,18 @@ mod ambient {
         f: impl FnOnce() -> R,
     ) -> R {
         match (here.0, link) {
-            (Place::Processor(processor), _) => processors::with(processor, pointer, f),
-            (Place::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
+            (ExecutionContext::Processor(processor), _) => processors::with(processor, pointer, f),
+            (ExecutionContext::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
             _ => f(),
         }
     }
 
     /// Returns the pointer of the innermost [`with_ambient`] here that has not returned, or null.
     pub(crate) fn ambient() -> *const () {
-        match nt::place() {
-            Place::Processor(processor) => processors::get(processor),
-            Place::Thread(thread) => threads::get(thread),
-            Place::Interrupt => ptr::null(),
+        match nt::execution_context() {
+            ExecutionContext::Processor(processor) => processors::get(processor),
+            ExecutionContext::Thread(thread) => threads::get(thread),
+            ExecutionContext::Interrupt => ptr::null(),
         }
     }
 }
@@ -252,7 +252,7 @@ mod ambient {
     #[cfg(any(loom, test))]
     pub(crate) use in_tests::{ambient, with_ambient};
     #[cfg(not(any(loom, test)))]
-    pub(crate) use nowhere::{ambient, with_ambient};
+    pub(crate) use unsupported::{ambient, with_ambient};
 
     /// The link of a thread, which is empty without a kernel.
     pub(crate) struct ThreadLink(());
@@ -314,7 +314,7 @@ mod ambient {
     }
 
     #[cfg(not(any(loom, test)))]
-    mod nowhere {
+    mod unsupported {
         use super::{Here, ThreadLink};
 
         pub(crate) fn with_ambient<R>(

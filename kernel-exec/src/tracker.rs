@@ -200,17 +200,18 @@ impl TaskTracker {
         });
     }
 
-    /// Reports the state of the unfinished tasks, the youngest first, as many as `room` has places
-    /// for. Returns the number of unfinished tasks. A driver writes the report to its log when a
-    /// [`drain`](Self::drain) takes too long.
+    /// Reports the state of the unfinished tasks, the youngest first, as many as `reports` has
+    /// places for. Returns the number of unfinished tasks. A driver writes the report to its log
+    /// when a [`drain`](Self::drain) takes too long.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL. `room` must be resident, because it is written to under a spin lock.
+    /// IRQL: ≤ DISPATCH_LEVEL. `reports` must be resident, because it is written to under a spin
+    /// lock.
     ///
     /// See [`TaskReport`] for an example.
-    pub fn report(&self, room: &mut [Option<TaskReport>]) -> usize {
-        room.fill(None);
+    pub fn report(&self, reports: &mut [Option<TaskReport>]) -> usize {
+        reports.fill(None);
         self.locked(|list| {
-            let (mut link, mut places) = (list.first, room.iter_mut());
+            let (mut link, mut places) = (list.first, reports.iter_mut());
             // SAFETY: the lock is held, and a link in the list is allocated.
             while let Some(current) = unsafe { link.as_ref() } {
                 // SAFETY: the lock is held, so no other code touches the node.

@@ -26,7 +26,7 @@ use crate::{
 /// Storage for an IO_WORKITEM. Only the running kernel knows its size, so `launch` compares the
 /// two. The bound is fixed so that the size of a task's block is known when it is compiled.
 #[repr(C, align(16))]
-struct Room([MaybeUninit<u8>; 256]);
+struct ItemStorage([MaybeUninit<u8>; 256]);
 
 /// A task's entry in the queue of work items.
 ///
@@ -36,7 +36,7 @@ struct Room([MaybeUninit<u8>; 256]);
 /// the others.
 #[repr(C)]
 pub(crate) struct ItemQueue {
-    item: KernelCell<Room>,
+    item: KernelCell<ItemStorage>,
     /// Referenced from `acquire` to `give_up`.
     device: nt::PDEVICE_OBJECT,
     /// Written by `acquire`, then only read.
@@ -51,7 +51,7 @@ impl ItemQueue {
     /// been called.
     pub(crate) unsafe fn for_device(device: nt::PDEVICE_OBJECT, budget: Budget) -> Self {
         Self {
-            item: KernelCell::new(Room([MaybeUninit::uninit(); 256])),
+            item: KernelCell::new(ItemStorage([MaybeUninit::uninit(); 256])),
             device,
             task: KernelCell::new(None),
             thread: ThreadLink::new(),
@@ -78,7 +78,7 @@ impl ItemQueue {
         }
         // SAFETY: any IRQL.
         let needed = unsafe { nt::IoSizeofWorkItem() } as usize;
-        if needed > size_of::<Room>() {
+        if needed > size_of::<ItemStorage>() {
             return Err(NTSTATUS::NOT_SUPPORTED);
         }
         // SAFETY: only the launching processor has the block.

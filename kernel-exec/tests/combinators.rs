@@ -97,7 +97,7 @@ fn select_biased_takes_a_request() {
 /// `FuturesUnordered` polls only the futures that have been woken. A waiting one does not see the
 /// request, and is dropped with the body, without its cleanup.
 #[test]
-fn what_futures_unordered_does_not_poll_is_dropped() {
+fn a_future_that_futures_unordered_does_not_poll_is_dropped() {
     in_kernel(|| {
         let log = Log::default();
         let (cleanup, guard) = (log.clone(), log.on_drop("dropped"));

@@ -307,7 +307,7 @@ fn the_loser_of_a_select_is_dropped() {
 
 /// Rule `[C9]`.
 #[test]
-fn a_body_that_nobody_can_wake_is_cancelled_and_cleans_up() {
+fn a_body_without_a_waker_is_cancelled_and_cleans_up() {
     in_kernel(|| {
         let log = Log::default();
         let event = Event::default();
@@ -367,7 +367,7 @@ fn a_body_that_owns_its_own_waker_lives_until_the_trackers_cancel() {
 
 /// Rule `[C18]`. An image that unloads closes its tracker and then cancels the live tasks.
 #[test]
-fn a_closed_tracker_still_reaches_what_lives() {
+fn a_closed_tracker_still_reaches_its_tasks() {
     in_kernel(|| {
         let log = Log::default();
         let (older, newer) = (log.on_drop("older"), log.on_drop("newer"));

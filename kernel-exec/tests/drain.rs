@@ -87,7 +87,7 @@ fn an_idle_task_holds_it_up() {
 }
 
 #[test]
-fn what_is_stuck_is_told_and_it_can_be_called_again() {
+fn a_drain_reports_stuck_tasks_and_can_be_called_again() {
     in_kernel(|| {
         let events = [(); 3].map(|()| {
             spawn_dpc_task_cancellable(pending()).unwrap().cancel();
@@ -110,7 +110,7 @@ fn what_is_stuck_is_told_and_it_can_be_called_again() {
 /// Z27. An ended task's block lives as long as a handle or a waker of it, and the drain does not
 /// wait for it.
 #[test]
-fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
+fn references_to_an_ended_task_do_not_delay_a_drain() {
     in_kernel(|| {
         let event = Event::default();
         let wait = event.wait();

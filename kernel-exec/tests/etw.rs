@@ -57,7 +57,7 @@ impl fmt::Display for Counted<'_> {
 }
 
 #[test]
-fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
+fn an_event_is_formatted_and_written_only_if_a_session_asks_for_it() {
     run(|| {
         let formatted = Cell::new(0);
         let write = |level, keyword| PROVIDER.write(level, keyword, format_args!("{}", Counted(&formatted)));
@@ -87,7 +87,7 @@ fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
 }
 
 #[test]
-fn while_nobody_listens_a_write_is_one_kernel_call() {
+fn without_a_listener_a_write_is_one_kernel_call() {
     run(|| {
         let calls = || {
             let before = ntsim::counters().kernel_calls;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestRoom, Signal, default_tracker,
+    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestStorage, Signal, default_tracker,
     oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task, try_finally, yield_now,
 };
 use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
@@ -95,7 +95,7 @@ fn task(shared: &Arc<Shared>, me: usize, round: u32) -> impl Future<Output = ()>
 }
 
 #[test]
-fn every_task_ends_once_whoever_wakes_and_cancels_it() {
+fn every_task_ends_once_under_wakes_and_cancels_from_all_processors() {
     for seed in 0..4 {
         let shared = freely(seed, |me, shared| {
             let mut handles: Vec<CancelHandle> = Vec::new();
@@ -146,7 +146,7 @@ fn every_cleanup_runs_once() {
 }
 
 #[test]
-fn what_is_sent_between_processors_arrives() {
+fn values_sent_between_processors_arrive() {
     for seed in 0..4 {
         let shared = freely(seed, |_, shared| {
             for round in 0..ROUNDS {
@@ -216,26 +216,26 @@ fn a_provider_comes_and_goes_while_others_write() {
 
 /// A framework's request that is never cancelled.
 #[derive(Clone, Copy)]
-struct Request(&'static (UnsafeCell<MaybeUninit<RequestRoom>>, UnsafeCell<Option<IrpOutcome>>));
+struct Request(&'static (UnsafeCell<MaybeUninit<RequestStorage>>, UnsafeCell<Option<IrpOutcome>>));
 
-// SAFETY: the storage is the task's; the party that completes the request writes the outcome once.
+// SAFETY: the storage is the task's; the drop of the last reference writes the outcome once.
 unsafe impl Send for Request {}
 
 // SAFETY: 1. the storage is in a block that is never freed; 2. and 3. the request is never
-// cancelable; 4. no method needs a lower IRQL.
+// cancellable; 4. no method needs a lower IRQL.
 unsafe impl ntcom_exec::Request for Request {
-    fn room(self) -> *mut RequestRoom {
+    fn storage(self) -> *mut RequestStorage {
         self.0.0.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
+    unsafe fn set_cancel_routine(self) -> bool {
         false
     }
-    unsafe fn take_cancelable(self) -> bool {
+    unsafe fn clear_cancel_routine(self) -> bool {
         false
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        // SAFETY: the last party calls this, once.
+        // SAFETY: the drop of the last reference calls this, once.
         unsafe { *self.0.1.get() = Some(outcome) };
     }
 }
@@ -243,12 +243,12 @@ unsafe impl ntcom_exec::Request for Request {
 /// The task runs on another processor, and the dispatch routine that has spawned it may report a
 /// refusal all the same.
 #[test]
-fn a_request_has_one_outcome_whoever_says_it() {
+fn a_request_has_one_outcome() {
     for seed in 0..4 {
         freely(seed, |me, _| {
             for round in 0..ROUNDS {
-                let room = UnsafeCell::new(MaybeUninit::uninit());
-                let request = Request(Box::leak(Box::new((room, UnsafeCell::new(None)))));
+                let storage = UnsafeCell::new(MaybeUninit::uninit());
+                let request = Request(Box::leak(Box::new((storage, UnsafeCell::new(None)))));
                 let begun = Arc::new(AtomicU32::new(0));
                 let begins = Arc::clone(&begun);
                 let body = async move {

@@ -33,7 +33,7 @@ type Body = Pin<Box<dyn Future<Output = IrpOutcome> + Send>>;
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum On {
     Dpcs,
-    Moving,
+    Migrating,
     WorkItems,
 }
 
@@ -51,7 +51,7 @@ unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let spawn = |task: IrpTask<Body>| match on {
         On::Dpcs => DpcOptions::new().spawn_cancellable(task),
         // SAFETY: this is the device that the IRP was sent to.
-        On::Moving => unsafe { DpcOptions::new().spawn_on_device(device, task) },
+        On::Migrating => unsafe { DpcOptions::new().spawn_migrating(device, task) },
         // SAFETY: this is the device that the IRP was sent to.
         On::WorkItems => unsafe { spawn_work_item_task_cancellable(device, task) },
     };
@@ -134,7 +134,7 @@ impl Request {
 const SUCCESS: u32 = 0;
 const CANCELLED: u32 = 0xC000_0120;
 
-const EACH: [On; 3] = [On::Dpcs, On::Moving, On::WorkItems];
+const EACH: [On; 3] = [On::Dpcs, On::Migrating, On::WorkItems];
 
 /// Runs a test for each kind of task, in schedules of one to three processors.
 fn for_each(seeds: u64, test: impl Fn(Device, On) + Clone + 'static) {
@@ -272,8 +272,8 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
     let waited = event.wait();
     let request: Rc<RefCell<Option<Request>>> = Rc::default();
     let outcome = Rc::new(Cell::new(None));
-    let canceled = Arc::new(AtomicU32::new(u32::from(!cancels)));
-    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&canceled));
+    let cancelled = Arc::new(AtomicU32::new(u32::from(!cancels)));
+    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&cancelled));
     let sender: Program = Box::new(move || {
         let device = Device::new();
         let new = Request::send(device, on, async move {
@@ -296,7 +296,7 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
         }
         let sent = request.borrow_mut().take().unwrap();
         sent.cancel();
-        canceled.store(1, SeqCst);
+        cancelled.store(1, SeqCst);
     });
     let setter: Program = Box::new(move || event.set());
     kernel.programs().on(0, sender).on(1, canceler).on(2, setter).run()?;

@@ -83,7 +83,7 @@ fn the_budgets_are_the_drivers() {
 }
 
 #[test]
-fn a_task_runs_on_its_processor_whoever_wakes_it() {
+fn a_task_runs_on_its_processor_wherever_it_is_woken() {
     for seed in 0..50 {
         let mut kernel = kernel(3, seed);
         let event = Event::default();
@@ -168,7 +168,7 @@ fn a_task_of_high_importance_goes_before_one_of_low() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_and_the_future_dropped() {
+fn invalid_options_are_refused_and_the_future_is_dropped() {
     in_kernel(|| {
         let refused = |options: DpcOptions| {
             let alive = Arc::new(());

@@ -1,4 +1,5 @@
-//! Tests of a part of a body at PASSIVE_LEVEL, which moves there, waits there, and moves back.
+//! Tests of a part of a body at PASSIVE_LEVEL, which migrates there, waits there, and migrates
+//! back.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -33,7 +34,7 @@ const DISPATCH: u8 = 2;
 
 fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
     // SAFETY: the tests have not deleted the device.
-    unsafe { DpcOptions::new().spawn_on_device(device.0, body) }.unwrap()
+    unsafe { DpcOptions::new().spawn_migrating(device.0, body) }.unwrap()
 }
 
 /// A future that is polled and, once polled, dropped at PASSIVE_LEVEL only.
@@ -87,7 +88,7 @@ fn it_goes_waits_there_and_comes_back() {
 }
 
 #[test]
-fn moving_allocates_nothing() {
+fn migrating_allocates_nothing() {
     in_schedules(1, |kernel| {
         kernel.run_one(|| {
             let device = Device::new();
@@ -162,7 +163,7 @@ fn a_request_is_seen_and_taken_at_passive_level() {
     });
 }
 
-/// The loser is dropped in the poll that began it, at DISPATCH_LEVEL, and the task never moves.
+/// The loser is dropped in the poll that began it, at DISPATCH_LEVEL, and the task never migrates.
 #[test]
 fn one_that_is_dropped_before_it_has_gone_leaves_the_task_where_it_is() {
     in_schedules(60, |kernel| {
@@ -321,7 +322,7 @@ fn its_block_has_the_drivers_tag() {
     kernel.run_one(|| {
         let device = Device::new();
         // SAFETY: the device is not deleted yet.
-        drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_on_device(device.0, ready(())) }.unwrap());
+        drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_migrating(device.0, ready(())) }.unwrap());
         device.delete();
     });
     let trace = kernel.0.trace().to_string();
@@ -329,10 +330,10 @@ fn its_block_has_the_drivers_tag() {
     kernel.unload();
 }
 
-/// A task that moves back has a DPC to continue in. It need not wait for a clock tick, as a task
+/// A task that migrates back has a DPC to continue in. It need not wait for a clock tick, as a task
 /// with a spent budget must.
 #[test]
-fn moving_takes_no_timer() {
+fn migrating_takes_no_timer() {
     let config = Config { trace: true, ..Config::default() };
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
     kernel.run_one(move || {
@@ -367,7 +368,7 @@ fn the_budget_of_a_run_there_is_the_drivers_too() {
                 passive(at_passive(away)).await.unwrap();
             };
             // SAFETY: the device is not deleted yet.
-            drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_on_device(device.0, body) }.unwrap());
+            drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_migrating(device.0, body) }.unwrap());
             device.delete();
         });
         let trace = kernel.0.trace().to_string();
@@ -440,10 +441,10 @@ fn a_driver_is_unloaded_right_after_the_drain() {
                 assert_eq!(tracker.unfinished(), 0);
             });
             // SAFETY: null is refused before any other step.
-            let refused = unsafe { DpcOptions::new().spawn_on_device(null_mut(), pending()) };
+            let refused = unsafe { DpcOptions::new().spawn_migrating(null_mut(), pending()) };
             assert_eq!(refused.err(), Some(NTSTATUS::INVALID_PARAMETER));
             // SAFETY: the device is not deleted yet.
-            let refused = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) };
+            let refused = unsafe { DpcOptions::new().spawn_migrating(device.0, pending()) };
             assert_eq!(refused.err(), Some(NTSTATUS::DELETE_PENDING));
             device.delete();
         };

@@ -16,11 +16,11 @@ use ntcom_exec::{
 use work_items::Device;
 
 fn report() -> Vec<TaskReport> {
-    let mut room = [None; 8];
-    let count = default_tracker(|tracker| tracker.report(&mut room));
-    let reports: Vec<_> = room.into_iter().flatten().collect();
-    assert_eq!(reports.len(), count);
-    reports
+    let mut reports = [None; 8];
+    let count = default_tracker(|tracker| tracker.report(&mut reports));
+    let tasks: Vec<_> = reports.into_iter().flatten().collect();
+    assert_eq!(tasks.len(), count);
+    tasks
 }
 
 #[test]
@@ -60,10 +60,10 @@ fn a_task_in_a_queue_and_one_that_was_asked_to_stop_say_so() {
         let handle = spawn_dpc_task_cancellable(pending()).unwrap();
         spawn_dpc_task(async { assert!(report().iter().any(|task| task.running)) }).unwrap();
         handle.cancel();
-        let reports = report();
-        assert!(reports.iter().all(|task| task.scheduled && !task.running));
-        assert_eq!(reports.iter().filter(|task| task.cancel_requested).count(), 1);
-        let texts: Vec<_> = reports.iter().map(ToString::to_string).collect();
+        let tasks = report();
+        assert!(tasks.iter().all(|task| task.scheduled && !task.running));
+        assert_eq!(tasks.iter().filter(|task| task.cancel_requested).count(), 1);
+        let texts: Vec<_> = tasks.iter().map(ToString::to_string).collect();
         assert!(texts[1].ends_with("is in a queue; a cancel request is pending"), "{texts:?}");
         // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
@@ -76,7 +76,7 @@ fn a_task_that_can_go_to_passive_level_has_a_device() {
         let device = Device::new();
         let items = device.cancellable(pending());
         // SAFETY: the device is not deleted yet.
-        let moves = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) }.unwrap();
+        let moves = unsafe { DpcOptions::new().spawn_migrating(device.0, pending()) }.unwrap();
         let dpcs = spawn_dpc_task_cancellable(pending()).unwrap();
         // The youngest task comes first.
         assert_eq!(report().iter().map(|task| task.has_device).collect::<Vec<_>>(), [false, true, true]);
@@ -92,12 +92,12 @@ fn a_task_that_can_go_to_passive_level_has_a_device() {
 fn there_may_be_more_than_there_is_room_for() {
     in_kernel(|| {
         let handles: Vec<_> = (0..5).map(|_| spawn_dpc_task_cancellable(pending()).unwrap()).collect();
-        let mut room = [None; 3];
-        assert_eq!(default_tracker(|tracker| tracker.report(&mut room)), 5);
-        assert!(room.iter().all(Option::is_some));
+        let mut reports = [None; 3];
+        assert_eq!(default_tracker(|tracker| tracker.report(&mut reports)), 5);
+        assert!(reports.iter().all(Option::is_some));
         assert_eq!(default_tracker(|tracker| tracker.report(&mut [])), 5);
         handles.iter().for_each(ntcom_exec::CancelHandle::cancel);
-        assert_eq!(default_tracker(|tracker| tracker.report(&mut room)), 0);
-        assert_eq!(room, [None; 3]);
+        assert_eq!(default_tracker(|tracker| tracker.report(&mut reports)), 0);
+        assert_eq!(reports, [None; 3]);
     });
 }

@@ -15,24 +15,24 @@ use std::{rc::Rc, sync::Mutex};
 
 use common::{Event, Log, kernel, program};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, NTSTATUS, Request, RequestRoom, TaskTracker, default_tracker, on_cancel,
-    request_canceled, spawn_request_task,
+    DpcOptions, IrpOutcome, NTSTATUS, Request, RequestStorage, TaskTracker, default_tracker, on_cancel,
+    request_cancelled, spawn_request_task,
 };
 use ntsim::{
     Config, Limits, Simulation, Stop, explore,
     sync::{AtomicU32, Ordering},
 };
 
-/// The request is not cancelable.
+/// The request is not cancellable.
 const PLAIN: u32 = 0;
 /// A cancel calls the routine.
-const CANCELABLE: u32 = 1;
+const CANCELLABLE: u32 = 1;
 /// The request is cancelled. The routine has been or is being called, or there was none.
-const CANCELED: u32 = 2;
+const CANCELLED: u32 = 2;
 
 /// A framework's request, with the context that the driver has configured.
 struct Framework {
-    room: UnsafeCell<MaybeUninit<RequestRoom>>,
+    storage: UnsafeCell<MaybeUninit<RequestStorage>>,
     state: AtomicU32,
     completed: Mutex<Option<IrpOutcome>>,
 }
@@ -47,17 +47,17 @@ unsafe impl Send for Handle {}
 impl Handle {
     fn new() -> Self {
         Self(Box::leak(Box::new(Framework {
-            room: UnsafeCell::new(MaybeUninit::uninit()),
+            storage: UnsafeCell::new(MaybeUninit::uninit()),
             state: AtomicU32::new(PLAIN),
             completed: Mutex::new(None),
         })))
     }
     /// Cancels the request, as the framework does when the I/O manager tells it to.
     fn cancel(self) {
-        if self.0.state.swap(CANCELED, Ordering::AcqRel) == CANCELABLE {
-            // SAFETY: the swap took out the routine that `set_cancelable` set, so this calls it
+        if self.0.state.swap(CANCELLED, Ordering::AcqRel) == CANCELLABLE {
+            // SAFETY: the swap took out the routine that `set_cancel_routine` set, so this calls it
             // once.
-            unsafe { request_canceled(self) };
+            unsafe { request_cancelled(self) };
         }
     }
     fn outcome(self) -> Option<IrpOutcome> {
@@ -69,25 +69,25 @@ impl Handle {
     }
 }
 
-// SAFETY: 1. the storage is in a block that is never freed. 2. The state goes from CANCELABLE to
-// CANCELED, and then the routine is called, or to PLAIN, and the exchange tells its caller so. 3.
+// SAFETY: 1. the storage is in a block that is never freed. 2. The state goes from CANCELLABLE to
+// CANCELLED, and then the routine is called, or to PLAIN, and the exchange tells its caller so. 3.
 // Those exchanges order the writes. 4. No method needs a lower IRQL.
 unsafe impl Request for Handle {
-    fn room(self) -> *mut RequestRoom {
-        self.0.room.get().cast()
+    fn storage(self) -> *mut RequestStorage {
+        self.0.storage.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
-        self.0.state.compare_exchange(PLAIN, CANCELABLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    unsafe fn set_cancel_routine(self) -> bool {
+        self.0.state.compare_exchange(PLAIN, CANCELLABLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
-    unsafe fn take_cancelable(self) -> bool {
-        self.0.state.compare_exchange(CANCELABLE, PLAIN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    unsafe fn clear_cancel_routine(self) -> bool {
+        self.0.state.compare_exchange(CANCELLABLE, PLAIN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
         assert_ne!(
             self.0.state.load(Ordering::Acquire),
-            CANCELABLE,
-            "the request is completed while it is cancelable"
+            CANCELLABLE,
+            "the request is completed while it is cancellable"
         );
         assert_eq!(self.0.completed.lock().unwrap().replace(outcome), None, "completed once");
     }
@@ -112,9 +112,9 @@ fn race(kernel: &mut Simulation, cancels: bool) -> Result<IrpOutcome, Stop> {
     });
     kernel.programs().on(0, serve).on(1, cancel).on(2, move || event.set()).run()?;
     kernel.unload()?;
-    let canceled = IrpOutcome::from(NTSTATUS::CANCELLED);
+    let cancelled = IrpOutcome::from(NTSTATUS::CANCELLED);
     let outcome = request.outcome().unwrap();
-    assert!(outcome == DONE || (cancels && outcome == canceled), "{outcome:?}");
+    assert!(outcome == DONE || (cancels && outcome == cancelled), "{outcome:?}");
     Ok(outcome)
 }
 
@@ -182,7 +182,7 @@ fn a_request_that_was_cancelled_before_is_cancelled_and_one_that_is_refused_says
 /// While the task has not ended, the task gives the outcome of the request, whatever `spawn`
 /// returns.
 #[test]
-fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
+fn a_task_completes_its_request_even_if_spawn_reports_a_refusal() {
     let event = Event::default();
     let waited = event.wait();
     common::in_kernel(move || {

@@ -60,7 +60,7 @@ fn a_set_before_the_wait_is_not_lost_and_ends_one_wait() {
 /// Two callbacks on other processors produce, and one task consumes. An addition before a set is
 /// seen after it.
 #[test]
-fn what_was_set_from_other_processors_ends_a_wait() {
+fn a_set_on_another_processor_ends_a_wait() {
     under_schedules(300, 3, || {
         let shared = Arc::new((Signal::new(), AtomicUsize::new(0)));
         let seen = Arc::clone(&shared);
@@ -190,7 +190,7 @@ fn a_value_is_received_whenever_it_is_sent() {
 /// The receiver's task is cancelled while the value is sent. The value comes back, or is dropped
 /// with the receiver.
 #[test]
-fn a_value_that_nobody_receives_is_dropped_once() {
+fn a_value_that_is_not_received_is_dropped_once() {
     under_schedules(300, 2, || {
         let (sender, receiver) = oneshot::<Arc<u32>>().unwrap();
         let value = Arc::new(7);

@@ -94,7 +94,7 @@ fn an_absurd_tolerance_is_taken_as_the_most_there_is() {
 }
 
 #[test]
-fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
+fn a_deadline_in_the_past_ends_in_the_first_poll_and_sets_no_timer() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let blocks = ntsim::live_blocks();
@@ -319,7 +319,7 @@ fn a_task_that_is_cancelled_in_its_sleep_cleans_up() {
 }
 
 #[test]
-fn whoever_is_first_wins_a_timeout() {
+fn the_first_of_value_and_limit_wins_a_timeout() {
     under_schedules(200, |_| {
         spawn_dpc_task(async {
             assert_eq!(timeout(ticks(4), sleep(ticks(1))).await, Ok(Ok(())));
@@ -389,7 +389,7 @@ fn an_interval_does_not_drift() {
 }
 
 #[test]
-fn ticks_that_nobody_waits_for_are_counted_by_the_next() {
+fn missed_ticks_are_counted_by_the_next() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let mut ticks_of_it = interval(ticks(2));

@@ -72,6 +72,6 @@ fn a_cancel() {
 }
 
 #[test]
-fn a_signal_that_nobody_waits_for() {
+fn a_signal_without_a_waiter() {
     only_up_to_dispatch_level(|waiting| waiting.signal.set());
 }

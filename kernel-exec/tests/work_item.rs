@@ -322,7 +322,7 @@ fn a_spent_budget_lets_other_work_items_run() {
 
 /// Rule `[C9]`.
 #[test]
-fn a_body_that_nobody_can_wake_is_cancelled_cleans_up_and_is_dropped() {
+fn a_body_without_a_waker_is_cancelled_cleans_up_and_is_dropped() {
     in_schedules(60, |kernel| {
         let log = Log::at(PASSIVE);
         let event = Event::default();

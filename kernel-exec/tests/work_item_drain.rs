@@ -116,7 +116,7 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
             });
             // SAFETY: the device belongs to the driver and is not deleted yet.
             let moves = unsafe {
-                DpcOptions::new().spawn_on_device(device.0, async move {
+                DpcOptions::new().spawn_migrating(device.0, async move {
                     assert_eq!(drain(None), Err(DrainError::Irql));
                     passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
                     second.add("passive");

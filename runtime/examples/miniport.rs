@@ -105,11 +105,11 @@ unsafe impl IMiniportWave for Wave {
     type Allocator = GlobalAllocator;
 
     unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS {
-        // SAFETY: `port` is the port driver's pointer, or null. The reference that is taken over
-        // here is given back below by `into_raw`.
-        let Ok(theirs) = (unsafe { ComRc::from_raw(port) }) else { return NTSTATUS::INVALID_PARAMETER };
+        // SAFETY: `port` is null, or a port that the port driver keeps alive during this call.
+        let Ok(theirs) = (unsafe { ComRc::from_raw_borrowed(&port) }) else {
+            return NTSTATUS::INVALID_PARAMETER;
+        };
         let ours = theirs.clone().into_raw();
-        let _still_theirs = theirs.into_raw();
         match self.port.compare_exchange(null_mut(), ours, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => NTSTATUS::SUCCESS,
             Err(_) => {
@@ -152,11 +152,9 @@ impl Wave {
     /// Calls the port driver back, if `init` has set the port.
     fn notify(&self, pin: u32) {
         let port = self.port.load(Ordering::Acquire);
-        // SAFETY: `port` is null, or a port to which this object keeps a reference. The reference
-        // that is taken over here is given back below by `into_raw`.
-        if let Ok(port) = unsafe { ComRc::from_raw(port) } {
+        // SAFETY: `port` is null, or a port to which this object keeps a reference.
+        if let Ok(port) = unsafe { ComRc::from_raw_borrowed(&port) } {
             let _told = port.notify(pin);
-            let _still_kept = port.into_raw();
         }
     }
 }
@@ -231,8 +229,7 @@ pub(crate) fn port_driver() {
     assert_eq!(miniport.describe(), Ok(Description { pins: 2, rate: 48_000 }));
 
     assert_eq!(miniport.calibrate(3).unwrap().result(), Ok(3));
-    // SAFETY: `port` was made above as a `Port` with this interface.
-    let told = unsafe { ComObject::<Port, IPortRaw>::this(&port) };
+    let told = This::<Port>::of(&port).unwrap();
     assert_eq!(told.0.load(Ordering::Acquire), 1, "called back at the end");
 
     let stream = miniport.new_stream(0).unwrap();

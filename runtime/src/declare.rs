@@ -81,10 +81,16 @@
 /// | `IName` | the trait that the values of objects with this interface implement |
 /// | `INameVtbl` | the table: the base's slots, then one slot for each method, in the order of declaration |
 /// | `INameRaw` | the interface as it crosses, which is one pointer to the table |
-/// | `INameClient` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
+/// | `INameRef` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
 ///
 /// The base is `IUnknown`, or another declared interface, with its `…Vtbl` and `…Raw` in scope
-/// beside it. A client's pointer to an interface has the calls of its bases, too.
+/// beside it. A client's pointer to an interface has the calls of its bases, too. Client code
+/// imports nothing to call a method: `ComRc<INameRaw>` derefs to `INameRef`, and that derefs to its
+/// base's (see [`Callable`](crate::Callable)).
+///
+/// A call on a `ComRc` finds the methods of `ComRc` before those of the interface. So these names
+/// are refused: `as_ptr`, `into_raw`, `query`, `base`, `clone`, `clone_from`, `drop`, `into`,
+/// `try_into`, `to_owned`. Give such a method another name; the binary interface has no names.
 ///
 /// # Methods
 ///

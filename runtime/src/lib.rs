@@ -52,8 +52,9 @@ pub use async_com::{
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
 pub use com::{
-    AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
-    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable, This,
+    AbiType, AbiValue, Aggregates, Callable, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown,
+    IUnknownRaw, IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable,
+    This,
 };
 #[doc(hidden)]
 pub use declare::__private;

@@ -7,7 +7,6 @@ mod unknown;
 
 use core::{
     ffi::c_void,
-    mem::ManuallyDrop,
     ptr::{NonNull, null_mut},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
@@ -109,8 +108,9 @@ static KEPT: Mutex<Option<This<Clock>>> = Mutex::new(None);
 
 impl Clock {
     fn device(&self) -> Result<ComRc<IDeviceRaw>, NTSTATUS> {
-        // SAFETY: `outer` is the aggregate's IUnknown, and `ManuallyDrop` keeps the reference.
-        ManuallyDrop::new(unsafe { ComRc::from_raw(self.outer.as_ptr()) }?).query()
+        let outer = self.outer.as_ptr();
+        // SAFETY: `outer` is the aggregate's IUnknown, which is alive while a client uses its part.
+        unsafe { ComRc::from_raw_borrowed(&outer) }?.query()
     }
 }
 
@@ -213,6 +213,20 @@ fn every_interface_counts_the_aggregate() {
         // reference.
         assert_eq!(ends.load(SeqCst), 123);
         assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
+#[test]
+fn a_part_leads_to_the_outer_object() {
+    in_kernel(|| {
+        let (device, ends) = device();
+        let light: ComRc<ILightRaw> = device.query().unwrap();
+        let this = This::<Device>::of(&light).unwrap();
+        assert_eq!(This::<Light>::of(&light).err(), Some(NTSTATUS::NOINTERFACE));
+        drop((device, light));
+        assert_eq!((this.number(), ends.load(SeqCst)), (7, 0));
+        drop(this);
+        assert_eq!(ends.load(SeqCst), 123);
     });
 }
 
@@ -426,7 +440,10 @@ fn a_body_counts_an_outer_object_that_is_not_ours() {
         let operation = clock.never(0).unwrap();
         // The references of the client, of the operation, and of the body's pointer to its object.
         assert_eq!(theirs.count.load(SeqCst), 4);
-        drop(clock);
+        assert_eq!(This::<Clock>::of(&clock).err(), Some(NTSTATUS::NOINTERFACE), "the outer object is asked");
+        let this = This::<Clock>::of(&inner).unwrap();
+        assert_eq!((this.power(), theirs.count.load(SeqCst)), (250, 5), "and keeps its part");
+        drop((clock, this));
         operation.control().unwrap().cancel().unwrap();
         assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
         let ended = (theirs.count.load(SeqCst), theirs.irql_of_release.load(SeqCst), ends.load(SeqCst));

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use common::in_kernel;
 use ntcom::{
     Allocator, AsyncBody, AsyncOperationTask, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox,
-    InitBoxTrait, KBox, NTSTATUS, NonPaged, OwnedUnicodeString,
+    InitBoxTrait, KBox, NTSTATUS, NonPaged, OwnedUnicodeString, This,
     alloc::{from_pin_init, init_with},
     declare_com_interface, pin_init,
 };
@@ -175,8 +175,7 @@ fn an_object_drops_its_value_frees_its_memory_and_drops_its_allocator() {
         let (allocator, books) = Bookkeeper::new();
         let object = ComObject::<_, IPlaceRaw, _>::new_in(Value::new(&books), allocator).unwrap();
         assert_eq!(object.place().unwrap() % 64, 0);
-        // SAFETY: `object` is an object of that type, and a reference to it.
-        let this = unsafe { ComObject::<Value, IPlaceRaw>::this(&object) };
+        let this = This::<Value>::of(&object).unwrap();
         drop(object);
         let again = this.clone();
         drop(this);

@@ -131,7 +131,6 @@ mod declared {
 
 #[test]
 fn a_declared_method_is_one_allocation_and_five_read_modify_writes_in_both_forms() {
-    use declared::ICountedClient as _;
     in_kernel(|| {
         let object = declared::object();
         let named = cost(|| assert_eq!(object.named().unwrap().result(), Ok(7)));
@@ -148,7 +147,6 @@ fn a_declared_method_is_one_allocation_and_five_read_modify_writes_in_both_forms
 
 #[test]
 fn an_object_is_one_allocation_and_a_call_at_once_touches_no_word() {
-    use declared::ICountedClient as _;
     in_kernel(|| {
         let made = cost(|| drop(declared::object()));
         assert_eq!((made.allocations, made.frees, made.rmw), (1, 1, 1));
@@ -206,7 +204,6 @@ fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
 /// The reference counts the aggregate, and costs the same as any other.
 #[test]
 fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
-    use declared::ICountedClient as _;
     use ntcom::{
         Aggregates, ComObject, ComRc, GUID, GlobalAllocator, IUnknownRaw, Inner, Outer, alloc::init_with,
     };
@@ -240,7 +237,6 @@ fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
 /// To find the object from a secondary interface costs none of the counted events.
 #[test]
 fn a_call_through_a_secondary_interface_costs_what_one_through_the_primary_does() {
-    use declared::ICountedClient as _;
     use ntcom::{ComObject, ComRc, IUnknownRaw};
     in_kernel(|| {
         type Second = (IUnknownRaw, declared::ICountedRaw);

@@ -66,9 +66,9 @@ mod declared {
                 r#type: primitive::u32,
             ) -> ::core::result::Result<primitive::u32, ::ntcom::NTSTATUS>;
             fn r#match(&self, __object: primitive::u32, __slot: primitive::u32) -> primitive::u32;
-            fn query(&self) -> primitive::u32;
-            fn as_ptr(&self) -> primitive::u32;
-            fn clone(&self) -> primitive::u32;
+            fn deref(&self) -> primitive::u32;
+            fn cast(&self) -> primitive::u32;
+            fn from_ref(&self) -> primitive::u32;
             fn vtbl(&self) -> primitive::u32;
             fn object(&self) -> primitive::u32;
             fn __of(&self) -> primitive::u32;
@@ -120,9 +120,7 @@ mod declared {
         }
     }
 }
-use declared::{
-    IMade, IMadeRaw, IMadeToo, IMadeTooClient as _, IMadeTooRaw, INames, INamesClient, INamesRaw,
-};
+use declared::{IMade, IMadeRaw, IMadeToo, IMadeTooRaw, INames, INamesRaw};
 
 struct Names;
 
@@ -150,13 +148,13 @@ unsafe impl INames for Names {
     fn r#match(&self, object: primitive::u32, slot: primitive::u32) -> primitive::u32 {
         object * 10 + slot
     }
-    fn query(&self) -> primitive::u32 {
+    fn deref(&self) -> primitive::u32 {
         1
     }
-    fn as_ptr(&self) -> primitive::u32 {
+    fn cast(&self) -> primitive::u32 {
         2
     }
-    fn clone(&self) -> primitive::u32 {
+    fn from_ref(&self) -> primitive::u32 {
         3
     }
     fn vtbl(&self) -> primitive::u32 {
@@ -198,9 +196,9 @@ fn arguments_and_methods_may_have_the_macros_own_names() {
         ::std::assert_eq!(object.sum(1, 2, 3, 4, 5, 6, 7, 8, 9), Outcome::Ok(123_456_789));
         ::std::assert_eq!(object.r#match(4, 2), Outcome::Ok(42));
         let calls = [
-            INamesClient::query(&object),
-            INamesClient::as_ptr(&object),
-            INamesClient::clone(&object),
+            object.deref(),
+            object.cast(),
+            object.from_ref(),
             object.vtbl(),
             object.object(),
             object.__of(),
@@ -232,7 +230,6 @@ impl IMadeToo for Made {
 
 #[test]
 fn a_macro_may_write_the_declaration() {
-    use declared::IMadeClient as _;
     in_kernel(|| {
         let object = ComObject::<_, IMadeTooRaw>::new(Made).unwrap();
         ::std::assert_eq!(object.fallible(4), Outcome::Ok(5));

@@ -300,9 +300,43 @@ fn a_body_reaches_its_own_object() {
     });
 }
 
+#[test]
+fn an_interface_that_is_written_by_hand_may_have_methods_and_leads_to_its_base() {
+    #[repr(C)]
+    struct IClockRaw(*const ntcom::IUnknownVtbl);
+    // SAFETY: the layout is as required, and this is the interface's IID.
+    unsafe impl ntcom::Interface for IClockRaw {
+        const IID: GUID = ntcom::iid!("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fb008");
+    }
+    // SAFETY: the table is IUnknown's.
+    unsafe impl ntcom::Derived for IClockRaw {
+        type Base = IUnknownRaw;
+    }
+    #[repr(transparent)]
+    struct IClockRef(ComRc<IClockRaw>);
+    // SAFETY: the type is transparent over this `ComRc`.
+    unsafe impl ntcom::Callable for IClockRaw {
+        type Ref = IClockRef;
+    }
+    impl IClockRef {
+        fn ticks(&self) -> usize {
+            self.0.as_ptr().addr()
+        }
+    }
+    in_kernel(|| {
+        let object = ComObject::<_, IUnknownRaw>::new(5_u32).unwrap().into_raw();
+        // SAFETY: the pointer owns a reference, and both tables are IUnknown's.
+        let clock: ComRc<IClockRaw> = unsafe { ComRc::from_raw(object.cast()) }.unwrap();
+        assert_eq!(clock.ticks(), object.addr());
+        let unknown = clock.base().clone();
+        drop(clock);
+        assert_eq!(*This::<u32>::of(&unknown).unwrap(), 5);
+    });
+}
+
 /// Objects of foreign implementations `[C17]`.
 mod foreign {
-    use super::{ComRc, IRootClient as _, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
+    use super::{ComRc, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
     use ntcom::{AsyncOperationRaw, GUID, IUnknownVtbl};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
@@ -393,7 +427,7 @@ mod types {
 
 #[test]
 fn structs_callbacks_and_transparent_values_cross() {
-    use types::{Callback, Channel, ISamples, ISamplesClient as _, ISamplesRaw, Sample};
+    use types::{Callback, Channel, ISamples, ISamplesRaw, Sample};
     struct Sampler;
     // SAFETY: the body touches no memory but its own.
     unsafe impl ISamples for Sampler {

@@ -208,14 +208,45 @@ fn a_body_of_a_secondarys_method_is_cancelled_and_keeps_its_object_until_it_has_
 fn one_count_serves_all_interfaces() {
     in_kernel(|| {
         let (first, second, third, drops) = thing();
-        // SAFETY: the object was made with these interfaces.
-        let this = unsafe { ComObject::<Thing, All>::this(&first) };
+        let this = This::<Thing>::of(&first).unwrap();
         assert_eq!(core::ptr::from_ref::<Thing>(&this).addr(), second.place().unwrap());
         drop((first, second.clone(), second, third));
         assert_eq!(drops.load(SeqCst), 0);
         drop(this);
         assert_eq!(drops.load(SeqCst), 1);
         assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
+#[test]
+fn every_interface_leads_to_the_object_and_another_type_is_refused() {
+    in_kernel(|| {
+        let (first, second, third, drops) = thing();
+        let base: &IBaseRef = &third;
+        let unknown = ComRc::<IUnknownRaw>::from_ref(base);
+        let found = [This::<Thing>::of(&first), This::of(&second), This::of(&third), This::of(unknown)];
+        let places = found.map(|this| core::ptr::from_ref::<Thing>(&this.unwrap()).addr());
+        assert_eq!(places, [second.place().unwrap(); 4]);
+        assert_eq!(This::<u32>::of(&first).err(), Some(NTSTATUS::NOINTERFACE));
+        let of_others = ntcom::spawn_async_operation(async { 7_u32 });
+        assert_eq!(This::<Thing>::of(&of_others).err(), Some(NTSTATUS::NOINTERFACE));
+        drop((first, second, third));
+        assert_eq!(drops.load(SeqCst), 1, "a refused call keeps no reference");
+    });
+}
+
+/// Tables of two types with the same code may be one table, so the types are compared.
+#[test]
+fn types_with_the_same_code_are_told_apart() {
+    #[derive(Debug)]
+    struct One(u32);
+    #[derive(Debug)]
+    struct Other(u32);
+    in_kernel(|| {
+        let one = ComObject::<_, IUnknownRaw>::new(One(1)).unwrap();
+        let other = ComObject::<_, IUnknownRaw>::new(Other(2)).unwrap();
+        assert_eq!((This::<One>::of(&one).unwrap().0, This::<Other>::of(&other).unwrap().0), (1, 2));
+        assert!(This::<Other>::of(&one).is_err() && This::<One>::of(&other).is_err());
     });
 }
 
@@ -262,8 +293,7 @@ fn a_reference_too_few_fails_fast() {
             }
             type Both = (IUnknownRaw, ISecondRaw);
             let object = ComObject::<_, Both>::new(Lets(null_mut::<c_void>().into())).unwrap();
-            // SAFETY: the object was made with these interfaces.
-            let this = unsafe { ComObject::<Lets, Both>::this(&object) };
+            let this = This::<Lets>::of(&object).unwrap();
             let second: ComRc<ISecondRaw> = object.query().unwrap();
             this.0.store(second.as_ptr().cast(), SeqCst);
         }),

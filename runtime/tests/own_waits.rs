@@ -6,7 +6,7 @@ use core::{future::pending, ptr::null_mut, time::Duration};
 use std::sync::{Arc, Mutex};
 
 use ntcom::{AsyncOperation, NTSTATUS, spawn_async_operation, spawn_async_operation_on};
-use ntcom_exec::{DpcOptions, OnDevice, OnWorkItems, Signal, passive};
+use ntcom_exec::{DpcOptions, Migrating, OnWorkItems, Signal, passive};
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi,
     types::{FILE_DEVICE_UNKNOWN, PDEVICE_OBJECT},
@@ -72,7 +72,7 @@ fn a_body_that_waits_for_its_own_operation_is_told_so() {
             }));
             own.put(first.clone());
             // SAFETY: `device` belongs to the driver, and is deleted after the spawn.
-            let moving = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            let moving = unsafe { Migrating::new(DpcOptions::new(), device) };
             let second = AsyncOperation::from(spawn_async_operation_on(moving, async move {
                 let own = of_moving.get().await;
                 assert_eq!(own.wait(None), Err(NTSTATUS::NOT_SUPPORTED), "at DISPATCH_LEVEL");

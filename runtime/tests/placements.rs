@@ -13,7 +13,7 @@ use ntcom::{
     This, declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
 };
 use ntcom_exec::{
-    DpcOptions, Importance, OnDevice, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
+    DpcOptions, Importance, Migrating, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
 };
 use ntsim::{
     Config, Program, Schedule, Simulation, ddi,
@@ -49,9 +49,9 @@ impl Device {
         // SAFETY: the tests delete the device after everything has been spawned.
         unsafe { OnWorkItems::of(self.0) }
     }
-    fn moving(self) -> OnDevice {
+    fn moving(self) -> Migrating {
         // SAFETY: the tests delete the device after everything has been spawned.
-        unsafe { OnDevice::new(DpcOptions::new(), self.0) }
+        unsafe { Migrating::new(DpcOptions::new(), self.0) }
     }
 }
 
@@ -94,7 +94,7 @@ fn what_a_placement_refuses_is_the_operations_error() {
         assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().processor(0, 9), pending())), wrong);
         let device = Device::new();
         // SAFETY: the device has not been deleted yet.
-        let unlucky = unsafe { OnDevice::new(DpcOptions::new().poll_budget(0), device.0) };
+        let unlucky = unsafe { Migrating::new(DpcOptions::new().poll_budget(0), device.0) };
         assert_eq!(refused(spawn_async_operation_on(unlucky, pending())), wrong);
         default_tracker(TaskTracker::close);
         let closed = Err(NTSTATUS::DELETE_PENDING);

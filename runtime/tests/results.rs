@@ -14,7 +14,8 @@ use std::sync::Arc;
 use common::in_kernel;
 use ntcom::{
     AbiType, AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, IUnknownRaw,
-    IUnknownVtbl, InitBox, Interface, InterfacePtr, NTSTATUS, declare_com_interface, pin_init, try_finally,
+    IUnknownVtbl, InitBox, Interface, InterfacePtr, NTSTATUS, This, declare_com_interface, pin_init,
+    try_finally,
 };
 
 /// An error type of the driver's own.
@@ -196,8 +197,7 @@ fn without_a_pointer_for_its_value_a_method_is_not_called() {
         let drops = Arc::<AtomicU32>::default();
         let results = Results { calls: AtomicU32::new(0), drops };
         let object = ComObject::<_, IResultsRaw>::new(results).unwrap();
-        // SAFETY: the object was made with this interface.
-        let value = unsafe { ComObject::<Results, IResultsRaw>::this(&object) };
+        let value = This::<Results>::of(&object).unwrap();
         let this: *mut c_void = object.as_ptr().cast();
         // SAFETY: a null `out` is allowed.
         let status = unsafe { table(&object).sample.unwrap()(this, 3, 0, null_mut()) };
@@ -284,9 +284,7 @@ fn dangling() -> InterfacePtr<ILeafRaw> {
 
 /// Objects of foreign implementations `[C17]`.
 mod foreign {
-    use super::{
-        ComRc, IResultsClient as _, IResultsRaw, IResultsVtbl, IUnknownVtbl, NTSTATUS, c_void, null_mut,
-    };
+    use super::{ComRc, IResultsRaw, IResultsVtbl, IUnknownVtbl, NTSTATUS, c_void, null_mut};
     use super::{GUID, ILeafRaw, IUnknownRaw, Sample};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {

@@ -116,6 +116,16 @@ fn it_has_one_identity() {
     });
 }
 
+#[test]
+fn its_interfaces_lead_to_its_value() {
+    static CLOCK: ComStatic<Clock, Both> = clock();
+    in_kernel(|| {
+        let place: ComRc<IPlaceRaw> = CLOCK.get().query().unwrap();
+        let this = This::<Clock>::of(&place).unwrap();
+        assert_eq!(core::ptr::from_ref::<Clock>(&this), core::ptr::from_ref(CLOCK.value()));
+    });
+}
+
 /// Its async methods work as those of any object, and their bodies release what they count.
 #[test]
 fn its_async_methods_run_and_are_cancelled() {

@@ -4,7 +4,7 @@ use ntcom::{
     AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
     spawn_async_operation_raw_on,
 };
-use ntcom_exec::{CancelHandle, DpcOptions, NTSTATUS, OnDevice, OnWorkItems};
+use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
@@ -50,7 +50,7 @@ pub(super) fn begin(
         TaskKind::Moving(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
-            let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
             (own(spawn_async_operation_raw_on(placement, value)), None)
         }
     };

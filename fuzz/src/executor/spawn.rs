@@ -169,7 +169,7 @@ where
         (TaskKind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
         // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
         // the drain.
-        (TaskKind::Moving(_), _) => unsafe { DpcOptions::new().spawn_on_device(device, body) }.map(Some),
+        (TaskKind::Moving(_), _) => unsafe { DpcOptions::new().spawn_migrating(device, body) }.map(Some),
     }
 }
 

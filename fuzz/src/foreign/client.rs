@@ -18,7 +18,7 @@ use super::{
     kind::ForeignKind,
     reply::{Awaited, Gift, Reply, Way},
     slots::{CONTROL, OPERATION, call_back},
-    thing::{IThingClient as _, IThingRaw},
+    thing::IThingRaw,
     world::{self, FUTURES, ForeignWorld, Future, Given, OBJECTS, TASKS, THINGS},
 };
 use crate::{harness::coverage, operations::perform::TWO_TICKS};

@@ -189,7 +189,7 @@ impl<T: ForeignValue> Held for AsyncOperation<T> {
         fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
         }
-        let operation = self.as_com();
+        let operation = self.as_com().base();
         match kind {
             ForeignKind::Unit => again::<()>(operation),
             // A client cannot query a type that has invalid bit patterns. Query one of the same

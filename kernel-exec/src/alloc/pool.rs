@@ -192,7 +192,7 @@ mod tests {
 
     /// Tries every base address of the pool's memory, which the simulated pool alone does not show.
     #[test]
-    fn an_over_aligned_block_is_inside_of_what_the_pool_gave() {
+    fn an_over_aligned_block_is_inside_of_the_pools_block() {
         for align in [32, 64, 256, 4096] {
             for size in [1, 8, 100, 4096] {
                 let layout = Layout::from_size_align(size, align).unwrap();

@@ -6,7 +6,7 @@ use super::{DpcPort, Settings};
 use crate::{
     alloc::PoolAllocator,
     budget::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET},
-    moving::MovingPort,
+    migrating::MigratingPort,
     nt,
     spawn::{Spawn, spawn},
     status::NTSTATUS,
@@ -193,7 +193,7 @@ impl DpcOptions {
     }
 
     /// Runs a future as [`spawn_cancellable`](Self::spawn_cancellable) does, in a task that can
-    /// move to PASSIVE_LEVEL for a while, in work items of this device: see
+    /// migrate to PASSIVE_LEVEL for a while, in work items of this device: see
     /// [`passive`](crate::passive()). The device object is referenced until the task has ended.
     ///
     /// # Errors
@@ -205,7 +205,7 @@ impl DpcOptions {
     /// # Safety
     /// `device` is null, or a device object of this driver that is referenced, or not yet deleted,
     /// during the call.
-    pub unsafe fn spawn_on_device<F>(
+    pub unsafe fn spawn_migrating<F>(
         self,
         device: nt::PDEVICE_OBJECT,
         future: F,
@@ -215,7 +215,7 @@ impl DpcOptions {
     {
         self.allocator.check()?;
         // SAFETY: the caller keeps the device referenced during the call, which launches the task.
-        let port = unsafe { MovingPort::new_on(self.settings()?, device) };
+        let port = unsafe { MigratingPort::new_on(self.settings()?, device) };
         spawn(port, self.allocator, future).map(handle)
     }
 

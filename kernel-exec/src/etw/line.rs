@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_was_written() {
+    fn a_line_has_the_text_that_was_written() {
         let mut line = Line::new();
         write!(line, "a\0b {} é𝄞", 42).unwrap();
         assert_eq!(text(&line), "a b 42 é𝄞");

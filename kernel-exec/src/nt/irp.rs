@@ -58,7 +58,7 @@ mod fields {
     ///
     /// # Safety
     /// The driver has the IRP.
-    pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
+    pub(crate) unsafe fn is_cancelled(irp: PIRP) -> bool {
         // SAFETY: the driver has the IRP.
         let flag = unsafe { &raw const (*irp).Cancel };
         // SAFETY: the driver has the IRP; the read is volatile because the I/O manager sets the
@@ -124,7 +124,7 @@ mod fields {
     ///
     /// # Safety
     /// The driver has the IRP.
-    pub(crate) unsafe fn is_canceled(irp: PIRP) -> bool {
+    pub(crate) unsafe fn is_cancelled(irp: PIRP) -> bool {
         // SAFETY: the driver has the IRP.
         let flag = unsafe { &raw mut (*irp).Cancel };
         // SAFETY: the driver has the IRP; the I/O manager sets the flag at any time, without a
@@ -153,4 +153,4 @@ mod fields {
     }
 }
 
-pub(crate) use fields::{context, is_canceled, mark_pending, set_cancel_routine, set_outcome};
+pub(crate) use fields::{context, is_cancelled, mark_pending, set_cancel_routine, set_outcome};

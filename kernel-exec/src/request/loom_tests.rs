@@ -14,19 +14,19 @@ use loom::{
     thread,
 };
 
-use super::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
+use super::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
 use crate::{status::NTSTATUS, task::CancelHandle};
 
 const PLAIN: usize = 0;
-const CANCELABLE: usize = 1;
-const CANCELED: usize = 2;
+const CANCELLABLE: usize = 1;
+const CANCELLED: usize = 2;
 
 const DONE: IrpOutcome = IrpOutcome { status: NTSTATUS::SUCCESS, information: 3 };
 
 struct Framework {
-    room: core::cell::UnsafeCell<MaybeUninit<RequestRoom>>,
+    storage: core::cell::UnsafeCell<MaybeUninit<RequestStorage>>,
     state: AtomicUsize,
-    /// Read by each party that uses the request, and written by its completion, so a use at the
+    /// Read by each owner of a reference, and written by its completion, so a use at the
     /// same time is a data race.
     outcome: UnsafeCell<Option<IrpOutcome>>,
 }
@@ -59,9 +59,9 @@ impl Handle {
         // SAFETY: the model keeps the framework; a canceller does not know whether the request has
         // been completed.
         let state = unsafe { &(*self.0).state };
-        if state.swap(CANCELED, Ordering::AcqRel) == CANCELABLE {
+        if state.swap(CANCELLED, Ordering::AcqRel) == CANCELLABLE {
             // SAFETY: the swap took out the routine that was set, so this calls it once.
-            unsafe { request_canceled(self) };
+            unsafe { request_cancelled(self) };
         }
     }
 }
@@ -69,22 +69,22 @@ impl Handle {
 // SAFETY: 1. the storage is the model's; 2. by the states; 3. by their exchanges; 4. in a model
 // there is no IRQL.
 unsafe impl Request for Handle {
-    fn room(self) -> *mut RequestRoom {
+    fn storage(self) -> *mut RequestStorage {
         // SAFETY: the model keeps the framework until all threads have been joined.
-        unsafe { &(*self.0).room }.get().cast()
+        unsafe { &(*self.0).storage }.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
-        self.step(PLAIN, CANCELABLE)
+    unsafe fn set_cancel_routine(self) -> bool {
+        self.step(PLAIN, CANCELLABLE)
     }
-    unsafe fn take_cancelable(self) -> bool {
-        self.step(CANCELABLE, PLAIN)
+    unsafe fn clear_cancel_routine(self) -> bool {
+        self.step(CANCELLABLE, PLAIN)
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
         assert_ne!(
             self.get().state.load(Ordering::Relaxed),
-            CANCELABLE,
-            "the request is completed while it is cancelable"
+            CANCELLABLE,
+            "the request is completed while it is cancellable"
         );
         // SAFETY: loom detects a use at the same time.
         self.get().outcome.with_mut(|place| unsafe { *place = Some(outcome) });
@@ -100,7 +100,7 @@ fn run<F: Future<Output = IrpOutcome>>(task: RequestTask<Handle, F>) {
 /// Returns the outcome.
 fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
     let framework = Box::new(Framework {
-        room: core::cell::UnsafeCell::new(MaybeUninit::uninit()),
+        storage: core::cell::UnsafeCell::new(MaybeUninit::uninit()),
         state: AtomicUsize::new(PLAIN),
         outcome: UnsafeCell::new(None),
     });
@@ -122,11 +122,11 @@ fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
 
 /// Rule `[I2]`. The task ends while the cancel routine is being set.
 #[test]
-fn loom_a_request_ends_while_it_is_made_cancelable() {
+fn loom_a_request_ends_while_it_is_made_cancellable() {
     loom::model(|| assert_eq!(serve(false, Ok(())), DONE));
 }
 
-/// Rules `[I1]` and `[I3]`. The three parties meet.
+/// Rules `[I1]` and `[I3]`. The three references are given up at the same time.
 #[test]
 fn loom_a_request_ends_while_it_is_cancelled() {
     loom::model(|| assert_eq!(serve(true, Ok(())), DONE));

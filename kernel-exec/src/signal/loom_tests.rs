@@ -27,12 +27,12 @@ impl Wake for Woken {
 }
 
 /// A signal, and a word that is written before the signal is set.
-struct World {
+struct SignalWorld {
     signal: Signal,
     written: AtomicUsize,
 }
 
-impl World {
+impl SignalWorld {
     fn new() -> LoomArc<Self> {
         LoomArc::new(Self { signal: Signal::new(), written: AtomicUsize::new(0) })
     }
@@ -54,7 +54,7 @@ fn poll(wait: core::pin::Pin<&mut Wait<'_>>, waker: &Waker) -> Poll<()> {
 #[test]
 fn loom_a_set_is_seen_or_wakes() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let setter = thread::spawn(move || other.set());
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
@@ -78,7 +78,7 @@ fn loom_a_set_is_seen_or_wakes() {
 #[test]
 fn loom_a_replaced_waker_is_not_the_one_that_counts() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
         let wakers = woken.clone().map(Waker::from);
@@ -101,7 +101,7 @@ fn loom_a_replaced_waker_is_not_the_one_that_counts() {
 #[test]
 fn loom_a_dropped_wait_loses_nothing() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -120,7 +120,7 @@ fn loom_a_dropped_wait_loses_nothing() {
 #[test]
 fn loom_two_setters_and_a_waiter() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let setters = [(); 2].map(|()| {
             let other = LoomArc::clone(&world);
             thread::spawn(move || other.set())
@@ -172,7 +172,7 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
 #[test]
 fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
         let wakers = woken.clone().map(Waker::from);

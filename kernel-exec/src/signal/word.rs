@@ -81,9 +81,9 @@ impl Word {
     fn step<D>(&self, transition: impl Fn(usize) -> (usize, D)) -> D {
         let mut current = self.0.load(Ordering::Relaxed);
         loop {
-            let (next, duty) = transition(current);
+            let (next, action) = transition(current);
             match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return duty,
+                Ok(_) => return action,
                 Err(seen) => current = seen,
             }
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_in_the_slot_for_what_has_happened() {
+    fn a_wait_after_the_set_leaves_the_slot_empty() {
         let fine = |word: usize| word & (SET | WAKER | HELD) != SET | WAKER;
         for word in words() {
             assert!(

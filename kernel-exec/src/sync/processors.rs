@@ -24,28 +24,28 @@ use crate::{
 const RUNS: u32 = 16;
 
 /// The slot of one processor. Only touched at DISPATCH_LEVEL, by this processor.
-struct Slot {
+struct ProcessorSlot {
     pointer: Cell<*const ()>,
     /// The runs and polls since the kernel was asked. At [`RUNS`] the kernel is asked again.
     runs: Cell<u32>,
 }
 
-struct Slots([Slot; PROCESSORS]);
+struct ProcessorSlots([ProcessorSlot; PROCESSORS]);
 
 // SAFETY: the caller of each function below names the processor that it is on and cannot leave, so
 // each slot is touched by its own processor only.
-unsafe impl Sync for Slots {}
+unsafe impl Sync for ProcessorSlots {}
 
-impl Slots {
+impl ProcessorSlots {
     const fn new() -> Self {
         // All bytes are zero, so this data takes no room in the image's file.
-        Self([const { Slot { pointer: Cell::new(ptr::null()), runs: Cell::new(0) } }; PROCESSORS])
+        Self([const { ProcessorSlot { pointer: Cell::new(ptr::null()), runs: Cell::new(0) } }; PROCESSORS])
     }
 
     /// Returns the slot of a processor. A processor without a slot stops the machine. A body polled
     /// without a slot would not see that it is cancelled, and its cleanup would be left out
     /// `[C10]`.
-    fn of(&self, processor: usize) -> &Slot {
+    fn of(&self, processor: usize) -> &ProcessorSlot {
         match self.0.get(processor) {
             Some(slot) => slot,
             None => fail_fast(FailFast::Processor),
@@ -53,7 +53,7 @@ impl Slots {
     }
 }
 
-impl Default for Slots {
+impl Default for ProcessorSlots {
     fn default() -> Self {
         Self::new()
     }
@@ -61,7 +61,7 @@ impl Default for Slots {
 
 image_static! {
     /// The slots of this image.
-    fn with_slots -> Slots
+    fn with_slots -> ProcessorSlots
 }
 
 /// Calls `f`, and until it returns, [`get`] returns `pointer`. The caller runs on this processor at

@@ -230,7 +230,7 @@ impl TaskPtr {
     ///
     /// # Safety
     /// The caller is the poller.
-    pub(super) unsafe fn was_canceled(self) -> bool {
+    pub(super) unsafe fn was_cancelled(self) -> bool {
         // SAFETY: the poller's reference keeps the block.
         let pending = unsafe { self.header() }.state.cancel_requested();
         // SAFETY: the caller is the poller, and the closure does not call back.

@@ -66,7 +66,7 @@ pub enum Level {
     /// PASSIVE_LEVEL.
     Passive,
     /// PASSIVE_LEVEL while its body wants that, otherwise DISPATCH_LEVEL.
-    Moving,
+    Migrating,
 }
 
 /// The functions that know a task's types.
@@ -185,9 +185,9 @@ impl TaskPtr {
     }
 
     /// # Safety
-    /// `duty` came from the caller's last step of this task.
-    pub(super) unsafe fn settle(self, duty: Wake) {
-        match duty {
+    /// `action` came from the caller's last step of this task.
+    pub(super) unsafe fn perform(self, action: Wake) {
+        match action {
             Wake::Nothing => {}
             // SAFETY: the step obliged the caller to queue the task.
             Wake::Schedule => unsafe { self.schedule() },
@@ -237,9 +237,9 @@ impl TaskPtr {
     pub unsafe fn cancel(self) {
         nt::check_wake(self.0.as_ptr().cast_const().cast());
         // SAFETY: the caller's reference, or its claim, keeps the block.
-        let duty = unsafe { self.header() }.state.request_cancel();
-        // SAFETY: `duty` came from the step just taken.
-        unsafe { self.settle(duty) }
+        let action = unsafe { self.header() }.state.request_cancel();
+        // SAFETY: `action` came from the step just taken.
+        unsafe { self.perform(action) }
     }
 
     /// Returns the status of the task, with one load.

@@ -63,7 +63,7 @@ pub(super) fn drain() {
 /// The state that a test checks, with flags for the body and counts of drops, frees and handler
 /// calls.
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct TaskWorld {
     pub(super) flags: [AtomicUsize; 2],
     dropped: AtomicUsize,
     freed: AtomicUsize,
@@ -71,7 +71,7 @@ pub(super) struct World {
     pub(super) handled_status: AtomicUsize,
 }
 
-struct Counting(Arc<World>);
+struct Counting(Arc<TaskWorld>);
 
 // SAFETY: the memory is the host's.
 unsafe impl Allocator for Counting {
@@ -91,7 +91,7 @@ unsafe impl Allocator for Counting {
 /// wake makes them visible. With `needs` of [`ASKING`] the body relies on the cancel request alone
 /// to make one flag visible.
 struct Body {
-    world: Arc<World>,
+    world: Arc<TaskWorld>,
     needs: usize,
 }
 
@@ -157,7 +157,7 @@ impl Drop for Reference {
     }
 }
 
-pub(super) fn spawn(world: &Arc<World>, needs: usize) -> Reference {
+pub(super) fn spawn(world: &Arc<TaskWorld>, needs: usize) -> Reference {
     let body = Body { world: Arc::clone(world), needs };
     let init = |slot: *mut Infallible<Body>| {
         // SAFETY: `slot` is the place for the body, which is transparent over the future.
@@ -170,7 +170,7 @@ pub(super) fn spawn(world: &Arc<World>, needs: usize) -> Reference {
     Reference(spawned.block)
 }
 
-pub(super) fn check_gone(world: &World) {
+pub(super) fn check_gone(world: &TaskWorld) {
     assert_eq!(world.dropped.load(Ordering::Relaxed), 1, "the body is dropped once");
     assert_eq!(world.freed.load(Ordering::Relaxed), 1, "the block is freed once");
 }
@@ -186,7 +186,7 @@ pub(super) fn check_value(operation: &Reference) {
 #[test]
 fn loom_a_wake_that_finds_already_notified_still_publishes() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         let (waker, other) = (operation.waker(), Arc::clone(&world));
         let thread = thread::spawn(move || {
@@ -207,7 +207,7 @@ fn loom_a_wake_that_finds_already_notified_still_publishes() {
 #[test]
 fn loom_cancel_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let (waker, other) = (operation.waker(), Arc::clone(&world));
@@ -240,7 +240,7 @@ fn loom_cancel_meets_completion() {
 #[test]
 fn loom_a_request_publishes_what_came_before_it() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, ASKING);
         let (canceller, shared) = (operation.again(), Arc::clone(&world));
         let thread = thread::spawn(move || {
@@ -263,7 +263,7 @@ fn loom_a_request_publishes_what_came_before_it() {
 #[test]
 fn loom_a_terminal_status_makes_the_value_visible() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let reader = operation.again();
@@ -282,7 +282,7 @@ fn loom_a_terminal_status_makes_the_value_visible() {
 #[test]
 fn loom_wake_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         world.flags[0].store(1, Ordering::Relaxed);
         let waker = operation.waker();
@@ -302,7 +302,7 @@ fn loom_wake_meets_completion() {
 #[test]
 fn loom_last_release_meets_wake() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let waker = operation.waker();
@@ -322,7 +322,7 @@ fn loom_last_release_meets_wake() {
 #[test]
 fn loom_last_release_meets_waker_drop() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let waker = operation.waker();
@@ -341,7 +341,7 @@ fn loom_last_release_meets_waker_drop() {
 #[test]
 fn loom_two_wakers() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 2);
         drain();
         let threads: Vec<_> = (0..2)
@@ -369,7 +369,7 @@ fn loom_two_wakers() {
 #[test]
 fn loom_two_processors_and_one_body() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         let waker = operation.waker();
         let thread = thread::spawn(move || {
@@ -388,12 +388,12 @@ fn loom_two_processors_and_one_body() {
 
 unsafe extern "system" fn handler(context: *mut c_void, status: i32) {
     // SAFETY: the context is the test's world, which outlives the run.
-    let world = unsafe { &*context.cast::<World>() };
+    let world = unsafe { &*context.cast::<TaskWorld>() };
     world.handled_status.store(status as usize, Ordering::Relaxed);
     world.handled.fetch_add(1, Ordering::Relaxed);
 }
 
-pub(super) fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(), NTSTATUS> {
+pub(super) fn set_handler(operation: &Reference, world: &Arc<TaskWorld>) -> Result<(), NTSTATUS> {
     let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
     // SAFETY: the reference keeps the block, and the world outlives the run.
     unsafe { operation.task().set_completion(completion) }
@@ -402,7 +402,7 @@ pub(super) fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(
 #[test]
 fn loom_handler_claim_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let (other, context) = (operation.again(), Arc::clone(&world));
@@ -425,7 +425,7 @@ fn loom_handler_claim_meets_completion() {
 #[test]
 fn loom_two_handlers() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let (other, context) = (operation.again(), Arc::clone(&world));

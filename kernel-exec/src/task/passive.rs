@@ -15,28 +15,28 @@ use crate::{
 
 /// The level at which a future that wants PASSIVE_LEVEL is being polled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum RunLevel {
     /// In a poll of a task that is always at PASSIVE_LEVEL.
-    Home,
-    /// In a poll of this task at PASSIVE_LEVEL, to which it has moved.
-    Away(TaskPtr),
-    /// In a poll of this task at DISPATCH_LEVEL. The task can move.
+    AlwaysPassive,
+    /// In a poll of this task at PASSIVE_LEVEL, to which it has migrated.
+    Migrated(TaskPtr),
+    /// In a poll of this task at DISPATCH_LEVEL. The task can migrate.
     Dispatch(TaskPtr),
-    /// In no task, or in one that cannot move.
-    Stuck,
+    /// In no task, or in one that cannot migrate.
+    CannotMigrate,
 }
 
 /// Returns the level of the poll that the caller is in.
-pub(crate) fn place() -> Place {
+pub(crate) fn run_level() -> RunLevel {
     ambient::current(|node| {
-        let Some(node) = node else { return Place::Stuck };
+        let Some(node) = node else { return RunLevel::CannotMigrate };
         // SAFETY: a node on the stack means that its task is being polled here.
         let level = unsafe { node.task.header() }.vtable.level;
         match (level, node.in_thread) {
-            (Level::Passive, _) => Place::Home,
-            (Level::Moving, true) => Place::Away(node.task),
-            (Level::Moving, false) => Place::Dispatch(node.task),
-            (Level::Dispatch, _) => Place::Stuck,
+            (Level::Passive, _) => RunLevel::AlwaysPassive,
+            (Level::Migrating, true) => RunLevel::Migrated(node.task),
+            (Level::Migrating, false) => RunLevel::Dispatch(node.task),
+            (Level::Dispatch, _) => RunLevel::CannotMigrate,
         }
     })
 }
@@ -81,7 +81,7 @@ fn count(task: TaskPtr, by: i32) {
 }
 
 impl TaskPtr {
-    /// Tells whether the next run of a task that moves must be at PASSIVE_LEVEL.
+    /// Tells whether the next run of a task that migrates must be at PASSIVE_LEVEL.
     ///
     /// # Safety
     /// The caller is the poller, or a step has obliged it to queue the task and it has not queued
@@ -99,10 +99,10 @@ impl TaskPtr {
     ///
     /// # Safety
     /// The caller is the poller.
-    pub(super) unsafe fn must_move(self, in_thread: bool) -> bool {
+    pub(super) unsafe fn must_migrate(self, in_thread: bool) -> bool {
         // SAFETY: the poller's reference keeps the block.
-        let moves = unsafe { self.header() }.vtable.level == Level::Moving;
+        let migrates = unsafe { self.header() }.vtable.level == Level::Migrating;
         // SAFETY: the caller is the poller.
-        moves && unsafe { self.wants_passive() } != in_thread
+        migrates && unsafe { self.wants_passive() } != in_thread
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     header::{Level, TaskPtr},
-    state::Doing,
+    state::StateView,
 };
 
 /// A task that has not ended, as it was at one moment.
@@ -14,10 +14,10 @@ use super::{
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run_on(0, || {
 /// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
-/// let mut room = [None; 8];
-/// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut room));
+/// let mut reports = [None; 8];
+/// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut reports));
 /// assert_eq!(tasks, 1);
-/// let text = room[0].unwrap().to_string();
+/// let text = reports[0].unwrap().to_string();
 /// assert!(text.contains("1 reference can still wake or cancel it"), "{text}");
 /// handle.cancel();
 /// # }).unwrap();
@@ -39,7 +39,7 @@ pub struct TaskReport {
     /// The number of references, which are wakers, handles, COM references, and one while the task
     /// is scheduled or running.
     pub references: usize,
-    /// The task runs on work items, or on DPCs with the ability to move to PASSIVE_LEVEL.
+    /// The task runs on work items, or on DPCs with the ability to migrate to PASSIVE_LEVEL.
     pub has_device: bool,
 }
 
@@ -50,7 +50,7 @@ impl TaskReport {
     pub(crate) unsafe fn of(task: TaskPtr) -> Self {
         // SAFETY: the caller guarantees that the task is allocated.
         let header = unsafe { task.header() };
-        let Doing { scheduled, running, cancel_requested, unwinding, references } = header.state.doing();
+        let StateView { scheduled, running, cancel_requested, unwinding, references } = header.state.view();
         let has_device = header.vtable.level != Level::Dispatch;
         let address = task.0.addr().get();
         Self { address, scheduled, running, cancel_requested, unwinding, references, has_device }

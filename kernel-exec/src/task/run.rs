@@ -8,11 +8,11 @@ use core::{
 use super::{
     header::TaskPtr,
     share,
-    state::{Complete, EndPoll, Pending, Start, State, Status},
+    state::{Complete, EndPoll, PendingPoll, Start, State, Status},
     wait, waker,
 };
 use crate::{
-    ambient::{self, Left, RunSite},
+    ambient::{self, PollOutcome, RunSite},
     budget::{Budget, Spending},
     fail::NoUnwind,
     status::NTSTATUS,
@@ -82,7 +82,7 @@ unsafe fn run_at(task: TaskPtr, link: Option<NonNull<ThreadLink>>, budget: Budge
 unsafe fn poll_until(task: TaskPtr, site: RunSite, mut cancel_set: bool, mut spending: Spending) {
     loop {
         // SAFETY: this run is the poller [T2], and the body is in place.
-        let (polled, left_over) = unsafe { poll(task, site, cancel_set) };
+        let (polled, outcome) = unsafe { poll(task, site, cancel_set) };
         if let Poll::Ready(result) = polled {
             // SAFETY: this run is the poller; `poll` has dropped the body and written the value, if
             // there is one.
@@ -90,12 +90,12 @@ unsafe fn poll_until(task: TaskPtr, site: RunSite, mut cancel_set: bool, mut spe
         }
         // SAFETY: this run is the poller [T2].
         let cleaning = unsafe { task.is_cleaning() };
-        let pending = Pending { untaken: left_over.untaken, cleaning, held_back: left_over.held_back };
+        let pending = PendingPoll { untaken: outcome.untaken, cleaning, held_back: outcome.held_back };
         // SAFETY: this run is the poller [T2].
-        let moves = unsafe { task.must_move(site.in_thread()) };
+        let migrates = unsafe { task.must_migrate(site.in_thread()) };
         // SAFETY: the poller's reference keeps the block.
         let woken = unsafe { task.header() }.state.is_scheduled();
-        let budget_left = spending.poll_ended(woken) && !moves && !(woken && site.should_yield());
+        let budget_left = spending.poll_ended(woken) && !migrates && !(woken && site.should_yield());
         // SAFETY: this run is the poller [T2].
         match unsafe { State::end_poll(task.state(), pending, budget_left) } {
             EndPoll::Idle => return,
@@ -116,7 +116,7 @@ unsafe fn poll_until(task: TaskPtr, site: RunSite, mut cancel_set: bool, mut spe
 ///
 /// # Safety
 /// The caller is the poller and the body is in place.
-unsafe fn poll(task: TaskPtr, site: RunSite, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, Left) {
+unsafe fn poll(task: TaskPtr, site: RunSite, cancel_set: bool) -> (Poll<Result<(), NTSTATUS>>, PollOutcome) {
     if cancel_set {
         // SAFETY: the caller is the poller [T2].
         unsafe { task.note_cancel() };
@@ -147,10 +147,10 @@ unsafe fn returned(task: TaskPtr, result: Result<(), NTSTATUS>) {
         other => other,
     };
     // SAFETY: the caller is the poller [T2].
-    let canceled = unwinding || unsafe { task.was_canceled() };
+    let cancelled = unwinding || unsafe { task.was_cancelled() };
     let status = match end_as {
         Ok(()) => Status::Completed,
-        Err(NTSTATUS::CANCELLED) if canceled => Status::Canceled,
+        Err(NTSTATUS::CANCELLED) if cancelled => Status::Canceled,
         Err(_) => Status::Error,
     };
     // SAFETY: the caller is the poller [T2], and the body is gone.

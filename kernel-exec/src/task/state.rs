@@ -4,8 +4,13 @@
 //! the caller now owes, and one successful read-modify-write applies it. No other file knows a bit.
 //! The [module's protocol](super) lists the rules that the steps keep.
 
+mod actions;
+
 use core::ptr::NonNull;
 
+pub(crate) use self::actions::{
+    Complete, EndPoll, PendingPoll, Publish, RegisterWaiter, Release, Start, StateView, Wake,
+};
 use crate::fail::{FailFast, fail_fast};
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -50,124 +55,6 @@ pub enum Status {
     Canceled = 2,
     /// The body failed, or never began.
     Error = 3,
-}
-
-/// The result of [`State::start`].
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Start {
-    /// Poll the body.
-    Poll {
-        /// A cancel request was set when the poll began.
-        cancel: bool,
-    },
-    /// The task has been abandoned twice, so drop the body, then call [`State::complete`].
-    Drop,
-}
-
-/// The action that the caller owes after a wake or a cancel request.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wake {
-    /// Put the task into its executor's queue, which owns a reference now.
-    Schedule,
-    /// Do nothing, because the task is scheduled, or runs and will be polled again, or has ended.
-    Nothing,
-    /// Free the block, because the reference given up was the last one of a finished task.
-    Free,
-}
-
-/// The action that the caller owes after giving up a reference.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Release {
-    /// Do nothing. This many references are left.
-    Alive(usize),
-    /// Free the block, because the reference was the last one of a finished task.
-    Free,
-    /// Put the task into its executor's queue, which owns the one reference. The reference was the
-    /// last one of an unfinished task, which has now been given a cancel request `[C9]`.
-    Schedule,
-}
-
-/// The poller's knowledge about a poll that returned Pending.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    /// A cancel request was set when the poll began and has not been taken in it.
-    pub(crate) untaken: bool,
-    /// A cleanup is under way.
-    pub(crate) cleaning: bool,
-    /// A main future that has to unwind could not, because a cleanup was under way when it returned
-    /// Pending.
-    pub(crate) held_back: bool,
-}
-
-/// The action that the poller owes after a poll that returned Pending.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EndPoll {
-    /// Touch nothing of the block any more.
-    Idle,
-    /// Poll again.
-    Again {
-        /// A cancel request was set when the next poll began.
-        cancel: bool,
-    },
-    /// The budget is spent, so let the executor poll the task later. The executor owns the
-    /// reference.
-    Defer,
-    /// Drop the body, then call [`State::complete`].
-    DropBody,
-}
-
-/// The action that the poller owes after the end of a task.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Complete {
-    /// Touch nothing of the block any more.
-    Done,
-    /// Free the block, because no reference is left.
-    Free,
-    /// Tell the waiting threads and the completion handler of the end, then give up the reference
-    /// that the poller has kept.
-    Tell {
-        /// Threads wait for the end, so tell them.
-        waiters: bool,
-        /// A completion handler is ready, so run it.
-        handler: bool,
-    },
-}
-
-/// The result of [`State::announce_waiter`].
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Announced {
-    /// The poller that ends the task will tell the waiter.
-    Wait,
-    /// The task has ended, so there is nothing to wait for.
-    Ended,
-}
-
-/// The action that the caller of [`State::publish_handler`] owes.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Publish {
-    /// Do nothing, because the poller that ends the task will run the handler.
-    Later,
-    /// The task has ended, so run the handler now, then give up the reference that the step took
-    /// for this.
-    RunNow,
-}
-
-/// The state of a task as a person reads it, taken from one word.
-#[allow(dead_code, reason = "as for `State::doing`")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Doing {
-    pub(crate) scheduled: bool,
-    pub(crate) running: bool,
-    pub(crate) cancel_requested: bool,
-    pub(crate) unwinding: bool,
-    pub(crate) references: usize,
 }
 
 /// One value of the word.
@@ -225,8 +112,8 @@ impl Snapshot {
             fail_fast(FailFast::Protocol);
         }
         let next = self.without(SCHEDULED).with(RUNNING);
-        let duty = if self.has(DOOMED) { Start::Drop } else { Start::Poll { cancel: self.has(CANCEL) } };
-        (next, duty)
+        let action = if self.has(DOOMED) { Start::Drop } else { Start::Poll { cancel: self.has(CANCEL) } };
+        (next, action)
     }
 
     /// Wakes the task. The caller keeps its reference.
@@ -287,9 +174,9 @@ impl Snapshot {
     }
 
     /// Ends a poll that returned Pending.
-    fn end_poll(self, poll: Pending, budget_left: bool) -> (Self, EndPoll) {
-        let canceled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
-        let unwinds = canceled && !poll.cleaning;
+    fn end_poll(self, poll: PendingPoll, budget_left: bool) -> (Self, EndPoll) {
+        let cancelled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
+        let unwinds = cancelled && !poll.cleaning;
         if unwinds && !poll.held_back {
             return (self, EndPoll::DropBody);
         }
@@ -337,8 +224,12 @@ impl Snapshot {
 
     /// Registers a waiting thread, which stands in the list of waiters, so that the end is told to
     /// it `[T9]`.
-    fn announce_waiter(self) -> (Self, Announced) {
-        if self.is_terminal() { (self, Announced::Ended) } else { (self.with(WAITERS), Announced::Wait) }
+    fn register_waiter(self) -> (Self, RegisterWaiter) {
+        if self.is_terminal() {
+            (self, RegisterWaiter::Ended)
+        } else {
+            (self.with(WAITERS), RegisterWaiter::Wait)
+        }
     }
 }
 
@@ -371,12 +262,12 @@ impl State {
         // wrapper of the atomic.
         let mut current = unsafe { &*word }.load(Ordering::Relaxed);
         loop {
-            let (next, duty) = transition(Snapshot(current));
+            let (next, action) = transition(Snapshot(current));
             // SAFETY: the caller keeps the word allocated until the step, and no exchange of this
             // loop has succeeded yet.
             let word = unsafe { &*word };
             match word.compare_exchange_weak(current, next.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return duty,
+                Ok(_) => return action,
                 Err(seen) => current = seen,
             }
         }
@@ -400,9 +291,9 @@ impl State {
 
     /// Reads the state for a person, with one load. Other processors may change it at any time.
     #[allow(dead_code, reason = "without a kernel there is no tracker that asks")]
-    pub(crate) fn doing(&self) -> Doing {
+    pub(crate) fn view(&self) -> StateView {
         let word = Snapshot(self.0.load(Ordering::Relaxed));
-        Doing {
+        StateView {
             scheduled: word.has(SCHEDULED),
             running: word.has(RUNNING),
             cancel_requested: word.has(CANCEL),
@@ -468,9 +359,9 @@ impl State {
     }
 
     /// Registers the caller, which stands in the list of waiters, so that the end is told to it.
-    pub(crate) fn announce_waiter(&self) -> Announced {
+    pub(crate) fn register_waiter(&self) -> RegisterWaiter {
         // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
-        unsafe { Self::step(NonNull::from(self), Snapshot::announce_waiter) }
+        unsafe { Self::step(NonNull::from(self), Snapshot::register_waiter) }
     }
 
     /// Wakes the task and gives up the caller's reference.
@@ -496,7 +387,7 @@ impl State {
     /// # Safety
     /// The caller is the poller. After [`EndPoll::Idle`] and [`EndPoll::Defer`] it is the poller no
     /// longer.
-    pub(crate) unsafe fn end_poll(this: NonNull<Self>, poll: Pending, budget_left: bool) -> EndPoll {
+    pub(crate) unsafe fn end_poll(this: NonNull<Self>, poll: PendingPoll, budget_left: bool) -> EndPoll {
         // SAFETY: the poller has the queue's reference until the step.
         unsafe { Self::step(this, |s| s.end_poll(poll, budget_left)) }
     }

@@ -8,7 +8,7 @@
 //! A task without waiters pays one bit of its word, which its last step reads anyway. Nothing is
 //! allocated.
 
-mod lot;
+mod waiter_list;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -17,11 +17,11 @@ use core::{cell::Cell, ptr};
 
 use super::{
     header::TaskPtr,
-    state::{Announced, Status},
+    state::{RegisterWaiter, Status},
 };
 use crate::{ambient, status::NTSTATUS};
 
-use self::lot::{Event, Reset, with_waiters};
+use self::waiter_list::{Event, Reset, with_waiters};
 
 /// A thread that waits for the end of a task.
 struct Waiter {
@@ -89,7 +89,7 @@ impl TaskPtr {
     #[must_use]
     pub unsafe fn wait(self, timeout: Option<i64>) -> NTSTATUS {
         if timeout != Some(0) {
-            if !lot::can_wait() {
+            if !waiter_list::can_wait() {
                 return NTSTATUS::NOT_SUPPORTED;
             }
             // SAFETY: the caller's reference keeps the block.
@@ -116,7 +116,7 @@ impl TaskPtr {
     unsafe fn is_the_callers(self) -> bool {
         // SAFETY: the caller's reference keeps the block.
         let state = unsafe { &self.header().state };
-        state.doing().running && ambient::current(|node| node.is_some_and(|node| node.task == self))
+        state.view().running && ambient::current(|node| node.is_some_and(|node| node.task == self))
     }
 
     /// Waits until the task has ended or the time is over, and returns its status then.
@@ -132,10 +132,10 @@ impl TaskPtr {
         let waiter = Waiter { task: self, event: Event::new(), next: Cell::new(ptr::null()) };
         waiter.event.prepare(Reset::Never);
         with_waiters(|waiters| waiters.enter(&waiter));
-        match state.announce_waiter() {
+        match state.register_waiter() {
             // The event is set once, and by this task only, so one wait is enough.
-            Announced::Wait => waiter.event.wait(timeout),
-            Announced::Ended => {}
+            RegisterWaiter::Wait => waiter.event.wait(timeout),
+            RegisterWaiter::Ended => {}
         }
         with_waiters(|waiters| waiters.leave(&waiter));
         waiter.event.retire();

@@ -59,9 +59,9 @@ unsafe fn wake(data: *const ()) {
     // SAFETY: `data` belongs to the waker that is consumed, which was made in this file.
     let task = unsafe { task(data) };
     // SAFETY: the waker holds a reference [T1], which it gives up.
-    let duty = unsafe { State::wake_by_value(task.state()) };
-    // SAFETY: `duty` came from the step just taken.
-    unsafe { task.settle(duty) }
+    let action = unsafe { State::wake_by_value(task.state()) };
+    // SAFETY: `action` came from the step just taken.
+    unsafe { task.perform(action) }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
@@ -69,9 +69,9 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: `data` belongs to the waker that is used, which was made in this file.
     let task = unsafe { task(data) };
     // SAFETY: the waker holds a reference [T1].
-    let duty = unsafe { task.header() }.state.wake_by_ref();
-    // SAFETY: `duty` came from the step just taken.
-    unsafe { task.settle(duty) }
+    let action = unsafe { task.header() }.state.wake_by_ref();
+    // SAFETY: `action` came from the step just taken.
+    unsafe { task.perform(action) }
 }
 
 unsafe fn drop_waker(data: *const ()) {

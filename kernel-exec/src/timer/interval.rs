@@ -7,7 +7,7 @@ use core::{
     time::Duration,
 };
 
-use super::sleep::Lazy;
+use super::sleep::LazyTimer;
 use crate::{clock::Instant, status::NTSTATUS};
 
 /// Ticks every `period`, the first time one period after this call.
@@ -43,7 +43,7 @@ use crate::{clock::Instant, status::NTSTATUS};
 /// ```
 pub fn interval(period: Duration) -> Interval {
     let next = if period.is_zero() { None } else { Instant::now().checked_add(period) };
-    Interval { next, period, alarm: Lazy::default() }
+    Interval { next, period, timer: LazyTimer::default() }
 }
 
 /// The result of [`interval`], which gives one [`tick`](Self::tick) after another.
@@ -60,7 +60,7 @@ pub struct Interval {
     /// The moment at which the next tick is due, or `None` if it never is.
     next: Option<Instant>,
     period: Duration,
-    alarm: Lazy,
+    timer: LazyTimer,
 }
 
 impl Interval {
@@ -81,7 +81,7 @@ impl Interval {
     /// ```
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
-        self.alarm.tolerate(tolerance);
+        self.timer.tolerate(tolerance);
         self
     }
 
@@ -94,12 +94,12 @@ impl Interval {
     /// beyond the clock's range. The other errors are those of [`sleep_until`](crate::sleep_until),
     /// and a later tick may succeed.
     pub const fn tick(&mut self) -> Tick<'_> {
-        self.alarm.renew();
+        self.timer.renew();
         Tick { interval: self }
     }
 
     fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, NTSTATUS>> {
-        let polled = self.alarm.poll_share(self.next, context);
+        let polled = self.timer.poll_share(self.next, context);
         polled.map_ok(|()| {
             let Some(due) = self.next else { return 0 };
             let (missed, next) = due.next_multiple(self.period, Instant::now());

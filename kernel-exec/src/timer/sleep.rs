@@ -7,43 +7,43 @@ use core::{
     time::Duration,
 };
 
-use super::clockwork::KernelTimer;
+use super::kernel_timer::KernelTimer;
 use crate::{
-    alarm::{Alarm, Time},
     clock::Instant,
     status::NTSTATUS,
     task::Share,
+    timer_block::{DueTime, TimerHandle},
 };
 
-/// An alarm that is made when it is first needed.
+/// A timer whose block is allocated when it is first needed.
 #[derive(Default)]
-pub(super) struct Lazy {
-    alarm: Option<Alarm<KernelTimer>>,
+pub(super) struct LazyTimer {
+    timer: Option<TimerHandle<KernelTimer>>,
     /// The tolerance in milliseconds.
     tolerance: u32,
-    /// The share of the future that waits for the alarm.
+    /// The share of the future that waits for the timer.
     share: Share,
 }
 
-impl Lazy {
+impl LazyTimer {
     /// Ready when the precise clock has passed the deadline, and not before. A relative timer
-    /// counts from the last clock tick, so its DPC may come up to a clock period early. The alarm
+    /// counts from the last clock tick, so its DPC may come up to a clock period early. The timer
     /// is then armed again for the rest.
     fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
-            if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.is_armed())
-                && alarm.poll(context).is_pending()
+            if let Some(timer) = self.timer.as_mut().filter(|timer| timer.is_armed())
+                && timer.poll(context).is_pending()
             {
                 return Poll::Pending;
             }
             let Some(units) = deadline.units_left() else { return Poll::Ready(Ok(())) };
-            if self.alarm.is_none() {
-                self.alarm = Alarm::new();
+            if self.timer.is_none() {
+                self.timer = TimerHandle::new();
             }
-            let Some(alarm) = &mut self.alarm else {
+            let Some(timer) = &mut self.timer else {
                 return Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
             };
-            if let Err(refused) = alarm.arm(Time { units, tolerance: self.tolerance }) {
+            if let Err(refused) = timer.arm(DueTime { units, tolerance: self.tolerance }) {
                 return Poll::Ready(Err(refused));
             }
         }
@@ -65,14 +65,14 @@ impl Lazy {
         polled
     }
 
-    /// Starts a new share, because another future waits for the alarm.
+    /// Starts a new share, because another future waits for the timer.
     pub(super) const fn renew(&mut self) {
         self.share = Share::new();
     }
 
-    /// Frees the alarm's memory.
+    /// Frees the timer's memory.
     pub(super) fn free(&mut self) {
-        self.alarm = None;
+        self.timer = None;
     }
 
     /// Sets the tolerance, from the next arming on. It counts in whole milliseconds, rounded down,
@@ -167,12 +167,12 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     /// The deadline, or `None` if it is beyond the clock's range.
     deadline: Option<Instant>,
-    alarm: Lazy,
+    timer: LazyTimer,
 }
 
 impl Sleep {
     fn new(deadline: Option<Instant>) -> Self {
-        Self { deadline, alarm: Lazy::default() }
+        Self { deadline, timer: LazyTimer::default() }
     }
 
     /// Lets the kernel fire the timer up to this much later, together with others, which saves
@@ -193,7 +193,7 @@ impl Sleep {
     /// # kernel.unload().unwrap();
     /// ```
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
-        self.alarm.tolerate(tolerance);
+        self.timer.tolerate(tolerance);
         self
     }
 }
@@ -202,10 +202,10 @@ impl Future for Sleep {
     type Output = Result<(), NTSTATUS>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { deadline, alarm } = &mut *self;
-        let polled = alarm.poll_share(*deadline, context);
+        let Self { deadline, timer } = &mut *self;
+        let polled = timer.poll_share(*deadline, context);
         if polled.is_ready() {
-            alarm.free();
+            timer.free();
         }
         polled
     }

@@ -1,4 +1,12 @@
 //! The client's side of a declared interface: the pointer to the table, and the calls.
+//!
+//! The calls are inherent methods of a pointer type, `ISensorRef`, to which `ComRc<ISensorRaw>`
+//! derefs and which derefs to the base's. `&self` refers to the pointer and never to the object: a
+//! `&ISensorRaw` would have provenance for the pointer to the table alone.
+//!
+//! `ISensorRef` is transparent over `ComRc<ISensorRaw>`. So safe code gets a `&ISensorRef` from a
+//! `ComRc` only, which outlives it. The declaring module, which sees the field, cannot make one
+//! from a pointer, and `Send` and `Sync` are those of the `ComRc`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -12,13 +20,12 @@ use crate::{
 
 /// The raw interface, which clients point to.
 pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, .. } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let Interface { visibility, iid: Iid { attributes, found, .. }, .. } = interface;
     let base_raw = companion(krate, interface, "Raw");
     let iid = interface.iid.expression(krate);
     let doc = format!(
-        "The interface `{implemented}` of an object, which is one pointer to its table. A `ComRc` of it has the methods of [`{}`].",
-        names.client
+        "The interface `{implemented}` of an object, which is one pointer to its table. A `ComRc` of it has the methods of [`{reference}`].",
     );
     quote! {
         #[doc = #doc]
@@ -48,6 +55,11 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
             type Base = #base_raw;
         }
 
+        // SAFETY: the type is `repr(transparent)` over this `ComRc`.
+        unsafe impl #krate::com::Callable for #raw {
+            type Ref = #reference;
+        }
+
         // SAFETY: the type is `repr(C)` and consists of one pointer.
         unsafe impl #krate::AbiType for #raw {}
         // SAFETY: the type is one pointer, without padding.
@@ -66,11 +78,12 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
     }
 }
 
-/// The trait with the client's calls, and its `impl`.
+/// The pointer type with the client's calls.
 pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, client } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let visibility = &interface.visibility;
-    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
+    let base_raw = companion(krate, interface, "Raw");
+    let signatures = interface.methods.iter().map(|method| client_signature(krate, method));
     let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
     let errors =
         "`STATUS_DRIVER_INTERNAL_ERROR` if the object has no such slot, or breaks the contract otherwise.";
@@ -84,28 +97,39 @@ pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) 
         })
     });
     let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
-    let doc = format!("A client's calls of `{implemented}`, which are methods of `ComRc<{raw}>`.");
+    let doc = format!("A client's calls of `{implemented}`, which `ComRc<{raw}>` derefs to.");
     quote! {
         #[doc = #doc]
-        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
-        #visibility trait #client {
-            #(
-                #docs
-                ///
-                /// # Errors
-                #[doc = #errors]
-                #duties
-                #signatures;
-            )*
-        }
+        #[repr(transparent)]
+        #[allow(dead_code, reason = "the interface may be for clients of another image")]
+        #visibility struct #reference(#krate::ComRc<#raw>);
 
         #[allow(
             clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
             clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
             reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
         )]
-        impl #client for #krate::ComRc<#raw> {
-            #(#signatures { #bodies })*
+        #[allow(
+            dead_code, clippy::should_implement_trait, clippy::wrong_self_convention, clippy::new_ret_no_self,
+            clippy::len_without_is_empty, reason = "the declaration names the methods, and a client need not call each"
+        )]
+        impl #reference {
+            #(
+                #docs
+                ///
+                /// # Errors
+                #[doc = #errors]
+                #duties
+                #visibility #signatures { #bodies }
+            )*
+        }
+
+        impl ::core::ops::Deref for #reference {
+            type Target = <#base_raw as #krate::com::Callable>::Ref;
+
+            fn deref(&self) -> &Self::Target {
+                #krate::ComRc::<#raw>::base(&self.0)
+            }
         }
     }
 }
@@ -156,11 +180,11 @@ fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStrea
     let name = &method.name;
     let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
     let slot = hygienic! {
-        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
+        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(&self.0) }?;
         let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
     };
-    let call = hygienic!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
-    let call_with = hygienic!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
+    let call = hygienic!(unsafe { __slot(self.0.as_ptr().cast() #(, #values)*) });
+    let call_with = hygienic!(|__out| unsafe { __slot(self.0.as_ptr().cast() #(, #values)*, __out) });
     match &method.returns {
         Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
         Returns::Status(fallible) => match &fallible.value {

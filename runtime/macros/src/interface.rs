@@ -1,5 +1,5 @@
 //! The items that a declaration becomes: the trait that objects implement, the table, the raw
-//! interface, and the client's trait.
+//! interface, and the client's pointer type.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -22,7 +22,7 @@ pub(crate) struct Names {
     pub(crate) implemented: Ident,
     pub(crate) vtbl: Ident,
     pub(crate) raw: Ident,
-    pub(crate) client: Ident,
+    pub(crate) reference: Ident,
 }
 
 impl Names {
@@ -31,7 +31,7 @@ impl Names {
             implemented: name.clone(),
             vtbl: format_ident!("{name}Vtbl"),
             raw: format_ident!("{name}Raw"),
-            client: format_ident!("{name}Client"),
+            reference: format_ident!("{name}Ref"),
         }
     }
 }

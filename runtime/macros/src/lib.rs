@@ -6,7 +6,7 @@
 //! | `iid` | the IID of a declaration, and the symbol that claims it |
 //! | `types` | the types in a method's signature |
 //! | `interface` | the trait that objects implement, and the assertions |
-//! | `table` | the table, and its functions |
+//! | `table` | the table, and its functions, with an expansion |
 //! | `client` | the interface pointer, and the calls of clients |
 //! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
 //! | `krate` | the path of ntcom for the derives |

@@ -252,6 +252,11 @@ fn is_plain(bound: &TraitBound) -> bool {
     bound.lifetimes.is_none() && matches!(bound.modifier, TraitBoundModifier::None)
 }
 
+/// Methods that a call on a `ComRc` finds before the interface's: its own, and those that the
+/// prelude's traits give it.
+const OURS: [&str; 9] =
+    ["as_ptr", "into_raw", "query", "clone", "clone_from", "drop", "into", "try_into", "to_owned"];
+
 /// Checks a method's name. Overloads are refused, because compilers disagree about their order in a
 /// table.
 fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
@@ -263,6 +268,11 @@ fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
             name.span(),
             "the base's slots are the field `base` of the table: give the method another name",
         );
+    } else if OURS.contains(&text.trim_start_matches("r#")) {
+        let message = format!(
+            "`{text}` is a method of `ComRc`, which a client's call finds first: give the method another name"
+        );
+        errors.say(name.span(), &message);
     } else if !names.insert(text) {
         errors.say(
             name.span(),

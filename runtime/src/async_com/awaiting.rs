@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-use ntcom_exec::{Callback, NTSTATUS, Pause, Share, call_back, no_unwind};
+use ntcom_exec::{Callback, NTSTATUS, PollInterval, Share, complete_callback, no_unwind};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -83,7 +83,7 @@ pin_project! {
         way: Way,
         #[pin]
         callback: Callback,
-        pause: Option<Pause>,
+        pause: Option<PollInterval>,
         period: Duration,
         // Looked at now and then, also where it has taken our handler.
         watched: bool,
@@ -157,7 +157,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             Err(BROKEN) => Err(BROKEN),
             Err(_) => Ok(Way::Looked),
         };
-        this.callback.forgo();
+        this.callback.cancel_expected();
         refused
     }
 
@@ -178,7 +178,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
                 return Poll::Pending;
             }
         }
-        let pause = this.pause.get_or_insert_with(|| Pause::new(*this.period));
+        let pause = this.pause.get_or_insert_with(|| PollInterval::new(*this.period));
         let polled = pause.poll(context);
         if polled.is_ready() {
             *this.pause = None;
@@ -230,7 +230,7 @@ impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
 /// The handler: its context is a ticket, which is good for one future, whoever calls, and when.
 unsafe extern "system" fn handler(ticket: *mut c_void, _status: AsyncStatus) {
     // What status it was told says nothing: the operation is asked. A waker may be anybody's [C12].
-    no_unwind(|| call_back(ticket));
+    no_unwind(|| complete_callback(ticket));
 }
 
 fn set_handler(control: &ComRc<AsyncControlRaw>, ticket: *mut c_void) -> Result<(), NTSTATUS> {

@@ -158,7 +158,7 @@ where
 }
 
 impl<F, A, E, I, L> InitBox<F, A, E, I, L> {
-    /// The operation runs there: `DpcOptions` for an importance, a processor, a budget; `OnWorkItems` for PASSIVE_LEVEL; `OnDevice` for bodies that
+    /// The operation runs there: `DpcOptions` for an importance, a processor, a budget; `OnWorkItems` for PASSIVE_LEVEL; `Migrating` for bodies that
     /// go to PASSIVE_LEVEL for a while. What the placement refuses is the operation's error.
     ///
     /// ```

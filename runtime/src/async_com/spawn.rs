@@ -85,7 +85,7 @@ where
 }
 
 /// As [`spawn_async_operation`], where `placement` says: `DpcOptions` of `ntcom-exec` for an importance, a processor, a budget; `OnWorkItems`
-/// for a body at PASSIVE_LEVEL; `OnDevice` for one that goes there for a while. What the placement refuses is the operation's error.
+/// for a body at PASSIVE_LEVEL; `Migrating` for one that goes there for a while. What the placement refuses is the operation's error.
 ///
 /// ```
 /// # #[cfg(feature = "async-com-kernel")] {

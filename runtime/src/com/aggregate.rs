@@ -13,7 +13,7 @@ use super::{
     ComObject, ComRc, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Interfaces,
     block::{self, CountedBy, Front, Itself},
     interfaces::Made,
-    place::{Alone, Kind, Place, add_ref, object, release},
+    place::{Alone, Kind, Place, add_ref, beyond, release},
     unknown::answer_query,
 };
 use crate::{Init, NTSTATUS, NonPaged};
@@ -396,8 +396,7 @@ unsafe extern "system" fn own_query_interface<T: 'static, S: Interfaces<T>>(
         let Some(index) = S::__index(&iid) else {
             // SAFETY: the caller of the slot has a reference, and `this` is the object's own
             // IUnknown.
-            let value = unsafe { object::<T, Own<S>>(this) };
-            return S::__beyond(value, &iid);
+            return unsafe { beyond::<T, S, Own<S>>(this, &iid) };
         };
         let offset = tables::<S::Tables>() + index * size_of::<*const c_void>();
         // SAFETY: the interface with this index stands at this offset in the block.

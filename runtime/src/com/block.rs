@@ -15,6 +15,7 @@
 
 use core::{
     alloc::Layout,
+    any::TypeId,
     ffi::c_void,
     mem::{ManuallyDrop, offset_of},
     ptr::NonNull,
@@ -23,7 +24,7 @@ use core::{
 use ntcom_exec::ReferenceCount;
 
 use super::{
-    IUnknownRaw,
+    GUID, IUnknownRaw,
     aggregate::{call_add_ref, call_release},
 };
 use crate::{Init, NTSTATUS, NonPaged};
@@ -43,6 +44,19 @@ struct Life {
     destroy: Option<unsafe fn(NonNull<c_void>)>,
     /// [`CountedBy::WHOLE`].
     whole: Option<usize>,
+    /// The type of the value.
+    value: TypeId,
+}
+
+/// A static with an address that no other image has. It is writable, so that no linker merges it
+/// with that of another version of this crate in the same image.
+static IMAGE: ReferenceCount = ReferenceCount::one();
+
+/// Returns the IID for which QueryInterface of this image's objects hands out their cores. No other
+/// image's objects answer for it, because it contains an address of this image.
+pub(super) fn core_iid() -> GUID {
+    let image = (&raw const IMAGE).addr() as u128;
+    GUID::from_u128((0xb7f3_60d1_94a2_4c5e << 64) | image)
 }
 
 /// The way in which references to an object with this front and this value are counted.
@@ -66,8 +80,18 @@ unsafe impl<F, T> CountedBy<F, T> for Itself {
 
 impl<T> Core<T> {
     /// Makes the core of a static, which keeps one reference for ever.
-    pub(super) const fn immortal(value: T) -> Self {
-        Self { count: ReferenceCount::one(), life: const { &Life { destroy: None, whole: None } }, value }
+    pub(super) const fn immortal(value: T) -> Self
+    where
+        T: 'static,
+    {
+        let life: &'static Life = const { &Life { destroy: None, whole: None, value: TypeId::of::<T>() } };
+        Self { count: ReferenceCount::one(), life, value }
+    }
+
+    /// Returns whether the object's value is a `V`. `T` may be `()` for an unknown type, because
+    /// count and life stand before the value.
+    pub(super) fn holds<V: 'static>(&self) -> bool {
+        self.life.value == TypeId::of::<V>()
     }
 
     pub(crate) const fn value(&self) -> &T {
@@ -113,6 +137,7 @@ pub(super) fn make<F, T, A, I, C>(
     init: impl FnOnce(NonNull<Front<F, T>>) -> I,
 ) -> Result<NonNull<Front<F, T>>, NTSTATUS>
 where
+    T: 'static,
     A: NonPaged,
     I: Init<T, NTSTATUS>,
     C: CountedBy<F, T>,
@@ -124,7 +149,8 @@ where
     unsafe { at(memory, offset_of!(Front<F, T>, front)).write(front) };
     // SAFETY: `count` is a field of the new memory, which has the block's layout.
     unsafe { at(memory, core + offset_of!(Core<T>, count)).write(ReferenceCount::one()) };
-    let life: &'static Life = const { &Life { destroy: Some(destroy::<F, T, A>), whole: C::WHOLE } };
+    let life: &'static Life =
+        const { &Life { destroy: Some(destroy::<F, T, A>), whole: C::WHOLE, value: TypeId::of::<T>() } };
     // SAFETY: `life` is a field of the new memory, which has the block's layout.
     unsafe { at(memory, core + offset_of!(Core<T>, life)).write(life) };
     let value = at::<T>(memory, core + offset_of!(Core<T>, value));

@@ -41,5 +41,7 @@ pub use place::InterfaceOf;
 pub use ptr::ComRc;
 pub use statics::ComStatic;
 pub use this::This;
-pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Queryable};
+pub use unknown::{
+    Callable, Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownRef, IUnknownVtbl, Interface, Queryable,
+};
 pub use write::MAX_VALUE_SIZE;

@@ -6,8 +6,7 @@ use super::{
     ComRc, IUnknown, Interfaces,
     block::{self, Front, Itself},
     interfaces::Made,
-    place::{self, Alone, Standalone},
-    this::This,
+    place::Alone,
 };
 use crate::{
     GlobalAllocator, NTSTATUS, NonPaged,
@@ -18,7 +17,8 @@ use crate::{
 /// interfaces `S`, the count, and the value.
 ///
 /// `S` is an interface, or a tuple of them, the primary one first (see [`Interfaces`]). The object
-/// is always behind an interface pointer or a [`This`]; this type only names its type parameters.
+/// is always behind an interface pointer or a [`This`](super::This), which any of its interfaces
+/// leads to; this type only names its type parameters.
 /// The last Release drops the value and frees the block, on any processor, at any IRQL that its
 /// clients may have. So both must be legal at DISPATCH_LEVEL, and the value is `Send` and `Sync`
 /// (by `IUnknown`). Reviving the object from its own `Drop` fails fast `[C3]`.
@@ -124,37 +124,5 @@ impl<T, S, A> ComObject<T, S, A> {
         // SAFETY: `block::make` built an object with these interfaces, the primary one first, and
         // `object` is its one reference.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
-    }
-
-    /// Returns a counted pointer to the value of an object that this driver made itself. IRQL: ≤
-    /// DISPATCH_LEVEL.
-    ///
-    /// # Safety
-    /// `ours` is the primary interface of an object that [`new_in`](Self::new_in) or
-    /// [`init_in`](Self::init_in) made for these `T` and `S`. The allocator may be another one.
-    ///
-    /// ```
-    /// use ntcom::{ComObject, ComRc, Interfaces, This};
-    ///
-    /// /// # Safety
-    /// /// `ours` is an object of type `T`.
-    /// unsafe fn value_of<T, S>(ours: &ComRc<S::Primary>) -> This<T>
-    /// where
-    ///     T: Send + Sync + 'static,
-    ///     S: Interfaces<T>,
-    /// {
-    ///     // SAFETY: the caller passes an object of type `T` with interfaces `S`.
-    ///     unsafe { ComObject::<T, S>::this(ours) }
-    /// }
-    /// ```
-    pub unsafe fn this(ours: &ComRc<S::Primary>) -> This<T>
-    where
-        T: IUnknown,
-        S: Interfaces<T>,
-    {
-        // SAFETY: the caller passes the primary interface of a standalone object of type `T`.
-        let core = unsafe { place::core::<T, Standalone<S, 0>>(ours.as_ptr().cast()) };
-        // SAFETY: `core` is the object's, which the reference `ours` keeps alive.
-        unsafe { This::from_core(core) }
     }
 }

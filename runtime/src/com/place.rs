@@ -173,8 +173,7 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
     let interface = |iid| {
         let Some(index) = S::__index(&iid) else {
             // SAFETY: `this` is an interface at place `P` of a live object.
-            let value = unsafe { object::<T, P>(this) };
-            return S::__beyond(value, &iid);
+            return unsafe { beyond::<T, S, P>(this, &iid) };
         };
         // SAFETY: `this` is an interface of a live object, and `add_ref` is the AddRef of that
         // object.
@@ -185,6 +184,26 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
     };
     // SAFETY: the caller passes pointers that are null or valid.
     unsafe { answer_query(iid, out, interface) }
+}
+
+/// Answers a query for an IID that none of the object's own interfaces has, with a reference: with
+/// the object's core for [`block::core_iid`], otherwise with an interface of an inner object.
+///
+/// # Safety
+/// As for [`object`].
+pub(super) unsafe fn beyond<T: 'static, S: Interfaces<T>, P: Place<T>>(
+    this: *mut c_void,
+    iid: &GUID,
+) -> Option<*mut c_void> {
+    if *iid != block::core_iid() {
+        // SAFETY: the caller passes this place of an object to which it has a reference.
+        return S::__beyond(unsafe { object::<T, P>(this) }, iid);
+    }
+    // SAFETY: the caller passes this place of an object of type `T`.
+    let core = unsafe { core::<T, P>(this) };
+    // SAFETY: the caller has a reference to the object.
+    unsafe { block::hold(core) };
+    Some(core.as_ptr().cast())
 }
 
 pub(super) unsafe extern "system" fn add_ref<T, P: Place<T>>(this: *mut c_void) -> u32 {

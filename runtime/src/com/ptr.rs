@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr::NonNull};
 
-use super::{Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
+use super::{Callable, Derived, E_NOINTERFACE, GUID, IUnknownVtbl, Interface, Queryable};
 use crate::NTSTATUS;
 
 /// A counted pointer to an interface of any object, our own or foreign. It owns one reference.
@@ -29,6 +29,39 @@ use crate::NTSTATUS;
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| assert_eq!(same_object(), Ok(true))))]).unwrap();
 /// # }
+/// ```
+///
+/// # In a device extension
+///
+/// The type is one pointer, and `None` of an `Option` of it is null. So a device extension, which
+/// the system fills with zeros, can hold an `Option<ComRc<I>>`, which is `None` at first.
+///
+/// ```
+/// use core::{mem::MaybeUninit, ptr::NonNull};
+/// use ntcom::{ComObject, ComRc, IUnknownRaw};
+///
+/// /// The memory that IoCreateDevice allocates with the device.
+/// type Extension = Option<ComRc<IUnknownRaw>>;
+///
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let mut memory = MaybeUninit::<Extension>::zeroed();
+/// let device_extension: *mut Extension = memory.as_mut_ptr();
+///
+/// // DriverEntry gives the reference to the device.
+/// let object = ComObject::<_, IUnknownRaw>::new(5_u32).unwrap();
+/// // SAFETY: the device is new, and nothing else uses its extension.
+/// unsafe { device_extension.write(Some(object)) };
+///
+/// // A dispatch routine takes another one.
+/// // SAFETY: the driver does not write to the extension while the device is open.
+/// let one_more = unsafe { &*device_extension }.clone();
+/// assert!(one_more.is_some());
+///
+/// // Unload releases the device's reference, before IoDeleteDevice.
+/// // SAFETY: the device is not open, so nothing else uses the extension.
+/// drop(unsafe { device_extension.replace(None) });
+/// # }))]).unwrap();
 /// ```
 #[repr(transparent)]
 pub struct ComRc<I: Interface>(NonNull<I>);
@@ -57,16 +90,84 @@ impl<I: Interface> ComRc<I> {
     /// and its slots write where they are told to. A pointer that QueryInterface gives out with
     /// `STATUS_SUCCESS` is null or such a pointer, too.
     pub unsafe fn from_raw(raw: *mut I) -> Result<Self, NTSTATUS> {
-        let this = Self(NonNull::new(raw).ok_or(NTSTATUS::INVALID_PARAMETER)?);
+        // SAFETY: the caller passes the reference, which lasts longer than the borrow.
+        unsafe { Self::from_raw_borrowed(&raw) }.map(|this| Self(this.0))
+    }
+
+    /// Borrows a pointer whose reference stays with its owner, such as an argument.
+    /// [`clone`](Clone::clone) takes another one.
+    ///
+    /// # Errors
+    /// As for [`from_raw`](Self::from_raw); no reference is lost.
+    ///
+    /// # Safety
+    /// As for [`from_raw`](Self::from_raw), except that the result takes over no reference. The
+    /// caller guarantees that the object has one as long as the result is used.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
+    ///
+    /// /// Keeps the object that a slot was passed.
+    /// ///
+    /// /// # Safety
+    /// /// `theirs` is null, or an object that is alive until this function returns.
+    /// unsafe fn keep(theirs: *mut IUnknownRaw) -> Result<ComRc<IUnknownRaw>, NTSTATUS> {
+    ///     // SAFETY: the caller passes null, or a live object.
+    ///     unsafe { ComRc::from_raw_borrowed(&theirs) }.cloned()
+    /// }
+    /// # // SAFETY: null is allowed.
+    /// # assert_eq!(unsafe { keep(core::ptr::null_mut()) }.err(), Some(NTSTATUS::INVALID_PARAMETER));
+    /// ```
+    pub unsafe fn from_raw_borrowed(raw: &*mut I) -> Result<&Self, NTSTATUS> {
+        if raw.is_null() {
+            return Err(NTSTATUS::INVALID_PARAMETER);
+        }
+        // SAFETY: `ComRc` is transparent over a pointer that is not null, and the caller
+        // guarantees the reference.
+        let this = unsafe { &*core::ptr::from_ref(raw).cast::<Self>() };
         let complete = this.unknown().is_some_and(|table| {
             table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some()
         });
-        if complete {
-            Ok(this)
-        } else {
-            let _lost = core::mem::ManuallyDrop::new(this);
-            Err(NTSTATUS::DRIVER_INTERNAL_ERROR)
-        }
+        if complete { Ok(this) } else { Err(NTSTATUS::DRIVER_INTERNAL_ERROR) }
+    }
+
+    /// Returns the counted pointer behind a reference that has its interface's methods.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, IUnknownRaw, com::IUnknownRef};
+    ///
+    /// /// Takes a pointer to any declared interface.
+    /// fn keep(object: &IUnknownRef) -> ComRc<IUnknownRaw> {
+    ///     ComRc::<IUnknownRaw>::from_ref(object).clone()
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn from_ref(interface: &I::Ref) -> &Self
+    where
+        I: Callable,
+    {
+        // SAFETY: the type is transparent over this `ComRc` (`Callable`).
+        unsafe { &*core::ptr::from_ref(interface).cast::<Self>() }
+    }
+
+    /// Returns the same pointer, as one to the interface's base.
+    ///
+    /// ```
+    /// use ntcom::{ComRc, Derived, IUnknownRaw};
+    ///
+    /// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
+    ///     interface.base().clone()
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn base(&self) -> &ComRc<I::Base>
+    where
+        I: Derived,
+    {
+        let this = core::ptr::from_ref(self).cast::<ComRc<I::Base>>();
+        // SAFETY: `ComRc` is transparent, and a pointer to an interface is also one to its base
+        // (`Derived`).
+        unsafe { &*this }
     }
 
     /// Returns the pointer, without its reference.
@@ -137,15 +238,13 @@ impl<I: Interface> ComRc<I> {
     }
 }
 
-/// A pointer to an interface is also a pointer to its base.
-impl<I: Derived> core::ops::Deref for ComRc<I> {
-    type Target = ComRc<I::Base>;
+/// A counted pointer has the methods of the interface and of its bases.
+impl<I: Callable> core::ops::Deref for ComRc<I> {
+    type Target = I::Ref;
 
-    fn deref(&self) -> &ComRc<I::Base> {
-        let this = core::ptr::from_ref(self).cast::<ComRc<I::Base>>();
-        // SAFETY: `ComRc` is transparent, and a pointer to an interface is also one to its base
-        // (`Derived`).
-        unsafe { &*this }
+    fn deref(&self) -> &I::Ref {
+        // SAFETY: the type is transparent over this `ComRc` (`Callable`).
+        unsafe { &*core::ptr::from_ref(self).cast::<I::Ref>() }
     }
 }
 

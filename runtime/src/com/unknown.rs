@@ -113,6 +113,82 @@ pub unsafe trait Derived: Interface {
     type Base: Interface;
 }
 
+/// An interface with a pointer type, `Ref`, that has the interface's methods. Its [`ComRc`] derefs
+/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it; an
+/// interface that is written by hand may have such a type, too.
+///
+/// A `&Ref` borrows a counted pointer, so the object is alive as long as it is used.
+///
+/// # Safety
+/// `Ref` is `#[repr(transparent)]` over `ComRc<Self>`.
+///
+/// ```
+/// use ntcom::{ComObject, ComRc, GUID, IUnknown, NTSTATUS, declare_com_interface};
+///
+/// declare_com_interface! {
+///     /// Answers.
+///     pub trait IAnswer: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a14);
+///         /// The answer.
+///         fn answer(&self) -> u32;
+///     }
+/// }
+/// declare_com_interface! {
+///     /// Answers, and says why.
+///     pub trait IReason: IAnswer {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a15);
+///         /// The reason.
+///         fn reason(&self) -> u32;
+///     }
+/// }
+/// struct Deep;
+/// impl IAnswer for Deep {
+///     fn answer(&self) -> u32 { 42 }
+/// }
+/// impl IReason for Deep {
+///     fn reason(&self) -> u32 { 7 }
+/// }
+///
+/// /// Takes a pointer to this interface, or to one that is derived from it.
+/// fn ask(object: &IAnswerRef) -> Result<u32, NTSTATUS> {
+///     object.answer()
+/// }
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let deep: ComRc<IReasonRaw> = ComObject::<_, IReasonRaw>::new(Deep).unwrap();
+/// assert_eq!((deep.reason(), deep.answer(), ask(&deep)), (Ok(7), Ok(42), Ok(42)));
+/// # }))]).unwrap();
+/// ```
+pub unsafe trait Callable: Interface + Sized {
+    /// The pointer type.
+    type Ref;
+}
+
+/// A pointer to any declared interface, as one to IUnknown. The pointer types of all declared
+/// interfaces deref to it.
+///
+/// ```
+/// use ntcom::{ComRc, NTSTATUS, Queryable, com::IUnknownRef};
+///
+/// /// Returns whether an object has an interface.
+/// fn has<I: Queryable>(object: &IUnknownRef) -> bool {
+///     object.query::<I>().is_ok()
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct IUnknownRef(ComRc<IUnknownRaw>);
+
+impl IUnknownRef {
+    /// Returns another interface of the same object, as [`ComRc::query`] does.
+    ///
+    /// # Errors
+    /// As for [`ComRc::query`].
+    pub fn query<J: Queryable>(&self) -> Result<ComRc<J>, NTSTATUS> {
+        self.0.query()
+    }
+}
+
 /// The base of every declared interface. It is implemented for all `Send + Sync + 'static` types,
 /// because any value that may be used and dropped on any processor can be an object.
 ///
@@ -155,7 +231,7 @@ pub struct IUnknownVtbl {
 ///
 /// /// Any interface whose base is IUnknown converts.
 /// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
-///     (**interface).clone()
+///     interface.base().clone()
 /// }
 /// ```
 #[repr(C)]
@@ -172,6 +248,11 @@ unsafe impl Interface for IUnknownRaw {
 
 // SAFETY: every object has IUnknown, and its slots are the same for all objects.
 unsafe impl Queryable for IUnknownRaw {}
+
+// SAFETY: `IUnknownRef` is `repr(transparent)` over this `ComRc`.
+unsafe impl Callable for IUnknownRaw {
+    type Ref = IUnknownRef;
+}
 
 // SAFETY: the tables consist of IUnknown's slots for place `P`.
 unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {

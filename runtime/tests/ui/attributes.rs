@@ -19,8 +19,6 @@ mod inner {
     }
 }
 
-use inner::IOldClient as _;
-
 fn uses(object: &ntcom::ComRc<inner::IOldRaw>) {
     let _ = object.old();
 }

@@ -10,7 +10,7 @@ mod values;
 use ntcom::{AsyncOperationRaw, ComObject, ComRc, NTSTATUS};
 
 pub use self::interface::IProbeVtbl;
-use self::interface::{ALL, IProbeClient as _, IProbeRaw, Recording};
+use self::interface::{ALL, IProbeRaw, Recording};
 pub use self::values::{Place, Probe, Probes, Values};
 
 /// The result of the operation that the client is given.

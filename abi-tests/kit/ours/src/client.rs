@@ -17,10 +17,9 @@ unsafe fn lent<I: Interface, R>(
     this: *mut c_void,
     use_it: impl FnOnce(&ComRc<I>) -> Result<R, NTSTATUS>,
 ) -> Result<R, NTSTATUS> {
-    // SAFETY: the caller passes such a pointer. `ManuallyDrop` below keeps the caller's reference.
-    let object = unsafe { ComRc::<I>::from_raw(this.cast()) }.map_err(|_| BROKEN)?;
-    let object = core::mem::ManuallyDrop::new(object);
-    use_it(&object)
+    let this = this.cast();
+    // SAFETY: the caller passes such a pointer, and keeps its reference until this has returned.
+    use_it(unsafe { ComRc::<I>::from_raw_borrowed(&this) }.map_err(|_| BROKEN)?)
 }
 
 fn answer<T>(answer: Result<T, NTSTATUS>, out: impl FnOnce(T)) -> i32 {

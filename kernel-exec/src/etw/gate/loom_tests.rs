@@ -6,17 +6,17 @@ use loom::{cell::UnsafeCell, sync::Arc, thread};
 use super::Gate;
 
 /// A gate, and a cell that stands for its value. The owner writes the cell, and the users read it.
-struct World {
+struct GateWorld {
     gate: Gate,
     alive: UnsafeCell<bool>,
 }
 
 // SAFETY: loom checks every access to the cell.
-unsafe impl Send for World {}
+unsafe impl Send for GateWorld {}
 // SAFETY: loom checks every access to the cell.
-unsafe impl Sync for World {}
+unsafe impl Sync for GateWorld {}
 
-impl World {
+impl GateWorld {
     fn new() -> Arc<Self> {
         Arc::new(Self { gate: Gate::new(), alive: UnsafeCell::new(false) })
     }
@@ -46,7 +46,7 @@ impl World {
         self.ended(self.gate.close(thread::yield_now)?)
     }
 
-    /// Closes a kept gate, as any caller may, and ends the value like [`World::end`].
+    /// Closes a kept gate, as any caller may, and ends the value like [`GateWorld::end`].
     fn end_kept(&self) -> Option<usize> {
         self.ended(self.gate.close_kept(thread::yield_now)?)
     }
@@ -60,9 +60,9 @@ impl World {
 }
 
 #[test]
-fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
+fn loom_a_closed_gate_admits_no_use_of_its_value() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         assert!(world.make(7));
         let users = [(); 2].map(|()| {
             let world = Arc::clone(&world);
@@ -77,9 +77,9 @@ fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
 }
 
 #[test]
-fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
+fn loom_a_caller_that_enters_sees_what_was_made_before_the_gate_was_opened() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         let user = Arc::clone(&world);
         let user = thread::spawn(move || user.use_it());
         assert!(world.make(7));
@@ -91,7 +91,7 @@ fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
 #[test]
 fn loom_a_gate_that_is_kept_is_closed_by_one_and_may_be_opened_again() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         assert!(world.make(7));
         let other = Arc::clone(&world);
         let other = thread::spawn(move || (other.end_kept(), other.make(8)));

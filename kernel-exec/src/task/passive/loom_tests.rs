@@ -1,4 +1,4 @@
-//! A task that moves, under loom. The code that queues it must see the count that the last poll
+//! A task that migrates, under loom. The code that queues it must see the count that the last poll
 //! left. Task, word, wakers, runs and the future of `passive` are the shipping code; the two queues
 //! are the test's.
 
@@ -41,7 +41,7 @@ struct TwoQueues(ThreadLink);
 
 // SAFETY: `run_all` runs each task once for each time it was queued.
 unsafe impl Port for TwoQueues {
-    const LEVEL: Level = Level::Moving;
+    const LEVEL: Level = Level::Migrating;
 
     fn new() -> Self {
         Self(ThreadLink::new())
@@ -81,7 +81,7 @@ fn run_all() {
 
 /// The state that a test checks.
 #[derive(Default)]
-struct World {
+struct MigrationWorld {
     flag: AtomicUsize,
     away: AtomicUsize,
     back: AtomicUsize,
@@ -89,37 +89,38 @@ struct World {
 }
 
 type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Moving = Task<(), Infallible<Body>, GlobalAllocator, TwoQueues>;
+type Migrating = Task<(), Infallible<Body>, GlobalAllocator, TwoQueues>;
 
-/// Spawns a task that moves to PASSIVE_LEVEL, waits there until the flag is set, and moves back.
-fn spawn(world: &Arc<World>) -> CancelHandle {
+/// Spawns a task that migrates to PASSIVE_LEVEL, waits there until the flag is set, and migrates
+/// back.
+fn spawn(world: &Arc<MigrationWorld>) -> CancelHandle {
     let inside = Arc::clone(world);
     let body: Body = Box::pin(async move {
         let waits = Arc::clone(&inside);
         let away = poll_fn(move |context| {
-            assert!(matches!(super::place(), super::Place::Away(_)));
+            assert!(matches!(super::run_level(), super::RunLevel::Migrated(_)));
             waits.away.fetch_add(1, Ordering::Relaxed);
             let old = waits.waker.lock().unwrap().replace(context.waker().clone());
             drop(old);
             if waits.flag.load(Ordering::Relaxed) == 1 { Poll::Ready(()) } else { Poll::Pending }
         });
         assert_eq!(passive(away).await, Ok(()));
-        assert!(matches!(super::place(), super::Place::Dispatch(_)));
+        assert!(matches!(super::run_level(), super::RunLevel::Dispatch(_)));
         inside.back.fetch_add(1, Ordering::Relaxed);
     });
     let init = |slot: *mut Infallible<Body>| {
-        // SAFETY: `slot` is the place for the body, which is transparent over the future.
+        // SAFETY: `slot` is the run_level for the body, which is transparent over the future.
         unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
     // SAFETY: `init` writes the body.
-    let spawned = unsafe { Moving::spawn((), GlobalAllocator, 1, init) }.unwrap();
+    let spawned = unsafe { Migrating::spawn((), GlobalAllocator, 1, init) }.unwrap();
     assert!(spawned.refused.is_none());
     // SAFETY: this is the one reference of a new task.
-    unsafe { CancelHandle::from_reference(Moving::task(spawned.block)) }
+    unsafe { CancelHandle::from_reference(Migrating::task(spawned.block)) }
 }
 
-fn set(world: &World) {
+fn set(world: &MigrationWorld) {
     world.flag.store(1, Ordering::Relaxed);
     let waker = world.waker.lock().unwrap().take();
     if let Some(waker) = waker {
@@ -127,12 +128,12 @@ fn set(world: &World) {
     }
 }
 
-/// A wake comes while the task moves away, is away, or is on its way back. It comes from another
+/// A wake comes while the task migrates away, is away, or is on its way back. It comes from another
 /// processor, which then runs the task.
 #[test]
-fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
+fn loom_a_wake_finds_a_migrating_task_in_the_right_queue() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(MigrationWorld::default());
         let handle = spawn(&world);
         let other = Arc::clone(&world);
         let setter = thread::spawn(move || {
@@ -149,12 +150,12 @@ fn loom_a_wake_finds_a_moving_task_in_the_right_queue() {
     });
 }
 
-/// A cancel comes at each place of the task, too. The task ends, and its future is dropped where it
-/// was polled.
+/// A cancel comes at each run_level of the task, too. The task ends, and its future is dropped
+/// where it was polled.
 #[test]
-fn loom_a_cancel_finds_a_moving_task_in_the_right_queue() {
+fn loom_a_cancel_finds_a_migrating_task_in_the_right_queue() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(MigrationWorld::default());
         let handle = spawn(&world);
         let canceler = thread::spawn(move || {
             handle.cancel();

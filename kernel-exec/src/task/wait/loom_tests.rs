@@ -10,7 +10,7 @@ use crate::{
     status::NTSTATUS,
     task::{
         Status,
-        loom_tests::{Reference, World, check_gone, check_value, drain, set_handler, spawn},
+        loom_tests::{Reference, TaskWorld, check_gone, check_value, drain, set_handler, spawn},
     },
 };
 
@@ -23,7 +23,7 @@ fn wait(operation: &Reference, timeout: Option<i64>) -> NTSTATUS {
 }
 
 /// Makes a ready task, and a thread that waits for it for ever and checks its value.
-fn ended_by(world: &Arc<World>) -> (Reference, thread::JoinHandle<()>) {
+fn ended_by(world: &Arc<TaskWorld>) -> (Reference, thread::JoinHandle<()>) {
     world.flags[0].store(1, Ordering::Relaxed);
     let operation = spawn(world, 1);
     let waiter = operation.again();
@@ -38,7 +38,7 @@ fn ended_by(world: &Arc<World>) -> (Reference, thread::JoinHandle<()>) {
 #[test]
 fn loom_a_wait_meets_the_end() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let (operation, thread) = ended_by(&world);
         drain();
         thread.join().unwrap();
@@ -51,7 +51,7 @@ fn loom_a_wait_meets_the_end() {
 #[test]
 fn loom_a_wait_that_gives_up_meets_the_end() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let waiter = operation.again();
@@ -72,7 +72,7 @@ fn loom_a_wait_that_gives_up_meets_the_end() {
 #[test]
 fn loom_a_wait_leaves_the_list_to_another() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let (operation, thread) = ended_by(&world);
         assert_eq!(wait(&operation, SOON), NTSTATUS::TIMEOUT, "no thread has run the task yet");
         drain();
@@ -86,7 +86,7 @@ fn loom_a_wait_leaves_the_list_to_another() {
 #[test]
 fn loom_a_wait_and_a_handler_meet_the_end() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let (operation, thread) = ended_by(&world);
         set_handler(&operation, &world).unwrap();
         drain();
@@ -105,7 +105,7 @@ fn loom_a_wait_and_a_handler_meet_the_end() {
 #[test]
 fn loom_a_wait_outlives_every_other_reference() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let (operation, thread) = ended_by(&world);
         drop(operation);
         drain();

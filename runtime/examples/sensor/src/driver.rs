@@ -15,7 +15,7 @@ use crate::{
         IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length, set_dispatch,
         system_buffer,
     },
-    sensor::{CHANNELS, ISensorClient as _, ISensorRaw, Sensor},
+    sensor::{CHANNELS, ISensorRaw, Sensor},
     trace::{BOTH, PROVIDER},
 };
 
@@ -25,9 +25,12 @@ const BUFFER_TOO_SMALL: NTSTATUS = NTSTATUS::from_u32(0xC000_0023);
 /// The interval after which Unload logs the tasks that it still waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The device extension, which the system allocates with the device. It holds one reference to the
-/// sensor.
-type Extension = *mut ISensorRaw;
+/// `STATUS_DEVICE_NOT_READY`.
+const DEVICE_NOT_READY: NTSTATUS = NTSTATUS::from_u32(0xC000_00A3);
+
+/// The device extension, which the system allocates with the device and fills with zeros: `None`.
+/// From `load` to `unload` it holds one reference to the sensor.
+type Extension = Option<ComRc<ISensorRaw>>;
 
 /// The driver's DriverEntry.
 ///
@@ -52,7 +55,7 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
     // SAFETY: the device is new and not used elsewhere, and the task keeps a reference to it.
-    let task = unsafe { DpcOptions::new().spawn_on_device(device, calibrate()) };
+    let task = unsafe { DpcOptions::new().spawn_migrating(device, calibrate()) };
     if let Err(refused) = task {
         // SAFETY: the device is new and not used elsewhere.
         unsafe { IoDeleteDevice(device) };
@@ -61,7 +64,7 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     // SAFETY: this driver has just made the device.
     let place = unsafe { extension(device) };
     // SAFETY: the place is the device's extension, which has the size of an `Extension`.
-    unsafe { place.write(sensor.into_raw()) };
+    unsafe { place.write(Some(sensor)) };
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
@@ -105,10 +108,8 @@ unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     let device = unsafe { (*driver).DeviceObject };
     // SAFETY: `device` is the driver's own device.
     let place = unsafe { extension(device) };
-    // SAFETY: `load` wrote the extension, and its reference belongs to the device.
-    let sensor = unsafe { place.read() };
-    // SAFETY: the pointer owns the device's reference, which is not used again.
-    drop(unsafe { ComRc::from_raw(sensor) });
+    // SAFETY: the device is not open and no task is left, so nothing else uses the extension.
+    drop(unsafe { place.replace(None) });
     // SAFETY: no handle to the device is open, and no task of this driver is left.
     unsafe { IoDeleteDevice(device) };
     log!(Level::Info, "unloaded");
@@ -129,18 +130,16 @@ fn log_what_is_left() {
 /// IRP_MN_QUERY_INTERFACE.
 ///
 /// # Errors
-/// Never for this driver's devices.
+/// `STATUS_DEVICE_NOT_READY`: the device has no sensor.
 ///
 /// # Safety
 /// `device` is a device of this driver, and open.
 pub unsafe fn sensor_of(device: *mut DEVICE_OBJECT) -> Result<ComRc<ISensorRaw>, NTSTATUS> {
     // SAFETY: the caller passes a device of this driver.
     let place = unsafe { extension(device) };
-    // SAFETY: `load` wrote the extension.
-    let sensor = unsafe { place.read() };
-    // SAFETY: the reference belongs to the device, and `ManuallyDrop` leaves it there.
-    let borrowed = core::mem::ManuallyDrop::new(unsafe { ComRc::from_raw(sensor) }?);
-    Ok(ComRc::clone(&borrowed))
+    // SAFETY: only `load` and `unload` write to the extension, and the device is open.
+    let sensor = unsafe { &*place };
+    sensor.clone().ok_or(DEVICE_NOT_READY)
 }
 
 /// A request's buffer, which is valid until the request is completed.

@@ -15,7 +15,7 @@ use ntsim::{
 };
 use sensor_driver::{
     driver,
-    sensor::{CHANNELS, ISensorClient as _, ISensorRaw},
+    sensor::{CHANNELS, ISensorRaw},
     trace::LIFE,
 };
 

@@ -1,4 +1,4 @@
-//! An alarm: the storage of an armed timer, and the references to it.
+//! The storage of an armed timer, and the references to it.
 //!
 //! A timer cannot be called back with certainty once it is set, because its DPC may be in a queue,
 //! or between the timer and the queue. So all that the kernel may still touch is in a counted block
@@ -6,17 +6,17 @@
 //!
 //! # The protocol
 //!
-//! - **A1** The block has one reference of its [`Alarm`], which a timer future owns, and one for
-//!   each arming. The kernel uses the block between arming and the end of that arming.
-//! - **A2** An arming ends once. It ends in [`expired`], which the clockwork calls if the arming
+//! - **A1** The block has one reference of its [`TimerHandle`], which a timer future owns, and one
+//!   for each arming. The kernel uses the block between arming and the end of that arming.
+//! - **A2** An arming ends once. It ends in [`expired`], which the backend calls if the arming
 //!   was not cancelled, or with a cancel that was in time. A cancel that came too late leaves the
 //!   reference to `expired`. (`KeCancelTimer` answers FALSE for a one-shot timer when its DPC is
 //!   queued or on its way, and that DPC still runs.)
-//! - **A3** An alarm is armed again only after its future has seen the signal of the last arming.
+//! - **A3** A timer is armed again only after its future has seen the signal of the last arming.
 //!   The DPC routine of that arming may be running still, but touches only the signal, which it has
 //!   set, and its reference.
 //!
-//! # Why an alarm is allocated in the first poll
+//! # Why a timer is allocated in the first poll
 //!
 //! A future that never waits costs no memory, and a failed allocation is an answer of the future.
 
@@ -36,12 +36,12 @@ use crate::{
     status::NTSTATUS,
 };
 
-/// The time after which an alarm fires.
+/// The time after which a timer fires.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Time {
+pub(crate) struct DueTime {
     /// The delay in units of 100 ns, more than zero.
     pub(crate) units: i64,
-    /// The tolerance in milliseconds. The alarm may fire up to this much later, if that saves an
+    /// The tolerance in milliseconds. The timer may fire up to this much later, if that saves an
     /// interrupt.
     pub(crate) tolerance: u32,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Time {
 /// An implementer calls `expired` with the block's address once for each accepted `set`, unless a
 /// `cancel` has returned true for it. It touches its storage only in these functions and between
 /// `set` and that call.
-pub(crate) unsafe trait Clockwork: Sized + 'static {
+pub(crate) unsafe trait TimerBackend: Sized + 'static {
     /// Makes the storage, as it is before [`prepare`](Self::prepare).
     fn new() -> Self;
 
@@ -61,7 +61,7 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     ///
     /// # Safety
     /// `block` is the block of this storage, and new.
-    unsafe fn prepare(&self, block: NonNull<Block<Self>>);
+    unsafe fn prepare(&self, block: NonNull<TimerBlock<Self>>);
 
     /// Has [`expired`] called after `time`.
     ///
@@ -71,7 +71,7 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     /// # Safety
     /// `prepare` has been called, and the call for an earlier `set` has been taken back or has
     /// begun.
-    unsafe fn set(&self, time: Time) -> Result<(), NTSTATUS>;
+    unsafe fn set(&self, time: DueTime) -> Result<(), NTSTATUS>;
 
     /// Takes the call back. Returns true if it was in time. False means that the call has begun or
     /// will begin.
@@ -84,46 +84,46 @@ pub(crate) unsafe trait Clockwork: Sized + 'static {
     fn ended();
 }
 
-/// The memory that an alarm and the kernel share.
-pub(crate) struct Block<K> {
+/// The memory that a timer and the kernel share.
+pub(crate) struct TimerBlock<B> {
     /// The references, as `[A1]` counts them.
     references: ReferenceCount,
     fired: Signal,
-    clockwork: K,
+    backend: B,
 }
 
 /// Signals that the time is over, and ends the arming, which was not cancelled.
 /// IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
-/// The clockwork calls this once for an accepted `set`. The block may be gone afterwards.
-pub(crate) unsafe fn expired<K: Clockwork>(block: NonNull<Block<K>>) {
+/// The backend calls this once for an accepted `set`. The block may be gone afterwards.
+pub(crate) unsafe fn expired<B: TimerBackend>(block: NonNull<TimerBlock<B>>) {
     // SAFETY: the arming's reference keeps the block [A1].
     unsafe { block.as_ref() }.fired.set();
     // SAFETY: the arming's reference, which is given up here [A2].
     unsafe { release(block) };
-    K::ended();
+    B::ended();
 }
 
 /// Gives up a reference, and frees the block if it was the last.
 ///
 /// # Safety
 /// The caller owns a reference, which is gone afterwards.
-unsafe fn release<K>(block: NonNull<Block<K>>) {
+unsafe fn release<B>(block: NonNull<TimerBlock<B>>) {
     // SAFETY: the caller's reference keeps the block.
     if unsafe { block.as_ref() }.references.remove() > 0 {
         return;
     }
     // SAFETY: the count is zero, so no other code has the block.
     unsafe { block.drop_in_place() };
-    // SAFETY: the block came from `Alarm::new` with this layout, and is not used again.
-    unsafe { GlobalAllocator.free(block.cast(), Layout::new::<Block<K>>()) };
+    // SAFETY: the block came from `TimerHandle::new` with this layout, and is not used again.
+    unsafe { GlobalAllocator.free(block.cast(), Layout::new::<TimerBlock<B>>()) };
 }
 
 /// The timer future's handle of a block. It arms the timer and polls for its end. Its drop disarms
 /// the timer without waiting.
-pub(crate) struct Alarm<K: Clockwork> {
-    block: NonNull<Block<K>>,
+pub(crate) struct TimerHandle<B: TimerBackend> {
+    block: NonNull<TimerBlock<B>>,
     /// The timer is armed, and the signal of that arming has not been seen.
     armed: bool,
     /// The number of the wait for the signal.
@@ -132,44 +132,45 @@ pub(crate) struct Alarm<K: Clockwork> {
 
 // SAFETY: the shared parts of the block are counts and a signal; the rest belongs to the kernel,
 // which is called on any processor.
-unsafe impl<K: Clockwork> Send for Alarm<K> {}
-// SAFETY: a shared alarm has no operations that change it.
-unsafe impl<K: Clockwork> Sync for Alarm<K> {}
+unsafe impl<B: TimerBackend> Send for TimerHandle<B> {}
+// SAFETY: a shared handle has no operations that change it.
+unsafe impl<B: TimerBackend> Sync for TimerHandle<B> {}
 
-impl<K: Clockwork> Alarm<K> {
-    /// Makes an alarm. Returns `None` if there is no memory. IRQL: ≤ DISPATCH_LEVEL.
+impl<B: TimerBackend> TimerHandle<B> {
+    /// Makes a timer's block, unarmed, and its handle. Returns `None` if there is no memory. IRQL:
+    /// ≤ DISPATCH_LEVEL.
     pub(crate) fn new() -> Option<Self> {
-        let block = GlobalAllocator.allocate(Layout::new::<Block<K>>())?.cast::<Block<K>>();
-        let fresh = Block { references: ReferenceCount::one(), fired: Signal::new(), clockwork: K::new() };
+        let block = GlobalAllocator.allocate(Layout::new::<TimerBlock<B>>())?.cast::<TimerBlock<B>>();
+        let fresh = TimerBlock { references: ReferenceCount::one(), fired: Signal::new(), backend: B::new() };
         // SAFETY: `block` is new memory of this layout.
         unsafe { block.write(fresh) };
         // SAFETY: the block was just written, and no other code has it.
-        let clockwork = unsafe { &block.as_ref().clockwork };
+        let backend = unsafe { &block.as_ref().backend };
         // SAFETY: the storage is in this block, and new.
-        unsafe { clockwork.prepare(block) };
+        unsafe { backend.prepare(block) };
         Some(Self { block, armed: false, wait: 0 })
     }
 
-    fn block(&self) -> &Block<K> {
-        // SAFETY: the alarm's reference keeps the block [A1].
+    fn block(&self) -> &TimerBlock<B> {
+        // SAFETY: the handle's reference keeps the block [A1].
         unsafe { self.block.as_ref() }
     }
 
-    /// Tells whether the alarm is armed and has not been seen to fire.
+    /// Tells whether the timer is armed and has not been seen to fire.
     pub(crate) const fn is_armed(&self) -> bool {
         self.armed
     }
 
-    /// Arms the alarm to fire after `time`. It must not be armed.
+    /// Arms the timer to fire after `time`. It must not be armed.
     ///
     /// # Errors
-    /// The errors of the clockwork.
-    pub(crate) fn arm(&mut self, time: Time) -> Result<(), NTSTATUS> {
+    /// The errors of the backend.
+    pub(crate) fn arm(&mut self, time: DueTime) -> Result<(), NTSTATUS> {
         let block = self.block();
         block.references.add();
-        // SAFETY: `new` prepared the clockwork; the call of an earlier arming has begun, because
+        // SAFETY: `new` prepared the backend; the call of an earlier arming has begun, because
         // its signal has been seen [A3].
-        let set = unsafe { block.clockwork.set(time) };
+        let set = unsafe { block.backend.set(time) };
         match set {
             Ok(()) => self.armed = true,
             // SAFETY: the reference added above was given to no other code.
@@ -178,7 +179,7 @@ impl<K: Clockwork> Alarm<K> {
         set
     }
 
-    /// Ready when the alarm has fired, and then it is armed no longer. It must be armed.
+    /// Ready when the timer has fired, and then it is armed no longer. It must be armed.
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
         let mut wait = self.wait;
         let polled = self.block().fired.poll(&mut wait, context);
@@ -188,20 +189,20 @@ impl<K: Clockwork> Alarm<K> {
     }
 }
 
-impl<K: Clockwork> Drop for Alarm<K> {
+impl<B: TimerBackend> Drop for TimerHandle<B> {
     fn drop(&mut self) {
         let block = self.block();
         block.fired.forget(self.wait);
-        // SAFETY: the alarm is armed, so the timer is set or was set.
-        let in_time = self.armed && unsafe { block.clockwork.cancel() };
+        // SAFETY: the timer is armed, so the backend has been set.
+        let in_time = self.armed && unsafe { block.backend.cancel() };
         if in_time {
             // SAFETY: the arming's reference, which is ours with the cancel that was in time [A2].
             unsafe { release(self.block) };
         }
-        // SAFETY: the alarm's own reference [A1].
+        // SAFETY: the handle's own reference [A1].
         unsafe { release(self.block) };
         if in_time {
-            K::ended();
+            B::ended();
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The kernel's timers, as the clockwork of alarms.
+//! The kernel's timer, as the backend of a timer block.
 
 use core::ptr::NonNull;
 
 use crate::{
-    alarm::{Block, Clockwork, Time, expired},
     nt,
     status::NTSTATUS,
     sync::KernelCell,
+    timer_block::{DueTime, TimerBackend, TimerBlock, expired},
     tracker::{TaskTracker, default_tracker},
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct KernelTimer {
 
 unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, block: nt::PVOID, _: nt::PVOID, _: nt::PVOID) {
     // SAFETY: `prepare` passed the block's address, which is not null.
-    let block = unsafe { NonNull::new_unchecked(block.cast::<Block<KernelTimer>>()) };
+    let block = unsafe { NonNull::new_unchecked(block.cast::<TimerBlock<KernelTimer>>()) };
     // SAFETY: this is the DPC of a one-shot timer, so this is the one call for one `set`; after a
     // cancel that was in time there is none.
     unsafe { expired(block) }
@@ -31,19 +31,19 @@ unsafe extern "C" fn routine(_dpc: *mut nt::KDPC, block: nt::PVOID, _: nt::PVOID
 
 // SAFETY: `routine` calls `expired` once for each time that the timer was set and KeCancelTimer did
 // not answer TRUE.
-unsafe impl Clockwork for KernelTimer {
+unsafe impl TimerBackend for KernelTimer {
     fn new() -> Self {
         Self::default()
     }
 
-    unsafe fn prepare(&self, block: NonNull<Block<Self>>) {
+    unsafe fn prepare(&self, block: NonNull<TimerBlock<Self>>) {
         // SAFETY: any IRQL; the DPC is in non-paged memory, and new.
         unsafe { nt::KeInitializeDpc(self.dpc.get(), Some(routine), block.as_ptr().cast()) };
         // SAFETY: ≤ DISPATCH_LEVEL; the timer is in non-paged memory, and new.
         unsafe { nt::KeInitializeTimerEx(self.timer.get(), nt::_TIMER_TYPE::NotificationTimer) };
     }
 
-    unsafe fn set(&self, time: Time) -> Result<(), NTSTATUS> {
+    unsafe fn set(&self, time: DueTime) -> Result<(), NTSTATUS> {
         default_tracker(TaskTracker::begin_timer)?;
         let due = nt::LARGE_INTEGER { QuadPart: -time.units };
         let (timer, dpc) = (self.timer.get(), self.dpc.get());

@@ -1,4 +1,4 @@
-//! Alarms under loom. The timer queue is the test's, and the protocol is the shipping code.
+//! Timers under loom. The timer queue is the test's, and the protocol is the shipping code.
 
 use core::{
     ptr::NonNull,
@@ -14,7 +14,7 @@ use loom::{
     thread,
 };
 
-use super::{Alarm, Block, Clockwork, NTSTATUS, Time, expired};
+use super::{DueTime, NTSTATUS, TimerBackend, TimerBlock, TimerHandle, expired};
 
 loom::lazy_static! {
     /// The timer that is set, if there is one.
@@ -22,24 +22,24 @@ loom::lazy_static! {
     static ref ENDED: AtomicUsize = AtomicUsize::new(0);
 }
 
-const SOON: Time = Time { units: 1, tolerance: 0 };
+const SOON: DueTime = DueTime { units: 1, tolerance: 0 };
 
-struct Set(NonNull<Block<Queue>>);
+struct Set(NonNull<TimerBlock<Queue>>);
 // SAFETY: a timer may expire on any processor.
 unsafe impl Send for Set {}
 
 #[derive(Default)]
-struct Queue(core::cell::Cell<Option<NonNull<Block<Queue>>>>);
+struct Queue(core::cell::Cell<Option<NonNull<TimerBlock<Queue>>>>);
 
 // SAFETY: `expire` calls `expired` once for each timer that it takes out of the queue.
-unsafe impl Clockwork for Queue {
+unsafe impl TimerBackend for Queue {
     fn new() -> Self {
         Self::default()
     }
-    unsafe fn prepare(&self, block: NonNull<Block<Self>>) {
+    unsafe fn prepare(&self, block: NonNull<TimerBlock<Self>>) {
         self.0.set(Some(block));
     }
-    unsafe fn set(&self, _time: Time) -> Result<(), NTSTATUS> {
+    unsafe fn set(&self, _time: DueTime) -> Result<(), NTSTATUS> {
         *QUEUE.lock().unwrap() = self.0.get().map(Set);
         Ok(())
     }
@@ -70,63 +70,63 @@ impl Wake for Woken {
 
 /// Z20. The timer fires while its future stores the waker.
 #[test]
-fn loom_an_alarm_that_fires_is_seen_or_wakes() {
+fn loom_a_timer_that_fires_is_seen_or_wakes() {
     loom::model(|| {
-        let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(SOON).unwrap();
+        let mut timer = TimerHandle::<Queue>::new().unwrap();
+        timer.arm(SOON).unwrap();
         let clock = thread::spawn(expire);
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
-        let polled = alarm.poll(&Context::from_waker(&waker));
+        let polled = timer.poll(&Context::from_waker(&waker));
         clock.join().unwrap();
         if polled.is_pending() {
             assert!(
                 woken.0.load(Ordering::Relaxed) > 0,
-                "the alarm fired, but the waiter's waker was not called"
+                "the timer fired, but the waiter's waker was not called"
             );
-            assert!(alarm.poll(&Context::from_waker(&waker)).is_ready());
+            assert!(timer.poll(&Context::from_waker(&waker)).is_ready());
         }
-        drop((alarm, waker));
+        drop((timer, waker));
         assert_eq!(Arc::strong_count(&woken), 1);
         assert_eq!(ENDED.load(Ordering::Relaxed), 1);
     });
 }
 
-/// Z21. The alarm is dropped while it fires, and the last reference frees the block, once.
+/// Z21. The timer is dropped while it fires, and the last reference frees the block, once.
 #[test]
-fn loom_an_alarm_that_is_dropped_while_it_fires() {
+fn loom_a_timer_that_is_dropped_while_it_fires() {
     loom::model(|| {
-        let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(SOON).unwrap();
+        let mut timer = TimerHandle::<Queue>::new().unwrap();
+        timer.arm(SOON).unwrap();
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
-        assert!(alarm.poll(&Context::from_waker(&waker)).is_pending());
+        assert!(timer.poll(&Context::from_waker(&waker)).is_pending());
         let clock = thread::spawn(expire);
-        drop(alarm);
+        drop(timer);
         clock.join().unwrap();
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "the alarm keeps no waker");
+        assert_eq!(Arc::strong_count(&woken), 1, "the timer keeps no waker");
         assert_eq!(ENDED.load(Ordering::Relaxed), 1);
     });
 }
 
-/// The alarm is armed again while the routine of the last arming is on its way out.
+/// The timer is armed again while the routine of the last arming is on its way out.
 #[test]
-fn loom_an_alarm_that_is_armed_again() {
+fn loom_a_timer_that_is_armed_again() {
     loom::model(|| {
-        let mut alarm = Alarm::<Queue>::new().unwrap();
-        alarm.arm(SOON).unwrap();
+        let mut timer = TimerHandle::<Queue>::new().unwrap();
+        timer.arm(SOON).unwrap();
         let clock = thread::spawn(expire);
         let mut armed = 1;
-        if let Poll::Ready(()) = alarm.poll(&Context::from_waker(Waker::noop())) {
-            alarm.arm(SOON).unwrap();
+        if let Poll::Ready(()) = timer.poll(&Context::from_waker(Waker::noop())) {
+            timer.arm(SOON).unwrap();
             armed += 1;
             assert!(
-                alarm.poll(&Context::from_waker(Waker::noop())).is_pending(),
+                timer.poll(&Context::from_waker(Waker::noop())).is_pending(),
                 "one expiry gives one signal"
             );
         }
-        drop(alarm);
+        drop(timer);
         clock.join().unwrap();
         assert_eq!(ENDED.load(Ordering::Relaxed), armed, "each arming ends once");
     });

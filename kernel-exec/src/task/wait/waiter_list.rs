@@ -2,15 +2,15 @@
 //! stubs.
 
 #[cfg(any(kernel, all(test, loom)))]
-pub(super) use image::{can_wait, with_waiters};
+pub(super) use in_kernel::{can_wait, with_waiters};
 #[cfg(not(any(kernel, all(test, loom))))]
-pub(super) use nowhere::{Event, Reset, can_wait, with_waiters};
+pub(super) use unsupported::{Event, Reset, can_wait, with_waiters};
 
 #[cfg(any(kernel, all(test, loom)))]
 pub(super) use crate::sync::{Event, Reset};
 
 #[cfg(any(kernel, all(test, loom)))]
-mod image {
+mod in_kernel {
     use super::super::Waiters;
     use crate::{
         nt,
@@ -21,9 +21,9 @@ mod image {
         nt::is_passive()
     }
 
-    struct Lot(SpinLock<Waiters>);
+    struct LockedWaiters(SpinLock<Waiters>);
 
-    impl Lot {
+    impl LockedWaiters {
         const_fn! {
             fn new() -> Self {
                 Self(SpinLock::new(Waiters::new()))
@@ -31,7 +31,7 @@ mod image {
         }
     }
 
-    impl Default for Lot {
+    impl Default for LockedWaiters {
         fn default() -> Self {
             Self::new()
         }
@@ -39,17 +39,17 @@ mod image {
 
     image_static! {
         /// The waiters of this image.
-        fn with_lot -> Lot
+        fn with_list -> LockedWaiters
     }
 
     /// Calls `f` under the list's lock. IRQL: ≤ DISPATCH_LEVEL.
     pub(in super::super) fn with_waiters<R>(f: impl FnOnce(&Waiters) -> R) -> R {
-        with_lot(|lot| lot.0.locked(|waiters| f(waiters)))
+        with_list(|list| list.0.locked(|waiters| f(waiters)))
     }
 }
 
 #[cfg(not(any(kernel, all(test, loom))))]
-mod nowhere {
+mod unsupported {
     //! Stubs for builds without a kernel, where every task has ended when it is made, so that no
     //! thread waits.
 

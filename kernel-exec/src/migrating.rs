@@ -1,12 +1,12 @@
-//! Tasks that move between DPCs and work items. Such a task runs on work items while its body wants
-//! PASSIVE_LEVEL.
+//! Tasks that migrate between DPCs and work items. Such a task runs on work items while its body
+//! wants PASSIVE_LEVEL.
 //!
-//! # Why the whole task moves
+//! # Why the whole task migrates
 //!
 //! A child task at PASSIVE_LEVEL would be an allocation that can fail, and would outlive its
-//! parent's end `[C8]`. A task that moves has one poller and one queue entry, as before. The poller
-//! counts the parts of the body that want PASSIVE_LEVEL, and the code that queues the task reads
-//! the count after the step that obliged it to do so.
+//! parent's end `[C8]`. A task that migrates has one poller and one queue entry, as before. The
+//! poller counts the parts of the body that want PASSIVE_LEVEL, and the code that queues the task
+//! reads the count after the step that obliged it to do so.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -19,16 +19,16 @@ use crate::{
     work_item::ItemQueue,
 };
 
-/// The executor's storage in the block of a task that moves. The task stands in one of the two
+/// The executor's storage in the block of a task that migrates. The task stands in one of the two
 /// queues at a time `[T3]`.
 #[repr(C)]
-pub struct MovingPort {
+pub struct MigratingPort {
     dpcs: DpcQueue,
     items: ItemQueue,
     link: Link,
 }
 
-impl MovingPort {
+impl MigratingPort {
     /// # Safety
     /// `device` is null, or a device object that the caller keeps referenced until the task has
     /// been launched.
@@ -60,8 +60,8 @@ impl MovingPort {
 // SAFETY: each of the two queues runs the task once for each call that queues it. Such a call is
 // made only while the task stands in neither queue. The link is touched only under the tracker's
 // lock.
-unsafe impl Port for MovingPort {
-    const LEVEL: Level = Level::Moving;
+unsafe impl Port for MigratingPort {
+    const LEVEL: Level = Level::Migrating;
 
     /// Makes storage without a device, so that its task is refused.
     fn new() -> Self {
@@ -115,7 +115,7 @@ unsafe impl Port for MovingPort {
             // SAFETY: the caller must defer the task, in a run of its DPC.
             unsafe { DpcQueue::defer(dpcs) }
         } else {
-            // The task moves, or goes behind the other work items.
+            // The task migrates, or goes behind the other work items.
             // SAFETY: the caller must queue the task, which is in no queue [T3].
             unsafe { Self::schedule(task, port) }
         }
