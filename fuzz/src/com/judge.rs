@@ -2,16 +2,32 @@
 //! cancelled, and nothing may be left.
 
 use ntcom_fuzz_model::limits::PROCESSORS;
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     client::{lower, perform, release_everything},
     input::ComInput,
     world::{self, ComWorld, STATIC},
 };
+use crate::harness::run::{Report, Target, config};
+
+impl Target for ComInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self);
+        let steps = world::with(|world| (world.steps.get(), world.live.get()));
+        let report = Report::new(kernel, stop, steps);
+        if report.stop.is_none() && !trace {
+            // A machine that stops keeps its memory until it is reset. Reset it now, or libFuzzer
+            // would suspect leaks.
+            kernel.reset(config(1, 1, false), Schedule::round_robin());
+        }
+        report
+    }
+}
 
 /// Runs an input. Returns the reason if it fails.
-pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.input.set(input);

@@ -10,7 +10,7 @@ use ntsim::{Config, Schedule, Simulation, Stop};
 use super::{
     ACTORS, STORAGES,
     held::drop_handle,
-    input::Plan,
+    input::{ExecutorInput, FaultsInput, Plan},
     operation,
     ops::{ExecutorStep, SpawnMode, TaskKind},
     perform::{cancel_all, close, drain, perform, report, unfinished},
@@ -21,6 +21,7 @@ use super::{
     thread::{self, Thread, delete_devices, lower, make_devices},
     world::{self, ExecutorWorld, signal, storage, take},
 };
+use crate::harness::run::{Report, Target};
 
 /// The number of preemption points within which a run under a fair schedule must end. It is six
 /// times the number that the longest committed input takes.
@@ -46,6 +47,31 @@ pub fn config(plan: &Plan, trace: bool) -> Config {
 #[must_use]
 pub fn schedule(plan: &Plan) -> Schedule {
     Schedule::bytes(plan.schedule.clone())
+}
+
+impl Target for ExecutorInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        report_of(kernel, &self.0, schedule, trace)
+    }
+}
+
+impl Target for FaultsInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        report_of(kernel, &self.0, schedule, trace)
+    }
+}
+
+fn report_of(kernel: &mut Simulation, plan: &Plan, schedule: Schedule, trace: bool) -> Report {
+    kernel.reset(config(plan, trace), schedule);
+    let stop = run(kernel, plan).err();
+    let steps = world::with(|world| {
+        let numbers = (world.steps.get(), world.live.get());
+        if stop.is_some() {
+            world.reset();
+        }
+        numbers
+    });
+    Report::new(kernel, stop, steps)
 }
 
 /// Runs a program on a machine that has just been reset.

@@ -4,19 +4,32 @@
 
 use core::time::Duration;
 
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     client::{advance_time, calls_back, drop_future, perform, poll},
     input::{ForeignInput, ForeignStep},
     world::{self, ForeignWorld, Given},
 };
+use crate::harness::run::{Report, Target, config};
+
+impl Target for ForeignInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self).err();
+        let steps = world::with(|world| (world.steps.get(), world.live.get()));
+        if stop.is_some() {
+            world::forget();
+        }
+        Report::new(kernel, stop, steps)
+    }
+}
 
 /// Runs an input.
 ///
 /// # Errors
 /// The run is a finding. The error says why.
-pub(crate) fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
+fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
     world::with(|world| world.reset(input.processors));
     let programs = (0..input.processors).map(|processor| -> (usize, ntsim::Program) {
         let (steps, processors) = (std::rc::Rc::clone(&input.steps), input.processors);

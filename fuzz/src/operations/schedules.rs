@@ -13,17 +13,29 @@ use ntcom_fuzz_model::{
     script::GATES,
     value::Bytes,
 };
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     call,
     perform::{cancel_all, instead, lower, perform, release_everything},
     world::{self, OperationWorld, Waiting},
 };
-use crate::executor::thread::Thread;
+use crate::{
+    executor::thread::Thread,
+    harness::run::{Report, Target, config},
+};
+
+impl Target for SchedulesInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self);
+        let steps = world::steps(stop.is_some());
+        Report::new(kernel, stop, steps)
+    }
+}
 
 /// Runs an input. Returns the reason if it fails.
-pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.alone.set(false);

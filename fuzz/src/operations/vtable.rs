@@ -12,18 +12,37 @@ use ntcom_fuzz_model::{
     ops::OperationStep,
     script::GATES,
 };
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     perform::{TWO_TICKS, cancel_all, lower, perform, release_everything},
     world::{self, OperationWorld},
 };
+use crate::harness::run::{Report, Target, config};
 
 const _: () = assert!(POLL_BUDGET == ntcom_exec::DEFAULT_POLL_BUDGET.get(), "the model counts polls");
 
+thread_local! {
+    static MODEL: RefCell<Rc<RefCell<Model>>> = RefCell::default();
+}
+
+impl Target for VtableInput {
+    fn run(&self, kernel: &mut Simulation, _schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(1, 0, trace), Schedule::round_robin());
+        let model = MODEL.with_borrow(Rc::clone);
+        model.borrow_mut().reset();
+        let stop = run(kernel, self, &model);
+        if stop.is_some() {
+            MODEL.take();
+        }
+        let steps = world::steps(stop.is_some());
+        Report::new(kernel, stop, steps)
+    }
+}
+
 /// Runs an input with a model that has been reset. Returns the reason if it fails. The model is
 /// then lost with the program, which is suspended for ever.
-pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.alone.set(true);

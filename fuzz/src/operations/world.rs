@@ -479,3 +479,16 @@ thread_local! {
 pub fn with<R>(f: impl FnOnce(&OperationWorld) -> R) -> R {
     WORLD.with(f)
 }
+
+/// The steps of the run that has ended, and those of them that reached a live object. The remains
+/// of a run that was stopped refer to a kernel that has stopped. They are forgotten here, where
+/// they are certain to be this run's.
+pub(crate) fn steps(stopped: bool) -> (u64, u64) {
+    with(|world| {
+        let numbers = (world.steps.get(), world.live.get());
+        if stopped {
+            world.reset();
+        }
+        numbers
+    })
+}
