@@ -210,6 +210,7 @@ impl Op {
 
     /// A number for each kind of operation, from 1.
     #[must_use]
+    #[inline]
     pub const fn number(&self) -> u8 {
         match self {
             Self::Spawn { .. } => 1,
@@ -244,6 +245,7 @@ impl Op {
 
     /// Whether this is a command to the executor or to the world, rather than a slot call.
     #[must_use]
+    #[inline]
     pub const fn is_command(&self) -> bool {
         !matches!(self.number(), 3..=12 | 26 | 27)
     }
@@ -251,6 +253,7 @@ impl Op {
     /// Whether this is done to an operation, a waker or a handle. The other steps only change the
     /// state that later steps meet.
     #[must_use]
+    #[inline]
     pub const fn reaches_something(&self) -> bool {
         self.number() <= 19
     }

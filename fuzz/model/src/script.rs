@@ -44,6 +44,7 @@ pub enum BodyStep {
 impl BodyStep {
     /// Decodes a byte. Every byte is a step.
     #[must_use]
+    #[inline]
     pub const fn decode(byte: u8) -> Self {
         let operand = byte >> 4;
         match byte & 15 {
@@ -92,6 +93,7 @@ impl Shape {
 
     /// Whether this part is a cleanup.
     #[must_use]
+    #[inline]
     pub const fn is_cleanup(self, part: usize) -> bool {
         match self {
             Self::Plain => false,
@@ -103,6 +105,7 @@ impl Shape {
     /// The first cleanup that is due before a body is dropped and has not ended. `parts` has a bit
     /// for each part that has been polled and, four bits up, a bit for each part that has ended.
     #[must_use]
+    #[inline]
     pub const fn missing_cleanup(self, parts: u8) -> Option<u8> {
         let (polled, ended) = (parts & 15, parts >> 4);
         // Each pair is a main part and the cleanup that guards it. Of several main parts it names
@@ -128,6 +131,7 @@ impl Shape {
     /// The range of steps of this part. The parts are numbered in the order in which the variant's
     /// documentation names them.
     #[must_use]
+    #[inline]
     pub const fn part(self, part: usize) -> (u8, u8) {
         match (self, part) {
             (Self::Plain, _) => (0, 6),
@@ -155,6 +159,7 @@ pub struct Script {
 impl Script {
     /// The step at this place.
     #[must_use]
+    #[inline]
     pub fn step(&self, at: u8) -> BodyStep {
         self.steps.get(usize::from(at)).map_or(BodyStep::Finish, |byte| BodyStep::decode(*byte))
     }

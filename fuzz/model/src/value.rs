@@ -50,6 +50,7 @@ pub const UNTOUCHED: u8 = 0xA5;
 /// The bytes of an operation's value, up to the largest size. A body's padding holds nonzero bytes
 /// too.
 #[must_use]
+#[inline]
 pub fn bytes(operation: usize) -> &'static [u8; LARGEST] {
     &PAGES[operation % OPERATIONS]
 }
@@ -96,6 +97,7 @@ impl ValueKind {
 
     /// The type's size in bytes.
     #[must_use]
+    #[inline]
     pub const fn size(self) -> usize {
         match self {
             Self::Unit => 0,
