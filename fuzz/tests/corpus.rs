@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use ntcom_fuzz::run::Runner;
+use ntcom_fuzz::harness::run::Runner;
 
 fn files(target: &str) -> Vec<PathBuf> {
     let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus");

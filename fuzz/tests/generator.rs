@@ -8,13 +8,15 @@ use std::{
 };
 
 use ntcom_fuzz::{
-    call,
-    input::{
+    harness::run::{Report, Runner},
+    operations::{call, perform::perform, world},
+    targets::{
         ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, SchedulesInput, TARGETS, VtableInput,
     },
-    ops::{Op, Out, Via},
-    run::Runner,
-    world,
+};
+use ntcom_fuzz_model::{
+    ops::{Op, Out, Step, Via},
+    value::Kind,
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 use proptest::{
@@ -24,7 +26,7 @@ use proptest::{
     test_runner::{TestError, TestRunner},
 };
 
-fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fuzz::run::Report) {
+fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> Report) {
     let config = proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() };
     let mut runner = TestRunner::new_with_rng(
         config,
@@ -95,11 +97,11 @@ fn a_call_without_a_reference_is_reported() {
     let program = || {
         world::with(|world| {
             world.reset();
-            let spawn = Op::SpawnError { kind: ntcom_fuzz::value::Kind::U8, status: 0 };
-            let step = |op| ntcom_fuzz::ops::Step { processor: 0, target: 0, op };
-            ntcom_fuzz::perform::perform(world, 0, 1, &step(spawn)).unwrap();
-            ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
-            assert!(ntcom_fuzz::perform::perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());
+            let spawn = Op::SpawnError { kind: Kind::U8, status: 0 };
+            let step = |op| Step { processor: 0, target: 0, op };
+            perform(world, 0, 1, &step(spawn)).unwrap();
+            perform(world, 0, 1, &step(Op::Release(Via::Operation))).unwrap();
+            assert!(perform(world, 0, 1, &step(Op::GetStatus(Out::Given))).is_none());
             call::get_status(world, 0, Out::Given);
         });
     };

@@ -1,21 +1,20 @@
 //! The kit's bodies. They run scripts through the functions of the library's table, and record
-//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz::script`, so the model of
+//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz_model::script`, so the model of
 //! the fuzz targets predicts the results.
 
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    body::mix,
+use ntcom_fuzz_model::{
+    event::mix,
     script::{Shape, Step},
     value::{Kind, bytes_of},
 };
 
 use crate::{
-    kit::Kit,
     rule::Rule,
     table::{self, MAY_FAIL, Recipe, poll},
-    world::{self, World},
+    world::{self, Kit, World},
 };
 
 /// The number of a kind in the header.

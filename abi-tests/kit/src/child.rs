@@ -16,10 +16,12 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_de
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cases::{self, Seeds},
+    cases,
     load::{Loaded, load},
-    run::{Verdict, run_case},
+    rounds::Seeds,
+    run::run_case,
     sequence::{Source, run_sequence},
+    verdict::Verdict,
     world,
 };
 

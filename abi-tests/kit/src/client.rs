@@ -7,8 +7,8 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
 };
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
     value::{Bytes, LARGEST, UNTOUCHED},
 };

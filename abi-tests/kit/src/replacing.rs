@@ -3,8 +3,8 @@
 use core::{ffi::c_void, ptr};
 
 use ntcom::{AsyncStatus, NTSTATUS};
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::Handler,
     script::{Script, Shape},
 };

@@ -16,14 +16,13 @@ use std::{
 };
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     script::{GATES, STEPS, Script, Shape},
     value::Kind,
 };
 
 use crate::{
     finding::{Check, Finding},
-    kit::InBody,
     rule::Rule,
     table::Table,
     trail::Trail,
@@ -184,6 +183,13 @@ pub(crate) struct World {
     found: RefCell<Vec<Finding>>,
     pub(crate) trail: Trail,
 }
+
+/// A case's access to the library.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit<'a>(pub(crate) &'a World);
+
+/// Calls that a body makes in its first poll. The argument is the body's operation.
+pub type InBody = fn(&Kit<'_>, usize) -> Check;
 
 thread_local! {
     static WORLD: World = World {

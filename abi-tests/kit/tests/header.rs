@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::Kind;
 use ntcom_kit::table::{self, MAY_FAIL, Recipe, Stop, Table, VERSION, poll, shape};
 
 fn folder() -> PathBuf {

@@ -21,9 +21,9 @@ use std::{
 };
 
 use ntcom_fuzz::{
-    input::{TARGETS, describe},
+    harness::run::Runner,
     re_record::{Order, ReRecorded, re_record},
-    run::Runner,
+    targets::{TARGETS, describe},
 };
 
 use output::{Output, complain};

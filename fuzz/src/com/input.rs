@@ -2,11 +2,12 @@
 
 use core::fmt;
 
-use super::shapes::{IFACES, Shape};
-use crate::{
+use ntcom_fuzz_model::{
     input::{Input, Malformed, Record, program, setting},
-    ops::RECORD,
+    limits::RECORD,
 };
+
+use super::{interfaces::IFACES, shape::Shape};
 
 /// The way in which a new object is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,10 +198,12 @@ impl Input for ComInput {
     }
 }
 
+ntcom_fuzz_model::arbitrary_input!(ComInput);
+
 #[cfg(test)]
 mod tests {
     use super::{ComInput, Op};
-    use crate::input::Input as _;
+    use ntcom_fuzz_model::input::Input as _;
 
     #[test]
     fn every_record_is_an_operation_or_schedule() {

@@ -1,6 +1,7 @@
 //! The phases of a run. The programs run, all clients release everything, the remaining bodies are
 //! cancelled, and nothing may be left.
 
+use ntcom_fuzz_model::limits::PROCESSORS;
 use ntsim::{Simulation, Stop};
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     input::ComInput,
     world::{self, STATIC, World},
 };
-use crate::PROCESSORS;
 
 /// Runs an input. Returns the reason if it fails.
 pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {

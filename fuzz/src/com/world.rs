@@ -7,6 +7,7 @@
 //! would leak it.
 
 use core::{
+    alloc::Layout,
     cell::{Cell, RefCell},
     ffi::c_void,
     ptr::null_mut,
@@ -14,12 +15,13 @@ use core::{
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
 
+use ntcom_fuzz_model::limits::PROCESSORS;
+
 use super::{
     input::ComInput,
-    pool::Block,
-    shapes::{IFACES, Shape},
+    interfaces::{IFACES, NAMES},
+    shape::Shape,
 };
-use crate::PROCESSORS;
 
 /// The largest number of values in a run, including the parts of aggregates and the static.
 pub(super) const RECORDS: usize = 24;
@@ -56,6 +58,14 @@ pub(super) struct Reference {
     pub(super) this: *mut c_void,
 }
 
+impl Reference {
+    /// Ends the run, because this object breaks this rule.
+    pub(super) fn fail(self, rule: &'static str, message: String) -> ! {
+        let Self { object, iface, .. } = self;
+        ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
+    }
+}
+
 /// The result of an operation.
 #[derive(Clone, Copy)]
 pub(super) enum Yields {
@@ -74,6 +84,14 @@ pub(super) struct Operation {
     /// The status that it may fail with.
     pub(super) may_fail: Option<NTSTATUS>,
     pub(super) cancelled: bool,
+}
+
+/// A block that is allocated, with the number of its pool.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub(super) address: usize,
+    pub(super) layout: Layout,
+    pub(super) pool: u32,
 }
 
 /// The state of a run.

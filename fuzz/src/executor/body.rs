@@ -4,7 +4,7 @@
 use core::{
     future::Future,
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use ntcom_exec::{
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
-    budget, perform,
+    budget, held,
     place::Place,
     script::{Script, Step},
     spawn,
@@ -23,7 +23,7 @@ use super::{
     wait::{self, Inside},
     world::{self, World, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// A part of a script.
 pub struct Part {
@@ -140,7 +140,7 @@ impl Part {
             }
             Step::Open(gate) => world.open_gate(gate.into()),
             Step::Set(number) => signal(number.into()).set(),
-            Step::Send(n) => perform::send(world, n).unwrap_or(()),
+            Step::Send(n) => held::send(world, n).unwrap_or(()),
             Step::DropSender(n) => drop(take(&world.senders, n)),
             Step::Take => {
                 let taken = take_cancellation_request();
@@ -152,7 +152,7 @@ impl Part {
             }
             Step::Observe => self.told(is_cancellation_requested()),
             Step::Spawn(child) => spawn::child(world, task, child),
-            Step::Cancel(n) => perform::cancel(world, n).unwrap_or(()),
+            Step::Cancel(n) => held::cancel(world, n).unwrap_or(()),
             Step::DropTimer(n) => {
                 if let Some((of, mut timer)) = take(&world.timers, n) {
                     let _over = wait::poll_timer(world, of, &mut timer, context);
@@ -170,8 +170,8 @@ impl Part {
                 }
             }
             Step::GiveFresh(span) => put(&world.timers, task, wait::timer(span)),
-            Step::WakeStash(n) => perform::wake(world, n, false).unwrap_or(()),
-            Step::DropHandle(n) => perform::drop_handle(world, n).unwrap_or(()),
+            Step::WakeStash(n) => held::wake(world, n, false).unwrap_or(()),
+            Step::DropHandle(n) => held::drop_handle(world, n).unwrap_or(()),
             Step::DropStash(n) => drop(take(&world.stash, n)),
             _ => {}
         }
@@ -344,9 +344,4 @@ async fn scripted(task: usize, script: Script) {
             part(1).await;
         }
     }
-}
-
-/// A context with a waker that does nothing, for polls outside of a task.
-pub(super) fn nobody() -> Context<'static> {
-    Context::from_waker(Waker::noop())
 }

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use ntcom_fuzz_model::input::{Input, Malformed, records};
+
 use super::ops::{self, Step};
-use crate::input::{Input, Malformed, records};
 
 /// The settings of a run, among them how the driver is unloaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,13 +107,15 @@ input! {
     FaultsInput, "faults", b"NTF1", true
 }
 
+ntcom_fuzz_model::arbitrary_input!(ExecutorInput);
+ntcom_fuzz_model::arbitrary_input!(FaultsInput);
+
 #[cfg(test)]
 mod tests {
+    use ntcom_fuzz_model::input::{Input, Malformed};
+
     use super::{ExecutorInput, FaultsInput};
-    use crate::{
-        executor::ops::Op,
-        input::{Input, Malformed},
-    };
+    use crate::executor::ops::Op;
 
     #[test]
     fn every_record_is_an_operation() {

@@ -9,10 +9,11 @@ use ntsim::{Config, Schedule, Simulation, Stop};
 
 use super::{
     ACTORS, STORAGES,
+    held::drop_handle,
     input::Plan,
     operation,
     ops::{Kind, Manner, Step},
-    perform::{cancel_all, close, drain, drop_handle, perform, report, unfinished},
+    perform::{cancel_all, close, drain, perform, report, unfinished},
     request,
     script::{CHILDREN, GATES, SIGNALS},
     spawn::{self, Order},
@@ -64,10 +65,17 @@ pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     one_after_the_other(kernel, plan)
 }
 
+/// Initialises the driver's statics, and creates its devices.
+fn prepare(world: &World) {
+    request::install();
+    world::init_events();
+    make_devices(world);
+}
+
 /// Runs the actors, on processors of their own as far as there are any. Judges when all is quiet,
 /// and then unloads the driver.
 fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
-    on_processor_0(kernel, make_devices)?;
+    on_processor_0(kernel, prepare)?;
     let processors = plan.setting.processors;
     let programs = (0..processors.min(ACTORS)).map(|actor| -> (usize, ntsim::Program) {
         let steps = Rc::clone(&plan.steps);
@@ -88,7 +96,7 @@ fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop>
 /// Does the whole run in the routine that unloads the driver, while the actors' tasks are under
 /// way.
 fn at_once(world: &World, plan: &Plan) {
-    make_devices(world);
+    prepare(world);
     let threads = start_threads(&plan.steps, 1);
     act(world, 0, &plan.steps);
     threads.into_iter().for_each(Thread::join);

@@ -8,20 +8,22 @@ use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
-    body::body,
     ops::Kind,
-    spawn,
     task::{fail, marked},
     world::{HELD, World, take},
 };
 
-/// Spawns a task as an operation. The operation is never null, and one that could not begin stores
+/// Spawns a body as an operation. The operation is never null, and one that could not begin stores
 /// the reason [C11].
-pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Option<CancelHandle>, NTSTATUS> {
+pub(super) fn begin(
+    world: &World,
+    task: usize,
+    cancellable: bool,
+    body: impl Future<Output = ()> + Send + 'static,
+) -> Result<Option<CancelHandle>, NTSTATUS> {
     let record = world.task(task);
-    let inner = body(task, record.script.get());
     let value = async move {
-        inner.await;
+        body.await;
         task as u32
     };
     let own = |raw| {
@@ -32,7 +34,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         operation
     };
     let kind = record.kind.get();
-    let device = spawn::device(world, kind);
+    let device = world.device(kind);
     let (operation, handle) = match kind {
         Kind::Dpc(_) if cancellable => {
             let (raw, handle) = spawn_async_operation_raw_cancellable(value);

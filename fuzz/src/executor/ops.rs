@@ -13,11 +13,12 @@
 
 use core::{fmt, time::Duration};
 
+use ntcom_fuzz_model::limits::{LONGEST, RECORD};
+
 use super::{
     DEVICES, STORAGES,
     script::{EVENTS, GATES, SIGNALS, STEPS, Script, Shape, Span},
 };
-use crate::ops::{LONGEST, RECORD};
 
 /// The time budget of a frugal task.
 pub const FRUGAL: Duration = Duration::from_micros(5);

@@ -1,23 +1,25 @@
 //! Performs steps on the shipping executor. Every step is legal, because an object that is given up
 //! is taken from its shelf first.
 
-use core::{task::Waker, time::Duration};
+use core::time::Duration;
 
-use ntcom_exec::{CancelHandle, DrainError, Instant, TaskReport, TaskTracker, default_tracker};
-use ntsim::{ddi::KeSetEvent, trace::MarkKind};
+use ntcom_exec::{DrainError, Instant, TaskReport, TaskTracker, default_tracker};
+use ntsim::ddi::KeSetEvent;
 
 use super::{
-    DEVICES, TASKS, operation,
+    DEVICES, TASKS,
+    held::{cancel, drop_handle, put_handle, send, wake},
+    operation,
     ops::{Op, Step},
     request,
     script::{GATES, SIGNALS},
     spawn::{self, Order},
-    task::{fail, marked},
+    task::fail,
     thread,
-    wait::{Token, poll_timer},
-    world::{HELD, World, event, put, signal, take},
+    wait::{no_waker, poll_timer},
+    world::{World, event, put, signal, take},
 };
-use crate::coverage::hit;
+use crate::harness::coverage::hit;
 
 /// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
 /// nothing.
@@ -146,7 +148,7 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
         Op::DropSender(n) => take(&world.senders, n).map(drop),
         Op::PollTimer(n) => {
             let (task, mut timer) = take(&world.timers, n)?;
-            if !poll_timer(world, task, &mut timer, &mut super::body::nobody()) {
+            if !poll_timer(world, task, &mut timer, &mut no_waker()) {
                 put(&world.timers, task, timer);
             }
             Some(())
@@ -200,62 +202,6 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
         }
         Op::Schedule(_) => None,
     }
-}
-
-/// Puts a counted handle onto its shelf. Drops it if there is no room.
-pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
-    let mut handles = world.handles.borrow_mut();
-    if handles.len() < HELD {
-        handles.push((task, handle));
-        return;
-    }
-    drop(handles);
-    give_up(world, task, handle);
-}
-
-/// Drops a handle, and stops counting it first.
-fn give_up(world: &World, task: usize, handle: CancelHandle) {
-    let handles = &world.task(task).handles;
-    handles.set(handles.get() - 1);
-    drop(handle);
-}
-
-/// Drops a handle from the shelf.
-pub(super) fn drop_handle(world: &World, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
-    give_up(world, task, handle);
-    Some(())
-}
-
-/// Cancels by a handle from the shelf.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
-    let (task, handle) = take(&world.handles, n)?;
-    world.task(task).ask();
-    marked(MarkKind::Cancel, task, "by its handle");
-    handle.cancel();
-    put_handle(world, task, handle);
-    Some(())
-}
-
-/// Wakes by a waker from the stash.
-pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
-    let (task, waker): (usize, Waker) = take(&world.stash, n)?;
-    marked(MarkKind::Wake, task, "by a stashed waker");
-    if by_ref {
-        waker.wake_by_ref();
-        put(&world.stash, task, waker);
-    } else {
-        waker.wake();
-    }
-    Some(())
-}
-
-/// Sends a value to a receiver. `send` returns a value that has no receiver any more.
-pub(super) fn send(world: &World, n: u8) -> Option<()> {
-    let (task, sender) = take(&world.senders, n)?;
-    marked(MarkKind::Wake, task, "is sent a value");
-    drop(sender.send(Token::new(world)));
-    Some(())
 }
 
 /// Cancels every task.

@@ -6,14 +6,14 @@ use ntcom_exec::{
     CancelHandle, DpcOptions, Importance, NTSTATUS, spawn_dpc_task, spawn_dpc_task_cancellable,
     spawn_work_item_task, spawn_work_item_task_cancellable,
 };
-use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
+use ntsim::trace::MarkKind;
 
 use super::{
     TASKS,
     body::body,
+    held::put_handle,
     operation,
     ops::{FRUGAL, Kind, Manner},
-    perform::put_handle,
     request,
     script::{CHILDREN, Script},
     task::{fail, marked},
@@ -60,12 +60,12 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     let spawned = if order.irp {
         request::serve(world, task)?
     } else if order.operation || kind == Kind::Dpc(Manner::Operation) {
-        operation::begin(world, task, order.cancellable)
+        operation::begin(world, task, order.cancellable, body(task, script))
     } else {
         launch(world, task, order.cancellable, body(task, script))
     };
     record.spawning.set(None);
-    let homeless = !matches!(kind, Kind::Dpc(_)) && device(world, kind).is_null();
+    let homeless = !matches!(kind, Kind::Dpc(_)) && world.device(kind).is_null();
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
@@ -118,14 +118,6 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     }
 }
 
-/// The device that a task of this kind is spawned for. Null if there is none.
-pub(super) fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
-    match kind {
-        Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => world.devices[usize::from(number)].get(),
-        _ => core::ptr::null_mut(),
-    }
-}
-
 fn options(processors: usize, manner: Manner) -> DpcOptions {
     let options = DpcOptions::new();
     match manner {
@@ -154,7 +146,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
-    let device = device(world, kind);
+    let device = world.device(kind);
     match (kind, cancellable) {
         (Kind::Dpc(Manner::Plain | Manner::Operation), false) => spawn_dpc_task(body).map(|()| None),
         (Kind::Dpc(Manner::Plain | Manner::Operation), true) => spawn_dpc_task_cancellable(body).map(Some),

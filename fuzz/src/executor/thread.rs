@@ -62,8 +62,6 @@ impl Thread {
 /// Creates the driver's devices. The driver holds a reference to each, so that it may delete a
 /// device and still spawn for it.
 pub(super) fn make_devices(world: &World) {
-    super::request::install();
-    super::world::init_events();
     for place in &world.devices {
         let (driver, mut device): (_, PDEVICE_OBJECT) = (ntsim::driver_object(), null_mut());
         // SAFETY: the arguments are valid.

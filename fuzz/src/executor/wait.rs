@@ -3,7 +3,7 @@
 use core::{
     future::{Future, IntoFuture},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use super::{
     ops::Kind,
     script::{AWAY, Shape, Span, Step, TICK},
     task::{Waiting, fail},
-    world::{self, World, event, put, signal},
+    world::{self, Token, World, event, put, signal},
 };
 
 /// The state of a step that has begun.
@@ -67,25 +67,6 @@ impl Moment {
             return false;
         };
         Instant::now().duration_since(self.asked) >= all
-    }
-}
-
-/// A value that is sent. The world counts them.
-#[derive(Debug)]
-pub struct Token(());
-
-impl Token {
-    /// Creates a value.
-    #[must_use]
-    pub fn new(world: &World) -> Self {
-        world.tokens.set(world.tokens.get() + 1);
-        Self(())
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        world::with(|world| world.tokens.set(world.tokens.get() - 1));
     }
 }
 
@@ -405,4 +386,9 @@ pub(super) fn poll_timer(world: &World, task: usize, timer: &mut Sleep, context:
             true
         }
     }
+}
+
+/// A context with a waker that does nothing, for polls outside of a task.
+pub(super) fn no_waker() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }

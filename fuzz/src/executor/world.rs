@@ -19,9 +19,9 @@ use ntsim::{
 
 use super::{
     ACTORS, DEVICES, STORAGES, TASKS,
+    ops::Kind,
     script::{EVENTS, GATES, SIGNALS},
     task::{Task, marked},
-    wait::Token,
 };
 
 /// The largest number of wakers, handles, timers and senders, of each.
@@ -51,6 +51,25 @@ pub struct Statics {
 
 /// The driver's own memory for a task.
 pub type Storage = TaskStorage<2048>;
+
+/// A value that is sent. The world counts them.
+#[derive(Debug)]
+pub struct Token(());
+
+impl Token {
+    /// Creates a value.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        world.tokens.set(world.tokens.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        with(|world| world.tokens.set(world.tokens.get() - 1));
+    }
+}
 
 /// The state of a run.
 pub struct World {
@@ -196,6 +215,16 @@ impl World {
     /// The tasks that have not ended.
     pub fn unfinished(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.count.get()).filter(|task| self.tasks[*task].is_unfinished())
+    }
+
+    /// The device that a task of this kind is spawned for. Null if there is none.
+    pub(super) fn device(&self, kind: Kind) -> PDEVICE_OBJECT {
+        match kind {
+            Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => {
+                self.devices[usize::from(number)].get()
+            }
+            _ => core::ptr::null_mut(),
+        }
     }
 
     /// Tries to pass an Await. True if it passes.

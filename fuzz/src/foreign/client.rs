@@ -11,15 +11,17 @@ use std::sync::Arc;
 use ntcom::{ComRc, IUnknownRaw, NTSTATUS};
 
 use super::{
-    expect::{Awaited, Gift, Talk, Way},
+    expect::Talk,
+    held::{Got, Held, take},
     hostile::Hostile,
     input::{How, Op, Slot, Step},
-    kind::{Got, Held, Kind},
-    slots::call_back,
+    kind::Kind,
+    reply::{Awaited, Gift, Said, Way},
+    slots::{CONTROL, OPERATION, call_back},
     thing::IThingRaw,
     world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };
-use crate::{coverage, perform::TWO_TICKS};
+use crate::{harness::coverage, operations::perform::TWO_TICKS};
 
 /// Does one step.
 pub(crate) fn perform(world: &World, step: &Step) {
@@ -147,11 +149,11 @@ fn new(world: &World, kind: Kind) -> Option<()> {
     if number == OBJECTS {
         return None;
     }
-    let object = Hostile::new(number, kind);
+    let object = Hostile::new(number, kind, OPERATION, CONTROL);
     world.objects.borrow_mut().push(object);
     // SAFETY: `object` is an operation of that type with one reference. It stays until the run is
     // over.
-    let client = unsafe { kind.take(object.cast()) };
+    let client = unsafe { take(kind, object.cast()) };
     let client = client.unwrap_or_else(|status| {
         ntsim::fail("C17", format!("the client refuses an operation with all its slots: {status}"))
     });
@@ -275,8 +277,7 @@ fn listen<R>(world: &World, call: impl FnOnce() -> R) -> R {
 }
 
 /// Reports to libFuzzer a step with its result, the answers and the situation.
-fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
-    use super::expect::Said;
+fn hit(op: &Op, ok: bool, said: &[Said], situation: u32) {
     let kind = match op {
         Op::Status => 1,
         Op::Result => 2,

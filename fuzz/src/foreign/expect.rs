@@ -5,34 +5,12 @@ use core::{task::Poll, time::Duration};
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
-use super::{hostile::Hostile, input::Slot, kind::Kind};
-
-/// An answer of the other side, with the data that it wrote, if it wrote any.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Said {
-    /// The answer, and whether it gave a pointer out.
-    Query(NTSTATUS, bool),
-    Status(NTSTATUS, Option<i32>),
-    /// The answer, the value's bytes as a number, and the reference that came with them.
-    Result(NTSTATUS, Option<u128>, Gift),
-    Cancel(NTSTATUS),
-    Error(NTSTATUS, Option<NTSTATUS>),
-    SetCompleted(NTSTATUS),
-    /// The answer, and the timeout of the call. `None` waits for ever.
-    Wait(NTSTATUS, Option<i64>),
-    Size(NTSTATUS, Option<u32>),
-}
-
-/// The reference that get_result has handed out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Gift {
-    /// No interface.
-    None,
-    /// An interface with a reference.
-    Whole,
-    /// An interface with a reference that has no table, or lacks a slot of IUnknown.
-    Broken,
-}
+use super::{
+    hostile::Hostile,
+    input::Slot,
+    kind::Kind,
+    reply::{Awaited, Gift, Said, Way},
+};
 
 /// The talk of one call, read from its beginning.
 pub(crate) struct Talk<'a> {
@@ -55,26 +33,6 @@ fn answer(code: NTSTATUS) -> Result<(), NTSTATUS> {
 
 fn is_failure(code: NTSTATUS) -> bool {
     !code.is_success()
-}
-
-/// The state of a future in awaiting.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Awaited {
-    pub(crate) way: Way,
-    /// The context with which it registered its handler.
-    pub(crate) ticket: Option<usize>,
-    /// Whether it has seen the end.
-    pub(crate) over: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Way {
-    #[default]
-    Unknown,
-    /// Its handler was accepted.
-    Told,
-    /// It polls the operation by a timer.
-    Looks,
 }
 
 impl<'a> Talk<'a> {

@@ -14,9 +14,8 @@ use ntcom::{
 use super::{
     input::{Answer, CODES, Slot, Table},
     kind::Kind,
-    slots::{self, is_heard},
+    reply::is_heard,
     thing::Thing,
-    world::World,
 };
 
 /// The answers of a slot. They are given in turn, and then from the beginning.
@@ -76,13 +75,18 @@ pub(crate) struct Hostile {
 pub(super) const CONTROL: usize = offset_of!(Hostile, control);
 
 impl Hostile {
-    /// Creates an operation with one reference.
-    pub(crate) fn new(number: usize, kind: Kind) -> *mut Self {
+    /// Creates an operation with one reference, which has a copy of each table.
+    pub(crate) fn new(
+        number: usize,
+        kind: Kind,
+        operation: AsyncOperationVtbl<Anything>,
+        control: AsyncControlVtbl,
+    ) -> *mut Self {
         let object = Box::into_raw(Box::new(Self {
             operation: UnsafeCell::new(AsyncOperationRaw { vtbl: null() }),
             control: UnsafeCell::new(AsyncControlRaw { vtbl: null() }),
-            operation_table: UnsafeCell::new(slots::OPERATION),
-            control_table: UnsafeCell::new(slots::CONTROL),
+            operation_table: UnsafeCell::new(operation),
+            control_table: UnsafeCell::new(control),
             number,
             kind,
             thing: Thing::new(number),
@@ -238,10 +242,10 @@ impl Hostile {
 
     /// Whether a reference that goes out now cannot be counted. A client that gets contradictory
     /// answers may lose the reference, and the harness does not record the answers to its tasks.
-    pub(super) fn nobody_counts(&self, world: &World) -> bool {
+    pub(super) fn is_uncounted(&self, alone: bool) -> bool {
         let contradicts =
             [Slot::Status, Slot::Result].iter().any(|slot| !self.minds[*slot as usize].is_empty());
-        !is_heard() && !self.honest.get() && (contradicts || !world.alone.get())
+        !is_heard() && !self.honest.get() && (contradicts || !alone)
     }
 
     pub(super) fn stored(&self) -> NTSTATUS {

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
-use super::kind::Kind;
-use crate::{
+use ntcom_fuzz_model::{
     input::{Input, Malformed, Record, program, setting},
-    ops::RECORD,
+    limits::RECORD,
 };
+
+use super::kind::Kind;
 
 /// The statuses that the other side may answer. They are the codes of the contract, and some that
 /// are not in it.
@@ -330,10 +331,12 @@ impl Input for ForeignInput {
     }
 }
 
+ntcom_fuzz_model::arbitrary_input!(ForeignInput);
+
 #[cfg(test)]
 mod tests {
     use super::{ForeignInput, Op};
-    use crate::input::Input as _;
+    use ntcom_fuzz_model::input::Input as _;
 
     #[test]
     fn every_record_is_a_step_or_schedule() {

@@ -11,10 +11,10 @@ use ntcom::{
 };
 
 use super::{
-    expect::{Gift, Said},
     hostile::{self, Anything, Hostile},
     input::{Answer, CODES, SIZES, STATUSES, Slot},
     kind::Kind,
+    reply::{Gift, Said},
     world::{self, Given, World},
 };
 
@@ -31,18 +31,6 @@ pub(super) const CONTROL: AsyncControlVtbl = AsyncControlVtbl {
     wait: Some(wait),
     get_result_size: Some(get_result_size),
 };
-
-/// Whether the client's program asks, rather than one of its tasks.
-pub(super) fn is_heard() -> bool {
-    ntsim::current_processor() == 0 && ntsim::irql() == 0
-}
-
-/// Records an answer, if the client's program gets it.
-pub(super) fn say(world: &World, said: Said) {
-    if is_heard() {
-        world.said.borrow_mut().push(said);
-    }
-}
 
 const fn unknown<const AT: usize>() -> IUnknownVtbl {
     IUnknownVtbl {
@@ -93,7 +81,7 @@ unsafe extern "system" fn query<const AT: usize>(
     if gives {
         object.references.set(object.references.get() + 1);
     }
-    world::with(|world| say(world, Said::Query(code, gives)));
+    world::with(|world| world.say(Said::Query(code, gives)));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(found) };
     code
@@ -137,7 +125,7 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -
         // SAFETY: a client's `out` is writable.
         unsafe { out.write(AsyncStatus(status)) };
     }
-    world::with(|world| say(world, Said::Status(code, status)));
+    world::with(|world| world.say(Said::Status(code, status)));
     code
 }
 
@@ -158,7 +146,7 @@ unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> N
         // SAFETY: a client's `out` has room for a value, which is not larger than `bytes`.
         unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), object.kind.size()) };
     }
-    world::with(|world| say(world, Said::Result(code, value, Gift::None)));
+    world::with(|world| world.say(Said::Result(code, value, Gift::None)));
     code
 }
 
@@ -188,10 +176,10 @@ unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
         _ => Gift::None,
     };
     world::with(|world| {
-        if gift != Gift::None && object.nobody_counts(world) {
+        if gift != Gift::None && object.is_uncounted(world.alone.get()) {
             thing.may_be_lost();
         }
-        say(world, Said::Result(code, pointer.map(|pointer| pointer.addr() as u128), gift));
+        world.say(Said::Result(code, pointer.map(|pointer| pointer.addr() as u128), gift));
     });
     code
 }
@@ -200,7 +188,7 @@ unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
     // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     let code = object.mind(Slot::Cancel).map_or(NTSTATUS::SUCCESS, |(code, _)| code);
-    world::with(|world| say(world, Said::Cancel(code)));
+    world::with(|world| world.say(Said::Cancel(code)));
     code
 }
 
@@ -218,7 +206,7 @@ unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NT
         // SAFETY: a client's `out` is writable.
         unsafe { out.write(error) };
     }
-    world::with(|world| say(world, Said::Error(code, error)));
+    world::with(|world| world.say(Said::Error(code, error)));
     code
 }
 
@@ -245,7 +233,7 @@ unsafe extern "system" fn set_completed(
         for _ in 0..calls {
             call_back(world, given, object.state.get());
         }
-        say(world, Said::SetCompleted(code));
+        world.say(Said::SetCompleted(code));
     });
     code
 }
@@ -265,7 +253,7 @@ unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTAT
     let limit = unsafe { timeout.as_ref() }.copied();
     let honest = if object.state.get() == 0 { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS };
     let code = object.mind(Slot::Wait).map_or(honest, |(code, _)| code);
-    world::with(|world| say(world, Said::Wait(code, limit)));
+    world::with(|world| world.say(Said::Wait(code, limit)));
     code
 }
 
@@ -280,6 +268,6 @@ unsafe extern "system" fn get_result_size(this: *mut c_void, size: *mut u32) -> 
         // SAFETY: a client's `size` is writable.
         unsafe { size.write(value) };
     }
-    world::with(|world| say(world, Said::Size(code, value)));
+    world::with(|world| world.say(Said::Size(code, value)));
     code
 }

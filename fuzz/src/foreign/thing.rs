@@ -10,9 +10,8 @@ use core::{
 use ntcom::{GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface as _, NTSTATUS, declare_com_interface};
 
 use super::{
-    expect::Said,
     input::{CODES, Flaw},
-    slots::say,
+    reply::Said,
     world,
 };
 
@@ -167,7 +166,7 @@ unsafe extern "system" fn query(this: *mut c_void, iid: *const GUID, out: *mut *
         Some(code) => (code, without_provenance_mut(1)),
     };
     let gives = code == NTSTATUS::SUCCESS && !found.is_null();
-    world::with(|world| say(world, Said::Query(code, gives)));
+    world::with(|world| world.say(Said::Query(code, gives)));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(found) };
     code

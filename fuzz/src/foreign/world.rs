@@ -10,10 +10,10 @@ use std::{sync::Arc, task::Wake};
 use ntcom::{CancelHandle, ComRc, NTSTATUS, async_com::CompletedHandler};
 
 use super::{
-    expect::{Awaited, Said},
+    held::{Awaiting, Held},
     hostile::Hostile,
     input::How,
-    kind::{Awaiting, Held},
+    reply::{Awaited, Said, is_heard},
     thing::IThingRaw,
 };
 
@@ -143,6 +143,13 @@ impl World {
         let object = self.objects.borrow()[number];
         // SAFETY: objects stay until the next run.
         unsafe { &*object }
+    }
+
+    /// Records an answer, if the client's program gets it.
+    pub(super) fn say(&self, said: Said) {
+        if is_heard() {
+            self.said.borrow_mut().push(said);
+        }
     }
 
     /// The number of wakes of each waker.

@@ -1,13 +1,11 @@
 //! Cases of C10, cancel.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, value::Kind};
 
-use super::{
-    Case, case,
-    steps::{END, OBSERVE, PARK, PENDING, STASH, TAKE, WAIT, WAIT_1, guarded, plain},
-};
+use super::steps::{END, OBSERVE, PARK, PENDING, STASH, TAKE, WAIT, WAIT_1, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},
@@ -129,7 +127,7 @@ fn after_the_end(kit: &Kit<'_>) -> Check {
 /// The log of a body. A body that sees a request has another log than one that does not.
 fn log_of(
     kit: &Kit<'_>,
-    script: ntcom_fuzz::script::Script,
+    script: ntcom_fuzz_model::script::Script,
     cancelled: bool,
 ) -> Result<u64, crate::finding::Finding> {
     let operation = kit.spawn_to_cancel(Kind::U8, script)?;
@@ -142,7 +140,7 @@ fn log_of(
 
 /// The log after these entries.
 fn after(entries: &[u64]) -> u64 {
-    entries.iter().fold(0, |log, entry| ntcom_fuzz::body::mix(log, *entry))
+    entries.iter().fold(0, |log, entry| ntcom_fuzz_model::event::mix(log, *entry))
 }
 
 fn is_seen(kit: &Kit<'_>) -> Check {

@@ -1,16 +1,17 @@
 //! Cases of C14, completion handlers.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
     value::Kind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     freed::written_after,

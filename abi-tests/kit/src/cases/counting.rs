@@ -1,15 +1,22 @@
 //! Cases of C3, counting.
 
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Out, Via},
     value::Kind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, PARK, PENDING, READY, plain},
 };
-use crate::{check, ensure, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{
+    case::{Case, case},
+    check, ensure,
+    finding::Check,
+    kit::Kit,
+    need::Need,
+    rule::Rule,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C3, "counts_say_zero_or_not", zero_or_not),

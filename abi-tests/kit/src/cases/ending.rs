@@ -1,17 +1,14 @@
 //! Cases of C6, C7 and C8, the ends of operations.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    ops::{Handler, STATUSES},
-    script::Shape,
-    value::Kind,
-};
+use ntcom_fuzz_model::{ops::Handler, script::Shape, status::STATUSES, value::Kind};
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, NOTIFY, PARK, READY, STASH, WAIT, YIELD, guarded, plain},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, UNKNOWN, status},

@@ -2,17 +2,18 @@
 //! IRQL and allocations.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Handler, Iid, Out, Via},
     value::Kind,
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{PENDING, READY, STASHED},
 };
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},
@@ -182,7 +183,7 @@ fn failed_without_memory(kit: &Kit<'_>) -> Check {
     check!(
         kit,
         C5,
-        out == OutValue::Bytes(ntcom_fuzz::value::Bytes::Zeroed),
+        out == OutValue::Bytes(ntcom_fuzz_model::value::Bytes::Zeroed),
         "its get_result leaves {out:?}"
     );
     Ok(())

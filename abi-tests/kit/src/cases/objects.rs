@@ -1,17 +1,15 @@
 //! Cases of C19, the object behind a method.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
+use ntcom_fuzz_model::{
     ops::{Handler, Via},
     script::Script,
     value::Kind,
 };
 
-use super::{
-    Case, case,
-    steps::{PENDING, READY, STASHED},
-};
+use super::steps::{PENDING, READY, STASHED};
 use crate::{
+    case::{Case, case},
     check,
     finding::{Check, Finding},
     kit::{Kit, Spawn, status},

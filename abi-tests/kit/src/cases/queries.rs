@@ -1,14 +1,15 @@
 //! Cases of C1 and C2, QueryInterface and identity.
 
 use ntcom::{AsyncControlRaw, AsyncOperationRaw, GUID, IUnknownRaw, Interface, NTSTATUS};
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Iid, Out, Via},
     value::Kind,
 };
 
-use super::{Case, case, states};
+use super::states;
 use crate::{
+    case::{Case, case},
     check, ensure,
     finding::{Check, Finding},
     kit::Kit,

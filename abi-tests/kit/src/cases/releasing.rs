@@ -1,13 +1,11 @@
 //! Cases of C9, releasing without cancelling.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{ops::Via, script::Shape, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::Shape, value::Kind};
 
-use super::{
-    Case, case,
-    steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain},
-};
+use super::steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, Spawn, status},

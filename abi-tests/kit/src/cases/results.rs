@@ -1,17 +1,25 @@
 //! Cases of C4, C5, C15 and C16, the answers of an operation.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, OutValue},
     ops::{Out, Via},
     value::{Bytes, Kind},
 };
 
 use super::{
-    Case, case, states,
+    states,
     steps::{END, PARK, PENDING, READY, plain},
 };
-use crate::{check, finding::Check, kit::Kit, kit::status, need::Need, rule::Rule};
+use crate::{
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    kit::status,
+    need::Need,
+    rule::Rule,
+};
 
 const WAITS: &[Need] = &[Need::Control, Need::Passive];
 

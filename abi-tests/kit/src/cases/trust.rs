@@ -7,10 +7,17 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS,
 };
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::Kind;
 
-use super::{Case, case};
-use crate::{body::kind_number, check, finding::Check, kit::Kit, need::Need, rule::Rule};
+use crate::{
+    body::kind_number,
+    case::{Case, case},
+    check,
+    finding::Check,
+    kit::Kit,
+    need::Need,
+    rule::Rule,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(Rule::C17, "a_good_operation_is_believed", good).needs(&[Need::Client]),

@@ -1,13 +1,11 @@
 //! Cases of C18, an unloading provider.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Shape, value::Kind};
+use ntcom_fuzz_model::{script::Shape, value::Kind};
 
-use super::{
-    Case, case,
-    steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain},
-};
+use super::steps::{END, OBSERVE, PARK, PENDING, READY, WAIT, guarded, plain};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{Kit, status},

@@ -1,13 +1,11 @@
 //! C15, C18: bodies that wait, for others and for themselves.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::value::Kind;
+use ntcom_fuzz_model::value::Kind;
 
-use super::{
-    Case, case,
-    steps::{PENDING, READY},
-};
+use super::steps::{PENDING, READY};
 use crate::{
+    case::{Case, case},
     check,
     finding::Check,
     kit::{InBody, Kit, Spawn, status},

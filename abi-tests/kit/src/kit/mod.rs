@@ -8,13 +8,10 @@ mod expect;
 mod objects;
 mod slots;
 
-pub(crate) use self::control::has_control;
-pub use self::expect::UNKNOWN;
-
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{script::Script, value::Kind};
+use ntcom_fuzz_model::{script::Script, value::Kind};
 
 use crate::{
     body::{kind_number, recipe},
@@ -22,8 +19,10 @@ use crate::{
     finding::{Check, Finding},
     need::Offers,
     table::Table,
-    world::{self, Record, Slot, World},
+    world::{self, Record, Slot},
 };
+
+pub use crate::world::{InBody, Kit};
 
 /// Statuses of operations, as get_status writes them.
 pub mod status {
@@ -37,8 +36,8 @@ pub mod status {
     pub const ERROR: u32 = 3;
 }
 
-/// Calls that a body makes in its first poll. The argument is the body's operation.
-pub type InBody = fn(&Kit<'_>, usize) -> Check;
+/// The answer of [`Kit::status`] if get_status has written no status.
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// A description of an operation to make.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +79,6 @@ impl Spawn {
         }
     }
 }
-
-/// A case's access to the library.
-#[derive(Clone, Copy, Debug)]
-pub struct Kit<'a>(pub(crate) &'a World);
 
 impl Kit<'_> {
     /// The library's table.

@@ -1,11 +1,10 @@
 //! Comparison of the library with the model. A difference is attributed to a rule.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, OutValue},
     model::Model,
     ops::{ObjectOp, Op, Out, Step},
-    perform::Done,
 };
 
 use super::perform::replaced;

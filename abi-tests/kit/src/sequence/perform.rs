@@ -1,11 +1,12 @@
 //! Does a step to the operation to which the model did it.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz::{
-    call::{Answer, OutValue},
-    declared::has,
-    ops::{Method, ObjectOp, Op, STATUSES, Step},
-    perform::Done,
+use ntcom_fuzz_model::{
+    answer::{Answer, Done, OutValue},
+    call::Method,
+    limits::OPERATIONS,
+    ops::{ObjectOp, Op, Step, has_interface},
+    status::STATUSES,
 };
 
 use crate::{
@@ -123,7 +124,7 @@ fn object_op(kit: &Kit<'_>, number: usize, op: ObjectOp) -> Result<Answer, Findi
     let status = match op {
         ObjectOp::AddRef => u32::from(kit.object_add_ref(object)?),
         ObjectOp::Release => u32::from(kit.object_release(object)?),
-        ObjectOp::Query(which) => kit.object_query(object, has(which))?.to_u32(),
+        ObjectOp::Query(which) => kit.object_query(object, has_interface(which))?.to_u32(),
         ObjectOp::Echo(_) => 0,
     };
     Ok(Answer { status, out: OutValue::None })
@@ -132,7 +133,7 @@ fn object_op(kit: &Kit<'_>, number: usize, op: ObjectOp) -> Result<Answer, Findi
 /// The step's operation, or its replacement.
 pub(super) fn replaced(kit: &Kit<'_>, step: &Step) -> Op {
     let world = kit.0;
-    let room = world.count() < ntcom_fuzz::OPERATIONS;
+    let room = world.count() < OPERATIONS;
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     step.op.instead(room, wakers, handles).unwrap_or(step.op)
 }

@@ -6,13 +6,13 @@ use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 use ntcom::{AsyncControlRaw, AsyncStatus, IUnknownVtbl, Interface, NTSTATUS};
 
 use super::{
-    CLIENTS,
     client::Client,
     shared::{Begin, Shared},
 };
 use crate::{
     client::{slot, table},
     finding::{Check, Finding},
+    rounds::CLIENTS,
     rule::Rule,
     table::Pause,
 };

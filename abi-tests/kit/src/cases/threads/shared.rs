@@ -12,13 +12,13 @@ use std::{
 };
 
 use ntcom::{AsyncStatus, NTSTATUS};
-use ntcom_fuzz::value::{Kind, bytes_of};
+use ntcom_fuzz_model::value::{Kind, bytes_of};
 
-use super::{CLIENTS, Does, Rounds, Way, mix};
 use crate::{
     body::kind_number,
     finding::{Check, Finding},
     need::Offers,
+    rounds::{CLIENTS, Does, Rounds, Way, mix},
     rule::Rule,
     table::{Pause, Recipe, Table, poll, shape},
 };

@@ -1,0 +1,41 @@
+//! Runs the bytes of a fuzz target. On a finding it prints everything that is needed and stops.
+
+use core::cell::RefCell;
+
+use ntcom_fuzz_model::input::Input;
+
+use super::{
+    run::{Report, Runner},
+    stats,
+};
+
+thread_local! {
+    static RUNNER: RefCell<Runner> = RefCell::new(Runner::new());
+}
+
+/// Runs an input of a target. On a finding it prints the input with its trace and aborts, so that
+/// libFuzzer keeps the input.
+pub fn run<I: Input>(input: &I, run: impl Fn(&mut Runner, &I, bool) -> Report) {
+    let report = RUNNER.with_borrow_mut(|runner| run(runner, input, false));
+    stats::count(&report);
+    if report.stop.is_some() {
+        finding(input, &report, run);
+    }
+}
+
+#[cold]
+fn finding<I: Input>(input: &I, report: &Report, run: impl Fn(&mut Runner, &I, bool) -> Report) -> ! {
+    stats::flush();
+    eprintln!("{report}");
+    eprintln!("steps: {}", input.setting());
+    for step in input.steps() {
+        eprintln!("  {step}");
+    }
+    // Run the input again with the trace on.
+    RUNNER.with_borrow_mut(|runner| {
+        run(runner, input, true);
+        eprintln!("trace:\n{}", runner.trace());
+    });
+    eprintln!("replay: cargo xtask replay <the file that libFuzzer names below> --target {}", I::TARGET);
+    std::process::abort();
+}
