@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `harness` | what all targets share: runs, reports, features and statistics |
+//! | `harness` | the runs, reports, features and statistics of all targets |
 //! | `operations` | the steps and the oracles of the targets `vtable` and `schedules` |
 //! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
 //! | `com` | another grammar, and everything else of the target `com` |

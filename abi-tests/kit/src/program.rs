@@ -195,7 +195,7 @@ pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
             kit,
             C9,
             slot.bodyless || slot.record.drops == 1,
-            "nobody has operation {operation} any more, and its body has not been dropped"
+            "no client has operation {operation} any more, and its body has not been dropped"
         );
         check!(
             kit,

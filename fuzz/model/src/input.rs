@@ -278,7 +278,7 @@ impl Input for SchedulesInput {
     }
 }
 
-/// Implements `Arbitrary` for an input: the bytes of the fuzzer are the file.
+/// Implements `Arbitrary` for an input, which decodes the fuzzer's bytes as a file.
 #[macro_export]
 macro_rules! arbitrary_input {
     ($input:ty) => {

@@ -1,9 +1,9 @@
 //! The operation grammar and the sequential reference model of async COM.
 //!
 //! A step calls an operation, an object or a body's waker. The model takes a step and returns the
-//! answer that the contract requires. The crate knows no runtime, no kernel and no harness: the
-//! fuzz targets `vtable` and `schedules` and the conformance kit do the steps to an
-//! implementation and compare.
+//! answer that the contract requires. The crate knows no runtime, no kernel and no harness. The
+//! fuzz targets `vtable` and `schedules`, and the conformance kit, do the steps to an
+//! implementation and compare the answers.
 //!
 //! | module | contents |
 //! |---|---|

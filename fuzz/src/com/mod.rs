@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `input` | corpus files, and the operation grammar |
 //! | `interfaces`, `shape` | the interfaces, and the shapes of objects that have them |
-//! | `objects` | the objects: secondaries, over-aligned ones, aggregates, a static |
+//! | `objects` | the objects, which have secondaries, are over-aligned, aggregated or static |
 //! | `body` | the bodies of their async methods |
 //! | `pool` | an allocator that checks its blocks |
 //! | `world` | the clients' references, and the events of each value |

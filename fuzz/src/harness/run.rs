@@ -34,7 +34,7 @@ impl Report {
     }
 }
 
-/// A target: inputs with a run and its oracles.
+/// A target, which is a type of inputs with a run and its oracles.
 pub trait Target: Input {
     /// Runs this input to its end, and judges the run. With `trace` the kernel records its events.
     /// A target with one processor ignores the schedule.

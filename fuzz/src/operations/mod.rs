@@ -1,4 +1,4 @@
-//! The targets `vtable` and `schedules`: operations and objects, called through their vtables.
+//! The targets `vtable` and `schedules`, which call operations and objects through their vtables.
 //!
 //! | file | contents |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Features of a step on an operation: the operation's state, and the steps that other processors
-//! are doing.
+//! Features of a step on an operation. They combine the operation's state with the steps that other
+//! processors are doing.
 
 use super::world::OperationWorld;
 use crate::harness::coverage::hit;

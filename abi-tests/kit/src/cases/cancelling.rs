@@ -166,7 +166,7 @@ fn is_taken(kit: &Kit<'_>) -> Check {
         kit,
         C10,
         log_of(kit, script, false)? == after(&[0x10, 0x10, 0x20]),
-        "a body takes a request that nobody has made"
+        "a body takes a cancel request, and no client has made one"
     );
     let log = log_of(kit, script, true)?;
     check!(

@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     case(Rule::C9, "abandoned_operations_clean_up", abandoned_cleans_up)
         .needs(&[Need::Shape(shape::TRY_FINALLY)]),
     case(Rule::C9, "abandoned_twice_is_dropped_unpolled", abandoned_twice),
-    case(Rule::C9, "a_waker_is_nobody_s_poll", waker_drop_runs_nothing),
+    case(Rule::C9, "dropping_a_waker_runs_nothing", waker_drop_runs_nothing),
     case(Rule::C9, "a_body_keeps_itself_alive", keeps_itself),
     case(Rule::C9, "dropping_a_handle_detaches_it", handle_detaches).needs(&[Need::Handles]),
     case(Rule::C9, "a_handle_outlives_the_end", handle_outlives).needs(&[Need::Handles]),
@@ -120,7 +120,7 @@ fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
         kit,
         C9,
         kit.record(operation).drops == 1,
-        "nobody is left who could wake it, and its body has not been dropped"
+        "no client or waker is left, and its body has not been dropped"
     );
     Ok(())
 }

@@ -122,7 +122,8 @@ fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
 fn has_no_references(shared: &Shared) -> Check {
     let (drops, zeros) = (shared.drops.load(SeqCst), shared.zeros.load(SeqCst));
     if drops != 1 {
-        let why = format!("nobody has the operation any more, and its body has been dropped {drops} times");
+        let why =
+            format!("no client has the operation any more, and its body has been dropped {drops} times");
         return Err(Finding::new(Rule::C9, why));
     }
     if zeros > 1 {
@@ -155,7 +156,7 @@ impl Client<'_> {
         if !does.cancels && status != 1 {
             return Err(Finding::new(
                 Rule::C10,
-                format!("nobody has cancelled it: {:?}", AsyncStatus(status)),
+                format!("no client has cancelled it: {:?}", AsyncStatus(status)),
             ));
         }
         let (accepted, handled) = (shared.accepted.load(SeqCst), shared.handled.load(SeqCst));
