@@ -1,7 +1,7 @@
 //! The features that a library offers. The table names most of them, and an operation tells whether
 //! it has IAsyncControl.
 
-use ntcom_fuzz_model::{ops::Via, script::STEPS, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::STEPS, value::ValueKind};
 
 use crate::{load::Loaded, need::Offers, program::run_program, world};
 
@@ -18,7 +18,7 @@ fn has_control(library: &Loaded) -> bool {
     let answer = core::cell::Cell::new(true);
     // The cases find the same breaches.
     let _ended = run_program(library, &|kit| {
-        let operation = kit.spawn(Kind::U8, world::plain([0; STEPS]))?;
+        let operation = kit.spawn(ValueKind::U8, world::plain([0; STEPS]))?;
         answer.set(kit.asks_for_control(operation)?);
         kit.advance()?;
         kit.release(operation, Via::Operation)?;

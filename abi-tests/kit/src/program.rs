@@ -15,7 +15,7 @@ use crate::{
     rule::Rule,
     table::{Stop, reason},
     verdict::Verdict,
-    world::{self, World},
+    world::{self, CaseWorld},
 };
 
 /// The end of a program.
@@ -115,9 +115,9 @@ pub(crate) fn run_program(library: &Loaded, run: &dyn Fn(&Kit<'_>) -> Check) -> 
     let check = inside.check;
     world::with(|world| {
         world.over.set(true);
-        let astray = world::nothing_astray().err();
+        let stray_call = world::no_stray_call().err();
         let broken_off = check.as_ref().and_then(|check| check.clone().err());
-        astray.into_iter().chain(broken_off).for_each(|finding| world.find(finding));
+        stray_call.into_iter().chain(broken_off).for_each(|finding| world.find(finding));
     });
     Ended { check, stop: (answer != 0).then(|| reason(&stop)) }
 }
@@ -171,7 +171,7 @@ pub(crate) fn give_back(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-fn drop_wakers(world: &World) {
+fn drop_wakers(world: &CaseWorld) {
     let mut wakers: Vec<(usize, *mut c_void)> = Vec::new();
     for gate in world.gates.borrow_mut().iter_mut() {
         wakers.append(&mut gate.waiters);
@@ -219,7 +219,7 @@ pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
 }
 
 /// Opens every gate for ever, at the end of a sequence.
-pub(crate) fn open_everything(world: &World) {
+pub(crate) fn open_everything(world: &CaseWorld) {
     world.all_open.set(true);
     for gate in 0..GATES {
         body::open_gate(world, gate);

@@ -5,7 +5,7 @@ use crate::{
     case::{Case, Expects, Runs},
     cases::threads,
     load::Loaded,
-    need::unmet,
+    need::first_missing,
     offers::offers,
     program::{finish, run_program},
     rounds::Seeds,
@@ -15,7 +15,7 @@ use crate::{
 /// Runs a case. The seeds determine the schedules of threads, and their pauses.
 #[must_use]
 pub fn run_case(library: &Loaded, case: &Case, seeds: Seeds) -> Verdict {
-    if let Some(need) = unmet(case.needs, offers(library)) {
+    if let Some(need) = first_missing(case.needs, offers(library)) {
         return Verdict::NotOffered(need.member().to_owned());
     }
     let run = match case.runs {

@@ -4,7 +4,7 @@
 use crate::{
     script::{STEPS, Script, Shape},
     status::{CANCELLED, STATUSES},
-    value::Kind,
+    value::ValueKind,
 };
 
 /// The async methods of an object.
@@ -38,13 +38,13 @@ impl Method {
 
     /// The type of the method's value.
     #[must_use]
-    pub const fn kind(self) -> Kind {
+    pub const fn kind(self) -> ValueKind {
         match self {
-            Self::Inherited | Self::Fallible => Kind::U64,
-            Self::Named => Kind::Unit,
-            Self::Opaque => Kind::U8,
-            Self::Aligned => Kind::Aligned,
-            Self::Reaching => Kind::Padded,
+            Self::Inherited | Self::Fallible => ValueKind::U64,
+            Self::Named => ValueKind::Unit,
+            Self::Opaque => ValueKind::U8,
+            Self::Aligned => ValueKind::Aligned,
+            Self::Reaching => ValueKind::Padded,
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::{
     limits::{LONGEST, RECORD},
-    ops::{self, Op, Step},
+    ops::{self, Op, OperationStep},
 };
 
 /// Why some bytes are not an input of a target.
@@ -198,11 +198,11 @@ pub trait Input: Sized {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VtableInput {
     /// The client's steps.
-    pub steps: Rc<Vec<Step>>,
+    pub steps: Rc<Vec<OperationStep>>,
 }
 
 impl Input for VtableInput {
-    type Step = Step;
+    type Step = OperationStep;
     const TARGET: &'static str = "vtable";
     const MAGIC: &'static [u8] = b"NTV2";
     const HEADER: usize = 4;
@@ -217,7 +217,7 @@ impl Input for VtableInput {
         Ok(Self { steps: Rc::new(steps) })
     }
 
-    fn steps(&self) -> &[Step] {
+    fn steps(&self) -> &[OperationStep] {
         &self.steps
     }
 }
@@ -233,13 +233,13 @@ pub struct SchedulesInput {
     /// Whether bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: bool,
     /// The steps of all processors' programs.
-    pub steps: Rc<Vec<Step>>,
+    pub steps: Rc<Vec<OperationStep>>,
     /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 
 impl Input for SchedulesInput {
-    type Step = Step;
+    type Step = OperationStep;
     const TARGET: &'static str = "schedules";
     const MAGIC: &'static [u8] = b"NTS2";
     const HEADER: usize = 8;
@@ -263,7 +263,7 @@ impl Input for SchedulesInput {
         Ok(Self { processors, abrupt, timers, steps: Rc::new(steps), schedule })
     }
 
-    fn steps(&self) -> &[Step] {
+    fn steps(&self) -> &[OperationStep] {
         &self.steps
     }
 

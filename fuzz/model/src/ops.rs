@@ -21,7 +21,7 @@ use crate::{
     limits::{INTERFACES, LONGEST, OBJECTS, RECORD},
     script::{GATES, STEPS, Script, Shape},
     status::STATUSES,
-    value::Kind,
+    value::ValueKind,
 };
 
 /// The interface that a call goes through.
@@ -43,7 +43,7 @@ pub enum Iid {
     /// `IAsyncControl`.
     Control,
     /// An interface that no operation has.
-    Nobodys,
+    Unsupported,
     /// A null pointer.
     Null,
 }
@@ -107,7 +107,7 @@ pub enum Op {
     /// Spawns an operation.
     Spawn {
         /// The type of the operation's value.
-        kind: Kind,
+        kind: ValueKind,
         /// The operation's body.
         script: Script,
         /// Whether the spawner gets a cancel handle.
@@ -120,7 +120,7 @@ pub enum Op {
     /// Makes an operation that failed before it began.
     SpawnError {
         /// The type of the operation's value.
-        kind: Kind,
+        kind: ValueKind,
         /// The status, as an index into [`STATUSES`].
         status: u8,
     },
@@ -210,6 +210,7 @@ impl Op {
 
     /// A number for each kind of operation, from 1.
     #[must_use]
+    #[inline]
     pub const fn number(&self) -> u8 {
         match self {
             Self::Spawn { .. } => 1,
@@ -244,6 +245,7 @@ impl Op {
 
     /// Whether this is a command to the executor or to the world, rather than a slot call.
     #[must_use]
+    #[inline]
     pub const fn is_command(&self) -> bool {
         !matches!(self.number(), 3..=12 | 26 | 27)
     }
@@ -251,16 +253,17 @@ impl Op {
     /// Whether this is done to an operation, a waker or a handle. The other steps only change the
     /// state that later steps meet.
     #[must_use]
+    #[inline]
     pub const fn reaches_something(&self) -> bool {
         self.number() <= 19
     }
 }
 
-const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
+const _: () = assert!(size_of::<OperationStep>() <= 16, "steps are copied often");
 
 /// A step with the processor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct OperationStep {
     /// The processor that does this step. Always 0 in `vtable`.
     pub processor: u8,
     /// The operation that this step is done to. The [module](self) says how it is chosen.
@@ -269,7 +272,7 @@ pub struct Step {
     pub op: Op,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for OperationStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "P{} {:?}", self.processor, self.op)?;
         match self.op {
@@ -297,14 +300,14 @@ impl fmt::Display for Step {
 
 /// Decodes records until they are used up. `keep` may change each step, and says whether it stays.
 #[must_use]
-pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Vec<Step> {
+pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut OperationStep) -> bool) -> Vec<OperationStep> {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
     for _ in 0..LONGEST {
         let Some((head, rest)) = records.split_first_chunk() else { break };
         let (op, rest) = decode_op(*head, rest);
         let [opcode, target, ..] = *head;
         // The step is pushed first and popped if it is not wanted, because a copy costs more.
-        steps.push(Step { processor: opcode >> 6, target, op });
+        steps.push(OperationStep { processor: opcode >> 6, target, op });
         if steps.last_mut().is_some_and(|step| !keep(step)) {
             steps.pop();
         }
@@ -330,16 +333,16 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8])
             let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
             let selector = target >> 4;
             Op::Spawn {
-                kind: Kind::select(target & 15),
+                kind: ValueKind::select(target & 15),
                 script: Script { shape: Shape::ALL[usize::from(selector & 7) % Shape::ALL.len()], steps },
                 cancellable: head & 1 == 1,
                 linked: selector & 8 != 0,
                 shared: head & 2 == 0,
             }
         }
-        4 => Op::SpawnError { kind: Kind::select(a), status: b % STATUSES.len() as u8 },
+        4 => Op::SpawnError { kind: ValueKind::select(a), status: b % STATUSES.len() as u8 },
         5 => {
-            let iid = [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Control, Iid::Nobodys, Iid::Null];
+            let iid = [Iid::Unknown, Iid::Operation, Iid::Control, Iid::Control, Iid::Unsupported, Iid::Null];
             Op::Query(via, iid[usize::from(b) % iid.len()], out)
         }
         6 => Op::AddRef(via),

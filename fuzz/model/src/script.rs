@@ -7,7 +7,7 @@ pub const STEPS: usize = 6;
 
 /// One step of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum BodyStep {
     /// Ends this part of the body.
     Finish,
     /// Wakes itself and returns Pending, this many times.
@@ -41,9 +41,10 @@ pub enum Step {
     DropStash(u8),
 }
 
-impl Step {
+impl BodyStep {
     /// Decodes a byte. Every byte is a step.
     #[must_use]
+    #[inline]
     pub const fn decode(byte: u8) -> Self {
         let operand = byte >> 4;
         match byte & 15 {
@@ -92,6 +93,7 @@ impl Shape {
 
     /// Whether this part is a cleanup.
     #[must_use]
+    #[inline]
     pub const fn is_cleanup(self, part: usize) -> bool {
         match self {
             Self::Plain => false,
@@ -103,6 +105,7 @@ impl Shape {
     /// The first cleanup that is due before a body is dropped and has not ended. `parts` has a bit
     /// for each part that has been polled and, four bits up, a bit for each part that has ended.
     #[must_use]
+    #[inline]
     pub const fn missing_cleanup(self, parts: u8) -> Option<u8> {
         let (polled, ended) = (parts & 15, parts >> 4);
         // Each pair is a main part and the cleanup that guards it. Of several main parts it names
@@ -128,6 +131,7 @@ impl Shape {
     /// The range of steps of this part. The parts are numbered in the order in which the variant's
     /// documentation names them.
     #[must_use]
+    #[inline]
     pub const fn part(self, part: usize) -> (u8, u8) {
         match (self, part) {
             (Self::Plain, _) => (0, 6),
@@ -155,14 +159,15 @@ pub struct Script {
 impl Script {
     /// The step at this place.
     #[must_use]
-    pub fn step(&self, at: u8) -> Step {
-        self.steps.get(usize::from(at)).map_or(Step::Finish, |byte| Step::decode(*byte))
+    #[inline]
+    pub fn step(&self, at: u8) -> BodyStep {
+        self.steps.get(usize::from(at)).map_or(BodyStep::Finish, |byte| BodyStep::decode(*byte))
     }
 }
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.shape)?;
-        f.debug_list().entries(self.steps.iter().map(|byte| Step::decode(*byte))).finish()
+        f.debug_list().entries(self.steps.iter().map(|byte| BodyStep::decode(*byte))).finish()
     }
 }

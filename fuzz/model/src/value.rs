@@ -5,7 +5,7 @@ use crate::limits::OPERATIONS;
 
 /// The types of values that operations yield.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ValueKind {
     /// `()`, for which nothing is written.
     Unit,
     /// One byte.
@@ -29,7 +29,7 @@ static PAGES: [[u8; LARGEST]; OPERATIONS] = {
     while operation < OPERATIONS {
         let mut index = 0;
         while index < LARGEST {
-            pages[operation][index] = graffito(operation, index);
+            pages[operation][index] = canary(operation, index);
             index += 1;
         }
         operation += 1;
@@ -39,7 +39,7 @@ static PAGES: [[u8; LARGEST]; OPERATIONS] = {
 
 /// The byte at an offset of an operation's value. It is never 0, which means "zeroed", nor 0xA5,
 /// which means "untouched".
-const fn graffito(operation: usize, index: usize) -> u8 {
+const fn canary(operation: usize, index: usize) -> u8 {
     let byte = (operation * 61 + index * 7 + (index >> 8) * 3 + 17) as u8 | 1;
     if byte == UNTOUCHED { 0x5B } else { byte }
 }
@@ -50,6 +50,7 @@ pub const UNTOUCHED: u8 = 0xA5;
 /// The bytes of an operation's value, up to the largest size. A body's padding holds nonzero bytes
 /// too.
 #[must_use]
+#[inline]
 pub fn bytes(operation: usize) -> &'static [u8; LARGEST] {
     &PAGES[operation % OPERATIONS]
 }
@@ -57,7 +58,7 @@ pub fn bytes(operation: usize) -> &'static [u8; LARGEST] {
 /// The bytes of an operation's value as a body has them in memory. Its padding holds nonzero bytes
 /// too.
 #[must_use]
-pub fn bytes_of(kind: Kind, operation: usize) -> &'static [u8] {
+pub fn bytes_of(kind: ValueKind, operation: usize) -> &'static [u8] {
     &bytes(operation)[..kind.size()]
 }
 
@@ -76,7 +77,7 @@ pub enum Bytes {
     Garbage,
 }
 
-impl Kind {
+impl ValueKind {
     /// All types.
     pub const ALL: [Self; 6] = [Self::Unit, Self::U8, Self::U64, Self::Padded, Self::Aligned, Self::Page];
 
@@ -96,6 +97,7 @@ impl Kind {
 
     /// The type's size in bytes.
     #[must_use]
+    #[inline]
     pub const fn size(self) -> usize {
         match self {
             Self::Unit => 0,
@@ -133,19 +135,19 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Kind, bytes};
+    use super::{Bytes, ValueKind, bytes};
 
     #[test]
     fn another_operations_value_is_garbage() {
-        for kind in Kind::ALL.into_iter().skip(1) {
+        for kind in ValueKind::ALL.into_iter().skip(1) {
             let mine = &bytes(3)[..kind.size()];
-            let found = if kind == Kind::Padded { Bytes::DirtyPadding } else { Bytes::Value };
+            let found = if kind == ValueKind::Padded { Bytes::DirtyPadding } else { Bytes::Value };
             assert_eq!(kind.recognise(3, mine, Bytes::Zeroed), found, "{kind:?}");
             assert_eq!(kind.recognise(4, mine, Bytes::Value), Bytes::Garbage, "{kind:?}");
         }
         let mut padded = [0; 8];
         padded[0] = bytes(3)[0];
         padded[4..].copy_from_slice(&bytes(3)[4..8]);
-        assert_eq!(Kind::Padded.recognise(3, &padded, Bytes::Zeroed), Bytes::Value);
+        assert_eq!(ValueKind::Padded.recognise(3, &padded, Bytes::Zeroed), Bytes::Value);
     }
 }

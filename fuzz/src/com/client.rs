@@ -13,18 +13,18 @@ use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
 
 use super::{
     body::WORKS,
-    input::{Make, Op, Pointers, Step},
+    input::{ComStep, Make, Op, Pointers},
     interfaces::{A, B, C, D, E, IAVtbl, IBVtbl, ICVtbl, IDVtbl, IEVtbl, IFACES, IIDS, NAMES, U, answer},
     objects,
     operations::{cancel, let_go, open, release_operations, start, status},
     shape::Shape,
     tables::{add_ref, give_back, release, slot, table},
-    world::{HAND, Reference, STATIC, World},
+    world::{ComWorld, HAND, Reference, STATIC},
 };
 use crate::harness::coverage::hit;
 
 /// Does one step on this processor. The run has `processors` of them.
-pub(super) fn perform(world: &World, processor: usize, processors: usize, step: &Step) {
+pub(super) fn perform(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) {
     if ntsim::is_tracing() {
         ntsim::note(|| step.to_string());
     }
@@ -41,7 +41,7 @@ pub(super) fn perform(world: &World, processor: usize, processors: usize, step: 
     world.busy.set(world.busy.get() - 1);
 }
 
-fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> bool {
+fn dispatch(world: &ComWorld, processor: usize, processors: usize, step: &ComStep) -> bool {
     let held = world.held(processor, step.target);
     match step.op {
         Op::Make(shape, make) => self::make(world, processor, processors, shape, make),
@@ -59,7 +59,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
 }
 
 /// Does a step with a reference.
-fn on(world: &World, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
+fn on(world: &ComWorld, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
     let shape = shape(world, held.object);
     let place = shape as u32 | (held.iface as u32) << 4;
     let last = u32::from(world.record(held.object).ledger.get() == 1) << 8;
@@ -135,7 +135,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
     true
 }
 
-fn shape(world: &World, object: usize) -> Shape {
+fn shape(world: &ComWorld, object: usize) -> Shape {
     if object == STATIC {
         return Shape::Static;
     }
@@ -145,7 +145,7 @@ fn shape(world: &World, object: usize) -> Shape {
     })
 }
 
-fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
+fn make(world: &ComWorld, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
     if !world.room(processor) {
         return false;
     }
@@ -195,7 +195,7 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
     true
 }
 
-fn fixed(world: &World, processor: usize) -> bool {
+fn fixed(world: &ComWorld, processor: usize) -> bool {
     if !world.room(processor) {
         return false;
     }
@@ -209,7 +209,7 @@ fn fixed(world: &World, processor: usize) -> bool {
 }
 
 /// Calls QueryInterface `[C1]`, `[C2]`.
-fn query(world: &World, processor: usize, held: Reference, which: usize, pointers: Pointers) {
+fn query(world: &ComWorld, processor: usize, held: Reference, which: usize, pointers: Pointers) {
     #[repr(C, align(8))]
     struct Odd<T> {
         _odd: u8,
@@ -329,7 +329,7 @@ fn call(held: Reference, shape: Shape, method: u8, n: u8) {
     }
 }
 
-fn toggle(world: &World, processor: usize) -> bool {
+fn toggle(world: &ComWorld, processor: usize) -> bool {
     if lower(world, processor) {
         return true;
     }
@@ -339,7 +339,7 @@ fn toggle(world: &World, processor: usize) -> bool {
 }
 
 /// Lowers the IRQL to its level before the raise.
-pub(super) fn lower(world: &World, processor: usize) -> bool {
+pub(super) fn lower(world: &ComWorld, processor: usize) -> bool {
     let Some(irql) = world.raised[processor].take() else { return false };
     // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
     unsafe { KeLowerIrql(irql) };
@@ -348,7 +348,7 @@ pub(super) fn lower(world: &World, processor: usize) -> bool {
 
 /// Sets an object's count, and does the call that must then stop the machine `[C3]`.
 fn at_count(
-    world: &World,
+    world: &ComWorld,
     held: Reference,
     shape: Shape,
     count: usize,
@@ -381,7 +381,7 @@ fn at_count(
 
 /// Releases everything that a processor holds. First judges its operations, which may hand out more
 /// references.
-pub(super) fn release_everything(world: &World, processor: usize) {
+pub(super) fn release_everything(world: &ComWorld, processor: usize) {
     release_operations(world, processor);
     while let Some((index, _)) = world.held(processor, 0) {
         give_back(world, processor, index);

@@ -68,7 +68,8 @@ pub(super) const IIDS: [GUID; IFACES + 1] = [
     IERaw::IID,
     GUID::from_u128(0x5eed_01ff),
 ];
-pub(super) const NAMES: [&str; IFACES + 1] = ["IUnknown", "IA", "IB", "IC", "ID", "IE", "nobody's"];
+pub(super) const NAMES: [&str; IFACES + 1] =
+    ["IUnknown", "IA", "IB", "IC", "ID", "IE", "an unknown interface"];
 
 /// The answer of a method, which encodes the object's number, the method, and the argument.
 pub(super) const fn answer(number: usize, method: u8, n: u64) -> u64 {

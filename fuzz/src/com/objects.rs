@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A value of an object.
-pub(super) struct Thing<R = ()> {
+pub(super) struct ObjectValue<R = ()> {
     number: usize,
     revives: bool,
     _room: R,
@@ -33,7 +33,7 @@ impl Room for Wide {}
 #[derive(Default)]
 pub(super) struct Wide(());
 
-impl<R: Room> Thing<R> {
+impl<R: Room> ObjectValue<R> {
     fn new(number: usize, revives: bool) -> Self {
         world::with(|world| {
             let built = &world.record(number).built;
@@ -52,7 +52,7 @@ fn revive(this: *mut c_void, object: usize) -> ! {
     ntsim::fail("C3", format!("object {object} was revived from its own Drop, but the machine did not stop"))
 }
 
-impl<R> Drop for Thing<R> {
+impl<R> Drop for ObjectValue<R> {
     fn drop(&mut self) {
         let this = world::with(|world| {
             let record = world.record(self.number);
@@ -84,19 +84,19 @@ impl<R> Drop for Thing<R> {
     }
 }
 
-impl<R: Room> IA for Thing<R> {
+impl<R: Room> IA for ObjectValue<R> {
     fn a(&self, n: u32) -> u32 {
         self.number as u32 ^ n
     }
 }
 
-impl<R: Room> IB for Thing<R> {
+impl<R: Room> IB for ObjectValue<R> {
     fn b(&self, n: u8, m: u64, o: u16) -> u64 {
         answer(self.number, 1, u64::from(n) ^ m ^ u64::from(o) << 16)
     }
 }
 
-impl<R: Room> IC for Thing<R> {
+impl<R: Room> IC for ObjectValue<R> {
     unsafe fn c(&self, n: u32, out: *mut u64) -> NTSTATUS {
         // SAFETY: the method's contract requires a writable `out`.
         unsafe { out.write(answer(self.number, 2, n.into())) };
@@ -110,7 +110,7 @@ fn possible(work: Work) -> Result<Work, NTSTATUS> {
 }
 
 // SAFETY: the harness gives bodies only steps that are legal at DISPATCH_LEVEL.
-unsafe impl<R: Room> ID for Thing<R> {
+unsafe impl<R: Room> ID for ObjectValue<R> {
     type Allocator = Pool;
     type NamedFuture = Named;
     fn named(&self, work: u32, n: u8) -> impl InitBoxTrait<Named, Pool, NTSTATUS> {
@@ -162,11 +162,11 @@ unsafe impl<R: Room> ID for Thing<R> {
 
 /// Makes the object with two interfaces that an operation yields.
 fn opened(number: usize) -> Result<ComRc<IARaw>, NTSTATUS> {
-    let init = init_with(move || Ok(Thing::<()>::new(number, false)));
+    let init = init_with(move || Ok(ObjectValue::<()>::new(number, false)));
     ComObject::<_, (IARaw, ICRaw), _>::init_in(Pool::new(), init)
 }
 
-impl<R: Room> IE for Thing<R> {
+impl<R: Room> IE for ObjectValue<R> {
     fn e(&self) -> u64 {
         answer(self.number, 5, 0)
     }
@@ -174,7 +174,7 @@ impl<R: Room> IE for Thing<R> {
 
 /// An aggregate.
 struct Whole {
-    thing: Thing,
+    thing: ObjectValue,
     parts: [Inner; 2],
 }
 
@@ -191,8 +191,8 @@ impl Aggregates for Whole {
     }
 }
 
-static FIXED: ComStatic<Thing, (IBRaw, IDRaw)> =
-    ComStatic::new(Thing { number: STATIC, revives: false, _room: () });
+static FIXED: ComStatic<ObjectValue, (IBRaw, IDRaw)> =
+    ComStatic::new(ObjectValue { number: STATIC, revives: false, _room: () });
 
 /// The static's primary interface, with a reference.
 pub(super) fn fixed() -> *mut c_void {
@@ -210,16 +210,16 @@ pub(super) fn make(shape: Shape, number: usize, fails: bool, revives: bool) -> R
         }};
     }
     match shape {
-        Shape::Chain => object!(Thing, IERaw),
-        Shape::Pair => object!(Thing, (IARaw, ICRaw)),
-        Shape::Three => object!(Thing, (IBRaw, IDRaw, IERaw)),
-        Shape::Hidden => object!(Thing, (IUnknownRaw, IDRaw)),
-        Shape::Wide => object!(Thing<Wide>, (ICRaw, IBRaw, IDRaw)),
+        Shape::Chain => object!(ObjectValue, IERaw),
+        Shape::Pair => object!(ObjectValue, (IARaw, ICRaw)),
+        Shape::Three => object!(ObjectValue, (IBRaw, IDRaw, IERaw)),
+        Shape::Hidden => object!(ObjectValue, (IUnknownRaw, IDRaw)),
+        Shape::Wide => object!(ObjectValue<Wide>, (ICRaw, IBRaw, IDRaw)),
         Shape::Static => Ok(fixed()),
         Shape::Whole => {
             let init = |outer: NonNull<IUnknownRaw>| {
                 init_with(move || {
-                    let part = |index| init_with(move || Ok(Thing::<()>::new(number + index, false)));
+                    let part = |index| init_with(move || Ok(ObjectValue::<()>::new(number + index, false)));
                     // SAFETY: the aggregate keeps the inner object, and drops it with itself.
                     let first =
                         unsafe { ComObject::<_, IDRaw, _>::aggregated_in(outer, Pool::new(), part(1)) }?;
@@ -230,7 +230,7 @@ pub(super) fn make(shape: Shape, number: usize, fails: bool, revives: bool) -> R
                     if fails {
                         return Err(NTSTATUS::NOT_SUPPORTED);
                     }
-                    Ok(Whole { thing: Thing::new(number, revives), parts: [first, second] })
+                    Ok(Whole { thing: ObjectValue::new(number, revives), parts: [first, second] })
                 })
             };
             let whole = ComObject::<Whole, Outer<(IARaw,)>, _>::init_outer_in(Pool::new(), init)?;

@@ -9,12 +9,12 @@ use super::{
     interfaces::{A, D, IDVtbl, U, answer},
     shape::Shape,
     tables::{give_back, release, slot, table},
-    world::{Operation, Reference, World, Yields},
+    world::{ComWorld, Operation, Reference, Yields},
 };
 
 /// Calls an async method. It returns an operation, never null `[C11]`.
 pub(super) fn start(
-    world: &World,
+    world: &ComWorld,
     processor: usize,
     held: Reference,
     shape: Shape,
@@ -43,7 +43,7 @@ pub(super) fn start(
 }
 
 /// Calls an async method that yields an interface.
-pub(super) fn open(world: &World, processor: usize, held: Reference, work: u8, starved: bool) -> bool {
+pub(super) fn open(world: &ComWorld, processor: usize, held: Reference, work: u8, starved: bool) -> bool {
     let Some(number) = world.number(Shape::Pair) else { return false };
     if starved {
         world.starved.set(true);
@@ -63,7 +63,7 @@ pub(super) fn open(world: &World, processor: usize, held: Reference, work: u8, s
 }
 
 /// Asks an operation for its status and result.
-pub(super) fn status(world: &World, processor: usize, n: u8) -> bool {
+pub(super) fn status(world: &ComWorld, processor: usize, n: u8) -> bool {
     let Some((_, operation)) = world.operation(processor, n) else { return false };
     judge(world, processor, operation);
     true
@@ -71,7 +71,7 @@ pub(super) fn status(world: &World, processor: usize, n: u8) -> bool {
 
 /// Records an interface that an operation has handed out with a reference. It must be the same each
 /// time.
-fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
+fn keep(world: &ComWorld, processor: usize, object: usize, this: *mut c_void) {
     let record = world.record(object);
     let reference = Reference { object, iface: A, this };
     let known = record.this.replace(this);
@@ -88,7 +88,7 @@ fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
 }
 
 /// Checks that an operation's status and result fit its method.
-fn judge(world: &World, processor: usize, operation: Operation) {
+fn judge(world: &ComWorld, processor: usize, operation: Operation) {
     let this: *mut c_void = operation.raw.cast();
     let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
     let mut status = AsyncStatus(-1);
@@ -130,7 +130,7 @@ fn judge(world: &World, processor: usize, operation: Operation) {
 }
 
 /// Cancels an operation.
-pub(super) fn cancel(world: &World, processor: usize, n: u8) -> bool {
+pub(super) fn cancel(world: &ComWorld, processor: usize, n: u8) -> bool {
     let Some((index, operation)) = world.operation(processor, n) else { return false };
     world.operations[processor].borrow_mut()[index].cancelled = true;
     cancel_raw(operation.raw);
@@ -153,7 +153,7 @@ fn cancel_raw(raw: *mut AsyncOperationRaw<u64>) {
 }
 
 /// Releases an operation.
-pub(super) fn let_go(world: &World, processor: usize, n: u8) -> bool {
+pub(super) fn let_go(world: &ComWorld, processor: usize, n: u8) -> bool {
     let Some((index, operation)) = world.operation(processor, n) else { return false };
     world.operations[processor].borrow_mut().swap_remove(index);
     release(operation.raw.cast());
@@ -161,7 +161,7 @@ pub(super) fn let_go(world: &World, processor: usize, n: u8) -> bool {
 }
 
 /// Judges, cancels and releases the operations of a processor.
-pub(super) fn release_operations(world: &World, processor: usize) {
+pub(super) fn release_operations(world: &ComWorld, processor: usize) {
     while let Some((_, operation)) = world.operation(processor, 0) {
         judge(world, processor, operation);
         world.operations[processor].borrow_mut()[0].cancelled = true;

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use ntcom::IUnknownVtbl;
 
-use super::world::{STATIC, World};
+use super::world::{ComWorld, STATIC};
 
 /// The table of an interface.
 pub(super) fn table<V>(this: *mut c_void) -> &'static V {
@@ -34,7 +34,7 @@ pub(super) fn release(this: *mut c_void) -> u32 {
 }
 
 /// Releases a reference of a hand.
-pub(super) fn give_back(world: &World, processor: usize, index: usize) {
+pub(super) fn give_back(world: &ComWorld, processor: usize, index: usize) {
     let reference = world.give_up(processor, index);
     let gone = release(reference.this) == 0;
     let left = world.record(reference.object).ledger.get();

@@ -95,7 +95,7 @@ pub(super) struct Block {
 }
 
 /// The state of a run.
-pub(crate) struct World {
+pub(crate) struct ComWorld {
     pub(super) records: [Record; RECORDS],
     pub(super) next: Cell<usize>,
     pub(super) hands: [RefCell<Vec<Reference>>; PROCESSORS],
@@ -144,7 +144,7 @@ impl Record {
     }
 }
 
-impl World {
+impl ComWorld {
     const fn new() -> Self {
         Self {
             records: [const { Record::new() }; RECORDS],
@@ -254,10 +254,10 @@ impl World {
 }
 
 thread_local! {
-    static WORLD: World = const { World::new() };
+    static WORLD: ComWorld = const { ComWorld::new() };
 }
 
 /// Calls `f` with this thread's world.
-pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub(crate) fn with<R>(f: impl FnOnce(&ComWorld) -> R) -> R {
     WORLD.with(f)
 }

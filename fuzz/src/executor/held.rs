@@ -7,11 +7,11 @@ use ntsim::trace::MarkKind;
 
 use super::{
     task::marked,
-    world::{HELD, Token, World, put, take},
+    world::{ExecutorWorld, HELD, Token, put, take},
 };
 
 /// Puts a counted handle onto its shelf. Drops it if there is no room.
-pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
+pub(super) fn put_handle(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
     let mut handles = world.handles.borrow_mut();
     if handles.len() < HELD {
         handles.push((task, handle));
@@ -22,21 +22,21 @@ pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
 }
 
 /// Drops a handle, and stops counting it first.
-fn give_up(world: &World, task: usize, handle: CancelHandle) {
+fn give_up(world: &ExecutorWorld, task: usize, handle: CancelHandle) {
     let handles = &world.task(task).handles;
     handles.set(handles.get() - 1);
     drop(handle);
 }
 
 /// Drops a handle from the shelf.
-pub(super) fn drop_handle(world: &World, n: u8) -> Option<()> {
+pub(super) fn drop_handle(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, handle) = take(&world.handles, n)?;
     give_up(world, task, handle);
     Some(())
 }
 
 /// Cancels by a handle from the shelf.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, handle) = take(&world.handles, n)?;
     world.task(task).ask();
     marked(MarkKind::Cancel, task, "by its handle");
@@ -46,7 +46,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
 }
 
 /// Wakes by a waker from the stash.
-pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
+pub(super) fn wake(world: &ExecutorWorld, n: u8, by_ref: bool) -> Option<()> {
     let (task, waker): (usize, Waker) = take(&world.stash, n)?;
     marked(MarkKind::Wake, task, "by a stashed waker");
     if by_ref {
@@ -59,7 +59,7 @@ pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
 }
 
 /// Sends a value to a receiver. `send` returns a value that has no receiver any more.
-pub(super) fn send(world: &World, n: u8) -> Option<()> {
+pub(super) fn send(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, sender) = take(&world.senders, n)?;
     marked(MarkKind::Wake, task, "is sent a value");
     drop(sender.send(Token::new(world)));

@@ -8,15 +8,15 @@ use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
-    ops::Kind,
+    ops::TaskKind,
     task::{fail, marked},
-    world::{HELD, World, take},
+    world::{ExecutorWorld, HELD, take},
 };
 
 /// Spawns a body as an operation. The operation is never null, and one that could not begin stores
 /// the reason [C11].
 pub(super) fn begin(
-    world: &World,
+    world: &ExecutorWorld,
     task: usize,
     cancellable: bool,
     body: impl Future<Output = ()> + Send + 'static,
@@ -36,18 +36,18 @@ pub(super) fn begin(
     let kind = record.kind.get();
     let device = world.device(kind);
     let (operation, handle) = match kind {
-        Kind::Dpc(_) if cancellable => {
+        TaskKind::Dpc(_) if cancellable => {
             let (raw, handle) = spawn_async_operation_raw_cancellable(value);
             (own(raw), Some(handle))
         }
-        Kind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
-        Kind::WorkItem(_) => {
+        TaskKind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
+        TaskKind::WorkItem(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { OnWorkItems::of(device) };
             (own(spawn_async_operation_raw_on(placement, value)), None)
         }
-        Kind::Moving(_) => {
+        TaskKind::Moving(_) => {
             // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
             // until the drain.
             let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
@@ -78,7 +78,7 @@ pub(super) fn begin(
 }
 
 /// Another reference to the n-th operation, modulo their number.
-pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
+pub(super) fn nth(world: &ExecutorWorld, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
     let (task, operation) = take(&world.operations, n)?;
     let another = operation.clone();
     world.operations.borrow_mut().push((task, operation));
@@ -87,7 +87,7 @@ pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> 
 
 /// Checks the result of an operation that has ended. It is the value of its body, or says that it
 /// was cancelled `[C10]`, and its body is gone `[C8]`.
-pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
+pub(super) fn check(world: &ExecutorWorld, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
     let returned = record.ready.get() && !record.unwound.get();
     let right = match result {
@@ -107,7 +107,7 @@ pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
 }
 
 /// Asks an operation for its status and result.
-pub(super) fn ask(world: &World, n: u8) -> Option<()> {
+pub(super) fn ask(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     let status = operation.status();
     match operation.result() {
@@ -118,7 +118,7 @@ pub(super) fn ask(world: &World, n: u8) -> Option<()> {
 }
 
 /// Cancels an operation.
-pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
+pub(super) fn cancel(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     world.task(task).ask();
     marked(MarkKind::Cancel, task, "by its operation");
@@ -129,7 +129,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
 }
 
 /// Releases an operation.
-pub(super) fn release(world: &World, n: u8) -> Option<()> {
+pub(super) fn release(world: &ExecutorWorld, n: u8) -> Option<()> {
     let (task, operation) = take(&world.operations, n)?;
     let handles = &world.task(task).handles;
     handles.set(handles.get() - 1);

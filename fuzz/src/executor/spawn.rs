@@ -13,18 +13,18 @@ use super::{
     body::body,
     held::put_handle,
     operation,
-    ops::{FRUGAL, Kind, Manner},
+    ops::{FRUGAL, SpawnMode, TaskKind},
     request,
     script::{CHILDREN, Script},
     task::{fail, marked},
-    world::{World, storage},
+    world::{ExecutorWorld, storage},
 };
 
 /// A spawn.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
     /// What the task runs on.
-    pub(super) kind: Kind,
+    pub(super) kind: TaskKind,
     /// The task's body.
     pub(super) script: Script,
     /// Whether the spawner gets a cancel handle.
@@ -36,7 +36,7 @@ pub(super) struct Order {
 }
 
 /// Spawns a task, if there is room for one.
-pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
+pub(super) fn spawn(world: &ExecutorWorld, order: Order) -> Option<()> {
     let task = world.count.get();
     if task >= TASKS {
         return None;
@@ -49,7 +49,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     record.maybe_asked.set(world.asking.get() > 0);
     let closed = world.closed.get();
     let storage = match kind {
-        Kind::Dpc(Manner::InPlace(number)) => Some(&world.used[usize::from(number)]),
+        TaskKind::Dpc(SpawnMode::InPlace(number)) => Some(&world.used[usize::from(number)]),
         _ => None,
     };
     if let Some(used) = storage {
@@ -59,13 +59,13 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     marked(MarkKind::Spawn, task, "");
     let spawned = if order.irp {
         request::serve(world, task)?
-    } else if order.operation || kind == Kind::Dpc(Manner::Operation) {
+    } else if order.operation || kind == TaskKind::Dpc(SpawnMode::Operation) {
         operation::begin(world, task, order.cancellable, body(task, script))
     } else {
         launch(world, task, order.cancellable, body(task, script))
     };
     record.spawning.set(None);
-    let homeless = !matches!(kind, Kind::Dpc(_)) && world.device(kind).is_null();
+    let homeless = !matches!(kind, TaskKind::Dpc(_)) && world.device(kind).is_null();
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
@@ -74,7 +74,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
             if closed {
                 fail("C18", task, "its spawn succeeds, but the tracker is closed");
             }
-            if homeless || matches!(kind, Kind::Dpc(Manner::Wrong(_))) {
+            if homeless || matches!(kind, TaskKind::Dpc(SpawnMode::Wrong(_))) {
                 fail("status", task, "its spawn succeeds, but the device is null or the options are wrong");
             }
             record.spawned.set(true);
@@ -94,7 +94,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
 }
 
 /// Checks that a failed spawn answers a status that fits its reason and has dropped its body.
-fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
+fn refused(world: &ExecutorWorld, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
     let record = world.task(task);
     if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
         let (polls, drops) = (record.polls.get(), record.drops.get());
@@ -109,7 +109,9 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     let right = match status {
         // The executor checks memory first, then the device, then the tracker.
         NTSTATUS::INSUFFICIENT_RESOURCES => world.starved.get() || crowded,
-        NTSTATUS::INVALID_PARAMETER => homeless || matches!(record.kind.get(), Kind::Dpc(Manner::Wrong(_))),
+        NTSTATUS::INVALID_PARAMETER => {
+            homeless || matches!(record.kind.get(), TaskKind::Dpc(SpawnMode::Wrong(_)))
+        }
         NTSTATUS::DELETE_PENDING => world.closing.get() && !homeless,
         _ => false,
     };
@@ -118,26 +120,26 @@ fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NT
     }
 }
 
-fn options(processors: usize, manner: Manner) -> DpcOptions {
+fn options(processors: usize, manner: SpawnMode) -> DpcOptions {
     let options = DpcOptions::new();
     match manner {
-        Manner::Plain | Manner::Operation | Manner::InPlace(_) => options,
-        Manner::Important(importance) => {
+        SpawnMode::Plain | SpawnMode::Operation | SpawnMode::InPlace(_) => options,
+        SpawnMode::Important(importance) => {
             let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
             options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
         }
-        Manner::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
-        Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
-        Manner::Wrong(0) => options.poll_budget(0),
-        Manner::Wrong(1) => options.time_budget(Duration::MAX),
-        Manner::Wrong(2) => options.processor(0, 63),
-        Manner::Wrong(_) => options.tag([0; 4]),
+        SpawnMode::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
+        SpawnMode::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
+        SpawnMode::Wrong(0) => options.poll_budget(0),
+        SpawnMode::Wrong(1) => options.time_budget(Duration::MAX),
+        SpawnMode::Wrong(2) => options.processor(0, 63),
+        SpawnMode::Wrong(_) => options.tag([0; 4]),
     }
 }
 
 /// Spawns a body, or a future that serves an IRP with it, on the executor.
 pub(super) fn launch<F>(
-    world: &World,
+    world: &ExecutorWorld,
     task: usize,
     cancellable: bool,
     body: F,
@@ -148,32 +150,36 @@ where
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
     let device = world.device(kind);
     match (kind, cancellable) {
-        (Kind::Dpc(Manner::Plain | Manner::Operation), false) => spawn_dpc_task(body).map(|()| None),
-        (Kind::Dpc(Manner::Plain | Manner::Operation), true) => spawn_dpc_task_cancellable(body).map(Some),
-        (Kind::Dpc(Manner::InPlace(number)), _) => {
+        (TaskKind::Dpc(SpawnMode::Plain | SpawnMode::Operation), false) => {
+            spawn_dpc_task(body).map(|()| None)
+        }
+        (TaskKind::Dpc(SpawnMode::Plain | SpawnMode::Operation), true) => {
+            spawn_dpc_task_cancellable(body).map(Some)
+        }
+        (TaskKind::Dpc(SpawnMode::InPlace(number)), _) => {
             DpcOptions::new().spawn_in(storage(number.into()), body).map(Some)
         }
-        (Kind::Dpc(manner), false) => options(processors, manner).spawn(body).map(|()| None),
-        (Kind::Dpc(manner), true) => options(processors, manner).spawn_cancellable(body).map(Some),
+        (TaskKind::Dpc(manner), false) => options(processors, manner).spawn(body).map(|()| None),
+        (TaskKind::Dpc(manner), true) => options(processors, manner).spawn_cancellable(body).map(Some),
         // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
         // the drain.
-        (Kind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
+        (TaskKind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
         // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
         // the drain.
-        (Kind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
+        (TaskKind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
         // SAFETY: `device` is null, or a device of the driver, which holds a reference to it until
         // the drain.
-        (Kind::Moving(_), _) => unsafe { DpcOptions::new().spawn_migrating(device, body) }.map(Some),
+        (TaskKind::Moving(_), _) => unsafe { DpcOptions::new().spawn_migrating(device, body) }.map(Some),
     }
 }
 
 /// Spawns a task from a body.
-pub(super) fn child(world: &World, parent: usize, number: u8) {
+pub(super) fn child(world: &ExecutorWorld, parent: usize, number: u8) {
     let (on_work_item, script) = CHILDREN[usize::from(number) % CHILDREN.len()];
     let device = match world.task(parent).kind.get() {
-        Kind::WorkItem(device) | Kind::Moving(device) => device,
-        Kind::Dpc(_) => Some(0),
+        TaskKind::WorkItem(device) | TaskKind::Moving(device) => device,
+        TaskKind::Dpc(_) => Some(0),
     };
-    let kind = if on_work_item { Kind::WorkItem(device) } else { Kind::Dpc(Manner::Plain) };
+    let kind = if on_work_item { TaskKind::WorkItem(device) } else { TaskKind::Dpc(SpawnMode::Plain) };
     spawn(world, Order { kind, script, cancellable: number & 1 == 1, irp: false, operation: false });
 }

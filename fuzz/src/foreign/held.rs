@@ -14,7 +14,7 @@ use ntcom::{
     OperationFuture,
 };
 
-use super::{input::How, kind::Kind, thing::IThingRaw};
+use super::{input::How, kind::ForeignKind, thing::IThingRaw};
 
 /// A struct of two words. It is too large for a register, so that a value in the wrong place shows.
 #[repr(C)]
@@ -33,13 +33,13 @@ unsafe impl AnyBitPattern for Wide {}
 macro_rules! with_type {
     ($kind:expr, $function:ident($($argument:expr),*)) => {
         match $kind {
-            Kind::U32 => $function::<u32>($($argument),*),
-            Kind::Unit => $function::<()>($($argument),*),
-            Kind::U8 => $function::<u8>($($argument),*),
-            Kind::Bool => $function::<bool>($($argument),*),
-            Kind::U64 => $function::<u64>($($argument),*),
-            Kind::Wide => $function::<Wide>($($argument),*),
-            Kind::Interface => $function::<InterfacePtr<IThingRaw>>($($argument),*),
+            ForeignKind::U32 => $function::<u32>($($argument),*),
+            ForeignKind::Unit => $function::<()>($($argument),*),
+            ForeignKind::U8 => $function::<u8>($($argument),*),
+            ForeignKind::Bool => $function::<bool>($($argument),*),
+            ForeignKind::U64 => $function::<u64>($($argument),*),
+            ForeignKind::Wide => $function::<Wide>($($argument),*),
+            ForeignKind::Interface => $function::<InterfacePtr<IThingRaw>>($($argument),*),
         }
     };
 }
@@ -49,11 +49,11 @@ macro_rules! with_type {
 /// # Safety
 /// `operation` is an operation with values of this type, and its reference passes to the
 /// client.
-pub(super) unsafe fn take(kind: Kind, operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
+pub(super) unsafe fn take(kind: ForeignKind, operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
     /// # Safety
     /// `operation` is an operation with values of type `T`, and its reference passes to the
     /// client.
-    unsafe fn typed<T: Value>(operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
+    unsafe fn typed<T: ForeignValue>(operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
         // SAFETY: the caller passes such an operation with its reference.
         let operation = unsafe { AsyncOperation::<T>::from_raw(operation.cast()) }?;
         Ok(Box::new(operation))
@@ -63,7 +63,7 @@ pub(super) unsafe fn take(kind: Kind, operation: *mut c_void) -> Result<Box<dyn 
 }
 
 /// A value that the client has got.
-pub(crate) struct Got {
+pub(crate) struct Received {
     /// The value's bytes, as a number.
     pub(super) worth: u128,
     /// The reference, which the client owns.
@@ -71,17 +71,17 @@ pub(crate) struct Got {
 }
 
 /// A type of values, with the client's way to read them.
-trait Value: AsyncValueType {
+trait ForeignValue: AsyncValueType {
     /// The result of reading it.
     type Read: 'static;
     fn read(operation: &AsyncOperation<Self>) -> Result<Self::Read, NTSTATUS>;
     fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self, Self::Read>;
-    fn got(read: Self::Read) -> Got;
+    fn got(read: Self::Read) -> Received;
 }
 
 macro_rules! any_bits {
     ($($type:ty: $value:ident => $worth:expr;)*) => { $(
-        impl Value for $type {
+        impl ForeignValue for $type {
             type Read = Self;
             fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
                 operation.result()
@@ -89,8 +89,8 @@ macro_rules! any_bits {
             fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self> {
                 operation.into_future()
             }
-            fn got($value: Self) -> Got {
-                Got { worth: $worth, interface: None }
+            fn got($value: Self) -> Received {
+                Received { worth: $worth, interface: None }
             }
         }
     )* };
@@ -104,7 +104,7 @@ any_bits! {
     Wide: value => u128::from(value.low) | u128::from(value.high) << 64;
 }
 
-impl Value for bool {
+impl ForeignValue for bool {
     type Read = Self;
     fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
         // SAFETY: the other side writes 0 or 1, or nothing.
@@ -114,12 +114,12 @@ impl Value for bool {
         // SAFETY: the other side writes 0 or 1, or nothing.
         unsafe { operation.into_future_trusted() }
     }
-    fn got(value: Self) -> Got {
-        Got { worth: value.into(), interface: None }
+    fn got(value: Self) -> Received {
+        Received { worth: value.into(), interface: None }
     }
 }
 
-impl Value for InterfacePtr<IThingRaw> {
+impl ForeignValue for InterfacePtr<IThingRaw> {
     type Read = ComRc<IThingRaw>;
     fn read(operation: &AsyncOperation<Self>) -> Result<Self::Read, NTSTATUS> {
         operation.interface()
@@ -127,19 +127,19 @@ impl Value for InterfacePtr<IThingRaw> {
     fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self, Self::Read> {
         operation.into_future()
     }
-    fn got(interface: Self::Read) -> Got {
-        Got { worth: interface.as_ptr().addr() as u128, interface: Some(interface) }
+    fn got(interface: Self::Read) -> Received {
+        Received { worth: interface.as_ptr().addr() as u128, interface: Some(interface) }
     }
 }
 
 /// A future of an operation, with its type erased.
-pub(crate) type Awaiting = Pin<Box<dyn Future<Output = Result<Got, NTSTATUS>> + Send>>;
+pub(crate) type Awaiting = Pin<Box<dyn Future<Output = Result<Received, NTSTATUS>> + Send>>;
 
 /// A future of an operation, with its type.
-struct Await<T: Value>(Pin<Box<OperationFuture<T, T::Read>>>);
+struct Await<T: ForeignValue>(Pin<Box<OperationFuture<T, T::Read>>>);
 
-impl<T: Value> Future for Await<T> {
-    type Output = Result<Got, NTSTATUS>;
+impl<T: ForeignValue> Future for Await<T> {
+    type Output = Result<Received, NTSTATUS>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(context).map_ok(T::got)
@@ -149,7 +149,7 @@ impl<T: Value> Future for Await<T> {
 /// An operation that the client holds, with a method for each call.
 pub(crate) trait Held {
     fn status(&self) -> Result<i32, NTSTATUS>;
-    fn result(&self) -> Result<Got, NTSTATUS>;
+    fn result(&self) -> Result<Received, NTSTATUS>;
     fn error(&self) -> Result<NTSTATUS, NTSTATUS>;
     fn cancel(&self) -> Result<(), NTSTATUS>;
     fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS>;
@@ -158,16 +158,16 @@ pub(crate) trait Held {
     /// Queries IUnknown, and releases it.
     fn unknown(&self) -> Result<(), NTSTATUS>;
     /// Queries an operation with values of that size, and asks that operation for its status.
-    fn again(&self, kind: Kind) -> Result<i32, NTSTATUS>;
+    fn again(&self, kind: ForeignKind) -> Result<i32, NTSTATUS>;
     fn another(&self) -> Box<dyn Held>;
     fn awaiting(self: Box<Self>, how: How) -> Awaiting;
 }
 
-impl<T: Value> Held for AsyncOperation<T> {
+impl<T: ForeignValue> Held for AsyncOperation<T> {
     fn status(&self) -> Result<i32, NTSTATUS> {
         Self::status(self).map(|status| status.0)
     }
-    fn result(&self) -> Result<Got, NTSTATUS> {
+    fn result(&self) -> Result<Received, NTSTATUS> {
         T::read(self).map(T::got)
     }
     fn error(&self) -> Result<NTSTATUS, NTSTATUS> {
@@ -185,19 +185,19 @@ impl<T: Value> Held for AsyncOperation<T> {
     fn unknown(&self) -> Result<(), NTSTATUS> {
         self.as_com().query::<IUnknownRaw>().map(drop)
     }
-    fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
+    fn again(&self, kind: ForeignKind) -> Result<i32, NTSTATUS> {
         fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
         }
         let operation = self.as_com().base();
         match kind {
-            Kind::Unit => again::<()>(operation),
+            ForeignKind::Unit => again::<()>(operation),
             // A client cannot query a type that has invalid bit patterns. Query one of the same
             // size.
-            Kind::U8 | Kind::Bool => again::<u8>(operation),
-            Kind::U32 => again::<u32>(operation),
-            Kind::U64 | Kind::Interface => again::<u64>(operation),
-            Kind::Wide => again::<Wide>(operation),
+            ForeignKind::U8 | ForeignKind::Bool => again::<u8>(operation),
+            ForeignKind::U32 => again::<u32>(operation),
+            ForeignKind::U64 | ForeignKind::Interface => again::<u64>(operation),
+            ForeignKind::Wide => again::<Wide>(operation),
         }
     }
     fn another(&self) -> Box<dyn Held> {
@@ -220,7 +220,7 @@ impl<T: Value> Held for AsyncOperation<T> {
 
 /// The size of each type, which the other side computes from the kind.
 const _: () = {
-    assert!(Kind::U32.size() == size_of::<u32>() && Kind::U64.size() == size_of::<u64>());
-    assert!(Kind::Wide.size() == size_of::<Wide>());
-    assert!(Kind::Interface.size() == size_of::<InterfacePtr<IThingRaw>>());
+    assert!(ForeignKind::U32.size() == size_of::<u32>() && ForeignKind::U64.size() == size_of::<u64>());
+    assert!(ForeignKind::Wide.size() == size_of::<Wide>());
+    assert!(ForeignKind::Interface.size() == size_of::<InterfacePtr<IThingRaw>>());
 };

@@ -2,7 +2,7 @@
 
 /// A type of values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ForeignKind {
     /// Four bytes.
     U32,
     /// `()`, for which nothing is written.
@@ -19,7 +19,7 @@ pub enum Kind {
     Interface,
 }
 
-impl Kind {
+impl ForeignKind {
     /// All types, in the order of their numbers in inputs.
     pub const ALL: [Self; 8] = [
         Self::U32,

@@ -4,7 +4,7 @@ use ntcom::NTSTATUS;
 
 /// An answer of the other side, with the data that it wrote, if it wrote any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Said {
+pub(crate) enum Reply {
     /// The answer, and whether it gave a pointer out.
     Query(NTSTATUS, bool),
     Status(NTSTATUS, Option<i32>),

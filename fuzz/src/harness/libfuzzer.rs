@@ -2,10 +2,8 @@
 
 use core::cell::RefCell;
 
-use ntcom_fuzz_model::input::Input;
-
 use super::{
-    run::{Report, Runner},
+    run::{Report, Runner, Target},
     stats,
 };
 
@@ -15,16 +13,16 @@ thread_local! {
 
 /// Runs an input of a target. On a finding it prints the input with its trace and aborts, so that
 /// libFuzzer keeps the input.
-pub fn run<I: Input>(input: &I, run: impl Fn(&mut Runner, &I, bool) -> Report) {
-    let report = RUNNER.with_borrow_mut(|runner| run(runner, input, false));
+pub fn run<T: Target>(input: &T) {
+    let report = RUNNER.with_borrow_mut(|runner| runner.run(input, false));
     stats::count(&report);
     if report.stop.is_some() {
-        finding(input, &report, run);
+        finding(input, &report);
     }
 }
 
 #[cold]
-fn finding<I: Input>(input: &I, report: &Report, run: impl Fn(&mut Runner, &I, bool) -> Report) -> ! {
+fn finding<T: Target>(input: &T, report: &Report) -> ! {
     stats::flush();
     eprintln!("{report}");
     eprintln!("steps: {}", input.setting());
@@ -33,9 +31,9 @@ fn finding<I: Input>(input: &I, report: &Report, run: impl Fn(&mut Runner, &I, b
     }
     // Run the input again with the trace on.
     RUNNER.with_borrow_mut(|runner| {
-        run(runner, input, true);
+        runner.run(input, true);
         eprintln!("trace:\n{}", runner.trace());
     });
-    eprintln!("replay: cargo xtask replay <the file that libFuzzer names below> --target {}", I::TARGET);
+    eprintln!("replay: cargo xtask replay <the file that libFuzzer names below> --target {}", T::TARGET);
     std::process::abort();
 }

@@ -1,18 +1,9 @@
 //! Runs an input to its end, on a simulated kernel, and judges it.
 
-use core::{cell::RefCell, fmt};
-use std::rc::Rc;
+use core::fmt;
 
-use ntcom_fuzz_model::model::Model;
-use ntsim::{Config, Counters, Simulation, Stop};
-
-use crate::{
-    com, executor, foreign,
-    operations::{schedules, vtable, world},
-    targets::{
-        ComInput, ExecutorInput, FaultsInput, ForeignInput, Input, Malformed, SchedulesInput, VtableInput,
-    },
-};
+use ntcom_fuzz_model::input::Input;
+use ntsim::{Config, Counters, Schedule, Simulation, Stop};
 
 /// The outcome of a run.
 pub struct Report {
@@ -35,12 +26,26 @@ impl fmt::Display for Report {
     }
 }
 
+impl Report {
+    /// The report of the run that this kernel has just ended, with the steps that were done and
+    /// those of them that reached a live object.
+    pub(crate) fn new(kernel: &Simulation, stop: Option<Stop>, (steps, live): (u64, u64)) -> Self {
+        Self { stop, steps, live, counters: kernel.counters() }
+    }
+}
+
+/// A target: inputs with a run and its oracles.
+pub trait Target: Input {
+    /// Runs this input to its end, and judges the run. With `trace` the kernel records its events.
+    /// A target with one processor ignores the schedule.
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report;
+}
+
 /// A kernel that runs one input after the other.
 pub struct Runner {
     kernel: Simulation,
     /// The order that the next run follows.
     order: Option<ntsim::Order>,
-    model: Rc<RefCell<Model>>,
 }
 
 /// The number of preemption points within which a run under a fair schedule must end. It allows a
@@ -62,11 +67,7 @@ impl Runner {
     /// Creates a kernel for this thread.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            kernel: Simulation::new(Config::default(), ntsim::Schedule::round_robin()),
-            order: None,
-            model: Rc::default(),
-        }
+        Self { kernel: Simulation::new(Config::default(), Schedule::round_robin()), order: None }
     }
 
     /// Makes the next run follow the order of another build's run, instead of its input's schedule.
@@ -74,102 +75,13 @@ impl Runner {
         self.order = Some(order);
     }
 
-    fn schedule(&mut self, input: &impl Input) -> ntsim::Schedule {
-        match self.order.take() {
-            Some(order) => ntsim::Schedule::follow(&order),
-            None => ntsim::Schedule::bytes(input.schedule().to_vec()),
-        }
-    }
-
-    /// Runs an input of `vtable`. With `trace` the kernel records its events.
-    pub fn vtable(&mut self, input: &VtableInput, trace: bool) -> Report {
-        self.kernel.reset(config(1, 0, trace), ntsim::Schedule::round_robin());
-        self.model.borrow_mut().reset();
-        let stop = vtable::run(&mut self.kernel, input, &self.model);
-        if stop.is_some() {
-            self.model = Rc::default();
-        }
-        self.report(stop)
-    }
-
-    /// Runs an input of `schedules`.
-    pub fn schedules(&mut self, input: &SchedulesInput, trace: bool) -> Report {
-        let schedule = self.schedule(input);
-        self.kernel.reset(config(input.processors, 1, trace), schedule);
-        let stop = schedules::run(&mut self.kernel, input);
-        self.report(stop)
-    }
-
-    /// Runs an input of `executor`.
-    pub fn executor(&mut self, input: &ExecutorInput, trace: bool) -> Report {
-        let schedule = self.schedule(input);
-        self.plan(&input.0, schedule, trace)
-    }
-
-    /// Runs an input of `faults`.
-    pub fn faults(&mut self, input: &FaultsInput, trace: bool) -> Report {
-        let schedule = self.schedule(input);
-        self.plan(&input.0, schedule, trace)
-    }
-
-    fn plan(&mut self, plan: &executor::input::Plan, schedule: ntsim::Schedule, trace: bool) -> Report {
-        self.kernel.reset(executor::judge::config(plan, trace), schedule);
-        let stop = executor::judge::run(&mut self.kernel, plan).err();
-        let (steps, live) = executor::world::with(|world| {
-            let numbers = (world.steps.get(), world.live.get());
-            if stop.is_some() {
-                world.reset();
-            }
-            numbers
-        });
-        Report { stop, steps, live, counters: self.kernel.counters() }
-    }
-
-    /// Runs an input of `com`.
-    pub fn com(&mut self, input: &ComInput, trace: bool) -> Report {
-        let schedule = self.schedule(input);
-        self.kernel.reset(config(input.processors, 1, trace), schedule);
-        let stop = com::judge::run(&mut self.kernel, input);
-        let (steps, live) = com::world::with(|world| (world.steps.get(), world.live.get()));
-        let report = Report { stop, steps, live, counters: self.kernel.counters() };
-        if report.stop.is_none() && !trace {
-            // A machine that stops keeps its memory until it is reset. Reset it now, or libFuzzer
-            // would suspect leaks.
-            self.kernel.reset(config(1, 1, false), ntsim::Schedule::round_robin());
-        }
-        report
-    }
-
-    /// Runs an input of `foreign`.
-    pub fn foreign(&mut self, input: &ForeignInput, trace: bool) -> Report {
-        let schedule = self.schedule(input);
-        self.kernel.reset(config(input.processors, 1, trace), schedule);
-        let stop = foreign::judge::run(&mut self.kernel, input).err();
-        let (steps, live) = foreign::world::with(|world| (world.steps.get(), world.live.get()));
-        if stop.is_some() {
-            foreign::world::forget();
-        }
-        Report { stop, steps, live, counters: self.kernel.counters() }
-    }
-
-    /// Decodes and runs an input of the named target. `None` if there is no such target.
-    ///
-    /// # Errors
-    /// The bytes are not an input of the target.
-    pub fn named(&mut self, target: &str, data: &[u8], trace: bool) -> Option<Result<Report, Malformed>> {
-        match target {
-            VtableInput::TARGET => Some(VtableInput::decode(data).map(|input| self.vtable(&input, trace))),
-            SchedulesInput::TARGET => {
-                Some(SchedulesInput::decode(data).map(|input| self.schedules(&input, trace)))
-            }
-            ExecutorInput::TARGET => {
-                Some(ExecutorInput::decode(data).map(|input| self.executor(&input, trace)))
-            }
-            FaultsInput::TARGET => Some(FaultsInput::decode(data).map(|input| self.faults(&input, trace))),
-            ComInput::TARGET => Some(ComInput::decode(data).map(|input| self.com(&input, trace))),
-            ForeignInput::TARGET => Some(ForeignInput::decode(data).map(|input| self.foreign(&input, trace))),
-            _ => None,
-        }
+    /// Runs an input. With `trace` the kernel records its events.
+    pub fn run<T: Target>(&mut self, input: &T, trace: bool) -> Report {
+        let schedule = match self.order.take() {
+            Some(order) => Schedule::follow(&order),
+            None => Schedule::bytes(input.schedule().to_vec()),
+        };
+        input.run(&mut self.kernel, schedule, trace)
     }
 
     /// The result of following an order. It is the number of events that came in that order, and a
@@ -189,18 +101,5 @@ impl Runner {
     #[must_use]
     pub fn trace(&self) -> &ntsim::Trace {
         self.kernel.trace()
-    }
-
-    fn report(&self, stop: Option<Stop>) -> Report {
-        let (steps, live) = world::with(|world| {
-            let numbers = (world.steps.get(), world.live.get());
-            if stop.is_some() {
-                // The remains of this run refer to a kernel that has stopped. Forget them here,
-                // where they are certain to be this run's.
-                world.reset();
-            }
-            numbers
-        });
-        Report { stop, steps, live, counters: self.kernel.counters() }
     }
 }

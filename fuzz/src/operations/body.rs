@@ -15,15 +15,15 @@ use ntcom_fuzz_model::{
     answer::Answer,
     event::{Event, mix},
     ops::{Out, Via},
-    script::{Script, Shape, Step},
+    script::{BodyStep, Script, Shape},
 };
 use ntsim::trace::{Mark, MarkKind};
 
 use super::{
     call,
     situation::meet,
-    value::Value,
-    world::{self, Waiting, World},
+    value::OperationValue,
+    world::{self, OperationWorld, Waiting},
 };
 
 /// A part of a script.
@@ -66,8 +66,8 @@ impl Part {
 
     /// The timer that replaces a wait or park, if the input asks for timers. The flag says whether
     /// it is dropped as soon as it is set.
-    fn timer(&self, world: &World, step: Step) -> Option<(Duration, bool)> {
-        if !world.timers.get() || !matches!(step, Step::Await(_) | Step::Park) {
+    fn timer(&self, world: &OperationWorld, step: BodyStep) -> Option<(Duration, bool)> {
+        if !world.timers.get() || !matches!(step, BodyStep::Await(_) | BodyStep::Park) {
             return None;
         }
         let operand = self.script.steps.get(usize::from(self.at)).map_or(0, |byte| byte >> 4);
@@ -120,7 +120,7 @@ impl Future for Part {
 }
 
 /// Does one step. `Ready(true)` goes on with the next step, and `Ready(false)` ends this part.
-fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool> {
+fn step(world: &OperationWorld, part: &mut Part, context: &mut Context<'_>) -> Poll<bool> {
     let operation = part.operation;
     let body = &world.slot(operation).body;
     let pending = |waiting| {
@@ -139,8 +139,8 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         return if polled.is_pending() { pending(Waiting::Timer) } else { Poll::Ready(true) };
     }
     match step {
-        Step::Finish => return Poll::Ready(false),
-        Step::Yield(times) => {
+        BodyStep::Finish => return Poll::Ready(false),
+        BodyStep::Yield(times) => {
             let left = part.inside.unwrap_or(times + 1);
             if left > 0 {
                 part.inside = Some(left - 1);
@@ -149,7 +149,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
                 return pending(Waiting::Itself);
             }
         }
-        Step::Await(gate) => {
+        BodyStep::Await(gate) => {
             if !world.pass_gate(gate.into()) {
                 drop(world.wait_at_gate(gate.into(), operation, context.waker().clone()));
                 // Another processor may have opened the gate since.
@@ -158,8 +158,8 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
                 }
             }
         }
-        Step::Stash => drop(world.stash(operation, context.waker().clone())),
-        Step::Take => {
+        BodyStep::Stash => drop(world.stash(operation, context.waker().clone())),
+        BodyStep::Take => {
             let taken = take_cancellation_request();
             if taken {
                 body.asked.set(false);
@@ -167,8 +167,8 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
             }
             log(world, operation, 0x10 | u64::from(taken));
         }
-        Step::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
-        Step::Park => {
+        BodyStep::Observe => log(world, operation, 0x20 | u64::from(is_cancellation_requested())),
+        BodyStep::Park => {
             if part.inside.is_none() {
                 part.inside = Some(0);
                 if part.is_cleanup() {
@@ -179,14 +179,14 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
                 return pending(Waiting::Parked);
             }
         }
-        Step::Open(gate) => world.open_gate(gate.into()),
-        Step::CancelLink => {
+        BodyStep::Open(gate) => world.open_gate(gate.into()),
+        BodyStep::CancelLink => {
             if let Some(link) = body.link.get() {
                 call::cancel(world, link);
             }
         }
-        Step::ReleaseLink => release_link(world, operation),
-        Step::AskLink => {
+        BodyStep::ReleaseLink => release_link(world, operation),
+        BodyStep::AskLink => {
             if let Some(link) = body.link.get() {
                 marked(MarkKind::Call, link, "get_status, get_result");
                 let Answer { status, .. } = call::get_status(world, link, Out::Given);
@@ -194,13 +194,13 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
                 log(world, operation, u64::from(status) << 32 | u64::from(result.status));
             }
         }
-        Step::KeepWaker => drop(body.kept.replace(Some(context.waker().clone()))),
-        Step::DropKept => drop(body.kept.take()),
-        Step::Notify => {
+        BodyStep::KeepWaker => drop(body.kept.replace(Some(context.waker().clone()))),
+        BodyStep::DropKept => drop(body.kept.take()),
+        BodyStep::Notify => {
             marked(MarkKind::Wake, operation, "notifies itself");
             context.waker().wake_by_ref();
         }
-        Step::DropStash(index) => drop(world.take_stashed(index)),
+        BodyStep::DropStash(index) => drop(world.take_stashed(index)),
     }
     Poll::Ready(true)
 }
@@ -219,7 +219,7 @@ fn polled_once(operation: usize, ready: bool, waiting: Waiting) {
 }
 
 /// Adds an entry to the body's log.
-pub fn log(world: &World, operation: usize, entry: u64) {
+pub fn log(world: &OperationWorld, operation: usize, entry: u64) {
     let log = &world.slot(operation).body.log;
     log.set(mix(log.get(), entry));
     world.happened(operation, Event::Saw(log.get()));
@@ -237,7 +237,7 @@ fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
     });
 }
 
-fn release_link(world: &World, operation: usize) {
+fn release_link(world: &OperationWorld, operation: usize) {
     if let Some(link) = world.slot(operation).body.link.take() {
         call::release(world, link, Via::Operation);
     }
@@ -348,7 +348,7 @@ impl<F> Drop for Body<F> {
 }
 
 /// Fails if the object of a body is gone while the body is polled or dropped.
-fn alive(world: &World, operation: usize) {
+fn alive(world: &OperationWorld, operation: usize) {
     if let Some(object) = world.slot(operation).body.object.get()
         && world.objects[object].drops.get() > 0
     {
@@ -364,12 +364,15 @@ fn fail(rule: &'static str, message: String) -> ! {
 }
 
 /// The body of a spawned operation.
-pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
+pub fn body<T: OperationValue>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
     Body::new(operation, script, None, self::script::<T>(operation, script))
 }
 
 /// A future that runs a script and yields the operation's value.
-pub fn script<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
+pub fn script<T: OperationValue>(
+    operation: usize,
+    script: Script,
+) -> impl Future<Output = T> + Send + 'static {
     let part = move |part| Part::new(operation, script, part);
     async move {
         match script.shape {

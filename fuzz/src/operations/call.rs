@@ -1,7 +1,7 @@
 //! Calls through the vtables, as a client that knows nothing of Rust makes them. They pass pointers
 //! and get statuses and bytes.
 //!
-//! Every function needs a reference to the operation that the caller owns. [`World`]'s tables
+//! Every function needs a reference to the operation that the caller owns. [`OperationWorld`]'s tables
 //! provide one, and a ledger in this module checks each call for it. The types of values are
 //! erased, because the tables of all types have the same ABI in each slot.
 
@@ -15,25 +15,25 @@ use ntcom_fuzz_model::{
     answer::{Answer, OutValue},
     event::Event,
     ops::{Handler, Iid, Out, Timeout, Via},
-    value::{Bytes, Kind, LARGEST, UNTOUCHED},
+    value::{Bytes, LARGEST, UNTOUCHED, ValueKind},
 };
 use ntsim::trace::MarkKind;
 
 use super::{
     body::marked,
-    world::{self, World},
+    world::{self, OperationWorld},
 };
 
 const UNTOUCHED_WORD: u32 = 0xA5A5_A5A5;
 
-const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
+const UNSUPPORTED: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
 fn iid(which: Iid) -> Option<GUID> {
     match which {
         Iid::Unknown => Some(IUnknownRaw::IID),
         Iid::Operation => Some(AsyncOperationRaw::<()>::IID),
         Iid::Control => Some(AsyncControlRaw::IID),
-        Iid::Nobodys => Some(NOBODYS),
+        Iid::Unsupported => Some(UNSUPPORTED),
         Iid::Null => None,
     }
 }
@@ -60,7 +60,7 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 /// client's breach of the contract.
 pub const ILLEGAL: &str = "illegal call";
 
-fn legal(world: &World, operation: usize) {
+fn legal(world: &OperationWorld, operation: usize) {
     world.tried();
     world.reached();
     if world.slot(operation).ledger.get() == 0 {
@@ -71,19 +71,19 @@ fn legal(world: &World, operation: usize) {
     }
 }
 
-fn ledger(world: &World, operation: usize, by: i32) {
+fn ledger(world: &OperationWorld, operation: usize, by: i32) {
     let ledger = &world.slot(operation).ledger;
     ledger.set(ledger.get().saturating_add_signed(by));
 }
 
 /// Records that a spawn has handed out its one reference.
-pub fn received(world: &World, operation: usize) {
+pub fn received(world: &OperationWorld, operation: usize) {
     ledger(world, operation, 1);
 }
 
 /// A pointer to one of the operation's interfaces. The second interface is queried when it is first
 /// needed.
-fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
+fn interface(world: &OperationWorld, operation: usize, via: Via) -> *mut c_void {
     let operation = world.slot(operation);
     let this = operation.operation.get();
     if via == Via::Operation {
@@ -108,14 +108,17 @@ fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
     operation.control.get()
 }
 
-fn base(world: &World, operation: usize, via: Via) -> (*mut c_void, &'static IUnknownVtbl) {
+fn base(world: &OperationWorld, operation: usize, via: Via) -> (*mut c_void, &'static IUnknownVtbl) {
     legal(world, operation);
     let this = interface(world, operation, via);
     // SAFETY: every interface begins with these slots.
     (this, unsafe { table(this) })
 }
 
-fn operation_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncOperationVtbl<u8>) {
+fn operation_table(
+    world: &OperationWorld,
+    operation: usize,
+) -> (*mut c_void, &'static AsyncOperationVtbl<u8>) {
     legal(world, operation);
     let this = interface(world, operation, Via::Operation);
     // SAFETY: `this` is the operation's interface. Its table differs only in the type that
@@ -123,7 +126,7 @@ fn operation_table(world: &World, operation: usize) -> (*mut c_void, &'static As
     (this, unsafe { table(this) })
 }
 
-fn control_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncControlVtbl) {
+fn control_table(world: &OperationWorld, operation: usize) -> (*mut c_void, &'static AsyncControlVtbl) {
     legal(world, operation);
     let this = interface(world, operation, Via::Control);
     // SAFETY: `this` is the operation's second interface.
@@ -167,7 +170,7 @@ impl Small {
 }
 
 /// `QueryInterface`. A pointer that it yields owns a reference.
-pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) -> Answer {
+pub fn query(world: &OperationWorld, operation: usize, via: Via, which: Iid, out: Out) -> Answer {
     let (this, table) = base(world, operation, via);
     // Query the expected pointer first, so that it can be recognised.
     let control = interface(world, operation, Via::Control);
@@ -200,7 +203,7 @@ pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) ->
 }
 
 /// `AddRef`.
-pub fn add_ref(world: &World, operation: usize, via: Via) -> Answer {
+pub fn add_ref(world: &OperationWorld, operation: usize, via: Via) -> Answer {
     let (this, table) = base(world, operation, via);
     // SAFETY: the caller has a reference.
     let count = unsafe { slot(table.AddRef, "AddRef")(this) };
@@ -209,7 +212,7 @@ pub fn add_ref(world: &World, operation: usize, via: Via) -> Answer {
 }
 
 /// `Release`. It consumes the caller's reference.
-pub fn release(world: &World, operation: usize, via: Via) -> Answer {
+pub fn release(world: &OperationWorld, operation: usize, via: Via) -> Answer {
     let (this, table) = base(world, operation, via);
     ledger(world, operation, -1);
     // SAFETY: the call consumes the caller's reference.
@@ -218,7 +221,7 @@ pub fn release(world: &World, operation: usize, via: Via) -> Answer {
 }
 
 /// `get_status`.
-pub fn get_status(world: &World, operation: usize, out: Out) -> Answer {
+pub fn get_status(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = operation_table(world, operation);
     let mut place = Small::new();
     // SAFETY: the caller has a reference. `out` is null or inside `place`.
@@ -235,8 +238,8 @@ struct Buffer {
 const ROOM: usize = 192;
 
 /// `get_result`.
-pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
-    let kind: Kind = world.slot(operation).kind.get();
+pub fn get_result(world: &OperationWorld, operation: usize, out: Out) -> Answer {
+    let kind: ValueKind = world.slot(operation).kind.get();
     let size = kind.size();
     let (this, table) = operation_table(world, operation);
     let get_result = slot(table.get_result, "get_result");
@@ -266,7 +269,7 @@ pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
 }
 
 /// `cancel`.
-pub fn cancel(world: &World, operation: usize) -> Answer {
+pub fn cancel(world: &OperationWorld, operation: usize) -> Answer {
     let (this, table) = control_table(world, operation);
     world.slot(operation).body.ask();
     marked(MarkKind::Cancel, operation, "");
@@ -276,7 +279,7 @@ pub fn cancel(world: &World, operation: usize) -> Answer {
 }
 
 /// `get_error`.
-pub fn get_error(world: &World, operation: usize, out: Out) -> Answer {
+pub fn get_error(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
     let mut place = Small::new();
     // SAFETY: the caller has a reference. `out` is null or inside `place`.
@@ -285,7 +288,7 @@ pub fn get_error(world: &World, operation: usize, out: Out) -> Answer {
 }
 
 /// `get_result_size`.
-pub fn get_result_size(world: &World, operation: usize, out: Out) -> Answer {
+pub fn get_result_size(world: &OperationWorld, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
     let mut place = Small::new();
     // SAFETY: the caller has a reference. `out` is null or inside `place`.
@@ -295,7 +298,7 @@ pub fn get_result_size(world: &World, operation: usize, out: Out) -> Answer {
 
 /// `wait`. A wait without a limit gets one unless the operation has ended, because the operation
 /// may never end.
-pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
+pub fn wait(world: &OperationWorld, operation: usize, timeout: Timeout) -> Answer {
     let forever = timeout == Timeout::Forever && has_ended(world, operation);
     let (this, table) = control_table(world, operation);
     let time = if timeout == Timeout::Zero { 0 } else { -10_000 };
@@ -318,14 +321,14 @@ pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
 }
 
 /// Whether the operation's `get_status` answers a terminal state.
-pub fn has_ended(world: &World, operation: usize) -> bool {
+pub fn has_ended(world: &OperationWorld, operation: usize) -> bool {
     let answer = get_status(world, operation, Out::Given);
     matches!(answer.out, OutValue::Number(status) if status != 0)
 }
 
 /// `set_completed`. For [`Handler::Releases`] the caller gives the handler one of its references if
 /// the call accepts it.
-pub fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
+pub fn set_completed(world: &OperationWorld, operation: usize, handler: Handler) -> Answer {
     let (this, table) = control_table(world, operation);
     let function: Option<ntcom::async_com::CompletedHandler> = match handler {
         Handler::Records => Some(records),
@@ -353,7 +356,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if !status.is_terminal() {
             ntsim::fail("C14", format!("the completion handler of operation {operation} is told {status:?}"));
         }
-        if let Some(wrong) = misfits(world, operation, status.0) {
+        if let Some(wrong) = outcome_mismatch(world, operation, status.0) {
             let why = format!("the completion handler of operation {operation} is told {status:?}: {wrong}");
             ntsim::fail("C10", why);
         }
@@ -391,7 +394,7 @@ unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
 
 /// Checks that the other slots show the status that a completion handler is told `[C14]`. The
 /// handler holds a reference.
-fn is_visible(world: &World, operation: usize, told: AsyncStatus) {
+fn is_visible(world: &OperationWorld, operation: usize, told: AsyncStatus) {
     let Answer { out, .. } = get_status(world, operation, Out::Given);
     if out != OutValue::Number(told.0.cast_unsigned()) {
         let why = format!(
@@ -413,7 +416,7 @@ fn is_visible(world: &World, operation: usize, told: AsyncStatus) {
 /// The reason that a terminal status does not match the body's outcome by `[C10]` and `[C20]`, if
 /// it does not.
 #[must_use]
-pub fn misfits(world: &World, operation: usize, status: i32) -> Option<&'static str> {
+pub fn outcome_mismatch(world: &OperationWorld, operation: usize, status: i32) -> Option<&'static str> {
     let slot = world.slot(operation);
     let (ready, unwound) = (slot.body.ready.get(), slot.body.unwound.get());
     if slot.bodyless.get() {

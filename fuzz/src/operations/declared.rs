@@ -27,8 +27,8 @@ use ntcom_fuzz_model::{
 
 use super::{
     body::{self, Body, Part},
-    value::{Aligned, Padded, Value},
-    world::{self, World},
+    value::{Aligned, OperationValue, Padded},
+    world::{self, OperationWorld},
 };
 
 /// An operation's number and its call, as they cross the interface to a method.
@@ -110,7 +110,7 @@ pub struct Named<T> {
     _value: PhantomData<fn() -> T>,
 }
 
-impl<T: Value> Future for Named<T> {
+impl<T: OperationValue> Future for Named<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -146,12 +146,12 @@ impl Made {
         Ok(Self { operation, call, memory })
     }
 
-    fn named<T: Value>(self) -> Body<Named<T>> {
+    fn named<T: OperationValue>(self) -> Body<Named<T>> {
         let part = Part::new(self.operation, self.call.script, 0);
         Body::new(self.operation, self.call.script, self.memory, Named { part, _value: PhantomData })
     }
 
-    fn opaque<T: Value>(self) -> impl Future<Output = T> + Send + 'static {
+    fn opaque<T: OperationValue>(self) -> impl Future<Output = T> + Send + 'static {
         let inner = body::script::<T>(self.operation, self.call.script);
         Body::new(self.operation, self.call.script, self.memory, inner)
     }
@@ -249,7 +249,7 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
     slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
 }
 
-fn legal(world: &World, number: usize) -> *mut c_void {
+fn legal(world: &OperationWorld, number: usize) -> *mut c_void {
     world.tried();
     world.reached();
     let object = &world.objects[number];
@@ -260,7 +260,12 @@ fn legal(world: &World, number: usize) -> *mut c_void {
 }
 
 /// Calls an async method. Returns an operation with a reference, or null.
-pub fn call(world: &World, number: usize, operation: usize, call: Call) -> *mut AsyncOperationRaw<u8> {
+pub fn call(
+    world: &OperationWorld,
+    number: usize,
+    operation: usize,
+    call: Call,
+) -> *mut AsyncOperationRaw<u8> {
     let this = legal(world, number);
     // SAFETY: the caller has a reference.
     let table = unsafe { table(this) };
@@ -282,7 +287,7 @@ pub fn call(world: &World, number: usize, operation: usize, call: Call) -> *mut 
 }
 
 /// Calls the method that answers at once.
-pub fn echo(world: &World, number: usize, argument: u32) -> u32 {
+pub fn echo(world: &OperationWorld, number: usize, argument: u32) -> u32 {
     let this = legal(world, number);
     // SAFETY: the caller has a reference.
     let table = unsafe { table(this) };
@@ -290,14 +295,14 @@ pub fn echo(world: &World, number: usize, argument: u32) -> u32 {
     unsafe { slot(table.base.echo, "echo")(this, argument) }
 }
 
-fn unknown(world: &World, number: usize) -> (*mut c_void, IUnknownVtbl) {
+fn unknown(world: &OperationWorld, number: usize) -> (*mut c_void, IUnknownVtbl) {
     let this = legal(world, number);
     // SAFETY: the caller has a reference.
     (this, unsafe { table(this) }.base.base)
 }
 
 /// `AddRef`. Returns true if it answers zero.
-pub fn add_ref(world: &World, number: usize) -> bool {
+pub fn add_ref(world: &OperationWorld, number: usize) -> bool {
     let (this, table) = unknown(world, number);
     // SAFETY: the caller has a reference.
     let count = unsafe { slot(table.AddRef, "AddRef")(this) };
@@ -307,7 +312,7 @@ pub fn add_ref(world: &World, number: usize) -> bool {
 }
 
 /// `Release`. It consumes the caller's reference and returns true if it answers zero.
-pub fn release(world: &World, number: usize) -> bool {
+pub fn release(world: &OperationWorld, number: usize) -> bool {
     let (this, table) = unknown(world, number);
     let super::world::Object { ledger, leaving, .. } = &world.objects[number];
     ledger.set(ledger.get() - 1);
@@ -324,7 +329,7 @@ const IIDS: [GUID; INTERFACES] =
 
 /// `QueryInterface` for one of four interfaces. The object lacks the last of them. A pointer that
 /// it yields owns a reference. Returns the status, and whether the pointer is right.
-pub fn query(world: &World, number: usize, which: u8) -> (u32, bool) {
+pub fn query(world: &OperationWorld, number: usize, which: u8) -> (u32, bool) {
     let (this, table) = unknown(world, number);
     let iid = IIDS[usize::from(which) % IIDS.len()];
     let mut out = this.wrapping_byte_add(1);

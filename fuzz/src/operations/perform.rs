@@ -7,10 +7,10 @@ use ntcom_fuzz_model::{
     answer::{Answer, Done, NOTHING, OutValue},
     call::Call,
     limits::{OPERATIONS, PROCESSORS},
-    ops::{Handler, ObjectOp, Op, Step, Via, has_interface},
+    ops::{Handler, ObjectOp, Op, OperationStep, Via, has_interface},
     script::{GATES, Script},
     status::STATUSES,
-    value::Kind,
+    value::ValueKind,
 };
 use ntsim::{
     ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel},
@@ -21,8 +21,8 @@ use super::{
     body::{body, marked},
     call, declared,
     situation::{meet, situation},
-    value::{Aligned, Padded, Page, Value},
-    world::World,
+    value::{Aligned, OperationValue, Padded, Page},
+    world::OperationWorld,
 };
 use crate::harness::coverage::hit;
 
@@ -30,13 +30,18 @@ use crate::harness::coverage::hit;
 pub const TWO_TICKS: u64 = 2 * 156_250;
 
 /// The step that [`perform`] does at this time in place of `op`, if it replaces it.
-pub fn instead(world: &World, op: &Op) -> Option<Op> {
+pub fn instead(world: &OperationWorld, op: &Op) -> Option<Op> {
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     op.instead(world.spawned.get() < OPERATIONS, wakers, handles)
 }
 
 /// Does one step on this processor. The run has `processors` of them.
-pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
+pub fn perform(
+    world: &OperationWorld,
+    processor: usize,
+    processors: usize,
+    step: &OperationStep,
+) -> Option<Done> {
     // Borrow the step, because copying it costs as much as many calls.
     let replaced = instead(world, &step.op);
     let op = replaced.as_ref().unwrap_or(&step.op);
@@ -84,7 +89,13 @@ fn say(processor: usize, op: &Op, on: Option<usize>) {
     }
 }
 
-fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: &Op) -> Option<Done> {
+fn dispatch(
+    world: &OperationWorld,
+    processor: usize,
+    processors: usize,
+    target: u8,
+    op: &Op,
+) -> Option<Done> {
     let held = || world.held(processor, target);
     let on = |operation, answer| Some(Done { operation: Some(operation), answer });
     let command = || Some(Done { operation: None, answer: NOTHING });
@@ -220,7 +231,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
 
 /// Looks up the object with this number for a processor that holds it. If it does not exist, makes
 /// it with a reference for each processor.
-fn object(world: &World, processor: usize, processors: usize, number: usize) -> Option<()> {
+fn object(world: &OperationWorld, processor: usize, processors: usize, number: usize) -> Option<()> {
     let object = &world.objects[number];
     if object.this.get().is_null() && !object.making.replace(true) {
         let this = declared::make(number);
@@ -238,7 +249,7 @@ fn object(world: &World, processor: usize, processors: usize, number: usize) -> 
 
 /// Calls an async method and publishes the operation that it returns.
 fn declared_call(
-    world: &World,
+    world: &OperationWorld,
     processor: usize,
     processors: usize,
     number: usize,
@@ -259,7 +270,7 @@ fn declared_call(
     Some(operation)
 }
 
-fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Option<Answer> {
+fn object_op(world: &OperationWorld, processor: usize, number: usize, op: ObjectOp) -> Option<Answer> {
     let object = &world.objects[number];
     if object.references[processor].get() == 0 {
         return None;
@@ -301,7 +312,7 @@ fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Op
 }
 
 /// Raises the IRQL to DISPATCH_LEVEL, if the program is not there already.
-pub fn raise(world: &World, processor: usize) {
+pub fn raise(world: &OperationWorld, processor: usize) {
     let raised = &world.raised[processor];
     if raised.get().is_none() {
         // SAFETY: the program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
@@ -310,7 +321,7 @@ pub fn raise(world: &World, processor: usize) {
 }
 
 /// Lowers the IRQL to its level before the raise.
-pub fn lower(world: &World, processor: usize) {
+pub fn lower(world: &OperationWorld, processor: usize) {
     if let Some(irql) = world.raised[processor].take() {
         // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
         unsafe { KeLowerIrql(irql) };
@@ -319,7 +330,7 @@ pub fn lower(world: &World, processor: usize) {
 
 /// Asks every task to stop. Other processors may spawn meanwhile, so the set of tasks that it
 /// reaches is not known.
-pub fn cancel_all(world: &World) {
+pub fn cancel_all(world: &OperationWorld) {
     world.asking.set(world.asking.get() + 1);
     for operation in 0..world.spawned.get() {
         world.slot(operation).body.maybe_asked.set(true);
@@ -329,7 +340,7 @@ pub fn cancel_all(world: &World) {
 }
 
 /// `set_completed`. It first adds the reference that a releasing handler consumes.
-fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
+fn set_completed(world: &OperationWorld, operation: usize, handler: Handler) -> Answer {
     if handler == Handler::Releases {
         call::add_ref(world, operation, Via::Operation);
     }
@@ -349,7 +360,7 @@ fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
 }
 
 /// Takes the number of a new operation, with a body that holds a reference to `link`.
-fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
+fn make(world: &OperationWorld, kind: ValueKind, link: Option<usize>) -> Option<usize> {
     let operation = world.spawned.get();
     if operation >= OPERATIONS {
         return None;
@@ -370,7 +381,7 @@ fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
 /// Records that a spawn has returned. From here on its spawner and other processors may use the
 /// operation.
 fn publish(
-    world: &World,
+    world: &OperationWorld,
     operation: usize,
     raw: *mut AsyncOperationRaw<u8>,
     processor: usize,
@@ -398,24 +409,24 @@ fn publish(
 }
 
 fn spawn_kind(
-    world: &World,
-    kind: Kind,
+    world: &OperationWorld,
+    kind: ValueKind,
     operation: usize,
     script: Script,
     cancellable: bool,
 ) -> *mut AsyncOperationRaw<u8> {
     match kind {
-        Kind::Unit => spawn::<()>(world, operation, script, cancellable),
-        Kind::U8 => spawn::<u8>(world, operation, script, cancellable),
-        Kind::U64 => spawn::<u64>(world, operation, script, cancellable),
-        Kind::Padded => spawn::<Padded>(world, operation, script, cancellable),
-        Kind::Aligned => spawn::<Aligned>(world, operation, script, cancellable),
-        Kind::Page => spawn::<Page>(world, operation, script, cancellable),
+        ValueKind::Unit => spawn::<()>(world, operation, script, cancellable),
+        ValueKind::U8 => spawn::<u8>(world, operation, script, cancellable),
+        ValueKind::U64 => spawn::<u64>(world, operation, script, cancellable),
+        ValueKind::Padded => spawn::<Padded>(world, operation, script, cancellable),
+        ValueKind::Aligned => spawn::<Aligned>(world, operation, script, cancellable),
+        ValueKind::Page => spawn::<Page>(world, operation, script, cancellable),
     }
 }
 
-fn spawn<T: Value>(
-    world: &World,
+fn spawn<T: OperationValue>(
+    world: &OperationWorld,
     operation: usize,
     script: Script,
     cancellable: bool,
@@ -430,19 +441,19 @@ fn spawn<T: Value>(
     }
 }
 
-fn spawn_error_kind(kind: Kind, status: NTSTATUS) -> *mut AsyncOperationRaw<u8> {
+fn spawn_error_kind(kind: ValueKind, status: NTSTATUS) -> *mut AsyncOperationRaw<u8> {
     match kind {
-        Kind::Unit => ntcom::spawn_async_operation_error_raw::<()>(status).cast(),
-        Kind::U8 => ntcom::spawn_async_operation_error_raw::<u8>(status),
-        Kind::U64 => ntcom::spawn_async_operation_error_raw::<u64>(status).cast(),
-        Kind::Padded => ntcom::spawn_async_operation_error_raw::<Padded>(status).cast(),
-        Kind::Aligned => ntcom::spawn_async_operation_error_raw::<Aligned>(status).cast(),
-        Kind::Page => ntcom::spawn_async_operation_error_raw::<Page>(status).cast(),
+        ValueKind::Unit => ntcom::spawn_async_operation_error_raw::<()>(status).cast(),
+        ValueKind::U8 => ntcom::spawn_async_operation_error_raw::<u8>(status),
+        ValueKind::U64 => ntcom::spawn_async_operation_error_raw::<u64>(status).cast(),
+        ValueKind::Padded => ntcom::spawn_async_operation_error_raw::<Padded>(status).cast(),
+        ValueKind::Aligned => ntcom::spawn_async_operation_error_raw::<Aligned>(status).cast(),
+        ValueKind::Page => ntcom::spawn_async_operation_error_raw::<Page>(status).cast(),
     }
 }
 
 /// Gives up everything that clients hold, on this processor. Clients may do this when a run ends.
-pub fn release_everything(world: &World) {
+pub fn release_everything(world: &OperationWorld) {
     for gate in 0..GATES {
         // Take one waker at a time, because dropping it may let bodies run.
         while let Some((_, waker)) = pop_waiter(world, gate) {
@@ -473,6 +484,6 @@ pub fn release_everything(world: &World) {
     }
 }
 
-fn pop_waiter(world: &World, gate: usize) -> Option<(usize, core::task::Waker)> {
+fn pop_waiter(world: &OperationWorld, gate: usize) -> Option<(usize, core::task::Waker)> {
     world.gates.borrow_mut()[gate].waiters.pop()
 }

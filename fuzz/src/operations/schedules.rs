@@ -9,21 +9,33 @@ use ntcom_exec::{TaskTracker, default_tracker};
 use ntcom_fuzz_model::{
     answer::{Answer, Done, OutValue},
     input::SchedulesInput,
-    ops::{Handler, Iid, Op, Out, Step},
+    ops::{Handler, Iid, Op, OperationStep, Out},
     script::GATES,
     value::Bytes,
 };
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     call,
     perform::{cancel_all, instead, lower, perform, release_everything},
-    world::{self, Waiting, World},
+    world::{self, OperationWorld, Waiting},
 };
-use crate::executor::thread::Thread;
+use crate::{
+    executor::thread::Thread,
+    harness::run::{Report, Target, config},
+};
+
+impl Target for SchedulesInput {
+    fn run(&self, kernel: &mut Simulation, schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(self.processors, 1, trace), schedule);
+        let stop = run(kernel, self);
+        let steps = world::steps(stop.is_some());
+        Report::new(kernel, stop, steps)
+    }
+}
 
 /// Runs an input. Returns the reason if it fails.
-pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.alone.set(false);
@@ -38,7 +50,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Sto
 
 /// Does the whole run in the routine that unloads the driver. The programs are threads of that
 /// routine, and their operations are under way when it drains.
-fn at_once(world: &World, input: &SchedulesInput) {
+fn at_once(world: &OperationWorld, input: &SchedulesInput) {
     let processors = input.processors;
     let spawn = |processor| {
         let steps = Rc::clone(&input.steps);
@@ -73,7 +85,7 @@ fn look_around() {
 }
 
 /// Opens all gates, so that everything that waits for one must end.
-fn open_everything(world: &World) {
+fn open_everything(world: &OperationWorld) {
     world.all_open.set(true);
     for gate in 0..GATES {
         world.open_gate(gate);
@@ -111,11 +123,11 @@ const LOOKS: usize = 8;
 /// The number of rounds after which every script has ended. Each round polls it at least once.
 const ROUNDS: usize = 128;
 
-fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
+fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&OperationWorld) + 'static) -> Result<(), Stop> {
     kernel.run_on(0, move || world::with(f))
 }
 
-fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
+fn drive(world: &OperationWorld, processor: usize, processors: usize, steps: &[OperationStep]) {
     for step in steps.iter().filter(|step| usize::from(step.processor) == processor) {
         // The check is for the step that is done. Look up its replacement first, because the step
         // may change the world.
@@ -133,7 +145,7 @@ fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
     lower(world, processor);
 }
 
-fn check(world: &World, operation: usize, op: &Op, answer: Answer, ended_before: bool) {
+fn check(world: &OperationWorld, operation: usize, op: &Op, answer: Answer, ended_before: bool) {
     let Answer { status, out } = answer;
     let success = status == NTSTATUS::SUCCESS.to_u32();
     match (*op, out) {
@@ -182,8 +194,8 @@ fn check(world: &World, operation: usize, op: &Op, answer: Answer, ended_before:
                 _ => fail("C7", operation, format!("get_error writes {number:#x}")),
             }
         }
-        (Op::Query(_, Iid::Nobodys | Iid::Null, Out::Given), OutValue::Null) => {}
-        (Op::Query(_, Iid::Nobodys | Iid::Null, Out::Given), out) => {
+        (Op::Query(_, Iid::Unsupported | Iid::Null, Out::Given), OutValue::Null) => {}
+        (Op::Query(_, Iid::Unsupported | Iid::Null, Out::Given), out) => {
             fail("C1", operation, format!("a failed QueryInterface leaves {out:?}"));
         }
         (Op::Query(_, _, Out::Given), out) if !matches!(out, OutValue::Interface(_)) => {
@@ -216,7 +228,7 @@ fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
 }
 
 /// Checks an answer of `wait` `[C15]`.
-fn check_wait(world: &World, operation: usize, answer: NTSTATUS) {
+fn check_wait(world: &OperationWorld, operation: usize, answer: NTSTATUS) {
     match answer {
         NTSTATUS::SUCCESS if call::has_ended(world, operation) => {}
         // `call::wait` checks whether the operation was seen to have ended before.
@@ -233,20 +245,20 @@ fn stored(status: u32) -> u32 {
 
 /// Checks an operation that answers `STATUS_CANCELLED`. It was cancelled, or its body failed with
 /// that status without a cancel request `[C20]`.
-fn ended_by_cancelled(world: &World, operation: usize) {
+fn ended_by_cancelled(world: &OperationWorld, operation: usize) {
     if world.slot(operation).may_fail.get() != Some(NTSTATUS::CANCELLED.to_u32()) {
         ended(world, operation, 2);
     }
 }
 
 /// Records and checks a terminal status.
-fn ended(world: &World, operation: usize, status: i32) {
+fn ended(world: &OperationWorld, operation: usize, status: i32) {
     let slot = world.slot(operation);
     let before = slot.ended.replace(status);
     if before != 0 && before != status {
         fail("C6", operation, format!("its terminal status was {before} and is {status}"));
     }
-    if let Some(wrong) = call::misfits(world, operation, status) {
+    if let Some(wrong) = call::outcome_mismatch(world, operation, status) {
         fail("C10", operation, format!("its terminal status is {status}: {wrong}"));
     }
     // The caller holds a reference, so the operation was not abandoned.
@@ -269,7 +281,7 @@ fn ended(world: &World, operation: usize, status: i32) {
 
 /// Checks that no wake is lost. All gates are open, so a body that has not ended waits for
 /// something else.
-fn nothing_is_lost(world: &World) {
+fn nothing_is_lost(world: &OperationWorld) {
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);
         let body = &slot.body;
@@ -305,14 +317,14 @@ fn nothing_is_lost(world: &World) {
     }
 }
 
-fn unfinished(world: &World) -> Option<usize> {
+fn unfinished(world: &OperationWorld) -> Option<usize> {
     (0..world.spawned.get()).find(|operation| {
         let slot = world.slot(*operation);
         !slot.bodyless.get() && slot.body.drops.get() == 0
     })
 }
 
-fn everything_has_ended(world: &World) {
+fn everything_has_ended(world: &OperationWorld) {
     if let Some(operation) = unfinished(world) {
         fail("liveness", operation, "it does not end, although it was cancelled again and again".into());
     }

@@ -1,12 +1,12 @@
 //! Features of a step on an operation: the operation's state, and the steps that other processors
 //! are doing.
 
-use super::world::World;
+use super::world::OperationWorld;
 use crate::harness::coverage::hit;
 
 /// Reports each combination of this processor's step with the steps that other processors are
 /// doing.
-pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
+pub fn meet(world: &OperationWorld, processor: usize, what: u32, on: Option<usize>) {
     let state = on.map_or(0, |operation| situation(world, operation));
     hit(what, state);
     if world.alone.get() {
@@ -23,7 +23,7 @@ pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
 
 /// The state of an operation, in a few bits.
 #[must_use]
-pub fn situation(world: &World, operation: usize) -> u32 {
+pub fn situation(world: &OperationWorld, operation: usize) -> u32 {
     let slot = world.slot(operation);
     let body = &slot.body;
     u32::from(body.polls.get() > 0)

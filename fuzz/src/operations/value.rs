@@ -20,29 +20,29 @@ pub struct Aligned([u8; 64]);
 #[derive(Clone, Copy, ntcom::AbiType)]
 pub struct Page([u8; 4096]);
 
-/// A type in the list of [`Kind`](ntcom_fuzz_model::value::Kind)s.
-pub trait Value: ntcom::AsyncValueType {
+/// A type in the list of [`ValueKind`](ntcom_fuzz_model::value::ValueKind)s.
+pub trait OperationValue: ntcom::AsyncValueType {
     /// The value of an operation.
     fn of(operation: usize) -> Self;
 }
 
-impl Value for () {
+impl OperationValue for () {
     fn of(_operation: usize) -> Self {}
 }
 
-impl Value for u8 {
+impl OperationValue for u8 {
     fn of(operation: usize) -> Self {
         bytes(operation)[0]
     }
 }
 
-impl Value for u64 {
+impl OperationValue for u64 {
     fn of(operation: usize) -> Self {
         bytes(operation).first_chunk().copied().map_or(0, Self::from_ne_bytes)
     }
 }
 
-impl Value for Padded {
+impl OperationValue for Padded {
     /// Builds the value with dirty padding, as a value in reused memory has it.
     fn of(operation: usize) -> Self {
         let bytes: *const [u8; LARGEST] = bytes(operation);
@@ -52,13 +52,13 @@ impl Value for Padded {
     }
 }
 
-impl Value for Aligned {
+impl OperationValue for Aligned {
     fn of(operation: usize) -> Self {
         Self(bytes(operation).first_chunk().copied().unwrap_or([0; 64]))
     }
 }
 
-impl Value for Page {
+impl OperationValue for Page {
     fn of(operation: usize) -> Self {
         Self(*bytes(operation))
     }
@@ -66,15 +66,15 @@ impl Value for Page {
 
 #[cfg(test)]
 mod tests {
-    use ntcom_fuzz_model::value::{Kind, bytes};
+    use ntcom_fuzz_model::value::{ValueKind, bytes};
 
-    use super::{Aligned, Padded, Page, Value};
+    use super::{Aligned, OperationValue, Padded, Page};
 
     #[test]
     fn the_sizes_are_the_types() {
-        assert_eq!(Kind::Padded.size(), size_of::<Padded>());
-        assert_eq!(Kind::Aligned.size(), size_of::<Aligned>());
-        assert_eq!(Kind::Page.size(), size_of::<Page>());
+        assert_eq!(ValueKind::Padded.size(), size_of::<Padded>());
+        assert_eq!(ValueKind::Aligned.size(), size_of::<Aligned>());
+        assert_eq!(ValueKind::Page.size(), size_of::<Page>());
         assert_eq!(align_of::<Aligned>(), 64);
         assert_eq!(u8::of(3), bytes(3)[0]);
     }

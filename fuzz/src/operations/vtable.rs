@@ -9,21 +9,40 @@ use ntcom_fuzz_model::{
     input::VtableInput,
     limits::POLL_BUDGET,
     model::Model,
-    ops::Step,
+    ops::OperationStep,
     script::GATES,
 };
-use ntsim::{Simulation, Stop};
+use ntsim::{Schedule, Simulation, Stop};
 
 use super::{
     perform::{TWO_TICKS, cancel_all, lower, perform, release_everything},
-    world::{self, World},
+    world::{self, OperationWorld},
 };
+use crate::harness::run::{Report, Target, config};
 
 const _: () = assert!(POLL_BUDGET == ntcom_exec::DEFAULT_POLL_BUDGET.get(), "the model counts polls");
 
+thread_local! {
+    static MODEL: RefCell<Rc<RefCell<Model>>> = RefCell::default();
+}
+
+impl Target for VtableInput {
+    fn run(&self, kernel: &mut Simulation, _schedule: Schedule, trace: bool) -> Report {
+        kernel.reset(config(1, 0, trace), Schedule::round_robin());
+        let model = MODEL.with_borrow(Rc::clone);
+        model.borrow_mut().reset();
+        let stop = run(kernel, self, &model);
+        if stop.is_some() {
+            MODEL.take();
+        }
+        let steps = world::steps(stop.is_some());
+        Report::new(kernel, stop, steps)
+    }
+}
+
 /// Runs an input with a model that has been reset. Returns the reason if it fails. The model is
 /// then lost with the program, which is suspended for ever.
-pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
+fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
     world::with(|world| {
         world.reset();
         world.alone.set(true);
@@ -36,7 +55,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCe
     kernel.run_on(0, program).and_then(|()| kernel.unload()).err()
 }
 
-fn drive(world: &World, model: &mut Model, steps: &[Step]) {
+fn drive(world: &OperationWorld, model: &mut Model, steps: &[OperationStep]) {
     for (number, step) in steps.iter().enumerate() {
         let expected = model.step(step);
         let done = perform(world, 0, 1, step);
@@ -50,7 +69,7 @@ fn drive(world: &World, model: &mut Model, steps: &[Step]) {
 
 /// Ends a run. All clients release everything, the remaining operations are cancelled, and nothing
 /// may be left.
-fn finish(world: &World, model: &mut Model) {
+fn finish(world: &OperationWorld, model: &mut Model) {
     model.open_everything();
     lower(world, 0);
     world.all_open.set(true);
@@ -89,7 +108,7 @@ fn finish(world: &World, model: &mut Model) {
 const ROUNDS: usize = 128;
 
 #[cold]
-fn different(number: usize, step: &Step, done: Option<Done>, expected: Option<Done>) -> ! {
+fn different(number: usize, step: &OperationStep, done: Option<Done>, expected: Option<Done>) -> ! {
     let show = |done: Option<Done>| match done {
         None => "nothing".to_owned(),
         Some(Done { operation, answer: Answer { status, out } }) => {
@@ -102,7 +121,7 @@ fn different(number: usize, step: &Step, done: Option<Done>, expected: Option<Do
     ntsim::fail("model", format!("step {number}, {step}: answered {done}; the contract says {expected}"))
 }
 
-fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
+fn compare(world: &OperationWorld, model: &Model, when: &dyn Fn() -> String) {
     let blocks = ntsim::live_blocks();
     if world.digest.get() != model.digest || blocks as usize != model.blocks() {
         compare_in_detail(world, model, blocks, when);
@@ -110,7 +129,7 @@ fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
 }
 
 #[cold]
-fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() -> String) -> ! {
+fn compare_in_detail(world: &OperationWorld, model: &Model, blocks: u64, when: &dyn Fn() -> String) -> ! {
     let wrong = |operation: usize, what: &str, real: u64, expected: u64| -> ! {
         let when = when();
         ntsim::fail(

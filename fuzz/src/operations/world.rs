@@ -12,7 +12,7 @@ use ntcom_fuzz_model::{
     limits::{HANDLES, OBJECTS, OPERATIONS, PROCESSORS, STASH},
     ops::nth_bit,
     script::GATES,
-    value::Kind,
+    value::ValueKind,
 };
 use ntsim::trace::MarkKind;
 
@@ -77,7 +77,7 @@ pub struct Slot {
     /// The second interface, once a client has asked for it.
     pub control: Cell<*mut c_void>,
     /// The type of the operation's value.
-    pub kind: Cell<Kind>,
+    pub kind: Cell<ValueKind>,
     /// Client references, by processor.
     pub references: [Cell<u32>; PROCESSORS],
     /// References that calls have made and not given up, over all holders. `call` keeps it
@@ -149,7 +149,7 @@ pub struct Gate {
 }
 
 /// The state of a run.
-pub struct World {
+pub struct OperationWorld {
     /// The operations, in the order of their spawns.
     pub slots: [Slot; OPERATIONS],
     /// The objects with declared methods.
@@ -189,7 +189,7 @@ impl Slot {
         Self {
             operation: Cell::new(core::ptr::null_mut()),
             control: Cell::new(core::ptr::null_mut()),
-            kind: Cell::new(Kind::Unit),
+            kind: Cell::new(ValueKind::Unit),
             references: [const { Cell::new(0) }; PROCESSORS],
             ledger: Cell::new(0),
             bodyless: Cell::new(false),
@@ -236,7 +236,7 @@ impl BodyRecord {
     }
 }
 
-impl World {
+impl OperationWorld {
     const fn new() -> Self {
         Self {
             slots: [const { Slot::new() }; OPERATIONS],
@@ -472,10 +472,23 @@ fn leak<T>(value: T) {
 }
 
 thread_local! {
-    static WORLD: World = const { World::new() };
+    static WORLD: OperationWorld = const { OperationWorld::new() };
 }
 
 /// Calls `f` with this thread's world.
-pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+pub fn with<R>(f: impl FnOnce(&OperationWorld) -> R) -> R {
     WORLD.with(f)
+}
+
+/// The steps of the run that has ended, and those of them that reached a live object. The remains
+/// of a run that was stopped refer to a kernel that has stopped. They are forgotten here, where
+/// they are certain to be this run's.
+pub(crate) fn steps(stopped: bool) -> (u64, u64) {
+    with(|world| {
+        let numbers = (world.steps.get(), world.live.get());
+        if stopped {
+            world.reset();
+        }
+        numbers
+    })
 }

@@ -1,7 +1,7 @@
 //! Cases of C20, bodies that fail by themselves.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz_model::{script::Shape, status::STATUSES, value::Kind};
+use ntcom_fuzz_model::{script::Shape, status::STATUSES, value::ValueKind};
 
 use super::{
     states,
@@ -34,11 +34,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn failing(script: ntcom_fuzz_model::script::Script, with: NTSTATUS) -> Spawn {
-    Spawn { fails: Some(with), ..Spawn::new(Kind::U64, script) }
+    Spawn { fails: Some(with), ..Spawn::new(ValueKind::U64, script) }
 }
 
 fn fails(kit: &Kit<'_>) -> Check {
-    for kind in Kind::ALL {
+    for kind in ValueKind::ALL {
         for script in [READY, plain([WAIT, END, END, END, END, END])] {
             let operation = kit.make(Spawn { kind, ..failing(script, states::FAILURE) })?;
             kit.open(0)?;

@@ -4,7 +4,7 @@ use ntcom::NTSTATUS;
 use ntcom_fuzz_model::{
     ops::{Handler, Via},
     script::Script,
-    value::Kind,
+    value::ValueKind,
 };
 
 use super::steps::{PENDING, READY, STASHED};
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn call(kit: &Kit<'_>, object: usize, script: Script) -> Result<usize, Finding> {
-    kit.make(Spawn { object: Some(object), ..Spawn::new(Kind::U64, script) })
+    kit.make(Spawn { object: Some(object), ..Spawn::new(ValueKind::U64, script) })
 }
 
 fn lives_with_clients(kit: &Kit<'_>) -> Check {

@@ -1,7 +1,7 @@
 //! Cases of C9, releasing without cancelling.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz_model::{ops::Via, script::Shape, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::Shape, value::ValueKind};
 
 use super::steps::{END, KEEP, OBSERVE, PARK, PENDING, STASHED, WAIT, guarded, plain};
 use crate::{
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn go_on(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -48,7 +48,7 @@ fn go_on(kit: &Kit<'_>) -> Check {
 }
 
 fn left_reference(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.add_ref(operation, Via::Operation)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
@@ -60,7 +60,7 @@ fn left_reference(kit: &Kit<'_>) -> Check {
 
 fn abandoned(kit: &Kit<'_>) -> Check {
     // Only its client could still wake it, and the client leaves.
-    let operation = kit.spawn(Kind::U64, plain([PARK, OBSERVE, END, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([PARK, OBSERVE, END, END, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -77,7 +77,8 @@ fn abandoned(kit: &Kit<'_>) -> Check {
 }
 
 fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, guarded(Shape::TryFinally, [PARK, PARK, END, OBSERVE, END, END]))?;
+    let operation =
+        kit.spawn(ValueKind::U64, guarded(Shape::TryFinally, [PARK, PARK, END, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -88,7 +89,7 @@ fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
 
 fn abandoned_twice(kit: &Kit<'_>) -> Check {
     // The body takes the request and goes on, and again no holder is left.
-    let operation = kit.spawn(Kind::U64, plain([PARK, super::steps::TAKE, PARK, OBSERVE, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([PARK, super::steps::TAKE, PARK, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -105,7 +106,7 @@ fn abandoned_twice(kit: &Kit<'_>) -> Check {
 }
 
 fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, STASHED)?;
+    let operation = kit.spawn(ValueKind::U64, STASHED)?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.clone_waker(operation)?;
@@ -125,7 +126,7 @@ fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
 }
 
 fn keeps_itself(kit: &Kit<'_>) -> Check {
-    let operation = kit.spawn(Kind::U64, plain([KEEP, WAIT, END, END, END, END]))?;
+    let operation = kit.spawn(ValueKind::U64, plain([KEEP, WAIT, END, END, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.advance()?;
@@ -147,7 +148,7 @@ fn keeps_itself(kit: &Kit<'_>) -> Check {
 }
 
 fn handle_detaches(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
+    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, PENDING) })?;
     kit.handle_clone(operation)?;
     kit.handle_drop(operation)?;
     kit.handle_drop(operation)?;
@@ -159,7 +160,8 @@ fn handle_detaches(kit: &Kit<'_>) -> Check {
 }
 
 fn handle_outlives(kit: &Kit<'_>) -> Check {
-    let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, super::steps::READY) })?;
+    let operation =
+        kit.make(Spawn { cancellable: true, ..Spawn::new(ValueKind::U64, super::steps::READY) })?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
     kit.handle_cancel(operation)?;

@@ -1,7 +1,7 @@
 //! An operation in each state, for calls that must work in all states.
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz_model::value::Kind;
+use ntcom_fuzz_model::value::ValueKind;
 
 use super::steps::{PENDING, READY};
 use crate::{
@@ -19,7 +19,7 @@ pub(crate) type State = (usize, u32, NTSTATUS);
 /// Makes an operation in each of the states Started, Completed, Canceled (if operations can be
 /// cancelled) and Error. An operation that does not get there is left out, and is a breach of
 /// the rule by which it should.
-pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<Vec<State>, Finding> {
+pub(crate) fn every(kit: &Kit<'_>, kind: ValueKind) -> Result<Vec<State>, Finding> {
     let completed = kit.spawn(kind, READY)?;
     let canceled = if kit.can_cancel() { Some(canceled(kit, kind)?) } else { None };
     kit.advance()?;
@@ -43,14 +43,14 @@ pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<Vec<State>, Finding> {
     Ok(states)
 }
 
-fn canceled(kit: &Kit<'_>, kind: Kind) -> Result<usize, Finding> {
+fn canceled(kit: &Kit<'_>, kind: ValueKind) -> Result<usize, Finding> {
     let canceled = kit.spawn_to_cancel(kind, PENDING)?;
     kit.request(canceled)?;
     Ok(canceled)
 }
 
 /// The operation in this state, if it got there.
-pub(crate) fn in_state(kit: &Kit<'_>, kind: Kind, status: u32) -> Result<Option<usize>, Finding> {
+pub(crate) fn in_state(kit: &Kit<'_>, kind: ValueKind, status: u32) -> Result<Option<usize>, Finding> {
     let found = every(kit, kind)?.into_iter().find(|(_, state, _)| *state == status);
     Ok(found.map(|(operation, ..)| operation))
 }

@@ -7,7 +7,7 @@ use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
     IUnknownVtbl, Interface, NTSTATUS,
 };
-use ntcom_fuzz_model::value::Kind;
+use ntcom_fuzz_model::value::ValueKind;
 
 use crate::{
     body::kind_number,
@@ -171,7 +171,7 @@ fn result(kit: &Kit<'_>, this: *mut c_void) -> (NTSTATUS, u64) {
     let Some(result) = kit.table().client_result else { return (BROKEN, 0) };
     kit.0.trail.add("client_result".to_owned());
     // SAFETY: the header lets the kit pass any object. There is room for the kind's value.
-    let status = NTSTATUS(unsafe { result(this, kind_number(Kind::U64), (&raw mut value).cast()) });
+    let status = NTSTATUS(unsafe { result(this, kind_number(ValueKind::U64), (&raw mut value).cast()) });
     (status, value)
 }
 
@@ -260,7 +260,7 @@ fn status_of(kit: &Kit<'_>, script: Script) -> (NTSTATUS, i32) {
     kit.0.trail.add("client_status".to_owned());
     let this = ptr::from_ref(&foreign).cast_mut().cast();
     // SAFETY: the header lets the kit pass any object. There is room for a status.
-    let answer = NTSTATUS(unsafe { status(this, kind_number(Kind::U64), &raw mut out) });
+    let answer = NTSTATUS(unsafe { status(this, kind_number(ValueKind::U64), &raw mut out) });
     (answer, out)
 }
 
@@ -305,7 +305,7 @@ fn queried(kit: &Kit<'_>, script: Script) -> Result<NTSTATUS, crate::finding::Fi
     kit.0.trail.add("client_query".to_owned());
     // SAFETY: the header lets the kit pass any object.
     let answer =
-        NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(Kind::U64)) });
+        NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(ValueKind::U64)) });
     is_given_back(kit, &foreign)?;
     Ok(answer)
 }

@@ -3,7 +3,7 @@
 use core::ptr;
 
 use ntcom::{AsyncControlRaw, IUnknownVtbl, Interface, NTSTATUS};
-use ntcom_fuzz_model::{ops::Via, script::Script, value::Kind};
+use ntcom_fuzz_model::{ops::Via, script::Script, value::ValueKind};
 
 use super::{Kit, Spawn};
 use crate::{
@@ -56,7 +56,7 @@ impl Kit<'_> {
     ///
     /// # Errors
     /// The errors of [`Self::spawn`].
-    pub fn spawn_to_cancel(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+    pub fn spawn_to_cancel(&self, kind: ValueKind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn { cancellable: !self.has_control(), ..Spawn::new(kind, script) })
     }
 

@@ -11,7 +11,7 @@ mod slots;
 use core::{ffi::c_void, ptr};
 
 use ntcom::NTSTATUS;
-use ntcom_fuzz_model::{script::Script, value::Kind};
+use ntcom_fuzz_model::{script::Script, value::ValueKind};
 
 use crate::{
     body::{kind_number, recipe},
@@ -43,7 +43,7 @@ pub const UNKNOWN: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn {
     /// The type of the operation's value.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The operation's body.
     pub script: Script,
     /// Whether it has a cancel handle.
@@ -65,7 +65,7 @@ pub struct Spawn {
 impl Spawn {
     /// An operation with a body, and nothing else.
     #[must_use]
-    pub const fn new(kind: Kind, script: Script) -> Self {
+    pub const fn new(kind: ValueKind, script: Script) -> Self {
         Self {
             kind,
             script,
@@ -94,14 +94,14 @@ impl Kit<'_> {
     }
 
     fn then<T>(&self, value: T) -> Result<T, Finding> {
-        world::nothing_astray().map(|()| value)
+        world::no_stray_call().map(|()| value)
     }
 
     /// Makes an operation with a body.
     ///
     /// # Errors
     /// The operation is null, or the bodies have seen a breach.
-    pub fn spawn(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
+    pub fn spawn(&self, kind: ValueKind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn::new(kind, script))
     }
 
@@ -159,7 +159,7 @@ impl Kit<'_> {
     ///
     /// # Errors
     /// The errors of [`Self::spawn`].
-    pub fn spawn_error(&self, kind: Kind, status: NTSTATUS) -> Result<usize, Finding> {
+    pub fn spawn_error(&self, kind: ValueKind, status: NTSTATUS) -> Result<usize, Finding> {
         let world = self.0;
         let operation = world.count();
         let mut slot = Slot::new(kind, world::plain([0; 6]));

@@ -4,7 +4,7 @@ use ntcom_fuzz_model::{
     call::Init,
     input::{Input, VtableInput},
     limits::{HANDLES, OBJECTS, OPERATIONS, STASH},
-    ops::{Handler, Iid, ObjectOp, Op, Step, Timeout, Via},
+    ops::{Handler, Iid, ObjectOp, Op, OperationStep, Timeout, Via},
     script::{GATES, STEPS, Script, Shape},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Action {
     /// A step of the library and of the model.
-    Step(Step),
+    Step(OperationStep),
     /// Stops the executor from running by itself.
     Hold,
     /// Lets the executor run by itself again.
@@ -113,7 +113,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
             Op::Query(via, iid, _) if !offers.controls => {
                 *via = Via::Operation;
                 if *iid == Iid::Control {
-                    *iid = Iid::Nobodys;
+                    *iid = Iid::Unsupported;
                 }
             }
             Op::AddRef(via) | Op::Release(via) if !offers.controls => *via = Via::Operation,

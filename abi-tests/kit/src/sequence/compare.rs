@@ -4,7 +4,7 @@ use ntcom::NTSTATUS;
 use ntcom_fuzz_model::{
     answer::{Answer, Done, OutValue},
     model::Model,
-    ops::{ObjectOp, Op, Out, Step},
+    ops::{ObjectOp, Op, OperationStep, Out},
 };
 
 use super::perform::replaced;
@@ -15,7 +15,7 @@ use crate::{
     world::Record,
 };
 
-pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected: Done) -> Check {
+pub(super) fn compare_answer(kit: &Kit<'_>, step: &OperationStep, found: Answer, expected: Done) -> Check {
     let Done { operation, answer } = expected;
     // If the library writes nothing, the model may have the old value or none.
     let same_out = found.out == answer.out

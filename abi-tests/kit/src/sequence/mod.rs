@@ -16,7 +16,7 @@ mod source;
 use ntcom_fuzz_model::{
     input::{Input, VtableInput},
     model::Model,
-    ops::{Op, Step},
+    ops::{Op, OperationStep},
 };
 
 pub use self::source::Source;
@@ -55,8 +55,8 @@ pub fn run_sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
     ended.verdict(Rule::C9, Expects::End)
 }
 
-const fn bare(op: Op) -> Step {
-    Step { processor: 0, target: 0, op }
+const fn bare(op: Op) -> OperationStep {
+    OperationStep { processor: 0, target: 0, op }
 }
 
 fn drive(kit: &Kit<'_>, actions: &[Action]) -> Check {

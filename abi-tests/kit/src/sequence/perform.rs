@@ -5,7 +5,7 @@ use ntcom_fuzz_model::{
     answer::{Answer, Done, OutValue},
     call::Method,
     limits::OPERATIONS,
-    ops::{ObjectOp, Op, Step, has_interface},
+    ops::{ObjectOp, Op, OperationStep, has_interface},
     status::STATUSES,
 };
 
@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// Does a step to the operation to which the model did it.
-pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Result<Option<Answer>, Finding> {
+pub(super) fn perform(
+    kit: &Kit<'_>,
+    step: &OperationStep,
+    expected: Option<Done>,
+) -> Result<Option<Answer>, Finding> {
     let here = kit.0;
     let nothing = Some(Answer { status: 0, out: OutValue::None });
     // A step that reaches nothing is replaced here as in the model.
@@ -102,7 +106,7 @@ pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Res
         }
         _ => return Ok(None),
     };
-    world::nothing_astray()?;
+    world::no_stray_call()?;
     Ok(Some(answer))
 }
 
@@ -131,7 +135,7 @@ fn object_op(kit: &Kit<'_>, number: usize, op: ObjectOp) -> Result<Answer, Findi
 }
 
 /// The step's operation, or its replacement.
-pub(super) fn replaced(kit: &Kit<'_>, step: &Step) -> Op {
+pub(super) fn replaced(kit: &Kit<'_>, step: &OperationStep) -> Op {
     let world = kit.0;
     let room = world.count() < OPERATIONS;
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());

@@ -21,10 +21,10 @@ use crate::{
     answer::{Answer, Done, NOTHING, OutValue},
     event::{Event, digest},
     limits::{HANDLES, OBJECTS, OPERATIONS, STASH},
-    ops::{Handler, Op, Step, nth_bit},
+    ops::{Handler, Op, OperationStep, nth_bit},
     script::{GATES, Script},
     status::{self, STATUSES},
-    value::Kind,
+    value::ValueKind,
 };
 use slots::{query, written};
 
@@ -59,7 +59,7 @@ struct Object {
 /// One operation.
 #[derive(Clone, Debug)]
 pub struct Task {
-    kind: Kind,
+    kind: ValueKind,
     script: Script,
     end: Option<End>,
     /// Whether this is the constant operation, which has no block.
@@ -180,7 +180,7 @@ impl Model {
     }
 
     /// Does a step, and returns the answer that the real call must give.
-    pub fn step(&mut self, step: &Step) -> Option<Done> {
+    pub fn step(&mut self, step: &OperationStep) -> Option<Done> {
         let on = |operation, answer| Some(Done { operation: Some(operation), answer });
         let nothing = |operation| Some(Done { operation: Some(operation), answer: NOTHING });
         let command = Some(Done { operation: None, answer: NOTHING });

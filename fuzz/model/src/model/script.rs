@@ -4,7 +4,7 @@ use super::Model;
 use crate::{
     event::{Event, mix},
     limits::STASH,
-    script::{Shape, Step},
+    script::{BodyStep, Shape},
 };
 
 /// The phase of a `try_finally`.
@@ -213,8 +213,8 @@ impl Model {
         let task = &mut self.tasks[operation];
         let part = &mut task.body.parts[number];
         match task.script.step(part.at) {
-            Step::Finish => return Some(false),
-            Step::Yield(times) => {
+            BodyStep::Finish => return Some(false),
+            BodyStep::Yield(times) => {
                 let left = part.inside.unwrap_or(times + 1);
                 if left > 0 {
                     part.inside = Some(left - 1);
@@ -222,7 +222,7 @@ impl Model {
                     return None;
                 }
             }
-            Step::Await(gate) => {
+            BodyStep::Await(gate) => {
                 let gate = &mut self.gates[usize::from(gate)];
                 if !self.all_open && !core::mem::take(&mut gate.open) {
                     if !gate.waiters.contains(&operation) {
@@ -232,13 +232,13 @@ impl Model {
                     return None;
                 }
             }
-            Step::Stash => {
+            BodyStep::Stash => {
                 if self.stash.len() < STASH {
                     self.stash.push(operation);
                     task.others += 1;
                 }
             }
-            Step::Take => {
+            BodyStep::Take => {
                 let taken = task.body.masked == 0 && core::mem::take(&mut task.cancel);
                 if taken {
                     task.body.untaken = false;
@@ -246,11 +246,11 @@ impl Model {
                 }
                 self.log(operation, 0x10 | u64::from(taken));
             }
-            Step::Observe => {
+            BodyStep::Observe => {
                 let seen = task.body.masked == 0 && (task.cancel || task.unwinding);
                 self.log(operation, 0x20 | u64::from(seen));
             }
-            Step::Park => {
+            BodyStep::Park => {
                 if part.inside.is_none() {
                     part.inside = Some(0);
                     if task.body.shape.is_cleanup(number) {
@@ -259,18 +259,18 @@ impl Model {
                     return None;
                 }
             }
-            Step::Open(gate) => self.open_gate(gate.into()),
-            Step::CancelLink => {
+            BodyStep::Open(gate) => self.open_gate(gate.into()),
+            BodyStep::CancelLink => {
                 if let Some(link) = task.link {
                     self.cancel(link);
                 }
             }
-            Step::ReleaseLink => {
+            BodyStep::ReleaseLink => {
                 if let Some(link) = task.link.take() {
                     self.release_other(link);
                 }
             }
-            Step::AskLink => {
+            BodyStep::AskLink => {
                 if let Some(link) = task.link {
                     let result = self.outcome(link);
                     // The upper half of the body's log entry is the answer of get_status,
@@ -278,19 +278,19 @@ impl Model {
                     self.log(operation, result.into());
                 }
             }
-            Step::KeepWaker => {
+            BodyStep::KeepWaker => {
                 if !task.kept {
                     task.kept = true;
                     task.others += 1;
                 }
             }
-            Step::DropKept => {
+            BodyStep::DropKept => {
                 if core::mem::take(&mut task.kept) {
                     self.release_other(operation);
                 }
             }
-            Step::Notify => self.wake_by_ref(operation),
-            Step::DropStash(index) => {
+            BodyStep::Notify => self.wake_by_ref(operation),
+            BodyStep::DropStash(index) => {
                 if let Some(other) = super::take(&mut self.stash, index) {
                     self.release_other(other);
                 }

@@ -86,7 +86,7 @@ pub(super) fn query(iid: Iid, out: Out) -> Answer {
     let found = |via| Answer { status: status::SUCCESS, out: OutValue::Interface(via) };
     match iid {
         Iid::Null => Answer { status: invalid, out: OutValue::Null },
-        Iid::Nobodys => Answer { status: status::NOINTERFACE, out: OutValue::Null },
+        Iid::Unsupported => Answer { status: status::NOINTERFACE, out: OutValue::Null },
         // A query for IUnknown always gives the same pointer [C2].
         Iid::Unknown | Iid::Operation => found(Via::Operation),
         Iid::Control => found(Via::Control),

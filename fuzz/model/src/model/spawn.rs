@@ -5,13 +5,13 @@ use crate::{
     limits::OPERATIONS,
     script::{Script, Shape},
     status,
-    value::Kind,
+    value::ValueKind,
 };
 
 impl Model {
     pub(super) fn spawn(
         &mut self,
-        kind: Kind,
+        kind: ValueKind,
         script: Script,
         cancellable: bool,
         link: Option<usize>,
@@ -41,7 +41,7 @@ impl Model {
         Some(operation)
     }
 
-    pub(super) fn spawn_error(&mut self, kind: Kind, error: u32) -> Option<usize> {
+    pub(super) fn spawn_error(&mut self, kind: ValueKind, error: u32) -> Option<usize> {
         let operation = self.make(kind, Script { shape: Shape::Plain, steps: [0; 6] })?;
         let no_memory = !self.allocate();
         self.add_client(operation);
@@ -68,7 +68,7 @@ impl Model {
         true
     }
 
-    pub(super) fn make(&mut self, kind: Kind, script: Script) -> Option<usize> {
+    pub(super) fn make(&mut self, kind: ValueKind, script: Script) -> Option<usize> {
         let operation = self.tasks.len();
         if operation >= OPERATIONS {
             return None;

@@ -60,7 +60,7 @@ fn round(shared: &Shared) -> Check {
     advance(shared);
     shared.breach_so_far()?;
     if shared.does.releases {
-        nobody_has_it(shared)?;
+        has_no_references(shared)?;
     } else {
         Client::new(shared, CLIENTS)?.ended_once()?;
         let left = release_both(shared, &made);
@@ -119,7 +119,7 @@ fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
 }
 
 /// Checks that the operation has ended once. All threads have given up their references.
-fn nobody_has_it(shared: &Shared) -> Check {
+fn has_no_references(shared: &Shared) -> Check {
     let (drops, zeros) = (shared.drops.load(SeqCst), shared.zeros.load(SeqCst));
     if drops != 1 {
         let why = format!("nobody has the operation any more, and its body has been dropped {drops} times");

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ntcom::{AsyncStatus, NTSTATUS};
-use ntcom_fuzz_model::value::{Kind, bytes_of};
+use ntcom_fuzz_model::value::{ValueKind, bytes_of};
 
 use crate::{
     body::kind_number,
@@ -33,7 +33,7 @@ const LOOKS: usize = 1_024;
 const LATEST: u64 = 32;
 
 /// The type of the operation's value. A page takes long to copy.
-pub(super) const KIND: Kind = Kind::Page;
+pub(super) const KIND: ValueKind = ValueKind::Page;
 pub(super) const NUMBER: usize = 3;
 
 /// Whether threads may begin.
