@@ -141,8 +141,8 @@ impl YieldedObject {
 /// # Safety
 /// `this` is the interface of such an object.
 unsafe fn thing<'a>(this: *mut c_void) -> &'a YieldedObject {
-    // SAFETY: the caller passes the interface of a `YieldedObject`, which begins with it and stays until
-    // the run is over.
+    // SAFETY: the caller passes the interface of a `YieldedObject`, which begins with it and stays
+    // until the run is over.
     let thing = unsafe { &*this.cast_const().cast::<YieldedObject>() };
     if thing.references.get() == 0 {
         ntsim::fail(

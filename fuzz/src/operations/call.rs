@@ -1,8 +1,8 @@
 //! Calls through the vtables, as a client that knows nothing of Rust makes them. They pass pointers
 //! and get statuses and bytes.
 //!
-//! Every function needs a reference to the operation that the caller owns. [`OperationWorld`]'s tables
-//! provide one, and a ledger in this module checks each call for it. The types of values are
+//! Every function needs a reference to the operation that the caller owns. [`OperationWorld`]'s
+//! tables provide one, and a ledger in this module checks each call for it. The types of values are
 //! erased, because the tables of all types have the same ABI in each slot.
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};

@@ -132,8 +132,8 @@ fn drive(world: &OperationWorld, processor: usize, processors: usize, steps: &[O
         // The check is for the step that is done. Look up its replacement first, because the step
         // may change the world.
         let replaced = instead(world, &step.op);
-        // Another processor may see the end while this call returns: only an end that was seen before
-        // the call began binds its answer.
+        // Another processor may see the end while this call returns: only an end that was seen
+        // before the call began binds its answer.
         let ended_before = world.seen_to_have_ended();
         if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
         {
