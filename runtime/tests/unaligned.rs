@@ -1,11 +1,10 @@
 //! Tests that no `out` and no `iid` needs alignment, because every slot takes odd addresses.
 //!
-//! x86 reads and writes odd addresses without a fault. In a build with debug assertions rustc
-//! checks each access through a place such as `*out` or `&mut *out`, and core checks
-//! `copy_nonoverlapping`, `replace`, `swap` and `write_volatile`, so a slot with such an access
-//! ends the process here. A `write` or `read` of the pointer is the same instruction on x86 as the
-//! unaligned one, and core as rustup ships it does not check it (seen with Rust 1.95). Only Miri,
-//! or a processor that faults, detects it. A release build cannot fail here.
+//! x86 reads and writes odd addresses without a fault. In a build with debug assertions rustc checks
+//! each access through a place such as `*out` or `&mut *out`, and core checks `copy_nonoverlapping`,
+//! `replace`, `swap` and `write_volatile`, so a slot with such an access ends the process here. A
+//! `write` or `read` of the pointer is the same instruction on x86 as the unaligned one, and core as
+//! rustup ships it does not check it (seen with Rust 1.95). So the last test reads the source.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -154,4 +153,51 @@ fn every_slot_of_an_object_takes_odd_addresses() {
             assert_eq!(out.value::<u64>(), value);
         }
     });
+}
+
+/// The places of a caller's memory in the slots' functions.
+const PLACES: [&str; 4] = ["out", "iid", "size", "timeout"];
+
+/// Returns the accesses of a source text to a caller's memory, in order.
+fn accesses(text: &str) -> Vec<&str> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let of_line = |line| {
+        PLACES.iter().flat_map(move |place| {
+            let uses = ["write", "read"].map(|access| format!("{place}.{access}"));
+            let found = |name: String| line_matches(line, &name);
+            uses.into_iter().flat_map(found).collect::<Vec<_>>()
+        })
+    };
+    code.flat_map(of_line).collect()
+}
+
+/// Returns the calls in a line that begin with `name`, without their arguments.
+fn line_matches<'a>(line: &'a str, name: &str) -> Vec<&'a str> {
+    let starts = line.match_indices(name).filter(|(at, _)| {
+        let before = line.get(..*at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|before| !before.is_alphanumeric() && !"_.".contains(before))
+    });
+    starts.filter_map(|(at, _)| line.get(at..)?.split('(').next()).collect()
+}
+
+/// x86 reads and writes an odd address by the same instruction, so no test that runs can see a
+/// `write` for a `write_unaligned`. The source shows it.
+#[test]
+fn slots_reach_the_memory_of_callers_by_unaligned_accesses_only() {
+    assert_eq!(accesses("unsafe { out.write(1) } // iid.read()"), ["out.write"]);
+    assert_eq!(accesses("about.write(1); self.out.read(); iid.read_unaligned()"), ["iid.read_unaligned"]);
+    let mut unaligned = 0;
+    for folder in ["src/com", "src/async_com"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let text = std::fs::read_to_string(&file).unwrap();
+            for access in accesses(&text) {
+                let right = access.ends_with("_unaligned") || access.ends_with("write_bytes");
+                assert!(right, "{}: {access} needs an aligned address", file.display());
+                unaligned += 1;
+            }
+        }
+    }
+    assert!(unaligned >= 8, "only {unaligned} accesses were found");
 }
