@@ -14,13 +14,13 @@ use ntcom_kit_table::{Recipe, poll, shape};
 use crate::values::Value;
 
 /// The kit's body. It tells the kit when it is dropped.
-pub(crate) struct Kits(Recipe);
+pub(crate) struct RecipeBody(Recipe);
 
 // SAFETY: the kit's functions may be called by the thread that polls or drops the body. If there
 // are several threads, the kit passes functions that allow them.
-unsafe impl Send for Kits {}
+unsafe impl Send for RecipeBody {}
 
-impl Kits {
+impl RecipeBody {
     /// Takes over the body of a recipe. It copies the recipe.
     pub(crate) fn new(recipe: Recipe) -> Self {
         Self(recipe)
@@ -51,7 +51,7 @@ impl Kits {
     }
 }
 
-impl Drop for Kits {
+impl Drop for RecipeBody {
     fn drop(&mut self) {
         // SAFETY: this calls the recipe's function with the recipe's context, once.
         unsafe { (self.0.drop)(self.0.context) }
@@ -62,7 +62,7 @@ impl Drop for Kits {
 #[derive(Clone, Copy)]
 struct Parts(Recipe);
 
-// SAFETY: the kit's functions may be called by the thread that polls the body, as for `Kits`.
+// SAFETY: the kit's functions may be called by the thread that polls the body, as for `RecipeBody`.
 unsafe impl Send for Parts {}
 
 impl Parts {
@@ -84,10 +84,10 @@ impl Parts {
 }
 
 /// A future that tells the kit the beginning of each poll, and holds the body.
-struct Told<F> {
+struct Reporting<F> {
     // The main is dropped before the body that holds it.
     inner: F,
-    body: Kits,
+    body: RecipeBody,
 }
 
 impl<T: Value, F: Future<Output = ()>> Future for Typed<T, F> {
@@ -96,21 +96,23 @@ impl<T: Value, F: Future<Output = ()>> Future for Typed<T, F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: `inner` is pinned with `self` and never moved out. The body is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        this.told.body.begin();
+        this.reporting.body.begin();
         // SAFETY: `inner` is pinned with `self` and never moved out.
-        let inner = unsafe { Pin::new_unchecked(&mut this.told.inner) };
-        inner.poll(context).map(|()| this.told.body.finish())
+        let inner = unsafe { Pin::new_unchecked(&mut this.reporting.inner) };
+        inner.poll(context).map(|()| this.reporting.body.finish())
     }
 }
 
-/// A [`Told`] with its type of value.
+/// A [`Reporting`] with its type of value.
 struct Typed<T, F> {
-    told: Told<F>,
+    reporting: Reporting<F>,
     value: core::marker::PhantomData<fn() -> T>,
 }
 
 /// The whole body of a recipe. It yields its value, or the status with which it fails.
-pub(crate) fn fallible<T: Value>(body: Kits) -> impl Future<Output = Result<T, NTSTATUS>> + Send + 'static {
+pub(crate) fn fallible<T: Value>(
+    body: RecipeBody,
+) -> impl Future<Output = Result<T, NTSTATUS>> + Send + 'static {
     let parts = Parts(body.0);
     let guards = GuardsOf(parts);
     let inner = async move {
@@ -144,11 +146,11 @@ pub(crate) fn fallible<T: Value>(body: Kits) -> impl Future<Output = Result<T, N
             _ => parts.part(0).await,
         }
     };
-    Typed { told: Told { inner, body }, value: core::marker::PhantomData }
+    Typed { reporting: Reporting { inner, body }, value: core::marker::PhantomData }
 }
 
 /// The whole body of a recipe that never fails.
-pub(crate) fn infallible<T: Value>(body: Kits) -> impl Future<Output = T> + Send + 'static {
+pub(crate) fn infallible<T: Value>(body: RecipeBody) -> impl Future<Output = T> + Send + 'static {
     let inner = fallible::<T>(body);
     async move {
         match inner.await {
@@ -164,6 +166,6 @@ struct GuardsOf(Parts);
 
 impl GuardsOf {
     fn ended(self, guard: u32, has_value: bool) {
-        core::mem::ManuallyDrop::new(Kits(self.0.0)).guarded(guard, has_value);
+        core::mem::ManuallyDrop::new(RecipeBody(self.0.0)).guarded(guard, has_value);
     }
 }

@@ -10,7 +10,7 @@ use ntcom::{
 use ntcom_kit_table::{Does, Recipe};
 
 use crate::{
-    body::{Kits, fallible},
+    body::{RecipeBody, fallible},
     kernel,
     spawn::NOTHING,
     values::{Aligned, Padded, Page},
@@ -56,9 +56,9 @@ impl Drop for Object {
 
 /// # Safety
 /// `recipe` is a recipe.
-unsafe fn kits(recipe: *const c_void) -> Kits {
+unsafe fn recipe_body(recipe: *const c_void) -> RecipeBody {
     // SAFETY: the caller passes a recipe.
-    Kits::new(unsafe { recipe.cast::<Recipe>().read() })
+    RecipeBody::new(unsafe { recipe.cast::<Recipe>().read() })
 }
 
 macro_rules! methods {
@@ -68,7 +68,7 @@ macro_rules! methods {
             type Allocator = GlobalAllocator;
             $(fn $method(&self, recipe: *const c_void) -> impl AsyncBody<Result<$value, NTSTATUS>, GlobalAllocator, NTSTATUS> {
                 // SAFETY: `method_of` passes a recipe.
-                let body = unsafe { kits(recipe) };
+                let body = unsafe { recipe_body(recipe) };
                 InitBox::new(GlobalAllocator, pin_init!(fallible::<$value>(body)))
             })*
         }
@@ -129,10 +129,10 @@ unsafe fn method_of(object: *mut IKitRaw, recipe: *const Recipe) -> *mut c_void 
 }
 
 /// Makes an operation of an object that only the operation's body refers to.
-pub(crate) fn method_of_nobody(recipe: Recipe) -> *mut c_void {
+pub(crate) fn method_of_unreferenced(recipe: Recipe) -> *mut c_void {
     let object = make(None);
     if object.is_null() {
-        drop(Kits::new(recipe));
+        drop(RecipeBody::new(recipe));
         return spawn_async_operation_error_raw::<u8>(NTSTATUS::INSUFFICIENT_RESOURCES).cast();
     }
     // SAFETY: the object was just made, so it is alive.

@@ -10,12 +10,12 @@ use ntcom_exec::{DpcOptions, NoExecutor, OnWorkItems, Placement, Port};
 use ntcom_kit_table::{MAY_FAIL, Recipe};
 
 use crate::{
-    body::{Kits, infallible},
+    body::{RecipeBody, infallible},
     calls, kernel, object, threads,
     values::{Value, for_kind},
 };
 
-fn plain<T: Value>(body: Kits) -> *mut c_void {
+fn plain<T: Value>(body: RecipeBody) -> *mut c_void {
     let body = infallible::<T>(body);
     if threads::at_once() {
         return spawn_async_operation_raw_on(DpcOptions::new().processor(0, 0), body).cast();
@@ -23,7 +23,7 @@ fn plain<T: Value>(body: Kits) -> *mut c_void {
     spawn_async_operation_raw(body).cast()
 }
 
-fn cancellable<T: Value>(body: Kits, handle: *mut *mut c_void) -> *mut c_void {
+fn cancellable<T: Value>(body: RecipeBody, handle: *mut *mut c_void) -> *mut c_void {
     let (raw, cancel) = spawn_async_operation_raw_cancellable(infallible::<T>(body));
     // SAFETY: the handle is not null, so the kit passes a writable one.
     unsafe { handle.write(calls::handle(cancel)) };
@@ -41,9 +41,9 @@ pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c
     // Only declared methods have bodies that fail. Use one of an object that only its body refers
     // to.
     if recipe.flags & MAY_FAIL != 0 && handle.is_null() {
-        return object::method_of_nobody(recipe);
+        return object::method_of_unreferenced(recipe);
     }
-    let body = Kits::new(recipe);
+    let body = RecipeBody::new(recipe);
     if handle.is_null() { for_kind!(kind, plain(body)) } else { for_kind!(kind, cancellable(body, handle)) }
 }
 
@@ -65,7 +65,7 @@ impl Placement for Nowhere {
     }
 }
 
-fn nowhere<T: Value>(body: Kits) -> *mut c_void {
+fn without_executor<T: Value>(body: RecipeBody) -> *mut c_void {
     spawn_async_operation_raw_on(Nowhere, infallible::<T>(body)).cast()
 }
 
@@ -73,11 +73,11 @@ pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) ->
     // SAFETY: the kit passes a readable recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
-    let body = Kits::new(recipe);
-    for_kind!(kind, nowhere(body))
+    let body = RecipeBody::new(recipe);
+    for_kind!(kind, without_executor(body))
 }
 
-fn on_work_items<T: Value>(body: Kits) -> *mut c_void {
+fn on_work_items<T: Value>(body: RecipeBody) -> *mut c_void {
     // SAFETY: the library's device, which is there until the run has ended.
     let items = unsafe { OnWorkItems::of(kernel::device()) };
     spawn_async_operation_raw_on(items, infallible::<T>(body)).cast()
@@ -87,7 +87,7 @@ pub(crate) unsafe extern "C" fn spawn_passive(recipe: *const Recipe) -> *mut c_v
     // SAFETY: the header: a recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
-    let body = Kits::new(recipe);
+    let body = RecipeBody::new(recipe);
     for_kind!(kind, on_work_items(body))
 }
 

@@ -39,15 +39,15 @@ extern "C" fn pause() {
 
 /// The kit's program of each thread.
 #[derive(Clone, Copy)]
-struct Kits {
+struct KitProgram {
     program: ThreadProgram,
     context: *mut c_void,
 }
 
 // SAFETY: the header lets each thread call the program with the context.
-unsafe impl Send for Kits {}
+unsafe impl Send for KitProgram {}
 
-impl Kits {
+impl KitProgram {
     fn on(self, processor: u32) -> impl FnOnce() + Send + 'static {
         move || {
             let at_dispatch_level = processor == 0 || (at_once() && processor.is_multiple_of(2));
@@ -76,13 +76,13 @@ pub(crate) unsafe extern "C" fn run_at_once(
     context: *mut c_void,
     stop: *mut Stop,
 ) -> i32 {
-    let kits = Kits { program, context };
+    let program = KitProgram { program, context };
     // A thread that waits here for others may make any number of steps.
     let config = Config { step_limit: u64::MAX / 2, ..config(count as usize) };
     AT_ONCE.store(true, Relaxed);
     let ended = with_kernel(config, Schedule::round_robin(), |kernel| {
-        let programs =
-            (0..count).map(|number| -> (usize, FreeProgram) { (number as usize, Box::new(kits.on(number))) });
+        let programs = (0..count)
+            .map(|number| -> (usize, FreeProgram) { (number as usize, Box::new(program.on(number))) });
         kernel.run_freely(programs.collect()).and_then(|()| kernel.unload())
     });
     AT_ONCE.store(false, Relaxed);
@@ -97,11 +97,11 @@ pub(crate) unsafe extern "C" fn run_in_turn(
     context: *mut c_void,
     stop: *mut Stop,
 ) -> i32 {
-    let kits = Kits { program, context };
+    let program = KitProgram { program, context };
     IN_TURN.store(true, Relaxed);
     let ended = with_kernel(config(count as usize), Schedule::seed(schedule), |kernel| {
         let programs = (0..count)
-            .map(|number| -> (usize, Box<dyn FnOnce()>) { (number as usize, Box::new(kits.on(number))) });
+            .map(|number| -> (usize, Box<dyn FnOnce()>) { (number as usize, Box::new(program.on(number))) });
         kernel.run(programs.collect()).and_then(|()| kernel.unload())
     });
     IN_TURN.store(false, Relaxed);
