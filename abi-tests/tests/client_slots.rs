@@ -3,7 +3,7 @@
 
 use core::{cell::RefCell, ffi::c_void, time::Duration};
 
-use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
+use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus};
 use ntcom_abi_tests::graffiti;
 
 thread_local! {
@@ -32,7 +32,7 @@ extern "system" fn writes<const SLOT: usize, const VALUE: u32>(_this: *const c_v
     unsafe { out.write(VALUE) };
     called(SLOT, out.cast(), core::ptr::null())
 }
-unsafe extern "system" fn handler(_context: *mut c_void, _status: AsyncStatus) {}
+unsafe extern "system" fn handler(_context: *mut c_void, _status: RawAsyncStatus) {}
 
 /// The slots that were called, in order.
 fn slots() -> Vec<usize> {

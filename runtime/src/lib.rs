@@ -47,7 +47,7 @@ pub use alloc::{Init, KBox};
 pub use async_com::{
     AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationTask,
     AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, InterfacePtr, OperationFuture,
-    spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    RawAsyncStatus, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
     spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };

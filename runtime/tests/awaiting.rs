@@ -16,7 +16,7 @@ use std::{sync::Arc, task::Wake};
 use common::in_kernel;
 use foreign::Foreign;
 use ntcom::{
-    AsyncOperation, AsyncStatus, NTSTATUS, OperationFuture, spawn_async_operation,
+    AsyncOperation, AsyncStatus, NTSTATUS, OperationFuture, RawAsyncStatus, spawn_async_operation,
     spawn_async_operation_error,
 };
 use ntcom_exec::{DrainError, Signal, TaskTracker, default_tracker, sleep};
@@ -152,7 +152,7 @@ fn a_handler_that_is_called_too_often_too_late_or_after_a_refusal_does_nothing()
         let (handler, _) = foreign.handler.get().unwrap();
         for context in [0, 1, usize::MAX, from_addr(foreign)] {
             // SAFETY: as the future promises: with anything.
-            unsafe { handler(core::ptr::without_provenance_mut(context), AsyncStatus(99)) };
+            unsafe { handler(core::ptr::without_provenance_mut(context), RawAsyncStatus(99)) };
         }
         let refusing = Foreign::new();
         refusing.accepts.set(NTSTATUS::INVALID_DEVICE_STATE);
@@ -190,10 +190,48 @@ fn an_operation_that_says_that_it_has_ended_and_has_not_is_broken() {
             (3, NTSTATUS::INVALID_PARAMETER, NTSTATUS::INVALID_PARAMETER),
         ] {
             let foreign = Foreign::new();
-            foreign.status.set(AsyncStatus(status));
+            foreign.status.set(RawAsyncStatus(status));
             foreign.result.set((result, 9));
             let mut future = pin!(foreign.client().into_future());
             assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Err(expected)), "{status} {result}");
+        }
+    });
+}
+
+/// `[C17]`: integers that are not a status, in each way that the client asks.
+#[test]
+fn an_unknown_status_from_get_status_breaks_the_contract() {
+    in_kernel(|| {
+        for status in [-1, 4, i32::MIN] {
+            let foreign = Foreign::new();
+            foreign.result.set((NTSTATUS::SUCCESS, 9));
+            foreign.error.set(NTSTATUS::INVALID_PARAMETER);
+            foreign.wait.set(NTSTATUS::SUCCESS);
+            foreign.status.set(RawAsyncStatus(status));
+            let client = foreign.client();
+            assert_eq!(client.status(), Err(BROKEN), "{status}");
+            assert_eq!(client.result(), Err(BROKEN), "{status}");
+            assert_eq!(client.error(), Err(BROKEN), "{status}");
+            assert_eq!(client.wait(None), Err(BROKEN), "{status}");
+            let mut future = pin!(client.into_future());
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Err(BROKEN)), "{status}");
+        }
+    });
+}
+
+/// The operation says how it ended: the integer that its provider passes to the handler does not.
+#[test]
+fn an_unknown_status_passed_to_the_handler_does_not_count() {
+    in_kernel(|| {
+        for status in [-1, 4, i32::MIN] {
+            let foreign = Foreign::new();
+            let mut future = pin!(foreign.client().into_future());
+            assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+            foreign.completes(7);
+            let (handler, context) = foreign.handler.get().unwrap();
+            // SAFETY: the future's handler accepts any status.
+            unsafe { handler(context, RawAsyncStatus(status)) };
+            assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)), "{status}");
         }
     });
 }
@@ -381,7 +419,7 @@ fn what_it_says_of_its_error_is_held_against_its_status() {
         for status in 0..4 {
             for error in codes {
                 let foreign = Foreign::new();
-                foreign.status.set(AsyncStatus(status));
+                foreign.status.set(RawAsyncStatus(status));
                 foreign.error.set(error);
                 let agrees = match status {
                     0 => error == NTSTATUS::PENDING,
@@ -565,7 +603,7 @@ fn a_number_that_was_never_given_pays_no_debt() {
         let (handler, _) = foreign.handler.get().unwrap();
         for number in (0..1).chain(2..200).chain([usize::MAX]) {
             // SAFETY: it may be called with anything.
-            unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed) };
+            unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed.into()) };
             assert!(drained().is_err(), "{number}");
         }
         foreign.calls_back();

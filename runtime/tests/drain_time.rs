@@ -10,7 +10,7 @@ use core::{
 };
 use std::sync::Arc;
 
-use ntcom::{AsyncOperation, AsyncStatus, spawn_async_operation};
+use ntcom::{AsyncOperation, AsyncStatus, RawAsyncStatus, spawn_async_operation};
 use ntsim::{Config, Schedule, Simulation, ddi};
 
 /// The longest that a drain may be, in units of 100 ns: a millisecond.
@@ -31,8 +31,8 @@ impl Chain {
     }
 }
 
-unsafe extern "system" fn handler(context: *mut c_void, status: AsyncStatus) {
-    assert_eq!(status, AsyncStatus::Completed);
+unsafe extern "system" fn handler(context: *mut c_void, status: RawAsyncStatus) {
+    assert_eq!(status, AsyncStatus::Completed.into());
     // SAFETY: the context of `begin`, which the test keeps to the end of the chain.
     let chain = unsafe { &*context.cast::<Chain>() };
     chain.pass();

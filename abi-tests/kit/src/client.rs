@@ -5,7 +5,7 @@ use core::{ffi::c_void, ptr};
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, GUID, IUnknownRaw,
-    IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 use ntcom_fuzz::{
     call::{Answer, OutValue},
@@ -258,7 +258,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
     let (this, table) = operation_table(world, operation)?;
     let get_status = slot(table.get_status, Rule::C4, "get_status")?;
     let mut place = Small::new();
-    let pointer = place.pointer::<AsyncStatus>(out);
+    let pointer = place.pointer::<RawAsyncStatus>(out);
     let what = format!("get_status of operation {operation}, out {out:?}");
     // SAFETY: the caller has a reference; `out` is null or good.
     let status = called(world, what, || unsafe { get_status(this, pointer) });
@@ -272,7 +272,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
 fn is_final(world: &World, operation: usize, now: i32) {
     let before = world.slot(operation, |slot| core::mem::replace(&mut slot.ended, now));
     if before != 0 && before != now {
-        let (before, now) = (AsyncStatus(before), AsyncStatus(now));
+        let (before, now) = (RawAsyncStatus(before), RawAsyncStatus(now));
         world.breach(Rule::C6, format!("operation {operation} was {before:?}, and now is {now:?}"));
     }
 }
@@ -381,7 +381,7 @@ pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -
 }
 
 /// A completion handler that records that it ran, and looks at what must be so by then.
-unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) {
     world::with(|world| {
         let operation = context.addr().wrapping_sub(1);
         world.trail.add(format!("  operation {operation}: its completion handler is told {status:?}"));
@@ -397,7 +397,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: AsyncStatus) {
         if slot.record.handled > 1 && !slot.bodyless {
             world.breach(Rule::C14, format!("the completion handler of operation {operation} runs twice"));
         }
-        if !status.is_terminal() {
+        if !AsyncStatus::try_from(status).is_ok_and(AsyncStatus::is_terminal) {
             world.breach(
                 Rule::C14,
                 format!("the completion handler of operation {operation} is told {status:?}"),
@@ -432,7 +432,7 @@ fn is_let_go(world: &World, object: usize) -> bool {
 }
 
 /// [C14]: the terminal status is visible when the handler runs.
-fn check_ended(world: &World, operation: usize, told: AsyncStatus) {
+fn check_ended(world: &World, operation: usize, told: RawAsyncStatus) {
     match get_status(world, operation, Out::Given) {
         Ok(answer) if answer.out == OutValue::Number(told.0.cast_unsigned()) => {}
         Ok(answer) => world.breach(
@@ -447,7 +447,7 @@ fn check_ended(world: &World, operation: usize, told: AsyncStatus) {
 }
 
 /// A completion handler that releases its reference, too.
-pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: AsyncStatus) {
+pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: called with what we were called with.
     unsafe { records(context, status) };
     world::with(|world| {

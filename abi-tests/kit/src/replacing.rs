@@ -2,7 +2,7 @@
 
 use core::{ffi::c_void, ptr};
 
-use ntcom::{AsyncStatus, NTSTATUS};
+use ntcom::{NTSTATUS, RawAsyncStatus};
 use ntcom_fuzz::{
     call::{Answer, OutValue},
     ops::Handler,
@@ -40,7 +40,7 @@ pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, F
 }
 
 /// A completion handler that releases its reference, and then makes another operation in its place.
-unsafe extern "system" fn replaces(context: *mut c_void, status: AsyncStatus) {
+unsafe extern "system" fn replaces(context: *mut c_void, status: RawAsyncStatus) {
     // SAFETY: called with what we were called with.
     unsafe { releases(context, status) };
     world::with(|world| {

@@ -7,7 +7,10 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, GUID, IUnknownVtbl, Interface as _, NTSTATUS};
+use ntcom::{
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, GUID, IUnknownVtbl, Interface as _, NTSTATUS,
+    RawAsyncStatus,
+};
 use ntsim::ddi::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
 
 use super::{
@@ -459,7 +462,7 @@ fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
 fn judge(world: &World, processor: usize, operation: Operation) {
     let this: *mut c_void = operation.raw.cast();
     let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
-    let mut status = AsyncStatus(-1);
+    let mut status = RawAsyncStatus(-1);
     // SAFETY: the caller has a reference.
     unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
     let mut out = u64::MAX;
@@ -479,15 +482,15 @@ fn judge(world: &World, processor: usize, operation: Operation) {
     let canceled = result == NTSTATUS::CANCELLED && operation.cancelled;
     let short = result == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
     let failed = short || operation.may_fail == Some(result);
-    let fits = match status {
-        AsyncStatus::Started => result == NTSTATUS::PENDING || completed || canceled || failed,
-        AsyncStatus::Completed => completed,
-        AsyncStatus::Canceled => canceled,
-        AsyncStatus::Error => failed,
-        _ => false,
+    let fits = match AsyncStatus::try_from(status) {
+        Ok(AsyncStatus::Started) => result == NTSTATUS::PENDING || completed || canceled || failed,
+        Ok(AsyncStatus::Completed) => completed,
+        Ok(AsyncStatus::Canceled) => canceled,
+        Ok(AsyncStatus::Error) => failed,
+        Err(_) => false,
     };
     if !fits || !success && out != 0 {
-        let AsyncStatus(status) = status;
+        let RawAsyncStatus(status) = status;
         ntsim::fail("C5", format!("an operation is in state {status}, with {result} and {out:#x}"));
     }
 }

@@ -205,7 +205,7 @@ pub(crate) trait Held {
 
 impl<T: Value> Held for AsyncOperation<T> {
     fn status(&self) -> Result<i32, NTSTATUS> {
-        Self::status(self).map(|status| status.0)
+        Self::status(self).map(|status| status as i32)
     }
     fn result(&self) -> Result<Got, NTSTATUS> {
         T::read(self).map(T::got)
@@ -227,7 +227,7 @@ impl<T: Value> Held for AsyncOperation<T> {
     }
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
         fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
-            operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status.0)
+            operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status as i32)
         }
         let operation = self.as_com();
         match kind {

@@ -4,60 +4,12 @@ use core::ffi::c_void;
 
 use bytemuck::AnyBitPattern;
 
+use ntcom_exec::NTSTATUS;
+
+use super::status::RawAsyncStatus;
 use crate::com::{
-    AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, value::values,
-    write::whole,
+    AbiType, ComRc, Derived, GUID, IUnknownRaw, IUnknownVtbl, Interface, Queryable, write::whole,
 };
-use ntcom_exec::{NTSTATUS, Status};
-
-/// How far an operation is, as it crosses the interface: a signed 32-bit integer with WinRT's values. It is no Rust `enum`:
-/// the other side may write anything.
-///
-/// ```
-/// use ntcom::AsyncStatus;
-/// assert_eq!(AsyncStatus::Canceled.0, 2);
-/// assert!(!AsyncStatus(4).is_known());
-/// ```
-#[repr(transparent)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct AsyncStatus(pub i32);
-
-#[expect(non_upper_case_globals, reason = "these are the contract's names")]
-impl AsyncStatus {
-    /// The operation has not ended.
-    pub const Started: Self = Self(0);
-    /// It ended with a value.
-    pub const Completed: Self = Self(1);
-    /// It was cancelled.
-    pub const Canceled: Self = Self(2);
-    /// It failed.
-    pub const Error: Self = Self(3);
-}
-
-impl AsyncStatus {
-    /// One of the four values?
-    #[must_use]
-    pub const fn is_known(self) -> bool {
-        matches!(self, Self::Started | Self::Completed | Self::Canceled | Self::Error)
-    }
-
-    /// Final `[C6]`? Unknown values are not.
-    #[must_use]
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Canceled | Self::Error)
-    }
-}
-
-impl From<Status> for AsyncStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Started => Self::Started,
-            Status::Completed => Self::Completed,
-            Status::Canceled => Self::Canceled,
-            Status::Error => Self::Error,
-        }
-    }
-}
 
 /// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
 ///
@@ -66,15 +18,15 @@ impl From<Status> for AsyncStatus {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
-/// use ntcom::{AsyncStatus, NTSTATUS};
+/// use ntcom::{AsyncStatus, NTSTATUS, RawAsyncStatus};
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// let this = operation.as_ptr();
 /// // SAFETY: an operation of our own, whose table is complete.
 /// let get_status = unsafe { (*(*this).vtbl).get_status }.unwrap();
-/// let mut status = AsyncStatus::Started;
+/// let mut status = RawAsyncStatus(-1);
 /// // SAFETY: the operation lives, and `out` is writable.
 /// assert_eq!(unsafe { get_status(this.cast(), &mut status) }, NTSTATUS::SUCCESS);
-/// assert_eq!(status, AsyncStatus::Completed);
+/// assert_eq!(AsyncStatus::try_from(status), Ok(AsyncStatus::Completed));
 /// # }))]).unwrap();
 /// # }
 /// ```
@@ -83,7 +35,8 @@ pub struct AsyncOperationVtbl<T> {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
     /// Slot 3 `[C4]`: writes how far the operation is. IRQL ≤ DISPATCH_LEVEL.
-    pub get_status: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS>,
+    pub get_status:
+        Option<unsafe extern "system" fn(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS>,
     /// Slot 4 `[C5]`: copies the value out, or answers why there is none and zeroes `out`. `out` needs no alignment. `STATUS_PENDING`
     /// passes `NT_SUCCESS`: compare with `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub get_result: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut T) -> NTSTATUS>,
@@ -147,15 +100,15 @@ unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
-/// use ntcom::{AsyncStatus, async_com::CompletedHandler};
+/// use ntcom::{RawAsyncStatus, async_com::CompletedHandler};
 ///
-/// unsafe extern "system" fn record(context: *mut c_void, status: AsyncStatus) {
+/// unsafe extern "system" fn record(context: *mut c_void, status: RawAsyncStatus) {
 ///     // SAFETY: whoever sets this handler passes a counter that outlives the call.
 ///     unsafe { &*context.cast::<AtomicI32>() }.store(status.0, Ordering::Release);
 /// }
 /// let handler: CompletedHandler = record;
 /// ```
-pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: AsyncStatus);
+pub type CompletedHandler = unsafe extern "system" fn(context: *mut c_void, status: RawAsyncStatus);
 
 /// The slots of `IAsyncControl`. 64 bytes on 64-bit, 32 on 32-bit.
 ///
@@ -223,12 +176,7 @@ unsafe impl Queryable for AsyncControlRaw {}
 
 // SAFETY: `repr(C)`, one pointer.
 unsafe impl AbiType for AsyncControlRaw {}
-// SAFETY: transparent over `i32`.
-unsafe impl AbiType for AsyncStatus {}
-// SAFETY: as above.
-unsafe impl AbiValue for AsyncStatus {}
-whole! { AsyncStatus, AsyncControlRaw, @[T] AsyncOperationRaw<T> }
-values! { AsyncStatus }
+whole! { AsyncControlRaw, @[T] AsyncOperationRaw<T> }
 
 // SAFETY: every slot may be called on any processor [C13].
 unsafe impl Send for AsyncControlRaw {}
@@ -237,7 +185,7 @@ unsafe impl Sync for AsyncControlRaw {}
 
 const _: () = {
     const P: usize = size_of::<usize>();
-    assert!(size_of::<AsyncStatus>() == 4 && size_of::<NTSTATUS>() == 4);
+    assert!(size_of::<RawAsyncStatus>() == 4 && size_of::<NTSTATUS>() == 4);
     assert!(size_of::<IUnknownVtbl>() == 3 * P);
     assert!(size_of::<AsyncOperationVtbl<u64>>() == 5 * P);
     assert!(size_of::<AsyncControlVtbl>() == 8 * P);

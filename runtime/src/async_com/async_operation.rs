@@ -7,10 +7,11 @@ use ntcom_exec::NTSTATUS;
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncOperationRaw},
     awaiting::OperationFuture,
     client::{BROKEN, checked_error},
     owned::InterfacePtr,
+    status::AsyncStatus,
 };
 use crate::{ComRc, Interface};
 

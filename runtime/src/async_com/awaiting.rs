@@ -13,8 +13,9 @@ use pin_project_lite::pin_project;
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncOperationRaw},
     client::BROKEN,
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::ComRc;
 
@@ -228,7 +229,7 @@ impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
 }
 
 /// The handler: its context is a ticket, which is good for one future, whoever calls, and when.
-unsafe extern "system" fn handler(ticket: *mut c_void, _status: AsyncStatus) {
+unsafe extern "system" fn handler(ticket: *mut c_void, _status: RawAsyncStatus) {
     // What status it was told says nothing: the operation is asked. A waker may be anybody's [C12].
     no_unwind(|| call_back(ticket));
 }

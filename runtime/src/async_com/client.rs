@@ -5,8 +5,9 @@ use core::{ffi::c_void, mem::MaybeUninit, time::Duration};
 use bytemuck::AnyBitPattern;
 use ntcom_exec::NTSTATUS;
 
-use super::abi::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
+use super::{
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler},
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::{
     ComRc,
@@ -46,10 +47,10 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// success code other than `STATUS_SUCCESS`).
     pub fn status(&self) -> Result<AsyncStatus, NTSTATUS> {
         let get_status = self.table().and_then(|table| table.get_status).ok_or(BROKEN)?;
-        let mut status = AsyncStatus(-1);
+        let mut status = RawAsyncStatus(-1);
         // SAFETY: the object lives while we have a reference; `out` is ours.
         checked(unsafe { get_status(self.as_ptr().cast(), &raw mut status) })?;
-        if status.is_known() { Ok(status) } else { Err(BROKEN) }
+        status.try_into()
     }
 
     /// The value, for types for which every bit pattern is one. What a foreign producer wrote

@@ -7,11 +7,9 @@ use ntcom_exec::NTSTATUS;
 
 use super::{
     AsyncValueType,
-    abi::{
-        AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
-        CompletedHandler,
-    },
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler},
     operation::{CONTROL, Head, interface_offset},
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::com::{GUID, IUnknownVtbl, statics::one_reference, unknown::answer_query, write::fits_a_stack};
 
@@ -67,9 +65,9 @@ unsafe extern "system" fn query_interface<const OFFSET: usize>(
     unsafe { answer_query(iid, out, interface) }
 }
 
-unsafe extern "system" fn get_status(_this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+unsafe extern "system" fn get_status(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: a slot's contract.
-    unsafe { write(out, AsyncStatus::Error) }
+    unsafe { write(out, AsyncStatus::Error.into()) }
 }
 
 unsafe extern "system" fn get_result<T>(_this: *mut c_void, out: *mut T) -> NTSTATUS {
@@ -97,7 +95,7 @@ unsafe extern "system" fn set_completed(
 ) -> NTSTATUS {
     let Some(handler) = handler else { return NTSTATUS::INVALID_PARAMETER };
     // SAFETY: the client promises that the handler may be called so; here every one is accepted, and run at once.
-    unsafe { handler(context, AsyncStatus::Error) };
+    unsafe { handler(context, AsyncStatus::Error.into()) };
     NTSTATUS::SUCCESS
 }
 

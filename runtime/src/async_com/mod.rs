@@ -3,6 +3,7 @@
 //! | file | what | rules |
 //! |---|---|---|
 //! | `abi` | vtables, wire types, IIDs | the contract's layout table |
+//! | `status` | the status of an operation | C6, C17 |
 //! | `operation` | our operation: one block, two interfaces | C1–C9, C13 |
 //! | `control` | `IAsyncControl` of our operation | C10, C14–C16 |
 //! | `immortal` | the operation there is no memory for | C11 |
@@ -24,11 +25,10 @@ pub(crate) mod owned;
 mod placed;
 mod recipe;
 mod spawn;
+mod status;
 
 pub use crate::com::value::AsyncValueType;
-pub use abi::{
-    AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus, CompletedHandler,
-};
+pub use abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler};
 pub use async_operation::AsyncOperation;
 pub use awaiting::OperationFuture;
 pub use operation::AsyncOperationTask;
@@ -39,3 +39,4 @@ pub use spawn::{
     spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
+pub use status::{AsyncStatus, RawAsyncStatus};

@@ -10,9 +10,10 @@ use ntcom_exec::{
 
 use super::{
     AsyncValueType,
-    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus},
+    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl},
     immortal,
     placed::Placed,
+    status::{AsyncStatus, RawAsyncStatus},
 };
 use crate::{
     Init,
@@ -200,14 +201,14 @@ where
         Operation { block: block.cast(), task, _borrow: PhantomData }
     }
 
-    unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+    unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
         if out.is_null() {
             return NTSTATUS::INVALID_PARAMETER;
         }
         // SAFETY: a slot's contract.
         let operation = unsafe { Self::from_this(this) };
         // SAFETY: not null; a client's `out` is writable, and needs no alignment.
-        unsafe { out.write_unaligned(operation.status().into()) };
+        unsafe { out.write_unaligned(AsyncStatus::from(operation.status()).into()) };
         NTSTATUS::SUCCESS
     }
 

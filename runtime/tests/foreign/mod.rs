@@ -8,7 +8,7 @@ use core::{
 
 use ntcom::{
     AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationVtbl, AsyncStatus,
-    GUID, IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS, async_com::CompletedHandler,
+    GUID, IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
 /// What is handed out, with the state behind it. Only ever used by one processor at a time.
@@ -18,7 +18,7 @@ pub(crate) struct Foreign {
     control: AsyncControlRaw,
     /// The references that clients have.
     pub(crate) references: Cell<u32>,
-    pub(crate) status: Cell<AsyncStatus>,
+    pub(crate) status: Cell<RawAsyncStatus>,
     /// What get_result answers, and writes with success.
     pub(crate) result: Cell<(NTSTATUS, u32)>,
     /// What QueryInterface answers for `IAsyncControl`.
@@ -44,7 +44,7 @@ impl Foreign {
             operation: AsyncOperationRaw { vtbl: &raw const OPERATION },
             control: AsyncControlRaw { vtbl: &raw const CONTROL },
             references: Cell::new(0),
-            status: Cell::new(AsyncStatus::Started),
+            status: Cell::new(AsyncStatus::Started.into()),
             result: Cell::new((NTSTATUS::PENDING, 0)),
             has_control: Cell::new(NTSTATUS::SUCCESS),
             error: Cell::new(NTSTATUS::PENDING),
@@ -67,7 +67,7 @@ impl Foreign {
 
     pub(crate) fn completes(&self, value: u32) {
         self.result.set((NTSTATUS::SUCCESS, value));
-        self.status.set(AsyncStatus::Completed);
+        self.status.set(AsyncStatus::Completed.into());
     }
 
     /// Calls the handler that was set last, if there is one; it keeps it.
@@ -150,7 +150,7 @@ unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
     object.references.get()
 }
 
-unsafe extern "system" fn get_status(this: *mut c_void, out: *mut AsyncStatus) -> NTSTATUS {
+unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
     // SAFETY: a slot's contract.
     let object = unsafe { object::<0>(this) };
     object.looks.set(object.looks.get() + 1);
@@ -177,7 +177,7 @@ unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
     // SAFETY: a slot's contract.
     let object = unsafe { object::<CONTROL_AT>(this) };
-    object.status.set(object.ends.take().unwrap_or_else(|| object.status.get()));
+    object.status.set(object.ends.take().map_or_else(|| object.status.get(), RawAsyncStatus::from));
     // SAFETY: a client's `out` is writable.
     unsafe { out.write(object.error.get()) };
     NTSTATUS::SUCCESS
