@@ -56,6 +56,16 @@ fn of_iasyncoperation() {
     assert_eq!(slots(), [3]);
     assert_eq!(operation.result(), Ok(0x4443_4241));
     assert_eq!(slots(), [3, 4]);
+    assert_eq!(operation.get_status(), Ok(AsyncStatus::Completed));
+    assert_eq!(slots(), [3]);
+    assert_eq!(operation.get_result(), Ok(0x4443_4241));
+    assert_eq!(slots(), [4]);
+    // SAFETY: an object that counts nothing and outlives the calls.
+    assert_eq!(unsafe { AsyncOperationRaw::get_status(raw) }, Ok(AsyncStatus::Completed));
+    assert_eq!(slots(), [3]);
+    // SAFETY: an object that counts nothing and outlives the calls.
+    assert_eq!(unsafe { AsyncOperationRaw::get_result(raw) }, Ok(0x4443_4241));
+    assert_eq!(slots(), [4]);
     drop(operation.clone());
     assert_eq!(slots(), [1, 2]);
     drop(operation);

@@ -48,13 +48,13 @@ fn poll(future: Pin<&mut OperationFuture<u32>>, waker: &Waker) -> Poll<Result<u3
 fn an_operation_of_our_own_is_awaited() {
     in_kernel(|| {
         for value in [Ok(7), Err(NTSTATUS::INVALID_PARAMETER)] {
-            let inner = AsyncOperation::from(match value {
+            let inner = match value {
                 Ok(value) => spawn_async_operation(async move {
                     sleep(Duration::from_millis(20)).await.unwrap();
                     value
                 }),
                 Err(status) => spawn_async_operation_error(status),
-            });
+            };
             let heard = Arc::new(std::sync::Mutex::new(None));
             let told = Arc::clone(&heard);
             let outer = spawn_async_operation(async move {
@@ -198,6 +198,27 @@ fn an_operation_that_says_that_it_has_ended_and_has_not_is_broken() {
     });
 }
 
+/// `[C17]`: `get_result` judges the slot's answer alone, and `result` compares it with the status.
+#[test]
+fn get_result_believes_no_other_success_code() {
+    in_kernel(|| {
+        for (status, answer, alone, compared) in [
+            (1, NTSTATUS::SUCCESS, Ok(9), Ok(9)),
+            (2, NTSTATUS::SUCCESS, Ok(9), Err(BROKEN)),
+            (0, NTSTATUS::PENDING, Err(NTSTATUS::PENDING), Err(NTSTATUS::PENDING)),
+            (3, NTSTATUS::PENDING, Err(NTSTATUS::PENDING), Err(BROKEN)),
+            (1, NTSTATUS::TIMEOUT, Err(BROKEN), Err(BROKEN)),
+            (2, NTSTATUS::CANCELLED, Err(NTSTATUS::CANCELLED), Err(NTSTATUS::CANCELLED)),
+        ] {
+            let foreign = Foreign::new();
+            foreign.status.set(RawAsyncStatus(status));
+            foreign.result.set((answer, 9));
+            let client = foreign.client();
+            assert_eq!((client.get_result(), client.result()), (alone, compared), "{status} {answer}");
+        }
+    });
+}
+
 /// `[C17]`: integers that are not a status, in each way that the client asks.
 #[test]
 fn an_unknown_status_from_get_status_breaks_the_contract() {
@@ -210,6 +231,7 @@ fn an_unknown_status_from_get_status_breaks_the_contract() {
             foreign.status.set(RawAsyncStatus(status));
             let client = foreign.client();
             assert_eq!(client.status(), Err(BROKEN), "{status}");
+            assert_eq!(client.get_status(), Err(BROKEN), "{status}");
             assert_eq!(client.result(), Err(BROKEN), "{status}");
             assert_eq!(client.error(), Err(BROKEN), "{status}");
             assert_eq!(client.wait(None), Err(BROKEN), "{status}");
@@ -358,7 +380,7 @@ fn dropping_cancels_where_that_is_wanted_and_it_has_not_ended() {
         uncontrolled.has_control.set(NTSTATUS::NOINTERFACE);
         drop(uncontrolled.client().into_future().cancel_on_drop());
         assert_eq!(uncontrolled.references.get(), 0);
-        let ours = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+        let ours = spawn_async_operation(pending::<u32>());
         drop(ours.clone().into_future().cancel_on_drop());
         assert_eq!(ours.result(), Err(NTSTATUS::CANCELLED));
     });
@@ -395,7 +417,7 @@ fn an_operation_without_control_is_read_and_awaited_and_no_more() {
             assert_eq!(client.wait(Some(Duration::ZERO)), refused);
             assert_eq!(client.wait(None), refused);
             assert_eq!(client.error().map(drop), refused);
-            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone().into_com();
+            let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone();
             assert_eq!(raw.control().map(drop), refused);
             // All types of operations have one IID, and nothing says what the size of its values
             // is.
@@ -430,14 +452,11 @@ fn what_it_says_of_its_error_is_held_against_its_status() {
                 assert_eq!(foreign.client().error(), expected, "{status} {error}");
             }
         }
-        let ours = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+        let ours = spawn_async_operation(pending::<u32>());
         assert_eq!(ours.error(), Ok(NTSTATUS::PENDING));
         ours.cancel().unwrap();
         assert_eq!(ours.error(), Ok(NTSTATUS::CANCELLED));
-        assert_eq!(
-            AsyncOperation::from(spawn_async_operation(async { 1_u32 })).error(),
-            Ok(NTSTATUS::SUCCESS)
-        );
+        assert_eq!(spawn_async_operation(async { 1_u32 }).error(), Ok(NTSTATUS::SUCCESS));
     });
 }
 
@@ -646,10 +665,10 @@ fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
     kernel.run(vec![(
         0,
         Box::new(move || {
-            let inner = AsyncOperation::from(spawn_async_operation(async move {
+            let inner = spawn_async_operation(async move {
                 inside.wait().await;
                 7_u32
-            }));
+            });
             made.lock().unwrap().extend([inner.clone(), inner]);
         }),
     )])?;

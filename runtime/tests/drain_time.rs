@@ -10,7 +10,7 @@ use core::{
 };
 use std::sync::Arc;
 
-use ntcom::{AsyncOperation, AsyncStatus, RawAsyncStatus, spawn_async_operation};
+use ntcom::{AsyncStatus, RawAsyncStatus, spawn_async_operation};
 use ntsim::{Config, Schedule, Simulation, ddi};
 
 /// The longest that a drain may be, in units of 100 ns: a millisecond.
@@ -93,7 +93,7 @@ fn handlers_that_begin_the_next_operation_leave_the_drain() {
 fn awaiting_what_has_ended_again_and_again_ends_the_poll() {
     everywhere(|chain| {
         let chain = Arc::clone(chain);
-        let ended = AsyncOperation::from(spawn_async_operation(async { 7_u32 }));
+        let ended = spawn_async_operation(async { 7_u32 });
         drop(spawn_async_operation(async move {
             // The other one has had its DPC by then.
             for _ in 0..LENGTH {

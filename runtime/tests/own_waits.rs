@@ -64,21 +64,21 @@ fn a_body_that_waits_for_its_own_operation_is_told_so() {
             let (body, of_moving) = (own.clone(), inside.clone());
             // SAFETY: the driver's device.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let first = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+            let first = spawn_async_operation_on(on_items, async move {
                 ask(&body.get().await);
                 body.drop();
                 7_u32
-            }));
+            });
             own.put(first.clone());
             // SAFETY: the driver's device.
             let moving = unsafe { OnDevice::new(DpcOptions::new(), device) };
-            let second = AsyncOperation::from(spawn_async_operation_on(moving, async move {
+            let second = spawn_async_operation_on(moving, async move {
                 let own = of_moving.get().await;
                 assert_eq!(own.wait(None), Err(NTSTATUS::NOT_SUPPORTED), "at DISPATCH_LEVEL");
                 passive(async { ask(&own) }).await.unwrap();
                 of_moving.drop();
                 7_u32
-            }));
+            });
             inside.put(second.clone());
             for operation in [first, second] {
                 operation.wait(None).unwrap();
@@ -96,18 +96,18 @@ fn a_body_waits_for_another_operation() {
         let outcome = with_device(seed, |device| {
             // SAFETY: the driver's device.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let other = AsyncOperation::from(spawn_async_operation_on(on_items, async {
+            let other = spawn_async_operation_on(on_items, async {
                 ntcom_exec::yield_now().await;
                 7_u32
-            }));
+            });
             let waited = other.clone();
             // SAFETY: the driver's device.
             let on_items = unsafe { OnWorkItems::of(device) };
-            let waits = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+            let waits = spawn_async_operation_on(on_items, async move {
                 waited.wait(None).unwrap();
                 8_u32
-            }));
-            let never = AsyncOperation::from(spawn_async_operation(pending::<u32>()));
+            });
+            let never = spawn_async_operation(pending::<u32>());
             assert_eq!(never.wait(Some(Duration::from_nanos(1))), Err(NTSTATUS::TIMEOUT));
             never.cancel().unwrap();
             for operation in [&waits, &other] {
@@ -128,10 +128,10 @@ fn operations_that_wait_for_each_other_are_a_deadlock() {
                 let other = operations[1 - place].clone();
                 // SAFETY: the driver's device.
                 let on_items = unsafe { OnWorkItems::of(device) };
-                let operation = AsyncOperation::from(spawn_async_operation_on(on_items, async move {
+                let operation = spawn_async_operation_on(on_items, async move {
                     other.get().await.wait(None).unwrap();
                     7_u32
-                }));
+                });
                 operations[place].put(operation);
             }
         });

@@ -8,8 +8,8 @@ use core::{future::pending, ptr::null_mut};
 
 use common::in_kernel;
 use ntcom::{
-    AsyncBody, AsyncOperation, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
-    This, declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
+    AsyncBody, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This,
+    declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
 };
 use ntcom_exec::{
     DpcOptions, Importance, OnDevice, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
@@ -63,15 +63,15 @@ fn an_operation_runs_where_it_is_placed() {
     in_kernel(|| {
         let device = Device::new();
         let high = DpcOptions::new().importance(Importance::High);
-        let on_dpcs = AsyncOperation::from(spawn_async_operation_on(high, async { irql() }));
+        let on_dpcs = spawn_async_operation_on(high, async { irql() });
         assert_eq!(on_dpcs.result(), Ok(DISPATCH));
-        let on_items = AsyncOperation::from(spawn_async_operation_on(device.items(), async { irql() }));
+        let on_items = spawn_async_operation_on(device.items(), async { irql() });
         on_items.wait(None).unwrap();
         assert_eq!(on_items.result(), Ok(PASSIVE));
-        let moving = AsyncOperation::from(spawn_async_operation_on(device.moving(), async {
+        let moving = spawn_async_operation_on(device.moving(), async {
             let there = passive(async { irql() }).await.unwrap();
             (there << 8) | irql()
-        }));
+        });
         moving.wait(None).unwrap();
         assert_eq!(moving.result(), Ok(PASSIVE << 8 | DISPATCH));
         device.delete();
@@ -159,10 +159,10 @@ fn methods_run_where_their_recipes_say() {
         let program: Program = Box::new(|| {
             let device = Device::new();
             let files = ComObject::<_, IFilesRaw>::new(Files(device)).unwrap();
-            let length = AsyncOperation::from(files.length(7).unwrap());
-            let fails = AsyncOperation::from(files.length(0).unwrap());
-            let checksum = AsyncOperation::from(files.checksum(7).unwrap());
-            let watch = AsyncOperation::from(files.watch().unwrap());
+            let length = files.length(7).unwrap();
+            let fails = files.length(0).unwrap();
+            let checksum = files.checksum(7).unwrap();
+            let watch = files.watch().unwrap();
             watch.cancel().unwrap();
             for operation in [&length, &fails, &checksum, &watch] {
                 operation.wait(None).unwrap();

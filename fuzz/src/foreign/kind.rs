@@ -220,16 +220,16 @@ impl<T: Value> Held for AsyncOperation<T> {
         Self::wait(self, limit)
     }
     fn size(&self) -> Result<u32, NTSTATUS> {
-        self.as_com().control()?.result_size()
+        self.control()?.result_size()
     }
     fn unknown(&self) -> Result<(), NTSTATUS> {
-        self.as_com().query::<IUnknownRaw>().map(drop)
+        self.query::<IUnknownRaw>().map(drop)
     }
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
         fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status as i32)
         }
-        let operation = self.as_com();
+        let operation = self;
         match kind {
             Kind::Unit => again::<()>(operation),
             // Nobody can ask for values of which some bytes are none: but for ones of the same size.

@@ -67,10 +67,10 @@ pin_project! {
     /// # kernel.run(vec![(0, Box::new(|| {
     /// use ntcom::{AsyncOperation, NTSTATUS, OperationFuture, spawn_async_operation};
     ///
-    /// let inner = AsyncOperation::from(spawn_async_operation(core::future::pending::<u8>()));
+    /// let inner = spawn_async_operation(core::future::pending::<u8>());
     /// let watched = inner.clone();
     /// let future: OperationFuture<u8> = inner.into_future().cancel_on_drop();
-    /// let outer = AsyncOperation::from(spawn_async_operation(async { future.await.unwrap_or(7) }));
+    /// let outer = spawn_async_operation(async { future.await.unwrap_or(7) });
     /// outer.cancel().unwrap(); // drops its body, and with it the future
     /// assert_eq!(watched.result(), Err(NTSTATUS::CANCELLED));
     /// # }))]).unwrap();

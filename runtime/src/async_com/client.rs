@@ -1,18 +1,14 @@
 //! Using operations: anybody's, so nothing that comes back is believed unchecked `[C17]`.
 
-use core::{ffi::c_void, mem::MaybeUninit, time::Duration};
+use core::{ffi::c_void, time::Duration};
 
-use bytemuck::AnyBitPattern;
 use ntcom_exec::NTSTATUS;
 
 use super::{
-    abi::{AsyncControlRaw, AsyncControlVtbl, AsyncOperationRaw, AsyncOperationVtbl, CompletedHandler},
-    status::{AsyncStatus, RawAsyncStatus},
+    abi::{AsyncControlRaw, AsyncControlVtbl, CompletedHandler},
+    status::AsyncStatus,
 };
-use crate::{
-    ComRc,
-    com::{outcome::checked, write::fits_a_stack},
-};
+use crate::{ComRc, com::outcome::checked};
 
 /// What a provider that breaks the contract becomes.
 pub(super) const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
@@ -30,84 +26,6 @@ pub(super) const fn checked_error(status: AsyncStatus, error: NTSTATUS) -> Resul
 fn from_now(limit: Duration) -> Option<i64> {
     let units = limit.as_nanos().div_ceil(100);
     i64::try_from(units).ok().map(i64::wrapping_neg)
-}
-
-impl<T> ComRc<AsyncOperationRaw<T>> {
-    fn table(&self) -> Option<&AsyncOperationVtbl<T>> {
-        // SAFETY: the object lives while we have a reference.
-        let table = unsafe { (*self.as_ptr()).vtbl };
-        // SAFETY: null, or this interface's table.
-        unsafe { table.as_ref() }
-    }
-
-    /// How far the operation is.
-    ///
-    /// # Errors
-    /// What the object answered; `STATUS_DRIVER_INTERNAL_ERROR`: it breaks the contract (no such slot, an unknown status, a
-    /// success code other than `STATUS_SUCCESS`).
-    pub fn status(&self) -> Result<AsyncStatus, NTSTATUS> {
-        let get_status = self.table().and_then(|table| table.get_status).ok_or(BROKEN)?;
-        let mut status = RawAsyncStatus(-1);
-        // SAFETY: the object lives while we have a reference; `out` is ours.
-        checked(unsafe { get_status(self.as_ptr().cast(), &raw mut status) })?;
-        status.try_into()
-    }
-
-    /// The value, for types for which every bit pattern is one. What a foreign producer wrote
-    /// counts as initialised, whatever it was made from; our own producers write no other bytes
-    /// ([`AsyncValueType`](crate::AsyncValueType)).
-    ///
-    /// # Errors
-    /// - `STATUS_PENDING`: there is none yet. The one error for which [`NTSTATUS::is_success`] is true.
-    /// - `STATUS_CANCELLED`, or why the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract.
-    pub fn result(&self) -> Result<T, NTSTATUS>
-    where
-        T: AnyBitPattern,
-    {
-        let value = self.value()?;
-        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is
-        // initialised: one of ours writes so by `AsyncValueType::write_to`, and what comes from a
-        // foreign one counts as that. Every bit pattern is a `T`.
-        Ok(unsafe { value.assume_init() })
-    }
-
-    /// The value, for all other types.
-    ///
-    /// # Errors
-    /// As for [`result`](Self::result).
-    ///
-    /// # Safety
-    /// Whoever made this object is trusted to write a valid `T` when it answers `STATUS_SUCCESS`: for instance, it is our own.
-    pub unsafe fn result_trusted(&self) -> Result<T, NTSTATUS> {
-        let value = self.value()?;
-        // SAFETY: this function's contract.
-        Ok(unsafe { value.assume_init() })
-    }
-
-    fn value(&self) -> Result<MaybeUninit<T>, NTSTATUS> {
-        const { fits_a_stack::<T>() };
-        let before = self.status()?;
-        let get_result = self.table().and_then(|table| table.get_result).ok_or(BROKEN)?;
-        let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: the object lives while we have a reference; `out` is ours.
-        let status = unsafe { get_result(self.as_ptr().cast(), value.as_mut_ptr()) };
-        match (before, status) {
-            (AsyncStatus::Started | AsyncStatus::Completed, NTSTATUS::SUCCESS) => Ok(value),
-            (AsyncStatus::Started, NTSTATUS::PENDING) => Err(NTSTATUS::PENDING),
-            (AsyncStatus::Completed, _) => Err(BROKEN),
-            (_, failure) if !failure.is_success() => Err(failure),
-            _ => Err(BROKEN),
-        }
-    }
-
-    /// The operation's control: to cancel it, or to hear of its end.
-    ///
-    /// # Errors
-    /// As for [`ComRc::query`].
-    pub fn control(&self) -> Result<ComRc<AsyncControlRaw>, NTSTATUS> {
-        self.query()
-    }
 }
 
 impl ComRc<AsyncControlRaw> {
@@ -129,7 +47,7 @@ impl ComRc<AsyncControlRaw> {
     }
 
     /// Why the operation failed: `STATUS_PENDING` while it has not ended, `STATUS_SUCCESS` if it completed `[C16]`. Whether that agrees with its
-    /// status only [`AsyncOperation::error`](super::AsyncOperation::error) can tell: this interface has no status.
+    /// status only `error` of [`AsyncOperation`](super::AsyncOperation) can tell: this interface has no status.
     ///
     /// # Errors
     /// As for [`cancel`](Self::cancel); another success code than these two breaks the contract.

@@ -1,14 +1,14 @@
 //! Operations that yield an interface: the operation owns a reference, and hands out one more each time.
 
 use core::{
-    future::Future,
+    future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use ntcom_exec::{NTSTATUS, TaskBody};
 
-use super::{abi::AsyncOperationRaw, client::BROKEN, method::Wraps};
+use super::{abi::AsyncOperationRaw, awaiting::OperationFuture, client::BROKEN, method::Wraps};
 use crate::{
     ComRc, Interface,
     com::{value::values, write::whole},
@@ -216,5 +216,15 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
         let pointer = unsafe { self.result_trusted() }?;
         // SAFETY: null, or what the operation handed out with a reference.
         unsafe { ComRc::from_raw(pointer.0) }.map_err(|_| BROKEN)
+    }
+}
+
+/// The future of the interface.
+impl<I: Interface + Send + Sync + 'static> IntoFuture for ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
+    type Output = Result<ComRc<I>, NTSTATUS>;
+    type IntoFuture = OperationFuture<InterfacePtr<I>, ComRc<I>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        OperationFuture::new(self, ComRc::interface)
     }
 }

@@ -3,7 +3,7 @@
 use core::{ffi::c_void, ptr::null_mut, time::Duration};
 
 use ntcom::{
-    AsyncOperation, ComObject, ComRc, NTSTATUS, log,
+    ComObject, ComRc, NTSTATUS, log,
     trace::{Level, set_sink},
 };
 use ntcom_exec::{DpcOptions, DrainError, IrpOutcome, TaskTracker, default_tracker, spawn_irp_task};
@@ -172,7 +172,7 @@ async fn sample_to(
     if length < size_of::<u32>() {
         return Err(BUFFER_TOO_SMALL);
     }
-    let operation = AsyncOperation::from(sensor?.sample(0)?);
+    let operation = sensor?.sample(0)?;
     let value = operation.into_future().cancel_on_drop().await?;
     let place: *mut c_void = buffer.0.cast();
     // SAFETY: the request has room for so much, and is this body's.
