@@ -190,7 +190,10 @@ pub mod __private {
     pub use crate::async_com::method::{spawn_named, spawn_opaque};
     #[cfg(feature = "async-com")]
     pub use crate::async_com::owned::{FallibleOwned, Owned};
+    pub use bytemuck::{AnyBitPattern, CheckedBitPattern, Zeroable};
+
     pub use crate::com::{
+        bits::{BitsOf, holds},
         outcome::{checked, interface, status, status_and_interface, status_and_value, value},
         place::{At, InterfaceAt, Place},
         value::AsyncValueType,

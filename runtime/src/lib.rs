@@ -51,6 +51,9 @@ pub use async_com::{
     spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
 };
+/// The crate that checks the bytes of values: see [`AsyncOperation`].
+#[cfg(feature = "async-com")]
+pub use bytemuck;
 pub use com::{
     AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
     IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable, This,

@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-use bytemuck::{AnyBitPattern, Zeroable};
+use bytemuck::CheckedBitPattern;
 use ntcom::{
     AsyncOperation, AsyncOperationRaw, AsyncValueType, ComRc, IUnknownRaw, InterfacePtr, NTSTATUS,
     OperationFuture,
@@ -42,11 +42,6 @@ pub(super) struct Wide {
     low: u64,
     high: u64,
 }
-
-// SAFETY: two integers, without padding.
-unsafe impl Zeroable for Wide {}
-// SAFETY: as above.
-unsafe impl AnyBitPattern for Wide {}
 
 /// Calls something generic with the type of a kind.
 macro_rules! with_type {
@@ -119,7 +114,7 @@ trait Value: AsyncValueType {
     fn got(read: Self::Read) -> Got;
 }
 
-macro_rules! any_bits {
+macro_rules! checked {
     ($($type:ty: $value:ident => $worth:expr;)*) => { $(
         impl Value for $type {
             type Read = Self;
@@ -136,27 +131,13 @@ macro_rules! any_bits {
     )* };
 }
 
-any_bits! {
+checked! {
     (): _value => 0;
+    bool: value => value.into();
     u8: value => value.into();
     u32: value => value.into();
     u64: value => value.into();
     Wide: value => u128::from(value.low) | u128::from(value.high) << 64;
-}
-
-impl Value for bool {
-    type Read = Self;
-    fn read(operation: &AsyncOperation<Self>) -> Result<Self, NTSTATUS> {
-        // SAFETY: the other side writes 0 or 1, or nothing.
-        unsafe { operation.result_trusted() }
-    }
-    fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self> {
-        // SAFETY: as above.
-        unsafe { operation.into_future_trusted() }
-    }
-    fn got(value: Self) -> Got {
-        Got { worth: value.into(), interface: None }
-    }
 }
 
 impl Value for InterfacePtr<IThingRaw> {
@@ -226,15 +207,16 @@ impl<T: Value> Held for AsyncOperation<T> {
         self.query::<IUnknownRaw>().map(drop)
     }
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS> {
-        fn again<T: AnyBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
+        fn again<T: CheckedBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status as i32)
         }
         let operation = self;
         match kind {
             Kind::Unit => again::<()>(operation),
-            // Nobody can ask for values of which some bytes are none: but for ones of the same size.
-            Kind::U8 | Kind::Bool => again::<u8>(operation),
+            Kind::U8 => again::<u8>(operation),
+            Kind::Bool => again::<bool>(operation),
             Kind::U32 => again::<u32>(operation),
+            // No query finds an operation of interfaces: ask for values of a pointer's size.
             Kind::U64 | Kind::Interface => again::<u64>(operation),
             Kind::Wide => again::<Wide>(operation),
         }

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use bytemuck::AnyBitPattern;
+use bytemuck::CheckedBitPattern;
 
 use ntcom_exec::NTSTATUS;
 
@@ -75,10 +75,10 @@ unsafe impl<T> Interface for AsyncOperationRaw<T> {
     }
 }
 
-// SAFETY: what answers is an operation with values of this size, by `__check`. It initialises every
-// byte of one: ours by `AsyncValueType::write_to`, and what a foreign one writes counts as
-// initialised [C17]. Any bytes are a `T`.
-unsafe impl<T: AnyBitPattern> Queryable for AsyncOperationRaw<T> {}
+// SAFETY: `__check` has compared the size of the object's values with `T`'s. Safe code reads a `T`
+// after `CheckedBitPattern` has accepted its bytes, and all of them are initialised: our objects
+// write so by `AsyncValueType::write_to`, and what a foreign one writes counts as that [C17].
+unsafe impl<T: CheckedBitPattern> Queryable for AsyncOperationRaw<T> {}
 
 // SAFETY: the table begins with IUnknown's slots.
 unsafe impl<T> Derived for AsyncOperationRaw<T> {

@@ -5,7 +5,7 @@
 
 use core::{future::IntoFuture, mem::MaybeUninit, time::Duration};
 
-use bytemuck::AnyBitPattern;
+use bytemuck::CheckedBitPattern;
 use ntcom_exec::NTSTATUS;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ComRc,
-    com::{outcome::checked, write::fits_a_stack},
+    com::{bits::checked_value, outcome::checked, write::fits_a_stack},
 };
 
 /// A client's pointer to an operation that yields a `T`. It owns one reference.
@@ -27,9 +27,12 @@ use crate::{
 /// contract is `STATUS_DRIVER_INTERNAL_ERROR` `[C17]`. Dropping the pointer does not cancel the
 /// operation `[C9]`.
 ///
-/// Awaiting it, or [`into_future`](IntoFuture::into_future), needs a `T` for which every bit pattern
-/// is a value; other types have [`into_future_trusted`](ComRc::into_future_trusted).
-/// [`OperationFuture`] says how the future learns of the end.
+/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` of which the bytes can be
+/// checked: [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and [`AsyncStatus`] are
+/// such types, and so are structs with a derive of this crate and fields of such types. Other types
+/// have [`result_trusted`](ComRc::result_trusted) and
+/// [`into_future_trusted`](ComRc::into_future_trusted). [`OperationFuture`] says how the future learns
+/// of the end.
 ///
 /// ```
 /// # #[cfg(feature = "async-com-kernel")] {
@@ -93,20 +96,18 @@ impl<T> AsyncOperationRaw<T> {
     /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_CANCELLED`, or the status with which the operation failed.
     /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: it has no such slot, or it
-    ///   answers with another success code.
+    ///   answers with another success code, or it writes bytes that are not a `T`.
     ///
     /// # Safety
     /// `this` points to an operation, to which the caller holds a reference.
     pub unsafe fn get_result(this: *mut Self) -> Result<T, NTSTATUS>
     where
-        T: AnyBitPattern,
+        T: CheckedBitPattern,
     {
         // SAFETY: `this` points to an operation, which the caller's reference keeps alive.
         let (answer, value) = unsafe { Self::call_get_result(this) }?;
         match answer {
-            // SAFETY: the bytes were zeroed before the object wrote to them, and every bit pattern
-            // is a `T`.
-            NTSTATUS::SUCCESS => Ok(unsafe { value.assume_init() }),
+            NTSTATUS::SUCCESS => checked_value(&value).ok_or(BROKEN),
             NTSTATUS::PENDING => Err(NTSTATUS::PENDING),
             failure if !failure.is_success() => Err(failure),
             _ => Err(BROKEN),
@@ -155,7 +156,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// As for [`AsyncOperationRaw::get_result`].
     pub fn get_result(&self) -> Result<T, NTSTATUS>
     where
-        T: AnyBitPattern,
+        T: CheckedBitPattern,
     {
         // SAFETY: the pointer owns a reference.
         unsafe { AsyncOperationRaw::get_result(self.as_ptr()) }
@@ -169,7 +170,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         self.get_status()
     }
 
-    /// The value, for types for which every bit pattern is one. IRQL: ≤ DISPATCH_LEVEL.
+    /// The value, if its bytes are a `T`. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// What a foreign producer wrote counts as initialised, whatever it was made from; our own
     /// producers write no other bytes ([`AsyncValueType`]).
@@ -177,17 +178,13 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// # Errors
     /// - `STATUS_PENDING`: there is no value yet. [`NTSTATUS::is_success`] is true for it.
     /// - `STATUS_CANCELLED`, or the status with which the operation failed.
-    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract; its answer contradicts its
-    ///   status, say.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the object breaks the contract: its answer contradicts its
+    ///   status, say, or it writes a `bool` of 2.
     pub fn result(&self) -> Result<T, NTSTATUS>
     where
-        T: AnyBitPattern,
+        T: CheckedBitPattern,
     {
-        let value = self.value()?;
-        // SAFETY: the bytes were zeroed before the object wrote to them; what it wrote is
-        // initialised: one of ours writes so by `AsyncValueType::write_to`, and what comes from a
-        // foreign one counts as that. Every bit pattern is a `T`.
-        Ok(unsafe { value.assume_init() })
+        checked_value(&self.value()?).ok_or(BROKEN)
     }
 
     /// The value, for all other types. IRQL: ≤ DISPATCH_LEVEL.
@@ -290,7 +287,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
         if self.status()?.is_terminal() { Ok(()) } else { Err(BROKEN) }
     }
 
-    /// The future of the value, for types that are not [`AnyBitPattern`].
+    /// The future of the value, for types that are not [`CheckedBitPattern`].
     ///
     /// # Safety
     /// As for [`result_trusted`](Self::result_trusted).
@@ -300,11 +297,17 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {
-    /// let inner = ntcom::spawn_async_operation(async { true });
+    /// type Callback = extern "C" fn(u32) -> u32;
+    /// extern "C" fn twice(n: u32) -> u32 { n * 2 }
+    ///
+    /// let inner = ntcom::spawn_async_operation(async { Some(twice as Callback) });
     /// // SAFETY: the operation is our own.
     /// let inner = unsafe { inner.into_future_trusted() };
-    /// let outer = ntcom::spawn_async_operation(async { u8::from(inner.await == Ok(true)) });
-    /// assert_eq!(outer.result(), Ok(1));
+    /// let outer = ntcom::spawn_async_operation(async {
+    ///     let callback = inner.await.ok().flatten();
+    ///     callback.map_or(0, |callback| callback(21))
+    /// });
+    /// assert_eq!(outer.result(), Ok(42));
     /// # }))]).unwrap();
     /// # }
     /// ```
@@ -320,7 +323,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
 }
 
 /// The future of the value.
-impl<T: AsyncValueType + AnyBitPattern> IntoFuture for ComRc<AsyncOperationRaw<T>> {
+impl<T: AsyncValueType + CheckedBitPattern> IntoFuture for ComRc<AsyncOperationRaw<T>> {
     type Output = Result<T, NTSTATUS>;
     type IntoFuture = OperationFuture<T>;
 

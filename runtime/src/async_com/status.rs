@@ -1,5 +1,6 @@
 //! The status of an operation: as Rust code handles it, and as it crosses the interface.
 
+use bytemuck::{CheckedBitPattern, Pod, Zeroable};
 use ntcom_exec::{NTSTATUS, Status};
 
 use crate::com::{AbiType, AbiValue, value::values, write::whole};
@@ -80,6 +81,19 @@ impl TryFrom<RawAsyncStatus> for AsyncStatus {
     }
 }
 
+// SAFETY: the discriminants are `i32`, and those of the four variants are valid.
+unsafe impl CheckedBitPattern for AsyncStatus {
+    type Bits = i32;
+
+    fn is_valid_bit_pattern(bits: &i32) -> bool {
+        Self::try_from(RawAsyncStatus(*bits)).is_ok()
+    }
+}
+
+// SAFETY: transparent over `i32`, of which zero is one.
+unsafe impl Zeroable for RawAsyncStatus {}
+// SAFETY: transparent over `i32`.
+unsafe impl Pod for RawAsyncStatus {}
 // SAFETY: transparent over `i32`.
 unsafe impl AbiType for RawAsyncStatus {}
 // SAFETY: transparent over `i32`.

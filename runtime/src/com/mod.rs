@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `guid`, `abi_type` | identifiers, and what may cross | |
 //! | `write`, `value` | how values are written to a client's memory | C5 |
+//! | `bits` | how their bytes are checked | C17 |
 //! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
 //! | `interfaces` | which interfaces an object has | C2 |
 //! | `place` | where each stands, its table, its first three slots | C1–C3 |
@@ -18,6 +19,7 @@
 
 mod abi_type;
 mod aggregate;
+pub(crate) mod bits;
 mod block;
 mod guid;
 mod interfaces;

@@ -90,8 +90,8 @@ impl<I: Interface> ComRc<I> {
     /// Another interface of the same object `[C1]`. All types of operations have one IID: for `AsyncOperationRaw<T>` the object is also asked
     /// for the size of its values, and one of another size has no such interface. Nor has one
     /// without `IAsyncControl`, which another implementation's operation need not have, because
-    /// nothing tells that size. Only a `T` that any bytes are a value of can be asked for, because
-    /// the size is all that there is to check ([`Queryable`]).
+    /// nothing tells that size. Only a `T` of which the bytes can be checked can be asked for,
+    /// because the size is all that the query checks ([`Queryable`]).
     ///
     /// # Errors
     /// `STATUS_NOINTERFACE` (also for an object that answers `E_NOINTERFACE`), or what the object answered;

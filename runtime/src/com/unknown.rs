@@ -59,9 +59,11 @@ pub unsafe trait Interface {
 
 /// An interface of which its IID says everything, so that safe code may use whatever answers for it: what [`ComRc::query`] asks for.
 ///
-/// Every interface is one but some operations. All operations have one IID, so a query for one of `T` may find one that yields another type of `T`'s size: that is no
-/// harm where any bytes are a `T`, because every byte of a value is initialised (`AsyncValueType`).
-/// An operation of interfaces, say, comes from the method that has declared it.
+/// Every interface is one but some operations. All operations have one IID, so a query for one of
+/// `T` may find one that yields another type of `T`'s size. That does no harm where the bytes are
+/// checked when they are read (`bytemuck::CheckedBitPattern`), because every byte of a value is
+/// initialised (`AsyncValueType`). An operation of interfaces, say, comes from the method that
+/// declares it.
 ///
 /// # Safety
 /// What answers QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in everything that safe code can do with it.
@@ -75,7 +77,7 @@ pub unsafe trait Interface {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
     label = "the IID does not say everything of this interface",
-    note = "all operations have one IID: an operation is asked for where any bytes are a value of its type (`bytemuck::AnyBitPattern`); \
+    note = "all operations have one IID: an operation is asked for where the bytes of its value can be checked (`bytemuck::CheckedBitPattern`); \
             others are what the method returned, or `ComRc::from_raw`",
     note = "for an interface that is written by hand: `unsafe impl Queryable`"
 )]

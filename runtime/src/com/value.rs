@@ -14,8 +14,10 @@ use crate::NTSTATUS;
 ///
 /// `#[derive(AbiType)]` implements it for structs of C's layout, where they are `Copy`, `Send` and
 /// `Sync`. `#[derive(AsyncValueType)]` does so for `#[repr(C)]` structs that are no `AbiType`:
-/// those with a `bool`, say, which only a client that trusts the provider can read. A value has at
-/// most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+/// those with a `bool`, say. A value has at most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+///
+/// A client reads a value if its bytes are a [`CheckedBitPattern`](bytemuck::CheckedBitPattern)
+/// `[C17]`, which both derives implement where the fields' types do.
 ///
 /// # Safety
 /// `write_to` writes each of the `size_of::<Self>()` bytes at `out`, and none from uninitialised
