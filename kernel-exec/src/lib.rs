@@ -167,3 +167,8 @@ pub use work_item::WorkItemPort;
 /// const IS_A_TEST: bool = ntcom_exec::SIMULATED;
 /// ```
 pub const SIMULATED: bool = cfg!(kernel = "sim");
+
+/// This build names both kernels, because the features of two packages are unified: `wdk-sys` is
+/// built, and the executor is on the simulated kernel.
+#[doc(hidden)]
+pub const BOTH_KERNELS: bool = cfg!(all(kernel = "sim", feature = "wdk", any(windows, wdk_check)));

@@ -1,5 +1,5 @@
 //! A miniport in the manner of PortCls: the port driver makes the adapter's miniport, hands it a port interface, has it describe itself and make
-//! streams, and follows what takes its time through operations. `cargo run -p ntcom --features async-com-kernel,sim --example miniport`
+//! streams, and follows what takes its time through operations. `cargo run -p ntcom --features async-com,sim --example miniport`
 //!
 //! The miniport has two interfaces (`IMiniportWave`, which is derived from `IMiniport`, and `IAdapterPower`); it makes objects of its own (`IWaveStream`) that keep it; and it
 //! calls the port driver back through an interface of the latter's. PortCls itself is not here: its part is played by [`port_driver`].

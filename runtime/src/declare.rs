@@ -35,7 +35,7 @@
 ///         InitBox::new(GlobalAllocator, pin_init!(core::future::ready(290 + channel as i32)))
 ///     }
 /// }
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(all(feature = "async-com", feature = "sim"))] {
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
 ///
@@ -204,6 +204,20 @@ pub mod __private {
     /// The image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
 
+    /// What the compiler says to a driver image with the simulated kernel in it.
+    pub const SIMULATED_IMAGE: &str = simulated_image(ntcom_exec::BOTH_KERNELS);
+
+    const fn simulated_image(beside_the_real_one: bool) -> &'static str {
+        if beside_the_real_one {
+            "this driver image contains the simulated kernel beside the real one: the features `sim` and `wdk` of ntcom and \
+             ntcom-exec are both on in this build (`async-com-kernel` implies `wdk`), and `sim` wins. Build the driver \
+             without `sim`: its package alone, with `-p`, if another package of the workspace switches `sim` on"
+        } else {
+            "this driver image contains the simulated kernel: build it without the feature `sim` of ntcom and ntcom-exec \
+             (build the driver's package alone, with `-p`, if another package of the workspace switches it on)"
+        }
+    }
+
     /// Calls a driver's entry function with what the system passes to `DriverEntry`.
     ///
     /// # Safety
@@ -341,5 +355,18 @@ pub mod __private {
     ) -> Result<ComRc<crate::AsyncOperationRaw<T>>, NTSTATUS> {
         // SAFETY: this function's contract. Null breaks the contract [C11].
         unsafe { ComRc::from_raw(raw) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn both_refusals_name_the_simulated_kernel_and_one_names_both_features() {
+            let [both, simulated] = [true, false].map(super::simulated_image);
+            for message in [both, simulated] {
+                // `cargo xtask features` looks for these words.
+                assert!(message.starts_with("this driver image contains the simulated kernel"), "{message}");
+            }
+            assert!(both.contains("`sim` and `wdk`") && !simulated.contains("`wdk`"), "{both}\n{simulated}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `[C21]`: without an executor declared async methods compile, and what they return is an operation that says so. Only in a build with
 //! `async-com` alone: `cargo xtask features`.
-#![cfg(not(feature = "async-com-kernel"))]
+#![cfg(not(any(feature = "async-com-kernel", feature = "sim")))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use ntcom::{

@@ -10,7 +10,7 @@ use crate::{command, problem::Problem, project::Project, tools::Unstable, ui};
 
 /// The tests: a package, its features.
 const TESTS: [(&str, &str); 3] =
-    [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com-kernel,sim")];
+    [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com,sim")];
 /// Hosts that have it.
 const HOSTS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 const FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";

@@ -14,7 +14,7 @@ use crate::com::{
 /// The slots of `IAsyncOperation<T>`. 40 bytes on 64-bit, 20 on 32-bit.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
@@ -143,7 +143,7 @@ pub struct AsyncControlVtbl {
 /// `IAsyncControl`: one pointer, to its table. Every operation has it.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {

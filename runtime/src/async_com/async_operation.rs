@@ -35,7 +35,7 @@ use crate::{
 /// of the end.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
@@ -267,7 +267,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     ///   and the operation has not ended.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {
@@ -293,7 +293,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// As for [`result_trusted`](Self::result_trusted).
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {

@@ -61,7 +61,7 @@ pin_project! {
     ///   without a kernel. The operation has not ended then.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {

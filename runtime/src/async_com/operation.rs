@@ -45,7 +45,7 @@ type Executor = <OnDpcs as Placed>::Executor;
 /// It is only ever behind an interface pointer; this type names its instantiations.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {

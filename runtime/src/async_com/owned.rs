@@ -161,7 +161,7 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     ///   comes with that is lost.
     ///
     /// ```
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// use ntcom::{
     ///     AsyncBody, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, declare_com_interface, pin_init,
     /// };

@@ -129,7 +129,7 @@ where
     ///         })
     ///     }
     /// }
-    /// # #[cfg(feature = "async-com-kernel")] {
+    /// # #[cfg(feature = "sim")] {
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {
     /// let counter = ComObject::<_, ICounterRaw>::new(Counter(AtomicU32::new(40))).unwrap();

@@ -46,7 +46,7 @@ fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> ComRc<AsyncOperatio
 /// [`AsyncOperationTask::spawn_raw`](super::AsyncOperationTask::spawn_raw) takes an initialiser.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
@@ -66,7 +66,7 @@ where
 /// As [`spawn_async_operation`], for handing the pointer, with its reference, to a client. Never null.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
@@ -88,7 +88,7 @@ where
 /// for a body at PASSIVE_LEVEL; `OnDevice` for one that goes there for a while. What the placement refuses is the operation's error.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use std::ptr::null_mut;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
@@ -120,7 +120,7 @@ where
 /// As [`spawn_async_operation_on`], for handing the pointer, with its reference, to a client. Never null.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
@@ -141,7 +141,7 @@ where
 /// As [`spawn_async_operation`], with a handle that cancels. Dropping the handle does not.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntcom::AsyncStatus;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
@@ -164,7 +164,7 @@ where
 /// As [`spawn_async_operation_cancellable`], with the pointer as a client gets it. Never null.
 ///
 /// ```
-/// # #[cfg(feature = "async-com-kernel")] {
+/// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
