@@ -2,16 +2,15 @@
 
 mod options;
 
-use core::{future::Future, ptr::NonNull};
+use core::ptr::NonNull;
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    NTSTATUS,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
-    spawn::spawn,
     sync::KernelCell,
-    task::{CancelHandle, Port, TaskPtr, run, run_deferred},
+    task::{Port, TaskPtr, run, run_deferred},
     tracker::{Link, default_tracker},
 };
 
@@ -204,66 +203,4 @@ unsafe impl Port for DpcPort {
         // SAFETY: inserted by `launch`, removed here only.
         default_tracker(|tracker| unsafe { tracker.remove(&this.link) });
     }
-}
-
-/// Runs a future to its end in DPCs, on whatever processor wakes it.
-///
-/// The body is polled and dropped at DISPATCH_LEVEL: it must not touch pageable memory nor wait for anything. It is the
-/// image's default tracker's. IRQL of the caller: ≤ DISPATCH_LEVEL; below it the first poll is over
-/// before this returns, unless the kernel advises the processor to leave its DPCs
-/// (`KeShouldYieldProcessor`): then a timer runs the task.
-///
-/// # Large futures
-/// The future passes over the caller's stack, of which a thread has 24 KiB in all: once in an
-/// optimised build, and several times in another. So does every future that a spawning call takes
-/// by value. Keep what is large in pool and move a pointer to it into the future, or build the body
-/// of an operation in its block: `ntcom::AsyncOperationTask::spawn_raw` takes an initialiser.
-///
-/// # Errors
-/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
-/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-///
-/// In each case the future has been dropped, at the caller's IRQL.
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
-///     ntcom_exec::spawn_dpc_task(async { ntcom_exec::yield_now().await }).unwrap();
-/// }))]).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub fn spawn_dpc_task<F>(future: F) -> Result<(), NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
-    // SAFETY: the one reference of a new task.
-    unsafe { task.release() };
-    Ok(())
-}
-
-/// As [`spawn_dpc_task`], with a handle that cancels it.
-///
-/// # Errors
-/// As for [`spawn_dpc_task`].
-///
-/// ```
-/// use ntsim::{Config, Schedule, Simulation};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
-///     let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
-///     handle.cancel(); // the body is polled once more, and dropped
-/// }))]).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub fn spawn_dpc_task_cancellable<F>(future: F) -> Result<CancelHandle, NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let task = spawn(DpcPort::new(), GlobalAllocator, future)?;
-    // SAFETY: the one reference of a new task.
-    Ok(unsafe { CancelHandle::from_reference(task) })
 }

@@ -25,7 +25,7 @@
 //!
 //! | a task | on DPCs | on work items |
 //! |---|---|---|
-//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `DpcOptions` | `spawn_work_item_task`, `spawn_work_item_task_cancellable` |
+//! | is spawned by | `spawn_dpc_task`, `spawn_dpc_task_cancellable`, `TaskBuilder` | `TaskBuilder`, on `OnWorkItems` |
 //! | its body is polled and dropped at | DISPATCH_LEVEL | PASSIVE_LEVEL, in a system worker thread |
 //! | and runs | on the processor of its waker | in whichever thread, on whichever processor |
 //! | is spawned, woken, cancelled at | ≤ DISPATCH_LEVEL | ≤ DISPATCH_LEVEL |
@@ -40,8 +40,8 @@
 //! | `kmdf` | KMDF's devices and requests: `wdm_device_object`, `WdfRequest`; for drivers whose `wdk-sys` is built for KMDF |
 //! | `sim` | the executor is on the simulated kernel [`ntsim`](https://docs.rs/ntsim); wins over `wdk`; never in a driver |
 //!
-//! Without a kernel everything that needs none compiles: there are no spawn functions, timers and trackers here, and operations of `ntcom`
-//! fail with `STATUS_NOT_SUPPORTED`.
+//! Without a kernel everything that needs none compiles: there are no timers and trackers here, and
+//! spawning a task or an operation fails with `STATUS_NOT_SUPPORTED`.
 //!
 //! `kmdf` has been type-checked only, against declarations written after the public documentation (`ci/wdk/wdf.rs`).
 //!
@@ -84,7 +84,6 @@ mod refcount;
 #[cfg(any(kernel, all(test, loom)))]
 mod request;
 mod signal;
-#[cfg(kernel)]
 mod spawn;
 mod status;
 #[cfg(any(kernel, all(test, loom)))]
@@ -104,7 +103,7 @@ pub use budget::{DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
 pub use clock::Instant;
 pub use combinators::{TryFinally, YieldNow, on_cancel, try_finally, yield_now};
 #[cfg(kernel)]
-pub use dpc::{DpcOptions, Importance, spawn_dpc_task, spawn_dpc_task_cancellable};
+pub use dpc::{DpcOptions, Importance};
 pub use etw::{EtwProvider, EtwRegistration};
 #[cfg(kernel)]
 pub use event::{EventWait, wait_for_event};
@@ -122,6 +121,7 @@ pub use refcount::ReferenceCount;
 #[cfg(any(kernel, all(test, loom)))]
 pub use request::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
 pub use signal::{Signal, Wait};
+pub use spawn::{TaskBuilder, spawn_dpc_task, spawn_dpc_task_cancellable};
 pub use status::NTSTATUS;
 #[cfg(any(kernel, all(test, loom)))]
 pub use storage::TaskStorage;
@@ -131,8 +131,6 @@ pub use task::{CancelHandle, TaskReport, is_cancellation_requested, take_cancell
 pub use timer::{Interval, Sleep, Tick, Timeout, interval, sleep, sleep_until, timeout};
 #[cfg(any(kernel, all(test, loom)))]
 pub use tracker::{DrainError, TaskTracker, default_tracker};
-#[cfg(kernel)]
-pub use work_item::{spawn_work_item_task, spawn_work_item_task_cancellable};
 
 // What `ntcom` is made of. For that crate only: these change with it, in any version.
 #[doc(hidden)]

@@ -65,9 +65,8 @@ pin_project! {
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and comes back: for a task on DPCs that was spawned with
-/// [`DpcOptions::spawn_on_device`](crate::DpcOptions::spawn_on_device). In a task on work items, which is there already, it
-/// runs in place.
+/// Runs a future at PASSIVE_LEVEL, in a work item, and comes back: for a task that was spawned
+/// [`OnDevice`](crate::OnDevice). In a task on work items, which is there already, it runs in place.
 ///
 /// The whole task moves: its body is polled at PASSIVE_LEVEL, in a system worker thread, until `future` has ended, and `future` is polled
 /// and, once polled, dropped there only. What it returns is handed over at DISPATCH_LEVEL again. Moving allocates nothing: the
@@ -85,7 +84,7 @@ pin_project! {
 /// polled.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, passive};
+/// use ntcom_exec::{DpcOptions, OnDevice, TaskBuilder, passive};
 /// # use std::ptr::null_mut;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
@@ -104,7 +103,8 @@ pin_project! {
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
 /// // SAFETY: the driver's device, which is deleted below.
-/// unsafe { DpcOptions::new().spawn_on_device(device, body) }.unwrap();
+/// let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+/// TaskBuilder::new().on(placement).spawn(body).unwrap();
 /// # // SAFETY: not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
 /// # }))]).unwrap();

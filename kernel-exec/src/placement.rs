@@ -1,8 +1,9 @@
-//! Where an operation of `ntcom` runs: on DPCs, on work items, or on the one and then the other.
+//! Where a task runs: on DPCs, on work items, or on the one and then the other.
 
 use crate::{NTSTATUS, task::Port};
 
-/// Where an operation's body runs, and how: what a recipe is placed on.
+/// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom`
+/// take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
@@ -10,8 +11,6 @@ use crate::{NTSTATUS, task::Port};
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
 /// | `OnDevice` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | |
-///
-/// The pool tag of [`DpcOptions`](crate::DpcOptions) counts for nothing here: an operation's block is its allocator's.
 ///
 /// ```
 /// fn runs(placement: impl ntcom_exec::Placement) {}
@@ -23,7 +22,7 @@ pub trait Placement: Send + 'static {
     type Port: Port;
 
     /// # Errors
-    /// The placement's: the operation ends with it.
+    /// The placement's: the spawn fails with it, or the operation ends with it.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
@@ -61,7 +60,14 @@ mod on_devices {
         }
     }
 
-    /// On work items of a device, at PASSIVE_LEVEL: see [`spawn_work_item_task`](crate::spawn_work_item_task).
+    /// On work items of a device, at PASSIVE_LEVEL.
+    ///
+    /// The body is polled and dropped in a system worker thread: it may touch pageable memory and,
+    /// for a short time, wait; there are few worker threads, and a task that keeps one keeps it from
+    /// others (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads). It must be
+    /// at PASSIVE_LEVEL again, in the thread that it was called in, wherever it polls another future.
+    /// The task belongs to the image's default tracker, and its device object is referenced until it
+    /// has ended. Waking it allocates nothing: its work item is in its block.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
@@ -96,6 +102,8 @@ mod on_devices {
     }
 
     /// On DPCs, and on work items of a device in [`passive`](crate::passive()).
+    ///
+    /// The device object is referenced until the task has ended.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();

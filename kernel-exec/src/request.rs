@@ -224,7 +224,7 @@ pin_project! {
     /// When it has ended, or is dropped, the request is completed, once nobody cancels it any more.
     ///
     /// ```
-    /// use ntcom_exec::{CancelHandle, DpcOptions, IrpOutcome, NTSTATUS, Request, RequestTask};
+    /// use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, Request, RequestTask, TaskBuilder};
     ///
     /// /// How this driver spawns what serves its requests.
     /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
@@ -232,7 +232,7 @@ pin_project! {
     ///     R: Request,
     ///     F: Future<Output = IrpOutcome> + Send + 'static,
     /// {
-    ///     DpcOptions::new().spawn_cancellable(task)
+    ///     TaskBuilder::new().spawn(task)
     /// }
     /// # let _ = spawn::<ntcom_exec::Irp, core::future::Pending<IrpOutcome>>;
     /// ```
@@ -272,13 +272,13 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
 /// The driver has been given the request, has not passed it on, made it cancelable or completed it, and leaves it to this.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, IrpOutcome, NTSTATUS, Request, spawn_request_task};
+/// use ntcom_exec::{IrpOutcome, NTSTATUS, Request, TaskBuilder, spawn_request_task};
 ///
 /// /// KMDF's EvtIoRead, for a request type of the driver's.
 /// fn evt_io_read<R: Request>(request: R) {
 ///     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
 ///     // SAFETY: a new request, of which this is the last use.
-///     unsafe { spawn_request_task(request, body, |task| DpcOptions::new().spawn_cancellable(task)) }
+///     unsafe { spawn_request_task(request, body, |task| TaskBuilder::new().spawn(task)) }
 /// }
 /// ```
 pub unsafe fn spawn_request_task<R, F>(

@@ -1,19 +1,17 @@
 //! Tasks on work items: bodies that run at PASSIVE_LEVEL, in a system worker thread.
 
 use core::{
-    future::Future,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
 };
 
 use crate::{
-    GlobalAllocator, NTSTATUS,
+    NTSTATUS,
     budget::Budget,
     fail::{FailFast, fail_fast},
     nt,
-    spawn::spawn,
     sync::{KernelCell, ThreadLink},
-    task::{CancelHandle, Level, Port, TaskPtr, run_in_thread},
+    task::{Level, Port, TaskPtr, run_in_thread},
     tracker::{Link, default_tracker},
 };
 
@@ -190,97 +188,4 @@ unsafe impl Port for WorkItemPort {
         // SAFETY: acquired by `launch`. The item is in no queue: the task runs [T3].
         unsafe { this.queue.give_up() };
     }
-}
-
-/// Runs a future to its end at PASSIVE_LEVEL, in work items of this device.
-///
-/// The body is polled and dropped in a system worker thread: it may touch pageable memory and, for a short time, wait; there are few
-/// worker threads, and what keeps one keeps it from others
-/// (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads). It must be at PASSIVE_LEVEL again, in the thread that
-/// it was called in, wherever it polls another future. It is the image's default tracker's, and its device object is referenced until it has ended. Waking it
-/// allocates nothing: its work item is in its block.
-///
-/// IRQL of the caller: ≤ DISPATCH_LEVEL; wakes, cancels and the drop of wakers and handles: likewise.
-///
-/// The future passes over the caller's stack: see [`spawn_dpc_task`](crate::spawn_dpc_task) on
-/// large ones.
-///
-/// # Errors
-/// - `STATUS_INVALID_PARAMETER`: `device` is null.
-/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task.
-/// - `STATUS_DELETE_PENDING`: the tracker has been closed.
-/// - `STATUS_NOT_SUPPORTED`: this kernel's work items are larger than 256 bytes, which a task has room for.
-///
-/// In each case the future has been dropped, at the caller's IRQL.
-///
-/// # Safety
-/// `device` is null, or a device object of this driver that is referenced, or not yet deleted, during the call.
-///
-/// ```
-/// use std::ptr::null_mut;
-///
-/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
-///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
-///     // SAFETY: the arguments are valid.
-///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
-///     let body = async { assert_eq!(ntsim::irql(), 0) };
-///     // SAFETY: the driver's device, which is deleted below.
-///     unsafe { ntcom_exec::spawn_work_item_task(device, body) }.unwrap();
-///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
-///     unsafe { ddi::IoDeleteDevice(device) };
-/// }))]).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub unsafe fn spawn_work_item_task<F>(device: nt::PDEVICE_OBJECT, future: F) -> Result<(), NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // SAFETY: by this function's contract.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
-    // SAFETY: the one reference of a new task.
-    unsafe { task.release() };
-    Ok(())
-}
-
-/// As [`spawn_work_item_task`], with a handle that cancels it.
-///
-/// # Errors
-/// As for [`spawn_work_item_task`].
-///
-/// # Safety
-/// As for [`spawn_work_item_task`].
-///
-/// ```
-/// use std::ptr::null_mut;
-///
-/// use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
-///
-/// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| {
-///     let (driver, mut device) = (ntsim::driver_object(), null_mut());
-///     // SAFETY: the arguments are valid.
-///     unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
-///     let body = core::future::pending();
-///     // SAFETY: the driver's device, which is deleted below.
-///     let handle = unsafe { ntcom_exec::spawn_work_item_task_cancellable(device, body) }.unwrap();
-///     handle.cancel(); // the body is polled with the request set, and dropped
-///     // SAFETY: not deleted yet; the task keeps a reference until it has ended.
-///     unsafe { ddi::IoDeleteDevice(device) };
-/// }))]).unwrap();
-/// kernel.unload().unwrap();
-/// ```
-pub unsafe fn spawn_work_item_task_cancellable<F>(
-    device: nt::PDEVICE_OBJECT,
-    future: F,
-) -> Result<CancelHandle, NTSTATUS>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // SAFETY: by this function's contract.
-    let task = spawn(unsafe { WorkItemPort::for_device(device) }, GlobalAllocator, future)?;
-    // SAFETY: the one reference of a new task.
-    Ok(unsafe { CancelHandle::from_reference(task) })
 }

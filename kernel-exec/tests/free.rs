@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestRoom, Signal, default_tracker,
-    oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task, try_finally, yield_now,
+    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestRoom, Signal, TaskBuilder,
+    default_tracker, oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task,
+    try_finally, yield_now,
 };
 use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 
@@ -251,7 +252,7 @@ fn a_request_has_one_outcome_whoever_says_it() {
                 };
                 let elsewhere = DpcOptions::new().processor(0, ((me + 1) % PROCESSORS) as u8);
                 let spawn = |task| {
-                    let handle = elsewhere.spawn_cancellable(task)?;
+                    let handle = TaskBuilder::new().on(elsewhere).spawn(task)?;
                     // Both are about to say what it came to. Relaxed: nothing but the request orders them.
                     while begun.load(Relaxed) == 0 {
                         ntsim::preemption_point();

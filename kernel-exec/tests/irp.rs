@@ -17,8 +17,8 @@ use std::{rc::Rc, sync::Arc};
 
 use common::{Event, Log};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, IrpTask, NTSTATUS, TaskTracker, default_tracker, on_cancel, passive,
-    spawn_irp_task, spawn_work_item_task_cancellable, take_cancellation_request, try_finally, yield_now,
+    DpcOptions, IrpOutcome, IrpTask, NTSTATUS, OnDevice, OnWorkItems, TaskBuilder, TaskTracker,
+    default_tracker, on_cancel, passive, spawn_irp_task, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{
     Config, Limits, Program, Schedule, Simulation, Stop, ddi, explore,
@@ -48,11 +48,11 @@ fn next() -> &'static Next {
 unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let (on, body) = next().0.borrow_mut().take().unwrap();
     let spawn = |task: IrpTask<Body>| match on {
-        On::Dpcs => DpcOptions::new().spawn_cancellable(task),
+        On::Dpcs => TaskBuilder::new().spawn(task),
         // SAFETY: the device that the IRP was sent to.
-        On::Moving => unsafe { DpcOptions::new().spawn_on_device(device, task) },
-        // SAFETY: as above.
-        On::WorkItems => unsafe { spawn_work_item_task_cancellable(device, task) },
+        On::Moving => TaskBuilder::new().on(unsafe { OnDevice::new(DpcOptions::new(), device) }).spawn(task),
+        // SAFETY: the device that the IRP was sent to.
+        On::WorkItems => TaskBuilder::new().on(unsafe { OnWorkItems::of(device) }).spawn(task),
     };
     // SAFETY: a new IRP, of which this is the last use.
     let status = unsafe { spawn_irp_task(irp, body, spawn) };

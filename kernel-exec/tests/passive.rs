@@ -23,17 +23,22 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use ntcom_exec::{
-    CancelHandle, DpcOptions, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task,
-    take_cancellation_request, try_finally, yield_now,
+    CancelHandle, DpcOptions, NTSTATUS, OnDevice, PoolAllocator, TaskBuilder, TaskTracker, default_tracker,
+    passive, spawn_dpc_task, take_cancellation_request, try_finally, yield_now,
 };
-use ntsim::{Config, Schedule, Simulation};
+use ntsim::{Config, Schedule, Simulation, types::PDEVICE_OBJECT};
 use work_items::{Device, Kernel, PASSIVE, in_schedules, wait_a_moment};
 
 const DISPATCH: u8 = 2;
 
 fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> CancelHandle {
-    // SAFETY: a device that the tests have not deleted.
-    unsafe { DpcOptions::new().spawn_on_device(device.0, body) }.unwrap()
+    on(device.0).spawn(body).unwrap()
+}
+
+/// For a task on DPCs that can go to PASSIVE_LEVEL in work items of this device.
+fn on(device: PDEVICE_OBJECT) -> TaskBuilder<OnDevice> {
+    // SAFETY: null, or a device that the tests have not deleted.
+    TaskBuilder::new().on(unsafe { OnDevice::new(DpcOptions::new(), device) })
 }
 
 /// Polled and, once polled, dropped at PASSIVE_LEVEL only.
@@ -319,8 +324,8 @@ fn its_block_has_the_drivers_tag() {
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
     kernel.run_one(|| {
         let device = Device::new();
-        // SAFETY: a device that is not deleted yet.
-        drop(unsafe { DpcOptions::new().tag(*b"Smpl").spawn_on_device(device.0, ready(())) }.unwrap());
+        let pool = PoolAllocator::with_tag(*b"Smpl");
+        drop(on(device.0).allocator(pool).spawn(ready(())).unwrap());
         device.delete();
     });
     let trace = kernel.0.trace().to_string();
@@ -365,7 +370,8 @@ fn the_budget_of_a_run_there_is_the_drivers_too() {
                 passive(at_passive(away)).await.unwrap();
             };
             // SAFETY: a device that is not deleted yet.
-            drop(unsafe { DpcOptions::new().poll_budget(budget).spawn_on_device(device.0, body) }.unwrap());
+            let placement = unsafe { OnDevice::new(DpcOptions::new().poll_budget(budget), device.0) };
+            drop(TaskBuilder::new().on(placement).spawn(body).unwrap());
             device.delete();
         });
         let trace = kernel.0.trace().to_string();
@@ -437,11 +443,9 @@ fn a_driver_is_unloaded_right_after_the_drain() {
                 tracker.drain(None).unwrap();
                 assert_eq!(tracker.unfinished(), 0);
             });
-            // SAFETY: null is refused before anything else.
-            let refused = unsafe { DpcOptions::new().spawn_on_device(null_mut(), pending()) };
+            let refused = on(null_mut()).spawn(pending());
             assert_eq!(refused.err(), Some(NTSTATUS::INVALID_PARAMETER));
-            // SAFETY: a device that is not deleted yet.
-            let refused = unsafe { DpcOptions::new().spawn_on_device(device.0, pending()) };
+            let refused = on(device.0).spawn(pending());
             assert_eq!(refused.err(), Some(NTSTATUS::DELETE_PENDING));
             device.delete();
         };

@@ -15,7 +15,7 @@ use std::{rc::Rc, sync::Mutex};
 
 use common::{Event, Log, kernel, program};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, NTSTATUS, Request, RequestRoom, TaskTracker, default_tracker, on_cancel,
+    IrpOutcome, NTSTATUS, Request, RequestRoom, TaskBuilder, TaskTracker, default_tracker, on_cancel,
     request_canceled, spawn_request_task,
 };
 use ntsim::{
@@ -64,7 +64,7 @@ impl Handle {
     }
     fn serve(self, body: impl Future<Output = IrpOutcome> + Send + 'static) {
         // SAFETY: a new request.
-        unsafe { spawn_request_task(self, body, |task| DpcOptions::new().spawn_cancellable(task)) }
+        unsafe { spawn_request_task(self, body, |task| TaskBuilder::new().spawn(task)) }
     }
 }
 
@@ -186,7 +186,7 @@ fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
             // SAFETY: a new request.
             unsafe {
                 spawn_request_task(request, body, |task| {
-                    let handle = DpcOptions::new().spawn_cancellable(task)?;
+                    let handle = TaskBuilder::new().spawn(task)?;
                     drop(handle);
                     Err(NTSTATUS::UNSUCCESSFUL)
                 });

@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use futures_util::FutureExt;
 use ntcom_exec::{
     DEFAULT_POLL_BUDGET, DpcOptions, DrainError, EtwProvider, GlobalAllocator, Importance, NTSTATUS,
-    default_tracker, is_cancellation_requested, sleep, spawn_dpc_task, spawn_dpc_task_cancellable,
-    spawn_irp_task, spawn_work_item_task_cancellable, timeout, try_finally, yield_now,
+    OnWorkItems, TaskBuilder, default_tracker, is_cancellation_requested, sleep, spawn_dpc_task,
+    spawn_dpc_task_cancellable, spawn_irp_task, timeout, try_finally, yield_now,
 };
 use ntsim::{
     Config, Schedule, Simulation, Stop, ddi, etw,
@@ -181,7 +181,8 @@ fn a_cancelled_body_on_work_items_cleans_up() {
             };
             assert_eq!(status, 0);
             // SAFETY: a device, deleted below.
-            let task = unsafe { spawn_work_item_task_cancellable(device.cast(), body) };
+            let placement = unsafe { OnWorkItems::of(device.cast()) };
+            let task = TaskBuilder::new().on(placement).spawn(body);
             *spawned.lock().unwrap() = Some(task.unwrap());
             // SAFETY: a device, once.
             unsafe { ddi::IoDeleteDevice(device) };
@@ -196,8 +197,7 @@ fn a_cancelled_body_on_work_items_cleans_up() {
 /// The driver's dispatch routine: serves a request by a task that waits for ever.
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     // SAFETY: a new IRP, of which this is the last use.
-    let answer =
-        unsafe { spawn_irp_task(irp.cast(), pending(), |task| DpcOptions::new().spawn_cancellable(task)) };
+    let answer = unsafe { spawn_irp_task(irp.cast(), pending(), |task| TaskBuilder::new().spawn(task)) };
     answer.0
 }
 
@@ -246,7 +246,8 @@ fn options_reach_the_kernel() {
     let (sender, receiver) = mpsc::channel();
     let spawn = move || {
         let body = async move { sender.send(ntsim::current_processor()).unwrap() };
-        DpcOptions::new().processor(0, 1).importance(Importance::High).spawn(body).unwrap();
+        let options = DpcOptions::new().processor(0, 1).importance(Importance::High);
+        TaskBuilder::new().on(options).spawn(body).unwrap();
     };
     kernel.run(0, spawn).unwrap();
     assert_eq!(receiver.recv(), Ok(1));

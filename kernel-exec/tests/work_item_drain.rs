@@ -10,8 +10,8 @@ use core::{future::pending, time::Duration};
 
 use common::{Log, Thread};
 use ntcom_exec::{
-    DpcOptions, DrainError, NTSTATUS, TaskTracker, default_tracker, passive, spawn_dpc_task, try_finally,
-    yield_now,
+    DpcOptions, DrainError, NTSTATUS, OnDevice, TaskBuilder, TaskTracker, default_tracker, passive,
+    spawn_dpc_task, try_finally, yield_now,
 };
 use ntsim::Stop;
 use work_items::{Device, Event, Kernel, PASSIVE, in_schedules};
@@ -113,13 +113,12 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 first.add("body");
             });
             // SAFETY: the driver's device.
-            let moves = unsafe {
-                DpcOptions::new().spawn_on_device(device.0, async move {
-                    assert_eq!(drain(None), Err(DrainError::Irql));
-                    passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
-                    second.add("passive");
-                })
-            };
+            let placement = unsafe { OnDevice::new(DpcOptions::new(), device.0) };
+            let moves = TaskBuilder::new().on(placement).spawn(async move {
+                assert_eq!(drain(None), Err(DrainError::Irql));
+                passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
+                second.add("passive");
+            });
             drop(moves.unwrap());
             let kept = device.cancellable(async move {
                 let _drains = third;

@@ -56,9 +56,9 @@ pub use alloc::{Init, KBox};
 pub use async_com::{
     AsyncBody, AsyncControlRaw, AsyncControlVtbl, AsyncOperation, AsyncOperationRaw, AsyncOperationTask,
     AsyncOperationVtbl, AsyncStatus, AsyncValueType, InitBox, InitBoxTrait, InterfacePtr, OperationFuture,
-    RawAsyncStatus, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    RawAsyncStatus, SpawnOperation, spawn_async_operation, spawn_async_operation_cancellable,
+    spawn_async_operation_error, spawn_async_operation_error_raw, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable,
 };
 /// The crate that checks the bytes of values: see [`AsyncOperation`].
 #[cfg(feature = "async-com")]
@@ -70,8 +70,9 @@ pub use com::{
 #[doc(hidden)]
 pub use declare::__private;
 pub use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, bug_check_panic, is_cancellation_requested,
-    on_cancel, take_cancellation_request, try_finally, yield_now,
+    Allocator, CancelHandle, GlobalAllocator, NTSTATUS, NonPaged, OnDpcs, Placement, TaskBuilder,
+    bug_check_panic, is_cancellation_requested, on_cancel, spawn_dpc_task, spawn_dpc_task_cancellable,
+    take_cancellation_request, try_finally, yield_now,
 };
 #[cfg(feature = "async-com")]
 pub use ntcom_macros::AsyncValueType;

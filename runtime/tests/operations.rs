@@ -12,9 +12,9 @@ use core::{
 
 use common::in_kernel;
 use ntcom::{
-    AsyncControlRaw, AsyncOperationRaw, AsyncOperationTask, AsyncStatus, ComRc, GlobalAllocator, IUnknownRaw,
-    NTSTATUS, RawAsyncStatus, alloc::init_with, spawn_async_operation, spawn_async_operation_cancellable,
-    spawn_async_operation_error, try_finally,
+    AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, IUnknownRaw, NTSTATUS, RawAsyncStatus,
+    SpawnOperation as _, TaskBuilder, alloc::init_with, spawn_async_operation,
+    spawn_async_operation_cancellable, spawn_async_operation_error, try_finally,
 };
 
 #[test]
@@ -77,11 +77,9 @@ fn an_error_operation_never_stores_success() {
 #[test]
 fn a_failing_initialiser_keeps_its_reason_in_the_same_block() {
     in_kernel(|| {
-        type Operation = AsyncOperationTask<u8, core::future::Pending<u8>>;
-        let raw = Operation::spawn_raw(GlobalAllocator, init_with(|| Err(NTSTATUS::from_u32(0xC000_0022))));
+        let init = init_with(|| Err(NTSTATUS::from_u32(0xC000_0022)));
+        let operation = TaskBuilder::new().spawn_operation::<core::future::Pending<u8>>(init);
         assert_eq!(ntsim::counters().allocations, 1);
-        // SAFETY: the pointer owns a reference.
-        let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
         assert_eq!(operation.result(), Err(NTSTATUS::from_u32(0xC000_0022)));
         drop(operation);
         assert_eq!(ntsim::counters().live_blocks, 0);

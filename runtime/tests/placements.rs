@@ -8,8 +8,8 @@ use core::{future::pending, ptr::null_mut};
 
 use common::in_kernel;
 use ntcom::{
-    AsyncBody, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This,
-    declare_com_interface, pin_init, spawn_async_operation_on, try_finally,
+    AsyncBody, AsyncStatus, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS,
+    SpawnOperation as _, TaskBuilder, This, declare_com_interface, pin_init, try_finally,
 };
 use ntcom_exec::{
     DpcOptions, Importance, OnDevice, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
@@ -63,15 +63,15 @@ fn an_operation_runs_where_it_is_placed() {
     in_kernel(|| {
         let device = Device::new();
         let high = DpcOptions::new().importance(Importance::High);
-        let on_dpcs = spawn_async_operation_on(high, async { irql() });
+        let on_dpcs = TaskBuilder::new().on(high).spawn_operation(pin_init!(async { irql() }));
         assert_eq!(on_dpcs.result(), Ok(DISPATCH));
-        let on_items = spawn_async_operation_on(device.items(), async { irql() });
+        let on_items = TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(async { irql() }));
         on_items.wait(None).unwrap();
         assert_eq!(on_items.result(), Ok(PASSIVE));
-        let moving = spawn_async_operation_on(device.moving(), async {
+        let moving = TaskBuilder::new().on(device.moving()).spawn_operation(pin_init!(async {
             let there = passive(async { irql() }).await.unwrap();
             (there << 8) | irql()
-        });
+        }));
         moving.wait(None).unwrap();
         assert_eq!(moving.result(), Ok(PASSIVE << 8 | DISPATCH));
         device.delete();
@@ -87,18 +87,42 @@ fn what_a_placement_refuses_is_the_operations_error() {
             operation.result()
         };
         let wrong = Err(NTSTATUS::INVALID_PARAMETER);
-        assert_eq!(refused(spawn_async_operation_on(nowhere.items(), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(nowhere.moving(), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().poll_budget(0), pending())), wrong);
-        assert_eq!(refused(spawn_async_operation_on(DpcOptions::new().processor(0, 9), pending())), wrong);
+        assert_eq!(
+            refused(TaskBuilder::new().on(nowhere.items()).spawn_operation(pin_init!(pending()))),
+            wrong
+        );
+        assert_eq!(
+            refused(TaskBuilder::new().on(nowhere.moving()).spawn_operation(pin_init!(pending()))),
+            wrong
+        );
+        assert_eq!(
+            refused(
+                TaskBuilder::new().on(DpcOptions::new().poll_budget(0)).spawn_operation(pin_init!(pending()))
+            ),
+            wrong
+        );
+        assert_eq!(
+            refused(
+                TaskBuilder::new()
+                    .on(DpcOptions::new().processor(0, 9))
+                    .spawn_operation(pin_init!(pending()))
+            ),
+            wrong
+        );
         let device = Device::new();
         // SAFETY: not deleted yet.
         let unlucky = unsafe { OnDevice::new(DpcOptions::new().poll_budget(0), device.0) };
-        assert_eq!(refused(spawn_async_operation_on(unlucky, pending())), wrong);
+        assert_eq!(refused(TaskBuilder::new().on(unlucky).spawn_operation(pin_init!(pending()))), wrong);
         default_tracker(TaskTracker::close);
         let closed = Err(NTSTATUS::DELETE_PENDING);
-        assert_eq!(refused(spawn_async_operation_on(device.items(), pending())), closed);
-        assert_eq!(refused(spawn_async_operation_on(device.moving(), pending())), closed);
+        assert_eq!(
+            refused(TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(pending()))),
+            closed
+        );
+        assert_eq!(
+            refused(TaskBuilder::new().on(device.moving()).spawn_operation(pin_init!(pending()))),
+            closed
+        );
         device.delete();
     });
 }
@@ -192,10 +216,10 @@ fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
         let mut kernel = Simulation::new(config, Schedule::seed(seed));
         let program: Program = Box::new(|| {
             let device = Device::new();
-            let operation = spawn_async_operation_on(device.items(), async {
+            let operation = TaskBuilder::new().on(device.items()).spawn_operation(pin_init!(async {
                 let _guard = AtPassive;
                 pending::<u32>().await
-            });
+            }));
             // SAFETY: at PASSIVE_LEVEL; lowered below.
             let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
             drop(operation);

@@ -1,8 +1,8 @@
 //! Tasks that are operations of `ntcom`: what their clients are told.
 
 use ntcom::{
-    AsyncOperation, AsyncStatus, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
-    spawn_async_operation_raw_on,
+    AsyncOperation, AsyncStatus, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_raw,
+    spawn_async_operation_raw_cancellable,
 };
 use ntcom_exec::{CancelHandle, DpcOptions, NTSTATUS, OnDevice, OnWorkItems};
 use ntsim::trace::MarkKind;
@@ -41,12 +41,12 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         Kind::WorkItem(_) => {
             // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
             let placement = unsafe { OnWorkItems::of(device) };
-            (own(spawn_async_operation_raw_on(placement, value)), None)
+            (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
         Kind::Moving(_) => {
             // SAFETY: as above.
             let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
-            (own(spawn_async_operation_raw_on(placement, value)), None)
+            (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
     };
     if record.refused.get() {

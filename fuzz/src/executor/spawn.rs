@@ -3,8 +3,8 @@
 use core::{future::Future, time::Duration};
 
 use ntcom_exec::{
-    CancelHandle, DpcOptions, Importance, NTSTATUS, spawn_dpc_task, spawn_dpc_task_cancellable,
-    spawn_work_item_task, spawn_work_item_task_cancellable,
+    CancelHandle, DpcOptions, Importance, NTSTATUS, OnDevice, OnWorkItems, PoolAllocator, TaskBuilder,
+    spawn_dpc_task, spawn_dpc_task_cancellable,
 };
 use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
 
@@ -126,15 +126,25 @@ fn options(processors: usize, manner: Manner) -> DpcOptions {
         Manner::Plain | Manner::Operation | Manner::InPlace(_) => options,
         Manner::Important(importance) => {
             let all = [Importance::Low, Importance::Medium, Importance::High, Importance::MediumHigh];
-            options.importance(all[usize::from(importance)]).tag(*b"Fuzz")
+            options.importance(all[usize::from(importance)])
         }
         Manner::Pinned(number) => options.processor(0, (usize::from(number) % processors) as u8),
         Manner::Frugal(polls) => options.poll_budget(polls.into()).time_budget(FRUGAL),
         Manner::Wrong(0) => options.poll_budget(0),
         Manner::Wrong(1) => options.time_budget(Duration::MAX),
         Manner::Wrong(2) => options.processor(0, 63),
-        Manner::Wrong(_) => options.tag([0; 4]),
+        // The tag is the allocator's.
+        Manner::Wrong(_) => options,
     }
+}
+
+/// The pool of a task's block.
+fn pool(manner: Manner) -> PoolAllocator {
+    PoolAllocator::with_tag(match manner {
+        Manner::Important(_) => *b"Fuzz",
+        Manner::Wrong(wrong) if wrong > 2 => [0; 4],
+        _ => *b"Ntcm",
+    })
 }
 
 /// Hands a body, or what serves an IRP with it, to the executor.
@@ -149,20 +159,27 @@ where
 {
     let (kind, processors) = (world.task(task).kind.get(), world.processors.get());
     let device = device(world, kind);
+    let kept = |handle| cancellable.then_some(handle);
     match (kind, cancellable) {
         (Kind::Dpc(Manner::Plain | Manner::Operation), false) => spawn_dpc_task(body).map(|()| None),
         (Kind::Dpc(Manner::Plain | Manner::Operation), true) => spawn_dpc_task_cancellable(body).map(Some),
         (Kind::Dpc(Manner::InPlace(number)), _) => {
-            DpcOptions::new().spawn_in(storage(number.into()), body).map(Some)
+            TaskBuilder::new().allocator(storage(number.into())).spawn(body).map(Some)
         }
-        (Kind::Dpc(manner), false) => options(processors, manner).spawn(body).map(|()| None),
-        (Kind::Dpc(manner), true) => options(processors, manner).spawn_cancellable(body).map(Some),
-        // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
-        (Kind::WorkItem(_), false) => unsafe { spawn_work_item_task(device, body) }.map(|()| None),
-        // SAFETY: as above.
-        (Kind::WorkItem(_), true) => unsafe { spawn_work_item_task_cancellable(device, body) }.map(Some),
-        // SAFETY: as above.
-        (Kind::Moving(_), _) => unsafe { DpcOptions::new().spawn_on_device(device, body) }.map(Some),
+        (Kind::Dpc(manner), _) => {
+            let builder = TaskBuilder::new().on(options(processors, manner)).allocator(pool(manner));
+            builder.spawn(body).map(kept)
+        }
+        (Kind::WorkItem(_), _) => {
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            let placement = unsafe { OnWorkItems::of(device) };
+            TaskBuilder::new().on(placement).spawn(body).map(kept)
+        }
+        (Kind::Moving(_), _) => {
+            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            TaskBuilder::new().on(placement).spawn(body).map(Some)
+        }
     }
 }
 

@@ -17,7 +17,7 @@ unsafe impl Send for Room {}
 
 /// Takes the storage, uses it, and gives it back, unless it is taken.
 fn borrow(storage: &'static TaskStorage<64>, room: &Room) {
-    let (allocator, layout) = (storage.allocator(), Layout::new::<[u64; 8]>());
+    let (allocator, layout) = (storage, Layout::new::<[u64; 8]>());
     let Some(memory) = allocator.allocate(layout) else { return };
     // SAFETY: whoever has the storage has the room.
     room.0.with_mut(|used| unsafe { *used += 1 });

@@ -35,8 +35,7 @@ pub use operation::AsyncOperationTask;
 pub use owned::InterfacePtr;
 pub use recipe::{AsyncBody, InitBox, InitBoxTrait};
 pub use spawn::{
-    spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
-    spawn_async_operation_error_raw, spawn_async_operation_on, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    SpawnOperation, spawn_async_operation, spawn_async_operation_cancellable, spawn_async_operation_error,
+    spawn_async_operation_error_raw, spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 pub use status::{AsyncStatus, RawAsyncStatus};

@@ -4,8 +4,8 @@
 use core::{ffi::c_void, future::Future, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
 use ntcom_exec::{
-    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, OnDpcs, Placement, Port, Status, Task,
-    TaskBody, TaskPtr, no_unwind,
+    Allocator, CancelHandle, GlobalAllocator, Infallible, NTSTATUS, OnDpcs, Port, Status, Task, TaskBody,
+    TaskPtr,
 };
 
 use super::{
@@ -15,13 +15,10 @@ use super::{
     placed::Placed,
     status::{AsyncStatus, RawAsyncStatus},
 };
-use crate::{
-    Init,
-    com::{
-        GUID, IUnknownRaw, IUnknownVtbl, Interface,
-        unknown::{answer_query, visible_count},
-        write::fits_a_stack,
-    },
+use crate::com::{
+    GUID, IUnknownRaw, IUnknownVtbl, Interface,
+    unknown::{answer_query, visible_count},
+    write::fits_a_stack,
 };
 
 /// What stands at the beginning of every operation's block: its interfaces.
@@ -36,28 +33,19 @@ pub(super) const CONTROL: usize = offset_of!(Head<u64>, control);
 
 type Block<B, A, X> = Task<Head<<B as TaskBody>::Value>, B, A, X>;
 
-/// What runs an operation of which nothing is said.
-type Executor = <OnDpcs as Placed>::Executor;
-
-/// The operation that runs a body `F` for a value `T`, in one block from `A`: interfaces, state, executor's storage, and the
-/// body, whose place the value takes.
+/// The operation that runs a future `F` for a value `T`, in one block from `A`.
 ///
-/// It is only ever behind an interface pointer; this type names its instantiations.
+/// The block holds the interfaces, the state, the executor's storage and the body; the value takes
+/// the body's place. Clients have interface pointers to it, so this type only names the
+/// instantiation: [`SpawnOperation`](super::SpawnOperation) and the spawning functions make it.
 ///
 /// ```
-/// # #[cfg(feature = "sim")] {
-/// # use ntsim::{Config, Schedule, Simulation};
-/// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
 /// use core::future::Ready;
-/// use ntcom::{AsyncOperationTask, ComRc, GlobalAllocator, pin_init};
+/// use ntcom::{AsyncOperationTask, GlobalAllocator};
 ///
-/// let raw = AsyncOperationTask::<u8, Ready<u8>>::spawn_raw(GlobalAllocator, pin_init!(core::future::ready(5)));
-/// // SAFETY: the pointer owns a reference.
-/// let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
-/// assert_eq!(operation.result(), Ok(5));
-/// # }))]).unwrap();
-/// # }
+/// /// The operation of `spawn_async_operation(core::future::ready(5_u8))`.
+/// type Ended = AsyncOperationTask<u8, Ready<u8>, GlobalAllocator>;
+/// # let _ = size_of::<Ended>();
 /// ```
 pub struct AsyncOperationTask<T, F, A = GlobalAllocator>(PhantomData<(T, F, A)>);
 
@@ -67,51 +55,14 @@ where
     F: Future<Output = T> + Send + 'static,
     A: Allocator + Send + 'static,
 {
-    /// Spawns an operation whose block comes from `allocator` and whose body `init` builds in place. The result is never null `[C11]`
-    /// and owns one reference; it may be terminal already. See [`spawn_async_operation_raw`](super::spawn_async_operation_raw).
-    ///
-    /// Where `init` fails its status is the operation's. IRQL: ≤ DISPATCH_LEVEL.
-    pub fn spawn_raw(allocator: A, init: impl Init<F, NTSTATUS>) -> *mut AsyncOperationRaw<T> {
-        Self::spawn_raw_on(OnDpcs, allocator, init)
-    }
-
-    /// As [`spawn_raw`](Self::spawn_raw), where `placement` says; what it refuses is the operation's error.
-    pub fn spawn_raw_on(
-        placement: impl Placement,
-        allocator: A,
-        init: impl Init<F, NTSTATUS>,
-    ) -> *mut AsyncOperationRaw<T> {
-        // SAFETY: `in_place` is.
-        unsafe { OperationTask::<Infallible<F>, A, _>::spawn_raw(placement, allocator, in_place(init)) }
-    }
-
-    /// As [`spawn_raw`](Self::spawn_raw), with a handle that cancels.
-    pub fn spawn_raw_cancellable(
-        allocator: A,
-        init: impl Init<F, NTSTATUS>,
-    ) -> (*mut AsyncOperationRaw<T>, CancelHandle) {
-        // SAFETY: `in_place` is.
-        unsafe { OperationTask::<Infallible<F>, A>::spawn_raw_cancellable(allocator, in_place(init)) }
-    }
-
     /// An operation that failed before it began. IRQL: ≤ DISPATCH_LEVEL.
-    pub fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
-        OperationTask::<Infallible<F>, A>::failed_raw(allocator, status)
+    pub(super) fn failed_raw(allocator: A, status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
+        OperationTask::<Infallible<F>, A, <OnDpcs as Placed>::Executor>::failed_raw(allocator, status)
     }
 }
 
-/// What an initialiser of a future does to the place for its body, which is transparent over it.
-fn in_place<F>(init: impl Init<F, NTSTATUS>) -> impl FnOnce(*mut Infallible<F>) -> Result<(), NTSTATUS> {
-    move |place| {
-        // SAFETY: the place for the body, in a new block.
-        let place = unsafe { NonNull::new_unchecked(place) };
-        // SAFETY: as above; the body stays there until the executor drops it.
-        no_unwind(|| unsafe { init.init(place.cast()) })
-    }
-}
-
-/// The operation that runs a body, whatever its kind.
-pub(super) struct OperationTask<B, A, X = Executor>(PhantomData<(B, A, X)>);
+/// The operation that runs a body of any kind.
+pub(super) struct OperationTask<B, A, X>(PhantomData<(B, A, X)>);
 
 impl<B, A, X> OperationTask<B, A, X>
 where
@@ -135,10 +86,10 @@ where
         control: AsyncControlRaw { vtbl: Self::CONTROL },
     };
 
-    /// See [`AsyncOperationTask::spawn_raw`].
+    /// Spawns an operation with one reference, which is the caller's. Never null.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written a `B` to the place that it was given; likewise below.
+    /// Where `init` returns Ok it has written a `B` to the place that it was given.
     pub(super) unsafe fn spawn_raw(
         placement: impl Placed<Executor = X>,
         allocator: A,
@@ -152,14 +103,21 @@ where
         unsafe { Self::spawn(executor, allocator, 1, init) }.map_or_else(immortal::raw, |(raw, _)| raw)
     }
 
+    /// Spawns an operation as [`spawn_raw`](Self::spawn_raw), with a handle that cancels it.
+    ///
     /// # Safety
-    /// As for `spawn_raw`.
-    unsafe fn spawn_raw_cancellable(
+    /// Where `init` returns Ok it has written a `B` to the place that it was given.
+    pub(super) unsafe fn spawn_raw_cancellable(
+        placement: impl Placed<Executor = X>,
         allocator: A,
         init: impl FnOnce(*mut B) -> Result<(), NTSTATUS>,
     ) -> (*mut AsyncOperationRaw<B::Value>, CancelHandle) {
-        // SAFETY: this function's contract.
-        match unsafe { Self::spawn(X::new(), allocator, 2, init) } {
+        let executor = match placement.executor() {
+            Ok(executor) => executor,
+            Err(refused) => return (Self::failed_raw(allocator, refused), CancelHandle::inert()),
+        };
+        // SAFETY: `init` writes a `B` where it returns Ok, as the caller promises.
+        match unsafe { Self::spawn(executor, allocator, 2, init) } {
             // SAFETY: the second of the two references that were asked for.
             Some((raw, task)) => (raw, unsafe { CancelHandle::from_reference(task) }),
             None => (immortal::raw(), CancelHandle::inert()),

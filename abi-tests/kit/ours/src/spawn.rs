@@ -3,8 +3,8 @@
 use core::{ffi::c_void, ptr};
 
 use ntcom::{
-    NTSTATUS, spawn_async_operation_error_raw, spawn_async_operation_raw,
-    spawn_async_operation_raw_cancellable, spawn_async_operation_raw_on,
+    NTSTATUS, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_error_raw,
+    spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
 use ntcom_exec::{DpcOptions, NoExecutor, Placement, Port};
 use ntcom_kit_table::{MAY_FAIL, Recipe};
@@ -18,7 +18,11 @@ use crate::{
 fn plain<T: Value>(body: Kits) -> *mut c_void {
     let body = infallible::<T>(body);
     if threads::at_once() {
-        return spawn_async_operation_raw_on(DpcOptions::new().processor(0, 0), body).cast();
+        return TaskBuilder::new()
+            .on(DpcOptions::new().processor(0, 0))
+            .spawn_operation(pin_init!(body))
+            .into_raw()
+            .cast();
     }
     spawn_async_operation_raw(body).cast()
 }
@@ -64,7 +68,8 @@ impl Placement for Nowhere {
 }
 
 fn nowhere<T: Value>(body: Kits) -> *mut c_void {
-    spawn_async_operation_raw_on(Nowhere, infallible::<T>(body)).cast()
+    let body = infallible::<T>(body);
+    TaskBuilder::new().on(Nowhere).spawn_operation(pin_init!(body)).into_raw().cast()
 }
 
 pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) -> *mut c_void {

@@ -6,7 +6,9 @@ use ntcom::{
     ComObject, ComRc, NTSTATUS, log,
     trace::{Level, set_sink},
 };
-use ntcom_exec::{DpcOptions, DrainError, IrpOutcome, TaskTracker, default_tracker, spawn_irp_task};
+use ntcom_exec::{
+    DpcOptions, DrainError, IrpOutcome, OnDevice, TaskBuilder, TaskTracker, default_tracker, spawn_irp_task,
+};
 
 use crate::{
     calibration::calibrate,
@@ -49,7 +51,8 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
     // SAFETY: the new device, which nobody else has yet; the task keeps a reference to it.
-    let task = unsafe { DpcOptions::new().spawn_on_device(device, calibrate()) };
+    let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+    let task = TaskBuilder::new().on(placement).spawn(calibrate());
     if let Err(refused) = task {
         // SAFETY: as above.
         unsafe { IoDeleteDevice(device) };
@@ -161,7 +164,7 @@ unsafe extern "C" fn read(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
         }
     };
     // SAFETY: a new request, of which this is the last use but for its buffer, which is the body's until it has ended.
-    unsafe { spawn_irp_task(irp, body, |task| DpcOptions::new().spawn_cancellable(task)) }.0
+    unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 }
 
 async fn sample_to(
