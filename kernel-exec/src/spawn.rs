@@ -110,8 +110,8 @@ impl<P: Placement, A: Allocator + Send + 'static> TaskBuilder<P, A> {
     /// The future passes over the caller's stack: see [`spawn_dpc_task`] on large ones.
     ///
     /// # Errors
-    /// - `STATUS_INVALID_PARAMETER`: there is no such processor; a budget of no polls; a time budget
-    ///   below 100 ns or above 429 seconds; a pool tag of four zeros; a device that is null.
+    /// - `STATUS_INVALID_PARAMETER`: there is no such processor; a budget of no polls; a time
+    ///   budget below 100 ns or above 429 seconds; a pool tag of four zeros; a device that is null.
     /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for the task; the storage is another
     ///   task's.
     /// - `STATUS_DELETE_PENDING`: the tracker has been closed.

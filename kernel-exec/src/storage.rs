@@ -13,14 +13,15 @@ use crate::{
 /// Memory of the driver's own for one task at a time: such a task allocates nothing.
 ///
 /// A `&'static TaskStorage` is an [`Allocator`] of one block:
-/// [`TaskBuilder::allocator`](crate::TaskBuilder::allocator) takes it. A future for which the storage
-/// is too small, or not aligned enough, does not compile; [`needed`](Self::needed) says how many bytes
-/// a task on DPCs needs. The storage is free again when the task has ended and every handle, waker
-/// and other reference to it is gone.
+/// [`TaskBuilder::allocator`](crate::TaskBuilder::allocator) takes it. A future for which the
+/// storage is too small, or not aligned enough, does not compile; [`needed`](Self::needed) says how
+/// many bytes a task on DPCs needs. The storage is free again when the task has ended and every
+/// handle, waker and other reference to it is gone.
 ///
-/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in a device extension is borrowed for
-/// `'static` at the driver's own risk: it must stay until [`is_free`](Self::is_free) says so, after
-/// [`drain`](crate::TaskTracker::drain), and for good: so before the device is deleted.
+/// It must be in non-paged memory, as a driver's statics and device extensions are. One that is in
+/// a device extension is borrowed for `'static` at the driver's own risk: it must stay until
+/// [`is_free`](Self::is_free) says so, after [`drain`](crate::TaskTracker::drain), and for good: so
+/// before the device is deleted.
 ///
 /// ```
 /// use ntcom_exec::{NTSTATUS, TaskBuilder, TaskStorage};
@@ -37,6 +38,12 @@ use crate::{
 /// assert!(STORAGE.is_free());
 /// # }))]).unwrap();
 /// # kernel.unload().unwrap();
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use ntcom_exec::{TaskBuilder, TaskStorage};
+/// static SMALL: TaskStorage<16> = TaskStorage::new();
+/// let _ = TaskBuilder::new().allocator(&SMALL).spawn(async {});
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {
@@ -72,9 +79,9 @@ impl<const SIZE: usize> Default for TaskStorage<SIZE> {
     }
 }
 
-// SAFETY: 1. the call that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to 16, until
-// it is given back; 2. a static or device extension is resident, by the storage's contract; 3.
-// nothing panics.
+// SAFETY: 1. the call that turns `taken` from 0 to 1 has the room, of SIZE bytes aligned to 16,
+// until it is given back; 2. a static or device extension is resident, by the storage's contract;
+// 3. nothing panics.
 unsafe impl<const SIZE: usize> Allocator for &'static TaskStorage<SIZE> {
     const NON_PAGED: bool = true;
     const __ROOM: (usize, usize) = (SIZE, align_of::<TaskStorage<SIZE>>());

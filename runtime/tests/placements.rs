@@ -12,7 +12,8 @@ use ntcom::{
     SpawnOperation as _, TaskBuilder, This, declare_com_interface, pin_init, try_finally,
 };
 use ntcom_exec::{
-    DpcOptions, Importance, OnDevice, OnWorkItems, TaskTracker, default_tracker, passive, sleep, yield_now,
+    DpcOptions, Importance, OnDevice, OnWorkItems, TaskStorage, TaskTracker, default_tracker, passive, sleep,
+    yield_now,
 };
 use ntsim::{
     Config, Program, Schedule, Simulation, ddi,
@@ -124,6 +125,45 @@ fn what_a_placement_refuses_is_the_operations_error() {
             closed
         );
         device.delete();
+    });
+}
+
+#[test]
+fn a_placed_operation_is_cancelled_by_its_handle() {
+    in_kernel(|| {
+        let device = Device::new();
+        let items = TaskBuilder::new().on(device.items());
+        let (operation, handle) = items.spawn_operation_cancellable(pin_init!(pending::<u32>()));
+        handle.cancel();
+        operation.wait(None).unwrap();
+        assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
+        let nowhere = TaskBuilder::new().on(Device(null_mut()).items());
+        let (refused, handle) = nowhere.spawn_operation_cancellable(pin_init!(pending::<u32>()));
+        handle.cancel();
+        assert_eq!(refused.result(), Err(NTSTATUS::INVALID_PARAMETER));
+        device.delete();
+    });
+}
+
+#[test]
+fn an_operation_in_the_drivers_memory_allocates_nothing() {
+    in_kernel(|| {
+        let storage: &'static TaskStorage<1024> = Box::leak(Box::default());
+        let builder = TaskBuilder::new().allocator(storage);
+        default_tracker(TaskTracker::unfinished);
+        let before = ntsim::counters().allocations;
+        let first = builder.spawn_operation(pin_init!(async { 7_u32 }));
+        assert_eq!(first.result(), Ok(7));
+        let second = builder.spawn_operation(pin_init!(async { 8_u32 }));
+        assert_eq!(second.result(), Err(NTSTATUS::INSUFFICIENT_RESOURCES), "the storage is taken");
+        drop(first);
+        assert!(storage.is_free());
+        let failed = builder.fail_operation::<u32>(NTSTATUS::INVALID_PARAMETER);
+        assert_eq!(failed.result(), Err(NTSTATUS::INVALID_PARAMETER));
+        assert!(!storage.is_free());
+        drop(failed);
+        assert!(storage.is_free());
+        assert_eq!(ntsim::counters().allocations, before);
     });
 }
 

@@ -1,4 +1,4 @@
-//! What crosses the interface: tables, wire types, IIDs. The numbers are the contract's.
+//! The binary interface: tables, interface pointers, IIDs. The numbers are the contract's.
 
 use core::ffi::c_void;
 
@@ -21,7 +21,7 @@ use crate::com::{
 /// use ntcom::{AsyncStatus, NTSTATUS, RawAsyncStatus};
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// let this = operation.as_ptr();
-/// // SAFETY: an operation of our own, whose table is complete.
+/// // SAFETY: an operation of our own; its table is complete.
 /// let get_status = unsafe { (*(*this).vtbl).get_status }.unwrap();
 /// let mut status = RawAsyncStatus(-1);
 /// // SAFETY: the operation lives, and `out` is writable.
@@ -34,15 +34,19 @@ use crate::com::{
 pub struct AsyncOperationVtbl<T> {
     /// Slots 0–2.
     pub base: IUnknownVtbl,
-    /// Slot 3 `[C4]`: writes how far the operation is. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 3 `[C4]`: writes the status. IRQL ≤ DISPATCH_LEVEL.
     pub get_status:
         Option<unsafe extern "system" fn(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS>,
-    /// Slot 4 `[C5]`: copies the value out, or answers why there is none and zeroes `out`. `out` needs no alignment. `STATUS_PENDING`
-    /// passes `NT_SUCCESS`: compare with `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 4 `[C5]`: copies the value out, or zeroes `out` and returns the reason.
+    ///
+    /// `out` needs no alignment. `STATUS_PENDING` passes `NT_SUCCESS`: compare with
+    /// `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub get_result: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut T) -> NTSTATUS>,
 }
 
-/// `IAsyncOperation<T>`: one pointer, to its table. Who gets a pointer to it from a method owns one reference.
+/// `IAsyncOperation<T>`: one pointer, to its table.
+///
+/// The caller of a method that returns a pointer to it owns one reference.
 ///
 /// ```
 /// use ntcom::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
@@ -50,9 +54,9 @@ pub struct AsyncOperationVtbl<T> {
 /// /// Takes over what a method returned.
 /// ///
 /// /// # Safety
-/// /// Null, or an operation with a reference.
+/// /// `returned` is null, or an operation with a reference.
 /// unsafe fn poll_once(returned: *mut AsyncOperationRaw<u32>) -> Result<AsyncStatus, NTSTATUS> {
-///     // SAFETY: this function's contract.
+///     // SAFETY: null, or an operation with a reference.
 ///     unsafe { ComRc::from_raw(returned) }?.status()
 /// }
 /// # // SAFETY: null is allowed.
@@ -68,7 +72,7 @@ pub struct AsyncOperationRaw<T> {
 unsafe impl<T> Interface for AsyncOperationRaw<T> {
     const IID: GUID = GUID::from_u128(0xe18c01f5_0ed4_455b_9038_9d691621387b);
 
-    /// get_result writes as many bytes as the object's values have, so these must be a `T`'s.
+    /// Compares the sizes, because `get_result` writes as many bytes as the object's values have.
     fn __check(found: &ComRc<Self>) -> Result<(), NTSTATUS> {
         let size = found.control()?.result_size()?;
         if usize::try_from(size) == Ok(size_of::<T>()) { Ok(()) } else { Err(NTSTATUS::NOINTERFACE) }
@@ -90,20 +94,21 @@ unsafe impl<T> AbiType for AsyncOperationRaw<T> {}
 
 // SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Send for AsyncOperationRaw<T> {}
-// SAFETY: as above.
+// SAFETY: every slot may be called on any processor [C13]; the value crosses by copy.
 unsafe impl<T: Send + Sync> Sync for AsyncOperationRaw<T> {}
 
-/// A completion handler `[C14]`: called once, with its context and the terminal status. IRQL ≤ DISPATCH_LEVEL.
+/// A completion handler `[C14]`. The operation calls it once, with its context and the terminal
+/// status.
 ///
-/// It does not begin the next operation itself: where that has ended already, handlers would nest
-/// without bound.
+/// IRQL ≤ DISPATCH_LEVEL. A handler does not begin the next operation itself: where that has ended
+/// already, handlers would nest without bound.
 ///
 /// ```
 /// use core::{ffi::c_void, sync::atomic::{AtomicI32, Ordering}};
 /// use ntcom::{RawAsyncStatus, async_com::CompletedHandler};
 ///
 /// unsafe extern "system" fn record(context: *mut c_void, status: RawAsyncStatus) {
-///     // SAFETY: whoever sets this handler passes a counter that outlives the call.
+///     // SAFETY: the client that sets this handler passes a counter that outlives the call.
 ///     unsafe { &*context.cast::<AtomicI32>() }.store(status.0, Ordering::Release);
 /// }
 /// let handler: CompletedHandler = record;
@@ -122,7 +127,7 @@ pub struct AsyncControlVtbl {
     pub base: IUnknownVtbl,
     /// Slot 3 `[C10]`: requests cancellation; always `STATUS_SUCCESS`. IRQL ≤ DISPATCH_LEVEL.
     pub cancel: Option<unsafe extern "system" fn(this: *mut c_void) -> NTSTATUS>,
-    /// Slot 4 `[C16]`: writes why the operation failed. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 4 `[C16]`: writes the status with which the operation failed. IRQL ≤ DISPATCH_LEVEL.
     pub get_error: Option<unsafe extern "system" fn(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS>,
     /// Slot 5 `[C14]`: sets the one completion handler. IRQL ≤ DISPATCH_LEVEL.
     pub set_completed: Option<
@@ -132,15 +137,17 @@ pub struct AsyncControlVtbl {
             context: *mut c_void,
         ) -> NTSTATUS,
     >,
-    /// Slot 6 `[C15]`: waits for the end; `timeout` in units of 100 ns, negative: relative, positive: a moment of system time, null: for ever.
-    /// IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the operation's own body:
-    /// `STATUS_POSSIBLE_DEADLOCK`.
+    /// Slot 6 `[C15]`: waits for the end.
+    ///
+    /// `timeout` has units of 100 ns: negative is relative, positive is a moment of system time,
+    /// null is for ever. IRQL: PASSIVE_LEVEL; with a zero timeout ≤ DISPATCH_LEVEL. Not in the
+    /// operation's own body: `STATUS_POSSIBLE_DEADLOCK`.
     pub wait: Option<unsafe extern "system" fn(this: *mut c_void, timeout: *const i64) -> NTSTATUS>,
     /// Slot 7 `[C16]`: writes the size of the value in bytes. IRQL ≤ DISPATCH_LEVEL.
     pub get_result_size: Option<unsafe extern "system" fn(this: *mut c_void, size: *mut u32) -> NTSTATUS>,
 }
 
-/// `IAsyncControl`: one pointer, to its table. Every operation has it.
+/// `IAsyncControl`: one pointer, to its table. Every operation of ours has it.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {
@@ -180,7 +187,7 @@ whole! { AsyncControlRaw, @[T] AsyncOperationRaw<T> }
 
 // SAFETY: every slot may be called on any processor [C13].
 unsafe impl Send for AsyncControlRaw {}
-// SAFETY: as above.
+// SAFETY: every slot may be called on any processor [C13].
 unsafe impl Sync for AsyncControlRaw {}
 
 const _: () = {

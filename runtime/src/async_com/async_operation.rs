@@ -27,12 +27,12 @@ use crate::{
 /// contract is `STATUS_DRIVER_INTERNAL_ERROR` `[C17]`. Dropping the pointer does not cancel the
 /// operation `[C9]`.
 ///
-/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` of which the bytes can be
-/// checked: [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and [`AsyncStatus`] are
-/// such types, and so are structs with a derive of this crate and fields of such types. Other types
-/// have [`result_trusted`](ComRc::result_trusted) and
-/// [`into_future_trusted`](ComRc::into_future_trusted). [`OperationFuture`] says how the future learns
-/// of the end.
+/// [`result`](ComRc::result), `await` and [`query`](ComRc::query) need a `T` of which the bytes can
+/// be checked: [`CheckedBitPattern`]. Numbers, `bool`, `char`, `NTSTATUS`, `GUID` and
+/// [`AsyncStatus`] are such types, and so are structs with a derive of this crate and fields of
+/// such types. Other types have [`result_trusted`](ComRc::result_trusted) and
+/// [`into_future_trusted`](ComRc::into_future_trusted). [`OperationFuture`] says how the future
+/// learns of the end.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{ComRc, Init};
 
-/// Spawns operations with a [`TaskBuilder`]: with a placement, an allocator, or a body that is built
-/// in its block.
+/// Spawns operations with a [`TaskBuilder`]: with a placement, an allocator, or a body that is
+/// built in its block.
 ///
 /// The body is an initialiser, as in a recipe ([`InitBox`](super::InitBox)): write
 /// `pin_init!(future)`. Where the initialiser fails, its status is the operation's, and so is the
@@ -54,7 +54,7 @@ use crate::{ComRc, Init};
 /// # }
 /// ```
 pub trait SpawnOperation: Sized {
-    /// Spawns an operation whose body `init` builds in its block. IRQL: ≤ DISPATCH_LEVEL.
+    /// Spawns an operation: `init` builds the body in its block. IRQL: ≤ DISPATCH_LEVEL.
     fn spawn_operation<F>(self, init: impl Init<F, NTSTATUS>) -> AsyncOperation<F::Output>
     where
         F: Future<Output: AsyncValueType> + Send + 'static;
@@ -256,7 +256,8 @@ pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> Async
     TaskBuilder::new().fail_operation(status)
 }
 
-/// Makes an operation that failed before it began, and returns the pointer for a client. Never null.
+/// Makes an operation that failed before it began, and returns the pointer for a client. Never
+/// null.
 ///
 /// Otherwise as [`spawn_async_operation_error`].
 ///

@@ -8,7 +8,7 @@ use super::GUID;
 
 /// Memory of the size and alignment of a `T`, with any bytes.
 ///
-/// It is the `Bits` of structs whose fields are checked one by one.
+/// It is the `Bits` of a struct: the struct checks its fields one by one.
 #[repr(transparent)]
 pub struct BitsOf<T>(MaybeUninit<T>);
 
