@@ -248,11 +248,13 @@ fn an_unknown_status_passed_to_the_handler_does_not_count() {
         for status in [-1, 4, i32::MIN] {
             let foreign = Foreign::new();
             let mut future = pin!(foreign.client().into_future());
-            assert!(poll(future.as_mut(), Waker::noop()).is_pending());
+            let (woken, waker) = counting();
+            assert!(poll(future.as_mut(), &waker).is_pending());
             foreign.completes(7);
             let (handler, context) = foreign.handler.get().unwrap();
             // SAFETY: the future's handler accepts any status.
             unsafe { handler(context, RawAsyncStatus(status)) };
+            assert_eq!(woken.0.load(SeqCst), 1, "{status}");
             assert_eq!(poll(future.as_mut(), Waker::noop()), Poll::Ready(Ok(7)), "{status}");
         }
     });
