@@ -1,6 +1,8 @@
-//! Compiles the C and C++ sides with the system's compilers, and tells the tests which ones these are.
+//! Compiles the C and C++ sides with the system's compilers, and tells the tests the compilers'
+//! names.
 
-/// A warning in the header or in a client is an error: a driver's build may have all of them on.
+/// Configures a build of the C or C++ side. A warning is an error, because a driver's build may
+/// have all warnings on.
 fn build(cpp: bool) -> cc::Build {
     let mut build = cc::Build::new();
     build
@@ -13,7 +15,7 @@ fn build(cpp: bool) -> cc::Build {
         .warnings_into_errors(true)
         .flag("-pedantic");
     if cpp {
-        // What a driver is compiled with. So the clients need no C++ library either.
+        // Drivers are compiled with these flags. With them the clients need no C++ library.
         build.flag("-fno-exceptions").flag("-fno-rtti").cpp_link_stdlib(None);
     }
     build
@@ -51,9 +53,10 @@ fn main() {
             "cpp",
         ))
         .compile("ntcom_abi_cpp");
-    // The program once more, with the client in C++.
+    // Build the program once more, with the client in C++.
     c.clone().define("ABI_CPP", None).file("c/program.c").compile("ntcom_abi_cpp_program");
-    // The slots once more, with the calling convention that drivers have, where compilers for this platform know it.
+    // Build the slots once more, with the calling convention of drivers, if compilers for this
+    // platform know it.
     if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
         let names = ["calls", "records"];
         c.clone().define("ABI_WIN64", None).files(sources("c", &names, "c")).compile("ntcom_abi_c_win64");

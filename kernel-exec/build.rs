@@ -1,7 +1,9 @@
-//! Which kernel this build is on: `cfg(kernel)` where there is one, `cfg(kernel = "sim")` or `cfg(kernel = "wdk")` by name.
+//! Chooses the kernel of this build. It sets `cfg(kernel)` if there is one, and `cfg(kernel =
+//! "sim")` or `cfg(kernel = "wdk")` by name.
 //!
-//! It is decided here and nowhere else. loom knows no kernel; `sim` wins over `wdk`; and `wdk` is one on Windows only, or
-//! where `cargo xtask wdk-check` sets `cfg(wdk_check)`, so that a build of the workspace with all features works everywhere.
+//! This is the only place that decides it. loom has no kernel; `sim` wins over `wdk`. `wdk` takes
+//! effect on Windows only, or where `cargo xtask wdk-check` sets `cfg(wdk_check)`, so that a build
+//! of the workspace with all features works everywhere.
 
 use std::env;
 

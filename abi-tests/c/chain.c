@@ -1,4 +1,5 @@
-/* Reads a sensor several times, one operation after the other, with a stack that does not grow with their number. */
+/* Reads a sensor several times, one operation after the other. The stack does not grow with their
+ * number. */
 #include <ntcom.h>
 #include <stdatomic.h> /* a driver has InterlockedIncrement and InterlockedDecrement */
 
@@ -7,16 +8,17 @@ NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
 struct sensor_chain {
     IAsyncOperationU32 *(*measure)(void *sensor); /* a method that returns an operation */
     void *sensor;
-    IAsyncOperationU32 *operation; /* the one that runs */
-    atomic_uint turns;             /* 0: the loop waits for the handler; 1: it runs; 2: there is another turn for it */
-    uint32_t left;                 /* how many measurements are to come */
+    IAsyncOperationU32 *operation; /* the current operation */
+    atomic_uint turns;             /* 0 the loop waits, 1 it runs, 2 it has another turn */
+    uint32_t left;                 /* the number of measurements to come */
     uint64_t sum;
-    NTSTATUS status; /* STATUS_PENDING until it is over */
+    NTSTATUS status; /* STATUS_PENDING until the chain is over */
 };
 
 static void sensor_chain_loop(struct sensor_chain *chain);
 
-/* At <= DISPATCH_LEVEL, on any processor, once for each operation. It never begins the next one while the loop runs: it gives the loop a turn. */
+/* Runs at <= DISPATCH_LEVEL, on any processor, once for each operation. It never begins the next
+ * operation while the loop runs, but gives the loop a turn. */
 static void NTCOM_CALL on_measured(void *context, ntcom_AsyncStatus status) {
     struct sensor_chain *chain = context;
     (void)status; /* get_result says more */
@@ -25,7 +27,8 @@ static void NTCOM_CALL on_measured(void *context, ntcom_AsyncStatus status) {
     }
 }
 
-/* Begins the next operation. It may have ended already: then on_measured runs in here. */
+/* Begins the next operation. If the operation has ended already, on_measured runs inside of this
+ * call. */
 static NTSTATUS sensor_chain_next(struct sensor_chain *chain) {
     void *control = NULL;
     NTSTATUS status;
@@ -43,7 +46,7 @@ static NTSTATUS sensor_chain_next(struct sensor_chain *chain) {
     return NTCOM_STATUS_PENDING;
 }
 
-/* One turn for each operation that has ended. The loop runs on one processor at a time. */
+/* Does one turn for each operation that has ended. The loop runs on one processor at a time. */
 static void sensor_chain_loop(struct sensor_chain *chain) {
     do {
         uint32_t reading;
@@ -56,13 +59,14 @@ static void sensor_chain_loop(struct sensor_chain *chain) {
             status = chain->left == 0 ? NTCOM_STATUS_SUCCESS : sensor_chain_next(chain);
         }
         if (status != NTCOM_STATUS_PENDING) {
-            chain->status = status; /* over: a driver sets an event here, and `chain` may go */
+            chain->status = status; /* a driver sets an event here; `chain` may be freed */
             return;
         }
     } while (atomic_fetch_sub(&chain->turns, 1) != 1);
 }
 
-/* Begins. `count` is not 0. After this `chain` stays where it is until its status is not STATUS_PENDING. */
+/* Begins a chain. `count` must not be 0. `chain` must stay in place until its status is no longer
+ * STATUS_PENDING. */
 void sensor_chain_begin(struct sensor_chain *chain, IAsyncOperationU32 *(*measure)(void *), void *sensor, uint32_t count) {
     NTSTATUS status;
 

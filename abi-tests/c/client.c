@@ -1,4 +1,5 @@
-/* A client in C, which knows nothing but the header. It does with an operation whatever the contract lets it do. */
+/* A client in C, which uses only the header. It does everything with an operation that the contract
+ * allows. */
 #include "abi.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@ struct client {
     struct abi_finding *finding;
 };
 
-/* Leaves the function with 0 at the first check that fails; in `finding` stands which one it was. */
+/* Leaves the function with 0 at the first check that fails. `finding` then has that check. */
 #define CHECK(client, condition)                      \
     do {                                              \
         if (!(condition)) {                           \
@@ -46,7 +47,8 @@ static int all(const uint8_t *bytes, size_t count, uint8_t value) {
     return 1;
 }
 
-/* Is this what get_result should have left: the value, with zeros for its padding, or zeros? */
+/* Whether get_result left the right bytes. They are the value, with zeros for its padding, or
+ * zeros. */
 static int is_expected(const struct client *client, const uint8_t *bytes) {
     const struct abi_expected *expected = &client->expected;
     if (expected->result != NTCOM_STATUS_SUCCESS) {
@@ -75,7 +77,7 @@ static int status(struct client *client) {
     return 1;
 }
 
-/* [C5], at this distance from an aligned place. */
+/* [C5], at this distance from an aligned address. */
 static int result_at(struct client *client, size_t distance) {
     _Alignas(64) uint8_t room[MARGIN + LARGEST + MARGIN];
     uint8_t *out = room + MARGIN + distance;
@@ -89,7 +91,7 @@ static int result_at(struct client *client, size_t distance) {
     return 1;
 }
 
-/* [C5], through the interface that knows the type. */
+/* [C5], through the interface with the value's type. */
 #define TYPED(name, T)                                                                          \
     static int result_of_##name(struct client *client) {                                        \
         name *operation = (name *)(void *)client->operation;                                    \
@@ -154,7 +156,7 @@ static int counting(struct client *client) {
     return 1;
 }
 
-/* [C1, C2], from one of the interfaces. */
+/* [C1, C2], through one of the interfaces. */
 static int queries(struct client *client, ntcom_IUnknown *from) {
     static const GUID nobodys = {0x00000007, 0x0000, 0x0000, {0, 0, 0, 0, 0, 0, 0, 0}};
     const struct {
@@ -213,7 +215,8 @@ static int control(struct client *client) {
     CHECK(client, out.after == 0xA5A5A5A5);
     CHECK(client, ntcom_IAsyncControl_get_result_size(control, NULL) == NTCOM_STATUS_INVALID_PARAMETER);
 
-    /* Through the bare table: a pointer of the right type that is not aligned is more than C allows. */
+    /* The call uses the bare table, because C does not allow a misaligned pointer of the right
+     * type. */
     memset(&room, GRAFFITI, sizeof room);
     CHECK(client, control->lpVtbl->get_error(control, (void *)(packed + 5)) == NTCOM_STATUS_SUCCESS);
     memcpy(&error, packed + 5, sizeof error);
@@ -245,7 +248,7 @@ static void NTCOM_CALL on_completed(void *context, ntcom_AsyncStatus status) {
     heard->status = status;
 }
 
-/* [C10, C14]: hears of the end once, early or late. */
+/* [C10, C14] The client is told the end once, early or late. */
 static int hear_and_cancel(struct client *client) {
     ntcom_IAsyncControl *control = client->control;
     struct heard heard = {0xBEF0BEF0, 0, -1, 0xAF7EAF7E};
@@ -256,7 +259,7 @@ static int hear_and_cancel(struct client *client) {
     CHECK(client, ntcom_IAsyncControl_set_completed(control, on_completed, &heard) == NTCOM_STATUS_SUCCESS);
     CHECK(client, heard.times == (started ? 0 : 1));
     NTSTATUS answer = ntcom_IAsyncControl_set_completed(control, on_completed, &second);
-    if (client->expected.constant) { /* [C11]: keeps nothing, so takes every handler */
+    if (client->expected.constant) { /* [C11] it keeps none, so it takes every handler */
         CHECK(client, answer == NTCOM_STATUS_SUCCESS && second.times == 1 && second.status == NTCOM_ERROR);
     } else {
         CHECK(client, answer == NTCOM_STATUS_INVALID_DEVICE_STATE && second.times == 0);
@@ -284,7 +287,8 @@ static int everything(struct client *client) {
     TRY(hear_and_cancel(client));
     TRY(examine(client)); /* [C6] */
 
-    /* The constant operation answers 1 always, any other 0 when it is gone [C3, C11]. */
+    /* The constant operation always answers 1, and any other answers 0 when it is gone [C3, C11].
+     */
     ULONG last = client->expected.constant ? 1 : 0;
     CHECK(client, ntcom_IAsyncOperation_Release(client->operation) != 0);
     CHECK(client, ntcom_IAsyncControl_Release(client->control) == last);

@@ -1,4 +1,5 @@
-/* Reads a sensor whose driver offers a method that returns an operation. Ends by itself, or is cancelled. */
+/* Reads a sensor. The sensor's driver offers a method that returns an operation. The reading ends
+ * by itself, or is cancelled. */
 #include <ntcom.h>
 
 NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
@@ -6,11 +7,12 @@ NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
 struct sensor_read {
     IAsyncOperationU32 *operation;
     ntcom_IAsyncControl *control;
-    NTSTATUS status;  /* STATUS_PENDING until it is over */
-    uint32_t reading; /* if the status is STATUS_SUCCESS */
+    NTSTATUS status;  /* STATUS_PENDING until the reading is over */
+    uint32_t reading; /* the value, if the status is STATUS_SUCCESS */
 };
 
-/* At <= DISPATCH_LEVEL, on any processor, once. The operation is alive: `read` has a reference. */
+/* Runs once, at <= DISPATCH_LEVEL, on any processor. The operation is alive, because `read` has a
+ * reference. */
 static void NTCOM_CALL on_completed(void *context, ntcom_AsyncStatus status) {
     struct sensor_read *read = context;
     NTSTATUS why;
@@ -20,9 +22,10 @@ static void NTCOM_CALL on_completed(void *context, ntcom_AsyncStatus status) {
 }
 
 /*
- * Begins. `operation` is what the method returned, with its reference, which is `read`'s afterwards whatever the answer. It may have
- * ended already: then on_completed runs in here. After STATUS_SUCCESS `read` stays where it is until its status is not
- * STATUS_PENDING; then comes sensor_read_end.
+ * Begins a reading. `operation` is the operation that the method returned. Its reference passes to
+ * `read`, whatever this returns. If the operation has ended already, on_completed runs inside of
+ * this call. After STATUS_SUCCESS `read` must stay in place until its status is no longer
+ * STATUS_PENDING. Then call sensor_read_end.
  */
 NTSTATUS sensor_read_begin(struct sensor_read *read, IAsyncOperationU32 *operation) {
     void *control = NULL;
@@ -48,12 +51,13 @@ NTSTATUS sensor_read_begin(struct sensor_read *read, IAsyncOperationU32 *operati
     return status;
 }
 
-/* Asks it to end soon. It is over when `read` says so, not when this returns; then it was cancelled, or was faster. */
+/* Asks the reading to end soon. It is over when the status of `read` says so, not when this
+ * returns. By then it was cancelled, or had ended by itself. */
 void sensor_read_cancel(struct sensor_read *read) {
     ntcom_IAsyncControl_cancel(read->control);
 }
 
-/* Gives up the references. To release an operation does not cancel it. */
+/* Releases the references. Releasing an operation does not cancel it. */
 void sensor_read_end(struct sensor_read *read) {
     ntcom_IAsyncControl_Release(read->control);
     IAsyncOperationU32_Release(read->operation);

@@ -1,5 +1,6 @@
-/* An operation that is implemented in C, from the header alone, as small as one can be. It yields a uint32_t. One processor at a time:
- * an operation for a driver needs a lock or atomics. */
+/* An operation that is implemented in C, from the header alone, as small as possible. It yields a
+ * uint32_t. Only one processor may use it at a time; an operation for a driver needs a lock or
+ * atomics. */
 #include "abi.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
 
 struct operation {
-    IAsyncOperationU32 operation; /* IUnknown, too */
+    IAsyncOperationU32 operation; /* IUnknown too */
     ntcom_IAsyncControl control;
     ULONG references;
     ntcom_AsyncStatus status;
@@ -55,7 +56,7 @@ static NTSTATUS outcome(const struct operation *operation) {
     return operation->status == NTCOM_STARTED ? NTCOM_STATUS_PENDING : operation->stored;
 }
 
-/* What is last here: the handler may release the last reference. */
+/* The call of the handler is last, because the handler may release the last reference. */
 static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS stored) {
     operation->status = status;
     operation->stored = stored;
@@ -82,7 +83,8 @@ static NTSTATUS NTCOM_CALL get_result(void *self, uint32_t *out) {
     if (out == NULL) {
         return NTCOM_STATUS_INVALID_PARAMETER;
     }
-    /* A struct with padding would go out member by member, over zeros: its padding is zero [C5]. */
+    /* A struct with padding would be written member by member, over zeros, because its padding must
+     * be zero [C5]. */
     uint32_t value = operation->status == NTCOM_COMPLETED ? operation->value : 0;
     memcpy((void *)out, &value, sizeof value);
     return outcome(operation);

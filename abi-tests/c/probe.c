@@ -1,4 +1,4 @@
-/* The interface of probe.h, in C: used, and implemented. */
+/* The interface of probe.h, used and implemented in C. */
 #include "probe.h"
 
 static const GUID iid = PROBE_IID_FIELDS;
@@ -24,7 +24,7 @@ void *abi_c_probes(void *object, const struct probe_values *a, struct probe_valu
     return operation;
 }
 
-/* Makes a note of whether the arguments of a slot are as they should be. */
+/* Records whether the arguments of a slot are right. */
 static const struct probe_values *called(void *self, unsigned slot, int good) {
     struct probe_place *place = self;
     *(good ? &place->good : &place->bad) |= 1u << slot;

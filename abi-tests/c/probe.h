@@ -1,5 +1,6 @@
-/* An interface that is declared in Rust (tests/declared.rs), as a client in C or C++ declares it for itself: the Rust declaration,
- * line by line. Its methods have arguments and answers of every width and sign, more of them than go into registers. */
+/* An interface that is declared in Rust (tests/declared.rs), as a client in C or C++ declares it
+ * for itself, line by line. Its methods have arguments and answers of every width and sign, more of
+ * them than go into registers. */
 #ifndef NTCOM_ABI_TESTS_PROBE_H
 #define NTCOM_ABI_TESTS_PROBE_H
 
@@ -53,7 +54,7 @@ protected:
 extern "C" {
 #endif
 
-/* The arguments of all methods, and their answers. Each says where it belongs. */
+/* The arguments of all methods, and their answers. Each value identifies its place. */
 struct probe_values {
     uint8_t u8[2];
     int8_t i8[2];
@@ -68,19 +69,21 @@ struct probe_values {
     void *pointers[2];
 };
 
-/* Asks an object for that interface and calls every method once, in order. The answers go there; the 64-bit ones of `longs` and `many` to u64[0] and u64[1]. What `later` returned is
- * given back, with its reference. */
+/* Queries an object for that interface and calls every method once, in order. The answers go to
+ * `answers`, with the 64-bit ones of `longs` and `many` in u64[0] and u64[1]. The function returns
+ * the result of `later`, with its reference. */
 void *abi_c_probes(void *object, const struct probe_values *arguments, struct probe_values *answers);
 void *abi_cpp_probes(void *object, const struct probe_values *arguments, struct probe_values *answers);
 
-/* Room for an object with that interface. It checks that each method is called with these arguments, and answers as written there. */
+/* Space for an object with that interface. It checks that each method is called with these
+ * arguments, and gives these answers. */
 struct probe_place {
     const void *table;
     const struct probe_values *arguments;
     const struct probe_values *answers;
-    void *operation;  /* what `later` returns */
+    void *operation;  /* the result of `later` */
     uint32_t good;    /* a bit for each slot that was called with the right arguments */
-    uint32_t bad;     /* and with others */
+    uint32_t bad;     /* a bit for each slot that was called with other arguments */
 };
 void *abi_c_probe(struct probe_place *place);
 void *abi_cpp_probe(struct probe_place *place);

@@ -1,5 +1,6 @@
-/* A client program: every operation that there is, a declared interface called and implemented. Compiled a second time, with ABI_CPP, all
- * that is done in C++. The last line that it prints is in its favour, and is missing unless everything is as promised. */
+/* A client program. It uses every operation, and calls and implements a declared interface.
+ * Compiled a second time with ABI_CPP, it does all of this in C++. Its last line says that
+ * everything is as promised, and is missing otherwise. */
 #include "factories.h"
 
 #if defined(ABI_CPP)
@@ -15,7 +16,7 @@ struct progress {
     int failed;
 };
 
-/* Stops at the first operation that is not as promised: after that anything may happen. */
+/* Stops at the first operation that is not as promised, because anything may happen after that. */
 static void operations(void *context) {
     struct progress *progress = context;
     for (int32_t kind = 0; kind < ABI_KINDS; kind++) {

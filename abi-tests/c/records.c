@@ -1,4 +1,4 @@
-/* Objects that are implemented in C and record how each of their slots is called. */
+/* Objects that are implemented in C and record the calls of each of their slots. */
 #include "abi.h"
 
 NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU64, uint64_t);

@@ -1,4 +1,4 @@
-/* The types of the slots, as the contract's table spells them. The compiler is the test. */
+/* The types of the slots, as the contract's table spells them. The compiler does the test. */
 #include "abi.h"
 
 NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);

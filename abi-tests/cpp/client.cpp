@@ -1,4 +1,5 @@
-// A client in C++, which knows nothing but the abstract classes of the header. It does with an operation whatever the contract lets it do.
+// A client in C++, which uses only the abstract classes of the header. It does everything with an
+// operation that the contract allows.
 #include "abi.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ bool all(const uint8_t *bytes, size_t count, uint8_t value) {
     return true;
 }
 
-// A place for a number, and what must not be written to behind it.
+// Space for a number, followed by bytes that must not be written.
 template <class Number> struct Guarded {
     Number value = Number(0xA5A5A5A5);
     uint32_t after = 0xA5A5A5A5;
@@ -37,7 +38,7 @@ struct Heard {
     }
 };
 
-// Leaves the function with false at the first check that fails; in `finding` stands which one it was.
+// Leaves the function with false at the first check that fails. `finding` then has that check.
 #define CHECK(condition)                       \
     do {                                       \
         if (!(condition)) {                    \
@@ -60,7 +61,8 @@ public:
         if (!examine() || !hear_and_cancel() || !examine()) {
             return false;
         }
-        // The constant operation answers 1 always, any other 0 when it is gone [C3, C11].
+        // The constant operation always answers 1, and any other answers 0 when it is gone [C3,
+        // C11].
         ULONG last = expected.constant ? 1 : 0;
         CHECK(control->Release() != 0);
         CHECK(operation->Release() == last);
@@ -77,8 +79,8 @@ private:
         return status() && result() && counting() && queries(*operation) && queries(*control) && controls();
     }
 
-    // Is this what get_result should have left: the value, with zeros where it has padding, or
-    // zeros?
+    // Whether get_result left the right bytes. They are the value, with zeros where it has padding,
+    // or zeros.
     bool is_expected(const void *found) const {
         auto *bytes = static_cast<const uint8_t *>(found);
         if (expected.result != NTCOM_STATUS_SUCCESS) {
@@ -109,7 +111,7 @@ private:
         return result_at(0) && result_at(0) && result_at(1) && result_at(63) && typed_result();
     }
 
-    // At this distance from an aligned place.
+    // At this distance from an aligned address.
     bool result_at(size_t distance) {
         alignas(64) uint8_t room[margin + largest + margin];
         uint8_t *out = room + margin + distance;
@@ -178,7 +180,7 @@ private:
         return true;
     }
 
-    // [C1, C2], from one of the interfaces.
+    // [C1, C2], through one of the interfaces.
     bool queries(ntcom::IUnknown &from) {
         constexpr GUID nobodys = {7, 0, 0, {}};
         if (!gives<ntcom::IUnknown>(from, operation) || !gives<ntcom::IAsyncOperation<uint8_t>>(from, operation) ||
@@ -213,7 +215,7 @@ private:
         return true;
     }
 
-    // [C10, C14]: hears of the end once, early or late.
+    // [C10, C14] The client is told the end once, early or late.
     bool hear_and_cancel() {
         Heard heard;
         Heard second;
@@ -222,7 +224,7 @@ private:
         CHECK(control->set_completed(Heard::on_completed, &heard) == NTCOM_STATUS_SUCCESS);
         CHECK(heard.times == (started ? 0 : 1));
         NTSTATUS answer = control->set_completed(Heard::on_completed, &second);
-        if (expected.constant) { // [C11]: keeps nothing, so takes every handler
+        if (expected.constant) { // [C11] it keeps none, so it takes every handler
             CHECK(answer == NTCOM_STATUS_SUCCESS && second.times == 1 && second.status == NTCOM_ERROR);
         } else {
             CHECK(answer == NTCOM_STATUS_INVALID_DEVICE_STATE && second.times == 0);

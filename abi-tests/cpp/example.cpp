@@ -1,4 +1,5 @@
-// Reads a sensor whose driver offers a method that returns an operation. Ends by itself, or is cancelled.
+// Reads a sensor. The sensor's driver offers a method that returns an operation. The reading ends
+// by itself, or is cancelled.
 #include <ntcom.h>
 
 class SensorRead {
@@ -7,8 +8,8 @@ public:
     SensorRead(const SensorRead &) = delete;
     SensorRead &operator=(const SensorRead &) = delete;
 
-    // Gives up the references. To release an operation does not cancel it. Not before it is over, if `begin` has succeeded: the
-    // completion handler uses this object.
+    // Releases the references. Releasing an operation does not cancel it. If `begin` has succeeded,
+    // the reading must be over, because the completion handler uses this object.
     ~SensorRead() {
         if (control != nullptr) {
             control->Release();
@@ -18,8 +19,9 @@ public:
         }
     }
 
-    // Begins, once. `returned` is what the method returned, with its reference, which is this object's afterwards whatever the answer. It
-    // may have ended already: then on_completed runs in here.
+    // Begins a reading, once. `returned` is the operation that the method returned. Its reference
+    // passes to this object, whatever this returns. If the operation has ended already,
+    // on_completed runs inside of this call.
     NTSTATUS begin(ntcom::IAsyncOperation<uint32_t> *returned) noexcept {
         operation = returned;
         NTSTATUS answer = ntcom::query(*operation, &control);
@@ -29,12 +31,13 @@ public:
         return answer;
     }
 
-    // Asks it to end soon. It is over when `status` says so, not when this returns; then it was cancelled, or was faster.
+    // Asks the reading to end soon. It is over when `status` says so, not when this returns. By
+    // then it was cancelled, or had ended by itself.
     void cancel() noexcept { control->cancel(); }
 
-    // STATUS_PENDING until it is over.
+    // The status, which is STATUS_PENDING until the reading is over.
     NTSTATUS status() const noexcept { return why; }
-    // If the status is STATUS_SUCCESS.
+    // The value, if the status is STATUS_SUCCESS.
     uint32_t reading() const noexcept { return value; }
 
 private:
@@ -43,7 +46,8 @@ private:
     NTSTATUS why = NTCOM_STATUS_PENDING;
     uint32_t value = 0;
 
-    // At <= DISPATCH_LEVEL, on any processor, once. The operation is alive: this object has a reference.
+    // Runs once, at <= DISPATCH_LEVEL, on any processor. The operation is alive, because this
+    // object has a reference.
     static void NTCOM_CALL on_completed(void *context, ntcom::AsyncStatus) noexcept {
         auto *read = static_cast<SensorRead *>(context);
         NTSTATUS answer;

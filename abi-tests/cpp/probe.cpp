@@ -1,7 +1,7 @@
-// The interface of probe.h, in C++: used, and implemented. The tables are the compiler's.
+// The interface of probe.h, used and implemented in C++. The tables are the compiler's.
 #include "probe.h"
 
-// There is no library here.
+// This program links no C++ library.
 inline void *operator new(size_t, void *place) noexcept { return place; }
 
 void *abi_cpp_probes(void *object, const probe_values *a, probe_values *answers) {
@@ -78,7 +78,7 @@ public:
     }
 
 private:
-    // As probe_place has them, behind the pointer to the table.
+    // The members of probe_place behind the pointer to the table.
     const probe_values *e;
     const probe_values *answer;
     void *operation;

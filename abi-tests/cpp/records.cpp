@@ -1,7 +1,8 @@
-// Objects of the abstract classes that record how each of their slots is called. The tables are the compiler's.
+// Objects of the abstract classes that record the calls of each of their slots. The tables are the
+// compiler's.
 #include "abi.h"
 
-// There is no library here.
+// This program links no C++ library.
 inline void *operator new(size_t, void *place) noexcept { return place; }
 
 namespace {

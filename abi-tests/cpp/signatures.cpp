@@ -1,4 +1,4 @@
-// The types of the methods, as the contract's table spells them. The compiler is the test.
+// The types of the methods, as the contract's table spells them. The compiler does the test.
 #include "abi.h"
 
 template <class A, class B> constexpr bool same = false;
@@ -24,7 +24,7 @@ IS(IAsyncControl, set_completed, NTSTATUS, void(NTCOM_CALL *)(void *, int32_t), 
 IS(IAsyncControl, wait, NTSTATUS, const LONGLONG *);
 IS(IAsyncControl, get_result_size, NTSTATUS, ULONG *);
 
-// The IIDs are constants where the language has such. header.rs has all of their digits.
+// The IIDs are constants if the language has such. header.rs has all of their digits.
 static_assert(IUnknown::iid.Data1 == 0 && IUnknown::iid.Data4[7] == 0x46, "the IID of IUnknown");
 static_assert(Operation::iid.Data1 == 0xE18C01F5, "the IID of IAsyncOperation");
 static_assert(Operation::iid.Data4[7] == 0x7B, "the IID of IAsyncOperation");

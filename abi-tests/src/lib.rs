@@ -1,21 +1,28 @@
-//! The binary interface of ntcom, pinned: the tests hold the runtime's types, and `ntcom.h` as C and C++ compilers have it, against the
-//! numbers of the contract (docs/abi-contract.md), which are written out by hand and never computed. And operations are used by clients
-//! that no Rust compiler built.
+//! Tests that pin the binary interface of ntcom. They compare the runtime's types, and `ntcom.h` as
+//! C and C++ compilers have it, with the numbers of the contract (docs/abi-contract.md). Those
+//! numbers are written by hand and never computed. Clients that no Rust compiler built use
+//! operations too.
 //!
-//! | test | what |
-//! |---|---|
-//! | `golden` | `abi.golden` has what the Rust definitions are, and they have what it says |
-//! | `layout` | the runtime's tables, values and IIDs |
-//! | `header` | the header's, measured by the C and the C++ compiler; 32-bit and other compilers where there are any |
-//! | `slots` | every slot, C and C++ calling Rust and Rust calling C and C++, with the platform's calling convention and with Windows's: each argument and each answer says where it belongs |
-//! | `client_slots` | the runtime's own client calls the slots that it means |
-//! | `declared` | an interface of every width of argument: C and C++ call an object in Rust, Rust calls objects in C and C++ |
-//! | `clients` | everything a client may do, done in C and in C++ to operations of ours; the same programs are `cargo xtask windows`'s |
-//! | `foreign` | operations that are implemented in C, used from Rust: a good one and broken ones |
-//! | `chains` | operations one after the other, in C and in Rust: the stack does not grow with their number |
-//! | `documents` | docs/c-clients.md shows the files that are tested, and the slots of the golden file |
+//! - `golden`: `abi.golden` has exactly the lines of the Rust definitions.
+//! - `layout`: The runtime's tables, values and IIDs.
+//! - `header`: The header's numbers, measured by the C and the C++ compiler, and by 32-bit and
+//!   other compilers if there are any.
+//! - `slots`: Every slot, with C and C++ calling Rust and Rust calling C and C++. The calls have
+//!   the platform's calling convention and that of Windows. Each argument and each answer
+//!   identifies itself.
+//! - `client_slots`: The slots that the runtime's own client calls.
+//! - `declared`: An interface of every width of argument. C and C++ call an object in Rust, and
+//!   Rust calls objects in C and C++.
+//! - `clients`: Everything that a client may do, done in C and in C++ to operations of ours. `cargo
+//!   xtask windows` runs the same programs.
+//! - `foreign`: Operations that are implemented in C and used from Rust, a good one and broken
+//!   ones.
+//! - `chains`: Operations one after the other, in C and in Rust. The stack does not grow with their
+//!   number.
+//! - `documents`: The page docs/c-clients.md shows the files that are tested, and the slots of the
+//!   golden file.
 //!
-//! The library itself is what the C and C++ sides export. `c/abi.h` says the same in C.
+//! The library itself has the declarations of the C and C++ sides. `c/abi.h` has them in C.
 
 use core::{
     ffi::{c_char, c_void},
@@ -31,14 +38,15 @@ pub const CC: &str = env!("ABI_TESTS_CC");
 /// The compiler that the C++ side was built with.
 pub const CXX: &str = env!("ABI_TESTS_CXX");
 
-/// A pointer that points nowhere, each byte of which says whose it is.
+/// A pointer that does not point to anything. Its bytes count up from `whose`, so that it can be
+/// recognised.
 #[must_use]
 pub fn graffiti(whose: u8) -> *mut c_void {
     let bytes = core::array::from_fn(|index| whose.wrapping_add(index as u8));
     core::ptr::without_provenance_mut(usize::from_le_bytes(bytes))
 }
 
-/// Arguments whose bits say where they belong. Nobody follows them.
+/// Arguments that can be recognised by their bits. No test dereferences them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "each is named after the parameter")]
@@ -54,15 +62,15 @@ pub struct Arguments {
     pub size_out: *mut c_void,
 }
 
-/// A call as it arrived.
+/// A call, as it arrived.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// Which slot.
+    /// The number of the slot.
     pub slot: u32,
     /// The object.
     pub this: *mut c_void,
-    /// The arguments besides it; null where the slot has fewer.
+    /// The arguments after the object, null where the slot has fewer.
     pub arguments: [*mut c_void; 2],
 }
 
@@ -75,20 +83,20 @@ pub struct Record {
 }
 
 impl Record {
-    /// None so far.
+    /// No calls so far.
     pub const NONE: Self = {
         let none = Call { slot: 0, this: core::ptr::null_mut(), arguments: [core::ptr::null_mut(); 2] };
         Self { count: 0, calls: [none; 8] }
     };
 
-    /// The calls so far.
+    /// The calls that have arrived.
     #[must_use]
     pub fn calls(&self) -> &[Call] {
         self.calls.get(..self.count as usize).unwrap_or_default()
     }
 }
 
-/// Room for an object that records its calls.
+/// Space for an object that records its calls.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Recorder {
@@ -97,35 +105,37 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// No object yet.
+    /// Space without an object.
     pub const EMPTY: Self = Self { table: core::ptr::null(), record: core::ptr::null_mut() };
 }
 
-/// How a broken operation of `u32` answers.
+/// The answers of a broken operation of `u32`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
-    /// 0: whole; 1: there is none; 2: no Release; 3: no slots but IUnknown's.
+    /// The form of the table. 0 is whole, 1 is a null pointer, 2 lacks Release, and 3 has only
+    /// IUnknown's slots.
     pub table: i32,
-    /// What get_status answers.
+    /// The status that get_status returns.
     pub status_answer: i32,
-    /// Whether it writes anything.
+    /// Whether get_status writes anything.
     pub status_is_written: i32,
-    /// What it writes.
+    /// The value that get_status writes.
     pub status: i32,
-    /// What get_result answers.
+    /// The status that get_result returns.
     pub result_answer: i32,
-    /// What it writes.
+    /// The value that get_result writes.
     pub result: u32,
-    /// What QueryInterface answers.
+    /// The status that QueryInterface returns.
     pub query_answer: i32,
-    /// What it writes. 0: NULL; 1: the object itself; 2: its control, which has no wait and no get_result_size.
+    /// The pointer that QueryInterface writes. 0 is NULL, 1 is the object itself, and 2 is its
+    /// control, which has no wait and no get_result_size.
     pub query_gives: i32,
-    /// What cancel, get_error and set_completed answer.
+    /// The status that cancel, get_error and set_completed return.
     pub control_answer: i32,
 }
 
-/// A place for a broken operation.
+/// Space for a broken operation.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Broken {
@@ -135,22 +145,22 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Room for one.
+    /// Space without an operation.
     pub const EMPTY: Self =
         Self { operation: core::ptr::null(), control: core::ptr::null(), script: core::ptr::null() };
 }
 
-/// What became of a reading of docs/c-clients.md's C++ example.
+/// The results of the C++ example of docs/c-clients.md.
 #[repr(C)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Reading {
-    /// What `begin` answered.
+    /// The status that `begin` returned.
     pub begun: i32,
     /// The status before it was cancelled, if it was.
     pub before: i32,
-    /// The status afterwards.
+    /// The status at the end.
     pub status: i32,
-    /// The value.
+    /// The value at the end.
     pub value: u32,
 }
 
@@ -160,19 +170,19 @@ pub struct Reading {
 pub struct SensorRead {
     operation: *mut c_void,
     control: *mut c_void,
-    /// `STATUS_PENDING` until it is over.
+    /// The status, which is `STATUS_PENDING` until the reading is over.
     pub status: i32,
-    /// If the status is `STATUS_SUCCESS`.
+    /// The value, if the status is `STATUS_SUCCESS`.
     pub reading: u32,
 }
 
 impl SensorRead {
-    /// None yet.
+    /// A reading that has not begun.
     pub const EMPTY: Self =
         Self { operation: core::ptr::null_mut(), control: core::ptr::null_mut(), status: -1, reading: 0 };
 }
 
-/// The chain of docs/c-clients.md: operations one after the other.
+/// The chain of docs/c-clients.md, which does operations one after the other.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SensorChain {
@@ -181,9 +191,9 @@ pub struct SensorChain {
     operation: *mut c_void,
     turns: AtomicU32,
     left: u32,
-    /// Of the readings.
+    /// The sum of the readings.
     pub sum: u64,
-    /// `STATUS_PENDING` until it is over.
+    /// The status, which is `STATUS_PENDING` until the chain is over.
     pub status: i32,
 }
 
@@ -201,7 +211,8 @@ impl SensorChain {
 /// Begins an operation of a sensor, with one reference.
 pub type Measure = unsafe extern "C" fn(sensor: *mut c_void) -> *mut c_void;
 
-/// A client: takes over one reference of an operation, whose value is of the expected type.
+/// A client, which takes over one reference of an operation. The operation's value is of the
+/// expected type.
 pub type Client = unsafe extern "C" fn(*mut c_void, *const Expected, *mut Finding);
 /// Calls every slot of an interface once and collects the answers.
 pub type Calls = unsafe extern "C" fn(*mut c_void, *const Arguments, *mut u32);
@@ -209,11 +220,11 @@ pub type Calls = unsafe extern "C" fn(*mut c_void, *const Arguments, *mut u32);
 pub type CallsHandler = unsafe extern "C" fn(*mut c_void, *mut c_void, i32);
 /// Makes an object that records its calls.
 pub type Records = unsafe extern "C" fn(*mut Recorder, *mut Record) -> *mut c_void;
-/// Gives a completion handler that records its call in its context, a [`Record`].
+/// Returns a completion handler that records its call in its context, a [`Record`].
 pub type Handler = unsafe extern "C" fn() -> *mut c_void;
-/// Is told a name and a number.
+/// Receives a name and a number.
 pub type Sink = unsafe extern "C" fn(*mut c_void, *const c_char, u64);
-/// Tells every offset, size and value of the header.
+/// Reports every offset, size and value of the header.
 pub type Numbers = unsafe extern "C" fn(Sink, *mut c_void);
 
 #[expect(missing_docs, reason = "c/abi.h says what they do")]

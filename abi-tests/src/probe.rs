@@ -1,4 +1,5 @@
-//! An interface with arguments of every width, in C and in C++: `c/probe.h` says the same in C.
+//! An interface with arguments of every width, implemented in C and in C++. `c/probe.h` declares it
+//! in C.
 
 use core::ffi::c_void;
 

@@ -1,5 +1,5 @@
-//! `[C14]`: a client that begins one operation after the other, in C and in Rust, needs the same
-//! stack for a hundred as for a thousand.
+//! `[C14]` A client that begins one operation after the other needs the same stack for a hundred as
+//! for a thousand, in C and in Rust.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
 
 use core::{
@@ -14,7 +14,7 @@ use ntcom::{
 use ntcom_abi_factories::kernel;
 use ntcom_abi_tests::{SensorChain, sensor_chain_begin};
 
-/// Begins operations, and knows how much stack the chain has used on the way.
+/// Begins operations, and measures the stack that the chain has used.
 struct Sensor {
     deepest: AtomicU64,
     measured: AtomicU32,
@@ -25,28 +25,28 @@ impl Sensor {
         Self { deepest: AtomicU64::new(0), measured: AtomicU32::new(0) }
     }
 
-    /// Begins an operation that has ended already, where the caller is below DISPATCH_LEVEL.
+    /// Begins an operation. It has ended already if the caller is below DISPATCH_LEVEL.
     fn measure(&self) -> *mut AsyncOperationRaw<u32> {
         self.deepest.fetch_max(ntsim::counters().stack, SeqCst);
         self.measured.fetch_add(1, SeqCst);
         spawn_async_operation_raw(async { 2 })
     }
 
-    /// The most bytes of one stack, of a thread or of a DPC.
+    /// The largest number of bytes in use on one stack, of a thread or of a DPC.
     fn depth(&self) -> u64 {
         self.deepest.load(SeqCst)
     }
 }
 
-/// As many operations as make a chain let the processor go from time to time, and many more.
+/// Lengths of chains. Both are long enough that the chain lets the processor go from time to time.
 const LONG: [u32; 2] = [100, 1_000];
 
 unsafe extern "C" fn measure(sensor: *mut c_void) -> *mut c_void {
-    // SAFETY: a sensor that outlives the chain.
+    // SAFETY: the context is a sensor that outlives the chain.
     unsafe { &*sensor.cast::<Sensor>() }.measure().cast()
 }
 
-/// Runs the chain of docs/c-clients.md. Answers how deep it went.
+/// Runs the chain of docs/c-clients.md. Returns its stack depth.
 fn depth_in_c(count: u32, at_dispatch_level: bool) -> u64 {
     let sensor = &*Box::leak(Box::new(Sensor::new()));
     let chain: &'static mut SensorChain = Box::leak(Box::new(SensorChain::new()));
@@ -55,7 +55,7 @@ fn depth_in_c(count: u32, at_dispatch_level: bool) -> u64 {
         let begin = move || {
             let (chain, sensor) =
                 (core::ptr::with_exposed_provenance_mut(address), core::ptr::from_ref(sensor));
-            // SAFETY: the chain and the sensor stay.
+            // SAFETY: the chain and the sensor are leaked, so they outlive the calls.
             unsafe { sensor_chain_begin(chain, measure, sensor.cast_mut().cast(), count) };
         };
         if at_dispatch_level {
@@ -84,17 +84,17 @@ struct Chain {
     sensor: Sensor,
     turns: AtomicU32,
     left: AtomicU32,
-    /// The handler begins the next operation itself, as it must not.
+    /// Whether the handler begins the next operation itself, which the contract warns of.
     nests: bool,
 }
 
 impl Chain {
     /// Begins the next operation.
     fn next(&'static self) {
-        // SAFETY: a new operation, with its reference.
+        // SAFETY: the pointer is a new operation with its reference.
         let operation = unsafe { ComRc::from_raw(self.sensor.measure()) }.unwrap();
         let context = core::ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the chain is a leaked one, and the handler takes it.
+        // SAFETY: the chain is leaked, and the handler accepts it as its context.
         unsafe { operation.control().unwrap().set_completed(on_measured, context) }.unwrap();
     }
 
@@ -112,7 +112,7 @@ impl Chain {
 }
 
 unsafe extern "system" fn on_measured(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: set with a leaked chain.
+    // SAFETY: `next` set this handler with a leaked chain.
     let chain: &'static Chain = unsafe { &*context.cast() };
     assert_eq!(status, AsyncStatus::Completed.into());
     if chain.nests {
@@ -148,7 +148,7 @@ fn a_chain_in_rust_needs_no_more_stack_for_a_thousand_operations() {
     assert!(long > 0 && longer == long, "{longer}, {long}");
 }
 
-/// What the contract warns of: each operation is begun on the stack of the one before.
+/// The contract warns of this case. Each operation begins on the stack of the one before.
 #[test]
 fn a_handler_that_begins_the_next_operation_nests() {
     let [three, five, seven] = [3, 5, 7].map(|count| depth_in_rust(count, true));
@@ -163,7 +163,7 @@ fn a_task_that_awaits_operations_needs_no_more_stack_for_a_thousand() {
             let whole = spawn_async_operation(async move {
                 let mut sum = 0;
                 for _ in 0..count {
-                    // SAFETY: a new operation, with its reference.
+                    // SAFETY: the pointer is a new operation with its reference.
                     sum += unsafe { ComRc::from_raw(sensor.measure()) }.unwrap().await.unwrap();
                 }
                 sum

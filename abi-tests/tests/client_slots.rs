@@ -1,4 +1,4 @@
-//! The runtime's own client calls the slots that it means, through tables that are laid out by hand.
+//! The runtime's own client calls the right slots, through tables that are laid out by hand.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{cell::RefCell, ffi::c_void, time::Duration};
@@ -26,9 +26,9 @@ extern "system" fn one<const SLOT: usize>(_this: *const c_void, a: *const c_void
 extern "system" fn two<const SLOT: usize>(_this: *const c_void, a: *const c_void, b: *const c_void) -> u32 {
     called(SLOT, a, b)
 }
-/// Writes four bytes.
+/// A slot that writes four bytes.
 extern "system" fn writes<const SLOT: usize, const VALUE: u32>(_this: *const c_void, out: *mut u32) -> u32 {
-    // SAFETY: the client's.
+    // SAFETY: the client's `out` is writable.
     unsafe { out.write(VALUE) };
     called(SLOT, out.cast(), core::ptr::null())
 }
@@ -50,7 +50,7 @@ fn of_iasyncoperation() {
     ];
     let mut object = table.as_ptr();
     let raw = (&raw mut object).cast::<AsyncOperationRaw<u32>>();
-    // SAFETY: an object that counts nothing and outlives its pointer.
+    // SAFETY: the object does not count references, and outlives its pointer.
     let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
     assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
     assert_eq!(slots(), [3]);
@@ -86,7 +86,7 @@ fn of_iasynccontrol() {
     ];
     let mut object = table.as_ptr();
     let raw = (&raw mut object).cast::<AsyncControlRaw>();
-    // SAFETY: an object that counts nothing and outlives its pointer.
+    // SAFETY: the object does not count references, and outlives its pointer.
     let control = unsafe { ComRc::from_raw(raw) }.unwrap();
     assert_eq!(control.cancel(), Ok(()));
     assert_eq!(control.error(), Ok(NTSTATUS::from_u32(0xC4C3_C2C1)));
@@ -96,7 +96,7 @@ fn of_iasynccontrol() {
     assert_eq!(slots(), [6]);
     ARGUMENTS.take();
     let context = graffiti(0x70);
-    // SAFETY: the handler may be called with anything; it is not called.
+    // SAFETY: the handler may be called with anything, and no slot calls it.
     assert_eq!(unsafe { control.set_completed(handler, context) }, Ok(()));
     assert_eq!(slots(), [5]);
     assert_eq!(ARGUMENTS.take(), [[handler as *const c_void, context.cast_const()]]);

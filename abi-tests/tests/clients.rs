@@ -1,5 +1,6 @@
-//! Operations of ours in the hands of clients that no Rust compiler built, on the simulated kernel: pending, completed, failed, cancelled,
-//! and the one that there is no memory for, each with values of seven types whose bytes say where they belong.
+//! Clients that no Rust compiler built use operations of ours on the simulated kernel. The
+//! operations are pending, completed, failed or cancelled, or the constant one for which there is
+//! no memory. Each is of seven types, with values that can be recognised by their bytes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::future::pending;
@@ -18,20 +19,21 @@ fn in_kernel(program: impl FnOnce() + 'static) {
     kernel::in_kernel(program).unwrap();
 }
 
-/// The program is the one that `cargo xtask windows` compiles for Windows. What it says is on its standard output.
+/// Runs the program that `cargo xtask windows` compiles for Windows. It prints its reports to
+/// standard output.
 #[test]
 fn a_program_in_c_finds_every_operation_as_promised() {
-    // SAFETY: outside any kernel.
+    // SAFETY: this thread is not inside a simulated kernel.
     assert_eq!(unsafe { abi_c_program() }, 0);
 }
 
 #[test]
 fn a_program_in_cpp_finds_every_operation_as_promised() {
-    // SAFETY: outside any kernel.
+    // SAFETY: this thread is not inside a simulated kernel.
     assert_eq!(unsafe { abi_cpp_program() }, 0);
 }
 
-/// The clients are no yes-men: what is expected wrongly they report, by file, line and text.
+/// The clients report a wrong expectation with file, line and text.
 #[test]
 fn a_client_says_which_check_failed() {
     for (client, file) in [(abi_c_client as Client, "client.c:"), (abi_cpp_client, "client.cpp:")] {
@@ -41,27 +43,28 @@ fn a_client_says_which_check_failed() {
             assert_ne!(WRONG, u32::GRAFFITI.to_ne_bytes());
             let expected = Expected { value: WRONG.as_ptr(), ..expected::<u32>(State::Completed) };
             let mut finding = Finding::NONE;
-            // SAFETY: the client gets the one reference.
+            // SAFETY: the client takes over the one reference.
             unsafe { client(raw.cast(), &raw const expected, &raw mut finding) };
-            // SAFETY: a client has made it.
+            // SAFETY: a client has filled the finding.
             let text = unsafe { finding.text() }.unwrap();
             assert!(text.contains(file) && text.contains(": is_expected("), "{text}");
-            // It gave up at once, and keeps the references that it had: the operation's and its control's.
+            // The client stopped at once, and still has its references, one of the operation and
+            // one of its control.
             for _ in 0..2 {
-                // SAFETY: the client's references.
+                // SAFETY: the reference is one of the two that the client has kept.
                 drop(unsafe { ntcom::ComRc::from_raw(raw) });
             }
         });
     }
 }
 
-/// `[C2]`: the first interface is where the object begins, and the other one behind it, as C++ compilers lay out a class with the two as
-/// its bases.
+/// `[C2]` The first interface is at the start of the object, and the other one behind it. C++
+/// compilers lay out a class with these two bases in the same way.
 #[test]
 fn an_operations_interfaces_are_side_by_side() {
     in_kernel(|| {
         let raw = spawn_async_operation_raw(pending::<u64>());
-        // SAFETY: the operation's one reference.
+        // SAFETY: `raw` has the operation's one reference.
         let operation = unsafe { ntcom::ComRc::from_raw(raw) }.unwrap();
         let control = operation.control().unwrap();
         assert_eq!(control.as_ptr().addr() - raw.addr(), size_of::<*const ()>());
@@ -71,22 +74,23 @@ fn an_operations_interfaces_are_side_by_side() {
     });
 }
 
-/// The operation lives on between the calls: it is ended by somebody else, at DISPATCH_LEVEL, in a DPC.
+/// The operation lives on between the calls. A DPC at DISPATCH_LEVEL ends it.
 #[test]
 fn the_example_of_the_documentation_reads_is_cancelled_and_fails() {
     use ntcom_abi_tests::{SensorRead, sensor_read_begin, sensor_read_cancel, sensor_read_end};
     fn read(raw: *mut AsyncOperationRaw<u32>, cancel: bool) -> (NTSTATUS, u32) {
         let mut read = SensorRead::EMPTY;
-        // SAFETY: the operation's one reference, and `read` stays here until it is over.
+        // SAFETY: `raw` has the operation's one reference, and `read` stays here until the reading
+        // is over.
         let begun = unsafe { sensor_read_begin(&raw mut read, raw.cast()) };
         assert_eq!(NTSTATUS(begun), NTSTATUS::SUCCESS);
         if cancel {
             assert_eq!(NTSTATUS(read.status), NTSTATUS::PENDING);
-            // SAFETY: begun, and not ended.
+            // SAFETY: the reading has begun and not ended.
             unsafe { sensor_read_cancel(&raw mut read) };
         }
         assert_ne!(NTSTATUS(read.status), NTSTATUS::PENDING);
-        // SAFETY: begun, and over.
+        // SAFETY: the reading has begun and is over.
         unsafe { sensor_read_end(&raw mut read) };
         (NTSTATUS(read.status), read.reading)
     }
@@ -101,13 +105,13 @@ fn the_example_of_the_documentation_reads_is_cancelled_and_fails() {
     });
 }
 
-/// The same in C++.
+/// The example of the documentation in C++.
 #[test]
 fn the_example_in_cpp_reads_is_cancelled_and_fails() {
     use ntcom_abi_tests::{Reading, abi_cpp_example};
     fn read(raw: *mut AsyncOperationRaw<u32>, cancel: bool) -> Reading {
         let mut reading = Reading::default();
-        // SAFETY: the operation's one reference.
+        // SAFETY: `raw` has the operation's one reference.
         unsafe { abi_cpp_example(raw.cast(), cancel.into(), &raw mut reading) };
         reading
     }

@@ -1,5 +1,6 @@
-//! A declared interface, with arguments and answers of every width and sign, more of them than go into registers, and an async method:
-//! C and C++ call an object in Rust, and the calls that the macro makes reach objects in C and in C++. Each value says where it belongs.
+//! A declared interface with arguments and answers of every width and sign, more of them than go
+//! into registers, and an async method. C and C++ call an object in Rust, and the calls that the
+//! macro makes reach objects in C and in C++. Each value identifies its argument or answer.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use ntcom_abi_factories::{
@@ -9,17 +10,17 @@ use ntcom_abi_factories::{
 use ntcom_abi_tests::probe::{Probe, Probes, abi_c_probe, abi_c_probes, abi_cpp_probe, abi_cpp_probes};
 
 fn foreign_calls(probes: Probes) {
-    // SAFETY: within a kernel, and what `c/probe.h` says.
+    // SAFETY: the call is within a kernel, and `probes` does what `c/probe.h` declares.
     in_kernel(move || unsafe { probe::called_by(probes) }.unwrap_or_else(|why| panic!("{why}"))).unwrap();
 }
 
 fn foreign_object(object: Probe) {
-    // SAFETY: within a kernel, and what `c/probe.h` says.
+    // SAFETY: the call is within a kernel, and `object` does what `c/probe.h` declares.
     in_kernel(move || unsafe { probe::calls(object) }.unwrap_or_else(|why| panic!("{why}"))).unwrap();
 }
 
-/// A calling convention is a part of a function's type, also where two of them are the same for the machine: Linux's, which is "system" here,
-/// would be a wrong one in a driver.
+/// A calling convention is a part of a function's type, even where two of them are the same for the
+/// machine. Linux's convention, which is "system" here, would be wrong in a driver.
 #[test]
 fn slots_have_the_platforms_calling_convention_wherever_that_is() {
     fn type_of<Slot>(_: impl Fn(&IProbeVtbl) -> Slot) -> &'static str {

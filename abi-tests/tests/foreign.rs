@@ -1,5 +1,5 @@
-//! Operations that are implemented in C, from the header alone, used from Rust: one that keeps the contract, and some that break it, which
-//! the client must survive `[C17]`.
+//! Operations that are implemented in C, from the header alone, and used from Rust. One keeps the
+//! contract. Others break it, which the client must survive `[C17]`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{
@@ -16,12 +16,12 @@ use ntcom_abi_tests::{
     abi_c_operation_complete, abi_cpp_client,
 };
 
-/// A Started operation, and whether it is still there.
+/// A Started operation, and whether it still exists.
 fn operation() -> (ComRc<AsyncOperationRaw<u32>>, Box<AtomicI32>) {
     let alive = Box::new(AtomicI32::new(0));
-    // SAFETY: the place outlives the operation: the tests hold both.
+    // SAFETY: `alive` outlives the operation, because the tests hold both.
     let raw = unsafe { abi_c_operation(alive.as_ptr()) };
-    // SAFETY: an operation of `u32` with one reference.
+    // SAFETY: `raw` is an operation of `u32` with one reference.
     let operation = unsafe { ComRc::from_raw(raw.cast()) }.unwrap();
     (operation, alive)
 }
@@ -77,7 +77,7 @@ fn an_operation_in_c_is_cancelled_and_says_so() {
     assert_eq!(alive.load(SeqCst), 0);
 }
 
-/// C to C and C++ to C: the clients find nothing there that they do not find in ours.
+/// C calls C and C++ calls C. The clients find the same in this operation as in one of ours.
 #[test]
 fn clients_in_c_and_cpp_find_an_operation_in_c_as_promised() {
     for client in [abi_c_client as Client, abi_cpp_client] {
@@ -104,9 +104,9 @@ fn clients_in_c_and_cpp_find_an_operation_in_c_as_promised() {
                 constant: 0,
             };
             let mut finding = Finding::NONE;
-            // SAFETY: the client gets the one reference.
+            // SAFETY: the client takes over the one reference.
             unsafe { client(operation.into_raw().cast(), &raw const expected, &raw mut finding) };
-            // SAFETY: a client has made it.
+            // SAFETY: a client has filled the finding.
             assert_eq!(unsafe { finding.text() }, None);
             assert_eq!(alive.load(SeqCst), 0);
         }
@@ -116,7 +116,7 @@ fn clients_in_c_and_cpp_find_an_operation_in_c_as_promised() {
 const FAILED: i32 = NTSTATUS::INVALID_PARAMETER.0;
 const BREACH: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// A Completed operation that keeps the contract as far as it goes: it has one interface.
+/// A Completed operation that keeps the contract as far as it has slots. It has one interface.
 const GOOD: Script = Script {
     table: 0,
     status_answer: 0,
@@ -129,12 +129,12 @@ const GOOD: Script = Script {
     control_answer: 0,
 };
 
-/// What a client makes of an operation with this script.
+/// Makes an operation with this script, and tests the client of it.
 fn with(script: &Script, test: impl FnOnce(Result<ComRc<AsyncOperationRaw<u32>>, NTSTATUS>)) {
     let mut place = Broken::EMPTY;
-    // SAFETY: place and script outlive the operation.
+    // SAFETY: `place` and `script` outlive the operation.
     let raw = unsafe { abi_c_broken(&raw mut place, script) };
-    // SAFETY: it counts nothing.
+    // SAFETY: the operation does not count references, so any number may be given up.
     test(unsafe { ComRc::from_raw(raw.cast()) });
 }
 
@@ -166,7 +166,7 @@ fn a_status_that_is_none_is_an_error() {
         assert_eq!(operation.unwrap().status(), Err(BREACH), "a success code that is not STATUS_SUCCESS");
     });
     with(&Script { status_answer: FAILED, ..GOOD }, |operation| {
-        assert_eq!(operation.unwrap().status(), Err(NTSTATUS(FAILED)), "a failure is the object's own word");
+        assert_eq!(operation.unwrap().status(), Err(NTSTATUS(FAILED)), "a failure is passed on unchanged");
     });
 }
 
@@ -197,11 +197,11 @@ fn a_query_that_breaks_its_word_is_an_error() {
         assert_eq!(operation.unwrap().control().unwrap_err(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE");
     });
     with(&Script { query_answer: 0, query_gives: 0, ..GOOD }, |operation| {
-        assert_eq!(operation.unwrap().control().unwrap_err(), BREACH, "success, and nothing there");
+        assert_eq!(operation.unwrap().control().unwrap_err(), BREACH, "success with a null pointer");
     });
     with(&Script { query_answer: FAILED, query_gives: 1, ..GOOD }, |operation| {
         let answer = operation.unwrap().control();
-        assert_eq!(answer.unwrap_err(), NTSTATUS(FAILED), "what a failure leaves behind is no pointer");
+        assert_eq!(answer.unwrap_err(), NTSTATUS(FAILED), "the pointer of a failed query is ignored");
     });
 }
 
@@ -213,7 +213,7 @@ fn a_control_that_breaks_its_word_is_an_error() {
         let control = operation.unwrap().control().unwrap();
         assert_eq!(control.cancel(), Err(BREACH));
         assert_eq!(control.error(), Err(BREACH));
-        assert_eq!(control.result_size(), Err(BREACH), "there is no such slot");
+        assert_eq!(control.result_size(), Err(BREACH), "the slot is null");
         // SAFETY: the handler may be called with anything.
         assert_eq!(unsafe { control.set_completed(never, core::ptr::null_mut()) }, Err(BREACH));
     });

@@ -1,5 +1,5 @@
-//! The golden file has what the Rust definitions are, all of it, and they have what it says. `cargo xtask abi` asks C and C++ compilers, too, and
-//! whether a line has gone.
+//! The golden file has exactly the lines of the Rust definitions. `cargo xtask abi` measures C and
+//! C++ compilers too, and checks that no line has gone.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 use std::{
@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The golden file's lines, without blanks that do not count and without the version that each is in since.
+/// The golden file's lines, without insignificant blanks and without the version that introduced
+/// each line.
 fn promised() -> Vec<String> {
     let lines =
         include_str!("../abi.golden").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -34,7 +35,8 @@ fn the_definitions_are_what_was_promised() {
     }
 }
 
-/// The Rust files below a folder of the project, but for what follows a `#[cfg(test)]`, and but for comments.
+/// The text of the Rust files below a folder of the project, without comments and without
+/// everything behind a `#[cfg(test)]`.
 fn code(folder: &str) -> String {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -56,7 +58,7 @@ fn code(folder: &str) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// Whoever adds an interface to the runtime is told to promise it.
+/// A new interface of the runtime must be promised in the golden file.
 #[test]
 fn every_interface_of_the_runtime_is_promised() {
     let code = code("runtime/src");
@@ -72,7 +74,7 @@ fn every_interface_of_the_runtime_is_promised() {
     assert_eq!(iids, promised, "IIDs of the runtime, and of abi.golden");
 }
 
-/// As above, for statuses.
+/// A new status of the executor must be promised in the golden file.
 #[test]
 fn every_status_is_promised() {
     let code = code("kernel-exec/src");

@@ -1,5 +1,6 @@
-//! `ntcom.h`, measured by compilers. What they make of it is compared with numbers that are written out by hand; the header's own static
-//! asserts, which hold the numbers for 32-bit too, are tried with whatever compiler there is.
+//! `ntcom.h`, measured by compilers. Their numbers are compared with numbers that are written by
+//! hand. The header's own static asserts have the numbers for 32-bit too, and every available
+//! compiler checks them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::ffi::{CStr, c_char, c_void};
@@ -10,7 +11,8 @@ use std::{
 
 use ntcom_abi_tests::{CC, CXX, Numbers, abi_c_numbers, abi_cpp_numbers};
 
-/// What C and C++ must agree on: name, number on 64-bit, number on 32-bit.
+/// The numbers on which C and C++ must agree. Each has a name, the number on 64-bit, and the number
+/// on 32-bit.
 const NUMBERS: &[(&str, u64, u64)] = &[
     ("sizeof NTSTATUS", 4, 4),
     ("sizeof LONG", 4, 4),
@@ -93,7 +95,7 @@ const NUMBERS: &[(&str, u64, u64)] = &[
     ("ntcom_is_equal_guid(&ntcom_IID_IAsyncOperation, &ntcom_IID_IAsyncControl)", 0, 0),
 ];
 
-/// What C++ has besides.
+/// The numbers of C++ alone.
 const CLASSES: &[(&str, u64, u64)] = &[
     ("sizeof ntcom::AsyncStatus", 4, 4),
     ("sizeof ntcom::IUnknown", 8, 4),
@@ -109,9 +111,9 @@ const CLASSES: &[(&str, u64, u64)] = &[
 ];
 
 unsafe extern "C" fn collect(context: *mut c_void, name: *const c_char, value: u64) {
-    // SAFETY: a literal of the other side's.
+    // SAFETY: the other side passes a string literal.
     let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap().to_owned();
-    // SAFETY: the vector of `measured`, which nobody else uses meanwhile.
+    // SAFETY: `context` is the vector of `measured`, which has no other user during the call.
     unsafe { &mut *context.cast::<Vec<(String, u64)>>() }.push((name, value));
 }
 
@@ -122,12 +124,12 @@ fn measured(numbers: Numbers) -> Vec<(String, u64)> {
     found
 }
 
-/// Every number is found, as it was written down, and no other one.
+/// Checks that exactly the expected numbers were found.
 fn compare(found: &[(String, u64)], expected: &[(&str, u64, u64)]) {
     let print = |name: &str, number: u64| format!("{name}: {number:#x}");
     for ((name, number), (pinned, on_64, on_32)) in found.iter().zip(expected) {
         let by_hand = if cfg!(target_pointer_width = "64") { *on_64 } else { *on_32 };
-        assert_eq!(print(name, *number), print(pinned, by_hand), "found, and by hand");
+        assert_eq!(print(name, *number), print(pinned, by_hand), "measured number, and number by hand");
     }
     assert_eq!(found.len(), expected.len(), "{:?} is not pinned", found.get(expected.len()));
 }
@@ -142,7 +144,7 @@ fn the_cpp_compiler_finds_the_contracts_numbers() {
     compare(&measured(abi_cpp_numbers), &[NUMBERS, CLASSES].concat());
 }
 
-/// A program that uses the header, in both languages.
+/// A program in both languages that uses the header.
 const PROGRAM: &str = r"
 #include <ntcom.h>
 NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
@@ -165,7 +167,7 @@ fn run(compiler: &str, arguments: &[&[&str]], program: &str) -> Option<Output> {
         .stderr(Stdio::piped())
         .spawn()
         .ok()?;
-    // A compiler that refuses its arguments does not read.
+    // A compiler that refuses its arguments does not read its input.
     drop(child.stdin.take().unwrap().write_all(program.as_bytes()));
     Some(child.wait_with_output().unwrap())
 }
@@ -176,12 +178,12 @@ fn accepts(compiler: &str, arguments: &[&[&str]], program: &str) {
     assert!(output.status.success(), "{compiler} {}:\n{said}", arguments.concat().join(" "));
 }
 
-/// Whether there is such a compiler and it knows language and target; else says that it is left out.
+/// Whether the compiler exists and knows language and target. Reports it if not.
 fn can(compiler: &str, language: &[&str], target: &[&str]) -> bool {
     let arguments = [language, target];
     let there = run(compiler, &arguments, "int x;\n").is_some_and(|output| output.status.success());
     if !there {
-        println!("skipped: {compiler} {}: there is no such compiler here", arguments.concat().join(" "));
+        println!("skipped: {compiler} {}: this machine has no such compiler", arguments.concat().join(" "));
     }
     there
 }
@@ -202,7 +204,7 @@ fn older_languages_are_refused() {
     }
 }
 
-/// The header has the 32-bit numbers itself, in static asserts. They need no 32-bit library.
+/// The header has the 32-bit numbers in static asserts, which need no 32-bit library.
 #[test]
 fn the_header_has_the_32_bit_layout() {
     let target: &[&str] = &["-m32", "-ffreestanding"];
@@ -215,7 +217,8 @@ fn the_header_has_the_32_bit_layout() {
     }
 }
 
-/// What Windows's headers declare, before and after: the types are the same ones. 32-bit, where a `long` of this platform is one of theirs.
+/// The declarations of Windows's headers may come before or after `ntcom.h`, because the types are
+/// the same. On 32-bit this platform's `long` is the same as theirs.
 #[test]
 fn windows_declarations_go_before_or_after() {
     const WINDOWS: &str = r"
@@ -250,7 +253,7 @@ typedef enum AsyncStatus { Started, Completed, Canceled, Error } AsyncStatus;
     }
 }
 
-/// Whatever else there is on this machine.
+/// The other compilers of this machine accept the header.
 #[test]
 fn other_compilers_accept_the_header() {
     let mut judges = Vec::new();

@@ -8,7 +8,7 @@ use ntcom::{
     IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
-/// (offset on 64-bit, offset on 32-bit)
+/// Compares an offset or size with the pair of its numbers on 64-bit and on 32-bit.
 fn pin(name: &str, found: usize, expected: (usize, usize)) {
     let expected = if cfg!(target_pointer_width = "64") { expected.0 } else { expected.1 };
     assert_eq!(found, expected, "{name}");
@@ -43,7 +43,7 @@ fn iasyncoperation_of_any_value() {
     check::<Aligned>();
 }
 
-/// A value's alignment is none of its interface's.
+/// A value's alignment does not affect its interface.
 #[repr(align(64))]
 struct Aligned;
 
@@ -67,8 +67,9 @@ type Query = unsafe extern "system" fn(*mut c_void, *const GUID, *mut *mut c_voi
 type Count = unsafe extern "system" fn(*mut c_void) -> u32;
 type Handler = unsafe extern "system" fn(*mut c_void, RawAsyncStatus);
 
-/// The types of the slots, as the contract's table spells them. The compiler is the test: a widened parameter, another calling
-/// convention or a Rust type that has no place here does not build.
+/// The types of the slots, as the contract's table spells them. The compiler does the test. A
+/// widened parameter, another calling convention or a Rust type that is not allowed here does not
+/// compile.
 #[test]
 fn signatures() {
     fn unknown(table: &IUnknownVtbl) -> (Slot<Query>, Slot<Count>, Slot<Count>) {
@@ -158,7 +159,7 @@ fn iids() {
     pin("data4", offset_of!(GUID, data4), (8, 8));
     let bytes =
         GUID { data1: 0x0403_0201, data2: 0x0605, data3: 0x0807, data4: [9, 10, 11, 12, 13, 14, 15, 16] };
-    // SAFETY: sixteen bytes without padding.
+    // SAFETY: `GUID` has sixteen bytes without padding.
     let bytes: [u8; 16] = unsafe { core::mem::transmute(bytes) };
     assert_eq!(bytes, core::array::from_fn(|index| index as u8 + 1), "little-endian fields, then bytes");
 }

@@ -1,18 +1,20 @@
-//! Every slot: a call arrives in the slot with its number, with the arguments in their places, and the answer comes back whole. Each argument
-//! and each answer says where it belongs. C and C++ call tables that are laid out by hand here; calls that are laid out by hand here arrive
-//! at objects in C and in C++. All of it with the platform's calling convention, and with that of 64-bit Windows.
+//! Every slot. A call arrives in the slot with its number, with the arguments in their places, and
+//! the answer comes back whole. Each argument and each answer identifies itself. C and C++ call
+//! tables that are laid out by hand here. Calls that are laid out by hand here arrive at objects in
+//! C and in C++. All of it is done with the platform's calling convention, and with that of 64-bit
+//! Windows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{cell::RefCell, ffi::c_void};
 
 use ntcom_abi_tests::{Arguments, Call, Calls, CallsHandler, Handler, Record, Recorder, Records, graffiti};
 
-/// What the slot with this number answers: four bytes that are all its own.
+/// The answer of the slot with this number. Its four bytes are different from those of other slots.
 fn answer(slot: usize) -> u32 {
     0xF3E2_D1C0 + 0x0101_0101 * slot as u32
 }
 
-/// What a completion handler is told: a negative number of four bytes.
+/// The status for a completion handler, a negative number of four different bytes.
 fn status() -> i32 {
     i32::from_le_bytes([0xB0, 0xB1, 0xB2, 0xB3])
 }
@@ -41,7 +43,8 @@ fn arrived(slot: usize, this: *mut c_void, arguments: [*mut c_void; 2]) -> u32 {
     answer(slot)
 }
 
-/// Both sides of a slot with a calling convention: functions for a table, and calls through one.
+/// Both sides of a slot with a calling convention. There are functions for a table, and calls
+/// through one.
 macro_rules! convention {
     ($name:ident, $abi:literal) => {
         mod $name {
@@ -74,7 +77,7 @@ macro_rules! convention {
                 one::<3> as *const c_void,
                 one::<4> as *const c_void,
             ];
-            /// `IAsyncControl`'s.
+            /// `IAsyncControl`'s table.
             pub(super) const CONTROL: [*const c_void; 8] = [
                 two::<0> as *const c_void,
                 none::<1> as *const c_void,
@@ -87,52 +90,53 @@ macro_rules! convention {
             ];
 
             /// # Safety
-            /// An object, one of its slots, and as many arguments as that has.
+            /// `this` is an object, `slot` is one of its slots, and there are as many arguments as
+            /// the slot has.
             pub(super) unsafe fn call(this: *mut c_void, slot: usize, arguments: &[*mut c_void]) -> u32 {
-                // SAFETY: an object begins with its table.
+                // SAFETY: the caller passes an object, which begins with its table's pointer.
                 let table = unsafe { this.cast::<*const *const c_void>().read() };
-                // SAFETY: the slot is in it.
+                // SAFETY: the caller passes a slot of the table.
                 let slot = unsafe { table.add(slot).read() };
                 match *arguments {
                     [] => {
-                        // SAFETY: a slot without arguments.
+                        // SAFETY: the slot has this convention and no arguments.
                         let slot = unsafe {
                             transmute::<*const c_void, unsafe extern $abi fn(*mut c_void) -> u32>(slot)
                         };
-                        // SAFETY: this function's contract.
+                        // SAFETY: the caller passes an object and its slot.
                         unsafe { slot(this) }
                     }
                     [a] => {
-                        // SAFETY: a slot with one.
+                        // SAFETY: the slot has this convention and one argument.
                         let slot = unsafe {
                             transmute::<*const c_void, unsafe extern $abi fn(*mut c_void, *mut c_void) -> u32>(slot)
                         };
-                        // SAFETY: this function's contract.
+                        // SAFETY: the caller passes an object and its slot.
                         unsafe { slot(this, a) }
                     }
                     [a, b] => {
-                        // SAFETY: a slot with two.
+                        // SAFETY: the slot has this convention and two arguments.
                         let slot = unsafe {
                             transmute::<
                                 *const c_void,
                                 unsafe extern $abi fn(*mut c_void, *mut c_void, *mut c_void) -> u32,
                             >(slot)
                         };
-                        // SAFETY: this function's contract.
+                        // SAFETY: the caller passes an object and its slot.
                         unsafe { slot(this, a, b) }
                     }
-                    _ => panic!("no slot has three"),
+                    _ => panic!("no slot has three arguments"),
                 }
             }
 
             /// # Safety
-            /// A completion handler, and a context that it takes.
+            /// `handler` is a completion handler of this convention, and accepts `context`.
             pub(super) unsafe fn complete(handler: *mut c_void, context: *mut c_void, status: i32) {
-                // SAFETY: a handler.
+                // SAFETY: the caller passes a handler of this convention.
                 let handler = unsafe {
                     transmute::<*mut c_void, unsafe extern $abi fn(*mut c_void, i32)>(handler)
                 };
-                // SAFETY: this function's contract.
+                // SAFETY: the caller passes a context that the handler accepts.
                 unsafe { handler(context, status) }
             }
         }
@@ -143,7 +147,7 @@ convention!(platform, "system");
 #[cfg(target_arch = "x86_64")]
 convention!(win64, "win64");
 
-/// What each slot is called with.
+/// The arguments of each slot.
 fn operation_slots(a: &Arguments) -> Vec<Vec<*mut c_void>> {
     vec![vec![a.iid, a.interface_out], vec![], vec![], vec![a.status_out], vec![a.result_out]]
 }
@@ -166,19 +170,19 @@ fn answers(slots: usize) -> Vec<u32> {
     (0..slots).map(answer).collect()
 }
 
-/// C or C++ calls the slots of an object whose table is laid out here.
+/// Lets C or C++ call the slots of an object with a table that is laid out here.
 fn foreign_calls(calls: Calls, table: &[*const c_void], slots: fn(&Arguments) -> Vec<Vec<*mut c_void>>) {
     let object = table.as_ptr();
     let this = (&raw const object).cast_mut().cast::<c_void>();
     let arguments = arguments();
     let mut found = vec![0; table.len()];
-    // SAFETY: an object with as many slots as are called.
+    // SAFETY: the object has as many slots as are called.
     unsafe { calls(this, &raw const arguments, found.as_mut_ptr()) };
-    assert_eq!(ARRIVED.take(), expected(this, &slots(&arguments)), "arrived, and by hand");
-    assert_eq!(found, answers(table.len()), "what came back");
+    assert_eq!(ARRIVED.take(), expected(this, &slots(&arguments)), "calls that arrived, and expected calls");
+    assert_eq!(found, answers(table.len()), "answers that came back");
 }
 
-/// Calls that are laid out here arrive at an object in C or C++.
+/// Makes calls that are laid out here to an object in C or C++.
 fn foreign_records(
     records: Records,
     call: unsafe fn(*mut c_void, usize, &[*mut c_void]) -> u32,
@@ -186,20 +190,20 @@ fn foreign_records(
 ) {
     let mut record = Record::NONE;
     let mut place = Recorder::EMPTY;
-    // SAFETY: place and record outlive the object.
+    // SAFETY: `place` and `record` outlive the object.
     let this = unsafe { records(&raw mut place, &raw mut record) };
     assert_eq!(this, (&raw mut place).cast(), "an object begins with its first interface");
     let slots = slots(&arguments());
     let call = |(slot, arguments): (usize, &Vec<*mut c_void>)| {
-        // SAFETY: the slot of that object, with its arguments.
+        // SAFETY: `this` is that object, and the slot has these arguments.
         unsafe { call(this, slot, arguments) }
     };
     let found: Vec<u32> = slots.iter().enumerate().map(call).collect();
-    assert_eq!(record.calls(), expected(this, &slots), "arrived, and by hand");
-    assert_eq!(found, answers(slots.len()), "what came back");
+    assert_eq!(record.calls(), expected(this, &slots), "calls that arrived, and expected calls");
+    assert_eq!(found, answers(slots.len()), "answers that came back");
 }
 
-/// A completion handler of ours, called by C or C++, and one of theirs.
+/// Lets C or C++ call a completion handler of ours, and calls one of theirs.
 fn handlers(
     calls: CallsHandler,
     handler: Handler,
@@ -211,15 +215,15 @@ fn handlers(
         [Call { slot: 0, this: context, arguments: [status, core::ptr::null_mut()] }]
     };
     let context = graffiti(0x70);
-    // SAFETY: our handler follows nothing.
+    // SAFETY: our handler dereferences nothing.
     unsafe { calls(ours, context, status()) };
     assert_eq!(ARRIVED.take(), heard(context));
 
     let mut record = Record::NONE;
     let context = (&raw mut record).cast::<c_void>();
-    // SAFETY: it only gives its handler.
+    // SAFETY: the function only returns its handler.
     let theirs = unsafe { handler() };
-    // SAFETY: their handler takes a record.
+    // SAFETY: their handler accepts a record as its context.
     unsafe { complete(theirs, context, status()) };
     assert_eq!(record.calls(), heard(context));
 }
@@ -280,13 +284,14 @@ slots!(cpp_with_windows_convention, win64:
        abi_cpp_calls_operation_win64 abi_cpp_calls_control_win64 abi_cpp_calls_handler_win64
        abi_cpp_records_operation_win64 abi_cpp_records_control_win64 abi_cpp_handler_win64);
 
-/// A test that could not fail would pass here: the two conventions are not each other's.
+/// The two conventions differ. If they did not, the tests above could not fail.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn with_the_wrong_convention_arguments_do_not_arrive() {
     let object = win64::CONTROL.as_ptr();
     let this = (&raw const object).cast_mut().cast::<c_void>();
-    // SAFETY: slots that follow none of their arguments, wherever these are taken from.
+    // SAFETY: the slots dereference none of their arguments, wherever the convention takes these
+    // from.
     unsafe { platform::call(this, 5, &[graffiti(0x60), graffiti(0x70)]) };
     let arrived = ARRIVED.take();
     assert_ne!(arrived.first().unwrap().arguments, [graffiti(0x60), graffiti(0x70)]);

@@ -1,7 +1,9 @@
-//! Two implementations that never met: `windows-core`'s clients and our objects, and our client and `windows-core`'s objects, on Linux.
+//! Two independent implementations meet on Linux. `windows-core`'s clients use our objects, and our
+//! client uses `windows-core`'s objects.
 //!
-//! `windows-core` speaks HRESULT where we speak NTSTATUS. Both are 32 bits with the sign as their failure bit, and cross unchanged; what
-//! that means is in `docs/compatibility.md`: each line of its table is a test here.
+//! `windows-core` has HRESULT where we have NTSTATUS. Both are 32 bits with the sign as their
+//! failure bit, and cross unchanged. `docs/compatibility.md` describes the consequences, and each
+//! line of its table has a test here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(
     clippy::inline_always,
@@ -29,7 +31,7 @@ use ntcom::{
 use ntsim::{Config, Schedule, Simulation};
 use windows_core::{HRESULT, IUnknown, Interface, implement, interface};
 
-/// The interfaces as `windows-core` declares them: the contract's slots, in its types.
+/// The interfaces as `windows-core` declares them, with the contract's slots in its types.
 mod theirs {
     use super::{HRESULT, IUnknown, c_void, interface};
 
@@ -56,7 +58,7 @@ mod theirs {
         pub unsafe fn sample(&self, channel: u32) -> *mut c_void;
     }
 
-    /// One that nobody here has.
+    /// An interface that no object here has.
     #[interface("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7eff")]
     pub unsafe trait INobodys: IUnknown {
         pub unsafe fn nothing(&self) -> HRESULT;
@@ -65,7 +67,7 @@ mod theirs {
 
 use theirs::{Handler, IAsyncControl, IAsyncControl_Impl, IAsyncOperation, IAsyncOperation_Impl, INobodys};
 
-/// The same, as ours.
+/// The same interfaces in our declarations.
 mod ours {
     use ntcom::{AsyncBody, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, This, declare_com_interface};
 
@@ -80,7 +82,7 @@ mod ours {
 
     pub struct Sensor(pub u32);
 
-    // SAFETY: the body touches its object, which is resident.
+    // SAFETY: the body touches only its object, which is resident.
     unsafe impl ISensor for Sensor {
         type Allocator = GlobalAllocator;
         fn channels(&self) -> u32 {
@@ -96,7 +98,7 @@ mod ours {
 
 fn in_kernel(program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, program).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -104,11 +106,11 @@ const fn hresult(status: NTSTATUS) -> HRESULT {
     HRESULT(status.0)
 }
 
-// Their client, our objects.
+// Their client and our objects.
 
-/// Our operation, as theirs.
+/// Our operation, as a pointer of theirs.
 fn taken<T>(raw: *mut T) -> IAsyncOperation {
-    // SAFETY: an operation of `u32`, with one reference.
+    // SAFETY: `raw` is an operation of `u32`, with one reference.
     unsafe { IAsyncOperation::from_raw(raw.cast()) }
 }
 
@@ -126,7 +128,7 @@ fn result(operation: &IAsyncOperation) -> (HRESULT, u32) {
 }
 
 unsafe extern "system" fn heard(context: *mut c_void, status: i32) {
-    // SAFETY: the test passes one that outlives the call.
+    // SAFETY: the test passes an atomic that outlives the call.
     unsafe { &*context.cast::<AtomicI32>() }.store(status, SeqCst);
 }
 
@@ -139,14 +141,15 @@ fn their_client_drives_our_operation_to_its_end() {
         });
         let operation = taken(raw);
         assert_eq!(status(&operation), 0);
-        // A success code, to HRESULT as to NT_SUCCESS: there is no value yet all the same, and zeros for it.
+        // The status is a success code, to HRESULT as to NT_SUCCESS. There is no value yet, and the
+        // call writes zeros for it.
         let (pending, zero) = result(&operation);
         assert_eq!((pending, zero), (hresult(NTSTATUS::PENDING), 0));
         assert!(pending.is_ok());
         let control: IAsyncControl = operation.cast().unwrap();
         let place = AtomicI32::new(-1);
         let context = (&raw const place).cast_mut().cast();
-        // SAFETY: the place outlives the operation.
+        // SAFETY: `place` outlives the operation.
         unsafe {
             assert_eq!(control.set_completed(Some(heard), context), HRESULT(0));
             assert_eq!(control.set_completed(Some(heard), context), hresult(NTSTATUS::INVALID_DEVICE_STATE));
@@ -157,7 +160,7 @@ fn their_client_drives_our_operation_to_its_end() {
         assert_eq!((status(&operation), place.load(SeqCst)), (1, 1));
         assert_eq!(result(&operation), (HRESULT(0), 7));
         let (mut size, mut error) = (0, -1);
-        // SAFETY: both are writable.
+        // SAFETY: both out-parameters are writable.
         unsafe {
             assert_eq!(control.get_result_size(&raw mut size), HRESULT(0));
             assert_eq!(control.get_error(&raw mut error), HRESULT(0));
@@ -173,7 +176,7 @@ fn their_client_cancels_our_operation() {
     in_kernel(|| {
         let operation = taken(ntcom::spawn_async_operation_raw(pending::<u32>()));
         let control: IAsyncControl = operation.cast().unwrap();
-        // SAFETY: a call without arguments.
+        // SAFETY: the call has no arguments.
         assert_eq!(unsafe { control.cancel() }, HRESULT(0));
         assert_eq!(status(&operation), 2);
         assert_eq!(result(&operation), (hresult(NTSTATUS::CANCELLED), 0));
@@ -193,10 +196,11 @@ fn our_identity_is_what_their_client_expects() {
         assert_eq!(one.as_raw(), other.as_raw());
         let back: IAsyncOperation = control.cast().unwrap();
         assert_eq!(back, operation);
-        // Not E_NOINTERFACE, but a failure all the same: who tests for failure is told.
+        // The status is not E_NOINTERFACE, but it is a failure too, so a client that tests for
+        // failure sees it.
         let none = operation.cast::<INobodys>().unwrap_err();
         assert_eq!(none.code(), hresult(NTSTATUS::NOINTERFACE));
-        // It is in no apartment, and has no marshaler.
+        // The operation is in no apartment, and has no marshaler.
         assert!(operation.cast::<windows_core::imp::IAgileObject>().is_err());
         drop((operation, control, one, other, back));
         assert_eq!(ntsim::counters().live_blocks, 0);
@@ -207,13 +211,13 @@ fn our_identity_is_what_their_client_expects() {
 fn their_client_calls_our_declared_interface() {
     in_kernel(|| {
         let object = ntcom::ComObject::<_, ours::ISensorRaw>::new(ours::Sensor(4)).unwrap();
-        // SAFETY: an interface pointer with its reference.
+        // SAFETY: the pointer is an interface with its reference.
         let sensor = unsafe { theirs::ISensor::from_raw(object.into_raw().cast()) };
-        // SAFETY: the interface's own calls.
+        // SAFETY: the calls are the interface's own, with plain numbers.
         let (channels, good, bad) = unsafe { (sensor.channels(), sensor.sample(2), sensor.sample(4)) };
         assert_eq!(channels, 4);
         let (good, bad) = (taken(good), taken(bad));
-        // The operations need no object any more.
+        // The operations no longer need the object.
         drop(sensor);
         assert_eq!(result(&good), (HRESULT(0), 42));
         assert_eq!((status(&bad), result(&bad)), (3, (hresult(NTSTATUS::INVALID_PARAMETER), 0)));
@@ -222,18 +226,18 @@ fn their_client_calls_our_declared_interface() {
     });
 }
 
-// Our client, their object.
+// Our client and their object.
 
-/// How many of their objects there are.
+/// The number of their objects.
 static ALIVE: AtomicU32 = AtomicU32::new(0);
-/// One test at a time counts them.
+/// Lets only one test at a time count them.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// An operation in `windows-core`, agile as they are by default: told by its test what to say.
+/// An operation in `windows-core`, which is agile by default. Its test sets its answers.
 #[implement(IAsyncOperation, IAsyncControl)]
 struct Theirs {
     status: AtomicI32,
-    /// What get_result answers that has not completed.
+    /// The status that get_result returns, also before the operation has completed.
     answer: AtomicI32,
     value: AtomicU32,
     handler: Mutex<(Handler, AtomicPtr<c_void>)>,
@@ -259,7 +263,7 @@ impl Theirs {
             (handler.0.take(), handler.1.load(SeqCst))
         };
         if let Some(handler) = handler {
-            // SAFETY: as it was set to be.
+            // SAFETY: the client set this handler with this context.
             unsafe { handler(context, status) };
         }
     }
@@ -317,13 +321,14 @@ impl IAsyncControl_Impl for Theirs_Impl {
     }
 }
 
-/// Runs a test with one of their objects and our client of it, and looks that it is gone afterwards.
+/// Runs a test with one of their objects and our client of it, and checks that the object is gone
+/// afterwards.
 fn with_theirs(test: impl FnOnce(windows_core::ComObject<Theirs>, AsyncOperation<u32>) + 'static) {
     let _one = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     in_kernel(|| {
         let object = Theirs::started();
         let raw = object.to_interface::<IAsyncOperation>().into_raw();
-        // SAFETY: an operation of `u32`, with one reference.
+        // SAFETY: `raw` is an operation of `u32`, with one reference.
         let client = unsafe { AsyncOperation::from_raw(raw.cast()) }.unwrap();
         test(object, client);
         assert_eq!(ALIVE.load(SeqCst), 0, "references are left");
@@ -373,7 +378,7 @@ fn our_client_cancels_their_operation_by_dropping_its_future() {
             Poll::<u8>::Pending
         }));
         assert_eq!(watched.status(), Ok(AsyncStatus::Started));
-        // The task is dropped with the future.
+        // The task's body is dropped, and the future with it.
         task.control().unwrap().cancel().unwrap();
         assert_eq!(watched.result(), Err(NTSTATUS::CANCELLED));
         drop((object, watched, task));
@@ -388,14 +393,14 @@ fn their_words_are_ours() {
         let query = || client.query::<NobodysRaw>().unwrap_err();
         assert_eq!(query(), NTSTATUS::NOINTERFACE, "E_NOINTERFACE is mapped");
         object.end(3, E_FAIL, 0);
-        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is its own word");
+        assert_eq!(client.result(), Err(NTSTATUS(E_FAIL)), "every other failure is passed on unchanged");
         assert_eq!(client.error(), Ok(NTSTATUS(E_FAIL)));
         for status in [1, 3] {
             object.end(status, S_FALSE, 42);
             assert_eq!(
                 client.result(),
                 Err(NTSTATUS::DRIVER_INTERNAL_ERROR),
-                "a success code that is none of ours"
+                "a success code other than STATUS_SUCCESS"
             );
             assert_eq!(client.error(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
         }
@@ -403,18 +408,18 @@ fn their_words_are_ours() {
     });
 }
 
-/// One pointer to a table of IUnknown: an interface of ours whose IID is somebody else's.
+/// An interface declared here with a foreign IID. It is one pointer to a table of IUnknown.
 macro_rules! unknown {
     ($name:ident, $iid:literal) => {
         #[repr(C)]
         struct $name {
             vtbl: *const IUnknownVtbl,
         }
-        // SAFETY: `repr(C)`, the table's pointer first.
+        // SAFETY: the struct is `repr(C)` and begins with the table's pointer.
         unsafe impl ntcom::Interface for $name {
             const IID: ntcom::GUID = ntcom::GUID::from_u128($iid);
         }
-        // SAFETY: nothing is called but IUnknown's slots.
+        // SAFETY: only IUnknown's slots are called.
         unsafe impl ntcom::Queryable for $name {}
     };
 }
@@ -434,7 +439,8 @@ fn what_they_answer_besides_breaks_no_identity() {
         let back: ComRc<AsyncOperationRaw<u32>> = control.query().unwrap();
         assert_eq!(back.as_ptr(), client.as_ptr());
         assert!(control.query::<AsyncOperationRaw<u64>>().is_err(), "values of another size");
-        // Agile, and inspectable; a marshaler on Windows only. What is got is released like anything else.
+        // The object is agile, and inspectable. It has a marshaler on Windows only. The pointers
+        // are released like any other.
         let agile: ComRc<AgileRaw> = client.query().unwrap();
         let inspectable: ComRc<InspectableRaw> = agile.query().unwrap();
         assert_eq!(agile.as_ptr().addr(), inspectable.as_ptr().addr());

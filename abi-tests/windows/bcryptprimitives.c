@@ -1,5 +1,6 @@
-/* Stands for a DLL of Windows that Wine 8 has not: Rust's standard library takes the seeds of its hash tables from there. These are no
- * random numbers, and none are needed: the same program does the same every time. */
+/* A replacement for a DLL of Windows that Wine 8 lacks. Rust's standard library takes the seeds of
+ * its hash tables from it. The numbers are not random, and need not be, because the same program
+ * should do the same every time. */
 __declspec(dllexport) int ProcessPrng(unsigned char *out, unsigned long long count);
 int ProcessPrng(unsigned char *out, unsigned long long count) {
     for (unsigned long long i = 0; i < count; i++) {

@@ -1,4 +1,4 @@
-/* Where a client program (c/program.c) begins on Windows. */
+/* The entry point of a client program (c/program.c) on Windows. */
 #include "factories.h"
 
 #if defined(ABI_CPP)
@@ -8,10 +8,10 @@
 #endif
 
 #if defined(_MSC_VER)
-/* Without a C library: Windows calls this one, and does not want it to return. */
+/* Without a C library, Windows calls this entry point, which must not return. */
 __declspec(dllimport) __declspec(noreturn) void RtlExitUserProcess(uint32_t code);
 
-/* What MSVC's compilers want of the library where there are floating-point numbers. */
+/* A symbol that MSVC's compilers expect of the library in code with floating-point numbers. */
 int _fltused = 0x9875;
 
 void start(void);

@@ -1,7 +1,9 @@
-/* What stands for the WDK's ntifs.h and ntddk.h in `cargo xtask wdk-check`: mingw-w64's, with what they lack declared after
- * the public documentation (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/). These are not the WDK's declarations. */
+/* The substitute for the WDK's ntifs.h and ntddk.h in `cargo xtask wdk-check`. It has mingw-w64's
+ * headers, and declarations of what they lack, after the public documentation
+ * (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/). These are not the WDK's declarations. */
 
-/* mingw makes inline functions of these, which bindgen leaves out: out of the way, and declared below. */
+/* mingw has inline functions for these, which bindgen leaves out. They get other names here, and
+ * are declared below. */
 #define KeGetCurrentIrql mingw_KeGetCurrentIrql
 #define KeGetCurrentThread mingw_KeGetCurrentThread
 #define KeInitializeSpinLock mingw_KeInitializeSpinLock
@@ -24,7 +26,7 @@ NTKERNELAPI VOID NTAPI KeLowerIrql(KIRQL NewIrql);
 NTKERNELAPI KIRQL NTAPI KeRaiseIrqlToDpcLevel(VOID);
 NTKERNELAPI KIRQL NTAPI KfRaiseIrql(KIRQL NewIrql);
 
-/* Newer than mingw's headers. wdk-sys itself has the POOL_FLAG_* constants. */
+/* Functions that are newer than mingw's headers. wdk-sys itself has the POOL_FLAG_* constants. */
 typedef ULONG64 POOL_FLAGS;
 NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
 NTKERNELAPI ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp);

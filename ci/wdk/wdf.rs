@@ -1,6 +1,7 @@
-// What stands for KMDF's part of wdk-sys's types in `cargo xtask wdk-check`: written after the public documentation
-// (learn.microsoft.com/windows-hardware/drivers/ddi/wdfrequest/, wdfobject/, wdfdevice/), in the form that bindgen gives it. These are not the WDK's
-// declarations, and the numbers of the table's entries are not WDF's.
+// The substitute for KMDF's part of wdk-sys's types in `cargo xtask wdk-check`, written after the
+// public documentation (learn.microsoft.com/windows-hardware/drivers/ddi/wdfrequest/, wdfobject/,
+// wdfdevice/), in the form of bindgen's output. These are not the WDK's declarations, and the
+// numbers of the table's entries are not WDF's.
 
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

@@ -1,6 +1,7 @@
-//! Defaults for AddressSanitizer, which asks the program for them. Fake stacks leak one for each coroutine; a small quarantine is
-//! enough, and so is the innermost frame of an allocation, because the blocks of the driver are the simulated pool's, which has a
-//! quarantine and a history of its own.
+//! Default options for AddressSanitizer, which asks the program for them. With
+//! stack-use-after-return detection each coroutine would leak its fake stack. A small quarantine
+//! and the innermost frame of an allocation are enough, because the driver's blocks come from the
+//! simulated pool. That pool has its own quarantine and history.
 
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const core::ffi::c_char {

@@ -1,4 +1,4 @@
-//! The `com` target: glue. What it does is in the library.
+//! The `com` target. It only calls the library.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

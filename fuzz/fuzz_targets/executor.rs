@@ -1,4 +1,4 @@
-//! The `executor` target: glue. What it does is in the library.
+//! The `executor` target. It only calls the library.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

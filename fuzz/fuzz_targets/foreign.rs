@@ -1,4 +1,4 @@
-//! The `foreign` target: glue. What it does is in the library.
+//! The `foreign` target. It only calls the library.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

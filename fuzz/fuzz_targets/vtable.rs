@@ -1,4 +1,4 @@
-//! The `vtable` target: glue. What it does is in the library.
+//! The `vtable` target. It only calls the library.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

@@ -1,4 +1,5 @@
-//! Scripted bodies: futures over the shipping runtime that do what a script says and record what happens to them.
+//! Scripted bodies. They are futures over the shipping runtime that do their script's steps and
+//! record their polls and drops.
 
 use core::{
     future::Future,
@@ -27,21 +28,22 @@ pub struct Part {
     number: u8,
     at: u8,
     end: u8,
-    /// How far the current step is: yields left, or that a park has been left.
+    /// The state of the current step, which is the number of yields left, or set once a park has
+    /// returned Pending.
     inside: Option<u8>,
     /// The timer that the current step waits for.
     timer: Option<Box<Sleep>>,
 }
 
 impl Part {
-    /// The part with this number.
+    /// Creates the part with this number.
     #[must_use]
     pub fn new(operation: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
         Self { operation, script, number: part as u8, at, end, inside: None, timer: None }
     }
 
-    /// The operation whose body it belongs to.
+    /// The operation to which the body belongs.
     #[must_use]
     pub fn operation(&self) -> usize {
         self.operation
@@ -57,7 +59,8 @@ impl Part {
         self.timer = None;
     }
 
-    /// A wait or park that is a timer, where there are such: how long, and whether it is dropped as soon as it is set.
+    /// The timer that replaces a wait or park, if the input asks for timers. The flag says whether
+    /// it is dropped as soon as it is set.
     fn timer(&self, world: &World, step: Step) -> Option<(Duration, bool)> {
         if !world.timers.get() || !matches!(step, Step::Await(_) | Step::Park) {
             return None;
@@ -78,7 +81,7 @@ impl Part {
             self.timer = None;
             return Poll::Ready(());
         }
-        // Without memory there is no timer.
+        // An error means that there was no memory for the timer, and the step is over.
         polled.map(drop)
     }
 }
@@ -92,7 +95,8 @@ impl Future for Part {
             let body = &world.slot(this.operation).body;
             let parts = &body.parts;
             if this.is_cleanup() && parts.get() >> this.number & 1 == 0 {
-                // A request may have been answered by this: a later one, made while it was pending, asked for nothing more [C10].
+                // The cleanup's start may answer a request. A later request, made while the first
+                // was pending, asks for nothing more [C10].
                 body.asked.set(false);
             }
             parts.set(parts.get() | 1 << this.number);
@@ -110,7 +114,7 @@ impl Future for Part {
     }
 }
 
-/// One step. Ready(true): go on with the next; Ready(false): this part ends.
+/// Does one step. `Ready(true)` goes on with the next step, and `Ready(false)` ends this part.
 fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool> {
     let operation = part.operation;
     let body = &world.slot(operation).body;
@@ -143,7 +147,7 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
         Step::Await(gate) => {
             if !world.pass_gate(gate.into()) {
                 drop(world.wait_at_gate(gate.into(), operation, context.waker().clone()));
-                // It may have been opened since.
+                // Another processor may have opened the gate since.
                 if !world.pass_gate(gate.into()) {
                     return pending(Waiting::Gate);
                 }
@@ -196,27 +200,28 @@ fn step(world: &World, part: &mut Part, context: &mut Context<'_>) -> Poll<bool>
     Poll::Ready(true)
 }
 
-/// Says in the trace, where there is one, what is done to an operation.
+/// Marks in the trace an action on an operation.
 #[inline(always)]
 pub fn marked(kind: MarkKind, operation: usize, detail: &'static str) {
     ntsim::mark(|| Mark::new(kind, format!("operation {operation}")).detail(detail));
 }
 
-/// Says in the trace how a poll has ended.
+/// Marks in the trace the end of a poll.
 #[cold]
 fn polled_once(operation: usize, ready: bool, waiting: Waiting) {
     let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
     ntsim::mark(|| Mark::new(MarkKind::PollEnd, format!("operation {operation}")).detail(detail));
 }
 
-/// Adds to what a body has seen.
+/// Adds an entry to the body's log.
 pub fn log(world: &World, operation: usize, entry: u64) {
     let log = &world.slot(operation).body.log;
     log.set(mix(log.get(), entry));
     world.happened(operation, Event::Saw(log.get()));
 }
 
-/// What must not be cut short has ended, and has yielded this: a bit each of what the body has seen.
+/// Records the outputs of combinators that guard parts of a body. The log gets one bit for each
+/// output.
 fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
     let bits = yielded.iter().fold(0, |bits, value| bits << 1 | u64::from(value.is_some()));
     world::with(|world| {
@@ -227,7 +232,7 @@ fn guarded(operation: usize, entry: u64, yielded: &[Option<()>]) {
     });
 }
 
-/// One step of a hash, for the model too.
+/// One step of a hash. The model uses it too.
 #[must_use]
 pub fn mix(hash: u64, entry: u64) -> u64 {
     (hash ^ entry).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
@@ -239,17 +244,17 @@ fn release_link(world: &World, operation: usize) {
     }
 }
 
-/// A body: it knows when it is polled and dropped.
+/// A body that records its polls and drops.
 pub struct Body<F> {
     operation: usize,
     shape: Shape,
-    /// Memory of its own, if its initialiser has allocated some.
+    /// Memory that the initialiser allocated, if it did.
     _memory: Option<KBox<[u8; 40]>>,
     inner: F,
 }
 
 impl<F> Body<F> {
-    /// A body around a future.
+    /// Wraps a future as a body.
     pub fn new(operation: usize, script: Script, memory: Option<KBox<[u8; 40]>>, inner: F) -> Self {
         Self { operation, shape: script.shape, _memory: memory, inner }
     }
@@ -288,7 +293,7 @@ impl<F: Future> Future for Body<F> {
                 body.ready.set(true);
             }
             if body.polling.take() != Some(here) {
-                fail("C8", format!("operation {operation} has been polled by another processor, too"));
+                fail("C8", format!("operation {operation} was polled by another processor during this poll"));
             }
             polled
         })
@@ -311,18 +316,26 @@ impl<F> Drop for Body<F> {
             }
             let refused = body.spawning.get() && body.polls.get() == 0;
             if !ntsim::in_dpc() && !refused {
-                let why = "outside of a DPC: user code runs on the stack of a client's call";
+                let why = "outside of a DPC, on the stack of a client's call";
                 fail("C9", format!("the body of operation {operation} is dropped {why}"));
             }
-            // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run, and somebody has asked.
+            // A client holds a reference, so the operation was not abandoned. Each cleanup that is
+            // due has run, and a client has asked for cancellation.
             if world.slot(operation).ledger.get() > 0 {
                 if let Some(part) = self.shape.missing_cleanup(body.parts.get()) {
-                    fail("C10", format!("operation {operation} is dropped without its cleanup, part {part}"));
+                    fail(
+                        "C10",
+                        format!(
+                            "the body of operation {operation} is dropped, but its cleanup, part {part}, has not run"
+                        ),
+                    );
                 }
                 if !body.ready.get() && body.is_unasked() {
                     fail(
                         "C9",
-                        format!("operation {operation} is held, nobody has cancelled it, and it is dropped"),
+                        format!(
+                            "the body of operation {operation} is dropped unfinished, but clients hold references and none has cancelled it"
+                        ),
                     );
                 }
             }
@@ -335,12 +348,15 @@ impl<F> Drop for Body<F> {
     }
 }
 
-/// The object of a body that is polled or dropped.
+/// Fails if the object of a body is gone while the body is polled or dropped.
 fn alive(world: &World, operation: usize) {
     if let Some(object) = world.slot(operation).body.object.get()
         && world.objects[object].drops.get() > 0
     {
-        fail("C19", format!("object {object} is gone, and the body of operation {operation} is not"));
+        fail(
+            "C19",
+            format!("object {object} is dropped, but the body of operation {operation} is still used"),
+        );
     }
 }
 
@@ -353,7 +369,7 @@ pub fn body<T: Value>(operation: usize, script: Script) -> impl Future<Output = 
     Body::new(operation, script, None, self::script::<T>(operation, script))
 }
 
-/// What a body does.
+/// A future that runs a script and yields the operation's value.
 pub fn script<T: Value>(operation: usize, script: Script) -> impl Future<Output = T> + Send + 'static {
     let part = move |part| Part::new(operation, script, part);
     async move {

@@ -1,7 +1,9 @@
-//! Calls through the vtables, as a client that knows nothing of Rust makes them: pointers in, statuses and bytes out.
+//! Calls through the vtables, as a client that knows nothing of Rust makes them. They pass pointers
+//! and get statuses and bytes.
 //!
-//! Every function needs a reference to the operation that the caller owns, which [`World`]'s tables see to; a ledger kept here, call
-//! by call, sees to it that they do. Values' types are erased: slot by slot, the tables of all of them have one ABI.
+//! Every function needs a reference to the operation that the caller owns. [`World`]'s tables
+//! provide one, and a ledger in this module checks each call for it. The types of values are
+//! erased, because the tables of all types have the same ABI in each slot.
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
@@ -18,27 +20,27 @@ use crate::{
     world::{self, Event, World},
 };
 
-/// What a call answers.
+/// The answer of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// The status, or for AddRef and Release: is the count zero?
+    /// The status. For AddRef and Release it says whether the returned count is zero.
     pub status: u32,
-    /// What the out-parameter holds.
+    /// The contents of the out-parameter.
     pub out: OutValue,
 }
 
-/// What an out-parameter holds after a call.
+/// The contents of an out-parameter after a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutValue {
-    /// There is none.
+    /// There is no out-parameter.
     None,
-    /// What was there before.
+    /// The value from before the call.
     Untouched,
     /// A number.
     Number(u32),
     /// A null pointer.
     Null,
-    /// The pointer that this operation has always had for this interface.
+    /// The pointer that this operation has for this interface since its first query.
     Interface(Via),
     /// Another pointer.
     Stranger,
@@ -68,9 +70,9 @@ unsafe fn table<'a, V>(this: *mut c_void) -> &'a V {
     // SAFETY: an interface begins with its table's pointer.
     let table = unsafe { this.cast::<*const V>().read() };
     if table.is_null() {
-        ntsim::fail("C11", "an interface without a table".into());
+        ntsim::fail("C11", "the table of an interface is null".into());
     }
-    // SAFETY: not null, so this interface's table.
+    // SAFETY: `table` is not null, so it is the table of type `V` that the caller promises.
     unsafe { &*table }
 }
 
@@ -78,7 +80,8 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
     slot.unwrap_or_else(|| ntsim::fail("layout", format!("the slot {name} is null")))
 }
 
-/// The oracle of the generator itself: a call without a reference, or above DISPATCH_LEVEL, is the client's breach of the contract.
+/// The oracle of the generator itself. A call without a reference, or above DISPATCH_LEVEL, is the
+/// client's breach of the contract.
 pub const ILLEGAL: &str = "illegal call";
 
 fn legal(world: &World, operation: usize) {
@@ -97,12 +100,13 @@ fn ledger(world: &World, operation: usize, by: i32) {
     ledger.set(ledger.get().saturating_add_signed(by));
 }
 
-/// A spawn has handed out its one reference.
+/// Records that a spawn has handed out its one reference.
 pub fn received(world: &World, operation: usize) {
     ledger(world, operation, 1);
 }
 
-/// A pointer to one of the operation's interfaces. The second one is asked for when it is first needed.
+/// A pointer to one of the operation's interfaces. The second interface is queried when it is first
+/// needed.
 fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
     let operation = world.slot(operation);
     let this = operation.operation.get();
@@ -110,17 +114,18 @@ fn interface(world: &World, operation: usize, via: Via) -> *mut c_void {
         return this;
     }
     if operation.control.get().is_null() {
-        // SAFETY: a live operation's first interface.
+        // SAFETY: `this` is the first interface of a live operation.
         let unknown = unsafe { table::<IUnknownVtbl>(this) };
         let mut out = ptr::null_mut();
-        // SAFETY: the caller has a reference.
+        // SAFETY: the caller has a reference, so `this` is alive. The IID and `out` are valid
+        // pointers.
         let status = unsafe {
             slot(unknown.QueryInterface, "QueryInterface")(this, &AsyncControlRaw::IID, &raw mut out)
         };
         if status != NTSTATUS::SUCCESS || out.is_null() {
-            ntsim::fail("C2", format!("an operation without IAsyncControl: {status}"));
+            ntsim::fail("C2", format!("QueryInterface of an operation for IAsyncControl answers {status}"));
         }
-        // SAFETY: the reference that the query gave us.
+        // SAFETY: the query above gave this reference.
         unsafe { slot(unknown.Release, "Release")(this) };
         operation.control.set(out);
     }
@@ -137,18 +142,19 @@ fn base(world: &World, operation: usize, via: Via) -> (*mut c_void, &'static IUn
 fn operation_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncOperationVtbl<u8>) {
     legal(world, operation);
     let this = interface(world, operation, Via::Operation);
-    // SAFETY: the operation's interface; only the type that `get_result` points to is another.
+    // SAFETY: `this` is the operation's interface. Its table differs only in the type that
+    // `get_result` writes.
     (this, unsafe { table(this) })
 }
 
 fn control_table(world: &World, operation: usize) -> (*mut c_void, &'static AsyncControlVtbl) {
     legal(world, operation);
     let this = interface(world, operation, Via::Control);
-    // SAFETY: the operation's second interface.
+    // SAFETY: `this` is the operation's second interface.
     (this, unsafe { table(this) })
 }
 
-/// A place for an out-parameter of four bytes, aligned or not.
+/// Space for an out-parameter of four bytes, aligned or not.
 struct Small([u32; 3]);
 
 impl Small {
@@ -187,7 +193,7 @@ impl Small {
 /// `QueryInterface`. A pointer that it yields owns a reference.
 pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) -> Answer {
     let (this, table) = base(world, operation, via);
-    // The pointer that is to come, so that it can be recognised.
+    // Query the expected pointer first, so that it can be recognised.
     let control = interface(world, operation, Via::Control);
     let mut place = [ptr::without_provenance_mut::<c_void>(UNTOUCHED_WORD as usize); 3];
     let pointer = match out {
@@ -197,7 +203,7 @@ pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) ->
     };
     let wanted = iid(which);
     let iid = wanted.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the caller has a reference; both pointers are null or good.
+    // SAFETY: the caller has a reference. Both pointers are null or valid.
     let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, iid, pointer) };
     if status == NTSTATUS::SUCCESS {
         ledger(world, operation, 1);
@@ -205,7 +211,7 @@ pub fn query(world: &World, operation: usize, via: Via, which: Iid, out: Out) ->
     let found = if pointer.is_null() {
         OutValue::None
     } else {
-        // SAFETY: inside the three pointers.
+        // SAFETY: `pointer` is inside the three pointers of `place`.
         match unsafe { pointer.read_unaligned() } {
             found if found.is_null() => OutValue::Null,
             found if found == world.slot(operation).operation.get() => OutValue::Interface(Via::Operation),
@@ -226,11 +232,11 @@ pub fn add_ref(world: &World, operation: usize, via: Via) -> Answer {
     Answer { status: u32::from(count == 0), out: OutValue::None }
 }
 
-/// `Release`: the caller's reference is gone.
+/// `Release`. It consumes the caller's reference.
 pub fn release(world: &World, operation: usize, via: Via) -> Answer {
     let (this, table) = base(world, operation, via);
     ledger(world, operation, -1);
-    // SAFETY: the caller's reference.
+    // SAFETY: the call consumes the caller's reference.
     let count = unsafe { slot(table.Release, "Release")(this) };
     Answer { status: u32::from(count == 0), out: OutValue::None }
 }
@@ -239,12 +245,12 @@ pub fn release(world: &World, operation: usize, via: Via) -> Answer {
 pub fn get_status(world: &World, operation: usize, out: Out) -> Answer {
     let (this, table) = operation_table(world, operation);
     let mut place = Small::new();
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or inside `place`.
     let status = unsafe { slot(table.get_status, "get_status")(this, place.pointer::<RawAsyncStatus>(out)) };
     Answer { status: status.to_u32(), out: place.value(out) }
 }
 
-/// A place for the largest value, with room before and after it.
+/// Space for the largest value, with room before and after it.
 #[repr(align(64))]
 struct Buffer {
     _bytes: [u8; LARGEST + ROOM],
@@ -259,21 +265,21 @@ pub fn get_result(world: &World, operation: usize, out: Out) -> Answer {
     let (this, table) = operation_table(world, operation);
     let get_result = slot(table.get_result, "get_result");
     if out == Out::Null {
-        // SAFETY: the caller has a reference; a null `out` is an error.
+        // SAFETY: the caller has a reference. A null `out` makes the call fail.
         let status = unsafe { get_result(this, ptr::null_mut()) };
         return Answer { status: status.to_u32(), out: OutValue::None };
     }
     let at = if out == Out::Misaligned { 65 } else { 64 };
     let around = 16 + size;
-    // Only as much of it as this value needs is ever written or read.
+    // Only the part of the buffer that this value needs is written or read.
     let mut buffer = MaybeUninit::<Buffer>::uninit();
     // SAFETY: inside the buffer.
     let place = unsafe { buffer.as_mut_ptr().cast::<u8>().add(at - 8) };
     // SAFETY: `around` bytes from `at - 8` on are inside the buffer.
     unsafe { place.write_bytes(UNTOUCHED, around) };
-    // SAFETY: just written, and nobody else's.
+    // SAFETY: the bytes were just written, and no other reference to them exists.
     let place = unsafe { core::slice::from_raw_parts_mut(place, around) };
-    // SAFETY: the caller has a reference; `out` has room for the value.
+    // SAFETY: the caller has a reference. `out` has room for the value.
     let status = unsafe { get_result(this, place[8..].as_mut_ptr()) };
     let expected = if status == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
     let mut found = kind.recognise(operation, &place[8..8 + size], expected);
@@ -297,7 +303,7 @@ pub fn cancel(world: &World, operation: usize) -> Answer {
 pub fn get_error(world: &World, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
     let mut place = Small::new();
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or inside `place`.
     let status = unsafe { slot(table.get_error, "get_error")(this, place.pointer(out)) };
     Answer { status: status.to_u32(), out: place.value(out) }
 }
@@ -306,12 +312,13 @@ pub fn get_error(world: &World, operation: usize, out: Out) -> Answer {
 pub fn get_result_size(world: &World, operation: usize, out: Out) -> Answer {
     let (this, table) = control_table(world, operation);
     let mut place = Small::new();
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or inside `place`.
     let status = unsafe { slot(table.get_result_size, "get_result_size")(this, place.pointer(out)) };
     Answer { status: status.to_u32(), out: place.value(out) }
 }
 
-/// `wait`. Nobody waits for ever for what may never end: a wait without a limit is given one, unless the operation has ended.
+/// `wait`. A wait without a limit gets one unless the operation has ended, because the operation
+/// may never end.
 pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
     let forever = timeout == Timeout::Forever && has_ended(world, operation);
     let (this, table) = control_table(world, operation);
@@ -319,25 +326,29 @@ pub fn wait(world: &World, operation: usize, timeout: Timeout) -> Answer {
     let time = if forever { ptr::null() } else { &raw const time };
     let seen_before = world.slot(operation).ended.get() != 0;
     let tick = ntsim::last_tick();
-    // SAFETY: the caller has a reference; the timeout is null or good.
+    // SAFETY: the caller has a reference. The timeout is null or valid.
     let status = unsafe { slot(table.wait, "wait")(this, time) };
     if timeout != Timeout::Zero && status == NTSTATUS::TIMEOUT && ntsim::last_tick() == tick {
-        // Another task's end must not wake this waiter.
-        ntsim::fail("C15", format!("wait of operation {operation} answers {status} before its time is over"));
+        // The end of another task must not wake this waiter.
+        ntsim::fail(
+            "C15",
+            format!("wait for operation {operation} answers {status} before a clock tick has passed"),
+        );
     }
     if seen_before && status == NTSTATUS::TIMEOUT {
-        ntsim::fail("C15", format!("operation {operation} has ended, and wait answers {status}"));
+        ntsim::fail("C15", format!("operation {operation} has ended, but wait answers {status}"));
     }
     Answer { status: status.to_u32(), out: OutValue::None }
 }
 
-/// Whether the operation is in a terminal state, as it says itself.
+/// Whether the operation's `get_status` answers a terminal state.
 pub fn has_ended(world: &World, operation: usize) -> bool {
     let answer = get_status(world, operation, Out::Given);
     matches!(answer.out, OutValue::Number(status) if status != 0)
 }
 
-/// `set_completed`. For [`Handler::Releases`] the caller gives the handler one of its references, if it is accepted.
+/// `set_completed`. For [`Handler::Releases`] the caller gives the handler one of its references if
+/// the call accepts it.
 pub fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     let (this, table) = control_table(world, operation);
     let function: Option<ntcom::async_com::CompletedHandler> = match handler {
@@ -346,7 +357,8 @@ pub fn set_completed(world: &World, operation: usize, handler: Handler) -> Answe
         Handler::Null => None,
     };
     let context = ptr::without_provenance_mut(operation + 1);
-    // SAFETY: the caller has a reference; the handlers may be called with an operation's number, once.
+    // SAFETY: the caller has a reference. The runtime may call the handlers once with an
+    // operation's number plus one.
     let status = unsafe { slot(table.set_completed, "set_completed")(this, function, context) };
     Answer { status: status.to_u32(), out: OutValue::None }
 }
@@ -376,20 +388,21 @@ unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) 
             ntsim::fail("C6", why);
         }
         if !slot.bodyless.get() && slot.body.drops.get() == 0 {
-            ntsim::fail("C8", format!("operation {operation} has ended, and its body has not been dropped"));
+            ntsim::fail("C8", format!("operation {operation} has ended, but its body is not dropped"));
         }
         if let Some(object) = slot.object.get()
             && world.objects[object].drops.get() == 0
             && world.is_let_go(object, operation)
         {
-            ntsim::fail("C19", format!("operation {operation} has ended, and still holds object {object}"));
+            ntsim::fail("C19", format!("operation {operation} has ended, but still holds object {object}"));
         }
     });
 }
 
-/// A completion handler that releases a reference, too, and asks before that where asking is no step of a schedule.
+/// A completion handler that releases a reference too. On one processor it first checks the status
+/// and result, because calls are not steps of a schedule there.
 unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: called with what we were called with.
+    // SAFETY: the caller passes the context and status that `set_completed` promises to a handler.
     unsafe { records(context, status) };
     world::with(|world| {
         let operation = context.addr() - 1;
@@ -400,12 +413,13 @@ unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus)
     });
 }
 
-/// A completion handler that holds a reference is told what everybody sees by then `[C14]`.
+/// Checks that the other slots show the status that a completion handler is told `[C14]`. The
+/// handler holds a reference.
 fn is_visible(world: &World, operation: usize, told: RawAsyncStatus) {
     let Answer { out, .. } = get_status(world, operation, Out::Given);
     if out != OutValue::Number(told.0.cast_unsigned()) {
         let why = format!(
-            "the completion handler of operation {operation} is told {told:?}, and get_status writes {out:?}"
+            "the completion handler of operation {operation} is told {told:?}, but get_status writes {out:?}"
         );
         ntsim::fail("C14", why);
     }
@@ -420,7 +434,8 @@ fn is_visible(world: &World, operation: usize, told: RawAsyncStatus) {
     }
 }
 
-/// Why this terminal status is not what the body has come to, if it is not `[C10]`, `[C20]`.
+/// The reason that a terminal status does not match the body's outcome by `[C10]` and `[C20]`, if
+/// it does not.
 #[must_use]
 pub fn misfits(world: &World, operation: usize, status: i32) -> Option<&'static str> {
     let slot = world.slot(operation);
@@ -434,7 +449,7 @@ pub fn misfits(world: &World, operation: usize, status: i32) -> Option<&'static 
         (1 | 2, Some(_)) if ready && !(cancelled && status == 2) => Some("its body has failed"),
         (3, None) => Some("its body cannot fail"),
         (1, None) if unwound => Some("its body has unwound"),
-        (2, None) if ready && !unwound => Some("its body has returned a value, and has not unwound"),
+        (2, None) if ready && !unwound => Some("its body has returned a value and has not unwound"),
         _ => None,
     }
 }

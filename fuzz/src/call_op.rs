@@ -1,4 +1,5 @@
-//! A call of a declared async method: which one, how its initialiser behaves, and what its body does.
+//! Calls of declared async methods. A call chooses the method, its initialiser's behaviour, and its
+//! body's steps.
 
 use crate::{
     ops::STATUSES,
@@ -9,17 +10,17 @@ use crate::{
 /// The methods, as `declared` declares them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// Of the base, with a named future.
+    /// Inherited from the base, with a named future.
     Inherited,
-    /// With a named future.
+    /// A named future.
     Named,
-    /// With a future that has no name.
+    /// A future that has no name.
     Opaque,
-    /// Likewise, with an over-aligned value.
+    /// A future without a name, with an over-aligned value.
     Aligned,
-    /// Likewise, with a body that may fail by itself.
+    /// A future without a name, with a body that may fail by itself.
     Fallible,
-    /// Likewise, with a body that reaches its object.
+    /// A future without a name, with a body that reaches its object.
     Reaching,
 }
 
@@ -35,7 +36,7 @@ impl Method {
         Self::Opaque,
     ];
 
-    /// Its value's type.
+    /// The type of the method's value.
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
@@ -47,50 +48,53 @@ impl Method {
         }
     }
 
-    /// Its body is a script in a row: such a future has a name.
+    /// Whether the method's future has a name. Its body is then a script in a row.
     #[must_use]
     pub const fn is_named(self) -> bool {
         matches!(self, Self::Inherited | Self::Named)
     }
 }
 
-/// What an initialiser does before it makes the body.
+/// The initialiser's behaviour before it makes the body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Init {
-    /// Nothing.
+    /// It does nothing.
     Plain,
-    /// Allocates memory of its own.
+    /// It allocates memory of its own.
     Allocates,
-    /// Fails with one of the [`STATUSES`].
+    /// It fails with one of the [`STATUSES`].
     Fails(u8),
 }
 
 /// A call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// Which method.
+    /// The method.
     pub method: Method,
-    /// What its initialiser does.
+    /// The initialiser's behaviour.
     pub init: Init,
-    /// What its body does.
+    /// The body's script.
     pub script: Script,
     selector: u8,
 }
 
-/// What a fallible body may fail with besides the [`STATUSES`]: the status that depends on a cancel request `[C20]`.
+/// A status of a fallible body besides the [`STATUSES`]. Its meaning depends on a cancel request
+/// `[C20]`.
 const CANCELLED: u32 = 0xC000_0120;
 
 impl Call {
-    /// The call that these bytes mean: `selector` is method (three bits) and initialiser (two).
+    /// Decodes a call. The low three bits of `selector` are the method, and the next two are the
+    /// initialiser.
     #[must_use]
     pub const fn decode(selector: u8, steps: [u8; STEPS]) -> Self {
         let method = Method::ALL[(selector & 7) as usize];
-        // The last step's operand has nothing else to say where it says this.
+        // The operand of the last step selects the shape or the status, because it rarely matters
+        // to the step.
         let free = steps[STEPS - 1] >> 4;
         let shape =
             if method.is_named() { Shape::Plain } else { Shape::ALL[free as usize % Shape::ALL.len()] };
         let init = match (method, selector >> 3 & 3) {
-            // Its initialiser is its form's.
+            // The initialiser of this form cannot be chosen.
             (Method::Reaching, _) | (_, 0 | 1) => Init::Plain,
             (_, 2) => Init::Allocates,
             _ => Init::Fails(free % STATUSES.len() as u8),
@@ -98,27 +102,27 @@ impl Call {
         Self { method, init, script: Script { shape, steps }, selector: selector & 31 }
     }
 
-    /// The selector and the steps, as they cross the interface.
+    /// The selector, as it crosses the interface.
     #[must_use]
     pub const fn pack(self) -> u32 {
         self.selector as u32
     }
 
-    /// See [`pack`](Self::pack).
+    /// The steps, as they cross the interface beside [`pack`](Self::pack).
     #[must_use]
     pub const fn steps(self) -> u64 {
         let [a, b, c, d, e, f] = self.script.steps;
         u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
     }
 
-    /// From what crossed the interface.
+    /// Decodes a call that has crossed the interface.
     #[must_use]
     pub const fn unpack(selector: u32, steps: u64) -> Self {
         let [a, b, c, d, e, f, _, _] = steps.to_le_bytes();
         Self::decode(selector as u8, [a, b, c, d, e, f])
     }
 
-    /// What its body fails with when its script has ended, if it does.
+    /// The status with which the body fails at the end of its script, if it does.
     #[must_use]
     pub const fn failure(self) -> Option<u32> {
         let which = (self.script.steps[0] >> 4) as usize;

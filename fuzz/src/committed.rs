@@ -1,10 +1,10 @@
 //! The committed corpus, for a target that plain cargo-fuzz runs.
 //!
-//! libFuzzer writes new inputs into the first folder of its command line. `cargo fuzz run vtable`
-//! passes `fuzz/corpus/vtable`, which git ignores and which is empty in a new checkout: the target
-//! fills it with the committed inputs. A committed folder in that place would fill with inputs that
-//! were never chosen: the target refuses it and prints the line to use. `cargo xtask fuzz` prepares
-//! the folders itself, and switches this off by [`VARIABLE`].
+//! libFuzzer writes new inputs into the first folder of its command line. `cargo +nightly fuzz run
+//! vtable` passes `fuzz/corpus/vtable`, which git ignores and which is empty in a new checkout. The
+//! target fills that folder with the committed inputs. A committed folder in that place would fill
+//! with inputs that were never chosen, so the target refuses it and prints the line to use. `cargo
+//! xtask fuzz` prepares the folders itself, and switches this off by [`VARIABLE`].
 
 use std::{
     env,
@@ -18,11 +18,11 @@ use crate::input::Input;
 /// The environment variable that, set to anything, leaves every folder as it is.
 pub const VARIABLE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
-/// The checkout that the target was built from. The target may run where that is gone: it then
+/// The checkout that the target was built from. If the target runs where that checkout is gone, it
 /// leaves every folder as it is.
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Prepares the first folder of this process's command line. Exits with code 2 where that folder is
+/// Prepares the first folder of this process's command line. Exits with code 2 if that folder is
 /// committed.
 pub fn start<I: Input>() {
     if env::var_os(VARIABLE).is_some() {
@@ -49,13 +49,13 @@ struct Folders {
 }
 
 impl Folders {
-    /// Fills the first folder if it is empty, and says so. An error: the folder is committed, and
-    /// the line to use instead.
+    /// Fills the first folder if it is empty, and says so. Returns an error if the folder is
+    /// committed. The error contains the line to use instead.
     fn prepare(&self, arguments: &[OsString]) -> Result<Option<String>, String> {
         let Some(line) = Line::of(arguments).filter(Line::fuzzes) else { return Ok(None) };
         let first = Path::new(line.folders[0]);
         if !first.exists() && std::path::absolute(first).is_ok_and(|first| self.is_own(&first)) {
-            // The documented line names it, and libFuzzer wants it to be there.
+            // The documented line names this folder, and libFuzzer requires it to exist.
             drop(fs::create_dir_all(first));
         }
         if !first.is_dir() {
@@ -75,7 +75,7 @@ impl Folders {
 
     /// Whether this is the folder that cargo-fuzz passes by default.
     fn is_own(&self, folder: &Path) -> bool {
-        // The folder is not there, and neither may be the one around it: the names are compared.
+        // Neither the folder nor its parent need exist yet, so the names are compared.
         let own = Path::new("fuzz/corpus").join(self.target);
         folder.ends_with(&own)
             && folder.ancestors().nth(3).and_then(|root| root.canonicalize().ok()).as_ref()
@@ -103,8 +103,8 @@ impl Folders {
         )
     }
 
-    /// Copies the committed inputs of the target, and those that once were findings. Returns how
-    /// many, if there are any.
+    /// Copies the committed inputs and the regressions of the target. Returns their number, or
+    /// `None` if there are none.
     fn take_in(&self, folder: &Path) -> Option<usize> {
         let corpus = self.checkout.join("corpus");
         let regressions = corpus.join("regressions").join(self.target);
@@ -112,7 +112,7 @@ impl Folders {
         for (prefix, from) in [("", corpus.join(self.target)), ("regression-", regressions)] {
             match copy_files(&from, folder, prefix) {
                 Ok(copied) => count += copied,
-                // Fewer inputs to begin with, and the run is as good.
+                // The run is as good with fewer inputs to begin with.
                 Err(error) => eprintln!("{}: cannot copy its inputs: {error}", from.display()),
             }
         }
@@ -120,16 +120,16 @@ impl Folders {
     }
 }
 
-/// libFuzzer's command line, as far as it matters here.
+/// The parts of libFuzzer's command line that matter here.
 struct Line<'a> {
-    /// Files or folders.
+    /// Paths of files or folders.
     folders: Vec<&'a OsStr>,
-    /// The flags, without the one that cargo-fuzz passes itself.
+    /// Flags, without the one that cargo-fuzz always passes.
     flags: Vec<&'a OsStr>,
 }
 
 impl<'a> Line<'a> {
-    /// Nothing, where the line names no file or folder.
+    /// Parses the line. Returns `None` if it names no file or folder.
     fn of(arguments: &'a [OsString]) -> Option<Self> {
         let is_flag = |word: &&OsStr| word.as_encoded_bytes().starts_with(b"-");
         let (mut flags, folders): (Vec<_>, Vec<_>) =
@@ -142,14 +142,14 @@ impl<'a> Line<'a> {
         self.flags.iter().any(|flag| flag.as_encoded_bytes().starts_with(name.as_bytes()))
     }
 
-    /// Whether libFuzzer fuzzes from these folders. A merge writes what it keeps into the first
-    /// one, which is meant; and the processes of a merge and of `-fork` have folders of their own.
+    /// Whether libFuzzer fuzzes from these folders. A merge is meant to write into its first
+    /// folder. The processes of a merge and of `-fork` have folders of their own.
     fn fuzzes(&self) -> bool {
         !["-merge", "-set_cover_merge", "-features_dir"].iter().any(|name| self.has(name))
     }
 
-    /// Whether libFuzzer may write into the first folder: not where it only runs the inputs that
-    /// are there.
+    /// Whether libFuzzer may write into the first folder. It does not with `-runs=0`, which only
+    /// runs the inputs that are there.
     fn writes(&self) -> bool {
         !self.flags.iter().any(|flag| *flag == "-runs=0")
     }
@@ -159,7 +159,7 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Copies the files of a folder, and says how many. A folder that is not there has none.
+/// Copies the files of a folder and returns their number. A missing folder counts as empty.
 fn copy_files(from: &Path, to: &Path, prefix: &str) -> io::Result<usize> {
     let entries = match fs::read_dir(from) {
         Ok(entries) => entries,
@@ -185,7 +185,7 @@ mod tests {
 
     use super::{Folders, is_empty};
 
-    /// A checkout with two inputs, a regression, and empty folders `fuzz/` and `mine/`.
+    /// Creates a checkout with two inputs, a regression, and empty folders `fuzz/` and `mine/`.
     fn checkout(test: &str) -> Folders {
         let checkout = std::env::temp_dir().join(format!("ntcom-committed-{test}-{}", std::process::id()));
         drop(fs::remove_dir_all(&checkout));
@@ -198,7 +198,7 @@ mod tests {
         Folders { target: "vtable", checkout: checkout.canonicalize().unwrap() }
     }
 
-    /// What the target says to a command line. Its words without `-` are paths in the checkout.
+    /// The target's answer to a command line. Its words without `-` are paths in the checkout.
     fn prepare(folders: &Folders, line: &str) -> Result<Option<String>, String> {
         let word = |word: &str| -> OsString {
             if word.starts_with('-') { word.into() } else { folders.checkout.join(word).into() }
@@ -221,7 +221,7 @@ mod tests {
         let said = prepare(&folders, "-artifact_prefix=x/ mine").unwrap().unwrap();
         assert!(said.contains("the 3 committed inputs"), "{said}");
         assert_eq!(files(&folders, "mine"), ["one", "regression-Z05", "two"].map(PathBuf::from));
-        // It is not empty any more.
+        // A folder that is no longer empty stays as it is.
         fs::remove_file(folders.checkout.join("mine/one")).unwrap();
         assert_eq!(prepare(&folders, "mine"), Ok(None));
         assert_eq!(files(&folders, "mine").len(), 2);

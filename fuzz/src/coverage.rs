@@ -1,11 +1,13 @@
-//! What libFuzzer is told to look for, besides the edges of the code under test: combinations of what is done with the situation that
-//! it is done in, and, on several processors, with what the others are in the middle of.
+//! Features for libFuzzer besides the edges of the code under test. A feature combines a step with
+//! the situation in which it is done. On several processors it also combines the step with the
+//! steps that other processors are doing.
 //!
-//! The harness itself is not instrumented: its edges say little, and counting them costs more than running it.
+//! The harness itself is not instrumented, because its edges say little and counting them costs
+//! more than running it.
 
 use crate::world::World;
 
-/// How many features there may be. A power of two.
+/// The number of features. A power of two.
 pub const FEATURES: usize = 1 << 12;
 
 #[cfg(fuzzing)]
@@ -15,21 +17,24 @@ mod counters {
     #[repr(transparent)]
     pub(super) struct Counters(UnsafeCell<[u8; super::FEATURES]>);
 
-    // SAFETY: a libFuzzer process runs its target on one thread, and libFuzzer reads and clears them between two runs.
+    // SAFETY: a libFuzzer process runs its target on one thread, and libFuzzer reads and clears the
+    // counters between two runs.
     unsafe impl Sync for Counters {}
 
-    /// libFuzzer finds these by the name of their section.
+    /// The counters, which libFuzzer finds by the name of their section.
     #[unsafe(link_section = "__libfuzzer_extra_counters")]
     static COUNTERS: Counters = Counters(UnsafeCell::new([0; super::FEATURES]));
 
     pub(super) fn hit(feature: usize) {
         let counter = COUNTERS.0.get().cast::<u8>().wrapping_add(feature % super::FEATURES);
-        // SAFETY: inside the array, by the remainder; see `Sync`. How often makes no difference: libFuzzer would keep an input for each.
+        // SAFETY: the remainder keeps the index inside the array, and `Sync` says why the access is
+        // not a race. The counter is set to 1 and not counted, because libFuzzer would keep an
+        // input for each count.
         unsafe { counter.write(1) };
     }
 }
 
-/// Something has happened that is described by these two numbers.
+/// Reports the feature that these two numbers describe.
 #[inline]
 pub fn hit(what: u32, situation: u32) {
     #[cfg(fuzzing)]
@@ -41,7 +46,8 @@ pub fn hit(what: u32, situation: u32) {
     let _ = (what, situation);
 }
 
-/// Tells libFuzzer what the other processors are in the middle of, while this one does something.
+/// Reports each combination of this processor's step with the steps that other processors are
+/// doing.
 pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
     let state = on.map_or(0, |operation| situation(world, operation));
     hit(what, state);
@@ -57,7 +63,7 @@ pub fn meet(world: &World, processor: usize, what: u32, on: Option<usize>) {
     }
 }
 
-/// How an operation stands, in a few bits.
+/// The state of an operation, in a few bits.
 #[must_use]
 pub fn situation(world: &World, operation: usize) -> u32 {
     let slot = world.slot(operation);

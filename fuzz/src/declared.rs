@@ -1,7 +1,9 @@
-//! Declared interfaces: an object whose async methods run scripts, and the calls of it, through its table.
+//! Declared interfaces. An object's async methods run scripts, and the harness calls them through
+//! the object's table.
 //!
-//! The interface has both forms of async methods, several of them, one inherited, with initialisers that allocate or fail, and bodies
-//! that fail or reach their object. The calls erase nothing: the table is what `declare_com_interface!` made.
+//! The interface has several async methods of both forms, one of them inherited. Initialisers
+//! allocate or fail, and bodies fail or reach their object. The calls use the typed table that
+//! `declare_com_interface!` made.
 
 use core::{
     ffi::c_void,
@@ -23,10 +25,10 @@ use crate::{
     world::{self, Event, World},
 };
 
-/// How many objects there may be in a run.
+/// The largest number of objects in a run.
 pub const OBJECTS: usize = 2;
 
-/// What a method's body is made of, as it crosses the interface: an operation's number, and the call.
+/// An operation's number and its call, as they cross the interface to a method.
 #[repr(transparent)]
 #[derive(Clone, Copy, ntcom::AbiType, ntcom::AbiValue)]
 pub struct Token(u64);
@@ -45,9 +47,9 @@ declare_com_interface! {
     /// The base of the harness's interface.
     pub trait IBase: IUnknown {
         const IID: GUID = GUID::from_u128(0x5eed_0001);
-        /// Answers at once: the number, and the object's.
+        /// Answers at once with the sum of the argument and the object's number.
         fn echo(&self, number: u32) -> u32;
-        /// Inherited, with a named future.
+        /// An inherited method with a named future.
         async fn inherited(&self, token: Token, steps: u64) -> u64;
     }
 }
@@ -56,24 +58,24 @@ declare_com_interface! {
     /// The harness's interface.
     pub trait IProbe: IBase {
         const IID: GUID = GUID::from_u128(0x5eed_0002);
-        /// With a named future, for nothing.
+        /// A method with a named future and no value.
         async fn named(&self, token: Token, steps: u64);
-        /// With a future that has no name.
+        /// A method with a future that has no name.
         #[opaque]
         async fn opaque(&self, token: Token, steps: u64) -> u8;
-        /// With an over-aligned value.
+        /// A method with an over-aligned value.
         #[opaque]
         async fn aligned(&self, token: Token, steps: u64) -> Aligned;
-        /// Which may fail by itself.
+        /// A method that may fail by itself.
         #[opaque]
         async fn fallible(&self, token: Token, steps: u64) -> Result<u64, NTSTATUS>;
-        /// Whose body reaches its object.
+        /// A method with a body that reaches its object.
         #[opaque]
         async fn reaching(&self, token: Token, steps: u64) -> Padded;
     }
 }
 
-/// The object: its number.
+/// The object, which holds its number.
 struct Probe(usize);
 
 impl Drop for Probe {
@@ -99,7 +101,7 @@ impl Drop for Probe {
     }
 }
 
-/// A body with a name: a plain script.
+/// A body that has a name and runs a plain script.
 pub struct Named<T> {
     part: Part,
     _value: PhantomData<fn() -> T>,
@@ -114,7 +116,7 @@ impl<T: Value> Future for Named<T> {
     }
 }
 
-/// What an initialiser does before it makes the body: fail, allocate, or nothing.
+/// Does the initialiser's part before it makes the body. It fails, allocates, or does nothing.
 fn prepare(call: Call) -> Result<Option<KBox<[u8; 40]>>, NTSTATUS> {
     match call.init {
         Init::Plain => Ok(None),
@@ -123,16 +125,16 @@ fn prepare(call: Call) -> Result<Option<KBox<[u8; 40]>>, NTSTATUS> {
     }
 }
 
-/// The body of a call whose operation has this number.
+/// The state from which a call makes its body.
 struct Made {
     operation: usize,
     call: Call,
-    /// Memory that the initialiser has allocated: it lives as long as the body.
+    /// Memory that the initialiser has allocated. It lives as long as the body.
     memory: Option<KBox<[u8; 40]>>,
 }
 
 impl Made {
-    /// Runs in the initialiser.
+    /// Prepares the call. The initialiser calls this.
     fn new(object: usize, token: Token, steps: u64) -> Result<Self, NTSTATUS> {
         let call = Call::unpack((token.0 >> 8) as u32, steps);
         let operation = token.operation();
@@ -152,7 +154,7 @@ impl Made {
     }
 }
 
-// SAFETY: the bodies touch what the harness lets them touch at DISPATCH_LEVEL.
+// SAFETY: the harness gives bodies only steps that are legal at DISPATCH_LEVEL.
 unsafe impl IBase for Probe {
     type Allocator = GlobalAllocator;
     type InheritedFuture = Body<Named<u64>>;
@@ -168,7 +170,7 @@ unsafe impl IBase for Probe {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the harness gives bodies only steps that are legal at DISPATCH_LEVEL.
 unsafe impl IProbe for Probe {
     type Allocator = GlobalAllocator;
     type NamedFuture = Body<Named<()>>;
@@ -205,7 +207,7 @@ unsafe impl IProbe for Probe {
     }
     fn reaching(&self, token: Token, steps: u64) -> impl AsyncBody<Padded, GlobalAllocator, NTSTATUS> {
         InitBox::with_this(GlobalAllocator, move |this: This<Self>| {
-            // An initialiser of this form cannot fail: it makes what it is told to without memory of its own.
+            // An initialiser of this form cannot fail, so it allocates no memory of its own.
             let call = Call::unpack((token.0 >> 8) as u32, steps);
             let operation = token.operation();
             world::with(|world| world.slot(operation).body.object.set(Some(this.0)));
@@ -219,7 +221,7 @@ unsafe impl IProbe for Probe {
     }
 }
 
-/// Makes the object with this number, with one reference. None: there is no memory.
+/// Makes the object with this number and one reference. `None` if there is no memory.
 pub fn make(number: usize) -> Option<*mut c_void> {
     let object = ComObject::<_, IProbeRaw, _>::init_in(GlobalAllocator, pin_init!(Probe(number))).ok()?;
     Some(object.into_raw().cast())
@@ -228,14 +230,15 @@ pub fn make(number: usize) -> Option<*mut c_void> {
 /// The table of an object.
 ///
 /// # Safety
-/// `this` is one, and lives.
+/// `this` is a live object.
 unsafe fn table<'a>(this: *mut c_void) -> &'a IProbeVtbl {
-    // SAFETY: this function's contract: an interface begins with its table's pointer.
+    // SAFETY: the caller promises a live object, and an interface begins with the pointer of its
+    // table.
     let table = unsafe { this.cast::<*const IProbeVtbl>().read() };
     if table.is_null() {
-        ntsim::fail("layout", "an object without a table".into());
+        ntsim::fail("layout", "the table of an object is null".into());
     }
-    // SAFETY: not null, so this interface's table.
+    // SAFETY: `table` is not null, so it is this interface's table.
     unsafe { &*table }
 }
 
@@ -253,7 +256,7 @@ fn legal(world: &World, number: usize) -> *mut c_void {
     object.this.get()
 }
 
-/// Calls an async method. The result is an operation with a reference, or null.
+/// Calls an async method. Returns an operation with a reference, or null.
 pub fn call(world: &World, number: usize, operation: usize, call: Call) -> *mut AsyncOperationRaw<u8> {
     let this = legal(world, number);
     // SAFETY: the caller has a reference.
@@ -280,7 +283,7 @@ pub fn echo(world: &World, number: usize, argument: u32) -> u32 {
     let this = legal(world, number);
     // SAFETY: the caller has a reference.
     let table = unsafe { table(this) };
-    // SAFETY: as above.
+    // SAFETY: the caller has a reference.
     unsafe { slot(table.base.echo, "echo")(this, argument) }
 }
 
@@ -290,7 +293,7 @@ fn unknown(world: &World, number: usize) -> (*mut c_void, IUnknownVtbl) {
     (this, unsafe { table(this) }.base.base)
 }
 
-/// `AddRef`. True: it answers zero.
+/// `AddRef`. Returns true if it answers zero.
 pub fn add_ref(world: &World, number: usize) -> bool {
     let (this, table) = unknown(world, number);
     // SAFETY: the caller has a reference.
@@ -300,29 +303,29 @@ pub fn add_ref(world: &World, number: usize) -> bool {
     count == 0
 }
 
-/// `Release`: the caller's reference is gone. True: it answers zero.
+/// `Release`. It consumes the caller's reference and returns true if it answers zero.
 pub fn release(world: &World, number: usize) -> bool {
     let (this, table) = unknown(world, number);
     let crate::world::Object { ledger, leaving, .. } = &world.objects[number];
     ledger.set(ledger.get() - 1);
     leaving.set(leaving.get() + 1);
-    // SAFETY: the caller's reference.
+    // SAFETY: the call consumes the caller's reference.
     let count = unsafe { slot(table.Release, "Release")(this) };
     leaving.set(leaving.get() - 1);
     count == 0
 }
 
-/// What QueryInterface is asked for.
+/// The IIDs for QueryInterface. The object lacks the last one.
 const IIDS: [GUID; 4] = [IUnknownRaw::IID, IBaseRaw::IID, IProbeRaw::IID, GUID::from_u128(0x5eed_dead)];
 
-/// `QueryInterface` for one of four interfaces, the last of which it does not have. A pointer that it yields owns a reference. Answers the
-/// status, and whether the pointer is right.
+/// `QueryInterface` for one of four interfaces. The object lacks the last of them. A pointer that
+/// it yields owns a reference. Returns the status, and whether the pointer is right.
 pub fn query(world: &World, number: usize, which: u8) -> (u32, bool) {
     let (this, table) = unknown(world, number);
     let which = usize::from(which) % IIDS.len();
     let iid = IIDS[which];
     let mut out = this.wrapping_byte_add(1);
-    // SAFETY: the caller has a reference; both pointers are good.
+    // SAFETY: the caller has a reference. Both pointers are valid.
     let status = unsafe { slot(table.QueryInterface, "QueryInterface")(this, &raw const iid, &raw mut out) };
     let expected = if which + 1 < IIDS.len() { this } else { core::ptr::null_mut() };
     if status == NTSTATUS::SUCCESS {
@@ -332,7 +335,7 @@ pub fn query(world: &World, number: usize, which: u8) -> (u32, bool) {
     (status.to_u32(), out == expected)
 }
 
-/// Has it this interface?
+/// Whether the object has this interface.
 #[must_use]
 pub fn has(which: u8) -> bool {
     usize::from(which) % IIDS.len() + 1 < IIDS.len()

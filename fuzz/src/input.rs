@@ -1,4 +1,4 @@
-//! Inputs: what a file of a corpus is, and what is wrong with one that is none.
+//! Inputs of the targets, and the errors of bytes that are not an input.
 
 use arbitrary::{Arbitrary, Unstructured};
 use core::fmt;
@@ -12,18 +12,18 @@ use crate::ops::{self, LONGEST, Op, RECORD, Step};
 /// Why some bytes are not an input of a target.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Malformed {
-    /// They do not begin with the target's header.
+    /// The bytes do not begin with the target's header.
     Foreign {
-        /// The header that the target wants.
+        /// The header that the target requires.
         expected: &'static [u8],
-        /// How they begin.
+        /// The first bytes that were found.
         found: Vec<u8>,
     },
-    /// They end inside the header or inside a record.
+    /// The bytes end inside the header or inside a record.
     Truncated {
-        /// How many there are.
+        /// Number of bytes.
         length: usize,
-        /// How many bytes more would make a record.
+        /// Number of missing bytes of the header or record.
         missing: usize,
     },
 }
@@ -33,12 +33,15 @@ impl fmt::Display for Malformed {
         match self {
             Self::Foreign { expected, found } => write!(
                 f,
-                "foreign: an input of this target begins with \"{}\", this one with \"{}\"",
+                "wrong header: expected \"{}\", found \"{}\"",
                 expected.escape_ascii(),
                 found.escape_ascii()
             ),
             Self::Truncated { length, missing } => {
-                write!(f, "truncated: {length} bytes, {missing} short of a whole record")
+                write!(
+                    f,
+                    "truncated after {length} bytes: {missing} bytes are missing of the header or of a record"
+                )
             }
         }
     }
@@ -72,14 +75,15 @@ pub(crate) fn records<'a>(
 
 /// A step that is one record.
 pub(crate) trait Record: Sized {
-    /// What the record does, of an input of so many processors.
+    /// Decodes a record of an input with this many processors.
     fn decode(record: [u8; RECORD], processors: usize) -> Self;
 
-    /// Its bytes, where it is no step but a part of the schedule.
+    /// The record's bytes for the schedule, if it is a part of the schedule and not a step.
     fn schedule(&self) -> Option<[u8; 3]>;
 }
 
-/// One to `most` processors, as the header's fifth byte says; the steps of the records after it, and the schedule.
+/// Decodes a program for several processors. The header's fifth byte chooses one to `most`
+/// processors; the steps and the schedule come from the records after the header.
 pub(crate) fn program<S: Record>(
     data: &[u8],
     magic: &'static [u8],
@@ -99,45 +103,45 @@ pub(crate) fn program<S: Record>(
     Ok((processors, steps, schedule))
 }
 
-/// What decides besides the steps of such an input.
+/// Describes the settings of such an input besides its steps.
 pub(crate) fn setting(processors: usize, schedule: &[u8]) -> String {
     format!("{processors} processors, {} bytes of schedule", schedule.len())
 }
 
-/// What every target's inputs have in common.
+/// An input of a target.
 pub trait Input: Sized {
-    /// What is done, an item a step.
+    /// One step of the input.
     type Step: fmt::Display + fmt::Debug;
     /// The target's name.
     const TARGET: &'static str;
-    /// How its inputs begin.
+    /// The first bytes of every input of the target.
     const MAGIC: &'static [u8];
-    /// The size of the whole header.
+    /// The size of the whole header in bytes.
     const HEADER: usize;
 
     /// Decodes an input.
     ///
     /// # Errors
-    /// Why the bytes are none.
+    /// The bytes are not an input of the target.
     fn decode(data: &[u8]) -> Result<Self, Malformed>;
 
     /// Whether the bytes are an input, without decoding it.
     ///
     /// # Errors
-    /// Why they are none.
+    /// The bytes are not an input of the target.
     fn check(data: &[u8]) -> Result<(), Malformed> {
         records(data, Self::MAGIC, Self::HEADER).map(|_| ())
     }
 
-    /// What it does, a line a step.
+    /// The steps in their order.
     fn steps(&self) -> &[Self::Step];
 
-    /// The schedule of the input: see `ntsim::Schedule::bytes`.
+    /// The schedule of the input, in the format of `ntsim::Schedule::bytes`.
     fn schedule(&self) -> &[u8] {
         &[]
     }
 
-    /// The bytes of this input with another schedule; `None` where it does not fit.
+    /// The bytes of this input with another schedule; `None` if the schedule does not fit.
     fn with_schedule(data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
         let (header, rest) = data.split_at_checked(Self::HEADER)?;
         let length = |until: usize| {
@@ -152,12 +156,12 @@ pub trait Input: Sized {
                 steps && input.schedule() == whole.schedule()
             })
         };
-        // What is behind the last record that fits means nothing.
+        // The bytes behind the last decoded record mean nothing.
         let until = (0..=rest.len()).step_by(RECORD).find(same)?;
         let rest = rest.get(..until)?;
         let mut steps = Vec::new();
         for at in (0..rest.len()).step_by(RECORD) {
-            // A record that makes the schedule longer is a part of it.
+            // A record that makes the schedule longer is a part of the schedule.
             if length(at)? == length(at + RECORD)? {
                 steps.extend_from_slice(rest.get(at..at + RECORD)?);
             }
@@ -167,7 +171,7 @@ pub trait Input: Sized {
             Self::decode(&record).is_ok_and(|input| input.steps().is_empty() && input.schedule() == [1, 2, 3])
         };
         let first = (0..=u8::MAX).rev().find(is_schedule)?;
-        // First: the last step may take the record behind it.
+        // The schedule comes first, because the last step may use the record behind it.
         let mut bytes = header.to_vec();
         for part in schedule.chunks(3) {
             bytes.push(first);
@@ -179,16 +183,16 @@ pub trait Input: Sized {
         (made.steps().len() == whole.steps().len() && made.schedule().len() == length).then_some(bytes)
     }
 
-    /// What decides besides the steps, in a line; empty where nothing does.
+    /// The settings of the input besides its steps, in one line. Empty if there are none.
     fn setting(&self) -> String {
         String::new()
     }
 }
 
-/// An input of `vtable`: one processor.
+/// An input of `vtable`, which has one processor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VtableInput {
-    /// What the client does.
+    /// The client's steps.
     pub steps: Rc<Vec<Step>>,
 }
 
@@ -200,7 +204,7 @@ impl Input for VtableInput {
 
     fn decode(data: &[u8]) -> Result<Self, Malformed> {
         let (_, records) = records(data, Self::MAGIC, Self::HEADER)?;
-        // One processor, and nothing to schedule.
+        // One processor needs no schedule.
         let steps = ops::decode(records, |step| {
             step.processor = 0;
             !matches!(step.op, Op::Schedule(_))
@@ -213,18 +217,19 @@ impl Input for VtableInput {
     }
 }
 
-/// An input of `schedules`: several processors, and what decides between them.
+/// An input of `schedules`, with several processors and a schedule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SchedulesInput {
-    /// Two to four.
+    /// The number of processors, from two to four.
     pub processors: usize,
-    /// The driver is unloaded while everything is under way: the programs are threads that it waits for, and it drains.
+    /// Whether the driver is unloaded while operations are under way. The programs are then threads
+    /// of the unload routine, which waits for them and drains.
     pub abrupt: bool,
-    /// Bodies that park, or wait for a gate, may wait for a timer instead.
+    /// Whether bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: bool,
-    /// What each processor's program does.
+    /// The steps of all processors' programs.
     pub steps: Rc<Vec<Step>>,
-    /// The schedule: see `ntsim::Schedule::bytes`.
+    /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 
@@ -262,13 +267,13 @@ impl Input for SchedulesInput {
     }
 
     fn setting(&self) -> String {
-        let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded in the end" };
+        let unloaded = if self.abrupt { "unloaded in the middle" } else { "unloaded at the end" };
         let timers = if self.timers { ", waits may be timers" } else { "" };
         format!("{}, {unloaded}{timers}", setting(self.processors, &self.schedule))
     }
 }
 
-/// The targets, by name.
+/// The targets' names.
 pub const TARGETS: [&str; 6] = [
     VtableInput::TARGET,
     SchedulesInput::TARGET,
@@ -278,10 +283,11 @@ pub const TARGETS: [&str; 6] = [
     ForeignInput::TARGET,
 ];
 
-/// Says what an input of the named target does: its setting, if it has one, and its steps. None: there is no such target.
+/// Describes an input of the named target by its setting, if it has one, and its steps. `None` if
+/// there is no such target.
 ///
 /// # Errors
-/// The bytes are no input of it.
+/// The bytes are not an input of the target.
 pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>), Malformed>> {
     fn of<I: Input>(data: &[u8]) -> Result<(String, Vec<String>), Malformed> {
         let input = I::decode(data)?;
@@ -298,8 +304,8 @@ pub fn describe(target: &str, data: &[u8]) -> Option<Result<(String, Vec<String>
     }
 }
 
-/// The bytes of an input of the named target, with another schedule; `None` where it does not fit
-/// or there is no such target.
+/// The bytes of an input of the named target with another schedule. `None` if the schedule does not
+/// fit or there is no such target.
 #[must_use]
 pub fn with_schedule(target: &str, data: &[u8], schedule: &[u8]) -> Option<Vec<u8>> {
     match target {

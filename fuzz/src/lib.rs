@@ -1,10 +1,10 @@
-//! The fuzzing of ntcom, as a library: what an input means, how it is run, and what is wrong when something is.
+//! The fuzzing of ntcom as a library. It decodes inputs, runs them, and judges the runs.
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | `input` | a corpus file: header and records |
-//! | `ops`, `script`, `value` | the operation grammar: what clients do, what bodies do, what they yield |
-//! | `world`, `body`, `call`, `declared`, `perform` | doing it to the shipping runtime, through its vtables |
+//! | `input` | corpus files, with their header and records |
+//! | `ops`, `script`, `value` | the operation grammar of clients, bodies and values |
+//! | `world`, `body`, `call`, `declared`, `perform` | the steps, done to the shipping runtime through its vtables |
 //! | `model` | the sequential reference model |
 //! | `vtable`, `schedules` | the oracles of these two targets |
 //! | `executor` | another grammar, and everything else of the targets `executor` and `faults` |
@@ -13,7 +13,7 @@
 //! | `run`, `target`, `stats`, `mutate`, `coverage` | running inputs, in tests, in libFuzzer, and by hand |
 //! | `committed` | the first folder of a target that plain cargo-fuzz runs |
 //!
-//! The targets themselves, in `fuzz_targets/`, are glue.
+//! The targets themselves are in `fuzz_targets/` and only call this library.
 #![expect(
     clippy::indexing_slicing,
     reason = "a test harness: an index out of range is a bug of the harness, and is to stop it"
@@ -43,7 +43,7 @@ pub mod value;
 mod vtable;
 pub mod world;
 
-/// At most this many operations in one run.
+/// The largest number of operations in one run.
 pub const OPERATIONS: usize = 16;
-/// At most this many processors.
+/// The largest number of processors.
 pub const PROCESSORS: usize = 4;

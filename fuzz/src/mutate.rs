@@ -1,11 +1,12 @@
-//! Mutation that knows records: they are copied, moved, removed and made whole, and a header stays a header.
+//! Mutation of inputs by whole records. It copies, moves and removes records, makes new ones, and
+//! keeps the magic of the header.
 
 use crate::{
     input::Input,
     ops::{LONGEST, RECORD},
 };
 
-/// A small generator: splitmix64. libFuzzer hands out a seed a mutation.
+/// A small generator (splitmix64). libFuzzer provides one seed for each mutation.
 struct Random(u64);
 
 impl Random {
@@ -21,7 +22,8 @@ impl Random {
     }
 }
 
-/// Mutates `data[..size]` in place, up to `max_size`, and returns the new size. `bytewise` is libFuzzer's own mutation.
+/// Mutates `data[..size]` in place, up to `max_size`, and returns the new size. `bytewise` is
+/// libFuzzer's own mutation.
 pub fn mutate<I: Input>(
     data: &mut [u8],
     size: usize,
@@ -45,7 +47,7 @@ pub fn mutate<I: Input>(
     for _ in 0..=random.below(3) {
         change(&mut records, room, &mut random, &bytewise);
     }
-    // What a header has beside its magic: of four bytes the first two mean something.
+    // The header's bytes after its magic. The first two of four have a meaning.
     let beside = (I::HEADER - I::MAGIC.len()).min(2);
     if beside > 0 && random.below(8) == 0 {
         input[I::MAGIC.len() + random.below(beside)] = random.next() as u8;
@@ -67,7 +69,7 @@ fn change(
     let fresh = random.next().to_le_bytes();
     let at = random.below(count + 1) * RECORD;
     match random.below(12) {
-        // New records: one, or a spawn with its second one.
+        // Insert one new record, or two for a spawn.
         0..=3 if count < room => {
             let length = if random.below(4) == 0 { 2 * RECORD } else { RECORD };
             records.splice(at..at, fresh.iter().copied().take(length));
@@ -93,7 +95,7 @@ fn change(
             records[byte] = fresh[0];
         }
         10 if count > 0 => {
-            // The same thing, from another processor.
+            // Move the record to another processor.
             let record = random.below(count) * RECORD;
             records[record] = records[record] & 63 | fresh[0] & 0xC0;
         }

@@ -1,15 +1,18 @@
-//! The operation grammar: what clients do, four bytes an operation, every four bytes an operation.
+//! The operation grammar. A client's step is a record of four bytes, and every four bytes are a
+//! step.
 //!
 //! ```text
 //! vtable     "NTV2"                              record*
 //! schedules  "NTS2"  processors  flags  0  0     record*
 //! record     opcode | processor << 6    target   a   b
-//! flags      1: the driver is unloaded in the middle of it   2: waits and parks whose operand is above 7 are timers
+//! flags      1: the driver is unloaded in the middle of the run
+//!            2: waits and parks with an operand above 7 are timers
 //! ```
 //!
-//! A `Spawn` and a `Call` take the record after them too: their steps are `a b` and the next four bytes. What a target means is decided when the
-//! operation is done: the n-th of the operations that the processor holds a reference to, so that nearly every step reaches one.
-//! A change that gives existing inputs another meaning is a new version number, and a breaking change.
+//! A `Spawn` and a `Call` take the record after them too. Their steps are `a b` and the next four
+//! bytes. A target is resolved when the step is done, to the n-th of the operations that the
+//! processor holds a reference to. So nearly every step reaches an operation. A change that gives
+//! existing inputs another meaning is a breaking change and takes a new version number.
 
 use core::fmt;
 
@@ -20,10 +23,10 @@ use crate::value::Kind;
 
 /// The bytes of a record.
 pub const RECORD: usize = 4;
-/// More operations than this in one input are not decoded.
+/// The largest number of records that are decoded of one input.
 pub const LONGEST: usize = 96;
 
-/// Which of the interfaces a call goes through.
+/// The interface that a call goes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Via {
     /// `IAsyncOperation<T>`.
@@ -32,7 +35,7 @@ pub enum Via {
     Control,
 }
 
-/// What QueryInterface is asked for.
+/// The IID that is passed to QueryInterface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Iid {
     /// `IUnknown`.
@@ -41,13 +44,13 @@ pub enum Iid {
     Operation,
     /// `IAsyncControl`.
     Control,
-    /// An interface that nobody has.
+    /// An interface that no operation has.
     Nobodys,
     /// A null pointer.
     Null,
 }
 
-/// What becomes of an out-parameter.
+/// The pointer that is passed for an out-parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Out {
     /// Aligned.
@@ -58,12 +61,12 @@ pub enum Out {
     Null,
 }
 
-/// What `wait` is given.
+/// The timeout that is passed to `wait`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timeout {
     /// Zero.
     Zero,
-    /// A null pointer: for ever.
+    /// A null pointer, which waits for ever.
     Forever,
     /// One millisecond.
     Some,
@@ -80,7 +83,7 @@ pub enum Handler {
     Null,
 }
 
-/// What is done to an object, besides calling its async methods.
+/// A call of an object, apart from its async methods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ObjectOp {
     /// `AddRef`.
@@ -93,27 +96,27 @@ pub enum ObjectOp {
     Echo(u8),
 }
 
-/// What one client does once.
+/// A step of one client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Spawns an operation.
     Spawn {
-        /// Its value.
+        /// The type of the operation's value.
         kind: Kind,
-        /// Its body.
+        /// The operation's body.
         script: Script,
-        /// With a cancel handle.
+        /// Whether the spawner gets a cancel handle.
         cancellable: bool,
-        /// Its body holds a reference to the target.
+        /// Whether the body holds a reference to the target.
         linked: bool,
-        /// Every processor gets a reference.
+        /// Whether every processor gets a reference.
         shared: bool,
     },
     /// Makes an operation that failed before it began.
     SpawnError {
-        /// Its value.
+        /// The type of the operation's value.
         kind: Kind,
-        /// Which status: an index into [`STATUSES`].
+        /// The status, as an index into [`STATUSES`].
         status: u8,
     },
     /// `QueryInterface`.
@@ -138,11 +141,11 @@ pub enum Op {
     Wait(Timeout),
     /// Opens a gate that bodies wait for.
     OpenGate(u8),
-    /// Wakes with a waker from the stash: by value, or by reference.
+    /// Wakes with a waker from the stash, by value or by reference.
     WakeStash {
-        /// Which.
+        /// The waker's index in the stash, modulo their number.
         index: u8,
-        /// Keep the waker.
+        /// Whether the waker stays in the stash.
         by_ref: bool,
     },
     /// Clones a waker in the stash.
@@ -157,32 +160,32 @@ pub enum Op {
     HandleDrop(u8),
     /// Raises the IRQL to DISPATCH_LEVEL, where no DPC runs on this processor.
     Raise,
-    /// Lowers it again: the DPCs run.
+    /// Lowers the IRQL again, so that the DPCs run.
     Lower,
     /// Moves the clock by two ticks.
     AdvanceTime,
-    /// The next pool allocation fails, or the one after it.
+    /// Makes the next pool allocation fail, or the one after it.
     FailAllocation(u8),
-    /// Calls an async method of an object, which is made if there is none.
+    /// Calls an async method of an object, which is made if it does not exist yet.
     Call {
-        /// Of which object.
+        /// The object's number.
         object: u8,
-        /// Which method, and what its body does.
+        /// The method, and the steps of its body.
         call: Call,
-        /// Every processor gets a reference to the operation.
+        /// Whether every processor gets a reference to the operation.
         shared: bool,
     },
-    /// Does something else to an object.
+    /// Makes another call of an object.
     Object(u8, ObjectOp),
     /// Cancels every task of the tracker.
     CancelAll,
-    /// Three bytes for the schedule: not a step.
+    /// Carries three bytes for the schedule, and does nothing else.
     Schedule([u8; 3]),
 }
 
 impl Op {
-    /// What is done instead where there is no room for another operation, no waker in the stash, or no handle: so that few steps
-    /// reach nothing.
+    /// The step to do instead where there is no room for another operation, no waker in the stash,
+    /// or no handle. The replacement makes it rare that a step reaches nothing.
     #[must_use]
     #[inline]
     pub fn instead(&self, room: bool, wakers: bool, handles: bool) -> Option<Self> {
@@ -234,32 +237,34 @@ impl Op {
         }
     }
 
-    /// A command to the executor, or to the world, rather than a slot call.
+    /// Whether this is a command to the executor or to the world, rather than a slot call.
     #[must_use]
     pub const fn is_command(&self) -> bool {
         !matches!(self.number(), 3..=12 | 26 | 27)
     }
 
-    /// Done to an operation, a waker or a handle; the others only change what the next ones meet.
+    /// Whether this is done to an operation, a waker or a handle. The other steps only change the
+    /// state that later steps meet.
     #[must_use]
     pub const fn reaches_something(&self) -> bool {
         self.number() <= 19
     }
 }
 
-/// The statuses that error operations are made with: failures, a warning, and codes that `[C7]` replaces.
+/// The statuses that error operations are made with. They are failures, a warning, and codes that
+/// `[C7]` replaces.
 pub const STATUSES: [u32; 6] = [0xC000_0001, 0xC000_0022, 0x8000_0005, 0, 0x103, 0x4000_0000];
 
 const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
 
-/// An operation, and who does it.
+/// A step with the processor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// The processor whose program it belongs to. Always 0 in `vtable`.
+    /// The processor that does this step. Always 0 in `vtable`.
     pub processor: u8,
-    /// Which operation it is done to: see the [module](self).
+    /// The operation that this step is done to. The [module](self) says how it is chosen.
     pub target: u8,
-    /// What is done.
+    /// The call or command.
     pub op: Op,
 }
 
@@ -289,7 +294,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Decodes records until they are used up, and keeps the steps that `keep` wants, as it leaves them.
+/// Decodes records until they are used up. `keep` may change each step, and says whether it stays.
 #[must_use]
 pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Vec<Step> {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
@@ -297,7 +302,7 @@ pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Ve
         let Some((head, rest)) = records.split_first_chunk() else { break };
         let (op, rest) = decode_op(*head, rest);
         let [opcode, target, ..] = *head;
-        // Put where it stays, and taken back if it is not wanted: copies cost more.
+        // The step is pushed first and popped if it is not wanted, because a copy costs more.
         steps.push(Step { processor: opcode >> 6, target, op });
         if steps.last_mut().is_some_and(|step| !keep(step)) {
             steps.pop();
@@ -307,7 +312,7 @@ pub fn decode(mut records: &[u8], mut keep: impl FnMut(&mut Step) -> bool) -> Ve
     steps
 }
 
-/// What a record does, and the records after it and what it takes of them.
+/// Decodes a record. Returns its step and the records behind those that it used.
 #[inline]
 fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8]) -> (Op, &[u8]) {
     let via = if a & 1 == 0 { Via::Operation } else { Via::Control };

@@ -1,5 +1,6 @@
-//! Does what a step says, to the real thing. What is done is always legal: a call is made only by a processor that holds a
-//! reference, and a reference that is given up is taken from the tables first.
+//! Performs steps on the shipping runtime. Every step is legal, because a processor calls an
+//! operation only while it holds a reference. It takes a reference out of the tables before it
+//! gives the reference up.
 
 use ntcom::{AsyncOperationRaw, NTSTATUS};
 use ntsim::{
@@ -19,30 +20,30 @@ use crate::{
     world::World,
 };
 
-/// What a step did, if it reached something.
+/// The result of a step that reached something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Done {
-    /// To which operation, if to one.
+    /// The operation of the step, if it has one.
     pub operation: Option<usize>,
-    /// What was answered.
+    /// The answer of the call.
     pub answer: Answer,
 }
 
-/// What a command without an answer answers.
+/// The answer of a command that has none.
 pub const NOTHING: Answer = Answer { status: 0, out: OutValue::None };
 
 /// Two clock ticks, in units of 100 ns.
 pub const TWO_TICKS: u64 = 2 * 156_250;
 
-/// What [`perform`] does now in the place of this operation, if not itself.
+/// The step that [`perform`] does at this time in place of `op`, if it replaces it.
 pub fn instead(world: &World, op: &Op) -> Option<Op> {
     let (wakers, handles) = (!world.stash.borrow().is_empty(), !world.handles.borrow().is_empty());
     op.instead(world.spawned.get() < OPERATIONS, wakers, handles)
 }
 
-/// Does one step on this processor, of which there are `processors`.
+/// Does one step on this processor. The run has `processors` of them.
 pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) -> Option<Done> {
-    // Operations are looked at where they are: copies cost as much as many calls do.
+    // Borrow the step, because copying it costs as much as many calls.
     let replaced = instead(world, &step.op);
     let op = replaced.as_ref().unwrap_or(&step.op);
     let what = op.number();
@@ -60,10 +61,11 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
             world.reached();
         }
     } else if done.is_none() {
-        // A slot call for which there is no object; those that are made are counted by `call`.
+        // This slot call found no object. `call` counts those that found one.
         world.tried();
     }
-    // What a command leaves behind, the next step on that operation tells; each feature costs.
+    // A command reports no feature here, because each feature costs. The next step on that
+    // operation shows its effect.
     if let Some(Done { operation: Some(operation), answer }) = done
         && !op.is_command()
     {
@@ -72,11 +74,11 @@ pub fn perform(world: &World, processor: usize, processors: usize, step: &Step) 
     done
 }
 
-/// Says in the trace what is about to be done.
+/// Writes the coming step into the trace.
 #[cold]
 fn say(processor: usize, op: &Op, on: Option<usize>) {
     match on {
-        // Its call says so itself.
+        // The call of `cancel` writes its own mark.
         Some(_) if *op == Op::Cancel => {}
         Some(operation) if !op.is_command() && !matches!(op, Op::Call { .. } | Op::Object(..)) => {
             ntsim::mark(|| {
@@ -84,7 +86,7 @@ fn say(processor: usize, op: &Op, on: Option<usize>) {
             })
         }
         Some(operation) => ntsim::note(|| format!("P{processor} does {op:?}; held: operation {operation}")),
-        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds none")),
+        None => ntsim::note(|| format!("P{processor} does {op:?}; it holds no operation")),
     }
 }
 
@@ -222,7 +224,8 @@ fn dispatch(world: &World, processor: usize, processors: usize, target: u8, op: 
     }
 }
 
-/// The object with this number, for a processor that holds it. Made with a reference for each processor where there is none.
+/// Looks up the object with this number for a processor that holds it. If it does not exist, makes
+/// it with a reference for each processor.
 fn object(world: &World, processor: usize, processors: usize, number: usize) -> Option<()> {
     let object = &world.objects[number];
     if object.this.get().is_null() && !object.making.replace(true) {
@@ -239,7 +242,7 @@ fn object(world: &World, processor: usize, processors: usize, number: usize) -> 
     (object.references[processor].get() > 0).then_some(())
 }
 
-/// Calls an async method. The result is the operation.
+/// Calls an async method and publishes the operation that it returns.
 fn declared_call(
     world: &World,
     processor: usize,
@@ -254,7 +257,7 @@ fn declared_call(
     slot.object.set(Some(number));
     slot.may_fail.set(call.failure());
     let raw = declared::call(world, number, operation, call);
-    // No body was made: there was no memory, or the initialiser has failed.
+    // No body was made, because there was no memory or the initialiser failed.
     if slot.body.object.get().is_none() && slot.body.drops.get() == 0 {
         slot.bodyless.set(true);
     }
@@ -286,7 +289,9 @@ fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Op
             if !right || (status == NTSTATUS::SUCCESS.to_u32()) != declared::has(which) {
                 ntsim::fail(
                     "C1",
-                    format!("QueryInterface of object {number} answers {status:#x}, pointer right: {right}"),
+                    format!(
+                        "QueryInterface of object {number} answers {status:#x} (pointer as expected: {right})"
+                    ),
                 );
             }
             Answer { status, out: OutValue::None }
@@ -301,24 +306,25 @@ fn object_op(world: &World, processor: usize, number: usize, op: ObjectOp) -> Op
     })
 }
 
-/// To DISPATCH_LEVEL, if the program is not there already.
+/// Raises the IRQL to DISPATCH_LEVEL, if the program is not there already.
 pub fn raise(world: &World, processor: usize) {
     let raised = &world.raised[processor];
     if raised.get().is_none() {
-        // SAFETY: from below, by a program at PASSIVE_LEVEL.
+        // SAFETY: the program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
         raised.set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
     }
 }
 
-/// Back to where it was.
+/// Lowers the IRQL to its level before the raise.
 pub fn lower(world: &World, processor: usize) {
     if let Some(irql) = world.raised[processor].take() {
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
         unsafe { KeLowerIrql(irql) };
     }
 }
 
-/// Asks every task to stop. Which there are by then is not known where others spawn meanwhile.
+/// Asks every task to stop. Other processors may spawn meanwhile, so the set of tasks that it
+/// reaches is not known.
 pub fn cancel_all(world: &World) {
     world.asking.set(world.asking.get() + 1);
     for operation in 0..world.spawned.get() {
@@ -328,7 +334,7 @@ pub fn cancel_all(world: &World) {
     world.asking.set(world.asking.get() - 1);
 }
 
-/// A set_completed with the reference that a releasing handler needs.
+/// `set_completed`. It first adds the reference that a releasing handler consumes.
 fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     if handler == Handler::Releases {
         call::add_ref(world, operation, Via::Operation);
@@ -348,7 +354,7 @@ fn set_completed(world: &World, operation: usize, handler: Handler) -> Answer {
     answer
 }
 
-/// The number of a new operation, whose body holds a reference to `link`.
+/// Takes the number of a new operation, with a body that holds a reference to `link`.
 fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     let operation = world.spawned.get();
     if operation >= OPERATIONS {
@@ -367,7 +373,8 @@ fn make(world: &World, kind: Kind, link: Option<usize>) -> Option<usize> {
     Some(operation)
 }
 
-/// A spawn has returned: its spawner, and other processors, may use the operation.
+/// Records that a spawn has returned. From here on its spawner and other processors may use the
+/// operation.
 fn publish(
     world: &World,
     operation: usize,
@@ -376,11 +383,14 @@ fn publish(
     owners: usize,
 ) {
     if raw.is_null() {
-        ntsim::fail("C11", format!("spawning operation {operation} returned null"));
+        ntsim::fail(
+            "C11",
+            format!("the spawn of operation {operation} returned null, expected an operation"),
+        );
     }
     let slot = world.slot(operation);
     slot.body.spawning.set(false);
-    // Dropped without a poll, at this point: it was refused, or there was no memory for it.
+    // A body that was dropped by now without a poll was refused, or there was no memory for it.
     if slot.body.drops.get() > 0 && slot.body.polls.get() == 0 {
         slot.bodyless.set(true);
     }
@@ -437,10 +447,10 @@ fn spawn_error_kind(kind: Kind, status: NTSTATUS) -> *mut AsyncOperationRaw<u8> 
     }
 }
 
-/// What clients may still do when a run ends: everything that they hold is given up, on this processor.
+/// Gives up everything that clients hold, on this processor. Clients may do this when a run ends.
 pub fn release_everything(world: &World) {
     for gate in 0..GATES {
-        // One at a time: dropping a waker may let bodies run.
+        // Take one waker at a time, because dropping it may let bodies run.
         while let Some((_, waker)) = pop_waiter(world, gate) {
             drop(waker);
         }

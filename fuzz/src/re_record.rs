@@ -1,42 +1,42 @@
-//! Re-recording: an input gets the schedule that makes this build do what another build did with
-//! the input.
+//! Re-recording of inputs. An input gets the schedule that makes this build repeat the run of
+//! another build.
 //!
-//! A byte of a schedule says for how many preemption points a processor runs. Where the points of
-//! the simulated kernel change, or the kernel calls and atomics of the code under test, the same
-//! bytes mean another run. What is kept is the order of the events.
+//! A byte of a schedule is the number of preemption points for which a processor runs. A change of
+//! the simulated kernel's points, or of the kernel calls and atomics of the code under test, gives
+//! the same bytes another run. Re-recording preserves the order of the events.
 
 pub use ntsim::Order;
 
 use crate::{input::with_schedule, run::Runner};
 
-/// What has become of an input.
+/// The result of re-recording an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReRecorded {
     /// The input does what it did, as it is.
     Unchanged,
-    /// These bytes do the same.
+    /// These bytes do the same as the input did.
     Same(Vec<u8>),
-    /// These bytes do so many of so many events in the same order.
+    /// These bytes repeat a beginning of the events in the same order.
     Near {
-        /// The input.
+        /// The re-recorded input.
         bytes: Vec<u8>,
-        /// Events in the same order.
+        /// Number of events in the same order.
         common: usize,
-        /// All events of the other build's run.
+        /// Number of events of the other build's run.
         events: usize,
     },
 }
 
-/// Gives an input of the named target the schedule that does what `order` says.
+/// Gives an input of the named target the schedule that repeats `order`.
 ///
 /// # Errors
-/// Why there is no such schedule.
+/// There is no such schedule. The error says why.
 pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded, String> {
     if events(target, data, None)?.0.same_events(order) {
         return Ok(ReRecorded::Unchanged);
     }
     let (followed, outcome) = events(target, data, Some(order))?;
-    // A target of one processor has nothing to decide.
+    // A target with one processor has no schedule.
     let Some((common, schedule)) = outcome else { return Ok(ReRecorded::Unchanged) };
     let does_it = |length: usize| {
         let shorter = schedule.get(..length)?;
@@ -47,7 +47,8 @@ pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded,
     let longest = last(0, schedule.len(), |length| {
         with_schedule(target, data, schedule.get(..length).unwrap_or_default()).is_some()
     });
-    // The shortest that does it, if what is longer always does; else a longer one.
+    // Bisect for the shortest schedule that does it. The result may be longer, if a longer schedule
+    // than one that does it may fail.
     let (mut too_short, mut enough) = (0, longest);
     let mut found = does_it(enough);
     while too_short + 1 < enough {
@@ -65,14 +66,15 @@ pub fn re_record(target: &str, data: &[u8], order: &Order) -> Result<ReRecorded,
             ReRecorded::Near { bytes, common, events: all }
         });
     }
-    // The end does not fit: the beginning is the same.
+    // The end of the schedule does not fit. Keep its beginning.
     let rewritten = schedule.get(..longest).and_then(|beginning| with_schedule(target, data, beginning));
     let Some(bytes) = rewritten else { return Err("its steps leave no room for a schedule".into()) };
     let (again, _) = events(target, &bytes, None)?;
     Ok(ReRecorded::Near { bytes, common: again.same_beginning(&followed).min(common), events: all })
 }
 
-/// The highest number for which it is true, of which it is true up to some number.
+/// The highest number for which `is` is true, if `is` is true up to some number and false beyond
+/// it.
 fn last(mut low: usize, mut high: usize, is: impl Fn(usize) -> bool) -> usize {
     if is(high) {
         return high;

@@ -14,15 +14,15 @@ use crate::{
     schedules, vtable,
 };
 
-/// What a run found out.
+/// The outcome of a run.
 pub struct Report {
-    /// Why it is a finding, if it is one.
+    /// The reason if the run is a finding.
     pub stop: Option<Stop>,
     /// Steps done.
     pub steps: u64,
     /// Steps that reached a live object.
     pub live: u64,
-    /// What the kernel counted.
+    /// The kernel's counters.
     pub counters: Counters,
 }
 
@@ -35,18 +35,19 @@ impl fmt::Display for Report {
     }
 }
 
-/// A kernel that is used for one input after the other.
+/// A kernel that runs one input after the other.
 pub struct Runner {
     kernel: Simulation,
-    /// What the next run is to follow.
+    /// The order that the next run follows.
     order: Option<ntsim::Order>,
     model: Rc<RefCell<Model>>,
 }
 
-/// Preemption points after which a fair schedule must have ended: a thousand for each of the longest input's operations.
+/// The number of preemption points within which a run under a fair schedule must end. It allows a
+/// thousand for each of the longest input's operations.
 pub const STEP_LIMIT: u64 = 100_000;
 
-/// The kernel that an input of this target is run on.
+/// The configuration of the kernel on which an input is run.
 pub(crate) fn config(processors: usize, step_time: u64, trace: bool) -> Config {
     Config { processors, trace, step_limit: STEP_LIMIT, step_time, ..Config::default() }
 }
@@ -58,7 +59,7 @@ impl Default for Runner {
 }
 
 impl Runner {
-    /// A kernel for this thread.
+    /// Creates a kernel for this thread.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -68,7 +69,7 @@ impl Runner {
         }
     }
 
-    /// The next run follows the order of another build's, whatever its input has as a schedule.
+    /// Makes the next run follow the order of another build's run, instead of its input's schedule.
     pub fn follow(&mut self, order: ntsim::Order) {
         self.order = Some(order);
     }
@@ -80,7 +81,7 @@ impl Runner {
         }
     }
 
-    /// Runs an input of `vtable`. With `trace` the kernel writes down what happens.
+    /// Runs an input of `vtable`. With `trace` the kernel records its events.
     pub fn vtable(&mut self, input: &VtableInput, trace: bool) -> Report {
         self.kernel.reset(config(1, 0, trace), ntsim::Schedule::round_robin());
         self.model.borrow_mut().reset();
@@ -132,7 +133,8 @@ impl Runner {
         let (steps, live) = com::world::with(|world| (world.steps.get(), world.live.get()));
         let report = Report { stop, steps, live, counters: self.kernel.counters() };
         if report.stop.is_none() && !trace {
-            // A machine that has stopped, as it had to, keeps what it has until then: libFuzzer would look for leaks.
+            // A machine that stops keeps its memory until it is reset. Reset it now, or libFuzzer
+            // would suspect leaks.
             self.kernel.reset(config(1, 1, false), ntsim::Schedule::round_robin());
         }
         report
@@ -150,10 +152,10 @@ impl Runner {
         Report { stop, steps, live, counters: self.kernel.counters() }
     }
 
-    /// Decodes and runs an input of the named target. None: there is no such target.
+    /// Decodes and runs an input of the named target. `None` if there is no such target.
     ///
     /// # Errors
-    /// The bytes are no input of it.
+    /// The bytes are not an input of the target.
     pub fn named(&mut self, target: &str, data: &[u8], trace: bool) -> Option<Result<Report, Malformed>> {
         match target {
             VtableInput::TARGET => Some(VtableInput::decode(data).map(|input| self.vtable(&input, trace))),
@@ -170,8 +172,8 @@ impl Runner {
         }
     }
 
-    /// What came of following an order: how many events came in it, and the schedule that makes the
-    /// same run.
+    /// The result of following an order. It is the number of events that came in that order, and a
+    /// schedule that makes the same run.
     #[must_use]
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
         self.kernel.followed()
@@ -193,7 +195,8 @@ impl Runner {
         let (steps, live) = crate::world::with(|world| {
             let numbers = (world.steps.get(), world.live.get());
             if stop.is_some() {
-                // What is left refers to a kernel that has stopped: forget it, while it is known to be the last run's.
+                // The remains of this run refer to a kernel that has stopped. Forget them here,
+                // where they are certain to be this run's.
                 world.reset();
             }
             numbers

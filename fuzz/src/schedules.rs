@@ -1,5 +1,5 @@
-//! The `schedules` oracles: several processors, any interleaving. What must hold whatever the order: rules C5–C10, one poll at a
-//! time, nothing lost, nothing left, and an end of it.
+//! The oracles of `schedules`, which runs several processors in any interleaving. Every order must
+//! obey the rules C5–C10, poll a body on one processor at a time, lose and leave nothing, and end.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use ntcom_exec::{TaskTracker, default_tracker};
 use ntsim::{Simulation, Stop};
 
 use crate::{
-    call::{self, OutValue},
+    call::{self, Answer, OutValue},
     executor::thread::Thread,
     input::SchedulesInput,
     ops::{Handler, Iid, Op, Out, Step},
@@ -19,7 +19,7 @@ use crate::{
     world::{self, Waiting, World},
 };
 
-/// Runs an input. Why it failed, if it did.
+/// Runs an input. Returns the reason if it fails.
 pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
@@ -33,7 +33,8 @@ pub(crate) fn run(kernel: &mut Simulation, input: &SchedulesInput) -> Option<Sto
     phases(kernel, input).err()
 }
 
-/// All in the routine that unloads the driver: the programs are threads of its, and what they have begun is under way when it drains.
+/// Does the whole run in the routine that unloads the driver. The programs are threads of that
+/// routine, and their operations are under way when it drains.
 fn at_once(world: &World, input: &SchedulesInput) {
     let processors = input.processors;
     let spawn = |processor| {
@@ -48,27 +49,27 @@ fn at_once(world: &World, input: &SchedulesInput) {
     look_around();
     release_everything(world);
     default_tracker(TaskTracker::close);
-    // Each round asks everything to stop, and gives it two clock periods for that.
+    // Each round asks all tasks to stop, and gives them two clock periods to do so.
     let round = || {
         cancel_all(world);
         default_tracker(|tracker| tracker.drain(Some(Duration::from_millis(40)))).is_ok()
     };
     let ended = (0..ROUNDS).any(|_| round());
     if let (false, Some(operation)) = (ended, unfinished(world)) {
-        fail("liveness", operation, "it never ends".into());
+        fail("liveness", operation, "it does not end, although it was cancelled again and again".into());
     }
     everything_has_ended(world);
     release_everything(world);
 }
 
-/// Whoever drains without patience comes and goes while tasks end.
+/// Drains with a timeout of zero several times while tasks end.
 fn look_around() {
     for _ in 0..LOOKS {
         let _left = default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)));
     }
 }
 
-/// Everything that waits for a gate must come to its end now.
+/// Opens all gates, so that everything that waits for one must end.
 fn open_everything(world: &World) {
     world.all_open.set(true);
     for gate in 0..GATES {
@@ -96,35 +97,41 @@ fn phases(kernel: &mut Simulation, input: &SchedulesInput) -> Result<(), Stop> {
     }
     on_processor_0(kernel, |world| {
         everything_has_ended(world);
-        // Wakers that bodies have stashed since: of operations that have all ended.
+        // These are wakers that bodies have stashed since. Their operations have all ended.
         release_everything(world);
     })?;
     kernel.unload()
 }
 
-/// How often the tracker is looked at while tasks end.
+/// How often the tracker is drained without a timeout while tasks end.
 const LOOKS: usize = 8;
-/// Every script has ended after as many polls: each round is a poll at least.
+/// The number of rounds after which every script has ended. Each round polls it at least once.
 const ROUNDS: usize = 128;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
     for step in steps.iter().filter(|step| usize::from(step.processor) == processor) {
-        // Judged is what is done. The step that does it may leave another world behind.
+        // The check is for the step that is done. Look up its replacement first, because the step
+        // may change the world.
         let replaced = instead(world, &step.op);
+        // Another processor may see the end while this call returns: only an end that was seen before
+        // the call began binds its answer.
+        let ended_before = world.seen_to_have_ended();
         if let Some(Done { operation: Some(operation), answer }) = perform(world, processor, processors, step)
         {
             let op = replaced.as_ref().unwrap_or(&step.op);
-            check(world, operation, op, answer.status, answer.out);
+            let ended_before = ended_before.get(operation).is_some_and(|ended| *ended);
+            check(world, operation, op, answer, ended_before);
         }
     }
     lower(world, processor);
 }
 
-fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
+fn check(world: &World, operation: usize, op: &Op, answer: Answer, ended_before: bool) {
+    let Answer { status, out } = answer;
     let success = status == NTSTATUS::SUCCESS.to_u32();
     match (*op, out) {
         (Op::GetStatus(_), OutValue::Number(number)) => {
@@ -133,7 +140,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
             }
             if number > 0 {
                 ended(world, operation, number.cast_signed());
-            } else if world.slot(operation).ended.get() != 0 {
+            } else if ended_before {
                 fail("C6", operation, "get_status writes Started after a terminal status".into());
             }
         }
@@ -144,7 +151,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
             }
             let pending = status == NTSTATUS::PENDING.to_u32();
             let slot = world.slot(operation);
-            if pending && slot.ended.get() != 0 {
+            if pending && ended_before {
                 fail("C6", operation, "get_result is pending after a terminal status".into());
             }
             if status == NTSTATUS::CANCELLED.to_u32() {
@@ -161,7 +168,7 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
         (Op::GetError(_), OutValue::Number(number)) => {
             let slot = world.slot(operation);
             match NTSTATUS::from_u32(number) {
-                NTSTATUS::PENDING if slot.ended.get() != 0 => {
+                NTSTATUS::PENDING if ended_before => {
                     fail("C6", operation, "get_error writes STATUS_PENDING after a terminal status".into());
                 }
                 NTSTATUS::PENDING => {}
@@ -192,7 +199,8 @@ fn check(world: &World, operation: usize, op: &Op, status: u32, out: OutValue) {
     }
 }
 
-/// `[C14]`. Whether there was another handler where one is refused is known in the end.
+/// Checks an answer of `set_completed` `[C14]`. A refusal is right if there is another handler,
+/// which is checked at the end of the run.
 fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
     let right = match answer {
         NTSTATUS::INVALID_PARAMETER => handler == Handler::Null,
@@ -204,30 +212,31 @@ fn check_set_completed(operation: usize, handler: Handler, answer: NTSTATUS) {
     }
 }
 
-/// `[C15]`
+/// Checks an answer of `wait` `[C15]`.
 fn check_wait(world: &World, operation: usize, answer: NTSTATUS) {
     match answer {
         NTSTATUS::SUCCESS if call::has_ended(world, operation) => {}
-        // Whether it had been seen to have ended before, `call::wait` knows.
+        // `call::wait` checks whether the operation was seen to have ended before.
         NTSTATUS::TIMEOUT => {}
         NTSTATUS::NOT_SUPPORTED if u32::from(ntsim::irql()) > ntsim::types::PASSIVE_LEVEL => {}
         _ => fail("C15", operation, format!("wait answers {answer}")),
     }
 }
 
-/// What an operation stores that fails with this status `[C7]`.
+/// The status that an operation stores when it fails with this status `[C7]`.
 fn stored(status: u32) -> u32 {
     NTSTATUS::from_u32(status).as_failure().to_u32()
 }
 
-/// `STATUS_CANCELLED` is stored: by a cancelled operation, or by one whose body has failed with it and was not asked to stop `[C20]`.
+/// Checks an operation that answers `STATUS_CANCELLED`. It was cancelled, or its body failed with
+/// that status without a cancel request `[C20]`.
 fn ended_by_cancelled(world: &World, operation: usize) {
     if world.slot(operation).may_fail.get() != Some(NTSTATUS::CANCELLED.to_u32()) {
         ended(world, operation, 2);
     }
 }
 
-/// A terminal status has been seen.
+/// Records and checks a terminal status.
 fn ended(world: &World, operation: usize, status: i32) {
     let slot = world.slot(operation);
     let before = slot.ended.replace(status);
@@ -237,25 +246,26 @@ fn ended(world: &World, operation: usize, status: i32) {
     if let Some(wrong) = call::misfits(world, operation, status) {
         fail("C10", operation, format!("its terminal status is {status}: {wrong}"));
     }
-    // Who asks holds it: it was not abandoned.
+    // The caller holds a reference, so the operation was not abandoned.
     if status == 2 && slot.body.is_unasked() {
-        fail("C10", operation, "it is Canceled, and nobody has cancelled it".into());
+        fail("C10", operation, "its status is Canceled, but no client has cancelled it".into());
     }
     let failed_with = slot.may_fail.get().map(NTSTATUS::from_u32);
     if status == 3 && failed_with == Some(NTSTATUS::CANCELLED) && slot.body.took.get() {
         fail(
             "C20",
             operation,
-            "it took a request and failed with STATUS_CANCELLED, and is not Canceled".into(),
+            "it took a request and failed with STATUS_CANCELLED, but its status is not Canceled".into(),
         );
     }
     if !slot.bodyless.get() && slot.body.drops.get() != 1 {
         let drops = slot.body.drops.get();
-        fail("C8", operation, format!("it has ended, and its body has been dropped {drops} times"));
+        fail("C8", operation, format!("it has ended, but its body was dropped {drops} times"));
     }
 }
 
-/// All gates are open: a body that has not ended waits for something else.
+/// Checks that no wake is lost. All gates are open, so a body that has not ended waits for
+/// something else.
 fn nothing_is_lost(world: &World) {
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);
@@ -269,19 +279,25 @@ fn nothing_is_lost(world: &World) {
             fail(
                 "lost wake-up",
                 operation,
-                format!("its wake has come and it was not polled: waiting for {waiting:?}"),
+                format!("its wake has come, but it was not polled (it waits for {waiting:?})"),
             );
         }
-        // A request that is pending while a cleanup runs is seen when that ends, and by now every cleanup has.
+        // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
+        // every cleanup has.
         if body.asked.get() {
-            fail("C10", operation, "cancel was asked for, and it was not polled with the request set".into());
+            fail(
+                "C10",
+                operation,
+                "it was cancelled, but its body was not polled with the request set".into(),
+            );
         }
-        // It has been polled with a request set, and has neither taken it, nor unwound, nor been dropped: it did not see it.
+        // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
+        // did not see the request.
         if body.ever_asked.get() && !body.took.get() {
-            fail("C10", operation, "cancel was asked for, and no request has reached it".into());
+            fail("C10", operation, "it was cancelled, but its body has not seen the request".into());
         }
         if held && call::get_status(world, operation, Out::Given).out != OutValue::Number(0) {
-            fail("C8", operation, "it has ended, and its body has not been dropped".into());
+            fail("C8", operation, "it has ended, but its body is not dropped".into());
         }
     }
 }
@@ -295,23 +311,30 @@ fn unfinished(world: &World) -> Option<usize> {
 
 fn everything_has_ended(world: &World) {
     if let Some(operation) = unfinished(world) {
-        fail("liveness", operation, "it never ends".into());
+        fail("liveness", operation, "it does not end, although it was cancelled again and again".into());
     }
     for (number, object) in world.objects.iter().enumerate() {
         let held = object.ledger.get() > 0;
         if !object.this.get().is_null() && !held && object.drops.get() != 1 {
             let drops = object.drops.get();
-            ntsim::fail("C19", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+            ntsim::fail(
+                "C19",
+                format!("object {number} has no references, but was dropped {drops} times, expected once"),
+            );
         }
     }
     for operation in 0..world.spawned.get() {
         let slot = world.slot(operation);
         if slot.handled.get() != slot.handlers.get() {
             let (handlers, runs) = (slot.handlers.get(), slot.handled.get());
-            fail("C14", operation, format!("{handlers} completion handlers were accepted, {runs} have run"));
+            fail(
+                "C14",
+                operation,
+                format!("{handlers} completion handlers were accepted, but {runs} have run"),
+            );
         }
         if slot.refused.get() && slot.handlers.get() == 0 {
-            fail("C14", operation, "a completion handler was refused, and there is no other".into());
+            fail("C14", operation, "a completion handler was refused, but no other one was accepted".into());
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Bodies as scripts: what a body does, step by step, one byte a step.
+//! Bodies as scripts. Each byte of a script is one step of its body.
 
 use core::fmt;
 
-/// How many steps a body has, over all its parts.
+/// The number of steps of a body, over all its parts.
 pub const STEPS: usize = 6;
 
 /// One step of a body.
@@ -12,16 +12,16 @@ pub enum Step {
     Finish,
     /// Wakes itself and returns Pending, this many times.
     Yield(u8),
-    /// Waits until the gate is opened, and closes it behind itself.
+    /// Waits until the gate is opened, and closes the gate when it passes.
     Await(u8),
-    /// Gives a clone of the waker to the stash, from where clients wake or drop it.
+    /// Puts a clone of the waker into the stash, from which clients wake or drop it.
     Stash,
     /// `take_cancellation_request`.
     Take,
     /// `is_cancellation_requested`.
     Observe,
-    /// Returns Pending once, without having kept a waker. In a cleanup, which nothing cancels, it wakes itself first: a cleanup that
-    /// waits for nothing would wait for ever.
+    /// Returns Pending once, without keeping a waker. A cleanup wakes itself first, because a
+    /// cancel request does not end it and it would wait for ever.
     Park,
     /// Opens a gate.
     Open(u8),
@@ -31,7 +31,7 @@ pub enum Step {
     ReleaseLink,
     /// Asks the linked operation for status and result.
     AskLink,
-    /// Keeps its own waker: a cycle.
+    /// Keeps its own waker, which makes a reference cycle.
     KeepWaker,
     /// Drops the kept waker.
     DropKept,
@@ -42,12 +42,12 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every byte is a step.
+    /// Decodes a byte. Every byte is a step.
     #[must_use]
     pub const fn decode(byte: u8) -> Self {
         let operand = byte >> 4;
         match byte & 15 {
-            // Mostly short; twice the executor's poll budget can be reached.
+            // Most yields are short; the longest reach twice the executor's poll budget.
             1 => Self::Yield([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 7, 15, 15][operand as usize]),
             2 | 3 => Self::Await(operand % GATES as u8),
             4 => Self::Stash,
@@ -67,7 +67,7 @@ impl Step {
     }
 }
 
-/// How many gates there are.
+/// The number of gates.
 pub const GATES: usize = 4;
 
 /// How a body is put together from its steps.
@@ -81,15 +81,16 @@ pub enum Shape {
     OnCancel,
     /// `try_finally({ try_finally(steps 0–1, step 2); step 3 }, steps 4–5)`.
     Nested,
-    /// `join(try_finally(steps 0–1, step 2), try_finally(steps 3–4, step 5))`: combinators poll both in turn.
+    /// `join(try_finally(steps 0–1, step 2), try_finally(steps 3–4, step 5))`. The combinator polls
+    /// both in turn.
     Join,
 }
 
 impl Shape {
-    /// All of them.
+    /// All shapes.
     pub const ALL: [Self; 5] = [Self::Plain, Self::TryFinally, Self::OnCancel, Self::Nested, Self::Join];
 
-    /// Is this part a cleanup?
+    /// Whether this part is a cleanup.
     #[must_use]
     pub const fn is_cleanup(self, part: usize) -> bool {
         match self {
@@ -99,12 +100,13 @@ impl Shape {
         }
     }
 
-    /// A cleanup that should have run before a body is dropped, and has not. `parts`: a bit for each part that has been polled, and, four
-    /// bits up, for each that has ended.
+    /// The first cleanup that is due before a body is dropped and has not ended. `parts` has a bit
+    /// for each part that has been polled and, four bits up, a bit for each part that has ended.
     #[must_use]
     pub const fn missing_cleanup(self, parts: u8) -> Option<u8> {
         let (polled, ended) = (parts & 15, parts >> 4);
-        // Which mains a cleanup guards: the first of them, which is polled first.
+        // Each pair is a main part and the cleanup that guards it. Of several main parts it names
+        // the first, which is polled first.
         let guards: &[(u8, u8)] = match self {
             Self::Plain => &[],
             Self::OnCancel if ended & 1 != 0 => &[],
@@ -123,7 +125,8 @@ impl Shape {
         None
     }
 
-    /// Where the steps of this part are. A shape's parts are numbered as it names them.
+    /// The range of steps of this part. The parts are numbered in the order in which the variant's
+    /// documentation names them.
     #[must_use]
     pub const fn part(self, part: usize) -> (u8, u8) {
         match (self, part) {
@@ -143,9 +146,9 @@ impl Shape {
 /// A body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Script {
-    /// How it is put together.
+    /// How the body is put together.
     pub shape: Shape,
-    /// Its steps, undecoded.
+    /// The steps, undecoded.
     pub steps: [u8; STEPS],
 }
 

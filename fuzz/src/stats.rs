@@ -1,4 +1,5 @@
-//! The side channel to whoever watches a fuzz run: executions and steps, in a file, about once a second.
+//! Statistics of a fuzz run for a watcher. They are executions and steps, written to a file about
+//! once a second.
 
 use core::cell::{Cell, RefCell};
 use std::{
@@ -13,7 +14,7 @@ use crate::run::Report;
 /// The environment variable with the file's path.
 pub const VARIABLE: &str = "NTCOM_FUZZ_STATS";
 
-/// How many executions go by between two looks at the clock.
+/// The number of executions between two looks at the clock.
 const LOOK: u64 = 1024;
 
 struct Stats {
@@ -22,7 +23,7 @@ struct Stats {
     execs: u64,
     steps: u64,
     live_steps: u64,
-    /// An error of the file has been told.
+    /// Whether an error of the file has been reported.
     told: Cell<bool>,
 }
 
@@ -36,8 +37,8 @@ impl Stats {
         let Some(file) = &self.file else { return };
         let Self { execs, steps, live_steps, .. } = self;
         let text = format!("{{\"execs\":{execs},\"steps\":{steps},\"live_steps\":{live_steps}}}\n");
-        // Whole or not at all: written beside it and renamed. The watcher reads of an error in the
-        // log, and shows older numbers.
+        // The file is written beside and renamed, so that a reader sees it whole. The watcher finds
+        // an error in the log, and shows older numbers.
         let beside = file.with_extension("new");
         if let Err(error) = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file))
             && !self.told.replace(true)
@@ -70,7 +71,7 @@ pub fn count(report: &Report) {
     });
 }
 
-/// Writes the numbers now: before the process goes down.
+/// Writes the numbers now, before the process ends.
 pub fn flush() {
     STATS.with_borrow(Stats::write);
 }

@@ -1,4 +1,4 @@
-//! What a fuzz target does with its bytes: run them, and on a finding say all that is needed and stop.
+//! Runs the bytes of a fuzz target. On a finding it prints everything that is needed and stops.
 
 use core::cell::RefCell;
 
@@ -12,7 +12,8 @@ thread_local! {
     static RUNNER: RefCell<Runner> = RefCell::new(Runner::new());
 }
 
-/// Runs an input of a target. On a finding: prints it with its trace, and aborts, so that libFuzzer keeps the input.
+/// Runs an input of a target. On a finding it prints the input with its trace and aborts, so that
+/// libFuzzer keeps the input.
 pub fn run<I: Input>(input: &I, run: impl Fn(&mut Runner, &I, bool) -> Report) {
     let report = RUNNER.with_borrow_mut(|runner| run(runner, input, false));
     stats::count(&report);
@@ -29,7 +30,7 @@ fn finding<I: Input>(input: &I, report: &Report, run: impl Fn(&mut Runner, &I, b
     for step in input.steps() {
         eprintln!("  {step}");
     }
-    // The same again, written down.
+    // Run the input again with the trace on.
     RUNNER.with_borrow_mut(|runner| {
         run(runner, input, true);
         eprintln!("trace:\n{}", runner.trace());

@@ -1,19 +1,20 @@
-//! Values whose bytes say where they belong: every operation's value is made from its number, for each type.
+//! Values that identify their operation. Each byte of a value is computed from the operation's
+//! number and its offset.
 
 use crate::OPERATIONS;
 
 /// The types of values that operations yield.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// `()`: nothing is written.
+    /// `()`, for which nothing is written.
     Unit,
     /// One byte.
     U8,
     /// Eight bytes.
     U64,
-    /// A struct with padding, which is zero where it is handed out `[C5]`.
+    /// A struct with padding, which a client must find zeroed `[C5]`.
     Padded,
-    /// A struct aligned to 64 bytes: over-aligned for the pool.
+    /// A struct aligned to 64 bytes, which is more than the pool guarantees.
     Aligned,
     /// 4 KiB.
     Page,
@@ -27,7 +28,7 @@ pub struct Padded {
     word: u32,
 }
 
-/// A struct aligned beyond what the pool gives.
+/// A struct aligned beyond the pool's alignment.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, ntcom::AbiType)]
 pub struct Aligned([u8; 64]);
@@ -54,18 +55,19 @@ static PAGES: [[u8; LARGEST]; OPERATIONS] = {
     pages
 };
 
-/// The byte at this place of this operation's value: never 0, which means "zeroed", nor 0xA5, which means "untouched".
+/// The byte at an offset of an operation's value. It is never 0, which means "zeroed", nor 0xA5,
+/// which means "untouched".
 const fn graffito(operation: usize, index: usize) -> u8 {
     let byte = (operation * 61 + index * 7 + (index >> 8) * 3 + 17) as u8 | 1;
     if byte == UNTOUCHED { 0x5B } else { byte }
 }
 
-/// What a buffer is filled with before a call.
+/// The byte with which a buffer is filled before a call.
 pub const UNTOUCHED: u8 = 0xA5;
 
 /// A type in the list of [`Kind`]s.
 pub trait Value: ntcom::AsyncValueType {
-    /// The value of this operation.
+    /// The value of an operation.
     fn of(operation: usize) -> Self;
 }
 
@@ -73,7 +75,8 @@ fn bytes(operation: usize) -> &'static [u8; LARGEST] {
     &PAGES[operation % OPERATIONS]
 }
 
-/// The bytes of this operation's value, as a body has them in memory: padding holds something, too.
+/// The bytes of an operation's value as a body has them in memory. Its padding holds nonzero bytes
+/// too.
 #[must_use]
 pub fn bytes_of(kind: Kind, operation: usize) -> &'static [u8] {
     &bytes(operation)[..kind.size()]
@@ -96,10 +99,11 @@ impl Value for u64 {
 }
 
 impl Value for Padded {
-    /// With something in its padding, as a value has that has been in memory that was used before.
+    /// Builds the value with dirty padding, as a value in reused memory has it.
     fn of(operation: usize) -> Self {
         let bytes: *const [u8; LARGEST] = bytes(operation);
-        // SAFETY: within a page of bytes, any of which are a `Padded`.
+        // SAFETY: the read is of `size_of::<Self>()` bytes of a page of initialised bytes, and any
+        // bytes are a valid `Padded`.
         unsafe { bytes.cast::<Self>().read_unaligned() }
     }
 }
@@ -116,26 +120,27 @@ impl Value for Page {
     }
 }
 
-/// What a buffer holds after a call.
+/// The contents of a buffer after a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bytes {
     /// The operation's value.
     Value,
     /// Zeros.
     Zeroed,
-    /// The operation's value, with something in its padding.
+    /// The operation's value, with nonzero padding.
     DirtyPadding,
-    /// What was there before.
+    /// The bytes from before the call.
     Untouched,
-    /// Something else.
+    /// Any other bytes.
     Garbage,
 }
 
 impl Kind {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 6] = [Self::Unit, Self::U8, Self::U64, Self::Padded, Self::Aligned, Self::Page];
 
-    /// The kind that a nibble selects: the page, which costs the most, the least often.
+    /// The type that a nibble selects. It selects the page least often, because that costs the
+    /// most.
     #[must_use]
     pub const fn select(nibble: u8) -> Self {
         match nibble % 16 {
@@ -160,7 +165,8 @@ impl Kind {
         }
     }
 
-    /// What a buffer of this type's size holds. A unit's buffer always holds what is expected.
+    /// Recognises the contents of a buffer of this type's size. A unit's buffer always holds what
+    /// is expected.
     #[must_use]
     pub fn recognise(self, operation: usize, buffer: &[u8], expected: Bytes) -> Bytes {
         let value = &bytes(operation)[..self.size()];

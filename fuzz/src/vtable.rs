@@ -1,4 +1,5 @@
-//! The `vtable` oracle: one processor, and after every step every answer, every body and every block as the model says.
+//! The oracle of `vtable`, which runs one processor. After every step the model predicts every
+//! answer, every body and every block.
 
 use core::cell::RefCell;
 use std::rc::Rc;
@@ -15,8 +16,8 @@ use crate::{
     world::{self, World},
 };
 
-/// Runs an input, with a model that has been reset. Why it failed, if it did: then the model is lost with the program, which is
-/// suspended for ever.
+/// Runs an input with a model that has been reset. Returns the reason if it fails. The model is
+/// then lost with the program, which is suspended for ever.
 pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCell<Model>>) -> Option<Stop> {
     world::with(|world| {
         world.reset();
@@ -27,7 +28,7 @@ pub(crate) fn run(kernel: &mut Simulation, input: &VtableInput, model: &Rc<RefCe
     let program = move || {
         world::with(|world| drive(world, &mut in_program.borrow_mut(), &steps));
     };
-    kernel.run(vec![(0, Box::new(program))]).and_then(|()| kernel.unload()).err()
+    kernel.run_on(0, program).and_then(|()| kernel.unload()).err()
 }
 
 fn drive(world: &World, model: &mut Model, steps: &[Step]) {
@@ -42,7 +43,8 @@ fn drive(world: &World, model: &mut Model, steps: &[Step]) {
     finish(world, model);
 }
 
-/// The end of a run: everybody lets go, whatever is left is cancelled, and nothing remains.
+/// Ends a run. All clients release everything, the remaining operations are cancelled, and nothing
+/// may be left.
 fn finish(world: &World, model: &mut Model) {
     model.open_everything();
     lower(world, 0);
@@ -54,7 +56,8 @@ fn finish(world: &World, model: &mut Model) {
     model.release_everything();
     release_everything(world);
     compare(world, model, &|| "with everything released".into());
-    // A body that keeps its own waker, or is in the middle of a long yield, wants to be told and given time.
+    // A body that keeps its own waker, or is in the middle of a long yield, needs a request and
+    // time.
     for round in 0..ROUNDS {
         if model.unfinished() == 0 {
             break;
@@ -63,21 +66,21 @@ fn finish(world: &World, model: &mut Model) {
         ntsim::advance_time(TWO_TICKS);
         model.cancel_all();
         cancel_all(world);
-        compare(world, model, &|| format!("in round {round} of cancelling what is left"));
+        compare(world, model, &|| format!("in round {round} of cancelling the remaining operations"));
     }
     if model.unfinished() > 0 {
         ntsim::fail("liveness", format!("{} operations never end", model.unfinished()));
     }
-    // Wakers that bodies have stashed since: of operations that have all ended.
+    // These are wakers that bodies have stashed since. Their operations have all ended.
     model.release_everything();
     release_everything(world);
     let left = ntsim::live_blocks();
     if left > 0 {
-        ntsim::fail("leak", format!("{left} blocks are left"));
+        ntsim::fail("leak", format!("{left} pool blocks are left at the end"));
     }
 }
 
-/// Every script has ended after as many polls: each round is a poll at least.
+/// The number of rounds after which every script has ended. Each round polls it at least once.
 const ROUNDS: usize = 128;
 
 #[cold]
@@ -105,7 +108,10 @@ fn compare(world: &World, model: &Model, when: &dyn Fn() -> String) {
 fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() -> String) -> ! {
     let wrong = |operation: usize, what: &str, real: u64, expected: u64| -> ! {
         let when = when();
-        ntsim::fail("model", format!("{when}: operation {operation}: {what} {real}, in the model {expected}"))
+        ntsim::fail(
+            "model",
+            format!("{when}: operation {operation}: {what} {real}, expected {expected} by the model"),
+        )
     };
     for (operation, task) in model.tasks.iter().enumerate() {
         let slot = world.slot(operation);
@@ -117,7 +123,7 @@ fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() 
             wrong(operation, "drops of the body", body.drops.get().into(), task.drops.into());
         }
         if body.log.get() != task.log {
-            wrong(operation, "what the body saw, as a hash:", body.log.get(), task.log);
+            wrong(operation, "hash of the body's observations", body.log.get(), task.log);
         }
         if slot.handled.get() != task.handled {
             wrong(
@@ -129,9 +135,12 @@ fn compare_in_detail(world: &World, model: &Model, blocks: u64, when: &dyn Fn() 
         }
         if slot.told.get() != task.told {
             let (told, expected) = (slot.told.get().cast_unsigned(), task.told.cast_unsigned());
-            wrong(operation, "the completion handler is told", told.into(), expected.into());
+            wrong(operation, "status told to the completion handler", told.into(), expected.into());
         }
     }
     let (when, expected) = (when(), model.blocks());
-    ntsim::fail("blocks", format!("{when}: {blocks} blocks are allocated, in the model {expected}"))
+    ntsim::fail(
+        "blocks",
+        format!("{when}: {blocks} pool blocks are allocated, expected {expected} by the model"),
+    )
 }

@@ -1,7 +1,8 @@
-//! The world of one run: the operations and their clients, gates and wakers, and what has happened to each body.
+//! The world of one run. It holds the operations and their clients, gates and wakers, and records
+//! what has happened to each body.
 //!
-//! It is one per thread, like the simulated kernel, and is only touched in short pieces: nothing here is borrowed across a call
-//! into the runtime or the kernel, because there another processor may go on.
+//! Each thread has a world, like the simulated kernel. Code touches it in short pieces and holds no
+//! borrow across a call into the runtime or the kernel, because another processor may run there.
 
 use core::{cell::Cell, cell::RefCell, ffi::c_void, task::Waker};
 
@@ -10,9 +11,9 @@ use ntsim::trace::MarkKind;
 
 use crate::{OPERATIONS, PROCESSORS, body::marked, declared::OBJECTS, script::GATES, value::Kind};
 
-/// How many wakers the stash holds.
+/// The number of wakers that the stash can hold.
 pub const STASH: usize = 12;
-/// How many handles there may be.
+/// The largest number of cancel handles.
 pub const HANDLES: usize = 12;
 
 /// Why a body is not being polled.
@@ -22,7 +23,7 @@ pub enum Waiting {
     Nothing,
     /// For a gate.
     Gate,
-    /// For nothing: it has kept no waker.
+    /// It is parked and has kept no waker.
     Parked,
     /// For its own wake.
     Itself,
@@ -30,87 +31,90 @@ pub enum Waiting {
     Timer,
 }
 
-/// What has happened to a body.
+/// The events of one body, recorded while it is polled and dropped.
 pub struct BodyRecord {
-    /// How often it was polled.
+    /// Number of polls.
     pub polls: Cell<u32>,
-    /// How often it was dropped.
+    /// Number of drops.
     pub drops: Cell<u32>,
     /// The processor that polls it now.
     pub polling: Cell<Option<usize>>,
-    /// It has returned Ready.
+    /// Whether it has returned Ready.
     pub ready: Cell<bool>,
-    /// What its last Pending waits for.
+    /// The reason for its last Pending.
     pub waiting: Cell<Waiting>,
-    /// What it has seen of cancellation and of its link, as a hash.
+    /// A hash of its observations of cancellation and of its link.
     pub log: Cell<u64>,
-    /// It was handed to spawn and has not come back.
+    /// Whether it is inside a call of spawn.
     pub spawning: Cell<bool>,
-    /// The operation that it holds a reference to.
+    /// The operation that the body holds a reference to.
     pub link: Cell<Option<usize>>,
-    /// The object whose method it is the body of.
+    /// The object that this body's method belongs to.
     pub object: Cell<Option<usize>>,
-    /// Its own waker.
+    /// The body's own waker, if it keeps one.
     pub kept: Cell<Option<Waker>>,
-    /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
+    /// A client has asked for its cancellation, and since then the body has neither been polled nor
+    /// acted on a request.
     pub asked: Cell<bool>,
-    /// Somebody has ever asked for its cancellation.
+    /// A client has asked for its cancellation at some time.
     pub ever_asked: Cell<bool>,
-    /// Everybody is asked, or was at a time at which it may have been there: it may have been asked, and need not have been.
+    /// A request to all tasks may have reached the body, because it was perhaps there at the time.
     pub maybe_asked: Cell<bool>,
-    /// It has taken a request.
+    /// Whether the body has taken a request.
     pub took: Cell<bool>,
-    /// A `try_finally` or an `on_cancel` of its has yielded `None`.
+    /// Whether a `try_finally` or an `on_cancel` of the body has yielded `None`.
     pub unwound: Cell<bool>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,
 }
 
-/// An operation, as its clients see it.
+/// An operation from its clients' view.
 pub struct Slot {
-    /// The first interface; null until the spawn has returned.
+    /// The first interface. It is null until the spawn has returned.
     pub operation: Cell<*mut c_void>,
-    /// The second one, once somebody has asked for it.
+    /// The second interface, once a client has asked for it.
     pub control: Cell<*mut c_void>,
-    /// Its value's type.
+    /// The type of the operation's value.
     pub kind: Cell<Kind>,
     /// Client references, by processor.
     pub references: [Cell<u32>; PROCESSORS],
-    /// References that calls have made and not given up, whoever has them: kept by `call`, independently of the tables.
+    /// References that calls have made and not given up, over all holders. `call` keeps it
+    /// independently of the tables.
     pub ledger: Cell<u32>,
-    /// The constant operation, or one without a body.
+    /// Whether this is the constant operation, or one without a body.
     pub bodyless: Cell<bool>,
-    /// A terminal status that somebody has seen.
+    /// A terminal status that a client has seen, or 0.
     pub ended: Cell<i32>,
-    /// How often its completion handler has run.
+    /// How often the completion handler has run.
     pub handled: Cell<u32>,
-    /// The status that it was told.
+    /// The status that the completion handler was told.
     pub told: Cell<i32>,
-    /// Handlers accepted.
+    /// Number of handlers that `set_completed` accepted.
     pub handlers: Cell<u32>,
-    /// A handler was refused because there is one.
+    /// Whether a handler was refused because there is one already.
     pub refused: Cell<bool>,
-    /// The object whose method made it.
+    /// The object that made the operation by one of its methods.
     pub object: Cell<Option<usize>>,
-    /// The status that its body may fail with by itself.
+    /// The status with which the body may fail by itself.
     pub may_fail: Cell<Option<u32>>,
-    /// What happened to the body.
+    /// The events of the body.
     pub body: BodyRecord,
 }
 
-/// An object with declared methods, as its clients see it.
+/// An object with declared methods, from its clients' view.
 pub struct Object {
-    /// Its interface; null until it has been made.
+    /// The object's interface. It is null until the object has been made.
     pub this: Cell<*mut c_void>,
     /// Client references, by processor.
     pub references: [Cell<u32>; PROCESSORS],
     /// References that calls have made and not given up.
     pub ledger: Cell<u32>,
-    /// Releases that have been begun, and have not returned: the ledger does not have their references any more, and the object may.
+    /// Releases that have begun and have not returned. Their references have left the ledger but
+    /// perhaps not the object.
     pub leaving: Cell<u32>,
-    /// How often its value was dropped.
+    /// How often the object's value was dropped.
     pub drops: Cell<u32>,
-    /// Somebody is making it.
+    /// Whether a processor is making the object.
     pub making: Cell<bool>,
 }
 
@@ -126,72 +130,72 @@ impl Object {
         }
     }
 
-    /// A processor has got, or given up, client references.
+    /// Records that a processor has gained or given up client references.
     pub fn own(&self, processor: usize, by: i32) {
         let count = &self.references[processor];
         count.set(count.get().saturating_add_signed(by));
     }
 }
 
-/// A gate: an event that lets one Await pass each time it is opened.
+/// A gate, which lets one Await pass each time it is opened.
 #[derive(Default)]
 pub struct Gate {
-    /// The next Await passes.
+    /// Whether the next Await passes.
     pub open: bool,
-    /// Who waits: operation and waker.
+    /// The waiting operations with their wakers.
     pub waiters: Vec<(usize, Waker)>,
 }
 
-/// Everything.
+/// The state of a run.
 pub struct World {
     /// The operations, in the order of their spawns.
     pub slots: [Slot; OPERATIONS],
     /// The objects with declared methods.
     pub objects: [Object; OBJECTS],
-    /// How many operations there are.
+    /// The number of operations.
     pub spawned: Cell<usize>,
     /// The gates.
     pub gates: RefCell<[Gate; GATES]>,
-    /// Every Await passes: the end of a run.
+    /// Whether every Await passes, as at the end of a run.
     pub all_open: Cell<bool>,
-    /// Wakers that clients wake or drop: operation and waker.
+    /// Wakers that clients wake or drop, with their operations.
     pub stash: RefCell<Vec<(usize, Waker)>>,
     /// Cancel handles.
     pub handles: RefCell<Vec<(usize, CancelHandle)>>,
-    /// The processor's IRQL was raised by its program, from this level.
+    /// For each processor, the IRQL before its program raised it.
     pub raised: [Cell<Option<u8>>; PROCESSORS],
     /// Slot calls and executor commands that were tried.
     pub steps: Cell<u64>,
-    /// Those that reached a live object.
+    /// Slot calls and executor commands that reached a live object.
     pub live: Cell<u64>,
-    /// Everything that has happened to bodies and handlers, as a number that does not depend on the order.
+    /// A hash of all events of bodies and handlers. It does not depend on their order.
     pub digest: Cell<u64>,
-    /// By processor: a bit for each operation that it has a reference to.
+    /// For each processor, a bit for each operation that it has a reference to.
     held: [Cell<u32>; PROCESSORS],
-    /// There is one processor.
+    /// Whether there is one processor.
     pub alone: Cell<bool>,
-    /// Bodies that park, or wait for a gate, may wait for a timer instead.
+    /// Whether bodies that park, or wait for a gate, may wait for a timer instead.
     pub timers: Cell<bool>,
-    /// How many ask everybody to stop just now.
+    /// How many calls of `cancel_all` are running.
     pub asking: Cell<u32>,
-    /// By processor: what it is in the middle of, and on which operation.
+    /// For each processor, the step that it is doing and the operation that it does it to.
     pub doing: [Cell<(u8, u8)>; PROCESSORS],
 }
 
-/// What can happen to an operation, for the digest.
+/// An event of an operation, for the digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// Its body is polled.
+    /// The body is polled.
     Polled,
-    /// Its body is dropped.
+    /// The body is dropped.
     Dropped,
-    /// Its body has seen something.
+    /// The body has observed something, which gives this hash.
     Saw(u64),
-    /// Its completion handler is told this status.
+    /// The completion handler is told this status.
     Handled(i32),
 }
 
-/// The digest after an event.
+/// Returns the digest after an event.
 #[must_use]
 pub fn digest(digest: u64, operation: usize, event: Event) -> u64 {
     let (kind, value) = match event {
@@ -243,13 +247,13 @@ impl Slot {
 }
 
 impl BodyRecord {
-    /// Somebody is about to ask for its cancellation.
+    /// Records that a client is about to ask for the body's cancellation.
     pub fn ask(&self) {
         self.asked.set(true);
         self.ever_asked.set(true);
     }
 
-    /// Nobody can have asked for its cancellation.
+    /// Whether no client can have asked for the body's cancellation.
     #[must_use]
     pub fn is_unasked(&self) -> bool {
         !self.ever_asked.get() && !self.maybe_asked.get()
@@ -278,7 +282,8 @@ impl World {
         }
     }
 
-    /// Forgets the last run. What it left behind after a bug check is leaked: nobody may be called any more.
+    /// Forgets the last run. After a bug check the remains of the run are leaked, because none of
+    /// its code may be called any more.
     pub fn reset(&self) {
         for slot in self.slots.iter().take(self.spawned.get()) {
             slot.operation.set(core::ptr::null_mut());
@@ -338,13 +343,14 @@ impl World {
         self.doing.iter().for_each(|doing| doing.set((0, 0)));
     }
 
-    /// An operation whose body is a method's of this object, and lives.
+    /// An operation with a living body of a method of this object.
     #[must_use]
     pub fn body_of(&self, object: usize) -> Option<usize> {
         (0..self.spawned.get()).find(|operation| self.slots[*operation].body.object.get() == Some(object))
     }
 
-    /// Nobody holds this object any more, as far as can be told: no client, and no operation but those that are known to have ended.
+    /// Whether no reference to this object is known. No client holds one, and neither does an
+    /// operation, except those that are known to have ended.
     #[must_use]
     pub fn is_let_go(&self, object: usize, ended: usize) -> bool {
         let over = |(operation, slot): (usize, &Slot)| {
@@ -359,12 +365,13 @@ impl World {
             && self.slots.iter().take(self.spawned.get()).enumerate().all(over)
     }
 
-    /// Something has happened to an operation, or, numbered after these, to an object.
+    /// Records an event of an operation. Objects are numbered after the operations.
     pub fn happened(&self, operation: usize, event: Event) {
         self.digest.set(digest(self.digest.get(), operation, event));
     }
 
-    /// A processor has got, or given up, client references. An operation is there for it once its pointer is.
+    /// Records that a processor has gained or given up client references. A processor can choose an
+    /// operation only while it holds a reference.
     pub fn own(&self, operation: usize, processor: usize, by: i32) {
         let count = &self.slots[operation].references[processor];
         count.set(count.get().saturating_add_signed(by));
@@ -372,13 +379,21 @@ impl World {
         held.set(if count.get() > 0 { held.get() | bit } else { held.get() & !bit });
     }
 
-    /// The slot of this operation. Another number comes from a body whose memory is not its own any more: a finding.
+    /// Whether a terminal status of each operation has been seen.
+    pub fn seen_to_have_ended(&self) -> [bool; OPERATIONS] {
+        core::array::from_fn(|operation| self.slots.get(operation).is_some_and(|slot| slot.ended.get() != 0))
+    }
+
+    /// The slot of an operation. A number out of range is a finding, because it comes from a body
+    /// in memory that has been overwritten.
     #[must_use]
     pub fn slot(&self, operation: usize) -> &Slot {
         self.slots.get(operation).unwrap_or_else(|| {
             ntsim::fail(
                 "C8",
-                format!("what is polled or dropped as a body is none: operation {operation:#x}"),
+                format!(
+                    "memory that is not a body is polled or dropped: its operation number is {operation:#x}"
+                ),
             )
         })
     }
@@ -388,18 +403,18 @@ impl World {
         self.steps.set(self.steps.get() + 1);
     }
 
-    /// Counts one that reached a live object.
+    /// Counts a step that reached a live object.
     pub fn reached(&self) {
         self.live.set(self.live.get() + 1);
     }
 
-    /// The n-th, modulo their number, of the operations that this processor has a reference to.
+    /// The n-th of the operations that this processor has a reference to, modulo their number.
     #[must_use]
     pub fn held(&self, processor: usize, n: u8) -> Option<usize> {
         nth_bit(self.held[processor].get(), n)
     }
 
-    /// Gives a waker to the stash, or back if it is full.
+    /// Puts a waker into the stash. Returns it if the stash is full.
     #[must_use]
     pub fn stash(&self, operation: usize, waker: Waker) -> Option<Waker> {
         let mut stash = self.stash.borrow_mut();
@@ -410,7 +425,7 @@ impl World {
         None
     }
 
-    /// Takes the n-th waker, modulo their number, out of the stash.
+    /// Takes the n-th waker out of the stash, modulo their number.
     #[must_use]
     pub fn take_stashed(&self, n: u8) -> Option<(usize, Waker)> {
         let mut stash = self.stash.borrow_mut();
@@ -426,7 +441,7 @@ impl World {
         Some(handles.remove(index))
     }
 
-    /// Gives a handle back, or a new one; drops it if there is no room.
+    /// Stores a handle. Drops it if there is no room.
     pub fn put_handle(&self, operation: usize, handle: CancelHandle) {
         let mut handles = self.handles.borrow_mut();
         if handles.len() < HANDLES {
@@ -437,13 +452,13 @@ impl World {
         }
     }
 
-    /// An Await: true if it passes.
+    /// Tries to pass an Await. True if it passes.
     #[must_use]
     pub fn pass_gate(&self, gate: usize) -> bool {
         self.all_open.get() || core::mem::take(&mut self.gates.borrow_mut()[gate].open)
     }
 
-    /// Waits at a gate; an earlier waker of the same operation is returned, to be dropped.
+    /// Waits at a gate. Returns an earlier waker of the same operation, for the caller to drop.
     #[must_use]
     pub fn wait_at_gate(&self, gate: usize, operation: usize, waker: Waker) -> Option<Waker> {
         let waiters = &mut self.gates.borrow_mut()[gate].waiters;
@@ -456,7 +471,7 @@ impl World {
         }
     }
 
-    /// Opens a gate and wakes whoever waits there.
+    /// Opens a gate and wakes all that wait there.
     pub fn open_gate(&self, gate: usize) {
         let waiters = {
             let gate = &mut self.gates.borrow_mut()[gate];
@@ -468,7 +483,7 @@ impl World {
             marked(MarkKind::Wake, operation, "a gate opens");
             waker.wake();
         }
-        // The list's memory is used again, unless somebody waits already.
+        // Put the list back to reuse its memory, unless an operation waits there already.
         let now = &mut self.gates.borrow_mut()[gate].waiters;
         if now.is_empty() {
             *now = waiters;
@@ -476,7 +491,7 @@ impl World {
     }
 }
 
-/// The number of the n-th bit, modulo their number, that is set.
+/// The number of the n-th set bit, modulo the number of set bits.
 #[must_use]
 pub fn nth_bit(bits: u32, n: u8) -> Option<usize> {
     let skip = u32::from(n).checked_rem(bits.count_ones())?;

@@ -1,4 +1,5 @@
-//! Every file of the corpus, on stable and without libFuzzer, decoded exactly as the targets decode it.
+//! Runs every file of the corpus on stable and without libFuzzer, decoded exactly as the targets
+//! decode it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use std::{fs, path::PathBuf};

@@ -1,4 +1,5 @@
-//! What is generated is legal, and the judge of that is awake. Random inputs besides: the targets in small, in every `cargo test`.
+//! Generated inputs are legal, and the oracle of illegal calls works. Each target also runs on some
+//! random inputs in every `cargo test`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use std::{
@@ -47,7 +48,7 @@ fn random_inputs<I: Input>(cases: u32, run: impl Fn(&mut Runner, &I) -> ntcom_fu
     }
 }
 
-/// Keeps the smallest input that fails, and says how to replay it.
+/// Keeps the smallest input that fails. Returns the line that replays it.
 fn kept<I: Input>(error: &TestError<Vec<[u8; 4]>>, file: impl Fn(&[[u8; 4]]) -> Vec<u8>) -> String {
     let TestError::Fail(_, records) = error else { return String::new() };
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("random-{}", I::TARGET));
@@ -87,7 +88,7 @@ fn random_talk_with_a_foreign_operation_is_as_the_contract_says() {
     random_inputs::<ForeignInput>(5_000, |runner, input| runner.foreign(input, false));
 }
 
-/// The judge: a call on an operation that has been released is reported, and not made.
+/// A call on an operation that has been released is reported, and not made.
 #[test]
 fn a_call_without_a_reference_is_reported() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
@@ -102,18 +103,20 @@ fn a_call_without_a_reference_is_reported() {
             call::get_status(world, 0, Out::Given);
         });
     };
-    match kernel.run(vec![(0, Box::new(program))]) {
+    match kernel.run_on(0, program) {
         Err(Stop::Failure { oracle, .. }) => assert_eq!(oracle, call::ILLEGAL),
         other => panic!("{:?}", other.err().map(|stop| stop.to_string())),
     }
 }
 
-/// One input gives one run, whatever was run before and on whichever thread: the same steps, the same counts, the same trace.
+/// One input gives one run, with the same steps, counts and trace. Neither earlier runs nor the
+/// thread matter.
 #[test]
 fn a_run_is_determined_by_its_input() {
     fn run(runner: &mut Runner, target: &str, file: &Path) -> (String, u64, String) {
         let report = runner.named(target, &fs::read(file).unwrap(), true).unwrap().unwrap();
-        // What is in no block of the run is a static of this program, and its count goes on from the run before.
+        // An object outside of the run's blocks is a static of this program. Its count continues
+        // from the run before.
         let trace = runner.trace().to_string();
         let own = trace.lines().filter(|line| target != "com" || !line.contains("  object"));
         (report.to_string(), report.counters.steps, own.collect::<Vec<_>>().join("\n"))
@@ -125,13 +128,13 @@ fn a_run_is_determined_by_its_input() {
             let first = run(&mut used, target, &file);
             lines += first.2.lines().count();
             let name = file.display().to_string();
-            // A thread has one simulation.
+            // A new thread has a simulation of its own.
             let second = std::thread::spawn(move || run(&mut Runner::new(), target, &file));
             let second = second.join().unwrap();
             let differs = first.2.lines().zip(second.2.lines()).find(|(one, other)| one != other);
             assert!(
                 first == second,
-                "{name}: a second run is another: {differs:?}, {} and {}",
+                "{name}: a second run differs: {differs:?}, {} and {}",
                 first.0,
                 second.0
             );
@@ -140,7 +143,7 @@ fn a_run_is_determined_by_its_input() {
     }
 }
 
-/// Of so many inputs of the corpus one is taken.
+/// One of this many inputs of the corpus is taken.
 const SAMPLE: usize = 16;
 
 fn corpus(target: &str) -> Vec<PathBuf> {

@@ -1,5 +1,5 @@
-//! The promises of the executor where memory is short, systematically: an allocation of each distinct call stack fails once, in programs
-//! that do everything that allocates.
+//! The executor's promises hold if memory is short. An allocation of each distinct call stack fails
+//! once, in programs that make every allocation.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use std::rc::Rc;
@@ -13,24 +13,25 @@ use ntcom_fuzz::executor::{
 };
 use ntsim::starve;
 
-/// The byte of a step: its number, and its operand.
+/// The byte of a step, from its number and its operand.
 const fn byte(number: u8, operand: u8) -> u8 {
     number | operand << 5
 }
 
-/// What bodies do that allocates, or that meets what does: see `script::Step::decode`.
+/// The steps of bodies that allocate, or that meet the results of allocations.
+/// `script::Step::decode` gives their numbers.
 const BODIES: [[u8; STEPS]; 6] = [
     // Timers of all kinds.
     [byte(6, 3), byte(7, 4), byte(8, 2), byte(10, 3), byte(9, 4), byte(1, 6)],
-    // Values, sent by nobody and by somebody.
+    // Values that are sent, and values that are not.
     [byte(11, 0), byte(3, 0), byte(11, 0), byte(18, 0), byte(11, 0), byte(1, 0)],
     // Timers that are dropped and given away.
     [byte(26, 5), byte(27, 5), byte(28, 4), byte(25, 0), byte(26, 7), byte(6, 3)],
-    // Tasks of tasks.
+    // Tasks that spawn tasks.
     [byte(23, 0), byte(23, 3), byte(23, 4), byte(1, 0), byte(23, 6), byte(23, 7)],
-    // Waits that others end.
+    // Waits that other tasks end.
     [byte(5, 1), byte(3, 1), byte(9, 3), byte(5, 2), byte(20, 0), byte(22, 0)],
-    // Wakes and cancels of others.
+    // Wakes and cancels of other tasks.
     [byte(12, 0), byte(24, 0), byte(16, 1), byte(17, 1), byte(29, 0), byte(6, 1)],
 ];
 
@@ -43,7 +44,7 @@ fn plan(shape: Shape, abrupt: bool, processors: usize) -> Plan {
             1 => Kind::Dpc(Manner::Important(2)),
             _ => Kind::WorkItem(Some(0)),
         };
-        // Each kind of task, each with and without a handle.
+        // Each kind of task, with and without a handle.
         let script = Script { shape, steps: body };
         let actor = (number % 2) as u8;
         steps.push(Step {
@@ -74,7 +75,7 @@ fn hunt(plan: &Plan) -> usize {
         |kernel| judge::run(kernel, plan),
     );
     if let Some(finding) = starved.finding {
-        // What is left refers to a kernel that has stopped.
+        // The remains of this run refer to a kernel that has stopped.
         world::with(World::reset);
         let what = format!("allocation {:?} of {} has failed", finding.allocation, finding.callers);
         panic!("{what}: {}\n{:?}\n{:#?}\ntrace:\n{}", finding.stop, plan.setting, plan.steps, finding.trace);
@@ -82,7 +83,8 @@ fn hunt(plan: &Plan) -> usize {
     starved.call_stacks
 }
 
-/// Fewer call stacks than these would mean that the programs do not do what they are meant to.
+/// Runs all hunts of a shape. Fewer call stacks than `at_least` would mean that the programs miss
+/// allocations.
 fn hunt_all(shape: Shape, at_least: usize) {
     for (abrupt, processors) in [(false, 2), (true, 1)] {
         let call_stacks = hunt(&plan(shape, abrupt, processors));

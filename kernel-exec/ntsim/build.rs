@@ -1,4 +1,4 @@
-//! Says how much more stack a build uses than an optimised one: `NTSIM_STACK_MULTIPLE`.
+//! Sets `NTSIM_STACK_MULTIPLE`, the factor by which a build uses more stack than an optimised one.
 //!
 //! Code that is not optimised has a stack slot for each value and each move of it.
 

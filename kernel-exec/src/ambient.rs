@@ -1,8 +1,17 @@
-//! The ambient task: which task's poll the caller is in.
+//! The ambient task, which is the task that is being polled around the caller.
 //!
-//! A poll puts a node on its stack, and its address where the poll is found again. At DISPATCH_LEVEL that is the processor's slot:
-//! a processor is in one DPC at a time and switches no threads. Below, where a poll may be preempted and go on on another
-//! processor, it is its thread's link. A DPC that interrupts such a poll has the processor's slot, and so its own task or none.
+//! A poll puts a node on its stack and stores the node's address where code in the poll finds it.
+//! At DISPATCH_LEVEL that is the processor's slot, because a processor is in one DPC at a time and
+//! switches no threads. Below DISPATCH_LEVEL a poll may be preempted and continue on another
+//! processor, so the address is in its thread's link. A DPC that interrupts such a poll reads the
+//! processor's slot, and so finds its own task or none.
+//!
+//! # Why not by the waker
+//!
+//! A combinator may give its futures wakers of its own. A task that is found by processor or thread
+//! still shows a cancel request to the futures that the combinator polls. A combinator that polls
+//! only woken futures (FuturesUnordered) does not poll a `try_finally` for a request, so that its
+//! cleanup does not run.
 
 use core::{cell::Cell, ptr::NonNull};
 
@@ -11,27 +20,27 @@ use crate::{
     task::TaskPtr,
 };
 
-/// Where a run of a task is.
+/// The place where a task is run.
 #[derive(Clone, Copy)]
 pub(crate) struct RunSite {
     here: Here,
-    /// How the body finds its task, where this is below DISPATCH_LEVEL.
+    /// The link by which the body finds its task, if the run is below DISPATCH_LEVEL.
     link: Option<NonNull<ThreadLink>>,
 }
 
 impl RunSite {
-    /// Where the caller is.
+    /// Makes the site of a run at the caller's IRQL and processor.
     pub(crate) fn new(link: Option<NonNull<ThreadLink>>) -> Self {
         Self { here: Here::new(), link }
     }
 
-    /// The run is below DISPATCH_LEVEL, in a thread.
+    /// Tells whether the run is below DISPATCH_LEVEL, in a thread.
     pub(crate) const fn in_thread(self) -> bool {
         self.link.is_some()
     }
 
-    /// Counts a run, or a poll that the task has woken itself for: whether it is to be put off, so
-    /// that others run.
+    /// Counts a run, or a poll that the task has woken itself for. Returns true if it must be
+    /// deferred, so that other code runs on the processor.
     pub(crate) fn should_yield(self) -> bool {
         self.here.should_yield()
     }
@@ -39,24 +48,25 @@ impl RunSite {
 
 /// A poll in progress.
 pub(crate) struct Node {
-    /// Whose.
+    /// The task that is polled.
     pub(crate) task: TaskPtr,
-    /// It is below DISPATCH_LEVEL, in a thread.
+    /// The poll is below DISPATCH_LEVEL, in a thread.
     pub(crate) in_thread: bool,
     /// A cancel request was set when the poll began, and has not been taken since.
     pub(crate) untaken: Cell<bool>,
-    /// A main that had to unwind could not, because a cleanup was running somewhere else in the body: it wants another poll.
+    /// A main future that had to unwind could not, because a cleanup was running elsewhere in the
+    /// body. It needs another poll.
     pub(crate) held_back: Cell<bool>,
-    /// How many cleanups deep this point of the poll is: in a cleanup no cancellation is seen.
+    /// The depth of cleanups at this point of the poll. Inside a cleanup no cancellation is seen.
     masked: Cell<u32>,
 }
 
-/// How a piece of user code left the cancellation of its task.
+/// The outcome of a poll, or of another piece of user code, for the cancellation of its task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Left {
-    /// A request was set when it began, and has not been taken in it.
+pub(crate) struct PollOutcome {
+    /// A request was set when the code began, and has not been taken in it.
     pub(crate) untaken: bool,
-    /// A main still has to unwind.
+    /// A main future still has to unwind.
     pub(crate) held_back: bool,
 }
 
@@ -66,17 +76,17 @@ impl Node {
     }
 }
 
-/// Runs a piece of user code of this task; `cancel_set`: with a cancel request set.
+/// Runs a piece of user code of this task. `cancel_set` tells whether a cancel request is set.
 ///
 /// # Safety
-/// The caller is where `site` was made. Its link, if there is one, is allocated until this returns,
-/// and no other code uses it.
+/// The caller is on the processor or thread where `site` was made. Its link, if there is one, is
+/// allocated until this returns, and no other code uses it.
 pub(crate) unsafe fn enter<R>(
     task: TaskPtr,
     site: RunSite,
     cancel_set: bool,
     f: impl FnOnce() -> R,
-) -> (R, Left) {
+) -> (R, PollOutcome) {
     let node = Node {
         task,
         in_thread: site.in_thread(),
@@ -84,20 +94,21 @@ pub(crate) unsafe fn enter<R>(
         held_back: Cell::new(false),
         masked: Cell::new(0),
     };
-    // SAFETY: by this function's contract.
+    // SAFETY: the caller keeps the link allocated until this returns.
     let link = site.link.map(|link| unsafe { link.as_ref() });
     let result = with_ambient(site.here, (&raw const node).cast(), link, f);
-    (result, Left { untaken: node.untaken.get(), held_back: node.held_back.get() })
+    (result, PollOutcome { untaken: node.untaken.get(), held_back: node.held_back.get() })
 }
 
-/// Asks about the task that is being polled here, if one is.
+/// Calls `f` with the node of the task that is being polled here, if there is one.
 pub(crate) fn current<R>(f: impl FnOnce(Option<&Node>) -> R) -> R {
     let node = ambient().cast::<Node>();
-    // SAFETY: `enter`, which alone calls `with_ambient`, gave it and has not returned: the node is on this stack, further out.
+    // SAFETY: only `enter` calls `with_ambient`, and the call that gave this node has not returned,
+    // so the node is on this stack, further out.
     f(unsafe { node.as_ref() })
 }
 
-/// Runs a piece of a cleanup.
+/// Runs a piece of a cleanup, in which no cancellation is seen.
 pub(crate) fn masked<R>(f: impl FnOnce() -> R) -> R {
     current(|node| match node {
         Some(node) => {
@@ -118,7 +129,7 @@ mod tests {
     use crate::task::TaskPtr;
     use ntsim::{Config, Schedule, Simulation};
 
-    /// A task that is only compared.
+    /// A task pointer that is only compared.
     fn task(number: usize) -> TaskPtr {
         TaskPtr(NonNull::<crate::task::Header>::dangling().map_addr(|address| address.saturating_add(number)))
     }
@@ -129,21 +140,18 @@ mod tests {
 
     fn at_dispatch_level(program: impl FnOnce() + 'static) {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        let run = kernel.run(vec![(
-            0,
-            Box::new(|| {
-                // SAFETY: at PASSIVE_LEVEL; lowered below.
-                let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
-                program();
-                // SAFETY: what the raise answered.
-                unsafe { ntsim::ddi::KeLowerIrql(irql) };
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
+            let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
+            program();
+            // SAFETY: `irql` is the value that the raise returned.
+            unsafe { ntsim::ddi::KeLowerIrql(irql) };
+        });
         assert!(run.is_ok(), "{run:?}");
     }
 
     fn poll(task: TaskPtr, cancel_set: bool, f: impl FnOnce()) {
-        // SAFETY: no link: nothing of the task is touched.
+        // SAFETY: there is no link, and nothing of the task is touched.
         unsafe { enter(task, RunSite::new(None), cancel_set, f) };
     }
 
@@ -153,7 +161,7 @@ mod tests {
             poll(task(1), false, || {
                 assert_eq!(here(), Some(task(1)));
                 poll(task(2), false, || assert_eq!(here(), Some(task(2))));
-                assert_eq!(here(), Some(task(1)), "the outer one goes on");
+                assert_eq!(here(), Some(task(1)), "the outer poll continues");
             });
             assert_eq!(here(), None);
         });

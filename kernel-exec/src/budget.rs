@@ -1,30 +1,37 @@
-//! The budget: how long one run may keep a processor, or a worker thread.
+//! The budget of a run, which limits how long it keeps a processor or a worker thread.
 //!
-//! Three limits nest. One poll: how much of what is ready it may take (`task/share.rs`). One run:
-//! polls, and time, here. All runs of a processor that follow each other in its DPCs:
-//! `sync/processors.rs`, by the kernel's advice.
+//! Three limits nest. A limit on one poll bounds the ready futures that it may take
+//! (`task/share.rs`). A limit on one run bounds its polls and its time (this file). A limit on all
+//! runs of a processor that follow each other in its DPCs uses the kernel's advice
+//! (`sync/processors.rs`).
+//!
+//! # When a run looks at the clock
+//!
+//! A run reads the clock where it begins, and then only where its task has been woken already.
 
 use core::{num::NonZeroU32, time::Duration};
 
-use crate::{NTSTATUS, nt};
+use crate::{nt, status::NTSTATUS};
 
-/// How often a task may be polled in one run of a DPC or work item before it lets the processor, or the worker thread, go: unless
-/// [`DpcOptions`](crate::DpcOptions) say otherwise.
+/// The number of polls of a task in one run of a DPC or work item, before the task lets the
+/// processor or the worker thread go. [`DpcOptions`](crate::DpcOptions) may set another number.
 ///
 /// ```
 /// assert_eq!(ntcom_exec::DEFAULT_POLL_BUDGET.get(), 16);
 /// ```
 pub const DEFAULT_POLL_BUDGET: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// How long a task may be polled again and again in one run of a DPC or work item. Guidelines for DPC routines want a
-/// run below 100 microseconds (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
+/// The time for which a task may be polled again and again in one run of a DPC or work item. The
+/// guidelines for DPC routines ask for a run below 100 microseconds
+/// (learn.microsoft.com/windows-hardware/drivers/kernel/guidelines-for-writing-dpc-routines).
 ///
 /// ```
 /// assert_eq!(ntcom_exec::DEFAULT_TIME_BUDGET.as_micros(), 100);
 /// ```
 pub const DEFAULT_TIME_BUDGET: Duration = Duration::from_micros(100);
 
-/// What one run may spend: polls, and time, whichever is over first. A poll that has begun is never cut short.
+/// The polls and the time that one run may spend; the run ends with the first of them. A poll that
+/// has begun is never cut short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     polls: NonZeroU32,
@@ -34,12 +41,15 @@ pub struct Budget {
 
 #[allow(dead_code, reason = "without a kernel there are no runs")]
 impl Budget {
-    /// [`DEFAULT_POLL_BUDGET`] and [`DEFAULT_TIME_BUDGET`].
+    /// The budget of [`DEFAULT_POLL_BUDGET`] and [`DEFAULT_TIME_BUDGET`].
     pub(crate) const DEFAULT: Self =
         Self { polls: DEFAULT_POLL_BUDGET, time: NonZeroU32::new(1000).unwrap() };
 
+    /// Makes a budget.
+    ///
     /// # Errors
-    /// `STATUS_INVALID_PARAMETER`: no polls, no time (less than 100 ns), or more than the 429 seconds that fit.
+    /// `STATUS_INVALID_PARAMETER`: no polls, no time (less than 100 ns), or more than the 429
+    /// seconds that fit.
     pub(crate) fn new(polls: u32, time: Duration) -> Result<Self, NTSTATUS> {
         let time = u32::try_from(time.as_nanos() / 100).ok().and_then(NonZeroU32::new);
         match (NonZeroU32::new(polls), time) {
@@ -48,13 +58,13 @@ impl Budget {
         }
     }
 
-    /// A budget of so many polls, for a test that has no clock.
+    /// Makes a budget of this many polls, for a test that has no clock.
     #[cfg(all(test, loom))]
     pub(crate) const fn polls(polls: NonZeroU32) -> Self {
         Self { polls, time: NonZeroU32::MAX }
     }
 
-    /// A run begins.
+    /// Begins a run.
     pub(crate) fn begin(self) -> Spending {
         Spending {
             polls: self.polls.get(),
@@ -63,16 +73,17 @@ impl Budget {
     }
 }
 
-/// What is left of a run's budget.
+/// The rest of a run's budget.
 pub(crate) struct Spending {
     polls: u32,
-    /// By interrupt time.
+    /// The end of the time budget, by interrupt time.
     until: u64,
 }
 
 impl Spending {
-    /// A poll is over: may there be another? The clock is looked at only for a task that has been woken already: another is polled
-    /// again only if it is woken this very moment.
+    /// Counts a poll. Returns whether another poll may follow. It looks at the clock only for a
+    /// task that has already been woken. A task that has not been woken is polled again only if a
+    /// wake comes at this very moment.
     pub(crate) fn poll_ended(&mut self, woken: bool) -> bool {
         self.polls = self.polls.saturating_sub(1);
         self.polls > 0 && (!woken || nt::interrupt_time() < self.until)
@@ -84,7 +95,7 @@ mod tests {
     use core::time::Duration;
 
     use super::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET};
-    use crate::NTSTATUS;
+    use crate::status::NTSTATUS;
 
     #[test]
     fn the_default_budget_is_the_two_defaults() {

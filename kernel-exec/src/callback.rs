@@ -1,25 +1,28 @@
-//! Being called back by somebody who cannot be told to stop, and whom nobody trusts `[C14]`, `[C17]`.
+//! Completion callbacks from a provider that cannot be made to stop calling and that is not trusted
+//! `[C14]`, `[C17]`.
 //!
-//! A completion handler cannot be withdrawn: it may be called after whoever waits has gone; and a provider that breaks the contract calls
-//! it twice, or after it has refused it. So what the handler is given is not an address but a *ticket*: a number that is given once, as
-//! long as the image is loaded. Who may be called is found by it in a list, under a lock. A call with any other number does nothing, at any
-//! time, and there is no memory to keep for it.
+//! A completion handler cannot be withdrawn, so the provider may call it after the waiting future
+//! has gone. A provider that breaks the contract calls it twice, or after it has refused it. So the
+//! handler's context is not an address but a *ticket*, a number that is issued once as long as the
+//! image is loaded. A call looks up the callback by its ticket in a list, under a lock. A call with
+//! any other number does nothing, at any time, and no memory has to be kept for it.
 //!
-//! - **K1** An entry is in the list from [`Callback::expect`] until its [`Callback`] is dropped, which is pinned: under the lock, what is in
-//!   the list is allocated.
-//! - **K2** Wakers are cloned, woken and dropped outside of the lock: they may run anybody's code.
-//! - **K3** The tracker counts the calls that are owed: from [`Callback::expect`] until the first call, or until [`Callback::forgo`]. What a
-//!   callback that is dropped is still owed its list counts, and the next call of a ticket that is in it no more is that: a provider that calls twice may so
-//!   pay another's debt.
+//! - **K1** An entry is in the list from [`Callback::expect`] until its [`Callback`], which is
+//!   pinned, is dropped. So every entry that is in the list is allocated while the lock is held.
+//! - **K2** Wakers are cloned, woken and dropped outside the lock, because they may run any code.
+//! - **K3** The tracker counts the outstanding handler calls, each from [`Callback::expect`] until
+//!   the first call, or until [`Callback::cancel_expected`]. When a callback is dropped with a call
+//!   outstanding, its list keeps the count, and the next call with an unknown ticket of that list
+//!   decrements it. So the second call of a provider may count as the call of another callback.
 
 #[cfg(kernel)]
-pub use in_kernel::{Callback, Pause, call_back};
+pub use in_kernel::{Callback, PollInterval, complete_callback};
 #[cfg(not(kernel))]
-pub use nowhere::{Callback, Pause, call_back};
+pub use unsupported::{Callback, PollInterval, complete_callback};
 
 #[cfg(kernel)]
 mod in_kernel {
-    //! Lists under spin locks.
+    //! The callbacks of an image, in lists under spin locks.
 
     use core::{
         ffi::c_void,
@@ -32,56 +35,59 @@ mod in_kernel {
     };
 
     use crate::{
-        NTSTATUS, Sleep, sleep,
+        status::NTSTATUS,
         sync::{AtomicUsize, KernelCell, Ordering, SpinLock, image_static},
+        timer::{Sleep, sleep},
         tracker::{TaskTracker, default_tracker},
     };
 
-    /// As many lists as this: so a list is short, and seldom two processors want the same.
+    /// The number of lists. With this many, a list is short, and two processors seldom need the
+    /// same one.
     const LISTS: usize = 64;
 
     struct Entry {
         called: bool,
-        /// A call is owed `[K3]`.
-        owed: bool,
+        /// A call is outstanding `[K3]`.
+        outstanding: bool,
         waker: Option<Waker>,
         next: *const Callback,
     }
 
-    /// Somebody who may be called back, once it is registered.
+    /// A callback that a provider may call, once it is registered.
     pub struct Callback {
-        /// 0: not registered.
+        /// The ticket, or 0 if the callback is not registered.
         ticket: usize,
         /// Only touched under the lock of its list.
         entry: KernelCell<Entry>,
         _pinned: PhantomPinned,
     }
 
-    // SAFETY: once registered, the entry is only touched under a lock; a waker may be used and dropped on any processor.
+    // SAFETY: once registered, the entry is only touched under a lock; a waker may be used and
+    // dropped on any processor.
     unsafe impl Send for Callback {}
-    // SAFETY: a shared callback can do nothing.
+    // SAFETY: a shared callback has no operations.
     unsafe impl Sync for Callback {}
 
-    /// Those whose tickets have the same remainder.
+    /// The callbacks of one list, with tickets of the same remainder.
     struct Members {
         first: *const Callback,
-        /// What those who have gone are still owed `[K3]`.
-        owed: usize,
+        /// The outstanding calls of callbacks that have been dropped `[K3]`.
+        outstanding: usize,
     }
 
     type List = SpinLock<Members>;
 
     struct Lists {
-        /// How many tickets have been given.
-        given: AtomicUsize,
+        /// The number of tickets that have been issued.
+        issued: AtomicUsize,
         lists: [List; LISTS],
     }
 
     impl Lists {
         const fn new() -> Self {
             Self {
-                given: AtomicUsize::new(0),
-                lists: [const { List::new(Members { first: ptr::null(), owed: 0 }) }; LISTS],
+                issued: AtomicUsize::new(0),
+                lists: [const { List::new(Members { first: ptr::null(), outstanding: 0 }) }; LISTS],
             }
         }
     }
@@ -93,7 +99,7 @@ mod in_kernel {
     }
 
     image_static! {
-        /// Who of this image may be called back.
+        /// The callbacks of this image.
         fn with_lists -> Lists
     }
 
@@ -105,83 +111,89 @@ mod in_kernel {
         })
     }
 
-    /// Whoever has this ticket is called; nobody, if nobody has. What is left of the caller's routine must be nothing: the image may go.
+    /// Wakes the callback that has this ticket, if there is one. The caller's routine must return
+    /// at once afterwards, because the image may be unloaded.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL.
-    pub fn call_back(ticket: *mut c_void) {
+    pub fn complete_callback(ticket: *mut c_void) {
         let ticket = ticket.addr();
-        // Relaxed: a ticket was given before it came here.
-        if ticket == 0 || ticket > with_lists(|lists| lists.given.load(Ordering::Relaxed)) {
+        // Relaxed is enough, because a ticket was issued before it came here.
+        if ticket == 0 || ticket > with_lists(|lists| lists.issued.load(Ordering::Relaxed)) {
             return;
         }
-        let (waker, paid) = locked(ticket, |members| {
+        let (waker, was_outstanding) = locked(ticket, |members| {
             let mut callback = members.first;
-            // SAFETY: under the lock, what is in the list is allocated [K1].
+            // SAFETY: the list's lock is held, so a callback in the list is allocated [K1].
             while let Some(current) = unsafe { callback.as_ref() } {
-                // SAFETY: under the lock, nobody else has it.
+                // SAFETY: the list's lock is held, so no other code touches the entry.
                 let entry = unsafe { &mut *current.entry.get() };
                 if current.ticket == ticket {
                     entry.called = true;
-                    return (entry.waker.take(), core::mem::take(&mut entry.owed));
+                    return (entry.waker.take(), core::mem::take(&mut entry.outstanding));
                 }
                 callback = entry.next;
             }
-            let paid = members.owed > 0;
-            members.owed -= usize::from(paid);
-            (None, paid)
+            let was_outstanding = members.outstanding > 0;
+            members.outstanding -= usize::from(was_outstanding);
+            (None, was_outstanding)
         });
         if let Some(waker) = waker {
             waker.wake();
         }
-        if paid {
+        if was_outstanding {
             default_tracker(TaskTracker::end_handler);
         }
     }
 
     impl Callback {
-        /// One that nobody can call.
+        /// Makes a callback that is not registered, so no call reaches it.
         #[must_use]
         pub const fn new() -> Self {
-            let entry = Entry { called: false, owed: false, waker: None, next: ptr::null() };
+            let entry = Entry { called: false, outstanding: false, waker: None, next: ptr::null() };
             Self { ticket: 0, entry: KernelCell::new(entry), _pinned: PhantomPinned }
         }
 
-        /// Makes it one that [`call_back`] finds by the answer, from here on, and expects to be called.
+        /// Registers the callback and expects one call. [`complete_callback`] finds it by the
+        /// ticket that this returns.
         ///
         /// IRQL: ≤ DISPATCH_LEVEL.
         ///
         /// # Errors
-        /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task.
+        /// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished
+        ///   task.
         /// - `STATUS_NOT_SUPPORTED`: without a kernel.
         pub fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
-            // SAFETY: it stays where it is.
+            // SAFETY: nothing is moved out of the reference.
             let this = unsafe { self.get_unchecked_mut() };
             if this.ticket == 0 {
-                // Relaxed: only that each is given once counts. 64 bits do not come round.
-                this.ticket = with_lists(|lists| lists.given.fetch_add(1, Ordering::Relaxed)) + 1;
+                // Relaxed is enough, because each ticket only has to be issued once. 64 bits do not
+                // wrap around.
+                this.ticket = with_lists(|lists| lists.issued.fetch_add(1, Ordering::Relaxed)) + 1;
                 let this = &*this;
                 locked(this.ticket, |members| {
-                    // SAFETY: under the lock, and in no list yet.
+                    // SAFETY: the list's lock is held, and the entry is in no list yet.
                     unsafe { (*this.entry.get()).next = members.first };
                     members.first = this;
                 });
             }
             default_tracker(TaskTracker::begin_handler)?;
-            let expected = this.entry(|entry| core::mem::replace(&mut entry.owed, true));
+            let expected = this.entry(|entry| core::mem::replace(&mut entry.outstanding, true));
             if expected {
                 default_tracker(TaskTracker::end_handler);
             }
             Ok(ptr::without_provenance_mut(this.ticket))
         }
 
-        /// Expects no call any more: it has been refused. IRQL: ≤ DISPATCH_LEVEL.
-        pub fn forgo(self: Pin<&mut Self>) {
-            if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.owed)) {
+        /// Expects no call any more, because the provider has refused the handler.
+        /// IRQL: ≤ DISPATCH_LEVEL.
+        pub fn cancel_expected(self: Pin<&mut Self>) {
+            if self.into_ref().get_ref().entry(|entry| core::mem::take(&mut entry.outstanding)) {
                 default_tracker(TaskTracker::end_handler);
             }
         }
 
-        /// Ready once it has been called. The waker of the last poll is woken. IRQL: ≤ DISPATCH_LEVEL.
+        /// Ready once the callback has been called. The call wakes the waker of the last poll.
+        /// IRQL: ≤ DISPATCH_LEVEL.
         pub fn poll(self: Pin<&mut Self>, context: &Context<'_>) -> Poll<()> {
             let this = self.into_ref().get_ref();
             let looked = this.entry(|entry| {
@@ -204,9 +216,10 @@ mod in_kernel {
             polled
         }
 
-        /// Calls `f` under the lock.
+        /// Calls `f` with the entry, under the list's lock.
         fn entry<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> R {
-            // SAFETY: under the lock, nobody else has it; before it is registered, nobody else knows it.
+            // SAFETY: the list's lock is held, so no other code touches the entry; before it is
+            // registered, no other code knows it.
             locked(self.ticket, |_| f(unsafe { &mut *self.entry.get() }))
         }
     }
@@ -223,18 +236,18 @@ mod in_kernel {
                 return;
             }
             locked(self.ticket, |members| {
-                // SAFETY: under the lock, nobody else has it.
-                let Entry { next, owed, .. } = unsafe { &*self.entry.get() };
+                // SAFETY: the list's lock is held, so no other code touches the entry.
+                let Entry { next, outstanding, .. } = unsafe { &*self.entry.get() };
                 let next = *next;
-                members.owed += usize::from(*owed);
+                members.outstanding += usize::from(*outstanding);
                 if ptr::eq(members.first, self) {
                     members.first = next;
                     return;
                 }
                 let mut callback = members.first;
-                // SAFETY: under the lock, what is in the list is allocated [K1].
+                // SAFETY: the list's lock is held, so a callback in the list is allocated [K1].
                 while let Some(current) = unsafe { callback.as_ref() } {
-                    // SAFETY: under the lock, nobody else has it.
+                    // SAFETY: the list's lock is held, so no other code touches the entry.
                     let entry = unsafe { &mut *current.entry.get() };
                     if ptr::eq(entry.next, self) {
                         entry.next = next;
@@ -243,7 +256,7 @@ mod in_kernel {
                     callback = entry.next;
                 }
             });
-            // The waker goes with the entry, outside of the lock [K2].
+            // The waker is dropped with the entry, outside the lock [K2].
         }
     }
 
@@ -253,21 +266,21 @@ mod in_kernel {
         }
     }
 
-    /// A while, between two looks at what tells nobody.
+    /// The interval at which an operation without a completion handler is polled.
     #[derive(Debug)]
-    pub struct Pause(Sleep);
+    pub struct PollInterval(Sleep);
 
-    impl Pause {
-        /// So long from now on.
+    impl PollInterval {
+        /// Makes an interval of this length, from now on.
         #[must_use]
         pub fn new(duration: Duration) -> Self {
             Self(sleep(duration))
         }
 
-        /// Ready when it is over; see [`sleep`].
+        /// Ready when the interval is over; see [`sleep`].
         ///
         /// # Errors
-        /// As of the future of [`sleep`].
+        /// The errors of the future of [`sleep`].
         pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
             Pin::new(&mut self.0).poll(context)
         }
@@ -275,8 +288,8 @@ mod in_kernel {
 }
 
 #[cfg(not(kernel))]
-mod nowhere {
-    //! Without a kernel nobody waits.
+mod unsupported {
+    //! Stubs for builds without a kernel, where no future waits for a callback.
 
     use core::{
         ffi::c_void,
@@ -286,32 +299,32 @@ mod nowhere {
         time::Duration,
     };
 
-    use crate::NTSTATUS;
+    use crate::status::NTSTATUS;
 
-    /// Nobody has a ticket.
-    pub fn call_back(_ticket: *mut c_void) {}
+    /// Does nothing, because there are no tickets.
+    pub fn complete_callback(_ticket: *mut c_void) {}
 
-    /// Nobody who may be called back.
+    /// A callback that cannot be registered.
     #[derive(Debug, Default)]
     pub struct Callback(PhantomPinned);
 
     impl Callback {
-        /// One that nobody can call.
+        /// Makes a callback that no call reaches.
         #[must_use]
         pub const fn new() -> Self {
             Self(PhantomPinned)
         }
 
-        /// Refuses.
+        /// Refuses to register the callback.
         ///
         /// # Errors
-        /// `STATUS_NOT_SUPPORTED`.
+        /// `STATUS_NOT_SUPPORTED`, always.
         pub const fn expect(self: Pin<&mut Self>) -> Result<*mut c_void, NTSTATUS> {
             Err(NTSTATUS::NOT_SUPPORTED)
         }
 
-        /// Nothing was expected.
-        pub const fn forgo(self: Pin<&mut Self>) {}
+        /// Does nothing, because no call was expected.
+        pub const fn cancel_expected(self: Pin<&mut Self>) {}
 
         /// Never ready.
         pub const fn poll(self: Pin<&mut Self>, _context: &Context<'_>) -> Poll<()> {
@@ -319,21 +332,21 @@ mod nowhere {
         }
     }
 
-    /// No while.
+    /// An interval that cannot be waited for.
     #[derive(Debug)]
-    pub struct Pause(());
+    pub struct PollInterval(());
 
-    impl Pause {
-        /// So long from now on.
+    impl PollInterval {
+        /// Makes an interval that ignores its length.
         #[must_use]
         pub const fn new(_duration: Duration) -> Self {
             Self(())
         }
 
-        /// Refuses.
+        /// Refuses to wait.
         ///
         /// # Errors
-        /// `STATUS_NOT_SUPPORTED`.
+        /// `STATUS_NOT_SUPPORTED`, always.
         pub const fn poll(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NTSTATUS>> {
             Poll::Ready(Err(NTSTATUS::NOT_SUPPORTED))
         }

@@ -1,4 +1,4 @@
-//! The clock that timers and time limits go by: interrupt time.
+//! Interrupt time, which is the clock of timers and time limits.
 
 use core::time::Duration;
 
@@ -10,8 +10,9 @@ const PER_SECOND: u64 = 10_000_000;
 /// Nanoseconds of a unit.
 const NANOSECONDS: u32 = 100;
 
-/// A moment by the kernel's interrupt time: the time since the machine was started, in units of 100 ns. It never goes back, and
-/// setting the system's clock does not move it (`KeQueryInterruptTimePrecise`).
+/// A moment by the kernel's interrupt time, which is the time since the machine was started, in
+/// units of 100 ns. It never goes back, and setting the system's clock does not move it
+/// (`KeQueryInterruptTimePrecise`).
 ///
 /// IRQL of every method: any.
 ///
@@ -20,29 +21,31 @@ const NANOSECONDS: u32 = 100;
 /// use ntcom_exec::Instant;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// let start = Instant::now();
 /// let deadline = start.checked_add(Duration::from_millis(20)).unwrap();
 /// assert_eq!(deadline.duration_since(start), Duration::from_millis(20));
 /// assert_eq!(start.checked_add(Duration::MAX), None);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The last one: 29,000 years after the start. Differences to it fit into what the kernel takes as a relative due time.
+    /// The last moment, 29,000 years after the start. Differences to it fit into a relative due
+    /// time of the kernel.
     const LAST: u64 = i64::MAX.cast_unsigned();
 
-    /// This moment.
+    /// Returns the present moment.
     #[must_use]
     pub fn now() -> Self {
         Self(nt::interrupt_time())
     }
 
-    /// So much later, rounded up to units of 100 ns; none where that is beyond what the kernel's timers can be set to (29,000 years
-    /// after the machine's start).
+    /// Returns the moment that is `duration` later, rounded up to units of 100 ns. Returns `None`
+    /// if the kernel's timers cannot be set to that moment (29,000 years after the machine's
+    /// start).
     #[must_use]
     pub const fn checked_add(self, duration: Duration) -> Option<Self> {
         let Some(units) = units(duration) else { return None };
@@ -52,7 +55,7 @@ impl Instant {
         }
     }
 
-    /// How much later this is; zero where it is not.
+    /// Returns how much later this moment is, or zero if it is not later.
     #[must_use]
     pub const fn duration_since(self, earlier: Self) -> Duration {
         let units = self.0.saturating_sub(earlier.0);
@@ -60,8 +63,9 @@ impl Instant {
         Duration::new(units / PER_SECOND, nanoseconds)
     }
 
-    /// Of a tick that was due at this moment and is seen at `now`: how many of the following ones are over too, and when the first is due
-    /// that is not; none where the clock cannot show that, or the period is zero.
+    /// Computes the next tick after one that was due at this moment and is seen at `now`. Returns
+    /// the number of later ticks that are over too, and the moment of the first tick that is not
+    /// over. That moment is `None` if it is beyond the clock's range, or if the period is zero.
     pub(crate) fn next_multiple(self, period: Duration, now: Self) -> (u64, Option<Self>) {
         let late = now.0.saturating_sub(self.0);
         let Some(period) = units(period) else { return (0, None) };
@@ -70,14 +74,14 @@ impl Instant {
         (missed, next.filter(|time| *time <= Self::LAST).map(Self))
     }
 
-    /// How far away this is, in units of 100 ns; none where it is over.
+    /// Returns the time left until this moment, in units of 100 ns, or `None` if it is over.
     pub(crate) fn units_left(self) -> Option<i64> {
         let left = self.0.saturating_sub(nt::interrupt_time());
         i64::try_from(left).ok().filter(|left| *left > 0)
     }
 }
 
-/// In units of 100 ns, rounded up; none where it does not fit.
+/// Converts to units of 100 ns, rounded up. Returns `None` if the result does not fit.
 const fn units(duration: Duration) -> Option<u64> {
     let Some(seconds) = duration.as_secs().checked_mul(PER_SECOND) else { return None };
     seconds.checked_add(duration.subsec_nanos().div_ceil(NANOSECONDS) as u64)
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_timer_can_be_set_to_is_no_moment() {
+    fn a_time_beyond_the_timers_range_is_no_moment() {
         assert_eq!(units(Duration::MAX), None);
         assert_eq!(Instant(0).checked_add(Duration::from_secs(u64::MAX / 10_000_000)), None);
         let last = Instant(Instant::LAST);
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_earlier_is_not_later_at_all() {
+    fn an_earlier_moment_is_later_by_zero() {
         assert_eq!(Instant(1).duration_since(Instant(2)), Duration::ZERO);
         assert_eq!(Instant(30_000_001).duration_since(Instant(0)), Duration::new(3, 100));
     }

@@ -1,4 +1,4 @@
-//! Combinators: `try_finally`, `on_cancel`, `yield_now`.
+//! The combinators `try_finally`, `on_cancel` and `yield_now`.
 
 use core::{
     future::Future,
@@ -13,16 +13,16 @@ use crate::{
     task::{TaskPtr, unwind},
 };
 
-/// How far a guarded future is.
+/// The progress of a guarded future.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Main,
-    /// The cleanup runs, counted by this task.
+    /// The cleanup runs. This task counts it, if there is one.
     Cleanup(Option<TaskPtr>),
     Done,
 }
 
-// SAFETY: the pointer is only compared, and used in the task that is polling this future.
+// SAFETY: the pointer is only compared, or used inside the task that is polling this future.
 unsafe impl Send for Phase {}
 
 pin_project! {
@@ -53,16 +53,22 @@ pin_project! {
     }
 }
 
-/// Runs `main`, and then `cleanup`, whatever happens to `main` `[C10]`.
+/// Runs `main`, and then `cleanup`, whether `main` ends or is cancelled `[C10]`.
 ///
-/// If `main` ends, its value follows the cleanup as `Some`. If the task is cancelled, and `main` returns Pending without
-/// having taken the request, `main` is dropped, the cleanup runs to its end, the result is `None`, and from then on the task
-/// unwinds: whatever encloses this may only clean up too. Inside the cleanup no cancellation is seen.
+/// If `main` ends, its value follows the cleanup as `Some`. If the task is cancelled and `main`
+/// returns Pending without having taken the request, `main` is dropped. Then the cleanup runs to
+/// its end, and the result is `None`. From then on the task unwinds, so the code around this future
+/// may only clean up too. Inside the cleanup no cancellation is seen.
 ///
-/// The cleanup does *not* run when this future is dropped before that, as the loser of a select is, nor when the body is dropped
-/// without a poll: when it is abandoned a second time `[C9]`. A combinator that polls only those of its futures that have been woken does
-/// not poll this one for a cancel request: it is dropped with the body.
-/// Once polled, this future must stay in its task: dropping it elsewhere while its cleanup runs fails fast.
+/// The cleanup does *not* run in these cases:
+///
+/// - This future is dropped before its main ends, as the loser of a select is.
+/// - The body is dropped without a poll, because it is abandoned a second time `[C9]`.
+/// - A combinator polls only those of its futures that have been woken. It does not poll this one
+///   for a cancel request, so this future is dropped with the body.
+///
+/// Once polled, this future must stay in its task, because dropping it elsewhere while its cleanup
+/// runs fails fast.
 ///
 /// ```
 /// # async fn work() -> u32 { 7 }
@@ -79,7 +85,8 @@ pub fn try_finally<M: Future, C: Future<Output = ()>>(main: M, cleanup: C) -> Tr
     TryFinally { main: Some(main), cleanup, value: None, phase: Phase::Main, always: true }
 }
 
-/// As [`try_finally`], but the cleanup runs on cancellation only: when `main` ends by itself, the cleanup is dropped unpolled.
+/// Runs `main` as [`try_finally`] does, but runs the cleanup on cancellation only. When `main` ends
+/// by itself, the cleanup is dropped unpolled.
 ///
 /// ```
 /// # async fn transfer() -> u32 { 7 }
@@ -127,15 +134,16 @@ impl<M: Future, C: Future<Output = ()>> Future for TryFinally<M, C> {
             }
             return Poll::Ready(this.value.take());
         }
-        // Polled after Ready: allowed to misbehave, not to run anything twice.
+        // The future was polled after Ready. It may misbehave then, but it runs nothing twice.
         Poll::Pending
     }
 }
 
-/// Lets others go first: Pending once, with the task woken already.
+/// Lets other tasks run first. It is pending once, with its task already woken.
 ///
-/// The task is polled again in the same run while its poll budget lasts. Then, so that the DPCs of others run, a task on DPCs goes on by
-/// a timer; a task on work items stands behind those of others.
+/// The task is polled again in the same run while its poll budget lasts. After that a task on DPCs
+/// continues by a timer, so that other DPCs run, and a task on work items goes behind the other
+/// work items.
 ///
 /// ```
 /// async fn body(pages: usize) {

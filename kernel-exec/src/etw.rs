@@ -1,7 +1,14 @@
 //! A driver's provider of events for Event Tracing for Windows.
 //!
-//! Who writes holds the provider for as long as it uses its handle, and unregistering waits until nobody does (`gate`). So a call that is made
-//! too early, too late, or while the provider is being unregistered does nothing, instead of using a handle that the kernel has freed.
+//! A writer enters the provider's gate while it uses the handle, and unregistering waits until no
+//! writer is inside (`gate`). So a call that comes too early, too late, or during the
+//! unregistration does nothing. It never uses a handle that the kernel has freed.
+//!
+//! # Why not rundown protection
+//!
+//! A driver may write an event at any IRQL while Unload unregisters its provider. The last writer
+//! to leave may be at an IRQL where no event can be set. So unregistering polls the count of
+//! writers.
 
 mod gate;
 mod line;
@@ -9,15 +16,17 @@ mod line;
 use core::fmt::{self, Write as _};
 
 use self::{gate::Gate, line::Line};
-use crate::{NTSTATUS, nt, sync::const_fn};
+use crate::{nt, status::NTSTATUS, sync::const_fn};
 
-/// A provider of events, which is a static of a driver's: its GUID, and once it is registered its handle.
+/// A provider of events, with its GUID and, once it is registered, its handle. It is a static of
+/// the driver.
 ///
-/// Events are strings, with a level and keywords, that consumers read without a manifest (`EtwWriteString`). Levels are those of
-/// `TRACE_LEVEL_*`: 1 critical, 2 error, 3 warning, 4 information, 5 verbose. Level 0, and keyword 0, pass every session's filter.
+/// Events are strings, with a level and keywords, that consumers read without a manifest
+/// (`EtwWriteString`). The levels are those of `TRACE_LEVEL_*`: 1 critical, 2 error, 3 warning, 4
+/// information, 5 verbose. Level 0, and keyword 0, pass every session's filter.
 ///
-/// Everything may be called at the same time on several processors. While nobody listens, a write is one call of the kernel's, and none where the
-/// provider is not registered.
+/// Every method may be called at the same time on several processors. While no session listens, a
+/// write is one kernel call, or none if the provider is not registered.
 ///
 /// ```
 /// use ntcom_exec::{EtwProvider, EtwRegistration, NTSTATUS};
@@ -29,7 +38,7 @@ use crate::{NTSTATUS, nt, sync::const_fn};
 /// fn load() -> Result<(), NTSTATUS> {
 ///     let registration = PROVIDER.register()?;
 ///     PROVIDER.write(4, HARDWARE, format_args!("{} channels", 4));
-///     // … what may fail, and then unregisters the provider …
+///     // … steps that may fail, and then drop the registration …
 ///     registration.keep();
 ///     Ok(())
 /// }
@@ -40,7 +49,7 @@ use crate::{NTSTATUS, nt, sync::const_fn};
 ///
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 /// # let session = etw::enable(etw::Session::new(GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01), 4));
-/// # kernel.run(vec![(0, Box::new(|| load().unwrap()))]).unwrap();
+/// # kernel.run_on(0, || load().unwrap()).unwrap();
 /// # kernel.unload_with(0, Box::new(unload)).unwrap();
 /// # assert_eq!(etw::events(session)[0].data, etw::Data::Text("4 channels".to_owned()));
 /// ```
@@ -51,21 +60,26 @@ pub struct EtwProvider {
 
 impl EtwProvider {
     const_fn! {
-        /// The provider whose GUID has these digits. It is not registered.
+        /// Makes the provider with the GUID of these digits. It is not registered.
         #[must_use]
         pub fn new(id: u128) -> Self {
             Self { id, gate: Gate::new() }
         }
     }
 
-    /// Registers it: what a driver does first in DriverEntry. It stays registered until what this returns is dropped, or, where that is
-    /// [kept](EtwRegistration::keep), until [`unregister`](Self::unregister); in any case before the image goes, for which a driver that forgets it is
-    /// stopped by Driver Verifier (bug check 0xC4, 0xDD). IRQL: PASSIVE_LEVEL.
+    /// Registers the provider, as a driver's first step in DriverEntry.
+    ///
+    /// It stays registered until the returned registration is dropped. If the registration is
+    /// [kept](EtwRegistration::keep), it stays registered until [`unregister`](Self::unregister). A
+    /// driver must unregister it before its image goes, or Driver Verifier stops the machine (bug
+    /// check 0xC4, 0xDD). IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// - [`NTSTATUS::INVALID_DEVICE_STATE`]: it is registered, or was called above PASSIVE_LEVEL.
-    /// - [`NTSTATUS::NOT_SUPPORTED`]: there is no kernel.
-    /// - what `EtwRegister` answers, such as `STATUS_NO_MEMORY`. A driver may well go on without: nothing that it writes is written then.
+    /// - [`NTSTATUS::INVALID_DEVICE_STATE`]: it is registered already, or the call is above
+    ///   PASSIVE_LEVEL.
+    /// - [`NTSTATUS::NOT_SUPPORTED`]: the build has no kernel.
+    /// - The errors of `EtwRegister`, such as `STATUS_NO_MEMORY`. A driver may continue without the
+    ///   provider, and its writes then do nothing.
     pub fn register(&'static self) -> Result<EtwRegistration, NTSTATUS> {
         if !nt::is_passive() {
             return Err(NTSTATUS::INVALID_DEVICE_STATE);
@@ -83,8 +97,13 @@ impl EtwProvider {
         Ok(EtwRegistration { provider: self })
     }
 
-    /// Unregisters it where its registration was [kept](EtwRegistration::keep), once nobody writes any more; nothing is written then. Nothing happens
-    /// where it is not registered, where somebody has its registration, whose drop does it, or where somebody else is unregistering it. Never from the formatting of a message that is being written: it would wait for itself. IRQL: PASSIVE_LEVEL.
+    /// Unregisters a provider after its registration was [kept](EtwRegistration::keep). It waits
+    /// until no writer is inside; later writes do nothing.
+    ///
+    /// Nothing happens if the provider is not registered, or is being unregistered by another
+    /// caller. Nothing happens either if a registration exists, because its drop unregisters the
+    /// provider. Do not call this while a message is being formatted for a write, because it would
+    /// wait for itself. IRQL: PASSIVE_LEVEL.
     pub fn unregister(&self) {
         self.unregister_by(Gate::close_kept);
     }
@@ -94,37 +113,41 @@ impl EtwProvider {
             // SAFETY: `register` gave the gate this handle, and the gate is closed and empty, so no
             // writer uses it. The callers promise PASSIVE_LEVEL.
             unsafe { nt::unregister_provider(handle as u64) };
-            // A statement after the call keeps it from being a tail call: Driver Verifier knows the
-            // driver by the address that the call returns to.
+            // A statement after the call keeps it from being a tail call, because Driver Verifier
+            // knows the driver by the address that the call returns to.
             self.gate.give_up();
         }
     }
 
-    /// Whether a session asks for events of this level with this keyword: for what is worth doing only then. Not where it is not registered. IRQL: any.
+    /// Tells whether a session asks for events of this level with this keyword. False if the
+    /// provider is not registered. Use it to skip work that is needed only for an event. IRQL: any.
     ///
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(1);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// assert!(!PROVIDER.is_enabled(5, 0));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use]
     pub fn is_enabled(&self, level: u8, keyword: u64) -> bool {
         self.gate.enter().is_some_and(|entered| is_enabled(entered.value(), level, keyword))
     }
 
-    /// Writes an event, if a session asks for it: else the message is not formatted. It is formatted on the stack, allocates nothing, and what is longer than
-    /// 383 units of UTF-16 is cut off between two characters; a null in it is a space. IRQL: any, if formatting it is.
+    /// Writes an event, if a session asks for it; otherwise the message is not formatted.
     ///
-    /// What a session has no room for is lost, and counted by the session.
+    /// The message is formatted on the stack, and nothing is allocated. Text beyond 383 units of
+    /// UTF-16 is cut off between two characters, and a null in the text becomes a space. IRQL: any,
+    /// if the formatting may run there.
+    ///
+    /// An event for which a session has no room is lost, and the session counts it.
     ///
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(2);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// PROVIDER.write(2, 0, format_args!("channel {} does not answer", 3));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub fn write(&self, level: u8, keyword: u64, message: fmt::Arguments<'_>) {
         let Some(entered) = self.gate.enter() else { return };
@@ -139,9 +162,10 @@ impl EtwProvider {
     }
 }
 
-/// As [`EtwProvider::is_enabled`], in the gate.
+/// Asks as [`EtwProvider::is_enabled`] does, inside the gate.
 fn is_enabled(handle: usize, level: u8, keyword: u64) -> bool {
-    // SAFETY: the provider's handle, which is not unregistered before the gate is empty.
+    // SAFETY: the caller is inside the gate, and the handle is not unregistered before the gate is
+    // empty.
     unsafe { nt::is_provider_enabled(handle as u64, level, keyword) }
 }
 
@@ -151,19 +175,19 @@ impl fmt::Debug for EtwProvider {
     }
 }
 
-/// A provider that is registered, until this is dropped. IRQL of its drop: PASSIVE_LEVEL.
+/// A registered provider, until this is dropped. IRQL of its drop: PASSIVE_LEVEL.
 ///
 /// ```
 /// use ntcom_exec::{EtwProvider, NTSTATUS};
 ///
 /// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e02);
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let registration = PROVIDER.register().unwrap();
 /// assert_eq!(PROVIDER.register().unwrap_err(), NTSTATUS::INVALID_DEVICE_STATE);
 /// drop(registration);
 /// assert!(PROVIDER.register().is_ok());
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[must_use = "the provider is unregistered when this is dropped"]
@@ -173,15 +197,16 @@ pub struct EtwRegistration {
 }
 
 impl EtwRegistration {
-    /// Leaves the provider registered, until [`EtwProvider::unregister`]: for drivers that have no place to keep this. IRQL: any.
+    /// Leaves the provider registered, until [`EtwProvider::unregister`]. It is for drivers that
+    /// have no place to keep this. IRQL: any.
     ///
     /// ```
     /// # static PROVIDER: ntcom_exec::EtwProvider = ntcom_exec::EtwProvider::new(3);
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// PROVIDER.register().unwrap().keep();
     /// PROVIDER.unregister();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn keep(self) {

@@ -1,4 +1,4 @@
-//! Waiting for an event of the kernel's without keeping a thread.
+//! Waiting for a kernel event without keeping a thread.
 
 use core::{
     future::Future,
@@ -7,30 +7,40 @@ use core::{
     time::Duration,
 };
 
-use crate::{NTSTATUS, Sleep, nt, sleep, task::Share};
+use crate::{
+    nt,
+    status::NTSTATUS,
+    task::Share,
+    timer::{Sleep, sleep},
+};
 
-/// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread: it looks every `period`, by a timer. An event
-/// that resets itself is reset when this ends.
+/// Waits until a kernel event is set, as `KeWaitForSingleObject` does, but keeps no thread. It
+/// checks the event every `period`, by a timer. When the wait ends, an event that resets itself has
+/// been reset.
 ///
-/// The kernel calls nobody back when an event is set, so a task cannot be woken by one. Whoever sets it, if that is this driver, has a
-/// [`Signal`](crate::Signal) instead, which wakes. Where a period is too long, wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that
-/// long: `passive(async { /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
+/// The kernel makes no callback when an event is set, so it cannot wake a task. If this driver sets
+/// the event itself, use a [`Signal`](crate::Signal) instead, which wakes. Where a period is too
+/// long, wait at PASSIVE_LEVEL, in a work item, which keeps a worker thread that long:
+/// `passive(async { /* KeWaitForSingleObject */ })` ([`passive`](crate::passive())).
 ///
-/// A period shorter than a clock tick is one; zero is `STATUS_INVALID_PARAMETER` where the event is not set. Dropping it, whenever, leaves the event as it is. IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
+/// A period shorter than a clock tick counts as one tick; zero gives `STATUS_INVALID_PARAMETER` if
+/// the event is not set. Dropping the future at any time leaves the event as it is. IRQL of the
+/// polls and the drop: ≤ DISPATCH_LEVEL.
 ///
 /// # Errors
-/// Of the future:
-/// - as for [`sleep`], in a poll that would set the timer;
-/// - what `KeWaitForSingleObject` answers but success and time-out.
+/// The future returns:
+/// - the errors of [`sleep`], in a poll that would set the timer;
+/// - any status of `KeWaitForSingleObject` except success and timeout.
 ///
 /// # Safety
-/// `event` is an initialised `KEVENT` in resident memory, and stays one until the future has ended or been dropped.
+/// `event` is an initialised `KEVENT` in resident memory, and stays one until the future has ended
+/// or been dropped.
 ///
 /// ```
 /// use core::time::Duration;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::{_EVENT_TYPE, KEVENT}};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let event: &'static mut KEVENT = Box::leak(Box::default());
 /// # // SAFETY: it is never freed.
 /// # unsafe { ddi::KeInitializeEvent(event, _EVENT_TYPE::SynchronizationEvent, 0) };
@@ -41,7 +51,7 @@ use crate::{NTSTATUS, Sleep, nt, sleep, task::Share};
 /// ntcom_exec::spawn_dpc_task(async move { set.await.unwrap() }).unwrap();
 /// # // SAFETY: as above.
 /// # unsafe { ddi::KeSetEvent(event, 0, 0) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub unsafe fn wait_for_event(event: *mut nt::KEVENT, period: Duration) -> EventWait {
@@ -63,9 +73,10 @@ pub struct EventWait {
     share: Share,
 }
 
-// SAFETY: an event may be waited for on any processor, and stays where it is by the contract of `wait_for_event`.
+// SAFETY: an event may be waited for on any processor, and the caller of `wait_for_event` keeps it
+// in place.
 unsafe impl Send for EventWait {}
-// SAFETY: a shared one can do nothing.
+// SAFETY: a shared future has no operations that change it.
 unsafe impl Sync for EventWait {}
 
 impl Future for EventWait {
@@ -77,7 +88,7 @@ impl Future for EventWait {
     }
 }
 
-/// Looks at the event, and until it is set, again when a period is over.
+/// Checks the event, and until it is set, checks it again after each period.
 fn look(
     event: *mut nt::KEVENT,
     period: Duration,
@@ -85,14 +96,14 @@ fn look(
     context: &mut Context<'_>,
 ) -> Poll<Result<(), NTSTATUS>> {
     loop {
-        // SAFETY: by the contract of `wait_for_event`.
+        // SAFETY: the caller of `wait_for_event` keeps the event initialised and in place.
         match unsafe { nt::look_at_event(event) } {
             NTSTATUS::SUCCESS => return Poll::Ready(Ok(())),
             NTSTATUS::TIMEOUT => {}
             failed => return Poll::Ready(Err(failed)),
         }
         if period.is_zero() {
-            // It would look for ever.
+            // A period of zero would make the loop check for ever.
             return Poll::Ready(Err(NTSTATUS::INVALID_PARAMETER));
         }
         match Pin::new(pause.get_or_insert_with(|| sleep(period))).poll(context) {

@@ -1,10 +1,11 @@
-//! Failing fast: what happens when going on would corrupt the machine.
+//! Failing fast, where continuing would corrupt the machine.
 
 use crate::nt;
 
-/// Why the machine stops. In a kernel: bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE), whose first parameter is this
-/// number (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure). On a host
-/// without a kernel: abort.
+/// The reason why the machine stops. In a kernel it is the first parameter of bug check 0x139
+/// (KERNEL_SECURITY_CHECK_FAILURE)
+/// (learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0x139--kernel-security-check-failure).
+/// On a host without a kernel the program aborts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub(crate) enum FailFast {
@@ -14,7 +15,7 @@ pub(crate) enum FailFast {
     Interface = 1,
     /// `FAST_FAIL_FATAL_APP_EXIT`: a panic in user code below a poll `[C12]`.
     Panic = 7,
-    /// `FAST_FAIL_RANGE_CHECK_FAILURE`: a processor whose number is beyond the table of slots.
+    /// `FAST_FAIL_RANGE_CHECK_FAILURE`: a processor with a number beyond the table of slots.
     #[allow(dead_code, reason = "without a kernel there are no processors")]
     Processor = 8,
     /// `FAST_FAIL_INVALID_REFERENCE_COUNT`: overflow or underflow of a count `[C3]`.
@@ -27,13 +28,14 @@ pub(crate) fn fail_fast(reason: FailFast) -> ! {
     nt::fail_fast(reason as u32, [0; 3])
 }
 
-/// Stops the machine: a COM interface whose slots were there has lost them.
+/// Stops the machine, because a COM interface has lost slots that were there before.
 #[cold]
 pub fn fail_fast_corrupt_interface() -> ! {
     fail_fast(FailFast::Interface)
 }
 
-/// What a driver's panic handler does: stops the machine with a bug check that tells where the panic was.
+/// Stops the machine from a driver's panic handler, with a bug check that tells where the panic
+/// was.
 ///
 /// Bug check 0x139 (KERNEL_SECURITY_CHECK_FAILURE) with
 ///
@@ -42,8 +44,8 @@ pub fn fail_fast_corrupt_interface() -> ! {
 /// 3. the length of that name, in bytes;
 /// 4. the line in the upper 32 bits, the column in the lower ones.
 ///
-/// In WinDbg: `da <parameter 2> L<parameter 3>`, `? <parameter 4> >> 0n32`. The message is not formatted: that would need a stack that may not be
-/// there. IRQL: any.
+/// In WinDbg: `da <parameter 2> L<parameter 3>`, `? <parameter 4> >> 0n32`. The message is not
+/// formatted, because that would need stack that may not be there. IRQL: any.
 ///
 /// ```
 /// # #[cfg(any())]
@@ -55,16 +57,17 @@ pub fn fail_fast_corrupt_interface() -> ! {
 /// ```
 #[cold]
 pub fn bug_check_panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    nt::fail_fast(FailFast::Panic as u32, info.location().map_or([0; 3], place))
+    nt::fail_fast(FailFast::Panic as u32, info.location().map_or([0; 3], bug_check_parameters))
 }
 
-fn place(location: &core::panic::Location<'_>) -> [u64; 3] {
+fn bug_check_parameters(location: &core::panic::Location<'_>) -> [u64; 3] {
     let file = location.file();
     let line_and_column = u64::from(location.line()) << 32 | u64::from(location.column());
     [file.as_ptr().expose_provenance() as u64, file.len() as u64, line_and_column]
 }
 
-/// Calls user code below a slot: a panic in it stops the machine instead of unwinding into the caller `[C12]`.
+/// Calls user code below a slot. A panic in it stops the machine instead of unwinding into the
+/// caller `[C12]`.
 ///
 /// ```
 /// assert_eq!(ntcom_exec::no_unwind(|| 6 * 7), 42);
@@ -73,7 +76,8 @@ pub fn no_unwind<R>(f: impl FnOnce() -> R) -> R {
     NoUnwind::run(f)
 }
 
-/// Stops the machine when it is dropped by unwinding: user code may not unwind out of a poll.
+/// A guard that stops the machine when it is dropped by unwinding, because user code may not unwind
+/// out of a poll.
 pub(crate) struct NoUnwind(());
 
 impl NoUnwind {
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn the_place_of_a_panic_is_told() {
         let here = core::panic::Location::caller();
-        let [_, length, place] = super::place(here);
+        let [_, length, place] = super::bug_check_parameters(here);
         assert_eq!(length, here.file().len() as u64);
         assert_eq!((place >> 32, place & 0xFFFF_FFFF), (here.line().into(), here.column().into()));
     }

@@ -1,14 +1,15 @@
-//! An IRP as a task. The protocol is the [request's](crate::request).
+//! An IRP as a task. The protocol is that of the [request](crate::request).
 
 use core::future::Future;
 
 use crate::{
-    CancelHandle, IrpOutcome, NTSTATUS,
     nt::{self, irp},
-    request::{Request, RequestRoom, RequestTask, request_canceled, spawn_request_task},
+    request::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task},
+    status::NTSTATUS,
+    task::CancelHandle,
 };
 
-/// An IRP that the driver has, and that a task serves.
+/// An IRP that the driver has and that a task serves.
 ///
 /// ```
 /// # let task: Option<ntcom_exec::IrpTask<core::future::Pending<ntcom_exec::IrpOutcome>>> = None;
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Irp(nt::PIRP);
 
-// SAFETY: an IRP may be used in any thread and on any processor, by those who have it.
+// SAFETY: the code that has an IRP may use it in any thread and on any processor.
 unsafe impl Send for Irp {}
 
 /// The future of a task that serves an IRP: see [`spawn_irp_task`].
@@ -27,7 +28,7 @@ unsafe impl Send for Irp {}
 /// ```
 /// use ntcom_exec::{CancelHandle, IrpOutcome, IrpTask, NTSTATUS, PoolAllocator, TaskBuilder};
 ///
-/// /// How this driver spawns what serves its IRPs.
+/// /// Spawns the task of an IRP, as this driver wants it.
 /// fn spawn<F>(task: IrpTask<F>) -> Result<CancelHandle, NTSTATUS>
 /// where
 ///     F: Future<Output = IrpOutcome> + Send + 'static,
@@ -38,73 +39,81 @@ unsafe impl Send for Irp {}
 /// ```
 pub type IrpTask<F> = RequestTask<Irp, F>;
 
-/// DISPATCH_LEVEL, with the cancel spin lock held.
+/// Cancels the task of an IRP. IRQL: DISPATCH_LEVEL, with the cancel spin lock held.
 unsafe extern "C" fn cancel_routine(_device: *mut nt::DEVICE_OBJECT, irp: *mut nt::IRP) {
-    // SAFETY: called for an IRP of ours, with the lock held.
+    // SAFETY: the I/O manager calls this routine for an IRP of ours, with the lock held.
     unsafe { irp::release_cancel_lock(irp) };
-    // SAFETY: the I/O manager has taken the routine out.
-    unsafe { request_canceled(Irp(irp)) };
+    // SAFETY: the I/O manager has taken the routine out, and calls it once.
+    unsafe { request_cancelled(Irp(irp)) };
 }
 
-const _: () = assert!(size_of::<RequestRoom>() <= size_of::<[nt::PVOID; 4]>());
-const _: () = assert!(align_of::<RequestRoom>() <= align_of::<[nt::PVOID; 4]>());
+const _: () = assert!(size_of::<RequestStorage>() <= size_of::<[nt::PVOID; 4]>());
+const _: () = assert!(align_of::<RequestStorage>() <= align_of::<[nt::PVOID; 4]>());
 
-// SAFETY: 1. the room is the IRP's DriverContext, which is the driver's; 2. the cancel routine is taken out by an exchange, by the I/O manager,
-// which calls it, or by one who is told so; 3. by that exchange; 4. none of the calls is for less.
+// SAFETY: 1. the storage is the IRP's DriverContext, which is the driver's. 2. The cancel routine
+// is taken out by an exchange, either by the I/O manager, which calls it, or by a caller that the
+// exchange tells so. 3. That exchange orders the writes. 4. All calls are allowed at
+// ≤ DISPATCH_LEVEL.
 unsafe impl Request for Irp {
-    fn room(self) -> *mut RequestRoom {
-        // SAFETY: the driver has the IRP, by the contract of every call that leads here.
+    fn storage(self) -> *mut RequestStorage {
+        // SAFETY: the callers of the `Request` methods guarantee that the driver has the IRP.
         unsafe { irp::context(self.0) }.cast()
     }
 
     unsafe fn begin(self) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the driver has the IRP, in its dispatch routine.
         unsafe { irp::mark_pending(self.0) }
     }
 
-    unsafe fn set_cancelable(self) -> bool {
-        // SAFETY: by this function's contract. None was set, so none is replaced.
+    unsafe fn set_cancel_routine(self) -> bool {
+        // SAFETY: the driver has the IRP. No routine was set, so none is replaced.
         unsafe { irp::set_cancel_routine(self.0, Some(cancel_routine)) };
-        // SAFETY: as above.
-        let canceled_before = unsafe { irp::is_canceled(self.0) };
-        // SAFETY: as above.
-        !(canceled_before && unsafe { self.take_cancelable() })
+        // SAFETY: the driver has the IRP.
+        let cancelled_before = unsafe { irp::is_cancelled(self.0) };
+        // SAFETY: the driver has the IRP.
+        !(cancelled_before && unsafe { self.clear_cancel_routine() })
     }
 
-    unsafe fn take_cancelable(self) -> bool {
-        // SAFETY: by this function's contract.
+    unsafe fn clear_cancel_routine(self) -> bool {
+        // SAFETY: the driver has the IRP.
         unsafe { irp::set_cancel_routine(self.0, None) }
     }
 
     unsafe fn complete(self, outcome: IrpOutcome) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the driver has the IRP, and no other code writes its IoStatus any more.
         unsafe { irp::set_outcome(self.0, outcome.status.0, outcome.information) };
-        // SAFETY: as above.
+        // SAFETY: the driver has the IRP, without a cancel routine, and no other code uses it any
+        // more.
         unsafe { irp::complete(self.0) }
     }
 }
 
-/// Serves an IRP by a task: what a dispatch routine ends with. Returns `STATUS_PENDING`, which the dispatch routine returns.
+/// Serves an IRP by a task, as the last step of a dispatch routine. Returns `STATUS_PENDING`, which
+/// the dispatch routine must return.
 ///
-/// The IRP is marked pending, and `spawn` is handed the task's future, to spawn it as it likes: on DPCs or on work items, with a handle. The
-/// IRP is completed with what `body` returns, after `body` has been dropped. Cancelling the IRP (`IoCancelIrp`) is a cancel request to the
-/// task `[C10]`: a body that does not take it is dropped, and the IRP completed with `STATUS_CANCELLED`. If the task cannot be
-/// spawned, the IRP is completed with the status of the refusal.
+/// The IRP is marked pending. `spawn` is given the task's future and spawns it as it likes, on DPCs
+/// or on work items, with a handle. The IRP is completed with the outcome that `body` returns,
+/// after `body` has been dropped. Cancelling the IRP (`IoCancelIrp`) is a cancel request to the
+/// task `[C10]`. A body that does not take the request is dropped, and the IRP is completed with
+/// `STATUS_CANCELLED`. If the task cannot be spawned, the IRP is completed with the status of the
+/// refusal.
 ///
-/// IRQL: that of `spawn`, mostly ≤ DISPATCH_LEVEL. The IRP is completed at the body's IRQL, or in the canceller's context, or before this
-/// returns. It must not be touched afterwards by whoever called this, nor by the body other than through what the body was given: it has it
-/// until it returns or is dropped.
+/// IRQL: that of `spawn`, mostly ≤ DISPATCH_LEVEL. The IRP is completed at the body's IRQL, or in
+/// the canceller's context, or before this returns. The caller must not touch the IRP afterwards.
+/// The body may touch it only through the pointers that it was given, until it returns or is
+/// dropped.
 ///
 /// # Safety
-/// 1. `irp` is an IRP that this driver has been given by its dispatch routine, has not queued, passed on, marked pending, or set a cancel routine of,
-///    and leaves to this.
-/// 2. Nobody uses its `DriverContext`.
+/// 1. `irp` is an IRP that this driver has been given by its dispatch routine. The driver has not
+///    queued it, passed it on, marked it pending, or set a cancel routine for it, and leaves it to
+///    this function.
+/// 2. No other code uses its `DriverContext`.
 ///
 /// ```
 /// use ntcom_exec::{IrpOutcome, NTSTATUS, TaskBuilder, sleep, spawn_irp_task};
 /// use ntsim::types::{NTSTATUS as Status, PDEVICE_OBJECT, PIRP};
 ///
-/// /// A read that takes its time.
+/// /// Serves a read after 20 ms.
 /// unsafe extern "C" fn dispatch_read(_device: PDEVICE_OBJECT, irp: PIRP) -> Status {
 ///     let body = async {
 ///         match sleep(core::time::Duration::from_millis(20)).await {
@@ -112,7 +121,7 @@ unsafe impl Request for Irp {
 ///             Err(status) => status.into(),
 ///         }
 ///     };
-///     // SAFETY: a new IRP, of which this is the last use.
+///     // SAFETY: the IRP is new, and this is its last use.
 ///     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 /// }
 /// # let _: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> Status = dispatch_read;
@@ -125,7 +134,7 @@ pub unsafe fn spawn_irp_task<F>(
 where
     F: Future<Output = IrpOutcome> + Send + 'static,
 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller leaves the IRP to this function, as it requires.
     unsafe { spawn_request_task(Irp(irp), body, spawn) };
     NTSTATUS::PENDING
 }

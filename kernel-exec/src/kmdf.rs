@@ -1,6 +1,7 @@
-//! KMDF: its devices and its requests. For drivers whose `wdk-sys` is built for KMDF.
+//! KMDF's devices and requests, for drivers that build `wdk-sys` for KMDF.
 //!
-//! Tasks and operations run on WDM work items there too: a work item of KMDF's is an object that is allocated, and a wake never allocates.
+//! Tasks and operations run on WDM work items there too. A work item of KMDF is an object that is
+//! allocated, and a wake never allocates.
 
 use core::mem::size_of;
 
@@ -10,37 +11,38 @@ use wdk_sys::{
 };
 
 use crate::{
-    IrpOutcome, nt,
-    request::{Request, RequestRoom, request_canceled},
+    nt,
+    request::{IrpOutcome, Request, RequestStorage, request_cancelled},
     sync::{AtomicUsize, Ordering},
 };
 
-/// The WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`): what tasks on work items, [`OnWorkItems`](crate::OnWorkItems) and
-/// [`OnDevice`](crate::OnDevice) take.
+/// Returns the WDM device object of a KMDF device (`WdfDeviceWdmGetDeviceObject`). Tasks on work
+/// items, [`OnWorkItems`](crate::OnWorkItems) and [`Migrating`](crate::Migrating) take it.
 ///
 /// IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// # Safety
-/// A device of this driver, which exists.
+/// `device` is a device of this driver that exists.
 #[must_use]
 pub unsafe fn wdm_device_object(device: WDFDEVICE) -> nt::PDEVICE_OBJECT {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller guarantees that the device exists.
     unsafe { call_unsafe_wdf_function_binding!(WdfDeviceWdmGetDeviceObject, device) }
 }
 
-/// What a request's context holds.
+/// The context of a request.
 #[repr(C)]
 struct RequestContext {
-    room: RequestRoom,
-    /// 1: it is cancelable, and nobody has begun to change that. `WdfRequestUnmarkCancelable` is for such requests only.
-    cancelable: AtomicUsize,
+    storage: RequestStorage,
+    /// 1 if the request is cancellable and no code has begun to change that.
+    /// `WdfRequestUnmarkCancelable` may be called for such requests only.
+    cancellable: AtomicUsize,
 }
 
-/// A static that points to itself.
+/// The context type, a static that points to itself.
 #[repr(transparent)]
 struct ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO);
 
-// SAFETY: read only.
+// SAFETY: the static is only read.
 unsafe impl Sync for ContextType {}
 
 static REQUEST_CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
@@ -55,8 +57,8 @@ fn context_type() -> PCWDF_OBJECT_CONTEXT_TYPE_INFO {
     &raw const REQUEST_CONTEXT.0
 }
 
-/// The attributes that the requests of a device must have for tasks to serve them: for `WdfDeviceInitSetRequestAttributes`, before the device is
-/// created.
+/// Returns the attributes that the requests of a device must have for tasks to serve them. Pass
+/// them to `WdfDeviceInitSetRequestAttributes`, before the device is created.
 #[must_use]
 pub fn wdf_request_attributes() -> WDF_OBJECT_ATTRIBUTES {
     WDF_OBJECT_ATTRIBUTES {
@@ -71,19 +73,21 @@ pub fn wdf_request_attributes() -> WDF_OBJECT_ATTRIBUTES {
     }
 }
 
-/// A WDFREQUEST that a task serves: what [`spawn_request_task`](crate::spawn_request_task) takes in a KMDF driver. It is completed with
+/// A WDFREQUEST that a task serves. A KMDF driver passes it to
+/// [`spawn_request_task`](crate::spawn_request_task). It is completed with
 /// `WdfRequestCompleteWithInformation`.
 #[derive(Clone, Copy, Debug)]
 pub struct WdfRequest(WDFREQUEST);
 
-// SAFETY: a request may be used in any thread and on any processor, by those who have it.
+// SAFETY: the code that has a request may use it in any thread and on any processor.
 unsafe impl Send for WdfRequest {}
 
 impl WdfRequest {
-    /// Names a request. IRQL: ≤ DISPATCH_LEVEL.
+    /// Wraps a request. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Safety
-    /// A request that a queue of this driver has delivered, and that has not been completed, forwarded or made cancelable; of a device that was created with
+    /// `request` is a request that a queue of this driver has delivered, and that has not been
+    /// completed, forwarded or made cancellable. Its device was created with
     /// [`wdf_request_attributes`].
     #[must_use]
     pub unsafe fn new(request: WDFREQUEST) -> Self {
@@ -93,63 +97,68 @@ impl WdfRequest {
     fn context(self) -> *mut RequestContext {
         let object: WDFOBJECT = self.0.cast();
         let kind = context_type();
-        // SAFETY: a request that exists, by the contract of every call that leads here.
+        // SAFETY: the callers of `new` and of the `Request` methods guarantee that the request
+        // exists.
         let context =
             unsafe { call_unsafe_wdf_function_binding!(WdfObjectGetTypedContextWorker, object, kind) };
         context.cast()
     }
 
-    fn cancelable(&self) -> &AtomicUsize {
-        // SAFETY: WDF keeps the context, zeroed at first, as long as the request.
-        unsafe { &(*self.context()).cancelable }
+    fn cancellable(&self) -> &AtomicUsize {
+        // SAFETY: WDF keeps the context as long as the request, and zeroes it at first.
+        unsafe { &(*self.context()).cancellable }
     }
 }
 
-/// EvtRequestCancel: ≤ DISPATCH_LEVEL.
+/// Cancels the task of a request, as its EvtRequestCancel. IRQL: ≤ DISPATCH_LEVEL.
 unsafe extern "C" fn evt_request_cancel(request: WDFREQUEST) {
-    // SAFETY: a request of a task, in its cancel routine, which WDF calls once.
-    unsafe { request_canceled(WdfRequest(request)) }
+    // SAFETY: the request belongs to a task, and WDF calls its cancel routine once.
+    unsafe { request_cancelled(WdfRequest(request)) }
 }
 
-// SAFETY: 1. the room is in the request's context; 2. WDF calls the routine, or tells the one who unmarks the request that it does not; 3. by its
-// lock; 4. the functions are documented for ≤ DISPATCH_LEVEL.
+// SAFETY: 1. the storage is in the request's context; 2. WDF calls the routine, or tells the caller
+// that unmarks the request that it does not; 3. by WDF's lock; 4. the functions are documented for
+// ≤ DISPATCH_LEVEL.
 unsafe impl Request for WdfRequest {
-    fn room(self) -> *mut RequestRoom {
-        // At offset 0.
+    fn storage(self) -> *mut RequestStorage {
+        // The storage is the first field of the context, at offset 0.
         self.context().cast()
     }
 
     unsafe fn begin(self) {}
 
-    unsafe fn set_cancelable(self) -> bool {
+    unsafe fn set_cancel_routine(self) -> bool {
         let (request, routine) = (self.0, Some(evt_request_cancel as unsafe extern "C" fn(WDFREQUEST)));
-        // SAFETY: the driver has the request, which is not cancelable.
+        // SAFETY: the driver has the request, which is not cancellable.
         let status =
             unsafe { call_unsafe_wdf_function_binding!(WdfRequestMarkCancelableEx, request, routine) };
         if status < 0 {
-            // STATUS_CANCELLED, or another failure: the routine will not be called, and the task is asked to stop.
+            // STATUS_CANCELLED, or another failure: the routine will not be called, and the caller
+            // asks the task to stop.
             return false;
         }
-        // Who has ended before this finds nothing to take; `spawn_request_task` looks for him afterwards. The party that the routine has may have
-        // gone already, but the caller's keeps the request.
-        self.cancelable().store(1, Ordering::SeqCst);
+        // A task that has ended before this store finds nothing to take; `spawn_request_task`
+        // checks for it afterwards. The routine's reference may have gone already, but the caller's
+        // reference keeps the request.
+        self.cancellable().store(1, Ordering::SeqCst);
         true
     }
 
-    unsafe fn take_cancelable(self) -> bool {
-        if self.cancelable().swap(0, Ordering::SeqCst) == 0 {
+    unsafe fn clear_cancel_routine(self) -> bool {
+        if self.cancellable().swap(0, Ordering::SeqCst) == 0 {
             return false;
         }
         let request = self.0;
-        // SAFETY: the driver has the request, which was made cancelable, and nobody else unmarks it.
+        // SAFETY: the driver has the request, which was made cancellable; the swap above lets one
+        // caller unmark it.
         let status = unsafe { call_unsafe_wdf_function_binding!(WdfRequestUnmarkCancelable, request) };
-        // STATUS_CANCELLED: the routine has been called, or will be.
+        // STATUS_CANCELLED means that the routine has been called, or will be.
         status >= 0
     }
 
     unsafe fn complete(self, outcome: IrpOutcome) {
         let (request, status, information) = (self.0, outcome.status.0, outcome.information as u64);
-        // SAFETY: the driver has the request, which is not cancelable.
+        // SAFETY: the driver has the request, which is not cancellable.
         unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfRequestCompleteWithInformation,

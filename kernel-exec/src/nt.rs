@@ -1,12 +1,15 @@
-//! The seam: the only file that knows which kernel the executor is on.
+//! The kernel interface, and the only file that knows which kernel the executor is on.
 //!
-//! Both kernels offer the same names, and what the executor makes of them is the same code on both. Without a kernel there is
-//! memory from the host, failing fast is an abort, and nothing can be spawned. `build.rs` says which it is.
+//! Both kernels offer the same names, and the executor's code over them is the same on both.
+//! Without a kernel, memory comes from the host, failing fast is an abort, and nothing can be
+//! spawned. `build.rs` chooses the kernel.
 
-/// Every DDI that the executor calls, with its signature in both kernels. The structs are each kernel's own; all else is
-/// written out, so that a `BOOLEAN` or a `ULONG` is as wide in the one as in the other.
+/// A list of every DDI that the executor calls, with its signature in both kernels. The structs are
+/// each kernel's own. All other types are written out, so that a `BOOLEAN` or a `ULONG` has the
+/// same width in both.
 ///
-/// `ddis!(take …)` imports them from a module, `ddis!(check …)` only holds the module's functions to their signatures.
+/// `ddis!(take …)` imports the functions from a module. `ddis!(check …)` only holds the module's
+/// functions to their signatures.
 #[cfg(kernel)]
 macro_rules! ddis {
     ($how:ident $kernel:ident::$module:ident) => {
@@ -68,14 +71,15 @@ macro_rules! ddis {
     };
 }
 
-/// A task is about to be woken: at IRQL ≤ DISPATCH_LEVEL, says the simulated kernel's verifier.
+/// Checks, before a task is woken, that the IRQL is ≤ DISPATCH_LEVEL. The simulated kernel's
+/// verifier makes the check.
 #[cfg(kernel = "sim")]
 #[inline]
 pub(crate) fn check_wake(task: *const ()) {
     ntsim::check_wake(task);
 }
 
-/// A task is about to be woken: at IRQL ≤ DISPATCH_LEVEL, which this kernel does not check.
+/// Does nothing. This kernel does not check that a task is woken at IRQL ≤ DISPATCH_LEVEL.
 #[cfg(not(kernel = "sim"))]
 #[inline]
 pub(crate) fn check_wake(_task: *const ()) {}
@@ -114,7 +118,7 @@ mod parity;
 
 #[cfg(kernel)]
 mod backend {
-    //! What the executor makes of a kernel's calls.
+    //! The executor's wrappers of the kernel's calls.
     pub(crate) use super::ddi::{
         _EVENT_TYPE, _TIMER_TYPE, _WORK_QUEUE_TYPE, DEVICE_OBJECT, IRP, IoInitializeWorkItem,
         IoQueueWorkItemEx, IoSizeofWorkItem, IoUninitializeWorkItem, KDPC, KEVENT, KSPIN_LOCK, KTIMER,
@@ -131,54 +135,58 @@ mod backend {
         POOL_FLAG_UNINITIALIZED,
     };
 
-    /// Stops the machine: bug check 0x139 with this reason, and what else a debugger is to be shown.
+    /// Stops the machine with bug check 0x139, this reason, and details for a debugger.
     pub(crate) fn fail_fast(reason: u32, details: [u64; 3]) -> ! {
         let [second, third, fourth] = details;
         // SAFETY: callable at any IRQL with any parameters.
         unsafe { KeBugCheckEx(0x139, reason.into(), second, third, fourth) }
     }
 
-    /// Non-paged pool, not zeroed, 16-byte aligned, or null. IRQL ≤ DISPATCH_LEVEL.
+    /// Allocates non-paged pool, not zeroed and 16-byte aligned, or returns null.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     pub(crate) fn allocate_pool(size: usize, tag: u32) -> *mut u8 {
-        // SAFETY: ≤ DISPATCH_LEVEL by this function's contract; flags and tag are valid, the size is not zero.
+        // SAFETY: the caller is at ≤ DISPATCH_LEVEL; flags and tag are valid, the size is not zero.
         unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
     }
 
-    /// Paged pool, else as [`allocate_pool`]. IRQL ≤ APC_LEVEL.
+    /// Allocates paged pool, otherwise as [`allocate_pool`]. IRQL: ≤ APC_LEVEL.
     pub(crate) fn allocate_paged_pool(size: usize, tag: u32) -> *mut u8 {
-        // SAFETY: ≤ APC_LEVEL by this function's contract; flags and tag are valid, the size is not zero.
+        // SAFETY: the caller is at ≤ APC_LEVEL; flags and tag are valid, the size is not zero.
         unsafe { ExAllocatePool2(POOL_FLAG_PAGED | POOL_FLAG_UNINITIALIZED, size as u64, tag) }.cast()
     }
 
     /// # Safety
-    /// `memory` is from [`allocate_pool`] or [`allocate_paged_pool`] with this tag and size, and not used again. IRQL: as for that.
+    /// `memory` is from [`allocate_pool`] or [`allocate_paged_pool`] with this tag and size, and is
+    /// not used again. IRQL: as for that function.
     pub(crate) unsafe fn free_pool(memory: *mut u8, _size: usize, tag: u32) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller allocated the memory with this tag, and does not use it again.
         unsafe { ExFreePoolWithTag(memory.cast(), tag) }
     }
 
-    /// Is this PASSIVE_LEVEL, where a thread may wait for DPCs?
+    /// Tells whether the IRQL is PASSIVE_LEVEL, where a thread may wait for DPCs.
     pub(crate) fn is_passive() -> bool {
         // SAFETY: callable at any IRQL.
         let irql = unsafe { KeGetCurrentIrql() };
         u32::from(irql) == PASSIVE_LEVEL
     }
 
-    /// Time since the machine was started, in units of 100 ns; it never goes back. Any IRQL.
+    /// Returns the time since the machine was started, in units of 100 ns. It never goes back.
+    /// IRQL: any.
     pub(crate) fn interrupt_time() -> u64 {
         let mut performance_counter = 0;
         // SAFETY: callable at any IRQL; the argument is valid for a write.
         unsafe { KeQueryInterruptTimePrecise(&raw mut performance_counter) }
     }
 
-    /// Whether this processor is to leave its DPCs, so that others run. IRQL: DISPATCH_LEVEL.
+    /// Tells whether this processor must leave its DPCs, so that other code runs.
+    /// IRQL: DISPATCH_LEVEL.
     pub(crate) fn should_yield() -> bool {
-        // SAFETY: at DISPATCH_LEVEL, by this function's contract.
+        // SAFETY: the caller is at DISPATCH_LEVEL.
         unsafe { KeShouldYieldProcessor() != 0 }
     }
 
-    /// Waits for an event, with a timeout as KeWaitForSingleObject takes it: negative is from now on, positive a moment of system time, none
-    /// for ever.
+    /// Waits for an event, with a timeout as KeWaitForSingleObject takes it. A negative value
+    /// counts from now on, a positive one is a moment of system time, and `None` waits for ever.
     ///
     /// # Safety
     /// The event is initialised and stays where it is; IRQL ≤ APC_LEVEL.
@@ -186,28 +194,33 @@ mod backend {
         let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or(0) };
         let due = if timeout.is_some() { &raw mut due } else { core::ptr::null_mut() };
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
-        // SAFETY: by this function's contract; not alertable, in kernel mode: the stack stays resident.
+        // SAFETY: the caller keeps the event in place, at ≤ APC_LEVEL. The wait is not alertable
+        // and in kernel mode, so the stack stays resident.
         let _status = unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, due) };
     }
 
-    /// Waits for an event without waiting: `STATUS_SUCCESS` or `STATUS_TIMEOUT`.
+    /// Tries to wait for an event, with a timeout of zero. Returns `STATUS_SUCCESS` or
+    /// `STATUS_TIMEOUT`.
     ///
     /// # Safety
     /// The event is initialised and stays where it is; IRQL ≤ DISPATCH_LEVEL.
     pub(crate) unsafe fn look_at_event(event: *mut KEVENT) -> crate::NTSTATUS {
         let mut now = LARGE_INTEGER { QuadPart: 0 };
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
-        // SAFETY: by this function's contract; a time-out of zero is allowed at DISPATCH_LEVEL.
+        // SAFETY: the caller keeps the event in place; a timeout of zero is allowed at
+        // DISPATCH_LEVEL.
         crate::NTSTATUS(unsafe { KeWaitForSingleObject(event.cast(), reason, mode, 0, &raw mut now) })
     }
 
-    /// Waits until every DPC routine that runs, or stands in a queue, has returned. IRQL: PASSIVE_LEVEL.
+    /// Waits until every DPC routine that runs, or stands in a queue, has returned.
+    /// IRQL: PASSIVE_LEVEL.
     pub(crate) fn flush_dpcs() {
-        // SAFETY: PASSIVE_LEVEL, by this function's contract.
+        // SAFETY: the caller is at PASSIVE_LEVEL.
         unsafe { KeFlushQueuedDpcs() }
     }
 
-    /// Registers an ETW provider, whose GUID has these digits, without a callback: its handle. IRQL: PASSIVE_LEVEL.
+    /// Registers an ETW provider with the GUID of these digits, without a callback. Returns its
+    /// handle. IRQL: PASSIVE_LEVEL.
     pub(crate) fn register_provider(id: u128) -> Result<u64, crate::NTSTATUS> {
         let id = GUID {
             Data1: (id >> 96) as u32,
@@ -216,7 +229,8 @@ mod backend {
             Data4: (id as u64).to_be_bytes(),
         };
         let mut handle = 0;
-        // SAFETY: PASSIVE_LEVEL, by this function's contract; the GUID, and the place for the handle, are valid.
+        // SAFETY: the caller is at PASSIVE_LEVEL; the GUID, and the place for the handle, are
+        // valid.
         let status = unsafe { EtwRegister(&raw const id, None, core::ptr::null_mut(), &raw mut handle) };
         if status < 0 { Err(crate::NTSTATUS(status)) } else { Ok(handle) }
     }
@@ -224,67 +238,72 @@ mod backend {
     /// Unregisters a provider. IRQL: PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// `handle` is from [`register_provider`], and nobody uses it any more.
+    /// `handle` is from [`register_provider`], and no code uses it any more.
     pub(crate) unsafe fn unregister_provider(handle: u64) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the handle is a registered one that no code uses any more, at PASSIVE_LEVEL.
         let _success = unsafe { EtwUnregister(handle) };
     }
 
-    /// Whether a session asks for such events. Any IRQL.
+    /// Tells whether a session asks for events of this level and keyword. IRQL: any.
     ///
     /// # Safety
-    /// `handle` is from [`register_provider`], and not unregistered meanwhile.
+    /// `handle` is from [`register_provider`], and is not unregistered meanwhile.
     pub(crate) unsafe fn is_provider_enabled(handle: u64, level: u8, keyword: u64) -> bool {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller keeps the handle registered.
         unsafe { EtwProviderEnabled(handle, level, keyword) != 0 }
     }
 
-    /// Writes an event that is a string. Any IRQL, if the string is in memory that is resident. What a session loses it counts itself.
+    /// Writes an event that is a string. A session counts the events that it loses. IRQL: any, if
+    /// the string is in resident memory.
     ///
     /// # Safety
     /// As for [`is_provider_enabled`]; the text ends with a zero.
     pub(crate) unsafe fn write_string(handle: u64, level: u8, keyword: u64, text: *const u16) {
-        // SAFETY: by this function's contract; there need be no activity.
+        // SAFETY: the caller keeps the handle registered and the text ends with a zero; the
+        // activity may be null.
         let _status = unsafe { EtwWriteString(handle, level, keyword, core::ptr::null(), text) };
     }
 
-    /// Lets the thread rest until the next tick of the clock, or so. IRQL ≤ APC_LEVEL.
+    /// Lets the thread rest, about until the next tick of the clock. IRQL: ≤ APC_LEVEL.
     pub(crate) fn rest() {
         let event = crate::sync::Event::new();
         event.prepare(crate::sync::Reset::Never);
-        // Nobody sets it.
+        // No code sets the event, so the wait ends by its timeout.
         event.wait(Some(-1));
     }
 
-    /// What the caller cannot leave while it runs.
+    /// The processor or the thread that the caller stays on while it runs.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) enum Place {
-        /// At DISPATCH_LEVEL: the processor with this number, which counts through all processor groups.
+    pub(crate) enum ExecutionContext {
+        /// At DISPATCH_LEVEL, the processor with this number, counted through all processor groups.
         Processor(usize),
-        /// Below it, where a thread may be preempted and go on elsewhere: the thread, which is only compared.
+        /// Below DISPATCH_LEVEL, where a thread may be preempted and continue elsewhere, the
+        /// thread. The pointer is only compared.
         Thread(*const ()),
-        /// Above it, where no task is.
+        /// Above DISPATCH_LEVEL, where no task runs.
         Interrupt,
     }
 
-    pub(crate) fn place() -> Place {
+    pub(crate) fn execution_context() -> ExecutionContext {
         // SAFETY: callable at any IRQL.
         let irql = u32::from(unsafe { KeGetCurrentIrql() });
         if irql == DISPATCH_LEVEL {
             // SAFETY: callable at any IRQL; a null argument is allowed.
-            Place::Processor(unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize)
+            ExecutionContext::Processor(
+                unsafe { KeGetCurrentProcessorNumberEx(core::ptr::null_mut()) } as usize
+            )
         } else if irql < DISPATCH_LEVEL {
             // SAFETY: callable at any IRQL.
-            Place::Thread(unsafe { KeGetCurrentThread() }.cast_const().cast())
+            ExecutionContext::Thread(unsafe { KeGetCurrentThread() }.cast_const().cast())
         } else {
-            Place::Interrupt
+            ExecutionContext::Interrupt
         }
     }
 }
 
 #[cfg(not(kernel))]
 mod backend {
-    //! No kernel.
+    //! Replacements for builds without a kernel.
     extern crate alloc;
 
     use core::alloc::Layout;
@@ -292,7 +311,8 @@ mod backend {
     const ALIGN: usize = 16;
 
     pub(crate) fn fail_fast(reason: u32, _details: [u64; 3]) -> ! {
-        /// A panic cannot leave an `extern "C"` function: it aborts, in a crate without `std` too.
+        /// Panics. The panic cannot leave an `extern "C"` function, so it aborts, also in a crate
+        /// without `std`.
         extern "C" fn abort(reason: u32) -> ! {
             #[expect(clippy::panic, reason = "the message is wanted and the abort is the purpose")]
             {
@@ -302,68 +322,69 @@ mod backend {
         abort(reason)
     }
 
-    /// A test's thread may wait.
+    /// Always true, because a test's thread may wait.
     #[cfg(all(test, loom))]
     pub(crate) const fn is_passive() -> bool {
         true
     }
 
-    /// A test's queue is empty when its threads say so.
+    /// Does nothing, because the threads of a test empty its queue.
     #[cfg(all(test, loom))]
     pub(crate) const fn flush_dpcs() {}
 
-    /// There is no clock.
+    /// Returns 0, because there is no clock.
     pub(crate) const fn interrupt_time() -> u64 {
         0
     }
 
-    /// Memory from the host's allocator, not zeroed, 16-byte aligned, or null.
+    /// Allocates memory from the host's allocator, not zeroed and 16-byte aligned, or returns null.
     pub(crate) fn allocate_pool(size: usize, _tag: u32) -> *mut u8 {
         match Layout::from_size_align(size, ALIGN) {
-            // SAFETY: the size is not zero: every caller allocates a block that holds something.
+            // SAFETY: the size is not zero.
             Ok(layout) if size > 0 => unsafe { alloc::alloc::alloc(layout) },
             _ => core::ptr::null_mut(),
         }
     }
 
-    /// The same: nothing is paged out for us.
+    /// Allocates as [`allocate_pool`] does, because the host has no paged pool.
     pub(crate) fn allocate_paged_pool(size: usize, tag: u32) -> *mut u8 {
         allocate_pool(size, tag)
     }
 
-    /// Without a kernel there is no event tracing.
+    /// Fails, because there is no event tracing without a kernel.
     pub(crate) const fn register_provider(_id: u128) -> Result<u64, crate::NTSTATUS> {
         Err(crate::NTSTATUS::NOT_SUPPORTED)
     }
 
     /// # Safety
-    /// There is no handle.
+    /// No duty, because there is no handle.
     pub(crate) const unsafe fn unregister_provider(_handle: u64) {}
 
     /// # Safety
-    /// There is no handle.
+    /// No duty, because there is no handle.
     pub(crate) const unsafe fn is_provider_enabled(_handle: u64, _level: u8, _keyword: u64) -> bool {
         false
     }
 
     /// # Safety
-    /// There is no handle.
+    /// No duty, because there is no handle.
     pub(crate) const unsafe fn write_string(_handle: u64, _level: u8, _keyword: u64, _text: *const u16) {}
 
-    /// Nothing is waited for.
+    /// Does nothing, because there is nothing to wait for.
     pub(crate) const fn rest() {}
 
-    /// Every thread is at no level that matters.
+    /// Always true, because a thread of the host has no IRQL.
     #[cfg(not(all(test, loom)))]
     pub(crate) const fn is_passive() -> bool {
         true
     }
 
     /// # Safety
-    /// `memory` is from [`allocate_pool`] with this size, and not used again.
+    /// `memory` is from [`allocate_pool`] with this size, and is not used again.
     pub(crate) unsafe fn free_pool(memory: *mut u8, size: usize, _tag: u32) {
         if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
-            // SAFETY: by this function's contract; the layout is the one it was allocated with.
+            // SAFETY: the caller allocated the memory with this size, so this is its layout, and
+            // does not use it again.
             unsafe { alloc::alloc::dealloc(memory, layout) }
         }
     }

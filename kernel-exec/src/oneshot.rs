@@ -1,8 +1,9 @@
 //! A channel for one value, from any callback to a task.
 //!
-//! Both ends share one block. Its word says who has gone and where the value is: the sender writes the value and then SENT, with
-//! one step that also tells it whether the receiver had gone before. So the value is the receiver's where the sender saw it there, and
-//! the sender's where not. The receiver is woken by the block's [`Signal`].
+//! Both ends share one block. Its word records which ends have gone and where the value is. The
+//! sender writes the value and then sets SENT, in one step that also tells it whether the receiver
+//! had gone before. So the value is the receiver's if the receiver was still there, and otherwise
+//! the sender's. The block's [`Signal`] wakes the receiver.
 
 use core::{
     alloc::Layout,
@@ -14,7 +15,10 @@ use core::{
 };
 
 use crate::{
-    Allocator, GlobalAllocator, NTSTATUS, ReferenceCount, Signal,
+    alloc::{Allocator, GlobalAllocator},
+    refcount::ReferenceCount,
+    signal::Signal,
+    status::NTSTATUS,
     sync::{AtomicUsize, Ordering, UnsafeCell},
     task::Share,
 };
@@ -39,15 +43,17 @@ struct Reference<T>(NonNull<Block<T>>);
 
 impl<T> Reference<T> {
     fn block(&self) -> &Block<T> {
-        // SAFETY: this reference keeps it.
+        // SAFETY: this reference keeps the block.
         unsafe { self.0.as_ref() }
     }
 
+    /// Takes the value out of the block.
+    ///
     /// # Safety
-    /// The value has been sent, and nobody else takes it: the caller has seen SENT, and is the only one to read.
+    /// The value has been sent. The caller has seen SENT, and is the only one that takes the value.
     unsafe fn read(&self) -> T {
         self.block().value.with(|value| {
-            // SAFETY: the cell is initialised once SENT is there, by this function's contract.
+            // SAFETY: the caller has seen SENT, so the cell is initialised.
             unsafe { value.cast::<T>().read() }
         })
     }
@@ -58,32 +64,34 @@ impl<T> Drop for Reference<T> {
         if self.block().references.remove() > 0 {
             return;
         }
-        // SAFETY: nobody else has it. The value has been taken, or never was there.
+        // SAFETY: the count is zero, so no other code has the block. The value has been taken, or
+        // never was there.
         unsafe { self.0.drop_in_place() };
-        // SAFETY: from `oneshot` with this layout, and not used again.
+        // SAFETY: the block came from `oneshot` with this layout, and is not used again.
         unsafe { GlobalAllocator.free(self.0.cast(), Layout::new::<Block<T>>()) };
     }
 }
 
-/// A channel for one value. Its block is allocated here; sending and receiving allocate nothing.
+/// Makes a channel for one value. Its block is allocated here, and sending and receiving allocate
+/// nothing.
 ///
-/// IRQL: ≤ DISPATCH_LEVEL, of this and of everything that is done with either end. A value that is sent and not received is dropped by
-/// whoever drops the receiver, at that IRQL.
+/// IRQL: ≤ DISPATCH_LEVEL, for this and for every use of either end. A value that is sent and not
+/// received is dropped with the receiver, at that IRQL.
 ///
 /// # Errors
-/// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+/// `STATUS_INSUFFICIENT_RESOURCES`: no memory for the block.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
 /// ntcom_exec::spawn_dpc_task(async {
 ///     assert_eq!(receiver.await, Ok(7));
 /// }).unwrap();
 /// sender.send(7).unwrap(); // in some callback
 /// # ntcom_exec::default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
@@ -97,7 +105,7 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
         signal: Signal::new(),
         value: UnsafeCell::new(MaybeUninit::uninit()),
     };
-    // SAFETY: new memory of this layout.
+    // SAFETY: `block` is new memory of this layout.
     unsafe { block.write(fresh) };
     Ok((
         Sender(Reference(block)),
@@ -105,46 +113,49 @@ pub fn oneshot<T: Send>() -> Result<(Sender<T>, Receiver<T>), NTSTATUS> {
     ))
 }
 
-/// The end of a [`oneshot`] channel that a value goes in at. Dropping it closes the channel.
+/// The sending end of a [`oneshot`] channel. Dropping it closes the channel.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
 /// let sender: ntcom_exec::Sender<u32> = sender;
 /// drop(receiver);
 /// assert!(sender.is_abandoned());
-/// assert_eq!(sender.send(7), Err(7), "it comes back");
-/// # }))]).unwrap();
+/// assert_eq!(sender.send(7), Err(7), "the value comes back");
+/// # }).unwrap();
 /// ```
 pub struct Sender<T>(Reference<T>);
 
-// SAFETY: the value goes to whoever receives, anywhere; the rest of the block may be used by several.
+// SAFETY: the value goes to the receiver, on any thread; the rest of the block may be used by
+// several.
 unsafe impl<T: Send> Send for Sender<T> {}
-// SAFETY: a shared sender can only look whether the receiver has gone.
+// SAFETY: a shared sender can only check whether the receiver has gone.
 unsafe impl<T: Send> Sync for Sender<T> {}
 
 impl<T> Sender<T> {
-    /// Sends the value, and wakes who waits for it. IRQL: ≤ DISPATCH_LEVEL.
+    /// Sends the value, and wakes the waiting receiver. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// The value: the receiver has gone.
+    /// The value, if the receiver has gone.
     pub fn send(self, value: T) -> Result<(), T> {
         let block = self.0.block();
         block.value.with_mut(|place| {
-            // SAFETY: nobody reads before SENT is there, and this is the only sender.
+            // SAFETY: the receiver does not read before SENT is set, and this is the only sender.
             unsafe { (*place).write(value) };
         });
-        // The signal comes with the drop of this sender.
+        // The drop of this sender sets the signal.
         if block.word.fetch_or(SENT, Ordering::AcqRel) & ABANDONED == 0 {
             return Ok(());
         }
-        // SAFETY: just sent, and the receiver, which had gone before, has not seen it.
+        // SAFETY: the value was just sent, and the receiver, which had gone before, has not seen
+        // it.
         Err(unsafe { self.0.read() })
     }
 
-    /// Whether the receiver has gone: nobody will see the value. IRQL: ≤ DISPATCH_LEVEL. One that is still there may go at any time.
+    /// Tells whether the receiver has gone, so that the value would not be received. A receiver
+    /// that is still there may go at any time. IRQL: ≤ DISPATCH_LEVEL.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.0.block().word.load(Ordering::Acquire) & ABANDONED != 0
@@ -159,15 +170,16 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// The end of a [`oneshot`] channel that the value comes out of: a future of it.
+/// The receiving end of a [`oneshot`] channel, which is a future of the value.
 ///
-/// It ends with the value, or with `STATUS_PIPE_BROKEN` where the sender has gone without one. Polled again after the end it says
-/// `STATUS_PIPE_BROKEN`. Dropping it tells the sender, and loses a value that was sent.
+/// It ends with the value, or with `STATUS_PIPE_BROKEN` if the sender has gone without sending.
+/// Polled again after the end it returns `STATUS_PIPE_BROKEN`. Dropping it tells the sender, and
+/// loses a value that was sent.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom_exec::NTSTATUS;
 ///
 /// let (sender, receiver) = ntcom_exec::oneshot::<u32>().unwrap();
@@ -176,7 +188,7 @@ impl<T> Drop for Sender<T> {
 /// ntcom_exec::spawn_dpc_task(async {
 ///     assert_eq!(receiver.await, Err(NTSTATUS::PIPE_BROKEN));
 /// }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Receiver<T> {
@@ -188,17 +200,18 @@ pub struct Receiver<T> {
     share: Share,
 }
 
-// SAFETY: the value may be received anywhere; the rest of the block may be used by several.
+// SAFETY: the value may be received on any thread; the rest of the block may be used by several.
 unsafe impl<T: Send> Send for Receiver<T> {}
-// SAFETY: a shared receiver can do nothing.
+// SAFETY: a shared receiver has no operations that change it.
 unsafe impl<T: Send> Sync for Receiver<T> {}
 
 impl<T> Receiver<T> {
-    /// What has come, if anything has.
+    /// Takes the value if it has come, without waiting.
     fn received(&mut self) -> Poll<Result<T, NTSTATUS>> {
         let word = self.reference.block().word.load(Ordering::Acquire);
         if word & SENT != 0 && !core::mem::replace(&mut self.taken, true) {
-            // SAFETY: SENT has been seen, the receiver was there all the time, and takes it once.
+            // SAFETY: SENT has been seen, the receiver was there all the time, and it takes the
+            // value once.
             Poll::Ready(Ok(unsafe { self.reference.read() }))
         } else if word & CLOSED != 0 || self.taken {
             Poll::Ready(Err(NTSTATUS::PIPE_BROKEN))
@@ -215,7 +228,7 @@ impl<T> Receiver<T> {
             return received;
         }
         match self.reference.block().signal.poll(&mut self.wait, context) {
-            // The sender has gone since the look above.
+            // The sender has gone since the check above.
             Poll::Ready(()) => self.received(),
             Poll::Pending => Poll::Pending,
         }
@@ -239,7 +252,8 @@ impl<T> Drop for Receiver<T> {
         block.signal.forget(self.wait);
         let word = block.word.fetch_or(ABANDONED, Ordering::AcqRel);
         if word & SENT != 0 && !self.taken {
-            // SAFETY: SENT has been seen by the step that says that we have gone, so the sender leaves the value to us.
+            // SAFETY: the step that set ABANDONED saw SENT, so the sender leaves the value to this
+            // receiver.
             drop(unsafe { self.reference.read() });
         }
     }
@@ -271,7 +285,7 @@ mod loom_tests {
 
     use super::{NTSTATUS, oneshot};
 
-    /// Sent while the receiver goes: one of the two drops the value, once.
+    /// A send meets the drop of the receiver, and one of the two drops the value, once.
     #[test]
     fn loom_send_meets_the_receivers_end() {
         loom::model(|| {
@@ -285,7 +299,7 @@ mod loom_tests {
         });
     }
 
-    /// Sent, or closed, while the receiver looks: it is told what there is, and once it has been told it stays so.
+    /// A send, or a close, meets a poll of the receiver, which sees the result, and only once.
     #[test]
     fn loom_send_meets_a_poll() {
         for sends in [true, false] {

@@ -1,4 +1,4 @@
-//! Going on at PASSIVE_LEVEL for a while.
+//! A part of a body that runs at PASSIVE_LEVEL, in a task that migrates there and back.
 
 use core::{
     future::Future,
@@ -9,34 +9,38 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     task::{
         TaskPtr,
-        passive::{self, Place},
+        passive::{self, RunLevel},
     },
 };
 
-/// Where the future of [`passive`] is.
+/// The state of the future of [`passive`].
 enum Stage<T> {
     /// Not polled yet.
     New,
-    /// Counted by this task, which polls it at PASSIVE_LEVEL.
-    Away(TaskPtr),
-    /// In a task that is at PASSIVE_LEVEL always.
-    Home,
+    /// Counted by this task, which polls the future at PASSIVE_LEVEL.
+    Migrated(TaskPtr),
+    /// In a task that is always at PASSIVE_LEVEL.
+    InPlace,
     /// The value is on its way back to DISPATCH_LEVEL.
-    Back(T),
+    Returning(T),
     Done,
 }
 
 impl<T> Stage<T> {
-    /// Is this where the future is to be polled?
-    const fn is_at_passive_level(&self, place: Place) -> bool {
-        matches!((self, place), (Self::Home, Place::Home) | (Self::Away(_), Place::Away(_)))
+    /// Tells whether the future may be polled at this level.
+    const fn is_at_passive_level(&self, run_level: RunLevel) -> bool {
+        matches!(
+            (self, run_level),
+            (Self::InPlace, RunLevel::AlwaysPassive) | (Self::Migrated(_), RunLevel::Migrated(_))
+        )
     }
 }
 
-// SAFETY: the task is only compared, and used in the task that is polling this future; the value is the future's.
+// SAFETY: the task is only compared, or used inside the task that is polling this future; the value
+// is the future's.
 unsafe impl<T: Send> Send for Stage<T> {}
 
 pin_project! {
@@ -58,38 +62,42 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             this.future.set(None);
-            if let Stage::Away(task) = *this.stage {
+            if let Stage::Migrated(task) = *this.stage {
                 passive::end(task);
             }
         }
     }
 }
 
-/// Runs a future at PASSIVE_LEVEL, in a work item, and comes back: for a task that was spawned
-/// [`OnDevice`](crate::OnDevice). In a task on work items, which is there already, it runs in place.
+/// Runs a future at PASSIVE_LEVEL, in a work item, and then lets the task migrate back. It is for a
+/// task that was spawned with the placement [`Migrating`](crate::Migrating). In a task on work items,
+/// which is at PASSIVE_LEVEL already, the future runs in place.
 ///
-/// The whole task moves: its body is polled at PASSIVE_LEVEL, in a system worker thread, until `future` has ended, and `future` is polled
-/// and, once polled, dropped there only. What it returns is handed over at DISPATCH_LEVEL again. Moving allocates nothing: the
-/// work item is in the task's block. Cancellation is as anywhere in a task `[C10]`; a body that is dropped meanwhile is dropped at PASSIVE_LEVEL.
+/// The whole task migrates. Its body is polled at PASSIVE_LEVEL, in a system worker thread, until
+/// `future` has ended. `future` is polled there only, and once polled, dropped there only. Its
+/// value is handed over at DISPATCH_LEVEL again. Migrating allocates nothing, because the work item
+/// is in the task's block. Cancellation is the same as anywhere in a task `[C10]`; a body that is
+/// dropped meanwhile is dropped at PASSIVE_LEVEL.
 ///
-/// Where a combinator polls others of the same task beside it, they are polled at PASSIVE_LEVEL meanwhile; and if one of them
-/// has gone there too, this one's end waits for no other: what follows it begins at PASSIVE_LEVEL. Likewise the cleanup of a
-/// [`try_finally`](crate::try_finally) around it begins there when the task is cancelled. Code that needs DISPATCH_LEVEL raises the
-/// IRQL itself.
+/// Where a combinator polls other futures of the same task beside this one, they are polled at
+/// PASSIVE_LEVEL meanwhile. If one of them has migrated there too, this future does not wait for it
+/// at its end, so the code after this future begins at PASSIVE_LEVEL. Likewise, when the task is
+/// cancelled, the cleanup of a [`try_finally`](crate::try_finally) around this future begins at
+/// PASSIVE_LEVEL. Code that needs DISPATCH_LEVEL raises the IRQL itself.
 ///
-/// Once polled, this future must stay in its task: dropping it elsewhere fails fast.
+/// Once polled, this future must stay in its task, because dropping it elsewhere fails fast.
 ///
 /// # Errors
-/// Of the future, in its first poll: `STATUS_NOT_SUPPORTED`: it is polled by no task, or by one on DPCs that has no device. `future` has not been
-/// polled.
+/// The future returns `STATUS_NOT_SUPPORTED` in its first poll, if it is polled by no task, or by a
+/// task on DPCs that has no device. `future` has not been polled then.
 ///
 /// ```
-/// use ntcom_exec::{DpcOptions, OnDevice, TaskBuilder, passive};
+/// use ntcom_exec::{DpcOptions, Migrating, TaskBuilder, passive};
 /// # use std::ptr::null_mut;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 ///
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
 /// # // SAFETY: the arguments are valid.
 /// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -103,11 +111,11 @@ pin_project! {
 ///     assert_eq!(ntsim::irql(), 2);
 /// };
 /// // SAFETY: the driver's device, which is deleted below.
-/// let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+/// let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
 /// TaskBuilder::new().on(placement).spawn(body).unwrap();
 /// # // SAFETY: not deleted yet; the task keeps a reference until it has ended.
 /// # unsafe { ddi::IoDeleteDevice(device) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn passive<F: Future>(future: F) -> Passive<F> {
@@ -119,34 +127,35 @@ impl<F: Future> Future for Passive<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let place = passive::place();
+        let run_level = passive::run_level();
         if matches!(this.stage, Stage::New) {
-            *this.stage = match place {
-                Place::Home => Stage::Home,
-                Place::Away(task) | Place::Dispatch(task) => {
+            *this.stage = match run_level {
+                RunLevel::AlwaysPassive => Stage::InPlace,
+                RunLevel::Migrated(task) | RunLevel::Dispatch(task) => {
                     passive::begin(task);
-                    Stage::Away(task)
+                    Stage::Migrated(task)
                 }
-                Place::Stuck => {
+                RunLevel::CannotMigrate => {
                     this.future.set(None);
                     *this.stage = Stage::Done;
                     return Poll::Ready(Err(NTSTATUS::NOT_SUPPORTED));
                 }
             };
         }
-        if this.stage.is_at_passive_level(place) {
+        if this.stage.is_at_passive_level(run_level) {
             let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
             let Poll::Ready(value) = future.poll(context) else { return Poll::Pending };
             this.future.set(None);
-            let before = core::mem::replace(this.stage, Stage::Back(value));
-            if let Stage::Away(task) = before {
+            let before = core::mem::replace(this.stage, Stage::Returning(value));
+            if let Stage::Migrated(task) = before {
                 passive::end(task);
             }
         }
-        // A run at the other level follows this one, on the way there or, unless another part of the body stays, back.
-        let on_its_way = match (&*this.stage, place) {
-            (Stage::Away(_), _) => true,
-            (Stage::Back(_), Place::Away(_)) => !passive::is_wanted(),
+        // The next run is at the other level, on the way there, or on the way back unless another
+        // part of the body stays.
+        let on_its_way = match (&*this.stage, run_level) {
+            (Stage::Migrated(_), _) => true,
+            (Stage::Returning(_), RunLevel::Migrated(_)) => !passive::is_wanted(),
             _ => false,
         };
         if on_its_way {
@@ -154,8 +163,8 @@ impl<F: Future> Future for Passive<F> {
             return Poll::Pending;
         }
         match core::mem::replace(this.stage, Stage::Done) {
-            Stage::Back(value) => Poll::Ready(Ok(value)),
-            // Polled after Ready: allowed to misbehave, not to run anything twice.
+            Stage::Returning(value) => Poll::Ready(Ok(value)),
+            // The future was polled after Ready. It may misbehave then, but it runs nothing twice.
             _ => Poll::Pending,
         }
     }

@@ -1,33 +1,35 @@
-//! Where a task runs: on DPCs, on work items, or on the one and then the other.
+//! The placement of a task on DPCs, on work items, or on both in turn.
 
-use crate::{NTSTATUS, task::Port};
+use crate::{status::NTSTATUS, task::Port};
 
 /// Where a task runs, and how: [`TaskBuilder::on`](crate::TaskBuilder::on) and the recipes of `ntcom`
 /// take it.
 ///
 /// | placement | body's IRQL | |
 /// |---|---|---|
-/// | [`OnDpcs`] | DISPATCH_LEVEL | unless something else is said |
+/// | [`OnDpcs`] | DISPATCH_LEVEL | the default |
 /// | `DpcOptions` | DISPATCH_LEVEL | with importance, processor, budget |
 /// | `OnWorkItems` | PASSIVE_LEVEL | in work items of a device |
-/// | `OnDevice` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | |
+/// | `Migrating` | DISPATCH_LEVEL, in `passive` PASSIVE_LEVEL | migrates between the two |
 ///
 /// ```
 /// fn runs(placement: impl ntcom_exec::Placement) {}
 /// runs(ntcom_exec::OnDpcs);
 /// ```
 pub trait Placement: Send + 'static {
-    /// What the executor keeps in the block.
+    /// The executor's storage in the block.
     #[doc(hidden)]
     type Port: Port;
 
+    /// Makes the executor's storage.
+    ///
     /// # Errors
-    /// The placement's: the spawn fails with it, or the operation ends with it.
+    /// The status with which the spawn fails, or the operation ends, if the placement is invalid.
     #[doc(hidden)]
     fn port(self) -> Result<Self::Port, NTSTATUS>;
 }
 
-/// On DPCs, at DISPATCH_LEVEL.
+/// The placement on DPCs, at DISPATCH_LEVEL.
 ///
 /// ```
 /// let everywhere = ntcom_exec::OnDpcs;
@@ -45,12 +47,12 @@ impl Placement for OnDpcs {
 }
 
 #[cfg(kernel)]
-pub use on_devices::{OnDevice, OnWorkItems};
+pub use on_devices::{Migrating, OnWorkItems};
 
 #[cfg(kernel)]
 mod on_devices {
     use super::Placement;
-    use crate::{DpcOptions, NTSTATUS, WorkItemPort, moving::MovingPort, nt};
+    use crate::{dpc::DpcOptions, migrating::MigratingPort, nt, status::NTSTATUS, work_item::WorkItemPort};
 
     impl Placement for DpcOptions {
         type Port = crate::DpcPort;
@@ -60,14 +62,15 @@ mod on_devices {
         }
     }
 
-    /// On work items of a device, at PASSIVE_LEVEL.
+    /// The placement on work items of a device, at PASSIVE_LEVEL.
     ///
-    /// The body is polled and dropped in a system worker thread: it may touch pageable memory and,
-    /// for a short time, wait; there are few worker threads, and a task that keeps one keeps it from
-    /// others (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads). It must be
-    /// at PASSIVE_LEVEL again, in the thread that it was called in, wherever it polls another future.
-    /// The task belongs to the image's default tracker, and its device object is referenced until it
-    /// has ended. Waking it allocates nothing: its work item is in its block.
+    /// The body is polled and dropped in a system worker thread. It may touch pageable memory and
+    /// wait for a short time. There are few worker threads, and a body that keeps one keeps it from
+    /// other work (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
+    /// Wherever the body polls another future, it must be at PASSIVE_LEVEL again, in the thread that
+    /// it was called in. The task is in the image's default tracker, and its device object is
+    /// referenced until the task has ended. Waking it allocates nothing, because its work item is in
+    /// its block.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
@@ -78,14 +81,15 @@ mod on_devices {
     #[derive(Clone, Copy, Debug)]
     pub struct OnWorkItems(nt::PDEVICE_OBJECT);
 
-    // SAFETY: a device may be used in any thread; that it stays is the contract of `of`.
+    // SAFETY: a device may be used in any thread; the caller of `of` keeps it alive.
     unsafe impl Send for OnWorkItems {}
 
     impl OnWorkItems {
-        /// Of this device.
+        /// Places operations on work items of this device.
         ///
         /// # Safety
-        /// `device` is null, or a device object of this driver that is referenced, or not yet deleted, until what is placed has been spawned.
+        /// `device` is null, or a device object of this driver that is referenced, or not yet
+        /// deleted, until the placed operation has been spawned.
         #[must_use]
         pub const unsafe fn of(device: nt::PDEVICE_OBJECT) -> Self {
             Self(device)
@@ -96,47 +100,50 @@ mod on_devices {
         type Port = WorkItemPort;
 
         fn port(self) -> Result<Self::Port, NTSTATUS> {
-            // SAFETY: by the contract of `of`.
+            // SAFETY: the caller of `of` keeps the device referenced until the operation has been
+            // spawned.
             Ok(unsafe { WorkItemPort::for_device(self.0) })
         }
     }
 
-    /// On DPCs, and on work items of a device in [`passive`](crate::passive()).
+    /// The placement on DPCs of a task that migrates to work items of a device for the parts of its
+    /// body in [`passive`](crate::passive()).
     ///
     /// The device object is referenced until the task has ended.
     ///
     /// ```
     /// # let device = std::ptr::null_mut();
     /// // SAFETY: null is refused.
-    /// let refused = unsafe { ntcom_exec::OnDevice::new(ntcom_exec::DpcOptions::new(), device) };
-    /// # let _: ntcom_exec::OnDevice = refused;
+    /// let refused = unsafe { ntcom_exec::Migrating::new(ntcom_exec::DpcOptions::new(), device) };
+    /// # let _: ntcom_exec::Migrating = refused;
     /// ```
     #[derive(Clone, Copy, Debug)]
-    pub struct OnDevice {
+    pub struct Migrating {
         options: DpcOptions,
         device: nt::PDEVICE_OBJECT,
     }
 
-    // SAFETY: a device may be used in any thread; that it stays is the contract of `new`.
-    unsafe impl Send for OnDevice {}
+    // SAFETY: a device may be used in any thread; the caller of `new` keeps it alive.
+    unsafe impl Send for Migrating {}
 
-    impl OnDevice {
-        /// With these options, and of this device.
+    impl Migrating {
+        /// Places operations on DPCs with these options, and on work items of this device.
         ///
         /// # Safety
-        /// As for [`OnWorkItems::of`].
+        /// The contract of [`OnWorkItems::of`].
         #[must_use]
         pub const unsafe fn new(options: DpcOptions, device: nt::PDEVICE_OBJECT) -> Self {
             Self { options, device }
         }
     }
 
-    impl Placement for OnDevice {
-        type Port = MovingPort;
+    impl Placement for Migrating {
+        type Port = MigratingPort;
 
         fn port(self) -> Result<Self::Port, NTSTATUS> {
-            // SAFETY: by the contract of `new`.
-            Ok(unsafe { MovingPort::new_on(self.options.settings()?, self.device) })
+            // SAFETY: the caller of `new` keeps the device referenced until the operation has been
+            // spawned.
+            Ok(unsafe { MigratingPort::new_on(self.options.settings()?, self.device) })
         }
     }
 }

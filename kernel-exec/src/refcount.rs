@@ -8,16 +8,17 @@ use crate::{
 /// A count above half its range is an error that has not wrapped yet.
 const LIMIT: usize = usize::MAX / 2;
 
-/// How many references an object has: one word, one read-modify-write a change.
+/// The number of references to an object, in one word. Each change is one read-modify-write.
 ///
-/// Half the range, less than none, and a reference from a count of zero (an object revived from its own `Drop`) stop the machine: bug
-/// check 0x139, parameter 14. IRQL: any.
+/// Three errors stop the machine with bug check 0x139, parameter 14. They are a count of half the
+/// range, a count below zero, and a reference from a count of zero (an object revived from its own
+/// `Drop`). IRQL: any.
 ///
 /// ```
 /// let count = ntcom_exec::ReferenceCount::one();
 /// assert_eq!(count.add(), 2);
 /// assert_eq!(count.remove(), 1);
-/// assert_eq!(count.remove(), 0, "whoever gets this destroys the object");
+/// assert_eq!(count.remove(), 0, "the caller that gets 0 destroys the object");
 /// ```
 #[repr(transparent)]
 pub struct ReferenceCount(AtomicUsize);
@@ -31,9 +32,9 @@ impl ReferenceCount {
         }
     }
 
-    /// One more. Returns the new count.
+    /// Adds one reference. Returns the new count.
     pub fn add(&self) -> usize {
-        // Relaxed: whoever hands out a reference has one.
+        // Relaxed is enough, because the caller that hands out a reference has one.
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         if before == 0 || before >= LIMIT {
             fail_fast(FailFast::ReferenceCount);
@@ -41,7 +42,8 @@ impl ReferenceCount {
         before + 1
     }
 
-    /// One less. Returns the new count; at zero everything that was done with the object has been done before.
+    /// Removes one reference. Returns the new count. At zero every earlier use of the object
+    /// happened before.
     #[must_use = "at zero the object is the caller's to destroy"]
     pub fn remove(&self) -> usize {
         let before = self.0.fetch_sub(1, Ordering::AcqRel);
@@ -58,17 +60,17 @@ impl core::fmt::Debug for ReferenceCount {
     }
 }
 
-/// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
+/// Tests of `[C3]`. On the simulated kernel failing fast is a bug check that a test can look at.
 #[cfg(all(test, kernel = "sim"))]
 mod tests {
     use super::{LIMIT, ReferenceCount};
     use crate::sync::AtomicUsize;
     use ntsim::{Config, Schedule, Simulation, Stop};
 
-    /// Does this stop the machine with bug check 0x139, parameter 14?
+    /// Tells whether the program stops the machine with bug check 0x139, parameter 14.
     fn stops(program: impl FnOnce() + 'static) -> bool {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        match kernel.run(vec![(0, Box::new(program))]) {
+        match kernel.run_on(0, program) {
             Err(Stop::BugCheck(bug)) => (bug.code, bug.parameters[0]) == (0x139, 14),
             other => {
                 assert!(other.is_ok(), "{other:?}");

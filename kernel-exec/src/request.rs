@@ -1,15 +1,19 @@
-//! A request as a task: the task completes it, and cancelling it cancels the task. For IRPs (`irp.rs`), and for the requests of a framework
-//! over them, such as KMDF's.
+//! A request as a task, which completes the request and is cancelled with it. It serves IRPs
+//! (`irp.rs`), and the requests of a framework over them, such as KMDF's.
 //!
-//! Between the dispatch routine and the completion the request is the driver's, and up to three parties use it: the task, which says what it
-//! came to; the dispatch routine, until it has set the cancel routine; and that, while it is set. They are counted in a word that lies
-//! in the request's own room, and the last one completes the request.
+//! Between the dispatch routine and the completion the driver has the request, and up to three
+//! references to it exist. The task owns one to give its outcome, the dispatch routine one until it
+//! has set the cancel routine, and the cancel routine one while it is set. A word in the request's
+//! own storage counts them, and the drop of the last one completes the request.
 //!
-//! - **I1** Whoever takes the cancel routine out of the request, by an exchange that tells it so, has its party: the I/O manager, which calls it;
-//!   the task at its end; or the dispatch routine, when it finds that the request was cancelled before, or that the task has ended before.
-//! - **I2** The task says that it has ended before it looks for a cancel routine; the dispatch routine sets the cancel routine before it
-//!   looks whether the task has ended: each by a read-modify-write of the word. So the second of the two sees what the first has done before.
-//! - **I3** A party uses the request before it gives itself up, not afterwards.
+//! - **I1** The code that takes the cancel routine out of the request, by an exchange that tells it
+//!   so, owns the reference of that routine. It is the I/O manager, which calls the routine, or the
+//!   task at its end. Or it is the dispatch routine, when it finds that the request was cancelled
+//!   before or that the task has ended before.
+//! - **I2** The task marks itself ended before it looks for a cancel routine. The dispatch routine
+//!   sets the cancel routine before it checks whether the task has ended. Each does this by a
+//!   read-modify-write of the word, so the second of the two sees what the first did before.
+//! - **I3** The owner of a reference uses the request only until it gives the reference up.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -24,16 +28,17 @@ use core::{
 use pin_project_lite::pin_project;
 
 use crate::{
-    CancelHandle, NTSTATUS,
+    status::NTSTATUS,
     sync::{AtomicUsize, KernelCell, Ordering},
+    task::CancelHandle,
 };
 
 /// The task has ended.
 const ENDED: usize = 1;
-/// One party, counted above the flag.
-const PARTY: usize = 2;
+/// One reference, counted above the flag.
+const REFERENCE: usize = 2;
 
-/// What a request came to: what an IRP's IoStatus says.
+/// The outcome of a request, as the IoStatus of an IRP gives it.
 ///
 /// ```
 /// use ntcom_exec::{IrpOutcome, NTSTATUS};
@@ -43,9 +48,10 @@ const PARTY: usize = 2;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IrpOutcome {
-    /// The status. STATUS_PENDING is none, and is completed as `STATUS_DRIVER_INTERNAL_ERROR`.
+    /// The status. STATUS_PENDING is not a final status, and is completed as
+    /// `STATUS_DRIVER_INTERNAL_ERROR`.
     pub status: NTSTATUS,
-    /// What else: mostly how many bytes were transferred.
+    /// Further information, mostly the number of bytes transferred.
     pub information: usize,
 }
 
@@ -55,96 +61,106 @@ impl From<NTSTATUS> for IrpOutcome {
     }
 }
 
-/// Room in a request for what a task keeps there: four pointers, not initialised.
+/// Storage in a request for the data of its task. It is four pointers, not initialised.
 ///
 /// ```
-/// assert_eq!(size_of::<ntcom_exec::RequestRoom>(), 4 * size_of::<usize>());
+/// assert_eq!(size_of::<ntcom_exec::RequestStorage>(), 4 * size_of::<usize>());
 /// ```
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct RequestRoom(MaybeUninit<[usize; WORDS]>);
+pub struct RequestStorage(MaybeUninit<[usize; WORDS]>);
 
-/// Four; loom's atomics are larger.
+/// Four words; loom's atomics are larger.
 const WORDS: usize = size_of::<AtomicUsize>().div_ceil(size_of::<usize>()) + 3;
 
-/// What lies in a request's room.
+/// The contents of a request's storage.
 #[repr(C)]
 struct Shared {
-    parties: AtomicUsize,
-    /// Written by the dispatch routine, before the cancel routine can read it; taken by the last party.
+    references: AtomicUsize,
+    /// Written by the dispatch routine before the cancel routine can read it, and taken by the last
+    /// reference.
     handle: KernelCell<CancelHandle>,
-    /// Written by the task, or by the dispatch routine after the task has gone; read by the last party.
+    /// Written by the task, or by the dispatch routine after the task has gone, and read by the
+    /// last reference.
     outcome: KernelCell<IrpOutcome>,
 }
 
-const _: () = assert!(size_of::<Shared>() <= size_of::<RequestRoom>());
-const _: () = assert!(align_of::<Shared>() <= align_of::<RequestRoom>());
+const _: () = assert!(size_of::<Shared>() <= size_of::<RequestStorage>());
+const _: () = assert!(align_of::<Shared>() <= align_of::<RequestStorage>());
 
-/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) does it for IRPs, and `WdfRequest` (feature `kmdf`) for KMDF's
-/// requests. What the methods are there:
+/// A request that a task can serve. [`spawn_irp_task`](crate::spawn_irp_task) serves IRPs with it,
+/// and `WdfRequest` (feature `kmdf`) is the implementation for KMDF's requests. The methods have
+/// these implementations there:
 ///
 /// | method | for a WDFREQUEST |
 /// |---|---|
-/// | `room` | in a context that the driver configures for its requests |
+/// | `storage` | in a context that the driver configures for its requests |
 /// | `begin` | nothing |
-/// | `set_cancelable` | `WdfRequestMarkCancelableEx` with a routine that calls [`request_canceled`]; false where it answers STATUS_CANCELLED |
-/// | `take_cancelable` | `WdfRequestUnmarkCancelable`; false where it answers STATUS_CANCELLED, or nothing was set |
+/// | `set_cancel_routine` | `WdfRequestMarkCancelableEx` with a routine that calls [`request_cancelled`]; false where it answers STATUS_CANCELLED |
+/// | `clear_cancel_routine` | `WdfRequestUnmarkCancelable`; false where it answers STATUS_CANCELLED, or nothing was set |
 /// | `complete` | `WdfRequestCompleteWithInformation` |
 ///
 /// # Safety
-/// 1. `room` is the same memory in each call, is nobody else's, resident, and stays until `complete`.
-/// 2. After a `set_cancelable` that answered true, exactly one of these happens before the request is completed: the routine that it has set is called, once, and calls
-///    `request_canceled`; or one `take_cancelable` answers true. Without one, or after the one, `take_cancelable` answers false.
-/// 3. A write before `set_cancelable` is seen by the routine, and by a `take_cancelable` that answers true.
-/// 4. All may be called at ≤ DISPATCH_LEVEL, on any processor.
+/// 1. `storage` returns the same memory in each call. The memory belongs to this request only, is
+///    resident, and stays until `complete`.
+/// 2. After a `set_cancel_routine` that returned true, exactly one of two things happens before the
+///    request is completed. Either the routine that it set is called, once, and calls
+///    `request_cancelled`, or one `clear_cancel_routine` returns true. Before such a
+///    `set_cancel_routine`, and after either of the two, `clear_cancel_routine` returns false.
+/// 3. A write before `set_cancel_routine` is seen by the routine, and by a `clear_cancel_routine`
+///    that returns true.
+/// 4. All methods may be called at ≤ DISPATCH_LEVEL, on any processor.
 ///
 /// ```
-/// # use ntcom_exec::{IrpOutcome, Request, RequestRoom};
-/// fn serves<R: Request>(request: R) -> *mut RequestRoom {
-///     request.room()
+/// # use ntcom_exec::{IrpOutcome, Request, RequestStorage};
+/// fn serves<R: Request>(request: R) -> *mut RequestStorage {
+///     request.storage()
 /// }
 /// ```
 pub unsafe trait Request: Copy + Send + 'static {
-    /// Where the task keeps what it needs.
-    fn room(self) -> *mut RequestRoom;
+    /// Returns the storage for the task's data.
+    fn storage(self) -> *mut RequestStorage;
 
-    /// The dispatch routine will not complete the request.
+    /// Promises that the dispatch routine will not complete the request.
     ///
     /// # Safety
     /// The driver has the request, in its dispatch routine.
     unsafe fn begin(self);
 
-    /// Cancelling the request is to call the routine: true; or false: it has been cancelled before, and the routine will not be called.
+    /// Sets the cancel routine. Returns true if cancelling the request will call the routine. False
+    /// means that the request was cancelled before and that the routine will not be called.
     ///
     /// # Safety
-    /// The driver has the request, and it is not cancelable.
-    unsafe fn set_cancelable(self) -> bool;
+    /// The driver has the request, and it is not cancellable.
+    unsafe fn set_cancel_routine(self) -> bool;
 
-    /// The routine is not to be called any more: true; or false: it has been called, or will be, or was not set.
+    /// Takes the cancel routine out. Returns true if the routine will not be called any more. False
+    /// means that it has been called, or will be, or was not set.
     ///
     /// # Safety
     /// The driver has the request.
-    unsafe fn take_cancelable(self) -> bool;
+    unsafe fn clear_cancel_routine(self) -> bool;
 
-    /// Completes it: it is not the driver's any more.
+    /// Completes the request, which the driver has no longer afterwards.
     ///
     /// # Safety
-    /// The driver has the request, which is not cancelable, and nobody uses it any more.
+    /// The driver has the request, it is not cancellable, and no code uses it any more.
     unsafe fn complete(self, outcome: IrpOutcome);
 }
 
-/// A party of a request that the driver has. Given up when it is dropped.
-struct Party<R: Request>(R);
+/// A counted reference to a request that the driver has. Its drop gives it up.
+struct RequestRef<R: Request>(R);
 
-impl<R: Request> Party<R> {
+impl<R: Request> RequestRef<R> {
     fn shared(&self) -> &Shared {
-        // SAFETY: written by `spawn_request_task` before there was any party; the party keeps it [I3].
-        unsafe { &*self.0.room().cast::<Shared>() }
+        // SAFETY: `spawn_request_task` wrote it before there was any reference, and this one keeps
+        // the request [I3].
+        unsafe { &*self.0.storage().cast::<Shared>() }
     }
 
-    /// One more.
+    /// Adds one reference.
     fn another(&self) -> Self {
-        self.shared().parties.fetch_add(PARTY, Ordering::Relaxed);
+        self.shared().references.fetch_add(REFERENCE, Ordering::Relaxed);
         Self(self.0)
     }
 
@@ -153,26 +169,29 @@ impl<R: Request> Party<R> {
             NTSTATUS::PENDING => NTSTATUS::DRIVER_INTERNAL_ERROR,
             status => status,
         };
-        // SAFETY: the task's only, or the dispatch routine's after the task has gone; read by the last party.
+        // SAFETY: only the task writes it, or the dispatch routine after the task has gone; the
+        // last reference reads it.
         unsafe { self.shared().outcome.get().write(IrpOutcome { status, ..outcome }) };
     }
 
-    /// The task has ended `[I2]`.
+    /// Marks the task as ended `[I2]`.
     fn end(&self) {
-        self.shared().parties.fetch_or(ENDED, Ordering::AcqRel);
-        self.take_cancelable();
+        self.shared().references.fetch_or(ENDED, Ordering::AcqRel);
+        self.clear_cancel_routine();
     }
 
-    /// The task writes the outcome no more.
+    /// Tells whether the task has ended, so that it no longer writes the outcome.
     fn has_ended(&self) -> bool {
-        // No load: that might see what was before the task has looked for the cancel routine [I2].
-        self.shared().parties.fetch_or(0, Ordering::AcqRel) & ENDED != 0
+        // Not a load, which might see the state before the task has looked for the cancel routine
+        // [I2].
+        self.shared().references.fetch_or(0, Ordering::AcqRel) & ENDED != 0
     }
 
-    /// Takes the cancel routine out, and gives its party up: whether there was one `[I1]`.
-    fn take_cancelable(&self) -> bool {
-        // SAFETY: the driver's by this party.
-        let taken = unsafe { self.0.take_cancelable() };
+    /// Takes the cancel routine out and gives its reference up. Returns whether there was one
+    /// `[I1]`.
+    fn clear_cancel_routine(&self) -> bool {
+        // SAFETY: this reference keeps the request the driver's.
+        let taken = unsafe { self.0.clear_cancel_routine() };
         if taken {
             drop(Self(self.0));
         }
@@ -180,53 +199,58 @@ impl<R: Request> Party<R> {
     }
 }
 
-impl<R: Request> Drop for Party<R> {
+impl<R: Request> Drop for RequestRef<R> {
     fn drop(&mut self) {
         let shared = self.shared();
-        // Release: what the party did to the request is seen by the last; Acquire: which is this one.
-        if shared.parties.fetch_sub(PARTY, Ordering::AcqRel) & !ENDED != PARTY {
+        // Release publishes what this owner did to the request, and Acquire shows it to the last
+        // reference.
+        if shared.references.fetch_sub(REFERENCE, Ordering::AcqRel) & !ENDED != REFERENCE {
             return;
         }
-        // SAFETY: the last party: nobody else has it.
+        // SAFETY: this is the last reference, so no other code has the storage.
         let handle = unsafe { shared.handle.get().replace(CancelHandle::inert()) };
-        // SAFETY: as above.
+        // SAFETY: this is the last reference, so no other code has the storage.
         let outcome = unsafe { shared.outcome.get().read() };
-        // SAFETY: the last party, and the cancel routine's has gone too: it is not set [I1].
+        // SAFETY: this is the last reference, so the cancel routine's reference is gone and the
+        // routine is not set [I1].
         unsafe { self.0.complete(outcome) };
         drop(handle);
     }
 }
 
-/// What the cancel routine of a [`Request`] calls, under no lock, at ≤ DISPATCH_LEVEL. The request may be completed before this returns.
+/// Cancels the task of a request, from the cancel routine of a [`Request`]. The routine calls it
+/// without a lock, at ≤ DISPATCH_LEVEL. The request may be completed before this returns.
 ///
 /// # Safety
-/// Called for a request of a task, in the routine that `set_cancelable` set, once.
+/// Called for a request of a task, in the routine that `set_cancel_routine` set, once.
 ///
 /// ```
 /// # use ntcom_exec::Request;
-/// /// KMDF's EvtRequestCancel, for a request type of the driver's.
+/// /// The EvtRequestCancel callback of KMDF, for a request type of the driver.
 /// fn evt_request_cancel<R: Request>(request: R) {
-///     // SAFETY: in the cancel routine of a request that a task serves.
-///     unsafe { ntcom_exec::request_canceled(request) }
+///     // SAFETY: this is the cancel routine of a request that a task serves.
+///     unsafe { ntcom_exec::request_cancelled(request) }
 /// }
 /// ```
-pub unsafe fn request_canceled<R: Request>(request: R) {
-    // Whoever called has taken the routine out: this is its party [I1].
-    let party = Party(request);
-    // SAFETY: written before the routine was set; taken out by the last party, which this one is not yet.
-    let handle = unsafe { &*party.shared().handle.get() };
+pub unsafe fn request_cancelled<R: Request>(request: R) {
+    // The caller has taken the routine out, so this is the routine's reference [I1].
+    let reference = RequestRef(request);
+    // SAFETY: the handle was written before the routine was set; the last reference takes it out,
+    // and this reference is still there.
+    let handle = unsafe { &*reference.shared().handle.get() };
     handle.cancel();
 }
 
 pin_project! {
     /// The future of a task that serves a request: see [`spawn_irp_task`](crate::spawn_irp_task).
     ///
-    /// When it has ended, or is dropped, the request is completed, once nobody cancels it any more.
+    /// When it has ended, or is dropped, the request is completed, as soon as no reference
+    /// is left for a cancel.
     ///
     /// ```
     /// use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, Request, RequestTask, TaskBuilder};
     ///
-    /// /// How this driver spawns what serves its requests.
+    /// /// Spawns the task of a request, as this driver wants it.
     /// fn spawn<R, F>(task: RequestTask<R, F>) -> Result<CancelHandle, NTSTATUS>
     /// where
     ///     R: Request,
@@ -245,14 +269,14 @@ pin_project! {
 }
 
 struct Serving<R: Request> {
-    party: Party<R>,
+    reference: RequestRef<R>,
     outcome: IrpOutcome,
 }
 
 impl<R: Request> Drop for Serving<R> {
     fn drop(&mut self) {
-        self.party.set_outcome(self.outcome);
-        self.party.end();
+        self.reference.set_outcome(self.outcome);
+        self.reference.end();
     }
 }
 
@@ -265,19 +289,20 @@ impl<R: Request, F: Future<Output = IrpOutcome>> Future for RequestTask<R, F> {
     }
 }
 
-/// Serves a request by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does an IRP: for the requests of a framework. The request is completed, now or
-/// later, whatever happens.
+/// Serves a request by a task, as [`spawn_irp_task`](crate::spawn_irp_task) does for an IRP. It is
+/// for the requests of a framework. In every case the request is completed, now or later.
 ///
 /// # Safety
-/// The driver has been given the request, has not passed it on, made it cancelable or completed it, and leaves it to this.
+/// The driver has been given the request, and has not passed it on, made it cancellable or
+/// completed it. It leaves the request to this function.
 ///
 /// ```
 /// use ntcom_exec::{IrpOutcome, NTSTATUS, Request, TaskBuilder, spawn_request_task};
 ///
-/// /// KMDF's EvtIoRead, for a request type of the driver's.
+/// /// The EvtIoRead callback of KMDF, for a request type of the driver.
 /// fn evt_io_read<R: Request>(request: R) {
 ///     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
-///     // SAFETY: a new request, of which this is the last use.
+///     // SAFETY: the request is new, and this is its last use.
 ///     unsafe { spawn_request_task(request, body, |task| TaskBuilder::new().spawn(task)) }
 /// }
 /// ```
@@ -289,34 +314,36 @@ pub unsafe fn spawn_request_task<R, F>(
     R: Request,
     F: Future<Output = IrpOutcome> + Send + 'static,
 {
-    // SAFETY: in its dispatch routine, by this function's contract.
+    // SAFETY: the caller has the request, in its dispatch routine.
     unsafe { request.begin() };
     let fresh = Shared {
-        parties: AtomicUsize::new(PARTY),
+        references: AtomicUsize::new(REFERENCE),
         handle: KernelCell::new(CancelHandle::inert()),
         outcome: KernelCell::new(NTSTATUS::CANCELLED.into()),
     };
-    // SAFETY: nobody else uses the room; it is large enough, and aligned.
-    unsafe { request.room().cast::<Shared>().write(fresh) };
-    let party = Party(request);
-    let serving = Serving { party: party.another(), outcome: NTSTATUS::CANCELLED.into() };
+    // SAFETY: no other code uses the storage, which is large enough and aligned.
+    unsafe { request.storage().cast::<Shared>().write(fresh) };
+    let reference = RequestRef(request);
+    let serving = Serving { reference: reference.another(), outcome: NTSTATUS::CANCELLED.into() };
     match spawn(RequestTask { body, serving }) {
         Ok(handle) => {
-            // SAFETY: before the cancel routine is set, and this party keeps others from taking it.
-            unsafe { *party.shared().handle.get() = handle.clone() };
-            let of_routine = ManuallyDrop::new(party.another());
-            // SAFETY: the driver's by this party, and not cancelable yet.
-            if unsafe { request.set_cancelable() } {
-                if party.has_ended() {
-                    party.take_cancelable();
+            // SAFETY: the cancel routine is not set yet, and this reference keeps the last
+            // reference from taking the handle.
+            unsafe { *reference.shared().handle.get() = handle.clone() };
+            let of_routine = ManuallyDrop::new(reference.another());
+            // SAFETY: this reference keeps the request the driver's, and it is not cancellable yet.
+            if unsafe { request.set_cancel_routine() } {
+                if reference.has_ended() {
+                    reference.clear_cancel_routine();
                 }
             } else {
                 drop(ManuallyDrop::into_inner(of_routine));
                 handle.cancel();
             }
         }
-        // The future has been dropped, and has said that it was cancelled. Where `spawn` has kept it all the same, it says what it comes to.
-        Err(reason) if party.has_ended() => party.set_outcome(reason.into()),
+        // `spawn` has dropped the future, which stored the outcome CANCELLED, so the reason
+        // replaces it. If `spawn` kept the future all the same, the future gives the outcome.
+        Err(reason) if reference.has_ended() => reference.set_outcome(reason.into()),
         Err(_) => {}
     }
 }

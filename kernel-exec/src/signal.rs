@@ -1,24 +1,27 @@
-//! A signal: set by anybody, waited for by one.
+//! A signal, which any code may set and one task waits for.
 //!
 //! # The protocol
 //!
-//! One word and one slot for a waker.
+//! The signal is one word and one slot for a waker.
 //!
 //! | bit | meaning |
 //! |---|---|
 //! | SET | the signal has been set, and no wait has taken it |
-//! | WAKER | the slot holds the waker of somebody who waits |
-//! | HELD | one party has the slot to itself: the waiter that writes it, or the one that empties it |
-//! | the rest | the number of the wait whose waker is in the slot |
+//! | WAKER | the slot holds the waker of a wait |
+//! | HELD | one party has the slot to itself, either the waiter that writes it or the party that empties it |
+//! | the rest | the number of the wait that left its waker in the slot |
 //!
-//! - **S1** Only who set HELD touches the slot, until it clears HELD.
-//! - **S2** Who sets SET while WAKER is there and HELD is not takes HELD with the same step, empties the slot, gives HELD back and
-//!   wakes. Who sets SET while HELD is there does nothing more: the holder, when it gives HELD back, sees SET. (A setter that holds
-//!   wakes anyway.)
-//! - **S3** So WAKER and SET are never both there while HELD is not: nobody waits in the slot for what has happened.
-//! - **S4** A wait that is dropped takes HELD only where the word says that the waker is its own: nobody holds the slot to look at it, and
-//!   a wait that finds it held has nothing in it, or its waker is being taken out or replaced.
-//! - **S5** Every set is a read-modify-write with Release, also where it changes nothing; every step of a waiter is one with Acquire.
+//! - **S1** Only the party that set HELD touches the slot, until it clears HELD.
+//! - **S2** A setter that finds WAKER and not HELD takes HELD in the same step as SET, empties the
+//!   slot, clears HELD and wakes. A setter that finds HELD does nothing more, because the holder
+//!   sees SET when it clears HELD. (A setter that holds the slot wakes anyway.)
+//! - **S3** So WAKER and SET are never both there without HELD. No wait stays in the slot after the
+//!   set that it waits for.
+//! - **S4** A wait that is dropped takes HELD only if the word says that the waker in the slot is
+//!   its own. So it never holds the slot just to look. If it finds the slot held, then its waker is
+//!   not in the slot, or is being taken out or replaced.
+//! - **S5** Every set is a read-modify-write with Release, even when it changes nothing. Every step
+//!   of a waiter is one with Acquire.
 
 mod wait;
 mod word;
@@ -35,66 +38,73 @@ use crate::{
     sync::{UnsafeCell, const_fn},
 };
 
-/// Who waits.
-struct Slot {
+/// The waker of the wait, and the wait's number.
+struct WakerSlot {
     waker: Option<Waker>,
-    /// The number of the last wait that began: each has one.
+    /// The number of the last wait that began. Each wait has its own number.
     last: usize,
 }
 
-/// Something that happens, and a task that waits for it: what an interrupt's DPC, a completion routine or a timer tells a task.
+/// An event for one waiting task. An interrupt's DPC, a completion routine or a timer sets it.
 ///
-/// It is sticky: [`set`](Self::set) before [`wait`](Self::wait) is not lost. A wait that ends takes the signal: the next one waits for the
-/// next set. Sets that no wait came between are one. It allocates nothing and may be a static; a driver's must be in non-paged memory.
+/// It is sticky, so a [`set`](Self::set) before a [`wait`](Self::wait) is not lost. A wait that
+/// ends takes the signal, and the next wait needs the next set. Several sets without a wait in
+/// between count as one. The signal allocates nothing and may be a static; a driver's must be in
+/// non-paged memory.
 ///
-/// One waits at a time. Where two do, which is a mistake of the driver's, the one that was polled last has the place, and the other hears
-/// of no set until something else has it polled. A task that nobody else can wake is cancelled then, as whenever its last waker goes
-/// `[C9]`, and its last poll may displace the first one's waker in turn.
+/// One task waits at a time. Two waiting tasks are a mistake of the driver. Then the task that was
+/// polled last has the slot, and the other task hears of no set until something else has it polled.
+/// If nothing else can wake that other task, it is cancelled, as whenever its last waker goes
+/// `[C9]`. Its last poll may in turn displace the waker of the first task.
 ///
-/// A wait that finds it set ends in its first poll, but is pending once, with its task woken, where
-/// the task's poll has had 32 such futures: a body that sets what it waits for does not keep its
-/// processor. So are the other futures of this crate that can be ready at once.
+/// A wait that finds the signal set ends in its first poll, unless the task's poll has already had
+/// 32 such futures. Then it wakes its task and is pending once, so a body that sets its own signal
+/// does not keep its processor. The other futures of this crate that can be ready at once do the
+/// same.
 ///
-/// Its atomics are this crate's own, so under the simulated kernel every step of it can be preempted, and loom goes through it
-/// (a crate such as `atomic-waker` would be one step to both).
+/// Its atomics are this crate's own. So the simulated kernel can preempt every step of it, and loom
+/// explores every step. (A crate such as `atomic-waker` would be one step to both.)
 ///
 /// ```
 /// use ntcom_exec::Signal;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// static DATA_IS_THERE: Signal = Signal::new();
 ///
 /// ntcom_exec::spawn_dpc_task(async {
 ///     DATA_IS_THERE.wait().await;
-///     // read it
+///     // read the data
 /// }).unwrap();
 /// DATA_IS_THERE.set(); // in some callback
 /// # ntcom_exec::default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Signal {
     word: Word,
-    slot: UnsafeCell<Slot>,
+    slot: UnsafeCell<WakerSlot>,
 }
 
-// SAFETY: the slot is one party's at a time [S1], and a waker may be used and dropped on any processor.
+// SAFETY: the slot belongs to one party at a time [S1], and a waker may be used and dropped on any
+// processor.
 unsafe impl Send for Signal {}
-// SAFETY: as above.
+// SAFETY: shared access goes through the word, which gives the slot to one party at a time [S1].
 unsafe impl Sync for Signal {}
 
 impl Signal {
     const_fn! {
-        /// A signal that has not been set.
+        /// Makes a signal that has not been set.
         #[must_use]
         pub fn new() -> Self {
-            Self { word: Word::new(), slot: UnsafeCell::new(Slot { waker: None, last: 0 }) }
+            Self { word: Word::new(), slot: UnsafeCell::new(WakerSlot { waker: None, last: 0 }) }
         }
     }
 
-    /// Sets it, and wakes who waits. Where it is set already nothing happens. IRQL: ≤ DISPATCH_LEVEL; on any processor, by several at
-    /// once; no user code runs in it but that of a waker that is no task's of this crate.
+    /// Sets the signal and wakes the waiting task. If it is already set, nothing happens.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL; on any processor, also from several at once. No user code runs in
+    /// it, except that of a waker that does not belong to a task of this crate.
     pub fn set(&self) {
         nt::check_wake(core::ptr::from_ref(self).cast());
         if self.word.set() == Set::Wake
@@ -104,13 +114,14 @@ impl Signal {
         }
     }
 
-    /// Whether it is set: a wait would end at once. IRQL: any. Others may change that at any time.
+    /// Tells whether the signal is set, so that a wait would end at once. IRQL: any. Other
+    /// processors may change it at any time.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.word.is_set()
     }
 
-    /// Takes the signal if it is set, without waiting: whether it was. IRQL: any.
+    /// Takes the signal without waiting. Returns whether it was set. IRQL: any.
     ///
     /// ```
     /// let signal = ntcom_exec::Signal::new();
@@ -123,32 +134,35 @@ impl Signal {
         self.word.take()
     }
 
-    /// Waits until it is set, and takes it. Dropping the wait, whenever, loses nothing: what has been set stays set until a wait has
-    /// ended with it. IRQL of the polls and of the drop: ≤ DISPATCH_LEVEL.
+    /// Waits until the signal is set, and takes it. Dropping the wait at any time loses nothing,
+    /// because the signal stays set until a wait has ended with it. IRQL of the polls and of the
+    /// drop: ≤ DISPATCH_LEVEL.
     pub const fn wait(&self) -> Wait<'_> {
         Wait::new(self)
     }
 
-    /// One poll of wait number `wait`, which is 0 before it has been in the slot: then it gets a number.
+    /// Polls wait number `wait`. The number is 0 until the wait has been in the slot, where it gets
+    /// a number.
     pub(crate) fn poll(&self, wait: &mut usize, context: &Context<'_>) -> Poll<()> {
         match self.word.begin_store() {
             Store::Set => return Poll::Ready(()),
             Store::Busy => {
-                // Somebody is emptying the slot, on another processor or below this IRQL on this one: that cannot be waited for.
+                // Another party is emptying the slot, on another processor or below this IRQL on
+                // this one, so it cannot be waited for here.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             Store::Held => {}
         }
-        let store = |slot: *mut Slot| {
-            // SAFETY: held since the step above [S1]; likewise below.
+        let store = |slot: *mut WakerSlot| {
+            // SAFETY: the slot is held since `begin_store` [S1].
             unsafe { &mut *slot }.store(wait, context.waker())
         };
         let replaced = self.slot.with_mut(store);
         let polled = if self.word.end_store(*wait) {
             Poll::Pending
         } else {
-            // It was set meanwhile [S2]: this wait ends. The slot is still ours.
+            // The signal was set meanwhile [S2], so this wait ends. The slot is still held.
             self.empty();
             Poll::Ready(())
         };
@@ -164,7 +178,7 @@ impl Signal {
         waker
     }
 
-    /// Wait number `wait` is no more.
+    /// Removes the waker of wait number `wait`, which is being dropped.
     pub(crate) fn forget(&self, wait: usize) {
         if wait != 0 && self.word.begin_removal(wait) {
             drop(self.empty());
@@ -172,8 +186,9 @@ impl Signal {
     }
 }
 
-impl Slot {
-    /// Puts the waker of wait number `wait` into the slot, and gives it a number if it has none. Returns the waker before.
+impl WakerSlot {
+    /// Puts the waker of wait number `wait` into the slot, and numbers the wait if it has no
+    /// number. Returns the waker that it replaced.
     fn store(&mut self, wait: &mut usize, waker: &Waker) -> Option<Waker> {
         if *wait == 0 {
             self.last = if self.last == LAST_WAIT { 1 } else { self.last + 1 };

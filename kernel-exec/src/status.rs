@@ -1,13 +1,14 @@
-//! `NTSTATUS`: what every NT call answers with.
+//! The type `NTSTATUS`, which is the result of every NT call.
 
-/// An NTSTATUS value: 32 bits, the top two of which are the severity (0 success, 1 informational, 2 warning, 3 error).
+/// An NTSTATUS value: 32 bits, the top two of which are the severity (0 success, 1 informational, 2
+/// warning, 3 error).
 ///
-/// Layout: transparent over `i32`, the type that `wdk-sys` gives it. Every bit pattern is valid, so a value that came
-/// from the other side of an interface can be held as it is.
+/// It is transparent over `i32`, the type that `wdk-sys` gives it. Every bit pattern is valid, so a
+/// value that came from the other side of an interface can be held as it is.
 ///
 /// ```
 /// use ntcom_exec::NTSTATUS;
-/// assert!(NTSTATUS::PENDING.is_success()); // the trap: compare with SUCCESS where "done" is meant
+/// assert!(NTSTATUS::PENDING.is_success()); // compare with SUCCESS to test for "done"
 /// assert!(!NTSTATUS::CANCELLED.is_success());
 /// ```
 #[repr(transparent)]
@@ -24,7 +25,8 @@ macro_rules! codes {
         impl NTSTATUS {
             $($(#[$doc])* pub const $name: Self = Self::from_u32($value);)*
 
-            /// The platform's name of the value (`"STATUS_PENDING"`), for the values that this crate knows.
+            /// Returns the platform's name of the value (`"STATUS_PENDING"`), for the values that
+            /// this crate knows.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self {
@@ -41,17 +43,17 @@ codes! {
     SUCCESS, "STATUS_SUCCESS", 0;
     /// A wait ended because its time ran out. A success code.
     TIMEOUT, "STATUS_TIMEOUT", 0x0000_0102;
-    /// The operation has not ended yet. A success code: `NT_SUCCESS` is true for it.
+    /// The operation has not ended yet. A success code, so `NT_SUCCESS` is true for it.
     PENDING, "STATUS_PENDING", 0x0000_0103;
     /// The operation failed, without a better reason.
     UNSUCCESSFUL, "STATUS_UNSUCCESSFUL", 0xC000_0001;
-    /// An argument is wrong: mostly a null pointer.
+    /// An argument is wrong, mostly a null pointer.
     INVALID_PARAMETER, "STATUS_INVALID_PARAMETER", 0xC000_000D;
-    /// There is not enough room for what is to be written.
+    /// The buffer is too small for the data.
     BUFFER_TOO_SMALL, "STATUS_BUFFER_TOO_SMALL", 0xC000_0023;
     /// The driver is going away and takes no new work.
     DELETE_PENDING, "STATUS_DELETE_PENDING", 0xC000_0056;
-    /// There is no memory.
+    /// Memory is exhausted.
     INSUFFICIENT_RESOURCES, "STATUS_INSUFFICIENT_RESOURCES", 0xC000_009A;
     /// Something did not end before its time was over. An error, unlike [`TIMEOUT`](Self::TIMEOUT).
     IO_TIMEOUT, "STATUS_IO_TIMEOUT", 0xC000_00B5;
@@ -65,7 +67,7 @@ codes! {
     PIPE_BROKEN, "STATUS_PIPE_BROKEN", 0xC000_014B;
     /// The other side broke the contract.
     DRIVER_INTERNAL_ERROR, "STATUS_DRIVER_INTERNAL_ERROR", 0xC000_0183;
-    /// The call is wrong in this state: a second completion handler.
+    /// The call is wrong in this state, for example a second completion handler.
     INVALID_DEVICE_STATE, "STATUS_INVALID_DEVICE_STATE", 0xC000_0184;
     /// The caller would wait for itself.
     POSSIBLE_DEADLOCK, "STATUS_POSSIBLE_DEADLOCK", 0xC000_0194;
@@ -74,26 +76,28 @@ codes! {
 }
 
 impl NTSTATUS {
-    /// The value with these 32 bits.
+    /// Makes the value with these 32 bits.
     #[must_use]
     pub const fn from_u32(bits: u32) -> Self {
         Self(bits.cast_signed())
     }
 
-    /// The 32 bits, as the documentation prints them.
+    /// Returns the 32 bits, as the documentation prints them.
     #[must_use]
     pub const fn to_u32(self) -> u32 {
         self.0.cast_unsigned()
     }
 
-    /// `NT_SUCCESS`: success or informational. True for [`PENDING`](Self::PENDING) and [`TIMEOUT`](Self::TIMEOUT) too.
+    /// Tells whether `NT_SUCCESS` holds, so the value is success or informational. True for
+    /// [`PENDING`](Self::PENDING) and [`TIMEOUT`](Self::TIMEOUT) too.
     #[must_use]
     pub const fn is_success(self) -> bool {
         self.0 >= 0
     }
 
-    /// What an operation in state Error stores when it is given this status `[C7]`: failures and warnings as they are, a
-    /// success or informational code as [`UNSUCCESSFUL`](Self::UNSUCCESSFUL).
+    /// Returns the status that an operation in state Error stores when it is given this one `[C7]`.
+    /// Failures and warnings stay as they are, and a success or informational code becomes
+    /// [`UNSUCCESSFUL`](Self::UNSUCCESSFUL).
     #[must_use]
     pub const fn as_failure(self) -> Self {
         if self.is_success() { Self::UNSUCCESSFUL } else { self }

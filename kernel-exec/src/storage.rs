@@ -1,4 +1,4 @@
-//! Memory of the driver's own for one task at a time.
+//! Memory of the driver's own, for one task at a time.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -6,7 +6,7 @@ mod loom_tests;
 use core::{alloc::Layout, mem::MaybeUninit, ptr::NonNull};
 
 use crate::{
-    Allocator, NonPaged,
+    alloc::{Allocator, NonPaged},
     sync::{AtomicUsize, KernelCell, Ordering, const_fn},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 /// use ntcom_exec::{NTSTATUS, TaskBuilder, TaskStorage};
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// static STORAGE: TaskStorage<1024> = TaskStorage::new();
 ///
 /// let handle = TaskBuilder::new().allocator(&STORAGE).spawn(core::future::pending()).unwrap();
@@ -36,7 +36,7 @@ use crate::{
 /// handle.cancel();
 /// drop(handle);
 /// assert!(STORAGE.is_free());
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 ///
@@ -47,26 +47,27 @@ use crate::{
 /// ```
 #[repr(C, align(16))]
 pub struct TaskStorage<const SIZE: usize> {
-    room: KernelCell<MaybeUninit<[u8; SIZE]>>,
-    /// 1 while there is a task's block in `room`.
+    memory: KernelCell<MaybeUninit<[u8; SIZE]>>,
+    /// 1 while a task's block is in `memory`.
     taken: AtomicUsize,
 }
 
-// SAFETY: the room is that task's whose allocation took it.
+// SAFETY: `memory` belongs to the task that took it by its allocation.
 unsafe impl<const SIZE: usize> Sync for TaskStorage<SIZE> {}
-// SAFETY: it is never moved while it is taken: then it is borrowed for good.
+// SAFETY: it is never moved while it is taken, because it is borrowed for good then.
 unsafe impl<const SIZE: usize> Send for TaskStorage<SIZE> {}
 
 impl<const SIZE: usize> TaskStorage<SIZE> {
     const_fn! {
-        /// Free storage.
+        /// Makes free storage.
         #[must_use]
         pub fn new() -> Self {
-            Self { room: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
+            Self { memory: KernelCell::new(MaybeUninit::uninit()), taken: AtomicUsize::new(0) }
         }
     }
 
-    /// Whether there is no task in it, nor anything that refers to one that was. IRQL: any.
+    /// Tells whether no task is in the storage and no reference to an earlier one is left.
+    /// IRQL: any.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.taken.load(Ordering::Acquire) == 0
@@ -90,9 +91,9 @@ unsafe impl<const SIZE: usize> Allocator for &'static TaskStorage<SIZE> {
         if layout.size() > SIZE || layout.align() > align_of::<TaskStorage<SIZE>>() {
             return None;
         }
-        // Acquire: what the task before did to the room is over.
+        // Acquire: the use of the memory by the task before has ended.
         self.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        NonNull::new(self.room.get().cast())
+        NonNull::new(self.memory.get().cast())
     }
 
     unsafe fn free(&self, _memory: NonNull<u8>, _layout: Layout) {

@@ -1,7 +1,7 @@
-//! The shim: the only file that names core's atomics, `UnsafeCell`, or loom.
+//! The synchronization shim, and the only file that names core's atomics, `UnsafeCell`, or loom.
 //!
-//! Under `sim` every access is a preemption point of the simulated kernel, which also looks for data races; under
-//! `cfg(loom)` the types are loom's; else they are core's.
+//! Under `sim` every access is a preemption point of the simulated kernel, which also looks for
+//! data races. Under `cfg(loom)` the types are loom's. Otherwise they are core's.
 
 pub(crate) use core::sync::atomic::Ordering;
 
@@ -12,7 +12,8 @@ pub(crate) use ntsim::sync::{AtomicUsize, UnsafeCell};
 #[cfg(not(any(loom, kernel = "sim")))]
 pub(crate) use plain::{AtomicUsize, UnsafeCell};
 
-/// A constructor that may make statics: loom's types are made at run time only.
+/// Declares a constructor that is const except under loom, because loom's types are made at run
+/// time only.
 #[cfg(not(loom))]
 macro_rules! const_fn {
     ($(#[$meta:meta])* $visibility:vis fn $($rest:tt)*) => { $(#[$meta])* $visibility const fn $($rest)* };
@@ -27,7 +28,7 @@ pub(crate) use const_fn;
 mod plain {
     pub(crate) use core::sync::atomic::AtomicUsize;
 
-    /// Core's `UnsafeCell` with loom's way to it.
+    /// Core's `UnsafeCell` with loom's access methods.
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
@@ -45,8 +46,8 @@ mod plain {
     }
 }
 
-/// A number that says how much, never whether: a wrong one costs time. It orders nothing, and no
-/// model looks at it: it is core's under every kernel.
+/// A number that is only a hint, so a wrong one costs time and nothing else. It orders no other
+/// access, and no model looks at it, so it is core's under every kernel.
 pub(crate) struct Hint(core::sync::atomic::AtomicU32);
 
 impl Hint {
@@ -63,39 +64,42 @@ impl Hint {
     }
 }
 
-/// An interlocked exchange of a pointer in memory that is no atomic of Rust's: the kernel's own, in one of its structs.
+/// Exchanges a pointer by an interlocked operation. The memory is a field of a kernel struct, not
+/// an atomic of Rust.
 ///
 /// # Safety
-/// `place` is valid and aligned, and everybody who uses it meanwhile does so by interlocked operations.
+/// `place` is valid and aligned, and all code that uses it meanwhile does so by interlocked
+/// operations.
 #[cfg(kernel = "wdk")]
 pub(crate) unsafe fn swap_pointer(
     place: *mut *mut core::ffi::c_void,
     new: *mut core::ffi::c_void,
 ) -> *mut core::ffi::c_void {
-    // SAFETY: by this function's contract.
+    // SAFETY: the caller guarantees that `place` is valid and is used by interlocked operations
+    // only.
     let place = unsafe { core::sync::atomic::AtomicPtr::from_ptr(place) };
     place.swap(new, Ordering::SeqCst)
 }
 
-/// A byte of the kernel's, in one of its structs, that it sets at any time: read after every interlocked operation before it, which a
-/// volatile read need not be on arm64.
+/// Loads a byte of a kernel struct, which the kernel may set at any time. The load comes after
+/// every interlocked operation before it, which a volatile read need not do on arm64.
 ///
 /// # Safety
 /// `place` is valid.
 #[cfg(kernel = "wdk")]
 pub(crate) unsafe fn load_byte(place: *mut u8) -> u8 {
-    // SAFETY: by this function's contract.
+    // SAFETY: the caller guarantees that `place` is valid.
     let place = unsafe { core::sync::atomic::AtomicU8::from_ptr(place) };
     place.load(Ordering::SeqCst)
 }
 
-/// The calling driver's own of a part of a static; anywhere else the part itself.
+/// The calling driver's own copy of a part of a static; outside a static, the part itself.
 #[cfg(kernel = "sim")]
 use ntsim::own;
-/// A static: an image is one driver.
+/// Returns the static itself, because an image is one driver.
 ///
 /// # Safety
-/// None: it is the simulated kernel's that has a duty.
+/// No duty here. The function of the same name in the simulated kernel has one.
 #[cfg(not(kernel = "sim"))]
 #[inline(always)]
 const unsafe fn own<T>(place: &T) -> &T {
@@ -123,7 +127,8 @@ mod lock;
 
 #[cfg(kernel = "sim")]
 mod image {
-    //! A driver's statics: one set a simulated kernel, so that kernels in different threads do not see one another.
+    //! A driver's statics, one set for each simulated kernel, so that kernels in different threads
+    //! do not see one another.
 
     /// Simulated kernels have at most this many processors.
     pub(super) const PROCESSORS: usize = 64;
@@ -134,7 +139,8 @@ mod image {
             $(#[$doc])*
             $visibility fn $name<R>(f: impl FnOnce(&$type) -> R) -> R {
                 let image = ntsim::image_state::<$type>();
-                // SAFETY: the simulated kernel keeps it, at this address, longer than any of its programs run.
+                // SAFETY: the simulated kernel keeps the state at this address longer than any of
+                // its programs run.
                 f(unsafe { &*image })
             }
         };
@@ -144,7 +150,7 @@ mod image {
 
 #[cfg(all(test, loom))]
 mod image {
-    //! One set a model.
+    //! A model's statics, one set for each model.
 
     /// Declares a function that calls its argument with a static of the model.
     macro_rules! image_static {
@@ -163,10 +169,10 @@ mod image {
 
 #[cfg(kernel = "wdk")]
 mod image {
-    //! A driver's statics: statics. An image is one driver, and has one set.
+    //! A driver's statics. An image is one driver, and has one set.
 
-    /// 32 groups of 64: as many processors as Windows has room for. 32 KiB of the image's zeroed
-    /// data.
+    /// The largest number of processors that Windows supports, 32 groups of 64. The slots take 32
+    /// KiB of the image's zeroed data.
     pub(super) const PROCESSORS: usize = 2048;
 
     /// Declares a function that calls its argument with a static of this image.
@@ -194,29 +200,29 @@ mod ambient {
 
     pub(crate) use super::threads::ThreadLink;
     use super::{processors, threads};
-    use crate::nt::{self, Place};
+    use crate::nt::{self, ExecutionContext};
 
-    /// The processor, or the thread, that a run is on, and stays on to its end.
+    /// The processor or the thread on which a run begins, and on which it stays to its end.
     #[derive(Clone, Copy)]
-    pub(crate) struct Here(Place);
+    pub(crate) struct Here(ExecutionContext);
 
     impl Here {
         pub(crate) fn new() -> Self {
-            Self(nt::place())
+            Self(nt::execution_context())
         }
 
-        /// Counts a run, or a poll that a task has woken itself for: whether it is to be put off,
-        /// so that the processor leaves its DPCs. Never below DISPATCH_LEVEL.
+        /// Counts a run, or a poll that a task has woken itself for. Returns true if it must be
+        /// deferred, so that the processor leaves its DPCs. Always false below DISPATCH_LEVEL.
         pub(crate) fn should_yield(self) -> bool {
             match self.0 {
-                Place::Processor(processor) => processors::should_yield(processor),
-                Place::Thread(_) | Place::Interrupt => false,
+                ExecutionContext::Processor(processor) => processors::should_yield(processor),
+                ExecutionContext::Thread(_) | ExecutionContext::Interrupt => false,
             }
         }
     }
 
-    /// Calls `f`, here. Until it returns, [`ambient`] answers `pointer` on this processor if this
-    /// is DISPATCH_LEVEL, in this thread if it is below and there is a link.
+    /// Calls `f` on this processor or thread. Until it returns, [`ambient`] returns `pointer`, on
+    /// this processor at DISPATCH_LEVEL, and in this thread below it if there is a link.
     pub(crate) fn with_ambient<R>(
         here: Here,
         pointer: *const (),
@@ -224,34 +230,34 @@ mod ambient {
         f: impl FnOnce() -> R,
     ) -> R {
         match (here.0, link) {
-            (Place::Processor(processor), _) => processors::with(processor, pointer, f),
-            (Place::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
+            (ExecutionContext::Processor(processor), _) => processors::with(processor, pointer, f),
+            (ExecutionContext::Thread(thread), Some(link)) => threads::with(thread, link, pointer, f),
             _ => f(),
         }
     }
 
-    /// The pointer of the innermost [`with_ambient`] that has not returned here, or null.
+    /// Returns the pointer of the innermost [`with_ambient`] here that has not returned, or null.
     pub(crate) fn ambient() -> *const () {
-        match nt::place() {
-            Place::Processor(processor) => processors::get(processor),
-            Place::Thread(thread) => threads::get(thread),
-            Place::Interrupt => ptr::null(),
+        match nt::execution_context() {
+            ExecutionContext::Processor(processor) => processors::get(processor),
+            ExecutionContext::Thread(thread) => threads::get(thread),
+            ExecutionContext::Interrupt => ptr::null(),
         }
     }
 }
 
 #[cfg(not(kernel))]
 mod ambient {
-    //! Without a kernel a task can only be in a test's thread.
+    //! Stubs for builds without a kernel, where a task can only be in a test's thread.
     #[cfg(any(loom, test))]
     pub(crate) use in_tests::{ambient, with_ambient};
     #[cfg(not(any(loom, test)))]
-    pub(crate) use nowhere::{ambient, with_ambient};
+    pub(crate) use unsupported::{ambient, with_ambient};
 
-    /// What a thread would be entered with.
+    /// The link of a thread, which is empty without a kernel.
     pub(crate) struct ThreadLink(());
 
-    /// Where a run is: a test's thread, which need not make room for others.
+    /// The place of a run, which is a test's thread and need not yield to others.
     #[derive(Clone, Copy)]
     pub(crate) struct Here(());
 
@@ -308,7 +314,7 @@ mod ambient {
     }
 
     #[cfg(not(any(loom, test)))]
-    mod nowhere {
+    mod unsupported {
         use super::{Here, ThreadLink};
 
         pub(crate) fn with_ambient<R>(

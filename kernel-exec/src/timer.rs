@@ -1,11 +1,12 @@
 //! Time for tasks: `sleep`, `timeout`, `interval`.
 //!
-//! Each is a deadline by interrupt time and an [alarm](crate::alarm), which is made and armed in the poll that first has to wait. The
-//! kernel's timer is always one-shot, relative and of the clock's own precision; that nothing comes early and nothing drifts is done by
-//! looking at the precise clock after each call.
+//! Each is a deadline by interrupt time and a [timer block](crate::timer_block). The block is
+//! allocated and armed in the poll that first has to wait. The kernel's timer is always one-shot,
+//! relative, and of the clock's own precision. After each call the future looks at the precise
+//! clock, so that nothing comes early and nothing drifts.
 
-mod clockwork;
 mod interval;
+mod kernel_timer;
 mod sleep;
 mod timeout;
 

@@ -1,8 +1,9 @@
-//! The tracker: every unfinished task of an image, so that unload can reach the idle ones too.
+//! The tracker of an image's unfinished tasks, by which unload reaches the idle ones too.
 //!
-//! It is a list of tasks, not a count, and it holds no references: a task leaves it before its status becomes terminal,
-//! so whatever is in the list, under its lock, is allocated `[T1]`. Beside it timers are counted from being set until they are
-//! cancelled or their DPC routine returns: they may outlive the task that set them, when their future is kept or leaked.
+//! It is a list of tasks, not a count, and it holds no references. A task leaves the list before
+//! its status becomes terminal, so a task in the list, under its lock, is allocated `[T1]`. The
+//! tracker also counts timers, from being set until they are cancelled or their DPC routine
+//! returns. A timer may outlive the task that set it, when its future is kept or leaked.
 
 mod drain;
 #[cfg(all(test, loom))]
@@ -12,7 +13,7 @@ use core::ptr;
 
 use self::drain::Waiter;
 use crate::{
-    NTSTATUS,
+    status::NTSTATUS,
     sync::{KernelCell, SpinLock, const_fn, image_static},
     task::{TaskPtr, TaskReport},
 };
@@ -37,29 +38,30 @@ impl Link {
 struct List {
     first: *const Link,
     length: usize,
-    /// Timers that are set, or whose DPC routine has not come to its end.
+    /// The timers that are set, or that have a DPC routine that has not ended.
     timers: usize,
-    /// Completion handlers that somebody else still owes a call.
+    /// The completion handlers that a provider still has to call.
     handlers: usize,
     closed: bool,
-    /// Who waits until all of them are gone.
+    /// The threads that wait until nothing of this is left.
     waiters: *const Waiter,
 }
 
-/// A set of unfinished tasks. Every task belongs to one: by default to the image's own ([`default_tracker`]).
+/// A set of unfinished tasks. Every task belongs to one, by default to the image's own
+/// ([`default_tracker`]).
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(core::future::pending()).unwrap();
 /// ntcom_exec::default_tracker(|tracker| {
-///     tracker.close(); // what a driver's Unload begins with
+///     tracker.close(); // the first step of a driver's Unload
 ///     tracker.cancel_all();
-///     tracker.drain(None).unwrap(); // and ends with
+///     tracker.drain(None).unwrap(); // the last step
 ///     assert_eq!(tracker.unfinished(), 0);
 /// });
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct TaskTracker(SpinLock<List>);
 
@@ -77,13 +79,16 @@ impl TaskTracker {
         }
     }
 
-    /// IRQL ≤ DISPATCH_LEVEL. `f` does not come back here.
+    /// Calls `f` with the list, under the lock. `f` must not take the lock again.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     fn locked<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
         self.0.locked(f)
     }
 
+    /// Adds a task to the list.
+    ///
     /// # Errors
-    /// `STATUS_DELETE_PENDING`: closed.
+    /// `STATUS_DELETE_PENDING`: the tracker has been closed.
     ///
     /// # Safety
     /// `link` is the task's own, in no list, and is removed before the task ends.
@@ -93,11 +98,11 @@ impl TaskTracker {
                 return Err(NTSTATUS::DELETE_PENDING);
             }
             let node = Node { previous: ptr::null(), next: list.first, task: Some(task) };
-            // SAFETY: under the lock, a link in no list is nobody else's.
+            // SAFETY: the lock is held, and a link in no list is used by no other code.
             unsafe { link.0.get().write(node) };
-            // SAFETY: under the lock, what is in the list is allocated.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             if let Some(first) = unsafe { list.first.as_ref() } {
-                // SAFETY: under the lock.
+                // SAFETY: the lock is held, so no other code touches the node.
                 unsafe { (*first.0.get()).previous = link };
             }
             list.first = link;
@@ -106,21 +111,23 @@ impl TaskTracker {
         })
     }
 
+    /// Removes a task from the list, and tells the waiters if nothing is left.
+    ///
     /// # Safety
     /// `link` is in this tracker's list.
     pub(crate) unsafe fn remove(&self, link: &Link) {
         self.locked(|list| {
-            // SAFETY: under the lock.
+            // SAFETY: the lock is held, so no other code touches the node.
             let Node { previous, next, .. } = unsafe { link.0.get().read() };
-            // SAFETY: under the lock, what is in the list is allocated.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             match unsafe { previous.as_ref() } {
-                // SAFETY: under the lock.
+                // SAFETY: the lock is held, so no other code touches the node.
                 Some(previous) => unsafe { (*previous.0.get()).next = next },
                 None => list.first = next,
             }
-            // SAFETY: as above.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             if let Some(next) = unsafe { next.as_ref() } {
-                // SAFETY: under the lock.
+                // SAFETY: the lock is held, so no other code touches the node.
                 unsafe { (*next.0.get()).previous = previous };
             }
             list.length -= 1;
@@ -128,10 +135,11 @@ impl TaskTracker {
         });
     }
 
-    /// A timer is about to be set.
+    /// Counts a timer that is about to be set.
     ///
     /// # Errors
-    /// `STATUS_DELETE_PENDING`: closed, and no task is left that could wait for it.
+    /// `STATUS_DELETE_PENDING`: the tracker has been closed, and no task is left that could wait
+    /// for the timer.
     pub(crate) fn begin_timer(&self) -> Result<(), NTSTATUS> {
         self.locked(|list| {
             if list.closed && list.length == 0 {
@@ -142,7 +150,7 @@ impl TaskTracker {
         })
     }
 
-    /// A timer that was set has been cancelled, or its DPC routine is about to return.
+    /// Uncounts a timer that has been cancelled, or that has a DPC routine about to return.
     pub(crate) fn end_timer(&self) {
         self.locked(|list| {
             list.timers -= 1;
@@ -150,10 +158,11 @@ impl TaskTracker {
         });
     }
 
-    /// Somebody else is about to be given a completion handler of this image.
+    /// Counts a completion handler of this image that is about to be given to a provider.
     ///
     /// # Errors
-    /// `STATUS_DELETE_PENDING`: closed, and no task is left that could wait for it.
+    /// `STATUS_DELETE_PENDING`: the tracker has been closed, and no task is left that could wait
+    /// for the handler.
     pub(crate) fn begin_handler(&self) -> Result<(), NTSTATUS> {
         self.locked(|list| {
             if list.closed && list.length == 0 {
@@ -164,7 +173,7 @@ impl TaskTracker {
         })
     }
 
-    /// A handler has been called, and is about to return, or has been refused.
+    /// Uncounts a handler that has been called and is about to return, or that has been refused.
     pub(crate) fn end_handler(&self) {
         self.locked(|list| {
             list.handlers -= 1;
@@ -172,17 +181,18 @@ impl TaskTracker {
         });
     }
 
-    /// Requests cancellation of every unfinished task, idle ones included `[C18]`. IRQL: ≤ DISPATCH_LEVEL; the bodies run once
-    /// the caller is below it.
+    /// Requests cancellation of every unfinished task, idle ones included `[C18]`. The bodies run
+    /// once the caller is below DISPATCH_LEVEL. IRQL: ≤ DISPATCH_LEVEL.
     pub fn cancel_all(&self) {
         self.locked(|list| {
             let mut link = list.first;
-            // SAFETY: under the lock, what is in the list is allocated.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             while let Some(current) = unsafe { link.as_ref() } {
-                // SAFETY: under the lock.
+                // SAFETY: the lock is held, so no other code touches the node.
                 let node = unsafe { &*current.0.get() };
                 if let Some(task) = node.task {
-                    // SAFETY: a task in the list has not ended, and cannot while we hold the lock that it must take for that.
+                    // SAFETY: a task in the list has not ended, and cannot end while we hold the
+                    // lock that it must take to leave the list.
                     unsafe { task.cancel() };
                 }
                 link = node.next;
@@ -190,21 +200,24 @@ impl TaskTracker {
         });
     }
 
-    /// Says what the unfinished tasks are doing, as many as there is room for, the youngest first; how many there are in all. What a driver writes
-    /// to its log when a [`drain`](Self::drain) takes too long. `room` is resident: it is written
-    /// to under a spin lock. IRQL: ≤ DISPATCH_LEVEL.
+    /// Reports the state of the unfinished tasks, the youngest first, as many as `reports` has
+    /// places for. Returns the number of unfinished tasks. A driver writes the report to its log
+    /// when a [`drain`](Self::drain) takes too long.
+    ///
+    /// IRQL: ≤ DISPATCH_LEVEL. `reports` must be resident, because it is written to under a spin
+    /// lock.
     ///
     /// See [`TaskReport`] for an example.
-    pub fn report(&self, room: &mut [Option<TaskReport>]) -> usize {
-        room.fill(None);
+    pub fn report(&self, reports: &mut [Option<TaskReport>]) -> usize {
+        reports.fill(None);
         self.locked(|list| {
-            let (mut link, mut places) = (list.first, room.iter_mut());
-            // SAFETY: under the lock, what is in the list is allocated.
+            let (mut link, mut places) = (list.first, reports.iter_mut());
+            // SAFETY: the lock is held, and a link in the list is allocated.
             while let Some(current) = unsafe { link.as_ref() } {
-                // SAFETY: under the lock.
+                // SAFETY: the lock is held, so no other code touches the node.
                 let node = unsafe { &*current.0.get() };
                 let Some(place) = places.next() else { break };
-                // SAFETY: a task in the list is allocated.
+                // SAFETY: the lock is held, and a task in the list is allocated.
                 *place = node.task.map(|task| unsafe { TaskReport::of(task) });
                 link = node.next;
             }
@@ -212,12 +225,13 @@ impl TaskTracker {
         })
     }
 
-    /// From now on nothing can be spawned on it: `STATUS_DELETE_PENDING`. IRQL: ≤ DISPATCH_LEVEL.
+    /// Closes the tracker. From now on every spawn on it fails with `STATUS_DELETE_PENDING`.
+    /// IRQL: ≤ DISPATCH_LEVEL.
     pub fn close(&self) {
         self.locked(|list| list.closed = true);
     }
 
-    /// How many tasks have not ended. IRQL: ≤ DISPATCH_LEVEL.
+    /// Returns the number of tasks that have not ended. IRQL: ≤ DISPATCH_LEVEL.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.locked(|list| list.length)
@@ -237,7 +251,7 @@ image_static! {
     /// use ntsim::{Config, Schedule, Simulation};
     ///
     /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| {
+    /// kernel.run_on(0, || {
     ///     ntcom_exec::spawn_dpc_task(core::future::ready(())).unwrap();
     ///     ntcom_exec::default_tracker(|tracker| {
     ///         assert_eq!(tracker.unfinished(), 0, "a ready body ends in its first poll");
@@ -245,7 +259,7 @@ image_static! {
     ///     });
     ///     let refused = ntcom_exec::spawn_dpc_task(core::future::ready(()));
     ///     assert_eq!(refused, Err(ntcom_exec::NTSTATUS::DELETE_PENDING));
-    /// }))]).unwrap();
+    /// }).unwrap();
     /// ```
     pub fn default_tracker -> TaskTracker
 }

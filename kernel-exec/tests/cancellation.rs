@@ -1,5 +1,5 @@
-//! The corners of cancellation `[C9]`, `[C10]`, `[C20]`: cleanups that are dropped, abandoned or nested, and requests that come in the
-//! middle of a poll.
+//! Tests of the corners of cancellation `[C9]`, `[C10]`, `[C20]`: cleanups that are dropped,
+//! abandoned or nested, and requests that come in the middle of a poll.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -19,12 +19,12 @@ use ntcom_exec::{
     try_finally, yield_now,
 };
 
-/// Where a body leaves its waker. It is woken, or forgotten, from outside.
+/// The place where a body leaves its waker. The test wakes or drops it from outside.
 #[derive(Clone, Default)]
 struct Parking(Arc<Mutex<Option<Waker>>>);
 
 impl Parking {
-    /// Pending once, with the waker here.
+    /// Pending once, and leaves the waker here.
     fn park(&self) -> impl Future<Output = ()> + Send + use<> {
         let parking = self.clone();
         let mut parked = false;
@@ -37,7 +37,7 @@ impl Parking {
             Poll::Pending
         })
     }
-    /// Always Pending, with the waker here.
+    /// Always pending, and leaves the waker here.
     fn stay(&self) -> impl Future<Output = ()> + Send + use<> {
         let parking = self.clone();
         poll_fn(move |context| {
@@ -56,7 +56,7 @@ impl Parking {
     }
 }
 
-/// A body's own handle, which is there once the spawn has returned.
+/// A body's own handle, which is set once the spawn has returned.
 #[derive(Clone, Default)]
 struct Own(Arc<Mutex<Option<CancelHandle>>>);
 
@@ -70,7 +70,7 @@ impl Own {
     }
 }
 
-/// A cleanup that is dropped is over: it does not keep its body from being cancelled.
+/// A cleanup that is dropped is over, so it does not keep its body from being cancelled.
 #[test]
 fn a_cleanup_that_loses_a_select_no_longer_keeps_the_body() {
     in_kernel(|| {
@@ -105,7 +105,8 @@ fn a_body_that_is_abandoned_twice_in_its_cleanup_is_dropped_there() {
     });
 }
 
-/// The same of a cleanup that unwinding has begun, and of one that has kept no waker at all.
+/// The task is abandoned in a cleanup that unwinding has begun, and in one that has kept no waker
+/// at all.
 #[test]
 fn an_unwinding_body_that_is_abandoned_in_its_cleanup_is_dropped_there() {
     in_kernel(|| {
@@ -129,11 +130,12 @@ fn an_unwinding_body_that_is_abandoned_in_its_cleanup_is_dropped_there() {
             try_finally(pending::<()>(), pending()).await;
         })
         .unwrap();
-        assert_eq!(log.take(), ["body dropped"], "nobody can wake main, nor then the cleanup");
+        assert_eq!(log.take(), ["body dropped"], "no reference can wake the main or the cleanup");
     });
 }
 
-/// What a body that was abandoned once has done since does not give it another poll.
+/// A body that was abandoned once gets no further poll the next time, whatever it has done in
+/// between.
 #[test]
 fn a_body_that_went_on_after_it_was_abandoned_is_dropped_the_next_time() {
     in_kernel(|| {
@@ -160,7 +162,7 @@ fn main_is_gone_before_its_cleanup_begins_when_it_ends_by_itself() {
     in_kernel(|| {
         let log = Log::default();
         let (guard, cleanup) = (log.on_drop("main dropped"), log.clone());
-        // Not an `async` block, which would drop what it holds when it ends.
+        // The main is not an `async` block, which would drop its captures when it ends.
         let main = poll_fn(move |_| {
             let _held = &guard;
             Poll::Ready(())
@@ -180,7 +182,11 @@ fn a_cleanup_sees_no_cancellation_after_a_cleanup_inside_of_it_either() {
         let (inside, parks) = (log.clone(), parking.park());
         let cleanup = async move {
             parks.await;
-            assert_eq!(try_finally(yield_now(), async {}).await, Some(()), "nor does it unwind in here");
+            assert_eq!(
+                try_finally(yield_now(), async {}).await,
+                Some(()),
+                "no unwinding begins inside a cleanup"
+            );
             let seen = is_cancellation_requested() || take_cancellation_request();
             inside.add(if seen { "seen" } else { "not seen" });
         };
@@ -194,7 +200,7 @@ fn a_cleanup_sees_no_cancellation_after_a_cleanup_inside_of_it_either() {
     });
 }
 
-/// The poll that it comes in the middle of does not have to act on it, but sees it.
+/// A request comes in the middle of a poll. The poll need not act on it, but sees it.
 #[test]
 fn a_request_is_there_as_soon_as_it_has_been_made() {
     in_kernel(|| {
@@ -215,7 +221,8 @@ fn a_request_is_there_as_soon_as_it_has_been_made() {
     });
 }
 
-/// Each request is shown by a poll that begins with it, also one that comes in the middle of the poll after the last one was taken.
+/// Each request gets a poll that begins with it. That holds also for one that comes in the middle
+/// of the poll after the last one was taken.
 #[test]
 fn a_request_in_the_poll_after_one_was_taken_gets_a_poll_of_its_own() {
     in_kernel(|| {
@@ -246,7 +253,8 @@ fn a_request_in_the_poll_after_one_was_taken_gets_a_poll_of_its_own() {
     });
 }
 
-/// `[C20]`: how a body ends that fails with `STATUS_CANCELLED`: in the poll that has done this, or in the next one.
+/// Returns the status of a body that fails with `STATUS_CANCELLED` `[C20]`. It fails in the poll
+/// that has called `after`, or in the next one.
 fn fails_with_cancelled(after: impl FnOnce() + Send + 'static, at_once: bool, own: &Own) -> Status {
     fn task<F>(body: F) -> (ntcom_exec::TaskPtr, CancelHandle)
     where
@@ -254,15 +262,15 @@ fn fails_with_cancelled(after: impl FnOnce() + Send + 'static, at_once: bool, ow
     {
         type Of<F> = Task<(), Fallible<F>, GlobalAllocator, DpcPort>;
         let init = |place: *mut Fallible<F>| {
-            // SAFETY: the place for the body, which is transparent over the future.
+            // SAFETY: `place` is the place for the body, which is transparent over the future.
             unsafe { place.cast::<F>().write(body) };
             Ok(())
         };
         // SAFETY: `init` writes the body.
         let spawned = unsafe { Of::<F>::spawn((), GlobalAllocator, 2, init) }.unwrap();
-        // SAFETY: there are two references.
+        // SAFETY: the two references that were asked for keep the block.
         let task = unsafe { Of::<F>::task(spawned.block) };
-        // SAFETY: the second one is the handle's.
+        // SAFETY: the second reference becomes the handle's.
         (task, unsafe { CancelHandle::from_reference(task) })
     }
     let parking = Parking::default();
@@ -281,10 +289,10 @@ fn fails_with_cancelled(after: impl FnOnce() + Send + 'static, at_once: bool, ow
     if !at_once {
         parking.wake();
     }
-    // SAFETY: the first reference.
+    // SAFETY: the first reference keeps the block.
     let status = unsafe { task.status() };
     own.0.lock().unwrap().take();
-    // SAFETY: as above; it is gone afterwards.
+    // SAFETY: this gives up the first reference, which is not used afterwards.
     unsafe { task.release() };
     status
 }
@@ -303,14 +311,14 @@ fn a_body_that_fails_with_cancelled_is_canceled_if_it_has_ever_seen_a_request() 
         assert_eq!(
             fails_with_cancelled(move || asks.cancel(), true, &own),
             Status::Canceled,
-            "one is pending"
+            "a request is pending"
         );
         let looks = || assert!(!take_cancellation_request() && !is_cancellation_requested());
-        assert_eq!(fails_with_cancelled(looks, false, &own), Status::Error, "nobody has asked");
+        assert_eq!(fails_with_cancelled(looks, false, &own), Status::Error, "no cancel was requested");
     });
 }
 
-/// What stands before the task goes with its block.
+/// The prefix of a block is dropped with the block.
 #[test]
 fn the_prefix_of_a_block_is_dropped_when_it_is_freed() {
     in_kernel(|| {
@@ -318,18 +326,18 @@ fn the_prefix_of_a_block_is_dropped_when_it_is_freed() {
             Task<OnDrop, ntcom_exec::Infallible<core::future::Ready<u8>>, GlobalAllocator, DpcPort>;
         let log = Log::default();
         let init = |place: *mut ntcom_exec::Infallible<core::future::Ready<u8>>| {
-            // SAFETY: the place for the body, which is transparent over the future.
+            // SAFETY: `place` is the place for the body, which is transparent over the future.
             unsafe { place.cast::<core::future::Ready<u8>>().write(core::future::ready(1)) };
             Ok(())
         };
         // SAFETY: `init` writes the body.
         let spawned = unsafe { Prefixed::spawn(log.on_drop("prefix"), GlobalAllocator, 1, init) }.unwrap();
         assert_eq!(log.take(), [""; 0]);
-        // SAFETY: the one reference.
+        // SAFETY: the one reference keeps the block.
         let task = unsafe { Prefixed::task(spawned.block) };
-        // SAFETY: as above; it has ended.
+        // SAFETY: the one reference keeps the block, and the task has ended.
         assert_eq!(unsafe { task.stored_status() }, NTSTATUS::SUCCESS);
-        // SAFETY: as above; it is gone afterwards.
+        // SAFETY: this gives up the one reference, which is not used afterwards.
         unsafe { task.release() };
         assert_eq!(log.take(), ["prefix"]);
         assert_eq!(default_tracker(TaskTracker::unfinished), 0);

@@ -1,4 +1,4 @@
-//! Other people's combinators in tasks, and what cancellation is in them.
+//! Tests of combinators from other crates in tasks, and of cancellation inside them.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -43,7 +43,7 @@ fn each_part_of_a_join_cleans_up() {
             let three = try_finally(yield_now(), third.entry("three"));
             join3(one, two, three).await;
         });
-        assert_eq!(log.take(), ["three"], "it has ended by itself");
+        assert_eq!(log.take(), ["three"], "the third main has ended by itself");
         handle.cancel();
         assert_eq!(log.take(), ["one", "two"]);
     });
@@ -63,7 +63,7 @@ fn a_cancelled_select_ends_with_the_cleanup_of_its_first_side_and_a_loser_has_no
         });
         assert_eq!(log.take(), [""; 0], "a loser is dropped, not cancelled");
         handle.cancel();
-        // It is Ready with its first side, and drops the second, as any loser.
+        // The select is ready with its first side, and drops the second, like any loser.
         assert_eq!(log.take(), ["one"]);
     });
 }
@@ -94,9 +94,10 @@ fn select_biased_takes_a_request() {
     });
 }
 
-/// It polls only those that have been woken, so one that waits is not asked: it is dropped with the body, without its cleanup.
+/// `FuturesUnordered` polls only the futures that have been woken. A waiting one does not see the
+/// request, and is dropped with the body, without its cleanup.
 #[test]
-fn what_futures_unordered_does_not_poll_is_dropped() {
+fn a_future_that_futures_unordered_does_not_poll_is_dropped() {
     in_kernel(|| {
         let log = Log::default();
         let (cleanup, guard) = (log.clone(), log.on_drop("dropped"));
@@ -113,7 +114,7 @@ fn what_futures_unordered_does_not_poll_is_dropped() {
     });
 }
 
-/// Around the combinator the request is seen.
+/// A `try_finally` around the combinator sees the request.
 #[test]
 fn a_cleanup_around_futures_unordered_runs() {
     in_kernel(|| {
@@ -145,7 +146,7 @@ fn futures_unordered_hears_of_each_event_on_each_processor() {
             }
         };
         let spawner = program(move || drop(spawn(body)));
-        kernel.run(vec![(0, spawner)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawner).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let setters = events
             .into_iter()
             .enumerate()
@@ -175,30 +176,30 @@ fn futures_lite_works_as_well() {
     });
 }
 
-/// An event of the kernel's.
+/// An event of the kernel.
 #[derive(Clone, Copy)]
 struct KernelEvent(*mut KEVENT);
 
-// SAFETY: an event is for several processors.
+// SAFETY: several processors may use an event.
 unsafe impl Send for KernelEvent {}
 
 impl KernelEvent {
     fn new(kind: i32) -> Self {
         let event = Box::into_raw(Box::<KEVENT>::default());
-        // SAFETY: never freed.
+        // SAFETY: the event is never freed.
         unsafe { ddi::KeInitializeEvent(event, kind, 0) };
         Self(event)
     }
     fn set(self) {
-        // SAFETY: never freed.
+        // SAFETY: the event is never freed.
         unsafe { ddi::KeSetEvent(self.0, 0, 0) };
     }
     fn is_set(self) -> bool {
-        // SAFETY: never freed.
+        // SAFETY: the event is never freed.
         unsafe { ddi::KeReadStateEvent(self.0) != 0 }
     }
     fn wait(self, period: Duration) -> ntcom_exec::EventWait {
-        // SAFETY: never freed.
+        // SAFETY: the event is never freed.
         unsafe { wait_for_event(self.0, period) }
     }
 }
@@ -216,17 +217,17 @@ fn an_event_of_the_kernel_is_awaited_and_reset() {
             let event = *shared.get_or_init(|| KernelEvent::new(_EVENT_TYPE::SynchronizationEvent));
             let set = event.wait(PERIOD);
             drop(spawn(async move {
-                assert!(timeout(PERIOD / 4, event.wait(PERIOD)).await.is_err(), "not set, and none is lost");
+                assert!(timeout(PERIOD / 4, event.wait(PERIOD)).await.is_err(), "the event is not set yet");
                 set.await.unwrap();
                 inside.entry("set").await;
             }));
             sleep_a_while();
             event.set();
         });
-        kernel.run(vec![(0, spawner)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawner).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert_eq!(log.take(), ["set"], "seed {seed}");
         let reset = program(move || assert!(!event.get().unwrap().is_set(), "reset by the wait"));
-        kernel.run(vec![(1, reset)]).unwrap();
+        kernel.run_on(1, reset).unwrap();
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }

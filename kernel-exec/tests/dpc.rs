@@ -1,4 +1,5 @@
-//! Tasks on DPCs, on the simulated kernel: what a body sees, when it runs, how it ends.
+//! Tests of tasks on DPCs, on the simulated kernel. They cover the polls of a body, the times of
+//! its runs, and its end.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -88,7 +89,7 @@ fn a_body_that_takes_the_request_goes_on_and_a_later_cancel_is_a_new_one() {
         let inside = Arc::clone(&taken);
         let handle = cancellable(poll_fn(move |_| {
             if take_cancellation_request() {
-                assert!(!take_cancellation_request(), "once a request");
+                assert!(!take_cancellation_request(), "each request is taken once");
                 inside.fetch_add(1, SeqCst);
             }
             if inside.load(SeqCst) == 3 { Poll::Ready(()) } else { Poll::Pending }
@@ -164,7 +165,7 @@ fn try_finally_unwinds_even_if_it_was_never_polled() {
     in_kernel(|| {
         let log = Log::default();
         let (main, cleanup) = (log.on_drop("main dropped"), log.clone());
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         let handle = cancellable(async move {
             let main = async move {
@@ -175,7 +176,7 @@ fn try_finally_unwinds_even_if_it_was_never_polled() {
         });
         handle.cancel();
         assert_eq!(log.take(), [""; 0]);
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         assert_eq!(log.take(), ["main dropped", "cleanup"]);
     });
@@ -268,7 +269,8 @@ fn both_sides_of_a_join_unwind() {
     });
 }
 
-/// A main that could not unwind because a sibling's cleanup was running does so when that has ended, and is not just dropped.
+/// A main that could not unwind because a sibling's cleanup was running unwinds when that has
+/// ended, and is not just dropped.
 #[test]
 fn a_main_held_back_by_a_siblings_cleanup_unwinds_after_it() {
     in_kernel(|| {
@@ -303,9 +305,9 @@ fn the_loser_of_a_select_is_dropped() {
     });
 }
 
-/// `[C9]`
+/// Rule `[C9]`.
 #[test]
-fn a_body_that_nobody_can_wake_is_cancelled_and_cleans_up() {
+fn a_body_without_a_waker_is_cancelled_and_cleans_up() {
     in_kernel(|| {
         let log = Log::default();
         let event = Event::default();
@@ -320,7 +322,7 @@ fn a_body_that_nobody_can_wake_is_cancelled_and_cleans_up() {
     });
 }
 
-/// `[C9]`
+/// Rule `[C9]`.
 #[test]
 fn a_body_that_is_abandoned_a_second_time_is_dropped_unpolled() {
     in_kernel(|| {
@@ -342,7 +344,7 @@ fn a_body_that_is_abandoned_a_second_time_is_dropped_unpolled() {
     });
 }
 
-/// `[C9]`: such a body is a cycle, which a leak check must know.
+/// Rule `[C9]`. Such a body is a cycle, which a leak check must know.
 #[test]
 fn a_body_that_owns_its_own_waker_lives_until_the_trackers_cancel() {
     in_kernel(|| {
@@ -363,9 +365,9 @@ fn a_body_that_owns_its_own_waker_lives_until_the_trackers_cancel() {
     });
 }
 
-/// `[C18]`: an image that unloads closes its tracker and then cancels what lives.
+/// Rule `[C18]`. An image that unloads closes its tracker and then cancels the live tasks.
 #[test]
-fn a_closed_tracker_still_reaches_what_lives() {
+fn a_closed_tracker_still_reaches_its_tasks() {
     in_kernel(|| {
         let log = Log::default();
         let (older, newer) = (log.on_drop("older"), log.on_drop("newer"));
@@ -407,7 +409,7 @@ fn a_closed_tracker_refuses_and_the_body_is_dropped() {
         let body = async move { drop(guard) };
         assert_eq!(spawn_dpc_task(body), Err(NTSTATUS::DELETE_PENDING));
         assert_eq!(log.take(), ["dropped"]);
-        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "it never was in the list");
+        assert_eq!(default_tracker(TaskTracker::unfinished), 0, "the refused task was never in the list");
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }
@@ -424,7 +426,8 @@ fn without_memory_a_spawn_fails_and_the_body_is_dropped() {
     });
 }
 
-/// Two processors wake, cancel and let go of one task, in two hundred schedules: it ends once, whatever the order.
+/// Two processors wake, cancel and release one task, in two hundred schedules. It ends once,
+/// whatever the order.
 #[test]
 fn wake_cancel_and_release_from_two_processors() {
     for seed in 0..200 {
@@ -441,23 +444,24 @@ fn wake_cancel_and_release_from_two_processors() {
             };
             *spawned.lock().unwrap() = Some(cancellable(body));
         };
-        kernel.run(vec![(0, Box::new(spawn))]).unwrap();
+        kernel.run_on(0, spawn).unwrap();
         let (waker, canceller) = (event.clone(), Arc::clone(&handle));
         let wake = move || waker.set();
         let cancel = move || {
             let handle = canceller.lock().unwrap().take().unwrap();
             handle.cancel();
         };
-        let run = kernel.run(vec![(0, Box::new(wake)), (1, Box::new(cancel))]);
+        let run = kernel.programs().on(0, wake).on(1, cancel).run();
         assert!(run.is_ok(), "seed {seed}: {:?}", run.err().map(|stop| stop.to_string()));
         assert_eq!(log.take(), ["cleanup", "end"], "seed {seed}");
-        // A wake that came between the body's look and its registration has left the waker there.
-        kernel.run(vec![(0, Box::new(move || drop(event.take_waker())))]).unwrap();
+        // A wake that came between the body's check and its registration has left the waker there.
+        kernel.run_on(0, move || drop(event.take_waker())).unwrap();
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
 
-/// `[C12]`. In a process of its own: the thread that panics cannot go on, and the simulated kernel ends it.
+/// Rule `[C12]`. The test runs in a process of its own, because the thread that panics cannot
+/// continue and the simulated kernel ends it.
 #[test]
 fn a_panic_in_a_body_is_a_bug_check() {
     const CHILD: &str = "NTCOM_TEST_PANICS";

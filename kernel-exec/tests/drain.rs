@@ -1,4 +1,5 @@
-//! Draining a tracker: when it returns, nothing is left; and what is kept of ended tasks does not hold it up.
+//! Tests of draining a tracker. When the drain returns, nothing is left, and kept blocks of ended
+//! tasks do not hold it up.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -17,18 +18,18 @@ use ntsim::{
     sync::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// Until nothing is left.
+/// Drains until nothing is left.
 fn drain() {
     assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
 }
 
-/// For so many clock periods.
+/// Drains for this many clock periods.
 fn drain_for(periods: u32) -> Result<(), DrainError> {
     let period = Duration::from_nanos(TICK * 100);
     default_tracker(|tracker| tracker.drain(Some(period * periods)))
 }
 
-/// A body that the next clock tick goes on with, twice.
+/// A body that needs two more clock ticks to end.
 async fn two_ticks() {
     for _ in 0..2 * DEFAULT_POLL_BUDGET.get() {
         yield_now().await;
@@ -48,10 +49,10 @@ fn where_nothing_is_left_it_returns_at_once() {
 #[test]
 fn above_passive_level_it_is_refused() {
     in_kernel(|| {
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
         let irql = unsafe { ddi::KfRaiseIrql(1) };
         assert_eq!(default_tracker(|tracker| tracker.drain(None)), Err(DrainError::Irql));
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ddi::KeLowerIrql(irql) };
         let body =
             async { assert_eq!(default_tracker(|tracker| tracker.drain(None)), Err(DrainError::Irql)) };
@@ -60,7 +61,7 @@ fn above_passive_level_it_is_refused() {
     });
 }
 
-/// Z24. A task that waits is in no queue, and is a task.
+/// Z24. A task that waits is in no queue, but is still a task.
 #[test]
 fn an_idle_task_holds_it_up() {
     for seed in 0..50 {
@@ -80,13 +81,13 @@ fn an_idle_task_holds_it_up() {
             assert!(ended.load(Ordering::Relaxed), "drained with a task pending");
             setter.join();
         };
-        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, run).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
 
 #[test]
-fn what_is_stuck_is_told_and_it_can_be_called_again() {
+fn a_drain_reports_stuck_tasks_and_can_be_called_again() {
     in_kernel(|| {
         let events = [(); 3].map(|()| {
             spawn_dpc_task_cancellable(pending()).unwrap().cancel();
@@ -106,9 +107,10 @@ fn what_is_stuck_is_told_and_it_can_be_called_again() {
     });
 }
 
-/// Z27. An ended task's block lives as long as a handle or a waker of it, and is not waited for.
+/// Z27. An ended task's block lives as long as a handle or a waker of it, and the drain does not
+/// wait for it.
 #[test]
-fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
+fn references_to_an_ended_task_do_not_delay_a_drain() {
     in_kernel(|| {
         let event = Event::default();
         let wait = event.wait();
@@ -121,7 +123,7 @@ fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
         default_tracker(TaskTracker::close);
         default_tracker(TaskTracker::cancel_all);
         assert_eq!(drain_for(2), Ok(()));
-        assert_eq!(ntsim::live_blocks(), 1, "the block is its keepers'");
+        assert_eq!(ntsim::live_blocks(), 1, "the handle and the waker keep the block");
         handle.cancel();
         waker.wake();
         drop(handle);
@@ -129,7 +131,8 @@ fn what_is_kept_of_an_ended_task_does_not_hold_it_up() {
     });
 }
 
-/// Z25. The limit passes just when the last task ends: whoever ends it must not touch the event of somebody who has gone.
+/// Z25. The limit passes just when the last task ends. The poller that ends it must not touch the
+/// event of a waiter that has gone.
 #[test]
 fn a_waiter_that_gives_up_while_the_last_task_ends_is_not_told_any_more() {
     let gave_up = Cell::new(0);
@@ -146,13 +149,16 @@ fn a_waiter_that_gives_up_while_the_last_task_ends_is_not_told_any_more() {
             spawn_dpc_task(two_ticks()).unwrap();
             spawned.store(true, Ordering::Release);
         };
-        let run = kernel.run(vec![(0, program(drainer)), (1, program(spawner))]);
+        let run = kernel.programs().on(0, drainer).on(1, spawner).run();
         run.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         gave_up.set(gave_up.get() + usize::from(stuck.get()));
     }
     let gave_up = gave_up.get();
-    assert!((20..380).contains(&gave_up), "the two meet: {gave_up} of 400 gave up");
+    assert!(
+        (20..380).contains(&gave_up),
+        "the limit and the end of the task must meet: {gave_up} of 400 drains gave up"
+    );
 }
 
 #[test]
@@ -166,7 +172,7 @@ fn several_threads_may_drain_at_once() {
             let drainers = [0, 1, 2].map(|index| {
                 let returned = Rc::clone(&returned);
                 Thread::spawn(move || {
-                    // One of them gives up now and then, and leaves the others their places.
+                    // One of them gives up now and then, and leaves the others in the list.
                     let gave_up = index == 1 && drain_for(1).is_err();
                     if !gave_up {
                         drain();
@@ -178,7 +184,7 @@ fn several_threads_may_drain_at_once() {
             drainers.into_iter().for_each(Thread::join);
             assert_eq!(returned.load(Ordering::Relaxed), 3);
         };
-        kernel.run(vec![(0, program(run))]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, run).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -187,9 +193,10 @@ async fn sleep_for_cleanup(duration: Duration) {
     assert_eq!(sleep(duration).await, Ok(()), "a cleanup may sleep on a closed tracker");
 }
 
-/// What the threads of a driver do with tasks while it is loaded, and still while it is being unloaded.
+/// The work that a driver's threads do with tasks while it is loaded, and still while it is being
+/// unloaded.
 fn work(index: usize, event: &Event) {
-    // Each may be refused: the tracker may have been closed.
+    // Each spawn may be refused, because the tracker may have been closed.
     let cleanup = two_ticks();
     let waits = event.wait();
     let guarded = async move { try_finally(waits, cleanup).await.unwrap_or_default() };
@@ -215,7 +222,8 @@ fn work(index: usize, event: &Event) {
     }
 }
 
-/// Z26. From load to unload on one to four processors: Unload closes, cancels, drains, and returns.
+/// Z26. A driver runs from load to unload on one to four processors. Unload closes, cancels,
+/// drains, and returns.
 #[test]
 fn a_driver_is_unloaded_right_after_the_drain() {
     for seed in 0..500 {
@@ -230,7 +238,7 @@ fn a_driver_is_unloaded_right_after_the_drain() {
                 })
                 .collect();
             work(1, &event);
-            // Threads end before the tasks that they have begun, or with them.
+            // The threads end before the tasks that they have begun, or with them.
             let (early, late) = if seed % 8 < 4 { (threads, Vec::new()) } else { (Vec::new(), threads) };
             early.into_iter().for_each(Thread::join);
             default_tracker(TaskTracker::close);
@@ -243,8 +251,8 @@ fn a_driver_is_unloaded_right_after_the_drain() {
     }
 }
 
-/// Every schedule with at most two preemptions: a thread, on whichever processor, has a task sleep, and the driver is unloaded, with
-/// the task cancelled or left to its end.
+/// Every schedule with at most two preemptions. A thread, on any processor, has a task sleep. The
+/// driver is unloaded, with the task cancelled or left to its end.
 #[test]
 fn a_driver_is_unloaded_under_every_schedule_with_two_preemptions() {
     for cancels in [false, true] {
@@ -267,7 +275,8 @@ fn a_driver_is_unloaded_under_every_schedule_with_two_preemptions() {
     }
 }
 
-/// A moment at which nothing was left stays one, whatever somebody has begun since: without a limit there is no giving up.
+/// A drain without a limit does not give up. It succeeds after a moment at which nothing was left,
+/// even if other code has begun something since.
 #[test]
 fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
     for seed in 0..300 {
@@ -275,7 +284,7 @@ fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
         let first = Event::default();
         let waited = first.wait();
         let spawn = program(move || spawn_dpc_task(waited).unwrap());
-        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawn).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let draining = program(|| assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(())));
         let working = program(move || {
             first.set();
@@ -285,12 +294,18 @@ fn a_drain_of_an_open_tracker_does_not_give_up_for_what_has_begun_since() {
                 next.set();
             }
         });
-        kernel.run(vec![(0, draining), (1, working)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel
+            .programs()
+            .on(0, draining)
+            .on(1, working)
+            .run()
+            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
 
-/// Woken by a moment that it has missed, a drain waits again: it does not look again and again, which would take the processor from others.
+/// A drain that is woken after that moment has passed waits again. It does not poll, which would
+/// take the processor from other code.
 #[test]
 fn a_drain_that_was_woken_too_late_waits_again() {
     for seed in 0..200 {
@@ -299,14 +314,17 @@ fn a_drain_that_was_woken_too_late_waits_again() {
         let first = Event::default();
         let waited = first.wait();
         let spawn = program(move || spawn_dpc_task(waited).unwrap());
-        kernel.run(vec![(0, spawn)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.run_on(0, spawn).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let working = program(move || {
             first.set();
-            // By a clock that goes on when nobody does anything.
+            // The sleep uses a clock that also runs while all processors are idle.
             spawn_dpc_task(async { sleep(Duration::from_millis(50)).await.unwrap() }).unwrap();
         });
         kernel
-            .run(vec![(0, program(drain)), (1, working)])
+            .programs()
+            .on(0, drain)
+            .on(1, working)
+            .run()
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }

@@ -1,8 +1,8 @@
-//! How long a processor stays in its DPCs: tasks that wake each other without end, and chains of
-//! spawns and IRPs, let it go.
+//! Tests of how long a processor stays in its DPCs. Tasks that wake each other without end, and
+//! chains of spawns and IRPs, must let it go.
 //!
-//! The virtual clock moves on at each preemption point of any processor. So what other processors
-//! do meanwhile counts for a drain, too.
+//! The virtual clock moves on at each preemption point of any processor, so the work of other
+//! processors counts for a drain, too.
 #![cfg(feature = "sim")]
 #![allow(
     clippy::unwrap_used,
@@ -36,15 +36,16 @@ use ntsim::{
     },
 };
 
-/// The longest that a drain may be, in units of 100 ns: a millisecond.
+/// The longest time that a drain may take, in units of 100 ns. It is a millisecond.
 const LONGEST: u64 = 10_000;
-/// How often each ring wakes a task, and how long each chain is: a drain of them all would be
-/// longer.
+/// The number of wakes of each ring, and the length of each chain. A drain of all of them would
+/// take longer.
 const PASSES: usize = 400;
-/// How often a body waits that never leaves its poll: a run of as many would be longer, too.
+/// The number of waits of a body that never leaves its poll. A run of as many would take longer,
+/// too.
 const ALONE: usize = 1_000;
 
-/// The longest drain that a poll was in, of what one program has begun.
+/// The longest drain in which a task of one program was polled, and the number of polls.
 #[derive(Default)]
 struct Watch {
     longest: AtomicU64,
@@ -52,7 +53,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// A task of the ring or chain is being polled, or its IRP completed.
+    /// Records a poll of a task of the ring or chain, or the completion of its IRP.
     fn pass(&self) {
         let drain = ntsim::drain().unwrap().time;
         self.longest.fetch_max(drain, SeqCst);
@@ -60,7 +61,8 @@ impl Watch {
     }
 }
 
-/// Runs a program on each of so many processors; all of it has ended, and no drain was too long.
+/// Runs a program on each of this many processors. Checks that all of it has ended and that no
+/// drain was too long.
 fn watched(processors: usize, seed: u64, begin: impl Fn(Arc<Watch>) + Clone + 'static) {
     let watches: Vec<Arc<Watch>> = (0..processors).map(|_| Arc::default()).collect();
     let mut kernel = kernel(processors, seed);
@@ -79,7 +81,7 @@ fn watched(processors: usize, seed: u64, begin: impl Fn(Arc<Watch>) + Clone + 's
     }
 }
 
-/// On one processor and on four, under several schedules.
+/// Runs a program on one processor and on four, under several schedules.
 fn everywhere(begin: impl Fn(Arc<Watch>) + Clone + 'static) {
     for processors in [1, 4] {
         for seed in 0..3 {
@@ -88,22 +90,22 @@ fn everywhere(begin: impl Fn(Arc<Watch>) + Clone + 'static) {
     }
 }
 
-/// On the processor of the caller, which is a program's.
+/// Options for the processor of the caller, which is a program's.
 fn here() -> DpcOptions {
     DpcOptions::new().processor(0, ntsim::current_processor() as u8)
 }
 
-/// The program goes on while the ring does, and what it queues runs.
+/// Checks that the program continues during the ring, and that a DPC that it queues runs.
 fn others_get_in_between(watch: &Watch, all: usize) {
     let passes = watch.passes.load(SeqCst);
     let ran = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&ran);
     TaskBuilder::new().on(here()).spawn(async move { inside.store(1, SeqCst) }).unwrap();
-    assert_eq!(ran.load(SeqCst), 1, "another DPC");
-    assert!(passes < all, "the program goes on before the rings have ended");
+    assert_eq!(ran.load(SeqCst), 1, "another DPC must run");
+    assert!(passes < all, "the program must continue before the rings have ended");
 }
 
-/// A ring of so many tasks: each waits for its signal, and sets the next one's.
+/// Starts a ring of tasks. Each waits for its signal, and sets the next one's.
 fn ring(tasks: usize, pinned: bool, watch: &Arc<Watch>) {
     let signals: Arc<Vec<Signal>> = Arc::new((0..tasks).map(|_| Signal::new()).collect());
     for place in 0..tasks {
@@ -132,7 +134,7 @@ fn rings_of_tasks_that_wake_each_other_leave_the_drain() {
     }
 }
 
-/// Two rings beside each other, and each of them spends what both may.
+/// Several rings run beside each other, and they share one limit.
 #[test]
 fn several_rings_on_a_processor_leave_the_drain_together() {
     everywhere(|watch| {
@@ -160,11 +162,11 @@ fn a_chain_of_spawns_leaves_the_drain() {
     });
 }
 
-/// Polls that tasks wake themselves for count too: a run of each may take its whole budget.
+/// Polls that tasks wake themselves for count too, because a run of each may take its whole budget.
 #[test]
 fn tasks_that_wake_themselves_leave_the_drain_together() {
     everywhere(|watch| {
-        // SAFETY: lowered below.
+        // SAFETY: the IRQL is lowered below.
         let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
         for _ in 0..100 {
             let watch = Arc::clone(&watch);
@@ -176,12 +178,12 @@ fn tasks_that_wake_themselves_leave_the_drain_together() {
             };
             TaskBuilder::new().on(here()).spawn(body).unwrap();
         }
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ddi::KeLowerIrql(irql) };
     });
 }
 
-/// A body that makes ready what it waits for, in one poll.
+/// Runs a body that keeps making its own waits ready, in one poll.
 fn alone<F: Future<Output = ()> + Send + 'static>(ring: impl Fn(Arc<Watch>) -> F + Clone + 'static) {
     everywhere(move |watch| {
         spawn_dpc_task(ring(Arc::clone(&watch))).unwrap();
@@ -258,12 +260,12 @@ fn ticks_that_are_due_end_their_poll() {
 fn an_event_that_is_set_ends_its_poll() {
     alone(|watch| {
         let event: &'static mut KEVENT = Box::leak(Box::default());
-        // SAFETY: new, and never freed.
+        // SAFETY: the event is new, and never freed.
         unsafe { ddi::KeInitializeEvent(event, _EVENT_TYPE::NotificationEvent, 1) };
         let event = core::ptr::from_mut(event).expose_provenance();
         async move {
             for _ in 0..ALONE {
-                // SAFETY: never freed.
+                // SAFETY: the event is never freed.
                 let wait = unsafe {
                     let event = core::ptr::with_exposed_provenance_mut(event);
                     wait_for_event(event, Duration::from_millis(1))
@@ -275,7 +277,7 @@ fn an_event_that_is_set_ends_its_poll() {
     });
 }
 
-/// A combinator's waker hides the task: it is found as the one that is being polled.
+/// A combinator's waker hides the task, which is then found as the task that is being polled.
 #[test]
 fn a_ring_behind_another_waker_ends_its_poll() {
     alone(|watch| async move {
@@ -293,65 +295,59 @@ fn a_ring_behind_another_waker_ends_its_poll() {
     });
 }
 
-/// What is beside a ring in the same task is not starved by it, and a limit of time ends it.
+/// A ring does not starve the other futures of its task, and a time limit ends it.
 #[test]
 fn a_limit_ends_a_ring_inside_of_it() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let body = async {
-                let signal = Signal::new();
-                let ring = async {
-                    loop {
-                        signal.set();
-                        signal.wait().await;
-                    }
-                };
-                assert_eq!(
-                    timeout::<Pin<Box<dyn Future<Output = ()> + Send>>>(
-                        Duration::from_millis(20),
-                        Box::pin(ring),
-                    )
-                    .await,
-                    Err(NTSTATUS::IO_TIMEOUT)
-                );
+    let outcome = kernel.run_on(0, || {
+        let body = async {
+            let signal = Signal::new();
+            let ring = async {
+                loop {
+                    signal.set();
+                    signal.wait().await;
+                }
             };
-            spawn_dpc_task(body).unwrap();
-            assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
-        }),
-    )]);
+            assert_eq!(
+                timeout::<Pin<Box<dyn Future<Output = ()> + Send>>>(
+                    Duration::from_millis(20),
+                    Box::pin(ring),
+                )
+                .await,
+                Err(NTSTATUS::IO_TIMEOUT)
+            );
+        };
+        spawn_dpc_task(body).unwrap();
+        assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
+    });
     outcome.unwrap_or_else(|stop: Stop| panic!("{stop}"));
     kernel.unload().unwrap();
 }
 
-/// A processor is asked about once in 16 runs, and no more is added to one.
+/// The kernel is asked once in 16 runs, and a run makes no other kernel call for it.
 #[test]
 fn the_kernel_is_asked_once_in_16_runs() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let runs = |count: u64| {
-                let before = ntsim::counters();
-                for _ in 0..count {
-                    spawn_dpc_task(async {}).unwrap();
-                }
-                let after = ntsim::counters();
-                assert_eq!(after.dpcs_run - before.dpcs_run, count);
-                after.kernel_calls - before.kernel_calls
-            };
-            let one = runs(1);
-            assert_eq!(runs(15), 15 * one, "the first 16 runs do not ask");
-            for _ in 0..10 {
-                assert_eq!(runs(16), 16 * one + 1);
+    let outcome = kernel.run_on(0, || {
+        let runs = |count: u64| {
+            let before = ntsim::counters();
+            for _ in 0..count {
+                spawn_dpc_task(async {}).unwrap();
             }
-        }),
-    )]);
+            let after = ntsim::counters();
+            assert_eq!(after.dpcs_run - before.dpcs_run, count);
+            after.kernel_calls - before.kernel_calls
+        };
+        let one = runs(1);
+        assert_eq!(runs(15), 15 * one, "the first 16 runs must not ask the kernel");
+        for _ in 0..10 {
+            assert_eq!(runs(16), 16 * one + 1);
+        }
+    });
     assert_eq!(outcome, Ok(()));
 }
 
-/// What is left of a chain of IRPs.
+/// The rest of a chain of IRPs.
 struct Chain {
     left: AtomicUsize,
     watch: Arc<Watch>,
@@ -360,15 +356,15 @@ struct Chain {
 
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let body = async { IrpOutcome::from(NTSTATUS::SUCCESS) };
-    // SAFETY: a new IRP, of which this is the last use.
+    // SAFETY: the IRP is new, and this is its last use.
     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 }
 
 unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
-    // SAFETY: the context of `send`, which lives to the end of the chain.
+    // SAFETY: this is the context of `send`, which lives to the end of the chain.
     let chain = unsafe { &*context.cast::<Chain>() };
     chain.watch.pass();
-    // SAFETY: an IRP that this routine keeps, and that is not used again.
+    // SAFETY: this routine keeps the IRP, and it is not used again.
     unsafe { ddi::IoFreeIrp(irp) };
     if chain.left.fetch_sub(1, SeqCst) > 1 {
         send(chain);
@@ -377,14 +373,14 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
 }
 
 fn send(chain: &Chain) {
-    // SAFETY: in a run.
+    // SAFETY: called in a run.
     let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-    // SAFETY: an IRP with a location.
+    // SAFETY: the IRP has a stack location.
     let next = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-    // SAFETY: the IRP's location.
+    // SAFETY: this is the IRP's next location.
     unsafe { (*next).MajorFunction = IRP_MJ_READ as u8 };
     let context = core::ptr::from_ref(chain).cast_mut().cast();
-    // SAFETY: an IRP with a location.
+    // SAFETY: the IRP has a stack location.
     unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
     // SAFETY: the driver of the device has a dispatch routine.
     assert_eq!(unsafe { ddi::IofCallDriver(chain.device, irp) }, NTSTATUS::PENDING.0);
@@ -396,26 +392,28 @@ fn a_chain_of_irps_leaves_the_drain() {
         let (driver, mut device) = (ntsim::driver_object(), null_mut());
         // SAFETY: the arguments are valid.
         unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
-        // SAFETY: the driver's own object, and an index that it has; each program writes the same.
+        // SAFETY: this is the driver's own object, and an index that it has; each program writes
+        // the same.
         unsafe { (*driver).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
         let left = AtomicUsize::new(PASSES);
         let chain = Box::leak(Box::new(Chain { left, watch: Arc::clone(&watch), device }));
-        // Each task ends in a DPC, and not before its dispatch routine has returned: nothing nests.
-        // SAFETY: lowered below.
+        // Each task ends in a DPC, after its dispatch routine has returned, so nothing nests.
+        // SAFETY: the IRQL is lowered below.
         let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
         send(chain);
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ddi::KeLowerIrql(irql) };
         others_get_in_between(&watch, PASSES);
         while chain.left.load(SeqCst) > 0 {
             assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
         }
-        // SAFETY: a device, once.
+        // SAFETY: this is a device, and it is deleted once.
         unsafe { ddi::IoDeleteDevice(device) };
     });
 }
 
-/// Queued by a timer at each clock tick, and in front of the task that the same tick continues.
+/// A DPC routine that a timer queues at each clock tick, in front of the task that the same tick
+/// continues.
 unsafe extern "C" fn lasts_too_long(_: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {
     for _ in 0..2 * Config::DEFAULT.yield_after {
         ntsim::preemption_point();
@@ -429,11 +427,11 @@ fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
     let watched = program(|| {
         let mut foreign = Box::new((KDPC::default(), KTIMER::default()));
         let (dpc, timer) = (&raw mut foreign.0, &raw mut foreign.1);
-        // SAFETY: neither is in use.
+        // SAFETY: neither object is in use.
         unsafe { ddi::KeInitializeDpc(dpc, Some(lasts_too_long), null_mut()) };
-        // SAFETY: as above.
+        // SAFETY: the timer is not in use.
         unsafe { ddi::KeInitializeTimer(timer) };
-        // SAFETY: both are initialised, and the timer is cancelled before they go.
+        // SAFETY: both are initialised, and the timer is cancelled before they are freed.
         unsafe { ddi::KeSetTimerEx(timer, LARGE_INTEGER { QuadPart: -1 }, 1, dpc) };
         let polls = Arc::new(AtomicUsize::new(0));
         let inside = Arc::clone(&polls);
@@ -446,16 +444,16 @@ fn a_task_goes_on_behind_a_foreign_dpc_that_lasts_too_long() {
                 }
             })
             .unwrap();
-        // One poll a tick, of which there are 64 a second, is enough.
+        // There are 64 ticks a second, so one poll a tick is enough.
         let mut second = LARGE_INTEGER { QuadPart: -10_000_000 };
-        // SAFETY: in a run, at PASSIVE_LEVEL.
+        // SAFETY: called in a run, at PASSIVE_LEVEL.
         unsafe { ddi::KeDelayExecutionThread(0, 0, &raw mut second) };
-        assert_eq!(polls.load(SeqCst), POLLS, "the task has been put off for ever");
-        // SAFETY: initialised; the DPC that it may have queued is waited for.
+        assert_eq!(polls.load(SeqCst), POLLS, "the task was deferred for ever");
+        // SAFETY: the timer is initialised; the call below waits for a DPC that it may have queued.
         unsafe { ddi::KeCancelTimer(timer) };
-        // SAFETY: in a run, at PASSIVE_LEVEL.
+        // SAFETY: called in a run, at PASSIVE_LEVEL.
         unsafe { ddi::KeFlushQueuedDpcs() };
     });
-    kernel.run(vec![(0, watched)]).unwrap();
+    kernel.run_on(0, watched).unwrap();
     kernel.unload().unwrap();
 }

@@ -1,4 +1,5 @@
-//! A provider of events: what is written, what is not even formatted, and that its handle is never used when it is not registered.
+//! Tests of a provider of events. They check which events are written, which are not even
+//! formatted, and that the handle is never used while the provider is not registered.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -17,7 +18,7 @@ const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e01;
 static PROVIDER: EtwProvider = EtwProvider::new(ID);
 static OTHER: EtwProvider = EtwProvider::new(ID + 1);
 
-/// A session for the provider.
+/// Starts a session for the provider.
 fn listen(level: u8, keywords: u64) -> SessionId {
     etw::enable(Session { match_any_keyword: keywords, ..Session::new(GUID::from_u128(ID), level) })
 }
@@ -33,19 +34,19 @@ fn heard(session: SessionId) -> Vec<String> {
 /// Runs a program on a machine of one processor, and unloads.
 fn run(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))])?;
+    kernel.run_on(0, program)?;
     kernel.unload()
 }
 
 fn at(irql: u8, f: impl FnOnce()) {
-    // SAFETY: not below the IRQL of a program; lowered again.
+    // SAFETY: the IRQL is not below that of a program, and is lowered again.
     let before = unsafe { ddi::KfRaiseIrql(irql) };
     f();
-    // SAFETY: what the raise has answered.
+    // SAFETY: `before` is the value that the raise returned.
     unsafe { ddi::KeLowerIrql(before) };
 }
 
-/// Counts how often it is formatted.
+/// A message that counts how often it is formatted.
 struct Counted<'a>(&'a Cell<u32>);
 
 impl fmt::Display for Counted<'_> {
@@ -56,7 +57,7 @@ impl fmt::Display for Counted<'_> {
 }
 
 #[test]
-fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
+fn an_event_is_formatted_and_written_only_if_a_session_asks_for_it() {
     run(|| {
         let formatted = Cell::new(0);
         let write = |level, keyword| PROVIDER.write(level, keyword, format_args!("{}", Counted(&formatted)));
@@ -64,18 +65,18 @@ fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
         assert_eq!(formatted.get(), 0, "not registered");
         let registration = PROVIDER.register().unwrap();
         write(1, 0);
-        assert_eq!(formatted.get(), 0, "nobody listens");
+        assert_eq!(formatted.get(), 0, "no session listens");
         let session = listen(3, 2);
         assert!(PROVIDER.is_enabled(3, 2) && !PROVIDER.is_enabled(4, 2) && !PROVIDER.is_enabled(3, 1));
         write(4, 2);
         write(3, 1);
-        assert_eq!(formatted.get(), 0, "nobody asks for that");
+        assert_eq!(formatted.get(), 0, "no session asks for this level and keyword");
         write(3, 2);
         write(0, 0);
         assert_eq!(formatted.get(), 2);
         etw::disable(session);
         write(3, 2);
-        assert_eq!(formatted.get(), 2, "nobody listens any more");
+        assert_eq!(formatted.get(), 2, "no session listens any more");
         drop(registration);
         listen(5, 0);
         write(1, 0);
@@ -86,7 +87,7 @@ fn what_a_session_asks_for_is_written_and_nothing_else_is_even_formatted() {
 }
 
 #[test]
-fn while_nobody_listens_a_write_is_one_kernel_call() {
+fn without_a_listener_a_write_is_one_kernel_call() {
     run(|| {
         let calls = || {
             let before = ntsim::counters().kernel_calls;
@@ -162,7 +163,7 @@ fn a_registration_that_is_dropped_is_over_and_one_that_is_kept_is_not() {
     .unwrap();
     match run(|| PROVIDER.register().unwrap().keep()) {
         Err(Stop::BugCheck(bug)) => assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0xDD)),
-        other => panic!("a provider is left, and: {other:?}"),
+        other => panic!("expected bug check 0xC4 for a provider that is left registered, got {other:?}"),
     }
 }
 
@@ -196,7 +197,7 @@ fn it_is_never_used_while_it_is_not_registered_whatever_the_schedule() {
             PROVIDER.write(4, 0, format_args!("yours"));
             at(2, || PROVIDER.write(4, 0, format_args!("yours")));
         };
-        kernel.run(vec![(0, Box::new(mine)), (1, Box::new(yours))])?;
+        kernel.programs().on(0, mine).on(1, yours).run()?;
         let heard = heard(session);
         assert_eq!(heard.iter().filter(|text| *text == "mine").count(), 1);
         assert!(heard.len() <= 3);

@@ -1,7 +1,9 @@
-//! The executor on processors that really run at once: an OS thread of the host for each.
+//! Tests of the executor on processors that really run at once, with an OS thread of the host for
+//! each.
 //!
-//! What the schedules of the other tests cannot show: atomics of the host, with its memory model, and code between two preemption
-//! points in parallel. Nothing here depends on who is faster. Under ThreadSanitizer: `cargo xtask tsan`.
+//! They cover two things that the schedules of the other tests cannot show. One is the host's
+//! atomics with its memory model, and the other is code between two preemption points in parallel.
+//! Nothing here depends on which processor is faster. Under ThreadSanitizer: `cargo xtask tsan`.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use common::Event;
 use ntcom_exec::{
-    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestRoom, Signal, TaskBuilder,
+    CancelHandle, DpcOptions, EtwProvider, IrpOutcome, NTSTATUS, RequestStorage, Signal, TaskBuilder,
     default_tracker, oneshot, sleep, spawn_dpc_task, spawn_dpc_task_cancellable, spawn_request_task,
     try_finally, yield_now,
 };
@@ -29,7 +31,7 @@ use ntsim::{Config, FreeProgram, Schedule, Simulation, etw, types::GUID};
 const PROCESSORS: usize = 4;
 const ROUNDS: u32 = 60;
 
-/// What the processors share.
+/// The state that the processors share.
 #[derive(Default)]
 struct Shared {
     ended: AtomicU32,
@@ -48,7 +50,7 @@ impl Drop for OnDrop {
     }
 }
 
-/// Runs a program on each processor; the first drains when all have returned.
+/// Runs a program on each processor. The first processor drains when all have returned.
 fn freely(seed: u64, work: fn(usize, &Arc<Shared>)) -> Arc<Shared> {
     let shared = Arc::new(Shared::default());
     let config = Config { processors: PROCESSORS, step_limit: u64::MAX / 2, ..Config::default() };
@@ -94,7 +96,7 @@ fn task(shared: &Arc<Shared>, me: usize, round: u32) -> impl Future<Output = ()>
 }
 
 #[test]
-fn every_task_ends_once_whoever_wakes_and_cancels_it() {
+fn every_task_ends_once_under_wakes_and_cancels_from_all_processors() {
     for seed in 0..4 {
         let shared = freely(seed, |me, shared| {
             let mut handles: Vec<CancelHandle> = Vec::new();
@@ -145,7 +147,7 @@ fn every_cleanup_runs_once() {
 }
 
 #[test]
-fn what_is_sent_between_processors_arrives() {
+fn values_sent_between_processors_arrive() {
     for seed in 0..4 {
         let shared = freely(seed, |_, shared| {
             for round in 0..ROUNDS {
@@ -170,7 +172,7 @@ fn what_is_sent_between_processors_arrives() {
     }
 }
 
-/// Takes its time to be formatted, and says when that begins.
+/// A message that takes time to be formatted and counts the beginning of it.
 struct Slow<'a>(&'a AtomicU32);
 
 impl core::fmt::Display for Slow<'_> {
@@ -183,7 +185,8 @@ impl core::fmt::Display for Slow<'_> {
     }
 }
 
-/// Each time it goes somebody is in the middle of a write: a handle that is used after it was unregistered is a bug check.
+/// Each unregistration meets a processor in the middle of a write. A handle that is used after it
+/// was unregistered is a bug check.
 #[test]
 fn a_provider_comes_and_goes_while_others_write() {
     const ID: u128 = 0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e06;
@@ -193,7 +196,8 @@ fn a_provider_comes_and_goes_while_others_write() {
         if me != 0 {
             while last.load(SeqCst) == 0 {
                 PROVIDER.write(4, 0, format_args!("{me}: {}", Slow(begun)));
-                // Time passes in kernel calls, and whoever unregisters rests for a while.
+                // Time passes in kernel calls, and the processor that unregisters rests for a
+                // while.
                 ntsim::advance_time(1_000);
             }
             return;
@@ -211,39 +215,41 @@ fn a_provider_comes_and_goes_while_others_write() {
     });
 }
 
-/// A framework's request that nobody cancels.
+/// A framework's request that is never cancelled.
 #[derive(Clone, Copy)]
-struct Request(&'static (UnsafeCell<MaybeUninit<RequestRoom>>, UnsafeCell<Option<IrpOutcome>>));
+struct Request(&'static (UnsafeCell<MaybeUninit<RequestStorage>>, UnsafeCell<Option<IrpOutcome>>));
 
-// SAFETY: the room is the task's; the outcome is written once, by whoever completes it.
+// SAFETY: the storage is the task's; the drop of the last reference writes the outcome once.
 unsafe impl Send for Request {}
 
-// SAFETY: 1. the room is in a block that is never freed; 2. and 3. it is never cancelable; 4. none of this is for less.
+// SAFETY: 1. the storage is in a block that is never freed; 2. and 3. the request is never
+// cancellable; 4. no method needs a lower IRQL.
 unsafe impl ntcom_exec::Request for Request {
-    fn room(self) -> *mut RequestRoom {
+    fn storage(self) -> *mut RequestStorage {
         self.0.0.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
+    unsafe fn set_cancel_routine(self) -> bool {
         false
     }
-    unsafe fn take_cancelable(self) -> bool {
+    unsafe fn clear_cancel_routine(self) -> bool {
         false
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        // SAFETY: once, by the last party.
+        // SAFETY: the drop of the last reference calls this, once.
         unsafe { *self.0.1.get() = Some(outcome) };
     }
 }
 
-/// Its task runs on another processor, and its dispatch routine, which has spawned it, says perhaps that it has not.
+/// The task runs on another processor, and the dispatch routine that has spawned it may report a
+/// refusal all the same.
 #[test]
-fn a_request_has_one_outcome_whoever_says_it() {
+fn a_request_has_one_outcome() {
     for seed in 0..4 {
         freely(seed, |me, _| {
             for round in 0..ROUNDS {
-                let room = UnsafeCell::new(MaybeUninit::uninit());
-                let request = Request(Box::leak(Box::new((room, UnsafeCell::new(None)))));
+                let storage = UnsafeCell::new(MaybeUninit::uninit());
+                let request = Request(Box::leak(Box::new((storage, UnsafeCell::new(None)))));
                 let begun = Arc::new(AtomicU32::new(0));
                 let begins = Arc::clone(&begun);
                 let body = async move {
@@ -253,13 +259,14 @@ fn a_request_has_one_outcome_whoever_says_it() {
                 let elsewhere = DpcOptions::new().processor(0, ((me + 1) % PROCESSORS) as u8);
                 let spawn = |task| {
                     let handle = TaskBuilder::new().on(elsewhere).spawn(task)?;
-                    // Both are about to say what it came to. Relaxed: nothing but the request orders them.
+                    // Both are about to give the outcome. Relaxed, so that only the request orders
+                    // them.
                     while begun.load(Relaxed) == 0 {
                         ntsim::preemption_point();
                     }
                     if round % 2 == 0 { Ok(handle) } else { Err(NTSTATUS::UNSUCCESSFUL) }
                 };
-                // SAFETY: a new request.
+                // SAFETY: the request is new.
                 unsafe { spawn_request_task(request, body, spawn) };
             }
         });

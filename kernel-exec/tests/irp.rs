@@ -1,4 +1,5 @@
-//! IRPs served by tasks: completed once, with the right status, whatever cancels what and when.
+//! Tests of IRPs served by tasks. Each is completed once, with the right status, whatever the order
+//! of cancels.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -17,7 +18,7 @@ use std::{rc::Rc, sync::Arc};
 
 use common::{Event, Log};
 use ntcom_exec::{
-    DpcOptions, IrpOutcome, IrpTask, NTSTATUS, OnDevice, OnWorkItems, TaskBuilder, TaskTracker,
+    DpcOptions, IrpOutcome, IrpTask, Migrating, NTSTATUS, OnWorkItems, TaskBuilder, TaskTracker,
     default_tracker, on_cancel, passive, spawn_irp_task, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{
@@ -28,15 +29,15 @@ use work_items::{Device, wait_a_moment};
 
 type Body = Pin<Box<dyn Future<Output = IrpOutcome> + Send>>;
 
-/// On what a request is served.
+/// The kind of task that serves a request.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum On {
     Dpcs,
-    Moving,
+    Migrating,
     WorkItems,
 }
 
-/// The next request's body, and what it is served on.
+/// The next request's body, and the kind of task that serves it.
 #[derive(Default)]
 struct Next(RefCell<Option<(On, Body)>>);
 
@@ -49,22 +50,25 @@ unsafe extern "C" fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
     let (on, body) = next().0.borrow_mut().take().unwrap();
     let spawn = |task: IrpTask<Body>| match on {
         On::Dpcs => TaskBuilder::new().spawn(task),
-        // SAFETY: the device that the IRP was sent to.
-        On::Moving => TaskBuilder::new().on(unsafe { OnDevice::new(DpcOptions::new(), device) }).spawn(task),
+        On::Migrating => {
+            // SAFETY: this is the device that the IRP was sent to.
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
+            TaskBuilder::new().on(placement).spawn(task)
+        }
         // SAFETY: the device that the IRP was sent to.
         On::WorkItems => TaskBuilder::new().on(unsafe { OnWorkItems::of(device) }).spawn(task),
     };
-    // SAFETY: a new IRP, of which this is the last use.
+    // SAFETY: the IRP is new, and this is its last use.
     let status = unsafe { spawn_irp_task(irp, body, spawn) };
     assert_eq!(status, NTSTATUS::PENDING);
     status.0
 }
 
-/// How a request ended: nothing, until it has.
+/// The status and information with which a request ended, or `None` until it has ended.
 type Ended = Rc<Cell<Option<(u32, usize)>>>;
 
 unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
-    // SAFETY: the context of `Request::send`, which lives until the request has been freed.
+    // SAFETY: this is the context of `Request::send`, which lives until the request has been freed.
     let ended = unsafe { &*context.cast::<Cell<Option<(u32, usize)>>>() };
     // SAFETY: the IRP is being completed.
     let status = unsafe { (*irp).IoStatus };
@@ -92,17 +96,17 @@ impl Request {
         body: impl Future<Output = IrpOutcome> + Send + 'static,
     ) -> Self {
         let ended = Ended::default();
-        // SAFETY: the driver's own object, and an index that it has.
+        // SAFETY: this is the driver's own object, and an index that it has.
         unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
         *next().0.borrow_mut() = Some((on, Box::pin(body)));
-        // SAFETY: in a run.
+        // SAFETY: called in a run.
         let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-        // SAFETY: an IRP with a location.
+        // SAFETY: the IRP has a stack location.
         let location = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-        // SAFETY: that location.
+        // SAFETY: this is the IRP's next location.
         unsafe { (*location).MajorFunction = IRP_MJ_READ as u8 };
         let context = Rc::as_ptr(&ended).cast_mut().cast();
-        // SAFETY: as above; the context lives as long as the request.
+        // SAFETY: the IRP has a stack location; the context lives as long as the request.
         unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
         // SAFETY: the device's driver has a dispatch routine.
         let status = unsafe { ddi::IofCallDriver(device.0, irp) };
@@ -110,13 +114,13 @@ impl Request {
         Self { irp, ended }
     }
 
-    /// Asks for an end, as whoever has sent it may until it is freed.
+    /// Asks for an end, as the sender may until it frees the IRP.
     fn cancel(&self) {
-        // SAFETY: an IRP that is not freed.
+        // SAFETY: the IRP is not freed.
         unsafe { ddi::IoCancelIrp(self.irp) };
     }
 
-    /// Waits for the end, and frees it.
+    /// Waits for the end, and frees the IRP.
     fn end(self) -> (u32, usize) {
         let mut moments = 0;
         while self.ended.get().is_none() {
@@ -124,7 +128,7 @@ impl Request {
             moments += 1;
             assert!(moments < 100, "the request does not end");
         }
-        // SAFETY: completed, and kept by the completion routine.
+        // SAFETY: the IRP is completed, and the completion routine kept it.
         unsafe { ddi::IoFreeIrp(self.irp) };
         self.ended.get().unwrap()
     }
@@ -133,7 +137,7 @@ impl Request {
 const SUCCESS: u32 = 0;
 const CANCELLED: u32 = 0xC000_0120;
 
-const EACH: [On; 3] = [On::Dpcs, On::Moving, On::WorkItems];
+const EACH: [On; 3] = [On::Dpcs, On::Migrating, On::WorkItems];
 
 /// Runs a test for each kind of task, in schedules of one to three processors.
 fn for_each(seeds: u64, test: impl Fn(Device, On) + Clone + 'static) {
@@ -147,7 +151,7 @@ fn for_each(seeds: u64, test: impl Fn(Device, On) + Clone + 'static) {
                 test(device, on);
                 device.delete();
             });
-            let run = kernel.run(vec![(0, program)]).and_then(|()| kernel.unload());
+            let run = kernel.run_on(0, program).and_then(|()| kernel.unload());
             run.unwrap_or_else(|stop| panic!("{on:?}, seed {seed}: {stop}"));
         }
     }
@@ -192,7 +196,7 @@ fn a_cancelled_request_ends_its_task() {
         });
         request.cancel();
         request.cancel();
-        // The body has cleaned up, and says itself what that came to.
+        // The body has cleaned up, and gives the outcome itself.
         assert_eq!(request.end(), (0xC000_0001, 0));
         assert_eq!(log.take(), ["cleanup", "dropped"]);
         let request = Request::send(device, on, async {
@@ -219,7 +223,8 @@ fn a_body_that_takes_the_request_says_what_it_comes_to() {
     });
 }
 
-/// Without a device a task on work items is refused; likewise once the tracker is closed.
+/// Without a device a task on work items is refused, and so is every task once the tracker is
+/// closed.
 #[test]
 fn a_request_whose_task_is_refused_is_completed_with_the_reason() {
     for_each(20, |device, on| {
@@ -239,7 +244,7 @@ fn a_request_whose_task_is_refused_is_completed_with_the_reason() {
         request.end();
     });
     for_each(1, |device, _| {
-        // The next is the IRP itself.
+        // The first allocation is the IRP itself, so the second fails.
         ntsim::fail_allocation(1);
         let request = Request::send(device, On::Dpcs, pending());
         assert_eq!(request.end(), (0xC000_009A, 0));
@@ -254,22 +259,24 @@ fn a_request_that_was_cancelled_before_it_came_is_cancelled() {
     });
 }
 
-/// Somebody has cancelled it on its way here: `Cancel` is set, and there was no routine to call.
+/// A dispatch routine for an IRP that was cancelled on its way here. `Cancel` is set, and there was
+/// no routine to call.
 unsafe extern "C" fn dispatch_cancelled(device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
-    // SAFETY: an IRP that is not freed.
-    assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "it has no cancel routine");
-    // SAFETY: as above.
+    // SAFETY: the IRP is not freed.
+    assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 0, "the IRP has no cancel routine yet");
+    // SAFETY: the IRP is new to `dispatch`, and this is its last use here.
     unsafe { dispatch(device, irp) }
 }
 
-/// One processor sends and, when it has ended, frees; another cancels; a third lets the body end.
+/// One processor sends the request and frees it at its end, another cancels it, and a third lets
+/// the body end.
 fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
     let event = Event::default();
     let waited = event.wait();
     let request: Rc<RefCell<Option<Request>>> = Rc::default();
     let outcome = Rc::new(Cell::new(None));
-    let canceled = Arc::new(AtomicU32::new(u32::from(!cancels)));
-    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&canceled));
+    let cancelled = Arc::new(AtomicU32::new(u32::from(!cancels)));
+    let (sent, result, cancel_done) = (Rc::clone(&request), Rc::clone(&outcome), Arc::clone(&cancelled));
     let sender: Program = Box::new(move || {
         let device = Device::new();
         let new = Request::send(device, on, async move {
@@ -292,10 +299,10 @@ fn race(kernel: &mut Simulation, on: On, cancels: bool) -> Result<(), Stop> {
         }
         let sent = request.borrow_mut().take().unwrap();
         sent.cancel();
-        canceled.store(1, SeqCst);
+        cancelled.store(1, SeqCst);
     });
     let setter: Program = Box::new(move || event.set());
-    kernel.run(vec![(0, sender), (1, canceler), (2, setter)])?;
+    kernel.programs().on(0, sender).on(1, canceler).on(2, setter).run()?;
     kernel.unload()?;
     let outcome = outcome.get().unwrap();
     assert!(outcome == (SUCCESS, 1) || (cancels && outcome == (CANCELLED, 0)), "{outcome:?}");
@@ -316,7 +323,8 @@ fn cancelling_and_ending_at_once_completes_once() {
     }
 }
 
-/// The dispatch routine on one processor, the body's end on another, the cancel on a third: each way to preempt once.
+/// The dispatch routine runs on one processor, the body ends on another, and a third cancels. Each
+/// way to preempt once is tried.
 #[test]
 fn every_way_to_preempt_the_dispatch_routine_completes_once() {
     for cancels in [false, true] {

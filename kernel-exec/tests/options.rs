@@ -1,4 +1,4 @@
-//! What a driver may say about a task on DPCs: where it runs, how long, in whose memory.
+//! Tests of a driver's options for a task on DPCs: its processor, its budget, and its memory.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -20,7 +20,8 @@ use ntcom_exec::{
 };
 use ntsim::{Config, Schedule, Simulation, Stop};
 
-/// Polls itself again and again, each poll taking so much of the virtual time; tells how often it has been polled.
+/// A body that wakes itself in every poll, where each poll takes this much virtual time. Returns
+/// the count of its polls too.
 fn busy(polls: u32, units: u64) -> (Arc<AtomicU32>, impl Future<Output = ()> + Send + 'static) {
     let polled = Arc::new(AtomicU32::new(0));
     let inside = Arc::clone(&polled);
@@ -35,7 +36,7 @@ fn busy(polls: u32, units: u64) -> (Arc<AtomicU32>, impl Future<Output = ()> + S
     (polled, body)
 }
 
-/// So many rounds of the timer that a spent budget waits for.
+/// Lets this many rounds pass of the timer that a spent budget waits for.
 fn ticks(rounds: u32) {
     for _ in 0..rounds {
         ntsim::advance_time(2 * TICK);
@@ -49,9 +50,9 @@ fn a_run_ends_when_its_time_is_spent() {
         TaskBuilder::new().on(DpcOptions::new()).spawn(body).unwrap();
         assert_eq!(polled.load(SeqCst), 4, "the fourth poll has passed 100 microseconds");
         ticks(1);
-        assert_eq!(polled.load(SeqCst), 7, "and the rest by a timer");
+        assert_eq!(polled.load(SeqCst), 7, "the timer has continued the task");
     });
-    // To the moment, by a clock that only the polls move.
+    // With a clock that only the polls move, the run ends exactly on time.
     let mut kernel = Simulation::new(Config { step_time: 0, ..Config::default() }, Schedule::round_robin());
     let spawning = || {
         let (polled, body) = busy(7, 250);
@@ -60,7 +61,7 @@ fn a_run_ends_when_its_time_is_spent() {
         ticks(1);
         assert_eq!(polled.load(SeqCst), 7);
     };
-    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, spawning).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -82,7 +83,7 @@ fn the_budgets_are_the_drivers() {
 }
 
 #[test]
-fn a_task_runs_on_its_processor_whoever_wakes_it() {
+fn a_task_runs_on_its_processor_wherever_it_is_woken() {
     for seed in 0..50 {
         let mut kernel = kernel(3, seed);
         let event = Event::default();
@@ -96,26 +97,23 @@ fn a_task_runs_on_its_processor_whoever_wakes_it() {
             inside.lock().unwrap().push(ntsim::current_processor());
             for _ in 0..40 {
                 ntcom_exec::yield_now().await;
-                assert_eq!(ntsim::current_processor(), 2, "by the timer of a spent budget too");
+                assert_eq!(ntsim::current_processor(), 2, "also after the timer of a spent budget");
             }
         };
         kernel
-            .run(vec![
-                (
-                    0,
-                    program(move || {
-                        drop(TaskBuilder::new().on(DpcOptions::new().processor(0, 2)).spawn(body).unwrap());
-                    }),
-                ),
-                (1, program(move || event.set())),
-            ])
+            .programs()
+            .on(0, move || {
+                drop(TaskBuilder::new().on(DpcOptions::new().processor(0, 2)).spawn(body).unwrap());
+            })
+            .on(1, move || event.set())
+            .run()
             .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         assert_eq!(*seen.lock().unwrap(), [2, 2, 2], "seed {seed}");
     }
 }
 
-/// The timer's DPC is another one.
+/// The timer's DPC is a second one.
 #[test]
 fn both_dpcs_of_a_task_are_as_the_options_say() {
     let config = Config { trace: true, ..Config::default() };
@@ -128,7 +126,7 @@ fn both_dpcs_of_a_task_are_as_the_options_say() {
         ticks(2);
         assert_eq!(polled.load(SeqCst), 3);
     };
-    kernel.run(vec![(0, program(spawning))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, spawning).unwrap_or_else(|stop| panic!("{stop}"));
     let trace = kernel.trace().to_string();
     let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).count();
     let set = [calls(" KeInitializeDpc"), calls(" KeSetTargetProcessorDpcEx"), calls(" KeSetImportanceDpc")];
@@ -142,14 +140,15 @@ fn paged_pool_is_paged() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let allocating = || {
         let memory = PagedPoolAllocator::with_tag(*b"Page").allocate(Layout::new::<u64>()).unwrap();
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
-        // SAFETY: from above; not at this IRQL, as the kernel is to say.
+        // SAFETY: the memory is from the allocation above. The IRQL is wrong, which the kernel must
+        // report.
         unsafe { PagedPoolAllocator::with_tag(*b"Page").free(memory, Layout::new::<u64>()) };
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
     };
-    let run = kernel.run(vec![(0, program(allocating))]);
+    let run = kernel.run_on(0, allocating);
     assert!(matches!(run, Err(Stop::BugCheck(_))), "{run:?}");
 }
 
@@ -157,21 +156,21 @@ fn paged_pool_is_paged() {
 fn a_task_of_high_importance_goes_before_one_of_low() {
     in_kernel(|| {
         let order: Arc<Mutex<Vec<Importance>>> = Arc::default();
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         for importance in [Importance::Low, Importance::Medium, Importance::High] {
             let inside = Arc::clone(&order);
             let body = async move { inside.lock().unwrap().push(importance) };
             TaskBuilder::new().on(DpcOptions::new().importance(importance)).spawn(body).unwrap();
         }
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the value that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         assert_eq!(*order.lock().unwrap(), [Importance::High, Importance::Low, Importance::Medium]);
     });
 }
 
 #[test]
-fn what_is_wrong_is_refused_and_the_future_dropped() {
+fn invalid_options_are_refused_and_the_future_is_dropped() {
     in_kernel(|| {
         fn refused_in<A>(pool: A, options: DpcOptions) -> Result<(), NTSTATUS>
         where
@@ -208,7 +207,7 @@ fn a_task_in_the_drivers_memory_allocates_nothing() {
         let again = TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(pending());
         assert_eq!(again.err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
         handle.cancel();
-        assert!(!storage.is_free(), "the handle refers to it");
+        assert!(!storage.is_free(), "the handle still holds the storage");
         drop(handle);
         assert!(storage.is_free());
         drop(TaskBuilder::new().on(DpcOptions::new()).allocator(storage).spawn(async {}).unwrap());

@@ -1,4 +1,5 @@
-//! A part of a body at PASSIVE_LEVEL: going there, waiting there, and coming back.
+//! Tests of a part of a body at PASSIVE_LEVEL, which migrates there, waits there, and migrates
+//! back.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -23,7 +24,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use ntcom_exec::{
-    CancelHandle, DpcOptions, NTSTATUS, OnDevice, PoolAllocator, TaskBuilder, TaskTracker, default_tracker,
+    CancelHandle, DpcOptions, Migrating, NTSTATUS, PoolAllocator, TaskBuilder, TaskTracker, default_tracker,
     passive, spawn_dpc_task, take_cancellation_request, try_finally, yield_now,
 };
 use ntsim::{Config, Schedule, Simulation, types::PDEVICE_OBJECT};
@@ -36,12 +37,12 @@ fn spawn(device: Device, body: impl Future<Output = ()> + Send + 'static) -> Can
 }
 
 /// For a task on DPCs that can go to PASSIVE_LEVEL in work items of this device.
-fn on(device: PDEVICE_OBJECT) -> TaskBuilder<OnDevice> {
+fn on(device: PDEVICE_OBJECT) -> TaskBuilder<Migrating> {
     // SAFETY: null, or a device that the tests have not deleted.
-    TaskBuilder::new().on(unsafe { OnDevice::new(DpcOptions::new(), device) })
+    TaskBuilder::new().on(unsafe { Migrating::new(DpcOptions::new(), device) })
 }
 
-/// Polled and, once polled, dropped at PASSIVE_LEVEL only.
+/// A future that is polled and, once polled, dropped at PASSIVE_LEVEL only.
 struct AtPassive<F: Future>(Pin<Box<F>>, bool);
 
 impl<F: Future> Future for AtPassive<F> {
@@ -92,7 +93,7 @@ fn it_goes_waits_there_and_comes_back() {
 }
 
 #[test]
-fn moving_allocates_nothing() {
+fn migrating_allocates_nothing() {
     in_schedules(1, |kernel| {
         kernel.run_one(|| {
             let device = Device::new();
@@ -106,14 +107,15 @@ fn moving_allocates_nothing() {
                 ntsim::advance_time(200_000);
                 wait_a_moment();
             }
-            // The task's own block, and what the image keeps for itself.
+            // At most two allocations are the task's own block, and the state that the image keeps
+            // for itself.
             assert!(ntsim::counters().allocations - before <= 2);
             device.delete();
         });
     });
 }
 
-/// Whatever the moment: on the way there, there, on the way back.
+/// The cancel comes on the way there, there, or on the way back.
 #[test]
 fn a_cancelled_task_is_dropped_where_it_is() {
     in_schedules(300, |kernel| {
@@ -166,7 +168,7 @@ fn a_request_is_seen_and_taken_at_passive_level() {
     });
 }
 
-/// The loser is dropped in the poll that began it, at DISPATCH_LEVEL, and the task never moves.
+/// The loser is dropped in the poll that began it, at DISPATCH_LEVEL, and the task never migrates.
 #[test]
 fn one_that_is_dropped_before_it_has_gone_leaves_the_task_where_it_is() {
     in_schedules(60, |kernel| {
@@ -197,10 +199,10 @@ fn a_loser_that_has_been_polled_there_is_dropped_there() {
                 let Either::Right(((), away)) = select(away, waited).await else { panic!("pending") };
                 drop(away);
                 yield_now().await;
-                assert_eq!(ntsim::irql(), DISPATCH, "nothing keeps it there");
+                assert_eq!(ntsim::irql(), DISPATCH, "no part of the body wants PASSIVE_LEVEL");
             }));
             device.delete();
-            // The worker, on this processor or another, has or has not begun.
+            // The worker, on this processor or another, may have begun or not.
             event.set();
         });
     });
@@ -333,9 +335,10 @@ fn its_block_has_the_drivers_tag() {
     kernel.unload();
 }
 
-/// A task that comes back has a DPC to go on in: it need not wait for a clock tick, as one does whose budget is spent.
+/// A task that migrates back has a DPC to continue in. It need not wait for a clock tick, as a task
+/// with a spent budget must.
 #[test]
-fn moving_takes_no_timer() {
+fn migrating_takes_no_timer() {
     let config = Config { trace: true, ..Config::default() };
     let mut kernel = Kernel(Simulation::new(config, Schedule::round_robin()), 0);
     kernel.run_one(move || {
@@ -353,7 +356,7 @@ fn moving_takes_no_timer() {
     kernel.unload();
 }
 
-/// Ten polls at PASSIVE_LEVEL are so many runs.
+/// Ten polls at PASSIVE_LEVEL take as many runs as the budget requires.
 #[test]
 fn the_budget_of_a_run_there_is_the_drivers_too() {
     for (budget, runs) in [(3, 4), (50, 1)] {
@@ -370,7 +373,7 @@ fn the_budget_of_a_run_there_is_the_drivers_too() {
                 passive(at_passive(away)).await.unwrap();
             };
             // SAFETY: a device that is not deleted yet.
-            let placement = unsafe { OnDevice::new(DpcOptions::new().poll_budget(budget), device.0) };
+            let placement = unsafe { Migrating::new(DpcOptions::new().poll_budget(budget), device.0) };
             drop(TaskBuilder::new().on(placement).spawn(body).unwrap());
             device.delete();
         });
@@ -399,7 +402,7 @@ fn a_timer_wakes_it_there() {
     });
 }
 
-/// Nobody can wake it: it is cancelled where it is.
+/// No reference is left that could wake the task, so it is cancelled where it is.
 #[test]
 fn one_that_is_abandoned_there_ends_there() {
     in_schedules(100, |kernel| {

@@ -1,5 +1,6 @@
-//! Two processors, and every way to switch between them twice: whoever has given up a reference touches nothing of the block, `[T5]` of the
-//! task protocol, or the simulated kernel sees an access to freed memory.
+//! Tests with two processors and every way to switch between them twice. Code that has given up its
+//! reference must touch nothing of the block, `[T5]` of the task protocol. Otherwise the simulated
+//! kernel sees an access to freed memory.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -15,7 +16,8 @@ use ntcom_exec::{
 };
 use ntsim::{Config, Program, Schedule, Simulation};
 
-/// Processor 0 runs for so many preemption points, processor 1 for so many, and then each to its end.
+/// Processor 0 runs for `first` preemption points, processor 1 for `second`, and then each to its
+/// end.
 fn switches(first: usize, second: usize) -> Schedule {
     const LONGEST: usize = 31;
     let run = |processor: u8, points: usize| {
@@ -25,7 +27,8 @@ fn switches(first: usize, second: usize) -> Schedule {
     Schedule::bytes([run(0, first), run(1, second), run(0, 20 * LONGEST), run(1, 20 * LONGEST)].concat())
 }
 
-/// A kernel of two processors, used again for each schedule.
+/// Runs the programs under every such schedule, on one kernel of two processors that is reset for
+/// each.
 fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
     const POINTS: usize = 96;
     let config = || Config { processors: 2, ..Config::default() };
@@ -34,17 +37,23 @@ fn everywhere(mut programs: impl FnMut() -> (Program, Program, Program)) {
         kernel.reset(config(), switches(first, second));
         let (on_0, on_1, afterwards) = programs();
         let run = kernel
-            .run(vec![(0, on_0), (1, on_1)])
-            .and_then(|()| kernel.run(vec![(0, afterwards)]))
+            .programs()
+            .on(0, on_0)
+            .on(1, on_1)
+            .run()
+            .and_then(|()| kernel.run_on(0, afterwards))
             .and_then(|()| kernel.unload());
         assert!(run.is_ok(), "after {first} and {second} points: {}", run.err().unwrap());
     }
-    // The last switches came after the ends: none lies beyond what was tried.
+    // The last switches came after the programs' ends, so no later switch is left untried.
     let steps = kernel.counters().steps;
-    assert!(steps < 2 * POINTS as u64, "{steps} points, of which {POINTS} on each processor were tried");
+    assert!(
+        steps < 2 * POINTS as u64,
+        "the run has {steps} points, but only {POINTS} on each processor were tried"
+    );
 }
 
-/// A body that waits so often, and where it leaves its waker.
+/// A body that waits this many times, and the place where it leaves its waker.
 fn waits(times: u32) -> (impl Future<Output = ()> + Send + 'static, Arc<Mutex<Option<Waker>>>) {
     let place = Arc::<Mutex<Option<Waker>>>::default();
     let (leaves, mut polls) = (Arc::clone(&place), 0);
@@ -70,7 +79,7 @@ fn wake(place: &Mutex<Option<Waker>>) {
     }
 }
 
-/// Nobody but the body's own waker has a reference then.
+/// Apart from the queue, only the body's own waker has a reference then.
 #[test]
 fn a_wake_meets_the_end_of_a_poll_that_a_wake_began() {
     everywhere(|| {
@@ -119,7 +128,8 @@ fn a_cancel_and_a_release_meet_the_end_of_a_poll() {
         let (spawned, cancels) = (Arc::clone(&handle), handle);
         let spawn = move || {
             let handle = spawn_dpc_task_cancellable(body).unwrap();
-            // Not while the lock is held: another processor that wants it would wait for ever.
+            // The clone is made without the lock, because another processor that wants the lock
+            // would wait for ever.
             let clone = handle.clone();
             *spawned.lock().unwrap() = Some(clone);
             ntsim::preemption_point();
@@ -143,7 +153,7 @@ fn a_cancel_and_a_release_meet_the_end_of_a_poll() {
     });
 }
 
-/// A request that comes while the body looks for one is seen then, or in the poll that follows.
+/// A request that comes while the body checks for one is seen then, or in the poll that follows.
 #[test]
 fn a_cancel_meets_a_body_that_takes_requests() {
     everywhere(|| {
@@ -162,7 +172,7 @@ fn a_cancel_meets_a_body_that_takes_requests() {
         let spawn = move || {
             let handle = spawn_dpc_task_cancellable(body).unwrap();
             *spawned.lock().unwrap() = Some(handle);
-            // The body looks for a request once more.
+            // The body checks for a request once more.
             wake(&place);
         };
         let cancel = |handle: Arc<Mutex<Option<CancelHandle>>>| {
@@ -172,7 +182,7 @@ fn a_cancel_meets_a_body_that_takes_requests() {
             }
         };
         let afterwards = move || {
-            // Where the other processor came too early.
+            // The other processor may have come before the handle was there.
             cancel(handle);
             assert_eq!(default_tracker(TaskTracker::unfinished), 0, "the request was lost");
         };

@@ -1,4 +1,4 @@
-//! Requests of a framework that is neither ours nor the I/O manager's: one like KMDF's.
+//! Tests of requests of a framework that is neither ours nor the I/O manager's, like KMDF.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -15,81 +15,87 @@ use std::{rc::Rc, sync::Mutex};
 
 use common::{Event, Log, kernel, program};
 use ntcom_exec::{
-    IrpOutcome, NTSTATUS, Request, RequestRoom, TaskBuilder, TaskTracker, default_tracker, on_cancel,
-    request_canceled, spawn_request_task,
+    IrpOutcome, NTSTATUS, Request, RequestStorage, TaskBuilder, TaskTracker, default_tracker, on_cancel,
+    request_cancelled, spawn_request_task,
 };
 use ntsim::{
     Config, Limits, Simulation, Stop, explore,
     sync::{AtomicU32, Ordering},
 };
 
-/// Not cancelable.
+/// The request is not cancellable.
 const PLAIN: u32 = 0;
-/// Cancelling calls the routine.
-const CANCELABLE: u32 = 1;
-/// Cancelled: the routine has been or is being called, or there was none.
-const CANCELED: u32 = 2;
+/// A cancel calls the routine.
+const CANCELLABLE: u32 = 1;
+/// The request is cancelled. The routine has been or is being called, or there was none.
+const CANCELLED: u32 = 2;
 
 /// A framework's request, with the context that the driver has configured.
 struct Framework {
-    room: UnsafeCell<MaybeUninit<RequestRoom>>,
+    storage: UnsafeCell<MaybeUninit<RequestStorage>>,
     state: AtomicU32,
     completed: Mutex<Option<IrpOutcome>>,
 }
 
-/// As a WDFREQUEST: a handle.
+/// A handle of a request, like a WDFREQUEST.
 #[derive(Clone, Copy)]
 struct Handle(&'static Framework);
 
-// SAFETY: the room is the task's; all else is atomic.
+// SAFETY: the storage is the task's, and all other fields are atomic or locked.
 unsafe impl Send for Handle {}
 
 impl Handle {
     fn new() -> Self {
         Self(Box::leak(Box::new(Framework {
-            room: UnsafeCell::new(MaybeUninit::uninit()),
+            storage: UnsafeCell::new(MaybeUninit::uninit()),
             state: AtomicU32::new(PLAIN),
             completed: Mutex::new(None),
         })))
     }
-    /// As the framework does it when the I/O manager tells it to.
+    /// Cancels the request, as the framework does when the I/O manager tells it to.
     fn cancel(self) {
-        if self.0.state.swap(CANCELED, Ordering::AcqRel) == CANCELABLE {
-            // SAFETY: the routine that `set_cancelable` set, once.
-            unsafe { request_canceled(self) };
+        if self.0.state.swap(CANCELLED, Ordering::AcqRel) == CANCELLABLE {
+            // SAFETY: the swap took out the routine that `set_cancel_routine` set, so this calls it
+            // once.
+            unsafe { request_cancelled(self) };
         }
     }
     fn outcome(self) -> Option<IrpOutcome> {
         *self.0.completed.lock().unwrap()
     }
     fn serve(self, body: impl Future<Output = IrpOutcome> + Send + 'static) {
-        // SAFETY: a new request.
+        // SAFETY: the request is new.
         unsafe { spawn_request_task(self, body, |task| TaskBuilder::new().spawn(task)) }
     }
 }
 
-// SAFETY: 1. the room is in a block that is never freed; 2. the state goes from CANCELABLE to CANCELED, and then the routine is called, or to PLAIN by
-// the one who is told so; 3. by that; 4. none of this is for less.
+// SAFETY: 1. the storage is in a block that is never freed. 2. The state goes from CANCELLABLE to
+// CANCELLED, and then the routine is called, or to PLAIN, and the exchange tells its caller so. 3.
+// Those exchanges order the writes. 4. No method needs a lower IRQL.
 unsafe impl Request for Handle {
-    fn room(self) -> *mut RequestRoom {
-        self.0.room.get().cast()
+    fn storage(self) -> *mut RequestStorage {
+        self.0.storage.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
-        self.0.state.compare_exchange(PLAIN, CANCELABLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    unsafe fn set_cancel_routine(self) -> bool {
+        self.0.state.compare_exchange(PLAIN, CANCELLABLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
-    unsafe fn take_cancelable(self) -> bool {
-        self.0.state.compare_exchange(CANCELABLE, PLAIN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    unsafe fn clear_cancel_routine(self) -> bool {
+        self.0.state.compare_exchange(CANCELLABLE, PLAIN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        assert_ne!(self.0.state.load(Ordering::Acquire), CANCELABLE, "completed while it is cancelable");
+        assert_ne!(
+            self.0.state.load(Ordering::Acquire),
+            CANCELLABLE,
+            "the request is completed while it is cancellable"
+        );
         assert_eq!(self.0.completed.lock().unwrap().replace(outcome), None, "completed once");
     }
 }
 
 const DONE: IrpOutcome = IrpOutcome { status: NTSTATUS::SUCCESS, information: 3 };
 
-/// One processor serves, one lets the body end, one cancels. How it ended.
+/// One processor serves the request, one lets the body end, and one cancels. Returns the outcome.
 fn race(kernel: &mut Simulation, cancels: bool) -> Result<IrpOutcome, Stop> {
     let (request, event) = (Handle::new(), Event::default());
     let waited = event.wait();
@@ -104,11 +110,11 @@ fn race(kernel: &mut Simulation, cancels: bool) -> Result<IrpOutcome, Stop> {
             request.cancel();
         }
     });
-    kernel.run(vec![(0, serve), (1, cancel), (2, program(move || event.set()))])?;
+    kernel.programs().on(0, serve).on(1, cancel).on(2, move || event.set()).run()?;
     kernel.unload()?;
-    let canceled = IrpOutcome::from(NTSTATUS::CANCELLED);
+    let cancelled = IrpOutcome::from(NTSTATUS::CANCELLED);
     let outcome = request.outcome().unwrap();
-    assert!(outcome == DONE || (cancels && outcome == canceled), "{outcome:?}");
+    assert!(outcome == DONE || (cancels && outcome == cancelled), "{outcome:?}");
     Ok(outcome)
 }
 
@@ -132,10 +138,7 @@ fn a_request_that_only_its_cancel_ends_is_cancelled_under_every_schedule() {
     let limits = Limits { preemptions: Some(2), runs: 40_000, ..Limits::default() };
     let explored = explore(config, limits, |kernel| {
         let request = Handle::new();
-        kernel.run(vec![
-            (0, program(move || request.serve(pending()))),
-            (1, program(move || request.cancel())),
-        ])?;
+        kernel.programs().on(0, move || request.serve(pending())).on(1, move || request.cancel()).run()?;
         assert_eq!(request.outcome(), Some(NTSTATUS::CANCELLED.into()));
         kernel.unload()
     });
@@ -176,14 +179,15 @@ fn a_request_that_was_cancelled_before_is_cancelled_and_one_that_is_refused_says
     assert_eq!(log.take(), ["cleanup"]);
 }
 
-/// It is the task's to say what the request came to as long as it has not ended, whatever `spawn` says.
+/// While the task has not ended, the task gives the outcome of the request, whatever `spawn`
+/// returns.
 #[test]
-fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
+fn a_task_completes_its_request_even_if_spawn_reports_a_refusal() {
     let event = Event::default();
     let waited = event.wait();
     common::in_kernel(move || {
         let serve = |request: Handle, body: Pin<Box<dyn Future<Output = IrpOutcome> + Send>>| {
-            // SAFETY: a new request.
+            // SAFETY: the request is new.
             unsafe {
                 spawn_request_task(request, body, |task| {
                     let handle = TaskBuilder::new().spawn(task)?;
@@ -200,7 +204,7 @@ fn what_is_spawned_and_said_to_be_refused_is_completed_by_its_task() {
                 DONE
             }),
         );
-        assert_eq!(lives.outcome(), None, "it is served still");
+        assert_eq!(lives.outcome(), None, "the task still serves the request");
         event.set();
         assert_eq!(lives.outcome(), Some(DONE));
         serve(ended, Box::pin(async { DONE }));

@@ -1,4 +1,5 @@
-//! Signals and one-shot channels on the simulated kernel: nothing that was set or sent is lost, under any schedule.
+//! Tests of signals and one-shot channels on the simulated kernel. No set and no value is lost,
+//! under any schedule.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -10,7 +11,7 @@ use core::{
 };
 use std::{sync::Arc, task::Wake};
 
-use common::{Thread, in_kernel, kernel, program};
+use common::{Thread, in_kernel, kernel};
 use futures_util::future::{Either, select};
 use ntcom_exec::{
     NTSTATUS, Signal, TaskTracker, default_tracker, oneshot, spawn_dpc_task, spawn_dpc_task_cancellable,
@@ -18,11 +19,12 @@ use ntcom_exec::{
 };
 use ntsim::sync::{AtomicBool, AtomicUsize, Ordering};
 
-/// Runs a program on the first processor, and what it begins, in so many schedules, and unloads.
+/// Runs a program on the first processor, with the threads that it starts, in this many schedules,
+/// and unloads.
 fn under_schedules(schedules: u64, processors: usize, run: impl Fn() + Clone + 'static) {
     for seed in 0..schedules {
         let mut kernel = kernel(processors, seed);
-        let outcome = kernel.run(vec![(0, program(run.clone()))]);
+        let outcome = kernel.run_on(0, run.clone());
         outcome.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
@@ -44,16 +46,21 @@ fn a_set_before_the_wait_is_not_lost_and_ends_one_wait() {
             waits.wait().await;
         })
         .unwrap();
-        assert_eq!(default_tracker(TaskTracker::unfinished), 1, "two sets that no wait came between are one");
+        assert_eq!(
+            default_tracker(TaskTracker::unfinished),
+            1,
+            "two sets without a wait in between count as one"
+        );
         signal.set();
         assert_eq!(default_tracker(TaskTracker::unfinished), 0);
         drop(handle);
     });
 }
 
-/// Two callbacks on other processors produce, one task consumes: what was added before a set is seen after it.
+/// Two callbacks on other processors produce, and one task consumes. An addition before a set is
+/// seen after it.
 #[test]
-fn what_was_set_from_other_processors_ends_a_wait() {
+fn a_set_on_another_processor_ends_a_wait() {
     under_schedules(300, 3, || {
         let shared = Arc::new((Signal::new(), AtomicUsize::new(0)));
         let seen = Arc::clone(&shared);
@@ -96,7 +103,7 @@ fn a_dropped_wait_leaves_nothing_of_its_task_in_the_signal() {
     });
 }
 
-/// The wait is dropped while somebody sets: the set is there afterwards.
+/// The wait is dropped during a set, and the signal is set afterwards.
 #[test]
 fn a_wait_that_is_dropped_while_it_is_set_loses_nothing() {
     under_schedules(300, 2, || {
@@ -112,7 +119,11 @@ fn a_wait_that_is_dropped_while_it_is_set_loses_nothing() {
         handle.cancel();
         drain();
         setter.join();
-        assert_ne!(shared.1.load(Ordering::Relaxed), shared.0.take(), "the wait has it, or it is there");
+        assert_ne!(
+            shared.1.load(Ordering::Relaxed),
+            shared.0.take(),
+            "either the wait took the signal, or it is still set"
+        );
     });
 }
 
@@ -136,7 +147,7 @@ fn of_two_that_wait_the_one_polled_last_has_the_place() {
     });
 }
 
-/// Counts how often it was woken.
+/// A waker that counts its wakes.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -176,9 +187,10 @@ fn a_value_is_received_whenever_it_is_sent() {
     });
 }
 
-/// The receiver's task is cancelled while the value is sent: it comes back, or is dropped with the receiver.
+/// The receiver's task is cancelled while the value is sent. The value comes back, or is dropped
+/// with the receiver.
 #[test]
-fn a_value_that_nobody_receives_is_dropped_once() {
+fn a_value_that_is_not_received_is_dropped_once() {
     under_schedules(300, 2, || {
         let (sender, receiver) = oneshot::<Arc<u32>>().unwrap();
         let value = Arc::new(7);

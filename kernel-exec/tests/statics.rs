@@ -1,4 +1,4 @@
-//! What stands in a driver's static belongs to one simulated kernel, whichever test runs beside it.
+//! Tests that a driver's static belongs to one simulated kernel, whichever test runs beside it.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -16,12 +16,12 @@ driver_static! {
 
 fn simulate(seed: u64, program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(seed));
-    kernel.run(vec![(0, Box::new(program))]).unwrap();
+    kernel.run_on(0, program).unwrap();
 }
 
-/// A driver that leaves its signal set and wakes a task by it before.
+/// A driver that wakes a task by its signal, and leaves the signal set.
 fn driver() {
-    assert!(!SIGNAL.is_set(), "a new kernel finds the signal as the program was loaded");
+    assert!(!SIGNAL.is_set(), "in a new kernel the signal is not set");
     ntcom_exec::spawn_dpc_task(async {
         SIGNAL.wait().await;
         SIGNAL.set();
@@ -79,13 +79,10 @@ fn a_reset_kernel_begins_with_the_declared_value() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     for _ in 0..3 {
         kernel
-            .run(vec![(
-                0,
-                Box::new(|| {
-                    assert_eq!(COUNT.fetch_add(1, SeqCst), 7);
-                    assert_eq!(COUNT.load(SeqCst), 8);
-                }),
-            )])
+            .run_on(0, || {
+                assert_eq!(COUNT.fetch_add(1, SeqCst), 7);
+                assert_eq!(COUNT.load(SeqCst), 8);
+            })
             .unwrap();
         kernel.reset(Config::default(), Schedule::round_robin());
     }
@@ -93,7 +90,7 @@ fn a_reset_kernel_begins_with_the_declared_value() {
 
 #[test]
 fn an_image_static_that_is_no_static_is_a_plain_value() {
-    // SAFETY: it is never in a static.
+    // SAFETY: the value is never in a static.
     let count = unsafe { ImageStatic::new(AtomicU32::new(1)) };
     count.fetch_add(1, SeqCst);
     simulate(1, move || assert_eq!(count.load(SeqCst), 2));
@@ -109,7 +106,7 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
                 together.wait();
                 for seed in 0..50 {
                     simulate(number * 50 + seed, || {
-                        // There is room for one task, so a kernel that shares the storage is
+                        // There is room for one task, so a kernel that shared the storage would be
                         // refused.
                         let spawn = || TaskBuilder::new().allocator(&STORAGE).spawn(SIGNAL.wait());
                         let handle = spawn().unwrap();
@@ -124,10 +121,10 @@ fn kernels_that_run_at_once_do_not_share_a_static_storage() {
     });
 }
 
-/// Safe code cannot put a value into an `ImageStatic` that was made while the program ran: each kernel would own
-/// what it owns. The macro takes what a static takes.
+/// Safe code cannot put a value that was made while the program ran into an `ImageStatic`, because
+/// each kernel would own the same resources. The macro takes the same values as a static.
 #[test]
-fn what_a_static_owns_is_made_in_each_kernel() {
+fn each_kernel_makes_the_contents_of_a_static() {
     driver_static! {
         static NAMES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
     }

@@ -1,4 +1,5 @@
-//! Timers of tasks on the simulated kernel: never early, never lost, and safe to drop in every state.
+//! Tests of the timers of tasks on the simulated kernel. They are never early, never lost, and safe
+//! to drop in every state.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -10,7 +11,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use common::{Event, TICK, Thread, in_kernel, kernel, program};
+use common::{Event, TICK, Thread, in_kernel, kernel};
 use futures_util::{
     future::{Either, Future, join, poll_fn, select},
     poll,
@@ -24,7 +25,7 @@ use ntsim::{
     sync::{AtomicBool, AtomicU32, Ordering},
 };
 
-/// So many clock periods.
+/// Returns the duration of this many clock periods.
 fn ticks(count: u64) -> Duration {
     Duration::from_nanos(TICK * 100 * count)
 }
@@ -33,18 +34,20 @@ fn drain() {
     assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
 }
 
-/// Runs a program in so many schedules, on one to four processors, from the first.
+/// Runs a program in this many schedules, on one to four processors. The schedules are those of the
+/// seeds from 0.
 fn under_schedules(schedules: u64, run: impl Fn(u64) + Clone + 'static) {
     for seed in 0..schedules {
         let mut kernel = kernel(seed as usize % 4 + 1, seed);
         let run = run.clone();
-        let outcome = kernel.run(vec![(0, program(move || run(seed)))]);
+        let outcome = kernel.run_on(0, move || run(seed));
         outcome.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
 
-/// Clock ticks are anywhere in the period, and the kernel counts from the last: a timer may come a period early.
+/// Clock ticks are anywhere in the period, and the kernel counts from the last one, so a timer may
+/// come a period early.
 #[test]
 fn a_sleep_is_never_too_short_and_ends_with_the_first_tick_after_it() {
     under_schedules(200, |seed| {
@@ -77,10 +80,10 @@ fn a_tolerant_sleep_is_late_by_its_tolerance_at_most() {
         assert!(slept >= ticks(2) && slept < ticks(3) + most + Duration::from_millis(1), "{slept:?}");
         counts.set(counts.get() + usize::from(slept > ticks(4)));
     });
-    assert!(late.get() > 20, "the kernel makes use of it: {} of 100 were late", late.get());
+    assert!(late.get() > 20, "the kernel must use the tolerance: {} of 100 sleeps were late", late.get());
 }
 
-/// A tolerance that the kernel's call does not take is the most that it does.
+/// A tolerance that the kernel's call does not take becomes the largest one that it takes.
 #[test]
 fn an_absurd_tolerance_is_taken_as_the_most_there_is() {
     in_kernel(|| {
@@ -91,7 +94,7 @@ fn an_absurd_tolerance_is_taken_as_the_most_there_is() {
 }
 
 #[test]
-fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
+fn a_deadline_in_the_past_ends_in_the_first_poll_and_sets_no_timer() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let blocks = ntsim::live_blocks();
@@ -99,7 +102,7 @@ fn what_is_over_ends_in_the_first_poll_and_sets_no_timer() {
             assert_eq!(poll!(pin!(sleep_until(Instant::now()))), Poll::Ready(Ok(())));
             let mut again = pin!(sleep(Duration::ZERO));
             assert_eq!(poll!(again.as_mut()), Poll::Ready(Ok(())));
-            assert_eq!(poll!(again), Poll::Ready(Ok(())), "polled after its end it says the same");
+            assert_eq!(poll!(again), Poll::Ready(Ok(())), "a poll after the end gives the same result");
             assert_eq!(ntsim::live_blocks(), blocks);
         })
         .unwrap();
@@ -121,7 +124,7 @@ fn absurd_durations_are_errors() {
     });
 }
 
-/// A limit that the clock cannot show is for ever, as for `drain` and `wait`.
+/// A limit beyond the clock's range is for ever, as for `drain` and `wait`.
 #[test]
 fn a_limit_beyond_the_clock_is_none() {
     let beyond = Duration::from_secs(i64::MAX.cast_unsigned() / 10_000_000 + 1);
@@ -136,7 +139,7 @@ fn a_limit_beyond_the_clock_is_none() {
             })
             .unwrap();
             assert_eq!(default_tracker(TaskTracker::unfinished), 1);
-            assert_eq!(ntsim::live_blocks(), blocks + 1, "it has no timer");
+            assert_eq!(ntsim::live_blocks(), blocks + 1, "a limit beyond the clock has no timer");
             ntsim::advance_time(1_000_000_000);
             assert_eq!(default_tracker(TaskTracker::unfinished), 1);
             signal.set();
@@ -187,7 +190,7 @@ fn without_memory_a_sleep_ends_with_an_error_and_its_task_goes_on() {
     });
 }
 
-/// Z19.
+/// Z19. A timer future that was never polled has no timer to cancel.
 #[test]
 fn a_timer_future_that_was_never_polled_is_dropped() {
     in_kernel(|| {
@@ -215,7 +218,8 @@ fn an_armed_timer_that_is_dropped_does_not_fire() {
     });
 }
 
-/// Armed on one processor, where its DPC will run, and dropped on another when the clock ticks: Z21.
+/// Z21. The timer is armed on one processor, where its DPC will run, and dropped on another when
+/// the clock ticks.
 #[test]
 fn a_timer_whose_dpc_is_on_its_way_on_another_processor_is_dropped() {
     let (in_time, too_late) = (Cell::new(0), Cell::new(0));
@@ -233,14 +237,12 @@ fn a_timer_whose_dpc_is_on_its_way_on_another_processor_is_dropped() {
         };
         let cancel = move || {
             while !is_armed.load(Ordering::Acquire) {}
-            // The clock is at the second tick, when the sleep is over, in half of the schedules.
+            // In half of the schedules the clock is at the second tick, when the sleep is over.
             ntsim::advance_time(TICK + seed % 2 * TICK);
             let handle = handle.lock().unwrap().take().unwrap();
             handle.cancel();
         };
-        kernel
-            .run(vec![(1, program(arm)), (0, program(cancel))])
-            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        kernel.programs().on(1, arm).on(0, cancel).run().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
         let trace = kernel.trace().to_string();
         let cancels = trace.lines().find(|line| line.contains("KeCancelTimer"));
@@ -253,7 +255,8 @@ fn a_timer_whose_dpc_is_on_its_way_on_another_processor_is_dropped() {
     assert!(met.0 > 20 && met.1 > 20, "cancelled in time and too late: {met:?}");
 }
 
-/// Polled on another processor, because something else has woken the task, while the timer fires on the first: Z20.
+/// Z20. The task is polled on another processor, because another wake came, while the timer fires
+/// on the first.
 #[test]
 fn a_timer_that_fires_while_its_waker_is_stored_is_not_lost() {
     for seed in 0..500 {
@@ -269,7 +272,7 @@ fn a_timer_that_fires_while_its_waker_is_stored_is_not_lost() {
                     assert!(waits.as_mut().poll(context).is_pending());
                     polls += 1;
                     if polls == 2 {
-                        // It is due now: its DPC goes to the processor that has set it.
+                        // The timer is due now, and its DPC goes to the processor that set it.
                         ntsim::advance_time(2 * TICK);
                     }
                     sleep.as_mut().poll(context)
@@ -284,10 +287,8 @@ fn a_timer_that_fires_while_its_waker_is_stored_is_not_lost() {
             while !is_armed.load(Ordering::Acquire) {}
             event.wake();
         };
-        kernel
-            .run(vec![(1, program(arm)), (0, program(wake))])
-            .unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
-        assert!(ended.load(Ordering::Relaxed), "seed {seed}: fired, and the task was not woken");
+        kernel.programs().on(1, arm).on(0, wake).run().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
+        assert!(ended.load(Ordering::Relaxed), "seed {seed}: the timer fired, but the task was not woken");
         kernel.unload().unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -309,13 +310,16 @@ fn a_task_that_is_cancelled_in_its_sleep_cleans_up() {
         let canceller = Thread::spawn(move || handle.cancel());
         drain();
         assert!(cleaned.load(Ordering::Relaxed));
-        assert!(Instant::now().duration_since(start) < ticks(10), "the long sleep was not slept");
+        assert!(
+            Instant::now().duration_since(start) < ticks(10),
+            "a cancelled sleep must not delay the drain"
+        );
         canceller.join();
     });
 }
 
 #[test]
-fn whoever_is_first_wins_a_timeout() {
+fn the_first_of_value_and_limit_wins_a_timeout() {
     under_schedules(200, |_| {
         spawn_dpc_task(async {
             assert_eq!(timeout(ticks(4), sleep(ticks(1))).await, Ok(Ok(())));
@@ -328,7 +332,8 @@ fn whoever_is_first_wins_a_timeout() {
     });
 }
 
-/// Something else ends the future just when the time is over: it is one of the two, and the task goes on.
+/// Another event ends the future just when the time is over. The result is one of the two, and the
+/// task continues.
 #[test]
 fn a_timeout_that_meets_the_end_of_its_future() {
     let over = Rc::new(Cell::new(0));
@@ -354,10 +359,14 @@ fn a_timeout_that_meets_the_end_of_its_future() {
             other => panic!("{other:?}"),
         }
     });
-    assert!((10..290).contains(&over.get()), "the two meet: {} of 300 were over", over.get());
+    assert!(
+        (10..290).contains(&over.get()),
+        "the timeout and the event must meet: {} of 300 timed out",
+        over.get()
+    );
 }
 
-/// Tick n is due n periods after the beginning, however late the ones before were seen.
+/// Tick n is due n periods after the beginning, however late the earlier ticks were seen.
 #[test]
 fn an_interval_does_not_drift() {
     under_schedules(100, |seed| {
@@ -380,7 +389,7 @@ fn an_interval_does_not_drift() {
 }
 
 #[test]
-fn ticks_that_nobody_waits_for_are_counted_by_the_next() {
+fn missed_ticks_are_counted_by_the_next() {
     in_kernel(|| {
         spawn_dpc_task(async {
             let mut ticks_of_it = interval(ticks(2));
@@ -418,7 +427,8 @@ fn sleeps_end_in_the_order_of_their_deadlines() {
     });
 }
 
-/// A driver may keep a timer's future longer than its task, or leak it: the timer's DPC is code of the driver all the same.
+/// A driver may keep a timer's future longer than its task, or leak it. The timer's DPC is still
+/// code of the driver.
 #[test]
 fn a_timer_that_outlives_its_task_holds_up_the_drain() {
     in_kernel(|| {
@@ -434,7 +444,7 @@ fn a_timer_that_outlives_its_task_holds_up_the_drain() {
         let stuck = default_tracker(|tracker| tracker.drain(Some(ticks(1))));
         assert_eq!(stuck, Err(DrainError::Stuck { tasks: 0, timers: 1, handlers: 0 }));
         drain();
-        assert_eq!(ntsim::live_blocks(), 1, "the timer has fired, and its block is the keeper's");
+        assert_eq!(ntsim::live_blocks(), 1, "the timer has fired, and the kept future holds its block");
         kept.lock().unwrap().take();
     });
 }

@@ -1,4 +1,5 @@
-//! A wake is for IRQL ≤ DISPATCH_LEVEL, whether or not it has anything to queue: the simulated kernel says so of each.
+//! Tests that the simulated kernel checks each wake for IRQL ≤ DISPATCH_LEVEL, whether or not it
+//! has anything to queue.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -6,34 +7,31 @@ mod common;
 
 use core::task::Waker;
 
-use common::{Event, program};
+use common::Event;
 use ntcom_exec::{CancelHandle, Signal, spawn_dpc_task_cancellable};
 use ntsim::{Config, Schedule, Simulation, Stop, ddi};
 
-/// What can be done to a task that waits.
+/// A waiting task, with its handle, its waker and a signal.
 struct Waiting {
     task: CancelHandle,
     waker: Waker,
     signal: Signal,
 }
 
-/// Spawns a task that waits, and does something to it at an IRQL.
+/// Spawns a task that waits, and calls `f` with it at an IRQL.
 fn at(irql: u8, f: impl FnOnce(&Waiting) + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(
-        0,
-        program(move || {
-            let event = Event::default();
-            let task = spawn_dpc_task_cancellable(event.wait()).unwrap();
-            let waiting = Waiting { task, waker: event.take_waker().unwrap(), signal: Signal::new() };
-            // SAFETY: in a run.
-            let before = unsafe { ddi::KfRaiseIrql(irql) };
-            f(&waiting);
-            // SAFETY: as it was.
-            unsafe { ddi::KeLowerIrql(before) };
-            waiting.task.cancel();
-        }),
-    )])?;
+    kernel.run_on(0, move || {
+        let event = Event::default();
+        let task = spawn_dpc_task_cancellable(event.wait()).unwrap();
+        let waiting = Waiting { task, waker: event.take_waker().unwrap(), signal: Signal::new() };
+        // SAFETY: called in a run.
+        let before = unsafe { ddi::KfRaiseIrql(irql) };
+        f(&waiting);
+        // SAFETY: `before` is the value that the raise returned.
+        unsafe { ddi::KeLowerIrql(before) };
+        waiting.task.cancel();
+    })?;
     kernel.unload()
 }
 
@@ -74,6 +72,6 @@ fn a_cancel() {
 }
 
 #[test]
-fn a_signal_that_nobody_waits_for() {
+fn a_signal_without_a_waiter() {
     only_up_to_dispatch_level(|waiting| waiting.signal.set());
 }

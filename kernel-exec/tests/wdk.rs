@@ -1,7 +1,8 @@
-//! The executor as a driver links it, with wdk-sys's declarations, on ntsim's definitions: only the linker joins them.
+//! Tests of the executor as a driver links it, with wdk-sys's declarations and ntsim's definitions.
+//! Only the linker joins them.
 //!
-//! Built by `cargo xtask wdk-check` only. Atomics are core's here, so schedules differ at DDI calls only; and the statics are the
-//! program's, so one kernel at a time has them.
+//! The program is built by `cargo xtask wdk-check` only. Atomics are core's here, so schedules
+//! differ at DDI calls only. The statics are the program's, so one kernel at a time has them.
 #![cfg(all(kernel = "wdk", wdk_check))]
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +34,7 @@ use ntsim::{
 };
 
 mod exports {
-    //! What the kernel exports, by ntsim.
+    //! The functions that the kernel exports, defined by ntsim.
     use ntsim::{
         ddi,
         types::{
@@ -47,7 +48,7 @@ mod exports {
             $(
                 #[unsafe(no_mangle)]
                 unsafe extern "C" fn $name($($argument: $type),*) $(-> $result)? {
-                    // SAFETY: the caller's promises are the function's.
+                    // SAFETY: the caller keeps the promises of the function of the same name.
                     unsafe { ddi::$name($($argument),*) }
                 }
             )*
@@ -98,15 +99,15 @@ struct Kernel(Simulation, #[expect(dead_code, reason = "held")] MutexGuard<'stat
 impl Kernel {
     fn new(schedule: Schedule) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().expect("the statics are as a test that failed has left them");
+        let guard = ONE.lock().expect("a failed test has left the statics in an unknown state");
         Self(Simulation::new(Config { processors: 2, ..Config::default() }, schedule), guard)
     }
 
     fn run(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
-        self.0.run(vec![(processor, Box::new(program))])
+        self.0.run_on(processor, program)
     }
 
-    /// Nothing may be left.
+    /// Unloads the driver, and checks that nothing of it is left.
     fn unload(mut self) {
         self.run(0, || default_tracker(|tracker| assert_eq!(tracker.unfinished(), 0))).unwrap();
         self.0.unload().unwrap_or_else(|stop| panic!("{stop}"));
@@ -129,7 +130,8 @@ fn a_body_outlives_its_poll_budget_and_ends() {
     kernel.unload();
 }
 
-/// The slots work: a cancellation is seen on the processor that the wake came from, and the cleanup runs.
+/// The processors' slots work. A cancellation is seen on the processor that the wake came from, and
+/// the cleanup runs.
 #[test]
 fn a_cancelled_body_cleans_up_on_either_processor() {
     for seed in 0..20 {
@@ -153,7 +155,7 @@ fn a_cancelled_body_cleans_up_on_either_processor() {
     }
 }
 
-/// The list of threads works: a cancellation is seen in whichever worker thread, and the cleanup runs.
+/// The list of threads works. A cancellation is seen in any worker thread, and the cleanup runs.
 #[test]
 fn a_cancelled_body_on_work_items_cleans_up() {
     for seed in 0..40 {
@@ -180,11 +182,11 @@ fn a_cancelled_body_on_work_items_cleans_up() {
                 ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device)
             };
             assert_eq!(status, 0);
-            // SAFETY: a device, deleted below.
+            // SAFETY: this is a device, which is deleted below.
             let placement = unsafe { OnWorkItems::of(device.cast()) };
             let task = TaskBuilder::new().on(placement).spawn(body);
             *spawned.lock().unwrap() = Some(task.unwrap());
-            // SAFETY: a device, once.
+            // SAFETY: this is a device, and it is deleted once.
             unsafe { ddi::IoDeleteDevice(device) };
         };
         kernel.run(0, spawn).unwrap();
@@ -194,9 +196,9 @@ fn a_cancelled_body_on_work_items_cleans_up() {
     }
 }
 
-/// The driver's dispatch routine: serves a request by a task that waits for ever.
+/// Serves a request by a task that waits for ever, as the driver's dispatch routine.
 unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
-    // SAFETY: a new IRP, of which this is the last use.
+    // SAFETY: the IRP is new, and this is its last use.
     let answer = unsafe { spawn_irp_task(irp.cast(), pending(), |task| TaskBuilder::new().spawn(task)) };
     answer.0
 }
@@ -216,30 +218,30 @@ fn a_request_is_served_by_a_task_and_cancelled() {
             let (driver, mut device) = (ntsim::driver_object(), null_mut());
             // SAFETY: the arguments are valid.
             unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
-            // SAFETY: the driver's own object, and an index that it has.
+            // SAFETY: this is the driver's own object, and an index that it has.
             unsafe { (*driver).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
-            // SAFETY: in a run.
+            // SAFETY: called in a run.
             let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-            // SAFETY: an IRP with a location.
+            // SAFETY: the IRP has a stack location.
             unsafe { (*ddi::IoGetNextIrpStackLocation(irp)).MajorFunction = IRP_MJ_READ as u8 };
-            // SAFETY: as above.
+            // SAFETY: the IRP has a stack location.
             unsafe { ddi::IoSetCompletionRoutine(irp, Some(keep), null_mut(), 1, 1, 1) };
-            // SAFETY: a device whose driver has a dispatch routine.
+            // SAFETY: the device's driver has a dispatch routine.
             assert_eq!(unsafe { ddi::IofCallDriver(device, irp) }, NTSTATUS::PENDING.0);
-            // SAFETY: an IRP that is not freed.
+            // SAFETY: the IRP is not freed.
             assert_eq!(unsafe { ddi::IoCancelIrp(irp) }, 1, "there is a cancel routine");
-            // SAFETY: completed, and kept.
+            // SAFETY: the IRP is completed, and the completion routine kept it.
             assert_eq!(unsafe { (*irp).IoStatus.Status }, NTSTATUS::CANCELLED.0);
-            // SAFETY: as above.
+            // SAFETY: the IRP is completed, and the completion routine kept it; it is freed once.
             unsafe { ddi::IoFreeIrp(irp) };
-            // SAFETY: a device, once.
+            // SAFETY: this is a device, and it is deleted once.
             unsafe { ddi::IoDeleteDevice(device) };
         })
         .unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload();
 }
 
-/// The importance and the processor of a DPC are wdk-sys's.
+/// The importance and the processor of a DPC are those of wdk-sys.
 #[test]
 fn options_reach_the_kernel() {
     let mut kernel = Kernel::new(Schedule::round_robin());
@@ -267,7 +269,7 @@ fn the_tracker_of_the_image_reaches_a_body_that_waits() {
     kernel.unload();
 }
 
-/// The tracker is the program's: it is not closed, because other tests need it.
+/// The tracker belongs to the program. It is not closed, because other tests need it.
 #[test]
 fn a_task_that_sleeps_is_cancelled_or_ends_and_is_drained() {
     for seed in 0..20 {
@@ -306,9 +308,9 @@ fn the_global_allocator_keeps_every_alignment_and_gives_all_back() {
             // SAFETY: the size is not zero.
             let memory = unsafe { GlobalAllocator.alloc(layout) };
             assert!(!memory.is_null() && memory.addr().is_multiple_of(align));
-            // SAFETY: allocated with this layout.
+            // SAFETY: the memory was allocated with this layout.
             unsafe { memory.write_bytes(0xFF, layout.size()) };
-            // SAFETY: as above, and not used again.
+            // SAFETY: the memory was allocated with this layout, and is not used again.
             unsafe { GlobalAllocator.dealloc(memory, layout) };
         }
         ntsim::fail_allocation(0);

@@ -1,4 +1,5 @@
-//! Tasks on work items, on the simulated kernel: what a body sees, when it runs, how it ends.
+//! Tests of tasks on work items, on the simulated kernel. They cover the polls of a body, the times
+//! of its runs, and its end.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -30,7 +31,7 @@ use ntsim::{
 use work_items::{Device, Event, Kernel, PASSIVE, Program, at_dispatch, in_schedules, wait_a_moment};
 
 fn current_thread() -> PKTHREAD {
-    // SAFETY: in a run.
+    // SAFETY: called in a run.
     unsafe { ddi::KeGetCurrentThread() }
 }
 
@@ -101,7 +102,8 @@ fn without_memory_a_spawn_fails_and_the_future_is_dropped() {
     });
 }
 
-/// A work item in a driver's own memory is uninitialised before that is freed; ntsim does not say when one is not.
+/// A work item in a driver's own memory must be uninitialised before that memory is freed. ntsim
+/// does not report one that is not.
 #[test]
 fn every_item_that_is_initialised_is_uninitialised_and_every_reference_given_back() {
     let config = Config { trace: true, ..Config::default() };
@@ -184,7 +186,7 @@ fn a_body_that_takes_the_request_goes_on_and_a_later_cancel_is_a_new_one() {
             let device = Device::new();
             let body = poll_fn(move |_| {
                 if is_cancellation_requested() && take_cancellation_request() {
-                    assert!(!take_cancellation_request(), "once a request");
+                    assert!(!take_cancellation_request(), "each request is taken once");
                     inside.fetch_add(1, SeqCst);
                 }
                 if inside.load(SeqCst) == 3 { Poll::Ready(()) } else { Poll::Pending }
@@ -214,7 +216,7 @@ impl<F: Future> Future for OwnWaker<F> {
     }
 }
 
-/// A poll that waits is left for others, of other tasks, on the same processor, and goes on on whichever processor.
+/// A poll that waits leaves the processor to polls of other tasks, and continues on any processor.
 #[test]
 fn polls_that_wait_see_their_own_tasks_cancellation_only() {
     let moved = Arc::new(AtomicU32::new(0));
@@ -255,11 +257,11 @@ fn polls_that_wait_see_their_own_tasks_cancellation_only() {
         entries.sort_unstable();
         assert_eq!(entries, ["ended", "taken"], "seed {}", kernel.1);
     });
-    assert!(moved.load(SeqCst) > 0, "no poll has gone on on another processor");
+    assert!(moved.load(SeqCst) > 0, "no poll has continued on another processor");
 }
 
 unsafe extern "C" fn sees_no_cancellation(_dpc: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
-    // SAFETY: the flag below, which outlives the DPC.
+    // SAFETY: the context is the flag below, which outlives the DPC.
     let ran = unsafe { &*context.cast::<AtomicBool>() };
     ran.store(!is_cancellation_requested() && !take_cancellation_request(), SeqCst);
 }
@@ -275,9 +277,9 @@ fn a_dpc_on_top_of_a_poll_is_not_in_it() {
                 let _dropped = &dropped;
                 let (mut dpc, ran) = (KDPC::default(), AtomicBool::new(false));
                 let context = (&raw const ran).cast_mut().cast();
-                // SAFETY: both live until the DPC has run, which is before the call below it returns.
+                // SAFETY: both live until the DPC has run, which is before the call below returns.
                 unsafe { ddi::KeInitializeDpc(&raw mut dpc, Some(sees_no_cancellation), context) };
-                // SAFETY: as above.
+                // SAFETY: both live until the DPC has run, which is before this call returns.
                 unsafe { ddi::KeInsertQueueDpc(&raw mut dpc, null_mut(), null_mut()) };
                 assert!(ran.load(SeqCst));
                 if is_cancellation_requested() {
@@ -318,9 +320,9 @@ fn a_spent_budget_lets_other_work_items_run() {
     kernel.unload();
 }
 
-/// `[C9]`
+/// Rule `[C9]`.
 #[test]
-fn a_body_that_nobody_can_wake_is_cancelled_cleans_up_and_is_dropped() {
+fn a_body_without_a_waker_is_cancelled_cleans_up_and_is_dropped() {
     in_schedules(60, |kernel| {
         let log = Log::at(PASSIVE);
         let event = Event::default();
@@ -375,7 +377,9 @@ fn a_device_that_is_deleted_is_there_until_its_last_body_has_ended() {
             device.spawn(waits);
             device.delete();
         });
-        kernel.run_one(|| assert_eq!(ntsim::counters().live_blocks, 2, "the task's and the device's"));
+        kernel.run_one(|| {
+            assert_eq!(ntsim::counters().live_blocks, 2, "the blocks of the task and of the device")
+        });
         let sets = event.clone();
         kernel.run_one(move || sets.set());
         kernel.run_one(move || {
@@ -385,8 +389,9 @@ fn a_device_that_is_deleted_is_there_until_its_last_body_has_ended() {
     });
 }
 
-/// Three processors wake, cancel, ask the tracker, and let go of one task, in three hundred schedules: it ends once, whatever the
-/// order, and its item is never queued twice, which would be bug check 0xE4.
+/// Three processors wake, cancel, ask the tracker, and release one task, in three hundred
+/// schedules. It ends once, whatever the order. Its item is never queued twice, which would be bug
+/// check 0xE4.
 #[test]
 fn wake_cancel_and_release_from_three_processors() {
     for seed in 0..300 {
@@ -427,7 +432,7 @@ fn wake_cancel_and_release_from_three_processors() {
     }
 }
 
-/// What a piece of a program costs: read-modify-writes, allocations, kernel calls.
+/// Returns the cost of a piece of a program in read-modify-writes, allocations and kernel calls.
 fn cost(f: impl FnOnce()) -> [u64; 3] {
     let before = ntsim::counters();
     f();
@@ -444,8 +449,8 @@ fn a_wake_is_one_read_modify_write_no_allocation_and_at_most_one_kernel_call() {
             let device = Device::new();
             device.spawn(async move {
                 poll_fn(|context| {
-                    // At DISPATCH_LEVEL: between two points other threads of the processor would be
-                    // counted, too.
+                    // At DISPATCH_LEVEL, because otherwise the work of the processor's other
+                    // threads would be counted, too.
                     at_dispatch(|| {
                         assert_eq!(cost(|| context.waker().wake_by_ref()), [1, 0, 0], "it is polled again");
                     });

@@ -1,4 +1,4 @@
-//! A tracker of tasks on work items is drained, and the driver unloaded.
+//! Tests that a tracker of tasks on work items is drained, and the driver unloaded.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
@@ -10,13 +10,14 @@ use core::{future::pending, time::Duration};
 
 use common::{Log, Thread};
 use ntcom_exec::{
-    DpcOptions, DrainError, NTSTATUS, OnDevice, TaskBuilder, TaskTracker, default_tracker, passive,
+    DpcOptions, DrainError, Migrating, NTSTATUS, TaskBuilder, TaskTracker, default_tracker, passive,
     spawn_dpc_task, try_finally, yield_now,
 };
 use ntsim::Stop;
 use work_items::{Device, Event, Kernel, PASSIVE, in_schedules};
 
-/// What a driver's tasks on work items do: one ends, one waits, one has a cleanup, one asks for another.
+/// Spawns a driver's tasks on work items. One ends, one waits, one has a cleanup, and a task on
+/// DPCs sets the event.
 fn spawn_all(device: Device, event: &Event, log: &Log) {
     device.spawn(yield_now());
     let waits = event.wait();
@@ -86,7 +87,8 @@ fn drain(limit: Option<Duration>) -> Result<(), DrainError> {
     default_tracker(|tracker| tracker.drain(limit))
 }
 
-/// A task would wait for its own end: `drain` says so at once, wherever in its body the task asks.
+/// A task would wait for its own end. `drain` refuses at once, wherever in its body the task calls
+/// it.
 #[test]
 fn a_task_that_drains_its_own_tracker_is_told_so() {
     struct Drains(Log);
@@ -109,11 +111,11 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 let looked = drain(Some(Duration::ZERO));
                 assert!(matches!(looked, Err(DrainError::Stuck { .. })), "zero only looks: {looked:?}");
                 let other = TaskTracker::default();
-                assert_eq!(other.drain(None), Ok(()), "it is no task of that one");
+                assert_eq!(other.drain(None), Ok(()), "the caller is not a task of this tracker");
                 first.add("body");
             });
             // SAFETY: the driver's device.
-            let placement = unsafe { OnDevice::new(DpcOptions::new(), device.0) };
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device.0) };
             let moves = TaskBuilder::new().on(placement).spawn(async move {
                 assert_eq!(drain(None), Err(DrainError::Irql));
                 passive(async { assert_eq!(drain(None), Err(DrainError::InTask)) }).await.unwrap();
@@ -125,7 +127,7 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
                 pending::<()>().await;
             });
             kept.cancel();
-            assert_eq!(drain(None), Ok(()), "its caller is no task");
+            assert_eq!(drain(None), Ok(()), "the caller is not a task");
             device.delete();
         });
         let mut lines = log.take();
@@ -134,8 +136,8 @@ fn a_task_that_drains_its_own_tracker_is_told_so() {
     });
 }
 
-/// The tracker does not see a drain for a task that waits for it: the run ends, and says which task
-/// waits.
+/// The tracker does not notice a drain for a task that waits for that drain. The run ends, and
+/// reports which task waits.
 #[test]
 fn a_task_that_waits_for_a_drain_is_a_deadlock() {
     for seed in 0..5 {
@@ -150,7 +152,7 @@ fn a_task_that_waits_for_a_drain_is_a_deadlock() {
             });
             device.delete();
         };
-        match kernel.0.run(vec![(0, Box::new(program))]) {
+        match kernel.0.run_on(0, program) {
             Err(Stop::Deadlock { waits }) => assert!(waits.len() >= 2, "seed {seed}: {waits:?}"),
             other => panic!("seed {seed}: {other:?}"),
         }

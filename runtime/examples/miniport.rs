@@ -1,9 +1,12 @@
-//! A miniport in the manner of PortCls: the port driver makes the adapter's miniport, hands it a port interface, has it describe itself and make
-//! streams, and follows what takes its time through operations. `cargo run -p ntcom --features async-com,sim --example miniport`
+//! A miniport in the manner of PortCls. The port driver makes the adapter's miniport, hands it a
+//! port interface, has it describe itself and make streams, and awaits its longer work through
+//! operations. Run it with `cargo run -p ntcom --features async-com,sim --example miniport`.
 //!
-//! The miniport has two interfaces (`IMiniportWave`, which is derived from `IMiniport`, and `IAdapterPower`); it makes objects of its own (`IWaveStream`) that keep it; and it
-//! calls the port driver back through an interface of the latter's. PortCls itself is not here: its part is played by [`port_driver`].
-#![allow(clippy::unwrap_used, reason = "an example: what fails is to be seen")]
+//! The miniport has two interfaces, `IMiniportWave`, which is derived from `IMiniport`, and
+//! `IAdapterPower`. It makes objects of its own (`IWaveStream`) that keep it. It calls the port
+//! driver back through the port driver's interface. PortCls itself is not used; [`port_driver`]
+//! plays its part.
+#![allow(clippy::unwrap_used, reason = "an example, in which a failure panics")]
 
 use core::{
     ptr::null_mut,
@@ -16,30 +19,30 @@ use ntcom::{
 };
 use ntsim::{Config, Schedule, Simulation};
 
-/// What a miniport says of itself.
+/// A miniport's description of itself.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, AbiType)]
 pub(crate) struct Description {
-    /// How many pins it has.
+    /// The number of pins.
     pub(crate) pins: u32,
-    /// The highest rate, in samples a second.
+    /// The highest rate, in samples per second.
     pub(crate) rate: u32,
 }
 
 declare_com_interface! {
-    /// The port driver's side, as a miniport sees it.
+    /// The port driver's interface for miniports.
     pub(crate) trait IPort: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa001";
-        /// The miniport has something to say.
+        /// The miniport notifies the port driver of an event on a pin.
         fn notify(&self, pin: u32);
     }
 }
 
 declare_com_interface! {
-    /// What every miniport has.
+    /// The interface of every miniport.
     pub(crate) trait IMiniport: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa002";
-        /// Says what it is.
+        /// Returns the miniport's description.
         fn describe(&self) -> Result<Description, NTSTATUS>;
     }
 }
@@ -48,21 +51,21 @@ declare_com_interface! {
     /// A miniport with streams.
     pub(crate) trait IMiniportWave: IMiniport {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa003";
-        /// Is told its port, once. A reference of the port is kept.
+        /// Tells the miniport its port, once. The miniport keeps a reference to the port.
         unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS;
         /// Makes a stream for a pin.
         fn new_stream(&self, pin: u32) -> Result<ComRc<IWaveStreamRaw>, NTSTATUS>;
-        /// Calibrates the device: an operation.
+        /// Calibrates the device, as an operation.
         #[opaque]
         async fn calibrate(&self, rounds: u32) -> Result<u32, NTSTATUS>;
     }
 }
 
 declare_com_interface! {
-    /// Is told when the adapter's power changes.
+    /// The interface through which the adapter is told of changes of its power.
     pub(crate) trait IAdapterPower: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa004";
-        /// It has: 0 is on.
+        /// The power has changed; state 0 is on.
         fn power_changed(&self, state: u32);
     }
 }
@@ -71,9 +74,10 @@ declare_com_interface! {
     /// A stream.
     pub(crate) trait IWaveStream: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fa005";
-        /// How much has been played, in bytes.
+        /// The number of bytes that have been played.
         fn position(&self) -> u64;
-        /// Plays, and yields the position at its end. Cancelled, it stops the DMA before it ends.
+        /// Plays, and yields the position at its end. A cancelled operation stops the DMA before it
+        /// ends.
         #[opaque]
         async fn play(&self, bytes: u64) -> u64;
     }
@@ -82,12 +86,12 @@ declare_com_interface! {
 /// The miniport.
 #[derive(Default)]
 pub(crate) struct Wave {
-    /// The port: a reference, once it is there.
+    /// The port, with a reference, or null before `init`.
     port: AtomicPtr<IPortRaw>,
     power: AtomicU32,
 }
 
-/// The most pins.
+/// The number of pins.
 const PINS: u32 = 2;
 
 impl IMiniport for Wave {
@@ -96,19 +100,20 @@ impl IMiniport for Wave {
     }
 }
 
-// SAFETY: the bodies touch the object, which is in non-paged pool, and wait for nothing but wakes.
+// SAFETY: the bodies touch only the object, which is in non-paged pool, and never block.
 unsafe impl IMiniportWave for Wave {
     type Allocator = GlobalAllocator;
 
     unsafe fn init(&self, port: *mut IPortRaw) -> NTSTATUS {
-        // SAFETY: the port driver's pointer, or null; the reference that is taken over here is given back below.
-        let Ok(theirs) = (unsafe { ComRc::from_raw(port) }) else { return NTSTATUS::INVALID_PARAMETER };
+        // SAFETY: `port` is null, or a port that the port driver keeps alive during this call.
+        let Ok(theirs) = (unsafe { ComRc::from_raw_borrowed(&port) }) else {
+            return NTSTATUS::INVALID_PARAMETER;
+        };
         let ours = theirs.clone().into_raw();
-        let _still_theirs = theirs.into_raw();
         match self.port.compare_exchange(null_mut(), ours, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => NTSTATUS::SUCCESS,
             Err(_) => {
-                // SAFETY: the reference that was taken above.
+                // SAFETY: `ours` owns the reference that the clone took.
                 drop(unsafe { ComRc::from_raw(ours) });
                 NTSTATUS::INVALID_DEVICE_STATE
             }
@@ -144,20 +149,19 @@ impl IAdapterPower for Wave {
 }
 
 impl Wave {
-    /// Calls the port driver back, if it has told who it is.
+    /// Calls the port driver back, if `init` has set the port.
     fn notify(&self, pin: u32) {
         let port = self.port.load(Ordering::Acquire);
-        // SAFETY: null, or a port whose reference this object keeps; the one that is taken over here is given back below.
-        if let Ok(port) = unsafe { ComRc::from_raw(port) } {
+        // SAFETY: `port` is null, or a port to which this object keeps a reference.
+        if let Ok(port) = unsafe { ComRc::from_raw_borrowed(&port) } {
             let _told = port.notify(pin);
-            let _still_kept = port.into_raw();
         }
     }
 }
 
 impl Drop for Wave {
     fn drop(&mut self) {
-        // SAFETY: null, or the reference that `init` took.
+        // SAFETY: the pointer is null, or owns the reference that `init` took.
         drop(unsafe { ComRc::from_raw(*self.port.get_mut()) });
     }
 }
@@ -166,11 +170,11 @@ impl Drop for Wave {
 pub(crate) struct Stream {
     pin: u32,
     position: AtomicU64,
-    /// The DMA engine runs.
+    /// Whether the DMA engine runs, 1 or 0.
     dma: AtomicU32,
 }
 
-// SAFETY: the body touches the object, which is in non-paged pool, and waits for nothing but wakes.
+// SAFETY: the body touches only the object, which is in non-paged pool, and never blocks.
 unsafe impl IWaveStream for Stream {
     type Allocator = GlobalAllocator;
 
@@ -187,7 +191,7 @@ unsafe impl IWaveStream for Stream {
                     yield_now().await;
                 }
                 if this.pin > 0 {
-                    // Nobody drains the second pin: it plays until it is stopped.
+                    // The second pin never ends by itself, so it plays until it is stopped.
                     core::future::pending::<()>().await;
                 }
             };
@@ -198,7 +202,7 @@ unsafe impl IWaveStream for Stream {
     }
 }
 
-/// The port driver's port: it counts what it is told.
+/// The port driver's port, which counts notifications.
 #[derive(Default)]
 struct Port(AtomicU32);
 
@@ -208,25 +212,24 @@ impl IPort for Port {
     }
 }
 
-/// What an adapter's driver hands to the port driver.
+/// Makes the miniport that an adapter's driver hands to the port driver.
 fn new_miniport() -> Result<ComRc<IMiniportWaveRaw>, NTSTATUS> {
     type Interfaces = (IMiniportWaveRaw, IAdapterPowerRaw);
     ComObject::<Wave, Interfaces, _>::init_in(GlobalAllocator, pin_init!(Wave::default()))
 }
 
-/// The port driver's part.
+/// The part of the port driver.
 pub(crate) fn port_driver() {
     let miniport = new_miniport().unwrap();
     let port = ComObject::<_, IPortRaw>::new(Port::default()).unwrap();
-    // SAFETY: a port that lives.
+    // SAFETY: `port` keeps the port alive during the call.
     assert_eq!(unsafe { miniport.init(port.as_ptr()) }, Ok(NTSTATUS::SUCCESS));
-    // SAFETY: as above.
+    // SAFETY: `port` keeps the port alive during the call.
     assert_eq!(unsafe { miniport.init(port.as_ptr()) }, Ok(NTSTATUS::INVALID_DEVICE_STATE), "once");
     assert_eq!(miniport.describe(), Ok(Description { pins: 2, rate: 48_000 }));
 
     assert_eq!(miniport.calibrate(3).unwrap().result(), Ok(3));
-    // SAFETY: made above, with this interface.
-    let told = unsafe { ComObject::<Port, IPortRaw>::this(&port) };
+    let told = This::<Port>::of(&port).unwrap();
     assert_eq!(told.0.load(Ordering::Acquire), 1, "called back at the end");
 
     let stream = miniport.new_stream(0).unwrap();

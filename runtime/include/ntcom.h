@@ -1,27 +1,32 @@
 /*
  * ntcom.h: async COM for Windows kernel drivers, for C11 and C++17.
  *
- * A method that takes its time returns an operation: a COM object with the interfaces IAsyncOperation<T> (how far is it, what did it
- * yield) and IAsyncControl (cancel it, hear of its end). What both sides may rely on is docs/abi-contract.md; [C1] to [C21] are its
- * rules. Slots, values and IIDs never change; what is new gets a new interface with a new IID.
+ * A method that takes its time returns an operation: a COM object with the interfaces
+ * IAsyncOperation<T> (its state and its value) and IAsyncControl (cancellation and completion).
+ * docs/abi-contract.md says what both sides may rely on; [C1] to [C21] are its rules. Slots, values
+ * and IIDs never change. Additions get a new interface with a new IID.
  *
- * In C an interface I is the struct ntcom_I, and ntcom_I_method(self, ...) calls through its table. NTCOM_DECLARE_ASYNC_OPERATION
- * declares IAsyncOperation<T> for a T of yours; ntcom_IAsyncOperation is the one whose T is not known. In C++ there are, besides, the
- * abstract classes ntcom::IUnknown, ntcom::IAsyncOperation<T> and ntcom::IAsyncControl.
+ * In C an interface I is the struct ntcom_I, and ntcom_I_method(self, ...) calls through its table.
+ * NTCOM_DECLARE_ASYNC_OPERATION declares IAsyncOperation<T> for a T of yours; ntcom_IAsyncOperation
+ * is the one for an unknown T. C++ also has the abstract classes ntcom::IUnknown,
+ * ntcom::IAsyncOperation<T> and ntcom::IAsyncControl.
  *
- * Ownership. An interface pointer that a method returned or QueryInterface wrote is one reference, and it is the caller's to Release. A
- * pointer that is an argument stays the caller's. Releasing an operation does not cancel it [C9]. Whoever holds an interface pointer
- * also holds a reference on the driver that it came from until its last call has returned [C18].
+ * Ownership. An interface pointer that a method returned or QueryInterface wrote is one reference,
+ * and the caller must Release it. A pointer that is an argument stays the caller's. Releasing an
+ * operation does not cancel it [C9]. The holder of an interface pointer also holds a reference on
+ * the driver that it came from until its last call has returned [C18].
  *
- * IRQL. Every slot but wait may be called at <= DISPATCH_LEVEL; none blocks, allocates, or touches pageable memory. What the caller
- * points to must be resident at its IRQL [C13]. Where an `out` is asked for it needs no alignment, and null is answered with
- * STATUS_INVALID_PARAMETER.
+ * IRQL. Every slot but wait may be called at <= DISPATCH_LEVEL; none blocks, allocates, or touches
+ * pageable memory. The caller's memory must be resident at its IRQL [C13]. An `out` needs no
+ * alignment. A null `out` is answered with STATUS_INVALID_PARAMETER.
  *
- * The trap. NT_SUCCESS(STATUS_PENDING) is true: there is a value for STATUS_SUCCESS only. The helpers ..._try_get and
- * ntcom::try_get answer just that question.
+ * The trap. NT_SUCCESS(STATUS_PENDING) is true, but there is a value for STATUS_SUCCESS only. The
+ * helpers ..._try_get and ntcom::try_get answer whether there is a value.
  *
- * It needs nothing but <stddef.h> and <stdint.h>, on Windows <guiddef.h> if there is one, and may be included before or after the headers
- * of Windows and of the DDK: the types that have their names are theirs. Define NTCOM_HAVE_NT_TYPES if NTSTATUS, ULONG, LONG, LONGLONG and GUID come from elsewhere.
+ * The header includes <stddef.h>, <stdint.h> and, on Windows, <guiddef.h> if there is one. It may
+ * be included before or after the headers of Windows and of the DDK, because it declares their
+ * types as they do. Define NTCOM_HAVE_NT_TYPES if NTSTATUS, ULONG, LONG, LONGLONG and GUID come
+ * from elsewhere.
  */
 #ifndef NTCOM_H
 #define NTCOM_H
@@ -39,7 +44,7 @@
 #endif
 #endif
 
-/* Defined before, it is left alone: whoever measures a header that is wrong has to get past its asserts. */
+/* An earlier definition stays: a program that measures a wrong header must get past its asserts. */
 #if !defined(NTCOM_STATIC_ASSERT)
 #if defined(__cplusplus)
 #define NTCOM_STATIC_ASSERT(condition, text) static_assert(condition, text)
@@ -48,8 +53,9 @@
 #endif
 #endif
 
-/* The calling convention of every slot and every callback: the platform's own, which is stdcall on 32-bit Windows. Defined before, it is left
- * alone: for code that is on one platform and talks to objects of another, such as a simulated one. */
+/* The calling convention of every slot and every callback: the platform's own, which is stdcall on
+ * 32-bit Windows. An earlier definition stays, for code on one platform that calls objects of
+ * another, such as a simulated one. */
 #if defined(NTCOM_CALL)
 #elif defined(_WIN32) && (defined(_M_IX86) || defined(__i386__))
 #define NTCOM_CALL __stdcall
@@ -57,14 +63,14 @@
 #define NTCOM_CALL
 #endif
 
-/* A helper in a header: it costs nothing where it is not used. */
+/* For helpers in a header. They cost nothing where they are not used. */
 #if defined(__GNUC__) || defined(__clang__)
 #define NTCOM_INLINE __attribute__((unused)) static inline
 #else
 #define NTCOM_INLINE static inline
 #endif
 
-/* ---- Types of Windows. On Windows these are its own declarations over again, which both languages allow. ---- */
+/* ---- Types of Windows, declared once more, which both languages allow ---- */
 
 #if !defined(NTCOM_HAVE_NT_TYPES)
 #if defined(_WIN32)
@@ -77,7 +83,8 @@ typedef uint32_t ULONG;
 typedef int64_t LONGLONG;
 #endif
 typedef LONG NTSTATUS;
-/* Where there is Windows's own header of GUID it is included: wdm.h leaves it out, and what else it has, if there is a GUID already. */
+/* Windows's own header of GUID comes first. If a GUID were there already, wdm.h would leave that
+ * header out, with everything else in it. */
 #if defined(_WIN32) && defined(__has_include)
 #if __has_include(<guiddef.h>)
 #include <guiddef.h>
@@ -108,7 +115,8 @@ NTCOM_STATIC_ASSERT(offsetof(GUID, Data3) == 6 && offsetof(GUID, Data4) == 8, "a
 
 /* ---- Statuses ---- */
 
-/* The NTSTATUS values of the contract, under names of our own: ntstatus.h spells its macros differently from one kit to another. */
+/* The NTSTATUS values of the contract, under names of our own, because ntstatus.h spells its macros
+ * differently in different kits. */
 #define NTCOM_STATUS_SUCCESS ((NTSTATUS)0x00000000)
 #define NTCOM_STATUS_TIMEOUT ((NTSTATUS)0x00000102)
 #define NTCOM_STATUS_PENDING ((NTSTATUS)0x00000103)
@@ -144,7 +152,7 @@ NTCOM_STATIC_ASSERT(NTCOM_STATUS_INVALID_DEVICE_STATE == -1073741436, "STATUS_IN
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_POSSIBLE_DEADLOCK == -1073741420, "STATUS_POSSIBLE_DEADLOCK");
 NTCOM_STATIC_ASSERT(NTCOM_STATUS_NOINTERFACE == -1073741127, "STATUS_NOINTERFACE");
 
-/* How far an operation is: a signed 32-bit integer, of which other values than these four may come from a broken object. */
+/* The state of an operation, a signed 32-bit integer. A broken object may give other values. */
 typedef int32_t ntcom_AsyncStatus;
 #define NTCOM_STARTED ((ntcom_AsyncStatus)0)   /* it has not ended */
 #define NTCOM_COMPLETED ((ntcom_AsyncStatus)1) /* it ended with a value */
@@ -155,18 +163,18 @@ NTCOM_STATIC_ASSERT(sizeof(ntcom_AsyncStatus) == 4 && (ntcom_AsyncStatus)-1 < 0,
 NTCOM_STATIC_ASSERT(NTCOM_STARTED == 0 && NTCOM_COMPLETED == 1, "the contract's values");
 NTCOM_STATIC_ASSERT(NTCOM_CANCELED == 2 && NTCOM_ERROR == 3, "the contract's values");
 
-/* Has an operation with this status ended, for good [C6]? Unknown values are no end. */
+/* Has an operation with this status ended, for good [C6]? Not if the value is unknown. */
 NTCOM_INLINE int ntcom_is_terminal(ntcom_AsyncStatus status) {
     return status == NTCOM_COMPLETED || status == NTCOM_CANCELED || status == NTCOM_ERROR;
 }
 
-/* Is there a value, if this is what get_result answered [C5]? For STATUS_SUCCESS only. NT_SUCCESS is the wrong question: it is true
- * for STATUS_PENDING, too. */
+/* Is there a value, if get_result answered this [C5]? For STATUS_SUCCESS only. NT_SUCCESS is the
+ * wrong question, because it is true for STATUS_PENDING, too. */
 NTCOM_INLINE int ntcom_has_value(NTSTATUS answer) { return answer == NTCOM_STATUS_SUCCESS; }
 
 /* ---- IIDs ---- */
 
-/* Their fields, to initialise a GUID with. */
+/* The fields of each IID, to initialise a GUID with. */
 #define NTCOM_IID_IUNKNOWN_FIELDS {0x00000000, 0x0000, 0x0000, {0xC0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x46}}
 #define NTCOM_IID_IASYNCOPERATION_FIELDS {0xE18C01F5, 0x0ED4, 0x455B, {0x90, 0x38, 0x9D, 0x69, 0x16, 0x21, 0x38, 0x7B}}
 #define NTCOM_IID_IASYNCCONTROL_FIELDS {0xD0D7CFEE, 0xCE81, 0x4CA0, {0x96, 0x5E, 0x49, 0xCF, 0xF7, 0xA6, 0xD5, 0x98}}
@@ -180,7 +188,7 @@ NTCOM_CONSTANT GUID ntcom_IID_IUnknown = NTCOM_IID_IUNKNOWN_FIELDS;
 NTCOM_CONSTANT GUID ntcom_IID_IAsyncOperation = NTCOM_IID_IASYNCOPERATION_FIELDS; /* for every T */
 NTCOM_CONSTANT GUID ntcom_IID_IAsyncControl = NTCOM_IID_IASYNCCONTROL_FIELDS;
 
-/* Are the two the same? Neither is null. For those who implement QueryInterface. */
+/* Are the two the same? Neither is null. Implementations of QueryInterface need it. */
 NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
     int same = a->Data1 == b->Data1 && a->Data2 == b->Data2 && a->Data3 == b->Data3;
     for (int i = 0; i < 8; i++) {
@@ -191,7 +199,7 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
 
 /* ---- C: tables ---- */
 
-/* Asserts where a slot stands: its offset on 64-bit and on 32-bit, from the contract's table. */
+/* Asserts a slot's offset on 64-bit and on 32-bit, from the contract's table. */
 #define NTCOM_ASSERT_OFFSET(type, member, on_64, on_32) \
     NTCOM_STATIC_ASSERT(offsetof(type, member) == (sizeof(void *) == 8 ? (on_64) : (on_32)), #type "." #member)
 #define NTCOM_ASSERT_SIZE(type, on_64, on_32) \
@@ -200,10 +208,12 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
 /*
  * Slots 0 to 2 of every interface.
  *
- * QueryInterface [C1, C2]: the interface `iid` of the same object goes to *out, with a reference that is the caller's. An interface that
- *   the object does not have: STATUS_NOINTERFACE; null `iid` or `out`: STATUS_INVALID_PARAMETER; every failure leaves NULL in *out.
- *   Asked for IUnknown an object always gives the same pointer.
- * AddRef, Release [C3]: one reference more, one less. Of the answer only "zero or not" means anything: zero means that the object is gone.
+ * QueryInterface [C1, C2]: writes the object's interface `iid` to *out, with a reference for the
+ *   caller. STATUS_NOINTERFACE: the object lacks the interface. STATUS_INVALID_PARAMETER: `iid` or
+ *   `out` is null. Every failure leaves NULL in *out. For IUnknown an object always gives the same
+ *   pointer.
+ * AddRef, Release [C3]: add and remove one reference. Only "zero or not" of the answer means
+ *   anything: zero means that the object is gone.
  */
 #define NTCOM_SLOTS_OF_IUNKNOWN                                                       \
     NTSTATUS(NTCOM_CALL *QueryInterface)(void *self, const GUID *iid, void **out);    \
@@ -215,7 +225,7 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
     NTCOM_ASSERT_OFFSET(vtbl, AddRef, 8, 4);            \
     NTCOM_ASSERT_OFFSET(vtbl, Release, 16, 8)
 
-/* What an interface `name` is in C, and its first three helpers. */
+/* Declares an interface `name` in C, and its first three helpers. */
 #define NTCOM_DECLARE_INTERFACE(name)                                                                  \
     typedef struct name {                                                                              \
         const struct name##Vtbl *lpVtbl;                                                               \
@@ -229,21 +239,26 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
     NTCOM_INLINE ULONG name##_Release(name *self) { return self->lpVtbl->Release(self); }
 
 /*
- * Declares IAsyncOperation<T> under a name of yours: NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t); gives the types
- * IAsyncOperationU32 and IAsyncOperationU32Vtbl, and the helpers IAsyncOperationU32_QueryInterface, _AddRef, _Release, _get_status,
- * _get_result, _try_get. At file scope, outside of extern "C". T is a type that may be copied byte by byte.
+ * Declares IAsyncOperation<T> under a name of yours.
+ * NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t); declares the types
+ * IAsyncOperationU32 and IAsyncOperationU32Vtbl, and the helpers IAsyncOperationU32_QueryInterface,
+ * _AddRef, _Release, _get_status, _get_result, _try_get. Use it at file scope, outside of extern
+ * "C". T is a type that may be copied byte by byte.
  *
- * The IID is the same for every T: the method that returned the operation says what its T is, and get_result_size of IAsyncControl lets a
- * careful client check.
+ * The IID is the same for every T. The method that returned the operation fixes its T, and
+ * get_result_size of IAsyncControl lets a careful client check it.
  *
- * get_status [C4]: *out becomes NTCOM_STARTED, _COMPLETED, _CANCELED or _ERROR; answers STATUS_SUCCESS.
- * get_result [C5]: Started: STATUS_PENDING. Completed: STATUS_SUCCESS, and *out is the value, as often as asked, on any processor.
- *   Canceled: STATUS_CANCELLED. Error: why, a status for which NT_SUCCESS is false. With anything but STATUS_SUCCESS the whole of
- *   *out is zero. Padding of a value is zero, too: an operation that is implemented in C zeroes
- *   *out and then writes the members, because a copy of a struct would give away the kernel's
- *   memory that is in the padding.
- * try_get: 1 if there is a value and *out is it, else 0. *why is what get_result answered; a success code that an operation does not
- *   give, which is a breach of the contract, becomes STATUS_DRIVER_INTERNAL_ERROR. So after 0 it is STATUS_PENDING or a failure.
+ * get_status [C4]: writes NTCOM_STARTED, _COMPLETED, _CANCELED or _ERROR to *out; answers
+ *   STATUS_SUCCESS.
+ * get_result [C5]: answers STATUS_PENDING while Started. Completed: answers STATUS_SUCCESS, and
+ *   *out is the value, at every call and on any processor. Canceled: answers STATUS_CANCELLED.
+ *   Error: answers the failure, a status for which NT_SUCCESS is false. With any answer but
+ *   STATUS_SUCCESS the whole of *out is zero. The padding of a value is zero, too. An operation in
+ *   C therefore zeroes *out and then writes the members, because a copy of a struct would give away
+ *   kernel memory in its padding.
+ * try_get: returns 1 if there is a value, which is then in *out, else 0. *why is the answer of
+ *   get_result. A success code that breaks the contract becomes STATUS_DRIVER_INTERNAL_ERROR. So
+ *   after 0 it is STATUS_PENDING or a failure.
  */
 #define NTCOM_DECLARE_ASYNC_OPERATION(name, T)                                            \
     typedef struct name##Vtbl {                                                           \
@@ -268,15 +283,18 @@ NTCOM_INLINE int ntcom_is_equal_guid(const GUID *a, const GUID *b) {
     }                                                                                     \
     NTCOM_STATIC_ASSERT(sizeof(name) == sizeof(void *), #name " is one pointer")
 
-/* For try_get: the answer, and for success codes that no operation gives STATUS_DRIVER_INTERNAL_ERROR. */
+/* For try_get: the answer, or STATUS_DRIVER_INTERNAL_ERROR for success codes that operations never
+ * give. */
 NTCOM_INLINE NTSTATUS ntcom_checked_answer(NTSTATUS answer) {
     int odd = answer > 0 && answer != NTCOM_STATUS_PENDING;
     return odd ? NTCOM_STATUS_DRIVER_INTERNAL_ERROR : answer;
 }
 
 /*
- * What IAsyncControl calls when the operation has ended [C14]: once, with the context that it was given and the terminal status, under no
- * lock, at <= DISPATCH_LEVEL, on any processor. It may release the last reference of the operation. It must not unwind [C12].
+ * A completion handler. IAsyncControl calls it once when the operation has ended [C14], with the
+ * context given to set_completed and the terminal status. The call is under no lock, at <=
+ * DISPATCH_LEVEL, on any processor. The handler may release the last reference of the operation. It
+ * must not unwind [C12].
  */
 typedef void(NTCOM_CALL *ntcom_CompletedHandler)(void *context, ntcom_AsyncStatus status);
 
@@ -284,7 +302,7 @@ typedef void(NTCOM_CALL *ntcom_CompletedHandler)(void *context, ntcom_AsyncStatu
 extern "C" {
 #endif
 
-/* An object of which only IUnknown is known. */
+/* An object with only IUnknown known. */
 typedef struct ntcom_IUnknownVtbl {
     NTCOM_SLOTS_OF_IUNKNOWN
 } ntcom_IUnknownVtbl;
@@ -292,31 +310,37 @@ NTCOM_ASSERT_SLOTS_OF_IUNKNOWN(ntcom_IUnknownVtbl);
 NTCOM_ASSERT_SIZE(ntcom_IUnknownVtbl, 24, 12);
 NTCOM_DECLARE_INTERFACE(ntcom_IUnknown)
 
-/* An operation whose T is not known, or is the empty type: `out` of get_result is room for any T, and never null. */
+/* An operation with an unknown T or the empty type. `out` of get_result has room for any T, and is
+ * never null. */
 NTCOM_DECLARE_ASYNC_OPERATION(ntcom_IAsyncOperation, void);
 
 /*
- * IAsyncControl: QueryInterface of an operation gives it, for ntcom_IID_IAsyncControl.
+ * IAsyncControl, which QueryInterface of an operation gives for ntcom_IID_IAsyncControl.
  *
- * cancel [C10]: asks the operation to end soon; always STATUS_SUCCESS, harmless after the end. What becomes of it is the operation's: it may
- *   still complete. It is over when get_status says so, not when cancel returns.
- * get_error [C16]: *out becomes STATUS_PENDING while Started, STATUS_SUCCESS when Completed, else what get_result answers. Answers
- *   STATUS_SUCCESS.
- * set_completed [C14]: `handler` is called with `context` when the operation has ended; at once, inside of this call, if it has. Null handler:
- *   STATUS_INVALID_PARAMETER; a second one: STATUS_INVALID_DEVICE_STATE. It cannot be withdrawn: handler, context and the image that they
- *   are in must stay until it has returned. It may run before the cancel or the wake that ended the operation has returned: hold no lock
- *   that it takes. A handler that begins the next operation and calls set_completed on it NESTS
- *   where that has ended already: a few hundred of them overflow a kernel stack. Begin operations
- *   in a row from a loop instead, and have the handler only give the loop a turn:
- *       handler: if (fetch_add(&turns, 1) == 0) loop();
- *       loop:    do { take the result; begin the next; } while (fetch_sub(&turns, 1) != 1);
- *   docs/c-clients.md has a whole one.
- * wait [C15]: STATUS_SUCCESS when the operation has ended, STATUS_TIMEOUT (a success code) when the time is over. `timeout` in units of 100 ns,
- *   negative: from now, positive: a moment of system time, zero: only looks, null: for ever. Above PASSIVE_LEVEL anything but a zero
- *   timeout is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK, but
- *   for a zero timeout; waiting for what waits for the caller in turn is not noticed, and does not
- *   end. The operation stays until the wait is over, also if its last reference goes meanwhile.
- * get_result_size [C16]: *size becomes the size of T in bytes. Answers STATUS_SUCCESS.
+ * cancel [C10]: asks the operation to end soon. It always answers STATUS_SUCCESS, and is harmless
+ *   after the end. The operation may still complete. It has ended when get_status says so, and not
+ *   when cancel returns.
+ * get_error [C16]: writes STATUS_PENDING to *out while Started, STATUS_SUCCESS when Completed, else
+ *   the answer of get_result. Answers STATUS_SUCCESS.
+ * set_completed [C14]: has `handler` called with `context` when the operation has ended. If it has
+ *   ended already, the call is at once, inside of set_completed. STATUS_INVALID_PARAMETER:
+ *   `handler` is null. STATUS_INVALID_DEVICE_STATE: the operation has a handler. A handler cannot
+ *   be withdrawn, so handler, context and their image must stay until it has returned. It may run
+ *   before the cancel or the wake that ended the operation has returned, so hold no lock that it
+ *   takes.
+ * A handler that begins the next operation and calls set_completed on it NESTS where that operation
+ *   has ended already. A few hundred of them overflow a kernel stack. Begin operations in a row
+ *   from a loop instead, and have the handler only give the loop a turn:
+ *     handler: if (fetch_add(&turns, 1) == 0) loop();
+ *     loop:    do { take the result; begin the next; } while (fetch_sub(&turns, 1) != 1);
+ * docs/c-clients.md has a whole one.
+ * wait [C15]: answers STATUS_SUCCESS when the operation has ended, and STATUS_TIMEOUT (a success
+ *   code) when the time is over. `timeout` is in units of 100 ns. Negative is from now, positive is
+ *   a moment of system time, zero only looks, and null is for ever. Above PASSIVE_LEVEL any timeout
+ *   but zero is STATUS_NOT_SUPPORTED. The operation's own body gets STATUS_POSSIBLE_DEADLOCK,
+ *   except for a zero timeout. A longer cycle of waits is not noticed, and does not end. The
+ *   operation stays until the wait is over, even if its last reference goes meanwhile.
+ * get_result_size [C16]: writes the size of T in bytes to *size. Answers STATUS_SUCCESS.
  */
 typedef struct ntcom_IAsyncControlVtbl {
     NTCOM_SLOTS_OF_IUNKNOWN
@@ -353,7 +377,7 @@ NTCOM_INLINE NTSTATUS ntcom_IAsyncControl_get_result_size(ntcom_IAsyncControl *s
 #if defined(__cplusplus)
 } /* extern "C" */
 
-/* ---- C++: abstract classes, with the same slots and the same promises as the tables above ---- */
+/* ---- C++: abstract classes with the slots and the promises of the tables above ---- */
 
 namespace ntcom {
 
@@ -372,7 +396,7 @@ protected:
     ~IUnknown() = default;
 };
 
-/* T = void: not known, or the empty type. */
+/* void stands for an unknown T, or for the empty type. */
 template <class T> class IAsyncOperation : public IUnknown {
 public:
     static constexpr const GUID &iid = ntcom_IID_IAsyncOperation;

@@ -1,6 +1,7 @@
-//! `declare_com_interface!`, and what it needs of this crate.
+//! `declare_com_interface!`, and the items of this crate that its expansion uses.
 
-/// Declares a COM interface: a trait for those who implement it, a table, a raw interface, and calls for those who use it.
+/// Declares a COM interface, which consists of a trait for implementations, a table, a raw
+/// interface, and calls for clients.
 ///
 #[cfg_attr(feature = "async-com", doc = "```")]
 #[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
@@ -12,11 +13,11 @@
 ///     /// A thermometer.
 ///     pub trait IThermometer: IUnknown {
 ///         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7a05";
-///         /// What it is made for, in kelvin: at once.
+///         /// The highest temperature that it can measure, in kelvin; answers at once.
 ///         fn highest(&self) -> u32;
-///         /// How exact that is: a status, and the value through a pointer.
+///         /// The precision; returns a status, and the value through a pointer.
 ///         fn tolerance(&self, channel: u32) -> Result<u32, NTSTATUS>;
-///         /// Measures: an operation.
+///         /// Measures; returns an operation.
 ///         async fn measure(&self, channel: u32) -> i32;
 ///     }
 /// }
@@ -37,17 +38,17 @@
 /// }
 /// # #[cfg(all(feature = "async-com", feature = "sim"))] {
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 ///
 /// let thermometer = ComObject::<_, IThermometerRaw>::new(Thermometer).unwrap();
 /// assert_eq!(thermometer.highest(), Ok(400));
 /// assert_eq!(thermometer.tolerance(9), Err(NTSTATUS::INVALID_PARAMETER));
 /// assert_eq!(thermometer.measure(3).unwrap().result(), Ok(293));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 ///
-/// The least that there is to write, for one async method:
+/// A minimal declaration and implementation, for one async method:
 ///
 #[cfg_attr(feature = "async-com", doc = "```")]
 #[cfg_attr(not(feature = "async-com"), doc = "```ignore")]
@@ -72,77 +73,95 @@
 ///
 /// # What is declared
 ///
-/// For `trait IName: IBase` with `const IID: GUID` and methods that take `&self`:
+/// The macro declares these items for `trait IName: IBase` with `const IID: GUID` and methods that
+/// take `&self`:
 ///
-/// | item | what |
+/// | item | meaning |
 /// |---|---|
-/// | `IName` | the trait that a type implements whose objects have the interface |
-/// | `INameVtbl` | the table: the base's slots, then one slot a method, in the order of their declaration |
-/// | `INameRaw` | the interface as it crosses: one pointer to the table |
-/// | `INameClient` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
+/// | `IName` | the trait that the values of objects with this interface implement |
+/// | `INameVtbl` | the table: the base's slots, then one slot for each method, in the order of declaration |
+/// | `INameRaw` | the interface as it crosses, which is one pointer to the table |
+/// | `INameRef` | the calls of a `ComRc<INameRaw>`, which answer `STATUS_DRIVER_INTERNAL_ERROR` where a slot is missing `[C17]` |
 ///
-/// The base is `IUnknown`, or another declared interface, whose `…Vtbl` and `…Raw` must be in scope beside it. A client's pointer to an interface
-/// has the calls of its bases, too.
+/// The base is `IUnknown`, or another declared interface, with its `…Vtbl` and `…Raw` in scope
+/// beside it. A client's pointer to an interface has the calls of its bases, too. Client code
+/// imports nothing to call a method: `ComRc<INameRaw>` derefs to `INameRef`, and that derefs to its
+/// base's (see [`Callable`](crate::Callable)).
+///
+/// A call on a `ComRc` finds the methods of `ComRc` before those of the interface. So these names
+/// are refused: `as_ptr`, `into_raw`, `query`, `base`, `clone`, `clone_from`, `drop`, `into`,
+/// `try_into`, `to_owned`. Give such a method another name; the binary interface has no names.
 ///
 /// # Methods
 ///
-/// - `fn name(&self, …) -> T`: the slot returns the value, an [`AbiValue`](crate::AbiValue), as are the arguments.
-/// - `async fn name(&self, …) -> T`: the slot returns `*mut AsyncOperationRaw<T>`, never null `[C11]`, which owns one reference. The
-///   implementation names the future (`type NameFuture`) and returns a recipe for it ([`InitBox`](crate::InitBox)); the body is built in the
-///   operation's block, the one allocation. While it lives it holds a reference to its object, or to the aggregate that this is a part of `[C19]`.
-/// - `#[opaque] async fn …`: the same for futures that have no name, such as those of `async` blocks.
-/// - `async fn … -> Result<T, NTSTATUS>`: `T` crosses; an `Err` ends the operation in state Error `[C20]`.
-/// - `fn name(&self, …) -> Result<T, E>`: the slot returns an NTSTATUS, and the value through a pointer after the other arguments, `T *`; without one for
-///   `Result<(), E>`. `E` is [`NTSTATUS`](crate::NTSTATUS), or anything that becomes one (`Into<NTSTATUS>`). `Ok` is `STATUS_SUCCESS`; an `Err` that is no failure
-///   becomes `STATUS_UNSUCCESSFUL`, as in `[C7]`, and zeroes what the pointer points to; a null pointer is `STATUS_INVALID_PARAMETER`, without a call of the method. A client
-///   has the `Result` back, with an NTSTATUS.
-/// - `Result<ComRc<IOtherRaw>, E>`: the value is a pointer to an interface, `IOther **`, with a reference. An `async fn` may yield one, too: its operation
-///   hands out a reference each time (see [`InterfacePtr`](crate::InterfacePtr)).
-/// - `unsafe fn …`: for arguments that the object trusts, such as pointers that it follows. The calls are then unsafe, too.
+/// - `fn name(&self, …) -> T`: The slot returns the value. The value and the arguments are
+///   [`AbiValue`](crate::AbiValue)s.
+/// - `async fn name(&self, …) -> T`: The slot returns `*mut AsyncOperationRaw<T>`, never null
+///   `[C11]`, which owns one reference. The implementation names the future (`type NameFuture`) and
+///   returns a recipe for it ([`InitBox`](crate::InitBox)). The body is built in the operation's
+///   block, the only allocation. While it lives, it holds a reference to its object, or to the
+///   aggregate that the object is a part of `[C19]`.
+/// - `#[opaque] async fn …`: The same for futures without a name, such as those of `async` blocks.
+/// - `async fn … -> Result<T, NTSTATUS>`: `T` crosses. An `Err` ends the operation in state Error
+///   `[C20]`.
+/// - `fn name(&self, …) -> Result<T, E>`: The slot returns an NTSTATUS, and writes the value
+///   through a pointer, `T *`, after the other arguments. `Result<(), E>` has no such pointer. `E`
+///   is [`NTSTATUS`](crate::NTSTATUS), or a type that converts to it (`Into<NTSTATUS>`). `Ok` is
+///   `STATUS_SUCCESS`. An `Err` zeroes the value behind the pointer, and becomes
+///   `STATUS_UNSUCCESSFUL` if its status is not a failure, as in `[C7]`. If the pointer is null,
+///   the slot returns `STATUS_INVALID_PARAMETER` without calling the method. A client gets the
+///   `Result` back, with an NTSTATUS.
+/// - `Result<ComRc<IOtherRaw>, E>`: The value is a pointer to an interface, `IOther **`, with a
+///   reference. An `async fn` may yield one, too. Its operation hands out a reference each time
+///   (see [`InterfacePtr`](crate::InterfacePtr)).
+/// - `unsafe fn …`: For arguments that the object trusts, such as pointers that it follows. The
+///   calls are then unsafe, too.
 ///
 /// # The IID
 ///
-/// The macro reads the IID, in one of these forms, and checks it when the declaration is compiled:
+/// The macro reads the IID in one of these forms, and checks it at compile time:
 ///
 /// - a string of 32 hexadecimal digits in five groups, `"0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01"`;
 /// - `GUID::from_u128(0x…)` of a literal;
 /// - `GUID { data1: …, data2: …, data3: …, data4: … }` of literals.
 ///
-/// A declaration is a promise: whatever answers QueryInterface for this IID has these slots, with
-/// these signatures. A query believes it, so with another interface behind the same IID calls are
-/// undefined behaviour. Make a new IID for each interface, and for each version of one. Never
-/// change an interface that another binary may know.
+/// A declaration promises that every object that answers QueryInterface for this IID has these
+/// slots, with these signatures. A query relies on it, so with another interface behind the same
+/// IID calls are undefined behaviour. Make a new IID for each interface, and for each version of
+/// one. Never change an interface that another binary may know.
 ///
-/// Inside one image the tools keep the promise. Each declaration defines a symbol with its IID in
+/// Inside one image the tools check the promise. Each declaration defines a symbol with its IID in
 /// the name, and the linker refuses an image with two of them:
 ///
 /// ```text
 /// rust-lld: error: duplicate symbol: ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d01
 /// ```
 ///
-/// Two versions of one interface crate in one image are two declarations, and do not link, either:
-/// let all packages depend on the same version. So keep interfaces that several packages use in a
-/// package of their own, without dev-dependencies that depend on it: a unit test of such a package
-/// has the declarations twice, too. (Its tests in `tests/` have them once.) In an image of several
-/// Rust static libraries each interface may be in one of them only.
+/// Two versions of one interface crate in one image are two declarations, and do not link, either.
+/// So let all packages depend on the same version. Keep interfaces that several packages use in a
+/// package of their own, without dev-dependencies that depend on it, because a unit test of such a
+/// package would have the declarations twice. (Its tests in `tests/` have them once.) In an image
+/// of several Rust static libraries, only one of them may contain an interface.
 ///
-/// `unsafe const IID: GUID = …` takes any expression, and defines no symbol. Its author answers for
-/// it: any other declaration with this IID in this image is the same interface, to the last slot
+/// `unsafe const IID: GUID = …` takes any expression, and defines no symbol. Its author promises
+/// that any other declaration with this IID in this image is the same interface, to the last slot
 /// and type. `#![forbid(unsafe_code)]` refuses it.
 ///
-/// Between images the promise is that of [`ComRc::from_raw`](crate::ComRc::from_raw): the driver
-/// that lets a foreign pointer in vouches for what stands behind it, and for what its
+/// Between images the promise is that of [`ComRc::from_raw`](crate::ComRc::from_raw). The driver
+/// that lets a foreign pointer in vouches for the object behind it, and for the pointers that its
 /// QueryInterface hands out.
 ///
-/// An interface that is written by hand (`unsafe impl` [`Interface`](crate::Interface)) claims its
-/// IID with [`iid!`](crate::iid). The IIDs of `ntcom`'s own interfaces, and the base's, are compile
-/// errors in a declaration, and so are two interfaces of an object with one IID. These IIDs have no
-/// symbol: two versions of `ntcom` may be in one image, because no version changes these
-/// interfaces.
+/// A handwritten interface (`unsafe impl` [`Interface`](crate::Interface)) claims its IID with
+/// [`iid!`](crate::iid). A declaration with the IID of one of `ntcom`'s own interfaces, or of its
+/// base, does not compile. Neither does an object with two interfaces of one IID. The IIDs of
+/// `ntcom`'s own interfaces have no symbol, so two versions of `ntcom` may be in one image, because
+/// no version changes these interfaces.
 ///
-/// A trait with async methods is `unsafe` to implement: the bodies are polled and dropped at the executor's IRQL.
+/// A trait with async methods is `unsafe` to implement, because the bodies are polled and dropped
+/// at the executor's IRQL.
 ///
-/// Methods may be called at the IRQL that the interface's author documents; async ones at ≤ DISPATCH_LEVEL if making the recipe allows it.
+/// Methods may be called at the IRQL that the interface's author documents, and async ones at ≤
+/// DISPATCH_LEVEL if making the recipe allows it.
 #[macro_export]
 macro_rules! declare_com_interface {
     ($($declaration:tt)*) => {
@@ -150,8 +169,8 @@ macro_rules! declare_com_interface {
     };
 }
 
-/// The GUID of a string, claimed for one interface that is written by hand: a second claim of it,
-/// or a declaration with it, does not link.
+/// The GUID of a string, claimed for one handwritten interface. A second claim of the same IID, or
+/// a declaration with it, does not link.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
@@ -173,7 +192,7 @@ macro_rules! iid {
 
 #[doc(hidden)]
 pub mod __private {
-    //! For the expansion of macros only.
+    //! Items that only the expansions of macros use.
 
     use core::ffi::c_void;
 
@@ -201,7 +220,7 @@ pub mod __private {
     };
     use crate::{AbiType, AbiValue, ComRc, Derived, GUID, IUnknownRaw, Interface, NTSTATUS, com::place};
 
-    /// The image contains the simulated kernel.
+    /// Whether the image contains the simulated kernel.
     pub const SIMULATED: bool = ntcom_exec::SIMULATED;
 
     /// What the compiler says to a driver image with the simulated kernel in it.
@@ -218,47 +237,47 @@ pub mod __private {
         }
     }
 
-    /// Calls a driver's entry function with what the system passes to `DriverEntry`.
+    /// Calls a driver's entry function with the arguments of `DriverEntry`.
     ///
     /// # Safety
-    /// The pointers are what the system passes.
+    /// The system passed these pointers to `DriverEntry`.
     pub unsafe fn enter<D, R>(
         entry: unsafe fn(*mut D, *const R) -> NTSTATUS,
         driver: *mut c_void,
         registry_path: *const c_void,
     ) -> NTSTATUS {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes the system's pointers, which the entry function takes.
         no_unwind(|| unsafe { entry(driver.cast(), registry_path.cast()) })
     }
 
-    /// An argument, or a result at once.
+    /// Checks the type of an argument, or of a result that is returned at once.
     pub const fn crosses_by_value<T: AbiValue>() {}
 
-    /// A result through a pointer.
+    /// Checks the type of a result that is written through a pointer.
     pub const fn crosses_through_pointer<T: AbiType + Copy + WriteBytes>() {
         fits_a_stack::<T>();
     }
 
-    /// A field of an [`AbiType`].
+    /// Checks the type of a field of an [`AbiType`].
     pub const fn is_abi_type<T: AbiType>() {}
 
-    /// The field of an [`AbiValue`].
+    /// Checks the type of the field of an [`AbiValue`].
     pub const fn is_abi_value<T: AbiValue>() {}
 
-    /// Where the derive of [`AbiValue`] checks the field: in an `impl`, in which `Self` is the
-    /// struct.
+    /// The trait in which the derive of [`AbiValue`] checks the field. The check stands in an
+    /// `impl`, so that `Self` is the struct.
     pub trait FieldsAreValues {
-        /// Is never called.
+        /// Contains the check, and is never called.
         fn check();
     }
 
-    /// A result that is a pointer to an interface.
+    /// Checks the type of a result that is a pointer to an interface.
     pub const fn crosses_as_interface<I: Interface + AbiType + Send + Sync + 'static>() {}
 
-    /// An error.
+    /// Checks the type of a method's error.
     pub const fn becomes_status<E: Into<NTSTATUS>>() {}
 
-    /// An async method's result.
+    /// Checks the type of an async method's result.
     #[cfg(feature = "async-com")]
     pub const fn crosses_as_result<T: AbiType + AsyncValueType>() {
         fits_a_stack::<T>();
@@ -275,7 +294,8 @@ pub mod __private {
     #[cfg(not(feature = "async-com"))]
     const OURS: &[GUID] = &[IUnknownRaw::IID];
 
-    /// Is the IID neither the base's nor one of ours? A query would take another table for this interface's.
+    /// Whether the IID is neither the base's nor one of this crate's. Otherwise a query would take
+    /// another table for this interface's.
     #[must_use]
     pub const fn has_its_own_iid<I: Derived>() -> bool {
         let mut taken = OURS;
@@ -288,21 +308,21 @@ pub mod __private {
         !I::Base::IID.same(&I::IID)
     }
 
-    /// Whether an interface's IID has these digits: what the macro has read is what the expression
-    /// is.
+    /// Whether an interface's IID has these digits, so that the macro has read the expression
+    /// correctly.
     #[must_use]
     pub const fn iid_is<I: Interface>(digits: u128) -> bool {
         I::IID.same(&GUID::from_u128(digits))
     }
 
-    /// The promise of `unsafe const IID`.
+    /// The promise that the author of `unsafe const IID` makes.
     ///
     /// # Safety
-    /// No other interface in this image has the declaration's IID, but one that is the same to the
+    /// Any other interface in this image with the declaration's IID is the same interface, to the
     /// last slot.
     pub const unsafe fn iid_is_its_own() {}
 
-    /// Is this one of the names?
+    /// Whether `name` is one of `names`.
     #[must_use]
     pub const fn contains(names: &[&str], name: &str) -> bool {
         let mut rest = names;
@@ -325,35 +345,38 @@ pub mod __private {
         one.is_empty() && other.is_empty()
     }
 
-    /// The object of a slot's `this`.
+    /// Returns the value of the object of a slot's `this`.
     ///
     /// # Safety
-    /// `this` is the interface at this place of an object of type `T`, and the caller has a reference while the result is used.
+    /// `this` is the interface at this place of an object of type `T`, and the caller has a
+    /// reference while the result is used.
     pub unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes an interface at place `P`, with a reference.
         unsafe { place::object::<T, P>(this) }
     }
 
-    /// The slots of an interface, read afresh: the other side may change them.
+    /// Reads the slots of an interface afresh, because the other side may change them.
     ///
     /// # Safety
     /// The interface's table, if there is one, is a `V`.
     pub unsafe fn vtbl<I: Interface, V: Copy>(client: &ComRc<I>) -> Result<V, NTSTATUS> {
-        // SAFETY: every interface begins with its table's pointer, and the object lives while there is a reference.
+        // SAFETY: every interface begins with the pointer to its table, and the reference of
+        // `client` keeps the object alive.
         let table = unsafe { client.as_ptr().cast::<*const V>().read() };
-        // SAFETY: null, or a table of this type.
+        // SAFETY: the pointer is null, or points to a `V`, as the caller guarantees.
         unsafe { table.as_ref() }.copied().ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)
     }
 
-    /// What an async method returned.
+    /// Takes over the operation that an async method returned.
     ///
     /// # Safety
-    /// Null, or an operation with a reference that is the result's.
+    /// `raw` is null, or an operation with a reference that the result takes over.
     #[cfg(feature = "async-com")]
     pub unsafe fn operation<T>(
         raw: *mut crate::AsyncOperationRaw<T>,
     ) -> Result<ComRc<crate::AsyncOperationRaw<T>>, NTSTATUS> {
-        // SAFETY: this function's contract. Null breaks the contract [C11].
+        // SAFETY: the caller passes null, or an operation with a reference. Null breaks the
+        // contract [C11].
         unsafe { ComRc::from_raw(raw) }.map_err(|_| NTSTATUS::DRIVER_INTERNAL_ERROR)
     }
 

@@ -2,11 +2,13 @@
 
 /// Makes a function the entry point of a driver image, `DriverEntry`.
 ///
-/// The function is `unsafe fn(driver: *mut D, registry_path: *const R) -> NTSTATUS` for the driver's own types of the two objects
-/// (`wdk_sys::DRIVER_OBJECT` and `wdk_sys::UNICODE_STRING`). It runs at PASSIVE_LEVEL; if it fails the image is freed without Unload. A panic in
-/// it fails fast.
+/// The function is `unsafe fn(driver: *mut D, registry_path: *const R) -> NTSTATUS` for the
+/// driver's own types of the two objects (`wdk_sys::DRIVER_OBJECT` and `wdk_sys::UNICODE_STRING`).
+/// It runs at PASSIVE_LEVEL. If it fails, the image is freed without Unload. A panic in it fails
+/// fast.
 ///
-/// An image that contains the simulated kernel (feature `sim`, which any package of a build can switch on for all) does not compile:
+/// An image that contains the simulated kernel does not compile. The feature `sim` brings it in,
+/// and any package of a build can switch that on for all:
 ///
 /// ```compile_fail
 /// unsafe fn entry(driver: *mut core::ffi::c_void, path: *const core::ffi::c_void) -> ntcom::NTSTATUS {
@@ -22,17 +24,17 @@ macro_rules! driver_entry {
 
         /// The entry point of this image.
         ///
-        /// # Safety
+        /// Only the system may call it.
         /// For the system to call.
         #[unsafe(export_name = "DriverEntry")]
         pub unsafe extern "system" fn __driver_entry(
             driver: *mut ::core::ffi::c_void,
             registry_path: *const ::core::ffi::c_void,
         ) -> $crate::NTSTATUS {
-            // Outside of the `unsafe` block: a path may be one that safe code must not name, such
-            // as a `static mut`.
+            // This stands outside of the `unsafe` block, because a path may be one that safe code
+            // must not name, such as a `static mut`.
             let entry = $entry;
-            // SAFETY: the system's pointers.
+            // SAFETY: the system passes these pointers.
             unsafe { $crate::__private::enter(entry, driver, registry_path) }
         }
     };

@@ -1,7 +1,7 @@
-//! `ensure!`: a condition, or an error.
+//! `ensure!`: return an error unless a condition holds.
 
-/// Returns from the function with an error unless a condition holds. The error is anything that becomes the function's own, such as an
-/// [`NTSTATUS`](crate::NTSTATUS).
+/// Returns from the function with an error unless a condition holds. The error is anything that
+/// converts to the function's own error type, such as an [`NTSTATUS`](crate::NTSTATUS).
 ///
 /// ```
 /// use ntcom::{NTSTATUS, ensure};

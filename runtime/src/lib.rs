@@ -11,12 +11,12 @@
 //! use ntcom::{AsyncStatus, spawn_async_operation};
 //! # use ntsim::{Config, Schedule, Simulation};
 //! # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-//! # kernel.run(vec![(0, Box::new(|| {
+//! # kernel.run_on(0, || {
 //!
 //! let operation = spawn_async_operation(async { 6 * 7_u32 });
 //! assert_eq!(operation.status(), Ok(AsyncStatus::Completed));
 //! assert_eq!(operation.result(), Ok(42));
-//! # }))]).unwrap();
+//! # }).unwrap();
 //! # }
 //! ```
 //!
@@ -64,8 +64,9 @@ pub use async_com::{
 #[cfg(feature = "async-com")]
 pub use bytemuck;
 pub use com::{
-    AbiType, AbiValue, Aggregates, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown, IUnknownRaw,
-    IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable, This,
+    AbiType, AbiValue, Aggregates, Callable, ComObject, ComRc, ComStatic, Derived, GUID, IUnknown,
+    IUnknownRaw, IUnknownVtbl, Inner, Interface, InterfaceOf, Interfaces, MAX_VALUE_SIZE, Outer, Queryable,
+    This,
 };
 #[doc(hidden)]
 pub use declare::__private;

@@ -1,7 +1,9 @@
-//! What a driver says of what it does: a hook, levels, and sinks: one for the kernel's debugger, one for Event Tracing for Windows.
+//! Logging for drivers: a hook, levels, and sinks for the kernel's debugger and for Event Tracing
+//! for Windows.
 //!
-//! Nothing is said, and nothing is formatted, before a driver has set a sink: a [`log!`](crate::log) is one load and a comparison then. Nothing is
-//! allocated ever. A sink is a function, so a driver that wants it all in two places, or has a buffer of its own, writes one.
+//! Until a driver sets a sink, nothing is formatted, and a [`log!`](crate::log) costs one load and
+//! a comparison. No call ever allocates. A sink is a function, so a driver can write its own that
+//! writes to two places, or to a buffer.
 
 mod etw;
 
@@ -15,7 +17,8 @@ use core::{
 pub use etw::__write_event;
 pub use ntcom_exec::{EtwProvider, EtwRegistration};
 
-/// How much something matters. The numbers are the kernel's for `DbgPrintEx`; ETW's are [`Level::etw`].
+/// The severity of a record. The numbers are the kernel's for `DbgPrintEx`; [`Level::etw`] returns
+/// ETW's.
 ///
 /// ```
 /// use ntcom::trace::Level;
@@ -24,17 +27,17 @@ pub use ntcom_exec::{EtwProvider, EtwRegistration};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub enum Level {
-    /// Something has failed (`DPFLTR_ERROR_LEVEL`).
+    /// An operation has failed (`DPFLTR_ERROR_LEVEL`).
     Error = 0,
-    /// Something is odd (`DPFLTR_WARNING_LEVEL`).
+    /// An unexpected event (`DPFLTR_WARNING_LEVEL`).
     Warn = 1,
-    /// What happens, in the large (`DPFLTR_TRACE_LEVEL`).
+    /// An important event (`DPFLTR_TRACE_LEVEL`).
     Info = 2,
-    /// In the small (`DPFLTR_INFO_LEVEL`).
+    /// Details for debugging (`DPFLTR_INFO_LEVEL`).
     Debug = 3,
 }
 
-/// Something that was said.
+/// A log record.
 ///
 /// ```
 /// fn first_words(record: &ntcom::trace::Record<'_>) -> (ntcom::trace::Level, &'static str) {
@@ -43,15 +46,15 @@ pub enum Level {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// How much it matters.
+    /// The record's severity.
     pub level: Level,
-    /// Where: the module.
+    /// The module that logs.
     pub target: &'static str,
-    /// What, not yet formatted.
+    /// The message, not yet formatted.
     pub message: fmt::Arguments<'a>,
 }
 
-/// Where it goes.
+/// A destination for log records.
 ///
 /// ```
 /// use ntcom::trace::{Level, Record, Sink, set_sink};
@@ -63,15 +66,16 @@ pub struct Record<'a> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sink {
-    /// What matters less is not written.
+    /// The least severe level that is written.
     pub level: Level,
-    /// Writes. Called at the IRQL of whoever speaks, on several processors at once; it may not speak itself.
+    /// Writes a record. It is called at the IRQL of the code that logs, and on several processors
+    /// at once. It must not log itself.
     pub write: fn(&Record<'_>),
 }
 
 static SINK: AtomicPtr<Sink> = AtomicPtr::new(core::ptr::null_mut());
 
-/// From now on everything goes there. IRQL: any.
+/// Sets the sink for all later records. IRQL: any.
 ///
 /// ```
 /// use ntcom::trace::{Level, Sink, set_sink};
@@ -82,14 +86,15 @@ pub fn set_sink(sink: &'static Sink) {
     SINK.store(core::ptr::from_ref(sink).cast_mut(), Ordering::Release);
 }
 
-/// Says something: what [`log!`](crate::log) expands to. IRQL: what the sink allows.
+/// Logs a record; [`log!`](crate::log) expands to this call. IRQL: as the sink allows.
 ///
 /// ```
 /// ntcom::trace::say(ntcom::trace::Level::Debug, module_path!(), format_args!("{} samples", 4));
 /// ```
 pub fn say(level: Level, target: &'static str, message: fmt::Arguments<'_>) {
     let sink = SINK.load(Ordering::Acquire);
-    // SAFETY: null, or a static, by `set_sink`.
+    // SAFETY: the pointer is null, or points to a static, because `set_sink` takes a `&'static
+    // Sink`.
     if let Some(sink) = unsafe { sink.as_ref() }
         && level <= sink.level
     {
@@ -97,7 +102,7 @@ pub fn say(level: Level, target: &'static str, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Says something, with a level and what `format!` takes. IRQL: what the sink allows.
+/// Logs a message, with a level and the arguments of `format!`. IRQL: as the sink allows.
 ///
 /// ```
 /// use ntcom::trace::Level;
@@ -111,10 +116,11 @@ macro_rules! log {
     };
 }
 
-/// How long a line of the debugger is, with its null: `DbgPrint` takes no more than 512 bytes.
+/// The size of a debugger line in bytes, with its null. `DbgPrint` takes no more than 512 bytes.
 const LINE: usize = 384;
 
-/// A line for the debugger: what does not fit is left out, at a character's border; a null in it is a space.
+/// A line for the debugger. Text that does not fit is cut off at a character boundary, and a null
+/// in the text becomes a space.
 ///
 /// ```
 /// use core::fmt::Write as _;
@@ -129,13 +135,13 @@ pub struct Line {
 }
 
 impl Line {
-    /// An empty one.
+    /// Makes an empty line.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: [0; LINE], length: 0 }
     }
 
-    /// What is in it.
+    /// Returns the line's text.
     #[must_use]
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
@@ -156,14 +162,14 @@ impl fmt::Write for Line {
             for (place, byte) in place.iter_mut().zip(fits.bytes()) {
                 *place = if byte == 0 { b' ' } else { byte };
             }
-            // Nothing follows what has been cut off.
+            // A full line stays full, so that no later text follows one that was cut off.
             self.length = if fits.len() < text.len() { LINE - 1 } else { self.length + fits.len() };
         }
         Ok(())
     }
 }
 
-/// The kernel's `DbgPrintEx`, as it is declared for Rust.
+/// The kernel's `DbgPrintEx`, as Rust declares it.
 ///
 /// ```
 /// use ntcom::trace::DbgPrintEx;
@@ -171,32 +177,35 @@ impl fmt::Write for Line {
 /// ```
 pub type DbgPrintEx = unsafe extern "C" fn(component: u32, level: u32, format: *const c_char, ...) -> u32;
 
-/// `DPFLTR_IHVDRIVER_ID`: the component of drivers that have none of their own.
+/// `DPFLTR_IHVDRIVER_ID`, the component of drivers that have no component of their own.
 const COMPONENT: u32 = 77;
 
 #[doc(hidden)]
 /// Writes a record with `DbgPrintEx`.
 ///
 /// # Safety
-/// It is the kernel's.
+/// `print` is the kernel's `DbgPrintEx`.
 pub unsafe fn __print(print: DbgPrintEx, record: &Record<'_>) {
     use fmt::Write as _;
     let Record { level, target, message } = record;
     let mut line = Line::new();
-    // It never fails: what does not fit is left out.
+    // `Line` never returns an error, because it cuts off text that does not fit.
     let _always = write!(line, "{target}: {message}");
     let text = line.as_c_str();
-    // SAFETY: a format with one string, and that string.
+    // SAFETY: `print` is `DbgPrintEx`, as the caller guarantees. It gets a format for one string,
+    // and that string.
     unsafe { print(COMPONENT, *level as u32, c"%s\n".as_ptr(), text.as_ptr()) };
 }
 
-/// Makes a static [`Sink`](crate::trace::Sink) that writes to the kernel's debugger with `DbgPrintEx`: a name, the function, and a level. It is `unsafe`, because nothing else says that it is the kernel's function. Levels are shown as the
-/// component mask of `IHVDRIVER` says. IRQL: ≤ DIRQL, as `DbgPrintEx`'s.
+/// Makes a static [`Sink`](crate::trace::Sink) that writes to the kernel's debugger with
+/// `DbgPrintEx`. It takes a name, the function, and a level. It is `unsafe`, because the caller
+/// must guarantee that the function is the kernel's. The component mask of `IHVDRIVER` selects the
+/// levels that are shown. IRQL: that of `DbgPrintEx`, ≤ DIRQL.
 ///
 /// ```
 /// use ntcom::trace::{Level, set_sink};
 ///
-/// // In a driver: wdk_sys::ntddk::DbgPrintEx.
+/// // In a driver, the function is wdk_sys::ntddk::DbgPrintEx.
 /// ntcom::debugger_sink!(static DEBUGGER = unsafe { ntsim::ddi::DbgPrintEx }, Level::Info);
 ///
 /// set_sink(&DEBUGGER);
@@ -210,7 +219,8 @@ macro_rules! debugger_sink {
     ($visibility:vis static $name:ident = unsafe { $print:path }, $level:expr) => {
         $visibility static $name: $crate::trace::Sink = $crate::trace::Sink {
             level: $level,
-            // SAFETY: who writes `unsafe` says that it is the kernel's function.
+            // SAFETY: the `unsafe` in the macro's input guarantees that this is the kernel's
+            // function.
             write: |record| unsafe { $crate::trace::__print($print, record) },
         };
     };

@@ -1,4 +1,4 @@
-//! Aggregates: an outer object with inner ones, on the simulated kernel.
+//! Tests of aggregates on the simulated kernel, with an outer object and inner ones.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -7,7 +7,6 @@ mod unknown;
 
 use core::{
     ffi::c_void,
-    mem::ManuallyDrop,
     ptr::{NonNull, null_mut},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
 };
@@ -61,7 +60,7 @@ declare_com_interface! {
     }
 }
 
-/// In which order things go: a digit each.
+/// Records the order of drops, one digit for each drop.
 struct Ends(Arc<AtomicU32>, u32);
 
 impl Drop for Ends {
@@ -92,25 +91,26 @@ impl Aggregates for Device {
     }
 }
 
-/// Knows its aggregate, as parts do: without a reference.
+/// A part that keeps its outer object's IUnknown without a reference, as parts do.
 #[repr(align(32))]
 struct Clock {
     outer: NonNull<IUnknownRaw>,
     ends: Ends,
 }
 
-// SAFETY: an aggregate may be used on any processor.
+// SAFETY: `outer` is an aggregate's IUnknown, which may be used on any processor.
 unsafe impl Send for Clock {}
-// SAFETY: as above.
+// SAFETY: `outer` is an aggregate's IUnknown, which may be used on any processor.
 unsafe impl Sync for Clock {}
 
-/// What a body has kept of its object.
+/// A pointer to a body's object that outlives the body.
 static KEPT: Mutex<Option<This<Clock>>> = Mutex::new(None);
 
 impl Clock {
     fn device(&self) -> Result<ComRc<IDeviceRaw>, NTSTATUS> {
-        // SAFETY: the aggregate's IUnknown; the reference is not given up.
-        ManuallyDrop::new(unsafe { ComRc::from_raw(self.outer.as_ptr()) }?).query()
+        let outer = self.outer.as_ptr();
+        // SAFETY: `outer` is the aggregate's IUnknown, which is alive while a client uses its part.
+        unsafe { ComRc::from_raw_borrowed(&outer) }?.query()
     }
 }
 
@@ -159,12 +159,12 @@ fn try_device(ends: &Arc<AtomicU32>) -> Result<ComRc<IDeviceRaw>, NTSTATUS> {
         init_with(move || {
             let end = |digit| Ends(Arc::clone(&ends), digit);
             let clock = init_with(|| Ok(Clock { outer, ends: end(1) }));
-            // SAFETY: the device keeps it, and drops it with itself.
+            // SAFETY: the device keeps `clock`, and drops it with itself.
             let clock =
                 unsafe { ComObject::<_, IClockRaw, _>::aggregated_in(outer, GlobalAllocator, clock) }?;
             let light = init_with(|| Ok(Light(end(2))));
             type Second = (IUnknownRaw, ILightRaw);
-            // SAFETY: as above.
+            // SAFETY: the device keeps `light`, and drops it with itself.
             let light = unsafe { ComObject::<_, Second, _>::aggregated_in(outer, GlobalAllocator, light) }?;
             Ok(Device { parts: [clock, light], _ends: end(3) })
         })
@@ -209,13 +209,28 @@ fn every_interface_counts_the_aggregate() {
         drop((device, name, clock));
         assert_eq!(ends.load(SeqCst), 0);
         drop(light);
-        // The fields of the outer value in their order, each inner object with its reference.
+        // The outer value's fields are dropped in their order, and each inner object with its
+        // reference.
         assert_eq!(ends.load(SeqCst), 123);
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }
 
-/// `[C19]`: for who calls a method of a part, its object is the aggregate.
+#[test]
+fn a_part_leads_to_the_outer_object() {
+    in_kernel(|| {
+        let (device, ends) = device();
+        let light: ComRc<ILightRaw> = device.query().unwrap();
+        let this = This::<Device>::of(&light).unwrap();
+        assert_eq!(This::<Light>::of(&light).err(), Some(NTSTATUS::NOINTERFACE));
+        drop((device, light));
+        assert_eq!((this.number(), ends.load(SeqCst)), (7, 0));
+        drop(this);
+        assert_eq!(ends.load(SeqCst), 123);
+    });
+}
+
+/// A client that calls a method of a part holds the aggregate `[C19]`.
 #[test]
 fn an_async_method_of_a_part_keeps_the_aggregate() {
     in_kernel(|| {
@@ -232,7 +247,7 @@ fn an_async_method_of_a_part_keeps_the_aggregate() {
     });
 }
 
-/// What the body has of its object counts the aggregate, and so do copies that outlive the body.
+/// A body's pointer to its object counts the aggregate, and so do copies that outlive the body.
 #[test]
 fn a_pointer_to_a_part_keeps_the_aggregate() {
     in_kernel(|| {
@@ -255,25 +270,26 @@ fn a_pointer_to_a_part_keeps_the_aggregate() {
     });
 }
 
-/// The last client has gone before the body begins: it reaches the outer object, and ends it, where it runs.
+/// The last client has gone before the body begins. The body reaches the outer object, and destroys
+/// it where the body runs.
 #[test]
 fn a_body_of_a_part_reaches_the_aggregate_that_nobody_else_holds() {
     in_kernel(|| {
         let (device, ends) = device();
         let clock: ComRc<IClockRaw> = device.query().unwrap();
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         let operation = clock.whole().unwrap();
         drop((device, clock));
         assert_eq!((operation.status(), ends.load(SeqCst)), (Ok(AsyncStatus::Started), 0));
-        // SAFETY: what the raise answered. The DPC runs now.
+        // SAFETY: `irql` is the level that the raise returned. The DPC runs now.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         assert_eq!((operation.result(), ends.load(SeqCst)), (Ok(7), 123));
         assert_eq!(ntsim::counters().live_blocks, 1, "the operation");
     });
 }
 
-/// One processor gives up the last reference while another one runs the body: in any order.
+/// One processor gives up the last reference while another one runs the body, in any order.
 #[test]
 fn the_last_client_may_go_while_a_body_of_a_part_runs() {
     for seed in 0..200 {
@@ -285,11 +301,11 @@ fn the_last_client_may_go_while_a_body_of_a_part_runs() {
             let device = try_device(&ends).unwrap();
             let clock: ComRc<IClockRaw> = device.query().unwrap();
             *given.lock() = Some(device);
-            // SAFETY: at PASSIVE_LEVEL; lowered below.
+            // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
             let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
             let operations = [clock.whole(), clock.sum(3)];
             drop(clock);
-            // SAFETY: what the raise answered. The bodies run now.
+            // SAFETY: `irql` is the level that the raise returned. The bodies run now.
             unsafe { ntsim::ddi::KeLowerIrql(irql) };
             assert_eq!(operations.map(|operation| operation.unwrap().result()), [Ok(7), Ok(253)]);
         });
@@ -310,14 +326,14 @@ fn an_aggregate_that_cannot_be_made_leaves_nothing_behind() {
             let ends = Arc::default();
             ntsim::fail_allocation(refused);
             assert_eq!(try_device(&ends).err(), Some(NTSTATUS::INSUFFICIENT_RESOURCES));
-            // What has been made of it has been dropped.
+            // The parts that had been made are dropped.
             assert_eq!(ends.load(SeqCst), expected, "allocation {refused}");
             assert_eq!(ntsim::counters().live_blocks, 0);
         }
     });
 }
 
-/// An outer object without a table, or with a hole in it.
+/// The outer object has no table, or a table with null slots.
 #[test]
 fn a_broken_outer_object_is_refused() {
     in_kernel(|| {
@@ -326,7 +342,8 @@ fn a_broken_outer_object_is_refused() {
             let mut outer = IUnknownRaw { vtbl };
             let outer = NonNull::from(&mut outer);
             let value = init_with(|| Ok(Ends(Arc::default(), 0)));
-            // SAFETY: there is no object, which is what it is to notice.
+            // SAFETY: the table is null or has null slots, which `aggregated_in` detects before it
+            // calls a slot.
             let made =
                 unsafe { ComObject::<_, IUnknownRaw, _>::aggregated_in(outer, GlobalAllocator, value) };
             assert_eq!(made.err(), Some(NTSTATUS::DRIVER_INTERNAL_ERROR));
@@ -334,13 +351,13 @@ fn a_broken_outer_object_is_refused() {
     });
 }
 
-/// `[C3]`: a part that counts its aggregate while that is being destroyed.
+/// A part takes a reference to its aggregate while that is being destroyed `[C3]`.
 #[test]
 fn an_aggregate_that_a_part_revives_fails_fast() {
     struct Clings(NonNull<IUnknownRaw>);
     // SAFETY: the test has one processor.
     unsafe impl Send for Clings {}
-    // SAFETY: as above.
+    // SAFETY: the test has one processor.
     unsafe impl Sync for Clings {}
     impl Drop for Clings {
         fn drop(&mut self) {
@@ -361,7 +378,7 @@ fn an_aggregate_that_a_part_revives_fails_fast() {
         let make = |outer| {
             init_with(move || {
                 let value = init_with(move || Ok(Clings(outer)));
-                // SAFETY: the outer object keeps it.
+                // SAFETY: the outer object keeps `part`.
                 let part =
                     unsafe { ComObject::<_, IUnknownRaw, _>::aggregated_in(outer, GlobalAllocator, value) }?;
                 Ok(Whole { part })
@@ -372,7 +389,8 @@ fn an_aggregate_that_a_part_revives_fails_fast() {
     is_fail_fast(try_in_kernel(revive), 14);
 }
 
-/// An outer object of somebody else's is told what clients of the part would tell it: one AddRef when the body is there, one Release when it has gone.
+/// A foreign outer object gets the calls that it would get from clients of the part. It gets one
+/// AddRef when the body is built, and one Release when the body is gone.
 #[test]
 fn a_body_counts_an_outer_object_that_is_not_ours() {
     #[repr(C)]
@@ -382,17 +400,17 @@ fn a_body_counts_an_outer_object_that_is_not_ours() {
         irql_of_release: AtomicU32,
     }
     /// # Safety
-    /// `this` is one of these.
+    /// `this` is a `Theirs`.
     unsafe fn theirs<'a>(this: *mut c_void) -> &'a Theirs {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes a `Theirs`, which the test keeps alive.
         unsafe { &*this.cast_const().cast() }
     }
     unsafe extern "system" fn add_ref(this: *mut c_void) -> u32 {
-        // SAFETY: a slot's contract.
+        // SAFETY: the caller of the slot passes this interface.
         unsafe { theirs(this) }.count.fetch_add(1, SeqCst) + 1
     }
     unsafe extern "system" fn release(this: *mut c_void) -> u32 {
-        // SAFETY: a slot's contract.
+        // SAFETY: the caller of the slot passes this interface.
         let theirs = unsafe { theirs(this) };
         theirs.irql_of_release.store(ntsim::irql().into(), SeqCst);
         theirs.count.fetch_sub(1, SeqCst) - 1
@@ -407,21 +425,25 @@ fn a_body_counts_an_outer_object_that_is_not_ours() {
         let mut theirs =
             Theirs { vtbl: &raw const TABLE, count: AtomicU32::new(1), irql_of_release: AtomicU32::new(0) };
         let outer = NonNull::from(&mut theirs).cast::<IUnknownRaw>();
-        // SAFETY: it is used as atomics from here on.
+        // SAFETY: `theirs` outlives its users, and only its atomics are used from here on.
         let theirs = unsafe { outer.cast::<Theirs>().as_ref() };
         let ends = Arc::default();
         let clock = init_with(|| Ok(Clock { outer, ends: Ends(Arc::clone(&ends), 1) }));
-        // SAFETY: this function is its outer object, and drops it last.
+        // SAFETY: this function plays the outer object, and drops the part last.
         let inner = unsafe { ComObject::<_, IClockRaw, _>::aggregated_in(outer, GlobalAllocator, clock) };
         let inner = inner.unwrap().into_raw();
-        // SAFETY: the inner object's own IUnknown, with the outer one's reference.
+        // SAFETY: the pointer is the inner object's own IUnknown, with the outer object's
+        // reference.
         let inner = unsafe { ComRc::from_raw(inner) }.unwrap();
         let clock: ComRc<IClockRaw> = inner.query().unwrap();
         assert_eq!(theirs.count.load(SeqCst), 2);
         let operation = clock.never(0).unwrap();
-        // The client's, the operation's, and what the body has of its object.
+        // The references of the client, of the operation, and of the body's pointer to its object.
         assert_eq!(theirs.count.load(SeqCst), 4);
-        drop(clock);
+        assert_eq!(This::<Clock>::of(&clock).err(), Some(NTSTATUS::NOINTERFACE), "the outer object is asked");
+        let this = This::<Clock>::of(&inner).unwrap();
+        assert_eq!((this.power(), theirs.count.load(SeqCst)), (250, 5), "and keeps its part");
+        drop((clock, this));
         operation.control().unwrap().cancel().unwrap();
         assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
         let ended = (theirs.count.load(SeqCst), theirs.irql_of_release.load(SeqCst), ends.load(SeqCst));

@@ -1,5 +1,5 @@
-//! Where memory comes from and where it goes: back to the allocator that it came from, with the layout that was asked for, once what was in
-//! it has been dropped where it stood.
+//! Tests that memory goes back to the allocator that it came from, with the same layout, after its
+//! contents have been dropped in place.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -17,19 +17,19 @@ use std::sync::{Arc, Mutex};
 use common::in_kernel;
 use ntcom::{
     Allocator, AsyncBody, ComObject, GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, KBox, NTSTATUS,
-    NonPaged, OwnedUnicodeString, SpawnOperation as _, TaskBuilder,
+    NonPaged, OwnedUnicodeString, SpawnOperation as _, TaskBuilder, This,
     alloc::{from_pin_init, init_with},
     declare_com_interface, pin_init,
 };
 
-/// What an allocator has given out, and what has happened.
+/// The memory that an allocator has given out, and the events in their order.
 #[derive(Default)]
 struct Books {
     live: Vec<(usize, Layout)>,
     events: Vec<&'static str>,
 }
 
-/// An allocator that keeps books. It is itself a value that has to be dropped.
+/// An allocator that records its calls and its own drop.
 #[derive(Clone)]
 struct Bookkeeper(Arc<Mutex<Books>>);
 
@@ -50,7 +50,7 @@ fn events(books: &Shared) -> Vec<&'static str> {
     core::mem::take(&mut books.lock().unwrap().events)
 }
 
-// SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+// SAFETY: the memory is that of `GlobalAllocator`, which is non-paged and does not unwind.
 unsafe impl Allocator for Bookkeeper {
     const NON_PAGED: bool = true;
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -69,11 +69,12 @@ unsafe impl Allocator for Bookkeeper {
             None => "freed as what was never given out",
         };
         books.events.push(event);
-        // SAFETY: the caller keeps the same promise.
+        // SAFETY: the caller passes memory from this allocator, which took it from
+        // `GlobalAllocator` with the same layout.
         unsafe { GlobalAllocator.free(memory, layout) }
     }
 }
-// SAFETY: it is.
+// SAFETY: `GlobalAllocator` is non-paged, and the allocator itself is too.
 unsafe impl NonPaged for Bookkeeper {}
 
 impl Drop for Bookkeeper {
@@ -82,11 +83,11 @@ impl Drop for Bookkeeper {
     }
 }
 
-/// A value that wants to stay where it is, over-aligned.
+/// An over-aligned value that must not move once it has been seen.
 #[repr(align(64))]
 struct Value {
     books: Shared,
-    /// Where it was last seen.
+    /// The address at which it was last seen.
     at: AtomicUsize,
 }
 
@@ -118,10 +119,10 @@ impl Future for Value {
 }
 
 declare_com_interface! {
-    /// Tells where it is.
+    /// An interface that tells the value's address.
     trait IPlace: IUnknown {
         const IID: GUID = GUID::from_u128(0xa110_c001);
-        /// Its address.
+        /// The value's address.
         fn place(&self) -> usize;
     }
 }
@@ -174,8 +175,7 @@ fn an_object_drops_its_value_frees_its_memory_and_drops_its_allocator() {
         let (allocator, books) = Bookkeeper::new();
         let object = ComObject::<_, IPlaceRaw, _>::new_in(Value::new(&books), allocator).unwrap();
         assert_eq!(object.place().unwrap() % 64, 0);
-        // SAFETY: an object of that type, which `object` refers to.
-        let this = unsafe { ComObject::<Value, IPlaceRaw>::this(&object) };
+        let this = This::<Value>::of(&object).unwrap();
         drop(object);
         let again = this.clone();
         drop(this);
@@ -199,7 +199,7 @@ fn an_operation_drops_its_body_at_its_end_and_the_rest_with_the_last_reference()
     });
 }
 
-/// What nothing was built in is given back, too.
+/// The memory goes back when nothing was built in it, too.
 #[test]
 fn a_failing_initialiser_leaves_no_memory_behind() {
     const DENIED: NTSTATUS = NTSTATUS::from_u32(0xC000_0022);
@@ -225,7 +225,7 @@ fn a_failing_initialiser_leaves_no_memory_behind() {
 }
 
 declare_com_interface! {
-    /// Async methods of each form, and one whose body is never built.
+    /// Async methods of each form, and one with a body that is never built.
     trait IOwner: IUnknown {
         const IID: GUID = GUID::from_u128(0xa110_c002);
         async fn named(&self) -> u64;
@@ -237,7 +237,7 @@ declare_com_interface! {
 
 struct Owner(Bookkeeper);
 
-// SAFETY: the bodies touch nothing.
+// SAFETY: the bodies touch no memory but their own.
 unsafe impl IOwner for Owner {
     type Allocator = Bookkeeper;
     type NamedFuture = core::future::Ready<u64>;

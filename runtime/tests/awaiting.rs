@@ -1,4 +1,5 @@
-//! `AsyncOperation`: operations, our own and foreign, as values and as futures `[C14]`, `[C17]`.
+//! Tests of `AsyncOperation`, with operations of our own and foreign ones, as values and as futures
+//! `[C14]`, `[C17]`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -24,7 +25,7 @@ use ntsim::{Config, Exploration, Limits, Program, Schedule, Simulation, explore}
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// Counts its wakes.
+/// A waker that counts its wakes.
 #[derive(Default)]
 struct Counting(AtomicU32);
 
@@ -107,7 +108,8 @@ fn the_waker_of_the_last_poll_is_woken_once_and_none_is_kept() {
 #[test]
 fn a_future_that_is_dropped_lets_its_waker_go_and_hears_nothing_more() {
     in_kernel(|| {
-        // Several at once, dropped in another order than they were made, so that each place in a list is left.
+        // There are several futures, dropped in another order than they were made, so that a future
+        // leaves its list at each position.
         let all: Vec<_> = (0..300).map(|_| Foreign::new()).collect();
         let (woken, waker) = counting();
         let mut futures: Vec<_> =
@@ -148,10 +150,10 @@ fn a_handler_that_is_called_too_often_too_late_or_after_a_refusal_does_nothing()
         foreign.calls_back();
         drop(future);
         foreign.calls_back();
-        // With a context that never was one.
+        // These contexts were never given to a handler.
         let (handler, _) = foreign.handler.get().unwrap();
         for context in [0, 1, usize::MAX, from_addr(foreign)] {
-            // SAFETY: as the future promises: with anything.
+            // SAFETY: the future promises that its handler may be called with any context.
             unsafe { handler(core::ptr::without_provenance_mut(context), RawAsyncStatus(99)) };
         }
         let refusing = Foreign::new();
@@ -282,7 +284,8 @@ fn a_control_that_breaks_the_contract_is_an_error_and_one_that_is_not_there_is_n
     });
 }
 
-/// Runs a future in a task, ends the operation after some clock ticks, and tells what the future said.
+/// Runs a future in a task, ends the operation after some clock ticks, and returns the future's
+/// result.
 fn in_a_task(
     foreign: &'static Foreign,
     future: impl FnOnce(AsyncOperation<u32>) -> OperationFuture<u32>,
@@ -300,7 +303,7 @@ fn in_a_task(
     end();
     let waited = control.wait(Some(Duration::from_millis(100)));
     let heard = heard.lock().unwrap().take();
-    // Whoever has not heard of it yet looks again when it is cancelled.
+    // A future that has not seen the end yet polls its operation again when its task is cancelled.
     control.cancel().unwrap();
     assert_eq!(waited.is_ok(), heard.is_some());
     heard
@@ -403,8 +406,8 @@ fn without_memory_for_the_timer_it_ends_with_that_and_the_operation_goes_on() {
     });
 }
 
-/// `IAsyncControl` is optional for another implementation's operation: it is read and awaited, and
-/// the rest answers STATUS_NOINTERFACE.
+/// `IAsyncControl` is optional for a foreign operation. Without it the operation can be read and
+/// awaited, and the other calls answer STATUS_NOINTERFACE.
 #[test]
 fn an_operation_without_control_is_read_and_awaited_and_no_more() {
     in_kernel(|| {
@@ -421,8 +424,7 @@ fn an_operation_without_control_is_read_and_awaited_and_no_more() {
             assert_eq!(client.error().map(drop), refused);
             let raw: ntcom::ComRc<ntcom::AsyncOperationRaw<u32>> = client.clone();
             assert_eq!(raw.control().map(drop), refused);
-            // All types of operations have one IID, and nothing says what the size of its values
-            // is.
+            // All types of operations have one IID, and no call tells the size of its values here.
             assert_eq!(raw.query::<ntcom::AsyncOperationRaw<u32>>().map(drop), refused);
             drop(raw);
             let mut future = pin!(client.clone().into_future());
@@ -489,7 +491,8 @@ fn drained() -> Result<(), DrainError> {
     default_tracker(|tracker| tracker.drain(Some(Duration::ZERO)))
 }
 
-/// It ends between the client's two questions: what it says then is held against what it is by now.
+/// The operation ends between the client's two calls. The client compares the error with the status
+/// that the operation has by then.
 #[test]
 fn an_end_that_comes_while_the_error_is_asked_for_is_no_contradiction() {
     in_kernel(|| {
@@ -508,7 +511,7 @@ fn an_end_that_comes_while_the_error_is_asked_for_is_no_contradiction() {
     });
 }
 
-/// `[C14]`, `[C18]`: what a handler calls is in this image.
+/// A handler is code of this image, so Unload waits for its outstanding calls `[C14]`, `[C18]`.
 #[test]
 fn unload_waits_for_the_handlers_that_are_owed() {
     const OWED: Result<(), DrainError> = Err(DrainError::Stuck { tasks: 0, timers: 0, handlers: 1 });
@@ -547,10 +550,10 @@ fn unload_waits_for_the_handlers_that_are_owed() {
     });
 }
 
-/// The handler has not returned while it wakes: whoever unloads then has no image left for it.
+/// While a handler wakes, it has not returned yet. Unloading then would free the image under it.
 #[test]
 fn a_call_is_owed_until_it_has_woken() {
-    /// What a drain says while this is woken.
+    /// A waker that records the result of a drain during the wake.
     struct Draining(std::sync::Mutex<Vec<Result<(), DrainError>>>);
     impl Wake for Draining {
         fn wake(self: Arc<Self>) {
@@ -569,7 +572,7 @@ fn a_call_is_owed_until_it_has_woken() {
     });
 }
 
-/// More futures than there are lists: whoever goes out of one leaves the others in it.
+/// There are more futures than lists, and a future that leaves its list leaves the others in it.
 #[test]
 fn a_future_that_goes_leaves_the_others_to_be_called() {
     in_kernel(|| {
@@ -581,7 +584,8 @@ fn a_future_that_goes_leaves_the_others_to_be_called() {
             assert!(poll(future.as_mut(), &waker).is_pending());
             waiting.push((foreign, future));
         }
-        // The youngest of a list, which is its first, one in the middle of its list, and the oldest.
+        // The three are the youngest of a list, which is its first, one from the middle, and the
+        // oldest.
         for gone in [199, 100, 0] {
             drop(waiting.remove(gone));
         }
@@ -592,7 +596,7 @@ fn a_future_that_goes_leaves_the_others_to_be_called() {
     });
 }
 
-/// `[C18]`: what lives when the tracker is closed may wait for others in its cleanup.
+/// A task that is alive when the tracker is closed may await others in its cleanup `[C18]`.
 #[test]
 fn a_cleanup_awaits_an_operation_on_a_closed_tracker() {
     in_kernel(|| {
@@ -613,7 +617,7 @@ fn a_cleanup_awaits_an_operation_on_a_closed_tracker() {
     });
 }
 
-/// `[C17]`: a context that nobody was given pays nothing, whichever list it would be looked for in.
+/// A context that was never given out reduces no count, in whichever list it is looked up `[C17]`.
 #[test]
 fn a_number_that_was_never_given_pays_no_debt() {
     in_kernel(|| {
@@ -623,7 +627,7 @@ fn a_number_that_was_never_given_pays_no_debt() {
         drop(future);
         let (handler, _) = foreign.handler.get().unwrap();
         for number in (0..1).chain(2..200).chain([usize::MAX]) {
-            // SAFETY: it may be called with anything.
+            // SAFETY: the handler may be called with any context.
             unsafe { handler(core::ptr::without_provenance_mut(number), AsyncStatus::Completed.into()) };
             assert!(drained().is_err(), "{number}");
         }
@@ -658,7 +662,8 @@ fn a_drain_ends_with_the_call_that_was_owed() {
     }
 }
 
-/// An operation ends on one processor while it is awaited on another, and a second future of it is dropped on a third.
+/// An operation ends on one processor while it is awaited on another, and a second future of it is
+/// dropped on a third.
 fn awaited(kernel: &mut Simulation) -> Result<(), ntsim::Stop> {
     let signal = Arc::new(Signal::new());
     let inside = Arc::clone(&signal);

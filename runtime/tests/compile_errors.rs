@@ -1,7 +1,9 @@
-//! Each misuse is a compile error where it stands, that says what to write instead: `ui/*.rs`, with what the compiler prints beside them.
+//! Each misuse of the macros is a compile error at its place, with advice. The cases are `ui/*.rs`,
+//! with the compiler's output beside them.
 //!
-//! What it prints changes a little from release to release, so it is compared under the workspace's `rust-version` only. After a
-//! change: `TRYBUILD=overwrite cargo test -p ntcom --test compile_errors`, and read the difference.
+//! The compiler's output changes a little from release to release, so it is compared under the
+//! workspace's `rust-version` only. After a change, run `TRYBUILD=overwrite cargo test -p ntcom
+//! --test compile_errors`, and read the difference.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean")]
 
 #[test]

@@ -1,4 +1,4 @@
-//! What an operation costs, counted: allocations, read-modify-writes, kernel calls.
+//! Counts the cost of an operation in allocations, read-modify-writes and kernel calls.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use common::in_kernel;
 use ntcom::{AsyncStatus, spawn_async_operation};
 
-/// What was counted in between.
+/// The counters' differences over a call.
 struct Cost {
     rmw: u64,
     loads: u64,
@@ -18,7 +18,7 @@ struct Cost {
 }
 
 fn cost(f: impl FnOnce()) -> Cost {
-    // What the image keeps for itself is made before the counting begins.
+    // The image's own tracker is made before the counting begins.
     ntcom_exec::default_tracker(ntcom_exec::TaskTracker::unfinished);
     let before = ntsim::counters();
     f();
@@ -42,11 +42,12 @@ fn a_ready_operation_is_one_allocation_and_three_read_modify_writes() {
             assert_eq!(operation.result(), Ok(7));
         });
         assert_eq!((cost.allocations, cost.frees), (1, 1));
-        // Start running, complete, last release.
+        // The three are start running, complete, and last release.
         assert_eq!(cost.rmw, 3);
         assert_eq!(cost.dpcs_run, 1);
-        // Allocate, initialise the DPC, insert it, when the run began, two for "which processor am I on", free; and twice a spin lock for
-        // the tracker.
+        // The calls are allocate, initialise the DPC, insert it, the time at which the run began,
+        // two for the processor's number, and free. A spin lock is taken and released twice for the
+        // tracker.
         assert_eq!(cost.kernel_calls, 7 + 2 * 2);
     });
 }
@@ -75,7 +76,7 @@ fn a_wake_is_one_read_modify_write_and_one_kernel_call_at_most() {
             *inside.lock().unwrap() = Some(context.waker().clone());
             Poll::<u8>::Pending
         }));
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         let waker = stored.lock().unwrap().take().unwrap();
         let first = cost(|| waker.wake_by_ref());
@@ -83,7 +84,7 @@ fn a_wake_is_one_read_modify_write_and_one_kernel_call_at_most() {
         let second = cost(|| waker.wake_by_ref());
         assert_eq!((second.rmw, second.kernel_calls, second.allocations), (1, 0, 0), "scheduled already");
         drop(waker);
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the level that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         operation.control().unwrap().cancel().unwrap();
         drop(stored);
@@ -108,7 +109,7 @@ mod declared {
 
     pub(crate) struct Counted;
 
-    // SAFETY: the bodies touch nothing.
+    // SAFETY: the bodies touch no memory but their own.
     unsafe impl ICounted for Counted {
         type Allocator = GlobalAllocator;
         type NamedFuture = core::future::Ready<u64>;
@@ -130,14 +131,14 @@ mod declared {
 
 #[test]
 fn a_declared_method_is_one_allocation_and_five_read_modify_writes_in_both_forms() {
-    use declared::ICountedClient as _;
     in_kernel(|| {
         let object = declared::object();
         let named = cost(|| assert_eq!(object.named().unwrap().result(), Ok(7)));
         let opaque = cost(|| assert_eq!(object.opaque(7).unwrap().result(), Ok(7)));
         for cost in [named, opaque] {
             assert_eq!((cost.allocations, cost.frees), (1, 1));
-            // Start running, complete, last release; and the object's AddRef and Release.
+            // The five are start running, complete, and last release, and the object's AddRef and
+            // Release.
             assert_eq!(cost.rmw, 5);
             assert_eq!(cost.dpcs_run, 1);
         }
@@ -146,7 +147,6 @@ fn a_declared_method_is_one_allocation_and_five_read_modify_writes_in_both_forms
 
 #[test]
 fn an_object_is_one_allocation_and_a_call_at_once_touches_no_word() {
-    use declared::ICountedClient as _;
     in_kernel(|| {
         let made = cost(|| drop(declared::object()));
         assert_eq!((made.allocations, made.frees, made.rmw), (1, 1, 1));
@@ -156,7 +156,8 @@ fn an_object_is_one_allocation_and_a_call_at_once_touches_no_word() {
     });
 }
 
-/// `[C2]`: whichever interface is asked, and for whichever; what is looked for is a question of constants.
+/// The cost is the same for each interface that is asked, and for each IID, because the search only
+/// compares constants `[C2]`.
 #[test]
 fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
     use ntcom::{ComObject, ComRc, GUID, IUnknownRaw, Interface as _, NTSTATUS};
@@ -176,17 +177,17 @@ fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
         let query = |this: *mut core::ffi::c_void, iid: GUID, expected: NTSTATUS| {
             // SAFETY: a live object's interface begins with its table's pointer.
             let table = unsafe { *this.cast::<*const ntcom::IUnknownVtbl>() };
-            // SAFETY: as above.
+            // SAFETY: the table of a live object is valid.
             let table = unsafe { *table };
             let mut out = core::ptr::null_mut();
             let mut status = NTSTATUS::PENDING;
             let cost = cost(|| {
-                // SAFETY: a live object, and good pointers.
+                // SAFETY: the object is alive, and both pointers are valid.
                 status = unsafe { table.QueryInterface.unwrap()(this, &raw const iid, &raw mut out) };
             });
             assert_eq!(status, expected);
             if status == NTSTATUS::SUCCESS {
-                // SAFETY: what has been found owns a reference.
+                // SAFETY: the query succeeded, so the test has a reference to give up.
                 unsafe { table.Release.unwrap()(this) };
             }
             (cost.rmw, cost.loads, cost.stores, cost.kernel_calls)
@@ -200,10 +201,9 @@ fn a_query_that_finds_is_one_read_modify_write_and_one_that_does_not_is_none() {
     });
 }
 
-/// The reference is the aggregate's, and counted as any other.
+/// The reference counts the aggregate, and costs the same as any other.
 #[test]
 fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
-    use declared::ICountedClient as _;
     use ntcom::{
         Aggregates, ComObject, ComRc, GUID, GlobalAllocator, IUnknownRaw, Inner, Outer, alloc::init_with,
     };
@@ -217,7 +217,7 @@ fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
         let make = |outer| {
             init_with(move || {
                 let part = init_with(|| Ok(declared::Counted));
-                // SAFETY: the aggregate keeps it, and drops it with itself.
+                // SAFETY: the aggregate keeps `part`, and drops it with itself.
                 let part = unsafe {
                     ComObject::<_, declared::ICountedRaw>::aggregated_in(outer, GlobalAllocator, part)
                 };
@@ -234,10 +234,9 @@ fn a_method_of_a_part_of_an_aggregate_costs_what_one_of_an_object_does() {
     });
 }
 
-/// The way from a secondary interface to its object costs nothing that is counted either.
+/// To find the object from a secondary interface costs none of the counted events.
 #[test]
 fn a_call_through_a_secondary_interface_costs_what_one_through_the_primary_does() {
-    use declared::ICountedClient as _;
     use ntcom::{ComObject, ComRc, IUnknownRaw};
     in_kernel(|| {
         type Second = (IUnknownRaw, declared::ICountedRaw);

@@ -1,5 +1,5 @@
-//! What the derives emit compiles wherever the struct does: among names that it could clash with,
-//! and without `unsafe` of the user's.
+//! Tests that the output of the derives compiles wherever the struct does, among names that could
+//! clash, and without `unsafe` in the user's code.
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 #![allow(dead_code, reason = "what is tested is that it compiles")]
@@ -9,7 +9,7 @@ use ntcom::{AbiType, AbiValue, AsyncValueType};
 fn is_abi_type<T: AbiType>() {}
 fn is_value<T: AsyncValueType>() {}
 
-/// A list, as C has them.
+/// A linked list, as in C.
 #[repr(C)]
 #[derive(AbiType)]
 struct Node {
@@ -18,7 +18,7 @@ struct Node {
     value: u32,
 }
 
-/// A number that points to its like.
+/// A pointer to its own type.
 #[repr(transparent)]
 #[derive(Clone, Copy, AbiType, AbiValue)]
 struct Link(*mut Self);
@@ -29,7 +29,7 @@ fn a_struct_may_point_to_itself() {
     is_abi_type::<Link>();
 }
 
-/// Names that an expansion could mean.
+/// Names that an expansion could pick up instead of its own.
 #[allow(non_camel_case_types, non_upper_case_globals, reason = "they are to clash")]
 mod clashes {
     use ::ntcom::{AbiType as Derived, AsyncValueType as DerivedValue};
@@ -76,7 +76,7 @@ fn names_of_the_user_do_not_clash() {
     is_value::<clashes::Value>();
 }
 
-/// Fields that a build has, or has not.
+/// Fields that depend on the build's configuration.
 #[repr(C)]
 #[derive(Clone, Copy, AbiType)]
 struct Configured {
@@ -130,7 +130,7 @@ fn sizes_may_be_anything_behind_a_pointer() {
     is_abi_type::<*const Huge>();
 }
 
-/// In a macro, with types and names of its caller's.
+/// Structs from a macro, with types and names of its caller.
 macro_rules! structs {
     ($($name:ident { $($field:ident: $found:ty),* })*) => { $(
         #[repr(C)]
@@ -162,12 +162,12 @@ fn a_macro_may_write_the_struct_and_it_may_be_old() {
 
 /// A struct with private fields, in a public one.
 pub mod public {
-    /// Private.
+    /// A private struct.
     #[repr(C)]
     #[derive(Clone, Copy, ntcom::AbiType)]
     struct Inner(u32, u8);
 
-    /// Public.
+    /// A public struct.
     #[repr(C)]
     #[derive(Clone, Copy, ntcom::AbiType)]
     pub struct Outer {

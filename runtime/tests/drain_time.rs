@@ -1,5 +1,5 @@
-//! Chains of operations leave the processor to others: a completion handler that begins the next
-//! one, and a body that awaits one that has ended, again and again.
+//! Tests that chains of operations leave the processor to other work. In one, a completion handler
+//! begins the next operation; in the other, a body awaits an ended operation again and again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use ntcom::{AsyncStatus, RawAsyncStatus, spawn_async_operation};
 use ntsim::{Config, Schedule, Simulation, ddi};
 
-/// The longest that a drain may be, in units of 100 ns: a millisecond.
+/// The longest time that a drain may take, in units of 100 ns (a millisecond).
 const LONGEST: u64 = 10_000;
 const LENGTH: usize = 400;
 
@@ -33,7 +33,7 @@ impl Chain {
 
 unsafe extern "system" fn handler(context: *mut c_void, status: RawAsyncStatus) {
     assert_eq!(status, AsyncStatus::Completed.into());
-    // SAFETY: the context of `begin`, which the test keeps to the end of the chain.
+    // SAFETY: the context is the chain of `begin`, which the test keeps until the chain has ended.
     let chain = unsafe { &*context.cast::<Chain>() };
     chain.pass();
     if chain.ended.load(SeqCst) < LENGTH {
@@ -44,11 +44,11 @@ unsafe extern "system" fn handler(context: *mut c_void, status: RawAsyncStatus) 
 fn begin(chain: &Chain) {
     let operation = spawn_async_operation(async { 7_u32 });
     let context = core::ptr::from_ref(chain).cast_mut().cast();
-    // SAFETY: the handler may be called once, with the chain.
+    // SAFETY: the handler may be called once with the chain, which the test keeps.
     unsafe { operation.control().unwrap().set_completed(handler, context) }.unwrap();
 }
 
-/// On each of so many processors a chain, which is begun in `begin`; no drain is too long.
+/// Runs a chain on each processor, which `begin` begins, and asserts that no drain is too long.
 fn chains(processors: usize, seed: u64, begin: impl Fn(&Arc<Chain>) + Clone + 'static) {
     let chains: Vec<Arc<Chain>> = (0..processors).map(|_| Arc::default()).collect();
     let config = Config { processors, ..Config::default() };
@@ -56,11 +56,12 @@ fn chains(processors: usize, seed: u64, begin: impl Fn(&Arc<Chain>) + Clone + 's
     let program = |(processor, chain): (usize, &Arc<Chain>)| -> (usize, ntsim::Program) {
         let (begin, chain) = (begin.clone(), Arc::clone(chain));
         let program = move || {
-            // Nothing nests: each operation runs after the handler that has begun it.
-            // SAFETY: lowered below.
+            // The calls do not nest, because each operation runs after the handler that has begun
+            // it.
+            // SAFETY: the IRQL is lowered below.
             let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
             begin(&chain);
-            // SAFETY: what the raise answered.
+            // SAFETY: `irql` is the level that the raise returned.
             unsafe { ddi::KeLowerIrql(irql) };
             assert!(chain.ended.load(SeqCst) < LENGTH, "the program goes on before the chain has ended");
         };
@@ -95,7 +96,7 @@ fn awaiting_what_has_ended_again_and_again_ends_the_poll() {
         let chain = Arc::clone(chain);
         let ended = spawn_async_operation(async { 7_u32 });
         drop(spawn_async_operation(async move {
-            // The other one has had its DPC by then.
+            // The DPC of `ended` has run by then.
             for _ in 0..LENGTH {
                 assert_eq!(ended.clone().await, Ok(7));
                 chain.pass();

@@ -1,4 +1,5 @@
-//! What is said reaches who listens to the driver's provider, and only that is formatted. One test with a sink: it is the image's.
+//! Tests that log records reach a session of the driver's provider, and that no other record is
+//! formatted. Only one test has a sink, because the image has one sink.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
 
 use core::{
@@ -17,7 +18,7 @@ static PROVIDER: EtwProvider = EtwProvider::new(ID);
 
 ntcom::etw_sink!(static EVENTS = PROVIDER, keyword 0x10, Level::Info);
 
-/// How often it was formatted.
+/// The number of times that a `Counted` was formatted.
 static FORMATTED: AtomicU32 = AtomicU32::new(0);
 
 struct Counted;
@@ -50,11 +51,11 @@ fn who_listens_hears_what_matters_to_them_and_nothing_else_is_formatted() {
         log!(Level::Debug, "above the sink's level: {Counted}");
         assert_eq!(formatted(), 0);
         let before = ntsim::counters().allocations;
-        // SAFETY: above the program's IRQL; lowered below.
+        // SAFETY: the new level is above the program's, and the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KfRaiseIrql(12) };
         log!(Level::Error, "one: {Counted}");
         log!(Level::Warn, "two: {Counted}");
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the level that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         assert_eq!((formatted(), ntsim::counters().allocations), (2, before));
         let all = session(255, 0);

@@ -1,6 +1,8 @@
-//! Clients on processors that really run at once: waits, futures, handlers and cancellation of the same operations.
+//! Tests of clients on processors that run in parallel, which wait for the same operations, await
+//! them, set handlers and cancel them.
 //!
-//! Nothing here depends on who is faster. Under ThreadSanitizer: `cargo xtask tsan`.
+//! No test depends on the order of the processors. `cargo xtask tsan` runs them under
+//! ThreadSanitizer.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{
@@ -22,7 +24,7 @@ const ROUNDS: u32 = 60;
 
 #[derive(Default)]
 struct Shared {
-    /// What a processor has been given.
+    /// The operations that each processor has been given.
     given: [Mutex<Vec<AsyncOperation<u32>>>; PROCESSORS],
     waited: AtomicU32,
     awaited: AtomicU32,
@@ -30,7 +32,7 @@ struct Shared {
     done: AtomicU32,
 }
 
-/// Makes an operation that its signal ends, gives it to everybody, and sets the signal.
+/// Makes an operation that its signal ends, gives it to every processor, and sets the signal.
 fn make(shared: &Shared, round: u32) {
     let signal = Arc::new(Signal::new());
     let inside = Arc::clone(&signal);
@@ -51,7 +53,7 @@ fn is_as_it_may_be(result: Result<u32, NTSTATUS>) -> bool {
     matches!(result, Ok(round) if round < ROUNDS) || result == Err(NTSTATUS::CANCELLED)
 }
 
-/// Does something with what this processor has been given.
+/// Uses an operation that this processor has been given.
 fn use_one(shared: &Arc<Shared>, me: usize, round: u32) {
     let Some(operation) = shared.given.get(me).unwrap().lock().pop() else { return };
     match (me as u32 + round) % 4 {

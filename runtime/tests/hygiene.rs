@@ -1,6 +1,6 @@
-//! A declaration means the same wherever it stands: where names of the prelude and of the language
-//! mean something else, in a function, as a macro's output, and with arguments and methods that are
-//! called as the macro's own.
+//! Tests that a declaration means the same wherever it stands. The tests put it where names of the
+//! prelude and of the language mean something else, in a function, and in a macro's output. Its
+//! arguments and methods have the macro's own names.
 #![no_implicit_prelude]
 #![allow(non_camel_case_types, non_upper_case_globals, dead_code, reason = "the names are what is tested")]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
@@ -11,7 +11,7 @@ use ::core::result::Result as Outcome;
 use ::ntcom::{ComObject, ComRc, GlobalAllocator, InitBox, InitBoxTrait, pin_init};
 use ::std::boxed::Box;
 
-/// All that the macro might have meant.
+/// Decoys for all names that the macro could pick up.
 mod decoys {
     pub(super) struct Option;
     pub(super) struct Some;
@@ -50,7 +50,7 @@ mod declared {
     use ::core::primitive;
 
     ::ntcom::declare_com_interface! {
-        /// Names of the macro's own, and of what it calls.
+        /// Arguments and methods with names that the macro uses itself.
         pub(super) trait INames: ::ntcom::IUnknown {
             const IID: ::ntcom::GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fb001";
             fn sum(
@@ -66,9 +66,9 @@ mod declared {
                 r#type: primitive::u32,
             ) -> ::core::result::Result<primitive::u32, ::ntcom::NTSTATUS>;
             fn r#match(&self, __object: primitive::u32, __slot: primitive::u32) -> primitive::u32;
-            fn query(&self) -> primitive::u32;
-            fn as_ptr(&self) -> primitive::u32;
-            fn clone(&self) -> primitive::u32;
+            fn deref(&self) -> primitive::u32;
+            fn cast(&self) -> primitive::u32;
+            fn from_ref(&self) -> primitive::u32;
             fn vtbl(&self) -> primitive::u32;
             fn object(&self) -> primitive::u32;
             fn __of(&self) -> primitive::u32;
@@ -78,7 +78,7 @@ mod declared {
         }
     }
 
-    /// Declarations that a macro writes have groups around what it was given.
+    /// A declaration from a macro has invisible groups around the macro's arguments.
     macro_rules! interface {
         ($(#[$attribute:meta])* $visibility:vis $name:ident: $base:path, $iid:expr, $guid:ty,
          $($method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -92,7 +92,7 @@ mod declared {
         };
     }
     interface! {
-        /// By a macro.
+        /// /// An interface from a macro.
         pub(super) IMade: ::ntcom::IUnknown, ::ntcom::GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1fb002), ::ntcom::GUID,
         fallible(a: primitive::u32) -> ::core::result::Result<primitive::u32, ::ntcom::NTSTATUS>;
         unit() -> ();
@@ -105,7 +105,7 @@ mod declared {
     }
 
     ::ntcom::declare_com_interface! {
-        /// What is said of a declaration is not said to the macro.
+        /// The attributes of a declaration do not make the macro's own code warn.
         #[deprecated(note = "for the test")]
         #[doc(hidden)]
         pub(in crate::declared) trait IOld: ::ntcom::IUnknown {
@@ -120,13 +120,11 @@ mod declared {
         }
     }
 }
-use declared::{
-    IMade, IMadeRaw, IMadeToo, IMadeTooClient as _, IMadeTooRaw, INames, INamesClient, INamesRaw,
-};
+use declared::{IMade, IMadeRaw, IMadeToo, IMadeTooRaw, INames, INamesRaw};
 
 struct Names;
 
-// SAFETY: the body touches nothing.
+// SAFETY: the body touches no memory but its own.
 unsafe impl INames for Names {
     type Allocator = GlobalAllocator;
     type LaterFuture = ::core::future::Ready<primitive::u32>;
@@ -150,13 +148,13 @@ unsafe impl INames for Names {
     fn r#match(&self, object: primitive::u32, slot: primitive::u32) -> primitive::u32 {
         object * 10 + slot
     }
-    fn query(&self) -> primitive::u32 {
+    fn deref(&self) -> primitive::u32 {
         1
     }
-    fn as_ptr(&self) -> primitive::u32 {
+    fn cast(&self) -> primitive::u32 {
         2
     }
-    fn clone(&self) -> primitive::u32 {
+    fn from_ref(&self) -> primitive::u32 {
         3
     }
     fn vtbl(&self) -> primitive::u32 {
@@ -198,9 +196,9 @@ fn arguments_and_methods_may_have_the_macros_own_names() {
         ::std::assert_eq!(object.sum(1, 2, 3, 4, 5, 6, 7, 8, 9), Outcome::Ok(123_456_789));
         ::std::assert_eq!(object.r#match(4, 2), Outcome::Ok(42));
         let calls = [
-            INamesClient::query(&object),
-            INamesClient::as_ptr(&object),
-            INamesClient::clone(&object),
+            object.deref(),
+            object.cast(),
+            object.from_ref(),
             object.vtbl(),
             object.object(),
             object.__of(),
@@ -232,7 +230,6 @@ impl IMadeToo for Made {
 
 #[test]
 fn a_macro_may_write_the_declaration() {
-    use declared::IMadeClient as _;
     in_kernel(|| {
         let object = ComObject::<_, IMadeTooRaw>::new(Made).unwrap();
         ::std::assert_eq!(object.fallible(4), Outcome::Ok(5));

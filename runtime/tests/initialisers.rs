@@ -1,4 +1,4 @@
-//! How the bodies of declared methods come to be in their blocks, and what happens when they do not.
+//! Tests of how the bodies of declared methods get into their blocks, and of failures on the way.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -31,7 +31,7 @@ declare_com_interface! {
     }
 }
 
-/// A body that checks where it is.
+/// A body that checks its alignment.
 #[repr(align(256))]
 struct Aligned(u64);
 
@@ -53,7 +53,7 @@ impl Future for Large {
 
 struct Failing;
 
-/// A recipe of a driver's own, which panics when it is taken apart.
+/// A driver's own recipe, which panics when it is taken apart.
 struct PanickingRecipe;
 
 impl<F> InitBoxTrait<F, GlobalAllocator, NTSTATUS> for PanickingRecipe {
@@ -71,7 +71,7 @@ fn panics() -> u64 {
     panic!("in an initialiser");
 }
 
-// SAFETY: the bodies touch nothing.
+// SAFETY: the bodies touch no memory but their own.
 unsafe impl IFails for Failing {
     type Allocator = GlobalAllocator;
     type RefusedFuture = core::future::Ready<u64>;
@@ -165,7 +165,8 @@ fn a_recipe_for_another_object_is_an_error() {
     });
 }
 
-/// `[C12]`. In a process of its own: the thread that panics cannot go on, and the simulated kernel ends it.
+/// Asserts that a panic fails fast `[C12]`. The program runs in its own process, because the
+/// thread that panics cannot continue, and the simulated kernel ends the process.
 fn panics_are_fail_fast(test: &str, said: &str, program: impl FnOnce() + 'static) {
     const CHILD: &str = "NTCOM_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {
@@ -179,7 +180,7 @@ fn panics_are_fail_fast(test: &str, said: &str, program: impl FnOnce() + 'static
     let printed = String::from_utf8_lossy(&child.stderr);
     assert!(child.status.code().is_none(), "{:?}: {printed}", child.status);
     assert!(printed.contains(said), "{printed}");
-    // KERNEL_SECURITY_CHECK_FAILURE, FAST_FAIL_FATAL_APP_EXIT.
+    // The stop code is KERNEL_SECURITY_CHECK_FAILURE with FAST_FAIL_FATAL_APP_EXIT.
     assert!(printed.contains("0x139") && printed.contains("parameter 1: 0x7 "), "{printed}");
 }
 

@@ -1,5 +1,6 @@
-//! A call through a declared interface's table is as short as one through a table that was written by hand, or one instruction longer: compared
-//! instruction by instruction, as it is compiled for release. `cargo test --release -p ntcom --test instructions`.
+//! Tests that a call through a declared interface's table is as short as one through a handwritten
+//! table, or one instruction longer. The release code is compared instruction by instruction. Run
+//! it with `cargo test --release -p ntcom --test instructions`.
 #![cfg(all(not(debug_assertions), target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
@@ -12,32 +13,32 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
 use ntcom::{ComStatic, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, NTSTATUS, declare_com_interface};
 
 declare_com_interface! {
-    /// Methods of several shapes.
+    /// An interface with methods of several shapes.
     pub trait IShapes: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7e01";
-        /// Reads.
+        /// Reads from the object.
         fn get(&self) -> u32;
-        /// Computes.
+        /// Computes from its arguments and the object.
         fn add(&self, a: u8, b: u64) -> u64;
         /// Writes to the object.
         fn set(&self, n: u32);
         /// Writes to the client.
         unsafe fn write(&self, out: *mut u32) -> NTSTATUS;
-        /// Calls what may panic.
+        /// Calls a function that may panic.
         fn call(&self, n: u32) -> u32;
     }
 }
 
 declare_com_interface! {
-    /// The same, one level down.
+    /// A derived interface, for slots one level down.
     pub trait IMore: IShapes {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7e02";
-        /// Reads.
+        /// Reads from the object.
         fn more(&self) -> u32;
     }
 }
 
-/// A value, which is aligned to `A`.
+/// A value with the alignment of `A`.
 #[repr(C)]
 struct Value<A> {
     number: AtomicU32,
@@ -67,7 +68,7 @@ impl<A> Value<A> {
     /// # Safety
     /// `out` is writable.
     unsafe fn write(&self, out: *mut u32) -> NTSTATUS {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes a writable `out`.
         unsafe { out.write(self.get()) };
         NTSTATUS::SUCCESS
     }
@@ -87,7 +88,7 @@ impl<A: Send + Sync + 'static> IShapes for Value<A> {
         Value::set(self, n);
     }
     unsafe fn write(&self, out: *mut u32) -> NTSTATUS {
-        // SAFETY: the declaration's contract.
+        // SAFETY: the declaration requires a writable `out`.
         unsafe { Value::write(self, out) }
     }
     fn call(&self, n: u32) -> u32 {
@@ -101,7 +102,7 @@ impl<A: Send + Sync + 'static> IMore for Value<A> {
     }
 }
 
-/// What somebody writes who has no macro: an object of `N` tables, and slots for the `K`-th of them.
+/// The handwritten counterpart, with an object of `N` tables, and slots for the `K`-th of them.
 mod by_hand {
     use super::{AtomicUsize, NTSTATUS, Value, c_void};
 
@@ -117,7 +118,7 @@ mod by_hand {
     /// `this` is the `K`-th interface of an object.
     unsafe fn value<'a, A: 'a, const N: usize, const K: usize>(this: *mut c_void) -> &'a Value<A> {
         let first = this.wrapping_sub(K * size_of::<usize>()).cast::<Object<A, N>>();
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes the `K`-th interface, so `first` is the object's beginning.
         unsafe { &(*first).value }
     }
 
@@ -126,7 +127,7 @@ mod by_hand {
             pub(super) unsafe extern "system" fn $name<A, const N: usize, const K: usize>(
                 this: *mut c_void $(, $argument: $type)*
             ) $(-> $result)? {
-                // SAFETY: a slot's contract.
+                // SAFETY: the caller of the slot passes the `K`-th interface of an object.
                 unsafe { value::<A, N, K>(this) }.$name($($argument),*)
             }
         )* };
@@ -143,17 +144,17 @@ mod by_hand {
         this: *mut c_void,
         out: *mut u32,
     ) -> NTSTATUS {
-        // SAFETY: a slot's contract.
+        // SAFETY: the caller of the slot passes this interface.
         let value = unsafe { value::<A, N, K>(this) };
-        // SAFETY: as above.
+        // SAFETY: the caller of the slot passes a writable `out`.
         unsafe { value.write(out) }
     }
 }
 
-/// The instructions of a function, cold parts behind its end excluded.
+/// Returns the instructions of a function, without cold parts after its end.
 fn instructions(function: *const c_void) -> Vec<Instruction> {
     let start = function.addr() as u64;
-    // SAFETY: longer than any function here; what comes after it is code, too.
+    // SAFETY: the 256 bytes are longer than any function here, and code follows each of them.
     let bytes = unsafe { core::slice::from_raw_parts(function.cast::<u8>(), 256) };
     let mut found = Vec::new();
     let mut last_target = start;
@@ -173,9 +174,9 @@ fn instructions(function: *const c_void) -> Vec<Instruction> {
     unreachable!("a function without an end at {start:#x}");
 }
 
-/// The slots of a table, in their order.
+/// Returns the slots of a table, in their order.
 fn slots(table: *const c_void) -> [*const c_void; 5] {
-    // SAFETY: a table of `IShapes`, of ours.
+    // SAFETY: the table is one of our own, of `IShapes`.
     let table = unsafe { &*table.cast::<IShapesVtbl>() };
     [
         table.get.unwrap() as *const c_void,
@@ -186,7 +187,7 @@ fn slots(table: *const c_void) -> [*const c_void; 5] {
     ]
 }
 
-/// The same by hand, for the `K`-th interface of `N`.
+/// Returns the handwritten slots for the `K`-th interface of `N`.
 fn hand<A, const N: usize, const K: usize>() -> [*const c_void; 5] {
     [
         by_hand::get::<A, N, K> as *const c_void,
@@ -216,7 +217,7 @@ fn show(instructions: &[Instruction]) -> String {
     instructions.iter().map(|instruction| format!("  {:?}\n", instruction.code())).collect()
 }
 
-/// The table of an object's `K`-th interface.
+/// Returns the table of an object's `K`-th interface.
 fn table<T>(object: &T, k: usize) -> *const c_void {
     let first = core::ptr::from_ref(object).cast::<*const c_void>();
     // SAFETY: an object begins with its tables.
@@ -227,7 +228,7 @@ const fn value<A>(aligned: A) -> Value<A> {
     Value { number: AtomicU32::new(7), wide: 5, _aligned: aligned }
 }
 
-/// Statics have the methods' slots of every object.
+/// Statics, which have the same method slots as every object.
 static SINGLE: ComStatic<Value<()>, IShapesRaw> = ComStatic::new(value(()));
 static DERIVED: ComStatic<Value<()>, IMoreRaw> = ComStatic::new(value(()));
 static SECOND: ComStatic<Value<()>, (IUnknownRaw, IShapesRaw)> = ComStatic::new(value(()));
@@ -235,7 +236,7 @@ static ALIGNED: ComStatic<Value<Cacheline>, (IUnknownRaw, IUnknownOther, IMoreRa
     ComStatic::new(value(Cacheline(())));
 
 declare_com_interface! {
-    /// Something in between.
+    /// An interface between the first and the third.
     pub trait IOther: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7e03";
     }
@@ -251,18 +252,18 @@ fn a_slot_is_as_short_as_one_that_is_written_by_hand() {
     compare("the third, over-aligned", slots(table(&ALIGNED, 2)), hand::<Cacheline, 3, 2>());
 }
 
-/// What was compared does what it is to do, and the ways to the object differ.
+/// The compared slots work, and they find their objects in different ways.
 #[test]
 fn the_slots_work() {
-    // SAFETY: the static's table.
+    // SAFETY: the static's second table is one of `IShapes`.
     let slots_of_second = unsafe { &*table(&SECOND, 1).cast::<IShapesVtbl>() };
     let this = core::ptr::from_ref(&SECOND).cast_mut().cast::<*const IUnknownVtbl>().wrapping_add(1);
-    // SAFETY: the static's second interface.
+    // SAFETY: `this` is the static's second interface.
     assert_eq!(unsafe { slots_of_second.add.unwrap()(this.cast(), 1, 2) }, 8);
-    // SAFETY: as above.
+    // SAFETY: `this` is the static's second interface.
     assert_eq!(unsafe { slots_of_second.call.unwrap()(this.cast(), 1) }, 6);
     let bytes = |function: *const c_void| {
-        // SAFETY: code.
+        // SAFETY: a slot is a function, so there is code at its address.
         unsafe { core::slice::from_raw_parts(function.cast::<u8>(), 16) }
     };
     let [near, ..] = slots(table(&SINGLE, 0));

@@ -1,4 +1,4 @@
-//! Declared interfaces and their objects, on the simulated kernel.
+//! Tests of declared interfaces and their objects, on the simulated kernel.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -17,7 +17,7 @@ use ntcom::{
     InitBoxTrait, Interface, NTSTATUS, RawAsyncStatus, This, declare_com_interface, pin_init, try_finally,
 };
 
-/// The design's example, word for word but for the GUID's fields.
+/// The design's example, word for word except for the GUID's fields.
 mod example {
     use super::{
         GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init,
@@ -30,7 +30,7 @@ mod example {
         }
     }
     pub(super) struct MyImpl;
-    // SAFETY: the body touches nothing.
+    // SAFETY: the body touches no memory but its own.
     unsafe impl IMyAsync for MyImpl {
         type GetStatusFuture = core::future::Ready<i32>;
         type Allocator = GlobalAllocator;
@@ -44,38 +44,38 @@ mod example {
 fn the_designs_example_works_through_its_table() {
     in_kernel(|| {
         let object = ComObject::<_, example::IMyAsyncRaw>::new(example::MyImpl).unwrap();
-        // SAFETY: a live object.
+        // SAFETY: the test's reference keeps the object alive.
         let table = unsafe { (*object.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let table = unsafe { &*table };
-        // SAFETY: the slot takes the object.
+        // SAFETY: the slot takes the object, which is alive.
         let raw = unsafe { table.get_status.unwrap()(object.as_ptr().cast()) };
-        // SAFETY: never null, and owns a reference.
+        // SAFETY: an async method's result is never null, and owns a reference.
         let operation = unsafe { ComRc::from_raw(raw) }.unwrap();
         assert_eq!(operation.result(), Ok(1));
     });
 }
 
 declare_com_interface! {
-    /// The root.
+    /// The root of the three interfaces.
     pub trait IRoot: IUnknown {
         const IID: GUID = GUID::from_u128(0xa0);
-        /// A number.
+        /// Returns a number.
         fn root(&self) -> u32;
-        /// Never ends.
+        /// Yields an operation that never ends.
         async fn started(&self) -> u8;
     }
 }
 declare_com_interface! {
-    /// In the middle.
+    /// The interface in the middle.
     pub trait IMiddle: IRoot {
         const IID: GUID = GUID::from_u128(0xa1);
-        /// Adds.
+        /// Adds its arguments.
         fn middle(&self, a: u32, b: *const c_void) -> u64;
     }
 }
 declare_com_interface! {
-    /// The most derived one.
+    /// The most derived interface.
     trait ILeaf: IMiddle {
         const IID: GUID = GUID::from_u128(0xa2);
         #[opaque]
@@ -91,7 +91,7 @@ declare_com_interface! {
     }
 }
 
-/// Counts what is left of it.
+/// Counts its drops.
 struct Tracked(Arc<AtomicU32>, u32);
 
 impl Drop for Tracked {
@@ -100,7 +100,7 @@ impl Drop for Tracked {
     }
 }
 
-// SAFETY: the body touches nothing.
+// SAFETY: the body touches no memory but its own.
 unsafe impl IRoot for Tracked {
     type Allocator = GlobalAllocator;
     type StartedFuture = core::future::Pending<u8>;
@@ -122,7 +122,7 @@ impl IMiddle for Tracked {
 unsafe impl ILeaf for Tracked {
     type Allocator = GlobalAllocator;
     fn sum(&self, a: u32, b: u64) -> impl AsyncBody<u64, GlobalAllocator, NTSTATUS> {
-        // Borrows the object: the recipe is followed before the call returns.
+        // This borrows the object, because the recipe is used before the call returns.
         InitBox::new(
             GlobalAllocator,
             pin_init!({
@@ -143,7 +143,7 @@ unsafe impl ILeaf for Tracked {
             GlobalAllocator,
             pin_init!(async move {
                 if waits != 0 {
-                    // Ends with the failure whether it is cancelled or not.
+                    // The body ends with the failure, whether it is cancelled or not.
                     try_finally(pending::<()>(), async {}).await;
                 }
                 if status == NTSTATUS::SUCCESS { Ok(5) } else { Err(status) }
@@ -157,7 +157,7 @@ unsafe impl ILeaf for Tracked {
     }
     fn leaf(&self) {}
     unsafe fn write(&self, out: *mut u32) -> NTSTATUS {
-        // SAFETY: the declaration's contract.
+        // SAFETY: the declaration requires a writable `out`.
         unsafe { out.write(self.1) };
         NTSTATUS::SUCCESS
     }
@@ -210,9 +210,9 @@ fn query_interface_is_reflexive_symmetric_and_transitive_over_bases() {
 fn query_interface_tolerates_nulls_and_leaves_null_on_failure() {
     in_kernel(|| {
         let (object, _drops) = leaf();
-        // SAFETY: a live object.
+        // SAFETY: the test's reference keeps the object alive.
         let table = unsafe { (*object.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let table = unsafe { (*table).base.base.base };
         let query = table.QueryInterface.unwrap();
         let this = object.as_ptr().cast();
@@ -223,13 +223,13 @@ fn query_interface_tolerates_nulls_and_leaves_null_on_failure() {
         // SAFETY: nulls are allowed.
         assert_eq!(unsafe { query(this, &IUnknownRaw::IID, null_mut()) }, NTSTATUS::INVALID_PARAMETER);
         out = this;
-        // SAFETY: an IID of nobody's.
+        // SAFETY: the IID belongs to no interface, and the pointers are valid.
         assert_eq!(unsafe { query(this, &GUID::from_u128(0xdead), &raw mut out) }, NTSTATUS::NOINTERFACE);
         assert!(out.is_null());
     });
 }
 
-/// `[C19]`
+/// A body keeps its object until the operation's end is visible `[C19]`.
 #[test]
 fn a_body_keeps_its_object_and_lets_go_before_the_end_is_visible() {
     in_kernel(|| {
@@ -239,7 +239,7 @@ fn a_body_keeps_its_object_and_lets_go_before_the_end_is_visible() {
         assert_eq!(drops.load(SeqCst), 0, "the body holds the object");
         static DROPS_AT_END: AtomicU32 = AtomicU32::new(9);
         unsafe extern "system" fn handler(context: *mut c_void, _status: RawAsyncStatus) {
-            // SAFETY: the test's counter.
+            // SAFETY: the context is the test's counter, which is alive.
             DROPS_AT_END.store(unsafe { &*context.cast::<AtomicU32>() }.load(SeqCst), SeqCst);
         }
         let control = operation.control().unwrap();
@@ -261,7 +261,7 @@ fn a_finished_operation_does_not_keep_its_object() {
     });
 }
 
-/// `[C20]`
+/// A fallible body ends with its value or its error `[C20]`.
 #[test]
 fn a_fallible_body_ends_with_its_value_or_its_reason() {
     in_kernel(|| {
@@ -300,9 +300,43 @@ fn a_body_reaches_its_own_object() {
     });
 }
 
-/// `[C17]`: objects of others.
+#[test]
+fn an_interface_that_is_written_by_hand_may_have_methods_and_leads_to_its_base() {
+    #[repr(C)]
+    struct IClockRaw(*const ntcom::IUnknownVtbl);
+    // SAFETY: the layout is as required, and this is the interface's IID.
+    unsafe impl ntcom::Interface for IClockRaw {
+        const IID: GUID = ntcom::iid!("0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1fb008");
+    }
+    // SAFETY: the table is IUnknown's.
+    unsafe impl ntcom::Derived for IClockRaw {
+        type Base = IUnknownRaw;
+    }
+    #[repr(transparent)]
+    struct IClockRef(ComRc<IClockRaw>);
+    // SAFETY: the type is transparent over this `ComRc`.
+    unsafe impl ntcom::Callable for IClockRaw {
+        type Ref = IClockRef;
+    }
+    impl IClockRef {
+        fn ticks(&self) -> usize {
+            self.0.as_ptr().addr()
+        }
+    }
+    in_kernel(|| {
+        let object = ComObject::<_, IUnknownRaw>::new(5_u32).unwrap().into_raw();
+        // SAFETY: the pointer owns a reference, and both tables are IUnknown's.
+        let clock: ComRc<IClockRaw> = unsafe { ComRc::from_raw(object.cast()) }.unwrap();
+        assert_eq!(clock.ticks(), object.addr());
+        let unknown = clock.base().clone();
+        drop(clock);
+        assert_eq!(*This::<u32>::of(&unknown).unwrap(), 5);
+    });
+}
+
+/// Objects of foreign implementations `[C17]`.
 mod foreign {
-    use super::{ComRc, IRootClient as _, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
+    use super::{ComRc, IRootRaw, IRootVtbl, Interface as _, NTSTATUS, c_void, in_kernel};
     use ntcom::{AsyncOperationRaw, GUID, IUnknownVtbl};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
@@ -322,9 +356,9 @@ mod foreign {
         let table = IRootVtbl { base: UNKNOWN, root: None, started: None };
         let mut object = IRootRaw { vtbl: &raw const table };
         let raw = &raw mut object;
-        // SAFETY: it counts nothing, and lives longer than the client.
+        // SAFETY: the object counts no references and outlives the client.
         let client = unsafe { ComRc::from_raw(raw) }.unwrap();
-        // SAFETY: the object is there.
+        // SAFETY: `object` is alive, and `raw` points to it.
         unsafe { raw.write(IRootRaw { vtbl: core::ptr::null() }) };
         assert_eq!(client.root(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
         assert_eq!(client.query::<ntcom::IUnknownRaw>().err(), Some(NTSTATUS::DRIVER_INTERNAL_ERROR));
@@ -335,7 +369,7 @@ mod foreign {
         in_kernel(|| {
             let table = IRootVtbl { base: UNKNOWN, root: None, started: Some(null) };
             let mut raw = IRootRaw { vtbl: &raw const table };
-            // SAFETY: it counts nothing and lives long enough.
+            // SAFETY: the object counts no references and outlives the client.
             let object = unsafe { ComRc::from_raw(&raw mut raw) }.unwrap();
             assert_eq!(object.root(), Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
             assert_eq!(object.started().err(), Some(NTSTATUS::DRIVER_INTERNAL_ERROR));
@@ -344,7 +378,7 @@ mod foreign {
     }
 }
 
-/// A method's table stands where a C compiler puts it: pinned by hand.
+/// The offsets of an interface's slots, written by hand, are those of a C compiler.
 #[test]
 fn slots_are_in_the_order_of_their_declaration_after_the_bases() {
     use core::mem::offset_of;
@@ -364,7 +398,7 @@ fn slots_are_in_the_order_of_their_declaration_after_the_bases() {
     assert_eq!(size_of::<ILeafRaw>(), 8);
 }
 
-/// Structs and callbacks cross where they may.
+/// Structs and callbacks that may cross an interface.
 mod types {
     use super::{AbiType, GUID, IUnknown, NTSTATUS, c_void, declare_com_interface};
     use ntcom::AbiValue;
@@ -393,9 +427,9 @@ mod types {
 
 #[test]
 fn structs_callbacks_and_transparent_values_cross() {
-    use types::{Callback, Channel, ISamples, ISamplesClient as _, ISamplesRaw, Sample};
+    use types::{Callback, Channel, ISamples, ISamplesRaw, Sample};
     struct Sampler;
-    // SAFETY: the body touches nothing.
+    // SAFETY: the body touches no memory but its own.
     unsafe impl ISamples for Sampler {
         type Allocator = GlobalAllocator;
         type SampleFuture = core::future::Ready<Sample>;
@@ -415,7 +449,7 @@ fn structs_callbacks_and_transparent_values_cross() {
         let answer = object.configure(Channel(5), None, core::ptr::null()).unwrap();
         assert_eq!(answer.0, 7);
         let operation = object.sample(answer).unwrap();
-        // SAFETY: an operation of our own.
+        // SAFETY: the operation is ours, so every value that it writes is a `Sample`.
         let sample = unsafe { operation.result_trusted() };
         assert_eq!(sample, Ok(Sample { channel: 7, values: [1, 2, 3] }));
     });

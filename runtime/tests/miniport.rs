@@ -1,4 +1,4 @@
-//! The example of a miniport does what it says, and leaves nothing.
+//! Tests that the miniport example works, and leaves nothing.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;

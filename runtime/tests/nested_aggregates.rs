@@ -1,5 +1,4 @@
-//! An inner object of an aggregate that is made of inner objects itself: one object for its
-//! clients.
+//! Tests of an inner object that is an aggregate itself. Its clients see one object.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -18,7 +17,7 @@ use ntcom::{
 };
 
 declare_com_interface! {
-    /// The outermost object's.
+    /// The interface of the outermost object.
     trait IBoard: IUnknown {
         const IID: GUID = GUID::from_u128(0x7d1c90d2_5d7f_4f0b_9b57_3a2f0d4c0001);
         fn board(&self) -> u32;
@@ -32,14 +31,14 @@ declare_com_interface! {
     }
 }
 declare_com_interface! {
-    /// The part's part's.
+    /// The interface of the bus's own part.
     trait ISlot: IUnknown {
         const IID: GUID = GUID::from_u128(0x7d1c90d2_5d7f_4f0b_9b57_3a2f0d4c0003);
         fn slot(&self) -> u32;
     }
 }
 
-/// In which order values are dropped: a digit each.
+/// Records the order of drops, one digit for each drop.
 struct Ends(Arc<AtomicU32>, u32);
 
 impl Drop for Ends {
@@ -93,12 +92,13 @@ fn board(ends: &Arc<AtomicU32>) -> ComRc<IBoardRaw> {
         init_with(move || {
             let slot_end = end(3);
             let slot = init_with(|| Ok::<_, NTSTATUS>(Slot(slot_end)));
-            // SAFETY: the bus keeps it, which the board keeps; both drop it with themselves.
+            // SAFETY: the bus keeps `slot`, and the board keeps the bus. Both drop their part with
+            // themselves.
             let slot = unsafe { ComObject::<_, ISlotRaw, _>::aggregated_in(outer, GlobalAllocator, slot) }?;
             let bus_end = end(2);
             let bus = init_with(|| Ok::<_, NTSTATUS>(Bus { slot, _ends: bus_end }));
             type Middle = Outer<IBusRaw>;
-            // SAFETY: the board keeps it, and drops it with itself.
+            // SAFETY: the board keeps `bus`, and drops it with itself.
             let bus = unsafe { ComObject::<_, Middle, _>::aggregated_in(outer, GlobalAllocator, bus) }?;
             Ok(Board { bus, _ends: end(1) })
         })

@@ -1,5 +1,5 @@
-//! `[C21]`: without an executor declared async methods compile, and what they return is an operation that says so. Only in a build with
-//! `async-com` alone: `cargo xtask features`.
+//! Tests that declared async methods compile without an executor, and return an operation that
+//! reports it `[C21]`. It needs a build with `async-com` alone, as `cargo xtask features` makes.
 #![cfg(not(any(feature = "async-com-kernel", feature = "sim")))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
@@ -20,7 +20,7 @@ declare_com_interface! {
 
 struct Work;
 
-// SAFETY: the bodies touch nothing.
+// SAFETY: the bodies touch no memory but their own.
 unsafe impl IWork for Work {
     type Allocator = GlobalAllocator;
     type NamedFuture = core::future::Ready<u32>;

@@ -1,4 +1,4 @@
-//! Objects with several interfaces, on the simulated kernel.
+//! Tests of objects with several interfaces, on the simulated kernel.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -20,7 +20,7 @@ use ntcom::{
 use unknown::query;
 
 declare_com_interface! {
-    /// What two of the others are derived from.
+    /// The base of two of the other interfaces.
     trait IBase: IUnknown {
         const IID: GUID = GUID::from_u128(0xc0);
         fn number(&self) -> u32;
@@ -50,7 +50,7 @@ declare_com_interface! {
     }
 }
 
-/// Over-aligned, so that there is room between the interfaces and what comes after them.
+/// An over-aligned value, so that there is room between the interfaces and the core.
 #[repr(align(64))]
 struct Thing {
     drops: Arc<AtomicU32>,
@@ -69,7 +69,7 @@ impl Drop for Thing {
     }
 }
 
-// SAFETY: the body touches nothing.
+// SAFETY: the body touches no memory but its own.
 unsafe impl IBase for Thing {
     type Allocator = GlobalAllocator;
     type WaitsFuture = core::future::Ready<u32>;
@@ -92,7 +92,7 @@ impl ISecond for Thing {
         core::ptr::from_ref(self).addr()
     }
     unsafe fn write(&self, out: *mut u32) -> NTSTATUS {
-        // SAFETY: the declaration's contract.
+        // SAFETY: the declaration requires a writable `out`.
         unsafe { out.write(self.number) };
         NTSTATUS::SUCCESS
     }
@@ -150,7 +150,7 @@ fn every_slot_of_every_interface_finds_the_object() {
     });
 }
 
-/// `[C2]`, asked from each interface for each.
+/// Each interface is asked for each interface `[C2]`.
 #[test]
 fn query_interface_answers_the_same_whomever_one_asks() {
     in_kernel(|| {
@@ -174,21 +174,22 @@ fn query_interface_of_a_secondary_tolerates_nulls() {
     in_kernel(|| {
         let (_first, second, _third, _drops) = thing();
         let this: *mut c_void = second.as_ptr().cast();
-        // SAFETY: a live object.
+        // SAFETY: the test's reference keeps the object alive.
         let table = unsafe { (*second.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let query = unsafe { (*table).base.QueryInterface }.unwrap();
         let mut out = this;
         // SAFETY: nulls are allowed [C1].
         let status = unsafe { query(this, core::ptr::null(), &raw mut out) };
         assert_eq!((status, out), (NTSTATUS::INVALID_PARAMETER, null_mut()));
-        // SAFETY: as above.
+        // SAFETY: a null `out` is allowed [C1].
         let status = unsafe { query(this, &ISecondRaw::IID, null_mut()) };
         assert_eq!(status, NTSTATUS::INVALID_PARAMETER);
     });
 }
 
-/// `[C19]` through a secondary interface; and a cancel through the operation's own.
+/// A body keeps its object through a secondary interface `[C19]`, and a cancel goes through the
+/// operation's own control.
 #[test]
 fn a_body_of_a_secondarys_method_is_cancelled_and_keeps_its_object_until_it_has_cleaned_up() {
     in_kernel(|| {
@@ -207,14 +208,45 @@ fn a_body_of_a_secondarys_method_is_cancelled_and_keeps_its_object_until_it_has_
 fn one_count_serves_all_interfaces() {
     in_kernel(|| {
         let (first, second, third, drops) = thing();
-        // SAFETY: made with these interfaces.
-        let this = unsafe { ComObject::<Thing, All>::this(&first) };
+        let this = This::<Thing>::of(&first).unwrap();
         assert_eq!(core::ptr::from_ref::<Thing>(&this).addr(), second.place().unwrap());
         drop((first, second.clone(), second, third));
         assert_eq!(drops.load(SeqCst), 0);
         drop(this);
         assert_eq!(drops.load(SeqCst), 1);
         assert_eq!(ntsim::counters().live_blocks, 0);
+    });
+}
+
+#[test]
+fn every_interface_leads_to_the_object_and_another_type_is_refused() {
+    in_kernel(|| {
+        let (first, second, third, drops) = thing();
+        let base: &IBaseRef = &third;
+        let unknown = ComRc::<IUnknownRaw>::from_ref(base);
+        let found = [This::<Thing>::of(&first), This::of(&second), This::of(&third), This::of(unknown)];
+        let places = found.map(|this| core::ptr::from_ref::<Thing>(&this.unwrap()).addr());
+        assert_eq!(places, [second.place().unwrap(); 4]);
+        assert_eq!(This::<u32>::of(&first).err(), Some(NTSTATUS::NOINTERFACE));
+        let of_others = ntcom::spawn_async_operation(async { 7_u32 });
+        assert_eq!(This::<Thing>::of(&of_others).err(), Some(NTSTATUS::NOINTERFACE));
+        drop((first, second, third));
+        assert_eq!(drops.load(SeqCst), 1, "a refused call keeps no reference");
+    });
+}
+
+/// Tables of two types with the same code may be one table, so the types are compared.
+#[test]
+fn types_with_the_same_code_are_told_apart() {
+    #[derive(Debug)]
+    struct One(u32);
+    #[derive(Debug)]
+    struct Other(u32);
+    in_kernel(|| {
+        let one = ComObject::<_, IUnknownRaw>::new(One(1)).unwrap();
+        let other = ComObject::<_, IUnknownRaw>::new(Other(2)).unwrap();
+        assert_eq!((This::<One>::of(&one).unwrap().0, This::<Other>::of(&other).unwrap().0), (1, 2));
+        assert!(This::<Other>::of(&one).is_err() && This::<One>::of(&other).is_err());
     });
 }
 
@@ -233,7 +265,7 @@ fn an_object_with_several_interfaces_fails_without_a_trace() {
     });
 }
 
-/// `[C3]`, through a secondary interface.
+/// A reference too few through a secondary interface fails fast `[C3]`.
 #[test]
 fn a_reference_too_few_fails_fast() {
     is_fail_fast(
@@ -250,18 +282,18 @@ fn a_reference_too_few_fails_fast() {
             impl Drop for Lets {
                 fn drop(&mut self) {
                     let this = self.0.load(SeqCst);
-                    // SAFETY: the block is there while its value is being dropped.
+                    // SAFETY: the block is there while its value is being dropped, and begins with
+                    // its table's pointer.
                     let table = unsafe { *this.cast::<*const IUnknownVtbl>() };
-                    // SAFETY: its table.
+                    // SAFETY: the object's table pointer points to its table.
                     let release = unsafe { *table }.Release.unwrap();
-                    // SAFETY: a breach of the contract, which is to stop the machine.
+                    // SAFETY: this breaks the contract on purpose, and stops the machine.
                     unsafe { release(this) };
                 }
             }
             type Both = (IUnknownRaw, ISecondRaw);
             let object = ComObject::<_, Both>::new(Lets(null_mut::<c_void>().into())).unwrap();
-            // SAFETY: made with these interfaces.
-            let this = unsafe { ComObject::<Lets, Both>::this(&object) };
+            let this = This::<Lets>::of(&object).unwrap();
             let second: ComRc<ISecondRaw> = object.query().unwrap();
             this.0.store(second.as_ptr().cast(), SeqCst);
         }),

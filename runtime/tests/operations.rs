@@ -1,4 +1,4 @@
-//! Operations as a Rust client sees them, on the simulated kernel.
+//! Tests of operations through the Rust client, on the simulated kernel.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -104,7 +104,7 @@ fn without_memory_there_is_the_constant_operation() {
             TOLD.fetch_add(status.0, SeqCst);
         }
         for _ in 0..2 {
-            // SAFETY: the handler may be called with anything.
+            // SAFETY: the handler accepts any context.
             unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
         }
         assert_eq!(TOLD.load(SeqCst), 2 * AsyncStatus::Error as i32, "each is told at once");
@@ -113,11 +113,11 @@ fn without_memory_there_is_the_constant_operation() {
 
 #[repr(C)]
 struct Nobodys(*const c_void);
-// SAFETY: a table's pointer first; no object has this interface.
+// SAFETY: the type is `repr(C)` with its table's pointer first, and no object has this interface.
 unsafe impl ntcom::Interface for Nobodys {
     const IID: ntcom::GUID = ntcom::GUID::from_u128(7);
 }
-// SAFETY: no object has it.
+// SAFETY: no object has this interface, so no query succeeds.
 unsafe impl ntcom::Queryable for Nobodys {}
 
 #[test]
@@ -133,7 +133,7 @@ fn identity_is_one_pointer_from_every_interface() {
     });
 }
 
-/// `[C11]`, `[C18]`
+/// A driver that is being unloaded makes operations that have failed `[C11]`, `[C18]`.
 #[test]
 fn a_driver_that_goes_away_makes_operations_that_have_failed() {
     in_kernel(|| {
@@ -149,7 +149,8 @@ fn a_driver_that_goes_away_makes_operations_that_have_failed() {
     });
 }
 
-/// All operations have one IID, and get_result writes as many bytes as the value has.
+/// All operations have one IID, and get_result writes as many bytes as the value has, so a query
+/// checks the size.
 #[test]
 fn an_operation_is_not_found_as_one_with_values_of_another_size() {
     in_kernel(|| {
@@ -165,7 +166,7 @@ fn an_operation_is_not_found_as_one_with_values_of_another_size() {
     });
 }
 
-/// `[C14]`
+/// The handler runs once, at the end or when it is set `[C14]`.
 #[test]
 fn the_completion_handler_runs_once_early_or_late() {
     static STATUS: AtomicI32 = AtomicI32::new(-1);
@@ -175,7 +176,7 @@ fn the_completion_handler_runs_once_early_or_late() {
     in_kernel(|| {
         let operation = spawn_async_operation(pending::<u8>());
         let control = operation.control().unwrap();
-        // SAFETY: the handler may be called with anything.
+        // SAFETY: the handler accepts any context.
         let set = || unsafe { control.set_completed(handler, core::ptr::null_mut()) };
         assert_eq!(set(), Ok(()));
         assert_eq!(set(), Err(NTSTATUS::INVALID_DEVICE_STATE));
@@ -185,13 +186,14 @@ fn the_completion_handler_runs_once_early_or_late() {
 
         let operation = spawn_async_operation(async { 1_u8 });
         let control = operation.control().unwrap();
-        // SAFETY: the handler may be called with anything.
+        // SAFETY: the handler accepts any context.
         unsafe { control.set_completed(handler, core::ptr::null_mut()) }.unwrap();
         assert_eq!(STATUS.swap(-1, SeqCst), AsyncStatus::Completed as i32);
     });
 }
 
-/// `[C14]`: a handler may release the reference through which it was set, the last one, also inside set_completed.
+/// A handler may release the reference through which it was set, even if it is the last one, also
+/// inside set_completed `[C14]`.
 #[test]
 fn a_handler_may_release_the_reference_that_it_was_set_through() {
     static RUNS: AtomicI32 = AtomicI32::new(0);
@@ -200,14 +202,14 @@ fn a_handler_may_release_the_reference_that_it_was_set_through() {
         // SAFETY: the pointer owns a reference.
         drop(unsafe { ComRc::<AsyncControlRaw>::from_raw(context.cast()) });
     }
-    /// The one reference to the operation.
+    /// Sets the handler, and gives it the only reference to the operation.
     fn set(control: ComRc<AsyncControlRaw>) -> NTSTATUS {
         let this = control.into_raw();
-        // SAFETY: an operation of our own, which lives.
+        // SAFETY: the operation is ours, and alive.
         let table = unsafe { this.read() }.vtbl;
-        // SAFETY: it has a table.
+        // SAFETY: our operations have a complete table.
         let set_completed = unsafe { &*table }.set_completed.unwrap();
-        // SAFETY: the reference, which is the handler's from here on.
+        // SAFETY: the operation is alive, and its reference belongs to the handler from here on.
         unsafe { set_completed(this.cast(), Some(releases), this.cast()) }
     }
     in_kernel(|| {
@@ -253,7 +255,7 @@ fn a_detached_operation_goes_on() {
     });
 }
 
-/// `[C17]`: objects that break the contract.
+/// Objects that break the contract `[C17]`.
 mod broken {
     use super::{AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS, RawAsyncStatus, c_void};
     use ntcom::{AsyncOperationVtbl, IUnknownVtbl};
@@ -269,12 +271,12 @@ mod broken {
         ntcom::com::E_NOINTERFACE
     }
     unsafe extern "system" fn completed(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-        // SAFETY: the client's.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(AsyncStatus::Completed.into()) };
         NTSTATUS::SUCCESS
     }
     unsafe extern "system" fn seven(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-        // SAFETY: the client's.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(RawAsyncStatus(7)) };
         NTSTATUS::SUCCESS
     }
@@ -282,12 +284,12 @@ mod broken {
         NTSTATUS::PENDING
     }
     unsafe extern "system" fn started(_this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-        // SAFETY: the client's.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(AsyncStatus::Started.into()) };
         NTSTATUS::SUCCESS
     }
     unsafe extern "system" fn five(_this: *mut c_void, out: *mut u32) -> NTSTATUS {
-        // SAFETY: the client's.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(5) };
         NTSTATUS::SUCCESS
     }
@@ -299,7 +301,7 @@ mod broken {
         _iid: *const ntcom::GUID,
         out: *mut *mut c_void,
     ) -> NTSTATUS {
-        // SAFETY: the client's.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(this) };
         NTSTATUS::PENDING
     }
@@ -315,7 +317,7 @@ mod broken {
 
     fn object(vtbl: AsyncOperationVtbl<u32>) -> Result<ComRc<AsyncOperationRaw<u32>>, NTSTATUS> {
         let raw = Box::leak(Box::new(AsyncOperationRaw { vtbl: Box::leak(Box::new(vtbl)) }));
-        // SAFETY: it counts nothing and lives for ever.
+        // SAFETY: the object counts no references and lives for ever.
         unsafe { ComRc::from_raw(raw) }
     }
 
@@ -385,7 +387,7 @@ mod broken {
         assert_eq!(object(table).unwrap_err(), BROKEN);
     }
 
-    /// Whose bytes would it be, if the client's memory were not zeroed?
+    /// The client's memory is zeroed before the call, so no stale bytes appear in the value.
     #[test]
     fn a_value_that_was_never_written_is_zeros() {
         type Large = [u64; 64];
@@ -399,7 +401,7 @@ mod broken {
         let table =
             AsyncOperationVtbl { base: UNKNOWN, get_status: Some(completed), get_result: Some(nothing) };
         let raw = Box::leak(Box::new(AsyncOperationRaw::<Large> { vtbl: Box::leak(Box::new(table)) }));
-        // SAFETY: it counts nothing and lives for ever.
+        // SAFETY: the object counts no references and lives for ever.
         let object = unsafe { ComRc::from_raw(raw) }.unwrap();
         dirty_the_stack();
         assert_eq!(object.result(), Ok([0; 64]));
@@ -460,7 +462,7 @@ mod taken_in_its_poll {
         }
     }
 
-    /// `[C20]`: the request has reached the body, though no poll began with it.
+    /// The cancel request has reached the body, though no poll began with it `[C20]`.
     #[test]
     fn a_request_that_is_taken_in_the_poll_that_it_came_in_makes_a_failure_canceled() {
         in_kernel(|| {

@@ -1,4 +1,5 @@
-//! Operations on work items, and ones that move: where their bodies run, how they end, what is refused.
+//! Tests of operations on work items, and of operations that move to PASSIVE_LEVEL. They check
+//! where bodies run, how they end, and which placements are refused.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, reason = "what the tests share is more than these use")]
 
@@ -12,8 +13,8 @@ use ntcom::{
     SpawnOperation as _, TaskBuilder, This, declare_com_interface, pin_init, try_finally,
 };
 use ntcom_exec::{
-    DpcOptions, Importance, OnDevice, OnWorkItems, TaskStorage, TaskTracker, default_tracker, passive, sleep,
-    yield_now,
+    DpcOptions, Importance, Migrating, OnWorkItems, TaskStorage, TaskTracker, default_tracker, passive,
+    sleep, yield_now,
 };
 use ntsim::{
     Config, Program, Schedule, Simulation, ddi,
@@ -27,9 +28,9 @@ const DISPATCH: u32 = 2;
 #[derive(Clone, Copy)]
 struct Device(PDEVICE_OBJECT);
 
-// SAFETY: a device is for every thread; the tests delete it last.
+// SAFETY: a device may be used on every thread, and the tests delete it last.
 unsafe impl Send for Device {}
-// SAFETY: as above.
+// SAFETY: a device may be used on every thread, and the tests delete it last.
 unsafe impl Sync for Device {}
 
 impl Device {
@@ -42,16 +43,16 @@ impl Device {
         Self(device)
     }
     fn delete(self) {
-        // SAFETY: a device, once.
+        // SAFETY: the device is deleted once, after its last use.
         unsafe { ddi::IoDeleteDevice(self.0) }
     }
     fn items(self) -> OnWorkItems {
-        // SAFETY: deleted when everything has been spawned.
+        // SAFETY: the tests delete the device after everything has been spawned.
         unsafe { OnWorkItems::of(self.0) }
     }
-    fn moving(self) -> OnDevice {
-        // SAFETY: as above.
-        unsafe { OnDevice::new(DpcOptions::new(), self.0) }
+    fn moving(self) -> Migrating {
+        // SAFETY: the tests delete the device after everything has been spawned.
+        unsafe { Migrating::new(DpcOptions::new(), self.0) }
     }
 }
 
@@ -111,8 +112,8 @@ fn what_a_placement_refuses_is_the_operations_error() {
             wrong
         );
         let device = Device::new();
-        // SAFETY: not deleted yet.
-        let unlucky = unsafe { OnDevice::new(DpcOptions::new().poll_budget(0), device.0) };
+        // SAFETY: the device has not been deleted yet.
+        let unlucky = unsafe { Migrating::new(DpcOptions::new().poll_budget(0), device.0) };
         assert_eq!(refused(TaskBuilder::new().on(unlucky).spawn_operation(pin_init!(pending()))), wrong);
         default_tracker(TaskTracker::close);
         let closed = Err(NTSTATUS::DELETE_PENDING);
@@ -168,16 +169,16 @@ fn an_operation_in_the_drivers_memory_allocates_nothing() {
 }
 
 declare_com_interface! {
-    /// Files.
+    /// An interface to files.
     pub trait IFiles: IUnknown {
         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7b31);
-        /// Of a file.
+        /// Yields the length of a file.
         #[opaque]
         async fn length(&self, file: u32) -> Result<u32, NTSTATUS>;
-        /// Of a file.
+        /// Yields the checksum of a file.
         #[opaque]
         async fn checksum(&self, file: u32) -> u32;
-        /// For ever.
+        /// Never ends.
         #[opaque]
         async fn watch(&self) -> u32;
     }
@@ -185,7 +186,7 @@ declare_com_interface! {
 
 struct Files(Device);
 
-// SAFETY: what the bodies touch is resident where they run at DISPATCH_LEVEL.
+// SAFETY: the memory that the bodies touch at DISPATCH_LEVEL is resident.
 unsafe impl IFiles for Files {
     type Allocator = GlobalAllocator;
     fn length(&self, file: u32) -> impl AsyncBody<Result<u32, NTSTATUS>, GlobalAllocator, NTSTATUS> {
@@ -242,7 +243,7 @@ fn methods_run_where_their_recipes_say() {
     }
 }
 
-/// Its operations may be let go of by anybody at DISPATCH_LEVEL: their bodies end at PASSIVE_LEVEL all the same.
+/// A client may drop the operation at DISPATCH_LEVEL, and the body still ends at PASSIVE_LEVEL.
 #[test]
 fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
     struct AtPassive;
@@ -260,10 +261,10 @@ fn the_last_release_at_dispatch_level_ends_a_body_at_passive_level() {
                 let _guard = AtPassive;
                 pending::<u32>().await
             }));
-            // SAFETY: at PASSIVE_LEVEL; lowered below.
+            // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
             let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
             drop(operation);
-            // SAFETY: what the raise answered.
+            // SAFETY: `irql` is the level that the raise returned.
             unsafe { ddi::KeLowerIrql(irql) };
             device.delete();
         });

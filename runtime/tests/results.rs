@@ -1,4 +1,5 @@
-//! Methods that return a `Result`, and what hands out interfaces, on the simulated kernel.
+//! Tests of methods that return a `Result`, and of methods and operations that hand out interfaces,
+//! on the simulated kernel.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -13,14 +14,15 @@ use std::sync::Arc;
 use common::in_kernel;
 use ntcom::{
     AbiType, AsyncBody, AsyncStatus, ComObject, ComRc, GUID, GlobalAllocator, IUnknown, IUnknownRaw,
-    IUnknownVtbl, InitBox, Interface, InterfacePtr, NTSTATUS, declare_com_interface, pin_init, try_finally,
+    IUnknownVtbl, InitBox, Interface, InterfacePtr, NTSTATUS, This, declare_com_interface, pin_init,
+    try_finally,
 };
 
-/// The errors of a driver of its own.
+/// An error type of the driver's own.
 #[derive(Debug)]
 enum Trouble {
     Busy,
-    /// What says that it failed, and says of itself that it did not.
+    /// An error with a success code as its status.
     Confused,
 }
 
@@ -96,7 +98,7 @@ fn trouble(which: u32) -> Result<(), Trouble> {
     }
 }
 
-// SAFETY: the bodies touch what they have captured.
+// SAFETY: the bodies touch only the values that they have captured.
 unsafe impl IResults for Results {
     type Allocator = GlobalAllocator;
     type NamedFuture = core::future::Ready<ComRc<ILeafRaw>>;
@@ -116,7 +118,7 @@ unsafe impl IResults for Results {
         self.make(5)
     }
     unsafe fn reads(&self, from: *const u32) -> Result<u32, NTSTATUS> {
-        // SAFETY: the declaration's contract.
+        // SAFETY: the declaration requires a readable `from`.
         Ok(unsafe { from.read() })
     }
     fn opens(
@@ -148,9 +150,9 @@ fn results() -> (ComRc<IResultsRaw>, Arc<AtomicU32>) {
 }
 
 fn table(object: &ComRc<IResultsRaw>) -> IResultsVtbl {
-    // SAFETY: a live object.
+    // SAFETY: the test's reference keeps the object alive.
     let table = unsafe { (*object.as_ptr()).vtbl };
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     unsafe { *table }
 }
 
@@ -166,23 +168,23 @@ fn a_result_crosses_as_a_status_and_a_pointer_to_its_value() {
         let (object, _drops) = results();
         let this: *mut c_void = object.as_ptr().cast();
         let table = table(&object);
-        // The signatures of a header in C.
+        // These are the signatures in a C header.
         let nothing: unsafe extern "system" fn(*mut c_void, u32) -> NTSTATUS = table.nothing.unwrap();
         let sample: unsafe extern "system" fn(*mut c_void, u16, u32, *mut Sample) -> NTSTATUS =
             table.sample.unwrap();
         let nothing = |which| {
-            // SAFETY: a live object.
+            // SAFETY: the test's reference keeps the object alive.
             unsafe { nothing(this, which) }
         };
         assert_eq!([0, 1, 2].map(nothing), [NTSTATUS::SUCCESS, BUSY, NTSTATUS::UNSUCCESSFUL]);
         let mut bytes = [0xAA_u8; 24];
-        // At an odd address: `out` needs no alignment.
+        // The address is odd, because `out` needs no alignment.
         let out: *mut Sample = (&raw mut bytes[1]).cast();
-        // SAFETY: a live object, and room for the value.
+        // SAFETY: the object is alive, and there is room for the value.
         assert_eq!(unsafe { sample(this, 3, 0, out) }, NTSTATUS::SUCCESS);
-        // SAFETY: it has been written.
+        // SAFETY: the slot has written the value.
         assert_eq!(unsafe { out.read_unaligned() }, Sample { channel: 3, value: 1 << 40 });
-        // SAFETY: as above.
+        // SAFETY: the object is alive, and there is room for the value.
         assert_eq!(unsafe { sample(this, 3, 1, out) }, BUSY);
         assert_eq!(bytes[1..17], [0; 16], "nobody reads garbage");
         assert_eq!((bytes[0], bytes[17]), (0xAA, 0xAA));
@@ -195,13 +197,12 @@ fn without_a_pointer_for_its_value_a_method_is_not_called() {
         let drops = Arc::<AtomicU32>::default();
         let results = Results { calls: AtomicU32::new(0), drops };
         let object = ComObject::<_, IResultsRaw>::new(results).unwrap();
-        // SAFETY: made with this interface.
-        let value = unsafe { ComObject::<Results, IResultsRaw>::this(&object) };
+        let value = This::<Results>::of(&object).unwrap();
         let this: *mut c_void = object.as_ptr().cast();
         // SAFETY: a null `out` is allowed.
         let status = unsafe { table(&object).sample.unwrap()(this, 3, 0, null_mut()) };
         assert_eq!(status, NTSTATUS::INVALID_PARAMETER);
-        // SAFETY: as above.
+        // SAFETY: a null `out` is allowed.
         let status = unsafe { table(&object).leaf.unwrap()(this, 0, null_mut()) };
         assert_eq!((status, value.calls.load(SeqCst)), (NTSTATUS::INVALID_PARAMETER, 0));
     });
@@ -219,7 +220,7 @@ fn a_client_gets_a_result_back() {
         assert_eq!(object.sample(4, 1), Err(BUSY));
         assert_eq!(object.plain(), Ok(7));
         let number = 12;
-        // SAFETY: readable.
+        // SAFETY: `number` is readable.
         assert_eq!(unsafe { object.reads(&raw const number) }, Ok(12));
         let leaf = object.leaf(0).unwrap();
         assert_eq!(object.leaf(1).err(), Some(BUSY));
@@ -230,7 +231,7 @@ fn a_client_gets_a_result_back() {
     });
 }
 
-/// `get_result` hands out a reference each time, and the operation's own goes with it.
+/// `get_result` hands out a reference each time, and the operation's last release gives up its own.
 #[test]
 fn an_operation_yields_an_interface_as_often_as_it_is_asked() {
     in_kernel(|| {
@@ -263,11 +264,11 @@ fn an_operation_that_yields_no_interface_leaves_none() {
         canceled.control().unwrap().cancel().unwrap();
         assert_eq!(canceled.interface().err(), Some(NTSTATUS::CANCELLED));
         let mut out = InterfacePtr::<ILeafRaw>::clone(&dangling());
-        // SAFETY: a live operation.
+        // SAFETY: the test's reference keeps the operation alive.
         let table = unsafe { (*canceled.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let get_result = unsafe { (*table).get_result }.unwrap();
-        // SAFETY: a live operation, and room for a pointer.
+        // SAFETY: the operation is alive, and there is room for a pointer.
         let status = unsafe { get_result(canceled.as_ptr().cast(), &raw mut out) };
         assert_eq!((status, out.as_ptr()), (NTSTATUS::CANCELLED, null_mut()));
         drop((failed, canceled));
@@ -275,17 +276,15 @@ fn an_operation_that_yields_no_interface_leaves_none() {
     });
 }
 
-/// Some pointer.
+/// Makes a pointer that is not null and points to nothing.
 fn dangling() -> InterfacePtr<ILeafRaw> {
-    // SAFETY: transparent over a pointer.
+    // SAFETY: `InterfacePtr` is transparent over a pointer.
     unsafe { core::mem::transmute(core::ptr::without_provenance_mut::<ILeafRaw>(8)) }
 }
 
-/// `[C17]`: objects of others.
+/// Objects of foreign implementations `[C17]`.
 mod foreign {
-    use super::{
-        ComRc, IResultsClient as _, IResultsRaw, IResultsVtbl, IUnknownVtbl, NTSTATUS, c_void, null_mut,
-    };
+    use super::{ComRc, IResultsRaw, IResultsVtbl, IUnknownVtbl, NTSTATUS, c_void, null_mut};
     use super::{GUID, ILeafRaw, IUnknownRaw, Sample};
 
     unsafe extern "system" fn one(_this: *mut c_void) -> u32 {
@@ -301,17 +300,17 @@ mod foreign {
         NTSTATUS::TIMEOUT
     }
     unsafe extern "system" fn null(_: *mut c_void, _: u32, out: *mut *mut ILeafRaw) -> NTSTATUS {
-        // SAFETY: the client's pointer.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(null_mut()) };
         NTSTATUS::SUCCESS
     }
     unsafe extern "system" fn hollow(_: *mut c_void, _: u32, out: *mut *mut ILeafRaw) -> NTSTATUS {
         static HOLLOW: IUnknownVtbl = IUnknownVtbl { QueryInterface: None, AddRef: None, Release: None };
         struct Static(IUnknownRaw);
-        // SAFETY: a constant.
+        // SAFETY: the object is never changed.
         unsafe impl Sync for Static {}
         static OBJECT: Static = Static(IUnknownRaw { vtbl: &raw const HOLLOW });
-        // SAFETY: the client's pointer.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write((&raw const OBJECT.0).cast_mut().cast()) };
         NTSTATUS::SUCCESS
     }
@@ -331,14 +330,14 @@ mod foreign {
         };
         let table = &raw mut table;
         let mut raw = IResultsRaw { vtbl: table };
-        // SAFETY: it counts nothing and lives long enough.
+        // SAFETY: the object counts no references and outlives the client.
         let object = unsafe { ComRc::from_raw(&raw mut raw) }.unwrap();
         let broken = NTSTATUS::DRIVER_INTERNAL_ERROR;
         assert_eq!(object.nothing(0), Err(broken));
         assert_eq!(object.sample(0, 0), Err(broken));
         assert_eq!(object.plain(), Err(broken));
         assert_eq!(object.leaf(0).err(), Some(broken));
-        // SAFETY: the table is this test's.
+        // SAFETY: the table belongs to this test, and no reference to it is alive.
         unsafe { (*table).leaf = Some(hollow) };
         assert_eq!(object.leaf(0).err(), Some(broken));
     }

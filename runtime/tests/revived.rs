@@ -1,4 +1,4 @@
-//! An object that is given a reference while its last one is being released `[C3]`.
+//! Tests of an object that gets a reference while its last one is being released `[C3]`.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -32,14 +32,14 @@ impl Drop for Revives {
     fn drop(&mut self) {
         assert_eq!(self.this.fetch_add(1, SeqCst), 0, "dropped once");
         let this = self.address.load(SeqCst);
-        // SAFETY: what every object begins with.
+        // SAFETY: every object begins with its table's pointer.
         let table = unsafe { *this.cast::<*const ntcom::IUnknownVtbl>() };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let table = unsafe { &*table };
-        // SAFETY: a breach of the contract, which is to stop the machine.
+        // SAFETY: this breaks the contract on purpose, and stops the machine.
         unsafe { table.AddRef.unwrap()(this) };
         if self.also_releases {
-            // SAFETY: as above.
+            // SAFETY: this breaks the contract on purpose, and stops the machine.
             unsafe { table.Release.unwrap()(this) };
         }
     }
@@ -48,9 +48,10 @@ impl Drop for Revives {
 fn revive(also_releases: bool) {
     let value = Revives { this: AtomicU32::new(0), also_releases, address: AtomicPtr::default() };
     let object: ComRc<IRevivedRaw> = ComObject::<_, IRevivedRaw>::new(value).unwrap();
-    // SAFETY: a test of its own object: the value stands behind pointer, count and function.
+    // SAFETY: the test knows its own object, where the value stands after three words (table,
+    // count, life).
     let value = unsafe { object.as_ptr().byte_add(24) };
-    // SAFETY: as above.
+    // SAFETY: the object is alive, and its value stands there.
     let value = unsafe { &*value.cast::<Revives>() };
     value.address.store(object.as_ptr().cast(), SeqCst);
     fn same<I: InterfaceOf<Revives> + Interface>() {}

@@ -1,4 +1,4 @@
-//! Objects that are statics, on the simulated kernel.
+//! Tests of objects that are statics, on the simulated kernel.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -50,7 +50,7 @@ impl IClock for Clock {
     }
 }
 
-// SAFETY: the bodies touch the image's data.
+// SAFETY: the bodies touch only the image's data.
 unsafe impl IAlarm for Clock {
     type Allocator = GlobalAllocator;
     fn ring(&self, n: u32) -> impl AsyncBody<u32, GlobalAllocator, NTSTATUS> {
@@ -98,7 +98,7 @@ fn its_interfaces_are_there_without_memory_and_count_nothing() {
     });
 }
 
-/// `[C2]`
+/// All its interfaces have one identity `[C2]`.
 #[test]
 fn it_has_one_identity() {
     static CLOCK: ComStatic<Clock, Both> = clock();
@@ -116,7 +116,17 @@ fn it_has_one_identity() {
     });
 }
 
-/// Its async methods are those of any object, and their bodies balance what they count.
+#[test]
+fn its_interfaces_lead_to_its_value() {
+    static CLOCK: ComStatic<Clock, Both> = clock();
+    in_kernel(|| {
+        let place: ComRc<IPlaceRaw> = CLOCK.get().query().unwrap();
+        let this = This::<Clock>::of(&place).unwrap();
+        assert_eq!(core::ptr::from_ref::<Clock>(&this), core::ptr::from_ref(CLOCK.value()));
+    });
+}
+
+/// Its async methods work as those of any object, and their bodies release what they count.
 #[test]
 fn its_async_methods_run_and_are_cancelled() {
     static CLOCK: ComStatic<Clock, Both> = clock();

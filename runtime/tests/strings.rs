@@ -1,4 +1,4 @@
-//! Strings, as the simulated kernel takes them.
+//! Tests of strings, compared with the simulated kernel's.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -12,21 +12,21 @@ use ntcom::{
 use ntsim::{ddi::RtlEqualUnicodeString, types::UNICODE_STRING};
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
-/// A DDI's judgement: the same characters.
+/// Compares two strings with the kernel's own function.
 fn equal(one: UnicodeStr<'_>, other: UnicodeStr<'_>) -> bool {
     let kernels = |string: &UnicodeStr<'_>| -> *const UNICODE_STRING { string.as_ptr().cast() };
-    // SAFETY: both live, and are not changed.
+    // SAFETY: both strings are alive, and do not change.
     unsafe { RtlEqualUnicodeString(kernels(&one), kernels(&other), 0) != 0 }
 }
 
-/// The character after the end.
+/// Returns the character after the end.
 fn end(string: UnicodeStr<'_>) -> u16 {
-    // SAFETY: it lives.
+    // SAFETY: the string is alive.
     let raw = unsafe { *string.as_ptr() };
     assert_eq!(raw.maximum_length, raw.length + 2);
-    // SAFETY: the maximum length says that there is one more.
+    // SAFETY: the maximum length leaves room for one more character.
     let end = unsafe { raw.buffer.add(usize::from(raw.length / 2)) };
-    // SAFETY: as above.
+    // SAFETY: the character after the end is within the buffer, and initialised.
     unsafe { *end }
 }
 
@@ -100,7 +100,7 @@ fn memory_is_given_back_and_its_want_is_an_error() {
     });
 }
 
-/// Strings of others.
+/// Foreign strings that contradict themselves are refused.
 #[test]
 fn a_string_that_contradicts_itself_is_refused() {
     let mut units = [0x41_u16; 4];
@@ -147,7 +147,7 @@ fn a_condition_that_does_not_hold_is_an_error_of_the_functions_own() {
 }
 
 proptest! {
-    /// What literals are measured with is what std counts; and what is written reads back.
+    /// The length of a literal is that which std counts, and a written text reads back.
     #[test]
     fn texts_are_measured_and_converted_as_std_does(text in any::<String>()) {
         let expected: Vec<u16> = text.encode_utf16().collect();
@@ -161,7 +161,7 @@ proptest! {
 
 macro_rules! literals {
     ($($text:literal)*) => {
-        /// Characters at the borders of what UTF-8 and UTF-16 take.
+        /// Characters at the borders of the encodings' lengths in UTF-8 and UTF-16.
         #[test]
         fn literals_at_the_borders() {
             $(assert_eq!(kstr!($text).units(), $text.encode_utf16().collect::<Vec<_>>(), "{:?}", $text);)*

@@ -1,4 +1,5 @@
-//! The macro's tables against tables that were written by hand: each side calls the other's objects, with arguments of every width, at random.
+//! Tests of the macro's tables against handwritten ones. Each side calls the other's objects, with
+//! random arguments of every width.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 #![allow(clippy::too_many_arguments, reason = "more than registers, and of every width")]
 
@@ -31,7 +32,7 @@ declare_com_interface! {
     }
 }
 
-/// The tables as somebody writes them from a header.
+/// The tables as a driver author writes them from a header.
 mod by_hand {
     use super::{IUnknownVtbl, NTSTATUS, c_void};
 
@@ -48,7 +49,7 @@ mod by_hand {
     }
 }
 
-/// Arguments of one call of each method.
+/// The arguments of one call of each method.
 #[derive(Clone, Copy, Debug)]
 struct Arguments {
     a: u8,
@@ -62,7 +63,8 @@ struct Arguments {
     i: i8,
 }
 
-/// What both sides answer: every bit of every argument, and the object's number, counts.
+/// The answer of both sides, which depends on every bit of every argument, and on the object's
+/// number.
 fn few(number: u64, a: i8, b: u16) -> i32 {
     (number as i32).wrapping_mul(31).wrapping_add(i32::from(a)).wrapping_mul(257).wrapping_add(b.into())
 }
@@ -88,7 +90,7 @@ fn status(number: u64, a: u16, b: i32) -> Result<u64, NTSTATUS> {
     if b < 0 { Err(NTSTATUS(b)) } else { Ok(number ^ u64::from(a) << 32 ^ b as u64) }
 }
 
-/// An object of the macro's.
+/// An object made by the macro.
 struct Ours(u64);
 
 impl IFew for Ours {
@@ -107,7 +109,7 @@ impl IMany for Ours {
     }
 }
 
-/// An object of somebody else's. It counts nothing.
+/// A handwritten object, which counts no references.
 #[repr(C)]
 struct Theirs {
     table: *const by_hand::Table,
@@ -118,7 +120,7 @@ mod slots {
     use super::{Arguments, GUID, NTSTATUS, Theirs, c_void};
 
     fn number(this: *mut c_void) -> u64 {
-        // SAFETY: an object of this file.
+        // SAFETY: the test passes a live `Theirs`.
         unsafe { &*this.cast::<Theirs>() }.number
     }
     pub(super) unsafe extern "system" fn query(
@@ -126,7 +128,7 @@ mod slots {
         _: *const GUID,
         out: *mut *mut c_void,
     ) -> NTSTATUS {
-        // SAFETY: the client's pointer.
+        // SAFETY: clients pass a writable `out`.
         unsafe { out.write(core::ptr::null_mut()) };
         NTSTATUS::NOINTERFACE
     }
@@ -159,7 +161,7 @@ mod slots {
     ) -> NTSTATUS {
         match super::status(number(this), a, b) {
             Ok(value) => {
-                // SAFETY: the client's pointer.
+                // SAFETY: clients pass a writable `out`.
                 unsafe { out.write(value) };
                 NTSTATUS::SUCCESS
             }
@@ -168,29 +170,31 @@ mod slots {
     }
 }
 
-/// Calls everything of an object through a table written by hand, and through the macro's client, and compares.
+/// Calls every method of an object through a handwritten table, and through the macro's client, and
+/// compares the answers.
 fn call_both_ways(this: *mut c_void, number: u64, arguments: Arguments) {
     let Arguments { a, b, c, d, e, f, g, h, i } = arguments;
     let pointer = core::ptr::without_provenance(g);
-    // SAFETY: a live object of this interface, whoever made it; no reference is taken.
+    // SAFETY: the test passes a live object of this interface, and `into_raw` below keeps the
+    // reference.
     let client = unsafe { ComRc::<IManyRaw>::from_raw(this.cast()) }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the live object begins with its table's pointer.
     let table = unsafe { this.cast::<*const by_hand::Table>().read() };
-    // SAFETY: as above.
+    // SAFETY: the table of the live object is valid.
     let table = unsafe { &*table };
-    // SAFETY: as above, for each of these.
+    // SAFETY: the slot is from the table of the live object.
     let by_hand = unsafe { (table.few)(this, i, a.into()) };
     assert_eq!([client.few(i, a.into()), Ok(by_hand)], [Ok(few(number, i, a.into())); 2]);
-    // SAFETY: as above.
+    // SAFETY: the slot is from the table of the live object.
     unsafe { (table.nothing)(this) };
     assert_eq!(client.nothing(), Ok(()));
-    // SAFETY: as above.
+    // SAFETY: the slot is from the table of the live object.
     let by_hand = unsafe { (table.many)(this, a, b, c, d, e, f, pointer, h, i) };
     let by_macro = client.many(a, b, c, d, e, f, pointer, h, i);
     assert_eq!([by_macro, Ok(by_hand)], [Ok(many(number, arguments)); 2]);
     let mut out = 0;
     let low = (c >> 1).cast_signed() | if a > 127 { i32::MIN } else { 0 };
-    // SAFETY: as above; `out` is writable.
+    // SAFETY: the slot is from the table of the live object, and `out` is writable.
     let answered = unsafe { (table.status)(this, a.into(), low, &raw mut out) };
     let expected = status(number, a.into(), low);
     assert_eq!(client.status(a.into(), low), expected);
@@ -239,7 +243,7 @@ fn each_side_calls_the_others_objects() {
             let mut theirs = Theirs { table: &raw const table, number };
             call_both_ways((&raw mut theirs).cast(), number, arguments);
             in_kernel(move || {
-                // As the primary interface, and as the second of two.
+                // The interface is called as the primary one, and as the second of two.
                 let first = ComObject::<_, IManyRaw>::new(Ours(number)).unwrap();
                 call_both_ways(first.as_ptr().cast(), number, arguments);
                 let second = ComObject::<_, (IUnknownRaw, IManyRaw)>::new(Ours(number)).unwrap();

@@ -1,4 +1,5 @@
-//! What is said reaches the debugger, as far as it matters. One test: the sink is the image's.
+//! Tests that log records reach the debugger if the sink's level admits them. There is one test,
+//! because the image has one sink.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean")]
 
 use core::fmt::Write as _;
@@ -23,11 +24,11 @@ fn what_matters_is_printed_and_what_does_not_is_not_even_formatted() {
         set_sink(&DEBUGGER);
         ntcom::log!(Level::Debug, "{}", Never);
         let before = ntsim::counters().allocations;
-        // SAFETY: at PASSIVE_LEVEL; lowered below.
+        // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
         let irql = unsafe { ntsim::ddi::KeRaiseIrqlToDpcLevel() };
         let channel = 3;
         ntcom::log!(Level::Warn, "channel {channel} is 100 % {}", "slow");
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the level that the raise returned.
         unsafe { ntsim::ddi::KeLowerIrql(irql) };
         ntcom::log!(Level::Info, "{}", "x".repeat(1000));
         assert_eq!(ntsim::counters().allocations, before);

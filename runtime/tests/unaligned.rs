@@ -1,9 +1,11 @@
-//! No `out` and no `iid` needs alignment: every slot takes odd addresses.
+//! Tests that no `out` and no `iid` needs alignment, because every slot takes odd addresses.
 //!
-//! x86 reads and writes odd addresses without complaint. In a build with debug assertions rustc
-//! checks each access through a place such as `*out`, so a slot that makes one ends the process
-//! here. A `write` of the pointer instead of `write_unaligned` is the same instruction on x86 and is
-//! not checked: Miri, or a processor that faults, sees it. A release build cannot fail here.
+//! x86 reads and writes odd addresses without a fault. In a build with debug assertions rustc checks
+//! each access through a place such as `*out` or `&mut *out`, and core checks `copy_nonoverlapping`,
+//! `replace`, `swap` and `write_volatile`, so a slot with such an access ends the process here. A
+//! `write` or `read` of the pointer is the same instruction on x86 as the unaligned one, and core as
+//! rustup ships it does not check it (seen with Rust 1.95). Only Miri, or a processor that faults,
+//! detects it. A release build cannot fail here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -25,7 +27,7 @@ impl Odd {
         Self([0xA5; 40])
     }
 
-    /// An odd address: of the first or the second byte.
+    /// Returns an odd address, that of the first or of the second byte.
     fn place<T>(&mut self) -> *mut T {
         let start: *mut u8 = self.0.as_mut_ptr();
         start.wrapping_add(1 - start.addr() % 2).cast()
@@ -37,16 +39,16 @@ impl Odd {
     }
 }
 
-/// QueryInterface with an odd `iid` and an odd `out`.
+/// Calls QueryInterface with an odd `iid` and an odd `out`.
 fn query(this: *mut c_void, iid: GUID) -> (NTSTATUS, *mut c_void) {
-    // SAFETY: an interface of a live object begins with its table.
+    // SAFETY: an interface of a live object begins with its table's pointer.
     let table = unsafe { this.cast::<*const IUnknownVtbl>().read() };
-    // SAFETY: a complete table.
+    // SAFETY: a live object has a complete table.
     let query_interface = unsafe { (*table).QueryInterface }.unwrap();
     let (mut wanted, mut out) = (Odd::new(), Odd::new());
-    // SAFETY: there is room.
+    // SAFETY: there is room for a GUID.
     unsafe { wanted.place::<GUID>().write_unaligned(iid) };
-    // SAFETY: a live object; `iid` is readable and `out` writable, at odd addresses.
+    // SAFETY: the object is alive. `iid` is readable and `out` writable, at odd addresses.
     let status = unsafe { query_interface(this, wanted.place(), out.place()) };
     (status, out.value())
 }
@@ -54,29 +56,29 @@ fn query(this: *mut c_void, iid: GUID) -> (NTSTATUS, *mut c_void) {
 /// Calls every slot of an operation that has an out-parameter.
 fn look(operation: &ComRc<AsyncOperationRaw<u64>>) -> (AsyncStatus, NTSTATUS, u64, NTSTATUS, u32) {
     let this: *mut c_void = operation.as_ptr().cast();
-    // SAFETY: a live operation.
+    // SAFETY: the test's reference keeps the operation alive.
     let table = unsafe { (*operation.as_ptr()).vtbl };
     let (mut status, mut result, mut error, mut size) = (Odd::new(), Odd::new(), Odd::new(), Odd::new());
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     let get_status = unsafe { (*table).get_status }.unwrap();
-    // SAFETY: a live operation, and room at an odd address; likewise below.
+    // SAFETY: the operation is alive, and there is room at the odd address.
     assert_eq!(unsafe { get_status(this, status.place()) }, NTSTATUS::SUCCESS);
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     let get_result = unsafe { (*table).get_result }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the operation is alive, and there is room at the odd address.
     let answer = unsafe { get_result(this, result.place()) };
 
     let control: ComRc<AsyncControlRaw> = operation.control().unwrap();
     let this: *mut c_void = control.as_ptr().cast();
-    // SAFETY: a live operation.
+    // SAFETY: the test's reference keeps the operation alive.
     let table = unsafe { (*control.as_ptr()).vtbl };
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     let get_error = unsafe { (*table).get_error }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the operation is alive, and there is room at the odd address.
     assert_eq!(unsafe { get_error(this, error.place()) }, NTSTATUS::SUCCESS);
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     let get_result_size = unsafe { (*table).get_result_size }.unwrap();
-    // SAFETY: as above.
+    // SAFETY: the operation is alive, and there is room at the odd address.
     assert_eq!(unsafe { get_result_size(this, size.place()) }, NTSTATUS::SUCCESS);
     (status.value(), answer, result.value(), error.value(), size.value())
 }
@@ -106,7 +108,7 @@ fn every_slot_of_an_operation_takes_odd_addresses() {
             let this = operation.as_ptr().cast();
             let (answer, found) = query(this, AsyncControlRaw::IID);
             assert_eq!(answer, NTSTATUS::SUCCESS);
-            // SAFETY: an interface with a reference.
+            // SAFETY: `found` is an interface with a reference.
             drop(unsafe { ComRc::<AsyncControlRaw>::from_raw(found.cast()) }.unwrap());
             assert_eq!(query(this, GUID::from_u128(1)), (NTSTATUS::NOINTERFACE, core::ptr::null_mut()));
         }
@@ -137,17 +139,17 @@ fn every_slot_of_an_object_takes_odd_addresses() {
         for iid in [IWideRaw::IID, IUnknownRaw::IID] {
             let (answer, found) = query(this, iid);
             assert_eq!((answer, found), (NTSTATUS::SUCCESS, this));
-            // SAFETY: an interface with a reference.
+            // SAFETY: `found` is an interface with a reference.
             drop(unsafe { ComRc::<IUnknownRaw>::from_raw(found.cast()) }.unwrap());
         }
         assert_eq!(query(this, GUID::from_u128(1)), (NTSTATUS::NOINTERFACE, core::ptr::null_mut()));
-        // SAFETY: a live object.
+        // SAFETY: the test's reference keeps the object alive.
         let table = unsafe { (*wide.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let slot = unsafe { (*table).wide }.unwrap();
         for (fails, answer, value) in [(0, NTSTATUS::SUCCESS, u64::MAX), (1, NTSTATUS::UNSUCCESSFUL, 0)] {
             let mut out = Odd::new();
-            // SAFETY: a live object, and room at an odd address.
+            // SAFETY: the object is alive, and there is room at the odd address.
             assert_eq!(unsafe { slot(this, fails, out.place()) }, answer);
             assert_eq!(out.value::<u64>(), value);
         }

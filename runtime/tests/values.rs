@@ -1,6 +1,6 @@
-//! `[C5]`: a client reads every byte of a value, and none of them tells what was in the kernel's
-//! memory before: through get_result, through the pointer of a declared method, and as another type
-//! of the same size.
+//! Tests that a client reads every byte of a value, and that none of them shows earlier contents of
+//! the kernel's memory `[C5]`. The values come through get_result, through the pointer of a
+//! declared method, and as another type of the same size.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -17,7 +17,7 @@ use ntcom::{
     spawn_async_operation_error,
 };
 
-/// Padding between fields and behind them.
+/// A struct with padding between fields and after them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AbiType)]
 struct Padded {
@@ -26,7 +26,7 @@ struct Padded {
     half: u16,
 }
 
-/// A struct that its fields fill, one of them with padding.
+/// A struct without padding of its own, with a field that has padding.
 #[repr(C)]
 #[derive(Clone, Copy, AbiType)]
 struct Nested {
@@ -34,12 +34,12 @@ struct Nested {
     second: [Padded; 2],
 }
 
-/// 63 bytes behind its only field.
+/// A struct with 63 bytes of padding after its only field.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, AbiType)]
 struct Aligned(u8);
 
-/// Padding that a field without a size makes.
+/// A struct with padding that a field of size zero makes.
 #[repr(C)]
 #[derive(Clone, Copy, AbiType)]
 struct Spaced {
@@ -47,7 +47,7 @@ struct Spaced {
     align: [u64; 0],
 }
 
-/// No `AbiType`, because it has a `bool`.
+/// A value that is not an `AbiType`, because it has a `bool`.
 #[repr(C)]
 #[derive(Clone, Copy, AsyncValueType)]
 struct Answer {
@@ -60,20 +60,19 @@ struct Answer {
 
 const CANARY: u8 = 0xCC;
 
-/// A value with padding that is not zero, like one that has passed over memory that was used
-/// before.
+/// Makes a value with padding that is not zero, as if it had been copied over used memory.
 fn dirty<T: Copy>(fill: impl FnOnce(*mut T)) -> T {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the place is ours.
+    // SAFETY: the place belongs to this function, and has the size of a `T`.
     unsafe { value.as_mut_ptr().cast::<u8>().write_bytes(CANARY, size_of::<T>()) };
     fill(value.as_mut_ptr());
-    // SAFETY: the caller has written the fields.
+    // SAFETY: `fill` has written the fields.
     unsafe { value.assume_init() }
 }
 
 fn padded() -> Padded {
     dirty(|place: *mut Padded| {
-        // SAFETY: the caller's place.
+        // SAFETY: `dirty` passes a valid place with all bytes written.
         let place = unsafe { &mut *place };
         (place.tag, place.number, place.half) = (1, u64::MAX, 0x0202);
     })
@@ -87,17 +86,18 @@ fn padded_bytes() -> Vec<u8> {
     bytes
 }
 
-/// What get_result leaves in a client's buffer, at an aligned and at an odd address.
+/// Returns the bytes that get_result leaves in a client's buffer, at an aligned and at an odd
+/// address.
 fn handed_out<T: AsyncValueType>(value: T) -> Vec<u8> {
     let operation = spawn_async_operation(async move { value });
-    // SAFETY: a live operation.
+    // SAFETY: the test's reference keeps the operation alive.
     let table = unsafe { (*operation.as_ptr()).vtbl };
-    // SAFETY: its table.
+    // SAFETY: the object's table pointer points to its table.
     let get_result = unsafe { (*table).get_result }.unwrap();
     let [aligned, odd] = [0, 1].map(|distance| {
         let mut room = vec![0xA5_u8; size_of::<T>() + 2];
         let out = room.as_mut_ptr().wrapping_add(distance).cast::<T>();
-        // SAFETY: a live operation, and room for its value.
+        // SAFETY: the operation is alive, and there is room for its value.
         assert_eq!(unsafe { get_result(operation.as_ptr().cast(), out) }, NTSTATUS::SUCCESS);
         let (_, place) = room.split_at(distance);
         let (value, behind) = place.split_at(size_of::<T>());
@@ -115,22 +115,22 @@ fn padding_of_a_value_is_zero() {
         assert_eq!(handed_out([padded(); 3]), padded_bytes().repeat(3));
         let nested = Nested { first: padded(), second: [padded(); 2] };
         assert_eq!(handed_out(nested), padded_bytes().repeat(3));
-        // SAFETY: the place of a struct with one field.
+        // SAFETY: `place` is valid for a struct, and its one field is written.
         let aligned = dirty(|place: *mut Aligned| unsafe { (*place).0 = 7 });
         let mut expected = vec![0; 64];
         expected[0] = 7;
         assert_eq!(handed_out(aligned), expected);
-        // SAFETY: the place of a struct with one field, and one without a size.
+        // SAFETY: `place` is valid for a struct, and its one field with a size is written.
         let spaced = dirty(|place: *mut Spaced| unsafe { (*place).tag = 7 });
         assert_eq!(handed_out(spaced), [7, 0, 0, 0, 0, 0, 0, 0]);
     });
 }
 
-/// An answer with fields that are written one by one: the bytes that are there before are no
-/// `bool`.
+/// Makes an answer by writing its fields one by one, because the bytes that are there before are
+/// not a valid `bool`.
 fn answer() -> Answer {
     fn put<T>(place: *mut Answer, offset: usize, value: T) {
-        // SAFETY: the caller's place, in which a field of this type is at this offset.
+        // SAFETY: `place` is valid for an `Answer`, which has a field of this type at this offset.
         unsafe { place.wrapping_byte_add(offset).cast::<T>().write(value) };
     }
     dirty(|place: *mut Answer| {
@@ -153,8 +153,8 @@ fn padding_of_a_value_that_is_no_abi_type_is_zero() {
     });
 }
 
-/// A client that takes it for another type of its size gets zeros, not what was in memory: from
-/// safe code.
+/// A client that reads the value as another type of its size, in safe code, gets zeros for the
+/// padding.
 #[test]
 fn a_padded_value_that_is_read_as_numbers_is_initialised() {
     in_kernel(|| {
@@ -170,12 +170,12 @@ fn a_padded_value_that_is_read_as_numbers_is_initialised() {
 fn without_a_value_the_whole_place_is_zeroed() {
     in_kernel(|| {
         let operation = spawn_async_operation_error::<Padded>(NTSTATUS::CANCELLED);
-        // SAFETY: a live operation.
+        // SAFETY: the test's reference keeps the operation alive.
         let table = unsafe { (*operation.as_ptr()).vtbl };
         let mut room = [0xA5_u8; 25];
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let get_result = unsafe { (*table).get_result }.unwrap();
-        // SAFETY: a live operation, and room for its value.
+        // SAFETY: the operation is alive, and there is room for its value.
         let status = unsafe { get_result(operation.as_ptr().cast(), room.as_mut_ptr().cast()) };
         assert_eq!((status, &room[..24], room[24]), (NTSTATUS::CANCELLED, &[0; 24][..], 0xA5));
     });
@@ -194,7 +194,7 @@ declare_com_interface! {
 
 struct Values;
 
-// SAFETY: the body touches nothing.
+// SAFETY: the body touches no memory but its own.
 unsafe impl IValues for Values {
     type Allocator = GlobalAllocator;
     fn padded(&self) -> Result<Padded, NTSTATUS> {
@@ -205,7 +205,7 @@ unsafe impl IValues for Values {
     }
     fn name(&self) -> Result<UnicodeString, NTSTATUS> {
         Ok(dirty(|place: *mut UnicodeString| {
-            // SAFETY: the place is the caller's, and all of its bytes are values of its fields.
+            // SAFETY: `dirty` passes a valid place, and all of its bytes are values of the fields.
             let place = unsafe { &mut *place };
             (place.length, place.maximum_length, place.buffer) = (2, 4, core::ptr::null_mut());
         }))
@@ -220,17 +220,17 @@ unsafe impl IValues for Values {
 fn what_a_declared_method_hands_out_has_no_padding_of_its_frame() {
     in_kernel(|| {
         let object = ComObject::<_, IValuesRaw>::new(Values).unwrap();
-        // SAFETY: a live object.
+        // SAFETY: the test's reference keeps the object alive.
         let table = unsafe { (*object.as_ptr()).vtbl };
-        // SAFETY: its table.
+        // SAFETY: the object's table pointer points to its table.
         let table = unsafe { *table };
         let this: *mut c_void = object.as_ptr().cast();
         let mut room = [0xA5_u8; 25];
-        // SAFETY: a live object, and room for the value.
+        // SAFETY: the object is alive, and there is room for the value.
         assert_eq!(unsafe { table.padded.unwrap()(this, room.as_mut_ptr().cast()) }, NTSTATUS::SUCCESS);
         assert_eq!((room[..24].to_vec(), room[24]), (padded_bytes(), 0xA5));
         let mut room = [0xA5_u8; 2 * size_of::<usize>()];
-        // SAFETY: a live object, and room for the value.
+        // SAFETY: the object is alive, and there is room for the value.
         assert_eq!(unsafe { table.name.unwrap()(this, room.as_mut_ptr().cast()) }, NTSTATUS::SUCCESS);
         let mut expected = [0; 2 * size_of::<usize>()];
         (expected[0], expected[2]) = (2, 4);

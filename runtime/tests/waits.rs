@@ -1,4 +1,4 @@
-//! `wait` of our operations `[C15]`, on the simulated kernel.
+//! Tests of `wait` of our operations `[C15]`, on the simulated kernel.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -26,19 +26,19 @@ use ntsim::{
 /// A clock period, in units of 100 ns.
 const TICK: i64 = 156_250;
 
-/// The slot itself.
+/// Calls the slot itself.
 fn wait(control: &ComRc<AsyncControlRaw>, timeout: Option<i64>) -> NTSTATUS {
     let this = control.as_ptr();
-    // SAFETY: an operation of our own, which lives.
+    // SAFETY: the operation is ours, and alive.
     let table = unsafe { this.read() }.vtbl;
-    // SAFETY: it has a table.
+    // SAFETY: our operations have a complete table.
     let wait = unsafe { &*table }.wait.unwrap();
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: as above; the timeout is null or good.
+    // SAFETY: the operation is alive, and the timeout is null or readable.
     unsafe { wait(this.cast(), timeout) }
 }
 
-/// The time that a timeout is a moment of.
+/// The system time, to which absolute timeouts refer.
 fn system_time() -> i64 {
     let mut now = 0_u64;
     // SAFETY: the argument is valid for a write.
@@ -65,7 +65,7 @@ fn an_operation_that_has_ended_is_not_waited_for() {
             for timeout in [None, Some(0), Some(-1), Some(1), Some(i64::MIN), Some(i64::MAX)] {
                 assert_eq!(wait(&control, timeout), NTSTATUS::SUCCESS, "{timeout:?}");
             }
-            // The one look at the IRQL, where there is a time.
+            // Each wait with a timeout makes one kernel call, which reads the IRQL.
             assert_eq!(ntsim::counters().kernel_calls - before, 5);
         }
     });
@@ -91,7 +91,8 @@ fn it_does_not_wait_longer_than_it_may() {
     in_kernel(|| {
         let operation = spawn_async_operation(pending::<u8>());
         let control = operation.control().unwrap();
-        // A moment of today's is far from as much time from now on.
+        // Today's system time is set, so that an absolute timeout differs much from a relative one
+        // of the same value.
         ntsim::set_system_time(134_000_000_000_000_000);
         let start = system_time();
         assert_eq!(wait(&control, Some(0)), NTSTATUS::TIMEOUT);
@@ -110,7 +111,8 @@ fn it_does_not_wait_longer_than_it_may() {
     });
 }
 
-/// `[C15]`: waiters of all operations are in one list, and each is told of its own.
+/// The waiters of all operations are in one list, and each is told of its own operation's end
+/// `[C15]`.
 #[test]
 fn the_end_of_another_operation_wakes_no_waiter() {
     for seed in 0..50 {
@@ -131,7 +133,7 @@ fn the_end_of_another_operation_wakes_no_waiter() {
             (
                 2,
                 Box::new(move || {
-                    // Both wait for certain after a tick.
+                    // After a tick both waiters wait for certain.
                     ntsim::advance_time(TICK.cast_unsigned());
                     signals[1].signal.set();
                     while ends.load(SeqCst) == 0 {
@@ -154,7 +156,7 @@ fn above_passive_level_only_zero_is_waited_for() {
         for operation in [spawn_async_operation(pending()), spawn_async_operation(async { 7_u8 })] {
             let control = operation.control().unwrap();
             for level in [1, 2] {
-                // SAFETY: at PASSIVE_LEVEL; lowered below.
+                // SAFETY: this runs at PASSIVE_LEVEL, and the IRQL is lowered below.
                 let irql = unsafe { ddi::KfRaiseIrql(level) };
                 for timeout in [None, Some(-1), Some(1), Some(i64::MIN), Some(i64::MAX)] {
                     assert_eq!(wait(&control, timeout), NTSTATUS::NOT_SUPPORTED, "{timeout:?}");
@@ -162,7 +164,7 @@ fn above_passive_level_only_zero_is_waited_for() {
                 let ended = operation.status().unwrap().is_terminal();
                 let expected = if ended { NTSTATUS::SUCCESS } else { NTSTATUS::TIMEOUT };
                 assert_eq!(wait(&control, Some(0)), expected);
-                // SAFETY: what the raise answered.
+                // SAFETY: `irql` is the level that the raise returned.
                 unsafe { ddi::KeLowerIrql(irql) };
             }
             control.cancel().unwrap();
@@ -177,17 +179,18 @@ fn a_timeout_needs_no_alignment() {
         let control = operation.control().unwrap();
         let mut bytes = [0_u8; 9];
         bytes[1..].copy_from_slice(&(-1_i64).to_le_bytes());
-        // SAFETY: an operation of our own, which lives.
+        // SAFETY: the operation is ours, and alive.
         let table = unsafe { control.as_ptr().read() }.vtbl;
-        // SAFETY: it has a table.
+        // SAFETY: our operations have a complete table.
         let wait = unsafe { &*table }.wait.unwrap();
-        // SAFETY: as above; the timeout is readable.
+        // SAFETY: the operation is alive, and the timeout is readable.
         assert_eq!(unsafe { wait(control.as_ptr().cast(), bytes[1..].as_ptr().cast()) }, NTSTATUS::TIMEOUT);
         control.cancel().unwrap();
     });
 }
 
-/// What several processors wait for: an operation that a signal ends, and who has been told.
+/// The state that several processors share: an operation's signal, and the numbers of waiters and
+/// handlers that have been told.
 struct Shared {
     signal: Signal,
     told: AtomicUsize,
@@ -205,13 +208,13 @@ fn shared() -> (Arc<Shared>, impl Future<Output = u8> + Send + 'static) {
 }
 
 unsafe extern "system" fn handled(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: the tests keep it until every run is over.
+    // SAFETY: the context is the tests' `Shared`, which they keep until every run is over.
     let shared = unsafe { &*context.cast::<Shared>() };
     assert_eq!(status, AsyncStatus::Completed.into());
     assert_eq!(shared.handled.fetch_add(1, SeqCst), 0, "once");
 }
 
-/// `[C15]`: also when the time runs out at that moment.
+/// An end at the moment when the time runs out counts as an end `[C15]`.
 #[test]
 fn an_end_at_the_moment_at_which_the_time_runs_out_is_an_end() {
     let mut answers = Vec::new();
@@ -246,7 +249,8 @@ fn an_end_at_the_moment_at_which_the_time_runs_out_is_an_end() {
     );
 }
 
-/// Some wait for ever, one gives up, a handler is set, and somebody ends it: nobody is forgotten, and no event is set that has gone.
+/// Some processors wait for ever, one gives up, a handler is set, and another processor ends the
+/// operation. Every waiter is woken, and no event is set after it has gone.
 fn waiters(kernel: &mut Simulation, waiters: usize) -> Result<(), ntsim::Stop> {
     type Operation = ComRc<AsyncOperationRaw<u8>>;
     let place: Arc<std::sync::Mutex<Vec<Operation>>> = Arc::default();
@@ -258,7 +262,7 @@ fn waiters(kernel: &mut Simulation, waiters: usize) -> Result<(), ntsim::Stop> {
         Box::new(move || {
             let operation = spawn_async_operation(body);
             let context = Arc::as_ptr(&context).cast_mut().cast();
-            // SAFETY: the test keeps it.
+            // SAFETY: the test keeps the context until the run is over.
             unsafe { operation.control().unwrap().set_completed(handled, context) }.unwrap();
             made.lock().unwrap().extend((0..waiters).map(|_| operation.clone()));
         }),
@@ -269,7 +273,7 @@ fn waiters(kernel: &mut Simulation, waiters: usize) -> Result<(), ntsim::Stop> {
             let shared = Arc::clone(&shared);
             let program = move || {
                 let control = operation.control().unwrap();
-                // The wait has a reference of its own, and so has the control.
+                // The wait and the control have their own references.
                 drop(operation);
                 let timeout = if index == 0 { Some(-1) } else { None };
                 let answer = wait(&control, timeout);
@@ -311,7 +315,7 @@ fn every_schedule_with_two_preemptions_tells_who_waits() {
     }
 }
 
-/// The reference that the caller has may go while it waits, and the last one is then the wait's.
+/// The caller's reference may go while it waits, and then the wait has the last one.
 #[test]
 fn a_wait_keeps_its_operation() {
     in_kernel(|| {
@@ -322,7 +326,7 @@ fn a_wait_keeps_its_operation() {
             let sleep = slept.get_or_insert_with(|| Box::pin(sleep(Duration::from_millis(20))));
             let polled = sleep.as_mut().poll(context);
             if polled.is_ready() {
-                // The last reference but the wait's and this poll's.
+                // This is the last reference except for the wait's and this poll's.
                 drop(inside.lock().unwrap().take());
                 return Poll::Ready(7_u8);
             }
@@ -330,20 +334,21 @@ fn a_wait_keeps_its_operation() {
         }));
         let control = operation.control().unwrap();
         let this = control.as_ptr();
-        // SAFETY: an operation of our own, which lives.
+        // SAFETY: the operation is ours, and alive.
         let table = unsafe { this.read() }.vtbl;
-        // SAFETY: it has a table.
+        // SAFETY: our operations have a complete table.
         let wait = unsafe { &*table }.wait.unwrap();
         *held.lock().unwrap() = Some(control);
         drop(operation);
-        // SAFETY: the reference is in `held` when the call begins.
+        // SAFETY: a reference is in `held` when the call begins.
         assert_eq!(unsafe { wait(this.cast(), ptr::null()) }, NTSTATUS::SUCCESS);
         assert!(held.lock().unwrap().is_none());
         assert_eq!(ntsim::counters().live_blocks, 0);
     });
 }
 
-/// A wait without an end is a run without an end: the simulated kernel says so, and who waits.
+/// A wait for an operation that never ends makes a run without an end. The simulated kernel reports
+/// it, with the waiters.
 #[test]
 fn a_wait_for_what_never_ends_is_reported() {
     let run = try_in_kernel(|| {

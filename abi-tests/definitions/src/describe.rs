@@ -1,15 +1,16 @@
-//! Rust's types in the words of C, and a slot's signature from its type.
+//! Spells Rust types in C, and a slot's signature from its type.
 
 use core::ffi::c_void;
 
 use ntcom::{GUID, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler};
 
-/// Stands for the T of `IAsyncOperation<T>`.
+/// A placeholder for the T of `IAsyncOperation<T>`.
 pub(crate) struct Value;
 
-/// A type as C spells it. What has no business in a slot has a name too where it is a number, so that the table can show it.
+/// A type as C spells it. Number types that must not occur in a slot have a spelling too, so that
+/// the table can show them.
 pub(crate) trait CType {
-    /// Its spelling.
+    /// The spelling of the type.
     fn spelling() -> String;
 
     /// A parameter of this type.
@@ -67,9 +68,10 @@ impl<T: CType> CType for *const T {
     }
 }
 
-/// A function as C declares it. One that does not have the platform's calling convention says which it has.
+/// A function type as C declares it. A calling convention other than the platform's is part of the
+/// declaration.
 pub(crate) trait Signature {
-    /// With these names of its parameters.
+    /// The declaration with these names of the parameters.
     fn signature(names: &[&str]) -> String;
 }
 
@@ -105,7 +107,7 @@ fn declare(prefix: &str, answer: &str, parameters: &[fn(&str) -> String], names:
     format!("{prefix}{answer} ({})", parameters.join(", "))
 }
 
-/// The signature of a slot, which is found by its field.
+/// The signature of a slot. The slot is selected by its field.
 pub(crate) fn of_slot<Table, F: Signature>(_field: fn(&Table) -> Option<F>, names: &[&str]) -> String {
     F::signature(names)
 }

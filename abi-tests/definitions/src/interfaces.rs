@@ -1,4 +1,4 @@
-//! The interfaces: a line each, and a line a slot.
+//! The interfaces. Each has a line, and so does each of its slots.
 
 use core::mem::offset_of;
 
@@ -15,7 +15,8 @@ pub(crate) fn lines() -> Vec<String> {
 
 const POINTER: usize = size_of::<*const ()>();
 
-/// What consists of pointers has one size on 64-bit and half of it on 32-bit.
+/// The sizes on 64-bit and on 32-bit of a thing that consists of pointers. The second is half the
+/// first.
 pub(crate) fn pointers(bytes: usize) -> String {
     assert_eq!(bytes % POINTER, 0, "{bytes} bytes are not a number of pointers");
     format!("{} {}", bytes / POINTER * 8, bytes / POINTER * 4)
@@ -29,7 +30,7 @@ fn iid(iid: GUID) -> String {
     iid.to_string()
 }
 
-/// Two lines: an object's pointer to its table, and the table.
+/// The lines of an object's pointer to its table, of the object, and of the table.
 fn sizes(name: &str, object: usize, table_at: usize, table: usize) -> Vec<String> {
     vec![
         format!("field | {name}.lpVtbl | {}", pointers(table_at)),
@@ -43,7 +44,7 @@ fn slot(interface: &str, path: &str, offset: usize, signature: &str) -> String {
     format!("slot | {interface}[{}] {name} | {} | {signature}", offset / POINTER, pointers(offset))
 }
 
-/// The line of a slot: table, path to the field, names of the parameters.
+/// The line of a slot, from its table, the path to its field, and the names of the parameters.
 macro_rules! slot {
     ($interface:literal, $table:ty, $($path:ident).+ ($($parameter:ident),*)) => {
         slot(

@@ -1,10 +1,11 @@
-//! The Rust definitions of the binary interface, as the compiler has them: the lines of `abi-tests/abi.golden`, but for the
-//! version that each is in since. Nothing here knows a number; all of them are measured.
+//! The Rust definitions of the binary interface, as the compiler has them. They are the lines of
+//! `abi-tests/abi.golden` without the version that introduced each line. This crate contains no
+//! numbers; all of them are measured.
 //!
-//! `cargo run -p ntcom-abi-definitions` prints them. `cargo xtask abi` compares them with the golden file, and that with what C and C++
-//! compilers make of the header.
+//! `cargo run -p ntcom-abi-definitions` prints the lines. `cargo xtask abi` compares them with the
+//! golden file, and the golden file with the header as C and C++ compilers measure it.
 //!
-//! To add an interface: a function in `interfaces.rs`, then `cargo xtask abi --bless`.
+//! To add an interface, write a function in `interfaces.rs` and run `cargo xtask abi --bless`.
 
 #![cfg_attr(not(feature = "lines"), no_std)]
 

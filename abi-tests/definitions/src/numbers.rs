@@ -1,5 +1,6 @@
-//! The numbers of the definitions once more, as data of this library: what the compiler has made of them for another machine is read
-//! from the object code and never run (`cargo xtask abi`). Types are not here: `describe.rs` has them, and they are the same everywhere.
+//! The numbers of the definitions once more, as data of this library. `cargo xtask abi` reads them
+//! from the object code of another machine's build and never runs it. Types are not here, because
+//! `describe.rs` has them and they are the same on all machines.
 #![expect(
     clippy::indexing_slicing,
     reason = "only the compiler runs this: an index that is out of bounds does not build"
@@ -12,10 +13,10 @@ use ntcom::{
     IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
-/// Stands for the T of `IAsyncOperation<T>`.
+/// A placeholder for the T of `IAsyncOperation<T>`.
 struct Value;
 
-/// A number with its name. `ci/xtask/src/abi/measure.rs` reads it, as it reads those of C.
+/// A number with its name. `ci/xtask/src/abi/measure.rs` reads such rows of Rust and of C.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Row {
@@ -33,7 +34,7 @@ const fn row(name: &str, value: u64) -> Row {
     row
 }
 
-/// The halves of an IID.
+/// The first eight bytes of an IID. `low` has the others.
 const fn high(iid: GUID) -> u64 {
     (iid.data1 as u64) << 32 | (iid.data2 as u64) << 16 | iid.data3 as u64
 }
@@ -41,7 +42,8 @@ const fn low(iid: GUID) -> u64 {
     u64::from_be_bytes(iid.data4)
 }
 
-/// The numbers, and how many there are. Slots go by interface and name, the others as `cargo xtask abi` calls them.
+/// The rows and their number. A slot is named by interface and method, and the other rows as `cargo
+/// xtask abi` calls them.
 macro_rules! rows {
     ($($name:literal => $value:expr;)*) => {
         const COUNT: usize = [$($name),*].len();
@@ -126,7 +128,7 @@ mod tests {
         row.unwrap().value
     }
 
-    /// Every line has its row, with the same number.
+    /// Every line has a row with the same number.
     #[test]
     fn the_rows_are_those_of_the_lines() {
         for line in crate::lines() {

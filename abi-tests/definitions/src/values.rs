@@ -1,4 +1,4 @@
-//! Types that are no interfaces, and values.
+//! Types other than interfaces, and values.
 
 use core::mem::offset_of;
 
@@ -20,7 +20,7 @@ pub(crate) fn lines() -> Vec<String> {
     lines
 }
 
-/// What has the same number of bytes everywhere.
+/// A line of a thing that has the same number of bytes everywhere.
 fn bytes(kind: &str, name: &str, number: usize) -> String {
     format!("{kind} | {name} | {number} {number}")
 }
@@ -39,7 +39,7 @@ fn async_statuses() -> Vec<String> {
     values.map(|(name, value)| format!("value | {name} | {}", value as i32)).into()
 }
 
-/// Under the names that they have in the header: `NTCOM_` before them.
+/// The statuses under their names in the header, which begin with `NTCOM_`.
 fn statuses() -> Vec<String> {
     macro_rules! statuses {
         ($($name:ident)*) => {

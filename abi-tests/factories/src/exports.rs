@@ -1,4 +1,4 @@
-//! What a program in C or C++ calls: `c/factories.h` says the same in C.
+//! Functions for programs in C and C++. `c/factories.h` declares them in C.
 
 use core::ffi::{CStr, c_char, c_void};
 
@@ -14,7 +14,7 @@ type Program = unsafe extern "C" fn(context: *mut c_void);
 
 struct Context(*mut c_void);
 
-/// 0 if what was done went well; else says why not.
+/// Returns 0 if the work succeeded. Otherwise prints the reason and returns 1.
 fn answer(what: &str, done: Result<(), String>) -> i32 {
     match done {
         Ok(()) => 0,
@@ -28,67 +28,69 @@ fn answer(what: &str, done: Result<(), String>) -> i32 {
 /// Runs a program on a simulated kernel.
 ///
 /// # Safety
-/// `program` takes that context.
+/// `program` accepts `context`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_in_kernel(program: Program, context: *mut c_void) -> i32 {
     let context = Context(context);
     let whole = move || {
         let context = context;
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises that `program` accepts `context`.
         unsafe { program(context.0) };
     };
     answer("the simulated kernel has stopped", in_kernel(whole))
 }
 
-/// An operation of that kind, in that state, with one reference, and what it is to be found as. Null: there is no such kind or state.
+/// Makes an operation of a kind in a state, with one reference, and writes the state that the
+/// client must find. Null if there is no such kind or state.
 ///
 /// # Safety
-/// Within `abi_in_kernel`; there is room for `expected`.
+/// The call is within `abi_in_kernel`. `expected` is writable.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_spawn(kind: i32, state: i32, expected: *mut Expected) -> *mut c_void {
     let Some((_, factory, state)) = numbered(kind, state) else { return core::ptr::null_mut() };
     let (operation, promised) = factory(state);
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a writable `expected`.
     unsafe { expected.write(promised) };
     operation
 }
 
-/// How many pool blocks there are. Within `abi_in_kernel`.
+/// The number of pool blocks. Call it within `abi_in_kernel`.
 #[unsafe(no_mangle)]
 extern "C" fn abi_live_blocks() -> u64 {
     ntsim::live_blocks()
 }
 
-/// Has the client call every slot of an object of ours.
+/// Makes the client call every slot of an object of ours.
 ///
 /// # Safety
-/// Within `abi_in_kernel`; `probes` is what `c/probe.h` says.
+/// The call is within `abi_in_kernel`. `probes` does what `c/probe.h` declares.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_calls_ours(probes: Probes) -> i32 {
-    // SAFETY: this function's contract.
-    answer("a declared object's slots, called", unsafe { probe::called_by(probes) })
+    // SAFETY: the caller is within `abi_in_kernel` and passes such `probes`.
+    answer("calls of a declared object's slots", unsafe { probe::called_by(probes) })
 }
 
-/// Calls every slot of an object of the client's.
+/// Calls every slot of an object of the client.
 ///
 /// # Safety
-/// Within `abi_in_kernel`; `probe` is what `c/probe.h` says.
+/// The call is within `abi_in_kernel`. `probe` does what `c/probe.h` declares.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_is_called(probe: Probe) -> i32 {
-    // SAFETY: this function's contract.
-    answer("the client's slots, called by the generated calls", unsafe { probe::calls(probe) })
+    // SAFETY: the caller is within `abi_in_kernel` and passes such a `probe`.
+    answer("generated calls of the client's slots", unsafe { probe::calls(probe) })
 }
 
-/// Says which check of a client failed, if one did, for an operation of that kind and state; 0 if none did.
+/// Prints the check of a client that failed, for an operation of that kind and state. Returns 0 if
+/// no check failed.
 ///
 /// # Safety
-/// The client has made the finding.
+/// `finding` is a finding that the client has filled.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_judge(kind: i32, state: i32, finding: *const Finding) -> i32 {
     let name = numbered(kind, state).map(|(name, _, state)| format!("an operation of {name}, {state:?}"));
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a readable finding.
     let finding = unsafe { finding.read() };
-    // SAFETY: this function's contract.
+    // SAFETY: the client has filled the finding.
     let done = unsafe { finding.text() }.map_or(Ok(()), Err);
     answer(&name.unwrap_or_default(), done)
 }
@@ -96,12 +98,12 @@ unsafe extern "C" fn abi_judge(kind: i32, state: i32, finding: *const Finding) -
 /// Prints a line.
 ///
 /// # Safety
-/// A string of C's.
+/// Both strings are null-terminated.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abi_say(who: *const c_char, number: u32, what: *const c_char) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a null-terminated string.
     let who = unsafe { CStr::from_ptr(who) };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a null-terminated string.
     let what = unsafe { CStr::from_ptr(what) };
     println!("{}: {number} {}", who.to_string_lossy(), what.to_string_lossy());
 }

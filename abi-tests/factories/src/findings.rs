@@ -1,24 +1,25 @@
-//! What a client is told, and what it says: `c/abi.h` says the same in C.
+//! The expectations that a client gets, and the finding that it returns. `c/abi.h` declares both in
+//! C.
 
 use core::ffi::{CStr, c_char};
 
-/// What a client is to find.
+/// The state that a client must find.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// The value's bytes, if the status is Completed.
     pub value: *const u8,
-    /// For each of them: 0 if it is padding.
+    /// For each byte, 0 if it is padding.
     pub part: *const u8,
-    /// How many.
+    /// The number of bytes.
     pub size: u32,
-    /// Which type of value: what `abi_kind` calls it in C.
+    /// The type of the value, as a number of `abi_kind` in C.
     pub kind: i32,
     /// The operation's status.
     pub status: i32,
-    /// What get_result answers.
+    /// The status that get_result answers.
     pub result: i32,
-    /// Not 0: the operation that there is no memory for.
+    /// Whether this is the constant operation, which needs no memory. Not 0 means yes.
     pub constant: i32,
 }
 
@@ -32,21 +33,21 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// None so far.
+    /// No finding so far.
     pub const NONE: Self = Self { what: core::ptr::null(), file: core::ptr::null(), line: 0 };
 
-    /// File, line and text of the check that failed, if one did.
+    /// The file, line and text of the check that failed, if one did.
     ///
     /// # Safety
-    /// It was made by one of the clients.
+    /// A client has filled this finding, or it is `NONE`.
     #[must_use]
     pub unsafe fn text(&self) -> Option<String> {
         if self.line == 0 {
             return None;
         }
-        // SAFETY: a literal of the client's.
+        // SAFETY: the client set `file` to a string literal.
         let file = unsafe { CStr::from_ptr(self.file) };
-        // SAFETY: as above.
+        // SAFETY: the client set `what` to a string literal.
         let what = unsafe { CStr::from_ptr(self.what) };
         Some(format!("{}:{}: {}", file.to_string_lossy(), self.line, what.to_string_lossy()))
     }

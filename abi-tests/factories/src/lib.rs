@@ -1,8 +1,9 @@
-//! What clients in C and C++ are given: operations of ours of seven types of value in seven states, an object with an interface of every
-//! width of argument, and a simulated kernel of one processor to run on. The runtime and its executor are those that ship.
+//! Objects for clients in C and C++. There are operations of seven types of value in seven states,
+//! and an object with an interface of every width of argument. A simulated kernel of one processor
+//! runs them. The runtime and its executor are those that ship.
 //!
-//! As an rlib it is a part of the tests of `abi-tests`. As a DLL it serves Windows programs (`cargo xtask windows`): what it exports is
-//! `exports.rs`, and `c/factories.h` says the same in C.
+//! As an rlib this crate is a part of the tests of `abi-tests`. As a DLL it serves Windows programs
+//! (`cargo xtask windows`). `exports.rs` has its exports, and `c/factories.h` declares them in C.
 
 mod exports;
 pub mod findings;

@@ -1,4 +1,4 @@
-//! Operations of ours in every state that a client can meet.
+//! Operations in every state that a client can meet.
 
 use core::{ffi::c_void, future::pending};
 
@@ -12,27 +12,27 @@ use crate::{
     values::{Aligned, Padded, Value},
 };
 
-/// What becomes of an operation before it is handed out. `abi_state` in C has the same order.
+/// The state of an operation when it is handed out. `abi_state` in C has the same order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// It has its value.
+    /// It has completed with its value.
     Completed,
-    /// It goes on until it is cancelled.
+    /// It runs until it is cancelled.
     Started,
     /// It was cancelled.
     Canceled,
-    /// It was made as a failed one, with an error.
+    /// It failed with an error before it began.
     Failed,
-    /// With a warning.
+    /// It failed with a warning before it began.
     Warned,
-    /// With what is no failure, which becomes STATUS_UNSUCCESSFUL.
+    /// It failed with a status that is not a failure, which becomes STATUS_UNSUCCESSFUL.
     Misnamed,
-    /// There was no memory for it: the constant operation.
+    /// The constant operation, for which there was no memory.
     Constant,
 }
 
 impl State {
-    /// All, in the order of `abi_state`.
+    /// All states, in the order of `abi_state`.
     pub const ALL: [Self; 7] = [
         Self::Completed,
         Self::Started,
@@ -43,7 +43,7 @@ impl State {
         Self::Constant,
     ];
 
-    /// Status and result that it is to have.
+    /// The status and the result that an operation in this state must have.
     #[must_use]
     pub fn promised(self) -> (AsyncStatus, NTSTATUS) {
         match self {
@@ -61,7 +61,8 @@ impl State {
 const ERROR: NTSTATUS = NTSTATUS::from_u32(0xC000_009D);
 const WARNING: NTSTATUS = NTSTATUS::from_u32(0x8000_0011);
 
-/// An operation with one reference, the caller's. Within a simulated kernel only.
+/// Makes an operation with one reference, which the caller owns. Call it within a simulated kernel
+/// only.
 #[must_use]
 pub fn spawn<T: Value>(state: State) -> *mut AsyncOperationRaw<T> {
     match state {
@@ -82,7 +83,7 @@ pub fn spawn<T: Value>(state: State) -> *mut AsyncOperationRaw<T> {
     }
 }
 
-/// What a client is to find of one.
+/// The expectations of an operation in this state.
 #[must_use]
 pub fn expected<T: Value>(state: State) -> Expected {
     const { assert!(T::PARTS.len() == size_of::<T>()) };
@@ -98,14 +99,14 @@ pub fn expected<T: Value>(state: State) -> Expected {
     }
 }
 
-/// An operation and what a client is to find of it.
+/// Makes an operation with its expectations.
 type Factory = fn(State) -> (*mut c_void, Expected);
 
 fn factory<T: Value>(state: State) -> (*mut c_void, Expected) {
     (spawn::<T>(state).cast(), expected::<T>(state))
 }
 
-/// In the order of `abi_kind`, with the names that reports have.
+/// The kinds in the order of `abi_kind`, with their names in reports.
 const KINDS: [(&str, Factory); 7] = [
     ("()", factory::<()>),
     ("u8", factory::<u8>),
@@ -116,7 +117,8 @@ const KINDS: [(&str, Factory); 7] = [
     ("[u32; 1024]", factory::<[u32; 1024]>),
 ];
 
-/// A kind's name and its factory, and a state, by their numbers in C; none: there is no such number.
+/// A kind's name and its factory, and a state, from their numbers in C. `None` if there is no such
+/// number.
 pub(crate) fn numbered(kind: i32, state: i32) -> Option<(&'static str, Factory, State)> {
     let (name, factory) = *KINDS.get(usize::try_from(kind).ok()?)?;
     let state = *State::ALL.get(usize::try_from(state).ok()?)?;

@@ -1,18 +1,18 @@
-//! Types of value that the clients know, and one value of each: its bytes say where they belong.
+//! Types of value that the clients know, with one value of each. The bytes of a value identify it.
 
 use ntcom::AsyncValueType;
 
 /// A type, and one value of it.
 pub trait Value: AsyncValueType {
-    /// What `abi_kind` calls it.
+    /// The number of the type in `abi_kind`.
     const KIND: i32;
-    /// For each byte whether it is a part of the value: all but the padding, which a client finds
-    /// to be zero.
+    /// For each byte, whether it is a part of the value. The padding is not, and a client must find
+    /// it zeroed.
     const PARTS: &'static [u8];
     /// The value.
     const GRAFFITI: &'static Self;
 
-    /// What a body yields: the value, with something in its padding.
+    /// The value that a body yields, with nonzero padding.
     fn yielded() -> Self {
         *Self::GRAFFITI
     }
@@ -42,7 +42,7 @@ impl Value for u64 {
     const GRAFFITI: &'static Self = &0x6766_6564_6362_6160;
 }
 
-/// `abi_padded`: bytes that belong to nobody between the fields and behind them.
+/// `abi_padded`, which has padding between the fields and behind them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, ntcom::AbiType)]
 pub struct Padded {
@@ -58,9 +58,9 @@ impl Value for Padded {
 
     fn yielded() -> Self {
         let mut value = core::mem::MaybeUninit::<Self>::uninit();
-        // SAFETY: the value's own place.
+        // SAFETY: `value` is large enough for its own bytes.
         unsafe { value.as_mut_ptr().cast::<u8>().write_bytes(0xCC, size_of::<Self>()) };
-        // SAFETY: any bytes are numbers.
+        // SAFETY: all bytes are set, and any bytes are valid numbers.
         let place = unsafe { value.assume_init_mut() };
         (place.tag, place.number, place.half) =
             (Self::GRAFFITI.tag, Self::GRAFFITI.number, Self::GRAFFITI.half);
@@ -68,7 +68,7 @@ impl Value for Padded {
     }
 }
 
-/// `abi_aligned`: stricter than pool memory is.
+/// `abi_aligned`, which is aligned more strictly than pool memory.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, ntcom::AbiType)]
 pub struct Aligned([u8; 64]);
@@ -91,7 +91,7 @@ impl Value for Aligned {
     };
 }
 
-/// `abi_page`: 4 KiB.
+/// `abi_page`, which has 4 KiB.
 impl Value for [u32; 1024] {
     const KIND: i32 = 6;
     const PARTS: &'static [u8] = &[1; 4096];

@@ -1,6 +1,6 @@
 /*
- * The implementation of correct.c with one breach of the contract: -DPLANT=NAME says which. Each is to be found, at least under the rule
- * that ntcom_kit's `shipped.rs` lists it with.
+ * The implementation of correct.c with one breach of the contract, which -DPLANT=NAME chooses. The
+ * kit must find each breach at least under the rule that ntcom_kit's `shipped.rs` lists it with.
  */
 #define NTCOM_KIT_OTHER_TABLE
 #include "correct.c"
@@ -23,12 +23,13 @@ enum plant {
     /* C11 */ NULL_WITHOUT_MEMORY, CONSTANT_COUNTS, SPAWN_ERROR_IS_NULL,
     /* C12 */ RAISE_IGNORED,
     /* C13 */ RESULT_ALLOCATES, WAKE_ALLOCATES, BODIES_AT_PASSIVE_LEVEL,
-    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
+    /* C14 */ HANDLER_TWICE, LATE_HANDLER_LOST, SECOND_HANDLER_REPLACES, USED_AFTER_LATE_HANDLER, READ_AFTER_LATE_HANDLER, HANDLERS_RACE, HANDLER_RACES_END,
     /* C15 */ WAIT_SAYS_SUCCESS, WAIT_WAITS_ANYWHERE, WAIT_IGNORES_THE_END, WAIT_LEAVES_REFERENCE,
+    OWN_WAIT_HANGS, OWN_WAIT_TIMES_OUT, BODIES_NEVER_WAIT,
     /* C16 */ ERROR_OF_PENDING_IS_SUCCESS, SIZE_ROUNDED,
     /* C17 */ CLIENT_TAKES_PENDING_FOR_SUCCESS, CLIENT_BELIEVES_STATUSES, CLIENT_IGNORES_SIZES,
     CLIENT_FOLLOWS_NULL, CLIENT_LOSES_VALUE, CLIENT_PASSES_HRESULTS,
-    /* C18 */ CLOSE_ACCEPTS, CLOSE_CANCELS, DRAIN_RETURNS_EARLY,
+    /* C18 */ CLOSE_ACCEPTS, CLOSE_CANCELS, DRAIN_RETURNS_EARLY, DRAIN_IN_BODY_RETURNS,
     /* C19 */ OBJECT_KEPT, OBJECT_NOT_HELD,
     /* C20 */ FAILURE_IS_CANCELED,
     /* C21 */ NO_EXECUTOR_IS_UNSUCCESSFUL,
@@ -38,7 +39,7 @@ static ntcom_IAsyncOperationVtbl broken_operation_table;
 static ntcom_IAsyncControlVtbl broken_control_table;
 static struct ntcom_kit_table broken_table;
 
-/* Lets others run: so a race is lost often. */
+/* Lets other threads run, so that a race is lost often. */
 static void dawdle(void) {
     for (int times = 0; times < 3; times++) {
         if (yields != NULL) {
@@ -103,7 +104,7 @@ static ULONG broken_hold(struct operation *operation) {
         return operation->references = references + 1;
     }
     if (PLANT == COUNT_WITHOUT_LOCK && !operation->constant) {
-        return ++operation->references; /* nobody waits in the middle of it: only processors that run at once lose a count */
+        return ++operation->references; /* no pause, so only a real race loses a count */
     }
     if (PLANT == CONSTANT_COUNTS && operation->constant) {
         return 0;
@@ -174,7 +175,7 @@ static NTSTATUS NTCOM_CALL broken_get_result(void *self, void *out) {
     if (PLANT == RESULT_RACES && answer == NTCOM_STATUS_PENDING) {
         dawdle();
         lock();
-        answer = outcome_locked(operation); /* of now, with what was copied before */
+        answer = outcome_locked(operation); /* the present status, with the bytes copied before */
         unlock();
     }
     if (PLANT == RESULT_WITH_PADDING && answer == NTCOM_STATUS_SUCCESS) {
@@ -240,7 +241,7 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
         ntcom_AsyncStatus status = operation->status;
         operation->handler = handler;
         handler(context, status);
-        operation->handler_context = NULL; /* it is not needed any more; but the handler may have released the operation */
+        operation->handler_context = NULL; /* the handler may have released the operation */
         return NTCOM_STATUS_SUCCESS;
     }
     if (PLANT == HANDLERS_RACE && operation->handler == NULL) {
@@ -250,8 +251,16 @@ static NTSTATUS NTCOM_CALL broken_set_completed(void *self, ntcom_CompletedHandl
     if (PLANT == HANDLER_RACES_END && handler != NULL && operation->handler == NULL && status_of(operation) == NTCOM_STARTED) {
         dawdle();
         operation->handler_context = context;
-        operation->handler = handler; /* though it may have ended meanwhile */
+        operation->handler = handler; /* although the operation may have ended meanwhile */
         return NTCOM_STATUS_SUCCESS;
+    }
+    if (PLANT == READ_AFTER_LATE_HANDLER && handler != NULL && operation->status != NTCOM_STARTED && !operation->constant &&
+        operation->handler == NULL) {
+        ntcom_AsyncStatus status = operation->status;
+        operation->handler = handler;
+        handler(context, status);
+        status = *(volatile ntcom_AsyncStatus *)&operation->status; /* of what the handler may have released */
+        return status == NTCOM_STARTED ? NTCOM_STATUS_UNSUCCESSFUL : NTCOM_STATUS_SUCCESS;
     }
     answer = set_completed(self, handler, context);
     if (PLANT == HANDLER_TWICE && answer == NTCOM_STATUS_SUCCESS && operation->status != NTCOM_STARTED) {
@@ -267,6 +276,17 @@ static NTSTATUS NTCOM_CALL broken_wait(void *self, const LONGLONG *timeout) {
         return NTCOM_STATUS_TIMEOUT;
     }
     answer = wait(self, timeout);
+    if (PLANT == OWN_WAIT_HANGS && answer == NTCOM_STATUS_POSSIBLE_DEADLOCK) {
+        for (;;) {
+            pause();
+        }
+    }
+    if (PLANT == OWN_WAIT_TIMES_OUT && answer == NTCOM_STATUS_POSSIBLE_DEADLOCK) {
+        return NTCOM_STATUS_TIMEOUT;
+    }
+    if (PLANT == BODIES_NEVER_WAIT && waits && polled != NULL) {
+        return NTCOM_STATUS_POSSIBLE_DEADLOCK; /* whomever for */
+    }
     if (PLANT == WAIT_LEAVES_REFERENCE && waits && answer == NTCOM_STATUS_TIMEOUT) {
         hold(from_control(self));
     }
@@ -282,7 +302,7 @@ static NTSTATUS NTCOM_CALL broken_get_result_size(void *self, ULONG *size) {
     return answer;
 }
 
-/* ---- Bodies: between the library and the kit's ---- */
+/* ---- Bodies, between the library and the kit's ---- */
 
 struct bent {
     struct ntcom_kit_recipe real;
@@ -329,7 +349,7 @@ static NTSTATUS bent_finish(void *context, void *value) {
 static void bent_drop(void *context) {
     struct bent *bent = context;
     if (PLANT == VISIBLE_BEFORE_DROP) {
-        bent->later = to_drop; /* dropped when the executor has nothing else to do */
+        bent->later = to_drop; /* dropped when the executor is idle */
         to_drop = bent;
         return;
     }
@@ -362,7 +382,7 @@ static struct ntcom_kit_recipe bend(const struct ntcom_kit_recipe *recipe) {
 
 /* ---- The table ---- */
 
-/* Its interfaces have the tables with the breach. */
+/* Gives an operation's interfaces the tables with the breach. */
 static void *broken(void *made) {
     struct operation *operation = made;
     operation->operation.lpVtbl = &broken_operation_table;
@@ -386,6 +406,11 @@ static void *broken_spawn(const struct ntcom_kit_recipe *recipe, void **handle) 
     return broken(spawn(&bent, handle));
 }
 
+static void *broken_spawn_passive(const struct ntcom_kit_recipe *recipe) {
+    struct ntcom_kit_recipe bent = bend(recipe);
+    return broken(spawn_passive(&bent));
+}
+
 static void *broken_spawn_error(uint32_t kind, NTSTATUS status) {
     struct operation *operation;
     if (PLANT == SPAWN_ERROR_IS_NULL && status == NTCOM_STATUS_SUCCESS) {
@@ -406,7 +431,7 @@ static void *broken_object_spawn(void *object, const struct ntcom_kit_recipe *re
         object_let_go(object);
     }
     if (operation->object != NULL && PLANT == OBJECT_KEPT) {
-        operation->object = NULL; /* until the operation's own end, which never comes */
+        operation->object = NULL; /* released at the operation's end, which never comes */
     }
     return operation;
 }
@@ -422,7 +447,7 @@ static void *broken_spawn_without_executor(const struct ntcom_kit_recipe *recipe
 static void broken_advance(void) {
     for (struct operation *operation = alive; operation != NULL; operation = operation->next_alive) {
         if (PLANT == FAILURE_IS_CANCELED && operation->queued) {
-            operation->seen = 1; /* as if somebody had asked */
+            operation->seen = 1; /* as if cancellation had been requested */
         }
     }
     advance();
@@ -489,6 +514,11 @@ static void broken_drain(void) {
     }
 }
 
+static NTSTATUS broken_drain_in_body(void) {
+    NTSTATUS answer = drain_in_body();
+    return PLANT == DRAIN_IN_BODY_RETURNS ? NTCOM_STATUS_SUCCESS : answer;
+}
+
 static NTSTATUS broken_client_status(void *operation, uint32_t kind, ntcom_AsyncStatus *out) {
     if (PLANT == CLIENT_BELIEVES_STATUSES && table_of(operation) != NULL) {
         return table_of(operation)->get_status(operation, out);
@@ -553,6 +583,8 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     broken_table.advance = broken_advance;
     broken_table.task_take_cancellation = broken_take_cancellation;
     broken_table.drain = broken_drain;
+    broken_table.spawn_passive = broken_spawn_passive;
+    broken_table.drain_in_body = broken_drain_in_body;
     broken_table.close = broken_close;
     broken_table.cancel_all = broken_cancel_all;
     broken_table.irql = broken_irql;

@@ -1,10 +1,12 @@
 /*
- * Async COM in plain C, written from ntcom.h and the contract: an executor with a queue, operations with bodies, and the table of the
- * conformance kit. One lock guards what several threads touch; no body, handler or destructor is called under it [C14]. A driver takes a
- * spin lock for it.
+ * Async COM in plain C, written from ntcom.h and the contract. It has an executor with a queue,
+ * operations with bodies, and the table of the conformance kit. One lock guards the data that
+ * several threads touch. No body, handler or destructor is called under it [C14]. A driver would
+ * use a spin lock for it.
  *
- * An operation is one block: two interfaces, a count, what the executor knows of it, and its value. The count is of everybody who may
- * still touch the block: clients, wakers, handles, a handler, and the queue it is in.
+ * An operation is one block. It has two interfaces, a count, the executor's state, and the value.
+ * The count has a reference for each holder that may still touch the block: clients, wakers,
+ * handles, a handler, and the queue that the operation is in.
  */
 #include <ntcom_kit.h>
 
@@ -14,51 +16,54 @@
 
 struct object; /* with methods: below */
 
-/* How far a main and its cleanup are. */
+/* The phase of a main and its cleanup. */
 struct guard {
     enum { MAIN, CLEANUP, ENDED } phase;
     int has_value;
 };
 
 struct operation {
-    ntcom_IAsyncOperation operation; /* IUnknown, too */
+    ntcom_IAsyncOperation operation; /* IUnknown too */
     ntcom_IAsyncControl control;
     ULONG references;
     uint32_t kind;
     ntcom_AsyncStatus status;
     NTSTATUS stored;
-    int constant; /* the one that there is no memory for: nobody counts it */
+    int constant; /* the constant operation, which has no memory and no count */
 
     ntcom_CompletedHandler handler;
     void *handler_context;
 
-    /* What the executor knows. Under the lock: queued, running, woken, requested; the rest is the thread's that runs bodies. */
+    /* The executor's state. The lock guards queued, running, woken and requested. The other members
+     * belong to the thread that runs bodies. */
     struct ntcom_kit_recipe body;
     struct object *object;
+    int waits; /* its body runs at PASSIVE_LEVEL */
     struct operation *next;
     struct operation *next_alive, **previous_alive;
     int queued, running, woken;
-    int requested;       /* somebody asks for its end, and the body has not taken that */
+    int requested;       /* a request is set that the body has not taken */
     int seen;            /* a poll has shown a request to the body */
-    int shown;           /* this poll does, and the body has not taken it */
+    int shown;           /* this poll has shown it, and the body has not taken it */
     int unwinding;       /* a try_finally has acted on a request */
-    int abandoned;       /* nobody is left who could wake it: it was cancelled for that */
-    int doomed;          /* for a second time: its body is dropped unpolled */
+    int abandoned;       /* it was cancelled because no reference could wake it */
+    int doomed;          /* abandoned a second time, so the body is dropped unpolled */
     int in_cleanup;      /* the poll is inside of a cleanup */
-    int cleanups;        /* so many have begun and not ended */
-    int held_back;       /* a main that had to unwind in this poll could not, because a cleanup runs elsewhere in the body */
+    int cleanups;        /* the number of cleanups that have begun and not ended */
+    int held_back;       /* a cleanup elsewhere kept a main from unwinding in this poll */
     struct guard guards[2];
-    int ended_parts; /* a bit for each */
+    int ended_parts; /* a bit for each part */
 
-    unsigned char *value; /* behind this, of the kind's size */
+    unsigned char *value; /* behind this struct, with the kind's size */
 };
 
-/* What stands before the value, which may be aligned to 64. */
+/* The size of the block before the value, which may be aligned to 64. */
 #define HEAD ((sizeof(struct operation) + 63) / 64 * 64)
 
-/* Everything that there is one of. All of it is under the lock. */
+/* The global state. The lock guards all of it. */
 static mtx_t the_lock;
-/* Where threads take turns, another one may come in here: what one does under the lock no other sees the middle of. */
+/* Called where another thread may come in between, if threads take turns. Other threads never see
+ * the middle of an action under the lock. */
 static void (*yields)(void);
 static void lock(void) {
     if (yields != NULL) {
@@ -68,7 +73,7 @@ static void lock(void) {
 }
 static void unlock(void) { mtx_unlock(&the_lock); }
 static struct operation *queue, **queue_end = &queue;
-static struct operation *alive; /* those that have not ended */
+static struct operation *alive; /* the operations that have not ended */
 static uint64_t live_blocks, all_blocks;
 static int no_memory, closed;
 static int passive; /* the program is at PASSIVE_LEVEL, or else at DISPATCH_LEVEL */
@@ -109,7 +114,8 @@ static ULONG object_let_go(struct object *object) {
     return left;
 }
 
-/* Everybody who may touch the block has a reference. Beyond half of the range somebody has lost count [C3]. */
+/* Adds a reference for a holder that may touch the block. Beyond half of the range a holder has
+ * lost count [C3]. */
 static ULONG hold_locked(struct operation *operation) {
     if (operation->constant) {
         return 1;
@@ -137,7 +143,7 @@ static void enqueue_locked(struct operation *operation) {
     hold_locked(operation);
 }
 
-/* The body is to be polled: soon, or once more after the poll that is going on. */
+/* Queues the body to be polled soon, or once more after the current poll. */
 static void wake_locked(struct operation *operation) {
     if (operation->status != NTCOM_STARTED || operation->queued) {
         return;
@@ -155,7 +161,7 @@ static void wake(struct operation *operation) {
     unlock();
 }
 
-/* [C10]: one request at a time. */
+/* Sets a request, one at a time [C10]. */
 static void request_locked(struct operation *operation) {
     if (operation->status == NTCOM_STARTED && !operation->requested) {
         operation->requested = 1;
@@ -169,8 +175,9 @@ static void request(struct operation *operation) {
     unlock();
 }
 
-/* [C9]: the last reference of one that has not ended is the queue's, with a request; the second time its body is only dropped. Not 0: the
- * operation is gone. */
+/* Gives up a reference [C9]. The last reference of an operation that has not ended passes to the
+ * queue, with a request. The second time its body is only dropped. Not 0 if the operation is gone.
+ */
 static int let_go(struct operation *operation) {
     int gone = 0;
     lock();
@@ -200,7 +207,8 @@ static void drop_body(struct operation *operation) {
     }
 }
 
-/* The body has been dropped. A handler that is set from now on is run by whoever sets it. */
+/* Ends the operation. The body has been dropped. From now on a thread that sets a handler runs it.
+ */
 static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS stored) {
     ntcom_CompletedHandler handler;
     lock();
@@ -213,16 +221,16 @@ static void end(struct operation *operation, ntcom_AsyncStatus status, NTSTATUS 
     handler = operation->handler;
     unlock();
     if (handler != NULL) {
-        handler(operation->handler_context, status); /* it may release the last reference but the queue's */
+        handler(operation->handler_context, status); /* may release all but the queue's */
     }
 }
 
-/* A part that has ended is not polled again. */
+/* Polls a part, unless it has ended. */
 static int poll_part(struct operation *operation, uint32_t part) {
     if ((operation->ended_parts >> part & 1) == 0) {
         int32_t answer = operation->body.poll(operation->body.context, part, operation);
         if (answer == NTCOM_KIT_RAISE) {
-            abort(); /* nothing unwinds across an interface [C12] */
+            abort(); /* no exception crosses an interface [C12] */
         }
         operation->ended_parts |= (answer == NTCOM_KIT_READY) << part;
     }
@@ -245,7 +253,7 @@ static int take_request(struct operation *operation) {
     return requested;
 }
 
-/* Does a main that has not ended unwind now [C10]? */
+/* Whether a main that has not ended unwinds now [C10]. */
 static int unwinds(const struct operation *operation) {
     return operation->unwinding || (operation->shown && is_requested(operation));
 }
@@ -253,7 +261,7 @@ static int unwinds(const struct operation *operation) {
 static int part_0(struct operation *operation) { return poll_part(operation, 0); }
 static int part_2(struct operation *operation) { return poll_part(operation, 2); }
 
-/* A main and its cleanup. Not 0: both have ended. */
+/* Polls a main and its cleanup. Not 0 if both have ended. */
 static int poll_guard(struct operation *operation, int number, int (*main)(struct operation *), uint32_t cleanup,
                       int cleans_up_always) {
     struct guard *guard = &operation->guards[number];
@@ -264,7 +272,7 @@ static int poll_guard(struct operation *operation, int number, int (*main)(struc
         } else if (!unwinds(operation)) {
             return 0;
         } else if (operation->cleanups > 0) {
-            operation->held_back = 1; /* in a poll of its own, as soon as none runs */
+            operation->held_back = 1; /* it unwinds in a later poll, when no cleanup runs */
             return 0;
         } else {
             operation->unwinding = 1;
@@ -290,7 +298,7 @@ static void guarded(struct operation *operation, uint32_t number) {
     operation->body.guarded(operation->body.context, number, operation->guards[number].has_value);
 }
 
-/* The main of the outer guard of a nested body. */
+/* Polls the main of the outer guard of a nested body. */
 static int inner(struct operation *operation) {
     int was_ended = operation->guards[0].phase == ENDED;
     if (!poll_guard(operation, 0, part_0, 1, 1)) {
@@ -333,10 +341,11 @@ static int poll_body(struct operation *operation) {
     }
 }
 
-/* A failure or a warning is stored as it is, a success or an information as STATUS_UNSUCCESSFUL [C7]. */
+/* Stores a failure or a warning as it is, and a success or an information as STATUS_UNSUCCESSFUL
+ * [C7]. */
 static NTSTATUS as_failure(NTSTATUS status) { return status < 0 ? status : NTCOM_STATUS_UNSUCCESSFUL; }
 
-/* The body has ended by itself [C10, C20]. */
+/* Ends an operation after its body has ended by itself [C10, C20]. */
 static void finish(struct operation *operation) {
     NTSTATUS why = operation->body.finish(operation->body.context, operation->value);
     int asked = operation->unwinding || operation->seen || is_requested(operation);
@@ -359,7 +368,10 @@ static void cancel_body(struct operation *operation) {
     end(operation, NTCOM_CANCELED, NTCOM_STATUS_CANCELLED);
 }
 
-/* Polls the body until nobody has woken it meanwhile. */
+/* The operation whose body this thread polls: the innermost, where one waits for another. */
+static _Thread_local struct operation *polled;
+
+/* Polls the body until it is not woken during a poll. */
 static void run(struct operation *operation) {
     int again;
     if (operation->doomed) {
@@ -389,7 +401,7 @@ static void run(struct operation *operation) {
     } while (again);
 }
 
-/* The next one that is to run, with the queue's reference. */
+/* The next operation of the queue, with the queue's reference. */
 static struct operation *dequeue(void) {
     lock();
     struct operation *operation = queue;
@@ -408,9 +420,14 @@ static struct operation *dequeue(void) {
 static void advance(void) {
     int before = passive;
     struct operation *operation;
-    passive = 0; /* bodies run at the executor's level */
+    passive = 0; /* bodies run at the executor's level, and those that wait at PASSIVE_LEVEL */
     while ((operation = dequeue()) != NULL) {
+        struct operation *outer = polled;
+        passive = operation->waits;
+        polled = operation;
         run(operation);
+        polled = outer;
+        passive = 0;
         let_go(operation);
     }
     passive = before;
@@ -481,8 +498,8 @@ static NTSTATUS NTCOM_CALL get_status(void *self, ntcom_AsyncStatus *out) {
     return NTCOM_STATUS_SUCCESS;
 }
 
-/* Hands out every byte of the value. A body leaves what it likes in the padding of its value: that
- * is memory of this library's, and no client's business [C5]. So a struct with padding goes out
+/* Writes every byte of the value. A body may leave anything in the padding of its value, which is
+ * memory of this library and must not reach a client [C5]. So a struct with padding is written
  * member by member, over zeros. */
 static void hand_out(const struct operation *operation, void *out) {
     struct ntcom_kit_padded value;
@@ -506,7 +523,7 @@ static NTSTATUS NTCOM_CALL get_result(void *self, void *out) {
     answer = outcome_locked(operation);
     unlock();
     if (answer == NTCOM_STATUS_SUCCESS) {
-        hand_out(operation, out); /* the value, which is final [C6] */
+        hand_out(operation, out); /* the value does not change any more [C6] */
     } else {
         memset(out, 0, ntcom_kit_size(operation->kind));
     }
@@ -543,7 +560,7 @@ static NTSTATUS NTCOM_CALL set_completed(void *self, ntcom_CompletedHandler hand
     status = operation->status;
     if (operation->handler != NULL) {
         answer = NTCOM_STATUS_INVALID_DEVICE_STATE;
-    } else if (!operation->constant) { /* that one takes as many as there are [C11] */
+    } else if (!operation->constant) { /* the constant operation takes every handler [C11] */
         operation->handler = handler;
         operation->handler_context = context;
     }
@@ -554,7 +571,8 @@ static NTSTATUS NTCOM_CALL set_completed(void *self, ntcom_CompletedHandler hand
     return answer;
 }
 
-/* Nobody but us makes bodies run: what does not end meanwhile never ends, and all time that there is has passed. */
+/* Waits for the end. Only this library's own calls run bodies, so an operation that does not end in
+ * here never ends, and any timeout has passed. */
 static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
     struct operation *operation = from_control(self);
     int waits = timeout == NULL || *timeout != 0;
@@ -562,13 +580,16 @@ static NTSTATUS NTCOM_CALL wait(void *self, const LONGLONG *timeout) {
         if (!passive) {
             return NTCOM_STATUS_NOT_SUPPORTED;
         }
+        if (operation == polled) {
+            return NTCOM_STATUS_POSSIBLE_DEADLOCK;
+        }
         advance();
     }
     if (status_of(operation) != NTCOM_STARTED) {
         return NTCOM_STATUS_SUCCESS;
     }
     if (timeout == NULL) {
-        abort(); /* it waits for ever */
+        abort(); /* the wait would never end */
     }
     return NTCOM_STATUS_TIMEOUT;
 }
@@ -591,7 +612,7 @@ static const ntcom_IAsyncControlVtbl control_table = {
 
 /* ---- New operations ---- */
 
-/* The one that there is no memory for: a constant for each kind, which keeps no count [C11]. */
+/* The constant operation for each kind, for which no memory is needed. It keeps no count [C11]. */
 static struct operation *constant(uint32_t kind) {
     static struct operation constants[NTCOM_KIT_PAGE + 1];
     struct operation *operation = &constants[kind <= NTCOM_KIT_PAGE ? kind : 0];
@@ -605,7 +626,7 @@ static struct operation *constant(uint32_t kind) {
     return operation;
 }
 
-/* One with a client's reference; NULL: there is no memory. */
+/* Creates an operation with a client's reference. NULL if there is no memory. */
 static struct operation *new_operation(uint32_t kind) {
     struct operation *operation = NULL;
     lock();
@@ -629,7 +650,7 @@ static struct operation *new_operation(uint32_t kind) {
     return operation;
 }
 
-/* One that has failed before it began. */
+/* Creates an operation that has failed before it began. */
 static struct operation *failed(uint32_t kind, NTSTATUS status) {
     struct operation *operation = new_operation(kind);
     if (operation == NULL) {
@@ -642,7 +663,7 @@ static struct operation *failed(uint32_t kind, NTSTATUS status) {
 
 static void *spawn_error(uint32_t kind, NTSTATUS status) { return &failed(kind, status)->operation; }
 
-static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object) {
+static struct operation *start(const struct ntcom_kit_recipe *recipe, struct object *object, int waits) {
     struct operation *operation;
     lock();
     int refused = closed;
@@ -657,6 +678,7 @@ static struct operation *start(const struct ntcom_kit_recipe *recipe, struct obj
         return constant(recipe->kind);
     }
     operation->body = *recipe;
+    operation->waits = waits;
     if (object != NULL) {
         object_hold(object);
         operation->object = object;
@@ -674,7 +696,7 @@ static struct operation *start(const struct ntcom_kit_recipe *recipe, struct obj
 }
 
 static void *spawn(const struct ntcom_kit_recipe *recipe, void **handle) {
-    struct operation *operation = start(recipe, NULL);
+    struct operation *operation = start(recipe, NULL, 0);
     if (handle != NULL) {
         hold(operation);
         *handle = operation; /* a handle is a reference of another kind */
@@ -682,13 +704,15 @@ static void *spawn(const struct ntcom_kit_recipe *recipe, void **handle) {
     return &operation->operation;
 }
 
-/* [C21]: what it would be without an executor. */
+static void *spawn_passive(const struct ntcom_kit_recipe *recipe) { return &start(recipe, NULL, 1)->operation; }
+
+/* The answer of a spawn without an executor [C21]. */
 static void *spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
     recipe->drop(recipe->context);
     return &failed(recipe->kind, NTCOM_STATUS_NOT_SUPPORTED)->operation;
 }
 
-/* ---- Tasks, wakers, handles: all of them are the operation ---- */
+/* ---- Tasks, wakers and handles, which are all the operation ---- */
 
 static int32_t task_is_cancelled(void *task) {
     const struct operation *operation = task;
@@ -760,16 +784,16 @@ static void *new_object(void (*dropped)(void *context), void *context) {
 }
 
 static void *object_spawn(void *object, const struct ntcom_kit_recipe *recipe) {
-    return &start(recipe, object)->operation;
+    return &start(recipe, object, 0)->operation;
 }
 
 /* ---- A client that distrusts [C17] ---- */
 
 #define BROKEN NTCOM_STATUS_DRIVER_INTERNAL_ERROR
-/* What objects that speak HRESULT answer for an interface that they do not have. */
+/* The HRESULT that objects answer for an interface that they do not have. */
 #define E_NOINTERFACE_ ((NTSTATUS)0x80004002)
 
-/* An answer of a call that yields nothing but success or a failure. */
+/* Checks the answer of a call that yields only success or a failure. */
 static NTSTATUS checked(NTSTATUS answer) { return answer <= 0 ? answer : BROKEN; }
 
 static const ntcom_IAsyncOperationVtbl *table_of(void *self) {
@@ -817,7 +841,7 @@ static NTSTATUS client_result(void *operation, uint32_t kind, void *out) {
     return answer < 0 && status != NTCOM_COMPLETED ? answer : BROKEN;
 }
 
-/* QueryInterface. What comes with a success code that it does not give is lost. */
+/* Calls QueryInterface. A pointer that comes with another success code than 0 is lost. */
 static NTSTATUS ask(void *unknown, const GUID *iid, void **out) {
     const ntcom_IAsyncOperationVtbl *table = table_of(unknown);
     NTSTATUS answer;
@@ -855,7 +879,7 @@ static NTSTATUS client_query(void *unknown, uint32_t kind) {
     return answer;
 }
 
-/* ---- What is left of the table ---- */
+/* ---- The other members of the table ---- */
 
 static int32_t run_program(void (*program)(void *context), void *context, struct ntcom_kit_stop *stop) {
     static const char leak[] = "the program has ended, and memory of operations is left";
@@ -904,8 +928,17 @@ static void cancel_all(void) {
     unlock();
 }
 
-/* There is nobody else who could end them. */
+/* No other thread could end the operations, so run the executor. */
 static void drain(void) { advance(); }
+
+/* A body would wait for itself [C18]. */
+static NTSTATUS drain_in_body(void) {
+    if (polled != NULL) {
+        return NTCOM_STATUS_POSSIBLE_DEADLOCK;
+    }
+    drain();
+    return NTCOM_STATUS_SUCCESS;
+}
 
 static const struct ntcom_kit_table table = {
     .size = sizeof(struct ntcom_kit_table),
@@ -947,6 +980,8 @@ static const struct ntcom_kit_table table = {
     .spawn_without_executor = spawn_without_executor,
     .at_passive_level = at_passive_level,
     .yield_with = yield_with,
+    .spawn_passive = spawn_passive,
+    .drain_in_body = drain_in_body,
 };
 
 #if !defined(NTCOM_KIT_OTHER_TABLE)

@@ -1,15 +1,15 @@
 /*
- * Implementations that differ from correct.c in what the contract leaves open, or in one thing that
- * it does not: -DFOREIGN=NAME says which.
+ * Implementations that differ from correct.c where the contract leaves a choice, or in one breach.
+ * -DFOREIGN=NAME chooses one.
  *
  *   WITHOUT_CONTROL  operations have no IAsyncControl; handles cancel them
- *   APART            the object that clients count is apart from the task: it is gone with the last
- *                    client, while the task lives
- *   HRESULTS         objects that speak HRESULT: E_POINTER and E_NOINTERFACE
- *   CLEARS_UP        QueryInterface adds no reference, which breaks off a program; what that leaves
- *                    is dropped when it has ended
- *   SYSTEMATIC       get_status answers STATUS_PENDING whatever it writes; besides, get_result of a
- *                    page leaves its out as it was
+ *   APART            the object that clients count is apart from the task, and goes with the last
+ *                    client while the task lives
+ *   HRESULTS         objects that speak HRESULT (E_POINTER and E_NOINTERFACE)
+ *   CLEARS_UP        QueryInterface adds no reference, which breaks off a program; its remains are
+ *                    dropped when it has ended
+ *   SYSTEMATIC       get_status answers STATUS_PENDING whatever it writes; get_result of a page
+ *                    does not write its out
  */
 #define NTCOM_KIT_OTHER_TABLE
 #include "correct.c"
@@ -18,9 +18,9 @@ enum foreign { WITHOUT_CONTROL, APART, HRESULTS, CLEARS_UP, SYSTEMATIC };
 
 #define E_POINTER_ ((NTSTATUS)0x80004003)
 
-/* What clients have. It has a reference to the task. */
+/* The clients' object, which has a reference to the task. */
 struct front {
-    ntcom_IAsyncOperation operation; /* IUnknown, too */
+    ntcom_IAsyncOperation operation; /* IUnknown too */
     ntcom_IAsyncControl control;
     ULONG references;
     struct operation *task;
@@ -33,7 +33,7 @@ static struct front *front_of(void *control) {
     return (struct front *)((char *)control - offsetof(struct front, control));
 }
 
-/* The task's interface behind a client's. */
+/* The task's interface behind the interface of a client's object. */
 static ntcom_IAsyncOperation *behind(void *operation) { return &((struct front *)operation)->task->operation; }
 static ntcom_IAsyncControl *behind_control(void *control) { return &front_of(control)->task->control; }
 
@@ -75,7 +75,7 @@ static ULONG let_go_front(struct front *front) {
     return references;
 }
 
-/* QueryInterface, of either interface. */
+/* QueryInterface of either interface. */
 static NTSTATUS query_front(struct front *front, const GUID *iid, void **out) {
     GUID wanted;
     void *found = NULL;
@@ -102,7 +102,7 @@ static NTSTATUS query_front(struct front *front, const GUID *iid, void **out) {
     return answer;
 }
 
-/* With a null out an object that speaks HRESULT answers E_POINTER. */
+/* Maps an answer. With a null out an object that speaks HRESULT answers E_POINTER. */
 static NTSTATUS spoken(NTSTATUS answer) {
     return FOREIGN == HRESULTS && answer == NTCOM_STATUS_INVALID_PARAMETER ? E_POINTER_ : answer;
 }
@@ -130,7 +130,7 @@ static ULONG NTCOM_CALL front_control_release(void *self) { return let_go_front(
 static NTSTATUS NTCOM_CALL front_cancel(void *self) { return cancel(behind_control(self)); }
 static NTSTATUS NTCOM_CALL front_get_error(void *self, NTSTATUS *out) { return spoken(get_error(behind_control(self), out)); }
 static NTSTATUS NTCOM_CALL front_set_completed(void *self, ntcom_CompletedHandler handler, void *context) {
-    return spoken(set_completed(behind_control(self), handler, context)); /* after which the front may be gone */
+    return spoken(set_completed(behind_control(self), handler, context)); /* it may be gone now */
 }
 static NTSTATUS NTCOM_CALL front_wait(void *self, const LONGLONG *timeout) { return wait(behind_control(self), timeout); }
 static NTSTATUS NTCOM_CALL front_get_result_size(void *self, ULONG *size) {
@@ -153,6 +153,7 @@ static void *front_object_spawn(void *object, const struct ntcom_kit_recipe *rec
 static void *front_spawn_without_executor(const struct ntcom_kit_recipe *recipe) {
     return new_front(spawn_without_executor(recipe));
 }
+static void *front_spawn_passive(const struct ntcom_kit_recipe *recipe) { return new_front(spawn_passive(recipe)); }
 static void exhaust_front(void *operation) { ((struct front *)operation)->references = 0x7FFFFFFF; }
 
 static int32_t run_and_clear_up(void (*program)(void *context), void *context, struct ntcom_kit_stop *stop) {
@@ -162,7 +163,7 @@ static int32_t run_and_clear_up(void (*program)(void *context), void *context, s
     program(context);
     while (alive != NULL) {
         struct operation *left = alive;
-        left->queued = 1; /* nothing wakes it any more */
+        left->queued = 1; /* so that no wake queues it again */
         cancel_body(left);
     }
     queue = NULL;
@@ -185,5 +186,6 @@ const struct ntcom_kit_table *ntcom_kit(void) {
     foreign.object_spawn = front_object_spawn;
     foreign.spawn_without_executor = front_spawn_without_executor;
     foreign.exhaust_references = exhaust_front;
+    foreign.spawn_passive = front_spawn_passive;
     return &foreign;
 }

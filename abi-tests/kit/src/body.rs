@@ -1,5 +1,6 @@
-//! Bodies: the kit's own, which do what a script says, through the functions of the library's table, and record what happens to
-//! them. What a step means is as in `ntcom_fuzz::script`; so the model of the fuzz targets says what is to happen.
+//! The kit's bodies. They run scripts through the functions of the library's table, and record
+//! their polls and drops. Steps have the same meaning as in `ntcom_fuzz::script`, so the model of
+//! the fuzz targets predicts the results.
 
 use core::{ffi::c_void, ptr};
 
@@ -11,6 +12,7 @@ use ntcom_fuzz::{
 };
 
 use crate::{
+    kit::Kit,
     rule::Rule,
     table::{self, MAY_FAIL, Recipe, poll},
     world::{self, World},
@@ -41,12 +43,12 @@ pub(crate) const fn shape_bit(shape: Shape) -> u32 {
     }
 }
 
-/// What a body's context is: its operation's number, from 1, so that it is not null.
+/// The context of a body. It is the operation's number plus 1, so that it is not null.
 fn context(operation: usize) -> *mut c_void {
     ptr::without_provenance_mut(operation + 1)
 }
 
-/// The recipe of this operation's body.
+/// The recipe of an operation's body.
 pub(crate) fn recipe(world: &World, operation: usize) -> Recipe {
     world.slot(operation, |slot| Recipe {
         size: size_of::<Recipe>() as u32,
@@ -62,7 +64,8 @@ pub(crate) fn recipe(world: &World, operation: usize) -> Recipe {
     })
 }
 
-/// The operation of a context that the library gives back. None, and a breach, if it is nobody's.
+/// The operation of a context that the library passes back. `None`, and a breach, if no body has
+/// this context.
 fn known(world: &World, context: *mut c_void, what: &str) -> Option<usize> {
     let operation = context.addr().wrapping_sub(1);
     if world.try_slot(operation, |_| ()).is_some() {
@@ -95,14 +98,17 @@ unsafe extern "C" fn begin(context: *mut c_void) {
     });
 }
 
-/// [C13]: bodies run and are dropped at the executor's level.
+const PASSIVE_LEVEL: u32 = 0;
+
+/// Checks that a body is polled or dropped at the executor's level, and one that may wait at
+/// PASSIVE_LEVEL [C13].
 fn check_level(world: &World, operation: usize, what: &str) {
     let table = world.table.get();
     let Some(irql) = table.irql else { return };
-    // SAFETY: the header: a question that may be asked at any time.
+    // SAFETY: `irql` may be called at any time.
     let now = unsafe { irql() };
-    if now != table.level {
-        let expected = table.level;
+    let expected = if world.slot(operation, |slot| slot.passive) { PASSIVE_LEVEL } else { table.level };
+    if now != expected {
         world.breach(
             Rule::C13,
             format!("the body of operation {operation} is {what} at IRQL {now}, not at {expected}"),
@@ -132,6 +138,11 @@ unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_voi
             world.slot(operation, |slot| slot.polling = false);
             return poll::RAISE;
         }
+        if let Some(asks) = world.slot(operation, |slot| slot.asks.take())
+            && let Err(finding) = asks(&Kit(world), operation)
+        {
+            world.find(finding);
+        }
         let ready = run_part(world, operation, part, task);
         world.slot(operation, |slot| {
             slot.polling = false;
@@ -143,7 +154,7 @@ unsafe extern "C" fn poll_part(context: *mut c_void, part: u32, task: *mut c_voi
     })
 }
 
-/// Goes on with a part. True: it has ended.
+/// Goes on with a part. True if it has ended.
 fn run_part(world: &World, operation: usize, part: usize, task: *mut c_void) -> bool {
     let shape = world.slot(operation, |slot| slot.script.shape);
     let (first, end) = shape.part(part);
@@ -173,7 +184,8 @@ fn run_part(world: &World, operation: usize, part: usize, task: *mut c_void) -> 
     }
 }
 
-/// One step. Some(go on with the next?), or None: the part returns PENDING. And how far the step is.
+/// Does one step. `Some` says whether to go on with the next, and `None` returns PENDING. The
+/// second result is the state of the step.
 fn step_once(
     world: &World,
     operation: usize,
@@ -226,20 +238,20 @@ fn step_once(
             kept.into_iter().for_each(|waker| table.drop_waker(waker));
         }
         Step::Notify => table.wake(task),
-        // What bodies do to each other depends on which of them runs first, which is nobody's promise: these have no links and leave
-        // the stash alone.
+        // Effects of bodies on each other depend on the order in which they run, which the contract
+        // does not promise. So these bodies have no links and leave the stash alone.
         Step::CancelLink | Step::ReleaseLink | Step::AskLink | Step::DropStash(_) => {}
     }
     (Some(true), None)
 }
 
-/// The functions of the table that wakers and tasks are used through.
+/// The table's functions for wakers and tasks.
 pub(crate) struct Calls<'a>(pub(crate) &'a World);
 
 impl Calls<'_> {
-    /// Calls a function of a waker's, which allocates nothing [C13].
+    /// Calls a function of a waker, and checks that it does not allocate [C13].
     fn counted<R>(&self, name: &str, call: impl FnOnce() -> R) -> R {
-        // SAFETY: the header: a question that may be asked at any time.
+        // SAFETY: `allocations` may be called at any time.
         let count = || self.0.table.get().allocations.map(|count| unsafe { count() });
         let before = count();
         let answer = self.0.during(name, call);
@@ -251,51 +263,51 @@ impl Calls<'_> {
 
     fn wake(&self, task: *mut c_void) {
         let Some(wake) = self.0.table.get().task_wake else { return };
-        // SAFETY: the task of the poll that we are in.
+        // SAFETY: `task` is the task of the current poll.
         unsafe { wake(task) }
     }
 
     fn waker(&self, task: *mut c_void) -> *mut c_void {
         let Some(waker) = self.0.table.get().task_waker else { return ptr::null_mut() };
-        // SAFETY: the task of the poll that we are in.
+        // SAFETY: `task` is the task of the current poll.
         unsafe { waker(task) }
     }
 
     fn is_cancelled(&self, task: *mut c_void) -> bool {
         let Some(asks) = self.0.table.get().task_is_cancelled else { return false };
-        // SAFETY: the task of the poll that we are in.
+        // SAFETY: `task` is the task of the current poll.
         let answer = unsafe { asks(task) };
         answer != 0
     }
 
     fn take_cancellation(&self, task: *mut c_void) -> bool {
         let Some(takes) = self.0.table.get().task_take_cancellation else { return false };
-        // SAFETY: the task of the poll that we are in.
+        // SAFETY: `task` is the task of the current poll.
         let answer = unsafe { takes(task) };
         answer != 0
     }
 
     pub(crate) fn clone_waker(&self, waker: *mut c_void) -> *mut c_void {
         let Some(clone) = self.0.table.get().waker_clone else { return ptr::null_mut() };
-        // SAFETY: a waker that we have.
+        // SAFETY: the kit owns this waker.
         self.counted("waker_clone", || unsafe { clone(waker) })
     }
 
     pub(crate) fn wake_waker(&self, waker: *mut c_void) {
         let Some(wake) = self.0.table.get().waker_wake else { return };
-        // SAFETY: a waker that we have, and give up.
+        // SAFETY: the kit owns this waker, and gives it up.
         self.counted("waker_wake", || unsafe { wake(waker) });
     }
 
     pub(crate) fn wake_waker_by_ref(&self, waker: *mut c_void) {
         let Some(wake) = self.0.table.get().waker_wake_by_ref else { return };
-        // SAFETY: a waker that we have.
+        // SAFETY: the kit owns this waker.
         self.counted("waker_wake_by_ref", || unsafe { wake(waker) });
     }
 
     pub(crate) fn drop_waker(&self, waker: *mut c_void) {
         let Some(drop) = self.0.table.get().waker_drop else { return };
-        // SAFETY: a waker that we have, and give up.
+        // SAFETY: the kit owns this waker, and gives it up.
         self.counted("waker_drop", || unsafe { drop(waker) });
     }
 }
@@ -313,7 +325,7 @@ fn wait_at_gate(world: &World, gate: usize, operation: usize, task: *mut c_void)
     }
 }
 
-/// Opens a gate: the next wait passes, and who waits is woken.
+/// Opens a gate. The next wait passes, and all waiting bodies are woken.
 pub(crate) fn open_gate(world: &World, gate: usize) {
     let waiters = {
         let mut gates = world.gates.borrow_mut();
@@ -325,13 +337,13 @@ pub(crate) fn open_gate(world: &World, gate: usize) {
     }
 }
 
-/// Adds to what a body has seen.
+/// Adds an entry to a body's log.
 fn log(world: &World, operation: usize, entry: u64) {
     world.trail.add(format!("  operation {operation}: its body sees {}", seen(entry)));
     world.slot(operation, |slot| slot.record.log = mix(slot.record.log, entry));
 }
 
-/// An entry of a body's log, in words.
+/// Describes an entry of a body's log.
 fn seen(entry: u64) -> &'static str {
     match entry {
         0x10 => "no request to take",
@@ -393,7 +405,7 @@ unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> i32 {
         world.trail.add(format!("  operation {operation}: its body ends with its value"));
         let bytes = bytes_of(kind, operation);
         if !bytes.is_empty() {
-            // SAFETY: the header: there is room for the kind's size.
+            // SAFETY: the header promises room for the kind's size.
             unsafe { value.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         }
         NTSTATUS::SUCCESS.0
@@ -421,15 +433,15 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
         if refused {
             world.slot(operation, |slot| slot.bodyless = true);
         } else if over {
-            // The library clears up what a program has left that was broken off: no client's call
-            // is going on.
+            // After an aborted program the library frees what is left. No client's call is running.
         } else if !world.advancing.get() {
             let place = world.place();
             world.breach(Rule::C9, format!("the body of operation {operation} is dropped {place}"));
         } else {
             check_level(world, operation, "dropped");
         }
-        // Somebody holds a reference, so it was not abandoned: then each cleanup that is due has run.
+        // A client holds a reference, so the operation was not abandoned. Each cleanup that is due
+        // has run.
         let bits = slot.parts.iter().enumerate().fold(0, |bits, (number, part)| {
             bits | u8::from(part.begun) << number | (u8::from(part.ended) << number) << 4
         });

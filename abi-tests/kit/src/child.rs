@@ -1,7 +1,9 @@
-//! The process in which the library under test is run: it says in a pipe what it begins and what came of it, a line of JSON
-//! each. If the library ends it, the last line says what had begun.
+//! The process in which the library under test runs. It writes to a pipe the beginning and the
+//! result of each piece of work, as a line of JSON each. If the library ends the process, the last
+//! line tells the piece that had begun.
 //!
-//! The pipe is what was its standard output, at another place: what the library prints goes where its errors go.
+//! The pipe is the process's original standard output, moved to another descriptor. The library's
+//! output goes to the standard error.
 
 use core::mem::ManuallyDrop;
 use std::{
@@ -21,75 +23,76 @@ use crate::{
     world,
 };
 
-/// What is run.
+/// The work of a child.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Work {
     /// Cases, by name.
     Cases(Vec<String>),
     /// Sequences, by number.
     Sequences {
-        /// What the generator starts from.
+        /// The generator's seed.
         seed: u64,
         /// The folder of the corpus.
         corpus: Option<PathBuf>,
-        /// The first.
+        /// The first sequence.
         first: u64,
-        /// One after the last.
+        /// One after the last sequence.
         end: u64,
     },
     /// One sequence, by its bytes.
     Bytes(Vec<u8>),
 }
 
-/// What a child is told, in JSON.
+/// The order for a child, in JSON.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// The library.
     pub library: PathBuf,
-    /// Where the trail is kept.
+    /// The file of the trail.
     pub trail: PathBuf,
-    /// Processor time for each piece of work, in seconds.
+    /// The limit of processor time for each piece of work, in seconds.
     pub processor_seconds: u64,
-    /// What the rounds of threads come of.
+    /// The seeds of the rounds of threads.
     pub seeds: Seeds,
-    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    /// Whether HRESULTs are mapped to the NTSTATUS values for which they stand.
     pub hresults: bool,
-    /// What is run.
+    /// The work to do.
     pub work: Work,
 }
 
-/// What a child says, a line each.
+/// A line that a child writes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Line {
-    /// The library is loaded, and calls itself so.
+    /// The library is loaded, and has this name.
     Loaded(String),
-    /// It cannot be judged, because.
+    /// The library cannot be judged, for this reason.
     Refused(String),
-    /// This has begun.
+    /// This piece of work has begun.
     Begin(String),
-    /// And has ended.
+    /// The piece of work has ended.
     End {
-        /// What is said of it.
+        /// The verdict on it.
         verdict: Verdict,
-        /// What was done, if something was found.
+        /// The actions, if something was found.
         trail: Vec<String>,
     },
-    /// Everything has been done.
+    /// All work has been done.
     Done,
 }
 
-/// How a child ends whose pipe the library has closed.
+/// The exit code of a child after the library has closed its pipe.
 pub const SILENCED: i32 = 113;
 
-/// Where a child speaks.
+/// The pipe on which a child writes.
 struct Voice(ManuallyDrop<File>);
 
 impl Voice {
-    /// Takes the standard output, and leaves the library the standard error for one.
+    /// Takes the standard output, and gives the library the standard error in its place.
     fn take() -> std::io::Result<Self> {
         let pipe = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), PLACE)?;
         rustix::stdio::dup2_stdout(std::io::stderr())?;
-        // Never closed here: the library may have done so, and a place that is closed twice is the end of a process of Rust's.
+        // The file is never closed here, because the library may have closed it. Rust aborts a
+        // process that closes a descriptor twice.
         Ok(Self(ManuallyDrop::new(File::from(pipe))))
     }
 
@@ -98,23 +101,24 @@ impl Voice {
         text.push(b'\n');
         let mut pipe: &File = &self.0;
         if pipe.write_all(&text).is_err() {
-            // Nothing can be said any more but this; nothing of the library's is to run.
-            // SAFETY: it may be called at any time.
+            // No other line can be written, and none of the library's code may run.
+            //
+            // SAFETY: `_exit` may be called at any time.
             unsafe { libc::_exit(SILENCED) };
         }
         Ok(())
     }
 }
 
-/// The pipe's place: not one of those that a library counts on to be its own.
+/// The pipe's descriptor. It is not one that a library expects to be its own.
 const PLACE: i32 = 200;
-/// What a child's files may have of bytes.
+/// The largest size of a file that a child writes, in bytes.
 const LONGEST_FILE: u64 = 256 << 20;
 
 /// The inputs in a folder, in the order of their names.
 ///
 /// # Errors
-/// It cannot be read.
+/// The folder or a file cannot be read.
 pub fn corpus(folder: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -131,18 +135,18 @@ pub fn corpus(folder: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(inputs)
 }
 
-/// Does what it is told to.
+/// Does an order.
 ///
 /// # Errors
-/// Its output cannot be written, or the trail's file not be made.
+/// The child cannot write its output, or cannot make the trail's file.
 pub fn run(order: &Order) -> anyhow::Result<()> {
-    // A library that ends this process is a finding, not a case for a debugger.
+    // A library that ends this process is a finding, and needs no core file.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum })?;
-    // A library that prints without end fills no disk.
+    // A library that prints without end must not fill the disk.
     let maximum = getrlimit(Resource::Fsize).maximum;
     let longest = maximum.map_or(LONGEST_FILE, |maximum| maximum.min(LONGEST_FILE));
     setrlimit(Resource::Fsize, Rlimit { current: Some(longest), maximum })?;
-    // Whoever has started it may be stopped while the library hangs.
+    // The parent may be stopped while the library hangs.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     world::with(|world| {
         world.hresults.set(order.hresults);
@@ -187,7 +191,8 @@ fn sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
     run_sequence(library, bytes)
 }
 
-/// Runs pieces of work up to the first that finds something: after that the library is in a state that nobody knows. False: there is more to do.
+/// Runs pieces of work until one finds something, because the library's state is unknown after
+/// that. Returns false if there is more to do.
 fn each<T: Clone>(
     voice: &Voice,
     work: impl IntoIterator<Item = T>,
@@ -210,11 +215,13 @@ fn each<T: Clone>(
     Ok(true)
 }
 
-/// From now on so many seconds of processor time, and then SIGXCPU: a library that spins is stopped however slow the machine is.
+/// Limits the processor time from now on to this number of seconds, after which SIGXCPU comes. A
+/// library that spins is stopped, however slow the machine is.
 fn limit_processor_time(seconds: u64) -> anyhow::Result<()> {
-    // By libc, because valgrind, which a library may well be run under, does not show rustix where the vDSO is.
+    // This calls libc, because valgrind does not show rustix where the vDSO is. A library may be
+    // run under valgrind.
     let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the time.
+    // SAFETY: `used` is writable.
     let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut used) };
     anyhow::ensure!(answer == 0, "there is no clock of the process's time");
     let used = u64::try_from(used.tv_sec)?;

@@ -1,5 +1,5 @@
-//! A client: every slot, called through the tables, with out-parameters whose surroundings are watched. It knows nothing of the library but
-//! what the contract says.
+//! A client, which calls every slot through the tables and checks the bytes around out-parameters.
+//! It knows only the contract, and nothing else of the library.
 
 use core::{ffi::c_void, ptr};
 
@@ -20,9 +20,9 @@ use crate::{
     world::{self, Slot, World},
 };
 
-/// What out-parameters of four bytes are filled with before a call.
+/// The contents of an out-parameter of four bytes before a call.
 const UNTOUCHED_WORD: u32 = u32::from_ne_bytes([UNTOUCHED; 4]);
-/// An interface that nobody has.
+/// An interface that no operation has.
 pub(crate) const NOBODYS: GUID = GUID::from_u128(0x0bad_c0de_dead_beef_0123_4567_89ab_cdef);
 
 fn iid(which: Iid) -> Option<GUID> {
@@ -38,30 +38,30 @@ fn iid(which: Iid) -> Option<GUID> {
 /// The table of an interface.
 ///
 /// # Safety
-/// `this` is an interface of a library that keeps the contract, whose table begins with a `V`.
+/// `this` is an interface of a library that keeps the contract, and its table begins with a `V`.
 pub(crate) unsafe fn table<V>(this: *mut c_void, rule: Rule) -> Result<V, Finding> {
     if this.is_null() {
         return Err(Finding::new(rule, "an interface is null"));
     }
-    // SAFETY: an interface begins with its table's pointer.
+    // SAFETY: an interface begins with the pointer of its table.
     let table = unsafe { this.cast::<*const V>().read() };
     if table.is_null() {
         return Err(Finding::new(rule, "an interface has no table"));
     }
-    // SAFETY: a table of this interface.
+    // SAFETY: `table` is not null, so it is the table of this interface.
     Ok(unsafe { table.read() })
 }
 
-/// A slot, which is never null.
+/// A slot, which must not be null.
 pub(crate) fn slot<F>(slot: Option<F>, rule: Rule, name: &str) -> Result<F, Finding> {
     slot.ok_or_else(|| Finding::new(rule, format!("the slot {name} is null")))
 }
 
-/// Calls a slot: says so in the trail, and looks whether it allocated [C13].
+/// Calls a slot. Records the call in the trail, and checks that it did not allocate [C13].
 fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
     let name = what.split([' ', '(']).next().unwrap_or_default().to_owned();
     world.trail.add(what);
-    // SAFETY: the header: a question that may be asked at any time.
+    // SAFETY: `allocations` may be called at any time.
     let count = || world.table.get().allocations.map(|count| unsafe { count() });
     let before = count();
     let answer = world.during(&name, call);
@@ -72,7 +72,7 @@ fn called<R>(world: &World, what: String, call: impl FnOnce() -> R) -> R {
     answer
 }
 
-/// The operation's interface that calls go through. The second one is asked for when it is first needed.
+/// The interface of an operation for a call. The second one is queried when it is first needed.
 fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, Finding> {
     let (this, control) = world.slot(operation, |slot| (slot.operation, slot.control));
     if via == Via::Operation {
@@ -86,7 +86,7 @@ fn interface(world: &World, operation: usize, via: Via) -> Result<*mut c_void, F
     Ok(control)
 }
 
-/// The operation's IUnknown, which may be another pointer than that of IAsyncOperation.
+/// The operation's IUnknown. Its pointer may differ from that of IAsyncOperation.
 fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
     let known = world.slot(operation, |slot| slot.identity);
     if !known.is_null() {
@@ -97,10 +97,10 @@ fn identity(world: &World, operation: usize) -> Result<*mut c_void, Finding> {
     Ok(identity)
 }
 
-/// Asks an operation for an interface that it has, and gives the reference back.
+/// Queries an interface that an operation has, and releases the reference.
 fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*mut c_void, Finding> {
     let this = world.slot(operation, |slot| slot.operation);
-    // SAFETY: a live operation's first interface.
+    // SAFETY: `this` is the first interface of a living operation.
     let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
     let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
     let mut out = ptr::null_mut();
@@ -115,7 +115,7 @@ fn asked_for(world: &World, operation: usize, iid: GUID, name: &str) -> Result<*
     );
     let release = slot(unknown.Release, Rule::C3, "Release")?;
     world.trail.add(format!("Release of operation {operation}"));
-    // SAFETY: the reference that the query gave us.
+    // SAFETY: the query above gave this reference.
     let left = world.during("Release", || unsafe { release(this) });
     ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
     Ok(out)
@@ -132,7 +132,8 @@ fn operation_table(
     operation: usize,
 ) -> Result<(*mut c_void, AsyncOperationVtbl<u8>), Finding> {
     let this = interface(world, operation, Via::Operation)?;
-    // SAFETY: the operation's first interface: only what `get_result` points to is another type.
+    // SAFETY: `this` is the operation's first interface. Its table differs only in the type that
+    // `get_result` writes.
     Ok((this, unsafe { table(this, Rule::C4) }?))
 }
 
@@ -141,11 +142,12 @@ pub(crate) fn control_table(
     operation: usize,
 ) -> Result<(*mut c_void, AsyncControlVtbl), Finding> {
     let this = interface(world, operation, Via::Control)?;
-    // SAFETY: the operation's second interface.
+    // SAFETY: `this` is the operation's second interface.
     Ok((this, unsafe { table(this, Rule::C10) }?))
 }
 
-/// Room for an out-parameter of up to eight bytes, at an even or an odd address, in the middle of what must not change.
+/// Space for an out-parameter of up to eight bytes, at an even or an odd address, between bytes
+/// that must not change.
 struct Small([u8; 32]);
 
 impl Small {
@@ -167,7 +169,7 @@ impl Small {
         self.0.as_mut_ptr().wrapping_add(Self::at(out)).cast()
     }
 
-    /// What is in the `N` bytes. None: something else has been written.
+    /// The `N` bytes of the out-parameter. `None` if bytes around it have changed.
     fn read<const N: usize>(&self, out: Out) -> Option<[u8; N]> {
         let (before, rest) = self.0.split_at(Self::at(out));
         let (inside, after) = rest.split_first_chunk::<N>()?;
@@ -183,8 +185,9 @@ impl Small {
     }
 }
 
-/// `QueryInterface`. A pointer that it yields owns a reference. [C2]: IUnknown is always the same pointer, which may be another one than that
-/// of IAsyncOperation; recognised it is as that all the same.
+/// `QueryInterface`. A pointer that it yields owns a reference. IUnknown is always the same pointer
+/// [C2], which may differ from that of IAsyncOperation. The answer shows both as the operation's
+/// first interface.
 pub(crate) fn query(
     world: &World,
     operation: usize,
@@ -195,7 +198,7 @@ pub(crate) fn query(
     query_for(world, operation, via, (iid(which), &format!("{which:?}")), out)
 }
 
-/// The same, for any IID, with its name, or for none.
+/// `QueryInterface` for any IID, with its name, or for a null IID.
 pub(crate) fn query_for(
     world: &World,
     operation: usize,
@@ -204,7 +207,7 @@ pub(crate) fn query_for(
     out: Out,
 ) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
-    // The pointers that are to come, so that they can be recognised.
+    // Query the expected pointers first, so that they can be recognised.
     let identity = identity(world, operation)?;
     let control =
         if world.controls.get() { interface(world, operation, Via::Control)? } else { ptr::null_mut() };
@@ -213,7 +216,7 @@ pub(crate) fn query_for(
     let pointer = place.pointer::<*mut c_void>(out);
     let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
     let what = format!("QueryInterface of operation {operation}, via {via:?}, for {name}, out {out:?}");
-    // SAFETY: the caller has a reference; both pointers are null or good.
+    // SAFETY: the caller has a reference. Both pointers are null or valid.
     let status = called(world, what, || unsafe { query(this, iid, pointer) });
     if status == NTSTATUS::SUCCESS {
         world.slot(operation, |slot| slot.references += 1);
@@ -231,7 +234,7 @@ pub(crate) fn query_for(
     Ok(Answer { status: answered(world, status).to_u32(), out: found })
 }
 
-/// `AddRef`. The status says whether it answers 0.
+/// `AddRef`. The status says whether the returned count is 0.
 pub(crate) fn add_ref(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
     let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
@@ -242,12 +245,12 @@ pub(crate) fn add_ref(world: &World, operation: usize, via: Via) -> Result<Answe
     Ok(Answer { status: u32::from(count == 0), out: OutValue::None })
 }
 
-/// `Release`. The status says whether it answers 0.
+/// `Release`. The status says whether the returned count is 0.
 pub(crate) fn release(world: &World, operation: usize, via: Via) -> Result<Answer, Finding> {
     let (this, table) = unknown(world, operation, via)?;
     let release = slot(table.Release, Rule::C3, "Release")?;
     world.slot(operation, |slot| slot.references -= 1);
-    // SAFETY: the caller's reference.
+    // SAFETY: the call consumes the caller's reference.
     let count =
         called(world, format!("Release of operation {operation}, via {via:?}"), || unsafe { release(this) });
     Ok(Answer { status: u32::from(count == 0), out: OutValue::None })
@@ -260,7 +263,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
     let mut place = Small::new();
     let pointer = place.pointer::<RawAsyncStatus>(out);
     let what = format!("get_status of operation {operation}, out {out:?}");
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or writable.
     let status = called(world, what, || unsafe { get_status(this, pointer) });
     if let (NTSTATUS::SUCCESS, OutValue::Number(now @ 0..=3)) = (status, place.number(out)) {
         is_final(world, operation, now.cast_signed());
@@ -268,7 +271,7 @@ pub(crate) fn get_status(world: &World, operation: usize, out: Out) -> Result<An
     Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
-/// [C6]: whoever has seen a terminal status sees it for ever.
+/// Checks that a terminal status does not change after a client has seen it [C6].
 fn is_final(world: &World, operation: usize, now: i32) {
     let before = world.slot(operation, |slot| core::mem::replace(&mut slot.ended, now));
     if before != 0 && before != now {
@@ -277,7 +280,7 @@ fn is_final(world: &World, operation: usize, now: i32) {
     }
 }
 
-/// A place for the largest value, with room before and after it.
+/// Space for the largest value, with room before and after it.
 #[repr(align(64))]
 struct Buffer([u8; LARGEST + 192]);
 
@@ -290,7 +293,7 @@ pub(crate) fn get_result(world: &World, operation: usize, out: Out) -> Result<An
     let mut buffer = Box::new(Buffer([UNTOUCHED; LARGEST + 192]));
     let pointer = if out == Out::Null { ptr::null_mut() } else { buffer.0.as_mut_ptr().wrapping_add(at) };
     let what = format!("get_result of operation {operation}, out {out:?}");
-    // SAFETY: the caller has a reference; `out` is null or has room for the value.
+    // SAFETY: the caller has a reference. `out` is null or has room for the value.
     let status = called(world, what, || unsafe { get_result(this, pointer) });
     let (before, rest) = buffer.0.split_at(at);
     let (inside, after) = rest.split_at(kind.size());
@@ -323,7 +326,7 @@ pub(crate) fn get_error(world: &World, operation: usize, out: Out) -> Result<Ans
     let mut place = Small::new();
     let pointer = place.pointer::<NTSTATUS>(out);
     let what = format!("get_error of operation {operation}, out {out:?}");
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or writable.
     let status = called(world, what, || unsafe { get_error(this, pointer) });
     Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
@@ -335,20 +338,20 @@ pub(crate) fn get_result_size(world: &World, operation: usize, out: Out) -> Resu
     let mut place = Small::new();
     let pointer = place.pointer::<u32>(out);
     let what = format!("get_result_size of operation {operation}, out {out:?}");
-    // SAFETY: the caller has a reference; `out` is null or good.
+    // SAFETY: the caller has a reference. `out` is null or writable.
     let status = called(world, what, || unsafe { get_result_size(this, pointer) });
     Ok(Answer { status: answered(world, status).to_u32(), out: place.number(out) })
 }
 
-/// `wait`, with a timeout in units of 100 ns; None: for ever.
+/// `wait`, with a timeout in units of 100 ns. `None` waits for ever.
 pub(crate) fn wait(world: &World, operation: usize, timeout: Option<i64>) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let wait = slot(table.wait, Rule::C15, "wait")?;
     let time = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     let what = format!("wait for operation {operation}, timeout {timeout:?}");
-    // It may allocate, which the others may not [C13], and bodies may run in it.
+    // Unlike the other slots, `wait` may allocate [C13], and bodies may run in it.
     world.trail.add(what);
-    // SAFETY: the caller has a reference; the timeout is null or good.
+    // SAFETY: the caller has a reference. The timeout is null or valid.
     let status = world.during("wait", || unsafe { wait(this, time) });
     Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
@@ -369,7 +372,8 @@ pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -
     };
     let context = ptr::without_provenance_mut(operation + 1);
     let what = format!("set_completed of operation {operation}, handler {handler:?}");
-    // SAFETY: the caller has a reference; the handlers may be called with an operation's number, once.
+    // SAFETY: the caller has a reference. The library may call the handlers once, with an
+    // operation's number plus 1.
     let status = called(world, what, || unsafe { set_completed(this, function, context) });
     if status == NTSTATUS::SUCCESS {
         world.slot(operation, |slot| slot.handler = true);
@@ -380,7 +384,8 @@ pub(crate) fn set_completed(world: &World, operation: usize, handler: Handler) -
     Ok(Answer { status: answered(world, status).to_u32(), out: OutValue::None })
 }
 
-/// A completion handler that records that it ran, and looks at what must be so by then.
+/// A completion handler that records that it ran, and checks the state that must be reached by
+/// then.
 unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) {
     world::with(|world| {
         let operation = context.addr().wrapping_sub(1);
@@ -423,7 +428,7 @@ unsafe extern "system" fn records(context: *mut c_void, status: RawAsyncStatus) 
     });
 }
 
-/// Nobody has this object any more, neither a client nor a body that lives, and it has not been dropped.
+/// Whether no client and no living body has this object any more, and it has not been dropped.
 fn is_let_go(world: &World, object: usize) -> bool {
     let held =
         world.objects.borrow().get(object).is_none_or(|object| object.references > 0 || object.drops > 0);
@@ -431,7 +436,7 @@ fn is_let_go(world: &World, object: usize) -> bool {
     !held && !world.slots.borrow().iter().any(lives)
 }
 
-/// [C14]: the terminal status is visible when the handler runs.
+/// Checks that the terminal status is visible when the handler runs [C14].
 fn check_ended(world: &World, operation: usize, told: RawAsyncStatus) {
     match get_status(world, operation, Out::Given) {
         Ok(answer) if answer.out == OutValue::Number(told.0.cast_unsigned()) => {}
@@ -448,7 +453,7 @@ fn check_ended(world: &World, operation: usize, told: RawAsyncStatus) {
 
 /// A completion handler that releases its reference, too.
 pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: called with what we were called with.
+    // SAFETY: the caller passes the context and status that the library passed.
     unsafe { records(context, status) };
     world::with(|world| {
         let operation = context.addr().wrapping_sub(1);
@@ -460,7 +465,7 @@ pub(crate) unsafe extern "system" fn releases(context: *mut c_void, status: RawA
     });
 }
 
-/// Takes an answer that is an HRESULT for the NTSTATUS that it stands for, where that is asked for.
+/// Maps an answer that is an HRESULT to its NTSTATUS, if the options ask for that.
 pub(crate) fn answered(world: &World, status: NTSTATUS) -> NTSTATUS {
     const E_NOINTERFACE: u32 = 0x8000_4002;
     const E_POINTER: u32 = 0x8000_4003;

@@ -1,4 +1,4 @@
-//! What the kit finds.
+//! Findings of the kit.
 
 use core::fmt;
 
@@ -9,14 +9,14 @@ use crate::rule::Rule;
 /// A breach of a rule.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which rule.
+    /// The rule that is broken.
     pub rule: Rule,
-    /// What happened, and what the rule says.
+    /// The event, and what the rule requires.
     pub message: String,
 }
 
 impl Finding {
-    /// A breach of this rule.
+    /// Creates a finding of a breach of this rule.
     #[must_use]
     pub fn new(rule: Rule, message: impl Into<String>) -> Self {
         Self { rule, message: message.into() }
@@ -39,13 +39,13 @@ impl Finding {
         VALUES.iter().fold(kind, |kind, value| kind.replace(value, " of a value"))
     }
 
-    /// The line of a trail that tells of this finding.
+    /// The line of a trail for this finding.
     #[must_use]
     pub fn line(&self) -> String {
         format!("{MARK}{self}")
     }
 
-    /// The finding that a line of a trail tells of.
+    /// Parses a finding's line of a trail.
     #[must_use]
     pub fn of_line(line: &str) -> Option<Self> {
         let (rule, message) = line.strip_prefix(MARK)?.strip_prefix('[')?.split_once("] ")?;
@@ -53,11 +53,11 @@ impl Finding {
     }
 }
 
-/// What the line of a finding begins with, in a trail.
+/// The beginning of a finding's line in a trail.
 const MARK: &str = "  FOUND ";
-/// What stands before a number that says nothing of the breach.
+/// The words before a number that does not matter to the breach.
 const NUMBERED: [&str; 6] = ["operation ", "object ", "schedule ", "round ", "--seed ", "byte "];
-/// Kinds of values, which have their breaches in common.
+/// Kinds of values. The same breach of several kinds is one finding.
 const VALUES: [&str; 6] = [" of Unit", " of U8", " of U64", " of Padded", " of Aligned", " of Page"];
 
 impl fmt::Display for Finding {
@@ -66,7 +66,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a case says.
+/// The result of a case.
 pub type Check = Result<(), Finding>;
 
 /// Records a breach of a rule, unless the condition holds, and goes on.
@@ -79,8 +79,8 @@ macro_rules! check {
     };
 }
 
-/// Ends the function with a breach of a rule, unless the condition holds: for what cannot be gone
-/// on from.
+/// Ends the function with a breach of a rule, unless the condition holds. It is for breaches after
+/// which the case cannot go on.
 #[macro_export]
 macro_rules! ensure {
     ($rule:ident, $condition:expr, $($message:tt)+) => {

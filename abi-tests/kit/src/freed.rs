@@ -1,104 +1,144 @@
-//! Memory that is written after it has been freed. While the kit watches, a block that is freed is
-//! filled and kept; at the end it must be as it was filled. So a library is found out that uses an
-//! operation after its last reference has gone, whatever its memory is used for next.
+//! Detection of uses of freed memory. While the kit watches, each new block has pages of its own,
+//! which `free` closes. A later read or write is a fault, which ends the process with a message. The
+//! kit fills and keeps an older block that is freed meanwhile, and at the end the block must be
+//! unchanged. This finds a library that uses an operation after its last reference has gone, if the
+//! library's memory is from the C library.
 //!
-//! This program's `free` comes before the C library's, for the library under test, too. It hands on
-//! to the next one, which may be a sanitizer's: that finds such uses by itself, and nothing is kept
-//! then.
+//! A sanitizer finds such uses by itself, and has blocks of its own, so the kit does not watch then.
 
 use core::{
     ffi::c_void,
-    mem::transmute,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
 };
 
-/// What a block that is kept is filled with.
+use crate::pages::{self, Fault};
+
+/// The byte with which a kept block is filled.
 const FREED: u8 = 0xA5;
-/// Most blocks that are kept.
+/// The largest number of blocks that are kept.
 const MOST: usize = 4096;
 
-static WATCHES: AtomicBool = AtomicBool::new(false);
+/// The thread that watches, as `pthread_self` names it, or 0. Other threads of the process allocate
+/// and free as usual: their blocks are not the library's.
+static WATCHER: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BLOCKS: [AtomicPtr<u8>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
-/// The next `free`: not asked for yet, being asked for, or its address.
-static NEXT: AtomicUsize = AtomicUsize::new(UNKNOWN);
-const UNKNOWN: usize = 0;
-const ASKED: usize = 1;
+/// The beginning of each line that this module writes to the standard error.
+pub(crate) const SAYS: &str = "ntcom-kit: ";
 
-type Free = unsafe extern "C" fn(*mut c_void);
+/// Whether the kit watches this thread, and its new blocks have pages of their own.
+pub(crate) fn watches() -> bool {
+    let watcher = WATCHER.load(SeqCst);
+    watcher != 0 && watcher == this_thread()
+}
 
-/// The next `free` after this program's. None while it is being asked for.
-fn next() -> Option<Free> {
-    if NEXT.compare_exchange(UNKNOWN, ASKED, SeqCst, SeqCst).is_ok() {
-        // SAFETY: a name that ends with 0.
-        let found = unsafe { libc::dlsym(libc::RTLD_NEXT, c"free".as_ptr()) };
-        NEXT.store(found.addr().max(ASKED), SeqCst);
-    }
-    match NEXT.load(SeqCst) {
-        UNKNOWN | ASKED => None,
-        // SAFETY: by its name this function has this type.
-        address => Some(unsafe { transmute::<usize, Free>(address) }),
+fn this_thread() -> usize {
+    // SAFETY: every thread may ask for its name.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// Keeps a block that is to be freed, while the kit watches. False if the block is not kept.
+pub(crate) fn keeps(block: *mut u8) -> bool {
+    watches() && keep(block)
+}
+
+/// Writes a line. A handler of a signal may call it.
+fn tell(line: &str) {
+    for text in [SAYS, line, "\n"] {
+        // SAFETY: the text has so many bytes. A failed write only leaves the report without the line.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 }
 
-/// Frees a block, or keeps it while the kit watches.
-///
-/// # Safety
-/// As for the C library's `free`.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn free(block: *mut c_void) {
-    // What is freed while the next `free` is asked for is left as it is.
-    let Some(next) = next() else { return };
-    if block.is_null() || !WATCHES.load(SeqCst) || !keep(block.cast()) {
-        // SAFETY: this function's contract.
-        unsafe { next(block) };
-    }
+/// Ends the process, because a block has been freed twice.
+pub(crate) fn is_freed_twice() -> ! {
+    tell("memory is freed that has been freed");
+    // SAFETY: `abort` may be called at any time.
+    unsafe { libc::abort() }
 }
 
-/// Fills a block and keeps it. False: there is no room.
+/// Handles a fault while the kit watches. It reports the fault, which then happens again and ends
+/// the process.
+extern "C" fn faulted(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    // SAFETY: the system passes a description of this fault.
+    let info = unsafe { &*info };
+    // SAFETY: the description of SIGSEGV has an address.
+    let address = unsafe { info.si_addr() };
+    match pages::fault(address.cast()) {
+        Some(Fault::Freed) => tell("memory is used after it has been freed"),
+        Some(Fault::Outside) => tell("memory is used beyond the end of its block"),
+        None => {}
+    }
+    // SAFETY: every signal has a default action.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Installs [`faulted`] and returns the action before.
+fn catch() -> libc::sigaction {
+    // SAFETY: the structure has integers and optional pointers, for which zeros are values.
+    let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { core::mem::zeroed() };
+    let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) = faulted;
+    new.sa_sigaction = handler as usize;
+    new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: both actions are local.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const new, &raw mut old) };
+    old
+}
+
+/// Fills a block and keeps it. False if there is no room.
 fn keep(block: *mut u8) -> bool {
     let number = COUNT.fetch_add(1, SeqCst);
     let Some(place) = BLOCKS.get(number) else { return false };
     // SAFETY: the caller of `free` owns this block.
     let size = unsafe { libc::malloc_usable_size(block.cast()) };
-    // SAFETY: so many bytes are the block's.
+    // SAFETY: the block has this number of bytes.
     unsafe { block.write_bytes(FREED, size) };
     place.store(block, SeqCst);
     true
 }
 
-/// Does something, and tells how many of the blocks that were freed meanwhile have been written
-/// afterwards.
+/// Does some work. Returns the number of the blocks that this thread freed meanwhile and that were
+/// written afterwards.
 pub(crate) fn written_after<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    if has_sanitizer() {
+        return (work(), 0);
+    }
+    // The first call looks the C library's function up, and `dlsym` frees the text of its last error.
+    // While the kit watches, that block would be freed before its size can be asked for.
+    // SAFETY: null is no block, and has no bytes.
+    unsafe { libc::malloc_usable_size(ptr::null_mut()) };
     COUNT.store(0, SeqCst);
-    WATCHES.store(!has_sanitizer(), SeqCst);
+    let before = catch();
+    WATCHER.store(this_thread(), SeqCst);
     let answer = work();
-    WATCHES.store(false, SeqCst);
+    WATCHER.store(0, SeqCst);
+    // SAFETY: `catch` has returned this action.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const before, ptr::null_mut()) };
     let mut written = 0;
     for place in BLOCKS.iter().take(COUNT.load(SeqCst)) {
         let block = place.swap(ptr::null_mut(), SeqCst);
         if !block.is_null() {
             written += usize::from(!is_as_filled(block));
             // SAFETY: `keep` kept the block, and the swap has made this call its only owner.
-            unsafe { free(block.cast()) };
+            unsafe { libc::free(block.cast()) };
         }
     }
     (answer, written)
 }
 
 fn is_as_filled(block: *mut u8) -> bool {
-    // SAFETY: a block that is kept.
+    // SAFETY: the block is kept, so it is allocated.
     let size = unsafe { libc::malloc_usable_size(block.cast()) };
-    // SAFETY: as `keep` has filled it.
+    // SAFETY: `keep` has filled this number of bytes.
     let bytes = unsafe { core::slice::from_raw_parts(block, size) };
     bytes.iter().all(|byte| *byte == FREED)
 }
 
-/// Whether the runtime of AddressSanitizer is loaded. Its blocks are its own.
+/// Whether the runtime of AddressSanitizer is loaded. It manages its own blocks.
 fn has_sanitizer() -> bool {
-    // SAFETY: a name that ends with 0.
+    // SAFETY: the name is null-terminated.
     !unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_init".as_ptr()) }.is_null()
 }
 
@@ -108,21 +148,24 @@ mod tests {
 
     #[test]
     fn a_write_after_free_is_seen_and_nothing_else_is() {
-        let use_block = |after: bool| {
-            // SAFETY: any size.
-            let block = unsafe { libc::malloc(100) }.cast::<u8>();
+        // SAFETY: `malloc` accepts any size.
+        let new = || unsafe { libc::malloc(100) }.cast::<u8>();
+        let use_block = |block: *mut u8, after: bool| {
             // SAFETY: the block has 100 bytes.
             unsafe { block.wrapping_add(40).write(1) };
-            // SAFETY: the block, once.
+            // SAFETY: the block is freed once.
             unsafe { libc::free(block.cast()) };
             if after {
-                // SAFETY: none; but the block is kept while it is watched.
+                // SAFETY: this is a use after free. The kit keeps the block while it watches, so
+                // the memory is still allocated.
                 unsafe { block.wrapping_add(40).write(2) };
             }
             drop(vec![1_u8; 500]);
         };
-        assert_eq!(written_after(|| use_block(false)).1, 0);
-        assert_eq!(written_after(|| use_block(true)).1, 1);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, false)).1, 0);
+        let block = new();
+        assert_eq!(written_after(|| use_block(block, true)).1, 1);
         assert_eq!(written_after(|| ()).1, 0);
     }
 }

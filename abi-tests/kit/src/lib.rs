@@ -1,19 +1,21 @@
-//! The conformance kit: loads a shared library that exports the table of `include/ntcom_kit.h`, and judges it against the contract
-//! (docs/abi-contract.md), rule by rule. docs/conformance.md tells implementers how to use it.
+//! The conformance kit. It loads a shared library that exports the table of `include/ntcom_kit.h`,
+//! and judges it against the contract (docs/abi-contract.md), rule by rule. docs/conformance.md
+//! tells implementers how to use it.
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | `table`, `load`, `need` | the table, loading it, what of it a clause needs |
-//! | `rule`, `finding`, `trail` | what is said of a library |
-//! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and what cases are written in |
+//! | `table`, `load`, `need` | the table, its loading, and the members that a clause needs |
+//! | `rule`, `finding`, `trail` | the reports on a library |
+//! | `world`, `body`, `client`, `kit` | a case's operations, their bodies, their clients, and the interface for writing cases |
 //! | `cases` | the cases, a file for a few rules |
 //! | `replacing` | a client that gives up its operation in the completion handler |
-//! | `freed` | memory that is written after it has been freed |
+//! | `freed` | memory that is used after it has been freed |
+//! | `interposed`, `pages` | the program's own `malloc` and `free`, and blocks on pages of their own |
 //! | `sequence` | sequences of the fuzz targets' generator, judged by their model |
 //! | `run` | one case, from its beginning to a verdict |
-//! | `child`, `judge` | the process in which the library is run, and the one that starts it and draws conclusions |
+//! | `child`, `judge` | the process in which the library runs, and the one that starts it and draws conclusions |
 //! | `report` | the table, the JSON and the JUnit file |
-//! | `shipped` | the implementations that come with the kit, and what is to be found in each |
+//! | `shipped` | the implementations that come with the kit, and the expected findings of each |
 #![expect(
     clippy::indexing_slicing,
     reason = "a test harness: an index out of range is a bug of the harness, and is to stop it"
@@ -26,11 +28,13 @@ pub mod child;
 mod client;
 pub mod finding;
 mod freed;
+mod interposed;
 pub mod judge;
 pub mod kit;
 pub mod load;
 pub mod need;
 pub mod output;
+mod pages;
 mod replacing;
 pub mod report;
 pub mod rule;

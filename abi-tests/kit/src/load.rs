@@ -1,4 +1,4 @@
-//! Loading the library under test, and what is wrong with one that cannot be judged.
+//! Loading of the library under test, and the errors of a library that cannot be judged.
 
 use core::{cell::OnceCell, ffi::CStr, fmt, mem::offset_of};
 use std::{path::Path, string::String};
@@ -13,7 +13,7 @@ use crate::{
     world,
 };
 
-/// So many characters of what a library calls itself are shown.
+/// The number of characters of a library's name that are shown.
 const NAME: usize = 100;
 
 /// Why a library cannot be judged.
@@ -23,11 +23,11 @@ pub enum Refused {
     Unloadable(String),
     /// It does not export a table.
     NoTable,
-    /// What it exports gives null.
+    /// The exported function returns null.
     NullTable,
-    /// Its table is of another version.
+    /// Its table has another version.
     Version(u32),
-    /// Its table ends before its beginning does.
+    /// Its table is shorter than the table's header.
     Short(u32),
     /// Required members are null.
     Missing(Vec<&'static str>),
@@ -63,17 +63,17 @@ impl core::error::Error for Refused {}
 /// A library that can be judged.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Its table; what it does not have is null.
+    /// The library's table. A member that it does not have is null.
     pub table: Table,
-    /// What it calls itself.
+    /// The name that the library gives itself.
     pub name: String,
-    /// Whether its operations have IAsyncControl, once that has been asked.
+    /// Whether its operations have IAsyncControl, once the kit has asked.
     controls: OnceCell<bool>,
     _library: Library,
 }
 
 impl Loaded {
-    /// What it offers. The first call asks an operation for IAsyncControl.
+    /// The features that the library offers. The first call asks an operation for IAsyncControl.
     pub fn offers(&self) -> Offers {
         let controls = *self.controls.get_or_init(|| kit::has_control(self));
         world::with(|world| world.controls.set(controls));
@@ -81,7 +81,7 @@ impl Loaded {
     }
 }
 
-/// An error with what caused it, which says what is wrong with the file.
+/// An error with its causes, which tell what is wrong with the file.
 fn why(error: &dyn core::error::Error) -> String {
     let causes = core::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
@@ -90,18 +90,19 @@ fn why(error: &dyn core::error::Error) -> String {
 /// Loads a library.
 ///
 /// # Errors
-/// Why it cannot be judged.
+/// The library cannot be judged. The error says why.
 pub fn load(path: &Path) -> Result<Loaded, Refused> {
-    // SAFETY: whoever asks for a library to be judged has its initialisers run; in the kit, in a process of its own.
+    // SAFETY: the caller that asks for a judgement accepts that the library's initialisers run. The
+    // kit runs them in a process of its own.
     let library = unsafe { Library::new(path) }.map_err(|error| Refused::Unloadable(why(&error)))?;
-    // SAFETY: by the header this name is a function of this type.
+    // SAFETY: the header declares a function of this name with this type.
     let get = unsafe { library.get::<GetTable>(SYMBOL) }.map_err(|_| Refused::NoTable)?;
-    // SAFETY: as above.
+    // SAFETY: the header lets the kit call this function.
     let exported = unsafe { get() };
     if exported.is_null() {
         return Err(Refused::NullTable);
     }
-    // SAFETY: each version's table begins with its size and its version.
+    // SAFETY: the table of each version begins with its size and its version.
     let [size, version] = unsafe { exported.cast::<[u32; 2]>().read() };
     if version != VERSION {
         return Err(Refused::Version(version));
@@ -111,7 +112,8 @@ pub fn load(path: &Path) -> Result<Loaded, Refused> {
     }
     let mut table = Table::EMPTY;
     let bytes = size_of::<Table>().min(size as usize);
-    // SAFETY: the library says that so many are there; members beyond stay null, and a cut one is whole or, below, cut off.
+    // SAFETY: the library declares that this number of bytes exists. Later members stay null, and a
+    // member that is cut is left out.
     unsafe { exported.cast::<u8>().copy_to_nonoverlapping((&raw mut table).cast(), bytes / 8 * 8) };
     let missing = table.missing();
     if !missing.is_empty() {
@@ -123,7 +125,7 @@ pub fn load(path: &Path) -> Result<Loaded, Refused> {
     let name = if table.name.is_null() {
         path.display().to_string()
     } else {
-        // SAFETY: the header: a text that ends with 0.
+        // SAFETY: the header requires a null-terminated text.
         let name = unsafe { CStr::from_ptr(table.name) }.to_string_lossy();
         shown(&name, NAME).replace(['\n', '\t'], " ")
     };

@@ -1,4 +1,5 @@
-//! `ntcom-kit LIBRARY`: judges a shared library by the contract. `cargo xtask conformance` is how it is mostly run.
+//! `ntcom-kit LIBRARY` judges a shared library by the contract. It is mostly run by `cargo xtask
+//! conformance`.
 
 use core::time::Duration;
 use std::{
@@ -19,12 +20,14 @@ use ntcom_kit::{
 
 /// Judges an implementation of async COM by the contract, rule by rule.
 ///
-/// Exit codes: 0 nothing found, 1 something found, 2 nothing said: bad usage, or a library that
-/// cannot be judged; 4 nothing found, and the standard output could not be written.
+/// Exit code 0 means that nothing was found, and 1 that something was found. Exit code 2 gives no
+/// judgement, because of bad usage or a library that cannot be judged. Exit code 4 means that
+/// nothing was found, but the standard output could not be written.
 #[derive(Parser)]
 #[command(name = "ntcom-kit")]
 struct Cli {
-    /// A shared library that exports ntcom_kit (ntcom_kit.h); without one, the implementations that come with the kit.
+    /// A shared library that exports ntcom_kit (ntcom_kit.h). Without it, the implementations that
+    /// come with the kit are judged.
     library: Option<PathBuf>,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]
@@ -35,36 +38,40 @@ struct Cli {
     /// Lists the cases and judges nothing.
     #[arg(long)]
     list: bool,
-    /// Only this case, or the cases of this rule; no sequences. May be given several times.
+    /// Runs only this case, or the cases of this rule, and no sequences. May be given several
+    /// times.
     #[arg(long, value_name = "CASE", requires = "library")]
     only: Vec<String>,
-    /// Runs sequences for so long, instead of a fixed number.
+    /// Runs sequences for this number of seconds, instead of a fixed number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
-    /// How many sequences, besides those of the corpus.
+    /// The number of sequences besides those of the corpus.
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     sequences: u64,
-    /// What the generator of sequences starts from.
+    /// The seed of the generator of sequences.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// A folder with inputs of the fuzz target vtable.
     #[arg(long, value_name = "FOLDER")]
     corpus: Option<PathBuf>,
-    /// A file of breaches that are known, a line each: "[C5] words of its message". They are told
-    /// of, and no reason to fail.
+    /// A file of known breaches, a line each, such as "[C5] words of its message". They are
+    /// reported, but the library does not fail by them.
     #[arg(long, value_name = "FILE", requires = "library")]
     known: Option<PathBuf>,
-    /// Takes E_POINTER for STATUS_INVALID_PARAMETER and E_NOINTERFACE for STATUS_NOINTERFACE, for
-    /// objects that speak HRESULT. Then a library conforms with HRESULT mapping at most.
+    /// Maps E_POINTER to STATUS_INVALID_PARAMETER and E_NOINTERFACE to STATUS_NOINTERFACE, for
+    /// objects that speak HRESULT. A library then conforms with HRESULT mapping at most.
     #[arg(long, requires = "library")]
     hresult: bool,
-    /// Loads this before the library, for the runtime of a sanitizer that it is built with.
+    /// Loads this library first. It is the runtime of the sanitizer that the judged library is
+    /// built with.
     #[arg(long, value_name = "LIBRARY", requires = "library")]
     preload: Option<PathBuf>,
-    /// How long the library may use no processor time, in seconds, before it hangs.
+    /// The time, in seconds, for which the library may use no processor time before it counts as
+    /// hanging.
     #[arg(long, value_name = "SECONDS", default_value_t = IDLE_SECONDS, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     limit: u64,
-    /// How much processor time a case or a sequence may take, in seconds, before it hangs.
+    /// The processor time, in seconds, that a case or a sequence may use before it counts as
+    /// hanging.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     processor_limit: u64,
     #[arg(long, hide = true, value_name = "ORDER")]
@@ -101,7 +108,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     let files = [&cli.json, &cli.junit];
     let written = files.into_iter().flatten();
-    // Before anything is judged, which takes its time.
+    // Try the files before the judgement, which takes long.
     for path in written.clone() {
         fs::File::create(path).map_err(|why| Unfit(format!("cannot write {}: {why}", path.display())))?;
     }
@@ -110,21 +117,21 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(library) => judge(&program, library, &options, files),
     };
     if judged.is_err() {
-        // Nothing is said, and a file that says nothing is none.
+        // There is no judgement, so remove the empty files.
         written.for_each(|path| drop(fs::remove_file(path)));
     }
     judged
 }
 
-/// The breaches that a file says are known.
+/// The known breaches of a file.
 fn known(path: &Path) -> anyhow::Result<Vec<Known>> {
     let text =
         fs::read_to_string(path).map_err(|why| Unfit(format!("cannot read {}: {why}", path.display())))?;
     Ok(Known::list(&text).map_err(|why| Unfit(format!("{}, {why}", path.display())))?)
 }
 
-/// Checks that the library exists: the loader leaves out what it cannot preload, and its message
-/// about that is easily missed.
+/// Checks that the library exists. The loader leaves out a library that it cannot preload, and its
+/// message about that is easily missed.
 fn preload(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.canonicalize().map_err(|why| Unfit(format!("there is no library {}: {why}", path.display())))?)
 }
@@ -158,7 +165,7 @@ fn judge(
 fn main() -> ExitCode {
     let code = run(Cli::parse()).unwrap_or_else(|error| {
         note(format_args!("error: {error:#}"));
-        // Something is wrong with what was asked, or with the kit: that is no finding.
+        // The request or the kit itself is wrong, which is not a finding.
         ExitCode::from(2)
     });
     output::exit_code(code)

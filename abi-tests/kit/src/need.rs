@@ -1,8 +1,8 @@
-//! What a clause needs that a library may not offer.
+//! Features that a clause needs and that a library may lack.
 
 use crate::table::{Table, shape};
 
-/// What a library offers.
+/// The features that a library offers.
 #[derive(Clone, Copy, Debug)]
 pub struct Offers {
     /// The library's table.
@@ -11,7 +11,7 @@ pub struct Offers {
     pub controls: bool,
 }
 
-/// One thing.
+/// A feature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
     /// Operations with IAsyncControl.
@@ -26,7 +26,7 @@ pub enum Need {
     Raises,
     /// Cancel handles.
     Handles,
-    /// No memory.
+    /// Memory that can be made to fail.
     NoMemory,
     /// The number of live operations.
     Live,
@@ -34,7 +34,7 @@ pub enum Need {
     Allocations,
     /// The IRQL.
     Irql,
-    /// The highest reference count.
+    /// A reference count that can be set to its maximum.
     Exhaust,
     /// Objects with methods.
     Objects,
@@ -44,24 +44,28 @@ pub enum Need {
     CancelAll,
     /// Waiting for the end of all.
     Drain,
-    /// A client that distrusts.
+    /// A client that distrusts its provider.
     Client,
-    /// Its view of a status.
+    /// That client's view of a status.
     ClientStatus,
-    /// Its view of an object.
+    /// That client's view of an object.
     ClientQuery,
     /// Spawning without an executor.
     NoExecutor,
     /// PASSIVE_LEVEL.
     Passive,
+    /// Bodies at PASSIVE_LEVEL.
+    PassiveBodies,
+    /// A drain by a body.
+    DrainInBody,
     /// Several threads at once.
     Threads,
-    /// Several threads, one at a time, in an order that repeats itself.
+    /// Several threads, one at a time, in a repeatable order.
     Turns,
 }
 
 impl Need {
-    /// Does the library offer it?
+    /// Whether the library offers it.
     #[must_use]
     pub fn is_met(self, Offers { table, controls }: Offers) -> bool {
         match self {
@@ -89,10 +93,12 @@ impl Need {
             Self::Threads => table.threads != 0,
             Self::Turns => table.threads != 0 && (table.run_in_turn.is_some() || table.yield_with.is_some()),
             Self::Passive => table.at_passive_level.is_some(),
+            Self::PassiveBodies => table.spawn_passive.is_some(),
+            Self::DrainInBody => table.spawn_passive.is_some() && table.drain_in_body.is_some(),
         }
     }
 
-    /// What the table would have to have.
+    /// The member that the table would need.
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {
@@ -122,6 +128,8 @@ impl Need {
             Self::Threads => "threads",
             Self::Turns => "threads with run_in_turn or yield_with",
             Self::Passive => "at_passive_level",
+            Self::PassiveBodies => "spawn_passive",
+            Self::DrainInBody => "spawn_passive, drain_in_body",
         }
     }
 }

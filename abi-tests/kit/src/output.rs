@@ -1,4 +1,5 @@
-//! The standard streams, which may be closed or full: the kit goes on, and its exit code tells.
+//! The standard streams, which may be closed or full. The kit then goes on, and its exit code tells
+//! of it.
 
 use core::fmt;
 use std::{
@@ -7,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The exit code where nothing was found and the standard output could not be written.
+/// The exit code if nothing was found and the standard output could not be written.
 const UNWRITTEN: u8 = 4;
 
 /// The standard output's first error.
@@ -21,13 +22,13 @@ pub fn say(text: impl fmt::Display) {
     }
 }
 
-/// Writes a line to the standard error, where that is possible.
+/// Writes a line to the standard error, if that is possible.
 pub fn note(line: impl fmt::Display) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// The exit code of a program that would end with `code`. A closed pipe is not worth a message, and
-/// hides no finding.
+/// The exit code of a program that would end with `code`. A closed pipe gives no message, and hides
+/// no finding.
 pub fn exit_code(code: ExitCode) -> ExitCode {
     let error = ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(error) = error.or_else(|| io::stdout().flush().err()) else { return code };

@@ -17,9 +17,9 @@ use crate::{
     world::{self, World},
 };
 
-/// `set_completed`, with a handler that releases the client's own reference, and then makes another
-/// operation of the kind, with a handler: where that was the last reference, the new one is mostly
-/// in the block that the old one was in.
+/// `set_completed`, with a handler that releases the client's own reference and then makes another
+/// operation of the kind, with a handler. If that reference was the last, the new operation is
+/// usually in the memory block of the old one.
 pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, Finding> {
     let (this, table) = control_table(world, operation)?;
     let set_completed = slot(table.set_completed, Rule::C14, "set_completed")?;
@@ -28,7 +28,8 @@ pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, F
     let what =
         format!("set_completed of operation {operation}, with a handler that releases and makes another");
     world.trail.add(what);
-    // It makes an operation meanwhile: allocations are not looked at.
+    // The handler makes an operation meanwhile, so allocations are not checked.
+    //
     // SAFETY: the caller has a reference, which is the handler's from now on.
     let status = world.during("set_completed", || unsafe { set_completed(this, Some(replaces), context) });
     if status == NTSTATUS::SUCCESS {
@@ -41,7 +42,7 @@ pub(crate) fn set_replacing(world: &World, operation: usize) -> Result<Answer, F
 
 /// A completion handler that releases its reference, and then makes another operation in its place.
 unsafe extern "system" fn replaces(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: called with what we were called with.
+    // SAFETY: the caller passes the context and status that the library passed.
     unsafe { releases(context, status) };
     world::with(|world| {
         let operation = context.addr().wrapping_sub(1);
@@ -54,6 +55,6 @@ unsafe extern "system" fn replaces(context: *mut c_void, status: RawAsyncStatus)
     });
 }
 
-/// The body of an operation that is made in the place of another: it waits for a waker that it
+/// The body of an operation that is made in the place of another. It waits for a waker that it
 /// gives away.
 const REPLACING: Script = Script { shape: Shape::Plain, steps: [4, 7, 0, 0, 0, 0] };

@@ -1,4 +1,4 @@
-//! What a person and what a machine sees of a judgement.
+//! The reports of a judgement for persons and for programs.
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
@@ -15,15 +15,15 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleVerdict {
-    /// Nothing was found against it, and something was tried.
+    /// A case was tried, and no breach was found.
     Pass,
-    /// Something was found against it.
+    /// A breach was found.
     Fail,
-    /// The library has no means to tell.
+    /// The library offers no means to test the rule.
     NotOffered,
-    /// Each case of it met a breach of another rule before it could tell.
+    /// Each case of the rule met a breach of another rule before it could decide.
     Undecided,
-    /// What was found against it is known.
+    /// All breaches that were found are known.
     Known,
 }
 
@@ -39,43 +39,43 @@ impl RuleVerdict {
     }
 }
 
-/// A line of the report.
+/// The report on a rule.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RuleReport {
     /// The rule.
     pub rule: Rule,
-    /// What it is about.
+    /// The subject of the rule.
     pub what: String,
-    /// What is said of it.
+    /// The verdict on the rule.
     pub verdict: RuleVerdict,
-    /// Cases of it that passed.
+    /// Number of its cases that passed.
     pub passed: usize,
-    /// What was found against it.
+    /// The breaches that were found.
     pub findings: Vec<Found>,
-    /// Cases of it that the library has no means for, and what they need.
+    /// The cases that the library has no means for, and the members that they need.
     pub not_offered: Vec<(String, String)>,
 }
 
 /// The whole report.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// What the library calls itself.
+    /// The name that the library gives itself.
     pub name: String,
-    /// Where it is.
+    /// The library's path.
     pub library: std::path::PathBuf,
-    /// Sequences that were run.
+    /// The number of sequences that were run.
     pub sequences: u64,
-    /// What the generator started from.
+    /// The generator's seed.
     pub seed: u64,
-    /// Cases that were run and are races: another run may say something else of the library.
+    /// The cases that were run and are races, so that another run may find something else.
     pub races: Vec<String>,
-    /// Each rule that was asked about.
+    /// The report on each rule that was tested.
     pub rules: Vec<RuleReport>,
-    /// Known breaches that were not found.
+    /// The known breaches that were not found.
     pub not_met: Vec<String>,
-    /// HRESULTs were taken for the NTSTATUS values that they stand for.
+    /// Whether HRESULTs were mapped to the NTSTATUS values for which they stand.
     pub hresults: bool,
-    /// Only some cases were run.
+    /// Whether only some cases were run.
     pub partial: bool,
 }
 
@@ -85,7 +85,7 @@ fn is_race(name: &str) -> bool {
 }
 
 impl Report {
-    /// Of a judgement.
+    /// Creates the report of a judgement.
     #[must_use]
     pub fn new(judgement: &Judgement) -> Self {
         let found = by_rule(judgement);
@@ -102,7 +102,8 @@ impl Report {
                 .collect();
             let findings: Vec<Found> =
                 found.get(rule).into_iter().flatten().map(|found| (*found).clone()).collect();
-            // A case that a breach of another rule has broken off says nothing of its own.
+            // A case that a breach of another rule has broken off decides nothing about its own
+            // rule.
             let (tried, decided) = (of_rule.clone().count(), passed + not_offered.len());
             let silent = tried == 0 && findings.is_empty();
             if silent {
@@ -136,19 +137,20 @@ impl Report {
         }
     }
 
-    /// Whether something was found.
+    /// Whether a breach was found that is not known.
     #[must_use]
     pub fn has_findings(&self) -> bool {
         self.rules.iter().any(|rule| rule.verdict == RuleVerdict::Fail)
     }
 
-    /// For a person: each finding with what led there, a table, and a last line.
+    /// The report for a person, with each finding and its trail, a table, and a last line.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
             let new = rule.findings.iter().filter(|found| !found.known);
-            // What cases find tells most, and one sequence; the JSON file has all.
+            // Findings of cases tell the most, and one of a sequence is enough. The JSON file has
+            // all.
             let by_cases = new.clone().filter(|found| !found.is_by_sequence()).take(TOLD);
             let shown_ones: Vec<&Found> =
                 by_cases.chain(new.clone().find(|found| found.is_by_sequence())).collect();
@@ -191,7 +193,7 @@ impl Report {
         text
     }
 
-    /// Whether it conforms, and in which respect.
+    /// Whether the library conforms, and in which respect.
     #[must_use]
     pub fn conclusion(&self) -> String {
         let of = |verdict| {
@@ -221,7 +223,7 @@ impl Report {
         text
     }
 
-    /// The last line.
+    /// The last line of the report.
     #[must_use]
     pub fn summary(&self) -> String {
         let count = |verdict| self.rules.iter().filter(|rule| rule.verdict == verdict).count();
@@ -247,7 +249,7 @@ fn table_of(header: &[&str]) -> Table {
     table
 }
 
-/// The cases, with what of the table each needs.
+/// The table of the cases, with the members of the library's table that each needs.
 #[must_use]
 pub fn list() -> String {
     let mut table = table_of(&["rule", "case", "repeats itself", "needs"]);
@@ -259,10 +261,10 @@ pub fn list() -> String {
     format!("{table}\n")
 }
 
-/// As a JUnit file: for each library a suite a rule.
+/// The report as a JUnit file. It has a suite for each rule of each library.
 ///
 /// # Errors
-/// It cannot be written as XML.
+/// The report cannot be written as XML.
 pub fn junit(judgements: &[Judgement]) -> anyhow::Result<String> {
     let mut whole = quick_junit::Report::new("conformance");
     for judgement in judgements {
@@ -289,7 +291,8 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
                 skipped.set_message(format!("not offered: {what}"));
                 skipped
             }
-            // What it found may be another rule's; it is listed there, with its trail.
+            // Its findings may be breaches of another rule. The report on that rule lists them,
+            // with their trails.
             failed => {
                 failure(failed.findings().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
             }
@@ -308,7 +311,8 @@ fn suite(judgement: &Judgement, name: &str, rule: &RuleReport) -> TestSuite {
     suite
 }
 
-/// What a library says of itself, for a terminal and for files: no control characters but what ends a line, and no more than so many characters.
+/// A text of the library for a terminal and for files. It has no control characters except the ends
+/// of lines and tabs, and is cut to this number of characters.
 pub(crate) fn shown(text: &str, most: usize) -> String {
     let control = |char: char| char.is_control() && char != '\n' && char != '\t';
     let mut shown: String =
@@ -326,9 +330,9 @@ fn distinct(members: &[&str]) -> String {
     distinct.join("; ")
 }
 
-/// How many kinds of breaches of a rule are shown, of those that cases have found.
+/// The number of kinds of breaches of a rule that are shown, of those found by cases.
 const TOLD: usize = 6;
-/// How many lines of a trail are shown: its end.
+/// The number of lines of a trail's end that are shown.
 const SHOWN: usize = 24;
 
 fn told(found: &Found) -> String {

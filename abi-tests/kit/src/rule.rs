@@ -14,10 +14,10 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them.
+            /// All rules.
             pub const ALL: &[Self] = &[$(Self::$rule,)*];
 
-            /// The contract's word for it.
+            /// The contract's name for the rule.
             #[must_use]
             pub const fn what(self) -> &'static str {
                 match self {

@@ -1,4 +1,5 @@
-//! One case, from its beginning to a verdict: inside of the library's `run`, with everything given back at its end.
+//! The run of a case, from its beginning to a verdict. The case runs inside of the library's `run`,
+//! and everything is given back at its end.
 
 use core::ffi::c_void;
 use std::thread::{self, ThreadId};
@@ -19,24 +20,24 @@ use crate::{
     world::{self, World},
 };
 
-/// What is said of a case or a sequence.
+/// The verdict on a case or a sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Verdict {
-    /// The library does what the rules say.
+    /// The library obeys the rules.
     Passed,
-    /// It is not.
+    /// The library breaks rules.
     Failed {
-        /// Each kind of breach that it has met, once.
+        /// One breach of each kind that was met.
         findings: Vec<Finding>,
-        /// The case came to its end all the same: what else it asks has been asked.
+        /// Whether the case still came to its end, so that all its checks were done.
         whole: bool,
     },
-    /// The library has no means to tell: the members of the table that it would need.
+    /// The library lacks members of the table that the case needs.
     NotOffered(String),
 }
 
 impl Verdict {
-    /// What has been found.
+    /// The breaches that were found.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         match self {
@@ -45,7 +46,7 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing was found against this rule by what came to its end.
+    /// Whether the case came to its end without a breach of this rule.
     #[must_use]
     pub fn keeps(&self, rule: Rule) -> bool {
         match self {
@@ -56,7 +57,7 @@ impl Verdict {
     }
 }
 
-/// Runs a case. Of the seeds come the schedules of threads, and their pauses.
+/// Runs a case. The seeds determine the schedules of threads, and their pauses.
 #[must_use]
 pub fn run_case(library: &Loaded, case: &Case, seeds: Seeds) -> Verdict {
     if let Some(need) = unmet(case.needs, library.offers()) {
@@ -73,24 +74,24 @@ pub fn run_case(library: &Loaded, case: &Case, seeds: Seeds) -> Verdict {
     ended.verdict(case.rule, case.expects)
 }
 
-/// How a program has ended.
+/// The end of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What the program says; none: it did not come to its end.
+    /// The program's result. `None` if it did not come to its end.
     check: Option<Check>,
-    /// The library has stopped the run, for this reason.
+    /// The reason for which the library has stopped the run.
     stop: Option<String>,
 }
 
 impl Ended {
-    /// The verdict on the program, with what was found meanwhile. A complaint of the library
-    /// itself, which no check has made, counts as a breach of `rule`.
+    /// The verdict on the program, with the findings so far. A complaint of the library itself,
+    /// which no check has made, counts as a breach of `rule`.
     pub(crate) fn verdict(self, rule: Rule, expects: Expects) -> Verdict {
         let Self { check, stop } = self;
         let whole = matches!(check, Some(Ok(()))) && stop.is_none();
         let own = match (expects, &check, stop) {
-            // What broke off the program has been found. What the library complains of then may be
-            // what that has left behind.
+            // The breach that broke off the program has been found. A later complaint of the
+            // library may be its consequence.
             (_, Some(Err(_)), _) => None,
             (Expects::FailFast, Some(Ok(())), _) => {
                 Some("it should have failed fast, and went on".to_owned())
@@ -107,7 +108,7 @@ impl Ended {
             let findings = world.take_findings();
             match world.lacks.get() {
                 _ if !findings.is_empty() => Verdict::Failed { findings, whole },
-                // Nothing has been asked: nothing is said.
+                // No check was done, so there is no verdict.
                 Some(lacks) => Verdict::NotOffered(lacks.to_owned()),
                 None => Verdict::Passed,
             }
@@ -118,18 +119,19 @@ impl Ended {
 struct Program<'a> {
     check: Option<Check>,
     run: &'a dyn Fn(&Kit<'_>) -> Check,
-    /// Whose program it is.
+    /// The thread that runs the program.
     thread: ThreadId,
     called: bool,
 }
 
 unsafe extern "C" fn program(context: *mut c_void) {
-    // SAFETY: what `run_program` gave, called before it returns, by one thread.
+    // SAFETY: `run_program` passed this context, and the library calls this before that returns, on
+    // one thread.
     let program = unsafe { &mut *context.cast::<Program<'_>>() };
     let wrong = if core::mem::replace(&mut program.called, true) {
         Some("the library's run has called its program twice")
     } else if program.thread != thread::current().id() {
-        // The world is the other one's.
+        // The world belongs to the other thread.
         Some("the library's run has called its program on another thread than its own")
     } else {
         None
@@ -145,7 +147,8 @@ unsafe extern "C" fn program(context: *mut c_void) {
         }));
         return;
     };
-    // It is no rule of the contract: the kit's own, on which all of its cases depend.
+    // The breach is of the kit's own rule, on which all its cases depend, and not of one of the
+    // contract.
     program.check = Some(Err(Finding::new(Rule::C9, why)));
 }
 
@@ -160,7 +163,8 @@ pub(crate) fn run_program(library: &Loaded, run: &dyn Fn(&Kit<'_>) -> Check) -> 
     let mut stop = Stop::EMPTY;
     let mut inside = Program { check: None, run, thread: thread::current().id(), called: false };
     let answer = match table.run {
-        // SAFETY: the header: our program and its context, which lives until this has returned.
+        // SAFETY: the header lets the kit pass this program. Its context lives until the call has
+        // returned.
         Some(run) => unsafe { run(program, (&raw mut inside).cast(), &raw mut stop) },
         None => -1,
     };
@@ -174,7 +178,7 @@ pub(crate) fn run_program(library: &Loaded, run: &dyn Fn(&Kit<'_>) -> Check) -> 
     Ended { check, stop: (answer != 0).then(|| reason(&stop)) }
 }
 
-/// The end of a case: everything ends and is given back, and nothing remains.
+/// Ends a case. Every operation ends and everything is given back, and nothing may remain.
 ///
 /// # Errors
 /// Something remains.
@@ -194,7 +198,7 @@ pub(crate) fn finish(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     give_back(kit)?;
     kit.advance()?;
-    // A body may have given away wakers once more.
+    // A body may have given away wakers since.
     give_back(kit)?;
     kit.advance()?;
     nothing_remains(kit)
@@ -238,7 +242,7 @@ fn drop_wakers(world: &World) {
     }
 }
 
-/// When everything has been given back and the executor has run, nothing is left.
+/// Checks that nothing is left after everything has been given back and the executor has run.
 pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
     let world = kit.0;
     for operation in 0..world.count() {
@@ -270,7 +274,7 @@ pub(crate) fn nothing_remains(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// Opens every gate, for ever: the end of a sequence.
+/// Opens every gate for ever, at the end of a sequence.
 pub(crate) fn open_everything(world: &World) {
     world.all_open.set(true);
     for gate in 0..GATES {

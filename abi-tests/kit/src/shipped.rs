@@ -1,5 +1,5 @@
-//! The implementations that come with the kit: ours, one in C, some that others might have written,
-//! and the one in C with one breach at a time.
+//! The implementations that come with the kit. They are ours, one in C, some that others might have
+//! written, and the one in C with one breach at a time.
 
 use std::{
     collections::BTreeSet,
@@ -22,14 +22,14 @@ use crate::{
     rule::Rule,
 };
 
-/// A breach that `c/broken.c` has, and the rule that it is at least found under.
+/// A breach that `c/broken.c` has, and a rule under which the kit must find it.
 #[derive(Clone, Copy, Debug)]
 pub struct Plant {
     /// Its name in C.
     pub name: &'static str,
     /// The rule.
     pub rule: Rule,
-    /// Several threads are needed to see it.
+    /// Whether several threads are needed to see it.
     pub races: bool,
 }
 
@@ -41,7 +41,7 @@ const fn race(rule: Rule, name: &'static str) -> Plant {
     Plant { name, rule, races: true }
 }
 
-/// All of them.
+/// All breaches.
 pub const PLANTS: &[Plant] = &[
     plant(Rule::C1, "QUERY_LEAVES_OUT"),
     plant(Rule::C1, "QUERY_ADDS_NO_REFERENCE"),
@@ -98,12 +98,16 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C14, "LATE_HANDLER_LOST"),
     plant(Rule::C14, "SECOND_HANDLER_REPLACES"),
     plant(Rule::C14, "USED_AFTER_LATE_HANDLER"),
+    plant(Rule::C14, "READ_AFTER_LATE_HANDLER"),
     race(Rule::C14, "HANDLERS_RACE"),
     race(Rule::C14, "HANDLER_RACES_END"),
     plant(Rule::C15, "WAIT_SAYS_SUCCESS"),
     plant(Rule::C15, "WAIT_WAITS_ANYWHERE"),
     plant(Rule::C15, "WAIT_IGNORES_THE_END"),
     plant(Rule::C15, "WAIT_LEAVES_REFERENCE"),
+    plant(Rule::C15, "OWN_WAIT_HANGS"),
+    plant(Rule::C15, "OWN_WAIT_TIMES_OUT"),
+    plant(Rule::C15, "BODIES_NEVER_WAIT"),
     plant(Rule::C16, "ERROR_OF_PENDING_IS_SUCCESS"),
     plant(Rule::C16, "SIZE_ROUNDED"),
     plant(Rule::C17, "CLIENT_TAKES_PENDING_FOR_SUCCESS"),
@@ -115,6 +119,7 @@ pub const PLANTS: &[Plant] = &[
     plant(Rule::C18, "CLOSE_ACCEPTS"),
     plant(Rule::C18, "CLOSE_CANCELS"),
     plant(Rule::C18, "DRAIN_RETURNS_EARLY"),
+    plant(Rule::C18, "DRAIN_IN_BODY_RETURNS"),
     plant(Rule::C19, "OBJECT_KEPT"),
     plant(Rule::C19, "OBJECT_NOT_HELD"),
     plant(Rule::C20, "FAILURE_IS_CANCELED"),
@@ -155,42 +160,42 @@ pub fn compile(source: &Path, defines: &[String], library: &Path) -> anyhow::Res
 /// The C implementation without a breach, compiled into this folder.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn correct(folder: &Path) -> anyhow::Result<PathBuf> {
     let library = folder.join("correct.so");
     compile(&kit().join("c/correct.c"), &[], &library)?;
     Ok(library)
 }
 
-/// The one with this breach.
+/// The C implementation with this breach, compiled into this folder.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn broken(folder: &Path, plant: &str) -> anyhow::Result<PathBuf> {
     let library = folder.join(format!("broken-{}.so", plant.to_ascii_lowercase()));
     compile(&kit().join("c/broken.c"), &[format!("PLANT={plant}")], &library)?;
     Ok(library)
 }
 
-/// Implementations in C that differ from the others in what the contract leaves open, and whether
+/// Implementations in C that choose differently where the contract leaves a choice, and whether
 /// they speak HRESULT.
 pub const FOREIGN: &[(&str, bool)] = &[("WITHOUT_CONTROL", false), ("APART", false), ("HRESULTS", true)];
 
 /// Compiles an implementation of `c/foreign.c`.
 ///
 /// # Errors
-/// As for [`compile`].
+/// The errors of [`compile`].
 pub fn foreign(folder: &Path, which: &str) -> anyhow::Result<PathBuf> {
     let library = folder.join(format!("foreign-{}.so", which.to_ascii_lowercase()));
     compile(&kit().join("c/foreign.c"), &[format!("FOREIGN={which}")], &library)?;
     Ok(library)
 }
 
-/// What became of one of them.
+/// The result of one of the implementations.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 struct Outcome {
     library: String,
-    /// What is to be found: nothing, or a breach of a rule.
+    /// The rule of the breach that must be found, or `None` if nothing may be found.
     expected: Option<Rule>,
     by_cases: usize,
     by_sequences: usize,
@@ -210,10 +215,10 @@ fn outcome(judgement: &Judgement, library: &str, expected: Option<Rule>) -> Outc
     Outcome { library: library.to_owned(), expected, by_cases, by_sequences, as_expected }
 }
 
-/// Judges all of them.
+/// Judges all implementations that come with the kit.
 ///
 /// # Errors
-/// One cannot be built or judged, or a file not be written.
+/// An implementation cannot be built or judged, or a file cannot be written.
 pub fn judge_all(
     program: &Path,
     options: &Options,
@@ -224,8 +229,8 @@ pub fn judge_all(
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let judge = |library: &Path, options: &Options| Judge { program, library, options }.judge();
     let (mut outcomes, mut judgements, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new());
-    // What sequences of the corpus find in ours and in the plain one, more of them find; the others
-    // are for what the contract leaves open.
+    // Further sequences find in ours and in the plain one only what those of the corpus find. The
+    // other implementations test the choices that the contract leaves.
     let few = Options { sequences: options.sequences.min(300), ..options.clone() };
     let mut good = vec![
         (program.with_file_name("libntcom_kit_ours.so"), options.clone()),
@@ -245,7 +250,7 @@ pub fn judge_all(
         outcomes.push(outcome(&judgement, &judgement.name, None));
         judgements.push(judgement);
     }
-    // The corpus is enough for one that is broken by one thing, and hangs are short.
+    // The corpus is enough for a library with one breach, and hangs get short limits.
     let short =
         Options { sequences: 0, seconds: None, shorten: false, failing_sequences: 12, ..options.clone() };
     for judged in plants(program, &folder, &short)? {
@@ -269,10 +274,10 @@ pub fn judge_all(
     Ok(conclude(&outcomes, &idle(&failed)))
 }
 
-/// How often a breach that only threads see is looked for, until it is found.
+/// The number of attempts to find a breach that only threads see.
 const ROUNDS_OF_RACES: u64 = 3;
 
-/// Judges each that is broken, several at a time.
+/// Judges each broken library, several at a time.
 fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Vec<(Plant, Judgement)>> {
     let next = AtomicUsize::new(0);
     let worker = || -> anyhow::Result<Vec<(usize, Judgement)>> {
@@ -281,15 +286,16 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(plant) = PLANTS.get(index) else { return Ok(judged) };
             let options = match plant.name {
-                "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options),
+                "CANCEL_SPINS" | "CANCEL_SLEEPS" => hanging(options, "cancel_is_a_request"),
+                "OWN_WAIT_HANGS" => hanging(options, "a_body_waits_for_its_own_operation"),
                 _ if plant.races => options.clone(),
-                // What one thread sees, too, needs no race and no particular schedule.
+                // A breach that one thread also sees needs no race and no particular schedule.
                 _ => Options { races: false, schedules: 20, ..options.clone() },
             };
             let library = broken(folder, plant.name)?;
             let judge = |options: &Options| Judge { program, library: &library, options }.judge();
             let mut judgement = judge(&options)?;
-            // A race may be lost by nobody.
+            // A race may not happen in a run.
             for seed in 1..if plant.races { ROUNDS_OF_RACES } else { 1 } {
                 if !judgement.fails(plant.rule) {
                     judgement = judge(&Options { seed: options.seed + seed, ..options.clone() })?;
@@ -314,16 +320,17 @@ fn plants(program: &Path, folder: &Path, options: &Options) -> anyhow::Result<Ve
     Ok(judged.into_iter().map(|(index, judgement)| (PLANTS[index], judgement)).collect())
 }
 
-/// A case that no planted breach has ever failed is one that may not be able to fail.
+/// The cases that no planted breach has failed. Such a case may not be able to fail.
 fn idle(failed: &BTreeSet<String>) -> Vec<&'static str> {
     let names = cases::all().into_iter().map(|case| case.name);
     names.filter(|name| !failed.contains(*name)).collect()
 }
 
-/// One that hangs does so in each case that cancels: one of them is enough.
-fn hanging(options: &Options) -> Options {
+/// The options for a library that hangs. It hangs in each case that makes the call, so one case is
+/// enough.
+fn hanging(options: &Options, case: &str) -> Options {
     Options {
-        only: vec!["cancel_is_a_request".to_owned()],
+        only: vec![case.to_owned()],
         idle: core::time::Duration::from_secs(1),
         processor_seconds: 1,
         ..options.clone()

@@ -1,5 +1,5 @@
-//! The table that a library exports, as `include/ntcom_kit.h` declares it: the crate
-//! `ntcom-kit-table`. `tests/header.rs` holds one to the other.
+//! The table that a library exports, as `include/ntcom_kit.h` declares it. The crate
+//! `ntcom-kit-table` defines it, and `tests/header.rs` compares both.
 
 pub use ntcom_kit_table::{
     Asks, Command, Does, GetTable, Gives, MAY_FAIL, Pause, Program, Recipe, Required, SYMBOL, Stop, TEXT,
@@ -8,7 +8,7 @@ pub use ntcom_kit_table::{
 
 use crate::report::shown;
 
-/// The text of a run that was stopped, as far as it goes.
+/// The text of a run that was stopped, cut to its maximum.
 #[must_use]
 pub fn reason(stop: &Stop) -> String {
     let bytes: Vec<u8> = stop.text.iter().copied().take_while(|byte| *byte != 0).collect();

@@ -1,4 +1,5 @@
-//! What has been done so far, line by line, in a file: whoever starts this process reads it when the library under test has ended it.
+//! The trail of a run, which records the actions so far, line by line, in a file. The parent
+//! process reads it when the library under test has ended this process.
 
 use core::cell::{Cell, RefCell};
 use std::{
@@ -10,13 +11,14 @@ use std::{
 /// The trail of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    /// Never closed here: the library may have done so, and a place that is closed twice is the end of a process of Rust's.
+    /// The file of the trail. It is never closed here, because the library may have closed it. Rust
+    /// aborts a process that closes a descriptor twice.
     file: Cell<Option<&'static File>>,
     lines: RefCell<Vec<String>>,
 }
 
 impl Trail {
-    /// Keeps it in this file, too.
+    /// Keeps the trail in this file too.
     ///
     /// # Errors
     /// The file cannot be made.
@@ -25,16 +27,16 @@ impl Trail {
         Ok(())
     }
 
-    /// Begins anew.
+    /// Empties the trail.
     pub(crate) fn clear(&self) {
         self.lines.borrow_mut().clear();
         if let Some(mut file) = self.file.get() {
-            // What cannot be written is missing in a report, no more.
+            // A line that cannot be written is only missing in a report.
             let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
         }
     }
 
-    /// The file, for what others add to it.
+    /// The file, for others that add lines to it.
     pub(crate) fn file(&self) -> Option<&'static File> {
         self.file.get()
     }
@@ -44,7 +46,7 @@ impl Trail {
         self.lines.borrow_mut().push(line);
     }
 
-    /// Adds a line, before what it says is done.
+    /// Adds a line, before its action is done.
     pub(crate) fn add(&self, line: String) {
         if let Some(mut file) = self.file.get() {
             let _ = file.write_all(format!("{line}\n").as_bytes());

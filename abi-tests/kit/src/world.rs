@@ -1,6 +1,8 @@
-//! The world of one case: its operations and what has happened to them, gates, wakers and handles. It is the thread's.
+//! The world of a case. It holds the operations with their recorded events, gates, wakers and
+//! handles. It belongs to the thread.
 //!
-//! Nothing here is borrowed across a call into the library, because from there the kit's own bodies are called.
+//! No borrow of it is held across a call into the library, because the library calls the kit's
+//! bodies.
 
 use core::{
     cell::{Cell, RefCell},
@@ -21,39 +23,40 @@ use ntcom_fuzz::{
 
 use crate::{
     finding::{Check, Finding},
+    kit::InBody,
     rule::Rule,
     table::Table,
     trail::Trail,
 };
 
-/// So many kinds of findings are kept of one case or sequence.
+/// The number of kinds of findings of one case or sequence that are kept.
 const MOST: usize = 24;
 
-/// How far a part of a body is.
+/// The position in a part of a body.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Part {
-    /// The step.
+    /// The index of the current step.
     pub(crate) at: u8,
-    /// How far that step is.
+    /// The state of that step.
     pub(crate) inside: Option<u8>,
-    /// It has been polled.
+    /// Whether the part has been polled.
     pub(crate) begun: bool,
-    /// It has returned READY.
+    /// Whether the part has returned READY.
     pub(crate) ended: bool,
 }
 
-/// How often things have happened to an operation's body and handler.
+/// The recorded events of an operation's body and handler.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Record {
-    /// Polls of the body.
+    /// Number of polls of the body.
     pub polls: u32,
-    /// Drops of the body.
+    /// Number of drops of the body.
     pub drops: u32,
-    /// What the body has seen of cancellation and of its guards, as a hash.
+    /// A hash of the body's observations of cancellation and of its guards.
     pub log: u64,
-    /// Runs of the completion handler.
+    /// Number of runs of the completion handler.
     pub handled: u32,
-    /// What it was told last.
+    /// The status that the handler was told last.
     pub told: i32,
 }
 
@@ -62,42 +65,46 @@ pub struct Record {
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
     pub(crate) script: Script,
-    /// What its body fails with.
+    /// The status with which the body fails.
     pub(crate) fails: Option<NTSTATUS>,
-    /// Its body asks the library to raise.
+    /// Whether the body asks the library to raise.
     pub(crate) raises: bool,
-    /// Its interfaces; null until they are known.
+    /// Whether the body runs at PASSIVE_LEVEL.
+    pub(crate) passive: bool,
+    /// The calls that the body's first poll makes.
+    pub(crate) asks: Option<InBody>,
+    /// The operation's interfaces. They are null until they are known.
     pub(crate) operation: *mut c_void,
     pub(crate) control: *mut c_void,
-    /// Its IUnknown; known with the second interface.
+    /// The operation's IUnknown. It is known with the second interface.
     pub(crate) identity: *mut c_void,
-    /// References that the kit has as a client.
+    /// Number of references that the kit has as a client.
     pub(crate) references: u32,
-    /// One of them is its completion handler's.
+    /// Whether one of them belongs to the completion handler.
     pub(crate) lent: bool,
-    /// It never had a body, or that was refused.
+    /// Whether the operation never had a body, or its body was refused.
     pub(crate) bodyless: bool,
-    /// It is being made.
+    /// Whether the operation is being made.
     pub(crate) spawning: bool,
-    /// The body is being polled.
+    /// Whether the body is being polled.
     pub(crate) polling: bool,
-    /// The body has ended.
+    /// Whether the body has ended.
     pub(crate) finished: bool,
     pub(crate) parts: [Part; 4],
-    /// Guards that have ended, and how.
+    /// For each guard that has ended, whether it had a value.
     pub(crate) guards: [Option<bool>; 2],
-    /// The body's own waker.
+    /// The body's own waker, if it keeps one.
     pub(crate) kept: Option<*mut c_void>,
     pub(crate) record: Record,
-    /// A terminal status that somebody has seen.
+    /// A terminal status that a client has seen, or 0.
     pub(crate) ended: i32,
-    /// Somebody has asked for its cancellation.
+    /// Whether a client has asked for its cancellation.
     pub(crate) asked: bool,
-    /// A handler that the library has accepted.
+    /// Whether the library has accepted a handler.
     pub(crate) handler: bool,
-    /// The object whose method its body is.
+    /// The object that the body's method belongs to.
     pub(crate) object: Option<usize>,
-    /// Its body says so when it has come to its end with that object.
+    /// The object that the body logs at its end.
     pub(crate) reaches: Option<usize>,
 }
 
@@ -108,6 +115,8 @@ impl Slot {
             script,
             fails: None,
             raises: false,
+            passive: false,
+            asks: None,
             operation: ptr::null_mut(),
             control: ptr::null_mut(),
             identity: ptr::null_mut(),
@@ -130,7 +139,7 @@ impl Slot {
     }
 }
 
-/// A gate: an event that lets one wait pass each time it is opened.
+/// A gate, which lets one wait pass each time it is opened.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Gate {
     pub(crate) open: bool,
@@ -143,11 +152,11 @@ pub(crate) struct Object {
     pub(crate) this: *mut c_void,
     pub(crate) references: u32,
     pub(crate) drops: u32,
-    /// What a sequence calls it.
+    /// The object's number in a sequence.
     pub(crate) number: usize,
 }
 
-/// Everything.
+/// The state of a case.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) table: Cell<Table>,
@@ -158,19 +167,20 @@ pub(crate) struct World {
     /// Wakers that bodies have given away.
     pub(crate) stash: RefCell<Vec<(usize, *mut c_void)>>,
     pub(crate) handles: RefCell<Vec<(usize, *mut c_void)>>,
-    /// The program is inside of the table's `advance`, or of something else that runs bodies.
+    /// Whether the program is inside of the table's `advance`, or of another function that runs
+    /// bodies.
     pub(crate) advancing: Cell<bool>,
-    /// The call into the library that goes on.
+    /// The current call into the library.
     calling: RefCell<Option<String>>,
-    /// The program has come to its end; the library's `run` may go on.
+    /// Whether the program has come to its end. The library's `run` may go on.
     pub(crate) over: Cell<bool>,
-    /// The library's operations have IAsyncControl.
+    /// Whether the library's operations have IAsyncControl.
     pub(crate) controls: Cell<bool>,
-    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    /// Whether HRESULTs are mapped to the NTSTATUS values for which they stand.
     pub(crate) hresults: Cell<bool>,
-    /// What the library would need to offer for what the case has not been able to ask.
+    /// The feature that the library lacks for a check that the case could not do.
     pub(crate) lacks: Cell<Option<&'static str>>,
-    /// The breaches so far, each kind once.
+    /// The breaches so far, one of each kind.
     found: RefCell<Vec<Finding>>,
     pub(crate) trail: Trail,
 }
@@ -195,19 +205,20 @@ thread_local! {
     };
 }
 
-/// The thread whose world a program is run in, and the first call of a body or a handler on another one, which has none.
+/// The thread that runs the program, and the first call of a body or a handler on another thread.
+/// Another thread has no world.
 static HOME: Mutex<(Option<ThreadId>, Option<String>)> = Mutex::new((None, None));
 
 fn home() -> MutexGuard<'static, (Option<ThreadId>, Option<String>)> {
     HOME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A program begins on this thread.
+/// Records that a program begins on this thread.
 pub(crate) fn begin_here() {
     *home() = (Some(thread::current().id()), None);
 }
 
-/// What has been called with a context that this thread's world does not know: perhaps because it is another thread.
+/// Records a call with a context that this thread's world does not know, if it is another thread.
 pub(crate) fn astray(what: &str) {
     let mut home = home();
     if home.0.is_some_and(|home| home != thread::current().id()) {
@@ -215,13 +226,14 @@ pub(crate) fn astray(what: &str) {
     }
 }
 
-/// Fails where something has been called on another thread.
+/// Fails if a body or handler has been called on another thread.
 ///
 /// # Errors
-/// What.
+/// The finding names that call.
 pub(crate) fn nothing_astray() -> Check {
     match home().1.take() {
-        // No rule of the contract's: the header's, on which all cases but those of threads depend.
+        // The breach is of a rule of the header, on which all cases but those of threads depend.
+        // The contract has no such rule.
         Some(what) => Err(Finding::new(
             Rule::C9,
             format!("{what} is called on another thread than the one that runs the program (ntcom_kit.h)"),
@@ -230,13 +242,13 @@ pub(crate) fn nothing_astray() -> Check {
     }
 }
 
-/// Does something with the thread's world.
+/// Calls `f` with this thread's world.
 pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
     WORLD.with(f)
 }
 
 impl World {
-    /// Forgets the last case. What it left behind belongs to a library that is not asked again about it.
+    /// Forgets the last case. The library is not asked about its remains again.
     pub(crate) fn reset(&self) {
         self.slots.borrow_mut().clear();
         self.objects.borrow_mut().clear();
@@ -252,21 +264,21 @@ impl World {
         self.trail.clear();
     }
 
-    /// Looks at an operation, or changes it.
+    /// Calls `f` with an operation.
     ///
     /// # Panics
-    /// There is none of this number: the kit's own mistake.
+    /// There is no operation of this number, which is a bug of the kit.
     pub(crate) fn slot<R>(&self, operation: usize, f: impl FnOnce(&mut Slot) -> R) -> R {
         f(&mut self.slots.borrow_mut()[operation])
     }
 
-    /// As above, for a number that the library has given us.
+    /// Calls `f` with an operation, for a number that the library has passed.
     pub(crate) fn try_slot<R>(&self, operation: usize, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
         self.slots.borrow_mut().get_mut(operation).map(f)
     }
 
-    /// Records a breach that the case goes on after. One that is equal to an earlier one says
-    /// nothing more.
+    /// Records a breach after which the case goes on. A breach that equals an earlier one is
+    /// ignored.
     pub(crate) fn breach(&self, rule: Rule, message: String) {
         self.find(Finding::new(rule, message));
     }
@@ -280,12 +292,13 @@ impl World {
         }
     }
 
-    /// Takes what has been found so far.
+    /// Takes the findings so far.
     pub(crate) fn take_findings(&self) -> Vec<Finding> {
         self.found.take()
     }
 
-    /// Calls the library. Until it returns, what it does is done on the stack of this call.
+    /// Calls the library, and records the call. Until it returns, the library's actions are on its
+    /// stack.
     pub(crate) fn during<R>(&self, name: &str, call: impl FnOnce() -> R) -> R {
         let before = self.calling.replace(Some(name.to_owned()));
         let answer = call();
@@ -293,7 +306,8 @@ impl World {
         answer
     }
 
-    /// Where the library calls the kit from, outside of what runs bodies.
+    /// Describes the call from which the library calls the kit, outside of functions that run
+    /// bodies.
     pub(crate) fn place(&self) -> String {
         match &*self.calling.borrow() {
             _ if self.over.get() => "after the program has ended".to_owned(),
@@ -302,18 +316,18 @@ impl World {
         }
     }
 
-    /// What has happened to an operation.
+    /// The recorded events of an operation.
     pub(crate) fn record(&self, operation: usize) -> Record {
         self.slot(operation, |slot| slot.record)
     }
 
-    /// How many operations the case has made.
+    /// The number of operations that the case has made.
     pub(crate) fn count(&self) -> usize {
         self.slots.borrow().len()
     }
 }
 
-/// A body of one part.
+/// A script with one part.
 #[must_use]
 pub(crate) fn plain(steps: [u8; STEPS]) -> Script {
     Script { shape: Shape::Plain, steps }

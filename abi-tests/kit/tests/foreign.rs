@@ -1,5 +1,5 @@
-//! Implementations that others might have written, held against the kit: it judges what the
-//! contract says, and says what it found.
+//! Implementations that others might have written. The kit must judge them by the contract, and
+//! report its findings.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -26,13 +26,13 @@ fn rules(report: &Report) -> Vec<Rule> {
     report.rules.iter().filter(|rule| !rule.findings.is_empty()).map(|rule| rule.rule).collect()
 }
 
-/// A breach of `broken.c`, judged by cases without races.
+/// Judges a breach of `broken.c` by cases without races.
 fn planted(plant: &str, sequences: &str) -> Report {
     let library = shipped::broken(&folder("planted"), plant).unwrap();
     judged(plant, &library, &["--sequences", sequences, "--processor-limit", "5"]).1
 }
 
-/// IAsyncControl is optional: what needs it is not offered, and everything else is judged.
+/// IAsyncControl is optional. Cases that need it are not offered, and everything else is judged.
 #[test]
 fn an_operation_without_control_lacks_it_and_breaks_nothing() {
     let (output, report) = judged("control", &foreign("WITHOUT_CONTROL"), &["--sequences", "300"]);
@@ -41,25 +41,27 @@ fn an_operation_without_control_lacks_it_and_breaks_nothing() {
         assert_eq!(verdict(&report, rule), Some(RuleVerdict::NotOffered), "{rule}");
     }
     let c10 = report.rules.iter().find(|rule| rule.rule == Rule::C10).unwrap();
-    // Handles cancel.
+    // Operations without a control are cancelled by handles.
     assert!(c10.verdict == RuleVerdict::Pass && c10.passed > 10, "{c10:#?}");
     let members = report.rules.iter().flat_map(|rule| &rule.not_offered).map(|(_, member)| member);
     assert!(members.into_iter().all(|member| member == "IAsyncControl"));
     assert!(text(&output.stdout).ends_with("it conforms; not offered: C14, C15, C16\n"));
-    // One that loses it is another matter.
+    // An operation that loses its control is a breach.
     let library = shipped::broken(&folder("control"), "CONTROL_LOST_AT_THE_END").unwrap();
     let (_, report) = judged("control", &library, &["--only", "C2"]);
     assert_eq!(verdict(&report, Rule::C2), Some(RuleVerdict::Fail));
 }
 
-/// The last client's Release answers 0 while the task lives: the object is gone for clients [C3].
+/// The last client's Release answers 0 while the task lives, because the object is gone for its
+/// clients [C3].
 #[test]
 fn an_object_apart_from_its_task_conforms() {
     let (output, report) = judged("apart", &foreign("APART"), &["--sequences", "1000"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     assert_eq!(verdict(&report, Rule::C3), Some(RuleVerdict::Pass));
     assert!(text(&output.stdout).ends_with("it conforms\n"));
-    // It is a breach while a client has a reference, and its message is the right way round.
+    // It is a breach while a client has a reference, and the message has found and expected in the
+    // right order.
     let report = planted("RELEASE_ZERO_TOO_EARLY", "300");
     assert_eq!(verdict(&report, Rule::C3), Some(RuleVerdict::Fail));
     let of_sequence =
@@ -78,14 +80,14 @@ fn objects_that_speak_hresult_conform_with_the_mapping_only() {
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");
     assert!(report.hresults && shown.ends_with("it conforms with HRESULT mapping\n"), "{shown}");
-    // With or without a need for it.
+    // The mapping is named whether or not the library needs it.
     let correct = shipped::correct(&folder("hresults")).unwrap();
     let (output, _) = judged("hresults", &correct, &["--sequences", "50", "--hresult"]);
     assert!(text(&output.stdout).ends_with("it conforms with HRESULT mapping\n"));
 }
 
-/// What every operation does wrong is one finding, and the other breach is found beside it; known
-/// ones are no reason to fail.
+/// A breach of every operation is one finding, and the other breach is found beside it. Known
+/// breaches do not make the library fail.
 #[test]
 fn a_systematic_breach_hides_nothing() {
     let library = foreign("SYSTEMATIC");
@@ -97,7 +99,7 @@ fn a_systematic_breach_hides_nothing() {
     assert!(found.also_by.len() > 20, "{:?}", found.also_by);
     let by_cases = findings(&report).filter(|found| !found.is_by_sequence());
     assert!(by_cases.count() < 24, "each kind is told once");
-    // Nearly every sequence meets it, and they go on.
+    // Nearly every sequence meets the breach, and the sequences go on.
     assert_eq!(report.sequences, 200);
     assert!(findings(&report).any(|found| found.is_by_sequence() && found.finding.rule == Rule::C5));
 
@@ -121,7 +123,7 @@ fn a_systematic_breach_hides_nothing() {
     is_refused(&kit(&library, &["--known", file.to_str().unwrap()]), &["line 1", "[C5] words"]);
 }
 
-/// A breach is one of the rule that it breaks.
+/// A breach is attributed to the rule that it breaks.
 #[test]
 fn breaches_are_attributed_to_their_rule() {
     assert_eq!(rules(&planted("RESULT_OF_NULL_FAILS", "300")), [Rule::C5]);
@@ -134,7 +136,7 @@ fn breaches_are_attributed_to_their_rule() {
     }
 }
 
-/// A number that is found is followed by the one that is right.
+/// A count that was found is followed by the right one.
 #[test]
 fn counts_of_polls_have_an_expected_number() {
     let library = shipped::broken(&folder("planted"), "POLLED_FOR_NOTHING").unwrap();
@@ -157,7 +159,8 @@ fn counts_of_polls_have_an_expected_number() {
     );
 }
 
-/// A library clears up after its program outside of any client's call, which is not a breach.
+/// A library frees its remains after its program, outside of any client's call. That is not a
+/// breach.
 #[test]
 fn what_happens_after_the_program_is_not_on_a_client_s_stack() {
     let (output, report) = judged("clears_up", &foreign("CLEARS_UP"), &["--only", "query_unknown_iid"]);
@@ -171,19 +174,24 @@ fn what_happens_after_the_program_is_not_on_a_client_s_stack() {
     assert!(places.iter().any(|message| message.ends_with("on the stack of Release")), "{places:?}");
 }
 
-/// The late handler gives up the last reference, and then another operation is made: it is not in
-/// the way of the first one.
+/// The late handler gives up the last reference, and then another operation is made. It does not
+/// hide the use of the first one.
 #[test]
 fn an_operation_that_is_used_after_its_late_handler_is_found() {
-    let library = shipped::broken(&folder("late"), "USED_AFTER_LATE_HANDLER").unwrap();
-    let (output, report) = judged("late", &library, &["--only", "C14"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(rules(&report), [Rule::C14]);
-    let by = findings(&report).map(|found| found.by.as_str()).collect::<Vec<_>>();
-    assert!(by.iter().all(|by| *by == "an_operation_is_not_used_after_a_handler_has_released_it"), "{by:?}");
+    // One writes to it, the other reads.
+    for plant in ["USED_AFTER_LATE_HANDLER", "READ_AFTER_LATE_HANDLER"] {
+        let library = shipped::broken(&folder("late"), plant).unwrap();
+        let (output, report) = judged("late", &library, &["--only", "C14"]);
+        assert_eq!(output.status.code(), Some(1), "{plant}");
+        assert_eq!(rules(&report), [Rule::C14], "{plant}");
+        let [found] = findings(&report).collect::<Vec<_>>()[..] else { panic!("{plant}: {report:#?}") };
+        assert_eq!(found.by, "an_operation_is_not_used_after_a_handler_has_released_it");
+        let message = "it ended the process: memory is used after it has been freed";
+        assert_eq!(found.finding.message, message);
+    }
 }
 
-/// By default a hang costs seconds, and what says so is the processor time.
+/// By default a hang costs seconds, and the processor time detects it.
 #[test]
 fn a_hang_is_not_waited_for_long() {
     let library = shipped::broken(&folder("sleeps"), "CANCEL_SLEEPS").unwrap();
@@ -192,7 +200,7 @@ fn a_hang_is_not_waited_for_long() {
     assert_eq!(messages, ["it hangs: it has used no processor time for 5 s"]);
 }
 
-/// `CC`, with AddressSanitizer, where it has that.
+/// Compiles with `CC` and AddressSanitizer, if the compiler has that.
 fn with_address_sanitizer(source: PathBuf, define: &str, library: &str) -> Option<(PathBuf, String)> {
     let (library, compiler) =
         (folder("sanitizer").join(library), std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
@@ -213,8 +221,8 @@ fn with_address_sanitizer(source: PathBuf, define: &str, library: &str) -> Optio
     (built.status.success() && runtime.contains('/')).then_some((library, runtime))
 }
 
-/// A library that is built with a sanitizer is told how to be judged, and what the sanitizer says
-/// is what was found.
+/// The kit tells how to judge a library that is built with a sanitizer. The sanitizer's report
+/// becomes the finding.
 #[test]
 fn a_library_with_a_sanitizer_is_told_what_to_preload() {
     let root = test_source("").join("../../c");

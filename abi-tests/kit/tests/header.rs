@@ -1,4 +1,5 @@
-//! The header and its twin in Rust are one: the C compiler measures the first, rustc the second. And it is C++17, too.
+//! The header and its twin in Rust agree. The C compiler measures the first, and rustc the second.
+//! The header is valid C++17 too.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{fmt::Write, mem::offset_of};
@@ -29,7 +30,7 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
 }
 
-/// What `tests/c/layout.c` should print, from the Rust side.
+/// The expected output of `tests/c/layout.c`, from the Rust side.
 fn expected() -> String {
     let mut text = String::new();
     macro_rules! members {
@@ -82,7 +83,7 @@ fn the_header_is_cpp_17() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The names in the table of the header are all that the Rust side knows, in the same order.
+/// The Rust side has all members of the header's table, in the same order.
 #[test]
 fn the_rust_side_knows_every_member() {
     let header =

@@ -1,4 +1,5 @@
-//! Libraries that behave as no library should: the kit survives them, says what they did and where, and goes on.
+//! Libraries that behave as no library should. The kit survives them, reports their actions and the
+//! place, and goes on.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -11,12 +12,14 @@ fn hostile(how: &str) -> PathBuf {
     variant(&folder("hostile"), "hostile.c", "HOSTILE", how)
 }
 
-/// One case meets it; the other one, which asks no operation for its status, begins anew.
+/// Two cases. The first meets the library's behaviour. The second asks no operation for its status,
+/// and begins anew.
 const CASES: [&str; 4] = ["--only", "status_in_each_state", "--only", "null_is_no_operation"];
-/// A hang is one after so long.
+/// Limits after which a hang is reported.
 const LIMITS: [&str; 4] = ["--limit", "2", "--processor-limit", "1"];
 
-/// The one finding of that case, with the call that led there; the case after it has been run.
+/// Checks for the one finding of that case, with the call before it. The case after it must have
+/// been run.
 #[track_caller]
 fn is_found(how: &str, words: &str) {
     let (output, report) = judged(how, &hostile(how), &[&CASES[..], &LIMITS].concat());
@@ -33,7 +36,7 @@ fn is_found(how: &str, words: &str) {
 fn an_exit_is_a_finding() {
     is_found("EXITS", "it ended the process: exit code 0");
     is_found("EXITS_QUIETLY", "it ended the process: exit code 0");
-    // Whoever the library has started keeps the pipe open.
+    // A process that the library has started keeps the pipe open.
     is_found("FORKS", "SIGABRT");
 }
 
@@ -50,7 +53,7 @@ fn who_neither_ends_nor_goes_on_hangs() {
     is_found("IGNORES_LIMITS", "it hangs");
 }
 
-/// What a library prints is none of what the kit's own processes say to each other.
+/// The output of a library does not mix with the messages between the kit's own processes.
 #[test]
 fn what_a_library_prints_is_nothing_but_text() {
     let (output, report) = judged("prints", &hostile("PRINTS"), &CASES);
@@ -78,7 +81,7 @@ fn wild_pointers_are_findings() {
     assert!(!file.exists(), "a report of nothing");
 }
 
-/// A run that is not as the header says is said to be just that.
+/// A `run` that does not behave as the header requires is reported as such.
 #[test]
 fn a_run_that_is_none_is_a_finding() {
     for (how, words) in [
@@ -97,13 +100,14 @@ fn a_run_that_is_none_is_a_finding() {
     }
 }
 
-/// A body on a thread of the library's own is no body that the kit knows: it says which thread is wanted, not that something is null.
+/// A body on a thread of the library is not known to the kit. The finding names the right thread,
+/// rather than a null pointer.
 #[test]
 fn bodies_on_another_thread_are_said_to_be_there() {
     is_found("BACKGROUND", "a body's begin is called on another thread");
 }
 
-/// Files are well-formed and terminals are left alone, whatever a library calls itself, and whatever it says.
+/// Files are well-formed and terminals are left alone, for any name and any text of the library.
 #[test]
 fn odd_texts_do_no_harm() {
     for how in ["ODD_NAME", "LONG_NAME", "ODD_REASON"] {

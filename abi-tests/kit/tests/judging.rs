@@ -1,4 +1,5 @@
-//! The kit's program, as an implementer runs it: libraries that cannot be judged, that die, that hang, and what is said of them.
+//! The kit's program, as an implementer runs it. The libraries cannot be judged, die or hang, and
+//! the tests check the reports on them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 mod common;
@@ -58,9 +59,9 @@ fn a_library_that_dies_as_it_is_loaded_is_refused() {
 fn a_case_that_there_is_not_is_refused_with_those_that_there_are() {
     let library = shipped::correct(&folder("no_case")).unwrap();
     is_refused(&kit(&library, &["--only", "nope"]), &["nope", "query_null_iid"]);
-    // One that there is does not excuse one that there is not.
+    // A known case does not excuse an unknown one.
     is_refused(&kit(&library, &["--only", "identity", "--only", "nope"]), &["case nope;"]);
-    // Those that come with the kit are judged by all cases.
+    // The implementations that come with the kit are judged by all cases.
     let all = Command::new(env!("CARGO_BIN_EXE_ntcom-kit")).args(["--only", "identity"]).output().unwrap();
     is_refused(&all, &["--only", "LIBRARY"]);
 }
@@ -101,7 +102,8 @@ fn the_implementation_in_c_keeps_every_rule_that_it_offers() {
     assert!(junit.contains("query_null_iid") && !junit.contains("not offered"), "{junit}");
 }
 
-/// The library dies in the middle: the rule and what led there are named, and the next case is run.
+/// The library dies in the middle. The report names the rule and the actions before it, and the
+/// next case is run.
 #[test]
 fn a_crash_is_a_finding_and_the_kit_goes_on() {
     let library = shipped::broken(&folder("crash"), "STATUS_CRASHES_ON_NULL").unwrap();
@@ -115,7 +117,7 @@ fn a_crash_is_a_finding_and_the_kit_goes_on() {
     assert!(found.finding.message.contains("SIGSEGV"), "{}", found.finding);
     let last = found.trail.last().unwrap();
     assert!(last.starts_with("get_status of operation ") && last.ends_with("out Null"), "{last}");
-    // Sequences die of it, too, and each names its last step.
+    // Sequences die of it too, and each names its last step.
     assert!(of_rule.findings.iter().any(|found| found.by.starts_with("sequence ")), "{:?}", of_rule.findings);
     // The cases after it have been run.
     for rule in [Rule::C5, Rule::C14, Rule::C20] {
@@ -127,7 +129,8 @@ fn a_crash_is_a_finding_and_the_kit_goes_on() {
     assert!(shown.contains("FOUND by status_null_out: [C4]"), "{shown}");
 }
 
-/// A sequence that breaks a rule is made as short as it breaks it; what was broken first is not said to be something else.
+/// A sequence that breaks a rule is shortened as far as it still breaks that rule. The first breach
+/// keeps its rule.
 #[test]
 fn sequences_are_shortened_and_rules_that_were_not_reached_undecided() {
     let library = shipped::broken(&folder("shorter"), "RESULT_ONCE").unwrap();
@@ -139,19 +142,21 @@ fn sequences_are_shortened_and_rules_that_were_not_reached_undecided() {
     assert!(calls == 2 && found.trail.len() < 20, "{:#?}", found.trail);
     // Cases go on past a breach of another rule.
     assert_eq!(verdict(&report, Rule::C6), Some(RuleVerdict::Pass));
-    // What gives no reference back breaks them off.
+    // A library that gives no reference back breaks them off.
     let library = shipped::foreign(&folder("shorter"), "CLEARS_UP").unwrap();
     let (_, report) = judged("shorter", &library, &["--only", "C2"]);
     assert_eq!(verdict(&report, Rule::C2), Some(RuleVerdict::Undecided), "{report:#?}");
 }
 
-/// One that spins is stopped by its processor time, however slow the machine is; one that sleeps, by the clock.
+/// The processor time stops a library that spins, however slow the machine is. The clock stops one
+/// that sleeps.
 #[test]
 fn a_hang_is_a_finding_and_the_kit_goes_on() {
     for plant in ["CANCEL_SPINS", "CANCEL_SLEEPS"] {
         let library = shipped::broken(&folder("hang"), plant).unwrap();
         let only = ["--only", "cancel_is_a_request", "--only", "spawning_never_gives_null"];
-        // Short limits: the case before the hang takes no time, and the one after it is given as much anew.
+        // The limits are short. The case before the hang takes no time, and the one after it gets
+        // the full limit again.
         let (output, report) =
             judged(plant, &library, &[&only[..], &["--limit", "8", "--processor-limit", "1"]].concat());
         assert_eq!(output.status.code(), Some(1), "{plant}: {}", text(&output.stderr));
@@ -166,7 +171,7 @@ fn a_hang_is_a_finding_and_the_kit_goes_on() {
     }
 }
 
-/// The same seed, the same sequences; another one, others.
+/// The same seed gives the same sequences, and another seed gives others.
 #[test]
 fn sequences_depend_on_their_seed_alone() {
     use ntcom_kit::sequence::Source;
@@ -177,7 +182,7 @@ fn sequences_depend_on_their_seed_alone() {
     assert!(some(1).iter().all(|bytes| bytes.starts_with(b"NTV2")));
 }
 
-/// What threads in turn find they find again, call by call; another seed finds it by other schedules.
+/// Threads in turn find the same again, call by call. Another seed finds it by other schedules.
 #[test]
 fn threads_in_turn_repeat_themselves() {
     let library = shipped::broken(&folder("turns"), "HANDLER_RACES_END").unwrap();
@@ -198,7 +203,8 @@ fn threads_in_turn_repeat_themselves() {
     assert_ne!(found("8").trail, first.trail);
 }
 
-/// A race is run to its end, and how often it was lost is said; the report names the cases that are races.
+/// All rounds of a race are run, and the number of failed ones is reported. The report names the
+/// cases that are races.
 #[test]
 fn a_race_says_how_many_rounds_have_failed() {
     let library = shipped::broken(&folder("race"), "COUNT_RACES").unwrap();
@@ -212,7 +218,8 @@ fn a_race_says_how_many_rounds_have_failed() {
     assert!(shown.contains("races, of which another run may say something else: several_threads_count"));
 }
 
-/// What cannot be written or read is said before anything is judged, and is no finding.
+/// A file that cannot be written or read is reported before anything is judged, and is not a
+/// finding.
 #[test]
 fn bad_files_are_refused() {
     let folder = folder("bad_files");
@@ -226,7 +233,8 @@ fn bad_files_are_refused() {
     is_refused(&kit(&odd, &[]), &["UTF-8"]);
 }
 
-/// What the contract leaves open is no finding; and what could not be asked has not passed.
+/// A choice that the contract leaves is not a finding, and a check that could not be done has not
+/// passed.
 #[test]
 fn unusual_implementations_keep_the_contract() {
     for how in ["IUNKNOWN_APART", "LOW", "WAIT_ALLOCATES", "BEGINS_AT_ZERO"] {

@@ -1,4 +1,5 @@
-/* Stands for the C library's, which comes with an SDK. The functions are ntdll.dll's. */
+/* A replacement for the C library's header, which comes with an SDK. The functions are ntdll.dll's.
+ */
 #ifndef NTCOM_ABI_WINDOWS_STRING_H
 #define NTCOM_ABI_WINDOWS_STRING_H
 

@@ -1,4 +1,4 @@
-//! Using operations: anybody's, through their tables.
+//! Uses operations of any implementation, through their tables.
 use core::{
     ffi::c_void,
     future::{Future as _, IntoFuture as _},
@@ -9,11 +9,12 @@ use core::{
 use ntcom::{AsyncControlRaw, AsyncOperationRaw, AsyncStatus, ComRc, NTSTATUS};
 
 fn take<T>(raw: *mut AsyncOperationRaw<T>) -> Option<ComRc<AsyncOperationRaw<T>>> {
-    // SAFETY: nobody calls the functions of this crate; who did would hand over a reference.
+    // SAFETY: no code calls the functions of this crate. A caller would have to hand over a
+    // reference.
     unsafe { ComRc::from_raw(raw) }.ok()
 }
 
-/// Status, value, and the references taken on the way.
+/// Reads the status and the value, and takes references on the way.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_result(raw: *mut AsyncOperationRaw<u64>) -> u64 {
     let Some(operation) = take(raw) else { return 0 };
@@ -24,14 +25,14 @@ pub extern "C" fn probe_client_result(raw: *mut AsyncOperationRaw<u64>) -> u64 {
     again.result().unwrap_or(0)
 }
 
-/// A large value.
+/// Reads a large value.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_big(raw: *mut AsyncOperationRaw<[u64; 64]>) -> u64 {
     let Some(operation) = take(raw) else { return 0 };
     operation.result().map_or(0, |value| value.iter().fold(0, |sum: u64, word| sum.wrapping_add(*word)))
 }
 
-/// The control: cancellation, error, size.
+/// Uses `IAsyncControl`: cancellation, error, size.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_control(raw: *mut AsyncOperationRaw<u64>) -> NTSTATUS {
     let Some(operation) = take(raw) else { return NTSTATUS::INVALID_PARAMETER };
@@ -47,13 +48,13 @@ pub extern "C" fn probe_client_control(raw: *mut AsyncOperationRaw<u64>) -> NTST
     }
 }
 
-/// A pointer handed out and back.
+/// Turns an operation into a raw pointer and back.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_into_raw(raw: *mut AsyncOperationRaw<u64>) -> *mut c_void {
     take(raw).map_or(core::ptr::null_mut(), |operation| operation.into_raw().cast())
 }
 
-/// A future of it, polled once and dropped.
+/// Makes a future of an operation, polls it once, and drops it.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_client_future(raw: *mut AsyncOperationRaw<u64>) -> u64 {
     let Some(operation) = take(raw) else { return 0 };

@@ -1,5 +1,6 @@
-//! What a driver instantiates of ntcom: every function here makes the compiler emit the generic code of a use of it, so that
-//! `cargo xtask alloc-scan` finds in object code what that use refers to. Nobody calls these functions.
+//! A driver's uses of ntcom. Each function makes the compiler emit the generic code of one use, and
+//! `cargo xtask alloc-scan` reads in the object code which symbols that use refers to. No code
+//! calls these functions.
 #![no_std]
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 

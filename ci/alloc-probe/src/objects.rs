@@ -1,4 +1,5 @@
-//! Objects: with several interfaces, aggregated, static; what their methods hand out; strings; what is said.
+//! Objects with several interfaces, aggregated and static ones, the results of their methods,
+//! strings, and log lines.
 use core::{ffi::c_void, fmt::Write as _, ptr::NonNull};
 
 use ntcom::{
@@ -10,21 +11,21 @@ use ntcom::{
 };
 
 declare_com_interface! {
-    /// Makes things.
+    /// Makes objects.
     pub trait IMakes: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f8001";
-        /// At once.
+        /// Makes an object at once.
         fn make(&self, n: u32) -> Result<ComRc<IMadeRaw>, NTSTATUS>;
-        /// In its time.
+        /// Makes an object by an operation.
         #[opaque]
         async fn make_later(&self, n: u32) -> Result<ComRc<IMadeRaw>, NTSTATUS>;
     }
 }
 declare_com_interface! {
-    /// A thing.
+    /// An object that was made.
     pub trait IMade: IUnknown {
         const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f8002";
-        /// Its number.
+        /// The object's number.
         fn number(&self) -> Result<u32, NTSTATUS>;
     }
 }
@@ -37,7 +38,7 @@ impl IMade for Made {
     }
 }
 
-// SAFETY: the bodies touch what they have captured.
+// SAFETY: the bodies touch only what they have captured.
 unsafe impl IMakes for Made {
     type Allocator = GlobalAllocator;
     fn make(&self, n: u32) -> Result<ComRc<IMadeRaw>, NTSTATUS> {
@@ -62,7 +63,7 @@ impl Aggregates for Whole {
 
 static MAKER: ComStatic<Made, (IMakesRaw, IMadeRaw)> = ComStatic::new(Made(7));
 
-/// The static, and what it makes.
+/// Uses the static and the object that it makes.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_static(n: u32) -> *mut c_void {
     let maker = MAKER.get();
@@ -76,7 +77,7 @@ fn made_raw(made: ComRc<IMadeRaw>) -> *mut c_void {
     made.into_raw().cast()
 }
 
-/// An operation that yields an interface.
+/// Makes an operation that yields an interface.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_made_later(n: u32) -> *mut AsyncOperationRaw<InterfacePtr<IMadeRaw>> {
     match MAKER.get().make_later(n) {
@@ -88,13 +89,13 @@ pub extern "C" fn probe_made_later(n: u32) -> *mut AsyncOperationRaw<InterfacePt
     }
 }
 
-/// An aggregate.
+/// Makes an aggregate.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_aggregate() -> *mut c_void {
     let make = |outer: NonNull<IUnknownRaw>| {
         init_with(move || {
             let part = init_with(|| Ok(Made(1)));
-            // SAFETY: the aggregate keeps it, and drops it with itself.
+            // SAFETY: the aggregate keeps the inner object, and drops it with itself.
             unsafe { ComObject::<Made, IMadeRaw, _>::aggregated_in(outer, GlobalAllocator, part) }.map(Whole)
         })
     };
@@ -103,7 +104,7 @@ pub extern "C" fn probe_aggregate() -> *mut c_void {
     made.map_or(core::ptr::null_mut(), made_raw)
 }
 
-/// Strings, of both kinds, and a line for the debugger.
+/// Formats strings of both kinds, and a line for the debugger.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_strings(n: u32) -> usize {
     let mut local = LocalUnicodeString::<32>::new();

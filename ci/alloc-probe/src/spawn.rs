@@ -1,4 +1,5 @@
-//! Making operations: values of several sizes, bodies that suspend, wake themselves and clean up, errors.
+//! Makes operations: values of several sizes, bodies that suspend, wake themselves and clean up,
+//! errors.
 use core::{
     alloc::Layout,
     future::{Future, pending, ready},
@@ -15,16 +16,16 @@ use ntcom::{
     yield_now,
 };
 
-/// A value that is not in one register.
+/// A value that does not fit into a register.
 type Big = [u8; 4096];
 
-/// A value that is there at once.
+/// Makes an operation whose value is ready at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_u64(value: u64) -> *mut AsyncOperationRaw<u64> {
     spawn_async_operation_raw(async move { value })
 }
 
-/// A large value, kept over a suspension.
+/// Makes an operation that keeps a large value over a suspension.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_big(byte: u8) -> *mut AsyncOperationRaw<Big> {
     spawn_async_operation_raw(async move {
@@ -35,19 +36,19 @@ pub extern "C" fn probe_spawn_big(byte: u8) -> *mut AsyncOperationRaw<Big> {
     })
 }
 
-/// No value.
+/// Makes an operation without a value.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_unit() -> *mut AsyncOperationRaw<()> {
     spawn_async_operation_raw(ready(()))
 }
 
-/// The owner's side: spawned, used, released.
+/// Spawns, uses and releases an operation through the owner's types.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_and_release(value: u32) -> u32 {
     spawn_async_operation(async move { value }).result().unwrap_or(0)
 }
 
-/// A body that never ends but by cancellation, and its handle.
+/// Makes an operation that only cancellation ends, with its handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_cancellable() -> *mut AsyncOperationRaw<u64> {
     let (raw, handle) = spawn_async_operation_raw_cancellable(pending::<u64>());
@@ -55,7 +56,7 @@ pub extern "C" fn probe_spawn_cancellable() -> *mut AsyncOperationRaw<u64> {
     raw
 }
 
-/// The same through the owner's types.
+/// Makes a cancellable operation through the owner's types.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_cancellable_owned() -> bool {
     let (operation, handle) = spawn_async_operation_cancellable(pending::<Big>());
@@ -67,7 +68,7 @@ fn cancel(handle: &CancelHandle) {
     handle.cancel();
 }
 
-/// Bodies with clean-up, and with an eye on cancellation.
+/// Makes an operation whose body has a cleanup and looks for cancellation.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_with_cleanup(value: u64) -> *mut AsyncOperationRaw<u64> {
     spawn_async_operation_raw(async move {
@@ -100,29 +101,29 @@ impl Future for Wakes {
     }
 }
 
-/// A body that is woken through a clone of its waker.
+/// Makes an operation that is woken through a clone of its waker.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_waker() -> *mut AsyncOperationRaw<u64> {
     spawn_async_operation_raw(Wakes(false))
 }
 
-/// Operations that failed before they began.
+/// Makes operations that failed before they began.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_error() -> *mut AsyncOperationRaw<Big> {
     spawn_async_operation_error_raw(NTSTATUS::NOT_SUPPORTED)
 }
 
-/// The same through the owner's types.
+/// Makes a failed operation through the owner's types.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_error_owned() -> bool {
     let operation: ComRc<AsyncOperationRaw<u64>> = spawn_async_operation_error(NTSTATUS::INVALID_PARAMETER);
     operation.result().is_err()
 }
 
-/// A driver's own allocator, with state.
+/// A driver's own allocator with state.
 struct Tagged(u32);
 
-// SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+// SAFETY: `GlobalAllocator` provides the memory, which is resident, and does not unwind.
 unsafe impl Allocator for Tagged {
     const NON_PAGED: bool = GlobalAllocator::NON_PAGED;
 
@@ -131,12 +132,13 @@ unsafe impl Allocator for Tagged {
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller keeps the same promise.
+        // SAFETY: the caller promises for `memory` and `layout` what `GlobalAllocator::free` asks.
         unsafe { GlobalAllocator.free(memory, layout) }
     }
 }
 
-/// An operation from that allocator, whose body is made in place and may fail to be.
+/// Makes an operation from that allocator, with a body that is made in place and may fail to be
+/// made.
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_spawn_in_place(tag: u32) -> *mut AsyncOperationRaw<u64> {
     let init = init_with(move || if tag == 1 { Err(NTSTATUS::INVALID_PARAMETER) } else { Ok(Wakes(false)) });

@@ -1,5 +1,5 @@
-//! A toolchain that can compile for machines that it has no core library for: it has the sources, and builds one. rustup's may have
-//! them; Debian's does.
+//! A toolchain that builds the core library for targets that it has none for, from the sources.
+//! rustup's toolchains may have them, and Debian's does.
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -7,26 +7,28 @@ use std::{
 
 use crate::{command, debian, project::Project};
 
-/// What is built by it: in one folder, so that what is for this machine, such as procedural macros, is built once.
+/// The folder of all such builds. They share it, so that code for this machine, such as procedural
+/// macros, is built once.
 const FOLDER: &str = "target/build-std";
-/// Debian's toolchain with its sources.
+/// Debian's toolchain and its sources.
 const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
-/// Where it is: another one may be found first.
+/// The folder of Debian's toolchain. Another one may come first in `PATH`.
 const DEBIAN: &str = "/usr/bin";
 /// The oldest version that builds the crates.
 const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// A cargo and its rustc, which has the sources of core.
+/// A cargo with a rustc that has the sources of core.
 pub(crate) struct Toolchain {
     cargo: PathBuf,
     rustc: PathBuf,
 }
 
 impl Toolchain {
-    /// The one at hand where it has sources, else Debian's, installed where that may be done.
+    /// The toolchain at hand if it has sources, else Debian's, which is installed where that is
+    /// allowed.
     ///
     /// # Errors
-    /// There is none: why, for a person.
+    /// No toolchain has sources. The text gives the reason.
     pub(crate) fn find(project: &Project) -> Result<Self, String> {
         let own = Self { cargo: command::cargo(project).get_program().into(), rustc: "rustc".into() };
         let debian =
@@ -61,7 +63,8 @@ impl Toolchain {
         if sources.is_dir() { Ok(()) } else { Err(format!("{rustc} has no sources of core")) }
     }
 
-    /// `cargo build` for a target with these libraries of Rust's, without debug information; and the folder of what it makes.
+    /// `cargo build` for a target with these libraries of Rust's, without debug information, and
+    /// the folder of the build's results.
     pub(crate) fn build(&self, project: &Project, target: &str, libraries: &str) -> (Command, PathBuf) {
         let mut build = command::at_root(project, &self.cargo);
         build.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
@@ -72,7 +75,7 @@ impl Toolchain {
     }
 }
 
-/// Whether `rustc 1.96.0 (…)` may build the crates.
+/// Whether a version such as `rustc 1.96.0 (…)` may build the crates.
 fn is_new_enough(version: &str) -> bool {
     let numbers = |text: &str| -> Option<(u32, u32)> {
         let mut parts = text.split('.');

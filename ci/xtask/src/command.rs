@@ -1,4 +1,4 @@
-//! Child processes: how they are started, captured and shown.
+//! Starts child processes, captures their output, and shows their command lines.
 use std::{
     env,
     ffi::OsStr,
@@ -17,7 +17,8 @@ pub(crate) fn cargo(project: &Project) -> Command {
     at_root(project, env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// A program at the root of the checkout, without what cargo told this one about its own package.
+/// A program at the root of the checkout, without the variables that cargo set for xtask's own
+/// package.
 pub(crate) fn at_root(project: &Project, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(project.root());
@@ -35,7 +36,7 @@ pub(crate) fn at_root(project: &Project, program: impl AsRef<OsStr>) -> Command 
 /// This program again, at the root of the checkout.
 pub(crate) fn xtask(project: &Project) -> anyhow::Result<Command> {
     let program = env::current_exe().context("cannot find this program")?;
-    // A leg may have linked it anew since it was started.
+    // A leg may have linked the program anew while this process runs.
     let bytes = program.as_os_str().as_bytes();
     let program = OsStr::from_bytes(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes));
     let mut command = at_root(project, program);
@@ -43,21 +44,21 @@ pub(crate) fn xtask(project: &Project) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// What a child left.
+/// The result of a child process.
 pub(crate) struct Captured {
-    /// How it ended.
+    /// The exit status.
     pub(crate) status: ExitStatus,
-    /// All that it printed, both streams as they came.
+    /// Everything that the child printed, both streams in their order.
     pub(crate) output: String,
 }
 
-/// Runs a command to its end and keeps what it prints; every line is also shown to `watch`.
+/// Runs a command to its end and keeps its output. `watch` gets every line as it comes.
 pub(crate) fn capture(command: &mut Command, mut watch: impl FnMut(&str)) -> anyhow::Result<Captured> {
     let shown = shell(command);
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let child = command.spawn();
-    // The command holds the writing ends: the pipe would never end.
+    // The command still holds the writing ends, without which the pipe would never end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.with_context(|| format!("cannot run {shown}"))?;
     let mut output = String::new();
@@ -73,7 +74,7 @@ pub(crate) fn capture(command: &mut Command, mut watch: impl FnMut(&str)) -> any
     Ok(Captured { status, output })
 }
 
-/// The command as a person types it into a shell at the root of the checkout.
+/// The command as a shell line at the root of the checkout.
 pub(crate) fn shell(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
@@ -97,8 +98,8 @@ pub(crate) fn shell(command: &Command) -> String {
     words.join(" ")
 }
 
-/// One word of a shell's command line. One that is not UTF-8 is in bash's `$'…'`, where every byte
-/// can be written.
+/// One word of a shell line. A word that is not UTF-8 is written as bash's `$'…'`, which can name
+/// every byte.
 pub(crate) fn quote(word: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
     match word.to_str() {

@@ -1,19 +1,20 @@
-//! Debian's packages: installed where this program may.
+//! The installation of Debian's packages, where this program may install.
 use std::process::Command;
 
 use crate::{command, problem::Problem, project::Project, ui};
 
-/// How long another installation is waited for, in seconds.
+/// The seconds to wait for another installation.
 const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
 
 /// Installs packages.
 ///
 /// # Errors
-/// [`Problem::Unavailable`] when that is not possible: not Debian, not root, or apt-get fails. It says what to do by hand.
+/// [`Problem::Unavailable`] when the system is not Debian, the user is not root, or apt-get fails.
+/// The message has the command to run by hand.
 pub(crate) fn install(project: &Project, packages: &[&str]) -> anyhow::Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     let unavailable =
-        |why: &str| Problem::Unavailable(format!("{why}; to install what is missing: {by_hand}"));
+        |why: &str| Problem::Unavailable(format!("{why}; to install the missing packages: {by_hand}"));
     may_install().map_err(unavailable)?;
     let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     let mut simulated = apt_get(project, &["--simulate"]);
@@ -25,10 +26,10 @@ pub(crate) fn install(project: &Project, packages: &[&str]) -> anyhow::Result<()
         .map_err(|error| unavailable(&format!("{error:#}")).into())
 }
 
-/// Fetches the list of packages: for packages of which an old version is not enough.
+/// Fetches the list of packages, for packages that must be newer than the list.
 ///
 /// # Errors
-/// [`Problem::Unavailable`] as above.
+/// [`Problem::Unavailable`] when apt-get is missing or fails, or the user is not root.
 pub(crate) fn update(project: &Project) -> anyhow::Result<()> {
     let unavailable = |why: &str| Problem::Unavailable(why.to_owned());
     may_install().map_err(unavailable)?;
@@ -36,7 +37,7 @@ pub(crate) fn update(project: &Project) -> anyhow::Result<()> {
         .map_err(|error| unavailable(&format!("{error:#}")).into())
 }
 
-/// Whether this is Debian, and this program may install; else why not.
+/// Checks that this is Debian and that this program may install. The error is the reason.
 fn may_install() -> Result<(), &'static str> {
     let exists =
         Command::new("apt-get").arg("--version").output().is_ok_and(|output| output.status.success());

@@ -1,11 +1,11 @@
-//! `cargo xtask features`: the features as a driver author meets them, in a workspace of their own.
+//! `cargo xtask features` tries the features in a workspace as a driver author has it.
 //!
-//! A driver's package uses `driver_entry!` and tests itself on the simulated kernel; another package of the workspace switches the simulated kernel on for
-//! itself. Cargo unifies features in one build, so what ends up in the image depends on how it is built: a right way must build, and every wrong way must
-//! be refused with the message that says what to do.
+//! The driver's package uses `driver_entry!` and tests itself on the simulated kernel. Another
+//! package of the workspace switches the simulated kernel on for itself. Cargo unifies features in
+//! one build, so the command line decides which kernel the image gets. The right commands must
+//! build. Every wrong one must be refused with the message that says what to do.
 //!
-//! Two declarations with one IID in an image are refused by the linker, with a message that names
-//! the IID: see [`iids`].
+//! The linker must refuse two declarations with one IID in an image, and name the IID ([`iids`]).
 pub(crate) mod iids;
 mod windows;
 
@@ -20,10 +20,10 @@ use crate::{
     ui,
 };
 
-/// What the compiler must say to an image with the simulated kernel in it.
+/// The compiler's message about an image with the simulated kernel in it.
 const REFUSED: &str = "this driver image contains the simulated kernel";
 
-/// One way to build.
+/// A command that builds, and whether it must succeed.
 struct Way {
     what: &'static str,
     resolver: &'static str,
@@ -65,7 +65,7 @@ const WAYS: [Way; 6] = [
     },
 ];
 
-/// Tries every way.
+/// Tries every command.
 pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let mut table = ui::table(&["way to build", "must", "result"], 3..3);
     let mut wrong = 0;
@@ -97,12 +97,12 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     wrong += windows::run(project)?;
     wrong += iids::run(project)?;
     let all = WAYS.len() + 1 + windows::WAYS.len() + iids::WAYS.len();
-    say!("{} of {all} right", all - wrong);
+    say!("{} of {all} builds end as they must", all - wrong);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `[C21]`: with `async-com` alone declared async methods compile, and their operations fail. In a build of its own, because in the
-/// workspace's the executor is there.
+/// `[C21]`: with `async-com` alone declared async methods compile, and their operations fail. The
+/// test has a build of its own, because the workspace's has an executor.
 fn without_an_executor(project: &Project) -> anyhow::Result<bool> {
     let mut test = command::cargo(project);
     test.args(["test", "--package", "ntcom", "--features", "async-com", "--test", "no_executor"]);
@@ -115,7 +115,7 @@ fn without_an_executor(project: &Project) -> anyhow::Result<bool> {
     Ok(right)
 }
 
-/// Writes the workspace.
+/// Writes the files of the workspace.
 fn workspace(project: &Project, folder: &Path, resolver: &str) -> anyhow::Result<()> {
     let root = project.root().display();
     let package = |name: &str, rest: &str| {
@@ -151,8 +151,7 @@ fn workspace(project: &Project, folder: &Path, resolver: &str) -> anyhow::Result
     write(project, folder, &files)
 }
 
-/// Writes the files of a workspace that are not there yet, and the versions that everything else is
-/// built with.
+/// Writes the files of a workspace that are not there yet, and the `Cargo.lock` of the checkout.
 pub(crate) fn write(project: &Project, folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
     for (name, text) in files {
         let file = folder.join(name);
@@ -171,7 +170,7 @@ pub(crate) fn write(project: &Project, folder: &Path, files: &[(&str, String)]) 
     Ok(())
 }
 
-/// A driver's image: an entry point, an interface and an object.
+/// A driver's image with an entry point, an interface and an object.
 const DRIVER: &str = r#"#![no_std]
 use core::ffi::c_void;
 use ntcom::{

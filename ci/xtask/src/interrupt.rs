@@ -1,4 +1,4 @@
-//! Ctrl-C: remembered, so that children are stopped and what is known is still printed.
+//! Remembers the first Ctrl-C, so that the command stops its children and still prints its results.
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -8,7 +8,7 @@ pub(crate) const EXIT_CODE: u8 = 130;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Takes over SIGINT, SIGTERM and SIGHUP. The second one ends the program at once.
+/// Handles SIGINT, SIGTERM and SIGHUP. The second signal ends the program at once.
 pub(crate) fn install() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -18,7 +18,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     .context("cannot handle signals")
 }
 
-/// Whether one of them came.
+/// Whether a signal has come.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! The legs of `cargo xtask test`. To add one: a line in [`LEGS`] and a function.
+//! The legs of `cargo xtask test`. A new leg needs a line in [`LEGS`] and a function.
 mod cargo_fuzz;
 mod fuzz_cli;
 
@@ -26,34 +26,35 @@ const fn optional(
     Leg { name, what, required: false, run }
 }
 
-/// All legs, the quick ones first.
+/// All legs, with the quick ones first.
 #[rustfmt::skip]
 pub(crate) const LEGS: &[Leg] = &[
     optional("fmt", "rustfmt agrees with every file", fmt),
     optional("clippy", "the lints, as errors, everywhere", clippy),
+    optional("words", "comments and Markdown keep the rules of CONTRIBUTING.md, and are spelled right", words),
     required("alone", "each package builds by itself, with each of its features", alone),
-    required("features", "a driver's workspace builds in the right ways and is refused in the wrong ones", features),
+    required("features", "a driver's workspace builds by the right commands and is refused by the wrong ones", features),
     required("test", "unit, integration and documentation tests", tests),
     required("instructions", "a call through a declared table is as short as one through a hand-written table", instructions),
     required("docs", "the documentation builds without warnings", docs),
-    optional("msrv", "the oldest Rust that is promised", msrv),
-    optional("api", "the public API is as listed, and every item has an example", api),
+    optional("msrv", "the workspace compiles with the oldest promised Rust", msrv),
+    optional("api", "the public API matches its lists, and every item has an example", api),
     required("alloc-scan", "release builds never allocate infallibly", alloc_scan),
-    required("abi", "compilers agree on the binary interface, and with what was promised", abi),
-    optional("windows", "clients in C and C++ as Windows programs find a Rust DLL's operations as promised", windows),
+    required("abi", "compilers agree on the binary interface and with the promises", abi),
+    optional("windows", "Windows programs in C and C++ find the operations of a Rust DLL as promised", windows),
     required("wdk-check", "the driver crates agree with the real wdk-sys", wdk_check),
-    required("conformance", "ours and the C implementation keep the contract, and each planted breach is found", conformance),
-    required("loom", "the task core under every interleaving", loom),
-    required("tsan", "no data race where processors run at once, says ThreadSanitizer", tsan),
+    required("conformance", "our implementation and the one in C keep the contract, and each planted breach is found", conformance),
+    required("loom", "the task core is right under every interleaving", loom),
+    required("tsan", "ThreadSanitizer finds no data race where processors run at once", tsan),
     required("zoo", "each planted bug is found by the corpus, by loom, or by a package's tests", zoo),
     required("fuzz-build+smoke", "every target builds and finds nothing in five seconds", fuzz_smoke),
-    required("fuzz-cli", "commands refuse bad input and say why, and bear pipes, full disks and odd names", fuzz_cli::run),
+    required("fuzz-cli", "commands refuse bad input, say why, and survive pipes, full disks and odd names", fuzz_cli::run),
     required("cargo-fuzz", "plain cargo-fuzz runs every target, with AddressSanitizer and without", cargo_fuzz::run),
 ];
 
-/// How long the smoke run of a target takes, in seconds.
+/// The seconds of each target's smoke run.
 const SMOKE_SECONDS: usize = 5;
-/// The target without an operating system that proves `no_std`, where it is installed.
+/// A target without an operating system, which proves `no_std` where it is installed.
 const BARE: &str = "x86_64-unknown-none";
 
 impl Context<'_> {
@@ -62,7 +63,8 @@ impl Context<'_> {
         capture(command, |line| self.live.hint(&format!("{} ... {}", self.label, line.trim())))
     }
 
-    /// Runs commands up to the first that fails; `note` makes a note of what the last one printed.
+    /// Runs commands up to the first that fails. `note` turns the output of the last one into a
+    /// note.
     fn all(&self, commands: Vec<Command>, note: impl Fn(&str) -> String) -> anyhow::Result<Outcome> {
         let mut last = String::new();
         for mut command in commands {
@@ -120,7 +122,7 @@ fn alone(context: &Context<'_>) -> anyhow::Result<Outcome> {
         check(&["-p", "ntcom"]),
         check(&["-p", "ntcom-exec"]),
         check(&["-p", "ntcom", "--features", "async-com"]),
-        // Off Windows: no kernel.
+        // On other systems than Windows the feature leaves ntcom without a kernel.
         check(&["-p", "ntcom", "--features", "async-com-kernel"]),
         check(&["-p", "ntcom", "--features", "async-com,sim"]),
         check(&["-p", "ntsim"]),
@@ -137,7 +139,7 @@ fn alone(context: &Context<'_>) -> anyhow::Result<Outcome> {
     context.all(commands, |_| note.clone())
 }
 
-/// The totals of the `test result:` lines.
+/// The totals of the lines that begin with `test result:`.
 fn test_totals(output: &str) -> [u64; 3] {
     let mut totals = [0_u64; 3];
     for line in output.lines().filter(|line| line.starts_with("test result:")) {
@@ -160,13 +162,13 @@ fn tests(context: &Context<'_>) -> anyhow::Result<Outcome> {
         format!("{passed} tests passed, {failed} failed, {ignored} ignored")
     };
     let workspace = context.cargo(["test", "--workspace", "--no-fail-fast"]);
-    // As somebody meets the crate who has it from a registry: without features.
+    // A user of a registry gets the crate without features.
     let alone =
         context.cargo(["test", "--package", "ntcom", "--no-fail-fast", "--target-dir", "target/alone"]);
     context.all(vec![alone, workspace], note)
 }
 
-/// Only what is compiled for release says something.
+/// Runs the test of machine code, which only a release build can pass.
 fn instructions(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let test = context.cargo(["test", "--release", "--package", "ntcom", "--test", "instructions"]);
     context.all(vec![test], |output| {
@@ -217,7 +219,7 @@ fn features(context: &Context<'_>) -> anyhow::Result<Outcome> {
     context.all(vec![features], |output| last_line(output).to_owned())
 }
 
-/// The oldest compiler that the project promises to build with, where it is installed.
+/// Checks the workspace with the oldest promised compiler, where that is installed.
 fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let wanted = env!("CARGO_PKG_RUST_VERSION");
     let version = |toolchain: Option<&str>| {
@@ -228,7 +230,7 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
         version.starts_with(&format!("{wanted}.")).then_some(version)
     };
     if let Some(version) = version(None) {
-        return Ok(Outcome::Passed(format!("{version} is what every other leg uses")));
+        return Ok(Outcome::Passed(format!("every other leg uses {version}")));
     }
     let exact = format!("+{wanted}.0");
     let Some(toolchain) =
@@ -242,6 +244,12 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
     check.current_dir(context.project.root()).arg(&toolchain);
     check.args(["check", "--workspace", "--all-targets", "--target-dir", "target/msrv"]);
     context.all(vec![check], |_| format!("checked with {toolchain}"))
+}
+
+fn words(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    let mut words = xtask(context.project)?;
+    words.arg("words");
+    unless_unavailable(context, words)
 }
 
 fn api(context: &Context<'_>) -> anyhow::Result<Outcome> {
@@ -268,7 +276,7 @@ fn wdk_check(context: &Context<'_>) -> anyhow::Result<Outcome> {
     unless_unavailable(context, check)
 }
 
-/// A command that says by its exit code that a tool is missing.
+/// Runs a command that reports a missing tool by exit code 3.
 fn unless_unavailable(context: &Context<'_>, mut command: Command) -> anyhow::Result<Outcome> {
     let captured = context.capture(&mut command)?;
     Ok(if captured.status.success() {
@@ -304,7 +312,7 @@ fn fuzz_smoke(context: &Context<'_>) -> anyhow::Result<Outcome> {
     Ok(Outcome::Failed { note, output: captured.output, repeat: shell(&fuzz) })
 }
 
-/// What a command of ours says went wrong, in a line.
+/// The error of one of our commands, in a line.
 fn error_line(output: &str) -> &str {
     output.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_else(|| last_line(output))
 }

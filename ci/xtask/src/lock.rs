@@ -10,20 +10,20 @@ use anyhow::Context;
 
 use crate::{command, problem::Problem};
 
-/// The file in such a folder that is locked. It names the process that locked it last.
+/// The file in such a folder that is locked. It names the last process that locked it.
 pub(crate) const FILE: &str = "lock";
 
-/// A folder that is this process's until this is dropped, or the process ends.
+/// The lock of a folder, which this process has until it drops the lock or ends.
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes a folder, which is made where it is not there.
+    /// Locks a folder, and makes it if it is not there.
     ///
     /// # Errors
-    /// [`Problem::Usage`] when another process has it: which one, and `instead`, what to do other
-    /// than wait.
+    /// [`Problem::Usage`] when another process has it. The message names that process, and ends
+    /// with `instead`, which says what to do other than wait.
     pub(crate) fn take(folder: &Path, instead: &str) -> anyhow::Result<Self> {
         let shown = folder.display();
         fs::create_dir_all(folder).with_context(|| format!("cannot make {shown}"))?;
@@ -39,7 +39,7 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut other = String::new();
-                // It may have locked the file and not have written its name yet.
+                // The other process may have locked the file without having written its name yet.
                 let _ = file.read_to_string(&mut other);
                 let other = if other.is_empty() { "another process" } else { other.trim_end() };
                 let message = format!("{shown} is in use by {other}: wait until that has ended{instead}");
@@ -51,7 +51,7 @@ impl Lock {
         }
         let words: Vec<String> = env::args_os().skip(1).map(|word| command::quote(&word)).collect();
         let name = format!("process {}, cargo xtask {}\n", std::process::id(), words.join(" "));
-        // The name is for a message only: a full disk is noticed elsewhere.
+        // The name is for a message only. A full disk is noticed elsewhere.
         let _ = file.set_len(0).and_then(|()| file.write_all(name.as_bytes()));
         Ok(Self { _file: file })
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask loom`: each loom test by itself, with its time and how many interleavings it went through.
+//! `cargo xtask loom` runs each loom test by itself, and reports its time and number of
+//! interleavings.
 use std::{
     env,
     path::PathBuf,
@@ -11,12 +12,13 @@ use serde::Deserialize;
 
 use crate::{command, interrupt, problem::Problem, project::Project, ui};
 
-/// The package whose tests they are.
+/// The package that has the loom tests.
 const PACKAGE: &str = "ntcom-exec";
-/// How many preemptions an execution may have unless `LOOM_MAX_PREEMPTIONS` says otherwise: more do not finish.
+/// The preemptions that an execution may have, unless `LOOM_MAX_PREEMPTIONS` is set. With more the
+/// tests do not finish.
 const PREEMPTIONS: &str = "3";
 
-/// Runs the loom tests whose name contains the filter.
+/// Runs the loom tests with the filter in their name.
 pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<ExitCode> {
     let preemptions = env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| PREEMPTIONS.to_owned());
     let binary = build(project)?;
@@ -56,7 +58,7 @@ pub(crate) fn run(project: &Project, filter: Option<&str>) -> anyhow::Result<Exi
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One test, with loom's account of it.
+/// The command for one test, with loom's report of its progress.
 fn one(project: &Project, binary: &PathBuf, test: &str, preemptions: &str) -> Command {
     let mut command = command::at_root(project, binary);
     command.env("LOOM_MAX_PREEMPTIONS", preemptions).args(["--exact", test, "--nocapture"]);
@@ -102,7 +104,7 @@ fn listed(list: &str, filter: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-/// What loom says that it went through, over all models of a test.
+/// The interleavings of all models of a test, as loom reports them.
 fn iterations(output: &str) -> Option<u64> {
     let counts = output.lines().filter_map(|line| {
         let (_, rest) = line.split_once("Completed in ")?;

@@ -1,25 +1,27 @@
 //! Every command of the project: `cargo xtask <command>`.
 //!
-//! | command | what |
-//! |---|---|
-//! | `test` | everything CI runs, leg by leg |
+//! | command | what it does |
+//! | --- | --- |
+//! | `test` | runs everything that CI runs, leg by leg |
 //! | `fuzz` | fuzzes the targets, for a minute by default |
-//! | `replay` | runs one input of a target, prints what it does, and draws it (`--timeline out.html`) |
-//! | `re-record` | gives the committed inputs the schedules that do what they did at a revision |
-//! | `loom` | the state word and the task core under every interleaving |
-//! | `tsan` | the executor on processors that run at once, under ThreadSanitizer |
-//! | `zoo` | plants known bugs, one at a time, and looks whether the suite finds them |
-//! | `abi` | the binary interface: what compilers make of it, and what was promised |
-//! | `conformance` | judges implementations of async COM by the contract: ours, those in C, or a library of yours |
-//! | `api` | the public Rust API, against its lists; an example for every item |
-//! | `features` | the features as a driver's workspace meets them |
-//! | `alloc-scan` | proves that release builds of the driver crates never allocate infallibly |
-//! | `windows` | clients in C and in C++ as Windows programs against a Rust DLL, run where there is Wine |
-//! | `wdk-check` | type-checks the driver crates against the real wdk-sys, with mingw-w64's declarations, and runs them on ntsim |
+//! | `replay` | runs one input, prints what it does, and draws it (`--timeline out.html`) |
+//! | `re-record` | gives committed inputs the schedules that do what they did at a revision |
+//! | `loom` | runs the state word and the task core under every interleaving |
+//! | `tsan` | runs the executor on processors that run at once, under ThreadSanitizer |
+//! | `zoo` | plants known bugs, one at a time, and checks that the suite finds them |
+//! | `abi` | compares the binary interface of compilers with each other and with the promises |
+//! | `conformance` | judges implementations of async COM by the contract |
+//! | `api` | compares the public Rust API with its lists, and asks for an example of every item |
+//! | `layers` | checks that no file imports from a layer above its own |
+//! | `features` | tries the features in a driver's workspace |
+//! | `alloc-scan` | checks that release builds of the driver crates never allocate infallibly |
+//! | `windows` | runs clients in C and C++ as Windows programs against a Rust DLL, under Wine |
+//! | `wdk-check` | type-checks the driver crates against the real wdk-sys, and runs them on ntsim |
+//! | `words` | checks the language of comments and Markdown |
 //!
-//! Exit codes: 0 good, 1 something failed or was found, 2 bad usage or bad input, 3 a tool is
-//! missing, 4 good, but the standard output could not be written (a closed pipe, a full disk), 130
-//! interrupted.
+//! Exit codes: 0 good, 1 a failure or a finding, 2 bad usage or bad input, 3 a tool is missing, 130
+//! interrupted. 4 means good, except that the standard output could not be written (a closed pipe,
+//! a full disk).
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where the stream cannot be written: `say!`, `note!`.
 #![expect(clippy::std_instead_of_core, reason = "a program of the host: there is always std")]
 
@@ -36,6 +38,7 @@ mod debian;
 mod features;
 mod fuzz;
 mod interrupt;
+mod layers;
 mod legs;
 mod lock;
 mod loom;
@@ -49,6 +52,7 @@ mod tsan;
 mod ui;
 mod wdk_check;
 mod windows;
+mod words;
 mod zoo;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -57,11 +61,11 @@ use clap::{Parser, Subcommand};
 
 use crate::project::Project;
 
-/// What `--help` says of them.
+/// The end of `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
   0    good
-  1    something failed or was found
+  1    a failure or a finding
   2    bad usage or bad input
   3    a tool is missing
   4    good, but the standard output could not be written (a closed pipe, a full disk)
@@ -79,54 +83,65 @@ struct Cli {
 enum Command {
     /// Runs everything that CI runs and ends with "N passed, N failed, N skipped".
     Test {
-        /// Only this leg; may be given several times.
+        /// Only this leg. May be given several times.
         #[arg(long, value_name = "LEG")]
         only: Vec<String>,
-        /// Lists the legs and runs nothing.
+        /// Lists the legs without running them.
         #[arg(long)]
         list: bool,
     },
-    /// Fuzzes: builds the targets, runs each, and prints what was found and how fast it was.
+    /// Builds the fuzz targets, runs each, and prints the findings and the speeds.
     Fuzz(fuzz::Options),
-    /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and its trace.
+    /// Runs one input of a target, on stable and without libFuzzer, and prints its operations and
+    /// its trace.
     Replay {
-        /// The input: a file of a corpus, or what a finding left; a pipe, or `-`, the standard
-        /// input.
+        /// The input, which is a file of a corpus, the file of a finding, a pipe, or `-` for the
+        /// standard input.
         file: PathBuf,
-        /// Its target; by default the folder of the file that is named after one.
+        /// The target; by default the folder of the file that is named after one.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
         #[command(flatten)]
         outputs: replay::Outputs,
     },
-    /// Gives every committed input the schedule that does now what it did at a revision, after
-    /// preemption points have moved.
+    /// Gives every committed input the schedule that does now what it did at a revision. Needed
+    /// after preemption points have moved.
     ReRecord(re_record::Options),
-    /// Runs the loom tests: every interleaving, weak memory included.
+    /// Runs the loom tests, which try every interleaving and weak memory.
     Loom {
-        /// Only tests whose name contains this.
+        /// Only tests with this text in their name.
         filter: Option<String>,
     },
     /// Runs the tests that have an OS thread for each processor, under ThreadSanitizer.
     Tsan,
-    /// Plants known bugs in a copy of the project, one at a time, and looks whether the suite finds them.
+    /// Plants known bugs in a copy of the project, one at a time, and checks that the suite finds
+    /// them.
     Zoo(zoo::Options),
-    /// Has compilers measure the binary interface, compares them, and holds all to the golden file, which is append-only.
+    /// Has compilers measure the binary interface, and compares them with each other and with the
+    /// golden file, which is append-only.
     Abi(abi::Options),
-    /// Judges an implementation of async COM by the contract, rule by rule: a library of yours, or those that come with the kit.
+    /// Judges an implementation of async COM by the contract, rule by rule: a given library, or
+    /// those that come with the kit.
     Conformance(conformance::Options),
-    /// Compares the public Rust API with its lists, and looks for items without an example.
+    /// Compares the public Rust API with its lists, and finds items without an example.
     Api(api::Options),
-    /// Builds a driver's workspace in right and in wrong ways: an image never gets the simulated kernel.
+    /// Builds a driver's workspace by right and wrong commands. No image may get the simulated
+    /// kernel.
     Features,
-    /// Reads the object code of the driver crates' release build: nothing in it may allocate infallibly.
+    /// Reads the imports of every file, and fails on circles and on imports that run upward.
+    Layers,
+    /// Reads the object code of the driver crates' release build, which must not allocate
+    /// infallibly.
     AllocScan,
-    /// Builds client programs in C and C++ as Windows executables against a Rust DLL, reads what they import and export, and runs them
-    /// where there is Wine.
+    /// Builds client programs in C and C++ as Windows executables against a Rust DLL, reads their
+    /// imports and exports, and runs them where there is Wine.
     Windows(windows::Options),
-    /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's DDK headers, and runs the
-    /// executor so built on the simulated kernel.
+    /// Type-checks the driver crates against the real wdk-sys, with declarations from mingw-w64's
+    /// DDK headers, and runs that build of the executor on the simulated kernel.
     WdkCheck,
+    /// Counts habits that make comments and Markdown hard to read, and checks spelling and
+    /// Markdown.
+    Words(words::Options),
 }
 
 fn run() -> anyhow::Result<ExitCode> {
@@ -151,9 +166,11 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Conformance(options) => conformance::run(&project, &options),
         Command::Api(options) => api::run(&project, &options),
         Command::Features => features::run(&project),
+        Command::Layers => layers::run(&project),
         Command::AllocScan => alloc_scan::run(&project),
         Command::Windows(options) => windows::run(&project, &options),
         Command::WdkCheck => wdk_check::run(&project),
+        Command::Words(options) => words::run(&project, &options),
     }
 }
 

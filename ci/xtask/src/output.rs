@@ -1,8 +1,9 @@
 //! The standard streams, which may be closed or full.
 //!
-//! `say!` writes a result to the standard output, `note!` a line about the work to the standard
-//! error. Neither stops the command: its work is worth more than the lines about it. After the
-//! first error of the standard output no more is written there, and [`exit_code`] tells.
+//! `say!` writes a result to the standard output, and `note!` writes a line about the work to the
+//! standard error. Neither stops the command, because its work is worth more than the lines about
+//! it. After its first error the standard output gets no more lines, and [`exit_code`] reports the
+//! error.
 use std::{
     fmt,
     io::{self, Write},
@@ -10,10 +11,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The exit code of a command that went well, but could not write to the standard output.
+/// The exit code of a command that succeeded, but could not write to the standard output.
 const UNWRITTEN: u8 = 4;
 
-/// The standard output's first error.
+/// The first error of the standard output.
 static ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Writes a line to the standard output.
@@ -26,7 +27,7 @@ macro_rules! note {
     ($($text:tt)*) => { $crate::output::note(format_args!($($text)*)) };
 }
 
-/// See `say!`.
+/// The function behind `say!`.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     let mut error = ERROR.lock().unwrap_or_else(PoisonError::into_inner);
     if error.is_none() {
@@ -34,13 +35,13 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     }
 }
 
-/// See `note!`.
+/// The function behind `note!`.
 pub(crate) fn note(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// The exit code of this program, where the command ends with `code`. A closed pipe, as of
-/// `| head`, is not worth a message.
+/// The exit code of this program for a command that ends with `code`. A closed pipe, as of
+/// `| head`, gets no message.
 pub(crate) fn exit_code(code: ExitCode) -> ExitCode {
     let error = ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     let error = error.or_else(|| io::stdout().flush().err());
@@ -52,7 +53,7 @@ fn judge(code: ExitCode, error: Option<&io::Error>) -> ExitCode {
     if error.kind() != io::ErrorKind::BrokenPipe {
         note!("error: the standard output cannot be written: {error}");
     }
-    // What the command found is not hidden by that.
+    // A failure of the command has precedence.
     if code == ExitCode::SUCCESS { ExitCode::from(UNWRITTEN) } else { code }
 }
 

@@ -1,4 +1,4 @@
-//! Problems that have an exit code of their own.
+//! Problems that have their own exit codes.
 use std::{fmt, process::ExitCode};
 
 use crate::interrupt;
@@ -6,7 +6,7 @@ use crate::interrupt;
 /// The exit code of a command that cannot run because a tool is missing and cannot be installed.
 pub(crate) const UNAVAILABLE: u8 = 3;
 
-/// A problem that is not a failure of what is tested.
+/// A problem other than a failure of the tested code.
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// The command line or the input is wrong.

@@ -1,4 +1,4 @@
-//! The checkout: where it is and which fuzz targets it has.
+//! The place of the checkout, and its fuzz targets.
 use std::{
     env,
     path::{Path, PathBuf},
@@ -11,9 +11,9 @@ use crate::{command, problem::Problem};
 
 /// The package of the fuzz targets.
 const FUZZ_PACKAGE: &str = "ntcom-fuzz";
-/// The package's folder of targets: a binary from elsewhere, such as the baseline, is not a target.
+/// The package's folder of targets. A binary from elsewhere, such as the baseline, is not a target.
 const FUZZ_TARGETS: &str = "fuzz_targets";
-/// The binary that does nothing: what speeds are measured against, never a target.
+/// The binary that does nothing. Speeds are measured against it, and it is never a target.
 pub(crate) const BASELINE: &str = "empty";
 
 /// The checkout.
@@ -22,7 +22,7 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// The checkout that this program was started from: cargo says which.
+    /// The checkout that this program was started from, which cargo names.
     pub(crate) fn find() -> Self {
         let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let manifest = PathBuf::from(manifest);
@@ -30,7 +30,7 @@ impl Project {
         Self { root }
     }
 
-    /// A checkout of a test's.
+    /// A checkout for a test.
     #[cfg(test)]
     pub(crate) fn at(root: PathBuf) -> Self {
         Self { root }
@@ -46,12 +46,12 @@ impl Project {
         self.root.join(path)
     }
 
-    /// A path as a person at the root would type it.
+    /// A path as a person types it at the root.
     pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    /// The fuzz targets, in the order of `fuzz/Cargo.toml`'s names.
+    /// The fuzz targets, in the order of `fuzz/Cargo.toml`.
     pub(crate) fn fuzz_targets(&self) -> anyhow::Result<Vec<String>> {
         let output = command::cargo(self)
             .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "fuzz/Cargo.toml"])
@@ -63,7 +63,7 @@ impl Project {
         fuzz_targets_of(&output.stdout)
     }
 
-    /// The targets that are asked for: all when none is.
+    /// The requested targets, or all if none is requested.
     pub(crate) fn chosen_targets(&self, asked: &[String]) -> anyhow::Result<Vec<String>> {
         choose(&self.fuzz_targets()?, asked)
     }
@@ -101,7 +101,7 @@ fn fuzz_targets_of(metadata: &[u8]) -> anyhow::Result<Vec<String>> {
     Ok(package.targets.into_iter().filter(is_target).map(|target| target.name).collect())
 }
 
-/// The targets that are asked for, each once and in the project's order.
+/// The requested targets, each once and in the project's order.
 fn choose(all: &[String], asked: &[String]) -> anyhow::Result<Vec<String>> {
     if let Some(unknown) = asked.iter().find(|name| !all.contains(name)) {
         let list: String = all.iter().map(|name| format!("\n  {name}")).collect();

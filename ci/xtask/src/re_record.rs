@@ -1,11 +1,12 @@
-//! `cargo xtask re-record --from REV`: gives every committed input the schedule that does now what
+//! `cargo xtask re-record --from REV` gives every committed input the schedule that does now what
 //! the input did at a revision.
 //!
-//! The revision is checked out and built apart. Its `ntcom-replay --order` writes down which
-//! processor did which event in which order, and this checkout's `ntcom-replay --follow` does the
-//! same and writes the input that does it. An input keeps its name. What is read is the revision's
-//! own corpus, so the command may be repeated; inputs that are newer than the revision stay as they
-//! are.
+//! The revision is checked out and built apart. Its `ntcom-replay --order` writes the order in
+//! which processors did events. This checkout's `ntcom-replay --follow` does the same events in
+//! that order, and writes the input that does so. An input keeps its name.
+//!
+//! The command reads the revision's own corpus, so it may be repeated. Inputs that are newer than
+//! the revision stay as they are.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -21,20 +22,20 @@ use crate::{
     ui,
 };
 
-/// The other revision, and what is built from it.
+/// The checkout of the revision, and its build.
 const TREE: &str = "target/re-record/tree";
 const BUILD: &str = "target/re-record/build";
 /// The order of the input that is being re-recorded, and the new input.
 const ORDER: &str = "target/re-record/order";
 const WRITTEN: &str = "target/re-record/input";
 
-/// Which inputs, and what they meant.
+/// Options of `cargo xtask re-record`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The revision at which the committed inputs mean what they are to mean.
+    /// The revision with the schedules that the inputs are to keep.
     #[arg(long, value_name = "REV")]
     from: String,
-    /// Only inputs with this in their path.
+    /// Only inputs with this text in their path.
     filter: Option<String>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
                 if options.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
                     continue;
                 }
-                // Newer inputs are none of the revision's.
+                // Newer inputs do not exist at the revision.
                 if !project.path(TREE).join(&name).is_file() {
                     continue;
                 }
@@ -85,7 +86,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Re-records an input of the revision; what has become of it.
+/// Re-records an input of the revision. Returns the replay's last line.
 fn one(project: &Project, [old, new]: [&Path; 2], target: &str, name: &str) -> anyhow::Result<String> {
     let (order, written, input) = (project.path(ORDER), project.path(WRITTEN), project.path(TREE).join(name));
     for path in [&order, &written] {
@@ -96,13 +97,13 @@ fn one(project: &Project, [old, new]: [&Path; 2], target: &str, name: &str) -> a
         replay.args(["--target", target]).arg(&input);
         replay
     };
-    // What the input does is of no interest: some end with a finding that is expected of them.
+    // The replay's result does not matter, because some inputs end with an expected finding.
     capture(replay(old).arg("--order").arg(&order), |_| {})?;
     if !order.exists() {
-        return Ok("the revision does not write down what it does".into());
+        return Ok("the revision's replay writes no order of events".into());
     }
     let followed = capture(replay(new).arg("--follow").arg(&order).arg("--write").arg(&written), |_| {})?;
-    let said = followed.output.lines().last().unwrap_or("the replay says nothing").to_owned();
+    let said = followed.output.lines().last().unwrap_or("the replay printed nothing").to_owned();
     let from = if written.exists() { &written } else { &input };
     fs::copy(from, project.path(name)).with_context(|| format!("cannot write {name}"))?;
     Ok(said)
@@ -119,7 +120,7 @@ fn inputs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(inputs)
 }
 
-/// The other revision's replay.
+/// The replay program of the revision.
 fn build_old(project: &Project, revision: &str) -> anyhow::Result<PathBuf> {
     let (tree, output) = (project.path(TREE), project.path(BUILD));
     if !tree.exists() {

@@ -1,5 +1,5 @@
-//! One input, replayed on stable: decoded, run, its trace printed, drawn, or written as data.
-//! `ntcom-replay` (`fuzz/replay`) does all that.
+//! `cargo xtask replay` runs one input on stable, without libFuzzer. `ntcom-replay` (`fuzz/replay`)
+//! decodes and runs the input, and prints its trace, draws it, or writes it as data.
 use std::{
     fmt::Display,
     fs::File,
@@ -11,10 +11,10 @@ use anyhow::Context;
 
 use crate::{command, interrupt, problem::Problem, project::Project, ui};
 
-/// Files to write what happened to.
+/// Files for the events of the run.
 #[derive(clap::Args)]
 pub(crate) struct Outputs {
-    /// Draws the run as a timeline: a page of HTML that a browser shows without a network.
+    /// Draws the run as a timeline, in a page of HTML that a browser shows without a network.
     #[arg(long, value_name = "OUT.html")]
     timeline: Option<PathBuf>,
     /// Writes the run's events as JSON lines.
@@ -37,21 +37,22 @@ pub(crate) fn run(
     };
     let mut build = command::cargo(project);
     build.args(["build", "--package", "ntcom-replay"]);
-    // Nothing has been replayed: exit code 1 would say that something was found.
+    // A build failure is not a finding, so the exit code must not be 1.
     ui::step("building the replay", &mut build).map_err(|error| Problem::Usage(format!("{error:#}")))?;
     let mut replay = command::cargo(project);
     replay.args(["run", "-q", "-p", "ntcom-replay", "--", "--target", &target]).arg(&file);
     for (flag, path) in [("--timeline", &outputs.timeline), ("--trace", &outputs.trace)] {
         if let Some(path) = path {
-            // The replay runs at the root of the checkout; the path is from here.
-            replay.arg(flag).arg(std::path::absolute(path).context("where is this?")?);
+            // The replay runs at the root of the checkout, but the path is relative to the current
+            // folder.
+            replay.arg(flag).arg(std::path::absolute(path).context("the current folder cannot be found")?);
         }
     }
     let status = replay.status().context("cannot run cargo")?;
     if interrupt::interrupted() {
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
-    // A signal is what the input did.
+    // The input ended the replay by a signal.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     if code.is_none() {
         note!("the replay ended by {status}");
@@ -59,16 +60,16 @@ pub(crate) fn run(
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The standard input, as a file's name.
+/// The file name that stands for the standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The file, from here or from the root of the checkout. What is read from it is read once: it may
-/// be a pipe.
+/// Finds the file, from the current folder or from the root of the checkout. The file is not read
+/// here, because a pipe can be read once only.
 fn find(project: &Project, file: &Path) -> anyhow::Result<PathBuf> {
     if file.as_os_str() == STANDARD_INPUT {
         return Ok(file.to_owned());
     }
-    let here = std::path::absolute(file).context("where is this?")?;
+    let here = std::path::absolute(file).context("the current folder cannot be found")?;
     let candidates = [here, project.path(file)];
     let found = candidates.iter().find(|path| path.exists() && !path.is_dir());
     let usage = |what: &dyn Display| Problem::Usage(format!("{}: {what}", file.display()));
@@ -82,7 +83,7 @@ fn find(project: &Project, file: &Path) -> anyhow::Result<PathBuf> {
     Ok(found.clone())
 }
 
-/// The target in whose folder the file lies: the innermost one.
+/// The target that the innermost folder of the file is named after.
 fn target_of(file: &Path, targets: &[String]) -> anyhow::Result<String> {
     let folders = file.parent().into_iter().flat_map(Path::components);
     let named =
@@ -90,7 +91,7 @@ fn target_of(file: &Path, targets: &[String]) -> anyhow::Result<String> {
     named.cloned().ok_or_else(|| {
         let list = targets.join(", ");
         let message = format!(
-            "{}: no folder of this path is named after a target, so say which it is for: --target NAME ({list})",
+            "{}: no folder of this path is named after a target; name the target by --target NAME ({list})",
             file.display()
         );
         Problem::Usage(message).into()

@@ -1,49 +1,49 @@
-//! `cargo xtask test`: runs the legs, one after the other, whatever became of those before.
+//! `cargo xtask test` runs the legs one after the other, whatever the results of earlier ones.
 use std::{env, process::ExitCode, time::Instant};
 
 use crate::{interrupt, legs::LEGS, problem::Problem, project::Project, ui};
 
-/// One thing that is checked.
+/// A leg, which checks one thing.
 pub(crate) struct Leg {
-    /// What `--only` calls it.
+    /// The name for `--only`.
     pub(crate) name: &'static str,
-    /// What it checks.
+    /// The thing that it checks.
     pub(crate) what: &'static str,
-    /// Whether leaving it out is a failure where `CI=true`.
+    /// Whether a skipped leg is a failure where `CI` is `true`.
     pub(crate) required: bool,
-    /// Checks.
+    /// Runs the check.
     pub(crate) run: fn(&Context<'_>) -> anyhow::Result<Outcome>,
 }
 
-/// What a leg works with.
+/// The context of a leg.
 pub(crate) struct Context<'a> {
     /// The checkout.
     pub(crate) project: &'a Project,
-    /// The line that shows what is going on.
+    /// The line that shows the progress.
     pub(crate) live: &'a ui::Live,
-    /// What that line begins with.
+    /// The beginning of that line.
     pub(crate) label: &'a str,
 }
 
-/// What became of a leg.
+/// The result of a leg.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
-    /// It is good; what is worth a note.
+    /// The check passed, with a note.
     Passed(String),
-    /// It is not; a note, all that was printed, and the command that repeats it.
+    /// The check failed.
     Failed {
-        /// What is worth a note.
+        /// A note for the table.
         note: String,
-        /// All that was printed.
+        /// The whole output.
         output: String,
-        /// The command that repeats it.
+        /// The command that repeats the check.
         repeat: String,
     },
-    /// It could not be run, and why.
+    /// The check could not run, for this reason.
     Skipped(String),
 }
 
-/// How a leg is counted.
+/// The way a leg is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
     Passed,
@@ -61,7 +61,7 @@ impl Verdict {
     }
 }
 
-/// How a leg is counted, and its note.
+/// The way a leg is counted, and its note.
 fn judge(outcome: &Outcome, required: bool, ci: bool) -> (Verdict, String) {
     match outcome {
         Outcome::Passed(note) => (Verdict::Passed, note.clone()),
@@ -71,7 +71,7 @@ fn judge(outcome: &Outcome, required: bool, ci: bool) -> (Verdict, String) {
     }
 }
 
-/// The legs that are asked for: all when none is.
+/// The requested legs, or all if none is requested.
 fn choose(asked: &[String]) -> anyhow::Result<Vec<&'static Leg>> {
     if let Some(unknown) = asked.iter().find(|name| !LEGS.iter().any(|leg| leg.name == name.as_str())) {
         let list: String = LEGS.iter().map(|leg| format!("\n  {}", leg.name)).collect();
@@ -80,7 +80,7 @@ fn choose(asked: &[String]) -> anyhow::Result<Vec<&'static Leg>> {
     Ok(LEGS.iter().filter(|leg| asked.is_empty() || asked.iter().any(|name| name == leg.name)).collect())
 }
 
-/// The last line: how many legs there were of each kind.
+/// The last line, with the number of legs of each kind.
 fn totals(verdicts: &[Verdict]) -> String {
     let count = |verdict| verdicts.iter().filter(|other| **other == verdict).count();
     let [passed, failed, skipped] = [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
@@ -138,7 +138,7 @@ pub(crate) fn run(project: &Project, only: &[String], list: bool) -> anyhow::Res
     })
 }
 
-/// Runs a leg; what goes wrong with running it is a failure of the leg.
+/// Runs a leg. An error in running it is a failure of the leg.
 fn one(leg: &Leg, context: &Context<'_>) -> Outcome {
     (leg.run)(context).unwrap_or_else(|error| Outcome::Failed {
         note: "could not be run".to_owned(),

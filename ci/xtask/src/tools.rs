@@ -1,4 +1,4 @@
-//! The tools that commands need: what is installed, and installing what can be.
+//! The tools that commands need, and their installation.
 use std::{
     env,
     path::{Path, PathBuf},
@@ -7,18 +7,18 @@ use std::{
 
 use crate::{command, problem::Problem, project::Project, ui};
 
-/// Where they are installed.
+/// The folder of the installed tools.
 const TOOLS: &str = "target/tools";
 
 /// A program from the crate registry.
 struct Tool {
-    /// Its crate.
+    /// The name of its crate.
     package: &'static str,
-    /// Its name.
+    /// The name of the program.
     program: &'static str,
     /// The version that is installed.
     version: &'static str,
-    /// What a version that may be used begins with.
+    /// The prefix of versions that may be used.
     series: &'static str,
 }
 
@@ -26,16 +26,17 @@ const CARGO_FUZZ: Tool =
     Tool { package: "cargo-fuzz", program: "cargo-fuzz", version: "0.13.2", series: "0.13." };
 const BINDGEN: Tool = Tool { package: "bindgen-cli", program: "bindgen", version: "0.73.2", series: "0.73." };
 
-/// A compiler that knows `-Z` flags.
+/// A compiler that accepts `-Z` flags.
 pub(crate) enum Unstable {
-    /// A nightly toolchain of rustup's.
+    /// A nightly toolchain of rustup.
     Nightly(String),
-    /// The default toolchain, told to accept them; and what is missing, with how to get it.
+    /// The default toolchain with RUSTC_BOOTSTRAP=1. The text says what is missing, and how to
+    /// install it.
     Bootstrap(&'static str),
 }
 
 impl Unstable {
-    /// A nightly toolchain where there is one.
+    /// Finds a nightly toolchain.
     pub(crate) fn find() -> Self {
         let Ok(list) = Command::new("rustup").args(["toolchain", "list"]).output() else {
             return Self::Bootstrap("there is no rustup, which has nightly toolchains (https://rustup.rs)");
@@ -49,7 +50,9 @@ impl Unstable {
         nightlies(&list).into_iter().find(works).map_or(Self::Bootstrap(none), Self::Nightly)
     }
 
-    /// A program that finds this compiler as `cargo` and `rustc`.
+    /// The command for a program that finds this compiler as `cargo` and `rustc`. `rustup run` sets
+    /// RUSTUP_TOOLCHAIN, which has precedence over rust-toolchain.toml and over the value that
+    /// `cargo run` has set.
     pub(crate) fn command(&self, project: &Project, program: &std::path::Path) -> Command {
         match self {
             Self::Nightly(name) => {
@@ -65,7 +68,7 @@ impl Unstable {
         }
     }
 
-    /// What it is, for a person.
+    /// The compiler's name for a person.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Nightly(name) => name.clone(),
@@ -74,7 +77,7 @@ impl Unstable {
     }
 }
 
-/// The nightly toolchains in the output of `rustup toolchain list`, the undated first.
+/// The nightly toolchains in the output of `rustup toolchain list`, with the undated one first.
 fn nightlies(list: &str) -> Vec<String> {
     let mut names: Vec<String> = list
         .lines()
@@ -86,8 +89,8 @@ fn nightlies(list: &str) -> Vec<String> {
     names
 }
 
-/// Makes sure that a program of ours, such as cargo-fuzz, finds `cargo` and `rustc` in `PATH`:
-/// cargo may have been run by its path.
+/// Makes sure that programs of ours, such as cargo-fuzz, find `cargo` and `rustc` in `PATH`. The
+/// user may have run cargo by its path.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when there is no cargo.
@@ -98,23 +101,25 @@ pub(crate) fn find_cargo() -> anyhow::Result<()> {
     }
     let cargo = env::var_os("CARGO").map(PathBuf::from).filter(|cargo| cargo.is_file());
     let Some(folder) = cargo.as_deref().and_then(Path::parent) else {
-        let message = "there is no cargo in PATH: install Rust by https://rustup.rs, or add the folder that has it, mostly \
+        let message = "there is no cargo in PATH: install Rust by https://rustup.rs, or add cargo's folder, mostly \
                        ~/.cargo/bin, to PATH";
         return Err(Problem::Unavailable(message.to_owned()).into());
     };
     let path = env::join_paths(env::split_paths(&path).chain([folder.to_owned()]))?;
-    // SAFETY: this is the only thread: it is the first thing that the program does.
+    // SAFETY: `main` calls this before it starts a thread, so no other thread reads the
+    // environment.
     unsafe { env::set_var("PATH", path) };
     Ok(())
 }
 
 impl Tool {
-    /// Whether what `--version` printed names a usable version.
+    /// Whether the output of `--version` names a usable version.
     fn usable(&self, version: &str) -> bool {
         version.trim().rsplit(' ').next().is_some_and(|version| version.starts_with(self.series))
     }
 
-    /// The one in the checkout's tools, else a usable one in `PATH`, else a new one in the checkout's tools.
+    /// The program in the checkout's tools, else a usable one in `PATH`, else one that is installed
+    /// into the checkout's tools.
     fn find(&self, project: &Project) -> anyhow::Result<PathBuf> {
         let Self { package, program, version, .. } = self;
         let own = project.path(TOOLS).join("bin").join(format!("{program}{}", env::consts::EXE_SUFFIX));
@@ -132,7 +137,7 @@ impl Tool {
     }
 }
 
-/// cargo-fuzz, installed if need be.
+/// The path of cargo-fuzz, which is installed if it is missing.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when it cannot be installed.
@@ -140,7 +145,7 @@ pub(crate) fn cargo_fuzz(project: &Project) -> anyhow::Result<PathBuf> {
     CARGO_FUZZ.find(project)
 }
 
-/// bindgen, installed if need be.
+/// The path of bindgen, which is installed if it is missing.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when it cannot be installed.
@@ -148,7 +153,7 @@ pub(crate) fn bindgen(project: &Project) -> anyhow::Result<PathBuf> {
     BINDGEN.find(project)
 }
 
-/// A C++ compiler, which libFuzzer is compiled with.
+/// Checks that there is a C++ compiler, which compiles libFuzzer.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when there is none.

@@ -1,17 +1,19 @@
-//! `cargo xtask tsan`: the simulated kernel, the executor and clients on processors that run at once, under ThreadSanitizer.
+//! `cargo xtask tsan` runs the simulated kernel, the executor and clients on processors that run at
+//! once, under ThreadSanitizer.
 //!
-//! std is not compiled for it, which would need its sources: what the tests synchronise by is (`parking_lot`, the crates' own atomics).
-//! `ci/tsan.supp` names what is left of std's.
+//! std is not compiled for ThreadSanitizer, which would need its sources. The primitives that
+//! synchronise the tests are: `parking_lot`, and the crates' own atomics. `ci/tsan.supp` names the
+//! remaining reports of std's.
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 
 use crate::{command, problem::Problem, project::Project, tools::Unstable, ui};
 
-/// The tests: a package, its features.
+/// The tests, as packages with their features.
 const TESTS: [(&str, &str); 3] =
     [("ntsim", "free-running"), ("ntcom-exec", "sim"), ("ntcom", "async-com,sim")];
-/// Hosts that have it.
+/// The hosts that ThreadSanitizer supports here.
 const HOSTS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 const FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
 
@@ -59,7 +61,7 @@ fn test(project: &Project, unstable: &Unstable, host: &str, package: &str, featu
     test
 }
 
-/// How many tests have passed.
+/// The number of tests that have passed.
 fn passed(output: &str) -> usize {
     let results = output.lines().filter_map(|line| line.strip_prefix("test result: "));
     results.filter_map(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).sum()

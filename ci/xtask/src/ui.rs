@@ -1,4 +1,4 @@
-//! What a person sees: progress on stderr, results on stdout.
+//! The output for a person, with progress on stderr and results on stdout.
 use std::{
     io::IsTerminal,
     process::Command,
@@ -11,13 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command;
 
-/// A line that changes while something runs; without a terminal, a line a change.
+/// A line that changes while something runs. Without a terminal each change is a line of its own.
 pub(crate) struct Live {
     bar: Option<ProgressBar>,
 }
 
 impl Live {
-    /// Begins.
+    /// Begins with an empty line.
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
@@ -38,14 +38,14 @@ impl Live {
         }
     }
 
-    /// Shows a line where there is a terminal: for what changes too often for a log.
+    /// Shows a line where there is a terminal. Such lines change too often for a log.
     pub(crate) fn hint(&self, line: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(line.to_owned());
         }
     }
 
-    /// Ends: the line goes away and this one stays.
+    /// Removes the changing line and prints this one.
     pub(crate) fn finish(self, line: &str) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -54,10 +54,12 @@ impl Live {
     }
 }
 
-/// Runs a command as one step of a set-up: shows that it runs, then how long it took; its output only if it fails.
+/// Runs a command as one step of a set-up, and shows how long it takes. Its output is shown only if
+/// it fails.
 ///
 /// # Errors
-/// It cannot be run or it fails; the error has its output and the command that repeats it.
+/// The command cannot be run, or it fails. The error has its output and the command that repeats
+/// it.
 pub(crate) fn step(what: &str, run: &mut Command) -> anyhow::Result<()> {
     let live = Live::new();
     live.show(&format!("{what} ..."));
@@ -85,7 +87,7 @@ pub(crate) fn step(what: &str, run: &mut Command) -> anyhow::Result<()> {
     }
 }
 
-/// A table; the columns of `numbers` are aligned to the right.
+/// A table. The columns in `numbers` are aligned to the right.
 pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
@@ -98,7 +100,7 @@ pub(crate) fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
     table
 }
 
-/// A number with its thousands apart.
+/// A number with separators between its thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -111,7 +113,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A rate, whole and with its thousands apart; `-` when it is not known.
+/// A rate as a whole number with separators, or `-` if it is not known.
 pub(crate) fn rate(number: Option<f64>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| count(number.round() as u64))
 }

@@ -1,38 +1,44 @@
-//! `cargo xtask zoo`: plants each bug of `ci/zoo/` in a copy of the project and looks whether the suite finds it.
+//! `cargo xtask zoo` plants each bug of `ci/zoo/` in a copy of the project, and checks that the
+//! suite finds it.
 //!
-//! A patch begins with `Bug:` and `Found-by:` lines. `corpus`: the committed inputs, run by plain `cargo test`, must fail; `loom`: the
-//! loom tests must; `abi`: `cargo xtask abi` must find a difference; `ntsim`: the simulated kernel's own test must that the `Test:` line names; `test PACKAGE [TEST]`: that package's
-//! tests, or the one of that name. A patch that no longer applies, or a bug that is not found, is a failure. With `--fuzz` the
-//! judges are the fuzz targets that a patch's `Target:` line names, each from an empty corpus, several times.
+//! A patch begins with `Bug:` and `Found-by:` lines. `Found-by:` names the judge that has to fail:
+//!
+//! - `corpus` means the committed inputs, run by plain `cargo test`.
+//! - `loom` means the loom models.
+//! - `abi` means `cargo xtask abi`, which has to report a difference.
+//! - `ntsim` means the test of the simulated kernel that the `Test:` line names.
+//! - `test PACKAGE [TEST]` means the tests of that package, or the one of that name.
+//!
+//! A patch that no longer applies, or a bug that its judge does not find, is a failure. With
+//! `--fuzz` the judges are the fuzz targets of a patch's `Target:` line, each started several times
+//! from an empty corpus.
+//!
+//! Several copies are judged side by side (`--jobs`). The bugs are sorted by judge, and the workers
+//! take them from both ends, so most judges are built in one copy only.
 mod fuzzed;
+mod tree;
 
 use std::{
-    collections::BTreeSet,
-    ffi::OsStr,
+    collections::VecDeque,
     fs,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::{
-    command::{self, capture},
-    interrupt,
-    lock::Lock,
-    problem::Problem,
-    project::Project,
-    ui,
-};
+use tree::Tree;
 
-/// The patches: to what is tested, and to what it is tested on.
+use crate::{interrupt, lock::Lock, problem::Problem, project::Project, ui};
+
+/// The folders of the patches, for bugs of the driver crates and for bugs of the simulated kernel.
 const ZOO: [&str; 2] = ["ci/zoo", "ci/zoo/ntsim"];
-/// What it works in: the copy, and what is built from it.
+/// The folder of the copies and of their builds.
 const FOLDER: &str = "target/zoo";
-const TREE: &str = "target/zoo/tree";
-const BUILD: &str = "target/zoo/build";
 
 /// A planted bug.
 struct Bug {
@@ -41,27 +47,31 @@ struct Bug {
     what: String,
     found_by: String,
     target: Option<String>,
-    /// The file of ntsim's tests that is to find it.
+    /// The test file of ntsim that must find it.
     test: Option<String>,
 }
 
-/// Which bugs are planted, and who is to find them.
+/// Options of `cargo xtask zoo`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only bugs whose number contains this.
+    /// Only bugs with this text in their number.
     filter: Option<String>,
-    /// Fuzzes from an empty corpus instead of running the committed inputs: minutes a bug.
+    /// Fuzzes from an empty corpus instead of running the committed inputs. This takes minutes for
+    /// each bug.
     #[arg(long)]
     fuzz: bool,
-    /// With `--fuzz`: how often each target is started.
+    /// The number of copies that are judged side by side. With `--fuzz` it is always one.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    jobs: u8,
+    /// With `--fuzz`, the number of runs of each target.
     #[arg(long, value_name = "N", default_value_t = 3, requires = "fuzz", value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// With `--fuzz`: how long a target may take to find the bug.
+    /// With `--fuzz`, the seconds that a target has to find the bug.
     #[arg(long, value_name = "N", default_value_t = 60, requires = "fuzz", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 }
 
-/// Plants and hunts each bug that is asked for.
+/// Plants and hunts the selected bugs.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     let filter = options.filter.as_deref();
     let bugs: Vec<Bug> = bugs(project)?
@@ -72,31 +82,73 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         let message = format!("no bug of {} matches {}", ZOO.join(" or "), filter.unwrap_or("anything"));
         return Err(Problem::Usage(message).into());
     }
-    // Two of them would plant their bugs in one copy.
+    // A second process would plant its bugs in the same copies.
     let _lock = Lock::take(&project.path(FOLDER), "")?;
-    copy(project)?;
     if options.fuzz {
-        return fuzzed::run(project, &bugs, options);
+        return fuzzed::run(project, &Tree::new(project, 0)?, &bugs, options);
     }
-    let mut table = ui::table(&["bug", "what", "found by", "result", "how"], 5..5);
-    let mut missed = 0;
-    for (index, bug) in bugs.iter().enumerate() {
-        if interrupt::interrupted() {
-            bail!("interrupted");
-        }
-        let live = ui::Live::new();
-        let label = format!("[{}/{}] {} by {}", index + 1, bugs.len(), bug.name, bug.found_by);
-        live.hint(&label);
-        let how = hunt(project, bug)?;
-        missed += usize::from(how.is_none());
-        let result = if how.is_some() { "found" } else { "MISSED" };
-        live.finish(&format!("{label}: {result}"));
-        let how = how.unwrap_or_default();
-        table.add_row([&bug.name, &bug.what, &bug.found_by, result, &how]);
+    let results = hunt_all(project, &bugs, options.jobs.into())?;
+    let mut table = ui::table(&["bug", "what", "found by", "seconds", "result", "how"], 3..4);
+    for Judged { bug, clue, seconds } in &results {
+        let (result, how) = clue.as_deref().map_or(("MISSED", ""), |clue| ("found", clue));
+        table.add_row([&bug.name, &bug.what, &bug.found_by, &format!("{seconds:.1}"), result, how]);
     }
     say!("{table}");
+    let missed = results.iter().filter(|judged| judged.clue.is_none()).count();
     say!("{} of {} planted bugs found", bugs.len() - missed, bugs.len());
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A bug that its judge has seen.
+struct Judged<'a> {
+    bug: &'a Bug,
+    /// The line that gave the bug away, or `None` if the judge passed.
+    clue: Option<String>,
+    seconds: f64,
+}
+
+/// Judges all bugs in `jobs` copies side by side. The results are in the order of the bugs' names.
+fn hunt_all<'a>(project: &Project, bugs: &'a [Bug], jobs: usize) -> anyhow::Result<Vec<Judged<'a>>> {
+    let mut queue: Vec<&Bug> = bugs.iter().collect();
+    queue.sort_by_key(|bug| (&bug.found_by, &bug.test, &bug.name));
+    let (queue, total) = (Mutex::new(VecDeque::from(queue)), bugs.len());
+    let judged = Mutex::new(Vec::with_capacity(total));
+    let work = |number: usize| -> anyhow::Result<()> {
+        let tree = Tree::new(project, number)?;
+        loop {
+            if interrupt::interrupted() {
+                bail!("interrupted");
+            }
+            let next = {
+                let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                if number.is_multiple_of(2) { queue.pop_front() } else { queue.pop_back() }
+            };
+            let Some(bug) = next else { return Ok(()) };
+            let start = Instant::now();
+            let clue = tree.hunt(project, bug).inspect_err(|_| {
+                // The other workers end after the bug that they have.
+                queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            })?;
+            let seconds = start.elapsed().as_secs_f64();
+            let result = if clue.is_some() { "found" } else { "MISSED" };
+            let mut judged = judged.lock().unwrap_or_else(PoisonError::into_inner);
+            judged.push(Judged { bug, clue, seconds });
+            note!("[{}/{total}] {} by {}: {result}, {seconds:.1} s", judged.len(), bug.name, bug.found_by);
+        }
+    };
+    let work = &work;
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.min(total)).map(|number| scope.spawn(move || work(number))).collect();
+        let ends = workers.into_iter().map(|worker| match worker.join() {
+            Ok(end) => end,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // Every worker has ended before the first error is returned.
+        ends.collect::<Vec<_>>().into_iter().collect::<anyhow::Result<()>>()
+    })?;
+    let mut judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    judged.sort_by(|one, other| one.bug.name.cmp(&other.bug.name));
+    Ok(judged)
 }
 
 fn bugs(project: &Project) -> anyhow::Result<Vec<Bug>> {
@@ -127,146 +179,9 @@ fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().take_while(|line| !line.starts_with("diff ")).find_map(|line| line.strip_prefix(name))
 }
 
-/// Copies the tracked files as they are now, and no others stay. What has not changed keeps its time, so that it is not built again.
-fn copy(project: &Project) -> anyhow::Result<()> {
-    let listed =
-        command::at_root(project, "git").args(["ls-files", "-z"]).output().context("cannot run git")?;
-    if !listed.status.success() {
-        bail!("git does not list the files of this checkout");
-    }
-    let tree = project.path(TREE);
-    let mut wanted = BTreeSet::new();
-    for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        let (from, to) = (project.path(name), project.path(TREE).join(name));
-        // Deleted, but not yet for git.
-        let Ok(bytes) = fs::read(&from) else { continue };
-        wanted.insert(to.clone());
-        if fs::read(&to).is_ok_and(|old| old == bytes) {
-            continue;
-        }
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
-    }
-    sweep(&tree, &wanted)
-}
-
-/// Removes the files of earlier copies: what is not tracked any more must find nothing.
-fn sweep(folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        if kind.is_dir() {
-            // The builds of the copy's own.
-            if entry.file_name() != "target" {
-                sweep(&path, wanted)?;
-            }
-        } else if !wanted.contains(&path) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// What gave the bug away; none: nothing did.
-fn hunt(project: &Project, bug: &Bug) -> anyhow::Result<Option<String>> {
-    let tree = project.path(TREE);
-    apply(&tree, &bug.patch, &[])?;
-    let mut test = command::cargo(project);
-    test.current_dir(&tree);
-    match bug.found_by.as_str() {
-        "corpus" => {
-            test.args(["test", "--quiet", "--package", "ntcom-fuzz", "--test", "corpus"]);
-            test.arg("--target-dir").arg(project.path(BUILD));
-        }
-        "loom" => {
-            test.args(["test", "--quiet", "--release", "--package", "ntcom-exec", "--lib"]);
-            test.arg("--target-dir").arg(project.path(BUILD).join("loom")).args(["--", "loom_"]);
-            test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "3");
-        }
-        "abi" => {
-            test = command::xtask(project)?;
-            test.current_dir(&tree)
-                .args(["abi", "--no-build-std"])
-                .env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
-            test.env("CARGO_TARGET_DIR", project.path(BUILD));
-        }
-        // Not with all features: those of the sanitizer need its runtime.
-        "ntsim" => {
-            let Some(file) = &bug.test else { bail!("{} does not say Test:", bug.patch.display()) };
-            test.args([
-                "test",
-                "--quiet",
-                "--package",
-                "ntsim",
-                "--features",
-                "free-running",
-                "--test",
-                file,
-            ]);
-            test.arg("--target-dir").arg(project.path(BUILD));
-        }
-        other => {
-            let mut words = other.split_whitespace();
-            let (Some("test"), Some(package)) = (words.next(), words.next()) else {
-                bail!(
-                    "{}: Found-by: {other}: not corpus, loom, abi, ntsim, or test PACKAGE [TEST]",
-                    bug.patch.display()
-                );
-            };
-            test.args(["test", "--quiet", "--package", package, "--all-features"]);
-            for name in words {
-                test.args(["--test", name]);
-            }
-            test.arg("--target-dir").arg(project.path(BUILD));
-        }
-    }
-    let captured = capture(&mut test, |_| {});
-    apply(&tree, &bug.patch, &["--reverse"])?;
-    let captured = captured?;
-    if captured.status.success() {
-        return Ok(None);
-    }
-    // What compilers refuse is a difference there.
-    if bug.found_by == "abi" && captured.output.contains("DIFFERENCE: ") {
-        return Ok(Some(clue(&captured.output)));
-    }
-    if captured.output.contains("could not compile") {
-        bail!("with {} the project does not compile:\n{}", bug.name, captured.output);
-    }
-    // What cargo says of tests that ran and failed, of whatever kind: else it is the judge that failed.
-    if !captured.output.contains("test failed, to rerun") {
-        bail!("the judge of {} did not run:\n{}", bug.name, captured.output);
-    }
-    Ok(Some(clue(&captured.output)))
-}
-
-/// The line that tells the most.
-fn clue(output: &str) -> String {
-    let line = ["DIFFERENCE: ", "FINDING ", "panicked at", "signal: "]
-        .iter()
-        .find_map(|mark| output.lines().find_map(|line| line.find(mark).and_then(|at| line.get(at..))))
-        .unwrap_or("a failing test");
-    line.trim_start_matches("FINDING ").trim_start_matches("DIFFERENCE: ").chars().take(60).collect()
-}
-
-fn apply(tree: &Path, patch: &Path, more: &[&str]) -> anyhow::Result<()> {
-    let mut git = Command::new("git");
-    // The copy lies inside a checkout, which git must not take it for a part of.
-    git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
-    git.arg("apply").args(more).arg(patch);
-    let applied = capture(&mut git, |_| {})?;
-    if !applied.status.success() {
-        bail!("{} does not apply any more:\n{}", patch.display(), applied.output);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{clue, header};
+    use super::header;
 
     #[test]
     fn a_patch_says_what_it_is_before_it_begins() {
@@ -274,11 +189,5 @@ mod tests {
         assert_eq!(header(text, "Bug: "), Some("wakes are lost"));
         assert_eq!(header(text, "Found-by: "), Some("loom"));
         assert_eq!(header(text, "Oracle: "), None);
-    }
-
-    #[test]
-    fn an_oracle_tells_more_than_a_panic() {
-        assert_eq!(clue("thread panicked at x:\ny: FINDING C8: polled twice\n"), "C8: polled twice");
-        assert_eq!(clue("nothing"), "a failing test");
     }
 }

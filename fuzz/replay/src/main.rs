@@ -1,11 +1,12 @@
-//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`:
-//! decodes an input, runs it, prints what happened, and writes it down as a timeline, as data, or
-//! as an order that another build can follow. With `--follow ORDER --write OUT` it writes the input
-//! that does in this build what an order says, if that is another input. `-` is the standard input;
-//! a pipe is as good as a file.
+//! `ntcom-replay --target NAME [--timeline OUT.html] [--trace OUT.jsonl] [--order OUT] FILE`
+//! decodes an input, runs it, and prints the events. It writes them as a timeline, as data, or as
+//! an order that another build can follow. With `--follow ORDER --write OUT` it writes the input
+//! that repeats an order in this build, if that is another input. `-` is the standard input; a pipe
+//! is as good as a file.
 //!
-//! Exit code 0: clean, 1: a finding, 2: no input of that target, or a file that cannot be written,
-//! 4: clean, but the standard output could not be written (a closed pipe, a full disk).
+//! Exit code 0 is clean, and 1 is a finding. Exit code 2 means that the file is not an input of
+//! that target, or that a file cannot be written. Exit code 4 is clean too, but the standard output
+//! could not be written (a closed pipe, a full disk).
 
 mod output;
 
@@ -27,13 +28,13 @@ use ntcom_fuzz::{
 
 use output::{Output, complain};
 
-/// The standard input, as a file's name.
+/// The file name that means the standard input.
 const STANDARD_INPUT: &str = "-";
-/// The longest input that is read: many times the longest that a target makes. What comes from a
-/// pipe may never end.
+/// The largest number of bytes that are read. It is many times the longest input that a target
+/// makes, and it ends the reading of an endless pipe.
 const LONGEST: u64 = 1 << 20;
 
-/// What is asked for.
+/// The parsed command line.
 #[derive(Default)]
 struct Request {
     target: Option<OsString>,
@@ -141,11 +142,11 @@ fn replay(target: &str, file: &OsStr, request: &Request) -> Result<ExitCode, Str
     Ok(output.end(report.stop.is_some()))
 }
 
-/// Writes the input that does what an order says.
+/// Writes the input that repeats an order.
 fn follow(target: &str, file: &OsStr, order: &OsStr, out: &OsStr) -> Result<ExitCode, String> {
     let (data, text) = (read(file)?, fs::read_to_string(order).map_err(|error| named(order, error))?);
-    let order =
-        Order::parse(&text).map_err(|line| named(order, format_args!("line {line} is not an order's")))?;
+    let order = Order::parse(&text)
+        .map_err(|line| named(order, format_args!("line {line} is not a line of an order")))?;
     let mut output = Output::standard();
     match re_record(target, &data, &order) {
         Ok(ReRecorded::Unchanged) => output.line("unchanged"),

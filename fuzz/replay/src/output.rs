@@ -1,4 +1,4 @@
-//! The standard streams of a program that goes on where they cannot be written.
+//! The standard streams of a program that goes on if they cannot be written.
 
 use core::fmt;
 use std::{
@@ -9,8 +9,8 @@ use std::{
 /// The exit code of a run that is clean when its output could not be written.
 const UNWRITTEN: u8 = 4;
 
-/// A stream that is written up to its first error. The program goes on, for the files that it
-/// writes besides; its exit code tells.
+/// A stream that is written up to its first error. The program then goes on, because it writes
+/// files too, and its exit code tells of the error.
 pub(crate) struct Output<W> {
     stream: W,
     error: Option<io::Error>,
@@ -31,8 +31,8 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// The exit code of the program. A finding is not hidden by an error of the stream; a closed
-    /// pipe is not worth a message.
+    /// The exit code of the program. An error of the stream does not hide a finding. A closed pipe
+    /// gives no message.
     pub(crate) fn end(mut self, found: bool) -> ExitCode {
         let error = self.error.take().or_else(|| self.stream.flush().err());
         if let Some(error) = error.as_ref().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {

@@ -1,4 +1,4 @@
-//! `ntcom-replay` writes what happened: as a timeline, and as data that reads back.
+//! `ntcom-replay` writes the events as a timeline, and as data that reads back.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 use std::{
@@ -50,8 +50,7 @@ fn what_cannot_be_written_or_was_not_meant_is_an_error() {
     }
 }
 
-/// An input begins with its target's name for itself, so that no other target takes it for one of
-/// its own.
+/// An input begins with its own target's name, so that no other target accepts it.
 #[test]
 fn a_target_refuses_the_inputs_of_every_other() {
     let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../corpus"));
@@ -65,8 +64,7 @@ fn a_target_refuses_the_inputs_of_every_other() {
     }
 }
 
-/// A shell's line with the program as `$0` and an input of `schedules` as `$1`; and what came of
-/// it.
+/// Runs a shell's line with the program as `$0` and an input of `schedules` as `$1`.
 fn shell(line: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_ntcom-replay");
     Command::new("bash").args(["-o", "pipefail", "-c", line, program, &regression()]).output().unwrap()

@@ -1,4 +1,4 @@
-//! The empty target: what an execution costs before anything is done. Speeds are ratios to it.
+//! An empty target that measures the cost of an execution. Speeds are ratios to it.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

@@ -1,4 +1,4 @@
-//! What async methods do: little, but their bodies are counted.
+//! Bodies of async methods. They do little, but each is counted.
 
 use core::{
     future::Future,
@@ -8,15 +8,15 @@ use core::{
 
 use super::{client, world};
 
-/// The works that there are.
+/// The number of works.
 pub(super) const WORKS: u8 = 5;
 
-/// What a body does.
+/// The behaviour of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Work {
     /// Ends at once.
     Ends,
-    /// Wakes itself, and ends the next time.
+    /// Wakes itself once, and ends in the next poll.
     Yields,
     /// Waits for ever.
     Waits,
@@ -38,7 +38,7 @@ impl Work {
     }
 }
 
-/// A body of this object's lives.
+/// Counts a living body of an object, until it is dropped.
 pub(super) struct Alive(usize);
 
 impl Alive {
@@ -64,7 +64,7 @@ impl Drop for Alive {
     }
 }
 
-/// A body with a name.
+/// A body that has a name.
 pub(crate) struct Named {
     _alive: Alive,
     work: Work,

@@ -1,5 +1,6 @@
-//! Does what a step says, through the tables, and judges the answer. What is done is legal: a call is made only by who holds a reference, and one
-//! that is given up is taken from the hand first. But for three operations that break the contract, and must stop the machine.
+//! Performs steps through the tables, and judges the answers. A processor calls an object only
+//! while it holds a reference. It takes a reference out of its hand before it gives the reference
+//! up. The exceptions are three steps that break the contract, and must stop the machine.
 
 use core::{
     ffi::c_void,
@@ -26,10 +27,12 @@ use crate::coverage::hit;
 
 /// The table of an interface.
 fn table<V>(this: *mut c_void) -> &'static V {
-    // SAFETY: a live object's interface begins with its table's pointer; whoever calls has a reference.
+    // SAFETY: the caller has a reference to the object, so it is alive. Its interface begins with
+    // the table's pointer.
     let table = unsafe { this.cast::<*const V>().read() };
-    // SAFETY: null, or a table, which lives for ever.
-    unsafe { table.as_ref() }.unwrap_or_else(|| ntsim::fail("layout", "an interface without a table".into()))
+    // SAFETY: `table` is null, or the address of a table, which lives for ever.
+    unsafe { table.as_ref() }
+        .unwrap_or_else(|| ntsim::fail("layout", "the table of an interface is null".into()))
 }
 
 fn slot<F>(slot: Option<F>, name: &str) -> F {
@@ -37,24 +40,26 @@ fn slot<F>(slot: Option<F>, name: &str) -> F {
 }
 
 fn add_ref(this: *mut c_void) -> u32 {
-    // SAFETY: whoever calls has a reference.
+    // SAFETY: the caller has a reference.
     unsafe { slot(table::<IUnknownVtbl>(this).AddRef, "AddRef")(this) }
 }
 
 fn release(this: *mut c_void) -> u32 {
-    // SAFETY: the caller's reference, which is gone afterwards.
+    // SAFETY: the call consumes the caller's reference.
     unsafe { slot(table::<IUnknownVtbl>(this).Release, "Release")(this) }
 }
 
-/// A value takes and gives up a reference to its object from its own Drop `[C3]`.
+/// Takes and gives up a reference to an object from its value's own Drop. The machine must stop
+/// `[C3]`.
 pub(super) fn revive(this: *mut c_void, object: usize) -> ! {
     world::with(|world| world.must_stop.set(Some("an object is revived from its own Drop")));
     add_ref(this);
     release(this);
-    ntsim::fail("C3", format!("object {object} was revived from its own Drop, and the machine goes on"))
+    ntsim::fail("C3", format!("object {object} was revived from its own Drop, but the machine did not stop"))
 }
 
-/// A body of a part of an aggregate uses the outer object, before it has gone `[C19]`.
+/// Uses the outer object from a body of an aggregate's part. The aggregate must not have gone
+/// `[C19]`.
 pub(super) fn reach_whole(part: usize) {
     let whole = world::with(|world| {
         let whole = world.record(part).whole.get()?;
@@ -63,27 +68,34 @@ pub(super) fn reach_whole(part: usize) {
     let Some(whole) = whole else { return };
     let (iid, mut out) = (IIDS[A], null_mut());
     let query = slot(table::<IUnknownVtbl>(whole.this).QueryInterface, "QueryInterface");
-    // SAFETY: a body keeps its aggregate; the pointers are good.
+    // SAFETY: a body keeps its aggregate alive. Both pointers are valid.
     let status = unsafe { query(whole.this, &raw const iid, &raw mut out) };
     if status != NTSTATUS::SUCCESS {
-        fail("C19", whole, format!("asked by a body of part {part} for IA it answers {status}"));
+        fail(
+            "C19",
+            whole,
+            format!(
+                "QueryInterface for IA from a body of part {part} answers {status}, expected STATUS_SUCCESS"
+            ),
+        );
     }
-    // SAFETY: a reference to this interface.
+    // SAFETY: `out` is a reference to this interface, which the query gave.
     let answered = unsafe { slot(table::<IAVtbl>(out).a, "a")(out, 5) };
     if answered != whole.object as u32 ^ 5 {
-        fail("C19", whole, format!("called by a body of part {part} it answers {answered:#x}"));
+        fail("C19", whole, format!("a call from a body of part {part} answers {answered:#x}"));
     }
     release(out);
 }
 
-/// Does one step on this processor, of which there are `processors`.
+/// Does one step on this processor. The run has `processors` of them.
 pub(super) fn perform(world: &World, processor: usize, processors: usize, step: &Step) {
     if ntsim::is_tracing() {
         ntsim::note(|| step.to_string());
     }
     world.tried();
     if world.must_stop.get().is_some() {
-        // Another processor is at it: a count is anything by now, and whoever goes by it does what no client can.
+        // Another processor is doing the step that must stop the machine. The count has a false
+        // value until then, so no other processor may use it.
         return;
     }
     world.busy.set(world.busy.get() + 1);
@@ -110,7 +122,7 @@ fn dispatch(world: &World, processor: usize, processors: usize, step: &Step) -> 
     }
 }
 
-/// What is done with a reference.
+/// Does a step with a reference.
 fn on(world: &World, processor: usize, processors: usize, index: usize, held: Reference, op: Op) -> bool {
     let shape = shape(world, held.object);
     let place = shape as u32 | (held.iface as u32) << 4;
@@ -148,7 +160,7 @@ fn on(world: &World, processor: usize, processors: usize, index: usize, held: Re
         }
         Op::Async { opaque, work, starved } => {
             if held.iface != D {
-                // The way to it.
+                // This object's interface has no such method. Query the interface that has it.
                 query(world, processor, held, D, Pointers::Good);
                 return true;
             }
@@ -192,7 +204,9 @@ fn shape(world: &World, object: usize) -> Shape {
         return Shape::Static;
     }
     let shape = world.record(object).shape.get();
-    shape.unwrap_or_else(|| ntsim::fail("harness", format!("a reference to {object}, which is no object")))
+    shape.unwrap_or_else(|| {
+        ntsim::fail("harness", format!("a reference to value {object}, which is not an object"))
+    })
 }
 
 fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: Make) -> bool {
@@ -211,7 +225,7 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
     let made = shapes::make(shape, number, make == Make::Fails, make == Make::Revives);
     let this = match made {
         Ok(this) if make != Make::Fails => this,
-        Ok(_) => ntsim::fail("init", format!("object {number} was made though its initialiser failed")),
+        Ok(_) => ntsim::fail("init", format!("object {number} was made, but its initialiser failed")),
         Err(status) => {
             let short = status == NTSTATUS::INSUFFICIENT_RESOURCES && world.starved.get();
             if !short && (status != NTSTATUS::NOT_SUPPORTED || make != Make::Fails) {
@@ -220,7 +234,10 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
             for value in number..number + shape.values() {
                 let record = world.record(value);
                 if record.built.get() != record.drops.get() {
-                    ntsim::fail("init", format!("object {number} was not made, and a value of its is left"));
+                    ntsim::fail(
+                        "init",
+                        format!("object {number} was not made, but a value of it was not dropped"),
+                    );
                 }
             }
             return true;
@@ -234,7 +251,7 @@ fn make(world: &World, processor: usize, processors: usize, shape: Shape, make: 
     world.take(processor, reference);
     if make == Make::Shared {
         for other in (0..processors).filter(|other| *other != processor && world.room(*other)) {
-            // The maker holds one: nobody else has been told.
+            // The maker holds the reference, and no other processor knows of the object yet.
             add_ref(this);
             world.take(other, reference);
         }
@@ -255,7 +272,7 @@ fn fixed(world: &World, processor: usize) -> bool {
     true
 }
 
-/// QueryInterface `[C1]`, `[C2]`.
+/// Calls QueryInterface `[C1]`, `[C2]`.
 fn query(world: &World, processor: usize, held: Reference, which: usize, pointers: Pointers) {
     #[repr(C, align(8))]
     struct Odd<T> {
@@ -273,16 +290,16 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
         Pointers::NoOut => (&raw const iid, null_mut()),
         Pointers::Misaligned => {
             let place = (&raw mut odd_iid.value).cast::<GUID>();
-            // SAFETY: sixteen bytes.
+            // SAFETY: `value` has sixteen bytes.
             unsafe { place.write_unaligned(iid) };
             (place, (&raw mut odd_out.value).cast())
         }
     };
     let query = slot(table::<IUnknownVtbl>(held.this).QueryInterface, "QueryInterface");
-    // SAFETY: the caller has a reference; the pointers are good, or null where that is allowed.
+    // SAFETY: the caller has a reference. The pointers are valid, or null where that is allowed.
     let status = unsafe { query(held.this, iid_at, out_at) };
     if pointers == Pointers::Misaligned {
-        // SAFETY: sixteen bytes, of which it was to write the first eight.
+        // SAFETY: `value` has sixteen bytes. The call was to write the first eight.
         out = unsafe { (&raw const odd_out.value).cast::<*mut c_void>().read_unaligned() };
         if odd_out.value[8..] != [0xA5; 8] {
             fail("C1", held, "QueryInterface writes beyond `out`".into());
@@ -298,7 +315,11 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
     let shape = shape(world, held.object);
     if which >= IFACES || !shape.has(which) {
         if status != NTSTATUS::NOINTERFACE || !out.is_null() {
-            fail("C1", held, format!("asked for {name}, which it has not, it answers {status} and {out:?}"));
+            fail(
+                "C1",
+                held,
+                format!("QueryInterface for {name}, which it lacks, answers {status} and {out:?}"),
+            );
         }
         return;
     }
@@ -309,13 +330,13 @@ fn query(world: &World, processor: usize, held: Reference, which: usize, pointer
             _ if which == shape.primary() => "C2 symmetry",
             _ => "C2 transitivity",
         };
-        fail(rule, held, format!("asked for {name} it answers {status}"));
+        fail(rule, held, format!("QueryInterface for {name} answers {status}, expected STATUS_SUCCESS"));
     }
     let found = &world.record(held.object).found[which];
     let known = found.replace(out);
     if !known.is_null() && known != out {
         let rule = if which == U { "C2 identity" } else { "C2" };
-        fail(rule, held, format!("{name} is {out:?}, and was {known:?} before"));
+        fail(rule, held, format!("QueryInterface for {name} gives {out:?}, and gave {known:?} before"));
     }
     world.take(processor, Reference { object: held.object, iface: which, this: out });
     if !world.room(processor) {
@@ -334,14 +355,14 @@ pub(super) fn give_back(world: &World, processor: usize, index: usize) {
     }
 }
 
-/// A method that answers at once: it must be this object's, with these arguments.
+/// Calls a method that answers at once. The answer shows that this object got these arguments.
 fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
     let this = held.this;
     let number = held.object + shape.answers(held.iface);
     let wide = u64::from(n) << 40 | 0x77;
     macro_rules! through {
         ($slot:expr, $name:literal $(, $argument:expr)*) => {
-            // SAFETY: the caller has a reference; out-parameters are writable.
+            // SAFETY: the caller has a reference. Out-parameters are writable.
             unsafe { slot($slot, $name)(this $(, $argument)*) }
         };
     }
@@ -372,20 +393,20 @@ fn call(world: &World, held: Reference, shape: Shape, method: u8, n: u8) {
             }
             (out, answer(number, 2, n.into()))
         }
-        // IUnknown has no more.
+        // IUnknown has no other methods.
         _ => return,
     };
     if answered != expected {
         fail(
             "this",
             held,
-            format!("a method of {} answers {answered:#x}, not {expected:#x}", NAMES[held.iface]),
+            format!("a method of {} answers {answered:#x}, expected {expected:#x}", NAMES[held.iface]),
         );
     }
     let _ = world;
 }
 
-/// An async method: what it returns is an operation, never null `[C11]`.
+/// Calls an async method. It returns an operation, never null `[C11]`.
 fn start(
     world: &World,
     processor: usize,
@@ -415,7 +436,7 @@ fn start(
     world.operations[processor].borrow_mut().push(Operation { raw, yields, may_fail, cancelled: false });
 }
 
-/// An async method that yields an interface.
+/// Calls an async method that yields an interface.
 fn open(world: &World, processor: usize, held: Reference, work: u8, starved: bool) -> bool {
     let Some(number) = world.number(Shape::Pair) else { return false };
     if starved {
@@ -441,7 +462,8 @@ fn status(world: &World, processor: usize, n: u8) -> bool {
     true
 }
 
-/// What an operation has handed out: an interface with a reference, always the same.
+/// Records an interface that an operation has handed out with a reference. It must be the same each
+/// time.
 fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
     let record = world.record(object);
     let reference = Reference { object, iface: A, this };
@@ -449,7 +471,7 @@ fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
     record.found[U].set(this);
     record.found[A].set(this);
     if this.is_null() || !known.is_null() && known != this {
-        fail("C5", reference, format!("an operation yields {this:?}, and was {known:?} before"));
+        fail("C5", reference, format!("an operation yields {this:?}, and yielded {known:?} before"));
     }
     world.take(processor, reference);
     if !world.room(processor) {
@@ -458,7 +480,7 @@ fn keep(world: &World, processor: usize, object: usize, this: *mut c_void) {
     }
 }
 
-/// How far an operation is must fit what it is of.
+/// Checks that an operation's status and result fit its method.
 fn judge(world: &World, processor: usize, operation: Operation) {
     let this: *mut c_void = operation.raw.cast();
     let table = table::<ntcom::AsyncOperationVtbl<u64>>(this);
@@ -466,9 +488,9 @@ fn judge(world: &World, processor: usize, operation: Operation) {
     // SAFETY: the caller has a reference.
     unsafe { slot(table.get_status, "get_status")(this, &raw mut status) };
     let mut out = u64::MAX;
-    // SAFETY: as above.
+    // SAFETY: the caller has a reference.
     let result = unsafe { slot(table.get_result, "get_result")(this, &raw mut out) };
-    // It may have ended in between.
+    // It may have ended between the two calls.
     let success = result == NTSTATUS::SUCCESS;
     let right = match operation.yields {
         Yields::Value(value) => out == value,
@@ -491,7 +513,12 @@ fn judge(world: &World, processor: usize, operation: Operation) {
     };
     if !fits || !success && out != 0 {
         let RawAsyncStatus(status) = status;
-        ntsim::fail("C5", format!("an operation is in state {status}, with {result} and {out:#x}"));
+        ntsim::fail(
+            "C5",
+            format!(
+                "an operation has the status {status}, and get_result answers {result} and writes {out:#x}"
+            ),
+        );
     }
 }
 
@@ -507,12 +534,12 @@ fn cancel_raw(raw: *mut AsyncOperationRaw<u64>) {
     let this: *mut c_void = raw.cast();
     let (iid, mut out) = (AsyncControlRaw::IID, null_mut());
     let query = slot(table::<IUnknownVtbl>(this).QueryInterface, "QueryInterface");
-    // SAFETY: the caller has a reference, and the pointers are good.
+    // SAFETY: the caller has a reference. Both pointers are valid.
     let status = unsafe { query(this, &raw const iid, &raw mut out) };
     if status != NTSTATUS::SUCCESS {
-        ntsim::fail("C2", format!("an operation has no IAsyncControl: {status}"));
+        ntsim::fail("C2", format!("QueryInterface of an operation for IAsyncControl answers {status}"));
     }
-    // SAFETY: a reference to this interface.
+    // SAFETY: `out` is a reference to this interface, which the query gave.
     unsafe { slot(table::<ntcom::AsyncControlVtbl>(out).cancel, "cancel")(out) };
     release(out);
 }
@@ -528,20 +555,20 @@ fn toggle(world: &World, processor: usize) -> bool {
     if lower(world, processor) {
         return true;
     }
-    // SAFETY: at PASSIVE_LEVEL.
+    // SAFETY: the program is at PASSIVE_LEVEL.
     world.raised[processor].set(Some(unsafe { KeRaiseIrqlToDpcLevel() }));
     true
 }
 
-/// Lowers what was raised.
+/// Lowers the IRQL to its level before the raise.
 pub(super) fn lower(world: &World, processor: usize) -> bool {
     let Some(irql) = world.raised[processor].take() else { return false };
-    // SAFETY: what the raise answered.
+    // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
     unsafe { KeLowerIrql(irql) };
     true
 }
 
-/// Sets an object's count, and does what must stop the machine then `[C3]`.
+/// Sets an object's count, and does the call that must then stop the machine `[C3]`.
 fn at_count(
     world: &World,
     held: Reference,
@@ -553,20 +580,26 @@ fn at_count(
     let Some(offset) = shape.count() else { return false };
     let mut values = world.records.iter().skip(held.object).take(shape.values());
     if world.busy.get() > 1 || values.any(|value| value.bodies.get() > 0) {
-        // Somebody could count in between: from zero, for instance, which lets the object go.
+        // Another processor could count in between. From zero, for instance, it would free the
+        // object.
         return false;
     }
     let word = world.record(held.object).this.get().wrapping_byte_add(offset).cast::<AtomicUsize>();
-    // SAFETY: the block of an object that the caller has a reference to; the count stands behind its interfaces.
+    // SAFETY: the caller has a reference to the object, so its block is alive. The count is behind
+    // its interfaces.
     let word = unsafe { &*word };
     let found = word.load(Ordering::Relaxed);
     if found == 0 || found > 1 << 10 {
-        fail("layout", held, format!("its count is not where it was: {found:#x}"));
+        fail(
+            "layout",
+            held,
+            format!("the word at the offset of its count is {found:#x}, which is not a count"),
+        );
     }
     world.must_stop.set(Some(what));
     word.store(count, Ordering::Relaxed);
     act(held.this);
-    fail("C3", held, format!("{what}, and the machine goes on"))
+    fail("C3", held, format!("{what}, but the machine did not stop"))
 }
 
 fn fail(rule: &'static str, held: Reference, message: String) -> ! {
@@ -574,7 +607,8 @@ fn fail(rule: &'static str, held: Reference, message: String) -> ! {
     ntsim::fail(rule, format!("object {object}, through {}: {message}", NAMES[iface]))
 }
 
-/// Releases everything that a processor holds; judges its operations first, which may hand out more.
+/// Releases everything that a processor holds. First judges its operations, which may hand out more
+/// references.
 pub(super) fn release_everything(world: &World, processor: usize) {
     while let Some((_, operation)) = world.operation(processor, 0) {
         judge(world, processor, operation);

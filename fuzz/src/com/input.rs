@@ -1,4 +1,4 @@
-//! Inputs of `com`: every four bytes are an operation.
+//! Inputs of `com`. Every four bytes are a step.
 
 use core::fmt;
 
@@ -8,25 +8,25 @@ use crate::{
     ops::RECORD,
 };
 
-/// How a new object is made.
+/// The way in which a new object is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Make {
-    /// Without ado.
+    /// With nothing special.
     Plain,
     /// Every processor gets a reference.
     Shared,
     /// The n-th allocation from now fails.
     Starved(u8),
-    /// The initialiser fails.
+    /// With an initialiser that fails.
     Fails,
-    /// It will take and give up a reference in its own Drop.
+    /// With a value that takes and gives up a reference in its own Drop.
     Revives,
 }
 
-/// What QueryInterface is given.
+/// The pointers that are passed to QueryInterface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pointers {
-    /// Good ones.
+    /// Valid pointers.
     Good,
     /// An `iid` and an `out` at odd addresses.
     Misaligned,
@@ -36,14 +36,14 @@ pub enum Pointers {
     NoOut,
 }
 
-/// What one client does once.
+/// A step of one client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Makes an object.
     Make(Shape, Make),
     /// Takes a reference to the static.
     Static,
-    /// `QueryInterface`, for the n-th of the interfaces that there are, or for one that nobody has.
+    /// `QueryInterface`, for the n-th of the interfaces, or for one that no object has.
     Query(u8, Pointers),
     /// `AddRef`.
     AddRef,
@@ -53,46 +53,46 @@ pub enum Op {
     Give(u8),
     /// Calls a method that answers at once.
     Call(u8, u8),
-    /// Calls an async method: by name or opaque, and what its body does.
+    /// Calls an async method.
     Async {
-        /// The form of the method.
+        /// Whether the method is opaque or has a named future.
         opaque: bool,
-        /// What the body does.
+        /// The behaviour of the body.
         work: u8,
-        /// An allocation fails.
+        /// Whether an allocation fails.
         starved: bool,
     },
     /// Calls an async method that yields an interface.
     Open {
-        /// What the body does.
+        /// The behaviour of the body.
         work: u8,
-        /// An allocation fails.
+        /// Whether an allocation fails.
         starved: bool,
     },
-    /// Asks an operation how far it is, and keeps the interface that it yields.
+    /// Asks an operation for its status, and keeps the interface that it yields.
     Status,
-    /// Cancels one.
+    /// Cancels an operation.
     Cancel,
-    /// Releases one.
+    /// Releases an operation.
     Let,
-    /// Raises IRQL to DISPATCH_LEVEL until the next time.
+    /// Raises the IRQL to DISPATCH_LEVEL. The next step of this kind lowers it.
     Raise,
-    /// Takes a reference where there are as many as a count may have: the machine stops.
+    /// Takes a reference when the count is at its maximum, which stops the machine.
     Overflow,
-    /// Gives one up where there is none: the machine stops.
+    /// Gives up a reference when the count is zero, which stops the machine.
     Underflow,
-    /// Bytes of the schedule.
+    /// Carries bytes of the schedule.
     Schedule([u8; 3]),
 }
 
-/// An operation of some processor.
+/// A step with the processor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// Which processor.
+    /// The processor that does the step.
     pub processor: u8,
-    /// Which of what it holds, modulo their number.
+    /// The reference or operation of the processor's hand, modulo their number.
     pub target: u8,
-    /// What is done.
+    /// The call or command.
     pub op: Op,
 }
 
@@ -162,14 +162,14 @@ impl Record for Step {
     }
 }
 
-/// An input of `com`: one to four processors, and what decides between them.
+/// An input of `com`, with one to four processors and a schedule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ComInput {
-    /// How many.
+    /// The number of processors.
     pub processors: usize,
-    /// What each processor's program does.
+    /// The steps of all processors' programs.
     pub steps: Vec<Step>,
-    /// The schedule: see `ntsim::Schedule::bytes`.
+    /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 

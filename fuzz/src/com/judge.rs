@@ -1,4 +1,5 @@
-//! The phases of a run: the programs, everybody lets go, whatever works is cancelled, and nothing is left.
+//! The phases of a run. The programs run, all clients release everything, the remaining bodies are
+//! cancelled, and nothing may be left.
 
 use ntsim::{Simulation, Stop};
 
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::PROCESSORS;
 
-/// Runs an input. Why it failed, if it did.
+/// Runs an input. Returns the reason if it fails.
 pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
     world::with(|world| {
         world.reset();
@@ -23,7 +24,8 @@ pub(crate) fn run(kernel: &mut Simulation, input: &ComInput) -> Option<Stop> {
 }
 
 fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
-    // The programs own nothing: some of them stop in the middle, and what they have is lost.
+    // The programs own nothing, because a program that stops in the middle leaks everything that it
+    // owns.
     let program = |processor| -> (usize, ntsim::Program) { (processor, Box::new(|| world::with(drive))) };
     kernel.run((0..processors).map(program).collect())?;
     on_processor_0(kernel, |world| {
@@ -39,16 +41,16 @@ fn phases(kernel: &mut Simulation, processors: usize) -> Result<(), Stop> {
     kernel.unload()
 }
 
-/// Every body has ended after as many polls: each round is a poll at least.
+/// The number of rounds after which every body has ended. Each round polls it at least once.
 const ROUNDS: usize = 8;
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
 fn drive(world: &World) {
     let processor = ntsim::current_processor();
-    // SAFETY: `run` has put it there, and returns after its programs are over.
+    // SAFETY: `run` has set the pointer to its input, and returns after its programs are over.
     let input = unsafe { &*world.input.get() };
     for step in input.steps.iter().filter(|step| usize::from(step.processor) == processor) {
         perform(world, processor, input.processors, step);
@@ -60,21 +62,29 @@ fn nothing_is_left(world: &World) {
     for (number, record) in world.records.iter().enumerate().skip(STATIC + 1) {
         let (built, drops, bodies) = (record.built.get(), record.drops.get(), record.bodies.get());
         if bodies > 0 {
-            ntsim::fail("liveness", format!("{bodies} bodies of object {number} never end"));
+            ntsim::fail(
+                "liveness",
+                format!("{bodies} bodies of object {number} do not end, although they were cancelled"),
+            );
         }
         if built != drops {
-            ntsim::fail("C3", format!("object {number}: nobody holds it, and it was dropped {drops} times"));
+            ntsim::fail(
+                "C3",
+                format!(
+                    "object {number} has no references; it was built {built} times and dropped {drops} times"
+                ),
+            );
         }
     }
     let (blocks, pools) = (world.blocks.borrow().len(), world.pools.get());
     if blocks > 0 || pools > 0 {
         ntsim::fail(
             "allocator",
-            format!("{blocks} blocks were not given back, {pools} allocators not dropped"),
+            format!("{blocks} blocks were not freed, {pools} allocators were not dropped"),
         );
     }
     let left = ntsim::live_blocks();
     if left > 0 {
-        ntsim::fail("leak", format!("{left} blocks are left"));
+        ntsim::fail("leak", format!("{left} pool blocks are left at the end"));
     }
 }

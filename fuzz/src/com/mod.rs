@@ -1,24 +1,30 @@
-//! The target `com`: graphs of objects, and clients on several processors who query, count, call and pass them on.
+//! The target `com`. Clients on several processors query, count, call and pass on a graph of
+//! objects.
 //!
 //! ```text
 //! com     "NTC1"  processors  0  0  0     record*
 //! record  opcode | processor << 6    target   a   b
 //! ```
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `input` | a corpus file, and the operation grammar |
+//! | `input` | corpus files, and the operation grammar |
 //! | `shapes` | the objects: interfaces, secondaries, over-aligned ones, aggregates, a static |
-//! | `body` | what their async methods do |
-//! | `pool` | an allocator that keeps books |
-//! | `world` | who holds what, and what has happened to each value |
-//! | `client` | doing it through the tables, and judging each answer |
-//! | `judge` | the phases of a run, and what must be left at its end: nothing |
+//! | `body` | the bodies of their async methods |
+//! | `pool` | an allocator that checks its blocks |
+//! | `world` | the clients' references, and the events of each value |
+//! | `client` | the steps, done through the tables, with checks of each answer |
+//! | `judge` | the phases of a run, and the checks at its end |
 //!
-//! Oracles: identity, reflexivity, symmetry and transitivity of QueryInterface `[C2]`, its failures `[C1]`; which object a slot has found, and
-//! its arguments; the balance of references `[C3]`: a value is dropped once, when nobody holds it and none of its bodies lives `[C19]`, nor of its
-//! parts, which use it while they live; a count that overflows, underflows, or is revived stops the machine; each block goes back to the
-//! allocator and the layout that it came from.
+//! The oracles are:
+//!
+//! - QueryInterface has identity, reflexivity, symmetry and transitivity `[C2]`, and fails as it
+//!   must `[C1]`.
+//! - A slot finds its own object and gets its arguments.
+//! - References balance `[C3]`. A value is dropped once, after its last reference is gone and all
+//!   its bodies have ended `[C19]`. The bodies of its parts, which use it, must have ended too.
+//! - A count that overflows, underflows, or is revived stops the machine.
+//! - Each block goes back to the allocator that it came from, with the same layout.
 
 mod body;
 mod client;

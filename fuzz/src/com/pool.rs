@@ -1,4 +1,5 @@
-//! An allocator with a number, that keeps books: what came from it goes back to it, with the same layout.
+//! An allocator with a number that checks its blocks. A block must come back to its allocator, with
+//! the same layout.
 
 use core::{alloc::Layout, ptr::NonNull};
 
@@ -6,12 +7,12 @@ use ntcom::{Allocator, GlobalAllocator, NonPaged};
 
 use super::world;
 
-/// Non-paged pool with a number.
+/// A non-paged pool with a number.
 pub(super) struct Pool {
     number: u32,
 }
 
-/// A block that is out.
+/// A block that is allocated.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     address: usize,
@@ -20,7 +21,7 @@ pub(super) struct Block {
 }
 
 impl Pool {
-    /// The next one.
+    /// Creates the allocator with the next number.
     pub(super) fn new() -> Self {
         let number = world::with(|world| {
             world.pools.set(world.pools.get() + 1);
@@ -36,7 +37,7 @@ impl Drop for Pool {
     }
 }
 
-// SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+// SAFETY: `GlobalAllocator` provides the memory, which is resident, and does not unwind.
 unsafe impl Allocator for Pool {
     const NON_PAGED: bool = true;
 
@@ -55,20 +56,21 @@ unsafe impl Allocator for Pool {
             found.map(|found| blocks.swap_remove(found))
         });
         match found {
-            None => ntsim::fail("allocator", format!("{address:#x} is given back, and was never handed out")),
+            None => ntsim::fail("allocator", format!("{address:#x} is freed, but is not an allocated block")),
             Some(block) if block.pool != self.number => {
                 let (from, to) = (block.pool, self.number);
-                ntsim::fail("allocator", format!("a block of pool {from} is given back to pool {to}"));
+                ntsim::fail("allocator", format!("a block of pool {from} is freed to pool {to}"));
             }
             Some(block) if block.layout != layout => {
                 let from = block.layout;
-                ntsim::fail("allocator", format!("a block of {from:?} is given back with {layout:?}"));
+                ntsim::fail("allocator", format!("a block with {from:?} is freed with {layout:?}"));
             }
-            // SAFETY: the caller keeps the same promise.
+            // SAFETY: the caller passes a block of this allocator with its layout, which
+            // `GlobalAllocator` allocated.
             Some(_) => unsafe { GlobalAllocator.free(memory, layout) },
         }
     }
 }
 
-// SAFETY: it is.
+// SAFETY: `GlobalAllocator` is non-paged, and all memory comes from it.
 unsafe impl NonPaged for Pool {}

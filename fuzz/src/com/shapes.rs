@@ -1,4 +1,4 @@
-//! The objects: their interfaces, their values, and how each shape is made.
+//! The objects, with their interfaces, their values and the making of each shape.
 
 use core::{ffi::c_void, ptr::NonNull};
 
@@ -16,53 +16,53 @@ use super::{
 };
 
 declare_com_interface! {
-    /// A root.
+    /// A root interface.
     pub trait IA: IUnknown {
         const IID: GUID = GUID::from_u128(0x5eed_0100);
-        /// With one argument.
+        /// A method with one argument.
         fn a(&self, n: u32) -> u32;
     }
 }
 declare_com_interface! {
-    /// Derived from one.
+    /// An interface that is derived from a root.
     pub trait IB: IA {
         const IID: GUID = GUID::from_u128(0x5eed_0101);
-        /// With arguments of several sizes.
+        /// A method with arguments of several sizes.
         fn b(&self, n: u8, m: u64, o: u16) -> u64;
     }
 }
 declare_com_interface! {
-    /// Another root.
+    /// Another root interface.
     pub trait IC: IUnknown {
         const IID: GUID = GUID::from_u128(0x5eed_0102);
-        /// With an out-parameter.
+        /// A method with an out-parameter.
         unsafe fn c(&self, n: u32, out: *mut u64) -> NTSTATUS;
     }
 }
 declare_com_interface! {
-    /// Derived from it, with async methods.
+    /// An interface that is derived from that root, with async methods.
     pub trait ID: IC {
         const IID: GUID = GUID::from_u128(0x5eed_0103);
-        /// With a future that has a name.
+        /// A method with a future that has a name.
         async fn named(&self, work: u32, n: u8) -> u64;
-        /// With one that has none, and reaches its object.
+        /// A method with a future that has no name, and reaches its object.
         #[opaque]
         async fn opaque(&self, work: u32, n: u8) -> u64;
-        /// Which yields an interface of a new object, with this number.
+        /// A method that yields an interface of a new object with this number.
         #[opaque]
         async fn opens(&self, work: u32, number: u32) -> Result<ComRc<IARaw>, NTSTATUS>;
     }
 }
 declare_com_interface! {
-    /// Three levels down.
+    /// An interface three levels down.
     pub trait IE: IB {
         const IID: GUID = GUID::from_u128(0x5eed_0104);
-        /// Without arguments.
+        /// A method without arguments.
         fn e(&self) -> u64;
     }
 }
 
-/// How many interfaces there are.
+/// The number of interfaces.
 pub(super) const IFACES: usize = 6;
 pub(super) const U: usize = 0;
 pub(super) const A: usize = 1;
@@ -71,7 +71,7 @@ pub(super) const C: usize = 3;
 pub(super) const D: usize = 4;
 pub(super) const E: usize = 5;
 
-/// Their IIDs, and one that nobody has.
+/// The interfaces' IIDs, and one that no object has.
 pub(super) const IIDS: [GUID; IFACES + 1] = [
     IUnknownRaw::IID,
     IARaw::IID,
@@ -83,7 +83,7 @@ pub(super) const IIDS: [GUID; IFACES + 1] = [
 ];
 pub(super) const NAMES: [&str; IFACES + 1] = ["IUnknown", "IA", "IB", "IC", "ID", "IE", "nobody's"];
 
-/// What a method answers: its object's number, the method, and the argument.
+/// The answer of a method, which encodes the object's number, the method, and the argument.
 pub(super) const fn answer(number: usize, method: u8, n: u64) -> u64 {
     (number as u64) << 56 ^ (method as u64) << 48 ^ n
 }
@@ -95,12 +95,12 @@ pub(super) struct Thing<R = ()> {
     _room: R,
 }
 
-/// What is in a value beside its number.
+/// A value's data beside its number.
 pub(super) trait Room: Default + Send + Sync + 'static {}
 impl Room for () {}
 impl Room for Wide {}
 
-/// Aligned beyond what stands before it.
+/// Data that is aligned more than the fields before it.
 #[repr(align(64))]
 #[derive(Default)]
 pub(super) struct Wide(());
@@ -122,14 +122,14 @@ impl<R> Drop for Thing<R> {
             let number = self.number;
             record.drops.set(record.drops.get() + 1);
             if record.drops.get() > record.built.get() {
-                ntsim::fail("C3", format!("object {number} is dropped once too often"));
+                ntsim::fail("C3", format!("object {number} is dropped more often than it was built"));
             }
             let its = |part: &&world::Record| part.whole.get() == Some(number);
             let bodies: u32 = world.records.iter().filter(its).map(|part| part.bodies.get()).sum();
             if record.bodies.get() + bodies > 0 {
                 ntsim::fail(
                     "C19",
-                    format!("object {number} is dropped, and a body of its own or of a part lives"),
+                    format!("object {number} is dropped while a body of it or of a part lives"),
                 );
             }
             let whole = world.record(record.whole.get().unwrap_or(number));
@@ -137,7 +137,7 @@ impl<R> Drop for Thing<R> {
                 ntsim::fail("C3", format!("object {number} is dropped while clients hold it"));
             }
             if record.whole.get().is_some() && whole.built.get() > whole.drops.get() {
-                ntsim::fail("C3", format!("a part, {number}, is dropped before its aggregate"));
+                ntsim::fail("C3", format!("part {number} is dropped before its aggregate"));
             }
             record.this.get()
         });
@@ -161,18 +161,18 @@ impl<R: Room> IB for Thing<R> {
 
 impl<R: Room> IC for Thing<R> {
     unsafe fn c(&self, n: u32, out: *mut u64) -> NTSTATUS {
-        // SAFETY: the declaration's contract.
+        // SAFETY: the method's contract requires a writable `out`.
         unsafe { out.write(answer(self.number, 2, n.into())) };
         NTSTATUS::SUCCESS
     }
 }
 
-/// What an initialiser says of a work.
+/// The result of an initialiser for a work.
 fn possible(work: Work) -> Result<Work, NTSTATUS> {
     if work == Work::Fails { Err(NTSTATUS::NOT_SUPPORTED) } else { Ok(work) }
 }
 
-// SAFETY: the bodies touch what the harness lets them touch at DISPATCH_LEVEL.
+// SAFETY: the harness gives bodies only steps that are legal at DISPATCH_LEVEL.
 unsafe impl<R: Room> ID for Thing<R> {
     type Allocator = Pool;
     type NamedFuture = Named;
@@ -212,7 +212,7 @@ unsafe impl<R: Room> ID for Thing<R> {
                     Work::Fails => return Err(NTSTATUS::NOT_SUPPORTED),
                     Work::Yields => yield_now().await,
                     Work::Waits => core::future::pending().await,
-                    // Cancelled, it returns an interface that nobody gets.
+                    // A cancelled body returns an interface that no client gets.
                     Work::Cleans => {
                         try_finally(core::future::pending::<()>(), yield_now()).await;
                     }
@@ -223,7 +223,7 @@ unsafe impl<R: Room> ID for Thing<R> {
     }
 }
 
-/// What an operation yields: an object with two interfaces.
+/// Makes the object with two interfaces that an operation yields.
 fn opened(number: usize) -> Result<ComRc<IARaw>, NTSTATUS> {
     let init = init_with(move || Ok(Thing::<()>::new(number, false)));
     ComObject::<_, (IARaw, ICRaw), _>::init_in(Pool::new(), init)
@@ -257,18 +257,18 @@ impl Aggregates for Whole {
 static FIXED: ComStatic<Thing, (IBRaw, IDRaw)> =
     ComStatic::new(Thing { number: STATIC, revives: false, _room: () });
 
-/// Which interfaces an object has, and how.
+/// The interfaces of an object, with their layout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
     /// One interface, with two bases.
     Chain,
-    /// Two.
+    /// Two interfaces.
     Pair,
-    /// Three, which have bases in common.
+    /// Three interfaces, which have bases in common.
     Three,
-    /// The primary one is IUnknown itself.
+    /// An object with IUnknown itself as its primary interface.
     Hidden,
-    /// Three, and an over-aligned value.
+    /// Three interfaces, and an over-aligned value.
     Wide,
     /// An aggregate of three values.
     Whole,
@@ -277,11 +277,11 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Those that are made.
+    /// The shapes that the steps make.
     pub(super) const ALL: [Self; 6] =
         [Self::Chain, Self::Pair, Self::Three, Self::Hidden, Self::Wide, Self::Whole];
 
-    /// The interface that a new object is handed out as.
+    /// The interface as which a new object is handed out.
     pub(super) fn primary(self) -> usize {
         match self {
             Self::Chain => E,
@@ -292,7 +292,7 @@ impl Shape {
         }
     }
 
-    /// Has it this interface?
+    /// Whether an object of this shape has this interface.
     pub(super) fn has(self, iface: usize) -> bool {
         let has: &[usize] = match self {
             Self::Chain => &[U, A, B, E],
@@ -304,12 +304,12 @@ impl Shape {
         has.contains(&iface)
     }
 
-    /// How many values it has.
+    /// The number of its values.
     pub(super) fn values(self) -> usize {
         if self == Self::Whole { 3 } else { 1 }
     }
 
-    /// Which of them answers for an interface.
+    /// The index of the value that answers for an interface.
     pub(super) fn answers(self, iface: usize) -> usize {
         match (self, iface) {
             (Self::Whole, C | D) => 1,
@@ -318,7 +318,8 @@ impl Shape {
         }
     }
 
-    /// Where the count stands, from the primary interface: behind the interfaces, aligned as the value is. None: it counts nothing.
+    /// The offset of the count from the primary interface. It is behind the interfaces, aligned as
+    /// the value is. `None` if the object has no count.
     pub(super) fn count(self) -> Option<usize> {
         match self {
             Self::Chain | Self::Whole => Some(8),
@@ -335,7 +336,7 @@ pub(super) fn fixed() -> *mut c_void {
     FIXED.get().into_raw().cast()
 }
 
-/// Makes an object, with one reference. Its values have the numbers from this one on.
+/// Makes an object with one reference. Its values are numbered from `number` on.
 pub(super) fn make(shape: Shape, number: usize, fails: bool, revives: bool) -> Result<*mut c_void, NTSTATUS> {
     macro_rules! object {
         ($thing:ty, $interfaces:ty) => {{
@@ -356,11 +357,11 @@ pub(super) fn make(shape: Shape, number: usize, fails: bool, revives: bool) -> R
             let init = |outer: NonNull<IUnknownRaw>| {
                 init_with(move || {
                     let part = |index| init_with(move || Ok(Thing::<()>::new(number + index, false)));
-                    // SAFETY: the aggregate keeps it, and drops it with itself.
+                    // SAFETY: the aggregate keeps the inner object, and drops it with itself.
                     let first =
                         unsafe { ComObject::<_, IDRaw, _>::aggregated_in(outer, Pool::new(), part(1)) }?;
                     type Second = (IUnknownRaw, IERaw);
-                    // SAFETY: as above.
+                    // SAFETY: the aggregate keeps the inner object, and drops it with itself.
                     let second =
                         unsafe { ComObject::<_, Second, _>::aggregated_in(outer, Pool::new(), part(2)) }?;
                     if fails {

@@ -1,8 +1,10 @@
-//! Who holds what in a run of `com`, and what has happened to each value.
+//! The state of a run of `com`. It holds the clients' references and records the events of each
+//! value.
 //!
-//! One per thread, like the simulated kernel, and only touched in short pieces: nothing here is borrowed across a call into the runtime or
-//! the kernel, because there another processor may go on. What is on a stack across such a call owns no memory of the host: a machine that
-//! is to stop, as some operations here demand, would leak it.
+//! Each thread has a world, like the simulated kernel. Code touches it in short pieces and holds no
+//! borrow across a call into the runtime or the kernel, because another processor may run there. A
+//! stack across such a call owns no memory of the host, because a step that must stop the machine
+//! would leak it.
 
 use core::{
     cell::{Cell, RefCell},
@@ -19,29 +21,29 @@ use super::{
 };
 use crate::PROCESSORS;
 
-/// How many values there may be in a run, parts of aggregates included, and the static.
+/// The largest number of values in a run, including the parts of aggregates and the static.
 pub(super) const RECORDS: usize = 24;
 /// The static's number.
 pub(super) const STATIC: usize = 0;
-/// How much a processor holds of each.
+/// The largest number of references of a processor, and the largest number of its operations.
 pub(super) const HAND: usize = 24;
 
-/// A value, and the object that it is the value of.
+/// A value, with its object.
 pub(super) struct Record {
-    /// Its object's interfaces. None: it is a part of an aggregate.
+    /// The shape of its object. `None` for a part of an aggregate.
     pub(super) shape: Cell<Option<Shape>>,
-    /// The aggregate that it is a part of.
+    /// The aggregate that the value is a part of.
     pub(super) whole: Cell<Option<usize>>,
-    /// The primary interface; null until the object is there.
+    /// The primary interface. It is null until the object exists.
     pub(super) this: Cell<*mut c_void>,
-    /// What QueryInterface has found.
+    /// The pointers that QueryInterface has returned.
     pub(super) found: [Cell<*mut c_void>; IFACES],
-    /// References that clients have.
+    /// Number of the clients' references.
     pub(super) ledger: Cell<u32>,
-    /// How often it was built, and dropped.
+    /// How often the value was built, and below it how often it was dropped.
     pub(super) built: Cell<u32>,
     pub(super) drops: Cell<u32>,
-    /// Bodies of its methods that live.
+    /// Number of living bodies of its methods.
     pub(super) bodies: Cell<u32>,
 }
 
@@ -49,12 +51,12 @@ pub(super) struct Record {
 #[derive(Clone, Copy)]
 pub(super) struct Reference {
     pub(super) object: usize,
-    /// Which interface.
+    /// The interface, as an index.
     pub(super) iface: usize,
     pub(super) this: *mut c_void,
 }
 
-/// What an operation yields.
+/// The result of an operation.
 #[derive(Clone, Copy)]
 pub(super) enum Yields {
     /// This number.
@@ -63,36 +65,36 @@ pub(super) enum Yields {
     Interface(usize),
 }
 
-/// A client's operation. Both kinds of values are of one size.
+/// A client's operation. Both kinds of results have the same size.
 #[derive(Clone, Copy)]
 pub(super) struct Operation {
     pub(super) raw: *mut AsyncOperationRaw<u64>,
-    /// The value, if it has one.
+    /// The result, if it has one.
     pub(super) yields: Yields,
     /// The status that it may fail with.
     pub(super) may_fail: Option<NTSTATUS>,
     pub(super) cancelled: bool,
 }
 
-/// Everything.
+/// The state of a run.
 pub(crate) struct World {
     pub(super) records: [Record; RECORDS],
     pub(super) next: Cell<usize>,
     pub(super) hands: [RefCell<Vec<Reference>>; PROCESSORS],
     pub(super) operations: [RefCell<Vec<Operation>>; PROCESSORS],
-    /// Blocks that are out, and pools that live.
+    /// Allocated blocks, and below it the number of living pools.
     pub(super) blocks: RefCell<Vec<Block>>,
     pub(super) pools: Cell<u32>,
     pub(super) next_pool: Cell<u32>,
-    /// What is being done must stop the machine: why.
+    /// The reason that the current step must stop the machine.
     pub(super) must_stop: Cell<Option<&'static str>>,
-    /// How many processors are in the middle of a step.
+    /// The number of processors that are inside a step.
     pub(super) busy: Cell<u32>,
-    /// An allocation was told to fail.
+    /// Whether an allocation was told to fail.
     pub(super) starved: Cell<bool>,
-    /// The IRQL that a processor's program has raised from.
+    /// For each processor, the IRQL before its program raised it.
     pub(super) raised: [Cell<Option<u8>>; PROCESSORS],
-    /// What is run: the programs own nothing.
+    /// The input that is run. It is here because the programs own nothing.
     pub(super) input: Cell<*const ComInput>,
     pub(crate) steps: Cell<u64>,
     pub(crate) live: Cell<u64>,
@@ -164,17 +166,18 @@ impl World {
         self.live.set(0);
     }
 
-    /// The record of this number. Another number comes from memory that is not a value: a finding.
+    /// The record of a value. A number out of range is a finding, because it comes from memory that
+    /// is not a value.
     pub(super) fn record(&self, object: usize) -> &Record {
         self.records.get(object).unwrap_or_else(|| {
             ntsim::fail(
                 "this",
-                format!("a slot takes for its object what is none: its number is {object:#x}"),
+                format!("a slot uses memory that is not its object: the object number there is {object:#x}"),
             )
         })
     }
 
-    /// The numbers of a new object of a shape: as many as it has values.
+    /// Takes the numbers of a new object, one for each of its values.
     pub(super) fn number(&self, shape: Shape) -> Option<usize> {
         let (first, values) = (self.next.get(), shape.values());
         if first + values > RECORDS {
@@ -189,33 +192,33 @@ impl World {
         Some(first)
     }
 
-    /// Has this processor got room for one more reference?
+    /// Whether this processor has room for one more reference.
     pub(super) fn room(&self, processor: usize) -> bool {
         self.hands[processor].borrow().len() < HAND
     }
 
-    /// The n-th, modulo their number, of this processor's references.
+    /// The n-th of this processor's references, modulo their number.
     pub(super) fn held(&self, processor: usize, n: u8) -> Option<(usize, Reference)> {
         let hand = self.hands[processor].borrow();
         let index = usize::from(n).checked_rem(hand.len())?;
         Some((index, hand[index]))
     }
 
-    /// The n-th, modulo their number, of its operations.
+    /// The n-th of this processor's operations, modulo their number.
     pub(super) fn operation(&self, processor: usize, n: u8) -> Option<(usize, Operation)> {
         let operations = self.operations[processor].borrow();
         let index = usize::from(n).checked_rem(operations.len())?;
         Some((index, operations[index]))
     }
 
-    /// A client has got a reference.
+    /// Records a reference that a client has got.
     pub(super) fn take(&self, processor: usize, reference: Reference) {
         let ledger = &self.record(reference.object).ledger;
         ledger.set(ledger.get() + 1);
         self.hands[processor].borrow_mut().push(reference);
     }
 
-    /// A client is about to give one up.
+    /// Records that a client is about to give up a reference.
     pub(super) fn give_up(&self, processor: usize, index: usize) -> Reference {
         let reference = self.hands[processor].borrow_mut().swap_remove(index);
         let ledger = &self.record(reference.object).ledger;

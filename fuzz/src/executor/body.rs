@@ -1,4 +1,5 @@
-//! Scripted bodies: futures over the shipping executor that do what a script says and judge what happens to them.
+//! Scripted bodies. They are futures over the shipping executor that do their script's steps and
+//! judge their own polls and drops.
 
 use core::{
     future::Future,
@@ -35,7 +36,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// The part with this number.
+    /// Creates the part with this number.
     #[must_use]
     pub fn new(task: usize, script: Script, part: usize) -> Self {
         let (at, end) = script.shape.part(part);
@@ -46,7 +47,8 @@ impl Part {
         self.script.shape.is_cleanup(self.number.into())
     }
 
-    /// It is polled: for the first time, or again, but not after its end, and not before what goes before it.
+    /// Checks a poll of this part. It must not come after the part's end, nor before the parts that
+    /// must have ended first.
     fn enter(&self, record: &Task) {
         let parts = record.parts.get();
         if parts >> (4 + self.number) & 1 == 1 {
@@ -56,10 +58,15 @@ impl Part {
             return;
         }
         if let Some(inner) = self.script.shape.too_early(self.number, parts) {
-            fail("C10", self.task, &format!("part {} begins before the cleanup, part {inner}", self.number));
+            fail(
+                "C10",
+                self.task,
+                &format!("part {} begins before its cleanup, part {inner}, has ended", self.number),
+            );
         }
         if self.is_cleanup() {
-            // A request may have been answered by this: a later one, made while it was pending, asked for nothing more [C10].
+            // The cleanup's start may answer a request. A later request, made while the first was
+            // pending, asks for nothing more [C10].
             record.asked.set(false);
         }
         record.parts.set(parts | 1 << self.number);
@@ -171,18 +178,19 @@ impl Part {
         Ok(())
     }
 
-    /// It has been told whether it is asked to stop: never in a cleanup, and never where nobody has asked.
+    /// Checks an answer about a request to stop. A cleanup never sees one, and neither does a task
+    /// that was not asked.
     fn told(&self, asked: bool) {
         if asked && self.is_cleanup() {
-            fail("C10", self.task, "a cleanup sees a request");
+            fail("C10", self.task, "a cleanup sees a cancel request, from which it must be shielded");
         }
         if asked && world::with(|world| world.task(self.task).is_left_alone()) {
-            fail("C10", self.task, "it sees a request, and nobody has asked");
+            fail("C10", self.task, "it sees a cancel request, but none was made");
         }
     }
 }
 
-/// A body: it knows when it is polled and dropped.
+/// A body that records and judges its polls and drops.
 pub struct Body<F> {
     task: usize,
     inner: F,
@@ -219,7 +227,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
                 record.ready.set(true);
             }
             if record.polling.take().is_none() {
-                fail("C8", task, "it has been polled by somebody else, too");
+                fail("C8", task, "it was polled by another processor during this poll");
             }
             place.leave(world);
             polled
@@ -227,7 +235,7 @@ impl<F: Future<Output = ()>> Future for Body<F> {
     }
 }
 
-/// Says in the trace how a poll has ended.
+/// Marks in the trace the end of a poll.
 #[cold]
 fn polled_once(task: usize, ready: bool, waiting: Waiting) {
     let detail = if ready { "ready".into() } else { format!("pending, waits for {waiting:?}") };
@@ -247,28 +255,33 @@ impl<F> Drop for Body<F> {
             if let Some(other) = record.polling.get() {
                 fail("C8", task, &format!("its body is dropped while P{other} polls it"));
             }
-            // By its spawn, which is going to say why; one that does not is judged there.
+            // The spawn drops the body and is going to return the reason. `spawn` checks a spawn
+            // that returns none.
             if let Some(irql) = record.spawning.get()
                 && record.polls.get() == 0
             {
                 if irql != ntsim::irql() {
-                    fail("C13", task, "its spawn drops it at another IRQL than its caller's");
+                    fail("C13", task, "its spawn drops its body at another IRQL than the caller's");
                 }
                 record.refused.set(true);
                 return;
             }
             let place = Place::enter(world, task, "dropped");
             if record.polls.get() == 0 {
-                fail("C10", task, "its body is dropped, and was never polled");
+                fail("C10", task, "its body is dropped unpolled, but its spawn did not refuse it");
             }
-            // A handle keeps it, so it was not abandoned: then each cleanup that is due has run.
+            // A handle keeps the task, so it was not abandoned. Each cleanup that is due has run.
             if record.handles.get() > 0
                 && let Some(part) = record.script.get().shape.missing_cleanup(record.parts.get())
             {
-                fail("C10", task, &format!("it is dropped without its cleanup, part {part}"));
+                fail("C10", task, &format!("its body is dropped, but its cleanup, part {part}, has not run"));
             }
             if !record.ready.get() && record.is_left_alone() {
-                fail("C9", task, "it is held, nobody has cancelled it, and it is dropped");
+                fail(
+                    "C9",
+                    task,
+                    "its body is dropped unfinished, but a handle keeps it and it was not cancelled",
+                );
             }
             ntsim::preemption_point();
             drop(record.kept.take());
@@ -282,14 +295,14 @@ pub fn body(task: usize, script: Script) -> impl Future<Output = ()> + Send + 's
     Body { task, inner: scripted(task, script) }
 }
 
-/// What must not be cut short has ended, and has yielded this.
+/// Records the output of a combinator that guards a part.
 fn guarded(task: usize, yielded: Option<()>) {
     if yielded.is_none() {
         world::with(|world| world.task(task).unwound.set(true));
     }
 }
 
-/// How long the first part of a [`Limited`](super::script::Shape::Limited) may take.
+/// The time limit of the first part of a [`Limited`](super::script::Shape::Limited).
 const LIMIT: Duration = Duration::from_millis(20);
 
 async fn scripted(task: usize, script: Script) {
@@ -333,7 +346,7 @@ async fn scripted(task: usize, script: Script) {
     }
 }
 
-/// A waker of nobody's, for who polls without being a task.
+/// A context with a waker that does nothing, for polls outside of a task.
 pub(super) fn nobody() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }

@@ -1,4 +1,4 @@
-//! Budgets: how often and how long a task may be polled in one run.
+//! Budgets of a task's polls and time in one run.
 
 use ntcom_exec::Instant;
 
@@ -9,8 +9,8 @@ use super::{
     world::World,
 };
 
-/// A task on DPCs that wakes itself lets the processor go when its poll budget is spent: until a later DPC, and twice spent, for a
-/// clock period at least.
+/// Checks the poll budget of a task on DPCs that wakes itself. When the budget is spent the task
+/// goes on in a later DPC. When it is spent twice, at least a clock period has passed.
 pub(super) fn check_polls(record: &Task, task: usize) {
     let budget = record.budget();
     if record.waiting.get() != Waiting::Itself || !record.is_on_dpcs() {
@@ -19,11 +19,15 @@ pub(super) fn check_polls(record: &Task, task: usize) {
     }
     let chain = record.chain.get() + 1;
     record.chain.set(chain);
-    // Looked at where it matters only: asking for the time is a step of its own.
+    // Read the time only where it matters, because that is a step of its own.
     if chain == 1 {
         record.chain_start.set((ntsim::counters().dpcs_run, now()));
     } else if chain == budget + 1 && ntsim::counters().dpcs_run == record.chain_start.get().0 {
-        fail("budget", task, &format!("it was polled more than {budget} times in one run"));
+        fail(
+            "budget",
+            task,
+            &format!("it was polled more often than its budget of {budget} polls in one run"),
+        );
     } else if chain == 2 * budget + 1 {
         let passed = now() - record.chain_start.get().1;
         if passed < tick() {
@@ -32,7 +36,8 @@ pub(super) fn check_polls(record: &Task, task: usize) {
     }
 }
 
-/// One whose time in a run is limited is not polled again in it when a poll has begun after that.
+/// Checks the time budget of a task that has one. After a poll that began beyond the budget there
+/// must be no other poll in that run.
 pub(super) fn check_time(record: &Task, task: usize) {
     if !matches!(record.kind.get(), Kind::Dpc(Manner::Frugal(_))) {
         return;
@@ -45,20 +50,24 @@ pub(super) fn check_time(record: &Task, task: usize) {
     }
     let spent = last.saturating_sub(first);
     if spent > FRUGAL.as_nanos() as u64 / 100 {
-        fail("budget", task, &format!("its run goes on after {spent} units of 100 ns"));
+        fail(
+            "budget",
+            task,
+            &format!("it is polled again in a run after {spent} units of 100 ns, which is beyond its budget"),
+        );
     }
     record.run_start.set((run, first, now));
 }
 
-/// How many polls there may be in one drain once the kernel advises to end it: the executor asks
-/// once in 16, and a drain that passes the mark between its question and the poll gets no further
-/// question before the next 16.
+/// The number of polls that one drain may make once the kernel advises to end it. The executor asks
+/// once in 16 polls. A drain that passes the mark between its question and the poll asks again only
+/// after the next 16.
 const AFTER_ADVICE: u32 = 32;
 
-/// The time, in units of 100 ns, after which it does.
+/// The time, in units of 100 ns, after which the kernel advises to end a drain.
 const ADVICE: u64 = ntsim::Config::DEFAULT.yield_after;
 
-/// Tasks that wake each other let the processor go, all of them together.
+/// Checks that tasks that wake each other end their drain together.
 pub(super) fn check_drain(world: &World, task: usize, here: usize) {
     let Some(drain) = ntsim::drain() else { return };
     let of = &world.drains[here];
@@ -66,7 +75,10 @@ pub(super) fn check_drain(world: &World, task: usize, here: usize) {
     let late = if since == drain.since { late } else { 0 } + u32::from(drain.time > ADVICE);
     of.set((drain.since, late));
     if late > AFTER_ADVICE {
-        let what = format!("it is polled in a drain of {} units of 100 ns, as {late} others are", drain.time);
+        let what = format!(
+            "it is polled in a drain of {} units of 100 ns, {late} polls after the kernel's advice to end it",
+            drain.time
+        );
         fail("drain", task, &what);
     }
 }
@@ -81,7 +93,7 @@ fn now() -> u64 {
     thread_local! {
         static START: core::cell::Cell<Option<Instant>> = const { core::cell::Cell::new(None) };
     }
-    // Only differences matter; the clock of each run begins anew, and it never goes back in one.
+    // Only differences matter. Each run has its own clock, which starts anew and never goes back.
     let now = Instant::now();
     let start = START.get().filter(|start| *start <= now).unwrap_or(now);
     START.set(Some(start));

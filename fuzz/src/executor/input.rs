@@ -5,18 +5,19 @@ use std::rc::Rc;
 use super::ops::{self, Step};
 use crate::input::{Input, Malformed, records};
 
-/// How the driver is unloaded, and what decides besides the steps.
+/// The settings of a run, among them how the driver is unloaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setting {
-    /// One to four.
+    /// The number of processors, from one to four.
     pub processors: usize,
-    /// Unload comes while everything is under way: the actors are threads that it waits for.
+    /// Whether Unload comes while tasks are under way. The actors are then threads that it waits
+    /// for.
     pub abrupt: bool,
-    /// Handles, wakers and timers are kept until the drain has returned.
+    /// Whether handles, wakers and timers are kept until the drain has returned.
     pub keeps: bool,
-    /// The driver drains without a limit at once, where no body resists.
+    /// Whether the driver drains once and without a limit, if no body resists.
     pub direct: bool,
-    /// One allocation in sixteen fails, as the schedule chooses; in `faults` only.
+    /// Whether one allocation in sixteen fails, as the schedule chooses. Only in `faults`.
     pub low: bool,
 }
 
@@ -33,16 +34,16 @@ impl Setting {
     }
 }
 
-/// A program: what both targets run.
+/// A program of either target.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// What decides besides the steps.
+    /// The settings of the run.
     pub setting: Setting,
-    /// Allocations may fail.
+    /// Whether allocations may fail.
     pub faults: bool,
-    /// What the actors do.
+    /// The actors' steps.
     pub steps: Rc<Vec<Step>>,
-    /// The schedule: see `ntsim::Schedule::bytes`.
+    /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 
@@ -101,7 +102,7 @@ input! {
     ExecutorInput, "executor", b"NTE1", false
 }
 input! {
-    /// An input of `faults`: allocations may fail.
+    /// An input of `faults`, in which allocations may fail.
     FaultsInput, "faults", b"NTF1", true
 }
 

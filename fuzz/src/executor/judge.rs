@@ -1,4 +1,5 @@
-//! A run: its actors, then an end in which everything is woken and nothing may be left, then the unload; and what must hold.
+//! The phases of a run, with their checks. The actors run first. Then everything is woken and
+//! nothing may be left, and the driver is unloaded.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -20,16 +21,19 @@ use super::{
     world::{self, World, signal, storage, take},
 };
 
-/// Preemption points after which a fair schedule must have ended: six times what the longest of the committed inputs takes.
+/// The number of preemption points within which a run under a fair schedule must end. It is six
+/// times the number that the longest committed input takes.
 pub const STEP_LIMIT: u64 = 150_000;
-/// A body has ended after as many requests: each round is a poll at least, and each step of a body resists once.
+/// The number of rounds of requests after which every body has ended. Each round polls it at least
+/// once, and each step of a body resists once.
 const ROUNDS: usize = 64;
-/// How long a drain of a round takes: at first two clock periods are within it, and in the end the longest body comes to its end.
+/// The time limit of a round's drain. The first rounds allow two clock periods, and the last ones
+/// allow the longest body to end.
 const fn patience(round: usize) -> Duration {
     Duration::from_millis(if round < ROUNDS / 4 { 40 } else { 500 })
 }
 
-/// The machine that a program is run on.
+/// The configuration of the machine on which a program is run.
 #[must_use]
 pub fn config(plan: &Plan, trace: bool) -> Config {
     let low = if plan.setting.low { ntsim::LowResources::Random } else { ntsim::LowResources::Never };
@@ -37,7 +41,7 @@ pub fn config(plan: &Plan, trace: bool) -> Config {
     Config { processors, trace, step_limit: STEP_LIMIT, low_resources: low, ..Config::default() }
 }
 
-/// What decides who runs.
+/// The schedule of a program.
 #[must_use]
 pub fn schedule(plan: &Plan) -> Schedule {
     Schedule::bytes(plan.schedule.clone())
@@ -46,7 +50,7 @@ pub fn schedule(plan: &Plan) -> Schedule {
 /// Runs a program on a machine that has just been reset.
 ///
 /// # Errors
-/// Why it failed, if it did.
+/// The run failed. The error says why.
 pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     world::with(|world| {
         world.reset();
@@ -60,7 +64,8 @@ pub fn run(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     one_after_the_other(kernel, plan)
 }
 
-/// The actors, on processors of their own as far as there are any; when all is quiet the judge; and then the unload.
+/// Runs the actors, on processors of their own as far as there are any. Judges when all is quiet,
+/// and then unloads the driver.
 fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop> {
     on_processor_0(kernel, make_devices)?;
     let processors = plan.setting.processors;
@@ -80,7 +85,8 @@ fn one_after_the_other(kernel: &mut Simulation, plan: &Plan) -> Result<(), Stop>
     kernel.unload_with(0, Box::new(move || world::with(|world| end(world, setting.keeps, setting.direct))))
 }
 
-/// All in the routine that unloads the driver, while what the actors have begun is under way.
+/// Does the whole run in the routine that unloads the driver, while the actors' tasks are under
+/// way.
 fn at_once(world: &World, plan: &Plan) {
     make_devices(world);
     let threads = start_threads(&plan.steps, 1);
@@ -91,10 +97,11 @@ fn at_once(world: &World, plan: &Plan) {
 }
 
 fn on_processor_0(kernel: &mut Simulation, f: impl FnOnce(&World) + 'static) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(move || world::with(f)))])
+    kernel.run_on(0, move || world::with(f))
 }
 
-/// A thread for each actor from this one on that has something to do. Where there is no memory for one, its steps are not done.
+/// Starts a thread for each actor from `first` on that has steps. The steps of an actor are not
+/// done if there is no memory for its thread.
 fn start_threads(steps: &Rc<Vec<Step>>, first: usize) -> Vec<Thread> {
     let acts = |actor: &usize| steps.iter().any(|step| usize::from(step.actor) == *actor);
     let spawn = |actor| {
@@ -104,7 +111,7 @@ fn start_threads(steps: &Rc<Vec<Step>>, first: usize) -> Vec<Thread> {
     (first..ACTORS).filter(acts).filter_map(spawn).collect()
 }
 
-/// Does the steps of an actor, in its thread.
+/// Does the steps of an actor in its thread.
 fn act(world: &World, actor: usize, steps: &[Step]) {
     world.actors[actor].set(thread::current());
     steps.iter().filter(|step| usize::from(step.actor) == actor).for_each(|step| perform(world, step));
@@ -112,7 +119,7 @@ fn act(world: &World, actor: usize, steps: &[Step]) {
     world.actors[actor].set(0);
 }
 
-/// Whoever waits for a gate, a signal or a value is woken, and nobody will wait for one again.
+/// Wakes all waits for gates, signals and values. No task will wait for one again.
 fn wake_everything(world: &World) {
     world.all_open.set(true);
     (0..GATES).for_each(|gate| world.open_gate(gate));
@@ -122,36 +129,44 @@ fn wake_everything(world: &World) {
     }
 }
 
-/// Everything has been woken, and time has gone on until nothing more happens: a body that has not ended waits for nothing.
+/// Checks that no wake is lost. Everything has been woken, and time has advanced until nothing more
+/// happens, so an unfinished body waits for nothing.
 fn nothing_is_lost(world: &World) {
     for task in world.unfinished() {
         let record = world.task(task);
         let waiting = record.waiting.get();
         if waiting != Waiting::Parked {
-            fail("lost wake-up", task, &format!("its wake has come and it was not polled: {waiting:?}"));
+            fail(
+                "lost wake-up",
+                task,
+                &format!("its wake has come, but it was not polled (it waits for {waiting:?})"),
+            );
         }
-        // A request that is pending while a cleanup runs is seen when that ends, and by now every cleanup has.
+        // A request that is pending while a cleanup runs is seen when the cleanup ends. By now
+        // every cleanup has.
         if record.asked.get() {
-            fail("C10", task, "cancel was asked for, and it was not polled with the request set");
+            fail("C10", task, "it was cancelled, but its body was not polled with the request set");
         }
-        // It has been polled with a request set, and has neither taken it, nor unwound, nor been dropped: it did not see it.
+        // It was polled with a request set, but has not taken it, unwound, or been dropped. So it
+        // did not see the request.
         if record.ever_asked.get() && !record.took.get() {
-            fail("C10", task, "cancel was asked for, and no request has reached it");
+            fail("C10", task, "it was cancelled, but its body has not seen the request");
         }
     }
-    // Whoever still had something to do would have done it.
+    // A task that is scheduled, running or cancelled would have been run by now.
     report(world, |task| !task.scheduled && !task.running && !task.cancel_requested);
     let (told, there) = (unfinished(world), world.unfinished().count());
     if told != there {
-        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {there}"));
+        ntsim::fail("C18", format!("the tracker counts {told} unfinished tasks, expected {there}"));
     }
 }
 
-/// What the driver's Unload does. `keeps`: what was kept of the tasks is given up when the drain has returned; `direct`: that is asked
-/// once, and without a limit, if every body ends when it is asked to.
+/// Does the driver's Unload. With `keeps`, handles, wakers and timers are given up only after the
+/// drain. With `direct`, the tasks are asked once and drained without a limit, if every body ends
+/// when it is asked to.
 fn end(world: &World, keeps: bool, direct: bool) {
     close(world);
-    // Refused: this is judged there.
+    // The spawn is refused, which `spawn` checks.
     let (kind, script) = (Kind::Dpc(Manner::Plain), CHILDREN[0].1);
     spawn::spawn(world, Order { kind, script, cancellable: true, irp: false, operation: false });
     if !keeps {
@@ -166,21 +181,24 @@ fn end(world: &World, keeps: bool, direct: bool) {
         };
         if !(0..ROUNDS).any(round) {
             let left = world.unfinished().next().unwrap_or(0);
-            fail("liveness", left, "it never ends");
+            fail("liveness", left, "it does not end, although it was cancelled again and again");
         }
     }
     drain(world, None);
     let left = default_tracker(TaskTracker::unfinished);
     if left > 0 {
-        ntsim::fail("C18", format!("the tracker is closed, has been drained, and knows of {left} tasks"));
+        ntsim::fail("C18", format!("the tracker is closed and drained, but counts {left} tasks"));
     }
     release_everything(world);
     request::settle(world);
     if world.tokens.get() != 0 {
-        ntsim::fail("oneshot", format!("{} values are there or were dropped twice", world.tokens.get()));
+        ntsim::fail(
+            "oneshot",
+            format!("{} more values were made than dropped, expected 0", world.tokens.get()),
+        );
     }
     if let Some(number) = (0..STORAGES).find(|number| !storage(*number).is_free()) {
-        ntsim::fail("storage", format!("nothing is left of any task, and storage {number} is not free"));
+        ntsim::fail("storage", format!("no task is left, but storage {number} is not free"));
     }
     delete_devices(world);
 }
@@ -188,7 +206,7 @@ fn end(world: &World, keeps: bool, direct: bool) {
 /// Gives up everything that is kept of tasks.
 fn release_everything(world: &World) {
     for gate in 0..GATES {
-        // One at a time: dropping a waker may let bodies run.
+        // Take one waker at a time, because dropping it may let bodies run.
         while let Some((_, waker)) = pop_waiter(world, gate) {
             drop(waker);
         }

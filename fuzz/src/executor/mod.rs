@@ -1,16 +1,18 @@
-//! The grammar, the world and the oracles of the targets `executor` and `faults`: programs over the executor's Rust API.
+//! The grammar, the world and the oracles of the targets `executor` and `faults`, which run
+//! programs over the executor's Rust API.
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | `input` | a file: header and records |
-//! | `ops`, `script` | what actors do, what bodies do |
-//! | `body`, `wait` | bodies, and what they wait for |
-//! | `place`, `budget` | where bodies may be polled, and how long |
-//! | `world`, `task` | what there is, and what has happened to each task |
-//! | `perform`, `spawn`, `request`, `operation`, `thread` | doing it |
-//! | `judge` | a run from its start to the unload, and what must hold |
+//! | `input` | files, with their header and records |
+//! | `ops`, `script` | the steps of actors and of bodies |
+//! | `body`, `wait` | bodies, and their waits |
+//! | `place`, `budget` | the places where bodies may be polled, and for how long |
+//! | `world`, `task` | the state of a run, and the events of each task |
+//! | `perform`, `spawn`, `request`, `operation`, `thread` | the steps, done to the executor |
+//! | `judge` | a run from its start to the unload, with its checks |
 //!
-//! An *actor* is a program of a processor, or, where there are more actors than processors, a system thread of the driver.
+//! An *actor* is a program of a processor. Where there are more actors than processors, the others
+//! are system threads of the driver.
 
 pub mod body;
 mod budget;
@@ -28,11 +30,11 @@ pub mod thread;
 pub mod wait;
 pub mod world;
 
-/// At most this many tasks in one run.
+/// The largest number of tasks in one run.
 pub const TASKS: usize = 16;
-/// At most this many actors.
+/// The largest number of actors.
 pub const ACTORS: usize = 4;
-/// How many tasks the driver has memory of its own for.
+/// The number of tasks for which the driver has memory of its own.
 pub const STORAGES: usize = 2;
-/// How many devices the driver has.
+/// The number of devices of the driver.
 pub const DEVICES: usize = 2;

@@ -1,10 +1,10 @@
-//! Tasks that are operations of `ntcom`: what their clients are told.
+//! Tasks that are operations of `ntcom`, and the checks of their clients' answers.
 
 use ntcom::{
     AsyncOperation, AsyncStatus, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_raw,
     spawn_async_operation_raw_cancellable,
 };
-use ntcom_exec::{CancelHandle, DpcOptions, NTSTATUS, OnDevice, OnWorkItems};
+use ntcom_exec::{CancelHandle, DpcOptions, Migrating, NTSTATUS, OnWorkItems};
 use ntsim::trace::MarkKind;
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
     world::{HELD, World, take},
 };
 
-/// Spawns a task as an operation. It is never null: one that could not begin says why [C11].
+/// Spawns a task as an operation. The operation is never null, and one that could not begin stores
+/// the reason [C11].
 pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Option<CancelHandle>, NTSTATUS> {
     let record = world.task(task);
     let inner = body(task, record.script.get());
@@ -24,9 +25,9 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         task as u32
     };
     let own = |raw| {
-        // SAFETY: a new operation, with one reference, which is given up to this.
+        // SAFETY: `raw` is a new operation with one reference, which this call takes over.
         let Ok(operation) = (unsafe { AsyncOperation::from_raw(raw) }) else {
-            fail("C11", task, "its spawn returns no operation")
+            fail("C11", task, "its spawn returns a null or broken operation")
         };
         operation
     };
@@ -39,20 +40,28 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
         }
         Kind::Dpc(_) => (own(spawn_async_operation_raw(value)), None),
         Kind::WorkItem(_) => {
-            // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
+            // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
+            // until the drain.
             let placement = unsafe { OnWorkItems::of(device) };
             (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
         Kind::Moving(_) => {
-            // SAFETY: as above.
-            let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            // SAFETY: `device` is null, or a device of the driver, which holds a reference to it
+            // until the drain.
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
             (TaskBuilder::new().on(placement).spawn_operation(pin_init!(value)), None)
         }
     };
     if record.refused.get() {
         return match (operation.status(), operation.result()) {
             (Ok(AsyncStatus::Error), Err(status)) => Err(status),
-            told => fail("C11", task, &format!("it was not begun, and its operation says {told:?}")),
+            told => fail(
+                "C11",
+                task,
+                &format!(
+                    "its spawn was refused, but its operation has {told:?}, expected Error and a failure"
+                ),
+            ),
         };
     }
     let mut operations = world.operations.borrow_mut();
@@ -66,7 +75,7 @@ pub(super) fn begin(world: &World, task: usize, cancellable: bool) -> Result<Opt
     Ok(handle)
 }
 
-/// The n-th operation, modulo their number: another reference to it.
+/// Another reference to the n-th operation, modulo their number.
 pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> {
     let (task, operation) = take(&world.operations, n)?;
     let another = operation.clone();
@@ -74,7 +83,8 @@ pub(super) fn nth(world: &World, n: u8) -> Option<(usize, AsyncOperation<u32>)> 
     Some((task, another))
 }
 
-/// What an operation that has ended says: the value of its body, or that it was cancelled `[C10]`; and its body is gone `[C8]`.
+/// Checks the result of an operation that has ended. It is the value of its body, or says that it
+/// was cancelled `[C10]`, and its body is gone `[C8]`.
 pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
     let record = world.task(task);
     let returned = record.ready.get() && !record.unwound.get();
@@ -86,15 +96,15 @@ pub(super) fn check(world: &World, task: usize, result: Result<u32, NTSTATUS>) {
         fail(
             "C10",
             task,
-            &format!("its operation says {result:?}; its body has returned a value: {returned}"),
+            &format!("its operation has the result {result:?}; its body has returned a value: {returned}"),
         );
     }
     if record.drops.get() != 1 {
-        fail("C8", task, &format!("its operation says {result:?}, and its body is not gone"));
+        fail("C8", task, &format!("its operation has the result {result:?}, but its body is not dropped"));
     }
 }
 
-/// Asks one how it stands.
+/// Asks an operation for its status and result.
 pub(super) fn ask(world: &World, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     let status = operation.status();
@@ -105,7 +115,7 @@ pub(super) fn ask(world: &World, n: u8) -> Option<()> {
     Some(())
 }
 
-/// Cancels one.
+/// Cancels an operation.
 pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
     let (task, operation) = nth(world, n)?;
     world.task(task).ask();
@@ -116,7 +126,7 @@ pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
     Some(())
 }
 
-/// Releases one.
+/// Releases an operation.
 pub(super) fn release(world: &World, n: u8) -> Option<()> {
     let (task, operation) = take(&world.operations, n)?;
     let handles = &world.task(task).handles;

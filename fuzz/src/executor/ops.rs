@@ -1,4 +1,4 @@
-//! What actors do, four bytes an operation, every four bytes an operation.
+//! The steps of actors. A step is a record of four bytes, and every four bytes are a step.
 //!
 //! ```text
 //! executor   "NTE1"  setting  0  0  0     record*
@@ -6,9 +6,10 @@
 //! record     opcode | actor << 6    target   a   b
 //! ```
 //!
-//! A `Spawn` takes the record after it too: its steps are `a b` and the next four bytes. Which handle, waker, timer or sender is meant is
-//! decided when the operation is done: the n-th, modulo their number, of those that there are. A change that gives existing inputs
-//! another meaning is a new version number, and a breaking change.
+//! A `Spawn` takes the record after it too. Its steps are `a b` and the next four bytes. A handle,
+//! waker, timer or sender is chosen when the step is done, as the n-th of those that exist, modulo
+//! their number. A change that gives existing inputs another meaning is a breaking change and takes
+//! a new version number.
 
 use core::{fmt, time::Duration};
 
@@ -21,20 +22,20 @@ use crate::ops::{LONGEST, RECORD};
 /// The time budget of a frugal task.
 pub const FRUGAL: Duration = Duration::from_micros(5);
 
-/// How a task on DPCs is spawned.
+/// The way in which a task on DPCs is spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
-    /// Without options.
+    /// With the default options.
     Plain,
-    /// Its DPC is of this importance, and its block has a tag of its own.
+    /// With a DPC of this importance, and a pool tag of its own.
     Important(u8),
-    /// On this processor, modulo their number.
+    /// On the processor with this number, modulo the number of processors.
     Pinned(u8),
-    /// So many polls in one run, for [`FRUGAL`] at most.
+    /// With at most this many polls in one run, and at most [`FRUGAL`] of time.
     Frugal(u8),
-    /// In memory of the driver's own.
+    /// In the driver's own memory with this number.
     InPlace(u8),
-    /// In a way that is refused.
+    /// With options that the executor refuses.
     Wrong(u8),
     /// As an operation of `ntcom`.
     Operation,
@@ -54,43 +55,43 @@ impl Manner {
     }
 }
 
-/// What a task runs on.
+/// The DPCs or work items that a task runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// DPCs.
     Dpc(Manner),
-    /// Work items of this device; none: of a null pointer.
+    /// Work items of this device. `None` passes a null pointer.
     WorkItem(Option<u8>),
     /// DPCs, and work items of this device while its body wants PASSIVE_LEVEL.
     Moving(Option<u8>),
 }
 
-/// How far the clock is moved.
+/// The distance by which the clock is moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticks(u8);
 
 impl Ticks {
-    /// In units of 100 ns.
+    /// The distance in units of 100 ns.
     #[must_use]
     pub const fn units(self) -> u64 {
         [1_000, 156_250, 312_500, 1_000_000][(self.0 & 3) as usize]
     }
 }
 
-/// What one actor does once.
+/// A step of one actor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
     /// Spawns a task.
     Spawn {
-        /// On what.
+        /// What the task runs on.
         kind: Kind,
-        /// Its body.
+        /// The task's body.
         script: Script,
-        /// With a cancel handle.
+        /// Whether the spawner gets a cancel handle.
         cancellable: bool,
-        /// It serves an IRP.
+        /// Whether the task serves an IRP.
         irp: bool,
-        /// It is an operation of `ntcom`, placed where its kind says.
+        /// Whether the task is an operation of `ntcom`, placed as its kind says.
         operation: bool,
     },
     /// Cancels by a handle.
@@ -99,11 +100,11 @@ pub enum Op {
     CloneHandle(u8),
     /// Drops a handle.
     DropHandle(u8),
-    /// Wakes with a waker from the stash: by value, or by reference.
+    /// Wakes with a waker from the stash, by value or by reference.
     WakeStash {
-        /// Which.
+        /// The waker's index in the stash, modulo their number.
         index: u8,
-        /// Keep the waker.
+        /// Whether the waker stays in the stash.
         by_ref: bool,
     },
     /// Clones a waker in the stash.
@@ -116,7 +117,7 @@ pub enum Op {
     SetSignal(u8),
     /// Takes a signal, without waiting.
     TakeSignal(u8),
-    /// Sets an event of the kernel's.
+    /// Sets one of the kernel events.
     SetEvent(u8),
     /// Sends to a receiver.
     Send(u8),
@@ -124,11 +125,11 @@ pub enum Op {
     DropSender(u8),
     /// Polls a timer that a body has given away.
     PollTimer(u8),
-    /// Drops one.
+    /// Drops a timer that a body has given away.
     DropTimer(u8),
     /// Cancels an IRP.
     CancelIrp(u8),
-    /// Asks an operation how it stands.
+    /// Asks an operation for its status and result.
     AskOperation(u8),
     /// Cancels an operation.
     CancelOperation(u8),
@@ -138,9 +139,9 @@ pub enum Op {
     AdvanceTime(Ticks),
     /// Raises the IRQL to DISPATCH_LEVEL.
     Raise,
-    /// Lowers it again.
+    /// Lowers the IRQL again.
     Lower,
-    /// Waits until no task is left, so long at most.
+    /// Waits until no task is left, for at most this span.
     Drain(Span),
     /// Cancels every task.
     CancelAll,
@@ -148,11 +149,11 @@ pub enum Op {
     Unfinished,
     /// Closes the tracker.
     Close,
-    /// Deletes a device: it goes with its last reference.
+    /// Deletes a device. It is freed with its last reference.
     DeleteDevice(u8),
-    /// The n-th allocation from now fails.
+    /// Makes the n-th allocation from now fail.
     FailAllocation(u8),
-    /// Three bytes for the schedule: not a step.
+    /// Carries three bytes for the schedule, and does nothing else.
     Schedule([u8; 3]),
 }
 
@@ -193,7 +194,8 @@ impl Op {
         }
     }
 
-    /// Done to a task, or to what one waits for or has given away; the others only change what the next ones meet.
+    /// Whether this is done to a task, or to an object that a task waits for or has given away. The
+    /// other steps only change the state that later steps meet.
     #[must_use]
     pub const fn reaches_something(&self) -> bool {
         self.number() <= 18
@@ -202,12 +204,12 @@ impl Op {
 
 const _: () = assert!(size_of::<Step>() <= 16, "steps are copied often");
 
-/// An operation, and who does it.
+/// A step with the actor that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
     /// The actor.
     pub actor: u8,
-    /// What is done.
+    /// The call or command.
     pub op: Op,
 }
 
@@ -217,7 +219,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// Decodes records until they are used up: the steps, and the bytes for the schedule. `faults`: allocations may fail.
+/// Decodes records until they are used up, into steps and bytes for the schedule. `faults` says
+/// whether allocations may fail.
 #[must_use]
 pub fn decode(mut records: &[u8], faults: bool) -> (Vec<Step>, Vec<u8>) {
     let mut steps = Vec::with_capacity((records.len() / RECORD).min(LONGEST));
@@ -234,7 +237,7 @@ pub fn decode(mut records: &[u8], faults: bool) -> (Vec<Step>, Vec<u8>) {
     (steps, schedule)
 }
 
-/// What a record does, and the records after it and what it takes of them.
+/// Decodes a record. Returns its step and the records behind those that it used.
 #[inline]
 fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) -> (Op, &[u8]) {
     let op = match head & 31 {
@@ -245,7 +248,8 @@ fn decode_op([head, target, a, b]: [u8; RECORD], mut rest: &[u8], faults: bool) 
             let steps: [u8; STEPS] = [a, b, s2, s3, s4, s5];
             let device = if target >> 5 == 7 { None } else { Some(target >> 5 & 1) };
             Op::Spawn {
-                // The byte that says what the last step is, too: it is one of many.
+                // This reuses the byte of the last step, because the meaning of that step rarely
+                // matters.
                 kind: match target & 3 {
                     0 | 1 => Kind::Dpc(Manner::select(target >> 5, s5 >> 5 ^ s5)),
                     2 => Kind::WorkItem(device),

@@ -1,4 +1,5 @@
-//! Does what a step says, to the real thing. What is done is always legal: what is given up is taken from the shelves first.
+//! Performs steps on the shipping executor. Every step is legal, because an object that is given up
+//! is taken from its shelf first.
 
 use core::{task::Waker, time::Duration};
 
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::coverage::hit;
 
-/// What is done in the place of something for which there is nothing, so that few steps reach nothing.
+/// The step to do instead if a shelf is empty. The replacement makes it rare that a step reaches
+/// nothing.
 fn instead(world: &World, op: Op) -> Op {
     let (n, empty) = match op {
         Op::Cancel(n) | Op::CloneHandle(n) | Op::DropHandle(n) => (n, world.handles.borrow().is_empty()),
@@ -58,7 +60,7 @@ pub(super) fn perform(world: &World, step: &Step) {
     }
 }
 
-/// Which task an operation is about to be done to.
+/// The task that an operation is about to be done to.
 fn aim(world: &World, op: &Op) -> Option<usize> {
     fn nth<T>(shelf: &super::world::Shelf<T>, n: u8) -> Option<usize> {
         let things = shelf.borrow();
@@ -78,7 +80,8 @@ fn aim(world: &World, op: &Op) -> Option<usize> {
     }
 }
 
-/// Tells libFuzzer what is done to what, and what the other actors and the tasks are in the middle of.
+/// Reports to libFuzzer the step and its task, combined with the state of the task and the steps of
+/// the other actors.
 fn meet(world: &World, actor: usize, what: u8, on: Option<usize>) {
     let situation = on.map_or(0, |task| world.task(task).situation());
     let raised = u32::from(world.raised[actor].get().is_some());
@@ -133,7 +136,8 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
             waits.then_some(())
         }
         Op::SetEvent(number) => {
-            // SAFETY: ≤ DISPATCH_LEVEL; a static of the driver, which is initialised.
+            // SAFETY: the IRQL is at most DISPATCH_LEVEL. The event is a static of the driver and
+            // initialised.
             unsafe { KeSetEvent(event(number.into()), 0, 0) };
             Some(())
         }
@@ -198,7 +202,7 @@ fn dispatch(world: &World, actor: usize, op: Op) -> Option<()> {
     }
 }
 
-/// Puts a handle, which is counted, onto its shelf; drops it where there is no room.
+/// Puts a counted handle onto its shelf. Drops it if there is no room.
 pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
     let mut handles = world.handles.borrow_mut();
     if handles.len() < HELD {
@@ -209,7 +213,7 @@ pub(super) fn put_handle(world: &World, task: usize, handle: CancelHandle) {
     give_up(world, task, handle);
 }
 
-/// Drops a handle. It is not counted from here on.
+/// Drops a handle, and stops counting it first.
 fn give_up(world: &World, task: usize, handle: CancelHandle) {
     let handles = &world.task(task).handles;
     handles.set(handles.get() - 1);
@@ -246,7 +250,7 @@ pub(super) fn wake(world: &World, n: u8, by_ref: bool) -> Option<()> {
     Some(())
 }
 
-/// Sends to a receiver. A value that nobody wants comes back.
+/// Sends a value to a receiver. `send` returns a value that has no receiver any more.
 pub(super) fn send(world: &World, n: u8) -> Option<()> {
     let (task, sender) = take(&world.senders, n)?;
     marked(MarkKind::Wake, task, "is sent a value");
@@ -258,20 +262,20 @@ pub(super) fn send(world: &World, n: u8) -> Option<()> {
 pub(super) fn cancel_all(world: &World) {
     world.asking.set(world.asking.get() + 1);
     world.unfinished().for_each(|task| world.task(task).ask());
-    // Those whose spawn has not come back.
+    // This includes tasks with a spawn that has not returned.
     (0..world.count.get()).for_each(|task| world.task(task).maybe_asked.set(true));
     default_tracker(TaskTracker::cancel_all);
     world.asking.set(world.asking.get() - 1);
 }
 
-/// Nothing is spawned from here on.
+/// Closes the tracker. The executor must refuse every later spawn.
 pub(super) fn close(world: &World) {
     world.closing.set(true);
     default_tracker(TaskTracker::close);
     world.closed.set(true);
 }
 
-/// Asks the tracker, which knows of each task that lives.
+/// Asks the tracker for the number of unfinished tasks. The tracker knows each living task.
 pub(super) fn unfinished(world: &World) -> usize {
     let before: Vec<usize> = world.unfinished().collect();
     let told = default_tracker(TaskTracker::unfinished);
@@ -281,27 +285,31 @@ pub(super) fn unfinished(world: &World) -> usize {
     }
     let sure = sure(&before);
     if told < sure {
-        ntsim::fail("C18", format!("the tracker knows of {told} unfinished tasks, and there are {sure}"));
+        ntsim::fail("C18", format!("the tracker counts {told} unfinished tasks, expected at least {sure}"));
     }
     told
 }
 
-/// What the tracker reports of the unfinished tasks, who have references all, and are as `expected`; how many there are.
+/// Checks that each unfinished task that the tracker reports has references and is as `expected`.
+/// Returns their number.
 pub(super) fn report(world: &World, expected: impl Fn(&TaskReport) -> bool) -> usize {
     let mut room = [None; TASKS];
     let all = default_tracker(|tracker| tracker.report(&mut room));
     let told = room.iter().flatten();
     if told.clone().count() != all {
-        ntsim::fail("C18", format!("the tracker reports {} of {all} tasks", told.count()));
+        ntsim::fail(
+            "C18",
+            format!("the tracker reports {} tasks, and says that there are {all}", told.count()),
+        );
     }
     if let Some(wrong) = told.into_iter().find(|task| task.references == 0 || !expected(task)) {
         let there = world.unfinished().count();
-        ntsim::fail("C18", format!("the tracker, with {there} unfinished tasks, reports: {wrong}"));
+        ntsim::fail("C18", format!("the tracker reports a wrong task ({there} are unfinished): {wrong}"));
     }
     all
 }
 
-/// Drains: whether nothing is left. IRQL: PASSIVE_LEVEL, and not in a task.
+/// Drains the tracker. Returns whether no task is left. IRQL: PASSIVE_LEVEL, and not in a task.
 pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
     let before: Vec<usize> = world.unfinished().collect();
     let start = Instant::now();
@@ -310,7 +318,7 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
             for task in before {
                 let record = world.task(task);
                 if record.drops.get() == 0 || record.polling.get().is_some() {
-                    fail("C18", task, "the tracker has been drained, and it has not ended");
+                    fail("C18", task, "the drain has returned, but the task has not ended");
                 }
             }
             true
@@ -318,10 +326,10 @@ pub(super) fn drain(world: &World, limit: Option<Duration>) -> bool {
         Err(DrainError::Stuck { tasks, timers, handlers }) => {
             let waited = Instant::now().duration_since(start);
             if limit.is_none_or(|limit| waited < limit) {
-                ntsim::fail("C18", format!("a drain of {limit:?} gives up after {waited:?}"));
+                ntsim::fail("C18", format!("a drain with the limit {limit:?} gives up after {waited:?}"));
             }
             if tasks + timers + handlers == 0 {
-                ntsim::fail("C18", "a drain gives up, and nothing is left".into());
+                ntsim::fail("C18", "a drain gives up, but no task, timer or handler is left".into());
             }
             false
         }

@@ -1,4 +1,5 @@
-//! Where bodies run: at the IRQL of their kind, on their processor, and on nobody's stack.
+//! The places where bodies run. A body runs at the IRQL of its kind, on its processor, and not on
+//! the stack of a caller.
 
 use super::{
     ops::{Kind, Manner},
@@ -7,7 +8,8 @@ use super::{
     world::World,
 };
 
-/// Where a body is polled or dropped, until it leaves: not inside of another one, nor on the stack of who asks for something.
+/// The place where a body is polled or dropped, until it leaves. It must be neither inside of
+/// another body nor on the stack of an actor.
 pub(super) struct Place {
     pub(super) here: usize,
     thread: Option<usize>,

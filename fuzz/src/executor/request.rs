@@ -1,4 +1,5 @@
-//! IRPs that tasks serve: this is the I/O manager's side, and the driver's dispatch routine.
+//! IRPs that tasks serve. This module does the part of the I/O manager, and of the driver's
+//! dispatch routine.
 
 use ntcom_exec::{CancelHandle, IrpOutcome, NTSTATUS, spawn_irp_task};
 use ntsim::{
@@ -14,36 +15,41 @@ use super::{
     world::{self, World},
 };
 
-/// The driver takes reads.
+/// Installs the driver's dispatch routine for reads.
 pub(super) fn install() {
-    // SAFETY: the driver's own object, and an index that it has.
+    // SAFETY: the driver object is the driver's own, and IRP_MJ_READ is an index into its table.
     unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = dispatch as *mut _ };
 }
 
-/// Sends an IRP, to be served by this task: what its spawn has answered. None: there is no memory for one, or no device.
+/// Sends an IRP that this task serves, and returns its spawn's answer. `None` if there is no memory
+/// for an IRP, or no device.
 pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHandle>, NTSTATUS>> {
     let (record, device) = (world.task(task), world.devices[0].get());
     if device.is_null() {
         return None;
     }
-    // SAFETY: in a run, ≤ DISPATCH_LEVEL.
+    // SAFETY: the IRQL is at most DISPATCH_LEVEL, and a run is in progress.
     let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
     if irp.is_null() {
         return None;
     }
-    // SAFETY: an IRP with a location.
+    // SAFETY: `irp` is a new IRP with one stack location.
     let next = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-    // SAFETY: the IRP's location.
+    // SAFETY: `next` is the IRP's stack location.
     unsafe { (*next).MajorFunction = IRP_MJ_READ as u8 };
     let context: PVOID = core::ptr::without_provenance_mut(task);
-    // SAFETY: an IRP with a location; the routine's context is a task's number.
+    // SAFETY: the IRP has a stack location. The routine's context is a task's number.
     unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
     record.serves.set(true);
     world.irps.borrow_mut().push((task, irp));
-    // SAFETY: the device's driver has a dispatch routine.
+    // SAFETY: the device's driver has a dispatch routine for reads.
     let status = unsafe { ddi::IofCallDriver(device, irp) };
     if status != NTSTATUS::PENDING.0 {
-        fail("irp", task, &format!("its dispatch routine answers {:?}", NTSTATUS(status)));
+        fail(
+            "irp",
+            task,
+            &format!("its dispatch routine answers {:?}, expected STATUS_PENDING", NTSTATUS(status)),
+        );
     }
     Some(match record.refusal.get() {
         Some(status) => Err(NTSTATUS::from_u32(status)),
@@ -51,7 +57,7 @@ pub(super) fn serve(world: &World, task: usize) -> Option<Result<Option<CancelHa
     })
 }
 
-/// Which task an IRP is to be served by.
+/// The task that serves an IRP.
 fn task_of(world: &World, irp: PIRP) -> usize {
     let irps = world.irps.borrow();
     irps.iter().find(|(_, known)| *known == irp).map_or(usize::MAX, |(task, _)| *task)
@@ -73,17 +79,17 @@ unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> i32 {
             }
             spawned?.ok_or(NTSTATUS::UNSUCCESSFUL)
         };
-        // SAFETY: a new IRP, of which this is the last use.
+        // SAFETY: the IRP is new, and the dispatch routine does not use it after this call.
         unsafe { spawn_irp_task(irp, serving, spawn) }.0
     })
 }
 
-/// Whoever has sent an IRP is told its end: once, and after the body has gone.
+/// Tells the sender of an IRP its end. It must come once, and after the body has gone.
 unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
     world::with(|world| {
         let task = context.addr();
         let record = world.task(task);
-        // SAFETY: the IRP is being completed.
+        // SAFETY: the IRP is being completed, so it is alive.
         let status = unsafe { (*irp).IoStatus };
         marked(MarkKind::Call, task, "its IRP is completed");
         let told = (status.Status.cast_unsigned(), status.Information as usize);
@@ -91,29 +97,31 @@ unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOI
             fail("irp", task, &format!("its IRP is completed a second time: {before:x?}, {told:x?}"));
         }
         if record.drops.get() != 1 {
-            fail("irp", task, "its IRP is completed, and its body is not gone");
+            fail("irp", task, "its IRP is completed, but its body is not dropped");
         }
     });
     STATUS_MORE_PROCESSING_REQUIRED
 }
 
-/// Cancels the n-th IRP, modulo their number: whether there is one.
+/// Cancels the n-th IRP, modulo their number. `None` if there are no IRPs.
 pub(super) fn cancel(world: &World, n: u8) -> Option<()> {
     let irps = world.irps.borrow();
     let (task, irp) = usize::from(n).checked_rem(irps.len()).and_then(|index| irps.get(index)).copied()?;
     drop(irps);
     let record = world.task(task);
-    // The cancel routine is called once; while the dispatch routine has not set it yet, that sees that the IRP is cancelled.
+    // The cancel routine is called once. Until the dispatch routine has set it, the dispatch
+    // routine sees that the IRP is cancelled.
     if !record.irp_canceled.replace(true) {
         record.ask();
         marked(MarkKind::Cancel, task, "its IRP");
     }
-    // SAFETY: an IRP that has been sent and not been freed.
+    // SAFETY: the IRP has been sent and not been freed.
     unsafe { ddi::IoCancelIrp(irp) };
     Some(())
 }
 
-/// Everything has ended: each IRP has been completed, as its body or its spawn has ended; and is freed.
+/// Checks at the end that each IRP was completed according to the end of its body or spawn, and
+/// frees it.
 pub(super) fn settle(world: &World) {
     for (task, irp) in world.irps.take() {
         let record = world.task(task);
@@ -124,9 +132,11 @@ pub(super) fn settle(world: &World) {
         };
         match record.completed.get() {
             Some(told) if told == expected => {}
-            told => fail("irp", task, &format!("its IRP came to {told:x?}, and not to {expected:x?}")),
+            told => {
+                fail("irp", task, &format!("its IRP was completed with {told:x?}, expected {expected:x?}"))
+            }
         }
-        // SAFETY: completed, and kept by the completion routine.
+        // SAFETY: the IRP is completed, and the completion routine kept it from being freed.
         unsafe { ddi::IoFreeIrp(irp) };
     }
 }

@@ -1,30 +1,30 @@
-//! Bodies as scripts: what a body does, step by step, one byte a step.
+//! Bodies as scripts. Each byte of a script is one step of its body.
 
 use core::{fmt, time::Duration};
 
-/// How many steps a body has, over all its parts.
+/// The number of steps of a body, over all its parts.
 pub const STEPS: usize = 6;
-/// How many gates there are.
+/// The number of gates.
 pub const GATES: usize = 3;
-/// How many events of the kernel's there are: of each type one.
+/// The number of kernel events, one of each type.
 pub const EVENTS: usize = 2;
-/// How many signals there are.
+/// The number of signals.
 pub const SIGNALS: usize = 3;
 /// A clock period.
 pub const TICK: Duration = Duration::from_nanos(15_625_000);
 
-/// How long: of a sleep, a limit, a period.
+/// The length of a sleep, a limit or a period.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span(u8);
 
 impl Span {
-    /// Every number is one.
+    /// The span of a number. Only its low three bits count.
     #[must_use]
     pub const fn new(number: u8) -> Self {
         Self(number & 7)
     }
 
-    /// As the executor is told it. The last is beyond every clock.
+    /// The span as the executor gets it. The last span is beyond every clock.
     #[must_use]
     pub const fn duration(self) -> Duration {
         match self.0 {
@@ -47,15 +47,16 @@ pub enum Step {
     Finish,
     /// Wakes itself and returns Pending, this many times.
     Yield(u8),
-    /// `passive` of one of the [`AWAY`]s.
+    /// `passive` around one of the [`AWAY`] steps.
     Passive(u8),
-    /// Waits until the gate is opened, and closes it behind itself.
+    /// Waits until the gate is opened, and closes the gate when it passes.
     Await(u8),
-    /// Waits for an operation, as a client of its, for three clock periods at most.
+    /// Waits as a client for an operation, for at most three clock periods.
     Operation(u8),
-    /// Waits for the signal, where nobody else does.
+    /// Waits for the signal, unless another task waits for it.
     Signal(u8),
-    /// Waits for an event of the kernel's, for three clock periods at most: it is looked at by a timer.
+    /// Waits for a kernel event, for at most three clock periods. The executor polls the event by a
+    /// timer.
     Event(u8),
     /// `sleep`.
     Sleep(Span),
@@ -69,9 +70,9 @@ pub enum Step {
     Interval(Span),
     /// Makes a `oneshot`, gives its sender away, and waits for the value.
     Receive,
-    /// Gives a clone of the waker to the stash, from where others wake or drop it.
+    /// Puts a clone of the waker into the stash, from which other tasks and actors wake or drop it.
     Stash,
-    /// Keeps its own waker: a cycle.
+    /// Keeps its own waker, which makes a reference cycle.
     KeepWaker,
     /// Drops the kept waker.
     DropKept,
@@ -89,13 +90,14 @@ pub enum Step {
     Take,
     /// `is_cancellation_requested`.
     Observe,
-    /// Returns Pending once, without having kept a waker. In a cleanup, which nothing cancels, it wakes itself first.
+    /// Returns Pending once, without keeping a waker. A cleanup wakes itself first, because a
+    /// cancel request does not end it.
     Park,
     /// Spawns a task of one of the [`CHILDREN`].
     Spawn(u8),
     /// Cancels a task by a handle.
     Cancel(u8),
-    /// Polls a timer that somebody has kept, and drops it.
+    /// Polls a timer that another body has given away, and drops it.
     DropTimer(u8),
     /// Makes a timer, polls it once, and drops it.
     ArmAndDrop(Span),
@@ -112,13 +114,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every byte is a step.
+    /// Decodes a byte. Every byte is a step.
     #[must_use]
     pub const fn decode(byte: u8) -> Self {
         let operand = byte >> 5;
         let span = Span::new(operand);
         match byte & 31 {
-            // Mostly short; once and twice the executor's poll budget can be spent.
+            // Most yields are short. The longest spend the executor's poll budget once and twice.
             1 => Self::Yield([0, 0, 0, 1, 1, 2, 16, 34][operand as usize]),
             2 => Self::Passive(operand),
             4 => Self::Operation(operand),
@@ -156,7 +158,7 @@ impl Step {
     }
 }
 
-/// What a body waits for at PASSIVE_LEVEL.
+/// The steps that a body may do at PASSIVE_LEVEL.
 pub const AWAY: [Step; 8] = [
     Step::Finish,
     Step::Yield(0),
@@ -183,14 +185,14 @@ pub enum Shape {
     Mixed,
     /// `join(try_finally(steps 0–1, step 2), try_finally(steps 3–4, step 5))`.
     Join,
-    /// `select(steps 0–2, steps 3–5)`: the loser is dropped.
+    /// `select(steps 0–2, steps 3–5)`. The loser is dropped.
     Select,
     /// `timeout(20 ms, steps 0–3)`, then steps 4–5.
     Limited,
 }
 
 impl Shape {
-    /// All of them.
+    /// All shapes.
     pub const ALL: [Self; 8] = [
         Self::Plain,
         Self::TryFinally,
@@ -202,7 +204,7 @@ impl Shape {
         Self::Limited,
     ];
 
-    /// Is this part a cleanup?
+    /// Whether this part is a cleanup.
     #[must_use]
     pub const fn is_cleanup(self, part: usize) -> bool {
         match self {
@@ -212,7 +214,8 @@ impl Shape {
         }
     }
 
-    /// Which mains a cleanup guards, the innermost first: by the first of them, which is polled first.
+    /// Pairs of a main part and the cleanup that guards it, the innermost first. Of several main
+    /// parts the pair names the first, which is polled first.
     #[must_use]
     pub const fn guards(self) -> &'static [(u8, u8)] {
         match self {
@@ -223,12 +226,12 @@ impl Shape {
         }
     }
 
-    /// A cleanup that should have run before a body is dropped, and has not. `parts`: a bit for each part that has been polled, and, four
-    /// bits up, for each that has ended.
+    /// The first cleanup that is due before a body is dropped and has not ended. `parts` has a bit
+    /// for each part that has been polled and, four bits up, a bit for each part that has ended.
     #[must_use]
     pub fn missing_cleanup(self, parts: u8) -> Option<u8> {
         let (polled, ended) = (parts & 15, parts >> 4);
-        // The cleanup of an `on_cancel` is for a main that has not ended.
+        // The cleanup of an `on_cancel` is due only if its main has not ended.
         let spared = |cleanup| {
             let sparing = matches!(self, Self::OnCancel | Self::Mixed) && cleanup == 1;
             sparing && ended & 1 != 0
@@ -239,15 +242,16 @@ impl Shape {
         self.guards().iter().copied().find(missing).map(|(_, cleanup)| cleanup)
     }
 
-    /// A cleanup that should have ended before this part begins, and has not: the innermost come first, and what follows a
-    /// `try_finally` follows its cleanup too.
+    /// A cleanup that must end before this part begins and has not ended. The innermost cleanup
+    /// comes first, and a step behind a `try_finally` comes after its cleanup.
     #[must_use]
     pub fn too_early(self, part: u8, parts: u8) -> Option<u8> {
         let nested = matches!(self, Self::Nested | Self::Mixed);
         if nested && part >= 2 { self.missing_cleanup(parts).filter(|cleanup| *cleanup == 1) } else { None }
     }
 
-    /// Where the steps of this part are. A shape's parts are numbered as it names them.
+    /// The range of steps of this part. The parts are numbered in the order in which the variant's
+    /// documentation names them.
     #[must_use]
     pub const fn part(self, part: usize) -> (u8, u8) {
         match (self, part) {
@@ -268,9 +272,9 @@ impl Shape {
 /// A body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Script {
-    /// How it is put together.
+    /// How the body is put together.
     pub shape: Shape,
-    /// Its steps, undecoded.
+    /// The steps, undecoded.
     pub steps: [u8; STEPS],
 }
 
@@ -281,7 +285,7 @@ impl Script {
         self.steps.get(usize::from(at)).map_or(Step::Finish, |byte| Step::decode(*byte))
     }
 
-    /// Whether it may take a request and go on: then one request need not end it.
+    /// Whether the body may take a request and go on, so that one request need not end it.
     #[must_use]
     pub fn resists(&self) -> bool {
         self.steps.iter().any(|byte| Step::decode(*byte) == Step::Take)
@@ -295,7 +299,7 @@ impl fmt::Debug for Script {
     }
 }
 
-/// What bodies spawn: as what, and what it does.
+/// The tasks that bodies spawn. The flag says whether the task runs on work items.
 pub const CHILDREN: [(bool, Script); 8] = [
     (false, Script { shape: Shape::Plain, steps: [0x01, 0, 0, 0, 0, 0] }),
     (false, Script { shape: Shape::TryFinally, steps: [0x03, 0, 0, 0x01, 0, 0] }),

@@ -1,9 +1,9 @@
-//! Spawning tasks, and what it may answer.
+//! Spawning of tasks, and the checks of its answers.
 
 use core::{future::Future, time::Duration};
 
 use ntcom_exec::{
-    CancelHandle, DpcOptions, Importance, NTSTATUS, OnDevice, OnWorkItems, PoolAllocator, TaskBuilder,
+    CancelHandle, DpcOptions, Importance, Migrating, NTSTATUS, OnWorkItems, PoolAllocator, TaskBuilder,
     spawn_dpc_task, spawn_dpc_task_cancellable,
 };
 use ntsim::{trace::MarkKind, types::PDEVICE_OBJECT};
@@ -20,18 +20,18 @@ use super::{
     world::{World, storage},
 };
 
-/// What is spawned.
+/// A spawn.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
-    /// On what.
+    /// What the task runs on.
     pub(super) kind: Kind,
-    /// Its body.
+    /// The task's body.
     pub(super) script: Script,
-    /// With a cancel handle.
+    /// Whether the spawner gets a cancel handle.
     pub(super) cancellable: bool,
-    /// It serves an IRP.
+    /// Whether the task serves an IRP.
     pub(super) irp: bool,
-    /// It is an operation.
+    /// Whether the task is an operation.
     pub(super) operation: bool,
 }
 
@@ -69,13 +69,13 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     match spawned {
         Ok(handle) => {
             if record.refused.get() {
-                fail("C10", task, "its spawn succeeds, and its body was dropped unpolled");
+                fail("C10", task, "its spawn succeeds, but it has dropped the body unpolled");
             }
             if closed {
-                fail("C18", task, "it is spawned on a closed tracker");
+                fail("C18", task, "its spawn succeeds, but the tracker is closed");
             }
             if homeless || matches!(kind, Kind::Dpc(Manner::Wrong(_))) {
-                fail("status", task, "it is spawned for no device, or with wrong options");
+                fail("status", task, "its spawn succeeds, but the device is null or the options are wrong");
             }
             record.spawned.set(true);
             if let Some(handle) = handle {
@@ -85,7 +85,7 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
         }
         Err(status) => {
             record.refusal.set(Some(status.to_u32()));
-            // Another one may be in it, or have been in it when this one came.
+            // Another task may be in the storage, or was in it when this spawn came.
             let crowded = storage.is_some_and(|used| used.get() > 1);
             refused(world, task, homeless, crowded, status);
         }
@@ -93,26 +93,32 @@ pub(super) fn spawn(world: &World, order: Order) -> Option<()> {
     Some(())
 }
 
-/// A spawn has failed: with the status that says why, and without its body.
+/// Checks that a failed spawn answers a status that fits its reason and has dropped its body.
 fn refused(world: &World, task: usize, homeless: bool, crowded: bool, status: NTSTATUS) {
     let record = world.task(task);
     if record.polls.get() > 0 || record.drops.get() != 1 || !record.refused.get() {
         let (polls, drops) = (record.polls.get(), record.drops.get());
-        fail("C8", task, &format!("its spawn answers {status}; its body: {polls} polls, {drops} drops"));
+        fail(
+            "C8",
+            task,
+            &format!(
+                "its spawn answers {status}; its body has {polls} polls and {drops} drops, expected 0 and 1"
+            ),
+        );
     }
     let right = match status {
-        // The memory comes first, then the device, then the tracker.
+        // The executor checks memory first, then the device, then the tracker.
         NTSTATUS::INSUFFICIENT_RESOURCES => world.starved.get() || crowded,
         NTSTATUS::INVALID_PARAMETER => homeless || matches!(record.kind.get(), Kind::Dpc(Manner::Wrong(_))),
         NTSTATUS::DELETE_PENDING => world.closing.get() && !homeless,
         _ => false,
     };
     if !right {
-        fail("status", task, &format!("its spawn answers {status}"));
+        fail("status", task, &format!("its spawn answers {status}, for which there is no cause"));
     }
 }
 
-/// The device that a task of this kind is spawned for; null where there is none.
+/// The device that a task of this kind is spawned for. Null if there is none.
 pub(super) fn device(world: &World, kind: Kind) -> PDEVICE_OBJECT {
     match kind {
         Kind::WorkItem(Some(number)) | Kind::Moving(Some(number)) => world.devices[usize::from(number)].get(),
@@ -147,7 +153,7 @@ fn pool(manner: Manner) -> PoolAllocator {
     })
 }
 
-/// Hands a body, or what serves an IRP with it, to the executor.
+/// Spawns a body, or a future that serves an IRP with it, on the executor.
 pub(super) fn launch<F>(
     world: &World,
     task: usize,
@@ -177,13 +183,13 @@ where
         }
         (Kind::Moving(_), _) => {
             // SAFETY: null, or a device of the driver, which holds a reference to it until it has been drained.
-            let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+            let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
             TaskBuilder::new().on(placement).spawn(body).map(Some)
         }
     }
 }
 
-/// A body spawns a task.
+/// Spawns a task from a body.
 pub(super) fn child(world: &World, parent: usize, number: u8) {
     let (on_work_item, script) = CHILDREN[usize::from(number) % CHILDREN.len()];
     let device = match world.task(parent).kind.get() {

@@ -1,4 +1,4 @@
-//! What has happened to a task.
+//! The events of each task.
 
 use core::{cell::Cell, task::Waker};
 
@@ -23,65 +23,67 @@ pub enum Waiting {
     Timer,
     /// For a value.
     Value,
-    /// For nothing: it has kept no waker.
+    /// It is parked and has kept no waker.
     Parked,
     /// For its own wake.
     Itself,
-    /// For PASSIVE_LEVEL, or for something there.
+    /// For PASSIVE_LEVEL, or for something that it does there.
     Passive,
 }
 
-/// A task, as the harness sees it.
+/// A task from the harness's view.
 pub struct Task {
-    /// What it runs on.
+    /// What the task runs on.
     pub kind: Cell<Kind>,
-    /// What it does.
+    /// The task's script.
     pub script: Cell<Script>,
-    /// It was handed to a spawn that has not come back, at this IRQL.
+    /// The IRQL at which it was passed to a spawn that has not returned.
     pub spawning: Cell<Option<u8>>,
-    /// The spawn has come back, and the task is one.
+    /// Whether the spawn has returned and made the task.
     pub spawned: Cell<bool>,
-    /// Its body was dropped by the spawn.
+    /// Whether the spawn dropped the body.
     pub refused: Cell<bool>,
-    /// How often it was polled.
+    /// Number of polls.
     pub polls: Cell<u32>,
-    /// How often its body was dropped.
+    /// Number of drops of the body.
     pub drops: Cell<u32>,
     /// The processor that polls it now, or has begun to.
     pub polling: Cell<Option<usize>>,
-    /// It has returned Ready.
+    /// Whether it has returned Ready.
     pub ready: Cell<bool>,
-    /// What its last Pending waits for.
+    /// The reason for its last Pending.
     pub waiting: Cell<Waiting>,
-    /// Handles that there are of it.
+    /// Number of handles of the task.
     pub handles: Cell<u32>,
-    /// Its own waker.
+    /// The task's own waker, if it keeps one.
     pub kept: Cell<Option<Waker>>,
-    /// Somebody has asked for its cancellation, and it has neither been polled since nor acted on a request.
+    /// An actor or a task has asked for its cancellation, and since then it has neither been polled
+    /// nor acted on a request.
     pub asked: Cell<bool>,
-    /// Somebody has ever asked for its cancellation.
+    /// An actor or a task has asked for its cancellation at some time.
     pub ever_asked: Cell<bool>,
-    /// Everybody was asked while its spawn was under way: it may have been there.
+    /// A request to all tasks came while its spawn was under way, and may have reached it.
     pub maybe_asked: Cell<bool>,
-    /// It has taken a request.
+    /// Whether it has taken a request.
     pub took: Cell<bool>,
-    /// A `try_finally` or an `on_cancel` of its has yielded `None`.
+    /// Whether a `try_finally` or an `on_cancel` of its body has yielded `None`.
     pub unwound: Cell<bool>,
-    /// It serves an IRP.
+    /// Whether it serves an IRP.
     pub serves: Cell<bool>,
-    /// The IRP has been cancelled.
+    /// Whether the IRP has been cancelled.
     pub irp_canceled: Cell<bool>,
-    /// Why its spawn has failed.
+    /// The status with which its spawn failed.
     pub refusal: Cell<Option<u32>>,
-    /// What its IRP was completed with.
+    /// The status and information with which its IRP was completed.
     pub completed: Cell<Option<(u32, usize)>>,
     /// A bit for each part that has been polled, and, four bits up, for each that has ended.
     pub parts: Cell<u8>,
-    /// How many polls were owed to its own wakes alone, in a row.
+    /// Number of consecutive polls that only its own wakes asked for.
     pub chain: Cell<u32>,
-    /// When that began: DPCs that had run, and the time.
+    /// The start of that chain, as the number of DPCs that had run and the time.
     pub chain_start: Cell<(u64, u64)>,
-    /// The same of the first and the time of the last poll of a run, for a task whose time in it is limited.
+    /// The run's number of DPCs, and the times of its first and last poll, for a task with a time
+    /// budget.
     pub run_start: Cell<(u64, u64, u64)>,
 }
 
@@ -118,7 +120,7 @@ impl Task {
         }
     }
 
-    /// As it was before it was used. The waker that it kept is leaked.
+    /// Resets the record for the next run. Leaks the waker that the task kept.
     pub(super) fn reset(&self) {
         super::world::leak(self.kept.take());
         self.spawning.set(None);
@@ -143,18 +145,19 @@ impl Task {
         self.chain.set(0);
     }
 
-    /// Somebody is about to ask for its cancellation.
+    /// Records that a request for its cancellation is about to come.
     pub fn ask(&self) {
         self.asked.set(true);
         self.ever_asked.set(true);
     }
 
-    /// Somebody holds it, so it was not abandoned, and nobody can have asked for its cancellation.
+    /// Whether a handle keeps the task and no request for its cancellation can have come. Such a
+    /// task was not abandoned.
     pub fn is_left_alone(&self) -> bool {
         self.handles.get() > 0 && !self.ever_asked.get() && !self.maybe_asked.get()
     }
 
-    /// It is one, and its body has not been dropped.
+    /// Whether the task was spawned and its body has not been dropped.
     pub fn is_unfinished(&self) -> bool {
         self.spawned.get() && self.drops.get() == 0
     }
@@ -164,7 +167,7 @@ impl Task {
         matches!(self.kind.get(), Kind::Dpc(_))
     }
 
-    /// How often it may be polled in one run.
+    /// The number of polls that it may have in one run.
     pub fn budget(&self) -> u32 {
         match self.kind.get() {
             Kind::Dpc(Manner::Frugal(polls)) => polls.into(),
@@ -172,7 +175,7 @@ impl Task {
         }
     }
 
-    /// How it stands, in a few bits.
+    /// The state of the task, in a few bits.
     #[must_use]
     pub fn situation(&self) -> u32 {
         u32::from(self.polls.get() > 0)
@@ -189,13 +192,13 @@ impl Task {
     }
 }
 
-/// Says in the trace, where there is one, what is done to a task.
+/// Marks in the trace an action on a task.
 #[inline(always)]
 pub fn marked(kind: MarkKind, task: usize, detail: &'static str) {
     ntsim::mark(|| Mark::new(kind, format!("task {task}")).detail(detail));
 }
 
-/// Ends the run: this rule is broken by this task.
+/// Ends the run, because this task breaks this rule.
 pub fn fail(rule: &'static str, task: usize, message: &str) -> ! {
     ntsim::fail(rule, format!("task {task}: {message}"))
 }

@@ -1,4 +1,4 @@
-//! Threads, devices and IRQLs: what the driver of a run does with the kernel itself.
+//! Threads, devices and IRQLs. The driver of a run uses the kernel directly for these.
 
 use core::ptr::null_mut;
 
@@ -9,7 +9,7 @@ use ntsim::{
 
 use super::world::World;
 
-/// The thread that runs.
+/// The current thread.
 pub(super) fn current() -> usize {
     // SAFETY: callable at any IRQL.
     unsafe { ddi::KeGetCurrentThread() }.addr()
@@ -27,39 +27,40 @@ unsafe extern "C" fn call_main(context: PVOID) {
 pub(crate) struct Thread(PVOID);
 
 impl Thread {
-    /// Starts one; none where there is no memory. IRQL: PASSIVE_LEVEL.
+    /// Starts a thread. `None` if there is no memory. IRQL: PASSIVE_LEVEL.
     pub(crate) fn spawn(f: impl FnOnce() + 'static) -> Option<Self> {
         let main: Main = Box::new(f);
         let context = Box::into_raw(Box::new(main)).cast();
         let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
         let (main, mode) = (Some(call_main as _), _MODE::KernelMode as i8);
-        // SAFETY: the routine's context is a main, for the one call that there is.
+        // SAFETY: the context is a boxed main, and the routine is called once.
         let status = unsafe {
             ddi::PsCreateSystemThread(&raw mut handle, 0, null_mut(), null_mut(), null_mut(), main, context)
         };
         if status != STATUS_SUCCESS {
-            // SAFETY: made above, and not given away.
+            // SAFETY: the box was made above, and no thread has taken it.
             drop(unsafe { Box::from_raw(context.cast::<Main>()) });
             return None;
         }
-        // SAFETY: the new thread's handle.
+        // SAFETY: `handle` is the new thread's handle.
         unsafe { ddi::ObReferenceObjectByHandle(handle, 0, none, mode, &raw mut object, null_mut()) };
-        // SAFETY: as above.
+        // SAFETY: `handle` is the new thread's handle.
         unsafe { ddi::ZwClose(handle) };
         Some(Self(object))
     }
 
-    /// Waits for its end. IRQL: PASSIVE_LEVEL.
+    /// Waits for the thread's end. IRQL: PASSIVE_LEVEL.
     pub(crate) fn join(self) {
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
-        // SAFETY: the thread's object, which is referenced.
+        // SAFETY: `self` holds a reference to the thread's object.
         unsafe { ddi::KeWaitForSingleObject(self.0, reason, mode, 0, null_mut()) };
-        // SAFETY: the reference of `spawn`.
+        // SAFETY: this gives up the reference that `spawn` took.
         unsafe { ddi::ObfDereferenceObject(self.0) };
     }
 }
 
-/// Makes the driver's devices, with a reference of the driver's to each: it may delete one and spawn for it still.
+/// Creates the driver's devices. The driver holds a reference to each, so that it may delete a
+/// device and still spawn for it.
 pub(super) fn make_devices(world: &World) {
     super::request::install();
     super::world::init_events();
@@ -69,7 +70,7 @@ pub(super) fn make_devices(world: &World) {
         let status =
             unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
         if status == STATUS_SUCCESS {
-            // SAFETY: a device.
+            // SAFETY: `device` is a new device.
             unsafe { ddi::ObfReferenceObject(device.cast()) };
             place.set(device);
         }
@@ -82,36 +83,37 @@ pub(super) fn delete_device(world: &World, number: usize) -> Option<()> {
     if device.is_null() || world.deleted[number].replace(true) {
         return None;
     }
-    // SAFETY: a device of the driver's, which is deleted once.
+    // SAFETY: the device is the driver's, and `deleted` makes this the only deletion.
     unsafe { ddi::IoDeleteDevice(device) };
     Some(())
 }
 
-/// Deletes what is left of the devices: who does not hold one any more is told so, who leaks one is found out.
+/// Deletes the remaining devices and gives up the driver's references. The kernel then reports a
+/// reference that is missing or leaked.
 pub(super) fn delete_devices(world: &World) {
     for (number, place) in world.devices.iter().enumerate() {
         delete_device(world, number);
         let device = place.replace(null_mut());
         if !device.is_null() {
-            // SAFETY: the reference of `make_devices`.
+            // SAFETY: this gives up the reference that `make_devices` took.
             unsafe { ddi::ObfDereferenceObject(device.cast()) };
         }
     }
 }
 
-/// To DISPATCH_LEVEL, if the actor is not there already.
+/// Raises the IRQL to DISPATCH_LEVEL, if the actor is not there already.
 pub(super) fn raise(world: &World, actor: usize) {
     let raised = &world.raised[actor];
     if raised.get().is_none() {
-        // SAFETY: from below, by a program at PASSIVE_LEVEL.
+        // SAFETY: the actor's program is at PASSIVE_LEVEL, which is below DISPATCH_LEVEL.
         raised.set(Some(unsafe { ddi::KeRaiseIrqlToDpcLevel() }));
     }
 }
 
-/// Back to where it was.
+/// Lowers the IRQL to its level before the raise.
 pub(super) fn lower(world: &World, actor: usize) {
     if let Some(irql) = world.raised[actor].take() {
-        // SAFETY: what the raise answered.
+        // SAFETY: `irql` is the IRQL that `KeRaiseIrqlToDpcLevel` returned.
         unsafe { ddi::KeLowerIrql(irql) };
     }
 }

@@ -1,4 +1,4 @@
-//! What a body waits for, as futures, and what it takes for right when one of them ends.
+//! The waits of a body, as futures, with the checks of their ends.
 
 use core::{
     future::{Future, IntoFuture},
@@ -21,33 +21,34 @@ use super::{
     world::{self, World, event, put, signal},
 };
 
-/// What a step is in the middle of.
+/// The state of a step that has begun.
 pub(super) enum Inside {
-    /// Yields that are left.
+    /// Number of yields that are left.
     Yields(u8),
-    /// It has been left once.
+    /// It has returned Pending once.
     Parked,
     /// A gate.
     Gate(GateWait),
     /// A signal.
     Signal(SignalWait),
-    /// A timer, and what it is for.
+    /// A timer, with the moment for which it is set.
     Sleep(Sleep, Moment),
     /// A gate for a limited time.
     Timeout(Timeout<GateWait>, Moment),
     /// An event for a limited time.
     Event(Timeout<EventWait>, Moment),
-    /// Ticks: how many are over, and how many are left to see.
+    /// An interval with its start, the number of ticks that are over, and the number that are left.
     Interval(Interval, Moment, u64, u8),
     /// A value.
     Receive(Receiver<Token>),
-    /// The end of an operation, for a limited time: it may wait for itself, and more than one for it, some of whom look now and then.
+    /// The end of an operation, for a limited time. A task may wait for its own operation. Several
+    /// tasks may wait for one operation, and some of them poll it by a timer.
     Operation(Pin<Box<Timeout<OperationFuture<u32>>>>, usize, Moment),
     /// Something at PASSIVE_LEVEL.
     Passive(Passive<Away>),
 }
 
-/// When something was asked for, and how much later it is to end.
+/// The time of a request, and the span after which it is to end.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     asked: Instant,
@@ -59,7 +60,7 @@ impl Moment {
         Self { asked: Instant::now(), span }
     }
 
-    /// So many spans have passed by now.
+    /// Whether this many spans have passed by now.
     fn is_over(self, times: u64) -> bool {
         let span = self.span.duration();
         let Some(all) = u32::try_from(times).ok().and_then(|times| span.checked_mul(times)) else {
@@ -69,12 +70,12 @@ impl Moment {
     }
 }
 
-/// A value that is sent: it is counted.
+/// A value that is sent. The world counts them.
 #[derive(Debug)]
 pub struct Token(());
 
 impl Token {
-    /// A new one.
+    /// Creates a value.
     #[must_use]
     pub fn new(world: &World) -> Self {
         world.tokens.set(world.tokens.get() + 1);
@@ -130,13 +131,13 @@ impl Drop for Claim {
     }
 }
 
-/// Waits for a signal. The wait goes before the right to it.
+/// Waits for a signal. The wait is dropped before the claim.
 pub(super) struct SignalWait {
     wait: Wait<'static>,
     _claim: Claim,
 }
 
-/// Something that is waited for at PASSIVE_LEVEL.
+/// A step that is done at PASSIVE_LEVEL.
 pub(super) struct Away {
     task: usize,
     step: Step,
@@ -148,7 +149,13 @@ impl Away {
     fn check(&self, what: &str) {
         if ntsim::irql() != 0 || ntsim::in_dpc() {
             let irql = ntsim::irql();
-            fail("C13", self.task, &format!("what is for PASSIVE_LEVEL is {what} at IRQL {irql}"));
+            fail(
+                "C13",
+                self.task,
+                &format!(
+                    "a future inside of `passive` is {what} at IRQL {irql}, expected PASSIVE_LEVEL and no DPC"
+                ),
+            );
         }
     }
 }
@@ -180,10 +187,10 @@ impl Drop for Away {
     }
 }
 
-/// How long events and operations are waited for.
+/// The time limit of waits for events and operations.
 const PATIENCE: Span = Span::new(5);
 
-/// Begins to wait: what a step is then in the middle of; none: it waits for nothing.
+/// Begins a step and returns its state. `None` if it does not wait.
 pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
     let over = world.all_open.get();
     match step {
@@ -225,7 +232,7 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
         Step::Event(number) => {
             let moment = Moment::new(PATIENCE);
             let period = [Duration::ZERO, TICK, TICK * 2][usize::from(number) % 3];
-            // SAFETY: a static of the driver, which `init_events` has initialised.
+            // SAFETY: the event is a static of the driver, which `init_events` has initialised.
             let wait = unsafe { wait_for_event(event(number.into()), period) };
             Some(Inside::Event(timeout(PATIENCE.duration(), wait), moment))
         }
@@ -234,7 +241,7 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
             Some(Inside::Interval(interval(span.duration()), moment, 0, 2))
         }
         Step::Receive => match oneshot() {
-            // Nobody would send any more.
+            // No task or actor would send any more.
             Ok(_) if world.all_open.get() => None,
             Ok((sender, receiver)) => {
                 put(&world.senders, task, sender);
@@ -249,7 +256,7 @@ pub(super) fn begin(world: &World, task: usize, step: Step) -> Option<Inside> {
     }
 }
 
-/// One poll of what a step is in the middle of: whether it is over, or what it waits for.
+/// Polls a step once. Returns `Ok` if the step is over, or the reason for Pending.
 pub(super) fn poll(
     world: &World,
     task: usize,
@@ -275,7 +282,7 @@ pub(super) fn poll(
             match ready(Pin::new(timeout).poll(context), Waiting::Gate)? {
                 Ok(()) => {}
                 Err(NTSTATUS::IO_TIMEOUT) => after_sleep(world, task, Ok(()), *moment),
-                Err(status) => out_of_memory(world, task, "a limit", status),
+                Err(status) => out_of_memory(world, task, "a timeout", status),
             }
             Ok(())
         }
@@ -347,7 +354,7 @@ fn ready<T>(polled: Poll<T>, waiting: Waiting) -> Result<T, Waiting> {
     }
 }
 
-/// A timer of a task has ended: not early, or with the right error.
+/// Checks the end of a task's timer. It must not be early, or must have the right error.
 fn after_sleep(world: &World, task: usize, slept: Result<(), NTSTATUS>, moment: Moment) {
     let endless = moment.span.duration() == Duration::MAX;
     match slept {
@@ -358,23 +365,23 @@ fn after_sleep(world: &World, task: usize, slept: Result<(), NTSTATUS>, moment: 
     }
 }
 
-/// A task has been at PASSIVE_LEVEL and come back; one that cannot go there is told so.
+/// Checks the return of a task from PASSIVE_LEVEL. A task that cannot go there gets an error.
 fn after_passive(world: &World, task: usize, passed: Result<(), NTSTATUS>) {
     let record = world.task(task);
     let irql = match (record.kind.get(), passed) {
         (Kind::Dpc(_), Err(NTSTATUS::NOT_SUPPORTED)) => 2,
         (Kind::WorkItem(_), Ok(())) => 0,
         (Kind::Moving(_), Ok(())) => 2,
-        _ => fail("status", task, &format!("passive answers {passed:?}")),
+        _ => fail("status", task, &format!("`passive` answers {passed:?}")),
     };
-    // Where several parts are polled by turns, another may keep the task there.
+    // If several parts are polled in turn, another part may keep the task there.
     let alone = !matches!(record.script.get().shape, Shape::Join | Shape::Select);
     if alone && ntsim::irql() != irql {
-        fail("C13", task, &format!("passive has ended at IRQL {}", ntsim::irql()));
+        fail("C13", task, &format!("`passive` has returned at IRQL {}, expected {irql}", ntsim::irql()));
     }
 }
 
-/// Something has failed: for want of memory, and where that may be.
+/// Checks that an error says that memory is short, and that memory may be short.
 fn out_of_memory(world: &World, task: usize, what: &str, status: NTSTATUS) {
     if status != NTSTATUS::INSUFFICIENT_RESOURCES || !world.starved.get() {
         fail("status", task, &format!("{what} answers {status}"));
@@ -386,12 +393,12 @@ pub(super) fn timer(span: Span) -> Sleep {
     sleep(span.duration())
 }
 
-/// Polls a timer once; whoever polls it need not be its task. Whether it is over.
+/// Polls a timer once, in its task or in another one. Returns whether it is over.
 pub(super) fn poll_timer(world: &World, task: usize, timer: &mut Sleep, context: &mut Context<'_>) -> bool {
     match Pin::new(timer).poll(context) {
         Poll::Pending => false,
         Poll::Ready(Ok(()) | Err(NTSTATUS::INVALID_PARAMETER)) => true,
-        // A timer that could outlive the driver is refused.
+        // The executor refuses a timer that could outlive the driver.
         Poll::Ready(Err(NTSTATUS::DELETE_PENDING)) if world.closing.get() => true,
         Poll::Ready(Err(status)) => {
             out_of_memory(world, task, "a timer", status);

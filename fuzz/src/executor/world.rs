@@ -1,7 +1,8 @@
-//! The world of one run: the tasks, what they wait for, and what actors hold of them.
+//! The world of one run. It holds the tasks, the objects that they wait for, and the objects that
+//! actors keep of them.
 //!
-//! It is one per thread, like the simulated kernel, and is only touched in short pieces: nothing here is borrowed across a call
-//! into the executor or the kernel, because there another processor may go on.
+//! Each thread has a world, like the simulated kernel. Code touches it in short pieces and holds no
+//! borrow across a call into the executor or the kernel, because another processor may run there.
 
 use core::{
     cell::{Cell, RefCell, UnsafeCell},
@@ -23,24 +24,24 @@ use super::{
     wait::Token,
 };
 
-/// How many wakers, handles, timers and senders there may be, of each.
+/// The largest number of wakers, handles, timers and senders, of each.
 pub const HELD: usize = 12;
-/// At most this many processors.
+/// The largest number of processors.
 pub const PROCESSORS: usize = 4;
 
-/// Things that actors and bodies have, each of a task.
+/// A shelf of objects that actors and bodies keep, each with its task.
 pub type Shelf<T> = RefCell<Vec<(usize, T)>>;
 
-/// A gate: an event that lets one Await pass each time it is opened.
+/// A gate, which lets one Await pass each time it is opened.
 #[derive(Default)]
 pub struct Gate {
-    /// The next Await passes.
+    /// Whether the next Await passes.
     pub open: bool,
-    /// Who waits: task and waker.
+    /// The waiting tasks with their wakers.
     pub waiters: Vec<(usize, Waker)>,
 }
 
-/// What would be statics of the driver.
+/// The statics of the driver.
 #[derive(Default)]
 pub struct Statics {
     signals: [Signal; SIGNALS],
@@ -48,20 +49,20 @@ pub struct Statics {
     events: UnsafeCell<[KEVENT; EVENTS]>,
 }
 
-/// Memory of the driver's own for a task.
+/// The driver's own memory for a task.
 pub type Storage = TaskStorage<2048>;
 
-/// Everything.
+/// The state of a run.
 pub struct World {
     /// The tasks, in the order of their spawns.
     pub tasks: [Task; TASKS],
-    /// How many there are.
+    /// The number of tasks.
     pub count: Cell<usize>,
     /// The gates.
     pub gates: RefCell<[Gate; GATES]>,
-    /// Who waits for each signal: one at a time.
+    /// For each signal, the one task that may wait for it.
     pub claims: [Cell<Option<usize>>; SIGNALS],
-    /// Nobody waits for gates, signals and values any more: the end of a run.
+    /// Whether waits for gates, signals and values end at once, as at the end of a run.
     pub all_open: Cell<bool>,
     /// Wakers that actors and bodies wake or drop.
     pub stash: Shelf<Waker>,
@@ -69,46 +70,46 @@ pub struct World {
     pub handles: Shelf<CancelHandle>,
     /// Timers that bodies have given away.
     pub timers: Shelf<Sleep>,
-    /// Senders, of the tasks that wait for their values.
+    /// Senders, with the tasks that wait for their values.
     pub senders: Shelf<Sender<Token>>,
-    /// Operations, of the tasks that they are.
+    /// Operations, with their tasks.
     pub operations: Shelf<AsyncOperation<u32>>,
-    /// IRPs that tasks serve, until the end.
+    /// IRPs that tasks serve. They stay until the end.
     pub irps: Shelf<PIRP>,
     /// Values that have been made and not been dropped.
     pub tokens: Cell<i32>,
     /// The driver's devices.
     pub devices: [Cell<PDEVICE_OBJECT>; DEVICES],
-    /// They have been deleted.
+    /// Whether each device has been deleted.
     pub deleted: [Cell<bool>; DEVICES],
-    /// How often somebody has spawned into it, or begun to.
+    /// For each storage, the number of spawns into it that have begun.
     pub used: [Cell<u32>; STORAGES],
-    /// How many processors there are.
+    /// The number of processors.
     pub processors: Cell<usize>,
-    /// How many ask everybody to stop just now.
+    /// How many calls of `cancel_all` are running.
     pub asking: Cell<u32>,
-    /// `close` has returned.
+    /// Whether `close` has returned.
     pub closed: Cell<bool>,
-    /// Somebody has called `close`.
+    /// Whether `close` has been called.
     pub closing: Cell<bool>,
-    /// Allocations may fail, or may have failed.
+    /// Whether allocations may fail, or may have failed.
     pub starved: Cell<bool>,
-    /// An actor's IRQL was raised by it, from this level.
+    /// For each actor, the IRQL before the actor raised it.
     pub raised: [Cell<Option<u8>>; ACTORS],
     /// The threads of the actors.
     pub actors: [Cell<usize>; ACTORS],
-    /// By processor: the task whose body it polls or drops in a DPC.
+    /// For each processor, the task that it polls or drops in a DPC.
     pub in_body: [Cell<Option<usize>>; PROCESSORS],
-    /// By processor: when its last drain began, and how many polls there have been in it since it
-    /// was to end.
+    /// For each processor, the start of its last drain, and the number of polls in that drain since
+    /// the kernel advised to end it.
     pub drains: [Cell<(u64, u32)>; PROCESSORS],
     /// The threads that poll or drop bodies on work items.
     pub threads: RefCell<Vec<usize>>,
-    /// By actor: what it is in the middle of, and on which task.
+    /// For each actor, the step that it is doing and the task that it does it to.
     pub doing: [Cell<(u8, u8)>; ACTORS],
     /// Steps that were tried.
     pub steps: Cell<u64>,
-    /// Those that reached something.
+    /// Steps that reached something.
     pub live: Cell<u64>,
 }
 
@@ -146,7 +147,8 @@ impl World {
         }
     }
 
-    /// Forgets the last run. What it left behind after a bug check is leaked: nobody may be called any more.
+    /// Forgets the last run. After a bug check the remains of the run are leaked, because none of
+    /// its code may be called any more.
     pub fn reset(&self) {
         self.tasks.iter().take(self.count.replace(0)).for_each(Task::reset);
         for gate in self.gates.borrow_mut().iter_mut() {
@@ -179,26 +181,30 @@ impl World {
         self.live.set(0);
     }
 
-    /// The task with this number. Another number comes from a body whose memory is not its own any more: a finding.
+    /// The task with this number. A number out of range is a finding, because it comes from a body
+    /// in memory that has been overwritten.
     #[must_use]
     pub fn task(&self, task: usize) -> &Task {
         self.tasks.get(task).unwrap_or_else(|| {
-            ntsim::fail("C8", format!("what is polled or dropped as a body is none: task {task:#x}"))
+            ntsim::fail(
+                "C8",
+                format!("memory that is not a body is polled or dropped: its task number is {task:#x}"),
+            )
         })
     }
 
-    /// Those that have not ended, of those that there are.
+    /// The tasks that have not ended.
     pub fn unfinished(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.count.get()).filter(|task| self.tasks[*task].is_unfinished())
     }
 
-    /// An Await: true if it passes.
+    /// Tries to pass an Await. True if it passes.
     #[must_use]
     pub fn pass_gate(&self, gate: usize) -> bool {
         self.all_open.get() || core::mem::take(&mut self.gates.borrow_mut()[gate].open)
     }
 
-    /// Waits at a gate; an earlier waker of the same task is returned, to be dropped.
+    /// Waits at a gate. Returns an earlier waker of the same task, for the caller to drop.
     #[must_use]
     pub fn wait_at_gate(&self, gate: usize, task: usize, waker: Waker) -> Option<Waker> {
         let waiters = &mut self.gates.borrow_mut()[gate].waiters;
@@ -211,7 +217,7 @@ impl World {
         }
     }
 
-    /// Opens a gate and wakes whoever waits there.
+    /// Opens a gate and wakes all that wait there.
     pub fn open_gate(&self, gate: usize) {
         let mut waiters = {
             let gate = &mut self.gates.borrow_mut()[gate];
@@ -222,7 +228,7 @@ impl World {
             marked(MarkKind::Wake, task, "a gate opens");
             waker.wake();
         }
-        // The list's memory is used again, unless somebody waits already.
+        // Put the list back to reuse its memory, unless a task waits there already.
         let now = &mut self.gates.borrow_mut()[gate].waiters;
         if now.is_empty() {
             *now = waiters;
@@ -236,11 +242,12 @@ impl World {
     }
 }
 
-/// The statics of the simulated image: they are there until the simulation is reset, and what borrows them has ended, or has been leaked,
-/// by then.
+/// The statics of the simulated image. They exist until the simulation is reset. By then every
+/// borrow has ended or has been leaked.
 fn statics() -> &'static Statics {
     let statics = ntsim::image_state::<Statics>();
-    // SAFETY: made by the call above, and there until the reset; see above.
+    // SAFETY: the call above made the statics, and the simulation keeps them until its reset. By
+    // then no borrow is in use.
     unsafe { &*statics }
 }
 
@@ -255,23 +262,23 @@ pub(super) fn event(number: usize) -> *mut KEVENT {
     statics().events.get().cast::<KEVENT>().wrapping_add(number % EVENTS)
 }
 
-/// Makes the events what they are: one of each type, not set.
+/// Initialises the events, one of each type, in the state "not set".
 pub(super) fn init_events() {
     for (number, kind) in
         [_EVENT_TYPE::NotificationEvent, _EVENT_TYPE::SynchronizationEvent].into_iter().enumerate()
     {
-        // SAFETY: a static of the driver, which nobody waits for yet.
+        // SAFETY: the event is a static of the driver, and no task waits for it yet.
         unsafe { KeInitializeEvent(event(number), kind, 0) };
     }
 }
 
-/// A place for a task.
+/// A storage for a task.
 #[must_use]
 pub fn storage(number: usize) -> &'static Storage {
     &statics().storages[number % STORAGES]
 }
 
-/// Puts something onto a shelf; drops it if there is no room.
+/// Puts an object onto a shelf. Drops it if there is no room.
 pub fn put<T>(shelf: &Shelf<T>, task: usize, thing: T) {
     let mut things = shelf.borrow_mut();
     if things.len() < HELD {
@@ -282,7 +289,7 @@ pub fn put<T>(shelf: &Shelf<T>, task: usize, thing: T) {
     }
 }
 
-/// Takes the n-th thing, modulo their number, from a shelf.
+/// Takes the n-th object from a shelf, modulo their number.
 #[must_use]
 pub fn take<T>(shelf: &Shelf<T>, n: u8) -> Option<(usize, T)> {
     let mut things = shelf.borrow_mut();

@@ -1,4 +1,5 @@
-//! The steps: the client's, each judged by what it was told in it, and the other side's.
+//! The steps of the client and of the other side. Each answer of the client is compared with the
+//! answers that it got in that call.
 
 use core::{
     fmt::Debug,
@@ -15,7 +16,7 @@ use super::{
     input::{How, Op, Slot, Step},
     kind::{Got, Held, Kind},
     slots::call_back,
-    thing::{IThingClient as _, IThingRaw},
+    thing::IThingRaw,
     world::{self, FUTURES, Future, Given, OBJECTS, TASKS, THINGS, World},
 };
 use crate::{coverage, perform::TWO_TICKS};
@@ -29,7 +30,7 @@ pub(crate) fn perform(world: &World, step: &Step) {
     }
 }
 
-/// None: there is nothing to do it to.
+/// Does a step. `None` if there is nothing to do it to.
 fn try_perform(world: &World, step: &Step) -> Option<()> {
     let target = usize::from(step.target);
     match step.op {
@@ -70,7 +71,7 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
         }
         Op::CallNonsense(context) => {
             let given = *world.given.borrow().first()?;
-            // None that was given, and each of its own.
+            // This context was never given, and each step has its own.
             let context = (1 << 40) + usize::from(context);
             calls_back(world, Given { context, ..given }, 1);
             Some(())
@@ -95,7 +96,7 @@ fn try_perform(world: &World, step: &Step) -> Option<()> {
         }
         Op::Clone => {
             let number = held(world, target)?;
-            // A table that has gone has no AddRef: cloning then stops the machine, as documented.
+            // A vanished table has no AddRef. Cloning then stops the machine, as documented.
             if !world.object(number).has(Slot::Query) {
                 return None;
             }
@@ -148,10 +149,12 @@ fn new(world: &World, kind: Kind) -> Option<()> {
     }
     let object = Hostile::new(number, kind);
     world.objects.borrow_mut().push(object);
-    // SAFETY: an operation of that type, with one reference; it stays until the run is over.
+    // SAFETY: `object` is an operation of that type with one reference. It stays until the run is
+    // over.
     let client = unsafe { kind.take(object.cast()) };
-    let client =
-        client.unwrap_or_else(|status| ntsim::fail("C17", format!("a whole object is refused: {status}")));
+    let client = client.unwrap_or_else(|status| {
+        ntsim::fail("C17", format!("the client refuses an operation with all its slots: {status}"))
+    });
     world.held.borrow_mut().push(vec![client]);
     Some(())
 }
@@ -175,7 +178,7 @@ fn held(world: &World, target: usize) -> Option<usize> {
     live().nth(target % live().count().max(1))
 }
 
-/// A call on an object, and what came of it.
+/// Calls an object, and compares the result with the expected one.
 fn on<T: PartialEq + Debug>(
     world: &World,
     target: usize,
@@ -184,7 +187,7 @@ fn on<T: PartialEq + Debug>(
     expected: impl FnOnce(&mut Talk<'_>) -> Result<T, NTSTATUS>,
 ) -> Option<()> {
     let number = held(world, target)?;
-    // Out of the list while it is used: the other side may be in the middle of anything.
+    // Take it out of the list while it is used, because the other side may do anything meanwhile.
     let client = world.held.borrow_mut()[number].pop()?;
     let answered = listen(world, || call(&*client));
     let said = world.said.take();
@@ -195,18 +198,21 @@ fn on<T: PartialEq + Debug>(
         let told = format!("{said:?}");
         ntsim::fail(
             "C17",
-            format!("{op:?} on object {number}: {answered:?}, told {told} it is {expected:?}"),
+            format!(
+                "{op:?} on object {number} gives {answered:?}, expected {expected:?} after the answers {told}"
+            ),
         );
     }
     if !talk.is_over() && world.alone.get() {
-        ntsim::fail("talk", format!("{op:?} on object {number} asks more than it has to: {said:?}"));
+        ntsim::fail("talk", format!("{op:?} on object {number} makes more calls than it must: {said:?}"));
     }
     world.held.borrow_mut()[number].push(client);
     world.said.replace(said);
     Some(())
 }
 
-/// The client keeps an interface that it was handed out, and lets go of the oldest one if it has too many. Returns the value.
+/// Keeps an interface that the client was handed out, and releases the oldest one if there are too
+/// many. Returns the value.
 fn keep(world: &World, got: Got) -> u128 {
     let Got { worth, interface } = got;
     let full = world.kept.borrow().len() == THINGS;
@@ -216,20 +222,20 @@ fn keep(world: &World, got: Got) -> u128 {
     worth
 }
 
-/// Takes one out of the list.
+/// Takes an interface out of the list.
 fn kept(world: &World, target: usize) -> Option<ComRc<IThingRaw>> {
     let mut kept = world.kept.borrow_mut();
     let place = target.checked_rem(kept.len())?;
     Some(kept.remove(place))
 }
 
-/// Uses an interface that it was handed out.
+/// Uses an interface that the client was handed out.
 fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     let thing = kept(world, target)?;
     let this = thing.as_ptr().cast();
     let Some(number) = (0..world.objects.borrow().len()).find(|n| world.object(*n).thing.this() == this)
     else {
-        ntsim::fail("C17", format!("the client makes up the interface {this:p}"));
+        ntsim::fail("C17", format!("the client has the interface {this:p}, which no operation has yielded"));
     };
     let object = world.object(number);
     let found = listen(world, || thing.query::<IUnknownRaw>().map(drop));
@@ -239,16 +245,21 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     if found != expected {
         ntsim::fail(
             "C17",
-            format!("the thing of object {number}: {found:?}, told {said:?} it is {expected:?}"),
+            format!(
+                "IUnknown of the thing of object {number} gives {found:?}, expected {expected:?} after the answers {said:?}"
+            ),
         );
     }
     world.said.replace(said);
     let (answered, expected) =
         (thing.number(), object.thing.answers().ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR));
     if answered != expected {
-        ntsim::fail("C17", format!("the thing of object {number} answers {answered:?}, not {expected:?}"));
+        ntsim::fail(
+            "C17",
+            format!("the thing of object {number} answers {answered:?}, expected {expected:?}"),
+        );
     }
-    // Cloning one without AddRef stops the machine, as documented.
+    // Cloning an interface without AddRef stops the machine, as documented.
     if object.thing.is_whole() {
         drop(thing.clone());
     }
@@ -256,14 +267,14 @@ fn use_thing(world: &World, target: usize, op: &Op) -> Option<()> {
     Some(())
 }
 
-/// What it is told in a call.
+/// Makes a call, and records the answers that the client gets in it.
 fn listen<R>(world: &World, call: impl FnOnce() -> R) -> R {
     world.said.borrow_mut().clear();
     world.registered.set(None);
     call()
 }
 
-/// Tells libFuzzer what was said in which situation.
+/// Reports to libFuzzer a step with its result, the answers and the situation.
 fn hit(op: &Op, ok: bool, said: &[super::expect::Said], situation: u32) {
     use super::expect::Said;
     let kind = match op {
@@ -326,7 +337,7 @@ fn filled(world: &World, target: usize) -> Option<usize> {
     live().nth(target % live().count().max(1))
 }
 
-/// Polls a future, judges what it says, and drops it if it is ready.
+/// Polls a future, judges its result, and drops it if it is ready.
 pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     let Some(mut future) = world.futures.borrow_mut()[place].take() else { return };
     let counter = Arc::clone(&world.wakers.borrow()[waker]);
@@ -339,7 +350,7 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     if let Some(ticket) = world.registered.take() {
         let old = future.awaited.ticket.replace(ticket);
         if old.is_some_and(|old| old != ticket) {
-            ntsim::fail("C14", format!("future {place} registers twice"));
+            ntsim::fail("C14", format!("future {place} sets a handler twice"));
         }
     }
     let called = future.awaited.ticket.is_some_and(|ticket| world.called.borrow().contains(&ticket));
@@ -348,16 +359,17 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     let expected = talk.poll(&mut future.awaited, future.how.watched, called);
     let kind = world.object(future.object).kind as u32;
     hit(&Op::Poll(0), polled.is_ready(), &said, kind << 2 | future.awaited.way as u32);
-    // A timer that cannot be set.
+    // The timer could not be set.
     let starved = world.starved.get() && polled == Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
-    // What the other processor does meanwhile it may have seen or not: a call, and that a slot had gone before it asked again.
+    // The client may or may not have seen the other processor's work. That work is a call of the
+    // handler, or a slot that was removed before the client's second question.
     let broken = polled == Poll::Ready(Err(NTSTATUS::DRIVER_INTERNAL_ERROR));
     let late = !alone && (called && future.how.watched || broken && expected.is_pending());
     if polled != expected && !starved && !late {
         ntsim::fail(
             "C17",
             format!(
-                "a poll of future {place}: {polled:?}, told {said:?} (called: {called}) it is {expected:?}"
+                "a poll of future {place} gives {polled:?}, expected {expected:?} after the answers {said:?} (handler called: {called})"
             ),
         );
     }
@@ -375,7 +387,7 @@ pub(crate) fn poll(world: &World, place: usize, waker: usize) {
     }
 }
 
-/// Drops a future, which cancels if it is to.
+/// Drops a future, which cancels if it was made to.
 pub(crate) fn drop_future(world: &World, place: usize) {
     let Some(future) = world.futures.borrow_mut()[place].take() else { return };
     let Future { future, object, how, awaited, .. } = future;
@@ -383,11 +395,16 @@ pub(crate) fn drop_future(world: &World, place: usize) {
     let said = world.said.take();
     let mut talk = Talk::new(&said, world.object(object), world.alone.get());
     if how.cancels && !awaited.over {
-        // Whatever it answers.
+        // Any answer is allowed.
         let _asked = talk.cancel();
     }
     if !talk.is_over() && world.alone.get() {
-        ntsim::fail("talk", format!("dropping future {place} says {said:?}, {how:?}, {awaited:?}"));
+        ntsim::fail(
+            "talk",
+            format!(
+                "the drop of future {place} makes more calls than it must: {said:?} ({how:?}, {awaited:?})"
+            ),
+        );
     }
     world.said.replace(said);
 }
@@ -415,7 +432,7 @@ fn task(world: &World, target: usize, how: How) -> Option<()> {
     Some(())
 }
 
-/// The other side calls a handler: who waits for it and nobody else is woken, once.
+/// Calls a handler from the other side. It wakes only the future that waits for it, and only once.
 pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
     if !world.alone.get() {
         return call_back(world, given, status);
@@ -435,11 +452,17 @@ pub(crate) fn calls_back(world: &World, given: Given, status: i32) {
     call_back(world, given, status);
     let wakes = world.wakes();
     if wakes != expected {
-        ntsim::fail("wake", format!("a call of {:#x} wakes {wakes:?}, not {expected:?}", given.context));
+        ntsim::fail(
+            "wake",
+            format!(
+                "after a call of the handler with {:#x} the wakers have {wakes:?} wakes, expected {expected:?}",
+                given.context
+            ),
+        );
     }
 }
 
-/// Whoever looks by itself is woken by its timer.
+/// Advances the clock. The timer of each future that polls its operation wakes it.
 pub(crate) fn advance_time(world: &World) {
     ntsim::advance_time(TWO_TICKS);
     if !world.alone.get() {
@@ -453,7 +476,9 @@ pub(crate) fn advance_time(world: &World) {
             if wakes == before {
                 ntsim::fail(
                     "wake",
-                    format!("future {place} looks by itself, and its timer does not wake it"),
+                    format!(
+                        "future {place} polls its operation by a timer, but two clock ticks did not wake it"
+                    ),
                 );
             }
         }

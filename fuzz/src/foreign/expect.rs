@@ -1,4 +1,5 @@
-//! What a client is to make of what it was told `[C17]`: the contract, written a second time, over the talk of one call.
+//! The results that a client must derive from its answers `[C17]`. This implements the contract a
+//! second time, over the talk of one call.
 
 use core::{task::Poll, time::Duration};
 
@@ -6,30 +7,30 @@ use ntcom::{NTSTATUS, com::E_NOINTERFACE};
 
 use super::{hostile::Hostile, input::Slot, kind::Kind};
 
-/// What the other side said: its answer, and what it wrote, if it wrote anything.
+/// An answer of the other side, with the data that it wrote, if it wrote any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
-    /// And whether it gave a pointer out.
+    /// The answer, and whether it gave a pointer out.
     Query(NTSTATUS, bool),
     Status(NTSTATUS, Option<i32>),
-    /// The value's bytes as a number, and the reference that came with them.
+    /// The answer, the value's bytes as a number, and the reference that came with them.
     Result(NTSTATUS, Option<u128>, Gift),
     Cancel(NTSTATUS),
     Error(NTSTATUS, Option<NTSTATUS>),
     SetCompleted(NTSTATUS),
-    /// And how long it was asked to wait; none: for ever.
+    /// The answer, and the timeout of the call. `None` waits for ever.
     Wait(NTSTATUS, Option<i64>),
     Size(NTSTATUS, Option<u32>),
 }
 
-/// What get_result has handed out.
+/// The reference that get_result has handed out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Gift {
     /// No interface.
     None,
-    /// One with a reference.
+    /// An interface with a reference.
     Whole,
-    /// The same, but it has no table, or a slot of IUnknown's is missing.
+    /// An interface with a reference that has no table, or lacks a slot of IUnknown.
     Broken,
 }
 
@@ -37,13 +38,14 @@ pub(crate) enum Gift {
 pub(crate) struct Talk<'a> {
     said: &'a [Said],
     object: &'a Hostile,
-    /// Nobody else changes the object.
+    /// Whether no other processor changes the object.
     alone: bool,
 }
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
 
-/// Success is success, a failure is the object's own word, and everything else is a breach.
+/// Reads an answer. Success is success, a failure is the object's own status, and any other code is
+/// a breach.
 fn answer(code: NTSTATUS) -> Result<(), NTSTATUS> {
     if code == NTSTATUS::SUCCESS {
         return Ok(());
@@ -55,13 +57,13 @@ fn is_failure(code: NTSTATUS) -> bool {
     !code.is_success()
 }
 
-/// How far a future is in awaiting.
+/// The state of a future in awaiting.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Awaited {
     pub(crate) way: Way,
-    /// What it was registered by.
+    /// The context with which it registered its handler.
     pub(crate) ticket: Option<usize>,
-    /// It has seen the end.
+    /// Whether it has seen the end.
     pub(crate) over: bool,
 }
 
@@ -69,9 +71,9 @@ pub(crate) struct Awaited {
 pub(crate) enum Way {
     #[default]
     Unknown,
-    /// Its handler was taken.
+    /// Its handler was accepted.
     Told,
-    /// It looks by itself.
+    /// It polls the operation by a timer.
     Looks,
 }
 
@@ -80,7 +82,8 @@ impl<'a> Talk<'a> {
         Self { said, object, alone }
     }
 
-    /// What this slot said next; a breach if there is no such slot. A slot that is there has been asked.
+    /// The next answer, which must be from this slot. Without such a slot it is a breach. If the
+    /// slot exists, the client must have asked it.
     fn next<T>(&mut self, slot: Slot, is: impl FnOnce(Said) -> Option<T>) -> Result<T, NTSTATUS> {
         if let Some((first, rest)) = self.said.split_first()
             && let Some(said) = is(*first)
@@ -90,15 +93,12 @@ impl<'a> Talk<'a> {
         }
         if self.alone && self.object.has(slot) {
             let next = self.said.first();
-            ntsim::fail(
-                "talk",
-                format!("the client does not ask {slot:?} where it has to; next is {next:?}"),
-            );
+            ntsim::fail("talk", format!("the client must call {slot:?} here, but its next call is {next:?}"));
         }
         Err(BROKEN)
     }
 
-    /// Nothing more has been said.
+    /// Whether there are no more answers.
     pub(crate) const fn is_over(&self) -> bool {
         self.said.is_empty()
     }
@@ -128,13 +128,13 @@ impl<'a> Talk<'a> {
             _ => Err(BROKEN),
         };
         if read.is_err() && gift != Gift::None {
-            // What comes with a breach is not touched.
+            // The client does not touch an interface that comes with a breach.
             self.object.thing.lose();
         }
         read
     }
 
-    /// QueryInterface: whether the client has something to hold then.
+    /// Reads an answer of QueryInterface. `can_hold` says whether the client can hold the pointer.
     fn query(&mut self, can_hold: bool) -> Result<(), NTSTATUS> {
         let (code, gave) = self.next(Slot::Query, |said| match said {
             Said::Query(code, gave) => Some((code, gave)),
@@ -152,7 +152,8 @@ impl<'a> Talk<'a> {
     }
 
     pub(crate) fn control(&mut self) -> Result<(), NTSTATUS> {
-        // Where it may have changed since, what follows tells: without a control there is nothing to ask.
+        // If the object may have changed since, the later answers tell. Without a control the
+        // client has nothing to ask.
         self.query(!self.alone || self.object.has_control())
     }
 
@@ -193,12 +194,12 @@ impl<'a> Talk<'a> {
             Said::Wait(code, asked) => Some((code, asked)),
             _ => None,
         })?;
-        // What is below zero is a time from now on, in units of 100 ns.
+        // A negative timeout is relative, in units of 100 ns.
         let expected = limit.map(|limit| -(limit.as_nanos() as i64 / 100));
         if asked != expected {
             ntsim::fail(
                 "talk",
-                format!("the client asks for a wait of {asked:?}, and is to ask for {expected:?}"),
+                format!("the client calls wait with the timeout {asked:?}, expected {expected:?}"),
             );
         }
         if code == NTSTATUS::TIMEOUT {
@@ -218,7 +219,8 @@ impl<'a> Talk<'a> {
         Ok(size.unwrap_or(0))
     }
 
-    /// The operation, as one with values of that size: its own must have it, too.
+    /// Reads a query for an operation with values of that size. The operation's own size must be
+    /// the same.
     pub(crate) fn again(&mut self, kind: Kind) -> Result<i32, NTSTATUS> {
         self.query(true)?;
         if usize::try_from(self.size()?) != Ok(kind.size()) {
@@ -227,7 +229,7 @@ impl<'a> Talk<'a> {
         self.status()
     }
 
-    /// IUnknown of what it has yielded.
+    /// Reads a query for IUnknown of the interface that the operation has yielded.
     pub(crate) fn unknown_of_thing(&mut self) -> Result<(), NTSTATUS> {
         if self.is_over() && !(self.alone && self.object.thing.can_be_asked()) {
             return Err(BROKEN);
@@ -235,7 +237,7 @@ impl<'a> Talk<'a> {
         self.query(self.object.thing.is_whole())
     }
 
-    /// A poll of a future. `called`: its handler has been called by the end of it.
+    /// Reads a poll of a future. `called` says that its handler was called by the end of the poll.
     pub(crate) fn poll(
         &mut self,
         awaited: &mut Awaited,
@@ -256,7 +258,7 @@ impl<'a> Talk<'a> {
             if self.status()? != 0 {
                 awaited.over = true;
                 let value = self.value();
-                // It had ended, so it has a value or a reason.
+                // The operation had ended, so it has a value or a reason.
                 return Ok(Poll::Ready(if value == Err(NTSTATUS::PENDING) { Err(BROKEN) } else { value }));
             }
             if told {
@@ -265,7 +267,7 @@ impl<'a> Talk<'a> {
             match awaited.way {
                 Way::Unknown => awaited.way = self.way()?,
                 Way::Told if called && (self.alone || !self.is_over()) => told = true,
-                // What a timer says is that there is more to read here.
+                // Without a timer there are no more answers to read here.
                 Way::Told if !watched => return Ok(Poll::Pending),
                 Way::Told | Way::Looks if self.is_over() => return Ok(Poll::Pending),
                 Way::Told | Way::Looks => {}

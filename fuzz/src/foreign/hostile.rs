@@ -1,4 +1,4 @@
-//! The other side: an operation that says what its input has it say.
+//! The other side's operations. Their slots answer as the input says.
 
 use core::{
     cell::{Cell, UnsafeCell},
@@ -19,7 +19,7 @@ use super::{
     world::World,
 };
 
-/// The answers that a slot gives, one after the other, and again.
+/// The answers of a slot. They are given in turn, and then from the beginning.
 #[derive(Default)]
 struct Ring {
     answers: Cell<[Option<Answer>; 4]>,
@@ -47,10 +47,10 @@ impl Ring {
     }
 }
 
-/// As far as its tables are concerned, an operation of values of any type.
+/// The type of the values of every operation, as far as the tables are concerned.
 pub(super) type Anything = c_void;
 
-/// An operation. The interfaces are at its beginning; the rest is the harness's.
+/// An operation. It begins with the interfaces. The other fields are the harness's.
 #[repr(C)]
 pub(crate) struct Hostile {
     operation: UnsafeCell<AsyncOperationRaw<Anything>>,
@@ -59,24 +59,24 @@ pub(crate) struct Hostile {
     control_table: UnsafeCell<AsyncControlVtbl>,
     pub(super) number: usize,
     pub(crate) kind: Kind,
-    /// What it yields, if it yields interfaces.
+    /// The interface that it yields, if it yields interfaces.
     pub(super) thing: Thing,
     pub(super) references: Cell<u32>,
-    /// References may be lost: there was no slot to release them through.
+    /// Whether references may be lost because there was no slot to release them through.
     pub(crate) leaky: Cell<bool>,
-    /// What it says where it has nothing else in mind.
+    /// The state that its answers describe if the input gives no other answer.
     pub(crate) state: Cell<i32>,
     minds: [Ring; Slot::ALL.len()],
-    /// From here on it keeps the contract, as far as it has slots.
+    /// Whether it keeps the contract from here on, as far as it has slots.
     pub(crate) honest: Cell<bool>,
     pub(super) accepted: Cell<bool>,
 }
 
-/// Where its control stands.
+/// The offset of its control.
 pub(super) const CONTROL: usize = offset_of!(Hostile, control);
 
 impl Hostile {
-    /// With one reference.
+    /// Creates an operation with one reference.
     pub(crate) fn new(number: usize, kind: Kind) -> *mut Self {
         let object = Box::into_raw(Box::new(Self {
             operation: UnsafeCell::new(AsyncOperationRaw { vtbl: null() }),
@@ -93,7 +93,7 @@ impl Hostile {
             honest: Cell::new(false),
             accepted: Cell::new(false),
         }));
-        // SAFETY: just made.
+        // SAFETY: the block above just made `object`.
         let this = unsafe { &*object };
         this.operation().vtbl = this.operation_table.get();
         this.control().vtbl = this.control_table.get();
@@ -103,34 +103,38 @@ impl Hostile {
 
     #[expect(clippy::mut_from_ref, reason = "nobody has a reference to it for longer than a statement")]
     fn operation(&self) -> &mut AsyncOperationRaw<Anything> {
-        // SAFETY: the client reads it through its pointer, and keeps no reference; one thread at a time runs.
+        // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
+        // thread at a time runs.
         unsafe { &mut *self.operation.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "as above")]
     fn control(&self) -> &mut AsyncControlRaw {
-        // SAFETY: as above.
+        // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
+        // thread at a time runs.
         unsafe { &mut *self.control.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "as above")]
     fn operation_table(&self) -> &mut AsyncOperationVtbl<Anything> {
-        // SAFETY: as above: the client copies a slot out before it calls anybody.
+        // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
+        // reference. One thread at a time runs.
         unsafe { &mut *self.operation_table.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "as above")]
     fn control_table(&self) -> &mut AsyncControlVtbl {
-        // SAFETY: as above.
+        // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
+        // reference. One thread at a time runs.
         unsafe { &mut *self.control_table.get() }
     }
 
-    /// References that nobody has given up.
+    /// References that have not been given up.
     pub(crate) const fn references(&self) -> u32 {
         self.references.get()
     }
 
-    /// The client can call this slot.
+    /// Whether the client can call this slot.
     pub(crate) fn has(&self, slot: Slot) -> bool {
         let (operation, control) = (self.operation_table(), self.control_table());
         let in_operation = !self.operation().vtbl.is_null();
@@ -147,18 +151,18 @@ impl Hostile {
         }
     }
 
-    /// The client can hold its control.
+    /// Whether the client can hold its control.
     pub(crate) fn has_control(&self) -> bool {
         let IUnknownVtbl { QueryInterface, AddRef, Release } = self.control_table().base;
         !self.control().vtbl.is_null() && QueryInterface.is_some() && AddRef.is_some() && Release.is_some()
     }
 
-    /// Once more in its mind.
+    /// Adds an answer to those that a slot gives.
     pub(crate) fn has_in_mind(&self, slot: Slot, answer: Answer) {
         self.minds[slot as usize].push(answer);
     }
 
-    /// Slots are null now.
+    /// Sets slots of a table to null.
     pub(crate) fn open_holes(&self, table: Table, mask: u8) {
         let bit = |n: u8| mask & 1 << n != 0;
         let (operation, control) = (self.operation_table(), self.control_table());
@@ -177,7 +181,7 @@ impl Hostile {
         }
     }
 
-    /// A table is null now.
+    /// Sets the pointer of a table to null.
     pub(crate) fn vanish(&self, table: Table) {
         self.leaky.set(true);
         match table {
@@ -186,7 +190,7 @@ impl Hostile {
         }
     }
 
-    /// A slot of IUnknown of the control is null now.
+    /// Sets a slot of the control's IUnknown to null.
     pub(crate) fn behead(&self, slot: u8) {
         self.leaky.set(true);
         let base = &mut self.control_table().base;
@@ -197,12 +201,12 @@ impl Hostile {
         }
     }
 
-    /// What a slot is to say; none: the truth.
+    /// The next answer of a slot. `None` means the truth.
     pub(super) fn mind(&self, slot: Slot) -> Option<(NTSTATUS, Answer)> {
         if self.references.get() == 0 {
             ntsim::fail(
                 "C3",
-                format!("{slot:?} of object {} is called after its last reference went", self.number),
+                format!("{slot:?} of object {} is called after its last reference was released", self.number),
             );
         }
         if self.honest.get() {
@@ -212,7 +216,7 @@ impl Hostile {
         Some((CODES[usize::from(answer.code)], answer))
     }
 
-    /// The value that it yields, of eight that it has, in as many bytes as its type has.
+    /// One of its eight values, in as many bytes as its type has.
     pub(super) fn value(&self, which: u8) -> u128 {
         let (number, which) = (self.number as u128, u128::from(which));
         match self.kind {
@@ -226,13 +230,14 @@ impl Hostile {
         }
     }
 
-    /// Whether a value can be one of its.
+    /// Whether a value can be one of its values.
     pub(crate) fn may_have_said(&self, value: u128) -> bool {
         let zeros = value == 0 && self.kind != Kind::Interface;
         zeros || (0..8).any(|which| self.value(which) == value)
     }
 
-    /// A client that is told contradictions may lose the reference that comes with them, and here nobody hears of it.
+    /// Whether a reference that goes out now cannot be counted. A client that gets contradictory
+    /// answers may lose the reference, and the harness does not record the answers to its tasks.
     pub(super) fn nobody_counts(&self, world: &World) -> bool {
         let contradicts =
             [Slot::Status, Slot::Result].iter().any(|slot| !self.minds[*slot as usize].is_empty());

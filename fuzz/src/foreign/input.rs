@@ -1,4 +1,4 @@
-//! Inputs of `foreign`: every four bytes are a step of the client's or of the other side.
+//! Inputs of `foreign`. Every four bytes are a step of the client or of the other side.
 
 use core::fmt;
 use std::rc::Rc;
@@ -11,7 +11,8 @@ use crate::{
     ops::RECORD,
 };
 
-/// What the other side may say: the codes of the contract, and some that are none of it.
+/// The statuses that the other side may answer. They are the codes of the contract, and some that
+/// are not in it.
 pub const CODES: [NTSTATUS; 16] = [
     NTSTATUS::SUCCESS,
     NTSTATUS::PENDING,
@@ -25,23 +26,23 @@ pub const CODES: [NTSTATUS; 16] = [
     NTSTATUS::INVALID_DEVICE_STATE,
     NTSTATUS::INSUFFICIENT_RESOURCES,
     NTSTATUS::DRIVER_INTERNAL_ERROR,
-    // S_FALSE; an informational code; a warning; what is 0 in its low half only.
+    // S_FALSE, an informational code, a warning, and a code that is 0 in its low half only.
     NTSTATUS(1),
     NTSTATUS(0x4000_0000),
     NTSTATUS::from_u32(0x8000_0005),
     NTSTATUS(0x0001_0000),
 ];
 
-/// What get_result_size may write.
+/// The sizes that get_result_size may write.
 pub const SIZES: [u32; 8] = [0, 0x1111_1111, 4, 8, 1, 16, u32::MAX, 2];
 
-/// What get_status may write.
+/// The statuses that get_status may write.
 pub const STATUSES: [i32; 8] = [0, 1, 2, 3, 4, -1, i32::MIN, 0x100];
 
-/// A slot that has a mind of its own.
+/// A slot that the input can give answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slot {
-    /// QueryInterface, for whatever interface.
+    /// QueryInterface, for any interface.
     Query,
     /// `get_status`.
     Status,
@@ -60,7 +61,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// All of them.
+    /// All slots.
     pub const ALL: [Self; 8] = [
         Self::Query,
         Self::Status,
@@ -73,14 +74,14 @@ impl Slot {
     ];
 }
 
-/// What a slot is to say next.
+/// An answer that a slot is to give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// Its answer, of [`CODES`].
+    /// The index of its status in [`CODES`].
     pub code: u8,
-    /// What it writes, of what its kind of slot can.
+    /// The value that it writes. Its meaning depends on the slot.
     pub value: u8,
-    /// It writes nothing.
+    /// Whether it writes nothing.
     pub silent: bool,
 }
 
@@ -93,24 +94,24 @@ pub enum Table {
     Control,
 }
 
-/// What is wrong with an interface that an operation yields.
+/// A defect of an interface that an operation yields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flaw {
-    /// It has no table any more.
+    /// Its pointer to the table is null.
     Vanished,
-    /// Slots are null now.
+    /// Its QueryInterface is null.
     NoQuery,
-    /// See `NoQuery`.
+    /// Its AddRef is null.
     NoAddRef,
-    /// See `NoQuery`.
+    /// Its Release is null.
     NoRelease,
-    /// Its own one.
+    /// Its own method is null.
     NoMethod,
-    /// QueryInterface answers this, of [`CODES`], and gives nothing.
+    /// QueryInterface answers this status, of [`CODES`], and gives no reference.
     Lies(u8),
 }
 
-/// How a future is made.
+/// The options of a future.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct How {
     /// `cancel_on_drop`.
@@ -121,39 +122,40 @@ pub struct How {
     pub often: bool,
 }
 
-/// What is done once.
+/// A step of the client or of the other side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// A new object with values of this type, of which the client has one reference.
+    /// Makes an object with values of this type. The client gets one reference.
     New(Kind),
-    /// The other side makes up its mind about a slot: once more than before. It says one thing after the other, and begins anew.
+    /// Adds an answer to those of a slot. The slot gives them in turn, and then from the beginning.
     Answer(Slot, Answer),
-    /// It is Started, Completed, Canceled or Error now, and says so wherever it has nothing else in mind.
+    /// Makes an operation Started, Completed, Canceled or Error. It answers so unless its slots
+    /// have other answers.
     Become(u8),
-    /// Slots of a table, but for IUnknown's, are null now: those with a bit set.
+    /// Sets slots of a table to null, except IUnknown's. The mask has a bit for each.
     Holes(Table, u8),
-    /// A table is null now. What is to be released through it is lost.
+    /// Sets the pointer of a table to null. References that would be released through it are lost.
     Vanish(Table),
-    /// It has the IUnknown slot with this number be null in the control that it gives out.
+    /// Sets the IUnknown slot with this number to null in the control that it gives out.
     Headless(u8),
-    /// What it yields, if that is an interface, has a flaw.
+    /// Gives a flaw to the interface that it yields, if it yields one.
     Spoil(Flaw),
-    /// It calls a handler that it was given: the n-th, with this status, once or twice.
+    /// Calls a handler that it was given, once or twice.
     CallBack {
-        /// Which, modulo their number.
+        /// The handler's index, modulo their number.
         which: u8,
-        /// Told what.
+        /// The status that the handler is told.
         status: u8,
-        /// A second time, too.
+        /// Whether it is called a second time.
         twice: bool,
     },
-    /// It calls a handler with a context that it was never given.
+    /// Calls a handler with a context that it was never given.
     CallNonsense(u8),
-    /// The client asks for the status.
+    /// Asks as the client for the status.
     Status,
-    /// For the value.
+    /// Asks for the value.
     Result,
-    /// For the error.
+    /// Asks for the error.
     Error,
     /// Cancels.
     Cancel,
@@ -163,36 +165,36 @@ pub enum Op {
     Size,
     /// Asks for IUnknown, and gives it back.
     Unknown,
-    /// Asks for an operation with values of that size, and that one for the status.
+    /// Queries an operation with values of that size, and asks that operation for its status.
     Again(Kind),
-    /// Uses an interface that it was handed out: asks it for IUnknown, calls it, copies it.
+    /// Uses an interface that the client was handed out. Queries IUnknown, calls it, and clones it.
     Use,
-    /// Releases one.
+    /// Releases an interface that the client was handed out.
     Forget,
-    /// One more reference.
+    /// Adds a reference.
     Clone,
-    /// One less.
+    /// Releases a reference.
     Drop,
-    /// A future of it.
+    /// Makes a future of an operation.
     Future(How),
-    /// Polls one, with the n-th waker.
+    /// Polls a future, with the n-th waker.
     Poll(u8),
-    /// Drops one.
+    /// Drops a future.
     DropFuture,
-    /// A future of it in a task of its own.
+    /// Spawns a task that awaits an operation.
     Task(How),
     /// Cancels a task.
     CancelTask,
-    /// Two clock ticks go by.
+    /// Advances the clock by two ticks.
     AdvanceTime,
-    /// The n-th allocation from now fails.
+    /// Makes the n-th allocation from now fail.
     Starve(u8),
-    /// Bytes of the schedule.
+    /// Carries bytes of the schedule.
     Schedule([u8; 3]),
 }
 
 impl Op {
-    /// It is the other side's: on two processors it happens on the second one.
+    /// Whether the other side does this step. On two processors the second one does it.
     #[must_use]
     pub const fn is_hostile(&self) -> bool {
         matches!(
@@ -208,12 +210,12 @@ impl Op {
     }
 }
 
-/// A step, and which object, future or task it is about, modulo their number.
+/// A step with its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// Which.
+    /// The object, future or task, modulo their number.
     pub target: u8,
-    /// What.
+    /// The call or command.
     pub op: Op,
 }
 
@@ -292,14 +294,15 @@ impl Record for Step {
     }
 }
 
-/// An input of `foreign`: the client and the other side take turns on one processor, or have one each.
+/// An input of `foreign`. The client and the other side take turns on one processor, or have one
+/// each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForeignInput {
-    /// One or two.
+    /// The number of processors, one or two.
     pub processors: usize,
-    /// What happens.
+    /// The steps of both sides.
     pub steps: Rc<Vec<Step>>,
-    /// The schedule: see `ntsim::Schedule::bytes`.
+    /// The schedule, in the format of `ntsim::Schedule::bytes`.
     pub schedule: Vec<u8>,
 }
 

@@ -1,5 +1,6 @@
-//! The phases of a run: the steps; the other side keeps the contract from now on, and every future and task ends; everybody lets go, and
-//! nothing is left; and what is called then does nothing.
+//! The phases of a run. The steps are done first. Then the other side keeps the contract, and every
+//! future and task must end. Then the client drops everything, and nothing may be left. Handlers
+//! that are called after that must do nothing.
 
 use core::time::Duration;
 
@@ -14,7 +15,7 @@ use super::{
 /// Runs an input.
 ///
 /// # Errors
-/// Why it is a finding.
+/// The run is a finding. The error says why.
 pub(crate) fn run(kernel: &mut Simulation, input: &ForeignInput) -> Result<(), Stop> {
     world::with(|world| world.reset(input.processors));
     let programs = (0..input.processors).map(|processor| -> (usize, ntsim::Program) {
@@ -39,16 +40,19 @@ fn drive(world: &World, processor: usize, processors: usize, steps: &[Step]) {
         ntsim::preemption_point();
     }
     world.alone.set(true);
-    // In the same program: whoever looks by itself does so until the end, and a machine with timers is not quiet.
+    // Do this in the same program, because a future that polls by a timer goes on until its end. A
+    // machine with timers is not quiet.
     everything_ends(world);
     everybody_lets_go(world);
     nothing_is_left(world);
 }
 
-/// How many clock ticks it may take until a task has ended that looks by itself, twice as many as it takes.
+/// The number of clock ticks within which a task that polls by a timer must end. It is twice the
+/// number that such a task takes.
 const ROUNDS: usize = 6;
 
-/// Everything completes, and the other side calls whom it has to: whoever waits is woken, and is ready then.
+/// Completes every operation. The other side calls the handlers that it must, and each waiting
+/// future is woken and is then ready.
 fn everything_ends(world: &World) {
     ntsim::note(|| "from here on the other side keeps the contract".into());
     let objects = world.objects.borrow().len();
@@ -71,35 +75,45 @@ fn everything_ends(world: &World) {
     let places = world.futures.borrow().len();
     for place in 0..places {
         let waits = world.futures.borrow()[place].as_ref().and_then(|future| future.waits);
-        // One that was told too early hears no more of the end: but it has been woken.
+        // A future that was told too early is not told the end again, but it has been woken.
         if let Some((waker, before)) = waits
             && world.wakers.borrow()[waker].wakes() == before
         {
-            ntsim::fail("liveness", format!("future {place} is not woken"));
+            ntsim::fail("liveness", format!("future {place} is not woken, although its operation has ended"));
         }
         poll(world, place, 0);
         if world.futures.borrow()[place].is_some() {
-            ntsim::fail("liveness", format!("future {place} is still pending"));
+            ntsim::fail(
+                "liveness",
+                format!("future {place} is still pending, although its operation has ended"),
+            );
         }
     }
     for (number, task) in world.tasks.iter().enumerate() {
         let (result, object) = (task.result.get(), task.object.get());
         match result {
             None if task.spawned.get() && !task.canceled.get() => {
-                ntsim::fail("liveness", format!("task {number} never ends"));
+                ntsim::fail(
+                    "liveness",
+                    format!("task {number} does not end, although its operation has ended"),
+                );
             }
             Some(Err(error)) if error.is_success() => {
                 ntsim::fail("C17", format!("task {number} fails with the success code {error}"));
             }
             Some(Ok(value)) if !world.object(object).may_have_said(value) => {
-                ntsim::fail("C17", format!("task {number} makes up the value {value:#x}"));
+                ntsim::fail(
+                    "C17",
+                    format!("task {number} has the value {value:#x}, which its operation does not yield"),
+                );
             }
             _ => {}
         }
     }
 }
 
-/// The client drops all that it has; then the other side calls all that it ever had, twice.
+/// Drops everything that the client has. The other side then calls each handler that it ever had,
+/// twice.
 fn everybody_lets_go(world: &World) {
     let places = world.futures.borrow().len();
     (0..places).for_each(|place| drop_future(world, place));
@@ -124,7 +138,10 @@ fn nothing_is_left(world: &World) {
         }
         let left = object.thing.left();
         if left > 0 {
-            ntsim::fail("leak", format!("{left} references to what object {number} yields are left"));
+            ntsim::fail(
+                "leak",
+                format!("{left} references to the interface that object {number} yields are left"),
+            );
         }
     }
     for (number, waker) in world.wakers.borrow().iter().enumerate() {
@@ -135,7 +152,7 @@ fn nothing_is_left(world: &World) {
     }
     let blocks = ntsim::live_blocks();
     if blocks > 0 {
-        ntsim::fail("leak", format!("{blocks} blocks are left"));
+        ntsim::fail("leak", format!("{blocks} pool blocks are left at the end"));
     }
     // Every handler has been called by now.
     if let Err(stuck) = ntcom_exec::default_tracker(|tracker| tracker.drain(Some(Duration::ZERO))) {

@@ -1,4 +1,5 @@
-//! The types of values that the other side's operations have, and the client's operation of each, whose type is forgotten.
+//! The types of values of the other side's operations, and the client's operation of each with its
+//! type erased.
 
 use core::{
     ffi::c_void,
@@ -21,21 +22,21 @@ use super::{input::How, thing::IThingRaw};
 pub enum Kind {
     /// Four bytes.
     U32,
-    /// `()`: nothing is written.
+    /// `()`, for which nothing is written.
     Unit,
     /// One byte.
     U8,
-    /// One byte, of which two are values: the client trusts the other side with that.
+    /// One byte with two valid values. The client trusts the other side to write one of them.
     Bool,
     /// Eight bytes.
     U64,
     /// A struct of sixteen bytes.
     Wide,
-    /// An interface, with a reference each time.
+    /// An interface, which comes with a reference each time.
     Interface,
 }
 
-/// A struct of two words: too large for a register, so that a mistake of who writes where is seen.
+/// A struct of two words. It is too large for a register, so that a value in the wrong place shows.
 #[repr(C)]
 #[derive(Clone, Copy, ntcom::AbiType)]
 pub(super) struct Wide {
@@ -43,7 +44,7 @@ pub(super) struct Wide {
     high: u64,
 }
 
-/// Calls something generic with the type of a kind.
+/// Calls a generic function with the type of a kind.
 macro_rules! with_type {
     ($kind:expr, $function:ident($($argument:expr),*)) => {
         match $kind {
@@ -59,7 +60,7 @@ macro_rules! with_type {
 }
 
 impl Kind {
-    /// As inputs number them.
+    /// All types, in the order of their numbers in inputs.
     pub const ALL: [Self; 8] = [
         Self::U32,
         Self::Unit,
@@ -80,34 +81,36 @@ impl Kind {
         with_type!(self, size())
     }
 
-    /// The client's operation.
+    /// Takes the client's operation.
     ///
     /// # Safety
-    /// An operation with values of this type, and a reference.
+    /// `operation` is an operation with values of this type, and its reference passes to the
+    /// client.
     pub(super) unsafe fn take(self, operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
         /// # Safety
-        /// As above.
+        /// `operation` is an operation with values of type `T`, and its reference passes to the
+        /// client.
         unsafe fn take<T: Value>(operation: *mut c_void) -> Result<Box<dyn Held>, NTSTATUS> {
-            // SAFETY: this function's contract.
+            // SAFETY: the caller passes such an operation with its reference.
             let operation = unsafe { AsyncOperation::<T>::from_raw(operation.cast()) }?;
             Ok(Box::new(operation))
         }
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes an operation with values of this type, with its reference.
         unsafe { with_type!(self, take(operation)) }
     }
 }
 
-/// What the client has for a value.
+/// A value that the client has got.
 pub(crate) struct Got {
-    /// Its bytes, as a number.
+    /// The value's bytes, as a number.
     pub(super) worth: u128,
-    /// The reference that is the client's.
+    /// The reference, which the client owns.
     pub(super) interface: Option<ComRc<IThingRaw>>,
 }
 
-/// A type of values, and how the client reads them.
+/// A type of values, with the client's way to read them.
 trait Value: AsyncValueType {
-    /// What reading it gives.
+    /// The result of reading it.
     type Read: 'static;
     fn read(operation: &AsyncOperation<Self>) -> Result<Self::Read, NTSTATUS>;
     fn future(operation: AsyncOperation<Self>) -> OperationFuture<Self, Self::Read>;
@@ -153,10 +156,10 @@ impl Value for InterfacePtr<IThingRaw> {
     }
 }
 
-/// A future of an operation.
+/// A future of an operation, with its type erased.
 pub(crate) type Awaiting = Pin<Box<dyn Future<Output = Result<Got, NTSTATUS>> + Send>>;
 
-/// A future of one that has a type.
+/// A future of an operation, with its type.
 struct Await<T: Value>(Pin<Box<OperationFuture<T, T::Read>>>);
 
 impl<T: Value> Future for Await<T> {
@@ -167,7 +170,7 @@ impl<T: Value> Future for Await<T> {
     }
 }
 
-/// An operation that the client holds: its methods, one by one.
+/// An operation that the client holds, with a method for each call.
 pub(crate) trait Held {
     fn status(&self) -> Result<i32, NTSTATUS>;
     fn result(&self) -> Result<Got, NTSTATUS>;
@@ -176,9 +179,9 @@ pub(crate) trait Held {
     fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS>;
     /// get_result_size.
     fn size(&self) -> Result<u32, NTSTATUS>;
-    /// Asks for IUnknown, and gives it back.
+    /// Queries IUnknown, and releases it.
     fn unknown(&self) -> Result<(), NTSTATUS>;
-    /// Asks for the operation as one of values of that size, and that one for its status.
+    /// Queries an operation with values of that size, and asks that operation for its status.
     fn again(&self, kind: Kind) -> Result<i32, NTSTATUS>;
     fn another(&self) -> Box<dyn Held>;
     fn awaiting(self: Box<Self>, how: How) -> Awaiting;
@@ -210,7 +213,7 @@ impl<T: Value> Held for AsyncOperation<T> {
         fn again<T: CheckedBitPattern>(operation: &ComRc<IUnknownRaw>) -> Result<i32, NTSTATUS> {
             operation.query::<AsyncOperationRaw<T>>()?.status().map(|status| status as i32)
         }
-        let operation = self;
+        let operation = self.base();
         match kind {
             Kind::Unit => again::<()>(operation),
             Kind::U8 => again::<u8>(operation),

@@ -1,19 +1,22 @@
-//! The target `foreign`: our client and somebody else's operations, which keep no promise that a client can check `[C17]`.
+//! The target `foreign`. Our client uses foreign operations, which keep no promise that a client
+//! can check `[C17]`.
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | `input` | the grammar: what the other side has in mind, and what the client does |
-//! | `hostile` | the other side: an operation that says what its input wants |
-//! | `slots` | its slots: what it says, and whom it said it to |
-//! | `thing` | an interface that it yields |
+//! | `input` | the grammar of the client's steps and the other side's answers |
+//! | `hostile` | the other side's operations, which answer as the input says |
+//! | `slots` | the slots of such an operation, which record each answer |
+//! | `thing` | an interface that such an operation yields |
 //! | `kind` | the types of values, and the client's operation of each |
-//! | `expect` | what a client is to make of what it was told: the contract, a second time |
+//! | `expect` | the results that a client must derive from its answers, by the contract |
 //! | `client` | the client's steps |
-//! | `judge` | the phases of a run, and what is wrong at its end |
+//! | `judge` | the phases of a run, and the checks at its end |
 //!
-//! What no client can check is kept: the object is there while it is referenced, its slots write where they are told to and have their
-//! interface's signature, and a pointer that QueryInterface gives out with success is null or one to that interface. So is one that get_result
-//! hands out; and a `bool` is 0 or 1, because the client has said that it trusts the other side with that.
+//! The other side keeps the promises that a client cannot check. The object exists while it is
+//! referenced. Its slots have their interface's signature and write where they are told to. A
+//! pointer that QueryInterface gives out with success is null or points to that interface, and so
+//! does one that get_result hands out. A `bool` is 0 or 1, because the client has declared its
+//! trust in that.
 
 pub mod client;
 mod expect;

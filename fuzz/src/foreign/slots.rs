@@ -1,4 +1,4 @@
-//! What the other side's operations say when they are called: what they have in mind, or the truth.
+//! The slots of the other side's operations. They give the input's answers, or the truth.
 
 use core::{
     ffi::c_void,
@@ -18,11 +18,11 @@ use super::{
     world::{self, Given, World},
 };
 
-/// The operation's table, when it is whole.
+/// The operation's table with all its slots.
 pub(super) const OPERATION: AsyncOperationVtbl<Anything> =
     AsyncOperationVtbl { base: unknown::<0>(), get_status: Some(get_status), get_result: Some(get_result) };
 
-/// The control's.
+/// The control's table with all its slots.
 pub(super) const CONTROL: AsyncControlVtbl = AsyncControlVtbl {
     base: unknown::<{ hostile::CONTROL }>(),
     cancel: Some(cancel),
@@ -32,12 +32,12 @@ pub(super) const CONTROL: AsyncControlVtbl = AsyncControlVtbl {
     get_result_size: Some(get_result_size),
 };
 
-/// It is the client's program that asks, and not one of its tasks.
+/// Whether the client's program asks, rather than one of its tasks.
 pub(super) fn is_heard() -> bool {
     ntsim::current_processor() == 0 && ntsim::irql() == 0
 }
 
-/// Notes what the client was told, if it is its program.
+/// Records an answer, if the client's program gets it.
 pub(super) fn say(world: &World, said: Said) {
     if is_heard() {
         world.said.borrow_mut().push(said);
@@ -53,11 +53,11 @@ const fn unknown<const AT: usize>() -> IUnknownVtbl {
 }
 
 /// # Safety
-/// `this` is the interface at `AT` of an object; objects stay until the run is over.
+/// `this` is the interface at `AT` of an object. Objects stay until the run is over.
 unsafe fn object<'a, const AT: usize>(this: *mut c_void) -> &'a Hostile {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes the interface at `AT`, so the object starts `AT` bytes before it.
     let start = unsafe { this.byte_sub(AT) };
-    // SAFETY: as above.
+    // SAFETY: `start` is the start of a `Hostile`, which stays until the run is over.
     unsafe { &*start.cast::<Hostile>() }
 }
 
@@ -66,14 +66,14 @@ unsafe extern "system" fn query<const AT: usize>(
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<AT>(this) };
     // SAFETY: a client's `iid` is readable.
     let iid = unsafe { iid.read() };
-    // SAFETY: the start of the object.
+    // SAFETY: the interface is `AT` bytes behind the object's start.
     let start = unsafe { this.byte_sub(AT) };
     let right = match iid {
-        // SAFETY: inside the object.
+        // SAFETY: `CONTROL` is an offset inside the object.
         AsyncControlRaw::IID => unsafe { start.byte_add(hostile::CONTROL) },
         // All types of operations have one IID.
         IUnknownRaw::IID | AsyncOperationRaw::<Anything>::IID => start,
@@ -86,7 +86,7 @@ unsafe extern "system" fn query<const AT: usize>(
         Some((NTSTATUS::SUCCESS, answer)) => {
             (NTSTATUS::SUCCESS, if answer.value == 0 { null_mut() } else { right })
         }
-        // With any other answer it is no pointer, whatever is there.
+        // With any other status the client must not use the pointer, so it may be invalid.
         Some((code, answer)) => (code, without_provenance_mut(usize::from(answer.value))),
     };
     let gives = code == NTSTATUS::SUCCESS && !found.is_null();
@@ -100,28 +100,34 @@ unsafe extern "system" fn query<const AT: usize>(
 }
 
 unsafe extern "system" fn add_ref<const AT: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<AT>(this) };
     let references = object.references.get();
     if references == 0 {
-        ntsim::fail("C3", format!("object {} is revived", object.number));
+        ntsim::fail(
+            "C3",
+            format!("AddRef of object {} after its last reference was released", object.number),
+        );
     }
     object.references.set(references + 1);
     references + 1
 }
 
 unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<AT>(this) };
     let Some(left) = object.references.get().checked_sub(1) else {
-        ntsim::fail("C3", format!("object {} is released too often", object.number));
+        ntsim::fail(
+            "C3",
+            format!("Release of object {} after its last reference was released", object.number),
+        );
     };
     object.references.set(left);
     left
 }
 
 unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<0>(this) };
     let (code, status) = match object.mind(Slot::Status) {
         None => (NTSTATUS::SUCCESS, Some(object.state.get())),
@@ -136,10 +142,10 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus
 }
 
 unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<0>(this) };
     if object.kind == Kind::Interface {
-        // SAFETY: this operation's values are pointers.
+        // SAFETY: the values of this operation are pointers, so `out` is a pointer to one.
         return unsafe { get_interface(object, out.cast()) };
     }
     let (code, value) = match object.mind(Slot::Result) {
@@ -149,17 +155,17 @@ unsafe extern "system" fn get_result(this: *mut c_void, out: *mut Anything) -> N
     };
     if let Some(value) = value {
         let bytes = value.to_le_bytes();
-        // SAFETY: a client's `out` has room for a value, which is not larger than this.
+        // SAFETY: a client's `out` has room for a value, which is not larger than `bytes`.
         unsafe { out.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), object.kind.size()) };
     }
     world::with(|world| say(world, Said::Result(code, value, Gift::None)));
     code
 }
 
-/// The same where the values are interfaces: with each goes a reference.
+/// get_result for values that are interfaces. A reference goes with each.
 ///
 /// # Safety
-/// A client's `out`.
+/// `out` is a client's `out`, which is writable.
 unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
     let thing = &object.thing;
     let (code, pointer) = match object.mind(Slot::Result) {
@@ -169,11 +175,11 @@ unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
         Some((NTSTATUS::SUCCESS, answer)) => {
             (NTSTATUS::SUCCESS, Some(if answer.value == 0 { null_mut() } else { thing.give() }))
         }
-        // With any other answer it is no pointer, whatever is there.
+        // With any other status the client must not use the pointer, so it may be invalid.
         Some((code, answer)) => (code, Some(without_provenance_mut(usize::from(answer.value)))),
     };
     if let Some(pointer) = pointer {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes a writable `out`.
         unsafe { out.write(pointer) };
     }
     let gift = match pointer {
@@ -191,7 +197,7 @@ unsafe fn get_interface(object: &Hostile, out: *mut *mut c_void) -> NTSTATUS {
 }
 
 unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     let code = object.mind(Slot::Cancel).map_or(NTSTATUS::SUCCESS, |(code, _)| code);
     world::with(|world| say(world, Said::Cancel(code)));
@@ -199,7 +205,7 @@ unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
 }
 
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     let (code, error) = match object.mind(Slot::Error) {
         None => (NTSTATUS::SUCCESS, Some(object.stored())),
@@ -221,7 +227,7 @@ unsafe extern "system" fn set_completed(
     handler: Option<CompletedHandler>,
     context: *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     let Some(handler) = handler else { ntsim::fail("C14", "the client sets no handler".into()) };
     let given = Given { object: object.number, handler, context: context.addr() };
@@ -244,15 +250,16 @@ unsafe extern "system" fn set_completed(
     code
 }
 
-/// The other side calls a handler.
+/// Calls a handler from the other side.
 pub(crate) fn call_back(world: &World, given: Given, status: i32) {
     world.called.borrow_mut().push(given.context);
-    // SAFETY: the handler is the client's, which says that it may be called with anything; a ticket is a number.
+    // SAFETY: the handler is the client's, which accepts any context and status. A ticket is a
+    // number.
     unsafe { (given.handler)(without_provenance_mut(given.context), RawAsyncStatus(status)) };
 }
 
 unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     // SAFETY: a client's `timeout` is null or readable.
     let limit = unsafe { timeout.as_ref() }.copied();
@@ -263,7 +270,7 @@ unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTAT
 }
 
 unsafe extern "system" fn get_result_size(this: *mut c_void, size: *mut u32) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let object = unsafe { object::<{ hostile::CONTROL }>(this) };
     let (code, value) = match object.mind(Slot::Size) {
         None => (NTSTATUS::SUCCESS, Some(object.kind.size() as u32)),

@@ -1,4 +1,5 @@
-//! What an operation that yields an interface hands out: an object of the other side's, which is as little to be trusted.
+//! The interface that an operation yields. Its object belongs to the other side, and is as little
+//! to be trusted.
 
 use core::{
     cell::{Cell, UnsafeCell},
@@ -16,31 +17,31 @@ use super::{
 };
 
 declare_com_interface! {
-    /// What it is.
+    /// The interface of the yielded object.
     pub trait IThing: IUnknown {
         const IID: GUID = GUID::from_u128(0x5eed_0200);
-        /// The number of the operation that it is of.
+        /// The number of the operation that yields it.
         fn number(&self) -> u32;
     }
 }
 
-/// It. It stays until the run is over.
+/// The yielded object. It stays until the run is over.
 #[repr(C)]
 pub(crate) struct Thing {
     interface: UnsafeCell<IThingRaw>,
     table: UnsafeCell<IThingVtbl>,
     number: usize,
     references: Cell<u32>,
-    /// References that the client has lost, as it may.
+    /// References that the client has lost, as the contract allows.
     lost: Cell<u32>,
-    /// References may be lost that nobody can count.
+    /// Whether references may be lost that cannot be counted.
     leaky: Cell<bool>,
-    /// What QueryInterface says instead of the truth.
+    /// The status that QueryInterface answers instead of the truth.
     lies: Cell<Option<NTSTATUS>>,
 }
 
 impl Thing {
-    /// Without a reference, and not yet where it is to stay.
+    /// Creates the object without a reference. It is not yet at its final address.
     pub(super) fn new(number: usize) -> Self {
         let base =
             IUnknownVtbl { QueryInterface: Some(query), AddRef: Some(add_ref), Release: Some(release) };
@@ -55,35 +56,37 @@ impl Thing {
         }
     }
 
-    /// It is where it stays.
+    /// Sets the table pointer, once the object is at its final address.
     pub(super) fn stays(&self) {
         self.interface().vtbl = self.table.get();
     }
 
     #[expect(clippy::mut_from_ref, reason = "nobody has a reference to it for longer than a statement")]
     fn interface(&self) -> &mut IThingRaw {
-        // SAFETY: the client reads it through its pointer, and keeps no reference; one thread at a time runs.
+        // SAFETY: the client reads the interface through its pointer, and keeps no reference. One
+        // thread at a time runs.
         unsafe { &mut *self.interface.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "as above")]
     fn table(&self) -> &mut IThingVtbl {
-        // SAFETY: as above: the client copies a slot out before it calls anybody.
+        // SAFETY: the client copies a slot out of the table before it makes a call, and keeps no
+        // reference. One thread at a time runs.
         unsafe { &mut *self.table.get() }
     }
 
-    /// Its interface.
+    /// The pointer to its interface.
     pub(super) fn this(&self) -> *mut c_void {
         self.interface.get().cast()
     }
 
-    /// One more reference, which goes with a pointer to the client.
+    /// Adds a reference, which goes with the pointer to the client.
     pub(super) fn give(&self) -> *mut c_void {
         self.references.set(self.references.get() + 1);
         self.this()
     }
 
-    /// The client can hold it.
+    /// Whether the client can hold it.
     pub(super) fn is_whole(&self) -> bool {
         let IUnknownVtbl { QueryInterface, AddRef, Release } = self.table().base;
         self.has_table() && QueryInterface.is_some() && AddRef.is_some() && Release.is_some()
@@ -93,17 +96,17 @@ impl Thing {
         !self.interface().vtbl.is_null()
     }
 
-    /// The client can ask it.
+    /// Whether the client can query it.
     pub(super) fn can_be_asked(&self) -> bool {
         self.has_table() && self.table().base.QueryInterface.is_some()
     }
 
-    /// What its method answers; none: there is no slot.
+    /// The answer of its method. `None` if there is no slot.
     pub(super) fn answers(&self) -> Option<u32> {
         (self.has_table() && self.table().number.is_some()).then_some(self.number as u32)
     }
 
-    /// Something is wrong with it from now on.
+    /// Gives it a flaw, from now on.
     pub(super) fn has(&self, flaw: Flaw) {
         let table = self.table();
         match flaw {
@@ -119,17 +122,17 @@ impl Thing {
         }
     }
 
-    /// The client has lost a reference: it came with a breach of the contract.
+    /// Counts a reference that the client lost, because it came with a breach of the contract.
     pub(super) fn lose(&self) {
         self.lost.set(self.lost.get() + 1);
     }
 
-    /// The client may lose references from now on.
+    /// Allows the client to lose references from now on.
     pub(super) fn may_be_lost(&self) {
         self.leaky.set(true);
     }
 
-    /// References that nobody has given up, and nobody has lost.
+    /// The references that have not been given up or lost.
     pub(super) fn left(&self) -> u32 {
         let left = self.references.get().saturating_sub(self.lost.get());
         if self.leaky.get() { 0 } else { left }
@@ -137,21 +140,22 @@ impl Thing {
 }
 
 /// # Safety
-/// `this` is the interface of one of these.
+/// `this` is the interface of such an object.
 unsafe fn thing<'a>(this: *mut c_void) -> &'a Thing {
-    // SAFETY: this function's contract: things stay until the run is over, and begin with their interface.
+    // SAFETY: the caller passes the interface of a `Thing`, which begins with it and stays until
+    // the run is over.
     let thing = unsafe { &*this.cast_const().cast::<Thing>() };
     if thing.references.get() == 0 {
         ntsim::fail(
             "C3",
-            format!("the thing of object {} is used after its last reference went", thing.number),
+            format!("the thing of object {} is used after its last reference was released", thing.number),
         );
     }
     thing
 }
 
 unsafe extern "system" fn query(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let thing = unsafe { thing(this) };
     // SAFETY: a client's `iid` is readable.
     let known = matches!(unsafe { iid.read() }, IUnknownRaw::IID | IThingRaw::IID);
@@ -159,7 +163,7 @@ unsafe extern "system" fn query(this: *mut c_void, iid: *const GUID, out: *mut *
         None if known => (NTSTATUS::SUCCESS, thing.give()),
         None => (NTSTATUS::NOINTERFACE, null_mut()),
         Some(NTSTATUS::SUCCESS) => (NTSTATUS::SUCCESS, null_mut()),
-        // With any other answer it is no pointer, whatever is there.
+        // With any other status the client must not use the pointer, so it may be invalid.
         Some(code) => (code, without_provenance_mut(1)),
     };
     let gives = code == NTSTATUS::SUCCESS && !found.is_null();
@@ -170,14 +174,14 @@ unsafe extern "system" fn query(this: *mut c_void, iid: *const GUID, out: *mut *
 }
 
 unsafe extern "system" fn add_ref(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let thing = unsafe { thing(this) };
     thing.give();
     thing.references.get()
 }
 
 unsafe extern "system" fn release(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     let thing = unsafe { thing(this) };
     if thing.references.get() <= thing.lost.get() {
         ntsim::fail("C3", format!("the thing of object {} is released too often", thing.number));
@@ -187,6 +191,6 @@ unsafe extern "system" fn release(this: *mut c_void) -> u32 {
 }
 
 unsafe extern "system" fn slot_number(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client calls a slot with its own interface.
     unsafe { thing(this) }.number as u32
 }

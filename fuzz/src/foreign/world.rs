@@ -1,4 +1,5 @@
-//! What a run of `foreign` has: objects, what the client holds of them, futures, tasks, wakers, and what was said.
+//! The state of a run of `foreign`. It has the objects, the client's references, futures, tasks and
+//! wakers, and the answers.
 
 use core::{
     cell::{Cell, RefCell},
@@ -16,23 +17,23 @@ use super::{
     thing::IThingRaw,
 };
 
-/// At most this many objects, futures, tasks, and wakers.
+/// The largest number of objects.
 pub const OBJECTS: usize = 6;
-/// See [`OBJECTS`].
+/// The largest number of futures.
 pub const FUTURES: usize = 6;
-/// See [`OBJECTS`].
+/// The largest number of tasks.
 pub const TASKS: usize = 4;
-/// See [`OBJECTS`]: interfaces that it keeps.
+/// The largest number of interfaces that the client keeps.
 pub const THINGS: usize = 6;
-/// See [`OBJECTS`].
+/// The number of wakers.
 pub const WAKERS: usize = 4;
 
-/// Counts its wakes.
+/// A waker that counts its wakes.
 #[derive(Default, Debug)]
 pub struct Count(AtomicU32);
 
 impl Count {
-    /// How often it was woken.
+    /// The number of wakes.
     pub fn wakes(&self) -> u32 {
         self.0.load(Relaxed)
     }
@@ -44,17 +45,18 @@ impl Wake for Count {
     }
 }
 
-/// A future of the client's.
+/// A future of the client.
 pub(crate) struct Future {
     pub(crate) future: Awaiting,
     pub(crate) object: usize,
     pub(crate) how: How,
     pub(crate) awaited: Awaited,
-    /// The waker of its last poll, if that was pending, and how often it had been woken then.
+    /// The waker of its last poll, if that poll was pending, and the number of its wakes before the
+    /// poll.
     pub(crate) waits: Option<(usize, u32)>,
 }
 
-/// A task of the client's.
+/// A task of the client.
 #[derive(Default)]
 pub(crate) struct Task {
     pub(crate) object: Cell<usize>,
@@ -64,7 +66,7 @@ pub(crate) struct Task {
     pub(crate) result: Cell<Option<Result<u128, NTSTATUS>>>,
 }
 
-/// A handler that the other side was given: by whom, and what to call.
+/// A handler that the other side was given, with its object and context.
 #[derive(Clone, Copy)]
 pub(crate) struct Given {
     pub(crate) object: usize,
@@ -72,37 +74,37 @@ pub(crate) struct Given {
     pub(crate) context: usize,
 }
 
-/// The one world of this thread.
+/// The world of this thread.
 #[derive(Default)]
 pub struct World {
     pub(crate) objects: RefCell<Vec<*mut Hostile>>,
     pub(crate) held: RefCell<Vec<Vec<Box<dyn Held>>>>,
-    /// The interfaces that it was handed out.
+    /// The interfaces that the client was handed out.
     pub(crate) kept: RefCell<Vec<ComRc<IThingRaw>>>,
     pub(crate) futures: RefCell<Vec<Option<Future>>>,
     pub(crate) tasks: [Task; TASKS],
     pub(crate) wakers: RefCell<Vec<Arc<Count>>>,
     pub(crate) given: RefCell<Vec<Given>>,
-    /// The contexts that have been called.
+    /// The contexts with which handlers have been called.
     pub(crate) called: RefCell<Vec<usize>>,
-    /// What the client was told in the call that it makes.
+    /// The answers that the client has got in its current call.
     pub(crate) said: RefCell<Vec<Said>>,
-    /// The context that it gave away in that.
+    /// The context that the client registered in its current call.
     pub(crate) registered: Cell<Option<usize>>,
-    /// There is one processor: everything is as it was said last.
+    /// Whether one processor runs, so that each object is as it said last.
     pub(crate) alone: Cell<bool>,
-    /// The second processor's program is over.
+    /// Whether the second processor's program is over.
     pub(crate) said_all: Cell<bool>,
     /// An allocation may have failed.
     pub(crate) starved: Cell<bool>,
-    /// Steps done, and those on live objects.
+    /// Number of steps done.
     pub steps: Cell<u64>,
-    /// See `steps`.
+    /// Number of steps done on live objects.
     pub live: Cell<u64>,
 }
 
 impl World {
-    /// A new run.
+    /// Resets the world for a new run.
     pub(crate) fn reset(&self, processors: usize) {
         self.free();
         let mut wakers = self.wakers.borrow_mut();
@@ -115,13 +117,13 @@ impl World {
         self.live.set(0);
     }
 
-    /// The other side's objects, which nobody refers to any more.
+    /// Frees the other side's objects. No reference to them is left.
     fn free(&self) {
         self.futures.borrow_mut().clear();
         self.held.borrow_mut().clear();
         self.kept.borrow_mut().clear();
         for object in self.objects.borrow_mut().drain(..) {
-            // SAFETY: from `Box::into_raw`, and the run that used it is over.
+            // SAFETY: the object came from `Box::into_raw`, and the run that used it is over.
             drop(unsafe { Box::from_raw(object) });
         }
         for task in &self.tasks {
@@ -136,14 +138,14 @@ impl World {
         self.registered.set(None);
     }
 
-    /// An object.
+    /// The object with this number.
     pub(crate) fn object(&self, number: usize) -> &Hostile {
         let object = self.objects.borrow()[number];
         // SAFETY: objects stay until the next run.
         unsafe { &*object }
     }
 
-    /// How often each waker has been woken.
+    /// The number of wakes of each waker.
     pub(crate) fn wakes(&self) -> [u32; WAKERS] {
         let wakers = self.wakers.borrow();
         core::array::from_fn(|waker| wakers[waker].wakes())
@@ -159,7 +161,7 @@ pub fn with<R>(f: impl FnOnce(&World) -> R) -> R {
     f(WORLD.get())
 }
 
-/// The machine has stopped: whatever is in its world is in use for ever, and the next run gets another one.
+/// Replaces this thread's world. The machine has stopped, so the old world stays in use for ever.
 pub(crate) fn forget() {
     WORLD.set(Box::leak(Box::default()));
 }

@@ -1,20 +1,23 @@
-//! The executor's side of the model: runs, references of any kind, cancellation. Rules C8–C11 and C14, step by step.
+//! The executor's part of the model. It covers runs, references of any kind, and cancellation by
+//! the rules C8–C11 and C14, step by step.
 
 use super::{End, Model};
 use crate::{ops::Handler, world::Event};
 
-/// The executor's poll budget, which is part of what is compared: polls are counted.
+/// The executor's poll budget. It matters because the real polls are compared with the model's.
 const BUDGET: u32 = ntcom_exec::DEFAULT_POLL_BUDGET.get();
 
 const CANCELLED: u32 = 0xC000_0120;
 
-/// What is stored for a failure: severities 0 and 1 are success and information `[C7]`.
+/// The status that is stored for a failure. Severities 0 and 1 are success and information, which
+/// are not failures `[C7]`.
 pub(super) fn as_failure(status: u32) -> u32 {
     if status >> 31 == 0 { 0xC000_0001 } else { status }
 }
 
 impl Model {
-    /// Puts a scheduled task into the DPC queue, which a processor below DISPATCH_LEVEL empties at once.
+    /// Puts a scheduled task into the DPC queue. A processor below DISPATCH_LEVEL empties the queue
+    /// at once.
     pub(super) fn enqueue(&mut self, operation: usize) {
         self.queue.push_back(operation);
         self.drain();
@@ -31,7 +34,7 @@ impl Model {
         }
     }
 
-    /// All due timers expire at a tick; their DPCs run after it.
+    /// Advances the clock. All due timers expire at a tick, and their DPCs run after it.
     pub fn advance_time(&mut self) {
         let due = core::mem::take(&mut self.timers);
         self.queue.extend(due);
@@ -50,7 +53,7 @@ impl Model {
         loop {
             left -= 1;
             let task = &mut self.tasks[operation];
-            // The request that this poll shows to the body; taking it clears it.
+            // This poll shows the request to the body. The body clears it by taking it.
             task.body.untaken = task.cancel;
             task.cancel_seen |= task.cancel;
             task.body.held_back = false;
@@ -149,7 +152,7 @@ impl Model {
         if let Some(link) = link {
             self.release_other(link);
         }
-        // The body's own memory, and then the object that it is a method of [C19].
+        // Free the body's own memory first, and then the object that its method belongs to [C19].
         let task = &mut self.tasks[operation];
         self.blocks -= usize::from(core::mem::take(&mut task.boxed));
         if let Some(object) = task.object.take() {
@@ -188,7 +191,7 @@ impl Model {
         }
     }
 
-    /// True if the object is gone.
+    /// Releases a client's reference. True if the object is gone.
     pub(super) fn release_client(&mut self, operation: usize) -> bool {
         self.tasks[operation].clients -= 1;
         if self.tasks[operation].clients == 0 {
@@ -198,7 +201,7 @@ impl Model {
     }
 
     pub(super) fn release_other(&mut self, operation: usize) {
-        // A handle of the constant operation is a handle of nothing.
+        // A handle of the constant operation refers to no block.
         if !self.tasks[operation].immortal || self.tasks[operation].others > 0 {
             self.tasks[operation].others = self.tasks[operation].others.saturating_sub(1);
         }

@@ -1,12 +1,12 @@
-//! The sequential reference model: what the contract says a single processor sees, written a second time without a word, an
-//! atomic or a pointer.
+//! The sequential reference model. It implements a second time the contract that a client on a
+//! single processor sees, without a state word, an atomic or a pointer.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `mod` | clients: operations, references, answers |
+//! | `mod` | clients, with their operations, references and answers |
 //! | `executor` | runs, references of any kind, cancellation |
 //! | `object` | objects with declared methods |
-//! | `script` | what bodies do |
+//! | `script` | the steps of bodies |
 
 mod executor;
 mod object;
@@ -27,7 +27,7 @@ use crate::{
     world::{Event, HANDLES, STASH, digest, nth_bit},
 };
 
-/// How an operation ended.
+/// The end of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
     Completed,
@@ -36,7 +36,7 @@ enum End {
 }
 
 impl End {
-    /// As get_status writes it, and the completion handler is told it.
+    /// The status that get_status writes and the completion handler is told.
     const fn number(self) -> i32 {
         match self {
             Self::Completed => 1,
@@ -51,7 +51,7 @@ impl End {
 struct Object {
     made: bool,
     clients: u32,
-    /// Bodies that live.
+    /// Number of living bodies of its methods.
     bodies: u32,
 }
 
@@ -61,12 +61,12 @@ pub struct Task {
     kind: Kind,
     script: Script,
     end: Option<End>,
-    /// There is no block: the constant operation.
+    /// Whether this is the constant operation, which has no block.
     immortal: bool,
-    /// The block has been freed.
+    /// Whether the block has been freed.
     freed: bool,
     clients: u32,
-    /// References of other kinds: handles, wakers, handlers, links.
+    /// References of handles, wakers, handlers and links.
     others: u32,
     scheduled: bool,
     running: bool,
@@ -77,25 +77,25 @@ pub struct Task {
     cleanups: u32,
     handler: Option<Handler>,
     link: Option<usize>,
-    /// The object whose method its body is, while it lives.
+    /// The object that the living body's method belongs to.
     object: Option<usize>,
-    /// The body has memory of its own.
+    /// Whether the body has memory of its own.
     boxed: bool,
-    /// What the body fails with when its script has ended.
+    /// The status with which the body fails at the end of its script.
     fails: Option<u32>,
-    /// A request has reached the body.
+    /// Whether a request has reached the body.
     cancel_seen: bool,
     kept: bool,
     body: script::Body,
-    /// What is compared with the real body.
+    /// Number of polls, which is compared with the real body's.
     pub polls: u32,
-    /// Likewise.
+    /// Number of drops, which is compared with the real body's.
     pub drops: u32,
-    /// Likewise.
+    /// Hash of the body's observations, which is compared with the real body's.
     pub log: u64,
-    /// Likewise.
+    /// Number of runs of the completion handler, which is compared with the real one's.
     pub handled: u32,
-    /// Likewise.
+    /// The status that the completion handler was told, which is compared with the real one.
     pub told: i32,
 }
 
@@ -105,28 +105,28 @@ struct Gate {
     waiters: Vec<usize>,
 }
 
-/// Everything.
+/// The state of the model.
 #[derive(Clone, Default, Debug)]
 pub struct Model {
     /// The operations.
     pub tasks: Vec<Task>,
-    /// What has happened, as the world counts it.
+    /// The hash of all events, as the world computes it.
     pub digest: u64,
     /// A bit for each operation that the client has a reference to.
     held: u32,
-    /// How many blocks are allocated.
+    /// The number of allocated blocks.
     blocks: usize,
     gates: [Gate; GATES],
     stash: Vec<usize>,
     handles: Vec<usize>,
-    /// The DPC queue.
+    /// The tasks in the DPC queue.
     queue: VecDeque<usize>,
-    /// Tasks whose budget was spent.
+    /// Tasks that wait for a timer because their budget was spent.
     timers: Vec<usize>,
     objects: [Object; OBJECTS],
     raised: bool,
     in_dpc: bool,
-    /// How many allocations succeed before one fails.
+    /// The number of allocations that succeed before one fails.
     fail_in: Option<u8>,
     all_open: bool,
 }
@@ -157,13 +157,13 @@ impl Model {
         self.all_open = false;
     }
 
-    /// How many blocks are allocated.
+    /// The number of allocated blocks.
     #[must_use]
     pub fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// How many operations have not ended.
+    /// The number of operations that have not ended.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.tasks.iter().filter(|task| task.end.is_none()).count()
@@ -182,7 +182,7 @@ impl Model {
         nth_bit(self.held, n)
     }
 
-    /// What a step does, and what it must answer.
+    /// Does a step, and returns the answer that the real call must give.
     pub fn step(&mut self, step: &Step) -> Option<Done> {
         let on = |operation, answer| Some(Done { operation: Some(operation), answer });
         let nothing = |operation| Some(Done { operation: Some(operation), answer: NOTHING });
@@ -321,7 +321,7 @@ impl Model {
         }
     }
 
-    /// The end of a run begins: IRQL is lowered, every gate is opened.
+    /// Begins the end of a run. Lowers the IRQL and opens every gate.
     pub fn open_everything(&mut self) {
         self.raised = false;
         self.drain();
@@ -331,7 +331,7 @@ impl Model {
         }
     }
 
-    /// As `perform::release_everything`.
+    /// Gives up everything that clients hold, in the order of `perform::release_everything`.
     pub fn release_everything(&mut self) {
         for gate in 0..GATES {
             while let Some(operation) = self.gates[gate].waiters.pop() {
@@ -356,9 +356,9 @@ impl Model {
         }
     }
 
-    /// Every task that has not ended is asked to, the newest first.
+    /// Asks every task that has not ended to stop, the newest first.
     pub fn cancel_all(&mut self) {
-        // Under the tracker's lock nothing runs.
+        // Nothing runs under the tracker's lock.
         let raised = core::mem::replace(&mut self.raised, true);
         for operation in (0..self.tasks.len()).rev() {
             if self.tasks[operation].end.is_none() {
@@ -408,7 +408,7 @@ impl Model {
         Some(operation)
     }
 
-    /// One allocation. False: it fails.
+    /// Makes one allocation. False if it fails.
     fn allocate(&mut self) -> bool {
         match &mut self.fail_in {
             Some(0) => {
@@ -459,7 +459,8 @@ impl Model {
         Some(operation)
     }
 
-    /// `[C15]`. A wait that is not over at once takes one clock tick, with all that is due at it.
+    /// Waits for an operation `[C15]`. A wait that is not over at once takes one clock tick, and
+    /// everything that is due at the tick happens.
     fn wait(&mut self, operation: usize, timeout: Timeout) -> u32 {
         if self.tasks[operation].immortal {
             return NTSTATUS::SUCCESS.to_u32();
@@ -539,7 +540,7 @@ fn take(list: &mut Vec<usize>, n: u8) -> Option<usize> {
     Some(list.remove(index))
 }
 
-/// A slot that writes four bytes.
+/// The answer of a slot that writes four bytes.
 fn written(out: Out, number: u32) -> Answer {
     match out {
         Out::Null => Answer { status: status(NTSTATUS::INVALID_PARAMETER), out: OutValue::Untouched },
@@ -558,7 +559,7 @@ fn query(iid: Iid, out: Out) -> Answer {
     match iid {
         Iid::Null => Answer { status: invalid, out: OutValue::Null },
         Iid::Nobodys => Answer { status: status(NTSTATUS::NOINTERFACE), out: OutValue::Null },
-        // IUnknown is always the same pointer [C2].
+        // A query for IUnknown always gives the same pointer [C2].
         Iid::Unknown | Iid::Operation => found(Via::Operation),
         Iid::Control => found(Via::Control),
     }

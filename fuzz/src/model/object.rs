@@ -1,4 +1,4 @@
-//! Objects with declared methods, in the model: C11, C19, C20.
+//! The model of objects with declared methods, by the rules C11, C19 and C20.
 
 use ntcom::NTSTATUS;
 
@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Model {
-    /// Calls an async method of an object, which is made if there was none. The operation, if there is one.
+    /// Calls an async method of an object, which is made if it does not exist yet. Returns the
+    /// operation if there is one.
     pub(super) fn call(&mut self, object: usize, call: Call) -> Option<usize> {
         if !self.objects[object].made {
             if !self.allocate() {
@@ -33,7 +34,7 @@ impl Model {
                 task.boxed = boxed;
                 task.object = Some(object);
                 task.fails = call.failure();
-                // Recorded when the script has ended, whatever the method's result.
+                // It is logged when the script has ended, whatever the method's result.
                 task.body.reaches = (call.method == Method::Reaching).then_some(object);
                 task.scheduled = true;
                 self.objects[object].bodies += 1;
@@ -47,7 +48,7 @@ impl Model {
         Some(operation)
     }
 
-    /// What the initialiser does. Has the body memory of its own?
+    /// Does the initialiser's part. Returns whether the body has memory of its own.
     fn initialise(&mut self, call: Call) -> Result<bool, NTSTATUS> {
         match call.init {
             Init::Plain => Ok(false),
@@ -57,7 +58,7 @@ impl Model {
         }
     }
 
-    /// What is answered: a status, or whether a count is zero.
+    /// The answer of a call, which is a status, or whether a count is zero.
     pub(super) fn object_op(&mut self, object: usize, op: ObjectOp) -> Option<u32> {
         if self.objects[object].clients == 0 {
             return None;
@@ -77,7 +78,7 @@ impl Model {
         })
     }
 
-    /// True if the object is gone.
+    /// Releases a client's reference. True if the object is gone.
     pub(super) fn release_object(&mut self, object: usize) -> bool {
         self.objects[object].clients -= 1;
         self.drop_object_if_last(object)

@@ -1,4 +1,4 @@
-//! What bodies do, in the model.
+//! The model of bodies.
 
 use super::Model;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     world::{Event, STASH},
 };
 
-/// How far a `try_finally` is.
+/// The phase of a `try_finally`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Main,
@@ -15,7 +15,7 @@ enum Phase {
     Done,
 }
 
-/// How far a part of the script is.
+/// The position in a part of the script.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     at: u8,
@@ -30,19 +30,19 @@ struct Guard {
     some: bool,
 }
 
-/// How far a body is.
+/// The state of a body.
 #[derive(Clone, Debug)]
 pub(super) struct Body {
     shape: Shape,
     parts: [Part; 4],
     guards: [Guard; 2],
-    /// A request was set when this poll began, and has not been taken.
+    /// Whether a request was set when this poll began, and has not been taken.
     pub(super) untaken: bool,
-    /// A main that had to unwind in this poll could not, because of a cleanup elsewhere in the body.
+    /// Whether a cleanup elsewhere in the body kept a main from unwinding in this poll.
     pub(super) held_back: bool,
-    /// The object that it reaches when its script has ended.
+    /// The object that the body reaches when its script has ended.
     pub(super) reaches: Option<usize>,
-    /// How many cleanups deep the poll is.
+    /// The number of cleanups inside which the poll is.
     masked: u32,
 }
 
@@ -66,7 +66,7 @@ impl Body {
 }
 
 impl Model {
-    /// One poll. True: the body has returned.
+    /// Polls the body once. True if the body has returned.
     pub(super) fn poll_body(&mut self, operation: usize) -> bool {
         let ended = self.poll_script(operation);
         if ended && let Some(object) = self.tasks[operation].body.reaches {
@@ -117,7 +117,7 @@ impl Model {
         true
     }
 
-    /// The inner guard of a nested body; its end is logged once.
+    /// Polls the inner guard of a nested body. Its end is logged once.
     fn guarded_once(&mut self, operation: usize) -> bool {
         let was_done = self.tasks[operation].body.guards[0].phase == Phase::Done;
         match self.simple_guard(operation, 0, 0, 1, true) {
@@ -127,7 +127,8 @@ impl Model {
         }
     }
 
-    /// A guard whose main and cleanup are parts. Some: it has ended; with a value?
+    /// Polls a guard of two parts, a main and a cleanup. `Some` if it has ended, with whether it
+    /// has a value.
     fn simple_guard(
         &mut self,
         operation: usize,
@@ -185,7 +186,7 @@ impl Model {
         Some(self.tasks[operation].body.guards[guard].some)
     }
 
-    /// Goes on with a part. True: it has ended.
+    /// Goes on with a part. True if it has ended.
     fn part(&mut self, operation: usize, number: usize) -> bool {
         loop {
             let part = self.tasks[operation].body.parts[number];
@@ -207,7 +208,7 @@ impl Model {
         }
     }
 
-    /// One step: Some(go on), or Pending.
+    /// Does one step. `Some` says whether to go on with the part, and `None` means Pending.
     fn script_step(&mut self, operation: usize, number: usize) -> Option<bool> {
         let task = &mut self.tasks[operation];
         let part = &mut task.body.parts[number];
@@ -272,7 +273,8 @@ impl Model {
             Step::AskLink => {
                 if let Some(link) = task.link {
                     let result = self.outcome(link);
-                    // get_status answers STATUS_SUCCESS.
+                    // The upper half of the body's log entry is the answer of get_status,
+                    // STATUS_SUCCESS (0).
                     self.log(operation, result.into());
                 }
             }

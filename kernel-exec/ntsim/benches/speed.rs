@@ -1,5 +1,5 @@
-//! How fast the simulation is, as a table: `cargo bench -p ntsim`. The best of several rounds, on whatever machine this is; nothing is
-//! judged.
+//! A table of the simulation's speed: `cargo bench -p ntsim`. It shows the best of several rounds
+//! on this machine. The benchmark judges nothing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark that goes wrong may say so")]
 
 use core::{hint::black_box, ptr::null_mut};
@@ -14,10 +14,10 @@ use ntsim::{
 
 const ROUNDS: usize = 7;
 const TAG: u32 = u32::from_le_bytes(*b"Spee");
-/// Enough for every row.
+/// A step limit that is enough for every row.
 const STEPS: u64 = u64::MAX / 2;
 
-/// Nanoseconds that one of `count` takes, at best.
+/// Returns the nanoseconds that one of `count` takes, at best.
 fn best(count: u64, mut round: impl FnMut(u64)) -> f64 {
     let times = (0..ROUNDS).map(|_| {
         let start = Instant::now();
@@ -39,16 +39,16 @@ impl Bench {
         Self { kernel: Simulation::new(config, Schedule::round_robin()), config }
     }
 
-    /// One program on the first processor, which does something so many times.
+    /// Runs one program on the first processor, which performs an operation `count` times.
     fn alone(&mut self, count: u64, program: impl Fn(u64) + Clone + 'static) -> f64 {
         best(count, |count| {
             self.kernel.reset(self.config, Schedule::round_robin());
             let program = program.clone();
-            self.kernel.run(vec![(0, Box::new(move || program(count)))]).unwrap();
+            self.kernel.run_on(0, move || program(count)).unwrap();
         })
     }
 
-    /// Two processors at preemption points, who takes over from whom at every one of them.
+    /// Runs two processors that take over from each other at every preemption point.
     fn switches(&mut self, count: u64) -> f64 {
         let last = self.config.processors as u8 - 1;
         let decisions = (0..2 * count + 8)
@@ -59,14 +59,14 @@ impl Bench {
             self.kernel.reset(self.config, Schedule::replay(recording.clone()));
             let points =
                 || -> Program { Box::new(move || (0..count).for_each(|_| ntsim::preemption_point())) };
-            self.kernel.run(vec![(0, points()), (last.into(), points())]).unwrap();
+            self.kernel.programs().on(0, points()).on(last.into(), points()).run().unwrap();
             switches = self.kernel.counters().switches;
         });
         time * count as f64 / switches as f64
     }
 }
 
-/// Two coroutines in turn, as two processors would be, without anything of a simulation.
+/// Switches between two coroutines in turn, like two processors, without a simulation.
 fn coroutine_switch() -> f64 {
     let make = |step: u64| {
         Coroutine::<u64, u64, ()>::new(move |yielder, mut value| {
@@ -88,10 +88,10 @@ fn coroutine_switch() -> f64 {
         black_box(value);
     });
     for coroutine in &mut both {
-        // SAFETY: nothing on its stack needs to be dropped.
+        // SAFETY: the coroutine's stack has no value that needs to be dropped.
         unsafe { coroutine.force_reset() };
     }
-    // In and out.
+    // A round switches in and out.
     time / 2.0
 }
 
@@ -99,16 +99,16 @@ unsafe extern "C" fn nothing(_dpc: *mut KDPC, _: PVOID, _: PVOID, _: PVOID) {}
 
 fn irql(count: u64) {
     for _ in 0..count {
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         black_box(unsafe { ddi::KeGetCurrentIrql() });
     }
 }
 
 fn raise_and_lower(count: u64) {
     for _ in 0..count {
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         let before = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
-        // SAFETY: back to where it was.
+        // SAFETY: the IRQL is the one before the raise.
         unsafe { ddi::KeLowerIrql(before) };
     }
 }
@@ -118,9 +118,9 @@ fn locks(count: u64) {
     // SAFETY: the lock is on this stack for the whole run.
     unsafe { ddi::KeInitializeSpinLock(&raw mut lock) };
     for _ in 0..count {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(&raw mut lock) };
-        // SAFETY: acquired.
+        // SAFETY: this processor has acquired it.
         unsafe { ddi::KeReleaseSpinLock(&raw mut lock, before) };
     }
 }
@@ -135,94 +135,94 @@ fn dpcs(count: u64) {
     }
 }
 
-/// Sets and cancels a timer while so many others are set.
+/// Sets and cancels a timer while `others` timers are set.
 fn timers(count: u64, others: usize) {
     let far = LARGE_INTEGER { QuadPart: -(1 << 60) };
     let mut all = vec![KTIMER::default(); others + 1];
     for timer in &mut all {
         // SAFETY: the timers live until they are cancelled.
         unsafe { ddi::KeInitializeTimer(timer) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeSetTimer(timer, far, null_mut()) };
     }
     let (timer, others) = all.split_last_mut().unwrap();
     for _ in 0..count {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeSetTimer(timer, far, null_mut()) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeCancelTimer(timer) };
     }
     for timer in others {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeCancelTimer(timer) };
     }
 }
 
 fn pool(count: u64) {
     for _ in 0..count {
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         let block = unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 256, TAG) };
-        // SAFETY: allocated.
+        // SAFETY: the block was just allocated.
         unsafe { ddi::ExFreePoolWithTag(block, TAG) };
     }
 }
 
-/// A DPC that cannot run yet is taken out of its queue again.
+/// Queues a DPC that cannot run yet, and removes it from its queue again.
 fn queued_dpcs(count: u64) {
     let mut dpc = KDPC::default();
     // SAFETY: the DPC is on this stack for the whole run.
     unsafe { ddi::KeInitializeDpc(&raw mut dpc, Some(nothing), null_mut()) };
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let before = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
     for _ in 0..count {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeInsertQueueDpc(&raw mut dpc, null_mut(), null_mut()) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeRemoveQueueDpc(&raw mut dpc) };
     }
-    // SAFETY: back to where it was.
+    // SAFETY: the IRQL is the one before the raise.
     unsafe { ddi::KeLowerIrql(before) };
 }
 
-/// An event that is set, waited for and reset.
+/// Sets an event, waits for it and resets it.
 fn events(count: u64) {
     let mut event = KEVENT::default();
     // SAFETY: the event is on this stack for the whole run.
     unsafe { ddi::KeInitializeEvent(&raw mut event, 0, 0) };
     for _ in 0..count {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeSetEvent(&raw mut event, 0, 0) };
         // SAFETY: initialised, and at PASSIVE_LEVEL.
         _ = unsafe { ddi::KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, null_mut()) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeClearEvent(&raw mut event) };
     }
 }
 
 fn rundown(count: u64) {
     let mut rundown = EX_RUNDOWN_REF::default();
-    // SAFETY: it is on this stack for the whole run.
+    // SAFETY: the rundown protection is on this stack for the whole run.
     unsafe { ddi::ExInitializeRundownProtection(&raw mut rundown) };
     for _ in 0..count {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExAcquireRundownProtection(&raw mut rundown) };
-        // SAFETY: acquired.
+        // SAFETY: this processor has acquired it.
         unsafe { ddi::ExReleaseRundownProtection(&raw mut rundown) };
     }
 }
 
 fn irps(count: u64) {
     for _ in 0..count {
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
-        // SAFETY: allocated, and sent nowhere.
+        // SAFETY: the IRP was just allocated, and was sent to no driver.
         unsafe { ddi::IoFreeIrp(irp) };
     }
 }
 
 fn clocks(count: u64) {
     for _ in 0..count {
-        // SAFETY: in a run; it takes no frequency.
+        // SAFETY: this runs inside a simulation run; the call takes no frequency.
         black_box(unsafe { ddi::KeQueryPerformanceCounter(null_mut()) });
     }
 }
@@ -234,31 +234,32 @@ fn atomics(count: u64) {
     }
 }
 
-/// What a small driver does between DriverEntry and Unload: pool, a lock, a DPC to the other processor, a timer.
+/// Performs the operations of a small driver between DriverEntry and Unload: pool, a lock, a DPC to
+/// the other processor, a timer.
 fn driver() {
     let size = (size_of::<KDPC>() + size_of::<KTIMER>() + 8) as u64;
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let block = unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, size, TAG) };
     let dpc: *mut KDPC = block.cast();
     let timer: *mut KTIMER = dpc.wrapping_add(1).cast();
     let lock: *mut u64 = timer.wrapping_add(1).cast();
-    // SAFETY: in the block, as are the others.
+    // SAFETY: the lock is in the block.
     unsafe { ddi::KeInitializeSpinLock(lock) };
-    // SAFETY: as above.
+    // SAFETY: the timer is in the block.
     unsafe { ddi::KeInitializeTimer(timer) };
-    // SAFETY: as above.
+    // SAFETY: the DPC is in the block.
     unsafe { ddi::KeInitializeDpc(dpc, Some(nothing), null_mut()) };
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     let before = unsafe { ddi::KeAcquireSpinLockRaiseToDpc(lock) };
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::KeInsertQueueDpc(dpc, null_mut(), null_mut()) };
-    // SAFETY: acquired.
+    // SAFETY: this processor has acquired it.
     unsafe { ddi::KeReleaseSpinLock(lock, before) };
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::KeSetTimer(timer, LARGE_INTEGER { QuadPart: -1 }, null_mut()) };
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::KeCancelTimer(timer) };
-    // SAFETY: nobody uses it any more.
+    // SAFETY: the block is not used any more.
     unsafe { ddi::ExFreePoolWithTag(block, TAG) };
 }
 
@@ -268,13 +269,13 @@ fn driver_round(trace: bool, schedule: impl Fn(u64) -> Schedule) -> f64 {
     best(2_000, |count| {
         for number in 0..count {
             bench.kernel.reset(config, schedule(number));
-            bench.kernel.run(vec![(0, Box::new(driver)), (1, Box::new(driver))]).unwrap();
+            bench.kernel.programs().on(0, driver).on(1, driver).run().unwrap();
             bench.kernel.unload().unwrap();
         }
     })
 }
 
-/// One run of an exploration.
+/// Times one run of an exploration.
 fn exploration() -> f64 {
     let limits = Limits { preemptions: Some(2), ..Limits::default() };
     let mut runs = 0;
@@ -295,7 +296,8 @@ fn exploration() -> f64 {
 }
 
 fn main() {
-    // Without it this is `cargo test --benches`, which is to see that it runs, not how fast.
+    // Without `--bench` this is `cargo test --benches`, which checks that the benchmark runs, not
+    // how fast.
     if !std::env::args_os().any(|argument| argument == "--bench") {
         driver_round(true, Schedule::seed);
         return;
@@ -305,7 +307,7 @@ fn main() {
     let row = |what: &str, time: f64| {
         println!("{what:<62} {time:>9.1} {:>12.0} {:>9.1}", 1e9 / time, time / switch);
     };
-    // Of so many kernel calls each.
+    // Each row has this number of kernel calls.
     let calls = |what: &str, calls: f64, time: f64| {
         let (each, a_call) = (time / switch, time / switch / calls);
         println!("{what:<62} {time:>9.1} {:>12.0} {each:>9.1} {a_call:>7.1}", 1e9 / time);

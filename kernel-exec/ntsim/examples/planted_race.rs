@@ -1,5 +1,5 @@
-//! Hunts a race in twenty lines of somebody's driver, in three ways, and draws it:
-//! `cargo run -p ntsim --example planted_race -- race.html`
+//! Hunts a race in a driver of twenty lines, in three ways, and draws it: `cargo run -p ntsim
+//! --example planted_race -- race.html`
 #![allow(
     unsafe_op_in_unsafe_fn,
     clippy::undocumented_unsafe_blocks,
@@ -15,7 +15,7 @@ use ntsim::{
     sync::Ordering::SeqCst, types::*,
 };
 
-/// The driver: a request has two owners, its client and its DPC; the last one to release it frees it.
+/// The driver's request. Its client and its DPC own it, and the last owner to release it frees it.
 #[repr(C)]
 struct Request {
     owners: AtomicU32,
@@ -38,7 +38,7 @@ unsafe extern "C" fn complete(_dpc: *mut KDPC, request: PVOID, _: PVOID, _: PVOI
 
 unsafe fn release(request: *mut Request) {
     let owners = (*request).owners.load(SeqCst);
-    (*request).owners.store(owners - 1, SeqCst); // The race: another owner may have released it since.
+    (*request).owners.store(owners - 1, SeqCst); // Another owner may have released it since.
     if owners == 1 {
         ExFreePoolWithTag(request.cast(), TAG);
     }
@@ -48,13 +48,14 @@ const TAG: u32 = u32::from_le_bytes(*b"Race");
 pub(crate) const MACHINE: Config =
     Config { processors: 2, trace: true, step_limit: 10_000, dpc_watchdog: 0, ..Config::DEFAULT };
 
-/// One run of it: the client starts a request on processor 0 and releases it; then the driver is unloaded.
+/// Runs the driver once. The client starts a request on processor 0 and releases it. Then the
+/// driver is unloaded.
 pub(crate) fn client(kernel: &mut Simulation) -> Result<(), Stop> {
-    kernel.run(vec![(0, Box::new(|| unsafe { release(start()) }))])?;
+    kernel.run_on(0, || unsafe { release(start()) })?;
     kernel.unload()
 }
 
-/// The first run, of so many schedules, that ends badly, and its number.
+/// Returns the first run that ends badly, among these schedules, and its number.
 fn first(schedules: impl Iterator<Item = Schedule>) -> Option<(usize, Stop)> {
     let mut kernel = Simulation::new(MACHINE, Schedule::round_robin());
     schedules.enumerate().find_map(|(number, schedule)| {
@@ -63,7 +64,8 @@ fn first(schedules: impl Iterator<Item = Schedule>) -> Option<(usize, Stop)> {
     })
 }
 
-/// By random walks, by random priorities, and by trying everything with at most one preemption.
+/// Hunts by random walks, by random priorities, and by trying every schedule with at most one
+/// preemption.
 pub(crate) fn hunt() -> Option<Finding> {
     let (run, stop) = first((0..1000).map(Schedule::seed))?;
     println!("random walk: run {run}: {stop}\n");
@@ -77,7 +79,7 @@ pub(crate) fn hunt() -> Option<Finding> {
     Some(finding)
 }
 
-/// Draws the finding, where the command line says so.
+/// Draws the finding, if the command line names a file.
 fn main() {
     let Some(finding) = hunt() else { return eprintln!("no race was found") };
     if let Some(path) = std::env::args_os().nth(1).map(std::path::PathBuf::from) {

@@ -1,4 +1,4 @@
-//! The memory of the simulated pool, and a shadow that tells in one look what an address is.
+//! The memory of the simulated pool, and a shadow that gives an address's state in one look.
 
 extern crate alloc;
 
@@ -6,10 +6,10 @@ use alloc::{alloc::alloc_zeroed, alloc::dealloc, alloc::handle_alloc_error, boxe
 use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
 use crate::{
-    asan,
+    address_space, asan,
     kernel::pool::{Block, GRAIN, GUARD, PAGE},
     other_pools,
-    protection::{self, Page, Pages},
+    protection::{Page, Pages},
 };
 
 /// The guard's pattern.
@@ -19,7 +19,7 @@ pub(crate) const FREED_BYTE: u8 = 0xDD;
 /// The pattern of uninitialised memory.
 pub(crate) const FRESH_BYTE: u8 = 0xA5;
 
-/// What 16 bytes of the arena are.
+/// The state of 16 bytes of the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Memory {
@@ -35,44 +35,50 @@ pub(crate) enum Memory {
 
 /// The arena.
 pub(crate) struct Arena {
-    /// What the host's allocator returned.
+    /// The memory of the host, a page more than the arena needs.
     memory: NonNull<u8>,
-    /// The first page's start in it.
+    /// The start of the first page in it.
     base: NonNull<u8>,
-    /// Bytes. Only those that are used are ever touched.
+    /// The size in bytes. Only bytes that are used are ever touched.
     size: usize,
     shadow: Box<[Cell<u8>]>,
-    /// What a plain access comes to.
+    /// The pages' uses, which decide about plain accesses.
     pub(crate) pages: Pages,
 }
 
-/// The layout for an arena of `size` bytes. A page more than needed instead of a page's alignment:
-/// zeroed memory of small alignment comes untouched from the system.
+/// The layout for an arena of `size` bytes. It has a page more than needed instead of a page's
+/// alignment, because zeroed memory of small alignment comes untouched from the system.
 #[expect(
     clippy::panic,
     reason = "the configuration's size has been checked: it is no more than an allocation may have"
 )]
 fn layout(size: usize) -> Layout {
     let Ok(layout) = Layout::from_size_align(size + PAGE, GRAIN) else {
-        panic!("ntsim: a pool of {size} bytes")
+        panic!("ntsim: a pool of {size} bytes, which is more than an allocation of the host may have")
     };
     layout
 }
 
+/// Memory for an arena of the host's allocator, where the host reserves no addresses.
+fn allocate(size: usize) -> NonNull<u8> {
+    let layout = layout(size);
+    // SAFETY: the layout's size is not zero.
+    let memory = unsafe { alloc_zeroed(layout) };
+    NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
 impl Arena {
-    /// An arena of so many bytes, a multiple of a page's.
+    /// An arena of `size` bytes, a multiple of a page's size.
     pub(crate) fn new(size: usize) -> Self {
-        let layout = layout(size);
-        // SAFETY: the layout's size is not zero.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let memory = address_space::take(size + PAGE).unwrap_or_else(|| allocate(size));
         let padding = memory.align_offset(PAGE);
-        // SAFETY: less than a page, and there is a page more than needed.
+        // SAFETY: the padding is less than a page, and the memory has a page more than needed.
         let base = unsafe { memory.add(padding) };
         asan::poison(base.as_ptr(), size);
         let shadow: *mut [u8] =
             Box::into_raw(alloc::vec![Memory::Outside as u8; size / GRAIN].into_boxed_slice());
-        // SAFETY: from a box of as many bytes; a cell has its content's layout.
+        // SAFETY: the pointer comes from a box of as many bytes, and a cell has its content's
+        // layout.
         let shadow = unsafe { Box::from_raw(shadow as *mut [Cell<u8>]) };
         other_pools::begin(memory, size);
         Self { memory, base, size, shadow, pages: Pages::new(size) }
@@ -94,7 +100,7 @@ impl Arena {
         self.base.as_ptr().wrapping_add(offset)
     }
 
-    /// Where in the arena an address is.
+    /// The offset of an address in the arena.
     #[inline(always)]
     pub(crate) fn offset(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.base());
@@ -111,7 +117,7 @@ impl Arena {
         }
     }
 
-    /// What the byte at `offset` is.
+    /// The state of the byte at `offset`.
     pub(crate) fn state(&self, offset: usize) -> Memory {
         match self.shadow.get(offset / GRAIN).map(Cell::get) {
             Some(1) => Memory::Live,
@@ -121,7 +127,8 @@ impl Arena {
         }
     }
 
-    /// Says what a range is, in the shadow and to AddressSanitizer. `offset` is a multiple of 16.
+    /// Sets the state of a range, in the shadow and for AddressSanitizer. `offset` is a multiple of
+    /// 16.
     pub(crate) fn mark(&self, offset: usize, size: usize, state: Memory) {
         let grains = offset / GRAIN..(offset + size).div_ceil(GRAIN);
         for cell in self.shadow.get(grains).unwrap_or_default() {
@@ -133,33 +140,37 @@ impl Arena {
         }
     }
 
-    /// Fills a range, and leaves it open to AddressSanitizer: [`Arena::mark`] or [`Arena::close`] it next.
+    /// Fills a range, and leaves it open to AddressSanitizer. Call [`Arena::mark`] or
+    /// [`Arena::close`] next.
     pub(crate) fn fill(&self, offset: usize, size: usize, byte: u8) {
         if offset.checked_add(size).is_none_or(|end| end > self.size) {
             return;
         }
         asan::unpoison(self.at(offset), size);
-        // SAFETY: in the arena, by the check above; the memory is the kernel's own or, in a block, being handed over.
+        // SAFETY: the range is in the arena, by the check above. The memory is the kernel's own, or
+        // that of a block on its way to the driver.
         unsafe { self.at(offset).write_bytes(byte, size) }
     }
 
-    /// Tells AddressSanitizer that nobody may touch a range.
+    /// Closes a range to AddressSanitizer.
     pub(crate) fn close(&self, offset: usize, size: usize) {
         asan::poison(self.at(offset), size);
     }
 
-    /// The first byte of a range, which nobody may touch, that is not `byte`. Never one under AddressSanitizer, which has reported the
-    /// access that wrote it.
+    /// The first byte of a closed range that is not `byte`. Always `None` under AddressSanitizer,
+    /// which has reported the access that wrote such a byte.
     pub(crate) fn first_other(&self, offset: usize, size: usize, byte: u8) -> Option<usize> {
         if asan::ENABLED || offset.checked_add(size).is_none_or(|end| end > self.size) {
             return None;
         }
-        // SAFETY: in the arena, by the check above, and initialised: it was zeroed when it was allocated.
+        // SAFETY: the range is in the arena, by the check above. It is initialised, because it was
+        // zeroed at its allocation.
         let bytes = unsafe { core::slice::from_raw_parts(self.at(offset), size) };
         position_other(bytes, byte).map(|position| offset + position)
     }
 
-    /// Opens or closes the pages of a block that has pages of its own. Where it is opened, the page behind it is its guard.
+    /// Opens or closes the pages of a block that has pages of its own. If the block is opened, the
+    /// page behind it becomes its guard.
     pub(crate) fn protect(&self, block: &Block, to: Page) {
         let base = self.base.as_ptr();
         self.pages.set(base, block.offset, block.room, to);
@@ -178,7 +189,7 @@ impl Arena {
         self.pages.page_out(self.base.as_ptr());
     }
 
-    /// As new, where `used` bytes were ever used.
+    /// Makes the arena as new, after `used` bytes were in use.
     pub(crate) fn reset(&self, used: usize) {
         self.pages.reset(self.base.as_ptr(), used);
         self.mark(0, used, Memory::Outside);
@@ -187,18 +198,19 @@ impl Arena {
     }
 }
 
-/// How many bytes in front are `byte`, in whole blocks.
+/// How many bytes in front are `byte`, counted in whole blocks.
 fn same_in_front<const BLOCK: usize>(bytes: &[u8], byte: u8) -> usize {
     let expected = [byte; BLOCK];
     let (blocks, _) = bytes.as_chunks::<BLOCK>();
     blocks.iter().take_while(|block| **block == expected).count() * BLOCK
 }
 
-/// Where the first byte is that is not `byte`: block-wise, because whole pages are looked through at each unload.
+/// The position of the first byte that is not `byte`. It is searched for in blocks, because whole
+/// pages are checked at each unload.
 fn position_other(bytes: &[u8], byte: u8) -> Option<usize> {
     const BLOCK: usize = 64;
     let same = same_in_front::<BLOCK>(bytes, byte);
-    // What is left of a guard is less than a block, and a few grains.
+    // The rest of a guard is less than a block, and a few grains.
     let same = same + same_in_front::<GRAIN>(bytes.get(same..).unwrap_or_default(), byte);
     let rest = bytes.get(same..).unwrap_or_default();
     rest.iter().position(|&other| other != byte).map(|position| same + position)
@@ -208,18 +220,16 @@ impl Drop for Arena {
     fn drop(&mut self) {
         self.pages.reset(self.base.as_ptr(), self.size);
         asan::poison(self.base.as_ptr(), self.size);
-        // LeakSanitizer reads the whole heap as the process ends, and a closed page would end it by
-        // a fault. With AddressSanitizer the poison reports each access.
-        if !asan::ENABLED {
-            protection::retire(self.base.as_ptr(), self.size);
-        }
-        if let Some(pool) = other_pools::end(self.memory, self.size) {
+        if address_space::contains(self.memory.addr().get()) {
+            // Forgotten first: the next simulation may be given the same addresses.
+            other_pools::forget(self.memory);
+            address_space::give_back(self.memory, self.size + PAGE);
+        } else if let Some(pool) = other_pools::end(self.memory, self.size) {
             let padding = pool.memory.align_offset(PAGE);
-            // SAFETY: as in `new`: there is a page more than the pool needs.
+            // SAFETY: the memory has a page more than the pool needs, so the padding is within it.
             let base = unsafe { pool.memory.add(padding) };
-            protection::reopen(base.as_ptr(), pool.size);
             asan::unpoison(base.as_ptr(), pool.size);
-            // SAFETY: `new` allocated it with this layout, and its simulation has ended.
+            // SAFETY: `allocate` made it with this layout, and its simulation has ended.
             unsafe { dealloc(pool.memory.as_ptr(), layout(pool.size)) }
         }
     }

@@ -1,4 +1,5 @@
-//! What AddressSanitizer is told about pool memory, so that it reports a use after free or an overrun itself.
+//! Reports to AddressSanitizer about pool memory, so that it detects a use after free or an overrun
+//! itself.
 
 /// True in builds with AddressSanitizer.
 pub(crate) const ENABLED: bool = cfg!(feature = "sanitizer");
@@ -13,26 +14,26 @@ mod runtime {
     }
 }
 
-/// Nobody may touch these bytes.
+/// Closes these bytes to every access.
 #[cfg(feature = "sanitizer")]
 pub(crate) fn poison(address: *const u8, size: usize) {
-    // SAFETY: only marks the range, which is the arena's.
+    // SAFETY: the call only marks the range, which belongs to the arena.
     unsafe { runtime::__asan_poison_memory_region(address.cast(), size) }
 }
 
-/// These bytes may be touched.
+/// Opens these bytes to accesses.
 #[cfg(feature = "sanitizer")]
 pub(crate) fn unpoison(address: *const u8, size: usize) {
-    // SAFETY: only marks the range, which is the arena's.
+    // SAFETY: the call only marks the range, which belongs to the arena or to a stack.
     unsafe { runtime::__asan_unpoison_memory_region(address.cast(), size) }
 }
 
-/// Nobody may touch these bytes.
+/// Closes these bytes to every access.
 #[cfg(not(feature = "sanitizer"))]
 #[inline(always)]
 pub(crate) fn poison(_address: *const u8, _size: usize) {}
 
-/// These bytes may be touched.
+/// Opens these bytes to accesses.
 #[cfg(not(feature = "sanitizer"))]
 #[inline(always)]
 pub(crate) fn unpoison(_address: *const u8, _size: usize) {}

@@ -1,15 +1,15 @@
-//! How often what happened.
+//! Counters of a simulation's events.
 
 use core::cell::Cell;
 
-/// How often what happened since the simulation began. `live_blocks` is a level and `stack` a
-/// high-water mark, not a count.
+/// The number of events of each kind since the simulation began. `live_blocks` is a level and
+/// `stack` a high-water mark, not a count.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Preemption points.
     pub steps: u64,
-    /// Changes of the processor that runs.
+    /// Switches of the running processor.
     pub switches: u64,
     /// Atomic read-modify-writes, failed compare-exchanges among them.
     pub rmw: u64,
@@ -27,13 +27,13 @@ pub struct Counters {
     pub dpcs_run: u64,
     /// Pool blocks allocated now.
     pub live_blocks: u64,
-    /// The most bytes of a stack that the driver has used in one thread, or in one DPC, as far as
-    /// it was seen at kernel calls and atomics: what [`Config::stack`](crate::Config::stack)
-    /// limits. 0 where nothing limits stacks, and in free runs.
+    /// The most bytes of a stack that the driver has used in one thread, or in one DPC, as seen at
+    /// kernel calls and atomics. [`Config::stack`](crate::Config::stack) limits them. 0 if stacks
+    /// have no limit, and in free runs.
     pub stack: u64,
 }
 
-/// The counters that are counted where it happens.
+/// The counters that each event increments.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) switches: Count,

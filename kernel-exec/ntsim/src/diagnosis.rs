@@ -1,4 +1,4 @@
-//! What every processor and thread is at: for runs that do not end.
+//! The state of every processor and thread, for runs that do not end.
 
 extern crate alloc;
 
@@ -15,28 +15,28 @@ use crate::{
     verifier::{bugcheck::irql_name, stop::Wait},
 };
 
-/// What a processor is at.
+/// The state of a processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessorState {
-    /// Its number.
+    /// The processor's number.
     pub processor: usize,
-    /// Its IRQL.
+    /// The processor's IRQL.
     pub irql: u8,
-    /// The thread that it runs, or that its DPC has interrupted; none: it is idle.
+    /// The thread that it runs, or that its DPC has interrupted. `None` for an idle processor.
     pub thread: Option<ThreadName>,
-    /// It is in a DPC routine.
+    /// Whether it is in a DPC routine.
     pub in_dpc: bool,
-    /// DPCs in its queue.
+    /// The number of DPCs in its queue.
     pub queued_dpcs: usize,
-    /// Threads that could run on it.
+    /// The number of threads that could run on it.
     pub ready_threads: usize,
-    /// It waits for a spin lock.
+    /// Whether it waits for a spin lock.
     pub spins: bool,
 }
 
-/// The state of a simulation, of which [`Simulation::diagnosis`] makes a copy. As text it is a line for each thing that is held,
-/// queued, or waited for.
+/// The state of a simulation, copied by [`Simulation::diagnosis`]. The text has a line for each
+/// object that is held, queued, or waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnosis {
@@ -44,7 +44,7 @@ pub struct Diagnosis {
     pub time: u64,
     /// The processors.
     pub processors: Vec<ProcessorState>,
-    /// Who waits for what.
+    /// The waits of processors and threads.
     pub waits: Vec<Wait>,
     /// Held spin locks, with their processors.
     pub spin_locks: Vec<(String, usize)>,
@@ -55,14 +55,15 @@ pub struct Diagnosis {
 }
 
 impl Simulation {
-    /// What every processor and thread is at: between runs, or when one has ended early. A reset forgets it.
+    /// The state of every processor and thread, between runs or after one that has ended early. A
+    /// reset clears it.
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation};
     ///
     /// let mut kernel = Simulation::new(Config { step_limit: 100, ..Config::default() }, Schedule::round_robin());
     /// let spins = || loop { ntsim::preemption_point() };
-    /// kernel.run(vec![(0, Box::new(spins))]).unwrap_err();
+    /// kernel.run_on(0, spins).unwrap_err();
     /// assert!(kernel.diagnosis().to_string().contains("processor 0 at IRQL 0 (PASSIVE_LEVEL) runs program 0"));
     /// ```
     pub fn diagnosis(&self) -> Diagnosis {

@@ -1,4 +1,4 @@
-//! A driver's life: DriverEntry and Unload.
+//! The life of a driver, from DriverEntry to Unload.
 
 extern crate alloc;
 
@@ -17,10 +17,10 @@ use crate::{
 pub type DriverEntry =
     unsafe extern "C" fn(driver: PDRIVER_OBJECT, registry_path: PUNICODE_STRING) -> NTSTATUS;
 
-/// What DriverEntry gets as its registry path.
+/// The registry path that DriverEntry gets.
 const REGISTRY_PATH: &str = r"\Registry\Machine\System\CurrentControlSet\Services\driver";
 
-/// The registry path as the driver's argument has it: as long as the simulation.
+/// The storage of DriverEntry's registry path, which lives as long as the simulation.
 struct RegistryPath {
     string: Cell<UNICODE_STRING>,
     characters: Box<[u16]>,
@@ -43,25 +43,25 @@ impl RegistryPath {
 }
 
 impl Simulation {
-    /// Loads a driver: calls DriverEntry in a system thread at PASSIVE_LEVEL on a processor, with
-    /// [`driver_object`](crate::driver_object) and a registry path, and runs to the end of what it starts, as
-    /// [`Simulation::run`] does. The status is DriverEntry's.
+    /// Loads a driver. It calls DriverEntry in a system thread at PASSIVE_LEVEL on a processor,
+    /// with [`driver_object`](crate::driver_object) and a registry path. It runs to the end of the
+    /// work that DriverEntry starts, as [`Simulation::run`] does. Returns DriverEntry's status.
     ///
-    /// The driver object has what NT gives it: its extension, where the driver sets AddDevice, a
-    /// dispatch routine for every major function, which completes with
-    /// STATUS_INVALID_DEVICE_REQUEST, names, and `DriverInit`. Where DriverEntry succeeds, its
-    /// devices are no longer DO_DEVICE_INITIALIZING, and `Flags` has DRVO_INITIALIZED and, without
-    /// AddDevice, DRVO_LEGACY_DRIVER. The image is said to be the page of DriverEntry
-    /// (`DriverStart`, `DriverSize`).
+    /// The driver object has the fields that NT fills. They are its extension (in which the driver
+    /// sets AddDevice), names, `DriverInit`, and a dispatch routine for every major function, which
+    /// completes with STATUS_INVALID_DEVICE_REQUEST. If DriverEntry succeeds, its devices are no
+    /// longer DO_DEVICE_INITIALIZING, and `Flags` has DRVO_INITIALIZED and, without AddDevice,
+    /// DRVO_LEGACY_DRIVER. `DriverStart` and `DriverSize` give the page of DriverEntry as the
+    /// image.
     ///
-    /// Where DriverEntry fails, its image is freed as soon as it returns, and Unload is not called: what
-    /// [`Simulation::unload`] checks must be true then.
+    /// If DriverEntry fails, its image is freed as soon as it returns, and Unload is not called.
+    /// The checks of [`Simulation::unload`] must hold then.
     ///
     /// # Errors
-    /// As for [`Simulation::run`] and, where DriverEntry fails, [`Simulation::unload`].
+    /// The same as for [`Simulation::run`], and, if DriverEntry fails, for [`Simulation::unload`].
     ///
     /// # Panics
-    /// As for [`Simulation::run`].
+    /// Panics as [`Simulation::run`] does.
     ///
     /// # Safety
     /// `entry` keeps the promises of the DDIs that it calls.
@@ -73,9 +73,11 @@ impl Simulation {
                 machine.begin_load(entry);
             }
             let path = crate::program::image_state::<RegistryPath>();
-            // SAFETY: image state lives until the simulation is reset, which no run outlives.
+            // SAFETY: image state lives until the simulation is reset, and no run goes on beyond
+            // that.
             let path = unsafe { &*path }.argument();
-            // SAFETY: by the caller's promise; the arguments live as long as the simulation.
+            // SAFETY: the caller promises that `entry` keeps the DDIs' promises. The arguments live
+            // as long as the simulation.
             let call = || unsafe { entry(driver_object(), path) };
             let Some(machine) = here() else { return };
             result.set(machine.in_system_thread(call));
@@ -85,23 +87,24 @@ impl Simulation {
         Ok(status.get())
     }
 
-    /// Unloads a driver: calls the Unload routine that DriverEntry has put into its driver object, as
-    /// [`Simulation::unload_with`] does.
+    /// Unloads a driver. It calls the Unload routine that DriverEntry has put into its driver
+    /// object, as [`Simulation::unload_with`] does.
     ///
     /// # Errors
-    /// As for [`Simulation::unload_with`]. A driver without an Unload routine, and one whose device a work item still
-    /// holds, which is queued or whose routine runs, are not unloaded by NT: [`Stop::Failure`] of the oracle `unload`.
+    /// The same as for [`Simulation::unload_with`]. NT does not unload a driver without an Unload
+    /// routine, or one with a device that a work item holds because it is queued or its routine
+    /// runs. These are [`Stop::Failure`] of the oracle `unload`.
     ///
     /// # Panics
-    /// As for [`Simulation::run`].
+    /// Panics as [`Simulation::run`] does.
     ///
     /// # Safety
     /// The Unload routine keeps the promises of the DDIs that it calls.
     pub unsafe fn unload_driver(&mut self, processor: usize) -> Result<(), Stop> {
         let driver = driver_object();
-        // SAFETY: the machine's driver object; no reference is made.
+        // SAFETY: the pointer is to the machine's driver object, and no reference is made.
         let unload = unsafe { &raw const (*driver).DriverUnload };
-        // SAFETY: as above.
+        // SAFETY: the field is in the machine's driver object, which lives as long as the machine.
         let unload = unsafe { unload.read() };
         let refused = |message: alloc::string::String| Err(Stop::Failure { oracle: "unload", message });
         let Some(unload) = unload else {
@@ -113,7 +116,7 @@ impl Simulation {
                 "Unload is not called while the work item {item} holds the driver's device"
             ));
         }
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that the routine keeps the DDIs' promises.
         let unload = move || unsafe { unload(driver) };
         let program = move || {
             if let Some(machine) = here() {
@@ -126,7 +129,7 @@ impl Simulation {
 }
 
 impl Machine {
-    /// The address of a work item whose routine runs and holds a device.
+    /// The address of a work item that holds a device and has its routine running.
     pub(crate) fn holding_item(&self) -> Option<usize> {
         let kernel = self.kernel.borrow();
         let (_, item) = kernel.work.running().find(|(_, item)| item.call.object().is_some())?;

@@ -1,15 +1,15 @@
-//! Event tracing sessions: who listens to the driver's providers, and what was heard.
+//! Event tracing sessions, which listen to the driver's providers and collect their events.
 //!
-//! A session is what `EnableTraceEx2` makes of `logman` or a consumer: it names a provider, a level and keywords. It may be there before
-//! the provider is registered. Events that it gets are data here, and in the trace.
-//!
+//! A session is like one that `logman` or a consumer starts by `EnableTraceEx2`. It names a
+//! provider, a level and keywords. It may exist before the provider is registered. The events that
+//! it gets are data here, and in the trace.
 //! ```
 //! use ntsim::{Config, Schedule, Simulation, ddi, etw, types::GUID};
 //!
 //! const PROVIDER: GUID = GUID::from_u128(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e01);
 //! let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
 //! let session = etw::enable(etw::Session::new(PROVIDER, 4));
-//! kernel.run(vec![(0, Box::new(|| {
+//! kernel.run_on(0, || {
 //!     let mut handle = 0;
 //!     let text: Vec<u16> = "four channels\0".encode_utf16().collect();
 //!     // SAFETY: the arguments are valid, and the provider is unregistered.
@@ -18,7 +18,7 @@
 //!         assert_eq!(ddi::EtwWriteString(handle, 4, 1, std::ptr::null(), text.as_ptr()), 0);
 //!         assert_eq!(ddi::EtwUnregister(handle), 0);
 //!     }
-//! }))])?;
+//! })?;
 //! kernel.unload()?;
 //! assert_eq!(etw::events(session)[0].data, etw::Data::Text("four channels".to_owned()));
 //! # Ok::<(), ntsim::Stop>(())
@@ -38,30 +38,33 @@ use crate::{
     },
 };
 
-/// What a session listens to.
+/// The provider and events to which a session listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
     /// The provider, registered or not.
     pub provider: GUID,
-    /// Whom an enable callback is told that it comes from. Default: zeros.
+    /// The source that an enable callback is told. Default zeros.
     pub source: GUID,
-    /// Events above this level are not for it: 1 to 255.
+    /// The highest level of its events, 1 to 255.
     pub level: u8,
-    /// Events without any of these keywords are not, unless they have none at all. Default 0: all are.
+    /// The session gets only events with at least one of these keywords, or with none at all.
+    /// Default 0, which means all events.
     pub match_any_keyword: u64,
-    /// Of those events, the ones without all of these keywords are not. Default 0. Not looked at where the other mask is 0.
+    /// Of those events, the session gets only events with all of these keywords. Default 0. Ignored
+    /// if the other mask is 0.
     pub match_all_keyword: u64,
-    /// A larger event, with its header of 80 bytes, is lost. Default 65,536.
+    /// An event that is larger, with its header of 80 bytes, is lost. Default 65,536.
     pub buffer_size: usize,
-    /// Events beyond this many are lost. Default: none.
+    /// The number of events that the session keeps; later ones are lost. Default unlimited.
     pub room: usize,
-    /// What who writes one of those is told. Default STATUS_NO_MEMORY: no buffer is free; STATUS_LOG_FILE_FULL: the real-time
-    /// playback file is full.
+    /// The status for the writer of an event that is lost because of `room`. Default
+    /// STATUS_NO_MEMORY, which means that no buffer is free. STATUS_LOG_FILE_FULL means that the
+    /// real-time playback file is full.
     pub full_status: NTSTATUS,
 }
 
 impl Session {
-    /// A session that listens to a provider's events up to a level, whatever their keywords.
+    /// A session that listens to a provider's events up to a level, with any keywords.
     pub const fn new(provider: GUID, level: u8) -> Self {
         Self {
             provider,
@@ -80,33 +83,33 @@ impl Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub(crate) u32);
 
-/// An event as a session gets it.
+/// An event that a session has got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// The provider's GUID, as text.
     pub provider: String,
-    /// The event's number; 0 for EtwWriteString, as the next five.
+    /// The event's number. This and the next five fields are 0 for EtwWriteString.
     pub id: u16,
     /// The version of its layout.
     pub version: u8,
-    /// Its audience.
+    /// The event's audience.
     pub channel: u8,
-    /// What it does.
+    /// The action that the event reports.
     pub opcode: u8,
-    /// What it is a part of.
+    /// The task to which the event belongs.
     pub task: u16,
-    /// How much it matters.
+    /// The event's severity.
     pub level: u8,
-    /// What it is about.
+    /// The event's subjects, a bit each.
     pub keyword: u64,
     /// The activity's GUID, as text.
     pub activity: Option<String>,
-    /// What it says.
+    /// The event's data.
     pub data: Data,
 }
 
-/// What an event says.
+/// The data of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Data {
@@ -116,31 +119,37 @@ pub enum Data {
     Bytes(Vec<u8>),
 }
 
-/// A session begins to listen. Registered providers that have an enable callback are told, in the calling thread; a provider that is
-/// registered later is told then.
+/// Starts a session. The enable callbacks of registered providers are called in the calling thread;
+/// that of a provider that is registered later is called then.
 ///
 /// # Panics
-/// Without a simulation; at raised IRQL; where the session's level is 0, or eight sessions listen to the provider already; outside a
-/// run, where a callback would have to be called.
+/// Panics without a simulation, at raised IRQL, if the session's level is 0, or if eight sessions
+/// listen to the provider already. Also panics outside a run if a callback would have to be called.
 pub fn enable(session: Session) -> SessionId {
     let Some(machine) = loaded_here() else { outside("etw::enable") };
-    assert!(session.level != 0, "ntsim: an ETW session's level is 1 to 255");
-    assert!(machine.irql() == 0, "ntsim: ETW sessions begin and end at PASSIVE_LEVEL");
+    assert!(session.level != 0, "ntsim: etw::enable: the session's level is 0, not 1 to 255");
+    let irql = machine.irql();
+    assert!(irql == 0, "ntsim: etw::enable at IRQL {irql}, not PASSIVE_LEVEL");
     let id = machine.kernel.borrow_mut().etw.enable(session);
-    assert!(id.is_some(), "ntsim: eight ETW sessions listen to {} already", session.provider);
+    assert!(
+        id.is_some(),
+        "ntsim: etw::enable: eight sessions listen to {} already, the most that a provider has",
+        session.provider
+    );
     tell(&machine, session, EVENT_CONTROL_CODE_ENABLE_PROVIDER);
     id.unwrap_or(SessionId(u32::MAX))
 }
 
-/// A session ends; its events stay. Enable callbacks are told.
+/// Ends a session, and calls the enable callbacks. Its events stay.
 ///
 /// # Panics
-/// As for [`enable`], and where it is no session, or has ended before.
+/// Panics as [`enable`] does, and if the session does not exist or has ended before.
 pub fn disable(session: SessionId) {
     let Some(machine) = loaded_here() else { outside("etw::disable") };
-    assert!(machine.irql() == 0, "ntsim: ETW sessions begin and end at PASSIVE_LEVEL");
+    let irql = machine.irql();
+    assert!(irql == 0, "ntsim: etw::disable at IRQL {irql}, not PASSIVE_LEVEL");
     let ended = machine.kernel.borrow_mut().etw.disable(session);
-    assert!(ended.is_some(), "ntsim: there is no such ETW session any more");
+    assert!(ended.is_some(), "ntsim: etw::disable: session {} does not exist or has ended", session.0);
     if let Some(session) = ended {
         tell(&machine, session, EVENT_CONTROL_CODE_DISABLE_PROVIDER);
     }
@@ -150,7 +159,7 @@ fn tell(machine: &crate::engine::machine::Machine, session: Session, code: u32) 
     let providers = machine.kernel.borrow().etw.callbacks(session.provider);
     assert!(
         providers.is_empty() || active().is_some() || machine.is_free(),
-        "ntsim: an ETW enable callback is to be called outside a run"
+        "ntsim: an ETW enable callback must be called, but outside a run; change the session in a program"
     );
     for provider in providers {
         machine.checked(machine.call_enable_callback(provider, session.source, code));
@@ -160,22 +169,22 @@ fn tell(machine: &crate::engine::machine::Machine, session: Session, code: u32) 
 /// The events that a session has got so far.
 ///
 /// # Panics
-/// Where there is no such session.
+/// Panics if the session does not exist.
 pub fn events(session: SessionId) -> Vec<Event> {
     let events = loaded_here().and_then(|machine| {
         let kernel = machine.kernel.borrow();
         kernel.etw.events(session).map(<[Event]>::to_vec)
     });
-    assert!(events.is_some(), "ntsim: there is no such ETW session");
+    assert!(events.is_some(), "ntsim: etw::events: session {} does not exist", session.0);
     events.unwrap_or_default()
 }
 
-/// How many events a session has lost: the `EventsLost` of its properties.
+/// How many events a session has lost, as in the `EventsLost` of its properties.
 ///
 /// # Panics
-/// Where there is no such session.
+/// Panics if the session does not exist.
 pub fn lost(session: SessionId) -> u64 {
     let lost = loaded_here().and_then(|machine| machine.kernel.borrow().etw.lost(session));
-    assert!(lost.is_some(), "ntsim: there is no such ETW session");
+    assert!(lost.is_some(), "ntsim: etw::lost: session {} does not exist", session.0);
     lost.unwrap_or_default()
 }

@@ -1,14 +1,15 @@
-//! Where the statics of the program that contains this crate are.
+//! The address range of the statics of the program that contains this crate.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The first address of the writable segments; 0 before [`learn`].
 static START: AtomicUsize = AtomicUsize::new(0);
-/// Their size; 0 before [`learn`], and 1, with a start of 0, where the host does not tell.
+/// The size of the segments; 0 before [`learn`]. 1, with a start of 0, if the host does not report
+/// them.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether an address is in a static of the program, or of the library that this crate is linked
-/// into.
+/// Whether an address is in a static of the program, or of the library into which this crate is
+/// linked.
 #[inline(always)]
 pub(crate) fn in_image(address: usize) -> bool {
     let size = match SIZE.load(Ordering::Acquire) {
@@ -35,24 +36,25 @@ mod host {
         found: Option<(usize, usize)>,
     }
 
-    /// First address and size of the writable segments of the program or library that contains
-    /// `within`.
+    /// The first address and the size of the writable segments of the program or library that
+    /// contains `within`.
     pub(super) fn writable(within: usize) -> Option<(usize, usize)> {
         let mut search = Search { within, found: None };
-        // SAFETY: the callback takes what `data` points to, and both live until the call returns.
+        // SAFETY: the callback takes the search to which `data` points, and both live until the
+        // call returns.
         unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
         search.found
     }
 
     unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
-        // SAFETY: the loader's description of a program, for this call.
+        // SAFETY: this is the loader's description of a program, valid for this call.
         let info = unsafe { &*info };
-        // SAFETY: `writable` passes its search.
+        // SAFETY: `data` is the search that `writable` passes.
         let search = unsafe { &mut *data.cast::<Search>() };
         if info.dlpi_phdr.is_null() {
             return 0;
         }
-        // SAFETY: the loader says how many headers there are.
+        // SAFETY: the loader reports the number of headers.
         let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
         let segments = headers
             .iter()
@@ -72,21 +74,21 @@ mod host {
 #[cfg(windows)]
 mod host {
     unsafe extern "C" {
-        /// The first byte of the image, as the linker names it.
+        /// The first byte of the image, by the linker's name.
         static __ImageBase: u8;
     }
 
-    /// Where a DOS header has the offset of the NT headers.
+    /// The offset in a DOS header of the NT headers' offset.
     const NT_HEADERS: usize = 0x3C;
-    /// Where the NT headers have the size of the image.
+    /// The offset in the NT headers of the image's size.
     const SIZE_OF_IMAGE: usize = 0x50;
 
-    /// First address and size of the image, which `within` is a part of.
+    /// The first address and the size of the image, which contains `within`.
     pub(super) fn writable(_within: usize) -> Option<(usize, usize)> {
         let base = &raw const __ImageBase;
         // SAFETY: the loader has mapped the headers of this image.
         let headers = unsafe { base.add(NT_HEADERS).cast::<u32>().read() };
-        // SAFETY: as the DOS header says, the NT headers begin there.
+        // SAFETY: the DOS header gives the offset at which the NT headers begin.
         let size = unsafe { base.add(headers as usize + SIZE_OF_IMAGE).cast::<u32>().read() };
         Some((base.addr(), size as usize))
     }
@@ -94,7 +96,7 @@ mod host {
 
 #[cfg(not(any(target_os = "linux", windows)))]
 mod host {
-    /// The host does not tell.
+    /// `None`, because the host does not report it.
     pub(super) fn writable(_within: usize) -> Option<(usize, usize)> {
         None
     }

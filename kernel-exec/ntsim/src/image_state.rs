@@ -1,4 +1,4 @@
-//! A driver's statics, one set a simulated kernel.
+//! A driver's statics, a set for each simulated kernel.
 
 extern crate alloc;
 
@@ -7,31 +7,31 @@ use core::{alloc::Layout, any::TypeId, cell::RefCell, ops::Range, ptr::NonNull};
 
 use crate::engine::machine::Machine;
 
-/// The place of a type's state.
+/// The storage of a type's state.
 #[derive(Debug)]
 struct Place {
     of: TypeId,
     layout: Layout,
     memory: NonNull<u8>,
-    /// It holds a value of this simulation's; memory is kept over a reset, values are not.
+    /// Whether it holds a value of this simulation. Memory is kept over a reset, values are not.
     live: bool,
 }
 
-/// All states. As statics in NT, they are never dropped: their memory is just gone.
+/// All states. Like statics in NT, they are never dropped; only their memory is freed.
 #[derive(Debug, Default)]
 pub(crate) struct ImageState {
     places: RefCell<Vec<Place>>,
 }
 
 impl ImageState {
-    /// The values are gone.
+    /// Forgets the values.
     pub(crate) fn reset(&self) {
         for place in self.places.borrow_mut().iter_mut() {
             place.live = false;
         }
     }
 
-    /// This kernel's `T`. Where it is new, `made` is told which addresses it has.
+    /// This kernel's `T`. If it is new, `made` is called with its addresses.
     #[inline]
     pub(crate) fn get<T: Default + 'static>(&self, made: impl FnOnce(Range<usize>)) -> *const T {
         match self.find(TypeId::of::<T>()) {
@@ -50,7 +50,7 @@ impl ImageState {
 
     #[cold]
     fn create<T: Default + 'static>(&self, memory: Option<NonNull<u8>>) -> *const T {
-        // No borrow is open: the value may come from code that asks for other states.
+        // No borrow is open here, because `T::default` may ask for other states.
         let value = T::default();
         let layout = Layout::new::<T>();
         let memory = match memory {
@@ -62,7 +62,7 @@ impl ImageState {
                 NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
             }
         };
-        // SAFETY: allocated with this layout, and no value is in it.
+        // SAFETY: the memory was allocated with this layout, and holds no value.
         unsafe { memory.cast::<T>().write(value) };
         let of = TypeId::of::<T>();
         let mut places = self.places.borrow_mut();
@@ -75,8 +75,8 @@ impl ImageState {
 }
 
 impl Machine {
-    /// This kernel's `T`. What had the addresses of a new one before has gone, and its names with
-    /// it.
+    /// This kernel's `T`. If it is new, names of objects that had its addresses before are
+    /// forgotten.
     #[inline]
     pub(crate) fn image_state<T: Default + 'static>(&self) -> *const T {
         self.image.get::<T>(|addresses| self.forget_names(addresses))
@@ -87,7 +87,8 @@ impl Drop for ImageState {
     fn drop(&mut self) {
         for place in self.places.borrow_mut().drain(..) {
             if place.layout.size() != 0 {
-                // SAFETY: from `create`, with this layout; the simulation is over, so nobody has it.
+                // SAFETY: the memory comes from `create`, with this layout. The simulation is over,
+                // so no code uses it.
                 unsafe { dealloc(place.memory.as_ptr(), place.layout) }
             }
         }

@@ -1,4 +1,5 @@
-//! Low resources: which allocations fail, and a hunt that has each call stack fail once.
+//! Low resources: allocations that fail, and a search that makes one allocation of each call stack
+//! fail.
 
 extern crate alloc;
 
@@ -14,21 +15,22 @@ use crate::{
     verifier::stop::Stop,
 };
 
-/// With random low resources, one allocation in so many fails.
+/// With random low resources, one in this many allocations fails.
 const ONE_IN: u8 = 16;
-/// Callers that the name of a call stack has at most.
+/// The most callers in the name of a call stack.
 const CALLERS: usize = 4;
 
-/// A machine's memory of what has failed.
+/// A machine's record of allocations that have failed.
 #[derive(Debug, Default)]
 pub(crate) struct Low {
-    /// Call stacks that an allocation has failed of, as return addresses, innermost first. Resets leave it.
+    /// Call stacks with an allocation that has failed, as return addresses, innermost first. Resets
+    /// leave it.
     failed: RefCell<BTreeSet<Vec<usize>>>,
-    /// The next allocation of a new call stack fails.
+    /// Whether the next allocation of a new call stack fails.
     armed: Cell<bool>,
-    /// Allocations that were asked for since the reset.
+    /// The number of allocations since the reset.
     asked: Cell<u32>,
-    /// The one that failed, and who called.
+    /// The allocation that failed, and its callers.
     site: RefCell<Option<(u32, String)>>,
 }
 
@@ -41,7 +43,7 @@ impl Low {
 }
 
 impl Machine {
-    /// Whether the allocation that is being made is one to fail.
+    /// Whether the current allocation is to fail.
     pub(crate) fn is_low(&self) -> bool {
         let ordered = self.kernel.borrow_mut().pool.fails();
         let low = match self.config.get().low_resources {
@@ -52,7 +54,7 @@ impl Machine {
         ordered || low
     }
 
-    /// Whether the running call has to fail because none of its call stack has failed yet.
+    /// Whether the current allocation must fail because none of its call stack has failed yet.
     fn is_new_call_stack(&self) -> bool {
         let number = self.low.asked.get();
         self.low.asked.set(number + 1);
@@ -70,7 +72,7 @@ impl Machine {
         true
     }
 
-    /// The return addresses from here to where the running routine or thread begins.
+    /// The return addresses from here to the beginning of the running routine or thread.
     fn call_stack(&self) -> Vec<usize> {
         let mut addresses = Vec::new();
         self.walk(|frame| {
@@ -98,11 +100,12 @@ impl Machine {
     }
 }
 
-/// What [`starve`] has found out.
+/// The result of [`starve`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Starvation {
-    /// Call stacks whose allocation has failed once: as many runs, and one more in which none failed, where there is no finding.
+    /// How many call stacks had one allocation that failed. Without a finding there were as many
+    /// runs, and one more in which none failed.
     pub call_stacks: usize,
     /// The first run that ended early.
     pub finding: Option<Starved>,
@@ -112,12 +115,14 @@ pub struct Starvation {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Starved {
-    /// Which allocation since the reset failed, from 0: [`fail_allocation`](crate::fail_allocation) with it, before the round, has the
-    /// same one fail again. None where no allocation had failed.
+    /// The number of the allocation that failed, from 0 since the reset. To make the same one fail
+    /// again, call [`fail_allocation`](crate::fail_allocation) with it before the round. `None` if
+    /// no allocation had failed.
     pub allocation: Option<u32>,
-    /// Who asked for it: the innermost functions that are not the simulation's, as far as they have names; else empty.
+    /// The callers of the allocation. They are the innermost functions outside of the simulation,
+    /// as far as they have names; else empty.
     pub callers: String,
-    /// Why the run ended.
+    /// The reason for which the run ended.
     pub stop: Stop,
     /// Its decisions.
     pub recording: Recording,
@@ -125,19 +130,21 @@ pub struct Starved {
     pub trace: Trace,
 }
 
-/// Runs a program again and again, each time with one allocation that fails, until one of each distinct call stack has failed once; and
-/// stops at the first finding. What Driver Verifier calls systematic low resources, with the schedule that is asked for.
+/// Runs a program again and again, each time with one allocation that fails, until one of each
+/// distinct call stack has failed. It stops at the first finding. Driver Verifier calls this
+/// systematic low resources; here each run has the schedule that the caller asks for.
 ///
-/// `round` is the program: it makes everything anew, runs it on the simulation that it is given, which has been reset, and returns
-/// how that went. It may run several programs one after the other, load a driver, and unload. Traces are collected whatever `config` says.
-/// Allocations are those of [`LowResources`]. A call stack ends where the routine or thread that allocates begins: what a DPC has
-/// interrupted does not count.
+/// `round` is the program. It creates all its state anew, runs it on the given simulation, which
+/// has been reset, and returns the outcome. It may run several programs one after the other, load a
+/// driver, and unload. Traces are collected whatever `config` says. The allocations are those of
+/// [`LowResources`]. A call stack ends at the beginning of the routine or thread that allocates;
+/// the thread that a DPC has interrupted does not count.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, ddi, starve, types::POOL_FLAG_NON_PAGED};
 ///
 /// let starved = starve(Config::default(), || Schedule::seed(1), |kernel| {
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         // SAFETY: as their pages say; a leaked block is a finding.
 ///         unsafe {
 ///             let first = ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, u32::from_le_bytes(*b"Once"));
@@ -151,7 +158,7 @@ pub struct Starved {
 ///             ddi::ExFreePool(second);
 ///             ddi::ExFreePool(first);
 ///         }
-///     }))])?;
+///     })?;
 ///     kernel.unload()
 /// });
 /// let finding = starved.finding.expect("a block leaks where the second allocation fails");
@@ -160,7 +167,7 @@ pub struct Starved {
 /// ```
 ///
 /// # Panics
-/// As for [`Simulation::new`]; and what panics in `round` passes by.
+/// Panics as [`Simulation::new`] does. A panic in `round` passes through.
 pub fn starve(
     config: Config,
     mut schedule: impl FnMut() -> Schedule,

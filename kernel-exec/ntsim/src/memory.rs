@@ -1,4 +1,5 @@
-//! Pool allocation and free: the accounting of [`crate::kernel::pool`] and the bytes of [`crate::arena`] together.
+//! Pool allocation and free, which combine the accounting of [`crate::kernel::pool`] and the bytes
+//! of [`crate::arena`].
 
 extern crate alloc;
 
@@ -19,8 +20,8 @@ use crate::{
     verifier::{Checked, documented, irql::Ddi, memory::describe, violation},
 };
 
-/// Guards and freed memory have patterns, whose loss is found at a free or an unload. Not under AddressSanitizer, which finds the
-/// access itself.
+/// Whether guards and freed memory have patterns, which a free or an unload checks. Under
+/// AddressSanitizer they have none, because it detects the access itself.
 const PATTERNS: bool = !asan::ENABLED;
 const CACHE_LINE: usize = 64;
 const APC: u8 = 1;
@@ -31,13 +32,15 @@ const SUPPORTED: POOL_FLAGS = KINDS
     | POOL_FLAG_UNINITIALIZED
     | POOL_FLAG_CACHE_ALIGNED
     | POOL_FLAG_RAISE_ON_FAILURE;
-/// Flags that NT knows, and ntsim does not.
+/// Flags that NT knows and ntsim does not support.
 const UNSUPPORTED: POOL_FLAGS = POOL_FLAG_SESSION | 0x10 | 0x200 | 0x400;
-/// The bits of flags for which NT returns NULL where it does not know them; it ignores the others.
+/// The bits of the flags for which NT returns NULL if it does not know them. It ignores the other
+/// bits.
 const REQUIRED: POOL_FLAGS = 0xFFFF_FFFF;
 
 impl Machine {
-    /// The request behind an allocation's arguments, as ExAllocatePool2 has them; none where NT returns NULL for them.
+    /// The request for the arguments of an allocation, in the form of ExAllocatePool2. `None` if NT
+    /// returns NULL for them.
     pub(crate) fn pool_request(
         &self,
         ddi: Ddi,
@@ -49,20 +52,19 @@ impl Machine {
         let (irql, paged) = (self.irql(), flags & POOL_FLAG_PAGED != 0);
         let kind = u64::from(paged);
         if flags & UNSUPPORTED != 0 {
-            let rule =
-                alloc::format!("{name} with flags that ntsim does not support: {:#x}", flags & UNSUPPORTED);
+            let rule = alloc::format!("{name}: ntsim does not support the flags {:#x}", flags & UNSUPPORTED);
             self.fail("not supported", rule);
         }
         if size == 0 {
-            let rule = alloc::format!("{name} for zero bytes, tag {}", Tag(tag));
+            let rule = alloc::format!("{name}: zero bytes were requested with tag {}", Tag(tag));
             return Err(violation(0xC4, [0, irql.into(), kind, 0], rule));
         }
         if paged && irql > APC {
-            let rule = alloc::format!("paged pool is allocated at IRQL ≤ APC_LEVEL only, and was at {irql}");
+            let rule = alloc::format!("{name}: paged pool was requested at IRQL {irql}, not ≤ APC_LEVEL");
             return Err(violation(0xC4, [0x01, irql.into(), kind, size], rule));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!("pool is allocated at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+            let rule = alloc::format!("{name}: pool was requested at IRQL {irql}, not ≤ DISPATCH_LEVEL");
             return Err(violation(0xC4, [0x02, irql.into(), kind, size], rule));
         }
         let kinds = (flags & KINDS).count_ones();
@@ -71,10 +73,10 @@ impl Machine {
             let parameters = [documented::POOL_FLAGS, flags, size, tag.into()];
             self.documented(parameters, || {
                 let wrong = match kinds {
-                    1 => alloc::format!("{unknown:#x} of them is unknown to NT"),
-                    kinds => alloc::format!("{kinds} of them name a kind of pool, and one must"),
+                    1 => alloc::format!("NT does not know {unknown:#x}"),
+                    kinds => alloc::format!("{kinds} of them name a kind of pool, not one"),
                 };
-                alloc::format!("{name} with the flags {flags:#x}, for which NT returns NULL: {wrong}")
+                alloc::format!("{name}: NT returns NULL for the flags {flags:#x}, because {wrong}")
             })?;
             return Ok(None);
         }
@@ -97,7 +99,8 @@ impl Machine {
         }))
     }
 
-    /// Allocates; null where memory is low, in truth or by [`fail_allocation`](crate::fail_allocation).
+    /// Allocates a block. Null if memory is low, in fact or by
+    /// [`fail_allocation`](crate::fail_allocation).
     pub(crate) fn allocate(&self, request: Request) -> Checked<*mut u8> {
         let Request { size, tag, paged, zeroed, .. } = request;
         if self.is_low() {
@@ -107,7 +110,10 @@ impl Machine {
         let fresh = self.kernel.borrow_mut().pool.allocate(request, own_pages);
         let made = match fresh {
             Some(made) => Some(made),
-            None => self.allocate_freed(request, own_pages)?,
+            None => {
+                self.identities.forget_places();
+                self.allocate_freed(request, own_pages)?
+            }
         };
         let Some((block, padding)) = made else {
             if self.tracing.get() {
@@ -132,8 +138,8 @@ impl Machine {
         Ok(self.arena.at(block.offset))
     }
 
-    /// Makes a block of freed ones, and says how many bytes before it are unused; none where they
-    /// have no room for it.
+    /// Makes a block from freed ones, and returns it with the number of unused bytes before it.
+    /// `None` if they have no room for it.
     fn allocate_freed(&self, request: Request, own_pages: bool) -> Checked<Option<(Block, usize)>> {
         let mut kernel = self.kernel.borrow_mut();
         let pool = &mut kernel.pool;
@@ -143,7 +149,7 @@ impl Machine {
         }
         let Some(room) = found else { return Ok(None) };
         let old = room.old;
-        // Pages that no code could touch have nothing to show.
+        // Pages that no code could access hold no trace of a write.
         if PATTERNS && !old.own_pages {
             let used = room.end - old.offset;
             if let Some(at) = self.arena.first_other(old.offset, used.min(old.room), FREED_BYTE) {
@@ -160,7 +166,8 @@ impl Machine {
         Ok(pool.reuse(request, own_pages, room).map(|block| (block, room.padding())))
     }
 
-    /// Makes freed neighbours one block, and gives the last what is behind it, until there is room.
+    /// Merges freed neighbours, and extends the last one by the memory behind it, until there is
+    /// room.
     #[cold]
     fn make_room(&self, pool: &mut Pool, request: Request, own_pages: bool) -> Checked<Option<Room>> {
         let mut found = None;
@@ -192,7 +199,7 @@ impl Machine {
         self.arena.mark(block.offset, block.room, Memory::Freed);
     }
 
-    /// Frees the block at `address`, which is a driver's; `tag`: the tag it must have.
+    /// Frees the driver's block at `address`. `tag` is the tag that it must have.
     pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Checked<()> {
         self.free_of(address, tag, false)
     }
@@ -207,8 +214,8 @@ impl Machine {
         let block = self.arena.offset(address).and_then(|offset| kernel.pool.find(offset).copied());
         let Some(block) = block.filter(|block| self.arena.offset(address) == Some(block.offset)) else {
             let what = match block {
-                Some(block) => alloc::format!("the inside of {}", describe(&block)),
-                None => alloc::string::String::from("an address that is no block's"),
+                Some(block) => alloc::format!("an address inside {}, not its start,", describe(&block)),
+                None => alloc::format!("{}, which is not the address of a block,", self.name(address)),
             };
             return Err(violation(
                 0xC2,
@@ -223,7 +230,7 @@ impl Machine {
         }
         if block.kernel != owned {
             let rule =
-                alloc::format!("{} is the kernel's own and was freed to pool by the driver", described());
+                alloc::format!("{} belongs to the kernel and was freed to pool by the driver", described());
             return Err(violation(0xC2, [0x46, address as u64, 0, 0], rule));
         }
         if let Some(tag) = tag.filter(|tag| *tag != block.tag) {
@@ -231,17 +238,12 @@ impl Machine {
             return Err(violation(0xC2, [0x0A, address as u64, block.tag.into(), tag.into()], rule));
         }
         if block.paged && irql > APC {
-            let rule = alloc::format!(
-                "paged pool is freed at IRQL ≤ APC_LEVEL only, and {} was at {irql}",
-                described()
-            );
+            let rule =
+                alloc::format!("{} of paged pool was freed at IRQL {irql}, not ≤ APC_LEVEL", described());
             return Err(violation(0xC4, [0x11, irql.into(), 1, address as u64], rule));
         }
         if irql > DISPATCH {
-            let rule = alloc::format!(
-                "pool is freed at IRQL ≤ DISPATCH_LEVEL only, and {} was at {irql}",
-                described()
-            );
+            let rule = alloc::format!("{} was freed at IRQL {irql}, not ≤ DISPATCH_LEVEL", described());
             return Err(violation(0xC4, [0x12, irql.into(), 0, address as u64], rule));
         }
         let range = address..address + block.size;
@@ -307,7 +309,8 @@ impl Machine {
         self.config.get().special_pool && !asan::ENABLED
     }
 
-    /// IRQL has risen to DISPATCH_LEVEL, or a processor goes on where it is there: paged pool is closed.
+    /// Closes paged pool if IRQL is at least DISPATCH_LEVEL, because it has been raised or a
+    /// processor at that IRQL goes on.
     #[inline(always)]
     pub(crate) fn page_out(&self) {
         if self.arena.pages.any_paged_in() && self.irql() >= DISPATCH {
@@ -315,13 +318,13 @@ impl Machine {
         }
     }
 
-    /// The driver has touched a page of the arena that is closed.
+    /// Ends the run because the driver has accessed a closed page of the arena.
     #[cold]
     pub(crate) fn page_fault(&self, address: usize, write: bool, backtrace: Vec<String>) -> ! {
         let (irql, access) = (self.irql(), u64::from(write));
         let offset = self.arena.offset(address).unwrap_or(0);
         let what = if write { "written to" } else { "read" };
-        // Who faults inside the kernel may have it borrowed.
+        // A fault inside the kernel may occur while the kernel is borrowed.
         let block = self.kernel.try_borrow().ok().and_then(|kernel| kernel.pool.last_before(offset).copied());
         let place = block.map_or_else(String::new, |block| {
             alloc::format!(" at +{:#x} of {}", offset - block.offset, describe(&block))
@@ -351,9 +354,9 @@ impl Machine {
         }
     }
 
-    /// Checks that nobody has written into the guards around a block.
+    /// Checks that no code has written into the guards around a block.
     pub(crate) fn check_guards(&self, block: &Block) -> Checked<()> {
-        // Pages that nobody could touch have nothing to show.
+        // Pages that no code could access hold no trace of a write.
         if !PATTERNS || (block.own_pages && !block.live) {
             return Ok(());
         }
@@ -374,7 +377,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Checks that nobody has written into a freed block.
+    /// Checks that no code has written into a freed block.
     pub(crate) fn check_freed(&self, block: &Block) -> Checked<()> {
         if !PATTERNS || block.own_pages {
             return Ok(());

@@ -1,22 +1,24 @@
-//! The pools of other simulated kernels: of other threads, and of simulations that have ended.
+//! The pools of other simulated kernels, which belong to other threads or to simulations that have
+//! ended.
 //!
 //! A test may keep an interface, a waker or a handle beyond its simulation. Each of them points
-//! into the pool of that simulation, so the memory of an ended simulation is kept for a while,
-//! closed to every access, and an access to it is reported instead of reaching other memory.
+//! into the pool of that simulation. The addresses of an ended simulation's pool are kept, closed
+//! to every access ([`address_space`]), and an access to them is reported instead of reaching other
+//! memory. With AddressSanitizer the allocator's memory is kept for a while instead, poisoned.
 
 use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-use crate::{kernel::pool::PAGE, protection::CLOSES};
+use crate::{address_space, asan, kernel::pool::PAGE};
 
-/// How many pools are known at a time. Beyond that a pool is not recognised.
+/// How many pools are known at a time. Further pools are not recognised.
 const POOLS: usize = 1024;
-/// How many pools of ended simulations are kept.
+/// How many pools of ended simulations are kept with AddressSanitizer.
 const ENDED: usize = 256;
 
-/// The owner of pool memory that is not the calling simulation's.
+/// The owner of pool memory outside of the calling simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A simulation that has ended.
@@ -34,7 +36,7 @@ impl Owner {
     }
 }
 
-/// A pool. Atomic, because the handler of page faults looks at it.
+/// A pool. Its fields are atomic, because the handler of page faults reads them.
 struct Pool {
     base: AtomicPtr<u8>,
     size: AtomicUsize,
@@ -47,7 +49,7 @@ static KNOWN: [Pool; POOLS] = [const {
 }; POOLS];
 /// How many entries of `KNOWN` have ever been used.
 static USED: AtomicUsize = AtomicUsize::new(0);
-/// Bounds of all pools so far, for a quick look.
+/// The bounds of all pools so far, for a fast check.
 static LOWEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 /// Counts the ends of simulations.
@@ -57,8 +59,7 @@ fn known() -> impl Iterator<Item = &'static Pool> {
     KNOWN.iter().take(USED.load(Ordering::Relaxed))
 }
 
-/// Makes a pool known. It begins in the first page of `memory`, which is a page larger than the
-/// pool.
+/// Makes a pool known. The pool begins in the first page of `memory`, which is a page larger.
 pub(crate) fn begin(memory: NonNull<u8>, size: usize) {
     LOWEST.fetch_min(memory.addr().get(), Ordering::Relaxed);
     HIGHEST.fetch_max(memory.addr().get() + size + PAGE, Ordering::Relaxed);
@@ -74,18 +75,25 @@ pub(crate) fn begin(memory: NonNull<u8>, size: usize) {
     }
 }
 
-/// A pool that gives its memory back to the host.
+/// A pool with memory to be returned to the host.
 pub(crate) struct Forgotten {
     pub(crate) memory: NonNull<u8>,
     pub(crate) size: usize,
 }
 
-/// The simulation of a pool has ended. Answers a pool that gives its memory back to the host now:
-/// the oldest one that was kept, or this one where it is not known or cannot be closed.
+/// Forgets a pool after its simulation has ended. Its addresses stay reserved.
+pub(crate) fn forget(memory: NonNull<u8>) {
+    if let Some(pool) = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr()) {
+        pool.forget();
+    }
+}
+
+/// Ends the simulation of a pool. Returns the pool that gives its memory back to the host now. That
+/// is the oldest one that was kept, or this one if it is not known or no tool reports its use.
 pub(crate) fn end(memory: NonNull<u8>, size: usize) -> Option<Forgotten> {
     let entry = known().find(|pool| pool.base.load(Ordering::Acquire) == memory.as_ptr());
     let Some(pool) = entry else { return Some(Forgotten { memory, size }) };
-    if !CLOSES {
+    if !asan::ENABLED {
         return pool.forget();
     }
     let number = ENDS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -97,7 +105,7 @@ pub(crate) fn end(memory: NonNull<u8>, size: usize) -> Option<Forgotten> {
 }
 
 impl Pool {
-    /// Makes room for another pool.
+    /// Frees the entry for another pool.
     fn forget(&self) -> Option<Forgotten> {
         let size = self.size.swap(0, Ordering::AcqRel);
         let memory = NonNull::new(self.base.swap(ptr::null_mut(), Ordering::AcqRel))?;
@@ -105,8 +113,8 @@ impl Pool {
     }
 }
 
-/// The other simulation that has an address in its pool. The caller knows that it is not in its
-/// own.
+/// The other simulation with this address in its pool. The caller knows that the address is not in
+/// its own pool.
 #[inline(always)]
 pub(crate) fn owner(address: usize) -> Option<Owner> {
     let between = LOWEST.load(Ordering::Relaxed)..HIGHEST.load(Ordering::Relaxed);
@@ -119,6 +127,8 @@ fn search(address: usize) -> Option<Owner> {
         let size = pool.size.load(Ordering::Acquire);
         size != 0 && address.wrapping_sub(pool.base.load(Ordering::Relaxed).addr()) < size + PAGE
     };
-    let pool = known().find(within)?;
+    let Some(pool) = known().find(within) else {
+        return address_space::contains(address).then_some(Owner::Ended);
+    };
     Some(if pool.ended.load(Ordering::Acquire) == 0 { Owner::Other } else { Owner::Ended })
 }

@@ -1,4 +1,4 @@
-//! What programs, and everything that they call, can ask of the machine they run on.
+//! Functions by which programs, and all code that they call, use their machine.
 
 extern crate alloc;
 
@@ -17,11 +17,15 @@ use crate::{
 
 const DISPATCH: u8 = 2;
 
-/// A preemption point: another processor may go on here, or a DPC interrupt come in. Nothing outside a run.
+/// A preemption point, at which another processor may go on or a DPC interrupt may arrive. Does
+/// nothing outside a run.
 #[inline]
 pub fn preemption_point() {
     match active() {
-        Some(machine) => machine.point(),
+        Some(machine) => {
+            machine.count_stack();
+            machine.point();
+        }
         None => attend(),
     }
 }
@@ -59,17 +63,17 @@ pub fn is_active() -> bool {
     active().is_some() || bystander().is_some()
 }
 
-/// DPCs that a processor runs without a break.
+/// A series of DPCs that a processor runs without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
     /// When the first of them began, in 100-ns units of the virtual clock.
     pub since: u64,
-    /// How long they have run by now. The clock is one for all processors, so that what others do
-    /// meanwhile counts.
+    /// How long they have run by now. All processors share one clock, so time that other processors
+    /// use meanwhile counts.
     pub time: u64,
 }
 
-/// The DPCs that the current processor runs; none where it runs none. Not a preemption point.
+/// The series of DPCs that the current processor runs, if any. Not a preemption point.
 #[must_use]
 pub fn drain() -> Option<Drain> {
     let machine = here()?;
@@ -78,29 +82,30 @@ pub fn drain() -> Option<Drain> {
     cpu.draining.get().then(|| Drain { since, time: machine.time_at_dispatch() })
 }
 
-/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a timeout
-/// end at ticks, so a wait that ends without one between has been ended by something else. Not a
+/// The virtual time of the last clock tick, in 100-ns units; 0 outside a run. Waits with a time-out
+/// end at ticks, so a wait that ends without a tick in between was ended by something else. Not a
 /// preemption point.
 #[inline]
 pub fn last_tick() -> u64 {
     here().map_or(0, |machine| machine.clock.tick_before(machine.clock.now()))
 }
 
-/// Moves the virtual clock on, in 100-ns units. Timers that are due expire; their DPCs run as after a clock interrupt: at once
-/// where IRQL allows it. In a free run the DPC watchdog counts it for the caller's processor only.
-/// A preemption point.
+/// Moves the virtual clock on, in 100-ns units. Due timers expire. Their DPCs run as after a clock
+/// interrupt, at once if IRQL allows it. In a free run the DPC watchdog counts the time for the
+/// caller's processor only. A preemption point.
 ///
 /// Timers expire at clock ticks, which are [`Config::tick`](crate::Config::tick) apart. A relative
-/// due time counts from the last tick before the call that sets the timer, and the timer expires at
-/// the first tick at which it is over: after advancing by the due time and two ticks it has, by the
-/// due time alone it may have or not, as the schedule has chosen the ticks.
+/// due time counts from the last tick before the call that sets the timer. The timer expires at the
+/// first tick at which that time is over. So after an advance by the due time and two ticks it has
+/// expired. After an advance by the due time alone it may have or not, as the schedule has chosen
+/// the ticks.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, Simulation, advance_time, ddi, types::{KTIMER, LARGE_INTEGER}};
 ///
 /// let config = Config { tick: 5_000, ..Config::default() };
 /// let mut kernel = Simulation::new(config, Schedule::seed(1));
-/// kernel.run(vec![(0, Box::new(move || {
+/// kernel.run_on(0, move || {
 ///     let mut timer = KTIMER::default();
 ///     // SAFETY: the timer lives until it has expired.
 ///     unsafe {
@@ -111,14 +116,15 @@ pub fn last_tick() -> u64 {
 ///     advance_time(100_000 + 2 * config.tick);
 ///     // SAFETY: the timer lives until it has expired.
 ///     assert_ne!(unsafe { ddi::KeReadStateTimer(&mut timer) }, 0);
-/// }))])?;
+/// })?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
 ///
 /// # Panics
-/// Outside a run.
+/// Panics outside a run.
 pub fn advance_time(by_100ns: u64) {
     let Some(machine) = here() else { outside("advance_time") };
+    machine.count_stack();
     machine.clock.skip(by_100ns);
     machine.excuse_other_drains(by_100ns);
     if machine.tracing.get() {
@@ -130,13 +136,15 @@ pub fn advance_time(by_100ns: u64) {
     machine.point();
 }
 
-/// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs that are due at an absolute time
-/// follow it, those whose time has passed by it at once; relative ones do not. A preemption point.
+/// Sets the system clock, in 100-ns units, as a user or a time server does. Timers and time-outs
+/// that are due at an absolute time follow it; if their time has passed by the change, they are due
+/// at once. Relative ones do not follow it. A preemption point.
 ///
 /// # Panics
-/// Outside a run.
+/// Panics outside a run.
 pub fn set_system_time(time: u64) {
     let Some(machine) = here() else { outside("set_system_time") };
+    machine.count_stack();
     machine.set_system_time(time);
     machine.attend_clock();
     machine.take_interrupts();
@@ -144,11 +152,11 @@ pub fn set_system_time(time: u64) {
     machine.point();
 }
 
-/// Ends the run with [`Stop::Failure`](crate::Stop::Failure): an oracle is not content. The caller's stack is left as it is, and
-/// leaked.
+/// Ends the run with [`Stop::Failure`](crate::Stop::Failure), because an oracle has failed. The
+/// caller's stack is left as it is, and leaked.
 ///
 /// # Panics
-/// Outside a run, with the same text.
+/// Panics outside a run, with the same text.
 #[expect(clippy::panic, reason = "a test's failure, where there is no run to end")]
 pub fn fail(oracle: &'static str, message: String) -> ! {
     match here() {
@@ -157,7 +165,8 @@ pub fn fail(oracle: &'static str, message: String) -> ! {
     }
 }
 
-/// Whether a run of this thread's simulation is going on that is traced: whether marks and notes are worth preparing.
+/// Whether a run of this thread's simulation is in progress and traced, so that marks and notes are
+/// worth preparing.
 #[inline]
 pub fn is_tracing() -> bool {
     here().is_some_and(|machine| machine.tracing.get())
@@ -173,14 +182,14 @@ pub fn note(f: impl FnOnce() -> String) {
     }
 }
 
-/// Adds to the trace what the program is doing: a wake, the start of a poll. Timelines draw it and what belongs together. The
-/// closure is called only when tracing.
+/// Adds a program's action to the trace, such as a wake or the start of a poll. Timelines draw it,
+/// and connect related marks. The closure is called only when tracing.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, Simulation, trace::{Mark, MarkKind}};
 ///
 /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-/// kernel.run(vec![(0, Box::new(|| ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3"))))])?;
+/// kernel.run_on(0, || ntsim::mark(|| Mark::new(MarkKind::Wake, "request 3")))?;
 /// assert!(kernel.trace().to_string().contains("wake request 3"));
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -193,30 +202,34 @@ pub fn mark(f: impl FnOnce() -> Mark) {
     }
 }
 
-/// Adds an event whose making should not be in the way while nothing is traced.
+/// Adds an event. Out of line, so that its construction does not slow down untraced runs.
 #[cold]
 #[inline(never)]
 fn traced(machine: &Machine, what: impl FnOnce() -> What) {
     let what = what();
+    machine.count_stack();
     machine.record(what);
 }
 
-/// The verifier's rule for wakes, for whoever implements a waker: at IRQL ≤ DISPATCH_LEVEL, whether or not this wake calls the kernel.
-/// Without it a wake from an interrupt's level is seen only where it happens to queue a work item. Nothing outside a run.
+/// Checks the verifier's rule for wakes, for implementers of wakers. Wakes are allowed at IRQL ≤
+/// DISPATCH_LEVEL, whether or not this wake calls the kernel. Without this call, a wake from an
+/// interrupt's level is detected only if it happens to queue a work item. Does nothing outside a
+/// run.
 ///
-/// Above DISPATCH_LEVEL: bug check 0xC4/0xE5, its third parameter the address of what is woken.
+/// Above DISPATCH_LEVEL it is bug check 0xC4/0xE5, and the third parameter is the address of the
+/// woken object.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, Simulation, Stop, check_wake, ddi};
 ///
 /// let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// let stop = kernel.run(vec![(0, Box::new(|| {
+/// let stop = kernel.run_on(0, || {
 ///     let task = 7_u64;
 ///     check_wake((&raw const task).cast());
 ///     // SAFETY: in a run.
 ///     unsafe { ddi::KfRaiseIrql(3) };
 ///     check_wake((&raw const task).cast());
-/// }))]);
+/// });
 /// assert!(matches!(stop, Err(Stop::BugCheck(bug)) if (bug.code, bug.parameters[0]) == (0xC4, 0xE5)));
 /// ```
 #[inline]
@@ -232,20 +245,20 @@ impl Machine {
     #[cold]
     fn wake_too_high(&self, woken: usize) -> ! {
         let (irql, what) = (self.irql(), self.name(woken));
-        let rule = alloc::format!("wakes are for IRQL ≤ DISPATCH_LEVEL, and {what} was woken at {irql}");
+        let rule = alloc::format!("{what} was woken at IRQL {irql}, not ≤ DISPATCH_LEVEL");
         self.bug_check(violation(0xC4, [0xE5, irql.into(), woken as u64, 0], rule))
     }
 }
 
-/// Makes one pool allocation of this thread's simulation return NULL: the `nth` from now, 0 being the next. It replaces an
-/// earlier order. Nothing without a simulation.
+/// Makes one pool allocation of this thread's simulation return NULL. It is the `nth` one from now,
+/// and 0 means the next. It replaces an earlier order. Does nothing without a simulation.
 pub fn fail_allocation(nth: u32) {
     if let Some(machine) = loaded_here() {
         machine.kernel.borrow_mut().pool.fail(nth);
     }
 }
 
-/// How many blocks of pool are allocated: one of the [`counters`], for who asks often.
+/// How many blocks of pool are allocated. One of the [`counters`], for frequent use.
 #[inline]
 pub fn live_blocks() -> u64 {
     loaded_here().map_or(0, |machine| machine.live_blocks())
@@ -256,11 +269,12 @@ pub fn counters() -> Counters {
     loaded_here().map_or_else(Counters::default, |machine| machine.counters())
 }
 
-/// This simulated kernel's `T`: what would be a driver's static. Made by `Default` when it is first asked for; its address is the
-/// same until the simulation is reset. Like a static it is never dropped.
+/// This simulated kernel's `T`, in the place of a driver's static. It is made by `Default` at the
+/// first call, and its address stays the same until the simulation is reset. Like a static it is
+/// never dropped.
 ///
 /// # Panics
-/// Where the thread has no simulation.
+/// Panics if the thread has no simulation.
 #[inline]
 pub fn image_state<T: Default + 'static>() -> *const T {
     match loaded_here() {
@@ -269,10 +283,11 @@ pub fn image_state<T: Default + 'static>() -> *const T {
     }
 }
 
-/// This simulated kernel's driver object: DriverEntry's argument. It is the same until the simulation is reset.
+/// This simulated kernel's driver object, which is DriverEntry's argument. It is the same until the
+/// simulation is reset.
 ///
 /// # Panics
-/// Where the thread has no simulation.
+/// Panics if the thread has no simulation.
 pub fn driver_object() -> PDRIVER_OBJECT {
     match loaded_here() {
         Some(machine) => machine.driver_object(),

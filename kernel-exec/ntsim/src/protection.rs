@@ -1,48 +1,49 @@
-//! Pages of the arena that cannot be touched, and what happens when they are.
+//! Pages of the arena that cannot be accessed, and their faults.
 //!
-//! With special pool a plain access to freed memory, behind a block, or to paged pool at
-//! DISPATCH_LEVEL is a page fault: [`crate::fault`] has it become NT's bug check.
+//! With special pool, a plain access to freed memory, behind a block, or to paged pool at
+//! DISPATCH_LEVEL is a page fault. [`crate::fault`] turns it into NT's bug check.
 
 use core::cell::Cell;
 use std::boxed::Box;
 
 use crate::{fault::host, kernel::pool::PAGE};
 
-/// What a page of the arena is to plain accesses.
+/// The use of a page of the arena, which decides about plain accesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// Anything: open.
+    /// Open to any access.
     Open,
     /// The guard behind a block.
     Guard,
-    /// Of a freed block.
+    /// Part of a freed block.
     Freed,
-    /// Of a block of paged pool, closed until it is touched below DISPATCH_LEVEL.
+    /// Part of a block of paged pool, closed until it is accessed below DISPATCH_LEVEL.
     PagedOut,
-    /// Of a block of paged pool that has been touched.
+    /// Part of a block of paged pool that has been accessed.
     PagedIn,
 }
 
 /// The pages of an arena.
 pub(crate) struct Pages {
     pages: Box<[Cell<Page>]>,
-    /// How many are `PagedIn`.
+    /// The number of pages that are `PagedIn`.
     paged_in: Cell<usize>,
 }
 
 impl Pages {
-    /// The pages of an arena of so many bytes.
+    /// The pages of an arena of `size` bytes.
     pub(crate) fn new(size: usize) -> Self {
         let pages = (0..size / PAGE).map(|_| Cell::new(Page::Open)).collect();
         Self { pages, paged_in: Cell::new(0) }
     }
 
-    /// What the page is that holds the byte at `offset` of the arena.
+    /// The use of the page with the byte at `offset` of the arena.
     pub(crate) fn of(&self, offset: usize) -> Page {
         self.pages.get(offset / PAGE).map_or(Page::Open, Cell::get)
     }
 
-    /// Makes the pages of a range something else. `base`: the arena's address, a page's.
+    /// Changes the use of a range's pages. `base` is the arena's address, which is the start of a
+    /// page.
     pub(crate) fn set(&self, base: *mut u8, offset: usize, size: usize, to: Page) {
         if size == 0 {
             return;
@@ -61,7 +62,7 @@ impl Pages {
         );
     }
 
-    /// Opens what is closed of the first `used` bytes.
+    /// Opens the closed pages of the first `used` bytes.
     pub(crate) fn reset(&self, base: *mut u8, used: usize) {
         let used = self.pages.get(..used.div_ceil(PAGE)).unwrap_or(&self.pages);
         if used.iter().any(|page| page.get() != Page::Open) {
@@ -83,5 +84,3 @@ impl Pages {
         }
     }
 }
-
-pub(crate) use host::{CLOSES, reopen, retire};

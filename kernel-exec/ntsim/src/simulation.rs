@@ -1,4 +1,4 @@
-//! A simulation: a machine, its processors' coroutines, and what a test asks of them.
+//! A simulation, which is a machine with its processors' coroutines, and its interface for tests.
 
 extern crate alloc;
 
@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     counters::Counters,
     engine::{
+        between::report_at_last,
         machine::{Machine, PROCESSORS, load, loaded},
         order::Order,
         recording::Recording,
@@ -24,19 +25,17 @@ use crate::{
     verifier::{Checked, stop::Stop, violation},
 };
 
-/// How many bytes a driver's stack may be.
+/// The possible bytes of a driver's stack.
 const STACKS: RangeInclusive<usize> = 4 << 10..=16 << 20;
 
-/// A simulated machine with its kernel. While it lives it is its OS thread's; other threads may have theirs.
+/// A simulated machine with its kernel. It belongs to its OS thread as long as it lives; other
+/// threads may have simulations of their own.
 ///
 /// ```
 /// use ntsim::{Config, Schedule, Simulation};
 ///
 /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(7));
-/// kernel.run(vec![
-///     (0, Box::new(|| assert_eq!(ntsim::current_processor(), 0))),
-///     (1, Box::new(|| assert_eq!(ntsim::current_processor(), 1))),
-/// ])?;
+/// kernel.programs().on(0, || assert_eq!(ntsim::current_processor(), 0)).on(1, || assert_eq!(ntsim::current_processor(), 1)).run()?;
 /// kernel.unload()?;
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -50,20 +49,23 @@ pub struct Simulation {
 enum State {
     /// Ready for a run.
     Ready,
-    /// A free run has ended: an unload is possible.
+    /// A free run has ended, so an unload is possible.
     #[cfg(feature = "free-running")]
     Over,
-    /// A run has ended early: nothing is possible but a reset.
+    /// A run has ended early, so only a reset is possible.
     Stopped,
 }
 
 impl Simulation {
-    /// A machine that has just been booted.
+    /// Boots a machine.
     ///
     /// # Panics
-    /// Where the thread has a simulation already, or `config.processors` or `config.group_size` is
-    /// not from 1 to 64, or `config.tick` or `config.pool_size` is not as its page says, or the
-    /// host has no special pool that is asked for.
+    /// Panics in each of these cases:
+    ///
+    /// - The thread has a simulation already.
+    /// - `config.processors` or `config.group_size` is not from 1 to 64.
+    /// - `config.tick`, `config.pool_size` or `config.stack` is out of its documented range.
+    /// - The configuration asks for special pool, and the host does not support it.
     pub fn new(config: Config, schedule: Schedule) -> Self {
         assert!(loaded().is_none(), "ntsim: this thread has a simulation already");
         check(config);
@@ -72,54 +74,106 @@ impl Simulation {
         Self { machine, threads: Threads::default(), state: State::Ready }
     }
 
-    /// Begins anew, as [`Simulation::new`], in the same memory, unless `config.pool_size` is
-    /// another than before: cheap.
+    /// Begins anew, as [`Simulation::new`] does. It keeps the memory unless `config.pool_size`
+    /// changes, so it is cheap.
     ///
     /// # Panics
-    /// As for [`Simulation::new`], where the configuration is not possible.
+    /// Panics, as [`Simulation::new`] does, if the configuration is not possible; and if a kernel
+    /// call [between two runs](crate#beyond-a-run) has not been reported yet, as a drop does.
     pub fn reset(&mut self, config: Config, schedule: Schedule) {
         check(config);
+        if let Some(stop) = self.machine().take_report() {
+            report_at_last(&stop);
+        }
         self.threads.reset();
         self.machine().reset(config, schedule);
         if self.machine().arena.size() != config.pool_size {
-            // SAFETY: no run is going on, since that borrows, and no shared reference outlives the
-            // call that makes it.
+            // SAFETY: no run is going on, because a run borrows the simulation, and no shared
+            // reference outlives the call that makes it.
             unsafe { self.machine.as_mut() }.replace_arena(config.pool_size);
         }
         self.state = State::Ready;
     }
 
     pub(crate) fn machine(&self) -> &Machine {
-        // SAFETY: from `new`, freed by `drop` only; a mutable reference is made by `reset` only,
-        // for itself.
+        // SAFETY: the machine comes from `new`, and only `drop` frees it. Only `reset` makes a
+        // mutable reference, for its own duration.
         unsafe { self.machine.as_ref() }
     }
 
-    /// Starts each program as the first thread of its processor, at PASSIVE_LEVEL, and runs until all have returned, no DPC is
-    /// queued, no timer but periodic ones is set, and system threads have ended or wait for what
-    /// nothing does any more: while there is nothing to run, the clock jumps to the next timer.
-    /// Further runs go on in the same kernel, threads that wait with it. A routine of a work item
-    /// that waits then, while no timer is set, ends the run with [`Stop::Deadlock`].
+    /// Runs programs, each as the first thread of its processor, at PASSIVE_LEVEL.
     ///
-    /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an `extern "C"` function, such as
-    /// a DPC routine, aborts the process, as always in Rust: there, use [`fail`](crate::fail).
+    /// The run ends when all programs have returned, no DPC is queued, no timer but periodic ones
+    /// is set, and each system thread has ended or waits for an event that cannot happen. While no
+    /// thread can run, the clock jumps to the next timer. Further runs continue in the same kernel,
+    /// with the threads that wait. If a work item's routine waits at the end and no timer is set,
+    /// the run ends with [`Stop::Deadlock`].
+    ///
+    /// A panic that leaves a program is passed on, and the simulation has stopped. A panic in an
+    /// `extern "C"` function, such as a DPC routine, aborts the process, as always in Rust. Use
+    /// [`fail`](crate::fail) there.
     ///
     /// # Errors
-    /// Why the run ended early. What the programs had on their stacks is leaked. Only [`Simulation::reset`] is possible then.
+    /// The reason for which the run ended early. Values on the programs' stacks are leaked. Only
+    /// [`Simulation::reset`] is possible then.
     ///
     /// # Panics
-    /// Where a program's processor is not there or has a program already, or the simulation has stopped.
+    /// Panics if a program's processor does not exist or has a program already, or if the
+    /// simulation has stopped.
     pub fn run(&mut self, programs: Vec<(usize, Program)>) -> Result<(), Stop> {
         self.phase(programs, Until::Quiet)
     }
 
-    /// As [`Simulation::run`], with an OS thread of the host for each processor, which all run at once: for ThreadSanitizer, for stress,
-    /// and for benchmarks. No schedule decides and nothing is repeatable, but for choices that NT leaves open.
+    /// Runs one program on a processor. It is [`Simulation::run`] for a single program.
     ///
-    /// The same rules are checked. What is different: operations on atomics are the host's and are neither traced nor counted, nor are
-    /// their addresses looked at; accesses to cells are not watched; each kernel call excludes the others, so that no data race is seen
-    /// between accesses that a call of each thread lies between; and system threads that wait at the end are given up. After it only [`Simulation::unload`] and
-    /// [`Simulation::reset`] are possible.
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel.run_on(1, || assert_eq!(current_processor(), 1))?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run_on(&mut self, processor: usize, program: impl FnOnce() + 'static) -> Result<(), Stop> {
+        self.programs().on(processor, program).run()
+    }
+
+    /// Collects the programs of one run. No program runs before [`Programs::run`].
+    ///
+    /// ```
+    /// use ntsim::{Config, Schedule, Simulation, current_processor};
+    ///
+    /// let mut kernel = Simulation::new(Config { processors: 2, ..Config::default() }, Schedule::seed(1));
+    /// kernel
+    ///     .programs()
+    ///     .on(0, || assert_eq!(current_processor(), 0))
+    ///     .on(1, || assert_eq!(current_processor(), 1))
+    ///     .run()?;
+    /// # Ok::<(), ntsim::Stop>(())
+    /// ```
+    pub fn programs(&mut self) -> Programs<'_> {
+        Programs { simulation: self, programs: Vec::new() }
+    }
+
+    /// Runs programs as [`Simulation::run`] does, with an OS thread of the host for each processor.
+    /// All of them run at once, for ThreadSanitizer, for stress, and for benchmarks. No schedule
+    /// decides and nothing is repeatable, except for choices that NT leaves open.
+    ///
+    /// The same rules are checked, with these differences:
+    ///
+    /// - Operations on atomics are the host's. They are neither traced nor counted, and their
+    ///   addresses are not checked.
+    /// - Accesses to cells are not watched.
+    /// - Each kernel call excludes the others, so no data race is seen between accesses if each
+    ///   thread makes a call between them.
+    /// - System threads that wait at the end are given up.
+    ///
+    /// After a free run only [`Simulation::unload`] and [`Simulation::reset`] are possible.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -139,14 +193,19 @@ impl Simulation {
     /// ```
     ///
     /// # Errors
-    /// As for [`Simulation::run`].
+    /// The same as for [`Simulation::run`].
     ///
     /// # Panics
-    /// As for [`Simulation::run`], with [`Config::special_pool`], and where a system thread of an earlier run waits, such as a worker.
+    /// Panics as [`Simulation::run`] does. Also panics with [`Config::special_pool`], and if a
+    /// system thread of an earlier run, such as a worker, waits.
     #[cfg(feature = "free-running")]
     pub fn run_freely(&mut self, programs: Vec<(usize, FreeProgram)>) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
-        assert!(!self.machine().config.get().special_pool, "ntsim: special pool is for runs with a schedule");
+        assert!(
+            !self.machine().config.get().special_pool,
+            "ntsim: run_freely with Config::special_pool, which needs a run with a schedule"
+        );
+        self.report()?;
         self.state = State::Stopped;
         free::run(self.machine, &mut self.threads, programs, Until::Quiet)?;
         self.state = State::Over;
@@ -154,18 +213,25 @@ impl Simulation {
     }
 
     fn check_programs(&self, processors: impl Iterator<Item = usize>) {
-        assert!(self.state == State::Ready, "ntsim: this simulation has stopped; reset it first");
-        let mut taken = 0_u64;
+        assert!(self.state == State::Ready, "ntsim: a run of a simulation that has stopped; reset it first");
+        let (mut taken, count) = (0_u64, self.machine().count());
         for processor in processors {
-            assert!(processor < self.machine().count(), "ntsim: there is no processor {processor}");
-            assert!(taken >> processor & 1 == 0, "ntsim: processor {processor} has two programs");
+            assert!(
+                processor < count,
+                "ntsim: processor {processor} does not exist; Config::processors is {count}"
+            );
+            assert!(
+                taken >> processor & 1 == 0,
+                "ntsim: processor {processor} has two programs; a run takes one for each"
+            );
             taken |= 1 << processor;
         }
     }
 
     fn phase(&mut self, programs: Vec<(usize, Program)>, until: Until) -> Result<(), Stop> {
         self.check_programs(programs.iter().map(|(processor, _)| *processor));
-        // A panic that passes by leaves it so.
+        self.report()?;
+        // A panic that unwinds through the run leaves this state.
         self.state = State::Stopped;
         self.threads.run(self.machine, programs, until)?;
         self.ended(false)?;
@@ -173,16 +239,19 @@ impl Simulation {
         Ok(())
     }
 
-    /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor and checks, at the moment when it returns, what
-    /// [`Simulation::unload`] checks. Work that other processors have not finished by then is a bug check, but for the routine of a
-    /// work item that holds a device: the image stays until it has returned, which the run goes on for (`nf-wdm-ioqueueworkitem`). The
-    /// simulation has stopped afterwards.
+    /// Runs a driver's Unload routine at PASSIVE_LEVEL on a processor. When it returns, makes the
+    /// checks of [`Simulation::unload`].
+    ///
+    /// Work that other processors have not finished by then is a bug check, except for the
+    /// routine of a work item that holds a device. The image stays until that routine has returned,
+    /// and the run goes on until then (`nf-wdm-ioqueueworkitem`). The simulation has stopped
+    /// afterwards.
     ///
     /// # Errors
-    /// As for [`Simulation::run`] and [`Simulation::unload`].
+    /// The same as for [`Simulation::run`] and [`Simulation::unload`].
     ///
     /// # Panics
-    /// As for [`Simulation::run`].
+    /// Panics as [`Simulation::run`] does.
     pub fn unload_with(&mut self, processor: usize, unload: Program) -> Result<(), Stop> {
         self.phase(alloc::vec![(processor, unload)], Until::Returned)?;
         self.state = State::Stopped;
@@ -190,8 +259,8 @@ impl Simulation {
         self.ended(true)
     }
 
-    /// A run has ended well, or the driver has been unloaded: a recording that is replayed must
-    /// have ended, too.
+    /// Ends a run that has ended well, or, with `unloaded`, the simulation after an unload. A
+    /// recording in replay must have ended, too.
     fn ended(&self, unloaded: bool) -> Result<(), Stop> {
         let machine = self.machine();
         let so_far = machine.so_far();
@@ -206,20 +275,41 @@ impl Simulation {
         })
     }
 
-    /// What NT and Driver Verifier check when a driver has been unloaded: a system thread has not ended, a DPC is queued or running,
-    /// a timer set (0xCE), a spin lock
-    /// held (0xC4/0x1006), an ETW provider registered (0xC4/0xDD), pool leaked (0xC4/0x62), or written to where it must not be (0xC1, 0xCC). A program that returns at
-    /// raised IRQL has been stopped before, in [`Simulation::run`].
+    /// Makes the checks of NT and Driver Verifier after a driver's unload. The bug checks are:
+    ///
+    /// - a system thread has not ended, a DPC is queued or running, a timer is set, a work item is
+    ///   left, or a lookaside list is not deleted (0xCE);
+    /// - a spin lock is held (0xC4/0x1006);
+    /// - an ETW provider is registered (0xC4/0xDD);
+    /// - pool is leaked (0xC4/0x62), or was written to outside of a block or after its free (0xC1,
+    ///   0xCC).
+    ///
+    /// A program that returns at raised IRQL was stopped before, in [`Simulation::run`].
     ///
     /// # Errors
     /// The bug check.
     ///
     /// # Panics
-    /// Where the simulation has stopped.
+    /// Panics if the simulation has stopped.
     pub fn unload(&mut self) -> Result<(), Stop> {
-        assert!(self.state != State::Stopped, "ntsim: this simulation has stopped; reset it first");
+        assert!(
+            self.state != State::Stopped,
+            "ntsim: an unload of a simulation that has stopped; reset it first"
+        );
+        self.report()?;
         self.checked(self.machine().check_unload())?;
         self.ended(true)
+    }
+
+    /// Answers what was found since the last run.
+    fn report(&mut self) -> Result<(), Stop> {
+        match self.machine().take_report() {
+            Some(stop) => {
+                self.state = State::Stopped;
+                Err(stop)
+            }
+            None => Ok(()),
+        }
     }
 
     fn checked(&mut self, outcome: Checked<()>) -> Result<(), Stop> {
@@ -234,31 +324,32 @@ impl Simulation {
     /// The events so far.
     pub fn trace(&self) -> &Trace {
         let recorder = self.machine().recorder.as_ptr();
-        // SAFETY: events are added only by runs and checks, which borrow the simulation mutably; names, which others add too, are in a
-        // cell of their own.
+        // SAFETY: only runs and checks add events, and they borrow the simulation mutably. Names,
+        // which other calls add, too, are in a cell of their own.
         let recorder: &Recorder = unsafe { &*recorder };
         recorder.trace()
     }
 
-    /// The decisions so far: [`Schedule::replay`] makes the same run of them.
+    /// The decisions so far, from which [`Schedule::replay`] makes the same run.
     pub fn recording(&self) -> Recording {
         self.machine().decisions.borrow().clone()
     }
 
     /// The order of the events and decisions so far; empty without [`Config::trace`]. Another build
-    /// that follows it does the same, though its preemption points may be others.
+    /// that follows it makes the same run, though its preemption points may differ.
     pub fn order(&self) -> Order {
         Order::new(self.trace().events(), &self.machine().ordered.borrow())
     }
 
-    /// Where an order was followed ([`Schedule::follow`]): how many of its events came in that
-    /// order, and the bytes of a schedule ([`Schedule::bytes`]) that makes the same run.
+    /// The result of following an order ([`Schedule::follow`]), if this simulation did. It is the
+    /// number of events that came in that order, and the bytes of a schedule ([`Schedule::bytes`])
+    /// that makes the same run.
     pub fn followed(&self) -> Option<(usize, Vec<u8>)> {
         let schedule = self.machine().schedule.borrow();
         schedule.follower().map(|follower| follower.outcome(self.trace().events()))
     }
 
-    /// The schedule, in exchange for round robin.
+    /// Takes the schedule, and leaves round robin in its place.
     pub(crate) fn take_schedule(&mut self) -> Schedule {
         self.machine().schedule.replace(Schedule::round_robin())
     }
@@ -274,29 +365,26 @@ impl Simulation {
     }
 }
 
-/// What may be between two clock interrupts, in 100-ns units.
+/// The possible times between two clock interrupts, in 100-ns units.
 const TICKS: core::ops::RangeInclusive<u64> = 1_000..=10_000_000;
-/// Least bytes of pool.
+/// The least bytes of pool.
 const SMALLEST_POOL: usize = 64 << 10;
-/// Most bytes of pool.
+/// The most bytes of pool.
 const LARGEST_POOL: usize = 4 << 30;
 
 fn check(config: Config) {
     let processors = config.processors;
-    assert!((1..=PROCESSORS).contains(&processors), "ntsim: {processors} processors; possible are 1 to 64");
+    assert!((1..=PROCESSORS).contains(&processors), "ntsim: Config::processors is {processors}, not 1 to 64");
     host::prepare(config.special_pool);
     let tick = config.tick;
-    assert!(
-        TICKS.contains(&tick),
-        "ntsim: a clock tick of {tick} units of 100 ns; possible are 1,000 to 10,000,000"
-    );
+    assert!(TICKS.contains(&tick), "ntsim: Config::tick is {tick} units of 100 ns, not 1,000 to 10,000,000");
     let pool = config.pool_size;
     let possible = (SMALLEST_POOL..=LARGEST_POOL).contains(&pool) && pool.is_multiple_of(PAGE);
-    assert!(possible, "ntsim: a pool of {pool} bytes; possible are 64 KiB to 4 GiB in pages of 4 KiB");
+    assert!(possible, "ntsim: Config::pool_size is {pool} bytes, not 64 KiB to 4 GiB in pages of 4 KiB");
     let stack = config.stack;
-    assert!(STACKS.contains(&stack), "ntsim: stacks of {stack} bytes; possible are 4 KiB to 16 MiB");
+    assert!(STACKS.contains(&stack), "ntsim: Config::stack is {stack} bytes, not 4 KiB to 16 MiB");
     let size = config.group_size;
-    assert!((1..=PROCESSORS).contains(&size), "ntsim: groups of {size} processors; possible are 1 to 64");
+    assert!((1..=PROCESSORS).contains(&size), "ntsim: Config::group_size is {size}, not 1 to 64");
 }
 
 impl Machine {
@@ -307,7 +395,8 @@ impl Machine {
         self.check_pool()
     }
 
-    /// What must not be going on. `held`: the routine of a work item may run that holds a device, and by it the image.
+    /// Checks that nothing is pending. With `held`, the routine of a work item may run if it holds
+    /// a device, and by it the image.
     pub(crate) fn check_pending(&self, held: bool) -> Checked<()> {
         let pending = |address: usize, what: &str| {
             let rule = alloc::format!("the driver was unloaded while {what}");
@@ -353,7 +442,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What must be left of the pool: nothing.
+    /// Checks that no pool is left.
     fn check_pool(&self) -> Checked<()> {
         let kernel = self.kernel.borrow();
         for block in kernel.pool.blocks() {
@@ -379,14 +468,19 @@ impl Machine {
     }
 }
 
-/// The driver's name in bug check 0xC4/0x62: that of all drivers here.
+/// The name of all drivers in bug check 0xC4/0x62.
 static NAME: &str = "driver\0";
 
 impl Drop for Simulation {
     fn drop(&mut self) {
+        let report = self.machine().take_report();
         load(None);
-        // SAFETY: from `new`; the thread's pointers to it are gone with `load`, and no run is going on, since that borrows.
+        // SAFETY: the machine comes from `new`. `load` has cleared the thread's pointers to it, and
+        // no run is going on, because a run borrows the simulation.
         drop(unsafe { Box::from_raw(self.machine.as_ptr()) });
+        if let Some(stop) = report {
+            report_at_last(&stop);
+        }
     }
 }
 
@@ -397,5 +491,31 @@ impl fmt::Debug for Simulation {
             .field("state", &self.state)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
+    }
+}
+
+/// The programs of one run, by processor. [`Simulation::programs`] makes it.
+#[must_use = "the programs run when `run` is called"]
+pub struct Programs<'a> {
+    simulation: &'a mut Simulation,
+    programs: Vec<(usize, Program)>,
+}
+
+impl Programs<'_> {
+    /// Adds the program of a processor.
+    pub fn on(mut self, processor: usize, program: impl FnOnce() + 'static) -> Self {
+        self.programs.push((processor, Box::new(program)));
+        self
+    }
+
+    /// Runs the programs as [`Simulation::run`] does.
+    ///
+    /// # Errors
+    /// The same as for [`Simulation::run`].
+    ///
+    /// # Panics
+    /// Panics as [`Simulation::run`] does.
+    pub fn run(self) -> Result<(), Stop> {
+        self.simulation.run(self.programs)
     }
 }

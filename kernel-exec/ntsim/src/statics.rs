@@ -1,14 +1,14 @@
-//! A driver's statics: each simulated kernel has its own copies of them.
+//! A driver's statics. Each simulated kernel has its own copies of them.
 //!
-//! NT loads an image once, so a static is the driver's own. A test program is loaded once too, but
-//! its tests simulate many kernels, one after the other and at the same time. So whatever of `sync`
-//! lies in a static is used through a copy that belongs to the simulated kernel of the calling
-//! thread. A copy begins with the bytes that the program was loaded with: nothing writes to the
-//! static itself, because code outside of every simulation has a set of copies of its own. Copies
-//! are never dropped, as statics are not.
+//! NT loads an image once, so a static belongs to the driver. A test program is loaded once, too,
+//! but its tests simulate many kernels, one after the other and at the same time. So each value of
+//! `sync` in a static is used through a copy that belongs to the calling thread's simulated kernel.
+//! A copy begins with the bytes that the program was loaded with. Nothing writes to the static
+//! itself, because code outside of every simulation has a set of copies of its own. Copies are
+//! never dropped, as statics are not.
 //!
-//! Code may hold a reference to a copy beyond its simulation. So the memory of a copy stays that of
-//! the same static for as long as the process lives: the next simulated kernel takes it over.
+//! Code may hold a reference to a copy beyond its simulation. So the memory of a copy belongs to
+//! the same static as long as the process lives, and the next simulated kernel takes it over.
 
 extern crate alloc;
 
@@ -19,7 +19,8 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, Ordering},
 };
 
-// Not std's: ThreadSanitizer has to see what it does, and std is not compiled for it.
+// parking_lot's mutex, not std's, because ThreadSanitizer has to see its operations, and std is not
+// compiled for it.
 use parking_lot::Mutex;
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     image_range::in_image,
 };
 
-/// How many chains of copies a kernel has.
+/// The number of a kernel's chains of copies.
 const CHAINS: usize = 64;
 
 /// A copy of a static, or of a part of one.
@@ -35,37 +36,37 @@ struct Copy {
     original: usize,
     layout: Layout,
     memory: NonNull<u8>,
-    /// The copy holds a value of this simulation.
+    /// Whether the copy holds a value of this simulation.
     live: AtomicBool,
     next: AtomicPtr<Copy>,
 }
 
-// SAFETY: the memory is the copy's own, and threads share the value in it as they share the static.
+// SAFETY: the memory belongs to the copy, and threads share its value as they share the static.
 unsafe impl Send for Copy {}
 
-/// The copies that one kernel has.
+/// The copies of one kernel.
 pub(crate) struct Copies {
     chains: [AtomicPtr<Copy>; CHAINS],
     /// Held while a copy is made.
     making: Mutex<()>,
 }
 
-/// The copies of code that runs outside of every simulation.
+/// The copies for code outside of every simulation.
 static OUTSIDE: Copies = Copies::new();
 /// Copies of simulations that have ended.
 #[expect(clippy::vec_box, reason = "a chain links copies by their addresses")]
 static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 
-/// The calling thread's copy of `place`, if that lies in a static; anywhere else `place` itself.
+/// The calling thread's copy of `place` if `place` lies in a static, else `place` itself.
 ///
 /// The copy belongs to the simulated kernel of the calling thread. Without one it belongs to the
-/// code outside of all simulations. A static is recognised on Linux and Windows hosts; on others
-/// every simulated kernel of a process shares it.
+/// code outside of all simulations. Statics are recognised on Linux and Windows hosts; on others
+/// all simulated kernels of a process share a static.
 ///
 /// # Safety
-/// Where `place` lies in a static, it has the value that the static was declared with, because all
-/// code writes to it through what this function returns. (A value that was made while the program
-/// ran, as in a `OnceLock`, may own memory, and each of its copies would own that memory, too.)
+/// If `place` lies in a static, it must have the value that the static was declared with. It does
+/// if all code writes to it through the result of this function. A value that is made while the
+/// program runs, as in a `OnceLock`, may own memory. Each of its copies would own that memory, too.
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -75,11 +76,11 @@ static SPARE: Mutex<Vec<Box<Copy>>> = Mutex::new(Vec::new());
 ///
 /// for _ in 0..2 {
 ///     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         // SAFETY: nothing else uses the static.
 ///         let opened = unsafe { ntsim::own(&OPENED) };
 ///         assert_eq!(opened.fetch_add(1, Relaxed), 0);
-///     }))])?;
+///     })?;
 /// }
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -97,12 +98,12 @@ fn find<T>(place: &T) -> &T {
         let start = copy.addr().get();
         machine.forget_names(start..start + size_of::<T>());
     }
-    // SAFETY: `of` answers memory of this layout that holds a copy of this `T`, and never frees it.
+    // SAFETY: `of` returns memory of this layout that holds a copy of this `T`, and never frees it.
     unsafe { copy.cast().as_ref() }
 }
 
-/// The layout of a copy. A part of a static may rely on the alignment of the whole, so the copy is
-/// aligned as the part is, up to a page.
+/// The layout of a copy. A part of a static may rely on the alignment of the whole, so the copy has
+/// the alignment of the part's address, up to a page.
 fn layout_of<T>(place: &T) -> Layout {
     const PAGE: usize = 4096;
     let address = ptr::from_ref(place).addr() | PAGE;
@@ -118,7 +119,7 @@ impl Copies {
         }
     }
 
-    /// The chain that has the copies of this address.
+    /// The chain with the copies of this address.
     fn chain(&self, original: usize) -> &AtomicPtr<Copy> {
         let [first, ..] = &self.chains;
         self.chains.get((original >> 3) % CHAINS).unwrap_or(first)
@@ -141,15 +142,15 @@ impl Copies {
             Some(copy) => copy,
             None => push(chain, Copy::take(original.addr().get(), layout)),
         };
-        // SAFETY: both have this layout's size, and nothing writes to the static or reads a copy
-        // that is not live.
+        // SAFETY: both places have this layout's size. Nothing writes to the static, and nothing
+        // reads a copy that is not live.
         unsafe { copy.memory.copy_from_nonoverlapping(original, layout.size()) };
         copy.live.store(true, Ordering::Release);
         drop(making);
         (copy.memory, true)
     }
 
-    /// Forgets all values: the next look at a static begins with what the program was loaded with.
+    /// Forgets all values, so that the next access to a static starts with the loaded value.
     pub(crate) fn reset(&self) {
         for chain in &self.chains {
             let mut next = chain;
@@ -163,7 +164,8 @@ impl Copies {
 
 /// The first copy of a chain.
 fn head(chain: &AtomicPtr<Copy>) -> Option<&Copy> {
-    // SAFETY: null, or from `push`; a chain is taken apart only when its machine is dropped.
+    // SAFETY: the pointer is null or comes from `push`, and a chain is taken apart only when its
+    // machine is dropped.
     unsafe { chain.load(Ordering::Acquire).as_ref() }
 }
 
@@ -183,12 +185,12 @@ fn push(chain: &AtomicPtr<Copy>, copy: Box<Copy>) -> &Copy {
     copy.next.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
     let copy = Box::into_raw(copy);
     chain.store(copy, Ordering::Release);
-    // SAFETY: from the box, and freed with its chain only.
+    // SAFETY: the pointer comes from the box, and is freed with its chain only.
     unsafe { &*copy }
 }
 
 impl Copy {
-    /// Memory for a copy: that of a simulation that has ended, or fresh memory.
+    /// Memory for a copy, from a simulation that has ended or fresh.
     fn take(original: usize, layout: Layout) -> Box<Self> {
         let mut spare = SPARE.lock();
         let found = spare.iter().position(|copy| copy.original == original && copy.layout == layout);
@@ -205,9 +207,9 @@ impl Copy {
     }
 }
 
-/// Memory of a layout with a size that is not zero.
+/// Allocates memory of a layout with a size other than zero.
 fn allocate(layout: Layout) -> NonNull<u8> {
-    // SAFETY: `own` asks for copies of values that have a size.
+    // SAFETY: `own` asks only for copies of values with a size.
     let memory = unsafe { alloc(layout) };
     NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
 }
@@ -219,7 +221,7 @@ impl Drop for Copies {
         for chain in &self.chains {
             let mut next = chain.load(Ordering::Relaxed);
             while !next.is_null() {
-                // SAFETY: from `push`, and in this chain only.
+                // SAFETY: the copy comes from `push`, and is in this chain only.
                 let copy = unsafe { Box::from_raw(next) };
                 next = copy.next.load(Ordering::Relaxed);
                 spare.push(copy);

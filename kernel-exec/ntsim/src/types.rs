@@ -1,7 +1,9 @@
-//! The kernel's types and constants as drivers see them on x64, by wdk-sys's names.
+//! The kernel's types and constants as drivers see them on x64, with wdk-sys's names.
 //!
-//! Their layout is the real one as far as it is public (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, `ns-wdm-_kdpc` and the
-//! pages of the others); sizes and offsets are asserted below. Fields are private: a driver treats them as opaque too.
+//! Their layout is the real one as far as it is public
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, `ns-wdm-_kdpc` and the pages of the
+//! others). Sizes and offsets are asserted below. Fields are private, because a driver treats them
+//! as opaque, too.
 #![expect(non_camel_case_types, non_snake_case, reason = "the names are the kernel's")]
 
 use core::{ffi::c_void, ptr::null_mut};
@@ -22,12 +24,12 @@ pub use csq::{
 };
 pub use dispatcher::{
     _CLIENT_ID, _DISPATCHER_HEADER, _EVENT_TYPE, _KEVENT, _KMUTANT, _KSEMAPHORE, _KTHREAD, _KWAIT_BLOCK,
-    _KWAIT_REASON, _LIST_ENTRY, _MODE, _OBJECT_ATTRIBUTES, _OBJECT_TYPE, _WAIT_TYPE, ACCESS_MASK, CLIENT_ID,
-    DISPATCHER_HEADER, EVENT_TYPE, KEVENT, KMUTANT, KMUTEX, KPRIORITY, KPROCESSOR_MODE, KSEMAPHORE, KTHREAD,
-    KWAIT_BLOCK, KWAIT_REASON, LIST_ENTRY, MAXIMUM_WAIT_OBJECTS, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
-    PCLIENT_ID, PHANDLE, PKEVENT, PKSTART_ROUTINE, PKTHREAD, PKWAIT_BLOCK, PLIST_ENTRY, POBJECT_ATTRIBUTES,
-    POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PRKEVENT, PRKMUTEX, PRKSEMAPHORE, THREAD_ALL_ACCESS,
-    THREAD_WAIT_OBJECTS, WAIT_TYPE,
+    _KWAIT_REASON, _LIST_ENTRY, _MODE, _OBJECT_ATTRIBUTES, _OBJECT_HANDLE_INFORMATION, _OBJECT_TYPE,
+    _WAIT_TYPE, ACCESS_MASK, CLIENT_ID, DISPATCHER_HEADER, EVENT_TYPE, KEVENT, KMUTANT, KMUTEX, KPRIORITY,
+    KPROCESSOR_MODE, KSEMAPHORE, KTHREAD, KWAIT_BLOCK, KWAIT_REASON, LIST_ENTRY, MAXIMUM_WAIT_OBJECTS,
+    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, OBJECT_HANDLE_INFORMATION, PCLIENT_ID, PHANDLE, PKEVENT,
+    PKSTART_ROUTINE, PKTHREAD, PKWAIT_BLOCK, PLIST_ENTRY, POBJECT_ATTRIBUTES, POBJECT_HANDLE_INFORMATION,
+    POBJECT_TYPE, PRKEVENT, PRKMUTEX, PRKSEMAPHORE, THREAD_ALL_ACCESS, THREAD_WAIT_OBJECTS, WAIT_TYPE,
 };
 pub use etw::{
     _EVENT_DATA_DESCRIPTOR, _EVENT_DESCRIPTOR, _EVENT_FILTER_DESCRIPTOR, _GUID,
@@ -63,7 +65,7 @@ pub use pool::{
     PFREE_FUNCTION_EX, PLOOKASIDE_LIST_EX, POOL_TYPE,
 };
 
-/// Characters of 8 bits that end with a zero.
+/// A pointer to characters of 8 bits, which end with a zero.
 pub type PCSTR = *const core::ffi::c_char;
 /// The component of drivers of hardware vendors.
 pub const DPFLTR_IHVDRIVER_ID: ULONG = 77;
@@ -73,13 +75,13 @@ pub const DPFLTR_DEFAULT_ID: ULONG = 101;
 pub const DPFLTR_INFO_LEVEL: ULONG = 3;
 /// An untyped pointer.
 pub type PVOID = *mut c_void;
-/// What a driver holds of an object that it does not point to.
+/// A driver's reference to an object without a pointer to it.
 pub type HANDLE = PVOID;
 /// A signed number as wide as a pointer.
 pub type LONG_PTR = i64;
 /// An interrupt request level.
 pub type KIRQL = u8;
-/// TRUE is 1, FALSE is 0.
+/// A truth value; TRUE is 1, FALSE is 0.
 pub type BOOLEAN = u8;
 /// 8 bits, unsigned.
 pub type UCHAR = u8;
@@ -99,29 +101,29 @@ pub type PCWSTR = *const WCHAR;
 pub type ULONG = u32;
 /// 32 bits, signed, on every platform.
 pub type LONG = i32;
-/// 0 or 1, in 32 bits.
+/// A truth value of 32 bits, 0 or 1.
 pub type LOGICAL = u32;
 /// 64 bits, signed.
 pub type LONGLONG = i64;
 /// 64 bits, unsigned.
 pub type ULONG64 = u64;
-/// A pointer to 64 bits, unsigned.
+/// A pointer to an unsigned number of 64 bits.
 pub type PULONG64 = *mut ULONG64;
-/// As wide as a pointer, unsigned.
+/// An unsigned number as wide as a pointer.
 pub type ULONG_PTR = u64;
 /// A size in bytes.
 pub type SIZE_T = u64;
-/// Success is ≥ 0.
+/// A status code. Success is ≥ 0.
 pub type NTSTATUS = i32;
 /// The `POOL_FLAG_*` bits.
 pub type POOL_FLAGS = ULONG64;
-/// A spin lock: 0 while it is free.
+/// A spin lock, which is 0 while it is free.
 pub type KSPIN_LOCK = ULONG_PTR;
 /// A pointer to a spin lock.
 pub type PKSPIN_LOCK = *mut KSPIN_LOCK;
 /// A pointer to a deferred procedure call.
 pub type PKDPC = *mut KDPC;
-/// A pointer to a deferred procedure call that is not freed meanwhile.
+/// A pointer to a deferred procedure call that is not freed while it is used.
 pub type PRKDPC = *mut KDPC;
 /// A pointer to a timer.
 pub type PKTIMER = *mut KTIMER;
@@ -129,7 +131,8 @@ pub type PKTIMER = *mut KTIMER;
 pub type PLARGE_INTEGER = *mut LARGE_INTEGER;
 /// A pointer to a [`PROCESSOR_NUMBER`].
 pub type PPROCESSOR_NUMBER = *mut PROCESSOR_NUMBER;
-/// A DPC's routine: the DPC, its context, and the two arguments of the insertion. Called at DISPATCH_LEVEL.
+/// A DPC's routine. It is called at DISPATCH_LEVEL with the DPC, its context, and the two arguments
+/// of the insertion.
 pub type PKDEFERRED_ROUTINE = Option<
     unsafe extern "C" fn(
         Dpc: *mut KDPC,
@@ -144,16 +147,16 @@ pub mod _KDPC_IMPORTANCE {
     #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
     /// The type of the values.
     pub type Type = i32;
-    /// To the tail; may be left for later even on the own processor.
+    /// To the tail. The DPC may be delayed even on the own processor.
     pub const LowImportance: Type = 0;
-    /// To the tail; what KeInitializeDpc sets.
+    /// To the tail. KeInitializeDpc sets this importance.
     pub const MediumImportance: Type = 1;
-    /// To the head; interrupts another processor.
+    /// To the head, with an interrupt for another processor.
     pub const HighImportance: Type = 2;
-    /// To the tail; interrupts another processor.
+    /// To the tail, with an interrupt for another processor.
     pub const MediumHighImportance: Type = 3;
 }
-/// When and where in its queue a DPC is run.
+/// The time at which a DPC runs and its place in the queue.
 pub type KDPC_IMPORTANCE = _KDPC_IMPORTANCE::Type;
 
 /// wdk-sys's module of the enumeration `TIMER_TYPE`.
@@ -169,7 +172,7 @@ pub mod _TIMER_TYPE {
 /// Notification or synchronization.
 pub type TIMER_TYPE = _TIMER_TYPE::Type;
 
-/// The lowest IRQL: threads.
+/// The lowest IRQL, at which threads run.
 pub const PASSIVE_LEVEL: u32 = 0;
 /// Asynchronous procedure calls.
 pub const APC_LEVEL: u32 = 1;
@@ -182,22 +185,22 @@ pub const HIGH_LEVEL: u32 = 15;
 pub const POOL_FLAG_USE_QUOTA: POOL_FLAGS = 0x1;
 /// Do not zero the memory.
 pub const POOL_FLAG_UNINITIALIZED: POOL_FLAGS = 0x2;
-/// For the session space: refused by ntsim.
+/// For the session space. ntsim refuses it.
 pub const POOL_FLAG_SESSION: POOL_FLAGS = 0x4;
 /// Aligned to a cache line (64 bytes).
 pub const POOL_FLAG_CACHE_ALIGNED: POOL_FLAGS = 0x8;
-/// Raise an exception on failure, which nobody handles here.
+/// Raise an exception on failure, which no handler catches here.
 pub const POOL_FLAG_RAISE_ON_FAILURE: POOL_FLAGS = 0x20;
 /// Non-paged, not executable.
 pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;
 /// Non-paged, executable.
 pub const POOL_FLAG_NON_PAGED_EXECUTE: POOL_FLAGS = 0x80;
-/// Paged: only to be touched at ≤ APC_LEVEL.
+/// Paged, only to be accessed at ≤ APC_LEVEL.
 pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 
 /// Success.
 pub const STATUS_SUCCESS: NTSTATUS = 0;
-/// The wait was satisfied; plus its index where one of several objects did it.
+/// The wait was satisfied. With several objects, the index of the one that satisfied it is added.
 pub const STATUS_WAIT_0: NTSTATUS = 0;
 /// The request is not completed yet.
 pub const STATUS_PENDING: NTSTATUS = 0x103;
@@ -207,13 +210,13 @@ pub const STATUS_BUFFER_TOO_SMALL: NTSTATUS = 0xC000_0023_u32.cast_signed();
 pub const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xC000_0016_u32.cast_signed();
 /// The driver has no dispatch routine for the request.
 pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = 0xC000_0010_u32.cast_signed();
-/// The driver has called, read or written what is not there.
+/// The driver has called, read or written an address without memory.
 pub const STATUS_ACCESS_VIOLATION: NTSTATUS = 0xC000_0005_u32.cast_signed();
 /// An object has this name already.
 pub const STATUS_OBJECT_NAME_COLLISION: NTSTATUS = 0xC000_0035_u32.cast_signed();
-/// There is no such directory of objects.
+/// The directory of objects does not exist.
 pub const STATUS_OBJECT_PATH_NOT_FOUND: NTSTATUS = 0xC000_003A_u32.cast_signed();
-/// A name is no full path.
+/// A name is not a full path.
 pub const STATUS_OBJECT_PATH_SYNTAX_BAD: NTSTATUS = 0xC000_003B_u32.cast_signed();
 /// A handle's object is of another type.
 pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = 0xC000_0024_u32.cast_signed();
@@ -221,15 +224,15 @@ pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = 0xC000_0024_u32.cast_signed();
 pub const STATUS_CANCELLED: NTSTATUS = 0xC000_0120_u32.cast_signed();
 /// The time of a wait is over.
 pub const STATUS_TIMEOUT: NTSTATUS = 0x102;
-/// There is no such handle.
+/// The handle does not exist.
 pub const STATUS_INVALID_HANDLE: NTSTATUS = 0xC000_0008_u32.cast_signed();
-/// A mutex is another thread's.
+/// A mutex belongs to another thread.
 pub const STATUS_MUTANT_NOT_OWNED: NTSTATUS = 0xC000_0046_u32.cast_signed();
 /// A semaphore would count further than its limit.
 pub const STATUS_SEMAPHORE_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0047_u32.cast_signed();
 /// A mutex was acquired too often.
 pub const STATUS_MUTANT_LIMIT_EXCEEDED: NTSTATUS = 0xC000_0191_u32.cast_signed();
-/// The object is about to go.
+/// The object is about to be deleted.
 pub const STATUS_DELETE_PENDING: NTSTATUS = 0xC000_0056_u32.cast_signed();
 /// Memory is low.
 pub const STATUS_INSUFFICIENT_RESOURCES: NTSTATUS = 0xC000_009A_u32.cast_signed();
@@ -241,7 +244,7 @@ pub const STATUS_NO_MEMORY: NTSTATUS = 0xC000_0017_u32.cast_signed();
 pub const STATUS_INTEGER_OVERFLOW: NTSTATUS = 0xC000_0095_u32.cast_signed();
 /// A session's file is full.
 pub const STATUS_LOG_FILE_FULL: NTSTATUS = 0xC000_0188_u32.cast_signed();
-/// The call has failed, without a reason.
+/// The call has failed without a specific reason.
 pub const STATUS_UNSUCCESSFUL: NTSTATUS = 0xC000_0001_u32.cast_signed();
 /// An argument is wrong.
 pub const STATUS_INVALID_PARAMETER: NTSTATUS = 0xC000_000D_u32.cast_signed();
@@ -270,7 +273,7 @@ pub struct _KDPC {
 pub type KDPC = _KDPC;
 
 impl Default for _KDPC {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self {
             Type: 0,
@@ -307,7 +310,7 @@ pub struct _KTIMER {
 pub type KTIMER = _KTIMER;
 
 impl Default for _KTIMER {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self {
             Type: 0,
@@ -325,7 +328,7 @@ impl Default for _KTIMER {
     }
 }
 
-/// 64 bits, signed; wdk-sys's union has more fields of the same bits.
+/// A signed number of 64 bits. wdk-sys's union has more fields of the same bits.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub union LARGE_INTEGER {
@@ -341,13 +344,13 @@ impl Default for LARGE_INTEGER {
 
 impl core::fmt::Debug for LARGE_INTEGER {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        // SAFETY: the only field, and any bits are a value.
+        // SAFETY: this is the only field, and any bits are a value.
         let value = unsafe { self.QuadPart };
         f.debug_struct("LARGE_INTEGER").field("QuadPart", &value).finish()
     }
 }
 
-/// A processor: a group and a number in it.
+/// A processor, as a group and a number in it.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PROCESSOR_NUMBER {
@@ -355,7 +358,7 @@ pub struct PROCESSOR_NUMBER {
     pub Group: USHORT,
     /// The number in the group.
     pub Number: UCHAR,
-    /// 0.
+    /// Reserved, 0.
     pub Reserved: UCHAR,
 }
 
@@ -363,18 +366,18 @@ pub struct PROCESSOR_NUMBER {
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct KDPC_WATCHDOG_INFORMATION {
-    /// What one DPC may take; 0: any time.
+    /// The limit for one DPC; 0 means no limit.
     pub DpcTimeLimit: ULONG,
-    /// What is left for the DPC that runs.
+    /// The time left for the running DPC.
     pub DpcTimeCount: ULONG,
-    /// What DPCs in a row may take; 0: any time.
+    /// The limit for DPCs in a row; 0 means no limit.
     pub DpcWatchdogLimit: ULONG,
-    /// What is left for those that run in a row.
+    /// The time left for the DPCs that run in a row.
     pub DpcWatchdogCount: ULONG,
-    /// 0.
+    /// Reserved, 0.
     pub Reserved: ULONG,
 }
-/// A pointer to what the DPC watchdog allows.
+/// A pointer to the DPC watchdog's limits.
 pub type PKDPC_WATCHDOG_INFORMATION = *mut KDPC_WATCHDOG_INFORMATION;
 
 const _: () = {

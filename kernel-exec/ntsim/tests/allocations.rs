@@ -1,4 +1,4 @@
-//! What a run takes from the host's allocator does not depend on how long it is.
+//! The number of allocations that a run makes on the host does not depend on its length.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers too")]
 
 use core::{
@@ -15,16 +15,17 @@ std::thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: the system's allocator, with a count beside it that does not allocate.
+// SAFETY: the system's allocator does the work; the count beside it does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller's promise about `layout` is passed on to the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller's promise about `memory` and `layout` is passed on to the system's
+        // allocator.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -40,10 +41,10 @@ fn a_switch_allocates_nothing() {
         kernel.reset(config, Schedule::seed(1));
         let spin = || -> Program { Box::new(move || (0..points).for_each(|_| ntsim::preemption_point())) };
         let before = COUNT.get();
-        kernel.run(vec![(0, spin()), (1, spin()), (2, spin())]).unwrap();
+        kernel.programs().on(0, spin()).on(1, spin()).on(2, spin()).run().unwrap();
         (COUNT.get() - before, kernel.counters().switches)
     };
-    // The longest first: the list of decisions grows once.
+    // The longest run is first, so that the list of decisions grows only there.
     run(100_000);
     let (short, few) = run(100);
     let (long, many) = run(100_000);

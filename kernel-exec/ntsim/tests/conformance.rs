@@ -1,5 +1,6 @@
-//! Facts about the kernel that public test suites assert (those of ReactOS and Wine, and the tests of microsoft/usersim), each a test
-//! named after it. They say nothing of ntsim's own: what it checks beyond NT is in the other files.
+//! Facts about the kernel that public test suites assert (ReactOS, Wine, and the tests of
+//! microsoft/usersim). Each test is named after its fact. Checks that ntsim adds to NT's are tested
+//! in the other files.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -104,20 +105,17 @@ fn setting_a_timer_is_false_and_setting_it_again_is_true() {
 fn a_timers_dpc_never_runs_after_a_successful_cancel_of_a_one_shot() {
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let ran = Rc::new(Cell::new(false));
-                let flag = Rc::clone(&ran);
-                let (timer, dpc) = (Timer::new(), Dpc::new(move || flag.set(true)));
-                timer.set(-1, Some(dpc.target(1)));
-                let cancelled = timer.cancel();
-                delay(3 * ONE);
-                assert_ne!(ran.get(), cancelled);
-                timer.free();
-                dpc.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let ran = Rc::new(Cell::new(false));
+            let flag = Rc::clone(&ran);
+            let (timer, dpc) = (Timer::new(), Dpc::new(move || flag.set(true)));
+            timer.set(-1, Some(dpc.target(1)));
+            let cancelled = timer.cancel();
+            delay(3 * ONE);
+            assert_ne!(ran.get(), cancelled);
+            timer.free();
+            dpc.free();
+        });
         run.unwrap();
     }
 }
@@ -348,27 +346,24 @@ fn a_work_item_may_be_queued_again_by_its_own_routine() {
 #[test]
 fn timers_do_not_starve_under_dpc_load() {
     let mut kernel = Simulation::new(processors(2), Schedule::seed(1));
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let expired = Rc::new(Cell::new(false));
-            let (flag, stop) = (Rc::clone(&expired), Rc::clone(&expired));
-            let (timer, own) = (Timer::new(), Dpc::new(move || flag.set(true)).target(1));
-            let slot = Rc::new(Cell::new(None::<Dpc>));
-            let myself = Rc::clone(&slot);
-            let load = Dpc::new(move || {
-                ntsim::advance_time(100);
-                if !stop.get() {
-                    myself.get().unwrap().insert();
-                }
-            });
-            slot.set(Some(load));
-            timer.set(ONE, Some(own));
-            load.insert();
-            flush_dpcs();
-            assert!(expired.get());
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let expired = Rc::new(Cell::new(false));
+        let (flag, stop) = (Rc::clone(&expired), Rc::clone(&expired));
+        let (timer, own) = (Timer::new(), Dpc::new(move || flag.set(true)).target(1));
+        let slot = Rc::new(Cell::new(None::<Dpc>));
+        let myself = Rc::clone(&slot);
+        let load = Dpc::new(move || {
+            ntsim::advance_time(100);
+            if !stop.get() {
+                myself.get().unwrap().insert();
+            }
+        });
+        slot.set(Some(load));
+        timer.set(ONE, Some(own));
+        load.insert();
+        flush_dpcs();
+        assert!(expired.get());
+    });
     run.unwrap();
 }
 
@@ -376,18 +371,15 @@ fn timers_do_not_starve_under_dpc_load() {
 fn a_timers_dpc_runs_on_its_target_processor() {
     for target in 0..4 {
         let mut kernel = Simulation::new(processors(4), Schedule::seed(target.into()));
-        let run = kernel.run(vec![(
-            2,
-            program(move || {
-                let ran_on = Rc::new(Cell::new(None));
-                let result = Rc::clone(&ran_on);
-                let timer = Timer::new();
-                let dpc = Dpc::new(move || result.set(Some(processor_number()))).target(target);
-                timer.set(-1, Some(dpc));
-                delay(3 * ONE);
-                assert_eq!(ran_on.get(), Some(target.into()));
-            }),
-        )]);
+        let run = kernel.run_on(2, move || {
+            let ran_on = Rc::new(Cell::new(None));
+            let result = Rc::clone(&ran_on);
+            let timer = Timer::new();
+            let dpc = Dpc::new(move || result.set(Some(processor_number()))).target(target);
+            timer.set(-1, Some(dpc));
+            delay(3 * ONE);
+            assert_eq!(ran_on.get(), Some(target.into()));
+        });
         run.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Cancel-safe queues: learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues.
+//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use std::rc::Rc;
 use common::{io::*, irps::*, waiting::*, *};
 use ntsim::{Schedule, Simulation, Stop, ddi, types::*};
 
-/// The tests' queue: a driver's, with IRPs in a vector.
+/// The queue of the tests' driver, which keeps IRPs in a vector.
 #[repr(C)]
 struct Queue {
     csq: IO_CSQ,
@@ -26,7 +26,7 @@ struct Queue {
 }
 
 fn of<'a>(csq: PIO_CSQ) -> &'a Queue {
-    // SAFETY: the queue is the first field of one that is never freed.
+    // SAFETY: `csq` is the first field of a `Queue` that is never freed.
     unsafe { &*csq.cast::<Queue>() }
 }
 
@@ -59,7 +59,7 @@ unsafe extern "C" fn complete_canceled(_csq: PIO_CSQ, irp: PIRP) {
     Irp(irp).complete(STATUS_CANCELLED);
 }
 
-/// The queue of the tests' driver.
+/// A slot for the queue of the tests' driver.
 struct Slot(Cell<PIO_CSQ>);
 
 impl Default for Slot {
@@ -98,12 +98,12 @@ unsafe extern "C" fn queues(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
 }
 
 fn remove_next() -> Option<Irp> {
-    // SAFETY: initialised.
+    // SAFETY: `queue` has initialised the queue, which is never freed.
     let irp = unsafe { ddi::IoCsqRemoveNextIrp(queue(), null_mut()) };
     (!irp.is_null()).then_some(Irp(irp))
 }
 
-/// A read whose status is noted when it has been completed.
+/// Returns a read. Its completion stores its status in `status`.
 fn read(status: &Rc<Cell<NTSTATUS>>) -> Irp {
     let status = Rc::clone(status);
     Irp::new().on_completion(move |irp| {
@@ -160,28 +160,25 @@ fn each_request_is_completed_once_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let outcome = pending();
         let result = Rc::clone(&outcome);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let device = Device::new();
-                dispatch_reads(queues);
-                queue();
-                let irp = read(&result);
-                let canceler = Thread::spawn(move || _ = irp.cancel());
-                let sender = Thread::spawn(move || _ = irp.send(device));
-                if let Some(irp) = remove_next() {
-                    irp.complete(STATUS_SUCCESS);
-                }
-                [canceler, sender].into_iter().for_each(Thread::join);
-                if let Some(irp) = remove_next() {
-                    irp.complete(STATUS_SUCCESS);
-                }
-                assert_ne!(result.get(), STATUS_PENDING);
-                irp.free();
-                device.delete();
-                of(queue()).lock.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let device = Device::new();
+            dispatch_reads(queues);
+            queue();
+            let irp = read(&result);
+            let canceler = Thread::spawn(move || _ = irp.cancel());
+            let sender = Thread::spawn(move || _ = irp.send(device));
+            if let Some(irp) = remove_next() {
+                irp.complete(STATUS_SUCCESS);
+            }
+            [canceler, sender].into_iter().for_each(Thread::join);
+            if let Some(irp) = remove_next() {
+                irp.complete(STATUS_SUCCESS);
+            }
+            assert_ne!(result.get(), STATUS_PENDING);
+            irp.free();
+            device.delete();
+            of(queue()).lock.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
         seen.insert(outcome.get());
@@ -213,7 +210,7 @@ fn a_context_finds_its_request_until_that_is_taken_or_canceled() {
     fine(|| {
         let device = Device::new();
         dispatch_reads(queues_with_context);
-        // SAFETY: initialised.
+        // SAFETY: the queue is initialised, and the context was inserted into it.
         let find = || unsafe { ddi::IoCsqRemoveIrp(queue(), context()) };
         let status = pending();
         let irp = read(&status);
@@ -244,7 +241,8 @@ fn what_is_no_queue_is_refused() {
         assert_eq!(status, STATUS_INVALID_PARAMETER);
         free(csq);
     });
-    // SAFETY: the argument is valid.
+    // SAFETY: the storage is valid, and the simulated kernel ends the run because it is not a
+    // queue.
     let stop = alone(|| _ = unsafe { ddi::IoCsqRemoveNextIrp(object(), null_mut()) });
     assert!(matches!(stop, Err(Stop::Failure { oracle: "not supported", .. })), "{stop:?}");
 }

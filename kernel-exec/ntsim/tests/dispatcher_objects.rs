@@ -1,4 +1,5 @@
-//! Events, semaphores, mutexes, and timers as objects: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages of their calls.
+//! Events, semaphores, mutexes, and timers as objects
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages of their calls).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -78,23 +79,20 @@ fn which_waiter_a_synchronization_event_releases_is_a_choice() {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
         let first = Rc::new(Cell::new(None));
         let result = Rc::clone(&first);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let event = Event::synchronization();
-                let threads = [0, 1, 2].map(|number| {
-                    let first = Rc::clone(&result);
-                    Thread::spawn(move || {
-                        wait(&event, None);
-                        first.set(first.get().or(Some(number)));
-                        event.set();
-                    })
-                });
-                delay(ONE);
-                event.set();
-                threads.into_iter().for_each(Thread::join);
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let event = Event::synchronization();
+            let threads = [0, 1, 2].map(|number| {
+                let first = Rc::clone(&result);
+                Thread::spawn(move || {
+                    wait(&event, None);
+                    first.set(first.get().or(Some(number)));
+                    event.set();
+                })
+            });
+            delay(ONE);
+            event.set();
+            threads.into_iter().for_each(Thread::join);
+        });
         run.unwrap();
         seen[first.get().unwrap()] = true;
     }
@@ -276,7 +274,7 @@ fn what_was_not_initialised_or_was_moved_is_refused() {
         let (from, to) = (Event::notification(), Event(object()));
         for distance in 0..24 {
             let byte = peek(from.0.cast(), distance);
-            // SAFETY: in the block.
+            // SAFETY: the address is in the block.
             unsafe { to.0.cast::<u8>().wrapping_add(distance).write(byte) };
         }
         to.set();

@@ -1,7 +1,7 @@
-//! Rules that the calls' pages state and that neither NT nor Driver Verifier checks:
-//! learn.microsoft.com/windows-hardware/drivers/devtest/wdm-spinlocksafe, the IRQL lines of the
+//! Rules that the calls' pages state and that neither NT nor Driver Verifier checks
+//! (learn.microsoft.com/windows-hardware/drivers/devtest/wdm-spinlocksafe, the IRQL lines of the
 //! pages under learn.microsoft.com/windows-hardware/drivers/ddi/wdm/,
-//! learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags.
+//! learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -18,12 +18,12 @@ const SPIN_LOCK_HELD: u64 = 0x4E53_0001;
 const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
 const FLAGS: u64 = 0x4E53_0003;
 
-/// The first parameter of bug check 0xC4 that a program must end in, which goes well where only
-/// NT's rules are checked.
+/// Returns the first parameter of the bug check 0xC4 that a program must end in. The program must
+/// succeed if only NT's rules are checked.
 fn documented(f: impl Fn() + Clone + 'static) -> u64 {
     let config = Config { documented_rules: false, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let run = kernel.run(vec![(0, program(f.clone()))]);
+    let run = kernel.run_on(0, f.clone());
     run.unwrap_or_else(|stop| panic!("{stop}\n{}", kernel.trace()));
     drop(kernel);
     let stop = bug(f);
@@ -105,7 +105,7 @@ fn the_lock_of_another_processor_is_nothing_to_a_completion() {
             irp.free();
             device.delete();
         });
-        let run = kernel.run(vec![(0, locks), (1, sends)]);
+        let run = kernel.programs().on(0, locks).on(1, sends).run();
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
     }
 }
@@ -131,7 +131,7 @@ fn what_passes_a_request_on_is_called_at_dispatch_level_at_most() {
     }
 }
 
-/// The call goes well up to an IRQL and is refused above it.
+/// Checks that a call succeeds at an IRQL and is refused above it.
 fn at_most(highest: u8, call: impl Fn(u8) + Clone + 'static) {
     let allowed = call.clone();
     alone(move || allowed(highest)).unwrap();
@@ -161,7 +161,7 @@ fn a_semaphore_is_initialised_at_passive_level() {
     at_most(0, |irql| {
         let semaphore = object::<KSEMAPHORE>();
         let before = raise(irql);
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::KeInitializeSemaphore(semaphore, 0, 1) };
         lower(before);
     });

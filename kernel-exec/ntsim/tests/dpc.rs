@@ -1,5 +1,5 @@
-//! DPC rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keinsertqueuedpc and
-//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues.
+//! DPC rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keinsertqueuedpc and
+//! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -75,7 +75,8 @@ fn it_leaves_its_queue_before_its_routine_runs() {
         let dpc = Dpc::new(move || {
             counted.set(counted.get() + 1);
             if counted.get() < 3 {
-                // Re-inserting is no yielding: it runs again in the same drain.
+                // A DPC that inserts itself does not yield, because it runs again in the same
+                // drain.
                 assert!(myself.get().unwrap().insert());
             }
         });
@@ -116,19 +117,16 @@ fn low_importance_on_the_own_processor_is_now_or_later() {
         let mut kernel = Simulation::new(processors(1), Schedule::bytes(vec![byte]));
         let now = Rc::new(Cell::new(false));
         let result = Rc::clone(&now);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let ran = Rc::new(Cell::new(false));
-                let in_dpc = Rc::clone(&ran);
-                let dpc = Dpc::new(move || in_dpc.set(true)).importance(LowImportance);
-                dpc.insert();
-                result.set(ran.get());
-                lower(raise_to_dpc_level());
-                assert!(ran.get(), "later is when IRQL drops");
-                dpc.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let ran = Rc::new(Cell::new(false));
+            let in_dpc = Rc::clone(&ran);
+            let dpc = Dpc::new(move || in_dpc.set(true)).importance(LowImportance);
+            dpc.insert();
+            result.set(ran.get());
+            lower(raise_to_dpc_level());
+            assert!(ran.get(), "later is when IRQL drops");
+            dpc.free();
+        });
         run.unwrap();
         seen[usize::from(now.get())] = true;
     }
@@ -138,20 +136,17 @@ fn low_importance_on_the_own_processor_is_now_or_later() {
 #[test]
 fn a_late_dpc_does_not_wait_for_ever() {
     let mut kernel = Simulation::new(processors(1), Schedule::bytes(vec![0]));
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let ran = Rc::new(Cell::new(false));
-            let in_dpc = Rc::clone(&ran);
-            let dpc = Dpc::new(move || in_dpc.set(true)).importance(LowImportance);
-            dpc.insert();
-            assert!(!ran.get());
-            while !ran.get() {
-                ntsim::preemption_point();
-            }
-            dpc.free();
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let ran = Rc::new(Cell::new(false));
+        let in_dpc = Rc::clone(&ran);
+        let dpc = Dpc::new(move || in_dpc.set(true)).importance(LowImportance);
+        dpc.insert();
+        assert!(!ran.get());
+        while !ran.get() {
+            ntsim::preemption_point();
+        }
+        dpc.free();
+    });
     run.unwrap();
     assert!(kernel.virtual_time() >= TICK);
 }
@@ -162,14 +157,11 @@ fn an_idle_processor_runs_what_targets_it() {
         let mut kernel = Simulation::new(processors(3), Schedule::round_robin());
         let log = Log::default();
         let shared = log.clone();
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let in_dpc = shared.clone();
-                let dpc = Dpc::new(move || in_dpc.add(format!("on {}", processor_number())));
-                dpc.importance(importance).target(2).insert();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let in_dpc = shared.clone();
+            let dpc = Dpc::new(move || in_dpc.add(format!("on {}", processor_number())));
+            dpc.importance(importance).target(2).insert();
+        });
         run.unwrap();
         assert_eq!(log.lines(), ["on 2"]);
         assert!(kernel.unload().is_err(), "the DPC was never freed");
@@ -183,26 +175,21 @@ fn high_importance_interrupts_another_processor_at_its_next_point() {
     let (give, take) = (Rc::clone(&slot), slot);
     let log = Log::default();
     let busy = log.clone();
-    let run = kernel.run(vec![
-        (
-            0,
-            program(move || {
-                let in_dpc = log.clone();
-                let dpc = Dpc::new(move || in_dpc.add("routine")).importance(HighImportance).target(1);
-                give.set(Some(dpc));
-                dpc.insert();
-            }),
-        ),
-        (
-            1,
-            program(move || {
-                while busy.lines().is_empty() {
-                    ntsim::preemption_point();
-                }
-                take.get().unwrap().free();
-            }),
-        ),
-    ]);
+    let run = kernel
+        .programs()
+        .on(0, move || {
+            let in_dpc = log.clone();
+            let dpc = Dpc::new(move || in_dpc.add("routine")).importance(HighImportance).target(1);
+            give.set(Some(dpc));
+            dpc.insert();
+        })
+        .on(1, move || {
+            while busy.lines().is_empty() {
+                ntsim::preemption_point();
+            }
+            take.get().unwrap().free();
+        })
+        .run();
     run.unwrap();
     assert!(kernel.virtual_time() < TICK, "it did not wait for a tick");
     kernel.unload().unwrap();
@@ -234,8 +221,8 @@ fn overlapped_runs_on_two_processors_happen() {
             });
             slot.set(Some(dpc));
         });
-        kernel.run(vec![(0, make)]).unwrap();
-        kernel.run(vec![(0, queue(first)), (1, queue(second))]).unwrap();
+        kernel.run_on(0, make).unwrap();
+        kernel.programs().on(0, queue(first)).on(1, queue(second)).run().unwrap();
         seen.get()
     });
     assert!(overlapped);
@@ -246,18 +233,15 @@ fn a_target_is_checked_and_does_not_move_a_queued_dpc() {
     let mut kernel = Simulation::new(processors(2), Schedule::round_robin());
     let log = Log::default();
     let shared = log.clone();
-    let run = kernel.run(vec![(
-        0,
-        program(move || {
-            let dpc = Dpc::new(move || shared.add(format!("on {}", ntsim::current_processor())));
-            assert_eq!(dpc.try_target(2), STATUS_INVALID_PARAMETER);
-            let before = raise_to_dpc_level();
-            dpc.insert();
-            dpc.target(1);
-            lower(before);
-            dpc.free();
-        }),
-    )]);
+    let run = kernel.run_on(0, move || {
+        let dpc = Dpc::new(move || shared.add(format!("on {}", ntsim::current_processor())));
+        assert_eq!(dpc.try_target(2), STATUS_INVALID_PARAMETER);
+        let before = raise_to_dpc_level();
+        dpc.insert();
+        dpc.target(1);
+        lower(before);
+        dpc.free();
+    });
     run.unwrap();
     assert_eq!(log.lines(), ["on 0"]);
 }
@@ -309,7 +293,7 @@ fn a_queued_dpc_is_seen_wherever_in_a_block_it_is() {
         move || {
             let block = allocate(256);
             let dpc: *mut KDPC = block.wrapping_add(at).cast();
-            // SAFETY: in the block.
+            // SAFETY: the address is in the block.
             unsafe { ntsim::ddi::KeInitializeDpc(dpc, Some(nothing), core::ptr::null_mut()) };
             let before = raise_to_dpc_level();
             insert(dpc, 0, 0);
@@ -382,15 +366,12 @@ fn a_routine_that_never_stops_reinserting_meets_the_watchdog() {
     let config = ntsim::Config { dpc_watchdog: 5_000, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
     let slot = Rc::new(Cell::new(None::<Dpc>));
-    let stop = kernel.run(vec![(
-        0,
-        program(move || {
-            let myself = Rc::clone(&slot);
-            let dpc = Dpc::new(move || _ = myself.get().unwrap().insert());
-            slot.set(Some(dpc));
-            dpc.insert();
-        }),
-    )]);
+    let stop = kernel.run_on(0, move || {
+        let myself = Rc::clone(&slot);
+        let dpc = Dpc::new(move || _ = myself.get().unwrap().insert());
+        slot.set(Some(dpc));
+        dpc.insert();
+    });
     let Err(Stop::BugCheck(bug)) = stop else { panic!("{stop:?}") };
     assert_eq!((bug.code, bug.parameters[0]), (0x133, 1));
     assert!(kernel.counters().steps < 6_000, "{:?}", kernel.counters());

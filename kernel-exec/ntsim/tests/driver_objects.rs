@@ -1,7 +1,7 @@
-//! What drivers and debuggers find in a driver object and in device objects:
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
+//! Fields of a driver object and of device objects that drivers and debuggers read
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/ns-wdm-_driver_object,
 //! `ns-wdm-_device_object`, `nf-wdm-iocreatedevice`,
-//! learn.microsoft.com/windows-hardware/drivers/kernel/initializing-a-device-object.
+//! learn.microsoft.com/windows-hardware/drivers/kernel/initializing-a-device-object).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -24,31 +24,31 @@ fn loaded(entry: DriverEntry) -> Simulation {
 }
 
 fn run(kernel: &mut Simulation, f: impl FnOnce() + 'static) {
-    kernel.run(vec![(0, program(f))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, f).unwrap_or_else(|stop| panic!("{stop}"));
 }
 
 fn driver() -> DRIVER_OBJECT {
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { ntsim::driver_object().read() }
 }
 
 fn device_object(device: Device) -> DEVICE_OBJECT {
-    // SAFETY: a device that is not gone.
+    // SAFETY: the device has not been deleted.
     unsafe { device.0.read() }
 }
 
 fn text(string: UNICODE_STRING) -> String {
     let count = usize::from(string.Length) / 2;
-    // SAFETY: the string's characters.
+    // SAFETY: the kernel's string has `Length` bytes of characters.
     let characters = unsafe { core::slice::from_raw_parts(string.Buffer, count) };
     String::from_utf16(characters).unwrap()
 }
 
 unsafe extern "C" fn unload(driver: PDRIVER_OBJECT) {
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     let flags = unsafe { (*driver).Flags };
     assert_eq!(flags & DRVO_UNLOAD_INVOKED, DRVO_UNLOAD_INVOKED);
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     while let device = unsafe { (*driver).DeviceObject }
         && !device.is_null()
     {
@@ -64,19 +64,19 @@ unsafe extern "C" fn add_device(_driver: PDRIVER_OBJECT, _below: PDEVICE_OBJECT)
 unsafe extern "C" fn two_devices(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let devices = [Device::new(), Device::new()];
     assert_eq!(devices.map(Device::flags), [DO_DEVICE_INITIALIZING; 2]);
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(unload) };
     STATUS_SUCCESS
 }
 
 unsafe extern "C" fn with_add_device(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     let extension = unsafe { (*driver).DriverExtension };
-    // SAFETY: its extension.
+    // SAFETY: the extension lives as long as the driver object.
     unsafe { (*extension).AddDevice = Some(add_device) };
-    // SAFETY: its extension.
+    // SAFETY: the extension lives as long as the driver object.
     assert_eq!(unsafe { (*extension).DriverObject }, driver);
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(unload) };
     STATUS_SUCCESS
 }
@@ -101,9 +101,9 @@ fn add_device_is_set_through_the_extension() {
     let mut kernel = loaded(with_add_device);
     assert_eq!(driver().Flags, DRVO_INITIALIZED);
     run(&mut kernel, || {
-        // SAFETY: the driver's extension.
+        // SAFETY: the extension lives as long as the driver object.
         let extension = unsafe { driver().DriverExtension.read() };
-        // SAFETY: the driver's routine, as the system would call it.
+        // SAFETY: the driver's AddDevice routine gets the arguments that the system would pass.
         let status = unsafe { extension.AddDevice.unwrap()(ntsim::driver_object(), null_mut()) };
         assert_eq!(status, STATUS_SUCCESS);
     });
@@ -118,10 +118,10 @@ fn a_driver_object_says_which_driver_it_is() {
     assert_eq!((object.Type, object.Size), (4, 336));
     assert_eq!(object.Flags, DRVO_INITIALIZED | DRVO_LEGACY_DRIVER);
     assert_eq!(text(object.DriverName), r"\Driver\driver");
-    // SAFETY: a string.
+    // SAFETY: the driver object points to a string that lives as long as it.
     let hardware = unsafe { object.HardwareDatabase.read() };
     assert_eq!(text(hardware), r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM");
-    // SAFETY: the driver's extension.
+    // SAFETY: the extension lives as long as the driver object.
     assert_eq!(text(unsafe { (*object.DriverExtension).ServiceKeyName }), "driver");
     let entry = object.DriverInit.unwrap() as usize;
     assert_eq!(entry, two_devices as *const () as usize);
@@ -132,7 +132,7 @@ fn a_driver_object_says_which_driver_it_is() {
     assert_eq!(text(driver().DriverName), r"\Driver\driver");
 }
 
-/// What the tests' own dispatch routine has called.
+/// The routine that the tests' own dispatch routine calls.
 #[derive(Default)]
 struct Chained(Cell<Option<PVOID>>);
 
@@ -143,7 +143,7 @@ fn chained() -> &'static Cell<Option<PVOID>> {
 
 unsafe extern "C" fn chains(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let routine = chained().get().unwrap();
-    // SAFETY: the routine that was in the table before.
+    // SAFETY: the table held this routine before, so it is a dispatch routine.
     let routine: unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS =
         unsafe { core::mem::transmute(routine) };
     // SAFETY: the arguments are those of a dispatch routine.
@@ -169,7 +169,7 @@ fn every_major_function_has_a_routine_that_a_driver_may_call() {
 fn a_null_dispatch_routine_is_an_access_violation() {
     let send = |irql: u8| {
         move || {
-            // SAFETY: the driver object.
+            // SAFETY: the driver object lives as long as the simulation.
             unsafe { (*ntsim::driver_object()).MajorFunction[IRP_MJ_READ] = null_mut() };
             let (irp, device) = (Irp::new(), Device::new());
             raise(irql);
@@ -223,11 +223,11 @@ fn a_device_may_have_a_name_that_no_other_has_and_be_exclusive() {
 fn a_name_goes_back_while_the_device_is_still_referenced() {
     fine(|| {
         let device = create(r"\Device\Sensor0", false).unwrap();
-        // SAFETY: a device.
+        // SAFETY: the device has not been deleted.
         unsafe { ddi::ObfReferenceObject(device.0.cast()) };
         device.delete();
         let next = create(r"\Device\Sensor0", false).unwrap();
-        // SAFETY: referenced above.
+        // SAFETY: ObfReferenceObject has referenced the device.
         unsafe { ddi::ObfDereferenceObject(device.0.cast()) };
         assert_eq!(create(r"\Device\Sensor0", false).err(), Some(STATUS_OBJECT_NAME_COLLISION));
         next.delete();
@@ -241,15 +241,15 @@ fn a_device_object_has_what_the_system_puts_there() {
         let object = device_object(device);
         assert_eq!((object.Type, object.Size, object.StackSize), (3, 336 + 24, 1));
         assert_eq!(object.DriverObject, ntsim::driver_object());
-        // SAFETY: the system's part of the device.
+        // SAFETY: the device has not been deleted, so its extension is alive.
         let extension = unsafe { object.DeviceObjectExtension.read() };
         assert_eq!((extension.Type, extension.DeviceObject), (13, device.0));
-        // The device's lock is an event, which is set, and is so for one thread at a time.
-        // SAFETY: a device that is not gone.
+        // The device's lock is an event that is set, for one thread at a time.
+        // SAFETY: the device has not been deleted.
         let lock = unsafe { device.0.byte_add(0x118) }.cast::<KEVENT>();
         let test = || {
             let mut now = LARGE_INTEGER { QuadPart: 0 };
-            // SAFETY: an event, as the system has initialised it.
+            // SAFETY: the system has initialised the event in the device.
             unsafe { ddi::KeWaitForSingleObject(lock.cast(), 0, 0, 0, &raw mut now) }
         };
         assert_eq!((test(), test()), (STATUS_SUCCESS, STATUS_TIMEOUT));

@@ -1,5 +1,6 @@
-//! DriverEntry, Unload, and devices: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nc-wdm-driver_initialize,
-//! `nc-wdm-driver_unload`, `nf-wdm-iocreatedevice`, `nf-wdm-iodeletedevice`.
+//! DriverEntry, Unload, and devices
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nc-wdm-driver_initialize,
+//! `nc-wdm-driver_unload`, `nf-wdm-iocreatedevice`, `nf-wdm-iodeletedevice`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -29,7 +30,7 @@ fn unload(kernel: &mut Simulation) -> Result<(), Stop> {
 unsafe extern "C" fn delete_devices(driver: PDRIVER_OBJECT) {
     assert_eq!(current_irql(), 0);
     loop {
-        // SAFETY: the driver object.
+        // SAFETY: the driver object lives as long as the simulation.
         let device = unsafe { (*driver).DeviceObject };
         if device.is_null() {
             return;
@@ -40,13 +41,13 @@ unsafe extern "C" fn delete_devices(driver: PDRIVER_OBJECT) {
 
 unsafe extern "C" fn two_devices(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> NTSTATUS {
     assert_eq!(current_irql(), 0);
-    // SAFETY: the argument is a string.
+    // SAFETY: DriverEntry's argument is a valid string.
     let path = unsafe { *path };
     assert!(path.Length > 0 && !path.Buffer.is_null());
     let (first, second) = (Device::try_new(8).unwrap(), Device::new());
     assert_eq!(first.flags(), DO_DEVICE_INITIALIZING);
     assert!(!first.extension().is_null() && second.extension().is_null());
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(delete_devices) };
     STATUS_SUCCESS
 }
@@ -68,7 +69,7 @@ unsafe extern "C" fn fails_and_leaves_a_device(_driver: PDRIVER_OBJECT, _path: P
 
 unsafe extern "C" fn fails_cleanly(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let device = Device::new();
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(delete_devices) };
     device.delete();
     STATUS_INSUFFICIENT_RESOURCES
@@ -101,13 +102,13 @@ fn a_driver_without_an_unload_routine_is_not_unloaded() {
     assert!(matches!(stop, Stop::Failure { oracle: "unload", .. }), "{stop}");
 }
 
-/// A wait that is not over when the run ends, which does not linger.
+/// A wait that is longer than the run, which does not linger.
 const FAR: i64 = -1_000_000_000;
 
 unsafe extern "C" fn work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let event = Event::notification();
     WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(FAR)));
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(delete_devices) };
     STATUS_SUCCESS
 }
@@ -127,12 +128,12 @@ unsafe extern "C" fn wait_for_long(_parameter: PVOID) {
 
 unsafe extern "C" fn work_behind_work_that_waits(driver: PDRIVER_OBJECT, _path: PUNICODE_STRING) -> NTSTATUS {
     let first: PWORK_QUEUE_ITEM = object();
-    // SAFETY: storage from `object`, which is never freed.
+    // SAFETY: `object` has allocated the storage, which is never freed.
     unsafe { ddi::ExInitializeWorkItem(first, Some(wait_for_long), core::ptr::null_mut()) };
-    // SAFETY: initialised.
+    // SAFETY: the object is initialised.
     unsafe { ddi::ExQueueWorkItem(first, _WORK_QUEUE_TYPE::DelayedWorkQueue) };
     WorkItem::new(Device::new()).queue(|_| ());
-    // SAFETY: the driver object.
+    // SAFETY: the driver object lives as long as the simulation.
     unsafe { (*driver).DriverUnload = Some(delete_devices) };
     STATUS_SUCCESS
 }

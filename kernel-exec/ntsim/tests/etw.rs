@@ -1,6 +1,8 @@
-//! Event tracing: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-etwregister, `nf-wdm-etwunregister`,
-//! `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`, `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`;
-//! learn.microsoft.com/windows/win32/api/evntrace/nf-evntrace-enabletraceex2, `evntprov/nf-evntprov-eventwrite`.
+//! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-etwregister,
+//! `nf-wdm-etwunregister`, `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`,
+//! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`;
+//! learn.microsoft.com/windows/win32/api/evntrace/nf-evntrace-enabletraceex2,
+//! `evntprov/nf-evntprov-eventwrite`).
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -28,10 +30,11 @@ use ntsim::{
 const PROVIDER: GUID = GUID::from_u128(0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e01);
 const OTHER: GUID = GUID::from_u128(0x7c0f_2a51_9d2e_4b0c_a1f3_0a4f_8a1c_2e02);
 
-/// What EtwRegister answers for a provider, and its handle.
+/// Returns the status of EtwRegister for a provider, and its handle.
 fn register_with(callback: PETWENABLECALLBACK, context: PVOID) -> (NTSTATUS, REGHANDLE) {
     let mut handle = 0;
-    // SAFETY: the arguments are valid; the tests keep callback and context until it is unregistered.
+    // SAFETY: the arguments are valid; the tests keep callback and context until it is
+    // unregistered.
     let status = unsafe { ddi::EtwRegister(&raw const PROVIDER_PLACE, callback, context, &raw mut handle) };
     (status, handle)
 }
@@ -45,7 +48,7 @@ fn register() -> REGHANDLE {
 }
 
 fn unregister(handle: REGHANDLE) {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     assert_eq!(unsafe { ddi::EtwUnregister(handle) }, STATUS_SUCCESS);
 }
 
@@ -53,7 +56,7 @@ fn enabled(handle: REGHANDLE, level: u8, keyword: u64) -> bool {
     let event = EVENT_DESCRIPTOR { Level: level, Keyword: keyword, ..EVENT_DESCRIPTOR::default() };
     // SAFETY: the argument is valid.
     let by_event = unsafe { ddi::EtwEventEnabled(handle, &raw const event) } != 0;
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let by_level = unsafe { ddi::EtwProviderEnabled(handle, level, keyword) } != 0;
     assert_eq!(by_event, by_level);
     by_level
@@ -70,7 +73,7 @@ fn part<T>(place: *const T, size: usize) -> EVENT_DATA_DESCRIPTOR {
 }
 
 fn write(handle: REGHANDLE, event: EVENT_DESCRIPTOR, parts: &mut [EVENT_DATA_DESCRIPTOR]) -> NTSTATUS {
-    // SAFETY: the arguments are valid, or the kernel says that they are not.
+    // SAFETY: the arguments are valid; otherwise the simulated kernel ends the run.
     unsafe { ddi::EtwWrite(handle, &raw const event, null(), parts.len() as u32, parts.as_mut_ptr()) }
 }
 
@@ -241,7 +244,7 @@ fn a_provider_is_not_used_after_it_was_unregistered() {
 #[test]
 fn a_driver_that_is_unloaded_has_unregistered_its_providers() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = register()))]).unwrap();
+    kernel.run_on(0, || _ = register()).unwrap();
     let Err(Stop::BugCheck(bug)) = kernel.unload() else { panic!("a provider is left") };
     assert_eq!((bug.code, bug.parameters[0]), (0xC4, 0xDD));
     assert!(bug.rule.contains(&PROVIDER.to_string()), "{bug}");
@@ -266,7 +269,7 @@ unsafe extern "C" fn fails_cleanly(_driver: PDRIVER_OBJECT, _path: PUNICODE_STRI
 #[test]
 fn a_driver_whose_entry_fails_has_unregistered_its_providers() {
     let load = |entry| {
-        // SAFETY: the drivers keep their promises, or the kernel says that they do not.
+        // SAFETY: the drivers keep their promises; otherwise the simulated kernel ends the run.
         unsafe { Simulation::new(processors(1), Schedule::round_robin()).load_driver(0, entry) }
     };
     let Err(Stop::BugCheck(bug)) = load(fails_registered) else { panic!("a provider is left") };
@@ -292,10 +295,10 @@ fn providers_are_registered_and_unregistered_at_passive_level() {
 fn a_registration_needs_a_guid_a_place_and_memory() {
     fine(|| {
         let mut handle = 1;
-        // SAFETY: null is refused.
+        // SAFETY: EtwRegister refuses a null pointer.
         let status = unsafe { ddi::EtwRegister(null(), None, null_mut(), &raw mut handle) };
         assert_eq!((status, handle), (STATUS_INVALID_PARAMETER, 1));
-        // SAFETY: null is refused.
+        // SAFETY: EtwRegister refuses a null pointer.
         let status = unsafe { ddi::EtwRegister(&raw const PROVIDER_PLACE, None, null_mut(), null_mut()) };
         assert_eq!(status, STATUS_INVALID_PARAMETER);
         ntsim::fail_allocation(0);
@@ -304,9 +307,7 @@ fn a_registration_needs_a_guid_a_place_and_memory() {
     });
     let starved = ntsim::Config { low_resources: LowResources::Systematic, ..processors(1) };
     let mut kernel = Simulation::new(starved, Schedule::round_robin());
-    kernel
-        .run(vec![(0, program(|| assert_eq!(register_with(None, null_mut()).0, STATUS_NO_MEMORY)))])
-        .unwrap();
+    kernel.run_on(0, || assert_eq!(register_with(None, null_mut()).0, STATUS_NO_MEMORY)).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -325,7 +326,7 @@ fn an_event_has_at_most_128_parts() {
     });
 }
 
-/// Most bytes of an event's data: 64 KiB less one, and less the header.
+/// The most bytes of an event's data, which are 64 KiB less one and less the header.
 const MOST: usize = 65_535 - 80;
 
 #[test]
@@ -388,14 +389,15 @@ fn above_apc_level_nothing_of_an_event_is_in_paged_memory_whoever_listens() {
         })
     };
     let uses: [fn(REGHANDLE, *mut u8); 5] = [
-        // SAFETY: zeros, which are a string without characters, or the kernel says that it cannot be read.
+        // SAFETY: the memory is zero, which is an empty string; otherwise the simulated kernel ends
+        // the run.
         |handle, memory| _ = unsafe { ddi::EtwWriteString(handle, 1, 1, null(), memory.cast()) },
-        // SAFETY: zeros, or the kernel says so.
+        // SAFETY: the memory is zero; otherwise the simulated kernel ends the run.
         |handle, memory| _ = unsafe { ddi::EtwWriteString(handle, 1, 1, memory.cast(), [0].as_ptr()) },
-        // SAFETY: zeros, or the kernel says so.
+        // SAFETY: the memory is zero; otherwise the simulated kernel ends the run.
         |handle, memory| _ = unsafe { ddi::EtwWrite(handle, memory.cast(), null(), 0, null_mut()) },
         |handle, memory| _ = write(handle, EVENT_DESCRIPTOR::default(), &mut [part(memory, 64)]),
-        // SAFETY: zeros, or the kernel says so.
+        // SAFETY: the memory is zero; otherwise the simulated kernel ends the run.
         |handle, memory| _ = unsafe { ddi::EtwEventEnabled(handle, memory.cast()) },
     ];
     for (number, what) in uses.into_iter().enumerate() {
@@ -421,13 +423,13 @@ fn nothing_of_an_event_is_in_freed_memory() {
     let endless = || {
         let memory = pool(POOL_FLAG_NON_PAGED, 16, TAG);
         (0..16).for_each(|distance| poke(memory, distance));
-        // SAFETY: the kernel says that it has no end.
+        // SAFETY: the simulated kernel ends the run because the text has no zero.
         unsafe { ddi::EtwWriteString(register(), 1, 1, null(), memory.cast()) };
     };
     assert_eq!(bug(endless).code, 0xD1, "without a zero");
 }
 
-/// What a callback was told: the source, the control code, the level, the keywords.
+/// The arguments of a callback: the source, the control code, the level, the keywords.
 type Told = Cell<Vec<(String, u32, u8, u64, u64)>>;
 
 unsafe extern "C" fn note_call(
@@ -441,9 +443,9 @@ unsafe extern "C" fn note_call(
 ) {
     assert_eq!(current_irql(), 0);
     assert!(filter.is_null());
-    // SAFETY: the context of `register_told`, which lives until it is unregistered.
+    // SAFETY: `register_told` passed the context, which lives until the provider is unregistered.
     let told = unsafe { &*context.cast::<Told>() };
-    // SAFETY: the source's GUID.
+    // SAFETY: the kernel passes a pointer to the source's GUID.
     let source = unsafe { *source }.to_string();
     let mut calls = told.take();
     calls.push((source, code, level, any, all));
@@ -490,15 +492,12 @@ fn a_callback_is_told_what_all_sessions_ask_for_together() {
 fn a_callback_is_told_of_earlier_sessions_when_its_provider_is_registered() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     etw::enable(Session { source: OTHER, ..Session::new(PROVIDER, 4) });
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let told = Rc::new(Told::default());
-            let handle = register_told(&told);
-            assert_eq!(told.take(), [(GUID::default().to_string(), 1, 4, 0, 0)], "without the source");
-            unregister(handle);
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let told = Rc::new(Told::default());
+        let handle = register_told(&told);
+        assert_eq!(told.take(), [(GUID::default().to_string(), 1, 4, 0, 0)], "without the source");
+        unregister(handle);
+    });
     run.and_then(|()| kernel.unload()).unwrap();
 }
 
@@ -523,7 +522,7 @@ unsafe extern "C" fn unregister_itself(
     _: PEVENT_FILTER_DESCRIPTOR,
     context: PVOID,
 ) {
-    // SAFETY: the context of the test below.
+    // SAFETY: the test below passes the context, a handle that outlives the callback.
     unregister(unsafe { *context.cast::<REGHANDLE>() });
 }
 
@@ -544,12 +543,12 @@ fn a_callback_returns_at_passive_level_and_does_not_unregister_its_provider() {
     assert!(matches!(itself, Err(Stop::Failure { oracle: "not supported", .. })), "{itself:?}");
 }
 
-/// An event that a callback waits for, and whether it has returned.
+/// An event that a callback waits for, and the progress of the callback.
 struct Slow {
     go_on: Event,
     entered: Cell<bool>,
     returned: Cell<bool>,
-    /// The provider's handle, and what came of a write at the end of the callback.
+    /// The provider's handle, and the status of a write at the end of the callback.
     handle: Cell<REGHANDLE>,
     written: Cell<NTSTATUS>,
 }
@@ -563,7 +562,7 @@ unsafe extern "C" fn be_slow(
     _: PEVENT_FILTER_DESCRIPTOR,
     context: PVOID,
 ) {
-    // SAFETY: the context of the test below, which is leaked.
+    // SAFETY: the test below passes the context, which is leaked.
     let slow = unsafe { &*context.cast::<Slow>() };
     slow.entered.set(true);
     wait(&slow.go_on, None);
@@ -575,35 +574,32 @@ unsafe extern "C" fn be_slow(
 fn unregistering_waits_for_the_callback() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let fresh = Slow {
-                    go_on: Event::notification(),
-                    entered: Cell::new(false),
-                    returned: Cell::new(false),
-                    handle: Cell::new(0),
-                    written: Cell::new(-1),
-                };
-                let slow: &'static Slow = Box::leak(Box::new(fresh));
-                let context = core::ptr::from_ref(slow).cast_mut().cast();
-                let (_, handle) = register_with(Some(be_slow), context);
-                slow.handle.set(handle);
-                Thread::spawn(|| _ = etw::enable(Session::new(PROVIDER, 1)));
-                while !slow.entered.get() {
-                    delay(-1);
-                }
-                Thread::spawn(move || {
-                    delay(-1);
-                    slow.go_on.set();
-                });
-                unregister(handle);
-                assert!(slow.returned.get());
-                assert_eq!(slow.written.get(), STATUS_SUCCESS);
-                delay(-1_000_000);
-                slow.go_on.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let fresh = Slow {
+                go_on: Event::notification(),
+                entered: Cell::new(false),
+                returned: Cell::new(false),
+                handle: Cell::new(0),
+                written: Cell::new(-1),
+            };
+            let slow: &'static Slow = Box::leak(Box::new(fresh));
+            let context = core::ptr::from_ref(slow).cast_mut().cast();
+            let (_, handle) = register_with(Some(be_slow), context);
+            slow.handle.set(handle);
+            Thread::spawn(|| _ = etw::enable(Session::new(PROVIDER, 1)));
+            while !slow.entered.get() {
+                delay(-1);
+            }
+            Thread::spawn(move || {
+                delay(-1);
+                slow.go_on.set();
+            });
+            unregister(handle);
+            assert!(slow.returned.get());
+            assert_eq!(slow.written.get(), STATUS_SUCCESS);
+            delay(-1_000_000);
+            slow.go_on.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
     }
@@ -623,18 +619,15 @@ fn a_provider_has_eight_sessions_at_most() {
 #[test]
 fn what_sessions_get_is_in_the_trace() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let handle = register();
-            say(handle, 2, 3, "unheard");
-            etw::enable(Session::new(PROVIDER, 4));
-            etw::enable(Session::new(PROVIDER, 2));
-            say(handle, 2, 3, "heard\n");
-            write(handle, EVENT_DESCRIPTOR { Id: 9, ..EVENT_DESCRIPTOR::default() }, &mut []);
-            unregister(handle);
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let handle = register();
+        say(handle, 2, 3, "unheard");
+        etw::enable(Session::new(PROVIDER, 4));
+        etw::enable(Session::new(PROVIDER, 2));
+        say(handle, 2, 3, "heard\n");
+        write(handle, EVENT_DESCRIPTOR { Id: 9, ..EVENT_DESCRIPTOR::default() }, &mut []);
+        unregister(handle);
+    });
     run.and_then(|()| kernel.unload()).unwrap();
     let events = kernel.trace().events();
     let heard = events.iter().filter(|event| matches!(event.what, What::Etw { .. })).count();
@@ -664,9 +657,9 @@ fn what_sessions_get_is_in_the_trace() {
 fn a_reset_forgets_providers_and_sessions() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let session = etw::enable(Session::new(PROVIDER, 4));
-    kernel.run(vec![(0, program(|| _ = register()))]).unwrap();
+    kernel.run_on(0, || _ = register()).unwrap();
     kernel.reset(Config::default(), Schedule::round_robin());
     assert!(std::panic::catch_unwind(|| etw::events(session)).is_err());
-    kernel.run(vec![(0, program(|| unregister(register())))]).unwrap();
+    kernel.run_on(0, || unregister(register())).unwrap();
     kernel.unload().unwrap();
 }

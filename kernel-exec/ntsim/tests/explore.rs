@@ -1,4 +1,5 @@
-//! Bounded exhaustive exploration: nothing within the bound is missed, and what is left out is the same as something that is not.
+//! Bounded exhaustive exploration misses no interleaving within the bound. Each pruned run is
+//! equivalent to one that is explored.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -22,7 +23,7 @@ fn limits(preemptions: Option<u32>, prune: bool) -> Limits {
     Limits { preemptions, prune, ..Limits::default() }
 }
 
-/// Explores programs that are made anew for each run by `make`, which is given the run's log.
+/// Explores programs that `make` creates for each run, with the run's log.
 fn exploring(
     count: usize,
     limits: Limits,
@@ -49,7 +50,8 @@ fn points(log: &Log, name: &'static str, count: usize) -> Program {
     })
 }
 
-/// The interleavings of so many steps of two, with so many preemptions, counted one by one.
+/// Counts, one by one, the interleavings of two processors with these steps left and at most
+/// `bound` preemptions.
 fn interleavings(left: [usize; 2], running: Option<usize>, preemptions: u32, bound: Option<u32>) -> u64 {
     if bound.is_some_and(|bound| preemptions > bound) {
         return 0;
@@ -81,12 +83,12 @@ fn every_interleaving_is_run_once() {
     assert_eq!(interleavings([3, 4], None, 0, None), 35, "seven over three");
 }
 
-/// Two processors, each with an atomic of its own, that the trace has named before or has not.
+/// Runs two processors, each with its own atomic, which the trace has named before if `named`.
 fn apart(kernel: &mut Simulation, named: bool) -> Result<(), Stop> {
     let own = Rc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     if named {
         let own = Rc::clone(&own);
-        kernel.run(vec![(0, program(move || own.iter().for_each(|own| own.store(1, SeqCst))))])?;
+        kernel.run_on(0, move || own.iter().for_each(|own| own.store(1, SeqCst)))?;
     }
     let add = |processor: usize| {
         let own = Rc::clone(&own);
@@ -145,7 +147,8 @@ fn some_steps(state: &mut u64, processors: usize, kinds: usize) -> Vec<Vec<Step>
     (0..processors).map(|p| (0..lengths[p]).map(|n| one(10 * (p + 1) + n)).collect()).collect()
 }
 
-/// What of a run must not depend on which of equivalent schedules it was: what each step saw, and the end.
+/// Creates programs that log the facts of a run on which equivalent schedules must agree. They are
+/// the values that each step saw, and the end.
 fn steps_of(all: &[Vec<Step>], log: &Log, lock: Lock) -> Vec<(usize, Program)> {
     let objects = Rc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let cell = Rc::new(UnsafeCell::new(0_usize));
@@ -165,7 +168,7 @@ fn steps_of(all: &[Vec<Step>], log: &Log, lock: Lock) -> Vec<(usize, Program)> {
                     Step::Exchange(object) => {
                         saw(objects[object].compare_exchange(0, 7, SeqCst, SeqCst).is_ok().into());
                     }
-                    // SAFETY: nobody writes.
+                    // SAFETY: no step writes to the cell.
                     Step::Read => saw(cell.with(|value| unsafe { *value })),
                     Step::Locked => {
                         let before = lock.acquire();
@@ -183,7 +186,7 @@ fn steps_of(all: &[Vec<Step>], log: &Log, lock: Lock) -> Vec<(usize, Program)> {
                     }
                 }
             }
-            // Whoever is last writes down how it ended.
+            // The last processor to finish logs the end of the run.
             if running.fetch_sub(1, SeqCst) == 1 {
                 let all = seen.borrow().iter().map(|list| format!("{list:?}")).collect::<Vec<_>>().join(" ");
                 log.add(format!("{all} {} {}", objects[0].load(SeqCst), objects[1].load(SeqCst)));
@@ -200,7 +203,7 @@ fn ends(count: usize, limits: Limits, steps: &[Vec<Step>]) -> (Exploration, BTre
         let log = Log::default();
         let made = Rc::new(Cell::new(None));
         let make = Rc::clone(&made);
-        kernel.run(vec![(0, program(move || make.set(Some(Lock::new()))))])?;
+        kernel.run_on(0, move || make.set(Some(Lock::new())))?;
         kernel.run(steps_of(steps, &log, made.get().unwrap()))?;
         outcomes.insert(log.lines().concat());
         Ok(())
@@ -209,7 +212,8 @@ fn ends(count: usize, limits: Limits, steps: &[Vec<Step>]) -> (Exploration, BTre
     (explored, outcomes)
 }
 
-/// Pruning, with a bound and without, reaches everything that not pruning reaches.
+/// Checks that pruning, with a bound and without, reaches every outcome that exploration without
+/// pruning reaches.
 fn compare(seeds: core::ops::Range<u64>, count: usize, kinds: usize, bounds: &[Option<u32>]) {
     let (mut all_runs, mut pruned_runs) = (0, 0);
     for seed in seeds {
@@ -257,7 +261,7 @@ fn lost_update(bound: u32) -> Exploration {
                 ntsim::fail("counter", "an update was lost".into());
             }
         };
-        kernel.run(vec![(0, program(judge))])
+        kernel.run_on(0, judge)
     })
 }
 
@@ -272,11 +276,11 @@ fn a_lost_update_needs_one_preemption() {
     assert!(finding.trace.to_string().ends_with("stop: counter: an update was lost\n"));
 }
 
-/// Two processors take two locks in different orders, and queue a DPC.
+/// Runs two processors that take two locks in different orders, and queue a DPC.
 fn crossed(kernel: &mut Simulation) -> Result<(), Stop> {
     let locks = Rc::new(RefCell::new(Vec::new()));
     let made = Rc::clone(&locks);
-    kernel.run(vec![(0, program(move || *made.borrow_mut() = vec![Lock::new(), Lock::new()]))])?;
+    kernel.run_on(0, move || *made.borrow_mut() = vec![Lock::new(), Lock::new()])?;
     let both = |processor: usize| {
         let locks = Rc::clone(&locks);
         let take = move || {
@@ -375,7 +379,7 @@ fn a_program_that_depends_on_something_else_is_found_out() {
         *runs.borrow_mut() += 1;
         let more = *runs.borrow() % 2;
         let log = Log::default();
-        kernel.run(vec![(0, points(&log, "a", 1 + more)), (1, points(&log, "b", 1))])
+        kernel.programs().on(0, points(&log, "a", 1 + more)).on(1, points(&log, "b", 1)).run()
     });
     let stop = explored.finding.unwrap().stop;
     assert!(matches!(stop, Stop::Failure { oracle: "replay", .. }), "{stop}");
@@ -384,7 +388,10 @@ fn a_program_that_depends_on_something_else_is_found_out() {
         Ok(())
     });
     let stop = explored.finding.unwrap().stop;
-    assert_eq!(stop.to_string(), "replay: the program has reset the simulation itself");
+    assert_eq!(
+        stop.to_string(),
+        "replay: the program has reset the simulation, which explore does before each run"
+    );
 }
 
 #[test]
@@ -416,7 +423,7 @@ fn programs_that_wait_for_each_other_end() {
 
 #[test]
 fn a_loop_that_waits_at_preemption_points_ends_by_fairness() {
-    // The last one to come finds the lost update of those before it, once all have met.
+    // The last processor to come finds the lost update of the others, once all have met.
     let waiting = |lost: bool| {
         move |_: &Log| {
             let (ready, counter) = (Rc::new(AtomicUsize::new(0)), Rc::new(AtomicUsize::new(0)));

@@ -1,4 +1,5 @@
-//! Faults of the host in a driver's code: NT's bug checks, by IRQL and by the thread that has them.
+//! Faults of the host in a driver's code. They become NT's bug checks, which depend on IRQL and on
+//! the faulting thread.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "sanitizer")))]
 #![allow(
     clippy::panic,
@@ -19,7 +20,8 @@ use ntsim::{
 };
 
 const ACCESS_VIOLATION: u64 = 0xC000_0005;
-/// Addresses: an offset from null, one of no page, one that is not canonical, one of the system's.
+/// Addresses that fault. They are an offset from null on no page, one that is not canonical, and
+/// one of the system's.
 const OFFSET: usize = 0x48;
 const NOT_CANONICAL: usize = 0x1234_5678_9ABC_DEF0;
 const SYSTEM: usize = 0xFFFF_C000_1234_5678;
@@ -28,7 +30,7 @@ fn at(address: usize) -> *mut u64 {
     core::ptr::with_exposed_provenance_mut(black_box(address))
 }
 
-/// A page that can be read only.
+/// Returns a page that can only be read.
 fn read_only() -> *mut u64 {
     static CONSTANT: [u64; 4] = [1, 2, 3, 4];
     core::ptr::from_ref(&CONSTANT[1]).cast_mut()
@@ -36,13 +38,13 @@ fn read_only() -> *mut u64 {
 
 #[inline(never)]
 fn read(address: usize) {
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     black_box(unsafe { at(address).read_volatile() });
 }
 
 #[inline(never)]
 fn write(address: usize) {
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     unsafe { at(address).write_volatile(1) };
 }
 
@@ -114,7 +116,7 @@ fn a_kernel_call_with_a_bad_pointer_is_0xa_at_dispatch_level() {
 fn an_atomic_at_a_bad_pointer_is_the_drivers_own_access() {
     let load = || {
         let none: *const AtomicU32 = at(OFFSET).cast();
-        // SAFETY: none: the fault is what is tested.
+        // SAFETY: the test provokes this fault on purpose.
         black_box(unsafe { (*none).load(Ordering::Relaxed) });
     };
     assert_eq!(at_dispatch(load).code, 0xD1);
@@ -136,7 +138,7 @@ fn the_thread_decides_what_an_exception_is() {
         STATUS_SUCCESS
     }
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    // SAFETY: it calls no DDI.
+    // SAFETY: the entry routine calls no DDI.
     let loaded = unsafe { kernel.load_driver(0, entry) };
     assert!(matches!(loaded, Err(Stop::BugCheck(bug)) if bug.code == 0x7E));
 }
@@ -171,7 +173,7 @@ fn an_exception_in_a_dispatch_routine_is_0x3b() {
 fn a_call_through_a_null_pointer_names_its_caller() {
     #[inline(never)]
     fn call(address: usize) {
-        // SAFETY: none: the fault is what is tested.
+        // SAFETY: the test provokes this fault on purpose.
         let routine: extern "C" fn() = unsafe { core::mem::transmute(at(address)) };
         routine();
         black_box(());
@@ -198,12 +200,12 @@ fn memory_that_is_read_only_is_0xbe_at_every_irql() {
 fn other_exceptions_have_their_codes() {
     #[inline(never)]
     fn divide(dividend: u32, high: u32, divisor: u32) {
-        // SAFETY: none: the fault is what is tested.
+        // SAFETY: the test provokes this fault on purpose.
         unsafe { asm!("div {0:e}", in(reg) divisor, inout("eax") dividend => _, inout("edx") high => _) };
     }
     #[inline(never)]
     fn divide_by_memory(high: u32, divisor: &u32) {
-        // SAFETY: none: the fault is what is tested.
+        // SAFETY: the test provokes this fault on purpose.
         unsafe { asm!("div dword ptr [{0}]", in(reg) divisor, inout("eax") 1 => _, inout("edx") high => _) };
     }
     let exception = |f: fn()| {
@@ -216,21 +218,21 @@ fn other_exceptions_have_their_codes() {
     assert_eq!(exception(|| divide(1, 5, black_box(2))), 0xC000_0095);
     assert_eq!(exception(|| divide_by_memory(0, &black_box(0))), 0xC000_0094);
     assert_eq!(exception(|| divide_by_memory(5, &black_box(2))), 0xC000_0095);
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     assert_eq!(exception(|| unsafe { asm!("ud2") }), 0xC000_001D);
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     assert_eq!(exception(|| unsafe { asm!("int3") }), 0x8000_0003);
     let misaligned = || {
         let bytes = [0_u128; 4];
         let odd = bytes.as_ptr().wrapping_byte_add(8);
-        // SAFETY: in the array; the fault is what is tested.
+        // SAFETY: the operand is in the array; the test provokes this fault on purpose.
         unsafe { asm!("movaps xmm0, [{0}]", in(reg) odd, out("xmm0") _) };
     };
     assert_eq!(exception(misaligned), ACCESS_VIOLATION);
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     let fast_fail = bug(|| unsafe { asm!("int 0x29", in("rcx") 7) });
     assert_eq!((fast_fail.code, fast_fail.parameters[0]), (0x139, 7));
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     let halted = alone(|| unsafe { asm!("hlt") });
     assert!(halted.unwrap_err().to_string().starts_with("not supported: the driver has executed `hlt`"));
 }
@@ -278,22 +280,18 @@ fn the_process_lives_on_and_the_trace_ends_with_the_stop() {
     for round in 0..20 {
         for special_pool in [false, true] {
             kernel.reset(Config { special_pool, ..processors(2) }, Schedule::seed(round));
-            let stop = kernel.run(vec![
-                (0, program(|| _ = wait(&Event::notification(), None))),
-                (
-                    1,
-                    program(
-                        move || if round % 2 == 0 { read(0) } else { _ = Event(at(OFFSET).cast()).set() },
-                    ),
-                ),
-            ]);
+            let stop = kernel
+                .programs()
+                .on(0, || _ = wait(&Event::notification(), None))
+                .on(1, move || if round % 2 == 0 { read(0) } else { _ = Event(at(OFFSET).cast()).set() })
+                .run();
             let Err(Stop::BugCheck(bug)) = stop else { panic!("{stop:?}") };
             assert_eq!(bug.code, 0x1E);
             assert!(kernel.trace().to_string().contains("bug check 0x1e"), "{}", kernel.trace());
         }
     }
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| free(allocate(10))))]).unwrap();
+    kernel.run_on(0, || free(allocate(10))).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -304,17 +302,17 @@ fn every_thread_of_the_host_can_have_a_fault() {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
 }
 
-/// A kernel call with a pointer, and its name.
+/// Lists kernel calls with a pointer, each with its name.
 macro_rules! calls {
     ($($name:ident($pointer:ident $(, $argument:expr)*);)*) => {
         [$((stringify!($name), |$pointer: *mut u64| {
-            // SAFETY: none: the fault is what is tested.
+            // SAFETY: the test provokes this fault on purpose.
             _ = unsafe { ddi::$name($pointer.cast() $(, $argument)*) };
         }),)*]
     };
 }
 
-/// Kernel calls with a pointer to no memory: each stops the machine and leaves it fit for a reset.
+/// Each kernel call with a pointer to no memory stops the machine and leaves it fit for a reset.
 #[test]
 fn no_kernel_call_is_left_in_the_middle_of_something() {
     type Call = fn(*mut u64);
@@ -344,7 +342,7 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
     for (name, call) in calls {
         for address in [0, OFFSET, NOT_CANONICAL, SYSTEM] {
             kernel.reset(processors(1), Schedule::round_robin());
-            let stop = kernel.run(vec![(0, program(move || call(at(address & !7))))]).unwrap_err();
+            let stop = kernel.run_on(0, move || call(at(address & !7))).unwrap_err();
             assert!(matches!(stop, Stop::BugCheck(_)), "{name}: {stop}");
         }
     }
@@ -352,34 +350,34 @@ fn no_kernel_call_is_left_in_the_middle_of_something() {
 
 fn outside_of_a_run() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| {}))]).unwrap();
+    kernel.run_on(0, || {}).unwrap();
     read(0);
 }
 
-/// Run by the next test, in a process of its own.
+/// Runs in a process of its own, which the next test starts.
 #[test]
 #[ignore = "ends its process"]
 fn a_fault_outside_of_a_run() {
     outside_of_a_run();
 }
 
-/// Run by the next test, in a process of its own.
+/// Runs in a process of its own, which the next test starts.
 #[test]
 #[ignore = "ends its process"]
 fn a_fault_inside_of_the_c_library() {
     let _ = alone(|| {
-        // SAFETY: none: the fault is what is tested.
+        // SAFETY: the test provokes this fault on purpose.
         unsafe { fault_below_the_c_library() };
     });
 }
 
-/// A fault in a function of the C library that another one has called: `strlen`, by `fputs`.
+/// Faults in a function of the C library that another one has called: `strlen`, by `fputs`.
 unsafe fn fault_below_the_c_library() {
     unsafe extern "C" {
         static stdout: *mut u8;
         fn fputs(text: *const u8, stream: *mut u8) -> i32;
     }
-    // SAFETY: none: the fault is what is tested.
+    // SAFETY: the test provokes this fault on purpose.
     unsafe { fputs(at(OFFSET).cast(), stdout) };
 }
 
@@ -394,7 +392,7 @@ fn other_faults_end_the_process_as_ever() {
     }
 }
 
-/// Run by the next test, in a process of its own.
+/// Runs in a process of its own, which the next test starts.
 #[test]
 #[ignore = "ends its process"]
 fn a_use_of_the_pool_of_a_kernel_that_has_ended() {
@@ -402,15 +400,15 @@ fn a_use_of_the_pool_of_a_kernel_that_has_ended() {
     let out = std::rc::Rc::clone(&kept);
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let allocates = program(move || {
-        // SAFETY: at PASSIVE_LEVEL, with a tag.
+        // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL and with a tag.
         out.set(unsafe { ddi::ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, 0x4141_4141) }.addr());
     });
-    kernel.run(vec![(0, allocates)]).unwrap();
+    kernel.run_on(0, allocates).unwrap();
     drop(kernel);
     read(kept.get());
 }
 
-/// As an interface that a test keeps too long: its table is read without any atomic.
+/// Like an interface that a test keeps too long. Its table is read without any atomic.
 #[test]
 fn what_is_kept_beyond_its_kernel_ends_the_process_with_words() {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());

@@ -1,5 +1,5 @@
-//! Fields of the kernel's objects that drivers and debuggers read, at the offsets of x64: what
-//! public kernel test suites assert of them (those of ReactOS), and
+//! Fields of the kernel's objects that drivers and debuggers read, at the offsets of x64. The
+//! values are those that public kernel test suites (ReactOS) assert, and those of
 //! learn.microsoft.com/windows-hardware/drivers/debugger/ (`!irp`, `!drvobj`, `!locks`).
 #![allow(
     clippy::panic,
@@ -13,14 +13,14 @@ mod common;
 use common::{locks::*, waiting::*, *};
 use ntsim::{Schedule, Simulation, ddi, types::*};
 
-/// The value at an offset of an object.
+/// Reads the value at an offset of an object.
 fn at<T: Copy>(object: *const impl Sized, offset: usize) -> T {
     // SAFETY: the objects of these tests are valid and have such a field there.
     unsafe { object.cast::<u8>().wrapping_add(offset).cast::<T>().read_unaligned() }
 }
 
 fn current_thread() -> PKTHREAD {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     unsafe { ddi::KeGetCurrentThread() }
 }
 
@@ -30,7 +30,7 @@ fn initialising_a_dpc_leaves_the_arguments_of_an_insertion_alone() {
         let dpc = Dpc::new(|| ());
         let place = dpc.dpc.cast::<u8>();
         for byte in 0..64 {
-            // SAFETY: in the block, and the DPC is in no queue.
+            // SAFETY: the address is in the block, and the DPC is in no queue.
             unsafe { place.wrapping_add(byte).write(0x5A) };
         }
         dpc.initialize();
@@ -66,44 +66,41 @@ fn a_mutex_says_which_thread_holds_it_and_none_when_it_is_free() {
 fn a_fast_mutex_counts_who_waits_and_how_often_one_had_to() {
     for seed in 0..20 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let mutex = FastMutex::new();
-                let fields = move || {
-                    let (count, owner) = (at::<i32>(mutex.0, 0), at::<PKTHREAD>(mutex.0, 8));
-                    (count, owner, at::<u32>(mutex.0, 16))
-                };
-                let none = core::ptr::null_mut();
-                assert_eq!(fields(), (1, none, 0));
-                let go = Event::notification();
-                let others: Vec<_> = (0..2)
-                    .map(|_| {
-                        Thread::spawn(move || {
-                            wait(&go, None);
-                            mutex.acquire();
-                            assert_eq!(fields().0 & 1, 0);
-                            assert_eq!(fields().1, current_thread());
-                            mutex.release();
-                        })
+        let run = kernel.run_on(0, || {
+            let mutex = FastMutex::new();
+            let fields = move || {
+                let (count, owner) = (at::<i32>(mutex.0, 0), at::<PKTHREAD>(mutex.0, 8));
+                (count, owner, at::<u32>(mutex.0, 16))
+            };
+            let none = core::ptr::null_mut();
+            assert_eq!(fields(), (1, none, 0));
+            let go = Event::notification();
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    Thread::spawn(move || {
+                        wait(&go, None);
+                        mutex.acquire();
+                        assert_eq!(fields().0 & 1, 0);
+                        assert_eq!(fields().1, current_thread());
+                        mutex.release();
                     })
-                    .collect();
-                mutex.acquire();
-                assert_eq!(fields(), (0, current_thread(), 0));
-                go.set();
-                while fields().2 < 2 {
-                    ntsim::preemption_point();
-                }
-                assert_eq!(fields(), (8, current_thread(), 2));
-                mutex.release();
-                others.into_iter().for_each(Thread::join);
-                let (count, owner, contention) = fields();
-                assert_eq!((count, owner), (1, none));
-                assert!((2..=3).contains(&contention), "{contention}");
-                mutex.free();
-                go.free();
-            }),
-        )]);
+                })
+                .collect();
+            mutex.acquire();
+            assert_eq!(fields(), (0, current_thread(), 0));
+            go.set();
+            while fields().2 < 2 {
+                ntsim::preemption_point();
+            }
+            assert_eq!(fields(), (8, current_thread(), 2));
+            mutex.release();
+            others.into_iter().for_each(Thread::join);
+            let (count, owner, contention) = fields();
+            assert_eq!((count, owner), (1, none));
+            assert!((2..=3).contains(&contention), "{contention}");
+            mutex.free();
+            go.free();
+        });
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{seed}: {stop}"));
     }
 }
@@ -128,12 +125,12 @@ fn a_queued_locks_word_is_where_its_handle_is() {
 fn a_lookaside_list_has_the_depth_of_a_fresh_one() {
     fine(|| {
         let list = object::<LOOKASIDE_LIST_EX>();
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         let status = unsafe { ddi::ExInitializeLookasideListEx(list, None, None, 512, 0, 40, TAG, 0) };
         assert_eq!(status, STATUS_SUCCESS);
         assert_eq!((at::<u16>(list, 16), at::<u16>(list, 18)), (4, 256));
         assert_eq!((at::<i32>(list, 36), at::<u32>(list, 40), at::<u32>(list, 44)), (512, TAG, 40));
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExDeleteLookasideListEx(list) };
         free(list);
     });

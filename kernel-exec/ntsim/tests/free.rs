@@ -1,4 +1,5 @@
-//! Free runs: an OS thread of the host for each processor. What these tests say holds whatever the host does.
+//! Free runs, with an OS thread of the host for each processor. The assertions of these tests hold
+//! whatever the host does.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -25,24 +26,25 @@ fn kernel(count: usize) -> Simulation {
     Simulation::new(Config { processors: count, ..Config::default() }, Schedule::seed(1))
 }
 
-/// Runs programs freely, which must go well, and unloads.
+/// Runs programs freely, which must succeed, and unloads.
 fn freely(count: usize, programs: Vec<(usize, FreeProgram)>) {
     let mut kernel = kernel(count);
     let run = kernel.run_freely(programs);
     run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{stop}"));
 }
 
-/// What a program may take to another thread though it looks as if it could not: addresses in the simulated machine.
+/// Addresses in the simulated machine that a program may take to another thread, although their
+/// types are not `Send`.
 struct Sent<T>(T);
 
-// SAFETY: the objects are the simulated kernel's, and meant for several processors.
+// SAFETY: the objects belong to the simulated kernel and are meant for several processors.
 unsafe impl<T> Send for Sent<T> {}
-// SAFETY: as above.
+// SAFETY: the objects belong to the simulated kernel and are meant for several processors.
 unsafe impl<T> Sync for Sent<T> {}
 
 #[test]
 fn processors_really_run_at_once() {
-    // Each waits for the other without any call that would let it go on.
+    // Each processor waits for the other without any call that would let the other continue.
     let meet = Arc::new([atomic::AtomicBool::new(false), atomic::AtomicBool::new(false)]);
     let side = |me: usize| {
         let meet = Arc::clone(&meet);
@@ -91,12 +93,12 @@ fn a_lock_excludes() {
         on(processor, move || {
             let (lock, total) = (&lock, &total);
             for _ in 0..300 {
-                // SAFETY: zero is a spin lock that is free; it lives as long as the programs.
+                // SAFETY: zero is a free spin lock, and the lock lives as long as the programs.
                 let before = unsafe { ntsim::ddi::KeAcquireSpinLockRaiseToDpc(lock.0.as_ptr()) };
                 assert_eq!(inside.fetch_add(1, Relaxed), 0);
                 total.0.set(total.0.get() + 1);
                 inside.fetch_sub(1, Relaxed);
-                // SAFETY: acquired above.
+                // SAFETY: this processor has acquired the lock.
                 unsafe { ntsim::ddi::KeReleaseSpinLock(lock.0.as_ptr(), before) };
             }
         })
@@ -171,7 +173,7 @@ fn a_broken_rule_ends_the_run_for_everybody() {
         other => panic!("{other:?}"),
     }
     kernel.reset(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = delay(-1)))]).unwrap();
+    kernel.run_on(0, || _ = delay(-1)).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -204,13 +206,14 @@ fn two_that_wait_for_each_others_locks_are_found() {
         let (locks, ready) = (Arc::clone(&locks), Arc::clone(&ready));
         on(me, move || {
             let locks = &locks.0;
-            // SAFETY: zero is a spin lock that is free; they live as long as the programs.
+            // SAFETY: zero is a free spin lock, and the locks live as long as the programs.
             unsafe { ntsim::ddi::KeAcquireSpinLockRaiseToDpc(locks[me].as_ptr()) };
             ready.fetch_add(1, SeqCst);
             while ready.load(SeqCst) != 2 {
                 core::hint::spin_loop();
             }
-            // SAFETY: as above, at DISPATCH_LEVEL.
+            // SAFETY: zero is a free spin lock, and the locks live as long as the programs; IRQL is
+            // DISPATCH_LEVEL.
             unsafe { ntsim::ddi::KeAcquireSpinLockAtDpcLevel(locks[1 - me].as_ptr()) };
         })
     };
@@ -222,7 +225,7 @@ fn two_that_wait_for_each_others_locks_are_found() {
 fn it_waits_for_timers_anew_whatever_an_earlier_run_has_waited() {
     let config = Config { linger: 20 * TICK, ..Config::default() };
     let mut free = Simulation::new(config, Schedule::seed(1));
-    free.run(vec![(0, program(|| _ = Timer::new().set(-1_000 * TICK as i64, None)))]).unwrap();
+    free.run_on(0, || _ = Timer::new().set(-1_000 * TICK as i64, None)).unwrap();
     let ran = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&ran);
     free.run_freely(vec![on(0, move || {
@@ -234,7 +237,8 @@ fn it_waits_for_timers_anew_whatever_an_earlier_run_has_waited() {
     assert_eq!(ran.load(SeqCst), 1);
 }
 
-/// What a panic says. One after the other: the standard library writes a backtrace under a lock that ThreadSanitizer does not see.
+/// Catches a panic. Panics are caught one after the other, because the standard library writes a
+/// backtrace under a lock that ThreadSanitizer does not see.
 fn caught<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     static PANICS: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
     let _one_at_a_time = PANICS.lock();
@@ -261,7 +265,7 @@ fn who_spins_for_ever_meets_the_step_limit() {
 #[test]
 fn it_comes_after_a_run_that_has_left_nobody_waiting() {
     let mut free = kernel(2);
-    free.run(vec![(0, program(|| Thread::spawn(|| ()).join())), (1, program(|| ()))]).unwrap();
+    free.programs().on(0, || Thread::spawn(|| ()).join()).on(1, || ()).run().unwrap();
     free.run_freely(vec![on(0, || _ = delay(-1)), on(1, || _ = delay(-1))]).unwrap();
     free.unload().unwrap();
     drop(free);
@@ -270,7 +274,7 @@ fn it_comes_after_a_run_that_has_left_nobody_waiting() {
         let event = Event::notification();
         Thread::spawn(move || _ = wait(&event, None));
     };
-    free.run(vec![(0, program(waits))]).unwrap();
+    free.run_on(0, waits).unwrap();
     let refused = caught(|| free.run_freely(vec![]));
     assert!(refused.is_err());
 }
@@ -283,8 +287,8 @@ fn only_an_unload_comes_after_it() {
     assert!(again.is_err());
 }
 
-/// A program skips time while another processor is in the middle of a DPC routine: that routine has
-/// not run for so long.
+/// A program skips time while another processor is in the middle of a DPC routine. The skipped time
+/// does not count as the routine's.
 #[test]
 fn skipped_time_is_not_what_a_dpc_of_another_processor_took() {
     static INSIDE: atomic::AtomicBool = atomic::AtomicBool::new(false);
@@ -302,7 +306,7 @@ fn skipped_time_is_not_what_a_dpc_of_another_processor_took() {
             while !SKIPPED.load(SeqCst) {
                 core::hint::spin_loop();
             }
-            // The watchdog is looked at here.
+            // The watchdog is checked here.
             ntsim::preemption_point();
         })
         .target(1);
@@ -313,7 +317,7 @@ fn skipped_time_is_not_what_a_dpc_of_another_processor_took() {
     freely(2, vec![skips, runs]);
 }
 
-/// What the routine itself skips is its own.
+/// Time that the routine itself skips counts as its own.
 #[test]
 fn skipped_time_is_what_a_dpc_took_that_skips_it() {
     let mut kernel = kernel(2);

@@ -1,4 +1,4 @@
-//! Runs that do not come to a preemption point any more: loops, and locks of the host.
+//! Runs that reach no preemption point any more, because of loops and of locks of the host.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "sanitizer")))]
 #![allow(
     clippy::panic,
@@ -22,7 +22,7 @@ use std::{
 use common::{waiting::*, *};
 use ntsim::{Config, Program, Schedule, Simulation, Stop};
 
-/// Little enough for a test.
+/// Returns a configuration with a limit that is short enough for a test.
 fn config(count: usize) -> Config {
     Config { hang: Duration::from_millis(40), ..processors(count) }
 }
@@ -35,7 +35,7 @@ fn failure(count: usize, programs: Vec<(usize, Program)>) -> (&'static str, Stri
 }
 
 fn spin() {
-    // Of the host, which is no preemption point.
+    // The host's atomic is not a preemption point.
     static NEVER: AtomicBool = AtomicBool::new(false);
     while !NEVER.load(Ordering::Relaxed) {
         spin_loop();
@@ -97,7 +97,7 @@ fn a_loop_that_calls_the_hosts_library_ends_the_run() {
 fn spend(time: Duration) {
     let spent = || {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: valid for a write.
+        // SAFETY: the pointer is valid for a write.
         unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     };
@@ -116,24 +116,24 @@ fn work_between_preemption_points_is_no_hang() {
             ntsim::preemption_point();
         }
     };
-    kernel.run(vec![(0, program(work))]).unwrap();
+    kernel.run_on(0, work).unwrap();
     kernel.reset(Config { hang: Duration::ZERO, ..config(1) }, Schedule::round_robin());
     let spent = || {
         for number in 0..20_000_000_u32 {
             black_box(number);
         }
     };
-    kernel.run(vec![(0, program(spent))]).unwrap();
+    kernel.run_on(0, spent).unwrap();
 }
 
 #[test]
 fn a_simulation_that_has_hung_can_be_reset() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());
     for _ in 0..3 {
-        kernel.run(vec![(0, program(spin))]).unwrap_err();
+        kernel.run_on(0, spin).unwrap_err();
         kernel.reset(config(1), Schedule::round_robin());
     }
-    kernel.run(vec![(0, program(|| free(allocate(10))))]).unwrap();
+    kernel.run_on(0, || free(allocate(10))).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -199,25 +199,22 @@ fn a_lock_of_the_host_that_a_waiting_thread_holds_ends_the_run() {
     assert!(message.contains("thread 1 waits for the end of a delay"), "{message}");
 }
 
-/// The host's own threads may be waited for, for as long as it takes, where nothing of the
-/// simulation is in the middle of something.
+/// The driver may wait for the host's own threads, for as long as it takes. No part of the
+/// simulation may be in the middle of a change then.
 #[test]
 fn waiting_for_a_thread_of_the_host_is_no_hang() {
     let mut kernel = Simulation::new(config(1), Schedule::round_robin());
     kernel
-        .run(vec![(
-            0,
-            program(|| {
-                let (send, receive) = mpsc::channel();
-                let worker = std::thread::spawn(move || {
-                    for number in 0..30_000_000_u32 {
-                        black_box(number);
-                    }
-                    send.send(()).unwrap();
-                });
-                receive.recv().unwrap();
-                worker.join().unwrap();
-            }),
-        )])
+        .run_on(0, || {
+            let (send, receive) = mpsc::channel();
+            let worker = std::thread::spawn(move || {
+                for number in 0..30_000_000_u32 {
+                    black_box(number);
+                }
+                send.send(()).unwrap();
+            });
+            receive.recv().unwrap();
+            worker.join().unwrap();
+        })
         .unwrap();
 }

@@ -1,4 +1,4 @@
-//! Stack locations: what a completion leaves of them, and how drivers pass them on
+//! Stack locations after a completion, and the ways in which drivers pass them on
 //! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
 //! `nf-wdm-ioskipcurrentirpstacklocation`, `nf-wdm-iocopycurrentirpstacklocationtonext`,
 //! `nf-wdm-ioreuseirp`).
@@ -17,12 +17,12 @@ use std::rc::Rc;
 use common::{io::*, irps::*, *};
 use ntsim::types::*;
 
-/// What the tests' drivers remember.
+/// The state of the tests' drivers.
 #[derive(Default)]
 struct State {
     /// The request that the driver below has kept.
     kept: Cell<Option<Irp>>,
-    /// How many requests the driver below has got.
+    /// How many requests the driver below has received.
     requests: Cell<u32>,
     /// How often the completion routine of the driver above has been called.
     completions: Cell<u32>,
@@ -38,7 +38,8 @@ fn count(counter: &Cell<u32>) -> u32 {
     counter.get()
 }
 
-/// A driver below that keeps its first request, and completes every other one at once.
+/// The dispatch routine of a driver below that keeps its first request, and completes every other
+/// one at once.
 unsafe extern "C" fn keeps_the_first(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let irp = Irp(irp);
     if count(&state().requests) > 1 {
@@ -49,8 +50,8 @@ unsafe extern "C" fn keeps_the_first(_device: PDEVICE_OBJECT, irp: PIRP) -> NTST
     STATUS_PENDING
 }
 
-/// A filter that keeps the request when it is completed below: the first device's extension has the
-/// device below.
+/// The dispatch routine of a filter that keeps the request when it is completed below. The first
+/// device's extension has the device below.
 unsafe extern "C" fn filters(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
     // SAFETY: the extension has room for a pointer.
@@ -71,7 +72,7 @@ unsafe extern "C" fn filters(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     STATUS_PENDING
 }
 
-/// Two devices, the first of which knows the second.
+/// Creates two devices. The first has a pointer to the second.
 fn stack() -> (Device, Device) {
     let (above, below) = (Device::try_new(8).unwrap(), Device::try_new(8).unwrap());
     // SAFETY: the extension has room for a pointer.
@@ -95,8 +96,8 @@ fn a_request_that_is_sent_again_has_neither_the_routine_nor_the_mark_of_the_firs
         assert_eq!(irp.send(above), STATUS_PENDING);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
         assert_eq!((state().completions.get(), heard.get()), (1, 0));
-        // The filter sends the request that it has kept again, without a routine; the driver below
-        // has marked it the first time only.
+        // The filter sends its kept request again, without a routine. The driver below has marked
+        // it the first time only.
         assert_eq!(state().kept.take().unwrap().send(below), STATUS_SUCCESS);
         assert_eq!((state().requests.get(), state().completions.get(), heard.get()), (2, 1, 1));
         assert!(irp.pending_returned(), "the filter has marked it");
@@ -113,7 +114,7 @@ fn a_location_that_the_request_leaves_is_zeroed_before_the_completion_routine() 
         dispatch_reads(keeps_the_first);
         let irp = Irp::new().on_completion(|_| STATUS_MORE_PROCESSING_REQUIRED);
         let location = irp.next();
-        // SAFETY: the IRP's location.
+        // SAFETY: the location belongs to an IRP that is not freed.
         let before = unsafe { location.read() };
         let filled = IO_STACK_LOCATION {
             MinorFunction: 1,
@@ -122,11 +123,11 @@ fn a_location_that_the_request_leaves_is_zeroed_before_the_completion_routine() 
             FileObject: core::ptr::without_provenance_mut(16),
             ..before
         };
-        // SAFETY: the IRP's location.
+        // SAFETY: the location belongs to an IRP that is not freed.
         unsafe { location.write(filled) };
         irp.send(device);
         state().kept.take().unwrap().complete(STATUS_SUCCESS);
-        // SAFETY: the IRP's location.
+        // SAFETY: the location belongs to an IRP that is not freed.
         let after = unsafe { location.read() };
         assert_eq!((after.MinorFunction, after.Flags, after.Control), (0, 0, 0));
         assert_eq!((after.Parameters, after.FileObject.is_null()), ([0; 4], true));
@@ -155,10 +156,10 @@ fn copying_a_location_leaves_the_routine_of_the_next_one_and_clears_when_it_is_c
 unsafe extern "C" fn copies(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let irp = Irp(irp);
     irp.on_completion(|_| STATUS_SUCCESS);
-    // SAFETY: the IRP's location.
+    // SAFETY: the location belongs to an IRP that is not freed.
     let before = unsafe { irp.next().read() };
     irp.copy_to_next();
-    // SAFETY: the IRP's location.
+    // SAFETY: the location belongs to an IRP that is not freed.
     let after = unsafe { irp.next().read() };
     assert_eq!(after.CompletionRoutine.map(|it| it as usize), before.CompletionRoutine.map(|it| it as usize));
     assert_eq!((after.Context, after.Control), (before.Context, 0));
@@ -166,7 +167,7 @@ unsafe extern "C" fn copies(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     irp.complete(STATUS_SUCCESS)
 }
 
-/// A filter that is not interested in how its requests end.
+/// The dispatch routine of a filter that does not handle the end of its requests.
 unsafe extern "C" fn skips(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
     // SAFETY: the extension has room for a pointer.
@@ -193,7 +194,7 @@ fn a_skipped_location_is_that_of_the_driver_below() {
                 count(&hears);
                 STATUS_MORE_PROCESSING_REQUIRED
             });
-            // SAFETY: the IRP's location.
+            // SAFETY: the location belongs to an IRP that is not freed.
             unsafe { (*irp.next()).Parameters = [1, 2, 3, 4] };
             assert_eq!(irp.send(above), expected);
             if let Some(kept) = state().kept.take() {
@@ -207,8 +208,8 @@ fn a_skipped_location_is_that_of_the_driver_below() {
     });
 }
 
-/// Skips its location, as [`skips`] does, over a driver that completes its request before it
-/// returns STATUS_PENDING.
+/// The dispatch routine of a driver that skips its location like [`skips`], over a driver that
+/// completes its request before it returns STATUS_PENDING.
 unsafe extern "C" fn skips_over_a_fast_one(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
     // SAFETY: the extension has room for a pointer.
@@ -253,7 +254,7 @@ fn a_request_that_is_used_again_is_as_new() {
         irp.cancel();
         irp.reuse(STATUS_SUCCESS);
         assert_eq!((irp.status(), irp.is_canceled(), irp.pending_returned()), (STATUS_SUCCESS, false, false));
-        // SAFETY: the IRP's location.
+        // SAFETY: the location belongs to an IRP that is not freed.
         let location = unsafe { irp.next().read() };
         assert_eq!((location.MajorFunction, location.CompletionRoutine.is_none()), (0, true));
         irp.set_next_major(IRP_MJ_READ as u8);

@@ -1,5 +1,6 @@
-//! IRPs: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-iofcalldriver, `nf-wdm-iofcompleterequest`, `nf-wdm-iocancelirp`,
-//! learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc9--driver-verifier-iomanager-violation.
+//! IRPs (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-iofcalldriver,
+//! `nf-wdm-iofcompleterequest`, `nf-wdm-iocancelirp`,
+//! learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc9--driver-verifier-iomanager-violation).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -17,7 +18,7 @@ use ntsim::{Schedule, Simulation, Stop, ddi, types::*};
 
 type Dispatch = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP) -> NTSTATUS;
 
-/// Where the tests' driver keeps an IRP.
+/// The IRP that the tests' driver keeps.
 #[derive(Default)]
 struct Kept(Cell<Option<Irp>>);
 
@@ -59,7 +60,7 @@ fn complete_kept() {
     }
 }
 
-/// Sends a read to a driver with this dispatch routine, and waits for it; what it came to.
+/// Sends a read to a driver with this dispatch routine, waits for it, and returns its outcome.
 fn read_with(dispatch: Dispatch) -> (NTSTATUS, NTSTATUS, bool) {
     let (device, done) = (Device::new(), Event::notification());
     dispatch_reads(dispatch);
@@ -87,11 +88,11 @@ fn a_request_is_completed_in_the_dispatch_routine_or_later() {
     });
 }
 
-/// As C's inline IoMarkIrpPending does it.
+/// Marks an IRP pending like C's inline IoMarkIrpPending.
 fn mark_by_hand(irp: Irp) {
-    // SAFETY: an IRP that the driver has.
+    // SAFETY: a driver has the IRP.
     let location = unsafe { ddi::IoGetCurrentIrpStackLocation(irp.0) };
-    // SAFETY: its location.
+    // SAFETY: the location belongs to the IRP, which a driver has.
     unsafe { (*location).Control |= SL_PENDING_RETURNED };
 }
 
@@ -121,7 +122,7 @@ fn a_mark_that_the_driver_writes_itself_counts() {
     });
 }
 
-/// How often the tests' driver has got a request.
+/// How many requests the tests' driver has received.
 #[derive(Default)]
 struct Trips(Cell<u32>);
 
@@ -173,7 +174,7 @@ fn a_request_without_a_dispatch_routine_is_invalid() {
 
 unsafe extern "C" fn sends_on(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     let extension = Device(device).extension().cast::<PDEVICE_OBJECT>();
-    // SAFETY: the driver's device, which keeps the one below in its extension.
+    // SAFETY: the driver's device keeps the device below in its extension.
     let below = unsafe { extension.read() };
     let irp = Irp(irp);
     if below.is_null() {
@@ -215,26 +216,23 @@ fn a_canceled_request_is_completed_once_on_every_schedule() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let status = Rc::new(Cell::new(0));
         let result = Rc::clone(&status);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (device, done) = (Device::new(), Event::notification());
-                dispatch_reads(pends);
-                let irp = Irp::new().on_completion(move |irp| {
-                    result.set(irp.status());
-                    done.set();
-                    STATUS_MORE_PROCESSING_REQUIRED
-                });
-                let canceler = Thread::spawn(move || _ = irp.cancel());
-                irp.send(device);
-                complete_kept();
-                wait(&done, None);
-                canceler.join();
-                irp.free();
-                device.delete();
-                done.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let (device, done) = (Device::new(), Event::notification());
+            dispatch_reads(pends);
+            let irp = Irp::new().on_completion(move |irp| {
+                result.set(irp.status());
+                done.set();
+                STATUS_MORE_PROCESSING_REQUIRED
+            });
+            let canceler = Thread::spawn(move || _ = irp.cancel());
+            irp.send(device);
+            complete_kept();
+            wait(&done, None);
+            canceler.join();
+            irp.free();
+            device.delete();
+            done.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
         seen.insert(status.get());
@@ -242,7 +240,7 @@ fn a_canceled_request_is_completed_once_on_every_schedule() {
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), [STATUS_CANCELLED, STATUS_SUCCESS]);
 }
 
-/// The bug check when a read is sent to a driver with this dispatch routine.
+/// Returns the bug check when a read is sent to a driver with this dispatch routine.
 fn sent_to(dispatch: Dispatch) -> (u32, u64) {
     code(move || _ = read_with(dispatch))
 }
@@ -394,7 +392,7 @@ fn a_request_that_is_completed_to_its_end_or_leaked_is_refused() {
     assert!(matches!(stop, Err(Stop::Failure { oracle: "not supported", .. })), "{stop:?}");
     assert!(matches!(alone(|| _ = Irp::try_new(0)), Err(Stop::Failure { oracle: "not supported", .. })));
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = Irp::new()))]).unwrap();
+    kernel.run_on(0, || _ = Irp::new()).unwrap();
     assert!(kernel.unload().unwrap_err().to_string().contains("'Irp '"));
 }
 

@@ -1,4 +1,5 @@
-//! IRQL rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql, `nf-wdm-kelowerirql`, and each DDI's ceiling.
+//! IRQL rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keraiseirql,
+//! `nf-wdm-kelowerirql`), and the highest IRQL of each DDI.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -64,7 +65,7 @@ fn timers_are_for_dispatch_level_and_below() {
     fine(at(2));
     let bug = bug(at(3));
     assert_eq!((bug.code, bug.parameters), (0xC4, [0xE5, 3, 0, 0]));
-    assert!(bug.rule.contains("KeSetTimer may be called at IRQL ≤ DISPATCH_LEVEL"), "{}", bug.rule);
+    assert!(bug.rule.contains("KeSetTimer was called at IRQL 3, not ≤ DISPATCH_LEVEL"), "{}", bug.rule);
     let initialise = || {
         let timer = Timer(object());
         raise(3);
@@ -109,6 +110,6 @@ fn processors_have_an_irql_each() {
                 lower(before);
             })
         };
-        kernel.run(vec![(0, at(2)), (1, at(7))]).unwrap();
+        kernel.programs().on(0, at(2)).on(1, at(7)).run().unwrap();
     }
 }

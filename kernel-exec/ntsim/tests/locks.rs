@@ -1,4 +1,5 @@
-//! Spin lock rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keacquirespinlock, `nf-wdm-kereleasespinlock`.
+//! Spin lock rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keacquirespinlock,
+//! `nf-wdm-kereleasespinlock`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -56,7 +57,7 @@ fn a_lock_keeps_others_out_on_every_schedule() {
         let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
         let slot = Rc::new(Cell::new(None::<Lock>));
         let made = Rc::clone(&slot);
-        kernel.run(vec![(0, program(move || made.set(Some(Lock::new()))))]).unwrap();
+        kernel.run_on(0, move || made.set(Some(Lock::new()))).unwrap();
         let (inside, total) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
         let worker = |processor: usize| {
             let (lock, inside, total) = (slot.get().unwrap(), Rc::clone(&inside), Rc::clone(&total));
@@ -83,7 +84,7 @@ fn a_waiting_processor_takes_no_steps() {
     let mut kernel = Simulation::new(processors(2), Schedule::round_robin());
     let lock = Rc::new(Cell::new(None::<Lock>));
     let made = Rc::clone(&lock);
-    kernel.run(vec![(0, program(move || made.set(Some(Lock::new()))))]).unwrap();
+    kernel.run_on(0, move || made.set(Some(Lock::new()))).unwrap();
     let lock = lock.get().unwrap();
     let before = kernel.counters().steps;
     let hold = program(move || {
@@ -94,7 +95,7 @@ fn a_waiting_processor_takes_no_steps() {
         lock.release(irql);
     });
     let wait = program(move || lock.release(lock.acquire()));
-    kernel.run(vec![(0, hold), (1, wait)]).unwrap();
+    kernel.programs().on(0, hold).on(1, wait).run().unwrap();
     assert!(kernel.counters().steps - before < 10_020);
 }
 
@@ -155,7 +156,7 @@ fn releasing_another_processors_lock_is_refused() {
             }
             take.get().unwrap().release(0);
         });
-        let stop = kernel.run(vec![(0, hold), (1, steal)]).unwrap_err();
+        let stop = kernel.programs().on(0, hold).on(1, steal).run().unwrap_err();
         stop.bug_check().is_some_and(|bug| {
             (bug.code, bug.parameters[0], bug.parameters[2]) == (0xC4, 0x1004, 0) && bug.processor == 1
         })
@@ -240,7 +241,7 @@ fn two_locks_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let slot = Rc::new(Cell::new(None::<(Lock, Lock)>));
         let made = Rc::clone(&slot);
-        kernel.run(vec![(0, program(move || made.set(Some((Lock::new(), Lock::new())))))]).unwrap();
+        kernel.run_on(0, move || made.set(Some((Lock::new(), Lock::new())))).unwrap();
         let (first, second) = slot.get().unwrap();
         let both = |one: Lock, other: Lock| {
             program(move || {
@@ -250,7 +251,7 @@ fn two_locks_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
                 one.release(before);
             })
         };
-        match kernel.run(vec![(0, both(first, second)), (1, both(second, first))]) {
+        match kernel.programs().on(0, both(first, second)).on(1, both(second, first)).run() {
             Ok(()) => ended[0] += 1,
             Err(Stop::Deadlock { waits }) => {
                 ended[1] += 1;
@@ -275,14 +276,14 @@ fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
         let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
         let slot = Rc::new(Cell::new(None::<Lock>));
         let (made, log) = (Rc::clone(&slot), Log::default());
-        kernel.run(vec![(0, program(move || made.set(Some(Lock::new()))))]).unwrap();
+        kernel.run_on(0, move || made.set(Some(Lock::new()))).unwrap();
         let lock = slot.get().unwrap();
         let held = Rc::new(AtomicUsize::new(0));
         let holder = Rc::clone(&held);
         let hold = move || {
             let before = lock.acquire();
             holder.store(1, Ordering::SeqCst);
-            // Time enough for both others to come and wait.
+            // There is time enough for both others to arrive and wait.
             (0..500).for_each(|_| ntsim::preemption_point());
             lock.release(before);
         };
@@ -295,7 +296,7 @@ fn any_of_those_who_wait_may_be_the_next_to_hold_a_lock() {
                 lock.release(before);
             })
         };
-        kernel.run(vec![(0, program(hold)), (1, wait("1")), (2, wait("2"))]).unwrap();
+        kernel.programs().on(0, hold).on(1, wait("1")).on(2, wait("2")).run().unwrap();
         orders.insert(log.lines().concat());
     }
     assert_eq!(orders, ["12".into(), "21".into()].into());
@@ -313,9 +314,9 @@ fn waiting_for_a_lock_that_nobody_will_release_is_a_deadlock() {
         made.set(Some(lock));
         lower(before);
     });
-    kernel.run(vec![(0, keep)]).unwrap();
+    kernel.run_on(0, keep).unwrap();
     let lock = slot.get().unwrap();
-    let stop = kernel.run(vec![(1, program(move || _ = lock.acquire()))]).unwrap_err();
+    let stop = kernel.run_on(1, move || _ = lock.acquire()).unwrap_err();
     let Stop::Deadlock { waits } = stop else { panic!("{stop}") };
     assert_eq!((waits[0].processor, waits[0].holder), (1, Some(0)));
 }

@@ -1,4 +1,5 @@
-//! Systematic low resources: learn.microsoft.com/windows-hardware/drivers/devtest/systematic-low-resource-simulation.
+//! Systematic low resources
+//! (learn.microsoft.com/windows-hardware/drivers/devtest/systematic-low-resource-simulation).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -14,13 +15,13 @@ use std::rc::Rc;
 use common::{io::*, waiting::*, *};
 use ntsim::{Config, Program, Schedule, Simulation, Starvation, Stop, ddi, starve, types::*};
 
-/// Whether there is memory.
+/// Returns whether an allocation succeeds.
 #[inline(never)]
 fn memory_by_one() -> bool {
     give_back(pool(POOL_FLAG_NON_PAGED, 8, TAG))
 }
 
-/// Whether there is memory.
+/// Returns whether an allocation on another call stack succeeds.
 #[inline(never)]
 fn memory_by_another() -> bool {
     give_back(pool(POOL_FLAG_PAGED, 24, TAG))
@@ -49,7 +50,8 @@ fn each_call_stack_fails_once_and_alone() {
     let seen = Rc::clone(&rounds);
     let starved = hunt(move || {
         let mut memory = Vec::new();
-        // Not unrolled: as many call stacks as calls in the source.
+        // `black_box` prevents unrolling, so that there are as many call stacks as calls in the
+        // source.
         for _ in 0..black_box(2) {
             memory.push(memory_by_one());
             memory.push(memory_by_another());
@@ -78,11 +80,11 @@ fn run_at_lowering(dpc: *mut KDPC) {
 fn what_a_dpc_has_interrupted_is_not_its_caller() {
     let starved = hunt(|| {
         let dpc: *mut KDPC = Box::into_raw(Box::default());
-        // SAFETY: the storage is freed below, when the DPC has run.
+        // SAFETY: the storage is freed below, after the DPC has run.
         unsafe { ddi::KeInitializeDpc(dpc, Some(allocate_in_dpc), null_mut()) };
         run_at_lowering(dpc);
         insert(dpc, 0, 0);
-        // SAFETY: from above.
+        // SAFETY: the box was leaked above, and the DPC has run.
         drop(unsafe { Box::from_raw(dpc) });
     });
     assert!(starved.finding.is_none(), "{starved:?}");

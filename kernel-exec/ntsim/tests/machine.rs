@@ -38,10 +38,10 @@ fn processors_have_a_group_and_a_number_in_it() {
     kernel.run((0..5).map(|index| (index as usize, look(index))).collect()).unwrap();
     let count = program(|| {
         let counts = [0, 1, 2, 3, ALL_PROCESSOR_GROUPS]
-            // SAFETY: in a run.
+            // SAFETY: this runs inside a simulation run.
             .map(|group| unsafe { ddi::KeQueryActiveProcessorCountEx(group) });
         assert_eq!(counts, [2, 2, 1, 0, 5]);
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         assert_eq!(unsafe { ddi::KeQueryActiveGroupCount() }, 3);
         for mut none in [number(2, 1), number(0, 2), number(9, 0)] {
             // SAFETY: the argument is valid.
@@ -52,7 +52,7 @@ fn processors_have_a_group_and_a_number_in_it() {
         let status = unsafe { ddi::KeGetProcessorNumberFromIndex(5, &raw mut untouched) };
         assert_eq!(status, STATUS_INVALID_PARAMETER);
     });
-    kernel.run(vec![(0, count)]).unwrap();
+    kernel.run_on(0, count).unwrap();
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn a_dpc_targets_a_processor_of_a_group() {
         let shared = log.clone();
         let dpc = Dpc::new(move || shared.add(format!("on {}", processor_number())));
         let mut target = number(1, 1);
-        // SAFETY: initialised.
+        // SAFETY: the DPC is initialised.
         assert_eq!(unsafe { ddi::KeSetTargetProcessorDpcEx(dpc.dpc, &raw mut target) }, STATUS_SUCCESS);
         let mut none = number(1, 2);
-        // SAFETY: initialised.
+        // SAFETY: the DPC is initialised.
         let status = unsafe { ddi::KeSetTargetProcessorDpcEx(dpc.dpc, &raw mut none) };
         assert_eq!(status, STATUS_INVALID_PARAMETER);
         dpc.insert();
@@ -75,7 +75,7 @@ fn a_dpc_targets_a_processor_of_a_group() {
         assert_eq!(log.lines(), ["on 3"]);
         dpc.free();
     });
-    kernel.run(vec![(0, target)]).unwrap();
+    kernel.run_on(0, target).unwrap();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn without_a_group_a_dpc_targets_a_processor_of_group_0_if_there_is_such_a_one()
         let shared = log.clone();
         let dpc = Dpc::new(move || shared.add(format!("on {}", processor_number())));
         for number in [1, 2, -1] {
-            // SAFETY: initialised.
+            // SAFETY: the DPC is initialised.
             unsafe { ddi::KeSetTargetProcessorDpc(dpc.dpc, number) };
             dpc.insert();
             flush_dpcs();
@@ -95,13 +95,13 @@ fn without_a_group_a_dpc_targets_a_processor_of_group_0_if_there_is_such_a_one()
         assert_eq!(log.lines(), ["on 1", "on 1", "on 1"]);
         dpc.free();
     });
-    kernel.run(vec![(0, target)]).unwrap();
+    kernel.run_on(0, target).unwrap();
 }
 
 #[test]
 fn threaded_dpcs_are_refused() {
     let stop = alone(|| {
-        // SAFETY: it is refused before anything is written.
+        // SAFETY: the call ends the run before it writes anything.
         unsafe { ddi::KeInitializeThreadedDpc(object(), None, null_mut()) };
     });
     let Err(Stop::Failure { oracle: "not supported", message }) = stop else { panic!("{stop:?}") };
@@ -123,7 +123,7 @@ fn a_diagnosis_says_who_waits_who_holds_and_who_runs() {
             ntsim::preemption_point();
         }
     });
-    let stop = kernel.run(vec![(0, stuck)]).unwrap_err();
+    let stop = kernel.run_on(0, stuck).unwrap_err();
     assert!(matches!(stop, Stop::StepLimit { .. }), "{stop}");
     let diagnosis = kernel.diagnosis();
     assert_eq!(diagnosis.processors.len(), 2);

@@ -1,5 +1,6 @@
-//! In-stack queued spin locks, the order of spin locks, rundown protection, fast mutexes, remove locks: the pages of their calls under
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/.
+//! In-stack queued spin locks, the order of spin locks, rundown protection, fast mutexes, and
+//! remove locks (the pages of their calls under
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -81,26 +82,23 @@ fn a_queued_spin_lock_is_released_by_its_handle() {
     assert_eq!(code(recursive), (0xC4, 0x1000));
 }
 
-/// Two locks, in one order and then in the other, by one processor.
+/// Acquires two locks on one processor, in one order and then in the other.
 fn in_both_orders(lock_order: bool, initialized_between: bool) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config { lock_order, ..processors(1) }, Schedule::round_robin());
-    kernel.run(vec![(
-        0,
-        program(move || {
-            let (first, second) = (Lock::new(), Lock::new());
-            for (one, other) in [(first, second), (first, second), (second, first)] {
-                if initialized_between {
-                    first.initialize();
-                }
-                let before = one.acquire();
-                other.acquire_at_dpc_level();
-                other.release_from_dpc_level();
-                one.release(before);
+    kernel.run_on(0, move || {
+        let (first, second) = (Lock::new(), Lock::new());
+        for (one, other) in [(first, second), (first, second), (second, first)] {
+            if initialized_between {
+                first.initialize();
             }
-            first.free();
-            second.free();
-        }),
-    )])
+            let before = one.acquire();
+            other.acquire_at_dpc_level();
+            other.release_from_dpc_level();
+            one.release(before);
+        }
+        first.free();
+        second.free();
+    })
 }
 
 #[test]
@@ -117,29 +115,27 @@ fn who_only_tries_a_lock_may_do_so_in_any_order() {
     let with = |tries: bool| {
         let mut kernel =
             Simulation::new(Config { lock_order: true, ..processors(1) }, Schedule::round_robin());
-        kernel.run(vec![(
-            0,
-            program(move || {
-                let (first, second, third) = (Lock::new(), Lock::new(), Lock::new());
-                let before = first.acquire();
-                second.acquire_at_dpc_level();
-                second.release_from_dpc_level();
-                first.release(before);
-                let before = second.acquire();
-                assert!(first.try_acquire());
-                // What is acquired while a lock is held is acquired in an order, however that one was taken.
-                third.acquire_at_dpc_level();
-                third.release_from_dpc_level();
+        kernel.run_on(0, move || {
+            let (first, second, third) = (Lock::new(), Lock::new(), Lock::new());
+            let before = first.acquire();
+            second.acquire_at_dpc_level();
+            second.release_from_dpc_level();
+            first.release(before);
+            let before = second.acquire();
+            assert!(first.try_acquire());
+            // A lock that is acquired while another is held counts for the order, however the
+            // other was acquired.
+            third.acquire_at_dpc_level();
+            third.release_from_dpc_level();
+            first.release_from_dpc_level();
+            second.release(before);
+            if !tries {
+                let before = third.acquire();
+                first.acquire_at_dpc_level();
                 first.release_from_dpc_level();
-                second.release(before);
-                if !tries {
-                    let before = third.acquire();
-                    first.acquire_at_dpc_level();
-                    first.release_from_dpc_level();
-                    third.release(before);
-                }
-            }),
-        )])
+                third.release(before);
+            }
+        })
     };
     with(true).unwrap();
     let stop = with(false).unwrap_err();

@@ -1,5 +1,6 @@
-//! Periodic and coalescable timers, the system clock, and KeFlushQueuedDpcs: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/,
-//! `nf-wdm-kesettimerex`, `nf-wdm-kesetcoalescabletimer`, `nf-wdm-kequerysystemtimeprecise`, `nf-wdm-keflushqueueddpcs`.
+//! Periodic and coalescable timers, the system clock, and KeFlushQueuedDpcs
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kesettimerex`,
+//! `nf-wdm-kesetcoalescabletimer`, `nf-wdm-kequerysystemtimeprecise`, `nf-wdm-keflushqueueddpcs`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -126,31 +127,28 @@ fn a_periodic_timers_dpc_may_run_on_two_processors_at_once() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let (inside, seen) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
         let (running, result) = (Rc::clone(&inside), Rc::clone(&seen));
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (timer, first) = (Timer::new(), Cell::new(true));
-                let slot = Rc::new(Cell::new(None::<Dpc>));
-                let myself = Rc::clone(&slot);
-                let dpc = Dpc::new(move || {
-                    running.set(running.get() + 1);
-                    result.set(result.get() || running.get() == 2);
-                    if first.replace(false) {
-                        myself.get().unwrap().target(1);
-                        ntsim::advance_time(TICK);
-                    }
-                    for _ in 0..10 {
-                        ntsim::preemption_point();
-                    }
-                    running.set(running.get() - 1);
-                });
-                slot.set(Some(dpc));
-                timer.set_periodic(-1, 1, Some(dpc));
-                delay(4 * ONE);
-                timer.cancel();
-                flush_dpcs();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let (timer, first) = (Timer::new(), Cell::new(true));
+            let slot = Rc::new(Cell::new(None::<Dpc>));
+            let myself = Rc::clone(&slot);
+            let dpc = Dpc::new(move || {
+                running.set(running.get() + 1);
+                result.set(result.get() || running.get() == 2);
+                if first.replace(false) {
+                    myself.get().unwrap().target(1);
+                    ntsim::advance_time(TICK);
+                }
+                for _ in 0..10 {
+                    ntsim::preemption_point();
+                }
+                running.set(running.get() - 1);
+            });
+            slot.set(Some(dpc));
+            timer.set_periodic(-1, 1, Some(dpc));
+            delay(4 * ONE);
+            timer.cancel();
+            flush_dpcs();
+        });
         run.unwrap();
         both |= seen.get();
     }
@@ -182,9 +180,9 @@ fn a_run_does_not_wait_for_periodic_timers_and_unload_refuses_them() {
         timer.set_periodic(-1, 10, None);
         made.set(Some(timer));
     });
-    kernel.run(vec![(0, load)]).unwrap();
+    kernel.run_on(0, load).unwrap();
     let timer = slot.get().unwrap();
-    kernel.run(vec![(0, program(move || assert_eq!(wait(&timer, None), STATUS_SUCCESS)))]).unwrap();
+    kernel.run_on(0, move || assert_eq!(wait(&timer, None), STATUS_SUCCESS)).unwrap();
     let stop = kernel.unload_with(0, program(|| ())).unwrap_err();
     assert_eq!(stop.bug_check().unwrap().code, 0xCE);
 }
@@ -193,13 +191,10 @@ fn a_run_does_not_wait_for_periodic_timers_and_unload_refuses_them() {
 fn waiting_beside_a_periodic_timer_for_ever_meets_the_step_limit() {
     let config = Config { step_limit: 10_000, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            Timer::new().set_periodic(-1, 10, None);
-            wait(&Event::notification(), None);
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        Timer::new().set_periodic(-1, 10, None);
+        wait(&Event::notification(), None);
+    });
     assert!(matches!(run, Err(Stop::StepLimit { .. })), "{run:?}");
 }
 
@@ -220,16 +215,13 @@ fn a_coalescable_timer_is_late_by_its_tolerance_at_most() {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
         let passed = Rc::new(Cell::new(0));
         let result = Rc::clone(&passed);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (timer, start) = (Timer::new(), interrupt_time());
-                timer.set_coalescable(-(SECOND as i64), 0, 1_000);
-                wait(&timer, None);
-                result.set(interrupt_time() - start);
-                timer.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let (timer, start) = (Timer::new(), interrupt_time());
+            timer.set_coalescable(-(SECOND as i64), 0, 1_000);
+            wait(&timer, None);
+            result.set(interrupt_time() - start);
+            timer.free();
+        });
         run.and_then(|()| kernel.unload()).unwrap();
         assert!((SECOND - TICK..=2 * SECOND + 2 * TICK).contains(&passed.get()), "{}", passed.get());
         seen.insert(passed.get() / (SECOND / 4));
@@ -242,19 +234,16 @@ fn a_coalescable_timer_without_tolerance_is_a_timer() {
     let trace = |coalescable: bool| {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(8));
         kernel
-            .run(vec![(
-                0,
-                program(move || {
-                    let timer = Timer::new();
-                    if coalescable {
-                        timer.set_coalescable(-1, 10, 0);
-                    } else {
-                        timer.set_periodic(-1, 10, None);
-                    }
-                    delay(5 * ONE);
-                    timer.cancel();
-                }),
-            )])
+            .run_on(0, move || {
+                let timer = Timer::new();
+                if coalescable {
+                    timer.set_coalescable(-1, 10, 0);
+                } else {
+                    timer.set_periodic(-1, 10, None);
+                }
+                delay(5 * ONE);
+                timer.cancel();
+            })
             .unwrap();
         kernel.recording()
     };
@@ -306,27 +295,24 @@ fn the_time_out_of_a_wait_follows_the_system_clock() {
 fn flushing_waits_for_dpcs_that_were_queued_on_every_processor() {
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let done = Rc::new(Cell::new(0));
-                let dpcs = [0, 1, 2].map(|processor| {
-                    let done = Rc::clone(&done);
-                    let dpc = Dpc::new(move || {
-                        for _ in 0..10 {
-                            ntsim::preemption_point();
-                        }
-                        done.set(done.get() + 1);
-                    });
-                    dpc.target(processor).importance(_KDPC_IMPORTANCE::LowImportance)
+        let run = kernel.run_on(0, || {
+            let done = Rc::new(Cell::new(0));
+            let dpcs = [0, 1, 2].map(|processor| {
+                let done = Rc::clone(&done);
+                let dpc = Dpc::new(move || {
+                    for _ in 0..10 {
+                        ntsim::preemption_point();
+                    }
+                    done.set(done.get() + 1);
                 });
-                dpcs.iter().for_each(|dpc| _ = dpc.insert());
-                flush_dpcs();
-                assert_eq!(done.get(), 3);
-                flush_dpcs();
-                dpcs.into_iter().for_each(Dpc::free);
-            }),
-        )]);
+                dpc.target(processor).importance(_KDPC_IMPORTANCE::LowImportance)
+            });
+            dpcs.iter().for_each(|dpc| _ = dpc.insert());
+            flush_dpcs();
+            assert_eq!(done.get(), 3);
+            flush_dpcs();
+            dpcs.into_iter().for_each(Dpc::free);
+        });
         run.and_then(|()| kernel.unload()).unwrap();
     }
 }
@@ -335,18 +321,15 @@ fn flushing_waits_for_dpcs_that_were_queued_on_every_processor() {
 fn flushing_after_a_cancel_that_came_too_late_proves_the_end_of_the_routine() {
     for seed in 0..200 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let (timer, dpc) = (Timer::new(), Dpc::new(ntsim::preemption_point));
-                timer.set(-1, Some(dpc.target(1)));
-                ntsim::advance_time(TICK);
-                timer.cancel();
-                flush_dpcs();
-                timer.free();
-                dpc.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let (timer, dpc) = (Timer::new(), Dpc::new(ntsim::preemption_point));
+            timer.set(-1, Some(dpc.target(1)));
+            ntsim::advance_time(TICK);
+            timer.cancel();
+            flush_dpcs();
+            timer.free();
+            dpc.free();
+        });
         run.and_then(|()| kernel.unload())
             .unwrap_or_else(|stop| panic!("{seed}: {stop}\n{}", kernel.trace()));
     }
@@ -356,17 +339,14 @@ fn flushing_after_a_cancel_that_came_too_late_proves_the_end_of_the_routine() {
 fn flushing_does_not_wait_for_a_dpc_that_was_removed() {
     for seed in 0..50 {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let dpc = Dpc::new(|| ()).target(1);
-                let remover = Thread::spawn(move || _ = dpc.remove());
-                dpc.insert();
-                flush_dpcs();
-                remover.join();
-                dpc.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let dpc = Dpc::new(|| ()).target(1);
+            let remover = Thread::spawn(move || _ = dpc.remove());
+            dpc.insert();
+            flush_dpcs();
+            remover.join();
+            dpc.free();
+        });
         run.unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Pool rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2, and what Driver Verifier's special pool
-//! finds.
+//! Pool rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2), and
+//! the errors that Driver Verifier's special pool finds.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -178,7 +178,7 @@ fn an_overrun_of_a_live_block_and_a_write_after_free_are_found_at_unload() {
             }
             poke(memory, distance);
         });
-        kernel.run(vec![(0, misuse)]).unwrap();
+        kernel.run_on(0, misuse).unwrap();
         let stop = kernel.unload().unwrap_err();
         assert_eq!(stop.bug_check().unwrap().code, code);
     }
@@ -186,7 +186,7 @@ fn an_overrun_of_a_live_block_and_a_write_after_free_are_found_at_unload() {
 
 /// Uses a block as an atomic.
 fn touch(memory: *mut u8) {
-    // SAFETY: the arena's memory, whatever it is a part of.
+    // SAFETY: the arena's memory is mapped, whatever block it is a part of.
     let atomic = unsafe { &*memory.cast::<AtomicU32>() };
     atomic.fetch_add(1, Ordering::SeqCst);
 }
@@ -201,7 +201,7 @@ fn an_atomic_in_freed_memory_is_a_bug_check_that_names_the_block() {
     });
     assert_eq!(bug.code, 0xD1);
     assert!(
-        bug.rule.starts_with("atomic on freed pool memory: block0+0x8 of block0 (20 bytes, tag 'Test'"),
+        bug.rule.starts_with("atomic in freed pool memory: block0+0x8 of block0 (20 bytes, tag 'Test'"),
         "{}",
         bug.rule
     );
@@ -233,7 +233,7 @@ fn a_dpc_in_paged_pool_is_a_bug_check() {
     let paged = |flags: u64| {
         move || {
             let dpc: *mut KDPC = pool(flags, 64, TAG).cast();
-            // SAFETY: a block of 64 bytes.
+            // SAFETY: the block has 64 bytes.
             unsafe { ntsim::ddi::KeInitializeDpc(dpc, Some(routine), core::ptr::null_mut()) };
             free(dpc);
         }
@@ -250,7 +250,7 @@ fn what_is_leaked_is_counted_at_unload() {
         free(allocate(8));
         allocate(8);
     };
-    kernel.run(vec![(0, program(leak))]).unwrap();
+    kernel.run_on(0, leak).unwrap();
     let stop = kernel.unload().unwrap_err();
     let bug = stop.bug_check().unwrap();
     assert_eq!((bug.code, bug.parameters[0], bug.parameters[3]), (0xC4, 0x62, 2));

@@ -1,5 +1,6 @@
-//! The older and newer calls for pool, lookaside lists, and allocations that fail at random: the pages of the calls under
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, and learn.microsoft.com/windows-hardware/drivers/devtest/low-resources-simulation.
+//! The older and newer calls for pool, lookaside lists, and allocations that fail at random (the
+//! pages of the calls under learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, and
+//! learn.microsoft.com/windows-hardware/drivers/devtest/low-resources-simulation).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -19,7 +20,7 @@ use ntsim::{
 };
 
 fn with_tag(kind: POOL_TYPE, size: u64, tag: u32) -> *mut u8 {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     unsafe { ddi::ExAllocatePoolWithTag(kind, size, tag) }.cast()
 }
 
@@ -59,10 +60,10 @@ fn older_pool_has_the_same_rules() {
 fn newer_calls_take_no_extended_parameters() {
     let newer = |count: u32| {
         move || {
-            // SAFETY: there are no parameters.
+            // SAFETY: there are no extended parameters.
             let memory = unsafe { ddi::ExAllocatePool3(POOL_FLAG_NON_PAGED, 8, TAG, null(), count) };
             assert_eq!(peek(memory.cast(), 7), 0);
-            // SAFETY: allocated, and not used any more.
+            // SAFETY: the memory was just allocated and is not used any more.
             unsafe { ddi::ExFreePool2(memory, TAG, null(), 0) };
         }
     };
@@ -90,15 +91,12 @@ fn with_low_resources_some_allocations_fail_as_the_schedule_chooses() {
         let mut kernel = Simulation::new(Config { low_resources, ..processors(1) }, Schedule::seed(seed));
         let failed = Rc::new(Cell::new(0));
         let count = Rc::clone(&failed);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                for _ in 0..1_000 {
-                    let memory = pool(POOL_FLAG_NON_PAGED, 8, TAG);
-                    if memory.is_null() { count.set(count.get() + 1) } else { free(memory) }
-                }
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            for _ in 0..1_000 {
+                let memory = pool(POOL_FLAG_NON_PAGED, 8, TAG);
+                if memory.is_null() { count.set(count.get() + 1) } else { free(memory) }
+            }
+        });
         run.and_then(|()| kernel.unload()).unwrap();
         failed.get()
     };
@@ -118,28 +116,28 @@ impl List {
     }
 
     fn initialize(self, kind: POOL_TYPE, size: u64) {
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         let status = unsafe { ddi::ExInitializeLookasideListEx(self.0, None, None, kind, 0, size, TAG, 0) };
         assert_eq!(status, STATUS_SUCCESS);
     }
 
     fn allocate(self) -> *mut u8 {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::ExAllocateFromLookasideListEx(self.0) }.cast()
     }
 
     fn give_back(self, entry: *mut u8) {
-        // SAFETY: initialised; the entry is not used any more.
+        // SAFETY: the list is initialised; the entry is not used any more.
         unsafe { ddi::ExFreeToLookasideListEx(self.0, entry.cast()) }
     }
 
     fn flush(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExFlushLookasideListEx(self.0) }
     }
 
     fn delete(self) {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::ExDeleteLookasideListEx(self.0) }
     }
 }
@@ -198,6 +196,6 @@ fn a_paged_lists_entries_are_for_apc_level_at_most() {
 #[test]
 fn a_lookaside_list_is_deleted_before_unload() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = List::new(NonPagedPoolNx)))]).unwrap();
+    kernel.run_on(0, || _ = List::new(NonPagedPoolNx)).unwrap();
     assert_eq!(kernel.unload().unwrap_err().bug_check().unwrap().code, 0xCE);
 }

@@ -1,4 +1,4 @@
-//! The size of pool, and what freed blocks are used for once it is used up.
+//! The size of pool, and the reuse of freed blocks once it is used up.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ fn try_allocate(size: u64) -> Option<*mut u8> {
 
 fn run(config: Config, f: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    kernel.run(vec![(0, program(f))])?;
+    kernel.run_on(0, f)?;
     kernel.unload()
 }
 
@@ -67,12 +67,12 @@ fn a_hundred_thousand_small_blocks_live_in_a_pool_that_is_asked_for() {
         blocks.into_iter().for_each(free);
         count
     };
-    kernel.run(vec![(0, program(move || assert!(fill() < 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert!(fill() < 100_000)).unwrap();
     kernel.reset(config, Schedule::round_robin());
-    kernel.run(vec![(0, program(move || assert_eq!(fill(), 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert_eq!(fill(), 100_000)).unwrap();
     kernel.unload().unwrap();
     kernel.reset(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, program(move || assert!(fill() < 100_000)))]).unwrap();
+    kernel.run_on(0, move || assert!(fill() < 100_000)).unwrap();
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_block_that_was_freed_first_is_used_again_first() {
 }
 
 #[test]
-#[should_panic(expected = "a pool of 1000 bytes; possible are 64 KiB to 4 GiB")]
+#[should_panic(expected = "Config::pool_size is 1000 bytes, not 64 KiB to 4 GiB")]
 fn a_pool_of_too_few_bytes_is_refused() {
     Simulation::new(Config { pool_size: 1000, ..Config::default() }, Schedule::round_robin());
 }
@@ -112,7 +112,7 @@ fn live_blocks_keep_what_is_in_them_while_others_come_and_go() {
             } else if let Some(memory) = try_allocate(size as u64) {
                 assert_eq!((peek(memory, 0), peek(memory, size - 1)), (0, 0));
                 for at in [0, size - 1] {
-                    // SAFETY: in the block.
+                    // SAFETY: the address is in the block.
                     unsafe { memory.wrapping_add(at).write(mark) };
                 }
                 live.push((memory, size, mark));
@@ -123,8 +123,8 @@ fn live_blocks_keep_what_is_in_them_while_others_come_and_go() {
     outcome.unwrap();
 }
 
-/// What finds that a freed block was written to, once the pool has been used up by blocks of a
-/// size.
+/// Returns the stop that reports a write to a freed block, once the pool has been used up by blocks
+/// of a size.
 #[cfg(not(feature = "sanitizer"))]
 fn written_after_free(then: u64) -> Stop {
     let outcome = run(Config { pool_size: 1 << 20, ..Config::default() }, move || {
@@ -162,7 +162,7 @@ fn an_atomic_in_what_freed_neighbours_have_become_is_a_bug_check() {
         free(first);
         free(second);
         assert!(try_allocate(1_000).is_none());
-        // SAFETY: memory of the simulation's; the atomic is looked at before it is touched.
+        // SAFETY: the memory belongs to the simulation, which checks the atomic before the access.
         unsafe { &*second.cast::<ntsim::sync::AtomicU32>() }.load(ntsim::sync::Ordering::Relaxed);
     });
     assert_eq!(stop.code, 0xD1);

@@ -1,4 +1,5 @@
-//! DbgPrint: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-dbgprint and `nf-wdm-dbgprintex`.
+//! DbgPrint (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-dbgprint and
+//! `nf-wdm-dbgprintex`).
 #![cfg(all(unix, target_arch = "x86_64"))]
 #![allow(
     clippy::panic,
@@ -23,10 +24,10 @@ use ntsim::{
 };
 use proptest::prelude::*;
 
-/// The text of the only message of a program.
+/// Returns the text of the only message of a program.
 fn printed(f: impl FnOnce() + 'static) -> String {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(f))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, f).unwrap_or_else(|stop| panic!("{stop}"));
     let mut texts = kernel.trace().events().iter().filter_map(|event| match &event.what {
         What::Print { text, .. } => Some(text.clone()),
         _ => None,
@@ -131,14 +132,11 @@ fn a_message_has_512_bytes_at_most() {
 #[test]
 fn it_has_a_component_and_a_level() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            // SAFETY: the arguments fit the format.
-            unsafe { ddi::DbgPrintEx(DPFLTR_IHVDRIVER_ID, 2, c"%d %d %d %d\n".as_ptr(), 1, 2, 3, 4) };
-            print!(c"default");
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        // SAFETY: the arguments fit the format.
+        unsafe { ddi::DbgPrintEx(DPFLTR_IHVDRIVER_ID, 2, c"%d %d %d %d\n".as_ptr(), 1, 2, 3, 4) };
+        print!(c"default");
+    });
     run.unwrap();
     let text = kernel.trace().to_string();
     assert!(text.contains(r"prints (component 77, level 0x2): 1 2 3 4"), "{text}");
@@ -236,14 +234,14 @@ proptest! {
     ) {
         let width = width.map_or(String::new(), |width| width.to_string());
         let precision = precision.map_or(String::new(), |precision| format!(".{precision}"));
-        // What is undefined in C.
+        // `#` is undefined in C for the other conversions.
         let flags: String = flags.chars().filter(|flag| *flag != '#' || "xXo".contains(conversion)).collect();
         let format = CString::new(format!("[%{flags}{width}{precision}{size}{conversion}]")).unwrap();
         let mut expected = [0; 80];
         let buffer: *mut c_char = expected.as_mut_ptr();
-        // SAFETY: the buffer has so many bytes, and the argument is as wide as any of these sizes.
+        // SAFETY: the buffer has this length, and the argument is as wide as any of these sizes.
         unsafe { snprintf(buffer, expected.len(), format.as_ptr(), argument) };
-        // SAFETY: C has written a zero.
+        // SAFETY: `snprintf` has written a zero.
         let expected = unsafe { CStr::from_ptr(buffer) }.to_str().unwrap().to_owned();
         let shown = format.clone();
         let text = printed(move || print!(&format, argument));

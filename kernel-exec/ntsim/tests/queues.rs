@@ -1,4 +1,5 @@
-//! The queues of DPCs and timers, by the DDIs, against models that are too simple to be wrong.
+//! The queues of DPCs and timers, tested through the DDIs against models that are too simple to be
+//! wrong.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -27,7 +28,7 @@ use proptest::{
 const DPCS: usize = 5;
 const PROCESSORS: usize = 3;
 
-/// Runs a property over random inputs, the same ones each time.
+/// Checks a property for random inputs, which are the same each time.
 fn check<S: Strategy>(strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = Cases { cases: 300, failure_persistence: None, ..Cases::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -55,17 +56,17 @@ fn dpc_step() -> impl Strategy<Value = DpcStep> {
     ]
 }
 
-/// What DPCs do: each queues another one, the first time it runs.
+/// The chain of DPCs. Each one may queue another, the first time it runs.
 type Chain = [Option<usize>; DPCS];
 
 fn chain() -> impl Strategy<Value = Chain> {
     proptest::array::uniform5(proptest::option::weighted(0.4, 0..DPCS))
 }
 
-/// The answers of the calls, and by processor which DPCs ran with which argument.
+/// The answers of the calls, and, by processor, the DPCs that ran with their arguments.
 type Story = (Vec<bool>, Vec<Vec<(usize, usize)>>);
 
-/// A queue a processor, as a list.
+/// A model with a list as each processor's queue.
 struct DpcModel {
     queues: [VecDeque<(usize, usize)>; PROCESSORS],
     importance: [i32; DPCS],
@@ -126,7 +127,7 @@ fn dpc_model(rounds: &[Vec<DpcStep>], chain: Chain) -> Story {
     };
     for round in rounds {
         round.iter().for_each(|step| model.step(*step));
-        // One after the other: what one processor's DPCs queue to a later one runs there.
+        // The processors drain in order. A DPC that one of them queues to a later one runs there.
         for processor in 0..PROCESSORS {
             model.drain(processor);
         }
@@ -137,8 +138,8 @@ fn dpc_model(rounds: &[Vec<DpcStep>], chain: Chain) -> Story {
     (model.answers, model.runs)
 }
 
-/// The same, by the kernel. All processors are at DISPATCH_LEVEL while the first one does a round's steps; then they lower their IRQL,
-/// one after the other, and are idle.
+/// Performs the same rounds in the simulated kernel. All processors are at DISPATCH_LEVEL while the
+/// first one does a round's steps. Then they lower their IRQL, one after the other, and are idle.
 fn dpc_real(rounds: Vec<Vec<DpcStep>>, chain: Chain) -> Story {
     let mut kernel =
         Simulation::new(Config { processors: PROCESSORS, ..Config::default() }, Schedule::round_robin());
@@ -162,7 +163,7 @@ fn dpc_real(rounds: Vec<Vec<DpcStep>>, chain: Chain) -> Story {
             made.borrow_mut().push(dpc);
         }
     };
-    kernel.run(vec![(0, program(make))]).unwrap();
+    kernel.run_on(0, make).unwrap();
     for round in rounds {
         let (arrived, turn) = (Rc::new(AtomicUsize::new(0)), Rc::new(AtomicUsize::new(0)));
         let programs = (0..PROCESSORS).map(|processor| {
@@ -213,7 +214,7 @@ fn dpcs_run_in_the_order_of_a_naive_queue() {
     });
 }
 
-/// What DPCs queue runs in the same drain. On one processor, so that it is known when.
+/// DPCs that DPCs queue run in the same drain. One processor is enough, and makes the order known.
 #[test]
 fn dpcs_that_queue_dpcs_run_them_in_the_same_drain() {
     let here = dpc_step().prop_map(|step| match step {
@@ -258,12 +259,12 @@ struct TimerState {
     signalled: bool,
 }
 
-/// The answers of the calls; which timers' DPCs ran, in order.
+/// Returns the answers of the calls, and the timers with DPCs that ran, in order.
 fn timer_model(steps: &[TimerStep]) -> (Vec<bool>, Vec<usize>) {
     let mut timers = [TimerState::default(); TIMERS];
     let (mut answers, mut runs, mut queue) = (Vec::new(), Vec::new(), Vec::new());
     let (mut now, mut raised) = (0_u64, false);
-    // Ticks are at the multiples of the period: the first choice of round robin.
+    // Ticks are at multiples of the period, which is the first choice of round robin.
     fn expire(timers: &mut [TimerState; TIMERS], now: u64, queue: &mut Vec<usize>) {
         loop {
             let due = timers.iter().enumerate().filter_map(|(timer, state)| Some((state.set?, timer)));
@@ -303,7 +304,7 @@ fn timer_model(steps: &[TimerStep]) -> (Vec<bool>, Vec<usize>) {
         }
     }
     runs.append(&mut queue);
-    // The program has returned: the clock jumps from timer to timer.
+    // After the program has returned, the clock jumps from timer to timer.
     expire(&mut timers, u64::MAX, &mut queue);
     runs.append(&mut queue);
     (answers, runs)
@@ -347,7 +348,7 @@ fn timer_real(steps: Vec<TimerStep>) -> (Vec<bool>, Vec<usize>) {
         }
         before.into_iter().for_each(lower);
     };
-    kernel.run(vec![(0, program(body))]).unwrap();
+    kernel.run_on(0, body).unwrap();
     drop(kernel);
     (answers.take(), runs.take())
 }
@@ -372,7 +373,7 @@ fn ten_thousand_timers_expire_in_order() {
             ntsim::advance_time(TICK);
             let now = interrupt_time() as i64;
             for (number, timer) in timers.iter().enumerate().step_by(97) {
-                // It is due a tick later at the latest.
+                // The timer is due a tick later at the latest.
                 assert!(timer.signalled() || -due(number) > now - 2 * TICK as i64);
                 assert!(!timer.signalled() || -due(number) <= now);
             }
@@ -380,7 +381,7 @@ fn ten_thousand_timers_expire_in_order() {
         timers.iter().for_each(|timer| timer.free());
         done.store(true, SeqCst);
     };
-    kernel.run(vec![(63, program(body))]).unwrap();
+    kernel.run_on(63, body).unwrap();
     kernel.unload().unwrap();
     assert!(seen.load(SeqCst));
 }

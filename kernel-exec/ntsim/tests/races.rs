@@ -1,4 +1,4 @@
-//! Preemption: races that need two processors are found, and only with two.
+//! Preemption finds races that need two processors, and only with two.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use ntsim::{
     sync::{AtomicPtr, AtomicUsize, Ordering, UnsafeCell},
 };
 
-/// Whether two increments, each a load and a store, lose one.
+/// Returns whether two increments, each a load and a store, lose one.
 fn loses_an_update(count: usize, seed: u64) -> bool {
     let mut kernel = Simulation::new(processors(count), Schedule::seed(seed));
     let counter = Rc::new(AtomicUsize::new(0));
@@ -59,7 +59,7 @@ fn a_read_modify_write_loses_nothing() {
                 counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| Some(old + 1)).unwrap();
             })
         };
-        kernel.run(vec![(0, increment()), (1, increment())]).unwrap();
+        kernel.programs().on(0, increment()).on(1, increment()).run().unwrap();
         assert_eq!(counter.load(Ordering::SeqCst), 4);
     }
 }
@@ -84,7 +84,7 @@ fn operations_are_counted() {
     });
 }
 
-/// Two processors access a cell, each in its own way.
+/// Runs two processors that access a cell, each mutably or not.
 fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
     let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
     let cell = Rc::new(UnsafeCell::new(0));
@@ -95,12 +95,12 @@ fn two_accesses(seed: u64, mutable: [bool; 2]) -> Result<(), Stop> {
                 // SAFETY: accesses that overlap end the run before their closures.
                 cell.with_mut(|value| unsafe { *value += 1 });
             } else {
-                // SAFETY: as above.
+                // SAFETY: accesses that overlap end the run before their closures.
                 cell.with(|value| _ = unsafe { *value });
             }
         })
     };
-    kernel.run(vec![(0, access(mutable[0])), (1, access(mutable[1]))])
+    kernel.programs().on(0, access(mutable[0])).on(1, access(mutable[1])).run()
 }
 
 #[test]
@@ -121,22 +121,20 @@ fn accesses_under_a_lock_are_no_race() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let cell = Rc::new(UnsafeCell::new((0, None::<Lock>)));
         let make = Rc::clone(&cell);
-        // SAFETY: one program runs.
-        kernel
-            .run(vec![(0, program(move || make.with_mut(|value| unsafe { (*value).1 = Some(Lock::new()) })))])
-            .unwrap();
-        // SAFETY: nothing runs.
+        // SAFETY: only one program runs.
+        kernel.run_on(0, move || make.with_mut(|value| unsafe { (*value).1 = Some(Lock::new()) })).unwrap();
+        // SAFETY: no program runs.
         let lock = cell.with(|value| unsafe { (*value).1 }).unwrap();
         let access = || {
             let cell = Rc::clone(&cell);
             program(move || {
                 let before = lock.acquire();
-                // SAFETY: under the lock.
+                // SAFETY: this processor holds the lock.
                 cell.with_mut(|value| unsafe { (*value).0 += 1 });
                 lock.release(before);
             })
         };
-        kernel.run(vec![(0, access()), (1, access())]).unwrap();
+        kernel.programs().on(0, access()).on(1, access()).run().unwrap();
     }
 }
 
@@ -171,22 +169,22 @@ fn a_dpc_on_top_of_a_write_is_aliasing() {
             let dpc = Dpc::new(move || in_dpc.with(|_| ()));
             dpc.importance(ntsim::types::_KDPC_IMPORTANCE::HighImportance).target(0).insert();
         });
-        let stop = kernel.run(vec![(0, write), (1, interrupt)]).err();
+        let stop = kernel.programs().on(0, write).on(1, interrupt).run().err();
         matches!(stop, Some(Stop::Failure { oracle: "aliasing", .. }))
     });
     assert!(found);
 }
 
-/// Its one byte past the end is in no block.
+/// The one byte past the end of such a cell is in no block.
 #[test]
 fn a_cell_of_nothing_may_end_its_block() {
     alone(|| {
         let size = size_of::<UnsafeCell<()>>();
         assert!(size.is_multiple_of(16), "as large as what pool gives");
         let cell: *mut UnsafeCell<()> = allocate(size as u64).cast();
-        // SAFETY: allocated just now, 16-byte aligned.
+        // SAFETY: the memory was just allocated and is 16-byte aligned.
         unsafe { cell.write(UnsafeCell::new(())) };
-        // SAFETY: as above.
+        // SAFETY: the cell was just written, and is freed after this access.
         unsafe { &*cell }.with_mut(|_| ());
         free(cell);
     })
@@ -198,10 +196,10 @@ fn an_access_that_a_stop_left_behind_does_not_count_later() {
     let cell = Rc::new(UnsafeCell::new(0));
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let left = Rc::clone(&cell);
-    let stop = kernel.run(vec![(0, program(move || left.with_mut(|_| ntsim::fail("test", "stop".into()))))]);
+    let stop = kernel.run_on(0, move || left.with_mut(|_| ntsim::fail("test", "stop".into())));
     assert!(stop.is_err());
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(move || cell.with_mut(|_| ())))]).unwrap();
+    kernel.run_on(0, move || cell.with_mut(|_| ())).unwrap();
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A routine that is still running after its last kernel call: every source of schedules finds the
-//! driver that takes it for over.
+//! A routine that is still running after its last kernel call. Every source of schedules finds the
+//! driver that treats it as finished.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use ntsim::{
 
 const RUNS: u64 = 300;
 
-/// How many seeds and how many PCT runs stop, and what `explore` says.
+/// Returns how many seeds and how many PCT runs stop, and the result of `explore`.
 fn hunted(
     plain_memory: bool,
     round: impl Fn(&mut Simulation) -> Result<(), Stop>,
@@ -40,13 +40,15 @@ fn hunted(
     (seeds, stopped(|seed| Schedule::pct(seed, 3, 60)), explored)
 }
 
-/// The routine has returned for its driver, not for the kernel: there is a point between its last step and its return.
+/// Checks that the bug is found where the routine has returned for its driver, but not for the
+/// kernel. There is a point between its last step and its return.
 #[track_caller]
 fn is_found(what: &str, round: impl Fn(&mut Simulation) -> Result<(), Stop>) -> Stop {
     found(what, false, round)
 }
 
-/// The routine goes on behind its last call, without another one: there is a point behind a call.
+/// Checks that the bug is found where the routine continues after its last call. There is a point
+/// after a call.
 #[track_caller]
 fn is_found_behind_a_call(what: &str, round: impl Fn(&mut Simulation) -> Result<(), Stop>) {
     found(what, true, round);
@@ -69,11 +71,12 @@ fn is_clean(what: &str, round: impl Fn(&mut Simulation) -> Result<(), Stop>) {
 }
 
 fn flush() {
-    // SAFETY: in a run, at PASSIVE_LEVEL.
+    // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL.
     unsafe { ddi::KeFlushQueuedDpcs() }
 }
 
-/// Unload waits for the event that a DPC sets at last, and then for the DPC itself, or not.
+/// Unloads a driver that waits for the event that a DPC sets last, and then for the DPC itself if
+/// `flushes`.
 fn unload_after_a_dpc(kernel: &mut Simulation, flushes: bool) -> Result<(), Stop> {
     kernel.unload_with(
         0,
@@ -136,7 +139,7 @@ fn a_thread_that_has_set_its_event_has_not_ended() {
                     thread.join();
                 } else {
                     let handle = spawn_with_handle(body);
-                    // SAFETY: an open handle.
+                    // SAFETY: the handle is open.
                     assert_eq!(unsafe { ddi::ZwClose(handle) }, STATUS_SUCCESS);
                     wait(&event, None);
                 }
@@ -149,7 +152,7 @@ fn a_thread_that_has_set_its_event_has_not_ended() {
 }
 
 unsafe extern "C" fn set_event(event: *mut c_void) {
-    // SAFETY: an event, which its waiter keeps until it is set.
+    // SAFETY: the waiter keeps the event until it is set.
     unsafe { ddi::KeSetEvent(event.cast(), 0, 0) };
 }
 
@@ -160,9 +163,9 @@ fn a_work_items_routine_that_has_set_its_event_has_not_returned() {
             0,
             program(|| {
                 let (event, item): (_, PWORK_QUEUE_ITEM) = (Event::notification(), object());
-                // SAFETY: storage from `object`; the routine takes an event.
+                // SAFETY: `object` has allocated the storage; the routine takes an event.
                 unsafe { ddi::ExInitializeWorkItem(item, Some(set_event), event.0.cast()) };
-                // SAFETY: initialised.
+                // SAFETY: the object is initialised.
                 unsafe { ddi::ExQueueWorkItem(item, NormalWorkQueue) };
                 wait(&event, None);
                 free(item);
@@ -172,7 +175,7 @@ fn a_work_items_routine_that_has_set_its_event_has_not_returned() {
     });
 }
 
-/// What a routine does at last, and whether what follows its last call has been done.
+/// The last step of a routine, and whether the code after its last call has run.
 #[derive(Clone, Copy)]
 struct Last {
     event: Event,
@@ -184,8 +187,8 @@ impl Last {
         Self { event: Event::notification(), done: Box::leak(Box::default()) }
     }
 
-    /// On the other processor, with the routine's caller: that which waits for the event takes the
-    /// routine for over.
+    /// Runs the routine's caller on the other processor, against a program that waits for the event
+    /// and then treats the routine as finished.
     fn against(self, kernel: &mut Simulation, caller: impl FnOnce() + 'static) -> Result<(), Stop> {
         let waiter = program(move || {
             wait(&self.event, None);
@@ -193,15 +196,15 @@ impl Last {
                 ntsim::fail("returned", "the routine is still running".into());
             }
         });
-        kernel.run(vec![(0, program(caller)), (1, waiter)])
+        kernel.programs().on(0, caller).on(1, waiter).run()
     }
 }
 
-/// Makes a `Last` in a run of its own.
+/// Creates a `Last` in a run of its own.
 fn last(kernel: &mut Simulation) -> Result<Last, Stop> {
     let made = Rc::new(Cell::new(None));
     let make = Rc::clone(&made);
-    kernel.run(vec![(0, program(move || make.set(Some(Last::new()))))])?;
+    kernel.run_on(0, move || make.set(Some(Last::new())))?;
     Ok(made.get().unwrap())
 }
 
@@ -235,12 +238,12 @@ fn a_routine_that_goes_on_without_a_call_is_preempted_there() {
                 ntsim::fail("returned", "the writer is still running".into());
             }
         };
-        kernel.run(vec![(0, program(writer)), (1, program(reader))])
+        kernel.programs().on(0, writer).on(1, reader).run()
     });
 }
 
 thread_local! {
-    /// What the routine without a context does at last.
+    /// The last step of a routine without a context.
     static LAST: Cell<Option<Last>> = const { Cell::new(None) };
 }
 
@@ -293,7 +296,7 @@ fn a_completion_routine_that_has_set_its_event_has_not_returned() {
 }
 
 unsafe extern "C" fn on_cancel(_device: PDEVICE_OBJECT, irp: PIRP) {
-    // SAFETY: a cancel routine has the lock.
+    // SAFETY: a cancel routine holds the cancel spin lock.
     unsafe { ddi::IoReleaseCancelSpinLock(Irp(irp).cancel_irql()) };
     set_last();
 }

@@ -1,4 +1,4 @@
-//! Same input, same run: traces, recordings, replays.
+//! The same input gives the same run: traces, recordings, replays.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use ntsim::{
     sync::{AtomicUsize, Ordering},
 };
 
-/// Something with everything in it. Whether it ends well depends on the schedule.
+/// Runs programs that use every feature. Whether the run ends well depends on the schedule.
 fn everything(schedule: Schedule) -> (Result<(), Stop>, String, Recording) {
     let mut kernel = Simulation::new(processors(3), schedule);
     let shared = Rc::new(AtomicUsize::new(0));
@@ -171,7 +171,7 @@ fn without_tracing_nothing_is_collected_and_notes_are_not_made() {
         ntsim::note(|| panic!("evaluated"));
         ntsim::preemption_point();
     };
-    kernel.run(vec![(0, program(quiet))]).unwrap();
+    kernel.run_on(0, quiet).unwrap();
     assert!(kernel.trace().events().is_empty());
     assert_eq!(kernel.trace().to_string(), "");
 }
@@ -188,24 +188,24 @@ fn sixty_four_processors() {
     assert_eq!(sum.load(Ordering::SeqCst), 63 * 32);
 }
 
-/// Two processors, each of which does this so many times.
+/// Runs two processors, each of which calls `f` `count` times.
 fn twice(schedule: Schedule, count: usize, f: impl Fn() + Clone + 'static) -> (Result<(), Stop>, Recording) {
     let mut kernel = Simulation::new(processors(2), schedule);
     let each = || {
         let f = f.clone();
         program(move || (0..count).for_each(|_| f()))
     };
-    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    let outcome = kernel.programs().on(0, each()).on(1, each()).run();
     (outcome, kernel.recording())
 }
 
 fn irql() {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let _ = unsafe { ntsim::ddi::KeGetCurrentIrql() };
 }
 
 fn processor_count() {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let _ = unsafe { ntsim::ddi::KeQueryActiveProcessorCountEx(0) };
 }
 
@@ -218,7 +218,7 @@ fn misfit(outcome: Result<(), Stop>) -> String {
 
 #[test]
 fn decisions_that_are_left_over_are_a_misfit() {
-    // Both stop at every point: there is a decision for each.
+    // Both processors stop at every point, so there is a decision for each.
     let (outcome, recording) = twice(Schedule::bytes(vec![0x20, 0, 0x20, 0, 0x20, 0, 0x20, 0]), 6, irql);
     outcome.unwrap();
     assert!(recording.decisions().len() > 8, "{recording}");
@@ -226,10 +226,10 @@ fn decisions_that_are_left_over_are_a_misfit() {
     replay(6).unwrap();
     let message = misfit(replay(0));
     assert!(message.contains("are left over") || message.contains("something else"), "{message}");
-    // Nothing else has been done yet where only one processor has a program: what is wrong is what
-    // is left.
+    // No processor has done anything else yet if only one has a program. The error is the number of
+    // decisions that are left.
     let mut kernel = Simulation::new(processors(2), Schedule::replay(recording));
-    let message = misfit(kernel.run(vec![(0, program(|| ()))]));
+    let message = misfit(kernel.run_on(0, || ()));
     assert!(message.starts_with("decision 0: the run has ended, and"), "{message}");
 }
 
@@ -238,7 +238,7 @@ fn decisions_that_are_left_over_of_a_recording_without_ends_are_noticed_at_unloa
     let (_, recording) = twice(Schedule::seed(2), 6, irql);
     let bare = Recording::new(recording.decisions().to_vec());
     let mut kernel = Simulation::new(processors(2), Schedule::replay(bare));
-    kernel.run(vec![(0, program(|| ()))]).unwrap();
+    kernel.run_on(0, || ()).unwrap();
     assert!(misfit(kernel.unload()).contains("are left over"));
 }
 
@@ -254,4 +254,71 @@ fn another_event_than_the_recorded_one_is_a_misfit() {
         let message = misfit(twice(Schedule::replay(recording), 6, atomic).0);
         assert!(message.contains(": at step "), "{message}");
     }
+}
+
+/// Two processors, each of which has two blocks of pool with two atomics each, uses all of them,
+/// and then one of them several times; `f` says which, of the four and of two statics.
+fn atomics(
+    schedule: Schedule,
+    f: fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]),
+) -> (Result<(), Stop>, Recording) {
+    static STATICS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let mut kernel = Simulation::new(processors(2), schedule);
+    let each = || {
+        program(move || {
+            let blocks = [0, 1].map(|_| object::<[AtomicUsize; 2]>());
+            // SAFETY: both blocks are zeroed, as large as that, and live until the end.
+            let [[a, b], [c, d]] = blocks.map(|block| unsafe { &*block });
+            let [e, f_] = &STATICS;
+            for atomic in [a, b, c, d, e, f_] {
+                atomic.store(1, Ordering::SeqCst);
+            }
+            (0..6).for_each(|_| f(&[a, b, c, d], &[e, f_]));
+            blocks.into_iter().for_each(free);
+        })
+    };
+    let outcome = kernel.run(vec![(0, each()), (1, each())]);
+    (outcome, kernel.recording())
+}
+
+#[test]
+fn another_atomic_than_the_recorded_one_is_a_misfit() {
+    type Pick = fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]);
+    let picks: [Pick; 5] = [
+        |pool, _| _ = pool[0].load(Ordering::SeqCst),
+        |pool, _| _ = pool[1].load(Ordering::SeqCst),
+        |pool, _| _ = pool[2].load(Ordering::SeqCst),
+        |_, statics| _ = statics[0].load(Ordering::SeqCst),
+        |_, statics| _ = statics[1].load(Ordering::SeqCst),
+    ];
+    for seed in 0..10 {
+        for (number, recorded) in picks.iter().enumerate() {
+            let (outcome, recording) = atomics(Schedule::seed(seed), *recorded);
+            outcome.unwrap();
+            for (other, pick) in picks.iter().enumerate() {
+                let text = recording.to_text();
+                let (outcome, again) = atomics(Schedule::replay(text.parse().unwrap()), *pick);
+                if other == number {
+                    outcome.unwrap();
+                    assert_eq!(again.to_text(), text);
+                } else {
+                    let message = misfit(outcome);
+                    assert!(message.contains("the program has done something else"), "{message}");
+                }
+            }
+        }
+    }
+}
+
+/// It does not say which atomics were used, and is replayed still.
+#[test]
+fn a_recording_of_version_2_is_replayed() {
+    const TEXT: &str = "ntsim recording 2\n\
+        r0:7/1 a0:0/c2858d37 r0:2/26c529b1 a0:3/50b560cd a0:16/a93d7b79 e/84fc271b\n";
+    let first: fn(&[&AtomicUsize; 4], &[&AtomicUsize; 2]) = |pool, _| _ = pool[0].load(Ordering::SeqCst);
+    let replay = |text: &str, pick| atomics(Schedule::replay(text.parse().unwrap()), pick).0;
+    replay(TEXT, first).unwrap();
+    replay(TEXT, |pool, _| _ = pool[2].load(Ordering::SeqCst)).unwrap();
+    misfit(replay(TEXT, |_, _| irql()));
+    assert_eq!(TEXT.parse::<Recording>().unwrap().to_text(), TEXT);
 }

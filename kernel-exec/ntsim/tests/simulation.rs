@@ -1,4 +1,4 @@
-//! Simulations: phases, ends, reset, threads.
+//! Simulations: phases, ends, reset, and threads of the host.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -46,7 +46,7 @@ fn a_bug_check_ends_the_run_and_a_reset_begins_anew() {
                 ntsim::preemption_point();
             }
         });
-        let stop = kernel.run(vec![(0, broken), (1, bystander)]).unwrap_err();
+        let stop = kernel.programs().on(0, broken).on(1, bystander).run().unwrap_err();
         assert_eq!(stop.bug_check().unwrap().processor, 0);
         assert!(!reached.get());
         assert!(!ntsim::is_active());
@@ -56,7 +56,7 @@ fn a_bug_check_ends_the_run_and_a_reset_begins_anew() {
         assert_eq!(kernel.counters(), ntsim::Counters::default());
         assert!(kernel.trace().events().is_empty());
         let fine = program(|| free(allocate(10)));
-        kernel.run(vec![(1, fine)]).unwrap();
+        kernel.run_on(1, fine).unwrap();
         kernel.unload().unwrap();
         kernel.reset(processors(2), Schedule::round_robin());
     }
@@ -74,7 +74,7 @@ fn the_text_of_a_bug_check_tells_everything() {
         text,
         "bug check 0xc4 DRIVER_VERIFIER_DETECTED_VIOLATION: IRQL was to be lowered from 0 (PASSIVE_LEVEL) to 3 (a device's IRQL), \
          which is higher\n  processor 0 at IRQL 0 (PASSIVE_LEVEL)\n  \
-         parameter 1: 0x31 (0x31: lower to a higher or no IRQL)\n  \
+         parameter 1: 0x31 (0x31: lower to a higher IRQL, or not to an IRQL)\n  \
          parameter 2: 0x0 (current IRQL)\n  parameter 3: 0x3 (requested IRQL)\n  \
          parameter 4: 0x0 (1: not allowed in a DPC routine)\n  see \
          learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-0xc4--driver-verifier-detected-violation"
@@ -114,13 +114,13 @@ fn a_panic_in_a_program_propagates_and_a_reset_begins_anew() {
                 ntsim::preemption_point();
             }
         });
-        drop(kernel.run(vec![(0, panics), (1, bystander)]));
+        drop(kernel.programs().on(0, panics).on(1, bystander).run());
     });
     assert_eq!(text, "on purpose");
     assert!(unwound.get(), "destructors ran, and could call the kernel");
     assert!(!ntsim::is_active());
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| free(allocate(1))))]).unwrap();
+    kernel.run_on(0, || free(allocate(1))).unwrap();
 }
 
 #[test]
@@ -128,10 +128,10 @@ fn later_phases_go_on_in_the_same_kernel() {
     let mut kernel = kernel();
     let slot = Rc::new(Cell::new(core::ptr::null_mut()));
     let (give, take) = (Rc::clone(&slot), slot);
-    kernel.run(vec![(0, program(move || give.set(allocate(8))))]).unwrap();
+    kernel.run_on(0, move || give.set(allocate(8))).unwrap();
     let time = kernel.virtual_time();
     assert!(time > 0);
-    kernel.run(vec![(1, program(move || free(take.get())))]).unwrap();
+    kernel.run_on(1, move || free(take.get())).unwrap();
     assert!(kernel.virtual_time() > time);
     kernel.run(vec![]).unwrap();
     kernel.unload().unwrap();
@@ -144,7 +144,7 @@ fn spinning_for_ever_meets_the_step_limit() {
     let spin = || loop {
         ntsim::preemption_point();
     };
-    let stop = kernel.run(vec![(0, program(spin)), (1, program(spin))]).unwrap_err();
+    let stop = kernel.programs().on(0, spin).on(1, spin).run().unwrap_err();
     assert!(matches!(stop, Stop::StepLimit { steps: 1_000, irql: 0, in_dpc: false, .. }), "{stop}");
     assert_eq!(kernel.counters().steps, 1_001);
 }
@@ -166,7 +166,7 @@ fn no_step_is_lost_or_counted_twice() {
             ntsim::advance_time(TICK);
             walk(20);
         };
-        kernel.run(vec![(0, program(move || walk(100))), (1, program(interrupt))]).unwrap();
+        kernel.programs().on(0, move || walk(100)).on(1, interrupt).run().unwrap();
         let counters = kernel.counters();
         assert_eq!(kernel.virtual_time(), counters.steps + TICK, "seed {seed}");
         (counters.steps, counters.dpcs_run)
@@ -186,7 +186,7 @@ fn the_clock_goes_on_by_the_step_time() {
         }
         assert_eq!(interrupt_time() - start, 11 * 7);
     };
-    kernel.run(vec![(0, program(walk))]).unwrap();
+    kernel.run_on(0, walk).unwrap();
 }
 
 #[test]
@@ -205,10 +205,10 @@ fn kernels_of_two_threads_do_not_see_one_another() {
                     barrier.wait();
                     assert_eq!(ntsim::counters().live_blocks, number as u64);
                     let state = ntsim::image_state::<Cell<usize>>();
-                    // SAFETY: this kernel's, on this thread.
+                    // SAFETY: the state belongs to this kernel, on this thread.
                     assert_eq!(unsafe { &*state }.replace(number), 0);
                 };
-                kernel.run(vec![(number - 1, program(leak))]).unwrap();
+                kernel.run_on(number - 1, leak).unwrap();
                 kernel.trace().to_string()
             })
         })
@@ -229,10 +229,10 @@ fn a_thread_has_one_simulation_at_a_time() {
 #[test]
 fn programs_must_fit_the_processors() {
     let mut kernel = kernel();
-    assert!(panic_text(|| drop(kernel.run(vec![(2, program(|| ()))]))).contains("there is no processor 2"));
+    assert!(panic_text(|| drop(kernel.run_on(2, || ()))).contains("processor 2 does not exist"));
     let twice = || vec![(1, program(|| ())), (1, program(|| ()))];
     assert!(panic_text(|| drop(kernel.run(twice()))).contains("processor 1 has two programs"));
-    kernel.run(vec![(1, program(|| ()))]).unwrap();
+    kernel.run_on(1, || ()).unwrap();
     for processors in [0, 65] {
         let config = Config { processors, ..Config::default() };
         assert!(panic_text(|| kernel.reset(config, Schedule::round_robin())).contains("1 to 64"));
@@ -248,16 +248,16 @@ fn image_state_lives_until_the_reset() {
         program(move || {
             let image = ntsim::image_state::<Image>();
             assert_eq!(image, ntsim::image_state::<Image>());
-            // SAFETY: the kernel's, until its reset.
+            // SAFETY: the state belongs to the kernel until its reset.
             let image = unsafe { &*image };
             image.0.set(image.0.get() + 1);
             assert_eq!(image.0.get(), expected);
         })
     };
-    kernel.run(vec![(0, add(1))]).unwrap();
-    kernel.run(vec![(1, add(2))]).unwrap();
+    kernel.run_on(0, add(1)).unwrap();
+    kernel.run_on(1, add(2)).unwrap();
     kernel.reset(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, add(1))]).unwrap();
+    kernel.run_on(0, add(1)).unwrap();
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn unload_must_not_leave_a_spin_lock_held() {
         lock.acquire_at_dpc_level();
         lower(before);
     });
-    kernel.run(vec![(0, keep)]).unwrap();
+    kernel.run_on(0, keep).unwrap();
     let (code, rule) = unload_code(kernel.unload());
     assert_eq!(code, 0xC4);
     assert!(rule.contains("processor 0 held the spin lock block0"), "{rule}");

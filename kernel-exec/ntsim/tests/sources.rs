@@ -1,4 +1,5 @@
-//! What holds of every source of decisions: the same run each time, a recording that replays it, fairness in the end.
+//! Properties of every source of decisions. It gives the same run each time, a recording that
+//! replays it, and fairness in the end.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -19,7 +20,7 @@ use ntsim::{
 
 type Programs = fn() -> Vec<(usize, Program)>;
 
-/// A DPC on another processor, a timer, a lock, counters.
+/// Creates programs with a DPC on another processor, a timer, a lock, and counters.
 fn everything() -> Vec<(usize, Program)> {
     let shared = Rc::new(AtomicUsize::new(0));
     let (first, second) = (Rc::clone(&shared), Rc::clone(&shared));
@@ -45,7 +46,7 @@ fn everything() -> Vec<(usize, Program)> {
     vec![(0, program(busy)), (1, program(other))]
 }
 
-/// Three that compete for a lock, which is on no stack of theirs.
+/// Creates three programs that compete for a lock, which is on none of their stacks.
 fn contended() -> Vec<(usize, Program)> {
     let lock = Rc::new(UnsafeCell::new(None::<Lock>));
     let ready = Rc::new(AtomicUsize::new(0));
@@ -54,12 +55,12 @@ fn contended() -> Vec<(usize, Program)> {
         let compete = move || {
             if processor == 0 {
                 let made = Lock::new();
-                // SAFETY: nobody else is there before `ready`.
+                // SAFETY: no other program accesses the lock before `ready`.
                 lock.with_mut(|lock| unsafe { *lock = Some(made) });
                 ready.store(1, SeqCst);
             }
             while ready.load(SeqCst) == 0 {}
-            // SAFETY: nobody writes any more.
+            // SAFETY: no program writes to the cell any more.
             let lock = lock.with(|lock| unsafe { *lock }).unwrap();
             for _ in 0..4 {
                 let before = lock.acquire();
@@ -72,7 +73,7 @@ fn contended() -> Vec<(usize, Program)> {
     (0..3).map(compete).collect()
 }
 
-/// DPCs of low importance that queue each other: choices.
+/// Creates programs with DPCs of low importance that queue each other, which makes choices.
 fn choices() -> Vec<(usize, Program)> {
     let choose = |processor: usize| {
         let choose = move || {
@@ -85,7 +86,8 @@ fn choices() -> Vec<(usize, Program)> {
                 dpc.insert();
                 ntsim::preemption_point();
             }
-            // An idle processor may still have it in its queue: the run goes on until it has not.
+            // The DPC may still be in the queue of an idle processor. The run continues until it is
+            // not.
             ntsim::note(|| format!("{} runs so far", count.load(SeqCst)));
         };
         (processor, program(choose))
@@ -93,14 +95,15 @@ fn choices() -> Vec<(usize, Program)> {
     vec![choose(0), choose(2)]
 }
 
-/// Each has a time in which it is the only one that can run: one waits for the other's lock, then the other is idle.
+/// Creates programs that are each the only one that can run for a time. One waits for the other's
+/// lock, then the other is idle.
 fn alone_in_turn() -> Vec<(usize, Program)> {
     let lock = Rc::new(UnsafeCell::new(None::<Lock>));
     let ready = Rc::new(AtomicUsize::new(0));
     let (held, published) = (Rc::clone(&lock), Rc::clone(&ready));
     let hold = move || {
         let lock = Lock::new();
-        // SAFETY: nobody else is there before `ready`.
+        // SAFETY: no other program accesses the lock before `ready`.
         held.with_mut(|held| unsafe { *held = Some(lock) });
         let before = lock.acquire();
         published.store(1, SeqCst);
@@ -109,7 +112,7 @@ fn alone_in_turn() -> Vec<(usize, Program)> {
     };
     let wait = move || {
         while ready.load(SeqCst) == 0 {}
-        // SAFETY: nobody writes any more.
+        // SAFETY: no program writes to the cell any more.
         let lock = lock.with(|lock| unsafe { *lock }).unwrap();
         let before = lock.acquire();
         lock.release(before);
@@ -127,7 +130,7 @@ const PROGRAMS: [(&str, Programs); 4] = [
     ("alone in turn", alone_in_turn),
 ];
 
-/// Every source, made anew each time.
+/// Returns every source. The functions create a new schedule each time.
 fn sources() -> Vec<(String, Box<dyn Fn() -> Schedule>)> {
     let mut sources: Vec<(String, Box<dyn Fn() -> Schedule>)> =
         vec![("round robin".into(), Box::new(Schedule::round_robin))];
@@ -195,7 +198,7 @@ fn a_schedule_that_is_asked_at_every_point_has_a_short_recording() {
     assert!(ran.recording.decisions().len() < 20, "{}", ran.recording);
 }
 
-/// Four processors meet: whoever has arrived spins until all have.
+/// Lets four processors meet. Each one that has arrived spins until all have.
 fn meet(kernel: &mut Simulation, schedule: Schedule, step_limit: u64) -> Result<(), Stop> {
     kernel.reset(Config { processors: 4, step_limit, ..Config::default() }, schedule);
     let arrived = Rc::new(AtomicUsize::new(0));
@@ -216,7 +219,7 @@ fn meet(kernel: &mut Simulation, schedule: Schedule, step_limit: u64) -> Result<
 fn every_source_is_fair_in_the_end() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let mut meet = |schedule, step_limit| meet(&mut kernel, schedule, step_limit);
-    // At each of ten meetings the last one is waited for by three.
+    // At each of ten meetings three processors wait for the last one.
     meet(Schedule::round_robin(), 10 * 4 * 17).unwrap();
     for seed in 0..200 {
         meet(Schedule::seed(seed), 50_000).unwrap();
@@ -224,7 +227,7 @@ fn every_source_is_fair_in_the_end() {
             meet(Schedule::pct(seed, depth, expected), expected + 10 * 4 * 17).unwrap();
         }
     }
-    // The worst bytes: one processor, again and again.
+    // The worst bytes choose one processor, again and again.
     for byte in [0x00, 0x1F, 0x7F, 0xE0] {
         for length in [0, 1, 100, 1000] {
             meet(Schedule::bytes(vec![byte; length]), 32 * length as u64 + 10 * 4 * 17).unwrap();
@@ -250,7 +253,7 @@ fn a_seed_starves_nobody_for_long() {
         kernel.run((0..4).map(spin).collect()).unwrap();
         let recording = kernel.recording();
         let mut last = [0; 4];
-        // While all four can run.
+        // These are the decisions while all four can run.
         for (now, decision) in recording.decisions().iter().enumerate().take(400) {
             let ntsim::Decision::Run { processor, .. } = decision else { continue };
             last[usize::from(*processor)] = now;
@@ -259,7 +262,7 @@ fn a_seed_starves_nobody_for_long() {
     }
 }
 
-/// A bug of depth 2: the reader is between the two writes.
+/// Runs a bug of depth 2, in which the reader is between the two writes.
 fn ordering(kernel: &mut Simulation, schedule: Schedule) -> bool {
     kernel.reset(Config { processors: 2, ..Config::default() }, schedule);
     let both = Rc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
@@ -273,11 +276,11 @@ fn ordering(kernel: &mut Simulation, schedule: Schedule) -> bool {
         (0..20).for_each(|_| ntsim::preemption_point());
     };
     let read = move || {
-        // From the second on: then the first one is there, if they were written together.
+        // From the second value on, the first one is there if they were written together.
         let second = read[0].load(SeqCst);
         see.set(second == 1 && read[1].load(SeqCst) == 0);
     };
-    kernel.run(vec![(0, program(write)), (1, program(read))]).unwrap();
+    kernel.programs().on(0, write).on(1, read).run().unwrap();
     found.get()
 }
 
@@ -287,7 +290,8 @@ fn pct_finds_a_bug_as_often_as_its_guarantee_says() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     let mut finds = |seed, depth| ordering(&mut kernel, Schedule::pct(seed, depth, points));
     let found = (0..runs.into()).filter(|seed| finds(*seed, 2)).count();
-    // At least 1 / (2 processors * 50 points); the seeds are fixed, so there is no luck in it.
+    // The least chance is 1 / (2 processors * 50 points). The seeds are fixed, so the result does
+    // not depend on luck.
     assert!(found as u64 * 2 * points >= u64::from(runs), "{found} of {runs}");
     assert!((0..runs.into()).all(|seed| !finds(seed, 1)), "depth 1 cannot");
 }

@@ -1,5 +1,6 @@
-//! Special pool and forced IRQL checking: learn.microsoft.com/windows-hardware/drivers/devtest/special-pool and
-//! `force-irql-checking`. Plain accesses, which nothing else sees without AddressSanitizer.
+//! Special pool and forced IRQL checking
+//! (learn.microsoft.com/windows-hardware/drivers/devtest/special-pool and `force-irql-checking`).
+//! Without AddressSanitizer only these see plain accesses.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "sanitizer")))]
 #![allow(
     clippy::panic,
@@ -72,7 +73,8 @@ fn memory_behind_a_block_cannot_be_touched() {
             read(memory, size as usize - 1);
             free(memory);
         });
-        // A block of pages begins with one, and ends where it must.
+        // A block larger than a page begins with a page, so the guard page follows the last of its
+        // pages.
         let end = size.next_multiple_of(16).next_multiple_of(if size > 4096 { 4096 } else { 16 });
         let bug = fault(move || read(allocate(size), end as usize));
         assert_eq!((bug.code, bug.parameters[1]), (0xCD, 0), "{size}");
@@ -154,7 +156,7 @@ fn paged_pool_is_closed_by_the_irql_of_who_runs() {
             lower(before);
         };
         let mut kernel = Simulation::new(special(2), Schedule::seed(seed));
-        kernel.run(vec![(0, program(low)), (1, program(other))])
+        kernel.programs().on(0, low).on(1, other).run()
     };
     let mut found = 0;
     for seed in 0..20 {
@@ -182,16 +184,13 @@ fn a_reset_opens_everything() {
     for round in 0..3 {
         let config = if round == 1 { processors(1) } else { special(1) };
         kernel.reset(config, Schedule::round_robin());
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let memory = allocate(64);
-                free(memory);
-                let memory = paged();
-                free(memory);
-                allocate(9_000);
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let memory = allocate(64);
+            free(memory);
+            let memory = paged();
+            free(memory);
+            allocate(9_000);
+        });
         run.unwrap();
         assert!(matches!(kernel.unload(), Err(Stop::BugCheck(bug)) if bug.parameters[0] == 0x62));
     }

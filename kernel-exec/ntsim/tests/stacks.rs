@@ -1,4 +1,4 @@
-//! Kernel stacks: what a thread and a DPC may use of theirs.
+//! Kernel stacks, and the parts of them that a thread and a DPC may use.
 #![cfg(not(any(feature = "sanitizer", fuzzing)))]
 #![allow(
     clippy::panic,
@@ -14,8 +14,8 @@ use core::hint::black_box;
 use common::{io::*, irps::*, waiting::*, *};
 use ntsim::{BugCheck, Config, Program, Schedule, Simulation, Stop, types::*};
 
-/// Half of the least stack, so that two such frames are too many, whatever the build multiplies it
-/// by.
+/// Half of the smallest stack, so that two such frames are too many, whatever the build multiplies
+/// it by.
 const HALF: usize = 12 << 10;
 const MULTIPLE: usize = if cfg!(debug_assertions) { 8 } else { 1 };
 
@@ -119,6 +119,77 @@ fn a_thread_that_goes_on_goes_on_at_its_depth() {
     overrun(run(programs(2)).0.unwrap_err().bug_check().unwrap());
 }
 
+/// A frame that is larger than the stack, and below which nothing is called.
+#[cfg(unix)]
+#[inline(never)]
+fn too_deep() {
+    let frame = [1_u8; 3 * HALF * MULTIPLE];
+    black_box(&frame);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_routine_that_went_deep_without_a_call_is_0x7f_at_its_return() {
+    unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+        too_deep();
+        Irp(irp).complete(STATUS_SUCCESS)
+    }
+    fn found(bug: &BugCheck) {
+        overrun(bug);
+        assert!(bug.rule.contains("in a routine that made no kernel call there"), "{bug}");
+    }
+    let programs = bug(too_deep);
+    found(&programs);
+    assert!(programs.rule.starts_with("program 0 has used more than the"), "{programs}");
+    found(&bug(|| _ = Dpc::new(too_deep).insert()));
+    found(&bug(|| Thread::spawn(too_deep).join()));
+    found(&bug(|| WorkItem::new(Device::new()).queue(|_| too_deep())));
+    found(&bug(|| {
+        dispatch_reads(dispatch);
+        let (irp, device) = (Irp::new(), Device::new());
+        irp.on_completion(|_| STATUS_MORE_PROCESSING_REQUIRED);
+        irp.send(device);
+    }));
+    // Before and behind a kernel call, and before a DPC comes in between.
+    found(&bug(|| {
+        _ = current_irql();
+        too_deep();
+        _ = current_irql();
+    }));
+    found(&bug(|| {
+        too_deep();
+        let dpc = Dpc::new(|| {});
+        dpc.insert();
+        dpc.free();
+    }));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_frames_of_the_kernel_and_of_panics_are_not_the_routines() {
+    // As deep as may be, with a kernel call that interrupts it by a DPC that is as deep.
+    fine(|| {
+        let dpc = Dpc::new(|| deep(&|| _ = current_irql()));
+        deep(&|| {
+            _ = dpc.insert();
+            Thread::spawn(|| {}).join();
+            ntsim::note(|| "x".repeat(100));
+        });
+        dpc.free();
+    });
+    // So near the limit that the kernel's frames reach beyond it.
+    fine(|| {
+        let frame = [0_u8; (2 * HALF - 700) * MULTIPLE];
+        black_box(&frame);
+        free(allocate(64));
+        black_box(&frame);
+    });
+    fine(|| {
+        let panics = || deep(&|| panic!("on purpose"));
+        assert!(std::panic::catch_unwind(panics).is_err());
+    });
+}
+
 #[test]
 fn the_high_water_mark_is_that_of_the_deepest() {
     let (outcome, shallow) = run(vec![(0, program(|| _ = current_irql()))]);
@@ -141,7 +212,7 @@ fn a_simulation_may_have_larger_stacks() {
     let deeper = || deep(&|| deep(&|| deep(&|| _ = current_irql())));
     for (kib, fits) in [(24, false), (40, true), (24, false), (64, true), (8, false)] {
         kernel.reset(Config { stack: kib << 10, ..processors(1) }, Schedule::round_robin());
-        let outcome = kernel.run(vec![(0, program(deeper))]);
+        let outcome = kernel.run_on(0, deeper);
         assert_eq!(outcome.is_ok(), fits, "{kib} KiB: {outcome:?}");
     }
 }
@@ -163,6 +234,6 @@ fn a_recursion_without_a_call_runs_into_the_guard() {
     assert!(endless.backtrace[0].contains("recurse"), "{endless}");
     overrun(&bug(|| _ = Dpc::new(|| _ = black_box(recurse(black_box(u64::MAX)))).insert()));
     overrun(&bug(large));
-    // The process lives on.
+    // The process continues.
     fine(|| free(allocate(10)));
 }

@@ -1,4 +1,4 @@
-//! Statics belong to one simulated kernel; pool memory does, too.
+//! Statics belong to one simulated kernel, as does pool memory.
 #![allow(clippy::unwrap_used, reason = "tests say what they mean, helpers of tests too")]
 
 use core::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ struct Shared {
     cell: UnsafeCell<u64>,
 }
 
-// SAFETY: each test's kernels have one processor that uses it.
+// SAFETY: in each test only one processor of a kernel uses the static.
 unsafe impl Sync for Shared {}
 
 static SHARED: Shared =
@@ -23,19 +23,19 @@ static SHARED: Shared =
 
 fn simulate(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))])
+    kernel.run_on(0, program)
 }
 
 fn use_statics() {
     assert_eq!(SHARED.small.swap(4, SeqCst), 3);
     assert_eq!(SHARED.count.fetch_add(1, SeqCst), 0);
     SHARED.cell.with_mut(|value| {
-        // SAFETY: the only access, as the cell checks.
+        // SAFETY: the cell checks that this is the only access.
         let value = unsafe { &mut *value };
         assert_eq!(*value, 5);
         *value = 6;
     });
-    // SAFETY: the only access, as the cell checks.
+    // SAFETY: the cell checks that this is the only access.
     assert_eq!(SHARED.cell.with(|value| unsafe { *value }), 6);
     assert_eq!((SHARED.small.load(SeqCst), SHARED.count.load(SeqCst)), (4, 1));
 }
@@ -51,7 +51,7 @@ fn each_kernel_finds_statics_as_the_program_was_loaded() {
 fn a_reset_kernel_finds_statics_as_the_program_was_loaded() {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     for _ in 0..3 {
-        kernel.run(vec![(0, Box::new(use_statics))]).unwrap();
+        kernel.run_on(0, use_statics).unwrap();
         kernel.reset(Config::default(), Schedule::round_robin());
     }
 }
@@ -86,26 +86,23 @@ fn a_part_of_an_aligned_static_keeps_its_alignment() {
     .unwrap();
 }
 
-/// An atomic in the pool of a kernel of its own.
+/// Returns the address of an atomic in the pool of a kernel.
 fn in_pool(kernel: &mut Simulation) -> usize {
     use ntsim::ddi::ExAllocatePool2;
     let address = std::rc::Rc::new(core::cell::Cell::new(0));
     let out = std::rc::Rc::clone(&address);
     kernel
-        .run(vec![(
-            0,
-            Box::new(move || {
-                // SAFETY: at PASSIVE_LEVEL, with a tag.
-                out.set(unsafe { ExAllocatePool2(0x40, 64, u32::from_ne_bytes(*b"test")) }.addr());
-            }),
-        )])
+        .run_on(0, move || {
+            // SAFETY: this runs inside a simulation run, at PASSIVE_LEVEL and with a tag.
+            out.set(unsafe { ExAllocatePool2(0x40, 64, u32::from_ne_bytes(*b"test")) }.addr());
+        })
         .unwrap();
     address.get()
 }
 
 fn atomic<'a>(address: usize) -> &'a AtomicUsize {
-    // SAFETY: aligned; its memory is mapped, though it may be closed, and the atomic checks it
-    // first.
+    // SAFETY: the address is aligned. Its memory stays mapped, though access may be closed, and the
+    // atomic checks it first.
     unsafe { &*core::ptr::with_exposed_provenance(address) }
 }
 

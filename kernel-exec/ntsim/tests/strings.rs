@@ -1,4 +1,5 @@
-//! Counted strings and routines by name: the pages of the calls under learn.microsoft.com/windows-hardware/drivers/ddi/wdm/.
+//! Counted strings and routines by name (the pages of the calls under
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -13,7 +14,7 @@ use core::ptr::null;
 use common::*;
 use ntsim::{ddi, types::*};
 
-/// A string with so many bytes of room, in memory that is never freed.
+/// Returns a string with `room` bytes of buffer, in memory that is never freed.
 fn string(text: &str, room: usize) -> UNICODE_STRING {
     let mut characters: Vec<u16> = text.encode_utf16().collect();
     let bytes = 2 * characters.len() as u16;
@@ -27,7 +28,7 @@ fn full(text: &str) -> UNICODE_STRING {
 }
 
 fn text(string: &UNICODE_STRING) -> String {
-    // SAFETY: the strings of these tests have so many characters.
+    // SAFETY: the strings of these tests have `Length` bytes of characters.
     let characters = unsafe { core::slice::from_raw_parts(string.Buffer, usize::from(string.Length) / 2) };
     String::from_utf16(characters).unwrap()
 }
@@ -102,21 +103,21 @@ fn appending_needs_room_for_all() {
     });
 }
 
-/// A string in pool, with its buffer behind it, as far as `kind` says.
+/// Returns a string in pool of this kind, with its buffer behind it.
 fn in_pool(kind: u64, text: &str, room: u16) -> *mut UNICODE_STRING {
     let string = pool(kind, 16 + u64::from(room), TAG).cast::<UNICODE_STRING>();
     let buffer = string.wrapping_add(1).cast::<u16>();
     for (index, character) in text.encode_utf16().enumerate() {
-        // SAFETY: in the block.
+        // SAFETY: the address is in the block.
         unsafe { buffer.wrapping_add(index).write(character) };
     }
     let length = 2 * text.len() as u16;
-    // SAFETY: the block's beginning.
+    // SAFETY: the string is at the block's beginning.
     unsafe { string.write(UNICODE_STRING { Length: length, MaximumLength: room, Buffer: buffer }) };
     string
 }
 
-/// Copies a string over another and appends it at an IRQL.
+/// Copies a string over another and appends it, at an IRQL.
 fn copied_and_appended_at(irql: u8, target: *mut UNICODE_STRING, source: *mut UNICODE_STRING) {
     let before = raise(irql);
     // SAFETY: the arguments are valid.
@@ -125,7 +126,7 @@ fn copied_and_appended_at(irql: u8, target: *mut UNICODE_STRING, source: *mut UN
     let status = unsafe { ddi::RtlAppendUnicodeStringToString(target, source) };
     lower(before);
     assert_eq!(status, STATUS_SUCCESS);
-    // SAFETY: a string.
+    // SAFETY: the caller has initialised the string.
     assert_eq!(text(unsafe { &*target }), "abcabc");
 }
 
@@ -151,7 +152,7 @@ fn paged_strings_are_for_apc_level_and_freed_ones_for_nobody() {
     assert_eq!(bug(at(2, POOL_FLAG_NON_PAGED, POOL_FLAG_PAGED)).code, 0xD1);
     let buffer_only = || {
         let (mut target, source) = (string("", 20), in_pool(POOL_FLAG_PAGED, "abc", 6));
-        // SAFETY: a string.
+        // SAFETY: `in_pool` has initialised the string.
         let mut source = unsafe { source.read() };
         copied_and_appended_at(2, &raw mut target, &raw mut source);
     };
@@ -188,9 +189,9 @@ fn a_routine_that_nt_exports_is_found_by_its_name() {
         assert!(find("IoMarkIrpPending").is_null(), "inline in C");
         assert!(find("NoSuchRoutine").is_null());
         let current: unsafe extern "C" fn() -> KIRQL =
-            // SAFETY: this name's type.
+            // SAFETY: the routine with this name has this type.
             unsafe { core::mem::transmute(find("KeGetCurrentIrql")) };
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         assert_eq!(unsafe { current() }, 0);
     });
     let raised = || {

@@ -1,5 +1,7 @@
-//! Threads as objects, and what a thread must not do: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread, `nf-wdm-psterminatesystemthread`,
-//! `nf-wdm-kegetcurrentthread`, `nf-wdm-obreferenceobjectbyhandle`.
+//! Threads as objects, and calls that a thread must not make
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread,
+//! `nf-wdm-psterminatesystemthread`, `nf-wdm-kegetcurrentthread`,
+//! `nf-wdm-obreferenceobjectbyhandle`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -70,8 +72,8 @@ fn a_threads_own_reference_and_its_handles_are_not_given_up_by_a_pointer() {
 fn the_program_of_a_later_run_has_not_ended_with_the_one_before() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let asks = || program(|| assert_eq!(wait_at(current_thread().cast(), Some(0)), STATUS_TIMEOUT));
-    kernel.run(vec![(0, asks())]).unwrap();
-    kernel.run(vec![(0, asks())]).unwrap();
+    kernel.run_on(0, asks()).unwrap();
+    kernel.run_on(0, asks()).unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Threads: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread, `nf-wdm-psterminatesystemthread`,
-//! `nf-wdm-kegetcurrentthread`, `nf-wdm-obreferenceobjectbyhandle`.
+//! Threads (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-pscreatesystemthread,
+//! `nf-wdm-psterminatesystemthread`, `nf-wdm-kegetcurrentthread`,
+//! `nf-wdm-obreferenceobjectbyhandle`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -70,21 +71,18 @@ fn threads_share_one_processor_and_the_schedule_chooses() {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
         let log = Log::default();
         let shared = log.clone();
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let threads = ["a", "b"].map(|name| {
-                    let log = shared.clone();
-                    Thread::spawn(move || {
-                        for _ in 0..2 {
-                            ntsim::preemption_point();
-                            log.add(name);
-                        }
-                    })
-                });
-                threads.into_iter().for_each(Thread::join);
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let threads = ["a", "b"].map(|name| {
+                let log = shared.clone();
+                Thread::spawn(move || {
+                    for _ in 0..2 {
+                        ntsim::preemption_point();
+                        log.add(name);
+                    }
+                })
+            });
+            threads.into_iter().for_each(Thread::join);
+        });
         run.and_then(|()| kernel.unload()).unwrap();
         orders.insert(log.lines().concat());
     }
@@ -98,10 +96,8 @@ fn a_system_thread_runs_on_any_processor() {
         let mut kernel = Simulation::new(processors(3), Schedule::seed(seed));
         let ran_on = Rc::new(Cell::new(0));
         let result = Rc::clone(&ran_on);
-        let run = kernel.run(vec![(
-            0,
-            program(move || Thread::spawn(move || result.set(processor_number() as usize)).join()),
-        )]);
+        let run =
+            kernel.run_on(0, move || Thread::spawn(move || result.set(processor_number() as usize)).join());
         run.unwrap();
         seen[ran_on.get()] = true;
     }
@@ -115,18 +111,15 @@ fn a_thread_may_go_on_elsewhere_after_a_wait_and_a_program_may_not() {
         let mut kernel = Simulation::new(processors(2), Schedule::seed(seed));
         let places = Rc::new(Cell::new((0, 0)));
         let result = Rc::clone(&places);
-        let run = kernel.run(vec![(
-            1,
-            program(move || {
-                let thread = Thread::spawn(move || {
-                    let before = processor_number();
-                    delay(-1);
-                    result.set((before, processor_number()));
-                });
-                thread.join();
-                assert_eq!(processor_number(), 1);
-            }),
-        )]);
+        let run = kernel.run_on(1, move || {
+            let thread = Thread::spawn(move || {
+                let before = processor_number();
+                delay(-1);
+                result.set((before, processor_number()));
+            });
+            thread.join();
+            assert_eq!(processor_number(), 1);
+        });
         run.unwrap();
         moved |= places.get().0 != places.get().1;
     }
@@ -137,25 +130,22 @@ fn a_thread_may_go_on_elsewhere_after_a_wait_and_a_program_may_not() {
 fn at_dispatch_level_a_processor_does_not_switch_threads() {
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let inside = Rc::new(Cell::new(false));
-                let threads = [0; 3].map(|_| {
-                    let inside = Rc::clone(&inside);
-                    Thread::spawn(move || {
-                        let before = raise_to_dpc_level();
-                        assert!(!inside.replace(true));
-                        for _ in 0..20 {
-                            ntsim::preemption_point();
-                        }
-                        inside.set(false);
-                        lower(before);
-                    })
-                });
-                threads.into_iter().for_each(Thread::join);
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let inside = Rc::new(Cell::new(false));
+            let threads = [0; 3].map(|_| {
+                let inside = Rc::clone(&inside);
+                Thread::spawn(move || {
+                    let before = raise_to_dpc_level();
+                    assert!(!inside.replace(true));
+                    for _ in 0..20 {
+                        ntsim::preemption_point();
+                    }
+                    inside.set(false);
+                    lower(before);
+                })
+            });
+            threads.into_iter().for_each(Thread::join);
+        });
         run.unwrap();
     }
 }
@@ -164,21 +154,18 @@ fn at_dispatch_level_a_processor_does_not_switch_threads() {
 fn each_thread_has_its_own_irql_below_dispatch_level() {
     for seed in 0..50 {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let walk = |irql: u8| {
-                    move || {
-                        let before = raise(irql);
-                        for _ in 0..10 {
-                            assert_eq!(current_irql(), irql);
-                        }
-                        lower(before);
+        let run = kernel.run_on(0, || {
+            let walk = |irql: u8| {
+                move || {
+                    let before = raise(irql);
+                    for _ in 0..10 {
+                        assert_eq!(current_irql(), irql);
                     }
-                };
-                [Thread::spawn(walk(0)), Thread::spawn(walk(1))].into_iter().for_each(Thread::join);
-            }),
-        )]);
+                    lower(before);
+                }
+            };
+            [Thread::spawn(walk(0)), Thread::spawn(walk(1))].into_iter().for_each(Thread::join);
+        });
         run.unwrap();
     }
 }
@@ -187,16 +174,13 @@ fn each_thread_has_its_own_irql_below_dispatch_level() {
 fn a_thread_that_spins_does_not_keep_its_processors_other_threads_from_running() {
     for schedule in [Schedule::round_robin(), Schedule::seed(3), Schedule::bytes(vec![])] {
         let mut kernel = Simulation::new(processors(1), schedule);
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let flag = Rc::new(AtomicUsize::new(0));
-                let set = Rc::clone(&flag);
-                let thread = Thread::spawn(move || set.store(1, Ordering::Release));
-                while flag.load(Ordering::Acquire) == 0 {}
-                thread.join();
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let flag = Rc::new(AtomicUsize::new(0));
+            let set = Rc::clone(&flag);
+            let thread = Thread::spawn(move || set.store(1, Ordering::Release));
+            while flag.load(Ordering::Acquire) == 0 {}
+            thread.join();
+        });
         run.unwrap();
     }
 }
@@ -241,7 +225,7 @@ fn a_thread_that_has_not_ended_at_unload_is_refused() {
             let event = Event::notification();
             made.set(Some((event, Thread::spawn(move || _ = wait(&event, None)))));
         });
-        kernel.run(vec![(0, load)]).unwrap();
+        kernel.run_on(0, load).unwrap();
         let (event, thread) = slot.get().unwrap();
         kernel.unload_with(
             0,
@@ -274,12 +258,12 @@ fn a_thread_that_waits_beyond_a_run_goes_on_in_the_next() {
         });
         made.set(Some((event, thread)));
     });
-    kernel.run(vec![(0, load)]).unwrap();
+    kernel.run_on(0, load).unwrap();
     let (event, thread) = slot.get().unwrap();
     for processor in [1, 0, 1] {
-        kernel.run(vec![(processor, program(move || _ = event.set()))]).unwrap();
+        kernel.run_on(processor, move || _ = event.set()).unwrap();
     }
-    kernel.run(vec![(0, program(move || (thread.join(), event.free()).1))]).unwrap();
+    kernel.run_on(0, move || (thread.join(), event.free()).1).unwrap();
     kernel.unload().unwrap();
 }
 
@@ -293,9 +277,9 @@ fn a_reset_forgets_threads_that_wait() {
                 Thread::spawn(move || _ = wait(&event, None));
             }
         });
-        kernel.run(vec![(0, leave)]).unwrap();
+        kernel.run_on(0, leave).unwrap();
         kernel.reset(processors(1), Schedule::round_robin());
-        kernel.run(vec![(0, program(|| Thread::spawn(|| ()).join()))]).unwrap();
+        kernel.run_on(0, || Thread::spawn(|| ()).join()).unwrap();
         kernel.unload().unwrap();
         kernel.reset(processors(1), Schedule::round_robin());
     }
@@ -320,7 +304,7 @@ fn a_program_can_be_waited_for() {
         assert_eq!(wait_at(take.get().cast(), None), STATUS_SUCCESS);
         assert!(finished.get());
     });
-    kernel.run(vec![(0, first), (1, second)]).unwrap();
+    kernel.programs().on(0, first).on(1, second).run().unwrap();
 }
 
 #[test]
@@ -328,17 +312,14 @@ fn a_write_of_one_thread_inside_the_access_of_another_of_its_processor_is_found(
     let found = |mutable: bool| {
         (0..200).any(|seed| {
             let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
-            let run = kernel.run(vec![(
-                0,
-                program(move || {
-                    let cell = Rc::new(UnsafeCell::new(0));
-                    let threads = [false, false, mutable].map(|mutable| {
-                        let cell = Rc::clone(&cell);
-                        Thread::spawn(move || if mutable { cell.with_mut(|_| ()) } else { cell.with(|_| ()) })
-                    });
-                    threads.into_iter().for_each(Thread::join);
-                }),
-            )]);
+            let run = kernel.run_on(0, move || {
+                let cell = Rc::new(UnsafeCell::new(0));
+                let threads = [false, false, mutable].map(|mutable| {
+                    let cell = Rc::clone(&cell);
+                    Thread::spawn(move || if mutable { cell.with_mut(|_| ()) } else { cell.with(|_| ()) })
+                });
+                threads.into_iter().for_each(Thread::join);
+            });
             run.is_err()
         })
     };
@@ -350,28 +331,25 @@ fn a_write_of_one_thread_inside_the_access_of_another_of_its_processor_is_found(
 fn many_threads() {
     let config = Config { processors: 4, ..Config::default() };
     let mut kernel = Simulation::new(config, Schedule::seed(1));
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let count = Rc::new(AtomicUsize::new(0));
-            let threads: Vec<_> = (0..300)
-                .map(|_| {
-                    let count = Rc::clone(&count);
-                    Thread::spawn(move || {
-                        delay(-1);
-                        count.fetch_add(1, Ordering::SeqCst);
-                    })
+    let run = kernel.run_on(0, || {
+        let count = Rc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..300)
+            .map(|_| {
+                let count = Rc::clone(&count);
+                Thread::spawn(move || {
+                    delay(-1);
+                    count.fetch_add(1, Ordering::SeqCst);
                 })
-                .collect();
-            threads.into_iter().for_each(Thread::join);
-            assert_eq!(count.load(Ordering::SeqCst), 300);
-        }),
-    )]);
+            })
+            .collect();
+        threads.into_iter().for_each(Thread::join);
+        assert_eq!(count.load(Ordering::SeqCst), 300);
+    });
     run.and_then(|()| kernel.unload()).unwrap();
 }
 
-/// A thread of another program may run on a processor whose own program has not begun, and DPCs be served there when it waits: the
-/// program begins once, and its waits last.
+/// A thread of another program may run on a processor before its own program has begun, and DPCs
+/// may be served there when it waits. The program begins once, and its waits last.
 #[test]
 fn a_program_that_begins_late_waits_as_long_as_it_must() {
     for seed in 0..400 {
@@ -396,7 +374,7 @@ fn a_program_that_begins_late_waits_as_long_as_it_must() {
             flush_dpcs();
             dpc.free();
         };
-        let run = kernel.run(vec![(1, program(early)), (0, program(late))]);
+        let run = kernel.programs().on(1, early).on(0, late).run();
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
@@ -404,7 +382,7 @@ fn a_program_that_begins_late_waits_as_long_as_it_must() {
 #[test]
 fn the_trace_names_threads() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| Thread::spawn(|| _ = delay(-1)).join()))]).unwrap();
+    kernel.run_on(0, || Thread::spawn(|| _ = delay(-1)).join()).unwrap();
     let events = kernel.trace().events();
     let ended =
         |event: &ntsim::trace::Event| matches!(event.what, What::ThreadEnd { thread: ThreadName::System(1) });
@@ -440,7 +418,7 @@ fn the_same_seed_makes_the_same_trace_with_threads() {
                 event.free();
             })
         };
-        kernel.run(vec![(0, work()), (2, work())]).unwrap();
+        kernel.programs().on(0, work()).on(2, work()).run().unwrap();
         (kernel.trace().to_string(), kernel.recording())
     };
     for seed in 0..20 {

@@ -1,4 +1,4 @@
-//! The clock's ticks: how long they are, and that timers and time-outs expire at them
+//! The length of the clock's ticks, and the expiry of timers and time-outs at them
 //! (learn.microsoft.com/windows-hardware/drivers/kernel/timer-accuracy).
 #![allow(
     clippy::panic,
@@ -17,14 +17,14 @@ use ntsim::{Config, Schedule, Simulation};
 
 const TICKS: [u64; 4] = [1_000, 5_000, 156_250, 10_000_000];
 
-/// What a program that measures with a clock of this tick returns, by seed.
+/// Returns the results of a program that measures with a clock of this tick, for many seeds.
 fn measured(tick: u64, measure: impl Fn() -> u64 + Clone + 'static) -> BTreeSet<u64> {
     let one = |seed| {
         let config = Config { tick, step_time: 0, ..processors(1) };
         let mut kernel = Simulation::new(config, Schedule::seed(seed));
         let (result, measure) = (Rc::new(Cell::new(0)), measure.clone());
         let outcome = Rc::clone(&result);
-        let run = kernel.run(vec![(0, program(move || outcome.set(measure())))]);
+        let run = kernel.run_on(0, move || outcome.set(measure()));
         run.and_then(|()| kernel.unload()).unwrap_or_else(|stop| panic!("{stop}"));
         result.get()
     };
@@ -41,7 +41,7 @@ fn now() -> u64 {
 fn a_delay_ends_at_the_first_tick_after_its_time() {
     for tick in TICKS {
         let delayed = measured(tick, move || {
-            // To a tick first.
+            // The program first waits for a tick.
             delay(-1);
             let before = now();
             delay(-(3 * tick as i64));
@@ -85,7 +85,7 @@ fn a_timer_has_expired_when_the_clock_was_advanced_by_its_time_and_two_ticks() {
 }
 
 #[test]
-#[should_panic(expected = "a clock tick of 999 units of 100 ns; possible are 1,000 to 10,000,000")]
+#[should_panic(expected = "Config::tick is 999 units of 100 ns, not 1,000 to 10,000,000")]
 fn a_tick_that_is_too_short_is_refused() {
     Simulation::new(Config { tick: 999, ..Config::default() }, Schedule::round_robin());
 }

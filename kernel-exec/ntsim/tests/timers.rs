@@ -1,4 +1,5 @@
-//! Timer rules: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesettimer, `nf-wdm-kecanceltimer`.
+//! Timer rules (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesettimer,
+//! `nf-wdm-kecanceltimer`).
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -50,16 +51,12 @@ fn its_dpc_runs_at_dispatch_level_on_the_processor_that_set_it() {
     let mut kernel = Simulation::new(processors(2), Schedule::round_robin());
     let log = Log::default();
     let shared = log.clone();
-    let run = kernel.run(vec![(
-        1,
-        program(move || {
-            let timer = Timer::new();
-            let dpc = Dpc::new(move || {
-                shared.add(format!("on {} at {}", ntsim::current_processor(), ntsim::irql()))
-            });
-            timer.set(-1, Some(dpc));
-        }),
-    )]);
+    let run = kernel.run_on(1, move || {
+        let timer = Timer::new();
+        let dpc =
+            Dpc::new(move || shared.add(format!("on {} at {}", ntsim::current_processor(), ntsim::irql())));
+        timer.set(-1, Some(dpc));
+    });
     run.unwrap();
     assert_eq!(log.lines(), ["on 1 at 2"]);
 }
@@ -69,14 +66,11 @@ fn its_dpc_runs_on_the_processor_that_the_dpc_targets() {
     let mut kernel = Simulation::new(processors(3), Schedule::round_robin());
     let log = Log::default();
     let shared = log.clone();
-    let run = kernel.run(vec![(
-        0,
-        program(move || {
-            let timer = Timer::new();
-            let dpc = Dpc::new(move || shared.add(format!("on {}", ntsim::current_processor()))).target(2);
-            timer.set(-1, Some(dpc));
-        }),
-    )]);
+    let run = kernel.run_on(0, move || {
+        let timer = Timer::new();
+        let dpc = Dpc::new(move || shared.add(format!("on {}", ntsim::current_processor()))).target(2);
+        timer.set(-1, Some(dpc));
+    });
     run.unwrap();
     assert_eq!(log.lines(), ["on 2"]);
 }
@@ -86,14 +80,11 @@ fn while_nothing_can_run_the_clock_jumps_to_the_next_timer() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
     let hour = 36_000_000_000_i64;
     kernel
-        .run(vec![(
-            0,
-            program(move || {
-                let (timer, late) = (Timer::new(), Timer::new());
-                timer.set(-hour, None);
-                late.set(-2 * hour, None);
-            }),
-        )])
+        .run_on(0, move || {
+            let (timer, late) = (Timer::new(), Timer::new());
+            timer.set(-hour, None);
+            late.set(-2 * hour, None);
+        })
         .unwrap();
     let time = kernel.virtual_time();
     assert!(time >= 2 * hour as u64 && time < 2 * hour as u64 + 2 * TICK, "{time}");
@@ -108,20 +99,17 @@ fn relative_time_counts_from_the_last_tick_and_may_be_a_period_early() {
         let shortest = Rc::new(Cell::new(0));
         let measured = Rc::clone(&shortest);
         kernel
-            .run(vec![(
-                0,
-                program(move || {
-                    let timer = Timer::new();
-                    ntsim::advance_time(10 * TICK - 1_000);
-                    let start = interrupt_time();
-                    timer.set(-(TICK.cast_signed()), None);
-                    while !timer.signalled() {
-                        ntsim::advance_time(100);
-                    }
-                    measured.set(interrupt_time() - start);
-                    timer.free();
-                }),
-            )])
+            .run_on(0, move || {
+                let timer = Timer::new();
+                ntsim::advance_time(10 * TICK - 1_000);
+                let start = interrupt_time();
+                timer.set(-(TICK.cast_signed()), None);
+                while !timer.signalled() {
+                    ntsim::advance_time(100);
+                }
+                measured.set(interrupt_time() - start);
+                timer.free();
+            })
             .unwrap();
         earliest = earliest.min(shortest.get());
         assert!(shortest.get() <= 2 * TICK);
@@ -198,24 +186,21 @@ fn cancelling_before_expiry_is_true_and_the_dpc_never_runs() {
 fn between_expiry_and_call_its_dpc_may_be_in_no_queue() {
     let mut seen = [false; 2];
     for byte in [0, 1] {
-        // The first byte is the tick's phase.
+        // The first byte chooses the tick's phase.
         let mut kernel = Simulation::new(processors(1), Schedule::bytes(vec![0, byte]));
         let removed = Rc::new(Cell::new(None));
         let (found, ran) = (Rc::clone(&removed), Rc::new(Cell::new(false)));
         let in_dpc = Rc::clone(&ran);
-        let run = kernel.run(vec![(
-            0,
-            program(move || {
-                let (timer, dpc) = (Timer::new(), Dpc::new(move || in_dpc.set(true)));
-                let before = raise_to_dpc_level();
-                timer.set(-1, Some(dpc));
-                ntsim::advance_time(TICK);
-                found.set(Some(dpc.remove()));
-                lower(before);
-                timer.free();
-                dpc.free();
-            }),
-        )]);
+        let run = kernel.run_on(0, move || {
+            let (timer, dpc) = (Timer::new(), Dpc::new(move || in_dpc.set(true)));
+            let before = raise_to_dpc_level();
+            timer.set(-1, Some(dpc));
+            ntsim::advance_time(TICK);
+            found.set(Some(dpc.remove()));
+            lower(before);
+            timer.free();
+            dpc.free();
+        });
         run.unwrap();
         let removed = removed.get().unwrap();
         assert_eq!(ran.get(), !removed, "FALSE proves nothing");
@@ -227,20 +212,17 @@ fn between_expiry_and_call_its_dpc_may_be_in_no_queue() {
 #[test]
 fn a_one_shots_routine_may_free_the_timer() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let timer = Timer::new();
-            let slot = Rc::new(Cell::new(None::<Dpc>));
-            let myself = Rc::clone(&slot);
-            let dpc = Dpc::new(move || {
-                timer.free();
-                free(myself.get().unwrap().dpc);
-            });
-            slot.set(Some(dpc));
-            timer.set(-1, Some(dpc));
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let timer = Timer::new();
+        let slot = Rc::new(Cell::new(None::<Dpc>));
+        let myself = Rc::clone(&slot);
+        let dpc = Dpc::new(move || {
+            timer.free();
+            free(myself.get().unwrap().dpc);
+        });
+        slot.set(Some(dpc));
+        timer.set(-1, Some(dpc));
+    });
     run.and_then(|()| kernel.unload()).unwrap();
 }
 
@@ -317,7 +299,7 @@ fn a_timers_dpc_is_not_also_queued_by_hand() {
     });
 }
 
-/// A driver that sets its timer in its timer's DPC, for ever.
+/// A driver sets its timer again in its timer's DPC, without end.
 #[test]
 fn a_run_waits_for_timers_no_longer_than_it_is_told() {
     let config = Config { linger: 10 * TICK, ..Config::default() };
@@ -337,10 +319,10 @@ fn a_run_waits_for_timers_no_longer_than_it_is_told() {
         again.set(Some(dpc));
         timer.set(-(TICK as i64), Some(dpc));
     };
-    kernel.run(vec![(0, Box::new(start))]).unwrap();
+    kernel.run_on(0, start).unwrap();
     let after_first = expired.get();
     assert!((4..=10).contains(&after_first), "{after_first} times in 10 ticks");
-    kernel.run(vec![(0, Box::new(|| ()))]).unwrap();
+    kernel.run_on(0, || ()).unwrap();
     assert!(expired.get() > after_first, "the next run goes on with it");
     assert_eq!(kernel.unload().unwrap_err().bug_check().unwrap().code, 0xCE);
 }

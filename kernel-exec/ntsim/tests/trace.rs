@@ -1,4 +1,4 @@
-//! A trace is data: it is written, read back, and what is wrong in a file is said with its place.
+//! A trace is data that is written and read back. Errors in a file are reported with their place.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -25,7 +25,8 @@ fn event(what: What) -> Event {
     Event { step: 7, time: 70, processor: 1, irql: 2, what }
 }
 
-/// One event of every kind, and the line that it is, for ever: what reads our files elsewhere relies on it.
+/// Returns one event of every kind with its line in a file. The lines never change, because other
+/// readers of our files rely on them.
 fn every_kind() -> Vec<(What, &'static str)> {
     let block = Name::Block { number: 0, offset: 16 };
     let bug_check = BugCheck {
@@ -181,10 +182,10 @@ fn a_run(seed: u64) -> (Result<(), Stop>, Trace) {
             ntsim::advance_time(2 * TICK);
             lock.free();
             timer.free();
-            // The DPC's block is leaked: the machine stops at unload.
+            // The DPC's block is leaked, so the machine stops at unload.
         })
     };
-    kernel.run(vec![(0, work()), (1, work())]).unwrap();
+    kernel.programs().on(0, work()).on(1, work()).run().unwrap();
     let stop = kernel.unload();
     (stop, kernel.trace().clone())
 }
@@ -205,7 +206,7 @@ fn an_empty_trace_reads_back() {
     assert_eq!(Trace::read_json_lines(&written(&Trace::default())), Ok(Trace::default()));
 }
 
-/// What is said of a file of these lines.
+/// Returns the error for a file of these lines.
 fn complaint(lines: &[&str]) -> String {
     Trace::read_json_lines(&lines.join("\n")).unwrap_err().to_string()
 }
@@ -215,7 +216,7 @@ const EVENT: &str = r#"{"step":1,"time":5,"processor":0,"irql":0,"what":"program
 
 #[test]
 fn a_corrupt_file_is_an_error_that_says_where() {
-    assert_eq!(complaint(&[]), "trace, line 1: it is empty");
+    assert_eq!(complaint(&[]), "trace, line 1: the trace is empty, without a header");
     assert_eq!(complaint(&["ntsim recording 1"]), "trace, line 1, column 2: expected ident");
     assert_eq!(
         complaint(&[r#"{"format":"x","version":1,"events":0}"#]),
@@ -223,12 +224,12 @@ fn a_corrupt_file_is_an_error_that_says_where() {
     );
     assert_eq!(
         complaint(&[r#"{"format":"ntsim trace","version":2,"events":0}"#]),
-        "trace, line 1: version 2 is not known; 1 is"
+        "trace, line 1: the version is 2, not 1"
     );
     assert_eq!(complaint(&[HEADER, EVENT]), "trace, line 3: the trace ends after 1 of 2 events");
     assert_eq!(
         complaint(&[HEADER, EVENT, EVENT, EVENT]),
-        "trace, line 4: the header says 2 events, and there are more"
+        "trace, line 4: the trace has more events than the 2 of its header"
     );
     let cut = EVENT.get(..40).unwrap();
     assert!(complaint(&[HEADER, EVENT, cut]).starts_with("trace, line 3, column 40: EOF while parsing"));
@@ -239,7 +240,7 @@ fn a_corrupt_file_is_an_error_that_says_where() {
         (EVENT.replace(r#""irql":0"#, r#""irql":300"#), "invalid value: integer `300`"),
         (
             EVENT.replace(r#""program_start""#, r#"{"dpc_end":{"dpc":"block"}}"#),
-            r#""block" is no object's name"#,
+            r#""block" is not an object's name"#,
         ),
         (
             EVENT.replace(r#""program_start""#, r#"{"wait":{"ddi":"KeFoo","object":"null"}}"#),
@@ -251,20 +252,26 @@ fn a_corrupt_file_is_an_error_that_says_where() {
         assert!(complaint.contains(said), "{complaint}");
     }
     for (wrong, said) in [
-        (EVENT.replace(r#""irql":0"#, r#""irql":16"#), "there is no IRQL 16"),
-        (EVENT.replace(r#""processor":0"#, r#""processor":64"#), "there is no processor 64"),
+        (EVENT.replace(r#""irql":0"#, r#""irql":16"#), "IRQL 16 does not exist; the highest is 15"),
+        (
+            EVENT.replace(r#""processor":0"#, r#""processor":64"#),
+            "processor 64 does not exist; the highest is 63",
+        ),
         (
             EVENT.replace(
                 r#""program_start""#,
                 r#"{"thread":{"processor":18446744073709551615,"thread":{"system":1}}}"#,
             ),
-            "there is no processor 18446744073709551615",
+            "processor 18446744073709551615 does not exist; the highest is 63",
         ),
         (
             EVENT.replace(r#""program_start""#, r#"{"thread_ready":{"processor":64,"thread":{"system":1}}}"#),
-            "there is no processor 64",
+            "processor 64 does not exist; the highest is 63",
         ),
-        (EVENT.replace(r#""program_start""#, r#"{"switch":{"to":64}}"#), "there is no processor 64"),
+        (
+            EVENT.replace(r#""program_start""#, r#"{"switch":{"to":64}}"#),
+            "processor 64 does not exist; the highest is 63",
+        ),
         (EVENT.replace(r#""step":1"#, r#""step":0"#), "step 0 comes after step 1"),
         (EVENT.replace(r#""time":5"#, r#""time":4"#), "time 4 comes after time 5"),
     ] {

@@ -1,5 +1,5 @@
-//! Waits: learn.microsoft.com/windows-hardware/drivers/ddi/wdm/, the pages `nf-wdm-kewaitforsingleobject`,
-//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`.
+//! Waits (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kewaitforsingleobject`,
+//! `nf-wdm-kewaitformultipleobjects`, `nf-wdm-kedelayexecutionthread`).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -187,7 +187,7 @@ fn what_is_not_supported_of_waits_is_refused() {
         let stop = alone(move || f(Event::new(_EVENT_TYPE::NotificationEvent, true))).unwrap_err();
         assert!(matches!(stop, Stop::Failure { oracle: "not supported", .. }), "{stop}");
     };
-    refused(|event| _ = wait_with(event.pointer(), None, 0, 1, 0));
+    refused(|event| _ = wait_with(event.pointer(), None, 0, 2, 0));
     refused(|event| _ = wait_with(event.pointer(), None, 99, 0, 0));
     refused(|event| _ = wait_for(2, &[&event], None));
     refused(|event| _ = wait_all(&[&event, &event], None));
@@ -202,22 +202,19 @@ fn two_mutexes_in_opposite_order_deadlock_and_the_report_says_who_holds_what() {
     let mut ended = [0; 2];
     for seed in 0..100 {
         let mut kernel = Simulation::new(processors(1), Schedule::seed(seed));
-        let run = kernel.run(vec![(
-            0,
-            program(|| {
-                let (first, second) = (Mutex::new(), Mutex::new());
-                let both = |one: Mutex, other: Mutex| {
-                    Thread::spawn(move || {
-                        wait(&one, None);
-                        ntsim::preemption_point();
-                        wait(&other, None);
-                        other.release();
-                        one.release();
-                    })
-                };
-                [both(first, second), both(second, first)].into_iter().for_each(Thread::join);
-            }),
-        )]);
+        let run = kernel.run_on(0, || {
+            let (first, second) = (Mutex::new(), Mutex::new());
+            let both = |one: Mutex, other: Mutex| {
+                Thread::spawn(move || {
+                    wait(&one, None);
+                    ntsim::preemption_point();
+                    wait(&other, None);
+                    other.release();
+                    one.release();
+                })
+            };
+            [both(first, second), both(second, first)].into_iter().for_each(Thread::join);
+        });
         match run {
             Ok(()) => ended[0] += 1,
             Err(Stop::Deadlock { waits }) => {
@@ -249,7 +246,7 @@ fn a_program_that_waits_for_ever_is_a_deadlock() {
 #[test]
 fn a_waiting_thread_takes_no_steps() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| _ = delay(-36_000_000_000)))]).unwrap();
+    kernel.run_on(0, || _ = delay(-36_000_000_000)).unwrap();
     assert!(kernel.counters().steps < 10);
     assert!(kernel.virtual_time() >= 36_000_000_000 - TICK);
 }

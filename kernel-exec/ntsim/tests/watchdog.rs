@@ -1,6 +1,6 @@
-//! What a processor is told of its time at DISPATCH_LEVEL:
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keshouldyieldprocessor and
-//! nf-wdm-kequerydpcwatchdoginformation.
+//! The calls that tell a processor its time at DISPATCH_LEVEL
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-keshouldyieldprocessor and
+//! nf-wdm-kequerydpcwatchdoginformation).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use ntsim::{
 };
 
 fn should_yield() -> bool {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     let answer = unsafe { ddi::KeShouldYieldProcessor() };
     assert!(answer <= 1, "LOGICAL: 0 or 1");
     answer == 1
@@ -28,7 +28,7 @@ fn should_yield() -> bool {
 
 fn watchdog() -> (i32, KDPC_WATCHDOG_INFORMATION) {
     let mut information = KDPC_WATCHDOG_INFORMATION { Reserved: 7, ..Default::default() };
-    // SAFETY: a place to write to.
+    // SAFETY: the pointer is valid for a write.
     let status = unsafe { ddi::KeQueryDpcWatchdogInformation(&raw mut information) };
     (status, information)
 }
@@ -36,7 +36,7 @@ fn watchdog() -> (i32, KDPC_WATCHDOG_INFORMATION) {
 #[test]
 fn a_dpc_is_advised_to_let_the_processor_go_after_a_while_of_the_drain() {
     fine(|| {
-        // Two DPCs of one drain: the second begins where the first has used the time up.
+        // Two DPCs run in one drain. The second begins when the first has used up the time.
         let (first, second) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
         let answers = Rc::clone(&first);
         let one = Dpc::new(move || {
@@ -79,17 +79,14 @@ fn a_thread_at_dispatch_level_is_advised_to_lower_the_irql_after_a_while() {
 fn the_time_is_the_configurations() {
     let config = Config { yield_after: 10_000, ..Config::default() };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let irql = raise(DISPATCH);
-            ntsim::advance_time(9_000);
-            assert!(!should_yield());
-            ntsim::advance_time(2_000);
-            assert!(should_yield());
-            lower(irql);
-        }),
-    )]);
+    let outcome = kernel.run_on(0, || {
+        let irql = raise(DISPATCH);
+        ntsim::advance_time(9_000);
+        assert!(!should_yield());
+        ntsim::advance_time(2_000);
+        assert!(should_yield());
+        lower(irql);
+    });
     assert_eq!(outcome, Ok(()));
 }
 
@@ -130,17 +127,14 @@ fn the_watchdog_says_what_is_left_in_a_dpc_and_fails_below() {
 fn a_watchdog_that_is_off_has_no_limits() {
     let config = Config { dpc_watchdog: 0, ..Config::default() };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let outcome = kernel.run(vec![(
-        0,
-        program(|| {
-            let dpc = Dpc::new(|| {
-                let (_, information) = watchdog();
-                assert_eq!((information.DpcTimeLimit, information.DpcWatchdogLimit), (0, 0));
-            });
-            assert!(dpc.insert());
-            dpc.free();
-        }),
-    )]);
+    let outcome = kernel.run_on(0, || {
+        let dpc = Dpc::new(|| {
+            let (_, information) = watchdog();
+            assert_eq!((information.DpcTimeLimit, information.DpcWatchdogLimit), (0, 0));
+        });
+        assert!(dpc.insert());
+        dpc.free();
+    });
     assert_eq!(outcome, Ok(()));
 }
 

@@ -1,4 +1,5 @@
-//! Work items: learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads and the pages of the calls.
+//! Work items (learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads and the
+//! pages of the calls).
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -86,13 +87,13 @@ fn an_item_in_the_drivers_own_block_is_initialised_and_given_up() {
 }
 
 unsafe extern "C" fn count(parameter: PVOID) {
-    // SAFETY: a semaphore that outlives its waits.
+    // SAFETY: the parameter is a semaphore that outlives its waits.
     unsafe { ddi::KeReleaseSemaphore(parameter.cast(), 0, 1, 0) };
 }
 
 unsafe extern "C" fn count_for_device(device: PDEVICE_OBJECT, context: PVOID) {
     assert!(!device.is_null());
-    // SAFETY: a semaphore that outlives its waits.
+    // SAFETY: the context is a semaphore that outlives its waits.
     unsafe { count(context) };
 }
 
@@ -105,9 +106,9 @@ fn the_older_calls_run_their_routines_too() {
         unsafe {
             ddi::IoQueueWorkItem(item.0, Some(count_for_device), CriticalWorkQueue, counted.0.cast());
         }
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::ExInitializeWorkItem(work, Some(count), counted.0.cast()) };
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExQueueWorkItem(work, NormalWorkQueue) };
         wait(&counted, None);
         wait(&counted, None);
@@ -123,18 +124,15 @@ fn workers_are_few_and_while_their_routines_wait_nothing_else_of_the_queue_runs(
     let run = |workers: usize, queue: WORK_QUEUE_TYPE| {
         let config = Config { workers, ..processors(1) };
         let mut kernel = Simulation::new(config, Schedule::round_robin());
-        kernel.run(vec![(
-            0,
-            program(move || {
-                let (device, event) = (Device::new(), Event::notification());
-                for _ in 0..2 {
-                    WorkItem::new(device).queue(move |_| _ = wait(&event, None));
-                }
-                let last = WorkItem::new(device);
-                last.queue_to(queue, move |_| _ = event.set());
-                wait(&event, None);
-            }),
-        )])
+        kernel.run_on(0, move || {
+            let (device, event) = (Device::new(), Event::notification());
+            for _ in 0..2 {
+                WorkItem::new(device).queue(move |_| _ = wait(&event, None));
+            }
+            let last = WorkItem::new(device);
+            last.queue_to(queue, move |_| _ = event.set());
+            wait(&event, None);
+        })
     };
     let stop = run(2, DelayedWorkQueue).unwrap_err();
     assert!(matches!(stop, Stop::Deadlock { ref waits } if waits.len() == 3), "{stop}");
@@ -211,7 +209,7 @@ fn what_is_no_item_is_not_queued() {
     assert_eq!(code(given_up), (0xE4, 7));
     let without_routine = || {
         let item = WorkItem::new(Device::new());
-        // SAFETY: an item; there is no routine to call.
+        // SAFETY: the item is initialised, and there is no routine to call.
         unsafe { ddi::IoQueueWorkItemEx(item.0, None, DelayedWorkQueue, null_mut()) };
     };
     assert_eq!(code(without_routine), (0xE4, 7));
@@ -305,7 +303,7 @@ fn unload_with_an_item_pending_is_refused() {
         let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
         let slot = Rc::new(Cell::new(None::<Device>));
         let made = Rc::clone(&slot);
-        kernel.run(vec![(0, program(move || made.set(Some(Device::new()))))]).unwrap();
+        kernel.run_on(0, move || made.set(Some(Device::new()))).unwrap();
         let device = slot.get().unwrap();
         kernel.unload_with(
             0,
@@ -336,13 +334,10 @@ fn unload_with_an_item_pending_is_refused() {
 #[test]
 fn a_routine_that_waits_for_what_nothing_does_is_a_deadlock() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let event = Event::notification();
-            WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let event = Event::notification();
+        WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, None));
+    });
     let Err(Stop::Deadlock { waits }) = run else { panic!("{run:?}") };
     assert_eq!(waits.len(), 1, "{waits:?}");
 }
@@ -351,13 +346,10 @@ fn a_routine_that_waits_for_what_nothing_does_is_a_deadlock() {
 fn unload_while_a_routine_runs_is_refused() {
     let config = Config { linger: 0, ..processors(1) };
     let mut kernel = Simulation::new(config, Schedule::round_robin());
-    let run = kernel.run(vec![(
-        0,
-        program(|| {
-            let event = Event::notification();
-            WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(-1_000_000_000)));
-        }),
-    )]);
+    let run = kernel.run_on(0, || {
+        let event = Event::notification();
+        WorkItem::new(Device::new()).queue(move |_| _ = wait(&event, Some(-1_000_000_000)));
+    });
     run.unwrap();
     let stop = kernel.unload().unwrap_err();
     let bug = stop.bug_check().unwrap();
@@ -365,7 +357,8 @@ fn unload_while_a_routine_runs_is_refused() {
     assert!(bug.rule.contains("was running in thread 1"), "{}", bug.rule);
 }
 
-/// The device, and by it the image, is referenced until the routine has returned: `nf-wdm-ioqueueworkitem`.
+/// The device, and through it the image, is referenced until the routine has returned
+/// (`nf-wdm-ioqueueworkitem`).
 #[test]
 fn the_image_stays_until_a_routine_of_its_device_has_returned() {
     let unload = |stays: bool, leaves: bool| {
@@ -416,7 +409,7 @@ fn leaked_items_are_found_at_unload() {
         WorkItem::new(device);
         device.delete();
     });
-    kernel.run(vec![(0, leak)]).unwrap();
+    kernel.run_on(0, leak).unwrap();
     let stop = kernel.unload().unwrap_err();
     assert!(stop.to_string().contains("'IoWi'"), "{stop}");
 }
@@ -424,7 +417,7 @@ fn leaked_items_are_found_at_unload() {
 #[test]
 fn the_trace_names_work_items() {
     let mut kernel = Simulation::new(processors(1), Schedule::round_robin());
-    kernel.run(vec![(0, program(|| WorkItem::new(Device::new()).queue(|_| ())))]).unwrap();
+    kernel.run_on(0, || WorkItem::new(Device::new()).queue(|_| ())).unwrap();
     let text = kernel.trace().to_string();
     for needle in
         ["IoQueueWorkItemEx(block1", "work item block1 starts", "work item block1 ends", "waits for work"]

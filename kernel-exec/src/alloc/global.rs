@@ -1,4 +1,4 @@
-//! The allocator of a driver image: non-paged pool.
+//! The allocator of a driver image, which uses non-paged pool.
 
 use core::{alloc::Layout, ptr::NonNull};
 
@@ -6,9 +6,10 @@ use super::{Allocator, NonPaged, PoolAllocator};
 
 /// Non-paged pool with the tag `Ntcm` (`ExAllocatePool2`); without a kernel, the host's memory.
 ///
-/// Every alignment is kept: above the pool's own 16 bytes a block is made larger by its alignment, and the pool's pointer
-/// stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel (feature `wdk`) it is a
-/// [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator] static POOL: GlobalAllocator = GlobalAllocator;`.
+/// Every alignment is kept. Above the pool's own 16 bytes a block is made larger by its alignment,
+/// and the pool's pointer stands just before it. IRQL: ≤ DISPATCH_LEVEL. On the real kernel
+/// (feature `wdk`) it is a [`GlobalAlloc`](core::alloc::GlobalAlloc) too: `#[global_allocator]
+/// static POOL: GlobalAllocator = GlobalAllocator;`.
 ///
 /// ```
 /// # use ntcom_exec::{Allocator, GlobalAllocator};
@@ -18,7 +19,7 @@ use super::{Allocator, NonPaged, PoolAllocator};
 #[derive(Clone, Copy, Default, Debug)]
 pub struct GlobalAllocator;
 
-// SAFETY: those of `PoolAllocator`.
+// SAFETY: `PoolAllocator` keeps these promises.
 unsafe impl Allocator for GlobalAllocator {
     const NON_PAGED: bool = PoolAllocator::NON_PAGED;
 
@@ -27,10 +28,10 @@ unsafe impl Allocator for GlobalAllocator {
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the memory came from `PoolAllocator` with this layout, as the caller promises.
         unsafe { PoolAllocator::DEFAULT.free(memory, layout) }
     }
 }
 
-// SAFETY: it is.
+// SAFETY: `NON_PAGED` is true, as for `PoolAllocator`.
 unsafe impl NonPaged for GlobalAllocator {}

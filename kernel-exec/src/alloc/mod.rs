@@ -1,35 +1,36 @@
-//! Allocators: where the blocks of tasks come from.
+//! Allocators for the blocks of tasks and objects.
 
 mod global;
 mod pool;
 
 use core::{alloc::Layout, ptr::NonNull};
 
-use crate::NTSTATUS;
+use crate::status::NTSTATUS;
 
 pub use global::GlobalAllocator;
 pub use pool::{PagedPoolAllocator, PoolAllocator};
 
 /// A source of memory for the blocks of tasks and COM objects.
 ///
-/// A block may be given back at DISPATCH_LEVEL on any processor, whoever releases last, so an allocator for tasks must be
-/// non-paged: the spawn functions check [`NON_PAGED`](Self::NON_PAGED) when they are compiled `[C13]`.
+/// A block may be given back at DISPATCH_LEVEL on any processor, wherever its last reference is
+/// released, so an allocator for tasks must be non-paged. The spawn functions check
+/// [`NON_PAGED`](Self::NON_PAGED) when they are compiled `[C13]`.
 ///
 /// # Safety
-/// 1. Memory from [`allocate`](Self::allocate) is valid for reads and writes of the layout, aligned to it, and nobody else's
-///    until it is given back.
-/// 2. `NON_PAGED` is true only if the memory is resident for all its life, and both functions may be called at
-///    ≤ DISPATCH_LEVEL.
+/// 1. Memory from [`allocate`](Self::allocate) is valid for reads and writes of the layout, aligned
+///    to it, and used by no other code until it is given back.
+/// 2. `NON_PAGED` is true only if the memory is resident for all its life, and both functions may
+///    be called at ≤ DISPATCH_LEVEL.
 /// 3. Neither function unwinds.
 ///
 /// ```
 /// use core::{alloc::Layout, ptr::NonNull};
 /// use ntcom_exec::{Allocator, GlobalAllocator};
 ///
-/// /// Counts what it hands on.
+/// /// Counts the allocations that it passes on.
 /// struct Counting<'a>(&'a core::cell::Cell<usize>);
 ///
-/// // SAFETY: memory, residency and unwinding are `GlobalAllocator`'s.
+/// // SAFETY: `GlobalAllocator` keeps the promises on memory, residency and unwinding.
 /// unsafe impl Allocator for Counting<'_> {
 ///     const NON_PAGED: bool = GlobalAllocator::NON_PAGED;
 ///     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -43,7 +44,7 @@ pub use pool::{PagedPoolAllocator, PoolAllocator};
 /// }
 /// ```
 pub unsafe trait Allocator {
-    /// The memory is never paged out, and both functions may be called at ≤ DISPATCH_LEVEL.
+    /// True if the memory is never paged out, and both functions may be called at ≤ DISPATCH_LEVEL.
     const NON_PAGED: bool;
 
     /// The size and alignment of the largest block: one that does not fit does not compile.
@@ -56,9 +57,10 @@ pub unsafe trait Allocator {
         Ok(())
     }
 
-    /// Memory of this size and alignment, not necessarily zeroed, or none if there is none.
+    /// Allocates memory of this size and alignment, not necessarily zeroed. Returns `None` if there
+    /// is no memory.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL where `NON_PAGED`, else ≤ APC_LEVEL.
+    /// IRQL: ≤ DISPATCH_LEVEL if `NON_PAGED`, otherwise ≤ APC_LEVEL.
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>>;
 
     /// Gives memory back.
@@ -66,11 +68,12 @@ pub unsafe trait Allocator {
     /// IRQL: as for [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this `layout`, and is not used again.
+    /// `memory` came from `allocate` of this allocator, or a moved or cloned one, with this
+    /// `layout`, and is not used again.
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout);
 }
 
-/// An allocator whose memory is never paged out: what the blocks of tasks and objects come from `[C13]`.
+/// An allocator of memory that is never paged out, as the blocks of tasks and objects need `[C13]`.
 ///
 /// # Safety
 /// [`NON_PAGED`](Allocator::NON_PAGED) is true.

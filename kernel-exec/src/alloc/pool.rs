@@ -1,16 +1,18 @@
-//! Non-paged pool, with a tag of the driver's choice.
+//! Pool memory, with a tag of the driver's choice.
 
 use core::{alloc::Layout, ptr::NonNull};
 
 use super::{Allocator, NonPaged};
-use crate::{NTSTATUS, nt};
+use crate::{nt, status::NTSTATUS};
 
-/// What the pool aligns to on 64-bit (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
+/// The pool's alignment on 64-bit
+/// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-exallocatepool2).
 const POOL_ALIGN: usize = 16;
 
 /// Non-paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory.
 ///
-/// Every alignment is kept, as by [`GlobalAllocator`](crate::GlobalAllocator), which is this with the tag `Ntcm`. IRQL: ≤ DISPATCH_LEVEL.
+/// Every alignment is kept, as by [`GlobalAllocator`](crate::GlobalAllocator), which is this
+/// allocator with the tag `Ntcm`. IRQL: ≤ DISPATCH_LEVEL.
 ///
 /// ```
 /// # use ntcom_exec::{Allocator, PoolAllocator};
@@ -18,12 +20,12 @@ const POOL_ALIGN: usize = 16;
 /// const SAMPLES: PoolAllocator = PoolAllocator::with_tag(*b"Smpl");
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let layout = Layout::new::<[u64; 8]>();
 /// let memory = SAMPLES.allocate(layout).unwrap();
-/// // SAFETY: from above.
+/// // SAFETY: the memory is from the allocation above.
 /// unsafe { SAMPLES.free(memory, layout) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,33 +34,36 @@ pub struct PoolAllocator {
 }
 
 impl PoolAllocator {
-    /// With the tag of every allocation of this crate: `Ntcm`.
+    /// The allocator with this crate's tag, `Ntcm`.
     pub(crate) const DEFAULT: Self = Self::with_tag(*b"Ntcm");
 
-    /// With this tag, as a debugger prints it. Four zeros are no tag: nothing is allocated then.
+    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, and
+    /// then nothing is allocated.
     #[must_use]
     pub const fn with_tag(tag: [u8; 4]) -> Self {
         Self { tag: u32::from_le_bytes(tag) }
     }
 }
 
-/// What is asked of the pool for a layout: the pool's own size, and how far it is over-aligned. None when it overflows.
+/// Returns the size to ask of the pool for a layout. An over-aligned layout needs its alignment in
+/// addition. Returns `None` on overflow.
 fn pool_size(layout: Layout) -> Option<usize> {
     if layout.align() <= POOL_ALIGN {
-        // The pool refuses to allocate nothing.
+        // The pool refuses to allocate zero bytes.
         Some(layout.size().max(1))
     } else {
         layout.size().checked_add(layout.align())
     }
 }
 
-/// Where an over-aligned block begins in the pool's memory: 16..=align bytes from its base, because that is aligned to 16. There is
-/// room for the base pointer before it.
+/// Returns the offset of an over-aligned block in the pool's memory. It is 16..=align bytes from
+/// the base, because the base is aligned to 16, so there is room for the base pointer before the
+/// block.
 const fn block_offset(base: usize, align: usize) -> usize {
     align - (base & (align - 1))
 }
 
-/// A block of this layout in what `pool` gives for a size.
+/// Allocates a block of this layout in memory from `pool`, which takes a size.
 fn allocate_from(pool: impl FnOnce(usize) -> *mut u8, layout: Layout) -> Option<NonNull<u8>> {
     let base = NonNull::new(pool(pool_size(layout)?))?;
     if layout.align() <= POOL_ALIGN {
@@ -70,32 +75,35 @@ fn allocate_from(pool: impl FnOnce(usize) -> *mut u8, layout: Layout) -> Option<
     let slot = block.cast::<NonNull<u8>>();
     // SAFETY: at least 16 bytes of the allocation stand before `block`.
     let slot = unsafe { slot.sub(1) };
-    // SAFETY: inside the allocation, and aligned because `block` is.
+    // SAFETY: the slot is inside the allocation, and aligned because `block` is.
     unsafe { slot.write(base) };
     Some(block)
 }
 
-/// Gives a block back.
+/// Gives a block back to the pool.
 ///
 /// # Safety
-/// From `allocate_from` with this layout and a pool of this tag; not used again.
+/// The block came from `allocate_from` with this layout and a pool of this tag, and is not used
+/// again.
 unsafe fn free(memory: NonNull<u8>, layout: Layout, tag: u32) {
     let Some(size) = pool_size(layout) else { return };
     let base = if layout.align() <= POOL_ALIGN {
         memory
     } else {
         let slot = memory.cast::<NonNull<u8>>();
-        // SAFETY: `allocate_from` put the base pointer there.
+        // SAFETY: `allocate_from` put the base pointer before the block.
         let slot = unsafe { slot.sub(1) };
-        // SAFETY: as above.
+        // SAFETY: `allocate_from` put the base pointer there.
         unsafe { slot.read() }
     };
-    // SAFETY: from the pool with this tag and size; the caller does not use it again.
+    // SAFETY: the memory came from the pool with this tag and size; the caller does not use it
+    // again.
     unsafe { nt::free_pool(base.as_ptr(), size, tag) }
 }
 
-// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic above stays inside what was asked of it;
-// 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for ≤ DISPATCH_LEVEL; 3. nothing panics.
+// SAFETY: 1. the pool hands out exclusive memory, and the arithmetic above stays inside the
+// requested size; 2. POOL_FLAG_NON_PAGED memory is resident, and both pool calls are documented for
+// ≤ DISPATCH_LEVEL; 3. nothing panics.
 unsafe impl Allocator for PoolAllocator {
     const NON_PAGED: bool = true;
 
@@ -109,18 +117,19 @@ unsafe impl Allocator for PoolAllocator {
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller got the memory from this allocator with this layout, and does not use
+        // it again.
         unsafe { free(memory, layout, self.tag) }
     }
 }
 
-// SAFETY: it is.
+// SAFETY: `NON_PAGED` is true.
 unsafe impl NonPaged for PoolAllocator {}
 
-/// Paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory. For what is used at PASSIVE_LEVEL only: no task or COM object
-/// can be in it, which the compiler sees to.
+/// Paged pool with a tag (`ExAllocatePool2`); without a kernel, the host's memory. It is for data
+/// that is used at PASSIVE_LEVEL only. The compiler ensures that no task or COM object is in it.
 ///
-/// Else as [`PoolAllocator`]. IRQL: ≤ APC_LEVEL.
+/// Otherwise it is as [`PoolAllocator`]. IRQL: ≤ APC_LEVEL.
 ///
 /// ```
 /// # use ntcom_exec::{Allocator, PagedPoolAllocator};
@@ -128,15 +137,15 @@ unsafe impl NonPaged for PoolAllocator {}
 /// const NAMES: PagedPoolAllocator = PagedPoolAllocator::with_tag(*b"Name");
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// for align in [8, 256] {
 ///     let layout = Layout::from_size_align(100, align).unwrap();
 ///     let memory = NAMES.allocate(layout).unwrap();
 ///     assert!(memory.addr().get().is_multiple_of(align));
-///     // SAFETY: from above.
+///     // SAFETY: the memory is from the allocation above.
 ///     unsafe { NAMES.free(memory, layout) };
 /// }
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,14 +154,15 @@ pub struct PagedPoolAllocator {
 }
 
 impl PagedPoolAllocator {
-    /// With this tag, as a debugger prints it. Four zeros are no tag: nothing is allocated then.
+    /// Makes an allocator with this tag, as a debugger prints it. Four zeros are not a tag, and
+    /// then nothing is allocated.
     #[must_use]
     pub const fn with_tag(tag: [u8; 4]) -> Self {
         Self { tag: u32::from_le_bytes(tag) }
     }
 }
 
-// SAFETY: 1. as for `PoolAllocator`; 2. `NON_PAGED` is false; 3. nothing panics.
+// SAFETY: 1. as for `PoolAllocator`, with paged memory; 2. `NON_PAGED` is false; 3. nothing panics.
 unsafe impl Allocator for PagedPoolAllocator {
     const NON_PAGED: bool = false;
 
@@ -164,7 +174,8 @@ unsafe impl Allocator for PagedPoolAllocator {
     }
 
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller got the memory from this allocator with this layout, and does not use
+        // it again.
         unsafe { free(memory, layout, self.tag) }
     }
 }
@@ -175,9 +186,9 @@ mod tests {
 
     use super::{POOL_ALIGN, block_offset, pool_size};
 
-    /// Wherever the pool's memory begins, which the simulated pool alone does not show.
+    /// Tries every base address of the pool's memory, which the simulated pool alone does not show.
     #[test]
-    fn an_over_aligned_block_is_inside_of_what_the_pool_gave() {
+    fn an_over_aligned_block_is_inside_of_the_pools_block() {
         for align in [32, 64, 256, 4096] {
             for size in [1, 8, 100, 4096] {
                 let layout = Layout::from_size_align(size, align).unwrap();

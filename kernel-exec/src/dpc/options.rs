@@ -1,13 +1,17 @@
-//! What a driver may say about a task on DPCs.
+//! Options of a driver for a task on DPCs.
 
 use core::{future::Future, time::Duration};
 
 use super::{DpcPort, Settings};
 use crate::{
-    DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET, NTSTATUS, TaskStorage, budget::Budget, nt, spawn::Spawn,
+    budget::{Budget, DEFAULT_POLL_BUDGET, DEFAULT_TIME_BUDGET},
+    nt,
+    spawn::Spawn,
+    status::NTSTATUS,
+    storage::TaskStorage,
 };
 
-/// Where in a processor's queue a DPC stands, and how soon that processor looks
+/// The position of a DPC in a processor's queue, and the urgency for that processor
 /// (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kesetimportancedpc).
 ///
 /// ```
@@ -16,14 +20,14 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(i32)]
 pub enum Importance {
-    /// At the end; the processor may take its time.
+    /// At the end of the queue, and the processor may take its time.
     Low = 0,
-    /// At the end.
+    /// At the end of the queue.
     #[default]
     Medium = 1,
-    /// At the front.
+    /// At the front of the queue.
     High = 2,
-    /// At the end; another processor is interrupted for it at once.
+    /// At the end of the queue, and another processor is interrupted for it at once.
     MediumHigh = 3,
 }
 
@@ -37,13 +41,13 @@ pub enum Importance {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let config = Config { processors: 2, ..Config::default() };
 /// # let mut kernel = Simulation::new(config, Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let there = DpcOptions::new().processor(0, 1).poll_budget(8);
 /// TaskBuilder::new()
 ///     .on(there)
 ///     .spawn(async { assert_eq!(ntsim::current_processor(), 1) })
 ///     .unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +60,8 @@ pub struct DpcOptions {
 }
 
 impl DpcOptions {
-    /// The defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], [`DEFAULT_TIME_BUDGET`].
+    /// Returns the defaults: medium importance, the waker's processor, [`DEFAULT_POLL_BUDGET`], and
+    /// [`DEFAULT_TIME_BUDGET`].
     pub const fn new() -> Self {
         Self {
             importance: Importance::Medium,
@@ -66,25 +71,28 @@ impl DpcOptions {
         }
     }
 
-    /// Where its DPC stands in the queue (`KeSetImportanceDpc`).
+    /// Sets the position of the task's DPC in the queue (`KeSetImportanceDpc`).
     pub const fn importance(mut self, importance: Importance) -> Self {
         self.importance = importance;
         self
     }
 
-    /// It runs on this processor, whoever wakes it: processor `number` of group `group` (`KeSetTargetProcessorDpcEx`).
+    /// Runs the task on this processor, number `number` of group `group`, whatever processor wakes
+    /// it (`KeSetTargetProcessorDpcEx`).
     pub const fn processor(mut self, group: u16, number: u8) -> Self {
         self.processor = Some((group, number));
         self
     }
 
-    /// How often it may be polled in one run. A spent budget goes on by a timer, after other DPCs; at PASSIVE_LEVEL behind other work items.
+    /// Sets the number of polls in one run. A task with a spent budget continues by a timer, after
+    /// other DPCs, or at PASSIVE_LEVEL behind other work items.
     pub const fn poll_budget(mut self, polls: u32) -> Self {
         self.polls = polls;
         self
     }
 
-    /// How long it may be polled again and again in one run; a poll is not cut short. Whole units of 100 ns count.
+    /// Sets the time for which the task may be polled again and again in one run. A poll is not cut
+    /// short. The time counts in whole units of 100 ns.
     pub const fn time_budget(mut self, time: Duration) -> Self {
         self.time = time;
         self
@@ -112,7 +120,7 @@ impl Default for DpcOptions {
 }
 
 impl<const SIZE: usize> TaskStorage<SIZE> {
-    /// How many bytes the task of this future needs.
+    /// Returns the number of bytes that the task of this future needs.
     ///
     /// ```
     /// use ntcom_exec::TaskStorage;

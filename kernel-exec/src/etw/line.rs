@@ -1,28 +1,29 @@
-//! A line of text as the kernel has it, on the stack.
+//! A line of text on the stack, in the kernel's encoding.
 
 use core::fmt;
 
-/// Units of 16 bits, with the zero.
+/// The length in units of 16 bits, including the zero.
 const LINE: usize = 384;
 
-/// Text in UTF-16 that ends with a zero. What does not fit is left out, at a character's border; a null in it is a space.
+/// Text in UTF-16 that ends with a zero. Text that does not fit is left out, at a character's
+/// border, and a null in the text becomes a space.
 pub(super) struct Line {
     units: [u16; LINE],
     length: usize,
 }
 
 impl Line {
-    /// An empty one.
+    /// Makes an empty line.
     pub(super) const fn new() -> Self {
         Self { units: [0; LINE], length: 0 }
     }
 
-    /// What is in it, up to a zero.
+    /// Returns the text, which ends with a zero.
     pub(super) const fn as_ptr(&self) -> *const u16 {
         self.units.as_ptr()
     }
 
-    /// The characters up to the first that does not fit: nothing goes behind that one.
+    /// Appends a character if it fits. After the first one that does not fit, none fits.
     fn push(&mut self, character: char) -> fmt::Result {
         let character = if character == '\0' { ' ' } else { character };
         let end = self.length + character.len_utf16();
@@ -39,7 +40,7 @@ impl Line {
 }
 
 impl fmt::Write for Line {
-    /// An error where it is full, which ends the formatting.
+    /// Appends the text. A full line gives an error, which ends the formatting.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|character| self.push(character))
     }
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_was_written() {
+    fn a_line_has_the_text_that_was_written() {
         let mut line = Line::new();
         write!(line, "a\0b {} é𝄞", 42).unwrap();
         assert_eq!(text(&line), "a b 42 é𝄞");

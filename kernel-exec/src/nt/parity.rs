@@ -1,7 +1,9 @@
-//! The two kernels held against each other. Nothing here runs: where they differ, `cargo xtask wdk-check` does not compile.
+//! Compares the two kernels at compile time. Nothing here runs. Where the kernels differ, `cargo
+//! xtask wdk-check` does not compile.
 //!
-//! The calls: wdk-sys's were taken with the signatures of `ddis!`, and ntsim's are held to the same list. The structs: their
-//! sizes are compared; their fields are private in ntsim, which asserts these same offsets of its own (`types.rs`).
+//! The functions of wdk-sys were taken with the signatures of `ddis!`, and those of ntsim are held
+//! to the same list. The sizes of the structs are compared. Their fields are private in ntsim,
+//! which asserts the same offsets itself (`types.rs`).
 
 mod calls {
     use ntsim::types::{
@@ -13,7 +15,7 @@ mod calls {
 }
 
 mod events {
-    //! Calls of event tracing that drivers make, and the executor does not.
+    //! Functions of event tracing that drivers call and the executor does not.
 
     macro_rules! same {
         ($($kernel:ident::{$ddi:ident, $types:ident})*) => {$(
@@ -53,7 +55,7 @@ mod events {
     same! { ntsim::{ddi, types} wdk::{ddi, types} }
 }
 
-/// The size and the alignment of a type in each kernel.
+/// Asserts the size and the alignment of a type in each kernel.
 macro_rules! sizes {
     ($($name:ident: $size:literal, $align:literal;)*) => {
         const _: () = {
@@ -80,7 +82,7 @@ sizes! {
     PROCESSOR_NUMBER: 4, 2;
 }
 
-/// Where a field of wdk-sys's struct is.
+/// Asserts the offset of a field of a struct of wdk-sys.
 macro_rules! offsets {
     ($($name:ident { $($($field:ident).+: $offset:literal),* })*) => {
         const _: () = {
@@ -89,7 +91,7 @@ macro_rules! offsets {
     };
 }
 
-// In C it is aligned to 16.
+// The C declaration is aligned to 16, so only the size is compared.
 const _: () = assert!(size_of::<wdk_sys::IRP>() == 208 && size_of::<ntsim::types::IRP>() == 208);
 
 offsets! {
@@ -101,7 +103,7 @@ offsets! {
     KTIMER { Header.SignalState: 4, DueTime: 24, Dpc: 48, Period: 60 }
 }
 
-/// The constants.
+/// Asserts that the constants agree.
 const _: () = {
     assert!(wdk_sys::DISPATCH_LEVEL == ntsim::types::DISPATCH_LEVEL);
     assert!(wdk_sys::MAX_EVENT_DATA_DESCRIPTORS == ntsim::types::MAX_EVENT_DATA_DESCRIPTORS);

@@ -1,4 +1,4 @@
-//! What a client did with an object has been done before the last release destroys it.
+//! Tests under loom that every use of an object happens before its last release destroys it.
 
 use super::ReferenceCount;
 use loom::{cell::UnsafeCell, thread};
@@ -8,18 +8,18 @@ struct Object {
     count: ReferenceCount,
     value: UnsafeCell<u32>,
 }
-// SAFETY: two threads use it, one after the other if the count is right: loom looks.
+// SAFETY: two threads use it, one after the other if the count is right; loom checks that.
 unsafe impl Sync for Object {}
-// SAFETY: as above.
+// SAFETY: loom checks every access to the value.
 unsafe impl Send for Object {}
 
 fn release(object: &Object) {
     object.value.with(|value| {
-        // SAFETY: this reference.
+        // SAFETY: this reference keeps the object.
         assert_eq!(unsafe { *value }, 1);
     });
     if object.count.remove() == 0 {
-        // SAFETY: the last reference.
+        // SAFETY: this was the last reference.
         object.value.with_mut(|value| unsafe { *value = 0 });
     }
 }

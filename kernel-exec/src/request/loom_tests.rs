@@ -1,4 +1,5 @@
-//! Requests under loom: framework, executor and who cancels are the test's, the protocol is the shipping code.
+//! Requests under loom. The framework, the executor and the canceller are the test's, and the
+//! protocol is the shipping code.
 
 use core::{
     future::{Future, ready},
@@ -13,34 +14,39 @@ use loom::{
     thread,
 };
 
-use super::{IrpOutcome, Request, RequestRoom, RequestTask, request_canceled, spawn_request_task};
-use crate::{CancelHandle, NTSTATUS};
+use super::{IrpOutcome, Request, RequestStorage, RequestTask, request_cancelled, spawn_request_task};
+use crate::{status::NTSTATUS, task::CancelHandle};
 
 const PLAIN: usize = 0;
-const CANCELABLE: usize = 1;
-const CANCELED: usize = 2;
+const CANCELLABLE: usize = 1;
+const CANCELLED: usize = 2;
 
 const DONE: IrpOutcome = IrpOutcome { status: NTSTATUS::SUCCESS, information: 3 };
 
 struct Framework {
-    room: core::cell::UnsafeCell<MaybeUninit<RequestRoom>>,
+    storage: core::cell::UnsafeCell<MaybeUninit<RequestStorage>>,
     state: AtomicUsize,
-    /// Read by each party that uses the request, and written by its completion: at the same time is a data race.
+    /// Read by each owner of a reference, and written by its completion, so a use at the
+    /// same time is a data race.
     outcome: UnsafeCell<Option<IrpOutcome>>,
 }
 
 #[derive(Clone, Copy)]
 struct Handle(*const Framework);
 
-// SAFETY: what is behind it is atomic, or loom looks.
+// SAFETY: the fields behind the pointer are atomic, or loom checks them.
 unsafe impl Send for Handle {}
 
 impl Handle {
     fn get(&self) -> &Framework {
-        // SAFETY: the model keeps it until all threads have been joined.
+        // SAFETY: the model keeps the framework until all threads have been joined.
         let framework = unsafe { &*self.0 };
-        // SAFETY: loom looks for a completion before this, or at the same time.
-        assert_eq!(framework.outcome.with(|outcome| unsafe { *outcome }), None, "it has been completed");
+        // SAFETY: loom detects a completion before this, or at the same time.
+        assert_eq!(
+            framework.outcome.with(|outcome| unsafe { *outcome }),
+            None,
+            "the request is used after its completion"
+        );
         framework
     }
 
@@ -48,46 +54,53 @@ impl Handle {
         self.get().state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// As the I/O manager does.
+    /// Cancels the request, as the I/O manager does.
     fn cancel(self) {
-        // SAFETY: the model keeps it; who cancels does not know whether it has been completed.
+        // SAFETY: the model keeps the framework; a canceller does not know whether the request has
+        // been completed.
         let state = unsafe { &(*self.0).state };
-        if state.swap(CANCELED, Ordering::AcqRel) == CANCELABLE {
-            // SAFETY: the routine that was set, once.
-            unsafe { request_canceled(self) };
+        if state.swap(CANCELLED, Ordering::AcqRel) == CANCELLABLE {
+            // SAFETY: the swap took out the routine that was set, so this calls it once.
+            unsafe { request_cancelled(self) };
         }
     }
 }
 
-// SAFETY: 1. the room is the model's; 2. by the states; 3. by their exchanges; 4. in a model there is no IRQL.
+// SAFETY: 1. the storage is the model's; 2. by the states; 3. by their exchanges; 4. in a model
+// there is no IRQL.
 unsafe impl Request for Handle {
-    fn room(self) -> *mut RequestRoom {
-        // SAFETY: as in `get`.
-        unsafe { &(*self.0).room }.get().cast()
+    fn storage(self) -> *mut RequestStorage {
+        // SAFETY: the model keeps the framework until all threads have been joined.
+        unsafe { &(*self.0).storage }.get().cast()
     }
     unsafe fn begin(self) {}
-    unsafe fn set_cancelable(self) -> bool {
-        self.step(PLAIN, CANCELABLE)
+    unsafe fn set_cancel_routine(self) -> bool {
+        self.step(PLAIN, CANCELLABLE)
     }
-    unsafe fn take_cancelable(self) -> bool {
-        self.step(CANCELABLE, PLAIN)
+    unsafe fn clear_cancel_routine(self) -> bool {
+        self.step(CANCELLABLE, PLAIN)
     }
     unsafe fn complete(self, outcome: IrpOutcome) {
-        assert_ne!(self.get().state.load(Ordering::Relaxed), CANCELABLE, "completed while it is cancelable");
-        // SAFETY: loom looks for uses at the same time.
+        assert_ne!(
+            self.get().state.load(Ordering::Relaxed),
+            CANCELLABLE,
+            "the request is completed while it is cancellable"
+        );
+        // SAFETY: loom detects a use at the same time.
         self.get().outcome.with_mut(|place| unsafe { *place = Some(outcome) });
     }
 }
 
-/// The one run of its task.
+/// Runs the request's task, once.
 fn run<F: Future<Output = IrpOutcome>>(task: RequestTask<Handle, F>) {
     let _ended = pin!(task).poll(&mut Context::from_waker(Waker::noop()));
 }
 
-/// A request is served by a thread of its own, and perhaps cancelled by another. What it came to.
+/// Serves a request in a thread of its own, and has another thread cancel it if `cancels` is true.
+/// Returns the outcome.
 fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
     let framework = Box::new(Framework {
-        room: core::cell::UnsafeCell::new(MaybeUninit::uninit()),
+        storage: core::cell::UnsafeCell::new(MaybeUninit::uninit()),
         state: AtomicUsize::new(PLAIN),
         outcome: UnsafeCell::new(None),
     });
@@ -98,28 +111,29 @@ fn serve(cancels: bool, says: Result<(), NTSTATUS>) -> IrpOutcome {
         executor = Some(thread::spawn(move || run(task)));
         says.map(|()| CancelHandle::inert())
     };
-    // SAFETY: a new request.
+    // SAFETY: the request is new.
     unsafe { spawn_request_task(request, ready(DONE), spawn) };
     for thread in executor.into_iter().chain(canceller) {
         thread.join().unwrap();
     }
     // SAFETY: all threads have been joined.
-    framework.outcome.with(|outcome| unsafe { *outcome }).expect("it has not been completed")
+    framework.outcome.with(|outcome| unsafe { *outcome }).expect("the request has not been completed")
 }
 
-/// `[I2]`: the task ends while the cancel routine is being set.
+/// Rule `[I2]`. The task ends while the cancel routine is being set.
 #[test]
-fn loom_a_request_ends_while_it_is_made_cancelable() {
+fn loom_a_request_ends_while_it_is_made_cancellable() {
     loom::model(|| assert_eq!(serve(false, Ok(())), DONE));
 }
 
-/// `[I1]`, `[I3]`: the three parties meet.
+/// Rules `[I1]` and `[I3]`. The three references are given up at the same time.
 #[test]
 fn loom_a_request_ends_while_it_is_cancelled() {
     loom::model(|| assert_eq!(serve(true, Ok(())), DONE));
 }
 
-/// Who spawns it says that it was refused: the task, or the dispatch routine after it, says what it came to.
+/// The spawn function reports a refusal although the task is served. The task, or the dispatch
+/// routine after it, gives the outcome.
 #[test]
 fn loom_a_request_that_is_served_and_said_to_be_refused() {
     loom::model(|| {

@@ -1,4 +1,4 @@
-//! A signal under loom: every interleaving of a waiter and those who set it, weak memory included.
+//! A signal under loom, in every interleaving of a waiter and its setters, weak memory included.
 
 use core::{
     future::Future,
@@ -17,7 +17,7 @@ use loom::{
 
 use super::{Signal, Wait};
 
-/// Counts how often it was woken.
+/// A waker that counts its wakes.
 struct Woken(AtomicUsize);
 
 impl Wake for Woken {
@@ -26,18 +26,19 @@ impl Wake for Woken {
     }
 }
 
-/// A signal and what is written before it is set.
-struct World {
+/// A signal, and a word that is written before the signal is set.
+struct SignalWorld {
     signal: Signal,
     written: AtomicUsize,
 }
 
-impl World {
+impl SignalWorld {
     fn new() -> LoomArc<Self> {
         LoomArc::new(Self { signal: Signal::new(), written: AtomicUsize::new(0) })
     }
 
-    /// As long as the signal is not there, the last poll's waker must have been called before everything is quiet.
+    /// Writes the word, then sets the signal. If the last poll did not see the signal, its waker
+    /// must have been called when all threads have ended.
     fn set(&self) {
         self.written.store(1, Ordering::Relaxed);
         self.signal.set();
@@ -48,11 +49,12 @@ fn poll(wait: core::pin::Pin<&mut Wait<'_>>, waker: &Waker) -> Poll<()> {
     wait.poll(&mut Context::from_waker(waker))
 }
 
-/// Z20. Either the poll sees the set, or its waker is called; and the value that was written before is seen.
+/// Z20. Either the poll sees the set, or its waker is called. The value written before the set is
+/// seen.
 #[test]
 fn loom_a_set_is_seen_or_wakes() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let setter = thread::spawn(move || other.set());
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
@@ -60,7 +62,10 @@ fn loom_a_set_is_seen_or_wakes() {
         let mut wait = pin!(world.signal.wait());
         if poll(wait.as_mut(), &waker).is_pending() {
             setter.join().unwrap();
-            assert!(woken.0.load(Ordering::Relaxed) > 0, "set, and nobody was woken");
+            assert!(
+                woken.0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the waiter's waker was not called"
+            );
             assert!(poll(wait, &waker).is_ready());
         } else {
             assert_eq!(world.written.load(Ordering::Relaxed), 1);
@@ -69,11 +74,11 @@ fn loom_a_set_is_seen_or_wakes() {
     });
 }
 
-/// A second poll, with another waker, while it is set: the newer one is called.
+/// A second poll, with another waker, meets a set, and the newer waker is called.
 #[test]
 fn loom_a_replaced_waker_is_not_the_one_that_counts() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
         let wakers = woken.clone().map(Waker::from);
@@ -83,17 +88,20 @@ fn loom_a_replaced_waker_is_not_the_one_that_counts() {
         let polled = poll(wait.as_mut(), &wakers[1]);
         setter.join().unwrap();
         if polled.is_pending() {
-            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and the last waker was not called");
+            assert!(
+                woken[1].0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the newest waker was not called"
+            );
             assert!(poll(wait, &wakers[1]).is_ready());
         }
     });
 }
 
-/// A wait that is dropped takes nothing with it: the next one ends.
+/// A wait that is dropped takes nothing with it, so the next one ends.
 #[test]
 fn loom_a_dropped_wait_loses_nothing() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
@@ -104,15 +112,15 @@ fn loom_a_dropped_wait_loses_nothing() {
         setter.join().unwrap();
         assert!(poll(pin!(world.signal.wait()), &waker).is_ready());
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "nothing of it is kept");
+        assert_eq!(Arc::strong_count(&woken), 1, "the signal keeps no waker");
     });
 }
 
-/// Two set it: it is one signal or two, and never none.
+/// Two threads set the signal. The waiter sees one signal or two, and never none.
 #[test]
 fn loom_two_setters_and_a_waiter() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let setters = [(); 2].map(|()| {
             let other = LoomArc::clone(&world);
             thread::spawn(move || other.set())
@@ -131,7 +139,8 @@ fn loom_two_setters_and_a_waiter() {
     });
 }
 
-/// A wait has ended and is dropped while the next one, elsewhere, is dropped too: the signal keeps neither's waker.
+/// A wait that has ended is dropped while the next one, in another thread, is dropped too. The
+/// signal keeps neither waker.
 #[test]
 fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
     loom::model(|| {
@@ -145,7 +154,8 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
         let (other, waker) = (LoomArc::clone(&signal), wakers[1].clone());
         let next = thread::spawn(move || {
             let mut second = Box::pin(other.wait());
-            // A slot that is held would be told, and asked again: nobody holds it.
+            // The slot is free here, so the poll stores its waker. A held slot would wake the
+            // waiter for another poll.
             assert!(poll(second.as_mut(), &waker).is_pending());
             drop(second);
         });
@@ -153,16 +163,16 @@ fn loom_a_wait_that_is_dropped_late_leaves_the_next_one_alone() {
         next.join().unwrap();
         drop(wakers);
         let kept = woken.map(|woken| Arc::strong_count(&woken));
-        assert_eq!(kept, [1, 1], "nothing of them is kept");
+        assert_eq!(kept, [1, 1], "the signal keeps no waker");
     });
 }
 
-/// Z229. A second wait is polled while the setter that ended the first one empties the slot: it
-/// writes the slot after that, or is told that it is held, and asks again.
+/// Z229. A second wait is polled while the setter that ended the first one empties the slot. It
+/// writes the slot after that, or finds the slot held and wakes its task.
 #[test]
 fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
     loom::model(|| {
-        let world = World::new();
+        let world = SignalWorld::new();
         let other = LoomArc::clone(&world);
         let woken = [(); 2].map(|()| Arc::new(Woken(AtomicUsize::new(0))));
         let wakers = woken.clone().map(Waker::from);
@@ -174,7 +184,10 @@ fn loom_a_second_wait_meets_the_setter_that_empties_the_slot() {
             assert!(poll(second.as_mut(), &wakers[1]).is_pending());
             setter.join().unwrap();
             world.signal.set();
-            assert!(woken[1].0.load(Ordering::Relaxed) > 0, "set, and its waker was not called");
+            assert!(
+                woken[1].0.load(Ordering::Relaxed) > 0,
+                "the signal was set, but the second wait's waker was not called"
+            );
             assert!(poll(second, &wakers[1]).is_ready());
         } else {
             setter.join().unwrap();

@@ -21,12 +21,13 @@ use crate::task::Share;
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     signal: &'a Signal,
-    /// The number of the wait; 0 before it has been polled, [`POLLED`] before it has been in the
-    /// slot.
+    /// The number of the wait. It is 0 before the wait has been polled, and [`POLLED`] after that
+    /// until the wait has been in the slot.
     number: usize,
 }
 
-/// The number of a wait that has been polled and has none: above each that is given.
+/// The number of a wait that has been polled and has no number of its own. It is above each number
+/// that a signal gives.
 const POLLED: usize = usize::MAX;
 
 impl<'a> Wait<'a> {

@@ -1,37 +1,38 @@
-//! The word: every bit of it, and every step it can take. The rules are in the [module's protocol](super).
+//! The signal's word, with all its bits and all the steps that it can take. The [module's
+//! protocol](super) lists the rules.
 
 use crate::sync::{AtomicUsize, Ordering, const_fn};
 
-/// Set, and not taken.
+/// The signal is set, and no wait has taken it.
 const SET: usize = 1 << 0;
 /// The slot holds a waker.
 const WAKER: usize = 1 << 1;
-/// Somebody has the slot to itself.
+/// One party has the slot to itself.
 const HELD: usize = 1 << 2;
-/// Above the bits: the number of the wait that wrote the slot last.
+/// The bits from here up hold the number of the wait that wrote the slot last.
 const WAIT: u32 = 3;
 /// The highest number of a wait.
 pub(super) const LAST_WAIT: usize = usize::MAX >> WAIT;
 
-/// What a set obliges the caller to.
+/// The action that a setter owes.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Set {
-    /// Nothing.
+    /// Do nothing.
     Nothing,
-    /// The caller holds the slot: empty it, [`Word::give_back`], and wake.
+    /// Empty the slot, which the caller holds, call [`Word::give_back`], and wake.
     Wake,
 }
 
-/// What a waiter may do.
+/// The action that a waiter may take.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Store {
-    /// Nothing: the signal was set, and is this waiter's now.
+    /// Do nothing, because the signal was set and now belongs to this waiter.
     Set,
-    /// Nothing: somebody else has the slot.
+    /// Do nothing, because another party has the slot.
     Busy,
-    /// Write the slot, then [`Word::end_store`].
+    /// Write the slot, then call [`Word::end_store`].
     Held,
 }
 
@@ -65,7 +66,7 @@ const fn begin_removal(word: usize, wait: usize) -> (usize, bool) {
     if word & (HELD | WAKER) == WAKER && word >> WAIT == wait { (word | HELD, true) } else { (word, false) }
 }
 
-/// The word itself.
+/// The atomic word.
 pub(super) struct Word(AtomicUsize);
 
 impl Word {
@@ -75,13 +76,14 @@ impl Word {
         }
     }
 
-    /// One successful read-modify-write, also where it changes nothing `[S5]`.
+    /// Takes one step with one successful read-modify-write, even when the step changes nothing
+    /// `[S5]`.
     fn step<D>(&self, transition: impl Fn(usize) -> (usize, D)) -> D {
         let mut current = self.0.load(Ordering::Relaxed);
         loop {
-            let (next, duty) = transition(current);
+            let (next, action) = transition(current);
             match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return duty,
+                Ok(_) => return action,
                 Err(seen) => current = seen,
             }
         }
@@ -91,35 +93,36 @@ impl Word {
         self.0.load(Ordering::Acquire) & SET != 0
     }
 
-    /// See [`Set`].
+    /// Sets the signal. The result is the action that the caller owes.
     pub(super) fn set(&self) -> Set {
         self.step(set)
     }
 
-    /// Takes the signal, if it is set.
+    /// Takes the signal. Returns whether it was set.
     pub(super) fn take(&self) -> bool {
         self.step(take)
     }
 
-    /// See [`Store`].
+    /// Takes the signal or holds the slot. The result is the action that the caller may take.
     pub(super) fn begin_store(&self) -> Store {
         self.step(begin_store)
     }
 
-    /// The holder has put a waker of this wait into the slot: true, and the slot is given back with it; false: the signal has been set
-    /// meanwhile, it is the caller's now, and so is the slot still.
+    /// Tries to give back the slot, into which the holder has put a waker of this wait. Returns
+    /// true if the slot is given back. False means that the signal has been set meanwhile. Then the
+    /// caller has taken the signal and still holds the slot.
     #[must_use]
     pub(super) fn end_store(&self, wait: usize) -> bool {
         self.step(|word| end_store(word, wait))
     }
 
-    /// Holds the slot, if there is a waker of this wait in it that nobody is taking out.
+    /// Holds the slot, if it contains a waker of this wait that no other party is taking out.
     #[must_use]
     pub(super) fn begin_removal(&self, wait: usize) -> bool {
         self.step(|word| begin_removal(word, wait))
     }
 
-    /// The holder has emptied the slot.
+    /// Gives back the slot, which the holder has emptied.
     pub(super) fn give_back(&self) {
         self.0.fetch_and(!(HELD | WAKER), Ordering::AcqRel);
     }
@@ -129,13 +132,13 @@ impl Word {
 mod tests {
     use super::{HELD, SET, Set, Store, WAIT, WAKER, begin_removal, begin_store, end_store, set};
 
-    /// Every word that can be, with a few waits: `[S3]`.
+    /// Every possible word `[S3]`, with a few wait numbers.
     fn words() -> impl Iterator<Item = usize> {
         (0..4 << WAIT).filter(|word| word & (SET | WAKER | HELD) != SET | WAKER)
     }
 
     #[test]
-    fn nobody_waits_in_the_slot_for_what_has_happened() {
+    fn a_wait_after_the_set_leaves_the_slot_empty() {
         let fine = |word: usize| word & (SET | WAKER | HELD) != SET | WAKER;
         for word in words() {
             assert!(

@@ -1,16 +1,17 @@
-//! An event on its waiter's stack: the kernel's, or a loom model's.
+//! An event on its waiter's stack, of the kernel or of a loom model.
 //!
-//! Whoever sets it does so under a lock under which the waiter puts it into a list and takes it out again.
+//! The setter sets it under a lock. The waiter puts it into a list, and takes it out again, under
+//! that same lock.
 
 #[cfg(kernel)]
 pub(crate) use in_kernel::Event;
 #[cfg(all(test, loom))]
 pub(crate) use in_loom::Event;
 
-/// When an event that is set is so no longer.
+/// The moment when a set event is reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reset {
-    /// When a wait has ended with it.
+    /// When one wait has ended with it.
     Automatic,
     /// Never.
     Never,
@@ -25,37 +26,40 @@ mod in_kernel {
     pub(crate) struct Event(KernelCell<nt::KEVENT>);
 
     impl Event {
-        /// Before [`prepare`](Self::prepare).
+        /// Makes the event, as it is before [`prepare`](Self::prepare).
         pub(crate) fn new() -> Self {
             Self(KernelCell::default())
         }
 
-        /// It is in its final place, and nobody else's.
+        /// Initializes the event. It must be in its final place, and no other code may have it.
         pub(crate) fn prepare(&self, reset: Reset) {
             let kind = match reset {
                 Reset::Automatic => nt::_EVENT_TYPE::SynchronizationEvent,
                 Reset::Never => nt::_EVENT_TYPE::NotificationEvent,
             };
-            // SAFETY: any IRQL; in no list yet, and on its waiter's stack until the waiter has left the list.
+            // SAFETY: any IRQL; the event is in no list yet, and is on its waiter's stack until the
+            // waiter has left the list.
             unsafe { nt::KeInitializeEvent(self.0.get(), kind, 0) };
         }
 
-        /// Under the list's lock, in the list. IRQL ≤ DISPATCH_LEVEL.
+        /// Sets the event, which is in the list, under the list's lock. IRQL: ≤ DISPATCH_LEVEL.
         pub(crate) fn set(&self) {
-            // SAFETY: prepared before it came into the list, and still there.
+            // SAFETY: the event was prepared before it came into the list, and is still there.
             unsafe { nt::KeSetEvent(self.0.get(), 0, 0) };
         }
 
-        /// Until it is set or the time is over: negative is from now on, in units of 100 ns, positive a moment of system time, none never.
-        /// IRQL: PASSIVE_LEVEL.
+        /// Waits until the event is set or the time is over. A negative timeout counts from now on,
+        /// in units of 100 ns; a positive one is a moment of system time; `None` never ends the
+        /// wait. IRQL: PASSIVE_LEVEL.
         pub(crate) fn wait(&self, timeout: Option<i64>) {
-            // SAFETY: prepared; PASSIVE_LEVEL.
+            // SAFETY: the event is prepared; the caller is at PASSIVE_LEVEL.
             unsafe { nt::wait_for_event(self.0.get(), timeout) };
         }
 
-        /// Out of the list. From here on it is no event: a set that came too late would be seen, by the kernel or whoever debugs it.
+        /// Erases the event, which is out of the list. A set that came too late would then be
+        /// noticed, by the kernel or in a debugger.
         pub(crate) fn retire(&self) {
-            // SAFETY: out of the list, so nobody else has it.
+            // SAFETY: the event is out of the list, so no other code has it.
             unsafe { self.0.get().write_volatile(nt::KEVENT::default()) };
         }
     }
@@ -75,7 +79,7 @@ mod in_loom {
         set: Mutex<bool>,
         changed: Condvar,
         reset: core::cell::Cell<Reset>,
-        /// Written when the event has gone: a set at the same time is a data race.
+        /// Written when the event has gone, so that a set at the same time is a data race.
         gone: UnsafeCell<bool>,
     }
 
@@ -94,8 +98,8 @@ mod in_loom {
         }
 
         pub(crate) fn set(&self) {
-            // SAFETY: loom looks for a write at the same time.
-            assert!(!self.gone.with(|gone| unsafe { *gone }), "an event is set that has gone");
+            // SAFETY: loom detects a write at the same time.
+            assert!(!self.gone.with(|gone| unsafe { *gone }), "an event is set after its waiter has left");
             *self.set.lock().unwrap() = true;
             self.changed.notify_all();
         }
@@ -111,7 +115,7 @@ mod in_loom {
         }
 
         pub(crate) fn retire(&self) {
-            // SAFETY: loom looks for a read at the same time.
+            // SAFETY: loom detects a read at the same time.
             self.gone.with_mut(|gone| unsafe { *gone = true });
         }
     }

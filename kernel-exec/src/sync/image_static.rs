@@ -1,15 +1,15 @@
-//! A static of the driver's that tests can use on several simulated kernels.
+//! Statics of a driver that tests can use on several simulated kernels.
 
 use core::ops::Deref;
 
 use super::own;
 
-/// A value in a driver's static, of which each simulated kernel has its own.
+/// A value in a driver's static, with a copy of its own in each simulated kernel.
 ///
 /// A test program is loaded once and simulates many kernels, also several at a time. A plain static
-/// keeps what the test before has left in it, and tests that run at the same time share it. In an
-/// `ImageStatic` each simulated kernel finds the value that the static was declared with, as a
-/// driver does that has just been loaded. In a driver it is the value itself and costs nothing.
+/// keeps its value from one test to the next, and tests that run at the same time share it. In an
+/// `ImageStatic` each simulated kernel finds the value that the static was declared with, as in a
+/// driver that has just been loaded. In a driver it is the value itself and costs nothing.
 ///
 /// The types of this crate that are made for statics do this by themselves:
 /// [`Signal`](crate::Signal), `TaskStorage`, [`EtwProvider`](crate::EtwProvider). A simulated
@@ -30,9 +30,9 @@ use super::own;
 ///
 /// for seed in 0..3 {
 ///     let mut kernel = Simulation::new(Config::default(), Schedule::seed(seed));
-///     kernel.run(vec![(0, Box::new(|| {
+///     kernel.run_on(0, || {
 ///         assert_eq!(OPENED.fetch_add(1, Relaxed), 0);
-///     }))])?;
+///     })?;
 /// }
 /// # Ok::<(), ntsim::Stop>(())
 /// ```
@@ -41,11 +41,13 @@ use super::own;
 pub struct ImageStatic<T>(T);
 
 impl<T> ImageStatic<T> {
-    /// The value that the driver is loaded with: [`driver_static!`](crate::driver_static) calls this.
+    /// Wraps the value that the driver is loaded with. [`driver_static!`](crate::driver_static)
+    /// calls this.
     ///
     /// # Safety
-    /// It is the initial value of a static, or is never in one. (In a static's `OnceLock`, say, each simulated
-    /// kernel would copy what was made while the program ran, and each copy would own what that owns.)
+    /// The value is the initial value of a static, or is never in a static. (In a static's
+    /// `OnceLock`, say, each simulated kernel would copy a value that was made while the program
+    /// ran, and each copy would own the same resources.)
     pub const unsafe fn new(value: T) -> Self {
         Self(value)
     }
@@ -56,12 +58,14 @@ impl<T> Deref for ImageStatic<T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: the value of a static, by the promise of `new`, of which every use comes through here.
+        // SAFETY: `new` promises that this is the value of a static, and every use of it comes
+        // through here.
         unsafe { own(&self.0) }
     }
 }
 
-/// Declares statics of a driver, each an [`ImageStatic`]: every simulated kernel has its own.
+/// Declares statics of a driver, each an [`ImageStatic`] with a copy of its own in every simulated
+/// kernel.
 ///
 /// ```
 /// # #![forbid(unsafe_code)]
@@ -75,8 +79,8 @@ impl<T> Deref for ImageStatic<T> {
 /// let _: &ImageStatic<AtomicU32> = &OPENED;
 /// ```
 ///
-/// A value that is made while the program runs is for no static: each simulated kernel would own what
-/// it owns.
+/// A value that is made while the program runs must not be in such a static, because each simulated
+/// kernel would own the same resources.
 ///
 /// ```compile_fail,E0133
 /// use std::sync::{Mutex, OnceLock};
@@ -90,9 +94,10 @@ macro_rules! driver_static {
     ($($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)+) => { $(
         $(#[$attribute])*
         $visibility static $name: $crate::ImageStatic<$type> = {
-            // Not in the block below, in which it could do what is unsafe.
+            // Evaluated outside the unsafe block below, so that the expression may do nothing
+            // unsafe.
             let value: $type = $value;
-            // SAFETY: the initial value of a static.
+            // SAFETY: this is the initial value of a static.
             unsafe { $crate::ImageStatic::new(value) }
         };
     )+ };

@@ -2,7 +2,7 @@
 
 use super::own;
 
-/// Memory that the kernel, or the holder of a kernel lock, writes: only its address is ever taken.
+/// Memory that the kernel, or the holder of a kernel lock, writes. Only its address is ever taken.
 #[repr(transparent)]
 #[derive(Default)]
 pub(crate) struct KernelCell<T>(core::cell::UnsafeCell<T>);
@@ -14,7 +14,8 @@ impl<T> KernelCell<T> {
 
     #[inline(always)]
     pub(crate) fn get(&self) -> *mut T {
-        // SAFETY: every use of the cell comes through here, and its value is reached by raw pointers only.
+        // SAFETY: every use of the cell comes through here, and its value is reached by raw
+        // pointers only.
         unsafe { own(&self.0) }.get()
     }
 }

@@ -1,4 +1,4 @@
-//! A lock: the kernel's spin lock, or a loom model's.
+//! A spin lock of the kernel, or a lock of a loom model.
 
 #[cfg(kernel)]
 pub(crate) use in_kernel::SpinLock;
@@ -9,13 +9,14 @@ pub(crate) use in_loom::SpinLock;
 mod in_kernel {
     use crate::{nt, sync::KernelCell};
 
-    /// A value under a spin lock. IRQL ≤ DISPATCH_LEVEL; under it DISPATCH_LEVEL.
+    /// A value under a spin lock. IRQL: ≤ DISPATCH_LEVEL; DISPATCH_LEVEL while the lock is held.
     pub(crate) struct SpinLock<T> {
         lock: KernelCell<nt::KSPIN_LOCK>,
         value: KernelCell<T>,
     }
 
-    // SAFETY: the value is only touched under the lock, by whichever processor; what it points to is its owner's promise.
+    // SAFETY: the value is only touched under the lock, on any processor; the owner of the value
+    // answers for any pointers in it.
     unsafe impl<T> Sync for SpinLock<T> {}
 
     impl<T> SpinLock<T> {
@@ -24,14 +25,14 @@ mod in_kernel {
             Self { lock: KernelCell::new(0), value: KernelCell::new(value) }
         }
 
-        /// Calls `f` under the lock. It does not come back here.
+        /// Calls `f` under the lock. `f` must not take the same lock.
         pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-            // SAFETY: initialised, resident; ≤ DISPATCH_LEVEL by the contract of every caller; not held by this processor, because
-            // no `f` calls back.
+            // SAFETY: the lock is initialised and resident; every caller is at ≤ DISPATCH_LEVEL;
+            // this processor does not hold it, because no `f` takes it again.
             let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
-            // SAFETY: the lock is held, and `f` does not come back here.
+            // SAFETY: the lock is held, and `f` does not take it again.
             let result = f(unsafe { &mut *self.value.get() });
-            // SAFETY: held since above.
+            // SAFETY: the lock has been held since the acquire above.
             unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
             result
         }
@@ -42,12 +43,12 @@ mod in_kernel {
 mod in_loom {
     use loom::sync::Mutex;
 
-    /// A value under a lock of loom's.
+    /// A value under a lock of loom.
     pub(crate) struct SpinLock<T>(Mutex<T>);
 
     // SAFETY: the value is only touched under the lock.
     unsafe impl<T> Sync for SpinLock<T> {}
-    // SAFETY: as above.
+    // SAFETY: the value is only touched under the lock.
     unsafe impl<T> Send for SpinLock<T> {}
 
     impl<T> SpinLock<T> {

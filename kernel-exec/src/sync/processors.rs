@@ -1,5 +1,12 @@
-//! What each processor has of ours: the task that it polls, and how soon it asks whether to let
-//! others run.
+//! The executor's state of each processor. It is the task that the processor polls, and the time of
+//! the next question whether to let other code run.
+//!
+//! # Why runs are counted
+//!
+//! An executor does not see where a processor begins and ends to run DPCs, and tasks that wake each
+//! other could keep it there. So each processor counts runs, and polls that tasks wake themselves
+//! for. Once in 16 it asks `KeShouldYieldProcessor`, and its runs are put off by their timers while
+//! the answer is yes.
 
 use core::{cell::Cell, ptr};
 
@@ -9,35 +16,36 @@ use crate::{
     nt,
 };
 
-/// How many runs, and polls that tasks have woken themselves for, a processor makes before it asks
-/// whether to let others run.
+/// The number of runs, and of polls that tasks have woken themselves for, between two questions to
+/// the kernel whether to yield.
 ///
-/// The executor does not see where a processor begins to run DPCs, nor where it ends: so it counts
-/// through all of them. The kernel sees it, and is asked.
+/// The executor does not see where a processor begins and ends to run DPCs, so it counts across all
+/// of them. The kernel does see it, so the executor asks the kernel.
 const RUNS: u32 = 16;
 
-/// One processor's. Only touched at DISPATCH_LEVEL, by this processor.
-struct Slot {
+/// The slot of one processor. Only touched at DISPATCH_LEVEL, by this processor.
+struct ProcessorSlot {
     pointer: Cell<*const ()>,
-    /// Runs and polls that have been made since the kernel was asked; [`RUNS`]: it is to be asked.
+    /// The runs and polls since the kernel was asked. At [`RUNS`] the kernel is asked again.
     runs: Cell<u32>,
 }
 
-struct Slots([Slot; PROCESSORS]);
+struct ProcessorSlots([ProcessorSlot; PROCESSORS]);
 
-// SAFETY: each function below is told the processor that the caller is on and cannot leave, so each
-// slot is its processor's alone.
-unsafe impl Sync for Slots {}
+// SAFETY: the caller of each function below names the processor that it is on and cannot leave, so
+// each slot is touched by its own processor only.
+unsafe impl Sync for ProcessorSlots {}
 
-impl Slots {
+impl ProcessorSlots {
     const fn new() -> Self {
-        // All zeros: in the image this is data that takes no room in its file.
-        Self([const { Slot { pointer: Cell::new(ptr::null()), runs: Cell::new(0) } }; PROCESSORS])
+        // All bytes are zero, so this data takes no room in the image's file.
+        Self([const { ProcessorSlot { pointer: Cell::new(ptr::null()), runs: Cell::new(0) } }; PROCESSORS])
     }
 
-    /// A processor that has no slot stops the machine: a body polled without one would not see that it is cancelled, and its
-    /// cleanup would be left out `[C10]`.
-    fn of(&self, processor: usize) -> &Slot {
+    /// Returns the slot of a processor. A processor without a slot stops the machine. A body polled
+    /// without a slot would not see that it is cancelled, and its cleanup would be left out
+    /// `[C10]`.
+    fn of(&self, processor: usize) -> &ProcessorSlot {
         match self.0.get(processor) {
             Some(slot) => slot,
             None => fail_fast(FailFast::Processor),
@@ -45,7 +53,7 @@ impl Slots {
     }
 }
 
-impl Default for Slots {
+impl Default for ProcessorSlots {
     fn default() -> Self {
         Self::new()
     }
@@ -53,10 +61,11 @@ impl Default for Slots {
 
 image_static! {
     /// The slots of this image.
-    fn with_slots -> Slots
+    fn with_slots -> ProcessorSlots
 }
 
-/// Calls `f` while this is what [`get`] answers. The caller runs on this processor at DISPATCH_LEVEL.
+/// Calls `f`, and until it returns, [`get`] returns `pointer`. The caller runs on this processor at
+/// DISPATCH_LEVEL.
 pub(super) fn with<R>(processor: usize, pointer: *const (), f: impl FnOnce() -> R) -> R {
     with_slots(|slots| {
         let slot = &slots.of(processor).pointer;
@@ -67,13 +76,14 @@ pub(super) fn with<R>(processor: usize, pointer: *const (), f: impl FnOnce() -> 
     })
 }
 
-/// The pointer of the innermost [`with`], or null. The caller runs on this processor at DISPATCH_LEVEL.
+/// Returns the pointer of the innermost [`with`], or null. The caller runs on this processor at
+/// DISPATCH_LEVEL.
 pub(super) fn get(processor: usize) -> *const () {
     with_slots(|slots| slots.of(processor).pointer.get())
 }
 
-/// Counts a run, or a poll that a task has woken itself for: whether it is to be put off. The
-/// kernel is asked once in [`RUNS`] times, and once it has said yes, each time, until it says no.
+/// Counts a run, or a poll that a task has woken itself for. Returns true if it must be deferred.
+/// Every [`RUNS`] times it asks the kernel, and after a yes each time, until the kernel says no.
 /// The caller runs on this processor at DISPATCH_LEVEL.
 pub(super) fn should_yield(processor: usize) -> bool {
     with_slots(|slots| {

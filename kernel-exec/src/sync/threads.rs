@@ -1,9 +1,11 @@
-//! A pointer for each thread that is in a poll below DISPATCH_LEVEL, where a thread may be preempted and go on elsewhere.
+//! A pointer for each thread that is in a poll below DISPATCH_LEVEL, where a thread may be
+//! preempted and continue on another processor.
 //!
-//! There is no bound to the threads, and no memory may be wanted for a poll: so this is a list, under a spin lock, of links that
-//! lie in the blocks of the tasks that are being polled. Blocks are resident; a stack is not while its thread waits in a certain way
-//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kewaitforsingleobject, WaitMode), and others walk the list at
-//! DISPATCH_LEVEL.
+//! The number of threads has no bound, and a poll must not allocate. So this is a list, under a
+//! spin lock, of links that lie in the blocks of the tasks that are being polled. Blocks are
+//! resident. A stack is not resident while its thread waits in user mode
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kewaitforsingleobject, WaitMode),
+//! and other threads walk the list at DISPATCH_LEVEL.
 
 use core::ptr;
 
@@ -26,13 +28,14 @@ impl ThreadLink {
     }
 }
 
-/// The threads of an image that are in a poll, those that entered last first.
+/// The threads of an image that are in a poll. The last to enter comes first.
 struct Threads {
     lock: KernelCell<nt::KSPIN_LOCK>,
     first: KernelCell<*const ThreadLink>,
 }
 
-// SAFETY: the list is only touched under the spin lock; its pointers are handed to their own threads only.
+// SAFETY: the list is only touched under the spin lock; its pointers are handed to their own
+// threads only.
 unsafe impl Sync for Threads {}
 
 impl Threads {
@@ -41,42 +44,45 @@ impl Threads {
         Self { lock: KernelCell::new(0), first: KernelCell::new(ptr::null()) }
     }
 
-    /// IRQL ≤ DISPATCH_LEVEL.
+    /// Calls `f` with the head of the list, under the lock. IRQL: ≤ DISPATCH_LEVEL.
     fn locked<R>(&self, f: impl FnOnce(*mut *const ThreadLink) -> R) -> R {
-        // SAFETY: initialised, resident; not held by this processor, because nothing below calls back.
+        // SAFETY: the lock is initialised and resident; this processor does not hold it, because
+        // nothing below takes it again.
         let irql = unsafe { nt::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
         let result = f(self.first.get());
-        // SAFETY: held since above.
+        // SAFETY: the lock has been held since the acquire above.
         unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
         result
     }
 
     /// # Safety
-    /// `link` is allocated and in no list; it is taken out before it is freed.
+    /// `link` is allocated and in no list. It is taken out before it is freed.
     unsafe fn insert(&self, link: &ThreadLink, thread: *const (), pointer: *const ()) {
         self.locked(|first| {
-            // SAFETY: under the lock.
+            // SAFETY: the lock is held, so no other code touches the list.
             let next = unsafe { first.read() };
-            // SAFETY: under the lock.
+            // SAFETY: the lock is held, so no other code touches the list.
             unsafe { link.0.get().write(Entry { thread, pointer, next }) };
-            // SAFETY: under the lock.
+            // SAFETY: the lock is held, so no other code touches the list.
             unsafe { first.write(link) };
         });
     }
 
     fn remove(&self, link: &ThreadLink) {
         self.locked(|mut place| {
-            // SAFETY: under the lock; the list's head, or the next pointer of a link that is in the list, so allocated.
+            // SAFETY: the lock is held; `place` is the list's head, or the next pointer of a link
+            // in the list, which is allocated.
             let mut current = unsafe { place.read() };
-            // SAFETY: as above.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             while let Some(found) = unsafe { current.as_ref() } {
                 let entry = found.0.get();
-                // SAFETY: as above.
+                // SAFETY: the lock is held, and a link in the list is allocated.
                 let next = unsafe { &raw mut (*entry).next };
-                // SAFETY: as above.
+                // SAFETY: the lock is held, and a link in the list is allocated.
                 current = unsafe { next.read() };
                 if ptr::eq(found, link) {
-                    // SAFETY: as above.
+                    // SAFETY: the lock is held; `place` is the list's head, or the next pointer of
+                    // a link in the list, which is allocated.
                     return unsafe { place.write(current) };
                 }
                 place = next;
@@ -86,11 +92,11 @@ impl Threads {
 
     fn find(&self, thread: *const ()) -> *const () {
         self.locked(|first| {
-            // SAFETY: under the lock.
+            // SAFETY: the lock is held, so no other code touches the list.
             let mut link = unsafe { first.read() };
-            // SAFETY: under the lock, what is in the list is allocated.
+            // SAFETY: the lock is held, and a link in the list is allocated.
             while let Some(current) = unsafe { link.as_ref() } {
-                // SAFETY: as above.
+                // SAFETY: the lock is held, and a link in the list is allocated.
                 let entry = unsafe { current.0.get().read() };
                 if entry.thread == thread {
                     return entry.pointer;
@@ -113,16 +119,19 @@ image_static! {
     fn with_threads -> Threads
 }
 
-/// Calls `f` while this is what [`get`] answers. The caller is this thread, below DISPATCH_LEVEL; the link is in no list.
+/// Calls `f`, and until it returns, [`get`] returns `pointer`. The caller is this thread, below
+/// DISPATCH_LEVEL; the link is in no list.
 pub(super) fn with<R>(thread: *const (), link: &ThreadLink, pointer: *const (), f: impl FnOnce() -> R) -> R {
-    // SAFETY: borrowed until it has been taken out, below: if `f` unwinds, its poll stops the machine [C12].
+    // SAFETY: the link is borrowed until it has been taken out below. If `f` unwinds, its poll
+    // stops the machine [C12].
     with_threads(|threads| unsafe { threads.insert(link, thread, pointer) });
     let result = f();
     with_threads(|threads| threads.remove(link));
     result
 }
 
-/// The pointer of the innermost [`with`] of a thread, or null. The caller is this thread. IRQL ≤ DISPATCH_LEVEL.
+/// Returns the pointer of the innermost [`with`] of a thread, or null. The caller is this thread.
+/// IRQL: ≤ DISPATCH_LEVEL.
 pub(super) fn get(thread: *const ()) -> *const () {
     with_threads(|threads| threads.find(thread))
 }

@@ -1,4 +1,4 @@
-//! The block: one allocation for everything a task needs.
+//! The block of a task, which holds everything that the task needs in one allocation.
 
 use core::{
     alloc::Layout,
@@ -13,34 +13,37 @@ use super::{
     header::{Header, Port, TaskPtr, Vtable},
     state::{State, Status},
 };
-use crate::{Allocator, NTSTATUS, sync::UnsafeCell};
+use crate::{alloc::Allocator, status::NTSTATUS, sync::UnsafeCell};
 
-/// First the body, then its value. Only its size and alignment are used: what is in it is reached by a cast.
+/// Storage for the body, and later for its value. Only its size and alignment are used, because the
+/// contents are reached by a cast.
 union Stage<F: TaskBody> {
     _body: ManuallyDrop<F>,
     _value: ManuallyDrop<F::Value>,
 }
 
-/// A task with all its types: prefix, body, allocator, executor. The order of the block is in `task/mod.rs`.
+/// A task with all its types, which are prefix, body, allocator and executor. The order of the
+/// block is in `task/mod.rs`.
 ///
-/// `P` stands at offset 0, so that a pointer to the block is a pointer to the prefix.
+/// `P` stands at offset 0, so a pointer to the block is a pointer to the prefix.
 #[repr(C)]
 pub struct Task<P, F: TaskBody, A, X> {
     prefix: P,
     header: Header,
     port: X,
     allocator: ManuallyDrop<A>,
-    /// Every access to the stage goes through this cell. It is beside the stage, not around it, so that a new block is written
-    /// field by field and a large stage not at all.
+    /// The cell for every access to the stage. It stands beside the stage, not around it, so that a
+    /// new block is written field by field and a large stage not at all.
     access: UnsafeCell<()>,
     stage: MaybeUninit<Stage<F>>,
 }
 
-/// A new task.
+/// A new task, with its references.
 pub struct Spawned<B> {
     /// The block, with the references that were asked for.
     pub block: NonNull<B>,
-    /// Why the task never began, if so: it is in state [`Status::Error`] with this status, its body dropped.
+    /// The reason why the task never began, if it did not. Such a task is in state
+    /// [`Status::Error`] with this status, and its body is dropped.
     pub refused: Option<NTSTATUS>,
 }
 
@@ -63,28 +66,32 @@ where
 
     /// Allocates a block, builds the body in it, and hands the task to its executor.
     ///
-    /// The block starts with `references` references, all the caller's. `init` writes the body to the place it is given; what it has
-    /// written when it fails is forgotten. A failure of `init`, or a refusal of the executor, gives a task in state Error with
-    /// that status `[C11]`, after `[C7]`.
+    /// The block starts with `references` references, all the caller's. `init` writes the body to
+    /// the place that it is given. If `init` fails, anything that it has written is forgotten. A
+    /// failure of `init`, or a refusal of the executor, gives a task in state Error with that
+    /// status `[C11]`, converted as `[C7]` says.
     ///
-    /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at the caller's IRQL.
+    /// IRQL: ≤ DISPATCH_LEVEL. A body that the executor refuses is dropped before this returns, at
+    /// the caller's IRQL.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no block; `init` has not been called.
+    /// `STATUS_INSUFFICIENT_RESOURCES`: the allocator gave no block, and `init` has not been
+    /// called.
     ///
     /// # Safety
-    /// Where `init` returns Ok it has written an `F` to the place that it was given.
+    /// When `init` returns Ok, it has written an `F` to the place that it was given.
     pub unsafe fn spawn(
         prefix: P,
         allocator: A,
         references: u32,
         init: impl FnOnce(*mut F) -> Result<(), NTSTATUS>,
     ) -> Result<Spawned<Self>, NTSTATUS> {
-        // SAFETY: this function's contract.
+        // SAFETY: this function has the same contract as `spawn_on`.
         unsafe { Self::spawn_on(X::new(), prefix, allocator, references, init) }
     }
 
-    /// As [`spawn`](Self::spawn), on an executor's storage that says more than a new one.
+    /// Spawns a task as [`spawn`](Self::spawn) does, with the executor's storage `port` from the
+    /// caller.
     ///
     /// # Errors
     /// As for [`spawn`](Self::spawn).
@@ -100,16 +107,17 @@ where
     ) -> Result<Spawned<Self>, NTSTATUS> {
         let state = State::scheduled(references);
         let block = Self::allocate(port, prefix, allocator, state, NTSTATUS::SUCCESS)?;
-        // SAFETY: just allocated.
+        // SAFETY: the block was just allocated.
         let task = unsafe { Self::task(block) };
-        // SAFETY: just allocated and written, and nobody else's.
+        // SAFETY: the block was just allocated and written, and no other code has it.
         let (access, stage) = unsafe { Self::stage(task) };
         let built = access.with_mut(|_| init(stage.cast().as_ptr()));
         let launched = built.and_then(|()| {
-            // SAFETY: in its final place, and nobody else's yet.
+            // SAFETY: the block is in its final place, and no other code has it yet.
             let launched = unsafe { X::launch(task, Self::port(task)) };
             launched.inspect_err(|_| {
-                // SAFETY: built above, by this function's contract; not launched, so never polled and never dropped.
+                // SAFETY: `init` built the body above; it was not launched, so it was never polled
+                // and never dropped.
                 unsafe { Self::drop_body(task) }
             })
         });
@@ -118,19 +126,20 @@ where
             Err(reason) => {
                 let stored = reason.as_failure();
                 let header = Header::new(State::ended(Status::Error, references), Self::VTABLE, stored);
-                // SAFETY: nobody else has seen the block; the old header owns nothing.
+                // SAFETY: no other code has seen the block; the old header owns nothing.
                 unsafe { task.0.write(header) };
                 Ok(Spawned { block, refused: Some(stored) })
             }
         }
     }
 
-    /// A block in state Error from the start: no body, no executor. The status is kept after `[C7]`.
+    /// Makes a block in state Error from the start, with no body and no executor. The status is
+    /// converted as `[C7]` says.
     ///
     /// IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no block.
+    /// `STATUS_INSUFFICIENT_RESOURCES`: the allocator gave no block.
     pub fn failed(
         prefix: P,
         allocator: A,
@@ -165,24 +174,25 @@ where
         let layout = Layout::new::<Self>();
         let block = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<Self>();
         let header = Header::new(state, Self::VTABLE, stored);
-        // SAFETY: new memory of the block's layout; likewise below. The stage is left as it is.
+        // SAFETY: new memory of the block's layout, and the field is inside it. The stage is left
+        // unwritten.
         unsafe { Self::field(block, offset_of!(Self, prefix)).write(prefix) };
-        // SAFETY: as above.
+        // SAFETY: new memory of the block's layout, and the field is inside it.
         unsafe { Self::field(block, offset_of!(Self, header)).write(header) };
-        // SAFETY: as above.
+        // SAFETY: new memory of the block's layout, and the field is inside it.
         unsafe { Self::field(block, offset_of!(Self, port)).write(port) };
-        // SAFETY: as above.
+        // SAFETY: new memory of the block's layout, and the field is inside it.
         unsafe { Self::field(block, offset_of!(Self, allocator)).write(allocator) };
-        // SAFETY: as above.
+        // SAFETY: new memory of the block's layout, and the field is inside it.
         unsafe { Self::field(block, offset_of!(Self, access)).write(UnsafeCell::new(())) };
         Ok(block)
     }
 
-    /// The address of a field. `offset` is an `offset_of!` this block.
+    /// Returns the address of a field. `offset` is the result of an `offset_of!` of this block.
     fn field<V>(block: NonNull<Self>, offset: usize) -> NonNull<V> {
         // A stage of size zero may stand at the very end.
         debug_assert!(offset <= size_of::<Self>());
-        // SAFETY: inside the block, which is one allocation.
+        // SAFETY: the offset is inside the block, which is one allocation.
         unsafe { block.byte_add(offset) }.cast()
     }
 
@@ -195,7 +205,7 @@ where
         TaskPtr(Self::field(block, offset_of!(Self, header)))
     }
 
-    /// The block of this task.
+    /// The block of a task.
     fn block(task: TaskPtr) -> NonNull<Self> {
         // SAFETY: the pointer was made by `task` from a pointer to the whole block [T8].
         unsafe { task.0.byte_sub(offset_of!(Self, header)) }.cast()
@@ -205,14 +215,14 @@ where
         Self::field(Self::block(task), offset_of!(Self, port))
     }
 
-    /// The cell that an allocated task's stage is reached through, and the stage.
+    /// Returns the stage of an allocated task, and the cell through which it is accessed.
     ///
     /// # Safety
     /// The task is allocated for as long as the cell is used.
     unsafe fn stage<'a>(task: TaskPtr) -> (&'a UnsafeCell<()>, NonNull<Stage<F>>) {
         let block = Self::block(task);
         let access = Self::field(block, offset_of!(Self, access));
-        // SAFETY: allocated, by this function's contract.
+        // SAFETY: the caller keeps the task allocated while it uses the cell.
         (unsafe { access.as_ref() }, Self::field(block, offset_of!(Self, stage)))
     }
 
@@ -221,16 +231,17 @@ where
     /// # Safety
     /// The caller has a reference and has seen [`Status::Completed`].
     pub unsafe fn value(block: NonNull<Self>) -> F::Value {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let task = unsafe { Self::task(block) };
-        // SAFETY: as above.
+        // SAFETY: the caller's reference keeps the block.
         let (access, stage) = unsafe { Self::stage(task) };
-        // SAFETY: a Completed task's stage holds its value, and nobody writes it any more [T4]; it is `Copy`.
+        // SAFETY: a Completed task's stage holds its value, and no code writes it any more [T4]; it
+        // is `Copy`.
         access.with(|_| unsafe { stage.cast::<F::Value>().read() })
     }
 
-    /// Calls `read` with the value of a Completed task where it lies, for values that are too large
-    /// to copy for nothing.
+    /// Calls `read` with the value of a Completed task where it lies, to avoid a copy of a large
+    /// value.
     ///
     /// # Safety
     /// As for [`value`](Self::value).
@@ -249,62 +260,63 @@ where
         let polled = access.with_mut(|_| {
             // SAFETY: the body is built, not dropped, and the poller's alone [T2].
             let body = unsafe { stage.cast::<F>().as_mut() };
-            // SAFETY: the body stays where it is until it is dropped.
+            // SAFETY: the body stays in the block until it is dropped.
             unsafe { Pin::new_unchecked(body) }.poll_body(context)
         });
         polled.map(|result| {
-            // SAFETY: the caller is the poller, and the body has not been dropped.
+            // SAFETY: the caller is the poller [T2], and the body has not been dropped.
             unsafe { Self::drop_body(task) };
             let value = result?;
-            // SAFETY: the poller's reference.
+            // SAFETY: the poller's reference keeps the block.
             if F::OWNS && unsafe { task.header() }.state.is_unwinding() {
-                // The task ends Canceled [C10]: nobody will ask for the value.
+                // The task ends Canceled [C10], so no client will ask for the value.
                 F::discard(value);
                 return Ok(());
             }
-            // SAFETY: the poller's until the end [T4].
+            // SAFETY: the stage is the poller's until the end [T4].
             access.with_mut(|_| unsafe { stage.cast::<F::Value>().write(value) });
             Ok(())
         })
     }
 
     unsafe fn drop_body(task: TaskPtr) {
-        // SAFETY: the caller is the poller, or nobody else has seen the block.
+        // SAFETY: the caller is the poller, or no other code has seen the block.
         let (access, stage) = unsafe { Self::stage(task) };
-        // SAFETY: the body is built and dropped here only, once.
+        // SAFETY: the body is built, and this is the only place that drops it, once.
         access.with_mut(|_| unsafe { stage.cast::<F>().drop_in_place() });
     }
 
     unsafe fn free(task: TaskPtr) {
         let block = Self::block(task);
-        // SAFETY: the block is the caller's alone.
+        // SAFETY: the count is zero, so the block is the caller's alone.
         if F::OWNS && unsafe { task.status() } == Status::Completed {
-            // SAFETY: Completed, and nobody else has the block.
+            // SAFETY: the task is Completed, and no other code has the block.
             F::discard(unsafe { Self::value(block) });
         }
-        // SAFETY: inside the block.
         let allocator = Self::field::<A>(block, offset_of!(Self, allocator));
-        // SAFETY: the count is zero, so the block is the caller's alone: the body is gone and a value is `Copy`. It is not
-        // used again after the prefix and the allocator have left it.
+        // SAFETY: the count is zero, so the block is the caller's alone. The body is gone, and a
+        // value is `Copy`. The block is not used again after the prefix and the allocator have left
+        // it.
         let allocator = unsafe { allocator.read() };
-        // SAFETY: the prefix stands at offset 0.
+        // SAFETY: the prefix stands at offset 0 and is dropped only here.
         unsafe { block.cast::<P>().drop_in_place() };
-        // SAFETY: from this allocator with this layout; not used again.
+        // SAFETY: the block came from this allocator with this layout, and is not used again.
         unsafe { allocator.free(block.cast(), Layout::new::<Self>()) }
     }
 
     unsafe fn schedule(task: TaskPtr) {
-        // SAFETY: the caller's duty, and this is the port of that task.
+        // SAFETY: a step obliged the caller to queue the task, and this is the port of that task.
         unsafe { X::schedule(task, Self::port(task)) }
     }
 
     unsafe fn defer(task: TaskPtr) {
-        // SAFETY: the caller's duty, and this is the port of that task.
+        // SAFETY: the caller's run owes this call, and this is the port of that task.
         unsafe { X::defer(task, Self::port(task)) }
     }
 
     unsafe fn ended(task: TaskPtr) {
-        // SAFETY: the caller's duty, and this is the port of that task.
+        // SAFETY: the caller is the poller at the end of the task, and this is the port of that
+        // task.
         unsafe { X::ended(task, Self::port(task)) }
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies: what a task runs, and how it tells a value from a failure.
+//! Bodies, which tasks poll, and the two kinds that tell a value from a failure.
 
 use core::{
     future::Future,
@@ -8,31 +8,34 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use crate::NTSTATUS;
+use crate::status::NTSTATUS;
 
-/// What a task polls: a future that ends with a value or with the reason why there is none.
+/// The body of a task, which is a future that ends with a value, or with the reason why there is no
+/// value.
 ///
-/// Both kinds of futures are bodies through a wrapper: [`Infallible`] and [`Fallible`]. Polled and dropped at the executor's IRQL,
-/// by one processor at a time `[T2]`.
+/// Both kinds of futures are bodies through a wrapper, [`Infallible`] or [`Fallible`]. The executor
+/// polls and drops a body at its own IRQL, on one processor at a time `[T2]`.
 pub trait TaskBody: Send + 'static {
-    /// What a Completed task yields.
+    /// The type of value that a Completed task yields.
     type Value: Copy + Send + 'static;
 
-    /// A value owns something: then it is [discarded](Self::discard) with its block.
+    /// True if a value owns something. Such a value is [discarded](Self::discard) with its block.
     const OWNS: bool = false;
 
-    /// As [`Future::poll`]. An error ends the task with that status `[C20]`.
+    /// Polls the body, as [`Future::poll`] does. An error ends the task with that status `[C20]`.
     fn poll_body(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Self::Value, NTSTATUS>>;
 
-    /// One more copy of the value is handed out. IRQL: ≤ DISPATCH_LEVEL.
+    /// Called when one more copy of the value is handed out. IRQL: ≤ DISPATCH_LEVEL.
     fn share(_value: &Self::Value) {}
 
-    /// The value goes with its block: once, if it [owns](Self::OWNS) something. IRQL: ≤ DISPATCH_LEVEL, on any processor.
+    /// Drops the value with its block, once, if it [owns](Self::OWNS) something.
+    /// IRQL: ≤ DISPATCH_LEVEL, on any processor.
     fn discard(_value: Self::Value) {}
 }
 
 pin_project! {
-    /// The body of a future whose output is the value. Transparent: a place for one is a place for the other.
+    /// The body of a future with the value as its output. It is transparent, so a place for one is
+    /// a place for the other.
     #[repr(transparent)]
     #[derive(Debug)]
     pub struct Infallible<F> {
@@ -42,7 +45,8 @@ pin_project! {
 }
 
 pin_project! {
-    /// The body of a future whose output is `Result<value, NTSTATUS>`. Transparent: a place for one is a place for the other.
+    /// The body of a future with the output `Result<value, NTSTATUS>`. It is transparent, so a
+    /// place for one is a place for the other.
     #[repr(transparent)]
     #[derive(Debug)]
     pub struct Fallible<F> {

@@ -1,4 +1,4 @@
-//! What every task has, whatever its body: the header, and the pointer to it.
+//! The header that every task has, whatever its body, and the pointer to it.
 
 use core::{
     ffi::c_void,
@@ -8,30 +8,33 @@ use core::{
 
 use super::state::{Publish, Release, State, Status, Wake};
 use crate::{
-    NTSTATUS, nt,
+    nt,
+    status::NTSTATUS,
     sync::{Hint, UnsafeCell},
 };
 
-/// How a task gets a processor, and what it keeps in its block for that (such as a KDPC).
+/// An executor's way to run a task, and its storage in the task's block (such as a KDPC).
 ///
 /// # Safety
-/// An implementer runs a task once, with `run`, for each `schedule` and each `defer` that it was given, and for a `launch`
-/// that it accepted. What it is queued with is touched at no other time than between one of these and the run, and in `ended`; what else is in
-/// its storage is under a lock of its own, and in no list after `ended` and the run.
+/// An implementer runs a task once, with `run`, for each `schedule` and each `defer` that it was
+/// given, and for a `launch` that it accepted. It touches its queue entry only between one of these
+/// calls and the run, and in `ended`. The rest of its storage is under a lock of its own, and is in
+/// no list after both `ended` and the run.
 pub unsafe trait Port: Sized + 'static {
-    /// Where the runs of its tasks are.
+    /// The IRQL at which its tasks run.
     const LEVEL: Level = Level::Dispatch;
 
-    /// The storage, before [`launch`](Self::launch).
+    /// Makes the storage, as it is before [`launch`](Self::launch).
     fn new() -> Self;
 
-    /// Takes a new task, scheduled, or refuses it.
+    /// Accepts a new task, which is scheduled already, or refuses it.
     ///
     /// # Errors
-    /// Why it is refused. Nothing of the task may be kept then.
+    /// The reason of the refusal. The implementer then keeps nothing of the task.
     ///
     /// # Safety
-    /// `port` is the storage in the block of `task`, which is in its final place and nobody else's yet.
+    /// `port` is the storage in the block of `task`. The block is in its final place, and no other
+    /// code has it yet.
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS>;
 
     /// Queues the task. Called at ≤ DISPATCH_LEVEL.
@@ -40,33 +43,36 @@ pub unsafe trait Port: Sized + 'static {
     /// `port` is the storage in the block of `task`, and a step obliged the caller to this `[T3]`.
     unsafe fn schedule(task: TaskPtr, port: NonNull<Self>);
 
-    /// Lets a task whose poll budget is spent go on after others have had their turn. Called in the run.
+    /// Queues a task with a spent poll budget again, so that it runs after others have had their
+    /// turn. Called in the run.
     ///
     /// # Safety
     /// As for [`schedule`](Self::schedule).
     unsafe fn defer(task: TaskPtr, port: NonNull<Self>);
 
-    /// The body is gone and the status is about to become terminal. Called in the run, once.
+    /// Tells the executor that the body is gone and that the status is about to become terminal.
+    /// Called in the run, once.
     ///
     /// # Safety
     /// `port` is the storage in the block of `task`; the caller is the poller.
     unsafe fn ended(task: TaskPtr, port: NonNull<Self>);
 }
 
-/// At which IRQL the runs of a task are.
+/// The IRQL at which a task runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
     /// DISPATCH_LEVEL.
     Dispatch,
     /// PASSIVE_LEVEL.
     Passive,
-    /// PASSIVE_LEVEL while its body wants that, else DISPATCH_LEVEL.
-    Moving,
+    /// PASSIVE_LEVEL while its body wants that, otherwise DISPATCH_LEVEL.
+    Migrating,
 }
 
 /// The functions that know a task's types.
 pub(super) struct Vtable {
-    /// Polls the body; at Ready the body is dropped, and the value written if there is one. Poller only.
+    /// Polls the body. At Ready it drops the body and writes the value, if there is one. Poller
+    /// only.
     pub(super) poll: unsafe fn(TaskPtr, &mut Context<'_>) -> Poll<Result<(), NTSTATUS>>,
     /// Drops the body. Poller only, once.
     pub(super) drop_body: unsafe fn(TaskPtr),
@@ -82,38 +88,41 @@ pub(super) struct Vtable {
     pub(super) level: Level,
 }
 
-/// What runs once when a task has ended: a function and what it is given.
+/// A completion handler, which runs once when a task has ended. It is a function with its argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Completion {
     /// Called with the context and the terminal [`Status`] as a number. IRQL: ≤ DISPATCH_LEVEL.
     pub function: unsafe extern "system" fn(context: *mut c_void, status: i32),
-    /// Handed to the function.
+    /// The argument of the function.
     pub context: *mut c_void,
 }
 
-/// What the poller keeps from one poll to the next.
+/// State that the poller keeps from one poll to the next.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Polling {
     /// Cleanups that have begun and not ended.
     pub(super) cleanups: u32,
     /// A poll has been shown a cancel request, or the body has taken one.
     pub(super) cancel_seen: bool,
-    /// How many parts of the body want to be polled at PASSIVE_LEVEL. Read, besides, by whoever has to queue the task: after the step
-    /// that obliged him to, and before the run.
+    /// The number of body parts that want to be polled at PASSIVE_LEVEL. A caller that a step
+    /// obliges to queue the task reads it too, before the run that follows `[T2]`.
     pub(super) passives: u32,
 }
 
-/// The part of a block that does not depend on its types. Only ever behind a [`TaskPtr`].
+/// The part of a block that does not depend on its types. It is only ever used behind a
+/// [`TaskPtr`].
 pub struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// The poller's `[T2]`; one count in it is read by whoever has to queue the task: see [`Polling`].
+    /// The poller's state `[T2]`. Code that has to queue the task reads one count in it: see
+    /// [`Polling`].
     pub(super) polling: UnsafeCell<Polling>,
-    /// What is left of its poll's [share](super::share). Any code with a waker may touch it.
+    /// The units left in its poll's [share](super::share). Any code with a waker may touch them.
     pub(super) units: Hint,
-    /// What a Canceled or Error task answers. Poller until the end, then read-only `[T4]`.
+    /// The status that a Canceled or Error task answers. The poller writes it until the end; then
+    /// it is read-only `[T4]`.
     pub(super) stored: UnsafeCell<NTSTATUS>,
-    /// `[T7]`
+    /// The completion handler `[T7]`.
     pub(super) completion: UnsafeCell<Option<Completion>>,
 }
 
@@ -130,10 +139,11 @@ impl Header {
     }
 }
 
-/// A pointer to a task, without ownership: it is for holding a reference by hand, as COM does.
+/// A pointer to a task, without ownership, for code that holds a reference by hand, as COM does.
 ///
-/// Every method needs a task that is still allocated: the caller has a reference `[T1]`. All may be called at
-/// ≤ DISPATCH_LEVEL, and none runs user code but [`set_completion`](Self::set_completion).
+/// Every method needs a task that is still allocated, so the caller has a reference `[T1]`. All may
+/// be called at ≤ DISPATCH_LEVEL. None runs user code except
+/// [`set_completion`](Self::set_completion).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskPtr(pub(crate) NonNull<Header>);
 
@@ -141,132 +151,140 @@ impl TaskPtr {
     /// # Safety
     /// The task is allocated for as long as the result is used.
     pub(super) const unsafe fn header<'a>(self) -> &'a Header {
-        // SAFETY: allocated, by this function's contract; everything that changes is behind a cell.
+        // SAFETY: the caller keeps the task allocated while it uses the result; every field that
+        // changes is behind a cell.
         unsafe { self.0.as_ref() }
     }
 
-    /// The word, for steps that may give up the reference.
+    /// The state word, for steps that may give up the reference.
     pub(super) fn state(self) -> NonNull<State> {
         let header = self.0.as_ptr();
-        // SAFETY: a field of an allocated header; no reference is made [T8].
+        // SAFETY: the caller's reference keeps the header; this takes an address and makes no
+        // reference [T8].
         let state = unsafe { &raw mut (*header).state };
         // SAFETY: a field's address is not null.
         unsafe { NonNull::new_unchecked(state) }
     }
 
     /// # Safety
-    /// A step obliged the caller to queue the task.
+    /// A step obliged the caller to queue the task `[T3]`.
     pub(super) unsafe fn schedule(self) {
         // SAFETY: the queue's reference, which the caller hands over, keeps the block.
         let schedule = unsafe { self.header() }.vtable.schedule;
-        // SAFETY: by this function's contract.
+        // SAFETY: a step obliged the caller to queue the task, as this function requires.
         unsafe { schedule(self) }
     }
 
     /// # Safety
     /// A step obliged the caller to free the block.
     pub(super) unsafe fn free(self) {
-        // SAFETY: nobody else has it, and it is not freed yet.
+        // SAFETY: the count is zero, so the caller alone has the block, and it is not freed yet.
         let free = unsafe { self.header() }.vtable.free;
-        // SAFETY: by this function's contract.
+        // SAFETY: a step obliged the caller to free the block, as this function requires.
         unsafe { free(self) }
     }
 
     /// # Safety
-    /// `duty` came from a step of this task, just now.
-    pub(super) unsafe fn settle(self, duty: Wake) {
-        match duty {
+    /// `action` came from the caller's last step of this task.
+    pub(super) unsafe fn perform(self, action: Wake) {
+        match action {
             Wake::Nothing => {}
-            // SAFETY: the step's duty.
+            // SAFETY: the step obliged the caller to queue the task.
             Wake::Schedule => unsafe { self.schedule() },
-            // SAFETY: the step's duty.
+            // SAFETY: the step obliged the caller to free the block.
             Wake::Free => unsafe { self.free() },
         }
     }
 
-    /// One more reference. Returns the new count, of which only zero or not means anything `[C3]`. Fails fast at half range.
+    /// Adds one reference. Returns the new count, which is meaningful only as zero or not zero
+    /// `[C3]`. Fails fast at half range.
     ///
     /// # Safety
     /// The caller has a reference.
     pub unsafe fn add_reference(self) -> usize {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         unsafe { self.header() }.state.add_reference()
     }
 
-    /// Gives up a reference. Returns what is left: zero only if the task is gone. Releasing is not cancelling: see `[C9]` for what
-    /// the last reference of an unfinished task does.
+    /// Gives up a reference. Returns the number of references left, which is zero only if the task
+    /// is gone. A release does not cancel. See `[C9]` for the effect of releasing the last
+    /// reference of an unfinished task.
     ///
     /// # Safety
     /// The caller has a reference, which is gone afterwards.
     pub unsafe fn release(self) -> usize {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block until the step.
         match unsafe { State::release(self.state()) } {
             Release::Alive(count) => count,
             Release::Free => {
-                // SAFETY: the step's duty.
+                // SAFETY: the step obliged the caller to free the block.
                 unsafe { self.free() };
                 0
             }
             Release::Schedule => {
-                // SAFETY: the step's duty.
+                // SAFETY: the step obliged the caller to queue the task.
                 unsafe { self.schedule() };
                 1
             }
         }
     }
 
-    /// Asks the task to stop `[C10]`: harmless after the end, a no-op while a request is pending.
+    /// Asks the task to stop `[C10]`. The call is harmless after the end, and a no-op while a
+    /// request is pending.
     ///
     /// # Safety
-    /// The caller has a reference, or holds what keeps the task from ending.
+    /// The caller has a reference, or a claim that keeps the task from ending.
     pub unsafe fn cancel(self) {
         nt::check_wake(self.0.as_ptr().cast_const().cast());
-        // SAFETY: the caller's reference.
-        let duty = unsafe { self.header() }.state.request_cancel();
-        // SAFETY: the step's duty.
-        unsafe { self.settle(duty) }
+        // SAFETY: the caller's reference, or its claim, keeps the block.
+        let action = unsafe { self.header() }.state.request_cancel();
+        // SAFETY: `action` came from the step just taken.
+        unsafe { self.perform(action) }
     }
 
-    /// How far the task is: one load.
+    /// Returns the status of the task, with one load.
     ///
     /// # Safety
     /// The caller has a reference.
     #[must_use]
     pub unsafe fn status(self) -> Status {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         unsafe { self.header() }.state.status()
     }
 
-    /// The stored status of a task that has ended: SUCCESS when Completed.
+    /// Returns the stored status of a task that has ended, which is SUCCESS when it is Completed.
     ///
     /// # Safety
     /// The caller has a reference and has seen a terminal status.
     #[must_use]
     pub unsafe fn stored_status(self) -> NTSTATUS {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let header = unsafe { self.header() };
-        // SAFETY: nobody writes it after the end, which the caller has seen [T4].
+        // SAFETY: no code writes it after the end, which the caller has seen [T4].
         header.stored.with(|stored| unsafe { *stored })
     }
 
-    /// Sets what runs when the task has ended: now, if it already has `[C14]`.
+    /// Sets the completion handler, and runs it now if the task has already ended `[C14]`.
     ///
     /// # Errors
-    /// `STATUS_INVALID_DEVICE_STATE`: there is one already.
+    /// `STATUS_INVALID_DEVICE_STATE`: the task has a handler already.
     ///
     /// # Safety
-    /// The caller has a reference. The completion's function may be called, once, with its context, on any processor.
+    /// The caller has a reference. The completion's function may be called, once, with its context,
+    /// on any processor.
     pub unsafe fn set_completion(self, completion: Completion) -> Result<(), NTSTATUS> {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let header = unsafe { self.header() };
         if !header.state.claim_handler() {
             return Err(NTSTATUS::INVALID_DEVICE_STATE);
         }
-        // SAFETY: the claim is ours alone, and nobody reads before it is published [T7].
+        // SAFETY: the claim is ours alone, and no code reads the handler before it is published
+        // [T7].
         header.completion.with_mut(|slot| unsafe { *slot = Some(completion) });
         match header.state.publish_handler() {
             Publish::Later => {}
-            // SAFETY: published, ended, and the step took a reference for this.
+            // SAFETY: the task has ended, the handler is published, and the step took a reference
+            // for this call.
             Publish::RunNow => unsafe { self.run_completion() },
         }
         Ok(())
@@ -275,18 +293,19 @@ impl TaskPtr {
     /// Runs the completion handler, then gives up the reference that was kept for it.
     ///
     /// # Safety
-    /// The caller took the second of the steps "ready" and "terminal" `[T7]` and owns a reference.
+    /// The caller took the second of the steps "ready" and "terminal" `[T7]`, and owns a reference.
     pub(super) unsafe fn run_completion(self) {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let header = unsafe { self.header() };
-        // SAFETY: written before it was published, never after.
+        // SAFETY: the handler was written before it was published, and is not written again [T7].
         let completion = header.completion.with(|slot| unsafe { *slot });
         let status = header.state.status() as i32;
         if let Some(Completion { function, context }) = completion {
-            // SAFETY: whoever set it promised that it may be called so, once; T7 makes it once.
+            // SAFETY: the caller of `set_completion` promised that this call may be made once; T7
+            // makes it once.
             unsafe { function(context, status) }
         }
-        // SAFETY: the reference kept for this.
+        // SAFETY: the caller owns this reference, which was kept for the handler.
         unsafe { self.release() };
     }
 }

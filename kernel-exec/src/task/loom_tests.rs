@@ -1,8 +1,9 @@
-//! The protocol under loom: every interleaving of two or three processors, weak memory included.
+//! The task protocol under loom, in every interleaving of two or three processors, weak memory
+//! included.
 //!
-//! The task, its word, its wakers and its runs are the shipping code; only the executor's queue is the test's. Each "processor"
-//! does its own thing and then runs whatever is queued. loom's `UnsafeCell` reports two polls at once, a value read while it is
-//! written, and the like.
+//! The task, its word, its wakers and its runs are the shipping code; only the executor's queue is
+//! the test's. Each "processor" is a thread that does its own work and then runs the queued tasks.
+//! loom's `UnsafeCell` reports two polls at once, a value read while it is written, and the like.
 
 pub(crate) mod queue;
 
@@ -22,7 +23,7 @@ use loom::{
 };
 
 use super::{Completion, Infallible, Port, Status, Task, TaskPtr, run, waker};
-use crate::{Allocator, NTSTATUS};
+use crate::{alloc::Allocator, status::NTSTATUS};
 
 use queue::{BUDGET, Queue};
 
@@ -51,17 +52,18 @@ unsafe impl Port for QueuePort {
     unsafe fn ended(_task: TaskPtr, _port: NonNull<Self>) {}
 }
 
-/// What a processor does when its IRQL drops.
+/// Runs the queued tasks, as a processor does when its IRQL drops.
 pub(super) fn drain() {
     while let Some(task) = QUEUE.pop() {
-        // SAFETY: taken out of the queue.
+        // SAFETY: the task was taken out of its queue, so this owns the queue's reference.
         unsafe { run(task, BUDGET) };
     }
 }
 
-/// What a test looks at: flags for the body, and counts of what happened.
+/// The state that a test checks, with flags for the body and counts of drops, frees and handler
+/// calls.
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct TaskWorld {
     pub(super) flags: [AtomicUsize; 2],
     dropped: AtomicUsize,
     freed: AtomicUsize,
@@ -69,9 +71,9 @@ pub(super) struct World {
     pub(super) handled_status: AtomicUsize,
 }
 
-struct Counting(Arc<World>);
+struct Counting(Arc<TaskWorld>);
 
-// SAFETY: the host's memory.
+// SAFETY: the memory is the host's.
 unsafe impl Allocator for Counting {
     const NON_PAGED: bool = true;
     fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -80,19 +82,20 @@ unsafe impl Allocator for Counting {
     }
     unsafe fn free(&self, memory: NonNull<u8>, layout: Layout) {
         self.0.freed.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: from `allocate`.
+        // SAFETY: the memory is from `allocate`, with this layout.
         unsafe { std::alloc::dealloc(memory.as_ptr(), layout) }
     }
 }
 
-/// Ready with 7 once this many flags are set. Flags are read Relaxed: only the wake makes them visible. One that is [`ASKING`] needs one flag,
-/// and nothing but the request to see it.
+/// A body that is ready with 7 once `needs` flags are set. The flags are read Relaxed, so only the
+/// wake makes them visible. With `needs` of [`ASKING`] the body relies on the cancel request alone
+/// to make one flag visible.
 struct Body {
-    world: Arc<World>,
+    world: Arc<TaskWorld>,
     needs: usize,
 }
 
-/// See [`Body`].
+/// The value of [`Body::needs`] for a body that relies on a cancel request.
 const ASKING: usize = usize::MAX;
 
 impl Future for Body {
@@ -100,7 +103,11 @@ impl Future for Body {
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<u32> {
         if self.needs == ASKING {
             if crate::is_cancellation_requested() {
-                assert_eq!(self.world.flags[0].load(Ordering::Relaxed), 1, "it was set before the request");
+                assert_eq!(
+                    self.world.flags[0].load(Ordering::Relaxed),
+                    1,
+                    "the flag was set before the request, but the body does not see it"
+                );
             }
             return Poll::Pending;
         }
@@ -119,41 +126,41 @@ type TestTask = Task<(), Infallible<Body>, Counting, QueuePort>;
 
 /// A reference that crosses threads.
 pub(super) struct Reference(NonNull<TestTask>);
-// SAFETY: references may.
+// SAFETY: references may cross threads.
 unsafe impl Send for Reference {}
 
 impl Reference {
     pub(super) fn task(&self) -> TaskPtr {
-        // SAFETY: this reference.
+        // SAFETY: this reference keeps the block.
         unsafe { TestTask::task(self.0) }
     }
     pub(super) fn again(&self) -> Self {
-        // SAFETY: this reference.
+        // SAFETY: this reference keeps the block.
         unsafe { self.task().add_reference() };
         Self(self.0)
     }
     fn waker(&self) -> Waker {
-        // SAFETY: this reference.
+        // SAFETY: this reference keeps the block.
         unsafe { self.task().add_reference() };
         waker::owned(self.task())
     }
     fn status(&self) -> Status {
-        // SAFETY: this reference.
+        // SAFETY: this reference keeps the block.
         unsafe { self.task().status() }
     }
 }
 
 impl Drop for Reference {
     fn drop(&mut self) {
-        // SAFETY: this reference.
+        // SAFETY: this owns a reference, which is given up here.
         unsafe { self.task().release() };
     }
 }
 
-pub(super) fn spawn(world: &Arc<World>, needs: usize) -> Reference {
+pub(super) fn spawn(world: &Arc<TaskWorld>, needs: usize) -> Reference {
     let body = Body { world: Arc::clone(world), needs };
     let init = |slot: *mut Infallible<Body>| {
-        // SAFETY: the place for it, which is transparent over it.
+        // SAFETY: `slot` is the place for the body, which is transparent over the future.
         unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
@@ -163,22 +170,23 @@ pub(super) fn spawn(world: &Arc<World>, needs: usize) -> Reference {
     Reference(spawned.block)
 }
 
-pub(super) fn check_gone(world: &World) {
+pub(super) fn check_gone(world: &TaskWorld) {
     assert_eq!(world.dropped.load(Ordering::Relaxed), 1, "the body is dropped once");
     assert_eq!(world.freed.load(Ordering::Relaxed), 1, "the block is freed once");
 }
 
 pub(super) fn check_value(operation: &Reference) {
     assert_eq!(operation.status(), Status::Completed);
-    // SAFETY: Completed has been seen.
+    // SAFETY: the caller's reference keeps the block, and Completed has been seen.
     assert_eq!(unsafe { TestTask::value(operation.0) }, 7);
 }
 
-/// Z03. A wake that finds the task scheduled already changes nothing; what was written before it must be seen all the same.
+/// Z03. A wake that finds the task already scheduled changes nothing, but the data written before
+/// it must still be seen.
 #[test]
 fn loom_a_wake_that_finds_already_notified_still_publishes() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         let (waker, other) = (operation.waker(), Arc::clone(&world));
         let thread = thread::spawn(move || {
@@ -199,7 +207,7 @@ fn loom_a_wake_that_finds_already_notified_still_publishes() {
 #[test]
 fn loom_cancel_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let (waker, other) = (operation.waker(), Arc::clone(&world));
@@ -208,7 +216,7 @@ fn loom_cancel_meets_completion() {
             waker.wake();
             drain();
         });
-        // SAFETY: our reference.
+        // SAFETY: our reference keeps the block.
         unsafe { operation.task().cancel() };
         drain();
         waking.join().unwrap();
@@ -216,7 +224,7 @@ fn loom_cancel_meets_completion() {
         let status = operation.status();
         match status {
             Status::Completed => check_value(&operation),
-            // SAFETY: the end has been seen.
+            // SAFETY: our reference keeps the block, and the end has been seen.
             Status::Canceled => unsafe {
                 assert_eq!(operation.task().stored_status(), NTSTATUS::CANCELLED);
             },
@@ -227,16 +235,17 @@ fn loom_cancel_meets_completion() {
     });
 }
 
-/// What was written before a request is seen by whoever sees the request, also in the middle of a poll.
+/// A write before a cancel request is seen by the poll that sees the request, also in the middle of
+/// a poll.
 #[test]
 fn loom_a_request_publishes_what_came_before_it() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, ASKING);
         let (canceller, shared) = (operation.again(), Arc::clone(&world));
         let thread = thread::spawn(move || {
             shared.flags[0].store(1, Ordering::Relaxed);
-            // SAFETY: this reference.
+            // SAFETY: this reference keeps the block.
             unsafe { canceller.task().cancel() };
             drop(canceller);
             drain();
@@ -250,11 +259,11 @@ fn loom_a_request_publishes_what_came_before_it() {
     });
 }
 
-/// Z04. Whoever sees Completed sees the value.
+/// Z04. A reader that sees Completed sees the value.
 #[test]
 fn loom_a_terminal_status_makes_the_value_visible() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let reader = operation.again();
@@ -273,7 +282,7 @@ fn loom_a_terminal_status_makes_the_value_visible() {
 #[test]
 fn loom_wake_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         world.flags[0].store(1, Ordering::Relaxed);
         let waker = operation.waker();
@@ -289,11 +298,11 @@ fn loom_wake_meets_completion() {
     });
 }
 
-/// `[C9]`: the last reference goes while a waker decides otherwise.
+/// Rule `[C9]`. The last reference but the waker's goes while the waker wakes.
 #[test]
 fn loom_last_release_meets_wake() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let waker = operation.waker();
@@ -309,11 +318,11 @@ fn loom_last_release_meets_wake() {
     });
 }
 
-/// `[C9]`: both references go without a wake.
+/// Rule `[C9]`. Both references go without a wake.
 #[test]
 fn loom_last_release_meets_waker_drop() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         drain();
         let waker = operation.waker();
@@ -332,7 +341,7 @@ fn loom_last_release_meets_waker_drop() {
 #[test]
 fn loom_two_wakers() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 2);
         drain();
         let threads: Vec<_> = (0..2)
@@ -355,11 +364,12 @@ fn loom_two_wakers() {
     });
 }
 
-/// Z02. A run is over only when nobody else can have begun one: the stage's cell would report two polls at once.
+/// Z02. A run ends only when no other processor can have begun one. Otherwise the stage's cell
+/// would report two polls at once.
 #[test]
 fn loom_two_processors_and_one_body() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         let operation = spawn(&world, 1);
         let waker = operation.waker();
         let thread = thread::spawn(move || {
@@ -377,29 +387,29 @@ fn loom_two_processors_and_one_body() {
 }
 
 unsafe extern "system" fn handler(context: *mut c_void, status: i32) {
-    // SAFETY: the test's world, which outlives the run.
-    let world = unsafe { &*context.cast::<World>() };
+    // SAFETY: the context is the test's world, which outlives the run.
+    let world = unsafe { &*context.cast::<TaskWorld>() };
     world.handled_status.store(status as usize, Ordering::Relaxed);
     world.handled.fetch_add(1, Ordering::Relaxed);
 }
 
-pub(super) fn set_handler(operation: &Reference, world: &Arc<World>) -> Result<(), NTSTATUS> {
+pub(super) fn set_handler(operation: &Reference, world: &Arc<TaskWorld>) -> Result<(), NTSTATUS> {
     let completion = Completion { function: handler, context: Arc::as_ptr(world).cast_mut().cast() };
-    // SAFETY: the reference; the world outlives the run.
+    // SAFETY: the reference keeps the block, and the world outlives the run.
     unsafe { operation.task().set_completion(completion) }
 }
 
 #[test]
 fn loom_handler_claim_meets_completion() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let (other, context) = (operation.again(), Arc::clone(&world));
         let thread = thread::spawn(move || {
             let completion =
                 Completion { function: handler, context: Arc::as_ptr(&context).cast_mut().cast() };
-            // SAFETY: our reference; the world outlives the run.
+            // SAFETY: our reference keeps the block, and the world outlives the run.
             unsafe { other.task().set_completion(completion) }.unwrap();
         });
         drain();
@@ -411,11 +421,11 @@ fn loom_handler_claim_meets_completion() {
     });
 }
 
-/// `[C14]`: of two setters one is refused, and the other's handler runs.
+/// Rule `[C14]`. Of two setters one is refused, and the other's handler runs.
 #[test]
 fn loom_two_handlers() {
     loom::model(|| {
-        let world = Arc::new(World::default());
+        let world = Arc::new(TaskWorld::default());
         world.flags[0].store(1, Ordering::Relaxed);
         let operation = spawn(&world, 1);
         let (other, context) = (operation.again(), Arc::clone(&world));

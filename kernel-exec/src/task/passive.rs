@@ -1,7 +1,8 @@
-//! Where a task runs: how many parts of its body want PASSIVE_LEVEL, and what follows.
+//! The level of a task's runs, which follows from the number of body parts that want PASSIVE_LEVEL.
 //!
-//! The count is the poller's. Whoever queues the task reads it too: after the step that obliged him to, which has seen every poll
-//! before it, and before the run that the queueing leads to. So it is never written meanwhile `[T2]`, `[T3]`.
+//! The poller writes the count. Code that queues the task reads it too. It reads after the step
+//! that obliged it to queue the task, which has seen every poll before it, and before the run that
+//! follows. So the count is never written at the same time `[T2]`, `[T3]`.
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -12,63 +13,65 @@ use crate::{
     fail::{FailFast, fail_fast},
 };
 
-/// Where a future that wants PASSIVE_LEVEL finds itself.
+/// The level at which a future that wants PASSIVE_LEVEL is being polled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
-    /// In a poll of a task that is at PASSIVE_LEVEL always.
-    Home,
-    /// In a poll of this task at PASSIVE_LEVEL, where it has moved to.
-    Away(TaskPtr),
-    /// In a poll of this task at DISPATCH_LEVEL; it can move.
+pub(crate) enum RunLevel {
+    /// In a poll of a task that is always at PASSIVE_LEVEL.
+    AlwaysPassive,
+    /// In a poll of this task at PASSIVE_LEVEL, to which it has migrated.
+    Migrated(TaskPtr),
+    /// In a poll of this task at DISPATCH_LEVEL. The task can migrate.
     Dispatch(TaskPtr),
-    /// In no task, or in one that cannot move.
-    Stuck,
+    /// In no task, or in one that cannot migrate.
+    CannotMigrate,
 }
 
-/// Where the caller is.
-pub(crate) fn place() -> Place {
+/// Returns the level of the poll that the caller is in.
+pub(crate) fn run_level() -> RunLevel {
     ambient::current(|node| {
-        let Some(node) = node else { return Place::Stuck };
-        // SAFETY: a node on the stack means that its task is being polled, here.
+        let Some(node) = node else { return RunLevel::CannotMigrate };
+        // SAFETY: a node on the stack means that its task is being polled here.
         let level = unsafe { node.task.header() }.vtable.level;
         match (level, node.in_thread) {
-            (Level::Passive, _) => Place::Home,
-            (Level::Moving, true) => Place::Away(node.task),
-            (Level::Moving, false) => Place::Dispatch(node.task),
-            (Level::Dispatch, _) => Place::Stuck,
+            (Level::Passive, _) => RunLevel::AlwaysPassive,
+            (Level::Migrating, true) => RunLevel::Migrated(node.task),
+            (Level::Migrating, false) => RunLevel::Dispatch(node.task),
+            (Level::Dispatch, _) => RunLevel::CannotMigrate,
         }
     })
 }
 
-/// Does a part of the body that is being polled here want PASSIVE_LEVEL?
+/// Tells whether a part of the body that is being polled here wants PASSIVE_LEVEL.
 pub(crate) fn is_wanted() -> bool {
     ambient::current(|node| {
-        // SAFETY: a node on the stack means that its task is being polled, here: we are its poller.
+        // SAFETY: a node on the stack means that its task is being polled here, so we are its
+        // poller.
         node.is_some_and(|node| unsafe { node.task.wants_passive() })
     })
 }
 
-/// One more part of the body that is being polled here wants PASSIVE_LEVEL.
+/// Counts one more part of the body that is being polled here and wants PASSIVE_LEVEL.
 pub(crate) fn begin(task: TaskPtr) {
     count(task, 1);
 }
 
-/// One fewer; `task` is the one that [`begin`] was told.
+/// Counts one part fewer. `task` is the task that [`begin`] was given.
 pub(crate) fn end(task: TaskPtr) {
     count(task, -1);
 }
 
-/// Fails fast where `task` is not the one that is being polled: a future that has begun stays in its task.
+/// Changes the count. Fails fast if `task` is not the task that is being polled, because a future
+/// that has begun stays in its task.
 fn count(task: TaskPtr, by: i32) {
     ambient::current(|node| {
         if node.is_none_or(|node| node.task != task) {
             fail_fast(FailFast::Protocol);
         }
     });
-    // SAFETY: it is being polled, here: we are its poller.
+    // SAFETY: the check above shows that the task is being polled here, so we are its poller.
     let header = unsafe { task.header() };
     header.polling.with_mut(|polling| {
-        // SAFETY: the poller's own [T2].
+        // SAFETY: the state is the poller's own [T2].
         let polling = unsafe { &mut *polling };
         match polling.passives.checked_add_signed(by) {
             Some(count) => polling.passives = count,
@@ -78,25 +81,28 @@ fn count(task: TaskPtr, by: i32) {
 }
 
 impl TaskPtr {
-    /// Is the next run to be at PASSIVE_LEVEL, of a task that moves?
+    /// Tells whether the next run of a task that migrates must be at PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// The caller is the poller, or a step has obliged it to queue the task, which it has not yet done.
+    /// The caller is the poller, or a step has obliged it to queue the task and it has not queued
+    /// the task yet.
     pub(crate) unsafe fn wants_passive(self) -> bool {
-        // SAFETY: the poller's reference, or the queue's.
+        // SAFETY: the poller's reference, or the queue's, keeps the block.
         let header = unsafe { self.header() };
-        // SAFETY: nobody writes it meanwhile, by this function's contract.
+        // SAFETY: only the poller writes the count, and the caller is the poller, or no run has
+        // begun yet.
         header.polling.with(|polling| unsafe { (*polling).passives } > 0)
     }
 
-    /// Must the task leave this run, of the executor at PASSIVE_LEVEL (`in_thread`) or at DISPATCH_LEVEL, for the other?
+    /// Tells whether the task must leave this run for the other executor. This run is at
+    /// PASSIVE_LEVEL if `in_thread` is true, otherwise at DISPATCH_LEVEL.
     ///
     /// # Safety
     /// The caller is the poller.
-    pub(super) unsafe fn must_move(self, in_thread: bool) -> bool {
-        // SAFETY: the poller's reference.
-        let moves = unsafe { self.header() }.vtable.level == Level::Moving;
-        // SAFETY: the poller.
-        moves && unsafe { self.wants_passive() } != in_thread
+    pub(super) unsafe fn must_migrate(self, in_thread: bool) -> bool {
+        // SAFETY: the poller's reference keeps the block.
+        let migrates = unsafe { self.header() }.vtable.level == Level::Migrating;
+        // SAFETY: the caller is the poller.
+        migrates && unsafe { self.wants_passive() } != in_thread
     }
 }

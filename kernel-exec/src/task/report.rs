@@ -1,10 +1,10 @@
-//! What an unfinished task is doing: for whoever waits for it, or debugs.
+//! A report on an unfinished task, for the code that waits for it and for debugging.
 
 use core::fmt;
 
 use super::{
     header::{Level, TaskPtr},
-    state::Doing,
+    state::StateView,
 };
 
 /// A task that has not ended, as it was at one moment.
@@ -12,32 +12,34 @@ use super::{
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let handle = ntcom_exec::spawn_dpc_task_cancellable(core::future::pending()).unwrap();
-/// let mut room = [None; 8];
-/// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut room));
+/// let mut reports = [None; 8];
+/// let tasks = ntcom_exec::default_tracker(|tracker| tracker.report(&mut reports));
 /// assert_eq!(tasks, 1);
-/// let text = room[0].unwrap().to_string();
-/// assert!(text.contains("idle: nothing has woken it, and 1 reference that may"), "{text}");
+/// let text = reports[0].unwrap().to_string();
+/// assert!(text.contains("1 reference can still wake or cancel it"), "{text}");
 /// handle.cancel();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskReport {
-    /// Where the task's header is, in its block: `!pool` in a debugger tells whose block that is. It may have been freed since.
+    /// The address of the task's header in its block. `!pool` in a debugger tells which block that
+    /// is. The block may have been freed since.
     pub address: usize,
-    /// It stands in its executor's queue, or has been woken in its poll.
+    /// The task stands in its executor's queue, or has been woken in its poll.
     pub scheduled: bool,
-    /// It is being polled, or its body dropped.
+    /// The task is being polled, or its body is being dropped.
     pub running: bool,
-    /// A cancel request is pending that nobody has taken.
+    /// A cancel request is pending that has not been taken.
     pub cancel_requested: bool,
-    /// It unwinds: only cleanups run.
+    /// The task unwinds, so only cleanups run.
     pub unwinding: bool,
-    /// How many references there are: wakers, handles, COM references, and one while it is scheduled or running.
+    /// The number of references, which are wakers, handles, COM references, and one while the task
+    /// is scheduled or running.
     pub references: usize,
-    /// It is a task on work items, or one on DPCs that can go to PASSIVE_LEVEL.
+    /// The task runs on work items, or on DPCs with the ability to migrate to PASSIVE_LEVEL.
     pub has_device: bool,
 }
 
@@ -46,9 +48,9 @@ impl TaskReport {
     /// The task is allocated.
     #[allow(dead_code, reason = "without a kernel there is no tracker that asks")]
     pub(crate) unsafe fn of(task: TaskPtr) -> Self {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller guarantees that the task is allocated.
         let header = unsafe { task.header() };
-        let Doing { scheduled, running, cancel_requested, unwinding, references } = header.state.doing();
+        let StateView { scheduled, running, cancel_requested, unwinding, references } = header.state.view();
         let has_device = header.vtable.level != Level::Dispatch;
         let address = task.0.addr().get();
         Self { address, scheduled, running, cancel_requested, unwinding, references, has_device }
@@ -63,13 +65,17 @@ impl fmt::Display for TaskReport {
             (true, false) => f.write_str("in a queue")?,
             (false, false) => {
                 let plural = if self.references == 1 { "" } else { "s" };
-                write!(f, "idle: nothing has woken it, and {} reference{plural} that may", self.references)?;
+                write!(
+                    f,
+                    "idle: no wake has come, and {} reference{plural} can still wake or cancel it",
+                    self.references
+                )?;
             }
         }
         if self.unwinding {
             f.write_str("; it unwinds, so it waits in a cleanup")?;
         } else if self.cancel_requested {
-            f.write_str("; asked to stop")?;
+            f.write_str("; a cancel request is pending")?;
         }
         Ok(())
     }

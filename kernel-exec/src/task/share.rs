@@ -1,11 +1,11 @@
-//! How much of what is ready one poll of a task may take: so that a body that makes ready what it
-//! waits for, over and over, ends its poll.
+//! A limit on the number of ready futures that one poll of a task may take. With it, a body that
+//! keeps making its own futures ready ends its poll.
 //!
-//! Each poll begins with [`UNITS`]. A future that is ready in its first poll spends one of them;
-//! where none is left, it wakes the task and is pending once. A future that has been pending spends
-//! nothing: what makes it ready came from elsewhere, or took another poll.
+//! Each poll begins with [`UNITS`]. A future that is ready in its first poll spends one of them.
+//! Where none is left, the future wakes the task and is pending once. A future that has been
+//! pending spends nothing, because it became ready from elsewhere or took another poll.
 //!
-//! The task is found by the waker, which costs no kernel call. A combinator's own waker hides it:
+//! The task is found by the waker, which needs no kernel call. A combinator's own waker hides it;
 //! then it is looked up as the task that is being polled here.
 
 use core::task::{Context, Poll};
@@ -13,30 +13,30 @@ use core::task::{Context, Poll};
 use super::waker;
 use crate::{ambient, sync::Hint};
 
-/// How many futures may be ready in their first polls, in one poll of a task.
+/// The number of futures that may be ready in their first polls, in one poll of a task.
 pub(super) const UNITS: u32 = 32;
 
-/// The share of one future.
+/// The share that one future takes.
 #[derive(Default, Debug)]
 pub struct Share {
     polled: bool,
 }
 
 impl Share {
-    /// Of a future that has not been polled.
+    /// Makes the share of a future that has not been polled.
     #[must_use]
     pub const fn new() -> Self {
         Self::of(false)
     }
 
-    /// Of a future that has been polled, or not.
+    /// Makes the share of a future that has been polled already, or has not.
     #[must_use]
     pub const fn of(polled: bool) -> Self {
         Self { polled }
     }
 
-    /// Polls the future: by `poll`, or pending with the task woken, where the task's poll has
-    /// taken enough.
+    /// Polls the future with `poll`. If the task's poll has no units left, it wakes the task
+    /// instead and is pending.
     pub fn limit<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -46,11 +46,11 @@ impl Share {
             return poll(context);
         }
         match waker::task_of(context.waker()) {
-            // SAFETY: the waker's own reference keeps the task alive, or that of the poller, from
-            // which the waker is borrowed.
+            // SAFETY: the waker's own reference keeps the task allocated, or that of the poller,
+            // from which the waker is borrowed.
             Some(task) => take(Some(&unsafe { task.header() }.units), context, poll),
             None => ambient::current(|node| {
-                // SAFETY: a node on the stack means that its task is being polled, here.
+                // SAFETY: a node on the stack means that its task is being polled here.
                 let units = node.map(|node| &unsafe { node.task.header() }.units);
                 take(units, context, poll)
             }),

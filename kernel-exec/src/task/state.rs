@@ -1,42 +1,49 @@
-//! The state word: every bit of it, and every step it can take.
+//! The state word of a task, with all its bits and all the steps that it can take.
 //!
-//! A step is a pure function from one [`Snapshot`] to the next and to what the caller now owes, applied by one successful
-//! read-modify-write. No other file knows a bit. The rules that the steps keep are in the [module's protocol](super).
+//! A step is a pure function of one [`Snapshot`]. It returns the next snapshot and the action that
+//! the caller now owes, and one successful read-modify-write applies it. No other file knows a bit.
+//! The [module's protocol](super) lists the rules that the steps keep.
+
+mod actions;
 
 use core::ptr::NonNull;
 
+pub(crate) use self::actions::{
+    Complete, EndPoll, PendingPoll, Publish, RegisterWaiter, Release, Start, StateView, Wake,
+};
 use crate::fail::{FailFast, fail_fast};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// The task stands in an executor's queue, or, with [`RUNNING`], has been woken during its poll.
 const SCHEDULED: usize = 1 << 0;
-/// A processor polls, drops or completes the body. Whoever set it owns the body.
+/// A processor polls, drops or completes the body. The run that set this bit owns the body.
 const RUNNING: usize = 1 << 1;
-/// Two bits, 0 while unfinished, else a [`Status`].
+/// The status, in two bits, which are 0 while the task is unfinished and a [`Status`] afterwards.
 const STATUS_SHIFT: u32 = 2;
 const STATUS: usize = 0b11 << STATUS_SHIFT;
-/// A cancel request that nobody has taken.
+/// A cancel request is pending and has not been taken.
 const CANCEL: usize = 1 << 4;
-/// A `try_finally` has acted on a cancel request: the body may only clean up.
+/// A `try_finally` has acted on a cancel request, so the body may only clean up.
 const UNWINDING: usize = 1 << 5;
-/// The last reference went while the body was unfinished: one poll with a cancel request follows.
+/// The last reference was released while the body was unfinished. One poll with a cancel request
+/// follows.
 const ABANDONED: usize = 1 << 6;
-/// The last reference went a second time: the body is to be dropped without a poll.
+/// The last reference was released a second time, so the body is dropped without a poll.
 const DOOMED: usize = 1 << 7;
-/// Somebody owns the right to write the completion handler.
+/// A caller owns the right to write the completion handler.
 const HANDLER_CLAIMED: usize = 1 << 8;
 /// The completion handler is written.
 const HANDLER_READY: usize = 1 << 9;
-/// Somebody waits, or has waited, until the task ends.
+/// A thread waits, or has waited, for the end of the task.
 const WAITERS: usize = 1 << 10;
 
-/// The references are counted above the flags: 48 bits of them on 64-bit, 20 on 32-bit.
+/// The references are counted in the bits above the flags: 48 bits on 64-bit targets, 20 on 32-bit.
 const COUNT_SHIFT: u32 = if usize::BITS >= 64 { 16 } else { 12 };
 const ONE: usize = 1 << COUNT_SHIFT;
 /// A count above half its range is an error that has not wrapped yet `[C3]`.
 const COUNT_LIMIT: usize = (usize::MAX >> COUNT_SHIFT) / 2;
 
-/// How far a task is. The numbers are those of the state word, and AsyncStatus's.
+/// The progress of a task. The numbers are those of the state word and of AsyncStatus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Status {
@@ -48,120 +55,6 @@ pub enum Status {
     Canceled = 2,
     /// The body failed, or never began.
     Error = 3,
-}
-
-/// What [`State::start`] found.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Start {
-    /// Poll the body; `cancel`: with a cancel request set.
-    Poll {
-        /// A request was set when the poll began.
-        cancel: bool,
-    },
-    /// Abandoned twice: drop the body, then [`State::complete`].
-    Drop,
-}
-
-/// What a wake, or a cancel request, obliges the caller to.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wake {
-    /// Put the task into its executor's queue; the queue owns a reference now.
-    Schedule,
-    /// Nothing: it is scheduled, running (and will be polled again), or has ended.
-    Nothing,
-    /// The reference given up was the last one of a finished task: free the block.
-    Free,
-}
-
-/// What giving up a reference obliges the caller to.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Release {
-    /// Nothing. This many references are left.
-    Alive(usize),
-    /// It was the last one of a finished task: free the block.
-    Free,
-    /// It was the last one of an unfinished task, which has been given a cancel request `[C9]`: put it into its executor's
-    /// queue, which owns the one reference.
-    Schedule,
-}
-
-/// What the poller knows about a poll that returned Pending.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    /// A request was set when the poll began and has not been taken in it.
-    pub(crate) untaken: bool,
-    /// A cleanup is under way.
-    pub(crate) cleaning: bool,
-    /// A main that has to unwind could not, because a cleanup was under way when it returned Pending.
-    pub(crate) held_back: bool,
-}
-
-/// What the end of a poll that returned Pending obliges the poller to.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum EndPoll {
-    /// Touch nothing of the block any more.
-    Idle,
-    /// Poll again; `cancel` as in [`Start::Poll`].
-    Again {
-        /// A request was set when the next poll begins.
-        cancel: bool,
-    },
-    /// The budget is spent: let the executor go on later. It owns the reference.
-    Defer,
-    /// Drop the body, then [`State::complete`].
-    DropBody,
-}
-
-/// What the end of a task obliges the poller to.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Complete {
-    /// Touch nothing of the block any more.
-    Done,
-    /// Free the block: nobody else has a reference.
-    Free,
-    /// Tell those who want to hear of the end, then give up the reference that the poller has kept.
-    Tell {
-        /// The threads that wait.
-        waiters: bool,
-        /// The completion handler: run it.
-        handler: bool,
-    },
-}
-
-/// What [`State::announce_waiter`] found.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Announced {
-    /// The end of the task will be told.
-    Wait,
-    /// The task has ended: there is nothing to wait for.
-    Ended,
-}
-
-/// What [`State::publish_handler`] obliges the setter to.
-#[must_use]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Publish {
-    /// The task will run it.
-    Later,
-    /// The task has ended: run it now, then give up the reference that has been taken for this.
-    RunNow,
-}
-
-/// What a word says of its task, for a person.
-#[allow(dead_code, reason = "as for `State::doing`")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Doing {
-    pub(crate) scheduled: bool,
-    pub(crate) running: bool,
-    pub(crate) cancel_requested: bool,
-    pub(crate) unwinding: bool,
-    pub(crate) references: usize,
 }
 
 /// One value of the word.
@@ -199,7 +92,7 @@ impl Snapshot {
     }
 
     fn add_one(self) -> Self {
-        // From zero: somebody revives a task whose block is being freed.
+        // The count is zero when code revives a task while its block is being freed.
         if self.count() == 0 || self.count() >= COUNT_LIMIT {
             fail_fast(FailFast::ReferenceCount);
         }
@@ -213,17 +106,17 @@ impl Snapshot {
         Self(self.0 - ONE)
     }
 
-    /// The queue's reference becomes the poller's.
+    /// Begins a run. The queue's reference becomes the poller's.
     fn start(self) -> (Self, Start) {
         if !self.has(SCHEDULED) || self.has(RUNNING) || self.is_terminal() {
             fail_fast(FailFast::Protocol);
         }
         let next = self.without(SCHEDULED).with(RUNNING);
-        let duty = if self.has(DOOMED) { Start::Drop } else { Start::Poll { cancel: self.has(CANCEL) } };
-        (next, duty)
+        let action = if self.has(DOOMED) { Start::Drop } else { Start::Poll { cancel: self.has(CANCEL) } };
+        (next, action)
     }
 
-    /// A wake by somebody who keeps the reference.
+    /// Wakes the task. The caller keeps its reference.
     fn wake_by_ref(self) -> (Self, Wake) {
         if self.is_terminal() || self.has(SCHEDULED) {
             (self, Wake::Nothing)
@@ -234,7 +127,7 @@ impl Snapshot {
         }
     }
 
-    /// A wake that gives up the reference: to the queue where it can.
+    /// Wakes the task and gives up the caller's reference, to the queue where that is possible.
     fn wake_by_value(self) -> (Self, Wake) {
         if self.is_terminal() {
             let next = self.minus_one();
@@ -247,7 +140,7 @@ impl Snapshot {
         }
     }
 
-    /// A cancel request; a no-op while one is pending and after the end `[C10]`.
+    /// Requests cancellation. This is a no-op while a request is pending and after the end `[C10]`.
     fn request_cancel(self) -> (Self, Wake) {
         if self.is_terminal() || self.has(CANCEL) {
             (self, Wake::Nothing)
@@ -256,17 +149,17 @@ impl Snapshot {
         }
     }
 
-    /// The body takes the request: it goes on as if not cancelled.
+    /// Takes the request for the body, which continues as if not cancelled.
     fn take_cancel(self) -> (Self, bool) {
         (self.without(CANCEL), self.has(CANCEL))
     }
 
-    /// A `try_finally` acts on the request.
+    /// Records that a `try_finally` acts on the request.
     fn begin_unwind(self) -> (Self, ()) {
         (self.without(CANCEL).with(UNWINDING), ())
     }
 
-    /// A reference is given up.
+    /// Gives up a reference.
     fn release(self) -> (Self, Release) {
         let next = self.minus_one();
         if next.count() > 0 {
@@ -275,15 +168,15 @@ impl Snapshot {
             (next, Release::Free)
         } else {
             let doomed = if self.has(ABANDONED) { DOOMED } else { 0 };
-            // The reference lives on as the queue's: the count stays one.
+            // The reference lives on as the queue's, so the count stays one.
             (self.with(ABANDONED | CANCEL | SCHEDULED | doomed), Release::Schedule)
         }
     }
 
-    /// The poll returned Pending.
-    fn end_poll(self, poll: Pending, budget_left: bool) -> (Self, EndPoll) {
-        let canceled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
-        let unwinds = canceled && !poll.cleaning;
+    /// Ends a poll that returned Pending.
+    fn end_poll(self, poll: PendingPoll, budget_left: bool) -> (Self, EndPoll) {
+        let cancelled = self.has(UNWINDING) || (poll.untaken && self.has(CANCEL));
+        let unwinds = cancelled && !poll.cleaning;
         if unwinds && !poll.held_back {
             return (self, EndPoll::DropBody);
         }
@@ -294,7 +187,7 @@ impl Snapshot {
         } else if self.has(ABANDONED) {
             return (self, EndPoll::DropBody);
         } else {
-            // Nobody is left who could wake it [C9].
+            // No reference is left that could wake the task [C9].
             self.with(ABANDONED | CANCEL | SCHEDULED)
         };
         if budget_left {
@@ -304,7 +197,7 @@ impl Snapshot {
         }
     }
 
-    /// The body is gone, and value and status are written.
+    /// Ends the task, after its body is gone and value and status are written.
     fn complete(self, status: Status) -> (Self, Complete) {
         if !self.has(RUNNING) || self.is_terminal() || matches!(status, Status::Started) {
             fail_fast(FailFast::Protocol);
@@ -318,79 +211,89 @@ impl Snapshot {
         (next, if next.count() == 0 { Complete::Free } else { Complete::Done })
     }
 
-    /// The right to write the handler, once.
+    /// Claims the right to write the handler, which only one caller gets.
     fn claim_handler(self) -> (Self, bool) {
         (self.with(HANDLER_CLAIMED), !self.has(HANDLER_CLAIMED))
     }
 
-    /// The handler is written.
+    /// Publishes the handler, which has been written.
     fn publish_handler(self) -> (Self, Publish) {
         let next = self.with(HANDLER_READY);
         if self.is_terminal() { (next.add_one(), Publish::RunNow) } else { (next, Publish::Later) }
     }
 
-    /// Somebody who stands in the list of waiters wants to be told of the end `[T9]`.
-    fn announce_waiter(self) -> (Self, Announced) {
-        if self.is_terminal() { (self, Announced::Ended) } else { (self.with(WAITERS), Announced::Wait) }
+    /// Registers a waiting thread, which stands in the list of waiters, so that the end is told to
+    /// it `[T9]`.
+    fn register_waiter(self) -> (Self, RegisterWaiter) {
+        if self.is_terminal() {
+            (self, RegisterWaiter::Ended)
+        } else {
+            (self.with(WAITERS), RegisterWaiter::Wait)
+        }
     }
 }
 
-/// The word itself.
+/// The atomic state word.
 #[repr(transparent)]
 pub(crate) struct State(AtomicUsize);
 
 impl State {
-    /// A task about to be queued: `references` of its makers, and the queue's.
+    /// The word of a task about to be queued. It counts `references` for the makers and one for the
+    /// queue.
     pub(crate) fn scheduled(references: u32) -> Self {
         Self(AtomicUsize::new(SCHEDULED | ((references as usize + 1) << COUNT_SHIFT)))
     }
 
-    /// A task that never ran.
+    /// The word of a task that never ran.
     pub(crate) fn ended(status: Status, references: u32) -> Self {
         Self(AtomicUsize::new(((status as usize) << STATUS_SHIFT) | ((references as usize) << COUNT_SHIFT)))
     }
 
-    /// One step: one successful read-modify-write, also when it changes nothing, so that what the caller did before is seen
-    /// by whoever takes a later step `[T6]`.
+    /// Takes one step with one successful read-modify-write, even when the step changes nothing. So
+    /// a caller that takes a later step sees everything that this caller did before `[T6]`.
     ///
     /// # Safety
-    /// The word must stay allocated until the step has been taken: the caller has a reference that no earlier step gave up,
-    /// or holds what keeps the task from ending. The step may give that reference up, so nothing is touched after it.
+    /// The word must stay allocated until the step has been taken. The caller guarantees that with
+    /// a reference that no earlier step gave up, or with a claim that keeps the task from ending.
+    /// The step may give that reference up, so the caller touches nothing after it.
     unsafe fn step<D>(this: NonNull<Self>, transition: impl Fn(Snapshot) -> (Snapshot, D)) -> D {
         let word = this.cast::<AtomicUsize>().as_ptr();
-        // SAFETY: allocated, by this function's contract; `State` is nothing but the atomic (see `Self`).
+        // SAFETY: the caller keeps the word allocated until the step; `State` is a transparent
+        // wrapper of the atomic.
         let mut current = unsafe { &*word }.load(Ordering::Relaxed);
         loop {
-            let (next, duty) = transition(Snapshot(current));
-            // SAFETY: as above; no earlier exchange of this loop succeeded.
+            let (next, action) = transition(Snapshot(current));
+            // SAFETY: the caller keeps the word allocated until the step, and no exchange of this
+            // loop has succeeded yet.
             let word = unsafe { &*word };
             match word.compare_exchange_weak(current, next.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return duty,
+                Ok(_) => return action,
                 Err(seen) => current = seen,
             }
         }
     }
 
-    /// How far the task is: one load. Seeing an end makes value and stored status visible `[C6]`.
+    /// Loads the task's status. A caller that sees a terminal status also sees the value and the
+    /// stored status `[C6]`.
     pub(crate) fn status(&self) -> Status {
         Snapshot(self.0.load(Ordering::Acquire)).status()
     }
 
-    /// Is a request pending that nobody has taken?
+    /// Tells whether a cancel request is pending that has not been taken.
     pub(crate) fn cancel_requested(&self) -> bool {
         Snapshot(self.0.load(Ordering::Acquire)).has(CANCEL)
     }
 
-    /// Has a `try_finally` acted on a request?
+    /// Tells whether a `try_finally` has acted on a cancel request.
     pub(crate) fn is_unwinding(&self) -> bool {
         Snapshot(self.0.load(Ordering::Acquire)).has(UNWINDING)
     }
 
-    /// Everything that a person may want to know: one load. Others may change it at any time.
+    /// Reads the state for a person, with one load. Other processors may change it at any time.
     #[allow(dead_code, reason = "without a kernel there is no tracker that asks")]
-    pub(crate) fn doing(&self) -> Doing {
+    pub(crate) fn view(&self) -> StateView {
         let word = Snapshot(self.0.load(Ordering::Relaxed));
-        Doing {
+        StateView {
             scheduled: word.has(SCHEDULED),
             running: word.has(RUNNING),
             cancel_requested: word.has(CANCEL),
@@ -399,67 +302,69 @@ impl State {
         }
     }
 
-    /// Has it been woken since its poll began? Others may wake it at any time.
+    /// Tells whether the task has been woken since its poll began. Other processors may wake it at
+    /// any time.
     pub(crate) fn is_scheduled(&self) -> bool {
         Snapshot(self.0.load(Ordering::Relaxed)).has(SCHEDULED)
     }
 
-    /// One more reference, made from an existing one. Returns the new count.
+    /// Adds one reference, made from an existing one. Returns the new count.
     pub(crate) fn add_reference(&self) -> usize {
-        // Relaxed: the reference that it is made from has the visibility already.
+        // Relaxed is enough, because the caller's existing reference gives the visibility already.
         Snapshot(self.0.fetch_add(ONE, Ordering::Relaxed)).add_one().count()
     }
 
-    /// Begins a run. The caller owns the queue's reference and gets the body.
+    /// Begins a run. The caller owns the queue's reference and becomes the owner of the body.
     pub(crate) fn start(&self) -> Start {
         // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::start) }
     }
 
-    /// See [`Wake`].
+    /// Wakes the task. The result is the action that the caller owes.
     pub(crate) fn wake_by_ref(&self) -> Wake {
-        // SAFETY: as in `start`.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::wake_by_ref) }
     }
 
-    /// See [`Wake`].
+    /// Requests cancellation. The result is the action that the caller owes.
     pub(crate) fn request_cancel(&self) -> Wake {
-        // SAFETY: as in `start`.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::request_cancel) }
     }
 
     /// Takes the pending request. Only the body does this.
     pub(crate) fn take_cancel(&self) -> bool {
-        // SAFETY: as in `start`.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::take_cancel) }
     }
 
     /// Turns the pending request into unwinding. Only the body does this.
     pub(crate) fn begin_unwind(&self) {
-        // SAFETY: as in `start`.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::begin_unwind) }
     }
 
-    /// True for one caller, ever: it may write the handler.
+    /// Claims the right to write the handler. Returns true for exactly one caller of a task.
     #[must_use]
     pub(crate) fn claim_handler(&self) -> bool {
-        // SAFETY: as in `start`.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
         unsafe { Self::step(NonNull::from(self), Snapshot::claim_handler) }
     }
 
-    /// The claimant has written the handler.
+    /// Publishes the handler that the claimant has written.
     pub(crate) fn publish_handler(&self) -> Publish {
-        // SAFETY: as in `start`; the step adds a reference at most.
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference (it
+        // may add one).
         unsafe { Self::step(NonNull::from(self), Snapshot::publish_handler) }
     }
 
-    /// The caller stands in the list of waiters.
-    pub(crate) fn announce_waiter(&self) -> Announced {
-        // SAFETY: as in `start`.
-        unsafe { Self::step(NonNull::from(self), Snapshot::announce_waiter) }
+    /// Registers the caller, which stands in the list of waiters, so that the end is told to it.
+    pub(crate) fn register_waiter(&self) -> RegisterWaiter {
+        // SAFETY: `self` is borrowed for the whole call, and this step gives up no reference.
+        unsafe { Self::step(NonNull::from(self), Snapshot::register_waiter) }
     }
 
-    /// A wake that gives up the caller's reference.
+    /// Wakes the task and gives up the caller's reference.
     ///
     /// # Safety
     /// The caller owns a reference, which is gone afterwards.
@@ -473,25 +378,27 @@ impl State {
     /// # Safety
     /// The caller owns a reference, which is gone afterwards.
     pub(crate) unsafe fn release(this: NonNull<Self>) -> Release {
-        // SAFETY: as in `wake_by_value`.
+        // SAFETY: the caller's reference keeps the block until the step.
         unsafe { Self::step(this, Snapshot::release) }
     }
 
     /// Ends a poll that returned Pending.
     ///
     /// # Safety
-    /// The caller is the poller. On [`EndPoll::Idle`] and [`EndPoll::Defer`] it is no longer.
-    pub(crate) unsafe fn end_poll(this: NonNull<Self>, poll: Pending, budget_left: bool) -> EndPoll {
+    /// The caller is the poller. After [`EndPoll::Idle`] and [`EndPoll::Defer`] it is the poller no
+    /// longer.
+    pub(crate) unsafe fn end_poll(this: NonNull<Self>, poll: PendingPoll, budget_left: bool) -> EndPoll {
         // SAFETY: the poller has the queue's reference until the step.
         unsafe { Self::step(this, |s| s.end_poll(poll, budget_left)) }
     }
 
-    /// Ends the task: value and stored status become visible.
+    /// Ends the task, which makes value and stored status visible.
     ///
     /// # Safety
-    /// The caller is the poller, has dropped the body and written value and status; it is the poller no longer.
+    /// The caller is the poller, and has dropped the body and written value and status. It is the
+    /// poller no longer afterwards.
     pub(crate) unsafe fn complete(this: NonNull<Self>, status: Status) -> Complete {
-        // SAFETY: as in `end_poll`.
+        // SAFETY: the poller has the queue's reference until the step.
         unsafe { Self::step(this, |s| s.complete(status)) }
     }
 }

@@ -1,11 +1,14 @@
 //! Waiting, in a thread, until a task ends `[C15]`, `[T9]`.
 //!
-//! A waiter is a node on the stack of [`TaskPtr::wait`], with an event, in the image's list of waiters, under a lock. Whoever ends a task
-//! that is waited for looks its waiters up under that lock and sets their events, and a waiter takes its node out under it
-//! before it returns: an event is never set that is gone. A task that nobody waits for has one bit for all of this, which its end
-//! sees in the step that it takes anyway; nothing is allocated.
+//! A waiter is a node with an event on the stack of [`TaskPtr::wait`]. It stands in the image's
+//! list of waiters, under a lock. The poller that ends a task with waiters looks them up under that
+//! lock and sets their events. A waiter takes its node out under the lock before it returns, so an
+//! event is never set after it has gone.
+//!
+//! A task without waiters pays one bit of its word, which its last step reads anyway. Nothing is
+//! allocated.
 
-mod lot;
+mod waiter_list;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -14,11 +17,11 @@ use core::{cell::Cell, ptr};
 
 use super::{
     header::TaskPtr,
-    state::{Announced, Status},
+    state::{RegisterWaiter, Status},
 };
-use crate::{NTSTATUS, ambient};
+use crate::{ambient, status::NTSTATUS};
 
-use self::lot::{Event, Reset, with_waiters};
+use self::waiter_list::{Event, Reset, with_waiters};
 
 /// A thread that waits for the end of a task.
 struct Waiter {
@@ -28,7 +31,7 @@ struct Waiter {
     next: Cell<*const Self>,
 }
 
-/// Those who wait for tasks of this image. Only touched under its lock.
+/// The list of the waiters of this image. Only touched under its lock.
 struct Waiters(Cell<*const Waiter>);
 
 impl Waiters {
@@ -42,7 +45,7 @@ impl Waiters {
 
     fn leave(&self, waiter: &Waiter) {
         let mut place = &self.0;
-        // SAFETY: under the lock, a waiter in the list has not returned [T9].
+        // SAFETY: the caller holds the list's lock, and a waiter in the list has not returned [T9].
         while let Some(current) = unsafe { place.get().as_ref() } {
             if ptr::eq(current, waiter) {
                 return place.set(current.next.get());
@@ -53,7 +56,7 @@ impl Waiters {
 
     fn tell(&self, task: TaskPtr) {
         let mut waiter = self.0.get();
-        // SAFETY: under the lock, a waiter in the list has not returned [T9].
+        // SAFETY: the caller holds the list's lock, and a waiter in the list has not returned [T9].
         while let Some(current) = unsafe { waiter.as_ref() } {
             if current.task == task {
                 current.event.set();
@@ -63,7 +66,7 @@ impl Waiters {
     }
 }
 
-/// The task has ended: tells everybody who waits for it.
+/// Sets the events of all threads that wait for the task, which has ended.
 ///
 /// # Safety
 /// The caller has a reference.
@@ -72,54 +75,56 @@ pub(super) unsafe fn tell(task: TaskPtr) {
 }
 
 impl TaskPtr {
-    /// Waits until the task has ended `[C15]`: `STATUS_SUCCESS`; or until the time is over: `STATUS_TIMEOUT`. `timeout` as for
-    /// KeWaitForSingleObject: negative is from now on, positive a moment of system time, zero only looks, none waits for ever.
+    /// Waits until the task has ended `[C15]`, and returns `STATUS_SUCCESS`, or `STATUS_TIMEOUT` if
+    /// the time runs out first. `timeout` is as for KeWaitForSingleObject. A negative value counts
+    /// from now on, a positive one is a moment of system time, zero only looks, and `None` waits
+    /// for ever.
     ///
-    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. Otherwise:
-    /// `STATUS_NOT_SUPPORTED`. In the task's own body, with a timeout that is not zero, or none:
+    /// IRQL: PASSIVE_LEVEL; with a timeout of zero ≤ DISPATCH_LEVEL. At another IRQL it returns
+    /// `STATUS_NOT_SUPPORTED`. In the task's own body, with any timeout except zero, it returns
     /// `STATUS_POSSIBLE_DEADLOCK`.
     ///
     /// # Safety
-    /// The caller has a reference, which may go while this waits.
+    /// The caller has a reference, which may be released by another thread during the wait.
     #[must_use]
     pub unsafe fn wait(self, timeout: Option<i64>) -> NTSTATUS {
         if timeout != Some(0) {
-            if !lot::can_wait() {
+            if !waiter_list::can_wait() {
                 return NTSTATUS::NOT_SUPPORTED;
             }
-            // SAFETY: the caller's reference.
+            // SAFETY: the caller's reference keeps the block.
             if unsafe { self.is_the_callers() } {
                 return NTSTATUS::POSSIBLE_DEADLOCK;
             }
-            // SAFETY: the caller's reference.
+            // SAFETY: the caller's reference keeps the block.
             unsafe { self.add_reference() };
-            // SAFETY: the reference above.
+            // SAFETY: the reference added above keeps the block.
             let ended = unsafe { self.wait_as_owner(timeout) };
-            // SAFETY: the reference above.
+            // SAFETY: the reference added above, which is given up here.
             unsafe { self.release() };
             return answer(ended);
         }
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         answer(unsafe { self.status() })
     }
 
-    /// The caller is in the body of this task. A task that is not being polled costs no kernel
-    /// call.
+    /// Tells whether the caller is in the body of this task. For a task that is not being polled
+    /// this makes no kernel call.
     ///
     /// # Safety
     /// The caller has a reference.
     unsafe fn is_the_callers(self) -> bool {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let state = unsafe { &self.header().state };
-        state.doing().running && ambient::current(|node| node.is_some_and(|node| node.task == self))
+        state.view().running && ambient::current(|node| node.is_some_and(|node| node.task == self))
     }
 
-    /// How far the task is when it has ended or the time is over.
+    /// Waits until the task has ended or the time is over, and returns its status then.
     ///
     /// # Safety
-    /// The caller has a reference that stays; IRQL: PASSIVE_LEVEL.
+    /// The caller has a reference that stays until this returns; IRQL: PASSIVE_LEVEL.
     unsafe fn wait_as_owner(self, timeout: Option<i64>) -> Status {
-        // SAFETY: the caller's reference.
+        // SAFETY: the caller's reference keeps the block.
         let state = unsafe { &self.header().state };
         if state.status() != Status::Started {
             return state.status();
@@ -127,10 +132,10 @@ impl TaskPtr {
         let waiter = Waiter { task: self, event: Event::new(), next: Cell::new(ptr::null()) };
         waiter.event.prepare(Reset::Never);
         with_waiters(|waiters| waiters.enter(&waiter));
-        match state.announce_waiter() {
-            // Told once, and by this task only: no need to look again and wait for the rest of the time.
-            Announced::Wait => waiter.event.wait(timeout),
-            Announced::Ended => {}
+        match state.register_waiter() {
+            // The event is set once, and by this task only, so one wait is enough.
+            RegisterWaiter::Wait => waiter.event.wait(timeout),
+            RegisterWaiter::Ended => {}
         }
         with_waiters(|waiters| waiters.leave(&waiter));
         waiter.event.retire();
@@ -138,7 +143,8 @@ impl TaskPtr {
     }
 }
 
-/// Also where the time has run out: what counts is whether the task has ended by now.
+/// Turns the task's status into the result of a wait. After a timeout, too, the result depends on
+/// whether the task has ended by now.
 fn answer(status: Status) -> NTSTATUS {
     if status == Status::Started { NTSTATUS::TIMEOUT } else { NTSTATUS::SUCCESS }
 }

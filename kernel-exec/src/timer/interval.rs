@@ -7,16 +7,18 @@ use core::{
     time::Duration,
 };
 
-use super::sleep::Lazy;
-use crate::{Instant, NTSTATUS};
+use super::sleep::LazyTimer;
+use crate::{clock::Instant, status::NTSTATUS};
 
 /// Ticks every `period`, the first time one period after this call.
 ///
-/// The ticks do not drift: they are due at multiples of the period from this call on, however late each is seen. Those that are
-/// missed are skipped, and counted by the next. Each needs the same timer, which is allocated once, in the first poll.
+/// The ticks do not drift. They are due at multiples of the period from this call on, however late
+/// each is seen. Missed ticks are skipped, and the next tick counts them. All ticks use the same
+/// timer, which is allocated once, in the first poll.
 ///
-/// A period of zero has no ticks: each is an error. Periods are rounded up to units of 100 ns; one below a clock tick (15.6 ms unless
-/// somebody has asked for shorter ones) misses some.
+/// A period of zero has no ticks, and each poll is an error. Periods are rounded up to units of 100
+/// ns. A period below a clock tick (15.6 ms unless other code has asked for shorter ones) misses
+/// some ticks.
 ///
 /// ```
 /// use core::time::Duration;
@@ -34,67 +36,70 @@ use crate::{Instant, NTSTATUS};
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { sample(3).await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn interval(period: Duration) -> Interval {
     let next = if period.is_zero() { None } else { Instant::now().checked_add(period) };
-    Interval { next, period, alarm: Lazy::default() }
+    Interval { next, period, timer: LazyTimer::default() }
 }
 
-/// What [`interval`] makes: ask it for [`tick`](Self::tick)s.
+/// The result of [`interval`], which gives one [`tick`](Self::tick) after another.
 ///
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let ticks: ntcom_exec::Interval = ntcom_exec::interval(core::time::Duration::from_millis(20));
 /// drop(ticks); // nothing has been allocated
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub struct Interval {
-    /// When the next tick is due; none: never.
+    /// The moment at which the next tick is due, or `None` if it never is.
     next: Option<Instant>,
     period: Duration,
-    alarm: Lazy,
+    timer: LazyTimer,
 }
 
 impl Interval {
-    /// Lets the kernel fire each tick up to so much later: see [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Before the first
-    /// poll. Late ticks do not move the later ones.
+    /// Lets the kernel fire each tick up to this much later: see
+    /// [`Sleep::with_tolerance`](crate::Sleep::with_tolerance). Call it before the first poll. Late
+    /// ticks do not move the later ones.
     ///
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
     ///
     /// let second = Duration::from_secs(1);
     /// let ticks = ntcom_exec::interval(second).with_tolerance(second / 10);
     /// # drop(ticks);
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
-        self.alarm.tolerate(tolerance);
+        self.timer.tolerate(tolerance);
         self
     }
 
-    /// The next tick: how many before it were missed since the last one. Dropping the future loses no tick. IRQL of the polls and of
-    /// the drop of the interval: ≤ DISPATCH_LEVEL.
+    /// Waits for the next tick. Returns the number of ticks that were missed since the last one.
+    /// Dropping the future loses no tick. IRQL of the polls and of the drop of the interval:
+    /// ≤ DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// Of the future: `STATUS_INVALID_PARAMETER`: the period is zero, or the next tick is beyond what the clock can show; else as for
-    /// [`sleep_until`](crate::sleep_until), and a later tick may succeed.
+    /// The future returns `STATUS_INVALID_PARAMETER` if the period is zero, or if the next tick is
+    /// beyond the clock's range. The other errors are those of [`sleep_until`](crate::sleep_until),
+    /// and a later tick may succeed.
     pub const fn tick(&mut self) -> Tick<'_> {
-        self.alarm.renew();
+        self.timer.renew();
         Tick { interval: self }
     }
 
     fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, NTSTATUS>> {
-        let polled = self.alarm.poll_share(self.next, context);
+        let polled = self.timer.poll_share(self.next, context);
         polled.map_ok(|()| {
             let Some(due) = self.next else { return 0 };
             let (missed, next) = due.next_multiple(self.period, Instant::now());
@@ -116,11 +121,11 @@ impl core::fmt::Debug for Interval {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let mut ticks = ntcom_exec::interval(core::time::Duration::from_millis(20));
 /// let tick: ntcom_exec::Tick<'_> = ticks.tick();
 /// drop(tick);
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Waiting for a moment.
+//! Futures that wait for a moment.
 
 use core::{
     future::Future,
@@ -7,48 +7,50 @@ use core::{
     time::Duration,
 };
 
-use super::clockwork::KernelTimer;
+use super::kernel_timer::KernelTimer;
 use crate::{
-    Instant, NTSTATUS,
-    alarm::{Alarm, Time},
+    clock::Instant,
+    status::NTSTATUS,
     task::Share,
+    timer_block::{DueTime, TimerHandle},
 };
 
-/// A place for an alarm that is made when it is needed.
+/// A timer whose block is allocated when it is first needed.
 #[derive(Default)]
-pub(super) struct Lazy {
-    alarm: Option<Alarm<KernelTimer>>,
-    /// In milliseconds.
+pub(super) struct LazyTimer {
+    timer: Option<TimerHandle<KernelTimer>>,
+    /// The tolerance in milliseconds.
     tolerance: u32,
-    /// Of the future that waits for it.
+    /// The share of the future that waits for the timer.
     share: Share,
 }
 
-impl Lazy {
-    /// Ready when the precise clock has passed the deadline, not before: a relative timer counts from the last clock tick, so its DPC may
-    /// come up to a clock period early, and is then armed for what is left.
+impl LazyTimer {
+    /// Ready when the precise clock has passed the deadline, and not before. A relative timer
+    /// counts from the last clock tick, so its DPC may come up to a clock period early. The timer
+    /// is then armed again for the rest.
     fn poll(&mut self, deadline: Instant, context: &Context<'_>) -> Poll<Result<(), NTSTATUS>> {
         loop {
-            if let Some(alarm) = self.alarm.as_mut().filter(|alarm| alarm.is_armed())
-                && alarm.poll(context).is_pending()
+            if let Some(timer) = self.timer.as_mut().filter(|timer| timer.is_armed())
+                && timer.poll(context).is_pending()
             {
                 return Poll::Pending;
             }
             let Some(units) = deadline.units_left() else { return Poll::Ready(Ok(())) };
-            if self.alarm.is_none() {
-                self.alarm = Alarm::new();
+            if self.timer.is_none() {
+                self.timer = TimerHandle::new();
             }
-            let Some(alarm) = &mut self.alarm else {
+            let Some(timer) = &mut self.timer else {
                 return Poll::Ready(Err(NTSTATUS::INSUFFICIENT_RESOURCES));
             };
-            if let Err(refused) = alarm.arm(Time { units, tolerance: self.tolerance }) {
+            if let Err(refused) = timer.arm(DueTime { units, tolerance: self.tolerance }) {
                 return Poll::Ready(Err(refused));
             }
         }
     }
 
-    /// Polls the timer, as [`poll`](Self::poll), for a future that may be ready as often as its
-    /// task's poll has a share for. No deadline: an error.
+    /// Polls the timer, as [`poll`](Self::poll) does, within the share of the task's poll. Without
+    /// a deadline the result is an error.
     pub(super) fn poll_share(
         &mut self,
         deadline: Option<Instant>,
@@ -63,30 +65,33 @@ impl Lazy {
         polled
     }
 
-    /// Another future waits for it.
+    /// Starts a new share, because another future waits for the timer.
     pub(super) const fn renew(&mut self) {
         self.share = Share::new();
     }
 
-    /// Gives the alarm's memory back.
+    /// Frees the timer's memory.
     pub(super) fn free(&mut self) {
-        self.alarm = None;
+        self.timer = None;
     }
 
-    /// From the next arming on. In whole milliseconds, rounded down; what is too much for the kernel is the most that it takes.
+    /// Sets the tolerance, from the next arming on. It counts in whole milliseconds, rounded down,
+    /// and is limited to the most that the kernel takes.
     pub(super) fn tolerate(&mut self, tolerance: Duration) {
         let most = i32::MAX.cast_unsigned();
         self.tolerance = u32::try_from(tolerance.as_millis()).map_or(most, |tolerance| tolerance.min(most));
     }
 }
 
-/// Waits for so long, from this call on, by interrupt time: see [`sleep_until`].
+/// Waits for this long, from this call on, by interrupt time: see [`sleep_until`].
 ///
-/// Zero ends in the first poll, without a timer. A duration that ends after what the clock can show (29,000 years after the machine's
-/// start; [`Duration::MAX`] is one) ends in the first poll with an error.
+/// A duration of zero ends in the first poll, without a timer. A duration that ends beyond the
+/// clock's range (29,000 years after the machine's start; [`Duration::MAX`] is one) ends in the
+/// first poll with an error.
 ///
 /// # Errors
-/// Of the future: `STATUS_INVALID_PARAMETER`: that duration; else as for [`sleep_until`].
+/// The future returns `STATUS_INVALID_PARAMETER` for a duration beyond the clock's range. The other
+/// errors are those of [`sleep_until`].
 ///
 /// ```
 /// use core::time::Duration;
@@ -101,28 +106,31 @@ impl Lazy {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(Instant::now().checked_add(duration))
 }
 
-/// Waits until a moment, and never less: the first clock tick after it is when its task is woken (a tick is 15.6 ms apart from the next
-/// unless somebody has asked for shorter ones). A moment that is over ends it in the first poll.
+/// Waits until a moment, and never less. The first clock tick after that moment wakes the task.
+/// (Two ticks are 15.6 ms apart unless other code has asked for shorter ones.) If the moment is
+/// over, the wait ends in the first poll.
 ///
-/// The timer is a block of non-paged pool, allocated and set in the first poll, and given back when the future ends or is dropped. Dropping it
-/// is safe in every state, without waiting: a timer whose DPC is on its way already keeps its block until that has run.
+/// The timer is a block of non-paged pool. It is allocated and set in the first poll, and freed
+/// when the future ends or is dropped. Dropping the future is safe in every state and does not
+/// wait. If the timer's DPC is already on its way, the timer keeps its block until that DPC has
+/// run.
 ///
 /// IRQL of the polls and the drop: ≤ DISPATCH_LEVEL.
 ///
 /// # Errors
-/// Of the future, each in the poll that would set the timer:
-/// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory for it.
-/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task: this is polled by somebody else, and
-///   the timer could outlive the driver.
+/// The future returns these errors in the poll that would set the timer:
+/// - `STATUS_INSUFFICIENT_RESOURCES`: no memory for the timer.
+/// - `STATUS_DELETE_PENDING`: the image's tracker has been closed and has no unfinished task. So
+///   foreign code polls this future, and the timer could outlive the driver.
 ///
 /// ```
 /// use core::time::Duration;
@@ -136,9 +144,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// ntcom_exec::spawn_dpc_task(async { body().await.unwrap() }).unwrap();
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn sleep_until(deadline: Instant) -> Sleep {
@@ -150,41 +158,42 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let sleep: ntcom_exec::Sleep = ntcom_exec::sleep(core::time::Duration::from_millis(20));
 /// drop(sleep); // nothing has been allocated
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
-    /// None: the clock cannot show it.
+    /// The deadline, or `None` if it is beyond the clock's range.
     deadline: Option<Instant>,
-    alarm: Lazy,
+    timer: LazyTimer,
 }
 
 impl Sleep {
     fn new(deadline: Option<Instant>) -> Self {
-        Self { deadline, alarm: Lazy::default() }
+        Self { deadline, timer: LazyTimer::default() }
     }
 
-    /// Lets the kernel fire the timer up to so much later, together with others, which saves interrupts and power
-    /// (`KeSetCoalescableTimer`). Whole milliseconds count; below one it is exact, as it is without this. Before the first poll.
+    /// Lets the kernel fire the timer up to this much later, together with others, which saves
+    /// interrupts and power (`KeSetCoalescableTimer`). The tolerance counts in whole milliseconds.
+    /// Below one it is exact, as it is without this call. Call it before the first poll.
     ///
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
     ///
     /// ntcom_exec::spawn_dpc_task(async {
     ///     let second = Duration::from_secs(1);
     ///     ntcom_exec::sleep(second).with_tolerance(second / 10).await.unwrap();
     /// }).unwrap();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload().unwrap();
     /// ```
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
-        self.alarm.tolerate(tolerance);
+        self.timer.tolerate(tolerance);
         self
     }
 }
@@ -193,10 +202,10 @@ impl Future for Sleep {
     type Output = Result<(), NTSTATUS>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { deadline, alarm } = &mut *self;
-        let polled = alarm.poll_share(*deadline, context);
+        let Self { deadline, timer } = &mut *self;
+        let polled = timer.poll_share(*deadline, context);
         if polled.is_ready() {
-            alarm.free();
+            timer.free();
         }
         polled
     }

@@ -1,4 +1,4 @@
-//! A limit to how long a future may take.
+//! A time limit for a future.
 
 use core::{
     future::Future,
@@ -10,7 +10,7 @@ use core::{
 use pin_project_lite::pin_project;
 
 use super::sleep::{Sleep, sleep_until};
-use crate::{Instant, NTSTATUS};
+use crate::{clock::Instant, status::NTSTATUS};
 
 pin_project! {
     /// The future of [`timeout`].
@@ -19,26 +19,27 @@ pin_project! {
     /// use core::{future::{Ready, ready}, time::Duration};
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let limited: ntcom_exec::Timeout<Ready<u32>> = ntcom_exec::timeout(Duration::from_millis(20), ready(1));
     /// drop(limited);
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct Timeout<F> {
         #[pin]
         future: F,
-        // None: there is no limit.
+        // `None` if there is no limit.
         sleep: Option<Sleep>,
     }
 }
 
-/// Waits for a future, but not longer than so long, from this call on.
+/// Waits for a future, but not longer than `limit`, from this call on.
 ///
-/// The future is polled first: one that is ready, in the first poll or when the time is over, wins, and a limit of zero is one poll. When
-/// the time is over the future is not polled any more, and is dropped with this: as the loser of a select, so the cleanup of
-/// a [`try_finally`](crate::try_finally) in it does not run.
+/// The future is polled first. If it is ready, in the first poll or when the time is over, its
+/// value wins, so a limit of zero is one poll. When the time is over the future is not polled any
+/// more, and is dropped with this one. It is then like the loser of a select, so the cleanup of a
+/// [`try_finally`](crate::try_finally) in it does not run.
 ///
 /// A limit beyond the clock's range, such as [`Duration::MAX`], is for ever, as for
 /// [`TaskTracker::drain`](crate::TaskTracker::drain).
@@ -46,8 +47,9 @@ pin_project! {
 /// IRQL: as for [`sleep`](crate::sleep).
 ///
 /// # Errors
-/// Of the future: `STATUS_IO_TIMEOUT`: the time is over. Where the timer cannot be set, what
-/// [`sleep`](crate::sleep) says, at once: a limit that cannot be kept is not taken for none.
+/// The future returns `STATUS_IO_TIMEOUT` when the time is over. If the timer cannot be set, the
+/// future returns the error of [`sleep`](crate::sleep) at once. It does not treat a limit that it
+/// cannot keep as no limit.
 ///
 /// ```
 /// use core::time::Duration;
@@ -62,7 +64,7 @@ pin_project! {
 /// }
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| ntcom_exec::spawn_dpc_task(body()).unwrap()))]).unwrap();
+/// # kernel.run_on(0, || ntcom_exec::spawn_dpc_task(body()).unwrap()).unwrap();
 /// # kernel.unload().unwrap();
 /// ```
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {

@@ -1,18 +1,27 @@
-//! Waiting until nothing of a tracker is left.
+//! Waiting until nothing is left in a tracker.
 //!
-//! A waiter is a node on the stack of [`TaskTracker::drain`], with an event, in a list under the tracker's lock. Whoever takes the last
-//! task or timer out of the tracker sets the events under that lock, and a waiter takes its node out under it before it returns: so
-//! an event is never set that is gone `[D1]`.
+//! A waiter is a node with an event on the stack of [`TaskTracker::drain`], in a list under the
+//! tracker's lock. The code that takes the last task, timer or handler out of the tracker sets the
+//! events under that lock. A waiter takes its node out under the lock before it returns, so an
+//! event is never set after it has gone `[D1]`.
+//!
+//! # Why DPCs are flushed
+//!
+//! The last task may have left the list in a DPC routine that is still running. So
+//! `KeFlushQueuedDpcs` comes after the wait.
 
 use core::{cell::Cell, ptr, time::Duration};
 
 use super::{List, TaskTracker, default_tracker};
 use crate::{
-    Instant, NTSTATUS, ambient, nt,
+    ambient,
+    clock::Instant,
+    nt,
+    status::NTSTATUS,
     sync::{Event, Reset},
 };
 
-/// Why [`TaskTracker::drain`] gave up.
+/// The reason why [`TaskTracker::drain`] gave up.
 ///
 /// ```
 /// use ntcom_exec::{DrainError, NTSTATUS};
@@ -24,27 +33,30 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DrainError {
-    /// It was called above PASSIVE_LEVEL, where it cannot wait. Nothing has happened.
+    /// The drain was called above PASSIVE_LEVEL, where it cannot wait, and did nothing.
     Irql,
-    /// A task of this tracker called it, at PASSIVE_LEVEL, and would have waited for its own end.
-    /// Nothing has happened.
+    /// A task of this tracker called the drain, at PASSIVE_LEVEL, and would have waited for its own
+    /// end. The drain did nothing.
     InTask,
-    /// Time is over, and something has not ended.
+    /// The time is over, and something has not ended.
     Stuck {
-        /// Tasks that have not ended: neither have their cleanups, or nobody has cancelled them.
+        /// The number of tasks that have not ended. Their cleanups have not ended, or no code has
+        /// cancelled them.
         tasks: usize,
-        /// Timers that are set or whose DPC has not run. Those of unfinished tasks are among them; one more than these need is
-        /// a timer future that was kept beyond its task.
+        /// The number of timers that are set or have a DPC that has not run. The timers of
+        /// unfinished tasks are included. A timer beyond those belongs to a future that was kept
+        /// beyond its task.
         timers: usize,
-        /// Completion handlers that foreign operations were given by `ntcom`'s futures, and have not called yet: what they call is in this image,
-        /// whether the future is still there or not.
+        /// The number of completion handlers that `ntcom`'s futures gave to foreign operations and
+        /// that have not been called yet. The handlers are in this image, whether the future is
+        /// still there or not.
         handlers: usize,
     },
 }
 
 impl DrainError {
-    /// The error as an NTSTATUS: [`NTSTATUS::INVALID_DEVICE_STATE`],
-    /// [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`], which is a *success* code:
+    /// Returns the error as an NTSTATUS, which is [`NTSTATUS::INVALID_DEVICE_STATE`],
+    /// [`NTSTATUS::POSSIBLE_DEADLOCK`], or [`NTSTATUS::TIMEOUT`]. The last is a *success* code, so
     /// `NT_SUCCESS` is true for it.
     #[must_use]
     pub const fn status(self) -> NTSTATUS {
@@ -56,7 +68,7 @@ impl DrainError {
     }
 }
 
-/// Somebody who waits in [`TaskTracker::drain`].
+/// A thread that waits in [`TaskTracker::drain`].
 pub(super) struct Waiter {
     event: Event,
     /// Only touched under the tracker's lock.
@@ -70,7 +82,8 @@ impl Waiter {
 }
 
 impl List {
-    /// What is left in it: none, and then no code of any of them runs but what is on its way out of a DPC routine or a work item's.
+    /// Returns `Ok` if the tracker is empty. Then none of their code runs any more, except the last
+    /// instructions of a DPC routine or of a work item's.
     const fn left(&self) -> Result<(), DrainError> {
         if self.length == 0 && self.timers == 0 && self.handlers == 0 {
             return Ok(());
@@ -78,13 +91,14 @@ impl List {
         Err(DrainError::Stuck { tasks: self.length, timers: self.timers, handlers: self.handlers })
     }
 
-    /// Something has left the list: tells the waiters where it was the last. Under the lock `[D1]`.
+    /// Sets the events of the waiters if the tracker is empty. The caller has just taken something
+    /// out, under the lock `[D1]`.
     pub(super) fn tell_waiters(&self) {
         if self.left().is_err() {
             return;
         }
         let mut waiter = self.waiters;
-        // SAFETY: under the lock, a waiter in the list has not returned [D1].
+        // SAFETY: the lock is held, and a waiter in the list has not returned [D1].
         while let Some(current) = unsafe { waiter.as_ref() } {
             current.event.set();
             waiter = current.next.get();
@@ -103,7 +117,7 @@ impl List {
             return;
         }
         let mut other = self.waiters;
-        // SAFETY: under the lock, a waiter in the list has not returned [D1].
+        // SAFETY: the lock is held, and a waiter in the list has not returned [D1].
         while let Some(current) = unsafe { other.as_ref() } {
             if ptr::eq(current.next.get(), waiter) {
                 return current.next.set(next);
@@ -114,31 +128,44 @@ impl List {
 }
 
 impl TaskTracker {
-    /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more for one of them: what a driver's Unload
-    /// does last, after [`close`](Self::close) and [`cancel_all`](Self::cancel_all).
+    /// Waits until every task of this tracker has ended, and no DPC of the executor runs any more
+    /// for one of them. It is the last step of a driver's Unload, after [`close`](Self::close) and
+    /// [`cancel_all`](Self::cancel_all).
     ///
-    /// When it returns `Ok`, there was a moment at which every task had ended, no timer of a [`sleep`](crate::sleep) was set
-    /// or on its way, and no completion handler was owed a call, and after it every DPC of theirs has returned (`KeFlushQueuedDpcs`). A task on a work item may still be in the last
-    /// instructions of its routine, and its block not freed: the system keeps its device object, and so the image, until that has returned.
-    /// A handler that a provider calls below DISPATCH_LEVEL may be in the last instructions of its return, too, and for that nothing holds the image: a driver
-    /// whose providers do that must know that their call has returned.
-    /// The memory of the others has been freed, except
-    /// where somebody still has a [`CancelHandle`](crate::CancelHandle), a waker or a COM reference: who keeps one keeps a block of pool, which does
-    /// not hold up this function, and must give it up before the image goes. On a closed tracker the moment lasts: nothing can be
-    /// spawned any more, and no timer set. On an open one others may have begun something since.
+    /// When it returns `Ok`, there was a moment at which every task had ended. At that moment no
+    /// timer of a [`sleep`](crate::sleep) was set or on its way, and no completion handler call was
+    /// outstanding. After that moment every DPC of theirs has returned (`KeFlushQueuedDpcs`). On a
+    /// closed tracker the moment lasts, because nothing can be spawned any more and no timer set.
+    /// On an open one, other code may have begun something since.
     ///
-    /// `limit`: how long it may take; zero: it only looks. None, or what is beyond the clock's range: for ever. It may be called
-    /// again, and by several threads at once.
+    /// Two kinds of code may still be running then:
     ///
-    /// IRQL: PASSIVE_LEVEL. A task of this tracker would wait for itself, and is told so; what it
-    /// waits for may not wait in its stead, either, which is not noticed: such a drain does not
-    /// return.
+    /// - A task on a work item may be in the last instructions of its routine, and its block may
+    ///   not be freed yet. The system keeps its device object, and so the image, until the routine
+    ///   has returned.
+    /// - A handler that a provider calls below DISPATCH_LEVEL may be in the last instructions of
+    ///   its return, and nothing keeps the image for that. A driver with such providers must know
+    ///   that their call has returned.
+    ///
+    /// The memory of the other tasks has been freed, except where a
+    /// [`CancelHandle`](crate::CancelHandle), a waker or a COM reference is left. Each keeps a
+    /// block of pool, which does not hold up this function. Its owner must give it up before the
+    /// image is unloaded.
+    ///
+    /// `limit` is the time that the call may take; zero only looks. `None`, or a limit beyond the
+    /// clock's range, waits for ever. It may be called again, and by several threads at once.
+    ///
+    /// IRQL: PASSIVE_LEVEL. A task of this tracker would wait for itself, and gets an error. Code
+    /// that such a task waits for must not drain in its stead either. That is not noticed, and such
+    /// a drain does not return.
     ///
     /// # Errors
-    /// - [`DrainError::Irql`] (`STATUS_INVALID_DEVICE_STATE`): called above PASSIVE_LEVEL; it has not waited.
+    /// - [`DrainError::Irql`] (`STATUS_INVALID_DEVICE_STATE`): called above PASSIVE_LEVEL; it has
+    ///   not waited.
     /// - [`DrainError::InTask`] (`STATUS_POSSIBLE_DEADLOCK`): called by the body of a task of this
-    ///   tracker, with a limit that is not zero, or none; it has not waited.
-    /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks, timers and handlers are left.
+    ///   tracker, without a limit of zero; it has not waited.
+    /// - [`DrainError::Stuck`] (`STATUS_TIMEOUT`): the limit has passed; this many tasks, timers
+    ///   and handlers are left.
     ///
     /// ```
     /// use core::time::Duration;
@@ -149,14 +176,14 @@ impl TaskTracker {
     /// fn unload() {
     ///     default_tracker(TaskTracker::close);
     ///     let limit = Some(Duration::from_millis(100));
-    ///     // Nobody has asked the task to stop yet.
+    ///     // The task has not been asked to stop yet.
     ///     let stuck = default_tracker(|tracker| tracker.drain(limit));
     ///     assert_eq!(stuck, Err(DrainError::Stuck { tasks: 1, timers: 0, handlers: 0 }));
     ///     default_tracker(TaskTracker::cancel_all);
     ///     assert_eq!(default_tracker(|tracker| tracker.drain(None)), Ok(()));
     /// }
     ///
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// ntcom_exec::spawn_dpc_task(async {
     ///     let mut wakers = Vec::new();
     ///     core::future::poll_fn(|context| {
@@ -164,7 +191,7 @@ impl TaskTracker {
     ///         core::task::Poll::<()>::Pending
     ///     }).await
     /// }).unwrap();
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # kernel.unload_with(0, Box::new(unload)).unwrap();
     /// ```
     pub fn drain(&self, limit: Option<Duration>) -> Result<(), DrainError> {
@@ -176,18 +203,19 @@ impl TaskTracker {
         }
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.wait_until_empty(deadline)?;
-        // Whoever took the last ones out of the list may have done so in a DPC routine, and be in it still.
+        // The code that took the last ones out of the list may still be in a DPC routine.
         nt::flush_dpcs();
         Ok(())
     }
 
-    /// The caller is in the body of a task of this tracker: every task is the image's.
+    /// Tells whether the caller is in the body of a task of this tracker. Every task belongs to the
+    /// image's tracker.
     fn is_of_caller(&self) -> bool {
         let in_task = ambient::current(|node| node.is_some());
         in_task && default_tracker(|tracker| ptr::eq(tracker, self))
     }
 
-    /// IRQL: PASSIVE_LEVEL.
+    /// Waits until the tracker is empty or the deadline has passed. IRQL: PASSIVE_LEVEL.
     fn wait_until_empty(&self, deadline: Option<Instant>) -> Result<(), DrainError> {
         let waiter = Waiter::new();
         waiter.event.prepare(Reset::Automatic);
@@ -202,15 +230,17 @@ impl TaskTracker {
                 Some(None) => break,
             };
             waiter.event.wait(limit.map(i64::wrapping_neg));
-            // The wait may have ended a clock tick early, and somebody may have begun something since.
+            // The wait may have ended a clock tick early, and other code may have begun something
+            // since.
             left = self.locked(|list| list.left());
         }
         let left = self.locked(|list| {
             list.leave(&waiter);
-            // A moment at which nothing was left stays one, whatever somebody has begun since.
+            // The tracker was empty at one moment, so this is `Ok`, even if other code has begun
+            // something since.
             left.or_else(|_| list.left())
         });
-        // Out of the list, so nobody else has it [D1].
+        // The waiter is out of the list, so no other code has its event [D1].
         waiter.event.retire();
         left
     }

@@ -1,5 +1,5 @@
-//! The tracker and its drain under loom: tasks, word, list, waiters are the shipping code; lock and event are loom's, the queue is the
-//! test's.
+//! The tracker and its drain under loom. Tasks, word, list and waiters are the shipping code; lock
+//! and event are loom's, and the queue is the test's.
 
 use core::{
     future::Future,
@@ -16,9 +16,10 @@ use loom::{
 
 use super::{DrainError, Link, TaskTracker, default_tracker};
 use crate::{
-    CancelHandle, GlobalAllocator, NTSTATUS,
+    alloc::GlobalAllocator,
+    status::NTSTATUS,
     task::{
-        Infallible, Port, Task, TaskPtr,
+        CancelHandle, Infallible, Port, Task, TaskPtr,
         loom_tests::queue::{BUDGET, Queue},
         run,
     },
@@ -29,16 +30,18 @@ loom::lazy_static! {
     static ref QUEUE: Queue = Queue::new();
 }
 
-/// As the ports of the shipping executors: into the tracker when it is launched, out of it when it has ended.
+/// A port that inserts its task into the tracker at launch and removes it at the end, as the
+/// shipping ports do.
 struct TrackedPort(Link);
 
-// SAFETY: `run_queue` runs each task once for each time it was queued; the link is touched under the tracker's lock.
+// SAFETY: `run_queue` runs each task once for each time it was queued; the link is touched only
+// under the tracker's lock.
 unsafe impl Port for TrackedPort {
     fn new() -> Self {
         Self(Link::new())
     }
     unsafe fn launch(task: TaskPtr, port: NonNull<Self>) -> Result<(), NTSTATUS> {
-        // SAFETY: the link is the task's own, and nobody else's yet.
+        // SAFETY: the link is the task's own, and no other code has it yet.
         default_tracker(|tracker| unsafe { tracker.insert(&port.as_ref().0, task) })?;
         QUEUE.push(task);
         Ok(())
@@ -50,19 +53,19 @@ unsafe impl Port for TrackedPort {
         QUEUE.push(task);
     }
     unsafe fn ended(_task: TaskPtr, port: NonNull<Self>) {
-        // SAFETY: inserted by `launch`.
+        // SAFETY: `launch` inserted the link.
         default_tracker(|tracker| unsafe { tracker.remove(&port.as_ref().0) });
     }
 }
 
 fn run_queue() {
     while let Some(task) = QUEUE.pop() {
-        // SAFETY: taken out of the queue.
+        // SAFETY: the task was taken out of its queue, so this owns the queue's reference.
         unsafe { run(task, BUDGET) };
     }
 }
 
-/// Ends when it is asked to stop, or at once; and counts how many of its kind are left.
+/// A body that ends at once, or when it is asked to stop. It counts how many of its kind are left.
 struct Body {
     left: Arc<AtomicUsize>,
     at_once: bool,
@@ -77,25 +80,25 @@ impl Future for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        // Relaxed: what makes it visible is the drain.
+        // Relaxed is enough, because the drain makes it visible.
         self.left.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 type Tracked = Task<(), Infallible<Body>, GlobalAllocator, TrackedPort>;
 
-/// A new task, which counts itself in `left`; none where the tracker refuses it.
+/// Makes a new task, which counts itself in `left`. Returns `None` if the tracker refuses it.
 fn spawn(left: &Arc<AtomicUsize>, at_once: bool) -> Option<CancelHandle> {
     left.fetch_add(1, Ordering::Relaxed);
     let body = Body { left: Arc::clone(left), at_once };
     let init = |slot: *mut Infallible<Body>| {
-        // SAFETY: the place for it, which is transparent over it.
+        // SAFETY: `slot` is the place for the body, which is transparent over the future.
         unsafe { slot.cast::<Body>().write(body) };
         Ok(())
     };
     // SAFETY: `init` writes the body.
     let spawned = unsafe { Tracked::spawn((), GlobalAllocator, 1, init) }.unwrap();
-    // SAFETY: the one reference of a new task.
+    // SAFETY: this is the one reference of a new task.
     let handle = unsafe { CancelHandle::from_reference(Tracked::task(spawned.block)) };
     spawned.refused.is_none().then_some(handle)
 }
@@ -107,7 +110,8 @@ fn close_and_drain(left: &AtomicUsize) {
     assert_eq!(left.load(Ordering::Relaxed), 0, "every body has been dropped, and its drop is seen");
 }
 
-/// What ends a task is on another processor: the event that it sets has not gone, and is not missed.
+/// Another processor ends the task. The event that it sets has not gone, and the drain does not
+/// miss it.
 #[test]
 fn loom_a_drain_meets_the_last_end() {
     loom::model(|| {
@@ -120,7 +124,7 @@ fn loom_a_drain_meets_the_last_end() {
     });
 }
 
-/// An idle task is reached by `cancel_all`, whoever runs it then.
+/// `cancel_all` reaches an idle task, on whatever processor it runs then.
 #[test]
 fn loom_an_idle_task_is_drained() {
     loom::model(|| {
@@ -140,7 +144,7 @@ fn loom_an_idle_task_is_drained() {
     });
 }
 
-/// Two wait at once; the one's node leaves the list while the other's is in it.
+/// Two threads drain at once, and one node leaves the list while the other is in it.
 #[test]
 fn loom_two_drains_meet_the_last_end() {
     loom::model(|| {
@@ -156,7 +160,7 @@ fn loom_two_drains_meet_the_last_end() {
     });
 }
 
-/// A drain that gives up takes its event with it; the end comes at that moment.
+/// A drain that gives up removes its event from the list, while the end comes at that moment.
 #[test]
 fn loom_a_drain_that_gives_up_meets_the_end() {
     loom::model(|| {
@@ -189,7 +193,7 @@ fn loom_a_spawn_meets_the_close() {
         default_tracker(TaskTracker::cancel_all);
         let handle = spawner.join().unwrap();
         run_queue();
-        // Spawned after `cancel_all`, perhaps, but before the close.
+        // The task may have been spawned after `cancel_all`, but before the close.
         close_and_drain_running(&left);
         drop(handle);
         assert!(spawn(&left, true).is_none(), "closed");
@@ -197,14 +201,16 @@ fn loom_a_spawn_meets_the_close() {
     });
 }
 
-/// As [`close_and_drain`], on the processor that runs the tasks as well.
+/// Cancels, runs the tasks on this processor as well, and then does the work of
+/// [`close_and_drain`].
 fn close_and_drain_running(left: &AtomicUsize) {
     default_tracker(TaskTracker::cancel_all);
     run_queue();
     close_and_drain(left);
 }
 
-/// A timer may outlive the task that set it: its end is the last one, and is not missed either.
+/// A timer may outlive the task that set it. Its end is then the last one, and the drain does not
+/// miss it.
 #[test]
 fn loom_a_drain_meets_the_end_of_a_timer() {
     loom::model(|| {

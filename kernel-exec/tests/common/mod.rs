@@ -1,6 +1,7 @@
-//! What several tests of tasks need: kernels, an event for bodies, and threads.
+//! Helpers that several tests of tasks share: kernels, an event for bodies, and threads.
 //!
-//! Locks are parking_lot's, which is compiled with the tests: ThreadSanitizer sees nothing of std's where processors wait for each other.
+//! Locks are parking_lot's, which is compiled with the tests, because ThreadSanitizer does not see
+//! std's locks where processors wait for each other.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; helpers of tests")]
 
 use core::{
@@ -27,7 +28,7 @@ pub(crate) fn kernel(processors: usize, seed: u64) -> Simulation {
 /// Runs a program alone, and unloads.
 pub(crate) fn in_kernel(program: impl FnOnce() + 'static) {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    kernel.run(vec![(0, Box::new(program))]).unwrap_or_else(|stop| panic!("{stop}"));
+    kernel.run_on(0, program).unwrap_or_else(|stop| panic!("{stop}"));
     kernel.unload().unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -35,16 +36,16 @@ pub(crate) fn program(f: impl FnOnce() + 'static) -> Program {
     Box::new(f)
 }
 
-/// What happened, in order.
+/// A log of entries, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     entries: Arc<Mutex<Vec<&'static str>>>,
-    /// Where bodies are to be polled and dropped, if that is known.
+    /// The IRQL at which bodies must be polled and dropped, if that is known.
     irql: Option<u8>,
 }
 
 impl Log {
-    /// Of bodies that are polled and dropped at this IRQL.
+    /// Makes a log for bodies that are polled and dropped at this IRQL.
     pub(crate) fn at(irql: u8) -> Self {
         Self { irql: Some(irql), ..Self::default() }
     }
@@ -66,7 +67,7 @@ impl Log {
         self.add(entry);
     }
 
-    /// Adds an entry when it is dropped.
+    /// Returns a guard that adds an entry when it is dropped.
     pub(crate) fn on_drop(&self, entry: &'static str) -> OnDrop {
         OnDrop(self.clone(), entry)
     }
@@ -80,7 +81,7 @@ impl Drop for OnDrop {
     }
 }
 
-/// An event that a body waits for, and keeps a waker in.
+/// An event that a body waits for, which keeps the body's waker.
 #[derive(Clone, Default)]
 pub(crate) struct Event(Arc<(AtomicBool, Mutex<Option<Waker>>)>);
 
@@ -106,12 +107,12 @@ impl Event {
             let waker = context.waker().clone();
             let old = event.0.1.lock().replace(waker);
             drop(old);
-            // The setter may have come between the look and the waker.
+            // The setter may have come between the check and the waker.
             if event.0.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
         })
     }
 
-    /// What it keeps of its waiter.
+    /// Takes the waker that the event keeps of its waiter.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         self.0.1.lock().take()
     }
@@ -134,26 +135,26 @@ impl Thread {
         let context = Box::into_raw(Box::new(body)).cast();
         let (mut handle, mut object, none) = (null_mut(), null_mut(), null_mut());
         let (body, mode) = (Some(call_body as _), _MODE::KernelMode as i8);
-        // SAFETY: the routine's context is a body, for the one call that there is.
+        // SAFETY: the routine's context is a body, and the thread calls the routine once.
         let status = unsafe {
             ddi::PsCreateSystemThread(&raw mut handle, 0, null_mut(), null_mut(), null_mut(), body, context)
         };
         assert_eq!(status, STATUS_SUCCESS);
-        // SAFETY: the new thread's handle.
+        // SAFETY: this is the new thread's handle.
         let status =
             unsafe { ddi::ObReferenceObjectByHandle(handle, 0, none, mode, &raw mut object, null_mut()) };
         assert_eq!(status, STATUS_SUCCESS);
-        // SAFETY: as above.
+        // SAFETY: this is the new thread's handle, and it is closed once.
         assert_eq!(unsafe { ddi::ZwClose(handle) }, STATUS_SUCCESS);
         Self(object)
     }
 
     pub(crate) fn join(self) {
         let (reason, mode) = (_KWAIT_REASON::Executive, _MODE::KernelMode as i8);
-        // SAFETY: the thread's object, which is referenced.
+        // SAFETY: this is the thread's object, which `spawn` referenced.
         let status = unsafe { ddi::KeWaitForSingleObject(self.0, reason, mode, 0, null_mut()) };
         assert_eq!(status, STATUS_SUCCESS);
-        // SAFETY: the reference of `spawn`.
+        // SAFETY: `spawn` took this reference.
         unsafe { ddi::ObfDereferenceObject(self.0) };
     }
 }

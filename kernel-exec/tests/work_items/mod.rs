@@ -1,4 +1,4 @@
-//! What the tests of tasks on work items have in common.
+//! Helpers that the tests of tasks on work items share.
 
 use core::{
     future::{Future, poll_fn},
@@ -14,12 +14,12 @@ use ntsim::{
     types::{_MODE, FILE_DEVICE_UNKNOWN, LARGE_INTEGER, PDEVICE_OBJECT},
 };
 
-/// PASSIVE_LEVEL.
+/// The number of PASSIVE_LEVEL.
 pub(crate) const PASSIVE: u8 = 0;
 
 pub(crate) type Program = Box<dyn FnOnce()>;
 
-/// A kernel of so many processors, whose runs and unload must go well.
+/// A kernel with its seed. Its runs and its unload must succeed.
 pub(crate) struct Kernel(pub(crate) Simulation, pub(crate) u64);
 
 impl Kernel {
@@ -62,14 +62,14 @@ impl Device {
         Self(device)
     }
     pub(crate) fn delete(self) {
-        // SAFETY: a device, once.
+        // SAFETY: this is a device, and it is deleted once.
         unsafe { ddi::IoDeleteDevice(self.0) }
     }
     pub(crate) fn try_spawn(self, body: impl Future<Output = ()> + Send + 'static) -> Result<(), NTSTATUS> {
         self.builder().spawn(body).map(drop)
     }
     fn builder(self) -> TaskBuilder<OnWorkItems> {
-        // SAFETY: null, or a device that the tests have not deleted.
+        // SAFETY: the device is null, or one that the tests have not deleted.
         TaskBuilder::new().on(unsafe { OnWorkItems::of(self.0) })
     }
     pub(crate) fn spawn(self, body: impl Future<Output = ()> + Send + 'static) {
@@ -92,7 +92,7 @@ impl Event {
             waker.wake();
         }
     }
-    /// Until it has been set so often.
+    /// Waits until it has been set this many times.
     pub(crate) fn wait_for(&self, times: u32) -> impl Future<Output = ()> + Send + use<> {
         let event = self.clone();
         poll_fn(move |context| {
@@ -115,15 +115,15 @@ impl Event {
 
 /// Runs a program at DISPATCH_LEVEL.
 pub(crate) fn at_dispatch<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: at PASSIVE_LEVEL; lowered below.
+    // SAFETY: called at PASSIVE_LEVEL; the IRQL is lowered below.
     let irql = unsafe { ddi::KeRaiseIrqlToDpcLevel() };
     let result = f();
-    // SAFETY: what the raise answered.
+    // SAFETY: `irql` is the value that the raise returned.
     unsafe { ddi::KeLowerIrql(irql) };
     result
 }
 
-/// Waits for a moment; perhaps the thread goes on on another processor.
+/// Waits for a moment, after which the thread may continue on another processor.
 pub(crate) fn wait_a_moment() {
     let mut moment = LARGE_INTEGER { QuadPart: -1 };
     // SAFETY: the arguments are valid.

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Fields, Member, Type, spanned::Spanned};
 
-/// Which trait is derived.
+/// The trait that is derived.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     /// `AbiType`.
@@ -33,7 +33,7 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
         }
     };
     if let Some(parameter) = input.generics.params.first() {
-        let message = "a generic type has no one layout: declare a struct for each use";
+        let message = "a generic type has no single layout: declare a struct for each use";
         return Err(Error::new(parameter.span(), message));
     }
     let repr = repr(input)?;
@@ -60,10 +60,11 @@ fn expand(input: &DeriveInput, which: Which) -> Result<TokenStream, Error> {
     })
 }
 
-/// What the implementations are made of.
+/// The parts of the implementations that a derive writes.
 ///
-/// Nothing that they write has a name that the struct's fields could mean: their types stand where
-/// `Self` is the struct, and no item or generic parameter is in scope that the struct did not see.
+/// The written code has no name that the struct's fields could also mean. The fields' types stand
+/// where `Self` is the struct, and no item or generic parameter is in scope that the struct did not
+/// see.
 struct Parts<'a> {
     krate: &'a TokenStream,
     input: &'a DeriveInput,
@@ -75,19 +76,21 @@ impl Parts<'_> {
         self.fields.iter().map(|field| &field.ty)
     }
 
-    /// A trait without members. The checks of the fields' types keep its promise.
+    /// An `impl` of a trait without members. The checks of the fields' types guarantee its
+    /// contract.
     fn marker(&self, name: &str) -> TokenStream {
         let (krate, name) = (self.krate, format_ident!("{name}"));
         let this = &self.input.ident;
         quote! {
-            // SAFETY: the layout is C's, by its `repr`, and so are the fields', which is checked.
+            // SAFETY: the struct's `repr` gives it a C layout, and the fields' types are checked to
+            // have one, too.
             #[automatically_derived]
             #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
             unsafe impl #krate::#name for #this {}
         }
     }
 
-    /// `AbiValue`, with a check of the field, which has to stand where `Self` is known.
+    /// The `impl` of `AbiValue`, with a check of the field in an `impl`, where `Self` is known.
     fn abi_value(&self) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let checks = self.types().map(|found| quote!(#krate::__private::is_abi_value::<#found>();));
@@ -105,8 +108,8 @@ impl Parts<'_> {
         }
     }
 
-    /// `WriteBytes`: a copy of the whole where the fields fill the struct, and else field by field,
-    /// over zeros.
+    /// The `impl` of `WriteBytes`. It copies the whole struct if the fields fill it. Otherwise it
+    /// writes zeros, and then each field.
     fn write(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let checks = self.types().filter(|_| is_abi_type);
@@ -123,8 +126,8 @@ impl Parts<'_> {
             }
         });
         quote! {
-            // SAFETY: the struct is zeroed before its fields are written, if it has a byte that is
-            // no field's.
+            // SAFETY: the struct is zeroed before its fields are written, if it has a byte that
+            // belongs to no field.
             #[automatically_derived]
             #[allow(deprecated, reason = "the struct, or a field of it, may well be one that others should not use")]
             unsafe impl #krate::__private::WriteBytes for #this {
@@ -200,8 +203,9 @@ impl Parts<'_> {
         }
     }
 
-    /// `AsyncValueType`. Of an `AbiType`, which need not be `Copy`, only where it is: a bound that
-    /// names a lifetime is looked at where the trait is used, and one without where it is written.
+    /// The `impl` of `AsyncValueType`. An `AbiType` need not be `Copy`, so its `impl` has a bound.
+    /// The bound names a lifetime, because the compiler checks such a bound where the trait is
+    /// used, and one without a lifetime where it is written.
     fn async_value(&self, is_abi_type: bool) -> TokenStream {
         let (krate, this) = (self.krate, &self.input.ident);
         let bound = is_abi_type.then(|| {
@@ -238,7 +242,7 @@ enum Repr {
     Transparent,
 }
 
-/// The representation, which must be C's.
+/// Reads the representation, which must be C's.
 fn repr(input: &DeriveInput) -> Result<Repr, Error> {
     let mut found = None;
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("repr")) {
@@ -263,7 +267,7 @@ fn repr(input: &DeriveInput) -> Result<Repr, Error> {
         })?;
     }
     found.ok_or_else(|| {
-        let message = "only C has a layout that an interface may rely on: add `#[repr(C)]`, or \
+        let message = "this type has no C layout: add `#[repr(C)]`, or \
                        `#[repr(transparent)]` for a struct around one value";
         Error::new(input.ident.span(), message)
     })

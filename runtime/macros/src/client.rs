@@ -1,4 +1,12 @@
-//! A declared interface as clients have it: the pointer to the table, and the calls.
+//! The client's side of a declared interface: the pointer to the table, and the calls.
+//!
+//! The calls are inherent methods of a pointer type, `ISensorRef`, to which `ComRc<ISensorRaw>`
+//! derefs and which derefs to the base's. `&self` refers to the pointer and never to the object: a
+//! `&ISensorRaw` would have provenance for the pointer to the table alone.
+//!
+//! `ISensorRef` is transparent over `ComRc<ISensorRaw>`. So safe code gets a `&ISensorRef` from a
+//! `ComRc` only, which outlives it. The declaring module, which sees the field, cannot make one
+//! from a pointer, and `Send` and `Sync` are those of the `ComRc`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -10,15 +18,14 @@ use crate::{
     parse::{Interface, Method, Returns, Yield},
 };
 
-/// The interface as clients see it.
+/// The raw interface, which clients point to.
 pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, .. } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let Interface { visibility, iid: Iid { attributes, found, .. }, .. } = interface;
     let base_raw = companion(krate, interface, "Raw");
     let iid = interface.iid.expression(krate);
     let doc = format!(
-        "An object's interface `{implemented}`: one pointer, to its table. Behind a `ComRc` it has the methods of [`{}`].",
-        names.client
+        "The interface `{implemented}` of an object, which is one pointer to its table. A `ComRc` of it has the methods of [`{reference}`].",
     );
     quote! {
         #[doc = #doc]
@@ -28,8 +35,8 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
             pub vtbl: *const #vtbl,
         }
 
-        // SAFETY: `repr(C)` with the table's pointer first; the IID is the one that was declared,
-        // and the pointer is its bases', too.
+        // SAFETY: the type is `repr(C)` with the table's pointer first. The IID is the declared
+        // one, and a pointer to the interface is also one to its bases.
         unsafe impl #krate::Interface for #raw {
             #(#attributes)*
             const IID: #found = #iid;
@@ -39,84 +46,103 @@ pub(crate) fn raw(krate: &TokenStream, interface: &Interface, names: &Names) -> 
             }
         }
 
-        // SAFETY: the declaration's promise, about every object that answers for its IID.
+        // SAFETY: the declaration promises that every object that answers for its IID has this
+        // interface.
         unsafe impl #krate::Queryable for #raw {}
 
-        // SAFETY: the table begins with the base's.
+        // SAFETY: the table begins with the base's table.
         unsafe impl #krate::Derived for #raw {
             type Base = #base_raw;
         }
 
-        // SAFETY: `repr(C)`, one pointer.
+        // SAFETY: the type is `repr(transparent)` over this `ComRc`.
+        unsafe impl #krate::com::Callable for #raw {
+            type Ref = #reference;
+        }
+
+        // SAFETY: the type is `repr(C)` and consists of one pointer.
         unsafe impl #krate::AbiType for #raw {}
-        // SAFETY: one pointer, without padding.
+        // SAFETY: the type is one pointer, without padding.
         unsafe impl #krate::__private::WriteBytes for #raw {
             const WHOLE: ::core::primitive::bool = true;
 
             unsafe fn write_bytes(&self, out: *mut ::core::primitive::u8) {
-                // SAFETY: this function's contract.
+                // SAFETY: the caller has room for one pointer at `out`.
                 unsafe { #krate::__private::copy_whole(self, out) }
             }
         }
-        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
+        // SAFETY: IUnknown requires objects to be `Send` and `Sync`, and so is every call.
         unsafe impl ::core::marker::Send for #raw {}
-        // SAFETY: objects are `Send` and `Sync`, by IUnknown, and so is every call.
+        // SAFETY: IUnknown requires objects to be `Send` and `Sync`, and so is every call.
         unsafe impl ::core::marker::Sync for #raw {}
     }
 }
 
-/// The client's calls.
+/// The pointer type with the client's calls.
 pub(crate) fn client(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
-    let Names { implemented, vtbl, raw, client } = names;
+    let Names { implemented, vtbl, raw, reference } = names;
     let visibility = &interface.visibility;
-    let signatures: Vec<_> = interface.methods.iter().map(|method| client_signature(krate, method)).collect();
+    let base_raw = companion(krate, interface, "Raw");
+    let signatures = interface.methods.iter().map(|method| client_signature(krate, method));
     let docs = interface.methods.iter().map(|method| client_docs(method, implemented));
     let errors =
-        "`STATUS_DRIVER_INTERNAL_ERROR`: the object has no such slot, or breaks the contract otherwise.";
+        "`STATUS_DRIVER_INTERNAL_ERROR` if the object has no such slot, or breaks the contract otherwise.";
     let duties = interface.methods.iter().map(|method| {
         method.is_unsafe.then(|| {
             quote!(
                 ///
                 /// # Safety
-                /// As the interface's method demands.
+                /// The caller fulfils the contract of the interface's method.
             )
         })
     });
     let bodies = interface.methods.iter().map(|method| client_body(krate, method, vtbl));
-    let doc = format!("The calls of a client of `{implemented}`: methods of `ComRc<{raw}>`.");
+    let doc = format!("A client's calls of `{implemented}`, which `ComRc<{raw}>` derefs to.");
     quote! {
         #[doc = #doc]
-        #[allow(clippy::too_many_arguments, reason = "the declared method has as many")]
-        #visibility trait #client {
-            #(
-                #docs
-                ///
-                /// # Errors
-                #[doc = #errors]
-                #duties
-                #signatures;
-            )*
-        }
+        #[repr(transparent)]
+        #[allow(dead_code, reason = "the interface may be for clients of another image")]
+        #visibility struct #reference(#krate::ComRc<#raw>);
 
         #[allow(
             clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unused_unsafe,
             clippy::not_unsafe_ptr_arg_deref, clippy::too_many_arguments,
             reason = "written by a macro: the object lives while there is a reference, and a slot has its declared type"
         )]
-        impl #client for #krate::ComRc<#raw> {
-            #(#signatures { #bodies })*
+        #[allow(
+            dead_code, clippy::should_implement_trait, clippy::wrong_self_convention, clippy::new_ret_no_self,
+            clippy::len_without_is_empty, reason = "the declaration names the methods, and a client need not call each"
+        )]
+        impl #reference {
+            #(
+                #docs
+                ///
+                /// # Errors
+                #[doc = #errors]
+                #duties
+                #visibility #signatures { #bodies }
+            )*
+        }
+
+        impl ::core::ops::Deref for #reference {
+            type Target = <#base_raw as #krate::com::Callable>::Ref;
+
+            fn deref(&self) -> &Self::Target {
+                #krate::ComRc::<#raw>::base(&self.0)
+            }
         }
     }
 }
 
-/// A method's own documentation, or what can be said without; and notes for its callers.
+/// A method's own documentation, or a generated line, and the attributes that concern its callers.
 fn client_docs(method: &Method, implemented: &Ident) -> TokenStream {
     let with = |names: &[&str]| -> Vec<&Attribute> {
         let is_one = |attribute: &&Attribute| names.iter().any(|name| attribute.path().is_ident(name));
         method.attributes.iter().filter(is_one).collect()
     };
     let (docs, others) = (with(&["doc"]), with(&["deprecated", "must_use", "allow"]));
-    // What the declaration expects in one place may not come true in the other.
+    // `expect` becomes `allow`, because a lint that the declaration expects need not occur in both
+    // places.
     let expected = with(&["expect"]).into_iter().filter_map(|attribute| match &attribute.meta {
         Meta::List(list) => Some(&list.tokens),
         _ => None,
@@ -154,11 +180,11 @@ fn client_body(krate: &TokenStream, method: &Method, vtbl: &Ident) -> TokenStrea
     let name = &method.name;
     let values: Vec<_> = method.arguments.iter().map(|(name, _)| name).collect();
     let slot = hygienic! {
-        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(self) }?;
+        let __vtbl: #vtbl = unsafe { #krate::__private::vtbl(&self.0) }?;
         let __slot = __vtbl.#name.ok_or(#krate::NTSTATUS::DRIVER_INTERNAL_ERROR)?;
     };
-    let call = hygienic!(unsafe { __slot(self.as_ptr().cast() #(, #values)*) });
-    let call_with = hygienic!(|__out| unsafe { __slot(self.as_ptr().cast() #(, #values)*, __out) });
+    let call = hygienic!(unsafe { __slot(self.0.as_ptr().cast() #(, #values)*) });
+    let call_with = hygienic!(|__out| unsafe { __slot(self.0.as_ptr().cast() #(, #values)*, __out) });
     match &method.returns {
         Returns::Value(_) => quote!(#slot ::core::result::Result::Ok(#call)),
         Returns::Status(fallible) => match &fallible.value {

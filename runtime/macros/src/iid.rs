@@ -1,5 +1,5 @@
-//! The IID of a declaration: the forms that the macro reads, and the symbol that claims the IID for
-//! one declaration.
+//! The IID of a declaration. This file has the forms that the macro reads, and the symbol that
+//! claims the IID for one declaration.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
@@ -8,10 +8,10 @@ use syn::{
     Member, Token, Type, parse::Parse, parse::ParseStream, spanned::Spanned,
 };
 
-/// What to do about an IID that the macro cannot read.
+/// The advice for an IID that the macro cannot read.
 const UNREADABLE: &str = "the macro must read this IID, so that a second declaration with it does not link: write \
-    `GUID::from_u128(0x…)`, a `GUID { … }` of literals, or a string; or write `unsafe const IID`, and answer for it \
-    that this image has no other interface with this IID";
+    `GUID::from_u128(0x…)`, a `GUID { … }` of literals, or a string; or write `unsafe const IID`, and guarantee that \
+    this image has no other interface with this IID";
 
 /// The IID of a declaration.
 pub(crate) struct Iid {
@@ -21,16 +21,16 @@ pub(crate) struct Iid {
     pub(crate) found: Type,
     /// The value.
     pub(crate) value: Value,
-    /// The `unsafe` of `unsafe const IID`: the declaration's author promises that the IID is this
-    /// interface's alone.
+    /// The `unsafe` of `unsafe const IID`, by which the declaration's author promises that no other
+    /// interface has the IID.
     pub(crate) promised: Option<Token![unsafe]>,
 }
 
-/// How an IID is written.
+/// The form in which an IID is written.
 pub(crate) enum Value {
-    /// A string: its digits, as one number.
+    /// A string, with its digits as one number.
     Text(u128),
-    /// An expression, and its digits as the macro has read them.
+    /// An expression, with the digits that the macro has read from it.
     Read(Expr, u128),
     /// An expression that only the compiler can evaluate.
     Opaque(Expr),
@@ -55,7 +55,7 @@ impl Iid {
         Ok(Self { attributes, found, value, promised })
     }
 
-    /// The value, as an expression.
+    /// Returns the value as an expression.
     pub(crate) fn expression(&self, krate: &TokenStream) -> TokenStream {
         match &self.value {
             Value::Text(digits) => quote!(#krate::GUID::from_u128(#digits)),
@@ -63,7 +63,7 @@ impl Iid {
         }
     }
 
-    /// The digits that the declaration claims. None: its author answers for the IID.
+    /// Returns the digits that the declaration claims. `None` if its author answers for the IID.
     pub(crate) fn claimed(&self) -> Option<u128> {
         match self.value {
             Value::Text(digits) | Value::Read(_, digits) if self.promised.is_none() => Some(digits),
@@ -71,7 +71,7 @@ impl Iid {
         }
     }
 
-    /// The expression that the claimed digits come from.
+    /// Returns the expression from which the claimed digits were read, and the digits.
     pub(crate) fn read(&self) -> Option<(&Expr, u128)> {
         match &self.value {
             Value::Read(value, _) => Some((value, self.claimed()?)),
@@ -80,7 +80,7 @@ impl Iid {
     }
 }
 
-/// An expression without the groups that macros put around it, and without parentheses.
+/// Returns an expression without the groups that macros put around it, and without parentheses.
 fn ungroup(value: &Expr) -> &Expr {
     match value {
         Expr::Group(group) => ungroup(&group.expr),
@@ -89,7 +89,7 @@ fn ungroup(value: &Expr) -> &Expr {
     }
 }
 
-/// The digits of `GUID::from_u128(0x…)` or `GUID { … }`.
+/// Reads the digits of `GUID::from_u128(0x…)` or `GUID { … }`.
 fn read(value: &Expr) -> Option<u128> {
     match value {
         Expr::Call(ExprCall { func, args, .. }) => {
@@ -102,7 +102,7 @@ fn read(value: &Expr) -> Option<u128> {
     }
 }
 
-/// The digits of `GUID { data1, data2, data3, data4 }`, in any order.
+/// Reads the digits of `GUID { data1, data2, data3, data4 }`, with the fields in any order.
 fn fields(literal: &ExprStruct) -> Option<u128> {
     if literal.rest.is_some() || literal.fields.len() != 4 {
         return None;
@@ -127,7 +127,7 @@ fn fields(literal: &ExprStruct) -> Option<u128> {
     Some(one? << 96 | two? << 80 | three? << 64 | last)
 }
 
-/// A literal number.
+/// Reads a literal number.
 fn number(value: &Expr) -> Option<u128> {
     match ungroup(value) {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
@@ -136,7 +136,7 @@ fn number(value: &Expr) -> Option<u128> {
     }
 }
 
-/// The digits of `0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01`, which may be in braces.
+/// Reads the digits of `0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01`, which may be in braces.
 fn digits_of(text: &LitStr) -> Result<u128, Error> {
     let found = text.value();
     let bare = found.strip_prefix('{').map_or(Some(found.as_str()), |rest| rest.strip_suffix('}'));
@@ -151,12 +151,12 @@ fn digits_of(text: &LitStr) -> Result<u128, Error> {
     })
 }
 
-/// The items that claim an IID: an image in which two crates, or two modules, claim one does not
-/// link.
+/// Returns the items that claim an IID. An image does not link if two crates, or two modules, claim
+/// the same IID.
 ///
-/// The symbol is made by the assembler. An exported static would be an export of the driver's
-/// image, and thin LTO drops the second definition of one without a word. The `#[used]` static
-/// stands in the same module, and so in the same object file: rustc has the linker take that file
+/// The assembler makes the symbol. An exported static would be an export of the driver's image, and
+/// thin LTO drops the second definition of one without a diagnostic. The `#[used]` static stands in
+/// the same module, and so in the same object file. It makes rustc have the linker take that file
 /// out of its library.
 pub(crate) fn claim(digits: u128) -> TokenStream {
     let hex = format!("{digits:032x}");
@@ -174,7 +174,7 @@ pub(crate) fn claim(digits: u128) -> TokenStream {
     }
 }
 
-/// `(path of ntcom) "digits"`: the input of `iid!`.
+/// The input of `iid!`: `(path of ntcom) "digits"`.
 struct Claimed {
     krate: TokenStream,
     text: LitStr,
@@ -188,7 +188,7 @@ impl Parse for Claimed {
     }
 }
 
-/// What `ntcom::iid!("…")` expands to: a GUID that is claimed.
+/// Expands `ntcom::iid!("…")` to a GUID that is claimed.
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream, Error> {
     let Claimed { krate, text } = syn::parse2(input)?;
     let digits = digits_of(&text)?;
@@ -196,10 +196,11 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream, Error> {
     Ok(quote!({ #claim #krate::GUID::from_u128(#digits) }))
 }
 
-/// The attribute that stands for the `unsafe` of `unsafe const` while a declaration is parsed.
+/// The attribute that replaces the `unsafe` of `unsafe const` while a declaration is parsed.
 const PROMISED: &str = "ntcom_promised";
 
-/// Makes `unsafe const`, which is not Rust, an attribute of the constant, for the parser of traits.
+/// Replaces the `unsafe` of `unsafe const`, which is not Rust, by an attribute of the constant, so
+/// that the parser of traits accepts it.
 pub(crate) fn mark_promises(item: TokenStream) -> TokenStream {
     let marked = item.into_iter().map(|token| match token {
         TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => {
@@ -221,7 +222,8 @@ fn mark_members(body: TokenStream) -> TokenStream {
             let name = Ident::new(PROMISED, token.span());
             marked.extend(quote_spanned!(token.span()=> #[#name]));
         } else if is_mark(&token) {
-            // Without the word `unsafe` it promises nothing: an attribute that does not exist.
+            // The attribute without the word `unsafe` promises nothing, so it is renamed to an
+            // attribute that does not exist.
             let name = Ident::new("ntcom_promised_without_unsafe", token.span());
             marked.extend(quote_spanned!(token.span()=> [#name]));
         } else {
@@ -231,7 +233,7 @@ fn mark_members(body: TokenStream) -> TokenStream {
     marked
 }
 
-/// The brackets of an attribute that is called as the mark is, in a declaration as it was written.
+/// Whether these are the brackets of an attribute in the declaration with the name of the mark.
 fn is_mark(token: &TokenTree) -> bool {
     let TokenTree::Group(group) = token else { return false };
     let first = group.stream().into_iter().next();
@@ -239,13 +241,13 @@ fn is_mark(token: &TokenTree) -> bool {
         && matches!(first, Some(TokenTree::Ident(found)) if found == PROMISED || found == "r#ntcom_promised")
 }
 
-/// Takes the mark of `unsafe const` out of the attributes.
+/// Removes the mark of `unsafe const` from the attributes.
 pub(crate) fn take_promise(attributes: &mut Vec<Attribute>) -> Option<Token![unsafe]> {
     let index = attributes.iter().position(|attribute| attribute.path().is_ident(PROMISED))?;
     Some(Token![unsafe](attributes.remove(index).path().span()))
 }
 
-/// A statement that the author's `unsafe` stands in, so that `forbid(unsafe_code)` sees it.
+/// Returns a statement that contains the author's `unsafe`, so that `forbid(unsafe_code)` sees it.
 pub(crate) fn promise(krate: &TokenStream, keyword: Token![unsafe]) -> TokenStream {
     quote_spanned!(keyword.span=> const _: () = #keyword { #krate::__private::iid_is_its_own() };)
 }
@@ -364,7 +366,7 @@ mod tests {
         }
     }
 
-    /// The assembler's lines: a second definition of the label is what linkers refuse.
+    /// The assembler's lines. Linkers refuse a second definition of the label.
     fn lines(tokens: TokenStream) -> Vec<String> {
         tokens.to_string().split('"').skip(1).step_by(2).map(str::to_owned).collect()
     }

@@ -1,4 +1,5 @@
-//! What a declaration becomes: the trait that objects implement, the table, the raw interface, and the client's trait.
+//! The items that a declaration becomes: the trait that objects implement, the table, the raw
+//! interface, and the client's pointer type.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -10,7 +11,7 @@ use crate::{
     table,
 };
 
-/// `quote!` for code with local names of its own: an argument of the same name is another one.
+/// `quote!` for code with local names that do not clash with arguments of the same name.
 macro_rules! hygienic {
     ($($tokens:tt)*) => { quote::quote_spanned!(proc_macro2::Span::mixed_site()=> $($tokens)*) };
 }
@@ -21,7 +22,7 @@ pub(crate) struct Names {
     pub(crate) implemented: Ident,
     pub(crate) vtbl: Ident,
     pub(crate) raw: Ident,
-    pub(crate) client: Ident,
+    pub(crate) reference: Ident,
 }
 
 impl Names {
@@ -30,7 +31,7 @@ impl Names {
             implemented: name.clone(),
             vtbl: format_ident!("{name}Vtbl"),
             raw: format_ident!("{name}Raw"),
-            client: format_ident!("{name}Client"),
+            reference: format_ident!("{name}Ref"),
         }
     }
 }
@@ -49,7 +50,7 @@ pub(crate) fn expand(krate: &TokenStream, interface: &Interface) -> TokenStream 
     quote!(#(#parts)*)
 }
 
-/// The base's companion with this suffix, beside it.
+/// Returns the path of the base's companion with this suffix, beside the base.
 pub(crate) fn companion(krate: &TokenStream, interface: &Interface, suffix: &str) -> TokenStream {
     if interface.is_root() {
         let name = format_ident!("IUnknown{suffix}");
@@ -62,7 +63,7 @@ pub(crate) fn companion(krate: &TokenStream, interface: &Interface, suffix: &str
     quote!(#path)
 }
 
-/// What must hold of the types, each said where the type stands.
+/// Asserts the requirements on the types, each at the place of the type.
 fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
     let mut checks = Vec::new();
     for method in &interface.methods {
@@ -96,13 +97,13 @@ fn asserts(krate: &TokenStream, interface: &Interface) -> TokenStream {
     quote!(const _: () = { #(#checks)* };)
 }
 
-/// An IID is one interface's, and the base's table and pointer, which are found by their names, belong together.
+/// Asserts that the IID is not the base's or one of ntcom's, and that the base's table and pointer,
+/// which are found by their names, belong together.
 fn own_iid_and_base(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, raw, .. } = names;
     let (base_raw, base_vtbl) = (companion(krate, interface, "Raw"), companion(krate, interface, "Vtbl"));
-    let message = format!(
-        "`{implemented}`: this IID is another interface's, the base's or one of ntcom's: make a new one"
-    );
+    let message =
+        format!("`{implemented}`: this IID belongs to the base or to an interface of ntcom: make a new one");
     let own = quote_spanned! {implemented.span()=>
         const _: () = ::core::assert!(#krate::__private::has_its_own_iid::<#raw>(), #message);
     };
@@ -112,14 +113,16 @@ fn own_iid_and_base(krate: &TokenStream, interface: &Interface, names: &Names) -
     quote!(#own #together)
 }
 
-/// The IID is this declaration's alone: the linker sees to it, or the author has promised it.
+/// Makes the IID this declaration's alone. The linker checks it, or the author has promised it.
 fn claimed_iid(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, raw, .. } = names;
     let promise = interface.iid.promised.map(|keyword| iid::promise(krate, keyword));
     let claim = interface.iid.claimed().map(iid::claim);
-    // An expression may look like a GUID and be another one.
+    // An expression may look like a GUID and have another value.
     let read = interface.iid.read().map(|(expression, digits)| {
-        let message = format!("`{implemented}`: this expression is not the GUID that it reads as");
+        let message = format!(
+            "`{implemented}`: the value of this expression is not the GUID that the macro has read from it"
+        );
         quote_spanned! {expression.span()=>
             const _: () = ::core::assert!(#krate::__private::iid_is::<#raw>(#digits), #message);
         }
@@ -140,15 +143,16 @@ fn implemented(krate: &TokenStream, interface: &Interface, names: &Names) -> Tok
         quote! {
             ///
             /// # Safety
-            /// The bodies of the async methods are polled and dropped by the executor: at DISPATCH_LEVEL, on any processor. Neither may
-            /// touch pageable memory, wait, or do anything else that is not allowed there. (That they are `Send` and `'static`, and that
-            /// their blocks are non-paged, the compiler sees to.)
+            /// The executor polls and drops the bodies of the async methods at DISPATCH_LEVEL, on
+            /// any processor. Neither may touch pageable memory, wait, or do anything else that is
+            /// not allowed there. (The compiler checks that the bodies are `Send` and `'static`,
+            /// and that their blocks are non-paged.)
             #[allow(clippy::missing_safety_doc, reason = "it is there, but not for clippy, because a macro writes it")]
         }
     });
     let allocator = interface.has_async().then(|| {
         quote! {
-            /// Where the operations' blocks come from.
+            /// The allocator of the operations' blocks.
             type Allocator: #krate::NonPaged + ::core::marker::Send + 'static;
         }
     });
@@ -194,7 +198,7 @@ fn implemented_method(krate: &TokenStream, method: &Method, name: &Ident) -> Tok
     }
 }
 
-/// What a slot returns.
+/// Returns the result of a slot.
 pub(crate) fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
     match &method.returns {
         Returns::Value(None) => TokenStream::new(),
@@ -207,7 +211,7 @@ pub(crate) fn slot_result(krate: &TokenStream, method: &Method) -> TokenStream {
     }
 }
 
-/// What an operation yields, as it crosses.
+/// Returns the type that an operation yields, as it crosses the interface.
 pub(crate) fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream {
     match value {
         Yield::Plain(value) => quote!(#value),
@@ -215,7 +219,8 @@ pub(crate) fn operation_value(krate: &TokenStream, value: &Yield) -> TokenStream
     }
 }
 
-/// The type of the out-parameter of a method that returns a `Result`, without the pointer to it.
+/// Returns the type of the out-parameter of a method that returns a `Result`, without the pointer
+/// to it.
 pub(crate) fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
     fallible.value.as_ref().map(|value| match value {
         Yield::Plain(value) => quote!(#value),
@@ -223,7 +228,7 @@ pub(crate) fn out_parameter(fallible: &Fallible) -> Option<TokenStream> {
     })
 }
 
-/// The out-parameter of a method that has one.
+/// Returns the type of a method's out-parameter, if it has one.
 pub(crate) fn out_parameter_of(method: &Method) -> Option<TokenStream> {
     match &method.returns {
         Returns::Status(fallible) => out_parameter(fallible),

@@ -1,12 +1,12 @@
-//! Where ntcom is, for derives: they have no `$crate`.
+//! The path of ntcom for derives, which have no `$crate`.
 
 use proc_macro_crate::{Error as Lookup, FoundCrate, crate_name};
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{Attribute, Error, Path};
 
-/// The path that the code of a derive uses: what `#[abi_type(crate = path)]` says, or else the name
-/// that the package's manifest has for the dependency on ntcom.
+/// Returns the path that the code of a derive uses. It is the path of `#[abi_type(crate = path)]`,
+/// or else the name that the package's manifest gives the dependency on ntcom.
 pub(crate) fn path(attributes: &[Attribute], span: proc_macro2::Span) -> Result<TokenStream, Error> {
     match told(attributes)? {
         Some(path) => Ok(path.into_token_stream()),
@@ -14,16 +14,16 @@ pub(crate) fn path(attributes: &[Attribute], span: proc_macro2::Span) -> Result<
     }
 }
 
-/// What the attribute says.
+/// Returns the path in the attribute.
 fn told(attributes: &[Attribute]) -> Result<Option<Path>, Error> {
     let mut told = None;
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("abi_type")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("`abi_type` knows `crate = path::to::ntcom`, nothing else"));
+                return Err(meta.error("`abi_type` takes only `crate = path::to::ntcom`"));
             }
             if told.is_some() {
-                return Err(meta.error("ntcom has one path: leave one `crate = …`"));
+                return Err(meta.error("the path of ntcom is given twice: keep one `crate = …`"));
             }
             told = Some(meta.value()?.call(Path::parse_mod_style)?);
             Ok(())
@@ -32,7 +32,7 @@ fn told(attributes: &[Attribute]) -> Result<Option<Path>, Error> {
     Ok(told)
 }
 
-/// What the manifest says.
+/// Returns the path from the manifest.
 fn found(span: proc_macro2::Span) -> Result<TokenStream, Error> {
     match crate_name("ntcom") {
         Ok(FoundCrate::Name(name)) => {
@@ -40,11 +40,11 @@ fn found(span: proc_macro2::Span) -> Result<TokenStream, Error> {
             Ok(quote!(::#name))
         }
         Err(Lookup::CrateNotFound { .. }) => {
-            let message = "this package's Cargo.toml has no dependency on ntcom: say where the code of the derive finds it, \
+            let message = "this package's Cargo.toml has no dependency on ntcom: name its path \
                            with `#[abi_type(crate = path::to::ntcom)]`";
             Err(Error::new(span, message))
         }
-        // ntcom's own tests and examples; a build without Cargo.
+        // This is a test or an example of ntcom's own, or a build without Cargo.
         Ok(FoundCrate::Itself) | Err(_) => Ok(quote!(::ntcom)),
     }
 }

@@ -1,15 +1,15 @@
-//! The procedural macros of ntcom: use them through that crate, which documents them.
+//! The procedural macros of ntcom. Use them through that crate, which documents them.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `parse` | the grammar of interfaces, and what is wrong with a declaration |
+//! | `parse` | the grammar of interfaces, and the errors in a declaration |
 //! | `iid` | the IID of a declaration, and the symbol that claims it |
 //! | `types` | the types in a method's signature |
-//! | `interface` | what a declaration becomes: the trait that objects implement, and the assertions |
-//! | `table` | the table, and its functions |
+//! | `interface` | the trait that objects implement, and the assertions |
+//! | `table` | the table, and its functions, with an expansion |
 //! | `client` | the interface pointer, and the calls of clients |
 //! | `abi_type` | the derives of `AbiType`, `AbiValue` and `AsyncValueType` |
-//! | `krate` | where the derives find ntcom |
+//! | `krate` | the path of ntcom for the derives |
 
 mod abi_type;
 mod client;
@@ -22,13 +22,15 @@ mod types;
 
 use proc_macro::TokenStream;
 
-/// What `ntcom::declare_com_interface!` expands to: the path of that crate in parentheses, and the declaration.
+/// The expansion of `ntcom::declare_com_interface!`. The input is the path of that crate in
+/// parentheses, and the declaration.
 #[proc_macro]
 pub fn declare_com_interface(input: TokenStream) -> TokenStream {
     declare(input.into(), parse::Build::Async).into()
 }
 
-/// The same, in a build of ntcom without its feature `async-com`.
+/// The expansion of `ntcom::declare_com_interface!` in a build of ntcom without its feature
+/// `async-com`.
 #[proc_macro]
 pub fn declare_com_interface_at_once(input: TokenStream) -> TokenStream {
     declare(input.into(), parse::Build::AtOnce).into()
@@ -41,26 +43,27 @@ fn declare(input: proc_macro2::TokenStream, build: parse::Build) -> proc_macro2:
     declared.unwrap_or_else(syn::Error::into_compile_error)
 }
 
-/// The expansion of `ntcom::iid!`: the path of that crate in parentheses, and a string.
+/// The expansion of `ntcom::iid!`. The input is the path of that crate in parentheses, and a
+/// string.
 #[proc_macro]
 pub fn iid(input: TokenStream) -> TokenStream {
     iid::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// `ntcom::AbiType`: a `repr(C)` or `repr(transparent)` struct of such types.
+/// Derives `ntcom::AbiType` for a `repr(C)` or `repr(transparent)` struct of such types.
 #[proc_macro_derive(AbiType, attributes(abi_type))]
 pub fn derive_abi_type(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Type).into()
 }
 
-/// `ntcom::AbiValue`: a `repr(transparent)` struct around such a value.
+/// Derives `ntcom::AbiValue` for a `repr(transparent)` struct around such a value.
 #[proc_macro_derive(AbiValue, attributes(abi_type))]
 pub fn derive_abi_value(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::Value).into()
 }
 
-/// `ntcom::AsyncValueType`: a `repr(C)` struct that is not an `AbiType`, with fields that can be
-/// written byte by byte.
+/// Derives `ntcom::AsyncValueType` for a `repr(C)` struct that is not an `AbiType`, with fields
+/// that can be written byte by byte.
 #[proc_macro_derive(AsyncValueType, attributes(abi_type))]
 pub fn derive_async_value_type(input: TokenStream) -> TokenStream {
     abi_type::derive(input.into(), abi_type::Which::AsyncValue).into()

@@ -1,4 +1,5 @@
-//! The grammar of interfaces: a trait with a base, an IID, and methods; and what is wrong with one that is none.
+//! The grammar of interfaces, and its errors. An interface is a trait with a base, an IID, and
+//! methods.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use crate::{
     types::{check_type, interface_of, operation, value},
 };
 
-/// `(path of ntcom) declaration`.
+/// The macro's input: `(path of ntcom) declaration`.
 pub(crate) struct Input {
     pub(crate) krate: TokenStream,
     pub(crate) item: ItemTrait,
@@ -33,15 +34,19 @@ impl Parse for Input {
 
 fn one_trait(input: ParseStream<'_>) -> syn::Result<ItemTrait> {
     let item = input.parse()?;
-    if input.is_empty() { Ok(item) } else { Err(input.error("one interface a `declare_com_interface!`")) }
+    if input.is_empty() {
+        Ok(item)
+    } else {
+        Err(input.error("a `declare_com_interface!` contains one interface"))
+    }
 }
 
-/// What the build of ntcom offers.
+/// The methods that the build of ntcom offers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// Async methods too.
+    /// Async methods, and methods that answer at once.
     Async,
-    /// Methods that answer at once.
+    /// Only methods that answer at once.
     AtOnce,
 }
 
@@ -64,31 +69,31 @@ pub(crate) struct Method {
     pub(crate) returns: Returns,
 }
 
-/// What a method returns.
+/// The result of a method.
 pub(crate) enum Returns {
-    /// A value, at once. None: nothing.
+    /// A value, returned at once. `None` if the method returns nothing.
     Value(Option<Box<Type>>),
-    /// A value or a reason, at once: a status, and the value through a pointer.
+    /// A value or an error, returned at once, as a status and a value through a pointer.
     Status(Box<Fallible>),
-    /// An operation for a value.
+    /// An operation that yields a value.
     Operation(Box<Operation>),
 }
 
 /// A `Result`.
 pub(crate) struct Fallible {
-    /// The value. None: `()`.
+    /// The value. `None` for `()`.
     pub(crate) value: Option<Yield>,
-    /// What becomes an NTSTATUS.
+    /// The error, which converts to an NTSTATUS.
     pub(crate) error: Type,
-    /// The whole.
+    /// The whole `Result`.
     pub(crate) output: Type,
 }
 
-/// What is handed out through a pointer, or by an operation.
+/// A value that a method hands out through a pointer, or by an operation.
 pub(crate) enum Yield {
-    /// A value, byte by byte.
+    /// A value that is written byte by byte.
     Plain(Type),
-    /// `ComRc<I>`: a pointer to an interface, and a reference.
+    /// `ComRc<I>`, which is a pointer to an interface, with a reference.
     Interface(Type),
 }
 
@@ -101,14 +106,14 @@ impl Yield {
     }
 }
 
-/// What an async method yields, and how.
+/// The result of an async method.
 pub(crate) struct Operation {
     /// The value.
     pub(crate) value: Yield,
-    /// The body's output: the value, or a `Result` of it.
+    /// The body's output, which is the value or a `Result` of it.
     pub(crate) output: Type,
     pub(crate) fallible: bool,
-    /// The future has no name.
+    /// Whether the future has no name.
     pub(crate) opaque: bool,
 }
 
@@ -117,13 +122,13 @@ impl Interface {
         self.methods.iter().any(|method| matches!(method.returns, Returns::Operation(_)))
     }
 
-    /// Its base is IUnknown.
+    /// Whether the base is IUnknown.
     pub(crate) fn is_root(&self) -> bool {
         self.base.segments.last().is_some_and(|segment| segment.ident == "IUnknown")
     }
 }
 
-/// Everything that is wrong, together.
+/// All errors of a declaration, reported together.
 #[derive(Default)]
 pub(crate) struct Errors(Option<Error>);
 
@@ -146,7 +151,7 @@ pub(crate) fn interface(item: ItemTrait, build: Build) -> Result<Interface, Erro
     if let Some(unsafety) = &item.unsafety {
         errors.say(
             unsafety.span,
-            "leave `unsafe` out: the trait is made `unsafe` if it has async methods, for what their bodies promise",
+            "leave `unsafe` out: the macro makes the trait `unsafe` if it has async methods",
         );
     }
     if let Some(auto) = &item.auto_token {
@@ -242,12 +247,18 @@ fn base(item: &ItemTrait, errors: &mut Errors) -> Option<Path> {
     None
 }
 
-/// No `?`, no `for<…>`.
+/// Whether a bound has no `?` and no `for<…>`.
 fn is_plain(bound: &TraitBound) -> bool {
     bound.lifetimes.is_none() && matches!(bound.modifier, TraitBoundModifier::None)
 }
 
-/// Compilers disagree about the order of overloads in a table.
+/// Methods that a call on a `ComRc` finds before the interface's: its own, and those that the
+/// prelude's traits give it.
+const OURS: [&str; 9] =
+    ["as_ptr", "into_raw", "query", "clone", "clone_from", "drop", "into", "try_into", "to_owned"];
+
+/// Checks a method's name. Overloads are refused, because compilers disagree about their order in a
+/// table.
 fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
     let text = name.to_string();
     if ["QueryInterface", "AddRef", "Release"].contains(&text.as_str()) {
@@ -257,6 +268,11 @@ fn check_name(name: &Ident, names: &mut HashSet<String>, errors: &mut Errors) {
             name.span(),
             "the base's slots are the field `base` of the table: give the method another name",
         );
+    } else if OURS.contains(&text.trim_start_matches("r#")) {
+        let message = format!(
+            "`{text}` is a method of `ComRc`, which a client's call finds first: give the method another name"
+        );
+        errors.say(name.span(), &message);
     } else if !names.insert(text) {
         errors.say(
             name.span(),
@@ -271,12 +287,12 @@ fn check_future_name(method: &Method, names: &mut HashSet<String>, errors: &mut 
     let future = future_name(&method.name);
     if !operation.opaque && !names.insert(future.to_string()) {
         let message =
-            format!("another method's future is called `{future}`, too: give the method another name");
+            format!("another method's future has the name `{future}`, too: give the method another name");
         errors.say(method.name.span(), &message);
     }
 }
 
-/// `get_status` → `GetStatusFuture`.
+/// Returns the name of a method's future, `get_status` → `GetStatusFuture`.
 pub(crate) fn future_name(method: &Ident) -> Ident {
     let text = method.to_string();
     let words = text.trim_start_matches("r#").split('_').map(|word| {
@@ -289,18 +305,21 @@ pub(crate) fn future_name(method: &Ident) -> Ident {
 fn refuse_cfg(attributes: &[Attribute], errors: &mut Errors) {
     for attribute in attributes {
         if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-            errors.say(attribute.span(), "a table is the same in every build: no `cfg` in an interface");
+            errors.say(
+                attribute.span(),
+                "an interface cannot use `cfg`, because its table is the same in every build",
+            );
         }
     }
 }
 
-/// Of arguments: the macro writes each of them several times.
+/// Refuses attributes of arguments, because the macro writes each argument several times.
 fn refuse_attributes(attributes: &[Attribute], errors: &mut Errors) {
     refuse_cfg(attributes, errors);
     for attribute in attributes {
         let path = attribute.path();
         if !path.is_ident("cfg") && !path.is_ident("cfg_attr") {
-            errors.say(attribute.span(), "an argument has no attributes: put this one before the method");
+            errors.say(attribute.span(), "an argument cannot have attributes: put this one on the method");
         }
     }
 }
@@ -309,7 +328,10 @@ fn method(function: TraitItemFn) -> Result<Method, Error> {
     let mut errors = Errors::default();
     let signature = function.sig;
     if let Some(block) = &function.default {
-        errors.say(block.span(), "a slot is implemented by each object: no default body");
+        errors.say(
+            block.span(),
+            "a method of an interface has no default body, because each object implements it",
+        );
     }
     if !signature.generics.params.is_empty() {
         errors.say(

@@ -1,4 +1,51 @@
 //! The table of a declared interface, and the functions in it.
+//!
+//! A slot's function finds the object from `this`, calls the method of the declared trait, and
+//! hands its answer over: as it is, as a status, or as an operation. For an object of type `__T` in
+//! which the interface stands at `__P`, the methods
+//!
+//! ```text
+//! fn powered(&self) -> u32;
+//! fn limit(&self, channel: u32) -> Result<u32, NTSTATUS>;
+//! #[opaque]
+//! async fn sample(&self, channel: u32) -> Result<u32, NTSTATUS>;
+//! ```
+//!
+//! of an interface `ISensor` become these functions. A test compares them with the expansion.
+//!
+//! ```text
+//! unsafe extern "system" fn powered<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//!     __this: *mut ::core::ffi::c_void
+//! ) -> u32 {
+//!     let __object: &__T = unsafe { ntcom::__private::object::<__T, __P>(__this) };
+//!     let __answer = ntcom::__private::no_unwind(|| <__T as ISensor>::powered(__object));
+//!     __answer
+//! }
+//!
+//! unsafe extern "system" fn limit<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//!     __this: *mut ::core::ffi::c_void,
+//!     channel: u32,
+//!     __out: *mut u32
+//! ) -> ntcom::NTSTATUS {
+//!     let __object: &__T = unsafe { ntcom::__private::object::<__T, __P>(__this) };
+//!     unsafe {
+//!         ntcom::__private::status_and_value(__out, || <__T as ISensor>::limit(__object, channel))
+//!     }
+//! }
+//!
+//! unsafe extern "system" fn sample<__T: ISensor, __P: ntcom::__private::Place<__T>>(
+//!     __this: *mut ::core::ffi::c_void,
+//!     channel: u32
+//! ) -> *mut ntcom::AsyncOperationRaw<u32> {
+//!     let __object: &__T = unsafe { ntcom::__private::object::<__T, __P>(__this) };
+//!     let __answer = ntcom::__private::no_unwind(|| <__T as ISensor>::sample(__object, channel));
+//!     unsafe {
+//!         ntcom::__private::spawn_opaque::<
+//!             __T, __P, _, _, ntcom::__private::Fallible<_>, _
+//!         >(__this, __answer)
+//!     }
+//! }
+//! ```
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,7 +55,7 @@ use crate::{
     parse::{Fallible, Interface, Method, Returns, Yield},
 };
 
-/// The table, and how it is made for an object.
+/// Writes the table, and the code that makes it for an object.
 pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) -> TokenStream {
     let Names { implemented, vtbl, raw, .. } = names;
     let visibility = &interface.visibility;
@@ -75,15 +122,15 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
             }
         }
 
-        // SAFETY: the tables are this interface's; their slots find an object of this type from
+        // SAFETY: the tables are this interface's, and their slots find an object of this type from
         // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented> #krate::InterfaceOf<__T> for #raw {
             type __Table<__P: #krate::__private::Place<__T>> = #krate::__private::At<Self, __T, __P>;
         }
 
-        // SAFETY: the table is this interface's; its slots find an object of this type from that
-        // place.
+        // SAFETY: the table is this interface's, and its slots find an object of this type from
+        // that place.
         #[allow(deprecated, reason = "the declaration itself may be deprecated")]
         unsafe impl<__T: #implemented, __P: #krate::__private::Place<__T>> #krate::__private::InterfaceAt<__T, __P>
             for #raw
@@ -94,7 +141,7 @@ pub(crate) fn vtbl(krate: &TokenStream, interface: &Interface, names: &Names) ->
     }
 }
 
-/// A slot's function.
+/// Writes a slot's function.
 fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStream {
     let name = &method.name;
     let result = slot_result(krate, method);
@@ -129,7 +176,7 @@ fn thunk(krate: &TokenStream, method: &Method, implemented: &Ident) -> TokenStre
     }
 }
 
-/// The function of a slot that returns a status.
+/// Writes the function of a slot that returns a status.
 fn status_thunk(
     krate: &TokenStream,
     method: &Method,
@@ -156,5 +203,46 @@ fn status_thunk(
             let __object: &__T = unsafe { #krate::__private::object::<__T, __P>(__this) };
             #answer
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use quote::quote;
+
+    use super::thunk;
+    use crate::parse::{self, Build};
+
+    /// Returns the texts between the fences of this module's documentation.
+    fn documented() -> Vec<String> {
+        let lines = include_str!("table.rs").lines().map_while(|line| line.strip_prefix("//!"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        text.split(" ```")
+            .skip(1)
+            .step_by(2)
+            .map(|fenced| fenced.trim_start_matches("text").to_owned())
+            .collect()
+    }
+
+    fn unspaced(text: &str) -> String {
+        text.split_whitespace().collect()
+    }
+
+    #[test]
+    fn the_functions_of_slots_are_those_of_the_documentation() -> Result<(), Box<dyn core::error::Error>> {
+        let [methods, functions] = documented().try_into().map_err(|_| "two texts between fences")?;
+        let methods: TokenStream = methods.parse()?;
+        let declaration = syn::parse2(quote! {
+            trait ISensor: IUnknown {
+                const IID: GUID = "0d6a1e7c-7f5c-4d3e-8a55-1f0f0c1f7d01";
+                #methods
+            }
+        })?;
+        let interface = parse::interface(declaration, Build::Async)?;
+        let made = interface.methods.iter().map(|method| thunk(&quote!(ntcom), method, &interface.name));
+        let made = quote!(#(#made)*).to_string();
+        assert_eq!(unspaced(&functions), unspaced(&made), "show this expansion in the documentation: {made}");
+        Ok(())
     }
 }

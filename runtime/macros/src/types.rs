@@ -1,11 +1,11 @@
-//! The types in a method's signature: what the macro can say of them before their layout is known.
+//! The types in a method's signature. These checks need no layout.
 
 use quote::ToTokens;
 use syn::{GenericArgument, PathArguments, ReturnType, Type, spanned::Spanned};
 
 use crate::parse::{Errors, Fallible, Operation, Returns, Yield};
 
-/// A type without the groups that macros put around it.
+/// Returns a type without the groups that macros put around it, and without parentheses.
 pub(crate) fn ungroup(found: &Type) -> &Type {
     match found {
         Type::Group(group) => ungroup(&group.elem),
@@ -14,15 +14,17 @@ pub(crate) fn ungroup(found: &Type) -> &Type {
     }
 }
 
-/// What can be said of a type before its layout is known.
+/// Refuses types by their form, before their layout is known.
 pub(crate) fn check_type(found: &Type, errors: &mut Errors) {
     match ungroup(found) {
         Type::Reference(reference) => errors.say(
             reference.span(),
-            "a reference cannot cross an interface, because nobody checks what the other side passes: \
-             use a raw pointer, and `unsafe fn` if it is used",
+            "a reference cannot cross an interface, because the other side may pass any address: use a raw \
+             pointer, and `unsafe fn` if the method follows it",
         ),
-        Type::ImplTrait(other) => errors.say(other.span(), "a slot has fixed types: no `impl Trait`"),
+        Type::ImplTrait(other) => {
+            errors.say(other.span(), "a slot has fixed types, so a method cannot use `impl Trait`")
+        }
         Type::TraitObject(other) => {
             errors.say(other.span(), "a trait object has no C layout: pass an interface pointer")
         }
@@ -39,12 +41,12 @@ pub(crate) fn check_type(found: &Type, errors: &mut Errors) {
     }
 }
 
-/// The arguments of a type that is called `Result`.
+/// Returns the arguments of a type with the name `Result`.
 fn result_arguments(found: &Type) -> Option<Vec<&Type>> {
     arguments_of(found, "Result")
 }
 
-/// `I` of a `ComRc<I>`.
+/// Returns the `I` of a `ComRc<I>`.
 pub(crate) fn interface_of(found: &Type) -> Option<&Type> {
     match arguments_of(found, "ComRc").as_deref() {
         Some([interface]) => Some(interface),
@@ -56,7 +58,7 @@ fn is_unit(found: &Type) -> bool {
     matches!(ungroup(found), Type::Tuple(tuple) if tuple.elems.is_empty())
 }
 
-/// The arguments of a type of this name.
+/// Returns the arguments of a type with this name.
 fn arguments_of<'a>(found: &'a Type, name: &str) -> Option<Vec<&'a Type>> {
     let Type::Path(path) = ungroup(found) else { return None };
     let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
@@ -83,7 +85,7 @@ pub(crate) fn value(output: &ReturnType, errors: &mut Errors) -> Returns {
             Some(_) => {
                 errors.say(
                     found.span(),
-                    "say both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and the value through a pointer",
+                    "write both types of the `Result`, `Result<T, NTSTATUS>`: the slot returns a status, and writes the value through a pointer",
                 );
                 Returns::Value(None)
             }

@@ -1,16 +1,23 @@
-//! Initialisers: recipes for a value, followed where the value is to stay.
+//! Initialisers: recipes that build a value in its final place.
+//!
+//! # Why one function names `pin-init`
+//!
+//! `pin-init` builds values in place that are put together. Only one function names it, so that
+//! another crate can replace it.
 
 use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 
 use pin_init::PinUninit;
 
-/// A recipe for a `T`, followed once, in the place where the `T` stays: in an operation's block, in a box, in an object.
+/// A recipe for a `T`, used once, in the place where the `T` stays, such as an operation's block, a
+/// box, or an object.
 ///
-/// Made by [`pin_init!`](crate::pin_init), by [`init_with`], or, for types that are put together in place, by the crate `pin-init` and
-/// [`from_pin_init`].
+/// [`pin_init!`](crate::pin_init) and [`init_with`] make initialisers. For types that are put
+/// together in place, use the crate `pin-init` and [`from_pin_init`].
 ///
 /// # Safety
-/// Where [`init`](Self::init) returns Ok the place holds a `T`; where it returns an error nothing has been built there.
+/// If [`init`](Self::init) returns Ok, the place holds a `T`. If it returns an error, the place
+/// holds nothing to drop.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};
@@ -27,17 +34,18 @@ use pin_init::PinUninit;
     note = "write `pin_init!(expression)`, whose `?` may fail with `{E}`"
 )]
 pub unsafe trait Init<T, E>: Sized {
-    /// Builds the value.
+    /// Builds the value in `place`.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why the value has not been built.
     ///
     /// # Safety
-    /// `place` is valid for writing a `T`, aligned, and holds none; if this returns Ok the `T` stays there until it is dropped.
+    /// `place` is valid for writing a `T`, aligned, and holds none. If this returns Ok, the `T`
+    /// stays there until it is dropped.
     unsafe fn init(self, place: NonNull<T>) -> Result<(), E>;
 }
 
-/// The initialiser that [`init_with`] makes, and [`pin_init!`](crate::pin_init) with it.
+/// The initialiser that [`init_with`] and [`pin_init!`](crate::pin_init) make.
 ///
 /// ```
 /// use ntcom::alloc::{InitWith, init_with};
@@ -46,7 +54,7 @@ pub unsafe trait Init<T, E>: Sized {
 /// ```
 pub struct InitWith<F>(F);
 
-/// An initialiser that calls a function for the value.
+/// Makes an initialiser that calls a function for the value.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, alloc::init_with};
@@ -65,7 +73,7 @@ pub fn init_with<T, E, F: FnOnce() -> Result<T, E>>(function: F) -> InitWith<F> 
 unsafe impl<T, E, F: FnOnce() -> Result<T, E>> Init<T, E> for InitWith<F> {
     unsafe fn init(self, place: NonNull<T>) -> Result<(), E> {
         let value = (self.0)()?;
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes a place that is aligned and valid for writing a `T`.
         unsafe { place.write(value) };
         Ok(())
     }
@@ -73,16 +81,18 @@ unsafe impl<T, E, F: FnOnce() -> Result<T, E>> Init<T, E> for InitWith<F> {
 
 struct FromPinInit<I, E>(I, PhantomData<fn() -> E>);
 
-/// An initialiser of the crate `pin-init` 0.2, for types that are put together in place: what its `init_pin!` makes, say.
+/// Makes an initialiser from one of the crate `pin-init` 0.2, for types that are put together in
+/// place, such as the result of its `init_pin!`.
 ///
-/// This function is the only place where that crate is named, so that it can be exchanged. It is used because it is safe to use, needs
-/// no allocation, and lets an initialiser fail; its own boxes are not, because they allocate infallibly.
+/// Only this function names that crate, so that it can be exchanged. The crate is used because it
+/// is safe to use, needs no allocation, and lets an initialiser fail. Its own boxes are not used,
+/// because they allocate infallibly.
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, alloc::from_pin_init};
 /// use pin_init::{init_from_closure, specify_err, PinUninit};
 ///
-/// /// Knows where it is.
+/// /// A value that knows its own address.
 /// struct Located(*const Located);
 ///
 /// let located = init_from_closure(|mut place: PinUninit<'_, Located>| {
@@ -99,13 +109,13 @@ pub fn from_pin_init<T, E>(init: impl pin_init::Init<T, E>) -> impl Init<T, E> {
     FromPinInit(init, PhantomData)
 }
 
-// SAFETY: pin-init's contract says the same of its results.
+// SAFETY: `pin_init::Init` has the same contract about its result.
 unsafe impl<T, E, I: pin_init::Init<T, E>> Init<T, E> for FromPinInit<I, E> {
     unsafe fn init(self, place: NonNull<T>) -> Result<(), E> {
         let mut place = place.cast::<MaybeUninit<T>>();
-        // SAFETY: writable and holding nothing, by this function's contract.
+        // SAFETY: the caller passes a place that is writable and holds nothing.
         let place = unsafe { place.as_mut() };
-        // SAFETY: the place is where the value stays, by this function's contract, and the result is passed on as it is.
+        // SAFETY: the caller keeps the value in this place, and the result is passed on unchanged.
         let place = unsafe { PinUninit::new(place) };
         match init_in(self.0, place) {
             Ok(()) => Ok(()),
@@ -121,10 +131,11 @@ fn init_in<T, E>(init: impl pin_init::Init<T, E>, place: PinUninit<'_, T>) -> Re
     }
 }
 
-/// An initialiser that evaluates an expression when the place for it is there: its arguments are moved in, and `?` may fail.
+/// Makes an initialiser that evaluates an expression once its place has been allocated. The
+/// expression's arguments are moved in, and its `?` may fail.
 ///
-/// The expression's value passes over the stack. What is too large for that is built in place with
-/// [`from_pin_init`](crate::alloc::from_pin_init).
+/// The expression's value passes over the stack. Build a value that is too large for that in place,
+/// with [`from_pin_init`](crate::alloc::from_pin_init).
 ///
 /// ```
 /// use ntcom::{GlobalAllocator, KBox, NTSTATUS, pin_init};

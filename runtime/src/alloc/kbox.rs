@@ -1,4 +1,4 @@
-//! `KBox`: a box whose allocation may fail.
+//! `KBox`: a box with an allocation that may fail.
 
 use core::{
     alloc::Layout,
@@ -11,10 +11,11 @@ use core::{
 use super::{Init, init_with};
 use crate::{Allocator, GlobalAllocator, NTSTATUS};
 
-/// A value in memory of its own, from an [`Allocator`].
+/// A value in a memory block of its own, from an [`Allocator`].
 ///
-/// IRQL: of allocation and Drop what the allocator allows (≤ DISPATCH_LEVEL for non-paged ones), and what dropping the value needs. `Send`
-/// and `Sync` as the value and the allocator are. Two words for an allocator of size zero: one.
+/// IRQL: allocating and dropping need the IRQL that the allocator allows (≤ DISPATCH_LEVEL for
+/// non-paged ones), and dropping also needs what the value's drop needs. It is `Send` and `Sync` if
+/// the value and the allocator are. It takes one word if the allocator has size zero.
 ///
 /// ```
 /// use ntcom::{KBox, NTSTATUS};
@@ -34,51 +35,54 @@ pub struct KBox<T, A: Allocator = GlobalAllocator> {
     allocator: ManuallyDrop<A>,
 }
 
-// SAFETY: it owns the value and the allocator.
+// SAFETY: the box owns the value and the allocator, and both are `Send`.
 unsafe impl<T: Send, A: Allocator + Send> Send for KBox<T, A> {}
-// SAFETY: sharing it shares both.
+// SAFETY: sharing the box shares the value and the allocator, and both are `Sync`.
 unsafe impl<T: Sync, A: Allocator + Sync> Sync for KBox<T, A> {}
 
 impl<T> KBox<T> {
-    /// A box in non-paged pool.
+    /// Makes a box in non-paged pool.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory. The value has been dropped.
     pub fn new(value: T) -> Result<Self, NTSTATUS> {
         Self::new_in(value, GlobalAllocator)
     }
 }
 
 impl<T, A: Allocator> KBox<T, A> {
-    /// A box in memory of this allocator.
+    /// Makes a box in memory of this allocator.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory. The value has been dropped.
     pub fn new_in(value: T, allocator: A) -> Result<Self, NTSTATUS> {
         Self::init_in(allocator, init_with(|| Ok(value)))
     }
 
-    /// A box whose value is built in place.
+    /// Makes a box, and builds its value in place.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built; else what the initialiser says.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory; nothing has been built then.
+    /// Otherwise the initialiser's own error.
     pub fn init_in<E: From<NTSTATUS>>(allocator: A, init: impl Init<T, E>) -> Result<Self, E> {
-        // A panic in the initialiser leaks the memory, which is all that can be done: what it has built is not known.
+        // A panic in the initialiser leaks the memory, because it is not known which parts of the
+        // value have been built.
         let layout = Layout::new::<T>();
         let memory = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?;
         let value = memory.cast::<T>();
-        // SAFETY: new memory of the layout, where the value stays until the box is dropped.
+        // SAFETY: the new memory has the layout of a `T`, and the value stays there until the box
+        // is dropped.
         match unsafe { init.init(value) } {
             Ok(()) => Ok(Self { value, allocator: ManuallyDrop::new(allocator) }),
             Err(error) => {
-                // SAFETY: from this allocator with this layout, holding nothing.
+                // SAFETY: the memory is from this allocator, with this layout, and holds no value.
                 unsafe { allocator.free(memory, layout) };
                 Err(error)
             }
         }
     }
 
-    /// A pinned box whose value is built in place.
+    /// Makes a pinned box, and builds its value in place.
     ///
     /// # Errors
     /// As for [`init_in`](Self::init_in).
@@ -103,14 +107,14 @@ impl<T, A: Allocator> Deref for KBox<T, A> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the box owns the value.
+        // SAFETY: the box owns the value, which is initialised.
         unsafe { self.value.as_ref() }
     }
 }
 
 impl<T, A: Allocator> DerefMut for KBox<T, A> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the box owns the value, and this borrows it alone.
+        // SAFETY: the box owns the value, and `&mut self` borrows it exclusively.
         unsafe { self.value.as_mut() }
     }
 }
@@ -119,9 +123,9 @@ impl<T, A: Allocator> Drop for KBox<T, A> {
     fn drop(&mut self) {
         // SAFETY: the box owns the value, which is not used again.
         unsafe { self.value.drop_in_place() };
-        // SAFETY: taken once, here.
+        // SAFETY: only this drop takes the allocator.
         let allocator = unsafe { ManuallyDrop::take(&mut self.allocator) };
-        // SAFETY: from this allocator with this layout.
+        // SAFETY: `init_in` allocated the memory from this allocator, with this layout.
         unsafe { allocator.free(self.value.cast(), Layout::new::<T>()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Memory: values that are built where they are to stay, and boxes that may fail.
+//! Memory: values that are built in their final place, and boxes that may fail.
 
 mod init;
 mod kbox;

@@ -17,7 +17,7 @@ use crate::com::{
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::{AsyncStatus, NTSTATUS, RawAsyncStatus};
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// let this = operation.as_ptr();
@@ -27,7 +27,7 @@ use crate::com::{
 /// // SAFETY: the operation lives, and `out` is writable.
 /// assert_eq!(unsafe { get_status(this.cast(), &mut status) }, NTSTATUS::SUCCESS);
 /// assert_eq!(AsyncStatus::try_from(status), Ok(AsyncStatus::Completed));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 #[repr(C)]
@@ -153,13 +153,13 @@ pub struct AsyncControlVtbl {
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::{AsyncControlRaw, AsyncStatus, ComRc};
 /// let operation = ntcom::spawn_async_operation(core::future::pending::<u8>());
 /// let control: ComRc<AsyncControlRaw> = operation.query().unwrap();
 /// control.cancel().unwrap();
 /// assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 #[repr(C)]

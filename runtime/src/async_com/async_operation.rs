@@ -38,7 +38,7 @@ use crate::{
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::{AsyncOperation, NTSTATUS, spawn_async_operation};
 ///
 /// async fn twice(operation: AsyncOperation<u32>) -> Result<u32, NTSTATUS> {
@@ -49,7 +49,7 @@ use crate::{
 /// let outer = spawn_async_operation(async { twice(inner).await.unwrap_or(0) });
 /// outer.wait(None).unwrap();
 /// assert_eq!(outer.result(), Ok(42));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub type AsyncOperation<T> = ComRc<AsyncOperationRaw<T>>;
@@ -71,13 +71,13 @@ impl<T> AsyncOperationRaw<T> {
     /// ```
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use ntcom::{AsyncOperationRaw, AsyncStatus, NTSTATUS};
     /// let operation = ntcom::spawn_async_operation_error::<u32>(NTSTATUS::CANCELLED);
     /// // SAFETY: `operation` holds a reference.
     /// let status = unsafe { AsyncOperationRaw::get_status(operation.as_ptr()) };
     /// assert_eq!(status, Ok(AsyncStatus::Error));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// ```
     pub unsafe fn get_status(this: *mut Self) -> Result<AsyncStatus, NTSTATUS> {
         // SAFETY: `this` points to an operation, which the caller's reference keeps alive.
@@ -270,7 +270,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use core::time::Duration;
     /// use ntcom::NTSTATUS;
     ///
@@ -279,7 +279,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// operation.cancel().unwrap();
     /// assert_eq!(operation.wait(None), Ok(()));
     /// assert_eq!(operation.error(), Ok(NTSTATUS::CANCELLED));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn wait(&self, limit: Option<Duration>) -> Result<(), NTSTATUS> {
@@ -296,7 +296,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// type Callback = extern "C" fn(u32) -> u32;
     /// extern "C" fn twice(n: u32) -> u32 { n * 2 }
     ///
@@ -308,7 +308,7 @@ impl<T> ComRc<AsyncOperationRaw<T>> {
     ///     callback.map_or(0, |callback| callback(21))
     /// });
     /// assert_eq!(outer.result(), Ok(42));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub unsafe fn into_future_trusted(self) -> OperationFuture<T>

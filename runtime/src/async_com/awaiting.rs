@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 
-use ntcom_exec::{Callback, NTSTATUS, Pause, Share, call_back, no_unwind};
+use ntcom_exec::{Callback, NTSTATUS, PollInterval, Share, complete_callback, no_unwind};
 use pin_project_lite::pin_project;
 
 use super::{
@@ -70,7 +70,7 @@ pin_project! {
     /// # #[cfg(feature = "sim")] {
     /// # use ntsim::{Config, Schedule, Simulation};
     /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// use ntcom::{AsyncOperation, NTSTATUS, OperationFuture, spawn_async_operation};
     ///
     /// let inner = spawn_async_operation(core::future::pending::<u8>());
@@ -79,7 +79,7 @@ pin_project! {
     /// let outer = spawn_async_operation(async { future.await.unwrap_or(7) });
     /// outer.cancel().unwrap(); // drops its body, and with it the future
     /// assert_eq!(watched.result(), Err(NTSTATUS::CANCELLED));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     #[must_use = "futures do nothing unless polled"]
@@ -90,7 +90,7 @@ pin_project! {
         way: Way,
         #[pin]
         callback: Callback,
-        pause: Option<Pause>,
+        pause: Option<PollInterval>,
         period: Duration,
         // The timer polls the operation, even where it has taken our handler.
         watched: bool,
@@ -167,7 +167,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
             Err(BROKEN) => Err(BROKEN),
             Err(_) => Ok(Way::Looked),
         };
-        this.callback.forgo();
+        this.callback.cancel_expected();
         refused
     }
 
@@ -188,7 +188,7 @@ impl<T: AsyncValueType, R> OperationFuture<T, R> {
                 return Poll::Pending;
             }
         }
-        let pause = this.pause.get_or_insert_with(|| Pause::new(*this.period));
+        let pause = this.pause.get_or_insert_with(|| PollInterval::new(*this.period));
         let polled = pause.poll(context);
         if polled.is_ready() {
             *this.pause = None;
@@ -242,7 +242,7 @@ impl<T: AsyncValueType, R> core::fmt::Debug for OperationFuture<T, R> {
 unsafe extern "system" fn handler(ticket: *mut c_void, _status: RawAsyncStatus) {
     // The status that the caller passes does not count: the future asks the operation. The waker
     // may be foreign code, which must not unwind into the caller [C12].
-    no_unwind(|| call_back(ticket));
+    no_unwind(|| complete_callback(ticket));
 }
 
 fn set_handler(control: &ComRc<AsyncControlRaw>, ticket: *mut c_void) -> Result<(), NTSTATUS> {

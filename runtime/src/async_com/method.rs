@@ -1,4 +1,11 @@
 //! Async methods of declared interfaces: a slot's `this` and a recipe become an operation.
+//!
+//! # Why one pointer type for all objects
+//!
+//! The body in the block is the method's body and a counted pointer to its object, dropped in this
+//! order `[C19]`. The pointer counts as a client's pointer does, and so counts the aggregate where
+//! the object is a part of one. The object's block says which. A type for each case would cost a
+//! copy of every body's code.
 
 use core::{
     any::TypeId,

@@ -199,7 +199,7 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     ///     }
     /// }
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let channels = ComObject::<_, IChannelsRaw>::new(Channels).unwrap();
     /// let channel = channels.open(3).unwrap().interface().unwrap();
     /// assert_eq!(channel.number(), Ok(3));
@@ -211,7 +211,7 @@ impl<I: Interface> ComRc<AsyncOperationRaw<InterfacePtr<I>>> {
     /// }
     /// let task = ntcom::spawn_async_operation(async move { number(channels).await.unwrap_or(0) });
     /// assert_eq!(task.result(), Ok(4));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn interface(&self) -> Result<ComRc<I>, NTSTATUS> {

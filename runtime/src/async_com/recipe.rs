@@ -1,5 +1,15 @@
 //! Recipes: an implementation of an async method returns an initialiser for the body, and an
 //! allocator for its block.
+//!
+//! # Why a recipe
+//!
+//! An async method returns an allocator and an initialiser. The slot allocates the operation's
+//! block and builds the body in it. So there is one allocation, and no box that could fail. A
+//! failing initialiser turns the block that is there into the Error operation.
+//!
+//! The future of an `async` block has no name on stable, so a method that returns one is declared
+//! `#[opaque]`. A `&self` knows nothing of the count before it. A body therefore reaches its own
+//! object through the pointer that the slot gives to the recipe.
 
 use core::{future::Future, marker::PhantomData};
 
@@ -140,10 +150,10 @@ where
     /// }
     /// # #[cfg(feature = "sim")] {
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
-    /// # kernel.run(vec![(0, Box::new(|| {
+    /// # kernel.run_on(0, || {
     /// let counter = ComObject::<_, ICounterRaw>::new(Counter(AtomicU32::new(40))).unwrap();
     /// assert_eq!(counter.add(2).unwrap().result(), Ok(42));
-    /// # }))]).unwrap();
+    /// # }).unwrap();
     /// # }
     /// ```
     pub fn with_this(allocator: A, make: G) -> Self {
@@ -160,7 +170,7 @@ impl<F, A, E, I, L> InitBox<F, A, E, I, L> {
     /// Sets where the operation runs.
     ///
     /// `DpcOptions` has an importance, a processor and a budget; `OnWorkItems` is PASSIVE_LEVEL;
-    /// `OnDevice` is for bodies that go to PASSIVE_LEVEL for a while. The status with which a
+    /// `Migrating` is for bodies that go to PASSIVE_LEVEL for a while. The status with which a
     /// placement refuses is the operation's.
     ///
     /// ```

@@ -33,7 +33,7 @@ use crate::{ComRc, Init};
 /// # use std::ptr::null_mut;
 /// # use ntsim::{Config, Schedule, Simulation, ddi, types::FILE_DEVICE_UNKNOWN};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # let (driver, mut device) = (ntsim::driver_object(), null_mut());
 /// # // SAFETY: the arguments are valid.
 /// # unsafe { ddi::IoCreateDevice(driver, 0, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &mut device) };
@@ -50,7 +50,7 @@ use crate::{ComRc, Init};
 /// assert_eq!(operation.result(), Ok(0), "PASSIVE_LEVEL");
 /// # // SAFETY: not deleted yet.
 /// # unsafe { ddi::IoDeleteDevice(device) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub trait SpawnOperation: Sized {
@@ -151,10 +151,10 @@ fn own<T: AsyncValueType>(raw: *mut AsyncOperationRaw<T>) -> AsyncOperation<T> {
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let operation = ntcom::spawn_async_operation(async { 5_u8 });
 /// assert_eq!(operation.result(), Ok(5));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation<T, F>(body: F) -> AsyncOperation<T>
@@ -173,11 +173,11 @@ where
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let raw = ntcom::spawn_async_operation_raw(async { 5_u8 });
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation_raw<T, F>(body: F) -> *mut AsyncOperationRaw<T>
@@ -197,11 +197,11 @@ where
 /// # use ntcom::AsyncStatus;
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (operation, handle) = ntcom::spawn_async_operation_cancellable(core::future::pending::<u8>());
 /// handle.cancel();
 /// assert_eq!(operation.status(), Ok(AsyncStatus::Canceled));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation_cancellable<T, F>(body: F) -> (AsyncOperation<T>, CancelHandle)
@@ -221,12 +221,12 @@ where
 /// # #[cfg(feature = "sim")] {
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// let (raw, handle) = ntcom::spawn_async_operation_raw_cancellable(async { 1_u64 });
 /// handle.cancel(); // harmless after the end
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// # }
 /// ```
 pub fn spawn_async_operation_raw_cancellable<T, F>(body: F) -> (*mut AsyncOperationRaw<T>, CancelHandle)
@@ -246,11 +246,11 @@ where
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// use ntcom::NTSTATUS;
 /// let operation = ntcom::spawn_async_operation_error::<u32>(NTSTATUS::INVALID_PARAMETER);
 /// assert_eq!(operation.result(), Err(NTSTATUS::INVALID_PARAMETER));
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> AsyncOperation<T> {
     TaskBuilder::new().fail_operation(status)
@@ -264,12 +264,12 @@ pub fn spawn_async_operation_error<T: AsyncValueType>(status: NTSTATUS) -> Async
 /// ```
 /// # use ntsim::{Config, Schedule, Simulation};
 /// # let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-/// # kernel.run(vec![(0, Box::new(|| {
+/// # kernel.run_on(0, || {
 /// # use ntcom::NTSTATUS;
 /// let raw = ntcom::spawn_async_operation_error_raw::<u32>(NTSTATUS::NOT_SUPPORTED);
 /// # // SAFETY: the pointer owns a reference.
 /// let operation = unsafe { ntcom::ComRc::from_raw(raw) };
-/// # }))]).unwrap();
+/// # }).unwrap();
 /// ```
 pub fn spawn_async_operation_error_raw<T: AsyncValueType>(status: NTSTATUS) -> *mut AsyncOperationRaw<T> {
     spawn_async_operation_error(status).into_raw()

@@ -1,24 +1,35 @@
-//! Types that may cross an interface: their layout is C's, in every compiler.
+//! Types that may cross an interface, because their layout is the same in every C compiler.
+//!
+//! # Why so few types
+//!
+//! A value from the other side never becomes a Rust reference, `bool` or enum. By value only
+//! numbers and pointers cross. The macro and the traits refuse each misuse where it stands
+//! (`runtime/tests/ui`).
 
 use core::ffi::c_void;
 
 use super::{GUID, IUnknownRaw};
 use crate::NTSTATUS;
 
-/// A type whose layout is C's: it may stand behind a pointer that crosses an interface, or be the value of an async method.
+/// A type with a C layout, which may stand behind a pointer that crosses an interface, or be the
+/// value of an async method.
 ///
-/// `#[derive(AbiType)]` implements it for `#[repr(C)]` and `#[repr(transparent)]` structs of such types. Bytes that come from the other
-/// side never become a Rust `bool`, `char`, enum, reference or non-null pointer, so none of these is one: use an integer of
-/// the same size, a `#[repr(transparent)]` struct with constants, a raw pointer, or an `Option` of a function.
+/// `#[derive(AbiType)]` implements it for `#[repr(C)]` and `#[repr(transparent)]` structs of such
+/// types. Bytes that come from the other side never become a Rust `bool`, `char`, enum, reference
+/// or non-null pointer, so no such type is an `AbiType`. Use an integer of the same size, a
+/// `#[repr(transparent)]` struct with constants, a raw pointer, or an `Option` of a function
+/// instead.
 ///
-/// The derive also says how a value is written to a client's memory, with zeros for its padding. So
-/// a `Copy` struct can be the value of a method of `Result`, and, if it is `Send` and `Sync`, of an
-/// operation (`AsyncValueType`). Where any bytes are a value of each field, the derive implements
-/// `bytemuck`'s `Zeroable` and `AnyBitPattern`, too. It finds ntcom by the package's manifest; where that has no
-/// dependency on ntcom, `#[abi_type(crate = path::to::ntcom)]` names it.
+/// The derive also implements how a value is written to a client's memory, with zeros for its
+/// padding. So a `Copy` struct can be the value of a method of `Result`, and, if it is `Send` and
+/// `Sync`, of an operation (`AsyncValueType`). Where any bytes are a value of each field, the derive
+/// implements `bytemuck`'s `Zeroable` and `AnyBitPattern`, too. It finds ntcom in the package's
+/// manifest. If
+/// the manifest has no dependency on ntcom, `#[abi_type(crate = path::to::ntcom)]` names it.
 ///
 /// # Safety
-/// The layout is the same for every compiler of C, and every pattern of bits that a client may write is a value.
+/// The layout is the same for every C compiler, and every bit pattern that a client may write is a
+/// valid value.
 ///
 /// ```
 /// use ntcom::AbiType;
@@ -38,11 +49,12 @@ use crate::NTSTATUS;
 )]
 pub unsafe trait AbiType {}
 
-/// An [`AbiType`] that may be passed by value: a number, a pointer, or a `#[repr(transparent)]` struct around one
-/// (`#[derive(AbiType, AbiValue)]`). Other structs cross behind pointers: compilers disagree about passing them.
+/// An [`AbiType`] that may be passed by value: a number, a pointer, or a `#[repr(transparent)]`
+/// struct around one (`#[derive(AbiType, AbiValue)]`). Other structs cross behind pointers, because
+/// compilers disagree about how to pass them.
 ///
 /// # Safety
-/// Every compiler of C passes it as it passes a number or a pointer of its size.
+/// Every C compiler passes it as it passes a number or a pointer of its size.
 ///
 /// ```
 /// use ntcom::{AbiType, AbiValue};
@@ -61,44 +73,44 @@ pub unsafe trait AbiValue: AbiType + Copy {}
 
 macro_rules! numbers {
     ($($number:ty),*) => { $(
-        // SAFETY: a number of C's.
+        // SAFETY: `$number` is one of C's number types, and every bit pattern is a value.
         unsafe impl AbiType for $number {}
-        // SAFETY: as above.
+        // SAFETY: every C compiler passes a number by value in the same way.
         unsafe impl AbiValue for $number {}
     )* };
 }
 
 numbers!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize, f32, f64);
 
-// SAFETY: nothing is ever read or written: what `void` points to.
+// SAFETY: `c_void` stands only behind pointers, so no value of it is ever read or written.
 unsafe impl AbiType for c_void {}
-// SAFETY: no bytes.
+// SAFETY: `()` has no bytes.
 unsafe impl AbiType for () {}
-// SAFETY: transparent over `i32`.
+// SAFETY: `NTSTATUS` is transparent over `i32`.
 unsafe impl AbiType for NTSTATUS {}
-// SAFETY: as above.
+// SAFETY: `NTSTATUS` is transparent over `i32`, which is an `AbiValue`.
 unsafe impl AbiValue for NTSTATUS {}
-// SAFETY: `repr(C)`, of numbers.
+// SAFETY: `GUID` is `repr(C)` and consists of numbers.
 unsafe impl AbiType for GUID {}
-// SAFETY: `repr(C)`, one pointer.
+// SAFETY: `IUnknownRaw` is `repr(C)` and consists of one pointer.
 unsafe impl AbiType for IUnknownRaw {}
-// SAFETY: an array of C's.
+// SAFETY: an array of a type with a C layout is laid out as C's array.
 unsafe impl<T: AbiType, const N: usize> AbiType for [T; N] {}
-// SAFETY: a pointer, which may be null.
+// SAFETY: a raw pointer has a C layout and may be null.
 unsafe impl<T: AbiType> AbiType for *const T {}
-// SAFETY: as above.
+// SAFETY: every C compiler passes a pointer by value in the same way.
 unsafe impl<T: AbiType> AbiValue for *const T {}
-// SAFETY: as above.
+// SAFETY: a raw pointer has a C layout and may be null.
 unsafe impl<T: AbiType> AbiType for *mut T {}
-// SAFETY: as above.
+// SAFETY: every C compiler passes a pointer by value in the same way.
 unsafe impl<T: AbiType> AbiValue for *mut T {}
 
-/// Callbacks: functions of up to six values, which may be null.
+/// Implements the traits for callbacks, which are functions of up to six values and may be null.
 macro_rules! callbacks {
     ($($argument:ident)*) => {
-        // SAFETY: a pointer to a function, which may be null.
+        // SAFETY: the type is a pointer to a function, which may be null.
         unsafe impl<R, $($argument),*> AbiType for Option<unsafe extern "system" fn($($argument),*) -> R> {}
-        // SAFETY: as above.
+        // SAFETY: every C compiler passes a pointer by value in the same way.
         unsafe impl<R, $($argument: AbiValue),*> AbiValue
             for Option<unsafe extern "system" fn($($argument),*) -> R>
         where
@@ -108,7 +120,7 @@ macro_rules! callbacks {
     };
 }
 
-/// What a callback returns: a value or nothing.
+/// A type that a callback returns: a value or nothing.
 trait AbiReturn {}
 impl AbiReturn for () {}
 impl<T: AbiValue> AbiReturn for T {}

@@ -1,8 +1,11 @@
-//! Aggregation: an object whose interfaces belong to another one.
+//! Aggregation: objects that are made of an outer object and inner objects.
 //!
-//! An *inner* object has an IUnknown of its own, which counts it and is its outer object's alone, and interfaces whose first three slots are
-//! the outer object's: for a client there is one object. The outer one answers QueryInterface with them where it has no such interface itself.
-//! So whatever holds a part but its outer object holds the whole: a client, a body of an async method `[C19]`, a [`This`](super::This).
+//! An *inner* object has an IUnknown of its own, which counts the inner object itself and is used
+//! by its outer object only. The first three slots of its other interfaces belong to the outer
+//! object, so a client sees one object. The outer object answers QueryInterface with these
+//! interfaces where it has no such interface itself. So every holder of a part, except its outer
+//! object, holds the whole aggregate. Such a holder is a client, a body of an async method `[C19]`,
+//! or a [`This`](super::This).
 
 use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
@@ -10,12 +13,13 @@ use super::{
     ComObject, ComRc, GUID, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Interfaces,
     block::{self, CountedBy, Front, Itself},
     interfaces::Made,
-    place::{Alone, Kind, Place, add_ref, object, release},
+    place::{Alone, Kind, Place, add_ref, beyond, release},
     unknown::answer_query,
 };
 use crate::{Init, NTSTATUS, NonPaged};
 
-/// The interfaces `S` of an object that aggregates others: those of its inner objects, too. See [`Aggregates`].
+/// The interfaces `S` of an object that aggregates others, and the interfaces of its inner objects.
+/// See [`Aggregates`].
 ///
 /// ```
 /// use core::ptr::NonNull;
@@ -25,18 +29,18 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// };
 ///
 /// declare_com_interface! {
-///     /// The outer object's.
+///     /// The outer object's interface.
 ///     pub trait IDevice: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a0b);
-///         /// Its number.
+///         /// The device's number.
 ///         fn number(&self) -> u32;
 ///     }
 /// }
 /// declare_com_interface! {
-///     /// The inner object's.
+///     /// The inner object's interface.
 ///     pub trait IPower: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a0c);
-///         /// In milliwatts.
+///         /// The power in milliwatts.
 ///         fn power(&self) -> u32;
 ///     }
 /// }
@@ -55,7 +59,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
 /// let make = |outer: NonNull<IUnknownRaw>| init_with(move || {
-///     // SAFETY: the device keeps it, and drops it with itself.
+///     // SAFETY: the device keeps `power`, and drops it with itself.
 ///     let power = unsafe { ComObject::<_, IPowerRaw>::aggregated_in(outer, GlobalAllocator, init_with(|| Ok(Power))) }?;
 ///     Ok(Device { power })
 /// });
@@ -69,7 +73,7 @@ use crate::{Init, NTSTATUS, NonPaged};
 /// ```
 pub struct Outer<S>(PhantomData<S>);
 
-/// A value whose object is made of others, too.
+/// A value with an object that aggregates inner objects.
 ///
 /// ```
 /// use ntcom::{Aggregates, GUID, Inner};
@@ -82,12 +86,14 @@ pub struct Outer<S>(PhantomData<S>);
 /// }
 /// ```
 pub trait Aggregates: IUnknown {
-    /// The inner object to be asked for an interface that the object itself does not have. Always the same answer for the same IID: what an
-    /// object has never changes `[C2]`. IRQL: QueryInterface's, ≤ DISPATCH_LEVEL.
+    /// Returns the inner object to ask for an interface that the object itself does not have. The
+    /// answer must always be the same for the same IID, because the set of an object's interfaces
+    /// never changes `[C2]`. IRQL: that of QueryInterface, ≤ DISPATCH_LEVEL.
     fn inner(&self, iid: &GUID) -> Option<&Inner>;
 }
 
-// SAFETY: the tables and answers of `S`, and beyond them what inner objects answer for.
+// SAFETY: the tables and answers are those of `S`. Further answers come from inner objects,
+// which give out an AddRef'd interface of the aggregate.
 unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
     type Primary = S::Primary;
     type Tables = S::Tables;
@@ -103,9 +109,10 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
     }
 }
 
-/// The inner object of an aggregate, as its outer object holds it: one reference to its own IUnknown.
+/// An outer object's reference to its inner object's own IUnknown.
 ///
-/// `Send` and `Sync`. Dropping it releases the reference, and with the last one the inner object goes. See [`Outer`].
+/// It is `Send` and `Sync`. Dropping it releases the reference, and the last reference destroys the
+/// inner object. See [`Outer`].
 ///
 /// ```
 /// fn kept_by_any_processor<T: Send + Sync>() {}
@@ -114,52 +121,54 @@ unsafe impl<T: Aggregates, S: Interfaces<T>> Interfaces<T> for Outer<S> {
 #[derive(Debug)]
 pub struct Inner(ComRc<IUnknownRaw>);
 
-// SAFETY: the duty of whoever made it.
+// SAFETY: the caller of `from_raw` promised that the object may be used on any processor. An object
+// from `aggregated_in` may, because `T: IUnknown` is `Send` and `Sync`.
 unsafe impl Send for Inner {}
-// SAFETY: as above.
+// SAFETY: as for `Send`, use on any processor includes use on several at once.
 unsafe impl Sync for Inner {}
 
 impl Inner {
-    /// Takes over the reference that a factory of somebody else's returned for an outer object of ours.
+    /// Takes over the reference that a foreign factory returned for an outer object of ours.
     ///
     /// # Errors
     /// As for [`ComRc::from_raw`].
     ///
     /// # Safety
-    /// Null, or the IUnknown of an object that was made for the outer object which keeps the result, with a reference; it may be used on any
-    /// processor.
+    /// `raw` is null, or the IUnknown of an inner object, with a reference. The inner object was
+    /// made for the outer object that keeps the result, and may be used on any processor.
     ///
     /// ```
     /// use ntcom::{IUnknownRaw, Inner, NTSTATUS};
     ///
-    /// /// What a factory in C has made.
+    /// /// Takes an inner object that a factory in C made.
     /// ///
     /// /// # Safety
-    /// /// Null, or an inner object with a reference.
+    /// /// `made` is null, or an inner object with a reference.
     /// unsafe fn take(made: *mut IUnknownRaw) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: this function's contract.
+    ///     // SAFETY: the caller passes null, or an inner object with a reference.
     ///     unsafe { Inner::from_raw(made) }
     /// }
     /// # // SAFETY: null is allowed.
     /// # assert!(unsafe { take(core::ptr::null_mut()) }.is_err());
     /// ```
     pub unsafe fn from_raw(raw: *mut IUnknownRaw) -> Result<Self, NTSTATUS> {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller passes null, or an inner object's IUnknown with a reference.
         unsafe { ComRc::from_raw(raw) }.map(Self)
     }
 
-    /// Gives the reference out: what a factory returns to an outer object of somebody else's. IRQL: any.
+    /// Returns the pointer with its reference, for a factory to return to a foreign outer object.
+    /// IRQL: any.
     ///
     /// ```
     /// use core::ptr::{NonNull, null_mut};
     /// use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, Inner, pin_init};
     ///
-    /// /// Makes a part; null: there is no memory.
+    /// /// Makes a part, and returns null if there is no memory.
     /// ///
     /// /// # Safety
-    /// /// `outer` is the caller's IUnknown, which keeps the result until it is destroyed.
+    /// /// `outer` is the IUnknown of the caller, which keeps the result until it is destroyed.
     /// unsafe extern "system" fn part(outer: NonNull<IUnknownRaw>) -> *mut IUnknownRaw {
-    ///     // SAFETY: this function's contract.
+    ///     // SAFETY: the caller keeps the part, and `outer` is its IUnknown.
     ///     let part = unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) };
     ///     part.map_or(null_mut(), Inner::into_raw)
     /// }
@@ -169,7 +178,8 @@ impl Inner {
         self.0.into_raw()
     }
 
-    /// An interface of the aggregate, AddRef'd, if this object has it. Its own IUnknown is not for clients.
+    /// Returns an interface of the aggregate, AddRef'd, if this object has it. The object's own
+    /// IUnknown is never given to clients.
     fn interface(&self, iid: &GUID) -> Option<*mut c_void> {
         if *iid == IUnknownRaw::IID {
             return None;
@@ -179,11 +189,12 @@ impl Inner {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// An object whose initialiser is made from the object's own IUnknown: for one that makes inner objects. IRQL: ≤ DISPATCH_LEVEL, and what
-    /// the initialiser needs.
+    /// Makes an object with an initialiser that takes the object's own IUnknown, so that it can
+    /// make inner objects. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
     ///
-    /// The pointer is without a reference, and good until the object is destroyed; but until this function has returned there is no object behind
-    /// it, so an inner object keeps it and does not call it.
+    /// The pointer carries no reference, and is valid until the object is destroyed. Until this
+    /// function has returned, no object stands behind it, so an inner object keeps the pointer and
+    /// does not call it.
     ///
     /// # Errors
     /// As for [`init_in`](Self::init_in).
@@ -194,7 +205,7 @@ impl<T, S, A> ComObject<T, S, A> {
     /// # use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, alloc::init_with};
     /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
     /// # kernel.run(vec![(0, Box::new(|| {
-    /// /// Knows where it is.
+    /// /// A value that knows its object's address.
     /// struct Located(usize);
     /// let make = |this: core::ptr::NonNull<IUnknownRaw>| init_with(move || Ok(Located(this.addr().get())));
     /// let object = ComObject::<Located, IUnknownRaw>::init_outer_in(GlobalAllocator, make);
@@ -213,24 +224,32 @@ impl<T, S, A> ComObject<T, S, A> {
         let front = <S::__Made<Alone<S>>>::TABLES;
         let init = |block: NonNull<Front<S::Tables, T>>| make(block.cast());
         let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
-        // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
+        // SAFETY: `block::make` built an object with these interfaces, the primary one first, and
+        // `object` is its one reference.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
     }
 
-    /// An inner object, for the aggregate whose IUnknown is `outer`. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
+    /// Makes an inner object for the aggregate with the IUnknown `outer`. IRQL: ≤ DISPATCH_LEVEL,
+    /// and what the initialiser needs.
     ///
-    /// QueryInterface, AddRef and Release of its interfaces are the outer object's; what is returned is the only way to itself. Each body of its async
-    /// methods, and each [`This`](super::This) of it, has a reference to the outer object `[C19]`: so a body may use that, too, through a pointer that the value keeps,
-    /// though nobody else holds it any more.
+    /// QueryInterface, AddRef and Release of the inner object's interfaces are the outer object's;
+    /// only the result reaches the inner object itself. Each body of its async methods, and each
+    /// [`This`](super::This) of it, holds a reference to the outer object `[C19]`. So a body may
+    /// also use the outer object, through a pointer that the value keeps, when no other reference
+    /// to it is left.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built; `STATUS_DRIVER_INTERNAL_ERROR`: the outer object's
-    /// table, or one of its first three slots, is null; else what the initialiser says.
+    /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built.
+    /// - `STATUS_DRIVER_INTERNAL_ERROR`: the outer object's table, or one of its first three slots,
+    ///   is null.
+    /// - Otherwise the initialiser's own error.
     ///
     /// # Safety
-    /// 1. `outer` is an object's IUnknown, whose table stays where it is; the pointer is good as long as anybody has an interface of the inner object.
-    ///    AddRef and Release may be called at DISPATCH_LEVEL, on any processor: there a body is dropped that may have the last reference.
-    /// 2. Who keeps the result is that object, or a part of it, until it is destroyed.
+    /// 1. `outer` is an object's IUnknown, with a table that stays where it is. The pointer is
+    ///    valid as long as a reference to an interface of the inner object is left. AddRef and
+    ///    Release may be called at DISPATCH_LEVEL, on any processor, because a body is dropped
+    ///    there that may have the last reference.
+    /// 2. That object, or a part of it, keeps the result until it is destroyed.
     ///
     /// See [`Outer`] for an example.
     ///
@@ -238,17 +257,18 @@ impl<T, S, A> ComObject<T, S, A> {
     /// use core::ptr::NonNull;
     /// use ntcom::{ComObject, GlobalAllocator, IUnknownRaw, Inner, NTSTATUS, pin_init};
     ///
-    /// /// A part of an aggregate that only has IUnknown.
+    /// /// Makes a part of an aggregate that has no interface but IUnknown.
     /// ///
     /// /// # Safety
-    /// /// `outer` keeps it.
+    /// /// `outer` keeps the part.
     /// unsafe fn part(outer: NonNull<IUnknownRaw>) -> Result<Inner, NTSTATUS> {
-    ///     // SAFETY: this function's contract.
+    ///     // SAFETY: the caller promises that `outer` keeps the part.
     ///     unsafe { ComObject::<u32, IUnknownRaw>::aggregated_in(outer, GlobalAllocator, pin_init!(5)) }
     /// }
     /// ```
     ///
-    /// The last reference may go in a DPC, a body's, and the blocks of the aggregate with it: an allocator of memory that may be paged out is refused.
+    /// A body may release the last reference in a DPC, and the blocks of the aggregate are then
+    /// freed there. So an allocator of memory that may be paged out is refused.
     ///
     /// ```compile_fail,E0277
     /// # use core::ptr::NonNull;
@@ -257,7 +277,7 @@ impl<T, S, A> ComObject<T, S, A> {
     ///
     /// # unsafe fn part(outer: NonNull<IUnknownRaw>) -> Result<Inner, NTSTATUS> {
     /// let paged = PagedPoolAllocator::with_tag(*b"Part");
-    /// # // SAFETY: this function's contract.
+    /// # // SAFETY: the caller promises that `outer` keeps the part.
     /// unsafe { ComObject::<u32, IUnknownRaw, _>::aggregated_in(outer, paged, pin_init!(5)) }
     /// # }
     /// ```
@@ -271,18 +291,19 @@ impl<T, S, A> ComObject<T, S, A> {
         S: Interfaces<T>,
         A: NonPaged + Send + 'static,
     {
-        // SAFETY: this function's contract.
+        // SAFETY: the caller promises that `outer` is an object's IUnknown.
         unsafe { slots(outer) }.ok_or(NTSTATUS::DRIVER_INTERNAL_ERROR)?;
         let unknown: *const IUnknownVtbl = const { &<Own<S> as Place<T>>::UNKNOWN };
         let front = Aggregated { unknown, outer, tables: <S::__Made<Inside<S>>>::TABLES };
         let init = |_: NonNull<Front<Aggregated<S::Tables>, T>>| init;
         let object = block::make::<_, _, _, _, ByOuter>(front, allocator, init)?;
-        // SAFETY: a new object, which begins with its own IUnknown, and whose one reference this is.
+        // SAFETY: `block::make` built an object that begins with its own IUnknown, and `object` is
+        // its one reference.
         unsafe { Inner::from_raw(object.cast().as_ptr()) }
     }
 }
 
-/// The front of an inner object.
+/// The front of an inner object's block.
 #[repr(C)]
 struct Aggregated<Tables> {
     /// The table of its own IUnknown.
@@ -291,32 +312,35 @@ struct Aggregated<Tables> {
     tables: Tables,
 }
 
-/// Its outer object counts it.
+/// The inner object's references are counted by its outer object.
 struct ByOuter;
 
-// SAFETY: the pointer stands there, and is good as long as somebody has a reference: `aggregated_in`'s caller has promised it.
+// SAFETY: `outer` stands in the front, and is valid while a reference is left, as the caller of
+// `aggregated_in` promised.
 unsafe impl<Tables, T> CountedBy<Aggregated<Tables>, T> for ByOuter {
     const WHOLE: Option<usize> =
         Some(offset_of!(Front<Aggregated<Tables>, T>, core) - offset_of!(Aggregated<Tables>, outer));
 }
 
-/// The first three slots of the outer object, if they are there: QueryInterface, AddRef, Release.
+/// Reads the first three slots of the outer object (QueryInterface, AddRef, Release), if all of
+/// them are there.
 ///
 /// # Safety
-/// It lives.
+/// `outer` is alive.
 unsafe fn slots(outer: NonNull<IUnknownRaw>) -> Option<IUnknownVtbl> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller keeps `outer` alive.
     let table = unsafe { outer.as_ref() }.vtbl;
-    // SAFETY: null, or its table.
+    // SAFETY: the pointer is null or points to the table of `outer`.
     let table = unsafe { table.as_ref() }.copied()?;
     let complete = table.QueryInterface.is_some() && table.AddRef.is_some() && table.Release.is_some();
     complete.then_some(table)
 }
 
-/// The own IUnknown of inner objects with interfaces `S`.
+/// The place of the own IUnknown of inner objects with interfaces `S`.
 struct Own<S>(PhantomData<S>);
 
-// SAFETY: it stands at the beginning of the block, and the core after the front; the slots undo that.
+// SAFETY: the IUnknown stands at the beginning of the block, so `CORE` is the core's offset. The
+// slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>> Place<T> for Own<S> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core);
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
@@ -326,22 +350,24 @@ unsafe impl<T: 'static, S: Interfaces<T>> Place<T> for Own<S> {
     };
 }
 
-/// Inner objects with interfaces `S`.
+/// The layout of inner objects with interfaces `S`.
 struct Inside<S>(PhantomData<S>);
 
 impl<T: 'static, S: Interfaces<T>> Kind<T> for Inside<S> {
     type At<const K: usize> = Delegating<S, K>;
 }
 
-/// The `K`-th interface of an inner object.
+/// The place of the `K`-th interface of an inner object, with first three slots that call the outer
+/// object.
 struct Delegating<S, const K: usize>(PhantomData<S>);
 
-/// Where the tables of an inner object stand in its block.
+/// The offset of the tables in an inner object's block.
 const fn tables<Tables>() -> usize {
     offset_of!(Aggregated<Tables>, tables)
 }
 
-// SAFETY: the tables stand side by side in the front, and the core after it; the slots undo that.
+// SAFETY: the tables stand side by side in the front, so `CORE` is the distance from the `K`-th
+// one to the core. The slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Delegating<S, K> {
     const CORE: usize = offset_of!(Front<Aggregated<S::Tables>, T>, core)
         - tables::<S::Tables>()
@@ -353,7 +379,8 @@ unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Delegatin
     };
 }
 
-/// QueryInterface of the inner object itself: its IUnknown counts it, and its other interfaces the outer object.
+/// QueryInterface of the inner object itself. Its IUnknown counts the inner object, and its other
+/// interfaces count the outer object.
 unsafe extern "system" fn own_query_interface<T: 'static, S: Interfaces<T>>(
     this: *mut c_void,
     iid: *const GUID,
@@ -361,62 +388,64 @@ unsafe extern "system" fn own_query_interface<T: 'static, S: Interfaces<T>>(
 ) -> NTSTATUS {
     let interface = |iid: GUID| {
         if iid == IUnknownRaw::IID {
-            // SAFETY: a slot's contract.
+            // SAFETY: the caller of the slot has a reference, and `this` is the object's own
+            // IUnknown.
             unsafe { add_ref::<T, Own<S>>(this) };
             return Some(this);
         }
         let Some(index) = S::__index(&iid) else {
-            // SAFETY: a slot's contract.
-            let value = unsafe { object::<T, Own<S>>(this) };
-            return S::__beyond(value, &iid);
+            // SAFETY: the caller of the slot has a reference, and `this` is the object's own
+            // IUnknown.
+            return unsafe { beyond::<T, S, Own<S>>(this, &iid) };
         };
         let offset = tables::<S::Tables>() + index * size_of::<*const c_void>();
-        // SAFETY: the interface stands there in the block.
+        // SAFETY: the interface with this index stands at this offset in the block.
         let found = unsafe { this.byte_add(offset) };
-        // SAFETY: as above: the block begins with its front.
+        // SAFETY: `this` is the beginning of the block, which starts with its front.
         let outer = unsafe { &*this.cast_const().cast::<Aggregated<S::Tables>>() }.outer;
-        // SAFETY: the outer object lives while its part is used.
+        // SAFETY: the outer object is alive while its part is used, as the caller of
+        // `aggregated_in` promised.
         unsafe { call_add_ref(outer) };
         Some(found)
     };
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes pointers that are null or valid.
     unsafe { answer_query(iid, out, interface) }
 }
 
-/// The outer object of the `K`-th interface.
+/// Returns the outer object of the `K`-th interface.
 ///
 /// # Safety
 /// `this` is that interface.
 unsafe fn outer<Tables, const K: usize>(this: *mut c_void) -> NonNull<IUnknownRaw> {
     let back = tables::<Tables>() + K * size_of::<*const c_void>();
-    // SAFETY: the interface stands there in the block.
+    // SAFETY: the `K`-th interface stands `back` bytes after the beginning of the block.
     let front = unsafe { this.byte_sub(back) };
-    // SAFETY: as above.
+    // SAFETY: the block begins with its front.
     unsafe { &*front.cast_const().cast::<Aggregated<Tables>>() }.outer
 }
 
-/// AddRef of the outer object.
+/// Calls AddRef of the outer object.
 ///
 /// # Safety
-/// It lives.
+/// `outer` is alive.
 pub(super) unsafe fn call_add_ref(outer: NonNull<IUnknownRaw>) -> u32 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller keeps `outer` alive.
     match unsafe { slots(outer) }.and_then(|table| table.AddRef) {
-        // SAFETY: as above.
+        // SAFETY: the slot is from the table of `outer`, which the caller keeps alive.
         Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
-        // It was there when this object was made: the other side corrupts its own tables.
+        // `aggregated_in` saw this slot, so the other side has corrupted its own table since.
         None => ntcom_exec::fail_fast_corrupt_interface(),
     }
 }
 
-/// Release of the outer object.
+/// Calls Release of the outer object.
 ///
 /// # Safety
-/// The caller has a reference to it, which is gone afterwards.
+/// The caller gives up its reference to `outer`.
 pub(super) unsafe fn call_release(outer: NonNull<IUnknownRaw>) -> u32 {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller's reference keeps `outer` alive.
     match unsafe { slots(outer) }.and_then(|table| table.Release) {
-        // SAFETY: as above.
+        // SAFETY: the slot is from the table of `outer`, and the caller gives up its reference.
         Some(slot) => unsafe { slot(outer.as_ptr().cast()) },
         None => ntcom_exec::fail_fast_corrupt_interface(),
     }
@@ -427,26 +456,27 @@ unsafe extern "system" fn outer_query_interface<Tables, const K: usize>(
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let outer = unsafe { outer::<Tables, K>(this) };
     // SAFETY: the client has a reference to the aggregate.
     match unsafe { slots(outer) }.and_then(|table| table.QueryInterface) {
-        // SAFETY: as above; the rest is a slot's contract.
+        // SAFETY: the client's reference keeps `outer` alive. The caller of the slot passes
+        // pointers that are null or valid.
         Some(slot) => unsafe { slot(outer.as_ptr().cast(), iid, out) },
         None => ntcom_exec::fail_fast_corrupt_interface(),
     }
 }
 
 unsafe extern "system" fn outer_add_ref<Tables, const K: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let outer = unsafe { outer::<Tables, K>(this) };
     // SAFETY: the client has a reference to the aggregate.
     unsafe { call_add_ref(outer) }
 }
 
 unsafe extern "system" fn outer_release<Tables, const K: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let outer = unsafe { outer::<Tables, K>(this) };
-    // SAFETY: the client's reference, which is gone afterwards.
+    // SAFETY: the client gives up its reference to the aggregate.
     unsafe { call_release(outer) }
 }

@@ -1,6 +1,7 @@
-//! `GUID`.
+//! `GUID`: identifiers of interfaces.
 
-/// A globally unique identifier, such as an interface's IID. 16 bytes, aligned to 4, fields in the order of Windows's `GUID`.
+/// A globally unique identifier, such as an interface's IID. It has 16 bytes, an alignment of 4,
+/// and the fields of Windows's `GUID` in the same order.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownRaw, Interface};
@@ -11,11 +12,11 @@
 pub struct GUID {
     /// The first eight hexadecimal digits.
     pub data1: u32,
-    /// The next four.
+    /// The next four digits.
     pub data2: u16,
-    /// The next four.
+    /// The four digits after those.
     pub data3: u16,
-    /// The last sixteen, byte by byte.
+    /// The last sixteen digits, byte by byte.
     pub data4: [u8; 8],
 }
 
@@ -40,7 +41,7 @@ impl GUID {
         }
     }
 
-    /// Equality that constants can ask for.
+    /// Compares for equality in constants.
     pub(crate) const fn same(&self, other: &Self) -> bool {
         self.digits() == other.digits()
     }

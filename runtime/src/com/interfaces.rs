@@ -1,4 +1,10 @@
-//! The interfaces of an object: one, or several in a tuple.
+//! The interfaces of an object: one interface, or several in a tuple.
+//!
+//! # Why tuples
+//!
+//! An object has a pointer for each of its interfaces, side by side, with the primary one first.
+//! The count and the value, which do not depend on the interfaces, come after them. The trait is
+//! implemented for one interface and for tuples, by types alone, so that no macro writes an object.
 
 use core::{ffi::c_void, marker::PhantomData};
 
@@ -7,21 +13,23 @@ use super::{
     place::{Kind, Table},
 };
 
-/// The interfaces that objects of type `T` can have together: one, `ISensorRaw`, or a tuple of up to eight, `(ISensorRaw, IConfigRaw)`,
-/// the primary one first.
+/// The interfaces that objects of type `T` can have together. It is one, `ISensorRaw`, or a tuple
+/// of up to eight, `(ISensorRaw, IConfigRaw)`, the primary one first.
 ///
-/// Each has its pointer in the object and its own table, whose slots find the object from it. QueryInterface answers for each, for all their bases, and
-/// for IUnknown, which is always the primary one `[C2]`; where two have a base in common, it is the first one's. An interface may be derived
-/// from another one, anywhere in the tuple. Two with the same IID are a compile error.
+/// Each interface has a pointer in the object and its own table, with slots that find the object
+/// from that pointer. QueryInterface answers for each interface, for all their bases, and for
+/// IUnknown, which is always the primary one `[C2]`. If two have a base in common, the first one
+/// answers for it. An interface may be derived from another one, anywhere in the tuple. Two
+/// interfaces with the same IID are a compile error.
 ///
 /// # Safety
-/// As `ntcom` implements it.
+/// Only `ntcom` implements it.
 ///
 /// ```
 /// use ntcom::{ComObject, ComRc, GUID, IUnknown, declare_com_interface};
 ///
 /// declare_com_interface! {
-///     /// Measures.
+///     /// A sensor that measures.
 ///     pub trait ISensor: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a08);
 ///         /// The last measurement.
@@ -29,10 +37,10 @@ use super::{
 ///     }
 /// }
 /// declare_com_interface! {
-///     /// Is configured.
+///     /// A sensor's configuration.
 ///     pub trait IConfig: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a09);
-///         /// The channels.
+///         /// The number of channels.
 ///         fn channels(&self) -> u32;
 ///     }
 /// }
@@ -53,12 +61,12 @@ use super::{
 /// # }))]).unwrap();
 /// ```
 ///
-/// The same interface twice:
+/// The same interface twice does not compile:
 ///
 /// ```compile_fail,E0080
 /// # use ntcom::{ComObject, GUID, IUnknown, declare_com_interface};
 /// # declare_com_interface! {
-/// #     /// Measures.
+/// #     /// A sensor that measures.
 /// #     pub trait ISensor: IUnknown {
 /// #         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a12);
 /// #         /// The last measurement.
@@ -72,26 +80,27 @@ use super::{
 /// let sensor = ComObject::<_, (ISensorRaw, ISensorRaw)>::new(Sensor);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` are no interfaces of objects of type `{T}`",
+    message = "`{Self}` is not an interface, or a tuple of interfaces, of objects of type `{T}`",
     note = "name one interface that `{T}` implements, such as `ISensorRaw`, or up to eight in a tuple, `(ISensorRaw, IConfigRaw)`"
 )]
 pub unsafe trait Interfaces<T>: Sized + 'static {
-    /// The first one: what a new object is handed out as, and its IUnknown.
+    /// The first interface. It is the object's IUnknown, and a new object is handed out as this
+    /// interface.
     type Primary: Interface;
 
-    /// A pointer to a table for each.
+    /// One pointer to a table for each interface.
     #[doc(hidden)]
     type Tables: Copy + 'static;
 
-    /// These tables, for a kind of objects.
+    /// The tables, for one layout of objects.
     #[doc(hidden)]
     type __Made<O: Kind<T>>: Made<Self::Tables>;
 
-    /// Which of them an IID asks for.
+    /// The index of the interface that answers for an IID.
     #[doc(hidden)]
     fn __index(iid: &GUID) -> Option<usize>;
 
-    /// An interface that the object has beyond these, AddRef'd: an inner object's.
+    /// Returns an interface that the object has in addition, AddRef'd, such as an inner object's.
     #[doc(hidden)]
     fn __beyond(_value: &T, _iid: &GUID) -> Option<*mut c_void> {
         None
@@ -99,17 +108,17 @@ pub unsafe trait Interfaces<T>: Sized + 'static {
 }
 
 #[doc(hidden)]
-/// Tables.
+/// A constant with the tables of an object's interfaces.
 pub trait Made<Tables> {
-    /// They.
+    /// The tables.
     const TABLES: Tables;
 }
 
 #[doc(hidden)]
-/// The tables of interfaces `S` for objects of a kind.
+/// The tables of interfaces `S` for objects of type `T` with layout `O`.
 pub struct MadeFor<S, T, O>(PhantomData<(S, T, O)>);
 
-// SAFETY: one table, and one interface that answers.
+// SAFETY: there is one table, and one interface that answers.
 unsafe impl<T: 'static, I: Interface + InterfaceOf<T> + 'static> Interfaces<T> for I {
     type Primary = I;
     type Tables = [*const c_void; 1];
@@ -142,7 +151,8 @@ const fn assert_distinct(iids: &[GUID]) {
 
 macro_rules! tuple {
     ($count:literal: $($interface:ident $index:literal),+; $primary:ident) => {
-        // SAFETY: a table for each, in the order in which they answer.
+        // SAFETY: there is a table for each interface, in the order in which `__index` numbers
+        // them.
         unsafe impl<T: 'static, $($interface: InterfaceOf<T> + 'static),+> Interfaces<T> for ($($interface,)+) {
             type Primary = $primary;
             type Tables = [*const c_void; $count];

@@ -1,21 +1,22 @@
-//! The COM core: identifiers, `IUnknown`, and the pointer that counts.
+//! The COM core: identifiers, `IUnknown`, and counted pointers.
 //!
-//! What is declared here crosses binary interfaces and is frozen once released: a slot, a value or an IID never changes.
-//! Every slot is `extern "system"`, and every slot is an `Option`, because a table from the other side may hold a null.
+//! The items declared here cross binary interfaces and are frozen once released. A slot, a value or
+//! an IID never changes. Every slot is `extern "system"`, and every slot is an `Option`, because a
+//! table from the other side may hold a null.
 
 //!
-//! | file | what | rules |
+//! | file | content | rules |
 //! |---|---|---|
-//! | `guid`, `abi_type` | identifiers, and what may cross | |
-//! | `write`, `value` | how values are written to a client's memory | C5 |
+//! | `guid`, `abi_type` | identifiers, and the types that may cross | |
+//! | `write`, `value` | writing values to a client's memory | C5 |
 //! | `bits` | how their bytes are checked | C17 |
 //! | `unknown`, `ptr` | `IUnknown`, and the pointer that counts | C1, C3, C17 |
-//! | `interfaces` | which interfaces an object has | C2 |
-//! | `place` | where each stands, its table, its first three slots | C1–C3 |
-//! | `block`, `this`, `object` | the block of an object, and how it is made and reached | C3, C19 |
+//! | `interfaces` | the interfaces of an object | C2 |
+//! | `place` | the place of each interface, its table, its first three slots | C1–C3 |
+//! | `block`, `this`, `object` | the block of an object, its construction, and pointers to it | C3, C19 |
 //! | `outcome` | methods that return a `Result` | C17 |
 //! | `statics` | objects that are statics | C3, C18 |
-//! | `aggregate` | objects that are made of others | C2 |
+//! | `aggregate` | objects that are made of an outer and inner objects | C2 |
 
 mod abi_type;
 mod aggregate;
@@ -42,5 +43,7 @@ pub use place::InterfaceOf;
 pub use ptr::ComRc;
 pub use statics::ComStatic;
 pub use this::This;
-pub use unknown::{Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownVtbl, Interface, Queryable};
+pub use unknown::{
+    Callable, Derived, E_NOINTERFACE, IUnknown, IUnknownRaw, IUnknownRef, IUnknownVtbl, Interface, Queryable,
+};
 pub use write::MAX_VALUE_SIZE;

@@ -1,4 +1,4 @@
-//! Objects: a Rust value behind interfaces.
+//! COM objects that are made of a Rust value.
 
 use core::{marker::PhantomData, ptr::NonNull};
 
@@ -6,26 +6,28 @@ use super::{
     ComRc, IUnknown, Interfaces,
     block::{self, Front, Itself},
     interfaces::Made,
-    place::{self, Alone, Standalone},
-    this::This,
+    place::Alone,
 };
 use crate::{
     GlobalAllocator, NTSTATUS, NonPaged,
     alloc::{Init, init_with},
 };
 
-/// Makes COM objects of a Rust value: one block from `A` with a pointer for each of the interfaces `S`, the count, and the value.
+/// Makes COM objects of a Rust value. Each is one block from `A` with a pointer for each of the
+/// interfaces `S`, the count, and the value.
 ///
-/// `S` is an interface, or a tuple of them, the primary one first: see [`Interfaces`]. The object is only ever behind an
-/// interface pointer or a [`This`]; this type names its instantiations. The value is dropped, and the block freed, by
-/// whoever releases last: on any processor, at any IRQL that its clients may have, so both must be legal at DISPATCH_LEVEL, and
-/// the value is `Send` and `Sync` (by `IUnknown`). Reviving the object from its own `Drop` fails fast `[C3]`.
+/// `S` is an interface, or a tuple of them, the primary one first (see [`Interfaces`]). The object
+/// is always behind an interface pointer or a [`This`](super::This), which any of its interfaces
+/// leads to; this type only names its type parameters.
+/// The last Release drops the value and frees the block, on any processor, at any IRQL that its
+/// clients may have. So both must be legal at DISPATCH_LEVEL, and the value is `Send` and `Sync`
+/// (by `IUnknown`). Reviving the object from its own `Drop` fails fast `[C3]`.
 ///
 /// ```
 /// use ntcom::{ComObject, GUID, IUnknown, NTSTATUS, declare_com_interface};
 ///
 /// declare_com_interface! {
-///     /// Answers.
+///     /// An interface that answers.
 ///     pub trait IAnswer: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a02);
 ///         /// The answer.
@@ -42,7 +44,7 @@ use crate::{
 /// }
 /// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
 /// # kernel.run(vec![(0, Box::new(|| {
-/// // SAFETY: the pointer owns a reference.
+/// // SAFETY: the pointer from `hand_out` owns a reference.
 /// let client = unsafe { ntcom::ComRc::from_raw(hand_out().unwrap()) }.unwrap();
 /// assert_eq!(client.answer(), Ok(42));
 /// # }))]).unwrap();
@@ -51,14 +53,14 @@ pub struct ComObject<T, S, A = GlobalAllocator>(PhantomData<(T, S, A)>);
 
 #[expect(clippy::new_ret_no_self, reason = "an object is only ever behind a pointer")]
 impl<T, S> ComObject<T, S> {
-    /// An object in non-paged pool. IRQL: ≤ DISPATCH_LEVEL.
+    /// Makes an object in non-paged pool. IRQL: ≤ DISPATCH_LEVEL.
     ///
     /// The value passes over the caller's stack, several times without optimisations, and a kernel
-    /// stack has 24 KiB: build a value of more than a few hundred bytes in place, with
+    /// stack has 24 KiB. Build a value of more than a few hundred bytes in place, with
     /// [`init_in`](Self::init_in) and [`from_pin_init`](crate::alloc::from_pin_init).
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory. The value has been dropped.
     pub fn new(value: T) -> Result<ComRc<S::Primary>, NTSTATUS>
     where
         T: IUnknown,
@@ -69,11 +71,11 @@ impl<T, S> ComObject<T, S> {
 }
 
 impl<T, S, A> ComObject<T, S, A> {
-    /// An object in memory of this allocator. IRQL: ≤ DISPATCH_LEVEL. The value passes over the
-    /// stack, as in [`new`](ComObject::new).
+    /// Makes an object in memory of this allocator. IRQL: ≤ DISPATCH_LEVEL. The value passes over
+    /// the stack, as in [`new`](ComObject::new).
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; the value has been dropped.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory. The value has been dropped.
     pub fn new_in(value: T, allocator: A) -> Result<ComRc<S::Primary>, NTSTATUS>
     where
         T: IUnknown,
@@ -83,15 +85,17 @@ impl<T, S, A> ComObject<T, S, A> {
         Self::init_in(allocator, init_with(|| Ok(value)))
     }
 
-    /// An object whose value is built in place. IRQL: ≤ DISPATCH_LEVEL, and what the initialiser needs.
+    /// Makes an object, and builds its value in place. IRQL: ≤ DISPATCH_LEVEL, and what the
+    /// initialiser needs.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory, and nothing has been built; else what the initialiser says.
+    /// `STATUS_INSUFFICIENT_RESOURCES` if there is no memory; nothing has been built then.
+    /// Otherwise the initialiser's own error.
     ///
     /// ```
     /// use ntcom::{ComObject, GUID, GlobalAllocator, IUnknown, NTSTATUS, declare_com_interface, pin_init};
     /// # declare_com_interface! {
-    /// #     /// Has a size.
+    /// #     /// A buffer with a size.
     /// #     pub trait IBuffer: IUnknown {
     /// #         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a03);
     /// #         /// The size.
@@ -117,37 +121,8 @@ impl<T, S, A> ComObject<T, S, A> {
         let front = <S::__Made<Alone<S>>>::TABLES;
         let init = |_: NonNull<Front<S::Tables, T>>| init;
         let object = block::make::<_, _, _, _, Itself>(front, allocator, init)?;
-        // SAFETY: a new object of these interfaces, whose one reference this is; it begins with the primary one.
+        // SAFETY: `block::make` built an object with these interfaces, the primary one first, and
+        // `object` is its one reference.
         unsafe { ComRc::from_raw(object.cast().as_ptr()) }
-    }
-
-    /// A counted pointer to the value of an object that this driver made itself. IRQL: ≤ DISPATCH_LEVEL.
-    ///
-    /// # Safety
-    /// `ours` is the primary interface of an object that [`new_in`](Self::new_in) or [`init_in`](Self::init_in) made for these `T` and `S`; the allocator may be another one.
-    ///
-    /// ```
-    /// use ntcom::{ComObject, ComRc, Interfaces, This};
-    ///
-    /// /// # Safety
-    /// /// `ours` is an object of type `T`.
-    /// unsafe fn value_of<T, S>(ours: &ComRc<S::Primary>) -> This<T>
-    /// where
-    ///     T: Send + Sync + 'static,
-    ///     S: Interfaces<T>,
-    /// {
-    ///     // SAFETY: an object of that type, by this function's contract.
-    ///     unsafe { ComObject::<T, S>::this(ours) }
-    /// }
-    /// ```
-    pub unsafe fn this(ours: &ComRc<S::Primary>) -> This<T>
-    where
-        T: IUnknown,
-        S: Interfaces<T>,
-    {
-        // SAFETY: this function's contract.
-        let core = unsafe { place::core::<T, Standalone<S, 0>>(ours.as_ptr().cast()) };
-        // SAFETY: as above; `ours` is a reference.
-        unsafe { This::from_core(core) }
     }
 }

@@ -1,4 +1,9 @@
-//! Where an interface stands in its object, and the table that is made for it there.
+//! The places of interfaces in their objects, and the table for each place.
+//!
+//! # Why a table for each position
+//!
+//! The position of an interface in its object is a type, and each position has its own table. So
+//! the distance from `this` to the value is a constant of the slot.
 
 use core::{ffi::c_void, marker::PhantomData, mem::offset_of, ptr::NonNull};
 
@@ -9,17 +14,18 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// An interface that objects of type `T` can have: implemented by `declare_com_interface!` for every `T` that implements the
-/// declared trait.
+/// An interface that objects of type `T` can have. `declare_com_interface!` implements it for every
+/// `T` that implements the declared trait.
 ///
 /// # Safety
-/// The tables are this interface's, live for ever, and their slots take an interface pointer at that place of an object of type `T`.
+/// The tables are this interface's, live for ever, and their slots take an interface pointer at
+/// that place of an object of type `T`.
 ///
 /// ```
 /// use ntcom::{GUID, IUnknown, InterfaceOf, declare_com_interface};
 ///
 /// declare_com_interface! {
-///     /// Answers.
+///     /// An interface that answers.
 ///     pub trait IAnswer: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a11);
 ///         /// The answer.
@@ -38,30 +44,30 @@ use crate::NTSTATUS;
     note = "implement the declared trait for `{T}`"
 )]
 pub unsafe trait InterfaceOf<T>: Interface {
-    /// The table for a place.
+    /// The table for place `P`.
     #[doc(hidden)]
     type __Table<P: Place<T>>: Table;
 }
 
 #[doc(hidden)]
-/// A table of an interface.
+/// A table of an interface, as a type.
 pub trait Table {
-    /// It.
+    /// The pointer to the table.
     const VTBL: *const c_void;
 }
 
 #[doc(hidden)]
-/// The table of an interface of objects of type `T` for one place, which the macro makes.
+/// The table of an interface of objects of type `T` for place `P`. The macro implements it.
 ///
 /// # Safety
 /// As for [`InterfaceOf`].
 pub unsafe trait InterfaceAt<T, P: Place<T>>: Interface {
-    /// It.
+    /// The pointer to the table.
     const VTBL: *const c_void;
 }
 
 #[doc(hidden)]
-/// That table, as a type.
+/// The table of interface `I` for objects of type `T` at place `P`, as a type.
 pub struct At<I, T, P>(PhantomData<(I, T, P)>);
 
 impl<I: InterfaceAt<T, P>, T, P: Place<T>> Table for At<I, T, P> {
@@ -69,69 +75,71 @@ impl<I: InterfaceAt<T, P>, T, P: Place<T>> Table for At<I, T, P> {
 }
 
 #[doc(hidden)]
-/// Where an interface stands in an object of type `T`, and what its first three slots do.
+/// The place of an interface in an object of type `T`, and the first three slots of its table.
 ///
 /// # Safety
-/// `CORE` bytes after the interface pointer stands the object's core, and the slots take such interface pointers.
+/// The object's core stands `CORE` bytes after the interface pointer, and the slots take such
+/// interface pointers.
 pub unsafe trait Place<T>: 'static {
-    /// The way from the interface pointer to the core.
+    /// The number of bytes from the interface pointer to the core.
     const CORE: usize;
-    /// The slots of IUnknown.
+    /// The slots of IUnknown at this place.
     const UNKNOWN: IUnknownVtbl;
 }
 
-/// The core of a slot's `this`.
+/// Returns the core of the object of a slot's `this`.
 ///
 /// # Safety
 /// `this` is the interface at this place of an object of type `T`.
 pub(crate) unsafe fn core<T, P: Place<T>>(this: *mut c_void) -> NonNull<Core<T>> {
-    // SAFETY: this function's contract: inside the block.
+    // SAFETY: the caller passes an interface at place `P`, so the result is inside the same block.
     let core = unsafe { this.byte_add(P::CORE) };
-    // SAFETY: interface pointers are not null.
+    // SAFETY: interface pointers are not null, and the core is inside the same block.
     unsafe { NonNull::new_unchecked(core) }.cast()
 }
 
-/// The value of a slot's `this`.
+/// Returns the value of the object of a slot's `this`.
 ///
 /// # Safety
 /// As for [`core`]; the caller has a reference while the result is used.
 pub(crate) unsafe fn object<'a, T, P: Place<T>>(this: *mut c_void) -> &'a T {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes an interface at place `P` of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
-    // SAFETY: as above.
+    // SAFETY: the caller's reference keeps the object alive while the result is used.
     unsafe { core.as_ref() }.value()
 }
 
-/// One more reference to the object of a slot's `this`.
+/// Adds a reference to the object of a slot's `this`.
 ///
 /// # Safety
 /// As for [`object`].
 #[cfg(feature = "async-com")]
 pub(crate) unsafe fn this<T, P: Place<T>>(this: *mut c_void) -> crate::This<T> {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes an interface at place `P` of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
-    // SAFETY: as above.
+    // SAFETY: the caller has a reference to the object.
     unsafe { crate::This::from_core(core) }
 }
 
 #[doc(hidden)]
-/// A kind of object: where each of its interfaces stands.
+/// A layout of objects, which gives each interface its place.
 pub trait Kind<T>: 'static {
-    /// The `K`-th one.
+    /// The place of the `K`-th interface.
     type At<const K: usize>: Place<T>;
 }
 
-/// Objects on their own, with interfaces `S`.
+/// The layout of standalone objects with interfaces `S`.
 pub(super) struct Alone<S>(PhantomData<S>);
 
 impl<T: 'static, S: Interfaces<T>> Kind<T> for Alone<S> {
     type At<const K: usize> = Standalone<S, K>;
 }
 
-/// The `K`-th interface of an object on its own.
+/// The place of the `K`-th interface of a standalone object.
 pub(super) struct Standalone<S, const K: usize>(PhantomData<S>);
 
-// SAFETY: the tables stand side by side at the block's beginning, and the core after them; the slots undo that.
+// SAFETY: the tables stand side by side at the block's beginning, so `CORE` is the distance from
+// the `K`-th one to the core. The slots take this interface of such an object.
 unsafe impl<T: 'static, S: Interfaces<T>, const K: usize> Place<T> for Standalone<S, K> {
     const CORE: usize = offset_of!(Front<S::Tables, T>, core) - K * size_of::<*const c_void>();
     const UNKNOWN: IUnknownVtbl = IUnknownVtbl {
@@ -146,14 +154,16 @@ unsafe extern "system" fn query_interface<T: 'static, S: Interfaces<T>, const K:
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface, and pointers that are null or valid.
     unsafe { query::<T, S, Standalone<S, K>, K>(this, iid, out, add_ref::<T, Standalone<S, K>>) }
 }
 
-/// QueryInterface of the `K`-th interface of an object whose interfaces stand side by side, and whose AddRef this is.
+/// QueryInterface of the `K`-th interface of an object. The object's interfaces stand side by side,
+/// and `add_ref` is their AddRef.
 ///
 /// # Safety
-/// A slot's contract.
+/// The arguments are those of a slot call: `this` is the `K`-th interface of a live object, `iid`
+/// is null or readable, and `out` is null or writable.
 pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: usize>(
     this: *mut c_void,
     iid: *const GUID,
@@ -162,30 +172,50 @@ pub(super) unsafe fn query<T: 'static, S: Interfaces<T>, P: Place<T>, const K: u
 ) -> NTSTATUS {
     let interface = |iid| {
         let Some(index) = S::__index(&iid) else {
-            // SAFETY: this function's contract.
-            let value = unsafe { object::<T, P>(this) };
-            return S::__beyond(value, &iid);
+            // SAFETY: `this` is an interface at place `P` of a live object.
+            return unsafe { beyond::<T, S, P>(this, &iid) };
         };
-        // SAFETY: this function's contract.
+        // SAFETY: `this` is an interface of a live object, and `add_ref` is the AddRef of that
+        // object.
         unsafe { add_ref(this) };
         let away = (index.cast_signed() - K.cast_signed()) * size_of::<*const c_void>().cast_signed();
-        // SAFETY: the other interface stands there in the same object.
+        // SAFETY: the other interface stands at this distance in the same object.
         Some(unsafe { this.byte_offset(away) })
     };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes pointers that are null or valid.
     unsafe { answer_query(iid, out, interface) }
 }
 
-pub(super) unsafe extern "system" fn add_ref<T, P: Place<T>>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+/// Answers a query for an IID that none of the object's own interfaces has, with a reference: with
+/// the object's core for [`block::core_iid`], otherwise with an interface of an inner object.
+///
+/// # Safety
+/// As for [`object`].
+pub(super) unsafe fn beyond<T: 'static, S: Interfaces<T>, P: Place<T>>(
+    this: *mut c_void,
+    iid: &GUID,
+) -> Option<*mut c_void> {
+    if *iid != block::core_iid() {
+        // SAFETY: the caller passes this place of an object to which it has a reference.
+        return S::__beyond(unsafe { object::<T, P>(this) }, iid);
+    }
+    // SAFETY: the caller passes this place of an object of type `T`.
     let core = unsafe { core::<T, P>(this) };
-    // SAFETY: the caller has a reference.
+    // SAFETY: the caller has a reference to the object.
+    unsafe { block::hold(core) };
+    Some(core.as_ptr().cast())
+}
+
+pub(super) unsafe extern "system" fn add_ref<T, P: Place<T>>(this: *mut c_void) -> u32 {
+    // SAFETY: the caller of the slot passes this interface.
+    let core = unsafe { core::<T, P>(this) };
+    // SAFETY: the client's reference keeps the object alive.
     visible_count(unsafe { core.as_ref() }.add_reference())
 }
 
 pub(super) unsafe extern "system" fn release<T, P: Place<T>>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let core = unsafe { core::<T, P>(this) };
-    // SAFETY: the client's reference, which is gone afterwards.
+    // SAFETY: the client gives up its reference.
     visible_count(unsafe { block::release(core) })
 }

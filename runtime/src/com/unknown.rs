@@ -8,7 +8,8 @@ use super::{
 };
 use crate::NTSTATUS;
 
-/// What an object that speaks HRESULT answers where we say `STATUS_NOINTERFACE`: 0x80004002.
+/// The status 0x80004002, which an object that speaks HRESULT answers where we answer
+/// `STATUS_NOINTERFACE`.
 ///
 /// ```
 /// assert!(!ntcom::com::E_NOINTERFACE.is_success());
@@ -18,9 +19,9 @@ pub const E_NOINTERFACE: NTSTATUS = NTSTATUS::from_u32(0x8000_4002);
 /// A COM interface.
 ///
 /// # Safety
-/// The type is `repr(C)` and its first field, at offset 0, is a pointer to a table that begins with the slots of
-/// [`IUnknownVtbl`]; `IID` is that interface's, and no other one's in the image
-/// ([`iid!`](crate::iid) has the linker see to that).
+/// The type is `repr(C)` and its first field, at offset 0, is a pointer to a table that begins with
+/// the slots of [`IUnknownVtbl`]. `IID` belongs to that interface, and to no other one in the image
+/// ([`iid!`](crate::iid) has the linker check that).
 ///
 /// ```
 /// use ntcom::{GUID, IUnknownVtbl, Interface, iid};
@@ -41,13 +42,15 @@ pub unsafe trait Interface {
     /// The interface's identifier.
     const IID: GUID;
 
-    /// Whether a pointer to this interface is also one to the interface with this IID: to itself, to its bases, and to IUnknown.
+    /// Whether a pointer to this interface is also one to the interface with this IID. It is for
+    /// the interface itself, its bases, and IUnknown.
     #[must_use]
     fn answers(iid: &GUID) -> bool {
         *iid == Self::IID || *iid == IUnknownRaw::IID
     }
 
-    /// Whether what an object has answered for this IID is this type: a question for types that share an IID.
+    /// Checks that an object's answer for this IID is of this type. Types that share an IID
+    /// implement it.
     #[doc(hidden)]
     fn __check(_found: &ComRc<Self>) -> Result<(), NTSTATUS>
     where
@@ -57,16 +60,19 @@ pub unsafe trait Interface {
     }
 }
 
-/// An interface of which its IID says everything, so that safe code may use whatever answers for it: what [`ComRc::query`] asks for.
+/// An interface that its IID describes completely, so that safe code may use any object's answer
+/// for it. [`ComRc::query`] takes such interfaces.
 ///
-/// Every interface is one but some operations. All operations have one IID, so a query for one of
-/// `T` may find one that yields another type of `T`'s size. That does no harm where the bytes are
-/// checked when they are read (`bytemuck::CheckedBitPattern`), because every byte of a value is
-/// initialised (`AsyncValueType`). An operation of interfaces, say, comes from the method that
-/// declares it.
+/// Every interface is `Queryable` except some operations. All operations have one IID, so a query
+/// for an operation of `T` may find one that yields another type of `T`'s size. That is harmless
+/// where the bytes are checked when they are read (`bytemuck::CheckedBitPattern`), because every
+/// byte of a value is initialised (`AsyncValueType`).
+/// Other operations, such as an operation of interfaces, come only from the method that declares
+/// them.
 ///
 /// # Safety
-/// What answers QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in everything that safe code can do with it.
+/// An answer of QueryInterface for the IID with `STATUS_SUCCESS` is a pointer to this interface, in
+/// everything that safe code can do with it.
 ///
 /// ```
 /// fn can_be_asked_for<I: ntcom::Queryable>() {}
@@ -76,23 +82,24 @@ pub unsafe trait Interface {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be asked for by its IID",
-    label = "the IID does not say everything of this interface",
-    note = "all operations have one IID: an operation is asked for where the bytes of its value can be checked (`bytemuck::CheckedBitPattern`); \
-            others are what the method returned, or `ComRc::from_raw`",
-    note = "for an interface that is written by hand: `unsafe impl Queryable`"
+    label = "the IID alone does not identify this type",
+    note = "all operations have one IID, so a query takes only operations with a type that can be checked (`bytemuck::CheckedBitPattern`); \
+            get others from the method that returns them, or with `ComRc::from_raw`",
+    note = "for a handwritten interface, write `unsafe impl Queryable`"
 )]
 pub unsafe trait Queryable: Interface {}
 
-/// An interface with a base: its table begins with the base's slots, so that a pointer to it is a pointer to the base.
+/// An interface with a base. Its table begins with the base's slots, so a pointer to it is also a
+/// pointer to the base.
 ///
 /// # Safety
-/// As it says.
+/// The table begins with the slots of `Base`.
 ///
 /// ```
 /// use ntcom::{Derived, GUID, IUnknown, IUnknownRaw, declare_com_interface};
 ///
 /// declare_com_interface! {
-///     /// Answers.
+///     /// An interface that answers.
 ///     pub trait IAnswer: IUnknown {
 ///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a10);
 ///         /// The answer.
@@ -107,8 +114,84 @@ pub unsafe trait Derived: Interface {
     type Base: Interface;
 }
 
-/// The base of every declared interface. Everything that may be used and dropped on any processor can be an object: it is implemented for
-/// all `Send + Sync + 'static` types.
+/// An interface with a pointer type, `Ref`, that has the interface's methods. Its [`ComRc`] derefs
+/// to `Ref`, and `Ref` derefs to that of the base. `declare_com_interface!` implements it; an
+/// interface that is written by hand may have such a type, too.
+///
+/// A `&Ref` borrows a counted pointer, so the object is alive as long as it is used.
+///
+/// # Safety
+/// `Ref` is `#[repr(transparent)]` over `ComRc<Self>`.
+///
+/// ```
+/// use ntcom::{ComObject, ComRc, GUID, IUnknown, NTSTATUS, declare_com_interface};
+///
+/// declare_com_interface! {
+///     /// Answers.
+///     pub trait IAnswer: IUnknown {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a14);
+///         /// The answer.
+///         fn answer(&self) -> u32;
+///     }
+/// }
+/// declare_com_interface! {
+///     /// Answers, and says why.
+///     pub trait IReason: IAnswer {
+///         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7a15);
+///         /// The reason.
+///         fn reason(&self) -> u32;
+///     }
+/// }
+/// struct Deep;
+/// impl IAnswer for Deep {
+///     fn answer(&self) -> u32 { 42 }
+/// }
+/// impl IReason for Deep {
+///     fn reason(&self) -> u32 { 7 }
+/// }
+///
+/// /// Takes a pointer to this interface, or to one that is derived from it.
+/// fn ask(object: &IAnswerRef) -> Result<u32, NTSTATUS> {
+///     object.answer()
+/// }
+/// # let mut kernel = ntsim::Simulation::new(ntsim::Config::default(), ntsim::Schedule::round_robin());
+/// # kernel.run(vec![(0, Box::new(|| {
+/// let deep: ComRc<IReasonRaw> = ComObject::<_, IReasonRaw>::new(Deep).unwrap();
+/// assert_eq!((deep.reason(), deep.answer(), ask(&deep)), (Ok(7), Ok(42), Ok(42)));
+/// # }))]).unwrap();
+/// ```
+pub unsafe trait Callable: Interface + Sized {
+    /// The pointer type.
+    type Ref;
+}
+
+/// A pointer to any declared interface, as one to IUnknown. The pointer types of all declared
+/// interfaces deref to it.
+///
+/// ```
+/// use ntcom::{ComRc, NTSTATUS, Queryable, com::IUnknownRef};
+///
+/// /// Returns whether an object has an interface.
+/// fn has<I: Queryable>(object: &IUnknownRef) -> bool {
+///     object.query::<I>().is_ok()
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct IUnknownRef(ComRc<IUnknownRaw>);
+
+impl IUnknownRef {
+    /// Returns another interface of the same object, as [`ComRc::query`] does.
+    ///
+    /// # Errors
+    /// As for [`ComRc::query`].
+    pub fn query<J: Queryable>(&self) -> Result<ComRc<J>, NTSTATUS> {
+        self.0.query()
+    }
+}
+
+/// The base of every declared interface. It is implemented for all `Send + Sync + 'static` types,
+/// because any value that may be used and dropped on any processor can be an object.
 ///
 /// ```
 /// fn can_be_an_object<T: ntcom::IUnknown>() {}
@@ -118,7 +201,7 @@ pub trait IUnknown: Send + Sync + 'static {}
 
 impl<T: Send + Sync + 'static> IUnknown for T {}
 
-/// The slots of `IUnknown`. Offsets 0, 8, 16 on 64-bit.
+/// The slots of `IUnknown`, at offsets 0, 8, 16 on 64-bit.
 ///
 /// ```
 /// use core::mem::offset_of;
@@ -129,25 +212,27 @@ impl<T: Send + Sync + 'static> IUnknown for T {}
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "slots keep their ABI names")]
 pub struct IUnknownVtbl {
-    /// Slot 0 `[C1]`: another interface of the same object, AddRef'd. A null `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown
-    /// interface `STATUS_NOINTERFACE`; on every failure a non-null `out` receives NULL. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 0 `[C1]`: QueryInterface returns another interface of the same object, AddRef'd. A null
+    /// `iid` or `out` is `STATUS_INVALID_PARAMETER`, an unknown interface `STATUS_NOINTERFACE`; on
+    /// every failure a non-null `out` receives NULL. IRQL ≤ DISPATCH_LEVEL.
     pub QueryInterface: Option<
         unsafe extern "system" fn(this: *mut c_void, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS,
     >,
-    /// Slot 1 `[C3]`: one more reference. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 1 `[C3]`: AddRef adds a reference. IRQL ≤ DISPATCH_LEVEL.
     pub AddRef: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
-    /// Slot 2 `[C3]`: one reference less; 0 only if the object is gone. IRQL ≤ DISPATCH_LEVEL.
+    /// Slot 2 `[C3]`: Release gives up a reference, and returns 0 only if the object is gone. IRQL
+    /// ≤ DISPATCH_LEVEL.
     pub Release: Option<unsafe extern "system" fn(this: *mut c_void) -> u32>,
 }
 
-/// An object of which only `IUnknown` is known. One pointer.
+/// An object of which only `IUnknown` is known. It is one pointer.
 ///
 /// ```
 /// use ntcom::{ComRc, Derived, IUnknownRaw};
 ///
-/// /// Every interface whose base is IUnknown is one.
+/// /// Any interface whose base is IUnknown converts.
 /// fn unknown<I: Derived<Base = IUnknownRaw>>(interface: &ComRc<I>) -> ComRc<IUnknownRaw> {
-///     (**interface).clone()
+///     interface.base().clone()
 /// }
 /// ```
 #[repr(C)]
@@ -162,28 +247,34 @@ unsafe impl Interface for IUnknownRaw {
     const IID: GUID = GUID::from_u128(0x00000000_0000_0000_C000_000000000046);
 }
 
-// SAFETY: every object has it.
+// SAFETY: every object has IUnknown, and its slots are the same for all objects.
 unsafe impl Queryable for IUnknownRaw {}
 
-// SAFETY: the tables are of IUnknown's slots at that place.
+// SAFETY: `IUnknownRef` is `repr(transparent)` over this `ComRc`.
+unsafe impl Callable for IUnknownRaw {
+    type Ref = IUnknownRef;
+}
+
+// SAFETY: the tables consist of IUnknown's slots for place `P`.
 unsafe impl<T: IUnknown> InterfaceOf<T> for IUnknownRaw {
     type __Table<P: Place<T>> = At<Self, T, P>;
 }
 
-// SAFETY: as above.
+// SAFETY: the table consists of IUnknown's slots for place `P`.
 unsafe impl<T: IUnknown, P: Place<T>> InterfaceAt<T, P> for IUnknownRaw {
     const VTBL: *const c_void = core::ptr::from_ref::<IUnknownVtbl>(const { &P::UNKNOWN }).cast();
 }
 
 impl IUnknownVtbl {
-    /// The slots of an object's interface.
+    /// Returns the slots of an object's interface.
     #[doc(hidden)]
     #[must_use]
     pub const fn __of<T: IUnknown, P: Place<T>>() -> Self {
         P::UNKNOWN
     }
 
-    /// Whether IUnknown has a method of this name: the declaration checks that itself.
+    /// Whether IUnknown has a method of this name. It answers false, because the declaration checks
+    /// IUnknown's names itself.
     #[doc(hidden)]
     #[must_use]
     pub const fn __has(_name: &str) -> bool {
@@ -191,12 +282,13 @@ impl IUnknownVtbl {
     }
 }
 
-/// What AddRef and Release tell a client `[C3]`: it saturates, and is 0 only for 0.
+/// Converts a count to the number that AddRef and Release return `[C3]`. It saturates, and is 0
+/// only for 0.
 pub(crate) fn visible_count(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// QueryInterface `[C1]`: `interface` gives the pointer for an IID, AddRef'd.
+/// Answers QueryInterface `[C1]`. `interface` returns the pointer for an IID, AddRef'd.
 ///
 /// # Safety
 /// `iid` is null or readable, `out` null or writable.
@@ -208,14 +300,14 @@ pub(crate) unsafe fn answer_query(
     if out.is_null() {
         return NTSTATUS::INVALID_PARAMETER;
     }
-    // SAFETY: not null, so writable.
+    // SAFETY: `out` is not null, so the caller guarantees that it is writable.
     unsafe { out.write_unaligned(core::ptr::null_mut()) };
     if iid.is_null() {
         return NTSTATUS::INVALID_PARAMETER;
     }
-    // SAFETY: not null, so readable.
+    // SAFETY: `iid` is not null, so the caller guarantees that it is readable.
     let Some(interface) = interface(unsafe { iid.read_unaligned() }) else { return NTSTATUS::NOINTERFACE };
-    // SAFETY: as above.
+    // SAFETY: `out` is not null, so the caller guarantees that it is writable.
     unsafe { out.write_unaligned(interface) };
     NTSTATUS::SUCCESS
 }
@@ -227,7 +319,7 @@ mod tests {
     #[test]
     fn every_interface_answers_for_itself_and_for_unknown() {
         struct Clock;
-        // SAFETY: there is no object of it.
+        // SAFETY: no object of this type exists, so no pointer to it is used.
         unsafe impl Interface for Clock {
             const IID: GUID = GUID::from_u128(1);
         }
@@ -235,7 +327,7 @@ mod tests {
         assert!(!Clock::answers(&GUID::from_u128(1 << 127 | 1)));
     }
 
-    /// `[C3]`: a client that sees zero believes that the object is gone.
+    /// A client that sees zero believes that the object is gone `[C3]`.
     #[test]
     fn only_zero_is_seen_as_zero() {
         assert_eq!([0, 1, 7].map(visible_count), [0, 1, 7]);

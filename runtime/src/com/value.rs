@@ -1,4 +1,4 @@
-//! `AsyncValueType`: what an operation yields.
+//! `AsyncValueType`: the values that an operation can yield.
 
 use super::{
     GUID,
@@ -12,16 +12,16 @@ use crate::NTSTATUS;
 /// get_result writes the value to the client's memory, on any processor. It writes padding as zeros
 /// `[C5]`, because stale padding would show the client bytes of a kernel stack or of the pool.
 ///
-/// `#[derive(AbiType)]` implements it for structs of C's layout, where they are `Copy`, `Send` and
-/// `Sync`. `#[derive(AsyncValueType)]` does so for `#[repr(C)]` structs that are no `AbiType`:
-/// those with a `bool`, say. A value has at most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
+/// `#[derive(AbiType)]` implements it for structs with a C layout that are `Copy`, `Send` and
+/// `Sync`. `#[derive(AsyncValueType)]` implements it for other `#[repr(C)]` structs, such as one
+/// with a `bool`. A value has at most [`MAX_VALUE_SIZE`](crate::MAX_VALUE_SIZE) bytes.
 ///
 /// A client reads a value if its bytes are a [`CheckedBitPattern`](bytemuck::CheckedBitPattern)
 /// `[C17]`, which both derives implement where the fields' types do.
 ///
 /// # Safety
 /// `write_to` writes each of the `size_of::<Self>()` bytes at `out`, and none from uninitialised
-/// memory: a client may read them as any type without padding of this size.
+/// memory. A client may read them as any type without padding of this size.
 ///
 /// ```
 /// # #[cfg(not(feature = "async-com"))]
@@ -52,11 +52,11 @@ use crate::NTSTATUS;
     message = "`{Self}` cannot be the value of an operation",
     label = "not an `AsyncValueType`",
     note = "a client reads every byte of a value, so none may be uninitialised: use numbers, `bool`, `char`, `NTSTATUS`, `GUID`, \
-            arrays of these, or a `#[repr(C)]` struct with `#[derive(AbiType)]`, or `#[derive(AsyncValueType)]` if it is no `AbiType`",
+            arrays of these, or a `#[repr(C)]` struct with `#[derive(AbiType)]`, or `#[derive(AsyncValueType)]` if it is not an `AbiType`",
     note = "instead of a tuple, an `Option`, an enum or a `MaybeUninit` use such a struct"
 )]
 pub unsafe trait AsyncValueType: Copy + Send + Sync + 'static {
-    /// A value has no padding, so that arrays are copied as they are. The derives say it.
+    /// Whether a value has no padding, so that arrays are copied as they are. The derives set it.
     #[doc(hidden)]
     const __WHOLE: bool = false;
 
@@ -71,12 +71,13 @@ pub unsafe trait AsyncValueType: Copy + Send + Sync + 'static {
 /// Implements [`AsyncValueType`] by [`WriteBytes`].
 macro_rules! values {
     ($($(@[$($parameters:tt)*])? $found:ty),* $(,)?) => { $(
-        // SAFETY: it writes every byte, by `WriteBytes`.
+        // SAFETY: `WriteBytes` guarantees that it writes every byte.
         unsafe impl $(<$($parameters)*>)? $crate::com::value::AsyncValueType for $found {
             const __WHOLE: bool = <Self as $crate::com::write::WriteBytes>::WHOLE;
 
             unsafe fn write_to(&self, out: *mut u8) {
-                // SAFETY: this function's contract.
+                // SAFETY: the caller passes an `out` that is writable for the type, and apart from
+                // the value.
                 unsafe { $crate::com::write::WriteBytes::write_bytes(self, out) }
             }
         }
@@ -102,7 +103,7 @@ unsafe impl<T: AsyncValueType, const N: usize> AsyncValueType for [T; N] {
             return unsafe { copy_whole(self, out) };
         }
         for (index, element) in self.iter().enumerate() {
-            // SAFETY: within the array, which `out` has room for.
+            // SAFETY: this offset is within the array, for which `out` has room.
             let place = unsafe { out.add(index * size_of::<T>()) };
             // SAFETY: the place is within the array, which `out` has room for.
             unsafe { element.write_to(place) };

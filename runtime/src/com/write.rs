@@ -1,4 +1,12 @@
-//! Writing values to a client's memory: every byte, so that none tells what was there before.
+//! Writing every byte of a value to a client's memory, so that no byte shows the memory's earlier
+//! contents.
+//!
+//! # Why bytes, and not a copy
+//!
+//! The padding of a struct has what the stack had, even where the struct in the block was zeroed
+//! first, because each move of a value may fill it. So the derive zeroes the client's memory and
+//! writes the fields, unless the fields fill the struct. The constant `WHOLE` says so to the
+//! compiler, and arrays and structs pass it on.
 
 use core::ffi::c_void;
 
@@ -8,13 +16,14 @@ use crate::NTSTATUS;
 /// The size in bytes of the largest value that an operation yields, or that a method writes through
 /// a pointer: a page.
 ///
-/// Values travel by value: from a body to its block, and from the client's buffer to the client.
-/// Each step may be a copy on a stack, and a kernel stack has 24 KiB. To spawn an operation of a
-/// page with a body that ends at once, a release build for x86-64 Linux took 5,535 bytes of stack,
-/// and 1,835 for one of a byte; a debug build took 43,279 and 7,743. get_result writes the value
-/// from where it lies, and takes as much for a page as for a byte, but for 16 bytes.
+/// Values travel by value, from a body to its block, and from the client's buffer to the client.
+/// Each step may be a copy on a stack, and a kernel stack has 24 KiB. These are the bytes of stack
+/// that spawning an operation took on x86-64 Linux, with a body that ends at once. A release build
+/// took 5,535 for a page, and 1,835 for a byte; a debug build took 43,279 and 7,743. get_result
+/// writes the value from where it lies, and its stack use for a page is within 16 bytes of that for
+/// a byte.
 ///
-/// A larger value is a compile error: hand out an interface (`InterfacePtr`), or have the client
+/// A larger value is a compile error. Hand out an interface (`InterfacePtr`), or have the client
 /// pass a pointer to its buffer.
 ///
 /// ```
@@ -26,10 +35,10 @@ use crate::NTSTATUS;
 /// ```
 pub const MAX_VALUE_SIZE: usize = 4096;
 
-/// Refuses a type of values that are larger than [`MAX_VALUE_SIZE`].
+/// Refuses a type with values that are larger than [`MAX_VALUE_SIZE`].
 ///
 /// # Panics
-/// If they are: it is called in constants only, where that is a compile error.
+/// If they are larger. It is called in constants only, where that is a compile error.
 pub const fn fits_a_stack<T>() {
     assert!(
         size_of::<T>() <= MAX_VALUE_SIZE,
@@ -40,8 +49,8 @@ pub const fn fits_a_stack<T>() {
 
 /// A type that can write every byte of its values.
 ///
-/// The derives of `AbiType` and `AsyncValueType` implement it. It knows nothing of threads: a raw
-/// pointer is one of its types, though no operation yields a bare one.
+/// The derives of `AbiType` and `AsyncValueType` implement it. It says nothing about threads, so a
+/// raw pointer implements it, though no operation yields a bare one.
 ///
 /// # Safety
 /// `write_bytes` writes each of the `size_of::<Self>()` bytes, and none from uninitialised memory.
@@ -54,7 +63,8 @@ pub const fn fits_a_stack<T>() {
     note = "instead of a tuple, an `Option`, an enum or a `MaybeUninit` use such a struct"
 )]
 pub unsafe trait WriteBytes {
-    /// A value has no padding, in itself and in its parts: its memory is copied as it is.
+    /// Whether a value has no padding, in itself and in its parts, so that its memory is copied as
+    /// it is.
     const WHOLE: bool;
 
     /// Writes every byte of the value; padding is written as zeros.
@@ -65,10 +75,10 @@ pub unsafe trait WriteBytes {
     unsafe fn write_bytes(&self, out: *mut u8);
 }
 
-/// Copies a value as it is.
+/// Copies the bytes of a value without padding.
 ///
 /// # Safety
-/// No byte of it is uninitialised; `out` is as for [`WriteBytes::write_bytes`].
+/// No byte of the value is uninitialised; `out` is as for [`WriteBytes::write_bytes`].
 pub unsafe fn copy_whole<T>(value: &T, out: *mut u8) {
     let bytes = core::ptr::from_ref(value).cast::<u8>();
     // SAFETY: the value is readable, the caller's `out` is writable, and the two are apart.
@@ -80,23 +90,23 @@ pub unsafe fn copy_whole<T>(value: &T, out: *mut u8) {
 /// # Safety
 /// As for [`WriteBytes::write_bytes`].
 pub unsafe fn zero<T>(out: *mut u8) {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes an `out` that is writable for a `T`.
     unsafe { out.write_bytes(0, size_of::<T>()) }
 }
 
 /// Writes a field to its place in a struct.
 ///
 /// # Safety
-/// As for [`WriteBytes::write_bytes`], of the struct, in which the field is at this offset.
+/// `out` is as for [`WriteBytes::write_bytes`] of the struct, in which the field is at this offset.
 pub unsafe fn write_field<F: WriteBytes>(field: &F, out: *mut u8, offset: usize) {
-    // SAFETY: the field lies within the struct, by the caller's offset.
+    // SAFETY: the caller passes the field's offset in the struct, so the result is within it.
     let place = unsafe { out.add(offset) };
     // SAFETY: the field lies within the struct, which the caller has room for.
     unsafe { field.write_bytes(place) }
 }
 
-/// Whether a struct has no padding: its fields, given by their sizes and whether each is whole,
-/// fill it.
+/// Whether a struct has no padding, because its fields are whole and fill it. `fields` gives the
+/// size of each field and whether it is whole.
 #[must_use]
 pub const fn is_whole(size: usize, mut fields: &[(usize, bool)]) -> bool {
     let mut filled = 0;
@@ -118,8 +128,7 @@ macro_rules! whole {
             const WHOLE: bool = true;
 
             unsafe fn write_bytes(&self, out: *mut u8) {
-                // SAFETY: the type has no padding; the caller has room for it, by this function's
-                // contract.
+                // SAFETY: the type has no padding, and the caller has room for it at `out`.
                 unsafe { $crate::com::write::copy_whole(self, out) }
             }
         }
@@ -162,8 +171,8 @@ unsafe impl<T: WriteBytes, const N: usize> WriteBytes for [T; N] {
             return unsafe { copy_whole(self, out) };
         }
         for (index, element) in self.iter().enumerate() {
-            // SAFETY: this function's contract, of the array, in which the element is at this
-            // offset.
+            // SAFETY: the element is at this offset in the array, for which the caller has room at
+            // `out`.
             unsafe { write_field(element, out, index * size_of::<T>()) };
         }
     }
@@ -176,7 +185,7 @@ mod tests {
     /// The bytes that a value writes over garbage, at an odd address.
     fn written<T: WriteBytes>(value: T) -> Vec<u8> {
         let mut room = vec![0xA5; size_of::<T>() + 2];
-        // SAFETY: there is room for the value behind the first byte.
+        // SAFETY: there is room for the value after the first byte.
         unsafe { value.write_bytes(room.as_mut_ptr().wrapping_add(1)) };
         assert_eq!((room.first(), room.last()), (Some(&0xA5), Some(&0xA5)), "written beside its place");
         room[1..=size_of::<T>()].to_vec()

@@ -1,9 +1,10 @@
-//! `kstr!`: literals, converted when they are compiled.
+//! `kstr!`: kernel strings from literals, converted at compile time.
 
-/// A kernel string from a literal or a constant, as a [`UnicodeStr<'static>`](crate::UnicodeStr), with a null after its end. What is too long does not compile.
+/// A kernel string from a literal or a constant, as a [`UnicodeStr<'static>`](crate::UnicodeStr),
+/// with a null after its end. A text that is too long does not compile.
 ///
-/// It costs nothing when it runs, and may be used at any IRQL: the characters are in the image, in a section that is not paged unless the driver
-/// makes it so.
+/// It costs nothing at run time, and may be used at any IRQL. The characters are in the image, in a
+/// section that is not paged unless the driver makes it so.
 ///
 /// ```
 /// use ntcom::{UnicodeStr, kstr};
@@ -22,9 +23,9 @@ macro_rules! kstr {
     }};
 }
 
-/// The next character, and where the one after it begins.
+/// Decodes the character at `at`, and returns it with the index of the next one.
 const fn decode(bytes: &[u8], at: usize) -> (u32, usize) {
-    /// The low six bits of a continuation.
+    /// Returns the low six bits of a continuation byte.
     const fn more(bytes: &[u8], at: usize) -> u32 {
         byte(bytes, at) & 0x3F
     }
@@ -45,7 +46,7 @@ const fn byte(bytes: &[u8], at: usize) -> u32 {
     bytes[at] as u32
 }
 
-/// How many 16-bit characters a text has.
+/// The number of 16-bit characters of a text.
 #[must_use]
 pub const fn length(text: &str) -> usize {
     let bytes = text.as_bytes();
@@ -58,10 +59,10 @@ pub const fn length(text: &str) -> usize {
     units
 }
 
-/// A text and a null.
+/// Encodes a text as 16-bit characters with a null at the end.
 ///
 /// # Panics
-/// `N` is not [`length`] and one.
+/// If `N` is not [`length`] plus one.
 #[must_use]
 #[expect(clippy::indexing_slicing, reason = "evaluated when a literal is compiled")]
 pub const fn encode<const N: usize>(text: &str) -> [u16; N] {

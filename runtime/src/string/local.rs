@@ -1,13 +1,15 @@
-//! `LocalUnicodeString`: a string in memory of its own, of a fixed size.
+//! `LocalUnicodeString`: a string in its own memory of a fixed size.
 
 use core::fmt;
 
 use super::UnicodeStr;
 use crate::NTSTATUS;
 
-/// A string of at most `N - 1` 16-bit characters, and a null after them: for the stack, or as a part of a value. Nothing is allocated.
+/// A string of at most `N - 1` 16-bit characters, with a null after them. It is for the stack, or
+/// for a field of a value, and allocates nothing.
 ///
-/// It can be written to with `write!`; a text that does not fit leaves it as it was before that text. IRQL: any at which it is resident itself.
+/// It can be written to with `write!`. A text that does not fit leaves the string as it was before
+/// that text. IRQL: any at which the string itself is resident.
 ///
 /// ```
 /// use core::fmt::Write as _;
@@ -21,28 +23,34 @@ use crate::NTSTATUS;
 /// ```
 #[derive(Clone)]
 pub struct LocalUnicodeString<const N: usize> {
-    /// A null after the characters in use, and whatever after that.
+    /// The characters in use, a null, and unspecified characters after it.
     units: [u16; N],
     length: usize,
 }
 
 impl<const N: usize> LocalUnicodeString<N> {
-    /// An empty one. `N` is at least 1 and at most [`MAX_UNITS`](crate::MAX_UNITS) and one: else it does not compile.
+    /// Makes an empty string. `N` is at least 1 and at most [`MAX_UNITS`](crate::MAX_UNITS) plus
+    /// one; another `N` does not compile.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(N > 0 && N <= super::MAX_UNITS + 1, "from 1 to 32767 characters, of which one is a null") };
+        const {
+            assert!(
+                N > 0 && N <= super::MAX_UNITS + 1,
+                "`N` is from 1 to 32767, because the last character is a null"
+            )
+        };
         Self { units: [0; N], length: 0 }
     }
 
     /// Appends a text.
     ///
     /// # Errors
-    /// `STATUS_BUFFER_TOO_SMALL`: it does not fit, and nothing has been appended.
+    /// `STATUS_BUFFER_TOO_SMALL` if the text does not fit; nothing has been appended then.
     pub fn push_str(&mut self, text: &str) -> Result<(), NTSTATUS> {
         self.push(text.encode_utf16())
     }
 
-    /// Appends a string of the kernel's.
+    /// Appends a kernel string.
     ///
     /// # Errors
     /// As for [`push_str`](Self::push_str).
@@ -53,7 +61,7 @@ impl<const N: usize> LocalUnicodeString<N> {
     fn push(&mut self, text: impl Iterator<Item = u16>) -> Result<(), NTSTATUS> {
         let mut length = self.length;
         for unit in text {
-            // One place stays for the null.
+            // The last element is reserved for the null.
             match self.units.get_mut(length) {
                 Some(place) if length + 1 < N => *place = unit,
                 _ => {
@@ -74,12 +82,12 @@ impl<const N: usize> LocalUnicodeString<N> {
         }
     }
 
-    /// Makes it empty.
+    /// Makes the string empty.
     pub fn clear(&mut self) {
         self.end(0);
     }
 
-    /// What it is for the kernel.
+    /// Returns the string as a kernel string.
     #[must_use]
     pub fn as_unicode(&self) -> UnicodeStr<'_> {
         let used = self.units.get(..=self.length).and_then(UnicodeStr::with_null);

@@ -1,14 +1,14 @@
 //! Counted strings of 16-bit characters, as the kernel takes them.
 //!
-//! | type | whose memory |
+//! | type | memory |
 //! |---|---|
-//! | [`UnicodeStr`] | somebody else's: what the others are as the kernel sees them |
-//! | [`kstr!`](crate::kstr) | the image's: a literal, converted when it is compiled |
-//! | [`LocalUnicodeString`] | its own, of a fixed size: for the stack, and for values |
+//! | [`UnicodeStr`] | borrowed; the form in which the kernel takes the other types |
+//! | [`kstr!`](crate::kstr) | the image's, for a literal that is converted at compile time |
+//! | [`LocalUnicodeString`] | its own, of a fixed size, on the stack or in a value |
 //! | [`OwnedUnicodeString`] | an allocator's |
 //!
-//! A kernel string counts its bytes in 16 bits, so it has at most 32767 characters of 16 bits; here one less, because each has a null
-//! after its end, for those who look for one.
+//! A kernel string counts its bytes in 16 bits, so it has at most 32767 characters of 16 bits. Here
+//! it has one less, because each string has a null after its end, for code that looks for one.
 
 mod literal;
 mod local;

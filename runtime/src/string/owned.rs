@@ -5,9 +5,10 @@ use core::{alloc::Layout, fmt, mem::ManuallyDrop, ptr::NonNull};
 use super::{MAX_UNITS, UnicodeStr};
 use crate::{Allocator, GlobalAllocator, NTSTATUS};
 
-/// A string in memory of its own, which does not change: from non-paged pool, or from another allocator.
+/// A string that does not change, in memory from non-paged pool or from another allocator.
 ///
-/// `Send` and `Sync` as the allocator is. IRQL: of making and Drop what the allocator allows (≤ DISPATCH_LEVEL for non-paged ones).
+/// It is `Send` and `Sync` if the allocator is. IRQL: making and dropping it needs the IRQL that
+/// the allocator allows (≤ DISPATCH_LEVEL for non-paged ones).
 ///
 /// ```
 /// use ntcom::{NTSTATUS, OwnedUnicodeString, kstr};
@@ -24,26 +25,27 @@ use crate::{Allocator, GlobalAllocator, NTSTATUS};
 pub struct OwnedUnicodeString<A: Allocator = GlobalAllocator> {
     /// The characters and a null.
     units: NonNull<u16>,
-    /// Without the null.
+    /// The number of characters, without the null.
     length: usize,
     allocator: ManuallyDrop<A>,
 }
 
-// SAFETY: it owns the characters and the allocator.
+// SAFETY: the string owns its characters and its allocator, and the allocator is `Send`.
 unsafe impl<A: Allocator + Send> Send for OwnedUnicodeString<A> {}
-// SAFETY: sharing it shares both.
+// SAFETY: sharing the string shares its unchanging characters and its allocator, which is `Sync`.
 unsafe impl<A: Allocator + Sync> Sync for OwnedUnicodeString<A> {}
 
 impl OwnedUnicodeString {
-    /// A copy of a text, in non-paged pool.
+    /// Copies a text to non-paged pool.
     ///
     /// # Errors
-    /// `STATUS_INSUFFICIENT_RESOURCES`: there is no memory; `STATUS_NAME_TOO_LONG`: it has more than [`MAX_UNITS`] characters of 16 bits.
+    /// - `STATUS_INSUFFICIENT_RESOURCES`: there is no memory.
+    /// - `STATUS_NAME_TOO_LONG`: the text has more than [`MAX_UNITS`] characters of 16 bits.
     pub fn new(text: &str) -> Result<Self, NTSTATUS> {
         Self::new_in(text, GlobalAllocator)
     }
 
-    /// A copy of a string of the kernel's, in non-paged pool.
+    /// Copies a kernel string to non-paged pool.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -53,7 +55,7 @@ impl OwnedUnicodeString {
 }
 
 impl<A: Allocator> OwnedUnicodeString<A> {
-    /// A copy of a text, in memory of this allocator.
+    /// Copies a text to memory of this allocator.
     ///
     /// # Errors
     /// As for [`new`](OwnedUnicodeString::new).
@@ -61,7 +63,7 @@ impl<A: Allocator> OwnedUnicodeString<A> {
         Self::of(text.encode_utf16().count(), || text.encode_utf16(), allocator)
     }
 
-    /// A copy of a string of the kernel's, in memory of this allocator.
+    /// Copies a kernel string to memory of this allocator.
     ///
     /// # Errors
     /// As for [`new`](OwnedUnicodeString::new).
@@ -80,34 +82,35 @@ impl<A: Allocator> OwnedUnicodeString<A> {
         let layout = layout(length).ok_or(NTSTATUS::NAME_TOO_LONG)?;
         let units = allocator.allocate(layout).ok_or(NTSTATUS::INSUFFICIENT_RESOURCES)?.cast::<u16>();
         for (index, unit) in text().take(length).chain([0]).enumerate() {
-            // SAFETY: at most `length` and one, which there is room for.
+            // SAFETY: `index` is at most `length`, and the layout has room for `length` + 1
+            // characters.
             let place = unsafe { units.add(index) };
-            // SAFETY: as above.
+            // SAFETY: `place` is within the allocation, as computed before.
             unsafe { place.write(unit) };
         }
         Ok(Self { units, length, allocator: ManuallyDrop::new(allocator) })
     }
 
-    /// What it is for the kernel.
+    /// Returns the string as a kernel string.
     #[must_use]
     pub fn as_unicode(&self) -> UnicodeStr<'_> {
-        // SAFETY: the characters and a null, which this owns.
+        // SAFETY: this string owns `length` characters and a null, all initialised.
         let units = unsafe { core::slice::from_raw_parts(self.units.as_ptr(), self.length + 1) };
         UnicodeStr::with_null(units).unwrap_or_else(|| crate::kstr!(""))
     }
 }
 
-/// The layout of so many characters and a null.
+/// The layout of `length` characters and a null.
 fn layout(length: usize) -> Option<Layout> {
     Layout::array::<u16>(length + 1).ok()
 }
 
 impl<A: Allocator> Drop for OwnedUnicodeString<A> {
     fn drop(&mut self) {
-        // SAFETY: taken once, here.
+        // SAFETY: only this drop takes the allocator.
         let allocator = unsafe { ManuallyDrop::take(&mut self.allocator) };
         if let Some(layout) = layout(self.length) {
-            // SAFETY: from this allocator with this layout.
+            // SAFETY: `of` allocated the memory from this allocator, with this layout.
             unsafe { allocator.free(self.units.cast(), layout) };
         }
     }

@@ -1,17 +1,17 @@
-//! `UnicodeStr`: a borrowed string, and what it is for the kernel.
+//! `UnicodeStr`: a borrowed kernel string.
 
 use core::{fmt, marker::PhantomData};
 
 use crate::NTSTATUS;
 
-/// The most 16-bit characters that a string has.
+/// The largest number of 16-bit characters that a string may have.
 ///
 /// ```
 /// assert_eq!(ntcom::MAX_UNITS, 32_766);
 /// ```
 pub const MAX_UNITS: usize = (u16::MAX as usize - 1) / 2 - 1;
 
-/// A `UNICODE_STRING`, as the kernel declares it. It owns nothing.
+/// A `UNICODE_STRING`, as the kernel declares it. It does not own its buffer.
 ///
 /// ```
 /// use core::mem::offset_of;
@@ -22,9 +22,9 @@ pub const MAX_UNITS: usize = (u16::MAX as usize - 1) / 2 - 1;
 #[derive(Clone, Copy, Debug, ntcom_macros::AbiType)]
 #[abi_type(crate = crate)]
 pub struct UnicodeString {
-    /// Bytes in use.
+    /// The number of bytes in use.
     pub length: u16,
-    /// Bytes there are.
+    /// The size of the buffer in bytes.
     pub maximum_length: u16,
     /// The characters.
     pub buffer: *mut u16,
@@ -32,14 +32,15 @@ pub struct UnicodeString {
 
 const _: () = assert!(size_of::<UnicodeString>() == 2 * size_of::<usize>());
 
-/// A string of 16-bit characters that somebody else owns, and that does not change meanwhile.
+/// A borrowed string of 16-bit characters, which do not change during the borrow.
 ///
-/// `Copy`, `Send` and `Sync`. IRQL: any at which the characters are resident. Characters are what they are: what is no UTF-16 is shown as `�`.
+/// It is `Copy`, `Send` and `Sync`. IRQL: any at which the characters are resident. The characters
+/// need not be valid UTF-16; an invalid one is shown as `�`.
 ///
 /// ```
 /// use ntcom::{UnicodeStr, UnicodeString, kstr};
 ///
-/// /// What the kernel is called with.
+/// /// Takes a name, as the kernel's functions do.
 /// fn open(_name: *const UnicodeString) {}
 ///
 /// let name: UnicodeStr<'_> = kstr!(r"\Device\Sensor");
@@ -53,16 +54,16 @@ pub struct UnicodeStr<'a> {
     _characters: PhantomData<&'a [u16]>,
 }
 
-// SAFETY: it is a shared borrow of characters.
+// SAFETY: it is a shared borrow of plain characters.
 unsafe impl Send for UnicodeStr<'_> {}
-// SAFETY: as above.
+// SAFETY: it is a shared borrow of plain characters.
 unsafe impl Sync for UnicodeStr<'_> {}
 
 impl<'a> UnicodeStr<'a> {
-    /// These characters.
+    /// Borrows these characters.
     ///
     /// # Errors
-    /// `STATUS_NAME_TOO_LONG`: there are more than [`MAX_UNITS`].
+    /// `STATUS_NAME_TOO_LONG` if there are more than [`MAX_UNITS`].
     ///
     /// ```
     /// use ntcom::{NTSTATUS, UnicodeStr};
@@ -77,7 +78,7 @@ impl<'a> UnicodeStr<'a> {
         Ok(Self::of(characters.as_ptr(), bytes, bytes))
     }
 
-    /// The characters up to a null that ends them: not counted, but there.
+    /// Borrows characters that end with a null, which stays in the buffer but is not counted.
     pub(super) const fn with_null(characters: &'a [u16]) -> Option<Self> {
         match characters {
             [.., 0] if characters.len() <= MAX_UNITS + 1 => {
@@ -94,7 +95,7 @@ impl<'a> UnicodeStr<'a> {
     }
 
     #[doc(hidden)]
-    /// A literal's characters, checked when it is compiled.
+    /// Borrows a literal's characters, and checks their number at compile time.
     #[must_use]
     pub const fn __literal(characters: &'static [u16]) -> UnicodeStr<'static> {
         match UnicodeStr::with_null(characters) {
@@ -103,20 +104,22 @@ impl<'a> UnicodeStr<'a> {
         }
     }
 
-    /// What somebody else's string is now.
+    /// Borrows the characters that a foreign string has now.
     ///
     /// # Errors
-    /// `STATUS_INVALID_PARAMETER`: the pointer is null, the length is odd or beyond the maximum, or there are no characters where there should be some.
+    /// `STATUS_INVALID_PARAMETER` if the pointer is null, if the length is odd or beyond the
+    /// maximum, or if the buffer is null and the length is not zero.
     ///
     /// # Safety
-    /// `string` is null or readable; its buffer, if it has one, is aligned, readable, and does not change for `'a`.
+    /// `string` is null or readable. Its buffer, if it has one, is aligned, readable, and does not
+    /// change for `'a`.
     ///
     /// ```
     /// use ntcom::{UnicodeStr, UnicodeString, kstr};
     ///
     /// let theirs = kstr!("name");
     /// let theirs: *const UnicodeString = theirs.as_ptr();
-    /// // SAFETY: a string that stays as it is.
+    /// // SAFETY: the literal stays in the image and does not change.
     /// let name = unsafe { UnicodeStr::from_ptr(theirs) };
     /// assert_eq!(name.unwrap(), kstr!("name"));
     /// ```
@@ -124,7 +127,7 @@ impl<'a> UnicodeStr<'a> {
         if string.is_null() {
             return Err(NTSTATUS::INVALID_PARAMETER);
         }
-        // SAFETY: not null, so readable.
+        // SAFETY: `string` is not null, so the caller guarantees that it is readable.
         let UnicodeString { length, maximum_length, buffer } = unsafe { *string };
         let consistent = length.is_multiple_of(2) && length <= maximum_length;
         if !consistent || length > 0 && buffer.is_null() {
@@ -133,36 +136,37 @@ impl<'a> UnicodeStr<'a> {
         Ok(Self::of(buffer, length, maximum_length))
     }
 
-    /// What the kernel is called with. Good as long as this value is where it is.
+    /// Returns the pointer that kernel functions take. It is valid as long as this value stays
+    /// where it is.
     #[must_use]
     pub const fn as_ptr(&self) -> *const UnicodeString {
         &raw const self.string
     }
 
-    /// The characters.
+    /// Returns the characters.
     #[must_use]
     pub const fn units(&self) -> &'a [u16] {
         if self.string.length == 0 {
             return &[];
         }
-        // SAFETY: readable for `'a`, by whoever made this.
+        // SAFETY: the constructor guarantees that the buffer is readable and unchanging for `'a`.
         unsafe { core::slice::from_raw_parts(self.string.buffer, self.len()) }
     }
 
-    /// How many 16-bit characters there are.
+    /// The number of 16-bit characters.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.string.length as usize / 2
     }
 
-    /// There are none.
+    /// Whether the string has no characters.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.string.length == 0
     }
 }
 
-/// Stops the compilation of a literal.
+/// Stops the compilation of a literal that is too long.
 const fn panic_too_long() -> ! {
     const { assert!(MAX_UNITS == 32_766) };
     #[expect(clippy::panic, reason = "evaluated when a literal is compiled, only")]
@@ -172,7 +176,7 @@ const fn panic_too_long() -> ! {
 }
 
 impl PartialEq<UnicodeStr<'_>> for UnicodeStr<'_> {
-    /// The same characters: case matters.
+    /// Compares the characters; case matters.
     fn eq(&self, other: &UnicodeStr<'_>) -> bool {
         self.units() == other.units()
     }

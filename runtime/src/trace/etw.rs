@@ -5,8 +5,9 @@ use ntcom_exec::EtwProvider;
 use super::{Level, Record};
 
 impl Level {
-    /// ETW's number for it: `TRACE_LEVEL_ERROR` (2), `TRACE_LEVEL_WARNING` (3), `TRACE_LEVEL_INFORMATION` (4), `TRACE_LEVEL_VERBOSE` (5).
-    /// `TRACE_LEVEL_CRITICAL` (1), which is for what ends a driver's work, has none here: [`EtwProvider::write`] says that.
+    /// The level's number in ETW: `TRACE_LEVEL_ERROR` (2), `TRACE_LEVEL_WARNING` (3),
+    /// `TRACE_LEVEL_INFORMATION` (4), `TRACE_LEVEL_VERBOSE` (5). `TRACE_LEVEL_CRITICAL` (1), for
+    /// events that end a driver's work, has no level here; write it with [`EtwProvider::write`].
     ///
     /// ```
     /// use ntcom::trace::Level;
@@ -24,17 +25,18 @@ impl Level {
 }
 
 #[doc(hidden)]
-/// Writes a record as an event, where a session asks for it.
+/// Writes a record as an event, if a session asks for it.
 pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) {
     let Record { level, target, message } = record;
     provider.write(level.etw(), keyword, format_args!("{target}: {message}"));
 }
 
-/// Makes a static [`Sink`](crate::trace::Sink) that writes events of a provider: a name, the provider's static, the keywords that its events have, and a level.
-/// What no session asks for, or is above the level, is not formatted; nothing is allocated. IRQL: any.
+/// Makes a static [`Sink`](crate::trace::Sink) that writes the events of a provider. It takes a
+/// name, the provider's static, the keywords of its events, and a level. A record that no session
+/// asks for, or that is above the level, is not formatted. Nothing is allocated. IRQL: any.
 ///
-/// A driver registers its provider in DriverEntry, and unregisters it in Unload ([`EtwProvider`](crate::trace::EtwProvider)). What is said before, and
-/// after, goes nowhere.
+/// A driver registers its provider in DriverEntry, and unregisters it in Unload
+/// ([`EtwProvider`](crate::trace::EtwProvider)). Records before and after that are discarded.
 ///
 /// ```
 /// use ntcom::{NTSTATUS, log, trace::{EtwProvider, EtwRegistration, Level, Sink, set_sink}};
@@ -43,7 +45,8 @@ pub fn __write_event(provider: &EtwProvider, keyword: u64, record: &Record<'_>) 
 /// static PROVIDER: EtwProvider = EtwProvider::new(0x7c0f2a51_9d2e_4b0c_a1f3_0a4f8a1c2e03);
 /// ntcom::etw_sink!(static EVENTS = PROVIDER, keyword 0x1, Level::Debug);
 ///
-/// // A sink is a function: one that writes to two others, to a debugger only what is wrong.
+/// // A sink is a function. This one writes to two others, to the debugger only warnings and
+/// // errors.
 /// ntcom::debugger_sink!(static DEBUGGER = unsafe { ntsim::ddi::DbgPrintEx }, Level::Warn);
 /// static BOTH: Sink = Sink {
 ///     level: Level::Debug,

@@ -1,9 +1,9 @@
-//! A simulated kernel for a test.
+//! Helpers that run a test on a simulated kernel.
 #![allow(dead_code, clippy::panic, reason = "each test uses a part; helpers of tests")]
 
 use ntsim::{Config, Schedule, Simulation, Stop};
 
-/// Runs a program alone, and unloads.
+/// Runs one program alone, and unloads.
 pub(crate) fn try_in_kernel(program: impl FnOnce() + 'static) -> Result<(), Stop> {
     let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
     kernel.run(vec![(0, Box::new(program))])?;
@@ -14,7 +14,7 @@ pub(crate) fn in_kernel(program: impl FnOnce() + 'static) {
     try_in_kernel(program).unwrap_or_else(|stop| panic!("{stop}"));
 }
 
-/// The machine has stopped with KERNEL_SECURITY_CHECK_FAILURE for this reason.
+/// Asserts that the machine stopped with KERNEL_SECURITY_CHECK_FAILURE for this reason.
 pub(crate) fn is_fail_fast(stop: Result<(), Stop>, reason: u64) {
     match stop {
         Err(Stop::BugCheck(bug_check)) => {

@@ -1,4 +1,5 @@
-//! An operation of somebody else's, told by its test what to say: it keeps the contract as far as the test lets it.
+//! A foreign operation for tests. It keeps the contract as far as its test lets it, and the test
+//! sets its answers.
 
 use core::{
     cell::Cell,
@@ -11,34 +12,35 @@ use ntcom::{
     GUID, IUnknownRaw, IUnknownVtbl, Interface, NTSTATUS, RawAsyncStatus, async_com::CompletedHandler,
 };
 
-/// What is handed out, with the state behind it. Only ever used by one processor at a time.
+/// The operation with its control and its state. Only one processor at a time uses it.
 #[repr(C)]
 pub(crate) struct Foreign {
     operation: AsyncOperationRaw<u32>,
     control: AsyncControlRaw,
-    /// The references that clients have.
+    /// The number of references that clients have.
     pub(crate) references: Cell<u32>,
     pub(crate) status: Cell<RawAsyncStatus>,
-    /// What get_result answers, and writes with success.
+    /// The answer of get_result, and the value that it writes with success.
     pub(crate) result: Cell<(NTSTATUS, u32)>,
-    /// What QueryInterface answers for `IAsyncControl`.
+    /// The answer of QueryInterface for `IAsyncControl`.
     pub(crate) has_control: Cell<NTSTATUS>,
-    /// What get_error writes.
+    /// The error that get_error writes.
     pub(crate) error: Cell<NTSTATUS>,
-    /// How far it is once get_error has been called.
+    /// The operation's status once get_error has been called.
     pub(crate) ends: Cell<Option<AsyncStatus>>,
-    /// What set_completed answers. The handler is kept, whatever that is.
+    /// The answer of set_completed. The handler is kept, whatever the answer is.
     pub(crate) accepts: Cell<NTSTATUS>,
     pub(crate) handler: Cell<Option<(CompletedHandler, *mut c_void)>>,
-    /// What wait answers.
+    /// The answer of wait.
     pub(crate) wait: Cell<NTSTATUS>,
-    /// How often it was cancelled, and looked at.
+    /// The number of cancels; `looks` is the number of get_status calls.
     pub(crate) cancels: Cell<u32>,
     pub(crate) looks: Cell<u32>,
 }
 
 impl Foreign {
-    /// Started, and with everything. It lives as long as the program: who leaks a reference is seen by the count.
+    /// Makes a started operation with all its interfaces. It lives as long as the program; a leaked
+    /// reference shows in its count.
     pub(crate) fn new() -> &'static Self {
         Box::leak(Box::new(Self {
             operation: AsyncOperationRaw { vtbl: &raw const OPERATION },
@@ -57,10 +59,10 @@ impl Foreign {
         }))
     }
 
-    /// For a client.
+    /// Returns a client's pointer, with a reference.
     pub(crate) fn client(&'static self) -> AsyncOperation<u32> {
         self.references.set(self.references.get() + 1);
-        // SAFETY: one reference, which has been counted.
+        // SAFETY: the pointer is a live operation, and owns the reference that was counted above.
         unsafe { AsyncOperation::from_raw(from_ref(self).cast_mut().cast()) }
             .unwrap_or_else(|s| panic!("{s}"))
     }
@@ -70,10 +72,10 @@ impl Foreign {
         self.status.set(AsyncStatus::Completed.into());
     }
 
-    /// Calls the handler that was set last, if there is one; it keeps it.
+    /// Calls the handler that was set last, if there is one, and keeps it.
     pub(crate) fn calls_back(&self) {
         if let Some((handler, context)) = self.handler.get() {
-            // SAFETY: as it was set to be.
+            // SAFETY: the client set this handler with this context.
             unsafe { handler(context, self.status.get()) };
         }
     }
@@ -102,11 +104,12 @@ const fn unknown<const AT: usize>() -> IUnknownVtbl {
 }
 
 /// # Safety
-/// `this` is the interface at `AT` of an object, which is leaked.
+/// `this` is the interface at `AT` of a `Foreign`, which is leaked.
 unsafe fn object<const AT: usize>(this: *mut c_void) -> &'static Foreign {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes the interface at offset `AT`, so the object begins `AT` bytes
+    // before.
     let start = unsafe { this.byte_sub(AT) };
-    // SAFETY: as above.
+    // SAFETY: the object is leaked, so it is alive for ever.
     unsafe { &*start.cast::<Foreign>() }
 }
 
@@ -115,13 +118,13 @@ unsafe extern "system" fn query<const AT: usize>(
     iid: *const GUID,
     out: *mut *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<AT>(this) };
-    // SAFETY: a client's `iid` is readable.
+    // SAFETY: clients pass a readable `iid`.
     let iid = unsafe { iid.read() };
     let start: *mut Foreign = from_ref(object).cast_mut();
     let (answer, found) = match iid {
-        // SAFETY: inside the object.
+        // SAFETY: the control stands at this offset in the object.
         AsyncControlRaw::IID => (object.has_control.get(), unsafe { start.byte_add(CONTROL_AT) }.cast()),
         IUnknownRaw::IID => (NTSTATUS::SUCCESS, start.cast()),
         iid if iid == AsyncOperationRaw::<u32>::IID => (NTSTATUS::SUCCESS, start.cast()),
@@ -131,54 +134,54 @@ unsafe extern "system" fn query<const AT: usize>(
     if given {
         object.references.set(object.references.get() + 1);
     }
-    // SAFETY: a client's `out` is writable.
+    // SAFETY: clients pass a writable `out`.
     unsafe { out.write(if given { found } else { null_mut() }) };
     answer
 }
 
 unsafe extern "system" fn add_ref<const AT: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<AT>(this) };
     object.references.set(object.references.get() + 1);
     object.references.get()
 }
 
 unsafe extern "system" fn release<const AT: usize>(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<AT>(this) };
     object.references.set(object.references.get() - 1);
     object.references.get()
 }
 
 unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<0>(this) };
     object.looks.set(object.looks.get() + 1);
-    // SAFETY: a client's `out` is writable.
+    // SAFETY: clients pass a writable `out`.
     unsafe { out.write(object.status.get()) };
     NTSTATUS::SUCCESS
 }
 
 unsafe extern "system" fn get_result(this: *mut c_void, out: *mut u32) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let (answer, value) = unsafe { object::<0>(this) }.result.get();
-    // SAFETY: a client's `out` is writable.
+    // SAFETY: clients pass a writable `out`.
     unsafe { out.write(value) };
     answer
 }
 
 unsafe extern "system" fn cancel(this: *mut c_void) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<CONTROL_AT>(this) };
     object.cancels.set(object.cancels.get() + 1);
     NTSTATUS::SUCCESS
 }
 
 unsafe extern "system" fn get_error(this: *mut c_void, out: *mut NTSTATUS) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<CONTROL_AT>(this) };
     object.status.set(object.ends.take().map_or_else(|| object.status.get(), RawAsyncStatus::from));
-    // SAFETY: a client's `out` is writable.
+    // SAFETY: clients pass a writable `out`.
     unsafe { out.write(object.error.get()) };
     NTSTATUS::SUCCESS
 }
@@ -188,14 +191,14 @@ unsafe extern "system" fn set_completed(
     handler: Option<CompletedHandler>,
     context: *mut c_void,
 ) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<CONTROL_AT>(this) };
     object.handler.set(handler.map(|handler| (handler, context)));
     object.accepts.get()
 }
 
 unsafe extern "system" fn wait(this: *mut c_void, timeout: *const i64) -> NTSTATUS {
-    // SAFETY: a slot's contract.
+    // SAFETY: the caller of the slot passes this interface.
     let object = unsafe { object::<CONTROL_AT>(this) };
     assert!(timeout.is_null() || timeout.is_aligned());
     object.wait.get()

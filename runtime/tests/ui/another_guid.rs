@@ -1,4 +1,4 @@
-//! An expression reads as one GUID and is another one; and `unsafe const IID` under `forbid`.
+//! An expression that reads as one GUID and is another, and `unsafe const IID` under `forbid`.
 #![forbid(unsafe_code)]
 use ntcom::{IUnknown, declare_com_interface};
 

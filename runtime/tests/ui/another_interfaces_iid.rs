@@ -1,4 +1,4 @@
-//! An IID is one interface's: behind another one's there is a shorter table. And the table of a base and its pointer are of one declaration.
+//! IIDs of other interfaces with shorter tables, and a base's table and pointer that do not match.
 use ntcom::{AsyncControlRaw, GUID, IUnknown, IUnknownRaw, declare_com_interface};
 
 declare_com_interface! {

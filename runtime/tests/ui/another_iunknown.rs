@@ -1,4 +1,4 @@
-//! The base is ntcom's IUnknown, which makes objects `Send` and `Sync`: no other of that name.
+//! A base that is named IUnknown but is not ntcom's, which makes objects `Send` and `Sync`.
 use ntcom::{GUID, declare_com_interface};
 
 trait IUnknown {}

@@ -1,4 +1,4 @@
-//! What is said of a method is said to its clients, too; and an interface is as visible as it was declared.
+//! A method's attributes also hold for clients, and an interface has its declared visibility.
 #![deny(deprecated, unused_must_use)]
 
 mod inner {
@@ -18,8 +18,6 @@ mod inner {
         }
     }
 }
-
-use inner::IOldClient as _;
 
 fn uses(object: &ntcom::ComRc<inner::IOldRaw>) {
     let _ = object.old();

@@ -1,4 +1,4 @@
-//! `#[abi_type(crate = …)]` says where the code of a derive finds ntcom, and nothing else.
+//! `#[abi_type(crate = …)]` tells a derive the path of ntcom, and takes nothing else.
 use ntcom::AbiType;
 
 #[repr(C)]

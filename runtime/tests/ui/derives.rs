@@ -1,4 +1,4 @@
-//! What `AbiType` and `AbiValue` cannot be derived for.
+//! Types for which `AbiType` and `AbiValue` cannot be derived.
 use ntcom::{AbiType, AbiValue};
 
 #[derive(AbiType)]

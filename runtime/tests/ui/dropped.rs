@@ -1,4 +1,4 @@
-//! The macro drops nothing silently, and refuses what the table or the trait would have twice.
+//! The macro drops nothing silently, and refuses names that a table or trait would have twice.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

@@ -1,4 +1,4 @@
-//! One slot is one function.
+//! A slot is one function, so a method cannot be generic.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

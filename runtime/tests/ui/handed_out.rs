@@ -1,4 +1,4 @@
-//! Clients read every byte of a value: the derives refuse a type if they cannot promise all bytes.
+//! Clients read every byte of a value, so the derives refuse a type with bytes of unknown contents.
 use core::mem::MaybeUninit;
 
 use ntcom::{
@@ -54,12 +54,12 @@ struct Generic<T>(T);
 #[derive(Clone, Copy, AsyncValueType)]
 struct Packed(u8, u32);
 
-/// By hand, so that nothing knows how to write it.
+/// A type with a handwritten `AbiType`, so no trait says how to write it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ByHand(u8, u32);
 
-// SAFETY: the layout is C's.
+// SAFETY: the type is `repr(C)`, and its fields are numbers.
 unsafe impl AbiType for ByHand {}
 
 declare_com_interface! {

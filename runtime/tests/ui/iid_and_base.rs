@@ -1,4 +1,4 @@
-//! Every interface has one IID and one base.
+//! Every interface has exactly one IID and one base.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

@@ -1,4 +1,4 @@
-//! An IID that is written as a string is checked when it is compiled.
+//! An IID that is written as a string is checked at compile time.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

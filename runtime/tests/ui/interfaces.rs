@@ -1,4 +1,4 @@
-// What an object's interfaces must be.
+// The rules for an object's interfaces.
 
 use ntcom::{ComObject, GUID, IUnknown, declare_com_interface};
 
@@ -24,9 +24,9 @@ impl IOne for Thing {
 }
 
 fn main() {
-    // It does not implement the second one.
+    // `Thing` does not implement the second interface.
     let _ = ComObject::<Thing, (IOneRaw, IOtherRaw)>::new(Thing);
-    // No interface, and none at all.
+    // `u32` is not an interface, and the tuple is empty.
     let _ = ComObject::<Thing, u32>::new(Thing);
     let _ = ComObject::<Thing, ()>::new(Thing);
 }

@@ -1,4 +1,4 @@
-//! Values travel over kernel stacks: a declared method refuses those larger than a page.
+//! Values travel over kernel stacks, so a declared method refuses values larger than a page.
 use ntcom::{AbiType, GUID, IUnknown, NTSTATUS, declare_com_interface};
 
 #[repr(C)]

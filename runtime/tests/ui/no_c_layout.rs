@@ -1,4 +1,4 @@
-//! What has no C layout cannot cross, by value or behind a pointer.
+//! A type without a C layout cannot cross, by value or behind a pointer.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 struct Rusty(#[allow(dead_code)] u32);

@@ -1,4 +1,4 @@
-//! A result is copied to each client that asks.
+//! An operation copies its result to each client that asks, so the type must be `Copy`.
 use ntcom::{AbiType, GUID, IUnknown, declare_com_interface};
 
 #[repr(C)]

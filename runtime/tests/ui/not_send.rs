@@ -1,4 +1,4 @@
-//! A body runs on whatever processor wakes it, and lives as long as it likes.
+//! A body runs on any processor that wakes it, and has no limit to its lifetime.
 use core::cell::Cell;
 use ntcom::{AsyncBody, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, declare_com_interface, pin_init};
 

@@ -1,4 +1,4 @@
-//! Compilers order overloads differently.
+//! Compilers order overloads differently in a table, so they are refused.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

@@ -5,7 +5,7 @@ use ntcom::{Allocator, GUID, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_
 #[derive(Clone, Copy)]
 struct Paged;
 
-// SAFETY: it has none.
+// SAFETY: it never returns memory.
 unsafe impl Allocator for Paged {
     const NON_PAGED: bool = false;
     fn allocate(&self, _layout: Layout) -> Option<NonNull<u8>> {

@@ -1,5 +1,5 @@
-//! All operations have one IID: what answers a query for it may yield other values of the size, and a number is no interface. Nor is a pointer without a
-//! reference, which no method hands out.
+//! All operations have one IID, so a query for it may find an operation of other values of the same
+//! size. A number is not an interface, and neither is a pointer without a reference.
 use ntcom::{
     AsyncOperationRaw, ComRc, GUID, IUnknown, IUnknownRaw, Interface, InterfacePtr, NTSTATUS,
     declare_com_interface,
@@ -13,7 +13,7 @@ fn a_number_as_an_interface(operation: &ComRc<AsyncOperationRaw<usize>>) {
 #[repr(C)]
 struct IByHandRaw(*const core::ffi::c_void);
 
-// SAFETY: there is no object of it.
+// SAFETY: no object has this interface.
 unsafe impl Interface for IByHandRaw {
     const IID: GUID = GUID::from_u128(7);
 }

@@ -1,4 +1,4 @@
-//! An object belongs to all its clients.
+//! An object belongs to all its clients, so a method takes `&self`.
 use ntcom::{GUID, IUnknown, declare_com_interface};
 
 declare_com_interface! {

@@ -1,4 +1,4 @@
-//! What a `Result` that crosses is made of.
+//! The types in a `Result` that crosses an interface.
 use ntcom::{GUID, IUnknown, NTSTATUS, declare_com_interface};
 
 struct Rusty;

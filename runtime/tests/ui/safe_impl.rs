@@ -1,4 +1,4 @@
-//! Bodies run at DISPATCH_LEVEL, which the compiler cannot check.
+//! Bodies run at DISPATCH_LEVEL, which the compiler cannot check, so the `impl` must be `unsafe`.
 use ntcom::{GUID, GlobalAllocator, IUnknown, InitBox, InitBoxTrait, NTSTATUS, declare_com_interface, pin_init};
 
 declare_com_interface! {

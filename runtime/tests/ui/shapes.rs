@@ -1,4 +1,4 @@
-//! Shapes of types that are refused before their layout is looked at.
+//! Types that are refused by their form, before their layout is checked.
 use ntcom::{ComRc, GUID, IUnknown, IUnknownRaw, declare_com_interface};
 
 type Result<T> = core::result::Result<T, ntcom::NTSTATUS>;

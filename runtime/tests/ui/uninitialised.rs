@@ -1,4 +1,4 @@
-//! A function that may leave the place for a body as it is, is no initialiser.
+//! A function that may leave the place for a body unwritten is not an initialiser.
 use core::future::Ready;
 
 use ntcom::{SpawnOperation, TaskBuilder};

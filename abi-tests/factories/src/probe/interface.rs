@@ -1,4 +1,4 @@
-//! The declared interface, and an object of ours with it.
+//! The declared interface, and an object of ours that implements it.
 #![allow(clippy::too_many_arguments, reason = "more than go into registers: that is the point")]
 
 use core::ffi::c_void;
@@ -9,7 +9,7 @@ use ntcom::{AsyncBody, GUID, GlobalAllocator, IUnknown, InitBox, NTSTATUS, decla
 use super::values::Values;
 
 declare_com_interface! {
-    /// `c/probe.h` says the same in C and in C++.
+    /// An interface that `c/probe.h` declares in C and in C++.
     pub trait IProbe: IUnknown {
         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7c01);
         /// Slot 3.
@@ -48,42 +48,42 @@ declare_com_interface! {
     }
 }
 
-/// The slots with a method of their own.
+/// The slots of the interface's own methods.
 pub(super) const ALL: u32 = 0b1_1111_1111_1000;
 
-/// What arrived.
+/// The arguments that arrived.
 #[derive(Clone, Copy)]
 pub(super) struct Arrived {
     /// The arguments.
     pub(super) values: Values,
     /// A bit for each slot that was called.
     pub(super) slots: u32,
-    /// And for each with arguments that another slot has had before, which are not the same.
+    /// A bit for each slot that got other arguments than an earlier slot.
     pub(super) wrong: u32,
 }
 
-/// What an object of ours was called with, and what it answers.
+/// An object of ours. It records its arguments and gives fixed answers.
 pub(super) struct Recording {
     arrived: Mutex<Arrived>,
     answers: Values,
 }
-// SAFETY: the pointers of the values point nowhere and are not followed.
+// SAFETY: the pointers of the values do not point to anything and are never dereferenced.
 unsafe impl Send for Recording {}
-// SAFETY: as above.
+// SAFETY: the pointers of the values do not point to anything and are never dereferenced.
 unsafe impl Sync for Recording {}
 
 impl Recording {
-    /// Not called yet.
+    /// Creates a recording without a call.
     pub(super) fn new(answers: Values) -> Self {
         Self { arrived: Mutex::new(Arrived { values: Values::NONE, slots: 0, wrong: 0 }), answers }
     }
 
-    /// What has arrived so far.
+    /// The arguments so far.
     pub(super) fn arrived(&self) -> Arrived {
         *self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a note of a call. False: the arguments are not those that other slots have found.
+    /// Records a call. `note` returns false if the arguments are not those that other slots got.
     fn note(&self, slot: u32, note: impl FnOnce(&mut Values) -> bool) -> &Values {
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         let right = note(&mut arrived.values);
@@ -92,7 +92,7 @@ impl Recording {
         &self.answers
     }
 
-    /// Makes a note of a call whose arguments no other slot has found.
+    /// Records a call with arguments that no other slot gets.
     fn found(&self, slot: u32, note: impl FnOnce(&mut Values)) -> &Values {
         self.note(slot, |values| {
             note(values);
@@ -101,7 +101,7 @@ impl Recording {
     }
 }
 
-// SAFETY: what the body touches is resident, and it waits for nothing.
+// SAFETY: the body touches resident memory only, and does not block.
 unsafe impl IProbe for &'static Recording {
     type Allocator = GlobalAllocator;
 

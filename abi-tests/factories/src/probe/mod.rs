@@ -1,7 +1,8 @@
-//! A declared interface, with arguments and answers of every width and sign, more of them than go into registers, and an async method: C
-//! and C++ call an object in Rust, and the calls that the macro makes reach objects in C and in C++. Each value says where it belongs.
+//! A declared interface with arguments and answers of every width and sign, more of them than go
+//! into registers, and an async method. C and C++ call an object in Rust, and the calls that the
+//! macro makes reach objects in C and in C++. Each value identifies its argument or answer.
 //!
-//! What crosses by value is a number or a pointer: no interface of ours has anything else (`AbiValue`).
+//! Only numbers and pointers cross by value. No interface of ours has anything else (`AbiValue`).
 
 mod interface;
 mod values;
@@ -9,41 +10,41 @@ mod values;
 use ntcom::{AsyncOperationRaw, ComObject, ComRc, NTSTATUS};
 
 pub use self::interface::IProbeVtbl;
-use self::interface::{ALL, IProbeClient as _, IProbeRaw, Recording};
+use self::interface::{ALL, IProbeRaw, Recording};
 pub use self::values::{Place, Probe, Probes, Values};
 
-/// What an operation that the client is given yields.
+/// The result of the operation that the client is given.
 const LATER: i64 = 0x4847_4645_4443_4241;
 
-/// Whether something is what it should be.
+/// Checks that a value is as expected.
 fn same<T: PartialEq + core::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:x?}, not {expected:x?}")) }
 }
 
-/// What an object should not have refused to be or to do.
+/// Checks that an object did not refuse a call.
 fn good<T>(what: &str, answer: Result<T, NTSTATUS>) -> Result<T, String> {
     answer.map_err(|why| format!("{what}: {why:?}"))
 }
 
-/// A client calls every slot of an object of ours, once.
+/// Makes a client call every slot of an object of ours, once.
 ///
 /// # Errors
-/// What arrived, or came back, is something else.
+/// The arguments or answers that arrived differ from those that were sent.
 ///
 /// # Safety
-/// Within a simulated kernel; `probes` is what `c/probe.h` says.
+/// The call is within a simulated kernel. `probes` does what `c/probe.h` declares.
 pub unsafe fn called_by(probes: Probes) -> Result<(), String> {
     let arguments = Values::graffiti(0x10);
     let answers = Values::graffiti(0x80);
     let recording: &'static Recording = Box::leak(Box::new(Recording::new(answers)));
     let object = good("no object", ComObject::<_, IProbeRaw>::new(recording))?;
     let mut found = Values::NONE;
-    // SAFETY: an object with that interface.
+    // SAFETY: `object` has the interface that `probes` calls. The pointers are valid for the call.
     let raw = unsafe { probes(object.as_ptr().cast(), &raw const arguments, &raw mut found) };
-    // SAFETY: what an async method returned, with its reference.
+    // SAFETY: `raw` is the operation that an async method returned, with its reference.
     let operation = unsafe { ComRc::<AsyncOperationRaw<i64>>::from_raw(raw.cast()) };
     let arrived = recording.arrived();
-    // `i32[1]` is no argument.
+    // No slot has `i32[1]` as an argument.
     let mut sent = arguments;
     sent.i32[1] = 0;
     same("slots that were called", arrived.slots, ALL)?;
@@ -64,21 +65,21 @@ pub unsafe fn called_by(probes: Probes) -> Result<(), String> {
     same("answers that came back", found, expected)
 }
 
-/// Every slot of an object of a client's is called, once.
+/// Calls every slot of an object of a client, once.
 ///
 /// # Errors
-/// What arrived, or came back, is something else.
+/// The arguments or answers that arrived differ from those that were sent.
 ///
 /// # Safety
-/// Within a simulated kernel; `probe` is what `c/probe.h` says.
+/// The call is within a simulated kernel. `probe` does what `c/probe.h` declares.
 pub unsafe fn calls(probe: Probe) -> Result<(), String> {
     let a = Values::graffiti(0x10);
     let answers = Values::graffiti(0x80);
     let operation = ntcom::spawn_async_operation_raw(async { LATER });
     let mut place = Place::new(&a, &answers, operation.cast());
-    // SAFETY: the place outlives the object, which counts nothing.
+    // SAFETY: `place` outlives the object, which does not count references.
     let raw = unsafe { probe(&raw mut place) };
-    // SAFETY: an object with that interface.
+    // SAFETY: `raw` is an object with that interface.
     let object = good("the client's object", unsafe { ComRc::<IProbeRaw>::from_raw(raw.cast()) })?;
     same("unsigned_bytes", object.unsigned_bytes(a.u8[0], a.u8[1]), Ok(answers.u8[0]))?;
     same("signed_bytes", object.signed_bytes(a.i8[0], a.i8[1]), Ok(answers.i8[0]))?;
@@ -104,5 +105,5 @@ pub unsafe fn calls(probe: Probe) -> Result<(), String> {
     let later = good("later", object.later(a.u16[1], a.i64[1]))?;
     same("later's result", later.result(), Ok(LATER))?;
     drop((object, later));
-    same("slots whose arguments were right, and wrong", (place.good, place.bad), (ALL, 0))
+    same("slots with right arguments, and slots with wrong ones", (place.good, place.bad), (ALL, 0))
 }

@@ -1,4 +1,5 @@
-//! Arguments and answers of every width, and what C and C++ offer for them: `c/probe.h` says the same in C.
+//! Arguments and answers of every width, and the client's functions for them. `c/probe.h` declares
+//! the same in C.
 
 use core::ffi::c_void;
 
@@ -21,7 +22,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// Values each byte of which says where it belongs, and which set of them it is.
+    /// Makes values with bytes that identify their place and their set.
     #[must_use]
     pub fn graffiti(set: u8) -> Self {
         let mut next = set;
@@ -38,7 +39,7 @@ impl Values {
             i32: core::array::from_fn(|_| -i32::from_le_bytes(core::array::from_fn(|_| byte()))),
             u64: core::array::from_fn(|_| u64::from_le_bytes(core::array::from_fn(|_| byte()))),
             i64: core::array::from_fn(|_| -i64::from_le_bytes(core::array::from_fn(|_| byte()))),
-            // Numbers that are what they are in both widths.
+            // These numbers are exact in both widths.
             f32: core::array::from_fn(|_| f32::from(byte()) + 0.25),
             f64: core::array::from_fn(|_| -f64::from(byte()) - 0.125),
             pointers: core::array::from_fn(|_| {
@@ -47,7 +48,7 @@ impl Values {
         }
     }
 
-    /// Nothing yet.
+    /// Zeros, before any call.
     pub const NONE: Self = Self {
         u8: [0; 2],
         i8: [0; 2],
@@ -63,7 +64,7 @@ impl Values {
     };
 }
 
-/// Room for an object with the interface, which checks its arguments.
+/// Space for an object with the interface, which checks its arguments.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Place {
@@ -73,19 +74,20 @@ pub struct Place {
     operation: *mut c_void,
     /// A bit for each slot that was called with the right arguments.
     pub good: u32,
-    /// And with others.
+    /// A bit for each slot that was called with other arguments.
     pub bad: u32,
 }
 
 impl Place {
-    /// For an object that is to be called with these arguments, and answers so; `operation` is what its async method returns.
+    /// Space for an object that must be called with these arguments and answers so. Its async
+    /// method returns `operation`.
     #[must_use]
     pub fn new(arguments: &Values, answers: &Values, operation: *mut c_void) -> Self {
         Self { table: core::ptr::null(), arguments, answers, operation, good: 0, bad: 0 }
     }
 }
 
-/// Calls every method once; what the async one returned is given back.
+/// Calls every method once, and returns the operation of the async one.
 pub type Probes = unsafe extern "C" fn(*mut c_void, *const Values, *mut Values) -> *mut c_void;
 /// Makes an object in its place.
 pub type Probe = unsafe extern "C" fn(*mut Place) -> *mut c_void;

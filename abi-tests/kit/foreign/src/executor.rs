@@ -1,4 +1,4 @@
-//! The queue of tasks that are to run, and a run.
+//! The queue of tasks that are to be polled, and the run of a task.
 
 use std::{
     collections::VecDeque,
@@ -19,14 +19,14 @@ fn next() -> Option<Hold> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// Starts a task: its body is queued to be polled.
+/// Starts a task. Its body is queued to be polled.
 pub(crate) fn start(recipe: Recipe) -> Hold {
     let hold = Hold::new(recipe.kind, Some(recipe), None);
     wake(&hold);
     hold
 }
 
-/// The body is polled soon, or once more after the poll that goes on.
+/// Makes the executor poll the body soon, or once more after the current poll.
 pub(crate) fn wake(hold: &Hold) {
     let mut state = hold.task().state();
     if state.end.is_some() || state.queued {
@@ -50,14 +50,14 @@ pub(crate) unsafe extern "C" fn advance() {
     }
 }
 
-/// What a poll left.
+/// The result of a poll.
 enum Poll {
     Ended(End),
     Again,
     Waits,
 }
 
-/// Polls the body until it has not been woken meanwhile.
+/// Polls the body until it is not woken during a poll.
 fn run(task: &Task, recipe: &Recipe, hold: &Hold) {
     let doomed = {
         let mut state = task.state();
@@ -71,8 +71,10 @@ fn run(task: &Task, recipe: &Recipe, hold: &Hold) {
             Poll::Again => {}
             Poll::Waits => return,
             Poll::Ended(end) => {
-                // [C8]: the body has gone before the end is visible.
-                // SAFETY: the recipe's own function and context, once.
+                // [C8] The body is dropped before the end is visible.
+                //
+                // SAFETY: this calls the recipe's function with the recipe's context, and drops the
+                // body once.
                 unsafe { (recipe.drop)(recipe.context) };
                 task.state().end = Some(end);
                 return;
@@ -87,19 +89,20 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
         state.woken = false;
         state.shown = state.requested;
     }
-    // SAFETY: the recipe's own function and context.
+    // SAFETY: this calls the recipe's function with the recipe's context.
     unsafe { (recipe.begin)(recipe.context) };
     let this = core::ptr::from_ref(hold).cast_mut().cast();
-    // SAFETY: the recipe's own function and context; the task is this poll's.
+    // SAFETY: this calls the recipe's function with the recipe's context, and the task of this
+    // poll.
     if unsafe { (recipe.poll)(recipe.context, 0, this) } == poll::READY {
         let mut value = vec![0; size(task.kind)];
-        // SAFETY: the recipe's own function and context; `value` has room for the kind's value.
+        // SAFETY: this calls the recipe's function with the recipe's context. `value` has room for
+        // the kind's value.
         let why = unsafe { (recipe.finish)(recipe.context, value.as_mut_ptr().cast()) };
         if why != status::SUCCESS {
             return Poll::Ended(End::Error(why));
         }
-        // [C5]: what the body leaves in the padding of struct ntcom_kit_padded is no client's
-        // business.
+        // [C5] A client must not see what the body left in the padding of struct ntcom_kit_padded.
         if let (PADDED, Some(padding)) = (task.kind, value.get_mut(1..4)) {
             padding.fill(0);
         }
@@ -108,14 +111,14 @@ fn poll_once(task: &Task, recipe: &Recipe, hold: &Hold) -> Poll {
     }
     let mut state = task.state();
     if state.shown && state.requested {
-        // [C10]: it was shown the request, and goes on waiting.
+        // [C10] The body was shown the request, and goes on waiting.
         return Poll::Ended(End::Canceled);
     }
     state.running = state.woken;
     if state.woken { Poll::Again } else { Poll::Waits }
 }
 
-/// The kind with padding in its value, after the first byte.
+/// The kind with padding in its value. The padding is after the first byte.
 const PADDED: u32 = 3;
 
 /// The size of a kind's value.

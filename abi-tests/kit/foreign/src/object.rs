@@ -1,5 +1,5 @@
-//! What clients have: an object with `IAsyncOperation`, which counts clients alone. The task goes
-//! on without it.
+//! The clients' objects, which have `IAsyncOperation`. An object counts clients alone, and the task
+//! goes on without it.
 
 use core::{
     ffi::c_void,
@@ -36,15 +36,15 @@ struct Object {
     hold: Hold,
 }
 
-/// An object with one reference.
+/// Creates an object with one reference.
 pub(crate) fn hand_out(hold: Hold) -> *mut c_void {
     Box::into_raw(Box::new(Object { table: &TABLE, references: AtomicU32::new(1), hold })).cast()
 }
 
 /// # Safety
-/// An object that the caller has a reference to.
+/// The caller has a reference to the object `this`.
 unsafe fn object<'a>(this: *mut c_void) -> &'a Object {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller has a reference, so the object is alive.
     unsafe { &*this.cast::<Object>() }
 }
 
@@ -52,24 +52,24 @@ unsafe extern "system" fn query(this: *mut c_void, iid: *const Iid, out: *mut *m
     if out.is_null() {
         return status::INVALID_PARAMETER;
     }
-    // SAFETY: null, or the caller's IID, which needs no alignment.
+    // SAFETY: `iid` is null or the caller's IID, which needs no alignment.
     let wanted = unsafe { iid.as_ref() }.copied();
     let (answer, found) = match wanted {
         None => (status::INVALID_PARAMETER, ptr::null_mut()),
         Some(IUNKNOWN | OPERATION) => (status::SUCCESS, this),
         Some(_) => (status::NOINTERFACE, ptr::null_mut()),
     };
-    // SAFETY: the caller's place, which needs no alignment.
+    // SAFETY: the caller passes a writable `out`, which needs no alignment.
     unsafe { out.write_unaligned(found) };
     if answer == status::SUCCESS {
-        // SAFETY: a slot's contract.
+        // SAFETY: a client that calls a slot has a reference.
         unsafe { add_ref(this) };
     }
     answer
 }
 
 unsafe extern "system" fn add_ref(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client that calls a slot has a reference.
     let before = unsafe { object(this) }.references.fetch_add(1, SeqCst);
     if before >= u32::MAX / 2 {
         std::process::abort();
@@ -78,10 +78,10 @@ unsafe extern "system" fn add_ref(this: *mut c_void) -> u32 {
 }
 
 unsafe extern "system" fn release(this: *mut c_void) -> u32 {
-    // SAFETY: a slot's contract.
+    // SAFETY: a client that calls a slot has a reference.
     let left = unsafe { object(this) }.references.fetch_sub(1, SeqCst) - 1;
     if left == 0 {
-        // SAFETY: `hand_out` has made the box, and the last reference to it has gone.
+        // SAFETY: `hand_out` made the box, and this was the last reference to it.
         drop(unsafe { Box::from_raw(this.cast::<Object>()) });
     }
     left
@@ -91,9 +91,9 @@ unsafe extern "system" fn get_status(this: *mut c_void, out: *mut i32) -> i32 {
     if out.is_null() {
         return status::INVALID_PARAMETER;
     }
-    // SAFETY: a slot's contract.
+    // SAFETY: a client that calls a slot has a reference.
     let end = unsafe { object(this) }.hold.task().state().end;
-    // SAFETY: the caller's place, which needs no alignment.
+    // SAFETY: the caller passes a writable `out`, which needs no alignment.
     unsafe { out.write_unaligned(end.map_or(0, |end| end.number())) };
     status::SUCCESS
 }
@@ -102,16 +102,16 @@ unsafe extern "system" fn get_result(this: *mut c_void, out: *mut u8) -> i32 {
     if out.is_null() {
         return status::INVALID_PARAMETER;
     }
-    // SAFETY: a slot's contract.
+    // SAFETY: a client that calls a slot has a reference.
     let task = unsafe { object(this) }.hold.task();
     let state = task.state();
     let answer = state.end.map_or(status::PENDING, |end| end.stored());
     let length = size(task.kind);
     if answer == status::SUCCESS {
-        // SAFETY: the caller has room for the value, of which there are so many bytes.
+        // SAFETY: the caller has room for the value, which has `length` bytes.
         unsafe { out.copy_from_nonoverlapping(state.value.as_ptr(), length) };
     } else {
-        // SAFETY: the caller has room for the value.
+        // SAFETY: the caller has room for the value, which has `length` bytes.
         unsafe { out.write_bytes(0, length) };
     }
     answer

@@ -19,7 +19,8 @@ pub(crate) mod status {
     pub(crate) const NOINTERFACE: i32 = 0xC000_02B9_u32.cast_signed();
 }
 
-/// How an operation ended, as get_status writes it, and what get_result answers.
+/// The end of an operation. It determines the status that get_status writes and the answer of
+/// get_result.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
     Completed,
@@ -45,10 +46,10 @@ impl End {
     }
 }
 
-/// What changes of a task.
+/// The mutable state of a task.
 #[derive(Default)]
 pub(crate) struct State {
-    /// How it ended. The value has been written by then.
+    /// The end of the operation, if it has ended. Its value is written before.
     pub(crate) end: Option<End>,
     pub(crate) value: Vec<u8>,
     /// Whether the task is in the queue.
@@ -57,31 +58,30 @@ pub(crate) struct State {
     pub(crate) running: bool,
     /// Whether the task has been woken during this poll.
     pub(crate) woken: bool,
-    /// A request for its cancellation that the body has not taken.
+    /// Whether a request for its cancellation is set that the body has not taken.
     pub(crate) requested: bool,
     /// Whether this poll shows the request to the body.
     pub(crate) shown: bool,
-    /// Holds: [C9] they are what can still wake it.
+    /// The number of holds, which are all that can still wake it [C9].
     holds: usize,
-    /// The task was cancelled because no hold was left.
+    /// Whether the task was cancelled because no hold was left.
     abandoned: bool,
-    /// For a second time: its body is dropped unpolled.
+    /// Whether the last hold went a second time, so that the body is dropped unpolled.
     pub(crate) doomed: bool,
 }
 
-/// A task. Its body is the executor's while it runs.
+/// A task. The executor owns its body while it runs.
 pub(crate) struct Task {
     pub(crate) kind: u32,
-    /// None where it failed before it began.
+    /// The recipe. `None` if the operation failed before it began.
     pub(crate) recipe: Option<Recipe>,
     state: Mutex<State>,
 }
 
-// SAFETY: the header: the recipe's functions may be called by whichever thread runs the body, one
-// at a time.
+// SAFETY: the kit lets any thread that runs the body call the recipe's functions, one thread at a
+// time.
 unsafe impl Send for Task {}
-// SAFETY: the header: one thread at a time calls the recipe's functions; the state is behind a
-// lock.
+// SAFETY: one thread at a time calls the recipe's functions, and the state is behind a lock.
 unsafe impl Sync for Task {}
 
 impl Task {
@@ -92,7 +92,7 @@ impl Task {
 
 static LIVE: AtomicU64 = AtomicU64::new(0);
 
-/// How many tasks there are.
+/// The number of tasks.
 pub(crate) unsafe extern "C" fn live() -> u64 {
     LIVE.load(SeqCst)
 }
@@ -103,7 +103,7 @@ impl Drop for Task {
     }
 }
 
-/// What keeps a task: a waker, the object that clients have, a place in the queue.
+/// A reference that keeps a task. A waker, a client's object and a place in the queue have one.
 pub(crate) struct Hold(Arc<Task>);
 
 impl Hold {
@@ -137,7 +137,7 @@ impl Drop for Hold {
         if state.holds > 0 || state.end.is_some() {
             return;
         }
-        // [C9]: no hold is left that could wake it.
+        // [C9] No hold is left that could wake it.
         state.doomed = core::mem::replace(&mut state.abandoned, true);
         state.requested = true;
         state.queued = true;

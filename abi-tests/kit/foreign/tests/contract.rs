@@ -1,5 +1,5 @@
-//! The small implementation keeps the contract as far as it offers it: the cases of the conformance
-//! kit and a few hundred of its sequences.
+//! The small implementation keeps the contract as far as it offers it. The test runs the cases of
+//! the conformance kit and a few hundred of its sequences.
 
 use std::{path::Path, process::ExitCode};
 
@@ -10,7 +10,7 @@ use ntcom_kit::{
     report::Report,
 };
 
-/// The library that cargo has built beside this program, or one folder above.
+/// The library that cargo has built beside this program, or one folder above it.
 fn library(program: &Path) -> Option<std::path::PathBuf> {
     let folders = program.ancestors().skip(1).take(2);
     folders.map(|folder| folder.join("libntcom_kit_foreign.so")).find(|library| library.exists())

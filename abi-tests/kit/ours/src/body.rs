@@ -1,4 +1,4 @@
-//! A recipe as a future.
+//! A future that runs a recipe.
 
 use core::{
     future::{Future, poll_fn},
@@ -13,34 +13,37 @@ use ntcom_kit_table::{Recipe, poll, shape};
 
 use crate::values::Value;
 
-/// The kit's body: it is told when it is dropped.
+/// The kit's body. It tells the kit when it is dropped.
 pub(crate) struct Kits(Recipe);
 
-// SAFETY: the header: whoever polls or drops the body calls the kit's functions; where there are several threads those are made for that.
+// SAFETY: the kit's functions may be called by the thread that polls or drops the body. If there
+// are several threads, the kit passes functions that allow them.
 unsafe impl Send for Kits {}
 
 impl Kits {
-    /// A copy of the recipe, whose body it is from now on.
+    /// Takes over the body of a recipe. It copies the recipe.
     pub(crate) fn new(recipe: Recipe) -> Self {
         Self(recipe)
     }
 
     fn begin(&self) {
-        // SAFETY: the recipe's own function and context.
+        // SAFETY: this calls the recipe's function with the recipe's context.
         unsafe { (self.0.begin)(self.0.context) }
     }
 
     fn guarded(&self, guard: u32, has_value: bool) {
-        // SAFETY: the recipe's own function and context.
+        // SAFETY: this calls the recipe's function with the recipe's context.
         unsafe { (self.0.guarded)(self.0.context, guard, has_value.into()) }
     }
 
     fn finish<T: Value>(&self) -> Result<T, NTSTATUS> {
         let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: the recipe's own function and context; there is room for the kind's value.
+        // SAFETY: this calls the recipe's function with the recipe's context. `value` has room for
+        // the kind's value.
         let status = NTSTATUS(unsafe { (self.0.finish)(self.0.context, value.as_mut_ptr().cast()) });
         if status == NTSTATUS::SUCCESS {
-            // SAFETY: zeroed, and written by the kit; any bytes are a value of each of the types.
+            // SAFETY: the value is zeroed, and the kit has written it. Any bytes are valid for each
+            // of the types.
             Ok(unsafe { value.assume_init() })
         } else {
             Err(status)
@@ -50,16 +53,16 @@ impl Kits {
 
 impl Drop for Kits {
     fn drop(&mut self) {
-        // SAFETY: the recipe's own function and context, once.
+        // SAFETY: this calls the recipe's function with the recipe's context, once.
         unsafe { (self.0.drop)(self.0.context) }
     }
 }
 
-/// A recipe that outlives the futures made of it, which are in the same body.
+/// A recipe that outlives the futures made of it. All of them are in the same body.
 #[derive(Clone, Copy)]
 struct Parts(Recipe);
 
-// SAFETY: as for `Kits`.
+// SAFETY: the kit's functions may be called by the thread that polls the body, as for `Kits`.
 unsafe impl Send for Parts {}
 
 impl Parts {
@@ -70,7 +73,8 @@ impl Parts {
     #[expect(clippy::panic, reason = "the kit asks for a panic, and looks what becomes of it")]
     fn poll(self, number: u32, context: &mut Context<'_>) -> Poll<()> {
         let task = core::ptr::from_mut(context).cast();
-        // SAFETY: the recipe's own function and context; the task is this poll's.
+        // SAFETY: this calls the recipe's function with the recipe's context, and the task of this
+        // poll.
         match unsafe { (self.0.poll)(self.0.context, number, task) } {
             poll::PENDING => Poll::Pending,
             poll::RAISE => panic!("the kit's body asks for it"),
@@ -79,9 +83,9 @@ impl Parts {
     }
 }
 
-/// A future that says when a poll of it begins, and holds the body.
+/// A future that tells the kit the beginning of each poll, and holds the body.
 struct Told<F> {
-    // Dropped before the body, as a main before what holds it.
+    // The main is dropped before the body that holds it.
     inner: F,
     body: Kits,
 }
@@ -90,22 +94,22 @@ impl<T: Value, F: Future<Output = ()>> Future for Typed<T, F> {
     type Output = Result<T, NTSTATUS>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: `inner` is pinned with us, and never moved out; the body is not pinned.
+        // SAFETY: `inner` is pinned with `self` and never moved out. The body is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
         this.told.body.begin();
-        // SAFETY: as above.
+        // SAFETY: `inner` is pinned with `self` and never moved out.
         let inner = unsafe { Pin::new_unchecked(&mut this.told.inner) };
         inner.poll(context).map(|()| this.told.body.finish())
     }
 }
 
-/// The same, for one type of value.
+/// A [`Told`] with its type of value.
 struct Typed<T, F> {
     told: Told<F>,
     value: core::marker::PhantomData<fn() -> T>,
 }
 
-/// The whole body of a recipe: its value, or what it fails with.
+/// The whole body of a recipe. It yields its value, or the status with which it fails.
 pub(crate) fn fallible<T: Value>(body: Kits) -> impl Future<Output = Result<T, NTSTATUS>> + Send + 'static {
     let parts = Parts(body.0);
     let guards = GuardsOf(parts);
@@ -143,7 +147,7 @@ pub(crate) fn fallible<T: Value>(body: Kits) -> impl Future<Output = Result<T, N
     Typed { told: Told { inner, body }, value: core::marker::PhantomData }
 }
 
-/// The same for a body that never fails.
+/// The whole body of a recipe that never fails.
 pub(crate) fn infallible<T: Value>(body: Kits) -> impl Future<Output = T> + Send + 'static {
     let inner = fallible::<T>(body);
     async move {
@@ -154,7 +158,7 @@ pub(crate) fn infallible<T: Value>(body: Kits) -> impl Future<Output = T> + Send
     }
 }
 
-/// Where guards are told of.
+/// Tells the kit the ends of guards.
 #[derive(Clone, Copy)]
 struct GuardsOf(Parts);
 

@@ -1,6 +1,7 @@
-//! This project's implementation as the conformance kit sees it: the shipping runtime on one simulated processor, at DISPATCH_LEVEL but
-//! while the executor runs; for the cases of threads on a processor for each. A bug check of the simulated kernel stops the run, and is what
-//! the kit reports.
+//! This project's implementation, for the conformance kit. It is the shipping runtime on one
+//! simulated processor, at DISPATCH_LEVEL except while the executor runs. In the cases of threads
+//! each thread has a processor. A bug check of the simulated kernel stops the run, and the kit
+//! reports it.
 
 mod body;
 mod calls;
@@ -28,8 +29,8 @@ const REQUIRED: Required = Required {
     waker_drop: calls::waker_drop,
 };
 
-// `exhaust_references` is not offered, because nothing outside of the runtime can set a count; nor
-// `yield_with`, because `run_in_turn` does instead.
+// `exhaust_references` is not offered, because nothing outside of the runtime can set a count.
+// Neither is `yield_with`, because `run_in_turn` does its work.
 export_table!(Table {
     shapes: shape::PLAIN | shape::TRY_FINALLY | shape::ON_CANCEL | shape::NESTED | shape::JOIN,
     fails: 1,
@@ -55,5 +56,7 @@ export_table!(Table {
     at_passive_level: Some(kernel::at_passive_level),
     run_at_once: Some(threads::run_at_once),
     run_in_turn: Some(threads::run_in_turn),
+    spawn_passive: Some(spawn::spawn_passive),
+    drain_in_body: Some(kernel::drain_in_body),
     ..Table::new(c"ntcom on a simulated kernel", REQUIRED)
 });

@@ -1,4 +1,5 @@
-//! An object with a method for each type of value, whose bodies are the kit's, and may fail.
+//! An object with a method for each type of value. The methods run the kit's bodies, which may
+//! fail.
 
 use core::ffi::c_void;
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 declare_com_interface! {
-    /// A method for each kind, which is given the recipe of its body.
+    /// The interface with a method for each kind. A method gets the recipe of its body.
     trait IKit: IUnknown {
         const IID: GUID = GUID::from_u128(0x5eed_0c17_0000_4000_8000_0000_0000_0001);
         #[opaque]
@@ -34,38 +35,39 @@ declare_com_interface! {
     }
 }
 
-/// The object: whom to tell when it is gone.
+/// The object, with the function to call when it is dropped.
 struct Object(Option<(Does, *mut c_void)>);
 
-// SAFETY: the header: the kit is told on one thread, which has all the simulated processors.
+// SAFETY: the kit's function is called on one thread, which has all the simulated processors.
 unsafe impl Send for Object {}
-// SAFETY: as above; nothing of it is changed.
+// SAFETY: the kit's function is called on one thread, and no field is changed.
 unsafe impl Sync for Object {}
 
 impl Drop for Object {
     fn drop(&mut self) {
         kernel::other_freed();
         if let Some((dropped, context)) = self.0 {
-            // SAFETY: the header: the kit's function and its context, once.
+            // SAFETY: the kit passed its function with the function's context, and this calls it
+            // once.
             unsafe { dropped(context) };
         }
     }
 }
 
 /// # Safety
-/// It is a recipe.
+/// `recipe` is a recipe.
 unsafe fn kits(recipe: *const c_void) -> Kits {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a recipe.
     Kits::new(unsafe { recipe.cast::<Recipe>().read() })
 }
 
 macro_rules! methods {
     ($($method:ident: $value:ty,)*) => {
-        // SAFETY: the bodies are the kit's, which touches nothing that is not resident.
+        // SAFETY: the bodies are the kit's, which touches only resident memory.
         unsafe impl IKit for Object {
             type Allocator = GlobalAllocator;
             $(fn $method(&self, recipe: *const c_void) -> impl AsyncBody<Result<$value, NTSTATUS>, GlobalAllocator, NTSTATUS> {
-                // SAFETY: `method_of` gives recipes.
+                // SAFETY: `method_of` passes a recipe.
                 let body = unsafe { kits(recipe) };
                 InitBox::new(GlobalAllocator, pin_init!(fallible::<$value>(body)))
             })*
@@ -86,7 +88,7 @@ fn make(told: Option<(Does, *mut c_void)>) -> *mut IKitRaw {
     kernel::other_allocated();
     match ComObject::<_, IKitRaw>::new(Object(told)) {
         Ok(object) => object.into_raw(),
-        // The value has been dropped.
+        // The value has been dropped, so the kit has been told.
         Err(_) => core::ptr::null_mut(),
     }
 }
@@ -96,23 +98,23 @@ pub(crate) unsafe extern "C" fn object(dropped: Does, context: *mut c_void) -> *
 }
 
 pub(crate) unsafe extern "C" fn object_spawn(object: *mut c_void, recipe: *const Recipe) -> *mut c_void {
-    // SAFETY: the header: one of ours, and a recipe.
+    // SAFETY: the kit passes an object of this library, and a recipe.
     unsafe { method_of(object.cast(), recipe) }
 }
 
 /// # Safety
-/// A live object, and a recipe.
+/// `object` is alive, and `recipe` is a recipe.
 unsafe fn method_of(object: *mut IKitRaw, recipe: *const Recipe) -> *mut c_void {
     let this = object.cast::<c_void>();
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a living object.
     let table = unsafe { (*object).vtbl };
-    // SAFETY: the table of a live object.
+    // SAFETY: a living object has a table.
     let table = unsafe { &*table };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes a recipe.
     let kind = unsafe { (*recipe).kind };
     macro_rules! through {
         ($slot:ident) => {
-            // SAFETY: this function's contract.
+            // SAFETY: the caller passes a living object and a recipe.
             table.$slot.map_or(NOTHING, |slot| unsafe { slot(this, recipe.cast()) }.cast())
         };
     }
@@ -126,16 +128,16 @@ unsafe fn method_of(object: *mut IKitRaw, recipe: *const Recipe) -> *mut c_void 
     }
 }
 
-/// An operation of an object that only its body knows.
+/// Makes an operation of an object that only the operation's body refers to.
 pub(crate) fn method_of_nobody(recipe: Recipe) -> *mut c_void {
     let object = make(None);
     if object.is_null() {
         drop(Kits::new(recipe));
         return spawn_async_operation_error_raw::<u8>(NTSTATUS::INSUFFICIENT_RESOURCES).cast();
     }
-    // SAFETY: just made.
+    // SAFETY: the object was just made, so it is alive.
     let raw = unsafe { method_of(object, &raw const recipe) };
-    // SAFETY: the reference that it was made with.
+    // SAFETY: this gives up the reference with which the object was made.
     drop(unsafe { ntcom::ComRc::from_raw(object) });
     raw
 }

@@ -1,4 +1,4 @@
-//! New operations.
+//! Spawning of operations.
 
 use core::{ffi::c_void, ptr};
 
@@ -6,12 +6,12 @@ use ntcom::{
     NTSTATUS, SpawnOperation as _, TaskBuilder, pin_init, spawn_async_operation_error_raw,
     spawn_async_operation_raw, spawn_async_operation_raw_cancellable,
 };
-use ntcom_exec::{DpcOptions, NoExecutor, Placement, Port};
+use ntcom_exec::{DpcOptions, NoExecutor, OnWorkItems, Placement, Port};
 use ntcom_kit_table::{MAY_FAIL, Recipe};
 
 use crate::{
     body::{Kits, infallible},
-    calls, object, threads,
+    calls, kernel, object, threads,
     values::{Value, for_kind},
 };
 
@@ -29,7 +29,7 @@ fn plain<T: Value>(body: Kits) -> *mut c_void {
 
 fn cancellable<T: Value>(body: Kits, handle: *mut *mut c_void) -> *mut c_void {
     let (raw, cancel) = spawn_async_operation_raw_cancellable(infallible::<T>(body));
-    // SAFETY: the header: not null, so a place for one.
+    // SAFETY: the handle is not null, so the kit passes a writable one.
     unsafe { handle.write(calls::handle(cancel)) };
     raw.cast()
 }
@@ -39,10 +39,11 @@ fn failed<T: Value>(status: NTSTATUS) -> *mut c_void {
 }
 
 pub(crate) unsafe extern "C" fn spawn(recipe: *const Recipe, handle: *mut *mut c_void) -> *mut c_void {
-    // SAFETY: the header: a recipe.
+    // SAFETY: the kit passes a readable recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
-    // Only declared methods have bodies that fail: one of an object that nobody else knows.
+    // Only declared methods have bodies that fail. Use one of an object that only its body refers
+    // to.
     if recipe.flags & MAY_FAIL != 0 && handle.is_null() {
         return object::method_of_nobody(recipe);
     }
@@ -55,8 +56,9 @@ pub(crate) unsafe extern "C" fn spawn_error(kind: u32, status: i32) -> *mut c_vo
     for_kind!(kind, failed(status))
 }
 
-/// Where there is no executor: what every placement is in a build without a kernel. What the spawn does with it is the same code; that
-/// such a build chooses it is `cargo xtask features`' to see.
+/// A placement without an executor, as every placement is in a build without a kernel. The spawn
+/// runs the same code as in such a build. `cargo xtask features` checks that such a build chooses
+/// it.
 struct Nowhere;
 
 impl Placement for Nowhere {
@@ -73,12 +75,27 @@ fn nowhere<T: Value>(body: Kits) -> *mut c_void {
 }
 
 pub(crate) unsafe extern "C" fn spawn_without_executor(recipe: *const Recipe) -> *mut c_void {
-    // SAFETY: the header: a recipe.
+    // SAFETY: the kit passes a readable recipe.
     let recipe = unsafe { recipe.read() };
     let kind = recipe.kind;
     let body = Kits::new(recipe);
     for_kind!(kind, nowhere(body))
 }
 
-/// What a spawn gives that cannot be: the kit calls it a breach.
+fn on_work_items<T: Value>(body: Kits) -> *mut c_void {
+    // SAFETY: the library's device, which is there until the run has ended.
+    let items = unsafe { OnWorkItems::of(kernel::device()) };
+    let body = infallible::<T>(body);
+    TaskBuilder::new().on(items).spawn_operation(pin_init!(body)).into_raw().cast()
+}
+
+pub(crate) unsafe extern "C" fn spawn_passive(recipe: *const Recipe) -> *mut c_void {
+    // SAFETY: the header: a recipe.
+    let recipe = unsafe { recipe.read() };
+    let kind = recipe.kind;
+    let body = Kits::new(recipe);
+    for_kind!(kind, on_work_items(body))
+}
+
+/// The result of a spawn that cannot succeed. The kit reports it as a breach.
 pub(crate) const NOTHING: *mut c_void = ptr::null_mut();

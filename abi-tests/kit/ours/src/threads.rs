@@ -1,8 +1,10 @@
-//! Several threads: a simulated processor for each. At once each processor is an OS thread of the host; in turn the schedule decides at each
-//! preemption point, which is each kernel call and each atomic operation of the executor, who goes on.
+//! Several threads, with a simulated processor for each. *At once*, each processor is an OS thread
+//! of the host. *In turn*, a schedule chooses at each preemption point the processor that goes on.
+//! Each kernel call and each atomic operation of the executor is such a point.
 //!
-//! At once every other client is at DISPATCH_LEVEL, and bodies stay on the processor of the thread that calls `advance`. In turn they run where they
-//! are woken, as DPCs do: so the clients are at PASSIVE_LEVEL there, and `advance` waits for the other processors' DPCs.
+//! At once, every other client is at DISPATCH_LEVEL, and bodies stay on the processor of the thread
+//! that calls `advance`. In turn, bodies run where they are woken, as DPCs do. So the clients are
+//! at PASSIVE_LEVEL there, and `advance` waits for the other processors' DPCs.
 
 use core::{
     ffi::c_void,
@@ -14,7 +16,7 @@ use ntsim::{Config, FreeProgram, Schedule, ddi::KeFlushQueuedDpcs};
 
 use crate::kernel::{begin, config, lower, raise, tell, with_kernel};
 
-/// Several threads go on at once, or take turns.
+/// Whether several threads run at once. `IN_TURN` says whether they take turns.
 static AT_ONCE: AtomicBool = AtomicBool::new(false);
 static IN_TURN: AtomicBool = AtomicBool::new(false);
 
@@ -23,10 +25,10 @@ pub(crate) fn at_once() -> bool {
     AT_ONCE.load(Relaxed)
 }
 
-/// At PASSIVE_LEVEL: waits for what bodies do on other processors.
+/// Waits at PASSIVE_LEVEL for the bodies on other processors.
 pub(crate) fn join() {
     if IN_TURN.load(Relaxed) {
-        // SAFETY: the caller's IRQL.
+        // SAFETY: the caller is at PASSIVE_LEVEL, as the call requires.
         unsafe { KeFlushQueuedDpcs() };
     }
 }
@@ -35,14 +37,14 @@ extern "C" fn pause() {
     ntsim::preemption_point();
 }
 
-/// The kit's program for a thread.
+/// The kit's program of each thread.
 #[derive(Clone, Copy)]
 struct Kits {
     program: ThreadProgram,
     context: *mut c_void,
 }
 
-// SAFETY: the header: each thread calls the program with the context.
+// SAFETY: the header lets each thread call the program with the context.
 unsafe impl Send for Kits {}
 
 impl Kits {
@@ -63,7 +65,7 @@ impl Kits {
     }
 
     fn call(self, number: u32) {
-        // SAFETY: the header: the kit's program and its context.
+        // SAFETY: the kit passed its program with the program's context.
         unsafe { (self.program)(self.context, number, pause) };
     }
 }
@@ -75,7 +77,7 @@ pub(crate) unsafe extern "C" fn run_at_once(
     stop: *mut Stop,
 ) -> i32 {
     let kits = Kits { program, context };
-    // Who waits here for others makes as many steps as it takes.
+    // A thread that waits here for others may make any number of steps.
     let config = Config { step_limit: u64::MAX / 2, ..config(count as usize) };
     AT_ONCE.store(true, Relaxed);
     let ended = with_kernel(config, Schedule::round_robin(), |kernel| {
@@ -84,7 +86,7 @@ pub(crate) unsafe extern "C" fn run_at_once(
         kernel.run_freely(programs.collect()).and_then(|()| kernel.unload())
     });
     AT_ONCE.store(false, Relaxed);
-    // SAFETY: the header: the kit's place for it.
+    // SAFETY: the kit passes a writable `stop`.
     unsafe { tell(ended, stop) }
 }
 
@@ -103,6 +105,6 @@ pub(crate) unsafe extern "C" fn run_in_turn(
         kernel.run(programs.collect()).and_then(|()| kernel.unload())
     });
     IN_TURN.store(false, Relaxed);
-    // SAFETY: the header: the kit's place for it.
+    // SAFETY: the kit passes a writable `stop`.
     unsafe { tell(ended, stop) }
 }

@@ -28,7 +28,7 @@ impl Value for Padded {}
 impl Value for Aligned {}
 impl Value for Page {}
 
-/// Calls a generic function with the type of a kind; what is no kind is a `u8`.
+/// Calls a generic function with the type of a kind. An unknown kind counts as `u8`.
 macro_rules! for_kind {
     ($kind:expr, $function:ident($($argument:expr),*)) => {
         match $kind {

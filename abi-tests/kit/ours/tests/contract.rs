@@ -1,4 +1,5 @@
-//! Our implementation keeps the contract: the conformance kit's cases and a few hundred of its sequences. `cargo xtask conformance` runs more.
+//! Our implementation keeps the contract. The test runs the conformance kit's cases and a few
+//! hundred of its sequences. `cargo xtask conformance` runs more.
 
 use std::{path::Path, process::ExitCode};
 
@@ -9,7 +10,7 @@ use ntcom_kit::{
     report::Report,
 };
 
-/// The library that cargo has built beside this program, or one folder above.
+/// The library that cargo has built beside this program, or one folder above it.
 fn library(program: &Path) -> Option<std::path::PathBuf> {
     let folders = program.ancestors().skip(1).take(2);
     folders.map(|folder| folder.join("libntcom_kit_ours.so")).find(|library| library.exists())

@@ -1,4 +1,4 @@
-//! C10: cancel.
+//! Cases of C10, cancel.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{script::Shape, value::Kind};
@@ -61,7 +61,7 @@ fn completed(kit: &Kit<'_>, operation: usize) -> Check {
     kit.expect_end(Rule::C10, operation, status::COMPLETED, NTSTATUS::SUCCESS)
 }
 
-/// What a body's guards have said, in their order.
+/// Checks the ends of a body's guards, in their order.
 fn guards(kit: &Kit<'_>, operation: usize, expected: [Option<bool>; 2]) -> Check {
     let found = kit.0.slot(operation, |slot| slot.guards);
     check!(
@@ -90,7 +90,7 @@ fn is_a_request(kit: &Kit<'_>) -> Check {
     let operation = kit.spawn_to_cancel(Kind::U8, PENDING)?;
     kit.advance()?;
     kit.request(operation)?;
-    // Nothing has run since.
+    // No body has run since.
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
     kit.advance()?;
     canceled(kit, operation)
@@ -126,7 +126,7 @@ fn after_the_end(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// What a body has seen is in its log: that of one which sees a request differs from one which does not.
+/// The log of a body. A body that sees a request has another log than one that does not.
 fn log_of(
     kit: &Kit<'_>,
     script: ntcom_fuzz::script::Script,
@@ -140,7 +140,7 @@ fn log_of(
     Ok(kit.record(operation).log)
 }
 
-/// The log after one entry.
+/// The log after these entries.
 fn after(entries: &[u64]) -> u64 {
     entries.iter().fold(0, |log, entry| ntcom_fuzz::body::mix(log, *entry))
 }
@@ -177,16 +177,16 @@ fn is_taken(kit: &Kit<'_>) -> Check {
         log == after(&[0x11, 0x10, 0x20]),
         "a body should take a request once and then see none; what it saw was different"
     );
-    // Having taken it, it went on.
+    // The body took the request and went on.
     let operation = kit.0.count() - 1;
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
-    // The one before waits at the same gate.
+    // The operation before it waits at the same gate.
     for _ in 0..2 {
         kit.open(0)?;
         kit.advance()?;
     }
     completed(kit, operation)?;
-    // And a request after that is a new one.
+    // A later request is a new one.
     let operation = kit.spawn_to_cancel(Kind::U8, script)?;
     kit.request(operation)?;
     kit.advance()?;
@@ -271,7 +271,7 @@ fn cleanup_waits(kit: &Kit<'_>) -> Check {
     kit.request(operation)?;
     kit.advance()?;
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
-    // Asked once more, the cleanup goes on.
+    // A second request lets the cleanup go on.
     kit.request(operation)?;
     kit.advance()?;
     kit.expect_status(Rule::C10, operation, status::STARTED)?;
@@ -307,7 +307,7 @@ fn join(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     guards(kit, operation, [Some(false), Some(false)])?;
     canceled(kit, operation)?;
-    // One has ended already.
+    // One of the two parts has ended already.
     let script = guarded(Shape::Join, [END, END, OBSERVE, WAIT, END, STASH]);
     let operation = kit.spawn_to_cancel(Kind::U64, script)?;
     kit.advance()?;
@@ -326,7 +326,7 @@ fn by_handle(kit: &Kit<'_>) -> Check {
     kit.advance()?;
     canceled(kit, operation)?;
     kit.handle_cancel(operation)?;
-    // A clone cancels, too, when the first one has gone.
+    // A clone of the handle cancels too, after the first handle has gone.
     let operation = kit.make(Spawn { cancellable: true, ..Spawn::new(Kind::U64, PENDING) })?;
     kit.handle_clone(operation)?;
     kit.advance()?;

@@ -1,4 +1,4 @@
-//! C14: completion handlers.
+//! Cases of C14, completion handlers.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -59,7 +59,7 @@ fn null_handler(kit: &Kit<'_>) -> Check {
     for (operation, ..) in states::every(kit, Kind::U64)? {
         let answer = kit.set_completed(operation, Handler::Null)?;
         expect(kit, answer, NTSTATUS::INVALID_PARAMETER, "with a null handler")?;
-        // It was none: there is room for one.
+        // A null handler was refused, so there is room for one.
         expect(
             kit,
             kit.set_completed(operation, Handler::Records)?,
@@ -171,8 +171,8 @@ fn without_clients(kit: &Kit<'_>) -> Check {
     handled(kit, operation, 1, "after the end, with no client left,")
 }
 
-/// A handler, set late or in time, gives up the last reference, and makes another operation. The
-/// first one is not touched any more.
+/// A handler, set late or in time, gives up the last reference and makes another operation. The
+/// library must not touch the first one afterwards.
 fn not_used_afterwards(kit: &Kit<'_>) -> Check {
     let (check, written) = written_after(|| release_and_replace(kit));
     check!(
@@ -202,7 +202,7 @@ fn release_and_replace(kit: &Kit<'_>) -> Check {
             if kit.0.count() != second + 1 {
                 return Ok(());
             }
-            // The executor may have run the second one by now.
+            // The executor may have run the second operation by now.
             kit.advance()?;
             handled(kit, second, 0, "of an operation made by another's handler, before its end,")?;
             kit.expect_status(Rule::C14, second, status::STARTED)?;

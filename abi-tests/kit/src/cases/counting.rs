@@ -1,4 +1,4 @@
-//! C3: counting.
+//! Cases of C3, counting.
 
 use ntcom_fuzz::{
     ops::{Out, Via},
@@ -55,7 +55,7 @@ fn one_for_all(kit: &Kit<'_>) -> Check {
 
 fn last_release(kit: &Kit<'_>) -> Check {
     for via in kit.vias().iter().copied() {
-        // The second one waits without a waker, which would be a reference.
+        // The second operation waits without a waker, because a waker would be a reference.
         let parked = kit.has_control().then_some(plain([PARK, END, END, END, END, END]));
         for script in parked.into_iter().chain([READY]) {
             let operation = kit.spawn(Kind::U64, script)?;
@@ -65,7 +65,7 @@ fn last_release(kit: &Kit<'_>) -> Check {
                 kit.advance()?;
             }
             if kit.has_control() {
-                // So that the second interface is known.
+                // This makes the second interface known.
                 kit.get_error(operation, Out::Given)?;
             }
             check!(
@@ -97,7 +97,7 @@ fn overflow(kit: &Kit<'_>) -> Check {
     let this = kit.0.slot(operation, |slot| slot.operation);
     kit.0.trail.add("exhaust_references".to_owned());
     if let Some(exhaust) = kit.table().exhaust_references {
-        // SAFETY: the header: an operation that we have a reference to.
+        // SAFETY: `this` is an operation, and the kit has a reference to it.
         unsafe { exhaust(this) };
     }
     kit.add_ref(operation, Via::Operation)?;

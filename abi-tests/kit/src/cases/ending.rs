@@ -1,4 +1,4 @@
-//! C6, C7, C8: how operations end.
+//! Cases of C6, C7 and C8, the ends of operations.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -64,7 +64,7 @@ fn wake_after_the_end(kit: &Kit<'_>) -> Check {
         ended.push((canceled, status::CANCELED, NTSTATUS::CANCELLED));
     }
     for (operation, status, stored) in ended {
-        // That it ends is another rule's.
+        // Another rule requires the operation to end.
         if !is(kit, operation, status, Rule::C10)? {
             continue;
         }
@@ -87,7 +87,7 @@ fn wake_after_the_end(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// Whether an operation is in this state; that it is not is a breach of this rule.
+/// Whether an operation is in this state. If not, records a breach of this rule.
 fn is(kit: &Kit<'_>, operation: usize, status: u32, rule: Rule) -> Result<bool, Finding> {
     kit.expect_status(rule, operation, status)?;
     let found = kit.status(operation)?;
@@ -98,7 +98,7 @@ fn failures_are_stored(kit: &Kit<'_>) -> Check {
     for given in STATUSES {
         for kind in [Kind::Unit, Kind::U64, Kind::Page] {
             let operation = kit.spawn_error(kind, NTSTATUS::from_u32(given))?;
-            // Success and informational codes are no failures.
+            // Success and informational codes are not failures.
             let stored = if given >> 31 == 0 { NTSTATUS::UNSUCCESSFUL.to_u32() } else { given };
             kit.expect_end(Rule::C7, operation, status::ERROR, NTSTATUS::from_u32(stored))?;
         }
@@ -122,7 +122,7 @@ fn dropped_before_visible(kit: &Kit<'_>) -> Check {
             all.push((canceled, status::CANCELED, Rule::C10));
         }
         for (operation, ..) in all.iter().filter(|_| kit.has_control()) {
-            // It looks, when it is told, whether the body has been dropped.
+            // The handler checks, when it runs, that the body has been dropped.
             kit.set_completed(*operation, Handler::Records)?;
         }
         kit.advance()?;
@@ -131,7 +131,7 @@ fn dropped_before_visible(kit: &Kit<'_>) -> Check {
         }
         kit.advance()?;
         for (operation, status, rule) in all {
-            // That it ends is another rule's.
+            // Another rule requires the operation to end.
             if !is(kit, operation, status, rule)? {
                 continue;
             }
@@ -148,7 +148,7 @@ fn dropped_before_visible(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// A number of times, in words.
+/// A count in words.
 fn times(times: u32) -> String {
     match times {
         1 => "once".to_owned(),
@@ -175,12 +175,12 @@ fn polled_once_a_wake(kit: &Kit<'_>) -> Check {
     expect(1)?;
     kit.advance()?;
     expect(1)?;
-    // Two wakes before a poll are one.
+    // Two wakes before a poll cause one poll.
     kit.wake(operation, true)?;
     kit.wake(operation, true)?;
     kit.advance()?;
     expect(2)?;
-    // Then it yields, ends, and its own last wake is for nobody.
+    // The body then yields and ends. Its last wake has no effect.
     kit.wake(operation, false)?;
     kit.advance()?;
     expect(4)?;
@@ -208,7 +208,7 @@ fn not_polled_after_ready(kit: &Kit<'_>) -> Check {
 }
 
 fn cleanups_before_visible(kit: &Kit<'_>) -> Check {
-    // Its cleanup takes two polls.
+    // The cleanup takes two polls.
     let script = guarded(Shape::TryFinally, [WAIT, END, END, STASH, PARK, PARK]);
     let operation = kit.spawn_to_cancel(Kind::U8, script)?;
     kit.advance()?;
@@ -219,6 +219,6 @@ fn cleanups_before_visible(kit: &Kit<'_>) -> Check {
     let part = kit.0.slot(operation, |slot| slot.parts[1].ended);
     let ended = !matches!(kit.status(operation)?, status::STARTED | UNKNOWN);
     check!(kit, C8, !ended || part, "operation {operation} has ended, and its cleanup has not");
-    // How it ends is not this rule's.
+    // Another rule covers the end itself.
     kit.expect_end(Rule::C10, operation, status::CANCELED, NTSTATUS::CANCELLED)
 }

@@ -1,4 +1,4 @@
-//! C20: bodies that fail by themselves.
+//! Cases of C20, bodies that fail by themselves.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{ops::STATUSES, script::Shape, value::Kind};

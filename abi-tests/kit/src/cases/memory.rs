@@ -1,4 +1,5 @@
-//! C11, C12, C13, C21: operations that cannot be started, bodies that raise, IRQL and allocations.
+//! Cases of C11, C12, C13 and C21. They cover operations that cannot be started, bodies that raise,
+//! IRQL and allocations.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -36,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
 
 fn never_null(kit: &Kit<'_>) -> Check {
     for kind in Kind::ALL {
-        // Whether it is null is looked at where it is made.
+        // `spawn` and `spawn_error` check for null.
         kit.spawn(kind, READY)?;
         kit.spawn_error(kind, NTSTATUS::SUCCESS)?;
     }
@@ -131,7 +132,7 @@ fn constant_counts(kit: &Kit<'_>) -> Check {
             );
         }
     }
-    // The last Release does nothing.
+    // The last Release has no effect.
     check!(
         kit,
         C11,
@@ -171,7 +172,7 @@ fn failed_without_memory(kit: &Kit<'_>) -> Check {
     kit.expect_status(Rule::C11, operation, status::ERROR)?;
     let Answer { status, out } = kit.get_result(operation, Out::Given)?;
     let answered = NTSTATUS::from_u32(status);
-    // One that needs no memory has its own reason.
+    // An operation that needs no memory has its own reason.
     check!(
         kit,
         C11,
@@ -202,7 +203,7 @@ fn raises(kit: &Kit<'_>) -> Check {
 }
 
 fn no_slot_allocates(kit: &Kit<'_>) -> Check {
-    // Each call looks for itself.
+    // Each call checks its own allocations.
     for (operation, ..) in states::every(kit, Kind::Page)? {
         for via in kit.vias().iter().copied() {
             kit.query(operation, via, Iid::Unknown, Out::Given)?;
@@ -224,7 +225,7 @@ fn no_slot_allocates(kit: &Kit<'_>) -> Check {
 }
 
 fn no_waker_allocates(kit: &Kit<'_>) -> Check {
-    // Each call looks for itself.
+    // Each call checks its own allocations.
     let operation = kit.spawn(Kind::U64, STASHED)?;
     kit.advance()?;
     kit.clone_waker(operation)?;
@@ -236,7 +237,7 @@ fn no_waker_allocates(kit: &Kit<'_>) -> Check {
 }
 
 fn one_level(kit: &Kit<'_>) -> Check {
-    // Each poll and each drop looks for itself.
+    // Each poll and each drop checks its own level.
     states::every(kit, Kind::U64)?;
     let pending = kit.spawn(Kind::U8, PENDING)?;
     kit.advance()?;

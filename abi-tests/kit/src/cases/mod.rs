@@ -1,4 +1,5 @@
-//! The cases, as data: a rule, a name, what the library must offer, and a function.
+//! The cases, as data. Each has a rule, a name, the features that the library must offer, and a
+//! function.
 
 mod cancelling;
 mod completion;
@@ -13,40 +14,41 @@ mod results;
 pub(crate) mod threads;
 mod trust;
 mod unloading;
+mod waiting;
 
 pub use self::threads::Seeds;
 use crate::{finding::Check, kit::Kit, need::Need, rule::Rule};
 
-/// How a case ends.
+/// The expected end of a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expects {
-    /// It ends, and nothing is left.
+    /// The case ends, and nothing is left.
     End,
-    /// The library fails fast: it stops the run, or the process.
+    /// The library fails fast, by stopping the run or the process.
     FailFast,
 }
 
-/// Who judges, and whether what is found repeats itself.
+/// The threads of a case. They determine whether its findings are repeatable.
 #[derive(Clone, Copy, Debug)]
 pub enum Runs {
-    /// One thread: what it finds it always finds.
+    /// One thread. Its findings are repeatable.
     Alone(fn(&Kit<'_>) -> Check),
-    /// Several: by schedules, which repeat themselves, or in races, which do not.
+    /// Several threads. Schedules are repeatable, and races are not.
     Threads(threads::Rounds),
 }
 
 /// A case.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// The rule that it is about; it may find breaches of others.
+    /// The rule that the case tests. It may find breaches of others.
     pub rule: Rule,
-    /// Its name, which `--only` knows.
+    /// The case's name, for `--only`.
     pub name: &'static str,
-    /// What the library must offer.
+    /// The features that the library must offer.
     pub needs: &'static [Need],
-    /// How it ends.
+    /// The expected end.
     pub expects: Expects,
-    /// Judges.
+    /// The function that judges, with its threads.
     pub runs: Runs,
 }
 
@@ -59,7 +61,7 @@ impl Case {
         Self { needs, ..self }
     }
 
-    /// It is a race: another run may say something else.
+    /// Whether the case is a race, so that another run may find something else.
     #[must_use]
     pub const fn is_race(&self) -> bool {
         matches!(self.runs, Runs::Threads(rounds) if matches!(rounds.way(), threads::Way::AtOnce))
@@ -73,7 +75,7 @@ impl Case {
 /// All cases, in the order of their rules.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let groups: [&[Case]; 13] = [
+    let groups: [&[Case]; 14] = [
         queries::CASES,
         counting::CASES,
         results::CASES,
@@ -84,6 +86,7 @@ pub fn all() -> Vec<Case> {
         completion::CASES,
         trust::CASES,
         unloading::CASES,
+        waiting::CASES,
         objects::CASES,
         fallible::CASES,
         threads::CASES,
@@ -102,7 +105,7 @@ mod steps {
     pub(super) const WAIT: u8 = 2;
     /// Waits for gate 1.
     pub(super) const WAIT_1: u8 = 2 | 1 << 4;
-    /// Gives a waker to the stash.
+    /// Puts a waker into the stash.
     pub(super) const STASH: u8 = 4;
     pub(super) const TAKE: u8 = 5;
     pub(super) const OBSERVE: u8 = 6;
@@ -117,20 +120,20 @@ mod steps {
         Script { shape: Shape::Plain, steps }
     }
 
-    /// Three steps of a main, three of its cleanup.
+    /// A body of a main with three steps and a cleanup with three.
     pub(super) const fn guarded(shape: Shape, steps: [u8; STEPS]) -> Script {
         Script { shape, steps }
     }
 
     /// Ends in its first poll.
     pub(super) const READY: Script = plain([END; STEPS]);
-    /// Waits for gate 0, then ends.
+    /// Waits for gate 0, and then ends.
     pub(super) const PENDING: Script = plain([WAIT, END, END, END, END, END]);
-    /// Waits for the wakers that it gives to the stash, then ends.
+    /// Puts a waker into the stash, waits for it, and then ends.
     pub(super) const STASHED: Script = plain([STASH, PARK, END, END, END, END]);
 }
 
-/// An operation in each state: what clients ask all of them.
+/// An operation in each state, for calls that must work in all states.
 pub(crate) mod states {
     use ntcom::NTSTATUS;
     use ntcom_fuzz::value::Kind;
@@ -142,14 +145,15 @@ pub(crate) mod states {
         rule::Rule,
     };
 
-    /// A failure that is nobody else's.
+    /// A failure status that the library does not use itself.
     pub(crate) const FAILURE: NTSTATUS = NTSTATUS::from_u32(0xC000_009D);
 
-    /// An operation, its status, and what it has stored.
+    /// An operation, its status, and the result that it has stored.
     pub(crate) type State = (usize, u32, NTSTATUS);
 
-    /// Started, Completed, Canceled (where operations can be cancelled) and Error. One that does
-    /// not get there is left out, and is a breach of the rule by which it should.
+    /// Makes an operation in each of the states Started, Completed, Canceled (if operations can be
+    /// cancelled) and Error. An operation that does not get there is left out, and is a breach of
+    /// the rule by which it should.
     pub(crate) fn every(kit: &Kit<'_>, kind: Kind) -> Result<Vec<State>, Finding> {
         let completed = kit.spawn(kind, READY)?;
         let canceled = if kit.can_cancel() { Some(canceled(kit, kind)?) } else { None };
@@ -180,7 +184,7 @@ pub(crate) mod states {
         Ok(canceled)
     }
 
-    /// The one in this state, where it got there.
+    /// The operation in this state, if it got there.
     pub(crate) fn in_state(kit: &Kit<'_>, kind: Kind, status: u32) -> Result<Option<usize>, Finding> {
         let found = every(kit, kind)?.into_iter().find(|(_, state, _)| *state == status);
         Ok(found.map(|(operation, ..)| operation))

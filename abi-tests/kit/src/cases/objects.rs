@@ -1,4 +1,4 @@
-//! C19: the object behind a method.
+//! Cases of C19, the object behind a method.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -62,7 +62,7 @@ fn body_keeps_it(kit: &Kit<'_>) -> Check {
 fn released_before_visible(kit: &Kit<'_>) -> Check {
     let object = kit.object()?;
     let operation = call(kit, object, PENDING)?;
-    // It looks, when it is told, whether the object has been dropped.
+    // The handler checks, when it runs, that the object has been dropped.
     kit.set_completed(operation, Handler::Records)?;
     kit.object_release(object)?;
     kit.open(0)?;

@@ -1,4 +1,4 @@
-//! C1, C2: QueryInterface and identity.
+//! Cases of C1 and C2, QueryInterface and identity.
 
 use ntcom::{AsyncControlRaw, AsyncOperationRaw, GUID, IUnknownRaw, Interface, NTSTATUS};
 use ntcom_fuzz::{
@@ -44,7 +44,7 @@ fn expect(kit: &Kit<'_>, answer: Answer, status: NTSTATUS, out: OutValue, what: 
     Ok(())
 }
 
-/// For each state and each interface.
+/// Runs a check for each state and each interface.
 fn everywhere(kit: &Kit<'_>, check: impl Fn(usize, Via) -> Check) -> Check {
     for (operation, ..) in states::every(kit, Kind::U64)? {
         for via in kit.vias() {
@@ -83,7 +83,7 @@ fn unknown_iid(kit: &Kit<'_>) -> Check {
     })
 }
 
-/// One bit of this byte, of sixteen, is another one.
+/// Changes one bit of one of the sixteen bytes.
 fn with_another_byte(mut iid: GUID, byte: usize) -> GUID {
     match byte {
         0..4 => iid.data1 ^= 1 << (8 * byte),
@@ -94,7 +94,7 @@ fn with_another_byte(mut iid: GUID, byte: usize) -> GUID {
     iid
 }
 
-/// An IID that differs in one of its sixteen bytes is another one.
+/// An IID that differs in one of its sixteen bytes names another interface.
 fn almost_known_iid(kit: &Kit<'_>) -> Check {
     everywhere(kit, |operation, via| {
         for known in [IUnknownRaw::IID, AsyncOperationRaw::<()>::IID, AsyncControlRaw::IID] {

@@ -1,4 +1,4 @@
-//! C9: releasing is not cancelling.
+//! Cases of C9, releasing without cancelling.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{ops::Via, script::Shape, value::Kind};
@@ -61,7 +61,7 @@ fn left_reference(kit: &Kit<'_>) -> Check {
 }
 
 fn abandoned(kit: &Kit<'_>) -> Check {
-    // Nobody can wake it but its client, who leaves.
+    // Only its client could still wake it, and the client leaves.
     let operation = kit.spawn(Kind::U64, plain([PARK, OBSERVE, END, END, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
@@ -89,7 +89,7 @@ fn abandoned_cleans_up(kit: &Kit<'_>) -> Check {
 }
 
 fn abandoned_twice(kit: &Kit<'_>) -> Check {
-    // It takes the request and goes on, and again nobody is left.
+    // The body takes the request and goes on, and again no holder is left.
     let operation = kit.spawn(Kind::U64, plain([PARK, super::steps::TAKE, PARK, OBSERVE, END, END]))?;
     kit.advance()?;
     kit.release(operation, Via::Operation)?;
@@ -114,7 +114,7 @@ fn waker_drop_runs_nothing(kit: &Kit<'_>) -> Check {
     kit.drop_waker(operation)?;
     kit.advance()?;
     check!(kit, C9, kit.record(operation).drops == 0, "it can still be woken, and its body has been dropped");
-    // Whoever runs a body or drops it in here is found by the body.
+    // The body itself checks where it is run and dropped.
     kit.drop_waker(operation)?;
     kit.advance()?;
     check!(

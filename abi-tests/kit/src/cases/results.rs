@@ -1,4 +1,4 @@
-//! C4, C5, C15, C16: what an operation tells.
+//! Cases of C4, C5, C15 and C16, the answers of an operation.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -88,7 +88,7 @@ fn status_no_alignment(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// What get_result should answer and leave, for a kind, twice and at both kinds of addresses.
+/// Checks the answer of get_result and its bytes for a kind, twice and at both kinds of addresses.
 fn expect(kit: &Kit<'_>, kind: Kind, operation: usize, stored: NTSTATUS) -> Check {
     let bytes = if stored == NTSTATUS::SUCCESS { Bytes::Value } else { Bytes::Zeroed };
     for out in OUTS {
@@ -118,7 +118,7 @@ fn result_while_started(kit: &Kit<'_>) -> Check {
         if let Some(started) = states::in_state(kit, kind, status::STARTED)? {
             expect(kit, kind, started, NTSTATUS::PENDING)?;
         }
-        // And one whose body has not run at all.
+        // This operation's body has not run at all.
         let fresh = kit.spawn(kind, READY)?;
         expect(kit, kind, fresh, NTSTATUS::PENDING)?;
     }
@@ -176,7 +176,7 @@ fn wait_without_time(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// Timeouts, in units of 100 ns: none, a millisecond from now, and long ago.
+/// Timeouts, in units of 100 ns. They are none, a millisecond from now, and a time long ago.
 const TIMEOUTS: [Option<i64>; 3] = [Some(0), Some(-10_000), Some(1)];
 
 fn expect_wait(kit: &Kit<'_>, operation: usize, timeout: Option<i64>, expected: NTSTATUS) -> Check {
@@ -213,7 +213,7 @@ fn wait_until_time_is_over(kit: &Kit<'_>) -> Check {
     kit.expect_status(Rule::C15, started, status::STARTED)
 }
 
-/// Whatever runs bodies at PASSIVE_LEVEL, they run before a wait for ever has come to its end.
+/// Bodies at PASSIVE_LEVEL run before a wait for ever ends, whichever thread runs them.
 fn wait_until_the_end(kit: &Kit<'_>) -> Check {
     let completes = kit.spawn(Kind::U64, READY)?;
     let cancels = kit.spawn(Kind::U64, PENDING)?;
@@ -239,7 +239,7 @@ fn wait_keeps_none(kit: &Kit<'_>) -> Check {
 
 fn wait_above_passive_level(kit: &Kit<'_>) -> Check {
     let Some(started) = states::in_state(kit, Kind::U64, status::STARTED)? else { return Ok(()) };
-    // SAFETY: the header: a question that may be asked at any time.
+    // SAFETY: `irql` may be called at any time.
     if kit.table().irql.is_none_or(|irql| unsafe { irql() } == 0) {
         kit.0.lacks.set(Some("programs above PASSIVE_LEVEL"));
         return Ok(());

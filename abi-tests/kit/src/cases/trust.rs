@@ -1,4 +1,5 @@
-//! C17: what the library's own client makes of objects that do not keep the contract. Those are the kit's.
+//! Cases of C17, in which the library's own client uses objects that break the contract. The kit
+//! makes the objects.
 
 use core::{cell::Cell, ffi::c_void, ptr};
 
@@ -25,10 +26,10 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const BROKEN: NTSTATUS = NTSTATUS::DRIVER_INTERNAL_ERROR;
-/// What other implementations of COM answer for an interface that they do not have.
+/// The status that other implementations of COM answer for an interface that they do not have.
 const E_NOINTERFACE: u32 = 0x8000_4002;
 
-/// An operation that does what it is told to, with its second interface behind the first.
+/// An operation that answers as its script says. Its second interface is behind the first.
 #[repr(C)]
 struct Foreign {
     operation: *const AsyncOperationVtbl<u64>,
@@ -39,32 +40,33 @@ struct Foreign {
 
 #[derive(Clone, Copy)]
 struct Script {
-    /// What get_status answers and writes; None: it writes nothing.
+    /// The answer of get_status, and the status that it writes. `None` writes nothing.
     status: (u32, Option<i32>),
-    /// What get_result answers and writes.
+    /// The answer of get_result, and the value that it writes.
     result: (u32, u64),
-    /// What QueryInterface answers, and whether it gives a pointer.
+    /// The answer of QueryInterface, and whether it gives a pointer.
     query: (u32, bool),
-    /// What get_result_size answers and writes.
+    /// The answer of get_result_size, and the size that it writes.
     size: (u32, u32),
 }
 
 const GOOD: Script =
     Script { status: (0, Some(1)), result: (0, 0x0807_0605_0403_0201), query: (0, true), size: (0, 8) };
 
-/// The operation that one of its interfaces is of.
+/// The operation of one of its interfaces.
 ///
 /// # Safety
-/// `this` is its first interface, or, `control`, its second.
+/// `this` is its first interface, or its second one if `control` is true.
 unsafe fn foreign<'a>(this: *mut c_void, control: bool) -> &'a Foreign {
     let this = if control { this.wrapping_byte_sub(core::mem::offset_of!(Foreign, control)) } else { this };
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes the interface that `control` says, so `this` is the operation's
+    // start.
     unsafe { &*this.cast::<Foreign>() }
 }
 
 fn answer_query(this: &Foreign, iid: *const GUID, out: *mut *mut c_void) -> NTSTATUS {
     let (status, gives) = this.script.query;
-    // SAFETY: a client gives a good pointer.
+    // SAFETY: a client passes a readable `iid`.
     let iid = unsafe { iid.read_unaligned() };
     let own = ptr::from_ref(this).cast_mut();
     let found = match iid {
@@ -79,7 +81,7 @@ fn answer_query(this: &Foreign, iid: *const GUID, out: *mut *mut c_void) -> NTST
     if status == 0 && !found.is_null() {
         this.references.set(this.references.get() + 1);
     }
-    // SAFETY: as above.
+    // SAFETY: a client passes a writable `out`.
     unsafe { out.write_unaligned(found) };
     NTSTATUS::from_u32(if status == 0 && gives && found.is_null() { E_NOINTERFACE } else { status })
 }
@@ -91,17 +93,17 @@ macro_rules! slots {
             iid: *const GUID,
             out: *mut *mut c_void,
         ) -> NTSTATUS {
-            // SAFETY: in this interface's table.
+            // SAFETY: this slot is in this interface's table, so `this` is that interface.
             answer_query(unsafe { foreign(this, $control) }, iid, out)
         }
         unsafe extern "system" fn $add_ref(this: *mut c_void) -> u32 {
-            // SAFETY: in this interface's table.
+            // SAFETY: this slot is in this interface's table, so `this` is that interface.
             let references = &unsafe { foreign(this, $control) }.references;
             references.set(references.get() + 1);
             references.get()
         }
         unsafe extern "system" fn $release(this: *mut c_void) -> u32 {
-            // SAFETY: in this interface's table.
+            // SAFETY: this slot is in this interface's table, so `this` is that interface.
             let references = &unsafe { foreign(this, $control) }.references;
             references.set(references.get().wrapping_sub(1));
             references.get()
@@ -113,27 +115,27 @@ slots!(query_0, add_ref_0, release_0, false);
 slots!(query_1, add_ref_1, release_1, true);
 
 unsafe extern "system" fn get_status(this: *mut c_void, out: *mut RawAsyncStatus) -> NTSTATUS {
-    // SAFETY: in the first interface's table.
+    // SAFETY: this slot is in the first interface's table.
     let (answer, written) = unsafe { foreign(this, false) }.script.status;
     if let Some(status) = written {
-        // SAFETY: a client gives a good pointer.
+        // SAFETY: a client passes a writable `out`.
         unsafe { out.write_unaligned(RawAsyncStatus(status)) };
     }
     NTSTATUS::from_u32(answer)
 }
 
 unsafe extern "system" fn get_result(this: *mut c_void, out: *mut u64) -> NTSTATUS {
-    // SAFETY: in the first interface's table.
+    // SAFETY: this slot is in the first interface's table.
     let (answer, value) = unsafe { foreign(this, false) }.script.result;
-    // SAFETY: a client gives a good pointer.
+    // SAFETY: a client passes a writable `out`.
     unsafe { out.write_unaligned(value) };
     NTSTATUS::from_u32(answer)
 }
 
 unsafe extern "system" fn get_result_size(this: *mut c_void, out: *mut u32) -> NTSTATUS {
-    // SAFETY: in the second interface's table.
+    // SAFETY: this slot is in the second interface's table.
     let (answer, size) = unsafe { foreign(this, true) }.script.size;
-    // SAFETY: a client gives a good pointer.
+    // SAFETY: a client passes a writable `out`.
     unsafe { out.write_unaligned(size) };
     NTSTATUS::from_u32(answer)
 }
@@ -156,12 +158,12 @@ fn operation(script: Script) -> Foreign {
     Foreign { operation: &raw const WHOLE, control: &raw const CONTROL, script, references: Cell::new(1) }
 }
 
-/// What the client makes of it: a value, or why not.
+/// The client's result of an operation, as the status and the value.
 fn result(kit: &Kit<'_>, this: *mut c_void) -> (NTSTATUS, u64) {
     let mut value = 0_u64;
     let Some(result) = kit.table().client_result else { return (BROKEN, 0) };
     kit.0.trail.add("client_result".to_owned());
-    // SAFETY: the header: any object; room for the kind's value.
+    // SAFETY: the header lets the kit pass any object. There is room for the kind's value.
     let status = NTSTATUS(unsafe { result(this, kind_number(Kind::U64), (&raw mut value).cast()) });
     (status, value)
 }
@@ -243,14 +245,14 @@ fn contradictions(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// What the client makes of an operation's status.
+/// The client's status of an operation with this script.
 fn status_of(kit: &Kit<'_>, script: Script) -> (NTSTATUS, i32) {
     let foreign = operation(script);
     let Some(status) = kit.table().client_status else { return (BROKEN, 0) };
     let mut out = -1;
     kit.0.trail.add("client_status".to_owned());
     let this = ptr::from_ref(&foreign).cast_mut().cast();
-    // SAFETY: the header: any object; room for a status.
+    // SAFETY: the header lets the kit pass any object. There is room for a status.
     let answer = NTSTATUS(unsafe { status(this, kind_number(Kind::U64), &raw mut out) });
     (answer, out)
 }
@@ -276,7 +278,8 @@ fn statuses(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// What the client's own variable had before may be a status: then nobody can tell. But it is never what is none.
+/// The client's own variable may have held a status before, which the kit cannot tell. But the
+/// result must never be an unknown status.
 fn unwritten(kit: &Kit<'_>) -> Check {
     let (answer, out) = status_of(kit, Script { status: (0, None), ..GOOD });
     check!(
@@ -288,12 +291,12 @@ fn unwritten(kit: &Kit<'_>) -> Check {
     Ok(())
 }
 
-/// Whether the client takes it for an operation of a `u64`.
+/// The client's answer to a query for an operation of a `u64`.
 fn queried(kit: &Kit<'_>, script: Script) -> Result<NTSTATUS, crate::finding::Finding> {
     let foreign = operation(script);
     let Some(query) = kit.table().client_query else { return Ok(BROKEN) };
     kit.0.trail.add("client_query".to_owned());
-    // SAFETY: the header: any object.
+    // SAFETY: the header lets the kit pass any object.
     let answer =
         NTSTATUS(unsafe { query(ptr::from_ref(&foreign).cast_mut().cast(), kind_number(Kind::U64)) });
     is_given_back(kit, &foreign)?;

@@ -1,4 +1,4 @@
-//! C18: an unloading provider.
+//! Cases of C18, an unloading provider.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{script::Shape, value::Kind};

@@ -1,37 +1,36 @@
-//! What was found, each kind of it once.
+//! The breaches that were found, one of each kind.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{finding::Finding, rule::Rule};
 
-/// One kind of breach that was found.
+/// A kind of breach that was found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Found {
     /// The case, or the sequence, that found it first.
     pub by: String,
-    /// What.
+    /// The breach.
     pub finding: Finding,
-    /// What led there.
+    /// The actions before it.
     pub trail: Vec<String>,
-    /// The other cases, or sequences, that have found the same.
+    /// The other cases, or sequences, that have found the same breach.
     pub also_by: Vec<String>,
-    /// Whether the breach is one of those that are known.
+    /// Whether the breach is a known one.
     pub known: bool,
 }
 
 impl Found {
-    /// Whether a sequence has found it, and no case.
+    /// Whether a sequence has found it, and not a case.
     #[must_use]
     pub fn is_by_sequence(&self) -> bool {
         self.by.starts_with(SEQUENCE)
     }
 }
 
-/// What the names of sequences begin with.
+/// The beginning of a sequence's name.
 pub(super) const SEQUENCE: &str = "sequence";
 
-/// A breach that is known already: it is told of, and is no reason to say that the library does not
-/// conform.
+/// A known breach. It is reported, but does not make the library fail.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Known {
     rule: Rule,
@@ -39,11 +38,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// The known breaches of a text: one a line, `[C5] words that its message contains`. Empty
-    /// lines and what begins with `#` say nothing.
+    /// Parses the known breaches of a text. A line has the form `[C5] words that its message
+    /// contains`. Empty lines and lines that begin with `#` are ignored.
     ///
     /// # Errors
-    /// The first line that is not so.
+    /// The first line that has another form.
     pub fn list(text: &str) -> Result<Vec<Self>, String> {
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -74,12 +73,12 @@ impl core::fmt::Display for Known {
     }
 }
 
-/// What a sequence's finding is about: the call, or what is counted.
+/// The subject of a sequence's finding, which is the call or the counter.
 pub(super) fn topic(finding: &Finding) -> String {
     finding.kind().split(['(', ';']).next().unwrap_or_default().to_owned()
 }
 
-/// Adds findings to those that there are: equal ones by cases are one, and equal ones by sequences.
+/// Adds findings. Equal findings of cases become one, and so do equal findings of sequences.
 pub(super) fn add(all: &mut Vec<Found>, known: &[Known], by: &str, findings: &[Finding], trail: &[String]) {
     let by_sequence = by.starts_with(SEQUENCE);
     for finding in findings {
@@ -106,8 +105,7 @@ pub(super) fn add(all: &mut Vec<Found>, known: &[Known], by: &str, findings: &[F
     }
 }
 
-/// What was done up to the finding, which has a line of its own unless it is the end of the
-/// process.
+/// The actions up to the finding. It has a line of its own unless it is the end of the process.
 fn led_to(finding: &Finding, trail: &[String]) -> Vec<String> {
     let line = finding.line();
     let end = trail.iter().position(|other| *other == line).unwrap_or(trail.len());

@@ -1,14 +1,15 @@
-//! Whether a child still goes on. A busy machine gives it little time, so it is not the clock that
-//! says so, but the processor time that it uses.
+//! Decides whether a child still makes progress. A busy machine gives it little time, so the
+//! criterion is its processor time and not the clock.
 
 use core::time::Duration;
 use std::time::Instant;
 
 /// A child that uses less than this is asleep.
 const NOTHING: Duration = Duration::from_millis(2);
-/// Between two looks no more time counts than this: the whole machine may have been stopped.
+/// The longest time that counts between two checks, because the whole machine may have been
+/// stopped.
 const LONGEST: Duration = Duration::from_millis(250);
-/// What the kernel's own limit may be late by, before a child is taken to ignore it.
+/// The allowed delay of the kernel's own limit, in seconds, before a child counts as ignoring it.
 const LATE: u64 = 10;
 
 /// How long a child has used no processor time, and how much it has used.
@@ -33,7 +34,7 @@ impl Idle {
         }
     }
 
-    /// A piece of work begins.
+    /// Begins the times of a piece of work.
     pub(super) fn begin(&mut self, child: u32) {
         self.used = processor_time(child).unwrap_or(self.used);
         self.at_begin = self.used;
@@ -41,9 +42,9 @@ impl Idle {
         self.looked = Instant::now();
     }
 
-    /// Why it is taken to hang, if it is.
+    /// Why the child counts as hanging, if it does.
     pub(super) fn hangs(&mut self, child: u32) -> Option<String> {
-        // What cannot be asked has ended, or is about to.
+        // A child without a processor time has ended, or is about to.
         let used = processor_time(child)?;
         let step = self.looked.elapsed().min(LONGEST);
         self.looked = Instant::now();
@@ -66,7 +67,7 @@ fn waits_for_a_processor(child: u32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{child}/task")) else { return false };
     threads.flatten().any(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // After the name, which may have anything in it.
+        // The state is behind the name, which may contain anything.
         stat.rsplit_once(')')
             .is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('R' | 'D')))
     })
@@ -75,10 +76,10 @@ fn waits_for_a_processor(child: u32) -> bool {
 /// The processor time that a process has used.
 fn processor_time(child: u32) -> Option<Duration> {
     let mut clock = 0;
-    // SAFETY: a place for the clock's number.
+    // SAFETY: `clock` is writable.
     let answer = unsafe { libc::clock_getcpuclockid(child.cast_signed(), &raw mut clock) };
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the time.
+    // SAFETY: `time` is writable.
     let read = answer == 0 && unsafe { libc::clock_gettime(clock, &raw mut time) } == 0;
     let seconds = u64::try_from(time.tv_sec).ok()?;
     let nanoseconds = u32::try_from(time.tv_nsec).ok()?;

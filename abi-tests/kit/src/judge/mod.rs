@@ -1,4 +1,5 @@
-//! The process that judges: it has the library run in children, one after the other, and goes on after each that the library has ended.
+//! The process that judges. It runs the library in children, one after the other, and goes on after
+//! each child that the library has ended.
 
 mod found;
 mod idle;
@@ -28,7 +29,7 @@ use crate::{
 /// The argument that makes a child of this program.
 pub const CHILD: &str = "--child";
 
-/// The library is none that can be judged: exit code 2.
+/// The error of a library that cannot be judged, which gives exit code 2.
 #[derive(Debug)]
 pub struct Unfit(pub String);
 
@@ -40,36 +41,36 @@ impl core::fmt::Display for Unfit {
 
 impl core::error::Error for Unfit {}
 
-/// How a library is judged.
+/// The options of a judgement.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only these cases; all, and sequences, if empty.
+    /// Only these cases. If empty, all cases and sequences.
     pub only: Vec<String>,
-    /// How many sequences, besides those of the corpus.
+    /// The number of sequences besides those of the corpus.
     pub sequences: u64,
-    /// Sequences for so long instead.
+    /// Runs sequences for this number of seconds instead.
     pub seconds: Option<u64>,
-    /// What the generator starts from.
+    /// The generator's seed.
     pub seed: u64,
     /// Inputs of the fuzz target `vtable`.
     pub corpus: Option<PathBuf>,
-    /// Breaches that are known already.
+    /// Known breaches.
     pub known: Vec<Known>,
-    /// HRESULTs are taken for the NTSTATUS values that they stand for.
+    /// Whether HRESULTs are mapped to the NTSTATUS values for which they stand.
     pub hresults: bool,
-    /// What children have loaded before anything else: the runtime of a sanitizer.
+    /// The library that children load before anything else. It is the runtime of a sanitizer.
     pub preload: Option<PathBuf>,
-    /// After so many sequences that found something no more are run.
+    /// The number of sequences with findings after which no more are run.
     pub failing_sequences: usize,
-    /// How many schedules of threads in turn are tried.
+    /// The number of schedules of threads in turn.
     pub schedules: u64,
-    /// Runs the cases that are races, too.
+    /// Whether cases that are races are run too.
     pub races: bool,
-    /// Looks for shorter sequences that break the same rules.
+    /// Whether to look for shorter sequences that break the same rules.
     pub shorten: bool,
-    /// How long a child may use no processor time.
+    /// The longest time for which a child may use no processor time.
     pub idle: Duration,
-    /// How much processor time a piece of work may take, in seconds.
+    /// The largest processor time of a piece of work, in seconds.
     pub processor_seconds: u64,
 }
 
@@ -94,18 +95,18 @@ impl Default for Options {
     }
 }
 
-/// How many schedules of threads in turn are tried where nobody says how many.
+/// The default number of schedules of threads in turn.
 pub const SCHEDULES: u64 = 150;
-/// How long a child may use no processor time, unless the command line says how long.
+/// The default time, in seconds, for which a child may use no processor time.
 pub const IDLE_SECONDS: u64 = 5;
-/// After so many sequences that found something no more are run, unless it is said otherwise: the
-/// library is what it is.
+/// The default number of sequences with findings after which no more are run. More would tell
+/// nothing new of the library.
 pub const FAILING_SEQUENCES: usize = 300;
-/// After breaches in so many calls, or counts, that are not known.
+/// The number of calls or counters with unknown breaches after which no more sequences are run.
 const KINDS: usize = 12;
-/// After so many sequences that hang: each takes its time.
+/// The number of sequences that hang after which no more are run, because each takes its time.
 const HANGS: usize = 3;
-/// How many sequences a child is given at once.
+/// The number of sequences that a child is given at once.
 const BATCH: u64 = 2_000;
 
 /// A case and its verdict.
@@ -115,49 +116,49 @@ pub struct Judged {
     pub rule: Rule,
     /// Its name.
     pub case: String,
-    /// What is said of it.
+    /// The verdict on the case.
     pub verdict: Verdict,
 }
 
-/// What is said of a library.
+/// The judgement of a library.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Judgement {
-    /// What it calls itself.
+    /// The name that the library gives itself.
     pub name: String,
-    /// Where it is.
+    /// The library's path.
     pub library: PathBuf,
-    /// Each case.
+    /// The verdict on each case.
     pub cases: Vec<Judged>,
-    /// How many sequences were run.
+    /// The number of sequences that were run.
     pub sequences: u64,
-    /// What the generator started from.
+    /// The generator's seed.
     pub seed: u64,
-    /// What cases and sequences have found.
+    /// The breaches that cases and sequences have found.
     pub found: Vec<Found>,
-    /// Known breaches that were not found.
+    /// The known breaches that were not found.
     pub not_met: Vec<String>,
-    /// HRESULTs were taken for the NTSTATUS values that they stand for.
+    /// Whether HRESULTs were mapped to the NTSTATUS values for which they stand.
     pub hresults: bool,
-    /// Only some cases were run.
+    /// Whether only some cases were run.
     pub partial: bool,
 }
 
 impl Judgement {
-    /// Whether something was found against a rule.
+    /// Whether a breach of this rule was found.
     #[must_use]
     pub fn fails(&self, rule: Rule) -> bool {
         self.found.iter().any(|found| found.finding.rule == rule)
     }
 }
 
-/// Judges a library with the children of a program: of this one.
+/// Judges a library with children of this program.
 #[derive(Debug)]
 pub struct Judge<'a> {
-    /// The program that is its own child.
+    /// The program, which also runs as its own child.
     pub program: &'a Path,
-    /// The library.
+    /// The library's path.
     pub library: &'a Path,
-    /// How.
+    /// The options of the judgement.
     pub options: &'a Options,
 }
 
@@ -173,8 +174,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Runs a child to its end. `judged` is told each piece of work that has ended; the name of the library is the answer, and how many
-    /// pieces there were.
+    /// Runs a child to its end. Calls `judged` for each piece of work that has ended. Returns the
+    /// library's name, and the number of pieces.
     fn child(
         &self,
         trail: &Trail,
@@ -212,7 +213,7 @@ impl Judge<'_> {
                     return Ok((library, count));
                 }
                 (Err(_), None) => return Ok((library, count)),
-                // What should have come in between is no line any more.
+                // The line that should have come in between can no longer be parsed.
                 (Ok(_), Some(name)) => {
                     count += 1;
                     let how = "it has written into files that are not its own";
@@ -224,10 +225,10 @@ impl Judge<'_> {
         }
     }
 
-    /// Judges.
+    /// Judges the library.
     ///
     /// # Errors
-    /// [`Unfit`]: the library cannot be judged. Or the kit itself cannot work.
+    /// [`Unfit`] if the library cannot be judged. Otherwise the kit itself cannot work.
     pub fn judge(&self) -> anyhow::Result<Judgement> {
         let mut judgement = Judgement {
             name: String::new(),
@@ -295,7 +296,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// A library may end its process at any time, from a thread of its own, too.
+    /// Fails if no piece of work has begun. A library may end its process at any time, from a
+    /// thread of its own too.
     fn has_begun(&self, begun: bool) -> anyhow::Result<()> {
         if begun {
             return Ok(());
@@ -361,17 +363,17 @@ fn died(rule: Rule, how: String, lines: Vec<String>) -> (Verdict, Vec<String>) {
     (Verdict::Failed { findings, whole: false }, lines)
 }
 
-/// What a trail says was found.
+/// The findings in a trail.
 fn found_before(lines: &[String]) -> Vec<Finding> {
     lines.iter().filter_map(|line| Finding::of_line(line)).collect()
 }
 
-/// Whether `--only` with this name means this case: its name, or its rule.
+/// Whether `--only` with this name selects this case, by its name or its rule.
 fn is_called(case: &Case, name: &str) -> bool {
     case.name == name || case.rule.to_string().eq_ignore_ascii_case(name)
 }
 
-/// What was found, by rule.
+/// The findings, by rule.
 #[must_use]
 pub fn by_rule(judgement: &Judgement) -> BTreeMap<Rule, Vec<&Found>> {
     let mut rules: BTreeMap<Rule, Vec<&Found>> = BTreeMap::new();

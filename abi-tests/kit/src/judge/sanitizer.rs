@@ -1,9 +1,12 @@
-//! Libraries that are built with a sanitizer: what is to be loaded before them, and what its
-//! runtime reports.
+//! Libraries that are built with a sanitizer. This finds the runtime that must be loaded before
+//! them, and the runtime's reports.
 
 use std::{fs, path::Path, process::Command};
 
-/// A sanitizer: its name, what a library that is built with it asks for, and its runtime.
+use crate::freed;
+
+/// The sanitizers. Each has a name, the symbol that a library built with it imports, and its
+/// runtime's name.
 const SANITIZERS: [(&str, &str, &str); 5] = [
     ("AddressSanitizer", "__asan_init", "asan"),
     ("HWAddressSanitizer", "__hwasan_init", "hwasan"),
@@ -12,7 +15,7 @@ const SANITIZERS: [(&str, &str, &str); 5] = [
     ("UndefinedBehaviorSanitizer", "__ubsan_handle_", "ubsan"),
 ];
 
-/// What to do with a library that could not be loaded, if it is built with a sanitizer.
+/// Advice for a library that could not be loaded, if it is built with a sanitizer.
 pub(super) fn advice(library: &Path) -> String {
     let Ok(bytes) = fs::read(library) else { return String::new() };
     let asks = |symbol: &str| bytes.windows(symbol.len()).any(|window| window == symbol.as_bytes());
@@ -31,8 +34,8 @@ pub(super) fn advice(library: &Path) -> String {
     )
 }
 
-/// Sets what the runtimes go by, unless the caller has: what the kit itself keeps to its end is no
-/// leak of the library's.
+/// Sets the runtimes' options, unless the caller has set them. Memory that the kit itself keeps to
+/// its end is not a leak of the library.
 pub(super) fn set_up(command: &mut Command) {
     for (variable, options) in [
         ("ASAN_OPTIONS", "detect_leaks=0"),
@@ -43,16 +46,20 @@ pub(super) fn set_up(command: &mut Command) {
             command.env(variable, options);
         }
     }
-    // What is freed is filled with something else: a library that uses it is more likely to be
-    // seen.
+    // Freed memory is filled with another byte, so that a library that uses it is more likely to be
+    // noticed.
     if std::env::var_os("MALLOC_PERTURB_").is_none() {
         command.env("MALLOC_PERTURB_", "165");
     }
 }
 
-/// What a sanitizer has reported, without the number of the process.
+/// The report of a sanitizer, without the number of the process.
 pub(super) fn report(printed: &str) -> Option<String> {
     printed.lines().find_map(|line| {
+        // The kit's own, of memory that it watches.
+        if let Some(report) = line.strip_prefix(freed::SAYS) {
+            return Some(report.to_owned());
+        }
         let begins = SANITIZERS.iter().filter_map(|(name, ..)| line.find(&format!("{name}: "))).min();
         let report = match begins {
             Some(begin) if line.contains("ERROR") || line.contains("WARNING") => line.get(begin..)?,
@@ -63,7 +70,7 @@ pub(super) fn report(printed: &str) -> Option<String> {
     })
 }
 
-/// A line that only parts others.
+/// Whether a line is only a separator.
 pub(super) fn is_rule(line: &str) -> bool {
     line.trim().chars().all(|char| char == '=')
 }

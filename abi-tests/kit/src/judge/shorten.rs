@@ -14,12 +14,13 @@ use super::{
 };
 use crate::{child::Work, finding::Finding, rule::Rule, sequence::Source};
 
-/// Of how many rules the first sequence is shortened, and for how long each.
+/// The number of rules for which a sequence is shortened, and below it the time for each.
 const SHORTENED: usize = 4;
 const SHORTENING: Duration = Duration::from_secs(10);
 
 impl Judge<'_> {
-    /// The first sequence against each rule, without the records that it does not take.
+    /// Shortens the first sequence against each rule, by removing records that the breach does not
+    /// need.
     pub(super) fn shorten(&self, trail: &Trail, judgement: &mut Judgement) -> anyhow::Result<()> {
         let corpus = self.options.corpus.as_deref().map(crate::child::corpus).transpose()?;
         let source = Source { corpus: corpus.unwrap_or_default(), seed: self.options.seed };
@@ -55,7 +56,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Whether these bytes break this rule, too.
+    /// The finding of this rule in a run of these bytes, if they break it too.
     fn breaks(&self, trail: &Trail, bytes: &[u8], rule: Rule) -> anyhow::Result<Option<Found>> {
         let mut again = Vec::new();
         self.child(trail, Work::Bytes(bytes.to_vec()), |by, ended| {
@@ -66,7 +67,7 @@ impl Judge<'_> {
     }
 }
 
-/// What a sequence has found, and what it did.
+/// The findings of a sequence, and its actions.
 pub(super) fn findings_of(trail: &Trail, ended: Ended) -> (Vec<Finding>, Vec<String>) {
     match ended {
         Ended::Judged(verdict, lines) => (verdict.findings().to_vec(), lines),

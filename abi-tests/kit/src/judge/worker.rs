@@ -1,4 +1,4 @@
-//! Children, what they say, how they end, and the trail that they leave.
+//! Children, with their lines, their ends, and their trails.
 
 use core::time::Duration;
 use std::{
@@ -22,33 +22,34 @@ use crate::{
     run::Verdict,
 };
 
-/// So many lines of what a library prints are kept, and so much of each.
+/// The number of lines of the library's output that are kept, and below it the number of characters
+/// of each.
 const SAID: usize = 8;
 const LINE: usize = 500;
-/// So many bytes of what it has printed, and of a trail, are looked at.
+/// The number of bytes of the library's output, and of a trail, that are read.
 const READ: u64 = 1 << 22;
-/// How long the kit waits for a child's next line before it looks whether there is still a child.
+/// The time for which the kit waits for a child's next line before it checks that the child exists.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How a piece of work ended.
+/// The end of a piece of work.
 pub(super) enum Ended {
-    /// By itself.
+    /// The work ended by itself.
     Judged(Verdict, Vec<String>),
     /// The library ended the process, or it had to be ended.
     Died(String, Option<i32>),
 }
 
 impl Ended {
-    /// Whether it took all the time that it may take.
+    /// Whether the work used up all its time.
     pub(super) fn is_hang(&self) -> bool {
         matches!(self, Self::Died(how, _) if how.starts_with(HANGS))
     }
 }
 
-/// What the message of a hang begins with.
+/// The beginning of the message of a hang.
 const HANGS: &str = "it hangs: ";
 
-/// Where children leave their trail, and what they print. Both are removed at the end.
+/// The files of a child's trail and output. Both are removed at the end.
 pub(super) struct Trail {
     pub(super) path: PathBuf,
     errors: PathBuf,
@@ -63,14 +64,14 @@ impl Trail {
         Self { path: path("trail"), errors: path("errors") }
     }
 
-    /// What was done, and, at its end, the beginning of what was said on the way out.
+    /// The actions, followed by the beginning of the output.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = read(&self.path).lines().map(str::to_owned).collect();
         lines.extend(self.said());
         lines
     }
 
-    /// The beginning of what the library has printed.
+    /// The beginning of the library's output.
     pub(super) fn said(&self) -> Vec<String> {
         let said = read(&self.errors);
         let said =
@@ -78,13 +79,13 @@ impl Trail {
         said.map(|line| format!("  the library says: {}", shown(line, LINE))).collect()
     }
 
-    /// What a sanitizer has reported, if one has.
+    /// The report of a sanitizer, if there is one.
     fn report(&self) -> Option<String> {
         sanitizer::report(&read(&self.errors)).map(|line| shown(&line, LINE))
     }
 }
 
-/// The beginning of a file. What cannot be read is missing in a report, no more.
+/// The beginning of a file. A file that cannot be read is only missing in a report.
 fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
     let _ = fs::File::open(path).and_then(|file| file.take(READ).read_to_end(&mut bytes));
@@ -93,13 +94,13 @@ fn read(path: &Path) -> String {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        // It may never have been made.
+        // A file may never have been made.
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.errors);
     }
 }
 
-/// A child and what it says.
+/// A child with its lines.
 pub(super) struct Worker<'a> {
     child: Child,
     lines: Receiver<Line>,
@@ -132,7 +133,7 @@ impl<'a> Worker<'a> {
             .stdout(Stdio::piped())
             .stderr(errors)
             .env("RUST_BACKTRACE", "0")
-            // With whatever processes the library starts.
+            // The group has all processes that the library starts.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
@@ -152,11 +153,11 @@ impl<'a> Worker<'a> {
         Ok(Self { child, lines, trail, idle, over: false })
     }
 
-    /// The next line; or how the child ended.
+    /// The next line, or the end of the child.
     pub(super) fn next(&mut self) -> anyhow::Result<Result<Line, (String, Option<i32>)>> {
         self.idle.begin(self.child.id());
-        // A process that the library has started may keep the pipe open, and a library may have closed it: neither says that the child
-        // has ended, or has not.
+        // A process that the library has started may keep the pipe open, and the library may have
+        // closed it. So the pipe does not tell whether the child has ended.
         let mut ended: Option<ExitStatus> = None;
         loop {
             match self.lines.recv_timeout(LOOK) {
@@ -164,7 +165,7 @@ impl<'a> Worker<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(LOOK / 50),
             }
-            // Since it was seen to have ended nothing has come any more.
+            // No line has come since the child was seen to have ended.
             if let Some(status) = ended {
                 let how = match self.trail.report().filter(|_| status.signal() != Some(SIGXCPU)) {
                     Some(report) => format!("it ended the process: {report}"),
@@ -186,11 +187,12 @@ impl<'a> Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Ends what the library has started, with the child. Once, and no later than that is seen to have ended: its number may be another's then.
+    /// Ends the child with all processes that the library has started. It does so once, and before
+    /// the child's end is collected, because another process may then get its number.
     fn end_group(&mut self) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(group) = group.filter(|_| !core::mem::replace(&mut self.over, true)) {
-            // Mostly there is nobody left.
+            // Usually no process is left.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -206,7 +208,7 @@ impl Drop for Worker<'_> {
 const SIGABRT: i32 = 6;
 const SIGXCPU: i32 = 24;
 
-/// How a process ended, in words.
+/// Describes the end of a process.
 fn death(status: ExitStatus) -> String {
     let names = [
         (4, "SIGILL"),
@@ -233,12 +235,13 @@ fn death(status: ExitStatus) -> String {
     }
 }
 
-/// Signals by which a process fails fast: abort, and the traps that compilers make of it.
+/// Whether a process failed fast by this signal. The signals are abort, and the traps that
+/// compilers make of it.
 pub(super) fn is_fail_fast(signal: Option<i32>) -> bool {
     matches!(signal, Some(SIGABRT | 4 | 5))
 }
 
-/// The rule of the last thing that was done: what a process died of.
+/// The rule of the last action, which is the one that killed the process.
 pub(super) fn rule_of_trail(trail: &[String]) -> Rule {
     let last = trail.iter().rev().find(|line| !line.starts_with(' ')).map_or("", String::as_str);
     let rules: &[(&str, Rule)] = &[

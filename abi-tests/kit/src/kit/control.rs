@@ -1,4 +1,4 @@
-//! IAsyncControl, which another implementation's operations need not have.
+//! IAsyncControl, which is optional for other implementations.
 
 use core::ptr;
 
@@ -20,11 +20,11 @@ use crate::{
     world,
 };
 
-/// Whether the operations of a library have IAsyncControl. Without a clear answer of an operation,
-/// the library is taken to have it: the cases judge it.
+/// Whether a library's operations have IAsyncControl. Without a clear answer the kit assumes it,
+/// and the cases judge it.
 pub(crate) fn has_control(library: &Loaded) -> bool {
     let answer = core::cell::Cell::new(true);
-    // What it finds the cases find, too.
+    // The cases find the same breaches.
     let _ended = run_program(library, &|kit| {
         let operation = kit.spawn(Kind::U8, world::plain([0; STEPS]))?;
         answer.set(kit.asks_for_control(operation)?);
@@ -38,16 +38,16 @@ pub(crate) fn has_control(library: &Loaded) -> bool {
 impl Kit<'_> {
     fn asks_for_control(&self, operation: usize) -> Result<bool, Finding> {
         let this = self.0.slot(operation, |slot| slot.operation);
-        // SAFETY: a live operation's first interface.
+        // SAFETY: `this` is the first interface of a living operation.
         let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
         let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
         let mut out = ptr::null_mut();
         self.0.trail.add(format!("QueryInterface of operation {operation} for IAsyncControl"));
-        // SAFETY: we have a reference; both pointers are good.
+        // SAFETY: the kit has a reference. Both pointers are valid.
         let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut out) };
         if status == NTSTATUS::SUCCESS {
             let release = slot(unknown.Release, Rule::C3, "Release")?;
-            // SAFETY: the reference that the query gave us.
+            // SAFETY: the query above gave this reference.
             let left = unsafe { release(this) };
             ensure!(C1, left != 0, "what QueryInterface gave was no reference: a Release of it answers 0");
         }
@@ -55,7 +55,7 @@ impl Kit<'_> {
         Ok(!lacks)
     }
 
-    /// The interfaces that calls of IUnknown's slots go through.
+    /// The interfaces through which IUnknown's slots are called.
     #[must_use]
     pub fn vias(&self) -> &'static [Via] {
         if self.has_control() { &[Via::Operation, Via::Control] } else { &[Via::Operation] }
@@ -67,16 +67,16 @@ impl Kit<'_> {
         self.0.controls.get()
     }
 
-    /// Whether operations can be cancelled: through IAsyncControl, or by a handle.
+    /// Whether operations can be cancelled, through IAsyncControl or by a handle.
     #[must_use]
     pub fn can_cancel(&self) -> bool {
         self.has_control() || self.table().handle_cancel.is_some()
     }
 
-    /// Makes an operation that is to be cancelled: with a handle, where it has no IAsyncControl.
+    /// Makes an operation that can be cancelled. It has a handle if it has no IAsyncControl.
     ///
     /// # Errors
-    /// As for [`Self::spawn`].
+    /// The errors of [`Self::spawn`].
     pub fn spawn_to_cancel(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn { cancellable: !self.has_control(), ..Spawn::new(kind, script) })
     }
@@ -84,12 +84,12 @@ impl Kit<'_> {
     /// Cancels an operation of [`Self::spawn_to_cancel`], or any that has IAsyncControl.
     ///
     /// # Errors
-    /// As for [`Self::cancel`].
+    /// The errors of [`Self::cancel`].
     pub fn request(&self, operation: usize) -> Check {
         if self.has_control() { self.cancel(operation) } else { self.handle_cancel(operation) }
     }
 }
 
 const NO_INTERFACE: u32 = NTSTATUS::NOINTERFACE.to_u32();
-/// What an object that speaks HRESULT answers for an interface that it does not have.
+/// The HRESULT that an object answers for an interface that it does not have.
 const E_NOINTERFACE: u32 = 0x8000_4002;

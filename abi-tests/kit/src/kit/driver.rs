@@ -1,4 +1,5 @@
-//! What a driver has of an operation: gates that its body waits for, wakers and cancel handles.
+//! The driver's part of an operation. It has the gates that the body waits for, wakers and cancel
+//! handles.
 
 use core::{ffi::c_void, ptr};
 
@@ -12,14 +13,14 @@ impl Kit<'_> {
     /// Opens a gate that bodies wait for.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn open(&self, gate: usize) -> Check {
         self.0.trail.add(format!("gate {gate} is opened"));
         body::open_gate(self.0, gate);
         self.then(())
     }
 
-    /// How many wakers an operation's body has given away.
+    /// The number of wakers that an operation's body has given away.
     #[must_use]
     pub fn wakers(&self, operation: usize) -> usize {
         self.0.stash.borrow().iter().filter(|(owner, _)| *owner == operation).count()
@@ -31,10 +32,11 @@ impl Kit<'_> {
         Some(stash.remove(index).1)
     }
 
-    /// Wakes with a waker that an operation's body has given away: and drops it, unless it is by reference. False: there is none.
+    /// Wakes with a waker that an operation's body has given away. Drops the waker unless it wakes
+    /// by reference. False if there is no waker.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn wake(&self, operation: usize, by_ref: bool) -> Result<bool, Finding> {
         let Some(waker) = self.take_waker(operation) else { return self.then(false) };
         self.0
@@ -49,10 +51,10 @@ impl Kit<'_> {
         self.then(true)
     }
 
-    /// Clones such a waker.
+    /// Clones a waker that an operation's body has given away.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn clone_waker(&self, operation: usize) -> Result<bool, Finding> {
         let Some(waker) = self.take_waker(operation) else { return self.then(false) };
         self.0.trail.add(format!("a waker of operation {operation} is cloned"));
@@ -61,10 +63,10 @@ impl Kit<'_> {
         self.then(true)
     }
 
-    /// Drops such a waker.
+    /// Drops a waker that an operation's body has given away.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn drop_waker(&self, operation: usize) -> Result<bool, Finding> {
         let Some(waker) = self.take_waker(operation) else { return self.then(false) };
         self.0.trail.add(format!("a waker of operation {operation} is dropped"));
@@ -81,13 +83,13 @@ impl Kit<'_> {
     /// Cancels through an operation's handle.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn handle_cancel(&self, operation: usize) -> Check {
         let Some(handle) = self.take_handle(operation) else { return self.then(()) };
         self.0.trail.add(format!("operation {operation} is cancelled through a handle"));
         self.0.slot(operation, |slot| slot.asked = true);
         if let Some(cancel) = self.table().handle_cancel.filter(|_| !handle.is_null()) {
-            // SAFETY: a handle that we have.
+            // SAFETY: the kit owns this handle.
             self.0.during("handle_cancel", || unsafe { cancel(handle) });
         }
         self.0.handles.borrow_mut().push((operation, handle));
@@ -97,13 +99,13 @@ impl Kit<'_> {
     /// Clones an operation's handle.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn handle_clone(&self, operation: usize) -> Check {
         let Some(handle) = self.take_handle(operation) else { return self.then(()) };
         self.0.trail.add(format!("a handle of operation {operation} is cloned"));
         let clone = match self.table().handle_clone {
             Some(clone) if !handle.is_null() => {
-                // SAFETY: a handle that we have.
+                // SAFETY: the kit owns this handle.
                 self.0.during("handle_clone", || unsafe { clone(handle) })
             }
             _ => ptr::null_mut(),
@@ -115,12 +117,12 @@ impl Kit<'_> {
     /// Drops an operation's handle.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn handle_drop(&self, operation: usize) -> Check {
         let Some(handle) = self.take_handle(operation) else { return self.then(()) };
         self.0.trail.add(format!("a handle of operation {operation} is dropped"));
         if let Some(drop) = self.table().handle_drop.filter(|_| !handle.is_null()) {
-            // SAFETY: a handle that we have, and give up.
+            // SAFETY: the kit owns this handle, and gives it up.
             self.0.during("handle_drop", || unsafe { drop(handle) });
         }
         self.then(())

@@ -1,4 +1,4 @@
-//! What cases expect of an operation.
+//! Expectations of cases.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -14,11 +14,12 @@ use crate::{
     rule::Rule,
 };
 
-/// What [`Kit::status`] gives where get_status has written no status.
+/// The answer of [`Kit::status`] if get_status has written no status.
 pub const UNKNOWN: u32 = u32::MAX;
 
 impl Kit<'_> {
-    /// The status that get_status writes; [`UNKNOWN`], and a breach of C4, where it writes none.
+    /// The status that get_status writes. If it writes none, the answer is [`UNKNOWN`] and a breach
+    /// of C4.
     ///
     /// # Errors
     /// A slot is null.
@@ -38,7 +39,7 @@ impl Kit<'_> {
         Ok(number)
     }
 
-    /// The operation has this status: or a breach of this rule is recorded.
+    /// Checks that the operation has this status. If not, records a breach of this rule.
     ///
     /// # Errors
     /// A slot is null.
@@ -52,7 +53,7 @@ impl Kit<'_> {
         Ok(())
     }
 
-    /// The operation ended like this, by all that it answers: or a breach of this rule is recorded.
+    /// Checks by all slots that the operation has this end. If not, records a breach of this rule.
     ///
     /// # Errors
     /// A slot is null.

@@ -1,5 +1,6 @@
-//! What cases are written in: operations by number, and what a client and a driver do with them.
-//! What bodies and handlers see meanwhile is recorded; a function fails where a case cannot go on.
+//! The interface for writing cases. Operations have numbers, and functions do a client's and a
+//! driver's actions with them. Bodies and handlers record their events, and a function fails if a
+//! case cannot go on.
 
 mod control;
 mod driver;
@@ -36,29 +37,34 @@ pub mod status {
     pub const ERROR: u32 = 3;
 }
 
-/// An operation that is to be made.
+/// Calls that a body makes in its first poll. The argument is the body's operation.
+pub type InBody = fn(&Kit<'_>, usize) -> Check;
+
+/// A description of an operation to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn {
-    /// Its value.
+    /// The type of the operation's value.
     pub kind: Kind,
-    /// Its body.
+    /// The operation's body.
     pub script: Script,
-    /// With a cancel handle.
+    /// Whether it has a cancel handle.
     pub cancellable: bool,
-    /// What its body fails with.
+    /// The status with which the body fails.
     pub fails: Option<NTSTATUS>,
-    /// Its body raises.
+    /// Whether the body raises.
     pub raises: bool,
-    /// The object whose method its body is.
+    /// The object that the body's method belongs to.
     pub object: Option<usize>,
-    /// Its body logs, at its end, that it has that object.
+    /// Whether the body logs, at its end, that it has that object.
     pub reaches: bool,
-    /// Where there is no executor.
+    /// Whether it is spawned without an executor.
     pub without_executor: bool,
+    /// The calls that the body's first poll makes at PASSIVE_LEVEL.
+    pub asks: Option<InBody>,
 }
 
 impl Spawn {
-    /// A body, and nothing else.
+    /// An operation with a body, and nothing else.
     #[must_use]
     pub const fn new(kind: Kind, script: Script) -> Self {
         Self {
@@ -70,11 +76,12 @@ impl Spawn {
             object: None,
             reaches: false,
             without_executor: false,
+            asks: None,
         }
     }
 }
 
-/// A case's hold on the library.
+/// A case's access to the library.
 #[derive(Clone, Copy, Debug)]
 pub struct Kit<'a>(pub(crate) &'a World);
 
@@ -85,7 +92,7 @@ impl Kit<'_> {
         self.0.table.get()
     }
 
-    /// What the library offers.
+    /// The features that the library offers.
     #[must_use]
     pub fn offers(&self) -> Offers {
         Offers { table: self.table(), controls: self.has_control() }
@@ -98,7 +105,7 @@ impl Kit<'_> {
     /// Makes an operation with a body.
     ///
     /// # Errors
-    /// It is null, or what the bodies have seen.
+    /// The operation is null, or the bodies have seen a breach.
     pub fn spawn(&self, kind: Kind, script: Script) -> Result<usize, Finding> {
         self.make(Spawn::new(kind, script))
     }
@@ -106,7 +113,7 @@ impl Kit<'_> {
     /// Makes an operation.
     ///
     /// # Errors
-    /// As for [`Self::spawn`].
+    /// The errors of [`Self::spawn`].
     pub fn make(&self, spawn: Spawn) -> Result<usize, Finding> {
         let (world, table) = (self.0, self.table());
         let operation = world.count();
@@ -114,6 +121,7 @@ impl Kit<'_> {
         slot.fails = spawn.fails;
         slot.raises = spawn.raises;
         slot.object = spawn.object;
+        (slot.passive, slot.asks) = (spawn.asks.is_some(), spawn.asks);
         slot.reaches = spawn
             .object
             .filter(|_| spawn.reaches)
@@ -128,16 +136,20 @@ impl Kit<'_> {
         let raw = world.during("a spawn", || match spawn.object {
             Some(object) => {
                 let this = world.objects.borrow()[object].this;
-                // SAFETY: a live object, a recipe as the header wants it.
+                // SAFETY: `this` is a living object, and the recipe is as the header declares it.
                 table.object_spawn.map(|spawn| unsafe { spawn(this, &raw const recipe) })
             }
             None if spawn.without_executor => {
-                // SAFETY: a recipe as the header wants it.
+                // SAFETY: the recipe is as the header declares it.
                 table.spawn_without_executor.map(|spawn| unsafe { spawn(&raw const recipe) })
+            }
+            None if spawn.asks.is_some() => {
+                // SAFETY: a recipe as the header wants it.
+                table.spawn_passive.map(|spawn| unsafe { spawn(&raw const recipe) })
             }
             None => {
                 let handle = if cancellable { &raw mut handle } else { ptr::null_mut() };
-                // SAFETY: as above; the handle's place is null or good.
+                // SAFETY: the recipe is as the header declares it. `handle` is null or writable.
                 table.spawn.map(|spawn| unsafe { spawn(&raw const recipe, handle) })
             }
         });
@@ -151,7 +163,7 @@ impl Kit<'_> {
     /// Makes an operation that failed before it began.
     ///
     /// # Errors
-    /// As for [`Self::spawn`].
+    /// The errors of [`Self::spawn`].
     pub fn spawn_error(&self, kind: Kind, status: NTSTATUS) -> Result<usize, Finding> {
         let world = self.0;
         let operation = world.count();
@@ -160,7 +172,7 @@ impl Kit<'_> {
         world.slots.borrow_mut().push(slot);
         world.trail.add(format!("spawn_error of operation {operation}: {kind:?}, {status}"));
         let raw = world.during("spawn_error", || {
-            // SAFETY: the header: any kind, any status.
+            // SAFETY: the header lets the kit pass any kind and any status.
             self.table().spawn_error.map(|spawn| unsafe { spawn(kind_number(kind), status.0) })
         });
         self.made(operation, raw.unwrap_or(ptr::null_mut()))?;
@@ -180,79 +192,89 @@ impl Kit<'_> {
     /// Lets the executor run.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn advance(&self) -> Check {
         self.running("advance", self.table().advance)
     }
 
-    /// Calls something that runs bodies.
+    /// Calls a command that runs bodies.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn running(&self, what: &str, command: Option<unsafe extern "C" fn()>) -> Check {
         let Some(command) = command else { return Ok(()) };
         self.0.trail.add(what.to_owned());
         self.0.advancing.set(true);
-        // SAFETY: the header: at any time, but not by a body.
+        // SAFETY: the header lets the kit call this at any time, except from a body.
         unsafe { command() };
         self.0.advancing.set(false);
         self.then(())
     }
 
-    /// Calls something that runs no bodies.
+    /// Calls a command that runs no bodies.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn command(&self, what: &str, command: Option<unsafe extern "C" fn()>) -> Check {
         let Some(command) = command else { return Ok(()) };
         self.0.trail.add(what.to_owned());
-        // SAFETY: the header: at any time.
+        // SAFETY: the header lets the kit call this at any time.
         self.0.during(what, || unsafe { command() });
         self.then(())
+    }
+
+    /// Drains in the body that is being polled. `None` if the library does not offer it.
+    #[must_use]
+    pub fn drain_in_body(&self) -> Option<NTSTATUS> {
+        self.0.trail.add("    drain_in_body".to_owned());
+        // SAFETY: the header: the caller is a body of `spawn_passive`, in its poll.
+        let drain = |drain: unsafe extern "C" fn() -> i32| unsafe { drain() };
+        self.0.during("drain_in_body", || self.table().drain_in_body.map(drain).map(NTSTATUS))
     }
 
     /// Asks for the cancellation of all operations that have not ended.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn cancel_all(&self) -> Check {
         self.0.slots.borrow_mut().iter_mut().for_each(|slot| slot.asked |= slot.record.drops == 0);
         self.command("cancel_all", self.table().cancel_all)
     }
 
-    /// Does something at PASSIVE_LEVEL, where bodies may run meanwhile.
+    /// Does a part of a case at PASSIVE_LEVEL, where bodies may run meanwhile.
     ///
     /// # Errors
-    /// What it ended with, or what the bodies have seen.
+    /// The error of that part, or a breach that the bodies have seen.
     pub fn at_passive_level<F: FnOnce(&Kit<'_>) -> Check>(&self, what: F) -> Check {
         let Some(at_passive_level) = self.table().at_passive_level else { return self.then(()) };
         self.0.trail.add("at_passive_level".to_owned());
         let mut inside = AtPassive { what: Some(what), answer: Ok(()) };
         self.0.advancing.set(true);
-        // SAFETY: the header: our function and its context, which lives until this has returned.
+        // SAFETY: the header lets the kit pass this function. Its context lives until the call has
+        // returned.
         unsafe { at_passive_level(passive::<F>, (&raw mut inside).cast()) };
         self.0.advancing.set(false);
         inside.answer.and_then(|()| self.then(()))
     }
 
-    /// The next operation finds no memory.
+    /// Makes the allocation of the next operation fail.
     ///
     /// # Errors
-    /// What the bodies have seen.
+    /// A breach that the bodies have seen.
     pub fn fail_next_allocation(&self) -> Check {
         self.command("fail_next_allocation", self.table().fail_next_allocation)
     }
 
-    /// What has happened to an operation's body and handler.
+    /// The recorded events of an operation's body and handler.
     #[must_use]
     pub fn record(&self, operation: usize) -> Record {
         self.0.record(operation)
     }
 
-    /// How many operations there is memory for, where the library tells.
+    /// The number of operations that have memory, if the library tells it.
     #[must_use]
     pub fn live(&self) -> Option<u64> {
-        // SAFETY: the header: a question that may be asked at any time.
+        // SAFETY: `live_operations` may be called at any time.
         self.table().live_operations.map(|live| unsafe { live() })
     }
 }
@@ -263,7 +285,8 @@ struct AtPassive<F> {
 }
 
 unsafe extern "C" fn passive<F: FnOnce(&Kit<'_>) -> Check>(context: *mut c_void) {
-    // SAFETY: what `at_passive_level` gave, called before it returns, by one thread.
+    // SAFETY: `at_passive_level` passed this context, and the library calls this before that
+    // returns, on one thread.
     let inside = unsafe { &mut *context.cast::<AtPassive<F>>() };
     if let Some(what) = inside.what.take() {
         inside.answer = world::with(|world| what(&Kit(world)));

@@ -18,14 +18,14 @@ impl Kit<'_> {
     /// Makes an object with methods.
     ///
     /// # Errors
-    /// It is null, or what the bodies have seen.
+    /// The object is null, or the bodies have seen a breach.
     pub fn object(&self) -> Result<usize, Finding> {
         let world = self.0;
         let number = world.objects.borrow().len();
         world.objects.borrow_mut().push(Object { this: ptr::null_mut(), references: 1, drops: 0, number });
         world.trail.add(format!("object {number} is made"));
         let context = ptr::without_provenance_mut(number + 1);
-        // SAFETY: the header: our function, and its context.
+        // SAFETY: the header lets the kit pass this function with its context.
         let this = self.table().object.map(|object| unsafe { object(object_dropped, context) });
         let this = this.unwrap_or(ptr::null_mut());
         ensure!(C19, !this.is_null(), "the library makes no object, though there is memory");
@@ -35,7 +35,7 @@ impl Kit<'_> {
 
     fn object_table(&self, object: usize) -> Result<(*mut c_void, IUnknownVtbl), Finding> {
         let this = self.0.objects.borrow()[object].this;
-        // SAFETY: an object that we have a reference to.
+        // SAFETY: the kit has a reference to this object.
         Ok((this, unsafe { table(this, Rule::C1) }?))
     }
 
@@ -44,45 +44,45 @@ impl Kit<'_> {
         objects[object].references = objects[object].references.saturating_add_signed(by);
     }
 
-    /// `AddRef` of an object. Does it answer 0?
+    /// `AddRef` of an object. Returns whether it answers 0.
     ///
     /// # Errors
-    /// A slot is null, or what the bodies have seen.
+    /// A slot is null, or the bodies have seen a breach.
     pub fn object_add_ref(&self, object: usize) -> Result<bool, Finding> {
         let (this, table) = self.object_table(object)?;
         let add_ref = slot(table.AddRef, Rule::C3, "AddRef")?;
         self.0.trail.add(format!("AddRef of object {object}"));
-        // SAFETY: we have a reference.
+        // SAFETY: the kit has a reference.
         let count = self.0.during("AddRef of an object", || unsafe { add_ref(this) });
         self.object_owns(object, 1);
         self.then(count == 0)
     }
 
-    /// `Release` of an object. Does it answer 0?
+    /// `Release` of an object. Returns whether it answers 0.
     ///
     /// # Errors
-    /// As for [`Self::object_add_ref`].
+    /// The errors of [`Self::object_add_ref`].
     pub fn object_release(&self, object: usize) -> Result<bool, Finding> {
         let (this, table) = self.object_table(object)?;
         let release = slot(table.Release, Rule::C3, "Release")?;
         self.object_owns(object, -1);
         self.0.trail.add(format!("Release of object {object}"));
-        // SAFETY: our reference.
+        // SAFETY: the call consumes the kit's reference.
         let count = self.0.during("Release of an object", || unsafe { release(this) });
         self.then(count == 0)
     }
 
-    /// `QueryInterface` of an object, for IUnknown or for what nobody has.
+    /// `QueryInterface` of an object, for IUnknown or for an interface that no object has.
     ///
     /// # Errors
-    /// As for [`Self::object_add_ref`], or the pointer is not as the answer says.
+    /// The errors of [`Self::object_add_ref`], or the pointer does not fit the answer.
     pub fn object_query(&self, object: usize, known: bool) -> Result<NTSTATUS, Finding> {
         let (this, table) = self.object_table(object)?;
         let query = slot(table.QueryInterface, Rule::C1, "QueryInterface")?;
         let iid = if known { IUnknownRaw::IID } else { NOBODYS };
         let mut out = this.wrapping_byte_add(1);
         self.0.trail.add(format!("QueryInterface of object {object} for {iid}"));
-        // SAFETY: we have a reference; both pointers are good.
+        // SAFETY: the kit has a reference. Both pointers are valid.
         let status = answered(self.0, unsafe { query(this, &raw const iid, &raw mut out) });
         let success = status == NTSTATUS::SUCCESS;
         self.object_owns(object, success.into());

@@ -1,4 +1,4 @@
-//! What of a sequence is done to a library.
+//! The actions of a sequence that are done to a library.
 
 use ntcom_fuzz::{
     declared::OBJECTS,
@@ -13,21 +13,21 @@ use crate::{
     need::{Need, Offers},
 };
 
-/// What is done of a sequence.
+/// An action of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// Something to the library, and to the model.
+    /// A step of the library and of the model.
     Step(Step),
-    /// From here on the executor does not run by itself.
+    /// Stops the executor from running by itself.
     Hold,
-    /// It does again.
+    /// Lets the executor run by itself again.
     Resume,
 }
 
 /// The steps of a sequence that this library can do.
 pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
     let (mut operations, mut stashes, mut handles) = (0, 0, 0);
-    // Whether memory will fail, and which objects there are by then.
+    // These track whether memory will fail, and which objects exist by then.
     let (mut fails_next, mut objects) = (false, [false; OBJECTS]);
     let mut actions = Vec::new();
     for step in input.steps() {
@@ -61,7 +61,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
             }
             Op::Call { object, call, .. } => {
                 let made = &mut objects[usize::from(*object)];
-                // An object that is made by its first call is not what memory is to fail for.
+                // The planned failure of memory is not for an object, which its first call makes.
                 let impossible = operations == ntcom_fuzz::OPERATIONS
                     || !Need::Objects.is_met(offers)
                     || (fails_next && !*made);
@@ -70,20 +70,22 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
                 }
                 call.init = Init::Plain;
                 call.script = independent(call.script, operations, &mut stashes, offers);
-                // Whether a body fails is in its script. One that fails with STATUS_SUCCESS has a value, says the kit's header.
+                // The script decides whether a body fails. By the kit's header, one that fails with
+                // STATUS_SUCCESS has a value.
                 let unable = call.failure().is_some_and(|status| status == 0 || !Need::Fails.is_met(offers));
                 if unable {
                     continue;
                 }
                 operations += 1;
-                // Whether it takes an allocation depends on whether somebody still has the object.
+                // A new allocation depends on whether a client or a body still has the object.
                 *made = true;
             }
-            // The kit's objects have IUnknown alone.
+            // The kit's objects have only IUnknown.
             Op::Object(_, ObjectOp::Query(which)) => *which = if *which % 4 == 3 { 3 } else { 0 },
             Op::Object(_, ObjectOp::Echo(_)) => continue,
             Op::Wait(timeout) if offers.controls => *timeout = Timeout::Zero,
-            // A handler with a reference keeps an operation that nobody wakes alive, and only cancelling all would end it.
+            // A handler with a reference keeps an unwoken operation alive, and only cancelling all
+            // would end it.
             Op::SetCompleted(handler)
                 if offers.controls && *handler == Handler::Releases && !Need::CancelAll.is_met(offers) =>
             {
@@ -108,7 +110,7 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
                 *nth = 0;
                 fails_next = true;
             }
-            // Without IAsyncControl an operation has the slots of IAsyncOperation alone.
+            // Without IAsyncControl an operation has only the slots of IAsyncOperation.
             Op::Query(via, iid, _) if !offers.controls => {
                 *via = Via::Operation;
                 if *iid == Iid::Control {
@@ -130,14 +132,14 @@ pub(super) fn actions(input: &VtableInput, offers: Offers) -> Vec<Action> {
     actions
 }
 
-/// A script whose course nobody else's decides, and which the library can run.
+/// A script that the library can run and that does not depend on other bodies.
 fn independent(script: Script, operation: usize, stashes: &mut usize, offers: Offers) -> Script {
     const NOTHING: u8 = 6;
     let gate = (operation % GATES) as u8;
     let mut steps: [u8; STEPS] = script.steps;
     for step in &mut steps {
         *step = match *step & 15 {
-            // A gate for each of the first operations.
+            // Each of the first operations has a gate of its own.
             2 | 3 if operation < GATES => 2 | gate << 4,
             8 if operation < GATES => 8 | gate << 4,
             2 | 3 => 1,
@@ -145,7 +147,7 @@ fn independent(script: Script, operation: usize, stashes: &mut usize, offers: Of
                 *stashes += 1;
                 4
             }
-            // It would keep itself alive, and only cancelling all would end it.
+            // The body would keep itself alive, and only cancelling all would end it.
             12 | 13 if !Need::CancelAll.is_met(offers) => NOTHING,
             4 | 8 | 9 | 10 | 11 | 15 => NOTHING,
             _ => *step,

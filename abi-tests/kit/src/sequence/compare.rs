@@ -1,4 +1,4 @@
-//! The library against the model, and the rule that a difference is attributed to.
+//! Comparison of the library with the model. A difference is attributed to a rule.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected: Done) -> Check {
     let Done { operation, answer } = expected;
-    // Where nothing is written the model says so or says nothing.
+    // If the library writes nothing, the model may have the old value or none.
     let same_out = found.out == answer.out
         || matches!(
             (found.out, answer.out),
@@ -43,16 +43,16 @@ pub(super) fn compare_answer(kit: &Kit<'_>, step: &Step, found: Answer, expected
     Ok(())
 }
 
-/// [C3]: where the object is apart from its task, it is gone with the last client's reference,
-/// while the task lives.
+/// Whether the object has gone for its clients [C3]. An object that is separate from its task goes
+/// with the last client's reference, while the task lives.
 fn is_gone_for_clients(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected: Answer) -> bool {
     let (references, bodyless) = kit.0.slot(operation, |slot| (slot.references, slot.bodyless));
     let zero = matches!(op, Op::Release(_)) && found.status != 0 && expected.status == 0;
     zero && references == 0 && !bodyless
 }
 
-/// An answer in words. That of AddRef and Release is a count, of which only "zero or not" means
-/// anything.
+/// Describes an answer. The answer of AddRef and Release is a count, which only means "zero or
+/// not".
 fn shown(op: Op, answer: Answer) -> String {
     let counts =
         matches!(op, Op::AddRef(_) | Op::Release(_) | Op::Object(_, ObjectOp::AddRef | ObjectOp::Release));
@@ -63,15 +63,15 @@ fn shown(op: Op, answer: Answer) -> String {
     }
 }
 
-/// Whether the library and the model disagree about what there is from now on: then what follows
-/// says nothing.
+/// Whether the library and the model disagree about the objects from now on. Later comparisons then
+/// mean nothing.
 fn parts_from_the_model(op: Op, found: Answer, expected: Answer) -> bool {
     let succeeds = |answer: Answer| answer.status == 0;
     match op {
         Op::Query(..) | Op::SetCompleted(_) | Op::Object(_, ObjectOp::Query(_)) => {
             succeeds(found) != succeeds(expected)
         }
-        // It answers 0, and a client has a reference.
+        // The library answers 0 although a client has a reference.
         Op::Release(_) | Op::Object(_, ObjectOp::Release) => expected.status == 0,
         Op::GetStatus(_) => succeeds(found) && succeeds(expected),
         _ => false,
@@ -80,7 +80,7 @@ fn parts_from_the_model(op: Op, found: Answer, expected: Answer) -> bool {
 
 const CANCELLED: u32 = NTSTATUS::CANCELLED.to_u32();
 
-/// The rule for an operation that ended, but not as it should have.
+/// The rule for an operation that has ended in a wrong way.
 fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected: Answer) -> Option<Rule> {
     let (fails, bodyless, made_so) =
         kit.0.slot(operation, |slot| (slot.fails.is_some(), slot.bodyless, slot.record.drops == 0));
@@ -90,7 +90,7 @@ fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected
                 && matches!(found.out, OutValue::Number(1..=3))
                 && found.out != expected.out
         }
-        // With a null out it is the answer that is wrong, not how the operation ended.
+        // With a null out the answer is wrong, and not the way in which the operation ended.
         Op::GetResult(Out::Null) | Op::GetError(Out::Null) => false,
         Op::GetResult(_) | Op::GetError(_) => {
             let failure = |answer: Answer| match (op, answer.out) {
@@ -114,11 +114,11 @@ fn how_it_ended(kit: &Kit<'_>, operation: usize, op: Op, found: Answer, expected
         _ => false,
     };
     match (ended, fails, bodyless, op) {
-        // Asked to end, it has not, or has a value.
+        // The operation was cancelled, but it has not ended, or has a value.
         (false, ..) if canceled => Some(Rule::C10),
         (false, ..) => None,
         (true, true, ..) => Some(Rule::C20),
-        // There was no memory for it; or it was made as one that failed.
+        // There was no memory for it, or it was made as a failed one.
         (true, false, true, _) if !made_so => Some(Rule::C11),
         (true, false, _, Op::GetResult(_) | Op::GetError(_)) => Some(Rule::C7),
         (true, false, ..) => None,
@@ -133,9 +133,9 @@ fn rule_of(op: Op, found: Answer, expected: Answer) -> Rule {
         }
         Op::Query(..) | Op::Object(_, ObjectOp::Query(_)) => Rule::C1,
         Op::AddRef(_) | Op::Release(_) => Rule::C3,
-        // An object is gone when its bodies are, too.
+        // An object goes when its bodies have gone too.
         Op::Object(..) => Rule::C19,
-        // The right answer, and another status: how it ended.
+        // The answer is right and the status differs, so the operation ended in a wrong way.
         Op::GetStatus(_) if found.status == expected.status => match (found.out, expected.out) {
             (OutValue::Number(0..=3), OutValue::Number(2)) => Rule::C10,
             (OutValue::Number(0..=3), OutValue::Number(_)) => Rule::C6,
@@ -150,16 +150,16 @@ fn rule_of(op: Op, found: Answer, expected: Answer) -> Rule {
     }
 }
 
-/// What has happened to bodies and handlers. What differs is recorded, and from then on the model
-/// goes by the library.
+/// Compares the events of bodies and handlers. A difference is recorded, and from then on the model
+/// follows the library.
 ///
 /// # Errors
-/// They disagree about which bodies there are.
+/// The library and the model disagree about which bodies exist.
 pub(super) fn compare_records(kit: &Kit<'_>, model: &mut Model) -> Check {
     for operation in 0..model.tasks.len() {
         compare_record(kit, model, operation)?;
     }
-    // The model counts the blocks of objects, too.
+    // The model counts the blocks of objects too.
     let objects = kit.0.objects.borrow().iter().filter(|object| object.drops == 0).count();
     let expected = model.blocks().saturating_sub(objects);
     if let Some(live) = kit.live()
@@ -183,8 +183,8 @@ fn compare_record(kit: &Kit<'_>, model: &mut Model, operation: usize) -> Check {
         told: task.told,
     };
     let mut found = kit.record(operation);
-    // Where there is no memory for the operation of a method, the model has no body yet; here the
-    // body is dropped at once.
+    // If there is no memory for the operation of a method, the model has no body yet. Here the body
+    // is dropped at once.
     let refused = kit.0.slot(operation, |slot| slot.object.is_some() && slot.bodyless);
     if refused && (found.drops, expected.drops) == (1, 0) {
         found.drops = 0;
@@ -213,7 +213,7 @@ fn difference(kit: &Kit<'_>, operation: usize, found: Record, expected: Record) 
         (false, true) => Rule::C9,
         (false, false) => Rule::C8,
     };
-    // Before its end there is nothing to tell a handler.
+    // Before the operation's end there is no status for a handler, so the handler is compared last.
     if found.drops != expected.drops {
         return counted(rule, "drops of its body", found.drops, expected.drops);
     }

@@ -1,9 +1,12 @@
-//! Sequences: what the fuzz targets' generator makes, done to the library, with their sequential model beside it. After every step every answer, and
-//! after every run of the executor every body and every handler, must be as the model says. What differs is attributed to a rule.
+//! Sequences of the fuzz targets' generator, done to the library and to their sequential model.
+//! Every answer after every step must match the model, and so must every body and every handler
+//! after every run of the executor. A difference is attributed to a rule.
 //!
-//! A sequence is an input of the target `vtable`, of the corpus or made from a seed. Of its steps those are done that every library can do
-//! and whose outcome no order of bodies decides: bodies have no links and their own gates, and objects have no interface but IUnknown.
-//! The executor runs after each step, except between a Raise and a Lower; so much happens before a first poll, and much at once.
+//! A sequence is an input of the target `vtable`, from the corpus or made from a seed. Only those
+//! steps are done that every library can do, and that no order of bodies affects. Bodies have no
+//! links and their own gates, and objects have no interface but IUnknown. The executor runs after
+//! each step, except between a Raise and a Lower. So many steps happen before a first poll, and
+//! many at once.
 
 mod actions;
 mod compare;
@@ -32,9 +35,10 @@ use crate::{
     run::{Verdict, give_back, nothing_remains, open_everything, run_program},
 };
 
-/// Ticks after which every body whose poll budget was spent has gone on to its next wait.
+/// The number of ticks after which every body with a spent poll budget has gone on to its next
+/// wait.
 const TICKS: usize = 16;
-/// Rounds after which every body has ended.
+/// The number of rounds after which every body has ended.
 const ROUNDS: usize = 128;
 
 /// Does a sequence, and judges it.
@@ -45,7 +49,7 @@ pub fn run_sequence(library: &Loaded, bytes: &[u8]) -> Verdict {
     };
     let actions = actions(&input, library.offers());
     let ended = run_program(library, &|kit| drive(kit, &actions));
-    // Whatever the library's own checks have found: something of its own life cycle.
+    // A finding of the library's own checks counts as one of its life cycle.
     ended.verdict(Rule::C9, Expects::End)
 }
 
@@ -62,7 +66,7 @@ fn drive(kit: &Kit<'_>, actions: &[Action]) -> Check {
             Action::Hold => held = true,
             Action::Resume => held = false,
             Action::Step(step) => {
-                // What stands for a step that reaches nothing may be one that takes IAsyncControl.
+                // The replacement of a step that reaches nothing may need IAsyncControl.
                 if !kit.has_control() && replaced(kit, step) == Op::Cancel {
                     continue;
                 }
@@ -80,7 +84,7 @@ fn drive(kit: &Kit<'_>, actions: &[Action]) -> Check {
     end(kit, &mut model)
 }
 
-/// The executor runs, here and in the model.
+/// Lets the executor run, here and in the model.
 fn advance(kit: &Kit<'_>, model: &mut Model) -> Check {
     model.step(&bare(Op::Lower));
     for _ in 0..TICKS {
@@ -91,7 +95,8 @@ fn advance(kit: &Kit<'_>, model: &mut Model) -> Check {
     compare_records(kit, model)
 }
 
-/// The end: everybody lets go, whatever is left is cancelled, and nothing remains.
+/// Ends a sequence. All clients release everything, the remaining operations are cancelled, and
+/// nothing may remain.
 fn end(kit: &Kit<'_>, model: &mut Model) -> Check {
     advance(kit, model)?;
     model.open_everything();
@@ -106,8 +111,8 @@ fn end(kit: &Kit<'_>, model: &mut Model) -> Check {
         if model.unfinished() == 0 {
             break;
         }
-        // Without it, what goes on waiting ends when the wakers are given back that it has given
-        // away since.
+        // Without `cancel_all`, an operation that still waits ends when the wakers that it has
+        // given away since are given back.
         if Need::CancelAll.is_met(kit.offers()) {
             model.step(&bare(Op::CancelAll));
             kit.cancel_all()?;
@@ -120,7 +125,7 @@ fn end(kit: &Kit<'_>, model: &mut Model) -> Check {
     nothing_remains(kit)
 }
 
-/// Gives back all but what bodies have for themselves.
+/// Gives back everything except the wakers that bodies keep for themselves.
 fn give_back_but_own(kit: &Kit<'_>) -> Check {
     let kept: Vec<_> = kit.0.slots.borrow_mut().iter_mut().map(|slot| slot.kept.take()).collect();
     let answer = give_back(kit);

@@ -1,4 +1,4 @@
-//! Doing a step to the operation that the model did it to.
+//! Does a step to the operation to which the model did it.
 
 use ntcom::NTSTATUS;
 use ntcom_fuzz::{
@@ -15,11 +15,11 @@ use crate::{
     world,
 };
 
-/// Does a step to the operation that the model did it to.
+/// Does a step to the operation to which the model did it.
 pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Result<Option<Answer>, Finding> {
     let here = kit.0;
     let nothing = Some(Answer { status: 0, out: OutValue::None });
-    // What the model did instead of a step that reached nothing is done here, too.
+    // A step that reaches nothing is replaced here as in the model.
     let op = replaced(kit, step);
     match op {
         Op::Spawn { kind, script, cancellable, .. } => {
@@ -105,7 +105,7 @@ pub(super) fn perform(kit: &Kit<'_>, step: &Step, expected: Option<Done>) -> Res
     Ok(Some(answer))
 }
 
-/// The object of this number in the sequence, which is made by its first call.
+/// The object of this number in the sequence. Its first call makes it.
 fn the_object(kit: &Kit<'_>, number: usize) -> Result<usize, Finding> {
     let known = kit.0.objects.borrow().iter().position(|object| object.number == number);
     match known {
@@ -129,7 +129,7 @@ fn object_op(kit: &Kit<'_>, number: usize, op: ObjectOp) -> Result<Answer, Findi
     Ok(Answer { status, out: OutValue::None })
 }
 
-/// The step itself, or what is done in its place.
+/// The step's operation, or its replacement.
 pub(super) fn replaced(kit: &Kit<'_>, step: &Step) -> Op {
     let world = kit.0;
     let room = world.count() < ntcom_fuzz::OPERATIONS;

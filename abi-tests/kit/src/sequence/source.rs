@@ -1,18 +1,18 @@
-//! Where sequences come from.
+//! The sources of sequences.
 
 use ntcom_fuzz::{input::VtableInput, mutate::mutate};
 
-/// Where sequences come from.
+/// A source of sequences.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     /// Inputs of the target `vtable`.
     pub corpus: Vec<Vec<u8>>,
-    /// What the generator starts from.
+    /// The generator's seed.
     pub seed: u64,
 }
 
 impl Source {
-    /// The bytes of a sequence: first the corpus, then what a seed makes of it.
+    /// The bytes of a sequence. The corpus comes first, and then sequences made from the seed.
     #[must_use]
     pub fn bytes(&self, number: u64) -> Vec<u8> {
         if let Some(input) = self.corpus.get(number as usize) {
@@ -21,7 +21,7 @@ impl Source {
         let mut random = Random(self.seed.wrapping_add(number));
         let mut data = vec![0; 400];
         let mut size = 0;
-        // Every other one begins with something that is known to reach far.
+        // Every other sequence begins with an input of the corpus, which is known to reach far.
         if !self.corpus.is_empty() && number.is_multiple_of(2) {
             let from = &self.corpus[random.next() as usize % self.corpus.len()];
             size = from.len().min(data.len() / 4 * 4);

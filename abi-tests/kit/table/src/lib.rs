@@ -1,17 +1,17 @@
-//! The table that an implementation of async COM exports to be judged by the conformance kit:
-//! `ntcom_kit.h` in Rust. This crate depends on nothing; what each member means, the header says,
-//! which is below.
+//! The table that an implementation of async COM exports to the conformance kit. It is
+//! `ntcom_kit.h` in Rust, and depends on no other crate. The header, which is below, explains each
+//! member.
 //!
 //! A library is a `cdylib` that fills a [`Table`] and exports it. `abi-tests/kit/foreign` is a
-//! small one that is not built on `ntcom`; `abi-tests/kit/ours` offers everything that the kit can
-//! ask for.
+//! small one that does not use `ntcom`. `abi-tests/kit/ours` offers everything that the kit can
+//! test.
 //!
 //! ```
 //! use core::ffi::c_void;
 //! use ntcom_kit_table::{Program, Recipe, Required, Stop, Table, shape};
 //!
 //! unsafe extern "C" fn run(program: Program, context: *mut c_void, _stop: *mut Stop) -> i32 {
-//!     // SAFETY: the header: the kit's program and its context.
+//!     // SAFETY: the kit passes its program with the program's context.
 //!     unsafe { program(context) };
 //!     0
 //! }
@@ -24,7 +24,7 @@
 //! # unsafe extern "C" fn does(_: *mut c_void) {}
 //! # unsafe extern "C" fn gives(it: *mut c_void) -> *mut c_void { it }
 //!
-//! // A member that is required and missing is a compile error.
+//! // A required member that is missing is a compile error.
 //! const REQUIRED: Required = Required {
 //!     run,
 //!     advance,
@@ -41,7 +41,7 @@
 //! #   waker_drop: does,
 //! };
 //!
-//! // What is not named is not offered.
+//! // A member that is not named is not offered.
 //! ntcom_kit_table::export_table!(Table { shapes: shape::PLAIN, ..Table::new(c"mine", REQUIRED) });
 //! # assert!(unsafe { (*ntcom_kit()).missing().is_empty() });
 //! ```
@@ -59,7 +59,7 @@ pub const VERSION: u32 = 1;
 /// The name of the function that a library exports.
 pub const SYMBOL: &str = "ntcom_kit";
 
-/// Shapes of bodies, as bits: see the header.
+/// Shapes of bodies, as bits. The header explains them.
 pub mod shape {
     /// One part.
     pub const PLAIN: u32 = 1;
@@ -73,20 +73,20 @@ pub mod shape {
     pub const JOIN: u32 = 16;
 }
 
-/// What a body's `poll` answers.
+/// Answers of a body's `poll`.
 pub mod poll {
     /// The part has not ended.
     pub const PENDING: i32 = 0;
     /// The part has ended.
     pub const READY: i32 = 1;
-    /// The library is to raise an exception, or to panic.
+    /// The library must raise an exception, or panic.
     pub const RAISE: i32 = 2;
 }
 
-/// The recipe's `finish` may answer a failure.
+/// Flag of a recipe with a `finish` that may answer a failure.
 pub const MAY_FAIL: u32 = 1;
 
-/// A body: `struct ntcom_kit_recipe`.
+/// A body, which is `struct ntcom_kit_recipe` in C.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the header tells what each is")]
@@ -103,10 +103,10 @@ pub struct Recipe {
     pub drop: unsafe extern "C" fn(*mut c_void),
 }
 
-/// Bytes of a [`Stop`]'s text.
+/// The size of a [`Stop`]'s text in bytes.
 pub const TEXT: usize = 2048;
 
-/// Why a run was stopped: `struct ntcom_kit_stop`.
+/// The reason for which a run was stopped, which is `struct ntcom_kit_stop` in C.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the header tells what each is")]
@@ -118,16 +118,16 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Nothing yet.
+    /// No reason yet.
     pub const EMPTY: Self =
         Self { size: size_of::<Self>() as u32, bug_check: 0, parameter: 0, text: [0; TEXT] };
 }
 
 /// A program that [`Table::run`] runs.
 pub type Program = unsafe extern "C" fn(*mut c_void);
-/// Lets other threads go on.
+/// A function that lets other threads go on.
 pub type Pause = unsafe extern "C" fn();
-/// What each of several threads runs: `ntcom_kit_thread`.
+/// A program of several threads, which is `ntcom_kit_thread` in C.
 pub type ThreadProgram = unsafe extern "C" fn(*mut c_void, u32, Pause);
 /// A function of one pointer.
 pub type Does = unsafe extern "C" fn(*mut c_void);
@@ -158,7 +158,7 @@ macro_rules! table {
             $(pub $optional: Option<$optional_type>,)*
         }
 
-        /// The members that a library has to offer.
+        /// The members that a library must offer.
         #[derive(Clone, Copy, Debug)]
         #[expect(missing_docs, reason = "the header tells what each is")]
         pub struct Required {
@@ -166,7 +166,7 @@ macro_rules! table {
         }
 
         impl Table {
-            /// A table with what is required, and nothing else.
+            /// A table with the required members, and no others.
             #[must_use]
             pub const fn new(name: &'static CStr, required: Required) -> Self {
                 let Required { $($required,)* } = required;
@@ -245,16 +245,18 @@ table! {
         run_at_once: unsafe extern "C" fn(u32, ThreadProgram, *mut c_void, *mut Stop) -> i32,
         run_in_turn: unsafe extern "C" fn(u32, u64, ThreadProgram, *mut c_void, *mut Stop) -> i32,
         yield_with: unsafe extern "C" fn(Option<Pause>),
+        spawn_passive: unsafe extern "C" fn(*const Recipe) -> *mut c_void,
+        drain_in_body: unsafe extern "C" fn() -> i32,
     }
 }
 
-/// What a library exports under [`SYMBOL`].
+/// The function that a library exports under [`SYMBOL`].
 pub type GetTable = unsafe extern "C" fn() -> *const Table;
 
-// SAFETY: it is never written, and points to a text that stays.
+// SAFETY: a table is never written, and points to a text that lives for ever.
 unsafe impl Sync for Table {}
 
-/// Exports a table, which is a constant expression: the function that the kit looks for.
+/// Exports a table, which must be a constant expression, by the function that the kit looks for.
 #[macro_export]
 macro_rules! export_table {
     ($table:expr) => {

@@ -1,4 +1,5 @@
-/* The implementation of correct.c in a library that behaves as no library should: -DHOSTILE=NAME says how. */
+/* The implementation of correct.c in a library that behaves as no library should. -DHOSTILE=NAME
+ * chooses the behaviour. */
 #define NTCOM_KIT_OTHER_TABLE
 #include "../../c/correct.c"
 
@@ -31,7 +32,7 @@ enum hostile {
     ODD_REASON,
 };
 
-/* Once, when a case asks for a status. */
+/* Runs once, when a case asks for a status. */
 static void misbehave(void) {
     switch (HOSTILE) {
     case EXITS:
@@ -47,7 +48,7 @@ static void misbehave(void) {
             pause();
         }
         break;
-    case PRINTS: /* what is no line, and what looks like the kit's own */
+    case PRINTS: /* text without a line, and text like the kit's own */
         printf("\"Done\"\n{\"Begin\":\"nothing\"}\nhalf a line");
         fflush(stdout);
         break;
@@ -103,7 +104,7 @@ static int advance_behind(void *nothing) {
     advance();
     return 0;
 }
-/* As an executor does that has threads of its own. */
+/* Runs bodies as an executor with threads of its own does. */
 static void advance_in_the_background(void) {
     thrd_t other;
     thrd_create(&other, advance_behind, NULL);
@@ -140,7 +141,7 @@ static int32_t hostile_run(void (*program)(void *context), void *context, struct
         exit(0);
     }
     if (HOSTILE == ODD_REASON) {
-        memset(stop->text, 0x1b, sizeof stop->text); /* which does not end */
+        memset(stop->text, 0x1b, sizeof stop->text); /* without a final 0 */
         memcpy(stop->text, "a]]>&<b>\"\xff", 10);
         return 1;
     }

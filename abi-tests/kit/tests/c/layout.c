@@ -1,4 +1,5 @@
-/* The header, measured by the C compiler: tests/header.rs has what the Rust side makes of it. */
+/* The header, measured by the C compiler. tests/header.rs compares the output with the Rust side.
+ */
 #include <ntcom_kit.h>
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ int main(void) {
     MEMBER(object), MEMBER(object_spawn), MEMBER(close), MEMBER(cancel_all), MEMBER(drain);
     MEMBER(client_result), MEMBER(client_status), MEMBER(client_query), MEMBER(spawn_without_executor), MEMBER(at_passive_level);
     MEMBER(run_at_once), MEMBER(run_in_turn), MEMBER(yield_with);
+    MEMBER(spawn_passive), MEMBER(drain_in_body);
     OF_RECIPE(size), OF_RECIPE(kind), OF_RECIPE(shape), OF_RECIPE(flags), OF_RECIPE(context), OF_RECIPE(begin);
     OF_RECIPE(poll), OF_RECIPE(guarded), OF_RECIPE(finish), OF_RECIPE(drop);
     OF_STOP(size), OF_STOP(bug_check), OF_STOP(parameter), OF_STOP(text);

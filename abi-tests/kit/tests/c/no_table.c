@@ -1,3 +1,3 @@
-/* A library of somebody who has not heard of the kit. */
+/* A library that does not know the kit. */
 int nothing(void);
 int nothing(void) { return 0; }

@@ -1,4 +1,5 @@
-/* The implementation of correct.c with a table that is wrong in one way: -DUNFIT=NAME says in which. */
+/* The implementation of correct.c with a table that is wrong in one way. -DUNFIT=NAME chooses the
+ * way. */
 #define NTCOM_KIT_OTHER_TABLE
 #include "../../c/correct.c"
 
@@ -29,7 +30,7 @@ const struct ntcom_kit_table *ntcom_kit(void) {
         break;
     case DIES_AS_IT_IS_LOADED:
         abort();
-    case CUT: /* a table that ends before its last groups, and behind it what is none of it */
+    case CUT: /* the table ends before its last groups, and other bytes follow it */
         unfit.size = offsetof(struct ntcom_kit_table, close);
         memset((char *)&unfit + unfit.size, 0x5A, sizeof unfit - unfit.size);
         break;

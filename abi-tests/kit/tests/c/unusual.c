@@ -1,12 +1,13 @@
-/* The implementation of correct.c, done otherwise than most would, and keeping the contract: -DUNUSUAL=NAME says how. */
+/* The implementation of correct.c with an unusual choice that keeps the contract. -DUNUSUAL=NAME
+ * chooses it. */
 #define NTCOM_KIT_OTHER_TABLE
 #include "../../c/correct.c"
 
 enum unusual {
     IUNKNOWN_APART,  /* IUnknown is not the pointer of IAsyncOperation */
     LOW,             /* programs and bodies are at PASSIVE_LEVEL */
-    WAIT_ALLOCATES,  /* which no other slot may */
-    BEGINS_AT_ZERO,  /* what its client asks for a status is Started before it is written */
+    WAIT_ALLOCATES,  /* `wait` allocates, which no other slot may */
+    BEGINS_AT_ZERO,  /* its client's status is Started before get_status writes it */
 };
 
 static ntcom_IAsyncOperationVtbl unusual_operation_table;

@@ -1,4 +1,4 @@
-//! What tests of the kit's program share.
+//! Helpers of the tests of the kit's program.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 #![allow(dead_code, unreachable_pub, reason = "each test program uses some of it")]
 
@@ -14,7 +14,7 @@ use ntcom_kit::{
     shipped,
 };
 
-/// A folder of a test's own.
+/// A folder for a test.
 pub fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judging").join(test);
     fs::create_dir_all(&folder).unwrap();
@@ -33,7 +33,7 @@ pub fn test_source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
 }
 
-/// One of the libraries of a file of `tests/c`: `-DDEFINE=how`.
+/// Compiles a library from a file of `tests/c` with `-DDEFINE=how`.
 pub fn variant(folder: &Path, file: &str, define: &str, how: &str) -> PathBuf {
     let library = folder.join(format!("{}.so", how.to_ascii_lowercase()));
     shipped::compile(&test_source(file), &[format!("{define}={how}")], &library).unwrap();

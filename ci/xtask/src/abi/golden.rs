@@ -1,53 +1,54 @@
-//! The golden file: every promise of the binary interface, a line each.
+//! The golden file, which has one promise of the binary interface in each line.
 //!
-//! `kind | name | numbers or value | signature | since`, where the version that a line is in since is always the last cell. Blanks do not
-//! count; what begins with `#` is for people.
+//! A line is `kind | name | numbers or value | signature | since`. The last cell is always the
+//! version that introduced the line. Blanks do not count, and lines that begin with `#` are
+//! comments.
 use std::collections::BTreeMap;
 
 use anyhow::bail;
 
-/// A promise.
+/// A promise of the binary interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Promise {
-    /// What it says, without blanks that do not count and without `since`.
+    /// The line without surplus blanks and without `since`.
     pub(crate) line: String,
-    /// The version that it is in since. Empty: this is no line of the golden file but what a definition says.
+    /// The version that introduced the line. It is empty for a definition, which has no version.
     pub(crate) since: String,
 }
 
 impl Promise {
-    /// The cell with this number; empty where there is none.
+    /// The cell with this number, or an empty string where the line has fewer.
     pub(crate) fn cell(&self, index: usize) -> &str {
         self.line.split(" | ").nth(index).unwrap_or_default()
     }
 
-    /// `slot`, `size`, …
+    /// The first cell, such as `slot` or `size`.
     pub(crate) fn kind(&self) -> &str {
         self.cell(0)
     }
 
-    /// What it is about.
+    /// The name of the promised item.
     pub(crate) fn name(&self) -> &str {
         self.cell(1)
     }
 
-    /// Of a slot, `IClock[3] tick`: interface and method.
+    /// The interface and method of a slot, as in `IClock[3] tick`.
     pub(crate) fn slot(&self) -> Option<(&str, &str)> {
         let (interface, method) = self.name().split_once("] ")?;
         Some((interface.split('[').next()?, method))
     }
 
-    /// What no two promises have in common.
+    /// The kind and name, which no two promises share.
     fn key(&self) -> (&str, &str) {
         (self.kind(), self.name())
     }
 
-    /// Of the two numbers of the third cell the one on machines with so many bits.
+    /// The number of the third cell for machines with this many bits. The first number is for 64.
     pub(crate) fn number(&self, bits: u32) -> &str {
         self.cell(2).split(' ').nth(usize::from(bits == 32)).unwrap_or_default()
     }
 
-    /// As it stands in the file: cells in columns.
+    /// The line as it stands in the file, with its cells in columns.
     pub(crate) fn print(&self) -> String {
         let Self { line, since } = self;
         let mut cells = line.splitn(4, " | ");
@@ -61,17 +62,17 @@ impl Promise {
     }
 }
 
-/// How a promise was broken.
+/// A broken promise.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Break {
-    /// It is gone.
+    /// The new file has no line with this key.
     Gone(Promise),
-    /// It says something else.
+    /// The line with this key has changed, from the first to the second.
     Changed(Promise, Promise),
 }
 
 impl Break {
-    /// For a person: the lines.
+    /// The break as lines of a report.
     pub(crate) fn print(&self) -> String {
         match self {
             Self::Gone(old) => format!("  removed: {}", old.print()),
@@ -80,10 +81,10 @@ impl Break {
     }
 }
 
-/// The lines of the file, and those that the definitions print, which have no `since`.
+/// Parses the lines of the file, or, without `since`, those that the definitions print.
 ///
 /// # Errors
-/// A line is none, or there are two about one thing.
+/// A line is not a promise, or two lines are about the same item.
 pub(crate) fn parse(text: &str, with_since: bool) -> anyhow::Result<Vec<Promise>> {
     let mut promises: Vec<Promise> = Vec::new();
     let mut seen = BTreeMap::new();
@@ -98,7 +99,7 @@ pub(crate) fn parse(text: &str, with_since: bool) -> anyhow::Result<Vec<Promise>
         let is_version =
             since.split('.').count() == 3 && since.split('.').all(|part| part.parse::<u32>().is_ok());
         if cells.len() < 3 || cells.iter().any(String::is_empty) || (with_since && !is_version) {
-            bail!("line {} is no promise (kind | name | … | version): {line}", index + 1);
+            bail!("line {} is not a promise (kind | name | … | version): {line}", index + 1);
         }
         let promise = Promise { line: cells.join(" | "), since };
         let (kind, name) = promise.key();
@@ -110,7 +111,8 @@ pub(crate) fn parse(text: &str, with_since: bool) -> anyhow::Result<Vec<Promise>
     Ok(promises)
 }
 
-/// What is defined, each slot under the number that was promised: a slot that has moved is then the one with another offset.
+/// Gives each defined slot the index that was promised for its method. A slot that has moved then
+/// differs in its offset.
 pub(crate) fn align(promises: &[Promise], defined: &[Promise]) -> Vec<Promise> {
     let promised = |found: &Promise| {
         promises.iter().find(|promise| promise.slot().is_some() && promise.slot() == found.slot()).cloned()
@@ -125,7 +127,7 @@ pub(crate) fn align(promises: &[Promise], defined: &[Promise]) -> Vec<Promise> {
     defined.iter().map(renamed).collect()
 }
 
-/// The old promises that are not kept. New ones are no break.
+/// The old promises that the new file breaks. Additional promises break nothing.
 pub(crate) fn breaks(old: &[Promise], new: &[Promise]) -> Vec<Break> {
     let broken = old.iter().filter(|promise| !new.contains(promise));
     let about = |promise: &Promise| new.iter().find(|other| other.key() == promise.key()).cloned();
@@ -137,7 +139,7 @@ pub(crate) fn breaks(old: &[Promise], new: &[Promise]) -> Vec<Break> {
         .collect()
 }
 
-/// The new promises.
+/// The promises that only the new file has.
 pub(crate) fn additions<'a>(old: &[Promise], new: &'a [Promise]) -> Vec<&'a Promise> {
     new.iter().filter(|promise| old.iter().all(|other| other.key() != promise.key())).collect()
 }
@@ -180,7 +182,7 @@ mod tests {
         let more = promises(&format!("{FILE}slot | IClock[4] tock | 32 16 | ULONG (void *this) | 0.2.0\n"));
         assert_eq!(breaks(&old, &more), []);
         assert_eq!(additions(&old, &more).len(), 1);
-        // Blanks and order do not count.
+        // Blanks and the order of lines do not count.
         let moved = promises(
             &FILE.lines().rev().map(|line| format!("{}\n", line.replace("  ", ""))).collect::<String>(),
         );

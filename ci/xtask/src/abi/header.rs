@@ -1,4 +1,5 @@
-//! The header itself: whether every compiler takes it without a warning, its asserts included, and beside the headers of Windows.
+//! Checks that every compiler accepts the header without a warning, with its asserts, alone and
+//! beside the headers of Windows.
 use std::{fs, process::Command};
 
 use anyhow::{Context, bail};
@@ -10,11 +11,11 @@ use super::{
 };
 use crate::{command, project::Project};
 
-/// The header, from the root.
+/// The header's path from the root.
 const HEADER: &str = "runtime/include/ntcom.h";
-/// No warning is allowed.
+/// Options that turn every warning into an error.
 const STRICT: [&str; 6] = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wshadow", "-Wundef"];
-/// What uses it.
+/// A program that uses the header.
 const USE: &str = "NTCOM_DECLARE_ASYNC_OPERATION(IAsyncOperationU32, uint32_t);
 int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why);
 int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why) {
@@ -22,8 +23,8 @@ int use(IAsyncOperationU32 *operation, uint32_t *value, NTSTATUS *why) {
 }
 ";
 const OURS: &str = "#include <ntcom.h>\n";
-/// Clients and operations of the tests that need no library: they are compiled for every target, and so judged by every compiler. The
-/// `signatures` are asserts.
+/// Clients and operations of the tests that need no library. Every judge compiles them for its
+/// target, so the asserts of `signatures` are checked everywhere.
 const CLIENTS_IN_C: [&str; 6] = [
     "abi-tests/c/calls.c",
     "abi-tests/c/example.c",
@@ -39,7 +40,8 @@ const CLIENTS_IN_CPP: [&str; 5] = [
     "abi-tests/cpp/records.cpp",
     "abi-tests/cpp/signatures.cpp",
 ];
-/// What a driver or a program includes besides, each before ntcom.h, behind it, and on both sides.
+/// Headers that a driver or a program includes, too. Each is tried before ntcom.h, behind it, and
+/// on both sides.
 const WINDOWS: [(&str, &str); 4] = [
     ("wdm.h", "#include <wdm.h>\n"),
     ("ntddk.h", "#include <ntddk.h>\n"),
@@ -47,10 +49,10 @@ const WINDOWS: [(&str, &str); 4] = [
     ("windows.h and unknwn.h", "#include <windows.h>\n#include <unknwn.h>\n"),
 ];
 
-/// Has every judge compile the header, strictly. What is said about it afterwards, a line each.
+/// Has every judge compile the header with all warnings as errors. Returns the lines of the report.
 ///
 /// # Errors
-/// One does not: its name, and what it said.
+/// A judge refuses the header. The error has its name and its output.
 pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<String>> {
     let mut said = Vec::new();
     let mut alone = 0;
@@ -77,11 +79,12 @@ pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<
         let Some(more) = judges::ddk().map(|ddk| judge.beside_ddk(ddk)) else { break };
         for language in Language::ALL {
             for (what, theirs) in WINDOWS {
-                // Not every compiler takes these headers as every language, whether or not ours is there.
+                // Some compilers refuse these headers in one language even without ours. Such a
+                // pair is skipped.
                 let mut without = strictly(project, judge, language, theirs, &more)?;
                 if !command::capture(&mut without, |_| {})?.status.success() {
                     said.push(format!(
-                        "skipped: {} as {}, beside {what}: it does not take mingw-w64's {what} itself",
+                        "skipped: {} as {}, beside {what}: it refuses mingw-w64's {what} even without ntcom.h",
                         judge.title(),
                         language.name()
                     ));
@@ -101,7 +104,7 @@ pub(super) fn check(project: &Project, judges: &[&Judge]) -> anyhow::Result<Vec<
     Ok(said)
 }
 
-/// A compilation of a program, in which no warning is allowed.
+/// A compilation of a program in which any warning is an error.
 fn strictly(
     project: &Project,
     judge: &Judge,
@@ -130,7 +133,7 @@ fn accept(compile: &mut Command, judge: &Judge, language: Language, what: &str) 
     Ok(())
 }
 
-/// The values, IIDs and tables that the header has and the golden file has not.
+/// The values, IIDs and tables in the header that have no line in the golden file.
 pub(super) fn unpromised(project: &Project, promises: &[Promise]) -> anyhow::Result<Vec<String>> {
     let header = fs::read_to_string(project.path(HEADER)).with_context(|| format!("cannot read {HEADER}"))?;
     Ok(names(&header)
@@ -148,7 +151,8 @@ fn is_of(promise: &Promise, name: &str) -> bool {
     }
 }
 
-/// `NTCOM_STATUS_*` and `ntcom_IID_*`; each macro that is a value of a type, as the states of operations are; and each table, `ntcom_I*Vtbl`.
+/// The names in the header that need a promise: `NTCOM_STATUS_*`, `ntcom_IID_*`, macros that are
+/// values of a type (such as the states of operations), and tables (`ntcom_I*Vtbl`).
 fn names(header: &str) -> Vec<String> {
     let words = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let begins = |word: &str, prefix: &str| word.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
@@ -179,7 +183,7 @@ mod tests {
         assert!(!promises.iter().any(|promise| is_of(promise, "NTCOM_STATUS_PEND")));
     }
 
-    /// A state that is new, and a table without an IID, are promises as well.
+    /// A new state and a table without an IID need promises as well.
     #[test]
     fn states_and_tables_are_names_of_the_header() {
         let header = "#define NTCOM_PAUSED ((ntcom_AsyncStatus)4) /* new */\n#define NTCOM_CALL __stdcall\n\
@@ -191,7 +195,7 @@ mod tests {
         }
     }
 
-    /// As `cargo xtask abi` asks, of the header and the file themselves.
+    /// `cargo xtask abi` asks the same of the real header and golden file.
     #[test]
     fn the_header_has_nothing_that_is_not_promised() {
         let project = crate::project::Project::find();

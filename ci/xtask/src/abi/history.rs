@@ -1,4 +1,4 @@
-//! What was promised once: the golden file's earlier revisions, and the CHANGELOG.
+//! The history of the promises in earlier revisions of the golden file, and the CHANGELOG.
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use super::golden::{self, Promise};
 use crate::{problem::Problem, project::Project};
 
-/// The file, from the root.
+/// The file's path from the root.
 pub(super) const GOLDEN: &str = "abi-tests/abi.golden";
 
-/// What git prints; none: it fails.
+/// The output of a git command, or `None` if the command fails.
 fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     let mut git = std::process::Command::new("git");
     let output = git.current_dir(root).args(arguments).output().context("cannot run git")?;
@@ -19,7 +19,7 @@ fn git(root: &Path, arguments: &[&str]) -> anyhow::Result<Option<String>> {
 /// The promises of a revision.
 ///
 /// # Errors
-/// There is no such revision, or it has no golden file, or one that cannot be read.
+/// There is no such revision, or it has no golden file, or its golden file cannot be parsed.
 pub(super) fn at(root: &Path, revision: &str) -> anyhow::Result<Vec<Promise>> {
     let commit = format!("{revision}^{{commit}}");
     if git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_none() {
@@ -31,7 +31,8 @@ pub(super) fn at(root: &Path, revision: &str) -> anyhow::Result<Vec<Promise>> {
     golden::parse(&text, true).with_context(|| format!("{GOLDEN} at {revision}"))
 }
 
-/// The commits before the present that changed the file, the newest first; none: this is no checkout of git's.
+/// The commits before the present that changed the file, the newest first. `None` means that this
+/// is not a git checkout.
 pub(super) fn commits(root: &Path) -> anyhow::Result<Option<Vec<String>>> {
     let top = git(root, &["rev-parse", "--show-toplevel"]).unwrap_or_default();
     let same = |top: String| Some(Path::new(top.trim()).canonicalize().ok()? == root.canonicalize().ok()?);
@@ -39,23 +40,24 @@ pub(super) fn commits(root: &Path) -> anyhow::Result<Option<Vec<String>>> {
         return Ok(None);
     }
     let Some(log) = git(root, &["log", "--format=%h", "--diff-filter=AM", "--", GOLDEN])? else {
-        // Nothing is committed yet.
+        // The repository has no commit yet.
         return Ok(Some(Vec::new()));
     };
     Ok(Some(log.lines().map(str::to_owned).collect()))
 }
 
-/// Fails if the file has lost or changed a line that it had in any commit before. What it says of itself otherwise.
+/// Fails if the file lacks or changes a line that any earlier commit had. Returns the line of the
+/// report.
 pub(super) fn check(root: &Path, present: &[Promise], version: &str) -> anyhow::Result<String> {
     let Some(commits) = commits(root)? else {
-        return Ok("no history of git's: what was promised before is not known".to_owned());
+        return Ok("this is not a git checkout, so earlier promises are not known".to_owned());
     };
     for commit in &commits {
         let breaks = golden::breaks(&at(root, commit)?, present);
         if !breaks.is_empty() {
             let lines: Vec<String> = breaks.iter().map(golden::Break::print).collect();
             bail!(
-                "DIFFERENCE: {GOLDEN} is append-only, and has lost what commit {commit} promised:\n{}",
+                "DIFFERENCE: {GOLDEN} is append-only, but lacks promises of commit {commit}:\n{}",
                 lines.join("\n")
             );
         }
@@ -65,23 +67,24 @@ pub(super) fn check(root: &Path, present: &[Promise], version: &str) -> anyhow::
         let wrong = |promise: &&&Promise| promise.since != version;
         if let Some(early) = golden::additions(&old, present).iter().find(wrong) {
             bail!(
-                "{GOLDEN}: a new line is in since {version}, this one says otherwise:\n  {}",
+                "{GOLDEN}: the last cell of a new line must be {version}; it is not in this line:\n  {}",
                 early.print()
             );
         }
     }
     let count = commits.len();
-    // Of what came before its first commit such a checkout knows nothing, and git says nothing of it.
+    // A shallow clone knows nothing of what came before its first commit, and git does not say so.
     let is_shallow = git(root, &["rev-parse", "--is-shallow-repository"])?;
     if is_shallow.is_some_and(|answer| answer.trim() == "true") {
         return Ok(format!(
-            "nothing lost since {count} commits, of a shallow clone: what was promised before is not known"
+            "nothing lost in {count} commits, of a shallow clone, which has no earlier promises"
         ));
     }
-    Ok(format!("nothing lost since {count} commits"))
+    Ok(format!("nothing lost in {count} commits"))
 }
 
-/// The interfaces that no ABI heading of the CHANGELOG names, with their IIDs, in a section of their version or one without a version.
+/// The interfaces that no ABI heading of the CHANGELOG names with their IIDs. The heading must be
+/// in the section of the interface's version, or in one without a version.
 pub(super) fn untold<'a>(changelog: &str, promises: &'a [Promise]) -> Vec<&'a Promise> {
     let mut section = "";
     let mut heading = "";
@@ -105,7 +108,7 @@ pub(super) fn untold<'a>(changelog: &str, promises: &'a [Promise]) -> Vec<&'a Pr
     promises.iter().filter(|promise| promise.kind() == "interface" && !told(promise)).collect()
 }
 
-/// Two revisions, for `--against OLD` and `--against OLD..NEW`.
+/// The revisions of `--against OLD` and `--against OLD..NEW`.
 pub(super) fn revisions(against: &str) -> (&str, Option<&str>) {
     match against.split_once("..") {
         Some((old, new)) => (old, Some(new)),
@@ -113,10 +116,10 @@ pub(super) fn revisions(against: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Reads the file as it is now.
+/// Reads the file in the checkout.
 ///
 /// # Errors
-/// It is not there, or cannot be read.
+/// The file is missing or cannot be parsed.
 pub(super) fn present(project: &Project) -> anyhow::Result<(String, Vec<Promise>)> {
     let text =
         std::fs::read_to_string(project.path(GOLDEN)).with_context(|| format!("cannot read {GOLDEN}"))?;
@@ -146,7 +149,7 @@ mod tests {
         }
     }
 
-    /// A change that is committed, too, is a change: every revision counts.
+    /// A committed change is a break as well, because every revision counts.
     #[test]
     fn every_earlier_revision_is_kept() {
         let root = std::env::temp_dir().join(format!("ntcom-abi-history-{}", std::process::id()));
@@ -159,17 +162,17 @@ mod tests {
         commit(&root, &both.replace("24 12", "32 16"));
         assert!(now(&both.replace("24 12", "32 16")).unwrap_err().to_string().contains("24 12"));
         commit(&root, &both);
-        // The second commit's mistake cannot be made good by a third.
+        // A third commit cannot undo the mistake of the second.
         assert!(now(&both).unwrap_err().to_string().contains("32 16"));
         assert_eq!(commits(&root).unwrap().unwrap().len(), 3);
         assert_eq!(at(&root, "HEAD").unwrap(), parse(&both, true).unwrap());
         assert!(at(&root, "nope").unwrap_err().to_string().contains("nope"));
-        // Not this folder's history.
+        // A folder inside the repository has no history of its own.
         assert_eq!(commits(&root.join("abi-tests")).unwrap(), None);
         fs::remove_dir_all(&root).unwrap();
     }
 
-    /// What a build server may have of the repository: it does not pass for all of it.
+    /// A build server may have a shallow clone. It must not pass for the whole history.
     #[test]
     fn a_shallow_clone_says_so() {
         let root = std::env::temp_dir().join(format!("ntcom-abi-shallow-{}", std::process::id()));

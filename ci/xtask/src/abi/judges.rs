@@ -1,28 +1,28 @@
-//! The compilers, and what each is a judge of.
+//! The compilers that judge the header, with their targets.
 use std::{env, path::Path, process::Command};
 
 use anyhow::bail;
 
 use crate::{debian, project::Project, wdk_check};
 
-/// The Debian packages of what may be missing.
+/// The Debian packages of compilers that may be missing.
 const PACKAGES: [&str; 5] =
     ["g++", "clang-19", "gcc-mingw-w64-x86-64-win32", "g++-mingw-w64-x86-64-win32", "mingw-w64-x86-64-dev"];
 
-/// A language of the header.
+/// A language that the header is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Language {
     /// C11.
     C,
-    /// C++17, as a driver is compiled: without exceptions and RTTI.
+    /// C++17, compiled as for a driver, without exceptions and RTTI.
     Cpp,
 }
 
 impl Language {
-    /// Both.
+    /// Both languages.
     pub(super) const ALL: [Self; 2] = [Self::C, Self::Cpp];
 
-    /// What a compiler is told.
+    /// The compiler options of the language.
     pub(super) fn options(self) -> &'static [&'static str] {
         match self {
             Self::C => &["-xc", "-std=c11"],
@@ -30,7 +30,7 @@ impl Language {
         }
     }
 
-    /// Its name.
+    /// The language's name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::C => "C",
@@ -39,21 +39,22 @@ impl Language {
     }
 }
 
-/// A compiler with a target.
+/// A compiler for one target.
 pub(super) struct Judge {
-    /// Its column.
+    /// The head of its column in the table.
     pub(super) name: &'static str,
-    /// The C and the C++ compiler; the first names that there are.
+    /// The names of the C compiler and of the C++ compiler. The first that is installed is used.
     programs: [&'static [&'static str]; 2],
-    /// What they are told.
+    /// The compiler options that choose the target.
     pub(super) target: &'static [&'static str],
-    /// 64 or 32.
+    /// The width of a pointer, 64 or 32 bits.
     pub(super) bits: u32,
-    /// Whether it has MSVC's C++ ABI, whose slots are read from a dump of its tables.
+    /// Whether it has MSVC's C++ ABI. Slots are then read from the compiler's dump of the tables.
     pub(super) msvc: bool,
 }
 
-/// mingw-w64's wdm.h and its header of intrinsics both define these, which C++ does not allow: the former's is enough.
+/// Macros that both mingw-w64's wdm.h and its header of intrinsics define, which C++ does not
+/// allow. Those of wdm.h are used.
 const DEFINED_TWICE: [&str; 2] =
     ["-D__INTRINSIC_DEFINED_InterlockedBitTestAndSet", "-D__INTRINSIC_DEFINED_InterlockedBitTestAndReset"];
 
@@ -67,7 +68,8 @@ const MINGW: [&[&str]; 2] = [
     &["x86_64-w64-mingw32-g++", "x86_64-w64-mingw32-g++-win32", "x86_64-w64-mingw32-g++-posix"],
 ];
 
-/// Everybody. A freestanding compiler needs no library of its target's: it has the two headers that ntcom.h needs itself.
+/// All judges. They compile freestanding code, so they need no library of the target. The two
+/// headers that ntcom.h includes come with each compiler.
 #[rustfmt::skip]
 pub(super) const JUDGES: [Judge; 10] = [
     Judge { name: "gcc", programs: GCC, target: &[], bits: 64, msvc: false },
@@ -82,7 +84,7 @@ pub(super) const JUDGES: [Judge; 10] = [
     Judge { name: "clang mingw", programs: CLANG, target: &["--target=i686-w64-windows-gnu"], bits: 32, msvc: false },
 ];
 
-/// Whether there is such a compiler, and it knows the target.
+/// Whether this compiler is installed and supports the target.
 fn works(program: &str, target: &[&str]) -> bool {
     let mut nothing = Command::new(program);
     nothing.args(target).args(["-xc", "-fsyntax-only", "/dev/null"]);
@@ -90,29 +92,29 @@ fn works(program: &str, target: &[&str]) -> bool {
 }
 
 impl Judge {
-    /// Its compiler for a language; none: there is none here.
+    /// The name of its installed compiler for a language.
     pub(super) fn program(&self, language: Language) -> Option<&'static str> {
         let [c, cpp] = self.programs;
         let names = if language == Language::C { c } else { cpp };
         names.iter().copied().find(|name| works(name, self.target))
     }
 
-    /// Whether it is here.
+    /// Whether its compilers for both languages are installed.
     fn is_here(&self) -> bool {
         Language::ALL.iter().all(|language| self.program(*language).is_some())
     }
 
-    /// Its column.
+    /// The text of its column's head.
     pub(super) fn column(&self) -> String {
         format!("{}\n{}-bit", self.name, self.bits)
     }
 
-    /// What it is called in a sentence.
+    /// The judge's name in a sentence.
     pub(super) fn title(&self) -> String {
         format!("{} ({}-bit)", self.name, self.bits)
     }
 
-    /// A compilation: the arguments before the sources.
+    /// A compilation, up to the source files.
     pub(super) fn compile(&self, project: &Project, language: Language) -> Option<Command> {
         let mut command = crate::command::at_root(project, self.program(language)?);
         command.args(language.options()).args(self.target).args(["-ffreestanding", "-I", "runtime/include"]);
@@ -121,20 +123,20 @@ impl Judge {
 }
 
 impl Judge {
-    /// Whether it is a compiler for the Windows that mingw-w64's DDK is for.
+    /// Whether it compiles for the Windows that mingw-w64's DDK is for.
     pub(super) fn has_ddk(&self) -> bool {
         self.bits == 64 && (self.programs == MINGW || self.target == ["--target=x86_64-pc-windows-msvc"])
     }
 
-    /// What it is told besides, to understand that DDK: mingw's own compiler knows the folder that it is in.
+    /// The further options for that DDK. mingw's own compiler finds the folder by itself.
     pub(super) fn beside_ddk(&self, ddk: &Path) -> Vec<String> {
         let mut options = vec!["-isystem".to_owned(), ddk.display().to_string()];
         options.extend(DEFINED_TWICE.map(str::to_owned));
         if self.msvc {
-            // A header of clang's own warns of itself.
+            // One of clang's own headers warns about itself.
             options.push("-Wno-#warnings".to_owned());
             options.extend(["-isystem".to_owned(), ddk.join("..").display().to_string()]);
-            // All but the one that has no warnings.
+            // All strict options except the one that allows no warning.
             options.extend(
                 wdk_check::CLANG.iter().filter(|option| **option != "-w").map(|option| (*option).to_owned()),
             );
@@ -143,16 +145,16 @@ impl Judge {
     }
 }
 
-/// clang's C and C++ compilers.
+/// The names of clang's C and C++ compilers.
 pub(super) fn clang() -> Option<(&'static str, &'static str)> {
     let [c, cpp] = CLANG.map(|names| names.iter().copied().find(|name| works(name, &[])));
     Some((c?, cpp?))
 }
 
-/// Installs what is missing and may be installed. Who is still absent is skipped by name.
+/// Installs missing judges where that is allowed. Those that are still absent are skipped by name.
 ///
 /// # Errors
-/// With `CI=true`: somebody is absent.
+/// A judge is absent and `CI` is `true`.
 pub(super) fn find(project: &Project) -> anyhow::Result<(Vec<&'static Judge>, Vec<String>)> {
     let missing = |judge: &&Judge| !judge.is_here();
     let mut why = String::new();
@@ -171,7 +173,7 @@ pub(super) fn find(project: &Project) -> anyhow::Result<(Vec<&'static Judge>, Ve
     Ok((JUDGES.iter().filter(|judge| judge.is_here()).collect(), skipped))
 }
 
-/// mingw-w64's DDK headers.
+/// The folder of mingw-w64's DDK headers.
 pub(super) fn ddk() -> Option<&'static Path> {
     let folder = Path::new("/usr/x86_64-w64-mingw32/include/ddk");
     folder.join("ntddk.h").is_file().then_some(folder)

@@ -1,4 +1,5 @@
-//! What a compiler has made of the header: read from the data of an object file, and from the dump of MSVC's tables.
+//! Reads a compiler's view of the header, from the data of an object file and from MSVC's dump of
+//! the tables.
 use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
@@ -11,29 +12,30 @@ use super::{
 };
 use crate::{command, project::Project};
 
-/// What was found: names as [`number_of`] and [`type_of`] make them, and values as the golden file writes them. A name may be
-/// there more than once: a struct and a class have it, or two types of operation.
+/// Measured names, as [`number_of`] and [`type_of`] spell them, with values as the golden file
+/// writes them. A name may occur more than once, for a struct and a class or for two types of
+/// operation.
 pub(super) type Found = Vec<(String, String)>;
 
-/// What a compiler finds in a language.
+/// The measurements of a compiler in one language.
 #[derive(Default)]
 pub(super) struct Measured {
-    /// Of C's declarations.
+    /// Measurements of C's declarations.
     pub(super) structs: Found,
-    /// Of C++'s classes.
+    /// Measurements of C++'s classes.
     pub(super) classes: Found,
 }
 
-/// Where the programs and objects are made.
+/// The folder of the programs and object files.
 pub(super) const FOLDER: &str = "target/abi";
-/// What stands for a type that is not the promised one.
+/// The answer "no" to a question about a type.
 const ANOTHER: &str = "another type";
 
-/// Compiles the measuring program and reads what it measured. The header's own asserts are left out: they would stop the measurement
-/// of what they forbid.
+/// Compiles the measuring program and reads its numbers. The header's asserts are off, because they
+/// would stop the measurement of the very number that they check.
 ///
 /// # Errors
-/// The compiler refuses the header, or what it makes is not understood.
+/// The compiler refuses the header, or its output is not understood.
 pub(super) fn measure(
     project: &Project,
     judge: &Judge,
@@ -54,7 +56,7 @@ pub(super) fn measure(
     compile.arg(&file);
     let compiled = command::capture(&mut compile, |_| {})?;
     if !compiled.status.success() {
-        bail!("DIFFERENCE: {who} does not find in the header what is promised:\n{}", compiled.output);
+        bail!("DIFFERENCE: {who} refuses a program that uses the header as promised:\n{}", compiled.output);
     }
     let mut measured = read(&object, judge, language, promises).with_context(|| who.clone())?;
     if judge.msvc && language == Language::Cpp {
@@ -82,13 +84,14 @@ fn variable<'data>(file: &object::File<'data>, is: impl Fn(&str) -> bool) -> any
     section.data()?.get(start..).context("a variable behind the end of its section")
 }
 
-/// A number that the machine, little-endian as all are, has written.
+/// A little-endian number. All targets are little-endian.
 fn number(bytes: &[u8], size: usize) -> anyhow::Result<u64> {
     let bytes = bytes.get(..size).context("a variable is cut off")?;
     Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-/// 32-bit Windows puts an underscore before C's names; MSVC's C++ spells a variable's type behind its name.
+/// Matches a symbol of this name. 32-bit Windows puts an underscore before C's names, and MSVC's
+/// C++ appends the variable's type.
 fn named(name: &str) -> impl Fn(&str) -> bool {
     move |symbol| {
         symbol == name
@@ -99,7 +102,7 @@ fn named(name: &str) -> impl Fn(&str) -> bool {
     }
 }
 
-/// The numbers that a program has measured, with their names.
+/// The measured numbers with their names.
 fn numbers(file: &object::File<'_>) -> anyhow::Result<Vec<(String, u64)>> {
     let rows = variable(file, named(ROWS))?;
     let count = usize::try_from(number(variable(file, named(COUNT))?, 8)?)?;
@@ -110,21 +113,21 @@ fn numbers(file: &object::File<'_>) -> anyhow::Result<Vec<(String, u64)>> {
         numbers.push((String::from_utf8_lossy(name).into_owned(), number(value, 8)?));
     }
     if numbers.len() != count {
-        bail!("{count} numbers were measured, and {} are there", numbers.len());
+        bail!("the measuring program has {} numbers, expected {count}", numbers.len());
     }
     Ok(numbers)
 }
 
-/// What rustc has made of the definitions: the numbers are in a library of its own making.
+/// rustc's measurements of the definitions, which are in a library of Rust's.
 ///
 /// # Errors
-/// The library has no number of a promise, or is not understood.
+/// The library lacks the number of a promise, or is not understood.
 pub(super) fn of_rust(library: &Path, promises: &[Promise]) -> anyhow::Result<Found> {
     let bytes = fs::read(library).with_context(|| format!("cannot read {}", library.display()))?;
     let archive = ArchiveFile::parse(bytes.as_slice())?;
     let mut numbers = Vec::new();
     for member in archive.members() {
-        // Members that are no object, such as Rust's metadata, have no variables either.
+        // Members that are not object files, such as Rust's metadata, have no variables.
         let Ok(file) = object::File::parse(member?.data(bytes.as_slice())?) else { continue };
         numbers = self::numbers(&file).unwrap_or(numbers);
     }
@@ -175,14 +178,15 @@ fn read(object: &Path, judge: &Judge, language: Language, promises: &[Promise]) 
         } else if language == Language::Cpp && !judge.msvc && promise.slot().is_some() {
             let member = variable(&file, named(&slot_symbol(index)))?;
             let word = number(member, usize::try_from(judge.bits / 8)?)?;
-            // Itanium's: the offset, and one more where a function's address may be odd.
+            // Itanium's pointer to member is the offset plus 1, because the address of a function
+            // may be odd there.
             measured.classes.push((name, (word & !1).to_string()));
         }
     }
     Ok(measured)
 }
 
-/// A number as the golden file writes the promised one.
+/// A number in the notation of the promise.
 fn as_promised(promise: &Promise, number: u64) -> String {
     if promise.cell(2).starts_with("0x") { format!("{number:#010x}") } else { number.to_string() }
 }
@@ -199,7 +203,8 @@ fn guid_of_halves(high: u64, low: u64) -> String {
     format!("{data1:08x}-{data2:04x}-{data3:04x}-{:04x}-{:012x}", low >> 48, low & 0xFFFF_FFFF_FFFF)
 }
 
-/// The offsets of the slots in the tables that clang dumps: those of the interface itself, and those of an object of ours.
+/// The slot offsets in the tables that clang dumps. A promise is answered by the interface's own
+/// table and by that of an object of ours.
 fn dumped(output: &str, bits: u32, promises: &[Promise]) -> Found {
     let mut found = Found::new();
     for promise in promises {
@@ -208,7 +213,8 @@ fn dumped(output: &str, bits: u32, promises: &[Promise]) -> Found {
         for table in tables(output)
             .filter(|(title, _)| title.split(" (").next().is_some_and(|path| path.contains(&within)))
         {
-            // IUnknown's table is a part of every other.
+            // Every other table contains the entries of IUnknown's, so only IUnknown's own table
+            // counts for it.
             let own = interface != "IUnknown" || table.0.starts_with("'ntcom::IUnknown' (");
             if let (true, Some(slot)) = (own, table.1.iter().position(|entry| is_method(entry, method))) {
                 found.push((number_of(promise), (slot * (bits as usize / 8)).to_string()));
@@ -218,7 +224,7 @@ fn dumped(output: &str, bits: u32, promises: &[Promise]) -> Found {
     found
 }
 
-/// The tables of a dump: title and entries in their order.
+/// The tables of a dump, each with its title and its entries in order.
 fn tables(output: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     output.split("VFTable for ").skip(1).map(|text| {
         let mut lines = text.lines();
@@ -231,7 +237,7 @@ fn tables(output: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     })
 }
 
-/// Whether an entry of a table, `ULONG ntcom::IUnknown::AddRef() [pure]`, is this method.
+/// Whether an entry of a table, such as `ULONG ntcom::IUnknown::AddRef() [pure]`, is this method.
 fn is_method(entry: &str, method: &str) -> bool {
     entry.split('(').next().is_some_and(|name| name.ends_with(&format!("::{method}")))
 }

@@ -1,10 +1,16 @@
-//! `cargo xtask abi`: the binary interface, judged by compilers and held to what was promised.
+//! `cargo xtask abi` has compilers judge the binary interface, and holds them to the golden file.
 //!
-//! `abi-tests/abi.golden` has every promise in a line. A program that is generated from it measures the header with each compiler, and
-//! is never run: what it measures is data of its object file, so that a compiler for another machine is a judge as good as one for this
-//! one. Rust's definitions are measured by `ntcom-abi-definitions`. One table, slot by judge; the first difference is a failure, with
-//! the slot, the judges and both numbers. Then every compiler takes the header without a warning, also beside the headers of Windows; the
-//! golden file has lost no line that any commit had; and the tests of `abi-tests` pass with clang as the compiler of the C and C++ sides.
+//! `abi-tests/abi.golden` has one promise in each line. A program generated from it measures the
+//! header with each compiler. The program is never run. Its measurements are data of its object
+//! file, so a compiler for another machine can judge as well. `ntcom-abi-definitions` measures
+//! Rust's definitions.
+//!
+//! The result is one table, slot by judge. The first difference is a failure, reported with the
+//! slot, the judges and both numbers. Further checks:
+//!
+//! - every compiler accepts the header without a warning, also beside the headers of Windows;
+//! - the golden file has every line that any commit had;
+//! - the tests of `abi-tests` pass with clang as the compiler of the C and C++ sides.
 mod golden;
 mod header;
 mod history;
@@ -27,26 +33,28 @@ use self::{
 };
 use crate::{build_std::Toolchain, command, problem::Problem, project::Project, ui};
 
-/// The version that new promises are in since.
+/// The version that new promises are introduced in.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Where they are told of.
+/// The file that must name new interfaces.
 const CHANGELOG: &str = "CHANGELOG.md";
 
-/// What to do with the promises.
+/// Options of `cargo xtask abi`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Compares the golden file with that of a revision, or those of two (`OLD..NEW`), and judges nothing.
+    /// Compares the golden file with that of a revision, or those of two (`OLD..NEW`), without
+    /// judging.
     #[arg(long, value_name = "REV", conflicts_with = "bless")]
     against: Option<String>,
-    /// Appends what the Rust definitions have and the golden file has not. It changes and removes nothing.
+    /// Appends the promises of the Rust definitions that the golden file lacks. It changes and
+    /// removes nothing.
     #[arg(long)]
     bless: bool,
-    /// Leaves out rustc for Windows, which needs a core library that has to be built.
+    /// Leaves out rustc for Windows, which needs a core library built from sources.
     #[arg(long)]
     no_build_std: bool,
 }
 
-/// Judges, compares or appends.
+/// Judges the interface, compares revisions, or appends new promises.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(against) = &options.against {
         return compare(project, against);
@@ -66,7 +74,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     }
     let unpromised = header::unpromised(project, &promises)?;
     if let Some(name) = unpromised.first() {
-        bail!("DIFFERENCE: {name} is in the header, and {GOLDEN} has no line about it");
+        bail!("DIFFERENCE: {name} is in the header, but {GOLDEN} has no line about it");
     }
     for line in header::check(project, &judges)? {
         say!("{line}");
@@ -88,7 +96,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the Rust definitions are, as the compiler at hand has them.
+/// The promises of the Rust definitions, measured by the compiler at hand.
 fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
     let mut run = command::cargo(project);
     run.args(["run", "--quiet", "--package", "ntcom-abi-definitions"]);
@@ -102,10 +110,10 @@ fn defined(project: &Project) -> anyhow::Result<Vec<Promise>> {
         bail!("DIFFERENCE: rustc refuses the definitions: {}\n{said}", why.unwrap_or_default());
     }
     golden::parse(&String::from_utf8_lossy(&output.stdout), false)
-        .context("what ntcom-abi-definitions printed")
+        .context("cannot parse the output of ntcom-abi-definitions")
 }
 
-/// The columns of rustc for other machines. What is to be said where there are none.
+/// The columns of rustc for other machines, or the lines that say why there are none.
 fn rustc_elsewhere(
     project: &Project,
     options: &Options,
@@ -139,7 +147,7 @@ fn rustc_elsewhere(
 /// Prints the table.
 ///
 /// # Errors
-/// There is a difference.
+/// A judge differs from the promises.
 fn judge(
     project: &Project,
     promises: &[Promise],
@@ -170,7 +178,7 @@ fn judge(
         }
         columns.push(Column { head: judge.column(), bits: judge.bits, types: true, found });
     }
-    // Those with 64 bits first.
+    // 64-bit columns come first.
     columns.sort_by_key(|column| std::cmp::Reverse(column.bits));
     let (table, first) = verdict::table(promises, &columns);
     say!("{table}");
@@ -178,12 +186,15 @@ fn judge(
         bail!("DIFFERENCE: {first}");
     }
     if let Some(new) = golden::additions(promises, &defined).first() {
-        bail!("DIFFERENCE: rustc has what {GOLDEN} has not: {}\nnext: cargo xtask abi --bless", new.line);
+        bail!(
+            "DIFFERENCE: {GOLDEN} lacks a definition that rustc has: {}\nnext: cargo xtask abi --bless",
+            new.line
+        );
     }
     Ok(())
 }
 
-/// The tests with the other compiler: the slots, the clients, the operations in C.
+/// Runs the tests of slots, clients and operations in C with clang.
 fn with_clang(project: &Project) -> anyhow::Result<()> {
     let Some((c, cpp)) = judges::clang() else {
         say!("skipped: the tests of ntcom-abi-tests with clang: it is not installed here");
@@ -194,7 +205,7 @@ fn with_clang(project: &Project) -> anyhow::Result<()> {
     ui::step(&format!("testing ntcom-abi-tests with {c}"), &mut test)
 }
 
-/// Appends the new lines.
+/// Appends the new promises to the golden file.
 fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
     let (mut text, promises) = history::present(project)?;
     let same: Vec<Promise> =
@@ -203,7 +214,7 @@ fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
     if !breaks.is_empty() {
         let lines: Vec<String> = breaks.iter().map(golden::Break::print).collect();
         bail!(
-            "DIFFERENCE: the definitions do not keep what {GOLDEN} promises, and nothing is written:\n{}",
+            "DIFFERENCE: the definitions break promises of {GOLDEN}, so nothing is written:\n{}",
             lines.join("\n")
         );
     }
@@ -225,7 +236,7 @@ fn bless(project: &Project, defined: &[Promise]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares two revisions, or one with what is here.
+/// Compares two revisions, or one with the checkout.
 fn compare(project: &Project, against: &str) -> anyhow::Result<ExitCode> {
     let (old, new) = history::revisions(against);
     let before = history::at(project.root(), old)?;

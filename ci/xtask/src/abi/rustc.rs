@@ -1,30 +1,32 @@
-//! rustc for the machines that drivers run on: it has no core library for them here, so one is built.
+//! rustc for the machines that drivers run on. Their core library is not installed here, so it is
+//! built from sources.
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 
 use crate::{build_std::Toolchain, problem::Problem, project::Project, ui};
 
-/// A machine.
+/// A machine that drivers run on.
 pub(super) struct Target {
-    /// Its column.
+    /// The head of its column in the table.
     pub(super) name: &'static str,
-    /// What rustc calls it.
+    /// rustc's name for the target.
     pub(super) triple: &'static str,
-    /// 64 or 32.
+    /// The width of a pointer, 64 or 32 bits.
     pub(super) bits: u32,
 }
 
-/// The machines: the one that drivers are for, and one with 32 bits, where `extern "system"` is not C's convention.
+/// The targets: the one that drivers are for, and a 32-bit one, where `extern "system"` is not C's
+/// calling convention.
 pub(super) const TARGETS: [Target; 2] = [
     Target { name: "rustc MSVC", triple: "x86_64-pc-windows-msvc", bits: 64 },
     Target { name: "rustc MSVC", triple: "i686-pc-windows-msvc", bits: 32 },
 ];
 
-/// Compiles the definitions, without `std` and without linking anything, and gives the library.
+/// Compiles the definitions without `std` and without linking. Returns the library.
 ///
 /// # Errors
-/// They do not build. [`Problem::Unavailable`]: core does not.
+/// The definitions do not build. [`Problem::Unavailable`] if core does not build.
 pub(super) fn build(toolchain: &Toolchain, project: &Project, target: &Target) -> anyhow::Result<PathBuf> {
     let (mut build, made) = toolchain.build(project, target.triple, "core,alloc");
     build.args(["--package", "ntcom-abi-definitions", "--lib", "--no-default-features"]);
@@ -33,7 +35,7 @@ pub(super) fn build(toolchain: &Toolchain, project: &Project, target: &Target) -
         said if said.contains("could not compile `ntcom") => {
             anyhow!("DIFFERENCE: rustc refuses the definitions for {}: {said}", target.triple)
         }
-        // Of core, or without what it takes to begin with.
+        // The error is core's, or the toolchain cannot even begin.
         said => Problem::Unavailable(said).into(),
     })?;
     Ok(made.join("libntcom_abi_definitions.rlib"))

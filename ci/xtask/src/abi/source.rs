@@ -1,23 +1,24 @@
-//! The measuring program: generated from the golden file, so that what is promised is what is measured.
+//! The measuring program, generated from the golden file so that exactly the promises are measured.
 //!
-//! It is compiled and never run: what it measures is data of its object file, whatever machine that is for.
+//! It is compiled and never run, for whatever machine. Its measurements are data of the object
+//! file.
 use std::fmt::Write as _;
 
 use super::{golden::Promise, judges::Language};
 
 /// The longest name of a measured number.
 pub(super) const NAME: usize = 64;
-/// The array of numbers, and how many there are.
+/// The name of the array of numbers.
 pub(super) const ROWS: &str = "abi_rows";
-/// The number of rows.
+/// The name of the variable with the number of rows.
 pub(super) const COUNT: &str = "abi_count";
 
-/// The name of a C++ slot's pointer to member.
+/// The name of the variable that holds a C++ slot's pointer to member.
 pub(super) fn slot_symbol(index: usize) -> String {
     format!("abi_slot_{index}")
 }
 
-/// What a measured number is called.
+/// The name of a measured number.
 pub(super) fn number_of(promise: &Promise) -> String {
     match promise.kind() {
         "interface" => format!("IID of {}", promise.name()),
@@ -26,22 +27,23 @@ pub(super) fn number_of(promise: &Promise) -> String {
     }
 }
 
-/// What the question is called whether something has the promised type.
+/// The name of the question whether an item has the promised type.
 pub(super) fn type_of(promise: &Promise) -> String {
     format!("{}, type", promise.name())
 }
 
-/// What the halves of a class's IID are called.
+/// The names of the two halves of a class's IID.
 pub(super) fn halves_of(promise: &Promise) -> [String; 2] {
     ["high", "low"].map(|half| of_class(&format!("{}, {half}", number_of(promise))))
 }
 
-/// What a number or a question is called where it is a class's.
+/// The name of a number or a question about a class.
 pub(super) fn of_class(name: &str) -> String {
     format!("class {name}")
 }
 
-/// What is before the numbers. The types are spelled here once more, so that it is not the header that is compared with itself.
+/// The text before the numbers. It spells the types once more, so that the header is not compared
+/// with itself.
 const PRELUDE: &str = "#include <ntcom.h>
 #if defined(_WIN32) && defined(__i386__)
 #define ABI_CALL __stdcall
@@ -51,7 +53,7 @@ const PRELUDE: &str = "#include <ntcom.h>
 typedef int32_t AsyncStatus;
 ";
 
-/// The types that an operation may be of: with a T that is known and one that is not.
+/// The prefixes and value types of an operation's C types, with a known T and without.
 const VALUES: [(&str, &str); 2] = [("abi_", "uint32_t"), ("ntcom_", "void")];
 
 const CPP: &str = "template <class A, class B> constexpr int abi_same = 0;
@@ -68,7 +70,7 @@ static constexpr unsigned long long abi_low(const GUID &iid) {
 }
 ";
 
-/// An object of both interfaces, whose tables a compiler dumps.
+/// An object of both interfaces, which makes a compiler dump its tables.
 const OBJECT: &str = "struct Object final : ntcom::IAsyncOperation<uint32_t>, ntcom::IAsyncControl {
     NTSTATUS NTCOM_CALL QueryInterface(const GUID *, void **) noexcept override { return 0; }
     ULONG NTCOM_CALL AddRef() noexcept override { return 1; }
@@ -85,7 +87,8 @@ extern \"C\" Object abi_object;
 Object abi_object;
 ";
 
-/// The program in a language. In both the structs of C are measured, in C++ the classes too.
+/// The program in a language. Both languages measure the structs of C, and C++ also measures the
+/// classes.
 pub(super) fn program(promises: &[Promise], language: Language) -> String {
     let mut program = PRELUDE.to_owned();
     for promise in promises.iter().filter(|promise| promise.kind() == "callback") {
@@ -120,7 +123,7 @@ pub(super) fn program(promises: &[Promise], language: Language) -> String {
     program
 }
 
-/// Keeps the IIDs in the object file, where they are found by name.
+/// Refers to the IIDs, which keeps them in the object file under their names.
 fn iids(promises: &[Promise]) -> String {
     let interfaces = promises.iter().filter(|promise| promise.kind() == "interface");
     let addresses: Vec<String> = interfaces.map(|promise| format!("&ntcom_IID_{}", promise.name())).collect();
@@ -128,7 +131,7 @@ fn iids(promises: &[Promise]) -> String {
     format!("extern {array};\n{array} = {{{}}};\n", addresses.join(", "))
 }
 
-/// A slot's pointer to member: where the C++ ABI is Itanium's it holds the offset.
+/// A slot's pointer to member, which holds the slot's offset where the C++ ABI is Itanium's.
 fn member(promise: &Promise, index: usize) -> String {
     let Some((interface, name)) = promise.slot() else { return String::new() };
     let member = format!("&{}::{name}", class(interface));
@@ -136,7 +139,7 @@ fn member(promise: &Promise, index: usize) -> String {
     format!("extern {variable};\n{variable} = {member};\n")
 }
 
-/// Names and expressions of what is measured of C's declarations.
+/// Names and expressions of the measurements of C's declarations.
 fn struct_rows(promise: &Promise, language: Language) -> Vec<(String, String)> {
     let is = |expression: &str, of: &str| match language {
         Language::C => format!("_Generic({expression}, {of}: 1, default: 0)"),
@@ -187,7 +190,7 @@ fn struct_rows(promise: &Promise, language: Language) -> Vec<(String, String)> {
     }
 }
 
-/// Names and expressions of what is measured of C++'s classes.
+/// Names and expressions of the measurements of C++'s classes.
 fn class_rows(promise: &Promise) -> Vec<(String, String)> {
     let class = class(promise.name());
     match promise.kind() {
@@ -219,7 +222,7 @@ fn spelled(name: &str) -> String {
     if name == "NTSTATUS" { name.to_owned() } else { format!("ntcom_{name}") }
 }
 
-/// The prefixes of the C types that an interface or a type is, and its value's type.
+/// The prefixes of the C types of an interface or a type, each with the type of its value.
 fn instances(owner: &str) -> &'static [(&'static str, &'static str)] {
     match owner {
         "IAsyncOperation" => &VALUES,
@@ -233,25 +236,26 @@ fn class(interface: &str) -> String {
     format!("ntcom::{interface}{value}")
 }
 
-/// Answer and parameters of a signature.
+/// The return type and the parameters of a signature.
 fn parts(signature: &str) -> (&str, Vec<&str>) {
     let (answer, parameters) = signature.split_once(" (").unwrap_or((signature, ")"));
     (answer, parameters.trim_end_matches(')').split(", ").collect())
 }
 
-/// A pointer to such a function, as a type or, with a name, as a declaration. `value` is what T is.
+/// A pointer to a function of this signature, as a type or, with a name, as a declaration. `value`
+/// replaces T.
 fn function(signature: &str, name: &str, value: &str) -> String {
     let (answer, parameters) = parts(signature);
     let parameter = |text: &&str| match text.strip_prefix("T ") {
         Some(rest) => format!("{value} {rest}"),
-        // A name that C++ keeps to itself.
+        // `this` is a keyword of C++.
         None => text.replace("*this", "*self"),
     };
     let parameters: Vec<String> = parameters.iter().map(parameter).collect();
     format!("{answer}(ABI_CALL *{name})({})", parameters.join(", "))
 }
 
-/// A pointer to such a method of a class.
+/// A pointer to a method of this signature in a class.
 fn method(signature: &str, class: &str) -> String {
     let (answer, parameters) = parts(signature);
     let parameter = |text: &&str| {

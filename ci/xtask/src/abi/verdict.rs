@@ -8,25 +8,25 @@ use super::{
 };
 use crate::ui;
 
-/// The file of the promises, as a judge.
+/// The golden file's name in the list of judges.
 const PROMISED: &str = "abi.golden";
-/// Where a judge finds nothing, in the table and in a sentence.
+/// The cell of a judge that finds nothing, and the word for it in a sentence.
 const NOTHING: &str = "-";
 const NOTHING_FOUND: &str = "nothing";
 
-/// A column: who, on machines with how many bits, and what was found in each language.
+/// A column of the table: a judge, its pointer width, and its measurements in each language.
 pub(super) struct Column {
     /// The head of the column.
     pub(super) head: String,
-    /// 64 or 32.
+    /// The width of a pointer, 64 or 32 bits.
     pub(super) bits: u32,
-    /// Whether types were looked at, too.
+    /// Whether the judge measured types as well.
     pub(super) types: bool,
-    /// Who said so, and what.
+    /// The judge's name with each language, and the measurements.
     pub(super) found: Vec<(String, Found)>,
 }
 
-/// What is to be found on machines with so many bits: names and values.
+/// The names and values that a judge for this pointer width must find.
 pub(super) fn expected(promises: &[Promise], bits: u32) -> Found {
     let mut rows = Found::new();
     for promise in promises {
@@ -42,24 +42,24 @@ pub(super) fn expected(promises: &[Promise], bits: u32) -> Found {
     rows
 }
 
-/// Whether the question is what type something has.
+/// Whether the question is about the type of an item.
 fn is_type(name: &str) -> bool {
     name.ends_with(", type")
 }
 
-/// A value in a cell of the table.
+/// A value as a cell of the table shows it.
 fn brief(name: &str, value: &str, promised: &str) -> String {
     if is_type(name) {
         return if value == promised { "yes" } else { "NO" }.to_owned();
     }
-    // An IID: its first digits tell it from the others.
+    // The first digits of an IID are enough to tell it from the others.
     match value.split_once('-') {
         Some((start, _)) if name.starts_with("IID of ") => format!("{start}…"),
         _ => value.to_owned(),
     }
 }
 
-/// The table, and the first difference for a person.
+/// The table, and a sentence about the first difference.
 pub(super) fn table(promises: &[Promise], columns: &[Column]) -> (comfy_table::Table, Option<String>) {
     let on = |bits: u32| -> BTreeMap<String, String> { expected(promises, bits).into_iter().collect() };
     let (on_64, on_32) = (on(64), on(32));
@@ -114,14 +114,15 @@ fn cell(column: &Column, name: &str, promised: &str) -> (String, bool) {
     (format!("{}{}", cells.join("/"), if differs { " !" } else { "" }), differs)
 }
 
-/// Everybody's value: `IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc (C++)`.
+/// Each value with its judges, as in
+/// `IClock[3] tick, 64-bit: 24 by abi.golden, rustc; 32 by gcc (C++)`.
 fn difference(name: &str, promised: &str, bits: u32, columns: &[Column]) -> String {
     let mut camps: Vec<(&str, Vec<&str>)> = vec![(promised, vec![PROMISED])];
     for column in columns.iter().filter(|column| column.bits == bits) {
-        for (value, whos) in camps_of(column, name) {
+        for (value, names) in camps_of(column, name) {
             match camps.iter_mut().find(|(other, _)| *other == value) {
-                Some((_, camp)) => camp.extend(whos),
-                None => camps.push((value, whos)),
+                Some((_, camp)) => camp.extend(names),
+                None => camps.push((value, names)),
             }
         }
     }
@@ -130,7 +131,8 @@ fn difference(name: &str, promised: &str, bits: u32, columns: &[Column]) -> Stri
     format!("{name}, {bits}-bit: {}", camps.join("; "))
 }
 
-/// Who of a column says what. Who agree in every language go by the column's name.
+/// The different values in a column, each with its judges. Where all languages agree the column's
+/// name stands for them.
 fn camps_of<'a>(column: &'a Column, name: &str) -> Vec<(&'a str, Vec<&'a str>)> {
     let mut camps: Vec<(&str, Vec<&str>)> = Vec::new();
     for (who, value) in values(column, name) {

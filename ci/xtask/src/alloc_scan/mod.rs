@@ -1,13 +1,16 @@
-//! `cargo xtask alloc-scan`: the object code of a release build of the driver crates never allocates infallibly.
+//! `cargo xtask alloc-scan` checks that release builds of the driver crates never allocate
+//! infallibly.
 //!
-//! In a driver, memory that is not there is an error code and never the end of the machine. The lints `disallowed_types` and
-//! `disallowed_methods` say so of the source; this says it of what the compiler made of it and of the generic code that
-//! `ci/alloc-probe` instantiates. Two looks:
+//! In a driver, missing memory is an error code and must never stop the machine. The lints
+//! `disallowed_types` and `disallowed_methods` check the source. This command checks the object
+//! code, including the generic code that `ci/alloc-probe` instantiates. It does so twice:
 //!
-//! - *strict*, at the build as it is shipped but without a kernel: no object file names what an infallible allocation ends in.
-//! - *reach*, at the build on the simulated kernel, because only there the DPC executor exists: from no function of the driver crates
-//!   does a path of references lead to an infallible allocation, except through the simulator, which is a host program and
-//!   allocates as it likes. That build is not optimised, so that nothing of the simulator is inlined into what is looked at.
+//! - *strict*: the build as it ships, but without a kernel. No object file may name a function that
+//!   an infallible allocation ends in.
+//! - *reach*: the build on the simulated kernel, because the DPC executor exists only there. No
+//!   path of references may lead from a function of the driver crates to an infallible allocation.
+//!   Paths through the simulator do not count, because it is a host program. That build is not
+//!   optimised, so the simulator is not inlined into driver code.
 mod reach;
 mod strict;
 mod symbols;
@@ -26,19 +29,19 @@ use crate::{command, project::Project, ui};
 
 /// The package that is built.
 const PROBE: &str = "alloc-probe";
-/// The archives that must hold code; what else the build makes is read too.
+/// The archives that must have code. Others that the build makes are read as well.
 const REQUIRED: [&str; 3] = ["alloc_probe", "ntcom", "ntcom_exec"];
 /// The crate that exists on the host only.
 const SIMULATOR: &str = "ntsim";
 
-/// Builds and looks.
+/// Builds both variants and reads their object code.
 pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let mut table = ui::table(&["look", "archive", "objects", "symbols or functions", "hits"], 2..5);
     let mut hits = Vec::new();
 
     for (archive, data) in build(project, false)? {
         let seen =
-            strict::scan(&data).with_context(|| format!("cannot understand the archive of {archive}"))?;
+            strict::scan(&data).with_context(|| format!("the archive of {archive} is not understood"))?;
         if REQUIRED.contains(&archive.as_str()) && (seen.objects == 0 || seen.symbols == 0) {
             bail!("the archive of {archive} has no object code to look at");
         }
@@ -71,7 +74,8 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Builds the probe alone, so that no other package's features are on, and reads the driver's archives.
+/// Builds the probe alone, so that the features of other packages are off, and reads the driver's
+/// archives.
 fn build(project: &Project, simulated: bool) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let (name, folder) = if simulated { ("simulated kernel", "reach") } else { ("no kernel", "strict") };
     let mut build = command::cargo(project);
@@ -79,7 +83,7 @@ fn build(project: &Project, simulated: bool) -> anyhow::Result<BTreeMap<String, 
     build.env("CARGO_PROFILE_RELEASE_LTO", "off").args(["build", "--release", "-p", PROBE, "--target-dir"]);
     build.arg(format!("target/alloc-scan/{folder}"));
     if simulated {
-        // These names say which crate a function is of, whatever its generic arguments.
+        // v0 names tell the crate of a function whatever its generic arguments are.
         build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("RUSTFLAGS", "-Csymbol-mangling-version=v0");
         build.args(["--features", "sim"]);
     }
@@ -128,7 +132,8 @@ fn archives(messages: &str) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-/// The crates of a build that are a driver's: all but the simulator and what it needs.
+/// The crates of a build that belong to a driver, which are all but the simulator and its
+/// dependencies.
 fn of_the_driver(project: &Project, simulated: bool) -> anyhow::Result<Vec<String>> {
     let mut tree = command::cargo(project);
     tree.args(["tree", "-p", PROBE, "--edges", "normal,no-proc-macro", "--prefix", "none"]);

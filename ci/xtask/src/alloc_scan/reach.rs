@@ -1,4 +1,4 @@
-//! The look along references: what the functions of the driver crates lead to.
+//! The *reach* check, which follows references from the functions of the driver crates.
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use anyhow::Context;
@@ -12,48 +12,48 @@ use super::{
     symbols::{demangled, forbidden},
 };
 
-/// The crates whose functions are looked at.
+/// The crates with the functions that paths begin at.
 const CRATES: [&str; 3] = ["alloc_probe", "ntcom", "ntcom_exec"];
-/// How the probe's functions are called, whose names are not mangled.
+/// The prefix of the probe's functions, which have names without mangling.
 const PROBES: &str = "probe_";
 
-/// A piece of an object file, code or data: the compiler gives each function and each static a section of its own. Or a name that
-/// no object file defines.
+/// A section of an object file, or a name that no object file defines. The compiler gives each
+/// function and each static a section of its own.
 #[derive(Default, Debug)]
 struct Node {
     archive: String,
     name: String,
-    /// Its name as the linker knows it.
+    /// The linker's name for it.
     symbol: String,
     code: bool,
     references: BTreeSet<usize>,
 }
 
-/// The pieces of all object files and their references.
+/// The sections of all object files and their references.
 #[derive(Default, Debug)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
     objects: BTreeMap<String, u64>,
 }
 
-/// A way from a function of the driver to an infallible allocation.
+/// A path from a function of the driver to an infallible allocation.
 #[derive(Debug)]
 pub(crate) struct Path {
-    /// Where it begins.
+    /// The archive that it begins in.
     pub(crate) archive: String,
-    /// The names along it.
+    /// The names along the path.
     pub(crate) steps: Vec<String>,
 }
 
-/// What was looked at in an archive.
+/// The totals of an archive.
 pub(crate) struct Part {
-    /// Object files.
+    /// The number of object files.
     pub(crate) objects: u64,
-    /// Functions that paths begin at.
+    /// The number of functions that paths begin at.
     pub(crate) roots: u64,
 }
 
-/// The crate that a demangled path belongs to: for a method, its type's.
+/// The crate that a demangled path belongs to. A method belongs to the crate of its type.
 fn crate_of(name: &str) -> &str {
     // The glue that drops a type belongs to the type.
     let name = name.strip_prefix("core::ptr::drop_in_place::<").unwrap_or(name);
@@ -83,7 +83,8 @@ impl Graph {
                 let member = member?;
                 if member.name().ends_with(b".o") {
                     let object = object::File::parse(member.data(data.as_slice())?);
-                    let object = object.with_context(|| format!("{archive} holds what is no object file"))?;
+                    let object = object
+                        .with_context(|| format!("{archive} has a member that is not an object file"))?;
                     builder.add(&mut graph, archive, &object)?;
                     *graph.objects.entry(archive.clone()).or_default() += 1;
                 }
@@ -93,13 +94,14 @@ impl Graph {
         Ok(graph)
     }
 
-    /// What was looked at in an archive.
+    /// The totals of an archive.
     pub(crate) fn part(&self, archive: &str) -> Part {
         let roots = self.nodes.iter().filter(|node| node.archive == archive && node.is_root()).count();
         Part { objects: self.objects.get(archive).copied().unwrap_or(0), roots: roots as u64 }
     }
 
-    /// The shortest way to each infallible allocation that is reached, but not those through the simulator.
+    /// The shortest path to each infallible allocation that is reached without passing through the
+    /// simulator.
     pub(crate) fn paths_to_forbidden(&self) -> Vec<Path> {
         let mut from: BTreeMap<usize, Option<usize>> = BTreeMap::new();
         let mut queue = VecDeque::new();
@@ -140,12 +142,12 @@ impl Graph {
     }
 }
 
-/// What is known while object files are read.
+/// The state while object files are read.
 #[derive(Default)]
 struct Builder {
-    /// The pieces that other object files can name.
+    /// The sections that other object files can name.
     defined: BTreeMap<String, usize>,
-    /// References by name: from, to.
+    /// References from a section to a name.
     named: Vec<(usize, String)>,
 }
 
@@ -196,7 +198,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Turns references by name into references; a name that nobody defines is a piece without references.
+    /// Turns references by name into references by index. An undefined name becomes a node without
+    /// references.
     fn resolve(mut self, graph: &mut Graph) {
         for (from, name) in self.named {
             let to = *self.defined.entry(name).or_insert_with_key(|name| {

@@ -1,17 +1,17 @@
-//! The strict look: no object file of an archive names an infallible allocation at all.
+//! The *strict* check, which finds object files that name an infallible allocation.
 use anyhow::Context;
 use object::{Object, ObjectSymbol, read::archive::ArchiveFile};
 
 use super::symbols::{demangled, forbidden};
 
-/// What was seen of an archive.
+/// The totals and hits of an archive.
 #[derive(Default, Debug)]
 pub(crate) struct Seen {
-    /// Object files.
+    /// The number of object files.
     pub(crate) objects: u64,
-    /// Their symbols, defined or not.
+    /// The number of their symbols, defined or not.
     pub(crate) symbols: u64,
-    /// Those that must not be there, with their object file.
+    /// The forbidden symbols, each with its object file.
     pub(crate) hits: Vec<String>,
 }
 
@@ -25,8 +25,8 @@ pub(crate) fn scan(data: &[u8]) -> anyhow::Result<Seen> {
         if !name.ends_with(".o") {
             continue;
         }
-        let object =
-            object::File::parse(member.data(data)?).with_context(|| format!("{name} is no object file"))?;
+        let object = object::File::parse(member.data(data)?)
+            .with_context(|| format!("{name} is not an object file"))?;
         seen.objects += 1;
         for symbol in object.symbols() {
             let Ok(symbol) = symbol.name() else { continue };

@@ -1,6 +1,6 @@
-//! Which symbols belong to an infallible allocation.
+//! Decides which symbols belong to an infallible allocation.
 
-/// What an infallible allocation refers to, whatever crate it is compiled into.
+/// Symbols that an infallible allocation refers to, whatever crate it is compiled into.
 const FORBIDDEN: [&str; 7] = [
     "handle_alloc_error",
     "alloc_error_handler",
@@ -11,13 +11,15 @@ const FORBIDDEN: [&str; 7] = [
     "exchange_malloc",
 ];
 
-/// Whether a symbol, as it stands in the object file, belongs to an infallible allocation: by its name, or because it is the crate
-/// `alloc`'s, whose collections all allocate so. The allocator itself (`__rust_alloc`) is `core`'s and the compiler's business.
+/// Whether a symbol belongs to an infallible allocation, by its name or because it is from the
+/// crate `alloc`, where all collections allocate infallibly. `__rust_alloc`, the allocator itself,
+/// does not.
 pub(crate) fn forbidden(symbol: &str) -> bool {
     FORBIDDEN.iter().any(|name| symbol.contains(name)) || names_alloc(&demangled(symbol))
 }
 
-/// Whether a demangled path begins in the crate `alloc`, or a type in it does. A module of that name is not meant.
+/// Whether a demangled path begins in the crate `alloc`, or names a type of that crate. A module
+/// called `alloc` does not count.
 fn names_alloc(demangled: &str) -> bool {
     demangled.match_indices("alloc::").any(|(at, _)| {
         let before = demangled.get(..at).and_then(|text| text.chars().next_back());
@@ -63,7 +65,7 @@ mod tests {
             "_RNvCs1234567890_7___rustc35___rust_no_alloc_shim_is_unstable_v2",
             "ExAllocatePool2",
             "memcpy",
-            // ntcom_exec::alloc::global::allocate: a module, not the crate.
+            // ntcom_exec::alloc::global::allocate is in a module called alloc.
             "_ZN10ntcom_exec5alloc6global8allocate17h0123456789abcdefE",
             // <ntcom_exec::alloc::GlobalAllocator as ntcom_exec::alloc::Allocator>::allocate
             "_RNvXNtCs1234567890_10ntcom_exec5allocNtB2_15GlobalAllocatorNtB2_9Allocator8allocate",

@@ -1,8 +1,9 @@
-//! Two declarations with one IID in an image do not link, and the message names the IID.
+//! Checks that two declarations with one IID in an image do not link, and that the message names
+//! the IID.
 //!
 //! The crates `older` and `newer` declare one IID with different slots, and forbid unsafe code.
-//! Each image depends on both, and calls nothing of them. The linker would leave their files out of
-//! the image, if the declarations did not keep them in.
+//! Each image depends on both and calls neither. The declarations must keep their files in the
+//! image, which the linker would otherwise leave out.
 use std::path::{Path, PathBuf};
 
 use super::write;
@@ -13,14 +14,14 @@ use crate::{
     ui,
 };
 
-/// What every linker must say.
+/// The symbol that every linker must name.
 pub(crate) const SYMBOL: &str = "ntcom_one_declaration_per_iid_0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1fc001";
 
-/// One way to link an image.
+/// An image, and whether it must link.
 pub(super) struct Way {
     what: &'static str,
     package: &'static str,
-    /// The optimisation at link time. None: the image is built without optimisations.
+    /// The optimisation at link time. `None` builds the image without optimisations.
     lto: Option<&'static str>,
     links: bool,
 }
@@ -40,7 +41,7 @@ pub(super) const WAYS: [Way; 7] = [
     },
 ];
 
-/// Tries every way. Answers how many are wrong.
+/// Links every image. Returns the number of wrong results.
 pub(super) fn run(project: &Project) -> anyhow::Result<usize> {
     let folder = workspace(project)?;
     let mut table = ui::table(&["image", "must", "result"], 3..3);
@@ -72,7 +73,7 @@ pub(super) fn run(project: &Project) -> anyhow::Result<usize> {
     Ok(wrong)
 }
 
-/// Writes the workspace. Answers its folder.
+/// Writes the workspace and returns its folder.
 pub(crate) fn workspace(project: &Project) -> anyhow::Result<PathBuf> {
     let folder = project.path("target/features/iids");
     write(project, &folder, &files(project.root()))?;
@@ -117,7 +118,7 @@ fn files(root: &Path) -> [(&'static str, String); 13] {
     ]
 }
 
-/// The dependency, under another name in the package.
+/// The dependency under another name.
 fn renamed(ntcom: &str) -> String {
     ntcom.replacen("{ ", "{ package = \"ntcom\", ", 1)
 }
@@ -139,7 +140,7 @@ resolver = "3"
 panic = "abort"
 "#;
 
-/// An interface that is declared, and one that is written by hand.
+/// A declared interface, and one that is written by hand.
 const MODULES: &str = r#"mod declared {
     ntcom::declare_com_interface! {
         pub trait IThing: ntcom::IUnknown {

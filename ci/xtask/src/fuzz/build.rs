@@ -1,4 +1,4 @@
-//! Building the targets: once each, by cargo-fuzz.
+//! Builds the targets, one at a time, by cargo-fuzz.
 use std::{
     collections::BTreeMap,
     env,
@@ -15,7 +15,7 @@ use crate::{
     ui,
 };
 
-/// The binaries of the targets and of the baseline, by name.
+/// Builds the targets and the baseline. Returns the path of each binary by name.
 pub(crate) fn build(
     project: &Project,
     sanitizer: Sanitizer,
@@ -29,14 +29,14 @@ pub(crate) fn build(
     let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
 
     let mut binaries = BTreeMap::new();
-    // One at a time: only those that are asked for.
+    // Only the requested targets are built.
     for name in std::iter::once(BASELINE).chain(targets.iter().map(String::as_str)) {
         if interrupt::interrupted() {
             bail!("interrupted");
         }
         let mut command = compiler.command(project, &cargo_fuzz);
         command.args(["build", "--fuzz-dir", "fuzz", "--sanitizer", sanitizer.name(), "--target", &triple]);
-        // Inputs have no magic numbers to guess inside: comparing operands would only cost time.
+        // Inputs have no magic numbers to guess, so comparing operands would only cost time.
         command.arg("--no-trace-compares");
         wrapper::set(&mut command)?;
         command.arg("--target-dir").arg(&folder).arg(name);

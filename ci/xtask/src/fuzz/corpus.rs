@@ -1,8 +1,8 @@
-//! Folders of inputs: the committed ones, and a run's own.
+//! Folders of committed inputs, and of the inputs of a run.
 //!
-//! A run with `--keep` promises to add what it finds to the committed inputs. Its folder has the
-//! file [`PROMISE`] until that is done, however the run ends; the next run puts the inputs of such
-//! a folder aside, and the next one that keeps takes them with its own.
+//! A run with `--keep` must add its new inputs to the committed ones. Until it has done so, its
+//! folder has the file [`PROMISE`], however the run ends. The next run moves the inputs of such a
+//! folder aside, and the next run with `--keep` takes them with its own.
 use std::{
     ffi::OsString,
     fs, io,
@@ -14,24 +14,24 @@ use anyhow::Context;
 use super::{libfuzzer, monitor::Runner, work};
 use crate::{command, project::Project, ui};
 
-/// How the names of a run's copies of `corpus/regressions/<target>/` begin.
+/// The prefix of a run's copies of the files in `corpus/regressions/<target>/`.
 const REGRESSION: &str = "regression-";
 /// The file in a run's folder that says that its inputs are to be kept.
 const PROMISE: &str = "to-be-kept";
-/// How the names of folders of inputs begin that earlier runs were to keep.
+/// The prefix of folders with inputs that earlier runs could not keep.
 const EARLIER: &str = "not-kept-";
 
-/// A run's folder of a target.
+/// The folder of a target's run.
 pub(crate) fn run_folder(work: &Path, target: &str) -> PathBuf {
     work.join(target)
 }
 
-/// The inputs of a run.
+/// The folder of a run's inputs.
 pub(crate) fn inputs(work: &Path, target: &str) -> PathBuf {
     run_folder(work, target).join("corpus")
 }
 
-/// The regular files of a folder; none if there is no such folder.
+/// The regular files of a folder, or none if there is no such folder.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -50,12 +50,12 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// How many files a folder has.
+/// The number of files in a folder.
 pub(crate) fn size(folder: &Path) -> anyhow::Result<u64> {
     Ok(files(folder)?.len() as u64)
 }
 
-/// Makes a run's folder of inputs anew, and says how many it has.
+/// Makes a run's folder of inputs anew. Returns the number of inputs in it.
 pub(crate) fn prepare(project: &Project, work: &Path, target: &str, empty: bool) -> anyhow::Result<usize> {
     let folder = inputs(work, target);
     put_aside(work, target)?;
@@ -78,14 +78,14 @@ pub(crate) fn prepare(project: &Project, work: &Path, target: &str, empty: bool)
     Ok(committed.len() + regressions.len())
 }
 
-/// Marks the folder of a run: its inputs are to be kept.
+/// Marks a run's folder, so that its inputs are kept.
 pub(crate) fn promise(work: &Path, target: &str) -> anyhow::Result<()> {
     let file = run_folder(work, target).join(PROMISE);
     let text = "The new inputs in corpus/ are not among the committed ones yet: cargo xtask fuzz --keep\n";
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Puts the inputs of an earlier run aside, if it ended before it could keep them.
+/// Moves the inputs of an earlier run aside, if that run could not keep them.
 fn put_aside(work: &Path, target: &str) -> anyhow::Result<()> {
     let (folder, found) = (run_folder(work, target), inputs(work, target));
     let promise = folder.join(PROMISE);
@@ -98,7 +98,7 @@ fn put_aside(work: &Path, target: &str) -> anyhow::Result<()> {
         let aside = free.context("there is no free name")?;
         fs::rename(&found, &aside).with_context(|| format!("cannot rename {}", found.display()))?;
         note!(
-            "{target}: an earlier run with --keep ended before it had kept what it found: its inputs are in {} now, and the next \
+            "{target}: an earlier run with --keep ended before it had kept its inputs; they are in {} now, and the next \
              run with --keep keeps them",
             aside.display()
         );
@@ -106,7 +106,7 @@ fn put_aside(work: &Path, target: &str) -> anyhow::Result<()> {
     fs::remove_file(&promise).with_context(|| format!("cannot remove {}", promise.display()))
 }
 
-/// The folders of inputs that earlier runs were to keep.
+/// The folders of inputs that earlier runs could not keep.
 fn earlier(work: &Path, target: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(run_folder(work, target))? {
@@ -119,9 +119,8 @@ fn earlier(work: &Path, target: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Adds to the committed inputs those of the run, and of earlier ones that could not, that reach
-/// something new: as few as do. False if that was not possible: the inputs stay where they are, for
-/// the next run with `--keep`.
+/// Adds inputs of this run and of earlier runs to the committed ones, as few as reach everything
+/// new. Returns false if that failed. The inputs then stay for the next run with `--keep`.
 pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool> {
     let committed = runner.project.path("corpus").join(target);
     let folder = run_folder(&runner.work, target);
@@ -135,12 +134,13 @@ pub(crate) fn keep(runner: &mut Runner<'_>, target: &str) -> anyhow::Result<bool
     }
     let before = size(&committed)?;
     let mut merge = runner.command(target)?;
-    // What an input does that stops the merge is for the run's folder, and not for the root of the checkout.
+    // An input that stops the merge is written to the run's folder, rather than to the root of the
+    // checkout.
     merge.arg(libfuzzer::artifacts(runner.project.relative(&folder)));
     merge.arg("-set_cover_merge=1").args(libfuzzer::limits(target)).arg(&committed).args(found());
-    let merged =
-        ui::step(&format!("keeping what {target} found"), &mut merge).map_err(|error| format!("{error:#}"));
-    // libFuzzer takes no notice of a file that it cannot write.
+    let merged = ui::step(&format!("keeping the new inputs of {target}"), &mut merge)
+        .map_err(|error| format!("{error:#}"));
+    // libFuzzer ignores that it cannot write a file.
     let kept = merged.and_then(|()| work::unwritable(&committed).map_or(Ok(()), Err));
     if let Err(error) = kept {
         note!(

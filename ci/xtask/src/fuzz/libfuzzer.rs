@@ -1,29 +1,31 @@
-//! libFuzzer's command line and what it prints.
+//! libFuzzer's command line and output.
 use std::{ffi::OsString, path::Path};
 
-/// How libFuzzer goes about it: inputs of any length from the start, all of them as likely, none made shorter for its own sake. What
-/// it does otherwise costs more time than it saves where an execution takes a microsecond a step.
+/// libFuzzer's strategy. Inputs have any length from the start, are equally likely, and are not
+/// shortened for its own sake. Its defaults cost more time than they save where an execution takes
+/// a microsecond for each step.
 pub(crate) const STRATEGY: [&str; 3] = ["-len_control=0", "-entropic=0", "-reduce_inputs=0"];
 
-/// The longest input of each target, in bytes, for those that want another than [`MAX_LEN`].
+/// The longest input in bytes, for targets that need another limit than [`MAX_LEN`].
 const MAX_LENS: &[(&str, u32)] = &[];
-/// The longest input, in bytes.
+/// The longest input in bytes.
 const MAX_LEN: u32 = 512;
 
 /// The environment variable that tells a target that its folders are prepared
 /// (`fuzz/src/committed.rs`).
 pub(crate) const FOLDERS_AS_THEY_ARE: &str = "NTCOM_FUZZ_FOLDERS_AS_THEY_ARE";
 
-/// libFuzzer's exit code when it was interrupted: a terminal's Ctrl-C reaches it without us.
+/// libFuzzer's exit code after an interruption. A Ctrl-C of the terminal reaches libFuzzer
+/// directly.
 pub(crate) const INTERRUPTED: i32 = 72;
 
-/// The flags that every use of a target has: how long an input is and what it may cost.
+/// The flags of every use of a target, which limit an input's length, time and memory.
 pub(crate) fn limits(target: &str) -> [String; 3] {
     let max_len = MAX_LENS.iter().find(|(name, _)| *name == target).map_or(MAX_LEN, |(_, max_len)| *max_len);
     [format!("-max_len={max_len}"), "-timeout=10".to_owned(), "-rss_limit_mb=2048".to_owned()]
 }
 
-/// The flag that says where what was found goes to: this folder.
+/// The flag that sets the folder for findings.
 pub(crate) fn artifacts(folder: &Path) -> OsString {
     let mut flag = OsString::from("-artifact_prefix=");
     flag.push(folder);
@@ -31,68 +33,70 @@ pub(crate) fn artifacts(folder: &Path) -> OsString {
     flag
 }
 
-/// What libFuzzer said of its progress.
+/// libFuzzer's report of its progress.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Progress {
-    /// Executions.
+    /// The number of executions.
     pub(crate) execs: u64,
-    /// Edges covered.
+    /// The number of covered edges.
     pub(crate) coverage: u64,
-    /// Inputs in memory.
+    /// The number of inputs in memory.
     pub(crate) corpus: u64,
-    /// Executions a second since the start.
+    /// The executions in a second, since the start.
     pub(crate) speed: u64,
 }
 
-/// What a target said when it stopped. The order is that of how much it tells: the smallest is shown.
+/// The source of a message, with the most informative first. The smallest source is shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Source {
-    /// An oracle: `FINDING <oracle>: <message>`.
+    /// An oracle, which prints `FINDING <oracle>: <message>`.
     Oracle,
-    /// A panic.
+    /// A Rust panic.
     Panic,
-    /// A sanitizer's `ERROR:`.
+    /// A sanitizer, which prints `ERROR:`.
     Sanitizer,
-    /// libFuzzer's `ERROR:`.
+    /// libFuzzer, which prints `ERROR:`.
     LibFuzzer,
 }
 
-/// Why a target stopped.
+/// The reason that a target gave for stopping.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Message {
-    /// Who noticed: an oracle of the fuzz crate, `panic`, `AddressSanitizer`, `LeakSanitizer`, `libFuzzer`.
+    /// The name of the oracle, which is one of the fuzz crate's, `panic`, `AddressSanitizer`,
+    /// `LeakSanitizer`, or `libFuzzer`.
     pub(crate) oracle: String,
-    /// What.
+    /// The oracle's message.
     pub(crate) text: String,
 }
 
 impl Message {
-    /// Who noticed is part of the target's program: a sanitizer, or libFuzzer, which limits time and memory.
+    /// Whether the oracle is a part of the target's program, such as a sanitizer, or libFuzzer with
+    /// its limits of time and memory.
     pub(crate) fn needs_the_target(&self) -> bool {
         self.oracle.ends_with("Sanitizer") || self.oracle == "libFuzzer"
     }
 }
 
-/// Reads what a libFuzzer process prints, line by line.
+/// Reads the output of a libFuzzer process, line by line.
 #[derive(Default, Debug)]
 pub(crate) struct Reader {
-    /// The last progress.
+    /// The last report of progress.
     pub(crate) progress: Progress,
-    /// The name of the input that it wrote as it stopped.
+    /// The name of the input that the process wrote as it stopped.
     pub(crate) artifact: Option<String>,
-    /// Why the target could not write its figures.
+    /// The error that kept the target from writing its figures.
     pub(crate) unwritten: Option<String>,
     message: Option<(Source, Message)>,
     panicked_at: Option<String>,
 }
 
 impl Reader {
-    /// Why it stopped, as far as it said.
+    /// The reason that the process gave for stopping.
     pub(crate) fn message(&self) -> Option<&Message> {
         self.message.as_ref().map(|(_, message)| message)
     }
 
-    /// Takes a line.
+    /// Reads a line.
     pub(crate) fn line(&mut self, line: &str) {
         if let Some(place) = self.panicked_at.take() {
             self.say(Source::Panic, "panic", &format!("{line} ({place})"));
@@ -116,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// Keeps the first message of the source that tells most.
+    /// Keeps the first message of the most informative source.
     fn say(&mut self, source: Source, oracle: &str, text: &str) {
         if self.message.as_ref().is_none_or(|(kept, _)| source < *kept) {
             let message = Message { oracle: oracle.to_owned(), text: text.to_owned() };
@@ -125,11 +129,11 @@ impl Reader {
     }
 }
 
-/// `#1234 <event> cov: 12 ft: 33 corp: 4/55b ... exec/s: 999`.
+/// Reads a line such as `#1234 <event> cov: 12 ft: 33 corp: 4/55b ... exec/s: 999`.
 fn pulse(line: &str, mut progress: Progress) -> Option<Progress> {
     let mut words = line.strip_prefix('#')?.split_whitespace();
     progress.execs = words.next()?.parse().ok()?;
-    // The event: INITED, NEW, REDUCE, pulse, RELOAD, DONE.
+    // The events are INITED, NEW, REDUCE, pulse, RELOAD and DONE.
     words.next()?;
     while let Some(word) = words.next() {
         match word {
@@ -142,20 +146,21 @@ fn pulse(line: &str, mut progress: Progress) -> Option<Progress> {
     Some(progress)
 }
 
-/// `thread '<unnamed>' (12) panicked at src/lib.rs:1:2:`, and the message is the next line.
+/// The place in a line such as `thread '<unnamed>' (12) panicked at src/lib.rs:1:2:`. The next line
+/// has the message.
 fn panicked_at(line: &str) -> Option<&str> {
     let (thread, place) = line.split_once(" panicked at ")?;
     thread.starts_with("thread '").then(|| place.trim_end_matches(':'))
 }
 
-/// `==12==ERROR: AddressSanitizer: ...` or `==12== ERROR: libFuzzer: ...`.
+/// The source and text of `==12==ERROR: AddressSanitizer: ...` or `==12== ERROR: libFuzzer: ...`.
 fn error(line: &str) -> Option<(&str, &str)> {
     let rest = line.strip_prefix("==")?;
     let (_, rest) = rest.split_once("ERROR: ")?;
     rest.split_once(": ")
 }
 
-/// `artifact_prefix='...'; Test unit written to <path>`: the file's name. A slow unit is no
+/// The file's name in `artifact_prefix='...'; Test unit written to <path>`. A slow unit is not a
 /// finding.
 fn written(line: &str) -> Option<&str> {
     let (_, path) = line.split_once("Test unit written to ")?;

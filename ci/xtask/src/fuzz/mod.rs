@@ -1,14 +1,17 @@
-//! `cargo xtask fuzz`: set up, measure the baseline, run every target, report.
+//! `cargo xtask fuzz` builds the targets, measures the baseline, runs every target, and reports.
 //!
-//! The targets are libFuzzer binaries that cargo-fuzz builds and this program runs itself, so that their flags, folders and
-//! speeds are in one place. Folders:
+//! cargo-fuzz builds the targets as libFuzzer binaries. This program runs them itself, so that
+//! their flags, folders and speeds are in one place. The folders are:
 //!
-//! - `corpus/<target>/`: the committed inputs, and `corpus/regressions/<target>/`: those that once were findings;
-//! - `target/fuzz-build/<sanitizer>/`: the build;
-//! - `target/fuzz/<target>/`: a run: findings (`crash-*`, `leak-*`, `timeout-*`, `oom-*`), libFuzzer's log of each process, and
-//!   `corpus/`, made anew at each start from the committed inputs. One process at a time uses
-//!   `target/fuzz/`, or the folder that `--work` names. What a run with `--keep` has found and not
-//!   kept stays: in `corpus/`, then in `not-kept-*/`.
+//! - `corpus/<target>/` has the committed inputs.
+//! - `corpus/regressions/<target>/` has committed inputs that once were findings.
+//! - `target/fuzz-build/<sanitizer>/` is the build.
+//! - `target/fuzz/<target>/` is a run, with its findings (`crash-*`, `leak-*`, `timeout-*`,
+//!   `oom-*`), libFuzzer's log of each process, and `corpus/`, which each start makes anew from the
+//!   committed inputs.
+//!
+//! One process at a time uses `target/fuzz/`, or the folder that `--work` names. New inputs that a
+//! run with `--keep` could not keep stay in `corpus/`, and then in `not-kept-*/`.
 mod build;
 mod corpus;
 mod libfuzzer;
@@ -30,36 +33,36 @@ use crate::{
 };
 use summary::{Summary, TargetSummary};
 
-/// A week: more than that is a mistake.
+/// A week. A longer time is a mistake.
 const MOST_SECONDS: u64 = 7 * 24 * 3600;
-/// How long the baseline is measured.
+/// The time for measuring the baseline.
 const BASELINE_SECONDS: u64 = 3;
 
-/// What to fuzz, and how.
+/// Options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only this target; may be given several times.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
-    /// How long all targets run, together.
+    /// The seconds for all targets together.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
     seconds: u64,
-    /// How many processes run a target side by side.
+    /// The number of processes that run a target side by side.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     jobs: u32,
     /// The sanitizer that the targets are built with.
     #[arg(long, value_enum, default_value_t = Sanitizer::Address)]
     sanitizer: Sanitizer,
-    /// Starts from nothing instead of the committed inputs.
+    /// Starts from an empty corpus instead of the committed inputs.
     #[arg(long)]
     empty_corpus: bool,
-    /// Writes the results to this file, as JSON.
+    /// Writes the results to this file as JSON.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// Adds new inputs that reach something new to the committed ones; after Ctrl-C too.
+    /// Adds inputs that reach something new to the committed ones, also after Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// The folder of the runs: below target/ in the checkout, or an empty one elsewhere. One
+    /// The folder of the runs, either below target/ in the checkout or an empty one elsewhere. One
     /// process at a time uses it.
     #[arg(long, value_name = "FOLDER", default_value = "target/fuzz")]
     work: PathBuf,
@@ -68,14 +71,14 @@ pub(crate) struct Options {
 /// A sanitizer.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 pub(crate) enum Sanitizer {
-    /// AddressSanitizer: finds use after free, out of bounds, leaks.
+    /// AddressSanitizer, which finds uses after free, accesses out of bounds, and leaks.
     Address,
-    /// None: several times as fast, and blind to these.
+    /// No sanitizer, which is several times as fast, but blind to memory errors.
     None,
 }
 
 impl Sanitizer {
-    /// Its name on cargo-fuzz's command line and in a summary.
+    /// The name on cargo-fuzz's command line and in a summary.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -84,13 +87,13 @@ impl Sanitizer {
     }
 }
 
-/// The seconds of each target: together `seconds`, and each at least one.
+/// The seconds of each target. Their sum is `seconds`, but each target has at least one.
 fn shares(seconds: u64, targets: u64) -> Vec<u64> {
     let each = |index| seconds / targets + u64::from(index < seconds % targets);
     (0..targets).map(|index| each(index).max(1)).collect()
 }
 
-/// Fuzzes.
+/// Builds and runs the targets.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     let targets = project.chosen_targets(&options.target)?;
     if targets.is_empty() {
@@ -117,7 +120,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     session(runner, &targets, &shares, options)
 }
 
-/// Runs every target for its share of seconds, and reports.
+/// Runs every target for its share of the seconds, and reports.
 fn session(
     mut runner: monitor::Runner<'_>,
     targets: &[String],
@@ -125,7 +128,7 @@ fn session(
     options: &Options,
 ) -> anyhow::Result<ExitCode> {
     let project = runner.project;
-    // The baseline starts from nothing and has no folder of inputs.
+    // The baseline has no committed inputs.
     corpus::prepare(project, &runner.work, BASELINE, true)?;
     let empty = runner.run(BASELINE, Duration::from_secs(BASELINE_SECONDS))?;
     let empty_execs_per_second = empty.execs_per_second();
@@ -161,10 +164,10 @@ fn session(
     if options.keep {
         if (runner.interrupted)() && !results.is_empty() {
             note!(
-                "interrupted: keeping what was found; a second Ctrl-C leaves that to the next run with --keep"
+                "interrupted: keeping the new inputs; a second Ctrl-C leaves them to the next run with --keep"
             );
         }
-        // Those that have run: the others have nothing new.
+        // Targets that have not run have no new inputs.
         for result in &results {
             failed |= !corpus::keep(&mut runner, &result.target)?;
         }
@@ -183,8 +186,8 @@ mod tests {
     use super::{BASELINE, Options, Sanitizer, monitor::Runner, session, shares};
     use crate::{interrupt, project::Project};
 
-    /// A target that is good enough: it finds an input in each run, and its merge copies every
-    /// input, if it may.
+    /// A shell script as a target. It finds an input in each run, and its merge copies every input
+    /// if it may write.
     const TARGET: &str = r#"#!/bin/sh
 for last; do :; done
 case " $* " in
@@ -201,7 +204,7 @@ case " $* " in
 esac
 "#;
 
-    /// A checkout with that target, `one`, and an input that is committed.
+    /// A checkout with the target `one` and one committed input.
     fn checkout(test: &str) -> Project {
         let root = std::env::temp_dir().join(format!("xtask-session-{test}-{}", std::process::id()));
         drop(fs::remove_dir_all(&root));
@@ -229,7 +232,7 @@ esac
         session(runner, &["one".to_owned()], &[1], &options).unwrap()
     }
 
-    /// How many files a folder has.
+    /// The number of files in a folder.
     fn count(project: &Project, folder: &str) -> usize {
         fs::read_dir(project.path(folder)).map_or(0, Iterator::count)
     }
@@ -237,7 +240,7 @@ esac
     #[test]
     fn an_interrupted_run_keeps_what_it_has_found() {
         static INPUTS: OnceLock<PathBuf> = OnceLock::new();
-        // From the moment at which the target has found its input.
+        // True from the moment at which the target has found its input.
         fn interrupted() -> bool {
             let inputs = INPUTS.get().and_then(|folder| fs::read_dir(folder).ok());
             inputs.is_some_and(|inputs| inputs.flatten().any(|input| input.file_name() != "old"))
@@ -255,13 +258,13 @@ esac
         let project = checkout("later");
         fs::write(project.path("no-merges"), "").unwrap();
         assert_eq!(fuzz(&project, true, || false), ExitCode::FAILURE);
-        // Neither a run that keeps nothing nor one that fails again loses it.
+        // Neither a run without `--keep` nor a run that fails again loses the input.
         assert_eq!(fuzz(&project, false, || false), ExitCode::SUCCESS);
         assert_eq!(fuzz(&project, true, || false), ExitCode::FAILURE);
         assert_eq!(count(&project, "corpus/one"), 1);
         fs::remove_file(project.path("no-merges")).unwrap();
         assert_eq!(fuzz(&project, true, || false), ExitCode::SUCCESS);
-        // The input of the run that was not to keep it is not among them.
+        // The input of the run without `--keep` is not among them.
         assert_eq!(count(&project, "corpus/one"), 1 + 3);
         assert_eq!(fuzz(&project, false, || false), ExitCode::SUCCESS);
         assert_eq!(count(&project, "work/one/not-kept-1") + count(&project, "work/one/not-kept-2"), 0);

@@ -1,4 +1,4 @@
-//! A run of one target: its processes side by side, watched once a second.
+//! A run of one target, which starts its processes side by side and watches them.
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -20,66 +20,68 @@ use super::{
 };
 use crate::{command, project::Project, ui};
 
-/// How often the processes are looked at.
+/// The interval between two looks at the processes.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a target may run over its time: an input may take ten seconds, and its report some more.
+/// The time that a target may exceed its limit by. An input may take ten seconds, and its report
+/// some more.
 const OVERTIME: Duration = Duration::from_secs(30);
 
-/// What runs of all targets have in common.
+/// The settings that all targets' runs share.
 pub(crate) struct Runner<'a> {
     /// The checkout.
     pub(crate) project: &'a Project,
-    /// What the binaries are built with.
+    /// The sanitizer of the binaries.
     pub(crate) sanitizer: Sanitizer,
-    /// How many processes a target has.
+    /// The number of processes for each target.
     pub(crate) jobs: u32,
     /// The folder of the runs.
     pub(crate) work: PathBuf,
-    /// The binaries.
+    /// The path of each target's binary.
     pub(crate) binaries: BTreeMap<String, PathBuf>,
-    /// Whether the run is to end.
+    /// Says whether the run must end.
     pub(crate) interrupted: fn() -> bool,
 }
 
-/// What came of a run.
+/// The results of a run.
 pub(crate) struct Run {
-    /// The target.
+    /// The target's name.
     pub(crate) target: String,
-    /// How long it ran.
+    /// The duration of the run.
     pub(crate) seconds: f64,
-    /// Executions of all processes.
+    /// The executions of all processes.
     pub(crate) execs: u64,
     /// The best coverage of a process.
     pub(crate) coverage: u64,
-    /// Files in the run's folder of inputs.
+    /// The number of files in the run's folder of inputs.
     pub(crate) corpus_files: u64,
-    /// What the target counted.
+    /// The target's own counts.
     pub(crate) stats: Option<Stats>,
-    /// What was found: at most one a process.
+    /// The findings, at most one for each process.
     pub(crate) findings: Vec<Finding>,
-    /// What could not be written, if so: inputs, logs and figures are incomplete.
+    /// The first failed write, if there was one. Inputs, logs and figures are then incomplete.
     pub(crate) unwritten: Option<String>,
 }
 
 impl Run {
-    /// Whether something was found, or could have been and was lost.
+    /// Whether the run has a finding, or may have lost one.
     pub(crate) fn has_failed(&self) -> bool {
         !self.findings.is_empty() || self.unwritten.is_some()
     }
 
-    /// Executions a second of all processes together.
+    /// The executions in a second, of all processes together.
     pub(crate) fn execs_per_second(&self) -> f64 {
         self.execs as f64 / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 
 impl Runner<'_> {
-    /// A target's binary with its environment, at the root of the checkout.
+    /// The command for a target's binary, with its environment, at the root of the checkout.
     pub(crate) fn command(&self, target: &str) -> anyhow::Result<Command> {
         let binary = self.binaries.get(target).with_context(|| format!("{target} is not built"))?;
         let mut command = command::at_root(self.project, binary);
         if self.sanitizer == Sanitizer::Address {
-            // Rust's own statics look like violations of C++'s rule of one definition. The user's options come last and win.
+            // AddressSanitizer takes Rust's statics for violations of C++'s one-definition rule.
+            // The user's options come last and win.
             let mut options = "detect_odr_violation=0".to_owned();
             if let Ok(more) = env::var("ASAN_OPTIONS") {
                 options = format!("{options}:{more}");
@@ -92,7 +94,8 @@ impl Runner<'_> {
     fn start(&self, target: &str, time: Duration, index: u32) -> anyhow::Result<Process> {
         let folder = corpus::run_folder(&self.work, target);
         let mut command = self.command(target)?;
-        // libFuzzer stops when more than so many whole seconds are over: one more than it is told.
+        // libFuzzer stops when more than this many whole seconds are over, which is one second
+        // later than the limit.
         let limit = time.as_secs().saturating_sub(1).max(1);
         command
             .env(libfuzzer::FOLDERS_AS_THEY_ARE, "1")
@@ -108,7 +111,7 @@ impl Runner<'_> {
         Process::start(command, &folder, index)
     }
 
-    /// Runs a target for so long, from the inputs that are in its folder.
+    /// Runs a target for this time, from the inputs in its folder.
     pub(crate) fn run(&self, target: &str, time: Duration) -> anyhow::Result<Run> {
         let folder = corpus::run_folder(&self.work, target);
         fs::create_dir_all(&folder)?;
@@ -125,7 +128,8 @@ impl Runner<'_> {
             for process in &mut processes {
                 running += u32::from(process.running()?);
             }
-            // When one has found something the others stop too: a target is not restarted after a finding.
+            // When one process has a finding the others stop too. A target is not restarted after a
+            // finding.
             let ended_early = processes.iter().any(|process| process.failure().is_some());
             if (self.interrupted)() || ended_early {
                 processes.iter_mut().for_each(Process::stop);
@@ -169,10 +173,11 @@ impl Runner<'_> {
         })
     }
 
-    /// What a process found. One that ended badly and left no input is a finding too: its log is all there is.
+    /// The finding of a process. A process that failed without writing an input is a finding too,
+    /// and its log is the file.
     fn finding(&self, target: &str, process: &Process) -> Option<Finding> {
         let message = process.message();
-        // An input that could not be written has no file.
+        // The file is missing if the input could not be written.
         let artifact = process.artifact().filter(|(file, _)| file.is_file());
         if let Some((file, seconds)) = artifact {
             let file = self.project.relative(&file).to_path_buf();
@@ -187,7 +192,8 @@ impl Runner<'_> {
         Some(Finding::new(log, message, &what, process.seconds(), String::new()))
     }
 
-    /// The command that repeats what no oracle has found: a sanitizer, or libFuzzer, which a replay on stable does without.
+    /// The command that repeats a finding of a sanitizer or of libFuzzer, which a replay on stable
+    /// lacks.
     fn again(&self, file: &Path, target: &str, message: Option<&Message>) -> Option<String> {
         let without = message.is_none_or(|message| !message.needs_the_target());
         let mut command = self.command(target).ok().filter(|_| !without)?;
@@ -195,18 +201,19 @@ impl Runner<'_> {
     }
 }
 
-/// The one line that replays an input.
+/// The line that replays an input.
 fn replay_command(file: &Path, target: &str) -> String {
     format!("cargo xtask replay {} --target {target}", command::quote(file.as_os_str()))
 }
 
-/// Executions of a process: its own count if libFuzzer, which says so rarely while it runs, knows of fewer.
+/// The executions of a process. libFuzzer reports rarely while it runs, so the target's own count
+/// counts if it is higher.
 fn executions(process: &Process) -> u64 {
     let counted = process.stats().map_or(0, |stats| stats.execs);
     process.progress().execs.max(counted)
 }
 
-/// What was counted when the counts last changed, and the rates since the time before.
+/// The counts at their last change, and the rates since the change before.
 #[derive(Default)]
 struct Window {
     at: f64,
@@ -216,7 +223,8 @@ struct Window {
 }
 
 impl Window {
-    /// A slow target counts less often than it is looked at: its rates stay until it has.
+    /// A slow target updates its counts less often than they are read. The rates stay until it
+    /// does.
     fn move_to(&mut self, at: f64, stats: Stats) {
         if stats.execs == self.stats.execs {
             return;
@@ -232,7 +240,7 @@ impl Window {
     fn line(&mut self, target: &str, elapsed: u64, of: u64, processes: &[Process]) -> String {
         let progress: Vec<_> = processes.iter().map(Process::progress).collect();
         let (mut exec_rate, mut step_rate) = (progress.iter().map(|p| p.speed).sum::<u64>() as f64, None);
-        // Without counts there is what libFuzzer said last, which may be a while ago.
+        // Without counts the rates are libFuzzer's last report, which may be old.
         if let Some(stats) = Stats::sum(processes.iter().map(Process::stats)) {
             self.move_to(processes.iter().map(Process::seconds).fold(0.0, f64::max), stats);
             (exec_rate, step_rate) = (self.exec_rate, Some(self.step_rate));

@@ -1,4 +1,4 @@
-//! One libFuzzer process: started, read, stopped.
+//! Starts one libFuzzer process, reads its output, and stops it.
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
@@ -17,26 +17,26 @@ use super::{
     stats::{self, Stats},
 };
 
-/// How long a process that is asked to stop may take.
+/// The time that a process has to stop after it was asked.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What was read so far.
+/// The state of reading the output.
 #[derive(Default)]
 struct Seen {
     reader: Reader,
-    /// When the input of the finding was written.
+    /// The time at which the input of the finding was written.
     found: Option<Instant>,
-    /// Why the log could not be written.
+    /// The error that kept the log from being written.
     unwritten: Option<String>,
 }
 
-/// A running or ended libFuzzer process.
+/// A libFuzzer process that runs or has ended.
 pub(crate) struct Process {
     child: Child,
     start: Instant,
     seen: Arc<Mutex<Seen>>,
     thread: Option<JoinHandle<()>>,
-    /// Of the run.
+    /// The folder of the run.
     folder: PathBuf,
     stats: PathBuf,
     log: PathBuf,
@@ -46,12 +46,13 @@ pub(crate) struct Process {
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    // What a panicking reader left is still what it read.
+    // A reader that panicked has still read all lines before.
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Process {
-    /// Starts a target. What it prints goes to `<folder>/log-<index>.txt`, what it counts to `<folder>/stats-<index>.json`.
+    /// Starts a target. Its output goes to `<folder>/log-<index>.txt`, its counts to
+    /// `<folder>/stats-<index>.json`.
     pub(crate) fn start(mut command: Command, folder: &Path, index: u32) -> anyhow::Result<Self> {
         let log = folder.join(format!("log-{index}.txt"));
         let stats = folder.join(format!("stats-{index}.json"));
@@ -73,7 +74,7 @@ impl Process {
             let mut lines = BufReader::new(stderr);
             let mut line = Vec::new();
             while lines.read_until(b'\n', &mut line).is_ok_and(|length| length != 0) {
-                // A full disk costs the log, not the finding.
+                // A full disk costs the log, but not the finding.
                 let written = file.write_all(&line);
                 let text = String::from_utf8_lossy(&line);
                 let mut seen = lock(&shared);
@@ -93,7 +94,7 @@ impl Process {
         Ok(Self { child, start, seen, thread, folder, stats, log, ended, asked_to_stop, overdue: false })
     }
 
-    /// Whether it still runs. One that was asked to stop and does not is killed.
+    /// Whether the process still runs. A process that was asked to stop and does not is killed.
     pub(crate) fn running(&mut self) -> anyhow::Result<bool> {
         if self.ended.is_some() {
             return Ok(false);
@@ -104,74 +105,75 @@ impl Process {
         let Some(status) = self.child.try_wait()? else { return Ok(true) };
         self.ended = Some((status, Instant::now()));
         if let Some(thread) = self.thread.take() {
-            // The pipe has ended with the process: nothing is left unread.
+            // The pipe has ended with the process, so everything is read.
             let _ = thread.join();
         }
         Ok(false)
     }
 
-    /// Asks it to stop: libFuzzer prints its statistics and ends.
+    /// Asks the process to stop. libFuzzer then prints its statistics and ends.
     pub(crate) fn stop(&mut self) {
         if self.ended.is_none() && self.asked_to_stop.is_none() {
             self.asked_to_stop = Some(Instant::now());
             if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-                // If it ended meanwhile there is nobody to ask.
+                // The process may have ended meanwhile, and the signal then fails.
                 let _ = kill_process(pid, Signal::INT);
             }
         }
     }
 
-    /// Stops it as one that should have stopped by itself: it hangs, and libFuzzer has not noticed.
+    /// Stops a process that should have stopped by itself. It hangs, and libFuzzer has not noticed.
     pub(crate) fn give_up(&mut self) {
         self.overdue |= self.ended.is_none() && self.asked_to_stop.is_none();
         self.stop();
     }
 
-    /// It ran over its time, and was stopped.
+    /// Whether the process ran over its time and was stopped.
     pub(crate) fn is_overdue(&self) -> bool {
         self.overdue
     }
 
-    /// How long it ran.
+    /// The duration of the run.
     pub(crate) fn seconds(&self) -> f64 {
         let end = self.ended.map_or_else(Instant::now, |(_, end)| end);
         end.duration_since(self.start).as_secs_f64()
     }
 
-    /// What libFuzzer said of its progress.
+    /// libFuzzer's last report of progress.
     pub(crate) fn progress(&self) -> Progress {
         lock(&self.seen).reader.progress
     }
 
-    /// What the target counted.
+    /// The target's own counts.
     pub(crate) fn stats(&self) -> Option<Stats> {
         Stats::read(&self.stats)
     }
 
-    /// Where all that it printed is.
+    /// The file with all output.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The input that it wrote as it stopped, and after how many seconds.
+    /// The input that the process wrote as it stopped, and the seconds until then.
     pub(crate) fn artifact(&self) -> Option<(PathBuf, f64)> {
         let seen = lock(&self.seen);
         let seconds = seen.found?.duration_since(self.start).as_secs_f64();
         Some((self.folder.join(seen.reader.artifact.as_ref()?), seconds))
     }
 
-    /// Why its log or its figures could not be written, if so.
+    /// The error that kept the log or the figures from being written.
     pub(crate) fn unwritten(&self) -> Option<String> {
         let seen = lock(&self.seen);
         seen.unwritten.clone().or_else(|| seen.reader.unwritten.clone())
     }
 
-    /// Why it stopped, as far as it said.
+    /// The reason that the process gave for stopping.
     pub(crate) fn message(&self) -> Option<Message> {
         lock(&self.seen).reader.message().cloned()
     }
 
-    /// How it ended if that was neither well nor on request. One that had to be given up has not ended well.
+    /// The exit status of a process that neither ended well nor was asked to stop. A process that
+    /// was given up has not ended well.
     pub(crate) fn failure(&self) -> Option<ExitStatus> {
         let (status, _) = self.ended?;
         let asked = self.asked_to_stop.is_some() || status.code() == Some(libfuzzer::INTERRUPTED);
@@ -182,7 +184,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.ended.is_none() {
-            // It may have ended by itself.
+            // The process may have ended by itself.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -215,7 +217,7 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
-    /// One that never ends by itself, ended.
+    /// A process that never ends by itself, after `end` has ended it.
     fn endless(end: impl FnOnce(&mut Process)) -> Process {
         let folder = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -1,29 +1,30 @@
-//! The side channel: what a target counts and libFuzzer does not know.
+//! The file by which a target reports counts that libFuzzer does not have.
 use std::{fs, path::Path};
 
 use serde::Deserialize;
 
-/// The environment variable that names the file. The target replaces it by a new one each second and as it ends.
+/// The environment variable that names the file. The target replaces the file each second, and as
+/// it ends.
 pub(crate) const VARIABLE: &str = "NTCOM_FUZZ_STATS";
 
-/// What the file says.
+/// The counts of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize, Debug)]
 pub(crate) struct Stats {
-    /// Executions.
+    /// The number of executions.
     pub(crate) execs: u64,
-    /// Operations performed.
+    /// The number of performed operations.
     pub(crate) steps: u64,
-    /// Those that reached a live object.
+    /// The number of operations that reached a live object.
     pub(crate) live_steps: u64,
 }
 
 impl Stats {
-    /// Reads a file; nothing if there is none.
+    /// Reads a file, or returns `None` if there is no file.
     pub(crate) fn read(file: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
 
-    /// The sum of several processes' counts; nothing if none counts.
+    /// The sum of the counts of several processes, or `None` if no process counts.
     pub(crate) fn sum(all: impl Iterator<Item = Option<Self>>) -> Option<Self> {
         all.flatten().reduce(|a, b| Self {
             execs: a.execs.saturating_add(b.execs),
@@ -37,7 +38,7 @@ impl Stats {
         (self.steps != 0).then(|| self.live_steps as f64 / self.steps as f64)
     }
 
-    /// Live steps in an execution.
+    /// The live steps in an execution.
     pub(crate) fn live_steps_per_exec(&self) -> Option<f64> {
         (self.execs != 0).then(|| self.live_steps as f64 / self.execs as f64)
     }

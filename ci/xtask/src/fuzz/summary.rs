@@ -1,4 +1,5 @@
-//! What a run leaves: a table, the findings with how to replay each, and a file for other programs.
+//! The report of a run, which is a table, the findings with the lines that replay them, and a file
+//! for other programs.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,19 +14,19 @@ use crate::{problem::Problem, ui};
 /// An input that made a target stop.
 #[derive(Clone, Serialize, Debug)]
 pub(crate) struct Finding {
-    /// The input, from the root of the checkout. JSON has no bytes: a name that is not UTF-8 is
-    /// written as far as it is.
+    /// The input's path from the root of the checkout. JSON has no bytes, so the part of a name
+    /// that is not UTF-8 is replaced.
     #[serde(serialize_with = "lossily")]
     file: PathBuf,
-    /// Who noticed.
+    /// The name of the oracle.
     oracle: String,
-    /// What.
+    /// The oracle's message.
     message: String,
-    /// How long it took to find.
+    /// The seconds until the finding.
     seconds: f64,
-    /// The command that replays it; empty if there is no input.
+    /// The command that replays the input, or empty if there is no input.
     replay: String,
-    /// The command that repeats it under the same sanitizer, where a replay would see nothing.
+    /// The command that repeats the finding under its sanitizer, where a replay would be clean.
     #[serde(skip)]
     again: Option<String>,
 }
@@ -35,7 +36,7 @@ fn lossily<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error>
 }
 
 impl Finding {
-    /// A finding, with what the target said or else `otherwise`.
+    /// A finding with the target's message, or with `otherwise` where it gave none.
     pub(crate) fn new(
         file: PathBuf,
         message: Option<Message>,
@@ -51,20 +52,20 @@ impl Finding {
         Self { file, oracle, message, seconds, replay, again: None }
     }
 
-    /// With the command that repeats it as it was found.
+    /// Adds the command that repeats the finding under its sanitizer.
     pub(crate) fn again(self, again: Option<String>) -> Self {
         Self { again, ..self }
     }
 }
 
-/// One target's results.
+/// The results of one target.
 #[derive(Serialize, Debug)]
 pub(crate) struct TargetSummary {
     name: String,
     seconds: f64,
     execs: u64,
     execs_per_second: f64,
-    /// Live steps a second; null if the target does not count.
+    /// Live steps in a second; null if the target does not count.
     steps_per_second: Option<f64>,
     steps_per_empty_exec: Option<f64>,
     live_share: Option<f64>,
@@ -74,9 +75,10 @@ pub(crate) struct TargetSummary {
 }
 
 impl TargetSummary {
-    /// A run's results.
+    /// Summarises a run.
     pub(crate) fn new(run: &Run, empty_execs_per_second: f64) -> Self {
-        // The target's own counts lag behind libFuzzer's if it crashed: their ratio does not.
+        // A target that crashed has written fewer counts than libFuzzer. The ratio of its counts is
+        // still right.
         let steps_per_exec = run.stats.and_then(|stats| stats.live_steps_per_exec());
         let steps_per_second = steps_per_exec.map(|steps| steps * run.execs_per_second());
         let relative = |steps: f64| (empty_execs_per_second > 0.0).then(|| steps / empty_execs_per_second);
@@ -95,29 +97,29 @@ impl TargetSummary {
     }
 }
 
-/// All results.
+/// The results of all targets.
 #[derive(Serialize, Debug)]
 pub(crate) struct Summary {
-    /// What an execution that does nothing costs, as a speed.
+    /// The speed of a target that does nothing, in executions a second.
     pub(crate) empty_execs_per_second: f64,
-    /// What the targets were built with.
+    /// The sanitizer of the build.
     pub(crate) sanitizer: &'static str,
-    /// Each target's.
+    /// The results of each target.
     pub(crate) targets: Vec<TargetSummary>,
 }
 
-/// Finds out before the run whether the summary can be written after it.
+/// Checks before the run that the summary can be written after it.
 pub(crate) fn check(file: &Path) -> anyhow::Result<()> {
     let opened = fs::OpenOptions::new().append(true).create(true).open(file);
     opened.map(drop).map_err(|error| Problem::Usage(format!("{}: {error}", file.display())).into())
 }
 
-/// A ratio, or `-`.
+/// A ratio, or `-` where there is none.
 fn ratio(number: Option<f64>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"))
 }
 
-/// A share in percent, or `-`.
+/// A share in percent, or `-` where there is none.
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
@@ -165,7 +167,7 @@ impl Summary {
     }
 }
 
-/// Prints what was found and how to see it again.
+/// Prints the findings, each with the line that replays it.
 pub(crate) fn print_findings(runs: &[Run]) {
     for run in runs {
         for finding in &run.findings {

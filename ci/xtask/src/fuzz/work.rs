@@ -1,4 +1,4 @@
-//! The folder of the runs: which one may be it, and whether it can be written.
+//! Checks that the folder of the runs is allowed, and that it can be written.
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
@@ -14,16 +14,16 @@ use crate::{
 
 /// The folder of the checkout that git ignores.
 const IGNORED: &str = "target";
-/// The file that is written to find out whether any can be.
+/// The file that is written to find out whether the disk has room.
 const PROBE: &str = "probe";
-/// The size of that file: more than a block of any file system.
+/// The size of that file, which is more than a block of any file system.
 const PROBE_SIZE: usize = 1 << 16;
 
-/// Takes the folder that is asked for.
+/// Takes the requested folder.
 ///
 /// # Errors
-/// [`Problem::Usage`] when the folder is not one for runs, which make and delete files in it, or
-/// another process uses it.
+/// [`Problem::Usage`] when the folder has files that a run could delete, or another process uses
+/// it.
 pub(crate) fn take(project: &Project, asked: &Path) -> anyhow::Result<(PathBuf, Lock)> {
     let folder = project.path(asked);
     check(project, asked, &folder)?;
@@ -56,11 +56,11 @@ fn check(project: &Project, asked: &Path, folder: &Path) -> anyhow::Result<()> {
     if empty || resolved.join(lock::FILE).is_file() {
         Ok(())
     } else {
-        refuse("the folder has files of others")
+        refuse("the folder has files that are not a run's")
     }
 }
 
-/// A path without symbolic links and `..`. What is not there yet has no links.
+/// A path without symbolic links and `..`. The part that does not exist yet has no links.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut resolved = PathBuf::new();
     for component in path.components() {
@@ -82,12 +82,12 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Why a file cannot be written in a folder, if so: libFuzzer says nothing where it cannot write an
-/// input.
+/// The reason that a folder cannot be written, if there is one. libFuzzer reports nothing when it
+/// cannot write an input.
 pub(crate) fn unwritable(folder: &Path) -> Option<String> {
     let probe = folder.join(PROBE);
     let written = fs::write(&probe, vec![b'x'; PROBE_SIZE]);
-    // It is there even where its content is not.
+    // The file exists even if its content could not be written.
     drop(fs::remove_file(&probe));
     written.err().map(|error| error.to_string())
 }

@@ -1,9 +1,12 @@
-//! A rustc wrapper for fuzz builds: coverage instrumentation for the code under test only.
+//! A rustc wrapper for fuzz builds, which instruments only the code under test for coverage.
 //!
-//! cargo-fuzz instruments every crate alike. The edges of the harness and of the simulated kernel are fifteen times those of the code
-//! under test, libFuzzer handles each of them in each execution, and they say little: that made runs three times as slow. The
-//! harness tells libFuzzer what it needs by counters of its own (`fuzz/src/coverage.rs`). AddressSanitizer stays everywhere, without code
-//! for fake stacks, which have to be off: they leak one for each coroutine (`fuzz/fuzz_targets/asan_options.rs`).
+//! cargo-fuzz instruments every crate alike. The harness and the simulated kernel have fifteen
+//! times the edges of the code under test. libFuzzer handles each edge in each execution, and these
+//! say little, but made runs three times as slow. The harness reports what libFuzzer needs by
+//! counters of its own (`fuzz/src/coverage.rs`).
+//!
+//! AddressSanitizer instruments every crate, but without fake stacks. They must be off, because
+//! they leak one for each coroutine (`fuzz/fuzz_targets/asan_options.rs`).
 use std::{
     env,
     ffi::OsString,
@@ -21,13 +24,13 @@ const UNDER_TEST: [&str; 2] = ["ntcom", "ntcom_exec"];
 /// Makes a build use this program as its wrapper.
 ///
 /// # Errors
-/// This program's own path is not to be had.
+/// This program's own path cannot be found.
 pub(crate) fn set(command: &mut Command) -> anyhow::Result<()> {
     command.env("RUSTC_WRAPPER", env::current_exe().context("the path of this program")?).env(MARK, "1");
     Ok(())
 }
 
-/// Runs rustc, if this process was started for that.
+/// Runs rustc, if this process was started as the wrapper.
 ///
 /// # Errors
 /// rustc cannot be run.
@@ -37,16 +40,17 @@ pub(crate) fn run_if_asked() -> Option<anyhow::Result<ExitCode>> {
     let (rustc, arguments) = arguments.split_first()?;
     let status = Command::new(rustc).args(kept(arguments)).status();
     let code = status.with_context(|| format!("cannot run {}", rustc.display())).map(|status| {
-        // No code: a signal. Cargo only asks whether it is 0.
+        // A signal leaves no code. Cargo only asks whether the code is 0.
         ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101))
     });
     Some(code)
 }
 
-/// Leaves out of AddressSanitizer's code what asks at each call whether stacks are fake.
+/// Leaves out the code that asks at each call whether stacks are fake.
 const NO_FAKE_STACKS: &str = "-Cllvm-args=-asan-use-after-return=never";
 
-/// The arguments without those that instrument, unless they are for a crate under test, and with what AddressSanitizer is to leave out.
+/// The arguments for rustc. Coverage flags stay only for a crate under test, and AddressSanitizer
+/// gets [`NO_FAKE_STACKS`].
 fn kept(arguments: &[OsString]) -> Vec<OsString> {
     let name = arguments.iter().skip_while(|argument| *argument != "--crate-name").nth(1);
     let under_test = name.is_some_and(|name| UNDER_TEST.iter().any(|crate_| name == crate_));

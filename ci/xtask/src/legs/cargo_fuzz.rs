@@ -1,5 +1,5 @@
-//! The leg `cargo-fuzz`: the targets as run by a user of cargo-fuzz without knowledge of this
-//! project.
+//! The leg `cargo-fuzz` runs the targets as a user of cargo-fuzz does, without this project's
+//! commands.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,12 +16,12 @@ use crate::{
     tools::{self, Unstable},
 };
 
-/// The build, and the folders of inputs.
+/// The folder of the build and of the inputs.
 const FOLDER: &str = "target/cargo-fuzz";
-/// How many executions a target has: its inputs, and some more.
+/// The number of executions, which is a little more than that of the committed inputs.
 const RUNS: &str = "-runs=2000";
 
-/// cargo-fuzz, with a compiler.
+/// cargo-fuzz with a compiler.
 struct CargoFuzz<'a> {
     project: &'a Project,
     program: PathBuf,
@@ -29,14 +29,15 @@ struct CargoFuzz<'a> {
 }
 
 impl CargoFuzz<'_> {
-    /// A line of it at the root of the checkout. Optimised code costs more time than it saves here.
+    /// A command line of cargo-fuzz at the root of the checkout. Optimised code would cost more
+    /// time than it saves here.
     fn line(&self, words: &[&str]) -> Command {
         let mut command = self.compiler.command(self.project, &self.program);
         command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").args(words);
         command
     }
 
-    /// `cargo fuzz run`, with further words.
+    /// `cargo +nightly fuzz run` with further words.
     fn run(&self, sanitizer: &str, words: &[&str]) -> Command {
         let mut command = self.line(&["run", "--sanitizer", sanitizer, "--target-dir"]);
         command.arg(self.project.path(FOLDER)).args(words);
@@ -44,11 +45,11 @@ impl CargoFuzz<'_> {
     }
 }
 
-/// A line, and what it must do.
+/// A command line and its expected result.
 struct Expected {
     line: Command,
     succeeds: bool,
-    /// What its output must contain.
+    /// The text that the output must have.
     says: String,
 }
 
@@ -69,8 +70,8 @@ pub(super) fn run(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut sorted = targets.clone();
     sorted.sort();
     if listed.lines().ne(sorted.iter()) {
-        let note = format!("cargo fuzz list must show {}", sorted.join(", "));
-        return Ok(Outcome::Failed { note, output: listed, repeat: "cargo fuzz list".to_owned() });
+        let note = format!("cargo +nightly fuzz list must show {}", sorted.join(", "));
+        return Ok(Outcome::Failed { note, output: listed, repeat: "cargo +nightly fuzz list".to_owned() });
     }
 
     let lines = runs(&fuzz, &targets)?.into_iter().chain(first_lines(&fuzz, first));
@@ -78,19 +79,19 @@ pub(super) fn run(context: &Context<'_>) -> anyhow::Result<Outcome> {
         let captured = context.capture(&mut line)?;
         if captured.status.success() != succeeds || !captured.output.contains(&says) {
             let wanted = if succeeds { "success" } else { "a refusal" };
-            let note = format!("{}, not {wanted} and {says:?}", captured.status);
+            let note = format!("{}, expected {wanted} and the text {says:?}", captured.status);
             return Ok(Outcome::Failed { note, output: captured.output, repeat: shell(&line) });
         }
     }
     let after = git_status(project)?;
     if before != after {
-        let note = "cargo fuzz leaves files that git does not ignore".to_owned();
+        let note = "cargo +nightly fuzz leaves files that git does not ignore".to_owned();
         return Ok(Outcome::Failed { note, output: after, repeat: "git status".to_owned() });
     }
     Ok(Outcome::Passed(format!("{} targets, with AddressSanitizer and without", targets.len())))
 }
 
-/// Every target with and without AddressSanitizer, from a folder that is empty at first.
+/// Runs of every target, with and without AddressSanitizer, from folders that are empty at first.
 fn runs(fuzz: &CargoFuzz<'_>, targets: &[String]) -> anyhow::Result<Vec<Expected>> {
     let corpora = fuzz.project.path(FOLDER).join("corpus");
     if corpora.exists() {
@@ -109,7 +110,7 @@ fn runs(fuzz: &CargoFuzz<'_>, targets: &[String]) -> anyhow::Result<Vec<Expected
     Ok(lines)
 }
 
-/// The lines of README.md, for one target, and what happens when a user swaps its folders.
+/// The lines of README.md for one target, and the same with its folders swapped.
 fn first_lines(fuzz: &CargoFuzz<'_>, target: &str) -> [Expected; 3] {
     let (own, committed) = (format!("fuzz/corpus/{target}"), format!("corpus/{target}"));
     let mut below = fuzz.run("none", &[target, "--", RUNS]);
@@ -124,7 +125,7 @@ fn first_lines(fuzz: &CargoFuzz<'_>, target: &str) -> [Expected; 3] {
     ]
 }
 
-/// What git does not ignore and has not committed, where cargo-fuzz may write.
+/// The files where cargo-fuzz may write that git neither ignores nor has committed.
 fn git_status(project: &Project) -> anyhow::Result<String> {
     let mut git = command::at_root(project, Path::new("git"));
     let output =

@@ -1,5 +1,5 @@
-//! The leg `fuzz-cli`: what commands do with bad input, and where streams, disks and names are not
-//! what a program hopes for.
+//! The leg `fuzz-cli` checks how commands react to bad input, odd names, and streams and disks that
+//! fail.
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -18,17 +18,17 @@ use crate::{
     test::{Context, Outcome},
 };
 
-/// Where it works.
+/// The folder of the leg's files.
 const FOLDER: &str = "target/fuzz-cli";
 
-/// A use of a command: how it must end, and what its output must name.
+/// A use of a command, with its expected exit code and the texts that its output must have.
 struct Use {
     command: Command,
     code: u8,
     names: Vec<String>,
 }
 
-/// Makes uses of this program's commands.
+/// Collects uses of this program's commands.
 struct Uses<'a> {
     project: &'a Project,
     uses: Vec<Use>,
@@ -39,7 +39,7 @@ impl Uses<'_> {
         self.uses.push(Use { command, code, names: names.iter().copied().map(str::to_owned).collect() });
     }
 
-    /// A bad use: words with a space between them.
+    /// A bad use. The words of `line` are separated by spaces.
     fn bad(&mut self, line: &str, names: &[&str]) -> anyhow::Result<()> {
         let mut command = xtask(self.project)?;
         command.args(line.split(' '));
@@ -47,7 +47,7 @@ impl Uses<'_> {
         Ok(())
     }
 
-    /// A line of bash's, in which `$0` is this program, and `$1` and so on are the words.
+    /// A line of bash. `$0` is this program, and `$1` and so on are the words.
     fn bash(&mut self, line: &str, words: &[&OsStr], code: u8, names: &[&str]) -> anyhow::Result<()> {
         let program = xtask(self.project)?;
         let mut command = at_root(self.project, "bash");
@@ -58,7 +58,7 @@ impl Uses<'_> {
     }
 }
 
-/// Whether a use ended as it must, said what it must, and did not panic.
+/// Whether a use ended with its exit code and its texts, and without a panic.
 fn right(status: ExitStatus, output: &str, code: u8, names: &[String]) -> bool {
     let named = names.iter().all(|name| output.contains(name.as_str()));
     status.code() == Some(code.into()) && named && !output.contains("panicked at")
@@ -72,7 +72,7 @@ pub(super) fn run(context: &Context<'_>) -> anyhow::Result<Outcome> {
     fs::create_dir_all(&folder)?;
     let mut uses = Uses { project, uses: Vec::new() };
     bad_input(&mut uses, &folder, target, &targets)?;
-    // Held while another process asks for it.
+    // The folder is locked while another process asks for it.
     let _lock = Lock::take(&folder.join("busy"), "")?;
     let holder = format!("in use by process {}, cargo xtask test", std::process::id());
     uses.bad(&format!("fuzz --work {FOLDER}/busy"), &[&holder, "--work target/"])?;
@@ -84,19 +84,23 @@ pub(super) fn run(context: &Context<'_>) -> anyhow::Result<Outcome> {
         let captured = context.capture(command)?;
         if !right(captured.status, &captured.output, *code, names) {
             return Ok(Outcome::Failed {
-                note: format!("{}, not exit code {code} and {}", captured.status, names.join(", ")),
+                note: format!(
+                    "{}, expected exit code {code} and the texts {}",
+                    captured.status,
+                    names.join(", ")
+                ),
                 output: captured.output,
                 repeat: shell(command),
             });
         }
     }
-    Ok(Outcome::Passed(format!("{} uses as they must be", uses.len())))
+    Ok(Outcome::Passed(format!("{} uses end as expected", uses.len())))
 }
 
 fn bad_input(uses: &mut Uses<'_>, folder: &Path, target: &str, targets: &[String]) -> anyhow::Result<()> {
     let write =
         |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).context("cannot write an input");
-    // The first byte of an input of any target; and something else entirely.
+    // One input is a cut-off one of the target, or a first byte. The other is unrelated.
     write("truncated", b"N")?;
     write("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0")?;
     if let Some(mut shortened) = an_input(&uses.project.path("corpus").join(target))? {
@@ -147,9 +151,9 @@ fn streams_and_names(uses: &mut Uses<'_>, folder: &Path, target: &str) -> anyhow
     uses.bash(r#""$0" test --list > /dev/full"#, &[], 4, &[unwritten])?;
     uses.bash(r#""$0" conformance --list > /dev/full"#, &[], 4, &[unwritten])?;
     uses.bash(r#""$0" fuzz --target nope 2> /dev/full"#, &[], 2, &[])?;
-    // The reader of the pipe has ended before anything is written.
+    // The reader of the pipe has ended before the command writes.
     uses.bash(r#"exec 3> >(true); wait $!; "$0" test --list >&3"#, &[], 4, &[])?;
-    // All the work is done, whatever becomes of the table.
+    // The command finishes its work although it cannot print the table.
     uses.bash(
         r#""$0" fuzz --target "$1" --seconds 1 --work "$2" --summary "$3" > /dev/full
            code=$?; grep -q '"live_share": 0' "$3" && exit $code"#,
@@ -164,7 +168,7 @@ fn full_disk(uses: &mut Uses<'_>, folder: &Path, target: &str) -> anyhow::Result
     const MOUNT: &str = r#"mount -t tmpfs -o size=256k none "$2""#;
     let small = folder.join("small");
     fs::create_dir_all(&small)?;
-    // The mount is seen by the processes of this line alone, and goes with them.
+    // Only the processes of this line see the mount, and it goes with them.
     let within = |line: &str| format!(r#"exec unshare --mount bash -c '{MOUNT} && {line}' "$0" "$1" "$2""#);
     let words = [OsStr::new(target), small.as_os_str()];
     let possible = Command::new("bash").args(["-c", &within("exit 0"), "bash"]).args(words).output();
@@ -177,7 +181,7 @@ fn full_disk(uses: &mut Uses<'_>, folder: &Path, target: &str) -> anyhow::Result
     Ok(())
 }
 
-/// The first file of a folder.
+/// The bytes of the first file in a folder.
 fn an_input(folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(None) };
     let paths = entries.map(|entry| Ok(entry?.path().into())).collect::<anyhow::Result<Vec<OsString>>>()?;

@@ -1,4 +1,4 @@
-//! The bindings that wdk-sys includes: the three files, with the options, that its build script makes.
+//! The bindings that wdk-sys includes, in three files made with the options of its build script.
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
@@ -6,9 +6,9 @@ use anyhow::Context;
 use super::sources::{self, Sources};
 use crate::{command, project::Project, tools, ui};
 
-/// What is read.
+/// The header that bindgen reads.
 const HEADER: &str = "ci/wdk/mingw.h";
-/// What bindgen is asked for, and wdk-sys's name of the file.
+/// bindgen's kinds of items, and wdk-sys's name for the file of each.
 const FILES: [(&str, &str); 3] = [("types", "types.rs"), ("functions", "ntddk.rs"), ("vars", "constants.rs")];
 /// The options of wdk-sys's build script.
 const OPTIONS: [&str; 13] = [
@@ -26,7 +26,8 @@ const OPTIONS: [&str; 13] = [
     "--formatter",
     "prettyplease",
 ];
-/// clang's options: the target as wdk-sys has it, and what makes mingw's headers readable to a compiler in MSVC's ways.
+/// clang's options, which are wdk-sys's target and the definitions by which an MSVC-like compiler
+/// accepts mingw's headers.
 pub(crate) const CLANG: [&str; 18] = [
     "--target=x86_64-pc-windows-msvc",
     "-fno-builtin",
@@ -49,10 +50,10 @@ pub(crate) const CLANG: [&str; 18] = [
     "-D__AMX_FP16INTRIN_H",
 ];
 
-/// Makes the files. What has not changed keeps its time, so that wdk-sys is not checked again.
+/// Makes the files. An unchanged file keeps its time, so that wdk-sys is not checked again.
 ///
 /// # Errors
-/// A tool is missing and cannot be installed, or bindgen does not understand the headers.
+/// A tool is missing and cannot be installed, or bindgen does not accept the headers.
 pub(super) fn generate(project: &Project, folder: &Path) -> anyhow::Result<()> {
     let sources = sources::find(project)?;
     let bindgen = tools::bindgen(project)?;
@@ -76,12 +77,13 @@ pub(super) fn generate(project: &Project, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What stands for KMDF's types.
+/// The file with KMDF's types.
 const KMDF: &str = "ci/wdk/wdf.rs";
-/// What wdk-sys's build script writes for KMDF besides: how many functions the framework has, for what is only type-checked.
+/// A further file of wdk-sys's build script for KMDF, with the number of the framework's functions,
+/// which is never used.
 const FUNCTION_COUNT: &str = "pub fn get_wdf_function_count() -> usize {\n    5\n}\n";
 
-/// Makes the files of a wdk-sys for KMDF of those for WDM.
+/// Makes the files of a wdk-sys for KMDF from those for WDM.
 ///
 /// # Errors
 /// A file cannot be read or written.
@@ -130,7 +132,7 @@ fn clang(sources: &Sources) -> Vec<String> {
     paths.into_iter().chain(CLANG.map(str::to_owned)).collect()
 }
 
-/// Bindings with the width that `long` has on Windows, wherever they are compiled.
+/// The bindings with the width that `long` has on Windows, for whatever target they are compiled.
 fn as_on_windows(bindings: &str) -> String {
     let mut text = String::with_capacity(bindings.len());
     let mut rest = bindings;

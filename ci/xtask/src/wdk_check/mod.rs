@@ -1,11 +1,16 @@
-//! `cargo xtask wdk-check`: the binding to the real kernel, type-checked against the real wdk-sys on Linux, and tried.
+//! `cargo xtask wdk-check` type-checks the binding to the real kernel against the real wdk-sys, on
+//! Linux, and runs it on ntsim.
 //!
-//! wdk-sys's build script makes its bindings from the headers of the WDK and refuses every host but Windows. Cargo lets a
-//! configuration file say what a script that `links` something would have said; so the bindings are made here, with the
-//! script's options, and the file names their folder. The headers are mingw-w64's DDK: their declarations are not the WDK's, and
-//! where they are wrong nobody notices before Windows. What this finds is a wrong call or type of ours, and where wdk-sys and ntsim
-//! differ (`kernel-exec/src/nt/parity.rs`). A test program then has ntsim define what wdk-sys declares, and runs the executor as it
-//! is in a driver, all but its optimisation and its target (`kernel-exec/tests/wdk.rs`).
+//! wdk-sys's build script makes its bindings from the WDK's headers, and refuses every host but
+//! Windows. A configuration file of cargo may replace the output of a script that `links` a
+//! library. So this command makes the bindings with the script's options, and the file names their
+//! folder. The headers are mingw-w64's DDK. Their declarations are not the WDK's, and where they
+//! are wrong only a build on Windows notices.
+//!
+//! The check finds wrong calls and types of ours, and differences between wdk-sys and ntsim
+//! (`kernel-exec/src/nt/parity.rs`). A test program (`kernel-exec/tests/wdk.rs`) then has ntsim
+//! define what wdk-sys declares. It runs the executor as in a driver, except for its optimisation
+//! and its target.
 mod bindings;
 mod sources;
 
@@ -17,13 +22,14 @@ use anyhow::{Context, bail};
 
 use crate::{command, project::Project, ui};
 
-/// All that this makes.
+/// The folder of all files that this command makes.
 const FOLDER: &str = "target/wdk";
-/// What cargo makes.
+/// cargo's target folder.
 const BUILD: &str = "target/wdk/build";
-/// What stands for wdk-sys's build script.
+/// The configuration file that replaces wdk-sys's build script.
 const CONFIG: &str = "target/wdk/config.toml";
-/// What cargo does, for a person and for cargo. Unit tests are checked too: the parity of the two kernels is one.
+/// The steps, each with a name and cargo's arguments. Unit tests are checked too, because the
+/// parity of the two kernels is one of them.
 const STEPS: [(&str, &[&str]); 4] = [
     ("checking ntcom-exec", &["check", "-p", "ntcom-exec", "--features", "wdk", "--all-targets"]),
     ("checking ntcom", &["check", "-p", "ntcom", "--features", "async-com-kernel"]),
@@ -31,11 +37,11 @@ const STEPS: [(&str, &[&str]); 4] = [
     ("running ntcom-exec on ntsim", &["test", "-p", "ntcom-exec", "--features", "wdk", "--test", "wdk"]),
 ];
 
-/// What cargo does where wdk-sys is built for KMDF.
+/// The steps with a wdk-sys that is built for KMDF.
 const KMDF_STEPS: [(&str, &[&str]); 1] =
     [("checking ntcom-exec for KMDF", &["check", "-p", "ntcom-exec", "--features", "kmdf"])];
 
-/// Makes the bindings and checks.
+/// Makes the bindings and checks both driver models.
 pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     let folder = project.path(FOLDER).join("bindings");
     bindings::generate(project, &folder)?;
@@ -47,7 +53,7 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has cargo do these steps with wdk-sys for this model of drivers, of these bindings.
+/// Runs these steps with wdk-sys for a driver model, with the bindings in a folder.
 fn check(project: &Project, model: &str, folder: &Path, steps: &[(&str, &[&str])]) -> anyhow::Result<()> {
     let host = host(project)?;
     let folder = folder.to_str().context("the path of this checkout is not UTF-8")?;
@@ -55,7 +61,7 @@ fn check(project: &Project, model: &str, folder: &Path, steps: &[(&str, &[&str])
     fs::write(&file, config(&host, model, folder)?).with_context(|| format!("cannot write {CONFIG}"))?;
     for (what, arguments) in steps {
         let mut cargo = command::cargo(project);
-        // They would replace the flags of the configuration file.
+        // These variables would replace the flags of the configuration file.
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         cargo.args(["--config", CONFIG]).args(*arguments);
         cargo.args(["--locked", "--target", &host, "--target-dir", BUILD]);
@@ -74,9 +80,9 @@ fn host(project: &Project) -> anyhow::Result<String> {
     Ok(host.to_owned())
 }
 
-/// The configuration file that stands for wdk-sys's build script.
+/// The configuration file that replaces wdk-sys's build script.
 fn config(host: &str, model: &str, bindings: &str) -> anyhow::Result<String> {
-    // TOML reads a string of JSON as it is meant.
+    // A JSON string is a valid TOML string with the same meaning.
     let bindings = serde_json::to_string(bindings)?;
     Ok(format!(
         "[target.{host}]\n\

@@ -1,4 +1,5 @@
-//! What the bindings are made from: mingw-w64's headers and libclang, installed where they are missing.
+//! The sources of the bindings, mingw-w64's headers and libclang, which are installed where they
+//! are missing.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,29 +9,30 @@ use anyhow::bail;
 
 use crate::{debian, project::Project};
 
-/// The Debian packages that have it all.
+/// The Debian packages of the sources.
 const PACKAGES: [&str; 3] = ["mingw-w64-x86-64-dev", "libclang1-19", "libclang-common-19-dev"];
-/// The oldest libclang that is used.
+/// The oldest version of libclang that is used.
 const OLDEST_CLANG: u32 = 19;
-/// Where mingw-w64's headers are.
+/// The folder of mingw-w64's headers.
 const HEADERS: &str = "/usr/x86_64-w64-mingw32/include";
-/// Where the versions of LLVM are.
+/// The folder with the versions of LLVM.
 const LLVM: &str = "/usr/lib";
 
-/// Where everything is.
+/// The folders of all sources.
 pub(super) struct Sources {
-    /// mingw-w64's headers.
+    /// The folder of mingw-w64's headers.
     pub(super) headers: PathBuf,
     /// The folder of libclang.
     pub(super) libclang: PathBuf,
-    /// Its own headers and the like.
+    /// The folder of libclang's own headers.
     pub(super) resources: PathBuf,
 }
 
-/// Finds everything; installs it first where something is missing.
+/// Finds all sources, after installing missing ones.
 ///
 /// # Errors
-/// [`Problem::Unavailable`](crate::problem::Problem::Unavailable) when something is missing and cannot be installed.
+/// [`Problem::Unavailable`](crate::problem::Problem::Unavailable) when one is missing and cannot be
+/// installed.
 pub(super) fn find(project: &Project) -> anyhow::Result<Sources> {
     if let Some(sources) = find_installed() {
         return Ok(sources);
@@ -62,13 +64,13 @@ fn find_installed() -> Option<Sources> {
     })
 }
 
-/// The names in a folder; none where it cannot be read.
+/// The names in a folder, or none if the folder cannot be read.
 fn names(folder: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
 }
 
-/// The version in a folder's name.
+/// The version in the name of a folder.
 fn llvm_version(name: &str) -> Option<u32> {
     name.strip_prefix("llvm-")?.parse().ok()
 }

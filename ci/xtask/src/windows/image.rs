@@ -1,4 +1,4 @@
-//! What a Windows image says of itself: for which machine it is, what it exports, what it imports.
+//! Reads the machine, the exports and the imports of a Windows image.
 use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
@@ -7,24 +7,24 @@ use object::{
     read::{NameOrOrdinal, pe::PeFile64},
 };
 
-/// An image.
+/// A Windows image.
 #[derive(Debug)]
 pub(super) struct Image {
     name: String,
     exports: Vec<String>,
-    /// DLLs, in small letters, and the functions.
+    /// DLLs in lower case, and the functions that are imported from them.
     imports: Vec<(String, String)>,
 }
 
 impl Image {
-    /// Reads one.
+    /// Reads an image.
     ///
     /// # Errors
-    /// It is no image for 64-bit x86.
+    /// The file is not an image for 64-bit x86.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let who = || format!("{name} is no 64-bit image");
+        let who = || format!("{name} is not a 64-bit image");
         let file = PeFile64::parse(bytes.as_slice()).with_context(who)?;
         if file.architecture() != Architecture::X86_64 {
             bail!("{name} is for {:?}", file.architecture());
@@ -44,30 +44,30 @@ impl Image {
         Ok(Self { name, exports, imports })
     }
 
-    /// Whether it exports these, which are sorted, and nothing else.
+    /// Checks that the image exports these names only. They are sorted.
     pub(super) fn exports_only(&self, names: &[&str]) -> anyhow::Result<()> {
         same(&format!("{} exports", self.name), &self.exports, names)
     }
 
-    /// Whether it imports these, which are sorted, and nothing else, from a DLL.
+    /// Checks that the image imports exactly these names from a DLL. They are sorted.
     pub(super) fn imports_exactly(&self, library: &str, names: &[&str]) -> anyhow::Result<()> {
         let of = self.imports.iter().filter(|(from, _)| from == library).map(|(_, name)| name.clone());
         same(&format!("{} imports from {library}", self.name), &of.collect::<Vec<_>>(), names)
     }
 
-    /// Whether it imports from these DLLs only.
+    /// Checks that the image imports from these DLLs only.
     pub(super) fn imports_from_only(&self, libraries: &[&str]) -> anyhow::Result<()> {
         let other = self.imports.iter().find(|(library, _)| !libraries.contains(&library.as_str()));
         other.map_or(Ok(()), |(library, name)| {
-            bail!("{} imports {name} from {library}, and may import from {libraries:?} only", self.name)
+            bail!("{} imports {name} from {library}, but may import from {libraries:?} only", self.name)
         })
     }
 }
 
-/// Two lists, both sorted.
+/// Compares two sorted lists.
 fn same(what: &str, found: &[String], expected: &[&str]) -> anyhow::Result<()> {
     if found != expected {
-        bail!("{what} {found:?}, not {expected:?}");
+        bail!("{what} {found:?}, expected {expected:?}");
     }
     Ok(())
 }
@@ -116,6 +116,6 @@ mod tests {
     #[test]
     fn what_is_no_image_is_refused() {
         let error = Image::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path());
-        assert!(error.unwrap_err().to_string().contains("Cargo.toml is no 64-bit image"));
+        assert!(error.unwrap_err().to_string().contains("Cargo.toml is not a 64-bit image"));
     }
 }

@@ -1,10 +1,13 @@
-//! `cargo xtask windows`: client programs in C and in C++ as Windows executables, against a Rust DLL.
+//! `cargo xtask windows` builds client programs in C and C++ as Windows executables, against a Rust
+//! DLL.
 //!
-//! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for it: the runtime and the executor that ship,
-//! on the simulated kernel. A DLL in which two crates declare one IID does not link. The programs
-//! are those that the tests of `abi-tests` run natively (`c/program.c`), compiled by mingw gcc, and
-//! by clang with MSVC's ABI, without an SDK. What the files export and import is read from them,
-//! always; they are run where there is Wine.
+//! The DLL is `abi-tests/factories`, built for Windows with a standard library that is built for
+//! it. It has the runtime and the executor that ship, on the simulated kernel. A DLL in which two
+//! crates declare one IID must not link.
+//!
+//! The tests of `abi-tests` run the same programs natively (`c/program.c`). Here mingw gcc compiles
+//! them, and clang with MSVC's ABI and without an SDK. This command always reads the exports and
+//! imports of the files. It runs them where there is Wine.
 mod image;
 mod library;
 mod programs;
@@ -25,20 +28,20 @@ use self::{
 };
 use crate::{project::Project, ui};
 
-/// All that this makes.
+/// The folder of all files that this command makes.
 const FOLDER: &str = "target/windows";
-/// Stands for a DLL that Wine has not.
+/// A source of ours for a DLL that Wine lacks, and the DLL's name.
 const SHIM: (&str, &str) = ("abi-tests/windows/bcryptprimitives.c", "bcryptprimitives.dll");
 
-/// What may be done to run the programs.
+/// Options of `cargo xtask windows`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Installs Wine, Debian's package wine64, where it is missing: 1.4 GB.
+    /// Installs Wine where it is missing: Debian's package wine64, 1.4 GB.
     #[arg(long)]
     install: bool,
 }
 
-/// Builds, reads and, where there is Wine, runs.
+/// Builds the files, reads them, and runs them where there is Wine.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCode> {
     let tools = Tools::find(project)?;
     if options.install {
@@ -60,7 +63,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
         paths.push(path);
     }
     let checked = format!(
-        "a DLL and {} programs export and import what they should; one with an IID twice does not link",
+        "a DLL and {} programs have the expected exports and imports; an image with an IID twice does not link",
         paths.len()
     );
 
@@ -91,7 +94,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Client by compiler, and what became of it.
+/// Prints the table of programs with their verdicts.
 fn print(verdicts: &[Verdict]) {
     let mut table = ui::table(&["client", "compiler", "imports", "run"], 0..0);
     for (Program { language, compiler }, verdict) in PROGRAMS.iter().zip(verdicts) {

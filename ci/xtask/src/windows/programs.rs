@@ -1,4 +1,4 @@
-//! The client programs: each language by each compiler.
+//! The client programs, one for each pair of a language and a compiler.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,34 +16,34 @@ use crate::{command, debian, problem::Problem, project::Project};
 /// The Debian packages of the compilers.
 const PACKAGES: [&str; 4] =
     ["gcc-mingw-w64-x86-64-win32", "g++-mingw-w64-x86-64-win32", "clang-19", "lld-19"];
-/// How clang's programs are called, from the version that Debian's packages have.
+/// The suffixes of the names of clang's programs. Debian's packages have the first.
 const SUFFIXES: [&str; 5] = ["-19", "-20", "-21", "-22", ""];
-/// No warning is allowed. Optimised: what crosses is then in registers.
+/// No warning is allowed. Optimised code passes arguments in registers.
 const STRICT: [&str; 5] = ["-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"];
 const FOLDERS: [&str; 4] = ["-I", "runtime/include", "-I", "abi-tests/c"];
 const C: [&str; 1] = ["-std=c11"];
 const CPP: [&str; 3] = ["-std=c++17", "-fno-exceptions", "-fno-rtti"];
-/// What the programs have in common is in C.
+/// The sources that all programs share, in C.
 const COMMON: [&str; 2] = ["abi-tests/c/program.c", "abi-tests/windows/main.c"];
 const CLIENT_IN_C: [&str; 2] = ["abi-tests/c/client.c", "abi-tests/c/probe.c"];
 const CLIENT_IN_CPP: [&str; 3] =
     ["abi-tests/cpp/client.cpp", "abi-tests/cpp/probe.cpp", "abi-tests/cpp/pure.cpp"];
-/// What clang's code needs of Windows where there is no C library: functions of ntdll.dll.
+/// The functions of ntdll.dll that clang's code needs of Windows where there is no C library.
 const NTDLL: [&str; 4] = ["RtlExitUserProcess", "__chkstk", "memcpy", "memset"];
 
-/// A language of clients.
+/// The language of a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     C,
     Cpp,
 }
 
-/// A compiler, with its linker and its library.
+/// A compiler with its linker and its library.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compiler {
-    /// gcc, mingw-w64's library, msvcrt.dll.
+    /// gcc with mingw-w64's library and msvcrt.dll.
     Mingw,
-    /// clang and lld-link with MSVC's ABI, without any library.
+    /// clang and lld-link with MSVC's ABI and without any library.
     Msvc,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Program {
     pub(super) compiler: Compiler,
 }
 
-/// All.
+/// All client programs.
 pub(super) const PROGRAMS: [Program; 4] = [
     Program { language: Language::C, compiler: Compiler::Mingw },
     Program { language: Language::Cpp, compiler: Compiler::Mingw },
@@ -62,7 +62,7 @@ pub(super) const PROGRAMS: [Program; 4] = [
 ];
 
 impl Language {
-    /// Its name, which its program says.
+    /// The name of the language, which the program prints.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::C => "C",
@@ -72,7 +72,7 @@ impl Language {
 }
 
 impl Compiler {
-    /// Its name.
+    /// The name of the compiler.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Mingw => "mingw gcc",
@@ -81,16 +81,16 @@ impl Compiler {
     }
 }
 
-/// Programs that compile and link.
+/// The compilers and linkers.
 pub(super) struct Tools {
     suffix: &'static str,
 }
 
 impl Tools {
-    /// Those at hand; what is missing is installed where that may be done.
+    /// Finds the compilers, after installing missing ones where that is allowed.
     ///
     /// # Errors
-    /// [`Problem::Unavailable`]: some are missing still.
+    /// [`Problem::Unavailable`] when one is still missing.
     pub(super) fn find(project: &Project) -> anyhow::Result<Self> {
         if let Some(tools) = Self::here() {
             return Ok(tools);
@@ -98,7 +98,7 @@ impl Tools {
         debian::install(project, &PACKAGES)?;
         let missing = || {
             Problem::Unavailable(format!(
-                "the compilers for Windows are not to be found, though {} are installed",
+                "the compilers for Windows cannot be found, although {} are installed",
                 PACKAGES.join(", ")
             ))
         };
@@ -116,7 +116,7 @@ impl Tools {
         SUFFIXES.into_iter().find(all).filter(|_| mingw).map(|suffix| Self { suffix })
     }
 
-    /// A compilation of a C file, or of a C++ one, up to its source.
+    /// A compilation of a C or a C++ file, up to its source.
     fn compile(&self, project: &Project, compiler: Compiler, cpp: bool) -> Command {
         let name = match (compiler, cpp) {
             (Compiler::Mingw, false) => "x86_64-w64-mingw32-gcc".to_owned(),
@@ -137,7 +137,7 @@ impl Tools {
         command::at_root(project, format!("lld-link{}", self.suffix))
     }
 
-    /// A library that says that a DLL has these functions.
+    /// Makes an import library for these functions of a DLL.
     fn import_library(&self, project: &Project, dll: &str, names: &[&str]) -> anyhow::Result<PathBuf> {
         let list = project.path(FOLDER).join(dll).with_extension("def");
         let library = list.with_extension("lib");
@@ -151,7 +151,7 @@ impl Tools {
     /// Compiles and links a program into a folder.
     ///
     /// # Errors
-    /// The compiler or the linker refuses it.
+    /// The compiler or the linker refuses the program.
     pub(super) fn build(&self, project: &Project, program: &Program, to: &Path) -> anyhow::Result<PathBuf> {
         let Program { language, compiler } = *program;
         let name = format!("{}-{}", language.name(), compiler.name()).replace(' ', "-");
@@ -192,7 +192,7 @@ impl Tools {
     /// Compiles a DLL of one C file.
     ///
     /// # Errors
-    /// The compiler refuses it.
+    /// The compiler refuses the file.
     pub(super) fn build_dll(&self, project: &Project, source: &str, to: &Path) -> anyhow::Result<()> {
         let mut compile = self.compile(project, Compiler::Mingw, false);
         quietly(compile.args(["-shared", source, "-o"]).arg(to))
@@ -200,10 +200,10 @@ impl Tools {
 }
 
 impl Program {
-    /// Whether an image imports what this program is to import.
+    /// Checks the imports of the program's image.
     ///
     /// # Errors
-    /// It imports something else.
+    /// The image imports something else.
     pub(super) fn check(&self, image: &super::image::Image) -> anyhow::Result<()> {
         image.imports_exactly(library::NAME, &EXPORTS)?;
         match self.compiler {
@@ -213,18 +213,18 @@ impl Program {
     }
 }
 
-/// An option of lld-link's, whose value is a path.
+/// An option of lld-link with a path as its value.
 fn option(name: &str, path: &Path) -> std::ffi::OsString {
     let mut option = std::ffi::OsString::from(name);
     option.push(path);
     option
 }
 
-/// Runs a command whose output matters only if it fails.
+/// Runs a command and shows its output only if it fails.
 fn quietly(command: &mut Command) -> anyhow::Result<()> {
-    let captured = command::capture(command, |_| {}).context("a compiler has gone")?;
+    let captured = command::capture(command, |_| {}).context("a compiler cannot be run")?;
     if !captured.status.success() {
-        bail!("a compiler refuses its work:\n{}\nto repeat: {}", captured.output, command::shell(command));
+        bail!("a compiler fails:\n{}\nto repeat: {}", captured.output, command::shell(command));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a program's last words are worth.
+//! Judges the output of a client program.
 use std::fmt;
 
 use super::{
@@ -6,28 +6,29 @@ use super::{
     wine::{Ended, how},
 };
 
-/// What became of a program.
+/// The verdict on a program.
 pub(super) enum Verdict {
-    /// It found everything as promised.
+    /// The program found everything as promised.
     Passed {
-        /// So many operations.
+        /// The number of operations.
         operations: u32,
-        /// So many objects of a declared interface.
+        /// The number of objects of a declared interface.
         objects: u32,
     },
-    /// It found something else, or did not come to an end.
+    /// The program found a difference, or did not end by itself.
     Failed {
-        /// In a few words.
+        /// The reason, in a few words.
         why: String,
-        /// All that it said, and the command that repeats it.
+        /// The whole output, and the command that repeats it.
         said: String,
     },
-    /// There is nothing to run it.
+    /// There is no Wine to run it.
     NotRun,
 }
 
 impl Verdict {
-    /// Of a program with a client in this language: both lines in its favour, and nothing against it.
+    /// The verdict on a program in this language. It passes if its output has both lines of success
+    /// and no complaint.
     pub(super) fn of(language: Language, ended: &Ended) -> Self {
         let who = language.name();
         let count = |what: &str| {
@@ -43,7 +44,8 @@ impl Verdict {
         match (count("operations as promised"), count("objects of a declared interface as promised")) {
             (Some(operations), Some(objects)) if well => Self::Passed { operations, objects },
             _ => {
-                // Without a complaint of its own it has crashed; Wine may say where.
+                // A program without a complaint of its own has crashed. Wine's output may say
+                // where.
                 let crash = || {
                     format!("FAILED: {}", begins("wine: ").map_or_else(|| how(ended.status), str::to_owned))
                 };

@@ -1,4 +1,4 @@
-//! Wine: without a display, in a prefix of its own, and never for longer than a limit.
+//! Wine, without a display, in a prefix of its own, and with a time limit.
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -14,41 +14,41 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::FOLDER;
 use crate::{command, debian, project::Project, ui};
 
-/// The Debian package.
+/// The Debian package of Wine.
 const PACKAGE: &str = "wine64";
-/// What a person types who has none.
+/// The command that installs Wine.
 pub(super) const BY_HAND: &str = "cargo xtask windows --install";
-/// Where Wine's programs are: Debian's package has none in PATH.
+/// The folders of Wine's programs. Debian's package puts none into PATH.
 const FOLDERS: [&str; 3] = ["", "/usr/lib/wine", "/usr/lib/wine64"];
-/// How long Wine may take to make its prefix. It takes seconds.
+/// The time limit for making the prefix, which takes seconds.
 const SET_UP_LIMIT: Duration = Duration::from_secs(180);
-/// How long a program may run. It takes less than one second.
+/// The time limit for a program, which takes less than a second.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Wine's programs.
+/// Wine's programs and version.
 pub(super) struct Wine {
     program: PathBuf,
     server: PathBuf,
     version: String,
 }
 
-/// What became of a program.
+/// The end of a program.
 pub(super) struct Ended {
-    /// None: it did not end, and was killed.
+    /// The exit status, or `None` if the program did not end and was killed.
     pub(super) status: Option<ExitStatus>,
-    /// All that it printed.
+    /// The whole output.
     pub(super) output: String,
-    /// The command that repeats it.
+    /// The command that repeats the run.
     pub(super) repeat: String,
 }
 
-/// Installs it, unless it is here.
+/// Installs Wine, unless it is installed.
 pub(super) fn install(project: &Project) -> anyhow::Result<()> {
     if Wine::find().is_none() { debian::install(project, &[PACKAGE]) } else { Ok(()) }
 }
 
 impl Wine {
-    /// The one that is here.
+    /// Finds an installed Wine.
     pub(super) fn find() -> Option<Self> {
         let version = |path: &Path| {
             let output = Command::new(path).arg("--version").output().ok()?;
@@ -60,24 +60,24 @@ impl Wine {
             .flat_map(|name| FOLDERS.map(|folder| Path::new(folder).join(name)))
             .find_map(|path| version(&path).map(|version| (path, version)))?;
         let servers = FOLDERS.map(|folder| Path::new(folder).join("wineserver"));
-        // It prints its version where errors go.
+        // Wine prints its version to the standard error.
         let works = |path: &PathBuf| Command::new(path).arg("--version").output().is_ok();
         Some(Self { program, server: servers.into_iter().find(works)?, version })
     }
 
-    /// `wine-8.0`.
+    /// The version, such as `wine-8.0`.
     pub(super) fn version(&self) -> &str {
         &self.version
     }
 
-    /// Makes a prefix, or takes the one that was made before.
+    /// Makes a prefix, or takes the one of an earlier run.
     ///
     /// # Errors
-    /// Wine fails, or does not come to an end.
+    /// Wine fails, or does not end.
     pub(super) fn begin<'a>(&'a self, project: &'a Project) -> anyhow::Result<Session<'a>> {
         let prefix = project.path(FOLDER).join("wine");
         let session = Session { wine: self, project, prefix };
-        // Behind it what was interrupted is known for what it is.
+        // The last step of the set-up writes this file, so a prefix without it is unfinished.
         let ready = session.prefix.join("ready");
         if !ready.exists() {
             if session.prefix.exists() {
@@ -105,7 +105,7 @@ impl Wine {
     }
 }
 
-/// Wine while it is used. Nothing of it is left afterwards but its files.
+/// A use of Wine. When it is dropped Wine's processes end, and only files are left.
 pub(super) struct Session<'a> {
     wine: &'a Wine,
     project: &'a Project,
@@ -117,7 +117,7 @@ impl Session<'_> {
         self.project.path(FOLDER).join(format!("{name}.log"))
     }
 
-    /// Without a display, menus, Mono and Gecko, about which Wine would ask.
+    /// A command of Wine's, without a display, menus, Mono and Gecko, which Wine would ask for.
     fn command(&self) -> Command {
         let mut command = command::at_root(self.project, &self.wine.program);
         self.settle(&mut command);
@@ -126,10 +126,10 @@ impl Session<'_> {
 
     fn settle(&self, command: &mut Command) {
         command.env("WINEPREFIX", &self.prefix).env("WINEARCH", "win64");
-        // Only of a crash, which begins on the stack of a simulated thread.
+        // Messages about crashes are wanted, which begin on the stack of a simulated thread.
         command.env("WINEDEBUG", "-all,err+seh,err+virtual");
         command.env("WINEDLLOVERRIDES", "mscoree,mshtml,winemenubuilder.exe=");
-        // Else the prefix has links to the folders of whoever runs this.
+        // With the user's HOME the prefix would have links to the user's folders.
         command.env("HOME", &self.prefix);
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     }
@@ -137,7 +137,7 @@ impl Session<'_> {
     /// Runs a program.
     ///
     /// # Errors
-    /// Wine cannot be started. What became of the program is in the answer.
+    /// Wine cannot be started. A failure of the program is in the answer.
     pub(super) fn run(&self, program: &Path) -> anyhow::Result<Ended> {
         let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut run = self.command();
@@ -150,20 +150,22 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         let mut end = command::at_root(self.project, &self.wine.server);
         self.settle(&mut end);
-        // It fails where nothing runs any more: that is what is wanted.
+        // `wineserver -k` fails where no process runs any more, which is fine.
         let _ = end.arg("-k").stdin(Stdio::null()).output();
     }
 }
 
-/// How a program has ended, for a person.
+/// A sentence about the end of a program.
 pub(super) fn how(status: Option<ExitStatus>) -> String {
     let Some(status) = status else { return "it did not end, and was killed".to_owned() };
-    // Of an exception's code Linux has the lowest byte: of STATUS_ACCESS_VIOLATION, 0xC0000005, a 5.
+    // Linux keeps the lowest byte of an exception's code, such as 5 for STATUS_ACCESS_VIOLATION,
+    // 0xC0000005.
     let exception = status.code().is_some_and(|code| code > 1);
     if exception { format!("{status}, the lowest byte of an exception's code") } else { status.to_string() }
 }
 
-/// Runs a command for so long at most. What it prints goes to a file: the processes that Wine leaves behind would keep a pipe open.
+/// Runs a command with a time limit. Its output goes to a file, because processes that Wine leaves
+/// behind would keep a pipe open.
 fn bounded(command: &mut Command, log: &Path, limit: Duration) -> anyhow::Result<Ended> {
     let repeat = command::shell(command);
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -173,13 +175,13 @@ fn bounded(command: &mut Command, log: &Path, limit: Duration) -> anyhow::Result
     let (sender, receiver) = mpsc::channel();
     let waiter = thread::spawn(move || {
         let status = child.wait();
-        // Nobody listens any more where the limit has been reached.
+        // After the time limit the receiver is gone.
         let _ = sender.send(());
         status
     });
     let in_time = receiver.recv_timeout(limit).is_ok();
     if !in_time {
-        // It may have ended just now. It is waited for in any case, so that the number is not another's.
+        // The process may have ended just now, and the signal then fails.
         let _ = kill_process(id, Signal::KILL);
     }
     let status = waiter.join().ok().context("the thread that waits for a program has panicked")??;

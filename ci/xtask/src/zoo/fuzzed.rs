@@ -1,4 +1,5 @@
-//! `cargo xtask zoo --fuzz`: each planted bug is hunted by the fuzz targets, from an empty corpus, several times.
+//! `cargo xtask zoo --fuzz` has the fuzz targets hunt each planted bug, from an empty corpus,
+//! several times.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::{Bug, Options, TREE, apply};
+use super::{Bug, Options, Tree};
 use crate::{
     command::{self, capture},
     interrupt,
@@ -16,10 +17,10 @@ use crate::{
     ui,
 };
 
-/// Where the inputs are kept, by target and bug.
+/// The folder of the inputs that found bugs, by target and bug.
 const FOUND: &str = "target/zoo/found";
 
-/// What `cargo xtask fuzz --summary` writes, as far as it is read here.
+/// The parts of a summary of `cargo xtask fuzz --summary` that are read here.
 #[derive(Deserialize)]
 struct Summary {
     targets: Vec<Target>,
@@ -32,7 +33,7 @@ struct Target {
 
 #[derive(Deserialize)]
 struct Finding {
-    /// The input, from the root of the copy.
+    /// The input's path from the root of the copy.
     file: PathBuf,
     oracle: String,
     seconds: f64,
@@ -41,13 +42,13 @@ struct Finding {
 /// The runs of one target against one bug.
 #[derive(Default)]
 struct Hunt {
-    /// Of the runs that found it.
+    /// The seconds of the runs that found it.
     seconds: Vec<f64>,
     oracles: Vec<String>,
 }
 
 impl Hunt {
-    /// The shortest and the longest.
+    /// The shortest and the longest time.
     fn times(&self) -> String {
         let shortest = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
         let longest = self.seconds.iter().copied().fold(0.0, f64::max);
@@ -56,7 +57,12 @@ impl Hunt {
 }
 
 /// Hunts each bug with its targets.
-pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    project: &Project,
+    tree: &Tree,
+    bugs: &[Bug],
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
     let mut table = ui::table(&["bug", "what", "target", "found in", "seconds", "oracles"], 4..5);
     let mut missed = 0;
     for bug in bugs {
@@ -64,12 +70,12 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
             note!("{}: no `Target:`, so not for fuzzing (found by: {})", bug.name, bug.found_by);
             continue;
         };
-        apply(&project.path(TREE), &bug.patch, &[])?;
+        tree.apply(&bug.patch, &[])?;
         let hunts: anyhow::Result<Vec<_>> = targets
             .split_whitespace()
-            .map(|target| Ok((target, hunt(project, bug, target, options)?)))
+            .map(|target| Ok((target, hunt(project, tree, bug, target, options)?)))
             .collect();
-        apply(&project.path(TREE), &bug.patch, &["--reverse"])?;
+        tree.apply(&bug.patch, &["--reverse"])?;
         for (target, hunt) in hunts? {
             missed += usize::from(hunt.seconds.len() < options.runs as usize);
             let found = format!("{} of {} runs", hunt.seconds.len(), options.runs);
@@ -84,8 +90,8 @@ pub(super) fn run(project: &Project, bugs: &[Bug], options: &Options) -> anyhow:
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow::Result<Hunt> {
-    let tree = project.path(TREE);
+fn hunt(project: &Project, tree: &Tree, bug: &Bug, target: &str, options: &Options) -> anyhow::Result<Hunt> {
+    let tree = &tree.root;
     let file = project.path("target/zoo/summary.json");
     let mut hunt = Hunt::default();
     for run in 1..=options.runs {
@@ -98,7 +104,7 @@ fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow
         drop(fs::remove_file(&file));
         let mut fuzz = command::xtask(project)?;
         // The copy is a checkout of its own.
-        fuzz.current_dir(&tree).env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
+        fuzz.current_dir(tree).env("CARGO_MANIFEST_DIR", tree.join("ci/xtask"));
         fuzz.args(["fuzz", "--empty-corpus", "--target", target, "--seconds", &options.seconds.to_string()]);
         fuzz.arg("--summary").arg(&file);
         let captured = capture(&mut fuzz, |line| live.hint(&format!("{label} ... {}", line.trim())))?;
@@ -123,7 +129,7 @@ fn hunt(project: &Project, bug: &Bug, target: &str, options: &Options) -> anyhow
     Ok(hunt)
 }
 
-/// Keeps the shortest of the inputs that found a bug: what belongs into `corpus/regressions/`.
+/// Keeps the shortest of the inputs that found a bug, as a candidate for `corpus/regressions/`.
 fn keep(project: &Project, input: &Path, bug: &str, target: &str) -> anyhow::Result<()> {
     let kept = project.path(FOUND).join(target).join(bug);
     let size = |file: &Path| fs::metadata(file).map_or(u64::MAX, |metadata| metadata.len());

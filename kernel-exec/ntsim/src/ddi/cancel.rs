@@ -1,6 +1,7 @@
-//! Canceling IRPs (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`, `nf-wdm-iocancelirp`,
-//! `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
+//! Canceling IRPs
+//! (learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-canceling-irps and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iosetcancelroutine`,
+//! `nf-wdm-iocancelirp`, `nf-wdm-ioacquirecancelspinlock`, `nf-wdm-ioreleasecancelspinlock`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -45,7 +46,7 @@ impl Machine {
     fn cancel_irp(&self, irp: PIRP) -> Checked<bool> {
         let ddi = Ddi::IoCancelIrp;
         let before = self.acquire_cancel_lock(ddi)?;
-        self.irp(irp, 0x44, "was canceled, and is none")?;
+        self.irp(irp, 0x44, ddi.name())?;
         let value = read(irp);
         write(irp, IRP { Cancel: 1, CancelRoutine: None, CancelIrql: before, ..value });
         let Some(routine) = value.CancelRoutine else {
@@ -57,19 +58,21 @@ impl Machine {
         } else {
             read_location(irp, value.CurrentLocation).DeviceObject
         };
-        // SAFETY: the driver's routine, with its device and IRP, at DISPATCH_LEVEL with the cancel spin lock held; no borrow of
-        // the machine is open [M1].
+        // SAFETY: the driver's routine gets its own device and IRP, at DISPATCH_LEVEL with the
+        // cancel spin lock held; no borrow of the machine is open [M1].
         self.call_out(|| unsafe { routine(device, irp) });
         let (me, lock) = (self.current.get(), self.cancel_lock() as usize);
         if self.kernel.borrow().locks.holder(lock) == Some(me) {
-            let rule = alloc::string::String::from("a cancel routine returned holding the cancel spin lock");
+            let rule = alloc::string::String::from(
+                "a cancel routine returned without releasing the cancel spin lock",
+            );
             return Err(violation(0xC4, [0x1006, lock as u64, me as u64, 0], rule));
         }
         let irql = self.irql();
         if irql != before {
             let parameter = u64::from(irql) << 16 | u64::from(before) << 8 | 2;
             let rule = alloc::format!(
-                "a cancel routine returned at IRQL {irql} ({}), and the IRP's CancelIrql was {before}",
+                "a cancel routine returned at IRQL {irql} ({}), but the IRP's CancelIrql was {before}",
                 irql_name(irql)
             );
             return Err(violation(0xC8, [parameter, 0, 0, 0], rule));
@@ -78,16 +81,19 @@ impl Machine {
     }
 }
 
-/// Sets an IRP's cancel routine, or none, and returns the one before, which then is not called any more: null says that the IRP is being
-/// canceled, or that there was none. An atomic exchange. IRQL ≤ DISPATCH_LEVEL: else bug check
-/// 0xC4/0x4E530002. No IRP: 0x44 (`nf-wdm-iosetcancelroutine`).
+/// Sets or clears an IRP's cancel routine and returns the routine before, which then is not called
+/// any more.
+///
+/// Null means that the IRP is being canceled, or that it had no routine. The exchange is atomic.
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if `Irp` is not an
+/// IRP (`nf-wdm-iosetcancelroutine`).
 ///
 /// # Safety
 /// The routine may be called until it is set to another.
 pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
     let machine = &*enter(Ddi::IoSetCancelRoutine);
     machine.checked(machine.check_documented_irql(Ddi::IoSetCancelRoutine, DISPATCH));
-    machine.checked(machine.irp(Irp, 0x44, "got a cancel routine, and is none"));
+    machine.checked(machine.irp(Irp, 0x44, Ddi::IoSetCancelRoutine.name()));
     let value = read(Irp);
     write(Irp, IRP { CancelRoutine, ..value });
     machine.called(Ddi::IoSetCancelRoutine, |machine| {
@@ -99,12 +105,15 @@ pub unsafe extern "C" fn IoSetCancelRoutine(Irp: PIRP, CancelRoutine: PDRIVER_CA
     value.CancelRoutine
 }
 
-/// Asks for an IRP to be canceled: TRUE where it had a cancel routine, which has been called then. IRQL ≤ DISPATCH_LEVEL: else bug check
-/// 0xC4/0x42. The routine returns with the cancel spin lock: 0xC4/0x1006; at another IRQL than the IRP's CancelIrql: 0xC8. No IRP: 0x44
-/// (`nf-wdm-iocancelirp`).
+/// Asks for an IRP to be canceled. Returns TRUE if it had a cancel routine, which has then been
+/// called.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x42. Bug check 0xC4/0x1006 if the routine
+/// returns with the cancel spin lock; 0xC8 if it returns at another IRQL than the IRP's CancelIrql;
+/// 0x44 if `Irp` is not an IRP (`nf-wdm-iocancelirp`).
 ///
 /// # Safety
-/// The IRP is not freed meanwhile by anybody but its cancel routine.
+/// Only the cancel routine may free the IRP during the call.
 pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
     let machine = &*enter(Ddi::IoCancelIrp);
     let canceled = machine.checked(machine.cancel_irp(Irp));
@@ -114,8 +123,9 @@ pub unsafe extern "C" fn IoCancelIrp(Irp: PIRP) -> BOOLEAN {
     canceled.into()
 }
 
-/// Acquires the cancel spin lock; the IRQL before into `Irql`. Rules and bug checks as for
-/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc) (`nf-wdm-ioacquirecancelspinlock`).
+/// Acquires the cancel spin lock and writes the IRQL before to `Irql`. Rules and bug checks are
+/// those of [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
+/// (`nf-wdm-ioacquirecancelspinlock`).
 ///
 /// # Safety
 /// `Irql` is valid for a write.
@@ -123,16 +133,16 @@ pub unsafe extern "C" fn IoAcquireCancelSpinLock(Irql: *mut KIRQL) {
     let ddi = Ddi::IoAcquireCancelSpinLock;
     let machine = &*enter(ddi);
     let before = machine.checked(machine.acquire_cancel_lock(ddi));
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `Irql` is valid for a write.
     unsafe { Irql.write(before) };
     machine.called(ddi, |_| ([], Some(Value::Number(before.into()))));
 }
 
-/// Releases the cancel spin lock and lowers IRQL. Rules and bug checks as for [`KeReleaseSpinLock`](super::KeReleaseSpinLock)
-/// (`nf-wdm-ioreleasecancelspinlock`).
+/// Releases the cancel spin lock and lowers IRQL. Rules and bug checks are those of
+/// [`KeReleaseSpinLock`](super::KeReleaseSpinLock) (`nf-wdm-ioreleasecancelspinlock`).
 ///
 /// # Safety
-/// As for [`KeReleaseSpinLock`](super::KeReleaseSpinLock).
+/// The same as for [`KeReleaseSpinLock`](super::KeReleaseSpinLock).
 pub unsafe extern "C" fn IoReleaseCancelSpinLock(Irql: KIRQL) {
     let ddi = Ddi::IoReleaseCancelSpinLock;
     let machine = &*enter(ddi);

@@ -1,9 +1,10 @@
-//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`, `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`,
-//! `nf-wdm-iocsqremovenextirp`).
+//! Cancel-safe queues (learn.microsoft.com/windows-hardware/drivers/kernel/cancel-safe-irp-queues
+//! and learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocsqinitialize`,
+//! `nf-wdm-iocsqinsertirp`, `nf-wdm-iocsqremoveirp`, `nf-wdm-iocsqremovenextirp`).
 //!
-//! The queue and its lock are the driver's, behind routines; here is the protocol with IoCancelIrp, made of the calls that a driver
-//! without these functions would make itself. What those check, these do.
+//! The driver owns the queue and its lock and reaches them through its own routines. This module
+//! implements the protocol with IoCancelIrp by the calls that a driver would otherwise make itself.
+//! The checks of those calls apply here too.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -22,17 +23,20 @@ use crate::{
     verifier::irql::Ddi,
 };
 
-/// The `Type` of a queue, and of a context, as in NT.
+/// The `Type` values of a queue and of a context, as in NT.
 const QUEUE: u32 = 2;
 const CONTEXT: u32 = 1;
 
-/// A queue, once it is known to be one.
+/// Reads a queue. The run ends as not supported if its `Type` is not that of a queue.
 fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
-    // SAFETY: by the caller's promise to the DDI.
+    // SAFETY: the driver promised the DDI that `csq` is valid; otherwise this read faults.
     let value = unsafe { anywhere::read(csq) };
     if value.Type != QUEUE {
         let name = machine.name(csq as usize);
-        machine.fail("not supported", alloc::format!("{name} is used as a cancel-safe queue, and is none"));
+        machine.fail(
+            "not supported",
+            alloc::format!("{name} is used as a cancel-safe queue, but IoCsqInitialize has not made it one"),
+        );
     }
     value
 }
@@ -40,7 +44,8 @@ fn load(machine: &Machine, csq: PIO_CSQ) -> IO_CSQ {
 fn lock(csq: PIO_CSQ, value: &IO_CSQ) -> KIRQL {
     let mut irql = 0;
     if let Some(acquire) = value.CsqAcquireLock {
-        // SAFETY: the driver's routine, with its queue; no borrow of the machine is open [M1].
+        // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
+        // [M1].
         unsafe { acquire(csq, &raw mut irql) };
     }
     irql
@@ -48,15 +53,17 @@ fn lock(csq: PIO_CSQ, value: &IO_CSQ) -> KIRQL {
 
 fn unlock(csq: PIO_CSQ, value: &IO_CSQ, irql: KIRQL) {
     if let Some(release) = value.CsqReleaseLock {
-        // SAFETY: as for `lock`.
+        // SAFETY: the driver's own routine gets its own queue; no borrow of the machine is open
+        // [M1].
         unsafe { release(csq, irql) };
     }
 }
 
-/// Takes an IRP, whose cancel routine is not set any more, out of the locked queue.
+/// Removes an IRP from the locked queue. Its cancel routine has been withdrawn.
 fn take(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(remove) = value.CsqRemoveIrp {
-        // SAFETY: as for `lock`; the IRP is in the queue.
+        // SAFETY: the driver's own routine gets its own queue and an IRP that is in it; no borrow
+        // of the machine is open [M1].
         unsafe { remove(csq, packet) };
     }
     let mut content = irp::read(packet);
@@ -66,25 +73,28 @@ fn take(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     irp::write(packet, content);
     if !context.is_null() && context.cast() != csq {
         let gone = IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp: null_mut(), Csq: csq };
-        // SAFETY: the context that the driver gave with the IRP, which it promised to keep while the IRP is in the queue.
+        // SAFETY: the driver gave this context with the IRP and promised to keep it while the IRP
+        // is in the queue.
         unsafe { context.write_unaligned(gone) };
     }
 }
 
 fn complete(csq: PIO_CSQ, value: &IO_CSQ, packet: PIRP) {
     if let Some(complete) = value.CsqCompleteCanceledIrp {
-        // SAFETY: as for `lock`; the IRP is in no queue.
+        // SAFETY: the driver's own routine gets its own queue and an IRP that is in no queue; no
+        // borrow of the machine is open [M1].
         unsafe { complete(csq, packet) };
     }
 }
 
-/// The queue that an IRP is in.
+/// Returns the queue that an IRP is in.
 fn queue_of(packet: PIRP) -> PIO_CSQ {
     let IRP { DriverContext: [.., last], .. } = irp::read(packet);
-    // SAFETY: a queue or a context, both of which begin with their types.
+    // SAFETY: `IoCsqInsertIrp` stored a queue or a context here, and both begin with their `Type`.
     match unsafe { last.cast::<u32>().read_unaligned() } {
         CONTEXT => {
-            // SAFETY: a context.
+            // SAFETY: its `Type` says that it is a context, which the driver keeps while the IRP is
+            // queued.
             unsafe { last.cast::<IO_CSQ_IRP_CONTEXT>().read_unaligned() }.Csq
         }
         _ => last.cast(),
@@ -96,7 +106,7 @@ unsafe extern "C" fn cancel(_device: PDEVICE_OBJECT, packet: PIRP) {
     let Some(machine) = here() else { return };
     let csq = queue_of(packet);
     let value = load(&machine, csq);
-    // SAFETY: a cancel routine is called with the lock held.
+    // SAFETY: `IoCancelIrp` calls a cancel routine with the cancel spin lock held.
     unsafe { IoReleaseCancelSpinLock(irp::read(packet).CancelIrql) };
     let irql = lock(csq, &value);
     take(csq, &value, packet);
@@ -104,13 +114,16 @@ unsafe extern "C" fn cancel(_device: PDEVICE_OBJECT, packet: PIRP) {
     complete(csq, &value, packet);
 }
 
-/// Whether an IRP's cancel routine was set: then it will not be called.
+/// Withdraws an IRP's cancel routine. Returns true if it was set, in which case it will not be
+/// called.
 fn withdraw(packet: PIRP) -> bool {
-    // SAFETY: no routine is set.
+    // SAFETY: no routine is set, so none can be called later.
     unsafe { IoSetCancelRoutine(packet, None) }.is_some()
 }
 
-/// Makes a cancel-safe queue of the driver's routines: STATUS_SUCCESS, or STATUS_INVALID_PARAMETER where one is missing. Any IRQL
+/// Initialises a cancel-safe queue with the driver's routines.
+///
+/// Returns STATUS_SUCCESS, or STATUS_INVALID_PARAMETER if a routine is missing. Any IRQL
 /// (`nf-wdm-iocsqinitialize`).
 ///
 /// # Safety
@@ -143,7 +156,7 @@ pub unsafe extern "C" fn IoCsqInitialize(
             CsqCompleteCanceledIrp,
             ReservePointer: null_mut(),
         };
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that `Csq` is valid for writes.
         unsafe { anywhere::write(Csq, fresh) };
     }
     machine.called(Ddi::IoCsqInitialize, |machine| {
@@ -152,13 +165,16 @@ pub unsafe extern "C" fn IoCsqInitialize(
     status
 }
 
-/// Marks an IRP pending and puts it into the queue, from where IoCancelIrp takes it; one that has been canceled already is completed by the
-/// driver's routine at once. With a `Context`, [`IoCsqRemoveIrp`] finds it again. IRQL ≤ DISPATCH_LEVEL. What is no queue ends the
-/// run as not supported; no driver has the IRP: bug check 0x44 (`nf-wdm-iocsqinsertirp`).
+/// Marks an IRP pending and inserts it into the queue, from which IoCancelIrp removes it.
+///
+/// An IRP that has been canceled already is completed at once by the driver's routine. With a
+/// `Context`, [`IoCsqRemoveIrp`] finds the IRP again. IRQL ≤ DISPATCH_LEVEL. Bug check 0x44 if no
+/// driver has the IRP. The run ends as not supported if `Csq` is not a queue
+/// (`nf-wdm-iocsqinsertirp`).
 ///
 /// # Safety
-/// `Csq` was initialised; `Context` is null or valid for writes while the IRP is in the queue. The driver does not touch the IRP any more
-/// without the queue's lock.
+/// `Csq` was initialised; `Context` is null or valid for writes while the IRP is in the queue. The
+/// driver does not touch the IRP any more without the queue's lock.
 pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CSQ_IRP_CONTEXT) {
     let machine = &*enter(Ddi::IoCsqInsertIrp);
     machine.called(Ddi::IoCsqInsertIrp, |machine| {
@@ -166,9 +182,9 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
         (arguments.map(|argument| machine.pointer(argument)), None)
     });
     let value = load(machine, Csq);
-    machine.checked(machine.irp(Irp, 0x44, "was queued, and is none"));
+    machine.checked(machine.irp(Irp, 0x44, Ddi::IoCsqInsertIrp.name()));
     if !Context.is_null() {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that a `Context` that is not null is valid for writes.
         unsafe { Context.write_unaligned(IO_CSQ_IRP_CONTEXT { Type: CONTEXT, Irp, Csq }) };
     }
     let mut content = irp::read(Irp);
@@ -177,12 +193,14 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
     irp::write(Irp, content);
     let irql = lock(Csq, &value);
     if let Some(insert) = value.CsqInsertIrp {
-        // SAFETY: the driver's routine, with its queue and an IRP; no borrow of the machine is open [M1].
+        // SAFETY: the driver's own routine gets its own queue and an IRP; no borrow of the machine
+        // is open [M1].
         unsafe { insert(Csq, Irp) };
     }
-    // SAFETY: what is no IRP is noticed.
+    // SAFETY: the call itself checks that `Irp` is an IRP.
     unsafe { IoMarkIrpPending(Irp) };
-    // SAFETY: the routine may be called until it is withdrawn.
+    // SAFETY: `cancel` may be called until it is withdrawn, because the IRP is in the queue until
+    // then.
     unsafe { IoSetCancelRoutine(Irp, Some(cancel)) };
     let canceled = irp::read(Irp).Cancel != 0 && withdraw(Irp);
     if canceled {
@@ -194,8 +212,8 @@ pub unsafe extern "C" fn IoCsqInsertIrp(Csq: PIO_CSQ, Irp: PIRP, Context: PIO_CS
     }
 }
 
-/// Takes the first IRP that fits `PeekContext` and is not being canceled out of the queue; null where there is none. IRQL ≤ DISPATCH_LEVEL
-/// (`nf-wdm-iocsqremovenextirp`).
+/// Removes and returns the first IRP that matches `PeekContext` and is not being canceled, or null
+/// if there is none. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremovenextirp`).
 ///
 /// # Safety
 /// `Csq` was initialised; the driver's routine takes `PeekContext`.
@@ -206,7 +224,8 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
     let mut found = null_mut();
     if let Some(peek) = value.CsqPeekNextIrp {
         loop {
-            // SAFETY: the driver's routine, with its queue, locked, and an IRP of it or null; no borrow of the machine is open [M1].
+            // SAFETY: the driver's own routine gets its own locked queue and null or an IRP of that
+            // queue; no borrow of the machine is open [M1].
             found = unsafe { peek(Csq, found, PeekContext) };
             if found.is_null() || withdraw(found) {
                 break;
@@ -223,8 +242,8 @@ pub unsafe extern "C" fn IoCsqRemoveNextIrp(Csq: PIO_CSQ, PeekContext: PVOID) ->
     found
 }
 
-/// Takes the IRP of a context out of the queue; null where it has been taken or is being canceled. IRQL ≤ DISPATCH_LEVEL
-/// (`nf-wdm-iocsqremoveirp`).
+/// Removes and returns the IRP of a context, or null if it has been removed or is being canceled.
+/// IRQL ≤ DISPATCH_LEVEL (`nf-wdm-iocsqremoveirp`).
 ///
 /// # Safety
 /// `Csq` was initialised; `Context` was given to [`IoCsqInsertIrp`] for this queue.
@@ -232,7 +251,7 @@ pub unsafe extern "C" fn IoCsqRemoveIrp(Csq: PIO_CSQ, Context: PIO_CSQ_IRP_CONTE
     let machine = &*enter(Ddi::IoCsqRemoveIrp);
     let value = load(machine, Csq);
     let irql = lock(Csq, &value);
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `Context` is valid; otherwise this read faults.
     let mut found = unsafe { anywhere::read(Context) }.Irp;
     if !found.is_null() && !withdraw(found) {
         found = null_mut();

@@ -1,5 +1,5 @@
-//! Devices and the driver (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-iocreatedevice`,
-//! `nf-wdm-iodeletedevice`).
+//! Devices and the driver (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-iocreatedevice`, `nf-wdm-iodeletedevice`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -28,18 +28,18 @@ use crate::{
 /// The tag of device objects.
 const TAG: [u8; 4] = *b"Devi";
 
-/// The directories of objects that a device's name may be in, in uppercase.
+/// The object directories that may contain a device's name, in uppercase.
 const DIRECTORIES: [&str; 5] = ["", r"\DEVICE", r"\??", r"\DOSDEVICES", r"\GLOBAL??"];
 
-/// The queue of a fresh device: empty.
+/// Returns the device queue of a new device, which is empty.
 fn device_queue(device: PDEVICE_OBJECT) -> [u64; 5] {
-    /// The `Type` and `Size` of a device queue, as NT has them.
+    /// The `Type` and `Size` of a device queue, as in NT.
     const HEADER: u64 = 20 | 40 << 16;
     let list = (device as usize + offset_of!(DEVICE_OBJECT, DeviceQueue) + size_of::<u64>()) as u64;
     [HEADER, list, list, 0, 0]
 }
 
-/// The lock of a fresh device: a synchronization event that is set.
+/// Returns the lock of a new device, which is a synchronization event that is set.
 fn device_lock(device: PDEVICE_OBJECT) -> KEVENT {
     let header = DISPATCHER_HEADER {
         Type: EVENT_OBJECT + 1,
@@ -51,48 +51,49 @@ fn device_lock(device: PDEVICE_OBJECT) -> KEVENT {
     KEVENT { Header: header }
 }
 
-/// The driver's fields that the I/O manager keeps.
+/// Returns the place of the driver's list of devices, a field that the I/O manager maintains.
 fn first_device(driver: PDRIVER_OBJECT) -> *mut PDEVICE_OBJECT {
-    // SAFETY: the machine's driver object, which lives as long as the simulation; no reference is made.
+    // SAFETY: the machine's driver object lives as long as the simulation; no reference is made.
     unsafe { &raw mut (*driver).DeviceObject }
 }
 
 fn next_device(device: PDEVICE_OBJECT) -> *mut PDEVICE_OBJECT {
-    // SAFETY: a device object of the machine's, which is not gone: it is in its driver's list. No reference is made.
+    // SAFETY: the machine's device object is alive because it is in its driver's list; no reference
+    // is made.
     unsafe { &raw mut (*device).NextDevice }
 }
 
 fn load(place: *mut PDEVICE_OBJECT) -> PDEVICE_OBJECT {
-    // SAFETY: from one of the functions above.
+    // SAFETY: `place` comes from `first_device` or `next_device` and points into a live object.
     unsafe { place.read() }
 }
 
 fn store(place: *mut PDEVICE_OBJECT, device: PDEVICE_OBJECT) {
-    // SAFETY: from one of the functions above.
+    // SAFETY: `place` comes from `first_device` or `next_device` and points into a live object.
     unsafe { place.write(device) }
 }
 
 impl Machine {
-    /// Changes every device of the driver.
+    /// Applies `change` to every device of the driver.
     pub(crate) fn update_devices(&self, change: impl Fn(&mut DEVICE_OBJECT)) {
         let mut device = load(first_device(self.driver_object()));
         while !device.is_null() {
-            // SAFETY: a device object of the machine's, which is not gone: it is in its driver's
-            // list.
+            // SAFETY: the machine's device object is alive because it is in its driver's list.
             let mut value = unsafe { device.read() };
             change(&mut value);
-            // SAFETY: the machine's own device object, from its driver's list.
+            // SAFETY: the machine's device object is alive because it is in its driver's list.
             unsafe { device.write(value) };
             device = value.NextDevice;
         }
     }
 
-    /// Whether an address is that of a device or of the driver.
+    /// Returns whether an address is that of a device or of the driver.
     pub(crate) fn is_io_object(&self, address: usize) -> bool {
         address == self.driver_object() as usize || self.kernel.borrow().devices.get(address).is_some()
     }
 
-    /// One more reference to a device; the driver's are not counted.
+    /// Adds a reference to a device and returns the new count. References to the driver are not
+    /// counted.
     pub(crate) fn reference_io_object(&self, address: usize) -> Checked<usize> {
         if address == self.driver_object() as usize {
             return Ok(1);
@@ -104,7 +105,8 @@ impl Machine {
         }
     }
 
-    /// One reference to a device less; with the last it is gone.
+    /// Removes a reference from a device and returns the new count. The device is freed with its
+    /// last reference.
     pub(crate) fn dereference_io_object(&self, address: usize) -> Checked<usize> {
         if address == self.driver_object() as usize {
             return Ok(1);
@@ -127,7 +129,8 @@ impl Machine {
     }
 
     fn no_object(&self, address: usize, new: u64) -> alloc::boxed::Box<crate::verifier::Violation> {
-        let rule = alloc::format!("a reference to {}, which is no object any more", self.name(address));
+        let verb = if new == 1 { "referenced" } else { "dereferenced" };
+        let rule = alloc::format!("{} was {verb}, but is not an object or was deleted", self.name(address));
         violation(0xC4, [0x3F, address as u64, new, 0], rule)
     }
 
@@ -158,15 +161,15 @@ impl Machine {
             DeviceObjectExtension: self.kernel.borrow_mut().devices.extension(device),
             ..DEVICE_OBJECT::default()
         };
-        // SAFETY: allocated just now, for this and the extension.
+        // SAFETY: the block was just allocated with room for the device object and its extension.
         unsafe { device.write(fresh) };
         store(first, device);
         self.kernel.borrow_mut().devices.add(objects::address(device));
         Ok(device)
     }
 
-    /// Whether a device may have a name: a full path, in a directory of objects that there is,
-    /// which no other device has.
+    /// Checks the name of a new device. It must be a full path in an existing object directory, and
+    /// no other device may have it.
     fn check_name(&self, name: &[u16]) -> NTSTATUS {
         let name = alloc::string::String::from_utf16_lossy(name);
         let Some((directory, last)) = name.rsplit_once('\\').filter(|_| name.starts_with('\\')) else {
@@ -183,8 +186,10 @@ impl Machine {
         let address = device as usize;
         let found = self.kernel.borrow().devices.get(address).filter(|device| !device.deleted);
         if found.is_none() {
-            let rule =
-                alloc::format!("{} was deleted by IoDeleteDevice, and is no device", self.name(address));
+            let rule = alloc::format!(
+                "IoDeleteDevice: {} is not a device, or was deleted before",
+                self.name(address)
+            );
             return Err(violation(0xC4, [0x3F, address as u64, u64::MAX, 0], rule));
         }
         let mut place = first_device(self.driver_object());
@@ -203,13 +208,17 @@ impl Machine {
     }
 }
 
-/// Makes a device of the driver, with `DeviceExtensionSize` zeroed bytes of the driver's own. STATUS_INSUFFICIENT_RESOURCES where memory
-/// is low. A name is a full path in a directory that a system has (`\Device`, `\??`, `\DosDevices`,
-/// `\GLOBAL??`, the root), and no other device's: else STATUS_OBJECT_PATH_SYNTAX_BAD,
-/// STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_NAME_COLLISION; it is free again after
-/// [`IoDeleteDevice`]. Nothing is opened by a name here, so `Exclusive` sets a flag only. IRQL ≤
-/// APC_LEVEL. Left at unload it is a leak of pool (bug check 0xC4/0x62). A driver other than
-/// [`driver_object`](crate::driver_object) ends the run as not supported (`nf-wdm-iocreatedevice`).
+/// Creates a device of the driver, with a device extension of `DeviceExtensionSize` zeroed bytes.
+///
+/// Returns STATUS_INSUFFICIENT_RESOURCES if memory is low. A name is a full path in a directory
+/// that a system has (`\Device`, `\??`, `\DosDevices`, `\GLOBAL??`, the root), and no other
+/// device's. Otherwise the status is STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_OBJECT_PATH_NOT_FOUND or
+/// STATUS_OBJECT_NAME_COLLISION. The name is free again after [`IoDeleteDevice`]. Devices are not
+/// opened by name here, so `Exclusive` only sets a flag.
+///
+/// IRQL ≤ APC_LEVEL. A device left at unload is a leak of pool (bug check 0xC4/0x62). A driver
+/// other than [`driver_object`](crate::driver_object) ends the run as not supported
+/// (`nf-wdm-iocreatedevice`).
 ///
 /// # Safety
 /// `DeviceObject` is valid for a write; `DeviceName` is null or a string with a valid buffer.
@@ -224,7 +233,7 @@ pub unsafe extern "C" fn IoCreateDevice(
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::IoCreateDevice);
     if DriverObject != machine.driver_object() {
-        let message = "IoCreateDevice with another driver than the simulation's";
+        let message = "IoCreateDevice with a driver object other than ntsim::driver_object()";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let name = if DeviceName.is_null() { Vec::new() } else { characters(&string::load(DeviceName)) };
@@ -255,16 +264,17 @@ pub unsafe extern "C" fn IoCreateDevice(
     if device.is_null() {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `DeviceObject` is valid for a write.
     unsafe { DeviceObject.write_unaligned(device) };
     STATUS_SUCCESS
 }
 
-/// Deletes a device: it is gone with its last reference, such as that of a queued work item. IRQL ≤ APC_LEVEL. No device, or deleted
-/// before: bug check 0xC4/0x3F (`nf-wdm-iodeletedevice`).
+/// Deletes a device. It is freed with its last reference, such as that of a queued work item. IRQL
+/// ≤ APC_LEVEL. Bug check 0xC4/0x3F if `DeviceObject` is not a device, or was deleted before
+/// (`nf-wdm-iodeletedevice`).
 ///
 /// # Safety
-/// Nobody uses the device without a reference any more.
+/// The device is not used without a reference any more.
 pub unsafe extern "C" fn IoDeleteDevice(DeviceObject: PDEVICE_OBJECT) {
     let machine = &*enter(Ddi::IoDeleteDevice);
     machine.called(Ddi::IoDeleteDevice, |machine| ([machine.pointer(DeviceObject as usize)], None));

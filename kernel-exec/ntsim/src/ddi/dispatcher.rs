@@ -1,8 +1,9 @@
-//! Dispatcher objects in the driver's memory, and what is common to all of them: being signalled, and satisfying waits. The only
-//! code that reads and writes their headers.
+//! Dispatcher objects in the driver's memory, and their common operations, to signal them and to
+//! satisfy waits. Only this code reads and writes their headers.
 //!
-//! Safe functions that take an address rely on the driver's promise to the DDI that first got it: the object is valid memory
-//! while a thread waits for it `[W1]`. Threads are not in the driver's memory: they are known by their addresses.
+//! Safe functions that take an address rely on the driver's promise to the DDI that first got it:
+//! the object is valid memory while a thread waits for it `[W1]`. Threads are not in the driver's
+//! memory. They are known by their addresses.
 
 extern crate alloc;
 
@@ -20,19 +21,19 @@ use crate::{
     verifier::{Checked, Violation, memory::Use, violation},
 };
 
-/// An event's `Type` once it is initialised, as in NT, for notification events; one more for synchronization events.
+/// The `Type` of an initialised notification event, as in NT. A synchronization event has one more.
 pub(crate) const EVENT_OBJECT: u8 = 0;
-/// A mutex's `Type`.
+/// The `Type` of an initialised mutex.
 pub(crate) const MUTEX_OBJECT: u8 = 2;
-/// A semaphore's `Type`.
+/// The `Type` of an initialised semaphore.
 pub(crate) const SEMAPHORE_OBJECT: u8 = 5;
 
-/// Sizes as headers have them: in units of four bytes.
+/// Sizes as headers store them, in units of four bytes.
 const EVENT_SIZE: u8 = 6;
 const MUTEX_SIZE: u8 = 14;
 const SEMAPHORE_SIZE: u8 = 8;
 
-/// Something that a thread can wait for.
+/// An object that a thread can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waitable {
     Event {
@@ -48,7 +49,7 @@ pub(crate) enum Waitable {
 }
 
 impl Waitable {
-    /// What it is called.
+    /// Returns the name of the kind, for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Event { .. } => "event",
@@ -59,7 +60,7 @@ impl Waitable {
         }
     }
 
-    /// Its `Type` and `Size`; none where they do not say that it is initialised.
+    /// Returns the `Type` and `Size` of an initialised object. Timers and threads have none here.
     fn marks(self) -> Option<(u8, u8)> {
         match self {
             Self::Event { synchronization } => Some((EVENT_OBJECT + u8::from(synchronization), EVENT_SIZE)),
@@ -69,7 +70,7 @@ impl Waitable {
         }
     }
 
-    /// Whether a wait that it satisfies changes it, so that it may satisfy no other.
+    /// Returns whether satisfying a wait changes the object, so that it may not satisfy another.
     fn is_consumed(self) -> bool {
         match self {
             Self::Event { synchronization } | Self::Timer { synchronization } => synchronization,
@@ -84,46 +85,52 @@ fn header(address: usize) -> *mut DISPATCHER_HEADER {
 }
 
 fn read(address: usize) -> DISPATCHER_HEADER {
-    // SAFETY: checked before as far as pool goes, else valid by [W1]; any bits are a header.
+    // SAFETY: pool memory was checked before; other memory is valid by [W1]. Any bits are a header.
     unsafe { header(address).read_unaligned() }
 }
 
 fn write(address: usize, value: DISPATCHER_HEADER) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked before; other memory is valid by [W1].
     unsafe { header(address).write_unaligned(value) }
 }
 
-/// The address of an object's list of waiters, which an initialised object's own list head holds: it is empty.
+/// Returns the address of an object's list of waiters. The list head of an initialised object holds
+/// this address, because the list is empty.
 fn list_head(address: usize) -> *mut LIST_ENTRY {
     core::ptr::without_provenance_mut(address + core::mem::offset_of!(DISPATCHER_HEADER, WaitListHead))
 }
 
-/// What an initialised object's list head holds.
+/// Returns the list head of an initialised object.
 pub(crate) fn empty_list(address: usize) -> LIST_ENTRY {
     LIST_ENTRY { Flink: list_head(address), Blink: list_head(address) }
 }
 
-/// Reads an object's state, once it is known to be valid.
+/// Reads the state of an object that is known to be valid.
 pub(crate) fn state(address: usize) -> LONG {
     read(address).SignalState
 }
 
-/// Writes an object's state, once it is known to be valid.
+/// Writes the state of an object that is known to be valid.
 pub(crate) fn set_state(address: usize, state: LONG) {
     write(address, DISPATCHER_HEADER { SignalState: state, ..read(address) });
 }
 
-/// Writes the owner of a mutex, once the mutex is known to be valid; 0: no thread.
+/// Writes the owner of a mutex that is known to be valid; 0 means no thread.
 pub(crate) fn set_owner(address: usize, owner: usize) {
     let mutex: *mut KMUTANT = core::ptr::with_exposed_provenance_mut(address);
-    // SAFETY: valid by [W1]; no reference is made.
+    // SAFETY: the mutex is valid by [W1]; no reference is made.
     let place = unsafe { &raw mut (*mutex).OwnerThread };
-    // SAFETY: as above.
+    // SAFETY: the field is part of the mutex, which is valid by [W1].
     unsafe { place.write_unaligned(core::ptr::with_exposed_provenance_mut(owner)) }
 }
 
+/// Returns the name of a kind of objects with its article.
+fn with_article(kind: &str) -> String {
+    alloc::format!("{} {kind}", if kind == "event" { "an" } else { "a" })
+}
+
 impl Machine {
-    /// The header of a fresh object of its kind, once nobody waits for what is there.
+    /// Returns the header of a new object, after checking that no thread waits for an object there.
     pub(crate) fn fresh_header(
         &self,
         address: usize,
@@ -147,7 +154,8 @@ impl Machine {
         })
     }
 
-    /// What the object at an address is, once it is known to be one.
+    /// Returns the kind of the object at an address, or a violation if it is not a dispatcher
+    /// object.
     pub(crate) fn waitable(&self, address: usize) -> Checked<Waitable> {
         let thread = self.kernel.borrow().threads.find(address);
         if let Some(thread) = thread {
@@ -175,20 +183,23 @@ impl Machine {
             return Ok(Waitable::Thread(thread));
         }
         let name = ThreadName::of(thread);
-        let rule = alloc::format!("{name} was waited for, but the last reference to it is gone");
+        let rule = alloc::format!("{name} was waited for after the last reference to it was released");
         Err(violation(0xCC, [address as u64, 0, 0, 0], rule))
     }
 
-    /// A violation where the object at an address is not of this kind.
+    /// Returns a violation unless the object at an address is of this kind.
     pub(crate) fn expect_waitable(&self, address: usize, kind: &'static str) -> Checked<Waitable> {
         match self.waitable(address) {
             Ok(found) if found.name() == kind => Ok(found),
             Ok(found) => {
+                let kind = with_article(kind);
                 let rule =
-                    alloc::format!("{} is used as {kind}, and is a {}", self.name(address), found.name());
+                    alloc::format!("{} is a {}, but is used as {kind}", self.name(address), found.name());
                 Err(violation(0x139, [3, 0, 0, 0], rule))
             }
-            Err(violation) if violation.code == 0x139 => Err(self.not_initialised(address, kind)),
+            Err(violation) if violation.code == 0x139 => {
+                Err(self.not_initialised(address, &with_article(kind)))
+            }
             Err(violation) => Err(violation),
         }
     }
@@ -201,12 +212,12 @@ impl Machine {
         violation(0x139, [3, 0, 0, 0], rule)
     }
 
-    /// An object with its kind, for a message.
+    /// Describes an object by its kind and name, for a message.
     pub(crate) fn describe_object(&self, address: usize) -> String {
         match self.waitable(address) {
             Ok(Waitable::Thread(thread)) => alloc::format!("the end of {}", ThreadName::of(thread)),
             Ok(kind) => alloc::format!("{} {}", kind.name(), self.name(address)),
-            Err(_) => alloc::format!("{}, which is no dispatcher object any more", self.name(address)),
+            Err(_) => alloc::format!("{}, which is not a dispatcher object any more", self.name(address)),
         }
     }
 
@@ -221,7 +232,7 @@ impl Machine {
         }
     }
 
-    /// An object satisfies a thread's wait.
+    /// Changes an object as its kind requires when it satisfies a thread's wait.
     fn consume(&self, address: usize, kind: Waitable, thread: usize, at_dispatch: bool) -> Checked<()> {
         match kind {
             Waitable::Event { synchronization: true } | Waitable::Timer { synchronization: true } => {
@@ -232,7 +243,7 @@ impl Machine {
                 let Some(next) = state(address).checked_sub(1) else {
                     return Err(self.raised(
                         crate::types::STATUS_MUTANT_LIMIT_EXCEEDED,
-                        "a mutex was acquired too often",
+                        "a mutex was acquired more often than it can count",
                     ));
                 };
                 if next == 0 {
@@ -247,7 +258,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Satisfies a thread's wait, if its objects allow it now. `at_dispatch`: it is running, at DISPATCH_LEVEL.
+    /// Satisfies a thread's wait if its objects allow it now. `at_dispatch` says that the thread is
+    /// running, at DISPATCH_LEVEL.
     pub(crate) fn try_satisfy(
         &self,
         thread: usize,
@@ -280,8 +292,8 @@ impl Machine {
         Ok(Some(crate::types::STATUS_SUCCESS))
     }
 
-    /// An object may have become signalled: ends the waits that it satisfies. Where it can satisfy only some, who is tried first
-    /// is a choice of the schedule.
+    /// Ends the waits that an object satisfies after it may have become signalled. If it can
+    /// satisfy only some, the schedule chooses which thread is tried first.
     pub(crate) fn signal(&self, address: usize) -> Checked<()> {
         let waiters = self.kernel.borrow().waits.waiters(address);
         if waiters.is_empty() {
@@ -301,7 +313,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The bug check of an exception that nobody handles.
+    /// Returns the bug check of an unhandled exception.
     pub(crate) fn raised(&self, status: NTSTATUS, what: &str) -> Box<Violation> {
         let rule =
             alloc::format!("{what}: exception {:#x} was raised and not handled", status.cast_unsigned());

@@ -1,5 +1,6 @@
-//! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializedpc`,
-//! `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`, `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
+//! Deferred procedure calls (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-keinitializedpc`, `nf-wdm-keinsertqueuedpc`, `nf-wdm-keremovequeuedpc`,
+//! `nf-wdm-keflushqueueddpcs`, `nf-wdm-kesetimportancedpc`, `nf-wdm-kesettargetprocessordpcex`;
 //! learn.microsoft.com/windows-hardware/drivers/kernel/organization-of-dpc-queues).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
@@ -7,7 +8,7 @@ extern crate alloc;
 
 use super::objects::{self, TARGET_BASE, USED_BY_HAND, USED_BY_TIMER};
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     kernel::{dpc::Entry, processor::Activity},
     trace::Value,
     types::{
@@ -19,11 +20,12 @@ use crate::{
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
-/// From so many DPCs in another processor's queue on, that processor is interrupted for any importance.
+/// The queue length from which on another processor is interrupted whatever the importance of the
+/// DPC.
 const DEPTH_LIMIT: usize = 4;
 
 impl Machine {
-    /// What a check yields, or the bug check.
+    /// Returns the value of a check, or stops the machine with its violation.
     pub(crate) fn checked<T>(&self, outcome: Checked<T>) -> T {
         match outcome {
             Ok(value) => value,
@@ -43,7 +45,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A violation where the DPC is in a queue or a set timer will use it.
+    /// Returns a violation if the DPC is in a queue or a set timer will use it.
     fn forbid_queued(&self, address: usize, what: &str) -> Checked<()> {
         let bounds = [address as u64, address as u64 + 64];
         let kernel = self.kernel.borrow();
@@ -64,15 +66,13 @@ impl Machine {
         Ok(())
     }
 
-    /// Queues a DPC; false where it is queued already.
+    /// Prepares a DPC for its queue and stores the arguments. Returns none if it is queued already.
     fn insert_dpc(&self, dpc: *mut KDPC, arguments: (PVOID, PVOID)) -> Checked<Option<KDPC>> {
         let value = objects::load_dpc(self, dpc)?;
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_TIMER {
-            let rule = alloc::format!(
-                "the DPC {} is used with a timer and was also queued by hand",
-                self.name(address)
-            );
+            let rule =
+                alloc::format!("the DPC {} was queued by hand, but is used with a timer", self.name(address));
             return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
         }
         if value.DpcData != 0 {
@@ -90,7 +90,8 @@ impl Machine {
         Ok(Some(queued))
     }
 
-    /// Queues a DPC that [`Machine::insert_dpc`] has marked, and runs it or has it run when NT would.
+    /// Queues a DPC that [`Machine::insert_dpc`] has marked, and runs it or interrupts its
+    /// processor when NT would.
     fn deliver(&self, dpc: *mut KDPC, value: &KDPC) {
         let target = value.DpcData - 1;
         let importance = KDPC_IMPORTANCE::from(value.Importance);
@@ -117,7 +118,7 @@ impl Machine {
         }
     }
 
-    /// Takes a DPC out of its queue; false where it is in none.
+    /// Removes a DPC from its queue. Returns false if it is in none.
     fn remove_dpc(&self, dpc: *mut KDPC) -> Checked<bool> {
         let value = objects::load_dpc(self, dpc)?;
         let Some(processor) = value.DpcData.checked_sub(1) else { return Ok(false) };
@@ -130,7 +131,7 @@ impl Machine {
         Ok(true)
     }
 
-    /// A processor's queue has lost a DPC that did not run.
+    /// Updates a processor after a DPC that did not run has left its queue.
     fn unqueue(&self, processor: usize) {
         let cpu = self.processor(processor);
         cpu.queued.set(cpu.queued.get() - 1);
@@ -146,11 +147,12 @@ impl Machine {
     }
 }
 
-/// Makes a DPC: importance medium, no target. Any IRQL. Storage is non-paged and in no queue: else bug check 0xC7, or 0xD1 in
-/// paged pool (`nf-wdm-keinitializedpc`).
+/// Initialises a DPC with medium importance and no target. Any IRQL. Bug check 0xC7 if a DPC there
+/// is queued; 0xD1 in paged pool (`nf-wdm-keinitializedpc`).
 ///
 /// # Safety
-/// `Dpc` is valid for writes, and stays valid while it is queued; `DeferredRoutine` may be called with `DeferredContext`.
+/// `Dpc` is valid for writes, and stays valid while it is queued; `DeferredRoutine` may be called
+/// with `DeferredContext`.
 pub unsafe extern "C" fn KeInitializeDpc(
     Dpc: PRKDPC,
     DeferredRoutine: PKDEFERRED_ROUTINE,
@@ -165,7 +167,8 @@ pub unsafe extern "C" fn KeInitializeDpc(
     machine.checked(machine.initialize_dpc(Dpc, DeferredRoutine, DeferredContext));
 }
 
-/// Ends the run: ntsim has no threaded DPCs, whose routines run at PASSIVE_LEVEL where NT likes (`nf-wdm-keinitializethreadeddpc`).
+/// Ends the run, because ntsim has no threaded DPCs. NT may run the routines of those at
+/// PASSIVE_LEVEL (`nf-wdm-keinitializethreadeddpc`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -183,25 +186,29 @@ pub unsafe extern "C" fn KeInitializeThreadedDpc(
     )
 }
 
-/// Queues a DPC: TRUE; or FALSE, and nothing changes, where it is queued already. Any IRQL.
+/// Queues a DPC. Returns TRUE, or FALSE without any change if it is queued already. Any IRQL.
 ///
-/// It goes to its target processor, or the current one: to the head of the queue for HighImportance, else to the tail. On the
-/// current processor below DISPATCH_LEVEL it runs before this returns, unless LowImportance leaves it for later, which is a
-/// schedule choice; at DISPATCH_LEVEL it runs when IRQL drops. Another processor is interrupted at once for High and MediumHigh,
-/// when it is idle, or when its queue is four deep; else now or later is a schedule choice, later being: when its IRQL drops below
-/// DISPATCH_LEVEL, when it becomes idle, or a clock period from now.
+/// The DPC goes to the queue of its target processor, or of the current one. HighImportance
+/// puts it at the head, any other importance at the tail.
 ///
-/// Not initialised, freed, or used with a timer: bug check 0xC7 (`nf-wdm-keinsertqueuedpc`).
+/// - On the current processor below DISPATCH_LEVEL it runs before this returns. LowImportance may
+///   leave it for later, which is a schedule choice. At DISPATCH_LEVEL it runs when IRQL drops.
+/// - Another processor is interrupted at once for High and MediumHigh, when it is idle, or when its
+///   queue is four deep. Otherwise the schedule chooses now or later. Later means when its IRQL
+///   drops below DISPATCH_LEVEL, when it becomes idle, or a clock period from now.
+///
+/// Bug check 0xC7 if the DPC is not initialised, freed, or used with a timer
+/// (`nf-wdm-keinsertqueuedpc`).
 ///
 /// # Safety
-/// `Dpc` was given to [`KeInitializeDpc`] and stays valid until its routine has begun; its routine may be called with these
-/// arguments.
+/// `Dpc` was given to [`KeInitializeDpc`] and stays valid until its routine has begun; its routine
+/// may be called with these arguments.
 pub unsafe extern "C" fn KeInsertQueueDpc(
     Dpc: PRKDPC,
     SystemArgument1: PVOID,
     SystemArgument2: PVOID,
 ) -> BOOLEAN {
-    let machine = &*enter(Ddi::KeInsertQueueDpc);
+    let Some(machine) = enter_run(Ddi::KeInsertQueueDpc) else { return 1 };
     let queued = machine.checked(machine.insert_dpc(Dpc, (SystemArgument1, SystemArgument2)));
     machine.called(Ddi::KeInsertQueueDpc, |machine| {
         let arguments = [Dpc as usize, objects::untyped(SystemArgument1), objects::untyped(SystemArgument2)];
@@ -212,8 +219,10 @@ pub unsafe extern "C" fn KeInsertQueueDpc(
     1
 }
 
-/// Takes a DPC out of its queue: TRUE, and it will not run; FALSE where it is in none, which for a timer's DPC may be so although
-/// the timer has expired and it is about to run. Any IRQL (`nf-wdm-keremovequeuedpc`).
+/// Removes a DPC from its queue. Any IRQL (`nf-wdm-keremovequeuedpc`).
+///
+/// Returns TRUE if it will not run; FALSE if it is in no queue. A timer's DPC may be in no queue
+/// although the timer has expired and the DPC is about to run.
 ///
 /// # Safety
 /// `Dpc` was given to [`KeInitializeDpc`] and is valid.
@@ -226,32 +235,35 @@ pub unsafe extern "C" fn KeRemoveQueueDpc(Dpc: PRKDPC) -> BOOLEAN {
     removed.into()
 }
 
-/// Sets a DPC's importance, for later insertions. Any IRQL. Values beyond the four of KDPC_IMPORTANCE end the run
-/// (`nf-wdm-kesetimportancedpc`).
+/// Sets a DPC's importance, for later insertions. Any IRQL. Values beyond the four of
+/// KDPC_IMPORTANCE end the run (`nf-wdm-kesetimportancedpc`).
 ///
 /// # Safety
-/// As for [`KeRemoveQueueDpc`].
+/// The same as for [`KeRemoveQueueDpc`].
 pub unsafe extern "C" fn KeSetImportanceDpc(Dpc: PRKDPC, Importance: KDPC_IMPORTANCE) {
     let machine = &*enter(Ddi::KeSetImportanceDpc);
     machine.called(Ddi::KeSetImportanceDpc, |machine| {
         ([machine.pointer(Dpc as usize), Value::Signed(Importance.into())], None)
     });
     if !(0..=3).contains(&Importance) {
-        machine.fail("not supported", alloc::format!("KeSetImportanceDpc with importance {Importance}"));
+        machine.fail(
+            "not supported",
+            alloc::format!("KeSetImportanceDpc with {Importance}, which is not a KDPC_IMPORTANCE"),
+        );
     }
     let value = machine.checked(objects::load_dpc(machine, Dpc));
     objects::write_dpc(Dpc, KDPC { Importance: Importance as u8, ..value });
 }
 
-/// Sets the processor that a DPC runs on, for later insertions. STATUS_INVALID_PARAMETER where there is no such processor. Any
-/// IRQL (`nf-wdm-kesettargetprocessordpcex`).
+/// Sets the processor that a DPC runs on, for later insertions. Returns STATUS_INVALID_PARAMETER if
+/// there is no such processor. Any IRQL (`nf-wdm-kesettargetprocessordpcex`).
 ///
 /// # Safety
-/// As for [`KeRemoveQueueDpc`]; `ProcNumber` is valid for reads.
+/// The same as for [`KeRemoveQueueDpc`]; `ProcNumber` is valid for reads.
 pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPROCESSOR_NUMBER) -> NTSTATUS {
     let machine = &*enter(Ddi::KeSetTargetProcessorDpcEx);
     let value = machine.checked(objects::load_dpc(machine, Dpc));
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `ProcNumber` is valid for reads.
     let target = unsafe { ProcNumber.read() };
     let processor = machine.processor_index(target);
     let fits = processor.is_some();
@@ -266,11 +278,11 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpcEx(Dpc: PRKDPC, ProcNumber: PPRO
     status
 }
 
-/// Sets the processor of group 0 that a DPC runs on, for later insertions; nothing changes where group 0 has no such processor. Any IRQL
-/// (`nf-wdm-kesettargetprocessordpc`).
+/// Sets the processor of group 0 that a DPC runs on, for later insertions. Nothing changes if group
+/// 0 has no such processor. Any IRQL (`nf-wdm-kesettargetprocessordpc`).
 ///
 /// # Safety
-/// As for [`KeRemoveQueueDpc`].
+/// The same as for [`KeRemoveQueueDpc`].
 pub unsafe extern "C" fn KeSetTargetProcessorDpc(Dpc: PRKDPC, Number: CCHAR) {
     let machine = &*enter(Ddi::KeSetTargetProcessorDpc);
     machine.called(Ddi::KeSetTargetProcessorDpc, |machine| {
@@ -284,8 +296,8 @@ pub unsafe extern "C" fn KeSetTargetProcessorDpc(Dpc: PRKDPC, Number: CCHAR) {
     }
 }
 
-/// Waits until every DPC that was queued or running before the call, on whichever processor, has run. Promises nothing about later ones.
-/// PASSIVE_LEVEL (`nf-wdm-keflushqueueddpcs`).
+/// Waits until every DPC that was queued or running before the call, on any processor, has run. It
+/// does not wait for DPCs that are queued later. PASSIVE_LEVEL (`nf-wdm-keflushqueueddpcs`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.

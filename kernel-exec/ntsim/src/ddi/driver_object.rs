@@ -20,10 +20,10 @@ const NAME: &str = r"\Driver\driver";
 const KEY: &str = "driver";
 const HARDWARE: &str = r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM";
 
-/// A counted string's characters, in place.
+/// The characters of a counted string, stored in place.
 type Characters<const N: usize> = [u16; N];
 
-/// The characters of an ASCII text of this length.
+/// Converts an ASCII text of length `N` to UTF-16 characters.
 const fn wide<const N: usize>(text: &str) -> Characters<N> {
     let (mut characters, mut rest, mut index) = ([0; N], text.as_bytes(), 0);
     while let Some((first, others)) = rest.split_first() {
@@ -36,7 +36,8 @@ const fn wide<const N: usize>(text: &str) -> Characters<N> {
     characters
 }
 
-/// The driver object with what it points to: a driver's static, made anew with every kernel.
+/// The driver object with the data that it points to. It is a driver's static, created anew for
+/// every kernel.
 #[repr(C)]
 struct Driver {
     object: DRIVER_OBJECT,
@@ -45,7 +46,7 @@ struct Driver {
     name: Characters<{ NAME.len() }>,
     key: Characters<{ KEY.len() }>,
     path: Characters<{ HARDWARE.len() }>,
-    /// The pointers have been set.
+    /// Whether [`link`] has set the pointers.
     linked: Cell<bool>,
 }
 
@@ -68,11 +69,11 @@ fn string<const N: usize>(characters: *mut Characters<N>) -> UNICODE_STRING {
     UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: characters.cast() }
 }
 
-/// Sets the pointers of a driver where it is.
+/// Sets the pointers of a driver at its final address.
 #[cold]
 fn link(driver: NonNull<Driver>) {
     let place = driver.as_ptr();
-    // SAFETY: image state, which lives as long as the simulation; no other reference to it is made.
+    // SAFETY: image state lives as long as the simulation, and no other reference to it is made.
     let driver = unsafe { &mut *place };
     let object: PDRIVER_OBJECT = &raw mut driver.object;
     driver.hardware = string(&raw mut driver.path);
@@ -88,10 +89,11 @@ fn link(driver: NonNull<Driver>) {
     driver.linked.set(true);
 }
 
-/// What NT has in the table for every major function that DriverEntry sets no routine for.
+/// The dispatch routine in the table for every major function that DriverEntry sets no routine for,
+/// as in NT.
 unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     let Some(machine) = here() else { outside("a dispatch routine") };
-    machine.checked(machine.irp(packet, 3, "was dispatched, and is not an IRP"));
+    machine.checked(machine.irp(packet, 3, "the default dispatch routine"));
     let mut value = irp::read(packet);
     value.IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST;
     irp::write(packet, value);
@@ -100,13 +102,13 @@ unsafe extern "C" fn invalid_device_request(_device: PDEVICE_OBJECT, packet: PIR
 }
 
 impl Machine {
-    /// The driver object, which is the machine's only one.
+    /// Returns the driver object. The machine has only one.
     pub(crate) fn driver_object(&self) -> PDRIVER_OBJECT {
         let driver = self.image_state::<Driver>().cast_mut();
-        // SAFETY: image state, which lives as long as the simulation; no reference is made.
+        // SAFETY: image state lives as long as the simulation; no reference is made.
         let linked = unsafe { &raw const (*driver).linked };
-        // SAFETY: image state lives as long as the simulation; a cell is only ever used through
-        // shared references.
+        // SAFETY: image state lives as long as the simulation; a cell is used through shared
+        // references only.
         if !unsafe { &*linked }.get()
             && let Some(driver) = NonNull::new(driver)
         {
@@ -115,18 +117,20 @@ impl Machine {
         driver.cast()
     }
 
-    /// Changes the driver object.
+    /// Applies `change` to the driver object.
     fn update_driver(&self, change: impl FnOnce(&mut DRIVER_OBJECT)) {
         let driver = self.driver_object();
-        // SAFETY: the machine's driver object; no reference is made.
+        // SAFETY: the machine's driver object lives as long as the simulation; no reference is
+        // made.
         let mut object = unsafe { driver.read() };
         change(&mut object);
-        // SAFETY: the machine's driver object; no reference is made.
+        // SAFETY: the machine's driver object lives as long as the simulation; no reference is
+        // made.
         unsafe { driver.write(object) }
     }
 
-    /// The driver is about to be loaded by this routine. Its image is the page of it: the
-    /// simulation knows no more.
+    /// Prepares the driver object for a load by this DriverEntry routine. The driver's image is the
+    /// page that contains the routine, because the simulation knows no more of it.
     pub(crate) fn begin_load(&self, entry: DriverEntry) {
         let start = entry as usize / PAGE * PAGE;
         self.update_driver(|driver| {
@@ -136,10 +140,11 @@ impl Machine {
         });
     }
 
-    /// DriverEntry has succeeded: its devices are ready.
+    /// Marks the driver as initialised and its devices as ready, after DriverEntry has succeeded.
     pub(crate) fn end_load(&self) {
         self.update_driver(|driver| {
-            // SAFETY: the driver's extension, or what the driver has put there.
+            // SAFETY: the pointer is the driver's extension, or a value that the driver has put
+            // there.
             let extension = unsafe { driver.DriverExtension.as_ref() };
             let legacy = extension.is_none_or(|extension| extension.AddDevice.is_none());
             driver.Flags |= DRVO_INITIALIZED | if legacy { DRVO_LEGACY_DRIVER } else { 0 };
@@ -147,7 +152,7 @@ impl Machine {
         self.update_devices(|device| device.Flags &= !DO_DEVICE_INITIALIZING);
     }
 
-    /// The driver's Unload routine is about to be called.
+    /// Marks the driver before its Unload routine is called.
     pub(crate) fn begin_unload(&self) {
         self.update_driver(|driver| driver.Flags |= DRVO_UNLOAD_INVOKED);
     }

@@ -1,8 +1,11 @@
-//! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`, `nf-wdm-etwunregister`,
-//! `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`, `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
+//! Event tracing (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-etwregister`,
+//! `nf-wdm-etwunregister`, `nf-wdm-etwproviderenabled`, `nf-wdm-etweventenabled`,
+//! `nf-wdm-etwwrite`, `nf-wdm-etwwritestring`, `nc-wdm-etwenablecallback`).
 //!
-//! Which events a session gets is said of `EnableTraceEx2`, and what a failing write answers of `EventWrite`, whose kernel counterpart
-//! EtwWrite is (learn.microsoft.com/windows/win32/api/: `evntrace/nf-evntrace-enabletraceex2`, `evntprov/nf-evntprov-eventwrite`).
+//! The rules for the events that a session gets are documented at `EnableTraceEx2`. The statuses of
+//! a failing write are documented at `EventWrite`, the user-mode form of EtwWrite
+//! (learn.microsoft.com/windows/win32/api/: `evntrace/nf-evntrace-enabletraceex2`,
+//! `evntprov/nf-evntprov-eventwrite`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -32,50 +35,52 @@ use crate::{
 
 /// The tag of registrations.
 const TAG: [u8; 4] = *b"EtwR";
-/// What a registration is to the kernel.
+/// The size of the kernel's block for a registration.
 const REGISTRATION: usize = 112;
-/// An event's header, an `EVENT_HEADER`.
+/// The size of an event's header, an `EVENT_HEADER`.
 const HEADER: usize = 80;
-/// Most bytes of data: an event with its header is smaller than 64 KiB.
+/// The largest size of an event's data, because an event with its header is smaller than 64 KiB.
 const MOST: usize = 0xFFFF - HEADER;
-/// What EtwUnregister waits for, and who calls a callback that runs.
+/// The object of EtwUnregister's wait, and of the wait of another caller of the callback.
 const CALLBACK: &str = "an ETW enable callback to return";
 
 impl Machine {
-    /// The provider of a handle; none for 0. Every other handle is a pointer to memory that the provider has given up.
+    /// Returns the provider of a handle, or none for handle 0. Any other handle without a provider
+    /// is a pointer to memory that has been freed.
     fn provider(&self, handle: REGHANDLE, ddi: Ddi) -> Checked<Option<Registration>> {
         let thread = self.thread();
-        // EtwUnregister waits for a callback, which may write until it returns.
+        // EtwUnregister waits for a running callback, which may write until it returns.
         let usable = |found: &Registration| !found.leaving || found.called_in == Some(thread);
         let found = self.kernel.borrow().etw.get(handle as usize).filter(usable);
         if found.is_none() && handle != 0 {
             let (name, irql) = (self.name(handle as usize), self.irql());
-            let rule = alloc::format!("{} with the handle {name}, of no registered provider", ddi.name());
+            let rule = alloc::format!("{}: the handle {name} belongs to no registered provider", ddi.name());
             return Err(violation(0xD1, [handle, irql.into(), 0, 0], rule));
         }
         Ok(found)
     }
 
-    /// So many bytes that the driver gives to the kernel to read.
+    /// Reads `size` bytes that the driver passes to the kernel.
     fn given_bytes(&self, address: usize, size: usize) -> Checked<Vec<u8>> {
         (0..size)
             .map(|distance| {
                 let address = address.wrapping_add(distance);
                 self.check_memory(address, Use::Text)?;
                 let byte: *const u8 = core::ptr::with_exposed_provenance(address);
-                // SAFETY: by the caller's promise to the DDI; if it is pool, it may be read.
+                // SAFETY: `check_memory` found that pool may be read; other memory is readable by
+                // the caller's promise to the DDI.
                 Ok(unsafe { byte.read() })
             })
             .collect()
     }
 
-    /// Something that the driver gives to the kernel to read.
+    /// Reads a value that the driver passes to the kernel.
     ///
     /// # Safety
     /// Any bits are a `T`.
     unsafe fn given<T: Copy>(&self, place: *const T) -> Checked<T> {
         let bytes = self.given_bytes(place as usize, size_of::<T>())?;
-        // SAFETY: so many bytes, which are a value by this function's contract.
+        // SAFETY: `bytes` has the size of `T`, and the caller promises that any bits are a `T`.
         Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
 
@@ -83,20 +88,21 @@ impl Machine {
         if place.is_null() {
             return Ok(None);
         }
-        // SAFETY: numbers.
+        // SAFETY: the value consists of numbers, so any bits are valid.
         unsafe { self.given(place) }.map(Some)
     }
 
     fn given_event(&self, place: PCEVENT_DESCRIPTOR) -> Checked<EVENT_DESCRIPTOR> {
-        // SAFETY: numbers.
+        // SAFETY: the value consists of numbers, so any bits are valid.
         unsafe { self.given(place) }
     }
 
-    /// The parts of an event's data; what is beyond the limit is not read, but counted.
+    /// Reads the parts of an event's data and returns them with their total size. Parts beyond the
+    /// limit are counted, but not read.
     fn given_data(&self, count: ULONG, parts: PEVENT_DATA_DESCRIPTOR) -> Checked<(Vec<u8>, usize)> {
         let (mut data, mut size) = (Vec::new(), 0);
         for number in 0..count as usize {
-            // SAFETY: numbers.
+            // SAFETY: a data descriptor consists of numbers, so any bits are valid.
             let part = unsafe { self.given(parts.wrapping_add(number)) }?;
             size += part.Size as usize;
             if size <= MOST {
@@ -106,11 +112,12 @@ impl Machine {
         Ok((data, size))
     }
 
-    /// A string that ends with a zero, and its size with that; what is beyond the limit is not read.
+    /// Reads a string that ends with a zero, and returns it with its size including the zero.
+    /// Characters beyond the limit are not read.
     fn given_text(&self, text: PCWSTR) -> Checked<(String, usize)> {
         let mut units = Vec::new();
         loop {
-            // SAFETY: a number.
+            // SAFETY: any bits are a number.
             let unit = unsafe { self.given(text.wrapping_add(units.len())) }?;
             let size = 2 * (units.len() + 1);
             if unit == 0 || size > MOST {
@@ -120,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// Gives an event to the sessions that ask for it.
+    /// Delivers an event to the sessions that ask for it.
     fn publish(&self, provider: GUID, event: &Event, size: usize) -> NTSTATUS {
         if !self.kernel.borrow().etw.is_enabled(provider, event.level, event.keyword) {
             return STATUS_SUCCESS;
@@ -135,7 +142,7 @@ impl Machine {
         failure.unwrap_or(STATUS_SUCCESS)
     }
 
-    /// Waits until a provider's callback does not run. PASSIVE_LEVEL.
+    /// Waits until a provider's callback is not running. PASSIVE_LEVEL.
     fn await_callback(&self, handle: usize, ddi: Option<Ddi>) -> Checked<()> {
         loop {
             let called_in = self.kernel.borrow().etw.get(handle).and_then(|found| found.called_in);
@@ -150,7 +157,8 @@ impl Machine {
         }
     }
 
-    /// Tells a provider what the sessions ask for. PASSIVE_LEVEL; the provider's callbacks are called one after the other.
+    /// Calls a provider's enable callback with the demands of the sessions. PASSIVE_LEVEL; calls of
+    /// one provider's callback never overlap.
     pub(crate) fn call_enable_callback(&self, handle: usize, source: GUID, code: ULONG) -> Checked<()> {
         self.await_callback(handle, None)?;
         let registration = self.kernel.borrow().etw.get(handle).filter(|found| !found.leaving);
@@ -161,7 +169,8 @@ impl Machine {
         let Demand { level, any, all } = demand.unwrap_or(Demand { level: 0, any: 0, all: 0 });
         let thread = self.thread();
         self.kernel.borrow_mut().etw.update(handle, |found| found.called_in = Some(thread));
-        // SAFETY: the driver's callback, with the context that it has given, at PASSIVE_LEVEL; no borrow of the machine is open [M1].
+        // SAFETY: the driver's callback gets the context that was registered with it, at
+        // PASSIVE_LEVEL; no borrow of the machine is open [M1].
         self.call_out(|| unsafe {
             let context = core::ptr::with_exposed_provenance_mut(context);
             callback(&raw const source, code, level, any, all, core::ptr::null_mut(), context);
@@ -204,7 +213,7 @@ impl Machine {
             let nobody = GUID::default();
             self.call_enable_callback(address, nobody, EVENT_CONTROL_CODE_ENABLE_PROVIDER)?;
         }
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that a `RegHandle` that is not null is valid for a write.
         unsafe { place.write_unaligned(address as REGHANDLE) };
         Ok(STATUS_SUCCESS)
     }
@@ -214,7 +223,7 @@ impl Machine {
         let found = self.kernel.borrow().etw.get(address).filter(|found| !found.leaving);
         if found.is_none() {
             let rule = alloc::format!(
-                "EtwUnregister for the handle {}, of no registered provider",
+                "EtwUnregister: the handle {} belongs to no registered provider",
                 self.name(address)
             );
             return Err(violation(0xC4, [0xDC, 0, 0, 0], rule));
@@ -225,12 +234,12 @@ impl Machine {
         self.free_kernel(address)
     }
 
-    /// What Driver Verifier says of a provider that is still registered at unload.
+    /// Returns Driver Verifier's violation if a provider is still registered at unload.
     pub(crate) fn check_providers(&self) -> Checked<()> {
         let Some(registration) = self.kernel.borrow().etw.any() else { return Ok(()) };
         let (name, provider) = (self.name(registration.address), registration.provider);
         let rule = alloc::format!(
-            "the driver was unloaded and has not unregistered the ETW provider {provider} ({name})"
+            "the driver was unloaded without unregistering the ETW provider {provider} ({name})"
         );
         let driver = self.driver_object() as u64;
         Err(violation(0xC4, [0xDD, 0, driver, registration.address as u64], rule))
@@ -300,16 +309,18 @@ fn bits(status: NTSTATUS) -> Value {
     Value::Bits(status.cast_unsigned().into())
 }
 
-/// Registers a provider: STATUS_SUCCESS, and its handle into `RegHandle`. PASSIVE_LEVEL. Where a session listens to it already, the callback is
-/// called before the handle is there. STATUS_INVALID_PARAMETER without a GUID or a place for the handle; STATUS_NO_MEMORY where memory
-/// is low.
+/// Registers a provider and writes its handle to `RegHandle`. PASSIVE_LEVEL.
 ///
-/// Still registered at unload, or where DriverEntry fails: bug check 0xC4/0xDD (`nf-wdm-etwregister`). A callback that returns at
-/// another IRQL: 0xC8.
+/// If a session already listens to the provider, the callback is called before the handle is
+/// written. Returns STATUS_SUCCESS; STATUS_INVALID_PARAMETER without a GUID or a place for the
+/// handle; STATUS_NO_MEMORY if memory is low.
+///
+/// Bug check 0xC4/0xDD if the provider is still registered at unload, or when DriverEntry fails;
+/// 0xC8 if the callback returns at another IRQL (`nf-wdm-etwregister`).
 ///
 /// # Safety
-/// `ProviderId` is null or valid, `RegHandle` null or valid for a write. The callback may be called with its context until the provider
-/// has been unregistered.
+/// `ProviderId` is null or valid, `RegHandle` null or valid for a write. The callback may be called
+/// with its context until the provider has been unregistered.
 pub unsafe extern "C" fn EtwRegister(
     ProviderId: LPCGUID,
     EnableCallback: PETWENABLECALLBACK,
@@ -327,9 +338,11 @@ pub unsafe extern "C" fn EtwRegister(
     status
 }
 
-/// Unregisters a provider; its callback has returned then, and is not called again. One that runs meanwhile may use the handle until it
-/// returns, nobody else may. PASSIVE_LEVEL. Handle 0, and one that is of no
-/// provider any more: bug check 0xC4/0xDC. In the provider's own callback it ends the run as not supported (`nf-wdm-etwunregister`).
+/// Unregisters a provider. Its callback has then returned, and is not called again. PASSIVE_LEVEL.
+///
+/// A callback that runs during the call may use the handle until it returns; other callers may not.
+/// Bug check 0xC4/0xDC for handle 0 and for a handle without a registered provider. In the
+/// provider's own callback the call ends the run as not supported (`nf-wdm-etwunregister`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -340,8 +353,9 @@ pub unsafe extern "C" fn EtwUnregister(RegHandle: REGHANDLE) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-/// Whether a session asks for a provider's events of this level with this keyword; with zeros, whether there is a session. Any IRQL. FALSE for
-/// handle 0; one that is of no provider any more: bug check 0xD1 (`nf-wdm-etwproviderenabled`).
+/// Returns whether a session asks for a provider's events of this level with this keyword. Zeros
+/// ask whether there is a session. Any IRQL. FALSE for handle 0; bug check 0xD1 after the provider
+/// of the handle has been unregistered (`nf-wdm-etwproviderenabled`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -361,8 +375,8 @@ pub unsafe extern "C" fn EtwProviderEnabled(
     enabled.into()
 }
 
-/// As [`EtwProviderEnabled`], of an event's level and keyword. The descriptor in memory that cannot be read: bug check 0xD1
-/// (`nf-wdm-etweventenabled`).
+/// Returns whether a session asks for an event's level and keyword, like [`EtwProviderEnabled`].
+/// Bug check 0xD1 if the memory of the descriptor cannot be read (`nf-wdm-etweventenabled`).
 ///
 /// # Safety
 /// `EventDescriptor` is valid.
@@ -381,15 +395,21 @@ pub unsafe extern "C" fn EtwEventEnabled(
     enabled.into()
 }
 
-/// Writes an event to the sessions that ask for it: those whose level is not below the event's, and whose keywords it has, if it has any.
-/// Any IRQL.
+/// Writes an event to the sessions that ask for it. Any IRQL.
 ///
-/// STATUS_SUCCESS, also where nobody listens; STATUS_INVALID_HANDLE for handle 0; STATUS_INVALID_PARAMETER for more than 128 parts;
-/// STATUS_INTEGER_OVERFLOW where the data is larger than 64 KiB with its header allow; and where a session loses the event,
-/// STATUS_BUFFER_OVERFLOW (its buffers are smaller) or the status of a full one ([`Session`](crate::etw::Session)).
+/// A session asks for an event if its level is not below the event's and its keywords match. An
+/// event without keywords always matches.
 ///
-/// A handle that is of no provider any more: bug check 0xD1. What is given to read in freed pool, or in paged pool above APC_LEVEL: 0xD1, whether
-/// or not somebody listens (`nf-wdm-etwwrite`).
+/// - STATUS_SUCCESS, also if no session listens.
+/// - STATUS_INVALID_HANDLE for handle 0.
+/// - STATUS_INVALID_PARAMETER for more than 128 parts.
+/// - STATUS_INTEGER_OVERFLOW if the event with its header exceeds 64 KiB.
+/// - STATUS_BUFFER_OVERFLOW if a session loses the event because its buffers are smaller, or the
+///   status of a full session ([`Session`](crate::etw::Session)).
+///
+/// Bug check 0xD1 if the provider of the handle has been unregistered. Bug check 0xD1 if the data
+/// to read is in freed pool, or in paged pool above APC_LEVEL. The data is checked whether or not a
+/// session listens (`nf-wdm-etwwrite`).
 ///
 /// # Safety
 /// The descriptor and the parts are valid for reads; `ActivityId` is null or valid.
@@ -416,7 +436,8 @@ pub unsafe extern "C" fn EtwWrite(
     status
 }
 
-/// Writes a string as an event that has only a level and a keyword. Else as [`EtwWrite`] (`nf-wdm-etwwritestring`).
+/// Writes a string as an event that has only a level and a keyword, otherwise like [`EtwWrite`]
+/// (`nf-wdm-etwwritestring`).
 ///
 /// # Safety
 /// `String` is valid up to its zero; `ActivityId` is null or valid.

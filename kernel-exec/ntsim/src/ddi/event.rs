@@ -1,5 +1,5 @@
-//! Events (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializeevent`, `nf-wdm-kesetevent`,
-//! `nf-wdm-keresetevent`, `nf-wdm-keclearevent`, `nf-wdm-kereadstateevent`).
+//! Events (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializeevent`,
+//! `nf-wdm-kesetevent`, `nf-wdm-keresetevent`, `nf-wdm-keclearevent`, `nf-wdm-kereadstateevent`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -9,7 +9,7 @@ use super::{
     objects,
 };
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     trace::Value,
     types::{_EVENT_TYPE, BOOLEAN, DISPATCH_LEVEL, EVENT_TYPE, KEVENT, KPRIORITY, LONG, PRKEVENT},
     verifier::{Checked, irql::Ddi, violation},
@@ -18,7 +18,7 @@ use crate::{
 const KIND: &str = "event";
 
 impl Machine {
-    /// Signals an event, or resets it; the state before.
+    /// Sets or resets an event and returns its state before.
     pub(crate) fn change_event(&self, address: usize, signalled: bool) -> Checked<LONG> {
         self.expect_waitable(address, KIND)?;
         let before = dispatcher::state(address);
@@ -30,9 +30,12 @@ impl Machine {
     }
 }
 
-/// Makes an event. A notification event, once set, satisfies every wait until it is reset; a synchronization event satisfies one
-/// wait, which resets it. Any IRQL. Storage is non-paged: else bug check 0xD1; nobody waits for an event there: else 0x139. Another
-/// type ends the run as not supported (`nf-wdm-keinitializeevent`).
+/// Initialises an event.
+///
+/// A notification event, once set, satisfies every wait until it is reset. A synchronization event
+/// satisfies one wait, which resets it. Any IRQL. Bug check 0xD1 if the storage is pageable; 0x139
+/// if a thread waits for an event there. Another type ends the run as not supported
+/// (`nf-wdm-keinitializeevent`).
 ///
 /// # Safety
 /// `Event` is valid for writes, and stays valid and where it is while it is used.
@@ -46,33 +49,40 @@ pub unsafe extern "C" fn KeInitializeEvent(Event: PRKEVENT, Type: EVENT_TYPE, St
     let synchronization = match Type {
         _EVENT_TYPE::NotificationEvent => false,
         _EVENT_TYPE::SynchronizationEvent => true,
-        other => machine.fail("not supported", alloc::format!("KeInitializeEvent with type {other}")),
+        other => machine.fail(
+            "not supported",
+            alloc::format!("KeInitializeEvent with {other}, which is not an EVENT_TYPE"),
+        ),
     };
     let kind = Waitable::Event { synchronization };
     let address = objects::address(Event);
     let header = machine.checked(machine.fresh_header(address, kind, (State != 0).into()));
-    // SAFETY: by the caller's promise; checked as far as pool goes.
+    // SAFETY: `fresh_header` checked pool memory; for other memory the caller promises that `Event`
+    // is valid for writes.
     unsafe { Event.write_unaligned(KEVENT { Header: header }) }
 }
 
-/// Signals an event and returns its state before: 0 where it was not signalled. Threads whose waits it satisfies are ready when
-/// this returns; of several that wait for a synchronization event, which is a choice of the schedule. IRQL ≤ DISPATCH_LEVEL: else
-/// bug check 0xC4/0x80. Not an event: 0x139.
+/// Signals an event and returns its state before, which is 0 if it was not signalled.
 ///
-/// With `Wait`, at IRQL ≤ APC_LEVEL (else 0xC4/0x4E530002), it returns at DISPATCH_LEVEL, and the
-/// next call is [`KeWaitForSingleObject`](super::KeWaitForSingleObject) or
-/// [`KeWaitForMultipleObjects`](super::KeWaitForMultipleObjects), which restores IRQL: else
-/// 0xC4/0x4E530004 (`nf-wdm-kesetevent`).
+/// Each thread with a satisfied wait is ready when this returns. If several threads wait for a
+/// synchronization event, the schedule chooses one. IRQL ≤ DISPATCH_LEVEL, otherwise bug check
+/// 0xC4/0x80. Bug check 0x139 if `Event` is not an event.
+///
+/// With `Wait`, IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x4E530002, and the call returns at
+/// DISPATCH_LEVEL. The next call must be [`KeWaitForSingleObject`](super::KeWaitForSingleObject) or
+/// [`KeWaitForMultipleObjects`](super::KeWaitForMultipleObjects), which restores IRQL; otherwise
+/// bug check 0xC4/0x4E530004 (`nf-wdm-kesetevent`).
 ///
 /// # Safety
 /// `Event` was initialised and is valid.
 pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait: BOOLEAN) -> LONG {
     let ddi = Ddi::KeSetEvent;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return 0 };
     let irql = machine.irql();
     if u32::from(irql) > DISPATCH_LEVEL {
-        let rule =
-            alloc::format!("KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, and was at {irql}");
+        let rule = alloc::format!(
+            "KeSetEvent may be called at IRQL ≤ DISPATCH_LEVEL only, but was called at {irql}"
+        );
         machine.bug_check(violation(0xC4, [0x80, irql.into(), Event as u64, 0], rule));
     }
     machine.checked(machine.check_wait_argument(ddi, Wait));
@@ -85,10 +95,11 @@ pub unsafe extern "C" fn KeSetEvent(Event: PRKEVENT, Increment: KPRIORITY, Wait:
     before
 }
 
-/// Resets an event and returns its state before. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139 (`nf-wdm-keresetevent`).
+/// Resets an event and returns its state before. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 if `Event`
+/// is not an event (`nf-wdm-keresetevent`).
 ///
 /// # Safety
-/// As for [`KeSetEvent`].
+/// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
     let machine = &*enter(Ddi::KeResetEvent);
     let before = machine.checked(machine.change_event(objects::address(Event), false));
@@ -98,21 +109,22 @@ pub unsafe extern "C" fn KeResetEvent(Event: PRKEVENT) -> LONG {
     before
 }
 
-/// Resets an event. IRQL ≤ DISPATCH_LEVEL. Not an event: bug check 0x139 (`nf-wdm-keclearevent`).
+/// Resets an event. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 if `Event` is not an event
+/// (`nf-wdm-keclearevent`).
 ///
 /// # Safety
-/// As for [`KeSetEvent`].
+/// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeClearEvent(Event: PRKEVENT) {
     let machine = &*enter(Ddi::KeClearEvent);
     machine.checked(machine.change_event(objects::address(Event), false));
     machine.called(Ddi::KeClearEvent, |machine| ([machine.pointer(Event as usize)], None));
 }
 
-/// An event's state: 0 where it is not signalled. Any IRQL: an interrupt service routine may, too.
-/// Not an event: bug check 0x139 (`nf-wdm-kereadstateevent`).
+/// Returns an event's state, which is 0 if it is not signalled. Any IRQL, also in an interrupt
+/// service routine. Bug check 0x139 if `Event` is not an event (`nf-wdm-kereadstateevent`).
 ///
 /// # Safety
-/// As for [`KeSetEvent`].
+/// The same as for [`KeSetEvent`].
 pub unsafe extern "C" fn KeReadStateEvent(Event: PRKEVENT) -> LONG {
     let machine = &*enter(Ddi::KeReadStateEvent);
     let address = objects::address(Event);

@@ -1,6 +1,7 @@
-//! Fast mutexes (learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializefastmutex`, `nf-wdm-exacquirefastmutex`,
-//! `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`).
+//! Fast mutexes
+//! (learn.microsoft.com/windows-hardware/drivers/kernel/fast-mutexes-and-guarded-mutexes and
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializefastmutex`,
+//! `nf-wdm-exacquirefastmutex`, `nf-wdm-extrytoacquirefastmutex`, `nf-wdm-exreleasefastmutex`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -19,23 +20,27 @@ use crate::{
 };
 
 const APC: u8 = APC_LEVEL as u8;
-/// The bit of `Count` that says that a fast mutex is free, and what each waiting thread adds to it.
+/// The bit of `Count` that is set while a fast mutex is free, and the amount that each waiting
+/// thread adds.
 const FREE: i32 = 1;
 const WAITER: i32 = 4;
-/// What the event in an initialised fast mutex has as its type and size: a synchronization event's.
+/// The type and size of the event in an initialised fast mutex, which are those of a
+/// synchronization event.
 const EVENT: (u8, u8) = (1, 6);
 
 fn read(mutex: PFAST_MUTEX) -> FAST_MUTEX {
-    // SAFETY: the memory was checked as far as pool goes; else the driver promised that it is valid.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the mutex is
+    // valid.
     unsafe { mutex.read_unaligned() }
 }
 
 fn write(mutex: PFAST_MUTEX, value: FAST_MUTEX) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the mutex is
+    // valid.
     unsafe { mutex.write_unaligned(value) }
 }
 
-/// The address of the event in a fast mutex.
+/// Returns the address of the event in a fast mutex.
 fn event(mutex: PFAST_MUTEX) -> usize {
     mutex as usize + core::mem::offset_of!(FAST_MUTEX, Event)
 }
@@ -78,11 +83,13 @@ impl Machine {
             return Ok(());
         }
         let (irql, name) = (self.irql(), self.name(mutex as usize));
-        let rule = alloc::format!("{} for {name} at IRQL {irql}", ddi.name());
+        let range = if kind == 0x34 { "at APC_LEVEL" } else { "at IRQL ≤ APC_LEVEL" };
+        let rule =
+            alloc::format!("{} for {name} may be called {range} only, but was called at {irql}", ddi.name());
         Err(violation(0xC4, [kind, irql.into(), mutex as u64, 0], rule))
     }
 
-    /// Takes a fast mutex that is free; false where it is held.
+    /// Acquires a fast mutex if it is free; returns false if it is held.
     fn try_fast_mutex(&self, mutex: PFAST_MUTEX, old_irql: u8) -> Checked<bool> {
         let value = self.load_fast_mutex(mutex)?;
         let (address, thread) = (mutex as usize, self.thread());
@@ -106,7 +113,7 @@ impl Machine {
             let holder = self.kernel.borrow().mutexes.holder(address);
             if holder.is_some_and(|held| held.thread == thread) {
                 let (name, me) = (self.name(address), ThreadName::of(thread));
-                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it");
+                let rule = alloc::format!("fast mutex {name} was acquired by {me}, which holds it already");
                 return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
             }
             let kind = Kind::Kernel("a fast mutex");
@@ -120,18 +127,18 @@ impl Machine {
         Ok(())
     }
 
-    /// Gives a fast mutex up; the IRQL before its acquisition.
+    /// Releases a fast mutex and returns the IRQL before its acquisition.
     fn release_fast_mutex(&self, mutex: PFAST_MUTEX) -> Checked<u8> {
         let value = self.load_fast_mutex(mutex)?;
         let (address, thread, name) = (mutex as usize, self.thread(), self.name(mutex as usize));
         let holder = self.kernel.borrow().mutexes.holder(address);
         let Some(held) = holder else {
-            let rule = alloc::format!("fast mutex {name} was released, and nobody holds it");
+            let rule = alloc::format!("fast mutex {name} was released, but no thread holds it");
             return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
         };
         if held.thread != thread {
             let (by, me) = (ThreadName::of(held.thread), ThreadName::of(thread));
-            let rule = alloc::format!("fast mutex {name} was released by {me}, and {by} holds it");
+            let rule = alloc::format!("fast mutex {name} was released by {me}, but {by} holds it");
             let threads = [held.thread, thread].map(|thread| self.thread_address(thread) as u64);
             return Err(violation(0xC4, [0x1004, address as u64, threads[0], threads[1]], rule));
         }
@@ -153,8 +160,9 @@ fn begin<'a>(ddi: Ddi, mutex: PFAST_MUTEX) -> Entered<'a> {
     machine
 }
 
-/// Makes a fast mutex that is free: an inline function in NT. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged: else bug check 0xD1; nobody
-/// holds it: else 0xC4/0x1005 (`nf-wdm-exinitializefastmutex`).
+/// Initialises a fast mutex as free. In NT this is an inline function. IRQL ≤ DISPATCH_LEVEL. Bug
+/// check 0xD1 if the storage is pageable; 0xC4/0x1005 if a thread holds the mutex
+/// (`nf-wdm-exinitializefastmutex`).
 ///
 /// # Safety
 /// `FastMutex` is valid for writes, and stays valid and where it is while it is used.
@@ -163,8 +171,9 @@ pub unsafe extern "C" fn ExInitializeFastMutex(FastMutex: PFAST_MUTEX) {
     machine.checked(machine.initialize_fast_mutex(FastMutex));
 }
 
-/// Raises IRQL to APC_LEVEL and acquires a fast mutex, for which it waits. IRQL ≤ APC_LEVEL: else bug check 0xC4/0x33. One that this
-/// thread holds: 0xC4/0x1000. No fast mutex, or moved: 0x139 (`nf-wdm-exacquirefastmutex`).
+/// Raises IRQL to APC_LEVEL and acquires a fast mutex, waiting until it is free. IRQL ≤ APC_LEVEL,
+/// otherwise bug check 0xC4/0x33. Bug check 0xC4/0x1000 if this thread holds the mutex; 0x139 if it
+/// is not a fast mutex, or was moved (`nf-wdm-exacquirefastmutex`).
 ///
 /// # Safety
 /// `FastMutex` was initialised and is valid until it is released.
@@ -177,11 +186,11 @@ pub unsafe extern "C" fn ExAcquireFastMutex(FastMutex: PFAST_MUTEX) {
     machine.checked(machine.acquire_fast_mutex(FastMutex, ddi, before));
 }
 
-/// Acquires a fast mutex if it is free, and raises IRQL to APC_LEVEL then: TRUE. IRQL ≤ APC_LEVEL: else bug check 0xC4/0x33
-/// (`nf-wdm-extrytoacquirefastmutex`).
+/// Acquires a fast mutex if it is free, in which case it raises IRQL to APC_LEVEL and returns TRUE.
+/// IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x33 (`nf-wdm-extrytoacquirefastmutex`).
 ///
 /// # Safety
-/// As for [`ExAcquireFastMutex`].
+/// The same as for [`ExAcquireFastMutex`].
 pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOLEAN {
     let ddi = Ddi::ExTryToAcquireFastMutex;
     let machine = &*enter(ddi);
@@ -195,11 +204,12 @@ pub unsafe extern "C" fn ExTryToAcquireFastMutex(FastMutex: PFAST_MUTEX) -> BOOL
     acquired.into()
 }
 
-/// Releases a fast mutex and restores the IRQL before its acquisition. At APC_LEVEL: else bug check 0xC4/0x34. Another thread's:
-/// 0xC4/0x1004; nobody's: 0xC4/0x1007 (`nf-wdm-exreleasefastmutex`).
+/// Releases a fast mutex and restores the IRQL before its acquisition. At APC_LEVEL, otherwise bug
+/// check 0xC4/0x34. Bug check 0xC4/0x1004 if another thread holds the mutex; 0xC4/0x1007 if no
+/// thread does (`nf-wdm-exreleasefastmutex`).
 ///
 /// # Safety
-/// As for [`ExAcquireFastMutex`].
+/// The same as for [`ExAcquireFastMutex`].
 pub unsafe extern "C" fn ExReleaseFastMutex(FastMutex: PFAST_MUTEX) {
     let ddi = Ddi::ExReleaseFastMutex;
     let machine = &*begin(ddi, FastMutex);

@@ -1,4 +1,5 @@
-//! The end (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kebugcheckex).
+//! The driver's own bug check
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kebugcheckex).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -9,7 +10,7 @@ use crate::{
     verifier::{irql::Ddi, violation},
 };
 
-/// Stops the machine: the run ends with this bug check. Any IRQL (`nf-wdm-kebugcheckex`).
+/// Stops the machine and ends the run with this bug check. Any IRQL (`nf-wdm-kebugcheckex`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.

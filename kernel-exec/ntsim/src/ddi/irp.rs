@@ -1,8 +1,10 @@
-//! I/O request packets (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`,
-//! `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`, `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the
-//! other functions, most of which are inline in C).
+//! I/O request packets (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-ioallocateirp`, `nf-wdm-iofreeirp`, `nf-wdm-iofcalldriver`, `nf-wdm-iofcompleterequest`,
+//! `nf-wdm-iomarkirppending`, `nf-wdm-iosetcompletionroutine` and the pages of the other functions,
+//! most of which are inline in C).
 //!
-//! An IRP is a block of the kernel's own, known by its address: what is no IRP is never touched.
+//! An IRP is a block of the kernel's own, known by its address. An address that is not an IRP is
+//! never accessed.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -20,13 +22,13 @@ use crate::{
         SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_ACCESS_VIOLATION, STATUS_MORE_PROCESSING_REQUIRED,
         STATUS_PENDING,
     },
-    verifier::{Checked, Violation, irql::Ddi, violation},
+    verifier::{Checked, Violation, irql::Ddi, memory::describe, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
-/// An IRP's `AllocationFlags`: it is of one of the sizes that NT keeps lists of, and where quota is
-/// asked for, from such a list.
+/// An IRP's `AllocationFlags`. The first says that it has one of the sizes for which NT has
+/// lookaside lists. The second says that it is from such a list, and is set if quota is asked for.
 const IRP_ALLOCATED_FIXED_SIZE: u8 = 0x04;
 const IRP_LOOKASIDE_ALLOCATION: u8 = 0x08;
 /// The most stack locations of those sizes.
@@ -35,19 +37,20 @@ const LARGE_IRP: CCHAR = 8;
 /// The tag of IRPs.
 const TAG: [u8; 4] = *b"Irp ";
 
-/// Reads an IRP, once it is known to be one.
+/// Reads an IRP that is known to be one.
 pub(crate) fn read(irp: PIRP) -> IRP {
-    // SAFETY: an IRP of the machine's that is not gone, which every caller has looked up.
+    // SAFETY: every caller has looked up the IRP, so it is one of the machine's and alive.
     unsafe { irp.read() }
 }
 
-/// Writes an IRP, once it is known to be one.
+/// Writes an IRP that is known to be one.
 pub(crate) fn write(irp: PIRP, value: IRP) {
-    // SAFETY: as for `read`.
+    // SAFETY: every caller has looked up the IRP, so it is one of the machine's and alive.
     unsafe { irp.write(value) }
 }
 
-/// The stack location with this number, from 1. The last is for the driver that gets the IRP first.
+/// Returns the stack location with this number, counted from 1. The last location is for the driver
+/// that gets the IRP first.
 pub(crate) fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
     let first: PIO_STACK_LOCATION = irp.wrapping_add(1).cast();
     first.wrapping_offset(isize::from(number) - 1)
@@ -55,18 +58,18 @@ pub(crate) fn location(irp: PIRP, number: i8) -> PIO_STACK_LOCATION {
 
 /// Reads a stack location that the IRP has.
 pub(crate) fn read_location(irp: PIRP, number: i8) -> IO_STACK_LOCATION {
-    // SAFETY: in the IRP's block, by its count of locations.
+    // SAFETY: the IRP's count of locations says that the location is in the IRP's block.
     unsafe { location(irp, number).read() }
 }
 
 /// Writes a stack location that the IRP has.
 pub(crate) fn write_location(irp: PIRP, number: i8, value: IO_STACK_LOCATION) {
-    // SAFETY: as for `read_location`.
+    // SAFETY: the IRP's count of locations says that the location is in the IRP's block.
     unsafe { location(irp, number).write(value) }
 }
 
-/// A location as NT leaves it when the IRP goes up: the request's parameters, its marks and the
-/// conditions of the completion routine are gone.
+/// Returns a location as NT leaves it when the IRP goes up. The request's parameters, its marks and
+/// the conditions of the completion routine are cleared.
 fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
     IO_STACK_LOCATION {
         MinorFunction: 0,
@@ -78,37 +81,62 @@ fn left(location: IO_STACK_LOCATION) -> IO_STACK_LOCATION {
     }
 }
 
+/// Returns a violation of the I/O manager's rules with a message.
+fn broken_rule(kind: u64, irp: PIRP, rule: String) -> Box<Violation> {
+    match kind {
+        0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
+        0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
+        kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
+        kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
+    }
+}
+
 impl Machine {
-    /// The serial number of an IRP; a violation of this code where there is none.
-    pub(crate) fn irp(&self, irp: PIRP, kind: u64, what: &str) -> Checked<u64> {
+    /// Returns the serial number of an IRP, or a violation of this code if `caller` was given
+    /// something else.
+    pub(crate) fn irp(&self, irp: PIRP, kind: u64, caller: &str) -> Checked<u64> {
         let found = self.kernel.borrow().irps.serial(irp as usize);
-        found.ok_or_else(|| self.irp_violation(kind, irp, what))
+        found.ok_or_else(|| {
+            let given = self.describe_address(irp as usize);
+            broken_rule(kind, irp, alloc::format!("{caller}: {given} is not an IRP"))
+        })
     }
 
-    /// A violation of the I/O manager's rules.
-    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
-        let rule = alloc::format!("IRP {} {what}", self.name(irp as usize));
-        match kind {
-            0x44 => violation(0x44, [irp as u64, 0, 0, 0], rule),
-            0x35 => violation(0x35, [irp as u64, 0, 0, 0], rule),
-            kind @ 0x200.. => violation(0xC9, [kind, 0, irp as u64, 0], rule),
-            kind => violation(0xC9, [kind, irp as u64, 0, 0], rule),
+    /// Describes an address for a message: the freed block that began there, or its name.
+    fn describe_address(&self, address: usize) -> String {
+        let offset = self.arena.offset(address);
+        let block = offset.and_then(|offset| self.kernel.borrow().pool.find(offset).copied());
+        match block.filter(|block| !block.live && Some(block.offset) == offset) {
+            Some(block) => describe(&block),
+            None => self.name(address).into(),
         }
     }
 
-    /// The current location of an IRP that a driver has.
-    fn current_location(&self, irp: PIRP, what: &str) -> Checked<i8> {
-        self.irp(irp, 0x44, what)?;
-        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
-        if (1..=count).contains(&current) { Ok(current) } else { Err(self.irp_violation(0x44, irp, what)) }
+    /// Returns a violation of the I/O manager's rules by an IRP.
+    pub(crate) fn irp_violation(&self, kind: u64, irp: PIRP, what: &str) -> Box<Violation> {
+        broken_rule(kind, irp, alloc::format!("IRP {} {what}", self.name(irp as usize)))
     }
 
-    /// The location of the driver that the IRP is sent to next.
-    fn next_location(&self, irp: PIRP) -> Checked<i8> {
-        self.irp(irp, 3, "was prepared to be sent, and is none")?;
+    /// Returns the current location of an IRP that a driver has.
+    fn current_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
+        self.irp(irp, 0x44, ddi.name())?;
+        let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
+        if (1..=count).contains(&current) {
+            return Ok(current);
+        }
+        let what = alloc::format!("was passed to {}, but no driver has it", ddi.name());
+        Err(self.irp_violation(0x44, irp, &what))
+    }
+
+    /// Returns the location of the driver that the IRP is sent to next.
+    fn next_location(&self, irp: PIRP, ddi: Ddi) -> Checked<i8> {
+        self.irp(irp, 3, ddi.name())?;
         match read(irp).CurrentLocation {
             current @ 2.. => Ok(current - 1),
-            _ => Err(self.irp_violation(0x35, irp, "has no stack location left")),
+            _ => {
+                let what = alloc::format!("has no stack location left for {}", ddi.name());
+                Err(self.irp_violation(0x35, irp, &what))
+            }
         }
     }
 
@@ -130,20 +158,21 @@ impl Machine {
     }
 
     fn free_irp(&self, irp: PIRP) -> Checked<()> {
-        self.irp(irp, 1, "was freed, and is none")?;
+        self.irp(irp, 1, Ddi::IoFreeIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was freed while a driver has it"));
+            return Err(self.irp_violation(0x20B, irp, "was freed while a driver had it"));
         }
         self.kernel.borrow_mut().irps.remove(irp as usize);
         self.free_kernel(irp as usize)
     }
 
-    /// The dispatch routine of a device for a major function.
+    /// Returns the dispatch routine of a device for a major function.
     fn dispatch_routine(&self, device: PDEVICE_OBJECT, major: u8) -> PDRIVER_DISPATCH {
-        // SAFETY: a device of the machine's that is not gone, which the caller has looked up.
+        // SAFETY: the caller has looked up the device, so it is one of the machine's and alive.
         let driver = unsafe { device.read() }.DriverObject;
-        // SAFETY: the machine's driver object.
+        // SAFETY: a device points to the machine's driver object, which lives as long as the
+        // simulation.
         let table = unsafe { driver.read() }.MajorFunction;
         let routine = table.get(usize::from(major)).copied().filter(|routine| !routine.is_null())?;
         // SAFETY: the driver put a routine of this type there.
@@ -152,11 +181,11 @@ impl Machine {
         })
     }
 
-    /// What comes of the call of a dispatch routine that is not there: the driver has made the
-    /// entry null.
+    /// Returns the bug check for a call of a dispatch routine after the driver has set its entry to
+    /// null.
     fn no_routine(&self, major: u8) -> Box<Violation> {
         let irql = self.irql();
-        let what = alloc::format!("the driver's MajorFunction[{major:#x}] is null, and was called");
+        let what = alloc::format!("the driver's MajorFunction[{major:#x}] was called, but is null");
         if irql < DISPATCH {
             self.raised(STATUS_ACCESS_VIOLATION, &what)
         } else {
@@ -166,24 +195,27 @@ impl Machine {
 
     fn call_driver(&self, device: PDEVICE_OBJECT, irp: PIRP) -> Checked<NTSTATUS> {
         let irql = self.irql();
-        let serial = self.irp(irp, 3, "was sent, and is none")?;
+        let serial = self.irp(irp, 3, Ddi::IofCallDriver.name())?;
         if u32::from(irql) > DISPATCH_LEVEL {
             let rule = alloc::format!("IofCallDriver was called at IRQL {irql}, above DISPATCH_LEVEL");
             return Err(violation(0xC9, [0x10, irql.into(), 0, 0], rule));
         }
         self.check_no_spin_lock(Ddi::IofCallDriver)?;
         if self.kernel.borrow().devices.get(device as usize).is_none() {
-            let rule =
-                alloc::format!("an IRP was sent to {}, which is no device", self.name(device as usize));
+            let rule = alloc::format!("IofCallDriver: {} is not a device", self.name(device as usize));
             return Err(violation(0xC9, [4, device as u64, 0, 0], rule));
         }
         if read(irp).CancelRoutine.is_some() {
-            return Err(self.irp_violation(0x203, irp, "was sent with the cancel routine set"));
+            return Err(self.irp_violation(
+                0x203,
+                irp,
+                "was sent on without clearing its cancel routine first",
+            ));
         }
-        let number = self.next_location(irp)?;
+        let number = self.next_location(irp, Ddi::IofCallDriver)?;
         let mut kernel = self.kernel.borrow_mut();
         kernel.irps.note(serial, number + 1, |call| call.fate = Fate::Forwarded);
-        // The call of a driver that has skipped its location: the driver below gets that one.
+        // A driver that has skipped its location passes that location to the driver below.
         kernel.irps.note(serial, number, |call| call.fate = Fate::Forwarded);
         let call = kernel.irps.begin_call(serial, number);
         drop(kernel);
@@ -193,7 +225,8 @@ impl Machine {
         self.reference_io_object(device as usize)?;
         let locks = self.locks_held();
         let status = match self.dispatch_routine(device, stack.MajorFunction) {
-            // SAFETY: the driver's routine, with a device and an IRP for it; no borrow of the machine is open [M1].
+            // SAFETY: the driver's routine gets one of its devices and an IRP for it; no borrow of
+            // the machine is open [M1].
             Some(routine) => self.in_dispatch(|| self.call_out(|| unsafe { routine(device, irp) })),
             None => return Err(self.no_routine(stack.MajorFunction)),
         };
@@ -216,28 +249,29 @@ impl Machine {
         Ok(status)
     }
 
-    /// Notes that the driver at this location has marked the IRP pending, if it has: in C that is inline, and no call.
+    /// Notes that the driver at this location has marked the IRP pending, if it has. In C that is
+    /// inline, and not a call.
     fn note_mark(&self, irp: PIRP, serial: u64, number: i8) {
         if read_location(irp, number).Control & SL_PENDING_RETURNED != 0 {
             self.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
         }
     }
 
-    /// What a dispatch routine has returned must fit what it did.
+    /// Checks the status that a dispatch routine returned against its treatment of the IRP.
     fn judge_dispatch(&self, irp: PIRP, call: Option<Call>, status: NTSTATUS) -> Checked<()> {
         let Some(Call { marked, fate, .. }) = call else { return Ok(()) };
         let pending = status == STATUS_PENDING;
         let (kind, what) = match fate {
             _ if marked && !pending => {
-                (0x23E, "was marked pending, and the dispatch routine did not return STATUS_PENDING")
+                (0x23E, "was marked pending, but the dispatch routine did not return STATUS_PENDING")
             }
             Fate::Forwarded => return Ok(()),
             _ if pending && !marked => {
-                (0x23D, "was not marked pending, and the dispatch routine returned STATUS_PENDING")
+                (0x23D, "was not marked pending, but the dispatch routine returned STATUS_PENDING")
             }
             Fate::Kept if !pending => (
                 0x226,
-                "was neither sent on nor completed, and the dispatch routine did not return STATUS_PENDING",
+                "was neither sent on nor completed, but the dispatch routine did not return STATUS_PENDING",
             ),
             Fate::Completed(completed) if !pending && completed != status => {
                 (0x224, "was completed with another status than the dispatch routine returned")
@@ -247,8 +281,8 @@ impl Machine {
         Err(self.irp_violation(kind, irp, what))
     }
 
-    /// A completion routine has returned: with the IRQL and the spin locks with which it was
-    /// called.
+    /// Checks that a completion routine has returned with the IRQL and the spin locks with which it
+    /// was called.
     fn check_completion_routine(&self, before: u8, locks: usize) -> Checked<()> {
         let irql = self.irql();
         if irql != before {
@@ -260,7 +294,7 @@ impl Machine {
         self.check_locks_given_back("a completion routine", locks)
     }
 
-    /// Completes an IRP: calls the completion routines from the current location up.
+    /// Completes an IRP by calling the completion routines from the current location up.
     pub(crate) fn complete_irp(&self, irp: PIRP) -> Checked<()> {
         let irql = self.irql();
         if u32::from(irql) > DISPATCH_LEVEL {
@@ -268,18 +302,22 @@ impl Machine {
             return Err(violation(0xC9, [0x0E, irql.into(), irp as u64, 0], rule));
         }
         self.check_no_spin_lock(Ddi::IofCompleteRequest)?;
-        let mut current = self.current_location(irp, "was completed, and no driver has it")?;
-        let serial = self.irp(irp, 0x44, "was completed, and is none")?;
+        let mut current = self.current_location(irp, Ddi::IofCompleteRequest)?;
+        let serial = self.irp(irp, 0x44, Ddi::IofCompleteRequest.name())?;
         let value = read(irp);
         let status = value.IoStatus.Status;
         if status == STATUS_PENDING || status == -1 {
-            let rule =
-                alloc::format!("IRP {} was completed with the status {status:#x}", self.name(irp as usize));
+            let rule = alloc::format!(
+                "IRP {} was completed with {status:#x}, which is not a final status",
+                self.name(irp as usize)
+            );
             return Err(violation(0xC9, [6, status.cast_unsigned().into(), irp as u64, 0], rule));
         }
         if let Some(routine) = value.CancelRoutine {
-            let rule =
-                alloc::format!("IRP {} was completed with its cancel routine set", self.name(irp as usize));
+            let rule = alloc::format!(
+                "IRP {} was completed without clearing its cancel routine first",
+                self.name(irp as usize)
+            );
             return Err(violation(0xC9, [7, routine as usize as u64, irp as u64, 0], rule));
         }
         self.note_mark(irp, serial, current);
@@ -311,7 +349,8 @@ impl Machine {
                 } else {
                     read_location(irp, current).DeviceObject
                 };
-                // SAFETY: the driver's routine, as it was set; no borrow of the machine is open [M1].
+                // SAFETY: the driver set this routine for this IRP; no borrow of the machine is
+                // open [M1].
                 let answer = self.call_out(|| unsafe { routine(device, irp, stack.Context) });
                 self.check_completion_routine(irql, locks)?;
                 if answer == STATUS_MORE_PROCESSING_REQUIRED {
@@ -332,8 +371,8 @@ impl Machine {
             }
             if current > value.StackCount {
                 let message = alloc::format!(
-                    "IRP {} was completed to its end: the completion routine of whoever made it by IoAllocateIrp frees it and returns \
-                     STATUS_MORE_PROCESSING_REQUIRED",
+                    "IRP {} was completed up to the driver that allocated it: that driver's completion routine \
+                     must free it and return STATUS_MORE_PROCESSING_REQUIRED",
                     self.name(irp as usize)
                 );
                 self.fail("not supported", message);
@@ -342,16 +381,18 @@ impl Machine {
     }
 }
 
-/// An IRP with so many stack locations, one for each driver below; null where memory is low. IRQL ≤ DISPATCH_LEVEL. Left at unload it is
-/// a leak of pool (bug check 0xC4/0x62). No location ends the run as not supported. Quota is the
-/// system process's, which has no limit (`nf-wdm-ioallocateirp`).
+/// Allocates an IRP with `StackSize` stack locations, one for each driver below. Returns null if
+/// memory is low. IRQL ≤ DISPATCH_LEVEL.
+///
+/// An IRP left at unload is a leak of pool (bug check 0xC4/0x62). Zero locations end the run as not
+/// supported. Quota is the system process's, which has no limit (`nf-wdm-ioallocateirp`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
 pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -> PIRP {
     let machine = &*enter(Ddi::IoAllocateIrp);
     if !(1..CCHAR::MAX).contains(&StackSize) {
-        machine.fail("not supported", String::from("IoAllocateIrp without stack locations"));
+        machine.fail("not supported", alloc::format!("IoAllocateIrp with {StackSize} stack locations"));
     }
     let irp = machine.checked(machine.allocate_irp(StackSize, ChargeQuota != 0));
     machine.called(Ddi::IoAllocateIrp, |machine| {
@@ -360,28 +401,38 @@ pub unsafe extern "C" fn IoAllocateIrp(StackSize: CCHAR, ChargeQuota: BOOLEAN) -
     irp
 }
 
-/// Frees an IRP of [`IoAllocateIrp`]. IRQL ≤ DISPATCH_LEVEL. No IRP, or freed before: bug check 0xC9 (1); while a driver has it: 0xC9
-/// (0x20B) (`nf-wdm-iofreeirp`).
+/// Frees an IRP of [`IoAllocateIrp`]. IRQL ≤ DISPATCH_LEVEL. Bug check 0xC9 (1) if `Irp` is not an
+/// IRP, or was freed before; 0xC9 (0x20B) while a driver has it (`nf-wdm-iofreeirp`).
 ///
 /// # Safety
-/// Nobody uses the IRP any more.
+/// The IRP is not used any more.
 pub unsafe extern "C" fn IoFreeIrp(Irp: PIRP) {
     let machine = &*enter(Ddi::IoFreeIrp);
     machine.called(Ddi::IoFreeIrp, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.free_irp(Irp));
 }
 
-/// Sends an IRP to a device: its driver's dispatch routine for the next stack location's major
-/// function is called. The driver object's routines complete it with STATUS_INVALID_DEVICE_REQUEST
-/// until the driver sets others; a null one: 0x1E, 0xD1 at DISPATCH_LEVEL. The result is the
-/// routine's.
+/// Sends an IRP to a device by calling its driver's dispatch routine for the next stack location's
+/// major function, and returns the routine's status.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0x10). While holding a spin lock: 0xC4/0x4E530001.
-/// No IRP: 0xC9 (3); no device: 0xC9 (4); no location left: 0x35; cancel routine set: 0xC9 (0x203).
-/// The routine returns at another IRQL: 0xC9 (5); has neither completed it, sent it on, nor
-/// returned STATUS_PENDING: 0xC9 (0x226); marked it pending and returns something else, or the
-/// other way round: 0xC9 (0x23E, 0x23D); returns another status than it completed it with: 0xC9
-/// (0x224); returns holding a spin lock that it has acquired: 0xC4/0x1006 (`nf-wdm-iofcalldriver`).
+/// The driver object's routines complete an IRP with STATUS_INVALID_DEVICE_REQUEST until the driver
+/// sets others. A null routine is bug check 0x1E, or 0xD1 at DISPATCH_LEVEL.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC9 (0x10). Bug checks for the call:
+///
+/// - 0xC4/0x4E530001 while holding a spin lock;
+/// - 0xC9 (3) if `Irp` is not an IRP, 0xC9 (4) if `DeviceObject` is not a device;
+/// - 0x35 without a location left;
+/// - 0xC9 (0x203) if the cancel routine is set.
+///
+/// Bug checks when the routine returns:
+///
+/// - 0xC9 (5) at another IRQL;
+/// - 0xC9 (0x226) if it has neither completed the IRP, sent it on, nor returned STATUS_PENDING;
+/// - 0xC9 (0x23E) if it marked the IRP pending and returns another status, 0xC9 (0x23D) for the
+///   reverse;
+/// - 0xC9 (0x224) if it returns another status than it completed the IRP with;
+/// - 0xC4/0x1006 if it holds a spin lock that it has acquired (`nf-wdm-iofcalldriver`).
 ///
 /// # Safety
 /// The driver's routines may be called with this IRP.
@@ -393,16 +444,21 @@ pub unsafe extern "C" fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) 
     machine.checked(machine.call_driver(DeviceObject, Irp))
 }
 
-/// Completes an IRP: the completion routines of the drivers above are called, the lowest first, until one returns
-/// STATUS_MORE_PROCESSING_REQUIRED. The routine of the driver that made the IRP must return it:
-/// else the run ends as not supported. A stack location that the IRP leaves keeps its major
-/// function, device, completion routine and context; everything else in it is zeroed first, so that
-/// the routine is not called again unless it is set again.
+/// Completes an IRP by calling the completion routines of the drivers above, the lowest first,
+/// until one returns STATUS_MORE_PROCESSING_REQUIRED.
 ///
-/// IRQL ≤ DISPATCH_LEVEL: else bug check 0xC9 (0xE). While holding a spin lock: 0xC4/0x4E530001. No
-/// driver has the IRP, such as after a completion: 0x44; STATUS_PENDING: 0xC9 (6); cancel routine
-/// set: 0xC9 (7). A completion routine returns at another IRQL: 0xC8; holding a spin lock that it
-/// has acquired: 0xC4/0x1006 (`nf-wdm-iofcompleterequest`).
+/// The routine of the driver that made the IRP must return it, otherwise the run ends as not
+/// supported. A stack location that the IRP leaves keeps its major function, device, completion
+/// routine and context. Everything else in it is zeroed first, so that the routine is not called
+/// again unless it is set again.
+///
+/// IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC9 (0xE). Other bug checks:
+///
+/// - 0xC4/0x4E530001 while holding a spin lock;
+/// - 0x44 if no driver has the IRP, such as after a completion;
+/// - 0xC9 (6) with STATUS_PENDING, 0xC9 (7) with the cancel routine set;
+/// - 0xC8 if a completion routine returns at another IRQL, 0xC4/0x1006 if it holds a spin lock that
+///   it has acquired (`nf-wdm-iofcompleterequest`).
 ///
 /// # Safety
 /// The completion routines may be called.
@@ -414,50 +470,51 @@ pub unsafe extern "C" fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
     machine.checked(machine.complete_irp(Irp));
 }
 
-/// Says that the dispatch routine returns STATUS_PENDING. Any IRQL. No driver has the IRP: bug check 0x44 (`nf-wdm-iomarkirppending`).
+/// Marks the IRP pending, which means that the dispatch routine will return STATUS_PENDING. Any
+/// IRQL. Bug check 0x44 if no driver has the IRP (`nf-wdm-iomarkirppending`).
 ///
 /// # Safety
-/// None beyond being called in a simulation run: what is no IRP is noticed.
+/// None beyond being called in a simulation run, because the call checks that `Irp` is an IRP.
 pub unsafe extern "C" fn IoMarkIrpPending(Irp: PIRP) {
     let machine = &*enter(Ddi::IoMarkIrpPending);
     machine.called(Ddi::IoMarkIrpPending, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, "was marked pending, and no driver has it"));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoMarkIrpPending));
     let stack = read_location(Irp, number);
     write_location(Irp, number, IO_STACK_LOCATION { Control: stack.Control | SL_PENDING_RETURNED, ..stack });
-    let serial = machine.checked(machine.irp(Irp, 0x44, "was marked pending, and is none"));
+    let serial = machine.checked(machine.irp(Irp, 0x44, Ddi::IoMarkIrpPending.name()));
     machine.kernel.borrow_mut().irps.note(serial, number, |call| call.marked = true);
 }
 
-/// The stack location of the driver that has the IRP. Any IRQL. No driver has it: bug check 0x44
-/// (`nf-wdm-iogetcurrentirpstacklocation`).
+/// Returns the stack location of the driver that has the IRP. Any IRQL. Bug check 0x44 if no driver
+/// has it (`nf-wdm-iogetcurrentirpstacklocation`).
 ///
 /// # Safety
-/// As for [`IoMarkIrpPending`]; the location is the IRP's.
+/// The same as for [`IoMarkIrpPending`]; the location is the IRP's.
 pub unsafe extern "C" fn IoGetCurrentIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetCurrentIrpStackLocation);
-    let number = machine.checked(machine.current_location(Irp, "was looked into, and no driver has it"));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoGetCurrentIrpStackLocation));
     machine.called(Ddi::IoGetCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
 }
 
-/// The stack location of the driver that the IRP is sent to next. Any IRQL. No location left: bug check 0x35
-/// (`nf-wdm-iogetnextirpstacklocation`).
+/// Returns the stack location of the driver that the IRP is sent to next. Any IRQL. Bug check 0x35
+/// without a location left (`nf-wdm-iogetnextirpstacklocation`).
 ///
 /// # Safety
-/// As for [`IoGetCurrentIrpStackLocation`].
+/// The same as for [`IoGetCurrentIrpStackLocation`].
 pub unsafe extern "C" fn IoGetNextIrpStackLocation(Irp: PIRP) -> PIO_STACK_LOCATION {
     let machine = &*enter(Ddi::IoGetNextIrpStackLocation);
-    let number = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.next_location(Irp, Ddi::IoGetNextIrpStackLocation));
     machine.called(Ddi::IoGetNextIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
     location(Irp, number)
 }
 
-/// Sets the routine that is called when the driver below has completed the IRP: with success, with
-/// an error, or when it was canceled. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x4E530002. No
-/// location left: 0x35 (`nf-wdm-iosetcompletionroutine`).
+/// Sets the routine that is called when the driver below has completed the IRP, with success, with
+/// an error, or after a cancel. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug
+/// check 0x35 without a location left (`nf-wdm-iosetcompletionroutine`).
 ///
 /// # Safety
-/// As for [`IoMarkIrpPending`]; the routine may be called with `Context`.
+/// The same as for [`IoMarkIrpPending`]; the routine may be called with `Context`.
 pub unsafe extern "C" fn IoSetCompletionRoutine(
     Irp: PIRP,
     CompletionRoutine: PIO_COMPLETION_ROUTINE,
@@ -469,7 +526,7 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     let machine = &*enter(Ddi::IoSetCompletionRoutine);
     machine.called(Ddi::IoSetCompletionRoutine, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.check_documented_irql(Ddi::IoSetCompletionRoutine, DISPATCH));
-    let number = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.next_location(Irp, Ddi::IoSetCompletionRoutine));
     let flags = [
         (InvokeOnSuccess, SL_INVOKE_ON_SUCCESS),
         (InvokeOnError, SL_INVOKE_ON_ERROR),
@@ -480,33 +537,34 @@ pub unsafe extern "C" fn IoSetCompletionRoutine(
     write_location(Irp, number, IO_STACK_LOCATION { CompletionRoutine, Context, Control: control, ..stack });
 }
 
-/// Gives the driver below the current location's parameters. IRQL ≤ DISPATCH_LEVEL: else bug check
-/// 0xC4/0x4E530002. No driver has the IRP: bug check 0x44; no location left: 0x35
-/// (`nf-wdm-iocopycurrentirpstacklocationtonext`).
+/// Copies the current location's parameters to the location of the driver below. IRQL ≤
+/// DISPATCH_LEVEL, otherwise bug check 0xC4/0x4E530002. Bug check 0x44 if no driver has the IRP;
+/// 0x35 without a location left (`nf-wdm-iocopycurrentirpstacklocationtonext`).
 ///
 /// # Safety
-/// As for [`IoMarkIrpPending`].
+/// The same as for [`IoMarkIrpPending`].
 pub unsafe extern "C" fn IoCopyCurrentIrpStackLocationToNext(Irp: PIRP) {
     let machine = &*enter(Ddi::IoCopyCurrentIrpStackLocationToNext);
     machine
         .called(Ddi::IoCopyCurrentIrpStackLocationToNext, |machine| ([machine.pointer(Irp as usize)], None));
     machine.checked(machine.check_documented_irql(Ddi::IoCopyCurrentIrpStackLocationToNext, DISPATCH));
-    let number = machine.checked(machine.current_location(Irp, "was copied, and no driver has it"));
-    let next = machine.checked(machine.next_location(Irp));
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
+    let next = machine.checked(machine.next_location(Irp, Ddi::IoCopyCurrentIrpStackLocationToNext));
     let IO_STACK_LOCATION { CompletionRoutine, Context, .. } = read_location(Irp, next);
     let copy = IO_STACK_LOCATION { Control: 0, CompletionRoutine, Context, ..read_location(Irp, number) };
     write_location(Irp, next, copy);
 }
 
-/// Gives the driver below the current stack location itself, with the completion routine of the
-/// driver above: for a driver that sets no routine of its own and has not marked the IRP pending.
-/// Any IRQL. No driver has the IRP: bug check 0x44 (`nf-wdm-ioskipcurrentirpstacklocation`).
+/// Passes the current stack location itself to the driver below, with the completion routine of the
+/// driver above. A driver may do so if it sets no routine of its own and has not marked the IRP
+/// pending. Any IRQL. Bug check 0x44 if no driver has the IRP
+/// (`nf-wdm-ioskipcurrentirpstacklocation`).
 ///
 /// # Safety
-/// As for [`IoMarkIrpPending`].
+/// The same as for [`IoMarkIrpPending`].
 pub unsafe extern "C" fn IoSkipCurrentIrpStackLocation(Irp: PIRP) {
     let machine = &*enter(Ddi::IoSkipCurrentIrpStackLocation);
     machine.called(Ddi::IoSkipCurrentIrpStackLocation, |machine| ([machine.pointer(Irp as usize)], None));
-    let number = machine.checked(machine.current_location(Irp, "was skipped, and no driver has it")) + 1;
+    let number = machine.checked(machine.current_location(Irp, Ddi::IoSkipCurrentIrpStackLocation)) + 1;
     write(Irp, IRP { CurrentLocation: number, CurrentStackLocation: location(Irp, number), ..read(Irp) });
 }

@@ -1,4 +1,4 @@
-//! IRPs as new: when they are allocated, and by IoReuseIrp
+//! Initialises IRPs, when they are allocated and by IoReuseIrp
 //! (learn.microsoft.com/windows-hardware/drivers/kernel/reusing-irps,
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-ioreuseirp).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
@@ -11,10 +11,10 @@ use crate::{
     verifier::{Checked, irql::Ddi},
 };
 
-/// Makes an IRP as new, with all its locations.
+/// Initialises an IRP with all its locations.
 pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
     let none = location(irp, stack + 1);
-    // SAFETY: an IRP of the machine's that is not gone; no reference is made.
+    // SAFETY: the caller has allocated or looked up the IRP, so it is alive; no reference is made.
     let entry = unsafe { &raw mut (*irp).ThreadListEntry };
     let fresh = IRP {
         Size: size,
@@ -32,12 +32,12 @@ pub(crate) fn initialize(irp: PIRP, size: u16, stack: CCHAR, flags: u8) {
 }
 
 impl Machine {
-    /// Makes an IRP as new, with a status.
+    /// Initialises an IRP again, with a status.
     fn reuse_irp(&self, irp: PIRP, status: NTSTATUS) -> Checked<()> {
-        self.irp(irp, 1, "was to be used again, and is not an IRP")?;
+        self.irp(irp, 1, Ddi::IoReuseIrp.name())?;
         let IRP { CurrentLocation: current, StackCount: count, Size: size, .. } = read(irp);
         if current <= count {
-            return Err(self.irp_violation(0x20B, irp, "was to be used again while a driver has it"));
+            return Err(self.irp_violation(0x20B, irp, "was passed to IoReuseIrp while a driver had it"));
         }
         initialize(irp, size, count, read(irp).AllocationFlags);
         let mut fresh = read(irp);
@@ -47,12 +47,12 @@ impl Machine {
     }
 }
 
-/// Makes an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) as new, with a status, so that it can be
-/// sent again. IRQL ≤ DISPATCH_LEVEL. No IRP: bug check 0xC9 (1); while a driver has it: 0xC9
-/// (0x20B) (`nf-wdm-ioreuseirp`).
+/// Initialises an IRP of [`IoAllocateIrp`](super::IoAllocateIrp) again, with a status, so that it
+/// can be sent again. IRQL ≤ DISPATCH_LEVEL. Bug check 0xC9 (1) if `Irp` is not an IRP; 0xC9
+/// (0x20B) while a driver has it (`nf-wdm-ioreuseirp`).
 ///
 /// # Safety
-/// Nothing else uses the IRP.
+/// The IRP is not used by anything else.
 pub unsafe extern "C" fn IoReuseIrp(Irp: PIRP, Iostatus: NTSTATUS) {
     let machine = &*enter(Ddi::IoReuseIrp);
     machine.called(Ddi::IoReuseIrp, |machine| {

@@ -1,4 +1,5 @@
-//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentirql`, `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
+//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentirql`,
+//! `nf-wdm-keraiseirql`, `nf-wdm-kelowerirql`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -14,12 +15,12 @@ const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 const HIGH: u8 = HIGH_LEVEL as u8;
 
 impl Machine {
-    /// Raises IRQL and returns the one before.
+    /// Raises IRQL and returns the IRQL before.
     pub(crate) fn raise(&self, to: KIRQL) -> KIRQL {
         let from = self.irql();
         if to < from || to > HIGH {
             let rule = alloc::format!(
-                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or none",
+                "IRQL was to be raised from {from} ({}) to {to} ({}), which is lower or not an IRQL",
                 irql_name(from),
                 irql_name(to)
             );
@@ -34,7 +35,8 @@ impl Machine {
         from
     }
 
-    /// Lowers IRQL; below DISPATCH_LEVEL the DPCs that were held off run before this returns.
+    /// Lowers IRQL. If it goes below DISPATCH_LEVEL, the DPCs that were held off run before this
+    /// returns.
     pub(crate) fn lower(&self, to: KIRQL) {
         let from = self.irql();
         if to > from {
@@ -53,7 +55,7 @@ impl Machine {
     }
 }
 
-/// The current processor's IRQL. Any IRQL (`nf-wdm-kegetcurrentirql`).
+/// Returns the current processor's IRQL. Any IRQL (`nf-wdm-kegetcurrentirql`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -64,11 +66,11 @@ pub unsafe extern "C" fn KeGetCurrentIrql() -> KIRQL {
     irql
 }
 
-/// Raises IRQL to `NewIrql` and returns the IRQL before. Any IRQL up to `NewIrql`: else bug check 0xC4/0x30
-/// (`nf-wdm-keraiseirql`).
+/// Raises IRQL to `NewIrql` and returns the IRQL before. Any IRQL up to `NewIrql`, otherwise bug
+/// check 0xC4/0x30 (`nf-wdm-keraiseirql`).
 ///
 /// # Safety
-/// As for [`KeGetCurrentIrql`].
+/// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
     let machine = &*enter(Ddi::KfRaiseIrql);
     let before = machine.raise(NewIrql);
@@ -77,11 +79,11 @@ pub unsafe extern "C" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
     before
 }
 
-/// Raises IRQL to DISPATCH_LEVEL and returns the IRQL before. IRQL ≤ DISPATCH_LEVEL: else bug check 0xC4/0x30
-/// (`nf-wdm-keraiseirqltodpclevel`).
+/// Raises IRQL to DISPATCH_LEVEL and returns the IRQL before. IRQL ≤ DISPATCH_LEVEL, otherwise bug
+/// check 0xC4/0x30 (`nf-wdm-keraiseirqltodpclevel`).
 ///
 /// # Safety
-/// As for [`KeGetCurrentIrql`].
+/// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
     let machine = &*enter(Ddi::KeRaiseIrqlToDpcLevel);
     let before = machine.raise(DISPATCH);
@@ -89,11 +91,12 @@ pub unsafe extern "C" fn KeRaiseIrqlToDpcLevel() -> KIRQL {
     before
 }
 
-/// Lowers IRQL to `NewIrql`. Below DISPATCH_LEVEL, the DPCs that were held off run before it returns. Any IRQL from `NewIrql`
-/// on: else bug check 0xC4/0x31; so too for a DPC routine that goes below DISPATCH_LEVEL (`nf-wdm-kelowerirql`).
+/// Lowers IRQL to `NewIrql`. Below DISPATCH_LEVEL, the DPCs that were held off run before it
+/// returns. Any IRQL from `NewIrql` on, otherwise bug check 0xC4/0x31, also if a DPC routine goes
+/// below DISPATCH_LEVEL (`nf-wdm-kelowerirql`).
 ///
 /// # Safety
-/// As for [`KeGetCurrentIrql`].
+/// The same as for [`KeGetCurrentIrql`].
 pub unsafe extern "C" fn KeLowerIrql(NewIrql: KIRQL) {
     let machine = &*enter(Ddi::KeLowerIrql);
     machine.called(Ddi::KeLowerIrql, |_| ([Value::Number(NewIrql.into())], None));

@@ -1,7 +1,8 @@
-//! A release and the wait that follows it, joined by `Wait` = TRUE: the release returns at
-//! DISPATCH_LEVEL, so that no other thread of the processor gets in between, and the wait restores
-//! IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: the remarks of `nf-wdm-kesetevent`,
-//! `nf-wdm-kereleasesemaphore`, `nf-wdm-kereleasemutex`).
+//! A release and the wait that follows it, joined by `Wait` = TRUE.
+//!
+//! The release returns at DISPATCH_LEVEL, so that no other thread of the processor runs in between,
+//! and the wait restores IRQL (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: the remarks
+//! of `nf-wdm-kesetevent`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereleasemutex`).
 
 extern crate alloc;
 
@@ -15,29 +16,29 @@ const APC: u8 = 1;
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
 impl Machine {
-    /// Whether a release may be made with this `Wait`: not above APC_LEVEL, and not before the wait
-    /// of an earlier one.
+    /// Checks that a release may be made with this `Wait`. IRQL ≤ APC_LEVEL, and an earlier joined
+    /// release must have had its wait.
     pub(crate) fn check_wait_argument(&self, ddi: Ddi, wait: BOOLEAN) -> Checked<()> {
         self.check_joined(ddi)?;
         if wait != 0 { self.check_documented_irql(ddi, APC) } else { Ok(()) }
     }
 
-    /// Ends a release. With `Wait`, its caller says that it waits next.
+    /// Ends a release. With `Wait`, its caller promises that it waits next.
     pub(crate) fn join(&self, wait: BOOLEAN) {
         if wait != 0 {
             self.cpu().joined.set(Some(self.raise(DISPATCH)));
         }
     }
 
-    /// A wait begins: after a release that it is joined with, at the IRQL of that.
+    /// Begins a wait. If it is joined with a release, restores the IRQL before that release.
     pub(crate) fn end_join(&self) {
         if let Some(before) = self.cpu().joined.take() {
             self.lower(before);
         }
     }
 
-    /// A violation where a call is made between a release and the wait that was to be next. Only
-    /// calls that end or begin such a pair look.
+    /// Returns a violation if a call is made between a release and its joined wait. Only calls that
+    /// end or begin such a pair check this.
     #[inline]
     pub(crate) fn check_joined(&self, ddi: Ddi) -> Checked<()> {
         match self.cpu().joined.take() {
@@ -50,7 +51,7 @@ impl Machine {
     fn no_wait(&self, ddi: Ddi, before: KIRQL) -> Checked<()> {
         self.documented([NO_WAIT, self.irql().into(), before.into(), 0], || {
             alloc::format!(
-                "{} was called after a release with Wait = TRUE, which a KeWaitXxx call follows immediately",
+                "{} was called after a release with Wait = TRUE, which a KeWaitXxx call must follow immediately",
                 ddi.name()
             )
         })

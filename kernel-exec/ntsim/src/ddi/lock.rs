@@ -1,8 +1,9 @@
-//! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`,
-//! `nf-wdm-kereleasespinlock`, `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
+//! Spin locks (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-keinitializespinlock`, `nf-wdm-keacquirespinlock`, `nf-wdm-kereleasespinlock`,
+//! `nf-wdm-keacquirespinlockatdpclevel`, `nf-wdm-kereleasespinlockfromdpclevel`).
 //!
-//! The lock's word is 1 while it is held. Who holds it is the verifier's knowledge. Nobody spins: a processor that waits cannot run
-//! until the lock is released.
+//! The lock's word is not zero while it is held. The verifier records the holder. A waiting
+//! processor does not spin, and cannot run until the lock is released.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -20,27 +21,34 @@ use crate::{
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
 fn read(lock: PKSPIN_LOCK) -> KSPIN_LOCK {
-    // SAFETY: the memory was checked; else the driver promised that the lock is valid.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
     unsafe { lock.read_unaligned() }
 }
 
 fn write(lock: PKSPIN_LOCK, value: KSPIN_LOCK) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
     unsafe { lock.write_unaligned(value) }
 }
 
 impl Machine {
-    /// A violation where IRQL is not in the range for this call.
+    /// Returns a violation if IRQL is not in the range for this call.
     pub(crate) fn lock_irql(&self, lock: PKSPIN_LOCK, ddi: Ddi, kind: u64, fits: bool) -> Checked<()> {
         if fits {
             return Ok(());
         }
         let irql = self.irql();
-        let rule = alloc::format!("{} for {} at IRQL {irql}", ddi.name(), self.name(lock as usize));
+        let range = match kind {
+            0x42 => "at IRQL ≤ DISPATCH_LEVEL",
+            0x32 => "at DISPATCH_LEVEL",
+            _ => "at IRQL ≥ DISPATCH_LEVEL",
+        };
+        let (ddi, name) = (ddi.name(), self.name(lock as usize));
+        let rule = alloc::format!("{ddi} for {name} may be called {range} only, but was called at {irql}");
         Err(violation(0xC4, [kind, irql.into(), lock as u64, 0], rule))
     }
 
-    /// Waits until the lock is free, and takes it, with a queue handle or without one. IRQL ≥ DISPATCH_LEVEL.
+    /// Waits until the lock is free and acquires it, with a queue handle or without one. IRQL ≥
+    /// DISPATCH_LEVEL.
     pub(crate) fn acquire(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
         if self.config.get().lock_order {
             self.check_lock_order(lock as usize)?;
@@ -48,7 +56,8 @@ impl Machine {
         self.take_lock(lock, ddi, handle)
     }
 
-    /// As [`Machine::acquire`], in whatever order: for who has seen that the lock is free, and does not wait.
+    /// Acquires a lock like [`Machine::acquire`], without a check of the lock order. The caller has
+    /// seen that the lock is free, or the order was checked.
     fn take_lock(&self, lock: PKSPIN_LOCK, ddi: Ddi, handle: usize) -> Checked<()> {
         let (address, me) = (lock as usize, self.current.get());
         loop {
@@ -58,7 +67,7 @@ impl Machine {
                 (None, 0) => break,
                 (Some(holder), _) if holder == me => {
                     let rule = alloc::format!(
-                        "spin lock {} was acquired by processor {me}, which holds it: spin locks are not recursive",
+                        "spin lock {} was acquired by processor {me}, which holds it already: spin locks are not recursive",
                         self.name(address)
                     );
                     return Err(violation(0xC4, [0x1000, address as u64, 0, 0], rule));
@@ -66,25 +75,25 @@ impl Machine {
                 (Some(_), _) => self.wait_for_lock(address, ddi),
                 (None, word) => {
                     let rule = alloc::format!(
-                        "spin lock {} is held by nobody, yet its word is {word:#x}: not initialised, or overwritten",
+                        "no processor holds spin lock {}, but its word is {word:#x}: not initialised, or overwritten",
                         self.name(address)
                     );
                     return Err(violation(0xC4, [0x1002, address as u64, 0, 0], rule));
                 }
             }
         }
-        // As in NT: 1, or where its handle is.
+        // The word is 1, or the address of the queue handle, as in NT.
         write(lock, if handle == 0 { 1 } else { handle as KSPIN_LOCK });
         self.kernel.borrow_mut().locks.acquire(Held { address, processor: me, handle });
         Ok(())
     }
 
-    /// How many spin locks this processor holds.
+    /// Returns how many spin locks this processor holds.
     pub(crate) fn locks_held(&self) -> usize {
         self.kernel.borrow().locks.held_by(self.current.get())
     }
 
-    /// A violation where this processor holds more spin locks than when it called a driver's
+    /// Returns a violation if this processor holds more spin locks than when it called a driver's
     /// routine.
     pub(crate) fn check_locks_given_back(&self, routine: &str, before: usize) -> Checked<()> {
         let me = self.current.get();
@@ -96,7 +105,8 @@ impl Machine {
         Err(violation(0xC4, [0x1006, held.address as u64, me as u64, 0], rule))
     }
 
-    /// A violation where this processor holds a lock that was once acquired while the one at `address` was held.
+    /// Returns a violation if this processor holds a lock that was once acquired while the one at
+    /// `address` was held.
     #[cold]
     fn check_lock_order(&self, address: usize) -> Checked<()> {
         let mut kernel = self.kernel.borrow_mut();
@@ -107,14 +117,15 @@ impl Machine {
         drop(kernel);
         let Some(first) = wrong else { return Ok(()) };
         let rule = alloc::format!(
-            "spin lock {} was acquired while {} was held, and once they were acquired in the opposite order",
+            "spin lock {} was acquired while {} was held, but they were once acquired in the opposite order",
             self.name(address),
             self.name(first)
         );
         Err(violation(0xC4, [0x1001, address as u64, first as u64, 0], rule))
     }
 
-    /// Gives the lock up, if it is this processor's and was acquired with this queue handle or, with 0, without one.
+    /// Releases the lock if this processor acquired it with this queue handle or, with 0, without
+    /// one.
     pub(crate) fn release(&self, lock: PKSPIN_LOCK, handle: usize) -> Checked<()> {
         let (address, me) = (lock as usize, self.current.get());
         self.check_memory(address, Use::Lock)?;
@@ -123,21 +134,23 @@ impl Machine {
             Some(holder) if holder == me => {}
             Some(holder) => {
                 let rule = alloc::format!(
-                    "spin lock {} was released by processor {me}, and processor {holder} holds it",
+                    "spin lock {} was released by processor {me}, but processor {holder} holds it",
                     self.name(address)
                 );
                 return Err(violation(0xC4, [0x1004, address as u64, holder as u64, me as u64], rule));
             }
             None => {
-                let rule =
-                    alloc::format!("spin lock {} was released, and nobody holds it", self.name(address));
+                let rule = alloc::format!(
+                    "spin lock {} was released, but no processor holds it",
+                    self.name(address)
+                );
                 return Err(violation(0xC4, [0x1007, address as u64, 0, 0], rule));
             }
         }
         let with = self.kernel.borrow().locks.handle(address);
         if with != handle {
             let rule = alloc::format!(
-                "spin lock {} was acquired with the queue handle {} and released with {}",
+                "spin lock {} was acquired with the queue handle {}, but released with {}",
                 self.name(address),
                 self.name(with),
                 self.name(handle)
@@ -151,7 +164,8 @@ impl Machine {
     }
 }
 
-/// Makes a free spin lock. Any IRQL. One that is held: bug check 0xC4/0x1005 (`nf-wdm-keinitializespinlock`).
+/// Initialises a spin lock as free. Any IRQL. Bug check 0xC4/0x1005 if the lock is held
+/// (`nf-wdm-keinitializespinlock`).
 ///
 /// # Safety
 /// `SpinLock` is valid for writes.
@@ -170,9 +184,10 @@ pub unsafe extern "C" fn KeInitializeSpinLock(SpinLock: PKSPIN_LOCK) {
     write(SpinLock, 0);
 }
 
-/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before: what KeAcquireSpinLock is on x64. IRQL ≤
-/// DISPATCH_LEVEL: else bug check 0xC4/0x42. A lock that this processor holds: 0xC4/0x1000; a word that is not a lock's:
-/// 0xC4/0x1002 (`nf-wdm-keacquirespinlock`).
+/// Raises IRQL to DISPATCH_LEVEL, acquires a spin lock and returns the IRQL before. On x64,
+/// KeAcquireSpinLock is this function. IRQL ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x42. Bug
+/// check 0xC4/0x1000 if this processor holds the lock; 0xC4/0x1002 if the word is not a lock's
+/// (`nf-wdm-keacquirespinlock`).
 ///
 /// # Safety
 /// `SpinLock` was initialised and is valid until it is released.
@@ -187,11 +202,12 @@ pub unsafe extern "C" fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> K
     before
 }
 
-/// Releases a spin lock and lowers IRQL to `NewIrql`. At DISPATCH_LEVEL: else bug check 0xC4/0x32. A lock that nobody holds:
-/// 0xC4/0x1007; another processor's: 0xC4/0x1004 (`nf-wdm-kereleasespinlock`).
+/// Releases a spin lock and lowers IRQL to `NewIrql`. At DISPATCH_LEVEL, otherwise bug check
+/// 0xC4/0x32. Bug check 0xC4/0x1007 if no processor holds the lock; 0xC4/0x1004 if another does
+/// (`nf-wdm-kereleasespinlock`).
 ///
 /// # Safety
-/// `SpinLock` was acquired by this processor; `NewIrql` is what the acquisition returned.
+/// `SpinLock` was acquired by this processor; `NewIrql` is the IRQL that the acquisition returned.
 pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL) {
     let ddi = Ddi::KeReleaseSpinLock;
     let machine = &*enter(ddi);
@@ -202,11 +218,11 @@ pub unsafe extern "C" fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL
     machine.lower(NewIrql);
 }
 
-/// Acquires a spin lock at DISPATCH_LEVEL or above: else bug check 0xC4/0x40. Else as [`KeAcquireSpinLockRaiseToDpc`], without a
-/// change of IRQL (`nf-wdm-keacquirespinlockatdpclevel`).
+/// Acquires a spin lock like [`KeAcquireSpinLockRaiseToDpc`], without a change of IRQL. At
+/// DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x40 (`nf-wdm-keacquirespinlockatdpclevel`).
 ///
 /// # Safety
-/// As for [`KeAcquireSpinLockRaiseToDpc`].
+/// The same as for [`KeAcquireSpinLockRaiseToDpc`].
 pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     let ddi = Ddi::KeAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);
@@ -215,8 +231,8 @@ pub unsafe extern "C" fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) {
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
-/// Releases a spin lock at DISPATCH_LEVEL or above: else bug check 0xC4/0x41. Else as [`KeReleaseSpinLock`], without a change of
-/// IRQL (`nf-wdm-kereleasespinlockfromdpclevel`).
+/// Releases a spin lock like [`KeReleaseSpinLock`], without a change of IRQL. At DISPATCH_LEVEL or
+/// above, otherwise bug check 0xC4/0x41 (`nf-wdm-kereleasespinlockfromdpclevel`).
 ///
 /// # Safety
 /// `SpinLock` was acquired by this processor.
@@ -228,11 +244,12 @@ pub unsafe extern "C" fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK) {
     machine.called(ddi, |machine| ([machine.pointer(SpinLock as usize)], None));
 }
 
-/// Acquires a spin lock if it is free: TRUE; FALSE where it is held, by this processor too. It never waits: it is in no order of locks. At DISPATCH_LEVEL or above: else bug check
-/// 0xC4/0x40 (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
+/// Acquires a spin lock if it is free. Returns TRUE, or FALSE if a processor holds it, including
+/// this one. At DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x40. It never waits, so it does
+/// not count for the lock order (`nf-wdm-ketrytoacquirespinlockatdpclevel`).
 ///
 /// # Safety
-/// As for [`KeAcquireSpinLockRaiseToDpc`].
+/// The same as for [`KeAcquireSpinLockRaiseToDpc`].
 pub unsafe extern "C" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN {
     let ddi = Ddi::KeTryToAcquireSpinLockAtDpcLevel;
     let machine = &*enter(ddi);

@@ -1,9 +1,10 @@
-//! Lookaside lists (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializelookasidelistex`,
-//! `nf-wdm-exallocatefromlookasidelistex`, `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
+//! Lookaside lists (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-exinitializelookasidelistex`, `nf-wdm-exallocatefromlookasidelistex`,
+//! `nf-wdm-exfreetolookasidelistex`, `nf-wdm-exflushlookasidelistex`,
 //! `nf-wdm-exdeletelookasidelistex`).
 //!
-//! An entry that is given back goes to pool at once and one that is taken is fresh pool: what NT may do too, and what shows a use
-//! after it was given back.
+//! Each allocation of an entry is an allocation of pool, and each free frees the pool at once. NT
+//! may behave so too, and a use after the free is seen.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -21,7 +22,8 @@ use crate::{
     verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
 };
 
-/// How many entries NT lets a fresh list keep, and at most. Here a list keeps none.
+/// The number of entries that NT lets a new list keep, and the most that it lets a list keep. Here
+/// a list keeps none.
 const DEPTH: USHORT = 4;
 const MOST: USHORT = 256;
 
@@ -36,7 +38,7 @@ impl Machine {
         let address = objects::address(list);
         self.check_memory(address, Use::Lookaside)?;
         if self.kernel.borrow().lookaside.contains(address) {
-            return Err(self.bad_list(list, "was initialised, and is a lookaside list already"));
+            return Err(self.bad_list(list, "was initialised, but is a lookaside list already"));
         }
         let fresh = LOOKASIDE_LIST_EX {
             Depth: DEPTH,
@@ -46,7 +48,8 @@ impl Machine {
             Tag: tag,
             ..LOOKASIDE_LIST_EX::default()
         };
-        // SAFETY: checked as far as pool goes; else valid by the caller's promise.
+        // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
+        // valid for writes.
         unsafe { list.write_unaligned(fresh) };
         self.kernel.borrow_mut().lookaside.add(address);
         Ok(())
@@ -60,9 +63,10 @@ impl Machine {
     fn load_lookaside(&self, list: PLOOKASIDE_LIST_EX) -> Checked<LOOKASIDE_LIST_EX> {
         self.check_memory(list as usize, Use::Lookaside)?;
         if !self.kernel.borrow().lookaside.contains(list as usize) {
-            return Err(self.bad_list(list, "is used as a lookaside list, and is none"));
+            return Err(self.bad_list(list, "is used as a lookaside list, but is not one"));
         }
-        // SAFETY: checked as far as pool goes; else valid by the caller's promise.
+        // SAFETY: pool memory was checked; for other memory the caller promises that `list` is
+        // valid.
         Ok(unsafe { list.read_unaligned() })
     }
 
@@ -84,8 +88,9 @@ impl Machine {
         let value = self.load_lookaside(list)?;
         if !self.kernel.borrow_mut().lookaside.free(entry, list as usize) {
             let (name, list) = (self.name(entry), self.name(list as usize));
-            let rule =
-                alloc::format!("{name} was given to the lookaside list {list}, and is no entry of it in use");
+            let rule = alloc::format!(
+                "{name} was freed to the lookaside list {list}, but is not an entry of it in use"
+            );
             return Err(violation(0xC2, [0x46, entry as u64, 0, 0], rule));
         }
         self.free(entry, Some(value.Tag))
@@ -102,9 +107,12 @@ impl Machine {
     }
 }
 
-/// Makes a lookaside list of entries of `Size` bytes. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged: else bug check 0xD1; no list already:
-/// else 0xCC. The list is deleted before unload (0xCE) and before its memory is freed (0xCC). Functions of the driver's own, flags, and
-/// a size or tag of zero end the run as not supported (`nf-wdm-exinitializelookasidelistex`).
+/// Initialises a lookaside list of entries of `Size` bytes. IRQL ≤ DISPATCH_LEVEL.
+///
+/// Bug check 0xD1 if the storage is pageable; 0xCC if a list is there already. The driver deletes
+/// the list before unload (otherwise 0xCE) and before it frees the list's memory (otherwise 0xCC).
+/// Functions of the driver's own, flags, and a size or tag of zero end the run as not supported
+/// (`nf-wdm-exinitializelookasidelistex`).
 ///
 /// # Safety
 /// `Lookaside` is valid for writes, and stays valid and where it is until the list is deleted.
@@ -133,8 +141,9 @@ pub unsafe extern "C" fn ExInitializeLookasideListEx(
     STATUS_SUCCESS
 }
 
-/// An entry, not zeroed; null where memory is low. IRQL ≤ DISPATCH_LEVEL, of paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. No
-/// list: 0xCC (`nf-wdm-exallocatefromlookasidelistex`).
+/// Allocates an entry, not zeroed. Returns null if memory is low. IRQL ≤ DISPATCH_LEVEL, of paged
+/// pool ≤ APC_LEVEL, otherwise bug check 0xC4/0x1 or 0x2. Bug check 0xCC if `Lookaside` is not a
+/// list (`nf-wdm-exallocatefromlookasidelistex`).
 ///
 /// # Safety
 /// `Lookaside` was initialised and is valid.
@@ -148,11 +157,11 @@ pub unsafe extern "C" fn ExAllocateFromLookasideListEx(Lookaside: PLOOKASIDE_LIS
     entry.cast()
 }
 
-/// Gives an entry back. IRQL as for [`ExAllocateFromLookasideListEx`]. No entry of this list in use: bug check 0xC2
-/// (`nf-wdm-exfreetolookasidelistex`).
+/// Frees an entry. IRQL as for [`ExAllocateFromLookasideListEx`]. Bug check 0xC2 if `Entry` is not
+/// an entry of this list in use (`nf-wdm-exfreetolookasidelistex`).
 ///
 /// # Safety
-/// As for [`ExAllocateFromLookasideListEx`]; nobody uses the entry any more.
+/// The same as for [`ExAllocateFromLookasideListEx`]; the entry is not used any more.
 pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, Entry: PVOID) {
     let ddi = Ddi::ExFreeToLookasideListEx;
     let machine = &*enter(ddi);
@@ -162,21 +171,22 @@ pub unsafe extern "C" fn ExFreeToLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX, 
     machine.checked(machine.give_entry(Lookaside, Entry as usize));
 }
 
-/// Frees what the list keeps, which here is nothing. IRQL ≤ DISPATCH_LEVEL. No list: bug check 0xCC (`nf-wdm-exflushlookasidelistex`).
+/// Frees the entries that the list keeps. Here it keeps none. IRQL ≤ DISPATCH_LEVEL. Bug check 0xCC
+/// if `Lookaside` is not a list (`nf-wdm-exflushlookasidelistex`).
 ///
 /// # Safety
-/// As for [`ExAllocateFromLookasideListEx`].
+/// The same as for [`ExAllocateFromLookasideListEx`].
 pub unsafe extern "C" fn ExFlushLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
     let machine = &*enter(Ddi::ExFlushLookasideListEx);
     machine.called(Ddi::ExFlushLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));
     machine.checked(machine.load_lookaside(Lookaside));
 }
 
-/// Deletes a list whose entries have all been given back: else bug check 0xCC. IRQL ≤ DISPATCH_LEVEL
-/// (`nf-wdm-exdeletelookasidelistex`).
+/// Deletes a list. All its entries must have been freed, otherwise bug check 0xCC. IRQL ≤
+/// DISPATCH_LEVEL (`nf-wdm-exdeletelookasidelistex`).
 ///
 /// # Safety
-/// As for [`ExAllocateFromLookasideListEx`].
+/// The same as for [`ExAllocateFromLookasideListEx`].
 pub unsafe extern "C" fn ExDeleteLookasideListEx(Lookaside: PLOOKASIDE_LIST_EX) {
     let machine = &*enter(Ddi::ExDeleteLookasideListEx);
     machine.called(Ddi::ExDeleteLookasideListEx, |machine| ([machine.pointer(Lookaside as usize)], None));

@@ -1,8 +1,9 @@
-//! The kernel's calls, by wdk-sys's names and with its signatures: the door through which drivers come in.
+//! The kernel's calls, with wdk-sys's names and signatures. Drivers call these functions.
 //!
-//! Before and behind the effect of each is a preemption point, and before the return of each
-//! routine that it calls. Each is counted, is checked against its IRQL ceiling, and is traced.
-//! Called while no simulation runs on the thread, each aborts the process with its name.
+//! There is a preemption point before and after the effect of each call, and before the return of
+//! each driver routine that it calls. Each call is counted, is checked against its highest IRQL,
+//! and is traced. A call while no simulation runs on the thread aborts the process with the call's
+//! name.
 
 mod anywhere;
 pub(crate) mod cancel;

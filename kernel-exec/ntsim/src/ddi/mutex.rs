@@ -1,5 +1,5 @@
-//! Mutexes (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializemutex`, `nf-wdm-kereleasemutex`,
-//! `nf-wdm-kereadstatemutex`).
+//! Mutexes (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializemutex`,
+//! `nf-wdm-kereleasemutex`, `nf-wdm-kereadstatemutex`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -28,12 +28,14 @@ impl Machine {
             return Err(violation(0xC4, [0x1005, address as u64, 0, 0], rule));
         }
         let header = self.fresh_header(address, Waitable::Mutex, 1)?;
-        // SAFETY: by the caller's promise; checked as far as pool goes.
+        // SAFETY: pool memory was checked; for other memory the caller promises that `mutex` is
+        // valid for writes.
         unsafe { mutex.write_unaligned(KMUTANT { Header: header, ApcDisable: 1, ..KMUTANT::default() }) }
         Ok(())
     }
 
-    /// Gives a mutex up once; the state before: 0 where it is free now.
+    /// Releases a mutex once and returns its state before. The mutex is free afterwards if that was
+    /// 0.
     fn release_mutex(&self, address: usize) -> Checked<LONG> {
         self.expect_waitable(address, KIND)?;
         let (thread, name) = (self.thread(), self.name(address));
@@ -43,14 +45,14 @@ impl Machine {
         let wrong = match holder {
             Some(held) if held.thread != thread => {
                 alloc::format!(
-                    "mutex {name} was released by {me}, and {} holds it",
+                    "mutex {name} was released by {me}, but {} holds it",
                     ThreadName::of(held.thread)
                 )
             }
-            None => alloc::format!("mutex {name} was released by {me}, and nobody holds it"),
+            None => alloc::format!("mutex {name} was released by {me}, but no thread holds it"),
             Some(held) if held.at_dispatch != at_dispatch => {
                 let (then, now) = if at_dispatch { ("below", "at") } else { ("at", "below") };
-                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL and released {now} it")
+                alloc::format!("mutex {name} was acquired {then} DISPATCH_LEVEL, but released {now} it")
             }
             Some(_) => {
                 let before = dispatcher::state(address);
@@ -67,9 +69,12 @@ impl Machine {
     }
 }
 
-/// Makes a mutex that is free. The thread whose wait it satisfies holds it, may acquire it again, and must release it as often, before
-/// it ends (bug check 0x4000008A). `Level` is ignored, as in NT. Any IRQL. Storage is non-paged: else bug check 0xD1; nobody waits for
-/// a mutex there: else 0x139; nobody holds it: else 0xC4/0x1005 (`nf-wdm-keinitializemutex`).
+/// Initialises a mutex as free. Any IRQL.
+///
+/// A thread with a satisfied wait holds it, may acquire it again, and must release it as often,
+/// before the thread ends (bug check 0x4000008A). `Level` is ignored, as in NT. Bug check 0xD1 if
+/// the storage is pageable; 0x139 if a thread waits for a mutex there; 0xC4/0x1005 if a thread
+/// holds it (`nf-wdm-keinitializemutex`).
 ///
 /// # Safety
 /// `Mutex` is valid for writes, and stays valid and where it is while it is used.
@@ -81,9 +86,12 @@ pub unsafe extern "C" fn KeInitializeMutex(Mutex: PRKMUTEX, Level: ULONG) {
     machine.checked(machine.initialize_mutex(Mutex));
 }
 
-/// Releases a mutex that the current thread holds: 0 where it is free now. IRQL ≤ DISPATCH_LEVEL, and at DISPATCH_LEVEL just when it
-/// was acquired there. Another's or nobody's: the exception STATUS_MUTANT_NOT_OWNED, which is bug check 0x1E. Not a mutex: 0x139.
-/// `Wait` as for [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasemutex`).
+/// Releases a mutex that the current thread holds. Returns 0 if it is free now.
+///
+/// IRQL ≤ DISPATCH_LEVEL, and at DISPATCH_LEVEL if and only if it was acquired there. If this
+/// thread does not hold the mutex, the exception STATUS_MUTANT_NOT_OWNED is raised, which is bug
+/// check 0x1E. Bug check 0x139 if `Mutex` is not a mutex. `Wait` as for
+/// [`KeSetEvent`](super::KeSetEvent) (`nf-wdm-kereleasemutex`).
 ///
 /// # Safety
 /// `Mutex` was initialised and is valid.
@@ -97,10 +105,11 @@ pub unsafe extern "C" fn KeReleaseMutex(Mutex: PRKMUTEX, Wait: BOOLEAN) -> LONG 
     before
 }
 
-/// A mutex's state: 1 where it is free. IRQL ≤ DISPATCH_LEVEL. Not a mutex: bug check 0x139 (`nf-wdm-kereadstatemutex`).
+/// Returns a mutex's state, which is 1 if it is free. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 if
+/// `Mutex` is not a mutex (`nf-wdm-kereadstatemutex`).
 ///
 /// # Safety
-/// As for [`KeReleaseMutex`].
+/// The same as for [`KeReleaseMutex`].
 pub unsafe extern "C" fn KeReadStateMutex(Mutex: PRKMUTEX) -> LONG {
     let machine = &*enter(Ddi::KeReadStateMutex);
     let address = objects::address(Mutex);

@@ -1,5 +1,6 @@
-//! Objects with references: threads, which have handles too, and devices (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
-//! `nf-wdm-obreferenceobjectbyhandle`, `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
+//! Objects with references, which are threads and devices. Threads have handles too
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-obreferenceobjectbyhandle`,
+//! `nf-wdm-obfreferenceobject`, `nf-wdm-obdereferenceobject`, `nf-wdm-zwclose`).
 #![expect(non_snake_case, non_upper_case_globals, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -10,13 +11,14 @@ use crate::{
     kernel::thread::{SYSTEM, State, Thread},
     trace::Value,
     types::{
-        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, POBJECT_HANDLE_INFORMATION,
-        POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        _MODE, ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, NTSTATUS, OBJECT_HANDLE_INFORMATION,
+        POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        THREAD_ALL_ACCESS,
     },
     verifier::{Checked, irql::Ddi, violation},
 };
 
-/// A type of objects, known by its address.
+/// A type of objects, identified by its address.
 struct Type(u8);
 
 static THREADS: Type = Type(0);
@@ -42,26 +44,26 @@ macro_rules! object_types {
 object_types! {
     /// The type of threads, as an argument of [`ObReferenceObjectByHandle`].
     PsThreadType: THREADS in THREAD_TYPE,
-    /// The type of processes, of which ntsim has no handles.
+    /// The type of processes. ntsim has no handles of them.
     PsProcessType: PROCESSES in PROCESS_TYPE,
-    /// The type of named events, of which ntsim has no handles.
+    /// The type of named events. ntsim has no handles of them.
     ExEventObjectType: EVENTS in EVENT_TYPE,
-    /// The type of named semaphores, of which ntsim has no handles.
+    /// The type of named semaphores. ntsim has no handles of them.
     ExSemaphoreObjectType: SEMAPHORES in SEMAPHORE_TYPE,
-    /// The type of files, of which ntsim has no handles.
+    /// The type of files. ntsim has no handles of them.
     IoFileObjectType: FILES in FILE_TYPE,
 }
 
-/// Handles of the kernel are above this, on x64.
+/// The base above which the kernel's handles lie, on x64.
 const KERNEL_HANDLES: usize = 0xFFFF_FFFF_8000_0000;
 
-/// The handle of a thread.
+/// Returns the handle of a thread.
 pub(crate) fn handle(thread: usize) -> HANDLE {
     core::ptr::without_provenance_mut(KERNEL_HANDLES + 4 * (thread + 1 - SYSTEM))
 }
 
 impl Machine {
-    /// The thread whose open handle this is.
+    /// Returns the thread of an open handle.
     fn thread_of(&self, handle: HANDLE) -> Option<usize> {
         let number = (handle as usize).checked_sub(KERNEL_HANDLES)?;
         let thread = (number / 4 + SYSTEM).checked_sub(1)?;
@@ -69,7 +71,20 @@ impl Machine {
         (open && thread >= SYSTEM).then_some(thread)
     }
 
-    /// Adds to the references of the object at an address, or takes from them; how many there are then.
+    /// The access of a thread's handle. A generic access, which NT maps, ends the run.
+    fn granted_access(&self, thread: usize, ddi: Ddi) -> ACCESS_MASK {
+        let access = self.kernel.borrow().threads.get(thread).access;
+        if access & !THREAD_ALL_ACCESS != 0 {
+            let name = ddi.name();
+            let message = alloc::format!(
+                "{name} with HandleInformation, for a handle with DesiredAccess {access:#x}: generic"
+            );
+            self.fail("not supported", message);
+        }
+        access
+    }
+
+    /// Adds or removes a reference of the object at an address and returns the new count.
     fn reference(&self, address: usize, more: bool) -> Checked<usize> {
         let Some(thread) = self.kernel.borrow().threads.find(address) else {
             return if more {
@@ -79,7 +94,8 @@ impl Machine {
             };
         };
         let Thread { references: count, state, open, .. } = self.kernel.borrow().threads.get(thread);
-        // Its own, while it has not ended, and its handle's are nobody's to give up by a pointer.
+        // A pointer cannot give up the thread's own reference, held until it has ended, or the
+        // handle's.
         let others = usize::from(state != State::Ended) + usize::from(open);
         if count == 0 || (!more && count <= others) {
             let (new, verb) = if more { (1, "referenced") } else { (u64::MAX, "dereferenced") };
@@ -93,18 +109,21 @@ impl Machine {
 
     fn bad_handle(&self, handle: HANDLE, name: &str) -> ! {
         let value = handle as usize;
-        let rule = alloc::format!("{name} with {value:#x}, which is no open handle");
+        let rule = alloc::format!("{name} with {value:#x}, which is not an open handle");
         self.bug_check(violation(0xC4, [0x3C, value as u64, 0, 0], rule))
     }
 }
 
-/// A pointer to the object of a handle, with a reference of its own. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C. There are
-/// handles of threads: an `ObjectType` that is neither null nor `*PsThreadType` is
-/// STATUS_OBJECT_TYPE_MISMATCH. UserMode and HandleInformation end the run as not supported
-/// (`nf-wdm-obreferenceobjectbyhandle`).
+/// Returns a pointer to the object of a handle, with a new reference. PASSIVE_LEVEL. Bug check
+/// 0xC4/0x3C if the handle is not open.
+///
+/// Only threads have handles here, so an `ObjectType` that is neither null nor `*PsThreadType` is
+/// STATUS_OBJECT_TYPE_MISMATCH. `HandleInformation`, if it is not null, gets no attributes, and
+/// the access that the thread was created with. A generic access there, and UserMode, end the run
+/// as not supported (`nf-wdm-obreferenceobjectbyhandle`).
 ///
 /// # Safety
-/// `Object` is valid for a write.
+/// `Object` is valid for a write, `HandleInformation` too or null.
 pub unsafe extern "C" fn ObReferenceObjectByHandle(
     Handle: HANDLE,
     DesiredAccess: ACCESS_MASK,
@@ -115,8 +134,8 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
 ) -> NTSTATUS {
     let ddi = Ddi::ObReferenceObjectByHandle;
     let machine = &*enter(ddi);
-    if i32::from(AccessMode) != _MODE::KernelMode || !HandleInformation.is_null() {
-        let message = "ObReferenceObjectByHandle with UserMode or HandleInformation";
+    if i32::from(AccessMode) != _MODE::KernelMode {
+        let message = "ObReferenceObjectByHandle with UserMode: ntsim has no handles of users";
         machine.fail("not supported", alloc::string::String::from(message));
     }
     let Some(thread) = machine.thread_of(Handle) else { machine.bad_handle(Handle, ddi.name()) };
@@ -129,8 +148,14 @@ pub unsafe extern "C" fn ObReferenceObjectByHandle(
     }
     let address = machine.thread_address(thread);
     machine.checked(machine.reference(address, true));
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `Object` is valid for a write.
     unsafe { Object.write_unaligned(core::ptr::with_exposed_provenance_mut(address)) };
+    if !HandleInformation.is_null() {
+        let access = machine.granted_access(thread, ddi);
+        let information = OBJECT_HANDLE_INFORMATION { HandleAttributes: 0, GrantedAccess: access };
+        // SAFETY: not null, and by the caller's promise.
+        unsafe { HandleInformation.write_unaligned(information) };
+    }
     machine.called(ddi, |machine| {
         let arguments = [Value::Bits(Handle as u64), Value::Bits(DesiredAccess.into())];
         (arguments, Some(machine.pointer(address)))
@@ -144,32 +169,37 @@ fn change(machine: &Machine, ddi: Ddi, object: PVOID, more: bool) -> LONG_PTR {
     count as LONG_PTR
 }
 
-/// One more reference to an object: what ObReferenceObject is. IRQL ≤ DISPATCH_LEVEL. An object whose references are all gone: bug
-/// check 0xC4/0x3F, and so too where there is no object (`nf-wdm-obfreferenceobject`).
+/// Adds a reference to an object. In C, ObReferenceObject is this function. IRQL ≤ DISPATCH_LEVEL.
+/// Bug check 0xC4/0x3F if there is no object, or its references are all gone
+/// (`nf-wdm-obfreferenceobject`).
 ///
 /// # Safety
-/// None beyond being called in a simulation run: what is no object is noticed.
+/// None beyond being called in a simulation run, because the call checks that `Object` is an
+/// object.
 pub unsafe extern "C" fn ObfReferenceObject(Object: PVOID) -> LONG_PTR {
     let ddi = Ddi::ObfReferenceObject;
     change(&enter(ddi), ddi, Object, true)
 }
 
-/// One reference less: what ObDereferenceObject is. With the last the object is gone. The reference that a thread has to itself until it has
-/// ended, and that of its open handle, are not given up so: bug check 0xC4/0x3F. Else as [`ObfReferenceObject`]
+/// Removes a reference from an object, which is freed with its last. In C, ObDereferenceObject is
+/// this function.
+///
+/// A thread has a reference to itself until it has ended, and another of its open handle. This call
+/// removes neither (bug check 0xC4/0x3F). Otherwise like [`ObfReferenceObject`]
 /// (`nf-wdm-obdereferenceobject`).
 ///
 /// # Safety
-/// As for [`ObfReferenceObject`].
+/// The same as for [`ObfReferenceObject`].
 pub unsafe extern "C" fn ObfDereferenceObject(Object: PVOID) -> LONG_PTR {
     let ddi = Ddi::ObfDereferenceObject;
     change(&enter(ddi), ddi, Object, false)
 }
 
-/// Closes a handle, and with it a reference to its object. PASSIVE_LEVEL. No open handle: bug check 0xC4/0x3C, where NT returns
-/// STATUS_INVALID_HANDLE (`nf-wdm-zwclose`).
+/// Closes a handle, and removes its reference to the object. PASSIVE_LEVEL. Bug check 0xC4/0x3C if
+/// the handle is not open, where NT returns STATUS_INVALID_HANDLE (`nf-wdm-zwclose`).
 ///
 /// # Safety
-/// As for [`ObfReferenceObject`].
+/// The same as for [`ObfReferenceObject`].
 pub unsafe extern "C" fn ZwClose(Handle: HANDLE) -> NTSTATUS {
     let ddi = Ddi::ZwClose;
     let machine = &*enter(ddi);

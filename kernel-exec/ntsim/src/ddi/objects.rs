@@ -1,8 +1,8 @@
-//! KDPC and KTIMER in the driver's memory: the only code that reads and writes them.
+//! KDPC and KTIMER in the driver's memory. Only this code reads and writes them.
 //!
-//! Safe functions that take an address rely on the driver's promise to the DDI that first got it: the object is valid memory
-//! until it is in no queue `[O1]`. Before every access the address is checked as far as pool goes: freed memory is a bug check,
-//! not an access.
+//! Safe functions that take an address rely on the driver's promise to the DDI that first got it:
+//! the object is valid memory until it is in no queue `[O1]`. Before every access the address is
+//! checked if it is in pool. Freed memory is a bug check and is not accessed.
 
 extern crate alloc;
 
@@ -15,21 +15,21 @@ use crate::{
     verifier::{Checked, memory::Use, violation},
 };
 
-/// A KDPC's `Type` once it is initialised, as in NT.
+/// The `Type` of an initialised KDPC, as in NT.
 pub(crate) const DPC_OBJECT: u8 = 19;
-/// A KTIMER's `Type` once it is initialised, as in NT, for notification timers; one more for synchronization timers.
+/// The `Type` of an initialised notification timer, as in NT. A synchronization timer has one more.
 pub(crate) const TIMER_OBJECT: u8 = 8;
-/// A KDPC's `Number` is 0 for the current processor, and this and more for a given one.
+/// The offset of a target processor in a KDPC's `Number`, which is 0 for the current processor.
 pub(crate) const TARGET_BASE: u16 = 0x800;
 
-/// How a DPC has been used since its initialisation (in `ProcessorHistory`).
+/// Marks a DPC that has been queued by hand since its initialisation (in `ProcessorHistory`).
 pub(crate) const USED_BY_HAND: usize = 1;
-/// Used with a timer.
+/// Marks a DPC that has been used with a timer since its initialisation.
 pub(crate) const USED_BY_TIMER: usize = 2;
 
 type Routine = unsafe extern "C" fn(*mut KDPC, PVOID, PVOID, PVOID);
 
-/// What is needed to call a DPC's routine.
+/// The data for a call of a DPC's routine.
 pub(crate) struct Call {
     pub(crate) routine: Routine,
     pub(crate) dpc: *mut KDPC,
@@ -37,38 +37,39 @@ pub(crate) struct Call {
     pub(crate) arguments: (PVOID, PVOID),
 }
 
-/// What is needed to queue a timer's DPC.
+/// The data for queueing a timer's DPC.
 pub(crate) struct TimerDpc {
-    /// The processor it targets.
+    /// The processor that the DPC targets.
     pub(crate) target: Option<usize>,
-    /// It goes to the queue's head.
+    /// Whether the DPC goes to the queue's head.
     pub(crate) high: bool,
 }
 
 fn read_dpc(dpc: *mut KDPC) -> KDPC {
-    // SAFETY: checked before, else valid by [O1]; any bits are a KDPC but the routine's, which is the driver's or zero.
+    // SAFETY: pool memory was checked before; other memory is valid by [O1]. Any bits are a KDPC
+    // except for the routine, which is the driver's or zero.
     unsafe { dpc.read_unaligned() }
 }
 
 fn read_timer(timer: *mut KTIMER) -> KTIMER {
-    // SAFETY: checked before, else valid by [O1]; any bits are a KTIMER.
+    // SAFETY: pool memory was checked before; other memory is valid by [O1]. Any bits are a KTIMER.
     unsafe { timer.read_unaligned() }
 }
 
 /// Writes a KDPC back.
 pub(crate) fn write_dpc(dpc: *mut KDPC, value: KDPC) {
-    // SAFETY: checked before, else valid by [O1].
+    // SAFETY: pool memory was checked before; other memory is valid by [O1].
     unsafe { dpc.write_unaligned(value) }
 }
 
 /// Writes a KTIMER back.
 pub(crate) fn write_timer(timer: *mut KTIMER, value: KTIMER) {
-    // SAFETY: checked before, else valid by [O1].
+    // SAFETY: pool memory was checked before; other memory is valid by [O1].
     unsafe { timer.write_unaligned(value) }
 }
 
-/// Makes a KDPC of medium importance, for the processor that inserts it. The arguments of an
-/// insertion, which come later, stay as they are, as in NT.
+/// Initialises a KDPC of medium importance, for the processor that inserts it. The fields of the
+/// insertion's arguments keep their bytes, as in NT.
 pub(crate) fn initialize_dpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) {
     let fresh = KDPC {
         Type: DPC_OBJECT,
@@ -79,24 +80,26 @@ pub(crate) fn initialize_dpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, contex
     };
     let (before, after) = (offset_of!(KDPC, SystemArgument1), offset_of!(KDPC, DpcData));
     let (from, to) = ((&raw const fresh).cast::<u8>(), dpc.cast::<u8>());
-    // SAFETY: checked before, else valid by [O1]: the part before the arguments.
+    // SAFETY: pool memory was checked before; other memory is valid by [O1]. This is the part
+    // before the arguments.
     unsafe { to.copy_from_nonoverlapping(from, before) };
     let (from, to) = (from.wrapping_add(after), to.wrapping_add(after));
-    // SAFETY: checked before, else valid by [O1]: the part behind the arguments.
+    // SAFETY: pool memory was checked before; other memory is valid by [O1]. This is the part after
+    // the arguments.
     unsafe { to.copy_from_nonoverlapping(from, size_of::<KDPC>() - after) };
 }
 
-/// The target in a KDPC.
+/// Returns the target processor of a KDPC.
 pub(crate) fn target(dpc: &KDPC) -> Option<usize> {
     dpc.Number.checked_sub(TARGET_BASE).map(usize::from)
 }
 
-/// Whether a KDPC goes to its queue's head.
+/// Returns whether a KDPC goes to its queue's head.
 pub(crate) fn is_high(dpc: &KDPC) -> bool {
     i32::from(dpc.Importance) == _KDPC_IMPORTANCE::HighImportance
 }
 
-/// The KDPC at an address, once it is known to be one.
+/// Loads the KDPC at an address, or returns a violation if it is not initialised.
 pub(crate) fn load_dpc(machine: &Machine, dpc: *mut KDPC) -> Checked<KDPC> {
     machine.check_memory(dpc as usize, Use::Dpc)?;
     let value = read_dpc(dpc);
@@ -110,7 +113,7 @@ pub(crate) fn load_dpc(machine: &Machine, dpc: *mut KDPC) -> Checked<KDPC> {
     Err(violation(0xC7, [1, dpc as u64, dpc as u64, dpc as u64 + 64], rule))
 }
 
-/// The KTIMER at an address, once it is known to be one.
+/// Loads the KTIMER at an address, or returns a violation if it is not initialised.
 pub(crate) fn load_timer(machine: &Machine, timer: *mut KTIMER) -> Checked<KTIMER> {
     machine.check_memory(timer as usize, Use::Timer)?;
     let value = read_timer(timer);
@@ -124,7 +127,7 @@ pub(crate) fn load_timer(machine: &Machine, timer: *mut KTIMER) -> Checked<KTIME
     Err(violation(0xC7, [0, timer as u64, timer as u64, timer as u64 + 64], rule))
 }
 
-/// Something about an object in a queue that its owner must not have changed.
+/// Returns the violation for a queued object that its owner has overwritten.
 pub(crate) fn changed(
     machine: &Machine,
     kind: u64,
@@ -135,7 +138,7 @@ pub(crate) fn changed(
     violation(0xC7, [kind, address as u64, address as u64, address as u64 + 64], rule)
 }
 
-/// Notes in a DPC that has left its queue that it has, and says what to call.
+/// Marks a DPC that has left its queue as not queued, and returns the call to make.
 pub(crate) fn take_dpc(machine: &Machine, entry: Entry) -> Checked<Call> {
     let dpc: *mut KDPC = core::ptr::with_exposed_provenance_mut(entry.address);
     let mut value = load_dpc(machine, dpc)?;
@@ -151,21 +154,21 @@ pub(crate) fn take_dpc(machine: &Machine, entry: Entry) -> Checked<Call> {
     Ok(Call { routine, dpc, context: value.DeferredContext, arguments })
 }
 
-/// A timer's DPC at expiry; none where it is still queued from an earlier one.
+/// Returns a timer's DPC at expiry, or none if it is still queued from an earlier expiry.
 pub(crate) fn timer_dpc(machine: &Machine, address: usize) -> Checked<Option<TimerDpc>> {
     let value = load_dpc(machine, core::ptr::with_exposed_provenance_mut(address))?;
     let queued = value.DpcData != 0;
     Ok((!queued).then(|| TimerDpc { target: target(&value), high: is_high(&value) }))
 }
 
-/// Notes in a DPC which [`timer_dpc`] returned that it is in a processor's queue.
+/// Marks a DPC that [`timer_dpc`] returned as queued on a processor.
 pub(crate) fn mark_queued(address: usize, processor: usize) {
     let dpc: *mut KDPC = core::ptr::with_exposed_provenance_mut(address);
     let value = read_dpc(dpc);
     write_dpc(dpc, KDPC { DpcData: processor + 1, ..value });
 }
 
-/// Notes in a timer that has left the timer queue that it has, and signals it.
+/// Marks a timer that has left the timer queue as not queued, and signals it.
 pub(crate) fn expire_timer(machine: &Machine, address: usize, key: Key) -> Checked<()> {
     let timer: *mut KTIMER = core::ptr::with_exposed_provenance_mut(address);
     let value = load_timer(machine, timer)?;
@@ -176,12 +179,12 @@ pub(crate) fn expire_timer(machine: &Machine, address: usize, key: Key) -> Check
     Ok(())
 }
 
-/// When a timer that is in the timer queue, or has just left it, is or was due.
+/// Returns the due time of a timer that is in the timer queue or has just left it.
 pub(crate) fn due_time(address: usize) -> u64 {
     read_timer(core::ptr::with_exposed_provenance_mut(address)).DueTime
 }
 
-/// Notes in a timer that it is in the timer queue, there.
+/// Marks a timer as queued at this place in the timer queue.
 pub(crate) fn place_timer(address: usize, due_time: u64, key: Key) {
     let timer: *mut KTIMER = core::ptr::with_exposed_provenance_mut(address);
     let placed = KTIMER {
@@ -193,18 +196,20 @@ pub(crate) fn place_timer(address: usize, due_time: u64, key: Key) {
     write_timer(timer, placed);
 }
 
-/// A set timer's place in the timer queue, which it holds in fields of the kernel's own.
+/// Returns a set timer's place in the timer queue, which is stored in fields that belong to the
+/// kernel.
 pub(crate) fn key(timer: &KTIMER) -> Key {
     let [tick, sequence] = timer.TimerListEntry;
     Key { tick: tick as u64, sequence: sequence as u64 }
 }
 
-/// The pointer of an argument, as an address that the queues may keep.
+/// Returns the address of a pointer argument, with its provenance exposed, so that the queues may
+/// keep it.
 pub(crate) fn address<T>(pointer: *mut T) -> usize {
     pointer.expose_provenance()
 }
 
-/// A pointer argument's address, for the trace.
+/// Returns the address of a pointer argument, for the trace.
 pub(crate) fn untyped(pointer: *mut c_void) -> usize {
     pointer as usize
 }

@@ -1,6 +1,6 @@
-//! Pool (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`, `wdm/nf-wdm-exallocatepool3`,
-//! `wdm/nf-wdm-exallocatepoolwithtag`, `wdm/nf-wdm-exfreepool2`, `ntddk/nf-ntddk-exfreepool`,
-//! `wdm/nf-wdm-exfreepoolwithtag`).
+//! Pool (learn.microsoft.com/windows-hardware/drivers/ddi/: `wdm/nf-wdm-exallocatepool2`,
+//! `wdm/nf-wdm-exallocatepool3`, `wdm/nf-wdm-exallocatepoolwithtag`, `wdm/nf-wdm-exfreepool2`,
+//! `ntddk/nf-ntddk-exfreepool`, `wdm/nf-wdm-exfreepoolwithtag`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -8,7 +8,10 @@ extern crate alloc;
 use core::ptr::null_mut;
 
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::{
+        between::free_between_runs,
+        machine::{Machine, enter, here},
+    },
     trace::Value,
     types::{
         _POOL_TYPE, PCPOOL_EXTENDED_PARAMETER, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
@@ -18,7 +21,7 @@ use crate::{
     verifier::{irql::Ddi, violation},
 };
 
-/// Allocates for a DDI. `tag` 0 yields null, as in ExAllocatePool2.
+/// Allocates for a DDI. A `tag` of 0 returns null, as in ExAllocatePool2.
 fn allocate(machine: &Machine, ddi: Ddi, flags: POOL_FLAGS, size: SIZE_T, tag: ULONG) -> PVOID {
     let allocated = machine.pool_request(ddi, flags, size, tag).and_then(|request| match request {
         Some(request) => machine.allocate(request),
@@ -43,7 +46,8 @@ fn refuse_parameters(machine: &Machine, ddi: Ddi, parameters: PCPOOL_EXTENDED_PA
 }
 
 impl Machine {
-    /// The flags of ExAllocatePool2 for a POOL_TYPE; the run ends where drivers have none of it.
+    /// Returns the flags of ExAllocatePool2 for a POOL_TYPE. A type that drivers do not have ends
+    /// the run.
     pub(crate) fn pool_flags(&self, ddi: Ddi, kind: POOL_TYPE) -> POOL_FLAGS {
         match kind {
             _POOL_TYPE::NonPagedPool => POOL_FLAG_NON_PAGED_EXECUTE,
@@ -57,28 +61,32 @@ impl Machine {
     }
 }
 
-/// Memory of `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set, aligned to 16 bytes, and to a page from 4096
-/// bytes on; NULL where there is none, or where `Tag` is 0.
+/// Allocates `NumberOfBytes` bytes, zeroed unless POOL_FLAG_UNINITIALIZED is set. The block is
+/// aligned to 16 bytes, and to a page from 4096 bytes on. Returns NULL if there is no memory, or if
+/// `Tag` is 0.
 ///
-/// POOL_FLAG_USE_QUOTA has no effect: the system process, in which everything runs here, has no quota. With POOL_FLAG_RAISE_ON_FAILURE,
-/// what would be NULL is the exception STATUS_INSUFFICIENT_RESOURCES, which is bug check 0x1E: there are no handlers.
+/// POOL_FLAG_USE_QUOTA has no effect, because the system process, in which everything runs here,
+/// has no quota. With POOL_FLAG_RAISE_ON_FAILURE, the exception STATUS_INSUFFICIENT_RESOURCES is
+/// raised in place of NULL. It is bug check 0x1E, because there are no handlers.
 ///
-/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x1 or 0x2. Zero bytes:
-/// 0xC4/0x0. Not one of NON_PAGED, NON_PAGED_EXECUTE and PAGED, or a flag below bit 32 that NT does
-/// not know: 0xC4/0x4E530003. POOL_FLAG_SESSION and the flags that are reserved for the system end
-/// the run as not supported; NT ignores flags from bit 32 on that it does not know
-/// (`nf-wdm-exallocatepool2`, learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags).
+/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL, otherwise bug check 0xC4/0x1 or 0x2. Bug check
+/// 0xC4/0x0 for zero bytes; 0xC4/0x4E530003 without exactly one of NON_PAGED, NON_PAGED_EXECUTE and
+/// PAGED, or with a flag below bit 32 that NT does not know. POOL_FLAG_SESSION and the flags that
+/// are reserved for the system end the run as not supported. NT ignores unknown flags from bit 32
+/// on (`nf-wdm-exallocatepool2`, learn.microsoft.com/windows-hardware/drivers/kernel/pool_flags).
 ///
 /// # Safety
-/// None beyond being called in a simulation run. The memory is valid until it is freed or the simulation is reset.
+/// None beyond being called in a simulation run. The memory is valid until it is freed or the
+/// simulation is reset.
 pub unsafe extern "C" fn ExAllocatePool2(Flags: POOL_FLAGS, NumberOfBytes: SIZE_T, Tag: ULONG) -> PVOID {
     allocate(&enter(Ddi::ExAllocatePool2), Ddi::ExAllocatePool2, Flags, NumberOfBytes, Tag)
 }
 
-/// As [`ExAllocatePool2`]; extended parameters end the run as not supported (`nf-wdm-exallocatepool3`).
+/// Allocates like [`ExAllocatePool2`]. Extended parameters end the run as not supported
+/// (`nf-wdm-exallocatepool3`).
 ///
 /// # Safety
-/// As for [`ExAllocatePool2`].
+/// The same as for [`ExAllocatePool2`].
 pub unsafe extern "C" fn ExAllocatePool3(
     Flags: POOL_FLAGS,
     NumberOfBytes: SIZE_T,
@@ -92,11 +100,12 @@ pub unsafe extern "C" fn ExAllocatePool3(
     allocate(machine, ddi, Flags, NumberOfBytes, Tag)
 }
 
-/// Memory of a POOL_TYPE, not zeroed. Rules and bug checks as for [`ExAllocatePool2`]; a tag of 0: 0xC2 (0x9B). Pool types beyond the
-/// six of [`_POOL_TYPE`] end the run as not supported (`nf-wdm-exallocatepoolwithtag`).
+/// Allocates memory of a POOL_TYPE, not zeroed. Rules and bug checks are those of
+/// [`ExAllocatePool2`]. Bug check 0xC2 (0x9B) for a tag of 0. Pool types beyond the six of
+/// [`_POOL_TYPE`] end the run as not supported (`nf-wdm-exallocatepoolwithtag`).
 ///
 /// # Safety
-/// As for [`ExAllocatePool2`].
+/// The same as for [`ExAllocatePool2`].
 pub unsafe extern "C" fn ExAllocatePoolWithTag(
     PoolType: POOL_TYPE,
     NumberOfBytes: SIZE_T,
@@ -112,37 +121,50 @@ pub unsafe extern "C" fn ExAllocatePoolWithTag(
     allocate(machine, ddi, flags, NumberOfBytes, Tag)
 }
 
-fn free(machine: &Machine, memory: PVOID, tag: Option<ULONG>) {
-    machine.checked(machine.free(memory as usize, tag));
+/// Frees for a DDI, with the arguments that the trace shows. A `tag` of 0 fits every block.
+fn free(ddi: Ddi, memory: PVOID, tag: ULONG, arguments: impl FnOnce(&Machine)) {
+    let tag = (tag != 0).then_some(tag);
+    match here() {
+        Some(machine) => {
+            let machine = &*machine.begin_call(ddi);
+            arguments(machine);
+            machine.checked(machine.free(memory as usize, tag));
+        }
+        None => free_between_runs(ddi, memory as usize, tag),
+    }
 }
 
-/// Frees a block of pool, whose tag must be `Tag`; a `Tag` of 0 fits every block.
+/// Frees a block of pool. The block's tag must be `Tag`; a `Tag` of 0 fits every block.
 ///
-/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL: else bug check 0xC4/0x11 or 0x12. Not a block, freed twice, wrong tag: 0xC2.
-/// A block that holds a queued DPC or a set timer: 0xC7. Bytes around it overwritten: 0xC1 (`nf-wdm-exfreepoolwithtag`).
+/// IRQL ≤ DISPATCH_LEVEL, paged pool ≤ APC_LEVEL, otherwise bug check 0xC4/0x11 or 0x12. Bug check
+/// 0xC2 if `P` is not a block, was freed before, or has another tag; 0xC7 if the block holds a
+/// queued DPC or a set timer; 0xC1 if bytes around the block are overwritten
+/// (`nf-wdm-exfreepoolwithtag`).
 ///
 /// # Safety
-/// Nobody uses the memory any more.
+/// The memory is not used any more.
 pub unsafe extern "C" fn ExFreePoolWithTag(P: PVOID, Tag: ULONG) {
-    let machine = &*enter(Ddi::ExFreePoolWithTag);
-    machine.called(Ddi::ExFreePoolWithTag, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
-    free(machine, P, (Tag != 0).then_some(Tag));
+    let ddi = Ddi::ExFreePoolWithTag;
+    free(ddi, P, Tag, |machine| {
+        machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
+    });
 }
 
-/// Frees a block of pool, whatever its tag. Else as [`ExFreePoolWithTag`] (`nf-ntddk-exfreepool`).
+/// Frees a block of pool, whatever its tag, otherwise like [`ExFreePoolWithTag`]
+/// (`nf-ntddk-exfreepool`).
 ///
 /// # Safety
-/// As for [`ExFreePoolWithTag`].
+/// The same as for [`ExFreePoolWithTag`].
 pub unsafe extern "C" fn ExFreePool(P: PVOID) {
-    let machine = &*enter(Ddi::ExFreePool);
-    machine.called(Ddi::ExFreePool, |machine| ([machine.pointer(P as usize)], None));
-    free(machine, P, None);
+    let ddi = Ddi::ExFreePool;
+    free(ddi, P, 0, |machine| machine.called(ddi, |machine| ([machine.pointer(P as usize)], None)));
 }
 
-/// As [`ExFreePoolWithTag`]; extended parameters end the run as not supported (`nf-wdm-exfreepool2`).
+/// Frees a block of pool like [`ExFreePoolWithTag`]. Extended parameters end the run as not
+/// supported (`nf-wdm-exfreepool2`).
 ///
 /// # Safety
-/// As for [`ExFreePoolWithTag`].
+/// The same as for [`ExFreePoolWithTag`].
 pub unsafe extern "C" fn ExFreePool2(
     P: PVOID,
     Tag: ULONG,
@@ -150,8 +172,8 @@ pub unsafe extern "C" fn ExFreePool2(
     ExtendedParametersCount: ULONG,
 ) {
     let ddi = Ddi::ExFreePool2;
-    let machine = &*enter(ddi);
-    refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
-    machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
-    free(machine, P, (Tag != 0).then_some(Tag));
+    free(ddi, P, Tag, |machine| {
+        refuse_parameters(machine, ddi, ExtendedParameters, ExtendedParametersCount);
+        machine.called(ddi, |machine| ([machine.pointer(P as usize), Value::Tag(Tag)], None));
+    });
 }

@@ -1,7 +1,9 @@
-//! Messages to the debugger (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-dbgprint`, `nf-wdm-dbgprintex`).
+//! Messages to the debugger (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-dbgprint`, `nf-wdm-dbgprintex`).
 //!
-//! Rust cannot define functions of a variable number of arguments yet. So what is called is a few instructions that put the registers
-//! with arguments beside each other, and call a function that walks over them: on x86-64 with the System V convention only.
+//! Rust cannot define functions with a variable number of arguments yet. So the exported symbol is
+//! a few instructions that store the argument registers side by side and call a function that walks
+//! over them. They support x86-64 with the System V convention only.
 
 extern crate alloc;
 
@@ -17,43 +19,49 @@ use crate::{
 };
 
 unsafe extern "C" {
-    /// Sends a message to the debugger, which is here an event of the trace, whatever filters a real machine may have.
+    /// Sends a message to the debugger. Here the message is an event of the trace, whatever filters
+    /// a real machine may have.
     ///
-    /// `Format` is printf's, in the kernel's dialect: `%d %i %u %x %X %o` with the sizes `h hh l ll I32 I64 I`, where `l` is 32 bits;
-    /// `%p`; `%c %s` and, of 16 bits, `%wc %lc %C %ws %ls %S`; `%Z` of an ANSI_STRING and `%wZ` of a UNICODE_STRING; flags, widths and
-    /// precisions. At most 512 bytes are sent. Any IRQL, except for characters of 16 bits.
+    /// `Format` is printf's, in the kernel's dialect. It takes `%d %i %u %x %X %o` with the sizes
+    /// `h hh l ll I32 I64 I`, where `l` is 32 bits; `%p`; `%c %s` and, of 16 bits, `%wc %lc %C %ws
+    /// %ls %S`; `%Z` of an ANSI_STRING and `%wZ` of a UNICODE_STRING; flags, widths and precisions.
+    /// At most 512 bytes are sent. Any IRQL, except for characters of 16 bits.
     ///
-    /// Those above PASSIVE_LEVEL: bug check 0xC4/0xE5. A string in freed pool, or in paged pool above APC_LEVEL: 0xD1. Floating point,
-    /// `%n`, and what is no directive end the run as not supported (`nf-wdm-dbgprint`).
+    /// Bug check 0xC4/0xE5 if characters of 16 bits are formatted above PASSIVE_LEVEL; 0xD1 if a
+    /// string is in freed pool, or in paged pool above APC_LEVEL. Floating point, `%n`, and an
+    /// unknown directive end the run as not supported (`nf-wdm-dbgprint`).
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation, ddi};
     ///
     /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| {
+    /// kernel.run_on(0, || {
     ///     // SAFETY: the arguments are what the format says.
     ///     unsafe { ddi::DbgPrint(c"%d of %s: %I64x\n".as_ptr(), 7, c"seven".as_ptr(), u64::MAX) };
-    /// }))])?;
+    /// })?;
     /// assert!(kernel.trace().to_string().contains("7 of seven: ffffffffffffffff"));
     /// # Ok::<(), ntsim::Stop>(())
     /// ```
     ///
     /// # Safety
-    /// The arguments are as many and of such types as the format says, and point to what is valid for reads.
+    /// The arguments are as many and of such types as the format says, and their pointers are valid
+    /// for reads.
     #[link_name = "ntsim_DbgPrint"]
     pub fn DbgPrint(Format: PCSTR, ...) -> ULONG;
 
-    /// As [`DbgPrint`], of a component and with a level (`nf-wdm-dbgprintex`).
+    /// Sends a message like [`DbgPrint`], with a component and a level (`nf-wdm-dbgprintex`).
     ///
     /// # Safety
-    /// As for [`DbgPrint`].
+    /// The same as for [`DbgPrint`].
     #[link_name = "ntsim_DbgPrintEx"]
     pub fn DbgPrintEx(ComponentId: ULONG, Level: ULONG, Format: PCSTR, ...) -> ULONG;
 }
 
-/// The arguments of a call: those in registers, and those on the stack.
+/// Defines entry points that pass on the arguments of a call, both those in registers and those on
+/// the stack.
 ///
-/// After 56 bytes, of which the lower 48 are the registers', comes the return address, and then what the caller has pushed. With the return
+/// An entry point reserves 56 bytes, and stores the registers in the lower 48. Above the 56 bytes
+/// come the return address and then the arguments that the caller has pushed. With the return
 /// address it is 64 bytes, so that the stack is aligned for the call.
 macro_rules! with_arguments {
     ($($symbol:literal $entry:ident $print:ident)*) => {$(
@@ -84,16 +92,20 @@ with_arguments! {
     "ntsim_DbgPrintEx" dbg_print_ex_entry dbg_print_ex
 }
 
+/// Implements [`DbgPrint`] for its entry point.
+///
 /// # Safety
-/// As for [`DbgPrint`]; the arguments are where the call has put them.
+/// The same as for [`DbgPrint`]; the arguments are where the entry point has put them.
 unsafe extern "C" fn dbg_print(registers: *const [u64; REGISTERS], stack: *const u64) -> ULONG {
     let mut arguments = Arguments { registers, stack, taken: 0 };
     let format = arguments.next();
     print(Ddi::DbgPrint, DPFLTR_DEFAULT_ID, DPFLTR_INFO_LEVEL, format, arguments)
 }
 
+/// Implements [`DbgPrintEx`] for its entry point.
+///
 /// # Safety
-/// As for [`DbgPrintEx`]; the arguments are where the call has put them.
+/// The same as for [`DbgPrintEx`]; the arguments are where the entry point has put them.
 unsafe extern "C" fn dbg_print_ex(registers: *const [u64; REGISTERS], stack: *const u64) -> ULONG {
     let mut arguments = Arguments { registers, stack, taken: 0 };
     let (component, level) = (arguments.next() as u32, arguments.next() as u32);
@@ -101,7 +113,7 @@ unsafe extern "C" fn dbg_print_ex(registers: *const [u64; REGISTERS], stack: *co
     print(Ddi::DbgPrintEx, component, level, format, arguments)
 }
 
-/// Registers with arguments.
+/// The number of registers that hold arguments.
 const REGISTERS: usize = 6;
 
 struct Arguments {
@@ -118,12 +130,12 @@ impl Arguments {
             None => self.registers.cast::<u64>().wrapping_add(number),
             Some(pushed) => self.stack.wrapping_add(pushed),
         };
-        // SAFETY: by the caller's promise to the DDI there are so many arguments.
+        // SAFETY: the caller of the DDI promises as many arguments as the format says.
         unsafe { place.read() }
     }
 }
 
-/// The arguments of a call in a run.
+/// The arguments of a call within a run.
 struct Call<'a> {
     machine: &'a Machine,
     arguments: Arguments,
@@ -139,7 +151,8 @@ impl Source for Call<'_> {
     fn byte(&mut self, address: u64) -> Result<u8, Self::Trouble> {
         self.machine.check_memory(address as usize, Use::Text)?;
         let byte: *const c_char = core::ptr::with_exposed_provenance(address as usize);
-        // SAFETY: by the caller's promise to the DDI; if it is pool, it is live.
+        // SAFETY: `check_memory` has refused freed pool; for other memory the caller of the DDI
+        // promises that the string is readable.
         Ok(unsafe { byte.read() }.cast_unsigned())
     }
 }
@@ -155,7 +168,7 @@ fn print(ddi: Ddi, component: u32, level: u32, format: u64, arguments: Arguments
         }
         Err(Refusal::Wide(directive)) => {
             let rule = alloc::format!(
-                "{} with {directive} may be called at PASSIVE_LEVEL only, and was at {irql}",
+                "{} with {directive} may be called at PASSIVE_LEVEL only, but was called at {irql}",
                 ddi.name()
             );
             machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule))

@@ -1,6 +1,8 @@
-//! Processors (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-kegetcurrentprocessornumberex`,
-//! `nf-wdm-kequeryactiveprocessorcountex`, `nf-wdm-kequeryactivegroupcount`, `nf-wdm-kegetprocessornumberfromindex`,
-//! `nf-wdm-kegetprocessorindexfromnumber`). A processor has an index among all, and a number in its group.
+//! Processors (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-kegetcurrentprocessornumberex`, `nf-wdm-kequeryactiveprocessorcountex`,
+//! `nf-wdm-kequeryactivegroupcount`, `nf-wdm-kegetprocessornumberfromindex`,
+//! `nf-wdm-kegetprocessorindexfromnumber`). A processor has an index among all processors, and a
+//! number in its group.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 use crate::{
@@ -14,13 +16,13 @@ use crate::{
 };
 
 impl Machine {
-    /// A processor's group and number in it.
+    /// Returns a processor's group and its number in that group.
     fn processor_number(&self, index: usize) -> PROCESSOR_NUMBER {
         let size = self.config.get().group_size;
         PROCESSOR_NUMBER { Group: (index / size) as USHORT, Number: (index % size) as u8, Reserved: 0 }
     }
 
-    /// The processor with this group and number, if there is one.
+    /// Returns the index of the processor with this group and number, if there is one.
     pub(crate) fn processor_index(&self, number: PROCESSOR_NUMBER) -> Option<usize> {
         let size = self.config.get().group_size;
         let index = usize::from(number.Group) * size + usize::from(number.Number);
@@ -28,12 +30,12 @@ impl Machine {
         fits.then_some(index)
     }
 
-    /// How many groups there are.
+    /// Returns the number of groups.
     fn groups(&self) -> usize {
         self.count().div_ceil(self.config.get().group_size)
     }
 
-    /// How many processors there are in a group, or in all.
+    /// Returns the number of processors in a group, or in all groups.
     fn processors_of(&self, group: USHORT) -> usize {
         let size = self.config.get().group_size;
         match usize::from(group) {
@@ -43,8 +45,9 @@ impl Machine {
     }
 }
 
-/// The current processor's index among all, and its group and number into `ProcNumber` unless that is null. Any IRQL; below DISPATCH_LEVEL the answer may be
-/// old (`nf-wdm-kegetcurrentprocessornumberex`).
+/// Returns the current processor's index among all, and writes its group and number to `ProcNumber`
+/// unless that is null. Any IRQL; below DISPATCH_LEVEL the thread may have moved to another
+/// processor since (`nf-wdm-kegetcurrentprocessornumberex`).
 ///
 /// # Safety
 /// `ProcNumber` is null or valid for a write.
@@ -52,7 +55,7 @@ pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NU
     let machine = &*enter(Ddi::KeGetCurrentProcessorNumberEx);
     let number = machine.current.get() as u8;
     if !ProcNumber.is_null() {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that `ProcNumber` is valid for a write.
         unsafe { ProcNumber.write(machine.processor_number(number.into())) };
     }
     machine.called(Ddi::KeGetCurrentProcessorNumberEx, |machine| {
@@ -61,7 +64,7 @@ pub unsafe extern "C" fn KeGetCurrentProcessorNumberEx(ProcNumber: PPROCESSOR_NU
     number.into()
 }
 
-/// How many processors there are in a group; 0 for a group that is not there. Any IRQL
+/// Returns the number of processors in a group, or 0 if the group does not exist. Any IRQL
 /// (`nf-wdm-kequeryactiveprocessorcountex`).
 ///
 /// # Safety
@@ -75,7 +78,7 @@ pub unsafe extern "C" fn KeQueryActiveProcessorCountEx(GroupNumber: USHORT) -> U
     count
 }
 
-/// How many groups there are. Any IRQL (`nf-wdm-kequeryactivegroupcount`).
+/// Returns the number of groups. Any IRQL (`nf-wdm-kequeryactivegroupcount`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -86,7 +89,8 @@ pub unsafe extern "C" fn KeQueryActiveGroupCount() -> USHORT {
     count
 }
 
-/// A processor's group and number, by its index among all: STATUS_SUCCESS, or STATUS_INVALID_PARAMETER where there is none. Any IRQL
+/// Writes the group and number of the processor with this index to `ProcNumber`. Returns
+/// STATUS_SUCCESS, or STATUS_INVALID_PARAMETER if there is no such processor. Any IRQL
 /// (`nf-wdm-kegetprocessornumberfromindex`).
 ///
 /// # Safety
@@ -99,7 +103,7 @@ pub unsafe extern "C" fn KeGetProcessorNumberFromIndex(
     let fits = (ProcIndex as usize) < machine.count();
     let status = if fits { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER };
     if fits {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that `ProcNumber` is valid for a write.
         unsafe { ProcNumber.write(machine.processor_number(ProcIndex as usize)) };
     }
     machine.called(Ddi::KeGetProcessorNumberFromIndex, |_| {
@@ -108,14 +112,14 @@ pub unsafe extern "C" fn KeGetProcessorNumberFromIndex(
     status
 }
 
-/// A processor's index among all, by its group and number; INVALID_PROCESSOR_INDEX where there is none. Any IRQL
-/// (`nf-wdm-kegetprocessorindexfromnumber`).
+/// Returns the index of the processor with this group and number, or INVALID_PROCESSOR_INDEX if
+/// there is none. Any IRQL (`nf-wdm-kegetprocessorindexfromnumber`).
 ///
 /// # Safety
 /// `ProcNumber` is valid for a read.
 pub unsafe extern "C" fn KeGetProcessorIndexFromNumber(ProcNumber: PPROCESSOR_NUMBER) -> ULONG {
     let machine = &*enter(Ddi::KeGetProcessorIndexFromNumber);
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `ProcNumber` is valid for a read.
     let number = unsafe { ProcNumber.read() };
     let index = machine.processor_index(number).map_or(INVALID_PROCESSOR_INDEX, |index| index as ULONG);
     machine.called(Ddi::KeGetProcessorIndexFromNumber, |_| ([], Some(Value::Number(index.into()))));

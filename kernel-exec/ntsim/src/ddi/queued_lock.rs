@@ -1,8 +1,10 @@
-//! In-stack queued spin locks (learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
+//! In-stack queued spin locks
+//! (learn.microsoft.com/windows-hardware/drivers/kernel/queued-spin-locks and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keacquireinstackqueuedspinlock`,
-//! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel).
+//! `nf-wdm-kereleaseinstackqueuedspinlock` and their AtDpcLevel and FromDpcLevel forms).
 //!
-//! The lock is a spin lock's word; who waits gets it in any order that the schedule makes.
+//! The lock is a spin lock's word. Waiting processors get it in any order that the schedule
+//! chooses.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -26,13 +28,13 @@ impl Machine {
     ) -> Checked<()> {
         self.acquire(lock, ddi, handle as usize)?;
         let queue = KSPIN_LOCK_QUEUE { Next: core::ptr::null_mut(), Lock: lock };
-        // SAFETY: by the caller's promise the handle is valid.
+        // SAFETY: the caller promises that the handle is valid; otherwise this write faults.
         unsafe { anywhere::write(handle, KLOCK_QUEUE_HANDLE { LockQueue: queue, OldIrql: old }) };
         Ok(())
     }
 
     fn release_queued(&self, handle: PKLOCK_QUEUE_HANDLE, ddi: Ddi, kind: u64, fits: bool) -> Checked<KIRQL> {
-        // SAFETY: by the caller's promise the handle is valid.
+        // SAFETY: the caller promises that the handle is valid; otherwise this read faults.
         let value = unsafe { anywhere::read(handle) };
         let lock = value.LockQueue.Lock;
         self.called(ddi, |machine| {
@@ -50,11 +52,12 @@ fn begin<'a>(ddi: Ddi, lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) -> Entere
     machine
 }
 
-/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack. Rules and bug checks as for
-/// [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc) (`nf-wdm-keacquireinstackqueuedspinlock`).
+/// Raises IRQL to DISPATCH_LEVEL and acquires a spin lock with a handle on the stack. Rules and bug
+/// checks are those of [`KeAcquireSpinLockRaiseToDpc`](super::KeAcquireSpinLockRaiseToDpc)
+/// (`nf-wdm-keacquireinstackqueuedspinlock`).
 ///
 /// # Safety
-/// `SpinLock` was initialised and is valid, as `LockHandle`, until it is released.
+/// `SpinLock` was initialised; it and `LockHandle` are valid until the lock is released.
 pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
     SpinLock: PKSPIN_LOCK,
     LockHandle: PKLOCK_QUEUE_HANDLE,
@@ -67,12 +70,13 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLock(
     machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, before));
 }
 
-/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL. Rules and bug checks as for
-/// [`KeReleaseSpinLock`](super::KeReleaseSpinLock); acquired without a handle or with another: 0xC4/0x1007
+/// Releases a lock of [`KeAcquireInStackQueuedSpinLock`] by its handle and restores IRQL. Rules and
+/// bug checks are those of [`KeReleaseSpinLock`](super::KeReleaseSpinLock). Bug check 0xC4/0x1007
+/// if the lock was acquired without a handle or with another
 /// (`nf-wdm-kereleaseinstackqueuedspinlock`).
 ///
 /// # Safety
-/// `LockHandle` is that of the acquisition.
+/// `LockHandle` is the handle of the acquisition.
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLock;
     let machine = &*enter(ddi);
@@ -80,11 +84,12 @@ pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE
     machine.lower(before);
 }
 
-/// As [`KeAcquireInStackQueuedSpinLock`], at DISPATCH_LEVEL or above: else bug check 0xC4/0x40
+/// Acquires a spin lock like [`KeAcquireInStackQueuedSpinLock`], without a change of IRQL. At
+/// DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x40
 /// (`nf-wdm-keacquireinstackqueuedspinlockatdpclevel`).
 ///
 /// # Safety
-/// As for [`KeAcquireInStackQueuedSpinLock`].
+/// The same as for [`KeAcquireInStackQueuedSpinLock`].
 pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     SpinLock: PKSPIN_LOCK,
     LockHandle: PKLOCK_QUEUE_HANDLE,
@@ -96,11 +101,12 @@ pub unsafe extern "C" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     machine.checked(machine.acquire_queued(SpinLock, LockHandle, ddi, irql));
 }
 
-/// As [`KeReleaseInStackQueuedSpinLock`], at DISPATCH_LEVEL or above, without a change of IRQL: else bug check 0xC4/0x41
+/// Releases a spin lock like [`KeReleaseInStackQueuedSpinLock`], without a change of IRQL. At
+/// DISPATCH_LEVEL or above, otherwise bug check 0xC4/0x41
 /// (`nf-wdm-kereleaseinstackqueuedspinlockfromdpclevel`).
 ///
 /// # Safety
-/// As for [`KeReleaseInStackQueuedSpinLock`].
+/// The same as for [`KeReleaseInStackQueuedSpinLock`].
 pub unsafe extern "C" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: PKLOCK_QUEUE_HANDLE) {
     let ddi = Ddi::KeReleaseInStackQueuedSpinLockFromDpcLevel;
     let machine = &*enter(ddi);

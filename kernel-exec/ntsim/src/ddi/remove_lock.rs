@@ -1,6 +1,7 @@
 //! Remove locks (learn.microsoft.com/windows-hardware/drivers/kernel/using-remove-locks and
-//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioinitializeremovelock`, `nf-wdm-ioacquireremovelock`,
-//! `nf-wdm-ioreleaseremovelock`, `nf-wdm-ioreleaseremovelockandwait`, whose macros call these).
+//! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioinitializeremovelock`,
+//! `nf-wdm-ioacquireremovelock`, `nf-wdm-ioreleaseremovelock`, `nf-wdm-ioreleaseremovelockandwait`,
+//! all of them macros that call this module).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -18,16 +19,17 @@ use crate::{
 };
 
 fn read(lock: PIO_REMOVE_LOCK) -> IO_REMOVE_LOCK_COMMON_BLOCK {
-    // SAFETY: the memory was checked as far as pool goes; else the driver promised that it is valid.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
     unsafe { lock.read_unaligned() }.Common
 }
 
 fn write(lock: PIO_REMOVE_LOCK, value: IO_REMOVE_LOCK_COMMON_BLOCK) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the lock is valid.
     unsafe { lock.write_unaligned(IO_REMOVE_LOCK { Common: value }) }
 }
 
-/// What an initialised lock's event holds: the lock's own address, so that one that was moved is noticed.
+/// The list head of an initialised lock's event. It is the lock's own address, so that a moved lock
+/// is noticed.
 fn mark(lock: PIO_REMOVE_LOCK) -> *mut LIST_ENTRY {
     lock.cast()
 }
@@ -36,7 +38,7 @@ impl Machine {
     fn refuse_remove_lock_size(&self, ddi: Ddi, size: ULONG) {
         if size as usize != size_of::<IO_REMOVE_LOCK>() {
             let message = alloc::format!(
-                "{} with a lock of {size} bytes: ntsim has those of free builds, {}",
+                "{} with a remove lock of {size} bytes: ntsim has only those of free builds, which have {} bytes",
                 ddi.name(),
                 size_of::<IO_REMOVE_LOCK>()
             );
@@ -57,14 +59,14 @@ impl Machine {
         Err(violation(0x139, [3, 0, 0, 0], rule))
     }
 
-    /// Gives up one acquisition, which must have been made with this tag.
+    /// Releases one acquisition, which must have been made with this tag.
     fn drop_remove_lock(&self, lock: PIO_REMOVE_LOCK, tag: usize) -> Checked<IO_REMOVE_LOCK_COMMON_BLOCK> {
         let mut value = self.load_remove_lock(lock)?;
         let held = self.kernel.borrow_mut().tags.release(lock as usize, tag);
         if !held {
             let (name, tag) = (self.name(lock as usize), self.name(tag));
             let rule = alloc::format!(
-                "remove lock {name} was released with the tag {tag}, and not acquired with it"
+                "remove lock {name} was released with the tag {tag}, but not acquired with it"
             );
             return Err(violation(0x139, [14, 0, 0, 0], rule));
         }
@@ -108,8 +110,9 @@ fn begin<'a>(ddi: Ddi, lock: PIO_REMOVE_LOCK, size: ULONG) -> Entered<'a> {
     machine
 }
 
-/// Makes a remove lock. PASSIVE_LEVEL. One that was removed, or is held, is not made again: bug check 0x139 (14). The times and marks are
-/// those of checked builds and ignored, as in free ones; another size ends the run as not supported (`nf-wdm-ioinitializeremovelock`).
+/// Initialises a remove lock. PASSIVE_LEVEL. Bug check 0x139 (14) if the lock at this address is
+/// held. The times and marks are those of checked builds, and ignored as in free ones. Another size
+/// ends the run as not supported (`nf-wdm-ioinitializeremovelock`).
 ///
 /// # Safety
 /// `Lock` is valid for writes, and stays valid and where it is while it is used.
@@ -134,8 +137,9 @@ pub unsafe extern "C" fn IoInitializeRemoveLockEx(
     write(Lock, fresh);
 }
 
-/// Acquires a remove lock: STATUS_DELETE_PENDING once somebody waits for its last release, or has. IRQL ≤ DISPATCH_LEVEL. No remove lock,
-/// or moved: bug check 0x139 (3) (`nf-wdm-ioacquireremovelock`).
+/// Acquires a remove lock. Returns STATUS_DELETE_PENDING once [`IoReleaseRemoveLockAndWaitEx`] has
+/// been called. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 (3) if `RemoveLock` is not a remove lock, or
+/// was moved (`nf-wdm-ioacquireremovelock`).
 ///
 /// # Safety
 /// `RemoveLock` was initialised and is valid.
@@ -162,21 +166,22 @@ pub unsafe extern "C" fn IoAcquireRemoveLockEx(
     status
 }
 
-/// Releases a remove lock. IRQL ≤ DISPATCH_LEVEL. A tag that it was not acquired with: bug check 0x139 (14)
-/// (`nf-wdm-ioreleaseremovelock`).
+/// Releases a remove lock. IRQL ≤ DISPATCH_LEVEL. Bug check 0x139 (14) if the lock was not acquired
+/// with this tag (`nf-wdm-ioreleaseremovelock`).
 ///
 /// # Safety
-/// As for [`IoAcquireRemoveLockEx`].
+/// The same as for [`IoAcquireRemoveLockEx`].
 pub unsafe extern "C" fn IoReleaseRemoveLockEx(RemoveLock: PIO_REMOVE_LOCK, Tag: PVOID, RemlockSize: ULONG) {
     let machine = &*begin(Ddi::IoReleaseRemoveLockEx, RemoveLock, RemlockSize);
     machine.checked(machine.release_remove_lock(RemoveLock, Tag as usize));
 }
 
-/// Releases a remove lock, which this acquisition is the last of, and waits until all others have been released. PASSIVE_LEVEL. Twice, or
-/// a tag that it was not acquired with: bug check 0x139 (14) (`nf-wdm-ioreleaseremovelockandwait`).
+/// Releases the caller's acquisition of a remove lock and waits until all others have been
+/// released. PASSIVE_LEVEL. Bug check 0x139 (14) on a second call, or if the lock was not acquired
+/// with this tag (`nf-wdm-ioreleaseremovelockandwait`).
 ///
 /// # Safety
-/// As for [`IoAcquireRemoveLockEx`].
+/// The same as for [`IoAcquireRemoveLockEx`].
 pub unsafe extern "C" fn IoReleaseRemoveLockAndWaitEx(
     RemoveLock: PIO_REMOVE_LOCK,
     Tag: PVOID,

@@ -1,4 +1,4 @@
-//! The routines that NT exports, by name. What is inline in C is not among them.
+//! The routines that NT exports, by name. Functions that are inline in C are not among them.
 
 use core::{ffi::c_void, ptr::null_mut};
 
@@ -6,7 +6,7 @@ use crate::types::PVOID;
 
 macro_rules! routines {
     ($($(#[$meta:meta])* $name:ident,)*) => {
-        /// The address of the routine with this name; null where there is none.
+        /// Returns the address of the routine with this name, or null if there is none.
         pub(crate) fn find(name: &str) -> PVOID {
             match name {
                 $($(#[$meta])* stringify!($name) => super::$name as *mut c_void,)*

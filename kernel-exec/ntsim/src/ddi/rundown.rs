@@ -1,7 +1,8 @@
 //! Rundown protection (learn.microsoft.com/windows-hardware/drivers/kernel/run-down-protection and
 //! learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-exinitializerundownprotection`,
-//! `nf-wdm-exacquirerundownprotection`, `nf-wdm-exreleaserundownprotection`, `nf-wdm-exwaitforrundownprotectionrelease`,
-//! `nf-wdm-exrundowncompleted`, `nf-wdm-exreinitializerundownprotection`).
+//! `nf-wdm-exacquirerundownprotection`, `nf-wdm-exreleaserundownprotection`,
+//! `nf-wdm-exwaitforrundownprotectionrelease`, `nf-wdm-exrundowncompleted`,
+//! `nf-wdm-exreinitializerundownprotection`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -17,18 +18,20 @@ use crate::{
     verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
 };
 
-/// Rundown has begun.
+/// The bit of the count that is set once rundown has begun.
 const ACTIVE: u64 = 1;
-/// One acquisition.
+/// The amount that one acquisition adds to the count.
 const ONE: u64 = 2;
 
 fn read(rundown: PEX_RUNDOWN_REF) -> u64 {
-    // SAFETY: the memory was checked as far as pool goes; else the driver promised that it is valid.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the reference is
+    // valid.
     unsafe { rundown.read_unaligned() }.Count
 }
 
 fn write(rundown: PEX_RUNDOWN_REF, count: u64) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the reference is
+    // valid.
     unsafe { rundown.write_unaligned(crate::types::EX_RUNDOWN_REF { Count: count }) }
 }
 
@@ -98,7 +101,8 @@ fn begin<'a>(ddi: Ddi, rundown: PEX_RUNDOWN_REF) -> Entered<'a> {
     machine
 }
 
-/// Makes rundown protection that nobody has acquired. IRQL ≤ APC_LEVEL (`nf-wdm-exinitializerundownprotection`).
+/// Initialises rundown protection without acquisitions. IRQL ≤ APC_LEVEL
+/// (`nf-wdm-exinitializerundownprotection`).
 ///
 /// # Safety
 /// `RunRef` is valid for writes.
@@ -108,20 +112,21 @@ pub unsafe extern "C" fn ExInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) 
     write(RunRef, 0);
 }
 
-/// Acquires rundown protection: FALSE once rundown has begun. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-exacquirerundownprotection`).
+/// Acquires rundown protection. Returns FALSE once rundown has begun. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-exacquirerundownprotection`).
 ///
 /// # Safety
 /// `RunRef` was initialised and is valid.
 pub unsafe extern "C" fn ExAcquireRundownProtection(RunRef: PEX_RUNDOWN_REF) -> BOOLEAN {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `RunRef` was initialised and is valid.
     unsafe { ExAcquireRundownProtectionEx(RunRef, 1) }
 }
 
-/// Acquires rundown protection so many times at once. Else as [`ExAcquireRundownProtection`]
+/// Acquires rundown protection `Count` times at once, otherwise like [`ExAcquireRundownProtection`]
 /// (`nf-wdm-exacquirerundownprotectionex`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExAcquireRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, Count: ULONG) -> BOOLEAN {
     let ddi = Ddi::ExAcquireRundownProtection;
     let machine = &*enter(ddi);
@@ -130,52 +135,54 @@ pub unsafe extern "C" fn ExAcquireRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, C
     acquired.into()
 }
 
-/// Releases rundown protection. With the last release the wait for it ends. IRQL ≤ DISPATCH_LEVEL. More releases than acquisitions: bug
-/// check 0x139 (14) (`nf-wdm-exreleaserundownprotection`).
+/// Releases rundown protection. The last release ends the wait for it. IRQL ≤ DISPATCH_LEVEL. Bug
+/// check 0x139 (14) on more releases than acquisitions (`nf-wdm-exreleaserundownprotection`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReleaseRundownProtection(RunRef: PEX_RUNDOWN_REF) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller promises that `RunRef` was initialised and is valid.
     unsafe { ExReleaseRundownProtectionEx(RunRef, 1) }
 }
 
-/// Releases rundown protection so many times at once. Else as [`ExReleaseRundownProtection`]
+/// Releases rundown protection `Count` times at once, otherwise like [`ExReleaseRundownProtection`]
 /// (`nf-wdm-exreleaserundownprotectionex`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReleaseRundownProtectionEx(RunRef: PEX_RUNDOWN_REF, Count: ULONG) {
     let machine = &*begin(Ddi::ExReleaseRundownProtection, RunRef);
     machine.checked(machine.release_rundown(RunRef, Count));
 }
 
-/// Begins rundown, and waits until whoever has acquired protection has released it; at once where rundown is over. IRQL ≤ APC_LEVEL: else
-/// bug check 0xC4/0x3B, in a DPC routine 0xB8 (`nf-wdm-exwaitforrundownprotectionrelease`).
+/// Begins rundown, and waits until every acquisition has been released. Returns at once if rundown
+/// is over. IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC routine
+/// (`nf-wdm-exwaitforrundownprotectionrelease`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExWaitForRundownProtectionRelease(RunRef: PEX_RUNDOWN_REF) {
     let machine = &*begin(Ddi::ExWaitForRundownProtectionRelease, RunRef);
     machine.checked(machine.run_down(RunRef));
 }
 
-/// Says that rundown is over. IRQL ≤ APC_LEVEL. Before [`ExWaitForRundownProtectionRelease`] has returned: bug check 0x139 (14)
-/// (`nf-wdm-exrundowncompleted`).
+/// Marks rundown as over. IRQL ≤ APC_LEVEL. Bug check 0x139 (14) before
+/// [`ExWaitForRundownProtectionRelease`] has returned (`nf-wdm-exrundowncompleted`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExRundownCompleted(RunRef: PEX_RUNDOWN_REF) {
     let machine = &*begin(Ddi::ExRundownCompleted, RunRef);
     machine.checked(machine.finish_rundown(RunRef, ACTIVE, "rundown was completed without a wait for it"));
 }
 
-/// Makes rundown protection anew that has been run down. IRQL ≤ APC_LEVEL. Before [`ExWaitForRundownProtectionRelease`] has returned: bug
-/// check 0x139 (14) (`nf-wdm-exreinitializerundownprotection`).
+/// Initialises rundown protection again after its rundown. IRQL ≤ APC_LEVEL. Bug check 0x139 (14)
+/// before [`ExWaitForRundownProtectionRelease`] has returned
+/// (`nf-wdm-exreinitializerundownprotection`).
 ///
 /// # Safety
-/// As for [`ExAcquireRundownProtection`].
+/// The same as for [`ExAcquireRundownProtection`].
 pub unsafe extern "C" fn ExReInitializeRundownProtection(RunRef: PEX_RUNDOWN_REF) {
     let machine = &*begin(Ddi::ExReInitializeRundownProtection, RunRef);
-    machine.checked(machine.finish_rundown(RunRef, 0, "initialised again, and has not been run down"));
+    machine.checked(machine.finish_rundown(RunRef, 0, "initialised again, but has not been run down"));
 }

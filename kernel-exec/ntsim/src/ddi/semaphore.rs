@@ -1,5 +1,5 @@
-//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializesemaphore`,
-//! `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
+//! Semaphores (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-keinitializesemaphore`, `nf-wdm-kereleasesemaphore`, `nf-wdm-kereadstatesemaphore`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -20,20 +20,21 @@ const KIND: &str = "semaphore";
 const PASSIVE: u8 = 0;
 
 impl Machine {
-    /// Adds to a semaphore's count; the count before.
+    /// Adds to a semaphore's count and returns the count before.
     fn release_semaphore(&self, semaphore: PRKSEMAPHORE, adjustment: LONG) -> Checked<LONG> {
         let address = objects::address(semaphore);
         self.expect_waitable(address, KIND)?;
-        // SAFETY: valid by the caller's promise, and a semaphore; no reference is made.
+        // SAFETY: the object is a semaphore, which the caller promises to be valid; no reference is
+        // made.
         let limit = unsafe { &raw const (*semaphore).Limit };
-        // SAFETY: as above.
+        // SAFETY: the field is part of the semaphore, which the caller promises to be valid.
         let limit = unsafe { limit.read_unaligned() };
         let before = dispatcher::state(address);
         match before.checked_add(adjustment) {
             Some(count) if count <= limit && adjustment > 0 => dispatcher::set_state(address, count),
             _ => {
                 let what = alloc::format!(
-                    "semaphore {} counted {before} of at most {limit} and {adjustment} was to be added",
+                    "semaphore {} has a count of {before} and a limit of {limit}: {adjustment} cannot be added",
                     self.name(address)
                 );
                 return Err(self.raised(STATUS_SEMAPHORE_LIMIT_EXCEEDED, &what));
@@ -44,10 +45,11 @@ impl Machine {
     }
 }
 
-/// Makes a semaphore: it is signalled while its count is above zero, and each wait that it
-/// satisfies takes one. PASSIVE_LEVEL: else bug check 0xC4/0x4E530002. Storage is non-paged: else
-/// 0xD1; no thread waits for a semaphore there: else 0x139. An invalid count or limit ends the run
-/// as not supported (`nf-wdm-keinitializesemaphore`).
+/// Initialises a semaphore. It is signalled while its count is above zero, and each wait that it
+/// satisfies takes one. PASSIVE_LEVEL, otherwise bug check 0xC4/0x4E530002.
+///
+/// Bug check 0xD1 if the storage is pageable; 0x139 if a thread waits for a semaphore there. An
+/// invalid count or limit ends the run as not supported (`nf-wdm-keinitializesemaphore`).
 ///
 /// # Safety
 /// `Semaphore` is valid for writes, and stays valid and where it is while it is used.
@@ -60,18 +62,24 @@ pub unsafe extern "C" fn KeInitializeSemaphore(Semaphore: PRKSEMAPHORE, Count: L
     });
     machine.checked(machine.check_documented_irql(Ddi::KeInitializeSemaphore, PASSIVE));
     if Limit <= 0 || !(0..=Limit).contains(&Count) {
-        let message = alloc::format!("KeInitializeSemaphore with count {Count} and limit {Limit}");
+        let message = alloc::format!(
+            "KeInitializeSemaphore with count {Count} and limit {Limit}: 0 ≤ count ≤ limit and 0 < limit are expected"
+        );
         machine.fail("not supported", message);
     }
     let address = objects::address(Semaphore);
     let header = machine.checked(machine.fresh_header(address, Waitable::Semaphore, Count));
-    // SAFETY: by the caller's promise; checked as far as pool goes.
+    // SAFETY: `fresh_header` checked pool memory; for other memory the caller promises that
+    // `Semaphore` is valid for writes.
     unsafe { Semaphore.write_unaligned(KSEMAPHORE { Header: header, Limit }) }
 }
 
-/// Adds `Adjustment` to a semaphore's count and returns the count before; ready are then as many waiting threads as it satisfies.
-/// IRQL ≤ DISPATCH_LEVEL. Beyond the limit, or by zero or less: the exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check
-/// 0x1E. Not a semaphore: 0x139. `Wait` as for [`KeSetEvent`](super::KeSetEvent)
+/// Adds `Adjustment` to a semaphore's count and returns the count before. As many waiting threads
+/// as it satisfies are then ready.
+///
+/// IRQL ≤ DISPATCH_LEVEL. A count beyond the limit, or an `Adjustment` of zero or less, raises the
+/// exception STATUS_SEMAPHORE_LIMIT_EXCEEDED, which is bug check 0x1E. Bug check 0x139 if
+/// `Semaphore` is not a semaphore. `Wait` as for [`KeSetEvent`](super::KeSetEvent)
 /// (`nf-wdm-kereleasesemaphore`).
 ///
 /// # Safety
@@ -98,10 +106,11 @@ pub unsafe extern "C" fn KeReleaseSemaphore(
     before
 }
 
-/// A semaphore's count. Any IRQL. Not a semaphore: bug check 0x139 (`nf-wdm-kereadstatesemaphore`).
+/// Returns a semaphore's count. Any IRQL. Bug check 0x139 if `Semaphore` is not a semaphore
+/// (`nf-wdm-kereadstatesemaphore`).
 ///
 /// # Safety
-/// As for [`KeReleaseSemaphore`].
+/// The same as for [`KeReleaseSemaphore`].
 pub unsafe extern "C" fn KeReadStateSemaphore(Semaphore: PRKSEMAPHORE) -> LONG {
     let machine = &*enter(Ddi::KeReadStateSemaphore);
     let address = objects::address(Semaphore);

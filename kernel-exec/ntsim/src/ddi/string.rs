@@ -1,6 +1,7 @@
-//! Counted strings, and routines by name (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-rtlinitunicodestring`,
-//! `nf-wdm-rtlcopyunicodestring`, `nf-wdm-rtlequalunicodestring`, `nf-wdm-rtlcompareunicodestring`,
-//! `nf-wdm-rtlappendunicodestringtostring`, `nf-wdm-mmgetsystemroutineaddress`).
+//! Counted strings, and routines by name (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/:
+//! `nf-wdm-rtlinitunicodestring`, `nf-wdm-rtlcopyunicodestring`, `nf-wdm-rtlequalunicodestring`,
+//! `nf-wdm-rtlcompareunicodestring`, `nf-wdm-rtlappendunicodestringtostring`,
+//! `nf-wdm-mmgetsystemroutineaddress`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -19,21 +20,22 @@ use crate::{
     verifier::{Checked, irql::Ddi, memory::Use},
 };
 
-/// Most characters of a string: its length in bytes fits 16 bits, and so does that of its final zero.
+/// The most characters of a string. The length in bytes, including the final zero, must fit 16
+/// bits.
 const MOST: usize = 0x7FFE;
 
 pub(crate) fn load(string: PCUNICODE_STRING) -> UNICODE_STRING {
-    // SAFETY: by the caller's promise to the DDI.
+    // SAFETY: the caller promises the DDI that `string` is valid for reads.
     unsafe { string.read_unaligned() }
 }
 
 fn store(string: PUNICODE_STRING, value: UNICODE_STRING) {
-    // SAFETY: by the caller's promise to the DDI.
+    // SAFETY: the caller promises the DDI that `string` is valid for writes.
     unsafe { string.write_unaligned(value) }
 }
 
 impl Machine {
-    /// A violation where memory that a call is about to read or write is freed, or paged at
+    /// Returns a violation if memory that a call is about to read or write is freed, or paged at
     /// DISPATCH_LEVEL.
     fn check_resident(&self, address: usize, size: usize) -> Checked<()> {
         let Some(last) = size.checked_sub(1) else { return Ok(()) };
@@ -41,7 +43,7 @@ impl Machine {
         self.check_memory(address + last, Use::Text)
     }
 
-    /// A string of the driver's. Only so many bytes of its buffer are looked at.
+    /// Loads a string of the driver's. `bytes` says how many bytes of its buffer are checked.
     fn string(
         &self,
         string: PCUNICODE_STRING,
@@ -53,35 +55,37 @@ impl Machine {
         value
     }
 
-    /// A string that is read.
+    /// Loads a string that the call reads.
     fn source(&self, string: PCUNICODE_STRING) -> UNICODE_STRING {
         self.string(string, |string| string.Length)
     }
 
-    /// A string that is written, as far as there is room.
+    /// Loads a string that the call writes, up to its maximum length.
     fn destination(&self, string: PUNICODE_STRING) -> UNICODE_STRING {
         self.string(string, |string| string.MaximumLength)
     }
 }
 
-/// The characters of a string.
+/// Returns the characters of a string.
 pub(crate) fn characters(string: &UNICODE_STRING) -> Vec<u16> {
     let count = usize::from(string.Length) / 2;
-    // SAFETY: by the caller's promise the buffer has so many characters.
+    // SAFETY: the caller promises that the buffer has `Length` bytes.
     (0..count).map(|index| unsafe { string.Buffer.wrapping_add(index).read_unaligned() }).collect()
 }
 
-/// Writes characters into a string's buffer from a place on, as many as there is room for.
+/// Writes characters into a string's buffer from index `from` on, as many as fit, and returns how
+/// many.
 fn put(string: &UNICODE_STRING, from: usize, characters: &[u16]) -> usize {
     let room = (usize::from(string.MaximumLength) / 2).saturating_sub(from);
     for (index, character) in characters.iter().take(room).enumerate() {
-        // SAFETY: by the caller's promise the buffer has `MaximumLength` bytes.
+        // SAFETY: the caller promises that the buffer has `MaximumLength` bytes.
         unsafe { string.Buffer.wrapping_add(from + index).write_unaligned(*character) };
     }
     characters.len().min(room)
 }
 
-/// A character as comparisons that ignore case see it: its uppercase, where that is one character of 16 bits.
+/// Returns a character's uppercase for comparisons that ignore case, if that is one character of 16
+/// bits, and otherwise the character.
 pub(crate) fn upcase(character: u16) -> u16 {
     let mut upper = char::from_u32(character.into()).into_iter().flat_map(char::to_uppercase);
     match (upper.next(), upper.next()) {
@@ -111,12 +115,13 @@ fn compare(
     (difference, difference.cmp(&0))
 }
 
-/// Makes a string of characters that end with a zero, without copying them; of null, an empty one.
-/// IRQL ≤ DISPATCH_LEVEL, where both are resident: else bug check 0xD1. More than 32,766 characters
-/// end the run as not supported (`nf-wdm-rtlinitunicodestring`).
+/// Initialises a string with characters that end with a zero, without copying them. From null it
+/// makes an empty string. IRQL ≤ DISPATCH_LEVEL, where both are resident, otherwise bug check 0xD1.
+/// More than 32,766 characters end the run as not supported (`nf-wdm-rtlinitunicodestring`).
 ///
 /// # Safety
-/// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as long as the string is used.
+/// `DestinationString` is valid for a write; `SourceString` is null or valid up to its zero, as
+/// long as the string is used.
 pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING, SourceString: PCWSTR) {
     let machine = &*enter(Ddi::RtlInitUnicodeString);
     machine.called(Ddi::RtlInitUnicodeString, |machine| {
@@ -127,7 +132,8 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
         return store(DestinationString, UNICODE_STRING::default());
     }
     machine.checked(machine.check_resident(SourceString as usize, size_of::<u16>()));
-    // SAFETY: by the caller's promise up to the zero.
+    // SAFETY: the caller promises that `SourceString` is valid up to its zero, and `find` stops
+    // there.
     let is_end = |index: &usize| unsafe { SourceString.wrapping_add(*index).read_unaligned() } == 0;
     let Some(count) = (0..=MOST).find(is_end) else {
         machine.fail("not supported", String::from("RtlInitUnicodeString for more than 32,766 characters"))
@@ -139,8 +145,8 @@ pub unsafe extern "C" fn RtlInitUnicodeString(DestinationString: PUNICODE_STRING
     );
 }
 
-/// Copies as many characters as there is room for; of null, none. Any IRQL; at DISPATCH_LEVEL and
-/// above both strings and their buffers are resident: else bug check 0xD1, as in freed memory
+/// Copies as many characters as fit, or none from null. Any IRQL. At DISPATCH_LEVEL and above both
+/// strings and their buffers are resident, otherwise bug check 0xD1, as for freed memory
 /// (`nf-wdm-rtlcopyunicodestring`).
 ///
 /// # Safety
@@ -162,7 +168,7 @@ pub unsafe extern "C" fn RtlCopyUnicodeString(
     store(DestinationString, UNICODE_STRING { Length: 2 * count as USHORT, ..destination });
 }
 
-/// Whether two strings are the same. PASSIVE_LEVEL (`nf-wdm-rtlequalunicodestring`).
+/// Returns whether two strings are the same. PASSIVE_LEVEL (`nf-wdm-rtlequalunicodestring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers.
@@ -179,7 +185,8 @@ pub unsafe extern "C" fn RtlEqualUnicodeString(
     equal.into()
 }
 
-/// How two strings differ: below zero, zero, above. PASSIVE_LEVEL (`nf-wdm-rtlcompareunicodestring`).
+/// Compares two strings and returns a number below zero, zero, or a number above zero.
+/// PASSIVE_LEVEL (`nf-wdm-rtlcompareunicodestring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers.
@@ -197,8 +204,9 @@ pub unsafe extern "C" fn RtlCompareUnicodeString(
     difference
 }
 
-/// Appends a string: STATUS_SUCCESS, or STATUS_BUFFER_TOO_SMALL and nothing changes. Any IRQL, and
-/// resident strings, as for [`RtlCopyUnicodeString`] (`nf-wdm-rtlappendunicodestringtostring`).
+/// Appends a string. Returns STATUS_SUCCESS, or STATUS_BUFFER_TOO_SMALL without any change. Any
+/// IRQL, and resident strings, as for [`RtlCopyUnicodeString`]
+/// (`nf-wdm-rtlappendunicodestringtostring`).
 ///
 /// # Safety
 /// Both are strings with valid buffers.
@@ -226,8 +234,8 @@ pub unsafe extern "C" fn RtlAppendUnicodeStringToString(
     status
 }
 
-/// The address of a routine that NT exports and ntsim has; null for every other name. PASSIVE_LEVEL
-/// (`nf-wdm-mmgetsystemroutineaddress`).
+/// Returns the address of a routine that NT exports and ntsim has, or null for every other name.
+/// PASSIVE_LEVEL (`nf-wdm-mmgetsystemroutineaddress`).
 ///
 /// # Safety
 /// `SystemRoutineName` is a string with a valid buffer.

@@ -12,7 +12,7 @@ use crate::{
     kernel::thread::{SYSTEM, Thread, ThreadName},
     trace::Value,
     types::{
-        HANDLE, NTSTATUS, OBJ_KERNEL_HANDLE, PCLIENT_ID, PHANDLE, PKSTART_ROUTINE, PKTHREAD,
+        CLIENT_ID, HANDLE, NTSTATUS, OBJ_KERNEL_HANDLE, PCLIENT_ID, PHANDLE, PKSTART_ROUTINE, PKTHREAD,
         POBJECT_ATTRIBUTES, PVOID, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
         ULONG,
     },
@@ -21,7 +21,7 @@ use crate::{
 
 type Routine = unsafe extern "C" fn(PVOID);
 
-/// What PsCreateSystemThread was given for a new thread.
+/// The routine and context that PsCreateSystemThread got for a new thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     routine: Routine,
@@ -29,19 +29,20 @@ pub(crate) struct Start {
 }
 
 impl Machine {
-    /// A new system thread with an open handle; none where memory is low.
-    fn create_system_thread(&self, start: Start) -> Option<usize> {
+    /// Creates a system thread with an open handle. Returns none if memory is low.
+    fn create_system_thread(&self, start: Start, access: ULONG) -> Option<usize> {
         if self.is_low() {
             return None;
         }
         let start = (start.routine as *mut c_void, start.context);
         let start = Some((start.0.expose_provenance(), start.1.expose_provenance()));
-        let thread = self.new_thread(Thread { references: 2, open: true, start, ..Thread::default() });
+        let thread =
+            self.new_thread(Thread { references: 2, open: true, access, start, ..Thread::default() });
         self.make_ready(thread);
         Some(thread)
     }
 
-    /// What a system thread does, from its beginning to its end.
+    /// Runs a system thread from its beginning to its end.
     pub(crate) fn run_thread(&self, thread: usize) -> ! {
         let Thread { start, worker, .. } = self.kernel.borrow().threads.get(thread);
         if worker {
@@ -49,24 +50,22 @@ impl Machine {
         }
         if let Some((routine, context)) = start {
             let routine: *const c_void = core::ptr::with_exposed_provenance(routine);
-            // SAFETY: from a function of this type, in `create_system_thread`.
+            // SAFETY: `create_system_thread` stored a function of this type.
             let routine: Routine = unsafe { core::mem::transmute(routine) };
-            // SAFETY: the routine and its context are what the driver gave to PsCreateSystemThread for this very call, at
-            // PASSIVE_LEVEL; no borrow of the machine is open [M1].
+            // SAFETY: the driver gave the routine and its context to PsCreateSystemThread for this
+            // very call, at PASSIVE_LEVEL; no borrow of the machine is open [M1].
             self.call_out(|| unsafe { routine(core::ptr::with_exposed_provenance_mut(context)) });
         }
         self.end_thread()
     }
 
-    fn refuse_attributes(&self, attributes: POBJECT_ATTRIBUTES, process: HANDLE, client: PCLIENT_ID) {
+    fn refuse_attributes(&self, attributes: POBJECT_ATTRIBUTES, process: HANDLE) {
         let refused = if !process.is_null() {
             "a ProcessHandle"
-        } else if !client.is_null() {
-            "a ClientId"
         } else if attributes.is_null() {
             return;
         } else {
-            // SAFETY: not null, so valid for reads by the caller's promise.
+            // SAFETY: the caller promises that attributes that are not null are valid for reads.
             let attributes = unsafe { attributes.read_unaligned() };
             let plain = attributes.ObjectName.is_null() && attributes.RootDirectory.is_null();
             if plain && attributes.Attributes & !OBJ_KERNEL_HANDLE == 0 {
@@ -78,15 +77,32 @@ impl Machine {
     }
 }
 
-/// Makes a thread that runs `StartRoutine` at PASSIVE_LEVEL, on any processor, and a handle to it, which [`ZwClose`](super::ZwClose)
-/// closes. When the routine returns or calls [`PsTerminateSystemThread`] the thread has ended, and is signalled.
-/// STATUS_INSUFFICIENT_RESOURCES where memory is low. PASSIVE_LEVEL.
+/// The identifier of the system process.
+const SYSTEM_PROCESS: usize = 4;
+
+/// The identifiers of a system thread. As in NT they are multiples of four, and unique among
+/// processes and threads.
+fn client_id(thread: usize) -> CLIENT_ID {
+    let identifier = |number: usize| core::ptr::without_provenance_mut(number);
+    CLIENT_ID {
+        UniqueProcess: identifier(SYSTEM_PROCESS),
+        UniqueThread: identifier(SYSTEM_PROCESS + 4 * (thread + 1 - SYSTEM)),
+    }
+}
+
+/// Creates a thread that runs `StartRoutine` at PASSIVE_LEVEL, on any processor, and a handle to
+/// it, which [`ZwClose`](super::ZwClose) closes. PASSIVE_LEVEL.
 ///
-/// A driver's thread that has not ended at unload: bug check 0xCE. A process, a client identifier, a name, and attributes beyond
-/// OBJ_KERNEL_HANDLE end the run as not supported (`nf-wdm-pscreatesystemthread`).
+/// When the routine returns or calls [`PsTerminateSystemThread`] the thread has ended, and is
+/// signalled. Returns STATUS_INSUFFICIENT_RESOURCES if memory is low. `ClientId`, if it is not null,
+/// gets the system process's identifier and the thread's own.
+///
+/// Bug check 0xCE if a driver's thread has not ended at unload. A process, a name, and
+/// attributes beyond OBJ_KERNEL_HANDLE end the run as not supported (`nf-wdm-pscreatesystemthread`).
 ///
 /// # Safety
-/// `ThreadHandle` is valid for a write, `ObjectAttributes` null or valid for reads; `StartRoutine` may be called with `StartContext`.
+/// `ThreadHandle` is valid for a write, `ClientId` null or valid for a write, `ObjectAttributes`
+/// null or valid for reads; `StartRoutine` may be called with `StartContext`.
 pub unsafe extern "C" fn PsCreateSystemThread(
     ThreadHandle: PHANDLE,
     DesiredAccess: ULONG,
@@ -97,15 +113,19 @@ pub unsafe extern "C" fn PsCreateSystemThread(
     StartContext: PVOID,
 ) -> NTSTATUS {
     let machine = &*enter(Ddi::PsCreateSystemThread);
-    machine.refuse_attributes(ObjectAttributes, ProcessHandle, ClientId);
+    machine.refuse_attributes(ObjectAttributes, ProcessHandle);
     let Some(routine) = StartRoutine else {
         machine.fail("not supported", alloc::string::String::from("PsCreateSystemThread without a routine"))
     };
-    let thread = machine.create_system_thread(Start { routine, context: StartContext });
+    let thread = machine.create_system_thread(Start { routine, context: StartContext }, DesiredAccess);
     let status = match thread {
         Some(thread) => {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller promises that `ThreadHandle` is valid for a write.
             unsafe { ThreadHandle.write_unaligned(object::handle(thread)) };
+            if !ClientId.is_null() {
+                // SAFETY: not null, and by the caller's promise.
+                unsafe { ClientId.write_unaligned(client_id(thread)) };
+            }
             STATUS_SUCCESS
         }
         None => STATUS_INSUFFICIENT_RESOURCES,
@@ -122,12 +142,15 @@ pub unsafe extern "C" fn PsCreateSystemThread(
     status
 }
 
-/// Ends the current thread, which PsCreateSystemThread made, and does not return. Values on its stack are not dropped. In a program's
-/// thread: STATUS_INVALID_PARAMETER, and nothing happens. PASSIVE_LEVEL. A thread that holds a mutex: bug check 0x4000008A. A worker
-/// thread, which is the system's, ends the run as not supported (`nf-wdm-psterminatesystemthread`).
+/// Ends the current thread, which PsCreateSystemThread created, and does not return. Values on its
+/// stack are not dropped. PASSIVE_LEVEL.
+///
+/// In a program's thread it does nothing and returns STATUS_INVALID_PARAMETER. Bug check 0x4000008A
+/// if the thread holds a mutex. A worker thread, which is the system's, ends the run as not
+/// supported (`nf-wdm-psterminatesystemthread`).
 ///
 /// # Safety
-/// What is pinned on the thread's stack is not used any more.
+/// Values that are pinned on the thread's stack are not used any more.
 pub unsafe extern "C" fn PsTerminateSystemThread(ExitStatus: NTSTATUS) -> NTSTATUS {
     let machine = &*enter(Ddi::PsTerminateSystemThread);
     let thread = machine.thread();
@@ -149,8 +172,8 @@ pub unsafe extern "C" fn PsTerminateSystemThread(ExitStatus: NTSTATUS) -> NTSTAT
     machine.end_thread()
 }
 
-/// The current thread's object, without a reference: of what was interrupted, in a DPC routine. Any IRQL
-/// (`nf-wdm-kegetcurrentthread`).
+/// Returns the current thread's object, without a reference. In a DPC routine it is the interrupted
+/// thread. Any IRQL (`nf-wdm-kegetcurrentthread`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.

@@ -1,5 +1,6 @@
-//! Timers (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializetimerex`, `nf-wdm-kesettimerex`,
-//! `nf-wdm-kecanceltimer`, `nf-wdm-kereadstatetimer`; learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
+//! Timers (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keinitializetimerex`,
+//! `nf-wdm-kesettimerex`, `nf-wdm-kecanceltimer`, `nf-wdm-kereadstatetimer`;
+//! learn.microsoft.com/windows-hardware/drivers/kernel/using-a-customtimerdpc-routine).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -19,7 +20,7 @@ use crate::{
 /// The highest LONG.
 const MAXLONG: ULONG = LONG::MAX.cast_unsigned();
 
-/// How a timer goes on after it has expired, and how late it may be: in milliseconds.
+/// The period of a timer and its tolerable delay, in milliseconds.
 #[derive(Debug, Default, Clone, Copy)]
 struct Repeat {
     period: u32,
@@ -52,7 +53,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a timer out of the timer queue; false where it is not in it.
+    /// Removes a timer from the timer queue. Returns false if it is not in it.
     fn unset(&self, timer: *mut KTIMER, value: &KTIMER) -> Checked<bool> {
         if value.Inserted == 0 {
             let overwritten = self.kernel.borrow().timers.is_set(objects::address(timer));
@@ -66,13 +67,13 @@ impl Machine {
         Ok(true)
     }
 
-    /// Marks a DPC as a timer's.
+    /// Marks a DPC as used with a timer.
     fn claim_dpc(&self, dpc: *mut KDPC) -> Checked<()> {
         let value = objects::load_dpc(self, dpc)?;
         let address = objects::address(dpc);
         if value.ProcessorHistory == USED_BY_HAND {
             let rule = alloc::format!(
-                "the DPC {} was queued by hand and is now used with a timer",
+                "the DPC {} is used with a timer, but was queued by hand before",
                 self.name(address)
             );
             return Err(violation(0xC7, [1, address as u64, address as u64, address as u64 + 64], rule));
@@ -81,7 +82,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Sets a timer; true where it was set before.
+    /// Sets a timer. Returns true if it was set before.
     fn set_timer(&self, timer: *mut KTIMER, due: i64, how: Repeat, dpc: *mut KDPC) -> Checked<bool> {
         let value = objects::load_timer(self, timer)?;
         let was_set = self.unset(timer, &value)?;
@@ -122,8 +123,8 @@ impl Machine {
     }
 }
 
-/// Makes a notification timer that is not set and not signalled. IRQL ≤ DISPATCH_LEVEL. Storage is non-paged and no set timer:
-/// else bug check 0xC7, or 0xD1 in paged pool (`nf-wdm-keinitializetimer`).
+/// Initialises a notification timer that is neither set nor signalled. IRQL ≤ DISPATCH_LEVEL. Bug
+/// check 0xC7 if a set timer is there; 0xD1 in paged pool (`nf-wdm-keinitializetimer`).
 ///
 /// # Safety
 /// `Timer` is valid for writes, and stays valid while it is set.
@@ -133,10 +134,11 @@ pub unsafe extern "C" fn KeInitializeTimer(Timer: PKTIMER) {
     machine.checked(machine.initialize_timer(Timer, 0));
 }
 
-/// As [`KeInitializeTimer`], for a timer of the given type (`nf-wdm-keinitializetimerex`).
+/// Initialises a timer of the given type, otherwise like [`KeInitializeTimer`]
+/// (`nf-wdm-keinitializetimerex`).
 ///
 /// # Safety
-/// As for [`KeInitializeTimer`].
+/// The same as for [`KeInitializeTimer`].
 pub unsafe extern "C" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
     let machine = &*enter(Ddi::KeInitializeTimerEx);
     machine.called(Ddi::KeInitializeTimerEx, |machine| {
@@ -146,42 +148,52 @@ pub unsafe extern "C" fn KeInitializeTimerEx(Timer: PKTIMER, Type: TIMER_TYPE) {
 }
 
 fn set(machine: &Machine, ddi: Ddi, timer: PKTIMER, due: LARGE_INTEGER, how: Repeat, dpc: PKDPC) -> BOOLEAN {
-    // SAFETY: the only field, and any bits are a value.
+    // SAFETY: the union has only this field, and any bits are a value.
     let due = unsafe { due.QuadPart };
     let was_set = machine.checked(machine.set_timer(timer, due, how, dpc));
     machine.called(ddi, |machine| {
         let arguments = [machine.pointer(timer as usize), Value::Signed(due), machine.pointer(dpc as usize)];
         (arguments, Some(Value::Boolean(was_set)))
     });
-    // Of a DPC that is due at once.
+    // Takes the interrupt of a DPC that is due at once.
     machine.take_interrupts();
     was_set.into()
 }
 
-/// Sets a timer, and with it the DPC that is queued when it expires, unless `Dpc` is null. TRUE where it was set before: then that
-/// is cancelled, and a period with it. A DPC that an earlier expiry has queued stays queued. IRQL ≤ DISPATCH_LEVEL.
+/// Sets a timer, and the DPC that is queued when it expires unless `Dpc` is null. IRQL ≤
+/// DISPATCH_LEVEL.
 ///
-/// `DueTime` is in 100-ns units: negative, relative to the last clock tick; else absolute, by the system clock
-/// ([`KeQuerySystemTimePrecise`](super::KeQuerySystemTimePrecise)), which it follows when that is set. Timers expire at clock ticks
-/// (15.625 ms), the next at the earliest; one whose absolute time has passed expires in the call. The DPC runs on its target, or on the processor that set the timer; whether it is in a
-/// queue between the expiry and its call is a schedule choice.
+/// Returns TRUE if the timer was set before, in which case that setting and its period are
+/// cancelled. A DPC that an earlier expiry has queued stays queued.
 ///
-/// Not initialised or freed, or a DPC that has been queued by hand: bug check 0xC7 (`nf-wdm-kesettimer`).
+/// `DueTime` is in 100-ns units. A negative time is relative to the last clock tick. Other times
+/// are absolute, by the system clock
+/// ([`KeQuerySystemTimePrecise`](super::KeQuerySystemTimePrecise)), and follow that clock when it
+/// is set. Timers expire at clock ticks (15.625 ms), the next at the earliest. A timer with
+/// an absolute time that has passed expires in the call.
+///
+/// The DPC runs on its target, or on the processor that set the timer. The schedule chooses whether
+/// it is in a queue between the expiry and its call.
+///
+/// Bug check 0xC7 if the timer is not initialised or freed, or if the DPC has been queued by hand
+/// (`nf-wdm-kesettimer`).
 ///
 /// # Safety
-/// `Timer` and `Dpc` were initialised and stay valid: the timer until it has expired or was cancelled, the DPC until its routine
-/// has begun or the timer was cancelled.
+/// `Timer` and `Dpc` were initialised and stay valid: the timer until it has expired or was
+/// cancelled, the DPC until its routine has begun or the timer was cancelled.
 pub unsafe extern "C" fn KeSetTimer(Timer: PKTIMER, DueTime: LARGE_INTEGER, Dpc: PKDPC) -> BOOLEAN {
     set(&enter(Ddi::KeSetTimer), Ddi::KeSetTimer, Timer, DueTime, Repeat::default(), Dpc)
 }
 
-/// As [`KeSetTimer`]. With a `Period`, in milliseconds, the timer is set again whenever it expires, for a period from when it was due;
-/// its DPC may run on two processors at once, and does not run twice where it is still queued. A period below zero ends the run as not
-/// supported (`nf-wdm-kesettimerex`).
+/// Sets a timer like [`KeSetTimer`], with a `Period` in milliseconds.
+///
+/// A timer with a period is set again whenever it expires, for a period from when it was due. Its
+/// DPC may run on two processors at once, and does not run twice if it is still queued. A period
+/// below zero ends the run as not supported (`nf-wdm-kesettimerex`).
 ///
 /// # Safety
-/// As for [`KeSetTimer`]; a periodic timer and its DPC stay valid until the timer was cancelled and the DPC has run for the last time,
-/// which KeFlushQueuedDpcs waits for.
+/// The same as for [`KeSetTimer`]; a periodic timer and its DPC stay valid until the timer was
+/// cancelled and the DPC has run for the last time. KeFlushQueuedDpcs waits for that.
 pub unsafe extern "C" fn KeSetTimerEx(
     Timer: PKTIMER,
     DueTime: LARGE_INTEGER,
@@ -195,11 +207,12 @@ pub unsafe extern "C" fn KeSetTimerEx(
     set(machine, Ddi::KeSetTimerEx, Timer, DueTime, Repeat { period, tolerance: 0 }, Dpc)
 }
 
-/// As [`KeSetTimerEx`]; each expiry may be up to `TolerableDelay` milliseconds late, which is a schedule choice. A period or delay above
-/// MAXLONG ends the run as not supported (`nf-wdm-kesetcoalescabletimer`).
+/// Sets a timer like [`KeSetTimerEx`]. Each expiry may be up to `TolerableDelay` milliseconds late,
+/// which is a schedule choice. A period or delay above MAXLONG ends the run as not supported
+/// (`nf-wdm-kesetcoalescabletimer`).
 ///
 /// # Safety
-/// As for [`KeSetTimerEx`].
+/// The same as for [`KeSetTimerEx`].
 pub unsafe extern "C" fn KeSetCoalescableTimer(
     Timer: PKTIMER,
     DueTime: LARGE_INTEGER,
@@ -217,8 +230,10 @@ pub unsafe extern "C" fn KeSetCoalescableTimer(
     set(machine, ddi, Timer, DueTime, Repeat { period: Period, tolerance: TolerableDelay }, Dpc)
 }
 
-/// Cancels a timer: TRUE where it was set, which a periodic one is until it is cancelled; FALSE where it was not, or has expired: its DPC then still runs. IRQL ≤ DISPATCH_LEVEL
-/// (`nf-wdm-kecanceltimer`).
+/// Cancels a timer. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-kecanceltimer`).
+///
+/// Returns TRUE if it was set. A periodic timer is set until it is cancelled. Returns FALSE if it
+/// was not set or has expired, in which case its DPC still runs.
 ///
 /// # Safety
 /// `Timer` was initialised and is valid.
@@ -232,7 +247,8 @@ pub unsafe extern "C" fn KeCancelTimer(Timer: PKTIMER) -> BOOLEAN {
     was_set.into()
 }
 
-/// Whether a timer has expired since it was set. IRQL ≤ DISPATCH_LEVEL (`nf-wdm-kereadstatetimer`).
+/// Returns whether a timer has expired since it was set. IRQL ≤ DISPATCH_LEVEL
+/// (`nf-wdm-kereadstatetimer`).
 ///
 /// # Safety
 /// `Timer` was initialised and is valid.

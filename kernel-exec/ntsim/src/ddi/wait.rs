@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::objects;
+use super::{dispatcher::Waitable, objects};
 use crate::{
     engine::machine::{Machine, enter},
     kernel::{
@@ -20,19 +20,19 @@ use crate::{
         KWAIT_REASON, MAXIMUM_WAIT_OBJECTS, NTSTATUS, PKWAIT_BLOCK, PLARGE_INTEGER, PVOID, STATUS_SUCCESS,
         STATUS_TIMEOUT, THREAD_WAIT_OBJECTS, ULONG, WAIT_TYPE,
     },
-    verifier::{Checked, Violation, irql::Ddi, memory::Use, violation},
+    verifier::{Checked, Violation, documented::USER_WAIT, irql::Ddi, memory::Use, violation},
 };
 
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
-/// How long a wait may take.
+/// The time that a wait may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// Not at all: a test.
+    /// No time, which makes the wait a test.
     None,
-    /// Until then: negative is relative.
+    /// Until this time; a negative time is relative.
     Due(i64),
-    /// For ever.
+    /// Without end.
     Endless,
 }
 
@@ -41,9 +41,9 @@ impl Patience {
         if timeout.is_null() {
             return Self::Endless;
         }
-        // SAFETY: not null, so valid for reads by the caller's promise.
+        // SAFETY: the caller promises that a timeout that is not null is valid for reads.
         let value = unsafe { timeout.read_unaligned() };
-        // SAFETY: the only field, and any bits are a value.
+        // SAFETY: the union has only this field, and any bits are a value.
         match unsafe { value.QuadPart } {
             0 => Self::None,
             due => Self::Due(due),
@@ -52,7 +52,7 @@ impl Patience {
 }
 
 impl Machine {
-    /// A violation where the current thread must not wait now: in a DPC or at raised IRQL.
+    /// Returns a violation if the current thread must not wait now, in a DPC or at raised IRQL.
     pub(crate) fn forbid_wait(&self, ddi: Ddi, object: usize, timeout: usize, test: bool) -> Checked<()> {
         let irql = self.irql();
         if irql < DISPATCH || (irql == DISPATCH && test) {
@@ -68,12 +68,12 @@ impl Machine {
         Err(violation(0xC4, [0x3B, irql.into(), object as u64, timeout as u64], rule))
     }
 
-    /// Refuses what ntsim has not: users, and unknown reasons. There are no alerts and no APCs: a
-    /// wait that is alertable is as any other.
+    /// Refuses unknown modes and reasons. There are no alerts and no APCs, so a wait that is
+    /// alertable or in UserMode is like any other.
     fn refuse_wait(&self, ddi: Ddi, reason: KWAIT_REASON, mode: KPROCESSOR_MODE) {
         let name = ddi.name();
-        let refused = if i32::from(mode) != _MODE::KernelMode {
-            alloc::format!("{name} with WaitMode {mode}: ntsim has waits in KernelMode only")
+        let refused = if !matches!(i32::from(mode), _MODE::KernelMode | _MODE::UserMode) {
+            alloc::format!("{name} with WaitMode {mode}, which is neither KernelMode nor UserMode")
         } else if !matches!(reason, _KWAIT_REASON::Executive | _KWAIT_REASON::UserRequest) {
             alloc::format!("{name} with WaitReason {reason}: drivers have Executive and UserRequest only")
         } else {
@@ -82,7 +82,41 @@ impl Machine {
         self.fail("not supported", refused);
     }
 
-    /// Puts the end of a thread's wait into the timer queue.
+    /// A violation if a thread waits in UserMode for a mutex, or with an object or wait blocks on its
+    /// stack, which may be swapped out meanwhile.
+    fn check_user_wait(
+        &self,
+        ddi: Ddi,
+        mode: KPROCESSOR_MODE,
+        objects: &[usize],
+        blocks: usize,
+    ) -> Checked<()> {
+        if i32::from(mode) == _MODE::KernelMode {
+            return Ok(());
+        }
+        for address in objects.iter().copied() {
+            if let Waitable::Mutex = self.waitable(address)? {
+                self.user_wait(ddi, address, "for a mutex, which takes KernelMode")?;
+            }
+        }
+        let on_stack = |address: &usize| self.bounds.get().holds(*address);
+        match objects.iter().chain([&blocks]).copied().find(on_stack) {
+            Some(address) => self.user_wait(
+                ddi,
+                address,
+                "with something on the thread's stack, which may be swapped out meanwhile",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn user_wait(&self, ddi: Ddi, address: usize, what: &str) -> Checked<()> {
+        self.documented([USER_WAIT, address as u64, 0, 0], || {
+            alloc::format!("{} with WaitMode UserMode {what}: {}", ddi.name(), self.name(address))
+        })
+    }
+
+    /// Inserts the end of a thread's wait into the timer queue.
     fn set_timeout(&self, thread: usize, due: i64) -> Key {
         let (_, tick) = self.due(due);
         let address = self.thread_address(thread);
@@ -120,10 +154,13 @@ impl Machine {
         Ok(self.block(Wait { thread, kind, objects, timeout }, Some(ddi)))
     }
 
-    /// The addresses of the objects of a wait for several.
+    /// Returns the addresses of the objects of a wait for several.
     fn wait_objects(&self, count: ULONG, objects: *mut PVOID, all: bool, room: usize) -> Checked<Vec<usize>> {
         if count == 0 {
-            self.fail("not supported", alloc::string::String::from("KeWaitForMultipleObjects for no object"));
+            self.fail(
+                "not supported",
+                alloc::string::String::from("KeWaitForMultipleObjects with a Count of 0"),
+            );
         }
         if count > MAXIMUM_WAIT_OBJECTS || (room == 0 && count > THREAD_WAIT_OBJECTS) {
             return Err(too_many(count, room));
@@ -135,7 +172,7 @@ impl Machine {
         }
         let mut addresses = Vec::new();
         for index in 0..count as usize {
-            // SAFETY: by the caller's promise the array has so many elements.
+            // SAFETY: the caller promises that the array has `count` elements.
             let object = unsafe { objects.wrapping_add(index).read_unaligned() };
             addresses.push(objects::address(object));
         }
@@ -153,7 +190,7 @@ impl Machine {
         Ok(addresses)
     }
 
-    /// Lets another thread of this processor run, if the schedule has one.
+    /// Lets another thread of this processor run, if one is ready.
     fn yield_processor(&self) {
         if self.cpu().ready.get() != 0 {
             self.clock.settle();
@@ -171,23 +208,29 @@ fn too_many(count: ULONG, room: usize) -> Box<Violation> {
     violation(0x0C, [0; 4], rule)
 }
 
-/// Waits until an object is signalled, or until `Timeout`: STATUS_SUCCESS or STATUS_TIMEOUT. What the object does to the waits that
-/// it satisfies is with the function that initialises it; a thread is signalled when it has ended.
+/// Waits until an object is signalled, or until `Timeout`. Returns STATUS_SUCCESS or
+/// STATUS_TIMEOUT.
 ///
-/// `Timeout` is in 100-ns units: negative, relative to the last clock tick; positive, absolute; zero: no wait, a test; null: for
-/// ever. It is over at a clock tick. While every thread waits, the clock jumps; where no timer is set either, the run ends with
-/// [`Stop::Deadlock`](crate::Stop::Deadlock).
+/// The function that initialises an object documents how it changes with the waits that it
+/// satisfies. A thread is signalled when it has ended.
 ///
-/// After a release with `Wait` = TRUE it restores the IRQL of that first. `Alertable` makes no
-/// difference: no alert comes.
+/// `Timeout` is in 100-ns units. A negative time is relative to the last clock tick, and a positive
+/// one is absolute. Zero makes the call a test without a wait, and null has no end. A wait times
+/// out at a clock tick. While every thread waits, the clock jumps. If no timer is set either, the
+/// run ends with [`Stop::Deadlock`](crate::Stop::Deadlock).
 ///
-/// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. No object, or one that was moved
-/// or overwritten: 0x139. UserMode and reasons that no driver has end the run as not supported
-/// (`nf-wdm-kewaitforsingleobject`).
+/// After a release with `Wait` = TRUE the call first restores the IRQL before that release.
+/// `Alertable` and UserMode make no difference, because there are no alerts and no APCs. But bug
+/// check 0xC4/0x4E530005 if a wait in UserMode is for a mutex, or has an object or wait blocks on
+/// the thread's stack.
+///
+/// IRQL ≤ APC_LEVEL, for a test ≤ DISPATCH_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC
+/// routine. Bug check 0x139 if `Object` is not an object, or was moved or overwritten. Reasons that no
+/// driver has end the run as not supported (`nf-wdm-kewaitforsingleobject`).
 ///
 /// # Safety
-/// `Object` is an initialised event, semaphore, mutex or timer and stays valid until this returns, or a referenced thread; `Timeout`
-/// is null or valid for reads.
+/// `Object` is an initialised event, semaphore, mutex or timer and stays valid until this returns,
+/// or a referenced thread; `Timeout` is null or valid for reads.
 pub unsafe extern "C" fn KeWaitForSingleObject(
     Object: PVOID,
     WaitReason: KWAIT_REASON,
@@ -200,6 +243,7 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     machine.refuse_wait(ddi, WaitReason, WaitMode);
     machine.end_join();
     let objects = alloc::vec![objects::address(Object)];
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, 0));
     let status = machine.checked(machine.wait_for(ddi, Kind::Any, objects, Timeout));
     machine.called(ddi, |machine| {
         ([machine.pointer(Object as usize)], Some(Value::Bits(status.cast_unsigned().into())))
@@ -207,15 +251,19 @@ pub unsafe extern "C" fn KeWaitForSingleObject(
     status
 }
 
-/// Waits until one of `Count` objects is signalled (WaitAny: the status is its index) or until all are at the same time (WaitAll: only
-/// then is any of them changed), or until `Timeout`. Else as [`KeWaitForSingleObject`].
+/// Waits until one of `Count` objects is signalled or all are, or until `Timeout`, otherwise like
+/// [`KeWaitForSingleObject`].
 ///
-/// More than three objects need a `WaitBlockArray` in memory that is not paged; more than 64 are too many: bug check 0xC. The same
-/// object twice in a WaitAll and no object at all end the run as not supported (`nf-wdm-kewaitformultipleobjects`).
+/// With WaitAny the status is the index of the signalled object. With WaitAll all objects must be
+/// signalled at the same time, and only then are they changed.
+///
+/// More than three objects need a `WaitBlockArray` in memory that is not paged; more than 64 are
+/// too many (bug check 0xC). The same object twice in a WaitAll and no object at all end the run as
+/// not supported (`nf-wdm-kewaitformultipleobjects`).
 ///
 /// # Safety
-/// As for [`KeWaitForSingleObject`], for each of the `Count` elements of `Object`; `WaitBlockArray` is null or has room for as many
-/// wait blocks until this returns.
+/// The same as for [`KeWaitForSingleObject`], for each of the `Count` elements of `Object`;
+/// `WaitBlockArray` is null or has room for as many wait blocks until this returns.
 pub unsafe extern "C" fn KeWaitForMultipleObjects(
     Count: ULONG,
     Object: *mut PVOID,
@@ -242,6 +290,7 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     };
     let objects = machine.wait_objects(Count, Object, kind == Kind::All, WaitBlockArray as usize);
     let objects = machine.checked(objects);
+    machine.checked(machine.check_user_wait(ddi, WaitMode, &objects, WaitBlockArray as usize));
     let status = machine.checked(machine.wait_for(ddi, kind, objects, Timeout));
     machine.called(ddi, |machine| {
         let arguments =
@@ -251,11 +300,11 @@ pub unsafe extern "C" fn KeWaitForMultipleObjects(
     status
 }
 
-/// The current thread waits until a time, as [`KeWaitForSingleObject`] has it; zero: it lets another thread run, if one is ready.
-/// STATUS_SUCCESS.
+/// Lets the current thread wait until a time, given as in [`KeWaitForSingleObject`], and returns
+/// STATUS_SUCCESS. With zero, another thread runs if one is ready.
 ///
-/// IRQL ≤ APC_LEVEL: else bug check 0xC4/0x3B, in a DPC routine 0xB8. `Alertable` is as in the
-/// waits; UserMode ends the run as not supported (`nf-wdm-kedelayexecutionthread`).
+/// IRQL ≤ APC_LEVEL, otherwise bug check 0xC4/0x3B, or 0xB8 in a DPC routine. `Alertable` and
+/// `WaitMode` are as in the waits (`nf-wdm-kedelayexecutionthread`).
 ///
 /// # Safety
 /// `Interval` is valid for reads.

@@ -1,4 +1,4 @@
-//! How long a processor may stay at DISPATCH_LEVEL
+//! The time that a processor may stay at DISPATCH_LEVEL
 //! (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-keshouldyieldprocessor`,
 //! `nf-wdm-kequerydpcwatchdoginformation`).
 #![expect(non_snake_case, reason = "the names are the kernel's")]
@@ -18,8 +18,8 @@ use crate::{
 const DISPATCH: u8 = DISPATCH_LEVEL as u8;
 
 impl Machine {
-    /// How long the processor has been at DISPATCH_LEVEL: since the first DPC of the drain, or
-    /// since its thread raised the IRQL.
+    /// Returns how long the processor has been at DISPATCH_LEVEL, since the first DPC of the drain,
+    /// or since its thread raised the IRQL.
     pub(crate) fn time_at_dispatch(&self) -> u64 {
         let cpu = self.cpu();
         let since = if cpu.draining.get() { &cpu.drain_start } else { &cpu.dispatch_start };
@@ -43,13 +43,13 @@ impl Machine {
     }
 }
 
-/// Whether the caller, which is at DISPATCH_LEVEL or above, should let the processor go: TRUE once
-/// the processor has been there for longer than
+/// Returns whether the caller, which is at DISPATCH_LEVEL or above, should yield the processor. The
+/// answer is TRUE once the processor has been there for longer than
 /// [`Config::yield_after`](crate::Config::yield_after).
 ///
-/// The time counts from the first DPC of the drain that is going on, or, in a thread, from where it
-/// raised the IRQL. NT leaves open when the answer becomes TRUE. Below DISPATCH_LEVEL: bug check
-/// 0xC4/0xE5 (`nf-wdm-keshouldyieldprocessor`).
+/// The time counts from the first DPC of the current drain, or, in a thread, from where it raised
+/// the IRQL. NT leaves open when the answer becomes TRUE. Bug check 0xC4/0xE5 below DISPATCH_LEVEL
+/// (`nf-wdm-keshouldyieldprocessor`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     let irql = machine.irql();
     if irql < DISPATCH {
         let rule = alloc::format!(
-            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, and was at {irql} ({})",
+            "KeShouldYieldProcessor may be called at IRQL ≥ DISPATCH_LEVEL only, but was called at {irql} ({})",
             irql_name(irql)
         );
         machine.bug_check(violation(0xC4, [0xE5, irql.into(), 0, 0], rule));
@@ -68,12 +68,12 @@ pub unsafe extern "C" fn KeShouldYieldProcessor() -> LOGICAL {
     should.into()
 }
 
-/// The limits of this processor's DPC watchdog, and the time that remains, in units of 100 ns:
-/// STATUS_SUCCESS; or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs.
+/// Writes the limits of this processor's DPC watchdog, and the time that remains, in units of 100
+/// ns. Any IRQL (`nf-wdm-kequerydpcwatchdoginformation`).
 ///
-/// Both limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), 0 where that is off. In a
-/// thread at DISPATCH_LEVEL nothing of them is used up. Any IRQL
-/// (`nf-wdm-kequerydpcwatchdoginformation`).
+/// Returns STATUS_SUCCESS, or STATUS_UNSUCCESSFUL below DISPATCH_LEVEL, where no DPC runs. Both
+/// limits are [`Config::dpc_watchdog`](crate::Config::dpc_watchdog), or 0 if that is off. In a
+/// thread at DISPATCH_LEVEL none of the limits is used up.
 ///
 /// # Safety
 /// `WatchdogInformation` is valid for a write.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn KeQueryDpcWatchdogInformation(
     let machine = &*enter(Ddi::KeQueryDpcWatchdogInformation);
     let status = if machine.irql() < DISPATCH { STATUS_UNSUCCESSFUL } else { STATUS_SUCCESS };
     if status == STATUS_SUCCESS {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller promises that `WatchdogInformation` is valid for a write.
         unsafe { WatchdogInformation.write(machine.watchdog_information()) };
     }
     machine.called(Ddi::KeQueryDpcWatchdogInformation, |machine| {

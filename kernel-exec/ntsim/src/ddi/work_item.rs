@@ -1,9 +1,11 @@
-//! Work items (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateworkitem`, `nf-wdm-iofreeworkitem`,
-//! `nf-wdm-ioinitializeworkitem`, `nf-wdm-iouninitializeworkitem`, `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`,
-//! `nf-wdm-ioqueueworkitemex`, `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
+//! Work items (learn.microsoft.com/windows-hardware/drivers/ddi/wdm/: `nf-wdm-ioallocateworkitem`,
+//! `nf-wdm-iofreeworkitem`, `nf-wdm-ioinitializeworkitem`, `nf-wdm-iouninitializeworkitem`,
+//! `nf-wdm-iosizeofworkitem`, `nf-wdm-ioqueueworkitem`, `nf-wdm-ioqueueworkitemex`,
+//! `nf-wdm-exinitializeworkitem`, `nf-wdm-exqueueworkitem`;
 //! learn.microsoft.com/windows-hardware/drivers/kernel/system-worker-threads).
 //!
-//! An item leaves its queue before its routine runs: what the routine is called with was taken from it when it was queued.
+//! An item leaves its queue before its routine runs. The routine's arguments were read from the
+//! item when it was queued.
 #![expect(non_snake_case, reason = "the names are the kernel's")]
 
 extern crate alloc;
@@ -12,7 +14,7 @@ use core::ffi::c_void;
 
 use super::objects;
 use crate::{
-    engine::machine::{Machine, enter},
+    engine::machine::{Machine, enter, enter_run},
     kernel::pool::Request,
     kernel::work::{Call, Item, QUEUES},
     trace::Value,
@@ -24,9 +26,9 @@ use crate::{
     verifier::{Checked, irql::Ddi, memory::Use, violation},
 };
 
-/// An IO_WORKITEM's `Mark` once it is initialised.
+/// The `Mark` of an initialised IO_WORKITEM.
 const MARK: u64 = 0x6D65_7449_6B72_6F57;
-/// The item is in pool of its own, by IoAllocateWorkItem.
+/// The flag of an item that IoAllocateWorkItem has allocated from pool.
 const ALLOCATED: u64 = 1;
 /// The tag of that pool.
 const TAG: [u8; 4] = *b"IoWi";
@@ -44,39 +46,41 @@ pub(crate) fn call(item: Item) {
     let routine: *mut c_void = pointer(item.call.routine());
     match item.call {
         Call::Executive { parameter, .. } => {
-            // SAFETY: from a routine of this type, in ExQueueWorkItem.
+            // SAFETY: ExQueueWorkItem stored a routine of this type.
             let routine: Routine = unsafe { core::mem::transmute(routine) };
-            // SAFETY: as the driver has promised for this very call.
+            // SAFETY: the driver promised that its routine may be called with this parameter.
             unsafe { routine(pointer(parameter)) }
         }
         Call::Io { object, context, .. } => {
-            // SAFETY: from a routine of this type, in IoQueueWorkItem.
+            // SAFETY: IoQueueWorkItem stored a routine of this type.
             let routine: IoRoutine = unsafe { core::mem::transmute(routine) };
-            // SAFETY: as the driver has promised for this very call; the object is referenced.
+            // SAFETY: the driver promised that its routine may be called with this context; the
+            // object is referenced.
             unsafe { routine(pointer(object), pointer(context)) }
         }
         Call::IoEx { object, context, .. } => {
-            // SAFETY: from a routine of this type, in IoQueueWorkItemEx.
+            // SAFETY: IoQueueWorkItemEx stored a routine of this type.
             let routine: IoRoutineEx = unsafe { core::mem::transmute(routine) };
-            // SAFETY: as the driver has promised for this very call; the object is referenced.
+            // SAFETY: the driver promised that its routine may be called with this context; the
+            // object is referenced.
             unsafe { routine(pointer(object), pointer(context), pointer(item.address)) }
         }
     }
 }
 
 fn read(item: PIO_WORKITEM) -> IO_WORKITEM {
-    // SAFETY: the memory was checked as far as pool goes; else the driver promised that the item is valid. Any bits are an
-    // IO_WORKITEM but the routine's, which is null here.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the item is valid.
+    // Any bits are an IO_WORKITEM except for the routine, which is null here.
     unsafe { item.read_unaligned() }
 }
 
 fn write(item: PIO_WORKITEM, value: IO_WORKITEM) {
-    // SAFETY: as for `read`.
+    // SAFETY: pool memory was checked; for other memory the driver promised that the item is valid.
     unsafe { item.write_unaligned(value) }
 }
 
 impl Machine {
-    /// A violation where an item is in a queue.
+    /// Returns a violation if an item is in a queue.
     fn forbid_queued_item(&self, address: usize, kind: u64, what: &str) -> Checked<()> {
         let queued = self.kernel.borrow().work.find_in(address..address + 1);
         let Some(item) = queued else { return Ok(()) };
@@ -101,13 +105,14 @@ impl Machine {
         Ok(())
     }
 
-    /// The item at an address, once it is known to be one.
+    /// Loads the item at an address, or returns a violation if it is not initialised.
     fn load_item(&self, item: PIO_WORKITEM) -> Checked<IO_WORKITEM> {
         let address = item as usize;
         self.check_memory(address, Use::WorkItem)?;
-        // SAFETY: checked as far as pool goes; else valid by the driver's promise. No reference is made.
+        // SAFETY: pool memory was checked; for other memory the driver promised that the item is
+        // valid. No reference is made.
         let mark = unsafe { &raw const (*item).Mark };
-        // SAFETY: as above.
+        // SAFETY: the field is part of the item, which is valid.
         if unsafe { mark.read_unaligned() } == MARK {
             return Ok(read(item));
         }
@@ -118,25 +123,25 @@ impl Machine {
         Err(violation(0xE4, [7, address as u64, 0, 0], rule))
     }
 
-    /// An item is given up: freed, or no item any more.
+    /// Frees an item, or makes it an item no longer.
     fn give_up_item(&self, item: PIO_WORKITEM, allocated: bool) -> Checked<()> {
         let address = item as usize;
         let value = self.load_item(item)?;
-        self.forbid_queued_item(address, 2, "given up")?;
+        self.forbid_queued_item(address, 2, if allocated { "freed" } else { "uninitialised" })?;
         if (value.Flags & ALLOCATED != 0) != allocated {
             let (is, made) = if allocated {
                 ("was freed by IoFreeWorkItem", "IoInitializeWorkItem")
             } else {
-                ("was given up by IoUninitializeWorkItem", "IoAllocateWorkItem")
+                ("was passed to IoUninitializeWorkItem", "IoAllocateWorkItem")
             };
-            let rule = alloc::format!("the work item {} is from {made} and {is}", self.name(address));
+            let rule = alloc::format!("the work item {} is from {made}, but {is}", self.name(address));
             return Err(violation(0xE4, [3, address as u64, 0, 0], rule));
         }
         write(item, IO_WORKITEM::default());
         if allocated { self.free_kernel(address) } else { Ok(()) }
     }
 
-    /// The queue of a type; the run ends where drivers have none of it.
+    /// Returns the queue of a type. A queue that drivers may not use ends the run.
     fn work_queue(&self, ddi: Ddi, address: usize, queue: WORK_QUEUE_TYPE) -> Checked<usize> {
         match usize::try_from(queue) {
             Ok(number) if number < QUEUES && queue != _WORK_QUEUE_TYPE::HyperCriticalWorkQueue => Ok(number),
@@ -148,7 +153,8 @@ impl Machine {
                 )
             }
             _ => {
-                let rule = alloc::format!("{} with queue {queue}, which is none", ddi.name());
+                let rule =
+                    alloc::format!("{} with queue {queue}, which is not a WORK_QUEUE_TYPE", ddi.name());
                 Err(violation(0xE4, [6, address as u64, queue as u64, 0], rule))
             }
         }
@@ -164,7 +170,7 @@ impl Machine {
     ) -> Checked<()> {
         let number = self.work_queue(ddi, address, queue)?;
         if call.routine() == 0 {
-            let rule = alloc::format!("{} without a routine: {}", ddi.name(), self.name(address));
+            let rule = alloc::format!("{}: the work item {} has no routine", ddi.name(), self.name(address));
             return Err(violation(0xE4, [7, address as u64, number as u64, 0], rule));
         }
         self.forbid_queued_item(address, 1, "queued")?;
@@ -181,11 +187,13 @@ impl Machine {
     }
 }
 
-/// A work item for a device, in non-paged pool; null where memory is low. IRQL ≤ DISPATCH_LEVEL. No device: bug check 0xE4
-/// (3, item, object) (`nf-wdm-ioallocateworkitem`).
+/// Allocates a work item for a device, in non-paged pool. Returns null if memory is low. IRQL ≤
+/// DISPATCH_LEVEL. Bug check 0xE4 (3, item, object) if `DeviceObject` is not a device
+/// (`nf-wdm-ioallocateworkitem`).
 ///
 /// # Safety
-/// None beyond being called in a simulation run: what is no device is noticed.
+/// None beyond being called in a simulation run, because the call checks that `DeviceObject` is a
+/// device.
 pub unsafe extern "C" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PIO_WORKITEM {
     let machine = &*enter(Ddi::IoAllocateWorkItem);
     let memory = machine.checked(machine.allocate(Request::kernel(size_of::<IO_WORKITEM>(), TAG)));
@@ -199,8 +207,9 @@ pub unsafe extern "C" fn IoAllocateWorkItem(DeviceObject: PDEVICE_OBJECT) -> PIO
     item
 }
 
-/// Frees a work item of [`IoAllocateWorkItem`], which is in no queue: else bug check 0xE4 (2, item, routine). IRQL ≤ DISPATCH_LEVEL. No
-/// work item: 0xE4; freed before: 0xD1 (`nf-wdm-iofreeworkitem`).
+/// Frees a work item of [`IoAllocateWorkItem`]. IRQL ≤ DISPATCH_LEVEL. Bug check 0xE4 (2, item,
+/// routine) if it is in a queue; 0xE4 if it is not a work item; 0xD1 if it was freed before
+/// (`nf-wdm-iofreeworkitem`).
 ///
 /// # Safety
 /// `IoWorkItem` is from [`IoAllocateWorkItem`].
@@ -210,11 +219,13 @@ pub unsafe extern "C" fn IoFreeWorkItem(IoWorkItem: PIO_WORKITEM) {
     machine.checked(machine.give_up_item(IoWorkItem, true));
 }
 
-/// Makes a work item in the driver's own memory, for a device or the driver. Any IRQL. Storage is non-paged: else bug check 0xD1; not
-/// a queued item: else 0xE4 (1, item). No such object: 0xE4 (3, item, object) (`nf-wdm-ioinitializeworkitem`).
+/// Initialises a work item in the driver's own memory, for a device or the driver. Any IRQL. Bug
+/// check 0xD1 if the storage is pageable; 0xE4 (1, item) if an item there is queued; 0xE4 (3, item,
+/// object) if `IoObject` is neither a device nor the driver (`nf-wdm-ioinitializeworkitem`).
 ///
 /// # Safety
-/// `IoWorkItem` is valid for writes of [`IoSizeofWorkItem`] bytes, and stays valid while the item is queued.
+/// `IoWorkItem` is valid for writes of [`IoSizeofWorkItem`] bytes, and stays valid while the item
+/// is queued.
 pub unsafe extern "C" fn IoInitializeWorkItem(IoObject: PVOID, IoWorkItem: PIO_WORKITEM) {
     let machine = &*enter(Ddi::IoInitializeWorkItem);
     machine.called(Ddi::IoInitializeWorkItem, |machine| {
@@ -223,8 +234,9 @@ pub unsafe extern "C" fn IoInitializeWorkItem(IoObject: PVOID, IoWorkItem: PIO_W
     machine.checked(machine.initialize_item(IoWorkItem, IoObject, 0));
 }
 
-/// Gives up a work item of [`IoInitializeWorkItem`], which is in no queue: else bug check 0xE4 (2, item, routine). Any IRQL. No work
-/// item, or one of IoAllocateWorkItem: 0xE4 (`nf-wdm-iouninitializeworkitem`).
+/// Uninitialises a work item of [`IoInitializeWorkItem`]. Any IRQL. Bug check 0xE4 (2, item,
+/// routine) if it is in a queue; 0xE4 if it is not a work item, or is one of IoAllocateWorkItem
+/// (`nf-wdm-iouninitializeworkitem`).
 ///
 /// # Safety
 /// `IoWorkItem` is valid.
@@ -234,7 +246,8 @@ pub unsafe extern "C" fn IoUninitializeWorkItem(IoWorkItem: PIO_WORKITEM) {
     machine.checked(machine.give_up_item(IoWorkItem, false));
 }
 
-/// The bytes of a work item for [`IoInitializeWorkItem`]. Any IRQL (`nf-wdm-iosizeofworkitem`).
+/// Returns the size in bytes of a work item for [`IoInitializeWorkItem`]. Any IRQL
+/// (`nf-wdm-iosizeofworkitem`).
 ///
 /// # Safety
 /// None beyond being called in a simulation run.
@@ -245,16 +258,21 @@ pub unsafe extern "C" fn IoSizeofWorkItem() -> ULONG {
     size
 }
 
-/// Queues a work item: a system worker thread takes it out of the queue and calls `WorkerRoutine` at PASSIVE_LEVEL with its device and
-/// `Context`. The device stays referenced until the routine has returned. The routine may free the item or queue it again.
+/// Queues a work item. A system worker thread takes it out of the queue and calls `WorkerRoutine`
+/// at PASSIVE_LEVEL with its device and `Context`. The device stays referenced until the routine
+/// has returned. The routine may free the item or queue it again.
 ///
-/// Each queue has few workers ([`Config::workers`](crate::Config::workers)): while their routines wait, nothing else of the queue
-/// runs. IRQL ≤ DISPATCH_LEVEL. Queued already: bug check 0xE4 (1, item); no work item, no routine: 0xE4 (7, item); no queue: 0xE4
-/// (6, item, queue); a queue of the system's own ends the run as not supported. A routine that returns at raised IRQL: 0xE1
+/// Each queue has few workers ([`Config::workers`](crate::Config::workers)). While their routines
+/// wait, no other item of the queue runs. IRQL ≤ DISPATCH_LEVEL.
+///
+/// Bug check 0xE4 (1, item) if the item is queued already; 0xE4 (7, item) if it is not a work item,
+/// or without a routine; 0xE4 (6, item, queue) if there is no such queue; 0xE1 if the routine
+/// returns at raised IRQL. A queue of the system's own ends the run as not supported
 /// (`nf-wdm-ioqueueworkitem`).
 ///
 /// # Safety
-/// `IoWorkItem` was initialised and is valid while it is queued; `WorkerRoutine` may be called with `Context`.
+/// `IoWorkItem` was initialised and is valid while it is queued; `WorkerRoutine` may be called with
+/// `Context`.
 pub unsafe extern "C" fn IoQueueWorkItem(
     IoWorkItem: PIO_WORKITEM,
     WorkerRoutine: PIO_WORKITEM_ROUTINE,
@@ -262,7 +280,7 @@ pub unsafe extern "C" fn IoQueueWorkItem(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItem;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -270,10 +288,11 @@ pub unsafe extern "C" fn IoQueueWorkItem(
     machine.checked(machine.queue_item(ddi, objects::address(IoWorkItem), QueueType, true, call));
 }
 
-/// As [`IoQueueWorkItem`]; the routine gets the device or driver, the context, and the work item (`nf-wdm-ioqueueworkitemex`).
+/// Queues a work item like [`IoQueueWorkItem`]. The routine gets the device or driver, the context,
+/// and the work item (`nf-wdm-ioqueueworkitemex`).
 ///
 /// # Safety
-/// As for [`IoQueueWorkItem`].
+/// The same as for [`IoQueueWorkItem`].
 pub unsafe extern "C" fn IoQueueWorkItemEx(
     IoWorkItem: PIO_WORKITEM,
     WorkerRoutine: PIO_WORKITEM_ROUTINE_EX,
@@ -281,7 +300,7 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     Context: PVOID,
 ) {
     let ddi = Ddi::IoQueueWorkItemEx;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let value = machine.checked(machine.load_item(IoWorkItem));
     let routine = WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let (object, context) = (value.IoObject as usize, objects::address(Context));
@@ -289,8 +308,9 @@ pub unsafe extern "C" fn IoQueueWorkItemEx(
     machine.checked(machine.queue_item(ddi, objects::address(IoWorkItem), QueueType, true, call));
 }
 
-/// Makes a work item of the executive: an inline function in NT. Any IRQL. Storage is non-paged: else bug check 0xD1; not a queued
-/// item: else 0xE4 (1, item) (`nf-wdm-exinitializeworkitem`).
+/// Initialises a work item of the executive. In NT this is an inline function. Any IRQL. Bug check
+/// 0xD1 if the storage is pageable; 0xE4 (1, item) if an item there is queued
+/// (`nf-wdm-exinitializeworkitem`).
 ///
 /// # Safety
 /// `Item` is valid for writes, and stays valid while it is queued.
@@ -307,21 +327,25 @@ pub unsafe extern "C" fn ExInitializeWorkItem(
     machine.checked(machine.check_memory(objects::address(Item), Use::ExWorkItem));
     machine.checked(machine.forbid_queued_item(Item as usize, 1, "initialised"));
     let fresh = WORK_QUEUE_ITEM { WorkerRoutine, Parameter, ..WORK_QUEUE_ITEM::default() };
-    // SAFETY: by the caller's promise; checked as far as pool goes.
+    // SAFETY: pool memory was checked; for other memory the caller promises that `Item` is valid
+    // for writes.
     unsafe { Item.write_unaligned(fresh) };
 }
 
-/// Queues a work item of the executive. As [`IoQueueWorkItem`], but nothing keeps the driver loaded until the routine has returned: an
-/// item that is queued or runs at unload is bug check 0xCE (`nf-wdm-exqueueworkitem`).
+/// Queues a work item of the executive like [`IoQueueWorkItem`], but without keeping the driver
+/// loaded until the routine has returned. An item that is queued or runs at unload is bug check
+/// 0xCE (`nf-wdm-exqueueworkitem`).
 ///
 /// # Safety
-/// `WorkItem` was initialised and is valid while it is queued; its routine may be called with its parameter.
+/// `WorkItem` was initialised and is valid while it is queued; its routine may be called with its
+/// parameter.
 pub unsafe extern "C" fn ExQueueWorkItem(WorkItem: PWORK_QUEUE_ITEM, QueueType: WORK_QUEUE_TYPE) {
     let ddi = Ddi::ExQueueWorkItem;
-    let machine = &*enter(ddi);
+    let Some(machine) = enter_run(ddi) else { return };
     let address = objects::address(WorkItem);
     machine.checked(machine.check_memory(address, Use::ExWorkItem));
-    // SAFETY: checked as far as pool goes; else valid by the caller's promise.
+    // SAFETY: pool memory was checked; for other memory the caller promises that `WorkItem` is
+    // valid.
     let value = unsafe { WorkItem.read_unaligned() };
     let routine = value.WorkerRoutine.map_or(0, |routine| (routine as *mut c_void).expose_provenance());
     let call = Call::Executive { routine, parameter: objects::address(value.Parameter) };

@@ -1,4 +1,4 @@
-//! DPC interrupts: when a processor is below DISPATCH_LEVEL its queue is drained, on top of whatever it was doing.
+//! DPC interrupts. A processor below DISPATCH_LEVEL drains its queue on top of its current work.
 
 extern crate alloc;
 
@@ -17,13 +17,14 @@ use crate::{
     verifier::{bugcheck::irql_name, irql::Ddi, violation},
 };
 
-/// What KeFlushQueuedDpcs waits for.
+/// The reason of a wait in KeFlushQueuedDpcs.
 const FLUSH: &str = "DPCs to run";
 
 const DISPATCH: u8 = 2;
 
 impl Machine {
-    /// Puts a DPC into a processor's queue; an idle processor can then run. Returns the queue's new length.
+    /// Puts a DPC into a processor's queue, after which an idle processor can run. Returns the
+    /// queue's new length.
     pub(crate) fn enqueue(&self, processor: usize, entry: Entry, at_head: bool) -> usize {
         let depth = self.kernel.borrow_mut().dpcs.push(processor, entry, at_head);
         let cpu = self.processor(processor);
@@ -38,13 +39,14 @@ impl Machine {
         depth
     }
 
-    /// Requests a DPC interrupt: it comes at once, or at the processor's next point below DISPATCH_LEVEL.
+    /// Requests a DPC interrupt. It comes at once, or at the processor's next point below
+    /// DISPATCH_LEVEL.
     pub(crate) fn request_interrupt(&self, processor: usize) {
         self.processor(processor).interrupt.set(true);
         self.alert(processor);
     }
 
-    /// Takes the DPC interrupt of the current processor, where one is requested and IRQL allows it.
+    /// Takes the DPC interrupt of the current processor, if one is requested and IRQL allows it.
     pub(crate) fn take_interrupts(&self) {
         let cpu = self.cpu();
         if cpu.interrupt.get() && cpu.irql.get() < DISPATCH {
@@ -52,7 +54,8 @@ impl Machine {
         }
     }
 
-    /// Runs the current processor's DPCs until its queue is empty. IRQL is below DISPATCH_LEVEL before and after.
+    /// Runs the current processor's DPCs until its queue is empty. IRQL is below DISPATCH_LEVEL
+    /// before and after.
     pub(crate) fn drain(&self) {
         let (me, cpu) = (self.current.get(), self.cpu());
         let before = cpu.irql.replace(DISPATCH);
@@ -75,7 +78,7 @@ impl Machine {
         cpu.irql.set(before);
     }
 
-    /// Runs one DPC, which has left its queue.
+    /// Runs one DPC that has left its queue.
     fn run_dpc(&self, entry: Entry) {
         let call = match objects::take_dpc(self, entry) {
             Ok(call) => call,
@@ -93,9 +96,9 @@ impl Machine {
         let me = self.current.get();
         let held = self.kernel.borrow().locks.held_by(me);
         self.on_own_stack(|| {
-            // SAFETY: the routine and its context are what the driver gave to KeInitializeDpc and
-            // KeInsertQueueDpc for this very call, at DISPATCH_LEVEL; no borrow of the machine is
-            // open [M1].
+            // SAFETY: the driver gave the routine and its context to KeInitializeDpc, and the
+            // arguments to KeInsertQueueDpc, for this call at DISPATCH_LEVEL. No borrow of the
+            // machine is open [M1].
             self.call_out(|| unsafe {
                 (call.routine)(call.dpc, call.context, call.arguments.0, call.arguments.1)
             });
@@ -123,13 +126,14 @@ impl Machine {
         self.point_after();
     }
 
-    /// Whether a DPC that was inserted with this number or before is queued or running.
+    /// Whether a DPC that was inserted with this number or a lower one is queued or running.
     fn is_pending(&self, number: u64) -> bool {
         let running = |cpu: &Processor| cpu.in_dpc.get() && cpu.dpc_number.get() <= number;
         self.processors.iter().take(self.count()).any(running) || self.kernel.borrow().dpcs.any_until(number)
     }
 
-    /// The current thread waits until every DPC that is queued or running has run. IRQL is PASSIVE_LEVEL.
+    /// Blocks the current thread until every DPC that is now queued or running has run. IRQL is
+    /// PASSIVE_LEVEL.
     pub(crate) fn flush_dpcs(&self) {
         let last = self.kernel.borrow().dpcs.last();
         for cpu in self.processors.iter().take(self.count()).filter(|cpu| cpu.queued.get() != 0) {
@@ -144,7 +148,7 @@ impl Machine {
         }
     }
 
-    /// A DPC has run or left its queue: whoever waits for DPCs looks again.
+    /// Wakes the threads that wait for DPCs, because a DPC has run or left its queue.
     #[cold]
     pub(crate) fn wake_flushers(&self) {
         let waiting = self.kernel.borrow().waits.kernel(FLUSH);
@@ -153,7 +157,7 @@ impl Machine {
         }
     }
 
-    /// A DPC routine must release what it has acquired.
+    /// Checks that a DPC routine has released the locks that it acquired.
     fn check_locks_after(&self, processor: usize, before: usize) {
         let kernel = self.kernel.borrow();
         if kernel.locks.held_by(processor) <= before {

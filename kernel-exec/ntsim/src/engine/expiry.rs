@@ -1,4 +1,5 @@
-//! What happens by itself as the virtual clock goes on: timers expire, late DPCs get their interrupt, the watchdog bites.
+//! Events of the virtual clock. Timers expire, late DPCs get their interrupt, and the watchdog
+//! checks its limits.
 
 extern crate alloc;
 
@@ -12,7 +13,7 @@ use crate::{
 };
 
 impl Machine {
-    /// The virtual time at which the engine has to look, if nothing else happens.
+    /// The virtual time at which the engine has to look, if no other event comes first.
     pub(crate) fn deadline(&self) -> Option<u64> {
         let mut deadline = self.kernel.borrow().timers.next().unwrap_or(u64::MAX);
         for cpu in self.late() {
@@ -25,17 +26,19 @@ impl Machine {
         (deadline != u64::MAX).then_some(deadline)
     }
 
-    /// Processors with DPCs in their queues for which no interrupt has been requested: it is, a clock period later.
+    /// Processors with DPCs in their queues and no interrupt requested. The engine requests it a
+    /// clock period later.
     fn late(&self) -> impl Iterator<Item = &Processor> {
         self.processors.iter().take(self.count()).filter(|cpu| cpu.queued.get() != 0 && !cpu.interrupt.get())
     }
 
-    /// Whether time alone can make something happen: a timer is set, or a late DPC waits for its interrupt.
+    /// Whether time alone can cause an event, because a timer is set or a late DPC waits for its
+    /// interrupt.
     pub(crate) fn timed(&self) -> bool {
         self.kernel.borrow().timers.next().is_some() || self.late().next().is_some()
     }
 
-    /// Does what is due by now, on the current processor.
+    /// Handles the events that are due by now, on the current processor.
     pub(crate) fn attend_clock(&self) {
         if let Err(violation) = self.expire() {
             self.bug_check(violation);
@@ -43,9 +46,9 @@ impl Machine {
         self.check_watchdog();
     }
 
-    /// Keeps the time that a program skips out of what the watchdog counts on other processors. In
-    /// a free run those go on by the host's clock: a DPC there may be in the middle of a routine,
-    /// and has done nothing for so long.
+    /// Excludes the time that a program skips from the watchdog's count on other processors. In a
+    /// free run those go on by the host's clock. A DPC there may be in the middle of a routine, and
+    /// has not run for that time.
     pub(crate) fn excuse_other_drains(&self, skipped: u64) {
         if !self.is_free() {
             return;
@@ -57,7 +60,7 @@ impl Machine {
         }
     }
 
-    /// The time one drain of the DPC queue may take.
+    /// Checks the time of the current drain of the DPC queue against the watchdog's limit.
     pub(crate) fn check_watchdog(&self) {
         let (cpu, limit) = (self.cpu(), self.config.get().dpc_watchdog);
         let now = self.clock.now();
@@ -94,7 +97,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Chooses where in their period the clock ticks are, when it first matters.
+    /// Chooses the clock ticks' place in their period, when it first matters.
     pub(crate) fn ensure_phase(&self) {
         if self.clock.phase().is_none() {
             let sixteenth = u64::from(self.choose(16));
@@ -102,8 +105,8 @@ impl Machine {
         }
     }
 
-    /// When something that is due then comes, negative being relative: by its own reckoning, and at which tick. Where an absolute time has
-    /// passed already, both are now: a period begins when it can.
+    /// The due time of a timer, and the tick at which it expires; a negative `due` is relative. If
+    /// an absolute time has already passed, both are now, so that a period begins at once.
     pub(crate) fn due(&self, due: i64) -> (u64, u64) {
         self.ensure_phase();
         let now = self.clock.now();
@@ -118,12 +121,13 @@ impl Machine {
         (due_time, self.tick_of(due_time))
     }
 
-    /// The tick at which something that is due then comes.
+    /// The tick at which a timer with this due time expires.
     fn tick_of(&self, due_time: u64) -> u64 {
         self.clock.tick_at_or_after(due_time).max(self.clock.tick_after(self.clock.now()))
     }
 
-    /// As [`Machine::tick_of`], or so many milliseconds later at most, which is a choice of the schedule.
+    /// The tick of [`Machine::tick_of`], or one up to `tolerance` milliseconds later, which is a
+    /// choice of the schedule.
     pub(crate) fn tolerant_tick_of(&self, due_time: u64, tolerance: u32) -> u64 {
         if tolerance == 0 {
             return self.tick_of(due_time);
@@ -132,7 +136,8 @@ impl Machine {
         self.tick_of(due_time.saturating_add(u64::from(tolerance) * MILLISECOND / 4 * quarters))
     }
 
-    /// Sets the system clock. What is due at an absolute time follows it; what is overdue by that is due now.
+    /// Sets the system clock. Timers with an absolute due time follow it; overdue ones are due
+    /// now.
     pub(crate) fn set_system_time(&self, time: u64) {
         self.ensure_phase();
         self.clock.set_system_time(time);
@@ -154,7 +159,7 @@ impl Machine {
         }
     }
 
-    /// A timer expires: it is signalled, and its DPC is queued, or called without having been in a queue.
+    /// Expires a timer and signals it. Its DPC is queued, or called without having been in a queue.
     fn expire_timer(&self, key: timer::Key, entry: timer::Entry) -> Checked<()> {
         if let Some(thread) = entry.thread {
             self.time_out(thread);
@@ -183,7 +188,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A periodic timer has expired and is set again, for a period from when it was due.
+    /// Sets a periodic timer that has expired again, one period after its due time.
     fn restart_timer(&self, entry: timer::Entry) {
         let due_time = objects::due_time(entry.address).saturating_add(u64::from(entry.period) * MILLISECOND);
         let tick = self.tolerant_tick_of(due_time, entry.tolerance);
@@ -191,7 +196,7 @@ impl Machine {
         objects::place_timer(entry.address, due_time, key);
     }
 
-    /// The time of a thread's wait is over.
+    /// Ends a thread's wait because its time is over.
     fn time_out(&self, thread: usize) {
         let delay = self.kernel.borrow().waits.of(thread).is_some_and(|wait| wait.kind == Kind::Delay);
         self.end_wait(thread, if delay { STATUS_SUCCESS } else { STATUS_TIMEOUT });

@@ -1,12 +1,12 @@
-//! Following the order of another build's run, and writing down the bytes that make the same run
-//! here.
+//! Follows the order of another build's run, and writes the bytes that make the same run in this
+//! build.
 //!
 //! The follower is asked at every point, and lets the processor run that has the next event in the
-//! order. It matches the events of the two runs processor by processor: a call, a beginning, an end
-//! or a modification with the next such event of the same kind. Loads, stores, accesses to cells and
-//! calls that only ask something come and go as code changes, so the follower matches them only up
-//! to there. It then says in bytes what it has decided at which point: how [`Schedule::bytes`] reads
-//! them, the other way round.
+//! order. It matches the events of the two runs processor by processor. A call, a beginning, an end
+//! or a modification matches the next such event of the same kind. Loads, stores, accesses to cells
+//! and calls that only ask something come and go as code changes. The follower matches those only
+//! up to the next event of the other kinds. It then encodes its decisions as bytes, in the format
+//! that [`Schedule::bytes`] reads.
 //!
 //! [`Schedule::bytes`]: crate::Schedule::bytes
 
@@ -25,33 +25,33 @@ use super::{
 };
 use crate::trace::Event;
 
-/// Events of a processor, of those that do not come and go, that may be missing here in a row.
+/// How many of a processor's events, weak ones apart, may be missing in a row in this run.
 const MISSING: usize = 6;
-/// Choices that may be missing here in a row.
+/// How many choices may be missing in a row in this run.
 const MISSING_CHOICES: usize = 16;
 
-/// The longest slice that a byte says.
+/// The longest slice that a byte can encode.
 const LONGEST: u32 = 31;
 
 /// Follows an order.
 #[derive(Debug, Clone)]
 pub(crate) struct Follower {
-    /// By processor, what it has not done yet.
+    /// For each processor, the events of the order that it has not done yet.
     events: Vec<VecDeque<Past>>,
-    /// The choices of processors that are still to be made: after how many events, and whether
-    /// behind a call.
+    /// The choices of processors that are still to be made. Each is the number of events before it,
+    /// and whether it was made behind a call.
     runs: VecDeque<(usize, bool)>,
-    /// Before which events another processor was chosen behind a call.
+    /// The numbers of the events before which another processor was chosen behind a call.
     behind: BTreeSet<usize>,
-    /// Choices, of how many possibilities.
+    /// Choices, each with the number of its possibilities.
     choices: VecDeque<(u8, u8)>,
-    /// How many events of the order came here, too, of those that do not come and go.
+    /// How many events of the order, weak ones apart, have happened in this run, too.
     common: usize,
-    /// Events of this run that have been looked at.
+    /// How many events of this run have been examined.
     seen: usize,
-    /// Whether the follower was asked where the other run was not.
+    /// Whether the follower was asked at a point at which the other run's schedule was not.
     extra: bool,
-    /// The next choice is one of threads, the last of which runs.
+    /// The next choice is one of threads, and the last possibility is the running thread.
     thread: bool,
     log: Vec<Logged>,
 }
@@ -63,7 +63,7 @@ struct Past {
     label: String,
 }
 
-/// What was decided.
+/// A decision of the follower.
 #[derive(Debug, Clone, Copy)]
 enum Logged {
     Run {
@@ -71,10 +71,10 @@ enum Logged {
         forced: bool,
         runnable: u64,
         processor: usize,
-        /// The processor goes on with another thread.
+        /// Whether the processor continues with another thread.
         switches: bool,
     },
-    /// A choice is of a thread only where the schedule was asked which one runs.
+    /// `of_thread` is set only where the schedule was asked which thread runs.
     Choice { taken: u8, of_thread: bool },
 }
 
@@ -110,7 +110,7 @@ impl Follower {
         all
     }
 
-    /// Finds the events since the last time in the order.
+    /// Finds the events since the last call in the order.
     fn observe(&mut self, events: &[Event]) {
         for event in events.get(self.seen..).unwrap_or_default() {
             let Some(Item::Event { processor, label }) = order::event(event) else { continue };
@@ -149,7 +149,7 @@ impl Follower {
         self.observe(events);
         let can_run = |processor: &usize| runnable >> processor & 1 == 1;
         let first = (0..PROCESSORS).filter(can_run).min_by_key(|processor| {
-            // Of those that have done all, the one that runs goes on.
+            // If several processors have done all their events, the running one goes on.
             (self.next_of(*processor), *processor != current)
         });
         let mut processor = first.unwrap_or_else(|| after(runnable, current));
@@ -168,7 +168,8 @@ impl Follower {
         Next { processor, points: 0, early: true }
     }
 
-    /// The next choice is which of a processor's threads runs, the last of which does already.
+    /// Announces that the next choice is one of a processor's threads, the last of which already
+    /// runs.
     pub(crate) fn next_is_thread(&mut self) {
         self.thread = true;
     }
@@ -189,7 +190,7 @@ impl Follower {
         taken
     }
 
-    /// How many events were done in their order, and the bytes of the same run.
+    /// How many events happened in their order, and the bytes of the same run.
     pub(crate) fn outcome(&self, events: &[Event]) -> (usize, Vec<u8>) {
         let mut all = self.clone();
         all.observe(events);
@@ -198,7 +199,7 @@ impl Follower {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // What is left of the slice, and whether it may end behind a call.
+        // The rest of the slice, and whether it may end behind a call.
         let (mut left, mut early, mut was_asked) = (0, false, true);
         for (number, logged) in self.log.iter().enumerate() {
             let (kind, forced, runnable, processor) = match *logged {
@@ -228,7 +229,7 @@ impl Follower {
         bytes
     }
 
-    /// The slice up to the next decision for something else, after this one for a processor.
+    /// The slice from this decision for a processor up to the next decision for another one.
     fn slice(&self, number: usize, processor: usize) -> (u32, bool) {
         let mut points = 0;
         for logged in self.log.iter().skip(number + 1) {

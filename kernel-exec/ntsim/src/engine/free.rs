@@ -1,12 +1,16 @@
-//! The free-running engine: an OS thread of the host for each processor, which all run at once.
+//! The free-running engine. Each processor is an OS thread of the host, and all of them run at
+//! once.
 //!
-//! The machine is one for all of them, and made for one: so whoever is in it has the *baton* `[F1]`. A kernel call takes it when it
-//! begins and gives it back when it ends, and while a routine of the driver runs nobody has it. A processor's coroutines are resumed by
-//! its own OS thread only, and threads do not move between processors, so that nothing that belongs to an OS thread is ever
-//! another's `[F2]`. What a processor alone writes, its IRQL and whether it is in a DPC, it reads without the baton.
+//! All processors share one machine, which is made for one thread. So the processor that uses the
+//! machine holds the *baton* `[F1]`. A kernel call takes the baton when it begins and gives it back
+//! when it ends. While a routine of the driver runs, its processor does not hold it. Only a
+//! processor's own OS thread resumes its coroutines, and threads do not move between processors. So
+//! a value that belongs to an OS thread is never used by another one `[F2]`. A processor reads
+//! without the baton its IRQL and whether it is in a DPC, which it alone writes.
 //!
-//! Interrupts come in at kernel calls and at the operations of [`sync`](crate::sync), as everywhere; a processor that spins on an
-//! atomic looks from time to time. Virtual time goes on with the calls, and jumps when all processors are idle.
+//! Interrupts arrive at kernel calls and at the operations of [`sync`](crate::sync), as in other
+//! runs. A processor that spins on an atomic looks into the machine from time to time. Virtual time
+//! advances with the calls, and jumps when all processors are idle.
 
 #![cfg_attr(
     not(feature = "free-running"),
@@ -28,7 +32,8 @@ use std::{
     thread_local,
 };
 
-// Not std's: ThreadSanitizer has to see what they do, and std is not compiled for it.
+// parking_lot's locks, not std's, because ThreadSanitizer has to see their operations, and std is
+// not compiled for it.
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
@@ -37,51 +42,55 @@ use super::{
 };
 use crate::verifier::stop::Stop;
 
-/// A program of a free run: it goes to another OS thread.
+/// A program of a free run, which moves to another OS thread.
 pub type FreeProgram = Box<dyn FnOnce() + Send>;
 
-/// Whether there are free runs at all: else what is done for them at every call is compiled to nothing.
+/// Whether free runs exist in this build. Without them, the checks at every call compile to
+/// nothing.
 pub(crate) const ENABLED: bool = cfg!(feature = "free-running");
 
-/// Operations on atomics in a row, without a kernel call, between two looks at the clock.
+/// How many operations on atomics in a row, without a kernel call, pass between two looks at the
+/// clock.
 const SPINS: u32 = 1 << 10;
 
-/// Who has the baton, and who is out of work.
+/// The state of the baton and of the processors that wait.
 #[derive(Default)]
 struct Baton {
     held: bool,
-    /// A bit for each processor that has nothing to do.
+    /// A bit for each idle processor.
     idle: u64,
     /// The run is over.
     over: bool,
-    /// Counts what somebody may have waited for.
+    /// Counts the events that a processor may have waited for.
     events: u64,
 }
 
 /// A free run.
 struct Free {
     machine: NonNull<Machine>,
-    /// Touched with the baton only.
+    /// Accessed only with the baton.
     threads: UnsafeCell<Threads>,
     baton: Mutex<Baton>,
     returned: Condvar,
     happened: Condvar,
-    /// A processor is to look into the machine, though it may be spinning.
+    /// Whether a processor is to look into the machine, though it may be spinning.
     attention: [AtomicBool; PROCESSORS],
-    /// What a program has panicked with.
+    /// The payload of the first panic of a program.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: machine and threads are touched by who has the baton [F1]; the rest is made for several threads. What the coroutines
-// have on their stacks stays with one OS thread [F2].
+// SAFETY: only the processor that holds the baton accesses machine and threads [F1]; the other
+// fields are made for several threads. Values on the coroutines' stacks stay with one OS thread
+// [F2].
 unsafe impl Sync for Free {}
 
 thread_local! {
     /// The free run that this OS thread is a processor of, or null.
     static FREE: Cell<*const Free> = const { Cell::new(null()) };
-    /// Which processor.
+    /// The number of that processor.
     static PROCESSOR: Cell<usize> = const { Cell::new(0) };
-    /// How the coroutine that runs on this OS thread gives up control, while it does not have the baton.
+    /// How the coroutine that runs on this OS thread gives up control, kept here while the thread
+    /// does not hold the baton.
     static YIELDER: Cell<*const Suspend> = const { Cell::new(null()) };
     /// Operations on atomics since the last kernel call.
     static SPUN: Cell<u32> = const { Cell::new(0) };
@@ -93,18 +102,20 @@ fn free<'a>() -> Option<&'a Free> {
     if !ENABLED {
         return None;
     }
-    // SAFETY: null, or the run's, which outlives the OS threads that it has started.
+    // SAFETY: the pointer is null or the run's. The run outlives the OS threads that it has
+    // started.
     unsafe { FREE.get().as_ref() }
 }
 
-/// Whether the calling code is a free run's, without the baton: the machine, and the number of the processor.
+/// The machine and the processor's number, if the caller runs in a free run without the baton.
 #[inline]
 pub(crate) fn bystander<'a>() -> Option<(&'a Machine, usize)> {
-    // SAFETY: as long as the run. Only what this processor alone writes may be read.
+    // SAFETY: the machine lives as long as the run. Callers read only the fields that this
+    // processor alone writes.
     free().map(|free| (unsafe { free.machine.as_ref() }, PROCESSOR.get()))
 }
 
-/// Takes the baton, if the calling code is a free run's.
+/// Takes the baton, if the caller runs in a free run.
 #[inline(always)]
 pub(crate) fn take_baton<'a>() -> Option<&'a Machine> {
     take(free()?)
@@ -113,7 +124,7 @@ pub(crate) fn take_baton<'a>() -> Option<&'a Machine> {
 #[cold]
 fn take<'a>(free: &Free) -> Option<&'a Machine> {
     free.take();
-    // SAFETY: as long as the run; with the baton.
+    // SAFETY: the machine lives as long as the run, and this thread holds the baton.
     let machine = unsafe { free.machine.as_ref() };
     machine.yielder.set(YIELDER.get());
     SPUN.set(0);
@@ -132,7 +143,8 @@ pub(crate) fn return_baton(machine: &Machine) {
     }
 }
 
-/// An operation on an atomic, outside of the machine: takes interrupts that have been requested, and lets time go by for who spins.
+/// Called at an operation on an atomic, outside of the machine. It takes requested interrupts, and
+/// lets time pass for a processor that spins.
 #[inline(always)]
 pub(crate) fn attend() {
     let Some(free) = free() else { return };
@@ -157,19 +169,20 @@ impl Free {
         }
         baton.held = true;
         drop(baton);
-        // SAFETY: as long as the run; with the baton.
+        // SAFETY: the machine lives as long as the run, and this thread holds the baton.
         unsafe { self.machine.as_ref() }.current.set(PROCESSOR.get());
         activate(Some(self.machine));
     }
 
-    /// Gives it back.
+    /// Gives the baton back.
     fn give_back(&self) {
         activate(None);
         self.lock().held = false;
         self.returned.notify_one();
     }
 
-    /// Waits, without the baton, until something happens that this processor might wait for, unless it has since `seen`.
+    /// Waits, without the baton, for an event that this processor may wait for, unless one has
+    /// happened since `seen`.
     fn wait(&self, seen: u64) {
         activate(None);
         let mut baton = self.lock();
@@ -182,7 +195,7 @@ impl Free {
         self.take();
     }
 
-    /// Something has happened, for everybody to look. How much has happened by now.
+    /// Counts an event and wakes all processors to look. Returns the number of events so far.
     fn happen(&self) -> u64 {
         let mut baton = self.lock();
         baton.events += 1;
@@ -192,7 +205,7 @@ impl Free {
         events
     }
 
-    /// The run is over.
+    /// Ends the run for all processors.
     fn finish(&self) {
         self.lock().over = true;
         for wanted in &self.attention {
@@ -201,7 +214,7 @@ impl Free {
         self.happen();
     }
 
-    /// Looks into the machine, from a processor that is outside of it.
+    /// Looks into the machine, from a processor that runs outside of it.
     #[cold]
     fn look(&self, spins: bool) {
         if active().is_some() {
@@ -212,7 +225,7 @@ impl Free {
             wanted.store(false, Ordering::Relaxed);
         }
         if spins {
-            // Time passes for who waits for it.
+            // A spinning processor waits for time to pass.
             machine.clock.skip(machine.clock.tick() / 64);
             machine.jumps.set(machine.jumps.get() + 1);
         }
@@ -224,12 +237,12 @@ impl Free {
         }
     }
 
-    /// What the OS thread of a processor does.
+    /// The body of a processor's OS thread.
     fn be(&self, processor: usize, left: &Cell<usize>, until: Until) {
         FREE.set(self);
         PROCESSOR.set(processor);
         self.take();
-        // SAFETY: as long as the run; with the baton.
+        // SAFETY: the machine lives as long as the run, and this thread holds the baton.
         let machine = unsafe { self.machine.as_ref() };
         while machine.stop.borrow().is_none() && !self.lock().over {
             if machine.runnable.get() >> processor & 1 == 0 {
@@ -260,8 +273,8 @@ impl Free {
         FREE.set(null());
     }
 
-    /// A processor cannot go on: it waits until something happens. The last one to come here lets time pass, or ends the run where
-    /// time brings nothing.
+    /// Waits until this processor may be able to go on. The last processor to become idle lets time
+    /// pass, or ends the run if no timer is due.
     fn rest(&self, machine: &Machine, processor: usize) {
         let mut baton = self.lock();
         baton.idle |= 1 << processor;
@@ -285,9 +298,10 @@ impl Free {
         self.lock().idle &= !(1 << processor);
     }
 
-    /// Lets a processor go on until it gives up control.
+    /// Resumes a processor until it gives up control.
     fn resume(&self, machine: &Machine, processor: usize) -> Ended {
-        // SAFETY: with the baton; the reference is not kept over the resumption.
+        // SAFETY: this thread holds the baton [F1], and drops the reference before the coroutine is
+        // resumed.
         let threads = || unsafe { &mut *self.threads.get() };
         let Some((context, mut thread)) = threads().prepare(machine, processor, self.machine) else {
             return Ended::Not;
@@ -298,13 +312,13 @@ impl Free {
 }
 
 impl Machine {
-    /// The run is a free one.
+    /// Whether the run is a free one.
     #[inline(always)]
     pub(crate) fn is_free(&self) -> bool {
         ENABLED && self.is_free.get()
     }
 
-    /// Calls a routine of the driver's. There is a point before its first step and one before its
+    /// Calls a routine of the driver. There is a point before its first step and one before its
     /// return.
     #[inline(always)]
     pub(crate) fn call_out<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -314,7 +328,7 @@ impl Machine {
         result
     }
 
-    /// Calls something of the driver's: without the baton, where the run is a free one.
+    /// Calls code of the driver. In a free run the code runs without the baton.
     #[inline(always)]
     pub(crate) fn release_baton<R>(&self, f: impl FnOnce() -> R) -> R {
         if !self.is_free() {
@@ -329,7 +343,7 @@ impl Machine {
         result
     }
 
-    /// In a free run: a processor can go on, or is to look.
+    /// In a free run, tells a processor to look, because it may be able to go on.
     #[inline(always)]
     pub(crate) fn alert(&self, processor: usize) {
         if self.is_free() {
@@ -337,7 +351,7 @@ impl Machine {
         }
     }
 
-    /// In a free run: all are to look.
+    /// In a free run, tells all processors to look.
     #[inline(always)]
     pub(crate) fn alert_all(&self) {
         if self.is_free() {
@@ -345,7 +359,7 @@ impl Machine {
         }
     }
 
-    /// In a free run: waits until this processor's wait for a spin lock is over.
+    /// In a free run, waits until this processor's wait for a spin lock is over.
     pub(crate) fn wait_freely(&self) {
         let Some(free) = free() else { return };
         let (me, yielder) = (self.current.get(), self.yielder.get());
@@ -359,7 +373,7 @@ impl Machine {
     }
 }
 
-/// These processors are to look into the machine.
+/// Tells these processors to look into the machine.
 #[cold]
 fn alert(processors: u64) {
     let Some(free) = free() else { return };
@@ -371,18 +385,22 @@ fn alert(processors: u64) {
     free.happen();
 }
 
-/// Runs programs, an OS thread of the host for each processor.
+/// Runs programs, with an OS thread of the host for each processor.
 pub(crate) fn run(
     machine: NonNull<Machine>,
     threads: &mut Threads,
     programs: Vec<(usize, FreeProgram)>,
     until: Until,
 ) -> Result<(), Stop> {
-    // SAFETY: the simulation's, which is borrowed for the whole run.
+    // SAFETY: the machine is the simulation's, and the caller borrows the simulation for the whole
+    // run.
     let kernel = unsafe { machine.as_ref() };
     let count = programs.len();
-    // What an earlier run has begun is this OS thread's [F2].
-    assert!(!threads.any_waits(), "ntsim: a system thread of an earlier run waits");
+    // The coroutines of an earlier run belong to this OS thread [F2].
+    assert!(
+        !threads.any_waits(),
+        "ntsim: run_freely while a system thread of an earlier run waits; reset the simulation first"
+    );
     threads.end();
     threads.start(
         kernel,
@@ -399,7 +417,7 @@ pub(crate) fn run(
         panic: Mutex::new(None),
     };
     kernel.is_free.set(true);
-    kernel.now.reset(false);
+    kernel.now.reset(None);
     kernel.inside.set(true);
     let left = Left(Cell::new(count));
     std::thread::scope(|scope| {
@@ -408,7 +426,8 @@ pub(crate) fn run(
             scope.spawn(move || free.be(processor, left.get(), until))
         };
         let threads: Vec<_> = (0..kernel.count()).map(be).collect();
-        // Joined one by one, not by the scope, whose own way ThreadSanitizer does not see.
+        // The threads are joined one by one, because ThreadSanitizer does not see how a scope joins
+        // them.
         for thread in threads {
             if let Err(panic) = thread.join() {
                 resume_unwind(panic);
@@ -433,10 +452,10 @@ pub(crate) fn run(
     ended
 }
 
-/// How many programs have not returned: touched with the baton.
+/// How many programs have not returned. Accessed only with the baton.
 struct Left(Cell<usize>);
 
-// SAFETY: by who has the baton [F1].
+// SAFETY: only the processor that holds the baton accesses the cell [F1].
 unsafe impl Sync for Left {}
 
 impl Left {

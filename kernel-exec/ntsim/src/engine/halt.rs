@@ -1,4 +1,5 @@
-//! Ends: a bug check or a failure suspends its coroutine for ever, and the loop outside ends the run.
+//! Ends of runs. A bug check or a failure suspends its coroutine for ever, and the loop outside
+//! ends the run.
 
 extern crate alloc;
 
@@ -20,7 +21,7 @@ use crate::{
 };
 
 impl Machine {
-    /// Notes why the run ends; the first reason stays.
+    /// Records why the run ends. The first reason stays.
     pub(crate) fn put_stop(&self, stop: Stop) {
         if self.tracing.get() {
             self.record(What::Stop { stop: stop.clone() });
@@ -33,7 +34,8 @@ impl Machine {
     #[cold]
     pub(crate) fn halt(&self, stop: Stop) -> ! {
         if std::thread::panicking() {
-            // The thread would count this panic for ever: the coroutine that it unwinds is not coming back.
+            // The thread would count this panic for ever, because the coroutine that it unwinds
+            // does not return.
             std::eprintln!("ntsim: stopped while a panic unwinds: {stop}");
             std::process::abort();
         }
@@ -56,7 +58,7 @@ impl Machine {
         self.halt(self.bug_check_of(unbox(violation)))
     }
 
-    /// A violation as a stop of the current processor.
+    /// The stop of a violation on the current processor.
     pub(crate) fn bug_check_of(&self, violation: Violation) -> Stop {
         Stop::BugCheck(BugCheck {
             code: violation.code,
@@ -74,7 +76,7 @@ impl Machine {
         self.halt(Stop::Failure { oracle, message })
     }
 
-    /// The end of a run that has taken too many steps.
+    /// The stop of a run that has taken too many steps.
     pub(crate) fn step_limit(&self) -> Stop {
         Stop::StepLimit {
             steps: self.config.get().step_limit,
@@ -90,7 +92,7 @@ impl Machine {
         all.any(|cpu| matches!(cpu.activity.get(), Activity::Waiting(_)))
     }
 
-    /// Who waits for what: processors for spin locks, then threads.
+    /// All current waits, first those of processors for spin locks, then those of threads.
     pub(crate) fn waits(&self) -> Vec<Wait> {
         let spinning = (0..self.count()).filter_map(|processor| self.wait(processor));
         let waits = self.kernel.borrow().waits.all().to_vec();
@@ -137,7 +139,8 @@ impl Machine {
     }
 }
 
-/// What is in a box, which is freed here: after a halt nothing is.
+/// Moves a violation out of its box. The box is freed here because the coroutine of a halt never
+/// drops it.
 #[expect(clippy::boxed_local, reason = "violations are boxed where they arise, so that checks return a word")]
 pub(crate) fn unbox(violation: Box<Violation>) -> Violation {
     *violation

@@ -1,8 +1,10 @@
-//! The simulated machine, and how a DDI, which has no argument for it, finds the one it is in.
+//! The simulated machine, and the way a DDI, which has no argument for it, finds the machine that
+//! it runs in.
 //!
-//! Rules: the machine is only touched through shared references; what is in a `RefCell` is borrowed for a few lines at a time,
-//! never across a preemption point, a routine or a closure of somebody else's `[M1]`. `ACTIVE` points to a machine only while
-//! its `run` is on the stack, which outlives everything that its coroutines do `[M2]`.
+//! Two rules hold. The machine is only accessed through shared references. Each `RefCell` is
+//! borrowed for a few lines at a time, never across a preemption point, a routine or a caller's
+//! closure `[M1]`. `ACTIVE` points to a machine only while its `run` is on the stack, and `run`
+//! outlives all coroutines' execution `[M2]`.
 
 use core::{
     cell::{Cell, RefCell},
@@ -14,7 +16,9 @@ use std::thread_local;
 use corosensei::Yielder;
 
 use super::{
+    between::{advice, refuse},
     free,
+    identity::Identities,
     recording::{Decision, Recording},
     run::Job,
     run_state::Current,
@@ -26,7 +30,7 @@ use crate::{
     counters::{Counters, Counts},
     fault::{
         host::{Aside, Watch},
-        stack::Bounds,
+        stack::{Bounds, limit},
     },
     image_state::ImageState,
     kernel::{Kernel, clock::Clock, processor::Processor},
@@ -36,9 +40,9 @@ use crate::{
     verifier::{irql::Ddi, stop::Stop},
 };
 
-/// Most processors of a machine.
+/// The highest number of processors.
 pub(crate) const PROCESSORS: usize = 64;
-/// No processor: the loop outside all coroutines is to find one.
+/// No processor is chosen, so the loop outside all coroutines chooses one.
 pub(crate) const NOBODY: usize = usize::MAX;
 
 /// How a coroutine gives up control.
@@ -47,61 +51,65 @@ pub(crate) type Suspend = Yielder<(), ()>;
 /// The simulated machine.
 pub(crate) struct Machine {
     pub(crate) clock: Clock,
-    /// The processor that runs.
+    /// The current processor.
     pub(crate) current: Cell<usize>,
-    /// The processor that is to run next, set before a coroutine gives up control; or [`NOBODY`].
+    /// The processor that runs next, set before a coroutine gives up control; or [`NOBODY`].
     pub(crate) next: Cell<usize>,
-    /// A coroutine is running, not the loop outside.
+    /// Whether a coroutine is running, not the loop outside.
     pub(crate) inside: Cell<bool>,
-    /// A bit for each processor that can go on.
+    /// A bit for each runnable processor.
     pub(crate) runnable: Cell<u64>,
-    /// What the coroutine that is resumed next begins with.
+    /// The job of the coroutine that is resumed next.
     pub(crate) job: Cell<Job>,
-    /// The program that runs is a driver's Unload routine: what is pending when it returns stays so.
+    /// Whether the program is a driver's Unload routine. Work that is pending when it returns stays
+    /// pending.
     pub(crate) unloading: Cell<bool>,
-    /// The coroutine that was resumed has nothing more to do.
+    /// Whether the coroutine that was resumed has finished its job.
     pub(crate) served: Cell<bool>,
-    /// The thread whose coroutine was resumed has ended, and leaves its stack as it is.
+    /// Whether the thread that was resumed has ended. It leaves its stack as it is.
     pub(crate) ended: Cell<bool>,
-    /// Threads in KeFlushQueuedDpcs that wait.
+    /// The number of threads that wait in KeFlushQueuedDpcs.
     pub(crate) flushers: Cell<usize>,
-    /// Jumps of the clock to a timer so far.
+    /// How often the clock has jumped to a timer so far.
     pub(crate) jumps: Cell<u64>,
-    /// When the clock first jumped after all programs of the run had ended.
+    /// The time at which the clock first jumped after all programs of the run had ended.
     pub(crate) quiet_since: Cell<Option<u64>>,
-    /// A bit for each processor that has a program.
+    /// A bit for each processor that runs a program.
     pub(crate) programs: Cell<u64>,
     pub(crate) counts: Counts,
     /// A hash of the kernel calls so far and of their steps.
     pub(crate) calls: Cell<u64>,
+    pub(crate) identities: Identities,
     pub(crate) processors: [Processor; PROCESSORS],
     /// How the coroutine that runs gives up control.
     pub(crate) yielder: Cell<*const Suspend>,
     pub(crate) config: Cell<Config>,
     pub(crate) tracing: Cell<bool>,
-    /// The run is one of the free-running engine's.
+    /// Whether the run is one of the free-running engine.
     pub(crate) is_free: Cell<bool>,
-    /// Different for every simulation and reset.
+    /// A number that differs for every simulation and reset.
     pub(crate) epoch: Cell<u32>,
     pub(crate) arena: Arena,
     pub(crate) kernel: RefCell<Kernel>,
     pub(crate) schedule: RefCell<Schedule>,
     pub(crate) decisions: RefCell<Recording>,
-    /// While tracing: each decision, and how many events there were before it.
+    /// While tracing, each decision, and the number of events before it.
     pub(crate) ordered: RefCell<Vec<(usize, Decision)>>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) stop: RefCell<Option<Stop>>,
+    /// The stop was found between two runs, and no call has answered it yet.
+    pub(crate) unreported: Cell<bool>,
     pub(crate) image: ImageState,
     pub(crate) statics: Copies,
     pub(crate) low: Low,
-    /// What runs on the current coroutine.
+    /// What the current coroutine executes.
     pub(crate) now: Current,
-    /// Where the current coroutine's stack is.
+    /// The bounds of the current coroutine's stack.
     pub(crate) bounds: Cell<Bounds>,
-    /// Where a coroutine goes on that is left for ever in the middle of something.
+    /// The stack on which a coroutine continues that is abandoned in the middle of its work.
     pub(crate) aside: Aside,
     pub(crate) watch: Watch,
-    /// Stands in where a processor's number would be out of range, which it never is.
+    /// Stands in for a processor with a number out of range, which never occurs.
     spare: Processor,
 }
 
@@ -111,40 +119,42 @@ static EPOCHS: AtomicU32 = AtomicU32::new(1);
 thread_local! {
     /// The machine of this thread's simulation, or null.
     static LOADED: Cell<*const Machine> = const { Cell::new(null()) };
-    /// The machine whose coroutine is running on this thread, or null.
+    /// The machine that has a coroutine running on this thread, or null.
     static ACTIVE: Cell<*const Machine> = const { Cell::new(null()) };
 }
 
-/// The machine that the caller's code is running on.
+/// The machine that the caller runs on.
 #[inline(always)]
 pub(crate) fn active<'a>() -> Option<&'a Machine> {
     let machine = ACTIVE.get();
-    // SAFETY: null, or valid for as long as the coroutine that is calling lives [M2].
+    // SAFETY: the pointer is null, or valid for as long as the calling coroutine runs [M2].
     unsafe { machine.as_ref() }
 }
 
 /// The machine of this thread, running or not.
 pub(crate) fn loaded<'a>() -> Option<&'a Machine> {
     let machine = LOADED.get();
-    // SAFETY: null, or the simulation's, which unloads it before it frees it.
+    // SAFETY: the pointer is null or the simulation's. The simulation unloads its machine before it
+    // frees it.
     unsafe { machine.as_ref() }
 }
 
-/// Makes a machine this thread's, or none.
+/// Sets or clears the machine of this thread's simulation.
 pub(crate) fn load(machine: Option<NonNull<Machine>>) {
     LOADED.set(machine.map_or(null(), |machine| machine.as_ptr()));
 }
 
-/// Makes a machine the one that coroutines run on, or none.
+/// Sets or clears the machine that runs its coroutines on this thread.
 pub(crate) fn activate(machine: Option<NonNull<Machine>>) {
     ACTIVE.set(machine.map_or(null(), |machine| machine.as_ptr()));
 }
 
-/// The machine, for as long as a DDI takes. Where the run is a free one, and the caller did not have the baton, it is given back at the end.
+/// The machine, for the duration of a DDI. In a free run, if the caller did not hold the baton,
+/// dropping this value gives the baton back.
 pub(crate) struct Entered<'a> {
     machine: &'a Machine,
     taken: bool,
-    /// Whether the DDI is a kernel call: there is a point behind the call's effect.
+    /// Whether the DDI is a kernel call, which has a point behind its effect.
     call: bool,
 }
 
@@ -170,7 +180,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// The machine that the caller's code is running on, for a while.
+/// The machine that the caller runs on, with the baton for as long as the result lives.
 #[inline(always)]
 pub(crate) fn here<'a>() -> Option<Entered<'a>> {
     match active() {
@@ -179,42 +189,63 @@ pub(crate) fn here<'a>() -> Option<Entered<'a>> {
     }
 }
 
-/// As [`here`], or the machine of this thread that is not running.
+/// The machine as of [`here`], or the machine of this thread that is not running.
 #[inline(always)]
 pub(crate) fn loaded_here<'a>() -> Option<Entered<'a>> {
     here().or_else(|| loaded().map(|machine| Entered { machine, taken: false, call: false }))
 }
 
-/// The machine of the calling thread, running or not, without the baton: only what does not change
-/// during a run, or is made for several threads, may be used.
+/// The machine of the calling thread, running or not, without the baton. The caller may use only
+/// fields that do not change during a run or that are made for several threads.
 #[inline(always)]
 pub(crate) fn mine<'a>() -> Option<&'a Machine> {
     active().or_else(|| free::bystander().map(|(machine, _)| machine)).or_else(loaded)
 }
 
-/// The machine, at the start of a DDI: a preemption point, a count, and the check of the ceiling.
-/// Where the DDI ends is a point, too.
+/// The machine, at the start of a DDI. There is a preemption point here; then the call is counted
+/// and the IRQL ceiling checked. The end of the DDI is a point, too.
 #[inline]
 pub(crate) fn enter<'a>(ddi: Ddi) -> Entered<'a> {
-    let Some(mut machine) = here() else { outside(ddi.name()) };
-    machine.cpu().last_call.set(Some(ddi));
-    machine.count_segment();
-    machine.point();
-    machine.now.set_call(Some(ddi));
-    machine.call = true;
-    machine.counts.kernel_calls.add();
-    machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
-    if let Err(violation) = ddi.check(machine.irql()) {
-        machine.bug_check(violation);
-    }
-    machine
+    let Some(machine) = here() else { outside(ddi.name()) };
+    machine.begin_call(ddi)
 }
 
-/// A call that needs a kernel, without one. Out of a DDI the panic is an abort: it cannot leave an `extern "C"` function.
+/// As [`enter`], for a call that does nothing between two runs, and that is reported then.
+#[inline]
+pub(crate) fn enter_run<'a>(ddi: Ddi) -> Option<Entered<'a>> {
+    match here() {
+        Some(machine) => Some(machine.begin_call(ddi)),
+        None => {
+            refuse(ddi);
+            None
+        }
+    }
+}
+
+impl Entered<'_> {
+    #[inline(always)]
+    pub(crate) fn begin_call(mut self, ddi: Ddi) -> Self {
+        let machine = &mut self;
+        machine.cpu().last_call.set(Some(ddi));
+        machine.count_segment();
+        machine.point();
+        machine.now.set_call(Some(ddi));
+        machine.call = true;
+        machine.counts.kernel_calls.add();
+        machine.calls.set(mixed(machine.calls.get(), machine.clock.steps() << 16 | ddi as u64));
+        if let Err(violation) = ddi.check(machine.irql()) {
+            machine.bug_check(violation);
+        }
+        self
+    }
+}
+
+/// Reports a call that needs a kernel, made without one. From a DDI the panic becomes an abort,
+/// because it cannot leave an `extern "C"` function.
 #[cold]
 #[expect(clippy::panic, reason = "there is no kernel that could stop, and nothing true to return")]
 pub(crate) fn outside(name: &str) -> ! {
-    panic!("ntsim: {name} called outside a simulation run")
+    panic!("ntsim: {name} called outside a simulation run, {}", advice())
 }
 
 impl Machine {
@@ -235,6 +266,7 @@ impl Machine {
             programs: Cell::new(0),
             counts: Counts::default(),
             calls: Cell::new(0),
+            identities: Identities::default(),
             processors: [const { Processor::new() }; PROCESSORS],
             yielder: Cell::new(null()),
             config: Cell::new(config),
@@ -248,6 +280,7 @@ impl Machine {
             ordered: RefCell::default(),
             recorder: RefCell::default(),
             stop: RefCell::new(None),
+            unreported: Cell::new(false),
             image: ImageState::default(),
             statics: Copies::new(),
             low: Low::default(),
@@ -261,7 +294,7 @@ impl Machine {
         machine
     }
 
-    /// As new; keeps its memory.
+    /// Makes the machine as new, and keeps its memory.
     pub(crate) fn reset(&self, config: Config, schedule: Schedule) {
         let touched = self.config.get().processors.max(config.processors);
         for processor in self.processors.iter().take(touched) {
@@ -282,6 +315,7 @@ impl Machine {
         self.programs.set(0);
         self.counts.reset();
         self.calls.set(0);
+        self.identities.reset();
         let mut kernel = self.kernel.borrow_mut();
         self.arena.reset(kernel.pool.top());
         kernel.reset(config.processors, self.arena.size());
@@ -290,15 +324,16 @@ impl Machine {
         self.ordered.borrow_mut().clear();
         self.recorder.borrow_mut().reset();
         self.stop.replace(None);
+        self.unreported.set(false);
         self.image.reset();
         self.statics.reset();
         self.low.reset(config.low_resources);
-        self.now.reset(true);
+        self.now.reset(Some(limit(config.stack)));
         self.watch.set(config.hang);
         self.epoch.set(EPOCHS.fetch_add(1, Ordering::Relaxed));
     }
 
-    /// Gives the machine, which has just been reset, another arena.
+    /// Gives a machine that has just been reset another arena.
     #[cold]
     pub(crate) fn replace_arena(&mut self, size: usize) {
         self.arena = Arena::new(size);

@@ -1,23 +1,29 @@
-//! The deterministic engine: each thread is a coroutine, one runs at a time, and a schedule decides who goes on.
+//! The deterministic engine. Each thread is a coroutine, one coroutine runs at a time, and a
+//! schedule chooses which.
 //!
-//! - `schedule`, `pct`, `explore`, `recording` and `replay`: decisions;
-//! - `order` and `follow`: what a run did and decided, for another build;
-//! - `machine`: the simulated machine that the running coroutine is in, and how a DDI finds it;
-//! - `point`: preemption points, switches, waits for spin locks;
-//! - `thread`: which thread a processor runs, waits, the end of a thread;
-//! - `dispatch`: DPC interrupts and the drain of a DPC queue;
-//! - `expiry`: clock ticks and timers;
-//! - `halt`: bug checks and other ends;
-//! - `worker`: the threads that run work items;
-//! - `run_state`: what a coroutine is at, and how much of its stack the driver uses;
-//! - `run`: the loop outside all coroutines.
+//! - `schedule`, `pct`, `explore`, `recording` and `replay` make decisions.
+//! - `order` and `follow` carry a run over to another build, by the order of its events and
+//!   decisions.
+//! - `machine` is the simulated machine, and the way a DDI finds the machine that it runs in.
+//! - `point` holds preemption points, switches, and waits for spin locks.
+//! - `thread` chooses the thread that a processor runs, and handles waits and the end of a thread.
+//! - `dispatch` handles DPC interrupts and drains DPC queues.
+//! - `expiry` handles clock ticks and timers.
+//! - `halt` ends a run by a bug check or otherwise.
+//! - `worker` runs work items on threads of its own.
+//! - `identity` hashes which atomics were used, for recordings.
+//! - `between` handles kernel calls between two runs.
+//! - `run_state` records what a coroutine is executing, and how much of its stack the driver uses.
+//! - `run` is the loop outside all coroutines.
 
+pub(crate) mod between;
 pub(crate) mod dispatch;
 pub(crate) mod expiry;
 pub(crate) mod explore;
 pub(crate) mod follow;
 pub(crate) mod free;
 pub(crate) mod halt;
+pub(crate) mod identity;
 pub(crate) mod machine;
 pub(crate) mod order;
 pub(crate) mod pct;

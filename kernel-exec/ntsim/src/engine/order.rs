@@ -1,8 +1,8 @@
-//! The order of a run: its events and its decisions, as text, for another build that is to do the
-//! same.
+//! The order of a run: its events and its decisions, as text for another build that is to make the
+//! same run.
 //!
-//! Two builds of one program differ in their points, so that a schedule of the one means something
-//! else to the other. What both have is the order in which processors do their events.
+//! Two builds of one program differ in their points, so a schedule means different things to them.
+//! They have in common the order in which processors do their events.
 
 extern crate alloc;
 
@@ -15,38 +15,39 @@ use crate::trace::{Event, event::What};
 /// A part of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// A processor did this.
+    /// An event of a processor.
     Event {
         /// The processor.
         processor: usize,
-        /// What it did, without the objects.
+        /// The kind of event, without its objects.
         label: String,
     },
-    /// This processor was chosen to run, behind a call or elsewhere.
+    /// A decision that this processor runs, made behind a call or elsewhere.
     Run {
         /// The processor.
         processor: usize,
-        /// Behind a call.
+        /// Whether it was made behind a call.
         behind: bool,
     },
-    /// Of so many possibilities this one was taken.
+    /// A choice among several possibilities.
     Choice {
-        /// How many there were.
+        /// The number of possibilities.
         options: u8,
-        /// Which one it was.
+        /// The possibility that was taken.
         taken: u8,
     },
 }
 
-/// The order of a run's events and decisions. As text a line each: `e <processor> <what>`,
-/// `r <processor>`, behind a call `a <processor>`, `c <options> <taken>`.
+/// The order of a run's events and decisions. The text has a line for each: `e <processor> <what>`,
+/// `r <processor>`, `a <processor>` (behind a call), `c <options> <taken>`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Order {
     pub(crate) items: Vec<Item>,
 }
 
 impl Order {
-    /// Of these events, and of decisions that each were made after so many of them.
+    /// The order of these events and decisions. Each decision comes with the number of events
+    /// before it.
     pub(crate) fn new(events: &[Event], decisions: &[(usize, Decision)]) -> Self {
         let mut items = Vec::new();
         let mut decisions = decisions.iter().peekable();
@@ -74,22 +75,21 @@ impl Order {
         text
     }
 
-    /// Reads what [`Order::to_text`] writes; the number of a line that is not as it should be, from
-    /// 1, where there is one.
+    /// Reads the text that [`Order::to_text`] writes.
     ///
     /// # Errors
-    /// The first such line.
+    /// The number, from 1, of the first line that does not follow the format.
     pub fn parse(text: &str) -> Result<Self, usize> {
         let parsed = text.lines().enumerate().map(|(number, line)| parsed(line).ok_or(number + 1));
         Ok(Self { items: parsed.collect::<Result<_, _>>()? })
     }
 
-    /// The same events in the same order, whatever was decided.
+    /// Whether both orders have the same events in the same order, regardless of their decisions.
     pub fn same_events(&self, other: &Self) -> bool {
         self.labels().eq(other.labels())
     }
 
-    /// How many of [`Order::events`] come before the first event that is another one.
+    /// How many of [`Order::events`] come before the first event in which the orders differ.
     pub fn same_beginning(&self, other: &Self) -> usize {
         let same = self.labels().zip(other.labels()).take_while(|(one, other)| one == other);
         same.filter(|((_, label), _)| !is_weak(label)).count()
@@ -102,8 +102,8 @@ impl Order {
         })
     }
 
-    /// How many events there are, without those that come and go as code changes: loads, stores, accesses to cells, calls that only
-    /// ask something.
+    /// How many events there are, apart from weak ones, which come and go as code changes. Weak are
+    /// loads, stores, accesses to cells, and calls that only ask something.
     pub fn events(&self) -> usize {
         self.items.iter().filter(|item| matches!(item, Item::Event { label, .. } if !is_weak(label))).count()
     }
@@ -130,13 +130,13 @@ fn item(decision: &Decision) -> Option<Item> {
     }
 }
 
-/// An event of this kind comes and goes as code changes, and changes nothing.
+/// Whether an event of this kind comes and goes as code changes, and changes no state.
 pub(crate) fn is_weak(label: &str) -> bool {
     let asks = ["KeGetCurrent", "KeQuery", "KeRead", "KeShould"].iter().any(|word| label.starts_with(word));
     asks || matches!(label, "Load" | "Store" | "Fence" | "Cell" | "CellEnd")
 }
 
-/// An event as an item, unless it is an observer's or a scheduler's.
+/// An event as an item. `None` for notes, marks and events of the scheduler.
 pub(crate) fn event(event: &Event) -> Option<Item> {
     let label = match &event.what {
         What::Call { ddi, .. } => String::from(ddi.name()),

@@ -1,5 +1,6 @@
-//! Probabilistic concurrency testing: random priorities and a few points where the highest one is taken away (Burckhardt, Kothari,
-//! Musuvathi, Nagarakatte: A randomized scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010).
+//! Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi, Nagarakatte: A randomized
+//! scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010). Processors have random
+//! priorities, and at a few points the highest one is lowered.
 
 extern crate alloc;
 
@@ -14,12 +15,13 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Pct {
     random: u64,
-    /// By processor; the highest of the runnable ones runs.
+    /// The priority of each processor. The runnable processor with the highest one runs.
     priorities: [u32; PROCESSORS],
-    /// Where the one that would run gets a priority below all others, and the priority. Latest
-    /// first. Twice a number is the point with that number, one less is behind the call before it.
+    /// The points at which the processor that would run gets a priority below all others, and that
+    /// priority. The latest point comes first. Twice a number is the point with that number; one
+    /// more is behind the call after it.
     changes: Vec<(u64, u32)>,
-    /// Points at which it was asked.
+    /// How many points the scheduler was asked at.
     asked: u64,
     expected: u64,
 }
@@ -39,7 +41,7 @@ impl Pct {
         Self { random, priorities, changes, asked: 0, expected }
     }
 
-    /// Which processor runs, until the next point at which another one could.
+    /// The processor that runs until the next point at which another one could.
     pub(crate) fn run(&mut self, runnable: u64, current: usize, kind: PointKind) -> Next {
         let behind = kind.is_behind();
         self.asked += u64::from(!behind);
@@ -57,17 +59,17 @@ impl Pct {
         Next { processor: self.highest(runnable), points: 0, early }
     }
 
-    /// Whether PCT is asked behind the call that has made another processor runnable.
+    /// Whether PCT is asked behind a call that has made another processor runnable.
     pub(crate) fn asks_early(&self) -> bool {
         self.asked < self.expected
     }
 
-    /// One of `options` possibilities, each as likely as the others.
+    /// One of `options` possibilities, each equally likely.
     pub(crate) fn choose(&mut self, options: u8) -> u8 {
         below(&mut self.random, options.into()) as u8
     }
 
-    /// No two processors have the same priority.
+    /// The runnable processor with the highest priority. No two processors have the same one.
     fn highest(&self, runnable: u64) -> usize {
         let candidates = self.priorities.iter().enumerate().filter(|(number, _)| runnable >> number & 1 == 1);
         candidates.max_by_key(|(_, priority)| **priority).map_or(0, |(number, _)| number)
@@ -76,7 +78,7 @@ impl Pct {
 
 /// A number below `end`, which is not 0.
 fn below(state: &mut u64, end: u64) -> u64 {
-    // The high half of the product: uniform but for an error of 2^-64 times `end`.
+    // The high half of the product is uniform, with an error of at most 2^-64 times `end`.
     ((u128::from(random(state)) * u128::from(end)) >> 64) as u64
 }
 
@@ -84,8 +86,8 @@ fn below(state: &mut u64, end: u64) -> u64 {
 mod tests {
     use super::{Next, Pct, PointKind};
 
-    /// Which processor runs at each of so many points, and behind the call after each, with three
-    /// processors that can always run.
+    /// The processors that run at each of `points` points and behind the call after each, with
+    /// three processors that can always run.
     fn runs(seed: u64, depth: u32, points: usize) -> Vec<usize> {
         let mut pct = Pct::new(seed, depth, 40);
         let mut runs = Vec::new();
@@ -125,7 +127,7 @@ mod tests {
                 seen[at + 1] = true;
             }
         }
-        // What is behind the last expected point is not expected.
+        // The place behind the last expected point is not expected.
         assert!(seen[1..79].iter().all(|seen| *seen), "{seen:?}");
     }
 

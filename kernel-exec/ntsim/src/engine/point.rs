@@ -1,36 +1,40 @@
-//! Preemption points: where the running processor may be replaced by another, or interrupted.
+//! Preemption points, at which another processor may replace the running one or an interrupt may
+//! arrive.
 //!
-//! Almost always a point is a decrement ([`Clock::step`](crate::kernel::clock::Clock::step)). When the countdown is 0 the engine
-//! looks, in this order: step limit, clock (timers, late DPCs, watchdog), DPC interrupts of this processor, schedule.
+//! Almost always a point is a decrement ([`Clock::step`](crate::kernel::clock::Clock::step)). When
+//! the countdown is 0 the engine examines the step limit, then the clock (timers, late DPCs,
+//! watchdog), then this processor's DPC interrupts, then the schedule.
 //!
 //! # Which points there are `[P1]`
 //!
-//! A processor's run is a row of calls (DDIs, atomic operations, accesses to cells), with the
+//! A processor's run is a sequence of calls (DDIs, atomic operations, accesses to cells), with the
 //! driver's own code between them, in call-outs that begin and return. There is a point
 //!
-//! - *before* the effect of each call: it counts a step ([`Machine::point`]);
+//! - *before* the effect of each call, which counts a step ([`Machine::point`]);
 //! - *behind* the effect of each call, and between the beginning of a call-out and its first step
 //!   ([`Machine::point_after`]);
-//! - before the *return* of each call-out ([`Machine::point_of_return`]): a DPC routine is running
-//!   until then.
+//! - before the *return* of each call-out ([`Machine::point_of_return`]), because a DPC routine
+//!   runs until its return.
 //!
-//! So a call is one step, and what the driver does between two calls is another one. Its plain
-//! accesses there see what other processors did at the point behind the first call; the others see
-//! them from the point before the second one on. Between two plain accesses that no call parts
-//! there is no point: the simulation sees neither.
+//! So a call is one step, and the driver's code between two calls is another one. Plain accesses in
+//! that code see the writes that other processors make at the point behind the first call. Other
+//! processors see the accesses from the point before the second call on. There is no point between
+//! two plain accesses without a call in between, because the simulation sees neither.
 //!
-//! # Why the points that were added cost no step `[P2]`
+//! # Why the points behind calls cost no step `[P2]`
 //!
-//! A schedule says for how many steps a processor runs. Where they are used up, the processor stops
-//! at the next point before a call or return, or, where the schedule says so (`early`), at the next
-//! point behind a call. Every place at which a processor can stop is said by one number and one
-//! bit, so a point behind a call is a comparison while the slice lasts, steps and virtual time are
-//! what they were, and a seed's run, a fuzz input and PCT's expected points reach as far as without
-//! it. A call by which another processor becomes runnable, where one was alone, has had no decision
-//! before it: there the schedule is asked behind the call, and answers for the point before the
-//! next one, too. Round robin, also what other sources end with, is no search: it stops before
-//! calls only. For the search of [`explore`](crate::explore) two adjacent points are one: `[S2]`
-//! there.
+//! A schedule says for how many steps a processor runs. After those steps the processor stops at
+//! the next point before a call or return, or, if the schedule says so (`early`), at the next point
+//! behind a call. So one number and one bit describe every place at which a processor can stop. A
+//! point behind a call is only a comparison while the slice lasts. Steps and virtual time do not
+//! count these points, so a seed's run, a fuzz input and PCT's expected points reach as far as
+//! without them.
+//!
+//! A call may make another processor runnable where one was alone. No decision has come before such
+//! a call. There the schedule is asked behind the call, and its answer holds for the point before
+//! the next call, too. Round robin, with which other sources end, is no search, so it stops before
+//! calls only. For the search of [`explore`](crate::explore) two adjacent points are one, by its
+//! rule `[S2]`.
 
 extern crate alloc;
 
@@ -48,7 +52,7 @@ use crate::{
 };
 
 const DISPATCH: u8 = 2;
-/// Points between two choices among a processor's threads, in a free run.
+/// How many points lie between two choices among a processor's threads in a free run.
 const FREE_SLICE: u64 = 16;
 
 impl Machine {
@@ -60,14 +64,15 @@ impl Machine {
         }
     }
 
-    /// The point at which the countdown is 0.
+    /// Examines the machine at a point at which the countdown is 0.
     #[cold]
     #[inline(never)]
     fn look(&self) {
         self.clock.settle();
         let ask = self.clock.step_slowly();
         if std::thread::panicking() {
-            // A panic unwinds this coroutine: another must not run until it has left, because the thread counts panics.
+            // A panic unwinds this coroutine. Another one must not run until the panic has left it,
+            // because the thread counts panics.
             return;
         }
         let config = self.config.get();
@@ -76,7 +81,7 @@ impl Machine {
         }
         self.attend_clock();
         self.take_interrupts();
-        // DPCs may have been granted and have used points meanwhile.
+        // DPCs may have been granted points meanwhile, and have used them.
         self.clock.settle();
         if ask && self.clock.slice() == 0 {
             self.ask(PointKind::Before);
@@ -84,8 +89,8 @@ impl Machine {
         self.regrant();
     }
 
-    /// The point behind the effect of a call, before the driver's code that follows; or between a
-    /// call-out's beginning and its first step.
+    /// The point behind the effect of a call, before the driver's code that follows. Also the point
+    /// between a call-out's beginning and its first step.
     #[inline(always)]
     pub(crate) fn point_after(&self) {
         if !self.clock.step_after() {
@@ -93,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// The point between the driver's last step in a call-out and what its return does.
+    /// The point between the driver's last step in a call-out and the effect of its return.
     #[inline(always)]
     pub(crate) fn point_of_return(&self) {
         if !self.clock.step_return() {
@@ -101,7 +106,7 @@ impl Machine {
         }
     }
 
-    /// A point that counts no step, at which the countdown is 0.
+    /// Examines the machine at a point that counts no step, when the countdown is 0.
     #[cold]
     #[inline(never)]
     fn look_uncounted(&self, kind: PointKind) {
@@ -116,7 +121,7 @@ impl Machine {
         self.regrant();
     }
 
-    /// Asks the schedule who runs, and switches.
+    /// Asks the schedule which processor runs, and switches.
     fn ask(&self, kind: PointKind) {
         if self.is_free() {
             return self.ask_alone();
@@ -128,7 +133,8 @@ impl Machine {
         }
     }
 
-    /// As [`Machine::ask`], of this processor's threads only: in a free run the others run by themselves.
+    /// Chooses among this processor's threads only, because in a free run the other processors run
+    /// by themselves.
     fn ask_alone(&self) {
         self.clock.set_slice(FREE_SLICE, false);
         let (me, context) = (self.current.get(), self.cpu().context.get());
@@ -140,7 +146,8 @@ impl Machine {
         }
     }
 
-    /// Which of the runnable processors, of which there is at least one, runs next, and which of its threads. Sets its slice.
+    /// Chooses the runnable processor that runs next, and its thread, and sets its slice. At least
+    /// one processor is runnable.
     pub(crate) fn decide(&self, kind: PointKind) -> usize {
         let runnable = self.runnable.get();
         self.clock.settle();
@@ -160,7 +167,7 @@ impl Machine {
         processor
     }
 
-    /// As [`Machine::decide`], where one processor is runnable and threads are ready on it.
+    /// Decides as [`Machine::decide`] does, for a single runnable processor with ready threads.
     #[cold]
     fn decide_alone(&self, only: usize, kind: PointKind) -> usize {
         let vacant = self.processor(only).context.get() == NO_THREAD;
@@ -178,7 +185,7 @@ impl Machine {
         processor
     }
 
-    /// Which of these processors the schedule lets run. Sets its slice.
+    /// Asks the schedule which of these processors runs, and sets its slice.
     fn run_next(&self, runnable: u64, kind: PointKind) -> usize {
         let decision = self.ask_schedule(runnable, kind);
         match decision {
@@ -194,7 +201,7 @@ impl Machine {
         }
     }
 
-    /// One of `options` possibilities, from 0: something that NT leaves open.
+    /// Chooses one of `options` possibilities, from 0, where NT leaves the outcome open.
     pub(crate) fn choose(&self, options: u8) -> u8 {
         let so_far = self.so_far();
         let choice = self.schedule.borrow_mut().choose(options, so_far);
@@ -212,7 +219,8 @@ impl Machine {
         }
     }
 
-    /// The recording that is replayed does not fit. Ends the run at once, or, outside of coroutines, notes that it has ended.
+    /// Ends the run because the replayed recording does not fit. Outside of coroutines it only
+    /// records that the run has ended.
     pub(crate) fn misfit(&self, message: String) {
         let stop = Stop::Failure { oracle: "replay", message };
         if self.inside.get() {
@@ -221,8 +229,9 @@ impl Machine {
         self.put_stop(stop);
     }
 
-    /// Gives control to another processor or thread, or to the loop outside; returns when this one goes on, which a thread that
-    /// has waited may do on another processor. Its interrupts are taken.
+    /// Gives control to another processor or thread, or to the loop outside, and returns when this
+    /// thread goes on. A thread that has waited may then be on another processor. Pending
+    /// interrupts are taken before the return.
     pub(crate) fn switch_to(&self, target: usize) {
         self.next.set(target);
         self.suspend();
@@ -233,25 +242,26 @@ impl Machine {
         self.take_interrupts();
     }
 
-    /// Leaves the coroutine until it is resumed.
+    /// Suspends the coroutine until it is resumed.
     pub(crate) fn suspend(&self) {
         let (yielder, now) = (self.yielder.get(), self.now.get());
-        // SAFETY: the caller runs on the coroutine whose yielder this is: the loop outside sets it before each resumption, and a
-        // coroutine that begins sets its own; it lives as long as the coroutine's body runs.
+        // SAFETY: the yielder is that of the coroutine on which the caller runs. The loop outside
+        // sets it before each resumption, and a coroutine that begins sets its own. It lives as
+        // long as the coroutine's body runs.
         if let Some(yielder) = unsafe { yielder.as_ref() } {
             yielder.suspend(());
         }
         self.now.set(now);
     }
 
-    /// Grants the running processor points up to the next event: after a look, and where something has changed that may come
-    /// before the end of the grant.
+    /// Grants the running processor points up to the next event. Called after each look, and after
+    /// a change that may bring an event before the end of the grant.
     pub(crate) fn regrant(&self) {
         self.clock.settle();
         self.clock.grant(self.config.get().step_limit, self.deadline());
     }
 
-    /// A processor can go on.
+    /// Marks a processor as runnable.
     pub(crate) fn make_runnable(&self, processor: usize) {
         let before = self.runnable.get();
         let after = before | 1 << processor;
@@ -263,7 +273,8 @@ impl Machine {
         self.contend();
     }
 
-    /// Somebody else can run. Where the running thread was alone, from now on there is somebody to ask about.
+    /// Ends the unlimited slice of a thread that was alone, because another processor or thread can
+    /// now run.
     pub(crate) fn contend(&self) {
         if self.clock.slice() == u64::MAX {
             self.clock.settle();
@@ -272,12 +283,12 @@ impl Machine {
         }
     }
 
-    /// A processor cannot go on.
+    /// Marks a processor as not runnable.
     pub(crate) fn make_unrunnable(&self, processor: usize) {
         self.runnable.set(self.runnable.get() & !(1 << processor));
     }
 
-    /// Waits until somebody releases the spin lock at `lock`, or for ever.
+    /// Waits until the holder releases the spin lock at `lock`, or for ever.
     pub(crate) fn wait_for_lock(&self, lock: usize, ddi: Ddi) {
         let me = self.current.get();
         if self.tracing.get() {
@@ -302,7 +313,7 @@ impl Machine {
         self.regrant();
     }
 
-    /// The lock at `lock` is free: whoever waits for it can try again.
+    /// Lets the processors that wait for the lock at `lock` try again, because it is free.
     pub(crate) fn wake_waiters(&self, lock: usize) {
         for (number, processor) in self.processors.iter().enumerate().take(self.count()) {
             if processor.activity.get() == Activity::Waiting(lock) {
@@ -312,7 +323,8 @@ impl Machine {
         }
     }
 
-    /// Lowers or raises the current processor's IRQL and, below DISPATCH_LEVEL, runs the DPCs that were held off.
+    /// Sets the current processor's IRQL and, below DISPATCH_LEVEL, runs the DPCs that were held
+    /// off.
     pub(crate) fn set_irql(&self, irql: u8) {
         let cpu = self.cpu();
         cpu.irql.set(irql);

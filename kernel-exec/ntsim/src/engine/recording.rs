@@ -1,4 +1,4 @@
-//! The decisions of a run, as data and as text: what replays it.
+//! The decisions of a run, as data and as text, from which the run can be replayed.
 
 extern crate alloc;
 
@@ -12,41 +12,42 @@ use core::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Of several runnable processors this one runs, for so many preemption points, before the schedule is asked again.
+    /// This one of several runnable processors runs for so many preemption points, before the
+    /// schedule is asked again.
     Run {
         /// The processor.
         processor: u8,
         /// Its preemption points.
         points: u32,
     },
-    /// A processor runs, as in [`Decision::Run`]; decided behind a call, or at the beginning of a
-    /// call-out: between what the call did and the driver's code that follows. Other decisions are
-    /// made before calls and returns, and where a processor cannot go on.
+    /// A processor runs, as in [`Decision::Run`]. The decision was made behind a call or at the
+    /// beginning of a call-out, between the call's effect and the driver's code that follows. Other
+    /// decisions are made before calls and returns, and where a processor cannot go on.
     After {
         /// The processor.
         processor: u8,
         /// Its preemption points.
         points: u32,
     },
-    /// A processor runs, as in [`Decision::After`]; decided behind the call that made another
-    /// processor runnable where only one was.
+    /// A processor runs, as in [`Decision::After`]. The decision was made behind the call that made
+    /// another processor runnable where only one was.
     Woken {
         /// The processor.
         processor: u8,
         /// Its preemption points.
         points: u32,
     },
-    /// Of so many possibilities, numbered from 0, this one was taken.
+    /// One of several possibilities, which are numbered from 0, was taken.
     Choice {
-        /// How many there were.
+        /// The number of possibilities.
         options: u8,
-        /// Which one it was.
+        /// The possibility that was taken.
         taken: u8,
     },
 }
 
 impl Decision {
-    /// Adds the next decision, for the same processor, if there is room in this one.
+    /// Adds the next decision, for the same processor, if the sum of the points fits.
     pub(super) fn join(&mut self, next: usize, more: u32) -> bool {
         let (Self::Run { processor, points }
         | Self::After { processor, points }
@@ -63,24 +64,27 @@ impl Decision {
     }
 }
 
-/// All decisions of a simulation, in order, each with a hash of what the program had done before
-/// it, and where its runs ended.
+/// All decisions of a simulation, in order, and the places where its runs ended. Each has a hash of
+/// the program's actions before it.
 ///
-/// As text it is a header line and words separated by blanks or line ends: `r1:5` runs processor 1
-/// for 5 points, `a1:5` and `w1:5` do so behind a call ([`Decision::After`], [`Decision::Woken`]),
-/// `c2:1` takes possibility 1 of 2, each followed by `/` and the hash in hexadecimal digits, and
-/// `e/` and a hash is the end of a run. Texts of version 1 have neither hashes nor ends.
+/// The text has a header line, and words separated by blanks or line ends. `r1:5` runs processor 1
+/// for 5 points; `a1:5` and `w1:5` do so behind a call ([`Decision::After`], [`Decision::Woken`]).
+/// `c2:1` takes possibility 1 of 2. Each word is followed by `/` and the hash in hexadecimal
+/// digits. `e/` and a hash is the end of a run. The hashes of
+/// version 2 do not say which atomics were used. Texts of version 1 have neither hashes nor ends.
 ///
-/// Two recordings are equal where their decisions are, whatever the programs did between them.
+/// Two recordings are equal if their decisions are, whatever the programs did between them.
 #[derive(Default, Clone)]
 pub struct Recording {
     decisions: Vec<Decision>,
-    /// A hash for each decision; 0: unknown.
+    /// A hash for each decision. 0 means unknown.
     hashes: Vec<u32>,
     ends: Vec<End>,
+    /// The hashes do not say which atomics were used.
+    of_version_2: bool,
 }
 
-/// A run has ended well.
+/// The end of a run that ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
     /// How many decisions had been made.
@@ -88,22 +92,23 @@ pub(super) struct End {
     pub(super) hash: u32,
 }
 
-/// Why a text is no recording, and where.
+/// The reason why a text is not a recording, and the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseRecordingError {
     /// The line, from 1.
     pub line: usize,
     /// The word in the line, from 1.
     pub word: usize,
-    /// What is wrong there.
+    /// The error at that place.
     pub message: String,
 }
 
-const HEADER: &str = "ntsim recording 2";
+const HEADER: &str = "ntsim recording 3";
+const SECOND_HEADER: &str = "ntsim recording 2";
 const FIRST_HEADER: &str = "ntsim recording 1";
 const WORDS_A_LINE: usize = 16;
 
-/// How many decisions; which they are says the text.
+/// Writes the number of decisions; the text form lists them.
 impl core::fmt::Debug for Recording {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Recording({} decisions)", self.decisions.len())
@@ -119,11 +124,11 @@ impl PartialEq for Recording {
 impl Eq for Recording {}
 
 impl Recording {
-    /// A recording of these decisions, which does not know what the program had done, nor when its
-    /// runs ended.
+    /// A recording of these decisions. It knows neither the program's actions before them nor when
+    /// its runs ended.
     pub fn new(decisions: Vec<Decision>) -> Self {
         let hashes = alloc::vec![0; decisions.len()];
-        Self { decisions, hashes, ends: Vec::new() }
+        Self { decisions, hashes, ends: Vec::new(), of_version_2: false }
     }
 
     pub(super) fn push(&mut self, decision: Decision, hash: u32) {
@@ -131,7 +136,7 @@ impl Recording {
         self.hashes.push(hash);
     }
 
-    /// A run has ended well.
+    /// Records that a run has ended well.
     pub(crate) fn end_run(&mut self, hash: u32) {
         self.ends.push(End { decisions: self.decisions.len(), hash });
     }
@@ -140,15 +145,21 @@ impl Recording {
         self.decisions.clear();
         self.hashes.clear();
         self.ends.clear();
+        self.of_version_2 = false;
     }
 
     pub(super) fn last_mut(&mut self) -> Option<&mut Decision> {
         self.decisions.last_mut()
     }
 
-    /// The hash of what the program had done before this decision, if it is known.
+    /// The hash of the program's actions before this decision, if it is known.
     pub(super) fn hash(&self, decision: usize) -> Option<u32> {
         self.hashes.get(decision).copied().filter(|hash| *hash != 0)
+    }
+
+    /// Whether the hashes do not say which atomics were used.
+    pub(super) fn is_of_version_2(&self) -> bool {
+        self.of_version_2
     }
 
     pub(super) fn ends(&self) -> &[End] {
@@ -162,7 +173,7 @@ impl Recording {
 
     /// The text that [`Recording::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from(HEADER);
+        let mut text = String::from(if self.of_version_2 { SECOND_HEADER } else { HEADER });
         let mut ends = self.ends.iter().peekable();
         let mut words = 0;
         let mut word = |text: &mut String, word: fmt::Arguments<'_>, hash: u32| {
@@ -199,17 +210,18 @@ impl Recording {
         text
     }
 
-    /// Reads what [`Recording::to_text`] writes, and texts of version 1.
+    /// Reads what [`Recording::to_text`] writes, and texts of versions 1 and 2.
     ///
     /// # Errors
     /// The first line or word that is not as it should be.
     pub fn parse(text: &str) -> Result<Self, ParseRecordingError> {
         let mut lines = text.lines().enumerate();
-        match lines.next() {
-            Some((_, header)) if [HEADER, FIRST_HEADER].contains(&header.trim()) => {}
+        let of_version_2 = match lines.next().map(|(_, header)| header.trim()) {
+            Some(HEADER | FIRST_HEADER) => false,
+            Some(SECOND_HEADER) => true,
             _ => return Err(wrong(1, 1, alloc::format!("the first line is not {HEADER:?}"))),
-        }
-        let mut recording = Self::default();
+        };
+        let mut recording = Self { of_version_2, ..Self::default() };
         for (line, content) in lines {
             for (word, token) in content.split_whitespace().enumerate() {
                 recording.add(token).map_err(|message| wrong(line + 1, word + 1, message))?;
@@ -320,6 +332,12 @@ mod tests {
     fn texts_of_version_1_are_read() {
         let recording = Recording::new(vec![Decision::Choice { options: 2, taken: 0 }]);
         assert_eq!(Recording::parse("ntsim recording 1\nc2:0\n"), Ok(recording));
+    }
+
+    #[test]
+    fn texts_of_version_2_stay_so() {
+        let text = "ntsim recording 2\nc2:0/7 e/9\n";
+        assert_eq!(Recording::parse(text).unwrap().to_text(), text);
     }
 
     #[test]

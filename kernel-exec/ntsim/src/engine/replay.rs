@@ -1,5 +1,5 @@
-//! Replaying a recording: its decisions in their order, and whether the program is the one that was
-//! recorded.
+//! Replays a recording: makes its decisions in order, and checks that the program is the recorded
+//! one.
 
 extern crate alloc;
 
@@ -10,27 +10,35 @@ use super::{
     schedule::{Next, PointKind},
 };
 
-/// What a program has done so far.
+/// A summary of the program's actions so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct SoFar {
-    /// Kernel calls, their steps, and how many atomic operations of each kind; never 0.
+    /// A hash of the kernel calls, their steps, the number of atomic operations of each kind, and the
+    /// atomics that they used. Never 0.
     pub(crate) hash: u32,
+    /// The same without the atomics: what recordings of version 2 have.
+    pub(crate) hash_2: u32,
     pub(crate) step: u64,
 }
 
-/// A recording that is replayed.
+/// A recording in replay.
 #[derive(Debug, Clone)]
 pub(crate) struct Player {
     recording: Recording,
-    /// The next decision.
+    /// The number of the next decision.
     position: usize,
-    /// Runs that have ended.
+    /// How many runs have ended.
     runs: usize,
 }
 
 impl Player {
     pub(crate) fn new(recording: Recording) -> Self {
         Self { recording, position: 0, runs: 0 }
+    }
+
+    /// What the recording's version says of a program.
+    fn hash_of(&self, so_far: SoFar) -> u32 {
+        if self.recording.is_of_version_2() { so_far.hash_2 } else { so_far.hash }
     }
 
     /// The next decision about which processor runs, and its number.
@@ -44,13 +52,13 @@ impl Player {
     }
 
     /// Whether the next decision about which processor runs was made here, before the return of a
-    /// call-out: before the next call there is a step more, and another hash.
+    /// call-out. Before the next call there is one step more, and so another hash.
     pub(crate) fn asks_at_return(&self, so_far: SoFar) -> bool {
         let next = self.next_numbered().and_then(|(number, _)| self.recording.hash(number));
-        next.is_none_or(|hash| hash == so_far.hash)
+        next.is_none_or(|hash| hash == self.hash_of(so_far))
     }
 
-    /// Whether the running processor, which is alone no more, is to be stopped behind the call.
+    /// Whether the running processor, which was alone until now, is to be stopped behind the call.
     pub(crate) fn asks_early(&self) -> bool {
         matches!(self.next_run(), Some(Decision::Woken { .. }))
     }
@@ -72,7 +80,7 @@ impl Player {
             let where_it_is = if kind.is_behind() { "behind" } else { "before" };
             return Err(misfit(number, &alloc::format!("a processor, {where_it_is} a call"), recorded));
         }
-        // What ends a slice behind a call is the next decision.
+        // The next decision says whether this slice ends behind a call.
         let early = matches!(self.next_run(), Some(Decision::After { .. }));
         Ok(Next { processor: processor.into(), points, early })
     }
@@ -91,18 +99,18 @@ impl Player {
         }
     }
 
-    /// The number of the next decision, before which the program must have done what it had done
-    /// when it was recorded.
+    /// The number of the next decision. The program's actions before it must equal the recorded
+    /// ones.
     fn next(&mut self, so_far: SoFar) -> Result<usize, String> {
         let number = self.position;
         self.position += 1;
         match self.recording.hash(number) {
-            Some(hash) if hash != so_far.hash => Err(other_events(number, so_far)),
+            Some(hash) if hash != self.hash_of(so_far) => Err(other_events(number, so_far)),
             _ => Ok(number),
         }
     }
 
-    /// A run has ended well.
+    /// Checks the end of a run that has ended well.
     pub(crate) fn end(&mut self, so_far: SoFar) -> Result<(), String> {
         let recorded = self.recording.ends().get(self.runs).copied();
         self.runs += 1;
@@ -112,14 +120,16 @@ impl Player {
             return Err(self.left_over(until));
         }
         match recorded {
-            Some(end) if end.decisions != self.position || (end.hash != 0 && end.hash != so_far.hash) => {
+            Some(end)
+                if end.decisions != self.position || (end.hash != 0 && end.hash != self.hash_of(so_far)) =>
+            {
                 Err(other_events(self.position, so_far))
             }
             _ => Ok(()),
         }
     }
 
-    /// The driver has been unloaded: nothing more comes.
+    /// Checks at unload that no recorded decision is left.
     pub(crate) fn unloaded(&self) -> Result<(), String> {
         let until = self.recording.decisions().len();
         if self.position < until { Err(self.left_over(until)) } else { Ok(()) }

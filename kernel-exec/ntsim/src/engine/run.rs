@@ -22,35 +22,36 @@ use crate::{
     verifier::stop::Stop,
 };
 
-/// A program: what a thread at PASSIVE_LEVEL executes.
+/// The code that a thread executes at PASSIVE_LEVEL.
 pub type Program = Box<dyn FnOnce()>;
 
-/// What a coroutine is to do.
+/// The work that a coroutine is given.
 #[derive(Default)]
 pub(crate) enum Job {
-    /// To run what is in its processor's DPC queue.
+    /// Run the DPCs in its processor's queue.
     #[default]
     Idle,
-    /// To be the program's thread, and then to run what is in the DPC queue.
+    /// Run as the program's thread, and then run the DPCs in the queue.
     Program(Program),
-    /// To be this system thread.
+    /// Run as this system thread.
     Thread(usize),
 }
 
 pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
 
-/// One thread's coroutine and what it is to begin with.
+/// One thread's coroutine and the program that it begins with.
 ///
-/// A processor's coroutine outlives its program: between two it is suspended in [`Machine::serve`], with nothing on its stack
-/// that would have to be dropped `[R1]`. That of a system thread is given up when the thread has ended: it is suspended in
+/// A processor's coroutine outlives its program. Between two programs it is suspended in
+/// [`Machine::serve`], with nothing on its stack that would have to be dropped `[R1]`. The
+/// coroutine of a system thread is given up when the thread has ended. It is then suspended in
 /// [`Machine::stay`], and no frame on its stack is ever entered again `[R2]`.
 struct Slot {
     thread: Option<Thread>,
-    /// Where its stack is.
+    /// The bounds of its stack.
     bounds: Bounds,
     /// How the coroutine gives up control; null before it has begun.
     yielder: *const Suspend,
-    /// It is in the middle of something.
+    /// Whether the coroutine is in the middle of a job.
     busy: bool,
     program: Option<Program>,
 }
@@ -61,37 +62,38 @@ impl Default for Slot {
     }
 }
 
-/// The coroutines of a simulation by the context of their thread, and stacks that are not in use.
+/// The coroutines of a simulation, indexed by their thread's context, and the stacks that are free.
 #[derive(Default)]
 pub(crate) struct Threads {
     slots: Vec<Slot>,
     stacks: Vec<DefaultStack>,
     /// The size of all stacks.
     size: usize,
-    /// Threads wait beyond the run that is over.
+    /// Whether threads still wait after the run has ended.
     waiting: bool,
 }
 
-/// What a coroutine that gave up control has done.
+/// The progress that a coroutine had made when it gave up control.
 pub(crate) enum Ended {
-    /// Not all that it had to do.
+    /// Its job is not finished.
     Not,
-    /// All, which was a program or was not.
+    /// Its job, a program or another one, is finished.
     Served { was_program: bool },
-    /// It was a system thread, which has ended.
+    /// The system thread that it ran has ended.
     Thread,
 }
 
-/// When a run is over.
+/// The condition that ends a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// Programs have returned, no DPC is queued, no timer is set; system threads have ended or wait for what cannot happen.
+    /// Programs have returned, no DPC is queued, no timer is set; and each system thread has ended
+    /// or waits for an event that cannot happen.
     Quiet,
     /// Programs have returned.
     Returned,
 }
 
-/// A run that is going on: ends it also when a program's panic passes by.
+/// Guards a run in progress. It ends the run also when a program's panic unwinds through it.
 struct Running<'a> {
     threads: &'a mut Threads,
     finished: bool,
@@ -107,15 +109,16 @@ impl Drop for Running<'_> {
 }
 
 impl Threads {
-    /// Gives each program to its processor and runs to the end. Whether the machine can go on afterwards is in the result: it
-    /// can after `Ok` only.
+    /// Gives each program to its processor and runs to the end. The machine can continue afterwards
+    /// only if the result is `Ok`.
     pub(crate) fn run(
         &mut self,
         machine: NonNull<Machine>,
         programs: Vec<(usize, Program)>,
         until: Until,
     ) -> Result<(), Stop> {
-        // SAFETY: the simulation's, which is borrowed for the whole run.
+        // SAFETY: the machine is the simulation's, and the caller borrows the simulation for the
+        // whole run.
         let kernel = unsafe { machine.as_ref() };
         let mut left = programs.len();
         self.start(kernel, programs.into_iter(), until);
@@ -142,7 +145,7 @@ impl Threads {
         }
         kernel.quiet_since.set(None);
         for (processor, program) in programs {
-            // The one of an earlier run has ended.
+            // The program of an earlier run has ended.
             kernel.begin_program(processor);
             if let Some(slot) = self.slots.get_mut(processor) {
                 slot.program = Some(program);
@@ -155,28 +158,29 @@ impl Threads {
         kernel.unloading.set(until == Until::Returned);
     }
 
-    /// Stacks are of this size from now on.
+    /// Sets the size of all stacks from now on.
     fn resize(&mut self, size: usize) {
         if self.size != size {
-            // After a reset, with which the size changes, no coroutine is in the middle of
-            // something.
+            // The size changes only with a reset, after which no coroutine is in the middle of a
+            // job.
             self.abandon();
             self.stacks.clear();
             self.size = size;
         }
     }
 
-    /// Whether threads of an earlier run wait.
+    /// Whether threads of an earlier run still wait.
     pub(crate) fn any_waits(&self) -> bool {
         self.waiting
     }
 
-    /// A free run begins or ends, which no coroutine outlives.
+    /// Gives up all coroutines at the beginning or end of a free run, which none of them outlives.
     pub(crate) fn end(&mut self) {
         self.abandon();
     }
 
-    /// Gives up threads that an earlier run has left waiting: the machine has been reset.
+    /// Gives up the threads that an earlier run has left waiting, because the machine has been
+    /// reset.
     pub(crate) fn reset(&mut self) {
         if self.waiting {
             self.waiting = false;
@@ -222,21 +226,21 @@ impl Threads {
                 kernel.regrant();
             }
         }
-        // At unload an item that is left is a bug check of its own.
+        // At unload a remaining work item is a bug check of its own.
         let is_stuck = kernel.spins() || until == Until::Quiet && kernel.has_stuck_item();
         if *left == 0 && !is_stuck { Ok(()) } else { Err(Stop::Deadlock { waits: kernel.waits() }) }
     }
 
-    /// Lets a processor go on until it gives up control.
+    /// Resumes a processor until it gives up control.
     fn resume(&mut self, processor: usize, machine: NonNull<Machine>) -> Ended {
-        // SAFETY: the run borrows the machine.
+        // SAFETY: the caller of `run` borrows the machine until the run has ended.
         let kernel = unsafe { machine.as_ref() };
         let Some((context, mut thread)) = self.prepare(kernel, processor, machine) else { return Ended::Not };
         thread.resume(());
         self.settle(kernel, processor, context, thread)
     }
 
-    /// Takes the coroutine that a processor goes on with, and tells it what to do.
+    /// Takes the coroutine that a processor runs next, and gives it its job.
     #[inline]
     pub(crate) fn prepare(
         &mut self,
@@ -262,7 +266,7 @@ impl Threads {
             let stack = stacks.pop().unwrap_or_else(|| stack::new(size));
             *bounds = stack::bounds(&stack, size);
             Coroutine::with_stack(stack, move |yielder: &Suspend, ()| {
-                // SAFETY: whoever resumes this coroutine borrows the machine.
+                // SAFETY: the run that resumes this coroutine borrows the machine.
                 unsafe { machine.as_ref() }.serve(yielder)
             })
         });
@@ -271,7 +275,7 @@ impl Threads {
         Some((context, thread))
     }
 
-    /// Puts a coroutine back that has given up control; what it has done.
+    /// Puts back a coroutine that has given up control, and returns its progress.
     #[inline]
     pub(crate) fn settle(
         &mut self,
@@ -290,7 +294,8 @@ impl Threads {
         if kernel.ended.replace(false) {
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
-                    // SAFETY: the thread has ended [R2].
+                    // SAFETY: the thread has ended, so no frame on this stack is entered again
+                    // [R2].
                     unsafe { thread.force_reset() };
                 }
                 self.stacks.push(thread.into_stack());
@@ -301,33 +306,37 @@ impl Threads {
         Ended::Not
     }
 
-    /// The context that a processor goes on with: its thread, or, where it has none, one for its DPCs: the program's coroutine
-    /// if that is free and has no program to begin, else the idle thread's.
+    /// The context that a processor runs next. If the processor has no thread, it takes one for its
+    /// DPCs: the program's coroutine if that is free and has no program to begin, else the idle
+    /// thread's.
     fn context(&self, kernel: &Machine, processor: usize) -> usize {
         let cpu = kernel.processor(processor);
         let context = cpu.context.get();
         if context != NO_THREAD {
             return context;
         }
-        // A program that has not begun stands among the threads that are ready, once another one has had its processor.
+        // Once another thread has had the processor, a program that has not begun is among the
+        // ready threads.
         let home_is_busy = self.slots.get(processor).is_some_and(|slot| slot.busy || slot.program.is_some());
         let context = if home_is_busy { IDLE + processor } else { processor };
         cpu.context.set(context);
         context
     }
 
-    /// Gives up all coroutines, where they are. What is on their stacks is leaked, as on a machine that has stopped.
+    /// Gives up all coroutines, wherever they are. Values on their stacks are leaked, as on a
+    /// machine that has stopped.
     fn abandon(&mut self) {
         for slot in &mut self.slots {
             slot.busy = false;
             if let Some(program) = slot.program.take() {
-                // Its destructors may call the kernel, which has stopped.
+                // The program's destructors may call the kernel, which has stopped.
                 Box::leak(program);
             }
             if let Some(mut thread) = slot.thread.take() {
                 if !thread.done() {
-                    // SAFETY: between two programs [R1], or in a run or a simulation that is over: then nothing refers to
-                    // the frames but the kernel, which forgets them at its reset, and values on them are leaked, not dropped.
+                    // SAFETY: the coroutine is between two programs [R1], or its run or simulation
+                    // is over. Then only the kernel refers to the frames, and it forgets them at
+                    // its reset. Values on the frames are leaked, not dropped.
                     unsafe { thread.force_reset() };
                 }
                 let stack = thread.into_stack();
@@ -339,7 +348,8 @@ impl Threads {
     }
 }
 
-/// The frames that were given up have not told AddressSanitizer that their memory is free.
+/// Unpoisons an abandoned stack, because its frames have not told AddressSanitizer that their
+/// memory is free.
 fn clean(stack: &DefaultStack, size: usize) {
     let open = stack::open(stack, size);
     crate::asan::unpoison(core::ptr::without_provenance(open.start), open.len());
@@ -352,7 +362,7 @@ impl Drop for Threads {
 }
 
 impl Machine {
-    /// What a coroutine does: one job after the other.
+    /// The body of every coroutine. It executes one job after the other.
     fn serve(&self, yielder: &Suspend) {
         self.yielder.set(core::ptr::from_ref(yielder));
         loop {
@@ -364,7 +374,7 @@ impl Machine {
         }
     }
 
-    /// A job: the program or thread, if there is one, then the DPCs that were held off.
+    /// Executes a job's program or thread, if it has one, and then the DPCs that were held off.
     fn execute(&self, job: Job) {
         let me = self.current.get();
         self.cpu().activity.set(Activity::Live);
@@ -389,7 +399,7 @@ impl Machine {
         }
     }
 
-    /// A program's thread, which may have been that of a program before, has not ended.
+    /// Marks the thread as active again, since an earlier program may have ended on it.
     fn begin_program(&self, context: usize) {
         let mut kernel = self.kernel.borrow_mut();
         if kernel.threads.used() {
@@ -397,7 +407,7 @@ impl Machine {
         }
     }
 
-    /// Whoever waits for a program's thread has waited long enough.
+    /// Marks the program's thread as ended, and signals it for the threads that wait for it.
     fn end_program(&self, context: usize) {
         let mut kernel = self.kernel.borrow_mut();
         if !kernel.threads.used() {
@@ -409,14 +419,14 @@ impl Machine {
         self.checked(self.signal(address));
     }
 
-    /// Runs what is in the queue of a processor that has nothing else to do.
+    /// Runs the DPCs in the queue of a processor that has no other work.
     fn idle_drain(&self) {
         if self.cpu().queued.get() != 0 {
             self.drain();
         }
     }
 
-    /// A processor's context has nothing more to do; whether it was a program's.
+    /// Takes a finished context from its processor. Returns whether the context ran a program.
     fn retire(&self, processor: usize, context: usize) -> bool {
         self.vacate(processor);
         if context != processor {
@@ -428,8 +438,9 @@ impl Machine {
         was_program
     }
 
-    /// Who runs next. Where nobody can, the clock jumps to the next timer. None where there is no timer either; periodic ones
-    /// count only while there are programs that may wait for them.
+    /// The processor that runs next. If no processor is runnable, the clock jumps to the next
+    /// timer. `None` if there is no timer either; periodic timers count only while there are
+    /// programs that may wait for them.
     fn next_or_idle(&self) -> Result<Option<usize>, Stop> {
         loop {
             if let Err(violation) = self.expire() {
@@ -451,7 +462,8 @@ impl Machine {
         }
     }
 
-    /// Unload has returned while the routine of a work item holds the image: nothing else may be going on.
+    /// Checks, when Unload has returned while a work item's routine holds the image, that nothing
+    /// else is pending.
     fn check_returned(&self) -> Result<(), Stop> {
         if self.holding_item().is_none() {
             return Ok(());
@@ -463,15 +475,15 @@ impl Machine {
         })
     }
 
-    /// Nothing runs any more, no timer is set, and the routine of a work item has not returned: it
-    /// waits for what nothing does. A system thread may wait for what a later run does; a worker is
-    /// the system's, and is not kept that long.
+    /// Whether a work item's routine has not returned though nothing runs any more and no timer is
+    /// set. Nothing can end such a routine's wait. A system thread may wait for an event of a later
+    /// run; a worker belongs to the system and is not kept that long.
     fn has_stuck_item(&self) -> bool {
         let kernel = self.kernel.borrow();
         kernel.timers.next().is_none() && kernel.work.running().next().is_some()
     }
 
-    /// Moves the clock to the next timer; false where there is none that counts.
+    /// Moves the clock to the next timer. `false` if no timer counts.
     fn jump(&self) -> Result<bool, Stop> {
         let kernel = self.kernel.borrow();
         let next = kernel.timers.next();
@@ -497,7 +509,8 @@ impl Machine {
         Ok(true)
     }
 
-    /// In a free run where nobody has anything to do: what time brings next. False: nothing.
+    /// In a free run where all processors are idle, moves the clock to the next event. `false` if
+    /// there is none.
     pub(crate) fn next_event(&self) -> Result<bool, Stop> {
         loop {
             if let Err(violation) = self.expire() {

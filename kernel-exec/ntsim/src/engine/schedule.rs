@@ -1,4 +1,4 @@
-//! Who runs next, and every other choice that NT leaves open: sources of decisions.
+//! Sources of decisions: which processor runs next, and every other choice that NT leaves open.
 
 extern crate alloc;
 
@@ -14,27 +14,29 @@ use super::{
     replay::{Player, SoFar},
 };
 
-/// Where the decisions of a simulation come from.
+/// A source of a simulation's decisions.
 ///
 /// # Fairness
-/// Every source is fair in the end: a processor that can run does, however many others can, too. So "every operation ends" can be an
-/// oracle: what has not ended at the [step limit](crate::Config::step_limit), if that leaves enough points for it, never does.
+/// Every source is fair in the end: each processor that can run does, however many others can, too.
+/// So "every operation ends" can be an oracle. An operation that has not ended at the [step
+/// limit](crate::Config::step_limit), if that leaves enough points for it, never does.
 ///
 /// | source | fair |
 /// |---|---|
-/// | [`round_robin`](Self::round_robin) | always: of `n` that can run, each does after at most `n - 1` decisions, which are for 17 points each |
-/// | [`seed`](Self::seed) | with probability 1: each decision is for each of `n` with probability `1 / n` |
-/// | [`bytes`](Self::bytes) | when the bytes are used up: then it is round robin |
-/// | [`pct`](Self::pct) | after the expected points: then it is round robin |
-/// | [`replay`](Self::replay) | as what was recorded; it ends with the recording |
-/// | [`explore`](crate::explore) | after [`Limits::decisions`](crate::Limits::decisions): then it is round robin |
+/// | [`round_robin`](Self::round_robin) | always; each of `n` runnable processors runs after at most `n - 1` decisions, which are for 17 points each |
+/// | [`seed`](Self::seed) | with probability 1; each decision is for each of `n` with probability `1 / n` |
+/// | [`bytes`](Self::bytes) | after the bytes are used up, by round robin |
+/// | [`pct`](Self::pct) | after the expected points, by round robin |
+/// | [`replay`](Self::replay) | as the recorded source; it ends with the recording |
+/// | [`explore`](crate::explore) | after [`Limits::decisions`](crate::Limits::decisions), by round robin |
 ///
-/// That is between processors. Spin locks are as in NT: who waits for one competes for it anew whenever it is released, and may lose
-/// each time.
+/// This is fairness between processors. Spin locks are as in NT. A processor that waits for one
+/// competes for it anew at each release, and may lose each time.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     source: Source,
-    /// The last decision about who runs was this schedule's: since then no processor has run because it was the only one.
+    /// Whether this schedule made the last decision about which processor runs. It is cleared when
+    /// a processor runs because it is the only one.
     unbroken: bool,
 }
 
@@ -49,44 +51,50 @@ enum Source {
     Follow(Box<Follower>),
 }
 
-/// Preemption points a processor runs under round robin.
+/// For how many preemption points a processor runs under round robin.
 pub(super) const QUANTUM: u32 = 16;
 
 impl Schedule {
-    /// Each runnable processor in turn, 16 preemption points each; of other choices the first. It
-    /// preempts before calls only.
+    /// Each runnable processor in turn, for 16 preemption points each, and the first possibility of
+    /// other choices. It preempts before calls only.
     pub fn round_robin() -> Self {
         Self::from(Source::RoundRobin)
     }
 
-    /// A random walk: any runnable processor for 0 to 31 points, short runs being likelier, up to
-    /// before a call or behind one. Same seed, same walk.
+    /// A random walk. Any runnable processor runs for 0 to 31 points, short runs being likelier, up
+    /// to a point before a call or behind one. The same seed makes the same walk.
     pub fn seed(seed: u64) -> Self {
         Self::from(Source::Seed(seed))
     }
 
-    /// A byte a decision. Which processor runs: the low five bits are the points; the next two,
-    /// modulo the number of runnable processors, say which of them in the order of their numbers;
-    /// with the highest bit the run may end behind its last call, not before the next one only.
-    /// Where more than four processors are runnable, the high three bits say which, bit 4 is the
-    /// highest bit's, and the low four are the points. Another choice: the byte modulo the number
-    /// of possibilities. Where only one processor is runnable nothing is asked. When the bytes are
-    /// used up it goes on as round robin.
+    /// One byte for each decision. When the bytes are used up, round robin follows. If only one
+    /// processor is runnable, no byte is used.
+    ///
+    /// Where at most four processors are runnable, the low five bits of the byte are the points.
+    /// The next two bits, modulo the number of runnable processors, choose one of them in the order
+    /// of their numbers. With the highest bit the run may end behind its last call, not only before
+    /// the next one.
+    ///
+    /// Where more than four processors are runnable, the high three bits choose the processor, bit
+    /// 4 takes the place of the highest bit, and the low four bits are the points.
+    ///
+    /// For other choices the byte counts modulo the number of possibilities.
     pub fn bytes(bytes: Vec<u8>) -> Self {
         Self::from(Source::Bytes { bytes, position: 0 })
     }
 
-    /// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): processors have random priorities and the highest that
-    /// can run does; at `depth - 1` random points of the first `expected_points` the one that would run gets a priority below all
-    /// others. Of other choices each is as likely. Same seed, same run.
+    /// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010). Processors have random
+    /// priorities, and the highest runnable one runs. At `depth - 1` random points of the first
+    /// `expected_points`, the processor that would run gets a priority below all others. The
+    /// possibilities of other choices are equally likely. The same seed makes the same run.
     ///
-    /// A bug that needs `depth` orders between steps to be just so, in a program of `n` processors that is asked who runs at most
-    /// `expected_points` times, is found with a probability of at least
-    /// `1 / (n * (2 * expected_points) ^ (depth - 1))` in each run, whatever the program does
-    /// besides. The points that count are those before calls and returns at which more than one
-    /// processor can run; a priority changes at one of them or behind the call before it. After
-    /// `expected_points` of them it goes on as round robin, so that programs that wait for each
-    /// other end.
+    /// Consider a bug that needs `depth` particular orders between steps, in a program of `n`
+    /// processors that is asked at most `expected_points` times which one runs. Each run finds it
+    /// with a probability of at least `1 / (n * (2 * expected_points) ^ (depth - 1))`, whatever
+    /// else the program does. The points that count are the points before calls and returns at
+    /// which more than one processor can run. A priority changes at such a point or behind the call
+    /// before it. After `expected_points` of them round robin follows, so that programs that wait
+    /// for each other end.
     pub fn pct(seed: u64, depth: u32, expected_points: u64) -> Self {
         Self::from(Source::Pct(Box::new(Pct::new(seed, depth, expected_points))))
     }
@@ -96,7 +104,7 @@ impl Schedule {
         Self::from(Source::Explore(Box::new(search)))
     }
 
-    /// The search that it was made of.
+    /// The search that this schedule was made of, if any.
     pub(crate) fn into_search(self) -> Option<Search> {
         match self.source {
             Source::Explore(search) => Some(*search),
@@ -108,28 +116,34 @@ impl Schedule {
         Self { source, unbroken: false }
     }
 
-    /// It wants to be asked at every point. Recordings join such decisions.
+    /// Whether the source is asked at every point. Recordings join such decisions.
     fn is_fine(&self) -> bool {
         matches!(self.source, Source::Pct(_) | Source::Explore(_))
     }
 
     /// The decisions of an earlier simulation. A program that does not fit them ends its run with a
-    /// failure that says at which decision: it asks for another one, it has done something else
-    /// since the decision before, or decisions are left over. What it has done is compared by a
-    /// hash, of each kernel call and its step, and of how many atomic operations of each kind there
-    /// were. Decisions that are left over are noticed at the end of the run in which the recorded
-    /// program made them, or, where the recording does not know, at unload.
+    /// failure that names the decision. It does not fit if it asks for another decision, has done
+    /// something else since the decision before, or leaves decisions over.
+    ///
+    /// The program's actions are compared by a hash of each kernel call and its step, of the
+    /// number of atomic operations of each kind, and of the atomics that they used. An atomic in
+    /// pool is known by its block, and one in a static by the order of first use. Atomics in other
+    /// memory are not told apart, nor are any by a recording of text version 2.
+    ///
+    /// Decisions that are left over are noticed at the
+    /// end of the run in which the recorded program made them. If the recording does not say where
+    /// that run ended, they are noticed at unload.
     pub fn replay(recording: Recording) -> Self {
         Self::from(Source::Replay(Player::new(recording)))
     }
 
-    /// The order of a run of another build, which this one is to do, too, with tracing: see
+    /// The order of another build's run, which this one repeats with tracing. See
     /// [`Simulation::followed`](crate::Simulation::followed).
     pub fn follow(order: &Order) -> Self {
         Self::from(Source::Follow(Box::new(Follower::new(order))))
     }
 
-    /// What came of following an order, if it was one.
+    /// The follower of an order, if this schedule has one.
     pub(crate) fn follower(&self) -> Option<&Follower> {
         match &self.source {
             Source::Follow(follower) => Some(follower),
@@ -137,8 +151,8 @@ impl Schedule {
         }
     }
 
-    /// Where one that was alone is not any more: whether it is to be asked behind the call that
-    /// made it so, not before the next one.
+    /// Whether the source is asked behind a call that makes a second processor runnable, not only
+    /// before the next call.
     pub(crate) fn asks_early(&self) -> bool {
         match &self.source {
             Source::RoundRobin => false,
@@ -150,7 +164,7 @@ impl Schedule {
         }
     }
 
-    /// Whether it is to be asked before the return of a call-out, too.
+    /// Whether the source is asked before the return of a call-out, too.
     fn asks_at_return(&self, so_far: SoFar) -> bool {
         match &self.source {
             Source::RoundRobin => false,
@@ -174,7 +188,7 @@ impl Schedule {
             Source::Seed(state) => {
                 let random = random(state);
                 let wanted = (random >> 32) as u32 % runnable.count_ones();
-                // Of a product of two uniform values small ones are likelier.
+                // In a product of two uniform values small values are likelier.
                 let points = ((random & 31) * (random >> 5 & 31) / 31) as u32;
                 Ok(Next { processor: nth(runnable, wanted), points, early: random >> 20 & 1 == 1 })
             }
@@ -186,7 +200,7 @@ impl Schedule {
                 None => Ok(Next::in_turn(runnable, current)),
             },
             Source::Pct(pct) => Ok(pct.run(runnable, current, kind)),
-            // Asked by the machine, which knows more of the situation.
+            // The machine asks these itself, because it knows more of the situation.
             Source::Explore(_) | Source::Follow(_) => Ok(Next::in_turn(runnable, current)),
             Source::Replay(player) => player.run(runnable, kind, so_far),
         }
@@ -211,10 +225,10 @@ impl Schedule {
         }
     }
 
-    /// A run has ended well, or, with `unloaded`, the driver has been unloaded.
+    /// Checks the end of a run that has ended well, or, with `unloaded`, the unload of the driver.
     ///
     /// # Errors
-    /// The recording that is replayed goes on, or was of another run.
+    /// The recording that is replayed goes on, or is that of another run.
     pub(crate) fn end(&mut self, unloaded: bool, so_far: SoFar) -> Result<(), String> {
         match &mut self.source {
             Source::Replay(player) if unloaded => player.unloaded(),
@@ -224,29 +238,29 @@ impl Schedule {
     }
 }
 
-/// Where the schedule is asked.
+/// The kind of place at which the schedule is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PointKind {
-    /// At a point that counts: before a call.
+    /// At a point that counts, before a call.
     Before,
     /// Before the return of a call-out.
     Return,
     /// Behind a call, or before the first step of a call-out.
     After,
-    /// Behind a call, as `After`: the call by which the running processor is alone no more.
+    /// Behind a call, as `After`, by which the running processor is alone no more.
     Woken,
-    /// Where the one that ran cannot go on.
+    /// Where the processor that ran cannot go on.
     Switch,
 }
 
-/// What a schedule has decided.
+/// A schedule's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
     /// The processor that runs.
     pub(crate) processor: usize,
     /// How many points it runs past.
     pub(crate) points: u32,
-    /// Whether it is stopped behind the last call already, not only before the next one.
+    /// Whether it is stopped behind the last call, not only before the next one.
     pub(crate) early: bool,
 }
 
@@ -258,19 +272,19 @@ impl PointKind {
 }
 
 impl Next {
-    /// Up to before a call.
+    /// A decision that ends before a call.
     pub(crate) fn late(processor: usize, points: u32) -> Self {
         Self { processor, points, early: false }
     }
 
-    /// Round robin.
+    /// The next decision of round robin.
     pub(crate) fn in_turn(runnable: u64, current: usize) -> Self {
         Self::late(after(runnable, current), QUANTUM)
     }
 }
 
-/// The byte that means this: of at most four processors that can run, and at most 31 points; else
-/// one that means something near it.
+/// The byte that encodes this decision, if at most four processors can run, for at most 31 points.
+/// Otherwise a byte that encodes a similar decision.
 pub(super) fn byte_of(runnable: u64, next: Next) -> u8 {
     let which = (runnable & ((1 << next.processor) - 1)).count_ones() as u8;
     let (points, early) = (next.points.min(31) as u8, u8::from(next.early));
@@ -281,7 +295,7 @@ pub(super) fn byte_of(runnable: u64, next: Next) -> u8 {
     }
 }
 
-/// What a byte means.
+/// The decision that a byte encodes.
 fn of_byte(byte: u8, runnable: u64) -> Next {
     let count = runnable.count_ones();
     let (which, early, points) = if count <= 4 {
@@ -293,7 +307,7 @@ fn of_byte(byte: u8, runnable: u64) -> Next {
 }
 
 impl Machine {
-    /// Asks who of several runnable processors runs.
+    /// Asks the schedule which of several runnable processors runs.
     pub(crate) fn ask_schedule(&self, runnable: u64, kind: PointKind) -> Result<Next, String> {
         let (current, mut schedule) = (self.current.get(), self.schedule.borrow_mut());
         if let Source::Follow(follower) = &mut schedule.source {
@@ -321,18 +335,18 @@ impl Machine {
         })
     }
 
-    /// Whether the schedule is to be asked before the return of a call-out.
+    /// Whether the schedule is asked before the return of a call-out.
     pub(crate) fn asks_at_return(&self) -> bool {
         self.schedule.borrow().asks_at_return(self.so_far())
     }
 
-    /// There was only one processor that could run.
+    /// Records that the schedule was not asked, because only one processor could run.
     pub(crate) fn not_asked(&self) {
         self.schedule.borrow_mut().unbroken = false;
     }
 
-    /// Chooses one of a processor's threads, from 0, the last of which runs already unless the
-    /// processor is vacant.
+    /// Chooses one of a processor's threads, from 0. The last one already runs unless the processor
+    /// is vacant.
     pub(crate) fn choose_thread(&self, options: u8, vacant: bool) -> u8 {
         if let (false, Source::Follow(follower)) = (vacant, &mut self.schedule.borrow_mut().source) {
             follower.next_is_thread();
@@ -340,7 +354,7 @@ impl Machine {
         self.choose(options)
     }
 
-    /// While tracing: notes when a decision was made.
+    /// While tracing, records the place of a decision among the events.
     pub(crate) fn note_decision(&self, decision: Decision) {
         if self.tracing.get() {
             let events = self.recorder.borrow().trace().events().len();
@@ -348,8 +362,9 @@ impl Machine {
         }
     }
 
-    /// Records who runs. Decisions of a schedule that is asked at every point are joined where they let one processor go on: the
-    /// point at which it is asked counts, too, if it is one that counts.
+    /// Records which processor runs. If the schedule is asked at every point, successive decisions
+    /// for the same processor are joined. The point at which it was asked counts, too, if it is one
+    /// that counts.
     pub(crate) fn record_run(&self, processor: usize, points: u32, kind: PointKind) {
         let decision = match kind {
             PointKind::After => Decision::After { processor: processor as u8, points },
@@ -369,7 +384,7 @@ impl Machine {
         decisions.push(decision, self.so_far().hash);
     }
 
-    /// What has happened so far.
+    /// A summary of the program's actions so far.
     pub(crate) fn so_far(&self) -> SoFar {
         let (counts, mut hash) = (&self.counts, self.calls.get());
         let atomics = [&counts.loads, &counts.stores, &counts.rmw].map(crate::counters::Count::get);
@@ -377,17 +392,18 @@ impl Machine {
         for number in atomics.into_iter().chain([step, self.current.get() as u64]) {
             hash = mixed(hash, number);
         }
-        SoFar { hash: (hash >> 32) as u32 | 1, step }
+        let short = |hash: u64| (hash >> 32) as u32 | 1;
+        SoFar { hash: short(mixed(hash, self.identities.hash())), hash_2: short(hash), step }
     }
 }
 
-/// A hash and a number more (the multiplication of FxHash).
+/// Adds a number to a hash (by the multiplication of FxHash).
 #[inline(always)]
 pub(crate) fn mixed(hash: u64, number: u64) -> u64 {
     (hash.rotate_left(5) ^ number).wrapping_mul(0x517C_C1B7_2722_0A95)
 }
 
-/// The `n`-th set bit, from the lowest, modulo 64 where there are fewer.
+/// The position of the `n`-th set bit, from the lowest, modulo 64 if there are fewer.
 fn nth(mask: u64, n: u32) -> usize {
     let mut rest = mask;
     for _ in 0..n {
@@ -396,7 +412,7 @@ fn nth(mask: u64, n: u32) -> usize {
     rest.trailing_zeros() as usize % 64
 }
 
-/// The next set bit after `current`, around.
+/// The position of the next set bit after `current`, wrapping around.
 pub(super) fn after(mask: u64, current: usize) -> usize {
     let above = if current >= 63 { 0 } else { mask & (u64::MAX << (current + 1)) };
     let candidates = if above == 0 { mask } else { above };

@@ -1,7 +1,8 @@
-//! Which thread a processor runs: preemption of one thread by another, waits, and the end of a thread.
+//! The choice of a processor's thread, waits, and the end of a thread.
 //!
-//! A processor switches threads only below DISPATCH_LEVEL and outside of DPCs. Where several of its threads could run, the
-//! schedule chooses: the choices are the ready ones, those that have waited longest first, and then the one that runs.
+//! A processor switches threads only below DISPATCH_LEVEL and outside of DPCs. If several of its
+//! threads could run, the schedule chooses among them. The choices are the ready threads, in the
+//! order of their waiting time, and then the running one.
 
 extern crate alloc;
 
@@ -22,25 +23,26 @@ use crate::{
 const DISPATCH: u8 = 2;
 const PASSIVE: u8 = 0;
 
-/// Whether a processor could go on with another thread than the one that it runs.
+/// Whether a processor could switch to another thread.
 fn can_switch(cpu: &Processor) -> bool {
     cpu.activity.get() == Activity::Live && cpu.irql.get() < DISPATCH && !cpu.draining.get()
 }
 
 impl Machine {
-    /// The context of the current thread: of what a DPC has interrupted, in a DPC.
+    /// The context of the current thread. In a DPC that is the interrupted thread.
     pub(crate) fn thread(&self) -> usize {
         let (me, context) = (self.current.get(), self.cpu().context.get());
-        // A processor without a program serves its DPCs with the coroutine that a program would have.
+        // A processor without a program runs its DPCs on the coroutine that a program would have.
         if context == me && self.programs.get() >> me & 1 == 0 { IDLE + me } else { context }
     }
 
-    /// The address that stands for a thread.
+    /// The address that identifies a thread.
     pub(crate) fn thread_address(&self, context: usize) -> usize {
         self.kernel.borrow_mut().threads.identity(context)
     }
 
-    /// Chooses which of a processor's threads runs, where threads are ready there and it may switch. DPCs go before threads.
+    /// Chooses which of a processor's threads runs, if threads are ready and the processor may
+    /// switch. DPCs go before threads.
     pub(crate) fn arrange(&self, processor: usize) {
         let cpu = self.processor(processor);
         let running = cpu.context.get();
@@ -72,7 +74,7 @@ impl Machine {
         }
     }
 
-    /// A processor's thread leaves it.
+    /// Removes a processor's thread from the processor.
     pub(crate) fn vacate(&self, processor: usize) {
         let cpu = self.processor(processor);
         cpu.context.set(NO_THREAD);
@@ -84,11 +86,12 @@ impl Machine {
         }
     }
 
-    /// A thread that does not run can run: a program on its processor, another thread where the schedule says.
+    /// Makes a thread ready: a program on its own processor, another thread on one that the
+    /// schedule chooses.
     pub(crate) fn make_ready(&self, context: usize) {
         let last = self.kernel.borrow().threads.get(context).processor;
         let count = self.count();
-        // In a free run threads stay where they are.
+        // In a free run threads stay on their processors.
         let away = if context >= SYSTEM && count > 1 && !self.is_free() {
             usize::from(self.choose(count as u8))
         } else {
@@ -105,8 +108,9 @@ impl Machine {
         self.contend();
     }
 
-    /// The current thread waits; its processor goes on with something else. Returns what the wait came to, when somebody has
-    /// called [`Machine::end_wait`] for the thread and it runs again, perhaps on another processor. IRQL < DISPATCH_LEVEL.
+    /// Makes the current thread wait; its processor does other work. Returns the status of the wait
+    /// once [`Machine::end_wait`] has ended it and the thread runs again, perhaps on another
+    /// processor. IRQL < DISPATCH_LEVEL.
     pub(crate) fn block(&self, wait: Wait, ddi: Option<Ddi>) -> i32 {
         let (me, thread) = (self.current.get(), wait.thread);
         if self.tracing.get() {
@@ -134,7 +138,7 @@ impl Machine {
         self.kernel.borrow().threads.get(thread).status
     }
 
-    /// Ends a thread's wait, and its time-out.
+    /// Ends a thread's wait and cancels its time-out.
     pub(crate) fn end_wait(&self, thread: usize, status: i32) {
         let mut kernel = self.kernel.borrow_mut();
         let Some(wait) = kernel.waits.remove(thread) else { return };
@@ -147,7 +151,7 @@ impl Machine {
         self.make_ready(thread);
     }
 
-    /// A new thread at PASSIVE_LEVEL, which is not ready yet.
+    /// Creates a thread at PASSIVE_LEVEL that is not ready yet.
     pub(crate) fn new_thread(&self, thread: Thread) -> usize {
         let count = self.count();
         let away = if self.is_free() && count > 1 { usize::from(self.choose(count as u8)) } else { 0 };
@@ -155,7 +159,7 @@ impl Machine {
         self.kernel.borrow_mut().threads.create(Thread { processor, ..thread })
     }
 
-    /// What a thread must not leave behind: raised IRQL, a mutex.
+    /// Checks that a thread ends at PASSIVE_LEVEL and without a mutex.
     pub(crate) fn check_thread_end(&self, thread: usize, what: &str) {
         let irql = self.irql();
         if irql != PASSIVE {

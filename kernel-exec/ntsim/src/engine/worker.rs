@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Machine {
-    /// Queues a work item, and sees to it that some worker will run it, unless all are busy.
+    /// Queues a work item, and wakes or creates a worker for it unless all are busy.
     pub(crate) fn queue_work(&self, queue: usize, item: Item) {
         let mut kernel = self.kernel.borrow_mut();
         kernel.work.push(queue, item);
@@ -34,7 +34,7 @@ impl Machine {
         }
     }
 
-    /// What a worker thread does.
+    /// The body of a worker thread.
     pub(crate) fn run_worker(&self, thread: usize) -> ! {
         loop {
             let item = self.kernel.borrow_mut().work.take(thread);
@@ -48,7 +48,7 @@ impl Machine {
         }
     }
 
-    /// Runs the routine of a work item, which has left its queue.
+    /// Runs the routine of a work item that has left its queue.
     fn run_item(&self, thread: usize, item: Item) {
         let routine = item.call.routine();
         let names = self.tracing.get().then(|| (self.name(item.address), self.name(routine)));

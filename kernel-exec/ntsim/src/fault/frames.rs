@@ -1,4 +1,4 @@
-//! The frames of the driver's code: which function has called which.
+//! Frames of the driver's code, which show the functions that have called each other.
 
 extern crate alloc;
 
@@ -10,20 +10,20 @@ use backtrace::Frame;
 use super::stack;
 use crate::engine::machine::Machine;
 
-/// Frames that a backtrace has at most.
+/// The most frames in a backtrace.
 pub(crate) const MOST: usize = 24;
 
 impl Machine {
-    /// Shows the frames of the running routine or thread, innermost first, until it has seen
-    /// enough.
+    /// Passes the frames of the running routine or thread to `frame`, innermost first, until it
+    /// returns `false`.
     #[inline(never)]
     pub(crate) fn walk(&self, frame: impl FnMut(&Frame) -> bool) {
         let here = core::ptr::from_ref(&frame).addr();
         self.walk_from(here, frame);
     }
 
-    /// Walks, as [`Machine::walk`] does, the frames above the address `from` of the stack. A DPC
-    /// runs on the stack of what it has interrupted, which is not its caller.
+    /// Walks, as [`Machine::walk`] does, the frames above the stack address `from`. A DPC runs on
+    /// the stack of the code that it has interrupted, which is not its caller.
     pub(crate) fn walk_from(&self, from: usize, mut frame: impl FnMut(&Frame) -> bool) {
         // A free run's coroutines belong to several OS threads.
         let bounds = self.bounds.get();
@@ -41,8 +41,8 @@ impl Machine {
         });
     }
 
-    /// The functions of the driver that run, innermost first: none of the simulation's, or of the
-    /// standard library's.
+    /// The running functions of the driver, innermost first. Functions of the simulation and of the
+    /// standard library are left out.
     #[inline(never)]
     pub(crate) fn backtrace(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -54,8 +54,7 @@ impl Machine {
     }
 }
 
-/// Adds a line for each function of the driver that has been inlined to where this address is
-/// called from.
+/// Adds a line for each function of the driver that is inlined at the caller's address.
 pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
     backtrace::resolve(core::ptr::without_provenance_mut(address), |symbol| {
         let Some(name) = symbol.name() else { return };
@@ -74,5 +73,5 @@ pub(crate) fn lines_of(address: usize, lines: &mut Vec<String>) {
 pub(crate) fn is_own(file: &Path) -> bool {
     let file = file.to_string_lossy();
     let own = file!().trim_end_matches("fault/frames.rs");
-    file.contains(own) || file.starts_with("/rustc/")
+    file.contains(own) || file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/")
 }

@@ -1,8 +1,8 @@
-//! Runs that do not come to a preemption point any more.
+//! Runs that do not reach a preemption point any more.
 //!
-//! A loop without a kernel call and without an atomic never gives up its processor. A routine that
-//! waits for a lock of the host never does either, where the holder is another coroutine of the
-//! same OS thread. `watch` sees both.
+//! A loop without a kernel call and without an atomic never gives up its processor. Neither does a
+//! routine that waits for a lock of the host, if the holder is another coroutine of the same OS
+//! thread. `watch` detects both.
 
 extern crate alloc;
 
@@ -10,7 +10,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{engine::machine::Machine, verifier::stop::Stop};
 
-/// Why a run does not go on.
+/// The reason why a run makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The run spends processor time.
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 }
 
 impl Machine {
-    /// Ends a run that does not come to a preemption point.
+    /// Ends a run that does not reach a preemption point.
     #[cold]
     pub(crate) fn hang(&self, kind: Kind, backtrace: &[String]) -> ! {
         let (me, limit) = (self.current.get(), self.config.get().hang);
@@ -52,7 +52,7 @@ impl Machine {
         self.halt(Stop::Failure { oracle, message: lines.join("\n  ") })
     }
 
-    /// What a processor is at, with its last kernel call.
+    /// Describes a processor's state and its last kernel call.
     fn at(&self, processor: usize) -> String {
         let state = self.processor_state(processor);
         match self.processor(processor).last_call.get() {

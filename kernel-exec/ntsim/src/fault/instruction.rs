@@ -1,5 +1,4 @@
-//! What an instruction did that faulted, where the processor says no more than that it is not
-//! allowed.
+//! Decodes an instruction that faulted, where the processor reports only that it is not allowed.
 
 extern crate alloc;
 
@@ -9,7 +8,7 @@ use iced_x86::{
 
 use super::{Access, Cause, SYSTEM_START, USER_END};
 
-/// Most bytes of an instruction.
+/// The most bytes of an instruction.
 const LONGEST: usize = 15;
 const FAST_FAIL: u8 = 0x29;
 
@@ -25,8 +24,8 @@ fn decode(code: u64) -> Instruction {
     let page = crate::kernel::pool::PAGE;
     let in_page = page - code as usize % page;
     let read = |length: usize| {
-        // SAFETY: the instruction's own bytes, up to the end of its page, which the processor has
-        // fetched; beyond it only where the instruction does not end in the page.
+        // SAFETY: the processor has fetched the instruction's bytes. The slice extends beyond their
+        // page only if the instruction does not end in it.
         let bytes = unsafe { core::slice::from_raw_parts(start, length) };
         Decoder::with_ip(64, bytes, code, DecoderOptions::NONE).decode()
     };
@@ -51,7 +50,7 @@ pub(super) fn protection_fault(code: u64, registers: &impl Registers) -> Cause {
             return Cause::Memory { address, access: kind(access), present: false };
         }
     }
-    // A jump to where no address can be.
+    // A jump to a non-canonical address.
     let target = registers.value_of(instruction.op0_register().full_register());
     if let Some(address) = target.filter(|target| (USER_END..SYSTEM_START).contains(target))
         && instruction.is_jmp_near_indirect() | instruction.is_call_near_indirect()
@@ -89,12 +88,12 @@ fn low(value: u64, bytes: usize) -> u64 {
     if bytes >= 8 { value } else { value & ((1 << (8 * bytes)) - 1) }
 }
 
-/// A number of so many bytes, which the interrupted instruction has read.
+/// Reads a number of `bytes` bytes that the interrupted instruction has read.
 fn read(address: u64, bytes: usize) -> u64 {
     let address: *const u8 = core::ptr::with_exposed_provenance(address as usize);
     let mut value = [0; 8];
     for (offset, byte) in value.iter_mut().enumerate().take(bytes) {
-        // SAFETY: the instruction has read these bytes.
+        // SAFETY: the instruction has read these bytes, so they are readable.
         *byte = unsafe { address.wrapping_add(offset).read_volatile() };
     }
     u64::from_le_bytes(value)

@@ -1,17 +1,21 @@
-//! Faults of the host while the driver's code runs: what NT makes of them.
+//! Faults of the host while the driver's code runs, and the bug checks that NT makes of them.
 //!
-//! An access to memory that is not there, a division by zero, an instruction that does not exist
-//! are signals of the host. Its handler (`signal`) has the thread go on in [`Machine::host_fault`],
-//! on a stack of its own, which ends the run with NT's bug check and is never left `[P1]`. A fault
-//! of ntsim's own code outside of a kernel call, and one of the host's C library that may hold a
-//! lock of the allocator, ends the process, as ever.
+//! Access to memory that is not there, division by zero, and an instruction that does not exist are
+//! signals of the host. The handler (`signal`) makes the thread continue in
+//! [`Machine::host_fault`], on a stack of its own. That function ends the run with NT's bug check
+//! and never returns `[P1]`. Two faults end the process as usual. One is a fault of ntsim's own
+//! code outside of a kernel call. The other is a fault in the host's C library, which may hold a
+//! lock of the allocator.
 //!
-//! - `signal`: the handlers, and how a thread leaves its coroutine;
-//! - `instruction`: what the instruction did that faulted, where the processor does not say;
-//! - `stack`: the sizes of stacks, and bug check 0x7F;
-//! - `frames`: backtraces;
-//! - `hang` and `watch`: runs that do not come to a preemption point any more.
+//! - `signal` has the handlers, and makes a thread leave its coroutine.
+//! - `checks` handles what the checks of a build with debug assertions find.
+//! - `instruction` decodes the instruction that faulted, where the processor does not say.
+//! - `stack` has the sizes of stacks, and bug check 0x7F.
+//! - `frames` makes backtraces.
+//! - `hang` and `watch` end runs that do not reach a preemption point any more.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod checks;
 pub(crate) mod frames;
 pub(crate) mod hang;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -41,26 +45,28 @@ use crate::{
 
 const DISPATCH: u8 = 2;
 const ACCESS_VIOLATION: u32 = 0xC000_0005;
-/// Addresses below are the user's.
+/// Addresses below this one are the user's.
 const USER_END: u64 = 1 << 47;
-/// Addresses from here on are the system's; those between are not canonical.
+/// Addresses from this one on are the system's. Those in between are not canonical.
 const SYSTEM_START: u64 = !0 << 47;
-/// An address below is an offset from a null pointer.
+/// An address below this one is an offset from a null pointer.
 const NULL_END: u64 = 0x1_0000;
 
-/// What an instruction does with memory.
+/// The way in which an instruction uses memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
     Write,
     Execute,
+    /// A read or a write.
+    Unknown,
 }
 
 impl Access {
     /// The number of this access in the parameters of most bug checks.
     const fn number(self) -> u64 {
         match self {
-            Self::Read => 0,
+            Self::Read | Self::Unknown => 0,
             Self::Write => 1,
             Self::Execute => 8,
         }
@@ -71,16 +77,17 @@ impl Access {
             Self::Read => "read",
             Self::Write => "written to",
             Self::Execute => "called as a routine",
+            Self::Unknown => "dereferenced",
         }
     }
 }
 
-/// What has gone wrong.
+/// The cause of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// An address was accessed. `present`: there is memory, for other kinds of access.
+    /// An address was accessed. `present` says that the memory exists, for other kinds of access.
     Memory { address: u64, access: Access, present: bool },
-    /// An exception that is not about memory, and what it is in words.
+    /// An exception that is not about memory, and its description.
     Exception { code: u32, what: &'static str },
     /// An instruction that ntsim does not simulate.
     Instruction(String),
@@ -94,12 +101,12 @@ pub(crate) struct Fault {
     pub(crate) cause: Cause,
     /// The address of the instruction.
     pub(crate) code: u64,
-    /// The driver's functions that run, innermost first.
+    /// The running functions of the driver, innermost first.
     pub(crate) backtrace: Vec<String>,
 }
 
 impl Machine {
-    /// Ends the run with what NT makes of a fault.
+    /// Ends the run with the bug check that NT makes of a fault.
     #[cold]
     pub(crate) fn host_fault(&self, fault: Fault) -> ! {
         let Fault { cause, code, backtrace } = fault;
@@ -131,12 +138,12 @@ impl Machine {
         self.halt(Stop::BugCheck(BugCheck { code, parameters, processor, irql, rule, backtrace }))
     }
 
-    /// The kernel call that runs, as the beginning of a rule.
+    /// The running kernel call, as the beginning of a rule's text.
     fn callee(&self) -> String {
         self.now.get().call.map_or_else(String::new, |ddi| alloc::format!("{}: ", ddi.name()))
     }
 
-    /// A violation by an access to memory that is not there, or not for this.
+    /// The violation for an access to memory that does not exist or does not allow it.
     pub(crate) fn bad_access(
         &self,
         address: u64,
@@ -175,7 +182,7 @@ impl Machine {
         }
         if address >= SYSTEM_START {
             let access = match access {
-                Access::Read => 0,
+                Access::Read | Access::Unknown => 0,
                 Access::Write => 2,
                 Access::Execute => 0x10,
             };
@@ -184,7 +191,7 @@ impl Machine {
         self.exception(ACCESS_VIOLATION, [access.number(), address], code, rule(""))
     }
 
-    /// A violation by an exception that is not handled.
+    /// The violation for an exception without a handler.
     fn exception(&self, exception: u32, parameters: [u64; 2], code: u64, what: String) -> Box<Violation> {
         let (exception, running, thread) = (u64::from(exception), self.now.get(), self.thread());
         let in_dpc = self.cpu().in_dpc.get();

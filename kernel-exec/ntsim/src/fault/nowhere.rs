@@ -1,20 +1,22 @@
-//! Hosts without fault handling in ntsim: a fault ends the process.
+//! Hosts on which ntsim does not handle faults, so that a fault ends the process.
 
-/// Room for a thread that leaves its coroutine: nothing.
+/// The stack for a thread that leaves its coroutine. Empty on these hosts.
 #[derive(Debug, Default)]
 pub(crate) struct Aside;
 
-/// What looks whether a run makes progress: nothing.
+/// The watch for runs without progress. It does not watch on these hosts.
 #[derive(Debug, Default)]
 pub(crate) struct Watch;
 
 impl Watch {
-    /// Nothing.
+    /// Does nothing.
     pub(crate) fn set(&self, _limit: core::time::Duration) {}
 }
 
+/// Checks that special pool is off, because these hosts do not support it.
+///
 /// # Panics
-/// With special pool.
+/// Panics with special pool.
 #[expect(clippy::panic, reason = "the simulation says so")]
 pub(crate) fn prepare(special_pool: bool) {
     if special_pool {
@@ -22,14 +24,13 @@ pub(crate) fn prepare(special_pool: bool) {
     }
 }
 
-/// Nothing.
+/// Does nothing.
 pub(crate) fn protect(_address: *mut u8, _size: usize, _open: bool) {}
 
-/// The host cannot close memory.
-pub(crate) const CLOSES: bool = false;
+/// The host reserves no addresses.
+pub(crate) fn reserve(_size: usize) -> Option<core::ptr::NonNull<u8>> {
+    None
+}
 
-/// Nothing.
-pub(crate) fn retire(_address: *mut u8, _size: usize) {}
-
-/// Nothing.
-pub(crate) fn reopen(_address: *mut u8, _size: usize) {}
+/// Does nothing.
+pub(crate) fn close(_address: *mut u8, _size: usize) {}

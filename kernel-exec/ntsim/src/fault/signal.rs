@@ -1,9 +1,9 @@
-//! The host's signals, and how a thread leaves its coroutine where it stands.
+//! The host's signals, and the way a thread leaves its coroutine at any instruction.
 //!
 //! A handler must not allocate and must not wait. So it only copies the registers to a stack that
-//! is set aside, and changes those that the thread goes on with. The thread then runs
-//! `ntsim_fault_entry`. Its unwind information says where the copies are: a backtrace from
-//! [`landing`] goes on in the frames of the code that faulted.
+//! is set aside, and changes the registers with which the thread continues. The thread then runs
+//! `ntsim_fault_entry`. The unwind information of that function says where the copies are, so a
+//! backtrace from [`landing`] continues in the frames of the code that faulted.
 
 extern crate alloc;
 
@@ -13,6 +13,7 @@ use core::{
     ffi::{c_int, c_void},
     mem::MaybeUninit,
     ops::Range,
+    ptr::NonNull,
 };
 use std::sync::OnceLock;
 
@@ -22,6 +23,7 @@ use iced_x86::Register;
 pub(crate) use super::watch::Watch;
 use super::{
     Access, Cause, Fault,
+    checks::{self, Noted},
     frames::lines_of,
     hang,
     instruction::{self, Registers},
@@ -33,11 +35,12 @@ use crate::{
     protection::Page,
 };
 
-/// The signals of faults.
-const SIGNALS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
-/// Bytes of the stack that is set aside: names of functions are looked up on it.
+/// The signals of faults, and the one of `abort`.
+const SIGNALS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+/// The size in bytes of the stack that is set aside, on which function names are looked up.
 const ASIDE: usize = 512 << 10;
-/// Bytes of a stack for handlers, where a thread has none.
+/// The size in bytes of a handler's stack, for a thread without one.
 const HANDLER_STACK: usize = 64 << 10;
 
 /// Exceptions of the processor.
@@ -54,55 +57,68 @@ const PRESENT: i64 = 1;
 const WRITE: i64 = 2;
 const FETCH: i64 = 16;
 
-/// What is said of a fault outside of every run, at an address of a pool that is closed.
+/// The message about a fault outside of every run, at an address of a pool that is closed.
 const KEPT: &str = "\nntsim: the pool of a simulated kernel that has ended is used outside of its simulation: an interface, \
                     waker or handle was kept too long; drop it in a program of the simulation that made it\n";
 
-/// How a handler has found a signal to be handled before.
+/// The actions for the signals before ntsim installed its own.
 static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
-/// The code of the host's C library; empty where it is linked into the program.
+/// The code of the host's C library. Empty where the library is linked into the program.
 static C_LIBRARY: OnceLock<Range<usize>> = OnceLock::new();
 
 /// The registers in the order of the host's `gregset_t`.
 pub(super) type Copies = [i64; 23];
 
-/// Why a thread leaves its coroutine.
+/// The reason why a thread leaves its coroutine.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reason {
     /// A signal of a fault.
     Fault(c_int),
     /// A page of the arena is closed.
     Page { address: usize, write: bool },
-    /// The stack has no room.
+    /// The stack is full.
     Guard,
-    /// The run does not come to a preemption point.
+    /// The run does not reach a preemption point.
     Hang(hang::Kind),
+    /// One of Rust's checks has found something, and the thread calls `abort`.
+    Check,
 }
 
-/// What a handler leaves for [`landing`].
+/// The data that a handler leaves for [`landing`].
 #[repr(C)]
 struct Record {
-    /// The registers that the unwinder begins with.
+    /// The registers that the unwinder starts with.
     registers: Copies,
     /// The address of the instruction.
     code: u64,
     reason: Reason,
 }
 
-/// The stack on which a thread ends that leaves its coroutine. One is enough: the run is over then.
-pub(crate) struct Aside(DefaultStack);
+/// The stack on which a thread ends after it has left its coroutine. One is enough, because the run
+/// is then over.
+pub(crate) struct Aside {
+    stack: DefaultStack,
+    noted: Noted,
+}
 
 impl Default for Aside {
     #[expect(clippy::panic, reason = "a test process without memory for a stack cannot go on")]
     fn default() -> Self {
-        Self(DefaultStack::new(ASIDE).unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}")))
+        let stack = DefaultStack::new(ASIDE);
+        let stack = stack.unwrap_or_else(|error| panic!("ntsim: no memory for a stack: {error}"));
+        Self { stack, noted: Noted::default() }
     }
 }
 
 impl Aside {
     fn record(&self) -> *mut Record {
         let room = size_of::<Record>().next_multiple_of(64);
-        core::ptr::with_exposed_provenance_mut(self.0.base().get() - room)
+        core::ptr::with_exposed_provenance_mut(self.stack.base().get() - room)
+    }
+
+    /// What one of Rust's checks has found.
+    pub(super) fn noted(&self) -> &Noted {
+        &self.noted
     }
 }
 
@@ -112,12 +128,12 @@ global_asm!(
     ".type ntsim_fault_entry,@function",
     "ntsim_fault_entry:",
     ".cfi_startproc",
-    // As after a signal: the code that faulted has not called this.
+    // A signal frame, because the code that faulted has not called this function.
     ".cfi_signal_frame",
-    // The record is where RSP points. The frame's address is the RSP in it: `*(rsp + 120)`.
+    // RSP points to the record. The frame's address is the RSP in the record, `*(rsp + 120)`.
     ".cfi_escape 0x0f, 4, 0x77, 0xf8, 0x00, 0x06",
-    // Every register: its number, the length, `rsp + offset`. A function that makes room for a
-    // large frame counts with R11.
+    // For every register, its number, the length, and `rsp + offset`. R11 is among them because a
+    // function that makes room for a large frame counts with it.
     ".cfi_escape 0x10, 8, 2, 0x77, 0x00",
     ".cfi_escape 0x10, 9, 2, 0x77, 0x08",
     ".cfi_escape 0x10, 10, 2, 0x77, 0x10",
@@ -145,7 +161,7 @@ unsafe extern "C" {
     fn ntsim_fault_entry();
 }
 
-/// Has faults handled: once a process, and with a stack for the handler, once a thread.
+/// Installs the handlers, once for each process, and a stack for them, once for each thread.
 pub(crate) fn prepare(_special_pool: bool) {
     if asan::ENABLED {
         return;
@@ -153,39 +169,41 @@ pub(crate) fn prepare(_special_pool: bool) {
     C_LIBRARY.get_or_init(c_library);
     provide_handler_stack();
     BEFORE.get_or_init(|| SIGNALS.map(|signal| install(signal, handle as Handler)));
+    checks::install();
 }
 
-/// What the host calls for a signal.
+/// The function that the host calls for a signal.
 pub(super) type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
-/// Has a signal handled. Returns how it was before.
+/// Installs a handler for a signal. Returns the action before.
 pub(super) fn install(signal: c_int, handler: Handler) -> libc::sigaction {
     // SAFETY: all bytes zero are a valid value.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler as *const () as usize;
-    // On a stack of its own: a fault may be that of a stack.
+    // The handler has a stack of its own, because the fault may be one of a stack.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: both are valid; the handler is of the type that the flags say.
+    // SAFETY: both pointers are valid, and the handler has the type that the flags say.
     let failed = unsafe { libc::sigaction(signal, &raw const action, before.as_mut_ptr()) };
     assert_eq!(failed, 0, "ntsim: the host does not let signal {signal} be handled");
-    // SAFETY: written, or zero.
+    // SAFETY: `sigaction` has written the value, or it is zero, which is valid.
     unsafe { before.assume_init() }
 }
 
-/// A thread that std has not begun has no stack for handlers.
+/// Gives the calling thread a stack for handlers if it has none, as a thread that std has not
+/// begun.
 fn provide_handler_stack() {
     let mut now = MaybeUninit::<libc::stack_t>::zeroed();
     // SAFETY: valid for a write.
     unsafe { libc::sigaltstack(core::ptr::null(), now.as_mut_ptr()) };
-    // SAFETY: written, or zero.
+    // SAFETY: `sigaltstack` has written the value, or it is zero, which is valid.
     let now = unsafe { now.assume_init() };
     if now.ss_flags & libc::SS_DISABLE == 0 {
         return;
     }
     let memory = alloc::vec![0_u8; HANDLER_STACK].leak();
     let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
-    // SAFETY: the memory is never freed and nothing else uses it.
+    // SAFETY: the memory is leaked, so it is never freed, and nothing else uses it.
     unsafe { libc::sigaltstack(&raw const stack, core::ptr::null_mut()) };
 }
 
@@ -202,7 +220,7 @@ fn c_library() -> Range<usize> {
     ranges.next().unwrap_or_default()
 }
 
-/// Whether code is the C library's.
+/// Whether an instruction is in the C library.
 pub(super) fn is_c_library(code: u64) -> bool {
     C_LIBRARY.get().is_some_and(|library| library.contains(&(code as usize)))
 }
@@ -210,41 +228,49 @@ pub(super) fn is_c_library(code: u64) -> bool {
 /// Opens or closes pages.
 pub(crate) fn protect(address: *mut u8, size: usize, open: bool) {
     let protection = if open { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_NONE };
-    // SAFETY: pages of the arena or of a stack's guard, which are used through raw pointers only;
-    // an access to them while they are closed stops the run.
+    // SAFETY: these are pages of the arena or of a stack's guard. They are accessed through raw
+    // pointers only, and an access to them while they are closed stops the run.
     let failed = unsafe { libc::mprotect(address.cast(), size, protection) };
     assert_eq!(failed, 0, "ntsim: the host does not let pages be protected");
 }
 
-/// The host can close memory to every access.
-pub(crate) const CLOSES: bool = true;
-
-/// Closes the memory of a simulation that has ended, and gives its content up.
-pub(crate) fn retire(address: *mut u8, size: usize) {
-    protect(address, size, false);
-    // SAFETY: whole pages of an arena that no simulation uses. Where the host refuses, they only
-    // cost memory.
-    unsafe { libc::madvise(address.cast(), size, libc::MADV_DONTNEED) };
+/// Reserves addresses that cannot be accessed; none where the host refuses, and with
+/// AddressSanitizer: LeakSanitizer looks for pointers in what the allocator has, only.
+pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
+    if asan::ENABLED {
+        return None;
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: addresses that the host chooses.
+    let memory = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    if memory == libc::MAP_FAILED { None } else { NonNull::new(memory.cast()) }
 }
 
-/// Opens memory that [`retire`] has closed.
-pub(crate) fn reopen(address: *mut u8, size: usize) {
-    protect(address, size, true);
+/// Closes addresses that [`reserve`] has reserved, as they were then: closed neighbours are one
+/// mapping of the host's.
+pub(crate) fn close(address: *mut u8, size: usize) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: whole pages of a reservation that nothing uses any more.
+    let memory = unsafe { libc::mmap(address.cast(), size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED, "ntsim: the host does not let pages be closed");
 }
 
 /// The registers of the code that a handler has interrupted.
 ///
 /// # Safety
-/// `context` is a handler's, for as long as its call.
+/// `context` is the handler's argument, and the result is used only during the handler's call.
 pub(super) unsafe fn interrupted<'a>(context: *mut c_void) -> &'a mut Copies {
     let context: *mut libc::ucontext_t = context.cast();
-    // SAFETY: the host's, for this call; the handler alone has it.
+    // SAFETY: the host's context is valid for this call, and only the handler uses it.
     unsafe { &mut (*context).uc_mcontext.gregs }
 }
 
 unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the host's, for this call.
+    // SAFETY: `context` is the host's, for this call.
     let registers = unsafe { interrupted(context) };
+    if signal == libc::SIGABRT {
+        return handle_abort(signal, info, context, registers);
+    }
     // SAFETY: the host's signal information, valid for this call.
     let sent = unsafe { (*info).si_code } <= 0;
     let machine = active().filter(|machine| !sent && machine.is_on_coroutine(registers));
@@ -258,18 +284,29 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
+/// A thread has called `abort`: after one of Rust's checks it leaves its coroutine instead.
+fn handle_abort(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, registers: &mut Copies) {
+    match active().filter(|machine| machine.aside.noted.is_some() && machine.is_on_coroutine(registers)) {
+        Some(machine) => machine.leave(registers, Reason::Check),
+        None => pass_on(signal, info, context),
+    }
+}
+
 impl Machine {
-    /// Whether a coroutine of this machine was interrupted.
+    /// Whether the signal interrupted a coroutine of this machine.
     pub(super) fn is_on_coroutine(&self, registers: &Copies) -> bool {
-        // A frame may be larger than a guard: then the stack pointer is below it, and the fault in
-        // it.
-        self.inside.get()
-            && !self.is_free()
-            && self.bounds.get().holds(register(registers, libc::REG_RSP) as usize)
+        // A frame may be larger than a guard. Then the stack pointer is below the guard, and the
+        // fault is in it.
+        self.is_on_stack(register(registers, libc::REG_RSP) as usize)
     }
 
-    /// Whether the run can end where it is: the driver's code runs, and nothing of the machine is
-    /// borrowed.
+    /// Whether an address is in the stack of the coroutine that runs.
+    pub(super) fn is_on_stack(&self, address: usize) -> bool {
+        self.inside.get() && !self.is_free() && self.bounds.get().holds(address)
+    }
+
+    /// Whether the run can end at this instruction, because the driver's code runs and no part of
+    /// the machine is borrowed.
     pub(super) fn can_leave(&self) -> bool {
         self.now.get().driver
             && self.kernel.try_borrow_mut().is_ok()
@@ -279,7 +316,7 @@ impl Machine {
             && self.stop.try_borrow_mut().is_ok()
     }
 
-    /// Handles a fault; false where it is not one of the driver's.
+    /// Handles a fault. `false` if the fault is not one of the driver.
     fn handle_fault(&self, signal: c_int, registers: &mut Copies) -> bool {
         let page_fault = register(registers, libc::REG_TRAPNO) == PAGE_FAULT;
         let address = register(registers, libc::REG_CR2) as usize;
@@ -305,7 +342,7 @@ impl Machine {
         true
     }
 
-    /// Has the interrupted code go on in [`landing`].
+    /// Makes the interrupted code continue in [`landing`].
     pub(super) fn leave(&self, registers: &mut Copies, reason: Reason) {
         let mut copies = *registers;
         let code = register(registers, libc::REG_RIP);
@@ -313,15 +350,15 @@ impl Machine {
         let fetched = register(registers, libc::REG_TRAPNO) == PAGE_FAULT
             && register(registers, libc::REG_ERR) & FETCH != 0;
         if fetched && matches!(reason, Reason::Fault(_)) && self.bounds.get().is_open(stack as usize) {
-            // There is no frame of what was called: the caller's begins at its return address.
+            // The called address has no frame. The caller's frame begins at its return address.
             let top: *const i64 = core::ptr::with_exposed_provenance(stack as usize);
-            // SAFETY: in the open part of the coroutine's stack, where a call has just put the
-            // return address.
+            // SAFETY: `stack` is in the open part of the coroutine's stack, where a call has just
+            // put the return address.
             set(&mut copies, libc::REG_RIP, unsafe { top.read_unaligned() });
             set(&mut copies, libc::REG_RSP, stack + 8);
         }
         let record = self.aside.record();
-        // SAFETY: in the stack that is set aside, which nothing else uses.
+        // SAFETY: the record is in the stack that is set aside, which nothing else uses.
         unsafe { record.write(Record { registers: copies, code: code as u64, reason }) };
         set(registers, libc::REG_RSP, record.addr() as i64);
         set(registers, libc::REG_RDI, record.addr() as i64);
@@ -333,7 +370,8 @@ impl Machine {
         let mut lines = Vec::new();
         let mut first = true;
         self.walk_from(register(&record.registers, libc::REG_RSP) as usize, |frame| {
-            // The address of the instruction itself, not of what follows a call.
+            // At the fault, the address of the instruction itself, not of the instruction after a
+            // call.
             let exact = core::mem::take(&mut first) && frame.ip().addr() as u64 == record.code;
             lines_of(frame.ip().addr() + usize::from(exact), &mut lines);
             lines.len() < super::frames::MOST
@@ -341,8 +379,8 @@ impl Machine {
         lines
     }
 
-    /// Whether a function of the C library that was called by another one of it has been
-    /// interrupted: it may hold a lock that this thread would wait for.
+    /// Whether the fault interrupted a function of the C library that another one of the library
+    /// called. It may hold a lock that this thread would wait for.
     fn is_inside_c_library(&self, record: &Record) -> bool {
         let mut frames = 0_u32;
         let mut inside = 0;
@@ -407,7 +445,7 @@ fn cause(signal: c_int, record: &Record) -> Cause {
                 _ => Access::Read,
             };
             let address = register(registers, libc::REG_CR2) as u64;
-            // The host says of all of its own addresses that something is there.
+            // The host reports memory as present at all of its own addresses.
             let present = bits & PRESENT != 0 && address < super::USER_END;
             Cause::Memory { address, access, present }
         }
@@ -420,16 +458,20 @@ fn cause(signal: c_int, record: &Record) -> Cause {
     }
 }
 
-/// Where a thread goes on that leaves its coroutine.
+/// The function in which a thread continues after it has left its coroutine.
 extern "C" fn landing(record: *const Record) -> ! {
-    // SAFETY: written by the handler on the stack that is set aside, and left there.
+    // SAFETY: the handler has written the record on the stack that is set aside, and nothing
+    // changes it.
     let record = unsafe { &*record };
-    // The handler has seen one.
+    // The handler has seen an active machine.
     let Some(machine) = active() else { std::process::abort() };
     if let Reason::Fault(signal) = record.reason
         && machine.is_inside_c_library(record)
     {
         end_process(signal);
+    }
+    if let Reason::Check = record.reason {
+        machine.check_failed()
     }
     let backtrace = machine.backtrace_at(record);
     match record.reason {
@@ -439,40 +481,41 @@ extern "C" fn landing(record: *const Record) -> ! {
         Reason::Page { address, write } => machine.page_fault(address, write, backtrace),
         Reason::Guard => machine.guard_touched(backtrace),
         Reason::Hang(kind) => machine.hang(kind, &backtrace),
+        Reason::Check => machine.check_failed(),
     }
 }
 
-/// Writes to the host's error stream. In a handler.
+/// Writes to the host's error stream, from a handler.
 fn say(text: &str) {
-    // SAFETY: valid for a read of so many bytes.
+    // SAFETY: `text` is valid for a read of its length.
     unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
 }
 
-/// Ends the process by a signal, as if it had not been handled.
+/// Ends the process by a signal, as if ntsim did not handle it.
 fn end_process(signal: c_int) -> ! {
     std::eprintln!("ntsim: a fault inside the host's C library, which may have left a lock held");
-    // SAFETY: no handler of Rust's is concerned.
+    // SAFETY: the default action replaces ntsim's handler, which is not needed any more.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
-    // SAFETY: ends the process.
+    // SAFETY: the signal ends the process.
     unsafe { libc::raise(signal) };
     std::process::abort()
 }
 
-/// A fault that is not the driver's goes where it would have gone.
+/// Passes a fault that is not the driver's to the handler before ntsim's.
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let number = SIGNALS.iter().position(|known| *known == signal);
     let before = number.and_then(|number| BEFORE.get()?.get(number));
     let before = before.map_or(libc::SIG_DFL, |before| before.sa_sigaction);
     if before == libc::SIG_DFL || before == libc::SIG_IGN {
-        // SAFETY: no handler of Rust's is concerned.
+        // SAFETY: the default action was in place before ntsim's handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
         // SAFETY: the signal comes when the handler returns, and ends the process.
         unsafe { libc::raise(signal) };
         return;
     }
     let before: *const c_void = core::ptr::with_exposed_provenance(before);
-    // SAFETY: std's handler or a tool's, which was installed with SA_SIGINFO.
+    // SAFETY: this is std's handler or a tool's, installed with SA_SIGINFO.
     let before: Handler = unsafe { core::mem::transmute(before) };
-    // SAFETY: with what this handler was called with.
+    // SAFETY: the arguments are those of this handler.
     unsafe { before(signal, info, context) };
 }

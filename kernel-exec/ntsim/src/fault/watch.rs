@@ -1,10 +1,11 @@
-//! Looks, from time to time, whether a run makes progress.
+//! Checks at intervals whether a run makes progress.
 //!
 //! A timer of the host interrupts the simulation's OS thread four times in
-//! [`Config::hang`](crate::Config::hang). The handler compares the machine's counters with what
-//! they were. What it judges by is the thread's *processor time*: a thread that the host does not
-//! run is not late. A thread that waits in the host is known by where it was interrupted: at the
-//! system call itself, which is to be made again; several times, with the same stack pointer.
+//! [`Config::hang`](crate::Config::hang). The handler compares the machine's counters with their
+//! values at the last look. It judges by the thread's *processor time*, so a thread that the host
+//! does not run is not late. It recognises a thread that waits in the host by the place of the
+//! interruption. That is the system call itself, which is to be made again, several times in a row
+//! with the same stack pointer.
 
 use core::{
     cell::Cell,
@@ -24,15 +25,15 @@ use crate::{
     engine::machine::{Machine, active},
 };
 
-/// What the timer sends.
+/// The signal that the timer sends.
 const SIGNAL: c_int = libc::SIGVTALRM;
-/// Looks in the time of a hang.
+/// How many looks there are in the time of a hang.
 const LOOKS: u32 = 4;
-/// Looks in a row that find a thread waiting before it is stopped.
+/// How many looks in a row must find a thread waiting before it is stopped.
 const WAITS: u32 = LOOKS + 1;
-/// Between two looks, once the time is over and the thread was where it must not be stopped.
+/// The period of the looks once the time is over, while the thread is where it must not be stopped.
 const AGAIN: Duration = Duration::from_millis(1);
-/// Such looks before it is stopped all the same, inside the C library.
+/// How many such looks pass before the thread is stopped inside the C library, too.
 const PATIENCE: u32 = 1_000;
 
 /// The instruction of a system call.
@@ -40,7 +41,7 @@ const SYSTEM_CALL: [u8; 2] = [0x0F, 0x05];
 
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
-/// How far a machine has come.
+/// The progress of a machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) epoch: u32,
@@ -48,7 +49,7 @@ pub(crate) struct Progress {
     pub(crate) jumps: u64,
 }
 
-/// The timer of a simulation, and what its handler remembers.
+/// The timer of a simulation, and its handler's state.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     timer: Cell<Option<libc::timer_t>>,
@@ -56,14 +57,14 @@ pub(crate) struct Watch {
     progress: Cell<Progress>,
     /// The thread's processor time when the progress was first seen.
     since: Cell<Duration>,
-    /// Looks in a row that have found the thread waiting with this stack pointer.
+    /// The stack pointer of the waiting thread, and how many looks in a row have found it there.
     waits: Cell<(i64, u32)>,
-    /// Looks since the time was over.
+    /// How many looks were made since the time was over.
     late: Cell<u32>,
 }
 
 impl Watch {
-    /// Looks from now on, on the calling thread. Zero: never.
+    /// Starts looking, on the calling thread. A limit of zero stops it.
     pub(crate) fn set(&self, limit: Duration) {
         if asan::ENABLED || (self.limit.get() == limit && self.timer.get().is_some()) {
             return;
@@ -79,7 +80,7 @@ impl Watch {
         self.arm(limit / LOOKS);
     }
 
-    /// Looks so often.
+    /// Sets the period of the looks.
     fn arm(&self, period: Duration) {
         let Some(timer) = self.timer.get() else { return };
         let period = libc::timespec {
@@ -87,11 +88,11 @@ impl Watch {
             tv_nsec: period.subsec_nanos().into(),
         };
         let period = libc::itimerspec { it_interval: period, it_value: period };
-        // SAFETY: the timer is this simulation's; the value is valid.
+        // SAFETY: the timer is this simulation's, and the value is valid.
         unsafe { libc::timer_settime(timer, 0, &raw const period, null_mut()) };
     }
 
-    /// What is wrong, if it is seen now. In a handler.
+    /// The kind of hang, if this look detects one. Called in a handler.
     fn look(&self, machine: &Machine, registers: &Copies) -> Option<Kind> {
         let (progress, now) = (machine.progress(), processor_time());
         if self.progress.replace(progress) != progress {
@@ -131,20 +132,21 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(timer) = self.timer.take() {
-            // SAFETY: from `create`, deleted once.
+            // SAFETY: the timer comes from `create`, and is deleted once.
             unsafe { libc::timer_delete(timer) };
         }
     }
 }
 
 impl Machine {
-    /// How far the machine has come. In a handler: the counters may be in the middle of a change.
+    /// The machine's progress. Called in a handler, so the counters may be in the middle of a
+    /// change.
     fn progress(&self) -> Progress {
         Progress { epoch: self.epoch.get(), steps: self.clock.progress(), jumps: self.jumps.get() }
     }
 
-    /// Whether code of the driver is in the middle of something besides what runs: then it may hold
-    /// what is waited for.
+    /// Whether other code of the driver is in the middle of something. It may then hold the lock
+    /// that the thread waits for.
     fn is_interrupted(&self) -> bool {
         let others = self.runnable.get() & !(1 << self.current.get());
         let spin = (0..self.count())
@@ -155,30 +157,31 @@ impl Machine {
     }
 }
 
-/// A timer that sends its signal to the calling thread; none where the host has no more.
+/// A timer that sends its signal to the calling thread. `None` if the host has no more timers.
 fn create() -> Option<libc::timer_t> {
     // SAFETY: all bytes zero are a valid value.
     let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
     event.sigev_notify = libc::SIGEV_THREAD_ID;
     event.sigev_signo = SIGNAL;
-    // SAFETY: always possible.
+    // SAFETY: `gettid` has no preconditions.
     event.sigev_notify_thread_id = unsafe { libc::gettid() };
     let mut timer = MaybeUninit::zeroed();
-    // SAFETY: both are valid.
+    // SAFETY: both pointers are valid.
     let failed = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr()) };
-    // SAFETY: written, or zero.
+    // SAFETY: `timer_create` has written the value.
     (failed == 0).then(|| unsafe { timer.assume_init() })
 }
 
 /// The processor time that the calling thread has spent.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: valid for a write.
+    // SAFETY: `time` is valid for a write.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// Whether a wait for a lock of the host was interrupted, which goes on when the handler returns.
+/// Whether the signal interrupted a wait for a lock of the host, which continues when the handler
+/// returns.
 fn is_waiting(registers: &Copies) -> bool {
     let call = register(registers, libc::REG_RAX);
     if call != libc::SYS_futex && call != libc::SYS_restart_syscall {
@@ -186,23 +189,23 @@ fn is_waiting(registers: &Copies) -> bool {
     }
     let code: *const [u8; 2] =
         core::ptr::with_exposed_provenance(register(registers, libc::REG_RIP) as usize);
-    // SAFETY: the code that was interrupted; no instruction that sets RAX to such a number ends a
-    // page of it by one byte.
+    // SAFETY: the code is the interrupted one. No instruction that sets RAX to such a number ends
+    // one byte before the end of its page.
     unsafe { code.read_unaligned() == SYSTEM_CALL }
 }
 
-/// Whether a debugger is attached: it may hold a run up for as long as it likes. In a handler.
+/// Whether a debugger is attached, which may hold a run up for any time. Called in a handler.
 fn is_debugged() -> bool {
     const FIELD: &[u8] = b"TracerPid:\t";
     let mut text = [0_u8; 2048];
-    // SAFETY: a path.
+    // SAFETY: the argument is a path that ends with a null byte.
     let file = unsafe { libc::open(c"/proc/self/status".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if file < 0 {
         return false;
     }
-    // SAFETY: valid for a write of so many bytes.
+    // SAFETY: `text` is valid for a write of its length.
     let read = unsafe { libc::read(file, text.as_mut_ptr().cast(), text.len()) };
-    // SAFETY: opened above.
+    // SAFETY: the file was opened by this function.
     unsafe { libc::close(file) };
     let text = text.get(..usize::try_from(read).unwrap_or(0)).unwrap_or_default();
     let field = text.windows(FIELD.len()).position(|window| window == FIELD);
@@ -210,11 +213,11 @@ fn is_debugged() -> bool {
 }
 
 unsafe extern "C" fn tick(_signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: always valid for the calling thread.
+    // SAFETY: the call is always valid for the calling thread.
     let error = unsafe { libc::__errno_location() };
     // SAFETY: `errno` of the calling thread is always valid.
     let before = unsafe { error.read() };
-    // SAFETY: the host's, for this call.
+    // SAFETY: `context` is the host's, for this call.
     let registers = unsafe { interrupted(context) };
     if let Some(machine) = active().filter(|machine| machine.is_on_coroutine(registers))
         && let Some(kind) = machine.watch.look(machine, registers)

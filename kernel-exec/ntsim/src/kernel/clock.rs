@@ -1,43 +1,46 @@
-//! The virtual clock and the countdown to the next preemption point that is more than a decrement.
+//! The virtual clock and the countdown to the next preemption point that needs the engine.
 //!
-//! Time is not stored but computed: every step is worth `step_time`, and `base` holds what was skipped. The countdown `left` is
-//! granted in portions; at 0 the engine looks at everything that may be due (schedule, timers, limits) and grants anew.
+//! Time is computed, not stored. Each step adds `step_time`, and `base` holds the skipped time.
+//! The countdown `left` is granted in portions. At 0 the engine checks everything that may be due
+//! (schedule, timers, limits) and grants a new portion.
 
 use core::cell::Cell;
 
-/// What is between two clock interrupts where nothing else is asked for, in 100-ns units: 64 a
-/// second.
+/// The default time between two clock interrupts, in 100-ns units: 64 interrupts a second.
 pub(crate) const TICK: u64 = 156_250;
-/// More points than are ever granted but without any limit, where a look finds nothing to do.
+/// A number of points that is never granted, unless there is no limit at all, where the engine has
+/// nothing to do.
 const NEVER: u64 = u64::MAX;
 /// A millisecond, in 100-ns units.
 pub(crate) const MILLISECOND: u64 = 10_000;
 
-/// The clock.
+/// The virtual clock.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// Points left until the engine is to look.
+    /// Points left until the engine must check.
     left: Cell<u64>,
-    /// What `left` was when it was granted.
+    /// The value of `left` when it was granted.
     granted: Cell<u64>,
     /// Steps before the grant.
     steps: Cell<u64>,
-    /// Points, from the grant on, that the current processor may run before the schedule is asked; `u64::MAX`: it is alone.
+    /// Points, from the grant on, that the current processor may run before the schedule is asked;
+    /// `u64::MAX` if it is the only one that can run.
     slice: Cell<u64>,
-    /// The slice may end behind a call, too: see [`Clock::step_after`].
+    /// Whether the slice may also end after a call; see [`Clock::step_after`].
     early: Cell<bool>,
-    /// The slice has ended because the running processor is alone no more.
+    /// Whether the slice has ended because another processor can run.
     woken: Cell<bool>,
-    /// What `left` is where a point behind a call looks: 0, or [`NEVER`].
+    /// The value of `left` at which a point after a call enters the engine: 0, or [`NEVER`].
     watched: Cell<u64>,
     /// Virtual time skipped by jumps, in 100-ns units.
     base: Cell<u64>,
     step_time: Cell<u64>,
-    /// What is between two clock interrupts, in 100-ns units.
+    /// The time between two clock interrupts, in 100-ns units.
     tick: Cell<u64>,
-    /// Ticks are at this time and every `tick` from it; none: not chosen yet.
+    /// The time of the first tick; one follows every `tick`. None means that it is not chosen yet.
     phase: Cell<Option<u64>>,
-    /// What the system clock showed when the simulation began; less than nothing where it was set back far enough.
+    /// The system time when the simulation began. It is negative if the system clock was set back
+    /// far enough.
     system_base: Cell<i128>,
 }
 
@@ -57,7 +60,7 @@ impl Clock {
         self.phase.set(None);
     }
 
-    /// Counts a point; false where the engine has to look first.
+    /// Counts a point. Returns false if the engine must check first.
     #[inline(always)]
     pub(crate) fn step(&self) -> bool {
         let left = self.left.get();
@@ -68,57 +71,57 @@ impl Clock {
         true
     }
 
-    /// Passes a point behind a call, which counts no step; false where the engine has to look
-    /// first: the slice is used up, and may end here.
+    /// Passes a point after a call, which counts no step. Returns false if the engine must check
+    /// first, because the slice is used up and may end here.
     #[inline(always)]
     pub(crate) fn step_after(&self) -> bool {
         self.left.get() != self.watched.get()
     }
 
-    /// Passes a point before the return of a call-out, which counts no step; false where the engine
-    /// has to look first: the grant is used up.
+    /// Passes a point before the return of a call-out, which counts no step. Returns false if the
+    /// engine must check first, because the grant is used up.
     #[inline(always)]
     pub(crate) fn step_return(&self) -> bool {
         self.left.get() != 0
     }
 
-    /// Steps so far.
+    /// Returns the number of steps so far.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.get() + (self.granted.get() - self.left.get())
     }
 
-    /// The steps, as [`Clock::steps`] has them; in the middle of a change it is some other number.
+    /// Returns the steps like [`Clock::steps`]. In the middle of a change the number may be wrong.
     pub(crate) fn progress(&self) -> u64 {
         self.steps.get().wrapping_add(self.granted.get().wrapping_sub(self.left.get()))
     }
 
-    /// Virtual time in 100-ns units.
+    /// Returns the virtual time in 100-ns units.
     pub(crate) fn now(&self) -> u64 {
         self.base.get().saturating_add(self.steps().saturating_mul(self.step_time.get()))
     }
 
-    /// What the system clock shows.
+    /// Returns the system time.
     pub(crate) fn system_time(&self) -> u64 {
         u64::try_from(self.system_base.get() + i128::from(self.now())).unwrap_or(0)
     }
 
-    /// Sets the system clock, which from then on goes as this one.
+    /// Sets the system clock, which from then on advances with this one.
     pub(crate) fn set_system_time(&self, time: u64) {
         self.system_base.set(i128::from(time) - i128::from(self.now()));
     }
 
-    /// The time by this clock at which the system clock shows `system`.
+    /// Returns the virtual time at which the system time is `system`.
     pub(crate) fn time_of(&self, system: u64) -> u64 {
         let time = i128::from(system) - self.system_base.get();
         u64::try_from(time.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// Moves the clock on without a step.
+    /// Advances the clock without a step.
     pub(crate) fn skip(&self, time: u64) {
         self.base.set(self.base.get().saturating_add(time));
     }
 
-    /// Books what was used of the grant; nothing is left of it.
+    /// Counts the used part of the grant as steps and ends the grant.
     pub(crate) fn settle(&self) {
         let used = self.granted.get() - self.left.get();
         self.steps.set(self.steps.get() + used);
@@ -129,7 +132,8 @@ impl Clock {
         self.granted.set(0);
     }
 
-    /// Counts the point at which the engine looks, after [`Clock::settle`]; true where the slice was used up before it.
+    /// Counts the point at which the engine checks, after [`Clock::settle`]. Returns true if the
+    /// slice was used up before it.
     pub(crate) fn step_slowly(&self) -> bool {
         self.steps.set(self.steps.get() + 1);
         match self.slice.get() {
@@ -142,7 +146,8 @@ impl Clock {
         }
     }
 
-    /// Grants points up to the slice's end, the step limit, or the virtual time `deadline`, whichever is first. Settled before.
+    /// Grants points up to the slice's end, the step limit, or the virtual time `deadline`,
+    /// whichever is first. Requires [`Clock::settle`] before.
     pub(crate) fn grant(&self, step_limit: u64, deadline: Option<u64>) {
         let mut points = self.slice.get().min(step_limit.saturating_sub(self.steps.get()));
         if let Some(deadline) = deadline {
@@ -154,7 +159,7 @@ impl Clock {
         self.watched.set(if may_end { 0 } else { NEVER });
     }
 
-    /// Points until the clock shows `time`.
+    /// Returns the number of points until the clock reaches `time`.
     fn points_until(&self, time: u64) -> u64 {
         match (time.saturating_sub(self.now()), self.step_time.get()) {
             (0, _) => 0,
@@ -163,18 +168,19 @@ impl Clock {
         }
     }
 
-    /// What is left of the current grant, as virtual time.
+    /// Returns the rest of the current grant as virtual time.
     pub(crate) fn granted_time(&self) -> u64 {
         self.left.get().saturating_mul(self.step_time.get())
     }
 
-    /// The rest of the slice, as of the last settling.
+    /// Returns the rest of the slice, as of the last [`Clock::settle`].
     pub(crate) fn slice(&self) -> u64 {
         self.slice.get()
     }
 
-    /// So many points, and whether the slice may end behind the last call of it, or before the next
-    /// one only. Settled before, and nothing is granted until [`Clock::grant`].
+    /// Sets a slice of `points`. With `early` it may end after its last call; otherwise it ends
+    /// before the next one only. Requires [`Clock::settle`] before, and nothing is granted until
+    /// [`Clock::grant`].
     pub(crate) fn set_slice(&self, points: u64, early: bool) {
         self.slice.set(points);
         self.early.set(early);
@@ -182,18 +188,18 @@ impl Clock {
         self.woken.set(false);
     }
 
-    /// The running processor is alone no more: its slice ends here, or before the next call.
+    /// Ends the slice here, or before the next call, because another processor can run.
     pub(crate) fn end_slice(&self, early: bool) {
         self.set_slice(0, early);
         self.woken.set(true);
     }
 
-    /// Whether the slice has ended because the running processor is alone no more.
+    /// Returns whether the slice has ended because another processor can run.
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.get()
     }
 
-    /// What is between two clock interrupts, in 100-ns units: never 0.
+    /// Returns the time between two clock interrupts, in 100-ns units. It is never 0.
     pub(crate) fn tick(&self) -> u64 {
         self.tick.get().max(1)
     }
@@ -206,7 +212,7 @@ impl Clock {
         self.phase.set(Some(phase % self.tick()));
     }
 
-    /// The last tick at or before `time`; 0 where there was none yet: the kernel was booted then.
+    /// Returns the last tick at or before `time`, or 0, the kernel's boot, if there was none yet.
     pub(crate) fn tick_before(&self, time: u64) -> u64 {
         let phase = self.phase.get().unwrap_or(0);
         match time.checked_sub(phase) {
@@ -215,7 +221,7 @@ impl Clock {
         }
     }
 
-    /// The first tick at or after `time`.
+    /// Returns the first tick at or after `time`.
     pub(crate) fn tick_at_or_after(&self, time: u64) -> u64 {
         let phase = self.phase.get().unwrap_or(0);
         match time.checked_sub(phase) {
@@ -224,7 +230,7 @@ impl Clock {
         }
     }
 
-    /// The first tick after `time`.
+    /// Returns the first tick after `time`.
     pub(crate) fn tick_after(&self, time: u64) -> u64 {
         self.tick_at_or_after(time.saturating_add(1))
     }

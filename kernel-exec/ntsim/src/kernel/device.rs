@@ -1,4 +1,4 @@
-//! Which device objects there are, and how often each is referenced.
+//! Device objects and the references to each.
 
 extern crate alloc;
 
@@ -10,9 +10,10 @@ use crate::types::{DEVOBJ_EXTENSION, PDEVICE_OBJECT, PDEVOBJ_EXTENSION};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) address: usize,
-    /// One of the driver's until IoDeleteDevice, and those of pointers and of work items.
+    /// The driver's reference until IoDeleteDevice, and the references of pointers and of work
+    /// items.
     pub(crate) references: usize,
-    /// IoDeleteDevice has been called: it goes with the last reference.
+    /// Whether IoDeleteDevice has been called. The device is freed with its last reference.
     pub(crate) deleted: bool,
 }
 
@@ -20,9 +21,9 @@ pub(crate) struct Device {
 #[derive(Debug, Default)]
 pub(crate) struct Devices {
     devices: Vec<Device>,
-    /// The names of those that have one, in uppercase, by address.
+    /// The names of devices, in uppercase, by address.
     names: Vec<(usize, String)>,
-    /// The system's parts of all that there were: as long as the simulation.
+    /// The system's parts of all devices that ever existed. They live as long as the simulation.
     #[expect(clippy::vec_box, reason = "devices have their addresses")]
     extensions: Vec<Box<DEVOBJ_EXTENSION>>,
 }
@@ -40,14 +41,14 @@ impl Devices {
         self.devices.push(Device { address, references: 1, deleted: false });
     }
 
-    /// The system's part of a device that is being made.
+    /// Allocates the system's part of a new device.
     pub(crate) fn extension(&mut self, device: PDEVICE_OBJECT) -> PDEVOBJ_EXTENSION {
         let extension = DEVOBJ_EXTENSION { DeviceObject: device, ..DEVOBJ_EXTENSION::default() };
         self.extensions.push(Box::new(extension));
         self.extensions.last_mut().map_or(core::ptr::null_mut(), |extension| &raw mut **extension)
     }
 
-    /// Whether a device has this name.
+    /// Returns whether a device has this name.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         self.names.iter().any(|(_, other)| other == name)
     }
@@ -57,17 +58,18 @@ impl Devices {
         self.names.push((address, String::from_utf16_lossy(name)));
     }
 
-    /// Takes a device's name from it, if it has one.
+    /// Removes a device's name, if it has one.
     pub(crate) fn forget_name(&mut self, address: usize) {
         self.names.retain(|(device, _)| *device != address);
     }
 
-    /// The device at an address.
+    /// Returns the device at an address.
     pub(crate) fn get(&self, address: usize) -> Option<Device> {
         self.devices.iter().find(|device| device.address == address).copied()
     }
 
-    /// Changes the device at an address; as it is then. One without references is gone.
+    /// Changes the device at an address and returns it with the change. Without references it is
+    /// removed.
     pub(crate) fn update(&mut self, address: usize, change: impl FnOnce(&mut Device)) -> Option<Device> {
         let position = self.devices.iter().position(|device| device.address == address)?;
         let device = self.devices.get_mut(position)?;

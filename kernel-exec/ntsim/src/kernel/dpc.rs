@@ -1,4 +1,4 @@
-//! The DPC queues: one a processor, of addresses.
+//! The DPC queues, one for each processor. They hold addresses.
 
 extern crate alloc;
 
@@ -9,16 +9,17 @@ use alloc::{collections::VecDeque, vec::Vec};
 pub(crate) struct Entry {
     /// The KDPC's address.
     pub(crate) address: usize,
-    /// A timer expired and its DPC is on its way without being in a queue: KeRemoveQueueDpc does not find it.
+    /// Whether the entry is the DPC of an expired timer that is about to run. KeRemoveQueueDpc does
+    /// not find it, because it is in no queue.
     pub(crate) in_flight: bool,
 }
 
-/// All queues.
+/// The DPC queues of all processors.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: Vec<VecDeque<(Entry, u64)>>,
     total: usize,
-    /// Counts insertions.
+    /// The number of insertions so far.
     sequence: u64,
 }
 
@@ -36,7 +37,7 @@ impl Queues {
         }
     }
 
-    /// Puts a DPC into a processor's queue and returns how many are in it then.
+    /// Inserts a DPC into a processor's queue and returns the new length of the queue.
     pub(crate) fn push(&mut self, processor: usize, entry: Entry, at_head: bool) -> usize {
         let Some(queue) = self.queues.get_mut(processor) else { return 0 };
         self.sequence += 1;
@@ -50,24 +51,25 @@ impl Queues {
         queue.len()
     }
 
-    /// Takes the next DPC out of a processor's queue, with the number of its insertion.
+    /// Removes the next DPC from a processor's queue and returns it with the number of its
+    /// insertion.
     pub(crate) fn pop(&mut self, processor: usize) -> Option<(Entry, u64)> {
         let queued = self.queues.get_mut(processor)?.pop_front()?;
         self.total -= 1;
         Some(queued)
     }
 
-    /// The number of the last insertion.
+    /// Returns the number of the last insertion.
     pub(crate) fn last(&self) -> u64 {
         self.sequence
     }
 
-    /// Whether a DPC is queued that was inserted with this number or before.
+    /// Returns whether a DPC is queued that was inserted with this number or before.
     pub(crate) fn any_until(&self, number: u64) -> bool {
         self.queues.iter().flatten().any(|(_, inserted)| *inserted <= number)
     }
 
-    /// Removes a DPC from a processor's queue, where it is and is not in flight.
+    /// Removes a DPC from a processor's queue if it is there and not in flight.
     pub(crate) fn remove(&mut self, processor: usize, address: usize) -> bool {
         let Some(queue) = self.queues.get_mut(processor) else { return false };
         let found = queue.iter().position(|(entry, _)| entry.address == address && !entry.in_flight);
@@ -78,7 +80,7 @@ impl Queues {
         found.is_some()
     }
 
-    /// The first queued DPC that lies in an address range, with its processor; flights count.
+    /// Returns the first queued DPC in an address range, with its processor. DPCs in flight count.
     pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<(usize, Entry)> {
         if self.total == 0 {
             return None;
@@ -89,7 +91,7 @@ impl Queues {
         })
     }
 
-    /// The first queued DPC of all.
+    /// Returns the first queued DPC of all processors.
     pub(crate) fn any(&self) -> Option<(usize, Entry)> {
         self.find_in(0..usize::MAX)
     }

@@ -1,4 +1,4 @@
-//! Event tracing: which providers are registered, which sessions listen, and to what.
+//! Event tracing, with the registered providers, and the sessions with their demands.
 
 extern crate alloc;
 
@@ -9,24 +9,24 @@ use crate::{
     types::{GUID, NTSTATUS, PETWENABLECALLBACK, STATUS_BUFFER_OVERFLOW},
 };
 
-/// Most sessions that listen to one provider.
+/// The most sessions that may listen to one provider.
 const MOST_SESSIONS: usize = 8;
 
 /// A registered provider.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Registration {
-    /// Its handle.
+    /// The handle of the provider, which is an address.
     pub(crate) address: usize,
     pub(crate) provider: GUID,
     pub(crate) callback: PETWENABLECALLBACK,
     pub(crate) context: usize,
-    /// The thread that its callback runs in.
+    /// The thread that the callback runs in.
     pub(crate) called_in: Option<usize>,
-    /// EtwUnregister waits for the callback: nobody but that may do anything with it.
+    /// Whether EtwUnregister waits for the callback. Only the callback may then use the handle.
     pub(crate) leaving: bool,
 }
 
-/// What the sessions that listen to a provider ask for together.
+/// The combined demands of the sessions that listen to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Demand {
     pub(crate) level: u8,
@@ -34,7 +34,7 @@ pub(crate) struct Demand {
     pub(crate) all: u64,
 }
 
-/// A session, and what it has got.
+/// A session with the events that it has received.
 #[derive(Debug)]
 struct Listener {
     session: Session,
@@ -44,7 +44,7 @@ struct Listener {
 }
 
 impl Session {
-    /// Whether an event is one that the session asks for (`nf-evntrace-enabletraceex2`).
+    /// Returns whether the session asks for an event (`nf-evntrace-enabletraceex2`).
     fn asks_for(&self, level: u8, keyword: u64) -> bool {
         let (any, all) = (self.match_any_keyword, self.match_all_keyword);
         let fits = any == 0 || keyword & any != 0 && keyword & all == all;
@@ -75,7 +75,7 @@ impl Etw {
         self.registrations.retain(|registration| registration.address != address);
     }
 
-    /// The provider with this handle.
+    /// Returns the provider with this handle.
     pub(crate) fn get(&self, address: usize) -> Option<Registration> {
         self.registrations.iter().find(|registration| registration.address == address).copied()
     }
@@ -88,18 +88,18 @@ impl Etw {
         }
     }
 
-    /// Any provider that is registered.
+    /// Returns any registered provider.
     pub(crate) fn any(&self) -> Option<Registration> {
         self.registrations.first().copied()
     }
 
-    /// The handles of a GUID's providers that have a callback.
+    /// Returns the handles of a GUID's providers that have a callback.
     pub(crate) fn callbacks(&self, provider: GUID) -> Vec<usize> {
         let with = |one: &&Registration| one.provider == provider && one.callback.is_some();
         self.registrations.iter().filter(with).map(|registration| registration.address).collect()
     }
 
-    /// A session begins to listen; none where too many do.
+    /// Starts a session. Returns none if too many sessions listen already.
     pub(crate) fn enable(&mut self, session: Session) -> Option<SessionId> {
         if self.listening(session.provider).count() == MOST_SESSIONS {
             return None;
@@ -108,19 +108,19 @@ impl Etw {
         Some(SessionId(self.listeners.len() as u32 - 1))
     }
 
-    /// A session ends; what it is, where it has not ended before.
+    /// Ends a session and returns it, unless it has ended before.
     pub(crate) fn disable(&mut self, id: SessionId) -> Option<Session> {
         let listener = self.listeners.get_mut(id.0 as usize).filter(|listener| listener.enabled)?;
         listener.enabled = false;
         Some(listener.session)
     }
 
-    /// What a session has got.
+    /// Returns the events that a session has received.
     pub(crate) fn events(&self, id: SessionId) -> Option<&[Event]> {
         self.listeners.get(id.0 as usize).map(|listener| listener.events.as_slice())
     }
 
-    /// How many events a session should have got, and has not.
+    /// Returns the number of events that a session should have received and has lost.
     pub(crate) fn lost(&self, id: SessionId) -> Option<u64> {
         self.listeners.get(id.0 as usize).map(|listener| listener.lost)
     }
@@ -131,8 +131,8 @@ impl Etw {
             .filter(move |listener| listener.enabled && listener.session.provider == provider)
     }
 
-    /// What is asked of a provider: the highest level, the keywords of all sessions, and those that each wants in every event. None:
-    /// nobody listens.
+    /// Returns the demand on a provider: the highest level, the keywords of all sessions, and the
+    /// keywords that all sessions want in every event. None means that no session listens.
     pub(crate) fn demand(&self, provider: GUID) -> Option<Demand> {
         self.listening(provider)
             .map(|Listener { session, .. }| Demand {
@@ -142,18 +142,19 @@ impl Etw {
             })
             .reduce(|one, other| Demand {
                 level: one.level.max(other.level),
-                // 0 asks for all.
+                // 0 asks for all keywords.
                 any: if one.any == 0 || other.any == 0 { 0 } else { one.any | other.any },
                 all: one.all & other.all,
             })
     }
 
-    /// Whether somebody asks for such events.
+    /// Returns whether a session asks for events with this level and keyword.
     pub(crate) fn is_enabled(&self, provider: GUID, level: u8, keyword: u64) -> bool {
         self.listening(provider).any(|listener| listener.session.asks_for(level, keyword))
     }
 
-    /// Gives an event to who asks for it: which sessions have taken it, and the status where one has lost it.
+    /// Delivers an event to the sessions that ask for it. Returns the sessions that have received
+    /// it, and the status if a session has lost it.
     pub(crate) fn write(
         &mut self,
         provider: GUID,

@@ -1,34 +1,36 @@
-//! The format strings of DbgPrint: printf's, with the kernel's own additions (`%wZ`, `%Z`, `%I64x`, a `%ld` of 32 bits).
+//! The format strings of DbgPrint. They are printf's, with the kernel's own additions (`%wZ`, `%Z`,
+//! `%I64x`, a `%ld` of 32 bits).
 
 extern crate alloc;
 
 use alloc::{format, string::String, vec::Vec};
 
-/// Where arguments and what they point to come from.
+/// A source of arguments and of the memory that they point to.
 pub(crate) trait Source {
-    /// Why memory cannot be read.
+    /// The error of memory that cannot be read.
     type Trouble;
-    /// The next argument: its register or place on the stack.
+    /// Returns the next argument, from its register or its place on the stack.
     fn argument(&mut self) -> u64;
-    /// A byte of memory.
+    /// Reads a byte of memory.
     fn byte(&mut self, address: u64) -> Result<u8, Self::Trouble>;
 }
 
-/// Why there is no text.
+/// The reason that a message has no text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal<T> {
-    /// Memory cannot be read.
+    /// The memory cannot be read.
     Memory(T),
-    /// The kernel formats no such thing: the directive, and why.
+    /// The kernel does not format this directive, for the given reason.
     Directive(String, &'static str),
-    /// Characters of 16 bits, above PASSIVE_LEVEL: the directive.
+    /// The directive formats characters of 16 bits above PASSIVE_LEVEL.
     Wide(String),
 }
 
-/// Most bytes of a message.
+/// The most bytes of a message.
 pub(crate) const MOST: usize = 512;
 
-/// The text of a message, at most [`MOST`] bytes. `passive`: IRQL is PASSIVE_LEVEL.
+/// Returns the text of a message, at most [`MOST`] bytes. `passive` says that IRQL is
+/// PASSIVE_LEVEL.
 pub(crate) fn message<S: Source>(
     format: u64,
     passive: bool,
@@ -51,18 +53,18 @@ pub(crate) fn message<S: Source>(
     Ok(text)
 }
 
-/// How wide an argument is.
+/// The size prefix of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Size {
     #[default]
     Usual,
-    /// `h`: 16 bits, or characters of 8.
+    /// `h`, for 16 bits, or characters of 8.
     Half,
     /// `hh`.
     Quarter,
-    /// `l`: 32 bits, or characters of 16.
+    /// `l`, for 32 bits, or characters of 16.
     Long,
-    /// `w`: characters of 16 bits.
+    /// `w`, for characters of 16 bits.
     Wide,
     /// `ll`, `I64`, and `I`, `z`, `t`, `j` where pointers have 64 bits.
     Double,
@@ -70,7 +72,7 @@ enum Size {
     Word,
 }
 
-/// What stands behind a percent sign.
+/// The parsed text after a percent sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Directive {
     left: bool,
@@ -85,7 +87,7 @@ struct Directive {
 }
 
 impl Directive {
-    /// Whether characters and strings have 16 bits a character.
+    /// Returns whether characters and strings have 16 bits a character.
     fn is_wide(&self) -> bool {
         match self.size {
             Size::Long | Size::Wide => true,
@@ -112,7 +114,7 @@ impl Directive {
         }
     }
 
-    /// A number with its digits, sign or prefix, and padding.
+    /// Writes a number with its digits, sign or prefix, and padding.
     fn number(&self, prefix: &str, digits: &str, out: &mut Vec<u8>) {
         let zeros = self.precision.unwrap_or(0).saturating_sub(digits.len());
         let bare = prefix.len() + zeros + digits.len();
@@ -124,7 +126,7 @@ impl Directive {
         self.pad(&number, out);
     }
 
-    /// Something, filled up with spaces to the width.
+    /// Writes bytes, padded with spaces to the width.
     fn pad(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let spaces = self.width.saturating_sub(bytes.len());
         if !self.left {
@@ -139,7 +141,7 @@ impl Directive {
 
 struct Reader<S> {
     at: u64,
-    /// Where the directive begins.
+    /// The address at which the directive begins.
     start: u64,
     passive: bool,
     source: S,
@@ -166,14 +168,14 @@ impl<S: Source> Reader<S> {
         Ok(byte)
     }
 
-    /// Passes over a byte if it is this one.
+    /// Skips the next byte if it is `wanted`.
     fn take(&mut self, wanted: u8) -> Outcome<bool, S> {
         let found = self.peek()? == wanted;
         self.at += u64::from(found);
         Ok(found)
     }
 
-    /// The directive as it is written.
+    /// Returns the directive as it is written.
     fn written(&mut self) -> Outcome<String, S> {
         let bytes = (self.start..self.at).map(|address| self.byte(address)).collect::<Result<Vec<_>, _>>()?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -197,7 +199,7 @@ impl<S: Source> Reader<S> {
         directive.left |= width < 0;
         directive.width = width.unsigned_abs().min(MOST as u32) as usize;
         if self.take(b'.')? {
-            // A negative one is as good as none.
+            // A negative precision counts as none.
             directive.precision =
                 u32::try_from(self.count()?).ok().map(|precision| precision.min(MOST as u32) as usize);
         }
@@ -206,7 +208,7 @@ impl<S: Source> Reader<S> {
         Ok(directive)
     }
 
-    /// A number in the format, or of the arguments.
+    /// Reads a number from the format, or from the arguments for `*`.
     fn count(&mut self) -> Outcome<i32, S> {
         if self.take(b'*')? {
             return Ok(self.source.argument() as i32);
@@ -243,13 +245,13 @@ impl<S: Source> Reader<S> {
     fn digits(&mut self, digits: &[u8], size: Size) -> Outcome<Size, S> {
         for digit in digits {
             if !self.take(*digit)? {
-                return Err(Refusal::Directive(self.written()?, "no such size"));
+                return Err(Refusal::Directive(self.written()?, "the size is not known"));
             }
         }
         Ok(size)
     }
 
-    /// Writes what a directive asks for.
+    /// Writes the text of a directive.
     fn put(&mut self, directive: &Directive, out: &mut Vec<u8>) -> Outcome<(), S> {
         match directive.conversion {
             b'%' => out.push(b'%'),
@@ -272,7 +274,7 @@ impl<S: Source> Reader<S> {
                     b'o' if directive.alternate && !digits.starts_with('0') => "0",
                     _ => "",
                 };
-                // The zero of an octal number is one of its digits.
+                // The zero prefix of an octal number is one of its digits.
                 if conversion == b'o' {
                     directive.number("", &format!("{prefix}{digits}"), out);
                 } else {
@@ -298,14 +300,14 @@ impl<S: Source> Reader<S> {
                 directive.pad(&text, out);
             }
             b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' => {
-                return Err(Refusal::Directive(self.written()?, "the kernel formats no floating point"));
+                return Err(Refusal::Directive(self.written()?, "the kernel does not format floating point"));
             }
-            b'n' => return Err(Refusal::Directive(self.written()?, "the kernel writes no counts")),
+            b'n' => return Err(Refusal::Directive(self.written()?, "the kernel does not write counts")),
             0 => {
                 self.at -= 1;
-                return Err(Refusal::Directive(self.written()?, "the format ends in it"));
+                return Err(Refusal::Directive(self.written()?, "the format ends in the directive"));
             }
-            _ => return Err(Refusal::Directive(self.written()?, "no such conversion")),
+            _ => return Err(Refusal::Directive(self.written()?, "the conversion is not known")),
         }
         Ok(())
     }
@@ -314,7 +316,7 @@ impl<S: Source> Reader<S> {
         if self.passive { Ok(()) } else { Err(Refusal::Wide(self.written()?)) }
     }
 
-    /// A string up to its zero or the precision.
+    /// Reads a string up to its zero or the precision.
     fn string(&mut self, directive: &Directive) -> Outcome<Vec<u8>, S> {
         if directive.is_wide() {
             self.allow_wide()?;
@@ -342,7 +344,8 @@ impl<S: Source> Reader<S> {
         Ok(bytes)
     }
 
-    /// A counted string: its length in bytes, its room, its buffer.
+    /// Reads a counted string, which consists of its length in bytes, its maximum length and its
+    /// buffer.
     fn counted(&mut self, directive: &Directive) -> Outcome<Vec<u8>, S> {
         if directive.is_wide() {
             self.allow_wide()?;
@@ -367,7 +370,7 @@ impl<S: Source> Reader<S> {
     }
 }
 
-/// A number's digits; none where the precision is zero and so is the number.
+/// Returns a number's digits, or none if the precision and the number are zero.
 fn digits(directive: &Directive, number: u64, conversion: u8) -> String {
     match conversion {
         _ if number == 0 && directive.precision == Some(0) => String::new(),
@@ -378,7 +381,7 @@ fn digits(directive: &Directive, number: u64, conversion: u8) -> String {
     }
 }
 
-/// UTF-8 of characters of 16 bits, what is none of them as the replacement character.
+/// Returns UTF-8 of characters of 16 bits, with the replacement character for an invalid one.
 fn narrow(halves: &[u16]) -> Vec<u8> {
     String::from_utf16_lossy(halves).into_bytes()
 }

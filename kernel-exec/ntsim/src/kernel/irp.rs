@@ -1,4 +1,4 @@
-//! Which IRPs there are, and the calls of dispatch routines that have them.
+//! IRPs, and the running calls of dispatch routines for them.
 
 extern crate alloc;
 
@@ -8,32 +8,34 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Irp {
     address: usize,
-    /// Counts IRPs, so that one that is gone is not mistaken for another at its address.
+    /// A number that no other IRP has, so that a freed IRP is not mistaken for another at its
+    /// address.
     serial: u64,
 }
 
-/// What became of an IRP in a dispatch routine.
+/// The treatment of an IRP by a dispatch routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Fate {
-    /// Nothing yet.
+    /// The routine has done nothing with it yet.
     #[default]
     Kept,
-    /// It was sent on to a driver below.
+    /// The routine has sent it on to a driver below.
     Forwarded,
-    /// It was completed with this status.
+    /// The routine has completed it with this status.
     Completed(i32),
 }
 
-/// A dispatch routine that was called and has not returned.
+/// A running call of a dispatch routine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Call {
     number: u64,
     serial: u64,
     location: i8,
-    /// The driver has marked the IRP pending.
+    /// Whether the driver has marked the IRP pending.
     pub(crate) marked: bool,
     pub(crate) fate: Fate,
-    /// The IRP has gone on to the driver above since. One that comes here again is another call's.
+    /// Whether the IRP has gone on to the driver above since. An IRP that comes to this location
+    /// again belongs to another call.
     over: bool,
 }
 
@@ -63,12 +65,13 @@ impl Irps {
         self.irps.retain(|irp| irp.address != address);
     }
 
-    /// The serial number of the IRP at an address; none: there is no IRP.
+    /// Returns the serial number of the IRP at an address, or none if there is no IRP.
     pub(crate) fn serial(&self, address: usize) -> Option<u64> {
         self.irps.iter().find(|irp| irp.address == address).map(|irp| irp.serial)
     }
 
-    /// A dispatch routine is called for an IRP with this current location; the call's number.
+    /// Begins the call of a dispatch routine for an IRP with this current location, and returns the
+    /// call's number.
     pub(crate) fn begin_call(&mut self, serial: u64, location: i8) -> u64 {
         self.count += 1;
         let number = self.count;
@@ -76,13 +79,13 @@ impl Irps {
         number
     }
 
-    /// A dispatch routine has returned: what became of the IRP in it.
+    /// Ends the call of a dispatch routine and returns what it has done with the IRP.
     pub(crate) fn end_call(&mut self, number: u64) -> Option<Call> {
         let position = self.calls.iter().position(|call| call.number == number)?;
         Some(self.calls.remove(position))
     }
 
-    /// Notes something in the latest call that has the IRP at this location.
+    /// Changes the latest call that has the IRP at this location.
     pub(crate) fn note(&mut self, serial: u64, location: i8, change: impl FnOnce(&mut Call)) {
         let has = |call: &&mut Call| call.serial == serial && call.location == location && !call.over;
         if let Some(call) = self.calls.iter_mut().rev().find(has) {

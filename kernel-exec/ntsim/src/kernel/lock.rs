@@ -1,4 +1,4 @@
-//! Which processor holds which spin lock.
+//! The holders of spin locks.
 
 extern crate alloc;
 
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 pub(crate) struct Held {
     pub(crate) address: usize,
     pub(crate) processor: usize,
-    /// The address of the queue handle it was acquired with, or 0.
+    /// The address of the queue handle that the lock was acquired with, or 0.
     pub(crate) handle: usize,
 }
 
@@ -24,12 +24,12 @@ impl Locks {
         self.held.clear();
     }
 
-    /// The processor that holds the lock.
+    /// Returns the processor that holds a lock.
     pub(crate) fn holder(&self, address: usize) -> Option<usize> {
         self.held.iter().rev().find(|held| held.address == address).map(|held| held.processor)
     }
 
-    /// The queue handle that a held lock was acquired with, or 0.
+    /// Returns the queue handle that a held lock was acquired with, or 0.
     pub(crate) fn handle(&self, address: usize) -> usize {
         self.held.iter().rev().find(|held| held.address == address).map_or(0, |held| held.handle)
     }
@@ -46,12 +46,12 @@ impl Locks {
         }
     }
 
-    /// How many a processor holds.
+    /// Returns how many locks a processor holds.
     pub(crate) fn held_by(&self, processor: usize) -> usize {
         self.held.iter().filter(|held| held.processor == processor).count()
     }
 
-    /// All, in the order of acquisition.
+    /// Returns all held locks, in the order of acquisition.
     pub(crate) fn held(&self) -> &[Held] {
         &self.held
     }

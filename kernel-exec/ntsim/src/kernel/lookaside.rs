@@ -1,4 +1,4 @@
-//! Which lookaside lists there are, and whose entries are in use.
+//! Lookaside lists, and their entries in use.
 
 extern crate alloc;
 
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     lists: Vec<usize>,
-    /// The entry's address and its list's.
+    /// The addresses of each entry in use and of its list.
     entries: Vec<(usize, usize)>,
 }
 
@@ -20,12 +20,12 @@ impl Lists {
         }
     }
 
-    /// Whether there is no list.
+    /// Returns whether there is no list.
     pub(crate) fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
 
-    /// Whether there is a list at an address.
+    /// Returns whether there is a list at an address.
     pub(crate) fn contains(&self, list: usize) -> bool {
         self.lists.contains(&list)
     }
@@ -34,7 +34,7 @@ impl Lists {
         self.lists.push(list);
     }
 
-    /// The list is gone. Its entries in use stay pool.
+    /// Removes a list. Its entries in use stay in pool.
     pub(crate) fn remove(&mut self, list: usize) {
         self.lists.retain(|other| *other != list);
         self.entries.retain(|(_, other)| *other != list);
@@ -44,7 +44,7 @@ impl Lists {
         self.entries.push((entry, list));
     }
 
-    /// An entry is given back; false where it is not in use, or not this list's.
+    /// Removes an entry from those in use. Returns false if it is not in use, or not this list's.
     pub(crate) fn free(&mut self, entry: usize, list: usize) -> bool {
         let found = self.entries.iter().position(|other| *other == (entry, list));
         if let Some(position) = found {
@@ -53,12 +53,12 @@ impl Lists {
         found.is_some()
     }
 
-    /// How many of a list's entries are in use.
+    /// Returns how many of a list's entries are in use.
     pub(crate) fn in_use(&self, list: usize) -> usize {
         self.entries.iter().filter(|(_, other)| *other == list).count()
     }
 
-    /// The first list in an address range.
+    /// Returns the first list in an address range.
     pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<usize> {
         self.lists.iter().copied().find(|list| range.contains(list))
     }

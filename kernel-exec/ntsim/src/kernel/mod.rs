@@ -1,4 +1,5 @@
-//! The kernel as a plain state machine: no raw pointer is followed here, objects are known by their addresses.
+//! The kernel as a plain state machine. It identifies objects by their addresses and follows no raw
+//! pointer.
 #![deny(unsafe_code)]
 
 pub(crate) mod clock;
@@ -19,8 +20,8 @@ pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod work;
 
-/// Everything that needs a mutable borrow. What is asked for at every preemption point lives in cells instead: see
-/// [`processor::Processor`] and [`clock::Clock`].
+/// The state that needs a mutable borrow. State that is read at every preemption point is in cells
+/// instead, in [`processor::Processor`] and [`clock::Clock`].
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub(crate) dpcs: dpc::Queues,
@@ -40,7 +41,8 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Whether there may be objects in pool that must not be freed, besides DPCs, timers and spin locks.
+    /// Returns whether there may be objects in pool that must not be freed, besides DPCs, timers
+    /// and spin locks.
     pub(crate) fn has_objects(&self) -> bool {
         !self.waits.all().is_empty()
             || !self.mutexes.held().is_empty()
@@ -50,7 +52,7 @@ impl Kernel {
             || self.work.is_used()
     }
 
-    /// As new, for `processors` processors; keeps its memory.
+    /// Resets the kernel for `processors` processors. Keeps its memory.
     pub(crate) fn reset(&mut self, processors: usize, pool: usize) {
         self.dpcs.reset(processors);
         self.timers.reset();

@@ -1,4 +1,4 @@
-//! Which thread holds which mutex.
+//! The holders of mutexes.
 
 extern crate alloc;
 
@@ -11,11 +11,11 @@ pub(crate) struct Held {
     pub(crate) address: usize,
     /// The context of the thread that holds it.
     pub(crate) thread: usize,
-    /// It was acquired at DISPATCH_LEVEL.
+    /// Whether it was acquired at DISPATCH_LEVEL.
     pub(crate) at_dispatch: bool,
 }
 
-/// All held mutexes, each once however often it was acquired.
+/// All held mutexes. Each is listed once, however often it was acquired.
 #[derive(Debug, Default)]
 pub(crate) struct Mutexes {
     held: Vec<Held>,
@@ -28,12 +28,12 @@ impl Mutexes {
         }
     }
 
-    /// Who holds a mutex, and how.
+    /// Returns the record of a held mutex, with its holder.
     pub(crate) fn holder(&self, address: usize) -> Option<Held> {
         self.held.iter().find(|held| held.address == address).copied()
     }
 
-    /// Notes that a thread holds a mutex that was free.
+    /// Notes that a thread has acquired a mutex that was free.
     pub(crate) fn acquire(&mut self, held: Held) {
         self.held.push(held);
     }
@@ -43,17 +43,17 @@ impl Mutexes {
         self.held.retain(|held| held.address != address);
     }
 
-    /// All.
+    /// Returns all held mutexes.
     pub(crate) fn held(&self) -> &[Held] {
         &self.held
     }
 
-    /// The first mutex that a thread holds.
+    /// Returns the first mutex that a thread holds.
     pub(crate) fn of(&self, thread: usize) -> Option<Held> {
         self.held.iter().find(|held| held.thread == thread).copied()
     }
 
-    /// The first held mutex in an address range.
+    /// Returns the first held mutex in an address range.
     pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Held> {
         self.held.iter().find(|held| range.contains(&held.address)).copied()
     }

@@ -1,11 +1,11 @@
-//! In which order spin locks were acquired: Driver Verifier's deadlock detection.
+//! The order in which spin locks were acquired, for Driver Verifier's deadlock detection.
 
 extern crate alloc;
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Pairs of locks of which the second was acquired while the first was held.
+/// Pairs of locks. In each pair the second lock was acquired while the first was held.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     pairs: Vec<(usize, usize)>,
@@ -18,13 +18,13 @@ impl Order {
         }
     }
 
-    /// Whether nothing is known.
+    /// Returns whether no order is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Notes that `second` is acquired while `first` is held; false where `first` was acquired while `second` was held, be it
-    /// through others.
+    /// Notes that `second` is acquired while `first` is held. Returns false if `first` was once
+    /// acquired while `second` was held, directly or through other locks.
     pub(crate) fn add(&mut self, first: usize, second: usize) -> bool {
         if self.leads(second, first) {
             return false;
@@ -51,7 +51,7 @@ impl Order {
         false
     }
 
-    /// The locks in an address range are gone.
+    /// Removes the locks in an address range.
     pub(crate) fn forget(&mut self, range: Range<usize>) {
         if !self.pairs.is_empty() {
             self.pairs.retain(|(first, second)| !range.contains(first) && !range.contains(second));

@@ -1,4 +1,4 @@
-//! Pool: which part of the arena is which block. The bytes themselves are [`crate::arena`]'s.
+//! The blocks of pool and their places in the arena. [`crate::arena`] owns the bytes.
 
 extern crate alloc;
 
@@ -10,14 +10,14 @@ use core::cell::Cell;
 pub(crate) use reuse::Room;
 use reuse::{Freed, guard};
 
-/// Bytes between two blocks that nobody may touch.
+/// The bytes between two blocks that no code may touch.
 pub(crate) const GUARD: usize = 32;
-/// What a shadow byte stands for, and every block's alignment.
+/// The number of bytes that a shadow byte stands for, and every block's alignment.
 pub(crate) const GRAIN: usize = 16;
 /// Blocks of this size or more are aligned to it.
 pub(crate) const PAGE: usize = 4096;
 
-/// What an allocation is to be.
+/// The properties of an allocation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) size: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Zeroed non-paged pool of the kernel's own, which no driver may free.
+    /// Returns a request for zeroed non-paged pool of the kernel's own, which no driver may free.
     pub(crate) fn kernel(size: usize, tag: [u8; 4]) -> Self {
         Self { size, tag: u32::from_le_bytes(tag), paged: false, zeroed: true, align: GRAIN, kernel: true }
     }
@@ -38,36 +38,37 @@ impl Request {
 /// A block of pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block {
-    /// Its start, from the arena's.
+    /// The offset of its start in the arena.
     pub(crate) offset: usize,
-    /// What was asked for, in bytes.
+    /// The requested size, in bytes.
     pub(crate) size: usize,
-    /// Room up to the guard behind it, in bytes.
+    /// The bytes up to the guard after the block.
     pub(crate) room: usize,
     pub(crate) tag: u32,
-    /// Counts allocations from 0, in the whole simulation.
+    /// The number of the allocation, counted from 0 in the whole simulation.
     pub(crate) number: u32,
     pub(crate) paged: bool,
-    /// It is the kernel's own: an object that has a function of its own to free it.
+    /// Whether it is the kernel's own, an object that has a function of its own to free it.
     pub(crate) kernel: bool,
     pub(crate) live: bool,
-    /// Its pages are nobody else's, and it ends where they end, but for its alignment.
+    /// Whether it shares its pages with no other block. It then ends at the end of its pages,
+    /// except for its alignment.
     pub(crate) own_pages: bool,
     /// The processor that freed it.
     pub(crate) freed_by: usize,
     /// The step at which it was freed.
     pub(crate) freed_at: u64,
-    /// How many freed blocks behind it have become part of it, which is freed.
+    /// How many freed blocks after it have been merged into it. It is freed then.
     pub(crate) merged: u32,
 }
 
 impl Block {
-    /// Bytes of guard behind its room that have a pattern.
+    /// Returns the bytes of guard after its room that have a pattern.
     pub(crate) fn guard(&self) -> usize {
         if self.own_pages { 0 } else { GUARD }
     }
 
-    /// Where its room begins: with pages of its own, the first page.
+    /// Returns where its room begins. With pages of its own, that is the first page.
     pub(crate) fn start(&self) -> usize {
         if self.own_pages { self.offset / PAGE * PAGE } else { self.offset }
     }
@@ -76,15 +77,15 @@ impl Block {
 /// The pool.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    /// By offset.
+    /// All blocks, sorted by offset.
     blocks: Vec<Block>,
-    /// Freed blocks, oldest first: reused only when the arena is used up.
+    /// Freed blocks, the oldest first. They are reused only when the arena is used up.
     freed: VecDeque<Freed>,
-    /// A block was freed since freed neighbours last became one.
+    /// Whether a block was freed since freed neighbours were last merged.
     unmerged: bool,
-    /// Bytes of the arena.
+    /// The size of the arena in bytes.
     size: usize,
-    /// The index of the block that was made or looked for last: it is likely to be the next one.
+    /// The index of the block that was last created or found, which is likely to be the next one.
     recent: Cell<usize>,
     /// The end of the last guard.
     top: usize,
@@ -94,7 +95,7 @@ pub(crate) struct Pool {
     fail_after: Option<u32>,
 }
 
-/// Where a block begins and how much room it has, in memory from an offset on that is free.
+/// Returns the offset and the room of a block in free memory that begins at `from`.
 fn layout(Request { size, align, .. }: Request, own_pages: bool, from: usize) -> Option<(usize, usize)> {
     let room = size.checked_next_multiple_of(GRAIN)?;
     if !own_pages {
@@ -106,7 +107,7 @@ fn layout(Request { size, align, .. }: Request, own_pages: bool, from: usize) ->
 }
 
 impl Pool {
-    /// Makes the pool as new, with an arena of so many bytes.
+    /// Resets the pool, with an arena of `size` bytes.
     pub(crate) fn reset(&mut self, size: usize) {
         self.blocks.clear();
         self.recent.set(0);
@@ -119,7 +120,7 @@ impl Pool {
         self.fail_after = None;
     }
 
-    /// The arena is used up to here.
+    /// Returns the end of the used part of the arena.
     pub(crate) fn top(&self) -> usize {
         self.top
     }
@@ -132,12 +133,12 @@ impl Pool {
         &self.blocks
     }
 
-    /// The `nth` allocation from now (0: the next) fails.
+    /// Makes the `nth` allocation from now fail, where 0 is the next one.
     pub(crate) fn fail(&mut self, nth: u32) {
         self.fail_after = Some(nth);
     }
 
-    /// Whether the allocation that is being made is the one to fail.
+    /// Returns whether the current allocation is the one to fail.
     pub(crate) fn fails(&mut self) -> bool {
         match self.fail_after {
             Some(0) => {
@@ -152,8 +153,8 @@ impl Pool {
         }
     }
 
-    /// Makes a block behind all others, and says how many bytes before it are unused; none where
-    /// the arena is used up. With pages of its own, there is a page behind them.
+    /// Creates a block after all others, and returns it with the number of unused bytes before it.
+    /// Returns none if the arena is used up. With pages of its own, a guard page follows them.
     pub(crate) fn allocate(&mut self, request: Request, own_pages: bool) -> Option<(Block, usize)> {
         let (start, room) = layout(request, own_pages, self.top)?;
         let end = start.checked_add(room)?.checked_add(guard(own_pages))?;
@@ -168,7 +169,7 @@ impl Pool {
         Some((block, padding))
     }
 
-    /// A block that is made now.
+    /// Creates the record of a block.
     fn made(&mut self, request: Request, own_pages: bool, offset: usize, room: usize) -> Block {
         let Request { size, tag, paged, kernel, .. } = request;
         let number = self.allocations;
@@ -190,12 +191,12 @@ impl Pool {
         }
     }
 
-    /// The last block, live or freed, that begins at `offset` or before.
+    /// Returns the last block, live or freed, that begins at `offset` or before.
     pub(crate) fn last_before(&self, offset: usize) -> Option<&Block> {
         self.blocks.get(self.index(offset)?)
     }
 
-    /// Where in the list it is.
+    /// Returns the index of the block of [`Pool::last_before`].
     fn index(&self, offset: usize) -> Option<usize> {
         let recent = self.recent.get();
         let ends = |next: &Block| offset < next.offset;
@@ -209,13 +210,13 @@ impl Pool {
         Some(index)
     }
 
-    /// The block, live or freed, that holds the byte at `offset`.
+    /// Returns the block, live or freed, that holds the byte at `offset`.
     pub(crate) fn find(&self, offset: usize) -> Option<&Block> {
         let block = self.last_before(offset)?;
         (offset < block.offset + block.size.max(1)).then_some(block)
     }
 
-    /// Notes that the block at `offset`, which is live, has been freed.
+    /// Notes that the live block at `offset` has been freed.
     pub(crate) fn free(&mut self, offset: usize, processor: usize, step: u64) {
         let Some(index) = self.index(offset) else { return };
         if let Some(block) = self.blocks.get_mut(index) {

@@ -1,19 +1,21 @@
-//! One processor: its IRQL, what it is doing, and whether a DPC interrupt is pending.
+//! The state of a processor, such as its IRQL, its activity, and whether a DPC interrupt is
+//! pending.
 
 use core::cell::Cell;
 
 use super::thread::NO_THREAD;
 use crate::verifier::irql::Ddi;
 
-/// What a processor's thread of execution is doing.
+/// The activity of a processor's thread of execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Activity {
-    /// Nothing: no thread runs; runnable only for its DPC queue and for threads that are ready.
+    /// No thread runs. The processor is runnable only for its DPC queue and for threads that are
+    /// ready.
     #[default]
     Idle,
-    /// Runs a thread, or DPCs from idleness.
+    /// The processor runs a thread, or DPCs from idleness.
     Live,
-    /// Waits for the spin lock at this address.
+    /// The processor waits for the spin lock at this address.
     Waiting(usize),
 }
 
@@ -26,28 +28,29 @@ pub(crate) struct Processor {
     pub(crate) context: Cell<usize>,
     /// How many threads are ready on it.
     pub(crate) ready: Cell<usize>,
-    /// A DPC interrupt has been requested: it is delivered as soon as IRQL is below DISPATCH_LEVEL.
+    /// Whether a DPC interrupt has been requested. It is delivered as soon as IRQL is below
+    /// DISPATCH_LEVEL.
     pub(crate) interrupt: Cell<bool>,
-    /// Entries of its DPC queue.
+    /// The number of entries in its DPC queue.
     pub(crate) queued: Cell<usize>,
-    /// When the first of them was queued.
+    /// The time at which the first of those entries was queued.
     pub(crate) late_since: Cell<u64>,
-    /// It is in a DPC routine.
+    /// Whether it is in a DPC routine.
     pub(crate) in_dpc: Cell<bool>,
-    /// An address in the frame that called the routine.
+    /// An address in the frame that called the DPC routine.
     pub(crate) dpc_frame: Cell<usize>,
-    /// The number of the insertion that the routine runs for.
+    /// The number of the insertion that the DPC routine runs for.
     pub(crate) dpc_number: Cell<u64>,
-    /// When the current drain of the DPC queue began, and the current routine.
+    /// The times at which the current drain of the DPC queue and the current routine began.
     pub(crate) drain_start: Cell<u64>,
     pub(crate) dpc_start: Cell<u64>,
-    /// When its thread raised the IRQL to DISPATCH_LEVEL, or above, the last time.
+    /// The time at which its thread last raised the IRQL to DISPATCH_LEVEL or above.
     pub(crate) dispatch_start: Cell<u64>,
-    /// It is between the first and the last DPC of a drain.
+    /// Whether it is between the first and the last DPC of a drain.
     pub(crate) draining: Cell<bool>,
     /// The last kernel call that was made on it.
     pub(crate) last_call: Cell<Option<Ddi>>,
-    /// IRQL before a release that said that a wait is next.
+    /// The IRQL before a release that promised a wait next.
     pub(crate) joined: Cell<Option<u8>>,
 }
 
@@ -73,7 +76,7 @@ impl Processor {
         }
     }
 
-    /// As new.
+    /// Resets the processor.
     pub(crate) fn reset(&self) {
         self.irql.set(0);
         self.activity.set(Activity::Idle);

@@ -1,10 +1,10 @@
-//! With which tags remove locks are held.
+//! The tags that remove locks are held with.
 
 extern crate alloc;
 
 use alloc::vec::Vec;
 
-/// All acquisitions: the lock's address and the tag.
+/// All acquisitions, each with the lock's address and the tag.
 #[derive(Debug, Default)]
 pub(crate) struct Tags {
     held: Vec<(usize, usize)>,
@@ -17,7 +17,7 @@ impl Tags {
         }
     }
 
-    /// Whether none is held.
+    /// Returns whether no lock is held.
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -26,7 +26,7 @@ impl Tags {
         self.held.push((lock, tag));
     }
 
-    /// Gives up one acquisition; false where there is none.
+    /// Removes one acquisition. Returns false if there is none.
     pub(crate) fn release(&mut self, lock: usize, tag: usize) -> bool {
         let found = self.held.iter().position(|held| *held == (lock, tag));
         if let Some(position) = found {
@@ -35,12 +35,12 @@ impl Tags {
         found.is_some()
     }
 
-    /// Whether a lock is held with any tag.
+    /// Returns whether a lock is held with any tag.
     pub(crate) fn is_held(&self, lock: usize) -> bool {
         self.find_in(lock..lock + 1).is_some()
     }
 
-    /// The first held lock in an address range.
+    /// Returns the first held lock in an address range.
     pub(crate) fn find_in(&self, range: core::ops::Range<usize>) -> Option<usize> {
         self.held.iter().map(|(lock, _)| *lock).find(|lock| range.contains(lock))
     }

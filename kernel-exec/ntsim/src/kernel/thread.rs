@@ -1,8 +1,9 @@
-//! Threads: what each is doing, and which are ready on which processor.
+//! The states of threads, and the ready threads of each processor.
 //!
-//! A thread is known by its context, which is also the number of its coroutine: a processor's program has the processor's
-//! number; idle processors have [`IDLE`] and more; all other threads, in the order of their creation, [`SYSTEM`] and more.
-//! Numbers are not used again before the reset, so that a thread that is gone is not mistaken for another.
+//! A thread is identified by its context, which is also the number of its coroutine. A processor's
+//! program has the processor's number. Idle processors have [`IDLE`] and more. All other threads,
+//! in the order of their creation, have [`SYSTEM`] and more. Numbers are not reused before the
+//! reset, so that an ended thread is not mistaken for another.
 
 extern crate alloc;
 
@@ -11,28 +12,28 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-/// The idle thread of processor 0; of the others in order.
+/// The idle thread of processor 0. The idle threads of the other processors follow in order.
 pub(crate) const IDLE: usize = 64;
 /// The first thread that is neither a program nor idle.
 pub(crate) const SYSTEM: usize = 128;
-/// No thread.
+/// The context that stands for no thread.
 pub(crate) const NO_THREAD: usize = usize::MAX;
 
-/// A thread, by a name that is the same in every process.
+/// The name of a thread, which is the same in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ThreadName {
     /// The program of this processor, which is its first thread.
     Program(usize),
-    /// This processor's idle thread: what DPCs interrupt where nothing else runs.
+    /// The idle thread of this processor, which DPCs interrupt if no other thread runs.
     Idle(usize),
-    /// A system thread: its number in the order of creation, from 1.
+    /// A system thread, by its number in the order of creation, from 1.
     System(usize),
 }
 
 impl ThreadName {
-    /// The name of the thread with this context.
+    /// Returns the name of the thread with this context.
     pub(crate) fn of(context: usize) -> Self {
         match context {
             SYSTEM.. => Self::System(context - SYSTEM + 1),
@@ -52,53 +53,56 @@ impl Display for ThreadName {
     }
 }
 
-/// What a thread is doing.
+/// The state of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum State {
-    /// It runs, or it is a program, of which the processor knows.
+    /// The thread runs, or is a program, which the processor's own state describes.
     #[default]
     Active,
-    /// It could run.
+    /// The thread could run.
     Ready,
-    /// It waits.
+    /// The thread waits.
     Waiting,
-    /// It has ended.
+    /// The thread has ended.
     Ended,
 }
 
-/// One thread.
+/// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Thread {
     pub(crate) state: State,
-    /// Its IRQL while it does not run: below DISPATCH_LEVEL.
+    /// Its IRQL while it does not run, which is below DISPATCH_LEVEL.
     pub(crate) irql: u8,
     /// The processor that it runs on, or ran on last.
     pub(crate) processor: usize,
-    /// What its last wait came to.
+    /// The status of its last wait.
     pub(crate) status: i32,
-    /// References to its object: its own while it has not ended, its open handle's, and those of pointers.
+    /// The references to its object: its own until it has ended, that of its open handle, and those
+    /// of pointers.
     pub(crate) references: usize,
-    /// The routine and context that it begins with, as addresses.
+    /// The addresses of its start routine and context.
     pub(crate) start: Option<(usize, usize)>,
-    /// A handle to it is open.
+    /// Whether a handle to it is open.
     pub(crate) open: bool,
-    /// It is a worker thread, which the kernel itself has made.
+    /// The access that was requested when the handle was created.
+    pub(crate) access: u32,
+    /// Whether it is a worker thread, which the kernel itself has created.
     pub(crate) worker: bool,
 }
 
-/// Addresses that stand for threads. Nothing is ever written there.
+/// Addresses that stand for threads. They are never written to.
 type Identities = [[u64; 8]; 64];
 
-/// All threads. Nothing is here while there are programs only.
+/// All threads. The table is empty while there are programs only.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     table: Vec<Thread>,
-    /// Threads that are ready, by processor, those that have waited longest first.
+    /// The ready threads of each processor, in the order in which they became ready.
     ready: Vec<VecDeque<usize>>,
     identities: Vec<Box<Identities>>,
 }
 
-/// What a thread begins with: a dispatcher header's `Type`, as in NT.
+/// The first word at a thread's address, a dispatcher header's `Type`, as in NT.
 const THREAD_OBJECT: u64 = 6;
 
 impl Threads {
@@ -112,12 +116,12 @@ impl Threads {
         }
     }
 
-    /// Whether anybody has asked about threads in this simulation.
+    /// Returns whether the table of threads is in use in this simulation.
     pub(crate) fn used(&self) -> bool {
         !self.table.is_empty()
     }
 
-    /// Makes the table, of programs and idle threads.
+    /// Fills the table with programs and idle threads, unless it is filled.
     fn begin(&mut self) {
         if self.table.is_empty() {
             self.table.resize_with(SYSTEM, Thread::default);
@@ -129,14 +133,14 @@ impl Threads {
         }
     }
 
-    /// A new thread that is not ready yet.
+    /// Creates a thread that is not ready yet.
     pub(crate) fn create(&mut self, thread: Thread) -> usize {
         self.begin();
         self.table.push(thread);
         self.table.len() - 1
     }
 
-    /// The thread with this context; a copy.
+    /// Returns a copy of the thread with this context.
     pub(crate) fn get(&self, context: usize) -> Thread {
         self.table.get(context).copied().unwrap_or_default()
     }
@@ -149,14 +153,14 @@ impl Threads {
         }
     }
 
-    /// The first of the system threads that drivers made and that have not ended.
+    /// Returns the first system thread that a driver created and that has not ended.
     pub(crate) fn first_alive(&self) -> Option<usize> {
         let alive = |thread: &Thread| !thread.worker && thread.state != State::Ended;
         let position = self.table.iter().skip(SYSTEM).position(alive);
         position.map(|number| SYSTEM + number)
     }
 
-    /// Puts a thread behind those that are ready on a processor.
+    /// Appends a thread to the ready threads of a processor.
     pub(crate) fn push_ready(&mut self, context: usize, processor: usize) {
         self.update(context, |thread| {
             thread.state = State::Ready;
@@ -167,14 +171,14 @@ impl Threads {
         }
     }
 
-    /// Takes the `nth` of the threads that are ready on a processor.
+    /// Removes the `nth` ready thread of a processor and returns it.
     pub(crate) fn take_ready(&mut self, processor: usize, nth: usize) -> Option<usize> {
         let context = self.ready.get_mut(processor)?.remove(nth)?;
         self.update(context, |thread| thread.state = State::Active);
         Some(context)
     }
 
-    /// The address that stands for a thread.
+    /// Returns the address that stands for a thread.
     pub(crate) fn identity(&mut self, context: usize) -> usize {
         self.begin();
         let (chunk, place) = (context / 64, context % 64);
@@ -185,7 +189,7 @@ impl Threads {
         chunk.map_or(0, |start| start + place * size_of::<[u64; 8]>())
     }
 
-    /// The thread that an address stands for.
+    /// Returns the thread that an address stands for.
     pub(crate) fn find(&self, address: usize) -> Option<usize> {
         if self.table.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! Set timers, and the time-outs of waits, by when they expire.
+//! Set timers, and the time-outs of waits, by the time of their expiry.
 
 extern crate alloc;
 
@@ -7,7 +7,8 @@ use core::{cmp::Reverse, ops::Range};
 
 use rustc_hash::FxHashMap;
 
-/// A set timer's place: the tick at which it expires, and a number that keeps timers of one tick in the order of setting.
+/// The place of a set timer in the queue. It consists of the tick at which it expires, and a number
+/// that keeps timers of one tick in the order of setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) tick: u64,
@@ -17,49 +18,51 @@ pub(crate) struct Key {
 /// A set timer, or the time-out of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The KTIMER's address, or that of the thread that waits.
+    /// The address of the KTIMER, or of the waiting thread.
     pub(crate) address: usize,
-    /// The thread whose wait ends then; none: it is a timer.
+    /// The thread that has this time-out, or none for a timer.
     pub(crate) thread: Option<usize>,
     /// The KDPC's address, or 0.
     pub(crate) dpc: usize,
-    /// The processor that set it: its DPC runs there unless it targets another.
+    /// The processor that set it. Its DPC runs there unless it targets another.
     pub(crate) processor: usize,
     /// Its period in milliseconds, or 0.
     pub(crate) period: u32,
-    /// How much later than due it may expire, in milliseconds.
+    /// The time in milliseconds by which it may expire late.
     pub(crate) tolerance: u32,
-    /// It is due when the system clock shows this.
+    /// The system time at which it is due, if it is absolute.
     pub(crate) absolute: Option<u64>,
 }
 
 impl Entry {
-    /// Its own address, and that of its DPC if it has one.
+    /// Returns its own address, and that of its DPC if it has one.
     fn places(&self) -> impl Iterator<Item = usize> + use<> {
         [self.address, self.dpc].into_iter().filter(|address| *address != 0)
     }
 }
 
-/// The timer queue: who is set, by address, and who comes when.
+/// The timer queue, with set timers by address and by expiry.
 ///
-/// Setting and cancelling cost a few look-ups in hash tables, whatever is set besides; the next to expire is on top of a heap, in which a
-/// cancelled timer's place is left behind until it is on top or those left behind are most of it.
+/// Setting and cancelling cost a few look-ups in hash tables, however many timers are set. The next
+/// to expire is on top of a heap. A cancelled timer leaves its place behind in the heap until that
+/// is on top, or until places left behind are most of the heap.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    /// All that are set, by their own addresses.
+    /// All set timers, by their own addresses.
     set: FxHashMap<usize, (Key, Entry)>,
-    /// The places in the queue, and whose they are or were. The first is of one that is set.
+    /// The places in the queue, with the addresses of their timers, set or not. The first place is
+    /// that of a set timer.
     order: BinaryHeap<Reverse<(Key, usize)>>,
-    /// How many of them, and of their DPCs, are in a line of memory. For [`Timers::find_in`].
+    /// How many set timers and their DPCs are in each line of memory. For [`Timers::find_in`].
     lines: FxHashMap<usize, usize>,
     sequence: u64,
-    /// How many of them are periodic.
+    /// How many set timers are periodic.
     periodic: usize,
 }
 
-/// Memory in lines of this size, which is a KTIMER's and a KDPC's.
+/// The size of a line of memory, which is that of a KTIMER and a KDPC.
 const LINE: usize = 64;
-/// So many places may be left behind whatever is set.
+/// The number of places that may be left behind, however few timers are set.
 const LEFT_BEHIND: usize = 64;
 
 impl Timers {
@@ -71,7 +74,7 @@ impl Timers {
         self.periodic = 0;
     }
 
-    /// Whether the timer at an address is set.
+    /// Returns whether the timer at an address is set.
     pub(crate) fn is_set(&self, address: usize) -> bool {
         self.set.contains_key(&address)
     }
@@ -90,7 +93,8 @@ impl Timers {
         key
     }
 
-    /// Removes the timer at `address`, whose place is `key`; none where another or none is there.
+    /// Removes the timer at `address` if its place is `key`. Returns none if another timer, or
+    /// none, is there.
     pub(crate) fn remove(&mut self, key: Key, address: usize) -> Option<Entry> {
         if self.set.get(&address)?.0 != key {
             return None;
@@ -111,7 +115,7 @@ impl Timers {
         Some((key, entry))
     }
 
-    /// This one is not set any more. Its place is left behind.
+    /// Removes a timer from the set timers. Its place is left behind.
     fn forget(&mut self, address: usize) -> Option<Entry> {
         let (_, entry) = self.set.remove(&address)?;
         self.periodic -= usize::from(entry.period != 0);
@@ -127,7 +131,7 @@ impl Timers {
         Some(entry)
     }
 
-    /// Takes places left behind off the top, and all of them where they are most.
+    /// Removes places left behind from the top, and all of them if they are most of the heap.
     fn tidy(&mut self) {
         let Self { set, order, .. } = self;
         let live = |&Reverse((key, address)): &Reverse<(Key, usize)>| {
@@ -141,12 +145,12 @@ impl Timers {
         }
     }
 
-    /// Whether all that are set, if any, are periodic.
+    /// Returns whether all set timers, if any, are periodic.
     pub(crate) fn all_periodic(&self) -> bool {
         self.periodic == self.set.len()
     }
 
-    /// Those that follow the system clock, the first first.
+    /// Returns the timers that follow the system clock, in the order of their expiry.
     pub(crate) fn absolute(&self) -> Vec<(Key, Entry)> {
         let absolute = self.set.values().filter(|(_, entry)| entry.absolute.is_some());
         let mut absolute: Vec<_> = absolute.copied().collect();
@@ -154,12 +158,12 @@ impl Timers {
         absolute
     }
 
-    /// When the next timer expires.
+    /// Returns the time at which the next timer expires.
     pub(crate) fn next(&self) -> Option<u64> {
         self.order.peek().map(|Reverse((key, _))| key.tick)
     }
 
-    /// The first set timer that, or whose DPC, lies in an address range.
+    /// Returns the first set timer that lies in an address range itself or with its DPC.
     pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Entry> {
         let mut lines = range.start / LINE..range.end.div_ceil(LINE);
         // A large range has more lines than there are timers.
@@ -169,12 +173,12 @@ impl Timers {
         self.first(|entry| entry.places().any(|address| range.contains(&address)))
     }
 
-    /// The first set timer of all.
+    /// Returns the first to expire of all set timers, without time-outs of waits.
     pub(crate) fn any(&self) -> Option<Entry> {
         self.first(|entry| entry.thread.is_none())
     }
 
-    /// The first to expire of those.
+    /// Returns the first to expire of the entries that match.
     fn first(&self, those: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let those = self.set.values().filter(|(_, entry)| those(entry));
         those.min_by_key(|(key, _)| *key).map(|(_, entry)| *entry)
@@ -204,7 +208,7 @@ mod tests {
         Find(Range<usize>),
     }
 
-    /// Addresses that are few, close together, and of several lines.
+    /// Generates few addresses that are close together and in several lines.
     fn address() -> impl Strategy<Value = usize> {
         (1..40_usize).prop_map(|number| number * 8)
     }
@@ -223,7 +227,7 @@ mod tests {
         ]
     }
 
-    /// All that are set, in the order in which they expire.
+    /// Returns all set timers in the order in which they expire.
     fn sorted(model: &[(Key, Entry)]) -> Vec<(Key, Entry)> {
         let mut sorted = model.to_vec();
         sorted.sort_unstable_by_key(|(key, _)| *key);

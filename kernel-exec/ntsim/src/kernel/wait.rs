@@ -1,4 +1,4 @@
-//! Who waits for what. Waiters are in the order in which they began to wait.
+//! The waits of threads for objects. Waiters are in the order in which they began to wait.
 
 extern crate alloc;
 
@@ -7,16 +7,16 @@ use core::ops::Range;
 
 use super::timer::Key;
 
-/// What ends a wait.
+/// The condition that ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// One of the objects.
     Any,
     /// All of the objects together.
     All,
-    /// Time alone: KeDelayExecutionThread.
+    /// Time alone, for KeDelayExecutionThread.
     Delay,
-    /// The kernel's own code, for this reason.
+    /// A condition of the kernel's own code, with its name.
     Kernel(&'static str),
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Wait {
     pub(crate) kind: Kind,
     /// The addresses of the objects.
     pub(crate) objects: Vec<usize>,
-    /// The place of its time-out in the timer queue.
+    /// The place of the time-out in the timer queue.
     pub(crate) timeout: Option<Key>,
 }
 
@@ -54,31 +54,31 @@ impl Waits {
         Some(self.waits.remove(position))
     }
 
-    /// Notes that the time-out of a thread's wait has another place.
+    /// Changes the place of a wait's time-out.
     pub(crate) fn set_timeout(&mut self, thread: usize, key: Key) {
         if let Some(wait) = self.waits.iter_mut().find(|wait| wait.thread == thread) {
             wait.timeout = Some(key);
         }
     }
 
-    /// The threads that the kernel itself lets wait for this reason.
+    /// Returns the threads that wait in the kernel's own code for this reason.
     pub(crate) fn kernel(&self, reason: &'static str) -> Vec<usize> {
         let waits = self.waits.iter().filter(|wait| wait.kind == Kind::Kernel(reason));
         waits.map(|wait| wait.thread).collect()
     }
 
-    /// A thread's wait.
+    /// Returns a thread's wait.
     pub(crate) fn of(&self, thread: usize) -> Option<&Wait> {
         self.waits.iter().find(|wait| wait.thread == thread)
     }
 
-    /// The threads that wait for the object at an address.
+    /// Returns the threads that wait for the object at an address.
     pub(crate) fn waiters(&self, address: usize) -> Vec<usize> {
         let waits = self.waits.iter().filter(|wait| wait.objects.contains(&address));
         waits.map(|wait| wait.thread).collect()
     }
 
-    /// The first wait for an object that lies in an address range, with the object.
+    /// Returns the first wait for an object in an address range, with the object.
     pub(crate) fn find_in(&self, range: Range<usize>) -> Option<(usize, usize)> {
         self.waits.iter().find_map(|wait| {
             let object = wait.objects.iter().find(|object| range.contains(object))?;
@@ -86,7 +86,7 @@ impl Waits {
         })
     }
 
-    /// All.
+    /// Returns all waits.
     pub(crate) fn all(&self) -> &[Wait] {
         &self.waits
     }

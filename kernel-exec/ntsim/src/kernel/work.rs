@@ -5,21 +5,21 @@ extern crate alloc;
 use alloc::{collections::VecDeque, vec::Vec};
 use core::ops::Range;
 
-/// Queues of work items: by WORK_QUEUE_TYPE.
+/// The number of queues of work items, which WORK_QUEUE_TYPE indexes.
 pub(crate) const QUEUES: usize = 5;
 
 /// A queued work item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// The IO_WORKITEM's or WORK_QUEUE_ITEM's address.
+    /// The address of the IO_WORKITEM or WORK_QUEUE_ITEM.
     pub(crate) address: usize,
-    /// It is an IO_WORKITEM.
+    /// Whether it is an IO_WORKITEM.
     pub(crate) io: bool,
-    /// What its routine is called with, and how: taken from the item when it was queued.
+    /// The routine and its arguments, which were read from the item when it was queued.
     pub(crate) call: Call,
 }
 
-/// How a work item's routine is called; the addresses are the driver's.
+/// A call of a work item's routine. The addresses are the driver's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     /// A routine of ExQueueWorkItem.
@@ -31,7 +31,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// The routine's address.
+    /// Returns the routine's address.
     pub(crate) fn routine(self) -> usize {
         match self {
             Self::Executive { routine, .. } | Self::Io { routine, .. } | Self::IoEx { routine, .. } => {
@@ -40,7 +40,7 @@ impl Call {
         }
     }
 
-    /// The routine's context.
+    /// Returns the routine's context.
     pub(crate) fn context(self) -> usize {
         match self {
             Self::Executive { parameter: context, .. }
@@ -49,7 +49,7 @@ impl Call {
         }
     }
 
-    /// The object that is referenced until the routine has returned.
+    /// Returns the object that is referenced until the routine has returned.
     pub(crate) fn object(self) -> Option<usize> {
         match self {
             Self::Executive { .. } => None,
@@ -63,9 +63,9 @@ impl Call {
 struct Worker {
     thread: usize,
     queue: usize,
-    /// The item whose routine it runs; none: it waits for one.
+    /// The item that it runs, or none while it waits for one.
     runs: Option<Item>,
-    /// It waits, and nobody has woken it.
+    /// Whether it waits and has not been woken.
     idle: bool,
 }
 
@@ -87,19 +87,19 @@ impl Work {
         self.workers.clear();
     }
 
-    /// Whether anything was ever queued.
+    /// Returns whether an item was ever queued.
     pub(crate) fn is_used(&self) -> bool {
         !self.workers.is_empty()
     }
 
-    /// Puts an item at a queue's end.
+    /// Appends an item to a queue.
     pub(crate) fn push(&mut self, queue: usize, item: Item) {
         if let Some(queue) = self.queues.get_mut(queue) {
             queue.push_back(item);
         }
     }
 
-    /// A worker takes the next item of its queue, to run its routine.
+    /// Removes the next item of a worker's queue and notes that the worker runs it.
     pub(crate) fn take(&mut self, thread: usize) -> Option<Item> {
         let worker = self.workers.iter_mut().find(|worker| worker.thread == thread)?;
         worker.runs = self.queues.get_mut(worker.queue)?.pop_front();
@@ -107,24 +107,24 @@ impl Work {
         worker.runs
     }
 
-    /// A new worker.
+    /// Adds a worker.
     pub(crate) fn add_worker(&mut self, thread: usize, queue: usize) {
         self.workers.push(Worker { thread, queue, runs: None, idle: false });
     }
 
-    /// How many workers a queue has.
+    /// Returns how many workers a queue has.
     pub(crate) fn workers(&self, queue: usize) -> usize {
         self.workers.iter().filter(|worker| worker.queue == queue).count()
     }
 
-    /// A worker that waits for an item of this queue; it is not idle any more.
+    /// Returns a worker that waits for an item of this queue, and marks it as not idle.
     pub(crate) fn wake(&mut self, queue: usize) -> Option<usize> {
         let worker = self.workers.iter_mut().find(|worker| worker.queue == queue && worker.idle)?;
         worker.idle = false;
         Some(worker.thread)
     }
 
-    /// The first queued item that lies in an address range.
+    /// Returns the first queued item in an address range.
     pub(crate) fn find_in(&self, range: Range<usize>) -> Option<Item> {
         if self.workers.is_empty() {
             return None;
@@ -132,17 +132,17 @@ impl Work {
         self.queued().find(|item| range.contains(&item.address)).copied()
     }
 
-    /// The queued items.
+    /// Returns the queued items.
     pub(crate) fn queued(&self) -> impl Iterator<Item = &Item> {
         self.queues.iter().flatten()
     }
 
-    /// The first queued item of all.
+    /// Returns the first queued item of all queues.
     pub(crate) fn any(&self) -> Option<Item> {
         self.find_in(0..usize::MAX)
     }
 
-    /// The items whose routines are running, with their workers.
+    /// Returns the items with running routines, and their workers.
     pub(crate) fn running(&self) -> impl Iterator<Item = (usize, Item)> {
         self.workers.iter().filter_map(|worker| worker.runs.map(|item| (worker.thread, item)))
     }

@@ -3,18 +3,20 @@
 use core::sync::atomic::{self, Ordering};
 
 use crate::{
+    arena::Memory,
     counters::Count,
     engine::{
         free::attend,
         machine::{Machine, active, mine},
     },
     other_pools::{Owner, owner},
+    program::is_active,
     statics::own,
     trace::{Value, event::AtomicOp, event::What},
     verifier::memory::Use,
 };
 
-/// What an atomic's value looks like in the trace.
+/// A value's form in the trace.
 trait Shown: Copy {
     fn shown(self, machine: &Machine) -> Value;
 }
@@ -43,7 +45,8 @@ impl<T> Shown for *mut T {
     }
 }
 
-/// The start of an operation in a run: a preemption point, a check of the address, and a count.
+/// Begins an operation. In a run there is a preemption point here, a check of the address, and a
+/// count.
 #[inline(always)]
 fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Option<&'a Machine> {
     let Some(machine) = active() else {
@@ -57,17 +60,35 @@ fn begin<'a>(address: *const (), count: impl FnOnce(&Machine) -> &Count) -> Opti
     if let Err(violation) = machine.check_memory(address as usize, Use::Atomic) {
         machine.bug_check(violation);
     }
+    machine.identify(address.addr());
     Some(machine)
 }
 
-/// Refuses an atomic of a simulated kernel that is not the calling thread's, outside of runs.
+/// Panics, outside of runs, for an atomic in a simulated kernel that is not the calling thread's, or
+/// in no block of its pool.
 #[inline(always)]
 pub(super) fn check_outside(address: usize) {
-    if mine().is_none_or(|machine| machine.arena.offset(address).is_none())
-        && let Some(owner) = owner(address)
-    {
-        not_ours(owner);
+    match mine().and_then(|machine| Some((machine, machine.arena.offset(address)?))) {
+        Some((machine, offset)) => {
+            if matches!(machine.arena.state(offset), Memory::Outside | Memory::Freed) && !is_active() {
+                in_no_block();
+            }
+        }
+        None => {
+            if let Some(owner) = owner(address) {
+                not_ours(owner);
+            }
+        }
     }
+}
+
+#[cold]
+#[expect(clippy::panic, reason = "there is no run that could end")]
+fn in_no_block() -> ! {
+    panic!(
+        "ntsim: an atomic in freed pool memory is used outside of a run: an interface, waker or handle was \
+         kept beyond the reset of its simulation, or beyond its object; drop it in a program of its run"
+    )
 }
 
 #[cold]
@@ -80,7 +101,7 @@ fn not_ours(owner: Owner) -> ! {
     )
 }
 
-/// The end of an operation: its event, and the point behind it.
+/// Ends an operation, with its event and the point behind it.
 #[inline(always)]
 fn end<T: Shown>(machine: Option<&Machine>, address: *const (), operation: AtomicOp, old: T, new: T) {
     if let Some(machine) = machine {
@@ -112,10 +133,11 @@ macro_rules! atomic {
                 Self { inner: <$inner>::new(value) }
             }
 
-            /// The value: in a static, that of the calling thread's simulated kernel.
+            /// The value. For a static, the copy of the calling thread's simulated kernel.
             #[inline(always)]
             fn own(&self) -> &$inner {
-                // SAFETY: an atomic owns nothing, and every use of it comes through here.
+                // SAFETY: an atomic owns nothing, and every access to it is made through this
+                // function.
                 unsafe { own(&self.inner) }
             }
 
@@ -145,7 +167,7 @@ macro_rules! atomic {
                 machine.point_after();
             }
 
-            /// Writes the value and returns the one before.
+            /// Writes the value and returns the previous one.
             #[inline]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 let machine = begin(self.address(), |machine| &machine.counts.rmw);
@@ -154,10 +176,10 @@ macro_rules! atomic {
                 old
             }
 
-            /// Writes `new` where the value is `current`.
+            /// Writes `new` if the value is `current`.
             ///
             /// # Errors
-            /// The value, where it is another.
+            /// The value, if it is not `current`.
             #[inline]
             pub fn compare_exchange(
                 &self,
@@ -175,10 +197,11 @@ macro_rules! atomic {
                 outcome
             }
 
-            /// As [`Self::compare_exchange`]: it never fails for no reason, so that runs are the same everywhere.
+            /// Like [`Self::compare_exchange`]. It never fails spuriously, so that runs are the
+            /// same everywhere.
             ///
             /// # Errors
-            /// The value, where it is another.
+            /// The value, if it is not `current`.
             #[inline]
             pub fn compare_exchange_weak(
                 &self,
@@ -190,10 +213,12 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Replaces the value by what `f` makes of it, as often as others get in between; returns the one before. Each
-            /// load and exchange is an operation of its own.
+            /// Replaces the value by the result of `f`, repeatedly if other threads change the
+            /// value meanwhile, and returns the previous value. Each load and exchange is an
+            /// operation of its own.
             ///
             /// # Errors
+            /// The value for which `f` returned `None`.
             /// The value for which `f` returned `None`.
             #[inline]
             pub fn fetch_update(
@@ -212,7 +237,7 @@ macro_rules! atomic {
                 Err(old)
             }
 
-            /// The value, which nobody else can reach.
+            /// The value, to which the caller has exclusive access.
             pub fn get_mut(&mut self) -> &mut $value {
                 self.inner.get_mut()
             }
@@ -222,7 +247,7 @@ macro_rules! atomic {
                 self.inner.into_inner()
             }
 
-            /// The address of the value; access through it is no preemption point.
+            /// The address of the value. Access through it is no preemption point.
             pub fn as_ptr(&self) -> *mut $value {
                 self.own().as_ptr()
             }
@@ -314,10 +339,11 @@ modify! {
     fetch_xor, |old, value| old ^ value;
 }
 
-/// A fence: a preemption point, and core's fence.
+/// A fence, with a preemption point.
 #[inline]
 pub fn fence(order: Ordering) {
     if let Some(machine) = active() {
+        machine.count_stack();
         machine.point();
         if machine.tracing.get() {
             let (object, none) = (machine.name(0), Value::Bits(0));

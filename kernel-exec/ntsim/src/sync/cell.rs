@@ -1,4 +1,4 @@
-//! A cell that notices when two accesses overlap.
+//! A cell that detects overlapping accesses.
 
 use core::cell::Cell;
 
@@ -10,35 +10,37 @@ use crate::{
     verifier::memory::Use,
 };
 
-/// Memory that several may reach, with loom's way to it.
+/// Memory that several threads may access, with loom's interface.
 ///
-/// An access begins, lets itself be preempted, runs the closure, and ends. Where another access of another processor is going on
-/// meanwhile, and one of the two is mutable, the run ends with a failure of oracle `data race`; where both are this processor's
-/// (a DPC or another of its threads on top of a thread, or a closure in a closure), `aliasing`. Outside runs nothing is checked and
-/// nothing costs anything.
+/// An access begins, is at a preemption point, runs the closure, and ends. If another processor's
+/// access overlaps it and one of the two is mutable, the run ends with a failure of oracle
+/// `data race`. If both accesses are this processor's, the oracle is `aliasing`. Such accesses are
+/// those of a DPC or another of its threads on top of a thread, or of a closure in a closure.
+/// Outside runs nothing is checked, and an access costs nothing.
 #[derive(Debug, Default)]
 pub struct UnsafeCell<T> {
     state: State,
     value: core::cell::UnsafeCell<T>,
 }
 
-/// The accesses that are going on.
+/// The accesses in progress.
 #[derive(Debug, Default)]
 struct State {
-    /// A bit for each processor that reads; cleared where one of several of its threads has ended its access, so only a hint.
+    /// A bit for each processor that reads. It is only a hint, because it is cleared when one of
+    /// several threads of the processor ends its access.
     readers: Cell<u64>,
-    /// The simulation that the state is of: what an earlier one left behind does not count.
+    /// The simulation to which the state belongs. State of an earlier simulation does not count.
     epoch: Cell<u32>,
-    /// Reads that are going on.
+    /// The number of reads in progress.
     reads: Cell<u16>,
     /// The processor that writes, plus one.
     writer: Cell<u8>,
 }
 
-/// An access that is going on; ends it when dropped.
+/// An access in progress, which ends when this is dropped.
 struct Access<'a> {
     state: &'a State,
-    /// The reader's bit, or 0 where it was set already.
+    /// The reader's bit, or 0 if it was set already.
     reader: u64,
     reads: bool,
     writer: bool,
@@ -56,7 +58,7 @@ impl Drop for Access<'_> {
     }
 }
 
-/// An access has begun, and has ended: kept apart from what is always done.
+/// Records the beginning of an access, out of line.
 #[cold]
 #[inline(never)]
 fn began(machine: &Machine, address: usize, mutable: bool) {
@@ -72,8 +74,8 @@ fn ended(machine: &Machine, address: usize, mutable: bool) {
 }
 
 impl State {
-    /// Begins an access. Returns the reader's bit, if it has set it. What is passed and returned are numbers: under AddressSanitizer
-    /// a copied struct costs as much as the rest.
+    /// Begins an access, and returns the reader's bit if it has set it. Arguments and result are
+    /// numbers, because under AddressSanitizer a copied struct costs as much as the rest.
     #[inline]
     fn begin(&self, machine: &Machine, address: usize, mutable: bool) -> u64 {
         if self.epoch.replace(machine.epoch.get()) != machine.epoch.get() {
@@ -104,7 +106,7 @@ impl State {
         set
     }
 
-    /// With whom an access overlaps, of which it is known that it does.
+    /// Reports an overlap that was detected, with the processor that the access overlaps.
     #[cold]
     fn overlaps(&self, machine: &Machine, address: usize, mutable: bool) -> ! {
         let me = machine.current.get();
@@ -151,10 +153,11 @@ impl<T> UnsafeCell<T> {
         self.value.into_inner()
     }
 
-    /// The cell: in a static, that of the calling thread's simulated kernel.
+    /// The cell. For a static, the copy of the calling thread's simulated kernel.
     #[inline(always)]
     fn own(&self) -> &Self {
-        // SAFETY: every use of the cell comes through here. Its value is reached by raw pointers only.
+        // SAFETY: every use of the cell is made through this function, and its value is accessed by
+        // raw pointers only.
         unsafe { own(self) }
     }
 
@@ -165,8 +168,9 @@ impl<T> UnsafeCell<T> {
             check_outside(cell.value.get().addr());
             return f(cell.value.get());
         };
-        // A value of no bytes may be where the next block begins: the cell is then where its state
-        // is.
+        machine.count_stack();
+        // A value of no bytes may have the address at which the next block begins. The address of
+        // the state then stands for the cell.
         let address =
             if size_of::<T>() == 0 { (&raw const self.state).addr() } else { self.value.get().addr() };
         let reader = cell.state.begin(machine, address, mutable);
@@ -180,25 +184,25 @@ impl<T> UnsafeCell<T> {
         result
     }
 
-    /// Reads: an access for the time of the closure.
+    /// Reads the content for the duration of the closure.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         self.access(false, |value| f(value))
     }
 
-    /// Writes: a mutable access for the time of the closure.
+    /// Writes the content for the duration of the closure, which is a mutable access.
     #[inline]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         self.access(true, f)
     }
 
-    /// The content's address; access through it is neither a preemption point nor checked.
+    /// The content's address. Access through it is neither a preemption point nor checked.
     #[inline]
     pub fn get(&self) -> *mut T {
         self.own().value.get()
     }
 
-    /// The content, which nobody else can reach.
+    /// The content, to which the caller has exclusive access.
     #[inline]
     pub const fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()

@@ -1,8 +1,8 @@
-//! Atomics and a cell for drivers: before and behind every operation is a preemption point of the
-//! simulated kernel.
+//! Atomics and a cell for drivers. There is a preemption point of the simulated kernel before and
+//! behind every operation.
 //!
-//! Outside a simulation run they are core's types and nothing else. The simulation is sequentially consistent: orderings are
-//! passed on, not explored.
+//! Outside a simulation run they are core's types and nothing else. The simulation is sequentially
+//! consistent, so orderings are passed on, not explored.
 
 mod atomic;
 mod cell;

@@ -1,4 +1,4 @@
-//! Events.
+//! The events of a trace.
 
 extern crate alloc;
 
@@ -18,11 +18,11 @@ use crate::{
     verifier::{irql::Ddi, stop::Stop},
 };
 
-/// Something that happened, and where and when.
+/// An event, with its place and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Preemption points before it.
+    /// How many preemption points came before it.
     pub step: u64,
     /// Virtual time in 100-ns units.
     pub time: u64,
@@ -30,27 +30,27 @@ pub struct Event {
     pub processor: usize,
     /// The processor's IRQL.
     pub irql: u8,
-    /// What happened.
+    /// The kind of event, with its data.
     pub what: What,
 }
 
-/// What happened.
+/// The kind of event, with its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum What {
-    /// A DDI was called; the event is made when it has taken effect.
+    /// A DDI was called. The event is recorded when the call has taken effect.
     Call {
-        /// Which.
+        /// The DDI.
         ddi: Ddi,
-        /// Its arguments.
+        /// The arguments.
         arguments: Vec<Value>,
-        /// Its result, where it has one.
+        /// The result, if the DDI has one.
         result: Option<Value>,
     },
     /// Another processor goes on.
     Switch {
-        /// Which.
+        /// Its number.
         to: usize,
     },
     /// A program began.
@@ -81,7 +81,7 @@ pub enum What {
         /// The thread.
         thread: ThreadName,
     },
-    /// A thread can run: it is new, or its wait is over.
+    /// A thread can run, because it is new or its wait is over.
     ThreadReady {
         /// The processor that it will run on.
         processor: usize,
@@ -92,9 +92,9 @@ pub enum What {
     ThreadWait {
         /// The thread.
         thread: ThreadName,
-        /// The DDI that it is in; none: it is a worker thread that waits for work.
+        /// The DDI that it is in. `None` for a worker thread that waits for work.
         ddi: Option<Ddi>,
-        /// What it waits for.
+        /// The objects that it waits for.
         objects: Vec<Name>,
     },
     /// A work item has left its queue and its routine is called.
@@ -139,7 +139,7 @@ pub enum What {
     },
     /// An atomic operation.
     Atomic {
-        /// Which.
+        /// The kind of operation.
         operation: AtomicOp,
         /// The atomic.
         object: Name,
@@ -152,24 +152,24 @@ pub enum What {
     Cell {
         /// The cell.
         object: Name,
-        /// With `with_mut`.
+        /// Whether the access is by `with_mut`.
         mutable: bool,
     },
     /// An access to a cell ends.
     CellEnd {
         /// The cell.
         object: Name,
-        /// With `with_mut`.
+        /// Whether the access is by `with_mut`.
         mutable: bool,
     },
-    /// The virtual clock was moved by so many units of 100 ns.
+    /// The virtual clock was moved.
     TimeSkipped {
-        /// How far.
+        /// By how many units of 100 ns.
         by: u64,
     },
     /// A message of DbgPrint or DbgPrintEx.
     Print {
-        /// The component: a DPFLTR_… number.
+        /// The component, a DPFLTR_… number.
         component: u32,
         /// The level, or a mask of levels.
         level: u32,
@@ -178,18 +178,18 @@ pub enum What {
     },
     /// An event of an ETW provider has reached sessions.
     Etw {
-        /// Which.
+        /// The sessions.
         sessions: Vec<SessionId>,
         /// The event.
         event: etw::Event,
     },
     /// A line of [`note`](crate::note).
     Note(String),
-    /// A program says what it does, with [`mark`](crate::mark).
+    /// An action that a program reports with [`mark`](crate::mark).
     Mark(Mark),
     /// The run ends early.
     Stop {
-        /// Why.
+        /// The reason.
         stop: Stop,
     },
 }
@@ -207,11 +207,11 @@ pub enum AtomicOp {
     Swap,
     /// A compare-exchange that succeeded.
     Exchange,
-    /// A compare-exchange that failed: nothing was written.
+    /// A compare-exchange that failed and has written nothing.
     FailedExchange,
     /// A read-modify-write by arithmetic or logic.
     Modify,
-    /// A fence; its object is null.
+    /// A fence, which has a null object.
     Fence,
 }
 

@@ -1,13 +1,14 @@
-//! Traces as JSON lines: what other programs read.
+//! Traces as JSON lines, for other programs.
 //!
-//! The first line is `{"format":"ntsim trace","version":1,"events":N}`; each of the next N lines is an [`Event`], with the names of
-//! its fields and, in small letters, of its variants:
+//! The first line is `{"format":"ntsim trace","version":1,"events":N}`. Each of the next N lines is
+//! an [`Event`], with the names of its fields and, in small letters, of its variants:
 //!
 //! ```json
 //! {"step":3,"time":3,"processor":0,"irql":2,"what":{"call":{"ddi":"KeInsertQueueDpc","arguments":[{"pointer":"block0"}],"result":{"boolean":true}}}}
 //! ```
 //!
-//! Objects are texts, as in [`Name`](super::Name). Numbers are up to 64 bits, which JavaScript's are not.
+//! Objects are texts, as in [`Name`](super::Name). Numbers have up to 64 bits, more than
+//! JavaScript's.
 
 extern crate alloc;
 
@@ -35,14 +36,14 @@ struct Header {
     events: usize,
 }
 
-/// Why a text is no trace, and where.
+/// The reason why a text is not a trace, and the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseTraceError {
     /// The line, from 1.
     pub line: usize,
-    /// The column, from 1; 0: the line as a whole.
+    /// The column, from 1. 0 means the whole line.
     pub column: usize,
-    /// What is wrong there.
+    /// The error at that place.
     pub message: String,
 }
 
@@ -68,7 +69,7 @@ impl Trace {
     /// Writes the trace as JSON lines.
     ///
     /// # Errors
-    /// Those of writing.
+    /// An error in writing to `to`.
     pub fn write_json_lines(&self, to: &mut impl io::Write) -> io::Result<()> {
         let header = Header { format: FORMAT.into(), version: VERSION, events: self.events().len() };
         serde_json::to_writer(&mut *to, &header)?;
@@ -80,23 +81,24 @@ impl Trace {
         Ok(())
     }
 
-    /// Reads what [`Trace::write_json_lines`] writes.
+    /// Reads a trace from the lines that [`Trace::write_json_lines`] writes.
     ///
     /// # Errors
-    /// The first line that is not as it should be; the first that is missing, or is too much; an event on a processor or at an
-    /// IRQL that there is not, or before the one above it.
+    /// The first line that does not follow the format, is missing, or comes after the last event.
+    /// Also the first event on a processor or at an IRQL that does not exist, or with a step or
+    /// time before that of the event above it.
     pub fn read_json_lines(text: &str) -> Result<Self, ParseTraceError> {
         let mut lines = text.lines().zip(1..);
         let expected = match lines.next() {
             Some((line, number)) => header(line, number)?,
-            None => return Err(ParseTraceError::new(1, 0, "it is empty".into())),
+            None => return Err(ParseTraceError::new(1, 0, "the trace is empty, without a header".into())),
         };
         let mut events: Vec<Event> = Vec::new();
         let mut last = 1;
         for (line, number) in lines {
             last = number;
             if events.len() == expected {
-                let message = alloc::format!("the header says {expected} events, and there are more");
+                let message = alloc::format!("the trace has more events than the {expected} of its header");
                 return Err(ParseTraceError::new(number, 0, message));
             }
             let event = parse(line, number)?;
@@ -114,7 +116,7 @@ impl Trace {
 fn parse<'a, T: Deserialize<'a>>(line: &'a str, number: usize) -> Result<T, ParseTraceError> {
     serde_json::from_str(line).map_err(|error| {
         let said = error.to_string();
-        // serde_json says where too, in its own lines.
+        // serde_json also gives the place, by its own line numbers.
         let message = said.rsplit_once(" at line ").map_or(said.as_str(), |(message, _)| message);
         ParseTraceError::new(number, error.column().max(1), message.into())
     })
@@ -127,13 +129,13 @@ fn header(line: &str, number: usize) -> Result<usize, ParseTraceError> {
         return Err(ParseTraceError::new(number, 0, message));
     }
     if header.version != VERSION {
-        let message = alloc::format!("version {} is not known; {VERSION} is", header.version);
+        let message = alloc::format!("the version is {}, not {VERSION}", header.version);
         return Err(ParseTraceError::new(number, 0, message));
     }
     Ok(header.events)
 }
 
-/// What a run guarantees of every event.
+/// Checks the properties that a run guarantees for every event.
 fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
     let Event { step, time, processor, irql, what } = event;
     let named = match what {
@@ -143,10 +145,10 @@ fn plausible(event: &Event, before: Option<&Event>) -> Result<(), String> {
         _ => processor,
     };
     if let Some(none) = [processor, named].into_iter().find(|number| **number >= PROCESSORS) {
-        return Err(alloc::format!("there is no processor {none}"));
+        return Err(alloc::format!("processor {none} does not exist; the highest is {}", PROCESSORS - 1));
     }
     if *irql > HIGH_LEVEL {
-        return Err(alloc::format!("there is no IRQL {irql}"));
+        return Err(alloc::format!("IRQL {irql} does not exist; the highest is {HIGH_LEVEL}"));
     }
     match before {
         Some(before) if before.step > *step => {

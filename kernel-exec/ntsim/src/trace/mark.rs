@@ -1,4 +1,4 @@
-//! What programs say of themselves: marks.
+//! Marks, by which programs say what they do.
 
 extern crate alloc;
 
@@ -7,47 +7,48 @@ use core::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-/// Something that a program does to a thing of its own, which the kernel does not know: see [`mark`](crate::mark).
+/// A program's action on an object of its own that the kernel does not know; see
+/// [`mark`](crate::mark).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
-    /// What it does.
+    /// The kind of action.
     pub kind: MarkKind,
-    /// To what: marks of one subject belong together.
+    /// The object. Marks with the same subject belong together.
     pub subject: String,
-    /// More about it; may be empty.
+    /// Further information; may be empty.
     #[serde(default)]
     pub detail: String,
 }
 
-/// What a program does to a thing of its own.
+/// The kind of a program's action on an object of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MarkKind {
-    /// Makes it.
+    /// Creates the object.
     Spawn,
-    /// Calls it.
+    /// Calls the object.
     Call,
-    /// Wakes it: it is to be polled.
+    /// Wakes the object, so that it is polled.
     Wake,
-    /// Asks it to end.
+    /// Asks the object to end.
     Cancel,
-    /// Begins to poll it.
+    /// Begins to poll the object.
     PollStart,
-    /// Has polled it.
+    /// Has polled the object.
     PollEnd,
-    /// Destroys it.
+    /// Destroys the object.
     Drop,
 }
 
 impl Mark {
-    /// A mark without more about it.
+    /// A mark without detail.
     pub fn new(kind: MarkKind, subject: impl Into<String>) -> Self {
         Self { kind, subject: subject.into(), detail: String::new() }
     }
 
-    /// The mark with more about it.
+    /// The mark with this detail.
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..self }

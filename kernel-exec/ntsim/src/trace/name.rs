@@ -1,4 +1,4 @@
-//! Names of objects that do not depend on where the process has its memory.
+//! Names of objects that do not depend on the process's memory layout.
 
 extern crate alloc;
 
@@ -14,30 +14,32 @@ use crate::kernel::thread::ThreadName;
 
 /// An address, by a name that is the same in every process.
 ///
-/// As text: `null`, `block3`, `block3+0x40`, `pool+0x80`, `thread 1`, `program 0`, `idle thread 0`, `object7`, `0x7f0012345678`.
+/// The text is `null`, `block3`, `block3+0x40`, `pool+0x80`, `thread 1`, `program 0`,
+/// `idle thread 0`, `object7`, or `0x7f0012345678`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum Name {
     /// The null pointer.
     Null,
-    /// In a block of pool: the block's number in the order of allocation, and the distance from its start.
+    /// In a block of pool, with the block's number in the order of allocation and the distance from
+    /// its start.
     Block {
         /// The block's number.
         number: u32,
         /// Bytes from its start.
         offset: usize,
     },
-    /// In pool, but in no block: the distance from the arena's start.
+    /// In pool, but in no block.
     Pool {
         /// Bytes from the arena's start.
         offset: usize,
     },
-    /// What stands for a thread.
+    /// The address that identifies a thread.
     Thread(ThreadName),
-    /// Elsewhere: its number in the order of first appearance in the trace.
+    /// Elsewhere, with a number in the order of first appearance in the trace.
     Object(u32),
-    /// Elsewhere, and nothing was traced: the address itself.
+    /// Elsewhere, without tracing. The address itself.
     Address(usize),
 }
 
@@ -61,13 +63,13 @@ impl From<Name> for String {
     }
 }
 
-/// A text is no [`Name`].
+/// The error for a text that is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseNameError(String);
 
 impl Display for ParseNameError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no object's name", self.0)
+        write!(f, "{:?} is not an object's name", self.0)
     }
 }
 

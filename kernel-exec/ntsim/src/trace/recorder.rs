@@ -16,16 +16,17 @@ use super::{
 };
 use crate::{engine::machine::Machine, kernel::thread::ThreadName, verifier::irql::Ddi};
 
-/// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is set.
+/// The events of a simulation, in order. Empty unless [`Config::trace`](crate::Config::trace) is
+/// set.
 ///
-/// As text it is a line an event: step, virtual time, processor, IRQL, what happened. The same programs, configuration and
-/// schedule make the same text in every process.
+/// The text has a line for each event, with step, virtual time, processor, IRQL and description.
+/// The same programs, configuration and schedule make the same text in every process.
 #[derive(Default, Clone, PartialEq, Eq)]
 pub struct Trace {
     events: Vec<Event>,
 }
 
-/// How many events; which they are says the text.
+/// Writes the number of events; the text form lists them.
 impl core::fmt::Debug for Trace {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Trace({} events)", self.events.len())
@@ -53,11 +54,11 @@ impl Display for Trace {
     }
 }
 
-/// The trace in the making.
+/// The trace of the current simulation, and the names of its objects.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     trace: Trace,
-    /// In a cell of its own: whoever reads the trace may ask for names.
+    /// In a cell of its own, because a reader of the trace may ask for names.
     names: RefCell<BTreeMap<usize, u32>>,
     /// How many objects have been given numbers.
     named: Cell<u32>,
@@ -81,7 +82,7 @@ impl Recorder {
 }
 
 impl Machine {
-    /// An address's name. Without tracing, objects outside pool have no number.
+    /// The name of an address. Without tracing, objects outside pool have no number.
     pub(crate) fn name(&self, address: usize) -> Name {
         if address == 0 {
             return Name::Null;
@@ -108,13 +109,13 @@ impl Machine {
         Name::Object(*number)
     }
 
-    /// A new object has these addresses. What had some of them before, in memory of the host's that
-    /// has been freed since, has gone.
+    /// Forgets the names of these addresses, because a new object has them. The objects before were
+    /// in memory of the host that has been freed since.
     pub(crate) fn forget_names(&self, addresses: Range<usize>) {
         self.recorder.borrow().names.borrow_mut().retain(|address, _| !addresses.contains(address));
     }
 
-    /// A pointer-sized value as the trace shows it: a small number, or a pointer.
+    /// A pointer-sized value as the trace shows it, either a small number or a pointer.
     pub(crate) fn pointer(&self, value: usize) -> Value {
         if value < 0x1_0000 && value != 0 {
             Value::Bits(value as u64)
@@ -123,7 +124,7 @@ impl Machine {
         }
     }
 
-    /// An integer as the trace shows it: pool addresses have names.
+    /// An integer as the trace shows it. Pool addresses appear as names.
     pub(crate) fn integer(&self, value: u64) -> Value {
         match self.arena.offset(value as usize) {
             Some(_) => Value::Pointer(self.name(value as usize)),

@@ -25,7 +25,7 @@ pub enum Value {
     Tag(u32),
 }
 
-/// A pool tag's four characters, those that can be printed.
+/// A pool tag's four characters. Characters that cannot be printed appear as dots.
 pub(crate) struct Tag(pub(crate) u32);
 
 impl Display for Tag {

@@ -8,10 +8,11 @@ use super::{KIRQL, PIRP, PVOID, ULONG};
 pub type PIO_CSQ_INSERT_IRP = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irp: PIRP)>;
 /// Takes an IRP out of the driver's queue.
 pub type PIO_CSQ_REMOVE_IRP = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irp: PIRP)>;
-/// The first IRP after the given one, or of all, that fits the context; null where there is none.
+/// Returns the first IRP after the given one, or of all, that fits the context. Null if there is
+/// none.
 pub type PIO_CSQ_PEEK_NEXT_IRP =
     Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irp: PIRP, PeekContext: PVOID) -> PIRP>;
-/// Acquires the lock of the driver's queue; the IRQL before into `Irql`.
+/// Acquires the lock of the driver's queue, and stores the previous IRQL in `Irql`.
 pub type PIO_CSQ_ACQUIRE_LOCK = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irql: *mut KIRQL)>;
 /// Releases the lock of the driver's queue.
 pub type PIO_CSQ_RELEASE_LOCK = Option<unsafe extern "C" fn(Csq: PIO_CSQ, Irql: KIRQL)>;
@@ -33,11 +34,11 @@ pub struct _IO_CSQ {
 }
 /// A cancel-safe queue.
 pub type IO_CSQ = _IO_CSQ;
-/// A pointer to one.
+/// A pointer to a cancel-safe queue.
 pub type PIO_CSQ = *mut IO_CSQ;
 
 impl Default for _IO_CSQ {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self {
             Type: 0,
@@ -52,7 +53,7 @@ impl Default for _IO_CSQ {
     }
 }
 
-/// What finds one IRP in a cancel-safe queue again.
+/// A context that identifies one IRP in a cancel-safe queue.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _IO_CSQ_IRP_CONTEXT {
@@ -60,9 +61,9 @@ pub struct _IO_CSQ_IRP_CONTEXT {
     pub(crate) Irp: PIRP,
     pub(crate) Csq: PIO_CSQ,
 }
-/// What finds one IRP in a cancel-safe queue again.
+/// A context that identifies one IRP in a cancel-safe queue.
 pub type IO_CSQ_IRP_CONTEXT = _IO_CSQ_IRP_CONTEXT;
-/// A pointer to it.
+/// A pointer to the context of an IRP.
 pub type PIO_CSQ_IRP_CONTEXT = *mut IO_CSQ_IRP_CONTEXT;
 
 impl Default for _IO_CSQ_IRP_CONTEXT {

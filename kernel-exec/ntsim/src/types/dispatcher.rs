@@ -1,4 +1,4 @@
-//! Dispatcher objects: what threads wait for, and threads themselves.
+//! Dispatcher objects, for which threads wait, and threads themselves.
 
 use core::{marker::PhantomPinned, ptr::null_mut};
 
@@ -9,9 +9,9 @@ pub mod _EVENT_TYPE {
     #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
     /// The type of the values.
     pub type Type = i32;
-    /// Set, it releases every waiter and stays set.
+    /// A set event releases every waiter and stays set.
     pub const NotificationEvent: Type = 0;
-    /// Set, it releases one waiter and is reset by that.
+    /// A set event releases one waiter, which resets it.
     pub const SynchronizationEvent: Type = 1;
 }
 /// Notification or synchronization.
@@ -22,9 +22,9 @@ pub mod _WAIT_TYPE {
     #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
     /// The type of the values.
     pub type Type = i32;
-    /// Until all objects are signalled at the same time.
+    /// The wait lasts until all objects are signalled at the same time.
     pub const WaitAll: Type = 0;
-    /// Until one of the objects is signalled.
+    /// The wait lasts until one of the objects is signalled.
     pub const WaitAny: Type = 1;
 }
 /// All or any.
@@ -40,7 +40,7 @@ pub mod _KWAIT_REASON {
     /// On behalf of a user.
     pub const UserRequest: Type = 6;
 }
-/// Why a thread waits.
+/// The reason of a thread's wait.
 pub type KWAIT_REASON = _KWAIT_REASON::Type;
 
 /// wdk-sys's module of the enumeration `MODE`.
@@ -48,28 +48,39 @@ pub mod _MODE {
     #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
     /// The type of the values.
     pub type Type = i32;
-    /// The kernel's own.
+    /// The kernel's own wait.
     pub const KernelMode: Type = 0;
-    /// A user's: refused by ntsim, which has no users.
+    /// A user's wait, which is like the kernel's, because ntsim has no alerts.
     pub const UserMode: Type = 1;
 }
-/// Kernel or user, as arguments have it.
+/// Kernel or user, in the type of arguments.
 pub type KPROCESSOR_MODE = i8;
 
-/// A priority increment: ntsim has no priorities, every ready thread may be next.
+/// A priority increment. ntsim has no priorities, and any ready thread may be next.
 pub type KPRIORITY = LONG;
-/// What is asked of an object.
+/// The requested access to an object.
 pub type ACCESS_MASK = ULONG;
 /// A pointer to a handle.
 pub type PHANDLE = *mut HANDLE;
 /// The type of objects that a handle may stand for.
 pub type POBJECT_TYPE = *mut _OBJECT_TYPE;
-/// A pointer to what a handle's table entry says.
-pub type POBJECT_HANDLE_INFORMATION = PVOID;
-/// A thread's routine: its context. Called at PASSIVE_LEVEL.
+/// The contents of a handle's table entry.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct _OBJECT_HANDLE_INFORMATION {
+    /// Whether it is inherited, protected or audited.
+    pub HandleAttributes: ULONG,
+    /// The access that was requested when the handle was created.
+    pub GrantedAccess: ACCESS_MASK,
+}
+/// The contents of a handle's table entry.
+pub type OBJECT_HANDLE_INFORMATION = _OBJECT_HANDLE_INFORMATION;
+/// A pointer to the contents of a handle's table entry.
+pub type POBJECT_HANDLE_INFORMATION = *mut OBJECT_HANDLE_INFORMATION;
+/// A thread's routine, with its context. Called at PASSIVE_LEVEL.
 pub type PKSTART_ROUTINE = Option<unsafe extern "C" fn(StartContext: PVOID)>;
 
-/// An object type: opaque.
+/// An object type, which is opaque.
 #[repr(C)]
 #[derive(Debug)]
 pub struct _OBJECT_TYPE {
@@ -77,7 +88,7 @@ pub struct _OBJECT_TYPE {
     pinned: PhantomPinned,
 }
 
-/// A thread: opaque, known by its address.
+/// A thread, which is opaque and identified by its address.
 #[repr(C)]
 #[derive(Debug)]
 pub struct _KTHREAD {
@@ -100,7 +111,7 @@ pub struct _LIST_ENTRY {
 }
 /// A doubly linked list's head or entry.
 pub type LIST_ENTRY = _LIST_ENTRY;
-/// A pointer to one.
+/// A pointer to a list's head or entry.
 pub type PLIST_ENTRY = *mut LIST_ENTRY;
 
 impl Default for _LIST_ENTRY {
@@ -109,7 +120,7 @@ impl Default for _LIST_ENTRY {
     }
 }
 
-/// What every dispatcher object begins with.
+/// The header of every dispatcher object.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
 pub struct _DISPATCHER_HEADER {
@@ -120,7 +131,7 @@ pub struct _DISPATCHER_HEADER {
     pub(crate) SignalState: LONG,
     pub(crate) WaitListHead: LIST_ENTRY,
 }
-/// What every dispatcher object begins with.
+/// The header of every dispatcher object.
 pub type DISPATCHER_HEADER = _DISPATCHER_HEADER;
 
 /// An event.
@@ -133,7 +144,7 @@ pub struct _KEVENT {
 pub type KEVENT = _KEVENT;
 /// A pointer to an event.
 pub type PKEVENT = *mut KEVENT;
-/// A pointer to an event that is not freed meanwhile.
+/// A pointer to an event that is not freed while it is used.
 pub type PRKEVENT = *mut KEVENT;
 
 /// A semaphore.
@@ -145,7 +156,7 @@ pub struct _KSEMAPHORE {
 }
 /// A semaphore.
 pub type KSEMAPHORE = _KSEMAPHORE;
-/// A pointer to a semaphore that is not freed meanwhile.
+/// A pointer to a semaphore that is not freed while it is used.
 pub type PRKSEMAPHORE = *mut KSEMAPHORE;
 
 /// A mutex.
@@ -162,11 +173,11 @@ pub struct _KMUTANT {
 pub type KMUTANT = _KMUTANT;
 /// A mutex.
 pub type KMUTEX = _KMUTANT;
-/// A pointer to a mutex that is not freed meanwhile.
+/// A pointer to a mutex that is not freed while it is used.
 pub type PRKMUTEX = *mut KMUTEX;
 
 impl Default for _KMUTANT {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self {
             Header: DISPATCHER_HEADER::default(),
@@ -178,58 +189,58 @@ impl Default for _KMUTANT {
     }
 }
 
-/// Room for the kernel's notes about one object of a wait for several.
+/// Storage for the kernel's state of one object, in a wait for several.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
 pub struct _KWAIT_BLOCK {
     opaque: [u64; 6],
 }
-/// Room for the kernel's notes about one object of a wait.
+/// Storage for the kernel's state of one object of a wait.
 pub type KWAIT_BLOCK = _KWAIT_BLOCK;
-/// A pointer to the first of several.
+/// A pointer to the first of several wait blocks.
 pub type PKWAIT_BLOCK = *mut KWAIT_BLOCK;
 
 /// The attributes of a new object.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _OBJECT_ATTRIBUTES {
-    /// The structure's size: 48.
+    /// The structure's size, 48.
     pub Length: ULONG,
-    /// Where its name begins.
+    /// The directory in which the name begins.
     pub RootDirectory: HANDLE,
-    /// Its name.
+    /// The object's name.
     pub ObjectName: PVOID,
     /// The `OBJ_*` bits.
     pub Attributes: ULONG,
-    /// Who may do what.
+    /// The access rights to the object.
     pub SecurityDescriptor: PVOID,
-    /// How the server may act for the client.
+    /// The ways in which the server may act for the client.
     pub SecurityQualityOfService: PVOID,
 }
 /// The attributes of a new object.
 pub type OBJECT_ATTRIBUTES = _OBJECT_ATTRIBUTES;
-/// A pointer to them.
+/// A pointer to object attributes.
 pub type POBJECT_ATTRIBUTES = *mut OBJECT_ATTRIBUTES;
 
 /// A thread's identifiers.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _CLIENT_ID {
-    /// The process's.
+    /// The process's identifier.
     pub UniqueProcess: HANDLE,
-    /// The thread's.
+    /// The thread's identifier.
     pub UniqueThread: HANDLE,
 }
 /// A thread's identifiers.
 pub type CLIENT_ID = _CLIENT_ID;
-/// A pointer to them.
+/// A pointer to a thread's identifiers.
 pub type PCLIENT_ID = *mut CLIENT_ID;
 
-/// Most objects of one wait.
+/// The most objects of one wait.
 pub const MAXIMUM_WAIT_OBJECTS: ULONG = 64;
-/// Most objects of one wait without an array of wait blocks.
+/// The most objects of one wait without an array of wait blocks.
 pub const THREAD_WAIT_OBJECTS: ULONG = 3;
-/// The handle is the kernel's.
+/// The handle belongs to the kernel.
 pub const OBJ_KERNEL_HANDLE: ULONG = 0x200;
 /// Every access to a thread.
 pub const THREAD_ALL_ACCESS: ULONG = 0x1F_FFFF;
@@ -244,5 +255,6 @@ const _: () = {
     assert!(size_of::<KMUTANT>() == 56 && offset_of!(KMUTANT, OwnerThread) == 40);
     assert!(offset_of!(KMUTANT, Abandoned) == 48 && offset_of!(KMUTANT, ApcDisable) == 49);
     assert!(size_of::<KWAIT_BLOCK>() == 48);
+    assert!(size_of::<OBJECT_HANDLE_INFORMATION>() == 8);
     assert!(size_of::<OBJECT_ATTRIBUTES>() == 48 && size_of::<CLIENT_ID>() == 16);
 };

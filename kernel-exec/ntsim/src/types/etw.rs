@@ -1,5 +1,6 @@
-//! Event tracing (learn.microsoft.com/windows/win32/api/evntprov/: `ns-evntprov-event_descriptor`,
-//! `ns-evntprov-event_data_descriptor`, `ns-evntprov-event_filter_descriptor`; `nc-wdm-etwenablecallback`).
+//! Event tracing (learn.microsoft.com/windows/win32/api/evntprov/, pages
+//! `ns-evntprov-event_descriptor`, `ns-evntprov-event_data_descriptor` and
+//! `ns-evntprov-event_filter_descriptor`; also `nc-wdm-etwenablecallback`).
 
 use core::fmt::{self, Display, Formatter};
 
@@ -14,16 +15,16 @@ pub type ULONGLONG = u64;
 pub struct _GUID {
     /// The first group of digits.
     pub Data1: ULONG,
-    /// The second.
+    /// The second group.
     pub Data2: USHORT,
-    /// The third.
+    /// The third group.
     pub Data3: USHORT,
     /// The rest, byte by byte.
     pub Data4: [UCHAR; 8],
 }
 /// A globally unique identifier.
 pub type GUID = _GUID;
-/// A pointer to a GUID that is only read.
+/// A pointer to a GUID for reading only.
 pub type LPCGUID = *const GUID;
 
 impl _GUID {
@@ -43,7 +44,7 @@ impl _GUID {
     }
 }
 
-/// As it is mostly written, without braces.
+/// Writes the usual form, without braces.
 impl Display for _GUID {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [a, b, rest @ ..] = self.Data4;
@@ -52,31 +53,32 @@ impl Display for _GUID {
     }
 }
 
-/// A registered provider; 0 is none.
+/// A handle of a registered provider. 0 is not a handle.
 pub type REGHANDLE = ULONGLONG;
-/// Where a provider's handle goes.
+/// A pointer to a provider's handle.
 pub type PREGHANDLE = *mut REGHANDLE;
 
-/// What an event is.
+/// The description of an event.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct _EVENT_DESCRIPTOR {
-    /// Its number.
+    /// The event's number.
     pub Id: USHORT,
     /// The version of its layout.
     pub Version: UCHAR,
-    /// Its audience.
+    /// The event's audience.
     pub Channel: UCHAR,
-    /// How much it matters: 1, critical, to 5, verbose, and the provider's own beyond; 0 passes every filter.
+    /// The event's severity, from 1 (critical) to 5 (verbose); higher ones are the provider's own.
+    /// 0 passes every filter.
     pub Level: UCHAR,
-    /// What it does.
+    /// The action that the event reports.
     pub Opcode: UCHAR,
-    /// What it is a part of.
+    /// The task to which the event belongs.
     pub Task: USHORT,
-    /// What it is about, a bit each; 0 passes every filter.
+    /// The event's subjects, a bit each. 0 passes every filter.
     pub Keyword: ULONGLONG,
 }
-/// What an event is.
+/// The description of an event.
 pub type EVENT_DESCRIPTOR = _EVENT_DESCRIPTOR;
 /// A pointer to an event's description.
 pub type PCEVENT_DESCRIPTOR = *const EVENT_DESCRIPTOR;
@@ -85,11 +87,11 @@ pub type PCEVENT_DESCRIPTOR = *const EVENT_DESCRIPTOR;
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct _EVENT_DATA_DESCRIPTOR {
-    /// Its address.
+    /// The part's address.
     pub Ptr: ULONGLONG,
-    /// Its size in bytes.
+    /// The part's size in bytes.
     pub Size: ULONG,
-    /// 0, for data.
+    /// 0, which means data.
     pub Reserved: ULONG,
 }
 /// A part of an event's data.
@@ -97,24 +99,26 @@ pub type EVENT_DATA_DESCRIPTOR = _EVENT_DATA_DESCRIPTOR;
 /// A pointer to the parts of an event's data.
 pub type PEVENT_DATA_DESCRIPTOR = *mut EVENT_DATA_DESCRIPTOR;
 
-/// What a session asks of a provider besides: never there in ntsim.
+/// A further filter of a session for a provider. ntsim never passes one.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct _EVENT_FILTER_DESCRIPTOR {
-    /// Its address.
+    /// The filter's address.
     pub Ptr: ULONGLONG,
-    /// Its size in bytes.
+    /// The filter's size in bytes.
     pub Size: ULONG,
-    /// Its kind.
+    /// The filter's kind.
     pub Type: ULONG,
 }
-/// What a session asks of a provider besides.
+/// A further filter of a session for a provider.
 pub type EVENT_FILTER_DESCRIPTOR = _EVENT_FILTER_DESCRIPTOR;
-/// A pointer to it.
+/// A pointer to a filter.
 pub type PEVENT_FILTER_DESCRIPTOR = *mut EVENT_FILTER_DESCRIPTOR;
 
-/// Tells a provider that a session listens, or no longer: the session's source, a control code, the highest level, the keywords
-/// of which any and all are asked for, a filter, and the context of the registration. Called at PASSIVE_LEVEL.
+/// A routine that tells a provider that a session listens, or no longer listens. Its arguments are
+/// the session's source, a control code, the highest level, the two sets of keywords (any of the
+/// first, all of the second), a filter, and the context of the registration. Called at
+/// PASSIVE_LEVEL.
 pub type PETWENABLECALLBACK = Option<
     unsafe extern "C" fn(
         SourceId: LPCGUID,
@@ -131,7 +135,7 @@ pub type PETWENABLECALLBACK = Option<
 pub const EVENT_CONTROL_CODE_DISABLE_PROVIDER: ULONG = 0;
 /// A session listens.
 pub const EVENT_CONTROL_CODE_ENABLE_PROVIDER: ULONG = 1;
-/// Most parts of an event's data.
+/// The most parts of an event's data.
 pub const MAX_EVENT_DATA_DESCRIPTORS: ULONG = 128;
 
 const _: () = {

@@ -1,10 +1,10 @@
-//! What belongs to drivers and devices besides their objects.
+//! The parts of drivers and devices outside of their objects.
 
 use core::ptr::null_mut;
 
 use super::{CSHORT, LONG, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PVOID, ULONG, UNICODE_STRING, USHORT};
 
-/// A routine that adds a device of the driver for one that was found. Called at PASSIVE_LEVEL.
+/// A routine that adds a device of the driver for a device that was found. Called at PASSIVE_LEVEL.
 pub type PDRIVER_ADD_DEVICE = Option<
     unsafe extern "C" fn(DriverObject: PDRIVER_OBJECT, PhysicalDeviceObject: PDEVICE_OBJECT) -> NTSTATUS,
 >;
@@ -15,16 +15,16 @@ pub type PDRIVER_ADD_DEVICE = Option<
 pub struct _DRIVER_EXTENSION {
     /// The driver.
     pub DriverObject: PDRIVER_OBJECT,
-    /// AddDevice.
+    /// The AddDevice routine.
     pub AddDevice: PDRIVER_ADD_DEVICE,
-    /// How often its reinitialisation routine was called.
+    /// How often the driver's reinitialisation routine was called.
     pub Count: ULONG,
     /// The name of the driver's key in the registry.
     pub ServiceKeyName: UNICODE_STRING,
 }
 /// A driver's extension.
 pub type DRIVER_EXTENSION = _DRIVER_EXTENSION;
-/// A pointer to it.
+/// A pointer to a driver's extension.
 pub type PDRIVER_EXTENSION = *mut DRIVER_EXTENSION;
 
 impl Default for _DRIVER_EXTENSION {
@@ -43,9 +43,9 @@ impl Default for _DRIVER_EXTENSION {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _DEVOBJ_EXTENSION {
-    /// What kind of object it is: 13.
+    /// The kind of object, 13.
     pub Type: CSHORT,
-    /// The size of the extension: NT has 0.
+    /// The size of the extension, 0 as in NT.
     pub Size: USHORT,
     /// The device.
     pub DeviceObject: PDEVICE_OBJECT,
@@ -61,7 +61,7 @@ pub struct _DEVOBJ_EXTENSION {
 }
 /// The system's part of a device.
 pub type DEVOBJ_EXTENSION = _DEVOBJ_EXTENSION;
-/// A pointer to it.
+/// A pointer to the system's part of a device.
 pub type PDEVOBJ_EXTENSION = *mut DEVOBJ_EXTENSION;
 
 impl Default for _DEVOBJ_EXTENSION {

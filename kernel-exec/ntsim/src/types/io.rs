@@ -12,18 +12,18 @@ pub mod _WORK_QUEUE_TYPE {
     #![expect(non_upper_case_globals, reason = "the names are the kernel's")]
     /// The type of the values.
     pub type Type = i32;
-    /// For what others wait for.
+    /// For work that others wait for.
     pub const CriticalWorkQueue: Type = 0;
     /// For everything else.
     pub const DelayedWorkQueue: Type = 1;
-    /// The system's own: refused by ntsim.
+    /// For the system itself. ntsim refuses it.
     pub const HyperCriticalWorkQueue: Type = 2;
-    /// As DelayedWorkQueue, a little more urgent.
+    /// Like DelayedWorkQueue, and a little more urgent.
     pub const NormalWorkQueue: Type = 3;
-    /// For what has time.
+    /// For work without urgency.
     pub const BackgroundWorkQueue: Type = 4;
 }
-/// Which worker threads run a work item.
+/// The worker threads that run a work item.
 pub type WORK_QUEUE_TYPE = _WORK_QUEUE_TYPE::Type;
 
 /// A counted string of 16-bit characters.
@@ -32,16 +32,16 @@ pub type WORK_QUEUE_TYPE = _WORK_QUEUE_TYPE::Type;
 pub struct _UNICODE_STRING {
     /// Bytes in use.
     pub Length: USHORT,
-    /// Bytes there are.
+    /// Bytes of the buffer.
     pub MaximumLength: USHORT,
     /// The characters.
     pub Buffer: PWSTR,
 }
 /// A counted string of 16-bit characters.
 pub type UNICODE_STRING = _UNICODE_STRING;
-/// A pointer to one.
+/// A pointer to a counted string.
 pub type PUNICODE_STRING = *mut UNICODE_STRING;
-/// A pointer to one that is not changed.
+/// A pointer to a counted string that is not changed.
 pub type PCUNICODE_STRING = *const UNICODE_STRING;
 
 /// A counted string of characters of 8 bits.
@@ -50,7 +50,7 @@ pub type PCUNICODE_STRING = *const UNICODE_STRING;
 pub struct _STRING {
     /// Bytes in use.
     pub Length: USHORT,
-    /// Bytes there are.
+    /// Bytes of the buffer.
     pub MaximumLength: USHORT,
     /// The characters.
     pub Buffer: *mut core::ffi::c_char,
@@ -64,11 +64,12 @@ impl Default for _UNICODE_STRING {
     }
 }
 
-/// A work item's routine: its parameter. Called at PASSIVE_LEVEL.
+/// A work item's routine, with its parameter. Called at PASSIVE_LEVEL.
 pub type PWORKER_THREAD_ROUTINE = Option<unsafe extern "C" fn(Parameter: PVOID)>;
-/// A routine of IoQueueWorkItem: the device, and the context. Called at PASSIVE_LEVEL.
+/// A routine of IoQueueWorkItem, with the device and the context. Called at PASSIVE_LEVEL.
 pub type PIO_WORKITEM_ROUTINE = Option<unsafe extern "C" fn(DeviceObject: PDEVICE_OBJECT, Context: PVOID)>;
-/// A routine of IoQueueWorkItemEx: the device or driver, the context, and the work item. Called at PASSIVE_LEVEL.
+/// A routine of IoQueueWorkItemEx, with the device or driver, the context, and the work item.
+/// Called at PASSIVE_LEVEL.
 pub type PIO_WORKITEM_ROUTINE_EX =
     Option<unsafe extern "C" fn(IoObject: PVOID, Context: PVOID, IoWorkItem: PIO_WORKITEM)>;
 /// A driver's first routine. Called at PASSIVE_LEVEL.
@@ -81,7 +82,7 @@ pub type PDRIVER_UNLOAD = Option<unsafe extern "C" fn(DriverObject: PDRIVER_OBJE
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _WORK_QUEUE_ITEM {
-    /// The kernel's.
+    /// The kernel's list entry.
     pub List: LIST_ENTRY,
     /// The routine.
     pub WorkerRoutine: PWORKER_THREAD_ROUTINE,
@@ -90,17 +91,17 @@ pub struct _WORK_QUEUE_ITEM {
 }
 /// A work item of the executive.
 pub type WORK_QUEUE_ITEM = _WORK_QUEUE_ITEM;
-/// A pointer to one.
+/// A pointer to a work item of the executive.
 pub type PWORK_QUEUE_ITEM = *mut WORK_QUEUE_ITEM;
 
 impl Default for _WORK_QUEUE_ITEM {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self { List: LIST_ENTRY::default(), WorkerRoutine: None, Parameter: null_mut() }
     }
 }
 
-/// A work item of the I/O manager: opaque; its size is what IoSizeofWorkItem returns.
+/// A work item of the I/O manager. It is opaque, and IoSizeofWorkItem returns its size.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _IO_WORKITEM {
@@ -113,11 +114,11 @@ pub struct _IO_WORKITEM {
 }
 /// A work item of the I/O manager.
 pub type IO_WORKITEM = _IO_WORKITEM;
-/// A pointer to one.
+/// A pointer to a work item of the I/O manager.
 pub type PIO_WORKITEM = *mut IO_WORKITEM;
 
 impl Default for _IO_WORKITEM {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self {
             Item: WORK_QUEUE_ITEM::default(),
@@ -134,11 +135,11 @@ impl Default for _IO_WORKITEM {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _DRIVER_OBJECT {
-    /// What kind of object it is.
+    /// The kind of object.
     pub Type: CSHORT,
-    /// Its size.
+    /// The object's size.
     pub Size: CSHORT,
-    /// The first of its devices.
+    /// The first of the driver's devices.
     pub DeviceObject: PDEVICE_OBJECT,
     /// The `DRVO_*` bits.
     pub Flags: ULONG,
@@ -146,21 +147,21 @@ pub struct _DRIVER_OBJECT {
     pub DriverStart: PVOID,
     /// The image's size.
     pub DriverSize: ULONG,
-    /// The kernel's.
+    /// The kernel's section of the image.
     pub DriverSection: PVOID,
     /// The driver's extension, with AddDevice.
     pub DriverExtension: PDRIVER_EXTENSION,
-    /// Its name.
+    /// The driver's name.
     pub DriverName: UNICODE_STRING,
-    /// The path of the hardware's key.
+    /// The registry path of the hardware's key.
     pub HardwareDatabase: PUNICODE_STRING,
-    /// Fast I/O's table.
+    /// The table of fast I/O routines.
     pub FastIoDispatch: PVOID,
-    /// DriverEntry.
+    /// The DriverEntry routine.
     pub DriverInit: PDRIVER_INITIALIZE,
-    /// StartIo.
+    /// The StartIo routine.
     pub DriverStartIo: PVOID,
-    /// Unload.
+    /// The Unload routine.
     pub DriverUnload: PDRIVER_UNLOAD,
     /// The dispatch routines, by major function code.
     pub MajorFunction: [PVOID; 28],
@@ -197,13 +198,13 @@ impl Default for _DRIVER_OBJECT {
 #[repr(C, align(16))]
 #[derive(Debug, Clone, Copy)]
 pub struct _DEVICE_OBJECT {
-    /// What kind of object it is.
+    /// The kind of object.
     pub Type: CSHORT,
-    /// Its size, with the extension.
+    /// The object's size, with the extension.
     pub Size: USHORT,
-    /// The I/O manager's.
+    /// The I/O manager's reference count.
     pub ReferenceCount: LONG,
-    /// Its driver.
+    /// The device's driver.
     pub DriverObject: PDRIVER_OBJECT,
     /// The driver's next device.
     pub NextDevice: PDEVICE_OBJECT,
@@ -222,10 +223,10 @@ pub struct _DEVICE_OBJECT {
     pub DeviceExtension: PVOID,
     /// A `FILE_DEVICE_*` number.
     pub DeviceType: ULONG,
-    /// Stack locations of an IRP for it.
+    /// The number of stack locations of an IRP for the device.
     pub StackSize: i8,
     pub(crate) Queue: [u64; 9],
-    /// How buffers are aligned.
+    /// The alignment of buffers.
     pub AlignmentRequirement: ULONG,
     pub(crate) DeviceQueue: [u64; 5],
     pub(crate) Dpc: KDPC,
@@ -234,7 +235,7 @@ pub struct _DEVICE_OBJECT {
     pub(crate) DeviceLock: KEVENT,
     pub(crate) SectorSize: USHORT,
     pub(crate) Spare1: USHORT,
-    /// The system's part of it.
+    /// The system's part of the device.
     pub DeviceObjectExtension: PDEVOBJ_EXTENSION,
     pub(crate) Reserved: PVOID,
 }
@@ -282,7 +283,7 @@ pub const DO_BUFFERED_IO: ULONG = 0x04;
 pub const DO_EXCLUSIVE: ULONG = 0x08;
 /// The device has a name.
 pub const DO_DEVICE_HAS_NAME: ULONG = 0x40;
-/// The device is being initialised: the system clears it after DriverEntry, a driver after
+/// The device is being initialised. The system clears the flag after DriverEntry, a driver after
 /// AddDevice.
 pub const DO_DEVICE_INITIALIZING: ULONG = 0x80;
 /// A device that no other type fits.

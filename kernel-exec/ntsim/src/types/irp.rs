@@ -7,38 +7,39 @@ use super::{
     ULONG_PTR, USHORT,
 };
 
-/// A cancel routine: the device and the IRP. Called at DISPATCH_LEVEL with the cancel spin lock held, which it releases.
+/// A cancel routine, with the device and the IRP. It is called at DISPATCH_LEVEL with the cancel
+/// spin lock held, which it releases.
 pub type PDRIVER_CANCEL = Option<unsafe extern "C" fn(DeviceObject: PDEVICE_OBJECT, Irp: PIRP)>;
-/// A completion routine: the device of its stack location, the IRP, and its context.
+/// A completion routine, with the device of its stack location, the IRP, and its context.
 pub type PIO_COMPLETION_ROUTINE =
     Option<unsafe extern "C" fn(DeviceObject: PDEVICE_OBJECT, Irp: PIRP, Context: PVOID) -> NTSTATUS>;
-/// A dispatch routine: the device and the IRP.
+/// A dispatch routine, with the device and the IRP.
 pub type PDRIVER_DISPATCH = Option<unsafe extern "C" fn(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) -> NTSTATUS>;
 
-/// What a request came to. In C its first field is a union with a pointer.
+/// The result of a request. In C its first field is a union with a pointer.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
 pub struct _IO_STATUS_BLOCK {
     /// The status.
     pub Status: NTSTATUS,
     pub(crate) Padding: u32,
-    /// What else it came to, such as a number of bytes.
+    /// Further information about the result, such as a number of bytes.
     pub Information: ULONG_PTR,
 }
-/// What a request came to.
+/// The result of a request.
 pub type IO_STATUS_BLOCK = _IO_STATUS_BLOCK;
 
 /// A driver's part of a request.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _IO_STACK_LOCATION {
-    /// What is requested: an `IRP_MJ_*` code.
+    /// The requested function, an `IRP_MJ_*` code.
     pub MajorFunction: UCHAR,
-    /// What is requested, more exactly.
+    /// The requested variant of the function.
     pub MinorFunction: UCHAR,
     /// The `SL_*` flags.
     pub Flags: UCHAR,
-    /// SL_PENDING_RETURNED, and when the completion routine is called.
+    /// SL_PENDING_RETURNED, and the outcomes for which the completion routine is called.
     pub Control: UCHAR,
     /// The parameters of the function.
     pub Parameters: [ULONG_PTR; 4],
@@ -53,7 +54,7 @@ pub struct _IO_STACK_LOCATION {
 }
 /// A driver's part of a request.
 pub type IO_STACK_LOCATION = _IO_STACK_LOCATION;
-/// A pointer to it.
+/// A pointer to a driver's part of a request.
 pub type PIO_STACK_LOCATION = *mut IO_STACK_LOCATION;
 
 impl Default for _IO_STACK_LOCATION {
@@ -76,9 +77,9 @@ impl Default for _IO_STACK_LOCATION {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _IRP {
-    /// What kind of object it is.
+    /// The kind of object.
     pub Type: CSHORT,
-    /// Its size, with the stack locations.
+    /// The packet's size, with the stack locations.
     pub Size: USHORT,
     pub(crate) AllocationProcessorNumber: USHORT,
     pub(crate) Reserved: USHORT,
@@ -88,38 +89,38 @@ pub struct _IRP {
     pub Flags: ULONG,
     /// The system buffer, or the master IRP.
     pub AssociatedIrp: PVOID,
-    /// The kernel's: the thread's list, in which an IRP of a driver's own is not.
+    /// The kernel's list of a thread's IRPs. An IRP of a driver's own is not in it.
     pub ThreadListEntry: LIST_ENTRY,
-    /// What the request came to.
+    /// The result of the request.
     pub IoStatus: IO_STATUS_BLOCK,
-    /// Kernel or user.
+    /// The requestor's mode, kernel or user.
     pub RequestorMode: CCHAR,
-    /// A driver below has marked it pending.
+    /// Whether a driver below has marked the request pending.
     pub PendingReturned: BOOLEAN,
-    /// How many stack locations there are.
+    /// The number of stack locations.
     pub StackCount: CCHAR,
-    /// The current one, from 1; one more than there are: none.
+    /// The number of the current stack location, from 1. One more than `StackCount` means none.
     pub CurrentLocation: CCHAR,
-    /// Somebody has tried to cancel it.
+    /// Whether the request's cancellation was attempted.
     pub Cancel: BOOLEAN,
-    /// IRQL before the cancel spin lock was acquired, for a cancel routine.
+    /// The IRQL before the cancel spin lock was acquired, for a cancel routine.
     pub CancelIrql: KIRQL,
     pub(crate) ApcEnvironment: CCHAR,
-    /// The kernel's: how it was allocated.
+    /// The kernel's record of the packet's allocation.
     pub AllocationFlags: UCHAR,
     pub(crate) UserIosb: PVOID,
     pub(crate) UserEvent: PVOID,
     pub(crate) Overlay: [ULONG_PTR; 2],
-    /// The cancel routine: IoSetCancelRoutine changes it.
+    /// The cancel routine, which IoSetCancelRoutine changes.
     pub CancelRoutine: PDRIVER_CANCEL,
     /// The user's buffer.
     pub UserBuffer: PVOID,
-    /// The driver's own, while it has the request.
+    /// Fields for the driver that has the request.
     pub DriverContext: [PVOID; 4],
-    /// The thread that made it.
+    /// The thread that created the request.
     pub Thread: PKTHREAD,
     pub(crate) AuxiliaryBuffer: PVOID,
-    /// The driver's own, for its queues.
+    /// A field for the queues of the driver that has the request.
     pub ListEntry: LIST_ENTRY,
     pub(crate) CurrentStackLocation: PIO_STACK_LOCATION,
     pub(crate) OriginalFileObject: PVOID,
@@ -127,7 +128,7 @@ pub struct _IRP {
 }
 /// An I/O request packet.
 pub type IRP = _IRP;
-/// A pointer to one.
+/// A pointer to an I/O request packet.
 pub type PIRP = *mut IRP;
 
 impl Default for _IRP {
@@ -173,7 +174,7 @@ pub const IRP_MJ_READ: usize = 3;
 pub const IRP_MJ_WRITE: usize = 4;
 /// Control a device.
 pub const IRP_MJ_DEVICE_CONTROL: usize = 14;
-/// A driver has returned STATUS_PENDING, or will.
+/// A driver has returned STATUS_PENDING, or will do so.
 pub const SL_PENDING_RETURNED: UCHAR = 0x01;
 /// The completion routine is called for a request that was canceled.
 pub const SL_INVOKE_ON_CANCEL: UCHAR = 0x20;

@@ -14,26 +14,27 @@ pub struct _KSPIN_LOCK_QUEUE {
 /// A link of the queue for an in-stack queued spin lock.
 pub type KSPIN_LOCK_QUEUE = _KSPIN_LOCK_QUEUE;
 
-/// What an in-stack queued spin lock's holder has on its stack.
+/// The handle that the holder of an in-stack queued spin lock has on its stack.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct _KLOCK_QUEUE_HANDLE {
     pub(crate) LockQueue: KSPIN_LOCK_QUEUE,
     pub(crate) OldIrql: KIRQL,
 }
-/// What an in-stack queued spin lock's holder has on its stack.
+/// The handle that the holder of an in-stack queued spin lock has on its stack.
 pub type KLOCK_QUEUE_HANDLE = _KLOCK_QUEUE_HANDLE;
-/// A pointer to it.
+/// A pointer to a queue handle.
 pub type PKLOCK_QUEUE_HANDLE = *mut KLOCK_QUEUE_HANDLE;
 
 impl Default for _KLOCK_QUEUE_HANDLE {
-    /// All zero: of no lock.
+    /// All zero, for no lock.
     fn default() -> Self {
         Self { LockQueue: KSPIN_LOCK_QUEUE { Next: null_mut(), Lock: null_mut() }, OldIrql: 0 }
     }
 }
 
-/// Rundown protection: twice the number of acquisitions, and one more once rundown has begun.
+/// Rundown protection. The count is twice the number of acquisitions, and one more once rundown has
+/// begun.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
 pub struct _EX_RUNDOWN_REF {
@@ -41,7 +42,7 @@ pub struct _EX_RUNDOWN_REF {
 }
 /// Rundown protection.
 pub type EX_RUNDOWN_REF = _EX_RUNDOWN_REF;
-/// A pointer to it.
+/// A pointer to rundown protection.
 pub type PEX_RUNDOWN_REF = *mut EX_RUNDOWN_REF;
 
 /// A fast mutex.
@@ -60,7 +61,7 @@ pub type FAST_MUTEX = _FAST_MUTEX;
 pub type PFAST_MUTEX = *mut FAST_MUTEX;
 
 impl Default for _FAST_MUTEX {
-    /// All zero: not initialised.
+    /// All zero, which is not initialised.
     fn default() -> Self {
         Self { Count: 0, Owner: null_mut(), Contention: 0, Event: KEVENT::default(), OldIrql: 0 }
     }

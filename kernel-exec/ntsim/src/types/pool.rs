@@ -20,12 +20,12 @@ pub mod _POOL_TYPE {
     /// Non-paged, not executable, aligned to a cache line.
     pub const NonPagedPoolNxCacheAligned: Type = 516;
 }
-/// Which pool.
+/// The kind of pool.
 pub type POOL_TYPE = _POOL_TYPE::Type;
 
-/// What ExAllocatePool3 is told besides: refused by ntsim.
+/// The further parameters of ExAllocatePool3, which ntsim refuses.
 pub type PCPOOL_EXTENDED_PARAMETER = *const core::ffi::c_void;
-/// A lookaside list's own allocation: refused by ntsim.
+/// A lookaside list's own allocation routine, which ntsim refuses.
 pub type PALLOCATE_FUNCTION_EX = Option<
     unsafe extern "C" fn(
         PoolType: POOL_TYPE,
@@ -34,7 +34,7 @@ pub type PALLOCATE_FUNCTION_EX = Option<
         Lookaside: PLOOKASIDE_LIST_EX,
     ) -> PVOID,
 >;
-/// A lookaside list's own way to free: refused by ntsim.
+/// A lookaside list's own free routine, which ntsim refuses.
 pub type PFREE_FUNCTION_EX = Option<unsafe extern "C" fn(Buffer: PVOID, Lookaside: PLOOKASIDE_LIST_EX)>;
 
 /// A lookaside list.

@@ -1,4 +1,4 @@
-//! A bug check as data, and as text that tells everything.
+//! A bug check as data, and as complete text.
 
 extern crate alloc;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pages;
 
-/// A bug check: what a real machine stops with.
+/// A bug check, with which a real machine stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BugCheck {
@@ -19,13 +19,13 @@ pub struct BugCheck {
     pub parameters: [u64; 4],
     /// The processor that stopped.
     pub processor: usize,
-    /// Its IRQL then.
+    /// The processor's IRQL at that time.
     pub irql: u8,
     /// The rule that was broken, with the objects concerned.
     pub rule: String,
-    /// The driver's functions that ran, innermost first, with their places in the source as far as
-    /// they are known: of a fault of the host and of a stack that is too small. Empty for a broken
-    /// rule, which names its objects.
+    /// The running functions of the driver, innermost first, with their places in the source if
+    /// known. It is present for a fault of the host and for a stack overflow. It is empty for a
+    /// broken rule, which names its objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! Rules that a call's page states and that neither NT nor Driver Verifier checks: bug check 0xC4
-//! with a first parameter of ntsim's own, as the table on the first page has them, unless
+//! Rules that a call's page states and that neither NT nor Driver Verifier checks. A violation is
+//! bug check 0xC4 with a first parameter of ntsim's own, as the first page lists them, unless
 //! [`Config::documented_rules`](crate::Config::documented_rules) is off.
 
 extern crate alloc;
@@ -11,20 +11,27 @@ use crate::engine::machine::Machine;
 
 /// A call that must not be made while the processor holds a spin lock.
 pub(crate) const SPIN_LOCK_HELD: u64 = 0x4E53_0001;
-/// A call above the IRQL that its page states, of a routine that does not look.
+/// A call above the IRQL that its page states, where NT does not check.
 pub(crate) const ABOVE_ITS_IRQL: u64 = 0x4E53_0002;
-/// Pool that is asked for with flags for which NT returns NULL.
+/// A pool allocation with flags for which NT returns NULL.
 pub(crate) const POOL_FLAGS: u64 = 0x4E53_0003;
 /// A release with `Wait` = TRUE that no wait follows.
 pub(crate) const NO_WAIT: u64 = 0x4E53_0004;
+/// A wait in UserMode for a mutex, or with something on the thread's stack.
+pub(crate) const USER_WAIT: u64 = 0x4E53_0005;
+/// A pointer that is not aligned is dereferenced. In a build with Rust's checks only, and whatever
+/// [`Config::documented_rules`](crate::Config::documented_rules) says: the code cannot go on.
+pub(crate) const MISALIGNED: u64 = 0x4E53_0006;
+/// Undefined behaviour that another of Rust's checks has found.
+pub(crate) const PRECONDITION: u64 = 0x4E53_0007;
 
 impl Machine {
-    /// A violation of a rule that is only documented; nothing where such rules are off.
+    /// A violation of a rule that is only documented, or `Ok` if such rules are off.
     pub(crate) fn documented(&self, parameters: [u64; 4], rule: impl FnOnce() -> String) -> Checked<()> {
         if self.config.get().documented_rules { Err(violated(parameters, rule())) } else { Ok(()) }
     }
 
-    /// A violation where IRQL is above the one that the call's page states.
+    /// A violation if IRQL is above the one that the call's page states.
     #[inline]
     pub(crate) fn check_documented_irql(&self, ddi: Ddi, highest: u8) -> Checked<()> {
         let irql = self.irql();
@@ -34,13 +41,13 @@ impl Machine {
         self.documented([ABOVE_ITS_IRQL, irql.into(), highest.into(), 0], || {
             let (name, highest) = (ddi.name(), irql_name(highest));
             alloc::format!(
-                "{name} was called at IRQL {irql}; its page says IRQL ≤ {highest}, though NT does not look"
+                "{name} was called at IRQL {irql}, not ≤ {highest} as its page says; NT does not check this"
             )
         })
     }
 
-    /// A violation where this processor holds a spin lock: the call runs code of other drivers,
-    /// which may need it.
+    /// A violation if this processor holds a spin lock. The call runs code of other drivers, which
+    /// may need the lock.
     pub(crate) fn check_no_spin_lock(&self, ddi: Ddi) -> Checked<()> {
         let me = self.current.get();
         let held = self.kernel.borrow().locks.held().iter().rev().find(|held| held.processor == me).copied();

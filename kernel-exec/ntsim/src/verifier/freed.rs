@@ -1,4 +1,5 @@
-//! What must not be in memory that is freed, besides what the DPC fast path has: objects that are waited for, held, or queued.
+//! Objects that must not be in freed memory because a thread waits for them, holds them, or has
+//! queued them. DPCs and timers have a fast path of their own.
 
 extern crate alloc;
 
@@ -11,8 +12,8 @@ use crate::{
 };
 
 impl Machine {
-    /// A violation where an object that the kernel still needs is in the block, whose addresses are these. Else what is known of
-    /// locks there is forgotten.
+    /// A violation if an object that the kernel still needs is in this block, at these addresses.
+    /// Otherwise the lock order of locks in the block is forgotten.
     #[cold]
     pub(crate) fn check_objects_in(&self, block: &Block, range: Range<usize>) -> Checked<()> {
         let mut kernel = self.kernel.borrow_mut();
@@ -24,7 +25,7 @@ impl Machine {
         kernel.order.forget(range.clone());
         drop(kernel);
         let at = |object: usize| object - range.start;
-        // Most frees find nothing: its words are made when they are wanted.
+        // Most frees find nothing, so the text is made only when it is needed.
         let described = || describe(block);
         if let Some(list) = list {
             let rule =

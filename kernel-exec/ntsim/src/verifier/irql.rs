@@ -1,4 +1,5 @@
-//! The DDIs, and at which IRQLs each may be called (learn.microsoft.com/windows-hardware/drivers/ddi/, each one's page).
+//! The DDIs, and the highest IRQL at which each may be called
+//! (learn.microsoft.com/windows-hardware/drivers/ddi/, the page of each one).
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ macro_rules! ddis {
         }
 
         impl Ddi {
-            /// The highest IRQL it may be called at. Some have rules of their own besides: spin locks, pool, waits.
+            /// The highest IRQL at which it may be called. Spin locks, pool and waits have rules of
+            /// their own in addition.
             pub const fn ceiling(self) -> u8 {
                 match self {
                     $(Self::$name => $ceiling,)*
@@ -173,7 +175,7 @@ ddis! {
 }
 
 impl Ddi {
-    /// Bug check 0xC4/0xE5 where it is called above its ceiling.
+    /// Bug check 0xC4/0xE5 if it is called above its ceiling.
     #[inline]
     pub(crate) fn check(self, irql: u8) -> Checked<()> {
         if irql <= self.ceiling() { Ok(()) } else { Err(self.too_high(irql)) }
@@ -182,8 +184,7 @@ impl Ddi {
     #[cold]
     fn too_high(self, irql: u8) -> alloc::boxed::Box<super::Violation> {
         let (name, ceiling) = (self.name(), self.ceiling());
-        let rule =
-            alloc::format!("{name} may be called at IRQL ≤ {} only, and was at {irql}", irql_name(ceiling));
+        let rule = alloc::format!("{name} was called at IRQL {irql}, not ≤ {}", irql_name(ceiling));
         violation(0xC4, [0xE5, irql.into(), 0, 0], rule)
     }
 }

@@ -1,4 +1,4 @@
-//! Whether an object may be where it is.
+//! Checks whether an object may be at its address.
 
 extern crate alloc;
 
@@ -10,7 +10,7 @@ use crate::{
     trace::value::Tag, types::IO_WORKITEM,
 };
 
-/// What an address is used as.
+/// The use of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Atomic,
@@ -63,7 +63,7 @@ impl Use {
     }
 }
 
-/// A block, as rules name it.
+/// Describes a block for a rule's text.
 pub(crate) fn describe(block: &Block) -> String {
     let (number, size, tag) = (block.number, block.size, Tag(block.tag));
     if block.live {
@@ -81,7 +81,8 @@ pub(crate) fn describe(block: &Block) -> String {
 }
 
 impl Machine {
-    /// A violation where an object is in freed, paged or nobody's pool memory. Memory outside pool is not checked.
+    /// A violation if an object is at a null pointer, in freed or paged pool memory, in pool memory
+    /// outside of all blocks, or in another simulated kernel's pool. Other memory is not checked.
     #[inline(always)]
     pub(crate) fn check_memory(&self, address: usize, used: Use) -> Checked<()> {
         let fine = address != 0
@@ -111,7 +112,7 @@ impl Machine {
         let kernel = self.kernel.borrow();
         let (state, block) = (self.arena.state(offset), kernel.pool.find(offset));
         let Some(block) = block else {
-            return Err(bad(alloc::format!("{name} in pool memory that is in no block: pool+{offset:#x}")));
+            return Err(bad(alloc::format!("{name} in pool memory outside of all blocks: pool+{offset:#x}")));
         };
         let (start, end) =
             (address - (offset - block.offset), address - (offset - block.offset) + block.size);
@@ -124,14 +125,14 @@ impl Machine {
                 Err(violation(0xC7, [kind, address as u64, start as u64, end as u64], rule))
             }
             (Memory::Freed | Memory::Outside, _) => {
-                Err(bad(alloc::format!("{name} on freed pool memory: {place}")))
+                Err(bad(alloc::format!("{name} in freed pool memory: {place}")))
             }
             (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) if irql < 2 => Ok(()),
             (Memory::Paged, Use::Atomic | Use::Cell | Use::Rundown | Use::Text) => {
                 Err(bad(alloc::format!("{name} in paged pool at DISPATCH_LEVEL or above: {place}")))
             }
             (Memory::Paged, _) => {
-                Err(bad(alloc::format!("{name} in paged pool, which DISPATCH_LEVEL cannot touch: {place}")))
+                Err(bad(alloc::format!("{name} in paged pool, not in non-paged memory: {place}")))
             }
             (Memory::Live, _) if distance + used.size() > block.size => {
                 Err(bad(alloc::format!("{name} reaches beyond its block: {place}")))

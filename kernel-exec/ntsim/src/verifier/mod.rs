@@ -1,4 +1,4 @@
-//! The verifier: rules, and what a broken one is called.
+//! The verifier: the kernel's rules, and the bug checks for their violations.
 
 pub(crate) mod bugcheck;
 pub(crate) mod documented;
@@ -12,7 +12,7 @@ extern crate alloc;
 
 use alloc::{boxed::Box, string::String};
 
-/// A broken rule: the bug check it is, without the circumstances.
+/// A broken rule, as a bug check without its circumstances.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) code: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Violation {
     pub(crate) rule: String,
 }
 
-/// The outcome of something that a rule may forbid.
+/// The outcome of an action that a rule may forbid.
 pub(crate) type Checked<T> = Result<T, Box<Violation>>;
 
 /// A violation.

@@ -1,14 +1,14 @@
-//! Names of bug checks, what their parameters mean, and the public page that says so.
+//! Names of bug checks, the meanings of their parameters, and their public pages.
 
 use super::documented::{ABOVE_ITS_IRQL, NO_WAIT, POOL_FLAGS, SPIN_LOCK_HELD};
 
-/// What is known of a bug check, or of one of its first parameter's values.
+/// The description of a bug check, or of one value of its first parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// What the four parameters are.
+    /// The meanings of the four parameters.
     pub(crate) parameters: [&'static str; 4],
-    /// Under learn.microsoft.com/windows-hardware/drivers/debugger/.
+    /// The page under learn.microsoft.com/windows-hardware/drivers/debugger/.
     pub(crate) page: &'static str,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
                 "address of the block",
                 "address of the corrupted byte",
                 RESERVED,
-                "what is corrupted: 0x23 before, 0x24 behind the block",
+                "the place of the corruption: 0x23 before, 0x24 behind the block",
             ],
             page: "bug-check-0xc1--special-pool-detected-memory-corruption",
         },
@@ -164,7 +164,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         },
         0xCE => Entry {
             name: "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
-            parameters: ["address of what is pending", "0 read, 1 write", CODE, RESERVED],
+            parameters: ["address of the pending object", "0 read, 1 write", CODE, RESERVED],
             page: "bug-check-0xce--driver-unloaded-without-cancelling-pending-operations",
         },
         0xD1 => Entry {
@@ -200,7 +200,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
                 ],
                 0x0E => ["0xE: completed above DISPATCH_LEVEL", IRQL, "address of the IRP", "0"],
                 0x10 => ["0x10: sent above DISPATCH_LEVEL", IRQL, RESERVED, RESERVED],
-                4 => ["4: no device", "address", "0", "0"],
+                4 => ["4: not a device", "address", "0", "0"],
                 0..0x200 => ["kind of violation", "address of the IRP", "0", "0"],
                 _ => ["kind of violation", CODE, "address of the IRP", "0"],
             },
@@ -224,9 +224,9 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
                 }
                 1 => ["1: queued item queued again", "address of the item", "queue", "0"],
                 2 => ["2: queued I/O item freed", "address of the item", "address of the routine", "0"],
-                3 => ["3: item for no object", "address of the item", "address of the object", "0"],
-                6 => ["6: no queue", "address of the item", "queue", "0"],
-                _ => ["7: no item or no routine", "address of the item", "queue", "0"],
+                3 => ["3: item without a valid object", "address of the item", "address of the object", "0"],
+                6 => ["6: not a queue", "address of the item", "queue", "0"],
+                _ => ["7: not a work item, or no routine", "address of the item", "queue", "0"],
             },
             page: "bug-check-0xe4--worker-invalid",
         },
@@ -241,7 +241,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
         0x139 => Entry {
             name: "KERNEL_SECURITY_CHECK_FAILURE",
             parameters: [
-                "what failed (3 a list entry, 5 an argument, 7 fatal exit, 14 a reference count)",
+                "the failed check (3 list entry, 5 argument, 7 fatal exit, 14 reference count)",
                 "address of the trap frame",
                 "address of the exception record",
                 RESERVED,
@@ -256,7 +256,7 @@ pub(crate) fn entry(code: u32, parameters: [u64; 4]) -> Entry {
     }
 }
 
-/// The parameters of bug check 0xC4 by the first.
+/// The meanings of the parameters of bug check 0xC4, by the first one.
 fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
     match first {
         0x00 => ["0x0: zero bytes", IRQL, "pool type (0 non-paged, 1 paged)", "number of bytes"],
@@ -266,10 +266,13 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
         0x12 => {
             ["0x12: non-paged pool freed above DISPATCH_LEVEL", IRQL, "pool type", "address of the block"]
         }
-        0x30 => ["0x30: raise to a lower or no IRQL", IRQL, "requested IRQL", "0"],
-        0x31 => {
-            ["0x31: lower to a higher or no IRQL", IRQL, "requested IRQL", "1: not allowed in a DPC routine"]
-        }
+        0x30 => ["0x30: raise to a lower IRQL, or not to an IRQL", IRQL, "requested IRQL", "0"],
+        0x31 => [
+            "0x31: lower to a higher IRQL, or not to an IRQL",
+            IRQL,
+            "requested IRQL",
+            "1: not allowed in a DPC routine",
+        ],
         0x32 => ["0x32: KeReleaseSpinLock not at DISPATCH_LEVEL", IRQL, LOCK, "0"],
         0x3B => [
             "0x3B: wait at DISPATCH_LEVEL or above",
@@ -277,7 +280,7 @@ fn verifier([first, ..]: [u64; 4]) -> [&'static str; 4] {
             "address of the object",
             "address of the time-out",
         ],
-        0x3C => ["0x3C: no open handle", "handle", RESERVED, RESERVED],
+        0x3C => ["0x3C: not an open handle", "handle", RESERVED, RESERVED],
         0x3F => [
             "0x3F: object without references",
             "address of the object",

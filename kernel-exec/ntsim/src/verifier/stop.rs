@@ -1,4 +1,4 @@
-//! Why a run ended before its programs did.
+//! The reasons for which a run ends before its programs do.
 
 extern crate alloc;
 
@@ -14,7 +14,7 @@ use crate::kernel::thread::ThreadName;
 /// An oracle's name.
 type Oracle = &'static str;
 
-/// Reads an oracle's name. Those that were read live as long as the process, each once.
+/// Reads an oracle's name. Each name that was read lives as long as the process, and exists once.
 fn known_for_ever<'de, D: Deserializer<'de>>(from: D) -> Result<Oracle, D::Error> {
     static NAMES: Mutex<BTreeSet<Oracle>> = Mutex::new(BTreeSet::new());
     let name = String::deserialize(from)?;
@@ -27,23 +27,23 @@ fn known_for_ever<'de, D: Deserializer<'de>>(from: D) -> Result<Oracle, D::Error
     Ok(name)
 }
 
-/// Why a run ended early.
+/// The reason for which a run ended early.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Stop {
     /// A rule of the kernel was broken.
     BugCheck(BugCheck),
-    /// An oracle was not content: a test's by [`fail`](crate::fail), or one of ntsim's own.
+    /// An oracle failed. It is a test's, by [`fail`](crate::fail), or one of ntsim's own.
     Failure {
-        /// Which oracle: such as `data race`, `aliasing`, `replay`, `not supported`.
+        /// The oracle, such as `data race`, `aliasing`, `replay`, `not supported`.
         #[serde(deserialize_with = "known_for_ever")]
         oracle: Oracle,
-        /// What it saw.
+        /// The oracle's observation.
         message: String,
     },
-    /// More preemption points than [`Config::step_limit`](crate::Config::step_limit): some processor spins for ever, or the
-    /// limit is too low.
+    /// The run had more preemption points than [`Config::step_limit`](crate::Config::step_limit).
+    /// Some processor spins for ever, or the limit is too low.
     StepLimit {
         /// The limit.
         steps: u64,
@@ -54,10 +54,10 @@ pub enum Stop {
         /// Whether it was in a DPC routine.
         in_dpc: bool,
     },
-    /// Programs, or routines of work items, have not returned, and nothing can ever go on: no timer
-    /// is set, no thread is ready.
+    /// Programs or routines of work items have not returned, and nothing can ever go on, because no
+    /// timer is set and no thread is ready.
     Deadlock {
-        /// Who waits for whom.
+        /// The processors and threads that wait, with the holders of their locks.
         waits: Vec<Wait>,
     },
 }
@@ -68,18 +68,19 @@ pub enum Stop {
 pub struct Wait {
     /// The processor that waits, or that the thread ran on last.
     pub processor: usize,
-    /// The thread; none where a processor waits for a spin lock.
+    /// The thread. `None` for a processor that waits for a spin lock.
     pub thread: Option<ThreadName>,
-    /// What it waits for: the spin lock's name, as in the trace, or the objects with their kinds.
+    /// The spin lock's name, as in the trace, or the objects with their kinds.
     pub lock: String,
     /// The processor that holds the spin lock.
     pub holder: Option<usize>,
-    /// The thread that holds the mutex, or the first of several that is held.
+    /// The thread that holds the mutex. With several mutexes, the holder of the first one that is
+    /// held.
     pub holding_thread: Option<ThreadName>,
 }
 
 impl Stop {
-    /// The bug check, where it is one.
+    /// The bug check, if the stop is one.
     pub fn bug_check(&self) -> Option<&BugCheck> {
         match self {
             Self::BugCheck(bug_check) => Some(bug_check),

@@ -11,7 +11,7 @@ use super::{allocate, free};
 pub(crate) struct Device(pub(crate) PDEVICE_OBJECT);
 
 impl Device {
-    /// A device; none where there is no memory.
+    /// Creates a device. Returns none if memory is low.
     pub(crate) fn try_new(extension: u32) -> Option<Self> {
         let mut device = null_mut();
         // SAFETY: the arguments are valid.
@@ -34,17 +34,17 @@ impl Device {
     }
 
     pub(crate) fn delete(self) {
-        // SAFETY: a device, or the kernel says that it is none.
+        // SAFETY: the device exists; otherwise the simulated kernel ends the run.
         unsafe { ddi::IoDeleteDevice(self.0) }
     }
 
     pub(crate) fn extension(self) -> *mut u8 {
-        // SAFETY: a device that is not gone.
+        // SAFETY: the device has not been deleted.
         unsafe { &*self.0 }.DeviceExtension.cast()
     }
 
     pub(crate) fn flags(self) -> u32 {
-        // SAFETY: a device that is not gone.
+        // SAFETY: the device has not been deleted.
         unsafe { &*self.0 }.Flags
     }
 }
@@ -63,7 +63,7 @@ pub(crate) struct WorkItem(pub(crate) PIO_WORKITEM);
 
 impl WorkItem {
     pub(crate) fn try_new(device: PDEVICE_OBJECT) -> Self {
-        // SAFETY: a device, or the kernel says that it is none.
+        // SAFETY: the device exists; otherwise the simulated kernel ends the run.
         Self(unsafe { ddi::IoAllocateWorkItem(device) })
     }
 
@@ -73,9 +73,9 @@ impl WorkItem {
         item
     }
 
-    /// An item in a block of the driver's own.
+    /// Initialises an item in a block of the driver's own.
     pub(crate) fn in_block(device: Device) -> Self {
-        // SAFETY: in a run.
+        // SAFETY: this runs inside a simulation run.
         let size = unsafe { ddi::IoSizeofWorkItem() };
         let item = Self(allocate(size.into()).cast());
         item.initialize(device);
@@ -83,12 +83,12 @@ impl WorkItem {
     }
 
     pub(crate) fn initialize(self, device: Device) {
-        // SAFETY: storage from `in_block`.
+        // SAFETY: `in_block` has allocated the storage.
         unsafe { ddi::IoInitializeWorkItem(device.0.cast(), self.0) }
     }
 
     pub(crate) fn uninitialize(self) {
-        // SAFETY: an item, or the kernel says that it is none.
+        // SAFETY: the item is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::IoUninitializeWorkItem(self.0) }
     }
 
@@ -98,9 +98,10 @@ impl WorkItem {
 
     pub(crate) fn queue_to(self, queue: WORK_QUEUE_TYPE, f: impl Fn(Self) + 'static) {
         let body: Body = Box::new(f);
-        // Leaked: the routine may run at any time, or never.
+        // The body is leaked, because the routine may run at any time, or never.
         let context = Box::into_raw(Box::new(body));
-        // SAFETY: an item, or the kernel says that it is none; the routine's context is a body.
+        // SAFETY: the item is valid, otherwise the simulated kernel ends the run; the routine's
+        // context is a body.
         unsafe { ddi::IoQueueWorkItemEx(self.0, Some(call_body), queue, context.cast()) }
     }
 
@@ -109,7 +110,7 @@ impl WorkItem {
     }
 
     pub(crate) fn free(self) {
-        // SAFETY: an item, or the kernel says that it is none.
+        // SAFETY: the item is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::IoFreeWorkItem(self.0) }
     }
 }

@@ -16,17 +16,17 @@ impl Handle {
     }
 
     pub(crate) fn acquire(self, lock: Lock) {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeAcquireInStackQueuedSpinLock(lock.0, self.0) }
     }
 
     pub(crate) fn release(self) {
-        // SAFETY: a handle of an acquisition, or the kernel says that it is not.
+        // SAFETY: the handle is of an acquisition; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeReleaseInStackQueuedSpinLock(self.0) }
     }
 
     pub(crate) fn acquire_at_dpc_level(self, lock: Lock) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeAcquireInStackQueuedSpinLockAtDpcLevel(lock.0, self.0) }
     }
 
@@ -47,43 +47,43 @@ pub(crate) struct Rundown(pub(crate) PEX_RUNDOWN_REF);
 impl Rundown {
     pub(crate) fn new() -> Self {
         let rundown = Self(object());
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::ExInitializeRundownProtection(rundown.0) };
         rundown
     }
 
     pub(crate) fn acquire(self) -> bool {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExAcquireRundownProtection(self.0) != 0 }
     }
 
     pub(crate) fn acquire_many(self, count: u32) -> bool {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExAcquireRundownProtectionEx(self.0, count) != 0 }
     }
 
     pub(crate) fn release(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExReleaseRundownProtection(self.0) }
     }
 
     pub(crate) fn release_many(self, count: u32) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExReleaseRundownProtectionEx(self.0, count) }
     }
 
     pub(crate) fn wait(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExWaitForRundownProtectionRelease(self.0) }
     }
 
     pub(crate) fn completed(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExRundownCompleted(self.0) }
     }
 
     pub(crate) fn reinitialize(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExReInitializeRundownProtection(self.0) }
     }
 
@@ -104,22 +104,22 @@ impl FastMutex {
     }
 
     pub(crate) fn initialize(self) {
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::ExInitializeFastMutex(self.0) }
     }
 
     pub(crate) fn acquire(self) {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::ExAcquireFastMutex(self.0) }
     }
 
     pub(crate) fn try_acquire(self) -> bool {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExTryToAcquireFastMutex(self.0) != 0 }
     }
 
     pub(crate) fn release(self) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::ExReleaseFastMutex(self.0) }
     }
 
@@ -146,22 +146,22 @@ impl RemoveLock {
     }
 
     pub(crate) fn initialize(self, size: u32) {
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::IoInitializeRemoveLockEx(self.0, super::TAG, 0, 0, size) }
     }
 
     pub(crate) fn acquire(self, with: usize) -> NTSTATUS {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::IoAcquireRemoveLockEx(self.0, tag(with), null(), 0, SIZE) }
     }
 
     pub(crate) fn release(self, with: usize) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::IoReleaseRemoveLockEx(self.0, tag(with), SIZE) }
     }
 
     pub(crate) fn release_and_wait(self, with: usize) {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::IoReleaseRemoveLockAndWaitEx(self.0, tag(with), SIZE) }
     }
 

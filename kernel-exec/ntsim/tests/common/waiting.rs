@@ -1,4 +1,4 @@
-//! Safe wrappers of threads and of what they wait for.
+//! Safe wrappers of threads and of the objects that they wait for.
 
 use core::ptr::null_mut;
 
@@ -9,18 +9,18 @@ use ntsim::{
 
 use super::{Timer, free, object};
 
-/// Something to wait for.
+/// An object that a thread can wait for.
 pub(crate) trait Waitable {
-    /// Its address.
+    /// Returns the object's address.
     fn pointer(&self) -> PVOID;
 }
 
-/// Waits for one object: for ever, or so long.
+/// Waits for one object, until `timeout` or without end.
 pub(crate) fn wait(object: &dyn Waitable, timeout: Option<i64>) -> NTSTATUS {
     wait_at(object.pointer(), timeout)
 }
 
-/// Waits for what is at an address.
+/// Waits for the object at an address.
 pub(crate) fn wait_at(object: PVOID, timeout: Option<i64>) -> NTSTATUS {
     wait_with(object, timeout, Executive, KernelMode as i8, 0)
 }
@@ -35,7 +35,7 @@ pub(crate) fn wait_with(
 ) -> NTSTATUS {
     let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or_default() };
     let due = if timeout.is_some() { &raw mut due } else { null_mut() };
-    // SAFETY: an object, or the kernel says that it is none.
+    // SAFETY: the object is valid; otherwise the simulated kernel ends the run.
     unsafe { ddi::KeWaitForSingleObject(object, reason, mode, alertable, due) }
 }
 
@@ -61,32 +61,32 @@ pub(crate) fn wait_with_blocks(
     let mut due = LARGE_INTEGER { QuadPart: timeout.unwrap_or_default() };
     let due = if timeout.is_some() { &raw mut due } else { null_mut() };
     let (count, objects) = (objects.len() as u32, objects.as_mut_ptr());
-    // SAFETY: objects, and room for as many blocks.
+    // SAFETY: the objects are valid, and there is room for as many blocks.
     unsafe {
         ddi::KeWaitForMultipleObjects(count, objects, kind, Executive, KernelMode as i8, 0, due, blocks)
     }
 }
 
-/// Waits for all.
+/// Waits for all objects.
 pub(crate) fn wait_all(objects: &[&dyn Waitable], timeout: Option<i64>) -> NTSTATUS {
     wait_for(WaitAll, objects, timeout)
 }
 
-/// Waits for any.
+/// Waits for any object.
 pub(crate) fn wait_any(objects: &[&dyn Waitable], timeout: Option<i64>) -> NTSTATUS {
     wait_for(WaitAny, objects, timeout)
 }
 
-/// Waits so long.
+/// Waits for this interval.
 pub(crate) fn delay(interval: i64) -> NTSTATUS {
     let mut interval = LARGE_INTEGER { QuadPart: interval };
     // SAFETY: the argument is valid.
     unsafe { ddi::KeDelayExecutionThread(KernelMode as i8, 0, &raw mut interval) }
 }
 
-/// The current thread's object.
+/// Returns the current thread's object.
 pub(crate) fn current_thread() -> PKTHREAD {
-    // SAFETY: in a run.
+    // SAFETY: this runs inside a simulation run.
     unsafe { ddi::KeGetCurrentThread() }
 }
 
@@ -110,27 +110,27 @@ impl Event {
     }
 
     pub(crate) fn initialize(self, kind: EVENT_TYPE, signalled: bool) {
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::KeInitializeEvent(self.0, kind, signalled.into()) }
     }
 
     pub(crate) fn set(self) -> i32 {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeSetEvent(self.0, 0, 0) }
     }
 
     pub(crate) fn reset(self) -> i32 {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeResetEvent(self.0) }
     }
 
     pub(crate) fn clear(self) {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeClearEvent(self.0) }
     }
 
     pub(crate) fn state(self) -> i32 {
-        // SAFETY: initialised, or the kernel says that it is not.
+        // SAFETY: the object is initialised; otherwise the simulated kernel ends the run.
         unsafe { ddi::KeReadStateEvent(self.0) }
     }
 
@@ -146,18 +146,18 @@ pub(crate) struct Semaphore(pub(crate) PRKSEMAPHORE);
 impl Semaphore {
     pub(crate) fn new(count: i32, limit: i32) -> Self {
         let semaphore = Self(object());
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::KeInitializeSemaphore(semaphore.0, count, limit) };
         semaphore
     }
 
     pub(crate) fn release(self, adjustment: i32) -> i32 {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeReleaseSemaphore(self.0, 0, adjustment, 0) }
     }
 
     pub(crate) fn state(self) -> i32 {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeReadStateSemaphore(self.0) }
     }
 
@@ -178,17 +178,17 @@ impl Mutex {
     }
 
     pub(crate) fn initialize(self) {
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::KeInitializeMutex(self.0, 0) }
     }
 
     pub(crate) fn release(self) -> i32 {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeReleaseMutex(self.0, 0) }
     }
 
     pub(crate) fn state(self) -> i32 {
-        // SAFETY: initialised.
+        // SAFETY: the object is initialised.
         unsafe { ddi::KeReadStateMutex(self.0) }
     }
 
@@ -205,12 +205,13 @@ unsafe extern "C" fn call_body(context: PVOID) {
     body();
 }
 
-/// A system thread that runs a closure; a handle to it. Null where there is no memory.
+/// Creates a system thread that runs a closure, and returns a handle to it. Returns null if memory
+/// is low.
 pub(crate) fn spawn_with_handle(f: impl FnOnce() + 'static) -> HANDLE {
     let body: Body = Box::new(f);
     let context = Box::into_raw(Box::new(body));
     let mut handle = null_mut();
-    // SAFETY: the routine's context is a body, for the one call that there is.
+    // SAFETY: the routine's context is a body, for its only call.
     let status = unsafe {
         ddi::PsCreateSystemThread(
             &raw mut handle,
@@ -223,7 +224,7 @@ pub(crate) fn spawn_with_handle(f: impl FnOnce() + 'static) -> HANDLE {
         )
     };
     if status == STATUS_INSUFFICIENT_RESOURCES {
-        // SAFETY: there is no thread that would use it.
+        // SAFETY: no thread was created that would use the body.
         drop(unsafe { Box::from_raw(context) });
         return null_mut();
     }
@@ -232,13 +233,13 @@ pub(crate) fn spawn_with_handle(f: impl FnOnce() + 'static) -> HANDLE {
 }
 
 pub(crate) fn close(handle: HANDLE) {
-    // SAFETY: a handle, or the kernel says that it is none.
+    // SAFETY: the handle is open; otherwise the simulated kernel ends the run.
     assert_eq!(unsafe { ddi::ZwClose(handle) }, STATUS_SUCCESS);
 }
 
 pub(crate) fn thread_object(handle: HANDLE) -> PVOID {
     let mut object = null_mut();
-    // SAFETY: a handle, or the kernel says that it is none.
+    // SAFETY: the handle is open; otherwise the simulated kernel ends the run.
     let status = unsafe {
         ddi::ObReferenceObjectByHandle(handle, 0, null_mut(), KernelMode as i8, &raw mut object, null_mut())
     };
@@ -247,27 +248,27 @@ pub(crate) fn thread_object(handle: HANDLE) -> PVOID {
 }
 
 pub(crate) fn reference(object: PVOID) -> i64 {
-    // SAFETY: an object, or the kernel says that it is none.
+    // SAFETY: the object is valid; otherwise the simulated kernel ends the run.
     unsafe { ddi::ObfReferenceObject(object) }
 }
 
 pub(crate) fn dereference(object: PVOID) -> i64 {
-    // SAFETY: an object, or the kernel says that it is none.
+    // SAFETY: the object is valid; otherwise the simulated kernel ends the run.
     unsafe { ddi::ObfDereferenceObject(object) }
 }
 
 /// Ends the current thread, if it is a system thread.
 pub(crate) fn terminate(status: NTSTATUS) -> NTSTATUS {
-    // SAFETY: nothing is pinned on the stacks of these tests.
+    // SAFETY: the tests pin nothing on the stacks of their threads.
     unsafe { ddi::PsTerminateSystemThread(status) }
 }
 
-/// A system thread, referenced, whose handle is closed.
+/// A referenced system thread with a closed handle.
 #[derive(Clone, Copy)]
 pub(crate) struct Thread(pub(crate) PVOID);
 
 impl Thread {
-    /// A thread that runs a closure.
+    /// Creates a thread that runs a closure.
     pub(crate) fn spawn(f: impl FnOnce() + 'static) -> Self {
         let handle = spawn_with_handle(f);
         let object = thread_object(handle);
@@ -275,7 +276,7 @@ impl Thread {
         Self(object)
     }
 
-    /// Waits for its end and gives its object up.
+    /// Waits for the thread's end and releases its object.
     pub(crate) fn join(self) {
         assert_eq!(wait(&self, None), STATUS_SUCCESS);
         dereference(self.0);
@@ -285,7 +286,7 @@ impl Thread {
 impl Timer {
     pub(crate) fn synchronization() -> Self {
         let timer = Self(object());
-        // SAFETY: storage from `object`.
+        // SAFETY: `object` has allocated the storage.
         unsafe { ddi::KeInitializeTimerEx(timer.0, SynchronizationTimer) };
         timer
     }

@@ -1,21 +1,22 @@
-//! A gate under loom: every interleaving of those who use a value and who takes it away, weak memory included.
+//! A gate under loom, in every interleaving of the users of a value and its closer, weak memory
+//! included.
 
 use loom::{cell::UnsafeCell, sync::Arc, thread};
 
 use super::Gate;
 
-/// A gate, and what its value stands for: whoever makes or ends it writes it, whoever uses it reads it.
-struct World {
+/// A gate, and a cell that stands for its value. The owner writes the cell, and the users read it.
+struct GateWorld {
     gate: Gate,
     alive: UnsafeCell<bool>,
 }
 
-// SAFETY: the cell is what loom watches.
-unsafe impl Send for World {}
-// SAFETY: as above.
-unsafe impl Sync for World {}
+// SAFETY: loom checks every access to the cell.
+unsafe impl Send for GateWorld {}
+// SAFETY: loom checks every access to the cell.
+unsafe impl Sync for GateWorld {}
 
-impl World {
+impl GateWorld {
     fn new() -> Arc<Self> {
         Arc::new(Self { gate: Gate::new(), alive: UnsafeCell::new(false) })
     }
@@ -24,17 +25,20 @@ impl World {
         if !self.gate.claim() {
             return false;
         }
-        // SAFETY: loom looks for accesses at the same time.
+        // SAFETY: loom detects accesses at the same time.
         self.alive.with_mut(|alive| unsafe { *alive = true });
         self.gate.open(value);
         true
     }
 
-    /// The value, if it was there.
+    /// Uses the value and returns it, if the gate was open.
     fn use_it(&self) -> Option<usize> {
         let entered = self.gate.enter()?;
-        // SAFETY: loom looks for writes at the same time.
-        assert!(self.alive.with(|alive| unsafe { *alive }), "used when it has gone, or is not there yet");
+        // SAFETY: loom detects writes at the same time.
+        assert!(
+            self.alive.with(|alive| unsafe { *alive }),
+            "the value is used before it was made or after it ended"
+        );
         Some(entered.value())
     }
 
@@ -42,13 +46,13 @@ impl World {
         self.ended(self.gate.close(thread::yield_now)?)
     }
 
-    /// As [`World::end`], by anybody.
+    /// Closes a kept gate, as any caller may, and ends the value like [`GateWorld::end`].
     fn end_kept(&self) -> Option<usize> {
         self.ended(self.gate.close_kept(thread::yield_now)?)
     }
 
     fn ended(&self, value: usize) -> Option<usize> {
-        // SAFETY: loom looks for accesses at the same time.
+        // SAFETY: loom detects accesses at the same time.
         self.alive.with_mut(|alive| unsafe { *alive = false });
         self.gate.give_up();
         Some(value)
@@ -56,9 +60,9 @@ impl World {
 }
 
 #[test]
-fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
+fn loom_a_closed_gate_admits_no_use_of_its_value() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         assert!(world.make(7));
         let users = [(); 2].map(|()| {
             let world = Arc::clone(&world);
@@ -73,9 +77,9 @@ fn loom_nobody_uses_a_value_after_its_gate_was_closed() {
 }
 
 #[test]
-fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
+fn loom_a_caller_that_enters_sees_what_was_made_before_the_gate_was_opened() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         let user = Arc::clone(&world);
         let user = thread::spawn(move || user.use_it());
         assert!(world.make(7));
@@ -87,7 +91,7 @@ fn loom_who_enters_sees_what_was_made_before_the_gate_was_opened() {
 #[test]
 fn loom_a_gate_that_is_kept_is_closed_by_one_and_may_be_opened_again() {
     loom::model(|| {
-        let world = World::new();
+        let world = GateWorld::new();
         assert!(world.make(7));
         let other = Arc::clone(&world);
         let other = thread::spawn(move || (other.end_kept(), other.make(8)));
@@ -96,7 +100,8 @@ fn loom_a_gate_that_is_kept_is_closed_by_one_and_may_be_opened_again() {
         let (theirs, again) = other.join().unwrap();
         let sevens = [mine, theirs].into_iter().filter(|ended| *ended == Some(7)).count();
         assert_eq!(sevens, 1, "{mine:?}, {theirs:?}");
-        // What the other has opened is not kept: it is the other's alone.
+        // The gate that the other thread has opened is not kept, so it belongs to that thread
+        // alone.
         assert_eq!(world.use_it(), again.then_some(8));
         assert_eq!(world.end(), again.then_some(8));
     });

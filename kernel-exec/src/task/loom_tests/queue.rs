@@ -1,4 +1,4 @@
-//! A queue of a model's: what stands for the kernel's.
+//! A task queue for loom models, in place of the kernel's queues.
 
 use std::collections::VecDeque;
 
@@ -8,14 +8,14 @@ use loom::sync::Mutex;
 
 use crate::{budget::Budget, task::TaskPtr};
 
-/// How long a run is in a model.
+/// The budget of a run in a model.
 pub(crate) const BUDGET: Budget = Budget::polls(NonZeroU32::new(2).unwrap());
 
 struct Queued(TaskPtr);
 // SAFETY: a queued task may be run on any processor.
 unsafe impl Send for Queued {}
 
-/// Tasks that wait for their run, the first one first.
+/// Tasks that wait for their run, in the order of their queueing.
 pub(crate) struct Queue(Mutex<VecDeque<Queued>>);
 
 impl Queue {

@@ -1,17 +1,17 @@
-//! The word's steps one by one, as pure functions.
+//! Tests of the word's steps one by one, as pure functions.
 
 use super::{
-    ABANDONED, Announced, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE,
-    Pending, Publish, RUNNING, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING, WAITERS,
-    Wake,
+    ABANDONED, CANCEL, COUNT_LIMIT, COUNT_SHIFT, Complete, DOOMED, EndPoll, HANDLER_READY, ONE, PendingPoll,
+    Publish, RUNNING, RegisterWaiter, Release, SCHEDULED, STATUS_SHIFT, Snapshot, Start, Status, UNWINDING,
+    WAITERS, Wake,
 };
 
 fn word(flags: usize, count: usize) -> Snapshot {
     Snapshot(flags | (count << COUNT_SHIFT))
 }
 
-fn check<D: PartialEq + core::fmt::Debug>(got: (Snapshot, D), flags: usize, count: usize, duty: D) {
-    assert_eq!(got.1, duty);
+fn check<D: PartialEq + core::fmt::Debug>(got: (Snapshot, D), flags: usize, count: usize, action: D) {
+    assert_eq!(got.1, action);
     assert_eq!(got.0.0 & (ONE - 1), flags, "flags");
     assert_eq!(got.0.count(), count, "count");
 }
@@ -77,11 +77,11 @@ fn a_pending_poll_ends_idle_again_deferred_or_dropped() {
     check(word(RUNNING | UNWINDING, 2).end_poll(QUIET, true), RUNNING | UNWINDING, 2, EndPoll::DropBody);
 }
 
-const QUIET: Pending = Pending { untaken: false, cleaning: false, held_back: false };
-const UNTAKEN: Pending = Pending { untaken: true, ..QUIET };
-const CLEANING: Pending = Pending { cleaning: true, ..QUIET };
-const CLEANING_UNTAKEN: Pending = Pending { untaken: true, ..CLEANING };
-const HELD_BACK: Pending = Pending { held_back: true, ..UNTAKEN };
+const QUIET: PendingPoll = PendingPoll { untaken: false, cleaning: false, held_back: false };
+const UNTAKEN: PendingPoll = PendingPoll { untaken: true, ..QUIET };
+const CLEANING: PendingPoll = PendingPoll { cleaning: true, ..QUIET };
+const CLEANING_UNTAKEN: PendingPoll = PendingPoll { untaken: true, ..CLEANING };
+const HELD_BACK: PendingPoll = PendingPoll { held_back: true, ..UNTAKEN };
 
 #[test]
 fn a_main_that_was_held_back_gets_another_poll() {
@@ -90,7 +90,7 @@ fn a_main_that_was_held_back_gets_another_poll() {
     check(word(RUNNING | CANCEL, 2).end_poll(HELD_BACK, false), SCHEDULED | CANCEL, 2, EndPoll::Defer);
     let again = EndPoll::Again { cancel: false };
     check(word(RUNNING | UNWINDING, 1).end_poll(HELD_BACK, true), RUNNING | UNWINDING, 1, again);
-    let still = Pending { cleaning: true, ..HELD_BACK };
+    let still = PendingPoll { cleaning: true, ..HELD_BACK };
     check(word(RUNNING | CANCEL, 2).end_poll(still, true), CANCEL, 1, EndPoll::Idle);
     check(word(RUNNING, 2).end_poll(HELD_BACK, true), 0, 1, EndPoll::Idle);
 }
@@ -112,7 +112,7 @@ fn a_request_set_during_a_poll_gets_a_poll_of_its_own() {
 }
 
 #[test]
-fn a_poll_that_nobody_can_wake_again_ends_in_cancellation_and_then_in_the_drop() {
+fn a_pending_poll_without_a_waker_ends_in_cancellation_and_then_in_the_drop() {
     check(
         word(RUNNING, 1).end_poll(QUIET, true),
         RUNNING | ABANDONED | CANCEL,
@@ -136,13 +136,13 @@ fn the_end_frees_or_leaves_or_runs_the_handler() {
 }
 
 #[test]
-fn who_waits_is_told_of_the_end_and_nobody_waits_after_it() {
-    check(word(RUNNING, 2).announce_waiter(), RUNNING | WAITERS, 2, Announced::Wait);
-    check(word(WAITERS, 3).announce_waiter(), WAITERS, 3, Announced::Wait);
-    check(word(COMPLETED, 2).announce_waiter(), COMPLETED, 2, Announced::Ended);
+fn the_end_tells_the_waiters_and_admits_no_more_of_them() {
+    check(word(RUNNING, 2).register_waiter(), RUNNING | WAITERS, 2, RegisterWaiter::Wait);
+    check(word(WAITERS, 3).register_waiter(), WAITERS, 3, RegisterWaiter::Wait);
+    check(word(COMPLETED, 2).register_waiter(), COMPLETED, 2, RegisterWaiter::Ended);
     for (flags, handler) in [(WAITERS, false), (WAITERS | HANDLER_READY, true)] {
-        let duty = Complete::Tell { waiters: true, handler };
-        check(word(RUNNING | flags, 2).complete(Status::Completed), COMPLETED | flags, 2, duty);
+        let action = Complete::Tell { waiters: true, handler };
+        check(word(RUNNING | flags, 2).complete(Status::Completed), COMPLETED | flags, 2, action);
     }
 }
 
@@ -164,7 +164,7 @@ fn the_count_has_room_below_its_limit() {
     const { assert!(usize::BITS < 64 || COUNT_LIMIT > 1 << 32) };
 }
 
-/// `[C3]`: on the simulated kernel failing fast is a bug check that a test can look at.
+/// Tests of `[C3]`. On the simulated kernel failing fast is a bug check that a test can look at.
 #[cfg(kernel = "sim")]
 mod fail_fast {
     use super::super::{COUNT_LIMIT, COUNT_SHIFT, SCHEDULED, State, Status};
@@ -172,10 +172,11 @@ mod fail_fast {
     use core::ptr::NonNull;
     use ntsim::{Config, Schedule, Simulation, Stop};
 
-    /// The first parameter of the bug check 0x139 that this program ends in.
+    /// Returns the first parameter of the bug check 0x139 that this program ends in, or 0 if there
+    /// is none.
     fn reason(program: impl FnOnce() + 'static) -> u64 {
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
-        match kernel.run(vec![(0, Box::new(program))]) {
+        match kernel.run_on(0, program) {
             Err(Stop::BugCheck(bug)) if bug.code == 0x139 => bug.parameters[0],
             other => {
                 assert!(other.is_ok(), "{other:?}");
@@ -201,7 +202,7 @@ mod fail_fast {
         );
         let mut kernel = Simulation::new(Config::default(), Schedule::round_robin());
         let below = || assert_eq!(with_count(COUNT_LIMIT - 1).add_reference(), COUNT_LIMIT);
-        kernel.run(vec![(0, Box::new(below))]).unwrap();
+        kernel.run_on(0, below).unwrap();
     }
 
     #[test]

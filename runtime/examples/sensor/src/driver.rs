@@ -7,7 +7,7 @@ use ntcom::{
     trace::{Level, set_sink},
 };
 use ntcom_exec::{
-    DpcOptions, DrainError, IrpOutcome, OnDevice, TaskBuilder, TaskTracker, default_tracker, spawn_irp_task,
+    DpcOptions, DrainError, IrpOutcome, Migrating, TaskBuilder, TaskTracker, default_tracker, spawn_irp_task,
 };
 
 use crate::{
@@ -17,25 +17,29 @@ use crate::{
         IoDeleteDevice, IoGetCurrentIrpStackLocation, UNICODE_STRING, read_length, set_dispatch,
         system_buffer,
     },
-    sensor::{CHANNELS, ISensorClient as _, ISensorRaw, Sensor},
+    sensor::{CHANNELS, ISensorRaw, Sensor},
     trace::{BOTH, PROVIDER},
 };
 
 /// `STATUS_BUFFER_TOO_SMALL`.
 const BUFFER_TOO_SMALL: NTSTATUS = NTSTATUS::from_u32(0xC000_0023);
 
-/// How long Unload waits before it says what it waits for.
+/// The interval after which Unload logs the tasks that it still waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the system allocates with the device: one reference to the sensor.
-type Extension = *mut ISensorRaw;
+/// `STATUS_DEVICE_NOT_READY`.
+const DEVICE_NOT_READY: NTSTATUS = NTSTATUS::from_u32(0xC000_00A3);
 
-/// DriverEntry.
+/// The device extension, which the system allocates with the device and fills with zeros: `None`.
+/// From `load` to `unload` it holds one reference to the sensor.
+type Extension = Option<ComRc<ISensorRaw>>;
+
+/// The driver's DriverEntry.
 ///
 /// # Safety
-/// For the system to call.
+/// Only the system may call it.
 pub unsafe fn entry(driver: *mut DRIVER_OBJECT, _registry_path: *const UNICODE_STRING) -> NTSTATUS {
-    // SAFETY: the system's driver object.
+    // SAFETY: the system passes the driver's own object.
     let driver = unsafe { &mut *driver };
     match load(driver) {
         Ok(()) => NTSTATUS::SUCCESS,
@@ -43,29 +47,31 @@ pub unsafe fn entry(driver: *mut DRIVER_OBJECT, _registry_path: *const UNICODE_S
     }
 }
 
-/// Where it fails, nothing is left: Unload is not called then.
+/// Loads the driver. If it fails, it leaves nothing behind, because the system does not call Unload
+/// then.
 fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
-    // Where something fails below, this ends with it. Without it nobody hears the driver, which works all the same.
+    // If a later step fails, dropping `events` unregisters the provider. The driver also works
+    // without a provider, but its events are lost.
     let events = PROVIDER.register().ok();
     set_sink(&BOTH);
     let sensor = ComObject::<_, ISensorRaw>::new(Sensor::default())?;
     let device = create_device(driver)?;
     // SAFETY: the new device, which nobody else has yet; the task keeps a reference to it.
-    let placement = unsafe { OnDevice::new(DpcOptions::new(), device) };
+    let placement = unsafe { Migrating::new(DpcOptions::new(), device) };
     let task = TaskBuilder::new().on(placement).spawn(calibrate());
     if let Err(refused) = task {
-        // SAFETY: as above.
+        // SAFETY: the device is new and not used elsewhere.
         unsafe { IoDeleteDevice(device) };
         return Err(refused);
     }
-    // SAFETY: the new device.
+    // SAFETY: this driver has just made the device.
     let place = unsafe { extension(device) };
-    // SAFETY: its extension, which is as large as this.
-    unsafe { place.write(sensor.into_raw()) };
+    // SAFETY: the place is the device's extension, which has the size of an `Extension`.
+    unsafe { place.write(Some(sensor)) };
     set_dispatch(driver, IRP_MJ_READ, read);
     driver.DriverUnload = Some(unload);
     log!(Level::Info, "loaded, {CHANNELS} channels");
-    // Unload ends it.
+    // The provider stays registered until Unload unregisters it.
     if let Some(events) = events {
         events.keep();
     }
@@ -75,46 +81,45 @@ fn load(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
 fn create_device(driver: &mut DRIVER_OBJECT) -> Result<*mut DEVICE_OBJECT, NTSTATUS> {
     let mut device = null_mut();
     let size = size_of::<Extension>() as u32;
-    // SAFETY: PASSIVE_LEVEL; the arguments are valid.
+    // SAFETY: this runs at PASSIVE_LEVEL, and the arguments are valid.
     let status =
         unsafe { IoCreateDevice(driver, size, null_mut(), FILE_DEVICE_UNKNOWN, 0, 0, &raw mut device) };
     if !NTSTATUS(status).is_success() {
         return Err(NTSTATUS(status));
     }
-    // SAFETY: the new device.
+    // SAFETY: IoCreateDevice succeeded, so `device` is the new device.
     unsafe { (*device).Flags |= DO_BUFFERED_IO };
     Ok(device)
 }
 
 /// # Safety
-/// A device of this driver.
+/// `device` is a device of this driver.
 unsafe fn extension(device: *mut DEVICE_OBJECT) -> *mut Extension {
-    // SAFETY: by this function's contract.
+    // SAFETY: the caller passes a device of this driver, which is alive.
     unsafe { (*device).DeviceExtension }.cast()
 }
 
-/// Unload. The system calls it when nobody has the device open any more, and frees the image after it.
+/// Unload. The system calls it when no handle to the device is open any more, and frees the image
+/// after it.
 unsafe extern "C" fn unload(driver: *mut DRIVER_OBJECT) {
     default_tracker(TaskTracker::close);
     default_tracker(TaskTracker::cancel_all);
     while let Err(DrainError::Stuck { .. }) = default_tracker(|tracker| tracker.drain(Some(PATIENCE))) {
         log_what_is_left();
     }
-    // SAFETY: the driver's own object, and device.
+    // SAFETY: the system passes the driver's own object.
     let device = unsafe { (*driver).DeviceObject };
-    // SAFETY: the driver's device.
+    // SAFETY: `device` is the driver's own device.
     let place = unsafe { extension(device) };
-    // SAFETY: written by `load`, and the reference is the device's.
-    let sensor = unsafe { place.read() };
-    // SAFETY: as above.
-    drop(unsafe { ComRc::from_raw(sensor) });
-    // SAFETY: nobody uses it any more.
+    // SAFETY: the device is not open and no task is left, so nothing else uses the extension.
+    drop(unsafe { place.replace(None) });
+    // SAFETY: no handle to the device is open, and no task of this driver is left.
     unsafe { IoDeleteDevice(device) };
     log!(Level::Info, "unloaded");
     PROVIDER.unregister();
 }
 
-/// Says which tasks Unload waits for.
+/// Logs the tasks that Unload waits for.
 fn log_what_is_left() {
     let mut tasks = [None; 8];
     let count = default_tracker(|tracker| tracker.report(&mut tasks));
@@ -124,38 +129,38 @@ fn log_what_is_left() {
     }
 }
 
-/// One more reference to the sensor of a device: what a driver answers IRP_MN_QUERY_INTERFACE with.
+/// Returns a new reference to the sensor of a device, with which a driver answers
+/// IRP_MN_QUERY_INTERFACE.
 ///
 /// # Errors
-/// None of this driver's.
+/// `STATUS_DEVICE_NOT_READY`: the device has no sensor.
 ///
 /// # Safety
-/// A device of this driver, which is open.
+/// `device` is a device of this driver, and open.
 pub unsafe fn sensor_of(device: *mut DEVICE_OBJECT) -> Result<ComRc<ISensorRaw>, NTSTATUS> {
-    // SAFETY: a device of this driver.
+    // SAFETY: the caller passes a device of this driver.
     let place = unsafe { extension(device) };
-    // SAFETY: written by `load`.
-    let sensor = unsafe { place.read() };
-    // SAFETY: the reference is the device's, and stays its own.
-    let borrowed = core::mem::ManuallyDrop::new(unsafe { ComRc::from_raw(sensor) }?);
-    Ok(ComRc::clone(&borrowed))
+    // SAFETY: only `load` and `unload` write to the extension, and the device is open.
+    let sensor = unsafe { &*place };
+    sensor.clone().ok_or(DEVICE_NOT_READY)
 }
 
-/// A buffer that a request has until it is completed.
+/// A request's buffer, which is valid until the request is completed.
 struct Buffer(*mut u8);
 
-// SAFETY: it is non-paged memory, and the task's that serves the request.
+// SAFETY: the buffer is non-paged memory, and only the task that serves the request uses it.
 unsafe impl Send for Buffer {}
 
-/// IRP_MJ_READ: a sample of channel 0, as four bytes. The request is pending meanwhile, and cancelling it cancels the conversion.
+/// IRP_MJ_READ returns a sample of channel 0, as four bytes. The request is pending meanwhile, and
+/// cancelling it cancels the conversion.
 unsafe extern "C" fn read(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
-    // SAFETY: the system's request.
+    // SAFETY: the system passes a request that this driver owns now.
     let location = unsafe { IoGetCurrentIrpStackLocation(irp) };
-    // SAFETY: this driver's location of the request.
+    // SAFETY: `location` is this driver's location of the request.
     let length = read_length(unsafe { &*location });
-    // SAFETY: the system's request.
+    // SAFETY: the system passes a request that this driver owns now.
     let buffer = Buffer(system_buffer(unsafe { &*irp }));
-    // SAFETY: a device of this driver, which the request holds.
+    // SAFETY: `device` is a device of this driver, and the request holds it open.
     let sensor = unsafe { sensor_of(device) };
     let body = async move {
         match sample_to(sensor, buffer, length).await {
@@ -163,7 +168,8 @@ unsafe extern "C" fn read(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> i32 {
             Err(status) => status.into(),
         }
     };
-    // SAFETY: a new request, of which this is the last use but for its buffer, which is the body's until it has ended.
+    // SAFETY: the request is new, and this routine does not use it again. Its buffer belongs to the
+    // body until the body has ended.
     unsafe { spawn_irp_task(irp, body, |task| TaskBuilder::new().spawn(task)) }.0
 }
 
@@ -178,7 +184,7 @@ async fn sample_to(
     let operation = sensor?.sample(0)?;
     let value = operation.into_future().cancel_on_drop().await?;
     let place: *mut c_void = buffer.0.cast();
-    // SAFETY: the request has room for so much, and is this body's.
+    // SAFETY: the request has room for four bytes, and its buffer belongs to this body.
     unsafe { place.cast::<u32>().write_unaligned(value) };
     Ok(size_of::<u32>())
 }

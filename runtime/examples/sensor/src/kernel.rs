@@ -1,6 +1,7 @@
-//! Which kernel: its names, and the few things that the two spell differently.
+//! The kernel's names, and the few items that wdk-sys and the simulated kernel spell differently.
 //!
-//! A driver that is not tested on the simulated kernel needs none of this, and names `wdk_sys` where it is used.
+//! A driver that is not tested on the simulated kernel needs no such module, and names `wdk_sys`
+//! directly.
 
 #[cfg(feature = "sim")]
 mod names {
@@ -20,7 +21,7 @@ mod names {
         }
     }
 
-    /// How many bytes a read request has room for.
+    /// The number of bytes for which a read request has room.
     pub(crate) fn read_length(location: &IO_STACK_LOCATION) -> usize {
         location.Parameters[0] as u32 as usize
     }
@@ -49,25 +50,26 @@ mod names {
         }
     }
 
-    /// Inline in C.
+    /// IoGetCurrentIrpStackLocation, which is an inline function in C.
     ///
     /// # Safety
-    /// The driver has the IRP.
+    /// The driver owns the IRP.
     #[expect(non_snake_case, reason = "the name is the kernel's")]
     pub(crate) unsafe fn IoGetCurrentIrpStackLocation(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
-        // SAFETY: by this function's contract.
+        // SAFETY: the caller owns the IRP, so its current location is valid.
         unsafe { (*irp).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation }
     }
 
-    /// How many bytes a read request has room for.
+    /// The number of bytes for which a read request has room.
     pub(crate) fn read_length(location: &IO_STACK_LOCATION) -> usize {
-        // SAFETY: of a read request this is the part of the union that is written.
+        // SAFETY: `Read` is the part of the union that is written for a read request.
         unsafe { location.Parameters.Read.Length as usize }
     }
 
     /// The buffer of a request to a device with DO_BUFFERED_IO.
     pub(crate) fn system_buffer(irp: &IRP) -> *mut u8 {
-        // SAFETY: of such a request this is the part of the union that is written.
+        // SAFETY: `SystemBuffer` is the part of the union that is written for a request to such a
+        // device.
         unsafe { irp.AssociatedIrp.SystemBuffer }.cast()
     }
 }

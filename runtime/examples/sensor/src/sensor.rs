@@ -10,10 +10,10 @@ use ntcom::{
 };
 use ntcom_exec::{sleep, timeout};
 
-/// How many channels the hardware has.
+/// The number of channels of the hardware.
 pub const CHANNELS: u32 = 4;
 
-/// How long a conversion may take.
+/// The time limit of a conversion.
 const CONVERSION_LIMIT: Duration = Duration::from_millis(100);
 
 declare_com_interface! {
@@ -21,16 +21,17 @@ declare_com_interface! {
     pub trait ISensor: IUnknown {
         const IID: GUID = GUID::from_u128(0x0d6a1e7c_7f5c_4d3e_8a55_1f0f0c1f7d02);
 
-        /// How many channels have power now.
+        /// The number of channels that have power now.
         fn powered(&self) -> u32;
 
-        /// Converts a channel's voltage. Cancelled, it takes the channel's power away before it ends.
+        /// Converts a channel's voltage. A cancelled operation turns the channel's power off before
+        /// it ends.
         #[opaque]
         async fn sample(&self, channel: u32) -> Result<u32, NTSTATUS>;
     }
 }
 
-/// The hardware, as far as there is any.
+/// The state of the simulated hardware.
 #[derive(Default)]
 pub(crate) struct Sensor {
     powered: AtomicU32,
@@ -39,7 +40,7 @@ pub(crate) struct Sensor {
 impl Sensor {
     async fn convert(&self, channel: u32) -> Result<u32, NTSTATUS> {
         self.powered.fetch_add(1, Ordering::Relaxed);
-        // A real one awaits a `Signal` that its interrupt's DPC sets.
+        // A real sensor awaits a `Signal` that the DPC of its interrupt sets.
         timeout(CONVERSION_LIMIT, sleep(Duration::from_millis(1))).await??;
         Ok(channel * 100)
     }
@@ -49,7 +50,7 @@ impl Sensor {
     }
 }
 
-// SAFETY: what the bodies touch is resident, and they wait for nothing.
+// SAFETY: the bodies touch only resident memory, and never block.
 unsafe impl ISensor for Sensor {
     type Allocator = GlobalAllocator;
 
@@ -63,7 +64,7 @@ unsafe impl ISensor for Sensor {
                 return Err(NTSTATUS::INVALID_PARAMETER);
             }
             let converted = try_finally(this.convert(channel), this.power_down()).await;
-            // None: it was cancelled, and so the operation ends Canceled.
+            // `None` means that the body was cancelled, so the operation ends Canceled.
             converted.unwrap_or(Err(NTSTATUS::CANCELLED))
         })
     }

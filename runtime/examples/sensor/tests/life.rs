@@ -1,4 +1,5 @@
-//! The driver's life on the simulated kernel: loaded, used from several processors, unloaded, under a thousand schedules each way.
+//! Tests of the driver's life on the simulated kernel. It is loaded, used from several processors,
+//! and unloaded, under a thousand schedules each with and without memory.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they mean, helpers of tests too")]
 
 use core::{cell::Cell, ptr::null_mut, time::Duration};
@@ -14,39 +15,39 @@ use ntsim::{
 };
 use sensor_driver::{
     driver,
-    sensor::{CHANNELS, ISensorClient as _, ISensorRaw},
+    sensor::{CHANNELS, ISensorRaw},
     trace::LIFE,
 };
 
 unsafe extern "C" fn driver_entry(driver: PDRIVER_OBJECT, path: PUNICODE_STRING) -> i32 {
-    // SAFETY: the system's arguments.
+    // SAFETY: the system's arguments are passed on.
     unsafe { driver::entry(driver, path) }.0
 }
 
-/// The driver's device, which clients hold while they use it.
+/// The driver's device, which is valid while the driver is loaded.
 fn device() -> PDEVICE_OBJECT {
-    // SAFETY: the driver's own object.
+    // SAFETY: the simulated kernel keeps the driver's object while the driver is loaded.
     let driver: &DRIVER_OBJECT = unsafe { &*ntsim::driver_object() };
     driver.DeviceObject
 }
 
 fn sensor() -> ComRc<ISensorRaw> {
-    // SAFETY: the driver is loaded, and not unloaded before its clients have ended.
+    // SAFETY: the driver is loaded, and is not unloaded before its clients have ended.
     unsafe { driver::sensor_of(device()) }.unwrap()
 }
 
-/// In units of 100 ns.
+/// A second in units of 100 ns.
 const SECOND: u64 = 10_000_000;
 
-/// Waits a clock tick or two.
+/// Waits for a clock tick or two.
 fn wait_a_moment() {
     let mut moment = LARGE_INTEGER { QuadPart: -1 };
     let mode = ntsim::types::_MODE::KernelMode as i8;
-    // SAFETY: the arguments are valid.
+    // SAFETY: the interval is valid for the call, and the mode is KernelMode.
     unsafe { ddi::KeDelayExecutionThread(mode, 0, &raw mut moment) };
 }
 
-/// What a client may be told where memory is short.
+/// Whether a status is one that a client may get when memory is short.
 fn is_shortage(status: NTSTATUS) -> bool {
     status == NTSTATUS::INSUFFICIENT_RESOURCES
 }
@@ -64,7 +65,7 @@ fn samples(channel: u32) -> Program {
     })
 }
 
-/// Cancels a sample at some time.
+/// Cancels a sample after some moments.
 fn cancels(channel: u32, moments: u32) -> Program {
     Box::new(move || {
         let operation = sensor().sample(channel).unwrap();
@@ -82,55 +83,56 @@ fn cancels(channel: u32, moments: u32) -> Program {
     })
 }
 
-/// Lets a sample go and does not look back: it ends by itself.
+/// Drops a sample's operation at once, which ends by itself.
 fn lets_go(channel: u32) -> Program {
     Box::new(move || drop(sensor().sample(channel).unwrap()))
 }
 
-/// What a request came to: status and information.
+/// The status and information of a completed request.
 type Ended = Cell<Option<(i32, u64)>>;
 
 unsafe extern "C" fn completed(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> i32 {
-    // SAFETY: the context of `reads`, which lives until the request is freed.
+    // SAFETY: the context is the cell of `reads`, which lives until the request is freed.
     let ended = unsafe { &*context.cast::<Ended>() };
-    // SAFETY: the request is being completed.
+    // SAFETY: the request is being completed, so it is valid.
     let status = unsafe { (*irp).IoStatus };
     assert_eq!(ended.replace(Some((status.Status, status.Information))), None, "completed once");
     STATUS_MORE_PROCESSING_REQUIRED
 }
 
-/// Reads from the device, as a file system would: `room` bytes; perhaps it gives up.
+/// Reads `room` bytes from the device, as a file system would, and cancels the request if
+/// `gives_up`.
 fn reads(room: u32, gives_up: bool) -> Program {
     Box::new(move || {
-        // SAFETY: in a run.
+        // SAFETY: this runs on the simulated kernel.
         let irp = unsafe { ddi::IoAllocateIrp(1, 0) };
         if irp.is_null() {
             return;
         }
         let mut buffer = [0_u8; 4];
-        // SAFETY: the new request.
+        // SAFETY: the request is new and not null.
         unsafe { (*irp).AssociatedIrp = (&raw mut buffer).cast() };
-        // SAFETY: a request with a location.
+        // SAFETY: the request was allocated with one stack location.
         let location = unsafe { ddi::IoGetNextIrpStackLocation(irp) };
-        // SAFETY: that location.
+        // SAFETY: the location belongs to the new request.
         let location = unsafe { &mut *location };
         location.MajorFunction = IRP_MJ_READ as u8;
         location.Parameters[0] = room.into();
         let ended: Rc<Ended> = Rc::default();
         let context = Rc::as_ptr(&ended).cast_mut().cast();
-        // SAFETY: as above; the context lives until the request has been freed.
+        // SAFETY: the request is new, and the context lives until the request has been freed.
         unsafe { ddi::IoSetCompletionRoutine(irp, Some(completed), context, 1, 1, 1) };
         // SAFETY: the driver has a dispatch routine for reads.
         let status = unsafe { ddi::IofCallDriver(device(), irp) };
         assert_eq!(status, NTSTATUS::PENDING.0);
         if gives_up {
-            // SAFETY: a request that is not freed.
+            // SAFETY: the request is not freed before the end of this function.
             unsafe { ddi::IoCancelIrp(irp) };
         }
         while ended.get().is_none() {
             wait_a_moment();
         }
-        // SAFETY: completed, and kept.
+        // SAFETY: the request is completed, and the completion routine kept it.
         unsafe { ddi::IoFreeIrp(irp) };
         let (status, information) = ended.get().unwrap();
         match NTSTATUS(status) {
@@ -144,7 +146,7 @@ fn reads(room: u32, gives_up: bool) -> Program {
     })
 }
 
-/// What the clients of a round do: something else in each.
+/// The programs of a round's clients, which differ from seed to seed.
 fn clients(seed: u64) -> Vec<(usize, Program)> {
     (0..3)
         .map(|processor| {
@@ -162,9 +164,9 @@ fn clients(seed: u64) -> Vec<(usize, Program)> {
         .collect()
 }
 
-/// The driver's life; whether it could be loaded.
+/// Runs the driver's life, and returns whether it could be loaded.
 fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
-    // SAFETY: the driver keeps the promises of the DDIs that it calls.
+    // SAFETY: the driver calls the DDIs by their rules.
     let status = unsafe { kernel.load_driver(0, driver_entry) }?;
     if status < 0 {
         assert!(is_shortage(NTSTATUS(status)), "{status:#x}");
@@ -173,17 +175,17 @@ fn live(kernel: &mut Simulation, seed: u64) -> Result<bool, Stop> {
     kernel.run(clients(seed))?;
     kernel
         .run(vec![(0, Box::new(|| assert_eq!(sensor().powered(), Ok(0), "a channel has kept its power")))])?;
-    // Now and then it has been loaded for a while.
+    // In every fourth round the driver stays loaded for a while.
     if seed.is_multiple_of(4) {
         kernel.run(vec![(1, Box::new(|| ntsim::advance_time(3 * SECOND)))])?;
     }
-    // SAFETY: as above.
+    // SAFETY: the clients have ended, and the driver calls the DDIs by their rules.
     unsafe { kernel.unload_driver((seed % 3) as usize) }?;
     Ok(true)
 }
 
 fn config(low_resources: LowResources) -> Config {
-    // The calibration's timer is set again and again: a run waits for others, but not for that.
+    // The calibration sets its timer again and again, so a run must limit its wait for timers.
     Config { processors: 3, low_resources, linger: SECOND / 2, ..Config::default() }
 }
 
@@ -212,7 +214,7 @@ fn a_thousand_lives_with_too_little_memory_leave_nothing() {
     assert!((500..1000).contains(&loaded), "loaded {loaded} times of 1000");
 }
 
-/// Each allocation that the driver makes anywhere fails once.
+/// Each allocation of the driver fails once.
 #[test]
 fn each_allocation_may_fail() {
     for round in 0..20 {
@@ -227,31 +229,31 @@ fn each_allocation_may_fail() {
     }
 }
 
-/// The calibration goes to PASSIVE_LEVEL each second, and is cancelled wherever it is.
+/// The calibration goes to PASSIVE_LEVEL each second, and is cancelled at any point.
 #[test]
 fn the_calibration_is_cancelled_wherever_it_is() {
     for seed in 0..200 {
         let mut kernel = Simulation::new(config(LowResources::Never), Schedule::seed(seed));
-        // SAFETY: the driver keeps the promises of the DDIs that it calls.
+        // SAFETY: the driver calls the DDIs by their rules.
         assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
         let some_time = Duration::from_millis(900 + 10 * (seed % 30)).as_nanos() as u64 / 100;
         let wait: Program = Box::new(move || ntsim::advance_time(some_time));
         kernel.run(vec![(0, wait)]).unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
-        // SAFETY: as above.
+        // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
         unsafe { kernel.unload_driver(1) }.unwrap_or_else(|stop| panic!("seed {seed}: {stop}"));
     }
 }
 
-/// Not to be confused with null.
+/// The driver's device is not null.
 #[test]
 fn the_driver_has_a_device() {
     let mut kernel = Simulation::new(config(LowResources::Never), Schedule::round_robin());
-    // SAFETY: the driver keeps the promises of the DDIs that it calls.
+    // SAFETY: the driver calls the DDIs by their rules.
     assert_eq!(unsafe { kernel.load_driver(0, driver_entry) }.unwrap(), 0);
     kernel
         .run(vec![(0, Box::new(|| assert_ne!(device(), null_mut())))])
         .unwrap_or_else(|stop| panic!("{stop}"));
-    // SAFETY: as above.
+    // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
 }
 
@@ -262,9 +264,9 @@ fn who_listens_to_the_driver_hears_that_it_is_loaded_and_unloaded() {
         match_any_keyword: LIFE,
         ..etw::Session::new(GUID::from_u128(0x0d6a_1e7c_7f5c_4d3e_8a55_1f0f_0c1f_7d03), 4)
     });
-    // SAFETY: the driver keeps its promises.
+    // SAFETY: the driver calls the DDIs by their rules.
     unsafe { kernel.load_driver(0, driver_entry) }.unwrap_or_else(|stop| panic!("{stop}"));
-    // SAFETY: as above.
+    // SAFETY: no client uses the driver, and it calls the DDIs by their rules.
     unsafe { kernel.unload_driver(0) }.unwrap_or_else(|stop| panic!("{stop}"));
     let heard: Vec<_> = etw::events(session).into_iter().map(|event| (event.level, event.data)).collect();
     let said = ["loaded, 4 channels", "unloaded"];

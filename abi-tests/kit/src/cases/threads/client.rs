@@ -1,4 +1,4 @@
-//! One of the threads that use the operation.
+//! A thread that uses the operation.
 
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
@@ -16,14 +16,14 @@ use crate::{
     table::Pause,
 };
 
-/// How often a thread counts that has met another one, which does so meanwhile.
+/// The number of times a thread counts after it has met another one, which counts at the same time.
 const BURST: usize = 50;
 
-/// What a thread does in a round.
+/// Does the work of a thread in a round.
 pub(super) fn work(shared: &Shared, number: usize, pause: Pause) {
     let begins = loop {
         match shared.begins() {
-            // SAFETY: the header: by who waits.
+            // SAFETY: the header lets a waiting thread call `pause`.
             Begin::NotYet => unsafe { pause() },
             begins => break begins,
         }
@@ -37,13 +37,14 @@ pub(super) fn work(shared: &Shared, number: usize, pause: Pause) {
     shared.done.fetch_add(1, SeqCst);
 }
 
-/// One thread's hold on the operation: there is a reference, which is the thread's own where it is to release one.
+/// A thread's access to the operation. A reference exists, and it is the thread's own if the thread
+/// is to release one.
 pub(super) struct Client<'a> {
     pub(super) shared: &'a Shared,
     number: usize,
     this: *mut c_void,
     operation: AsyncOperationVtbl<u8>,
-    /// None where the operation has no IAsyncControl.
+    /// The control's table. `None` if the operation has no IAsyncControl.
     control: Option<AsyncControlVtbl>,
     ended: i32,
 }
@@ -51,13 +52,13 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     pub(super) fn new(shared: &'a Shared, number: usize) -> Result<Self, Finding> {
         let this = shared.operation.load(SeqCst);
-        // SAFETY: a live operation's interfaces, which the program has references to.
+        // SAFETY: the operation is alive, because the program has references to it.
         let operation = unsafe { table(this, Rule::C4) }?;
         let control = shared.control.load(SeqCst);
         let control = if control.is_null() {
             None
         } else {
-            // SAFETY: the operation's second interface, which lives as long as it does.
+            // SAFETY: the second interface lives as long as the operation.
             Some(unsafe { table(control, Rule::C10) }?)
         };
         Ok(Self { shared, number, this, operation, control, ended: 0 })
@@ -67,26 +68,26 @@ impl<'a> Client<'a> {
         &self.operation.base
     }
 
-    /// Says what this thread does next.
+    /// Records the next action of this thread.
     fn say(&self, what: &str) {
         self.shared.say_of(self.number, what);
     }
 
-    /// More references, and fewer again.
+    /// Adds references and gives them up again.
     fn count(&self) -> Check {
         let add_ref = slot(self.unknown().AddRef, Rule::C3, "AddRef")?;
         let release = slot(self.unknown().Release, Rule::C3, "Release")?;
         let query = slot(self.unknown().QueryInterface, Rule::C1, "QueryInterface")?;
         let mut out = ptr::null_mut();
         self.say("AddRef");
-        // SAFETY: we have a reference.
+        // SAFETY: the kit has a reference.
         let mut zero = unsafe { add_ref(self.this) } == 0;
         let (iid, expected, name) = match self.shared.control.load(SeqCst) {
             control if control.is_null() => (AsyncOperationRaw::<()>::IID, self.this, "IAsyncOperation"),
             control => (AsyncControlRaw::IID, control, "IAsyncControl"),
         };
         self.say(&format!("QueryInterface for {name}"));
-        // SAFETY: as above; both pointers are good.
+        // SAFETY: the kit has a reference. Both pointers are valid.
         let status = unsafe { query(self.this, &raw const iid, &raw mut out) };
         if status != NTSTATUS::SUCCESS || out != expected {
             let why = "and should answer STATUS_SUCCESS and leave the pointer that it left before";
@@ -94,7 +95,7 @@ impl<'a> Client<'a> {
         }
         for _ in 0..2 {
             self.say("Release");
-            // SAFETY: the references that we have just been given.
+            // SAFETY: AddRef and QueryInterface have just given these references.
             zero |= unsafe { release(self.this) } == 0;
         }
         if zero {
@@ -103,12 +104,12 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// The status, which never changes once it is terminal.
+    /// Gets the status. It never changes once it is terminal.
     pub(super) fn status(&mut self) -> Result<i32, Finding> {
         let get_status = slot(self.operation.get_status, Rule::C4, "get_status")?;
         let mut status = RawAsyncStatus(-1);
         self.say("get_status");
-        // SAFETY: we have a reference.
+        // SAFETY: the kit has a reference.
         let answer = unsafe { get_status(self.this, &raw mut status) };
         let known = AsyncStatus::try_from(status);
         if answer != NTSTATUS::SUCCESS || known.is_err() {
@@ -129,13 +130,13 @@ impl<'a> Client<'a> {
         Ok(status.0)
     }
 
-    /// The value, or zeros, and never a part of each.
+    /// Gets the result. It is the value or zeros, and never a part of each.
     fn result(&mut self) -> Check {
         let before = self.status()?;
         let get_result = slot(self.operation.get_result, Rule::C5, "get_result")?;
         let mut place = vec![UNTOUCHED; KIND.size()];
         self.say("get_result");
-        // SAFETY: we have a reference; there is room for the value.
+        // SAFETY: the kit has a reference. There is room for the value.
         let answer = unsafe { get_result(self.this, place.as_mut_ptr()) };
         let expected = match answer {
             NTSTATUS::SUCCESS => place == bytes_of(KIND, NUMBER),
@@ -162,13 +163,13 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// With this thread's waker, if the body has given it one.
+    /// Wakes with this thread's waker, if the body has given it one.
     fn wake(&self) {
         if let (Some(waker), Some(wake)) =
             (self.shared.waker(self.number), self.shared.table.waker_wake_by_ref)
         {
             self.say("wakes by reference");
-            // SAFETY: the header: a waker that we have.
+            // SAFETY: the kit owns this waker.
             unsafe { wake(waker) };
         }
     }
@@ -179,7 +180,7 @@ impl<'a> Client<'a> {
             (self.shared.take_waker(self.number), self.shared.table.waker_drop)
         {
             self.say("drops its waker");
-            // SAFETY: the header: a waker that we have, and give up.
+            // SAFETY: the kit owns this waker, and gives it up.
             unsafe { drop_waker(waker) };
         }
     }
@@ -188,7 +189,7 @@ impl<'a> Client<'a> {
     fn release(&self) -> Check {
         let release = slot(self.unknown().Release, Rule::C3, "Release")?;
         self.say("Release, of its own reference");
-        // SAFETY: this thread's reference.
+        // SAFETY: this gives up the thread's own reference.
         let zero = unsafe { release(self.this) } == 0;
         self.shared.zeros.fetch_add(zero.into(), SeqCst);
         Ok(())
@@ -205,13 +206,13 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// One of all that are set is accepted.
+    /// Sets a handler. The library accepts one of all that are set.
     fn set(&self) -> Check {
         let set_completed =
             slot(self.control.as_ref().and_then(|table| table.set_completed), Rule::C14, "set_completed")?;
         let context = ptr::from_ref(self.shared).cast_mut().cast();
         self.say("set_completed");
-        // SAFETY: the program has a reference; the context lives until the round has ended.
+        // SAFETY: the program has a reference. The context lives until the round has ended.
         match unsafe { set_completed(self.shared.control.load(SeqCst), Some(completed), context) } {
             NTSTATUS::SUCCESS => {
                 self.shared.accepted.fetch_add(1, SeqCst);
@@ -232,19 +233,20 @@ impl<'a> Client<'a> {
             if does.reads {
                 self.result()?;
             }
-            // While the operation ends: who lets it end has no time for that.
+            // Set handlers while the operation ends. The thread that lets it end has no time for
+            // that.
             if does.sets && time == times / 2 && number != 0 {
                 self.set()?;
             }
             if does.cancels && time == times / 2 + number {
                 self.cancel()?;
             }
-            // The operation ends while the others are in the middle of it.
+            // Let the operation end while the other threads use it.
             if number == 0 && time == times / 2 {
                 self.shared.wait_for_the_poll();
                 self.say("lets the body end");
                 self.shared.open.store(true, SeqCst);
-                // The one wake that it takes, whatever others do meanwhile.
+                // This is the one wake that the end needs, whatever other threads do.
                 self.wake();
                 self.shared.woken.store(true, SeqCst);
             }

@@ -1,4 +1,4 @@
-//! The threads of a round: the library's own, or the kit's, inside of the library's `run`.
+//! The threads of a round. They are the library's own, or the kit's inside of the library's `run`.
 
 use core::ffi::c_void;
 use std::{sync::Arc, thread};
@@ -10,23 +10,25 @@ use crate::table::{Pause, Program, Stop, Table};
 pub(super) struct Crew<'a> {
     pub(super) table: &'a Table,
     pub(super) way: Way,
-    /// The schedule, or what pauses come of.
+    /// The schedule, or the seed of the pauses.
     pub(super) number: u64,
 }
 
-/// How many threads there are.
+/// The number of threads.
 const COUNT: u32 = CLIENTS as u32 + 1;
 
 impl Crew<'_> {
-    /// Runs a round to its end. Has the library stopped it, and why?
+    /// Runs a round to its end. Returns whether the library has stopped it, and why.
     pub(super) fn run(&self, shared: &Shared) -> (bool, Stop) {
         let mut stop = Stop::EMPTY;
         let place = &raw mut stop;
         let context = core::ptr::from_ref(shared).cast_mut().cast();
         let answer = match (self.way, self.table.run_at_once, self.table.run_in_turn) {
-            // SAFETY: the header: our program and its context, which lives until this has returned.
+            // SAFETY: the header lets the kit pass this program. Its context lives until the call
+            // has returned.
             (Way::AtOnce, Some(run), _) => unsafe { run(COUNT, thread, context, place) },
-            // SAFETY: as above.
+            // SAFETY: the header lets the kit pass this program. Its context lives until the call
+            // has returned.
             (Way::InTurn, _, Some(run)) => unsafe { run(COUNT, self.number, thread, context, place) },
             (Way::AtOnce, None, _) => self.inside(at_once, context, place),
             (Way::InTurn, _, None) => self.inside(in_turn, context, place),
@@ -35,14 +37,15 @@ impl Crew<'_> {
     }
 
     fn inside(&self, program: Program, context: *mut c_void, stop: *mut Stop) -> i32 {
-        // SAFETY: as in `run`.
+        // SAFETY: the header lets the kit pass this program. Its context lives until the call has
+        // returned.
         self.table.run.map_or(-1, |run| unsafe { run(program, context, stop) })
     }
 }
 
-/// What a thread does.
+/// The program of a thread.
 unsafe extern "C" fn thread(context: *mut c_void, number: u32, pause: Pause) {
-    // SAFETY: what `Crew::run` gave, called before it returns.
+    // SAFETY: `Crew::run` passed this context, and the library calls this before that returns.
     be(unsafe { &*context.cast::<Shared>() }, number, pause);
 }
 
@@ -54,12 +57,12 @@ fn be(shared: &Shared, number: u32, pause: Pause) {
     }
 }
 
-/// Threads of the kit's, at once.
+/// Runs threads of the kit at once.
 unsafe extern "C" fn at_once(context: *mut c_void) {
     unsafe extern "C" fn pause() {
         thread::yield_now();
     }
-    // SAFETY: as in `thread`.
+    // SAFETY: `Crew::run` passed this context, and the library calls this before that returns.
     let shared = unsafe { &*context.cast::<Shared>() };
     thread::scope(|scope| {
         for number in 1..COUNT {
@@ -69,14 +72,15 @@ unsafe extern "C" fn at_once(context: *mut c_void) {
     });
 }
 
-/// Threads of the kit's, in turn.
+/// Runs threads of the kit in turn.
 unsafe extern "C" fn in_turn(context: *mut c_void) {
-    // SAFETY: as in `thread`.
+    // SAFETY: `Crew::run` passed this context, and the library calls this before that returns.
     let shared = unsafe { &*context.cast::<Shared>() };
     let turns = Arc::new(Turns::new(COUNT as usize, shared.number));
     let yield_with = |point: Option<Pause>| {
         if let Some(yield_with) = shared.table.yield_with {
-            // SAFETY: the header: a function that may be called by any thread, or null.
+            // SAFETY: the point is null, or a function that any thread may call, as the header
+            // requires.
             unsafe { yield_with(point) };
         }
     };

@@ -1,4 +1,5 @@
-//! The first thread of a round: it makes the operation, lets its body run while the others use it, and looks at what has become of it.
+//! The first thread of a round. It makes the operation, lets its body run while the others use it,
+//! and checks the result.
 
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::SeqCst};
 
@@ -16,7 +17,7 @@ use crate::{
     table::Pause,
 };
 
-/// The operation, as its maker has it.
+/// The operation, as its maker holds it.
 struct Made {
     this: *mut c_void,
     add_ref: unsafe extern "system" fn(*mut c_void) -> u32,
@@ -29,19 +30,19 @@ pub(super) fn lead(shared: &Shared, pause: Pause) {
     if let Err(finding) = check {
         shared.breach(finding.rule, finding.message);
     }
-    // Where it never began.
+    // The other threads still wait if the operation was never made.
     shared.begin(Begin::Not);
     shared.ended.store(true, SeqCst);
 }
 
 fn round(shared: &Shared) -> Check {
     let made = make(shared)?;
-    // The first poll gives everybody a waker.
+    // The first poll gives each thread a waker.
     advance(shared);
     if shared.does.releases {
         for _ in 0..CLIENTS {
             shared.say("the first thread: AddRef");
-            // SAFETY: we have references.
+            // SAFETY: the kit has references.
             if unsafe { (made.add_ref)(made.this) } == 0 {
                 return Err(Finding::new(Rule::C3, "AddRef answers 0"));
             }
@@ -55,7 +56,7 @@ fn round(shared: &Shared) -> Check {
         advance(shared);
         shared.pause();
     }
-    // The last wake may have come since.
+    // The last wake may have come since the last advance.
     advance(shared);
     shared.breach_so_far()?;
     if shared.does.releases {
@@ -69,7 +70,7 @@ fn round(shared: &Shared) -> Check {
             return Err(Finding::new(Rule::C3, format!("{why} {words}")));
         }
     }
-    // SAFETY: the header: a question that may be asked at any time.
+    // SAFETY: `live_operations` may be called at any time.
     let live = shared.table.live_operations.map_or(0, |live| unsafe { live() });
     if live != 0 {
         let why = format!("everything has been released, and there is memory for {live}");
@@ -81,22 +82,22 @@ fn round(shared: &Shared) -> Check {
 fn make(shared: &Shared) -> Result<Made, Finding> {
     let recipe = shared.recipe();
     let missing = || Finding::new(Rule::C11, "the library makes no operation");
-    // SAFETY: the header: a recipe.
+    // SAFETY: the recipe is as the header declares it.
     let this = shared.table.spawn.map(|spawn| unsafe { spawn(&raw const recipe, ptr::null_mut()) });
     let this = this.filter(|this| !this.is_null()).ok_or_else(missing)?;
     shared.operation.store(this, SeqCst);
-    // SAFETY: a live operation's first interface.
+    // SAFETY: `this` is the first interface of a living operation.
     let unknown: IUnknownVtbl = unsafe { table(this, Rule::C1) }?;
     let query = slot(unknown.QueryInterface, Rule::C1, "QueryInterface")?;
     let add_ref = slot(unknown.AddRef, Rule::C3, "AddRef")?;
     let release = slot(unknown.Release, Rule::C3, "Release")?;
     if !shared.controls {
-        // SAFETY: we have a reference.
+        // SAFETY: the kit has a reference.
         unsafe { add_ref(this) };
         return Ok(Made { this, add_ref, release });
     }
     let mut control = ptr::null_mut();
-    // SAFETY: we have a reference; both pointers are good.
+    // SAFETY: the kit has a reference. Both pointers are valid.
     let status = unsafe { query(this, &AsyncControlRaw::IID, &raw mut control) };
     if status != NTSTATUS::SUCCESS {
         return Err(Finding::new(Rule::C1, format!("QueryInterface for IAsyncControl answers {status}")));
@@ -105,19 +106,19 @@ fn make(shared: &Shared) -> Result<Made, Finding> {
     Ok(Made { this, add_ref, release })
 }
 
-/// Gives up the reference that the operation was made with, and the second one. Which of the two
-/// Releases answer 0?
+/// Gives up the reference with which the operation was made, and the second one. Returns whether
+/// each Release answers 0.
 fn release_both(shared: &Shared, made: &Made) -> [bool; 2] {
     [(); 2].map(|()| {
         shared.say("the first thread: Release");
-        // SAFETY: a reference of ours.
+        // SAFETY: the reference is the kit's.
         let zero = unsafe { (made.release)(made.this) } == 0;
         shared.zeros.fetch_add(zero.into(), SeqCst);
         zero
     })
 }
 
-/// All have given up what they had: the operation has come to its end, once.
+/// Checks that the operation has ended once. All threads have given up their references.
 fn nobody_has_it(shared: &Shared) -> Check {
     let (drops, zeros) = (shared.drops.load(SeqCst), shared.zeros.load(SeqCst));
     if drops != 1 {
@@ -132,13 +133,14 @@ fn nobody_has_it(shared: &Shared) -> Check {
 
 fn advance(shared: &Shared) {
     if let Some(advance) = shared.table.advance {
-        // SAFETY: the header: by one thread at a time.
+        // SAFETY: the header lets one thread at a time call `advance`.
         unsafe { advance() };
     }
 }
 
 impl Client<'_> {
-    /// The end of a round: it has ended, its body was dropped once, and one handler ran once.
+    /// Checks at the end of a round that the operation has ended, that its body was dropped once,
+    /// and that one handler ran once.
     fn ended_once(&mut self) -> Check {
         let status = self.status()?;
         let shared = self.shared;

@@ -1,13 +1,16 @@
-//! C3, C5, C8, C9, C10, C14 where several threads use an operation while another one runs its body. Each case is there twice.
+//! Cases of C3, C5, C8, C9, C10 and C14 in which several threads use an operation while another one
+//! runs its body. Each case exists in two ways.
 //!
-//! *In turn* (`..._in_turn`) one thread goes on at a time, and a number decides which one does wherever another may come in between:
-//! so many schedules are tried, and what one finds repeats itself. The library has threads that do so, as our simulated kernel has, or
-//! calls the kit at such points.
+//! *In turn* (`..._in_turn`), one thread runs at a time. At each point where another thread may
+//! come in between, a number decides which one runs. The kit tries many schedules, and their
+//! findings are repeatable. The library has threads that take turns, as our simulated kernel has,
+//! or calls the kit at such points.
 //!
-//! *At once* it is a race, which a run may miss and the next one find. So there are many rounds, in which the threads meet at barriers again
-//! and again, and go on after pauses that come of the seed; all rounds are run, and how many failed is said.
+//! *At once*, the threads race, so a run may miss a breach that the next one finds. There are many
+//! rounds. In a round the threads meet at barriers again and again, and go on after pauses that the
+//! seed determines. All rounds are run, and the number of failed ones is reported.
 //!
-//! The world of the other cases is one thread's. Here what bodies and threads share is counted in atomics.
+//! The world of the other cases belongs to one thread. Here the bodies and threads share atomics.
 
 mod client;
 mod crew;
@@ -27,20 +30,20 @@ use crate::{
     world,
 };
 
-/// Who goes on.
+/// The way in which the threads run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
-    /// All threads: a race.
+    /// All threads run, in a race.
     AtOnce,
-    /// One at a time, by a number.
+    /// One thread runs at a time. A number decides which one.
     InTurn,
 }
 
-/// How many threads there are besides the one that runs bodies.
+/// The number of threads besides the one that runs bodies.
 const CLIENTS: usize = 3;
 
 impl Way {
-    /// How many rounds there are: for those in turn so many schedules.
+    /// The number of rounds. In turn, each schedule is a round.
     const fn rounds(self, schedules: u64) -> u64 {
         match self {
             Self::AtOnce => 25,
@@ -48,7 +51,7 @@ impl Way {
         }
     }
 
-    /// How often each thread does in a round what it does.
+    /// How often each thread repeats its work in a round.
     const fn times(self) -> usize {
         match self {
             Self::AtOnce => 30,
@@ -57,7 +60,7 @@ impl Way {
     }
 }
 
-/// What the threads do, and in which way.
+/// The work of the threads, and the way in which they run.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounds {
     way: Way,
@@ -65,14 +68,14 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Who goes on.
+    /// The way in which the threads run.
     #[must_use]
     pub const fn way(&self) -> Way {
         self.way
     }
 }
 
-/// What the threads do.
+/// The work of each thread.
 #[derive(Clone, Copy, Debug)]
 struct Does {
     counts: bool,
@@ -80,12 +83,12 @@ struct Does {
     wakes: bool,
     cancels: bool,
     sets: bool,
-    /// Each has a reference of its own, and nobody has another one.
+    /// Whether each thread has a reference of its own, and there are no others.
     releases: bool,
 }
 
 impl Does {
-    /// Whether it takes IAsyncControl.
+    /// Whether the work needs IAsyncControl.
     const fn controls(self) -> bool {
         self.cancels || self.sets
     }
@@ -134,12 +137,12 @@ const fn in_turn(rule: Rule, name: &'static str, does: Does) -> Case {
     threads(rule, name, Rounds { way: Way::InTurn, does }, needs)
 }
 
-/// What the rounds of cases come of.
+/// The seeds of the rounds of cases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Seeds {
-    /// What schedules and pauses come of.
+    /// The seed of schedules and pauses.
     pub seed: u64,
-    /// How many schedules are tried.
+    /// The number of schedules to try.
     pub schedules: u64,
 }
 
@@ -167,7 +170,7 @@ pub(crate) fn judge(library: &Loaded, rule: Rule, rounds: Rounds, seeds: Seeds) 
         }
         failed += 1;
         before.push(format!("round {round} has failed: {finding}"));
-        // One against the case's own rule tells most.
+        // A finding against the case's own rule says the most.
         if first.as_ref().is_none_or(|(_, first)| first.rule != rule && finding.rule == rule) {
             first = Some((round, finding));
         }
@@ -189,7 +192,7 @@ fn failed_with(finding: Finding) -> Verdict {
     Verdict::Failed { findings: vec![finding], whole: true }
 }
 
-/// A number for a round (SplitMix64).
+/// A number for a round, from the seed (SplitMix64).
 const fn mix(seed: u64, round: u64) -> u64 {
     let mut mixed = seed.wrapping_add((round + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -211,7 +214,7 @@ fn one_round(library: &Loaded, rule: Rule, rounds: Rounds, number: u64) -> Check
         check => check,
     };
     if check.is_err() {
-        // Somebody may still have it.
+        // A thread of the library may still use it.
         Box::leak(shared);
     }
     check

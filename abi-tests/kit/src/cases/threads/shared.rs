@@ -1,4 +1,4 @@
-//! What threads and the body share, and the body.
+//! The state that the threads and the body share, and the body.
 
 use core::{
     ffi::c_void,
@@ -23,16 +23,16 @@ use crate::{
     table::{Pause, Recipe, Table, poll, shape},
 };
 
-/// How often somebody looks whether another thread has got somewhere, before it gives up.
+/// The number of times that a thread checks for another one's progress before it gives up.
 const PATIENCE: usize = 1_000_000;
-/// How often a poll pauses in the middle, where threads take turns.
+/// The number of pauses in the middle of a poll, if threads take turns.
 const PAUSES: usize = 3;
-/// How often one looks whether another one has come to meet it.
+/// The number of times that a thread checks whether another one has come to meet it.
 const LOOKS: usize = 1_024;
-/// What a thread that has met another one counts to at most before it goes on.
+/// The largest count of a thread that has met another one, before it goes on.
 const LATEST: u64 = 32;
 
-/// The operation's value, which takes long to copy.
+/// The type of the operation's value. A page takes long to copy.
 pub(super) const KIND: Kind = Kind::Page;
 pub(super) const NUMBER: usize = 3;
 
@@ -46,28 +46,28 @@ pub(super) enum Begin {
     Not,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 pub(super) struct Shared {
     pub(super) table: Table,
-    /// The operation has IAsyncControl.
+    /// Whether the operation has IAsyncControl.
     pub(super) controls: bool,
     pub(super) does: Does,
     way: Way,
-    /// How often each does what it does.
+    /// How often each thread repeats its work.
     pub(super) times: usize,
-    /// The schedule, or what pauses come of.
+    /// The schedule, or the seed of the pauses.
     pub(super) number: u64,
     pub(super) operation: AtomicPtr<c_void>,
-    /// The operation's IAsyncControl, or null where there is no such interface.
+    /// The operation's IAsyncControl. It is null if there is no such interface.
     pub(super) control: AtomicPtr<c_void>,
     begins: AtomicU32,
     pause: OnceLock<Pause>,
-    /// The body may end.
+    /// Whether the body may end.
     pub(super) open: AtomicBool,
     polling: AtomicBool,
     polls: AtomicU32,
     pub(super) drops: AtomicU32,
-    /// A poll waits in the middle for the last wake: that it is there, and that the wake has been.
+    /// Whether a poll waits in the middle for the last wake. `woken` says that the wake has come.
     inside: AtomicBool,
     pub(super) woken: AtomicBool,
     /// A waker for each thread.
@@ -75,18 +75,18 @@ pub(super) struct Shared {
     pub(super) handled: AtomicU32,
     pub(super) told: AtomicI32,
     pub(super) accepted: AtomicU32,
-    /// Releases that answered 0.
+    /// Number of Releases that answered 0.
     pub(super) zeros: AtomicU32,
     /// How often threads have come to meet another one.
     met: AtomicUsize,
-    /// Threads that have done what they do.
+    /// Number of threads that have done their work.
     pub(super) done: AtomicUsize,
-    /// The first thread has come to its end.
+    /// Whether the first thread has come to its end.
     pub(super) ended: AtomicBool,
     found: Mutex<Option<Finding>>,
-    /// There is one: a thread that another one waits for may have come to its end.
+    /// Whether there is a finding. A thread that another one waits for may then have ended.
     failed: AtomicBool,
-    /// What has been done so far, where threads take turns, and the trail's file.
+    /// The actions so far, if threads take turns, and the trail's file.
     steps: Mutex<(Vec<String>, Option<&'static File>)>,
 }
 
@@ -132,43 +132,44 @@ impl Shared {
         self.failed.store(true, SeqCst);
     }
 
-    /// The first breach.
+    /// Takes the first breach.
     pub(super) fn breached(&self) -> Check {
         self.found().take().map_or(Ok(()), Err)
     }
 
-    /// The first breach, which stays there.
+    /// The first breach, which stays in place.
     pub(super) fn breach_so_far(&self) -> Check {
         self.found().clone().map_or(Ok(()), Err)
     }
 
-    /// Adds what is done next to the trail, where threads take turns: where they do not, it would be in no order.
+    /// Adds the next action to the trail, if threads take turns. Otherwise the actions would be in
+    /// no order.
     pub(super) fn say(&self, what: &str) {
         if self.way == Way::InTurn {
             let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(file) = &mut steps.1 {
-                // What cannot be written is missing in a report, no more.
+                // A line that cannot be written is only missing in a report.
                 let _ = writeln!(file, "{what}");
             }
             steps.0.push(what.to_owned());
         }
     }
 
-    /// The same, of what this thread does.
+    /// Adds the next action of a thread to the trail.
     pub(super) fn say_of(&self, thread: usize, what: &str) {
         if self.way == Way::InTurn {
             self.say(&format!("thread {thread}: {what}"));
         }
     }
 
-    /// What has been said.
+    /// Takes the actions so far.
     pub(super) fn said(&self) -> Vec<String> {
         core::mem::take(&mut self.steps.lock().unwrap_or_else(PoisonError::into_inner).0)
     }
 
     pub(super) fn begin(&self, begin: Begin) {
         let not_yet = Begin::NotYet as u32;
-        // Whoever says it first.
+        // The first call decides.
         let _ = self.begins.compare_exchange(not_yet, begin as u32, SeqCst, SeqCst);
     }
 
@@ -177,20 +178,21 @@ impl Shared {
     }
 
     pub(super) fn set_pause(&self, pause: Pause) {
-        // The first is as good as any.
+        // The first function is as good as any.
         let _ = self.pause.set(pause);
     }
 
-    /// Lets the others go on.
+    /// Lets the other threads go on.
     pub(super) fn pause(&self) {
         if let Some(pause) = self.pause.get() {
-            // SAFETY: the header: by who waits.
+            // SAFETY: the header lets a waiting thread call `pause`.
             unsafe { pause() };
         }
     }
 
-    /// Where all threads go on at once: meets another one, so that both do what comes next at the same time, but for a pause that comes of
-    /// the number. False: none came, perhaps because it waits for a processor.
+    /// Meets another thread, if all threads run at once, so that both do their next action at the
+    /// same time, apart from a pause that the number determines. False if no thread came, perhaps
+    /// because it waits for a processor.
     pub(super) fn meet(&self, thread: usize) -> bool {
         if self.way != Way::AtOnce {
             return false;
@@ -210,8 +212,9 @@ impl Shared {
         met
     }
 
-    /// Until a poll waits in the middle for the last wake. Not for ever: where wakes are lost there is none. Where threads take turns it
-    /// is the schedule that brings the wake there.
+    /// Waits until a poll waits in the middle for the last wake. The wait is bounded, because a
+    /// library that loses wakes has no such poll. If threads take turns, the schedule brings the
+    /// wake there.
     pub(super) fn wait_for_the_poll(&self) {
         if self.does.wakes && self.way == Way::AtOnce {
             self.wait_until(&self.inside);
@@ -233,7 +236,7 @@ impl Shared {
         (!waker.is_null()).then_some(waker)
     }
 
-    /// The same, which is then the caller's.
+    /// Takes a thread's waker, which is the caller's from then on.
     pub(super) fn take_waker(&self, thread: usize) -> Option<*mut c_void> {
         let waker = self.wakers[thread].swap(ptr::null_mut(), SeqCst);
         (!waker.is_null()).then_some(waker)
@@ -254,19 +257,19 @@ impl Shared {
         }
     }
 
-    /// In the first poll, before the threads begin: each is given a waker.
+    /// Gives each thread a waker, in the first poll, before the threads begin.
     fn give_wakers(&self, task: *mut c_void) {
         let (Some(waker), Some(clone)) = (self.table.task_waker, self.table.waker_clone) else { return };
-        // SAFETY: the header: the task of the poll that we are in.
+        // SAFETY: `task` is the task of the current poll.
         let first = unsafe { waker(task) };
         for (number, place) in self.wakers.iter().enumerate() {
-            // SAFETY: the header: a waker that nobody has given up.
+            // SAFETY: `first` is a waker that has not been given up.
             let own = if number == 0 { first } else { unsafe { clone(first) } };
             place.store(own, SeqCst);
         }
     }
 
-    /// In the middle of a poll that has seen that it is not to end: the last wake comes now.
+    /// Pauses a poll that has seen that it must not end, so that the last wake comes now.
     fn stay(&self) {
         match self.way {
             Way::AtOnce => {
@@ -279,14 +282,14 @@ impl Shared {
 }
 
 /// # Safety
-/// The context of a recipe of `Shared::recipe`, whose round has not ended.
+/// `context` is the context of a recipe of `Shared::recipe`, and its round has not ended.
 unsafe fn shared<'a>(context: *mut c_void) -> &'a Shared {
-    // SAFETY: this function's contract.
+    // SAFETY: the caller passes such a context, so the `Shared` is alive.
     unsafe { &*context.cast::<Shared>() }
 }
 
 unsafe extern "C" fn begin(context: *mut c_void) {
-    // SAFETY: the recipe's context.
+    // SAFETY: the library passes the recipe's context.
     let shared = unsafe { shared(context) };
     shared.say("  the body is polled");
     if shared.polling.swap(true, SeqCst) {
@@ -299,13 +302,13 @@ unsafe extern "C" fn begin(context: *mut c_void) {
 }
 
 unsafe extern "C" fn poll_body(context: *mut c_void, _part: u32, task: *mut c_void) -> i32 {
-    // SAFETY: the recipe's context.
+    // SAFETY: the library passes the recipe's context.
     let shared = unsafe { shared(context) };
     let polls = shared.polls.load(SeqCst);
     if polls == 1 {
         shared.give_wakers(task);
     }
-    // After the wakers are known: whoever opens it later wakes.
+    // This is read after the wakers are known, because a thread that opens it later wakes the body.
     let ready = shared.open.load(SeqCst);
     if !ready && shared.does.wakes && polls > 1 {
         shared.stay();
@@ -319,18 +322,18 @@ unsafe extern "C" fn poll_body(context: *mut c_void, _part: u32, task: *mut c_vo
 unsafe extern "C" fn guarded(_context: *mut c_void, _guard: u32, _has_value: i32) {}
 
 unsafe extern "C" fn finish(context: *mut c_void, value: *mut c_void) -> i32 {
-    // SAFETY: the recipe's context.
+    // SAFETY: the library passes the recipe's context.
     let shared = unsafe { shared(context) };
     shared.say("  the body ends with its value");
     let bytes = bytes_of(KIND, NUMBER);
-    // SAFETY: the header: there is room for the kind's size.
+    // SAFETY: the header promises room for the kind's size.
     unsafe { value.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     shared.polling.store(false, SeqCst);
     NTSTATUS::SUCCESS.0
 }
 
 unsafe extern "C" fn drop_body(context: *mut c_void) {
-    // SAFETY: the recipe's context.
+    // SAFETY: the library passes the recipe's context.
     let shared = unsafe { shared(context) };
     shared.say("  the body is dropped");
     if shared.drops.fetch_add(1, SeqCst) > 0 {
@@ -342,7 +345,7 @@ unsafe extern "C" fn drop_body(context: *mut c_void) {
 }
 
 pub(super) unsafe extern "system" fn completed(context: *mut c_void, status: RawAsyncStatus) {
-    // SAFETY: the context of `set_completed`.
+    // SAFETY: the library passes the context of `set_completed`.
     let shared = unsafe { shared(context) };
     shared.say("  the completion handler runs");
     if shared.handled.fetch_add(1, SeqCst) > 0 {

@@ -1,25 +1,26 @@
-//! Threads that take turns: one has the baton, and hands it on at the points where the library, or who waits, says that another may come in
-//! between. Who gets it is decided by a number alone.
+//! Threads that take turns. One thread has the baton. It hands the baton on at points where the
+//! library, or a waiting thread, says that another one may come in between. A number alone decides
+//! which thread gets it.
 
 use core::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::table::Pause;
 
-/// Most points that a thread passes before it is decided anew.
+/// The largest number of points that a thread passes before the next decision.
 const MOST: u64 = 8;
 
 /// The baton.
 pub(super) struct Turns {
     state: Mutex<State>,
-    /// One for each thread.
+    /// A condition variable for each thread.
     come: Vec<Condvar>,
 }
 
 struct State {
     random: u64,
     holder: usize,
-    /// Points that the holder still passes.
+    /// The number of points that the holder still passes.
     left: u64,
     /// A bit for each thread that has not ended.
     going: u64,
@@ -34,7 +35,7 @@ impl State {
         (self.random >> 16) % below.max(1)
     }
 
-    /// Decides who goes on, of these.
+    /// Chooses the thread that goes on, from this set.
     fn decide(&mut self, of: u64) {
         let chosen = self.random(of.count_ones().into());
         let mut rest = of;
@@ -49,7 +50,7 @@ impl State {
 }
 
 thread_local! {
-    /// The turns that this thread takes part in, and its number.
+    /// The turns in which this thread takes part, and its number.
     static MINE: RefCell<Option<(Arc<Turns>, usize)>> = const { RefCell::new(None) };
 }
 
@@ -57,14 +58,15 @@ fn mine() -> Option<(Arc<Turns>, usize)> {
     MINE.with_borrow(Clone::clone)
 }
 
-/// What a library calls: another thread may come in between. A thread that takes no part goes on.
+/// A point at which the library lets another thread come in between. A thread that takes no part
+/// goes on.
 unsafe extern "C" fn point() {
     if let Some((turns, me)) = mine() {
         turns.pass(me, false);
     }
 }
 
-/// This thread waits for another one.
+/// A point at which this thread waits for another one.
 unsafe extern "C" fn pause() {
     if let Some((turns, me)) = mine() {
         turns.pass(me, true);
@@ -75,15 +77,15 @@ impl Turns {
     pub(super) const POINT: Pause = point;
     pub(super) const PAUSE: Pause = pause;
 
-    /// So many threads; the first begins.
+    /// Creates the turns of this number of threads. The first begins.
     pub(super) fn new(count: usize, schedule: u64) -> Self {
-        // Of 0 nothing else ever comes.
+        // The generator would only ever give 0 from the state 0.
         let random = if schedule == 0 { 1 } else { schedule };
         let state = State { random, holder: 0, left: 0, going: (1 << count) - 1 };
         Self { state: Mutex::new(state), come: (0..count).map(|_| Condvar::new()).collect() }
     }
 
-    /// What a thread does, from its first turn to its end.
+    /// Runs a thread's work from its first turn to its end.
     pub(super) fn attend(self: &Arc<Self>, me: usize, work: impl FnOnce()) {
         MINE.set(Some((Arc::clone(self), me)));
         drop(self.wait(self.lock(), me));
@@ -146,7 +148,7 @@ mod tests {
                     turns.attend(me, || {
                         for _ in 0..20 {
                             order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(me);
-                            // SAFETY: it may be called by any thread.
+                            // SAFETY: any thread may call this function.
                             unsafe { Turns::POINT() };
                         }
                     });
@@ -163,7 +165,7 @@ mod tests {
         let mut distinct = orders.clone();
         distinct.sort();
         distinct.dedup();
-        // 0 and 1 are one.
+        // The schedules 0 and 1 are the same.
         assert_eq!(distinct.len(), 19);
         assert!(orders.iter().all(|order| order.len() == 60));
     }

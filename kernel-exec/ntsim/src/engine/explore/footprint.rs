@@ -1,4 +1,4 @@
-//! What a transition has touched, and whether two transitions can change places.
+//! The objects that a transition has touched, and whether two transitions commute.
 
 extern crate alloc;
 
@@ -9,12 +9,13 @@ use crate::trace::{
     event::{AtomicOp, Event, What},
 };
 
-/// What a transition has touched: what a processor does from being chosen until the schedule is asked again.
+/// The objects that a transition has touched. A transition is the sequence of a processor's actions
+/// from its choice until the schedule is asked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Footprint {
-    /// These atomics and cells, and whether it has written to them.
+    /// These atomics and cells, each with whether the transition has written to it.
     Objects(Vec<(Name, bool)>),
-    /// Something of the kernel: it depends on everything.
+    /// Something of the kernel, which depends on everything.
     Everything,
 }
 
@@ -25,7 +26,7 @@ impl Default for Footprint {
 }
 
 impl Footprint {
-    /// Adds what these events have touched.
+    /// Adds the objects that these events have touched.
     pub(super) fn add(&mut self, events: &[Event]) {
         for event in events {
             self.add_one(&event.what);
@@ -44,7 +45,7 @@ impl Footprint {
                 (*object, !matches!(operation, AtomicOp::Load | AtomicOp::FailedExchange))
             }
             What::Cell { object, mutable } | What::CellEnd { object, mutable } => (*object, *mutable),
-            // Calls, DPCs, timers, locks, pool, the clock, and whatever there may be one day.
+            // Calls, DPCs, timers, locks, pool, the clock, and any event that is added later.
             _ => return self.everything(),
         };
         if let Self::Objects(objects) = self
@@ -54,20 +55,21 @@ impl Footprint {
         }
     }
 
-    /// It depends on everything.
+    /// Makes it depend on everything.
     pub(super) fn everything(&mut self) {
         *self = Self::Everything;
     }
 
-    /// Whether the two can change places: neither writes what the other touches. One of them belongs to another run, which is
-    /// the same up to where `known` objects had names: those that came later have numbers of their own in each run, so of
-    /// two such it is not known that they are different.
+    /// Whether the two commute, because neither writes an object that the other touches. One of
+    /// them belongs to another run, which is the same up to the point at which `known` objects had
+    /// names. Objects that came later have numbers of their own in each run, so any two of them may
+    /// be the same.
     pub(super) fn independent(&self, other: &Self, known: u32) -> bool {
         match (self, other) {
             (Self::Objects(one), Self::Objects(two)) => one.iter().all(|(object, write)| {
                 two.iter().all(|(other, writes)| !(*write || *writes) || !may_be_same(*object, *other, known))
             }),
-            // A DPC interrupt may come before the other's first step.
+            // A DPC interrupt may come before the other transition's first step.
             _ => false,
         }
     }

@@ -1,7 +1,9 @@
-//! The search: a depth-first walk over the decisions of a program's runs, the same program from its beginning each time.
+//! The search: a depth-first walk over the decisions of a program's runs, each of which starts the
+//! same program from its beginning.
 //!
-//! A path is the decisions of the current run that may still be taken otherwise. A run follows the path and, where it ends, goes
-//! on with the first possibility everywhere; then the last decision that has another possibility takes it.
+//! A path is the sequence of the current run's decisions that may still be taken otherwise. A run
+//! follows the path to its end, and then takes the first possibility everywhere. After the run, the
+//! last decision that has another possibility takes it.
 
 extern crate alloc;
 
@@ -13,7 +15,7 @@ use crate::{
     trace::Event,
 };
 
-/// How far the search goes.
+/// The limits of the search.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) preemptions: Option<u32>,
@@ -31,15 +33,16 @@ pub(crate) struct Situation<'a> {
     pub(crate) runnable: u64,
     /// The current processor.
     pub(crate) current: usize,
-    /// It is in the middle of something, and could go on.
+    /// Whether the current processor is in the middle of something and could go on.
     pub(crate) running: bool,
-    /// At which kind of point it is asked.
+    /// The kind of point.
     pub(crate) kind: PointKind,
     /// All events so far.
     pub(crate) events: &'a [Event],
     /// How many objects have names.
     pub(crate) named: u32,
-    /// Time alone may make something happen: a timer is set, a DPC waits for a clock tick.
+    /// Whether time alone may cause an event, because a timer is set or a DPC waits for a clock
+    /// tick.
     pub(crate) timed: bool,
 }
 
@@ -48,24 +51,26 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct Search {
     bounds: Bounds,
     path: Vec<Node>,
-    /// Decisions of this run so far.
+    /// The number of this run's decisions so far.
     position: usize,
-    /// Events of this run that footprints have.
+    /// The number of this run's events that footprints contain.
     seen: usize,
-    /// Nothing new can come of this run, or it is too long: it goes on by round robin.
+    /// Set once nothing new can come of this run, or it is too long. It then goes on by round
+    /// robin.
     rest: Option<Rest>,
-    /// Decisions in a row that have let the running processor go on, though another one could run.
+    /// How many decisions in a row have let the running processor go on, though another one could
+    /// run.
     streak: usize,
-    /// A processor had to give way in this run.
+    /// Whether a processor had to give way in this run.
     gave_way: bool,
 }
 
-/// Why a run goes on without new decisions.
+/// The reason why a run goes on without new decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// Whatever follows is the same as in an earlier run but for the order of steps that can change places.
+    /// The rest of the run equals an earlier run but for the order of steps that commute.
     Redundant,
-    /// It has made as many decisions as it may.
+    /// The run has made as many decisions as it may.
     TooLong,
 }
 
@@ -76,7 +81,7 @@ enum Node {
     Choice { options: u8, taken: u8 },
 }
 
-/// Which processor runs.
+/// A decision about which processor runs.
 #[derive(Debug, Clone)]
 struct Run {
     runnable: u64,
@@ -84,36 +89,38 @@ struct Run {
     running: Option<usize>,
     /// Whether the decision was made behind a call.
     behind: bool,
-    /// Preemptions before it.
+    /// The number of preemptions before it.
     preemptions: u32,
-    /// Names given before it.
+    /// The number of objects that had names before it.
     named: u32,
-    /// Who need not run next, because what comes of it is known.
+    /// The processors that need not run next, because their outcome is known.
     sleep: Vec<Sleeper>,
     taken: usize,
-    /// The running processor had to give way: there is no other possibility, and it is no
-    /// preemption.
+    /// Whether the running processor had to give way. Then there is no other possibility, and it is
+    /// no preemption.
     gives_way: bool,
     /// A bit for each processor that has been taken.
     tried: u64,
-    /// What the taken one has touched in its step, in all the step's choices.
+    /// The objects that the taken processor has touched in its step, in all the step's choices.
     own: Footprint,
-    /// What was touched until the next decision: also by processors that ran on because they were the only ones.
+    /// The objects touched until the next decision, also by processors that ran on because they
+    /// were the only ones.
     footprint: Footprint,
 }
 
-/// A processor whose next transition has been explored from here, or from before and nothing since has touched what it touches.
+/// A processor with a next transition that has been explored, from here or from an earlier
+/// decision. Nothing since then has touched its objects.
 #[derive(Debug, Clone)]
 struct Sleeper {
     processor: usize,
     footprint: Footprint,
     named: u32,
-    /// Whether the processor is behind a call, and touches nothing before its next point: [S2].
+    /// Whether the processor is behind a call, and touches nothing before its next point [S2].
     behind: bool,
 }
 
 impl Sleeper {
-    /// Whether it sleeps on where this has been touched.
+    /// Whether it sleeps on after a transition with this footprint.
     fn sleeps_on(&self, footprint: &Footprint) -> bool {
         self.behind || self.footprint.independent(footprint, self.named)
     }
@@ -124,7 +131,7 @@ impl Run {
         (!self.gives_way && self.running.is_some_and(|running| running != processor)).into()
     }
 
-    /// The next processor to take: the running one first, then by their numbers.
+    /// The next processor to take: the running one first, then the others by their numbers.
     fn next(&self, bounds: Bounds) -> Option<usize> {
         let affordable = |processor: &usize| {
             bounds.preemptions.is_none_or(|bound| self.preemptions + self.cost(*processor) <= bound)
@@ -138,7 +145,7 @@ impl Run {
             .find(|processor| affordable(processor) && !asleep(processor))
     }
 
-    /// The next processor after the running one, which has gone on for long enough.
+    /// The next processor after the running one, which must now give way.
     fn next_fair(&mut self, current: usize) -> Option<usize> {
         let asleep = self.sleep.iter().fold(0_u64, |asleep, sleeper| asleep | 1 << sleeper.processor);
         let others = self.runnable & !(1 << current) & !asleep;
@@ -154,8 +161,8 @@ impl Run {
         self.footprint = Footprint::default();
     }
 
-    /// Adds what has happened between this decision and the next one. Whether a processor that sleeps has run, because it was the
-    /// only one that could.
+    /// Adds the events between this decision and the next one. Returns whether a sleeping processor
+    /// has run because it was the only one that could.
     fn add(&mut self, events: &[Event], timed: bool) -> bool {
         let taken = self.taken;
         let others = events.iter().position(|event| event.processor != taken).unwrap_or(events.len());
@@ -173,7 +180,8 @@ impl Run {
         self.footprint.everything();
     }
 
-    /// What has been explored with the taken one first need not be explored with it later, [S1].
+    /// Puts the taken processor to sleep. Schedules in which it ran first have been explored, so it
+    /// need not run later [S1].
     fn put_to_sleep(&mut self, bounds: Bounds) {
         if bounds.prune && (bounds.preemptions.is_none() || self.running == Some(self.taken)) {
             let footprint = core::mem::take(&mut self.own);
@@ -193,7 +201,7 @@ impl Search {
         self.rest
     }
 
-    /// Whether it is asked behind calls.
+    /// Whether the search is asked behind calls.
     pub(crate) fn asks_early(&self) -> bool {
         self.bounds.plain_memory
     }
@@ -203,12 +211,12 @@ impl Search {
         self.gave_way
     }
 
-    /// Counts a decision that has been taken.
+    /// Counts a decision for the fairness bound.
     fn count(&mut self, running: Option<usize>, taken: usize) {
         self.streak = if running == Some(taken) { self.streak + 1 } else { 0 };
     }
 
-    /// Who runs, and for how many points.
+    /// The processor that runs, and for how many points.
     pub(crate) fn run(&mut self, situation: &Situation<'_>) -> Result<Next, String> {
         self.observe(situation.events, situation.timed);
         let Situation { runnable, current, .. } = *situation;
@@ -273,7 +281,7 @@ impl Search {
                 _ => Err(different(position)),
             };
         }
-        // The rest of the transition is another one in each choice.
+        // The rest of the transition differs between the choices.
         if let Some(run) = self.last_run() {
             run.everything();
         }
@@ -285,13 +293,13 @@ impl Search {
         Ok(0)
     }
 
-    /// The run has ended.
+    /// Ends the run, and checks that it has followed the whole path.
     pub(crate) fn finish(&mut self, events: &[Event]) -> Result<(), String> {
         self.observe(events, false);
         if self.position < self.path.len() { Err(different(self.position)) } else { Ok(()) }
     }
 
-    /// Takes the next path; false where there is none.
+    /// Moves to the next path. `false` if there is none.
     pub(crate) fn advance(&mut self) -> bool {
         self.position = 0;
         self.seen = 0;
@@ -318,7 +326,7 @@ impl Search {
         false
     }
 
-    /// Adds what has happened since the last time to the footprint of the transition that did it.
+    /// Adds the events since the last call to the footprint of their transition.
     fn observe(&mut self, events: &[Event], timed: bool) {
         let new = events.get(self.seen..).unwrap_or_default();
         self.seen = events.len();
@@ -326,7 +334,7 @@ impl Search {
             return;
         }
         let at_end = self.position >= self.path.len();
-        // In the part of the path that is walked again, the transition is the one before the position.
+        // While the path is repeated, the current transition is the last one before the position.
         let walked = self.path.get_mut(..self.position).unwrap_or_default();
         let last = walked.iter_mut().rev().find_map(|node| match node {
             Node::Run(run) => Some(run),
@@ -344,7 +352,8 @@ impl Search {
         })
     }
 
-    /// What a new decision has from the one before: preemptions, and who sleeps on.
+    /// The state that a new decision inherits from the one before: its preemptions, and the
+    /// processors that sleep on.
     fn inherited(&mut self) -> (u32, Vec<Sleeper>) {
         let Some(run) = self.last_run() else { return (0, Vec::new()) };
         let on = |sleeper: &&Sleeper| sleeper.sleeps_on(&run.footprint);

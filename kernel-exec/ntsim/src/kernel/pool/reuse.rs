@@ -1,5 +1,5 @@
-//! Freed blocks as room for new ones, once the arena is used up: the oldest first that is large
-//! enough, of which the rest stays free. Where none is, neighbours become one.
+//! Reuse of freed blocks for new ones, once the arena is used up. The oldest block that is large
+//! enough is used, and its rest stays free. If no block is large enough, neighbours are merged.
 
 extern crate alloc;
 
@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 
 use super::{Block, GRAIN, GUARD, PAGE, Pool, Request, layout};
 
-/// A freed block, as the pool's list of them has it.
+/// A freed block, as an entry of the pool's list of freed blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Freed {
-    /// Where the block begins.
+    /// The offset at which the block begins.
     pub(super) offset: usize,
-    /// Where its room begins: with pages of its own, the first page.
+    /// The offset at which its room begins. With pages of its own, that is the first page.
     start: usize,
     end: usize,
-    /// The block's index when it was freed: it may have moved since.
+    /// The block's index when it was freed. It may have moved since.
     index: usize,
 }
 
@@ -25,34 +25,34 @@ impl Freed {
     }
 }
 
-/// A freed block in which a new one fits.
+/// A freed block that a new one fits in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
-    /// Which of the freed ones it is, and which of all.
+    /// Its index among the freed blocks, and its index among all.
     position: usize,
     index: usize,
     /// The block that was freed.
     pub(crate) old: Block,
     offset: usize,
     room: usize,
-    /// Where the guard of the new block ends, or the old one's room.
+    /// The end of the new block's guard, or of the old block's room.
     pub(crate) end: usize,
 }
 
 impl Room {
-    /// Whether the new block is where the old one was, and no smaller.
+    /// Returns whether the new block is where the old one was, and no smaller.
     pub(crate) fn is_exact(&self) -> bool {
         self.offset == self.old.offset && self.room == self.old.room
     }
 
-    /// Bytes between the old block's start and the new one's.
+    /// Returns the bytes between the old block's start and the new one's.
     pub(crate) fn padding(&self) -> usize {
         self.offset - self.old.start()
     }
 }
 
 impl Pool {
-    /// The freed block to use for a request, if one is large enough.
+    /// Returns the freed block to use for a request, if one is large enough.
     pub(crate) fn find_room(&self, request: Request, own_pages: bool) -> Option<Room> {
         let fits = |freed: &Freed| {
             let (offset, room) = layout(request, own_pages, freed.start)?;
@@ -71,14 +71,14 @@ impl Pool {
         Some(Room { position, index, old, offset, room, end })
     }
 
-    /// Makes a block where [`Pool::find_room`] has found room for it.
+    /// Creates a block in the room that [`Pool::find_room`] has found.
     pub(crate) fn reuse(&mut self, request: Request, own_pages: bool, found: Room) -> Option<Block> {
         let Room { position, index, old, offset, room, .. } = found;
         let (end, old_end) = (offset + room, old.offset + old.room);
         let rest = old_end - end;
         let splits = rest >= guard(own_pages) + if own_pages { PAGE } else { GRAIN };
-        // What is too little for a block is room of this one; pages are, once it is freed and has a
-        // neighbour.
+        // A rest that is too small for a block becomes room of this one. A rest of pages is merged
+        // later, once the block is freed and has a freed neighbour.
         let room = if splits || own_pages { room } else { room + rest };
         let block = self.made(request, own_pages, offset, room);
         *self.blocks.get_mut(index)? = block;
@@ -94,13 +94,13 @@ impl Pool {
         Some(block)
     }
 
-    /// Whether [`Pool::merge`] may find neighbours.
+    /// Returns whether [`Pool::merge`] may find neighbours.
     pub(crate) fn can_merge(&self) -> bool {
         self.unmerged
     }
 
-    /// Makes one freed block of freed neighbours and of what is lost between them; those that have
-    /// grown.
+    /// Merges freed neighbours and the bytes lost between them into one block each. Returns the
+    /// blocks that have grown.
     pub(crate) fn merge(&mut self) -> Vec<Block> {
         self.unmerged = false;
         self.recent.set(0);
@@ -123,7 +123,7 @@ impl Pool {
             if !block.live && block.reach(end) {
                 grown.push(*block);
             }
-            // The guard before the block is that of the one before it.
+            // The guard before the block belongs to the block before it.
             next = block.start();
         }
         self.blocks = kept;
@@ -131,7 +131,7 @@ impl Pool {
         grown
     }
 
-    /// Has the last block, if it is freed, reach to the arena's end; then it has grown.
+    /// Extends the last block, if it is freed, to the arena's end. Returns it if it has grown.
     pub(crate) fn stretch(&mut self) -> Option<Block> {
         let size = self.size;
         let last = self.blocks.last_mut().filter(|last| !last.live)?;
@@ -144,7 +144,7 @@ impl Pool {
         Some(last)
     }
 
-    /// Lists the freed blocks anew, those that were freed first in front.
+    /// Rebuilds the list of freed blocks, in the order in which they were freed.
     fn list_freed(&mut self) {
         let mut freed: Vec<(usize, &Block)> =
             self.blocks.iter().enumerate().filter(|(_, block)| !block.live).collect();
@@ -154,7 +154,7 @@ impl Pool {
 }
 
 impl Block {
-    /// Extends a freed block's room; whether that is anything new.
+    /// Extends a freed block's room. Returns whether it has grown.
     fn reach(&mut self, end: usize) -> bool {
         let room = end - self.offset;
         let grows = room != self.room;
@@ -165,7 +165,7 @@ impl Block {
     }
 }
 
-/// How many bytes behind a block no code may touch.
+/// Returns how many bytes after a block no code may touch.
 pub(super) fn guard(own_pages: bool) -> usize {
     if own_pages { PAGE } else { GUARD }
 }

@@ -1,4 +1,4 @@
-//! Where blocks are.
+//! Tests of the places of blocks.
 
 extern crate alloc;
 
@@ -18,7 +18,7 @@ fn pool() -> Pool {
     pool
 }
 
-/// Allocates as the machine does.
+/// Allocates in the same order of attempts as the machine.
 fn allocate(pool: &mut Pool, size: usize, align: usize, own_pages: bool) -> Option<Block> {
     let request = request(size, align);
     if let Some((block, _)) = pool.allocate(request, own_pages) {
@@ -99,7 +99,7 @@ fn a_larger_block_is_split_and_neighbours_become_one() {
             blocks.push(block);
         }
         while pool.allocate(request(16, 16), own_pages).is_some() {}
-        // Two of each three.
+        // Frees two of each three blocks.
         for (index, block) in blocks.iter().enumerate().filter(|(index, _)| index % 3 != 0) {
             pool.free(block.offset, 0, index as u64);
         }
@@ -127,7 +127,7 @@ fn a_pool_with_nothing_in_it_has_room_for_every_size_that_fits() {
     }
 }
 
-/// What is live never overlaps, whatever is allocated and freed.
+/// Live blocks never overlap, whatever is allocated and freed.
 #[test]
 fn live_blocks_and_their_guards_are_apart() {
     for (own_pages, align) in [(false, 16), (false, 64), (true, 16)] {

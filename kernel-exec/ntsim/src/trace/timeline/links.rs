@@ -1,4 +1,4 @@
-//! What causes what: arrows.
+//! Arrows of the timeline, from causes to effects.
 
 extern crate alloc;
 
@@ -22,38 +22,38 @@ pub(super) struct Link {
     pub(super) kind: Kind,
 }
 
-/// What an arrow means.
+/// The meaning of an arrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// From a wake, or the spawn, to the poll that it asks for.
+    /// From a wake or a spawn to the poll that it requests.
     Wake,
-    /// From a request to end to the next poll.
+    /// From a cancel request to the next poll.
     Cancel,
-    /// From the insertion of a DPC, or a timer's expiry, to its run.
+    /// From the insertion of a DPC or a timer's expiry to the DPC's run.
     Dpc,
     /// From the queueing of a work item to its run.
     Work,
-    /// From the setting of a timer to its expiry, and from that to the next.
+    /// From the setting of a timer to its expiry, and from there to the next expiry.
     Timer,
-    /// From the release of a spin lock to who waited for it.
+    /// From the release of a spin lock to the processor that waited for it.
     Lock,
 }
 
-/// What has happened and waits for its effect.
+/// The causes that have not had their effect yet.
 #[derive(Default)]
 struct Causes<'a> {
     polls: BTreeMap<&'a str, Vec<(usize, Kind)>>,
     dpcs: BTreeMap<String, usize>,
     work_items: BTreeMap<String, usize>,
-    /// By timer: the call that set it, or its last expiry since, and the DPC it was given.
+    /// For each timer, the call that set it or its last expiry since then, and its DPC.
     timers: BTreeMap<String, (usize, Name)>,
     releases: BTreeMap<String, usize>,
-    /// By processor: the lock that it waits for.
+    /// For each processor, the lock that it waits for.
     waits: BTreeMap<usize, String>,
 }
 
-/// All arrows, in the order of what is caused.
+/// All arrows, in the order of their effects.
 pub(super) fn find(events: &[Event]) -> Vec<Link> {
     let mut causes = Causes::default();
     let mut links = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn find(events: &[Event]) -> Vec<Link> {
                 if let Some((from, dpc)) = causes.timers.get_mut(&String::from(*object)) {
                     links.push(Link { from: *from, to, kind: Kind::Timer });
                     causes.dpcs.insert((*dpc).into(), to);
-                    // One that is periodic expires again because of this.
+                    // The expiry of a periodic timer causes the next one.
                     *from = to;
                 }
             }

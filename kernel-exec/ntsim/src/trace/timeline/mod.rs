@@ -1,7 +1,8 @@
-//! A trace as a picture: one HTML file with everything in it, that a browser shows without a network.
+//! A trace as a timeline: one self-contained HTML file that a browser shows without a network.
 //!
-//! `spans` and `links` find out what a reader wants to see (who ran, at which IRQL, what was polled, what woke it); the page
-//! draws it: `page.html`, `page.css`, `page.js`. Its horizontal axis is the order of events, because the virtual clock jumps.
+//! `spans` and `links` compute what the page shows (the running processor, its IRQL, polls, and the
+//! wakes that caused them). The page (`page.html`, `page.css`, `page.js`) draws it. Its horizontal
+//! axis is the order of events, because the virtual clock jumps.
 
 mod links;
 mod spans;
@@ -19,7 +20,7 @@ use super::{
     recorder::Trace,
 };
 
-/// Everything that the page draws.
+/// The data that the page draws.
 #[derive(Serialize)]
 struct Picture<'a> {
     title: &'a str,
@@ -31,7 +32,7 @@ struct Picture<'a> {
     stop: Option<usize>,
 }
 
-/// An event as the page has it.
+/// An event in the page's form.
 #[derive(Serialize)]
 struct Shown {
     step: u64,
@@ -42,13 +43,13 @@ struct Shown {
     text: String,
 }
 
-/// How an event is drawn.
+/// The way in which an event is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Class {
     /// An atomic operation that writes.
     Write,
-    /// One that only reads.
+    /// An atomic operation that only reads.
     Read,
     Cell,
     /// A DDI call.
@@ -64,7 +65,7 @@ enum Class {
     Poll,
     Drop,
     Stop,
-    /// A program or DPC begins or ends, another processor goes on, and the like.
+    /// The beginning or end of a program or DPC, a switch of processors, and the like.
     Other,
 }
 
@@ -89,21 +90,21 @@ fn class(what: &What) -> Class {
             MarkKind::Drop => Class::Drop,
         },
         What::Stop { .. } => Class::Stop,
-        // What bars show, and what has no picture of its own.
+        // Events that bars show, and events without a picture of their own.
         _ => Class::Other,
     }
 }
 
 impl Trace {
-    /// The trace as a timeline: a page of HTML that needs nothing else. One lane a processor; IRQL as colour; programs, DPCs and
-    /// polls as bars; marks, with arrows from what causes to what is caused; the end of the run. It can be zoomed, filtered
-    /// and read as text.
+    /// The trace as a timeline, a self-contained page of HTML. Each processor has a lane. IRQL is
+    /// colour; programs, DPCs and polls are bars; marks have arrows from cause to effect; and the
+    /// end of the run is marked. A reader can zoom and filter the page, and read it as text.
     ///
     /// ```
     /// use ntsim::{Config, Schedule, Simulation};
     ///
     /// let mut kernel = Simulation::new(Config { trace: true, ..Config::default() }, Schedule::round_robin());
-    /// kernel.run(vec![(0, Box::new(|| ntsim::note(|| "hello".into())))])?;
+    /// kernel.run_on(0, || ntsim::note(|| "hello".into()))?;
     /// let page = kernel.trace().to_html("a first run");
     /// assert!(page.starts_with("<!doctype html>") && page.contains("note: hello"));
     /// # Ok::<(), ntsim::Stop>(())
@@ -120,13 +121,14 @@ impl Trace {
             links: links::find(events),
             stop: events.iter().position(|event| matches!(event.what, What::Stop { .. })),
         };
-        // These types have no map keys and no foreign serialisers: it does not fail; a page that says so is better than a panic.
+        // The types have no map keys and no foreign serialisers, so this does not fail. If it did,
+        // a page with the error would be better than a panic.
         let data = serde_json::to_string(&picture).unwrap_or_else(|error| error.to_string());
         include_str!("page.html")
             .replace("{{title}}", &escaped(title))
             .replace("{{style}}", include_str!("page.css"))
             .replace("{{script}}", include_str!("page.js"))
-            // Last: what comes from the trace is not looked at again.
+            // The data comes last, so that no placeholder in it is replaced.
             .replace("{{data}}", &data.replace('<', "\\u003c"))
     }
 }

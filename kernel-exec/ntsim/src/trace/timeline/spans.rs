@@ -1,6 +1,8 @@
-//! What lasts: who runs, IRQLs, programs and threads, work items, DPCs, polls, waits for spin locks.
+//! Spans of the timeline: running processors, IRQLs, programs and threads, work items, DPCs, polls,
+//! and waits for spin locks.
 //!
-//! What a thread does lasts only while a processor runs it: a wait cuts it in pieces, the next of which may be another processor's.
+//! A thread's span lasts only while a processor runs the thread. A wait cuts it in pieces, and the
+//! next piece may be on another processor.
 
 extern crate alloc;
 
@@ -18,7 +20,7 @@ use super::super::{
 };
 use crate::{kernel::thread::ThreadName, verifier::bugcheck::irql_name};
 
-/// Something that lasts from an event to another, both included.
+/// A period from one event to another, both included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Span {
     pub(super) cpu: usize,
@@ -29,7 +31,7 @@ pub(super) struct Span {
     pub(super) label: String,
 }
 
-/// What lasts.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
@@ -54,25 +56,25 @@ pub(super) enum Kind {
 /// One processor's spans in the making.
 #[derive(Default)]
 struct Lane {
-    /// Begun and not ended, innermost last.
+    /// The spans that have begun and not ended, innermost last.
     open: Vec<Span>,
 }
 
 impl Kind {
-    /// It is on the stack of a thread, so it goes where the thread goes.
+    /// Whether the span is on the stack of a thread, and so moves with the thread.
     fn is_of_thread(self) -> bool {
         matches!(self, Self::Program | Self::Thread | Self::Work | Self::Poll)
     }
 }
 
 impl Lane {
-    /// What the thread that is left was doing, which is put aside from `to` on.
+    /// Removes the open spans of the thread that leaves the processor, and ends them at `to`.
     fn leave(&mut self, to: usize) -> Vec<Span> {
         let left = self.open.extract_if(.., |span| span.kind.is_of_thread());
         left.map(|span| Span { to, ..span }).collect()
     }
 
-    /// The innermost open span of a kind ends at `to`.
+    /// Ends the innermost open span of a kind at `to`.
     fn close(&mut self, kind: Kind, to: usize) -> Option<Span> {
         let position = self.open.iter().rposition(|span| span.kind == kind)?;
         let span = self.open.remove(position);
@@ -80,7 +82,7 @@ impl Lane {
     }
 }
 
-/// Who runs where, and what threads were doing that do not run.
+/// The thread of each processor, and the spans of threads that do not run.
 #[derive(Default)]
 struct Threads {
     current: BTreeMap<usize, ThreadName>,
@@ -88,10 +90,10 @@ struct Threads {
 }
 
 impl Threads {
-    /// A processor leaves its thread: the pieces that end so.
+    /// Takes a processor's thread off it. Returns the pieces that end with this.
     fn leave(&mut self, processor: usize, lane: &mut Lane, to: usize) -> Vec<Span> {
         let pieces = lane.leave(to);
-        // Before the first such event it is the program.
+        // Before the first such event the program runs.
         let thread = self.current.remove(&processor).unwrap_or(ThreadName::Program(processor));
         if !pieces.is_empty() {
             self.aside.insert(thread, pieces.clone());
@@ -99,7 +101,7 @@ impl Threads {
         pieces
     }
 
-    /// A processor goes on with a thread, which goes on with what it was doing.
+    /// Puts a thread on a processor, and continues the thread's spans.
     fn arrive(&mut self, processor: usize, thread: ThreadName, lane: &mut Lane, new: Span) {
         let Span { from, irql, .. } = new;
         self.current.insert(processor, thread);
@@ -110,7 +112,7 @@ impl Threads {
         lane.open.extend(known.into_iter().map(|span| Span { cpu: processor, from, irql, ..span }));
     }
 
-    /// A thread does nothing any more.
+    /// Forgets a thread that has ended.
     fn end(&mut self, thread: ThreadName) {
         self.aside.remove(&thread);
         self.current.retain(|_, current| *current != thread);
@@ -133,7 +135,7 @@ pub(super) fn find(events: &[Event]) -> Vec<Span> {
             running = Some(cpu);
         }
         let lane = lanes.entry(cpu).or_default();
-        // It goes on: what it waited for has come.
+        // The processor goes on, so its wait is over.
         spans.extend(lane.close(Kind::Wait, index));
         let band = lane.open.iter().find(|span| span.kind == Kind::Irql);
         if band.is_none_or(|band| band.irql != irql) {

@@ -1,15 +1,16 @@
-//! Where waiters wait: the image's list, its lock, and events. Without a kernel there are none.
+//! The image's list of waiters, its lock, and the waiters' events. Without a kernel these are
+//! stubs.
 
 #[cfg(any(kernel, all(test, loom)))]
-pub(super) use image::{can_wait, with_waiters};
+pub(super) use in_kernel::{can_wait, with_waiters};
 #[cfg(not(any(kernel, all(test, loom))))]
-pub(super) use nowhere::{Event, Reset, can_wait, with_waiters};
+pub(super) use unsupported::{Event, Reset, can_wait, with_waiters};
 
 #[cfg(any(kernel, all(test, loom)))]
 pub(super) use crate::sync::{Event, Reset};
 
 #[cfg(any(kernel, all(test, loom)))]
-mod image {
+mod in_kernel {
     use super::super::Waiters;
     use crate::{
         nt,
@@ -20,9 +21,9 @@ mod image {
         nt::is_passive()
     }
 
-    struct Lot(SpinLock<Waiters>);
+    struct LockedWaiters(SpinLock<Waiters>);
 
-    impl Lot {
+    impl LockedWaiters {
         const_fn! {
             fn new() -> Self {
                 Self(SpinLock::new(Waiters::new()))
@@ -30,7 +31,7 @@ mod image {
         }
     }
 
-    impl Default for Lot {
+    impl Default for LockedWaiters {
         fn default() -> Self {
             Self::new()
         }
@@ -38,18 +39,19 @@ mod image {
 
     image_static! {
         /// The waiters of this image.
-        fn with_lot -> Lot
+        fn with_list -> LockedWaiters
     }
 
-    /// Calls `f` under the lock. IRQL ≤ DISPATCH_LEVEL.
+    /// Calls `f` under the list's lock. IRQL: ≤ DISPATCH_LEVEL.
     pub(in super::super) fn with_waiters<R>(f: impl FnOnce(&Waiters) -> R) -> R {
-        with_lot(|lot| lot.0.locked(|waiters| f(waiters)))
+        with_list(|list| list.0.locked(|waiters| f(waiters)))
     }
 }
 
 #[cfg(not(any(kernel, all(test, loom))))]
-mod nowhere {
-    //! Without a kernel every task has ended when it is made, and nobody waits.
+mod unsupported {
+    //! Stubs for builds without a kernel, where every task has ended when it is made, so that no
+    //! thread waits.
 
     use super::super::Waiters;
     use crate::fail::{FailFast, fail_fast};

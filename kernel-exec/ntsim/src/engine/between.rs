@@ -1,0 +1,89 @@
+//! Kernel calls between two runs of a simulation that lives.
+//!
+//! A test may keep an interface, a waker or a handle of a run, and use or drop it when the run is
+//! over. No program runs then, and a kernel call, which is an `extern "C"` function, cannot panic.
+//! A free works, as at PASSIVE_LEVEL. The calls that have a task run, or that let a thread go on,
+//! do nothing, answer as if they had, and are reported: by the next run or unload, and at the latest by the reset or the
+//! end of the simulation, which panics. Once a simulation has stopped, both do nothing.
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+
+use super::machine::{Machine, loaded, mine, outside};
+use crate::{
+    fault::frames::{MOST, lines_of},
+    verifier::{irql::Ddi, stop::Stop},
+};
+
+/// Reports a call between two runs. Without a simulation it ends the process.
+#[cold]
+pub(crate) fn refuse(ddi: Ddi) {
+    let Some(machine) = loaded() else { outside(ddi.name()) };
+    let mut message = alloc::format!("{} called outside a simulation run, {}", ddi.name(), advice());
+    for line in callers() {
+        message.push_str("\n  in ");
+        message.push_str(&line);
+    }
+    machine.report(Stop::Failure { oracle: "between runs", message });
+}
+
+/// Frees a block of pool between two runs. Without a simulation it ends the process.
+#[cold]
+pub(crate) fn free_between_runs(ddi: Ddi, address: usize, tag: Option<u32>) {
+    let Some(machine) = loaded() else { outside(ddi.name()) };
+    if machine.stop.borrow().is_some() {
+        return;
+    }
+    if let Err(mut violation) = machine.free(address, tag) {
+        violation.rule = alloc::format!("{}: {}, {}", ddi.name(), violation.rule, advice());
+        machine.report(machine.bug_check_of(*violation));
+    }
+}
+
+/// What to do about a call outside of a run.
+pub(crate) fn advice() -> &'static str {
+    match mine() {
+        Some(_) => {
+            "between two runs of this thread's simulation: an interface, waker or handle was kept beyond its \
+             run; use and drop it in a program of a run"
+        }
+        None => {
+            "on a thread without a simulation: use and drop interfaces, wakers and handles in a program of a run"
+        }
+    }
+}
+
+/// The functions that have made the call, innermost first.
+fn callers() -> Vec<String> {
+    let mut lines = Vec::new();
+    backtrace::trace(|frame| {
+        lines_of(frame.ip().addr(), &mut lines);
+        lines.len() < MOST
+    });
+    lines.truncate(MOST);
+    lines
+}
+
+impl Machine {
+    /// Ends the simulation by what was found between two runs, unless it has ended.
+    fn report(&self, stop: Stop) {
+        if self.stop.borrow().is_none() {
+            self.put_stop(stop);
+            self.unreported.set(true);
+        }
+    }
+
+    /// What was found between two runs and has not been reported.
+    pub(crate) fn take_report(&self) -> Option<Stop> {
+        if self.unreported.take() { self.stop.borrow().clone() } else { None }
+    }
+}
+
+/// The simulation ends, or begins anew: what has not been reported is a panic.
+#[expect(clippy::panic, reason = "no run is left that could end with it")]
+pub(crate) fn report_at_last(stop: &Stop) {
+    if !std::thread::panicking() {
+        panic!("ntsim: {stop}");
+    }
+}

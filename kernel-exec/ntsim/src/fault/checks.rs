@@ -1,0 +1,189 @@
+//! Checks of Rust's own, which find undefined behaviour before the processor does.
+//!
+//! A build with debug assertions looks at a pointer before each `*pointer`, and at the arguments
+//! of many unsafe functions. What does not hold is a panic that cannot unwind: std calls the panic
+//! hook and then `abort`. On NT that code has no such check, so here it ends the run, as the fault
+//! would have.
+//!
+//! The hook itself cannot be left for ever: std holds a lock while it runs. So [`Noted`] keeps what
+//! the check has found, and the hook returns. The handler of the signal that `abort` sends then has
+//! the thread leave its coroutine, as after a fault. POSIX lets that handler not return.
+
+extern crate alloc;
+
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{any::Any, cell::RefCell};
+use std::{
+    panic::{PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook},
+    path::Path,
+    sync::Once,
+};
+
+use super::{
+    Access,
+    frames::{MOST, is_own, lines_of},
+};
+use crate::{
+    engine::machine::{Machine, active},
+    verifier::{
+        Violation,
+        documented::{MISALIGNED, PRECONDITION},
+        violation,
+    },
+};
+
+/// How the messages begin of panics that cannot unwind and that a check causes.
+const NULL: &str = "null pointer dereference occurred";
+const ALIGNMENT: &str = "misaligned pointer dereference: ";
+const OTHERS: [&str; 3] = [
+    "unsafe precondition(s) violated: ",
+    "trying to construct an enum from an invalid value",
+    // An uninhabited or not initialised value.
+    "attempted to ",
+];
+/// Functions of core that panic without unwinding, by parts of their names.
+const WITHOUT_UNWINDING: [&str; 4] = [
+    "core::panicking::panic_nounwind",
+    "core::panicking::panic_null_pointer_dereference",
+    "core::panicking::panic_misaligned_pointer_dereference",
+    "core::panicking::panic_invalid_enum_construction",
+];
+/// Frames between the hook and the check, at most.
+const FRAMES: usize = 64;
+
+/// What a check has found.
+#[derive(Debug)]
+struct Found {
+    message: String,
+    /// The place in the source, with file and line.
+    place: String,
+    /// An address in the driver's function.
+    code: u64,
+    backtrace: Vec<String>,
+}
+
+/// What a check has found on a coroutine that is about to call `abort`.
+#[derive(Debug, Default)]
+pub(super) struct Noted(RefCell<Option<Found>>);
+
+impl Noted {
+    /// Whether there is something. In a handler.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.try_borrow().is_ok_and(|found| found.is_some())
+    }
+}
+
+/// Puts ntsim's hook in front of the one that there is: once a process. A hook that is set later
+/// replaces it.
+pub(super) fn install() {
+    static INSTALLED: Once = Once::new();
+    if cfg!(not(panic = "unwind")) || std::thread::panicking() {
+        return;
+    }
+    INSTALLED.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            let machine = active();
+            if !machine.is_some_and(|machine| machine.note_check(panic)) {
+                before(panic);
+            }
+            if let Some(machine) = machine {
+                // The frames of a panic that the driver catches are not its own.
+                machine.now.disturb();
+            }
+        }));
+    });
+}
+
+/// The message of a panic.
+fn message(payload: &dyn Any) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Whether the panic, the hook of which is running, cannot unwind. std's own answer is not stable,
+/// and a message alone may be any code's.
+fn cannot_unwind() -> bool {
+    let (mut found, mut frames) = (false, 0);
+    backtrace::trace(|frame| {
+        backtrace::resolve_frame(frame, |symbol| {
+            let name = symbol.name().map(|name| alloc::format!("{name:#}")).unwrap_or_default();
+            found |= WITHOUT_UNWINDING.iter().any(|function| name.starts_with(function));
+        });
+        frames += 1;
+        !found && frames < FRAMES
+    });
+    found
+}
+
+/// Has std not count the panic, the hook of which is running: it never ends. Whether this thread
+/// has no other panic. A panic that is raised in a hook is not counted, but its end is.
+fn forget_panic() -> bool {
+    let caught = catch_unwind(|| resume_unwind(Box::new(())));
+    caught.is_err() && !std::thread::panicking()
+}
+
+/// The numbers in a message, such as `0x8`.
+fn numbers(message: &str) -> impl Iterator<Item = u64> {
+    message.split_whitespace().filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+}
+
+impl Machine {
+    /// Notes what a check has found in the driver's code; false where a panic is something else.
+    fn note_check(&self, panic: &PanicHookInfo<'_>) -> bool {
+        let Some(message) = message(panic.payload()) else { return false };
+        let of_a_check = message == NULL
+            || message.starts_with(ALIGNMENT)
+            || OTHERS.iter().any(|o| message.starts_with(o));
+        let here = core::ptr::from_ref(&message).addr();
+        if !of_a_check || !self.is_on_stack(here) || !self.can_leave() || !cannot_unwind() || !forget_panic()
+        {
+            return false;
+        }
+        let (mut code, mut backtrace) = (0, Vec::new());
+        self.walk(|frame| {
+            lines_of(frame.ip().addr(), &mut backtrace);
+            if code == 0 && !backtrace.is_empty() {
+                code = frame.ip().addr() as u64;
+            }
+            backtrace.len() < MOST
+        });
+        let place = panic.location().filter(|place| !is_own(Path::new(place.file())));
+        let place = place.map(ToString::to_string).or_else(|| backtrace.first().cloned());
+        let place = place.unwrap_or_default();
+        let found = Found { message: String::from(message), place, code, backtrace };
+        self.aside.noted().0.replace(Some(found));
+        true
+    }
+
+    /// Ends the run with what a check has found.
+    pub(super) fn check_failed(&self) -> ! {
+        let found = self.aside.noted().0.take();
+        // The handler has seen it.
+        let Some(found) = found else { std::process::abort() };
+        let violation = self.violation_of(&found);
+        self.bug_check_with(violation, found.backtrace)
+    }
+
+    fn violation_of(&self, Found { message, place, code, .. }: &Found) -> Box<Violation> {
+        if message == NULL {
+            let mut violation = self.bad_access(0, Access::Unknown, false, *code);
+            violation.rule.push_str(&alloc::format!(
+                "; Rust's check has found it at {place}, before the access: it does not tell a read from a write, \
+                 nor the offset of a field"
+            ));
+            return violation;
+        }
+        let rule = alloc::format!("{}{message}: undefined behaviour in Rust, at {place}", self.callee());
+        if message.starts_with(ALIGNMENT) {
+            let mut numbers = numbers(message);
+            let (required, address) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+            return violation(0xC4, [MISALIGNED, address, required, *code], rule);
+        }
+        violation(0xC4, [PRECONDITION, *code, 0, 0], rule)
+    }
+}
